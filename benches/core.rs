@@ -1,8 +1,8 @@
-//! What one committed entry costs the processor: three nodes in memory, with a network and a disk
-//! that take no time, beside a floor that copies and counts and checks nothing.
+//! CPU time of one committed entry: three nodes in memory, over a network and disks that take no
+//! time, compared with a floor, which does the same copies and counts without a protocol.
 //!
-//! `cargo bench` prints a table. The two are measured in turns, and the ratio of medians is the
-//! figure to compare: absolute times depend on the machine.
+//! `cargo bench` prints a table. Both sides are measured alternately. Compare the ratio of the
+//! medians: absolute times depend on the machine.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use quorate::types::{
     Acknowledge, Command, Index, Instant, Membership, NodeId, Restored, Tag, WriteId,
 };
 
-/// What every command carries.
+/// The payload of every command.
 const BYTES: [u8; 128] = [7; 128];
 const ROUNDS: usize = 21;
 
-/// How proposals come: so many at a time, the next when as many are committed.
+/// The loads: name, proposals outstanding at a time, and entries measured.
 const LOADS: [(&str, usize, usize); 3] = [
     ("one at a time", 1, 20_000),
     ("batches of 64", 64, 64_000),
@@ -24,7 +24,7 @@ const LOADS: [(&str, usize, usize); 3] = [
 ];
 
 fn main() {
-    // `cargo test --benches` only looks whether it still works.
+    // `cargo test --benches` only checks that the benchmark still runs.
     let measures = std::env::args().any(|argument| argument == "--bench");
     let (rounds, share) = if measures { (ROUNDS, 1) } else { (1, 100) };
     println!(
@@ -44,14 +44,15 @@ fn main() {
     }
 }
 
-/// Something that commits commands.
-trait Commits {
-    /// Takes `batch` commands and returns when a quorum has them and the proposer knows.
+/// A system under test that commits commands.
+trait Commit {
+    /// Proposes `batch` commands and returns once a quorum has them and the proposer knows it.
     fn commit(&mut self, batch: usize);
 }
 
-/// Nanoseconds for one of `entries` entries, after a quarter as many to warm up.
-fn per_entry(subject: &mut impl Commits, batch: usize, entries: usize) -> u128 {
+/// Returns the nanoseconds per entry, measured over `entries` entries after a quarter as many to
+/// warm up.
+fn per_entry(subject: &mut impl Commit, batch: usize, entries: usize) -> u128 {
     let batches = entries.div_ceil(batch);
     for _ in 0..batches.div_ceil(4) {
         subject.commit(batch);
@@ -68,7 +69,7 @@ fn median(mut of: Vec<u128>) -> u128 {
     of[of.len() / 2]
 }
 
-/// Three nodes whose messages arrive in order, and whose disks flush when no message is left.
+/// Three nodes whose messages arrive in order, and whose disks flush once no message is left.
 struct Cluster {
     nodes: [Raft; 3],
     inputs: VecDeque<(NodeId, Input)>,
@@ -78,7 +79,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// Node 1 leads.
+    /// Returns a cluster in which node 1 leads.
     fn new() -> Cluster {
         let ids = [NodeId(1), NodeId(2), NodeId(3)];
         let start = |id: NodeId| {
@@ -97,7 +98,7 @@ impl Cluster {
         cluster
     }
 
-    /// Delivers every message, flushes every disk, and again, until nothing is left.
+    /// Delivers every message and flushes every disk, repeatedly, until nothing is in flight.
     fn settle(&mut self) {
         loop {
             while let Some((id, input)) = self.inputs.pop_front() {
@@ -134,7 +135,7 @@ impl Cluster {
     }
 }
 
-impl Commits for Cluster {
+impl Commit for Cluster {
     fn commit(&mut self, batch: usize) {
         let goal = self.committed + batch;
         for _ in 0..batch {
@@ -146,8 +147,8 @@ impl Commits for Cluster {
     }
 }
 
-/// What any replication does: three logs, a copy of each command in every one, a count of how far
-/// each is, and the second of three as what is committed.
+/// The work of any replication: three logs with a copy of each command, a count of each log's
+/// length, and the second largest of the three counts as the commit index.
 #[derive(Default)]
 struct Floor {
     logs: [Vec<Box<[u8]>>; 3],
@@ -157,7 +158,7 @@ struct Floor {
     committed: usize,
 }
 
-impl Commits for Floor {
+impl Commit for Floor {
     fn commit(&mut self, batch: usize) {
         let commands = vec![Box::from(&BYTES[..]); batch];
         self.messages.extend([1, 2].map(|follower| (follower, commands.clone())));
@@ -177,9 +178,9 @@ impl Commits for Floor {
     }
 }
 
-/// The time this thread has run, or, where the system does not tell, the time that has passed.
+/// The CPU time of this thread, or the elapsed time where the system does not report it.
 fn cpu_time() -> Duration {
-    // The kernel brings its account up to date when it chooses what runs next.
+    // The kernel updates its accounting at a context switch.
     std::thread::yield_now();
     let account = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let nanos = account.and_then(|account| account.split(' ').next()?.parse().ok());

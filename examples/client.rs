@@ -1,5 +1,5 @@
 //! A client of the three processes of `examples/kv.rs`: with those running, in a fourth terminal
-//! `cargo run --features tokio --example client`. Kill a node meanwhile: nobody notices.
+//! `cargo run --features tokio --example client`. Kill a node meanwhile: the client goes on.
 
 use quorate::runtime::{Client, ClientConfig, ClientError};
 use quorate::storage::ClusterId;
@@ -11,9 +11,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::new(ClientConfig::new(ClusterId(0x6b76), nodes))?;
     for count in 1..=100 {
         match client.propose(format!("count={count}").as_bytes()).await {
-            Ok(before) => println!("{count} after {}", String::from_utf8_lossy(&before)),
-            Err(error @ ClientError::Unknown(_)) => println!("{count} perhaps: {error}"),
-            Err(error) => println!("{count} not: {error}"),
+            Ok(before) => println!("{count}, was {}", String::from_utf8_lossy(&before)),
+            Err(error @ ClientError::Unknown(_)) => println!("{count} outcome unknown: {error}"),
+            Err(error) => println!("{count} failed: {error}"),
         }
     }
     let read = client.read(ReadLevel::Linearizable, b"count").await?;

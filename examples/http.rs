@@ -1,6 +1,6 @@
 //! HTTP in front of a replicated map: with the three processes of `examples/kv.rs` running,
 //! `cargo run --features tokio --example http`, and then `curl -X PUT localhost:8080/name -d value`
-//! and `curl localhost:8080/name`. Run as many of these as you like: they keep nothing.
+//! and `curl localhost:8080/name`. Run any number of these servers: they keep no state.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -12,22 +12,22 @@ use quorate::types::ReadLevel;
 
 type Answer = Result<Vec<u8>, (StatusCode, String)>;
 
-/// Puts a value, once, and answers with the one before.
+/// Puts a value exactly once, and responds with the previous value.
 async fn put(State(map): State<Client>, Path(name): Path<String>, value: String) -> Answer {
-    let before = map.propose(format!("{name}={value}").as_bytes()).await.map_err(refusal)?;
+    let before = map.propose(format!("{name}={value}").as_bytes()).await.map_err(error_response)?;
     Ok(before.to_vec())
 }
 
-/// Gets the value that was put last, by whomever.
+/// Responds with the value of the most recent put by any client.
 async fn value(State(map): State<Client>, Path(name): Path<String>) -> Answer {
-    let read = map.read(ReadLevel::Linearizable, name.as_bytes()).await.map_err(refusal)?;
+    let read = map.read(ReadLevel::Linearizable, name.as_bytes()).await.map_err(error_response)?;
     Ok(read.answer)
 }
 
-/// Whether it is worth trying again is the first thing that a caller has to know.
-fn refusal(error: ClientError) -> (StatusCode, String) {
+/// Maps an error to a status code that says whether the caller may safely retry.
+fn error_response(error: ClientError) -> (StatusCode, String) {
     let status = match error {
-        ClientError::NotProposed(_) => StatusCode::SERVICE_UNAVAILABLE,
+        ClientError::NotExecuted(_) => StatusCode::SERVICE_UNAVAILABLE,
         ClientError::Unknown(_) => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::BAD_REQUEST,
     };

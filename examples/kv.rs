@@ -1,6 +1,6 @@
-//! A map that three processes keep together, durable, with a prompt on each: in three terminals
+//! A durable map replicated by three processes, with a prompt on each: in three terminals
 //! `cargo run --features tokio --example kv -- 1`, with 2, and with 3. `name=value` puts, `name`
-//! gets; kill any one, and the others go on.
+//! gets. Kill any one of them, and the other two continue.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Cursor, Read};
@@ -43,13 +43,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::start(config, Map::default()).await?;
     for line in io::stdin().lock().lines() {
         let line = line?;
-        let told = if line.contains('=') {
+        let reply = if line.contains('=') {
             server.handle().propose(line.as_bytes()).await.map(|before| before.to_vec())
         } else {
             let read = server.handle().read(ReadLevel::Linearizable, line.as_bytes()).await;
-            read.map(|answered| answered.answer)
+            read.map(|reply| reply.answer)
         };
-        match told {
+        match reply {
             Ok(value) => println!("{}", String::from_utf8_lossy(&value)),
             Err(error) => println!("{error}"),
         }

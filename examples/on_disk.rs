@@ -1,6 +1,5 @@
-//! Three whole nodes in one process, each with a directory of its own: they take lines, they all
-//! stop, they start again from their disks, and the lines are there. The driver is
-//! `Cluster::settle`.
+//! Three whole nodes in one process, each with its own directory: they append lines, stop, start
+//! again from their disks, and still have the lines. The driver is `Cluster::settle`.
 
 mod driver;
 
@@ -28,13 +27,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     (1..=100).for_each(|line| cluster.add(&format!("line {line}")));
     cluster.agree();
-    println!("{} lines, on three disks", cluster.read().lines().count());
+    println!("{} lines on three disks", cluster.read().lines().count());
     drop(cluster);
 
     let mut cluster = Cluster::new(CLUSTER);
     for id in IDS {
         cluster.start(id, open(id)?)?;
     }
-    println!("all stopped and started again: {} lines", cluster.read().lines().count());
+    println!("after a restart of all three: {} lines", cluster.read().lines().count());
     Ok(())
 }

@@ -1,17 +1,17 @@
-//! Your own state machine in the storms: what a service runs, what is asked of it, what must hold.
+//! Your own state machine under chaos: the service, its clients' requests, and its invariant.
 
 use std::io::{self, Read};
 
 use quorate::{machine::StateMachine, types::Index};
 use quorate_sim::workload::{Object, Workload};
-use quorate_sim::{choice::Draw, observe::OpId, storms::storms};
+use quorate_sim::{chaos, choice::Draw, observe::OpId};
 
 /// Four accounts with a hundred coins each.
 #[derive(Clone)]
 struct Bank([u8; 4]);
 
 impl StateMachine for Bank {
-    /// Moves coins, as far as there are any; the reply is how many moved.
+    /// Moves coins, as many as the account has; the reply is the number moved.
     fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
         let [from, to, coins] = [0, 1, 2].map(|at| command[at]);
         let moved = coins.min(self.0[from as usize]).min(u8::MAX - self.0[to as usize]);
@@ -44,7 +44,7 @@ impl Workload for Transfers {
     fn query(&self, _: OpId, _: &mut Draw<'_>) -> Vec<u8> {
         vec![]
     }
-    /// Clients see a bank, and nothing that no single bank could show.
+    /// The sequential object that linearizable requests must agree with: one bank.
     fn object(&self) -> Option<Object> {
         Some(Object::machine(|| Bank([100; 4])))
     }
@@ -55,11 +55,11 @@ impl Workload for Transfers {
 }
 
 fn main() {
-    let tally = storms(Transfers, 0..100).unwrap_or_else(|fallen| panic!("{fallen}"));
-    println!("{} transfers in {:?} of storms", tally.commands_committed, tally.simulated);
+    let tally = chaos::run(Transfers, 0..100).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{} transfers in {:?} of chaos runs", tally.commands_committed, tally.simulated);
 }
 
 #[test]
 fn no_coin_is_lost() {
-    storms(Transfers, 0..10).unwrap_or_else(|fallen| panic!("{fallen}"));
+    chaos::run(Transfers, 0..10).unwrap_or_else(|failure| panic!("{failure}"));
 }

@@ -1,5 +1,5 @@
-//! Two of three nodes are lost. What is left is looked at, a new cluster goes on from it, and the
-//! other two come back empty. `docs/RECOVERY.md` says what each step is for.
+//! Two of three nodes are lost. Their cluster is inspected, a new cluster continues from the
+//! surviving directory, and the other two join with empty disks (`docs/RECOVERY.md`).
 
 mod driver;
 #[path = "driver/operator.rs"]
@@ -15,7 +15,7 @@ use quorate::storage::{ClusterId, FileDisk, Identity};
 use quorate::types::{Change, Incarnation, Membership, NodeId};
 
 const IDS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
-// Random, in a real cluster, as the incarnations are.
+// Random in a real cluster, like the incarnations.
 const OLD: ClusterId = ClusterId(0x01d);
 const NEW: ClusterId = ClusterId(0x4e3);
 const COPY: ClusterId = ClusterId(0xc09);
@@ -44,17 +44,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     cluster.agree();
     drop(cluster);
 
-    // Nodes 2 and 3 are lost. What does the first one's directory hold, and what may be missing?
+    // Nodes 2 and 3 are lost. Inspect the surviving directory, and list what may be missing.
     let storage = config(IDS[0]).storage;
-    let mut survivor = FileDisk::look(root.path().join("old-n1"))?;
+    let mut survivor = FileDisk::open_read_only(root.path().join("old-n1"))?;
     let mut survey = Survey::default();
-    survey.look("old-n1", &mut survivor, &storage);
+    survey.inspect("old-n1", &mut survivor, &storage);
     print!("{survey}");
     let membership = alone(NEW, IDS[0]);
     let plan = Plan::new(&survey, None, &[], Consent::None, NEW, membership)?;
-    print!("{}", plan.choice());
+    print!("{}", plan.source());
     let mut disk = open("new-n1".to_owned())?;
-    plan.make(&mut survivor, IDS[0], &mut disk, &storage)?;
+    plan.create_directory(&mut survivor, IDS[0], &mut disk, &storage)?;
 
     let mut cluster = Cluster::new(NEW);
     cluster.start(IDS[0], disk)?;
@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     cluster.add("after the loss");
     println!("three nodes again: {} lines", cluster.read().lines().count());
 
-    // A backup of one of them as it runs, and a cluster of one node that begins with it.
+    // Take a backup of a running node, and start a cluster of one node from it.
     let (head, mut frozen) = cluster.freeze(IDS[2]);
     let mut bytes = Vec::new();
     backup(&head, &mut frozen, &mut bytes)?;

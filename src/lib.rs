@@ -1,7 +1,7 @@
 //! Raft consensus as a sans-IO state machine, tested by deterministic simulation.
 //!
-//! The door is [`raft::Raft::step`]; [`raft`] and [`types`] have its words. The other rooms are
-//! open to simulators and proofs.
+//! The entry point of the algorithm is [`raft::Raft::step`], with the types of [`raft`] and
+//! [`types`]. The other modules are public for drivers, simulators and model checkers.
 //!
 #![doc = include_str!("../README.md")]
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -27,3 +27,32 @@ pub mod storage;
 pub mod types;
 #[cfg(feature = "std")]
 pub mod wire;
+
+/// The chapters of the book, whose code `cargo test` compiles and runs.
+#[cfg(doctest)]
+mod book {
+    #[doc = include_str!("../docs/book/src/why-simulate.md")]
+    struct WhySimulate;
+    #[doc = include_str!("../docs/book/src/node-as-a-function.md")]
+    struct NodeAsAFunction;
+    #[doc = include_str!("../docs/book/src/the-log.md")]
+    struct TheLog;
+    #[doc = include_str!("../docs/book/src/elections.md")]
+    struct Elections;
+    #[doc = include_str!("../docs/book/src/before-the-disk.md")]
+    struct BeforeTheDisk;
+    #[doc = include_str!("../docs/book/src/reads.md")]
+    struct Reads;
+    #[doc = include_str!("../docs/book/src/membership.md")]
+    struct Membership;
+    #[doc = include_str!("../docs/book/src/the-disk-that-lies.md")]
+    struct TheDiskThatLies;
+    #[doc = include_str!("../docs/book/src/how-a-sweep-works.md")]
+    struct HowASweepWorks;
+    #[doc = include_str!("../docs/book/src/reading-a-failing-seed.md")]
+    struct ReadingAFailingSeed;
+    #[doc = include_str!("../docs/book/src/writing-a-check.md")]
+    struct WritingACheck;
+    #[doc = include_str!("../docs/book/src/operating-a-cluster.md")]
+    struct OperatingACluster;
+}

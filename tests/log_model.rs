@@ -1,17 +1,18 @@
-//! The log in memory, against a plain vector: whatever is done to both, they agree.
+//! Model test of the log in memory: any sequence of operations on the log and on a plain vector
+//! gives the same results.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use quorate::log::{Fit, Log, Slice};
+use quorate::log::{AppendCheck, Log, Slice};
 use quorate::types::{
     Command, Entry, EntryId, HardState, Index, Membership, Payload, Restored, SnapshotMeta, Term,
 };
 
-/// One thing done to a log. Numbers are taken modulo what is possible at the time.
+/// One operation on a log. Numbers are taken modulo the number of choices.
 #[derive(Clone, Debug)]
 enum Operation {
-    /// Appends an entry, after so many new terms, of so many bytes.
+    /// Appends an entry of `bytes` bytes, `terms` terms after the last one.
     Append {
         terms: u64,
         bytes: usize,
@@ -25,8 +26,8 @@ enum Operation {
     Commit {
         index: u64,
     },
-    /// Takes what is to be applied next, and hands it over.
-    HandOver {
+    /// Passes the next entries to the state machine.
+    BeginApply {
         entries_max: usize,
         bytes_max: usize,
     },
@@ -42,30 +43,31 @@ enum Operation {
         entries_max: usize,
         bytes_max: usize,
     },
-    /// A leader's entries: how many of the log's own first, then how many of a new term.
-    Fit {
+    /// Compares a leader's entries with the log: `known` entries of the log, then `news` entries of
+    /// a new term.
+    CheckAppend {
         first: u64,
         known: u64,
         news: u64,
     },
-    BackTo {
+    FindConflict {
         index: u64,
         term: u64,
     },
-    /// Takes a snapshot of what is applied, or of a part of it.
+    /// Takes a snapshot of the applied entries, or of a part of them.
     Snapshot {
         index: u64,
     },
-    /// Forgets what the snapshot covers, or a part of it.
+    /// Compacts the entries that the snapshot covers, or a part of them.
     Compact {
         base: u64,
     },
-    /// Installs a snapshot so far beyond what is committed, and makes it durable or not.
+    /// Installs a snapshot beyond the commit index, and makes it durable or not.
     Reset {
         beyond: u64,
         durable: bool,
     },
-    /// Starts from the disk, with so many of the last entries in memory.
+    /// Restarts from the disk, with `tail` of the last entries in memory.
     Restart {
         tail: u64,
     },
@@ -82,7 +84,7 @@ fn operations() -> impl Strategy<Value = Operation> {
         4 => small.clone().prop_map(|index| Operation::Persist { index }),
         3 => small.clone().prop_map(|index| Operation::Commit { index }),
         3 => (entries_max.clone(), bytes_max.clone())
-            .prop_map(|(entries_max, bytes_max)| Operation::HandOver { entries_max, bytes_max }),
+            .prop_map(|(entries_max, bytes_max)| Operation::BeginApply { entries_max, bytes_max }),
         3 => small.clone().prop_map(|index| Operation::Apply { index }),
         3 => bytes_max.clone().prop_map(|bytes_max| Operation::Evict { bytes_max }),
         4 => (small.clone(), small.clone(), entries_max, bytes_max).prop_map(
@@ -91,9 +93,9 @@ fn operations() -> impl Strategy<Value = Operation> {
             }
         ),
         4 => (small.clone(), 0_u64..4, 0_u64..3)
-            .prop_map(|(first, known, news)| Operation::Fit { first, known, news }),
+            .prop_map(|(first, known, news)| Operation::CheckAppend { first, known, news }),
         4 => (small.clone(), 0_u64..12)
-            .prop_map(|(index, term)| Operation::BackTo { index, term }),
+            .prop_map(|(index, term)| Operation::FindConflict { index, term }),
         1 => small.clone().prop_map(|index| Operation::Snapshot { index }),
         1 => small.clone().prop_map(|base| Operation::Compact { base }),
         1 => (1_u64..9, any::<bool>())
@@ -102,7 +104,7 @@ fn operations() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// The log as a vector of everything after the base, and the rungs of its ladder.
+/// The log as a vector of all entries after the base, and its indices.
 struct Model {
     base: EntryId,
     snapshot: EntryId,
@@ -111,9 +113,9 @@ struct Model {
     committed: u64,
     applying: u64,
     applied: u64,
-    /// The index of the first entry that may be in memory, as evictions have it.
+    /// The index of the first entry that may be in memory after the evictions.
     hot_from: u64,
-    /// Tells entries of equal ids in different histories apart.
+    /// Distinguishes entries of equal ids in different histories.
     serial: u64,
 }
 
@@ -148,7 +150,7 @@ impl Model {
         self.at(index).map(|entry| entry.id.term)
     }
 
-    /// The entries `first..=last`, as many as the bounds allow, but one at least.
+    /// Returns the entries `first..=last` within the bounds, but at least one.
     fn read(&self, first: u64, last: u64, entries_max: usize, bytes_max: usize) -> Vec<Entry> {
         let mut bytes = 0;
         let mut taken: Vec<Entry> = Vec::new();
@@ -163,7 +165,7 @@ impl Model {
     }
 
     fn id_at(&self, index: u64) -> EntryId {
-        EntryId::new(self.term_at(index).expect("the log has it"), Index(index))
+        EntryId::new(self.term_at(index).expect("the log has the index"), Index(index))
     }
 
     fn restored(&self, tail: u64) -> Restored {
@@ -179,16 +181,16 @@ impl Model {
         restored
     }
 
-    /// Checks all that a log shows without being asked for more.
+    /// Checks all indices and terms of the log.
     fn check(&self, log: &Log) {
         log.assert_invariants();
         let ends = (log.base(), log.snapshot(), log.last());
         assert_eq!(ends, (self.base, self.snapshot, self.last()));
         let restores = self.applying < self.snapshot.index.0 && self.applying == self.applied;
-        assert_eq!(log.to_restore(), restores && self.snapshot.index.0 <= self.durable);
-        let rungs = [log.applied(), log.applying(), log.committed(), log.durable()];
+        assert_eq!(log.may_restore(), restores && self.snapshot.index.0 <= self.durable);
+        let indices = [log.applied(), log.applying(), log.committed(), log.durable()];
         let expected = [self.applied, self.applying, self.committed, self.durable];
-        assert_eq!(rungs, expected.map(Index));
+        assert_eq!(indices, expected.map(Index));
         for index in 0..self.last().index.0 + 3 {
             assert_eq!(log.term_at(Index(index)), self.term_at(index), "the term at {index}");
         }
@@ -208,7 +210,7 @@ impl Model {
     }
 }
 
-/// Does one operation to both, and checks what the log answers.
+/// Performs one operation on both, and compares the results.
 fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
     match *operation {
         Operation::Append { terms, bytes } => append(log, model, terms, bytes),
@@ -222,7 +224,7 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
         Operation::Persist { index } => {
             let low = model.base.index.0.min(model.durable);
             let index = within(index, low, model.last().index.0);
-            // The installation of a snapshot is durable as a whole.
+            // The installation of a snapshot becomes durable as a whole.
             let index = if index < model.base.index.0 { model.durable } else { index };
             log.persisted(Index(index));
             model.durable = model.durable.max(index);
@@ -232,12 +234,12 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
             log.commit(Index(index));
             model.committed = model.committed.max(index);
         }
-        Operation::HandOver { entries_max, bytes_max } => {
-            hand_over(log, model, entries_max, bytes_max);
+        Operation::BeginApply { entries_max, bytes_max } => {
+            begin_apply(log, model, entries_max, bytes_max);
         }
         Operation::Apply { index } => {
             let index = within(index, model.applied, model.applying);
-            log.apply(Index(index));
+            log.mark_applied(Index(index));
             model.applied = index;
         }
         Operation::Evict { bytes_max } => {
@@ -255,22 +257,23 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
             let slice = log.slice(Index(first), Index(last), entries_max, bytes_max);
             check_slice(model, &slice, first, last, entries_max, bytes_max);
         }
-        Operation::Fit { first, known, news } => check_fit(log, model, first, known, news),
-        Operation::BackTo { index, term } => {
+        Operation::CheckAppend { first, known, news } => {
+            check_append(log, model, first, known, news)
+        }
+        Operation::FindConflict { index, term } => {
             let candidates = (0..=index).rev().filter_map(|index| model.at(index));
             let found = candidates.map(|entry| entry.id).find(|id| id.term <= Term(term));
             let expected = found.unwrap_or(model.base);
-            assert_eq!(log.back_to(Index(index), Term(term)), expected);
+            assert_eq!(log.find_conflict_by_term(Index(index), Term(term)), expected);
         }
         Operation::Snapshot { .. } | Operation::Compact { .. } | Operation::Reset { .. } => {
             compact(log, model, operation);
         }
-        // Before the machine has started over, the disk has the log before the snapshot, or what
-        // starts is a machine that has the snapshot already: neither is this log.
+        // Until a restore, the disk has the previous log or a restored snapshot, not this log.
         Operation::Restart { .. } if model.applied < model.snapshot.index.0 => {}
         Operation::Restart { tail } => {
             let restored = model.restored(tail);
-            *log = Log::new(&restored).expect("what was durable is sound");
+            *log = Log::new(&restored).expect("the durable state is consistent");
             model.entries.truncate((model.durable - model.base.index.0) as usize);
             model.committed = model.committed.min(model.durable);
             model.applying = model.applied;
@@ -279,7 +282,7 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
     }
 }
 
-/// What snapshots do to a log.
+/// Performs the operations of snapshots.
 fn compact(log: &mut Log, model: &mut Model, operation: &Operation) {
     let forget = |model: &mut Model, base: EntryId| {
         model.entries.retain(|entry| entry.id.index > base.index);
@@ -316,7 +319,7 @@ fn compact(log: &mut Log, model: &mut Model, operation: &Operation) {
     }
 }
 
-/// A number from `low` to `high`, both included.
+/// Returns a number from `low` to `high`, both included.
 fn within(number: u64, low: u64, high: u64) -> u64 {
     low + number % (high - low + 1)
 }
@@ -338,16 +341,16 @@ fn append(log: &mut Log, model: &mut Model, terms: u64, bytes: usize) {
     model.entries.push(entry);
 }
 
-fn hand_over(log: &mut Log, model: &mut Model, entries_max: usize, bytes_max: usize) {
-    if log.to_restore() {
-        log.hand_over_snapshot();
+fn begin_apply(log: &mut Log, model: &mut Model, entries_max: usize, bytes_max: usize) {
+    if log.may_restore() {
+        log.begin_restore();
         model.applying = model.snapshot.index.0;
         return;
     }
     let last = model.committed.min(model.durable);
-    let Some((first, slice)) = log.to_apply(entries_max, bytes_max) else {
+    let Some((first, slice)) = log.next_to_apply(entries_max, bytes_max) else {
         let busy = model.applying > model.applied || model.applied < model.snapshot.index.0;
-        assert!(busy || model.applied >= last, "there is nothing to apply");
+        assert!(busy || model.applied >= last, "nothing is left to apply");
         return;
     };
     assert_eq!(model.applying, model.applied, "one batch at a time");
@@ -357,11 +360,12 @@ fn hand_over(log: &mut Log, model: &mut Model, entries_max: usize, bytes_max: us
         Slice::Hot(entries) => entries.last().expect("a batch is not empty").id.index,
         Slice::Cold { last } => last,
     };
-    log.hand_over(handed);
+    log.begin_apply(handed);
     model.applying = handed.0;
 }
 
-/// What is in memory is given as the bounds allow; what is not is named for a fetch.
+/// Checks that entries in memory are returned within the bounds, and that the others are named for
+/// a fetch.
 fn check_slice(
     model: &Model,
     slice: &Slice,
@@ -376,17 +380,20 @@ fn check_slice(
             assert_eq!(*entries, model.read(first, last, entries_max, bytes_max));
         }
         Slice::Cold { last: asked } => {
-            assert!(first < model.hot_from && first <= model.durable, "it is only on the disk");
-            assert!(first > model.base.index.0, "the disk still has it");
+            assert!(
+                first < model.hot_from && first <= model.durable,
+                "the entries are on the disk only"
+            );
+            assert!(first > model.base.index.0, "the disk still has the entries");
             let most = last.min(model.hot_from - 1).min(first + entries_max as u64 - 1);
             assert_eq!(asked.0, most);
         }
     }
 }
 
-/// A leader sends entries after one that the log has: some of them known, then new ones of a term
-/// that the log has not.
-fn check_fit(log: &Log, model: &Model, first: u64, known: u64, news: u64) {
+/// Checks a leader's entries after one that the log has: some known ones, then new ones of a term
+/// that the log does not have.
+fn check_append(log: &Log, model: &Model, first: u64, known: u64, news: u64) {
     let first = within(first, model.base.index.0 + 1, model.last().index.0 + 1);
     let mut sent: Vec<Entry> =
         (first..first + known).filter_map(|index| model.at(index).cloned()).collect();
@@ -397,11 +404,11 @@ fn check_fit(log: &Log, model: &Model, first: u64, known: u64, news: u64) {
     }
     let differs = sent.iter().find(|entry| model.at(entry.id.index.0) != Some(*entry));
     let expected = match differs.map(|entry| entry.id.index) {
-        None => Fit::Known,
-        Some(index) if index.0 <= model.committed => Fit::AgainstCommitted,
-        Some(index) => Fit::From(index),
+        None => AppendCheck::AllPresent,
+        Some(index) if index.0 <= model.committed => AppendCheck::ConflictsWithCommitted,
+        Some(index) => AppendCheck::MissingFrom(index),
     };
-    assert_eq!(log.fit(&sent), expected);
+    assert_eq!(log.check_append(&sent), expected);
 }
 
 proptest! {
@@ -412,12 +419,12 @@ proptest! {
     })]
 
     #[test]
-    fn the_log_is_a_vector_with_a_ladder(
+    fn the_log_behaves_like_a_vector_with_indices(
         base in prop_oneof![Just(EntryId::ZERO), Just(EntryId::new(Term(2), Index(5)))],
         operations in vec(operations(), 1..120),
     ) {
         let mut model = Model::new(base);
-        let mut log = Log::new(&model.restored(0)).expect("an empty log is sound");
+        let mut log = Log::new(&model.restored(0)).expect("an empty log is consistent");
         model.check(&log);
         for operation in &operations {
             perform(&mut log, &mut model, operation);

@@ -1,18 +1,18 @@
-//! Counting, against brute force: every set of voters is tried.
+//! Brute-force test of quorums: every set of voters is tried.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::{btree_map, btree_set};
 use proptest::prelude::*;
 
-use quorate::quorum::{Tally, Verdict, is_quorum, reached};
+use quorate::quorum::{Tally, VoteResult, is_quorum, reached};
 use quorate::types::{Change, Membership, NodeId, Voters};
 
-/// Ids are from 1 to this.
+/// The largest node id; ids start from 1.
 const IDS: u64 = 7;
 
-/// A membership of up to seven voters, every other one joint; few have an empty half, and most of
-/// the others give one of their voters the casting vote.
+/// Generates memberships of up to seven voters, every other one joint; few have an empty half, and
+/// most of the others give one of their voters the casting vote.
 fn memberships() -> impl Strategy<Value = Membership> {
     let ids = || btree_set((1..=IDS).prop_map(NodeId), 0..=IDS as usize);
     let half = || (ids(), 0..=IDS as usize).prop_map(|(ids, holder)| voters(ids, holder));
@@ -23,14 +23,14 @@ fn memberships() -> impl Strategy<Value = Membership> {
     })
 }
 
-/// These voters, of whom the one at `holder` has the casting vote, if there is one.
+/// Returns these voters; the one at position `holder` has the casting vote, if there is one.
 fn voters(ids: BTreeSet<NodeId>, holder: usize) -> Voters {
     let holder = ids.iter().nth(holder).copied();
     Voters::new(ids).with_casting(holder)
 }
 
-/// A membership of these halves; simple if the second is empty. It comes about as every membership
-/// does: one half follows the other.
+/// Returns a membership of these halves; simple if the second is empty. It is built like every
+/// membership: one half follows the other.
 fn membership(incoming: &Voters, outgoing: &Voters) -> Membership {
     let simple = |voters: &Voters| {
         let membership = Membership::new(voters.iter().copied());
@@ -43,18 +43,18 @@ fn membership(incoming: &Voters, outgoing: &Voters) -> Membership {
     let removed = outgoing.iter().filter(|id| !incoming.contains(id));
     let change = removed.fold(added, |change, id| change.remove(*id));
     let staged = simple(outgoing).changed(&change.casting(incoming.casting()));
-    staged.expect("voters remain").entered(None)
+    staged.expect("voters remain").enter_joint(None)
 }
 
-/// Every set of ids, those of learners and strangers included.
+/// Returns every set of ids, those of learners and of other nodes included.
 fn all_sets() -> impl Iterator<Item = BTreeSet<NodeId>> {
     (0_u32..1 << (IDS + 2)).map(|bits| {
         (0..IDS + 2).filter(|bit| bits >> bit & 1 == 1).map(|bit| NodeId(bit + 1)).collect()
     })
 }
 
-/// The definition (Raft §6): more than half of each half that has voters, or exactly half of it
-/// with its casting vote.
+/// The definition of a quorum (Raft §6): more than half of each half that has voters, or exactly
+/// half of it with its casting vote.
 fn decides(membership: &Membership, set: &BTreeSet<NodeId>) -> bool {
     [membership.incoming(), membership.outgoing()].iter().all(|half| {
         let present = half.iter().filter(|id| set.contains(id)).count();
@@ -85,7 +85,7 @@ proptest! {
         }
     }
 
-    /// What two leaders decide by quorums of one membership, some node knows of both.
+    /// Some node takes part in the decisions of any two leaders by quorums of one membership.
     #[test]
     fn any_two_quorums_share_a_voter(membership in memberships()) {
         prop_assume!(has_voters(&membership));
@@ -102,9 +102,9 @@ proptest! {
         }
     }
 
-    /// While a membership is joint, what it decides also binds each half alone.
+    /// While a membership is joint, its decisions also bind each half alone.
     #[test]
-    fn a_joint_quorum_meets_every_quorum_of_either_half(membership in memberships()) {
+    fn a_joint_quorum_overlaps_every_quorum_of_either_half(membership in memberships()) {
         for half in [membership.incoming(), membership.outgoing()] {
             let alone = self::membership(half, &Voters::default());
             for set in all_sets().filter(|set| is_quorum(&membership, |id| set.contains(&id))) {
@@ -114,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_reached_is_the_highest_number_a_quorum_has(
+    fn reached_is_the_highest_number_of_a_quorum(
         membership in memberships(),
         acknowledged in btree_map((1..=IDS + 2).prop_map(NodeId), 0_u64..12, 0..=IDS as usize),
     ) {
@@ -125,11 +125,12 @@ proptest! {
         let highest = (0_u64..12).filter(|index| decides(&membership, &has(*index))).max();
         let expected = if has_voters(&membership) { highest } else { Some(u64::MAX) };
         prop_assert_eq!(Some(reached(&membership, acked)), expected);
-        prop_assert_eq!(Some(reached(&swapped(&membership), acked)), expected, "halves are equal");
+        let swapped = reached(&swapped(&membership), acked);
+        prop_assert_eq!(Some(swapped), expected, "the order of the voter sets is irrelevant");
     }
 
     #[test]
-    fn what_is_reached_never_falls(
+    fn reached_never_decreases(
         membership in memberships(),
         acknowledged in btree_map((1..=IDS).prop_map(NodeId), 0_u64..12, 0..=IDS as usize),
         news in (1..=IDS).prop_map(NodeId),
@@ -141,45 +142,46 @@ proptest! {
     }
 
     #[test]
-    fn an_election_is_open_while_the_silent_can_still_decide_it(
+    fn an_election_is_pending_while_missing_answers_can_decide_it(
         membership in memberships(),
         votes in btree_map((1..=IDS + 2).prop_map(NodeId), any::<bool>(), 0..=IDS as usize),
     ) {
         let tally = counted(&votes);
         let granted: BTreeSet<NodeId> =
             votes.iter().filter(|(_, granted)| **granted).map(|(id, _)| *id).collect();
-        // Every way in which those who have not answered may answer yet.
+        // Every possible combination of the answers that are missing.
         let may_win = all_sets().any(|set| {
             set.is_superset(&granted)
                 && set.iter().all(|id| votes.get(id).copied().unwrap_or(true))
                 && decides(&membership, &set)
         });
         let expected = match (decides(&membership, &granted), may_win) {
-            (true, _) => Verdict::Won,
-            (false, true) => Verdict::Pending,
-            (false, false) => Verdict::Lost,
+            (true, _) => VoteResult::Won,
+            (false, true) => VoteResult::Pending,
+            (false, false) => VoteResult::Lost,
         };
-        prop_assert_eq!(tally.verdict(&membership), expected);
-        prop_assert_eq!(tally.verdict(&swapped(&membership)), expected, "halves are equal");
+        prop_assert_eq!(tally.result(&membership), expected);
+        let swapped = tally.result(&swapped(&membership));
+        prop_assert_eq!(swapped, expected, "the order of the voter sets is irrelevant");
     }
 
-    /// Nobody can be won over once the verdict is in, whoever answers next.
+    /// The result of an election is final, regardless of later answers.
     #[test]
-    fn a_verdict_is_final(
+    fn an_election_result_is_final(
         membership in memberships(),
         votes in btree_map((1..=IDS).prop_map(NodeId), any::<bool>(), 0..=IDS as usize),
         voter in (1..=IDS).prop_map(NodeId),
         granted in any::<bool>(),
     ) {
         let mut tally = counted(&votes);
-        let before = tally.verdict(&membership);
+        let before = tally.result(&membership);
         tally.count(voter, granted);
-        if before != Verdict::Pending {
-            prop_assert_eq!(tally.verdict(&membership), before);
+        if before != VoteResult::Pending {
+            prop_assert_eq!(tally.result(&membership), before);
         }
     }
 
-    /// Two candidates of one term cannot both win: whoever grants one does not grant the other.
+    /// Two candidates of one term cannot both win: a voter grants its vote to only one of them.
     #[test]
     fn two_candidates_never_both_win(
         membership in memberships(),
@@ -188,8 +190,8 @@ proptest! {
         prop_assume!(has_voters(&membership));
         let first = counted(&choice);
         let second = counted(&choice.iter().map(|(id, granted)| (*id, !granted)).collect());
-        let both = [first, second].map(|tally| tally.verdict(&membership));
-        prop_assert_ne!(both, [Verdict::Won, Verdict::Won]);
+        let both = [first, second].map(|tally| tally.result(&membership));
+        prop_assert_ne!(both, [VoteResult::Won, VoteResult::Won]);
     }
 }
 
@@ -201,7 +203,7 @@ fn counted(votes: &BTreeMap<NodeId, bool>) -> Tally {
     tally
 }
 
-/// Every set of up to `ids` voters, with and without every holder of the casting vote.
+/// Returns every set of up to `ids` voters, with and without every holder of the casting vote.
 fn all_voters(ids: u64) -> Vec<Voters> {
     let sets = (1_u32..1 << ids).map(|bits| {
         (0..ids).filter(|bit| bits >> bit & 1 == 1).map(|bit| NodeId(bit + 1)).collect()
@@ -210,22 +212,22 @@ fn all_voters(ids: u64) -> Vec<Voters> {
         .collect()
 }
 
-/// Which sets of the ids 1 to 7 are quorums: bit s stands for the set of the bits of s.
+/// Returns the sets of the ids 1 to 7 that are quorums: bit s stands for the set of the bits of s.
 fn quorums(membership: &Membership, ids: u64) -> u128 {
     (0_u32..1 << ids)
         .filter(|set| is_quorum(membership, |id| set >> (id.0 - 1) & 1 == 1))
         .fold(0, |quorums, set| quorums | 1 << set)
 }
 
-/// Whether a quorum of one and a quorum of the other have nobody in common, where bit s stands for
-/// the set s of all 7 ids: then the complement of one holds the other.
+/// Whether a quorum of one and a quorum of the other share no node, where bit s stands for the set
+/// s of all 7 ids: then the complement of one contains the other.
 fn are_apart(one: u128, other: u128) -> bool {
     one & other.reverse_bits() != 0
 }
 
-/// A joint membership decides what both its halves decide, and nothing else.
+/// A joint membership decides if both its halves decide, and only then.
 #[test]
-fn every_joint_membership_of_five_decides_as_its_halves_do() {
+fn every_joint_membership_of_five_decides_as_both_halves() {
     const FEW: u64 = 5;
     let all: Vec<(Voters, u128)> = all_voters(FEW)
         .into_iter()
@@ -240,13 +242,13 @@ fn every_joint_membership_of_five_decides_as_its_halves_do() {
     }
 }
 
-/// Any two quorums of memberships that follow one another share a voter: of each set with itself,
-/// and of each set with the joint membership on the way to any other.
+/// Any two quorums of consecutive memberships share a voter: of each set with itself, and of each
+/// set with the joint membership on the way to any other.
 #[test]
-fn quorums_of_consecutive_memberships_of_seven_meet() {
-    let nobody = Voters::default();
+fn quorums_of_consecutive_memberships_of_seven_overlap() {
+    let no_voters = Voters::default();
     let all: Vec<u128> =
-        all_voters(IDS).iter().map(|set| quorums(&membership(set, &nobody), IDS)).collect();
+        all_voters(IDS).iter().map(|set| quorums(&membership(set, &no_voters), IDS)).collect();
     assert_eq!(all.len(), 575, "every set with every holder, and without");
     for one in &all {
         assert!(!are_apart(*one, *one));
@@ -260,10 +262,10 @@ fn quorums_of_consecutive_memberships_of_seven_meet() {
     }
 }
 
-/// Why no change does without a joint membership, be it of the casting vote alone: in one step,
-/// two halves could decide against each other.
+/// Every change needs a joint membership, even one of the casting vote alone: in one step, two
+/// halves could decide against each other.
 #[test]
-fn two_holders_of_one_casting_vote_decide_apart() {
+fn two_holders_of_one_casting_vote_decide_independently() {
     let four = |holder| Membership::new([1, 2, 3, 4].map(NodeId)).with_casting(NodeId(holder));
     let half = |ids: [u64; 2]| move |id: NodeId| ids.contains(&id.0);
     assert!(is_quorum(&four(1), half([1, 2])));

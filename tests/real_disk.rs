@@ -1,8 +1,8 @@
-//! The store on real files: power cuts under load, syncs that fail, writes that are cut in half,
-//! and a file system that is full.
+//! The store on real files: power cuts under load, failing syncs, torn writes, and a full file
+//! system.
 //!
-//! What this machine lacks is skipped, and said: root for mounting images, and a compiler for the
-//! two small programs that make the faults.
+//! A test is skipped, with a message, if this machine lacks a requirement: root for mounting
+//! images, or a compiler for the two small programs that inject the faults.
 #![cfg(target_os = "linux")]
 
 #[path = "common/skip.rs"]

@@ -1,151 +1,153 @@
-//! Seeds of `cargo sim` that failed once, each with what it showed. A choice of the simulator that
-//! is drawn otherwise may rob a seed of its storm; the spec named beside it keeps the schedule.
+//! Seeds of `cargo sim` that once failed, each with the bug that it found. A change of the
+//! simulator's random choices may change a seed's schedule; the named spec or test keeps it.
 
 use quorate_sim::profile::Profile;
 use quorate_sim::run::{RunOptions, run};
 
-/// A seed that failed once.
+/// A seed that once failed.
 struct Seed {
     profile: &'static str,
     seed: u64,
-    showed: &'static str,
+    bug: &'static str,
 }
 
 const SEEDS: &[Seed] = &[
     Seed {
         profile: "default",
         seed: 67,
-        showed: "a full outbox dropped the same candidate's requests in every campaign: \
+        bug: "a full outbox dropped the same candidate's vote requests in every election: \
                  specs/election/full_outbox_keeps_requests",
     },
     Seed {
         profile: "default",
         seed: 62,
-        showed: "segments behind one that could not be removed were removed: \
-                 tests/storage/crash.rs, a_failure_anywhere",
+        bug: "segments after one that could not be removed were removed: \
+                 tests/storage/crash.rs, a_disk_error_at_any_operation",
     },
     Seed {
         profile: "default",
         seed: 404,
-        showed: "a start that found no room told nobody, and never tried again: \
+        bug: "a start on a full disk did not report it, and never retried: \
                  tests/storage/working.rs",
     },
     Seed {
         profile: "disk",
         seed: 92,
-        showed: "all copies of a superblock were written at once and failed in part: \
-                 tests/storage/crash.rs, a_failure_anywhere",
+        bug: "all copies of a superblock were written at once and failed partly: \
+                 tests/storage/crash.rs, a_disk_error_at_any_operation",
     },
     Seed {
         profile: "snapshot",
         seed: 158,
-        showed: "a stop in good order made what a crash had cut short count as acknowledged: \
+        bug: "a clean shutdown marked a torn write of an earlier crash as acknowledged: \
                  tests/storage/damage.rs, what_a_crash_cut_short",
     },
     Seed {
         profile: "snapshot",
         seed: 24,
-        showed: "a view that could not be had gave up the snapshot that was being received: \
+        bug: "a view that could not be frozen abandoned the snapshot being received: \
                  src/replica/snapshots.rs",
     },
     Seed {
         profile: "reads",
         seed: 1981,
-        showed: "a leader that stood still suspended a voter whose words it had not read yet: \
-                 tests/specs/membership/who_stood_still_blames_nobody.txt",
+        bug: "a leader that was paused suspended a voter whose messages it had not read: \
+                 tests/specs/membership/paused_leader_suspends_no_voter.txt",
     },
     Seed {
         profile: "reads",
         seed: 1270,
-        showed: "a removed node that had not heard of it disturbed an idle cluster without \
-                 pre-vote and stickiness: the world cuts it off",
+        bug: "a removed node that did not know of its removal disrupted an idle cluster \
+                 without pre-vote and stickiness: the simulator cuts it off",
     },
     Seed {
         profile: "reads",
         seed: 2757,
-        showed: "an emptied disk that got a snapshot voted for itself, in the place of another: \
-                 tests/specs/identity/new_disk_with_the_log_does_not_stand.txt",
+        bug: "a wiped disk with a received snapshot voted for itself as another member: \
+                 tests/specs/identity/new_disk_with_a_snapshot_does_not_campaign.txt",
     },
     Seed {
         profile: "reads",
         seed: 4715,
-        showed: "a leader gave a vote back to a node that was cut off for ever as it did: whoever \
-                 may get its vote back is of the core",
+        bug: "a leader promoted a suspended voter while the simulator cut it off for good: \
+                 the simulator never cuts off a node that may be promoted",
     },
     Seed {
         profile: "reads",
         seed: 23085,
-        showed: "the world cut off a member that was added in a log it did not look at",
+        bug: "the simulator cut off a member that was added in a log it did not inspect",
     },
     Seed {
         profile: "reads",
         seed: 28767,
-        showed: "a node that was stopping as the storm ended stayed down",
+        bug: "a node that was stopping at the end of the fault phase stayed down",
     },
     Seed {
         profile: "reads",
         seed: 48031,
-        showed: "a node that started again took a late echo of an answer that it gave before for \
-                 one of its own, and a loan with it: src/raft/common.rs, is_of_this_life",
+        bug: "a restarted node took the late echo of a reply from before its restart for \
+                 one of its own, and a read lease with it: src/raft/common.rs",
     },
     Seed {
         profile: "reads",
         seed: 46718,
-        showed: "a founder that came late took the first entries of a leader that had forgotten \
-                 the first membership, and never knew who counts: \
-                 tests/specs/snapshots/first_membership_is_forgotten.txt",
+        bug: "a late bootstrap peer took the first entries of a leader that had compacted \
+                 the first membership, and never learned the active one: \
+                 tests/specs/snapshots/first_membership_is_compacted.txt",
     },
     Seed {
         profile: "reads",
         seed: 30588,
-        showed: "the world counted on a learner whose lost disk a membership on its way named",
+        bug: "the simulator relied on a learner whose lost disk an uncommitted membership \
+                 named",
     },
     Seed {
         profile: "default",
         seed: 1228,
-        showed: "the checks wanted an answer for all live voters that one of them, outside the \
-                 core, held back: it answers, and its disk stays full: \
-                 tests/specs/acknowledge/slow_voter_holds_the_answer_back.txt",
+        bug: "the checks required an acknowledgement by all live voters, which one outside \
+                 the core delayed: it is live, and its disk stays full: \
+                 tests/specs/acknowledge/slow_voter_delays_the_acknowledgement.txt",
     },
     Seed {
         profile: "default",
         seed: 1283,
-        showed: "a client that was told whom to ask went astray again and again, until the core \
-                 counted as standing still",
+        bug: "a client with a leader hint chose wrong nodes repeatedly, until the liveness \
+                 check of the core failed",
     },
     Seed {
         profile: "default",
         seed: 420,
-        showed: "a founder with an empty disk asked founders alone, and none of them was left: \
-                 tests/paper/founding.rs",
+        bug: "a bootstrap peer with an empty disk probed only bootstrap peers, all of which \
+                 were removed: \
+                 tests/paper/bootstrap.rs",
     },
     Seed {
         profile: "snapshot",
         seed: 381,
-        showed: "a node that had been a pre-candidate answered an old round of heartbeats again, \
-                 and took an echo of its first answer for one of the second: \
-                 tests/specs/lease/loan_counts_from_the_first_answer.txt",
+        bug: "a former pre-candidate replied twice to an old heartbeat round, and took the \
+                 echo of the first reply for one of the second: \
+                 tests/specs/lease/read_lease_counts_from_the_first_reply.txt",
     },
     Seed {
         profile: "validation",
         seed: 357,
-        showed: "the checks took the state of a node for sound that started from another's \
-                 snapshot, which it had not restored when it fell: sim/src/check/suspects.rs",
+        bug: "the checks took a node's state for consistent that started from another's \
+                 snapshot, which it had not restored at its crash: sim/src/check/divergences.rs",
     },
     Seed {
         profile: "validation",
         seed: 200,
-        showed: "a simulated client took what came of a session that was over for what came of \
-                 its next one: src/machine/client.rs, \
-                 what_comes_of_another_session_means_nothing",
+        bug: "a simulated client took an outcome of an ended session for one of its next \
+                 session: src/machine/client.rs, \
+                 outcomes_of_another_session_are_ignored",
     },
 ];
 
 #[test]
-fn seeds_that_failed_once_pass() {
-    for Seed { profile, seed, showed } in SEEDS {
+fn seeds_that_once_failed_pass() {
+    for Seed { profile, seed, bug } in SEEDS {
         let profile = Profile::by_name(profile).expect("the profile exists");
         let outcome = run(*seed, &RunOptions { profile, ..RunOptions::default() });
-        assert_eq!(outcome.failure, None, "seed {seed} again, which showed: {showed}");
+        assert_eq!(outcome.failure, None, "seed {seed} fails again; it once found: {bug}");
     }
 }

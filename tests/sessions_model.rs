@@ -1,5 +1,5 @@
-//! Sessions against a list of all requests ever: whatever is repeated, reordered, forgotten or
-//! restored, the machine answers as the list does, and carries nothing out twice.
+//! Client sessions against a model that keeps the list of all requests: with any repetition,
+//! reordering, dropped reply or restore, outcomes match the model and no request executes twice.
 
 use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read};
@@ -10,12 +10,13 @@ use proptest::prelude::*;
 use proptest::sample::Index as Pick;
 
 use quorate::machine::{
-    Answer, Call, ClientSession, Machine, Nonce, Outcome, Request, Sequence, SessionId,
+    Call, ClientSession, Machine, Nonce, Outcome, Request, Sequence, SessionEvent, SessionId,
     SessionLimits, StateMachine,
 };
 use quorate::types::{Command, Entry, EntryId, Index, Payload, Term};
 
-/// Keeps every command it was given; the reply is the command and how many came before.
+/// A state machine that keeps every command. The reply is the number of earlier commands, followed
+/// by the command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Ledger {
     commands: Vec<Vec<u8>>,
@@ -25,7 +26,7 @@ struct Ledger {
 
 impl StateMachine for Ledger {
     fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
-        assert!(self.applied < index, "no entry is given twice");
+        assert!(self.applied < index, "each entry is applied once");
         self.applied = index;
         let reply = reply_of(self.commands.len(), command);
         self.commands.push(command.to_vec());
@@ -48,7 +49,7 @@ impl StateMachine for Ledger {
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
         let mut bytes = Vec::new();
         snapshot.read_to_end(&mut bytes)?;
-        let (applied, mut rest) = bytes.split_first_chunk().expect("a whole snapshot");
+        let (applied, mut rest) = bytes.split_first_chunk().expect("the snapshot is complete");
         self.applied = Index(u64::from_le_bytes(*applied));
         self.commands.clear();
         while let [length, after @ ..] = rest {
@@ -72,30 +73,30 @@ fn cases() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, cases: 600, ..ProptestConfig::default() }
 }
 
-/// One thing done. Numbers are taken modulo what is possible at the time.
+/// One random operation. Picks are relative to the choices at the time.
 #[derive(Clone, Debug)]
 enum Operation {
     Noop,
-    Odd(Vec<u8>),
+    InvalidCommand(Vec<u8>),
     Plain(u8),
     Register {
         nonce: u8,
         limits: SessionLimits,
     },
-    /// A request of one of the sessions that ever were, or of none.
-    Ask {
+    /// A request in one of the sessions so far, or in an unknown one.
+    Request {
         session: Pick,
         sequence: u64,
         acknowledged: u64,
         length: usize,
     },
-    /// An earlier command stands in the log again.
-    Again(Pick),
-    /// The machine comes back from its snapshot.
+    /// A copy of an earlier command.
+    Repeat(Pick),
+    /// A restore of the machine from its current snapshot.
     Restore,
-    /// A snapshot is taken and kept.
-    Keep,
-    /// The machine comes back from the snapshot that was kept, and the log after it.
+    /// A snapshot that is kept for a later restart.
+    TakeSnapshot,
+    /// A restart of the machine from the kept snapshot, and the log after it.
     Restart,
 }
 
@@ -108,32 +109,32 @@ fn limits() -> impl Strategy<Value = SessionLimits> {
 fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         1 => Just(Operation::Noop),
-        1 => vec(any::<u8>(), 0..40).prop_map(Operation::Odd),
+        1 => vec(any::<u8>(), 0..40).prop_map(Operation::InvalidCommand),
         1 => any::<u8>().prop_map(Operation::Plain),
         3 => (0u8..6, limits()).prop_map(|(nonce, limits)| Operation::Register { nonce, limits }),
         12 => (any::<Pick>(), 1u64..9, 0u64..6, 0usize..12).prop_map(
             |(session, sequence, behind, length)| {
                 let acknowledged = sequence.saturating_sub(behind).max(1);
-                Operation::Ask { session, sequence, acknowledged, length }
+                Operation::Request { session, sequence, acknowledged, length }
             }
         ),
-        5 => any::<Pick>().prop_map(Operation::Again),
+        5 => any::<Pick>().prop_map(Operation::Repeat),
         1 => Just(Operation::Restore),
-        1 => Just(Operation::Keep),
+        1 => Just(Operation::TakeSnapshot),
         1 => Just(Operation::Restart),
     ]
 }
 
-/// The next payload of the log, unless the operation is something else.
+/// Returns the next payload of the log, if the operation appends one.
 fn payload(operation: &Operation, log: &[Entry]) -> Option<Payload> {
     let command = match operation {
         Operation::Noop => return Some(Payload::Noop),
-        Operation::Odd(bytes) => Command::from(bytes.clone()),
+        Operation::InvalidCommand(bytes) => Command::from(bytes.clone()),
         Operation::Plain(byte) => Request::Plain(&[*byte]).encode(),
         Operation::Register { nonce, limits } => {
             Request::Register { nonce: Nonce(u128::from(*nonce)), limits: *limits }.encode()
         }
-        Operation::Ask { session, sequence, acknowledged, length } => {
+        Operation::Request { session, sequence, acknowledged, length } => {
             let mut ids = registrations(log);
             ids.push(Index(1000));
             let session = SessionId(*session.get(&ids));
@@ -142,7 +143,7 @@ fn payload(operation: &Operation, log: &[Entry]) -> Option<Payload> {
             command.resize(command.len() + length, b'x');
             Request::InSession { session, sequence, acknowledged, command: &command }.encode()
         }
-        Operation::Again(pick) if !log.is_empty() => return Some(pick.get(log).payload.clone()),
+        Operation::Repeat(pick) if !log.is_empty() => return Some(pick.get(log).payload.clone()),
         _ => return None,
     };
     Some(Payload::Command(command))
@@ -167,19 +168,19 @@ fn registrations(log: &[Entry]) -> Vec<Index> {
     log.iter().filter(registers).map(|entry| entry.id.index).collect()
 }
 
-/// One command carried out: its session and number, if it has any, and its reply.
+/// One executed command: its session and sequence number, if it has any, and its reply.
 type Executed = (Option<(SessionId, Sequence)>, Vec<u8>);
 
-/// What came of every entry of `log`, found by going through everything before it each time.
+/// The model: the outcome of every entry of the log, found by a scan of everything before it.
 #[derive(Default)]
 struct Model {
     outcomes: Vec<(Index, Outcome)>,
-    /// What was carried out.
+    /// Every executed command, in order.
     executed: Vec<Executed>,
-    /// The sessions: name, nonce, limits, entries of it, floor, and whether it has expired.
+    /// The sessions: id, nonce, limits, entries that used it, floor, and whether it has expired.
     sessions: Vec<(SessionId, Nonce, SessionLimits, Vec<Index>, Sequence, bool)>,
-    /// Replies that are forgotten.
-    forgotten: BTreeSet<(SessionId, Sequence)>,
+    /// The requests whose replies are dropped.
+    dropped: BTreeSet<(SessionId, Sequence)>,
 }
 
 impl Model {
@@ -193,7 +194,7 @@ impl Model {
                 Some(Request::Plain(command)) => model.execute(None, command),
                 Some(Request::Register { nonce, limits }) => model.register(index, nonce, limits),
                 Some(Request::InSession { session, sequence, acknowledged, command }) => {
-                    model.ask(index, session, sequence, acknowledged, command)
+                    model.request(index, session, sequence, acknowledged, command)
                 }
             };
             model.outcomes.push((index, outcome));
@@ -228,7 +229,7 @@ impl Model {
         Outcome::Registered(id)
     }
 
-    fn ask(
+    fn request(
         &mut self,
         index: Index,
         id: SessionId,
@@ -252,53 +253,53 @@ impl Model {
         let request = (id, sequence);
         let before = self.executed.iter().find(|(other, _)| *other == Some(request));
         match before {
-            Some(_) if self.forgotten.contains(&request) => Outcome::SessionExpired,
+            Some(_) if self.dropped.contains(&request) => Outcome::SessionExpired,
             Some((_, reply)) => Outcome::Reply(Arc::from(reply.clone())),
             None => {
                 let outcome = self.execute(Some(request), command);
-                self.forget(id, floor, limits);
+                self.drop_replies(id, floor, limits);
                 outcome
             }
         }
     }
 
-    /// Forgets replies until those that remain are few enough.
-    fn forget(&mut self, id: SessionId, floor: Sequence, limits: SessionLimits) {
+    /// Drops replies until the remaining ones are within the limit.
+    fn drop_replies(&mut self, id: SessionId, floor: Sequence, limits: SessionLimits) {
         let max = limits.replies_bytes_max as usize;
-        let (request, reply) = self.executed.last().expect("one was carried out");
+        let (request, reply) = self.executed.last().expect("one was executed");
         if reply.len() > max {
-            self.forgotten.extend(*request);
+            self.dropped.extend(*request);
         }
         loop {
             let kept = self.executed.iter().filter_map(|(request, reply)| {
                 let request = (*request)?;
-                let counts = request.0 == id && request.1 >= floor;
-                (counts && !self.forgotten.contains(&request)).then_some((request, reply.len()))
+                let is_stored = request.0 == id && request.1 >= floor;
+                (is_stored && !self.dropped.contains(&request)).then_some((request, reply.len()))
             });
             let kept: Vec<_> = kept.collect();
             if kept.iter().map(|(_, length)| length).sum::<usize>() <= max {
                 break;
             }
-            let (lowest, _) = kept.into_iter().min().expect("something is too large");
-            self.forgotten.insert(lowest);
+            let (lowest, _) = kept.into_iter().min().expect("the limit is exceeded");
+            self.dropped.insert(lowest);
         }
     }
 }
 
 fn bytes_of(machine: &Machine<Ledger>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut frozen = machine.snapshot().expect("the machine is whole");
+    let mut frozen = machine.snapshot().expect("the machine is caught up");
     frozen.read_to_end(&mut bytes).expect("memory can be read");
     bytes
 }
 
 fn restored(user: Ledger, last: EntryId, bytes: &[u8]) -> Machine<Ledger> {
     let mut machine = Machine::new(user);
-    machine.restore(last, &mut &bytes[..]).expect("it is a machine's own snapshot");
+    machine.restore(last, &mut &bytes[..]).expect("the snapshot is valid");
     machine
 }
 
-/// Runs operations on a machine that is now and then restored or restarted, entry by entry.
+/// A run of operations on a machine, which is sometimes restored or restarted.
 struct Run {
     log: Vec<Entry>,
     machine: Machine<Ledger>,
@@ -327,7 +328,9 @@ impl Run {
                 self.machine = restored(fresh, self.machine.applied(), &bytes);
                 assert_eq!(bytes_of(&self.machine), bytes);
             }
-            Operation::Keep => self.kept = Some((self.machine.applied(), bytes_of(&self.machine))),
+            Operation::TakeSnapshot => {
+                self.kept = Some((self.machine.applied(), bytes_of(&self.machine)))
+            }
             Operation::Restart => {
                 let user = if is_durable { self.machine.user().clone() } else { fresh };
                 let expected = self.machine.digest().expect("memory can be read");
@@ -338,7 +341,10 @@ impl Run {
                 let again = &self.log[self.machine.applied().index.0 as usize..];
                 let outcomes = self.machine.apply(again);
                 if !is_durable {
-                    assert!(self.outcomes.ends_with(&outcomes), "the same log, the same outcomes");
+                    assert!(
+                        self.outcomes.ends_with(&outcomes),
+                        "the same log has the same outcomes"
+                    );
                 }
                 assert_eq!(self.machine.digest().expect("memory can be read"), expected);
             }
@@ -351,7 +357,7 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn the_machine_answers_as_the_list_does(
+    fn the_machine_matches_the_model(
         operations in vec(operation(), 1..120),
         batch in 1usize..9,
     ) {
@@ -362,10 +368,10 @@ proptest! {
 
         let requests: Vec<_> = model.executed.iter().filter_map(|executed| executed.0).collect();
         let distinct: BTreeSet<_> = requests.iter().collect();
-        prop_assert_eq!(requests.len(), distinct.len(), "a request is carried out once");
+        prop_assert_eq!(requests.len(), distinct.len(), "a request is executed once");
         prop_assert_eq!(run.machine.user().commands.len(), model.executed.len());
 
-        // However the log was cut into batches, and whatever came between, the bytes are the same.
+        // The bytes are the same for any split into batches, and without the restores.
         let mut other = Machine::new(Ledger::default());
         run.log.chunks(batch).for_each(|entries| { other.apply(entries); });
         prop_assert_eq!(bytes_of(&run.machine), bytes_of(&other));
@@ -373,7 +379,7 @@ proptest! {
     }
 
     #[test]
-    fn a_machine_durable_by_itself_decides_as_others_do(
+    fn a_durable_state_machine_decides_like_the_others(
         operations in vec(operation(), 1..120),
     ) {
         let mut run = Run::new(true);
@@ -381,8 +387,8 @@ proptest! {
         let model = Model::of(&run.log);
         prop_assert_eq!(run.outcomes.len(), model.outcomes.len());
         for (found, expected) in run.outcomes.iter().zip(&model.outcomes) {
-            // A reply may be unknown here, or not have driven another out; anything else is as on
-            // every node.
+            // A reply may be unknown here, or may not have displaced another; all other outcomes
+            // are as on every node.
             let is_unknown = match (&found.1, &expected.1) {
                 (Outcome::SessionExpired, Outcome::Reply(_)) => true,
                 (Outcome::Reply(reply), Outcome::SessionExpired) => {
@@ -405,18 +411,18 @@ proptest! {
     }
 }
 
-/// What a network does next with the calls of one client.
+/// One step of a network between a client and the log.
 #[derive(Clone, Debug)]
 enum Step {
     Submit,
-    /// The client sends one of its calls, perhaps for the second time.
+    /// The client sends one of its calls, perhaps again.
     Send(Pick),
-    /// One of all copies ever sent gets into the log.
+    /// One of all copies sent so far is appended to the log.
     Propose(Pick),
-    /// One of all outcomes ever comes back.
-    Answer(Pick),
-    /// Another client registers.
-    Crowd,
+    /// One of all outcomes so far arrives at the client.
+    DeliverOutcome(Pick),
+    /// Another client registers a session.
+    RegisterOther,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -424,14 +430,14 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Submit),
         8 => any::<Pick>().prop_map(Step::Send),
         8 => any::<Pick>().prop_map(Step::Propose),
-        8 => any::<Pick>().prop_map(Step::Answer),
-        1 => Just(Step::Crowd),
+        8 => any::<Pick>().prop_map(Step::DeliverOutcome),
+        1 => Just(Step::RegisterOther),
     ]
 }
 
-/// A client, the log, and everything on the way between them: nothing is lost for good, and
-/// everything may come late and again.
-struct Net {
+/// A client, the log, and the messages between them, which may be delayed and duplicated, but are
+/// never lost for good.
+struct Network {
     client: ClientSession,
     machine: Machine<Ledger>,
     sent: Vec<(Call, Command)>,
@@ -442,7 +448,7 @@ struct Net {
     opened: Option<SessionId>,
 }
 
-impl Net {
+impl Network {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Submit => {
@@ -457,7 +463,7 @@ impl Net {
                 let calls: Vec<Call> = self.client.calls().collect();
                 if !calls.is_empty() {
                     let call = *pick.get(&calls);
-                    let command = self.client.command(call).expect("the client names its calls");
+                    let command = self.client.command(call).expect("a call has a command");
                     self.sent.push((call, command));
                 }
             }
@@ -467,20 +473,20 @@ impl Net {
                     self.outcomes.push((call, outcome));
                 }
             }
-            Step::Answer(pick) if !self.outcomes.is_empty() => {
+            Step::DeliverOutcome(pick) if !self.outcomes.is_empty() => {
                 let (call, outcome) = pick.get(&self.outcomes).clone();
-                match self.client.answer(call, &outcome) {
-                    Answer::Reply(sequence, reply) => self.replied.push((sequence, reply)),
-                    Answer::Over(lost) => self.lost.extend(lost),
-                    Answer::Opened(session) => self.opened = Some(session),
-                    Answer::Nothing => {}
+                match self.client.on_outcome(call, &outcome) {
+                    SessionEvent::Reply(sequence, reply) => self.replied.push((sequence, reply)),
+                    SessionEvent::Ended(lost) => self.lost.extend(lost),
+                    SessionEvent::Opened(session) => self.opened = Some(session),
+                    SessionEvent::Ignored => {}
                 }
             }
-            Step::Crowd => {
+            Step::RegisterOther => {
                 let nonce = Nonce(u128::from(self.machine.applied().index.0) + 100);
                 self.propose(Request::Register { nonce, limits: LIMITS }.encode());
             }
-            Step::Propose(_) | Step::Answer(_) => {}
+            Step::Propose(_) | Step::DeliverOutcome(_) => {}
         }
     }
 
@@ -497,10 +503,10 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn a_client_gets_the_reply_of_the_one_time_its_request_was_carried_out(
+    fn a_client_gets_the_reply_of_the_only_execution_of_its_request(
         steps in vec(step(), 1..200),
     ) {
-        let mut net = Net {
+        let mut network = Network {
             client: ClientSession::new(Nonce(1), LIMITS),
             machine: Machine::new(Ledger::default()),
             sent: Vec::new(),
@@ -510,33 +516,35 @@ proptest! {
             submitted: 0,
             opened: None,
         };
-        steps.iter().for_each(|step| net.step(step));
+        steps.iter().for_each(|step| network.step(step));
 
-        let commands = &net.machine.user().commands;
-        for (sequence, reply) in &net.replied {
+        let commands = &network.machine.user().commands;
+        for (sequence, reply) in &network.replied {
             let command = sequence.0.to_le_bytes();
             let places: Vec<usize> =
                 (0..commands.len()).filter(|place| commands[*place] == command).collect();
-            prop_assert_eq!(places.len(), 1, "{} was carried out once", sequence);
+            prop_assert_eq!(places.len(), 1, "{} was executed once", sequence);
             prop_assert_eq!(&reply[..], &reply_of(places[0], &command)[..]);
         }
         let distinct: BTreeSet<_> = commands.iter().collect();
-        prop_assert_eq!(distinct.len(), commands.len(), "nothing was carried out twice");
+        prop_assert_eq!(distinct.len(), commands.len(), "no command was executed twice");
         let ended: BTreeSet<Sequence> =
-            net.replied.iter().map(|(sequence, _)| *sequence).chain(net.lost.clone()).collect();
-        prop_assert_eq!(ended.len(), net.replied.len() + net.lost.len(), "each ends once");
-        let still = net.client.calls().filter(|call| matches!(call, Call::Request(..))).count();
-        if net.client.is_over() {
-            prop_assert_eq!(ended.len() as u64, net.submitted);
-            // Far beyond any window: a session that is still open would say so.
-            let session = net.opened.expect("only an open session expires");
+            network.replied.iter().map(|reply| reply.0).chain(network.lost.clone()).collect();
+        prop_assert_eq!(ended.len(), network.replied.len() + network.lost.len(), "each ends once");
+        let calls = network.client.calls();
+        let pending = calls.filter(|call| matches!(call, Call::Request(..))).count();
+        if network.client.is_ended() {
+            prop_assert_eq!(ended.len() as u64, network.submitted);
+            // A sequence number beyond any window: an open session would report it.
+            let session = network.opened.expect("only an open session expires");
             let (sequence, acknowledged) = (Sequence(1000), Sequence(1));
             let probe = Request::InSession { session, sequence, acknowledged, command: b"" };
-            prop_assert_eq!(net.propose(probe.encode()), Some(Outcome::SessionExpired));
-        } else if net.opened.is_some() {
-            prop_assert_eq!(net.client.id(), net.opened);
-            prop_assert_eq!((ended.len() + still) as u64, net.submitted);
+            prop_assert_eq!(network.propose(probe.encode()), Some(Outcome::SessionExpired));
+        } else if network.opened.is_some() {
+            prop_assert_eq!(network.client.id(), network.opened);
+            prop_assert_eq!((ended.len() + pending) as u64, network.submitted);
         }
-        prop_assert!(!net.outcomes.iter().any(|(_, outcome)| *outcome == Outcome::OutsideWindow));
+        let mut outcomes = network.outcomes.iter().map(|(_, outcome)| outcome);
+        prop_assert!(outcomes.all(|outcome| *outcome != Outcome::OutsideWindow));
     }
 }

@@ -1,8 +1,8 @@
-//! Runs the specs: readable scripts under `tests/specs` that drive a little deterministic cluster
-//! and show, event by event, what it does. `tests/specs/README.md` has the language.
+//! The specs: readable scripts under `tests/specs` that drive a small deterministic cluster and
+//! show its behaviour, event by event. `tests/specs/README.md` describes the language.
 //!
-//! `UPDATE_SPECS=1 cargo test --test specs` writes what the scripts print into them. Commit a
-//! changed trace only if you can say why it changed.
+//! `UPDATE_SPECS=1 cargo test --test specs` writes the output of the scripts into them. Commit a
+//! changed trace only if you can explain the change.
 
 mod specs_runner;
 mod survivors;
@@ -12,7 +12,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use specs_runner::planted::{Copy, bugs};
+use specs_runner::planted::{SourceCopy, bugs};
 use specs_runner::report::{Outcome, check_file};
 use specs_runner::script::Script;
 
@@ -112,15 +112,16 @@ fn every_script_names_a_bug_that_can_be_planted() {
     }
 }
 
-/// Takes some minutes: it builds the specs once for each bug. `BUGS=EL07,SP01` plants only those.
+/// Builds the specs once for each bug, which takes minutes. `BUGS=EL07,SP01` selects bugs.
 #[test]
 #[ignore = "builds the specs once for each planted bug"]
 fn every_script_fails_under_its_bugs() {
     let only = env::var("BUGS").ok();
-    let wanted = |id: &str| only.as_ref().is_none_or(|only| only.split(',').any(|it| it == id));
-    let (bugs, copy) = (bugs(root()), Copy::new(root()));
+    let is_selected =
+        |id: &str| only.as_ref().is_none_or(|only| only.split(',').any(|it| it == id));
+    let (bugs, copy) = (bugs(root()), SourceCopy::new(root()));
     let mut survivors = Vec::new();
-    for (id, scripts) in scripts_by_bug().into_iter().filter(|(id, _)| wanted(id)) {
+    for (id, scripts) in scripts_by_bug().into_iter().filter(|(id, _)| is_selected(id)) {
         let failing = copy.failing(&bugs[&id]).unwrap_or_else(|why| panic!("{why}"));
         println!("{id}: {} scripts fail: {}", failing.len(), bugs[&id].wrong);
         let missed = scripts.into_iter().filter(|script| !failing.contains(script));
@@ -129,13 +130,14 @@ fn every_script_fails_under_its_bugs() {
     assert!(survivors.is_empty(), "{}", survivors.join("\n"));
 }
 
-/// Which scripts say that they fail under which bug.
+/// Returns the scripts that name each bug in `fails under`.
 fn scripts_by_bug() -> BTreeMap<String, Vec<String>> {
     let mut by_bug: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for path in AREAS.iter().flat_map(|area| scripts(area)) {
         let text = fs::read_to_string(&path).expect("the script can be read");
         let shown = path.strip_prefix(root()).expect("it is below the root").display().to_string();
-        let script = Script::parse(&text).unwrap_or_else(|why| panic!("{shown}: {}", why.what));
+        let script =
+            Script::parse(&text).unwrap_or_else(|error| panic!("{shown}: {}", error.message));
         for id in script.fails_under() {
             by_bug.entry(id.to_owned()).or_default().push(shown.clone());
         }
@@ -143,36 +145,36 @@ fn scripts_by_bug() -> BTreeMap<String, Vec<String>> {
     by_bug
 }
 
-/// Runs every script of the area, which must be at least `count_min`.
-/// Where silence does not mean death, the last survivor is one of two: `docs/SURVIVOR.md` shows it.
+/// Where silence does not mean death, a partition leaves two last survivors: `docs/SURVIVOR.md`
+/// describes the run.
 #[test]
-fn under_partition_the_brain_splits() {
+fn a_partition_splits_the_brain() {
     let script = root().join("tests/data/survivor/partition_splits_the_brain.txt");
-    let Outcome::Broken(what) = check_file(&script, false) else {
-        panic!("both sides go on, and nobody notices");
+    let Outcome::Broken(text) = check_file(&script, false) else {
+        panic!("both sides go on without a detected violation");
     };
-    assert!(what.contains("n3 applies 2@t2, but 2@t1 was applied before"), "{what}");
+    assert!(text.contains("n3 applies 2@t2, but 2@t1 was applied before"), "{text}");
 }
 
 fn check_area(area: &str, count_min: usize) {
     let update = env::var_os("UPDATE_SPECS").is_some();
     let scripts = scripts(area);
-    let mut troubles = Vec::new();
+    let mut failures = Vec::new();
     for path in &scripts {
         match check_file(path, update) {
             Outcome::AsExpected => {}
-            Outcome::Differs(what) | Outcome::Broken(what) => troubles.push(what),
+            Outcome::Differs(text) | Outcome::Broken(text) => failures.push(text),
         }
     }
-    println!("{area}: {} scripts, {} not as expected", scripts.len(), troubles.len());
+    println!("{area}: {} scripts, {} failures", scripts.len(), failures.len());
     assert!(scripts.len() >= count_min, "{area} has {} scripts", scripts.len());
     assert!(
-        troubles.is_empty(),
+        failures.is_empty(),
         "{} of {} scripts of {area}:\n\n{}\n\
          If the change is meant: UPDATE_SPECS=1 cargo test --test specs",
-        troubles.len(),
+        failures.len(),
         scripts.len(),
-        troubles.join("\n")
+        failures.join("\n")
     );
 }
 
@@ -180,12 +182,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The scripts of an area, in the order of their names.
+/// Returns the scripts of an area, in the order of their names.
 fn scripts(area: &str) -> Vec<PathBuf> {
     let folder = root().join("tests/specs").join(area);
     let entries = fs::read_dir(&folder).expect("the area has a folder");
     let mut paths: Vec<PathBuf> =
-        entries.map(|entry| entry.expect("it is listed").path()).collect();
+        entries.map(|entry| entry.expect("the entry is readable").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     paths.sort();
     paths

@@ -1,8 +1,8 @@
-//! The log store on a disk that tears, loses and lies: everything reported durable is there after
-//! any crash, and everything else is told from damage.
+//! The storage on a disk with torn writes, lost writes and bit rot: everything reported durable
+//! survives any crash, and damage is distinguished from torn writes.
 
 #[path = "common/corpus.rs"]
-mod kept;
+mod kept_corpus;
 
 mod storage {
     mod copies;

@@ -1,10 +1,10 @@
-//! The rules of the house, run by the test command: what may import what, how long things may
-//! be, and which names and calls do not occur.
+//! The house rules, run by the test command: allowed imports, size limits, and the names, words and
+//! calls that may not occur.
 //!
-//! Each rule reads the sources as text and has two tests: one that the tree keeps it, and one
-//! that it notices when forged sources do not. An exception is a line in `tidy/exceptions.rs`
-//! that names the very thing excused; one that is no longer needed fails too, so that the list
-//! can only shrink.
+//! Each rule reads the sources as text and has two tests: one that the tree follows it, and one
+//! that it reports forged sources that do not. An exception is a line in `tidy/exceptions.rs` that
+//! names the one item it excuses; an exception that is no longer needed fails too, so the list can
+//! only shrink.
 
 mod tidy {
     mod calls;

@@ -1,23 +1,24 @@
 //! Appends with group commit, against the disk's own limit.
 //!
-//! So many clients append in a closed loop: each once more as soon as its append is durable. The
-//! store runs on one thread and a second one carries out the lane `Log`. The limit is what the
-//! second thread did, done again: the same writes of the same sizes at the same offsets, with the
-//! same syncs between them, in a file of the same size that was written in full before.
+//! A fixed number of clients append in a closed loop: each appends again as soon as its append is
+//! durable. The store runs on one thread, and a second thread executes the lane `Log`. The limit
+//! repeats the work of the second thread: the same writes of the same sizes at the same offsets,
+//! with the same syncs between them, in a file of the same size that was written in full before.
 //!
-//! The clients append together, all of them waiting for the same flush: nothing can be prepared
-//! while the disk works, and whatever the store computes for a flush stands in its way. Or they
-//! append in turns: one half comes back while the flush of the other is on its way, and is digested
-//! meanwhile, as it is when requests come when they like. Half as many are in a flush then.
+//! With one turn, all clients append together and wait for the same flush: nothing can be prepared
+//! while the disk works, so every computation of the store for a flush adds to its latency. With
+//! two turns, half of the clients append while the flush of the other half is in progress, and
+//! their entries are hashed meanwhile, as with requests that arrive at any time. A flush then has
+//! half as many entries.
 //!
-//! Two limits are given. The bare one is a single thread with nothing to do between two syncs: what
-//! the disk can do. The handed one gets each flush from another thread, over the same channels, and
-//! answers it: what two threads can do with the disk. The store's part is everything else: digests,
-//! chains, headers, checksums, and the index. Either thread looks for the other's message for a
-//! while before it sleeps, so that a flush is not waited for twice.
+//! Two limits are printed. The *bare* one is a single thread that does nothing between two syncs:
+//! the limit of the disk. The *handed* one receives each flush from another thread over the same
+//! channels and replies to it: the limit of two threads and the disk. The store's part is the rest:
+//! hashes, chains, headers, checksums, and the index. Each thread polls for the other's message for
+//! a while before it sleeps, so that no wake-up delays a flush.
 //!
-//! Segments are created before the measurement. Afterwards that is a lane of its own, in which the
-//! same number of bytes is written once more, and neither side is charged for it.
+//! Segments are created before the measurement. In production a lane of its own creates them, which
+//! writes the same number of bytes once more; neither side is charged for it.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -31,15 +32,15 @@ use quorate::types::{Command, Index, WriteId};
 use crate::carrier::{Done, LogWorker, Worker, log_worker, settle};
 use crate::{Effort, first_write, fresh, median, percent, timed, write};
 
-/// Who appends how.
+/// One load: the number of clients and their appends.
 #[derive(Clone, Copy, Debug)]
 struct Load {
     clients: usize,
-    /// Of each command.
+    /// The size of each command, in bytes.
     bytes: usize,
-    /// In how many parts the clients come: 1 together, 2 in turns.
+    /// The number of groups in which the clients append: 1 together, 2 alternating.
     turns: usize,
-    /// Of one round.
+    /// The number of flushes in one round.
     flushes: usize,
 }
 
@@ -55,10 +56,10 @@ const LOADS: [Load; 10] = [
     Load { clients: 256, bytes: 1024, turns: 1, flushes: 60 },
     Load { clients: 256, bytes: 1024, turns: 2, flushes: 60 },
 ];
-/// What a flush takes beside its entries: its fixed part, and two pages begun.
+/// The bytes of a flush beyond its entries: its fixed part, and two partly filled pages.
 const PADDING: usize = 12 << 10;
 
-/// Measures and prints.
+/// Measures every load and prints a row for each.
 pub(crate) fn report(path: &Path, effort: Effort) {
     let (rounds, share) = match effort {
         Effort::Full => (21, 1),
@@ -108,7 +109,7 @@ fn row(path: &Path, load: Load, rounds: usize, flushes: usize) {
     );
 }
 
-/// A store on its thread, and the clients that append.
+/// A store on its thread, and the clients that append to it.
 struct Subject {
     load: Load,
     segment_bytes: u64,
@@ -120,12 +121,12 @@ struct Subject {
 }
 
 impl Subject {
-    /// With room for so many flushes in one segment.
+    /// Opens a store with room for `flushes` flushes in one segment.
     fn new(path: &Path, load: Load, flushes: usize) -> Subject {
         let flush = load.clients / load.turns * (load.bytes + StorageConfig::ENTRY_BYTES);
         let flush = flush + flush / 100 + PADDING;
         let segment_bytes = (flushes * flush).next_multiple_of(1 << 20).max(16 << 20) as u64;
-        let config = StorageConfig { segment_bytes, segments_ahead: 2, ..StorageConfig::default() };
+        let config = StorageConfig { segment_bytes, spare_segments: 2, ..StorageConfig::default() };
         let (mut disk, mut storage) = fresh(path, &config);
         let mut events = Vec::new();
         storage.start(&mut events);
@@ -144,7 +145,7 @@ impl Subject {
         }
     }
 
-    /// So many flushes, each with an append of every client whose turn it is.
+    /// Runs `flushes` flushes, each with an append of every client whose turn it is.
     fn run(&mut self, flushes: usize) -> (Duration, Vec<Done>) {
         let mut done = Vec::new();
         let time = timed(|| self.append(flushes, &mut done));
@@ -153,29 +154,29 @@ impl Subject {
 
     fn append(&mut self, flushes: usize, done: &mut Vec<Done>) {
         let (mut left, mut ready) = (flushes, self.load.turns);
-        let mut under_way = false;
+        let mut in_progress = false;
         let mut events = Vec::new();
         loop {
-            // What the disk can begin with comes first, then who has got an answer.
+            // The disk's next operations come first, then the clients that have a reply.
             let mut operations = Vec::new();
             for event in events.drain(..) {
                 match event {
                     Event::Disk(operation) => operations.push(operation),
                     Event::Persisted(_) => ready += 1,
-                    event => panic!("nothing else happens while entries are appended: {event:?}"),
+                    event => panic!("unexpected event: {event:?}"),
                 }
             }
             if !operations.is_empty() {
                 self.worker.requests.send(operations).expect("the worker waits for requests");
-                under_way = true;
+                in_progress = true;
             }
             if ready > 0 && left > 0 {
                 (ready, left) = (ready - 1, left - 1);
                 self.submit(&mut events);
-            } else if under_way {
+            } else if in_progress {
                 let (completions, more) = self.worker.answer();
                 done.extend(more);
-                under_way = false;
+                in_progress = false;
                 for completion in completions {
                     self.storage.completed(completion, &mut events);
                 }
@@ -185,7 +186,7 @@ impl Subject {
         }
     }
 
-    /// The clients whose turn it is append.
+    /// Appends one command for each client whose turn it is.
     fn submit(&mut self, events: &mut Vec<Event>) {
         let count = self.load.clients / self.load.turns;
         self.last_write = WriteId(self.last_write.0 + 1);
@@ -195,7 +196,7 @@ impl Subject {
     }
 }
 
-/// Does what the store's thread did.
+/// The limit: repeats the writes and syncs of the store's thread.
 struct Peer {
     file: Arc<File>,
     bytes: Vec<u8>,
@@ -207,7 +208,7 @@ impl Peer {
         let file = File::create_new(path).expect("a new file");
         let zeros = vec![0; 1 << 20];
         for piece in 0..bytes >> 20 {
-            file.write_all_at(&zeros, piece << 20).expect("there is room");
+            file.write_all_at(&zeros, piece << 20).expect("the disk has space");
         }
         file.sync_all().expect("a disk that works");
         let file = Arc::new(file);
@@ -219,12 +220,12 @@ impl Peer {
         Peer { file, bytes, worker }
     }
 
-    /// On this thread, one after the other.
+    /// Repeats the operations on this thread, one after the other.
     fn bare(&mut self, done: &[Done]) -> Duration {
         timed(|| done.iter().for_each(|done| repeat(&self.file, &self.bytes, *done)))
     }
 
-    /// On the worker, a flush at a time, each answered.
+    /// Repeats the operations on the worker, one flush at a time, each with a reply.
     fn handed(&mut self, done: &[Done]) -> Duration {
         timed(|| {
             for flush in done.split_inclusive(|done| matches!(done, Done::Sync)) {

@@ -1,4 +1,4 @@
-//! Carries a store's operations out, on threads of their own or at once.
+//! Executes a store's disk operations, on threads of their own or inline.
 
 use std::hint::spin_loop;
 use std::sync::mpsc::{Receiver, RecvError, Sender, TryRecvError, channel};
@@ -6,19 +6,19 @@ use std::thread::JoinHandle;
 
 use quorate::storage::{Completion, Disk, Event, FileAction, FileDisk, Operation, Storage};
 
-/// What a thread did, in order.
+/// One operation that a thread executed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Done {
-    /// So many bytes at an offset.
+    /// A write of a number of bytes at an offset.
     Write(u64, usize),
     Sync,
 }
 
-/// How often a thread looks for a message before it sleeps: for longer than a flush takes. To wake
-/// a thread takes tens of microseconds, of which a flush with little in it would mostly consist.
-const LOOKS: usize = 20_000;
+/// The number of polls for a message before a thread sleeps: longer than a flush takes. Waking a
+/// thread takes tens of microseconds, which would dominate a flush with few entries.
+const POLLS: usize = 20_000;
 
-/// A thread that does whatever is sent to it, and answers once it is done.
+/// A thread that executes the work sent to it, and replies once it is done.
 pub(crate) struct Worker<Request, Answer> {
     pub(crate) requests: Sender<Request>,
     answers: Receiver<Answer>,
@@ -27,32 +27,32 @@ pub(crate) struct Worker<Request, Answer> {
 
 impl<Request: Send + 'static, Answer: Send + 'static> Worker<Request, Answer> {
     pub(crate) fn new(mut work: impl FnMut(Request) -> Answer + Send + 'static) -> Self {
-        let (requests, taken) = channel();
-        let (given, answers) = channel();
+        let (requests, request_receiver) = channel();
+        let (answer_sender, answers) = channel();
         let thread = std::thread::spawn(move || {
-            // Whoever asked may be gone before the answer.
-            while let Ok(request) = receive(&taken)
-                && given.send(work(request)).is_ok()
+            // The requester may have ended before the reply.
+            while let Ok(request) = receive(&request_receiver)
+                && answer_sender.send(work(request)).is_ok()
             {}
         });
         Worker { requests, answers, thread }
     }
 
-    /// What it answers next.
+    /// Returns the next reply of the thread.
     pub(crate) fn answer(&self) -> Answer {
-        receive(&self.answers).expect("a worker answers what it was asked")
+        receive(&self.answers).expect("a worker answers every request")
     }
 
     pub(crate) fn join(self) {
         drop(self.requests);
         drop(self.answers);
-        self.thread.join().expect("a worker ends when nothing is left");
+        self.thread.join().expect("a worker ends when its channel closes");
     }
 }
 
-/// The next message, looked for and then waited for.
+/// Returns the next message; polls for it, then blocks.
 fn receive<T>(from: &Receiver<T>) -> Result<T, RecvError> {
-    for _ in 0..LOOKS {
+    for _ in 0..POLLS {
         match from.try_recv() {
             Ok(message) => return Ok(message),
             Err(TryRecvError::Empty) => spin_loop(),
@@ -62,7 +62,7 @@ fn receive<T>(from: &Receiver<T>) -> Result<T, RecvError> {
     from.recv()
 }
 
-/// Takes the operations of a step at once, and carries them out in their order.
+/// Takes the operations of a step together, and executes them in order.
 pub(crate) type LogWorker = Worker<Vec<Operation>, (Vec<Completion>, Vec<Done>)>;
 
 /// The thread of the lane `Log`.
@@ -85,7 +85,8 @@ pub(crate) fn log_worker(mut disk: FileDisk) -> LogWorker {
     })
 }
 
-/// Carries out at once what the events ask for, and what follows, and gives `other` the rest.
+/// Executes the operations of the events inline, and those that follow, and passes the rest to
+/// `other`.
 pub(crate) fn settle(
     storage: &mut Storage,
     disk: &mut FileDisk,

@@ -1,8 +1,8 @@
-//! What the store costs beside the disk under it: appends, recovery, and memory.
+//! The cost of the store relative to the disk below it: appends, recovery, and memory.
 //!
 //! `cargo bench --bench storage` prints three tables; with `-- --quick` smaller ones, in less than
-//! 20 seconds; with `-- appends`, `memory` or `recovery` those alone. Every figure that has a goal
-//! is a ratio to a peer that was measured in turns with it: absolute times depend on the machine.
+//! 20 seconds; with `-- appends`, `memory` or `recovery` only that one. Every figure with a goal is
+//! a ratio to a peer that was measured alternately with it: absolute times depend on the machine.
 //! The files are real, below `target/`, and never on a tmpfs, where a sync costs nothing.
 
 mod appends;
@@ -22,14 +22,14 @@ use quorate::types::{HardState, Write, WriteId};
 const CLUSTER: ClusterId = ClusterId(1);
 const NODE: NodeId = NodeId(1);
 
-/// How much is measured.
+/// The size of the measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effort {
-    /// What the figures are from.
+    /// The size from which published figures come.
     Full,
-    /// `--quick`: a glance.
+    /// `--quick`: fewer rounds, for a first impression.
     Quick,
-    /// `cargo test --benches`: whether it still works.
+    /// `cargo test --benches`: one round, to check that the benchmark still runs.
     Smoke,
 }
 
@@ -45,7 +45,7 @@ fn main() {
         eprintln!("{} is on a tmpfs, where a sync costs nothing", root.path().display());
         std::process::exit(1);
     }
-    // First memory, while nothing else has touched that of the process.
+    // Memory comes first, while nothing else has raised the peak of the process.
     let all = !["memory", "appends", "recovery"].into_iter().any(has);
     if all || has("memory") {
         memory::report(&root.path().join("memory"), effort);
@@ -70,7 +70,7 @@ fn is_tmpfs(_: &Path) -> bool {
     false
 }
 
-/// A new directory for one node, opened.
+/// Opens a new directory for one node.
 fn fresh(path: &Path, config: &StorageConfig) -> (FileDisk, Storage) {
     let mut disk = FileDisk::open(path).expect("a new directory");
     let identity = Identity { cluster: CLUSTER, node: NODE, incarnation: Incarnation(1) };
@@ -80,13 +80,13 @@ fn fresh(path: &Path, config: &StorageConfig) -> (FileDisk, Storage) {
     (disk, storage)
 }
 
-/// The first write: the term of all entries.
+/// Returns the first write: the term of all entries.
 fn first_write() -> Write {
     let hard_state = Some(HardState::new(Term(1), Some(NODE)));
     Write { hard_state, ..write(WriteId(1), Index(1), 0, &Command::from("")) }
 }
 
-/// A write of `count` entries from `first` on.
+/// Returns a write of `count` entries from `first` on.
 fn write(id: WriteId, first: Index, count: usize, command: &Command) -> Write {
     let entry = |index| Entry {
         id: EntryId::new(Term(1), Index(index)),
@@ -96,7 +96,7 @@ fn write(id: WriteId, first: Index, count: usize, command: &Command) -> Write {
     Write { id, hard_state: None, committed: first.previous(), install: None, entries }
 }
 
-/// The time `work` takes.
+/// Returns the time that `work` takes.
 #[expect(clippy::disallowed_methods, reason = "a measurement is about real time")]
 fn timed(work: impl FnOnce()) -> Duration {
     let start = std::time::Instant::now();
@@ -110,7 +110,7 @@ fn median<T: Copy + PartialOrd>(of: &[T]) -> T {
     sorted[sorted.len() / 2]
 }
 
-/// What part of `whole` the part is, in percent.
+/// Returns `part` as a percentage of `whole`.
 fn percent(part: Duration, whole: Duration) -> f64 {
     100.0 * part.as_secs_f64() / whole.as_secs_f64()
 }

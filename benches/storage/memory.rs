@@ -1,8 +1,8 @@
-//! Memory, which the configured caps bound, however long the log is.
+//! Memory: bounded by the configured limits, however long the log is.
 //!
 //! The log grows in batches to some millions of small entries. At each length it is recovered, and
-//! entries are fetched from all over it. The figure is by how much the largest resident size of the
-//! process exceeded the one before the store was opened.
+//! entries are fetched from all parts of it. The figure is the increase of the peak resident size
+//! of the process over the resident size before the store was opened.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ const BATCH: usize = 8192;
 const FETCHES: u64 = 2000;
 const FETCH_BYTES: usize = 4096;
 
-/// Measures and prints.
+/// Measures every length and prints a row for each.
 pub(crate) fn report(path: &Path, effort: Effort) {
     let lengths: &[u64] = match effort {
         Effort::Full => &[1_000_000, 5_000_000, 10_000_000],
@@ -40,9 +40,9 @@ pub(crate) fn report(path: &Path, effort: Effort) {
         append(path, &config, *entries);
         let appending = peak().saturating_sub(before);
         let before = reset_peak();
-        let mut disk = FileDisk::open(path).expect("a directory of the store's");
+        let mut disk = FileDisk::open(path).expect("the directory of the store");
         let (mut storage, opened) =
-            Storage::open(&mut disk, CLUSTER, NODE, &config).expect("everything is in order");
+            Storage::open(&mut disk, CLUSTER, NODE, &config).expect("the store is intact");
         assert!(opened.last.index.0 >= *entries);
         let opening = peak().saturating_sub(before);
         drop(opened);
@@ -59,11 +59,11 @@ pub(crate) fn report(path: &Path, effort: Effort) {
     }
 }
 
-/// Appends until the log has so many entries.
+/// Appends until the log has `entries` entries.
 fn append(path: &Path, config: &StorageConfig, entries: u64) {
-    let mut disk = FileDisk::open(path).expect("a directory of the store's");
+    let mut disk = FileDisk::open(path).expect("the directory of the store");
     let (mut storage, opened) =
-        Storage::open(&mut disk, CLUSTER, NODE, config).expect("everything is in order");
+        Storage::open(&mut disk, CLUSTER, NODE, config).expect("the store is intact");
     drop(opened.tail);
     let mut events = Vec::new();
     storage.start(&mut events);
@@ -78,7 +78,7 @@ fn append(path: &Path, config: &StorageConfig, entries: u64) {
     }
 }
 
-/// Fetches from all over the log.
+/// Fetches entries from all parts of the log.
 fn fetch(storage: &mut Storage, disk: &mut FileDisk) {
     let last = storage.last().index;
     for turn in 0..FETCHES {
@@ -96,28 +96,28 @@ fn fetch(storage: &mut Storage, disk: &mut FileDisk) {
     }
 }
 
-/// The KiB of the directory's files.
+/// The size of the directory's files, in KiB.
 fn on_disk(path: &Path) -> u64 {
     let files = std::fs::read_dir(path).expect("the directory is there");
     let bytes = |file: std::io::Result<std::fs::DirEntry>| {
-        file.and_then(|file| file.metadata()).expect("it is readable").len()
+        file.and_then(|file| file.metadata()).expect("the file is readable").len()
     };
     files.map(bytes).sum::<u64>() >> 10
 }
 
-/// The resident KiB now, from which on the largest size is counted anew.
+/// Resets the peak of the resident size, and returns the current size in KiB.
 fn reset_peak() -> u64 {
     // Where the system refuses, the peak is that of the process so far: never too small.
     drop(std::fs::write("/proc/self/clear_refs", "5"));
     status("VmRSS:")
 }
 
-/// The largest resident KiB since.
+/// The peak resident size since the last reset, in KiB.
 fn peak() -> u64 {
     status("VmHWM:")
 }
 
-/// 0 where the system does not tell.
+/// Reads a field of the process's status, in KiB; 0 where the system does not report it.
 fn status(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(field));

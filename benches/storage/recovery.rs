@@ -18,7 +18,7 @@ use crate::{CLUSTER, Effort, NODE, first_write, fresh, median, timed, write};
 const BYTES: usize = 1024;
 const BATCH: usize = 1024;
 
-/// Measures and prints.
+/// Measures every length and prints a row for each.
 pub(crate) fn report(path: &Path, effort: Effort) {
     let (entries, rounds) = match effort {
         Effort::Full => (1 << 20, 5),
@@ -30,14 +30,14 @@ pub(crate) fn report(path: &Path, effort: Effort) {
     let (mut opens, mut reads) = (Vec::new(), Vec::new());
     let mut bytes = 0;
     for _ in 0..rounds {
-        let mut disk = FileDisk::open(path).expect("a directory of the store's");
+        let mut disk = FileDisk::open(path).expect("the directory of the store");
         opens.push(timed(|| {
             let opened = Storage::open(&mut disk, CLUSTER, NODE, &config);
-            let (_, opened) = opened.expect("everything is in order");
+            let (_, opened) = opened.expect("the store is intact");
             assert_eq!(opened.last.index, Index(entries as u64));
         }));
         drop(disk);
-        drop(FileDisk::open(path).expect("a directory of the store's"));
+        drop(FileDisk::open(path).expect("the directory of the store"));
         reads.push(timed(|| bytes = read(path)));
     }
     let ratios =
@@ -68,7 +68,7 @@ fn fill(path: &Path, config: &StorageConfig, entries: usize) {
     }
 }
 
-/// How many bytes the files have.
+/// Reads every file once, and returns the number of bytes read.
 fn read(path: &Path) -> usize {
     let mut piece = vec![0; 1 << 20];
     let (mut bytes, mut sum) = (0, 0);

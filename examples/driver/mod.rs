@@ -1,19 +1,19 @@
-//! A driver for whole nodes in one process: it carries out what they want, lets time pass, and
-//! drops what is sent to who is not there.
+//! A driver for whole nodes in one process: it executes their outputs, advances time, and drops
+//! packets to nodes that are not running.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Cursor, Read};
 
-use quorate::machine::{Frozen, Outcome, Request, StateMachine};
+use quorate::machine::{FrozenView, Outcome, Request, StateMachine};
 use quorate::raft::{Config, RoleName};
 use quorate::replica::{Input, OpenError, Output, Replica, ReplicaConfig};
 use quorate::storage::{ClusterId, Completion, Disk};
 use quorate::types::{Acknowledge, Command, Index, Instant, NodeId, ReadLevel, Tag};
 
-/// More steps than any wait here takes.
+/// The most steps that a wait may take.
 const STEPS_MAX: u32 = 1_000_000;
 
-/// The state machine: lines, one after the other. Its reply to each is how many there are.
+/// The state machine: a list of lines. Its reply to each new line is the number of lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lines(pub(crate) String);
 
@@ -35,10 +35,10 @@ impl StateMachine for Lines {
     }
 }
 
-/// A node, its disk, and the last frozen view of its state.
-pub(crate) struct Host<D>(pub(crate) Replica<Lines>, pub(crate) D, Option<Frozen>);
+/// A node, its disk, and the last frozen view of its state machine.
+pub(crate) struct Host<D>(pub(crate) Replica<Lines>, pub(crate) D, Option<FrozenView>);
 
-/// The nodes of one cluster, the time they share, and what has still to happen.
+/// The nodes of one cluster, their shared clock, and the events still to come.
 pub(crate) struct Cluster<D> {
     pub(crate) id: ClusterId,
     pub(crate) nodes: BTreeMap<NodeId, Host<D>>,
@@ -49,11 +49,11 @@ pub(crate) struct Cluster<D> {
     answer: Option<Vec<u8>>,
 }
 
-/// Small segments and frequent snapshots.
+/// Returns a configuration with small segments and frequent snapshots.
 pub(crate) fn config(id: NodeId) -> ReplicaConfig {
     let mut config = ReplicaConfig::new(Config::new(id));
     config.storage.segment_bytes = 16 << 20;
-    config.storage.segments_ahead = 1;
+    config.storage.spare_segments = 1;
     config.snapshot_entries = 20;
     config.trailing_entries = 5;
     config
@@ -89,7 +89,7 @@ impl<D: Disk> Cluster<D> {
         self.nodes.iter().find(|(_, host)| leads(host)).map(|(id, _)| *id)
     }
 
-    /// Lets time pass and everything happen until `done`.
+    /// Advances time and carries out every event until `done` returns true.
     pub(crate) fn settle(&mut self, done: impl Fn(&Cluster<D>) -> bool) {
         for _ in 0..STEPS_MAX {
             if done(self) {
@@ -106,7 +106,7 @@ impl<D: Disk> Cluster<D> {
             replica.node.step(self.now, input, &mut outputs);
             self.carry_out(id, outputs);
         }
-        panic!("what was waited for does not happen");
+        panic!("the expected state is not reached");
     }
 
     fn carry_out(&mut self, id: NodeId, outputs: Vec<Output>) {
@@ -121,19 +121,19 @@ impl<D: Disk> Cluster<D> {
                     let result = disk.execute(&operation.action);
                     Input::Disk(Completion { id: operation.id, result })
                 }
-                Output::Work(work) => Input::Done(replica.worker.execute(work, disk)),
-                Output::Freeze => match replica.worker.freeze() {
+                Output::Work(work) => Input::WorkDone(replica.worker.execute(work, disk)),
+                Output::FreezeView => match replica.worker.freeze() {
                     Some(frozen) => {
                         let last = frozen.last();
                         *view = Some(frozen);
-                        Input::Frozen(last)
+                        Input::ViewFrozen(last)
                     }
                     None => Input::ViewFailed,
                 },
-                Output::View { bytes } => {
+                Output::ReadView { bytes } => {
                     let (mut read, view) = (Vec::new(), view.as_mut().expect("it was frozen"));
                     view.take(bytes as u64).read_to_end(&mut read).expect("it is in memory");
-                    Input::Viewed(read)
+                    Input::ViewRead(read)
                 }
                 Output::Answered { answer, .. } => {
                     self.answer = Some(answer);
@@ -143,7 +143,7 @@ impl<D: Disk> Cluster<D> {
                     self.ended.insert(tag, Some(outcome));
                     continue;
                 }
-                Output::Changed { tag, .. }
+                Output::MembershipChangeCommitted { tag, .. }
                 | Output::Rejected { tag, .. }
                 | Output::Unknown { tag } => {
                     self.ended.insert(tag, None);
@@ -156,34 +156,34 @@ impl<D: Disk> Cluster<D> {
         }
     }
 
-    /// Gives the leader, once there is one, something to do.
-    pub(crate) fn ask(&mut self, input: impl FnOnce(Tag) -> Input) -> Tag {
+    /// Passes an input to the leader, once there is one.
+    pub(crate) fn input_to_leader(&mut self, input: impl FnOnce(Tag) -> Input) -> Tag {
         self.settle(|cluster| cluster.leader().is_some());
-        let leader = self.leader().expect("it was waited for");
+        let leader = self.leader().expect("the cluster has a leader");
         self.tag = Tag(self.tag.0 + 1);
         self.inputs.push_back((leader, input(self.tag)));
         self.tag
     }
 
-    /// Asks the leader for a command, and does not wait.
+    /// Proposes a command to the leader, and does not wait.
     pub(crate) fn send(&mut self, command: Command) -> Tag {
-        self.ask(|tag| Input::propose(tag, Acknowledge::Default, command))
+        self.input_to_leader(|tag| Input::propose(tag, Acknowledge::Default, command))
     }
 
-    /// What came of a command; None if that is not known.
+    /// Returns the reply to a command; `None` if its outcome is not known.
     pub(crate) fn request(&mut self, command: Command) -> Option<Outcome> {
         let tag = self.send(command);
         self.settle(|cluster| cluster.ended.contains_key(&tag));
         self.ended.remove(&tag).flatten()
     }
 
-    /// Adds a line; what it was is applied on the leader.
+    /// Adds a line, and waits until the leader has applied it.
     pub(crate) fn add(&mut self, line: &str) {
         let outcome = self.request(Request::Plain(line.as_bytes()).encode());
         assert!(matches!(outcome, Some(Outcome::Reply(_))), "{line}: {outcome:?}");
     }
 
-    /// Waits until all who run have applied the same.
+    /// Waits until all running nodes have applied the same entries.
     pub(crate) fn agree(&mut self) {
         self.settle(|cluster| {
             let applied = |host: &Host<D>| {
@@ -196,18 +196,18 @@ impl<D: Disk> Cluster<D> {
         });
     }
 
-    /// What a linearizable read gives.
+    /// Returns the answer of a linearizable read.
     pub(crate) fn read(&mut self) -> String {
         self.answer = None;
         let level = ReadLevel::Linearizable;
         let answer = loop {
             let now = self.now;
-            let tag = self.ask(|tag| Input::Read { tag, level, query: Vec::new() });
+            let tag = self.input_to_leader(|tag| Input::Read { tag, level, query: Vec::new() });
             self.settle(|cluster| cluster.answer.is_some() || cluster.ended.contains_key(&tag));
             if let Some(answer) = self.answer.take() {
                 break answer;
             }
-            // A node that has just started makes sure of its state first.
+            // A node that has just started verifies its state first.
             self.settle(|cluster| cluster.now > now);
         };
         String::from_utf8(answer).expect("lines are text")

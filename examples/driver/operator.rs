@@ -1,7 +1,7 @@
-//! What an operator does beside the clients.
+//! The operator's part of the driver: membership changes and backups.
 
-use quorate::machine::Frozen;
-use quorate::recovery::BackupHead;
+use quorate::machine::FrozenView;
+use quorate::recovery::BackupHeader;
 use quorate::replica::{Input, Replica};
 use quorate::storage::Disk;
 use quorate::types::{Change, NodeId};
@@ -9,21 +9,21 @@ use quorate::types::{Change, NodeId};
 use crate::driver::{Cluster, config};
 
 impl<D: Disk> Cluster<D> {
-    /// Changes the membership, and waits until that is complete, and everyone has everything.
+    /// Changes the membership, and waits until the change is complete and all nodes are equal.
     pub(crate) fn change(&mut self, change: Change) {
-        let tag = self.ask(|tag| Input::ChangeMembership { tag, change });
+        let tag = self.input_to_leader(|tag| Input::ChangeMembership { tag, change });
         self.settle(|cluster| cluster.ended.contains_key(&tag));
         self.agree();
     }
 
-    /// A view of the node's state as it is now, and what a backup of it says first.
-    pub(crate) fn freeze(&self, id: NodeId) -> (BackupHead, Frozen) {
+    /// Freezes the node's state machine, and returns the view with the head of a backup of it.
+    pub(crate) fn freeze(&self, id: NodeId) -> (BackupHeader, FrozenView) {
         let Replica { node, worker } = &self.nodes[&id].0;
-        let frozen = worker.freeze().expect("the machine keeps nothing by itself");
+        let frozen = worker.freeze().expect("the state machine is in memory");
         let last = frozen.last();
         let membership = node.raft().log().membership_at(last.index);
-        let membership = membership.expect("what is applied stands after the snapshot").clone();
+        let membership = membership.expect("applied entries are at or after the snapshot").clone();
         let chunk_bytes = config(id).storage.snapshots.chunk_bytes;
-        (BackupHead { cluster: self.id, last, membership, chunk_bytes }, frozen)
+        (BackupHeader { cluster: self.id, last, membership, chunk_bytes }, frozen)
     }
 }

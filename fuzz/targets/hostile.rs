@@ -1,8 +1,8 @@
-//! Fuzzes one node among lying peers: the bytes decide what they say, and what the disk, the
-//! state machine and the users do meanwhile. `tests/hostile` is the interpreter of the bytes, and
-//! replays the kept corpus in `cargo test`.
+//! Fuzzes a node with Byzantine peers: the input decides the messages of the peers, and the
+//! behaviour of the disk, the state machine and the clients. `tests/hostile` interprets the input,
+//! and replays the kept corpus in `cargo test`.
 //!
-//! On stable, with nothing to install (run in `fuzz/`; stop with Ctrl-C):
+//! On stable Rust, without installing anything (run in `fuzz/`; stop with Ctrl-C):
 //!
 //! ```text
 //! RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -13,10 +13,11 @@
 //!   -max_len=4096 work corpus/hostile
 //! ```
 //!
-//! New inputs go to `work/`, which is not kept; `corpus/hostile` is. `-merge=1 corpus/hostile work`
-//! at the end of the command adds to it what reaches more, `-set_cover_merge=1` as little as can
-//! be. To see how a crash came about, put the file it left into `corpus/hostile` and run
-//! `cargo test --test hostile corpus`: it prints every input of the node. There the file stays.
+//! New inputs go to `work/`, which is not kept; `corpus/hostile` is. With `-merge=1 corpus/hostile
+//! work` at the end, the command adds the inputs that reach new code to the corpus, and with
+//! `-set_cover_merge=1` a minimal set of them. To analyse a crash, move its input file to
+//! `corpus/hostile` and run `cargo test --test hostile corpus`, which prints every input of the
+//! node. The file stays in the corpus.
 
 #![no_main]
 
@@ -25,10 +26,10 @@ mod bytes;
 #[path = "../../tests/hostile/disk.rs"]
 mod disk;
 #[path = "../../tests/hostile/driver.rs"]
-#[allow(dead_code, reason = "the tests ask for more than the fuzzer does")]
+#[allow(dead_code, reason = "the tests use more than the fuzzer")]
 mod driver;
-#[path = "../../tests/hostile/said.rs"]
-mod said;
+#[path = "../../tests/hostile/messages.rs"]
+mod messages;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     driver::drive(bytes);

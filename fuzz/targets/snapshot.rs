@@ -1,6 +1,6 @@
-//! Fuzzes snapshots: the bytes are a snapshot's file, changes to a whole one, and the parts that a
-//! peer sends. `tests/snapshot/driver.rs` says what must hold, and
-//! `cargo test --test snapshot corpus` replays the kept corpus.
+//! Fuzzes snapshots: the input is a snapshot file, mutations of an intact one, and the parts that a
+//! peer sends. `tests/snapshot/driver.rs` checks the outcome, and `cargo test --test snapshot
+//! corpus` replays the kept corpus.
 //!
 //! The command is that of `hostile.rs`, with `--bin snapshot` and `corpus/snapshot`.
 

@@ -1,7 +1,7 @@
-//! Fuzzes recovery: the bytes say how the image of a disk, superblock and segments, is changed, and
-//! which changes are sealed as if they had been written. `tests/storage/mutated.rs` carries them
-//! out, and `cargo test --test storage corpus` replays the kept corpus. The command is that of
-//! `hostile.rs`, with `--bin wal`, `-max_len=128` and `corpus/wal`.
+//! Fuzzes recovery: the input mutates a disk image with superblock and segments, and decides which
+//! mutated sectors get a valid checksum. `tests/storage/mutated.rs` applies the mutations, and
+//! `cargo test --test storage corpus` replays the kept corpus. The command is that of `hostile.rs`,
+//! with `--bin wal`, `-max_len=128` and `corpus/wal`.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use quorate_sim::disk::SimDisk;
 
 #[path = "../../tests/storage/host.rs"]
-#[allow(dead_code, reason = "the tests ask for more than the fuzzer does")]
+#[allow(dead_code, reason = "the tests use more than the fuzzer")]
 mod host;
 #[path = "../../tests/storage/mutated.rs"]
 mod mutated;

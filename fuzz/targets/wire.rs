@@ -1,6 +1,6 @@
-//! Fuzzes the reading of frames: the bytes are a frame as they are, and again as the kind and the
-//! body of one whose checksums are right. `tests/wire/driver.rs` says what must hold, and
-//! `cargo test --test wire corpus` replays the kept corpus.
+//! Fuzzes the decoding of frames: the input is a whole frame, and then the kind and the body of a
+//! frame with valid checksums. `tests/wire/driver.rs` checks the outcome, and `cargo test --test
+//! wire corpus` replays the kept corpus.
 //!
 //! The command is that of `hostile.rs`, with `--bin wire` and `corpus/wire`.
 

@@ -1,17 +1,17 @@
-//! Every random decision of a run, each named by a key: removing one shifts no other.
+//! Every random decision of a run, named by a key, so that removing one decision shifts no other.
 //!
-//! The value of a choice is a pure function of the seed and its key, unless an override says
-//! otherwise. In every domain 0 is the benign value: no fault, the least delay. So a run is made
-//! simpler by overriding choices with 0, and no other choice changes for it.
+//! The value of a choice is a pure function of the seed and its key, unless an override sets it. In
+//! every domain 0 is the benign value: no fault, the least delay. So overriding choices with 0
+//! simplifies a run, and changes no other choice.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use crate::digest::mix;
-use crate::span::Span;
+use crate::duration_range::DurationRange;
 
-/// What a choice is about. The number of a kind is part of every key, so new kinds go last.
+/// The subject of a choice. The number of a kind is part of every key, so new kinds go last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -19,109 +19,109 @@ pub enum Kind {
     Setting,
     /// A field of one planned operation.
     Plan,
-    /// How far a node's clock is ahead at the start.
+    /// The initial offset of a node's clock.
     Clock,
-    /// The seed a node gets at one of its starts.
+    /// The seed of a node at one of its starts.
     Boot,
-    /// How much of the log a restarted node hands over at once.
-    Tail,
-    /// Whether a message is lost.
+    /// The number of log bytes that a restarted node loads into memory.
+    RecoveredTail,
+    /// Whether the network loses a message.
     Loss,
     /// Whether a message is delivered twice.
     Duplicate,
-    /// How late the second delivery of a message is.
+    /// The extra delay of a duplicate message.
     CopyLateness,
-    /// How long a message takes.
+    /// The latency of a message.
     Latency,
-    /// Whether a message takes far longer.
+    /// Whether a message takes far longer than others.
     Delay,
-    /// How much longer.
+    /// The extra delay of such a message.
     Lateness,
-    /// How long a flush takes.
+    /// The duration of a flush.
     Flush,
-    /// Whether a node hears late of a flush that is done.
-    Report,
-    /// How late it hears.
-    ReportDelay,
-    /// How long applying a batch, or reading one from the disk, takes.
-    Work,
-    /// How many of the entries it is asked for the disk gives at once.
-    Short,
-    /// In which order the actions of a step are carried out.
+    /// Whether a node is notified late of a finished flush.
+    FlushReport,
+    /// The delay of a late notification.
+    FlushReportDelay,
+    /// The time to apply a batch, or to read one from the disk.
+    BatchTime,
+    /// The number of requested entries that the disk returns in one read.
+    ShortRead,
+    /// The order in which the actions of a step are executed.
     Order,
-    /// Whether the actions of a step are carried out late.
+    /// Whether the actions of a step are executed late.
     Lag,
-    /// How late the next of them is carried out.
+    /// The delay before the next late action.
     LagDelay,
     /// Whether a node crashes between two actions of a step.
-    Boundary,
-    /// Between which.
-    BoundaryPlace,
-    /// How much of the unflushed writes a crash loses.
-    Keep,
-    /// How long a client waits before its next operation.
-    Think,
-    /// What a client does next, and where.
+    TornStep,
+    /// The place of the crash among the actions of the step.
+    TornStepPlace,
+    /// The unflushed writes that a crash keeps.
+    KeptWrites,
+    /// The pause of a client before its next operation.
+    ThinkTime,
+    /// The next operation of a client, and the node that it asks.
     Client,
-    /// What a stray message says.
-    Stray,
-    /// Which old messages come again.
+    /// The content of a misrouted message.
+    Misroute,
+    /// The old messages that are replayed.
     Replay,
-    /// The nodes that stay connected when the storm ends.
-    Calm,
-    /// In which order a process that stood still gets what it missed.
+    /// The nodes of the core in the stabilization phase.
+    Core,
+    /// The order in which a resumed process gets the messages that it missed.
     Resume,
-    /// Where a client sends one try of a request in a session.
+    /// The node to which a client sends one attempt of a session request.
     Retry,
-    /// What exactly a fault does to a disk.
+    /// The details of a disk fault.
     Damage,
-    /// Who is a member, and what becomes of that.
+    /// The membership options of a run.
     Members,
-    /// How fresh the answer to a read has to be.
-    Level,
-    /// When a proposal counts as done.
+    /// The read level of a read.
+    ReadLevel,
+    /// The point at which a proposal counts as done.
     Acknowledge,
-    /// Whether the cluster founds itself, and whether disks are lost.
-    Identity,
-    /// How state machines are compared.
+    /// Whether the run bootstraps its cluster, and whether disks are lost.
+    Disks,
+    /// The options of state machine comparison.
     Validation,
-    /// What exactly an error does to a state.
-    Slip,
-    /// Which proposals reach their node together.
+    /// The details of a machine fault.
+    MachineFault,
+    /// The proposals that reach their node together.
     Gather,
-    /// The seed that everything is drawn from, from a time on: so many microseconds as the counter
-    /// says. What a node drew at its start, as when it campaigns, stays until it starts again. It
-    /// is never drawn, only given, and 0 leaves the seed as it is.
-    Redraw,
+    /// A new seed for all choices from a time on, the counter in microseconds. Choices that a node
+    /// drew at its start, such as its election timeout, stay until it restarts. It is never drawn,
+    /// only overridden, and 0 keeps the seed.
+    Reseed,
 }
 
 /// The name of one choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// What it is about.
+    /// The subject of the choice.
     pub kind: Kind,
-    /// The node it is made for, by its number; 0 where there is none.
+    /// The node that the choice is for, by its number; 0 if there is none.
     pub node: u8,
-    /// Which start of that node it belongs to.
-    pub incarnation: u16,
-    /// The other node, the operation of the plan or the client; 0 where there is none.
+    /// The number of the node's start, or 0.
+    pub start_number: u16,
+    /// The other node, the operation of the plan or the client; 0 if there is none.
     pub peer: u16,
-    /// Counts the choices that are alike in everything else.
+    /// The number of the choice among those with otherwise equal keys.
     pub counter: u32,
 }
 
-/// Choices that are not drawn but given, by key.
+/// Values set for some choices, by key, instead of drawn ones.
 pub type Overrides = BTreeMap<Key, u64>;
 
 /// The source of all choices of one run.
 #[derive(Clone, Debug)]
 pub struct Choices {
-    /// None if every value is the benign one.
+    /// The seed; if `None`, every value is the benign one.
     seed: Option<u64>,
     overrides: Overrides,
 }
 
-/// Successive choices that belong to one thing: their keys differ in the counter alone.
+/// Successive choices of one subject: their keys differ only in the counter.
 #[derive(Debug)]
 pub struct Draw<'a> {
     choices: &'a Choices,
@@ -129,25 +129,25 @@ pub struct Draw<'a> {
 }
 
 impl Choices {
-    /// The choices of `seed`, save those in `overrides`.
+    /// Returns the choices of `seed`, except those in `overrides`.
     #[must_use]
     pub fn new(seed: u64, overrides: Overrides) -> Choices {
         Choices { seed: Some(seed), overrides }
     }
 
-    /// The benign value of every choice.
+    /// Returns the benign value for every choice.
     #[must_use]
     pub fn benign() -> Choices {
         Choices { seed: None, overrides: Overrides::new() }
     }
 
-    /// A number below `bound`; an overriding value beyond the domain counts as its largest.
+    /// Returns a number below `bound`; an override beyond the domain counts as the largest value.
     ///
     /// # Panics
-    /// If `bound` is 0: nothing can be chosen.
+    /// If `bound` is 0.
     #[must_use]
     pub fn choose(&self, key: Key, bound: u64) -> u64 {
-        assert!(bound > 0, "{key}: a choice among nothing");
+        assert!(bound > 0, "{key}: a choice without options");
         if !self.overrides.is_empty()
             && let Some(value) = self.overrides.get(&key)
         {
@@ -157,77 +157,77 @@ impl Choices {
         (wide >> 64) as u64
     }
 
-    /// Whether something happens that happens `permille` times out of a thousand.
+    /// Returns true `permille` times out of a thousand.
     #[must_use]
     pub fn chance(&self, key: Key, permille: u64) -> bool {
         permille > 0 && self.choose(key, 1000) >= 1000u64.saturating_sub(permille)
     }
 
-    /// The successive choices from `key` on: their keys differ in the counter alone.
+    /// Returns the successive choices from `key` on: their keys differ only in the counter.
     #[must_use]
     pub fn draw(&self, key: Key) -> Draw<'_> {
         Draw { choices: self, key }
     }
 
-    /// A time within `span`; the least is the benign one.
+    /// Returns a time within `span`; the least is the benign one.
     #[must_use]
-    pub fn within(&self, key: Key, span: Span) -> Duration {
-        span.least + Duration::from_nanos(self.choose(key, span.width() + 1))
+    pub fn within(&self, key: Key, span: DurationRange) -> Duration {
+        span.min + Duration::from_nanos(self.choose(key, span.width() + 1))
     }
 
-    /// When other seeds take over, in microseconds.
-    pub fn redraws(&self) -> impl Iterator<Item = u32> {
-        let all = Kind::Redraw.key()..=Key { counter: u32::MAX, ..Kind::Redraw.key() };
+    /// Returns the times at which another seed takes over, in microseconds.
+    pub fn reseeds(&self) -> impl Iterator<Item = u32> {
+        let all = Kind::Reseed.key()..=Key { counter: u32::MAX, ..Kind::Reseed.key() };
         self.overrides.range(all).map(|(key, _)| key.counter)
     }
 
-    /// It is so many microseconds after the start: if another seed takes over now, it does.
-    pub fn redraw(&mut self, micros: u32) {
-        let key = Key { counter: micros, ..Kind::Redraw.key() };
+    /// Switches to another seed if one takes over at this time, in microseconds from the start.
+    pub fn reseed(&mut self, micros: u32) {
+        let key = Key { counter: micros, ..Kind::Reseed.key() };
         let next = self.overrides.get(&key).filter(|seed| **seed > 0);
         self.seed = self.seed.map(|seed| next.copied().unwrap_or(seed));
     }
 
-    /// The 64 bits that belong to `key`; zeros are benign.
+    /// Returns the 64 random bits of `key`; zeros are benign.
     #[must_use]
     pub fn bits(&self, key: Key) -> u64 {
         let Some(seed) = self.seed else { return 0 };
         let place = u64::from(key.kind as u8) << 56
             | u64::from(key.node) << 48
-            | u64::from(key.incarnation) << 32
+            | u64::from(key.start_number) << 32
             | u64::from(key.counter);
         avalanche(mix(avalanche(mix(seed, place)), u64::from(key.peer)))
     }
 }
 
 impl Draw<'_> {
-    /// The next choice, a number below `bound`.
+    /// Draws the next choice, a number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         let value = self.choices.choose(self.key, bound);
         self.key.counter += 1;
         value
     }
 
-    /// The next choice, a number in `least..=most`; the least is the benign one.
+    /// Draws the next choice, a number in `least..=most`; the least is the benign one.
     pub fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.below(most - least + 1)
     }
 
-    /// The next choice: whether something happens that happens `permille` times in a thousand.
+    /// Draws the next choice, which is true `permille` times in a thousand.
     pub fn chance(&mut self, permille: u64) -> bool {
         let happens = self.choices.chance(self.key, permille);
         self.key.counter += 1;
         happens
     }
 
-    /// The next choice: one of `options`; the first is the benign one.
+    /// Draws the next choice, one of `options`; the first is the benign one.
     pub fn pick<'o, T>(&mut self, options: &'o [T]) -> &'o T {
         &options[self.below(options.len() as u64) as usize]
     }
 
-    /// The next choice: a time within `span`; the least is the benign one.
-    pub fn within(&mut self, span: Span) -> Duration {
-        span.least + Duration::from_nanos(self.below(span.width() + 1))
+    /// Draws the next choice, a time within `span`; the least is the benign one.
+    pub fn within(&mut self, span: DurationRange) -> Duration {
+        span.min + Duration::from_nanos(self.below(span.width() + 1))
     }
 }
 
@@ -238,7 +238,7 @@ impl Kind {
         Kind::Plan,
         Kind::Clock,
         Kind::Boot,
-        Kind::Tail,
+        Kind::RecoveredTail,
         Kind::Loss,
         Kind::Duplicate,
         Kind::CopyLateness,
@@ -246,50 +246,50 @@ impl Kind {
         Kind::Delay,
         Kind::Lateness,
         Kind::Flush,
-        Kind::Report,
-        Kind::ReportDelay,
-        Kind::Work,
-        Kind::Short,
+        Kind::FlushReport,
+        Kind::FlushReportDelay,
+        Kind::BatchTime,
+        Kind::ShortRead,
         Kind::Order,
         Kind::Lag,
         Kind::LagDelay,
-        Kind::Boundary,
-        Kind::BoundaryPlace,
-        Kind::Keep,
-        Kind::Think,
+        Kind::TornStep,
+        Kind::TornStepPlace,
+        Kind::KeptWrites,
+        Kind::ThinkTime,
         Kind::Client,
-        Kind::Stray,
+        Kind::Misroute,
         Kind::Replay,
-        Kind::Calm,
+        Kind::Core,
         Kind::Resume,
         Kind::Retry,
         Kind::Damage,
         Kind::Members,
-        Kind::Level,
+        Kind::ReadLevel,
         Kind::Acknowledge,
-        Kind::Identity,
+        Kind::Disks,
         Kind::Validation,
-        Kind::Slip,
+        Kind::MachineFault,
         Kind::Gather,
-        Kind::Redraw,
+        Kind::Reseed,
     ];
 
-    /// A key of this kind that belongs to no node.
+    /// Returns a key of this kind without node, peer and counter.
     #[must_use]
     pub const fn key(self) -> Key {
-        Key { kind: self, node: 0, incarnation: 0, peer: 0, counter: 0 }
+        Key { kind: self, node: 0, start_number: 0, peer: 0, counter: 0 }
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Key { kind, node, incarnation, peer, counter } = self;
+        let Key { kind, node, start_number: incarnation, peer, counter } = self;
         write!(f, "{kind:?}/{node}.{incarnation}/{peer}/{counter}")
     }
 }
 
 impl Key {
-    /// The key that a text is, as it is printed: `Latency/1.1/2/3`.
+    /// Parses a key in its printed form: `Latency/1.1/2/3`.
     #[must_use]
     pub fn read(text: &str) -> Option<Key> {
         let mut parts = text.split('/');
@@ -300,16 +300,16 @@ impl Key {
         let key = Key {
             kind,
             node: node.parse().ok()?,
-            incarnation: incarnation.parse().ok()?,
+            start_number: incarnation.parse().ok()?,
             peer: peer.parse().ok()?,
             counter: counter.parse().ok()?,
         };
-        // What would be printed otherwise, like `+1` or `01`, is no key.
+        // Other spellings of a printed key, such as `+1` or `01`, are rejected.
         (parts.next().is_none() && key.to_string() == text).then_some(key)
     }
 }
 
-/// Lets every bit of `value` reach every bit of the result (the finalizer of SplitMix64), so that
+/// Lets every bit of `value` affect every bit of the result (the finalizer of SplitMix64), so that
 /// keys that differ in one bit have unrelated values.
 const fn avalanche(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -322,7 +322,7 @@ mod tests {
     use super::*;
 
     fn key(counter: u32) -> Key {
-        Key { node: 3, incarnation: 2, peer: 4, counter, ..Kind::Latency.key() }
+        Key { node: 3, start_number: 2, peer: 4, counter, ..Kind::Latency.key() }
     }
 
     #[test]
@@ -343,7 +343,7 @@ mod tests {
         let others = [
             Key { kind: Kind::Loss, ..base },
             Key { node: 4, ..base },
-            Key { incarnation: 3, ..base },
+            Key { start_number: 3, ..base },
             Key { peer: 5, ..base },
             Key { counter: 1, ..base },
         ];
@@ -383,7 +383,7 @@ mod tests {
             let at = |counter: u32| match field {
                 0 => choices.choose(key(counter), 8),
                 1 => choices.choose(Key { peer: counter as u16, ..key(0) }, 8),
-                _ => choices.choose(Key { incarnation: counter as u16, ..key(0) }, 8),
+                _ => choices.choose(Key { start_number: counter as u16, ..key(0) }, 8),
             };
             let mut counts = [0u32; 64];
             for counter in 0..6_400 {
@@ -405,20 +405,20 @@ mod tests {
 
     #[test]
     fn another_seed_takes_over_where_it_is_given() {
-        let redraw = |micros| Key { counter: micros, ..Kind::Redraw.key() };
+        let redraw = |micros| Key { counter: micros, ..Kind::Reseed.key() };
         let given = Overrides::from([(redraw(20), 9), (redraw(30), 0), (key(1), 5)]);
         let mut choices = Choices::new(5, given);
-        assert_eq!(choices.redraws().collect::<Vec<_>>(), [20, 30]);
-        choices.redraw(10);
+        assert_eq!(choices.reseeds().collect::<Vec<_>>(), [20, 30]);
+        choices.reseed(10);
         let plain = |seed| Choices::new(seed, Overrides::new());
         assert_eq!(choices.bits(key(0)), plain(5).bits(key(0)));
         for micros in [20, 30] {
-            choices.redraw(micros);
+            choices.reseed(micros);
             assert_eq!(choices.bits(key(0)), plain(9).bits(key(0)));
             assert_eq!(choices.choose(key(1), 100), 5, "what is given stays");
         }
         let mut benign = Choices { seed: None, ..choices };
-        benign.redraw(20);
+        benign.reseed(20);
         assert_eq!(benign.bits(key(0)), 0);
     }
 

@@ -1,287 +1,291 @@
-//! Coverage marks: named things that a sweep must have exercised, or it proved nothing.
+//! Coverage marks: named situations that a sweep must reach, because a sweep that misses them
+//! proves little.
 
-use quorate::raft::{Refusal, RejectReason, RoleName};
+use quorate::raft::{MessageRejectReason, RejectReason, RoleName};
 use quorate::types::Body;
 
 use crate::fault::Fault;
 
-/// One thing worth reaching.
+/// A named situation that a sweep can reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// Its name, unique among the marks: `refused/stale-term`, `crash/before-submit`.
+    /// The unique name of the mark: `message-rejected/stale-term`, `crash/before-submit`.
     pub name: &'static str,
-    /// Whether a default sweep of 1,000 seeds fails unless some seed reaches it.
-    pub must: bool,
+    /// Whether a default sweep of 1,000 seeds fails unless one of its seeds reaches the mark.
+    pub required: bool,
 }
 
-/// The number of a mark in [`MARKS`].
+/// The index of a mark in [`MARKS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct MarkId(pub(crate) usize);
 
 macro_rules! spots {
     ($($(#[$about:meta])* $spot:ident $name:literal $must:literal)*) => {
-        /// A mark that belongs to no family.
+        /// A mark outside the families of message rejections, request rejections, received messages
+        /// and faults.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum Spot { $($(#[$about])* $spot),* }
 
-        const SPOTS: &[Mark] = &[$(Mark { name: $name, must: $must }),*];
+        const SPOTS: &[Mark] = &[$(Mark { name: $name, required: $must }),*];
     };
 }
 
 spots! {
-    /// A node crashes when it is about to give a write to its disk.
+    /// A node crashes just before it submits a write to its disk.
     CrashBeforeSubmit "crash/before-submit" true
-    /// A crash loses every write that was submitted and not flushed.
+    /// A crash loses every submitted, unflushed write.
     CrashBeforeFlush "crash/before-flush" true
-    /// A crash keeps a part of the writes that were not flushed.
+    /// A crash keeps a part of the unflushed writes.
     CrashPartKept "crash/part-kept" true
-    /// A crash keeps writes of whose flush nobody had heard.
+    /// A crash keeps all writes whose flush was not reported yet.
     CrashAllKept "crash/all-kept" true
-    /// A node crashes after a flush and before it hears of it.
+    /// A node crashes after a flush and before it is notified of the flush.
     CrashBeforeReport "crash/before-report" true
-    /// A node crashes with nothing on its way to the disk.
-    CrashAtRest "crash/at-rest" true
+    /// A node crashes with no write on its way to the disk.
+    CrashAtRest "crash/no-pending-write" true
     /// A node crashes between two actions of one step.
     CrashBetweenActions "crash/between-actions" true
-    /// A node crashes while its state machine works.
+    /// A node crashes while its state machine applies a batch.
     CrashWhileApplying "crash/while-applying" true
-    /// A leader crashes with entries that are not committed.
+    /// A leader crashes with uncommitted entries.
     CrashUncommitted "crash/leader-with-uncommitted" true
-    /// A crash keeps a part of a flush.
+    /// A crash keeps a part of one flush (a torn write).
     CrashTornFlush "crash/torn-flush" true
-    /// A crash loses something in both zones of a segment, and keeps something of it.
+    /// A crash tears writes in both zones of a segment: some sectors are lost, some kept.
     CrashBothZones "crash/torn-in-both-zones" true
-    /// A crash loses the making, renaming or removing of a file.
+    /// A crash loses the creation, renaming or removal of a file.
     CrashLostName "crash/lost-name" true
-    /// A node starts again with a log.
+    /// A node restarts with a log.
     RestartWithLog "restart/with-log" true
-    /// A node starts again with a log of which it has nothing in hand.
+    /// A node restarts with a log, and none of it in memory.
     RestartEmptyTail "restart/empty-tail" true
-    /// A node starts again with a part of its log in hand.
+    /// A node restarts with a part of its log in memory.
     RestartPartTail "restart/part-of-tail" true
-    /// A node starts again before its peers can have missed it.
+    /// A node restarts before its peers can notice its absence.
     RestartQuick "restart/quick" true
-    /// A node starts again after its peers elected, or could have.
+    /// A node restarts after its peers held an election, or could have held one.
     RestartLate "restart/late" true
-    /// A node starts again that has stopped in good order.
+    /// A node restarts after a clean shutdown.
     RestartClean "restart/clean" true
-    /// A node starts again with a state machine that has kept more than the snapshot has.
+    /// A node restarts with a durable state machine that is ahead of its snapshot.
     RestartMachineAhead "restart/machine-ahead" true
     /// A node starts for at least the fifth time.
     RestartOften "restart/often" true
-    /// A node begins to lead.
+    /// A node becomes leader.
     LeaderElected "leader/elected" true
-    /// A node begins to lead that led last, too.
+    /// The last leader becomes leader again.
     LeaderAgain "leader/same-again" true
-    /// Another node than the last begins to lead.
+    /// A node other than the last leader becomes leader.
     LeaderOther "leader/other" true
-    /// A node begins to lead with entries of earlier terms that are not committed.
+    /// A node becomes leader with uncommitted entries of earlier terms.
     LeaderInherits "leader/inherits-uncommitted" true
     /// A leader steps down because of a later term.
     LeaderDeposed "leader/deposed" true
-    /// A leader steps down in its own term, because it hears from no quorum.
-    LeaderUnheard "leader/unheard" true
+    /// A leader steps down in its own term because it hears from no quorum.
+    LeaderLosesQuorum "leader/loses-quorum" true
     /// Two nodes lead at the same time, in different terms.
     LeadersTwo "leader/two-at-once" true
-    /// A node wins with nobody else to ask.
-    LeaderAlone "leader/alone" true
-    /// A candidate begins another campaign.
+    /// A node wins an election without asking any other voter.
+    LeaderOfOneVoter "leader/single-voter" true
+    /// A candidate starts another election.
     CandidateAgain "candidate/again" true
-    /// A candidate finds that another won.
+    /// A candidate finds that another node won.
     CandidateLoses "candidate/loses" true
-    /// Two candidates stand in one term.
+    /// Two nodes are candidates in the same term.
     CandidatesTwo "candidate/two-in-a-term" true
-    /// A pre-candidate finds a leader.
-    PreCandidateReturns "pre-candidate/returns" true
+    /// A pre-candidate hears from a leader.
+    PreCandidateFindsLeader "pre-candidate/finds-leader" true
     /// A write replaces entries of the log.
-    LogCut "log/cut" true
+    LogTruncated "log/truncated" true
     /// A write replaces at least three entries of the log.
-    LogCutDeep "log/cut-deep" true
-    /// Entries are read from the disk for the node's own state machine.
+    LogTruncatedDeep "log/truncated-deep" true
+    /// A node reads entries from its disk for its own state machine.
     FetchForApply "fetch/for-apply" true
-    /// Entries are read from the disk for a peer.
+    /// A node reads entries from its disk for a peer.
     FetchForPeer "fetch/for-peer" true
-    /// The disk gives fewer entries than it was asked for.
+    /// The disk returns fewer entries than the node asked for.
     FetchShort "fetch/short" true
-    /// A node that never crashed reads entries that it had in memory.
+    /// A node that never crashed reads entries that were in its memory before.
     FetchEvicted "fetch/evicted" true
-    /// A message carries as many entries as it may.
+    /// An AppendEntries message carries as many entries as it may.
     BatchFull "append/batch-full" true
-    /// A message carries entries of several terms.
+    /// An AppendEntries message carries entries of several terms.
     BatchOfTerms "append/several-terms" true
-    /// A peer takes no more because its window is full.
+    /// A leader sends no more entries to a peer because the in-flight window is full.
     WindowFull "append/window-full" true
-    /// One commit settles entries of earlier terms with one of the leader's own.
+    /// One commit covers entries of earlier terms together with an entry of the leader's term.
     CommitInherited "commit/of-earlier-terms" true
-    /// A commit index rises by several entries at once.
+    /// The commit index rises by several entries at once.
     CommitMany "commit/several" true
     /// One flush covers several writes.
     GroupFlush "disk/group-flush" true
-    /// A read is asked of a leader.
+    /// A client reads at a leader.
     ReadAtLeader "read/at-leader" true
-    /// A read is asked of a node that does not lead.
+    /// A client reads at a node that is not the leader.
     ReadAtFollower "read/at-follower" true
-    /// A read is asked of a leader before an entry of its own term is committed.
+    /// A client reads at a leader that has committed no entry of its own term yet.
     ReadBeforeOwnTerm "read/before-own-term" true
-    /// A read waits for the state machine.
+    /// A read waits for the state machine to reach its read index.
     ReadWaitsForApply "read/waits-for-apply" true
-    /// A read is answered after a round of heartbeats, as asked.
-    ReadByRound "read/by-round" true
-    /// A leader answers a read without a question, by its lease.
+    /// A linearizable read is answered after a heartbeat round.
+    ReadByHeartbeatRound "read/by-heartbeat-round" true
+    /// A leader answers a read from its leader lease, without a heartbeat round.
     ReadByLease "read/by-lease" true
-    /// A follower answers a read without a question, by a loan of the lease.
-    ReadByLoan "read/by-loan" true
-    /// A read that a lease would do for is answered after a round.
+    /// A follower answers a read from its read lease, without asking the leader.
+    ReadByReadLease "read/by-read-lease" true
+    /// A read at lease level is answered after a heartbeat round.
     LeaseFallsBack "read/lease-falls-back" true
-    /// A read that a loan would do for is answered after a round.
-    LoanFallsBack "read/loan-falls-back" true
-    /// A read is answered with what may be old, but not too old.
+    /// A read at replica level is answered after a heartbeat round.
+    ReadLeaseFallsBack "read/read-lease-falls-back" true
+    /// A bounded read is answered with a state that may be old, within its bound.
     ReadWithin "read/within-bound" true
-    /// A read that may be old is answered with what is not.
+    /// A bounded read is answered with the newest state.
     BoundedFallsBack "read/bound-falls-back" true
-    /// A read is answered with what is there.
+    /// A read is answered from the local state.
     ReadLocal "read/local" true
-    /// A leader lends a part of its lease.
-    LoanGranted "loan/granted" true
-    /// The membership changes while a loan is out.
-    LoanAtChange "loan/out-at-change" true
-    /// A leader steps down while a loan of its is out.
-    LoanAtFall "loan/out-at-fall" true
-    /// A leader is to hand over while a loan of its is out.
-    LoanAtTransfer "loan/out-at-transfer" true
-    /// A node cuts its log while it has a loan.
-    LoanAtCut "loan/held-at-cut" false
-    /// A leader takes no proposal although all it has is committed: too little of it is applied.
-    BusyUnapplied "rejected/busy-unapplied" true
+    /// A leader grants a read lease.
+    ReadLeaseGranted "read-lease/granted" true
+    /// The membership changes while a read lease is valid.
+    ReadLeaseAtChange "read-lease/valid-at-change" true
+    /// A leader steps down while a read lease that it granted is valid.
+    ReadLeaseAtStepDown "read-lease/valid-at-step-down" true
+    /// A leader starts a transfer while a read lease that it granted is valid.
+    ReadLeaseAtTransfer "read-lease/valid-at-transfer" true
+    /// A node truncates its log while it holds a read lease.
+    ReadLeaseAtTruncation "read-lease/held-at-truncation" false
+    /// A leader rejects a proposal although its whole log is committed: too little of it is
+    /// applied.
+    BusyUnapplied "request-rejected/busy-unapplied" true
     /// The outcome of a proposal is unknown because its leader stepped down.
     UnknownByStepDown "outcome/unknown-step-down" true
-    /// The outcome is unknown because the node crashed.
+    /// The outcome of a proposal is unknown because the node crashed.
     UnknownByCrash "outcome/unknown-crash" true
-    /// The outcome is unknown because the client gave up.
-    UnknownByPatience "outcome/unknown-patience" true
-    /// An outcome comes after the client gave up.
+    /// The outcome of a proposal is unknown because of the client's request timeout.
+    UnknownByTimeout "outcome/unknown-timeout" true
+    /// An outcome arrives after the client's request timeout.
     OutcomeTooLate "outcome/too-late" true
     /// A request reaches a node that is down.
     RejectedByDownNode "outcome/node-down" true
     /// A message arrives that an earlier start of its sender sent.
-    FromThePast "network/from-earlier-start" true
-    /// A message of an earlier term of its receiver's arrives.
+    FromEarlierStart "network/from-earlier-start" true
+    /// A message arrives that was sent in an earlier term of its receiver.
     FromEarlierTerm "network/from-earlier-term" true
-    /// A proposal is answered that every live voter has.
+    /// A proposal is answered once every live voter has it.
     AnsweredByAllLive "outcome/all-live" true
-    /// A proposal is answered that may be lost.
+    /// A proposal is answered before it is committed, so it may be lost.
     AnsweredByLeaderOnly "outcome/may-be-lost" true
     /// A client sends a request of its session, for the first time or again.
     SessionCall "session/call" true
-    /// A node is handed several proposals at once.
+    /// A driver gives several proposals to a node at once.
     ProposedTogether "propose/together" true
     /// A request in a session is answered.
     SessionReply "session/reply" true
-    /// An answer comes that the client had before.
+    /// A client gets a reply that it had before.
     SessionRepeated "session/answered-again" true
-    /// A session is over before its client is done with it.
+    /// A session expires before its client has finished with it.
     SessionOver "session/over" true
-    /// What the clients saw is found linearizable, without a look at the log.
+    /// The client history is found linearizable without knowledge of the log.
     HistoryDecided "history/decided" true
-    /// What the clients saw is held against some of their object while they see it.
+    /// The client history of some objects is checked while the run goes on.
     HistoryStreamed "history/streamed" true
-    /// What the clients saw would take too long to decide.
+    /// The check of the client history exceeds its budget.
     HistoryUndecided "history/undecided" false
     /// A node takes a snapshot of its state machine.
     SnapshotTaken "snapshot/taken" true
-    /// A part of a snapshot travels.
+    /// A node sends a part of a snapshot.
     SnapshotPart "snapshot/part-sent" true
-    /// A part of a snapshot is asked for that its sender has no longer.
-    SnapshotGone "snapshot/part-gone" true
-    /// A node has received a snapshot.
+    /// A peer asks for a part of a snapshot that its sender no longer has.
+    SnapshotGone "snapshot/part-unavailable" true
+    /// A node has received a whole snapshot.
     SnapshotReceived "snapshot/received" true
-    /// A state machine starts over from a received snapshot.
+    /// A state machine restores a received snapshot.
     SnapshotInstalled "snapshot/installed" true
-    /// A node starts again from a snapshot.
+    /// A node restarts from a snapshot.
     RestartWithSnapshot "restart/with-snapshot" true
-    /// A node starts again with entries before its snapshot.
+    /// A node restarts with entries before its snapshot.
     RestartTrailing "restart/with-trailing-entries" true
-    /// A node is stopped by its disk.
+    /// A disk error stops a node.
     DiskStopped "disk/node-stopped" true
-    /// A node is stopped by damage that it reads at work.
-    DiskDamageRead "disk/damage-read-at-work" true
+    /// A running node reads damaged data, and stops.
+    DiskDamageRead "disk/damage-read-while-running" true
     /// A node refuses to start because its disk is damaged.
-    DiskRefused "disk/node-refuses" true
+    DiskRefused "disk/node-refuses-to-start" true
     /// A node cannot start while its disk is full, or because a read fails.
     DiskRefusedForNow "disk/node-cannot-start-yet" true
-    /// A node outside the core is up after the storm.
-    CalmOutsideUp "calm/outside-up" true
-    /// A node outside the core is down after the storm.
-    CalmOutsideDown "calm/outside-down" true
+    /// A node outside the core is up in the stabilization phase.
+    OutsideCoreUp "stabilization/outside-core-up" true
+    /// A node outside the core is down in the stabilization phase.
+    OutsideCoreDown "stabilization/outside-core-down" true
     /// A learner is in the core.
-    CalmLearner "calm/learner" true
-    /// A change of the membership is complete.
+    LearnerInCore "stabilization/learner-in-core" true
+    /// A membership change is complete.
     ChangeCompleted "change/completed" true
-    /// A change is given up before it is joint.
-    ChangeGivenUp "change/given-up" true
-    /// A change is asked for while another is under way.
-    ChangeInFlight "change/second-refused" true
-    /// Whoever asked for a change does not learn what became of it.
+    /// A membership change is cancelled before it is joint.
+    ChangeCancelled "change/cancelled" true
+    /// A second membership change is rejected while another is in progress.
+    ChangeInFlight "change/second-rejected" true
+    /// The outcome of a membership change is unknown to the operator.
     ChangeUnknown "change/unknown" true
     /// A leader leaves a joint membership that it entered.
     JointLeft "change/joint-left" true
     /// A leader leaves a joint membership that an earlier leader entered.
     JointLeftByAnother "change/joint-left-by-another" true
-    /// A learner gets its vote.
+    /// A learner becomes a voter.
     LearnerPromoted "change/learner-promoted" true
-    /// A node's log loses its last membership again.
-    MembershipTakenBack "change/taken-back" true
-    /// A leader that has no vote any more hands over and leaves.
-    LeaderDismissed "change/leader-removed" true
-    /// A leader makes a learner of a voter that is silent.
+    /// A node truncates a membership from its log.
+    MembershipTruncated "change/truncated" true
+    /// A leader that is no longer a voter transfers the leadership and leaves.
+    LeaderRemoved "change/leader-removed" true
+    /// A leader suspends a silent voter.
     VoterSuspended "change/suspended" true
-    /// A leader makes a voter again of one that is back.
+    /// A leader readmits a suspended voter that is back.
     VoterReadmitted "change/readmitted" true
-    /// A leader takes the casting vote over.
+    /// A leader takes over the casting vote.
     CastingTakenOver "casting/taken-over" true
     /// Half of the voters commit, with the casting vote.
     CommitByCasting "casting/commits" true
-    /// A leader hands over because it was asked to.
+    /// A leader transfers the leadership on request.
     TransferDone "transfer/done" true
-    /// A leader leads on because its successor did not take over in time.
+    /// A leader resumes because the transfer target did not take over in time.
     TransferAborted "transfer/aborted" true
-    /// A leader asks for leave to hand over to a node that could not lead.
-    TransferRefused "transfer/no-successor" true
-    /// A leader hands over to a higher priority by itself.
-    LeaderDrifts "transfer/drift" true
+    /// A leader rejects a transfer to a node that could not lead.
+    TransferRejected "transfer/no-target" true
+    /// A leader transfers the leadership to a node of higher priority by itself.
+    PriorityTransfer "transfer/to-higher-priority" true
     /// The core is half of the voters, with the casting vote.
-    CalmHalf "calm/half-of-the-voters" true
-    /// A node that is no member is up after the storm.
-    CalmStranger "calm/no-member-up" true
-    /// The operator gives up a change after the storm, for want of nodes.
-    CalmGivesUp "calm/change-given-up" true
-    /// Nobody has founded the cluster by the end of the storm.
-    CalmUnfounded "calm/unfounded" false
-    /// All but one that may go on alone die when the storm ends.
-    CalmLast "calm/last-survivor" false
-    /// A founder has the first membership durably.
-    Founded "founding/founded" true
-    /// A node is told that the cluster does not count on its disk.
-    Stranger "identity/stranger" true
-    /// A node that lost its disk gets a vote.
-    StrangerVotes "identity/votes-again" true
-    /// A majority has the same results as the node that asked.
+    CoreIsHalf "stabilization/half-of-the-voters" true
+    /// A node that is no member is up in the stabilization phase.
+    NonMemberUp "stabilization/non-member-up" true
+    /// The operator cancels a membership change in the stabilization phase because nodes
+    /// are missing.
+    CoreCancelsChange "stabilization/change-cancelled" true
+    /// The cluster is not bootstrapped by the end of the fault phase.
+    NotBootstrapped "stabilization/not-bootstrapped" false
+    /// At the end of the fault phase all nodes die except one that may take over alone.
+    LastSurvivor "stabilization/last-survivor" false
+    /// A bootstrap peer has the first membership durably.
+    Bootstrapped "bootstrap/done" true
+    /// A node learns that the cluster does not know the incarnation of its disk.
+    UnknownIncarnation "identity/unknown-incarnation" true
+    /// A node that lost its disk becomes a voter again.
+    NewDiskVotes "identity/new-disk-votes" true
+    /// A majority has the same results as the node that compares them.
     ResultsAgreed "validation/agreed" true
-    /// Too few could tell what came of the log.
+    /// Too few nodes have the results to compare.
     ResultsUnavailable "validation/unavailable" true
-    /// Results differ, and too few could tell who is right.
-    ResultsUndecided "validation/undecided" false
-    /// A node finds that its state machine is wrong.
+    /// Results differ, and too few nodes have them to find the wrong one.
+    ResultsInconclusive "validation/inconclusive" false
+    /// A node finds that its state machine has diverged.
     NodeQuarantined "validation/quarantined" false
-    /// A leader does.
+    /// A leader finds that its state machine has diverged.
     LeaderQuarantined "validation/leader-quarantined" false
-    /// A node has started over from another's snapshot.
+    /// A node has rebuilt its state from another node's snapshot.
     NodeRebuilt "validation/rebuilt" false
     /// A node rejects a read because its state may be wrong.
     ReadUnverified "validation/read-rejected" true
-    /// An append's chain is held against the log's.
+    /// The hash chain in an AppendEntries message is compared with the log's.
     ChainCompared "validation/chain-compared" true
-    /// An append's chain cannot be held against the log's.
+    /// The hash chain in an AppendEntries message cannot be compared with the log's.
     ChainUnavailable "validation/chain-unavailable" true
     /// The cluster has one voter.
     Size1 "size/1" true
@@ -297,53 +301,53 @@ spots! {
     Size6 "size/6" false
     /// The cluster has seven voters.
     Size7 "size/7" true
-    /// The run goes without pre-vote.
+    /// The run has pre-vote off.
     WithoutPreVote "option/no-pre-vote" true
-    /// The run goes without check-quorum.
+    /// The run has check-quorum off.
     WithoutCheckQuorum "option/no-check-quorum" true
-    /// The run goes without stickiness.
+    /// The run has stickiness off.
     WithoutStickiness "option/no-stickiness" true
 }
 
 const fn must(name: &'static str) -> Mark {
-    Mark { name, must: true }
+    Mark { name, required: true }
 }
 
 const fn may(name: &'static str) -> Mark {
-    Mark { name, must: false }
+    Mark { name, required: false }
 }
 
-const REFUSED: [Mark; Refusal::ALL.len()] = [
-    must("refused/misaddressed"),
-    must("refused/malformed"),
-    must("refused/not-voter"),
-    must("refused/stale-term"),
-    must("refused/leader-fresh"),
-    may("refused/promised"),
-    must("refused/already-voted"),
-    must("refused/log-behind"),
-    must("refused/wrong-role"),
-    must("refused/stale-reply"),
-    must("refused/prev-mismatch"),
-    must("refused/conflicts-with-committed"),
-    must("refused/second-leader"),
-    must("refused/impossible-match"),
-    must("refused/read-not-ready"),
-    must("refused/outbox-full"),
-    must("refused/disk-full"),
-    must("refused/no-membership"),
-    may("refused/other-founders"),
-    must("refused/other-disk"),
-    may("refused/older-image"),
+const MESSAGE_REJECTED: [Mark; MessageRejectReason::ALL.len()] = [
+    must("message-rejected/misaddressed"),
+    must("message-rejected/malformed"),
+    must("message-rejected/not-voter"),
+    must("message-rejected/stale-term"),
+    must("message-rejected/leader-fresh"),
+    may("message-rejected/vote-withheld"),
+    must("message-rejected/already-voted"),
+    must("message-rejected/log-behind"),
+    must("message-rejected/wrong-role"),
+    must("message-rejected/stale-reply"),
+    must("message-rejected/prev-mismatch"),
+    must("message-rejected/conflicts-with-committed"),
+    must("message-rejected/second-leader"),
+    must("message-rejected/impossible-match"),
+    must("message-rejected/read-not-ready"),
+    must("message-rejected/outbox-full"),
+    must("message-rejected/disk-full"),
+    must("message-rejected/no-membership"),
+    may("message-rejected/other-bootstrap-peers"),
+    must("message-rejected/unknown-incarnation"),
+    may("message-rejected/rolled-back-disk"),
 ];
 
-const REJECTED: [Mark; 6] = [
-    must("rejected/ask-the-leader"),
-    must("rejected/no-leader-known"),
-    must("rejected/busy"),
-    must("rejected/too-large"),
-    must("rejected/no-leader"),
-    must("rejected/disk-full"),
+const REQUEST_REJECTED: [Mark; 6] = [
+    must("request-rejected/ask-the-leader"),
+    must("request-rejected/no-leader-known"),
+    must("request-rejected/busy"),
+    must("request-rejected/too-large"),
+    must("request-rejected/no-leader"),
+    must("request-rejected/disk-full"),
 ];
 
 const RECEIVED: [Mark; 18] = [
@@ -360,16 +364,16 @@ const RECEIVED: [Mark; 18] = [
     must("received/install-snapshot"),
     must("received/install-snapshot-reply"),
     must("received/timeout-now"),
-    must("received/meet"),
-    must("received/founded"),
-    must("received/stranger"),
-    may("received/counted"),
-    may("received/vouch"),
+    must("received/bootstrap-probe"),
+    must("received/bootstrapped"),
+    must("received/unknown-incarnation"),
+    may("received/takeover-allowed"),
+    may("received/log-is-complete"),
 ];
 
-/// State machines err, and disks are older images, in one profile each. A pre-candidate asks so
-/// little of its disk that faults of disks seldom meet one; what is wanted of a leader is seldom
-/// asked of who stands.
+/// The marks of each fault kind, one per role. Machine faults and rolled-back disks occur in one
+/// profile each, so none of their marks is required. A pre-candidate uses its disk so little that
+/// disk faults rarely meet one, and requests to the leader rarely reach a candidate.
 macro_rules! by_role {
     ($($kind:literal)*; $($of_disks:literal)*; $($of_members:literal)*; $($rare:literal)*) => {
         [
@@ -401,20 +405,20 @@ macro_rules! by_role {
     };
 }
 
-/// In the order of [`Fault::ALL`] and of [`RoleName::ALL`].
+/// The fault marks, in the order of [`Fault::ALL`] and of [`RoleName::ALL`].
 const FAULTS: [[Mark; RoleName::ALL.len()]; Fault::ALL.len()] = by_role! {
     "loss" "duplicate" "delay" "reorder" "clog" "one-way" "partition" "bridge" "flap" "crash"
-    "pause" "drift" "jump" "slow-disk" "slow-apply" "lag" "stray" "replay" "campaign" "stop"
-    "surge";
-    "failed-flush" "failed-write" "failed-read" "full-disk" "stalled-disk" "rot"
+    "pause" "clock-drift" "clock-step" "slow-disk" "slow-apply" "lag" "misroute" "replay" "campaign"
+    "stop" "load-spike";
+    "failed-flush" "failed-write" "failed-read" "full-disk" "stalled-disk" "bit-rot"
     "misdirected-write" "lost-write";
     "change" "transfer" "wipe";
-    "rollback" "slip"
+    "rollback" "machine-fault"
 };
 
-const REFUSED_FROM: usize = SPOTS.len();
-const REJECTED_FROM: usize = REFUSED_FROM + REFUSED.len();
-const RECEIVED_FROM: usize = REJECTED_FROM + REJECTED.len();
+const MESSAGE_REJECTED_FROM: usize = SPOTS.len();
+const REQUEST_REJECTED_FROM: usize = MESSAGE_REJECTED_FROM + MESSAGE_REJECTED.len();
+const RECEIVED_FROM: usize = REQUEST_REJECTED_FROM + REQUEST_REJECTED.len();
 const FAULTS_FROM: usize = RECEIVED_FROM + RECEIVED.len();
 const COUNT: usize = FAULTS_FROM + Fault::ALL.len() * RoleName::ALL.len();
 
@@ -425,12 +429,12 @@ const fn all() -> [Mark; COUNT] {
     let mut marks = [may(""); COUNT];
     let mut at = 0;
     while at < COUNT {
-        marks[at] = if at < REFUSED_FROM {
+        marks[at] = if at < MESSAGE_REJECTED_FROM {
             SPOTS[at]
-        } else if at < REJECTED_FROM {
-            REFUSED[at - REFUSED_FROM]
+        } else if at < REQUEST_REJECTED_FROM {
+            MESSAGE_REJECTED[at - MESSAGE_REJECTED_FROM]
         } else if at < RECEIVED_FROM {
-            REJECTED[at - REJECTED_FROM]
+            REQUEST_REJECTED[at - REQUEST_REJECTED_FROM]
         } else if at < FAULTS_FROM {
             RECEIVED[at - RECEIVED_FROM]
         } else {
@@ -443,13 +447,13 @@ const fn all() -> [Mark; COUNT] {
 }
 
 impl MarkId {
-    /// A node refuses a message for `reason`.
-    pub(crate) fn refused(reason: Refusal) -> MarkId {
-        MarkId(REFUSED_FROM + reason as usize)
+    /// Returns the mark of a message that a node rejects for `reason`.
+    pub(crate) fn message_rejected(reason: MessageRejectReason) -> MarkId {
+        MarkId(MESSAGE_REJECTED_FROM + reason as usize)
     }
 
-    /// A proposal or a read is rejected for `reason`, if there is a mark for it.
-    pub(crate) fn rejected(reason: RejectReason) -> Option<MarkId> {
+    /// Returns the mark of a proposal or read that is rejected for `reason`, if there is one.
+    pub(crate) fn request_rejected(reason: RejectReason) -> Option<MarkId> {
         let place = match reason {
             RejectReason::NotLeader { leader: Some(_) } => 0,
             RejectReason::NotLeader { leader: None } => 1,
@@ -459,10 +463,10 @@ impl MarkId {
             RejectReason::DiskFull => 5,
             _ => return None,
         };
-        Some(MarkId(REJECTED_FROM + place))
+        Some(MarkId(REQUEST_REJECTED_FROM + place))
     }
 
-    /// A node gets a message.
+    /// Returns the mark of a message that a node receives.
     pub(crate) fn received(body: &Body) -> MarkId {
         let place = match body {
             Body::PreVote { .. } => 0,
@@ -478,16 +482,16 @@ impl MarkId {
             Body::InstallSnapshot { .. } => 10,
             Body::InstallSnapshotReply { .. } => 11,
             Body::TimeoutNow => 12,
-            Body::Meet { .. } => 13,
-            Body::Founded { .. } => 14,
-            Body::Stranger => 15,
-            Body::Counted => 16,
-            Body::Vouch => 17,
+            Body::BootstrapProbe { .. } => 13,
+            Body::Bootstrapped { .. } => 14,
+            Body::UnknownIncarnation => 15,
+            Body::TakeoverAllowed => 16,
+            Body::LogIsComplete => 17,
         };
         MarkId(RECEIVED_FROM + place)
     }
 
-    /// A node in `role` meets `fault`.
+    /// Returns the mark of `fault` at a node in `role`.
     pub(crate) fn fault(fault: Fault, role: RoleName) -> MarkId {
         MarkId(FAULTS_FROM + fault as usize * RoleName::ALL.len() + role as usize)
     }
@@ -500,7 +504,7 @@ impl From<Spot> for MarkId {
 }
 
 impl Spot {
-    /// The cluster has so many voters.
+    /// Returns the mark of a cluster with this many voters, from 1 to 7.
     pub(crate) fn size(voters: u8) -> Option<Spot> {
         Some(match voters {
             1 => Spot::Size1,
@@ -536,14 +540,16 @@ mod tests {
                 assert_eq!(name, format!("fault/{fault}/{role}"));
             }
         }
-        for reason in Refusal::ALL {
-            assert!(MARKS[MarkId::refused(reason).0].name.starts_with("refused/"));
+        for reason in MessageRejectReason::ALL {
+            assert!(
+                MARKS[MarkId::message_rejected(reason).0].name.starts_with("message-rejected/")
+            );
         }
-        let last = MarkId::refused(Refusal::DiskFull);
-        assert_eq!(MARKS[last.0].name, "refused/disk-full");
+        let last = MarkId::message_rejected(MessageRejectReason::DiskFull);
+        assert_eq!(MARKS[last.0].name, "message-rejected/disk-full");
         let spot = MarkId::from(Spot::WithoutStickiness);
         assert_eq!(MARKS[spot.0].name, "option/no-stickiness");
-        let busy = MarkId::rejected(RejectReason::Busy);
-        assert_eq!(busy.map(|mark| MARKS[mark.0].name), Some("rejected/busy"));
+        let busy = MarkId::request_rejected(RejectReason::Busy);
+        assert_eq!(busy.map(|mark| MARKS[mark.0].name), Some("request-rejected/busy"));
     }
 }

@@ -1,17 +1,17 @@
-//! A small fast hash for digests and chains: the same on every machine, and no defence against
-//! anyone who looks for collisions.
+//! A small, fast hash for digests and hash chains. It is the same on every machine, and not
+//! collision resistant.
 
 const LEFT: u64 = 0x9e37_79b9_7f4a_7c15;
 const RIGHT: u64 = 0xd6e8_feb8_6659_fd93;
 
-/// Mixes two numbers into one that depends on every bit of both and on their order.
+/// Mixes two numbers into one that depends on every bit of both, and on their order.
 #[must_use]
 pub const fn mix(left: u64, right: u64) -> u64 {
     let product = (left ^ LEFT) as u128 * (right.rotate_left(32) ^ RIGHT) as u128;
     (product as u64) ^ ((product >> 64) as u64)
 }
 
-/// Hashes bytes, their number included.
+/// Returns the hash of some bytes, which depends on their number, too.
 #[must_use]
 pub fn of_bytes(bytes: &[u8]) -> u64 {
     let mut hash = bytes.len() as u64;

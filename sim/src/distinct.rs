@@ -1,20 +1,20 @@
-//! How many different things there were, counted in little room, and so that parts add up.
+//! Counts of distinct hashes in bounded memory, which can be added up.
 
 use std::collections::BTreeSet;
 
-/// A count of different hashes: exact while there are few, and else an estimate, usually good to
-/// 3 %, out of the least of them (Bar-Yossef and others, "Counting distinct elements in a data
-/// stream", 2002).
+/// A count of distinct hashes: exact while they are few, and else an estimate from the smallest of
+/// them, usually within 3 % (Bar-Yossef and others, "Counting distinct elements in a data stream",
+/// 2002).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Distinct {
+pub struct DistinctCount {
     least: BTreeSet<u64>,
 }
 
-/// How many hashes are kept.
+/// The number of hashes that are kept.
 const KEPT_MAX: usize = 1_024;
 
-impl Distinct {
-    /// Takes a hash in.
+impl DistinctCount {
+    /// Adds a hash to the count.
     pub fn add(&mut self, hash: u64) {
         if self.least.len() < KEPT_MAX || self.least.last().is_some_and(|last| hash < *last) {
             self.least.insert(hash);
@@ -24,7 +24,7 @@ impl Distinct {
         }
     }
 
-    /// How many different hashes there were.
+    /// Returns the number of distinct hashes, or an estimate of it.
     #[must_use]
     pub fn count(&self) -> u64 {
         match self.least.last() {
@@ -36,21 +36,21 @@ impl Distinct {
         }
     }
 
-    /// What is kept: as good as all of them, for whoever adds it to another count.
+    /// Returns the kept hashes, which suffice to add this count to another one.
     pub fn iter(&self) -> impl Iterator<Item = u64> {
         self.least.iter().copied()
     }
 }
 
-impl Extend<u64> for Distinct {
+impl Extend<u64> for DistinctCount {
     fn extend<I: IntoIterator<Item = u64>>(&mut self, hashes: I) {
         hashes.into_iter().for_each(|hash| self.add(hash));
     }
 }
 
-impl FromIterator<u64> for Distinct {
-    fn from_iter<I: IntoIterator<Item = u64>>(hashes: I) -> Distinct {
-        let mut distinct = Distinct::default();
+impl FromIterator<u64> for DistinctCount {
+    fn from_iter<I: IntoIterator<Item = u64>>(hashes: I) -> DistinctCount {
+        let mut distinct = DistinctCount::default();
         distinct.extend(hashes);
         distinct
     }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
     use crate::digest::mix;
 
-    fn of(numbers: impl IntoIterator<Item = u64>) -> Distinct {
+    fn of(numbers: impl IntoIterator<Item = u64>) -> DistinctCount {
         numbers.into_iter().map(|number| mix(number, 1)).collect()
     }
 

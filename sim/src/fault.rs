@@ -1,12 +1,12 @@
-//! The kinds of faults, and sets of them.
+//! The kinds of simulated faults, and sets of them.
 
 use std::fmt;
 
-/// One kind of trouble a run may meet.
+/// One kind of simulated fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Fault {
-    /// A message vanishes.
+    /// The network drops a message.
     Loss,
     /// A message arrives twice.
     Duplicate,
@@ -14,67 +14,69 @@ pub enum Fault {
     Delay,
     /// A message overtakes an earlier one on the same link.
     Reorder,
-    /// A link delivers nothing for a while, then all at once.
+    /// A link holds back all messages for a while, then delivers them together.
     Clog,
     /// A link works in one direction only.
     OneWay,
-    /// The nodes fall into groups that do not hear each other.
+    /// The network partitions the nodes into groups that cannot exchange messages.
     Partition,
-    /// Some pairs of nodes hear each other only through others: a bridge, a star, a chain.
+    /// Some pairs of nodes can exchange messages only through other nodes: a bridge, a star, a
+    /// chain.
     Bridge,
-    /// A link goes up and down again and again.
+    /// A link goes up and down repeatedly.
     Flap,
-    /// A node loses its memory and its unflushed writes, stays down, and starts again.
+    /// A node loses its memory and its unflushed writes, stays down, and restarts.
     Crash,
-    /// A node does nothing for a while; what arrives meanwhile it gets late, all at once.
+    /// A node makes no steps for a while; messages that arrive meanwhile are delivered together
+    /// later.
     Pause,
     /// A node's clock runs fast or slow.
-    Drift,
-    /// A node's clock jumps ahead.
-    Jump,
+    ClockDrift,
+    /// A node's clock steps forward.
+    ClockStep,
     /// A node's flushes take long.
     SlowDisk,
-    /// A node's state machine takes long.
+    /// A node's state machine takes long to apply.
     SlowApply,
-    /// A node's driver carries out actions late, one by one, between further inputs.
+    /// A node's driver executes actions late, one by one, between further inputs.
     Lag,
-    /// A message that no correct node would send in this place arrives.
-    Stray,
-    /// A message of long ago, even of an earlier start of its sender, arrives again.
+    /// A message arrives that no correct node would send to this receiver.
+    Misroute,
+    /// An old message arrives again, possibly one from an earlier start of its sender.
     Replay,
-    /// A node campaigns although its leader is well.
+    /// A node starts an election although its leader is healthy.
     Campaign,
-    /// A node stops in good order, stays down, and starts again.
+    /// A node shuts down cleanly, stays down, and restarts.
     Stop,
-    /// Many requests reach a node, at once or one soon after the other.
-    Surge,
-    /// A flush of a node's fails, of a file or of the directory.
+    /// A node receives many requests, at once or in quick succession.
+    LoadSpike,
+    /// A flush fails, of a file or of the directory.
     FailedFlush,
-    /// A write of a node's fails half-way, or the making, renaming or removing of a file does.
+    /// A write fails half-way, or the creation, renaming or removal of a file fails.
     FailedWrite,
-    /// A read of a node's fails.
+    /// A read from the disk fails.
     FailedRead,
-    /// A node's disk has no room for new files.
+    /// A node's disk has no space for new files.
     FullDisk,
-    /// A node's disk does nothing for many election timeouts.
+    /// A node's disk completes no call for many election timeouts.
     StalledDisk,
-    /// What a node has durably changes on its disk.
-    Rot,
-    /// A write goes to another place on a node's disk, and seems to succeed.
+    /// Durable data on a node's disk changes.
+    BitRot,
+    /// A write goes to the wrong place on a node's disk, and is reported as done.
     MisdirectedWrite,
-    /// A node's disk does not store a write, which seems to succeed and to be flushed.
+    /// A node's disk does not store a write, but reports it as done and flushed.
     LostWrite,
-    /// The operator wants the membership changed, or a change given up.
+    /// The operator asks for a membership change, or for its cancellation.
     Change,
-    /// The operator wants another node to lead.
+    /// The operator asks for a leadership transfer.
     Transfer,
-    /// A node loses its disk and starts on an empty one, under its id.
+    /// A node loses its disk, and starts on an empty one under the same id.
     Wipe,
-    /// A node starts on an older image of its disk: nobody can bear that, and none may panic. In
-    /// runs that have it, more nodes may lose their disks than can be borne, too.
+    /// A node starts on an older copy of its disk. Safety cannot hold with this fault, but no node
+    /// may panic. Runs with it may also lose more disks than the cluster survives.
     Rollback,
-    /// A node's state machine errs.
-    Slip,
+    /// A node's state machine makes an error.
+    MachineFault,
 }
 
 /// A set of fault kinds.
@@ -82,7 +84,7 @@ pub enum Fault {
 pub struct Faults(u64);
 
 impl Fault {
-    /// Every kind.
+    /// Every fault kind, in the order of declaration.
     pub const ALL: [Fault; 34] = [
         Fault::Loss,
         Fault::Duplicate,
@@ -95,50 +97,50 @@ impl Fault {
         Fault::Flap,
         Fault::Crash,
         Fault::Pause,
-        Fault::Drift,
-        Fault::Jump,
+        Fault::ClockDrift,
+        Fault::ClockStep,
         Fault::SlowDisk,
         Fault::SlowApply,
         Fault::Lag,
-        Fault::Stray,
+        Fault::Misroute,
         Fault::Replay,
         Fault::Campaign,
         Fault::Stop,
-        Fault::Surge,
+        Fault::LoadSpike,
         Fault::FailedFlush,
         Fault::FailedWrite,
         Fault::FailedRead,
         Fault::FullDisk,
         Fault::StalledDisk,
-        Fault::Rot,
+        Fault::BitRot,
         Fault::MisdirectedWrite,
         Fault::LostWrite,
         Fault::Change,
         Fault::Transfer,
         Fault::Wipe,
         Fault::Rollback,
-        Fault::Slip,
+        Fault::MachineFault,
     ];
 
-    /// The kinds that concern who counts and who leads.
+    /// The fault kinds about membership and leadership, requested by the operator.
     pub(crate) const OF_MEMBERS: [Fault; 2] = [Fault::Change, Fault::Transfer];
 
-    /// The kinds in which one disk takes the place of another.
+    /// The fault kinds that replace a node's disk with another one.
     pub(crate) const OF_IDENTITY: [Fault; 2] = [Fault::Wipe, Fault::Rollback];
 
-    /// The kinds that befall disks, save crashes and slowness.
+    /// The fault kinds of a disk, except crashes and slow disks.
     pub(crate) const OF_DISKS: [Fault; 8] = [
         Fault::FailedFlush,
         Fault::FailedWrite,
         Fault::FailedRead,
         Fault::FullDisk,
         Fault::StalledDisk,
-        Fault::Rot,
+        Fault::BitRot,
         Fault::MisdirectedWrite,
         Fault::LostWrite,
     ];
 
-    /// The kind's name in summaries and marks.
+    /// Returns the name in scenarios, summaries and coverage marks.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -153,40 +155,40 @@ impl Fault {
             Fault::Flap => "flap",
             Fault::Crash => "crash",
             Fault::Pause => "pause",
-            Fault::Drift => "drift",
-            Fault::Jump => "jump",
+            Fault::ClockDrift => "clock-drift",
+            Fault::ClockStep => "clock-step",
             Fault::SlowDisk => "slow-disk",
             Fault::SlowApply => "slow-apply",
             Fault::Lag => "lag",
-            Fault::Stray => "stray",
+            Fault::Misroute => "misroute",
             Fault::Replay => "replay",
             Fault::Campaign => "campaign",
             Fault::Stop => "stop",
-            Fault::Surge => "surge",
+            Fault::LoadSpike => "load-spike",
             Fault::FailedFlush => "failed-flush",
             Fault::FailedWrite => "failed-write",
             Fault::FailedRead => "failed-read",
             Fault::FullDisk => "full-disk",
             Fault::StalledDisk => "stalled-disk",
-            Fault::Rot => "rot",
+            Fault::BitRot => "bit-rot",
             Fault::MisdirectedWrite => "misdirected-write",
             Fault::LostWrite => "lost-write",
             Fault::Change => "change",
             Fault::Transfer => "transfer",
             Fault::Wipe => "wipe",
             Fault::Rollback => "rollback",
-            Fault::Slip => "slip",
+            Fault::MachineFault => "machine-fault",
         }
     }
 }
 
 impl Faults {
-    /// No kind at all.
+    /// The empty set of fault kinds.
     pub const NONE: Faults = Faults(0);
-    /// Every kind.
+    /// The set of all fault kinds.
     pub const ALL: Faults = Faults((1 << Fault::ALL.len()) - 1);
 
-    /// These kinds.
+    /// Returns the set of these kinds.
     pub(crate) const fn of(kinds: &[Fault]) -> Faults {
         let (mut set, mut at) = (0, 0);
         while at < kinds.len() {
@@ -196,28 +198,28 @@ impl Faults {
         Faults(set)
     }
 
-    /// The kinds of both sets.
+    /// Returns the union of both sets.
     pub(crate) const fn and(self, other: Faults) -> Faults {
         Faults(self.0 | other.0)
     }
 
-    /// Whether the set has `fault`.
+    /// Returns true if the set contains `fault`.
     #[must_use]
     pub const fn has(self, fault: Fault) -> bool {
         self.0 & (1 << fault as u8) != 0
     }
 
-    /// Puts `fault` into the set.
+    /// Inserts `fault` into the set.
     pub fn insert(&mut self, fault: Fault) {
         self.0 |= 1 << fault as u8;
     }
 
-    /// The set without these kinds.
+    /// Returns the set without the kinds in `other`.
     pub(crate) const fn without(self, other: Faults) -> Faults {
         Faults(self.0 & !other.0)
     }
 
-    /// The kinds in the set, in the order of their declaration.
+    /// Returns the kinds in the set, in the order of declaration.
     pub fn iter(self) -> impl Iterator<Item = Fault> {
         Fault::ALL.into_iter().filter(move |fault| self.has(*fault))
     }

@@ -1,50 +1,50 @@
-//! What is the same about runs that fail alike: the check, and the shape of what it saw.
+//! Fingerprints of failures: the violated check, and the shape of the evidence.
 
 use std::fmt;
 
 use crate::digest::of_bytes;
 use crate::outcome::Failure;
 
-/// How a run failed, whatever the numbers were. Runs that fail alike have the same, in every build
-/// of the same sources.
+/// The kind of a failure, without its numbers. Runs that fail in the same way have the same
+/// fingerprint, in every build of the same sources.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint {
     /// The number of the check, or `panic`, `stall` or `nondeterminism`.
-    what: &'static str,
-    /// What was seen, without what differs from run to run.
+    kind: &'static str,
+    /// The evidence, without the parts that differ from run to run.
     shape: String,
 }
 
-/// How many words of a sentence tell its shape.
+/// The number of words of a sentence that make up its shape.
 const WORDS_MAX: usize = 16;
 
 impl Fingerprint {
-    /// The fingerprint of a failure. Of a panic, its place counts as well where it is known.
+    /// Returns the fingerprint of a failure. That of a panic includes its place, if it is known.
     #[must_use]
     pub fn of(failure: &Failure) -> Fingerprint {
         match failure {
             Failure::Safety(violation) | Failure::Liveness(violation) => {
-                Fingerprint { what: violation.number, shape: shape(&violation.saw) }
+                Fingerprint { kind: violation.number, shape: shape(&violation.finding) }
             }
-            Failure::Panic(saw) => Fingerprint { what: "panic", shape: shape_of_panic(saw) },
-            // What differed, or what begot what, says nothing about why.
+            Failure::Panic(saw) => Fingerprint { kind: "panic", shape: shape_of_panic(saw) },
+            // The differing or repeated events do not show the cause.
             Failure::Nondeterminism(_) => {
-                Fingerprint { what: "nondeterminism", shape: String::new() }
+                Fingerprint { kind: "nondeterminism", shape: String::new() }
             }
-            Failure::Stalled(_) => Fingerprint { what: "stall", shape: String::new() },
+            Failure::Stalled(_) => Fingerprint { kind: "stall", shape: String::new() },
         }
     }
 }
 
 impl fmt::Display for Fingerprint {
-    /// Short enough for a file's name: `S1-3f21`.
+    /// Prints a short name that is usable in file names: `S1-3f21`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{:04x}", self.what, of_bytes(self.shape.as_bytes()) >> 48)
+        write!(f, "{}-{:04x}", self.kind, of_bytes(self.shape.as_bytes()) >> 48)
     }
 }
 
-/// The first clause of a sentence: without brackets, with `#` for each word that has a digit, and
-/// one for several of them in a row.
+/// Returns the first clause of a sentence, without brackets; `#` replaces each word with a digit,
+/// and several such words in a row.
 fn shape(saw: &str) -> String {
     let mut depth = 0usize;
     let mut plain = String::new();
@@ -68,7 +68,8 @@ fn shape(saw: &str) -> String {
     words.join(" ")
 }
 
-/// The shape of a panic's message, and its place in the sources, `… at src/raft/leader.rs:41`.
+/// Returns the shape of a panic's message, and its place in the sources, `… at
+/// src/raft/leader.rs:41`.
 fn shape_of_panic(saw: &str) -> String {
     let place = saw.rsplit_once(" at ").filter(|(_, place)| place.contains(".rs:"));
     let (message, place) = place.unwrap_or((saw, ""));
@@ -84,12 +85,12 @@ mod tests {
 
     fn safety(number: &'static str, saw: &str) -> Fingerprint {
         let (saw, place) = (saw.to_owned(), String::new());
-        let violation = Violation { number, check: "", saw, at: SimTime(0), place };
+        let violation = Violation { number, check: "", finding: saw, at: SimTime(0), place };
         Fingerprint::of(&Failure::Safety(violation))
     }
 
     #[test]
-    fn numbers_do_not_count_and_words_do() {
+    fn words_count_and_numbers_do_not() {
         let one = safety("S1", "n2 leads t7 from 4@t2, and n4 does");
         assert_eq!(one, safety("S1", "n12 leads t1 from 40@t3, but {n4 n5} do"));
         assert_ne!(one, safety("S1", "n2 speaks as the leader of t7"));
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_goes_by_message_and_place() {
+    fn a_panic_is_identified_by_message_and_place() {
         let panic = |saw: &str| Fingerprint::of(&Failure::Panic(saw.to_owned()));
         let one = panic("no quorum of 5 at src/raft/leader.rs:41");
         assert_eq!(one, panic("no quorum of 3 at src/raft/leader.rs:41"));
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_short_and_the_same_everywhere() {
+    fn a_fingerprint_is_short() {
         let name = safety("S1", "n2 leads t7").to_string();
         assert!(name.starts_with("S1-") && name.len() == 7, "{name}");
     }

@@ -1,7 +1,7 @@
-//! The search that is led by what it has seen: which run is to go on differently, and from where.
+//! The guided search: a corpus of rare abstract states from which new runs continue differently.
 //!
-//! Whoever runs tells of each run in which abstract states it was, and when it first was. What no
-//! run before it had is kept, and the rarest of that is where the next one begins to differ.
+//! Each run reports the abstract states that it reached, and when it first reached each. States
+//! that no earlier run reached are kept, and the next run starts to differ at the rarest of them.
 
 use std::collections::BTreeMap;
 
@@ -9,75 +9,78 @@ use quorate::types::NodeId;
 
 use crate::time::SimTime;
 
-/// When a run first came to each abstract state.
-pub(crate) type Shapes = BTreeMap<u64, Moment>;
+/// The point at which a run first reached each abstract state.
+pub(crate) type AbstractStates = BTreeMap<u64, RunPoint>;
 
-/// A time, and the node that brought about what was new then.
+/// A time, and the node whose step led to the new state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment {
+pub(crate) struct RunPoint {
     pub(crate) at: SimTime,
     pub(crate) node: NodeId,
 }
 
-/// The runs that came to something new.
+/// The runs that reached new abstract states.
 #[derive(Debug)]
 pub(crate) struct Corpus<T> {
-    finds: Vec<Find<T>>,
-    /// How many runs came to each state.
+    new_states: Vec<NewState<T>>,
+    /// The number of runs that reached each state.
     seen: BTreeMap<u64, u64>,
 }
 
-/// Something new that a run came to.
+/// A new abstract state, and the run that reached it first.
 #[derive(Debug)]
-struct Find<T> {
+struct NewState<T> {
     run: T,
-    shape: u64,
-    moment: Moment,
-    /// How many runs went on from here.
-    used: u64,
+    state: u64,
+    point: RunPoint,
+    /// The number of runs that continued from here.
+    continued: u64,
 }
 
-/// How much of what is new in one run is kept: it is spread over the run.
-const FINDS_PER_RUN_MAX: usize = 4;
-/// Using a find makes it as common as so many runs that come there.
-const USE_WEIGHS: u64 = 2;
+/// The number of new states of one run that are kept, spread over the run.
+const NEW_STATES_PER_RUN_MAX: usize = 4;
+/// The weight of a continued run, in runs that reach the state.
+const USE_WEIGHT: u64 = 2;
 
 impl<T: Clone> Corpus<T> {
     pub(crate) fn new() -> Corpus<T> {
-        Corpus { finds: Vec::new(), seen: BTreeMap::new() }
+        Corpus { new_states: Vec::new(), seen: BTreeMap::new() }
     }
 
-    /// Takes in what a run came to.
-    pub(crate) fn learn(&mut self, run: &T, shapes: &Shapes) {
-        let mut news = Vec::new();
-        for (shape, moment) in shapes {
-            let runs = self.seen.entry(*shape).or_default();
+    /// Adds the abstract states of a run.
+    pub(crate) fn learn(&mut self, run: &T, states: &AbstractStates) {
+        let mut new = Vec::new();
+        for (state, point) in states {
+            let runs = self.seen.entry(*state).or_default();
             *runs += 1;
             if *runs == 1 {
-                news.push((*moment, *shape));
+                new.push((*point, *state));
             }
         }
-        news.sort_unstable();
-        let step = news.len().div_ceil(FINDS_PER_RUN_MAX).max(1);
-        let spread = news.into_iter().skip(step / 2).step_by(step);
-        self.finds.extend(spread.map(|(moment, shape)| Find {
+        new.sort_unstable();
+        let step = new.len().div_ceil(NEW_STATES_PER_RUN_MAX).max(1);
+        let spread = new.into_iter().skip(step / 2).step_by(step);
+        self.new_states.extend(spread.map(|(point, state)| NewState {
             run: run.clone(),
-            shape,
-            moment,
-            used: 0,
+            state,
+            point,
+            continued: 0,
         }));
     }
 
-    /// The run to go on from, and where: one of the rarest, which `number` decides. None if
-    /// nothing is known.
-    pub(crate) fn pick(&mut self, number: u64) -> Option<(T, Moment)> {
-        let common = |find: &Find<T>| self.seen[&find.shape] + find.used * USE_WEIGHS;
-        let least = self.finds.iter().map(common).min()?;
-        let places = (0..self.finds.len()).filter(|place| common(&self.finds[*place]) == least);
+    /// Returns the run to continue from, and the point: one of the rarest states, chosen by
+    /// `number`. Returns `None` if the corpus is empty.
+    pub(crate) fn pick(&mut self, number: u64) -> Option<(T, RunPoint)> {
+        let common = |new_state: &NewState<T>| {
+            self.seen[&new_state.state] + new_state.continued * USE_WEIGHT
+        };
+        let least = self.new_states.iter().map(common).min()?;
+        let places =
+            (0..self.new_states.len()).filter(|place| common(&self.new_states[*place]) == least);
         let rarest: Vec<usize> = places.collect();
-        let find = &mut self.finds[rarest[(number % rarest.len() as u64) as usize]];
-        find.used += 1;
-        Some((find.run.clone(), find.moment))
+        let new_state = &mut self.new_states[rarest[(number % rarest.len() as u64) as usize]];
+        new_state.continued += 1;
+        Some((new_state.run.clone(), new_state.point))
     }
 }
 
@@ -85,24 +88,24 @@ impl<T: Clone> Corpus<T> {
 mod tests {
     use super::*;
 
-    fn shapes(shapes: &[(u64, u64)]) -> Shapes {
-        let moment = |at| Moment { at: SimTime(at), node: NodeId(1) };
-        shapes.iter().map(|(shape, at)| (*shape, moment(*at))).collect()
+    fn states(states: &[(u64, u64)]) -> AbstractStates {
+        let point = |at| RunPoint { at: SimTime(at), node: NodeId(1) };
+        states.iter().map(|(state, at)| (*state, point(*at))).collect()
     }
 
     #[test]
-    fn nothing_known_is_nothing_to_go_on_from() {
+    fn an_empty_corpus_has_nothing_to_continue_from() {
         assert_eq!(Corpus::<u8>::new().pick(0), None);
         let mut corpus = Corpus::new();
-        corpus.learn(&'a', &Shapes::new());
+        corpus.learn(&'a', &AbstractStates::new());
         assert_eq!(corpus.pick(0), None);
     }
 
     #[test]
-    fn the_rarest_goes_first_and_gives_way_once_it_was_used() {
+    fn the_rarest_state_is_picked_first_and_less_often_afterwards() {
         let mut corpus = Corpus::new();
-        corpus.learn(&'a', &shapes(&[(7, 10)]));
-        corpus.learn(&'b', &shapes(&[(7, 5), (8, 20)]));
+        corpus.learn(&'a', &states(&[(7, 10)]));
+        corpus.learn(&'b', &states(&[(7, 5), (8, 20)]));
         let picked: Vec<char> =
             (0..4).filter_map(|number| corpus.pick(number)).map(|(run, _)| run).collect();
         // Two runs came to 7, one to 8: they weigh 2 and 1, and 2 more with each use.
@@ -110,15 +113,19 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_kept_at_moments_that_are_spread_over_it() {
+    fn the_kept_points_are_spread_over_the_run() {
         let mut corpus = Corpus::new();
         let all: Vec<(u64, u64)> = (0..100).map(|at| (1_000 - at, at)).collect();
-        corpus.learn(&'a', &shapes(&all));
-        let mut moments: Vec<u64> =
-            (0..4).filter_map(|_| corpus.pick(0)).map(|(_, moment)| moment.at.0).collect();
-        moments.sort_unstable();
-        assert_eq!(moments, [12, 37, 62, 87]);
-        corpus.learn(&'b', &shapes(&all));
-        assert_eq!(corpus.finds.len(), FINDS_PER_RUN_MAX, "the second run brought nothing new");
+        corpus.learn(&'a', &states(&all));
+        let mut points: Vec<u64> =
+            (0..4).filter_map(|_| corpus.pick(0)).map(|(_, point)| point.at.0).collect();
+        points.sort_unstable();
+        assert_eq!(points, [12, 37, 62, 87]);
+        corpus.learn(&'b', &states(&all));
+        assert_eq!(
+            corpus.new_states.len(),
+            NEW_STATES_PER_RUN_MAX,
+            "the second run reached no new state"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Deterministic chaos simulation of a quorate cluster.
 //!
-//! One number decides a whole run: the cluster, its options, every delay and every fault.
+//! One seed decides a whole run: the cluster, its options, every delay and every fault.
 //!
 //! ```
 //! use quorate_sim::run::{RunOptions, run};
@@ -10,6 +10,7 @@
 //! assert_eq!(outcome, run(7, &RunOptions::default()), "the same seed, the same run");
 //! ```
 
+pub mod chaos;
 pub mod check;
 pub mod choice;
 #[cfg(feature = "cli")]
@@ -18,11 +19,14 @@ pub mod coverage;
 pub mod digest;
 pub mod disk;
 pub mod distinct;
+pub mod duration_range;
 pub mod explain;
 pub mod fault;
 pub mod fingerprint;
 mod guided;
+pub mod histogram;
 pub mod observe;
+mod observer;
 pub mod outcome;
 pub mod picture;
 pub mod plan;
@@ -30,20 +34,17 @@ pub mod profile;
 pub mod record;
 pub mod request;
 pub mod run;
-pub mod rung;
 pub mod scenario;
 pub mod settings;
 pub mod shrink;
-pub mod span;
-pub mod spread;
-pub mod storms;
-mod subject;
+mod sim_machine;
+pub mod strategy;
+pub mod substitution;
 pub mod summary;
 pub mod sweep;
 mod taint;
 pub mod time;
 pub mod trace;
-mod witness;
 pub(crate) mod words;
 pub mod workload;
 mod world;

@@ -1,11 +1,11 @@
-//! The command `cargo sim`; all of it is in `quorate_sim::cli`.
+//! The entry point of `cargo sim`; the command is in `quorate_sim::cli`.
 
 use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// Nodes allocate with every message. Long runs spread what they keep over more memory, and this
-/// allocator keeps it closer together than the system's.
+/// Nodes allocate memory for every message. This allocator keeps the memory of long runs more
+/// compact than the system's.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -1,12 +1,12 @@
-//! What the world shows its checks and its coverage marks, in the order in which it happens.
+//! The observations of a run, in order, for the checks and the coverage marks.
 //!
-//! A check sees only this stream: it never touches the world, draws no choice and changes no
-//! digest, so a run with checks equals the run without them.
+//! A check receives only this stream: it does not access the world, draws no choice and changes no
+//! digest, so a run with checks is identical to the run without them.
 
 use quorate::log::Log;
 use quorate::machine::{Digest, Outcome, Sequence, SessionId};
 use quorate::raft::{RejectReason, Status};
-use quorate::replica::Verdict;
+use quorate::replica::ComparisonResult;
 use quorate::types::{
     Entry, EntryId, Freshness, Incarnation, Index, Membership, Message, NodeId, ReadLevel,
     SnapshotMeta, Tag, Write,
@@ -15,290 +15,291 @@ use quorate::types::{
 use crate::time::SimTime;
 
 pub use crate::request::OpId;
-pub use crate::workload::Look;
+pub use crate::workload::MachineView;
 
-/// A command that a user's state machine carried out.
+/// A command that a node's state machine executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Executed {
-    /// The index of its entry.
+    /// The index of the command's log entry.
     pub index: Index,
-    /// What came of it.
+    /// The reply of the state machine.
     pub reply: Vec<u8>,
 }
 
-/// One thing that happened in the world.
+/// One event that the world shows to its observers.
 #[derive(Clone, Copy, Debug)]
-pub enum Seen<'a> {
-    /// A node started from what its disk has. That is what was durable, and any part of what was
-    /// submitted and not yet durable when it crashed, as far as the writes' order allows.
+pub enum Observation<'a> {
+    /// A node started from its disk. The disk holds everything durable and, as far as the order of
+    /// the writes allows, any part of the writes that were pending at the crash.
     Started {
-        /// The node.
+        /// The node that started.
         node: NodeId,
-        /// The membership it finds in force.
+        /// The membership that the node starts with.
         membership: &'a Membership,
-        /// What it says of itself: all of it comes from the disk.
+        /// The node's status, all of which comes from the disk.
         status: &'a Status,
-        /// The log it found.
+        /// The log on the node's disk.
         log: &'a Log,
-        /// As in [`Seen::Applied`]: its state machine starts from a snapshot, or empty.
+        /// The digest as in [`Observation::Applied`]; the state machine starts empty or from a
+        /// snapshot.
         state: Option<Digest>,
     },
-    /// A node that was to start does not.
-    Refused {
-        /// The node.
+    /// A node failed to start.
+    StartFailed {
+        /// The node that failed to start.
         node: NodeId,
-        /// Whether a fault may have destroyed what its disk had durably.
+        /// Whether a simulated fault may have destroyed durable data on the node's disk.
         damaged: bool,
-        /// What it says.
-        why: &'a str,
+        /// The error message of the node.
+        reason: &'a str,
     },
-    /// A node stops by itself, for good. Its process ends.
+    /// A node stopped by itself and does not continue: its process ends.
     Stopped {
-        /// The node.
+        /// The node that stopped.
         node: NodeId,
-        /// Whether a fault may have caused it.
-        excused: bool,
-        /// What it says.
-        why: &'a str,
+        /// Whether a simulated fault may have caused the stop.
+        justified: bool,
+        /// The error message of the node.
+        reason: &'a str,
     },
-    /// A node crashed: it lost its memory. What it keeps of the writes not yet seen as durable
-    /// shows when it starts again.
+    /// A node crashed and lost its memory. The writes that its disk keeps of those not yet durable
+    /// show when it starts again.
     Crashed {
-        /// The node.
+        /// The node that crashed.
         node: NodeId,
     },
-    /// A node that is down lost its disk: it will start on an empty one, which is another.
+    /// A node that is down lost its disk, and will start with an empty disk.
     Wiped {
-        /// The node.
+        /// The node that lost its disk.
         node: NodeId,
-        /// The life of the new disk.
+        /// The incarnation of the new disk.
         incarnation: Incarnation,
     },
-    /// A node took one input; every action it wants is still to come.
+    /// A node processed one input; the actions that it returned are still to be carried out.
     Stepped {
-        /// The node.
+        /// The node that took the input.
         node: NodeId,
-        /// Its state after the input.
+        /// The node's status after the input.
         status: &'a Status,
-        /// The membership it goes by.
+        /// The membership that the node uses.
         membership: &'a Membership,
     },
-    /// A node tells who asked for it that a change of the membership is complete.
-    Changed {
-        /// The node.
+    /// A node reports to the requester that a membership change is complete.
+    MembershipChangeCommitted {
+        /// The node that reports the change.
         node: NodeId,
-        /// Where the last membership of the change stands.
+        /// The entry of the last membership of the change.
         id: EntryId,
     },
-    /// A leader took a peer's answer, and counts on this from now on.
-    Counted {
-        /// The leader.
+    /// A leader received a peer's reply and raised the index up to which the peer's log matches.
+    PeerMatched {
+        /// The leader that counts the peer.
         node: NodeId,
-        /// The peer.
+        /// The peer that acknowledged its log.
         peer: NodeId,
-        /// Up to here the peer's disk equals the leader's log.
+        /// The last index up to which the peer's disk equals the leader's log.
         matched: Index,
     },
-    /// A leader answers a proposal that every voter alive was to have on its disk.
-    OnAllLive {
-        /// The leader.
+    /// A leader answers a proposal that had to be durable on every live voter.
+    AllLiveAcknowledged {
+        /// The leader that answers.
         node: NodeId,
-        /// The proposal.
+        /// The entry of the proposal.
         id: EntryId,
-        /// The nodes that it heard within the longest election timeout, by its own clock.
+        /// The nodes that the leader heard from within the longest election timeout, by its clock.
         live: &'a [NodeId],
     },
-    /// A node gave a write to its disk: its memory changed so. Nothing of it is durable yet.
+    /// A node submitted a write to its disk and changed its memory. No part of it is durable yet.
     Submitted {
-        /// The node.
+        /// The node that submitted the write.
         node: NodeId,
-        /// The write.
+        /// The write with its entries.
         write: &'a Write,
     },
-    /// A node heard that a write is durable.
+    /// A node received the completion of a write.
     Durable {
-        /// The node.
+        /// The node that received the completion.
         node: NodeId,
-        /// The write.
+        /// The write that is durable.
         write: &'a Write,
     },
-    /// A node gave a message to the network.
+    /// A node sent a message to the network.
     Sent {
-        /// The message.
+        /// The message, with its sender and receiver.
         message: &'a Message,
     },
     /// A node's state machine applied entries.
     Applied {
-        /// The node.
+        /// The node that applied the entries.
         node: NodeId,
-        /// The entries, in order.
+        /// The applied entries in index order.
         entries: &'a [Entry],
-        /// Which of them the user's state machine carried out, in order.
+        /// The commands among them that the user's state machine executed, in index order.
         executed: &'a [Executed],
-        /// After each entry the machine's rolling hash over all it has applied; none if it cannot
-        /// know.
+        /// The rolling digest of all applied results after each entry; `None` if the state machine
+        /// cannot compute it.
         states: &'a [Option<Digest>],
     },
-    /// A node's state machine errs with its next command.
-    Slipped {
-        /// The node.
+    /// A simulated fault will make a node's state machine process its next command wrongly.
+    MachineFault {
+        /// The node with the faulty state machine.
         node: NodeId,
     },
-    /// A node tells what comparing its state machine with others came to.
-    Judged {
-        /// The node.
+    /// A node reports the result of comparing its state with other nodes.
+    StateCompared {
+        /// The node that compared its state.
         node: NodeId,
-        /// What it found.
-        verdict: Verdict,
+        /// The result of the comparison.
+        result: ComparisonResult,
     },
-    /// A write to a node's disk, or a flush of it, failed: from now on nothing that the node writes
-    /// may count as durable.
+    /// A write to a node's disk, or a flush of it, failed. From now on the node must not treat any
+    /// of its writes as durable.
     DiskFailed {
-        /// The node.
+        /// The node with the failed disk.
         node: NodeId,
     },
-    /// A snapshot of a node's own state machine is verified, durable and in force.
+    /// A snapshot of a node's own state machine is verified, durable and in use.
     SnapshotTaken {
-        /// The node.
+        /// The node that took the snapshot.
         node: NodeId,
-        /// The snapshot.
+        /// The metadata of the snapshot.
         meta: &'a SnapshotMeta,
     },
-    /// A node's state machine started over from a snapshot that a peer sent.
+    /// A node's state machine was replaced by a snapshot from a peer.
     Restored {
-        /// The node.
+        /// The node that installed the snapshot.
         node: NodeId,
         /// The last index that the snapshot covers.
         index: Index,
-        /// As in [`Seen::Applied`].
+        /// The digest as in [`Observation::Applied`].
         state: Option<Digest>,
     },
-    /// A node's state machine is looked at: where a snapshot is taken, and at the end.
-    Looked {
-        /// The node.
+    /// The world inspects a node's state machine: when a snapshot is taken, and at the end.
+    MachineInspected {
+        /// The node that is inspected.
         node: NodeId,
-        /// What is seen.
-        look: Look<'a>,
+        /// The state of the machine.
+        view: MachineView<'a>,
     },
-    /// A node's state machine is frozen, for a snapshot.
-    Frozen {
-        /// The node.
+    /// A node's state machine wrote a frozen view of its state as a snapshot.
+    SnapshotFrozen {
+        /// The node that takes the snapshot.
         node: NodeId,
         /// The last entry that the state covers.
         last: EntryId,
-        /// The snapshot's bytes.
+        /// The bytes of the snapshot.
         bytes: &'a [u8],
     },
-    /// A request of a client's reached a node that runs.
-    Asked {
-        /// The node.
+    /// A client's request reached a running node.
+    RequestReceived {
+        /// The node that received the request.
         node: NodeId,
-        /// The request.
+        /// The tag of the request.
         tag: Tag,
     },
-    /// A node is handed a proposal that it is to answer only once every live voter has it.
-    ForAllLive {
-        /// The request.
+    /// A node received a proposal that it may answer only once every live voter has the entry.
+    RequestForAllLive {
+        /// The tag of the proposal.
         tag: Tag,
     },
     /// A node gave its one answer to a request.
-    Answered {
-        /// The request.
+    RequestAnswered {
+        /// The tag of the request.
         tag: Tag,
     },
-    /// A client wants a command carried out: once, in a session, or whenever it is in the log.
+    /// A client invoked a command: with a session at most once, without one once per log entry.
     ProposeInvoked {
-        /// The operation.
+        /// The number of the operation.
         op: OpId,
         /// The user's bytes, with the operation's mark.
         command: &'a [u8],
-        /// The client's session, and the operation's number in it.
+        /// The client's session and the sequence number of the command in it.
         session: Option<(SessionId, Sequence)>,
     },
-    /// A client wants to read.
+    /// A client invoked a read.
     ReadInvoked {
-        /// The operation.
+        /// The number of the operation.
         op: OpId,
-        /// How fresh the answer has to be.
+        /// The required freshness of the answer.
         level: ReadLevel,
-        /// The user's bytes.
+        /// The user's bytes of the query.
         query: &'a [u8],
     },
-    /// A proposal, or one of its repetitions, is answered to its client. A repetition may be
-    /// answered long after the operation ended.
+    /// A client received the reply to a proposal or to one of its retries. The reply to a retry may
+    /// arrive long after the operation ended.
     Replied {
-        /// The operation.
+        /// The number of the operation.
         op: OpId,
-        /// The node whose machine tells.
+        /// The node whose state machine replied.
         node: NodeId,
-        /// Where this try stands in the log.
+        /// The log entry of this attempt.
         id: EntryId,
-        /// What came of it.
+        /// The outcome of the command.
         outcome: &'a Outcome,
     },
-    /// A read is answered to its client with the state after `applied` entries.
+    /// A client received the answer to a read, from the state after `applied`.
     ReadServed {
-        /// The operation.
+        /// The number of the operation.
         op: OpId,
-        /// The node that served it.
+        /// The node that served the read.
         node: NodeId,
-        /// How fresh it says that it is.
+        /// The freshness that the node claims for the answer.
         freshness: Freshness,
-        /// The index that the core let it wait for.
+        /// The read index that the state machine had to reach.
         index: Index,
-        /// How many entries the state machine had applied when it answered.
+        /// The last index that the state machine had applied when it answered.
         applied: Index,
-        /// As in [`Seen::Applied`], when it answered.
+        /// The digest as in [`Observation::Applied`], at the time of the answer.
         state: Option<Digest>,
-        /// The answer.
+        /// The bytes of the answer.
         answer: &'a [u8],
     },
-    /// The client was told that its operation had no effect.
+    /// A client received a rejection: its operation had no effect.
     Rejected {
-        /// The operation.
+        /// The number of the operation.
         op: OpId,
-        /// Why.
+        /// The reason of the rejection.
         reason: RejectReason,
     },
-    /// The client does not know what became of its operation: it was told so, or the node that
-    /// held it crashed, or it gave up.
+    /// The outcome of an operation is unknown to its client: the node reported that, or crashed, or
+    /// the client timed out.
     Unknown {
-        /// The operation.
+        /// The number of the operation.
         op: OpId,
     },
-    /// A node's clock goes further astray than leases allow for.
-    Astray {
-        /// The node.
+    /// A node's clock exceeded the drift bound that leases allow.
+    ClockBoundExceeded {
+        /// The node with the faulty clock.
         node: NodeId,
     },
-    /// The storm is over: from now on `core` can talk among themselves and do not crash, and
-    /// every fault elsewhere stays for ever.
-    Calm {
+    /// The fault phase ended and the stabilization phase begins: the nodes of `core` can reach each
+    /// other and do not crash, and every fault elsewhere is permanent.
+    Stabilized {
         /// The nodes that must make progress.
         core: &'a [NodeId],
     },
-    /// The core has made the progress that was asked of it; from now on there is no input.
+    /// The core has made the required progress; from now on the cluster receives no requests.
     Idle,
-    /// The run is over.
+    /// The end of the run.
     Ended,
 }
 
-/// What a check found wrong.
+/// A violated check, with the evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The check, by its number in the list of invariants: `S1`, `L1`, …
+    /// The check's id in the list of invariants, for example `S1` or `L1`.
     pub number: &'static str,
-    /// The check's name: `election-safety`.
+    /// The check's name, for example `election-safety`.
     pub check: &'static str,
-    /// What it saw, in one sentence with nodes, terms and indices.
-    pub saw: String,
-    /// When.
+    /// The finding, in one sentence with nodes, terms and indices.
+    pub finding: String,
+    /// The simulated time of the violation.
     pub at: SimTime,
-    /// Where the check says so in the sources: `sim/src/check/election.rs:41`.
+    /// The source position of the report, for example `sim/src/check/election.rs:41`.
     pub place: String,
 }
 
-/// Words of others in one line: each line but the first becomes a clause of the first.
+/// Joins the lines of a text into one line, as clauses separated by semicolons.
 pub(crate) fn in_one_line(text: &str) -> String {
     let clauses = text.split(['\r', '\n']).map(str::trim).filter(|clause| !clause.is_empty());
     clauses.collect::<Vec<_>>().join("; ")

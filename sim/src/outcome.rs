@@ -1,4 +1,4 @@
-//! What one seed came to.
+//! The outcome of one seed.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -8,139 +8,139 @@ use std::time::Duration;
 use quorate::types::NodeId;
 
 use crate::digest::mix;
-use crate::distinct::Distinct;
+use crate::distinct::DistinctCount;
 use crate::observe::{Violation, in_one_line};
-use crate::plan::Answer;
+use crate::plan::ScriptedOutcome;
 use crate::time::SimTime;
 
-/// What one seed came to. The same seed, profile and options give the same outcome on every
+/// The outcome of one seed. The same seed, profile and options have the same outcome on every
 /// machine and in every build profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The seed.
+    /// The seed of the run.
     pub seed: u64,
     /// A rolling hash over every event of the run.
     pub digest: u64,
-    /// What was counted on the way.
+    /// The counts of the run.
     pub tally: Tally,
-    /// How often each coverage mark was reached, by mark; see `coverage`.
+    /// The number of times that each coverage mark was reached, by mark; see `coverage`.
     pub marks: Vec<u32>,
-    /// The abstract states that it came through, where the search is led by them.
-    pub states: Distinct,
-    /// What a person can have seen of it.
-    pub sightings: Sightings,
-    /// Why the run failed, if it did.
+    /// The abstract states of the run, with the guided strategy.
+    pub states: DistinctCount,
+    /// The results of the run's scripted requests and leader expectations.
+    pub scripted: ScriptedResults,
+    /// The reason why the run failed, if it did.
     pub failure: Option<Failure>,
 }
 
-/// What a person can see of a run from outside.
+/// The observations that a scenario's expectations are checked against.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sightings {
-    /// What came of each errand, in the order in which they began.
-    pub answers: Vec<Answered>,
-    /// Who led, in the order of time; nobody did before.
-    pub reigns: Vec<Reign>,
+pub struct ScriptedResults {
+    /// The outcomes of the scripted requests, in the order in which they started.
+    pub requests: Vec<ScriptedResult>,
+    /// The leaders over time; no node leads before the first one.
+    pub leader_terms: Vec<LeaderTerm>,
 }
 
-/// What came of an errand.
+/// The outcome of one scripted request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered {
-    /// Which operation of the plan it was.
+pub struct ScriptedResult {
+    /// The index of its operation in the plan.
     pub op: usize,
-    /// When it began.
+    /// The time at which the request started.
     pub since: SimTime,
-    /// What came of it.
-    pub answer: Answer,
+    /// The outcome of the request.
+    pub outcome: ScriptedOutcome,
 }
 
-/// From when on a node leads in the highest term of all that do, or none leads.
+/// A period in which a node leads in the highest term, or no node leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reign {
-    /// When it began.
+pub struct LeaderTerm {
+    /// The start of the period.
     pub since: SimTime,
-    /// The node.
+    /// The leader, if there is one.
     pub leader: Option<NodeId>,
 }
 
-impl Sightings {
-    /// Who led at a time.
+impl ScriptedResults {
+    /// Returns the leader at a time.
     #[must_use]
     pub fn leader(&self, at: SimTime) -> Option<NodeId> {
-        let begun = self.reigns.iter().rev().find(|reign| reign.since <= at);
-        begun.and_then(|reign| reign.leader)
+        let begun = self.leader_terms.iter().rev().find(|period| period.since <= at);
+        begun.and_then(|period| period.leader)
     }
 
-    /// The first that led between two times.
+    /// Returns the first leader between two times.
     #[must_use]
     pub fn first_leader(&self, from: SimTime, to: SimTime) -> Option<NodeId> {
-        let within = |reign: &&Reign| (from..=to).contains(&reign.since);
-        let begun = self.reigns.iter().filter(within).find_map(|reign| reign.leader);
+        let within = |period: &&LeaderTerm| (from..=to).contains(&period.since);
+        let begun = self.leader_terms.iter().filter(within).find_map(|period| period.leader);
         self.leader(from).or(begun)
     }
 
-    /// What came of an operation of the plan, the first time that it was an errand.
+    /// Returns the outcome of a plan operation, the first time that it was a scripted request.
     #[must_use]
-    pub fn answer(&self, op: usize) -> Option<&Answer> {
-        self.answers.iter().find(|answered| answered.op == op).map(|answered| &answered.answer)
+    pub fn outcome(&self, op: usize) -> Option<&ScriptedOutcome> {
+        self.requests.iter().find(|answered| answered.op == op).map(|answered| &answered.outcome)
     }
 }
 
-/// Counts of one run, or of many added up.
+/// The counts of one run, or the sums of many.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Inputs delivered to a node, and network, timer and disk completions.
+    /// The number of inputs delivered to a node, and of network, timer and disk completions.
     pub events: u64,
-    /// Simulated time.
+    /// The simulated time of the run or runs.
     pub simulated: Duration,
-    /// Faults that landed, by kind.
+    /// The number of faults that took effect, by kind.
     pub faults: BTreeMap<&'static str, u64>,
-    /// Elections won.
+    /// The number of elections won.
     pub elections: u64,
-    /// Times the cluster's leader became another node.
+    /// The number of times that another node became the cluster's leader.
     pub leader_changes: u64,
-    /// Commands of clients that were committed.
+    /// The number of committed client commands.
     pub commands_committed: u64,
-    /// Entries committed, of any kind.
+    /// The number of committed entries of any kind.
     pub entries_committed: u64,
-    /// Client operations whose outcome was checked.
+    /// The number of client operations whose outcome was checked.
     pub operations_checked: u64,
-    /// Messages given to the network.
+    /// The number of messages sent.
     pub messages: u64,
 }
 
-/// Why a run failed.
+/// The reason why a run failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// A safety check saw something wrong.
+    /// A safety check found a violation.
     Safety(Violation),
-    /// A liveness check saw nothing where progress was due.
+    /// A liveness check found no progress in time.
     Liveness(Violation),
-    /// The core or a state machine panicked.
+    /// The algorithm or a state machine panicked.
     Panic(String),
-    /// The second run of the seed had another digest.
+    /// The second run of the seed had another outcome.
     Nondeterminism(String),
-    /// Simulated time stopped advancing: the events themselves beget events.
+    /// Simulated time stopped advancing because events trigger one another without end.
     Stalled(String),
 }
 
 impl Outcome {
-    /// Adds the next run of the same seed: how that one ended is how the whole did.
+    /// Adds the next run of the same seed, which decides the failure of the whole.
     pub(crate) fn add(&mut self, next: Outcome) {
-        // Taken apart in full, so that nothing to come is forgotten here.
-        let Outcome { seed: _, digest, tally, marks, states, sightings, failure } = next;
+        // Destructured in full, so that a new field cannot be forgotten here.
+        let Outcome { seed: _, digest, tally, marks, states, scripted, failure } = next;
         self.digest = mix(self.digest, digest);
         self.tally.add(&tally);
         let marks = self.marks.iter_mut().zip(marks);
         marks.for_each(|(all, more)| *all = all.saturating_add(more));
         self.states.extend(states.iter());
-        (self.sightings, self.failure) = (sightings, failure);
+        (self.scripted, self.failure) = (scripted, failure);
     }
 }
 
 impl Tally {
-    /// Adds what another run came to.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Tally) {
-        // Taken apart in full, so that no count to come is forgotten here.
+        // Destructured in full, so that a new count cannot be forgotten here.
         let Tally {
             events,
             simulated,
@@ -167,13 +167,13 @@ impl Tally {
 }
 
 impl Failure {
-    /// The failure of a run in which a check found something wrong.
+    /// Returns the failure of a run in which a check found a violation.
     pub(crate) fn of(violation: Violation) -> Failure {
         let liveness = violation.number.starts_with('L');
         if liveness { Failure::Liveness(violation) } else { Failure::Safety(violation) }
     }
 
-    /// The failure of a run that ended in a panic with this payload.
+    /// Returns the failure of a run that panicked with this payload.
     pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Failure {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
@@ -182,11 +182,11 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
-    /// In one line: what failed, and what was seen.
+    /// Prints one line: the failed check or kind of failure, and the evidence.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Safety(Violation { number, check, saw, at, .. })
-            | Failure::Liveness(Violation { number, check, saw, at, .. }) => {
+            Failure::Safety(Violation { number, check, finding: saw, at, .. })
+            | Failure::Liveness(Violation { number, check, finding: saw, at, .. }) => {
                 write!(f, "{number} {check} at {at} s: {saw}")
             }
             Failure::Panic(text) => write!(f, "panic: {text}"),

@@ -1,129 +1,135 @@
-//! Profiles: which storms a run may meet.
+//! Profiles: named families of runs, each with the faults and cluster shapes it draws from.
 
 use std::fmt;
 
 use crate::fault::{Fault, Faults};
 
-/// A named family of runs. The seed draws one run from it.
+/// A named family of runs; the seed draws one run from it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// Its name on the command line.
+    /// The name on the command line (`--profile`).
     pub name: &'static str,
-    /// What it is for, in a few words.
+    /// A short description for `--help`.
     pub summary: &'static str,
-    /// The kinds of faults its runs draw from.
+    /// The kinds of faults that its runs draw from.
     pub(crate) faults: Faults,
-    /// Those of them that every run may meet.
+    /// The kinds of faults that are enabled in every run.
     pub(crate) always: Faults,
-    /// How many times as far apart as usual the nodes are: messages, timeouts, clients and faults
-    /// take their time by it, the work of a node itself does not.
+    /// The factor by which the network is slower than usual. It scales message latency, timeouts,
+    /// client pauses and fault durations; the work of a node itself is not scaled.
     pub(crate) distance: u32,
-    /// How many voters its runs may begin with.
+    /// The possible numbers of initial voters.
     pub(crate) voters: &'static [u8],
-    /// How many of a thousand of its runs have learners, too.
+    /// The number of runs in 1,000 with learners.
     pub(crate) learners_permille: u64,
-    /// In how many of a thousand of its runs the membership changes.
+    /// The number of runs in 1,000 in which the operator changes the membership.
     pub(crate) churn_permille: u64,
-    /// In how many of a thousand of these leaders suspend and readmit voters by themselves.
-    pub(crate) removal_permille: u64,
-    /// In how many of a thousand of its runs the nodes begin without a membership, and found the
+    /// Of the runs with membership changes, the number in 1,000 in which leaders suspend silent
+    /// voters and readmit them.
+    pub(crate) suspension_permille: u64,
+    /// The number of runs in 1,000 in which the nodes start without a membership and bootstrap the
     /// cluster.
-    pub(crate) founding_permille: u64,
-    /// In how many of a thousand of its runs nodes lose their disks.
+    pub(crate) bootstrap_permille: u64,
+    /// The number of runs in 1,000 in which nodes lose their disks.
     pub(crate) wipe_permille: u64,
-    /// In how many of a thousand of its runs nodes start on older images of their disks.
+    /// The number of runs in 1,000 in which nodes restart on older copies of their disks.
     pub(crate) rollback_permille: u64,
-    /// Whether snapshots are taken every few entries, and travel slowly.
+    /// Whether nodes take a snapshot every few entries, and transfer snapshots slowly.
     pub(crate) snapshots: bool,
-    /// In how many of a thousand of its runs leaders hold leases.
+    /// The number of runs in 1,000 in which leaders hold leases.
     pub(crate) leases_permille: u64,
-    /// In how many of a thousand of these they lend them.
-    pub(crate) loans_permille: u64,
-    /// Whether clocks stray further than leases allow for.
-    pub(crate) clocks_stray: bool,
-    /// Whether the last survivor goes on: silence is to mean death.
-    pub(crate) survives: bool,
+    /// Of the runs with leases, the number in 1,000 in which leaders grant read leases.
+    pub(crate) read_leases_permille: u64,
+    /// Whether clocks exceed the drift that leases allow for.
+    pub(crate) clocks_exceed_lease: bool,
+    /// Whether the last survivor takes over, because a silent node counts as dead.
+    pub(crate) last_survivor: bool,
 }
 
-/// No profile has the name that was asked for; its text lists those that exist.
+/// The error for an unknown profile name; its text lists the known names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownProfile(pub String);
 
-/// Crashes, and what makes it likely that they find something half done.
+/// Crashes, and the delays that make a crash in the middle of some work likely.
 const CRASHES: Faults = Faults::of(&[
     Fault::Crash,
     Fault::Stop,
-    Fault::Surge,
+    Fault::LoadSpike,
     Fault::SlowDisk,
     Fault::SlowApply,
     Fault::Lag,
     Fault::Pause,
 ]);
 
-const EVERYTHING: Profile = Profile {
+const DEFAULT: Profile = Profile {
     name: "default",
     summary: "every fault kind, a random subset in each run",
-    faults: Faults::ALL.without(Faults::of(&[Fault::Slip])),
+    faults: Faults::ALL.without(Faults::of(&[Fault::MachineFault])),
     always: Faults::NONE,
     distance: 1,
     voters: &[5, 3, 3, 5, 3, 5, 3, 5, 4, 7, 2, 1],
     learners_permille: 200,
     churn_permille: 200,
-    removal_permille: 300,
-    founding_permille: 200,
+    suspension_permille: 300,
+    bootstrap_permille: 200,
     wipe_permille: 150,
     rollback_permille: 0,
     snapshots: false,
     leases_permille: 300,
-    loans_permille: 700,
-    clocks_stray: false,
-    survives: false,
+    read_leases_permille: 700,
+    clocks_exceed_lease: false,
+    last_survivor: false,
 };
 
-/// What leaves two leaders at once, if clocks let it.
-const STRAYING: [Fault; 5] =
-    [Fault::Drift, Fault::Jump, Fault::Pause, Fault::Partition, Fault::OneWay];
+/// The faults that produce two leaders at once if clocks exceed the lease's bound.
+const CLOCK_FAULTS: [Fault; 5] =
+    [Fault::ClockDrift, Fault::ClockStep, Fault::Pause, Fault::Partition, Fault::OneWay];
 
-/// Nodes that crash and come back; whatever they say while they are up, arrives soon.
-const DEATHS: Faults =
-    Faults::of(&[Fault::Crash, Fault::Stop, Fault::Surge, Fault::SlowApply, Fault::Campaign]);
+/// Faults in which a silent node is always dead: messages between live nodes arrive soon.
+const NODE_FAULTS: Faults =
+    Faults::of(&[Fault::Crash, Fault::Stop, Fault::LoadSpike, Fault::SlowApply, Fault::Campaign]);
 
-/// Runs of which most have nothing to do with members.
-const SETTLED: Profile = Profile { churn_permille: 0, wipe_permille: 0, ..EVERYTHING };
+/// The base of profiles without membership changes and lost disks.
+const FIXED_MEMBERS: Profile = Profile { churn_permille: 0, wipe_permille: 0, ..DEFAULT };
 
 static PROFILES: [Profile; 16] = [
-    EVERYTHING,
-    Profile { name: "calm", summary: "load without faults", faults: Faults::NONE, ..SETTLED },
+    DEFAULT,
+    Profile {
+        name: "no-faults",
+        summary: "load without faults",
+        faults: Faults::NONE,
+        ..FIXED_MEMBERS
+    },
     Profile {
         name: "five",
         summary: "as default, always with five voters and no learners",
         voters: &[5],
         learners_permille: 0,
-        ..SETTLED
+        ..FIXED_MEMBERS
     },
     Profile {
-        name: "far",
-        summary: "as default, between continents: messages take 10 to 600 ms; minutes of storm",
+        name: "wide-area",
+        summary: "as default, on a wide-area network: 10 to 600 ms latency, long runs",
         distance: 50,
-        ..EVERYTHING
+        ..DEFAULT
     },
     Profile {
         name: "disk",
-        summary: "disks that fail, fill up, stall, rot and lose writes; crashes; no network faults",
+        summary: "failing, full, stalled and corrupting disks; crashes; no network faults",
         faults: Faults::of(&Fault::OF_DISKS).and(Faults::of(&[
             Fault::Crash,
             Fault::Stop,
             Fault::SlowDisk,
         ])),
         always: Faults::of(&[Fault::Crash]),
-        ..SETTLED
+        ..FIXED_MEMBERS
     },
     Profile {
         name: "crash",
-        summary: "crashes in the middle of everything; no network faults, no failing disks",
+        summary: "crashes at every kind of step; no network faults, no failing disks",
         faults: CRASHES,
         always: Faults::of(&[Fault::Crash]),
-        ..SETTLED
+        ..FIXED_MEMBERS
     },
     Profile {
         name: "snapshot",
@@ -139,18 +145,18 @@ static PROFILES: [Profile; 16] = [
         ])),
         always: Faults::of(&[Fault::Crash, Fault::Partition]),
         snapshots: true,
-        ..SETTLED
+        ..FIXED_MEMBERS
     },
     Profile {
-        name: "member",
-        summary: "members come, go, learn and hand over, in the middle of every other fault",
+        name: "membership",
+        summary: "membership changes and leadership transfers, with every other fault",
         always: Faults::of(&Fault::OF_MEMBERS),
         churn_permille: 1000,
-        ..EVERYTHING
+        ..DEFAULT
     },
     Profile {
         name: "validation",
-        summary: "state machines that err, few at a time; crashes and a bad network",
+        summary: "faulty state machines, few at a time; crashes and a bad network",
         faults: CRASHES.and(Faults::of(&[
             Fault::Loss,
             Fault::Duplicate,
@@ -159,98 +165,98 @@ static PROFILES: [Profile; 16] = [
             Fault::Partition,
             Fault::Campaign,
         ])),
-        always: Faults::of(&[Fault::Slip]),
+        always: Faults::of(&[Fault::MachineFault]),
         voters: &[3, 5, 3, 4, 5, 7],
-        ..SETTLED
+        ..FIXED_MEMBERS
     },
     Profile {
         name: "even",
-        summary: "two, four or six voters that split in halves; members come and go in some runs",
+        summary: "two, four or six voters, partitioned in half; membership changes in some runs",
         always: Faults::of(&[Fault::Partition]),
         voters: &[4, 2, 4, 6],
         churn_permille: 400,
-        ..EVERYTHING
+        ..DEFAULT
     },
     Profile {
         name: "reads",
-        summary: "leases and loans, clocks off by all that is allowed, leaders that come and go",
-        faults: EVERYTHING.faults.without(Faults::of(&Fault::OF_DISKS)),
+        summary: "leader and read leases, clocks at their allowed drift, frequent leader changes",
+        faults: DEFAULT.faults.without(Faults::of(&Fault::OF_DISKS)),
         always: Faults::of(&[
-            Fault::Drift,
+            Fault::ClockDrift,
             Fault::Pause,
             Fault::Crash,
             Fault::Partition,
             Fault::Campaign,
             Fault::Transfer,
-            Fault::Surge,
+            Fault::LoadSpike,
         ]),
         voters: &[3, 5, 3, 4],
         churn_permille: 500,
         leases_permille: 1000,
-        ..EVERYTHING
+        ..DEFAULT
     },
     Profile {
-        name: "replicas",
-        summary: "loans in every run; leaders suspend voters and readmit them by themselves",
-        faults: EVERYTHING.faults.without(Faults::of(&Fault::OF_DISKS)),
-        always: Faults::of(&[Fault::Crash, Fault::Partition, Fault::Surge]),
+        name: "read-leases",
+        summary: "read leases in every run; leaders suspend silent voters and readmit them",
+        faults: DEFAULT.faults.without(Faults::of(&Fault::OF_DISKS)),
+        always: Faults::of(&[Fault::Crash, Fault::Partition, Fault::LoadSpike]),
         voters: &[3, 5, 3, 4],
         churn_permille: 1000,
-        removal_permille: 1000,
+        suspension_permille: 1000,
         wipe_permille: 300,
         leases_permille: 1000,
-        loans_permille: 1000,
-        ..EVERYTHING
+        read_leases_permille: 1000,
+        ..DEFAULT
     },
     Profile {
         name: "clock",
-        summary: "leases, and clocks off by more than is allowed: reads may be old, and are found",
-        faults: Faults::of(&STRAYING),
-        always: Faults::of(&STRAYING),
+        summary: "leases with clocks beyond their allowed drift: runs fail with stale reads",
+        faults: Faults::of(&CLOCK_FAULTS),
+        always: Faults::of(&CLOCK_FAULTS),
         voters: &[3, 5],
         learners_permille: 0,
         leases_permille: 1000,
-        clocks_stray: true,
-        ..SETTLED
+        clocks_exceed_lease: true,
+        ..FIXED_MEMBERS
     },
     Profile {
         name: "survivor",
-        summary: "three nodes, of which the last one goes on; crashes, and no silence but death",
-        faults: DEATHS,
+        summary: "three nodes with last-survivor takeover; crashes, no network faults",
+        faults: NODE_FAULTS,
         always: Faults::of(&[Fault::Crash]),
         voters: &[3],
         learners_permille: 0,
-        survives: true,
-        ..SETTLED
+        last_survivor: true,
+        ..FIXED_MEMBERS
     },
     Profile {
-        name: "survivor-parted",
-        summary: "as survivor, and the network parts nodes: the brain splits, and runs fail",
-        faults: DEATHS.and(Faults::of(&[Fault::Partition])),
+        name: "survivor-partitioned",
+        summary: "as survivor, with partitions: runs fail with a split brain",
+        faults: NODE_FAULTS.and(Faults::of(&[Fault::Partition])),
         always: Faults::of(&[Fault::Partition]),
         voters: &[3],
         learners_permille: 0,
-        survives: true,
-        ..SETTLED
+        last_survivor: true,
+        ..FIXED_MEMBERS
     },
     Profile {
         name: "identity",
-        summary: "clusters that found themselves; disks that are lost, and come back as others",
+        summary: "cluster bootstrap; lost disks, and nodes that return with a new disk",
         always: Faults::of(&[Fault::Crash, Fault::Change, Fault::Transfer]),
         voters: &[3, 5, 3, 4, 5, 7],
         churn_permille: 1000,
-        founding_permille: 500,
+        bootstrap_permille: 500,
         wipe_permille: 1000,
         rollback_permille: 150,
-        ..EVERYTHING
+        ..DEFAULT
     },
 ];
 
 impl Profile {
-    /// The profile called `name`.
+    /// Returns the profile with this name.
     ///
     /// # Errors
-    /// [`UnknownProfile`], which lists the names.
+    /// [`UnknownProfile`] if there is no profile with this name.
     pub fn by_name(name: &str) -> Result<&'static Profile, UnknownProfile> {
         PROFILES
             .iter()
@@ -258,13 +264,13 @@ impl Profile {
             .ok_or_else(|| UnknownProfile(name.to_owned()))
     }
 
-    /// All profiles; the first is the default.
+    /// Returns all profiles; the first is the default.
     #[must_use]
     pub fn all() -> &'static [Profile] {
         &PROFILES
     }
 
-    /// The names of all profiles; the first is the default.
+    /// Returns the names of all profiles; the first is the default.
     #[must_use]
     pub fn names() -> Vec<&'static str> {
         PROFILES.iter().map(|profile| profile.name).collect()
@@ -279,7 +285,7 @@ impl Default for &'static Profile {
 
 impl fmt::Display for UnknownProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown profile `{}`; there are: {}", self.0, Profile::names().join(", "))
+        write!(f, "unknown profile `{}`; known profiles: {}", self.0, Profile::names().join(", "))
     }
 }
 

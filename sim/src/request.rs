@@ -1,33 +1,34 @@
-//! What the log's commands say of the operations that they are for.
+//! The mark that ties a command in the log to the client operation that it belongs to.
 
 use quorate::machine::{Request, Sequence, SessionId};
 use quorate::types::Payload;
 
-/// The number of one client operation, from 0 in the order of invocation.
+/// The number of a client operation, from 0 in the order of invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub u64);
 
-/// What an entry's payload says.
+/// The client operation that an entry's payload belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
-    /// No user's command: an empty entry, or a session's registration.
-    Nothing,
+pub(crate) enum PayloadOrigin {
+    /// No operation: an empty entry, a membership, or the registration of a session.
+    NoOperation,
     /// The command of an operation.
     Command {
-        /// The operation.
+        /// The operation of the command.
         op: OpId,
-        /// The session it was asked in, and its number there.
+        /// The session of the operation, and its sequence number there, if it has one.
         session: Option<(SessionId, Sequence)>,
     },
-    /// Bytes that no client of the world sends.
-    Nonsense,
+    /// A command without a mark, which no client of the simulator sends.
+    Unmarked,
 }
 
-/// How many bytes a mark has: padding's length, operation.
+/// The number of bytes of a mark: the length of the padding (4 bytes) and the operation (8 bytes).
 pub(crate) const MARK_BYTES: usize = 12;
 
-/// The user's `command`, marked as that of `op`, and padded to `length` bytes if it is shorter.
-/// Every command of the world is so; the user's state machine sees neither mark nor padding.
+/// Returns the user's `command`, padded to `length` bytes if it is shorter, and marked with its
+/// operation. Every command of a run has this form; the user's state machine sees neither mark nor
+/// padding.
 ///
 /// # Panics
 /// If the padding is 4 GiB or longer.
@@ -41,7 +42,7 @@ pub fn mark(mut command: Vec<u8>, op: OpId, length: usize) -> Vec<u8> {
     command
 }
 
-/// A marked command as the user made it, and the operation; none if it has no mark.
+/// Splits a marked command into the user's command and the operation; `None` without a mark.
 #[must_use]
 pub fn unmark(command: &[u8]) -> Option<(&[u8], OpId)> {
     let (command, op) = command.split_last_chunk()?;
@@ -50,21 +51,21 @@ pub fn unmark(command: &[u8]) -> Option<(&[u8], OpId)> {
     Some((&command[..length], OpId(u64::from_le_bytes(*op))))
 }
 
-impl Said {
-    /// What `payload` says.
-    pub(crate) fn by(payload: &Payload) -> Said {
-        let Payload::Command(command) = payload else { return Said::Nothing };
+impl PayloadOrigin {
+    /// Returns the operation that `payload` belongs to.
+    pub(crate) fn of(payload: &Payload) -> PayloadOrigin {
+        let Payload::Command(command) = payload else { return PayloadOrigin::NoOperation };
         let (command, session) = match Request::decode(command) {
             Some(Request::Plain(command)) => (command, None),
             Some(Request::InSession { session, sequence, command, .. }) => {
                 (command, Some((session, sequence)))
             }
-            Some(Request::Register { .. }) => return Said::Nothing,
-            None => return Said::Nonsense,
+            Some(Request::Register { .. }) => return PayloadOrigin::NoOperation,
+            None => return PayloadOrigin::Unmarked,
         };
         match unmark(command) {
-            Some((_, op)) => Said::Command { op, session },
-            None => Said::Nonsense,
+            Some((_, op)) => PayloadOrigin::Command { op, session },
+            None => PayloadOrigin::Unmarked,
         }
     }
 }
@@ -83,8 +84,14 @@ mod tests {
         let long = mark(vec![1; 50], OpId(8), 40);
         assert_eq!(unmark(&long), Some((&[1; 50][..], OpId(8))));
         let plain = Payload::Command(Request::Plain(&marked).encode());
-        assert_eq!(Said::by(&plain), Said::Command { op: OpId(7), session: None });
-        assert_eq!(Said::by(&Payload::Noop), Said::Nothing);
-        assert_eq!(Said::by(&Payload::Command(Command::from("?"))), Said::Nonsense);
+        assert_eq!(
+            PayloadOrigin::of(&plain),
+            PayloadOrigin::Command { op: OpId(7), session: None }
+        );
+        assert_eq!(PayloadOrigin::of(&Payload::Noop), PayloadOrigin::NoOperation);
+        assert_eq!(
+            PayloadOrigin::of(&Payload::Command(Command::from("?"))),
+            PayloadOrigin::Unmarked
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! One seed, from its first choice to its outcome.
+//! Runs one seed, from its first choice to its outcome.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,42 +8,42 @@ use quorate::types::NodeId;
 
 use crate::choice::{Choices, Key, Kind, Overrides};
 use crate::digest::mix;
-use crate::guided::{Corpus, Moment, Shapes};
+use crate::guided::{AbstractStates, Corpus, RunPoint};
+use crate::observer::Observer;
 use crate::outcome::{Failure, Outcome};
 use crate::plan::{Op, Plan};
 use crate::profile::Profile;
-use crate::record::{Record, Recorder, Recording, Until};
-use crate::rung::Rung;
+use crate::record::{Record, RecordUntil, Recorder, Recording};
 use crate::settings::Settings;
+use crate::strategy::Strategy;
 use crate::time::SimTime;
-use crate::witness::Witness;
 use crate::workload::kv::Kv;
 use crate::workload::{AnyWorkload, Workload};
 use crate::world::World;
 
 pub use crate::trace::TraceSink;
 
-/// How to run a seed.
+/// The options of a run besides its seed.
 #[derive(Clone)]
 pub struct RunOptions {
     /// The family of runs that the seed draws from.
     pub profile: &'static Profile,
-    /// How far the search goes.
-    pub rung: Rung,
-    /// Choices that are given instead of drawn.
+    /// The search strategy that draws the run.
+    pub strategy: Strategy,
+    /// Choices that are set instead of drawn.
     pub overrides: Overrides,
-    /// Whether the checks watch. They change nothing but the failure and the marks `history/…`.
+    /// Whether the checks run. They affect only the failure and the marks `history/…`.
     pub checks: bool,
-    /// Where to write one line per event: `time node role term last/durable/committed/applied
-    /// event`.
+    /// The sink of the trace, one line per event: `time node role term
+    /// last/durable/committed/applied event`.
     pub trace: Option<TraceSink>,
-    /// How many times longer than usual the storm lasts; at least 1.
+    /// The factor by which the fault phase is longer than usual; at least 1.
     pub length: u32,
-    /// Whether the disks lie about flushes: a bug that the checks have to find.
+    /// Whether the disks lie about flushes: a planted bug that the checks must find.
     pub canary: bool,
-    /// After how many events the run ends, whatever has come of it.
+    /// The number of events after which the run ends in any case.
     pub events_max: u64,
-    /// What the cluster replicates, and what its clients ask for.
+    /// The replicated state machine, and the clients' operations.
     pub workload: AnyWorkload,
 }
 
@@ -51,7 +51,7 @@ impl Default for RunOptions {
     fn default() -> RunOptions {
         RunOptions {
             profile: <&Profile>::default(),
-            rung: Rung::default(),
+            strategy: Strategy::default(),
             overrides: Overrides::new(),
             checks: true,
             trace: None,
@@ -67,7 +67,7 @@ impl fmt::Debug for RunOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunOptions")
             .field("profile", &self.profile.name)
-            .field("rung", &self.rung)
+            .field("strategy", &self.strategy)
             .field("overrides", &self.overrides)
             .field("checks", &self.checks)
             .field("trace", &self.trace.is_some())
@@ -78,144 +78,148 @@ impl fmt::Debug for RunOptions {
     }
 }
 
-/// Everything that decides a run, save its workload. The same case is the same run.
+/// Everything that decides a run, except its workload. The same case is the same run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// Draws what the rest leaves open.
+    /// The seed of everything that the other fields leave open.
     pub seed: u64,
     /// The cluster, its options and its load.
     pub settings: Settings,
-    /// The faults.
+    /// The planned faults and scripted requests.
     pub plan: Plan,
-    /// Choices that are given instead of drawn.
+    /// Choices that are set instead of drawn.
     pub overrides: Overrides,
 }
 
-/// What was recorded, and how each leader sees its peers at the end of it.
+/// The recording, and each leader's view of its peers at the end.
 type Recorded = (Record, Vec<(NodeId, Vec<PeerStatus>)>);
 
-/// What a run came to.
-struct Ran {
+/// The results of a run.
+struct RunResult {
     outcome: Outcome,
     recorded: Option<Recorded>,
-    /// Its abstract states, if they were wanted.
-    shapes: Shapes,
+    /// The abstract states of the run, if they were recorded.
+    shapes: AbstractStates,
 }
 
-/// How many runs of a seed are drawn before any goes on from another.
-const DRAWN_FIRST: u64 = 8;
-/// Every how many runs one is drawn later, too: no corpus has everything.
-const DRAWN_EACH: u64 = 4;
+/// The number of runs of a seed that are drawn before any continues another one.
+const NEW_RUNS_FIRST: u64 = 8;
+/// The interval, in runs, at which a run is drawn later, too, because no corpus is complete.
+const NEW_RUN_EVERY: u64 = 4;
 
 impl Case {
-    /// The case that `seed` draws: from the profile and on the rung, with the overrides, for a
-    /// storm of the length and for commands of the workload that `options` name.
+    /// Draws the case of `seed`, with the profile, the strategy, the overrides, the length of the
+    /// fault phase and the workload of `options`.
     #[must_use]
     pub fn draw(seed: u64, options: &RunOptions) -> Case {
         let choices = Choices::new(seed, options.overrides.clone());
         let settings = Settings::draw(
-            (options.profile, options.rung),
+            (options.profile, options.strategy),
             &choices,
             options.length.max(1),
             options.workload.command_bytes_max(),
         );
-        let plan = Plan::draw((&settings, options.rung), &choices);
+        let plan = Plan::draw((&settings, options.strategy), &choices);
         Case { seed, settings, plan, overrides: options.overrides.clone() }
     }
 
-    /// The run that a seed is on its rung. On [`Rung::Guided`] a seed is many: this is the one that
-    /// fails, or else the first.
+    /// Returns the run of a seed. With [`Strategy::Guided`] a seed has many runs: this is the one
+    /// that fails, or else the first.
     #[must_use]
     pub fn of_seed(seed: u64, options: &RunOptions) -> Case {
-        let failing = match options.rung {
-            Rung::Guided => explore(seed, options).1,
+        let failing = match options.strategy {
+            Strategy::Guided => explore(seed, options).1,
             _ => None,
         };
         failing.unwrap_or_else(|| Case::draw(seed, options))
     }
 
-    /// The same run up to a moment. From then on everything is drawn from `seed`, what the plan has
-    /// left included, save what a node that runs drew at its start; and the node of the moment may
-    /// meet a fault just then.
-    fn parted(&self, moment: Moment, seed: u64, rung: Rung) -> Case {
-        let mut parted = self.clone();
-        let micros = u32::try_from(moment.at.0.div_ceil(1_000)).unwrap_or(u32::MAX);
-        parted.overrides.retain(|key, _| key.kind != Kind::Redraw || key.counter < micros);
-        parted.overrides.insert(Key { counter: micros, ..Kind::Redraw.key() }, seed);
+    /// Returns the same run up to a point. From there on everything is drawn from `seed`, including
+    /// the rest of the plan, but not the choices that running nodes drew at their start; and the
+    /// node of the point may get a fault right then.
+    fn diverge_at(&self, point: RunPoint, seed: u64, strategy: Strategy) -> Case {
+        let mut diverged = self.clone();
+        let micros = u32::try_from(point.at.0.div_ceil(1_000)).unwrap_or(u32::MAX);
+        diverged.overrides.retain(|key, _| key.kind != Kind::Reseed || key.counter < micros);
+        diverged.overrides.insert(Key { counter: micros, ..Kind::Reseed.key() }, seed);
         let at = SimTime(u64::from(micros) * 1_000);
-        let choices = Choices::new(seed, parted.overrides.clone());
-        let redrawn = Plan::draw((&self.settings, rung), &choices);
-        let ops = &mut parted.plan.ops;
-        ops.retain(|op| op.when.begins() < at);
-        ops.extend(redrawn.ops.into_iter().filter(|op| op.when.begins() >= at));
-        ops.extend(Op::strike(&self.settings, &choices, at, moment.node));
-        parted
+        let choices = Choices::new(seed, diverged.overrides.clone());
+        let reseeded = Plan::draw((&self.settings, strategy), &choices);
+        let ops = &mut diverged.plan.ops;
+        ops.retain(|op| op.when.earliest() < at);
+        ops.extend(reseeded.ops.into_iter().filter(|op| op.when.earliest() >= at));
+        ops.extend(Op::single_fault(&self.settings, &choices, at, point.node));
+        diverged
     }
 
-    /// Runs it to its end, or to the first thing that goes wrong, with the workload, the checks and
-    /// the trace that `options` name; what else they name is decided.
+    /// Runs the case to its end, or to the first failure, with the workload, the checks and the
+    /// trace of `options`; the case decides everything else.
     #[must_use]
     pub fn run(&self, options: &RunOptions) -> Outcome {
-        self.go(options, None, false).outcome
+        self.execute(options, None, false).outcome
     }
 
-    /// Runs it as [`Case::run`] does and takes down what happens: to its end, or as far as it is
-    /// wanted.
+    /// Runs the case as [`Case::run`] does, and records it to its end, or as far as `until` says.
     ///
     /// # Panics
-    /// Never: a recorded run has a recording.
+    /// Never, because a recorded run has a recording.
     #[must_use]
-    pub fn record(&self, options: &RunOptions, until: Until) -> Recording {
+    pub fn record(&self, options: &RunOptions, until: RecordUntil) -> Recording {
         let nodes = (1..=self.settings.nodes()).map(|id| NodeId(id.into())).collect();
         let (membership, plan) = (self.settings.formatted(), self.plan.ops.clone());
         let recorder = Recorder::new(nodes, membership, plan, until);
-        let Ran { outcome, recorded, .. } = self.go(options, Some(recorder), false);
-        let (record, peers) = recorded.expect("it was recorded");
+        let RunResult { outcome, recorded, .. } = self.execute(options, Some(recorder), false);
+        let (record, peers) = recorded.expect("a recorded run has a recording");
         Recording { outcome, record, peers }
     }
 
-    fn go(&self, options: &RunOptions, recorder: Option<Recorder>, with_shapes: bool) -> Ran {
+    fn execute(
+        &self,
+        options: &RunOptions,
+        recorder: Option<Recorder>,
+        with_states: bool,
+    ) -> RunResult {
         let Case { seed, settings, plan, overrides } = self.clone();
         if let Some(trace) = &options.trace {
             trace(&settings.to_string());
             plan.ops.iter().for_each(|op| trace(&op.to_string()));
         }
         let checks = options.checks.then_some(&options.workload);
-        let mut witness = Witness::new(&settings, checks, options.trace.clone(), recorder);
-        if with_shapes {
-            witness.want_shapes();
+        let mut observer = Observer::new(&settings, checks, options.trace.clone(), recorder);
+        if with_states {
+            observer.record_shapes();
         }
         let choices = Choices::new(seed, overrides);
         let mut world = World::new(settings, options.workload.clone(), plan, choices);
         if options.canary {
             world.plant_canary();
         }
-        let end = catch_unwind(AssertUnwindSafe(|| world.run(&mut witness, options.events_max)));
+        let end = catch_unwind(AssertUnwindSafe(|| world.run(&mut observer, options.events_max)));
         let (now, events) = world.position();
-        witness.finish(now, events);
+        observer.finish(now, events);
         let failure = match end {
             Err(panic) => Some(Failure::panicked(panic.as_ref())),
             Ok(()) => world
                 .stalled()
                 .map(Failure::Stalled)
-                .or_else(|| Some(Failure::of(witness.violation()?.clone()))),
+                .or_else(|| Some(Failure::of(observer.violation()?.clone()))),
         };
-        let record = witness.record(now, failure.as_ref());
+        let record = observer.record(now, failure.as_ref());
         let recorded = record.map(|record| (record, world.peers()));
-        let shapes = witness.take_shapes();
+        let shapes = observer.take_shapes();
         let states = shapes.keys().copied().collect();
-        let (tally, marks) = witness.results();
-        let (digest, sightings) = (world.digest(), world.sightings());
-        let outcome = Outcome { seed, digest, tally, marks, states, sightings, failure };
-        Ran { outcome, recorded, shapes }
+        let (tally, marks) = observer.results();
+        let (digest, scripted) = (world.digest(), world.scripted_results());
+        let outcome = Outcome { seed, digest, tally, marks, states, scripted, failure };
+        RunResult { outcome, recorded, shapes }
     }
 }
 
-/// Runs what `seed` is on its rung. On [`Rung::Guided`] that is many runs, whose counts are added
-/// up, until one fails; what is traced is that one, or else the first.
+/// Runs a seed with its strategy. With [`Strategy::Guided`] these are many runs, whose counts are
+/// added up until one fails; the trace is that of the failing run, or else of the first.
 #[must_use]
 pub fn run(seed: u64, options: &RunOptions) -> Outcome {
-    if options.rung.runs() == 1 {
+    if options.strategy.runs() == 1 {
         return Case::draw(seed, options).run(options);
     }
     let (outcome, failing) = explore(seed, options);
@@ -225,31 +229,31 @@ pub fn run(seed: u64, options: &RunOptions) -> Outcome {
     outcome
 }
 
-/// Runs what `seed` is on its rung and records it; of many runs, the one that fails, or the first.
+/// Runs a seed with its strategy and records it; of many runs, the failing one, or else the first.
 #[must_use]
-pub fn record(seed: u64, options: &RunOptions, until: Until) -> Recording {
+pub fn record(seed: u64, options: &RunOptions, until: RecordUntil) -> Recording {
     Case::of_seed(seed, options).record(options, until)
 }
 
-/// The runs of a seed on the highest rung, added up, and the one that failed, which is the last.
+/// Runs all runs of a guided seed; returns their sum, and the failing one, which is the last.
 fn explore(seed: u64, options: &RunOptions) -> (Outcome, Option<Case>) {
     let options = &RunOptions { trace: None, ..options.clone() };
     let mut corpus = Corpus::new();
     let mut case = Case::draw(seed, options);
-    let Ran { outcome: mut whole, shapes, .. } = case.go(options, None, true);
+    let RunResult { outcome: mut whole, shapes, .. } = case.execute(options, None, true);
     corpus.learn(&case, &shapes);
-    for number in 1..options.rung.runs() {
+    for number in 1..options.strategy.runs() {
         if whole.failure.is_some() {
             return (whole, Some(case));
         }
         let own = mix(seed, number);
-        let drawn = number < DRAWN_FIRST || number % DRAWN_EACH == 0;
+        let drawn = number < NEW_RUNS_FIRST || number % NEW_RUN_EVERY == 0;
         let from = if drawn { None } else { corpus.pick(own) };
         case = match from {
-            Some((known, moment)) => known.parted(moment, own, options.rung),
+            Some((known, point)) => known.diverge_at(point, own, options.strategy),
             None => Case::draw(own, options),
         };
-        let Ran { outcome, shapes, .. } = case.go(options, None, true);
+        let RunResult { outcome, shapes, .. } = case.execute(options, None, true);
         corpus.learn(&case, &shapes);
         whole.add(outcome);
     }
@@ -265,41 +269,41 @@ mod tests {
     use crate::plan::When;
 
     #[test]
-    fn a_run_that_parts_keeps_what_was_planned_before_and_draws_the_rest() {
+    fn a_diverged_run_keeps_the_earlier_plan_and_draws_the_rest() {
         let options = RunOptions::default();
         let at = SimTime::default().after(Duration::from_secs(4));
         let begun = |case: &Case, early: bool| -> Vec<Op> {
             let ops = case.plan.ops.iter();
-            ops.filter(|op| (op.when.begins() < at) == early).cloned().collect()
+            ops.filter(|op| (op.when.earliest() < at) == early).cloned().collect()
         };
-        let moment = Moment { at, node: NodeId(1) };
-        let mut struck = 0;
+        let point = RunPoint { at, node: NodeId(1) };
+        let mut faults = 0;
         for seed in 0..40 {
             let case = Case::draw(seed, &options);
-            let parted = case.parted(moment, seed + 1_000, options.rung);
-            assert_eq!(parted.settings, case.settings);
-            assert_eq!(begun(&parted, true), begun(&case, true), "seed {seed}");
-            let drawn = case.parted(moment, seed + 2_000, options.rung);
-            let many = begun(&parted, false).len() + begun(&drawn, false).len() > 4;
-            assert!(!many || begun(&parted, false) != begun(&drawn, false), "seed {seed}");
-            struck += parted.plan.ops.iter().filter(|op| op.when == When::At(at)).count();
+            let diverged = case.diverge_at(point, seed + 1_000, options.strategy);
+            assert_eq!(diverged.settings, case.settings);
+            assert_eq!(begun(&diverged, true), begun(&case, true), "seed {seed}");
+            let drawn = case.diverge_at(point, seed + 2_000, options.strategy);
+            let many = begun(&diverged, false).len() + begun(&drawn, false).len() > 4;
+            assert!(!many || begun(&diverged, false) != begun(&drawn, false), "seed {seed}");
+            faults += diverged.plan.ops.iter().filter(|op| op.when == When::At(at)).count();
         }
-        assert!((20..40).contains(&struck), "{struck} of 40 meet a fault at that moment");
+        assert!((20..40).contains(&faults), "{faults} of 40 runs have a fault at that point");
     }
 
     #[test]
-    fn a_run_that_parts_again_forgets_how_it_went_on_after_that() {
+    fn a_run_that_diverges_again_drops_later_seeds() {
         let case = Case::draw(3, &RunOptions::default());
         let part = |case: &Case, micros: u64, seed| {
-            let moment = Moment { at: SimTime(micros * 1_000), node: NodeId(1) };
-            case.parted(moment, seed, Rung::Guided)
+            let point = RunPoint { at: SimTime(micros * 1_000), node: NodeId(1) };
+            case.diverge_at(point, seed, Strategy::Guided)
         };
-        let redrawn = |case: &Case| -> Vec<(u32, u64)> {
+        let reseeded = |case: &Case| -> Vec<(u32, u64)> {
             case.overrides.iter().map(|(key, seed)| (key.counter, *seed)).collect()
         };
         let twice = part(&part(&case, 500, 7), 900, 8);
-        assert_eq!(redrawn(&twice), [(500, 7), (900, 8)]);
-        assert_eq!(redrawn(&part(&twice, 600, 9)), [(500, 7), (600, 9)]);
-        assert_eq!(redrawn(&part(&twice, 500, 9)), [(500, 9)]);
+        assert_eq!(reseeded(&twice), [(500, 7), (900, 8)]);
+        assert_eq!(reseeded(&part(&twice, 600, 9)), [(500, 7), (600, 9)]);
+        assert_eq!(reseeded(&part(&twice, 500, 9)), [(500, 9)]);
     }
 }

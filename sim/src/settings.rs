@@ -1,149 +1,154 @@
-//! What one run is made of: the cluster, its options, its network, disks and load.
+//! The settings of one run: the cluster, its options, its network, disks, load and clocks.
 
 use std::fmt;
 use std::num::NonZero;
 use std::time::Duration;
 
 use quorate::machine::{Request, SessionLimits};
-use quorate::raft::{Config, Lease, Removal, Survivor};
+use quorate::raft::{Config, Lease, Survivor, Suspension};
 use quorate::replica::ReplicaConfig;
 use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Incarnation, Member, Membership, NodeId};
 
-use crate::check::{Costs, keeps_outsiders_out};
+use crate::check::{Costs, prevents_disruptive_servers};
 use crate::choice::{Choices, Draw, Key, Kind};
+use crate::duration_range::DurationRange;
 use crate::fault::{Fault, Faults};
 use crate::profile::Profile;
 use crate::request::MARK_BYTES;
-use crate::rung::Rung;
-use crate::span::Span;
+use crate::strategy::Strategy;
 
 /// The parameters of one run, fixed before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How many nodes vote at first: the nodes from 1 on.
+    /// The number of initial voters: the nodes from 1 on.
     pub voters: u8,
-    /// How many nodes learn at first: those after the voters.
+    /// The number of initial learners: the nodes after the voters.
     pub learners: u8,
-    /// How many nodes are no members at first: those after the learners.
+    /// The number of nodes that are no members at first: those after the learners.
     pub spares: u8,
-    /// Whether the voters begin without a membership, and found the cluster; learners wait then, as
-    /// spares do, to become members.
-    pub founds: bool,
-    /// The priority of each member, by its number; the rest have the default.
+    /// Whether the voters start without a membership and bootstrap the cluster; learners then start
+    /// as spares.
+    pub bootstraps: bool,
+    /// The priority of each member, by its number; members without one have the default.
     pub priorities: Vec<u8>,
-    /// The configuration of every node, save its id.
+    /// The Raft configuration of every node, except its id.
     pub config: Config,
-    /// The kinds of faults that the run may meet.
+    /// The kinds of faults that may occur in the run.
     pub faults: Faults,
-    /// How long the storm lasts.
-    pub storm: Duration,
-    /// How many operations the plan has slots for.
+    /// The duration of the fault phase, in which clients send requests and faults occur.
+    pub fault_phase: Duration,
+    /// The number of slots of the plan.
     pub plan_slots: u16,
-    /// How long messages take.
-    pub latency: Span,
-    /// How many messages in a thousand are lost.
+    /// The network latency of a message.
+    pub latency: DurationRange,
+    /// The rate of lost messages, in 1,000.
     pub loss_permille: u64,
-    /// How many messages in a thousand arrive twice.
+    /// The rate of duplicate messages, in 1,000.
     pub duplicate_permille: u64,
-    /// How many messages in a thousand take far longer than the others.
+    /// The rate of messages that take far longer than others, in 1,000.
     pub delay_permille: u64,
-    /// How long a flush takes.
-    pub flush: Span,
-    /// The bounds of every node's store.
+    /// The duration of a disk flush.
+    pub flush: DurationRange,
+    /// The configuration of every node's storage.
     pub storage: StorageConfig,
-    /// After how many applied entries a snapshot is taken.
+    /// The number of applied entries after which a node takes a snapshot.
     pub snapshot_entries: u64,
-    /// After how many applied bytes of entries a snapshot is taken.
+    /// The number of applied bytes of entries after which a node takes a snapshot.
     pub snapshot_bytes: u64,
-    /// How many entries before a snapshot are kept for peers that lag.
+    /// The number of entries before a snapshot that are kept for slow peers.
     pub trailing_entries: u64,
-    /// How many bytes of a snapshot a node writes, or sends, in a second.
+    /// The number of bytes of a snapshot that a node writes, or sends, per second.
     pub snapshot_bytes_per_second: u64,
-    /// After how many commands each state machine makes its state durable by itself; none if it
-    /// lives in memory.
-    pub machine_keeps_each: Option<NonZero<u64>>,
-    /// What is kept for the sessions of clients.
+    /// The number of commands after which each state machine makes its state durable by itself;
+    /// `None` if it lives in memory.
+    pub machine_checkpoint_every: Option<NonZero<u64>>,
+    /// The bounds of the client sessions.
     pub session_limits: SessionLimits,
-    /// How long a node takes to hear of a finished flush, when it does not hear at once.
-    pub report: Span,
-    /// How long the state machine takes for a batch, and the disk to read one.
-    pub work: Span,
-    /// How many steps in a thousand are carried out late, action by action.
+    /// The delay between a finished flush and its notification, when the notification is late.
+    pub report_delay: DurationRange,
+    /// The time to apply one batch, and to read one from the disk.
+    pub batch_time: DurationRange,
+    /// The rate of steps whose actions are executed late, one by one, in 1,000.
     pub lag_permille: u64,
-    /// How many steps in a million end in a crash between two of their actions.
+    /// The rate of steps with a crash between two of their actions, in 1,000,000.
     pub torn_step_ppm: u64,
-    /// How long a node's driver gathers proposals before it hands them over together; zero where
-    /// it hands each over as it comes.
+    /// The time for which a node's driver gathers proposals into one batch; zero if it passes on
+    /// each proposal at once.
     pub gather: Duration,
-    /// How many clients there are.
+    /// The number of clients.
     pub clients: u16,
-    /// How many operations they ask for by themselves, all together, those apart that are refused.
+    /// The total number of operations of these clients, not counting rejected ones.
     pub operations_max: u64,
-    /// How long a client waits between two operations.
-    pub think: Span,
-    /// How long a client waits for an outcome.
-    pub patience: Duration,
-    /// How many operations in a thousand read.
+    /// The pause of a client between two operations.
+    pub think_time: DurationRange,
+    /// The time for which a client waits for an outcome.
+    pub request_timeout: Duration,
+    /// The rate of operations that are reads, in 1,000.
     pub read_permille: u64,
-    /// The usual size of a command, in bytes; it has at least 16.
+    /// The usual size of a command, in bytes; at least 16.
     pub command_bytes: u64,
-    /// How the clocks of nodes go.
+    /// The error of the nodes' clocks.
     pub clocks: Clocks,
-    /// How the state machines are compared.
+    /// The options of state machine comparison.
     pub validation: Validation,
 }
 
-/// How far clocks stray.
+/// The error of the nodes' clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clocks {
-    /// By how many millionths each may always run too fast or too slow.
-    pub usual_ppm_max: u32,
-    /// And while a fault ails it.
+    /// The largest permanent rate error of a clock, in parts per million, fast or slow.
+    pub error_ppm_max: u32,
+    /// The largest rate error of a clock under a clock-drift fault, in parts per million.
     pub drift_ppm_max: u32,
-    /// Whether they stand still while their process does.
-    pub stand_still: bool,
+    /// Whether the clock of a node stops while its process is paused.
+    pub stop_while_paused: bool,
 }
 
 impl Clocks {
-    /// The most that a fault makes of either.
+    /// The upper bound of both rate errors, in parts per million.
     pub const DRIFT_PPM_MAX: u32 = 50_000;
 }
 
-/// How the state machines of a run are compared.
+/// The options of state machine comparison in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validation {
-    /// After how many applied entries.
+    /// The number of applied entries between two comparisons.
     pub entries: u64,
-    /// After how long at the latest.
+    /// The longest time between two comparisons.
     pub period: Duration,
-    /// Whether the states themselves are compared.
+    /// Whether nodes compare the states as well as the replies.
     pub states: bool,
 }
 
 impl Settings {
-    /// The most nodes that there may be.
+    /// The largest number of nodes in a run.
     pub const NODES_MAX: u8 = 11;
 
-    /// The settings that `choices` draw from `profile` on `rung`, for a storm `length` times as
-    /// long as usual, and for commands of up to `command_bytes` bytes of a user's.
+    /// Draws the settings of a run from `profile` for a search strategy. The fault phase is
+    /// `length` times as long as usual; commands of the user have up to `command_bytes` bytes.
     #[must_use]
     pub fn draw(
-        (profile, rung): (&Profile, Rung),
+        (profile, strategy): (&Profile, Strategy),
         choices: &Choices,
         length: u32,
         command_bytes: usize,
     ) -> Settings {
-        if rung > Rung::Random {
-            return Settings::swarm(profile, choices, length, command_bytes);
+        if strategy > Strategy::Random {
+            return Settings::draw_all(profile, choices, length, command_bytes);
         }
-        // Nothing is drawn, and nothing omitted.
-        let always = profile.faults.without(APART).and(profile.always);
+        // The random strategy draws no settings, and enables every fault kind of the profile.
+        let always = profile.faults.without(DRAWN_APART).and(profile.always);
         let every = Profile { always, ..*profile };
-        Settings::swarm(&every, &Choices::benign(), length, command_bytes)
+        Settings::draw_all(&every, &Choices::benign(), length, command_bytes)
     }
 
-    fn swarm(profile: &Profile, choices: &Choices, length: u32, command_bytes: usize) -> Settings {
+    fn draw_all(
+        profile: &Profile,
+        choices: &Choices,
+        length: u32,
+        command_bytes: usize,
+    ) -> Settings {
         let mut draw = choices.draw(Kind::Setting.key());
         let faults = draw_faults(&mut draw, profile);
         let (voters, learners) = draw_cluster(&mut draw, profile);
@@ -152,13 +157,14 @@ impl Settings {
         let unit = work * distance;
         let mut config = draw_config(&mut draw, unit, command_bytes);
         config.outbox_messages_max = *draw.pick(&[256, 16, 3]);
-        let storm = Duration::from_millis(draw.between(8_000, 13_000)) * length * profile.distance;
-        let slots = storm.as_millis() as u64 / (draw.between(500, 1_300) * distance);
+        let fault_phase =
+            Duration::from_millis(draw.between(8_000, 13_000)) * length * profile.distance;
+        let slots = fault_phase.as_millis() as u64 / (draw.between(500, 1_300) * distance);
         let faults = draw_members(choices, profile, faults, &mut config);
         let (faults, clocks) = draw_leases(choices, profile, faults, &mut config);
         draw_survivor(choices, profile, &mut config);
-        let (founds, faults) = draw_identity(choices, profile, faults);
-        let (spares, priorities) = draw_strangers(choices, faults, voters + learners);
+        let (bootstraps, faults) = draw_disk_loss(choices, profile, faults);
+        let (spares, priorities) = draw_spares(choices, faults, voters + learners);
         let storage = draw_storage(&mut draw, &config);
         let [snapshot_entries, snapshot_bytes, trailing_entries, snapshot_bytes_per_second] =
             draw_snapshots(&mut draw, profile.snapshots);
@@ -168,11 +174,11 @@ impl Settings {
             voters,
             learners,
             spares,
-            founds,
+            bootstraps,
             priorities,
-            storm,
+            fault_phase,
             plan_slots: u16::try_from(slots).unwrap_or(u16::MAX),
-            latency: Span::micros(unit / 4, unit / 4 + draw.between(unit / 4, unit)),
+            latency: DurationRange::micros(unit / 4, unit / 4 + draw.between(unit / 4, unit)),
             loss_permille: permille(&mut draw, faults, Fault::Loss, &[10, 2, 30, 80]),
             duplicate_permille: permille(&mut draw, faults, Fault::Duplicate, &[10, 3, 50, 200]),
             delay_permille: permille(&mut draw, faults, Fault::Delay, &[5, 1, 20, 50]),
@@ -182,85 +188,87 @@ impl Settings {
             snapshot_bytes,
             trailing_entries,
             snapshot_bytes_per_second,
-            session_limits: SessionLimits {
-                sessions_max: *draw.pick(&[64, 2, 3]),
-                window: *draw.pick(&[16, 1, 3]),
-                replies_bytes_max: *draw.pick(&[1 << 16, 200]),
-            },
-            report: Span::micros(0, work),
-            work: Span::micros(work / 100, *draw.pick(&[work / 10, work, work * 5])),
+            session_limits: draw_session_limits(&mut draw),
+            report_delay: DurationRange::micros(0, work),
+            batch_time: DurationRange::micros(work / 100, *draw.pick(&[work / 10, work, work * 5])),
             lag_permille: permille(&mut draw, faults, Fault::Lag, &[10, 50, 200]),
             torn_step_ppm: permille(&mut draw, faults, Fault::Crash, &[100, 0, 400]),
             gather,
             clients: draw.between(2, 6) as u16,
             operations_max: u64::MAX,
-            think: Span::micros(distance * 1_000, distance * *draw.pick(&[20_000, 5_000, 50_000])),
-            patience: config.election_timeout_max * draw.between(1, 6) as u32,
+            think_time: DurationRange::micros(
+                distance * 1_000,
+                distance * *draw.pick(&[20_000, 5_000, 50_000]),
+            ),
+            request_timeout: config.election_timeout_max * draw.between(1, 6) as u32,
             read_permille: *draw.pick(&[300, 100, 600]),
             command_bytes: draw.between(16, 64),
             clocks,
-            // A machine that keeps what is wrong with it has nothing else to start over from.
-            machine_keeps_each: NonZero::new(*draw.pick(&[0, 0, 0, 0, 1, 7]))
-                .filter(|_| !faults.has(Fault::Slip)),
+            // A state machine with its own checkpoint could not be rebuilt after a machine fault.
+            machine_checkpoint_every: NonZero::new(*draw.pick(&[0, 0, 0, 0, 1, 7]))
+                .filter(|_| !faults.has(Fault::MachineFault)),
             validation,
             config,
             faults,
         }
     }
 
-    /// The configuration of node `id`.
+    /// Returns the configuration of node `id`.
     #[must_use]
     pub fn replica(&self, id: NodeId) -> ReplicaConfig {
         let first = self.membership();
-        let founders = Some(first).filter(|first| self.founds && first.is_voter(id));
-        let mut config = ReplicaConfig::new(Config { id, founders, ..self.config.clone() });
+        let peers = Some(first).filter(|first| self.bootstraps && first.is_voter(id));
+        let mut config =
+            ReplicaConfig::new(Config { id, bootstrap_peers: peers, ..self.config.clone() });
         config.storage = self.storage.clone();
         config.snapshot_entries = self.snapshot_entries;
         config.snapshot_bytes = self.snapshot_bytes;
         config.trailing_entries = self.trailing_entries;
         config.snapshot_bytes_per_second = self.snapshot_bytes_per_second;
-        config.part_patience = self.config.election_timeout_max;
+        config.part_timeout = self.config.election_timeout_max;
         config.space_retry = self.config.election_timeout_max;
         config.validation_entries = self.validation.entries;
         config.validation_period = self.validation.period;
-        config.validation_patience = self.config.heartbeat_interval * 2;
+        config.validation_timeout = self.config.heartbeat_interval * 2;
         config.validate_states = self.validation.states;
         config
     }
 
-    /// The largest command of a client's, in bytes: what the log takes, less what a request adds.
+    /// Returns the largest command of a client, in bytes: the log's bound less the request's
+    /// overhead.
     #[must_use]
     pub fn command_bytes_max(&self) -> u64 {
         (self.config.command_bytes_max - Request::OVERHEAD_BYTES_MAX) as u64
     }
 
-    /// How many nodes there are.
+    /// Returns the number of nodes.
     #[must_use]
     pub fn nodes(&self) -> u8 {
         self.voters + self.learners + self.spares
     }
 
-    /// The membership that every directory is made with: none if the nodes found the cluster.
+    /// Returns the membership that every directory is formatted with: empty if the cluster
+    /// bootstraps.
     #[must_use]
     pub fn formatted(&self) -> Membership {
-        if self.founds { Membership::default() } else { self.membership() }
+        if self.bootstraps { Membership::default() } else { self.membership() }
     }
 
-    /// The life of the disk of the node `id`, which has lost so many disks before.
+    /// Returns the incarnation of node `id`'s disk after it has lost `lost` disks.
     #[must_use]
     pub fn incarnation(id: NodeId, lost: u16) -> Incarnation {
         Incarnation(u128::from(lost) << 64 | u128::from(id.0))
     }
 
-    /// The first membership of the cluster. It names the disks of its members where disks are lost;
-    /// founders name them by themselves.
+    /// Returns the first membership of the cluster. It names the incarnations of its members if
+    /// disks can be lost; bootstrap peers name them by themselves.
     #[must_use]
     pub fn membership(&self) -> Membership {
         let node = |number: u8| NodeId(u64::from(number));
-        let members = if self.founds { self.voters } else { self.voters + self.learners };
+        let members = if self.bootstraps { self.voters } else { self.voters + self.learners };
         let plain = Membership::new((1..=self.voters).map(node))
             .with_learners((self.voters + 1..=members).map(node));
-        let names = self.faults.has(Fault::Wipe) && !self.founds;
+        let names = self.faults.has(Fault::Wipe) && !self.bootstraps;
         let name = |id| if names { Settings::incarnation(id, 0) } else { Incarnation::default() };
         let priority = |id: NodeId| self.priorities.get(id.0 as usize - 1).copied();
         (1..=members).map(node).fold(plain, |membership, id| {
@@ -270,36 +278,35 @@ impl Settings {
         })
     }
 
-    /// What things take at most where no fault concerns them.
+    /// Returns the largest durations and rates of operations that no fault affects.
     pub(crate) fn costs(&self) -> Costs {
         Costs {
-            message: self.latency.most,
-            flush: self.flush.most,
-            batch: self.work.most,
+            message: self.latency.max,
+            flush: self.flush.max,
+            batch: self.batch_time.max,
             snapshot_bytes_per_second: self.snapshot_bytes_per_second,
             part_bytes: self.storage.snapshots.chunk_bytes as u64,
         }
     }
 
-    /// Whether the algorithm promises liveness although nodes outside the live majority are only
-    /// half cut off.
+    /// Whether the protocol guarantees liveness although nodes outside the live majority are only
+    /// partly disconnected.
     #[must_use]
-    pub fn survives_half_cuts(&self) -> bool {
-        keeps_outsiders_out(&self.config)
+    pub fn tolerates_one_way_cuts(&self) -> bool {
+        prevents_disruptive_servers(&self.config)
     }
 }
 
-/// A random part of `allowed`: usually about half, sometimes all.
-/// What is drawn by itself, and not as one kind among others.
-const APART: Faults = Faults::of(&Fault::OF_MEMBERS)
+/// The fault kinds that are drawn by their own probabilities, not as one kind among others.
+const DRAWN_APART: Faults = Faults::of(&Fault::OF_MEMBERS)
     .and(Faults::of(&Fault::OF_IDENTITY))
-    .and(Faults::of(&[Fault::Slip]));
+    .and(Faults::of(&[Fault::MachineFault]));
 
 fn draw_faults(draw: &mut Draw<'_>, profile: &Profile) -> Faults {
     let share = *draw.pick(&[500, 1000, 300, 700]);
     let drawn: Faults = Fault::ALL
         .into_iter()
-        .filter(|fault| !APART.has(*fault))
+        .filter(|fault| !DRAWN_APART.has(*fault))
         .filter(|_| draw.chance(share))
         .filter(|fault| profile.faults.has(*fault))
         .collect();
@@ -312,7 +319,7 @@ fn draw_cluster(draw: &mut Draw<'_>, profile: &Profile) -> (u8, u8) {
     (voters, if learners { draw.between(1, 2) as u8 } else { 0 })
 }
 
-/// Whether the membership changes in the run, by the operator's will and by the leader's own.
+/// Draws whether the operator, and the leader by itself, change the membership.
 fn draw_members(
     choices: &Choices,
     profile: &Profile,
@@ -328,53 +335,54 @@ fn draw_members(
     let after = timeout * draw.between(2, 5) as u32;
     let pause = after * draw.between(4, 8) as u32 / 4;
     let voters_min = *draw.pick(&[2, 3, 1]);
-    if draw.chance(profile.removal_permille) {
-        config.removal = Some(Removal { after, voters_min, pause });
-        // A leader that counts on fewer disks cannot know which of them are lost.
-        let losses = [Fault::Rot, Fault::MisdirectedWrite, Fault::LostWrite];
+    if draw.chance(profile.suspension_permille) {
+        config.suspension = Some(Suspension { after, voters_min, pause });
+        // With fewer voters to count on, a leader cannot know which of their disks are damaged.
+        let losses = [Fault::BitRot, Fault::MisdirectedWrite, Fault::LostWrite];
         return faults.without(Faults::of(&losses)).and(Faults::of(&Fault::OF_MEMBERS));
     }
     faults.and(Faults::of(&Fault::OF_MEMBERS))
 }
 
-/// Whether leaders hold leases, and how clocks go: within what leases allow for, unless the profile
-/// is there to show what comes of the rest.
+/// Draws whether leaders hold leases, and the clock error: within the leases' bound, unless the
+/// profile is about clocks beyond it.
 fn draw_leases(
     choices: &Choices,
     profile: &Profile,
     faults: Faults,
     config: &mut Config,
 ) -> (Faults, Clocks) {
-    let mut draw = choices.draw(Key { counter: 100, ..Kind::Level.key() });
+    let mut draw = choices.draw(Key { counter: 100, ..Kind::ReadLevel.key() });
     let drift_ppm_max = Clocks::DRIFT_PPM_MAX;
-    let exact = Clocks { usual_ppm_max: 0, drift_ppm_max, stand_still: false };
+    let exact = Clocks { error_ppm_max: 0, drift_ppm_max, stop_while_paused: false };
     if !draw.chance(profile.leases_permille) {
         return (faults, exact);
     }
     let drift_ppm = *draw.pick(&[drift_ppm_max, 10_000, drift_ppm_max, 300]);
-    let replicas = draw.chance(profile.loans_permille);
-    if profile.clocks_stray {
-        config.lease = Some(Lease { drift_ppm: 300, replicas });
-        return (faults, Clocks { stand_still: true, ..exact });
+    let replicas = draw.chance(profile.read_leases_permille);
+    if profile.clocks_exceed_lease {
+        config.lease = Some(Lease { drift_ppm: 300, read_leases: replicas });
+        return (faults, Clocks { stop_while_paused: true, ..exact });
     }
-    config.lease = Some(Lease { drift_ppm, replicas });
-    let within = Clocks { usual_ppm_max: drift_ppm, drift_ppm_max: drift_ppm, stand_still: false };
-    (faults.without(Faults::of(&[Fault::Jump])), within)
+    config.lease = Some(Lease { drift_ppm, read_leases: replicas });
+    let within =
+        Clocks { error_ppm_max: drift_ppm, drift_ppm_max: drift_ppm, stop_while_paused: false };
+    (faults.without(Faults::of(&[Fault::ClockStep])), within)
 }
 
-/// After how long a silence means death, in runs in which it does.
+/// Draws the duration of silence that counts as death, if the profile has last-survivor takeover.
 fn draw_survivor(choices: &Choices, profile: &Profile, config: &mut Config) {
-    if profile.survives {
+    if profile.last_survivor {
         let mut draw = choices.draw(Key { counter: 200, ..Kind::Members.key() });
         let after = config.election_timeout_max * draw.between(4, 6) as u32;
         config.survivor = Some(Survivor { after });
     }
 }
 
-/// Whether the cluster founds itself, and whether disks are lost.
-fn draw_identity(choices: &Choices, profile: &Profile, mut faults: Faults) -> (bool, Faults) {
-    let mut draw = choices.draw(Kind::Identity.key());
-    let founds = draw.chance(profile.founding_permille);
+/// Draws whether the cluster bootstraps itself, and whether disks are lost.
+fn draw_disk_loss(choices: &Choices, profile: &Profile, mut faults: Faults) -> (bool, Faults) {
+    let mut draw = choices.draw(Kind::Disks.key());
+    let founds = draw.chance(profile.bootstrap_permille);
     if draw.chance(profile.wipe_permille) {
         faults.insert(Fault::Wipe);
     }
@@ -384,8 +392,8 @@ fn draw_identity(choices: &Choices, profile: &Profile, mut faults: Faults) -> (b
     (founds, faults)
 }
 
-/// How many nodes wait to become members, and who of the others should lead.
-fn draw_strangers(choices: &Choices, faults: Faults, members: u8) -> (u8, Vec<u8>) {
+/// Draws the number of spares, and the members' priorities.
+fn draw_spares(choices: &Choices, faults: Faults, members: u8) -> (u8, Vec<u8>) {
     let mut draw = choices.draw(Key { counter: 100, ..Kind::Members.key() });
     if !faults.has(Fault::Change) {
         return (0, Vec::new());
@@ -402,7 +410,7 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64, command_bytes: usize) -> Config {
     let heartbeat = unit * draw.between(10, 30);
     config.heartbeat_interval = Duration::from_micros(heartbeat.max(10_000));
     config.election_timeout_min = config.heartbeat_interval * draw.between(3, 8) as u32;
-    // Raft promises leaders only where a round of votes is short beside the spread of timeouts.
+    // Raft needs a spread of timeouts that is long compared with a round of votes (Raft §5.6).
     let spread = *draw.pick(&[100, 25, 50, 200]);
     let spread = config.election_timeout_min * spread / 100;
     let votes = Duration::from_micros(unit * 25);
@@ -433,8 +441,8 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64, command_bytes: usize) -> Config {
     config
 }
 
-/// How long drivers gather proposals; and how long leaders keep to themselves that more is
-/// committed.
+/// Draws for how long drivers gather proposals, and for how long leaders delay the announcement of
+/// a commit index; returns the first one.
 fn draw_gather(choices: &Choices, unit: u64, config: &mut Config) -> Duration {
     let mut draw = choices.draw(Kind::Gather.key());
     let gather = Duration::from_micros(*draw.pick(&[0, unit, 0, unit * 10]));
@@ -442,20 +450,29 @@ fn draw_gather(choices: &Choices, unit: u64, config: &mut Config) -> Duration {
     gather
 }
 
-/// How often the state machines are compared, and what of them. Where they err, the states are
-/// compared: not every error shows in a reply.
+/// Draws the bounds of client sessions.
+fn draw_session_limits(draw: &mut Draw<'_>) -> SessionLimits {
+    SessionLimits {
+        sessions_max: *draw.pick(&[64, 2, 3]),
+        window: *draw.pick(&[16, 1, 3]),
+        replies_bytes_max: *draw.pick(&[1 << 16, 200]),
+    }
+}
+
+/// Draws how often state machines are compared, and whether their states are. With machine faults
+/// the states are compared, because not every error shows in a reply.
 fn draw_validation(choices: &Choices, faults: Faults, config: &Config) -> Validation {
     let mut draw = choices.draw(Kind::Validation.key());
     let entries = *draw.pick(&[16, 4, 64, 1]);
     let period = config.election_timeout_max * *draw.pick(&[4, 1, 16]);
-    let states = draw.chance(300) || faults.has(Fault::Slip);
+    let states = draw.chance(300) || faults.has(Fault::MachineFault);
     Validation { entries, period, states }
 }
 
 fn draw_storage(draw: &mut Draw<'_>, config: &Config) -> StorageConfig {
     let mut storage = StorageConfig {
         segment_bytes: *draw.pick(&[64 << 10, 32 << 10, 128 << 10]),
-        segments_ahead: *draw.pick(&[3, 2]),
+        spare_segments: *draw.pick(&[3, 2]),
         command_bytes_max: config.command_bytes_max.max(Membership::BYTES_MAX),
         flush_bytes_max: *draw.pick(&[16 << 10, 4 << 10, 8 << 10]),
         read_bytes_max: *draw.pick(&[1 << 16, 12 << 10]),
@@ -467,8 +484,8 @@ fn draw_storage(draw: &mut Draw<'_>, config: &Config) -> StorageConfig {
     storage
 }
 
-/// After how many entries and bytes there is a snapshot, how many entries before it are kept, and
-/// how many of its bytes pass in a second.
+/// Draws the snapshot intervals in entries and in bytes, the number of trailing entries, and the
+/// transfer rate in bytes per second.
 fn draw_snapshots(draw: &mut Draw<'_>, often: bool) -> [u64; 4] {
     let options: [[u64; 4]; 4] = if often {
         [
@@ -488,19 +505,19 @@ fn draw_snapshots(draw: &mut Draw<'_>, often: bool) -> [u64; 4] {
     options.map(|options| *draw.pick(&options))
 }
 
-fn draw_flush(draw: &mut Draw<'_>, unit: u64) -> Span {
+fn draw_flush(draw: &mut Draw<'_>, unit: u64) -> DurationRange {
     let least = *draw.pick(&[unit / 10, unit / 2, unit * 2]);
-    Span::micros(least, least + draw.between(1, unit * 2))
+    DurationRange::micros(least, least + draw.between(1, unit * 2))
 }
 
-/// One of `rates` if the run may meet `fault`, else 0.
+/// Draws one of `rates` if the run allows `fault`; returns 0 otherwise.
 fn permille(draw: &mut Draw<'_>, faults: Faults, fault: Fault, rates: &[u64]) -> u64 {
     let rate = *draw.pick(rates);
     if faults.has(fault) { rate } else { 0 }
 }
 
 impl fmt::Display for Settings {
-    /// One line, as the first line of a plan: what differs from run to run.
+    /// Prints one line with the settings that differ from run to run.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Config { pre_vote, check_quorum, stickiness, casting_vote, .. } = self.config;
         write!(f, "nodes {}", self.voters)?;
@@ -510,23 +527,23 @@ impl fmt::Display for Settings {
         if self.spares > 0 {
             write!(f, " spares {}", self.spares)?;
         }
-        if self.founds {
-            f.write_str(" found the cluster")?;
+        if self.bootstraps {
+            f.write_str(" bootstrap")?;
         }
         if !self.priorities.is_empty() {
             write!(f, " priorities {:?}", self.priorities)?;
         }
-        if let Some(Removal { after, voters_min, .. }) = self.config.removal {
-            write!(f, " suspends after {after:?} down to {voters_min}")?;
+        if let Some(Suspension { after, voters_min, .. }) = self.config.suspension {
+            write!(f, " suspension after {after:?} down to {voters_min}")?;
         }
         if let Some(Survivor { after }) = self.config.survivor {
-            write!(f, " dead after {after:?}")?;
+            write!(f, " survivor after {after:?}")?;
         }
-        if let Some(Lease { drift_ppm, replicas }) = self.config.lease {
-            let loans = if replicas { ", lent" } else { "" };
-            write!(f, " leases for clocks within {drift_ppm}ppm{loans}")?;
-            if self.clocks.drift_ppm_max > drift_ppm || self.clocks.stand_still {
-                f.write_str(", which they leave")?;
+        if let Some(Lease { drift_ppm, read_leases: replicas }) = self.config.lease {
+            let read_leases = if replicas { " read-leases" } else { "" };
+            write!(f, " lease {drift_ppm}ppm{read_leases}")?;
+            if self.clocks.drift_ppm_max > drift_ppm || self.clocks.stop_while_paused {
+                f.write_str(", exceeded by clocks")?;
             }
         }
         for (option, on) in [
@@ -537,8 +554,8 @@ impl fmt::Display for Settings {
         ] {
             write!(f, " {option} {}", if on { "on" } else { "off" })?;
         }
-        if let Some(each) = self.machine_keeps_each {
-            write!(f, " machine keeps each {each}")?;
+        if let Some(each) = self.machine_checkpoint_every {
+            write!(f, " machine checkpoint every {each}")?;
         }
         f.write_str(" faults")?;
         self.faults.iter().try_for_each(|fault| write!(f, " {fault}"))

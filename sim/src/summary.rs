@@ -1,84 +1,84 @@
-//! What many seeds came to together.
+//! The summary of many seeds.
 
 use std::time::Duration;
 
 use crate::coverage::MARKS;
 use crate::digest::mix;
-use crate::distinct::Distinct;
+use crate::distinct::DistinctCount;
+use crate::histogram::Histogram;
 use crate::outcome::{Failure, Tally};
-use crate::spread::Spread;
 use crate::sweep::SeedRun;
 
-/// Outcomes added up.
+/// The sums over the outcomes of many seeds.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// How many seeds were run.
+    /// The number of seeds run.
     pub seeds: u64,
-    /// A hash over their digests, in order; of one seed its digest.
+    /// A hash over their digests, in order; for one seed its digest.
     pub digest: u64,
-    /// Their counts, added.
+    /// The sums of their counts.
     pub tally: Tally,
-    /// In how many seeds each mark of [`MARKS`] was reached.
+    /// The number of seeds that reached each mark of [`MARKS`].
     pub marks: Vec<u64>,
-    /// The abstract states that they came through, where the search is led by them.
-    pub states: Distinct,
+    /// The abstract states of the seeds, with the guided strategy.
+    pub states: DistinctCount,
     /// The smallest seed that reached each mark of [`MARKS`].
     pub first_seeds: Vec<Option<u64>>,
-    /// How many seeds were run twice to compare.
+    /// The number of seeds that were run twice to compare.
     pub rechecked: u64,
-    /// CPU time, of first runs only.
+    /// The CPU time of the first runs.
     pub cpu: Duration,
-    /// The seeds that failed, in order.
+    /// The failed seeds, in order.
     pub failed: Vec<FailedSeed>,
-    /// The seed that took the most CPU time.
+    /// The seed with the most CPU time.
     pub slowest: Option<SlowestSeed>,
-    /// Commands of clients that were committed, of each seed.
-    pub commands_committed: Spread,
-    /// Faults that landed, of each seed.
-    pub faults_landed: Spread,
-    /// Times the cluster's leader became another node, of each seed.
-    pub leader_changes: Spread,
+    /// The numbers of committed client commands, one per seed.
+    pub commands_committed: Histogram,
+    /// The numbers of faults that took effect, one per seed.
+    pub faults_landed: Histogram,
+    /// The numbers of leader changes, one per seed.
+    pub leader_changes: Histogram,
 }
 
-/// A seed that failed.
+/// A failed seed, and the cost of finding it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedSeed {
-    /// The seed.
+    /// The seed that failed.
     pub seed: u64,
-    /// Why.
+    /// The reason why it failed.
     pub failure: Failure,
-    /// How many seeds of the sweep had been run with it, itself included.
+    /// The number of seeds that the sweep had run up to this one, inclusive.
     pub after_seeds: u64,
     /// The CPU time of those seeds.
     pub after_cpu: Duration,
-    /// The kinds of faults that landed in the seed's run, or in all of its runs.
+    /// The kinds of faults that took effect in the run or runs of the seed.
     pub faults: Vec<&'static str>,
 }
 
-/// The seed that took the most CPU time.
+/// The seed with the most CPU time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlowestSeed {
-    /// The seed.
+    /// The seed that took the longest.
     pub seed: u64,
     /// The CPU time of one run.
     pub cpu: Duration,
-    /// Its events.
+    /// The number of its events.
     pub events: u64,
 }
 
-/// What the seed in the middle did, of each count by itself.
+/// The median over the seeds, of each count by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Medians {
-    /// Commands of clients that were committed.
+    /// The median of committed client commands.
     pub commands_committed: u64,
-    /// Faults that landed.
+    /// The median of faults that took effect.
     pub faults_landed: u64,
-    /// Times the cluster's leader became another node.
+    /// The median of leader changes.
     pub leader_changes: u64,
 }
 
 impl Summary {
-    /// Adds one seed.
+    /// Adds the results of one seed.
     pub fn add(&mut self, run: &SeedRun) {
         let outcome = &run.outcome;
         self.seeds += 1;
@@ -113,7 +113,7 @@ impl Summary {
         }
     }
 
-    /// The medians over the seeds, the lower one if two are in the middle; zeros without seeds.
+    /// Returns the medians over the seeds, the lower one of two; zeros without seeds.
     #[must_use]
     pub fn medians(&self) -> Medians {
         Medians {
@@ -123,28 +123,28 @@ impl Summary {
         }
     }
 
-    /// The names of the marks that no seed reached and every large sweep must.
+    /// Returns the names of required marks that no seed reached.
     #[must_use]
-    pub fn missed_musts(&self) -> Vec<&'static str> {
+    pub fn missed_required(&self) -> Vec<&'static str> {
         self.missed(true)
     }
 
-    /// The names of the marks that no seed reached and that may be missed.
+    /// Returns the names of other marks that no seed reached.
     #[must_use]
     pub fn missed_others(&self) -> Vec<&'static str> {
         self.missed(false)
     }
 
-    /// How many marks some seed reached.
+    /// Returns the number of marks that some seed reached.
     #[must_use]
     pub fn reached(&self) -> usize {
         self.marks.iter().filter(|seeds| **seeds > 0).count()
     }
 
-    /// Adds what other seeds came to, of the same profile. The digest is one over the digests of
-    /// the parts: not that of all seeds in one sweep.
+    /// Adds the summary of other seeds of the same profile. The digest is then a hash over the
+    /// digests of the parts, not that of one sweep over all seeds.
     pub fn merge(&mut self, other: Summary) {
-        // Taken apart in full, so that nothing to come is forgotten here.
+        // Destructured in full, so that a new field cannot be forgotten here.
         let Summary {
             seeds,
             digest,
@@ -185,7 +185,7 @@ impl Summary {
         }
     }
 
-    /// How many marks were reached once all seeds up to this one had been run.
+    /// Returns the number of marks that were reached by the seeds up to this one.
     #[must_use]
     pub fn reached_by(&self, seed: u64) -> usize {
         self.first_seeds.iter().flatten().filter(|first| **first <= seed).count()
@@ -194,11 +194,11 @@ impl Summary {
     fn missed(&self, must: bool) -> Vec<&'static str> {
         let reached = |at: usize| self.marks.get(at).is_some_and(|seeds| *seeds > 0);
         let marks = MARKS.iter().enumerate();
-        marks.filter(|(at, m)| m.must == must && !reached(*at)).map(|(_, m)| m.name).collect()
+        marks.filter(|(at, m)| m.required == must && !reached(*at)).map(|(_, m)| m.name).collect()
     }
 }
 
-/// The lower median; 0 of nothing.
+/// Returns the lower median, or 0 of no values.
 #[cfg(any(feature = "cli", test))]
 pub(crate) fn median<T: Copy + Ord + Default>(values: &[T]) -> T {
     let mut sorted = values.to_vec();
@@ -224,9 +224,9 @@ mod tests {
             messages: 5,
         };
         let marks = vec![1; MARKS.len()];
-        let states = Distinct::from_iter([0, seed]);
-        let sightings = Default::default();
-        let outcome = Outcome { seed, digest: 0, tally, marks, states, sightings, failure };
+        let states = DistinctCount::from_iter([0, seed]);
+        let scripted = Default::default();
+        let outcome = Outcome { seed, digest: 0, tally, marks, states, scripted, failure };
         SeedRun { outcome, cpu: Duration::from_millis(seed), rechecked: seed == 1 }
     }
 
@@ -281,7 +281,7 @@ mod tests {
     fn nothing_run_reaches_nothing() {
         let summary = Summary::default();
         assert_eq!(summary.reached(), 0);
-        let missed = summary.missed_musts().len() + summary.missed_others().len();
+        let missed = summary.missed_required().len() + summary.missed_others().len();
         assert_eq!(missed, MARKS.len());
         assert_eq!(median::<u64>(&[]), 0);
     }

@@ -1,5 +1,5 @@
-//! Runs many seeds on several threads and hands their outcomes over in the order of the seeds, so
-//! that what is printed does not depend on which thread was faster.
+//! Sweeps: runs many seeds on several threads, and reports their outcomes in the order of the
+//! seeds, so that the output does not depend on the threads' speed.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -11,42 +11,42 @@ use std::time::Duration;
 
 use crate::outcome::{Failure, Outcome};
 
-/// Which seeds a sweep runs: every `of`-th of a range, from the `index`-th on.
+/// The seeds of a sweep: every `of`-th of a range, from the `index`-th on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seeds {
-    /// The whole range.
+    /// The whole range, over all shards.
     pub range: RangeInclusive<u64>,
-    /// Which part of it, counted from 0; below `of`.
+    /// The number of this shard, from 0; below `of`.
     pub index: u64,
-    /// Into how many parts the range is dealt.
+    /// The number of shards that the range is split into.
     pub of: u64,
 }
 
-/// A sweep still to be run.
+/// The parameters of a sweep.
 #[derive(Clone, Copy)]
 pub struct Sweep<'a> {
-    /// The seeds.
+    /// The seeds to run.
     pub seeds: &'a Seeds,
-    /// How many threads run them.
+    /// The number of threads.
     pub jobs: NonZeroUsize,
-    /// Runs one seed.
+    /// The function that runs one seed.
     pub run: &'a (dyn Fn(u64) -> Outcome + Sync),
-    /// Every how many seeds one is run twice; failing ones always are.
+    /// The interval, in seeds, at which a seed is run twice; failing seeds are always run twice.
     pub recheck_every: u64,
-    /// After how many failing seeds no more are run.
+    /// The number of failing seeds after which the sweep ends.
     pub failures_max: u64,
-    /// After how many seeds without anything new no more are run; see [`Novelty`].
+    /// The number of seeds without new coverage after which the sweep ends; see [`NewCoverage`].
     pub stable_after: Option<u64>,
-    /// Asked before each seed: a reason to end here.
-    pub interrupt: &'a (dyn Fn() -> Option<End> + Sync),
-    /// The CPU time that the calling thread has used.
+    /// Called before each seed; returns a reason to end the sweep, if there is one.
+    pub interrupt: &'a (dyn Fn() -> Option<SweepEnd> + Sync),
+    /// Returns the CPU time of the calling thread.
     pub cpu_time: &'a (dyn Fn() -> Duration + Sync),
 }
 
 /// One seed that a sweep has run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeedRun {
-    /// What it came to.
+    /// The outcome of the seed.
     pub outcome: Outcome,
     /// The CPU time of its first run.
     pub cpu: Duration,
@@ -54,29 +54,29 @@ pub struct SeedRun {
     pub rechecked: bool,
 }
 
-/// Why a sweep ended.
+/// The reason why a sweep ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum SweepEnd {
     /// Every seed of the range was run.
     Range,
-    /// The time was up.
+    /// The time limit was reached.
     Time,
-    /// Nothing new was seen for a while.
+    /// No new coverage was reached for a while.
     Stable,
-    /// Enough seeds had failed.
+    /// Too many seeds failed.
     Failures,
-    /// The user wanted it to end.
+    /// The user interrupted the sweep.
     Interrupted,
 }
 
 impl Seeds {
-    /// All of a range.
+    /// Returns all seeds of a range.
     #[must_use]
     pub fn all(range: RangeInclusive<u64>) -> Seeds {
         Seeds { range, index: 0, of: 1 }
     }
 
-    /// The seed at a position from 0, if there are that many.
+    /// Returns the seed at a position from 0, if there is one.
     #[must_use]
     pub fn at(&self, position: u64) -> Option<u64> {
         let offset = position.checked_mul(self.of)?.checked_add(self.index)?;
@@ -84,7 +84,7 @@ impl Seeds {
         self.range.contains(&seed).then_some(seed)
     }
 
-    /// How many there are; the largest number if that is not enough to count them.
+    /// Returns the number of seeds, or the largest number if it is larger.
     #[must_use]
     pub fn count(&self) -> u64 {
         let last_offset = self.range.end() - self.range.start();
@@ -96,11 +96,11 @@ impl Seeds {
 }
 
 impl Sweep<'_> {
-    /// Runs the seeds and shows each to `each`, in their order, on the calling thread.
+    /// Runs the seeds and passes each one to `each`, in their order, on the calling thread.
     ///
-    /// What ends a sweep because of outcomes is decided in the order of the seeds too: later seeds
-    /// that other threads have run by then are forgotten.
-    pub fn go(&self, each: &mut dyn FnMut(&SeedRun)) -> End {
+    /// An end caused by outcomes is decided in the order of the seeds, too: later seeds that other
+    /// threads have already run are dropped.
+    pub fn run_all(&self, each: &mut dyn FnMut(&SeedRun)) -> SweepEnd {
         let next = AtomicU64::new(0);
         let enough = AtomicBool::new(false);
         let (sender, receiver) = mpsc::channel();
@@ -114,39 +114,39 @@ impl Sweep<'_> {
         })
     }
 
-    /// One thread: runs seeds until there are none, or no more are wanted.
+    /// Runs seeds on one thread until there are none, or the sweep has ended.
     fn work(
         &self,
         next: &AtomicU64,
         enough: &AtomicBool,
-        sender: mpsc::Sender<(u64, Result<SeedRun, End>)>,
+        sender: mpsc::Sender<(u64, Result<SeedRun, SweepEnd>)>,
     ) {
         while !enough.load(Ordering::Relaxed) {
             let position = next.fetch_add(1, Ordering::Relaxed);
             let result = match (self.seeds.at(position), (self.interrupt)()) {
-                (None, _) => Err(End::Range),
+                (None, _) => Err(SweepEnd::Range),
                 (Some(_), Some(end)) => Err(end),
                 (Some(seed), None) => Ok(self.run_seed(position, seed)),
             };
             let ended = result.is_err();
-            // The receiver has gone only if it wants no more.
+            // The receiver is gone only if the sweep has ended.
             if sender.send((position, result)).is_err() || ended {
                 return;
             }
         }
     }
 
-    /// Takes results in any order, shows them in order; the first one that is an end is the end.
+    /// Receives results in any order, and reports them in order; the first end ends the sweep.
     fn merge(
         &self,
-        receiver: &mpsc::Receiver<(u64, Result<SeedRun, End>)>,
+        receiver: &mpsc::Receiver<(u64, Result<SeedRun, SweepEnd>)>,
         enough: &AtomicBool,
         each: &mut dyn FnMut(&SeedRun),
-    ) -> End {
+    ) -> SweepEnd {
         let mut early = BTreeMap::new();
         let mut shown = 0;
         let mut failures = 0;
-        let mut novelty = Novelty::default();
+        let mut coverage = NewCoverage::default();
         for (position, result) in receiver {
             early.insert(position, result);
             while let Some(result) = early.remove(&shown) {
@@ -159,23 +159,23 @@ impl Sweep<'_> {
                 };
                 shown += 1;
                 failures += u64::from(run.outcome.failure.is_some());
-                novelty.see(&run.outcome);
+                coverage.add(&run.outcome);
                 each(&run);
-                if let Some(end) = self.end_after(failures, novelty.seeds_without) {
+                if let Some(end) = self.end_after(failures, coverage.seeds_without_new) {
                     enough.store(true, Ordering::Relaxed);
                     return end;
                 }
             }
         }
-        unreachable!("every thread sends an end before it leaves")
+        unreachable!("every thread sends an end before it returns")
     }
 
-    fn end_after(&self, failures: u64, seeds_without_news: u64) -> Option<End> {
+    fn end_after(&self, failures: u64, seeds_without_new: u64) -> Option<SweepEnd> {
         if failures >= self.failures_max {
-            return Some(End::Failures);
+            return Some(SweepEnd::Failures);
         }
-        let stable = self.stable_after.is_some_and(|bound| seeds_without_news >= bound);
-        stable.then_some(End::Stable)
+        let stable = self.stable_after.is_some_and(|bound| seeds_without_new >= bound);
+        stable.then_some(SweepEnd::Stable)
     }
 
     fn run_seed(&self, position: u64, seed: u64) -> SeedRun {
@@ -190,46 +190,46 @@ impl Sweep<'_> {
     }
 }
 
-/// What tells two runs of one seed apart, in one sentence.
+/// Describes the difference between two runs of one seed, if there is one.
 fn difference(first: &Outcome, second: &Outcome) -> Option<String> {
     if first == second {
         return None;
     }
-    let what = if first.digest != second.digest {
+    let difference = if first.digest != second.digest {
         format!("digest {:016x}, run again {:016x}", first.digest, second.digest)
     } else if first.tally != second.tally {
         "the same digest, but other counts when run again".to_owned()
     } else if first.marks != second.marks {
         "the same digest, but other coverage marks when run again".to_owned()
     } else {
-        "the same digest, but another verdict when run again".to_owned()
+        "the same digest, but another failure when run again".to_owned()
     };
     Some(match &first.failure {
-        Some(failure) => format!("{what}; the first run failed with {failure:?}"),
-        None => what,
+        Some(failure) => format!("{difference}; the first run failed with {failure:?}"),
+        None => difference,
     })
 }
 
-/// Whether the seeds still show anything new. News is a coverage mark that one seed reached more
-/// often than any before it, by a power of two.
+/// Detects seeds with new coverage: the count of a mark in the seed reaches a power of two that it
+/// reached in no earlier seed.
 #[derive(Clone, Debug, Default)]
-pub struct Novelty {
-    most: Vec<u32>,
-    /// How many seeds in a row, up to the last, brought no news.
-    pub seeds_without: u64,
+pub struct NewCoverage {
+    magnitudes_max: Vec<u32>,
+    /// The number of seeds since the last one with new coverage.
+    pub seeds_without_new: u64,
 }
 
-impl Novelty {
-    /// Takes in the next seed.
-    pub fn see(&mut self, outcome: &Outcome) {
-        self.most.resize(self.most.len().max(outcome.marks.len()), 0);
-        let mut news = false;
-        for (most, count) in self.most.iter_mut().zip(&outcome.marks) {
+impl NewCoverage {
+    /// Adds the next seed.
+    pub fn add(&mut self, outcome: &Outcome) {
+        self.magnitudes_max.resize(self.magnitudes_max.len().max(outcome.marks.len()), 0);
+        let mut is_new = false;
+        for (most, count) in self.magnitudes_max.iter_mut().zip(&outcome.marks) {
             let magnitude = u32::BITS - count.leading_zeros();
-            news |= magnitude > *most;
+            is_new |= magnitude > *most;
             *most = magnitude.max(*most);
         }
-        self.seeds_without = if news { 0 } else { self.seeds_without + 1 };
+        self.seeds_without_new = if is_new { 0 } else { self.seeds_without_new + 1 };
     }
 }
 
@@ -238,20 +238,20 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::distinct::Distinct;
-    use crate::outcome::{Sightings, Tally};
+    use crate::distinct::DistinctCount;
+    use crate::outcome::{ScriptedResults, Tally};
 
     fn outcome(seed: u64) -> Outcome {
-        let (tally, sightings) = (Tally::default(), Sightings::default());
-        let states = Distinct::default();
-        Outcome { seed, digest: seed, tally, marks: vec![1], states, sightings, failure: None }
+        let (tally, scripted) = (Tally::default(), ScriptedResults::default());
+        let states = DistinctCount::default();
+        Outcome { seed, digest: seed, tally, marks: vec![1], states, scripted, failure: None }
     }
 
     fn failing(seed: u64) -> Outcome {
         Outcome { failure: Some(Failure::Panic("planted".to_owned())), ..outcome(seed) }
     }
 
-    fn never() -> Option<End> {
+    fn never() -> Option<SweepEnd> {
         None
     }
 
@@ -259,7 +259,7 @@ mod tests {
         Duration::ZERO
     }
 
-    /// A sweep of seeds that pass, on three threads.
+    /// Returns a sweep of passing seeds on three threads.
     fn sweep(seeds: &Seeds) -> Sweep<'_> {
         Sweep {
             seeds,
@@ -273,9 +273,9 @@ mod tests {
         }
     }
 
-    fn shown(sweep: Sweep<'_>) -> (Vec<SeedRun>, End) {
+    fn shown(sweep: Sweep<'_>) -> (Vec<SeedRun>, SweepEnd) {
         let mut runs = Vec::new();
-        let end = sweep.go(&mut |run| runs.push(run.clone()));
+        let end = sweep.run_all(&mut |run| runs.push(run.clone()));
         (runs, end)
     }
 
@@ -293,7 +293,7 @@ mod tests {
         };
         let (runs, end) = shown(Sweep { run: &slow_first, ..sweep(&Seeds::all(5..=64)) });
         assert_eq!(seeds_of(&runs), (5..=64).collect::<Vec<_>>());
-        assert_eq!(end, End::Range);
+        assert_eq!(end, SweepEnd::Range);
     }
 
     #[test]
@@ -322,7 +322,7 @@ mod tests {
         let from_ten = |seed: u64| if seed >= 10 { failing(seed) } else { outcome(seed) };
         for _ in 0..20 {
             let (runs, end) = shown(Sweep { run: &from_ten, ..sweep(&Seeds::all(0..=999)) });
-            assert_eq!((seeds_of(&runs), end), ((0..=11).collect(), End::Failures));
+            assert_eq!((seeds_of(&runs), end), ((0..=11).collect(), SweepEnd::Failures));
         }
     }
 
@@ -357,11 +357,11 @@ mod tests {
 
     #[test]
     fn an_interrupted_sweep_has_shown_a_prefix() {
-        let asked = AtomicU64::new(0);
-        let late = || (asked.fetch_add(1, Ordering::Relaxed) >= 50).then_some(End::Time);
+        let polls = AtomicU64::new(0);
+        let late = || (polls.fetch_add(1, Ordering::Relaxed) >= 50).then_some(SweepEnd::Time);
         let seeds = Seeds::all(0..=9_999);
         let (runs, end) = shown(Sweep { interrupt: &late, ..sweep(&seeds) });
-        assert_eq!(end, End::Time);
+        assert_eq!(end, SweepEnd::Time);
         assert_eq!(seeds_of(&runs), (0..runs.len() as u64).collect::<Vec<_>>());
         assert!(runs.len() >= 40, "{} seeds", runs.len());
     }
@@ -372,6 +372,6 @@ mod tests {
         let seeds = Seeds::all(0..=9_999);
         let sweep = Sweep { run: &rarer, stable_after: Some(40), ..sweep(&seeds) };
         let (runs, end) = shown(sweep);
-        assert_eq!((runs.len(), end), (71, End::Stable));
+        assert_eq!((runs.len(), end), (71, SweepEnd::Stable));
     }
 }

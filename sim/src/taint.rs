@@ -1,5 +1,5 @@
-//! Which state machines may be wrong once some have erred: those, and whoever starts from a
-//! snapshot of theirs.
+//! The state machines that may be wrong after machine faults: the failed ones, and those that
+//! restored a snapshot of theirs.
 
 use std::collections::BTreeSet;
 
@@ -8,64 +8,64 @@ use quorate::types::{Index, NodeId};
 /// The state machines of a run that may be wrong.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Taint {
-    /// How often one has erred.
-    slips: u32,
+    /// The number of machine faults so far.
+    faults: u32,
     nodes: BTreeSet<NodeId>,
-    /// Where snapshots end that were taken of a state that may be wrong.
+    /// The last indices of snapshots of states that may be wrong.
     snapshots: BTreeSet<Index>,
-    beyond: bool,
+    too_many: bool,
 }
 
 impl Taint {
-    /// How often a state machine has erred.
-    pub(crate) fn slips(&self) -> u32 {
-        self.slips
+    /// Returns the number of machine faults so far.
+    pub(crate) fn fault_count(&self) -> u32 {
+        self.faults
     }
 
-    /// Whether what the node's state machine says may be wrong.
+    /// Returns true if the node's state machine may be wrong.
     pub(crate) fn has(&self, node: NodeId) -> bool {
         self.nodes.contains(&node)
     }
 
-    /// How many others than the node's may be wrong.
+    /// Returns the number of other nodes' state machines that may be wrong.
     pub(crate) fn others(&self, node: NodeId) -> usize {
         self.nodes.iter().filter(|other| **other != node).count()
     }
 
-    /// Whether a node has started from what another had got wrong: more may be wrong than nodes
-    /// can tell.
-    pub(crate) fn is_beyond(&self) -> bool {
-        self.beyond
+    /// Returns true if a node has started from a wrong state of another one: more state machines
+    /// may be wrong than the nodes can detect.
+    pub(crate) fn is_too_many(&self) -> bool {
+        self.too_many
     }
 
-    /// A node's state machine errs with its next command.
-    pub(crate) fn slipped(&mut self, node: NodeId) {
-        self.slips += 1;
+    /// Records that a node's state machine fails with its next command.
+    pub(crate) fn add_fault(&mut self, node: NodeId) {
+        self.faults += 1;
         self.nodes.insert(node);
     }
 
-    /// A node freezes its state after `index` for a snapshot, which may come into force although
-    /// the node falls before it can say so.
-    pub(crate) fn frozen(&mut self, node: NodeId, index: Index) {
+    /// Records that a node freezes its state after `index` for a snapshot, which may be installed
+    /// even if the node crashes before it can report the snapshot.
+    pub(crate) fn note_snapshot(&mut self, node: NodeId, index: Index) {
         if self.has(node) {
             self.snapshots.insert(index);
         }
     }
 
-    /// A node starts, with the state of a snapshot that ends at `index`: its own, or another's that
-    /// it had not started over from when it fell.
+    /// Records that a node starts with the state of a snapshot that ends at `index`: its own, or
+    /// another's that it had received but not restored when it crashed.
     pub(crate) fn started(&mut self, node: NodeId, index: Index) {
-        self.beyond |= self.snapshots.contains(&index) && !self.has(node);
-        self.goes_on(node, index);
+        self.too_many |= self.snapshots.contains(&index) && !self.has(node);
+        self.update(node, index);
     }
 
-    /// A node's state machine starts over from another's snapshot that ends at `index`.
+    /// Records that a node's state machine restores another's snapshot that ends at `index`.
     pub(crate) fn restored(&mut self, node: NodeId, index: Index) {
-        self.beyond |= self.snapshots.contains(&index);
-        self.goes_on(node, index);
+        self.too_many |= self.snapshots.contains(&index);
+        self.update(node, index);
     }
 
-    fn goes_on(&mut self, node: NodeId, index: Index) {
+    fn update(&mut self, node: NodeId, index: Index) {
         match self.snapshots.contains(&index) {
             true => self.nodes.insert(node),
             false => self.nodes.remove(&node),
@@ -78,26 +78,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_starts_from_what_another_has_frozen_may_be_as_wrong() {
+    fn a_node_that_starts_from_a_wrong_snapshot_may_be_wrong() {
         let [one, two, three] = [1, 2, 3].map(NodeId);
         let mut taint = Taint::default();
-        taint.slipped(one);
-        taint.frozen(one, Index(7));
-        taint.frozen(two, Index(8));
+        taint.add_fault(one);
+        taint.note_snapshot(one, Index(7));
+        taint.note_snapshot(two, Index(8));
         taint.started(one, Index(7));
-        assert!(taint.has(one) && !taint.is_beyond(), "its own");
+        assert!(taint.has(one) && !taint.is_too_many(), "the snapshot is its own");
         taint.started(two, Index(8));
-        assert!(!taint.has(two), "nobody that erred has frozen that");
+        assert!(!taint.has(two), "no failed machine has frozen it");
         taint.started(three, Index(7));
-        assert!(taint.has(three) && taint.is_beyond(), "two of three may be wrong");
+        assert!(taint.has(three) && taint.is_too_many(), "two of three may be wrong");
     }
 
     #[test]
-    fn who_starts_from_a_sound_snapshot_is_sound_again() {
+    fn a_node_that_starts_from_a_correct_snapshot_is_correct() {
         let node = NodeId(1);
         let mut taint = Taint::default();
-        taint.slipped(node);
+        taint.add_fault(node);
         taint.started(node, Index::ZERO);
-        assert!(!taint.has(node) && taint.slips() == 1);
+        assert!(!taint.has(node) && taint.fault_count() == 1);
     }
 }

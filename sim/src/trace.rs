@@ -1,6 +1,6 @@
-//! Where the lines of a trace go.
+//! The sink of trace lines.
 
 use std::sync::Arc;
 
-/// Takes the lines of a trace, without line ends, in order.
+/// A function that receives the lines of a trace, without line ends, in order.
 pub type TraceSink = Arc<dyn Fn(&str) + Send + Sync>;

@@ -1,48 +1,47 @@
-//! One line of a scenario, read word by word: what is found, or one mistake that says where and
-//! what to do.
+//! Reads one line of a scenario word by word. An error names its place and what to write instead.
 
 use std::fmt;
 use std::time::Duration;
 
 use quorate::types::NodeId;
 
-use crate::span::Span;
+use crate::duration_range::DurationRange;
 
-/// What is wrong with a scenario, where, and what to do about it.
+/// An error in a scenario: its place, the cause and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// The line, from 1.
+pub struct SyntaxError {
+    /// The line number, starting at 1.
     pub line: usize,
-    /// The first character it is about, from 1; one after the last if something is missing there.
+    /// The first column of the error, starting at 1; one past the line's end if a word is missing.
     pub column: usize,
-    /// What is wrong; what to do.
+    /// The error and what to do about it, separated by a colon.
     pub text: String,
 }
 
-/// The words of one line that are still to be read. A comma is a word of its own, and what follows
-/// a `#` at the beginning of a word is a comment.
+/// The unread words of one line. A comma is a word of its own, and a `#` at the start of a word
+/// begins a comment.
 #[derive(Clone, Debug)]
 pub(crate) struct Words<'a> {
     line: &'a str,
     number: usize,
-    /// Where the unread rest begins.
+    /// The byte offset of the unread part.
     rest: usize,
-    /// Where the word that was read last begins.
+    /// The byte offset of the last word that was read.
     last: usize,
 }
 
-/// A span of time, written so that nothing of it is lost: `1.85s`, `600ms`, `12.5us`.
+/// A duration that is printed without loss: `1.85s`, `600ms`, `12.5us`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exact(pub(crate) Duration);
 
-/// The units of time, the longest first, in nanoseconds.
+/// The units of time with their nanoseconds, longest first.
 const UNITS: [(&str, u64); 5] =
     [("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
 
 impl fmt::Display for Exact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanos = u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX);
-        // The longest unit, from seconds on, of which it is a whole number of thousandths.
+        // The longest unit, up to seconds, in which the value has at most three decimals.
         let suits = |&&(_, unit): &&(&str, u64)| {
             nanos >= unit && (nanos.is_multiple_of(unit / 1_000) || unit == 1_000)
         };
@@ -57,7 +56,7 @@ impl fmt::Display for Exact {
     }
 }
 
-/// The span of time that a word is.
+/// Parses a word as a duration.
 pub(crate) fn duration(word: &str) -> Option<Duration> {
     let digits_end = word.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = word.split_at(digits_end);
@@ -70,7 +69,7 @@ pub(crate) fn duration(word: &str) -> Option<Duration> {
     Some(Duration::from_nanos(whole.checked_add(exact)?))
 }
 
-/// The node that a word names: `n3`.
+/// Parses a word as a node: `n3`.
 pub(crate) fn node(word: &str) -> Option<NodeId> {
     number_of(word.strip_prefix('n')?).filter(|number| *number > 0).map(NodeId)
 }
@@ -81,14 +80,14 @@ pub(crate) fn nodes_in(word: &str) -> impl Iterator<Item = NodeId> {
     named.split(|c: char| !c.is_ascii_alphanumeric()).filter_map(node)
 }
 
-/// The whole number that a word is, of digits alone.
+/// Parses a word of digits as a whole number.
 pub(crate) fn number_of(word: &str) -> Option<u64> {
     let digits = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| word.parse().ok()).flatten()
 }
 
 impl<'a> Words<'a> {
-    /// The words of the line with this number, from 1.
+    /// Splits the line with this number, starting at 1, into words.
     pub(crate) fn of(line: &'a str, number: usize) -> Words<'a> {
         let starts = |at: usize| at == 0 || line[..at].ends_with(char::is_whitespace);
         let comment = line.match_indices('#').find(|(at, _)| starts(*at));
@@ -96,7 +95,7 @@ impl<'a> Words<'a> {
         Words { line: line[..end].trim_end(), number, rest: 0, last: 0 }
     }
 
-    /// Where the next word begins, and the word, if there is one.
+    /// The byte offset of the next word and the word, if there is one.
     fn find(&self) -> Option<(usize, &'a str)> {
         let rest = &self.line[self.rest..];
         let start = self.rest + rest.find(|c: char| !c.is_whitespace())?;
@@ -109,33 +108,33 @@ impl<'a> Words<'a> {
         Some((start, &word[..end]))
     }
 
-    /// The number of the line, from 1.
+    /// The line number, starting at 1.
     pub(crate) fn number(&self) -> usize {
         self.number
     }
 
-    /// The next word, which is still to be read.
+    /// The next word, without reading it.
     pub(crate) fn peek(&self) -> Option<&'a str> {
         self.find().map(|(_, word)| word)
     }
 
-    /// Whether every word is read.
+    /// Whether all words are read.
     pub(crate) fn is_empty(&self) -> bool {
         self.find().is_none()
     }
 
-    /// The next word; a line that ends lacks `what`.
-    pub(crate) fn word(&mut self, what: &str) -> Result<&'a str, Mistake> {
+    /// Reads the next word; `expected` names the missing word at the end of the line.
+    pub(crate) fn word(&mut self, expected: &str) -> Result<&'a str, SyntaxError> {
         let Some((start, word)) = self.find() else {
             let column = self.line.chars().count() + 1;
-            let text = format!("the line ends here: {what} is missing");
-            return Err(Mistake { line: self.number, column, text });
+            let text = format!("the line ends here: {expected} is missing");
+            return Err(SyntaxError { line: self.number, column, text });
         };
         (self.last, self.rest) = (start, start + word.len());
         Ok(word)
     }
 
-    /// Reads these words if they come next.
+    /// Reads the words of `phrase` if they come next.
     pub(crate) fn accept(&mut self, phrase: &str) -> bool {
         let mut ahead = self.clone();
         for expected in phrase.split(' ') {
@@ -147,17 +146,18 @@ impl<'a> Words<'a> {
         true
     }
 
-    /// Reads these words, which must come next.
-    pub(crate) fn need(&mut self, phrase: &str) -> Result<(), Mistake> {
+    /// Reads the words of `phrase`, or reports that they are missing.
+    pub(crate) fn need(&mut self, phrase: &str) -> Result<(), SyntaxError> {
         if self.accept(phrase) {
             return Ok(());
         }
         let found = self.word(&format!("`{phrase}`"))?.to_owned();
-        Err(self.wrong(format!("`{found}` stands where `{phrase}` belongs: write `{phrase}`")))
+        Err(self.error(format!("unexpected `{found}`: write `{phrase}`")))
     }
 
-    /// The place in `names` of the words that come next, the longest that fit; `what` they name.
-    pub(crate) fn name(&mut self, what: &str, names: &[&str]) -> Result<usize, Mistake> {
+    /// Reads the longest name that comes next and returns its position in `names`; `expected` is
+    /// the kind of the names.
+    pub(crate) fn name(&mut self, expected: &str, names: &[&str]) -> Result<usize, SyntaxError> {
         let fits = |name: &&str| self.clone().accept(name);
         let found = (0..names.len()).filter(|at| fits(&names[*at]));
         if let Some(at) = found.max_by_key(|at| names[*at].len()) {
@@ -165,115 +165,115 @@ impl<'a> Words<'a> {
             return Ok(at);
         }
         let from = self.clone();
-        let word = self.word(what)?.to_owned();
+        let word = self.word(expected)?.to_owned();
         let near = |name: &str| {
             let length = name.split(' ').count();
             let mut ahead = from.clone();
-            let said = (0..length).map_while(|_| ahead.word(what).ok());
-            distance(&said.collect::<Vec<_>>().join(" "), name)
+            let found = (0..length).map_while(|_| ahead.word(expected).ok());
+            distance(&found.collect::<Vec<_>>().join(" "), name)
         };
         let nearest = names.iter().map(|name| (near(name), *name)).min();
         let tip = match nearest {
             Some((steps, name)) if steps <= 1 + name.len() / 4 => format!("did you mean `{name}`?"),
-            _ if names.len() <= 12 => format!("there are: {}", names.join(", ")),
+            _ if names.len() <= 12 => format!("expected one of: {}", names.join(", ")),
             _ => "see docs/SCENARIOS.md".to_owned(),
         };
-        Err(self.wrong(format!("`{word}` is no {what}: {tip}")))
+        Err(self.error(format!("`{word}` is not a known {expected}: {tip}")))
     }
 
-    /// A mistake about the word that was read last.
-    pub(crate) fn wrong(&self, text: impl Into<String>) -> Mistake {
+    /// Creates an error at the last word that was read.
+    pub(crate) fn error(&self, text: impl Into<String>) -> SyntaxError {
         let column = self.line[..self.last].chars().count() + 1;
-        Mistake { line: self.number, column, text: text.into() }
+        SyntaxError { line: self.number, column, text: text.into() }
     }
 
-    /// Nothing may be left.
-    pub(crate) fn end(&mut self) -> Result<(), Mistake> {
+    /// Reports an error unless all words are read.
+    pub(crate) fn end(&mut self) -> Result<(), SyntaxError> {
         if self.is_empty() {
             return Ok(());
         }
         let word = self.word("nothing")?.to_owned();
-        Err(self.wrong(format!("`{word}` is too much here: end the line before it")))
+        Err(self.error(format!("unexpected `{word}`: end the line before it")))
     }
 
-    /// The next word, if `read` makes something of it; else a mistake that says what belongs there.
+    /// Reads the next word with `read`; `expected` describes the word in the error.
     pub(crate) fn read<T>(
         &mut self,
-        what: &str,
+        expected: &str,
         read: impl Fn(&str) -> Option<T>,
-    ) -> Result<T, Mistake> {
-        let word = self.word(what)?;
-        read(word).ok_or_else(|| self.wrong(format!("`{word}` is not {what}")))
+    ) -> Result<T, SyntaxError> {
+        let word = self.word(expected)?;
+        read(word).ok_or_else(|| self.error(format!("`{word}` is not {expected}")))
     }
 
-    /// A span of time.
-    pub(crate) fn duration(&mut self) -> Result<Duration, Mistake> {
-        self.read("a span of time with its unit, like 1.5s, 20ms or 300us", duration)
+    /// Reads a duration with its unit.
+    pub(crate) fn duration(&mut self) -> Result<Duration, SyntaxError> {
+        self.read("a duration with its unit, like 1.5s, 20ms or 300us", duration)
     }
 
-    /// From the least to the most: `1ms..2ms`, or `1ms` if they are the same.
-    pub(crate) fn span(&mut self) -> Result<Span, Mistake> {
+    /// Reads a range of durations: `1ms..2ms`, or `1ms` if both ends are equal.
+    pub(crate) fn span(&mut self) -> Result<DurationRange, SyntaxError> {
         let read = |word: &str| {
             let (least, most) = word.split_once("..").unwrap_or((word, word));
-            let span = Span { least: duration(least)?, most: duration(most)? };
-            (span.least <= span.most).then_some(span)
+            let span = DurationRange { min: duration(least)?, max: duration(most)? };
+            (span.min <= span.max).then_some(span)
         };
-        self.read("a span of time, like 2ms, or two in order, like 1ms..3ms", read)
+        self.read("a duration, like 2ms, or two in order, like 1ms..3ms", read)
     }
 
-    /// A whole number from `least` to `most`.
-    pub(crate) fn count(&mut self, least: u64, most: u64) -> Result<u64, Mistake> {
-        let what = match most {
+    /// Reads a whole number from `least` to `most`.
+    pub(crate) fn count(&mut self, least: u64, most: u64) -> Result<u64, SyntaxError> {
+        let expected = match most {
             u64::MAX => format!("a whole number from {least} on"),
             _ => format!("a whole number from {least} to {most}"),
         };
-        self.read(&what, |word| number_of(word).filter(|n| (least..=most).contains(n)))
+        self.read(&expected, |word| number_of(word).filter(|n| (least..=most).contains(n)))
     }
 
-    /// `on` or `off`.
-    pub(crate) fn switch(&mut self) -> Result<bool, Mistake> {
+    /// Reads `on` or `off`.
+    pub(crate) fn switch(&mut self) -> Result<bool, SyntaxError> {
         Ok(self.name("switch", &["off", "on"])? == 1)
     }
 
-    /// A node: `n3`.
-    pub(crate) fn node(&mut self) -> Result<NodeId, Mistake> {
+    /// Reads a node: `n3`.
+    pub(crate) fn node(&mut self) -> Result<NodeId, SyntaxError> {
         self.read("a node, like n3", node)
     }
 
-    /// The number after `name=`, if that comes next.
-    pub(crate) fn given(&mut self, name: &str) -> Result<Option<u32>, Mistake> {
+    /// Reads the number after `name=`, if that comes next.
+    pub(crate) fn given(&mut self, name: &str) -> Result<Option<u32>, SyntaxError> {
         let value = |word: &'a str| word.strip_prefix(name)?.strip_prefix('=');
         if self.peek().and_then(value).is_none() {
             return Ok(None);
         }
-        let what = format!("`{name}=` and a whole number below 4294967296");
+        let expected = format!("`{name}=` and a whole number below 4294967296");
         let read = |word: &str| {
             let number = number_of(word.strip_prefix(name)?.strip_prefix('=')?)?;
             u32::try_from(number).ok()
         };
-        self.read(&what, read).map(Some)
+        self.read(&expected, read).map(Some)
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for DurationRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.least == self.most {
-            true => write!(f, "{}", Exact(self.least)),
-            false => write!(f, "{}..{}", Exact(self.least), Exact(self.most)),
+        match self.min == self.max {
+            true => write!(f, "{}", Exact(self.min)),
+            false => write!(f, "{}..{}", Exact(self.min), Exact(self.max)),
         }
     }
 }
 
-impl fmt::Display for Mistake {
-    /// `line:column: what; what to do`.
+impl fmt::Display for SyntaxError {
+    /// Writes `line:column: error: remedy`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.line, self.column, self.text)
     }
 }
 
-impl std::error::Error for Mistake {}
+impl std::error::Error for SyntaxError {}
 
-/// How many letters must be put in, left out or replaced to make one word of the other.
+/// The edit distance: the number of characters to insert, delete or replace.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
@@ -294,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_lose_nothing() {
+    fn durations_print_without_loss() {
         let cases = [
             (0, "0s"),
             (1, "1ns"),
@@ -319,30 +319,35 @@ mod tests {
 
     #[test]
     fn words_end_at_spaces_commas_and_comments() {
-        let mut words = Words::of("  when n3 falls,stop it  # and why", 1);
+        let mut words = Words::of("  when n3 restarts,stop it  # and why", 1);
         let mut read = Vec::new();
         while !words.is_empty() {
-            read.push(words.word("a word").expect("there is one"));
+            read.push(words.word("a word").expect("there is a word"));
         }
-        assert_eq!(read, ["when", "n3", "falls", ",", "stop", "it"]);
+        assert_eq!(read, ["when", "n3", "restarts", ",", "stop", "it"]);
         assert!(Words::of("# nothing", 1).is_empty());
     }
 
     #[test]
-    fn a_mistake_names_its_place_and_what_to_do() {
-        let mut words = Words::of("rot haeders n1", 4);
-        assert!(words.accept("rot"));
-        let mistake = words.name("region", &["superblock", "headers"]).expect_err("no such");
-        assert_eq!(mistake.to_string(), "4:5: `haeders` is no region: did you mean `headers`?");
+    fn an_error_names_its_place_and_the_remedy() {
+        let mut words = Words::of("corrupt haeders n1", 4);
+        assert!(words.accept("corrupt"));
+        let error =
+            words.name("region", &["superblock", "headers"]).expect_err("the name is unknown");
+        assert_eq!(
+            error.to_string(),
+            "4:9: `haeders` is not a known region: did you mean `headers`?"
+        );
         let mut words = Words::of("fail directry flush n1", 1);
         assert!(words.accept("fail"));
-        let mistake = words.name("call", &["flush", "directory flush"]).expect_err("no such");
-        assert!(mistake.text.contains("`directory flush`"), "{mistake}");
+        let error =
+            words.name("call", &["flush", "directory flush"]).expect_err("the name is unknown");
+        assert!(error.text.contains("`directory flush`"), "{error}");
         let mut words = Words::of("crash", 2);
         assert!(words.accept("crash"));
-        let mistake = words.node().expect_err("nothing is there");
-        assert_eq!((mistake.line, mistake.column), (2, 6));
-        let mistake = Words::of("n1 n2", 1).end().expect_err("too much");
-        assert!(mistake.text.contains("end the line before it"), "{mistake}");
+        let error = words.node().expect_err("the node is missing");
+        assert_eq!((error.line, error.column), (2, 6));
+        let error = Words::of("n1 n2", 1).end().expect_err("a word is left");
+        assert!(error.text.contains("end the line before it"), "{error}");
     }
 }

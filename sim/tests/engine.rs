@@ -1,5 +1,5 @@
-//! Whole runs: the same seed gives the same outcome, whoever watches; overrides simplify; the
-//! storms are neither empty nor failing.
+//! Complete runs: a seed has one outcome, with or without checks and traces; overrides remove
+//! faults; sweeps inject faults and pass.
 
 use std::cell::Cell;
 use std::io::{self, Cursor, Read};
@@ -34,7 +34,7 @@ fn seeds_differ() {
     assert_ne!(default_run(1).digest, default_run(2).digest);
 }
 
-/// The outcome without the marks of what the checks themselves came to.
+/// Returns the outcome without the marks that the checks count.
 fn unchecked(mut outcome: Outcome) -> Outcome {
     for (mark, count) in MARKS.iter().zip(&mut outcome.marks) {
         if mark.name.starts_with("history/") {
@@ -44,7 +44,7 @@ fn unchecked(mut outcome: Outcome) -> Outcome {
     outcome
 }
 
-/// S32: whoever watches changes nothing.
+/// Checks and observers do not change a run.
 #[test]
 fn checks_and_traces_change_nothing() {
     for seed in 20..30 {
@@ -78,8 +78,8 @@ fn a_small_sweep_passes_and_is_not_empty() {
 }
 
 #[test]
-fn the_calm_profile_meets_no_fault_and_keeps_its_leader() {
-    let profile = Profile::by_name("calm").expect("the profile exists");
+fn the_no_faults_profile_injects_no_fault_and_commits() {
+    let profile = Profile::by_name("no-faults").expect("the profile exists");
     for seed in 0..10 {
         let outcome = run(seed, &RunOptions { profile, ..RunOptions::default() });
         assert_eq!(outcome.failure, None, "seed {seed}");
@@ -89,7 +89,7 @@ fn the_calm_profile_meets_no_fault_and_keeps_its_leader() {
 }
 
 #[test]
-fn emptying_every_slot_of_the_plan_leaves_no_planned_fault() {
+fn a_plan_with_every_slot_empty_has_no_planned_fault() {
     let slots = 1..=200;
     let overrides: Overrides =
         slots.map(|slot| (Key { peer: slot, ..Kind::Plan.key() }, 0)).collect();
@@ -97,8 +97,10 @@ fn emptying_every_slot_of_the_plan_leaves_no_planned_fault() {
         let outcome =
             run(seed, &RunOptions { overrides: overrides.clone(), ..RunOptions::default() });
         assert_eq!(outcome.failure, None, "seed {seed}");
-        for planned in ["partition", "pause", "drift", "jump", "bridge", "stray", "replay"] {
-            assert_eq!(outcome.tally.faults.get(planned), None, "seed {seed}");
+        for fault in
+            ["partition", "pause", "clock-drift", "clock-step", "bridge", "misroute", "replay"]
+        {
+            assert_eq!(outcome.tally.faults.get(fault), None, "seed {seed}");
         }
     }
 }
@@ -117,38 +119,38 @@ fn a_longer_run_is_longer() {
 }
 
 #[test]
-fn an_unknown_profile_is_named_with_those_that_exist() {
-    let error = Profile::by_name("stormy").expect_err("there is none").to_string();
-    assert!(error.contains("stormy"));
+fn the_error_for_an_unknown_profile_lists_the_known_profiles() {
+    let error = Profile::by_name("unknown").expect_err("there is none").to_string();
+    assert!(error.contains("unknown"));
     assert!(Profile::names().iter().all(|name| error.contains(name)));
 }
 
-/// Counts commands; what is wrong with it is up to its clients.
+/// A state machine that counts commands, with a bug.
 #[derive(Clone)]
 struct Counter {
     count: u64,
-    /// Which of all the counters of this thread it is.
+    /// The position among all counters that this thread has created.
     number: u64,
     flaw: Flaw,
 }
 
-/// Clients of a [`Counter`].
+/// The workload of clients of a [`Counter`].
 #[derive(Clone)]
 struct Counting {
     flaw: Flaw,
-    followed: u64,
+    expected: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flaw {
-    /// All is well.
+    /// The counter has no bug.
     None,
-    /// The reply says which counter it is.
-    Number,
-    /// The reply says how many commands all counters together have carried out.
-    Together,
-    /// A snapshot leaves out the count.
-    Forgets,
+    /// The reply depends on the instance.
+    Instance,
+    /// The reply counts the commands that all instances have executed.
+    SharedCount,
+    /// A snapshot does not contain the count.
+    IncompleteSnapshot,
     /// Every hundredth command is counted twice.
     Hundredth,
 }
@@ -163,8 +165,8 @@ impl StateMachine for Counter {
         self.count += 1;
         COMMANDS.set(COMMANDS.get() + 1);
         let odd = match self.flaw {
-            Flaw::Number => self.number,
-            Flaw::Together => COMMANDS.get(),
+            Flaw::Instance => self.number,
+            Flaw::SharedCount => COMMANDS.get(),
             Flaw::Hundredth if self.count.is_multiple_of(100) => 1,
             _ => 0,
         };
@@ -176,7 +178,7 @@ impl StateMachine for Counter {
     }
 
     fn snapshot(&self) -> Box<dyn Read + Send> {
-        let kept = if self.flaw == Flaw::Forgets { 0 } else { self.count };
+        let kept = if self.flaw == Flaw::IncompleteSnapshot { 0 } else { self.count };
         Box::new(Cursor::new(kept.to_le_bytes()))
     }
 
@@ -205,27 +207,28 @@ impl Workload for Counting {
     }
 
     fn check_reply(&mut self, _: &[u8], reply: &[u8]) -> Result<(), String> {
-        self.followed += 1;
+        self.expected += 1;
         match self.flaw {
-            Flaw::Number | Flaw::Together => Ok(()),
-            _ if *reply == self.followed.to_le_bytes() => Ok(()),
-            _ => Err(format!("the count is not {}", self.followed)),
+            Flaw::Instance | Flaw::SharedCount => Ok(()),
+            _ if *reply == self.expected.to_le_bytes() => Ok(()),
+            _ => Err(format!("the count is not {}", self.expected)),
         }
     }
 }
 
 fn count_with(flaw: Flaw, profile: &str, seed: u64) -> Outcome {
-    let workload = AnyWorkload::new(Counting { flaw, followed: 0 });
+    let workload = AnyWorkload::new(Counting { flaw, expected: 0 });
     let profile = Profile::by_name(profile).expect("the profile exists");
     run(seed, &RunOptions { workload, profile, ..RunOptions::default() })
 }
 
 #[track_caller]
-fn assert_finds(flaw: Flaw, profile: &str, number: &str, saw: &str) {
+fn assert_detected(flaw: Flaw, profile: &str, number: &str, expected: &str) {
     for seed in 0..3 {
         match count_with(flaw, profile, seed).failure {
-            Some(Failure::Safety(Violation { number: found, saw: text, .. })) => {
-                assert!(found == number && text.contains(saw), "seed {seed}: {found} {text}");
+            Some(Failure::Safety(Violation { number: found, finding, .. })) => {
+                let matches = found == number && finding.contains(expected);
+                assert!(matches, "seed {seed}: {found} {finding}");
             }
             other => panic!("seed {seed}: {other:?}"),
         }
@@ -233,50 +236,50 @@ fn assert_finds(flaw: Flaw, profile: &str, number: &str, saw: &str) {
 }
 
 #[test]
-fn a_users_machine_without_a_flaw_passes() {
+fn a_correct_user_machine_passes() {
     for seed in 0..3 {
         assert_eq!(count_with(Flaw::None, "default", seed).failure, None, "seed {seed}");
     }
 }
 
 #[test]
-fn a_machine_that_depends_on_which_one_it_is_is_found() {
-    assert_finds(Flaw::Number, "calm", "S26", "where the log leads to");
+fn a_machine_that_depends_on_its_instance_is_detected() {
+    assert_detected(Flaw::Instance, "no-faults", "S26", "but the expected outcome is");
 }
 
 #[test]
-fn a_machine_that_depends_on_what_others_do_is_found() {
-    assert_finds(Flaw::Together, "calm", "S26", "where the log leads to");
+fn a_machine_that_depends_on_shared_state_is_detected() {
+    assert_detected(Flaw::SharedCount, "no-faults", "S26", "but the expected outcome is");
 }
 
-/// In calm weather no node ever starts from a snapshot.
+/// Without faults no node starts from a snapshot.
 #[test]
-fn a_snapshot_that_leaves_something_out_is_found_in_calm_weather() {
-    assert_finds(Flaw::Forgets, "calm", "S26", "restored from the snapshot");
+fn an_incomplete_snapshot_is_detected_without_faults() {
+    assert_detected(Flaw::IncompleteSnapshot, "no-faults", "S26", "a state machine restored from");
 }
 
 #[test]
-fn what_the_workload_knows_better_is_found() {
-    assert_finds(Flaw::Hundredth, "default", "U1", "the count is not");
+fn a_reply_that_the_workload_rejects_is_detected() {
+    assert_detected(Flaw::Hundredth, "default", "U1", "the count is not");
 }
 
-/// A store that answers queries from an earlier state.
+/// A key-value store that answers queries from an earlier state.
 #[derive(Clone)]
-struct Forgetful {
+struct Stale {
     store: Store,
     earlier: Store,
-    /// How many commands it is behind; then it catches up.
+    /// The number of commands since `earlier`, below [`BEHIND_MAX`].
     behind: u32,
 }
 
-/// Clients of a [`Forgetful`] store, who believe in a store.
+/// The workload of clients that expect a correct store from a [`Stale`] one.
 #[derive(Clone)]
-struct Believing(Kv);
+struct ExpectsStore(Kv);
 
-/// How many commands it may be behind at most.
+/// The number of commands after which `earlier` catches up.
 const BEHIND_MAX: u32 = 20;
 
-impl StateMachine for Forgetful {
+impl StateMachine for Stale {
     fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
         self.behind += 1;
         if self.behind == BEHIND_MAX {
@@ -300,11 +303,11 @@ impl StateMachine for Forgetful {
     }
 }
 
-impl Workload for Believing {
-    type Machine = Forgetful;
+impl Workload for ExpectsStore {
+    type Machine = Stale;
 
-    fn machine(&self) -> Forgetful {
-        Forgetful { store: Store::default(), earlier: Store::default(), behind: 0 }
+    fn machine(&self) -> Stale {
+        Stale { store: Store::default(), earlier: Store::default(), behind: 0 }
     }
 
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
@@ -320,30 +323,33 @@ impl Workload for Believing {
     }
 }
 
-/// What the log and the nodes' states show is right; only the clients' history is not.
+/// The log and the states of the nodes are correct; only the clients' history is not linearizable.
 #[test]
-fn an_answer_that_is_too_old_ends_the_run_at_once() {
-    let profile = Profile::by_name("calm").expect("the profile exists");
+fn a_stale_reply_ends_the_run_at_once() {
+    let profile = Profile::by_name("no-faults").expect("the profile exists");
     for seed in 0..5 {
-        let believing = AnyWorkload::new(Believing(Kv::new(8, 24)));
-        let honest = RunOptions { profile, ..RunOptions::default() };
-        let outcome = run(seed, &RunOptions { workload: believing, ..honest.clone() });
-        let Some(Failure::Safety(Violation { number, saw, at, .. })) = outcome.failure else {
+        let workload = AnyWorkload::new(ExpectsStore(Kv::new(8, 24)));
+        let correct = RunOptions { profile, ..RunOptions::default() };
+        let outcome = run(seed, &RunOptions { workload, ..correct.clone() });
+        let Some(Failure::Safety(Violation { number, finding, at, .. })) = outcome.failure else {
             panic!("seed {seed}: {:?}", outcome.failure);
         };
-        assert_eq!(number, "S20", "seed {seed}: {saw}");
-        assert!(saw.starts_with("operation ") && saw.contains(", get "), "seed {seed}: {saw}");
+        assert_eq!(number, "S20", "seed {seed}: {finding}");
+        assert!(
+            finding.starts_with("operation ") && finding.contains(", get "),
+            "seed {seed}: {finding}"
+        );
         assert_eq!(outcome.tally.simulated, at.since(SimTime::default()), "the run stops there");
-        let whole = run(seed, &honest).tally.simulated;
+        let whole = run(seed, &correct).tally.simulated;
         assert!(outcome.tally.simulated * 2 < whole, "seed {seed}: {at} of {whole:?}");
     }
 }
 
 #[test]
-fn the_clients_of_every_run_are_listened_to() {
-    let place = MARKS.iter().position(|mark| mark.name == "history/streamed");
-    let place = place.expect("there is such a mark");
+fn the_history_of_every_run_is_checked() {
+    let index = MARKS.iter().position(|mark| mark.name == "history/streamed");
+    let index = index.expect("the mark exists");
     for seed in 0..10 {
-        assert_eq!(default_run(seed).marks[place], 1, "seed {seed}");
+        assert_eq!(default_run(seed).marks[index], 1, "seed {seed}");
     }
 }

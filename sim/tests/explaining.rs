@@ -1,5 +1,5 @@
-//! What is told of failures: hand-made recordings in which each family of checks has something to
-//! accuse, and the sentences that come of them.
+//! Explanations of failures: hand-made recordings in which a check of each family is violated, and
+//! the sentences that explain it.
 
 #[path = "common/status.rs"]
 mod status;
@@ -11,15 +11,15 @@ use quorate::types::{
     AppendOutcome, Body, Entry, EntryId, HardState, Incarnation, Index, Membership, Message,
     NodeId, Payload, Term, Write, WriteId,
 };
-use quorate_sim::explain::{Telling, explain, why_not_committed, why_not_leader};
+use quorate_sim::explain::{Explanation, explain, why_not_committed, why_not_leader};
 use quorate_sim::observe::Violation;
 use quorate_sim::outcome::Failure;
-use quorate_sim::record::{Event, EventId, Record, Sent, Taken, Way, What};
+use quorate_sim::record::{Delivery, Event, EventId, EventKind, InputKind, Record, Sent};
 use quorate_sim::time::SimTime;
 
 use status::follower;
 
-/// Three voters, and what happens to them.
+/// A hand-made recording of three voters.
 struct Stage {
     record: Record,
     packets: u64,
@@ -42,12 +42,12 @@ impl Stage {
         let mut stage = Stage { record, packets: 0 };
         for id in nodes {
             stage.record.states.push(follower(id, Term(1)));
-            stage.push(id.0, None, What::Started { kept: Vec::new(), lost: Vec::new() });
+            stage.push(id.0, None, EventKind::Started { kept: Vec::new(), lost: Vec::new() });
         }
         stage
     }
 
-    fn push(&mut self, of: u64, cause: Option<EventId>, what: What) -> EventId {
+    fn push(&mut self, of: u64, cause: Option<EventId>, kind: EventKind) -> EventId {
         let events = &self.record.events;
         let at = SimTime((events.len() as u64 + 1) * 1_000_000);
         let of = Some(node(of));
@@ -55,20 +55,20 @@ impl Stage {
         let before = before.map(|(id, _)| id);
         let first = of.map(|of| of.0 as u32 - 1);
         let state = before.map_or(first, |before| self.record.event(before).state);
-        self.record.events.push(Event { at, node: of, what, state, before, cause });
+        self.record.events.push(Event { at, node: of, kind, state, before, cause });
         EventId(self.record.events.len() as u32)
     }
 
-    /// The node takes something, and is other than before.
+    /// Records an input of a node that changes its status.
     fn takes(
         &mut self,
         of: u64,
         cause: Option<EventId>,
-        taken: Taken,
+        taken: InputKind,
         change: impl Fn(&mut Status),
     ) -> EventId {
-        let id = self.push(of, cause, What::Took(taken));
-        let mut status = *self.record.state(id).expect("it runs");
+        let id = self.push(of, cause, EventKind::TookInput(taken));
+        let mut status = *self.record.state(id).expect("the node runs");
         change(&mut status);
         self.record.states.push(status);
         self.record.events[id.0 as usize - 1].state = Some(self.record.states.len() as u32 - 1);
@@ -80,7 +80,7 @@ impl Stage {
         let (from, to) = (node(from), node(to));
         let message =
             Message { from, incarnation: Incarnation::default(), to, term: Term(term), body };
-        let way = Way {
+        let delivery = Delivery {
             packet: self.packets,
             arrival: Some(SimTime(0)),
             copy: None,
@@ -88,17 +88,18 @@ impl Stage {
             lost: None,
         };
         let message = Some(message);
-        let sent = Sent { to, message, words: String::new(), way: Some(way) };
-        self.push(from.0, None, What::Sent(Box::new(sent)))
+        let sent = Sent { to, message, text: String::new(), delivery: Some(delivery) };
+        self.push(from.0, None, EventKind::Sent(Box::new(sent)))
     }
 
-    fn hears(&mut self, of: u64, sending: EventId, change: impl Fn(&mut Status)) -> EventId {
-        self.takes(of, Some(sending), Taken::Packet(self.packets), change)
+    fn receives(&mut self, of: u64, sending: EventId, change: impl Fn(&mut Status)) -> EventId {
+        self.takes(of, Some(sending), InputKind::Packet(self.packets), change)
     }
 
-    /// The node votes: its write is submitted.
+    /// Records the submission of a write with the node's vote.
     fn votes(&mut self, of: u64, write: u64, term: u64, vote: u64) -> EventId {
-        let hard = HardState { term: Term(term), vote: Some(node(vote)), promise: Duration::ZERO };
+        let hard =
+            HardState { term: Term(term), vote: Some(node(vote)), vote_lease: Duration::ZERO };
         self.submits(of, Write { hard_state: Some(hard), ..blank(write) })
     }
 
@@ -108,25 +109,27 @@ impl Stage {
     }
 
     fn submits(&mut self, of: u64, write: Write) -> EventId {
-        self.push(of, None, What::Submitted(Box::new(write)))
+        self.push(of, None, EventKind::Submitted(Box::new(write)))
     }
 
     fn durable(&mut self, of: u64, submission: EventId, write: u64) {
-        self.push(of, Some(submission), What::Durable(WriteId(write)));
+        self.push(of, Some(submission), EventKind::Durable(WriteId(write)));
     }
 
-    /// The check of this number accuses what happened last.
-    fn told(mut self, number: &'static str) -> Telling {
+    /// Explains a violation of check `number` at the last event.
+    fn explained(mut self, number: &'static str) -> Explanation {
         let at = self.record.events.last().map_or(SimTime(0), |event| event.at);
-        let (saw, place) = ("something".to_owned(), "check.rs:7".to_owned());
-        let violation = Violation { number, check: "check", saw, at, place };
+        let (finding, place) = ("something".to_owned(), "check.rs:7".to_owned());
+        let violation = Violation { number, check: "check", finding, at, place };
         let failure =
             if number.starts_with('L') { Failure::Liveness } else { Failure::Safety }(violation);
         let of = self.record.events.last().and_then(|event| event.node);
-        self.push(of.map_or(1, |of| of.0), None, What::Failed(Box::new(failure)));
-        let telling = explain(&self.record).expect("the run failed");
-        assert!(telling.facts.is_sorted_by_key(|fact| fact.id) && !telling.facts.is_empty());
-        telling
+        self.push(of.map_or(1, |of| of.0), None, EventKind::Failed(Box::new(failure)));
+        let explanation = explain(&self.record).expect("the run failed");
+        assert!(
+            explanation.facts.is_sorted_by_key(|fact| fact.id) && !explanation.facts.is_empty()
+        );
+        explanation
     }
 }
 
@@ -135,84 +138,101 @@ fn blank(write: u64) -> Write {
     Write { id, hard_state: None, committed, install: None, entries: Vec::new() }
 }
 
-fn asks(last: EntryId) -> Body {
+fn request_vote(last: EntryId) -> Body {
     Body::RequestVote { last, transfer: false }
 }
 
 const GRANTED: Body = Body::RequestVoteReply { granted: true };
 
-/// All sentences in one text.
-fn text(telling: &Telling) -> String {
-    telling.to_string()
+/// Returns the explanation as one text.
+fn text(explanation: &Explanation) -> String {
+    explanation.to_string()
 }
 
-fn stands(status: &mut Status) {
+fn becomes_candidate(status: &mut Status) {
     (status.role, status.term, status.vote) = (RoleName::Candidate, Term(2), Some(status.id));
 }
 
 #[test]
-fn a_vote_that_leaves_before_it_is_durable() {
+fn a_vote_that_is_sent_before_it_is_durable_is_explained() {
     let mut stage = Stage::new();
-    stage.takes(2, None, Taken::Timeout, stands);
-    let request = stage.sends(2, 3, 2, asks(EntryId::ZERO));
-    stage.hears(3, request, |now| (now.term, now.vote) = (Term(2), Some(node(2))));
+    stage.takes(2, None, InputKind::Timeout, becomes_candidate);
+    let request = stage.sends(2, 3, 2, request_vote(EntryId::ZERO));
+    stage.receives(3, request, |now| (now.term, now.vote) = (Term(2), Some(node(2))));
     stage.votes(3, 7, 2, 2);
     stage.sends(3, 2, 2, GRANTED);
-    let told = stage.told("S4");
-    assert!(told.cause.starts_with("n3 sends the vote for n2 in t2 before w7"), "{}", text(&told));
-    assert!(text(&told).contains("n3 gives its vote for n2 in t2 to its disk, as w7"));
-    assert!(text(&told).contains("n3 takes n2's request for a vote in t2"));
+    let explanation = stage.explained("S4");
+    assert!(
+        explanation.cause.starts_with("n3 sends its vote for n2 in term t2 before write w7"),
+        "{}",
+        text(&explanation)
+    );
+    assert!(
+        text(&explanation)
+            .contains("n3 submits its vote for n2 in term t2 to its disk as write w7")
+    );
+    assert!(text(&explanation).contains("n3 receives n2's RequestVote in term t2"));
 }
 
 #[test]
-fn a_vote_that_is_lost_in_a_fall_and_given_again() {
+fn a_second_vote_after_a_crash_lost_the_first_is_explained() {
     let mut stage = Stage::new();
-    let request = stage.sends(2, 3, 2, asks(EntryId::ZERO));
-    stage.hears(3, request, |now| (now.term, now.vote) = (Term(2), Some(node(2))));
+    let request = stage.sends(2, 3, 2, request_vote(EntryId::ZERO));
+    stage.receives(3, request, |now| (now.term, now.vote) = (Term(2), Some(node(2))));
     stage.votes(3, 7, 2, 2);
     stage.sends(3, 2, 2, GRANTED);
-    stage.push(3, None, What::Fell { at_stake: 1, kept: 0 });
-    stage.push(3, None, What::Started { kept: Vec::new(), lost: vec![WriteId(7)] });
-    let request = stage.sends(1, 3, 2, asks(EntryId::ZERO));
-    stage.hears(3, request, |now| (now.term, now.vote) = (Term(2), Some(node(1))));
+    stage.push(3, None, EventKind::Crashed { not_durable: 1, kept: 0 });
+    stage.push(3, None, EventKind::Started { kept: Vec::new(), lost: vec![WriteId(7)] });
+    let request = stage.sends(1, 3, 2, request_vote(EntryId::ZERO));
+    stage.receives(3, request, |now| (now.term, now.vote) = (Term(2), Some(node(1))));
     let submission = stage.votes(3, 8, 2, 1);
     stage.durable(3, submission, 8);
     stage.sends(3, 1, 2, GRANTED);
-    let told = stage.told("S3");
-    assert_eq!(told.cause, "n3 has one vote in t2 and gives it twice: to n2, and then to n1");
-    assert!(text(&told).contains("n3 falls before w7, with the vote for n2, is durable"));
+    let explanation = stage.explained("S3");
+    assert_eq!(explanation.cause, "n3 votes twice in term t2: for n2, and then for n1");
+    assert!(
+        text(&explanation).contains("n3 crashes before write w7 with the vote for n2 is durable")
+    );
 }
 
 #[test]
-fn a_vote_that_is_counted_twice() {
+fn a_vote_that_is_counted_twice_is_explained() {
     let mut stage = Stage::new();
-    stage.takes(2, None, Taken::Timeout, stands);
+    stage.takes(2, None, InputKind::Timeout, becomes_candidate);
     let own = stage.votes(2, 1, 2, 2);
     stage.durable(2, own, 1);
     let vote = stage.votes(3, 7, 2, 2);
     stage.durable(3, vote, 7);
     let granted = stage.sends(3, 2, 2, GRANTED);
-    stage.hears(2, granted, |_| {});
-    stage.hears(2, granted, |now| now.role = RoleName::Leader);
-    let told = stage.told("S2");
-    assert!(told.cause.starts_with("n2 takes n3's vote in t2 2 times"), "{}", text(&told));
+    stage.receives(2, granted, |_| {});
+    stage.receives(2, granted, |now| now.role = RoleName::Leader);
+    let explanation = stage.explained("S2");
+    assert!(
+        explanation.cause.starts_with("n2 counts n3's vote in term t2 2 times"),
+        "{}",
+        text(&explanation)
+    );
 }
 
 #[test]
-fn an_answer_in_a_term_that_is_not_durable() {
+fn a_reply_in_a_term_that_is_not_durable_is_explained() {
     let mut stage = Stage::new();
-    let refused = stage.sends(2, 3, 2, asks(EntryId::ZERO));
-    stage.hears(3, refused, |now| now.term = Term(2));
+    let refused = stage.sends(2, 3, 2, request_vote(EntryId::ZERO));
+    stage.receives(3, refused, |now| now.term = Term(2));
     stage.submits(
         3,
         Write {
-            hard_state: Some(HardState { term: Term(2), vote: None, promise: Duration::ZERO }),
+            hard_state: Some(HardState { term: Term(2), vote: None, vote_lease: Duration::ZERO }),
             ..blank(4)
         },
     );
     stage.sends(3, 2, 2, Body::RequestVoteReply { granted: false });
-    let told = stage.told("S5");
-    assert!(told.cause.contains("answers n2 in t2 before that term is durable"), "{}", text(&told));
+    let explanation = stage.explained("S5");
+    assert!(
+        explanation.cause.contains("replies to n2 in term t2 before that term is durable"),
+        "{}",
+        text(&explanation)
+    );
 }
 
 fn append(ids: &[EntryId]) -> Body {
@@ -221,96 +241,120 @@ fn append(ids: &[EntryId]) -> Body {
 }
 
 #[test]
-fn an_acknowledgement_of_what_is_not_durable() {
+fn an_acknowledgement_of_an_entry_that_is_not_durable_is_explained() {
     let mut stage = Stage::new();
     let ids = [entry(1, 1), entry(1, 2)];
     let sent = stage.sends(1, 3, 1, append(&ids));
-    stage.hears(3, sent, |now| now.last = entry(1, 2));
+    stage.receives(3, sent, |now| now.last = entry(1, 2));
     stage.writes(3, 4, &ids);
     let matched = Index(2);
     stage.sends(3, 1, 1, Body::AppendEntriesReply(AppendOutcome::Accepted { matched }));
-    let told = stage.told("S6");
-    assert!(told.cause.contains("acknowledges 2@t1 to n1 before it is durable"), "{}", text(&told));
+    let explanation = stage.explained("S6");
+    assert!(
+        explanation.cause.contains("acknowledges entry 2@t1 to n1 before the entry is durable"),
+        "{}",
+        text(&explanation)
+    );
 }
 
-fn leads(now: &mut Status) {
+fn becomes_leader(now: &mut Status) {
     (now.role, now.leader) = (RoleName::Leader, Some(now.id));
 }
 
 #[test]
-fn a_commit_that_too_few_have() {
+fn a_commit_without_a_quorum_is_explained() {
     let mut stage = Stage::new();
-    stage.takes(1, None, Taken::Timeout, leads);
+    stage.takes(1, None, InputKind::Timeout, becomes_leader);
     let own = stage.writes(1, 1, &[entry(1, 1)]);
     stage.writes(2, 1, &[entry(1, 1)]);
     stage.durable(1, own, 1);
-    let step = stage.takes(1, None, Taken::Disk, |now| now.committed = Index(1));
+    let step = stage.takes(1, None, InputKind::Disk, |now| now.committed = Index(1));
     let record = stage.record.clone();
-    let told = stage.told("S12");
+    let explanation = stage.explained("S12");
     assert!(
-        told.cause.contains("on the disks of n1 alone, and not of n2 and n3"),
+        explanation.cause.contains("the entry is durable on n1 and not on n2 and n3"),
         "{}",
-        text(&told)
+        text(&explanation)
     );
     let line = why_not_committed(&record, Index(1), record.event(step).at).remove(0);
-    assert!(line.starts_with("n1 committed 1"), "{line}");
+    assert!(line.starts_with("n1 committed index 1"), "{line}");
     let lines = why_not_committed(&record, Index(1), SimTime(7_000_000)).join("\n");
-    assert!(lines.contains("n2 lacks it: its disk is at work on it"), "{lines}");
+    assert!(
+        lines.contains("n2 does not have the entry on disk: its write is still pending"),
+        "{lines}"
+    );
 }
 
 #[test]
-fn an_entry_of_an_earlier_term_that_is_counted() {
+fn a_commit_of_an_earlier_term_by_counting_is_explained() {
     let mut stage = Stage::new();
-    stage.takes(1, None, Taken::Timeout, |now| {
-        leads(now);
+    stage.takes(1, None, InputKind::Timeout, |now| {
+        becomes_leader(now);
         now.term = Term(3);
     });
     for id in 1..=2 {
         let write = stage.writes(id, 1, &[entry(2, 1)]);
         stage.durable(id, write, 1);
     }
-    stage.takes(1, None, Taken::Disk, |now| now.committed = Index(1));
-    let told = stage.told("S13");
-    assert!(told.cause.contains("an entry of an earlier term"), "{}", text(&told));
+    stage.takes(1, None, InputKind::Disk, |now| now.committed = Index(1));
+    let explanation = stage.explained("S13");
+    assert!(
+        explanation.cause.contains("of an earlier term by counting replicas"),
+        "{}",
+        text(&explanation)
+    );
 }
 
 #[test]
-fn a_batch_that_is_applied_again() {
+fn a_batch_that_is_applied_twice_is_explained() {
     let mut stage = Stage::new();
     let (first, last) = (entry(1, 1), entry(1, 3));
     for _ in 0..2 {
-        stage.push(2, None, What::Applied { first, last, executed: Vec::new() });
+        stage.push(2, None, EventKind::Applied { first, last, executed: Vec::new() });
     }
-    let told = stage.told("S15");
-    assert!(told.cause.contains("is given 1@t1 to 3@t1 though it has applied"), "{}", text(&told));
+    let explanation = stage.explained("S15");
+    assert!(
+        explanation.cause.contains("receives entries 1@t1 to 3@t1 although it has applied"),
+        "{}",
+        text(&explanation)
+    );
 }
 
 #[test]
-fn a_cluster_in_which_nobody_leads() {
+fn a_cluster_without_a_leader_is_explained() {
     let mut stage = Stage::new();
-    stage.push(1, None, What::Calm((1..=3).map(node).collect()));
-    stage.takes(2, None, Taken::Timeout, |now| now.role = RoleName::PreCandidate);
-    let told = stage.told("L2");
-    assert!(told.cause.starts_with("nobody wins an election"), "{}", text(&told));
+    stage.push(1, None, EventKind::Stabilized((1..=3).map(node).collect()));
+    stage.takes(2, None, InputKind::Timeout, |now| now.role = RoleName::PreCandidate);
+    let explanation = stage.explained("L2");
+    assert!(explanation.cause.starts_with("no node wins an election"), "{}", text(&explanation));
 }
 
 #[test]
-fn guards_that_refuse_are_counted() {
+fn rejections_are_counted_by_their_reason() {
     let mut stage = Stage::new();
     for _ in 0..3 {
-        let reason = quorate::raft::Refusal::LogBehind;
-        stage.push(1, None, What::Refused { from: node(3), message: "RequestVote", reason });
+        let reason = quorate::raft::MessageRejectReason::LogBehind;
+        stage.push(
+            1,
+            None,
+            EventKind::MessageRejected { from: node(3), message: "RequestVote", reason },
+        );
     }
     let end = SimTime(u64::MAX);
     let lines = why_not_leader(&stage.record, node(3), SimTime(0), end);
     assert_eq!(lines.len(), 1);
     let line = &lines[0];
     assert!(
-        line.starts_with("n1 refused its RequestVote: its own log goes further (3 times"),
+        line.starts_with(
+            "n1 rejected n3's RequestVote because its own log is more up to date (3 times"
+        ),
         "{line}"
     );
     let others = why_not_leader(&stage.record, node(2), SimTime(0), end);
-    assert_eq!(others, ["n2 never asked: it was down, or had no reason to"]);
+    assert_eq!(
+        others,
+        ["n2 never requested a vote: it was down, or its election timeout did not expire"]
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The highest rung: a seed is many runs, which go on from the rarest states of others, and all of
-//! it is the same again and again.
+//! The strategy `guided`: a seed is many runs that continue from rare states of earlier runs, and
+//! has one outcome.
 
 use std::io::{self, Cursor, Read};
 use std::num::NonZeroUsize;
@@ -11,28 +11,28 @@ use quorate::types::Index;
 use quorate_sim::choice::{Draw, Key, Kind, Overrides};
 use quorate_sim::observe::OpId;
 use quorate_sim::outcome::Outcome;
-use quorate_sim::record::{Recording, Until};
+use quorate_sim::record::{RecordUntil, Recording};
 use quorate_sim::run::{Case, RunOptions, record, run};
-use quorate_sim::rung::Rung;
 use quorate_sim::scenario::Scenario;
+use quorate_sim::strategy::Strategy;
 use quorate_sim::sweep::{Seeds, Sweep};
 use quorate_sim::workload::{AnyWorkload, Workload};
 
-/// Runs are short here: there are many of them.
+/// Options for short runs, because a seed has many of them.
 fn guided() -> RunOptions {
-    RunOptions { rung: Rung::Guided, events_max: 2_000, ..RunOptions::default() }
+    RunOptions { strategy: Strategy::Guided, events_max: 2_000, ..RunOptions::default() }
 }
 
 #[test]
-fn a_seed_has_one_outcome_and_says_how_many_states_it_came_through() {
+fn a_seed_has_one_outcome_and_counts_its_abstract_states() {
     for seed in 0..3 {
         let outcome = run(seed, &guided());
         assert_eq!(outcome, run(seed, &guided()), "seed {seed}");
         assert_eq!((outcome.seed, &outcome.failure), (seed, &None));
         assert!(outcome.states.count() > 100, "seed {seed}: {}", outcome.states.count());
-        let lower = run(seed, &RunOptions { rung: Rung::Nemeses, ..guided() });
-        assert_eq!(lower.states.count(), 0, "seed {seed}: nobody wants to know");
-        assert!(outcome.tally.events > 20 * lower.tally.events, "seed {seed}: it is many runs");
+        let nemeses = run(seed, &RunOptions { strategy: Strategy::Nemeses, ..guided() });
+        assert_eq!(nemeses.states.count(), 0, "seed {seed}: states are counted for `guided` only");
+        assert!(outcome.tally.events > 20 * nemeses.tally.events, "seed {seed}: not many runs");
     }
 }
 
@@ -50,7 +50,7 @@ fn a_sweep_is_the_same_on_any_number_of_threads() {
             interrupt: &|| None,
             cpu_time: &|| Duration::ZERO,
         };
-        sweep.go(&mut |run| outcomes.push(run.outcome.clone()));
+        sweep.run_all(&mut |run| outcomes.push(run.outcome.clone()));
         outcomes
     };
     let alone = swept(1);
@@ -58,11 +58,11 @@ fn a_sweep_is_the_same_on_any_number_of_threads() {
     assert_eq!(alone, swept(2));
 }
 
-/// A counter that is wrong once, late.
+/// A counter with one wrong reply, late in the run.
 #[derive(Clone)]
 struct Late(u64);
 
-/// After how many commands it is wrong.
+/// The command with the wrong reply.
 const LATE: u64 = 60;
 
 impl StateMachine for Late {
@@ -87,7 +87,7 @@ impl StateMachine for Late {
     }
 }
 
-/// Clients of a [`Late`] counter, who count too.
+/// The workload of clients that count the commands themselves.
 #[derive(Clone)]
 struct Counting(u64);
 
@@ -115,55 +115,59 @@ impl Workload for Counting {
     }
 }
 
-/// A seed that fails in a run which goes on from another one.
+/// Returns a seed that fails in a run that continues from another run.
 fn failing(options: &RunOptions) -> (Outcome, Case) {
     let failing = |seed| {
         let case = Case::of_seed(seed, options);
-        let parted = case.overrides.keys().any(|key| key.kind == Kind::Redraw);
-        parted.then(|| (run(seed, options), case))
+        let continues = case.overrides.keys().any(|key| key.kind == Kind::Reseed);
+        continues.then(|| (run(seed, options), case))
     };
     (0..40).find_map(failing).expect("one of the seeds fails late")
 }
 
 #[test]
-fn the_run_that_fails_is_the_one_that_is_run_again() {
+fn a_failing_guided_run_can_be_replayed() {
     let workload = AnyWorkload::new(Counting(0));
     let options = RunOptions { workload, ..guided() };
     let (outcome, case) = failing(&options);
     let failure = outcome.failure.clone();
     assert!(failure.is_some(), "seed {} has a run that fails", outcome.seed);
     assert_eq!(case.run(&options).failure, failure);
-    let recording = record(outcome.seed, &options, Until::End);
+    let recording = record(outcome.seed, &options, RecordUntil::End);
     assert_eq!(recording.outcome.failure, failure);
     let scenario = Scenario::of(case.clone(), Vec::new(), &options.workload);
     let read = Scenario::read(&scenario.to_string(), &options.workload);
-    let read = read.unwrap_or_else(|mistake| panic!("{mistake}"));
+    let read = read.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(read.case.overrides, case.overrides);
     assert_eq!(read.case.run(&options).failure, failure);
 }
 
 #[test]
-fn what_is_drawn_anew_changes_nothing_before() {
+fn a_reseed_changes_no_earlier_event() {
     let at_micros = 2_000_000;
     let lines = |recording: &Recording| -> Vec<(u64, String)> {
         let events = recording.record.all();
         events.map(|(id, event)| (event.at.0 / 1_000, recording.record.line(id))).collect()
     };
     for seed in 0..4 {
-        let key = Key { counter: at_micros, ..Kind::Redraw.key() };
+        let key = Key { counter: at_micros, ..Kind::Reseed.key() };
         let overrides = |seed| Overrides::from([(key, seed)]);
-        let plain = record(seed, &RunOptions::default(), Until::End);
+        let plain = record(seed, &RunOptions::default(), RecordUntil::End);
         let options = RunOptions { overrides: overrides(0), ..RunOptions::default() };
-        assert_eq!(record(seed, &options, Until::End).outcome, plain.outcome, "0 changes nothing");
+        assert_eq!(
+            record(seed, &options, RecordUntil::End).outcome,
+            plain.outcome,
+            "0 changes nothing"
+        );
         let options = RunOptions { overrides: overrides(77), ..RunOptions::default() };
-        let redrawn = record(seed, &options, Until::End);
+        let redrawn = record(seed, &options, RecordUntil::End);
         assert_ne!(redrawn.outcome.digest, plain.outcome.digest, "seed {seed}");
         let (plain, redrawn) = (lines(&plain), lines(&redrawn));
         let before = |lines: &[(u64, String)]| {
             lines.iter().take_while(|(at, _)| *at < at_micros.into()).count()
         };
         let count = before(&plain);
-        assert!(count > 100, "seed {seed}: something happens before");
+        assert!(count > 100, "seed {seed}: too few events before the reseed");
         assert_eq!(plain[..count], redrawn[..before(&redrawn)], "seed {seed}");
     }
 }

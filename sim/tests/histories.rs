@@ -1,4 +1,4 @@
-//! `cargo sim check` as a user meets it: real files, verdicts, exit codes.
+//! The command `cargo sim check`: files, verdicts and exit codes.
 
 use std::fs;
 use std::io::Write;
@@ -16,20 +16,20 @@ const GOOD: &str = r#"{"format":"history/1","model":"register","init":0}
 {"type":"ok","id":2,"process":1,"result":1}
 "#;
 
-fn check(folder: &Path, words: &str, input: &str) -> Output {
+fn check(folder: &Path, arguments: &str, input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quorate-sim"));
-    command.arg("check").args(words.split_whitespace()).env_remove("QUORATE_DATA");
+    command.arg("check").args(arguments.split_whitespace()).env_remove("QUORATE_DATA");
     command.current_dir(folder).stdin(Stdio::piped());
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let mut stdin = child.stdin.take().expect("it is piped");
-    // Who does not read it may be gone already.
+    // A command that does not read its input may have exited already.
     drop(stdin.write_all(input.as_bytes()));
     drop(stdin);
     child.wait_with_output().expect("it ends")
 }
 
-/// Exit code, standard output and standard error.
+/// Returns the exit code, standard output and standard error.
 fn ended(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("the output is text");
     (output.status.code(), text(&output.stdout), text(&output.stderr))
@@ -78,7 +78,7 @@ fn each_verdict_has_its_line_and_its_exit_code() {
 }
 
 #[test]
-fn standard_input_is_read_and_the_model_may_be_named() {
+fn standard_input_is_read_and_the_model_can_be_given() {
     let folder = tempfile::tempdir().expect("a folder to be in");
     let log = "INFO  jepsen.util - 0 :invoke :read nil\nINFO  jepsen.util - 0 :ok :read 5\n";
     let (code, out, _) = ended(&check(folder.path(), "-", log));
@@ -96,17 +96,18 @@ fn json_has_the_verdicts_and_the_counterexample() {
     let folder = tempfile::tempdir().expect("a folder to be in");
     let bad = GOOD.replace("\"result\":1}", "\"result\":7}");
     let (code, out, _) = ended(&check(folder.path(), "- --json", &bad));
-    let told: Value = serde_json::from_str(&out).expect("it is JSON");
-    assert_eq!((code, &told["exit_code"]), (Some(10), &10.into()));
-    let history = &told["histories"][0];
+    let value: Value = serde_json::from_str(&out).expect("it is JSON");
+    assert_eq!((code, &value["exit_code"]), (Some(10), &10.into()));
+    let history = &value["histories"][0];
     assert_eq!(history["verdict"], "not linearizable");
     assert_eq!((&history["operations"], &history["keys"]), (&3.into(), &1.into()));
-    assert!(history["because"].as_str().is_some_and(|text| text.contains('7')), "{out}");
+    assert!(history["reason"].as_str().is_some_and(|text| text.contains('7')), "{out}");
     assert_eq!(history["counterexample"][0]["result"], "7");
 }
 
-/// Transfers of which nobody can tell which took effect, and a sum that none of them gives.
-fn hopeless() -> String {
+/// Returns a history that takes exponential time: concurrent transfers of unknown outcome, and a
+/// read that no subset of them explains.
+fn exponential_history() -> String {
     let mut text = "{\"format\":\"history/1\",\"model\":\"bank\",\"overdraft\":true,\
                     \"init\":{\"a\":0,\"b\":0}}\n"
         .to_owned();
@@ -122,13 +123,14 @@ fn hopeless() -> String {
 }
 
 #[test]
-fn a_check_that_gives_up_says_what_was_used_up() {
+fn a_check_that_reaches_a_limit_names_it() {
     let folder = tempfile::tempdir().expect("a folder to be in");
     let cases = [("--time 100ms", "--time"), ("--memory 1M", "--memory")];
-    for (words, named) in cases {
-        let (code, out, _) = ended(&check(folder.path(), &format!("- {words}"), &hopeless()));
+    for (limit, flag) in cases {
+        let history = exponential_history();
+        let (code, out, _) = ended(&check(folder.path(), &format!("- {limit}"), &history));
         assert_eq!(code, Some(15), "{out}");
         assert!(out.starts_with("standard input: unknown: bank, "), "{out}");
-        assert!(out.contains(named), "{out}");
+        assert!(out.contains(flag), "{out}");
     }
 }

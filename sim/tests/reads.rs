@@ -1,13 +1,13 @@
-//! Clocks, and the reads that rest on them: within the bound that leases name reads are
-//! linearizable, which every sweep looks at; beyond it they are not, and that is found.
+//! Reads that depend on clocks: within the drift bound of leases they are linearizable, which
+//! every sweep checks; beyond the bound they are not, and a check detects it.
 
 use quorate_sim::outcome::Failure;
 use quorate_sim::profile::Profile;
 use quorate_sim::run::{RunOptions, run};
 
-/// How the runs of a profile fail.
+/// Returns the failures of a profile's runs, by seed.
 fn failures(profile: &str, seeds: std::ops::Range<u64>) -> Vec<(u64, Failure)> {
-    let profile = Profile::by_name(profile).expect("it is listed");
+    let profile = Profile::by_name(profile).expect("the profile exists");
     let failed = |seed| {
         let options = RunOptions { profile, ..RunOptions::default() };
         run(seed, &options).failure.map(|failure| (seed, failure))
@@ -20,7 +20,7 @@ fn the_bound_on_clocks_is_needed() {
     let failures = failures("clock", 0..20);
     let beyond = |(_, failure): &&(u64, Failure)| {
         matches!(failure, Failure::Safety(violation) if matches!(violation.number, "S20" | "S21")
-            && violation.saw.contains("is beyond what leases allow for"))
+            && violation.finding.contains("has exceeded the drift bound that leases allow"))
     };
     assert!(failures.iter().any(|failure| beyond(&failure)), "{failures:?}");
     let other: Vec<_> = failures.iter().filter(|failure| !beyond(failure)).collect();
@@ -28,6 +28,6 @@ fn the_bound_on_clocks_is_needed() {
 }
 
 #[test]
-fn within_the_bound_no_read_is_old() {
+fn within_the_bound_no_read_is_stale() {
     assert_eq!(failures("reads", 0..10), []);
 }

@@ -1,14 +1,14 @@
-//! Recorded runs: watching changes nothing, and what a recording says holds together.
+//! Recorded runs: recording changes nothing, and a recording is consistent.
 
-use quorate_sim::record::{EventId, Record, Recording, Taken, Until, What};
+use quorate_sim::record::{EventId, EventKind, InputKind, Record, RecordUntil, Recording};
 use quorate_sim::run::{RunOptions, record, run};
 use quorate_sim::time::SimTime;
 
 fn recorded(seed: u64) -> Recording {
-    record(seed, &RunOptions::default(), Until::End)
+    record(seed, &RunOptions::default(), RecordUntil::End)
 }
 
-/// S32: whoever records changes nothing.
+/// S32: recording changes nothing.
 #[test]
 fn a_recorded_run_is_the_same_run() {
     for seed in 40..46 {
@@ -19,40 +19,40 @@ fn a_recorded_run_is_the_same_run() {
 }
 
 #[test]
-fn causes_come_before_what_they_cause() {
+fn causes_precede_their_effects() {
     let Record { events, .. } = recorded(41).record;
-    for (place, event) in events.iter().enumerate() {
+    for (index, event) in events.iter().enumerate() {
         for earlier in [event.before, event.cause].into_iter().flatten() {
             let cause = &events[earlier.0 as usize - 1];
-            assert!((earlier.0 as usize) < place + 1 && cause.at <= event.at, "event {place}");
+            assert!((earlier.0 as usize) < index + 1 && cause.at <= event.at, "event {index}");
         }
     }
 }
 
-/// What is sent is taken or dropped, and every message that is taken was sent.
+/// A sent message is taken or dropped, and every taken message was sent.
 #[test]
-fn every_message_that_is_taken_was_sent_to_whoever_takes_it() {
+fn every_taken_message_was_sent_to_the_node_that_takes_it() {
     let (mut taken, mut dropped) = (0, 0);
-    // Cluster sizes are drawn: in one of a single node nobody says anything.
+    // Cluster sizes are random, and a cluster of one node sends no messages.
     for record in (40..44).map(|seed| recorded(seed).record) {
         for (id, event) in record.all() {
-            match &event.what {
-                What::Took(Taken::Packet(packet)) => {
+            match &event.kind {
+                EventKind::TookInput(InputKind::Packet(packet)) => {
                     let sending = record.event(event.cause.expect("a packet has a sender"));
-                    match &sending.what {
-                        What::Sent(sent) => {
-                            let way = sent.way.expect("it was sent on its way");
+                    match &sending.kind {
+                        EventKind::Sent(sent) => {
+                            let delivery = sent.delivery.expect("the packet was sent");
                             assert_eq!(Some(sent.to), event.node, "{id}");
-                            assert_eq!(way.packet, *packet, "{id}");
-                            let due = [way.arrival, way.copy];
+                            assert_eq!(delivery.packet, *packet, "{id}");
+                            let due = [delivery.arrival, delivery.copy];
                             assert!(due.iter().flatten().any(|due| *due <= event.at), "{id}");
                         }
-                        What::Intruded { packet: number, .. } => assert_eq!(number, packet),
-                        other => panic!("{id} is brought by {other}"),
+                        EventKind::Injected { packet: number, .. } => assert_eq!(number, packet),
+                        other => panic!("{id} is caused by {other}"),
                     }
                     taken += 1;
                 }
-                What::Dropped { .. } => dropped += 1,
+                EventKind::Dropped { .. } => dropped += 1,
                 _ => {}
             }
         }
@@ -66,10 +66,10 @@ fn every_durable_write_was_submitted() {
     let record = recorded(43).record;
     let mut durable = 0;
     for (id, event) in record.all() {
-        let What::Durable(write) = event.what else { continue };
+        let EventKind::Durable(write) = event.kind else { continue };
         let submission = event.cause.expect("a write is submitted");
-        let What::Submitted(submitted) = &record.event(submission).what else {
-            panic!("{id} is the end of {}", record.event(submission).what);
+        let EventKind::Submitted(submitted) = &record.event(submission).kind else {
+            panic!("{id} is caused by {}", record.event(submission).kind);
         };
         assert_eq!((submitted.id, record.event(submission).node), (write, event.node), "{id}");
         durable += 1;
@@ -78,13 +78,13 @@ fn every_durable_write_was_submitted() {
 }
 
 #[test]
-fn a_recording_ends_where_it_is_told_to() {
+fn a_recording_ends_at_the_given_event_or_time() {
     let whole = recorded(44).record;
     let options = RunOptions::default();
-    let some = record(44, &options, Until::Event(EventId(1_000))).record;
+    let some = record(44, &options, RecordUntil::Event(EventId(1_000))).record;
     assert!(some.events.len() >= 1_000 && some.events.len() < 1_100);
     let early = SimTime(1_500_000_000);
-    let part = record(44, &options, Until::Time(early)).record;
+    let part = record(44, &options, RecordUntil::Time(early)).record;
     assert!(part.events.iter().all(|event| event.at <= early));
     for part in [some, part] {
         let lines = |of: &Record| -> Vec<String> {
@@ -94,13 +94,13 @@ fn a_recording_ends_where_it_is_told_to() {
     }
 }
 
-/// The past of an event is closed: it has the causes of all it has.
+/// The causal past of an event is closed: it has the causes of all its events.
 #[test]
-fn a_past_has_all_that_it_depends_on() {
+fn a_causal_past_has_every_cause() {
     let record = recorded(45).record;
     let last = record.last().expect("something happened");
     let of = EventId(last.0 / 2);
-    let past = record.past(of);
+    let past = record.causal_past(of);
     assert!(past.contains(&of) && past.len() < of.0 as usize);
     for id in &past {
         let event = record.event(*id);
@@ -114,7 +114,7 @@ fn a_recording_is_not_large() {
     let record = recorded(46).record;
     let event = size_of::<quorate_sim::record::Event>();
     let state = size_of_val(&record.states[0]);
-    // Commands, which messages and writes bring, come to no more than a few hundred bytes each.
+    // The commands in messages and writes have at most a few hundred bytes each.
     assert!(event <= 128, "an event has {event} bytes");
     let bytes = record.events.len() * event + record.states.len() * state;
     assert!(bytes / record.events.len() < 256, "{bytes} bytes");

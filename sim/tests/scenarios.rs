@@ -1,4 +1,4 @@
-//! The scenarios of `sim/scenarios`: each comes out as it expects, and reads as it prints.
+//! The scenarios of `sim/scenarios`: each meets its expectation, and is in the printed form.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 use quorate_sim::run::RunOptions;
 use quorate_sim::scenario::{Scenario, run_text};
 
-/// The texts of all scenarios, by the names of their files.
+/// Returns the texts of all scenarios, by file name.
 fn scenarios() -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let files = fs::read_dir(folder).expect("the folder is there");
@@ -15,32 +15,32 @@ fn scenarios() -> BTreeMap<String, String> {
     files
         .map(|path| {
             let name = path.file_name().expect("a file has a name").to_string_lossy().into_owned();
-            assert!(name.ends_with(".scenario"), "{name} is no scenario");
+            assert!(name.ends_with(".scenario"), "{name} is not a scenario");
             (name, fs::read_to_string(&path).expect("it can be read"))
         })
         .collect()
 }
 
 #[test]
-fn each_comes_out_as_it_expects() {
+fn each_meets_its_expectation() {
     assert!(scenarios().len() >= 8, "{:?}", scenarios().keys());
     for (name, text) in scenarios() {
-        if let Err(trouble) = run_text(&text) {
-            panic!("{name}: {trouble}");
+        if let Err(error) = run_text(&text) {
+            panic!("{name}: {error}");
         }
     }
 }
 
 #[test]
-fn each_says_why_and_what_it_expects() {
+fn each_has_a_reason_and_an_expectation() {
     for (name, text) in scenarios() {
-        assert!(text.starts_with("# "), "{name} does not say why");
-        assert!(text.contains("\nexpect "), "{name} expects nothing");
+        assert!(text.starts_with("# "), "{name} has no comment with its reason");
+        assert!(text.contains("\nexpect "), "{name} has no `expect` line");
     }
 }
 
 #[test]
-fn each_reads_as_it_prints() {
+fn each_is_in_the_printed_form() {
     let workload = RunOptions::default().workload;
     for (name, text) in scenarios() {
         let scenario = Scenario::read(&text, &workload).unwrap_or_else(|m| panic!("{name}:{m}"));
@@ -49,6 +49,6 @@ fn each_reads_as_it_prints() {
         let mut printed = scenario.lines();
         written.sort_unstable();
         printed.sort_unstable();
-        assert_eq!(printed, written, "{name} says what need not be said, or otherwise");
+        assert_eq!(printed, written, "{name} is not in the printed form");
     }
 }

@@ -1,41 +1,43 @@
-//! Survivors, where silence means death, and where it does not: then the brain splits, and that is
-//! found. `docs/SURVIVOR.md` shows the seed.
+//! Survivor mode: safe if only crashes silence nodes, and not under partitions, which cause a
+//! detected split brain. `docs/SURVIVOR.md` shows the seed.
 
 use quorate_sim::outcome::Failure;
 use quorate_sim::profile::Profile;
 use quorate_sim::run::{RunOptions, run};
 
-/// A seed in which the network parts nodes for longer than death takes.
-const SPLIT: u64 = 1;
+/// A seed in which a partition lasts longer than `survivor.after`.
+const SPLIT_BRAIN_SEED: u64 = 1;
 
-/// The number of the check that the seed breaks, and what that saw.
-fn broken(profile: &str, seed: u64) -> Option<(&'static str, String)> {
-    let profile = Profile::by_name(profile).expect("it is listed");
+/// Returns the number of the check that the seed violates, and the finding.
+fn violation(profile: &str, seed: u64) -> Option<(&'static str, String)> {
+    let profile = Profile::by_name(profile).expect("the profile exists");
     match run(seed, &RunOptions { profile, ..RunOptions::default() }).failure? {
         Failure::Safety(violation) | Failure::Liveness(violation) => {
-            Some((violation.number, violation.saw))
+            Some((violation.number, violation.finding))
         }
         other => panic!("seed {seed}: {other:?}"),
     }
 }
 
 #[test]
-fn where_silence_is_not_death_the_brain_splits() {
-    let (number, saw) = broken("survivor-parted", SPLIT).expect("both sides go on");
-    assert_eq!(number, "S10", "{saw}");
-    assert!(saw.contains("leads t2 but its log ends at"), "{saw}");
+fn a_partition_causes_a_split_brain() {
+    let found = violation("survivor-partitioned", SPLIT_BRAIN_SEED);
+    let (number, finding) = found.expect("both sides continue");
+    assert_eq!(number, "S10", "{finding}");
+    assert!(finding.contains("leads term t2, but its log ends at"), "{finding}");
 }
 
-/// Whatever else the runs of the profile break follows from two leaders that go on.
+/// Every violation in the profile's runs is a consequence of two leaders that both continue.
 #[test]
-fn the_brain_splits_often() {
-    let broken: Vec<_> = (0..20).filter_map(|seed| broken("survivor-parted", seed)).collect();
+fn a_split_brain_is_frequent() {
+    let found = (0..20).filter_map(|seed| violation("survivor-partitioned", seed));
+    let found: Vec<_> = found.collect();
     let split = |(number, _): &&(&str, String)| matches!(*number, "S10" | "S11" | "S12");
-    assert!(broken.len() > 2 && broken.iter().all(|found| split(&found)), "{broken:?}");
+    assert!(found.len() > 2 && found.iter().all(|one| split(&one)), "{found:?}");
 }
 
 #[test]
-fn where_silence_is_death_it_does_not() {
-    let broken: Vec<_> = (0..10).filter_map(|seed| broken("survivor", seed)).collect();
-    assert_eq!(broken, []);
+fn crashes_alone_cause_no_split_brain() {
+    let found: Vec<_> = (0..10).filter_map(|seed| violation("survivor", seed)).collect();
+    assert_eq!(found, []);
 }

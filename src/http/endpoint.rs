@@ -1,4 +1,4 @@
-//! The server: an address, its connections, and how long each may take.
+//! The HTTP server: an address, its connections, and their time limits.
 
 use std::convert::Infallible;
 use std::io;
@@ -15,41 +15,41 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use crate::http::answer::answer;
-use crate::http::cluster::Watch;
+use crate::http::cluster_view::ClusterView;
+use crate::http::routes::route;
 use crate::http::site::Site;
 use crate::runtime::{Client, Handle};
 
-/// The most connections at a time; others wait in the system's queue.
+/// The most concurrent connections; further ones wait in the backlog of the operating system.
 const CONNECTIONS_MAX: usize = 64;
-/// How long a request's headers may take to arrive.
+/// The time limit for the headers of a request.
 const HEADERS_TIME_MAX: Duration = Duration::from_secs(5);
-/// How long a connection may last, from its first byte to its last.
+/// The time limit of a connection, from its first byte to its last.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(15);
-/// How many headers a request may have, and how many bytes.
+/// The most headers of a request, and their size in bytes.
 const HEADERS_MAX: usize = 64;
 const HEADER_BYTES_MAX: usize = 16 << 10;
 
-/// What is served at one address.
+/// The content that an endpoint serves.
 #[derive(Clone, Debug)]
-pub enum Serves {
-    /// `/metrics` in the text format of Prometheus; `/health`, which is 200 where the node knows a
-    /// leader and has applied all but the last entries, and 503 elsewhere; `/live`, which is 200 as
-    /// long as the node runs.
+pub enum EndpointContent {
+    /// `/metrics` in the text format of Prometheus; `/health`, which is 200 if the node knows a
+    /// leader and has applied all but the last entries, and 503 otherwise; `/live`, which is 200
+    /// while the node runs.
     Metrics,
-    /// `/`, a page that shows the living cluster: nodes, roles, terms, logs, links, throughput and
+    /// `/`, a page that shows the running cluster: nodes, roles, terms, logs, links, throughput and
     /// latency. Also `/health` and `/live`.
     Page {
-        /// Asks the other nodes how they are, as [`ClientConfig::of_node`] may; without it the page
-        /// shows what this node knows of them.
+        /// The client that requests the reports of the other nodes, as [`ClientConfig::of_node`]
+        /// permits. Without it the page shows what this node knows of them.
         ///
         /// [`ClientConfig::of_node`]: crate::runtime::ClientConfig::of_node
-        others: Option<Client>,
+        peer_client: Option<Client>,
     },
 }
 
-/// An address at which a node is asked over HTTP. There is no TLS, and no question who asks: who
-/// reaches the address sees everything that is served there, and no value of the state machine.
+/// An HTTP address of a node. There is neither TLS nor authentication: every client that reaches
+/// the address can read everything that is served there, but no value of the state machine.
 #[derive(Debug)]
 pub struct Endpoint {
     listener: TcpListener,
@@ -57,31 +57,42 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Listens; nobody is answered before [`Endpoint::run`]. At a loopback address only requests
-    /// for `localhost` or an IP address are answered, so that no page of the web can read along.
+    /// Listens at the address; requests are answered only by [`Endpoint::run`]. At a loopback
+    /// address only requests for `localhost` or an IP address are answered, so that no page of
+    /// another origin can read the responses.
     ///
     /// # Errors
-    /// The address is taken, or not one of this machine.
-    pub async fn bind(address: SocketAddr, serves: Serves, handle: Handle) -> io::Result<Endpoint> {
+    /// The address is in use, or is not an address of this machine.
+    pub async fn bind(
+        address: SocketAddr,
+        content: EndpointContent,
+        handle: Handle,
+    ) -> io::Result<Endpoint> {
         let listener = TcpListener::bind(address).await?;
-        let watch = match serves {
-            Serves::Metrics => None,
-            Serves::Page { others } => Some(Watch::new(handle.clone(), others)),
+        let cluster_view = match content {
+            EndpointContent::Metrics => None,
+            EndpointContent::Page { peer_client } => {
+                Some(ClusterView::new(handle.clone(), peer_client))
+            }
         };
-        let site =
-            Arc::new(Site { loopback: address.ip().to_canonical().is_loopback(), handle, watch });
+        let site = Arc::new(Site {
+            loopback: address.ip().to_canonical().is_loopback(),
+            handle,
+            cluster_view,
+        });
         Ok(Endpoint { listener, site })
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// Returns the address at which the endpoint listens, with the port that the operating system
+    /// chose.
     ///
     /// # Errors
-    /// The system does not say.
+    /// The operating system cannot return the address.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Answers until it is dropped, with whatever it has under way.
+    /// Serves requests until the future is dropped, together with the open connections.
     pub async fn run(self) -> Infallible {
         let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
@@ -92,14 +103,14 @@ impl Endpoint {
                 Ok((stream, from)) => {
                     let site = Arc::clone(&self.site);
                     connections.spawn(async move {
-                        if let Err(why) = talk(stream, site).await {
-                            debug!(%from, %why, "a connection for HTTP ended early");
+                        if let Err(error) = serve_connection(stream, site).await {
+                            debug!(%from, %error, "an HTTP connection ended early");
                         }
                         drop(permit);
                     });
                 }
                 Err(error) => {
-                    warn!(%error, "no connection for HTTP could be taken");
+                    warn!(%error, "cannot accept an HTTP connection");
                     sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -107,11 +118,11 @@ impl Endpoint {
     }
 }
 
-/// One request and its answer.
-async fn talk(stream: TcpStream, site: Arc<Site>) -> Result<(), String> {
+/// Serves the one request of a connection.
+async fn serve_connection(stream: TcpStream, site: Arc<Site>) -> Result<(), String> {
     let service = service_fn(move |request| {
         let site = Arc::clone(&site);
-        async move { Ok::<_, Infallible>(answer(&site, &request).await) }
+        async move { Ok::<_, Infallible>(route(&site, &request).await) }
     });
     let connection = Builder::new()
         .timer(TokioTimer::new())
@@ -122,6 +133,6 @@ async fn talk(stream: TcpStream, site: Arc<Site>) -> Result<(), String> {
         .serve_connection(TokioIo::new(stream), service);
     match timeout(CONNECTION_TIME_MAX, connection).await {
         Ok(done) => done.map_err(|error| error.to_string()),
-        Err(_) => Err("it took too long".to_owned()),
+        Err(_) => Err("the connection exceeded its time limit".to_owned()),
     }
 }

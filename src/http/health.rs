@@ -1,47 +1,47 @@
-//! Whether a node is there, and fit to serve.
+//! The health checks: whether a node is live, and ready to serve.
 
-use crate::runtime::{Glance, Handle};
+use crate::runtime::{Handle, NodeSummary};
 use serde_json::json;
 
-/// By how many entries a node may be behind what it knows as committed, and still serve.
+/// The most committed entries that a ready node may not have applied yet.
 const LAG_MAX: u64 = 10_000;
 
-/// How a node is. Costs a few loads, whatever the node has to do.
+/// The health of a node, from a few atomic loads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Health {
-    /// The node runs.
+    /// Whether the node runs.
     pub(super) live: bool,
-    /// It knows a leader, and has applied what is committed, save for the last few entries.
+    /// Whether the node knows a leader and has applied all but the last few committed entries.
     pub(super) ready: bool,
-    glance: Glance,
+    summary: NodeSummary,
 }
 
 impl Health {
     pub(super) fn of(handle: &Handle) -> Health {
-        let glance = handle.metrics().glance();
-        // Nobody tells who leads any more once the node is gone, however that came about.
-        let live = !glance.stopped && handle.leadership().has_changed().is_ok();
-        let ready = live && glance.leader.is_some() && lag(&glance) <= LAG_MAX;
-        Health { live, ready, glance }
+        let summary = handle.metrics().summary();
+        // The sender of the leadership is dropped when the node ends, also by a panic.
+        let live = !summary.stopped && handle.leadership().has_changed().is_ok();
+        let ready = live && summary.leader.is_some() && lag(&summary) <= LAG_MAX;
+        Health { live, ready, summary }
     }
 
     pub(super) fn to_json(self) -> String {
-        let glance = &self.glance;
+        let summary = &self.summary;
         json!({
             "live": self.live,
             "ready": self.ready,
-            "node": glance.id.0,
-            "role": glance.role.to_string(),
-            "term": glance.term.0,
-            "leader": glance.leader.map(|leader| leader.0),
-            "committed": glance.committed.0,
-            "applied": glance.applied.0,
-            "lag": lag(glance),
+            "node": summary.id.0,
+            "role": summary.role.to_string(),
+            "term": summary.term.0,
+            "leader": summary.leader.map(|leader| leader.0),
+            "committed": summary.committed.0,
+            "applied": summary.applied.0,
+            "lag": lag(summary),
         })
         .to_string()
     }
 }
 
-fn lag(glance: &Glance) -> u64 {
-    glance.committed.0.saturating_sub(glance.applied.0)
+fn lag(summary: &NodeSummary) -> u64 {
+    summary.committed.0.saturating_sub(summary.applied.0)
 }

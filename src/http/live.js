@@ -1,128 +1,130 @@
-// What a living cluster looks like, asked for each second. Whatever comes from a node is shown as
-// text and never as markup.
+// Shows the running cluster, requested once per second. Data from a node is shown as text, never as
+// markup.
 const EVERY = 1000, KEPT = 300, WINDOW = 10;
 const at = id => document.getElementById(id);
 const history = [];
 
-// What is known of every member: its own word, or else the leader's.
-function everybody(seen) {
-  const said = new Map(seen.nodes.map(node => [node.id, node]));
-  const leading = seen.nodes.filter(node => node.role === 'leader');
+// Returns every known node, with its own report and the leader's progress of it, or null.
+function knownNodes(view) {
+  const reports = new Map(view.nodes.map(node => [node.id, node]));
+  const leading = view.nodes.filter(node => node.role === 'leader');
   const leader = leading.sort((a, b) => b.term - a.term)[0] || null;
-  const ids = new Set([...seen.membership.members.map(member => member.id), ...said.keys()]);
+  const ids = new Set([...view.membership.members.map(member => member.id), ...reports.keys()]);
   const nodes = [...ids].sort((a, b) => a - b).map(id => ({
     id,
-    member: seen.membership.members.find(member => member.id === id) || null,
-    said: said.get(id) || null,
-    told: leader ? leader.peers.find(peer => peer.id === id) || null : null,
+    member: view.membership.members.find(member => member.id === id) || null,
+    report: reports.get(id) || null,
+    progress: leader ? leader.peers.find(peer => peer.id === id) || null : null,
   }));
   return { nodes, leader };
 }
 
-function showHeader(seen, leader) {
-  const known = leader ? leader.id : (seen.nodes[0] || {}).leader || null;
-  const term = Math.max(0, ...seen.nodes.map(node => node.term));
+function showHeader(view, leader) {
+  const known = leader ? leader.id : (view.nodes[0] || {}).leader || null;
+  const term = Math.max(0, ...view.nodes.map(node => node.term));
   const state = at('state');
-  state.textContent = seen.stopped ? `n${seen.node} has stopped`
+  state.textContent = view.stopped ? `n${view.node} has stopped`
     : known ? `n${known} leads, term ${count(term)}` : `no leader, term ${count(term)}`;
-  state.className = seen.stopped || !known ? 'bad' : 'good';
-  const changing = seen.membership.joint ? ' (changing: joint)'
-    : seen.membership.staged ? ' (changing: staged)' : '';
-  at('members').textContent = seen.membership.text + changing;
+  state.className = view.stopped || !known ? 'bad' : 'good';
+  const changing = view.membership.joint ? ' (changing: joint)'
+    : view.membership.staged ? ' (changing: staged)' : '';
+  at('members').textContent = view.membership.text + changing;
 }
 
 function showNodes(nodes, leader) {
-  const logs = nodes.filter(node => node.said).map(node => node.said.log);
+  const logs = nodes.filter(node => node.report).map(node => node.report.log);
   const low = Math.min(...logs.map(log => log.base));
   const high = Math.max(low + 1, ...logs.map(log => log.last));
   at('nodes').replaceChildren(...nodes.map(node => card(node, leader, low, high)));
 }
 
-function card({ id, member, said, told }, leader, low, high) {
-  const leads = said && said.role === 'leader';
-  const silent = !said;
-  const role = said ? said.role : !told ? 'no word' : told.suspected ? 'not heard' : 'heard';
+function card({ id, member, report, progress }, leader, low, high) {
+  const leads = report && report.role === 'leader';
+  const silent = !report;
+  const reachable = progress && !progress.suspected;
+  const role = report ? report.role
+    : !progress ? 'no report' : reachable ? 'reachable' : 'unreachable';
   const tags = [];
-  if (member) tags.push(member.voter ? 'voter' : 'learner'); else tags.push('no member');
+  if (member) tags.push(member.voter ? 'voter' : 'learner'); else tags.push('not a member');
   if (member && member.casting) tags.push('casting vote');
   if (member && member.priority !== 100) tags.push(`priority ${member.priority}`);
-  const troubles = [];
-  if (said && said.disk_full) troubles.push('disk full');
-  if (said && (said.standing === 'quarantined' || said.standing === 'divided')) {
-    troubles.push(said.standing);
+  const alerts = [];
+  if (report && report.disk_full) alerts.push('disk full');
+  if (report && (report.verification === 'quarantined' || report.verification === 'no_majority')) {
+    alerts.push(report.verification.replace('_', ' '));
   }
-  if (told && told.snapshot !== null) troubles.push('gets a snapshot');
+  if (progress && progress.snapshot !== null) alerts.push('receives a snapshot');
   const top = element('div', { class: 'top' },
     element('span', { class: 'name' }, `n${id}`),
-    element('span', { class: 'role' + (role === 'not heard' ? ' bad' : '') },
+    element('span', { class: 'role' + (role === 'unreachable' ? ' bad' : '') },
       (leads ? '★ ' : '') + role),
     ...tags.map(tag => element('span', { class: 'tag' }, tag)),
-    ...troubles.map(trouble => element('span', { class: 'tag bad' }, trouble)),
-    element('span', { class: 'term' }, said ? `term ${count(said.term)}` : ''));
-  const results = said ? ` · results ${said.standing}` : '';
+    ...alerts.map(alert => element('span', { class: 'tag bad' }, alert)),
+    element('span', { class: 'term' }, report ? `term ${count(report.term)}` : ''));
+  const results = report ? ` · state ${report.verification.replace('_', ' ')}` : '';
   const where = element('div', { class: 'where' }, (member ? member.address : '') + results);
   const classes = 'card node' + (leads ? ' leads' : '') + (silent ? ' silent' : '');
-  const body = said ? [ladder(said.log, low, high), figures(said.log)]
-    : told && leader ? [matchedBar(told, leader.log, low, high)] : [];
+  const body = report ? [ladder(report.log, low, high), figures(report.log)]
+    : progress && leader ? [matchedBar(progress, leader.log, low, high)] : [];
   return element('article', { class: classes }, top, where, ...body);
 }
 
-function matchedBar(told, log, low, high) {
-  const width = Math.max(0, 400 * (told.matched - low) / (high - low));
-  const behind = Math.max(0, log.last - told.matched);
+function matchedBar(progress, log, low, high) {
+  const width = Math.max(0, 400 * (progress.matched - low) / (high - low));
+  const behind = Math.max(0, log.last - progress.matched);
   return element('div', {},
     shape('svg', {
       class: 'ladder', viewBox: '0 0 400 26', preserveAspectRatio: 'none', role: 'img',
-      'aria-label': `matched ${told.matched}`,
+      'aria-label': `matched ${progress.matched}`,
     },
       shape('rect', { x: 0, y: 7, width: 400, height: 12, rx: 2, paint: { fill: color('base') } }),
       shape('rect', { x: 0, y: 7, width, height: 12, rx: 2, paint: { fill: color('kept') } })),
     element('div', { class: 'where' },
-      `the leader knows it equal up to ${count(told.matched)}, ${count(behind)} behind`));
+      `matched ${count(progress.matched)}, ${count(behind)} behind the leader`));
 }
 
-function linksOf(seen, nodes, leader) {
+function linksOf(view, nodes, leader) {
   const links = [];
-  const own = new Map(seen.links.map(link => [link.peer, link]));
+  const own = new Map(view.links.map(link => [link.peer, link]));
   for (const node of nodes) {
-    if (leader && node.id !== leader.id && node.told) {
-      const here = seen.node === leader.id ? own.get(node.id) : null;
+    if (leader && node.id !== leader.id && node.progress) {
+      const here = view.node === leader.id ? own.get(node.id) : null;
       links.push({
-        from: leader.id, to: node.id, behind: Math.max(0, leader.log.last - node.told.matched),
-        state: node.told.suspected ? 'not heard' : node.told.snapshot !== null ? 'snapshot'
-          : node.told.probing ? 'probing' : 'streams',
+        from: leader.id, to: node.id, behind: Math.max(0, leader.log.last - node.progress.matched),
+        state: node.progress.suspected ? 'unreachable' : node.progress.snapshot !== null ? 'snapshot'
+          : node.progress.probing ? 'probing' : 'replicating',
         here,
       });
     }
     const link = own.get(node.id);
-    if (link && node.id !== seen.node && !(leader && leader.id === seen.node)) {
-      const ago = link.heard_milliseconds;
-      // Followers have little to say to one another, and close what is idle.
-      const state = ago === null ? 'never heard' : ago > 10000 ? 'quiet' : 'hears';
-      links.push({ from: seen.node, to: node.id, behind: null, state, here: link });
+    if (link && node.id !== view.node && !(leader && leader.id === view.node)) {
+      const ago = link.silence_milliseconds;
+      // Followers rarely send messages to each other, and close idle connections.
+      const state = ago === null ? 'never connected' : ago > 10000 ? 'idle' : 'connected';
+      links.push({ from: view.node, to: node.id, behind: null, state, here: link });
     }
   }
   return links;
 }
 
 const STATES = {
-  streams: ['good', '● streams'], hears: ['good', '● hears'], probing: ['warn', '◐ probing'],
-  snapshot: ['warn', '◐ snapshot'], quiet: ['', '○ quiet'], 'never heard': ['', '○ never heard'],
-  'not heard': ['bad', '✕ not heard'],
+  replicating: ['good', '● replicating'], connected: ['good', '● connected'],
+  probing: ['warn', '◐ probing'], snapshot: ['warn', '◐ snapshot'], idle: ['', '○ idle'],
+  'never connected': ['', '○ never connected'], unreachable: ['bad', '✕ unreachable'],
 };
 function showLinks(links) {
-  const ago = link => !link.here || link.here.heard_milliseconds === null ? '–'
-    : (link.here.heard_milliseconds / 1000).toFixed(1) + ' s';
+  const ago = link => !link.here || link.here.silence_milliseconds === null ? '–'
+    : (link.here.silence_milliseconds / 1000).toFixed(1) + ' s';
   const figure = value => element('td', { class: 'right' }, value);
   const rows = links.map(link => {
     const [kind, text] = STATES[link.state];
     return element('tr', {},
       element('td', {}, `n${link.from} → n${link.to}`), element('td', { class: kind }, text),
       figure(link.behind === null ? '–' : count(link.behind)), figure(ago(link)),
-      figure(link.here ? count(link.here.waiting) : '–'),
-      figure(link.here ? count(link.here.lost) : '–'));
+      figure(link.here ? count(link.here.queued_packets) : '–'),
+      figure(link.here ? count(link.here.dropped_packets) : '–'));
   });
-  const none = element('tr', {}, element('td', { colspan: 6 }, 'This node is alone.'));
+  const none = element('tr', {}, element('td', { colspan: 6 }, 'There are no other nodes.'));
   at('links').replaceChildren(...(rows.length ? rows : [none]));
 }
 
@@ -150,7 +152,7 @@ function showWeb(nodes, links, leader) {
   const circles = nodes.map(node => {
     const [x, y] = place.get(node.id);
     const leads = leader && leader.id === node.id;
-    const lost = node.told && node.told.suspected;
+    const lost = node.progress && node.progress.suspected;
     return shape('g', {},
       shape('circle', {
         cx: x, cy: y, r: 23, 'stroke-width': 2,
@@ -164,7 +166,7 @@ function showWeb(nodes, links, leader) {
   at('web').replaceChildren(...lines.filter(line => line), ...circles);
 }
 
-// The time that this share of what ended since then took, in milliseconds; none if nothing did.
+// Returns the quantile of the durations since then, in milliseconds; NaN if there are none.
 function quantile(now, then, share) {
   const counts = now.map(([bound, all], i) => [bound, all - then[i][1]]);
   const total = counts.reduce((sum, [, part]) => sum + part, 0);
@@ -181,7 +183,7 @@ function quantile(now, then, share) {
   return low / 1000;
 }
 
-const committed = seen => Math.max(0, ...seen.nodes.map(node => node.log.committed));
+const committed = view => Math.max(0, ...view.nodes.map(node => node.log.committed));
 const RATES = [
   ['committed', 'one', (now, then) => committed(now) - committed(then)],
   ['proposed here', 'two', (now, then) => now.totals.proposals_done - then.totals.proposals_done],
@@ -248,7 +250,7 @@ function plots() {
   plot('times', TIMES.map(([name, paint, of, share]) => [name, paint, timesOf(of, share)]));
 }
 
-// The lanes of the nodes over the window of the plots, as on the page of a run.
+// The roles and terms of the nodes over the window of the plots, drawn as on the page of a run.
 const PAST = { between: 8, left: 44, axis: 20 };
 const paints = new Paint();
 
@@ -277,21 +279,21 @@ function past(nodes) {
   minutesBelow(pen, PAST.left, right, height - 5);
   const words = nodes.map(({ id }) => {
     const latest = piecesOf(id).pop();
-    return `n${id} ${latest.condition === DOWN ? 'says nothing' : `${ROLES[latest.role]}, term `
+    return `n${id} ${latest.condition === DOWN ? 'without a report' : `${ROLES[latest.role]}, term `
       + latest.term}`;
   });
   canvas.setAttribute('aria-label',
     `Roles and terms of each node over time; now ${words.join('; ')}`);
 }
 
-// From which sample on a node had which role and term; who says nothing counts as down.
+// Returns the ranges of samples with the same role and term; a node without a report is down.
 function piecesOf(id) {
   const pieces = [];
-  history.forEach((seen, from) => {
-    const said = seen.nodes.find(node => node.id === id);
-    const piece = said
-      ? { from, condition: UP, role: Math.max(0, ROLES.indexOf(said.role)), term: said.term }
-      : { from, condition: DOWN, role: FOLLOWER, term: 0, away: 'no word' };
+  history.forEach((view, from) => {
+    const report = view.nodes.find(node => node.id === id);
+    const piece = report
+      ? { from, condition: UP, role: Math.max(0, ROLES.indexOf(report.role)), term: report.term }
+      : { from, condition: DOWN, role: FOLLOWER, term: 0, away: 'no report' };
     const last = pieces[pieces.length - 1];
     const same = last && ['condition', 'role', 'term'].every(of => last[of] === piece[of]);
     if (!same) pieces.push(piece);
@@ -299,7 +301,7 @@ function piecesOf(id) {
   return pieces;
 }
 
-// The minutes of the window, below what is drawn.
+// Draws the minutes of the window below a canvas.
 function minutesBelow(pen, left, right, y) {
   pen.fillStyle = paints.ink('dim');
   pen.font = `11px ${SANS}`;
@@ -314,36 +316,36 @@ function minutesBelow(pen, left, right, y) {
 function repaint() {
   if (!history.length) return;
   paints.forget();
-  past(everybody(history[history.length - 1]).nodes);
+  past(knownNodes(history[history.length - 1]).nodes);
   plots();
 }
 
-let answered = 0;
+let repliedAt = 0;
 async function look() {
   try {
     const signal = AbortSignal.timeout(4000);
-    const told = await fetch('api/cluster', { cache: 'no-store', signal });
-    if (!told.ok) throw new Error(`HTTP ${told.status}`);
-    const seen = await told.json();
-    // A node that started over counts from nothing again.
+    const response = await fetch('api/cluster', { cache: 'no-store', signal });
+    if (!response.ok) throw new Error(`HTTP ${response.status}`);
+    const view = await response.json();
+    // A node that has restarted counts from zero.
     const before = history[history.length - 1];
-    if (before && seen.milliseconds < before.milliseconds) history.length = 0;
-    history.push(seen);
+    if (before && view.milliseconds < before.milliseconds) history.length = 0;
+    history.push(view);
     if (history.length > KEPT) history.shift();
-    const { nodes, leader } = everybody(seen);
-    const links = linksOf(seen, nodes, leader);
-    showHeader(seen, leader);
+    const { nodes, leader } = knownNodes(view);
+    const links = linksOf(view, nodes, leader);
+    showHeader(view, leader);
     showNodes(nodes, leader);
     showLinks(links);
     showWeb(nodes, links, leader);
     past(nodes);
     plots();
-    answered = performance.now();
-    at('fresh').textContent = `as n${seen.node} sees it, each second`;
+    repliedAt = performance.now();
+    at('fresh').textContent = `the view of n${view.node}, updated each second`;
     at('fresh').className = '';
   } catch (error) {
-    const ago = answered ? `${((performance.now() - answered) / 1000).toFixed(0)} s ago` : 'never';
-    at('fresh').textContent = `the node does not answer; its last word came ${ago}`;
+    const ago = repliedAt ? `${((performance.now() - repliedAt) / 1000).toFixed(0)} s ago` : 'never';
+    at('fresh').textContent = `the node does not reply; its last reply was ${ago}`;
     at('fresh').className = 'bad';
   }
   setTimeout(look, EVERY);

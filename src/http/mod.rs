@@ -1,28 +1,28 @@
-//! What a node tells a browser and a Prometheus server, over a small HTTP server that trusts
-//! nobody: one request a connection, little time for it, and nothing that anybody could change.
+//! A small HTTP server for the status page and for a Prometheus server. It serves one request per
+//! connection, within a time limit, and no request changes anything.
 //!
 //! ```no_run
-//! use quorate::http::{Endpoint, Serves};
+//! use quorate::http::{Endpoint, EndpointContent};
 //! use quorate::runtime::{Client, ClientConfig, Server, ServerConfig};
 //! # use quorate::machine::StateMachine;
 //!
 //! # async fn run(config: ServerConfig, machine: impl StateMachine + Send + 'static)
 //! # -> Result<(), Box<dyn std::error::Error>> {
-//! let others = Client::new(ClientConfig::of_node(&config))?;
+//! let peer_client = Client::new(ClientConfig::of_node(&config))?;
 //! let mut server = Server::start(config, machine).await?;
-//! let page = Serves::Page { others: Some(others) };
+//! let page = EndpointContent::Page { peer_client: Some(peer_client) };
 //! let endpoint = Endpoint::bind("127.0.0.1:7180".parse()?, page, server.handle()).await?;
 //! tokio::spawn(endpoint.run());
-//! server.ended().await?;
+//! server.stopped().await?;
 //! # Ok(())
 //! # }
 //! ```
 
-mod answer;
-mod cluster;
+mod cluster_view;
 mod endpoint;
 mod health;
-mod others;
+mod peer_reports;
+mod routes;
 mod site;
 
-pub use endpoint::{Endpoint, Serves};
+pub use endpoint::{Endpoint, EndpointContent};

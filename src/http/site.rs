@@ -1,14 +1,14 @@
-//! What is behind one address.
+//! The state behind one HTTP address.
 
-use crate::http::cluster::Watch;
+use crate::http::cluster_view::ClusterView;
 use crate::runtime::Handle;
 
-/// What an answer is made of.
+/// The data from which replies are built.
 #[derive(Debug)]
 pub(super) struct Site {
-    /// Whether only this machine should get here.
+    /// Whether the address is a loopback address.
     pub(super) loopback: bool,
     pub(super) handle: Handle,
-    /// What the page shows; none where there is no page.
-    pub(super) watch: Option<Watch>,
+    /// The view that the page shows; none if the endpoint serves metrics.
+    pub(super) cluster_view: Option<ClusterView>,
 }

@@ -1,47 +1,47 @@
-//! Who counts at which index: the memberships of the log.
+//! The memberships of the log, by the index from which each is active.
 
 use alloc::vec::Vec;
 
 use crate::types::{Index, Membership};
 
-/// The membership that the snapshot ends with, and those in the log after it.
+/// The membership at the snapshot's end, and those in the log after it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Memberships {
-    /// By ascending index, the first at most at the snapshot's; never empty.
+    /// By ascending index, the first at most the snapshot's index; never empty.
     list: Vec<(Index, Membership)>,
 }
 
 impl Memberships {
-    /// Nothing but the membership of the snapshot that ends at `index`.
+    /// Returns a list with only the membership of the snapshot that ends at `index`.
     pub(crate) fn new(index: Index, membership: Membership) -> Memberships {
         Memberships { list: Vec::from([(index, membership)]) }
     }
 
-    /// The one in force: the last in the log, committed or not (Raft §6).
+    /// The active membership: the last one in the log, committed or not (Raft §6).
     pub(crate) fn last(&self) -> &(Index, Membership) {
-        self.list.last().expect("there is always one")
+        self.list.last().expect("the list is never empty")
     }
 
-    /// The one in force when the log ended at `index`; `None` if that is before the snapshot and
-    /// forgotten.
+    /// The membership that was active when the log ended at `index`; `None` if that is before the
+    /// snapshot and was compacted.
     pub(crate) fn at(&self, index: Index) -> Option<&Membership> {
         let after = self.list.partition_point(|(first, _)| *first <= index);
         after.checked_sub(1).map(|place| &self.list[place].1)
     }
 
-    /// The log has another one at `index`.
+    /// Adds the membership that the log has at `index`.
     pub(crate) fn push(&mut self, index: Index, membership: Membership) {
         assert!(index > self.last().0, "memberships follow one another");
         self.list.push((index, membership));
     }
 
-    /// The log ends at `last`.
+    /// Drops the memberships after `last`, except the snapshot's.
     pub(crate) fn truncate(&mut self, last: Index) {
         let kept = self.list.partition_point(|(index, _)| *index <= last).max(1);
         self.list.truncate(kept);
     }
 
-    /// A snapshot ends at `index`: nobody asks any more who counted before.
+    /// Drops the memberships before the one active at `index`, where a snapshot ends.
     pub(crate) fn compact(&mut self, index: Index) {
         let before = self.list.partition_point(|(first, _)| *first <= index);
         self.list.drain(..before.saturating_sub(1));
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_brings_the_membership_before_back_and_a_snapshots_stays() {
+    fn truncation_restores_the_previous_membership_and_keeps_the_snapshots() {
         let mut memberships = Memberships::new(Index(5), of(1));
         memberships.push(Index(7), of(2));
         memberships.push(Index(9), of(3));

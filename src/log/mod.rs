@@ -1,63 +1,63 @@
-//! The log in memory: the ladder base ≤ snapshot ≤ applied ≤ committed ≤ last and durable ≤ last,
-//! the term of every index, and a bounded tail of entries.
+//! The log's indices and terms, and a bounded tail of its entries in memory.
 //!
-//! A snapshot received from elsewhere takes the place of the whole log at once; until the state
-//! machine has started over from it, applied < snapshot.
+//! The indices obey base ≤ snapshot ≤ applied ≤ committed ≤ last and durable ≤ last. A snapshot
+//! received from another node replaces the whole log at once; until the state machine is restored
+//! from it, applied < snapshot.
 //!
-//! Entries that left the tail are *cold*: they are on the disk, and the log only tells which to
-//! fetch.
+//! Entries that left the tail are *cold*: they are on the disk, and the log only returns the range
+//! to fetch.
 
 mod memberships;
-mod runs;
 mod tail;
+mod term_runs;
 
 use alloc::vec::Vec;
 
 use crate::log::memberships::Memberships;
-use crate::log::runs::Runs;
 use crate::log::tail::Tail;
+use crate::log::term_runs::TermRuns;
 use crate::types::{Entry, EntryId, Index, Membership, Restored, SnapshotMeta, Term};
 
-/// One node's log.
+/// One node's log: its indices, terms and memberships, and its latest entries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Log {
-    runs: Runs,
+    runs: TermRuns,
     tail: Tail,
     memberships: Memberships,
-    /// What the last snapshot ends with.
+    /// The last entry that the last snapshot covers.
     snapshot: EntryId,
     durable: Index,
     committed: Index,
-    /// How far the log was handed to the state machine; it has applied up to `applied`.
+    /// The last index passed to the state machine, which has applied the log up to `applied`.
     applying: Index,
     applied: Index,
 }
 
-/// Where the entries of a range are.
+/// The location of the entries in a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slice {
     /// In memory: as many as the bounds allow, at least one unless the range is empty.
     Hot(Vec<Entry>),
-    /// The first of them is only on the disk: fetch up to `last`, within the bound on entries.
+    /// The first entry is on the disk only: fetch up to `last`, within the bound on entries.
     Cold {
-        /// The last index to fetch; the one asked from is the first.
+        /// The last index to fetch; the first index of the range is the first to fetch.
         last: Index,
     },
 }
 
-/// How entries from a leader fit a log.
+/// The result of comparing a leader's entries with the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
-    /// The log has all of them.
-    Known,
-    /// The log agrees up to the index before, and lacks or contradicts the entry at it.
-    From(Index),
-    /// The log contradicts them at a committed index, which cannot be.
-    AgainstCommitted,
+pub enum AppendCheck {
+    /// The log has all of the entries.
+    AllPresent,
+    /// The log equals the entries before this index, and lacks or contradicts the entry at it.
+    MissingFrom(Index),
+    /// The log contradicts the entries at a committed index, which no correct leader causes.
+    ConflictsWithCommitted,
 }
 
 impl Log {
-    /// The log as the disk had it.
+    /// Returns the log that the disk had.
     ///
     /// # Errors
     /// A sentence that names the field of `restored` that contradicts the others.
@@ -90,17 +90,17 @@ impl Log {
         })
     }
 
-    fn restored_runs(restored: &Restored) -> Result<Runs, &'static str> {
+    fn restored_runs(restored: &Restored) -> Result<TermRuns, &'static str> {
         let base = restored.base;
-        let mut runs = Runs::new(base);
+        let mut runs = TermRuns::new(base);
         if restored.last < base.index {
             return Err("last is before the base");
         }
         if (base.index == Index::ZERO) != (base.term == Term::ZERO) {
-            return Err("the base is in no term, or nowhere");
+            return Err("the base has an index without a term, or a term without an index");
         }
         if restored.last > Index::MAX {
-            return Err("last is beyond the highest index");
+            return Err("last exceeds the maximum index");
         }
         let mut starts = restored.runs.iter().peekable();
         if starts.peek().map_or(restored.last, |start| start.index.previous()) > base.index {
@@ -123,7 +123,7 @@ impl Log {
         Ok(runs)
     }
 
-    fn restored_tail(restored: &Restored, runs: &Runs) -> Result<Tail, &'static str> {
+    fn restored_tail(restored: &Restored, runs: &TermRuns) -> Result<Tail, &'static str> {
         let first = restored.tail.first().map_or(restored.last.next(), |entry| entry.id.index);
         if first <= runs.base().index {
             return Err("tail begins before the base");
@@ -162,19 +162,19 @@ impl Log {
         Ok(memberships)
     }
 
-    /// The last entry, or the base.
+    /// The last entry, or the base of an empty log.
     #[must_use]
     pub fn last(&self) -> EntryId {
         self.runs.last()
     }
 
-    /// Where the log starts: the entry before the first it still has.
+    /// The base of the log: the entry before the first one that it has.
     #[must_use]
     pub fn base(&self) -> EntryId {
         self.runs.base()
     }
 
-    /// What the last snapshot ends with: at the base or after it.
+    /// The last entry that the last snapshot covers; at the base or after it.
     #[must_use]
     pub fn snapshot(&self) -> EntryId {
         self.snapshot
@@ -192,55 +192,55 @@ impl Log {
         self.committed
     }
 
-    /// The last index the state machine has applied.
+    /// The last index that the state machine has applied.
     #[must_use]
     pub fn applied(&self) -> Index {
         self.applied
     }
 
-    /// The last index handed to the state machine.
+    /// The last index passed to the state machine.
     #[must_use]
     pub fn applying(&self) -> Index {
         self.applying
     }
 
-    /// Who counts: the last membership in the log, committed or not (Raft §6).
+    /// The active membership: the last one in the log, committed or not (Raft §6).
     #[must_use]
     pub fn membership(&self) -> &Membership {
         &self.memberships.last().1
     }
 
-    /// Where the last membership in the log stands; at most the snapshot's end if it is older.
+    /// The index of the active membership's entry; at most the snapshot's index if it is older.
     #[must_use]
     pub fn membership_index(&self) -> Index {
         self.memberships.last().0
     }
 
-    /// Who counted when the log ended at `index`; `None` if that is before the snapshot and
-    /// forgotten.
+    /// The membership that was active when the log ended at `index`; `None` if that is before the
+    /// snapshot and was compacted.
     #[must_use]
     pub fn membership_at(&self, index: Index) -> Option<&Membership> {
         self.memberships.at(index)
     }
 
-    /// Bytes of entries kept in memory.
+    /// The bytes of the entries in memory.
     #[must_use]
     pub fn tail_bytes(&self) -> usize {
         self.tail.bytes()
     }
 
-    /// The index of the first entry in memory, or of the next to come.
+    /// The index of the first entry in memory, or of the next one to append.
     #[must_use]
     pub fn tail_first(&self) -> Index {
         self.tail.first()
     }
 
-    /// The entries in memory that are not applied.
+    /// Returns the entries in memory that are not applied.
     pub fn unapplied_in_memory(&self) -> impl Iterator<Item = &Entry> {
         self.tail.after(self.applied)
     }
 
-    /// The term at `index`, if the log has it or starts there.
+    /// The term at `index`, if it is the base or an entry of the log.
     #[must_use]
     pub fn term_at(&self, index: Index) -> Option<Term> {
         self.runs.term_at(index)
@@ -252,20 +252,21 @@ impl Log {
         self.runs.last_start()
     }
 
-    /// Whether the log has the entry `id` (Raft §5.3: the consistency check).
+    /// Whether the log has the entry `id` (the consistency check of Raft §5.3).
     #[must_use]
     pub fn has(&self, id: EntryId) -> bool {
         self.term_at(id.index) == Some(id.term)
     }
 
-    /// The last entry at or before `index` whose term is at most `term`, the base at the least.
-    /// Where another log has `term` at `index`, the two agree there or before.
+    /// Returns the last entry at or before `index` whose term is at most `term`, but no entry
+    /// before the base. If another log has `term` at `index`, the two logs match at most up to the
+    /// returned entry.
     #[must_use]
-    pub fn back_to(&self, index: Index, term: Term) -> EntryId {
-        self.runs.back_to(index, term)
+    pub fn find_conflict_by_term(&self, index: Index, term: Term) -> EntryId {
+        self.runs.find_conflict_by_term(index, term)
     }
 
-    /// Adds one entry at the end.
+    /// Appends one entry, whose index must follow the last one.
     pub fn append(&mut self, entry: Entry) {
         assert_eq!(entry.id.index, self.last().index.next(), "a log has no gap");
         self.runs.push(entry.id.term);
@@ -275,67 +276,67 @@ impl Log {
         self.tail.push(entry);
     }
 
-    /// How `entries`, which follow an entry that the log has, fit it. What the log no longer has
-    /// is known.
+    /// Compares `entries`, which follow an entry of the log, with the log. Entries that were
+    /// compacted count as equal.
     #[must_use]
-    pub fn fit(&self, entries: &[Entry]) -> Fit {
+    pub fn check_append(&self, entries: &[Entry]) -> AppendCheck {
         let base = self.base().index;
-        let news = |entry: &&Entry| entry.id.index > base && !self.has(entry.id);
-        match entries.iter().find(news) {
-            None => Fit::Known,
-            Some(entry) if entry.id.index <= self.committed => Fit::AgainstCommitted,
-            Some(entry) => Fit::From(entry.id.index),
+        let is_missing = |entry: &&Entry| entry.id.index > base && !self.has(entry.id);
+        match entries.iter().find(is_missing) {
+            None => AppendCheck::AllPresent,
+            Some(entry) if entry.id.index <= self.committed => AppendCheck::ConflictsWithCommitted,
+            Some(entry) => AppendCheck::MissingFrom(entry.id.index),
         }
     }
 
-    /// Forgets every entry after `last`, none of which may be committed.
+    /// Drops every entry after `last`, none of which may be committed.
     pub fn truncate(&mut self, last: Index) {
-        assert!(last >= self.committed, "a committed entry is never cut");
+        assert!(last >= self.committed, "a committed entry is never truncated");
         self.runs.truncate(last);
         self.tail.truncate(last);
         self.memberships.truncate(last);
         self.durable = self.durable.min(last);
     }
 
-    /// The state machine has a snapshot that ends with `last`, an applied entry.
+    /// Records a snapshot of the state machine that ends with `last`, an applied entry.
     pub fn take_snapshot(&mut self, last: EntryId) {
         assert!(last.index >= self.snapshot.index, "snapshots only advance");
-        assert!(last.index <= self.applied, "a snapshot holds what is applied");
+        assert!(last.index <= self.applied, "a snapshot covers applied entries only");
         assert!(self.has(last), "a snapshot ends with an entry of the log");
         self.snapshot = last;
         self.memberships.compact(last.index);
     }
 
-    /// Forgets every entry through `base`, which the snapshot covers.
+    /// Compacts the log through `base`, which the snapshot covers.
     pub fn compact(&mut self, base: Index) {
         assert!(base >= self.base().index, "a base only advances");
-        assert!(base <= self.snapshot.index, "only what a snapshot covers is forgotten");
+        assert!(base <= self.snapshot.index, "only entries that a snapshot covers are compacted");
         self.runs.compact(base);
         self.tail.compact(base);
     }
 
-    /// A snapshot received from elsewhere takes the place of the whole log. What it covers is
-    /// committed; on the disk it is not yet.
+    /// Replaces the whole log by a snapshot received from another node. The entries that it covers
+    /// are committed, but not durable here yet.
     pub fn reset(&mut self, snapshot: &SnapshotMeta) {
         let last = snapshot.last;
-        assert!(last.index > self.committed, "a log is not set back");
-        assert!(last.index <= Index::MAX, "a log ends at the highest index");
-        self.runs = Runs::new(last);
+        assert!(last.index > self.committed, "an installed snapshot is ahead of the commit index");
+        assert!(last.index <= Index::MAX, "an index never exceeds the maximum");
+        self.runs = TermRuns::new(last);
         self.tail = Tail::new(last.index.next());
         self.memberships = Memberships::new(last.index, snapshot.membership.clone());
         self.snapshot = last;
-        // Of what the disk has, only what was committed is known to be what the snapshot covers.
+        // Of the durable entries, only committed ones are known to be covered by the snapshot.
         self.durable = self.durable.min(self.committed);
         self.committed = last.index;
     }
 
-    /// The state machine is to start over from a snapshot that ends with `last`, an entry of this
-    /// log: the log starts there, and what follows is applied once more.
+    /// Restarts the log from a snapshot that ends with `last`, an entry of this log. The state
+    /// machine is restored from the snapshot and applies the later entries once more.
     pub fn rebuild(&mut self, last: EntryId) {
         assert!(last.index > self.snapshot.index, "snapshots only advance");
-        assert!(last.index <= self.durable, "a machine starts over from what is durable");
+        assert!(last.index <= self.durable, "a state machine restarts from a durable entry");
         assert!(self.has(last), "a snapshot ends with an entry of the log");
-        assert!(self.applying == self.applied, "nothing is with the machine");
+        assert!(self.applying == self.applied, "no batch is being applied");
         self.commit(last.index);
         self.snapshot = last;
         self.memberships.compact(last.index);
@@ -344,43 +345,44 @@ impl Log {
         self.applying = self.applied;
     }
 
-    /// The first membership of a new cluster is in force, from before the first entry on.
-    pub fn found(&mut self, membership: &Membership) {
-        assert!(self.last() == EntryId::ZERO, "a cluster is founded before its first entry");
-        assert!(self.membership().is_nobody(), "a cluster is founded once");
+    /// Makes the first membership of a new cluster active before the first log entry.
+    pub fn bootstrap(&mut self, membership: &Membership) {
+        assert!(self.last() == EntryId::ZERO, "a cluster is bootstrapped before its first entry");
+        assert!(self.membership().is_empty(), "a cluster is bootstrapped once");
         self.memberships = Memberships::new(Index::ZERO, membership.clone());
     }
 
-    /// The disk has every entry up to `index`.
+    /// Marks every entry up to `index` as durable.
     pub fn persisted(&mut self, index: Index) {
-        assert!(index <= self.last().index, "what is durable is in the log");
+        assert!(index <= self.last().index, "durable entries are in the log");
         self.durable = self.durable.max(index);
     }
 
-    /// Moves the commit index up to `index`; never down.
+    /// Moves the commit index forward to `index`, never back.
     pub fn commit(&mut self, index: Index) {
-        assert!(index <= self.last().index, "what is committed is in the log");
+        assert!(index <= self.last().index, "committed entries are in the log");
         self.committed = self.committed.max(index);
     }
 
-    /// Whether the state machine is to start over from the snapshot now: it is on the disk, and
-    /// nothing is with the machine.
+    /// Whether the state machine can be restored from the snapshot now: the snapshot is durable,
+    /// and no batch is being applied.
     #[must_use]
-    pub fn to_restore(&self) -> bool {
+    pub fn may_restore(&self) -> bool {
         let snapshot = self.snapshot.index;
         self.applying < snapshot && self.applying == self.applied && snapshot <= self.durable
     }
 
-    /// The snapshot is with the state machine.
-    pub fn hand_over_snapshot(&mut self) {
-        assert!(self.to_restore(), "a machine starts over from a durable snapshot alone");
+    /// Marks the snapshot as passed to the state machine.
+    pub fn begin_restore(&mut self) {
+        assert!(self.may_restore(), "only a durable snapshot is restored");
         self.applying = self.snapshot.index;
     }
 
-    /// The entries to apply next, all committed and durable; `None` if there is none, if a batch
-    /// is still with the state machine, or if it has to start over from the snapshot first.
+    /// Returns the first index and the entries to apply next, all of them committed and durable.
+    /// `None` if there are none, if a batch is being applied, or if the snapshot must be restored
+    /// first.
     #[must_use]
-    pub fn to_apply(&self, entries_max: usize, bytes_max: usize) -> Option<(Index, Slice)> {
+    pub fn next_to_apply(&self, entries_max: usize, bytes_max: usize) -> Option<(Index, Slice)> {
         if self.applied < self.snapshot.index {
             return None;
         }
@@ -392,21 +394,24 @@ impl Log {
         Some((first, self.slice(first, last, entries_max, bytes_max)))
     }
 
-    /// Entries up to `index` are with the state machine.
-    pub fn hand_over(&mut self, index: Index) {
+    /// Marks the entries up to `index` as passed to the state machine.
+    pub fn begin_apply(&mut self, index: Index) {
         assert!(index > self.applying, "entries are handed over once");
         assert!(self.applied >= self.snapshot.index, "entries follow the snapshot");
-        assert!(index <= self.committed.min(self.durable), "only durable decisions are applied");
+        assert!(index <= self.committed.min(self.durable), "only durable commits are applied");
         self.applying = index;
     }
 
-    /// The state machine has applied up to `index`.
-    pub fn apply(&mut self, index: Index) {
-        assert!(index >= self.applied && index <= self.applying, "what is applied was handed over");
+    /// Marks the entries up to `index` as applied.
+    pub fn mark_applied(&mut self, index: Index) {
+        assert!(
+            index >= self.applied && index <= self.applying,
+            "only entries handed over are applied"
+        );
         self.applied = index;
     }
 
-    /// Up to `entries_max` entries of `first..=last`, of up to `bytes_max` together.
+    /// Returns up to `entries_max` entries of `first..=last`, of up to `bytes_max` bytes together.
     #[must_use]
     pub fn slice(&self, first: Index, last: Index, entries_max: usize, bytes_max: usize) -> Slice {
         assert!(first > self.base().index, "the log still has the entry");
@@ -416,33 +421,36 @@ impl Log {
         }
         if first < self.tail.first() {
             let last_cold = last.min(self.tail.first().previous());
-            let last_asked = Index(first.0.saturating_add(entries_max as u64 - 1));
-            return Slice::Cold { last: last_cold.min(last_asked) };
+            let last_requested = Index(first.0.saturating_add(entries_max as u64 - 1));
+            return Slice::Cold { last: last_cold.min(last_requested) };
         }
         Slice::Hot(self.tail.slice(first, last, entries_max, bytes_max))
     }
 
-    /// Forgets the oldest durable entries in memory while there are more than `bytes_max`.
+    /// Drops the oldest durable entries in memory while there are more than `bytes_max` bytes.
     pub fn evict(&mut self, bytes_max: usize) {
         self.tail.evict(bytes_max, self.durable);
     }
 
-    /// Panics if a rung of the ladder is out of place.
+    /// Panics if an index is out of order.
     pub fn assert_invariants(&self) {
         let last = self.last().index;
         let snapshot = self.snapshot.index;
-        assert!(self.base().index <= snapshot, "only what a snapshot covers is forgotten");
+        assert!(self.base().index <= snapshot, "only entries that a snapshot covers are compacted");
         let installed = self.base() == self.snapshot;
-        assert!(snapshot <= self.applied || installed, "a snapshot taken here is applied");
+        assert!(
+            snapshot <= self.applied || installed,
+            "a snapshot taken on this node covers applied entries"
+        );
         assert!(self.has(self.snapshot), "the snapshot is of this log");
-        assert!(self.applied <= self.durable, "what is applied is durable");
-        assert!(self.applied <= self.applying, "what is applied was handed over");
-        assert!(self.applying <= self.committed, "only what is committed is applied");
-        assert!(self.committed <= last, "what is committed is in the log");
-        assert!(self.durable <= last, "what is durable is in the log");
-        assert!(snapshot <= self.committed, "what a snapshot covers is committed");
+        assert!(self.applied <= self.durable, "applied entries are durable");
+        assert!(self.applied <= self.applying, "only entries handed over are applied");
+        assert!(self.applying <= self.committed, "only committed entries are applied");
+        assert!(self.committed <= last, "committed entries are in the log");
+        assert!(self.durable <= last, "durable entries are in the log");
+        assert!(snapshot <= self.committed, "a snapshot covers committed entries only");
         assert!(self.tail.first() > self.base().index, "the tail is after the base");
         let kept = self.durable.max(self.base().index);
-        assert!(self.tail.first() <= kept.next(), "what is not durable is in memory");
+        assert!(self.tail.first() <= kept.next(), "entries that are not durable are in memory");
     }
 }

@@ -1,21 +1,21 @@
-//! The end of the log, kept in memory: a bounded cache of its latest entries.
+//! The tail of the log in memory: a bounded cache of its latest entries.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::types::{Entry, Index};
 
-/// Consecutive entries that end where the log ends.
+/// Consecutive entries in memory, up to the last entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Tail {
     entries: VecDeque<Entry>,
-    /// The index of the first entry kept, or of the next to come.
+    /// The index of the first entry in memory, or of the next one to append.
     first: Index,
     bytes: usize,
 }
 
 impl Tail {
-    /// A tail that begins, and so far ends, before `first`.
+    /// Returns an empty tail of a log whose next entry is at `first`.
     pub(crate) fn new(first: Index) -> Tail {
         Tail { entries: VecDeque::new(), first, bytes: 0 }
     }
@@ -34,7 +34,7 @@ impl Tail {
         self.entries.push_back(entry);
     }
 
-    /// Forgets every entry after `last`.
+    /// Drops every entry after `last`.
     pub(crate) fn truncate(&mut self, last: Index) {
         while self.next() > last.next() && !self.entries.is_empty() {
             let entry = self.entries.pop_back().expect("the tail is not empty");
@@ -43,8 +43,8 @@ impl Tail {
         self.first = self.first.min(last.next());
     }
 
-    /// Forgets the oldest entries while there are more than `bytes_max`, none after `last`.
-    /// Returns how many it forgot.
+    /// Drops the oldest entries while there are more than `bytes_max` bytes, but none after `last`.
+    /// Returns the number of dropped entries.
     pub(crate) fn evict(&mut self, bytes_max: usize, last: Index) -> usize {
         let mut evicted = 0;
         while self.bytes > bytes_max && self.first <= last {
@@ -56,7 +56,7 @@ impl Tail {
         evicted
     }
 
-    /// Forgets every entry up to `base`.
+    /// Drops every entry up to `base`.
     pub(crate) fn compact(&mut self, base: Index) {
         while self.first <= base {
             let Some(entry) = self.entries.pop_front() else { break };
@@ -66,8 +66,8 @@ impl Tail {
         self.first = self.first.max(base.next());
     }
 
-    /// Up to `entries_max` entries from `first` to `last`, of up to `bytes_max` together, but at
-    /// least one. The range must be kept.
+    /// Returns up to `entries_max` entries from `first` to `last`, of at most `bytes_max` bytes
+    /// together, but at least one. The range must be in memory.
     pub(crate) fn slice(
         &self,
         first: Index,
@@ -91,7 +91,7 @@ impl Tail {
         range.take(taken).cloned().collect()
     }
 
-    /// The entries after `index`.
+    /// Returns the entries in memory after `index`.
     pub(crate) fn after(&self, index: Index) -> impl Iterator<Item = &Entry> {
         let skipped = (index.0 + 1).saturating_sub(self.first.0);
         self.entries.iter().skip(usize::try_from(skipped).unwrap_or(usize::MAX))

@@ -1,5 +1,5 @@
-//! A client's own side of a session: it numbers requests, keeps what has no answer yet, and says
-//! what to send. Without IO and without a clock.
+//! The client's side of a session: it numbers requests, keeps the pending ones, and returns what to
+//! send. It has no IO and no clock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,53 +8,55 @@ use crate::machine::outcome::Outcome;
 use crate::machine::request::{Nonce, Request, Sequence, SessionId, SessionLimits};
 use crate::types::Command;
 
-/// A client's side of one session.
+/// The client's side of one session.
 ///
-/// Send what [`ClientSession::calls`] names, as often and to whichever node it takes, and hand in
-/// every outcome. Once the session is over, open another with another nonce.
+/// The caller sends each call of [`ClientSession::calls`], as often and to as many nodes as needed,
+/// and passes each outcome to [`ClientSession::on_outcome`]. After the session has ended, it
+/// creates another one with another nonce.
 #[derive(Clone, Debug)]
 pub struct ClientSession {
     nonce: Nonce,
     limits: SessionLimits,
     state: State,
     next: Sequence,
-    /// The requests without an answer.
-    waiting: BTreeMap<Sequence, Arc<[u8]>>,
+    /// The commands of the requests without a reply.
+    pending: BTreeMap<Sequence, Arc<[u8]>>,
 }
 
-/// Something to have proposed; every copy of it may reach the log. The nonce says of which session
-/// it is: an outcome that comes when another is open means nothing to that one.
+/// A call to propose; each of its copies may reach the log. The nonce identifies its session, so
+/// that outcomes of another session are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
     /// The registration of a session.
     Register(Nonce),
-    /// One request of a session.
+    /// One request of a session, by its sequence number.
     Request(Nonce, Sequence),
 }
 
-/// What an outcome means for the client.
+/// The meaning of an outcome for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The session is open: requests may be sent.
+pub enum SessionEvent {
+    /// The session is registered: requests may be sent.
     Opened(SessionId),
-    /// The request was carried out exactly once.
+    /// The request was executed exactly once, with this reply.
     Reply(Sequence, Arc<[u8]>),
-    /// The session is over. These requests had no answer: each was carried out once or never, and
-    /// none will be from now on, save copies that are on their way.
-    Over(Vec<Sequence>),
-    /// Nothing new: an answer the client had before, or one that a later copy makes up for.
-    Nothing,
+    /// The session has ended. These requests had no reply: each was executed once or never, and no
+    /// new copy of one will be executed; copies in flight may still be.
+    Ended(Vec<Sequence>),
+    /// No news: a repeated outcome, or one that a later copy of the call replaces.
+    Ignored,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Registering,
     Open(SessionId),
-    Over,
+    Ended,
 }
 
 impl ClientSession {
-    /// A session that is not registered yet. `nonce` is random, and used for this session alone.
+    /// Returns a session that is not registered yet. `nonce` must be random, and used for this
+    /// session only.
     ///
     /// # Panics
     /// If a limit is out of its bounds.
@@ -62,44 +64,44 @@ impl ClientSession {
     pub fn new(nonce: Nonce, limits: SessionLimits) -> ClientSession {
         assert!(limits.is_valid(), "{limits:?} is out of bounds");
         let state = State::Registering;
-        ClientSession { nonce, limits, state, next: Sequence::FIRST, waiting: BTreeMap::new() }
+        ClientSession { nonce, limits, state, next: Sequence::FIRST, pending: BTreeMap::new() }
     }
 
-    /// Takes in a command and gives it the next number; none while the window is full or once the
-    /// session is over. Commands may be taken in before the session is open: they are called for
-    /// once it is.
+    /// Adds a command with the next sequence number. Returns `None` while the window is full, and
+    /// after the session has ended. Commands may be added before the session is registered, and are
+    /// among the calls once it is.
     pub fn submit(&mut self, command: &[u8]) -> Option<Call> {
-        if self.state == State::Over || !self.has_room() {
+        if self.state == State::Ended || !self.has_room() {
             return None;
         }
         let sequence = self.next;
         self.next = sequence.next();
-        let earlier = self.waiting.insert(sequence, Arc::from(command));
-        assert_eq!(earlier, None, "a number is given once");
+        let earlier = self.pending.insert(sequence, Arc::from(command));
+        assert_eq!(earlier, None, "a sequence number is used once");
         Some(Call::Request(self.nonce, sequence))
     }
 
-    /// The client does not wait for the request any more. Whether it was carried out stays
-    /// unknown; copies of it that reach the log after a later request are not. Does nothing for a
-    /// registration, or a request of another session.
-    pub fn give_up(&mut self, call: Call) {
+    /// Abandons a request. Whether it was executed stays unknown; its copies that reach the log
+    /// after a later request are not. Does nothing for a registration, or a request of another
+    /// session.
+    pub fn abandon(&mut self, call: Call) {
         if let Call::Request(nonce, sequence) = call
             && nonce == self.nonce
         {
-            self.waiting.remove(&sequence);
+            self.pending.remove(&sequence);
         }
     }
 
-    /// What may be sent now, for the first time or again, lowest number first.
+    /// Returns the calls that may be sent now, for the first time or again, in ascending order.
     pub fn calls(&self) -> impl Iterator<Item = Call> + '_ {
         let registers = (self.state == State::Registering).then_some(Call::Register(self.nonce));
         let open = matches!(self.state, State::Open(_));
-        let requests = self.waiting.keys().filter(move |_| open);
+        let requests = self.pending.keys().filter(move |_| open);
         let requests = requests.map(|sequence| Call::Request(self.nonce, *sequence));
         registers.into_iter().chain(requests)
     }
 
-    /// The command to have proposed for a call; none unless [`ClientSession::calls`] has it.
+    /// Returns the command to propose for a call; `None` unless [`ClientSession::calls`] has it.
     #[must_use]
     pub fn command(&self, call: Call) -> Option<Command> {
         if !self.awaits(call) {
@@ -111,70 +113,69 @@ impl ClientSession {
                 session: self.id()?,
                 sequence,
                 acknowledged: self.floor(),
-                command: self.waiting.get(&sequence)?,
+                command: self.pending.get(&sequence)?,
             },
         };
         Some(request.encode())
     }
 
-    /// Takes in what came of one copy of a call: of this session's, or of an earlier one's, which
-    /// is nothing new.
-    pub fn answer(&mut self, call: Call, outcome: &Outcome) -> Answer {
+    /// Handles the outcome of one copy of a call, of this or of an earlier session.
+    pub fn on_outcome(&mut self, call: Call, outcome: &Outcome) -> SessionEvent {
         if !self.awaits(call) {
-            return Answer::Nothing;
+            return SessionEvent::Ignored;
         }
         match (call, outcome) {
             (Call::Register(_), Outcome::Registered(session)) => {
                 self.state = State::Open(*session);
-                Answer::Opened(*session)
+                SessionEvent::Opened(*session)
             }
             (Call::Request(_, sequence), Outcome::Reply(reply)) => {
-                self.waiting.remove(&sequence);
-                Answer::Reply(sequence, Arc::clone(reply))
+                self.pending.remove(&sequence);
+                SessionEvent::Reply(sequence, Arc::clone(reply))
             }
             (Call::Request(..), Outcome::SessionExpired) | (_, Outcome::Malformed) => self.end(),
-            _ => Answer::Nothing,
+            _ => SessionEvent::Ignored,
         }
     }
 
-    /// The session, once it is open.
+    /// Returns the session id, while the session is open.
     #[must_use]
     pub fn id(&self) -> Option<SessionId> {
         match self.state {
             State::Open(session) => Some(session),
-            State::Registering | State::Over => None,
+            State::Registering | State::Ended => None,
         }
     }
 
-    /// Whether the session has ended.
+    /// Returns true if the session has ended.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.state == State::Over
+    pub fn is_ended(&self) -> bool {
+        self.state == State::Ended
     }
 
-    /// Whether the call is this session's, may have been sent, and has no answer yet.
+    /// Returns true if the call is of this session, may have been sent, and has no reply yet.
     fn awaits(&self, call: Call) -> bool {
         match (call, self.state) {
             (Call::Register(nonce), State::Registering) => nonce == self.nonce,
             (Call::Request(nonce, sequence), State::Open(_)) => {
-                nonce == self.nonce && self.waiting.contains_key(&sequence)
+                nonce == self.nonce && self.pending.contains_key(&sequence)
             }
             _ => false,
         }
     }
 
-    /// The lowest number that has no answer yet, or will be given next.
+    /// Returns the lowest sequence number without a reply, or the next one to use.
     fn floor(&self) -> Sequence {
-        self.waiting.first_key_value().map_or(self.next, |(sequence, _)| *sequence)
+        self.pending.first_key_value().map_or(self.next, |(sequence, _)| *sequence)
     }
 
     fn has_room(&self) -> bool {
         self.next <= Sequence::MAX && self.next.0 - self.floor().0 < u64::from(self.limits.window)
     }
 
-    fn end(&mut self) -> Answer {
-        self.state = State::Over;
-        Answer::Over(std::mem::take(&mut self.waiting).into_keys().collect())
+    fn end(&mut self) -> SessionEvent {
+        self.state = State::Ended;
+        SessionEvent::Ended(std::mem::take(&mut self.pending).into_keys().collect())
     }
 }
 
@@ -188,13 +189,13 @@ mod tests {
 
     const NONCE: Nonce = Nonce(7);
     const REGISTER: Call = Call::Register(NONCE);
-    /// What [`open`] gives.
+    /// The id of the session that [`open`] returns.
     const OPEN: SessionId = SessionId(Index(3));
 
     fn open() -> ClientSession {
         let mut client = ClientSession::new(NONCE, LIMITS);
         let outcome = Outcome::Registered(OPEN);
-        assert_eq!(client.answer(REGISTER, &outcome), Answer::Opened(OPEN));
+        assert_eq!(client.on_outcome(REGISTER, &outcome), SessionEvent::Opened(OPEN));
         client
     }
 
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_registers_before_it_asks() {
+    fn a_session_registers_before_it_sends_requests() {
         let mut client = ClientSession::new(NONCE, LIMITS);
         let first = client.submit(b"a").unwrap();
         assert_eq!(calls(&client), [REGISTER]);
@@ -215,15 +216,15 @@ mod tests {
         let register = client.command(REGISTER).unwrap();
         let expected = Request::Register { nonce: NONCE, limits: LIMITS };
         assert_eq!(Request::decode(&register), Some(expected));
-        client.answer(REGISTER, &Outcome::Registered(OPEN));
+        client.on_outcome(REGISTER, &Outcome::Registered(OPEN));
         assert_eq!(client.id(), Some(OPEN));
         assert_eq!(calls(&client), [first]);
-        let again = client.answer(REGISTER, &Outcome::Registered(SessionId(Index(9))));
-        assert_eq!((again, client.id()), (Answer::Nothing, Some(OPEN)));
+        let again = client.on_outcome(REGISTER, &Outcome::Registered(SessionId(Index(9))));
+        assert_eq!((again, client.id()), (SessionEvent::Ignored, Some(OPEN)));
     }
 
     #[test]
-    fn it_acknowledges_what_it_has_and_keeps_to_its_window() {
+    fn requests_acknowledge_received_replies_and_stay_in_the_window() {
         let mut client = open();
         let first = client.submit(b"a").unwrap();
         let second = client.submit(b"b").unwrap();
@@ -236,10 +237,10 @@ mod tests {
             }
         };
         assert_eq!(acknowledged(&client, second), first);
-        assert!(matches!(client.answer(second, &reply()), Answer::Reply(..)));
+        assert!(matches!(client.on_outcome(second, &reply()), SessionEvent::Reply(..)));
         assert_eq!(client.submit(b"c"), None, "the first is still open");
-        assert!(matches!(client.answer(first, &reply()), Answer::Reply(..)));
-        assert_eq!(client.answer(first, &reply()), Answer::Nothing);
+        assert!(matches!(client.on_outcome(first, &reply()), SessionEvent::Reply(..)));
+        assert_eq!(client.on_outcome(first, &reply()), SessionEvent::Ignored);
         let third = client.submit(b"c").unwrap();
         assert_eq!(third, Call::Request(NONCE, Sequence(3)));
         assert_eq!(acknowledged(&client, third), third);
@@ -247,75 +248,82 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_session_ends_everything_that_has_no_answer() {
+    fn an_expired_session_ends_all_pending_requests() {
         let mut client = open();
         let requests = [client.submit(b"a").unwrap(), client.submit(b"b").unwrap()];
-        let outside = client.answer(requests[1], &Outcome::OutsideWindow);
-        assert_eq!(outside, Answer::Nothing, "another copy may be carried out");
-        let over = client.answer(requests[1], &Outcome::SessionExpired);
-        assert_eq!(over, Answer::Over(vec![Sequence(1), Sequence(2)]));
-        assert!(client.is_over() && calls(&client).is_empty());
+        let outside = client.on_outcome(requests[1], &Outcome::OutsideWindow);
+        assert_eq!(outside, SessionEvent::Ignored, "another copy may be executed");
+        let ended = client.on_outcome(requests[1], &Outcome::SessionExpired);
+        assert_eq!(ended, SessionEvent::Ended(vec![Sequence(1), Sequence(2)]));
+        assert!(client.is_ended() && calls(&client).is_empty());
         assert_eq!(client.submit(b"c"), None);
-        assert_eq!(client.answer(requests[0], &reply()), Answer::Nothing);
+        assert_eq!(client.on_outcome(requests[0], &reply()), SessionEvent::Ignored);
     }
 
     #[test]
-    fn what_is_given_up_before_the_session_is_open_is_never_sent() {
+    fn a_request_abandoned_before_registration_is_never_sent() {
         let mut client = ClientSession::new(NONCE, LIMITS);
         let first = client.submit(b"a").unwrap();
-        client.give_up(first);
-        client.answer(REGISTER, &Outcome::Registered(OPEN));
+        client.abandon(first);
+        client.on_outcome(REGISTER, &Outcome::Registered(OPEN));
         assert_eq!(calls(&client), []);
     }
 
     #[test]
-    fn what_is_given_up_makes_room() {
+    fn an_abandoned_request_makes_room() {
         let mut client = open();
         let first = client.submit(b"a").unwrap();
         client.submit(b"b").unwrap();
-        client.give_up(first);
-        let third = client.submit(b"c").expect("the first is not waited for any more");
+        client.abandon(first);
+        let third = client.submit(b"c").expect("the first was abandoned");
         let command = client.command(third).unwrap();
         let Some(Request::InSession { acknowledged, .. }) = Request::decode(&command) else {
             panic!("a request in a session");
         };
-        assert_eq!(acknowledged, Sequence(2), "no copy of the first is carried out any more");
+        assert_eq!(acknowledged, Sequence(2), "no copy of the first is executed any more");
         assert_eq!(client.command(first), None);
-        assert_eq!(client.answer(first, &reply()), Answer::Nothing);
-        assert_eq!(client.answer(first, &Outcome::SessionExpired), Answer::Nothing);
-        assert!(!client.is_over());
+        assert_eq!(client.on_outcome(first, &reply()), SessionEvent::Ignored);
+        assert_eq!(client.on_outcome(first, &Outcome::SessionExpired), SessionEvent::Ignored);
+        assert!(!client.is_ended());
     }
 
     #[test]
-    fn what_comes_of_another_session_means_nothing() {
+    fn outcomes_of_another_session_are_ignored() {
         let mut client = open();
         let first = client.submit(b"a").unwrap();
         let other = Call::Request(Nonce(8), Sequence(1));
         assert_eq!(client.command(other), None);
-        assert_eq!(client.answer(other, &reply()), Answer::Nothing);
-        assert_eq!(client.answer(other, &Outcome::SessionExpired), Answer::Nothing);
-        client.give_up(other);
+        assert_eq!(client.on_outcome(other, &reply()), SessionEvent::Ignored);
+        assert_eq!(client.on_outcome(other, &Outcome::SessionExpired), SessionEvent::Ignored);
+        client.abandon(other);
         assert_eq!(calls(&client), [first]);
         let mut client = ClientSession::new(Nonce(8), LIMITS);
         let registered = Outcome::Registered(OPEN);
-        assert_eq!(client.answer(REGISTER, &registered), Answer::Nothing, "another's nonce");
-        assert_eq!(client.answer(Call::Register(Nonce(8)), &registered), Answer::Opened(OPEN));
+        assert_eq!(
+            client.on_outcome(REGISTER, &registered),
+            SessionEvent::Ignored,
+            "the nonce of another session"
+        );
+        assert_eq!(
+            client.on_outcome(Call::Register(Nonce(8)), &registered),
+            SessionEvent::Opened(OPEN)
+        );
     }
 
     #[test]
-    fn an_answer_that_came_late_ends_nothing() {
+    fn a_late_outcome_does_not_end_the_session() {
         let mut client = open();
         let first = client.submit(b"a").unwrap();
-        client.answer(first, &reply());
-        let late = client.answer(first, &Outcome::SessionExpired);
-        assert_eq!(late, Answer::Nothing);
-        assert!(!client.is_over());
+        client.on_outcome(first, &reply());
+        let late = client.on_outcome(first, &Outcome::SessionExpired);
+        assert_eq!(late, SessionEvent::Ignored);
+        assert!(!client.is_ended());
     }
 
     #[test]
-    fn a_registration_that_makes_no_sense_to_a_node_is_the_end() {
+    fn a_malformed_registration_ends_the_session() {
         let mut client = ClientSession::new(NONCE, LIMITS);
-        assert_eq!(client.answer(REGISTER, &Outcome::Malformed), Answer::Over(vec![]));
-        assert!(client.is_over());
+        assert_eq!(client.on_outcome(REGISTER, &Outcome::Malformed), SessionEvent::Ended(vec![]));
+        assert!(client.is_ended());
     }
 }

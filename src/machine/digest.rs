@@ -1,23 +1,23 @@
-//! Short names for long contents, the same on every machine.
+//! Digests: short hashes of content, equal on every machine.
 
 use std::fmt;
 use std::io::{self, Read};
 
-/// The first half of a BLAKE3 hash: equal contents, equal digests, and nobody finds two contents
-/// with the same one.
+/// The first half of a BLAKE3 hash. Equal contents have equal digests, and finding two contents
+/// with the same digest is infeasible.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; Digest::BYTES]);
 
 impl Digest {
-    /// How many bytes a digest has.
+    /// The size of a digest in bytes.
     pub const BYTES: usize = 16;
 
-    /// The digest of all bytes that `reader` gives, a buffer at a time.
+    /// Returns the digest of all bytes of `reader`, which it reads a buffer at a time.
     ///
     /// # Errors
-    /// What reading failed with.
+    /// The error of reading.
     pub fn of(reader: &mut dyn Read) -> io::Result<Digest> {
-        // As much as the hasher takes side by side: most states are far smaller than a larger one.
+        // The size that the hasher processes in parallel; most states are smaller.
         let (mut hasher, mut buffer) = (blake3::Hasher::new(), [0; 8 << 10]);
         loop {
             match reader.read(&mut buffer) {
@@ -29,15 +29,15 @@ impl Digest {
         }
     }
 
-    /// The digest of `bytes`.
+    /// Returns the digest of `bytes`.
     #[must_use]
     pub fn of_bytes(bytes: &[u8]) -> Digest {
         Digest::from_hash(blake3::hash(bytes))
     }
 
-    /// The digest of `parts`, one after the other.
+    /// Returns the digest of the concatenated `parts`.
     pub(crate) fn of_parts(parts: &[&[u8]]) -> Digest {
-        // Setting up a hasher costs more than copying what is mostly less than a block.
+        // Setting up a hasher costs more than a copy, because most parts are less than a block.
         Digest::of_bytes(&parts.concat())
     }
 

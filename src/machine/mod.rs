@@ -1,8 +1,8 @@
 //! The user's state machine, the client sessions around it, and the snapshot of both.
 //!
-//! A user writes a [`StateMachine`]; [`Machine`] gives it the commands of the log, each once, and
-//! keeps for every session what was carried out and replied, so that a client may repeat a request
-//! as often as it likes. Everything here is a function of the log alone.
+//! A user implements a [`StateMachine`]. [`Machine`] applies each command of the log once, and
+//! keeps the executed requests and replies of each session, so that a client may resend a request
+//! any number of times. All results depend on the log only.
 
 mod client;
 mod digest;
@@ -15,11 +15,11 @@ mod state;
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 
-pub use client::{Answer, Call, ClientSession};
+pub use client::{Call, ClientSession, SessionEvent};
 pub use digest::Digest;
 pub use outcome::Outcome;
 pub use request::{Nonce, Request, Sequence, SessionId, SessionLimits};
-pub use snapshot::{Frozen, RestoreError};
+pub use snapshot::{FrozenView, RestoreError};
 pub use state::{ConflictTest, StateMachine};
 
 use crate::machine::sessions::{Admission, Sessions};
@@ -28,29 +28,28 @@ use crate::types::{Entry, EntryId, Index, Payload};
 
 /// A user's state machine with the client sessions around it.
 ///
-/// A machine whose state survives a restart by itself is ahead of the sessions until the log has
-/// been replayed to where it was: until then its commands are noted as carried out with an unknown
-/// reply, and it is not given them again.
+/// A state machine with durable state of its own is ahead of the sessions after a restart, until
+/// the log is replayed up to its index. The replay records those commands as executed with an
+/// unknown reply, and does not apply them again.
 #[derive(Clone, Debug)]
 pub struct Machine<M> {
     user: M,
     sessions: Sessions,
-    /// The last entry applied.
+    /// The last applied entry.
     applied: EntryId,
-    /// The last entry whose command the user's machine carried out.
+    /// The last entry whose command the user's state machine executed.
     executed: Index,
-    /// How far the user's machine was when it was taken over: what stands in the log up to here
-    /// it has carried out.
+    /// The index that the user's state machine had applied at the start or the last restore. It has
+    /// executed all commands up to there.
     user_start: Index,
-    /// The rolling hash over all outcomes; none since one of them was not known.
+    /// The rolling hash over all outcomes; `None` since one of them was unknown.
     results: Option<Digest>,
-    /// Whether the user's machine is in no state at all: after a restore that failed, or because
-    /// its state is wrong.
-    is_torn: bool,
+    /// Whether the user's state is invalid, after a failed restore or because it has diverged.
+    is_invalid: bool,
 }
 
 impl<M: StateMachine> Machine<M> {
-    /// The machine before the first entry.
+    /// Returns the machine before the first entry, around the user's state machine.
     pub fn new(user: M) -> Machine<M> {
         let user_start = user.applied();
         Machine {
@@ -60,16 +59,16 @@ impl<M: StateMachine> Machine<M> {
             executed: Index::ZERO,
             user_start,
             results: Some(Digest::default()),
-            is_torn: false,
+            is_invalid: false,
         }
     }
 
-    /// Applies committed entries that follow one another and the last one applied; returns what
-    /// came of each command. Entries that carry none, and those that the user's machine had
-    /// carried out before this start, have no outcome: nobody waits for it.
+    /// Applies consecutive committed entries after the last applied one. Returns the outcome of
+    /// each command. There is none for entries without a command, and for those that the user's
+    /// state machine had executed before this start, because no request waits for them.
     ///
     /// # Panics
-    /// If the entries do not follow, or after a failed [`Machine::restore`].
+    /// If the entries are not consecutive, or after a failed [`Machine::restore`].
     pub fn apply(&mut self, entries: &[Entry]) -> Vec<(Index, Outcome)> {
         let mut outcomes = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -78,41 +77,41 @@ impl<M: StateMachine> Machine<M> {
         outcomes
     }
 
-    /// Answers a query from the user's state; one that survived a restart by itself may be ahead of
-    /// [`Machine::applied`].
+    /// Answers a query from the user's state, which may be ahead of [`Machine::applied`] if it is
+    /// durable by itself.
     ///
     /// # Panics
-    /// After a failed [`Machine::restore`], as [`Machine::snapshot`] and [`Machine::digest`] do.
+    /// After a failed [`Machine::restore`], like [`Machine::snapshot`] and [`Machine::digest`].
     pub fn query(&self, query: &[u8]) -> Vec<u8> {
         self.assert_restored();
         self.user.query(query)
     }
 
-    /// The state at [`Machine::applied`], to be read later and elsewhere; none while the user's
-    /// machine is ahead of the sessions.
+    /// Returns a frozen view of the state at [`Machine::applied`], which may be read later and on
+    /// another thread; `None` while the user's state machine is ahead of the sessions.
     #[must_use]
-    pub fn snapshot(&self) -> Option<Frozen> {
+    pub fn snapshot(&self) -> Option<FrozenView> {
         self.assert_restored();
         let header = Header { last: self.applied, executed: self.executed, results: self.results };
-        self.is_whole().then(|| Frozen::new(header, &self.sessions, self.user.snapshot()))
+        self.is_caught_up().then(|| FrozenView::new(header, &self.sessions, self.user.snapshot()))
     }
 
-    /// Starts over from a snapshot of the state at `last`. A user's machine that has the state by
-    /// itself, or a later one, keeps it.
+    /// Restores the machine from a snapshot of the state at `last`. A user's state machine with
+    /// durable state at or after that entry keeps its state.
     ///
     /// # Errors
-    /// A [`RestoreError`], which says what is left.
+    /// A [`RestoreError`]; its variants document the state of the machine after it.
     pub fn restore(&mut self, last: EntryId, snapshot: &mut dyn Read) -> Result<(), RestoreError> {
         let mut reader = BufReader::new(snapshot);
-        let (header, sessions) = snapshot::read_front(&mut reader)?;
+        let (header, sessions) = snapshot::read_header_and_sessions(&mut reader)?;
         if header.last != last {
             return Err(RestoreError::OtherEntry { expected: last, found: header.last });
         }
         let user_applied = self.user.applied();
-        if user_applied == Index::ZERO || user_applied < header.executed || self.is_torn {
-            self.is_torn = true;
+        if user_applied == Index::ZERO || user_applied < header.executed || self.is_invalid {
+            self.is_invalid = true;
             self.user.restore(&mut reader).map_err(RestoreError::User)?;
-            self.is_torn = false;
+            self.is_invalid = false;
         }
         self.sessions = sessions;
         self.applied = header.last;
@@ -122,26 +121,27 @@ impl<M: StateMachine> Machine<M> {
         Ok(())
     }
 
-    /// The user's state is wrong: whatever it has, even by itself, the next [`Machine::restore`]
-    /// replaces it, and before that there is none.
-    pub fn disown(&mut self) {
-        self.is_torn = true;
+    /// Marks the user's state as invalid, durable state included, because it has diverged. The next
+    /// [`Machine::restore`] replaces it, and must come before any other call.
+    pub fn discard_state(&mut self) {
+        self.is_invalid = true;
     }
 
-    /// The last entry applied.
+    /// Returns the last applied entry.
     #[must_use]
     pub fn applied(&self) -> EntryId {
         self.applied
     }
 
-    /// Names the state at [`Machine::applied`], sessions and user's state, whatever is known of
-    /// replies: equal on all nodes. None while the user's machine is ahead of the sessions.
+    /// Returns a digest of the state at [`Machine::applied`]: of the sessions without their
+    /// replies, and of the user's state. It is equal on all nodes. Returns `None` while the user's
+    /// state machine is ahead of the sessions.
     ///
     /// # Errors
-    /// What reading the user's state failed with.
+    /// The error of reading the user's state.
     pub fn digest(&self) -> io::Result<Option<Digest>> {
         self.assert_restored();
-        if !self.is_whole() {
+        if !self.is_caught_up() {
             return Ok(None);
         }
         let user = self.user.digest()?;
@@ -151,47 +151,48 @@ impl<M: StateMachine> Machine<M> {
         Ok(Some(Digest::of_parts(&parts)))
     }
 
-    /// A rolling hash over every entry applied and what came of it: equal on all nodes that know
-    /// it. None once outcomes were not known, until the next snapshot of a node that knew.
+    /// Returns a rolling hash over all applied entries and their outcomes, equal on all nodes that
+    /// know it. Returns `None` after an unknown outcome, until a snapshot from a node that knows
+    /// the hash is restored.
     #[must_use]
     pub fn results(&self) -> Option<Digest> {
         self.results
     }
 
-    /// The user's machine.
+    /// Returns the user's state machine.
     #[must_use]
     pub fn user(&self) -> &M {
         &self.user
     }
 
-    /// Whether the sessions and the user's machine stand at the same entry.
-    fn is_whole(&self) -> bool {
+    /// Returns true unless the user's state machine is ahead of the sessions.
+    fn is_caught_up(&self) -> bool {
         self.user_start <= self.applied.index
     }
 
     fn assert_restored(&self) {
-        assert!(!self.is_torn, "a failed restore leaves no state");
+        assert!(!self.is_invalid, "a failed restore leaves no state");
     }
 
     fn apply_one(&mut self, entry: &Entry) -> Option<Outcome> {
         self.assert_restored();
-        assert_eq!(entry.id.index, self.applied.index.next(), "entries follow one another");
-        assert!(entry.id.term >= self.applied.term, "terms do not go back");
+        assert_eq!(entry.id.index, self.applied.index.next(), "entries are consecutive");
+        assert!(entry.id.term >= self.applied.term, "terms do not decrease");
         self.applied = entry.id;
         let outcome = match &entry.payload {
             Payload::Noop | Payload::Membership(_) => None,
-            Payload::Command(command) => self.carry_out(entry.id.index, command),
+            Payload::Command(command) => self.apply_command(entry.id.index, command),
         };
         if entry.id.index <= self.user_start {
             self.results = None;
             return None;
         }
-        self.results = self.results.map(|results| roll(results, entry, outcome.as_ref()));
+        self.results = self.results.map(|results| extend_results(results, entry, outcome.as_ref()));
         outcome
     }
 
-    /// What comes of a command; none if only the reply of an earlier start would tell.
-    fn carry_out(&mut self, index: Index, command: &[u8]) -> Option<Outcome> {
+    /// Applies a command and returns its outcome; `None` if the reply was lost with a restart.
+    fn apply_command(&mut self, index: Index, command: &[u8]) -> Option<Outcome> {
         match Request::decode(command) {
             None => Some(Outcome::Malformed),
             Some(Request::Plain(command)) => self.execute(index, command).map(Outcome::Reply),
@@ -211,15 +212,16 @@ impl<M: StateMachine> Machine<M> {
         }
     }
 
-    /// Has the user's machine carry a command out; no reply if it did so before this start.
+    /// Lets the user's state machine execute a command. Returns `None` if it did so before this
+    /// start.
     fn execute(&mut self, index: Index, command: &[u8]) -> Option<Arc<[u8]>> {
         self.executed = index;
         (index > self.user_start).then(|| Arc::from(self.user.apply(index, command)))
     }
 }
 
-/// `results` after one more entry.
-fn roll(results: Digest, entry: &Entry, outcome: Option<&Outcome>) -> Digest {
+/// Returns `results` extended by one entry and its outcome.
+fn extend_results(results: Digest, entry: &Entry, outcome: Option<&Outcome>) -> Digest {
     let (kind, reply, number) = outcome.map_or((0, &[][..], [0; 8]), Outcome::hashed);
     let (term, index) = (entry.id.term.0.to_le_bytes(), entry.id.index.0.to_le_bytes());
     let membership;

@@ -1,30 +1,30 @@
-//! What comes of one command of the log.
+//! The outcome of one command of the log.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::machine::request::SessionId;
 
-/// What comes of one command of the log; the same on every node that still knows.
+/// The outcome of one command of the log, equal on every node that knows it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// The user's machine has carried the command out, now or when it stood in the log for the
-    /// first time, and this is its reply.
+    /// The reply of the user's state machine, which executed the command now, or at an earlier
+    /// index of the log.
     Reply(Arc<[u8]>),
-    /// The session is open.
+    /// The session with this id is registered.
     Registered(SessionId),
-    /// The session, or what it knew of this request, is forgotten: the command was not carried
-    /// out here, and whether it was before nobody can tell. It never will be again.
+    /// The session, or its record of this request, is no longer stored. The command was not
+    /// executed at this index; it may have been before, and never will be again.
     SessionExpired,
-    /// The sequence number is beyond the session's window: nothing happened. A copy of the
-    /// request that comes later in the log may still be carried out.
+    /// The sequence number is beyond the session's window: the command was not executed. A later
+    /// copy of the request may still be.
     OutsideWindow,
-    /// The bytes are no request: nothing happened.
+    /// The bytes are not an encoded request: they had no effect.
     Malformed,
 }
 
 impl Outcome {
-    /// The outcome as bytes, for hashing: what it is, and what it says.
+    /// Returns the outcome for hashing: its kind, its reply, and its number.
     pub(crate) fn hashed(&self) -> (u8, &[u8], [u8; 8]) {
         match self {
             Outcome::Reply(reply) => (1, reply, (reply.len() as u64).to_le_bytes()),

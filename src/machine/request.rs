@@ -1,61 +1,60 @@
-//! What a command of the log asks the machine for, and how that is written as bytes.
+//! Requests to the state machine, and their encoding as commands of the log.
 //!
-//! The bytes are described in `docs/FORMAT.md`, section "Commands and sessions".
+//! `docs/FORMAT.md`, section "Commands and sessions", specifies the encoding.
 
 use std::fmt;
 
 use crate::types::{Command, Index};
 
-/// A client's session: the index of the entry that registered it.
+/// The id of a client session: the index of the entry that registered it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub Index);
 
-/// Numbers the requests of one session, from 1, in the order the client made them.
+/// The sequence number of a request in its session, from 1, in the order of submission.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(pub u64);
 
-/// What tells one client's registration from all others: random, never used for another session.
+/// The random number that identifies one client's registration; never used for another session.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nonce(pub u128);
 
-/// How much the nodes keep for sessions. It travels in the log with every registration, so that
-/// nodes with different settings keep the same.
+/// The limits of what nodes store for sessions. Each registration in the log carries them, so that
+/// nodes with different settings store the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionLimits {
-    /// The most sessions of all clients together, from this registration on: beyond it the one
-    /// that was not used for the longest stretch of the log expires. 1 to
-    /// [`SessionLimits::SESSIONS_MAX`].
+    /// The maximum number of sessions of all clients, from this registration on. Beyond it, the
+    /// least recently used session expires. From 1 to [`SessionLimits::SESSIONS_MAX`].
     pub sessions_max: u32,
-    /// The most requests of the registered session at once: from the lowest sequence number the
-    /// client still waits for. 1 to [`SessionLimits::WINDOW_MAX`].
+    /// The size of the session's window: the number of sequence numbers that are accepted, from the
+    /// lowest one without an acknowledgement. From 1 to [`SessionLimits::WINDOW_MAX`].
     pub window: u32,
-    /// The most bytes of replies kept for the registered session; beyond it those with the lowest
-    /// sequence numbers are forgotten. At most [`SessionLimits::REPLIES_BYTES_MAX`].
+    /// The maximum size of the session's stored replies in bytes. Beyond it, those with the lowest
+    /// sequence numbers are dropped. At most [`SessionLimits::REPLIES_BYTES_MAX`].
     pub replies_bytes_max: u32,
 }
 
-/// What one command of the log asks for.
+/// A request to the state machine, which one command of the log encodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// Carry out the command, once for every time it stands in the log.
+    /// Executes the command, once for each of its copies in the log.
     Plain(&'a [u8]),
-    /// Open a session, or name the one that `nonce` has opened.
+    /// Registers a session, or returns the one that `nonce` has registered.
     Register {
-        /// The client's own name for the session to come.
+        /// The client's random number for this session.
         nonce: Nonce,
-        /// What is kept for it, and for all.
+        /// The limits of this session, and of all sessions.
         limits: SessionLimits,
     },
-    /// Carry out the command unless the session has done so before.
+    /// Executes the command at most once in the session.
     InSession {
-        /// The session.
+        /// The id of the session.
         session: SessionId,
-        /// The request's number in it.
+        /// The sequence number of the request in the session.
         sequence: Sequence,
-        /// The lowest number whose reply the client still waits for, at most `sequence`: the
-        /// replies before it may be forgotten, and requests before it are never carried out.
+        /// The lowest sequence number whose reply the client still waits for, at most `sequence`.
+        /// Earlier replies may be dropped, and earlier requests are never executed.
         acknowledged: Sequence,
-        /// The user's bytes.
+        /// The command for the user's state machine.
         command: &'a [u8],
     },
 }
@@ -66,12 +65,12 @@ const REGISTER: u8 = 1;
 const IN_SESSION: u8 = 2;
 
 impl Sequence {
-    /// A session's first request.
+    /// The sequence number of a session's first request.
     pub const FIRST: Sequence = Sequence(1);
-    /// The highest number a request may have; the room above it keeps arithmetic from overflowing.
+    /// The highest sequence number; the room above it keeps arithmetic from overflowing.
     pub const MAX: Sequence = Sequence(1 << 62);
 
-    /// The number after this one.
+    /// Returns the sequence number after this one.
     #[must_use]
     pub const fn next(self) -> Sequence {
         Sequence(self.0 + 1)
@@ -79,14 +78,14 @@ impl Sequence {
 }
 
 impl SessionLimits {
-    /// The highest `sessions_max`.
+    /// The highest valid `sessions_max`.
     pub const SESSIONS_MAX: u32 = 1 << 20;
-    /// The highest `window`.
+    /// The highest valid `window`.
     pub const WINDOW_MAX: u32 = 1 << 10;
-    /// The highest `replies_bytes_max`.
+    /// The highest valid `replies_bytes_max`, in bytes.
     pub const REPLIES_BYTES_MAX: u32 = 64 << 20;
 
-    /// Whether every limit is within its bounds.
+    /// Returns true if every limit is within its bounds.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         (1..=Self::SESSIONS_MAX).contains(&self.sessions_max)
@@ -102,13 +101,13 @@ impl Default for SessionLimits {
 }
 
 impl<'a> Request<'a> {
-    /// The most bytes that a request adds to the user's command.
+    /// The maximum number of bytes that a request adds to the user's command.
     pub const OVERHEAD_BYTES_MAX: usize = 26;
 
-    /// The request as a command of the log.
+    /// Encodes the request as a command of the log.
     ///
     /// # Panics
-    /// If a limit or a number is out of its bounds: no node could make sense of it.
+    /// If a limit or a sequence number is out of its bounds, because it would not decode.
     #[must_use]
     pub fn encode(&self) -> Command {
         assert!(self.is_valid(), "{self:?} is out of bounds");
@@ -137,7 +136,7 @@ impl<'a> Request<'a> {
         Command::from(bytes)
     }
 
-    /// The request that a command of the log holds, or nothing if no node would have written it.
+    /// Decodes the request in a command of the log; `None` if it is malformed or out of bounds.
     #[must_use]
     pub fn decode(bytes: &'a [u8]) -> Option<Request<'a>> {
         let (&[version, kind], rest) = bytes.split_first_chunk()?;
@@ -195,7 +194,7 @@ fn decode_in_session(bytes: &[u8]) -> Option<Request<'_>> {
     })
 }
 
-/// Gives a number type its short form for `{}` and for `{:?}`.
+/// Implements the short form of a number type, for `{}` and for `{:?}`.
 macro_rules! short_form {
     ($type:ty, $prefix:literal, $inner:literal) => {
         impl fmt::Display for $type {
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_are_those_of_the_document() {
+    fn the_encoding_is_that_of_the_format_document() {
         let golden: [(Request<'_>, &[u8]); 3] = [
             (Request::Plain(b"put"), b"\x01\x00put"),
             (
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_or_longer_registration_is_none() {
+    fn a_truncated_or_longer_registration_does_not_decode() {
         let whole = Request::Register { nonce: Nonce(7), limits: LIMITS }.encode();
         for length in 0..whole.len() {
             assert_eq!(Request::decode(&whole[..length]), None, "{length} bytes");
@@ -266,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_node_writes_is_none() {
+    fn invalid_requests_do_not_decode() {
         assert_eq!(Request::decode(b"\x02\x00put"), None, "another version");
         assert_eq!(Request::decode(b"\x01\x03put"), None, "another kind");
         let mut bytes = in_session(2, 2).encode().to_vec();
@@ -291,7 +290,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "out of bounds")]
-    fn a_request_out_of_bounds_is_never_written() {
+    fn a_request_out_of_bounds_is_never_encoded() {
         let _ = in_session(1, 2).encode();
     }
 }

@@ -1,4 +1,4 @@
-//! Which requests were carried out already, and what was replied: a function of the log alone.
+//! Client sessions: the executed requests and their replies, which depend on the log only.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,48 +7,49 @@ use crate::machine::outcome::Outcome;
 use crate::machine::request::{Nonce, Sequence, SessionId, SessionLimits};
 use crate::types::Index;
 
-/// All open sessions. A clone shares them, and costs one pointer each.
+/// All open sessions. A clone shares them, at the cost of one pointer each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sessions {
-    /// The bound of the last registration; 0 before the first.
+    /// The `sessions_max` of the last registration; 0 before the first.
     sessions_max: u32,
     open: BTreeMap<SessionId, Arc<Session>>,
-    /// The same sessions by the name their clients gave them.
+    /// The same sessions by their nonces.
     by_nonce: BTreeMap<Nonce, SessionId>,
-    /// The same sessions by the entry that used them last: no two are used by one entry.
+    /// The same sessions by the entry that last used them; each entry uses at most one.
     by_use: BTreeMap<Index, SessionId>,
 }
 
-/// One client's session.
+/// The session of one client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Session {
     pub(crate) nonce: Nonce,
     pub(crate) window: u32,
     pub(crate) replies_bytes_max: u32,
-    /// The last entry that used it.
+    /// The index of the last entry that used the session.
     pub(crate) used: Index,
-    /// The lowest number the client still waits for, as far as it has said: nothing below is
-    /// carried out, or remembered.
+    /// The lowest sequence number that the client has not acknowledged. Lower ones are neither
+    /// executed nor stored.
     pub(crate) floor: Sequence,
-    /// What was carried out at or after `floor`, within the window, with the reply if it is known.
+    /// The executed requests at or after `floor`, within the window, with the reply if it is known.
     pub(crate) executed: BTreeMap<Sequence, Option<Arc<[u8]>>>,
-    /// The bytes of all known replies.
+    /// The total size of the known replies in bytes.
     pub(crate) replies_bytes: u64,
 }
 
-/// What is to be done with a request.
+/// The decision about a request in a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// It is new: carry it out, and record it.
+    /// The request is new: the machine executes it, and records it.
     Execute,
-    /// It is not to be carried out.
+    /// The request is not executed, and has this outcome.
     Answer(Outcome),
 }
 
 impl Sessions {
-    /// Opens a session, or finds the one that `nonce` has opened; others expire for it.
+    /// Registers a session, or returns the one that `nonce` has registered. The least recently used
+    /// sessions beyond the limit expire.
     pub(crate) fn register(&mut self, at: Index, nonce: Nonce, limits: SessionLimits) -> SessionId {
-        assert!(limits.is_valid(), "decoding refuses other limits");
+        assert!(limits.is_valid(), "decoding rejects invalid limits");
         let id = match self.by_nonce.get(&nonce) {
             Some(id) => *id,
             None => self.open_new(at, nonce, limits),
@@ -62,7 +63,7 @@ impl Sessions {
         id
     }
 
-    /// Decides on a request that stands in the log at `at`, and takes note of what the client has
+    /// Decides about the request at index `at`, and drops the replies that the client has
     /// acknowledged.
     pub(crate) fn admit(
         &mut self,
@@ -71,7 +72,7 @@ impl Sessions {
         sequence: Sequence,
         acknowledged: Sequence,
     ) -> Admission {
-        assert!(acknowledged <= sequence, "decoding refuses other requests");
+        assert!(acknowledged <= sequence, "decoding rejects invalid requests");
         if !self.open.contains_key(&id) {
             return Admission::Answer(Outcome::SessionExpired);
         }
@@ -90,28 +91,29 @@ impl Sessions {
         }
     }
 
-    /// Remembers that a request was carried out, and its reply if it is known.
+    /// Records an executed request, and its reply if it is known.
     pub(crate) fn record(&mut self, id: SessionId, sequence: Sequence, reply: Option<Arc<[u8]>>) {
         let session = self.open.get_mut(&id).expect("the session has just admitted the request");
         Arc::make_mut(session).record(sequence, reply);
     }
 
-    /// The bound of the last registration.
+    /// Returns the `sessions_max` of the last registration.
     pub(crate) fn sessions_max(&self) -> u32 {
         self.sessions_max
     }
 
-    /// Every open session, in the order they were opened.
+    /// Returns every open session, in the order of registration.
     pub(crate) fn open(&self) -> &BTreeMap<SessionId, Arc<Session>> {
         &self.open
     }
 
-    /// No session yet, and room for `sessions_max`.
-    pub(crate) fn with_room(sessions_max: u32) -> Sessions {
+    /// Returns an empty set with room for `sessions_max` sessions.
+    pub(crate) fn with_capacity(sessions_max: u32) -> Sessions {
         Sessions { sessions_max, ..Sessions::default() }
     }
 
-    /// Takes in a session of a snapshot; not if it contradicts one that is there.
+    /// Adds a session from a snapshot. Returns a description of the error if it contradicts an
+    /// earlier one.
     pub(crate) fn insert(&mut self, id: SessionId, session: Session) -> Result<(), &'static str> {
         if self.open.len() >= self.sessions_max as usize {
             return Err("more sessions than their bound");
@@ -120,7 +122,7 @@ impl Sessions {
             return Err("sessions out of order");
         }
         if self.by_nonce.insert(session.nonce, id).is_some() {
-            return Err("two sessions of one nonce");
+            return Err("two sessions with one nonce");
         }
         if self.by_use.insert(session.used, id).is_some() {
             return Err("two sessions used by one entry");
@@ -147,11 +149,11 @@ impl Sessions {
         id
     }
 
-    /// Notes that the entry at `at` uses the session.
+    /// Records that the entry at `at` uses the session.
     fn touch(&mut self, id: SessionId, at: Index) -> &mut Session {
         let session = self.open.get_mut(&id).expect("only open sessions are used");
         let session = Arc::make_mut(session);
-        assert!(session.used <= at, "the log goes forward");
+        assert!(session.used <= at, "indices increase");
         self.by_use.remove(&session.used);
         session.used = at;
         self.by_use.insert(at, id);
@@ -160,7 +162,7 @@ impl Sessions {
 
     fn expire_oldest(&mut self) {
         let (_, id) = self.by_use.pop_first().expect("every open session was used once");
-        let session = self.open.remove(&id).expect("what was used is open");
+        let session = self.open.remove(&id).expect("each session in `by_use` is open");
         self.by_nonce.remove(&session.nonce);
         assert_eq!(self.open.len(), self.by_nonce.len());
         assert_eq!(self.open.len(), self.by_use.len());
@@ -168,12 +170,12 @@ impl Sessions {
 }
 
 impl Session {
-    /// The first number beyond the window.
+    /// Returns the first sequence number beyond the window.
     pub(crate) fn end(&self) -> Sequence {
         Sequence(self.floor.0 + u64::from(self.window))
     }
 
-    /// Forgets what the client no longer waits for.
+    /// Drops the records of the requests that the client has acknowledged.
     fn acknowledge(&mut self, acknowledged: Sequence) {
         self.floor = self.floor.max(acknowledged);
         while let Some(entry) = self.executed.first_entry()
@@ -187,11 +189,11 @@ impl Session {
     fn record(&mut self, sequence: Sequence, reply: Option<Arc<[u8]>>) {
         assert!((self.floor..self.end()).contains(&sequence), "it was admitted");
         let max = u64::from(self.replies_bytes_max);
-        // One reply too large is not worth all the others.
+        // A reply larger than the limit is dropped, instead of all others.
         let kept = reply.filter(|reply| reply.len() as u64 <= max);
         self.replies_bytes += bytes_of(&kept);
         let earlier = self.executed.insert(sequence, kept);
-        assert_eq!(earlier, None, "a request is carried out once");
+        assert_eq!(earlier, None, "a request is executed once");
         for reply in self.executed.values_mut() {
             if self.replies_bytes <= max {
                 break;
@@ -204,7 +206,7 @@ impl Session {
     }
 }
 
-/// What a reply costs; one that is not known costs nothing.
+/// Returns the size of a reply in bytes, 0 if it is unknown.
 pub(crate) fn bytes_of(reply: &Option<Arc<[u8]>>) -> u64 {
     reply.as_ref().map_or(0, |reply| reply.len() as u64)
 }

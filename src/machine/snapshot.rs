@@ -1,8 +1,8 @@
-//! The bytes of a machine's snapshot: the sessions, then what the user's machine gives.
+//! The encoding of a machine's snapshot: the sessions, then the bytes of the user's state machine.
 //!
-//! They are described in `docs/FORMAT.md`, section "Commands and sessions". Reading believes
-//! nothing: whatever the bytes, it ends in an error or in sessions that some log leads to, and
-//! never takes more memory than the stream has bytes.
+//! `docs/FORMAT.md`, section "Commands and sessions", specifies it. Decoding any bytes ends with an
+//! error, or with sessions that some log leads to, and takes no more memory than the stream has
+//! bytes.
 
 use std::collections::{BTreeMap, btree_map};
 use std::fmt;
@@ -14,46 +14,46 @@ use crate::machine::request::{Nonce, Sequence, SessionId, SessionLimits};
 use crate::machine::sessions::{Session, Sessions, bytes_of};
 use crate::types::{EntryId, Index, Term};
 
-/// A machine's state at one entry, to be read as bytes at leisure: later commands do not show.
-pub struct Frozen {
+/// A frozen view of a machine's state at one entry, to be read as bytes. Later commands do not
+/// change it.
+pub struct FrozenView {
     last: EntryId,
-    /// What is read next.
+    /// The encoded bytes to read next.
     piece: Cursor<Vec<u8>>,
     sessions: btree_map::IntoIter<SessionId, Arc<Session>>,
     user: Box<dyn Read + Send>,
 }
 
-/// Why a machine was not restored.
+/// The error for which a machine was not restored.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// The bytes could not be read, or ended early. The machine is as it was.
+    /// The bytes could not be read, or ended early. The machine is unchanged.
     Read(io::Error),
-    /// The bytes do not begin as a snapshot of a machine does. The machine is as it was.
+    /// The bytes do not start with the magic bytes of a snapshot. The machine is unchanged.
     NotASnapshot,
-    /// The snapshot was written by a version that this one does not know. The machine is as it
-    /// was.
+    /// The snapshot has an unsupported version. The machine is unchanged.
     Version(u32),
-    /// The snapshot is that of another entry. The machine is as it was.
+    /// The snapshot is that of another entry. The machine is unchanged.
     OtherEntry {
-        /// The entry it should stand for.
+        /// The last entry that the snapshot should cover.
         expected: EntryId,
-        /// The entry it says it stands for.
+        /// The last entry according to the snapshot.
         found: EntryId,
     },
-    /// The sessions contradict themselves, as the text says. The machine is as it was.
+    /// The sessions are inconsistent, as the text describes. The machine is unchanged.
     Sessions(&'static str),
-    /// The user's machine refused its part. Its state does not matter any more: it must be
-    /// restored from another snapshot before anything else.
+    /// The user's state machine rejected its part. Its state is invalid: it must be restored from
+    /// another snapshot before any other call.
     User(io::Error),
 }
 
-/// What stands before the sessions.
+/// The header of a snapshot, before the sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     /// The last entry that the state covers.
     pub(crate) last: EntryId,
-    /// The last entry whose command the user's machine carried out.
+    /// The last entry whose command the user's state machine executed.
     pub(crate) executed: Index,
     /// The rolling hash over all outcomes, if it is known.
     pub(crate) results: Option<Digest>,
@@ -61,30 +61,34 @@ pub(crate) struct Header {
 
 const MAGIC: [u8; 8] = *b"quorstat";
 const VERSION: u32 = 1;
-/// Stands in place of a length where a reply is not known.
+/// The length of an unknown reply.
 const UNKNOWN: u32 = u32::MAX;
-/// How many bytes of a reply are asked for at once: memory grows with what has come.
+/// The maximum number of reply bytes to read at once, so that memory grows with the bytes read.
 const STEP_BYTES: u64 = 64 << 10;
 
-impl Frozen {
-    pub(crate) fn new(header: Header, sessions: &Sessions, user: Box<dyn Read + Send>) -> Frozen {
+impl FrozenView {
+    pub(crate) fn new(
+        header: Header,
+        sessions: &Sessions,
+        user: Box<dyn Read + Send>,
+    ) -> FrozenView {
         let mut piece = Vec::new();
         piece.extend(MAGIC);
         piece.extend(VERSION.to_le_bytes());
         piece.extend(encoded_header(&header));
         piece.extend(encoded_counts(sessions));
         let sessions = sessions.open().clone().into_iter();
-        Frozen { last: header.last, piece: Cursor::new(piece), sessions, user }
+        FrozenView { last: header.last, piece: Cursor::new(piece), sessions, user }
     }
 
-    /// The last entry that the state covers.
+    /// Returns the last entry that the state covers.
     #[must_use]
     pub fn last(&self) -> EntryId {
         self.last
     }
 }
 
-impl Read for Frozen {
+impl Read for FrozenView {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let count = self.piece.read(buffer)?;
@@ -93,14 +97,14 @@ impl Read for Frozen {
             }
             let Some((id, session)) = self.sessions.next() else { break };
             let mut piece = Vec::new();
-            encode_session(id, &session, Replies::Kept, &mut piece);
+            encode_session(id, &session, Replies::Included, &mut piece);
             self.piece = Cursor::new(piece);
         }
         self.user.read(buffer)
     }
 }
 
-impl fmt::Debug for Frozen {
+impl fmt::Debug for FrozenView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "frozen at {}", self.last)
     }
@@ -110,16 +114,18 @@ impl fmt::Display for RestoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RestoreError::Read(error) => write!(f, "the snapshot cannot be read: {error}"),
-            RestoreError::NotASnapshot => f.write_str("these bytes are no snapshot"),
+            RestoreError::NotASnapshot => f.write_str("these bytes are not a snapshot"),
             RestoreError::Version(version) => {
-                write!(f, "the snapshot has version {version}, this program knows {VERSION}")
+                write!(f, "the snapshot has version {version}, but this program supports {VERSION}")
             }
             RestoreError::OtherEntry { expected, found } => {
-                write!(f, "the snapshot is of entry {found}, not {expected}")
+                write!(f, "the snapshot ends at entry {found}, not at {expected}")
             }
-            RestoreError::Sessions(what) => write!(f, "the snapshot's sessions: {what}"),
+            RestoreError::Sessions(error) => {
+                write!(f, "the sessions in the snapshot are invalid: {error}")
+            }
             RestoreError::User(error) => {
-                write!(f, "the state machine refuses the snapshot: {error}")
+                write!(f, "the state machine rejects the snapshot: {error}")
             }
         }
     }
@@ -134,18 +140,20 @@ impl std::error::Error for RestoreError {
     }
 }
 
-/// The digest of the sessions without their replies: a machine that is durable by itself may not
-/// know those, and decides the same.
+/// Returns the digest of the sessions without their replies, which a state machine with durable
+/// state of its own may not know, and which affect no decision.
 pub(crate) fn digest_of(sessions: &Sessions) -> Digest {
     let mut bytes = encoded_counts(sessions).to_vec();
     for (id, session) in sessions.open() {
-        encode_session(*id, session, Replies::LeftOut, &mut bytes);
+        encode_session(*id, session, Replies::Omitted, &mut bytes);
     }
     Digest::of_bytes(&bytes)
 }
 
-/// Reads what comes before the user's part.
-pub(crate) fn read_front(reader: &mut dyn Read) -> Result<(Header, Sessions), RestoreError> {
+/// Decodes the header and the sessions, which precede the user's part.
+pub(crate) fn read_header_and_sessions(
+    reader: &mut dyn Read,
+) -> Result<(Header, Sessions), RestoreError> {
     if array(reader)? != MAGIC {
         return Err(RestoreError::NotASnapshot);
     }
@@ -157,9 +165,9 @@ pub(crate) fn read_front(reader: &mut dyn Read) -> Result<(Header, Sessions), Re
     let sessions_max = number(reader)?;
     let count = number(reader)?;
     if sessions_max > SessionLimits::SESSIONS_MAX {
-        return Err(RestoreError::Sessions("a bound beyond all bounds"));
+        return Err(RestoreError::Sessions("sessions_max is too large"));
     }
-    let mut sessions = Sessions::with_room(sessions_max);
+    let mut sessions = Sessions::with_capacity(sessions_max);
     for _ in 0..count {
         let (id, session) = read_session(reader, header.last.index)?;
         sessions.insert(id, session).map_err(RestoreError::Sessions)?;
@@ -167,11 +175,11 @@ pub(crate) fn read_front(reader: &mut dyn Read) -> Result<(Header, Sessions), Re
     Ok((header, sessions))
 }
 
-/// Whether replies are written.
+/// Whether the encoding of sessions includes the replies.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Replies {
-    Kept,
-    LeftOut,
+    Included,
+    Omitted,
 }
 
 fn encoded_header(header: &Header) -> Vec<u8> {
@@ -204,7 +212,7 @@ fn encode_session(id: SessionId, session: &Session, replies: Replies, bytes: &mu
     for (sequence, reply) in &session.executed {
         bytes.extend(sequence.0.to_le_bytes());
         match reply {
-            _ if replies == Replies::LeftOut => {}
+            _ if replies == Replies::Omitted => {}
             None => bytes.extend(UNKNOWN.to_le_bytes()),
             Some(reply) => {
                 let length = u32::try_from(reply.len()).expect("replies_bytes_max bounds it");
@@ -223,10 +231,10 @@ fn read_header(reader: &mut dyn Read) -> Result<Header, RestoreError> {
     let results = match is_known {
         [0] if digest == Digest::default() => None,
         [1] => Some(digest),
-        _ => return Err(RestoreError::Sessions("a hash both known and unknown")),
+        _ => return Err(RestoreError::Sessions("the results hash is inconsistent")),
     };
     if last.term > Term::MAX || last.index > Index::MAX || executed > last.index {
-        return Err(RestoreError::Sessions("entries that no log has"));
+        return Err(RestoreError::Sessions("an entry id is out of bounds"));
     }
     Ok(Header { last, executed, results })
 }
@@ -240,10 +248,10 @@ fn read_session(reader: &mut dyn Read, last: Index) -> Result<(SessionId, Sessio
     let floor = Sequence(long(reader)?);
     let limits = SessionLimits { sessions_max: 1, window, replies_bytes_max };
     if id.0 == Index::ZERO || used < id.0 || last < used {
-        return Err(RestoreError::Sessions("a session of no entry"));
+        return Err(RestoreError::Sessions("the index of a session is invalid"));
     }
     if !limits.is_valid() || !(Sequence::FIRST..=Sequence::MAX).contains(&floor) {
-        return Err(RestoreError::Sessions("a session beyond all bounds"));
+        return Err(RestoreError::Sessions("the limits of a session are invalid"));
     }
     let executed = BTreeMap::new();
     let mut session =
@@ -254,7 +262,7 @@ fn read_session(reader: &mut dyn Read, last: Index) -> Result<(SessionId, Sessio
     Ok((id, session))
 }
 
-/// Reads one request that the session has carried out.
+/// Decodes one request that the session has executed.
 fn read_executed(reader: &mut dyn Read, session: &mut Session) -> Result<(), RestoreError> {
     let sequence = Sequence(long(reader)?);
     let is_ascending = session.executed.last_key_value().is_none_or(|(last, _)| *last < sequence);
@@ -266,7 +274,7 @@ fn read_executed(reader: &mut dyn Read, session: &mut Session) -> Result<(), Res
     let reply = match length {
         UNKNOWN => None,
         _ if u64::from(length) > room => {
-            return Err(RestoreError::Sessions("more bytes of replies than their bound"));
+            return Err(RestoreError::Sessions("more bytes of replies than the limit"));
         }
         _ => Some(Arc::from(read_bytes(reader, u64::from(length))?)),
     };

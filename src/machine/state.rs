@@ -1,4 +1,4 @@
-//! The one thing a user writes: the state that every node keeps, and what a command does to it.
+//! The state machine trait that a user implements.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -7,21 +7,21 @@ use std::sync::Arc;
 use crate::machine::digest::Digest;
 use crate::types::Index;
 
-/// Tells whether carrying out a command may change the answer to a query. A yes too many costs
-/// time; a no too many gives answers that are old.
+/// A test whether a command may change the answer to a query. A false positive delays reads; a
+/// false negative gives stale answers.
 #[derive(Clone)]
 pub struct ConflictTest(Arc<Test>);
 
 type Test = dyn Fn(&[u8], &[u8]) -> bool + Send + Sync;
 
 impl ConflictTest {
-    /// A test that is given the query, and then the command. Like the machine itself it depends on
-    /// nothing but these.
+    /// Returns a test that takes the query, and then the command. It must be deterministic, like
+    /// the state machine itself.
     pub fn new(test: impl Fn(&[u8], &[u8]) -> bool + Send + Sync + 'static) -> ConflictTest {
         ConflictTest(Arc::new(test))
     }
 
-    /// Whether carrying out `command` may change the answer to `query`.
+    /// Returns true if `command` may change the answer to `query`.
     #[must_use]
     pub fn may_change(&self, query: &[u8], command: &[u8]) -> bool {
         (self.0)(query, command)
@@ -29,7 +29,7 @@ impl ConflictTest {
 }
 
 impl Default for ConflictTest {
-    /// Every command may change every answer.
+    /// Returns the test by which every command may change every answer.
     fn default() -> ConflictTest {
         ConflictTest::new(|_, _| true)
     }
@@ -41,49 +41,49 @@ impl fmt::Debug for ConflictTest {
     }
 }
 
-/// A user's state machine. Every node has one, gives it the same commands in the same order, and
-/// counts on getting the same state and the same replies.
+/// A user's state machine. Every node applies the same commands in the same order to its own, which
+/// must reach the same state and give the same replies.
 pub trait StateMachine {
-    /// Carries out one command and returns the reply for whoever proposed it.
+    /// Applies one command and returns the reply to its proposer.
     ///
-    /// It must be deterministic: no clock, no entropy, no order of a hash map, nothing but the
-    /// state and the arguments. It cannot fail; what a command may not do is a reply.
-    /// `index` grows from call to call, with gaps.
+    /// It must be deterministic: it depends on the state and the arguments only, and uses no clock,
+    /// no entropy and no iteration order of a hash map. It cannot fail: a rejected command is a
+    /// reply. `index` increases from call to call, with gaps.
     fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8>;
 
     /// Answers a query from the state alone, without changing it.
     fn query(&self, query: &[u8]) -> Vec<u8>;
 
-    /// A reader of the state as it is now. It may be read long after and on another thread, while
-    /// commands go on being applied; it never holds a large state in one buffer. Equal states
-    /// should give equal bytes: then [`StateMachine::digest`] needs no writing.
+    /// Returns a reader of the current state. It is read later and on another thread, while further
+    /// commands are applied. It should not copy a large state into one buffer. Equal states should
+    /// give equal bytes, so that the default [`StateMachine::digest`] is correct.
     fn snapshot(&self) -> Box<dyn Read + Send>;
 
-    /// Forgets the state and starts over from the bytes of a [`StateMachine::snapshot`], perhaps
-    /// another node's, which `snapshot` ends with. After an error the state does not matter: what
-    /// follows is another `restore` or nothing.
+    /// Replaces the state by the bytes of a [`StateMachine::snapshot`], perhaps of another node, up
+    /// to the end of the reader. After an error the state may be invalid: only another `restore`
+    /// may follow.
     ///
     /// # Errors
-    /// What reading failed with, or [`io::ErrorKind::InvalidData`] for bytes that are no snapshot.
+    /// The error of reading, or [`io::ErrorKind::InvalidData`] for bytes that are not a snapshot.
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()>;
 
-    /// Tells which commands may change the answer to a query, for reads that a follower answers by
-    /// itself: they wait for those commands alone. Without a better test every command may.
+    /// Returns the test of which commands may change the answer to a query. A read that a follower
+    /// answers under a read lease waits for those commands only. By default every command may.
     fn conflict_test(&self) -> ConflictTest {
         ConflictTest::default()
     }
 
-    /// The index of the last command in the state, for a machine whose state survives a restart
-    /// by itself: it is never given a command up to there again. One that lives in memory leaves
-    /// this as it is.
+    /// Returns the index of the last applied command, for a state machine with durable state of its
+    /// own; it is never given commands up to there again. A state machine in memory keeps the
+    /// default of 0.
     fn applied(&self) -> Index {
         Index::ZERO
     }
 
-    /// Names the state: equal states have equal digests, on every node.
+    /// Returns a digest of the state. Equal states have equal digests on every node.
     ///
     /// # Errors
-    /// What reading the snapshot failed with.
+    /// The error of reading the snapshot.
     fn digest(&self) -> io::Result<Digest> {
         Digest::of(&mut self.snapshot())
     }

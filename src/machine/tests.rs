@@ -1,4 +1,4 @@
-//! What the machine does with single entries, and with snapshots.
+//! Tests of applying entries, and of snapshots.
 
 use std::cell::Cell;
 use std::io::{self, Cursor, Read};
@@ -8,20 +8,21 @@ use crate::types::{Command, Term};
 
 const LIMITS: SessionLimits = SessionLimits { sessions_max: 2, window: 3, replies_bytes_max: 10 };
 
-/// Keeps the text of all commands; replies how long it has become and with what.
+/// A state machine that appends the text of each command. It replies with the length of the text,
+/// and the command.
 #[derive(Clone, Debug, Default)]
 struct Notes {
     text: Vec<u8>,
-    /// Where it is durable by itself: the last command in the text.
+    /// The index of the last command in the text, for a state machine with durable state.
     applied: Option<Index>,
-    refuses: Cell<bool>,
+    rejects: Cell<bool>,
 }
 
 impl StateMachine for Notes {
     fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
         self.text.extend(command);
         if let Some(applied) = &mut self.applied {
-            assert!(*applied < index, "a durable machine is given no command again");
+            assert!(*applied < index, "a durable state machine gets each command once");
             *applied = index;
         }
         let mut reply = self.text.len().to_string().into_bytes();
@@ -38,7 +39,7 @@ impl StateMachine for Notes {
     }
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
-        if self.refuses.get() {
+        if self.rejects.get() {
             return Err(io::ErrorKind::InvalidData.into());
         }
         self.text.clear();
@@ -54,7 +55,7 @@ fn entry(index: u64, payload: Payload) -> Entry {
     Entry { id: EntryId::new(Term(1), Index(index)), payload }
 }
 
-/// Entries from `first` on.
+/// Returns entries with consecutive indices from `first` on.
 fn log(first: u64, requests: &[Request<'_>]) -> Vec<Entry> {
     let commands = requests.iter().map(|request| Payload::Command(request.encode()));
     (first..).zip(commands).map(|(index, command)| entry(index, command)).collect()
@@ -64,7 +65,7 @@ fn register(nonce: u128) -> Request<'static> {
     Request::Register { nonce: Nonce(nonce), limits: LIMITS }
 }
 
-fn ask(session: u64, sequence: u64, acknowledged: u64, command: &str) -> Request<'_> {
+fn request(session: u64, sequence: u64, acknowledged: u64, command: &str) -> Request<'_> {
     Request::InSession {
         session: SessionId(Index(session)),
         sequence: Sequence(sequence),
@@ -81,7 +82,7 @@ fn registered(session: u64) -> Outcome {
     Outcome::Registered(SessionId(Index(session)))
 }
 
-/// A machine that has applied `requests` from index 1 on, and what came of them.
+/// Returns a machine that has applied `requests` from index 1 on, and their outcomes.
 fn after(requests: &[Request<'_>]) -> (Machine<Notes>, Vec<Outcome>) {
     let mut machine = Machine::new(Notes::default());
     let outcomes = machine.apply(&log(1, requests));
@@ -90,21 +91,21 @@ fn after(requests: &[Request<'_>]) -> (Machine<Notes>, Vec<Outcome>) {
 
 fn bytes_of(machine: &Machine<Notes>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut frozen = machine.snapshot().expect("the machine is whole");
+    let mut frozen = machine.snapshot().expect("the machine is caught up");
     assert_eq!(frozen.last(), machine.applied());
     frozen.read_to_end(&mut bytes).unwrap();
     bytes
 }
 
 #[test]
-fn a_plain_command_is_carried_out_every_time() {
+fn a_plain_command_is_executed_every_time() {
     let (machine, outcomes) = after(&[Request::Plain(b"a"), Request::Plain(b"a")]);
     assert_eq!(outcomes, [reply("1a"), reply("2a")]);
     assert_eq!(machine.query(b"?"), b"aa?");
 }
 
 #[test]
-fn an_entry_without_a_command_has_no_outcome_and_other_bytes_are_malformed() {
+fn an_entry_without_a_command_has_no_outcome_and_invalid_bytes_are_malformed() {
     let mut machine = Machine::new(Notes::default());
     let odd = Payload::Command(Command::from("hello"));
     let outcomes = machine.apply(&[entry(1, Payload::Noop), entry(2, odd)]);
@@ -115,25 +116,26 @@ fn an_entry_without_a_command_has_no_outcome_and_other_bytes_are_malformed() {
 
 #[test]
 fn a_retry_gets_the_first_reply() {
-    let (machine, outcomes) = after(&[register(7), ask(1, 1, 1, "a"), ask(1, 1, 1, "a")]);
+    let (machine, outcomes) = after(&[register(7), request(1, 1, 1, "a"), request(1, 1, 1, "a")]);
     assert_eq!(outcomes, [registered(1), reply("1a"), reply("1a")]);
     assert_eq!(machine.query(b""), b"a");
 }
 
 #[test]
-fn pipelined_requests_in_any_order_are_each_carried_out_once() {
-    let requests = [register(7), ask(1, 3, 1, "c"), ask(1, 1, 1, "a"), ask(1, 3, 1, "c")];
-    let more = [ask(1, 2, 1, "b"), ask(1, 1, 1, "a"), ask(1, 2, 1, "b")];
+fn pipelined_requests_in_any_order_are_each_executed_once() {
+    let requests =
+        [register(7), request(1, 3, 1, "c"), request(1, 1, 1, "a"), request(1, 3, 1, "c")];
+    let more = [request(1, 2, 1, "b"), request(1, 1, 1, "a"), request(1, 2, 1, "b")];
     let (_, outcomes) = after(&[&requests[..], &more].concat());
     let first = [registered(1), reply("1c"), reply("2a"), reply("1c")];
     assert_eq!(outcomes, [&first[..], &[reply("3b"), reply("2a"), reply("3b")]].concat());
 }
 
 #[test]
-fn what_the_client_has_acknowledged_is_never_carried_out() {
-    let requests = [register(7), ask(1, 1, 1, "a"), ask(1, 3, 3, "c")];
-    // The second was never carried out, and will not be.
-    let more = [ask(1, 1, 1, "a"), ask(1, 2, 1, "b"), ask(1, 3, 1, "c")];
+fn requests_below_the_acknowledged_number_are_never_executed() {
+    let requests = [register(7), request(1, 1, 1, "a"), request(1, 3, 3, "c")];
+    // The second request was never executed, and will not be.
+    let more = [request(1, 1, 1, "a"), request(1, 2, 1, "b"), request(1, 3, 1, "c")];
     let (machine, outcomes) = after(&[&requests[..], &more].concat());
     let expired = Outcome::SessionExpired;
     assert_eq!(outcomes[3..], [expired.clone(), expired, reply("2c")]);
@@ -143,7 +145,7 @@ fn what_the_client_has_acknowledged_is_never_carried_out() {
 #[test]
 fn a_request_beyond_the_window_waits_for_room() {
     let (machine, outcomes) =
-        after(&[register(7), ask(1, 4, 1, "d"), ask(1, 3, 1, "c"), ask(1, 4, 2, "d")]);
+        after(&[register(7), request(1, 4, 1, "d"), request(1, 3, 1, "c"), request(1, 4, 2, "d")]);
     assert_eq!(outcomes[1..], [Outcome::OutsideWindow, reply("1c"), reply("2d")]);
     assert_eq!(machine.query(b""), b"cd");
 }
@@ -156,32 +158,34 @@ fn one_nonce_opens_one_session() {
 
 #[test]
 fn the_session_used_least_recently_expires() {
-    let requests = [register(7), register(8), ask(1, 1, 1, "a"), register(9)];
-    let more = [ask(2, 1, 1, "b"), ask(1, 1, 1, "a"), ask(4, 1, 1, "c"), register(8)];
+    let requests = [register(7), register(8), request(1, 1, 1, "a"), register(9)];
+    let more = [request(2, 1, 1, "b"), request(1, 1, 1, "a"), request(4, 1, 1, "c"), register(8)];
     let (_, outcomes) = after(&[&requests[..], &more].concat());
     assert_eq!(outcomes[4..7], [Outcome::SessionExpired, reply("1a"), reply("2c")]);
-    assert_eq!(outcomes[7], registered(8), "its nonce has expired with it");
+    assert_eq!(outcomes[7], registered(8), "its nonce expired with it");
 }
 
 #[test]
-fn the_bound_of_the_last_registration_counts() {
+fn the_limit_of_the_last_registration_applies() {
     let limits = SessionLimits { sessions_max: 1, ..LIMITS };
     let smaller = Request::Register { nonce: Nonce(7), limits };
-    let (_, outcomes) = after(&[register(7), register(8), smaller, ask(2, 1, 1, "b")]);
+    let (_, outcomes) = after(&[register(7), register(8), smaller, request(2, 1, 1, "b")]);
     assert_eq!(outcomes[2..], [registered(1), Outcome::SessionExpired]);
 }
 
 #[test]
-fn replies_beyond_their_bound_are_forgotten_and_never_recomputed() {
+fn replies_beyond_the_limit_are_dropped_and_never_recomputed() {
     // The replies are "4aaaa", "8bbbb" and "12cccc": 16 bytes, with room for 10.
-    let requests = [register(7), ask(1, 1, 1, "aaaa"), ask(1, 2, 1, "bbbb"), ask(1, 1, 1, "aaaa")];
-    let more = [ask(1, 3, 1, "cccc"), ask(1, 1, 1, "aaaa"), ask(1, 2, 1, "bbbb")];
+    let requests =
+        [register(7), request(1, 1, 1, "aaaa"), request(1, 2, 1, "bbbb"), request(1, 1, 1, "aaaa")];
+    let more = [request(1, 3, 1, "cccc"), request(1, 1, 1, "aaaa"), request(1, 2, 1, "bbbb")];
     let (mut machine, outcomes) = after(&[&requests[..], &more].concat());
     assert_eq!(outcomes[3], reply("4aaaa"), "ten bytes fit");
     assert_eq!(outcomes[5..], [Outcome::SessionExpired, Outcome::SessionExpired]);
     assert_eq!(machine.query(b""), b"aaaabbbbcccc");
-    // One reply that would not fit alone drives no other out.
-    let large = log(8, &[ask(1, 4, 3, "dddddddddd"), ask(1, 4, 3, ""), ask(1, 3, 3, "cccc")]);
+    // A reply larger than the limit does not displace the others.
+    let large =
+        log(8, &[request(1, 4, 3, "dddddddddd"), request(1, 4, 3, ""), request(1, 3, 3, "cccc")]);
     let outcomes = machine.apply(&large);
     assert_eq!(outcomes[0].1, reply("22dddddddddd"));
     assert_eq!(outcomes[1].1, Outcome::SessionExpired);
@@ -189,21 +193,21 @@ fn replies_beyond_their_bound_are_forgotten_and_never_recomputed() {
 }
 
 #[test]
-#[should_panic(expected = "entries follow one another")]
-fn a_gap_is_no_log() {
+#[should_panic(expected = "entries are consecutive")]
+fn a_gap_between_entries_panics() {
     let (mut machine, _) = after(&[register(7)]);
     machine.apply(&log(3, &[register(8)]));
 }
 
-/// Two sessions, one with a reply that is forgotten.
+/// Returns a machine with two sessions, one of which has a dropped reply.
 fn busy() -> Machine<Notes> {
-    let requests = [register(7), ask(1, 1, 1, "a"), ask(1, 3, 1, "c"), register(8)];
-    let more = [ask(4, 1, 1, "dddddddddd"), Request::Plain(b"x")];
+    let requests = [register(7), request(1, 1, 1, "a"), request(1, 3, 1, "c"), register(8)];
+    let more = [request(4, 1, 1, "dddddddddd"), Request::Plain(b"x")];
     after(&[&requests[..], &more].concat()).0
 }
 
 #[test]
-fn a_snapshot_brings_everything_back() {
+fn a_snapshot_restores_the_whole_state() {
     let first = busy();
     let bytes = bytes_of(&first);
     let mut second = Machine::new(Notes::default());
@@ -213,15 +217,21 @@ fn a_snapshot_brings_everything_back() {
     assert_eq!(second.digest().unwrap(), first.digest().unwrap());
     assert_eq!(second.results(), first.results());
     let mut both = [first, second];
-    let rest = [ask(1, 3, 1, "c"), ask(4, 1, 1, "d"), register(8), register(10), ask(1, 4, 4, "")];
+    let rest = [
+        request(1, 3, 1, "c"),
+        request(4, 1, 1, "d"),
+        register(8),
+        register(10),
+        request(1, 4, 4, ""),
+    ];
     let outcomes = both.each_mut().map(|machine| machine.apply(&log(7, &rest)));
     assert_eq!(outcomes[0], outcomes[1]);
     assert_eq!(bytes_of(&both[0]), bytes_of(&both[1]));
 }
 
 #[test]
-fn the_bytes_are_those_of_the_document() {
-    let (machine, _) = after(&[register(7), ask(1, 1, 1, "a"), ask(1, 3, 1, "0123456789")]);
+fn the_encoding_is_that_of_the_format_document() {
+    let (machine, _) = after(&[register(7), request(1, 1, 1, "a"), request(1, 3, 1, "0123456789")]);
     let bytes = bytes_of(&machine);
     let long = |value: u64| value.to_le_bytes().to_vec();
     let short = |value: u32| value.to_le_bytes().to_vec();
@@ -242,11 +252,11 @@ fn the_bytes_are_those_of_the_document() {
 }
 
 #[test]
-fn a_snapshot_shows_nothing_that_came_later() {
+fn later_commands_do_not_change_a_snapshot() {
     let mut machine = busy();
     let mut frozen = machine.snapshot().unwrap();
     let expected = bytes_of(&machine);
-    machine.apply(&log(7, &[ask(1, 4, 4, "later"), register(9)]));
+    machine.apply(&log(7, &[request(1, 4, 4, "later"), register(9)]));
     let mut bytes = Vec::new();
     frozen.read_to_end(&mut bytes).unwrap();
     assert_eq!(bytes, expected);
@@ -265,20 +275,20 @@ fn a_snapshot_may_be_read_on_another_thread() {
 }
 
 #[test]
-fn a_snapshot_cut_short_leaves_the_machine_as_it_was() {
+fn a_truncated_snapshot_leaves_the_machine_unchanged() {
     let bytes = bytes_of(&busy());
     let front = bytes.len() - busy().user().text.len();
     let last = busy().applied();
     for length in 0..front {
         let mut machine = after(&[Request::Plain(b"kept")]).0;
-        let error = machine.restore(last, &mut &bytes[..length]).expect_err("it is cut");
+        let error = machine.restore(last, &mut &bytes[..length]).expect_err("it is truncated");
         assert!(matches!(error, RestoreError::Read(_)), "{length} bytes: {error}");
         assert_eq!(machine.apply(&log(2, &[Request::Plain(b"!")])), [(Index(2), reply("5!"))]);
     }
 }
 
-/// Sessions that some log leads to are read back from their own snapshot.
-fn assert_comes_back(machine: &Machine<Notes>, bit: usize) {
+/// Asserts that the machine is restored from its own snapshot.
+fn assert_round_trips(machine: &Machine<Notes>, bit: usize) {
     let bytes = bytes_of(machine);
     let mut again = Machine::new(Notes::default());
     let restored = again.restore(machine.applied(), &mut &bytes[..]);
@@ -287,28 +297,28 @@ fn assert_comes_back(machine: &Machine<Notes>, bit: usize) {
 }
 
 #[test]
-fn every_forged_bit_is_refused_or_leads_to_a_machine_that_works() {
+fn a_flipped_bit_is_rejected_or_gives_a_valid_machine() {
     let bytes = bytes_of(&busy());
     let last = busy().applied();
-    let mut refused = 0;
+    let mut rejected = 0;
     for bit in 0..bytes.len() * 8 {
         let mut forged = bytes.clone();
         forged[bit / 8] ^= 1 << (bit % 8);
         let mut machine = Machine::new(Notes::default());
         match machine.restore(last, &mut &forged[..]) {
-            Err(_) => refused += 1,
+            Err(_) => rejected += 1,
             Ok(()) => {
-                assert_comes_back(&machine, bit);
-                machine.apply(&log(7, &[register(8), ask(1, 4, 4, "e"), register(11)]));
-                assert_comes_back(&machine, bit);
+                assert_round_trips(&machine, bit);
+                machine.apply(&log(7, &[register(8), request(1, 4, 4, "e"), register(11)]));
+                assert_round_trips(&machine, bit);
             }
         }
     }
-    assert!(refused > 400, "only {refused} were refused");
+    assert!(rejected > 400, "only {rejected} were rejected");
 }
 
 #[test]
-fn each_kind_of_wrong_snapshot_is_named() {
+fn each_error_in_a_snapshot_is_named() {
     let bytes = bytes_of(&busy());
     let last = busy().applied();
     let restore = |at: usize, value: u8| {
@@ -316,21 +326,22 @@ fn each_kind_of_wrong_snapshot_is_named() {
         forged[at] = value;
         Machine::new(Notes::default()).restore(last, &mut &forged[..]).unwrap_err().to_string()
     };
-    assert_eq!(restore(0, b'x'), "these bytes are no snapshot");
-    assert_eq!(restore(8, 9), "the snapshot has version 9, this program knows 1");
-    assert_eq!(restore(20, 9), "the snapshot is of entry 9@t1, not 6@t1");
-    assert_eq!(restore(36, 2), "the snapshot's sessions: a hash both known and unknown");
-    assert_eq!(restore(53, 1), "the snapshot's sessions: more sessions than their bound");
+    assert_eq!(restore(0, b'x'), "these bytes are not a snapshot");
+    assert_eq!(restore(8, 9), "the snapshot has version 9, but this program supports 1");
+    assert_eq!(restore(20, 9), "the snapshot ends at entry 9@t1, not at 6@t1");
+    let sessions = |error: &str| format!("the sessions in the snapshot are invalid: {error}");
+    assert_eq!(restore(36, 2), sessions("the results hash is inconsistent"));
+    assert_eq!(restore(53, 1), sessions("more sessions than their bound"));
 }
 
 #[test]
-fn a_length_that_lies_costs_no_memory() {
+fn a_wrong_length_allocates_no_memory() {
     let (machine, _) = after(&[
         Request::Register {
             nonce: Nonce(1),
             limits: SessionLimits { replies_bytes_max: SessionLimits::REPLIES_BYTES_MAX, ..LIMITS },
         },
-        ask(1, 1, 1, "a"),
+        request(1, 1, 1, "a"),
     ]);
     let mut bytes = bytes_of(&machine);
     let length_at = bytes.len() - b"1a".len() - b"a".len() - 4;
@@ -341,22 +352,23 @@ fn a_length_that_lies_costs_no_memory() {
 }
 
 #[test]
-fn a_user_that_refuses_a_snapshot_needs_another() {
+fn a_user_that_rejects_a_snapshot_needs_another() {
     let first = busy();
     let bytes = bytes_of(&first);
     let mut second = Machine::new(Notes::default());
-    second.user().refuses.set(true);
-    let error = second.restore(first.applied(), &mut &bytes[..]).expect_err("the user refuses");
+    second.user().rejects.set(true);
+    let error = second.restore(first.applied(), &mut &bytes[..]).expect_err("the user rejects it");
     assert!(matches!(error, RestoreError::User(_)));
     let mut broken = second.clone();
     let applies = std::panic::AssertUnwindSafe(|| broken.apply(&log(1, &[register(1)])));
     assert!(std::panic::catch_unwind(applies).is_err(), "it applies nothing");
-    second.user().refuses.set(false);
+    second.user().rejects.set(false);
     second.restore(first.applied(), &mut &bytes[..]).unwrap();
     assert_eq!(bytes_of(&second), bytes);
 }
 
-/// A node whose machine kept its state through a restart, at the snapshot of entry 2.
+/// Returns a machine before a restart, and the one after it, whose user's state is durable and
+/// which was restored from the snapshot at entry 2.
 fn restarted(requests: &[Request<'_>]) -> (Machine<Notes>, Machine<Notes>) {
     let durable = Notes { applied: Some(Index::ZERO), ..Notes::default() };
     let mut before = Machine::new(durable);
@@ -370,8 +382,9 @@ fn restarted(requests: &[Request<'_>]) -> (Machine<Notes>, Machine<Notes>) {
 }
 
 #[test]
-fn a_machine_durable_by_itself_is_given_nothing_again() {
-    let requests = [register(7), ask(1, 1, 1, "a"), ask(1, 2, 2, "b"), Request::Plain(b"c")];
+fn a_durable_state_machine_gets_no_command_twice() {
+    let requests =
+        [register(7), request(1, 1, 1, "a"), request(1, 2, 2, "b"), Request::Plain(b"c")];
     let (before, mut machine) = restarted(&requests);
     assert_eq!(machine.applied().index, Index(2));
     assert!(machine.snapshot().is_none(), "the sessions are behind");
@@ -381,7 +394,7 @@ fn a_machine_durable_by_itself_is_given_nothing_again() {
     assert_eq!(machine.digest().unwrap(), before.digest().unwrap());
     assert_eq!(machine.results(), None, "some replies are unknown");
 
-    let more = log(5, &[ask(1, 2, 2, "b"), ask(1, 3, 2, "d"), ask(1, 3, 2, "d")]);
+    let more = log(5, &[request(1, 2, 2, "b"), request(1, 3, 2, "d"), request(1, 3, 2, "d")]);
     let outcomes = machine.apply(&more).into_iter().map(|(_, outcome)| outcome);
     let expected = [Outcome::SessionExpired, reply("4d"), reply("4d")];
     assert_eq!(outcomes.collect::<Vec<_>>(), expected);
@@ -391,10 +404,10 @@ fn a_machine_durable_by_itself_is_given_nothing_again() {
 }
 
 #[test]
-fn a_machine_durable_by_itself_keeps_its_state_where_a_snapshot_is_no_later() {
+fn a_durable_state_machine_keeps_a_state_as_late_as_the_snapshot() {
     let requests = [Request::Plain(b"a"), register(7), register(8)];
     let (_, machine) = restarted(&requests);
-    machine.user().refuses.set(true);
+    machine.user().rejects.set(true);
     let mut again = Machine::new(machine.user().clone());
     let bytes = bytes_of(&machine);
     again.restore(machine.applied(), &mut &bytes[..]).unwrap();
@@ -403,7 +416,7 @@ fn a_machine_durable_by_itself_keeps_its_state_where_a_snapshot_is_no_later() {
 }
 
 #[test]
-fn a_machine_durable_by_itself_takes_a_later_snapshot() {
+fn a_durable_state_machine_takes_a_later_snapshot() {
     let (later, _) = after(&[Request::Plain(b"a"), Request::Plain(b"b")]);
     let durable = Notes { text: b"a".to_vec(), applied: Some(Index(1)), ..Notes::default() };
     let mut machine = Machine::new(durable);
@@ -412,7 +425,7 @@ fn a_machine_durable_by_itself_takes_a_later_snapshot() {
 }
 
 #[test]
-fn results_tell_what_digests_cannot() {
+fn results_distinguish_outcomes_that_digests_do_not() {
     let (first, _) = after(&[Request::Plain(b"a"), Request::Plain(b"")]);
     let (second, _) = after(&[Request::Plain(b"a"), register(1)]);
     assert_ne!(first.results(), second.results());

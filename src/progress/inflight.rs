@@ -1,21 +1,21 @@
-//! What is on its way to one peer, bounded in messages, entries and bytes.
+//! The append messages in flight to one peer, bounded in messages, entries and bytes.
 
 use alloc::collections::VecDeque;
 
 use crate::types::Index;
 
-/// The bounds on what is on its way to one peer.
+/// The bounds on the append messages in flight to one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// The most messages.
+    /// The most append messages in flight.
     pub messages_max: usize,
-    /// The most entries.
+    /// The most entries in flight.
     pub entries_max: usize,
-    /// The most bytes of entries; one larger message may travel alone.
+    /// The most bytes of entries in flight; one larger message may be sent alone.
     pub bytes_max: usize,
 }
 
-/// Appends sent to one peer and not yet acknowledged, in the order of their entries.
+/// The append messages sent to one peer and not yet acknowledged, in the order of their entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Inflight {
     messages: VecDeque<Sent>,
@@ -32,19 +32,19 @@ struct Sent {
 }
 
 impl Inflight {
-    /// Messages on their way.
+    /// The number of messages in flight.
     #[must_use]
     pub fn messages(&self) -> usize {
         self.messages.len()
     }
 
-    /// Entries on their way.
+    /// The number of entries in flight.
     #[must_use]
     pub fn entries(&self) -> usize {
         self.entries
     }
 
-    /// Bytes of entries on their way.
+    /// The bytes of the entries in flight.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -59,7 +59,7 @@ impl Inflight {
             || self.bytes >= window.bytes_max
     }
 
-    /// How many more entries, and how many more bytes of them, the window allows.
+    /// The number of further entries, and of their bytes, that the window allows.
     #[must_use]
     pub fn room(&self, window: &Window) -> (usize, usize) {
         let entries = window.entries_max.saturating_sub(self.entries);
@@ -67,14 +67,14 @@ impl Inflight {
         (entries, bytes)
     }
 
-    /// The next entry does not fit: nothing more leaves before something has arrived. An entry
-    /// from the disk would otherwise be read again and again.
+    /// Closes the window until a message is acknowledged, because the next entry does not fit.
+    /// Otherwise, an entry on the disk would be read again and again.
     pub fn close(&mut self) {
         assert!(self.entries > 0, "an entry that travels alone fits");
         self.closed = true;
     }
 
-    /// A message left, whose last entry is at `last`.
+    /// Adds a sent message whose last entry is at `last`.
     pub fn push(&mut self, last: Index, entries: usize, bytes: usize) {
         assert!(self.messages.back().is_none_or(|sent| sent.last < last), "sent in order");
         self.messages.push_back(Sent { last, entries, bytes });
@@ -82,7 +82,7 @@ impl Inflight {
         self.bytes += bytes;
     }
 
-    /// Everything up to `matched` arrived.
+    /// Removes the messages whose entries are acknowledged up to `matched`.
     pub fn free_through(&mut self, matched: Index) {
         while let Some(sent) = self.messages.pop_front_if(|sent| sent.last <= matched) {
             self.closed = false;
@@ -91,7 +91,7 @@ impl Inflight {
         }
     }
 
-    /// Messages that end after `arrived` were lost.
+    /// Removes the messages that end after `arrived`, because they were lost.
     pub fn forget_after(&mut self, arrived: Index) {
         self.closed = false;
         while let Some(sent) = self.messages.pop_back_if(|sent| sent.last > arrived) {
@@ -100,7 +100,7 @@ impl Inflight {
         }
     }
 
-    /// Nothing is on its way any more.
+    /// Removes all messages, because none is in flight any more.
     pub fn clear(&mut self) {
         *self = Inflight::default();
     }
@@ -117,7 +117,7 @@ mod tests {
         inflight.push(Index(10), 10, 1);
         assert!(inflight.is_full(&window), "entries");
         inflight.free_through(Index(9));
-        assert!(inflight.is_full(&window), "the last entry is still on its way");
+        assert!(inflight.is_full(&window), "the last entry is still in flight");
         inflight.free_through(Index(10));
         inflight.push(Index(11), 1, 100);
         assert!(inflight.is_full(&window), "bytes");
@@ -133,18 +133,18 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_does_not_fit_waits_for_an_arrival() {
+    fn an_entry_that_does_not_fit_waits_for_an_acknowledgement() {
         let window = Window { messages_max: 3, entries_max: 10, bytes_max: 100 };
         let mut inflight = Inflight::default();
         inflight.push(Index(1), 1, 60);
         inflight.push(Index(2), 1, 20);
         inflight.close();
         inflight.free_through(Index(0));
-        assert!(inflight.is_full(&window), "nothing has arrived");
+        assert!(inflight.is_full(&window), "no message was acknowledged");
         inflight.free_through(Index(1));
-        assert!(!inflight.is_full(&window), "something has arrived");
+        assert!(!inflight.is_full(&window), "a message was acknowledged");
         inflight.close();
         inflight.clear();
-        assert!(!inflight.is_full(&window), "nothing is on its way any more");
+        assert!(!inflight.is_full(&window), "nothing is in flight any more");
     }
 }

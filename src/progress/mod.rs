@@ -1,4 +1,5 @@
-//! One peer as its leader sees it: what it has, what to send next, what is on its way.
+//! The leader's replication progress of one peer: its matched index, the next entry to send, and
+//! the messages in flight.
 
 mod inflight;
 
@@ -6,61 +7,62 @@ pub use inflight::{Inflight, Window};
 
 use crate::types::{EntryId, Incarnation, Index, Instant, Readiness};
 
-/// How a leader sends entries to a peer.
+/// The way in which a leader sends entries to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// Looking for where the logs part: one message at a time.
+    /// Searching for the last common entry, with one message at a time.
     Probe {
-        /// A message is on its way; its answer, or that of a later heartbeat, lets another go.
+        /// A message is in flight; its reply, or the reply to a later heartbeat, allows the next.
         paused: bool,
     },
-    /// Streaming: messages follow one another within the window.
+    /// Streaming: messages follow one another within the in-flight window.
     Replicate,
-    /// Offering a snapshot, for the log no longer goes back to what the peer needs next. No
-    /// entries are sent until it has got to where the log goes on.
+    /// Offering a snapshot, because the entries that the peer needs next are compacted. No entries
+    /// are sent until the peer has reached the log's base.
     Snapshot {
         /// The last index of the snapshot last offered.
         last: Index,
-        /// The offer is on its way; the answer to a later heartbeat lets it be made again.
+        /// The offer is in flight; the reply to a later heartbeat allows another offer.
         paused: bool,
     },
 }
 
-/// One peer as its leader sees it.
+/// The leader's view of one peer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Progress {
     mode: Mode,
     matched: Index,
     next: Index,
     inflight: Inflight,
-    /// The leader's round when entries were last sent: an answer to a later round tells which of
+    /// The leader's round when entries were last sent: the reply to a later round shows which of
     /// them arrived.
     sent_round: u64,
-    /// The peer does not know that its log is the leader's: an append is owed, be it empty.
-    owes_append: bool,
-    /// The peer had no space for entries: it is probed until it takes some.
+    /// The peer does not know that its log matches the leader's: it needs an append, even an empty
+    /// one.
+    needs_append: bool,
+    /// The peer had no space for entries: it is probed until it accepts some.
     disk_full: bool,
-    /// The highest round the peer has answered.
+    /// The highest round that the peer has answered.
     pub(crate) acked_round: u64,
-    /// The life of the disk that answers; zero before the first answer.
+    /// The incarnation of the peer's disk; zero before its first reply.
     pub(crate) incarnation: Incarnation,
-    /// The leader's round when `matched` last rose: an answer to a later round left after that.
-    pub(crate) matched_in: u64,
-    /// The disk has less than it acknowledged: nothing that it says counts any more.
-    pub(crate) is_older_image: bool,
-    /// What the peer is ready for, as it said last.
+    /// The leader's round when `matched` last rose: a reply to a later round was sent after that.
+    pub(crate) matched_round: u64,
+    /// The disk has less than it acknowledged: its replies do not count any more.
+    pub(crate) disk_rolled_back: bool,
+    /// The peer's report about itself in its last heartbeat reply.
     pub(crate) ready: Readiness,
-    /// Up to where it had the log when it last got a loan.
-    pub(crate) lent_through: Index,
+    /// The peer's matched index when it last got a read lease.
+    pub(crate) matched_at_grant: Index,
     /// When the peer was last heard from in this term.
-    pub(crate) heard: Instant,
-    /// The commit index last sent.
+    pub(crate) last_contact: Instant,
+    /// The commit index last sent to the peer.
     pub(crate) committed_sent: Index,
 }
 
 impl Progress {
-    /// A peer of a leader just elected at `now`, whose log ends at `last`: nothing is known of it,
-    /// and it counts as heard from.
+    /// Returns the view of a peer when a leader is elected at `now`, with a log that ends at
+    /// `last`: nothing is known of the peer, and it counts as heard from.
     #[must_use]
     pub fn new(last: Index, now: Instant) -> Progress {
         Progress {
@@ -69,44 +71,46 @@ impl Progress {
             next: last.next(),
             inflight: Inflight::default(),
             sent_round: 0,
-            owes_append: false,
+            needs_append: false,
             disk_full: false,
             acked_round: 0,
             incarnation: Incarnation::default(),
-            matched_in: 0,
-            is_older_image: false,
+            matched_round: 0,
+            disk_rolled_back: false,
             ready: Readiness::default(),
-            lent_through: Index::ZERO,
-            heard: now,
+            matched_at_grant: Index::ZERO,
+            last_contact: now,
             committed_sent: Index::ZERO,
         }
     }
 
-    /// How entries are sent.
+    /// The way in which entries are sent.
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// The highest index known to be durable and equal there.
+    /// The last index up to which the peer's log is known to match the leader's durably
+    /// (`matchIndex`).
     #[must_use]
     pub fn matched(&self) -> Index {
         self.matched
     }
 
-    /// The next index to send.
+    /// The index of the next entry to send (`nextIndex`).
     #[must_use]
     pub fn next(&self) -> Index {
         self.next
     }
 
-    /// What is on its way.
+    /// The append messages in flight.
     #[must_use]
     pub fn inflight(&self) -> &Inflight {
         &self.inflight
     }
 
-    /// The next entry does not fit what is on its way: it waits until something has arrived.
+    /// Pauses sending until a message is acknowledged, because the next entry does not fit the
+    /// window.
     pub fn wait_for_room(&mut self) {
         self.inflight.close();
     }
@@ -127,20 +131,20 @@ impl Progress {
         !matches!(self.mode, Mode::Snapshot { paused: true, .. })
     }
 
-    /// A snapshot that ends at `last` was offered in `round`: the log does not go back to what
-    /// the peer needs next.
-    pub fn offered(&mut self, last: Index, round: u64) {
+    /// Records that a snapshot that ends at `last` was offered in `round`, because the entries that
+    /// the peer needs next are compacted.
+    pub fn snapshot_offered(&mut self, last: Index, round: u64) {
         assert!(self.may_offer(), "an offer is made once a round");
-        assert!(self.next <= last, "only what helps is offered");
+        assert!(self.next <= last, "an offered snapshot reaches the peer's next index");
         self.mode = Mode::Snapshot { last, paused: true };
         self.inflight.clear();
         self.sent_round = round;
-        self.owes_append = false;
+        self.needs_append = false;
         self.disk_full = false;
     }
 
-    /// The log, which ends at `last`, goes back to what the peer needs next: it can be streamed to
-    /// if a snapshot was offered before, or if it had no space and lacks nothing by now.
+    /// Resumes streaming to a peer whose next entry is in the log, which ends at `last`: after a
+    /// snapshot offer, or after the peer had no space, once it lacks no entry.
     pub fn resume(&mut self, last: Index) {
         match self.mode {
             Mode::Snapshot { .. } => self.mode = Mode::Replicate,
@@ -158,10 +162,11 @@ impl Progress {
         self.disk_full
     }
 
-    /// `entries` entries of `bytes` together, the last at `last`, left in `round`.
+    /// Records that `entries` entries of `bytes` bytes, the last one at `last`, were sent in
+    /// `round`.
     pub fn sent(&mut self, last: Index, entries: usize, bytes: usize, round: u64) {
         self.sent_round = round;
-        self.owes_append = false;
+        self.needs_append = false;
         match &mut self.mode {
             Mode::Probe { paused } => *paused = true,
             Mode::Replicate if entries > 0 => {
@@ -174,7 +179,7 @@ impl Progress {
         }
     }
 
-    /// The peer has everything up to `matched`.
+    /// Records that the peer durably has every entry up to `matched`.
     pub fn accepted(&mut self, matched: Index) {
         self.matched = self.matched.max(matched);
         self.inflight.free_through(matched);
@@ -191,27 +196,27 @@ impl Progress {
         }
     }
 
-    /// The peer answers with the disk `incarnation`, of which nothing is known: the last entry of
-    /// the log, which ends at `last`, finds out.
-    pub(crate) fn meet(&mut self, incarnation: Incarnation, last: Index) {
-        *self = Progress { incarnation, ..Progress::new(last.previous(), self.heard) };
+    /// Resets the view, because the peer answers with another disk of which nothing is known. The
+    /// leader probes with the last entry of its log, which ends at `last`.
+    pub(crate) fn reset_for_disk(&mut self, incarnation: Incarnation, last: Index) {
+        *self = Progress { incarnation, ..Progress::new(last.previous(), self.last_contact) };
     }
 
-    /// The disk is an older image of itself: nothing counts that it acknowledged, or says.
-    pub(crate) fn distrust(&mut self, last: Index) {
-        self.meet(self.incarnation, last);
-        self.is_older_image = true;
+    /// Records that the disk is an older image of itself: its acknowledgements do not count.
+    pub(crate) fn mark_rolled_back(&mut self, last: Index) {
+        self.reset_for_disk(self.incarnation, last);
+        self.disk_rolled_back = true;
     }
 
-    /// An answer was taken in `round`, `before` which so much matched.
-    pub(crate) fn note_matched(&mut self, before: Index, round: u64) {
+    /// Records `round` as the round of the last rise of `matched`, if `matched` rose from `before`.
+    pub(crate) fn record_matched_round(&mut self, before: Index, round: u64) {
         if self.matched > before {
-            self.matched_in = round;
+            self.matched_round = round;
         }
     }
 
-    /// The peer has the leader's log up to `verified`, and no space for the entries it was sent:
-    /// one message a round of heartbeats finds out when it has.
+    /// Records that the peer has the leader's log up to `verified`, and no space for more. One
+    /// message per heartbeat round finds out when it has space again.
     pub fn no_space(&mut self, verified: Index) {
         if matches!(self.mode, Mode::Snapshot { .. }) {
             return;
@@ -222,15 +227,16 @@ impl Progress {
         self.next = verified.max(self.matched).next();
     }
 
-    /// The peer has no entry at `prev`, and the logs agree at `agreed` or before. Returns false
-    /// if the rejection is stale, or denies what the peer has acknowledged before.
+    /// Records that the peer's log does not match at `prev`, and that the logs match at most up to
+    /// `agreed`. Returns false if the rejection is stale, or contradicts an earlier
+    /// acknowledgement.
     pub fn rejected(&mut self, prev: Index, agreed: Index) -> bool {
-        let of_what_was_sent = match self.mode {
+        let answers_sent_append = match self.mode {
             Mode::Probe { .. } => prev.next() == self.next,
             Mode::Replicate => prev < self.next,
             Mode::Snapshot { .. } => false,
         };
-        if prev <= self.matched || !of_what_was_sent {
+        if prev <= self.matched || !answers_sent_append {
             return false;
         }
         self.inflight.clear();
@@ -239,10 +245,10 @@ impl Progress {
         true
     }
 
-    /// The peer answered a heartbeat of `round`, when it knew its log to equal the leader's up to
-    /// `verified`, durably up to `matched`. Whatever left before that round and is beyond
-    /// `verified` was lost, or the peer forgot it in a restart.
-    pub fn heartbeat_answered(&mut self, round: u64, verified: Index, matched: Index) {
+    /// Records the reply to a heartbeat of `round`: the peer's log is known to match the leader's
+    /// up to `verified`, durably up to `matched`. Entries beyond `verified` that were sent before
+    /// that round were lost, or the peer forgot them in a restart.
+    pub fn heartbeat_replied(&mut self, round: u64, verified: Index, matched: Index) {
         if matched > self.matched {
             self.accepted(matched);
         }
@@ -265,26 +271,26 @@ impl Progress {
                 self.mode = Mode::Replicate;
                 self.inflight.forget_after(arrived);
                 self.next = arrived.next();
-                self.owes_append = true;
+                self.needs_append = true;
             }
         }
     }
 
-    /// Whether an append is owed even if there is no entry to send.
+    /// Whether the peer needs an append even without entries to send.
     #[must_use]
-    pub(crate) fn owes_append(&self) -> bool {
-        self.owes_append
+    pub(crate) fn needs_append(&self) -> bool {
+        self.needs_append
     }
 
-    /// Panics if the parts contradict one another.
+    /// Panics if the view contradicts itself.
     pub fn assert_invariants(&self, last: EntryId) {
-        assert!(self.matched < self.next, "what matched is not sent again");
+        assert!(self.matched < self.next, "matched entries are not sent again");
         if let Mode::Snapshot { last: offered, .. } = self.mode {
             assert!(offered <= last.index, "a snapshot is of the leader's log");
             assert!(self.inflight.messages() == 0, "a peer that gets a snapshot gets no entries");
         }
         assert!(self.matched <= last.index, "a peer matches what the leader has");
-        assert!(self.next <= last.index.next(), "only what exists is sent");
+        assert!(self.next <= last.index.next(), "only existing entries are sent");
     }
 }
 
@@ -301,14 +307,14 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_waits_for_its_answer_or_a_heartbeats() {
+    fn a_probe_waits_for_its_reply_or_a_heartbeat_reply() {
         let mut progress = Progress::new(Index(5), Instant::ZERO);
         assert!(progress.may_send(&WINDOW));
         progress.sent(Index(5), 0, 0, 1);
         assert!(!progress.may_send(&WINDOW));
-        progress.heartbeat_answered(1, Index(0), Index(0));
+        progress.heartbeat_replied(1, Index(0), Index(0));
         assert!(!progress.may_send(&WINDOW), "the round left before the probe");
-        progress.heartbeat_answered(2, Index(0), Index(0));
+        progress.heartbeat_replied(2, Index(0), Index(0));
         assert!(progress.may_send(&WINDOW));
     }
 
@@ -336,71 +342,71 @@ mod tests {
     }
 
     #[test]
-    fn a_later_rounds_answer_shows_what_was_lost() {
+    fn a_later_rounds_reply_shows_lost_entries() {
         let mut progress = streaming(6);
         progress.sent(Index(8), 2, 20, 3);
-        progress.heartbeat_answered(3, Index(6), Index(6));
+        progress.heartbeat_replied(3, Index(6), Index(6));
         assert_eq!(progress.next(), Index(9), "the round left before the entries");
-        progress.heartbeat_answered(4, Index(7), Index(6));
+        progress.heartbeat_replied(4, Index(7), Index(6));
         assert_eq!(progress.next(), Index(8), "entry 8 was lost");
         assert_eq!(progress.inflight().entries(), 0);
     }
 
     #[test]
-    fn a_heartbeats_answer_makes_up_for_a_lost_acknowledgement() {
+    fn a_heartbeat_reply_replaces_a_lost_acknowledgement() {
         let mut progress = streaming(6);
         progress.sent(Index(8), 2, 20, 3);
-        progress.heartbeat_answered(4, Index(8), Index(8));
+        progress.heartbeat_replied(4, Index(8), Index(8));
         assert_eq!((progress.matched(), progress.next()), (Index(8), Index(9)));
         assert_eq!(progress.inflight().entries(), 0);
     }
 
     #[test]
-    fn a_peer_that_forgot_what_it_verified_is_owed_an_append() {
+    fn a_peer_that_forgot_its_verified_index_needs_an_append() {
         let mut progress = streaming(6);
-        progress.heartbeat_answered(1, Index(0), Index(0));
+        progress.heartbeat_replied(1, Index(0), Index(0));
         assert_eq!((progress.matched(), progress.next()), (Index(6), Index(7)));
-        assert!(progress.owes_append());
+        assert!(progress.needs_append());
         progress.sent(Index(6), 0, 0, 1);
-        assert!(!progress.owes_append());
+        assert!(!progress.needs_append());
     }
 
     #[test]
     fn a_probe_that_arrived_is_not_repeated_while_the_peers_disk_is_slow() {
         let mut progress = Progress::new(Index(5), Instant::ZERO);
         progress.sent(Index(6), 1, 10, 1);
-        progress.heartbeat_answered(2, Index(6), Index(0));
+        progress.heartbeat_replied(2, Index(6), Index(0));
         assert_eq!((progress.mode(), progress.next()), (Mode::Replicate, Index(7)));
         assert_eq!(progress.matched(), Index(0));
     }
 
     #[test]
-    fn a_snapshot_is_offered_once_a_round_that_was_answered() {
+    fn a_snapshot_is_offered_once_per_answered_round() {
         let mut progress = streaming(6);
         progress.sent(Index(8), 2, 20, 3);
-        progress.offered(Index(15), 3);
+        progress.snapshot_offered(Index(15), 3);
         assert!(!progress.may_send(&WINDOW) && !progress.may_offer());
         assert_eq!(progress.inflight().messages(), 0);
-        progress.heartbeat_answered(3, Index(6), Index(6));
+        progress.heartbeat_replied(3, Index(6), Index(6));
         assert!(!progress.may_offer(), "the round left before the offer");
-        progress.heartbeat_answered(4, Index(6), Index(6));
+        progress.heartbeat_replied(4, Index(6), Index(6));
         assert!(progress.may_offer() && !progress.may_send(&WINDOW));
     }
 
     #[test]
-    fn an_offer_ends_with_whatever_the_peer_has_by_then() {
+    fn an_offer_ends_at_the_index_that_the_peer_has_by_then() {
         type Answer = fn(&mut Progress);
         let answers: [(Answer, u64); 3] = [
             (|progress| progress.accepted(Index(12)), 12),
-            (|progress| progress.heartbeat_answered(1, Index(12), Index(12)), 12),
-            (|progress| progress.heartbeat_answered(2, Index(12), Index(6)), 6),
+            (|progress| progress.heartbeat_replied(1, Index(12), Index(12)), 12),
+            (|progress| progress.heartbeat_replied(2, Index(12), Index(6)), 6),
         ];
         for (answer, matched) in answers {
             let mut progress = streaming(6);
             progress.sent(Index(8), 2, 20, 1);
-            progress.heartbeat_answered(2, Index(6), Index(6));
+            progress.heartbeat_replied(2, Index(6), Index(6));
             assert!(!progress.rejected(Index(6), Index(2)));
-            progress.offered(Index(15), 1);
+            progress.snapshot_offered(Index(15), 1);
             answer(&mut progress);
             progress.resume(Index(20));
             assert_eq!((progress.matched(), progress.next()), (Index(matched), Index(13)));
@@ -409,9 +415,9 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_does_not_end_an_offer() {
+    fn a_rejection_does_not_end_an_offer() {
         let mut progress = streaming(6);
-        progress.offered(Index(15), 1);
+        progress.snapshot_offered(Index(15), 1);
         let before = progress.clone();
         assert!(!progress.rejected(Index(8), Index(3)));
         progress.no_space(Index(7));
@@ -425,8 +431,8 @@ mod tests {
         progress.no_space(Index(7));
         assert_eq!((progress.next(), progress.may_send(&WINDOW)), (Index(8), false));
         progress.accepted(Index(7));
-        assert!(matches!(progress.mode(), Mode::Probe { .. }), "it had that before");
-        progress.heartbeat_answered(2, Index(7), Index(7));
+        assert!(matches!(progress.mode(), Mode::Probe { .. }), "the peer had that entry before");
+        progress.heartbeat_replied(2, Index(7), Index(7));
         assert!(progress.may_send(&WINDOW));
         progress.sent(Index(8), 1, 10, 2);
         assert!(!progress.may_send(&WINDOW), "one message a round");
@@ -435,18 +441,18 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_without_space_that_lacks_nothing_is_streamed_to() {
+    fn a_peer_without_space_that_lacks_no_entry_is_streamed_to() {
         let mut progress = streaming(6);
         progress.no_space(Index(7));
-        progress.heartbeat_answered(1, Index(8), Index(6));
+        progress.heartbeat_replied(1, Index(8), Index(6));
         progress.resume(Index(9));
-        assert!(matches!(progress.mode(), Mode::Probe { .. }), "it lacks an entry");
+        assert!(matches!(progress.mode(), Mode::Probe { .. }), "the peer lacks an entry");
         progress.resume(Index(8));
         assert_eq!((progress.mode(), progress.disk_full()), (Mode::Replicate, false));
     }
 
     #[test]
-    fn an_old_acknowledgement_takes_nothing_back() {
+    fn an_old_acknowledgement_changes_nothing() {
         let mut progress = streaming(6);
         progress.sent(Index(8), 2, 20, 1);
         progress.accepted(Index(4));

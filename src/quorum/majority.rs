@@ -1,35 +1,36 @@
-//! What a quorum of a membership has reached.
+//! The number that a quorum of a membership has reached.
 
 use crate::types::{Membership, NodeId, Voters};
 
-/// The highest number that a quorum has reached, where `reached` tells how far each voter is.
+/// Returns the highest number that a quorum has reached, where `reached` returns each voter's
+/// number.
 ///
-/// With acknowledged indices this is the commit index (Raft §5.3), with rounds it is the last
-/// confirmed round (thesis §6.4), with times of last contact it is the last time a quorum was
-/// there (thesis §6.2). `u64::MAX` if the membership has no voter at all.
+/// With acknowledged indices this is the commit index (Raft §5.3), with heartbeat rounds the last
+/// confirmed round (thesis §6.4), and with contact times the last contact to a quorum (thesis
+/// §6.2). `u64::MAX` if the membership has no voter.
 ///
 /// # Panics
-/// If a half has more than [`Membership::VOTERS_MAX`] voters; no node starts with such a
+/// If a voter set has more than [`Membership::VOTERS_MAX`] voters; no node starts with such a
 /// membership.
 pub fn reached(membership: &Membership, reached: impl Fn(NodeId) -> u64) -> u64 {
-    let incoming = half_reached(membership.incoming(), &reached);
-    let outgoing = half_reached(membership.outgoing(), &reached);
+    let incoming = voter_set_reached(membership.incoming(), &reached);
+    let outgoing = voter_set_reached(membership.outgoing(), &reached);
     incoming.min(outgoing)
 }
 
-/// Whether `members` hold a quorum.
+/// Whether the members for which `members` returns true form a quorum.
 pub fn is_quorum(membership: &Membership, members: impl Fn(NodeId) -> bool) -> bool {
     reached(membership, |id| u64::from(members(id))) > 0
 }
 
-/// The highest number that a strict majority of `voters` has reached, or that an even half of them
-/// has with the holder of the casting vote among it.
-fn half_reached(voters: &Voters, reached: &impl Fn(NodeId) -> u64) -> u64 {
+/// Returns the highest number that a strict majority of `voters` has reached, or that half of an
+/// even number of voters has reached if the holder of the casting vote is among them.
+fn voter_set_reached(voters: &Voters, reached: &impl Fn(NodeId) -> u64) -> u64 {
     const MAX: usize = Membership::VOTERS_MAX;
     if voters.is_empty() {
         return u64::MAX;
     }
-    assert!(voters.len() <= MAX, "a half has {} voters", voters.len());
+    assert!(voters.len() <= MAX, "a voter set has {} voters", voters.len());
     let mut descending = [0_u64; MAX];
     for (slot, voter) in descending.iter_mut().zip(voters.iter()) {
         *slot = reached(*voter);
@@ -54,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_majority_of_each_half_decides() {
+    fn a_majority_of_each_voter_set_decides() {
         let simple = Membership::new(ids(&[1, 2, 3, 4]));
         assert_eq!(reached(&simple, |id| id.0 * 10), 20);
 
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn no_voter_at_all_agrees_to_everything() {
+    fn a_membership_without_voters_reaches_everything() {
         assert_eq!(reached(&Membership::default(), |_| 0), u64::MAX);
         assert!(is_quorum(&Membership::default(), |_| false));
     }

@@ -1,60 +1,60 @@
-//! Counting the votes of one election.
+//! The count of votes in one election.
 
 use alloc::vec::Vec;
 
 use crate::quorum::majority::is_quorum;
 use crate::types::{Membership, NodeId};
 
-/// Who has answered in one election, and how. A voter counts once however often its answer
-/// arrives; its first answer stands.
+/// The voters that replied in one election. A voter is counted once, however often its reply
+/// arrives; its first reply counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tally {
     granted: Vec<NodeId>,
-    refused: Vec<NodeId>,
+    rejected: Vec<NodeId>,
 }
 
-/// Where an election stands.
+/// The result of an election so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    /// A quorum granted its vote.
+pub enum VoteResult {
+    /// A quorum granted its votes.
     Won,
-    /// So many refused that no quorum can grant any more.
+    /// So many voters rejected that no quorum can grant any more.
     Lost,
-    /// Neither yet.
+    /// The replies so far decide neither.
     Pending,
 }
 
 impl Tally {
-    /// Counts the answer of `voter`.
+    /// Counts the reply of `voter`.
     pub fn count(&mut self, voter: NodeId, granted: bool) {
-        if self.granted.contains(&voter) || self.refused.contains(&voter) {
+        if self.granted.contains(&voter) || self.rejected.contains(&voter) {
             return;
         }
-        let side = if granted { &mut self.granted } else { &mut self.refused };
+        let side = if granted { &mut self.granted } else { &mut self.rejected };
         side.insert(side.partition_point(|other| *other < voter), voter);
     }
 
-    /// Who granted, in ascending order.
+    /// The voters that granted their votes, in ascending order.
     #[must_use]
     pub fn granted(&self) -> &[NodeId] {
         &self.granted
     }
 
-    /// Who refused, in ascending order.
+    /// The voters that rejected, in ascending order.
     #[must_use]
-    pub fn refused(&self) -> &[NodeId] {
-        &self.refused
+    pub fn rejected(&self) -> &[NodeId] {
+        &self.rejected
     }
 
-    /// Where the election stands under `membership`; answers of others do not count.
+    /// Returns the result under `membership`; replies of other nodes do not count.
     #[must_use]
-    pub fn verdict(&self, membership: &Membership) -> Verdict {
+    pub fn result(&self, membership: &Membership) -> VoteResult {
         if is_quorum(membership, |id| self.granted.contains(&id)) {
-            Verdict::Won
-        } else if is_quorum(membership, |id| !self.refused.contains(&id)) {
-            Verdict::Pending
+            VoteResult::Won
+        } else if is_quorum(membership, |id| !self.rejected.contains(&id)) {
+            VoteResult::Pending
         } else {
-            Verdict::Lost
+            VoteResult::Lost
         }
     }
 }
@@ -75,17 +75,17 @@ mod tests {
         for _ in 0..3 {
             tally.count(NodeId(2), true);
         }
-        assert_eq!(tally.verdict(&five), Verdict::Pending);
+        assert_eq!(tally.result(&five), VoteResult::Pending);
         tally.count(NodeId(3), true);
-        assert_eq!(tally.verdict(&five), Verdict::Won);
+        assert_eq!(tally.result(&five), VoteResult::Won);
     }
 
     #[test]
-    fn the_first_answer_stands() {
+    fn the_first_answer_counts() {
         let mut tally = Tally::default();
         tally.count(NodeId(1), false);
         tally.count(NodeId(1), true);
-        assert_eq!(tally.verdict(&membership(&[1])), Verdict::Lost);
+        assert_eq!(tally.result(&membership(&[1])), VoteResult::Lost);
     }
 
     #[test]
@@ -95,16 +95,16 @@ mod tests {
         tally.count(NodeId(1), true);
         tally.count(NodeId(2), true);
         tally.count(NodeId(3), false);
-        assert_eq!(tally.verdict(&four), Verdict::Pending);
+        assert_eq!(tally.result(&four), VoteResult::Pending);
         tally.count(NodeId(4), false);
-        assert_eq!(tally.verdict(&four), Verdict::Lost);
+        assert_eq!(tally.result(&four), VoteResult::Lost);
     }
 
     #[test]
-    fn strangers_do_not_count() {
+    fn answers_of_other_nodes_do_not_count() {
         let mut tally = Tally::default();
         tally.count(NodeId(1), true);
         tally.count(NodeId(9), true);
-        assert_eq!(tally.verdict(&membership(&[1, 2, 3])), Verdict::Pending);
+        assert_eq!(tally.result(&membership(&[1, 2, 3])), VoteResult::Pending);
     }
 }

@@ -1,4 +1,4 @@
-//! All that a node wants done, and why it declines what it declines.
+//! The actions that a node requests from its driver, and the reasons why it rejects messages.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,120 +9,127 @@ use crate::types::{
     SnapshotMeta, Tag, Term, Write,
 };
 
-/// One thing a node wants done. A driver may carry actions out at once and in any order, save
-/// that every [`Action::Persist`] keeps its place among its kind, and so do [`Action::Apply`] and
-/// [`Action::Restore`] together.
+/// One action for the driver. The driver may carry actions out at once and in any order, except
+/// that all [`Action::Persist`]s keep their order, and so do all [`Action::Apply`]s and
+/// [`Action::Restore`]s together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
-    /// Give the message to the network. What must first be durable already is.
+    /// Send the message. The state that it reveals is already durable.
     Send(Message),
-    /// Make the batch durable, then report `Input::Persisted`.
+    /// Make the write durable, then report `Input::Persisted`.
     Persist(Write),
-    /// Apply the entries in order, then report `Input::Applied` with the last one's index. The
-    /// next batch comes only after that.
+    /// Apply the entries in order, then report `Input::Applied` with the last index. The next batch
+    /// follows only after that.
     Apply(Vec<Entry>),
-    /// Let the state machine start over from the snapshot, then report `Input::Applied` with its
-    /// last index. Its installation is durable, and nothing else is with the machine.
+    /// Restore the state machine from the snapshot, then report `Input::Applied` with its last
+    /// index. The snapshot is installed durably, and no batch is being applied.
     Restore(SnapshotMeta),
-    /// Get the snapshot from a node that has it, make it durable as a file and report
-    /// `Input::SnapshotReceived`. Said again as long as it is wanted: what is under way goes on,
-    /// and what is complete is reported again. A later one takes the place of an earlier one.
+    /// Receive the snapshot from a node that has it, make it durable as a file and report
+    /// `Input::SnapshotReceived`. The action is repeated while the node needs the snapshot: a
+    /// transfer under way continues, and a complete one is reported again. A later snapshot
+    /// replaces an earlier one.
     ReceiveSnapshot {
-        /// The leader that offered it.
+        /// The leader that offered the snapshot.
         from: NodeId,
-        /// The snapshot.
+        /// The metadata of the snapshot.
         meta: SnapshotMeta,
     },
-    /// Read entries from `first` to `last` from the disk, then report `Input::Fetched` with as
-    /// many of them as `bytes_max` allows, but at least one. All of them are durable; what was
-    /// forgotten since may be left out.
+    /// Read the entries from `first` to `last` from the disk, then report `Input::Fetched` with as
+    /// many as `bytes_max` allows, but at least one. All of them are durable; entries compacted
+    /// since may be left out.
     Fetch {
-        /// Whom they are for; at most one fetch per consumer is under way.
+        /// The component that the entries are for; at most one fetch per consumer is pending.
         consumer: Consumer,
-        /// The first index.
+        /// The first index to read.
         first: Index,
-        /// The last index.
+        /// The last index to read, included.
         last: Index,
-        /// The most bytes of entries to hand over, as `Entry::bytes` counts them.
+        /// The most bytes of entries to return, as `Entry::bytes` counts them.
         bytes_max: usize,
     },
-    /// The proposal is in the log for good and will be applied everywhere. If that was asked for,
-    /// it is on the disk of every voter that this leader takes for alive, too.
+    /// The proposal is committed and will be applied on every node. With
+    /// [`Acknowledge::AllLive`](crate::types::Acknowledge::AllLive), it is also on the disk of
+    /// every voter that this leader has heard from within the longest election timeout.
     Committed {
-        /// As proposed.
+        /// The tag of the proposal.
         tag: Tag,
-        /// Where it stands.
+        /// The term and index of the entry.
         id: EntryId,
     },
-    /// The proposal is in this leader's memory, and nothing more is known: it may be committed, or
-    /// be lost without a word.
+    /// The proposal with
+    /// [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly) is in this leader's
+    /// memory. It may be committed later, or be lost without notice.
     MayBeLost {
-        /// As proposed.
+        /// The tag of the proposal.
         tag: Tag,
-        /// Where it was appended.
+        /// The term and index of the entry.
         id: EntryId,
     },
-    /// The change of the membership is complete, and in the log for good.
-    Changed {
-        /// As asked.
+    /// The membership change is complete and committed.
+    MembershipChangeCommitted {
+        /// The tag of the change request.
         tag: Tag,
-        /// Where the last membership of the change stands.
+        /// The entry with the last membership of the change.
         id: EntryId,
     },
-    /// Nothing happened to the proposal or the read, and nothing will: safe to try again.
+    /// The request had no effect and will have none, so that a retry is safe. Only the target of
+    /// an aborted leadership transfer may still be elected later.
     Rejected {
-        /// As proposed or asked.
+        /// The tag of the request.
         tag: Tag,
-        /// Why.
+        /// Why the node rejected the request.
         reason: RejectReason,
     },
-    /// Leadership was lost after the proposal was appended: it may be committed, now or later, or
-    /// never.
+    /// The node lost its leadership after it appended the proposal or the membership change: it
+    /// may be committed now, later or never.
     Unknown {
-        /// As proposed.
+        /// The tag of the request.
         tag: Tag,
-        /// Where it was appended.
+        /// The term and index of the entry.
         id: EntryId,
     },
-    /// The state machine, as it is now, may answer the read.
+    /// The state machine may answer the read from its current state.
     ReadReady {
-        /// As asked.
+        /// The tag of the read.
         tag: Tag,
-        /// The index that the read waited for; it is applied.
+        /// The read index, which is applied.
         index: Index,
-        /// How fresh the answer is.
+        /// The freshness of the answer.
         freshness: Freshness,
     },
-    /// Who counts from now on. Committed or not, it may yet be taken back by another one.
-    MembershipChanged(Membership),
-    /// The cluster exists, and does not count on this node's disk: it was emptied since, or was
-    /// never a member's, or is an older image of one. Said once after a start. The node does
-    /// nothing that counts before its vote was taken and given back.
-    Stranger {
-        /// Who says so.
+    /// The active membership changed. Until it is committed, a truncation of the log may undo it.
+    ActiveMembershipChanged(Membership),
+    /// The cluster exists, but its membership does not name the incarnation of this node's disk:
+    /// the disk was emptied, was never a member's, or is an older image of a member's disk.
+    /// Reported once after a start. The node's replies do not count until one membership change
+    /// has removed its vote and another one has given it back.
+    UnknownIncarnation {
+        /// The node that rejected the disk.
         from: NodeId,
     },
-    /// The leader's log contradicts what this node knows as committed: each went on without the
-    /// other, though both were alive. This node's own is refused until it is wiped and added again.
-    Forked {
-        /// The leader.
+    /// The leader's log contradicts entries that this node knows as committed: with
+    /// `Config::survivor`, this node and the leader each took over while the other was alive. The
+    /// node rejects this leader's entries until the node is wiped and added again.
+    DivergedLog {
+        /// The leader whose log contradicts this node's.
         from: NodeId,
     },
-    /// The disk of a peer has less than it acknowledged to this leader: it is an older image of
-    /// itself. This leader counts on it no more; its vote is to be taken and given back.
-    OlderImage {
-        /// The peer.
+    /// The peer's disk has less than the peer acknowledged to this leader: it was rolled back to an
+    /// older image. The peer's replies do not count until one membership change has removed its
+    /// vote and another one has given it back.
+    RolledBackDisk {
+        /// The peer with the older disk.
         node: NodeId,
-        /// What it had acknowledged.
+        /// The last index that the peer had acknowledged.
         acknowledged: Index,
-        /// What it has.
+        /// The last index that its disk has now.
         durable: Index,
     },
-    /// The node handed its leadership over, as a transfer asked for. Whether the other one took
-    /// it, [`Action::RoleChanged`] tells.
-    Resigned {
-        /// As asked.
+    /// The node stopped leading during the requested transfer. [`Action::RoleChanged`] reports the
+    /// next leader, which is not always the target.
+    LeadershipTransferred {
+        /// The tag of the transfer request.
         tag: Tag,
     },
     /// The node's role, term or known leader changed.
@@ -131,121 +138,124 @@ pub enum Action {
         role: RoleName,
         /// The term from now on.
         term: Term,
-        /// The leader the node follows from now on, itself included.
+        /// The leader from now on, which may be the node itself; `None` if it knows none.
         leader: Option<NodeId>,
     },
-    /// The node dropped or declined what a peer said. Only for traces and counters.
-    Refused {
-        /// Who said it.
+    /// The node dropped or declined a message. For traces and counters only.
+    MessageRejected {
+        /// The sender of the message.
         from: NodeId,
-        /// The name of the message.
+        /// The name of the message, such as `PreVote`.
         message: &'static str,
-        /// Why.
-        reason: Refusal,
+        /// Why the node rejected the message.
+        reason: MessageRejectReason,
     },
 }
 
 /// Why a node dropped or declined a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum Refusal {
-    /// It is addressed to another node, or comes from this one.
+pub enum MessageRejectReason {
+    /// The message is addressed to another node, or its sender is this node.
     Misaddressed,
-    /// No node of this protocol says this: terms or indices out of order or out of bounds.
+    /// The message breaks the protocol: a term or an index is out of order or out of bounds.
     Malformed,
-    /// It answers for a node outside the membership, or one without a vote where votes count.
+    /// The sender is not a member, or the message is a vote and the sender is not a voter.
     NotVoter,
-    /// It is of an earlier term.
+    /// The message is of an earlier term.
     StaleTerm,
-    /// A vote was asked for while a leader is fresh (thesis §4.2.3).
-    LeaderFresh,
-    /// A vote was asked for while a leader counts on the node to give none (thesis §6.4.1).
-    Promised,
-    /// The vote of this term is given to another candidate (Raft §5.2).
+    /// A candidate asked for a vote, but this node has heard from a leader within
+    /// `Config::election_timeout_min` (thesis §4.2.3).
+    LeaderHeard,
+    /// A candidate asked for a vote during a vote lease (thesis §6.4.1).
+    VoteWithheld,
+    /// The node's vote in this term went to another candidate (Raft §5.2).
     AlreadyVoted,
-    /// The candidate's log is behind (Raft §5.4.1).
+    /// The candidate's log is behind the node's log (Raft §5.4.1).
     LogBehind,
-    /// The node is not in the role to which this would matter.
+    /// The message does not concern the node's current role.
     WrongRole,
-    /// It answers an earlier campaign, append, round or start of this node.
+    /// The reply belongs to an earlier campaign, append, round or start of this node.
     StaleReply,
-    /// The log has no such previous entry (Raft §5.3).
+    /// The log has no entry with the previous index and term (Raft §5.3).
     PrevMismatch,
-    /// It would overwrite an entry that is committed, or that the same leader sent before: its
-    /// sender is broken or lies.
+    /// The entries contradict a committed entry, or one that the same leader sent before: the
+    /// sender is faulty.
     ConflictsWithCommitted,
-    /// It claims the leadership of a term that has a leader: its sender is broken or lies.
+    /// The sender claims the leadership of a term that has a leader: the sender is faulty.
     SecondLeader,
-    /// It acknowledges what was never sent: its sender is broken or lies.
+    /// The sender acknowledges entries or a heartbeat round that this leader never sent: the sender
+    /// is faulty.
     ImpossibleMatch,
-    /// A forwarded read comes before an entry of the leader's own term is committed, or while
-    /// too many reads wait; the reader asks again.
+    /// A forwarded read came before an entry of the leader's term was committed, or while too many
+    /// reads wait. The follower asks again.
     ReadNotReady,
     /// Too many messages wait for the disk.
     OutboxFull,
-    /// It brings entries for which the disk has no space.
+    /// The disk has no space for the entries.
     DiskFull,
-    /// This node has no membership yet: an empty directory does not vote.
+    /// This node has no membership: an empty disk does not vote.
     NoMembership,
-    /// It is of a founder that has other founders in mind.
-    OtherFounders,
-    /// The disk is not the member's: this node's, by the word of one who founded, or the sender's.
-    OtherDisk,
+    /// The sender's bootstrap peers are not this node's.
+    OtherBootstrapPeers,
+    /// A disk's incarnation differs from the one in the membership, or from the one that a
+    /// bootstrap peer named before.
+    UnknownIncarnation,
     /// The sender's disk has less than it acknowledged before.
-    OlderImage,
+    RolledBackDisk,
 }
 
-impl Refusal {
+impl MessageRejectReason {
     /// Every reason, in the order of their numbers in counters.
-    pub const ALL: [Refusal; 21] = [
-        Refusal::Misaddressed,
-        Refusal::Malformed,
-        Refusal::NotVoter,
-        Refusal::StaleTerm,
-        Refusal::LeaderFresh,
-        Refusal::Promised,
-        Refusal::AlreadyVoted,
-        Refusal::LogBehind,
-        Refusal::WrongRole,
-        Refusal::StaleReply,
-        Refusal::PrevMismatch,
-        Refusal::ConflictsWithCommitted,
-        Refusal::SecondLeader,
-        Refusal::ImpossibleMatch,
-        Refusal::ReadNotReady,
-        Refusal::OutboxFull,
-        Refusal::DiskFull,
-        Refusal::NoMembership,
-        Refusal::OtherFounders,
-        Refusal::OtherDisk,
-        Refusal::OlderImage,
+    pub const ALL: [MessageRejectReason; 21] = [
+        MessageRejectReason::Misaddressed,
+        MessageRejectReason::Malformed,
+        MessageRejectReason::NotVoter,
+        MessageRejectReason::StaleTerm,
+        MessageRejectReason::LeaderHeard,
+        MessageRejectReason::VoteWithheld,
+        MessageRejectReason::AlreadyVoted,
+        MessageRejectReason::LogBehind,
+        MessageRejectReason::WrongRole,
+        MessageRejectReason::StaleReply,
+        MessageRejectReason::PrevMismatch,
+        MessageRejectReason::ConflictsWithCommitted,
+        MessageRejectReason::SecondLeader,
+        MessageRejectReason::ImpossibleMatch,
+        MessageRejectReason::ReadNotReady,
+        MessageRejectReason::OutboxFull,
+        MessageRejectReason::DiskFull,
+        MessageRejectReason::NoMembership,
+        MessageRejectReason::OtherBootstrapPeers,
+        MessageRejectReason::UnknownIncarnation,
+        MessageRejectReason::RolledBackDisk,
     ];
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for MessageRejectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Refusal::Misaddressed => "misaddressed",
-            Refusal::Malformed => "malformed",
-            Refusal::NotVoter => "not a voter",
-            Refusal::StaleTerm => "stale term",
-            Refusal::LeaderFresh => "leader is fresh",
-            Refusal::Promised => "promised",
-            Refusal::AlreadyVoted => "already voted",
-            Refusal::LogBehind => "log is behind",
-            Refusal::WrongRole => "wrong role",
-            Refusal::StaleReply => "stale reply",
-            Refusal::PrevMismatch => "no such previous entry",
-            Refusal::ConflictsWithCommitted => "conflicts with committed",
-            Refusal::SecondLeader => "second leader",
-            Refusal::ImpossibleMatch => "impossible match",
-            Refusal::ReadNotReady => "read not ready",
-            Refusal::OutboxFull => "outbox full",
-            Refusal::DiskFull => "disk full",
-            Refusal::NoMembership => "no membership",
-            Refusal::OtherFounders => "other founders",
-            Refusal::OtherDisk => "other disk",
-            Refusal::OlderImage => "older image",
+            MessageRejectReason::Misaddressed => "misaddressed",
+            MessageRejectReason::Malformed => "malformed",
+            MessageRejectReason::NotVoter => "not a member or voter",
+            MessageRejectReason::StaleTerm => "stale term",
+            MessageRejectReason::LeaderHeard => "leader was heard recently",
+            MessageRejectReason::VoteWithheld => "vote is withheld",
+            MessageRejectReason::AlreadyVoted => "already voted",
+            MessageRejectReason::LogBehind => "log is behind",
+            MessageRejectReason::WrongRole => "wrong role",
+            MessageRejectReason::StaleReply => "stale reply",
+            MessageRejectReason::PrevMismatch => "no such previous entry",
+            MessageRejectReason::ConflictsWithCommitted => "conflicts with committed",
+            MessageRejectReason::SecondLeader => "second leader",
+            MessageRejectReason::ImpossibleMatch => "impossible match",
+            MessageRejectReason::ReadNotReady => "read not ready",
+            MessageRejectReason::OutboxFull => "outbox full",
+            MessageRejectReason::DiskFull => "disk full",
+            MessageRejectReason::NoMembership => "no membership",
+            MessageRejectReason::OtherBootstrapPeers => "other bootstrap peers",
+            MessageRejectReason::UnknownIncarnation => "unknown incarnation",
+            MessageRejectReason::RolledBackDisk => "rolled-back disk",
         })
     }
 }

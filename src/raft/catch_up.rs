@@ -1,25 +1,26 @@
-//! How far a change of the membership is, as only the leader that makes it knows.
+//! The leader's volatile state of a membership change, and the catch-up rounds of new voters.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::types::{Index, Instant, NodeId, Tag};
 
-/// What only the leader that changes the membership knows.
+/// The state of a membership change that is not in the log: only the leader that makes it has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Changing {
-    /// Who waits for the change under way.
+pub(crate) struct ChangeInProgress {
+    /// The tag of the request that waits for the change under way.
     pub(crate) tag: Option<Tag>,
-    /// Who waited for the change that is being given up.
-    pub(crate) given_up: Option<Tag>,
-    /// How far those are that are to vote and do not yet.
+    /// The tag of the request whose change is being cancelled.
+    pub(crate) cancelled_tag: Option<Tag>,
+    /// The catch-up of every node that is to become a voter.
     pub(crate) catching_up: Vec<(NodeId, CatchUp)>,
-    /// Who is no member any more and is still told so, until then.
-    pub(crate) parting: Vec<(NodeId, Instant)>,
+    /// Removed members that are still sent the log, each until the given instant.
+    pub(crate) departing: Vec<(NodeId, Instant)>,
 }
 
-/// Rounds of replication to a voter to come, each up to where the log ended when it began. One
-/// that takes no longer than a leader may be silent shows that the node keeps up (thesis §4.2.1).
+/// Rounds of replication to a new voter, each up to where the log ended when the round began. A
+/// round that takes at most one shortest election timeout shows that the node keeps up (thesis
+/// §4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CatchUp {
     target: Index,
@@ -27,22 +28,22 @@ pub(crate) struct CatchUp {
     pub(crate) keeps_up: bool,
 }
 
-impl Changing {
-    /// Every instant a change knows.
+impl ChangeInProgress {
+    /// Returns every instant in the change's state.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
         let since = self.catching_up.iter_mut().map(|(_, catch_up)| &mut catch_up.since);
-        since.chain(self.parting.iter_mut().map(|(_, until)| until))
+        since.chain(self.departing.iter_mut().map(|(_, until)| until))
     }
 }
 
 impl CatchUp {
-    /// The first round begins.
+    /// Starts the first round, up to `last`.
     pub(crate) fn new(last: Index, now: Instant) -> CatchUp {
         CatchUp { target: last, since: now, keeps_up: false }
     }
 
-    /// The node has the log up to `matched`, of one that ends at `last`; a round may last as long
-    /// as `bound`.
+    /// Updates the round: the peer's log matches up to `matched`, the leader's log ends at `last`,
+    /// and a round may take at most `bound`.
     pub(crate) fn observe(&mut self, matched: Index, last: Index, now: Instant, bound: Duration) {
         if matched >= self.target {
             self.keeps_up = now <= self.since.after(bound) || matched >= last;

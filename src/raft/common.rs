@@ -1,70 +1,72 @@
-//! What a node has in every role: its term and vote, its log, and the ways out.
+//! The state that a node has in every role: its term and vote, its log and its pending outputs.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::log::{Log, Slice};
-use crate::raft::action::{Action, Refusal};
+use crate::raft::action::{Action, MessageRejectReason};
+use crate::raft::bootstrap::Bootstrap;
 use crate::raft::config::{Config, Lease};
-use crate::raft::drift::Drift;
-use crate::raft::founding::Founding;
 use crate::raft::input::Consumer;
 use crate::raft::jitter::Jitter;
-use crate::raft::lease::stretched;
-use crate::raft::loan::{Answered, Fresh};
-use crate::raft::outbox::{Outbox, Post};
+use crate::raft::leader_lease::stretched;
+use crate::raft::outbox::{Outbox, PostOutcome};
+use crate::raft::read_lease::{AnsweredRound, FreshnessBound};
 use crate::raft::reads::{ConfirmedRead, ConfirmedReads};
-use crate::raft::refusals::Refusals;
+use crate::raft::rejected_messages::RejectedMessages;
 use crate::raft::survival::Survival;
+use crate::raft::transfer_backoff::PriorityTransferBackoff;
 use crate::types::{
-    AppendOutcome, Body, Entry, EntryId, Founder, Freshness, HardState, Incarnation, Index,
+    AppendOutcome, Body, BootstrapPeer, Entry, EntryId, Freshness, HardState, Incarnation, Index,
     Instant, Membership, Message, NodeId, Payload, ReadLevel, Readiness, RejectReason, RoleName,
     SnapshotMeta, Tag, Term,
 };
 
-/// What a node has in every role.
+/// The state that a node has in every role.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Common {
     pub(crate) config: Config,
-    /// The last snapshot, which the log has the end of.
+    /// The last snapshot; `log.snapshot()` is its last entry.
     pub(crate) snapshot: SnapshotMeta,
     /// The disk has no space for more entries.
     pub(crate) disk_full: bool,
-    /// The state machine is known to be wrong.
+    /// The state machine is known to have diverged (`Input::Quarantine`).
     pub(crate) quarantined: bool,
     pub(crate) now: Instant,
-    /// No step was taken yet: what was committed before the start waits to be applied.
-    pub(crate) is_new: bool,
+    /// No step was taken yet. Entries committed before the start may wait to be applied.
+    pub(crate) is_starting: bool,
     hard_state: HardState,
-    /// Until then the node neither votes nor stands for election: a leader counts on that.
-    pub(crate) promised_until: Instant,
-    /// How fresh the state is, as far as leaders have said.
-    pub(crate) fresh: Option<Fresh>,
-    /// Which rounds were answered: what a leader echoes is the first answer, and not the last.
-    pub(crate) answered: Answered,
+    /// Until this instant the node withholds its vote and does not campaign, because a leader's
+    /// lease relies on it.
+    pub(crate) vote_withheld_until: Instant,
+    /// The confirmed freshness of the state machine, from the leaders' heartbeats.
+    pub(crate) freshness_bound: Option<FreshnessBound>,
+    /// The last heartbeat round that the node answered. Leases count from the first reply to a
+    /// round.
+    pub(crate) answered_round: AnsweredRound,
     pub(crate) log: Log,
     pub(crate) outbox: Outbox,
     pub(crate) jitter: Jitter,
     pub(crate) reads: ConfirmedReads,
-    pub(crate) refusals: Refusals,
-    pub(crate) drift: Drift,
-    /// Who is alive, if nodes go on without those that are not.
+    pub(crate) rejected_messages: RejectedMessages,
+    pub(crate) priority_transfer_backoff: PriorityTransferBackoff,
+    /// When the other nodes were last heard from, for `Config::survivor`.
     pub(crate) survival: Survival,
-    /// The node is to found the cluster, and has no membership yet.
-    pub(crate) founding: Option<Founding>,
-    /// The life of the disk.
+    /// The bootstrap under way, while a bootstrap peer has no membership.
+    pub(crate) bootstrap: Option<Bootstrap>,
+    /// The incarnation of the node's disk.
     pub(crate) incarnation: Incarnation,
-    /// The node was told since its start that the cluster does not count on its disk.
-    pub(crate) strange: bool,
+    /// [`Action::UnknownIncarnation`] was reported since the start.
+    pub(crate) reported_unknown_incarnation: bool,
     /// The term in which the node started.
     started_in: Term,
-    /// Until then this node, should it lead, neither suspends a voter nor readmits one.
-    pub(crate) removal_not_before: Instant,
-    /// Fetches under way: for whom, and which range.
+    /// Until this instant the node, if it leads, neither suspends nor readmits a voter.
+    pub(crate) suspension_not_before: Instant,
+    /// The pending fetches: consumer, first and last index.
     fetches: Vec<(Consumer, Index, Index)>,
     /// The membership that was reported last.
-    reported: Membership,
-    /// What the step under way wants done.
+    reported_membership: Membership,
+    /// The actions of the current step.
     pub(crate) actions: Vec<Action>,
 }
 
@@ -80,56 +82,56 @@ impl Common {
     ) -> Common {
         let mut jitter = Jitter::new(seed);
         let reads = ConfirmedReads::new(jitter.next());
-        let reported = log.membership().clone();
-        let own = Founder { id: config.id, incarnation, boot: reads.boot };
-        // Who has an entry follows a leader, and will hear of the membership from the log.
-        let is_new = reported.is_nobody() && log.last() == EntryId::ZERO;
-        let founders = config.founders.as_ref().filter(|_| is_new);
-        let founding = founders.map(|founders| Founding::new(founders, own, now));
+        let reported_membership = log.membership().clone();
+        let own = BootstrapPeer { id: config.id, incarnation, start_id: reads.start_id };
+        // A node that has an entry follows a leader, and learns the membership from its log.
+        let has_no_log = reported_membership.is_empty() && log.last() == EntryId::ZERO;
+        let bootstrap_peers = config.bootstrap_peers.as_ref().filter(|_| has_no_log);
+        let bootstrap = bootstrap_peers.map(|peers| Bootstrap::new(peers, own, now));
         let survival = Survival::new(config.survivor.map(|survivor| survivor.after), now);
-        // What it promised counts from the last word of a leader, which is before the start.
+        // The vote lease counts from the last leader contact, which is before the start.
         let drift_ppm = config.lease.map_or(Lease::DRIFT_PPM_MAX, |lease| lease.drift_ppm);
-        let promised_until = now.after(stretched(hard_state.promise, drift_ppm));
+        let vote_withheld_until = now.after(stretched(hard_state.vote_lease, drift_ppm));
         Common {
             config,
             snapshot,
             disk_full: false,
             quarantined: false,
             now,
-            is_new: true,
+            is_starting: true,
             hard_state,
-            promised_until,
-            fresh: None,
-            answered: Answered::default(),
+            vote_withheld_until,
+            freshness_bound: None,
+            answered_round: AnsweredRound::default(),
             log,
             outbox: Outbox::default(),
             jitter,
             reads,
-            refusals: Refusals::default(),
-            drift: Drift::default(),
+            rejected_messages: RejectedMessages::default(),
+            priority_transfer_backoff: PriorityTransferBackoff::default(),
             survival,
-            founding,
+            bootstrap,
             incarnation,
-            strange: false,
+            reported_unknown_incarnation: false,
             started_in: hard_state.term,
-            removal_not_before: now,
+            suspension_not_before: now,
             fetches: Vec::new(),
-            reported,
+            reported_membership,
             actions: Vec::new(),
         }
     }
 
-    /// The node is told of the time. Returns whether it stood still so long that others may have
-    /// gone on without it.
-    pub(crate) fn told(&mut self, now: Instant) -> bool {
-        // Leaders are told in every heartbeat interval. One that stood still has yet to read what
-        // others said meanwhile: nobody was silent.
-        if let Some(removal) = self.config.removal
+    /// Advances the clock to `now`. Returns true if the node was paused for so long that other
+    /// nodes may have taken over without it (`Config::survivor`).
+    pub(crate) fn advance_clock(&mut self, now: Instant) -> bool {
+        // A leader steps at least once per heartbeat interval. After a longer gap it has not read
+        // the messages that arrived meanwhile, so no voter counts as silent.
+        if let Some(rules) = self.config.suspension
             && now >= self.now.after(self.config.election_timeout_max)
         {
-            self.removal_not_before = self.removal_not_before.max(now.after(removal.after));
+            self.suspension_not_before = self.suspension_not_before.max(now.after(rules.after));
         }
-        let paused = self.survival.told(self.now, now);
+        let paused = self.survival.advance_clock(self.now, now);
         self.now = now;
         paused
     }
@@ -146,106 +148,108 @@ impl Common {
         self.hard_state.vote
     }
 
-    /// Enters a later term, in which the node has voted for nobody (Raft §5.1).
+    /// Enters a later term, in which the node has not voted yet (Raft §5.1).
     pub(crate) fn enter_term(&mut self, term: Term) {
-        assert!(term > self.term(), "terms only rise");
+        assert!(term > self.term(), "a term only increases");
         self.hard_state = HardState { term, vote: None, ..self.hard_state };
         self.outbox.write_hard_state(self.hard_state);
-        self.outbox.forget_before(term);
+        self.outbox.drop_before(term);
     }
 
     /// Votes in the current term, once (Raft §5.2).
     pub(crate) fn vote_for(&mut self, candidate: NodeId) {
-        assert!(self.vote().is_none_or(|vote| vote == candidate), "one vote a term");
+        assert!(self.vote().is_none_or(|vote| vote == candidate), "at most one vote in a term");
         if self.vote().is_none() {
             self.hard_state.vote = Some(candidate);
             self.outbox.write_hard_state(self.hard_state);
         }
     }
 
-    /// The longest it ever promised to vote for nobody else.
-    pub(crate) fn promise(&self) -> Duration {
-        self.hard_state.promise
+    /// The longest vote lease that a leader ever requested from the node.
+    pub(crate) fn vote_lease(&self) -> Duration {
+        self.hard_state.vote_lease
     }
 
-    /// For how long whoever answers this node's heartbeats votes for nobody else.
-    pub(crate) fn lease_promise(&self) -> Duration {
+    /// The vote lease that this node, as leader, requests from the nodes that answer heartbeats.
+    pub(crate) fn vote_lease_span(&self) -> Duration {
         self.config.election_timeout_min
     }
 
-    /// The node's leader, or the node itself as one, counts on it for `span` whenever it is heard.
-    pub(crate) fn promise_for(&mut self, span: Duration) {
-        if span > self.hard_state.promise {
-            self.hard_state.promise = span;
+    /// Lengthens the vote lease to `span`, if it was shorter. Leader contacts from now on start a
+    /// lease of that length.
+    pub(crate) fn extend_vote_lease(&mut self, span: Duration) {
+        if span > self.hard_state.vote_lease {
+            self.hard_state.vote_lease = span;
             self.outbox.write_hard_state(self.hard_state);
         }
     }
 
-    /// The leader is heard: the promise counts from now on.
-    pub(crate) fn renew_promise(&mut self) {
-        if !self.hard_state.promise.is_zero() {
-            let until = self.now.after(self.hard_state.promise);
-            self.promised_until = self.promised_until.max(until);
+    /// Restarts the vote lease at a leader contact.
+    pub(crate) fn renew_vote_lease(&mut self) {
+        if !self.hard_state.vote_lease.is_zero() {
+            let until = self.now.after(self.hard_state.vote_lease);
+            self.vote_withheld_until = self.vote_withheld_until.max(until);
         }
     }
 
-    /// Whether a leader counts on the node to vote for nobody else.
-    pub(crate) fn is_promised(&self) -> bool {
-        self.now < self.promised_until
+    /// Whether a leader relies on this node to give no vote now.
+    pub(crate) fn withholds_vote(&self) -> bool {
+        self.now < self.vote_withheld_until
     }
 
-    /// Whether the node may stand for election now.
+    /// Whether the node may campaign now.
     pub(crate) fn may_campaign(&self) -> bool {
-        self.may_succeed() && !self.is_promised()
+        self.may_accept_transfer() && !self.withholds_vote()
     }
 
-    /// Whether the node may stand for election if its leader asks it to.
-    pub(crate) fn may_succeed(&self) -> bool {
-        self.is_electable() && self.is_fit_to_lead()
+    /// Whether the node may campaign at its leader's request.
+    pub(crate) fn may_accept_transfer(&self) -> bool {
+        self.is_electable() && self.may_lead()
     }
 
-    /// Who cannot write could not lead, and whose state is wrong would tell users so.
-    fn is_fit_to_lead(&self) -> bool {
+    /// Whether the node is fit to lead: its disk takes writes, and its state machine is not known
+    /// to have diverged. Otherwise it could not append entries, or would answer reads wrongly.
+    fn may_lead(&self) -> bool {
         !self.disk_is_stuck() && !self.quarantined
     }
 
-    /// Whether all that this node ever answered in its term, it answered since it started. In the
-    /// term in which it started, a late echo may be of an answer that an earlier life gave.
-    pub(crate) fn is_of_this_life(&self) -> bool {
+    /// Whether the node entered its current term after its start. Otherwise the round that a late
+    /// heartbeat echoes may be one that the node answered in this term before the restart.
+    pub(crate) fn entered_term_since_start(&self) -> bool {
         self.term() > self.started_in
     }
 
-    /// What the node is ready for beside taking entries.
+    /// Returns the node's report about itself, which every heartbeat reply carries.
     pub(crate) fn readiness(&self) -> Readiness {
-        let replicas = self.config.lease.is_some_and(|lease| lease.replicas);
-        let borrows = replicas && !self.quarantined && self.is_of_this_life();
-        Readiness { borrows, leads: self.is_fit_to_lead() }
+        let read_leases = self.config.lease.is_some_and(|lease| lease.read_leases);
+        let wants_read_lease = read_leases && !self.quarantined && self.entered_term_since_start();
+        Readiness { wants_read_lease, may_lead: self.may_lead() }
     }
 
-    /// Whether the disk has been at one write for longer than an election takes.
+    /// Whether the disk has taken longer for one write than the longest election timeout.
     pub(crate) fn disk_is_stuck(&self) -> bool {
-        let since = self.outbox.under_way_since();
-        let patience = self.config.election_timeout_max;
-        since.is_some_and(|since| self.now >= since.after(patience))
+        let since = self.outbox.oldest_write_since();
+        let stuck_after = self.config.election_timeout_max;
+        since.is_some_and(|since| self.now >= since.after(stuck_after))
     }
 
-    /// Whether the node may ever stand for election: also without a vote, as long as the change
-    /// that took it is not known to be committed. Only its log may have that change, and then
-    /// nobody else can be elected (thesis §4.2.2). Where the vote is another disk's, it is not this
-    /// one's to give.
+    /// Whether the node may be elected: it is a voter, or the change that removed its vote is not
+    /// known to be committed. In that case its log may be the only one with the change, so that no
+    /// other node can win (thesis §4.2.2). The membership must name the incarnation of its disk.
     pub(crate) fn is_electable(&self) -> bool {
         let own = self.id();
         let committed = self.log.membership_at(self.log.committed());
         let votes = |membership: &Membership| {
             let member = membership.member(own);
-            membership.is_voter(own) && member.is_some_and(|it| it.may_be(self.incarnation))
+            membership.is_voter(own)
+                && member.is_some_and(|it| it.accepts_incarnation(self.incarnation))
         };
         let may_vote = votes(self.log.membership()) || committed.is_some_and(votes);
         may_vote && self.term() < Term::MAX
     }
 
-    /// When a node that starts to wait now loses its patience: the later, the more voters have a
-    /// higher priority.
+    /// Draws an election timeout and returns its end. Every voter of a higher priority makes the
+    /// timeout longer.
     pub(crate) fn election_deadline(&mut self) -> Instant {
         let (min, max) = (self.config.election_timeout_min, self.config.election_timeout_max);
         let wait = self.jitter.between(min, max);
@@ -260,19 +264,21 @@ impl Common {
         self.now.after(wait + handicap)
     }
 
-    /// Says `body` to `to` as soon as what it reveals is durable.
+    /// Sends `body` to `to` as soon as the state that it reveals is durable.
     pub(crate) fn send(&mut self, to: NodeId, body: Body) {
         let (from, incarnation, term) = (self.id(), self.incarnation, self.term());
         let message = Message { from, incarnation, to, term, body };
         let name = message.body.name();
         match self.outbox.post(message, self.config.outbox_messages_max) {
-            Post::Leaves(message) => self.actions.push(Action::Send(message)),
-            Post::Waits => {}
-            Post::Full => self.refuse(self.id(), name, Refusal::OutboxFull),
+            PostOutcome::SendNow(message) => self.actions.push(Action::Send(message)),
+            PostOutcome::Held => {}
+            PostOutcome::OutboxFull => {
+                self.reject_message(self.id(), name, MessageRejectReason::OutboxFull)
+            }
         }
     }
 
-    /// Says `body` to every other voter.
+    /// Sends `body` to every other voter.
     pub(crate) fn send_to_voters(&mut self, body: &Body) {
         let membership = self.log.membership().clone();
         for voter in membership.voters() {
@@ -282,54 +288,59 @@ impl Common {
         }
     }
 
-    /// Whether the sender may have the disk that the membership in force names: what another disk
-    /// says counts for nothing.
-    pub(crate) fn knows_disk(&self, message: &Message) -> bool {
+    /// Whether the sender's disk is the one that the active membership names, or the membership
+    /// names none. Replies of another disk do not count.
+    pub(crate) fn is_from_known_disk(&self, message: &Message) -> bool {
         let member = self.log.membership().member(message.from);
-        member.is_none_or(|member| member.may_be(message.incarnation))
+        member.is_none_or(|member| member.accepts_incarnation(message.incarnation))
     }
 
-    pub(crate) fn refuse(&mut self, from: NodeId, message: &'static str, reason: Refusal) {
-        self.refusals.add(reason);
-        self.actions.push(Action::Refused { from, message, reason });
+    pub(crate) fn reject_message(
+        &mut self,
+        from: NodeId,
+        message: &'static str,
+        reason: MessageRejectReason,
+    ) {
+        self.rejected_messages.add(reason);
+        self.actions.push(Action::MessageRejected { from, message, reason });
     }
 
     pub(crate) fn reject(&mut self, tag: Tag, reason: RejectReason) {
         self.actions.push(Action::Rejected { tag, reason });
     }
 
-    /// What this leader was asked for in its term is in the log at `index`, as it was to be.
-    pub(crate) fn committed(&mut self, tag: Tag, index: Index) {
+    /// Reports that the proposal at `index`, of this leader's term, is committed.
+    pub(crate) fn report_committed(&mut self, tag: Tag, index: Index) {
         let id = EntryId::new(self.term(), index);
         self.actions.push(Action::Committed { tag, id });
     }
 
-    pub(crate) fn announce(&mut self, role: RoleName, leader: Option<NodeId>) {
+    pub(crate) fn report_role(&mut self, role: RoleName, leader: Option<NodeId>) {
         self.actions.push(Action::RoleChanged { role, term: self.term(), leader });
     }
 
-    /// Appends `payload` in the current term.
+    /// Appends an entry with `payload` in the current term.
     pub(crate) fn append(&mut self, payload: Payload) -> EntryId {
         let id = EntryId::new(self.term(), self.log.last().index.next());
         self.append_entry(Entry { id, payload });
         id
     }
 
-    /// Appends an entry, the leader's or this node's own.
+    /// Appends an entry, received from the leader or created here.
     pub(crate) fn append_entry(&mut self, entry: Entry) {
         self.log.append(entry.clone());
         self.outbox.write_entry(entry);
     }
 
-    /// Cuts every entry after `last`.
+    /// Truncates the log after `last`.
     pub(crate) fn truncate(&mut self, last: Index) {
         self.log.truncate(last);
         self.outbox.truncate(last);
     }
 
-    /// Asks the disk for entries, unless it is asked for this consumer already.
+    /// Requests entries from the disk, unless a fetch for this consumer is pending.
     pub(crate) fn fetch(&mut self, consumer: Consumer, first: Index, last: Index) {
-        if self.fetches.iter().any(|(asked, ..)| *asked == consumer) {
+        if self.fetches.iter().any(|(other, ..)| *other == consumer) {
             return;
         }
         self.fetches.push((consumer, first, last));
@@ -340,28 +351,28 @@ impl Common {
         self.actions.push(Action::Fetch { consumer, first, last, bytes_max });
     }
 
-    /// Takes note of fetched entries, and tells whether the log still has them: it may have been
-    /// cut or compacted since it asked.
-    pub(crate) fn fetched(&mut self, consumer: Consumer, entries: &[Entry]) -> bool {
-        let asked = self.fetches.iter().position(|(asked, ..)| *asked == consumer);
-        let asked = asked.expect("contract: only what a fetch asked for is fetched");
-        let (_, first, last) = self.fetches.swap_remove(asked);
+    /// Ends the consumer's pending fetch. Returns true if the log still has the entries: it may
+    /// have been truncated or compacted since the request.
+    pub(crate) fn finish_fetch(&mut self, consumer: Consumer, entries: &[Entry]) -> bool {
+        let place = self.fetches.iter().position(|(other, ..)| *other == consumer);
+        let place = place.expect("contract: only a requested fetch is answered");
+        let (_, first, last) = self.fetches.swap_remove(place);
         let expected = (first.0..=last.0).map(Index);
         assert!(
             entries.len() as u64 <= last.0 - first.0 + 1
                 && entries.iter().map(|entry| entry.id.index).eq(expected.take(entries.len())),
-            "contract: a fetch gives consecutive entries from the first one asked for"
+            "contract: a fetch returns consecutive entries from the first index requested"
         );
         let base = self.log.base().index;
         let kept = |entry: &Entry| entry.id.index > base && self.log.has(entry.id);
         !entries.is_empty() && entries.iter().all(kept)
     }
 
-    /// Hands the next committed entries to the state machine, or has them fetched. An installed
-    /// snapshot comes before them.
+    /// Passes the next committed entries to the state machine, or fetches them from the disk. An
+    /// installed snapshot is restored first.
     pub(crate) fn advance_apply(&mut self) {
-        if self.log.to_restore() {
-            self.log.hand_over_snapshot();
+        if self.log.may_restore() {
+            self.log.begin_restore();
             self.actions.push(Action::Restore(self.snapshot.clone()));
             return;
         }
@@ -370,14 +381,14 @@ impl Common {
         }
         let (entries_max, bytes_max) =
             (self.config.message_entries_max, self.config.apply_bytes_max);
-        match self.log.to_apply(entries_max, bytes_max) {
+        match self.log.next_to_apply(entries_max, bytes_max) {
             None => {}
             Some((_, Slice::Hot(entries))) => self.apply(entries),
             Some((first, Slice::Cold { last })) => self.fetch(Consumer::Apply, first, last),
         }
     }
 
-    /// Hands fetched entries to the state machine, if they are the next ones.
+    /// Passes fetched entries to the state machine if they are the next to apply.
     pub(crate) fn apply_fetched(&mut self, entries: Vec<Entry>) {
         let next = entries.first().is_some_and(|first| first.id.index == self.log.applied().next());
         if !self.quarantined && next && self.log.applying() == self.log.applied() {
@@ -385,23 +396,23 @@ impl Common {
         }
     }
 
-    /// Hands `entries`, the next after those applied, to the state machine.
+    /// Passes `entries`, which follow the last applied entry, to the state machine.
     pub(crate) fn apply(&mut self, entries: Vec<Entry>) {
         let last = entries.last().expect("a batch is not empty").id.index;
-        self.log.hand_over(last);
+        self.log.begin_apply(last);
         self.actions.push(Action::Apply(entries));
     }
 
-    /// Tells the sender of a message of an earlier term which term it is now (Raft §5.1), so that a
-    /// leader left behind steps down and a candidate left behind catches up.
-    pub(crate) fn answer_stale(&mut self, message: &Message) {
+    /// Answers a message of an earlier term with the current term (Raft §5.1), so that an outdated
+    /// leader steps down and an outdated candidate catches up.
+    pub(crate) fn reply_to_stale_message(&mut self, message: &Message) {
         let body = match &message.body {
             Body::RequestVote { .. } => Body::RequestVoteReply { granted: false },
             Body::AppendEntries { prev, .. } => {
                 let outcome = AppendOutcome::Rejected { prev: prev.index, hint: EntryId::ZERO };
                 Body::AppendEntriesReply(outcome)
             }
-            // Rounds of another term are none of the next leader's, who may be the same node.
+            // Round 0 confirms nothing: the sender may lead a later term with rounds of its own.
             Body::Heartbeat(_) => Body::HeartbeatReply {
                 round: 0,
                 verified: Index::ZERO,
@@ -415,59 +426,61 @@ impl Common {
         self.send(message.from, body);
     }
 
-    /// Ends every read that waits for the state machine.
-    pub(crate) fn give_up_reads(&mut self, reason: RejectReason) {
+    /// Rejects every read that waits for the state machine.
+    pub(crate) fn reject_confirmed_reads(&mut self, reason: RejectReason) {
         while let Some(tag) = self.reads.pop_after(Index::ZERO) {
             self.reject(tag, reason);
         }
     }
 
-    /// The read `tag` may be answered once `index` is applied, and is then as fresh as said.
+    /// Answers the read `tag` once `index` is applied, with the given freshness.
     pub(crate) fn confirm_read(&mut self, tag: Tag, index: Index, freshness: Freshness) {
         let read = ConfirmedRead { tag, index, freshness };
         if self.log.applied() >= index {
             self.actions.push(read.ready());
         } else {
-            self.reads.wait(read);
+            self.reads.insert(read);
         }
     }
 
-    /// Confirms a read that the node's own state is fresh enough for.
-    pub(crate) fn read_if_fresh(&mut self, tag: Tag, level: ReadLevel) -> bool {
+    /// Answers the read if the node's own state is fresh enough for its level; returns true if so.
+    pub(crate) fn confirm_if_fresh(&mut self, tag: Tag, level: ReadLevel) -> bool {
         let ReadLevel::Bounded(staleness) = level else { return false };
-        let enough = |fresh: &Fresh| self.now.since(fresh.since) <= staleness;
-        let Some(fresh) = self.fresh.filter(enough) else { return false };
+        let enough = |fresh: &FreshnessBound| self.now.since(fresh.since) <= staleness;
+        let Some(fresh) = self.freshness_bound.filter(enough) else { return false };
         self.confirm_read(tag, fresh.index, fresh.at(self.now));
         true
     }
 
-    /// The log ends here now: what later entries would have brought may never come.
+    /// Rejects the reads that wait for an index after `last`, because that index may never be
+    /// applied.
     pub(crate) fn reject_reads_after(&mut self, last: Index) {
         while let Some(tag) = self.reads.pop_after(last) {
             self.reject(tag, RejectReason::NoLeader);
         }
     }
 
-    /// Says who counts from now on, if that is news.
+    /// Reports the active membership if it changed.
     fn report_membership(&mut self) {
         let membership = self.log.membership();
-        if membership.is_same(&self.reported) {
+        if membership.ptr_eq(&self.reported_membership) {
             return;
         }
-        if *membership != self.reported {
-            self.actions.push(Action::MembershipChanged(membership.clone()));
+        if *membership != self.reported_membership {
+            self.actions.push(Action::ActiveMembershipChanged(membership.clone()));
         }
         if !membership.incoming().contains(&self.config.id) {
-            self.survival.discount();
+            self.survival.forbid_takeover();
         }
-        self.survival.keep(membership);
-        self.reported = membership.clone();
+        self.survival.retain_members(membership);
+        self.reported_membership = membership.clone();
     }
 
-    /// Ends a step: submits what it changed, lets go of what may leave, and applies what it
-    /// committed.
+    /// Ends a step: submits its write, reports the membership and passes committed entries to the
+    /// state machine.
     pub(crate) fn finish_step(&mut self) {
-        // What the disk does not have yet may still be lost while a commit index is kept.
+        // An entry that is not durable may still be lost, so the stored commit index ends before
+        // it.
         let committed = self.log.committed().min(self.log.durable());
         if let Some(write) = self.outbox.take_write(committed, self.now) {
             self.actions.push(Action::Persist(write));

@@ -1,185 +1,184 @@
-//! A node's configuration: every bound by name, and which combinations make no sense.
+//! A node's configuration: timeouts, features and bounds, and the check of their combinations.
 
 use core::fmt;
 use core::time::Duration;
 
 use crate::types::{Entry, Membership, NodeId};
 
-/// How one node behaves. [`Config::new`] has defaults for a network with round trips of a few
-/// milliseconds; every field may be changed before the start.
+/// The configuration of one node. The defaults of [`Config::new`] suit a network with round trips
+/// of a few milliseconds. Every field may be changed before the start.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
     /// The node's id; never 0.
     pub id: NodeId,
-    /// Who forms the first membership, this node among them, each voter with its address and
-    /// priority. It does so once all have met; a node that has a membership, or is to join a
-    /// cluster, needs no founders.
-    pub founders: Option<Membership>,
-    /// The shortest time without word from a leader after which a node campaigns.
+    /// The members of a new cluster, this node among its voters, each with its address and
+    /// priority. The first membership takes effect once all bootstrap peers have agreed on it.
+    /// `None` for a node that joins an existing cluster; a node that has a membership ignores it.
+    pub bootstrap_peers: Option<Membership>,
+    /// The shortest time without leader contact after which a node campaigns.
     pub election_timeout_min: Duration,
-    /// The longest such time; each wait is drawn anew from between the two (Raft §5.2). A leader
-    /// that has not heard from a quorum for this long steps down with its next heartbeat
-    /// (`check_quorum`).
+    /// The longest time without leader contact after which a node campaigns; every timeout is drawn
+    /// between the two (Raft §5.2). With `check_quorum`, a leader that has not heard from a quorum
+    /// for this long steps down with its next heartbeat.
     pub election_timeout_max: Duration,
-    /// How often a leader says that it is alive.
+    /// The time between two heartbeat rounds of a leader.
     pub heartbeat_interval: Duration,
-    /// How long a leader keeps to itself that more is committed, while it has nothing else to
-    /// say: the next entries or the next heartbeat say it too. Zero says it at once. Followers
-    /// apply that much later when nothing follows, and nobody else waits.
+    /// The longest time that a leader waits for the next entries or heartbeat to carry a new commit
+    /// index, before it sends the index in a message of its own. Zero sends it at once. If nothing
+    /// else is sent, followers apply that much later; nothing else is delayed.
     pub commit_delay: Duration,
-    /// Ask whether votes would be given before raising the term (thesis §9.6).
+    /// Whether a node asks for pre-votes before it raises its term (thesis §9.6).
     pub pre_vote: bool,
-    /// A leader that hears from no quorum steps down (thesis §6.2).
+    /// Whether a leader without contact to a quorum steps down (thesis §6.2).
     pub check_quorum: bool,
-    /// Refuse votes while a leader has been heard from within `election_timeout_min`
-    /// (thesis §4.2.3).
+    /// Whether a node rejects vote requests while it heard from a leader within
+    /// `election_timeout_min` (thesis §4.2.3).
     pub stickiness: bool,
-    /// As the leader of an even set of voters, hold its casting vote: the half that the leader is
-    /// in goes on if the network splits.
+    /// Whether the leader of an even number of voters takes the casting vote: when the network
+    /// splits the voters in halves, the leader's half keeps a quorum.
     pub casting_vote: bool,
-    /// As the leader, make learners of voters that are silent for too long, and voters of them
-    /// again once they are back.
-    pub removal: Option<Removal>,
-    /// Go on as the last survivor, where silence means death. *Under partition this splits the
-    /// brain*: read [`Survivor`] first. Every node has the same.
+    /// The rules by which a leader suspends silent voters, and readmits them once they are back;
+    /// `None` turns this off. A suspended voter is a learner meanwhile.
+    pub suspension: Option<Suspension>,
+    /// The rules by which nodes continue without silent ones, down to the last survivor; `None`
+    /// turns this off. *A network partition then causes split brain*: read [`Survivor`] first. All
+    /// nodes need the same value.
     pub survivor: Option<Survivor>,
-    /// As the leader, hold a lease as long as a quorum answers: reads at the level
-    /// [`ReadLevel::Lease`](crate::types::ReadLevel::Lease) need no message then.
+    /// The lease that a leader holds while a quorum answers; `None` turns leases off. Under a
+    /// lease, reads at the level [`ReadLevel::Lease`](crate::types::ReadLevel::Lease) need no
+    /// message.
     pub lease: Option<Lease>,
     /// The largest command that may be proposed, in bytes.
     pub command_bytes_max: usize,
-    /// The most entries one message or one fetch carries.
+    /// The most entries in one message or one fetch.
     pub message_entries_max: usize,
-    /// The most bytes of entries one message or one fetch carries; a single larger entry still
-    /// travels, alone.
+    /// The most bytes of entries in one message or one fetch; a single larger entry is sent alone.
     pub message_bytes_max: usize,
-    /// The most appends on their way to one peer.
+    /// The most append messages in flight to one peer.
     pub inflight_messages_max: usize,
-    /// The most entries on their way to one peer.
+    /// The most entries in flight to one peer.
     pub inflight_entries_max: usize,
-    /// The most bytes of entries on their way to one peer; a single larger entry still travels,
-    /// alone.
+    /// The most bytes of entries in flight to one peer; a single larger entry is sent alone.
     pub inflight_bytes_max: usize,
-    /// The most bytes of entries in a leader's log that its own state machine has not applied, for
-    /// a proposal to be taken; beyond it proposals are refused as busy. What a new leader inherits
-    /// counts too, and while some of that is on its disk alone it takes none.
+    /// The most bytes of entries in a leader's log that its own state machine has not applied.
+    /// Beyond it, proposals are rejected as busy. Entries of earlier terms count too; while some of
+    /// them are on the leader's disk only, it accepts no proposal.
     pub unapplied_bytes_max: usize,
-    /// The most proposals that wait for every live voter, committed ones among them; beyond it
-    /// those that are to wait so are refused as busy.
+    /// The most proposals that wait for every live voter, committed ones included. Beyond it,
+    /// further proposals of this kind are rejected as busy.
     pub all_live_max: usize,
     /// The most bytes of durable entries kept in memory; older ones are fetched from the disk.
     pub tail_bytes_max: usize,
-    /// The most bytes of entries handed to the state machine at once; a single larger entry is
-    /// still handed over, alone.
+    /// The most bytes of entries passed to the state machine at once; a single larger entry is
+    /// passed alone.
     pub apply_bytes_max: usize,
-    /// The most reads that wait on this node, its own and those other nodes forwarded to it.
+    /// The most reads waiting on this node, its own and those that other nodes forwarded to it.
     pub reads_max: usize,
-    /// The most messages that wait for the disk, a candidate's requests apart; beyond it the
-    /// newest is dropped, as a network might.
+    /// The most messages waiting for the disk, not counting a candidate's vote requests. Beyond it,
+    /// the newest message is dropped, as a network might drop it.
     pub outbox_messages_max: usize,
 }
 
-/// When a leader suspends voters by itself.
+/// The rules by which a leader suspends silent voters and readmits them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Removal {
-    /// How long a voter is silent before it is suspended.
+pub struct Suspension {
+    /// The duration of the silence after which a voter is suspended.
     pub after: Duration,
-    /// How many voters remain in any case. With two, what a quorum has may be on one disk alone;
-    /// with one it always is.
+    /// The number of voters that always remain. With two, the leader commits alone if it holds the
+    /// casting vote, so that a committed entry may be on one disk only; with one, it always does.
     pub voters_min: usize,
-    /// How long nothing is changed after a voter was suspended or readmitted.
+    /// The shortest time between two automatic suspensions or readmissions.
     pub pause: Duration,
 }
 
-/// When the nodes that are left go on without the others, down to the last one.
+/// The rules by which the surviving nodes continue without the others, down to the last one.
 ///
-/// **This is correct only if silence means death, in both directions.** Where a network can part
-/// two nodes that are both alive, or delay what they say for as long as [`Survivor::after`], each
-/// goes on without the other: *the brain splits*, and what was acknowledged by one is lost.
-/// `docs/SURVIVOR.md` shows a run in which it does. It is for nodes that crash and a network that
-/// does not fail: nodes on one board, say, or on links each of which is doubled.
+/// **This is safe only if every node that another one no longer hears has crashed.** Where a
+/// network can separate two live nodes, or delay their messages for as long as [`Survivor::after`],
+/// each continues without the other: *split brain*, and entries acknowledged by one of them are
+/// lost. `docs/SURVIVOR.md` shows such a run. The mode is for nodes that crash and a network that
+/// does not fail, such as nodes on one board, or nodes with redundant links.
 ///
-/// In return three nodes outlast two crashes, one after the other or both at once, whichever they
-/// are; the one left goes on, and nothing acknowledged is lost. The price: every entry waits for
-/// *every* voter's disk, so that after any crash nothing is committed for [`Survivor::after`]; and
-/// nodes that all start at the same time, as after a power cut, elect nobody before every voter is
-/// there, unless the one that was left alone is.
+/// In return, three nodes survive any two crashes, one after the other or both at once: the last
+/// one continues, and no acknowledged entry is lost. The price: every entry waits for *every*
+/// voter's disk, so that after any crash nothing is committed for [`Survivor::after`]. Nodes that
+/// all start at the same time, as after a power cut, elect no leader before every voter is up.
+/// After a takeover, the last survivor is the only voter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Survivor {
-    /// How long a node is silent before it counts as dead; at least four times
-    /// `election_timeout_max`. Longer than twice any pause of a process, and any delay of a message
-    /// and a heartbeat on top.
+    /// The silence after which a node counts as dead; at least four times `election_timeout_max`.
+    /// It must exceed twice the longest pause of a process, and the longest delay of a message plus
+    /// a heartbeat interval.
     pub after: Duration,
 }
 
-/// What leases rest on, and who gets a part of them. Every node of the cluster has the same.
+/// The parameters of leader leases. All nodes of a cluster need the same value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
-    /// By how many millionths a node's clock may run too fast or too slow; at most
-    /// [`Lease::DRIFT_PPM_MAX`]. Beyond it reads may be old. A clock counts while its machine is
-    /// suspended; that of a virtual machine that was frozen does not, and is outside any bound.
+    /// The largest clock rate error, in parts per million; at most [`Lease::DRIFT_PPM_MAX`]. With a
+    /// larger error, reads may be stale. A clock must advance while its machine is suspended; the
+    /// clock of a frozen virtual machine does not, and exceeds any bound.
     pub drift_ppm: u32,
-    /// Lend the lease to followers that ask for it, and ask for it as a follower: reads at the
-    /// level [`ReadLevel::Replica`](crate::types::ReadLevel::Replica) need no message then. Whoever
-    /// has a loan and falls silent delays writes until the loan ends, at most
-    /// `election_timeout_min`.
-    pub replicas: bool,
+    /// Whether a leader grants read leases, and a follower requests them: reads at the level
+    /// [`ReadLevel::Replica`](crate::types::ReadLevel::Replica) then need no message. A holder that
+    /// falls silent delays commits until its read lease ends, at most `election_timeout_min`.
+    pub read_leases: bool,
 }
 
 impl Lease {
-    /// The largest bound on drift that a configuration may name.
+    /// The largest clock rate error that a configuration may name, in parts per million.
     pub const DRIFT_PPM_MAX: u32 = 500_000;
 }
 
-/// Why a configuration is refused: which field, and what to do.
+/// Why a configuration is invalid: which field or combination, and what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// `id` is 0, which names no node.
     IdIsZero,
-    /// `heartbeat_interval` is zero.
+    /// `heartbeat_interval` is zero: a leader would send heartbeats without end.
     HeartbeatIntervalIsZero,
     /// `election_timeout_min` is less than three times `heartbeat_interval`: one late heartbeat
     /// would start an election.
     ElectionTimeoutTooShort,
-    /// `election_timeout_max` is less than one and a quarter of `election_timeout_min`: nodes
-    /// would campaign at the same time again and again.
+    /// `election_timeout_max` is less than 1.25 times `election_timeout_min`: nodes would campaign
+    /// at the same time again and again.
     ElectionTimeoutsTooClose,
-    /// `election_timeout_max` is over an hour: more likely a wrong unit than a wish.
+    /// `election_timeout_max` is over an hour, which is probably a wrong unit.
     ElectionTimeoutTooLong,
-    /// `stickiness` without `check_quorum`: followers would keep a leader that hears nobody.
+    /// `stickiness` without `check_quorum`: followers would keep a leader that hears no quorum.
     StickinessWithoutCheckQuorum,
-    /// `founders` without this node as a voter, or with members that no cluster may have.
-    FoundersWithoutNode,
-    /// `removal.after` is less than twice `election_timeout_max`, `removal.voters_min` is 0, or
-    /// `removal.pause` is shorter than `removal.after`: a short silence would shrink the cluster.
-    RemovalTooEager,
-    /// `survivor.after` is less than four times `election_timeout_max`: a short silence would be
-    /// taken for death.
+    /// `bootstrap_peers` lacks this node as a voter, or is no valid simple membership.
+    BootstrapPeersWithoutNode,
+    /// `suspension.after` is less than twice `election_timeout_max`, `suspension.voters_min` is 0,
+    /// or `suspension.pause` is shorter than `suspension.after`: a short silence would cost voters.
+    SuspensionTooEager,
+    /// `survivor.after` is less than four times `election_timeout_max`: a short silence would count
+    /// as death.
     SurvivorTooEager,
-    /// `survivor` and `removal`: each suspends voters by rules of its own.
-    SurvivorWithRemoval,
-    /// `lease.drift_ppm` is over [`Lease::DRIFT_PPM_MAX`]: the clocks would be worth nothing.
+    /// `survivor` together with `suspension`: each suspends voters by its own rules.
+    SurvivorWithSuspension,
+    /// `lease.drift_ppm` exceeds [`Lease::DRIFT_PPM_MAX`]: leases would be too short to use.
     DriftTooLarge,
-    /// The named bound is zero, so nothing could ever pass it.
+    /// The named bound is zero, so that nothing could pass it.
     BoundIsZero(&'static str),
-    /// `command_bytes_max` is over `message_bytes_max` less an entry's overhead: the largest
-    /// command would break the bound on messages.
+    /// `command_bytes_max` plus the overhead of an entry exceeds `message_bytes_max`: the largest
+    /// command would exceed the bound on messages.
     CommandLargerThanMessage,
-    /// `message_bytes_max` is over `inflight_bytes_max`: one full message would break the window.
+    /// `message_bytes_max` exceeds `inflight_bytes_max`: one full message would exceed the window.
     MessageLargerThanInflight,
-    /// `command_bytes_max` with overhead is over `unapplied_bytes_max`: the largest command
-    /// could never be proposed.
+    /// `command_bytes_max` plus the overhead of an entry exceeds `unapplied_bytes_max`: the largest
+    /// command could never be proposed.
     CommandLargerThanUnapplied,
 }
 
 impl Config {
-    /// The default configuration of node `id`.
+    /// Returns the default configuration of node `id`.
     #[must_use]
     pub fn new(id: NodeId) -> Config {
         Config {
             id,
-            founders: None,
+            bootstrap_peers: None,
             election_timeout_min: Duration::from_millis(300),
             election_timeout_max: Duration::from_millis(600),
             heartbeat_interval: Duration::from_millis(50),
@@ -188,7 +187,7 @@ impl Config {
             check_quorum: true,
             stickiness: true,
             casting_vote: true,
-            removal: None,
+            suspension: None,
             survivor: None,
             lease: None,
             command_bytes_max: 1 << 20,
@@ -206,22 +205,19 @@ impl Config {
         }
     }
 
-    /// Says what is wrong with the configuration, if anything is: the first field in the order of
-    /// the declaration.
+    /// Checks the fields in the order of their declaration, and the combinations between them.
     ///
     /// # Errors
-    /// A [`ConfigError`] that names the field or the combination.
+    /// A [`ConfigError`] that names the first invalid field or combination.
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.id.0 == 0 {
             return Err(ConfigError::IdIsZero);
         }
-        let may_found = |founders: &Membership| {
-            founders.incoming().contains(&self.id)
-                && founders.is_settled()
-                && founders.flaw().is_none()
+        let is_valid = |peers: &Membership| {
+            peers.incoming().contains(&self.id) && peers.is_settled() && peers.violation().is_none()
         };
-        if !self.founders.as_ref().is_none_or(may_found) {
-            return Err(ConfigError::FoundersWithoutNode);
+        if !self.bootstrap_peers.as_ref().is_none_or(is_valid) {
+            return Err(ConfigError::BootstrapPeersWithoutNode);
         }
         if self.heartbeat_interval.is_zero() {
             return Err(ConfigError::HeartbeatIntervalIsZero);
@@ -238,19 +234,19 @@ impl Config {
         if self.stickiness && !self.check_quorum {
             return Err(ConfigError::StickinessWithoutCheckQuorum);
         }
-        if self.removal.is_some_and(|removal| {
-            removal.after < self.election_timeout_max.saturating_mul(2)
-                || removal.voters_min == 0
-                || removal.pause < removal.after
+        if self.suspension.is_some_and(|suspension| {
+            suspension.after < self.election_timeout_max.saturating_mul(2)
+                || suspension.voters_min == 0
+                || suspension.pause < suspension.after
         }) {
-            return Err(ConfigError::RemovalTooEager);
+            return Err(ConfigError::SuspensionTooEager);
         }
-        let eager = self.election_timeout_max.saturating_mul(4);
-        if self.survivor.is_some_and(|survivor| survivor.after < eager) {
+        let after_min = self.election_timeout_max.saturating_mul(4);
+        if self.survivor.is_some_and(|survivor| survivor.after < after_min) {
             return Err(ConfigError::SurvivorTooEager);
         }
-        if self.survivor.is_some() && self.removal.is_some() {
-            return Err(ConfigError::SurvivorWithRemoval);
+        if self.survivor.is_some() && self.suspension.is_some() {
+            return Err(ConfigError::SurvivorWithSuspension);
         }
         if self.lease.is_some_and(|lease| lease.drift_ppm > Lease::DRIFT_PPM_MAX) {
             return Err(ConfigError::DriftTooLarge);
@@ -297,7 +293,7 @@ impl fmt::Display for ConfigError {
             ConfigError::HeartbeatIntervalIsZero => f.write_str("heartbeat_interval is zero"),
             ConfigError::ElectionTimeoutTooShort => f.write_str(
                 "election_timeout_min is less than three times heartbeat_interval: \
-                 raise the one or lower the other",
+                 raise the first or lower the second",
             ),
             ConfigError::ElectionTimeoutsTooClose => f.write_str(
                 "election_timeout_max is less than 1.25 times election_timeout_min: raise it, \
@@ -306,38 +302,38 @@ impl fmt::Display for ConfigError {
             ConfigError::ElectionTimeoutTooLong => {
                 f.write_str("election_timeout_max is over an hour: check its unit")
             }
-            ConfigError::FoundersWithoutNode => {
-                f.write_str("founders must be a simple membership with this node as a voter")
+            ConfigError::BootstrapPeersWithoutNode => {
+                f.write_str("bootstrap_peers must be a simple membership with this node as a voter")
             }
-            ConfigError::RemovalTooEager => f.write_str(
-                "removal.after must be at least twice election_timeout_max, removal.pause at least \
-                 removal.after, and removal.voters_min at least 1",
+            ConfigError::SuspensionTooEager => f.write_str(
+                "suspension.after must be at least twice election_timeout_max, suspension.pause at \
+                 least suspension.after, and suspension.voters_min at least 1",
             ),
             ConfigError::SurvivorTooEager => {
                 f.write_str("survivor.after must be at least four times election_timeout_max")
             }
-            ConfigError::SurvivorWithRemoval => {
-                f.write_str("survivor suspends voters by itself: leave removal out")
+            ConfigError::SurvivorWithSuspension => {
+                f.write_str("survivor and suspension both suspend voters: configure only one")
             }
-            ConfigError::DriftTooLarge => f.write_str(
-                "lease.drift_ppm is over 500000: a clock that is off by more than half is no clock",
-            ),
+            ConfigError::DriftTooLarge => {
+                f.write_str("lease.drift_ppm is over 500000: set a bound of at most 50 %")
+            }
             ConfigError::StickinessWithoutCheckQuorum => f.write_str(
-                "stickiness without check_quorum would keep a leader that hears nobody: \
+                "stickiness without check_quorum would keep a leader that hears no quorum: \
                  turn both on or both off",
             ),
-            ConfigError::BoundIsZero(name) => write!(f, "{name} is 0: nothing could pass it"),
+            ConfigError::BoundIsZero(name) => write!(f, "{name} is 0: it must be at least 1"),
             ConfigError::CommandLargerThanMessage => f.write_str(
-                "command_bytes_max plus 32 is over message_bytes_max: the largest command would \
-                 not fit a message",
+                "command_bytes_max plus 32 bytes of overhead is over message_bytes_max: the \
+                 largest command would not fit a message",
             ),
             ConfigError::MessageLargerThanInflight => f.write_str(
                 "message_bytes_max is over inflight_bytes_max: a full message would not fit the \
                  window",
             ),
             ConfigError::CommandLargerThanUnapplied => f.write_str(
-                "command_bytes_max plus 32 is over unapplied_bytes_max: the largest command \
-                 could never be proposed",
+                "command_bytes_max plus 32 bytes of overhead is over unapplied_bytes_max: the \
+                 largest command could never be proposed",
             ),
         }
     }
@@ -349,10 +345,10 @@ impl core::error::Error for ConfigError {}
 mod tests {
     use super::*;
 
-    fn refused(change: impl FnOnce(&mut Config)) -> ConfigError {
+    fn rejected(change: impl FnOnce(&mut Config)) -> ConfigError {
         let mut config = Config::new(NodeId(1));
         change(&mut config);
-        config.check().expect_err("the configuration is wrong")
+        config.check().expect_err("the configuration is invalid")
     }
 
     #[test]
@@ -363,31 +359,31 @@ mod tests {
     #[test]
     fn each_wrong_field_is_named() {
         use ConfigError::*;
-        assert_eq!(refused(|c| c.id = NodeId(0)), IdIsZero);
-        assert_eq!(refused(|c| c.heartbeat_interval = Duration::ZERO), HeartbeatIntervalIsZero);
-        assert_eq!(refused(|c| c.tail_bytes_max = 0), BoundIsZero("tail_bytes_max"));
-        assert_eq!(refused(|c| c.reads_max = 0), BoundIsZero("reads_max"));
+        assert_eq!(rejected(|c| c.id = NodeId(0)), IdIsZero);
+        assert_eq!(rejected(|c| c.heartbeat_interval = Duration::ZERO), HeartbeatIntervalIsZero);
+        assert_eq!(rejected(|c| c.tail_bytes_max = 0), BoundIsZero("tail_bytes_max"));
+        assert_eq!(rejected(|c| c.reads_max = 0), BoundIsZero("reads_max"));
         let day = Duration::from_secs(86_400);
-        assert_eq!(refused(|c| c.election_timeout_max = day), ElectionTimeoutTooLong);
+        assert_eq!(rejected(|c| c.election_timeout_max = day), ElectionTimeoutTooLong);
     }
 
     #[test]
     fn each_wrong_combination_is_named() {
         use ConfigError::*;
         let ms = Duration::from_millis;
-        assert_eq!(refused(|c| c.heartbeat_interval = ms(101)), ElectionTimeoutTooShort);
-        assert_eq!(refused(|c| c.election_timeout_max = ms(374)), ElectionTimeoutsTooClose);
-        assert_eq!(refused(|c| c.check_quorum = false), StickinessWithoutCheckQuorum);
-        let lease = Some(Lease { drift_ppm: Lease::DRIFT_PPM_MAX + 1, replicas: false });
-        assert_eq!(refused(|c| c.lease = lease), DriftTooLarge);
-        assert_eq!(refused(|c| c.command_bytes_max = 2 << 20), CommandLargerThanMessage);
+        assert_eq!(rejected(|c| c.heartbeat_interval = ms(101)), ElectionTimeoutTooShort);
+        assert_eq!(rejected(|c| c.election_timeout_max = ms(374)), ElectionTimeoutsTooClose);
+        assert_eq!(rejected(|c| c.check_quorum = false), StickinessWithoutCheckQuorum);
+        let lease = Some(Lease { drift_ppm: Lease::DRIFT_PPM_MAX + 1, read_leases: false });
+        assert_eq!(rejected(|c| c.lease = lease), DriftTooLarge);
+        assert_eq!(rejected(|c| c.command_bytes_max = 2 << 20), CommandLargerThanMessage);
         let survivor = |after| Some(Survivor { after: ms(after) });
-        assert_eq!(refused(|c| c.survivor = survivor(2399)), SurvivorTooEager);
-        let removal = Removal { after: ms(1200), voters_min: 1, pause: ms(1200) };
-        let both = |c: &mut Config| (c.survivor, c.removal) = (survivor(2400), Some(removal));
-        assert_eq!(refused(both), SurvivorWithRemoval);
-        assert_eq!(refused(|c| c.inflight_bytes_max = 1 << 20), MessageLargerThanInflight);
-        assert_eq!(refused(|c| c.unapplied_bytes_max = 99), CommandLargerThanUnapplied);
+        assert_eq!(rejected(|c| c.survivor = survivor(2399)), SurvivorTooEager);
+        let suspension = Suspension { after: ms(1200), voters_min: 1, pause: ms(1200) };
+        let both = |c: &mut Config| (c.survivor, c.suspension) = (survivor(2400), Some(suspension));
+        assert_eq!(rejected(both), SurvivorWithSuspension);
+        assert_eq!(rejected(|c| c.inflight_bytes_max = 1 << 20), MessageLargerThanInflight);
+        assert_eq!(rejected(|c| c.unapplied_bytes_max = 99), CommandLargerThanUnapplied);
     }
 
     #[test]

@@ -1,32 +1,33 @@
-//! Asking for votes and giving them (Raft §5.2, §5.4.1; pre-vote: thesis §9.6).
+//! Elections: pre-votes (thesis §9.6), candidates, and the voter's decision (Raft §5.2, §5.4.1).
 
-use crate::quorum::{Tally, Verdict};
-use crate::raft::action::Refusal;
+use crate::quorum::{Tally, VoteResult};
+use crate::raft::action::MessageRejectReason;
 use crate::raft::common::Common;
 use crate::raft::transition::Transition;
 use crate::types::{Body, EntryId, Instant, NodeId, Term, WriteId};
 
-/// A node that asks whether an election could be won.
+/// The state of a node that asks for pre-votes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PreCandidate {
     tally: Tally,
     pub(crate) deadline: Instant,
 }
 
-/// A node that stands for election in its current term.
+/// The state of a candidate in its current term.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Candidate {
     tally: Tally,
     pub(crate) deadline: Instant,
-    /// The write that makes the node's vote for itself durable, until it is: before, the vote does
-    /// not count and nobody is asked.
+    /// The write of the node's vote for itself; `None` once it is durable. Before that, the vote
+    /// does not count and no request leaves.
     own_vote: Option<WriteId>,
-    /// A voter that counted all the time gave its vote.
-    vouched: bool,
+    /// A voter whose log has every acknowledged entry granted its vote (`Config::survivor`).
+    complete_log_granted: bool,
 }
 
 impl PreCandidate {
-    /// Asks every voter. The node's own answer needs no disk: it promises nothing.
+    /// Asks every voter for a pre-vote. The node's own pre-vote needs no disk write, because it
+    /// binds nothing.
     pub(crate) fn new(common: &mut Common) -> PreCandidate {
         let mut tally = Tally::default();
         tally.count(common.id(), true);
@@ -36,16 +37,16 @@ impl PreCandidate {
     }
 
     pub(crate) fn on_timeout(&self, common: &Common) -> Transition {
-        if common.now < self.deadline { Transition::Stay } else { stand_again(common) }
+        if common.now < self.deadline { Transition::Stay } else { campaign_again(common) }
     }
 
-    pub(crate) fn verdict(&self, common: &Common) -> Transition {
-        // Who grants may be one that counted: whether it did, the election itself shows.
-        let vouched = self.tally.granted().iter().any(|id| *id != common.id());
-        match verdict(common, &self.tally, vouched) {
-            Verdict::Won => Transition::Stand,
-            Verdict::Lost => Transition::Follow { term: common.term(), leader: None },
-            Verdict::Pending => Transition::Stay,
+    pub(crate) fn transition(&self, common: &Common) -> Transition {
+        // Only the election itself shows whether a granting voter has a complete log.
+        let complete_log_granted = self.tally.granted().iter().any(|id| *id != common.id());
+        match vote_result(common, &self.tally, complete_log_granted) {
+            VoteResult::Won => Transition::StartElection,
+            VoteResult::Lost => Transition::Follow { term: common.term(), leader: None },
+            VoteResult::Pending => Transition::Stay,
         }
     }
 
@@ -57,25 +58,27 @@ impl PreCandidate {
         granted: bool,
     ) -> Transition {
         if next_term != common.term().next() {
-            common.refuse(from, "PreVoteReply", Refusal::StaleReply);
+            common.reject_message(from, "PreVoteReply", MessageRejectReason::StaleReply);
             return Transition::Stay;
         }
         if !common.log.membership().is_voter(from) {
-            common.refuse(from, "PreVoteReply", Refusal::NotVoter);
+            common.reject_message(from, "PreVoteReply", MessageRejectReason::NotVoter);
             return Transition::Stay;
         }
         self.tally.count(from, granted);
-        self.verdict(common)
+        self.transition(common)
     }
 }
 
 impl Candidate {
-    /// Stands in the current term, which the node has just entered: votes for itself and asks
-    /// every other voter, once that vote is durable. In a `transfer` the leader asked for it.
+    /// Starts the candidacy in the current term, which the node has just entered: it votes for
+    /// itself and, once that vote is durable, asks every other voter. In a `transfer`, the leader
+    /// asked this node to campaign.
     pub(crate) fn new(common: &mut Common, transfer: bool) -> Candidate {
-        // As a leader it may lend, and a crash would take its list of loans.
-        if common.config.lease.is_some_and(|lease| lease.replicas) {
-            common.promise_for(common.lease_promise());
+        // A leader that grants read leases withholds its vote until they end, even after a crash,
+        // which loses the list of their holders.
+        if common.config.lease.is_some_and(|lease| lease.read_leases) {
+            common.extend_vote_lease(common.vote_lease_span());
         }
         common.vote_for(common.id());
         common.send_to_voters(&Body::RequestVote { last: common.log.last(), transfer });
@@ -83,50 +86,50 @@ impl Candidate {
             tally: Tally::default(),
             deadline: common.election_deadline(),
             own_vote: Some(common.outbox.hard_state_write()),
-            vouched: false,
+            complete_log_granted: false,
         }
     }
 
-    /// The number of the write it waits for.
+    /// The pending write of the node's own vote.
     pub(crate) fn own_vote(&mut self) -> Option<&mut WriteId> {
         self.own_vote.as_mut()
     }
 
-    fn verdict(&self, common: &Common) -> Transition {
-        match verdict(common, &self.tally, self.vouched) {
-            Verdict::Won => Transition::Lead,
-            Verdict::Lost => Transition::Follow { term: common.term(), leader: None },
-            Verdict::Pending => Transition::Stay,
+    fn transition(&self, common: &Common) -> Transition {
+        match vote_result(common, &self.tally, self.complete_log_granted) {
+            VoteResult::Won => Transition::BecomeLeader,
+            VoteResult::Lost => Transition::Follow { term: common.term(), leader: None },
+            VoteResult::Pending => Transition::Stay,
         }
     }
 
-    /// A write is durable: perhaps the node's own vote is. Only then the requests leave, and the
-    /// time to win begins.
+    /// Counts the node's own vote once its write is durable. The vote requests leave at the same
+    /// time, and the election timeout starts over.
     pub(crate) fn on_persisted(&mut self, common: &mut Common) -> Transition {
         if self.own_vote.take_if(|write| common.outbox.has_persisted(*write)).is_some() {
             self.tally.count(common.id(), true);
             self.deadline = common.election_deadline();
         }
-        self.verdict(common)
+        self.transition(common)
     }
 
-    /// As long as the node's own vote is not durable nobody was asked: standing in another term
-    /// would only keep the disk busy.
+    /// Campaigns again after the election timeout. While the node's own vote is not durable, no
+    /// request has left, and another term would only add writes to the disk.
     pub(crate) fn on_timeout(&mut self, common: &mut Common) -> Transition {
         if common.now < self.deadline {
             return Transition::Stay;
         }
         if self.own_vote.is_none() {
-            return stand_again(common);
+            return campaign_again(common);
         }
         self.deadline = common.election_deadline();
         Transition::Stay
     }
 
-    /// A voter that counted all the time gives its vote; the vote itself comes by itself.
-    pub(crate) fn on_vouch(&mut self, common: &Common) -> Transition {
-        self.vouched = true;
-        self.verdict(common)
+    /// Records that a voter with a complete log votes for this node; the vote arrives separately.
+    pub(crate) fn on_log_is_complete(&mut self, common: &Common) -> Transition {
+        self.complete_log_granted = true;
+        self.transition(common)
     }
 
     pub(crate) fn on_reply(
@@ -136,87 +139,88 @@ impl Candidate {
         granted: bool,
     ) -> Transition {
         if !common.log.membership().is_voter(from) {
-            common.refuse(from, "RequestVoteReply", Refusal::NotVoter);
+            common.reject_message(from, "RequestVoteReply", MessageRejectReason::NotVoter);
             return Transition::Stay;
         }
         self.tally.count(from, granted);
-        self.verdict(common)
+        self.transition(common)
     }
 }
 
-/// Where an election stands: a quorum decides, or whoever is not dead (`Config::survivor`).
-fn verdict(common: &Common, tally: &Tally, vouched: bool) -> Verdict {
+/// The result of an election by quorum, or by the survivors' rule with `Config::survivor`.
+fn vote_result(common: &Common, tally: &Tally, complete_log_granted: bool) -> VoteResult {
     let membership = common.log.membership();
     if !common.survival.is_on() {
-        return tally.verdict(membership);
+        return tally.result(membership);
     }
-    let answers = (tally.granted(), tally.refused());
-    common.survival.verdict(common.id(), membership, answers, vouched, common.now)
+    let votes = (tally.granted(), tally.rejected());
+    common.survival.vote_result(common.id(), membership, votes, complete_log_granted, common.now)
 }
 
-/// An election came to nothing in time.
-fn stand_again(common: &Common) -> Transition {
+/// Campaigns again after an undecided election, or follows if the node may not campaign.
+fn campaign_again(common: &Common) -> Transition {
     if common.may_campaign() {
-        return Transition::Prepare;
+        return Transition::StartPreVote;
     }
     Transition::Follow { term: common.term(), leader: None }
 }
 
-/// Whether the vote would be given in `next_term`. Asking changes nothing here.
+/// Answers whether this node would vote for the candidate in `next_term`, and changes no state.
 pub(crate) fn on_pre_vote(
     common: &mut Common,
     from: NodeId,
     next_term: Term,
     last: EntryId,
-    leader_is_fresh: bool,
+    hears_leader: bool,
 ) {
-    let refusal = if next_term <= common.term() {
-        Some(Refusal::StaleTerm)
-    } else if leader_is_fresh {
-        Some(Refusal::LeaderFresh)
-    } else if common.is_promised() {
-        Some(Refusal::Promised)
+    let reject_reason = if next_term <= common.term() {
+        Some(MessageRejectReason::StaleTerm)
+    } else if hears_leader {
+        Some(MessageRejectReason::LeaderHeard)
+    } else if common.withholds_vote() {
+        Some(MessageRejectReason::VoteWithheld)
     } else {
-        no_vote_for(common, last)
+        vote_reject_reason(common, last)
     };
-    if let Some(reason) = refusal {
-        common.refuse(from, "PreVote", reason);
+    if let Some(reason) = reject_reason {
+        common.reject_message(from, "PreVote", reason);
     }
-    common.send(from, Body::PreVoteReply { next_term, granted: refusal.is_none() });
+    common.send(from, Body::PreVoteReply { next_term, granted: reject_reason.is_none() });
 }
 
-/// Gives the vote of the current term, or not. Returns whether it was given. Only in a `transfer`,
-/// which the leader itself asked for, it does not matter what was promised to the leader.
+/// Grants or rejects the vote of the current term, and returns whether it was granted. A vote lease
+/// does not matter in a `transfer`, because the leader itself asked for the election.
 pub(crate) fn on_request_vote(
     common: &mut Common,
     from: NodeId,
     last: EntryId,
     transfer: bool,
 ) -> bool {
-    let refusal = if common.is_promised() && !transfer {
-        Some(Refusal::Promised)
+    let reject_reason = if common.withholds_vote() && !transfer {
+        Some(MessageRejectReason::VoteWithheld)
     } else if common.vote().is_some_and(|vote| vote != from) {
-        Some(Refusal::AlreadyVoted)
+        Some(MessageRejectReason::AlreadyVoted)
     } else {
-        no_vote_for(common, last)
+        vote_reject_reason(common, last)
     };
-    match refusal {
-        Some(reason) => common.refuse(from, "RequestVote", reason),
+    match reject_reason {
+        Some(reason) => common.reject_message(from, "RequestVote", reason),
         None => common.vote_for(from),
     }
-    common.send(from, Body::RequestVoteReply { granted: refusal.is_none() });
-    if refusal.is_none() && common.survival.counts() {
-        common.send(from, Body::Vouch);
+    common.send(from, Body::RequestVoteReply { granted: reject_reason.is_none() });
+    if reject_reason.is_none() && common.survival.may_take_over() {
+        common.send(from, Body::LogIsComplete);
     }
-    refusal.is_none()
+    reject_reason.is_none()
 }
 
-/// Why nobody whose log ends with `last` would get this node's vote, in any term. Raft §5.4.1: it
-/// goes only to a log that is at least as up to date. A node without a membership never votes: its
-/// disk may have been emptied, and an earlier promise with it.
-fn no_vote_for(common: &Common, last: EntryId) -> Option<Refusal> {
-    if common.log.membership().is_nobody() {
-        return Some(Refusal::NoMembership);
+/// Returns the reason that forbids this node, in any term, to vote for a candidate whose log ends
+/// with `last`; `None` if there is none. A candidate's log must be at least as up to date as the
+/// node's (Raft §5.4.1). A node without a membership never votes: its disk may have been emptied,
+/// and an earlier vote or vote lease lost with it.
+fn vote_reject_reason(common: &Common, last: EntryId) -> Option<MessageRejectReason> {
+    if common.log.membership().is_empty() {
+        return Some(MessageRejectReason::NoMembership);
     }
-    (last < common.log.last()).then_some(Refusal::LogBehind)
+    (last < common.log.last()).then_some(MessageRejectReason::LogBehind)
 }

@@ -1,101 +1,103 @@
-//! A follower: takes entries from the leader, and loses its patience when none is heard of.
+//! The follower role: appends the leader's entries, forwards reads, and campaigns after the
+//! election timeout.
 
 use alloc::vec::Vec;
 
-use crate::log::Fit;
-use crate::raft::action::{Action, Refusal};
+use crate::log::AppendCheck;
+use crate::raft::action::{Action, MessageRejectReason};
 use crate::raft::common::Common;
-use crate::raft::loan::Borrowing;
+use crate::raft::read_lease::ReadLease;
 use crate::raft::reads::ForwardedReads;
 use crate::raft::transition::Transition;
 use crate::types::{
-    AppendOutcome, Beat, Body, Entry, EntryId, Freshness, Index, Instant, NodeId, ReadLevel,
+    AppendOutcome, Body, Entry, EntryId, Freshness, Heartbeat, Index, Instant, NodeId, ReadLevel,
     RejectReason, RoleName, Tag,
 };
 
-/// What only a follower has.
+/// The state that only a follower has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Follower {
     pub(crate) leader: Option<NodeId>,
-    /// When the leader was last heard from; only means something while one is known.
-    contact: Instant,
+    /// When the leader was last heard from; meaningless while no leader is known.
+    last_contact: Instant,
     pub(crate) deadline: Instant,
-    /// Up to here the log is known to equal this leader's: what was accepted from it in this
-    /// term, and nothing before.
+    /// The last index up to which the log is known to match this leader's, durable or not. Only
+    /// entries accepted from this leader in this term are counted.
     pub(crate) verified: Index,
     pub(crate) reads: ForwardedReads,
-    pub(crate) borrowing: Borrowing,
+    pub(crate) read_lease: ReadLease,
 }
 
 impl Follower {
-    /// A follower of `leader`, or one that waits for a leader to appear.
+    /// Creates a follower of `leader`, or one that knows no leader, with a new election timeout.
     pub(crate) fn new(leader: Option<NodeId>, common: &mut Common) -> Follower {
         Follower {
             leader,
-            contact: common.now,
+            last_contact: common.now,
             deadline: common.election_deadline(),
             verified: Index::ZERO,
             reads: ForwardedReads::default(),
-            borrowing: Borrowing::default(),
+            read_lease: ReadLease::default(),
         }
     }
 
-    /// The same follower in another term or under another leader. Its reads wait on, and so does
-    /// its patience: only a leader, or a vote it gives, renews that.
-    pub(crate) fn again(&mut self, leader: Option<NodeId>, now: Instant) -> Follower {
-        // Whoever was asked before will not answer any more: the next leader is asked at once.
-        self.reads.answered();
+    /// Returns this follower in another term or under another leader. It keeps its waiting reads
+    /// and its election deadline, which only a leader's message or a granted vote renews.
+    pub(crate) fn following(&mut self, leader: Option<NodeId>, now: Instant) -> Follower {
+        // The previous leader will not reply any more, so the next one is asked at once.
+        self.reads.clear_request();
         Follower {
             leader,
-            contact: now,
+            last_contact: now,
             deadline: self.deadline,
             verified: Index::ZERO,
             reads: core::mem::take(&mut self.reads),
-            borrowing: Borrowing::default(),
+            read_lease: ReadLease::default(),
         }
     }
 
-    /// As if whoever was heard of last had been heard of at `now`.
-    pub(crate) fn forget_contact(&mut self, now: Instant) {
-        self.contact = now;
+    /// Sets the time of the last leader contact to `now`.
+    pub(crate) fn reset_contact(&mut self, now: Instant) {
+        self.last_contact = now;
     }
 
-    /// Every instant a follower knows.
+    /// Returns every instant in the follower's state.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
-        let own = [&mut self.contact, &mut self.deadline].into_iter();
-        own.chain(self.reads.instants()).chain(self.borrowing.instants())
+        let own = [&mut self.last_contact, &mut self.deadline].into_iter();
+        own.chain(self.reads.instants()).chain(self.read_lease.instants())
     }
 
-    /// Whether a leader was heard from so lately that nobody else should be elected
-    /// (thesis §4.2.3).
-    pub(crate) fn leader_is_fresh(&self, common: &Common) -> bool {
-        let fresh_until = self.contact.after(common.config.election_timeout_min);
+    /// Whether a leader was heard from so recently that no other node should be elected (thesis
+    /// §4.2.3).
+    pub(crate) fn hears_leader(&self, common: &Common) -> bool {
+        let fresh_until = self.last_contact.after(common.config.election_timeout_min);
         self.leader.is_some() && common.now < fresh_until
     }
 
-    /// Takes a message of the current term's leader, or refuses it if it is not that leader's.
-    pub(crate) fn hear(
+    /// Accepts `from` as the leader of the current term and restarts the election timeout. Rejects
+    /// the message and returns false if the term has another leader.
+    pub(crate) fn accept_leader(
         &mut self,
         common: &mut Common,
         from: NodeId,
         message: &'static str,
     ) -> bool {
         if self.leader.is_some_and(|leader| leader != from) {
-            common.refuse(from, message, Refusal::SecondLeader);
+            common.reject_message(from, message, MessageRejectReason::SecondLeader);
             return false;
         }
         if self.leader.is_none() {
             self.leader = Some(from);
-            common.announce(RoleName::Follower, self.leader);
+            common.report_role(RoleName::Follower, self.leader);
         }
-        self.contact = common.now;
+        self.last_contact = common.now;
         self.deadline = common.election_deadline();
-        common.renew_promise();
-        common.survival.follow(common.now);
+        common.renew_vote_lease();
+        common.survival.on_leader_contact(common.now);
         true
     }
 
-    /// Raft §5.3, receiver's rules 2 to 5.
+    /// Appends the leader's entries (Raft §5.3, rules 2 to 5 of the AppendEntries receiver).
     pub(crate) fn on_append_entries(
         &mut self,
         common: &mut Common,
@@ -104,88 +106,113 @@ impl Follower {
         entries: Vec<Entry>,
         committed: Index,
     ) {
-        if !self.hear(common, from, "AppendEntries") {
+        if !self.accept_leader(common, from, "AppendEntries") {
             return;
         }
         if prev.index < common.log.base().index {
-            // The snapshot is committed, so the leader has all it covers (Raft §5.4.3).
+            // The snapshot is committed, so the leader has every entry that it covers (Raft
+            // §5.4.3).
             let snapshot = common.log.snapshot().index;
             self.verified = self.verified.max(snapshot);
-            return accept(common, from, snapshot);
+            return send_accepted(common, from, snapshot);
         }
         if !common.log.has(prev) {
-            common.refuse(from, "AppendEntries", Refusal::PrevMismatch);
-            let hint = common.log.back_to(prev.index, prev.term);
+            common.reject_message(from, "AppendEntries", MessageRejectReason::PrevMismatch);
+            let hint = common.log.find_conflict_by_term(prev.index, prev.term);
             let outcome = AppendOutcome::Rejected { prev: prev.index, hint };
             return common.send(from, Body::AppendEntriesReply(outcome));
         }
         let matched = entries.last().map_or(prev.index, |entry| entry.id.index);
-        match common.log.fit(&entries) {
-            Fit::Known => {}
-            Fit::From(index) if index > self.verified && common.disk_full => {
-                return self.decline(common, from, index.previous(), committed);
+        match common.log.check_append(&entries) {
+            AppendCheck::AllPresent => {}
+            AppendCheck::MissingFrom(index) if index > self.verified && common.disk_full => {
+                return self.reject_no_space(common, from, index.previous(), committed);
             }
-            Fit::From(index) if index > self.verified => take(common, entries, index),
-            Fit::From(_) | Fit::AgainstCommitted => {
+            AppendCheck::MissingFrom(index) if index > self.verified => {
+                append_from(common, entries, index)
+            }
+            AppendCheck::MissingFrom(_) | AppendCheck::ConflictsWithCommitted => {
                 if common.survival.is_on() {
-                    common.actions.push(Action::Forked { from });
+                    common.actions.push(Action::DivergedLog { from });
                 }
-                return common.refuse(from, "AppendEntries", Refusal::ConflictsWithCommitted);
+                return common.reject_message(
+                    from,
+                    "AppendEntries",
+                    MessageRejectReason::ConflictsWithCommitted,
+                );
             }
         }
         self.verified = self.verified.max(matched);
         self.learn_committed(common, committed);
-        accept(common, from, matched);
+        send_accepted(common, from, matched);
     }
 
-    /// The disk has no space for the entries after `known`, up to which the logs are equal.
-    fn decline(&mut self, common: &mut Common, from: NodeId, known: Index, committed: Index) {
+    /// Rejects the entries after `known`, up to which the logs match, because the disk is full.
+    fn reject_no_space(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        known: Index,
+        committed: Index,
+    ) {
         self.verified = self.verified.max(known);
         self.learn_committed(common, committed);
-        common.refuse(from, "AppendEntries", Refusal::DiskFull);
+        common.reject_message(from, "AppendEntries", MessageRejectReason::DiskFull);
         let outcome = AppendOutcome::NoSpace { verified: self.verified };
         common.send(from, Body::AppendEntriesReply(outcome));
     }
 
-    pub(crate) fn on_heartbeat(&mut self, common: &mut Common, from: NodeId, beat: &Beat) {
-        common.promise_for(beat.promise);
-        if !self.hear(common, from, "Heartbeat") {
+    pub(crate) fn on_heartbeat(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        heartbeat: &Heartbeat,
+    ) {
+        common.extend_vote_lease(heartbeat.vote_lease);
+        if !self.accept_leader(common, from, "Heartbeat") {
             return;
         }
-        self.learn_committed(common, beat.committed);
-        let is_new = common.answered.is_new(common.term(), beat.round);
-        if common.is_of_this_life() {
-            self.borrowing.heard(beat, is_new, &mut common.fresh, common.now);
+        self.learn_committed(common, heartbeat.committed);
+        let is_new = common.answered_round.record_if_new(common.term(), heartbeat.round);
+        if common.entered_term_since_start() {
+            self.read_lease.on_heartbeat(
+                heartbeat,
+                is_new,
+                &mut common.freshness_bound,
+                common.now,
+            );
         }
         let (verified, base) = (self.verified, common.log.base().index);
         let matched = verified.min(common.log.durable());
-        // A snapshot takes the place of all that the disk has once it is durable itself.
+        // An installed snapshot replaces every entry on the disk once it is durable.
         let durable = common.log.durable().max(base);
-        let (round, ready) = (beat.round, common.readiness());
+        let (round, ready) = (heartbeat.round, common.readiness());
         common.send(from, Body::HeartbeatReply { round, verified, matched, durable, ready });
-        self.give_up_reads(common);
-        self.ask_for_reads(common);
+        self.reject_overdue_reads(common);
+        self.request_read_index(common);
     }
 
-    /// The leader commits nothing any more that this node's disk lacks: it may go on alone.
-    pub(crate) fn on_counted(&self, common: &mut Common, from: NodeId) {
+    /// Allows this node to take over as the last survivor: from now on the leader commits no entry
+    /// that this node's disk lacks.
+    pub(crate) fn on_takeover_allowed(&self, common: &mut Common, from: NodeId) {
         let voters = common.log.membership().incoming();
         if self.leader == Some(from) && voters.contains(&common.id()) && common.survival.is_on() {
-            common.survival.count();
+            common.survival.allow_takeover();
         } else {
-            common.refuse(from, "Counted", Refusal::WrongRole);
+            common.reject_message(from, "TakeoverAllowed", MessageRejectReason::WrongRole);
         }
     }
 
-    /// What the leader committed is committed here as far as the logs are known to be equal, and
-    /// no further: a tail of another leader's may follow.
+    /// Advances the commit index to the leader's, but not beyond the part of the log that is known
+    /// to match the leader's, because later entries may be of another leader.
     fn learn_committed(&self, common: &mut Common, committed: Index) {
         common.log.commit(committed.min(self.verified));
     }
 
-    /// Answers the read by itself if it may, or forwards it to the leader, or rejects it if none is
-    /// known. With a loan, what may conflict with the read is in the log as far as that is known to
-    /// be the leader's, or not complete (docs/READS.md).
+    /// Answers the read from the node's own state if its level allows that, forwards it to the
+    /// leader otherwise, or rejects it if no leader is known. Under a read lease, a write after the
+    /// verified part of the log is not complete yet, so that the read need not wait for it
+    /// (docs/READS.md).
     pub(crate) fn on_read(
         &mut self,
         common: &mut Common,
@@ -195,9 +222,9 @@ impl Follower {
     ) {
         if self.reads.len() + common.reads.len() >= common.config.reads_max {
             common.reject(tag, RejectReason::Busy);
-        } else if level == ReadLevel::Replica && self.borrowing.holds(common.now) {
+        } else if level == ReadLevel::Replica && self.read_lease.is_valid(common.now) {
             common.confirm_read(tag, conflict.min(self.verified), Freshness::Linearizable);
-        } else if !common.read_if_fresh(tag, level) {
+        } else if !common.confirm_if_fresh(tag, level) {
             self.forward_read(common, tag);
         }
     }
@@ -207,17 +234,17 @@ impl Follower {
             return common.reject(tag, RejectReason::NoLeader);
         }
         self.reads.push(common.reads.next_ticket(), tag, common.now);
-        self.ask_for_reads(common);
+        self.request_read_index(common);
     }
 
-    /// Asks the leader for an index, for every read that waits for one, unless it was asked just
-    /// now: reads that come meanwhile are asked for together when it answers.
-    fn ask_for_reads(&mut self, common: &mut Common) {
-        let patience = common.config.heartbeat_interval;
+    /// Requests a read index from the leader for all waiting reads, unless a recent request is
+    /// still unanswered: reads that arrive meanwhile share the next request.
+    fn request_read_index(&mut self, common: &mut Common) {
+        let retry_after = common.config.heartbeat_interval;
         if let Some(leader) = self.leader
-            && let Some(ticket) = self.reads.ask(common.now, patience)
+            && let Some(ticket) = self.reads.next_request(common.now, retry_after)
         {
-            common.send(leader, Body::ReadIndex { boot: common.reads.boot, ticket });
+            common.send(leader, Body::ReadIndex { start_id: common.reads.start_id, ticket });
         }
     }
 
@@ -225,80 +252,82 @@ impl Follower {
         &mut self,
         common: &mut Common,
         from: NodeId,
-        boot: u64,
+        start_id: u64,
         ticket: u64,
         index: Index,
     ) {
         let mut covered = false;
-        while boot == common.reads.boot
+        while start_id == common.reads.start_id
             && let Some(tag) = self.reads.pop_through(ticket)
         {
             covered = true;
             common.confirm_read(tag, index, Freshness::Linearizable);
         }
         if !covered {
-            return common.refuse(from, "ReadIndexReply", Refusal::StaleReply);
+            return common.reject_message(from, "ReadIndexReply", MessageRejectReason::StaleReply);
         }
-        self.reads.answered();
-        self.ask_for_reads(common);
+        self.reads.clear_request();
+        self.request_read_index(common);
     }
 
-    /// The leader wants this node to lead (thesis §3.10).
+    /// Starts an election because the leader transfers its leadership to this node (thesis §3.10).
     pub(crate) fn on_timeout_now(&mut self, common: &mut Common, from: NodeId) -> Transition {
-        if self.leader != Some(from) || !common.may_succeed() {
-            common.refuse(from, "TimeoutNow", Refusal::WrongRole);
+        if self.leader != Some(from) || !common.may_accept_transfer() {
+            common.reject_message(from, "TimeoutNow", MessageRejectReason::WrongRole);
             return Transition::Stay;
         }
-        Transition::StandAtOnce
+        Transition::StartTransferElection
     }
 
-    /// The leader was not heard of in time.
+    /// Starts a campaign after the election timeout, or only forgets the leader if the node may not
+    /// campaign.
     pub(crate) fn on_timeout(&mut self, common: &mut Common) -> Transition {
         if common.now < self.deadline {
             return Transition::Stay;
         }
         if common.may_campaign() {
-            return Transition::Prepare;
+            return Transition::StartPreVote;
         }
         self.deadline = common.election_deadline();
-        self.leave_leader(common);
+        self.on_leader_lost(common);
         if self.leader.take().is_some() {
-            common.announce(RoleName::Follower, None);
+            common.report_role(RoleName::Follower, None);
         }
         Transition::Stay
     }
 
-    /// Gives up reads that waited for the leader's answer longer than for the leader itself: it is
-    /// heard here, but does not hear.
-    fn give_up_reads(&mut self, common: &mut Common) {
-        let patience = common.config.election_timeout_max;
-        while let Some(tag) = self.reads.pop_older(common.now, patience) {
+    /// Rejects the reads that have waited for the leader's reply longer than the longest election
+    /// timeout: the leader's messages arrive here, but this node's messages may not reach the
+    /// leader.
+    fn reject_overdue_reads(&mut self, common: &mut Common) {
+        let wait_max = common.config.election_timeout_max;
+        while let Some(tag) = self.reads.pop_older(common.now, wait_max) {
             common.reject(tag, RejectReason::NoLeader);
         }
     }
 
-    /// The node answers no reads by itself any more: what the leader lent it is void.
-    pub(crate) fn give_back(&mut self) {
-        self.borrowing = Borrowing::default();
+    /// Drops the read lease: the node answers no more reads from its own state.
+    pub(crate) fn drop_read_lease(&mut self) {
+        self.read_lease = ReadLease::default();
     }
 
-    /// Ends every read that waits for the leader's answer.
-    pub(crate) fn reject_reads(&mut self, common: &mut Common, reason: RejectReason) {
+    /// Rejects every read that waits for the leader's reply.
+    pub(crate) fn reject_forwarded_reads(&mut self, common: &mut Common, reason: RejectReason) {
         while let Some(tag) = self.reads.pop_through(u64::MAX) {
             common.reject(tag, reason);
         }
     }
 
-    /// The node no longer counts on a leader: nobody will answer the reads that wait for one, or
-    /// bring the commit index to those that wait for that.
-    pub(crate) fn leave_leader(&mut self, common: &mut Common) {
-        self.reject_reads(common, RejectReason::NoLeader);
+    /// Rejects the reads that depend on the lost leader: those that wait for its reply, and those
+    /// that wait for an index not yet committed here.
+    pub(crate) fn on_leader_lost(&mut self, common: &mut Common) {
+        self.reject_forwarded_reads(common, RejectReason::NoLeader);
         common.reject_reads_after(common.log.committed());
     }
 }
 
-/// Takes the entries from `first` on, in place of whatever the log has there.
-fn take(common: &mut Common, entries: Vec<Entry>, first: Index) {
+/// Appends the entries from `first` on, in place of the log's entries from there on.
+fn append_from(common: &mut Common, entries: Vec<Entry>, first: Index) {
     if first <= common.log.last().index {
         common.truncate(first.previous());
     }
@@ -308,6 +337,6 @@ fn take(common: &mut Common, entries: Vec<Entry>, first: Index) {
     common.reject_reads_after(common.log.last().index);
 }
 
-fn accept(common: &mut Common, from: NodeId, matched: Index) {
+fn send_accepted(common: &mut Common, from: NodeId, matched: Index) {
     common.send(from, Body::AppendEntriesReply(AppendOutcome::Accepted { matched }));
 }

@@ -1,4 +1,4 @@
-//! All that can happen to a node.
+//! The inputs of a node: messages, time, finished actions and user requests.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -8,110 +8,113 @@ use crate::types::{
     Tag, WriteId,
 };
 
-/// One thing that happened to a node; `Raft::step` takes one at a time.
+/// One event that a node has to process; `Raft::step` takes one at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Input {
-    /// A message arrived. Its sender is taken at its word: authenticating is the driver's part.
+    /// A message arrived. The node trusts its sender field: the driver authenticates connections.
     Message(Message),
-    /// The deadline may have come.
+    /// The clock advanced; [`Raft::deadline`](crate::raft::Raft::deadline) may have passed.
     Timeout,
     /// The write, and every write before it, is durable.
     Persisted(WriteId),
-    /// The state machine has applied every entry up to the index, or started over from a snapshot
+    /// The state machine has applied every entry up to the index, or was restored from a snapshot
     /// that ends there.
     Applied(Index),
-    /// Entries that an `Action::Fetch` asked for: consecutive from its `first`, at least one
-    /// unless the log was cut or compacted since it asked.
+    /// The entries that an `Action::Fetch` requested: consecutive from its `first`, and at least
+    /// one unless the log was truncated or compacted since the request.
     Fetched {
-        /// As in the fetch.
+        /// The consumer that the fetch named.
         consumer: Consumer,
-        /// As many of the asked entries as the disk gave at once.
+        /// The entries that the disk returned: a prefix of the requested range.
         entries: Vec<Entry>,
     },
-    /// Users want commands in the log, in this order. Each ends in exactly one of
+    /// Users propose commands, in this order. Each proposal ends in exactly one of
     /// `Action::Committed`, `Action::Rejected` and `Action::Unknown`; with
-    /// [`Acknowledge::LeaderOnly`], of `Action::MayBeLost` and `Action::Rejected`. Those that
-    /// came together go to the disk and to every peer together.
+    /// [`Acknowledge::LeaderOnly`], in exactly one of `Action::MayBeLost` and `Action::Rejected`.
+    /// Proposals of one input are written to the disk and sent to every peer together.
     Propose(Vec<Proposal>),
-    /// The user wants to read. Ends in exactly one of `Action::ReadReady` and `Action::Rejected`.
+    /// A user requests a read. Ends in exactly one of `Action::ReadReady` and `Action::Rejected`.
     Read {
-        /// Comes back with the outcome.
+        /// The tag that the outcome carries.
         tag: Tag,
-        /// How fresh the answer has to be.
+        /// The required freshness of the answer.
         level: ReadLevel,
-        /// For [`ReadLevel::Replica`]: the last entry of the log that may change the answer. Every
-        /// entry that cannot be looked at may; the last of all is always right.
+        /// For [`ReadLevel::Replica`]: the index of the last log entry that may change the answer.
+        /// An entry that the caller cannot inspect counts as one that may; the index of the log's
+        /// last entry is always safe.
         conflict: Index,
     },
-    /// The user wants the membership changed. Ends in exactly one of `Action::Changed`, once the
-    /// whole change is complete and committed, `Action::Rejected` and `Action::Unknown`.
+    /// A user changes the membership. Ends in exactly one of `Action::MembershipChangeCommitted`,
+    /// once the whole change is complete and committed, `Action::Rejected` and `Action::Unknown`.
     ChangeMembership {
-        /// Comes back with the outcome.
+        /// The tag that the outcome carries.
         tag: Tag,
-        /// What is to be different.
+        /// The members and votes to change.
         change: Change,
     },
-    /// The user gives up a change whose voters to come still lack the log; the same outcomes.
-    GiveUpChange {
-        /// Comes back with the outcome.
+    /// A user cancels a membership change whose new voters are still catching up. The outcomes are
+    /// those of [`Input::ChangeMembership`].
+    CancelMembershipChange {
+        /// The tag that the outcome carries.
         tag: Tag,
     },
-    /// The user wants another node to lead. Ends in exactly one of `Action::Resigned` and
-    /// `Action::Rejected`, with the first heartbeat after the longest election timeout at the
-    /// latest.
-    Transfer {
-        /// Comes back with the outcome.
+    /// A user transfers the leadership to another node. Ends in exactly one of
+    /// `Action::LeadershipTransferred` and `Action::Rejected`, at the latest with the first
+    /// heartbeat after the longest election timeout.
+    TransferLeadership {
+        /// The tag that the outcome carries.
         tag: Tag,
-        /// The voter that is to lead; the best one if none is named.
+        /// The voter that becomes the leader; `None` lets the leader choose the best target.
         to: Option<NodeId>,
     },
-    /// The disk has a verified snapshot of the state machine as it was after `meta.last`. One that
-    /// an installed snapshot has overtaken is ignored.
+    /// The disk has a verified snapshot of the state machine as of `meta.last`. The node ignores it
+    /// if the node has a later snapshot.
     SnapshotTaken {
-        /// The snapshot; what it covers is applied.
+        /// The snapshot; every entry that it covers is applied.
         meta: SnapshotMeta,
-        /// Entries through this index may be forgotten; at most the snapshot's last. Those kept
-        /// before it spare peers that lag a snapshot.
+        /// Entries through this index may be compacted; at most the snapshot's last. Entries kept
+        /// after it spare lagging peers a snapshot.
         base: Index,
     },
-    /// A snapshot that an `Action::ReceiveSnapshot` asked for since the start is whole, verified
-    /// and durable as a file. To be said again whenever it is asked for again.
+    /// A snapshot that an `Action::ReceiveSnapshot` requested since the start is complete, verified
+    /// and durable as a file. The driver repeats this input whenever the snapshot is requested
+    /// again.
     SnapshotReceived {
-        /// As it was asked for.
+        /// The snapshot, as the request named it.
         meta: SnapshotMeta,
     },
-    /// Whether the disk is too full for more entries. What was submitted goes on, new entries are
-    /// refused until there is space; only the one with which an elected leader begins its term is
-    /// still written.
+    /// Whether the disk is too full for more entries. Submitted writes continue. New entries are
+    /// rejected until there is space, except for the empty entry that begins a leader's term.
     DiskFull(bool),
-    /// Campaign now, as if the election timeout had passed. Peers that hear a leader still refuse,
-    /// if they are sticky.
+    /// Campaign now, as if the election timeout had passed. Peers that hear a leader still reject
+    /// the campaign if `Config::stickiness` is on.
     Campaign,
-    /// Whether the state machine is known to be wrong. Then the node neither leads nor campaigns
-    /// nor applies anything, and reads that wait end; its log is as good as any, so it votes and
-    /// acknowledges on.
+    /// Whether the state machine is known to have diverged. In quarantine the node does not lead,
+    /// campaign or apply entries, and it rejects the waiting reads. Its log is not affected, so it
+    /// still votes and acknowledges entries.
     Quarantine(bool),
-    /// A snapshot that a peer took of a state machine that is right is in force on the disk: the
-    /// state machine starts over from it, and the log from its last entry. To be said in quarantine
-    /// while nothing is with the state machine; ignored if an installed snapshot has overtaken it.
+    /// A snapshot of another replica's correct state machine is installed on the disk: the state
+    /// machine and the log start over from its last entry. Allowed in quarantine, while the state
+    /// machine processes nothing. The node ignores it if the node has a snapshot that
+    /// ends there or later.
     Rebuild {
         /// The snapshot; the log has its last entry.
         meta: SnapshotMeta,
     },
-    /// A leader appends an empty entry, so that snapshots to come end later than those there are.
-    Append,
+    /// Append an empty entry if the node leads, so that later snapshots end at a later index.
+    AppendNoop,
 }
 
 impl Input {
-    /// One command that one user wants in the log.
+    /// Returns the input for one proposal of one user.
     #[must_use]
     pub fn propose(tag: Tag, acknowledge: Acknowledge, command: impl Into<Command>) -> Input {
         Input::Propose(vec![Proposal { tag, acknowledge, command: command.into() }])
     }
 }
 
-/// Whom fetched entries are for.
+/// The component that fetched entries are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Consumer {
     /// The node's own state machine.

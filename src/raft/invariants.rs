@@ -1,21 +1,21 @@
-//! What must hold between any two steps, whatever a node was told.
+//! The invariants of a node that hold between any two steps.
 
 use crate::raft::{Raft, Role};
 
 impl Raft {
-    /// Panics if the node's parts contradict one another. [`Raft::step`] does so by itself in
-    /// builds with debug assertions; a simulator calls it in every build.
+    /// Panics if the node's state contradicts itself. [`Raft::step`] calls it in builds with debug
+    /// assertions; the simulator calls it in every build.
     pub fn assert_invariants(&self) {
         let common = &self.common;
         common.log.assert_invariants();
         common.outbox.assert_invariants();
-        assert!(common.log.last().term <= common.term(), "no entry is of a term to come");
-        assert!(common.actions.is_empty(), "a step hands out all it wants");
-        assert!(common.snapshot.last == common.log.snapshot(), "the log knows its snapshot");
+        assert!(common.log.last().term <= common.term(), "no entry is of a later term");
+        assert!(common.actions.is_empty(), "a step returns all of its actions");
+        assert!(common.snapshot.last == common.log.snapshot(), "the log's snapshot is the node's");
         match &self.role {
             Role::Follower(follower) => {
-                assert!(follower.verified <= common.log.last().index, "what is verified exists");
-                assert!(follower.leader != Some(common.id()), "nobody follows himself");
+                assert!(follower.verified <= common.log.last().index, "verified entries exist");
+                assert!(follower.leader != Some(common.id()), "no node follows itself");
             }
             Role::PreCandidate(_) => {}
             Role::Candidate(_) => {

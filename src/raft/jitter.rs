@@ -1,5 +1,5 @@
-//! Election timeouts that differ, and a number that tells one start from another: both from the
-//! one seed a node is given.
+//! Pseudo-random numbers from the node's seed: election timeouts, and the number that identifies a
+//! start of the node.
 
 use core::time::Duration;
 
@@ -20,7 +20,7 @@ impl Jitter {
         mixed ^ (mixed >> 31)
     }
 
-    /// A duration from `min` to `max`, both included, each nanosecond as likely as the other.
+    /// Draws a duration from `min` to `max`, both included, uniformly by the nanosecond.
     pub(crate) fn between(&mut self, min: Duration, max: Duration) -> Duration {
         assert!(min <= max, "a range is not empty");
         let width = (max - min).as_nanos() + 1;

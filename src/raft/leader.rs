@@ -1,4 +1,5 @@
-//! A leader: takes proposals, sends entries, counts acknowledgements, confirms that it leads.
+//! The leader role: appends proposals, replicates entries, commits them, and confirms its
+//! leadership for reads.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -6,95 +7,97 @@ use core::time::Duration;
 
 use crate::progress::Progress;
 use crate::quorum;
-use crate::raft::action::{Action, Refusal};
-use crate::raft::catch_up::Changing;
+use crate::raft::action::{Action, MessageRejectReason};
+use crate::raft::catch_up::ChangeInProgress;
 use crate::raft::common::Common;
-use crate::raft::lease::Tenure;
-use crate::raft::proposals::{Pending, Proposals};
+use crate::raft::leader_lease::LeaderLease;
+use crate::raft::proposals::{PendingProposal, Proposals};
 use crate::raft::reads::{LeaderRead, Reader};
 use crate::raft::replication;
 use crate::raft::transition::Transition;
 use crate::raft::unapplied::Unapplied;
 use crate::types::{
-    Acknowledge, AppendOutcome, Beat, Body, Entry, EntryId, Freshness, Index, Instant, NodeId,
+    Acknowledge, AppendOutcome, Body, Entry, EntryId, Freshness, Heartbeat, Index, Instant, NodeId,
     Payload, Proposal, ReadLevel, Readiness, RejectReason, Tag,
 };
 
-/// What only a leader has.
+/// The state that only a leader has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Leader {
-    /// Every other member, and who left lately, by ascending id.
+    /// The replication progress of every other member, and of recently removed members, by
+    /// ascending id.
     pub(crate) peers: Vec<(NodeId, Progress)>,
-    pub(crate) changing: Changing,
-    pub(crate) handover: Option<Handover>,
+    pub(crate) change_in_progress: ChangeInProgress,
+    pub(crate) transfer: Option<Transfer>,
     pub(crate) heartbeat_due: Instant,
-    /// When peers are to hear that more is committed, if they have not.
+    /// The latest time to send a new commit index that no other message has carried yet.
     commit_due: Option<Instant>,
-    /// The last round of heartbeats sent.
+    /// The number of the last heartbeat round sent.
     pub(crate) round: u64,
-    pub(crate) tenure: Tenure,
-    /// The entry this leader began its term with.
-    first: Index,
+    pub(crate) leader_lease: LeaderLease,
+    /// The index of the empty entry that began this leader's term.
+    term_start: Index,
     pub(crate) proposals: Proposals,
     pub(crate) unapplied: Unapplied,
-    /// Own reads that came before an entry of this term was committed.
+    /// This node's reads that came before an entry of this term was committed.
     early_reads: VecDeque<Tag>,
-    /// Reads that wait for a round, by ascending round.
+    /// Reads that wait for a heartbeat round, by ascending round.
     reads: VecDeque<LeaderRead>,
 }
 
-/// A leadership on its way to another node. Meanwhile nothing is proposed.
+/// A leadership transfer under way. Proposals are rejected meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Handover {
-    /// Who asked for it; nobody did if the leader began by itself.
+pub(crate) struct Transfer {
+    /// The tag of the user's request; `None` if the leader began the transfer itself.
     pub(crate) tag: Option<Tag>,
     pub(crate) to: NodeId,
-    /// When this leader goes on by itself.
+    /// When the transfer is aborted and this leader continues.
     pub(crate) deadline: Instant,
 }
 
 impl Leader {
-    /// Begins to lead the current term: appends an entry that commits what came before (Raft §8)
-    /// and says at once that there is a leader.
+    /// Starts to lead the current term: appends an empty entry, whose commit also commits the
+    /// entries of earlier terms (Raft §8), and sends heartbeats at once.
     pub(crate) fn new(common: &mut Common) -> Leader {
         let last = common.log.last().index;
         let others = common.log.membership().ids().filter(|id| *id != common.id());
         let peers = others.map(|id| (id, Progress::new(last, common.now))).collect();
         let first = common.append(Payload::Noop).index;
-        common.drift.begin(common.now, common.config.election_timeout_max);
+        common.priority_transfer_backoff.begin(common.now, common.config.election_timeout_max);
         let mut leader = Leader {
             peers,
-            changing: Changing::default(),
-            handover: None,
+            change_in_progress: ChangeInProgress::default(),
+            transfer: None,
             heartbeat_due: common.now,
             commit_due: None,
             round: 0,
-            tenure: Tenure::default(),
-            first,
+            leader_lease: LeaderLease::default(),
+            term_start: first,
             proposals: Proposals::default(),
             unapplied: Unapplied::of(&common.log),
             early_reads: VecDeque::new(),
             reads: VecDeque::new(),
         };
-        leader.beat(common);
+        leader.send_heartbeats(common);
         leader
     }
 
-    /// Every instant a leader knows.
+    /// Returns every instant in the leader's state.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
-        let heard = self.peers.iter_mut().map(|(_, progress)| &mut progress.heard);
-        let handover = self.handover.iter_mut().map(|handover| &mut handover.deadline);
-        let tenure = self.tenure.instants();
-        let own = [&mut self.heartbeat_due].into_iter().chain(&mut self.commit_due).chain(tenure);
-        heard.chain(own).chain(handover).chain(self.changing.instants())
+        let contacts = self.peers.iter_mut().map(|(_, progress)| &mut progress.last_contact);
+        let transfer = self.transfer.iter_mut().map(|transfer| &mut transfer.deadline);
+        let lease = self.leader_lease.instants();
+        let own = [&mut self.heartbeat_due].into_iter().chain(&mut self.commit_due).chain(lease);
+        contacts.chain(own).chain(transfer).chain(self.change_in_progress.instants())
     }
 
     fn peer(&mut self, id: NodeId) -> Option<&mut Progress> {
         self.peers.iter_mut().find(|(peer, _)| *peer == id).map(|(_, progress)| progress)
     }
 
-    /// The progress of the sender of a reply, which is heard from; refuses strangers.
-    fn hear(
+    /// Records that the sender of a message was heard from and returns its progress. Rejects the
+    /// message of a node that is no peer.
+    fn record_contact(
         &mut self,
         common: &mut Common,
         from: NodeId,
@@ -102,19 +105,19 @@ impl Leader {
     ) -> Option<&mut Progress> {
         match self.peer(from) {
             Some(progress) => {
-                progress.heard = common.now;
+                progress.last_contact = common.now;
                 Some(progress)
             }
             None => {
-                common.refuse(from, message, Refusal::NotVoter);
+                common.reject_message(from, message, MessageRejectReason::NotVoter);
                 None
             }
         }
     }
 
-    /// The highest number a quorum has reached, or every voter where the last one of them is to go
-    /// on alone: this node `own`, every peer as `of` tells.
-    fn reached(&self, common: &Common, own: u64, of: impl Fn(&Progress) -> u64) -> u64 {
+    /// Returns the highest number that a quorum has reached: `own` is this node's, and `of` returns
+    /// a peer's from its progress. With `Config::survivor`, every voter must have reached it.
+    fn quorum_reached(&self, common: &Common, own: u64, of: impl Fn(&Progress) -> u64) -> u64 {
         let reached = |id: NodeId| {
             if id == common.id() {
                 return own;
@@ -129,10 +132,10 @@ impl Leader {
         quorum::reached(membership, reached)
     }
 
-    /// Whether an entry of this term is committed: before, the commit index may be behind what
-    /// earlier leaders committed (Raft §8).
-    pub(crate) fn is_established(&self, common: &Common) -> bool {
-        common.log.committed() >= self.first
+    /// Whether an entry of this term is committed. Until then, the commit index may be behind the
+    /// one of earlier leaders (Raft §8).
+    pub(crate) fn has_committed_in_term(&self, common: &Common) -> bool {
+        common.log.committed() >= self.term_start
     }
 
     pub(crate) fn on_propose(
@@ -146,7 +149,7 @@ impl Leader {
             return common.reject(tag, RejectReason::TooLarge);
         }
         let bytes = Entry::OVERHEAD_BYTES + command.len();
-        if self.handover.is_some() {
+        if self.transfer.is_some() {
             return common.reject(tag, RejectReason::Transferring);
         }
         if common.disk_full {
@@ -155,7 +158,7 @@ impl Leader {
         if !self.unapplied.has_room(bytes, common.config.unapplied_bytes_max) {
             return common.reject(tag, RejectReason::Busy);
         }
-        if waits_for_all && self.proposals.for_all_live() >= common.config.all_live_max {
+        if waits_for_all && self.proposals.all_live_count() >= common.config.all_live_max {
             return common.reject(tag, RejectReason::Busy);
         }
         let index = self.append(common, Payload::Command(command));
@@ -164,21 +167,21 @@ impl Leader {
                 let id = EntryId::new(common.term(), index);
                 common.actions.push(Action::MayBeLost { tag, id });
             }
-            _ if waits_for_all => self.proposals.wait_for_all_live(Pending { tag, index }),
-            _ => self.proposals.wait_for_quorum(Pending { tag, index }),
+            _ if waits_for_all => self.proposals.wait_for_all_live(PendingProposal { tag, index }),
+            _ => self.proposals.wait_for_quorum(PendingProposal { tag, index }),
         }
     }
 
-    /// Appends an empty entry, if there is room for one.
-    pub(crate) fn on_append(&mut self, common: &mut Common) {
+    /// Appends an empty entry, unless entries are rejected now or too many are not applied yet.
+    pub(crate) fn on_append_noop(&mut self, common: &mut Common) {
         let room =
             self.unapplied.has_room(Entry::OVERHEAD_BYTES, common.config.unapplied_bytes_max);
-        if room && !common.disk_full && self.handover.is_none() {
+        if room && !common.disk_full && self.transfer.is_none() {
             self.append(common, Payload::Noop);
         }
     }
 
-    /// Appends what the leader's state machine will count as unapplied.
+    /// Appends an entry and counts its bytes as unapplied.
     pub(crate) fn append(&mut self, common: &mut Common, payload: Payload) -> Index {
         let bytes = Entry::OVERHEAD_BYTES + payload.bytes();
         let index = common.append(payload).index;
@@ -186,25 +189,25 @@ impl Leader {
         index
     }
 
-    /// What a quorum has on its disks.
-    fn held(&self, common: &Common) -> Index {
+    /// The last index up to which a quorum has the log on its disks.
+    fn quorum_matched(&self, common: &Common) -> Index {
         let durable = common.log.durable().0;
-        Index(self.reached(common, durable, |peer| peer.matched().0))
+        Index(self.quorum_reached(common, durable, |peer| peer.matched().0))
     }
 
-    /// Raft §5.3, §5.4.2: what a quorum has on its disks is committed, if it is of this leader's
-    /// own term; what comes before it is then committed too. So must have it who answers reads by
-    /// itself: an answer waits for what is in its log.
+    /// Commits the entries that a quorum has on its disks (Raft §5.3), if the last one is of this
+    /// leader's term; earlier entries are then committed too (§5.4.2). Every holder of a read lease
+    /// must have them as well, because its reads wait only for entries that its own log has.
     fn advance_commit(&mut self, common: &mut Common) {
-        let index = self.held(common);
-        let index = self.lent_through(common.now).map_or(index, |lent| lent.min(index));
+        let index = self.quorum_matched(common);
+        let index = self.read_lease_bound(common.now).map_or(index, |bound| bound.min(index));
         if index <= common.log.committed() || common.log.term_at(index) != Some(common.term()) {
             return;
         }
-        let established = self.is_established(common);
+        let established = self.has_committed_in_term(common);
         common.log.commit(index);
         while let Some(proposal) = self.proposals.pop_committed(index) {
-            common.committed(proposal.tag, proposal.index);
+            common.report_committed(proposal.tag, proposal.index);
         }
         if !established {
             while let Some(tag) = self.early_reads.pop_front() {
@@ -213,9 +216,9 @@ impl Leader {
         }
     }
 
-    /// Answers the committed proposals that every voter not suspected dead has on its disk.
+    /// Answers the committed proposals that are on the disk of every voter that is not suspected.
     fn answer_all_live(&mut self, common: &mut Common) {
-        if self.proposals.for_all_live() == 0 {
+        if self.proposals.all_live_count() == 0 {
             return;
         }
         let own = common.log.membership().is_voter(common.id());
@@ -228,23 +231,23 @@ impl Leader {
                 reached = reached.min(peer.matched());
             }
         }
-        while let Some(proposal) = self.proposals.pop_on_all_live(reached) {
-            common.committed(proposal.tag, proposal.index);
+        while let Some(proposal) = self.proposals.pop_all_live(reached) {
+            common.report_committed(proposal.tag, proposal.index);
         }
     }
 
-    /// Whether the peer was silent for so long that it may be dead, though it need not be.
+    /// Whether the peer was silent for the longest election timeout, so that it may be dead.
     pub(crate) fn suspects(&self, common: &Common, peer: &Progress) -> bool {
-        common.now >= peer.heard.after(common.config.election_timeout_max)
+        common.now >= peer.last_contact.after(common.config.election_timeout_max)
     }
 
-    /// Up to where every peer that answers reads by itself has the log, if there is one. Of one
-    /// that is no peer any more nothing is known.
-    fn lent_through(&mut self, now: Instant) -> Option<Index> {
-        if !self.tenure.lends(now) {
+    /// Returns the last index that every holder of a read lease has, or `None` without a holder. A
+    /// holder that is no peer any more counts as having nothing.
+    fn read_lease_bound(&mut self, now: Instant) -> Option<Index> {
+        if !self.leader_lease.has_read_leases(now) {
             return None;
         }
-        self.tenure.lent_through(|id| {
+        self.leader_lease.matched_by_holders(|id| {
             let peer = self.peers.iter().find(|(peer, _)| *peer == id);
             peer.map_or(Index::ZERO, |(_, progress)| progress.matched())
         })
@@ -256,32 +259,34 @@ impl Leader {
         from: NodeId,
         outcome: AppendOutcome,
     ) {
+        let name = "AppendEntriesReply";
         let last = common.log.last().index;
-        let (successor, round) = (self.handover.is_some(), self.round);
-        let Some(progress) = self.hear(common, from, "AppendEntriesReply") else { return };
+        let (transferring, round) = (self.transfer.is_some(), self.round);
+        let Some(progress) = self.record_contact(common, from, name) else { return };
         match outcome {
             AppendOutcome::Accepted { matched } if matched > last => {
-                common.refuse(from, "AppendEntriesReply", Refusal::ImpossibleMatch);
+                common.reject_message(from, name, MessageRejectReason::ImpossibleMatch);
             }
             AppendOutcome::Accepted { matched } => {
                 let before = progress.matched();
                 progress.accepted(matched);
-                progress.note_matched(before, round);
-                if successor && matched > before {
-                    self.press_handover(common);
+                progress.record_matched_round(before, round);
+                if transferring && matched > before {
+                    self.advance_transfer(common);
                 }
             }
             AppendOutcome::NoSpace { verified } if verified > last => {
-                common.refuse(from, "AppendEntriesReply", Refusal::ImpossibleMatch);
+                common.reject_message(from, name, MessageRejectReason::ImpossibleMatch);
             }
             AppendOutcome::NoSpace { verified } => progress.no_space(verified),
             AppendOutcome::Rejected { prev, hint } => {
-                // The follower has nothing at `hint.index` of a term after `hint.term`, and the
-                // two logs agree only where ours has none after it either.
-                let agreed = common.log.back_to(hint.index, hint.term).index;
+                // The follower's entries up to `hint.index` have terms of at most `hint.term`, so
+                // the logs match at most up to the last entry of this leader's log with such a
+                // term.
+                let agreed = common.log.find_conflict_by_term(hint.index, hint.term).index;
                 let agreed = agreed.min(hint.index);
                 if !progress.rejected(prev, agreed) {
-                    common.refuse(from, "AppendEntriesReply", Refusal::StaleReply);
+                    common.reject_message(from, name, MessageRejectReason::StaleReply);
                 }
             }
         }
@@ -293,95 +298,103 @@ impl Leader {
         from: NodeId,
         matched: Index,
     ) {
+        let name = "InstallSnapshotReply";
         let (last, current) = (common.log.last().index, self.round);
-        let Some(progress) = self.hear(common, from, "InstallSnapshotReply") else { return };
+        let Some(progress) = self.record_contact(common, from, name) else { return };
         if matched > last {
-            return common.refuse(from, "InstallSnapshotReply", Refusal::ImpossibleMatch);
+            return common.reject_message(from, name, MessageRejectReason::ImpossibleMatch);
         }
         let before = progress.matched();
         progress.accepted(matched);
-        progress.note_matched(before, current);
+        progress.record_matched_round(before, current);
     }
 
-    /// When the leader wants to be called at the latest.
+    /// The latest time at which the leader needs [`Input::Timeout`](crate::raft::Input::Timeout).
     pub(crate) fn deadline(&self) -> Instant {
         self.commit_due.map_or(self.heartbeat_due, |due| due.min(self.heartbeat_due))
     }
 
-    /// Sends every peer what it lacks.
+    /// Sends every peer the entries and the commit index that it lacks.
     fn replicate(&mut self, common: &mut Common) {
         let due = self.commit_due.unwrap_or(common.now.after(common.config.commit_delay));
-        let tells = due <= common.now;
+        let is_due = due <= common.now;
         for (id, progress) in &mut self.peers {
-            replication::feed(common, *id, progress, (self.round, tells));
+            replication::replicate_to(common, *id, progress, (self.round, is_due));
         }
-        let owes = |(_, progress): &(_, Progress)| replication::owes_commit(common, progress);
-        self.commit_due = self.peers.iter().any(owes).then_some(due);
+        let needs_commit = |(_, peer): &(_, Progress)| replication::needs_commit(common, peer);
+        self.commit_due = self.peers.iter().any(needs_commit).then_some(due);
     }
 
-    /// Entries for a peer came from the disk.
+    /// Sends entries that came from the disk to the peer that lacks them.
     pub(crate) fn on_fetched(&mut self, common: &mut Common, peer: NodeId, entries: Vec<Entry>) {
         let round = self.round;
         if let Some(progress) = self.peer(peer) {
-            replication::feed_fetched(common, peer, progress, entries, round);
+            replication::send_fetched(common, peer, progress, entries, round);
         }
     }
 
-    /// Says that it leads; the answers confirm the round.
-    fn beat(&mut self, common: &mut Common) {
+    /// Starts a heartbeat round. The replies of a quorum confirm that this node still leads.
+    fn send_heartbeats(&mut self, common: &mut Common) {
         let confirmed = self.confirmed_round(common);
-        let loan = self.loan(common, confirmed);
-        let held = self.held(common);
+        let grantable = self.grantable_read_lease(common, confirmed);
+        let quorum_matched = self.quorum_matched(common);
         self.round += 1;
         self.heartbeat_due = common.now.after(common.config.heartbeat_interval);
-        let established = self.is_established(common);
+        let established = self.has_committed_in_term(common);
         if established {
-            self.tenure.begins(self.round, common.now, confirmed);
+            self.leader_lease.begin_round(self.round, common.now, confirmed);
         }
-        let beat = Beat {
+        let heartbeat = Heartbeat {
             round: self.round,
             committed: common.log.committed(),
-            confirmed: if self.tenure.since(confirmed).is_some() { confirmed } else { 0 },
+            confirmed: if self.leader_lease.round_start(confirmed).is_some() {
+                confirmed
+            } else {
+                0
+            },
             echo: 0,
-            promise: self.lease(common).map_or(Duration::ZERO, |_| common.lease_promise()),
-            loan: Duration::ZERO,
+            vote_lease: self.lease(common).map_or(Duration::ZERO, |_| common.vote_lease_span()),
+            read_lease: Duration::ZERO,
         };
         for (id, progress) in &mut self.peers {
-            progress.committed_sent = beat.committed;
-            // What is committed it must have, or its answers would lack it. Whoever holds the
-            // others back and gets no further, silent or not, gets no other loan.
+            progress.committed_sent = heartbeat.committed;
+            // A holder must have every committed entry, or its answers could be stale. A holder
+            // that delays the commit index and does not advance gets no new lease, even if it
+            // replies.
             let matched = progress.matched();
-            let moves = matched >= held || matched > progress.lent_through;
-            let lent =
-                loan.filter(|_| progress.ready.borrows && moves && matched >= beat.committed);
-            if let Some((_, until)) = lent {
-                progress.lent_through = matched;
-                self.tenure.lend(*id, until);
+            let advances = matched >= quorum_matched || matched > progress.matched_at_grant;
+            let granted = grantable.filter(|_| {
+                progress.ready.wants_read_lease && advances && matched >= heartbeat.committed
+            });
+            if let Some((_, until)) = granted {
+                progress.matched_at_grant = matched;
+                self.leader_lease.grant_read_lease(*id, until);
             }
-            let loan = lent.map_or(Duration::ZERO, |(length, _)| length);
-            // Before, the commit index may lack what was complete: such a round makes nobody fresh.
+            let read_lease = granted.map_or(Duration::ZERO, |(length, _)| length);
+            // Until an entry of this term is committed, the commit index may lack completed writes:
+            // the round confirms no freshness.
             let echo = if established { progress.acked_round } else { 0 };
-            let beat = Beat { echo, loan, ..beat };
-            common.send(*id, Body::Heartbeat(beat));
+            let heartbeat = Heartbeat { echo, read_lease, ..heartbeat };
+            common.send(*id, Body::Heartbeat(heartbeat));
         }
         if common.survival.is_on() {
-            self.count_on_live(common);
+            self.allow_takeover(common);
         }
     }
 
-    /// Tells those voters without which nothing is committed that they count. They are fresh: it
-    /// would take longer to lose them than to tell them.
-    fn count_on_live(&self, common: &mut Common) {
+    /// Sends [`Body::TakeoverAllowed`] to the voters that every commit waits for, but only to those
+    /// heard from recently: no node takes them for dead before the message arrives.
+    fn allow_takeover(&self, common: &mut Common) {
         let membership = common.log.membership().clone();
         if common.log.membership_index() > common.log.committed() {
             return;
         }
         for (id, progress) in &self.peers {
-            let counts = membership.incoming().contains(id)
+            let may_take_over = membership.incoming().contains(id)
                 && progress.matched() >= common.log.committed()
                 && common.survival.is_fresh(*id, common.now);
-            if counts {
-                common.send(*id, Body::Counted);
+            if may_take_over {
+                common.send(*id, Body::TakeoverAllowed);
             }
         }
     }
@@ -390,29 +403,30 @@ impl Leader {
         if common.now < self.heartbeat_due {
             return Transition::Stay;
         }
-        if common.config.check_quorum && !self.hears_quorum(common) {
+        if common.config.check_quorum && !self.has_quorum_contact(common) {
             return Transition::Follow { term: common.term(), leader: None };
         }
         if common.disk_is_stuck() {
             self.yield_leadership(common);
             return Transition::Follow { term: common.term(), leader: None };
         }
-        self.part(common.now);
-        self.expire_handover(common);
-        self.press_handover(common);
-        self.keep_up_membership(common);
-        self.beat(common);
+        self.drop_departed_peers(common.now);
+        self.expire_transfer(common);
+        self.advance_transfer(common);
+        self.maintain_membership(common);
+        self.send_heartbeats(common);
         Transition::Stay
     }
 
     /// Whether a quorum was heard from within the longest election timeout (thesis §6.2).
-    fn hears_quorum(&self, common: &Common) -> bool {
+    fn has_quorum_contact(&self, common: &Common) -> bool {
         if common.survival.is_on() {
-            // Whoever is silent for too long is dead, and the leader goes on.
+            // A voter that is silent for too long is dead, and the leader continues without it.
             return true;
         }
-        let heard = Instant(self.reached(common, common.now.0, |peer| peer.heard.0));
-        common.now < heard.after(common.config.election_timeout_max)
+        let contact =
+            Instant(self.quorum_reached(common, common.now.0, |peer| peer.last_contact.0));
+        common.now < contact.after(common.config.election_timeout_max)
     }
 
     pub(crate) fn on_heartbeat_reply(
@@ -424,18 +438,19 @@ impl Leader {
         matched: Index,
         ready: Readiness,
     ) {
+        let name = "HeartbeatReply";
         let current = self.round;
         let impossible = round > current || verified > common.log.last().index;
-        let Some(progress) = self.hear(common, from, "HeartbeatReply") else { return };
+        let Some(progress) = self.record_contact(common, from, name) else { return };
         if impossible {
-            return common.refuse(from, "HeartbeatReply", Refusal::ImpossibleMatch);
+            return common.reject_message(from, name, MessageRejectReason::ImpossibleMatch);
         }
         if round >= progress.acked_round {
             (progress.acked_round, progress.ready) = (round, ready);
         }
         let before = progress.matched();
-        progress.heartbeat_answered(round, verified, matched);
-        progress.note_matched(before, current);
+        progress.heartbeat_replied(round, verified, matched);
+        progress.record_matched_round(before, current);
     }
 
     pub(crate) fn reads_waiting(&self) -> usize {
@@ -451,7 +466,7 @@ impl Leader {
             common.reject(tag, RejectReason::Busy);
         } else if let Some(freshness) = self.freshness(common, level) {
             common.confirm_read(tag, common.log.committed(), freshness);
-        } else if self.is_established(common) {
+        } else if self.has_committed_in_term(common) {
             self.queue_read(common, Reader::Own(tag));
         } else {
             self.early_reads.push_back(tag);
@@ -462,49 +477,50 @@ impl Leader {
         &mut self,
         common: &mut Common,
         from: NodeId,
-        boot: u64,
+        start_id: u64,
         ticket: u64,
     ) {
-        if self.hear(common, from, "ReadIndex").is_none() {
+        if self.record_contact(common, from, "ReadIndex").is_none() {
             return;
         }
-        let reader = Reader::Peer { id: from, boot, ticket };
+        let reader = Reader::Peer { id: from, start_id, ticket };
         if self.reads.iter().any(|read| read.reader == reader) {
             return;
         }
-        if self.reads_are_full(common) || !self.is_established(common) {
-            return common.refuse(from, "ReadIndex", Refusal::ReadNotReady);
+        if self.reads_are_full(common) || !self.has_committed_in_term(common) {
+            return common.reject_message(from, "ReadIndex", MessageRejectReason::ReadNotReady);
         }
         self.queue_read(common, reader);
     }
 
-    /// The read waits for a round of heartbeats that begins after it (thesis §6.4).
+    /// Queues the read for the next heartbeat round, which begins after the read (thesis §6.4).
     fn queue_read(&mut self, common: &Common, reader: Reader) {
         let (index, round) = (common.log.committed(), self.round + 1);
         self.reads.push_back(LeaderRead { reader, index, round });
     }
 
-    /// Ends a step of the leader's: commits, replicates and answers what the input made possible.
-    /// A leader that has no vote any more hands over and leaves.
+    /// Ends a leader's step: commits, replicates and answers reads. A leader that has lost its vote
+    /// in a completed change asks another node to campaign, and steps down.
     pub(crate) fn advance(&mut self, common: &mut Common) -> Transition {
         self.unapplied.applied(common.log.applied());
         self.advance_commit(common);
         if self.advance_membership(common) {
-            // It counts from its append on: a quorum of it may have what one before had not.
+            // The new membership is active from its append on, and its quorum may have more
+            // entries.
             self.advance_commit(common);
         }
         self.answer_all_live(common);
         self.replicate(common);
         self.advance_reads(common);
-        if !self.is_dismissed(common) {
+        if !self.has_lost_vote(common) {
             return Transition::Stay;
         }
         self.yield_leadership(common);
         Transition::Follow { term: common.term(), leader: None }
     }
 
-    /// Answers the reads whose round is confirmed, and begins the round that others wait for
-    /// unless one is still on its way.
+    /// Answers the reads whose round is confirmed. Starts a new round for the others, unless a
+    /// round is still unconfirmed.
     fn advance_reads(&mut self, common: &mut Common) {
         if self.reads.is_empty() {
             return;
@@ -512,7 +528,7 @@ impl Leader {
         if self.confirmed_round(common) == self.round {
             self.answer_reads(common);
             if !self.reads.is_empty() {
-                self.beat(common);
+                self.send_heartbeats(common);
             }
         }
         self.answer_reads(common);
@@ -525,8 +541,8 @@ impl Leader {
                 Reader::Own(tag) => {
                     common.confirm_read(tag, read.index, Freshness::Linearizable);
                 }
-                Reader::Peer { id, boot, ticket } => {
-                    common.send(id, Body::ReadIndexReply { boot, ticket, index: read.index });
+                Reader::Peer { id, start_id, ticket } => {
+                    common.send(id, Body::ReadIndexReply { start_id, ticket, index: read.index });
                 }
             }
         }
@@ -534,15 +550,16 @@ impl Leader {
 
     /// The last round that a quorum has answered.
     pub(crate) fn confirmed_round(&self, common: &Common) -> u64 {
-        self.reached(common, self.round, |peer| peer.acked_round)
+        self.quorum_reached(common, self.round, |peer| peer.acked_round)
     }
 
-    /// Stops leading: what waits ends now. A proposal may yet be committed by a later leader.
+    /// Ends the leadership and every pending request. A later leader may still commit the
+    /// proposals.
     pub(crate) fn resign(&mut self, common: &mut Common) {
         self.abandon_change(common);
-        self.finish_handover(common);
-        if let Some(until) = self.tenure.lent_until() {
-            common.promised_until = common.promised_until.max(until);
+        self.finish_transfer(common);
+        if let Some(until) = self.leader_lease.read_leases_end() {
+            common.vote_withheld_until = common.vote_withheld_until.max(until);
         }
         while let Some(proposal) = self.proposals.pop() {
             let id = EntryId::new(common.term(), proposal.index);

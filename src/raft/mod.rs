@@ -1,47 +1,47 @@
-//! The algorithm: one door in, one door out.
+//! The Raft algorithm of one node, without clock, network or disk.
 //!
-//! [`Raft::step`] takes one [`Input`] and says what is to be done as [`Action`]s. Only this file
-//! changes a node's role; a role's handlers return the transition they want.
+//! [`Raft::step`] takes one [`Input`] and appends the [`Action`]s that the driver carries out. Only
+//! this file changes a node's role; a role's handlers return the transition they want.
 
 mod action;
+mod bootstrap;
+mod bootstrap_messages;
 mod catch_up;
-mod changing;
 mod common;
 mod config;
-mod disks;
-mod drift;
 mod election;
 mod follower;
-mod founding;
-mod handover;
 mod input;
 mod invariants;
 mod jitter;
 mod leader;
-mod lease;
-mod lending;
-mod loan;
-mod meeting;
-mod normal;
+mod leader_lease;
+mod leadership_transfer;
+mod maintenance;
+mod membership_change;
+mod normal_form;
 mod outbox;
+mod peer_disks;
 mod proposals;
+mod read_lease;
+mod read_lease_grants;
 mod reads;
-mod refusals;
+mod rejected_messages;
 mod replication;
 mod screen;
 mod snapshots;
 mod start;
+mod status;
 mod survival;
-mod telling;
 mod trace;
+mod transfer_backoff;
 mod transition;
 mod unapplied;
-mod upkeep;
 
-pub use action::{Action, Refusal};
-pub use config::{Config, ConfigError, Lease, Removal, Survivor};
+pub use action::{Action, MessageRejectReason};
+pub use config::{Config, ConfigError, Lease, Survivor, Suspension};
 pub use input::{Consumer, Input};
-pub use refusals::Refusals;
+pub use rejected_messages::RejectedMessages;
 pub use start::StartError;
 
 pub use crate::types::{PeerStatus, RejectReason, RoleName, Status};
@@ -60,21 +60,20 @@ use crate::types::{
     ReadLevel, Restored, SnapshotMeta, Tag, Term, WriteId,
 };
 
-/// One node of the cluster, without clock, network or disk.
+/// One node of a Raft cluster.
 ///
-/// The contract: (1) one input at a time; `now` is sampled after the input arrived and never goes
-/// back; (2) carry out every action, keeping the order of [`Action::Persist`] among themselves and
-/// of [`Action::Apply`] and [`Action::Restore`] among themselves; (3) call by [`Raft::deadline`];
-/// (4) report what finished; (5) after a crash, [`Raft::new`] with exactly what was durable. A
-/// driver that breaks it meets a panic that names the rule; nothing a peer, a user or a disk says
-/// ever does.
+/// The driver's contract: (1) pass one input at a time, with a `now` that was sampled after the
+/// input arrived and that never goes back; (2) carry out every action, with all
+/// [`Action::Persist`]s in order, and all [`Action::Apply`]s and [`Action::Restore`]s in order;
+/// (3) call [`Raft::step`] by [`Raft::deadline`]; (4) report finished actions; (5) after a crash,
+/// call [`Raft::new`] with exactly the durable state. Only a broken contract causes a panic.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Raft {
     common: Common,
     role: Role,
 }
 
-/// What the node does now, each role with data of its own.
+/// The node's current role, with the data that only this role has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Role {
     Follower(Follower),
@@ -84,14 +83,14 @@ enum Role {
 }
 
 impl Raft {
-    /// Starts a node as a follower that waits for a leader.
+    /// Starts a node as a follower that knows no leader.
     ///
-    /// `restored` is exactly what was durable. `seed` feeds everything the node draws by chance
-    /// and must differ from every other start of the node: an answer to an earlier start could
-    /// otherwise be taken for one to this.
+    /// `restored` is exactly the durable state. `seed` feeds the election jitter and the number
+    /// that identifies this start. It must differ between any two starts of the node, because a
+    /// reply to an earlier start could otherwise be taken for a reply to this one.
     ///
     /// # Errors
-    /// [`StartError::Config`] as [`Config::check`] says; [`StartError::Restored`] if the parts of
+    /// [`StartError::Config`] if [`Config::check`] fails; [`StartError::Restored`] if the parts of
     /// `restored` contradict one another.
     pub fn new(
         config: Config,
@@ -103,20 +102,20 @@ impl Raft {
         let mut log = Log::new(&restored).map_err(StartError::Restored)?;
         log.evict(config.tail_bytes_max);
         if restored.hard_state.term > Term::MAX {
-            return Err(StartError::Restored("the term is beyond the highest"));
+            return Err(StartError::Restored("the term exceeds the maximum"));
         }
         if restored.hard_state.term < log.last().term {
-            return Err(StartError::Restored("the term is before the log's last"));
+            return Err(StartError::Restored("the term is lower than the last entry's term"));
         }
         let snapshot = restored.snapshot;
         let memberships = restored.memberships.iter().map(|(_, membership)| membership);
-        if memberships.chain([&snapshot.membership]).any(|listed| listed.flaw().is_some()) {
-            return Err(StartError::Restored("a membership is none that a node may have"));
+        if memberships.chain([&snapshot.membership]).any(|listed| listed.violation().is_some()) {
+            return Err(StartError::Restored("a membership is invalid"));
         }
         let incarnation = restored.incarnation;
-        let founds = config.founders.is_some() && log.membership().is_nobody();
-        if founds && incarnation == Incarnation::default() {
-            return Err(StartError::Restored("the disk of a founder has an incarnation"));
+        let bootstraps = config.bootstrap_peers.is_some() && log.membership().is_empty();
+        if bootstraps && incarnation == Incarnation::default() {
+            return Err(StartError::Restored("a bootstrapping node has no incarnation"));
         }
         let state = restored.hard_state;
         let mut common = Common::new(config, state, snapshot, log, incarnation, seed, now);
@@ -124,14 +123,14 @@ impl Raft {
         Ok(Raft { common, role })
     }
 
-    /// Takes one input and appends to `actions` what is to be done.
+    /// Takes one input and appends the resulting actions to `actions`.
     ///
     /// # Panics
     /// If the driver breaks the contract; the message names the rule.
     pub fn step(&mut self, now: Instant, input: Input, actions: &mut Vec<Action>) {
         assert!(now >= self.common.now, "contract: now never goes back");
-        let paused = self.common.told(now);
-        self.common.is_new = false;
+        let paused = self.common.advance_clock(now);
+        self.common.is_starting = false;
         core::mem::swap(actions, &mut self.common.actions);
         if paused && matches!(self.role, Role::Leader(_)) {
             self.enter(Transition::Follow { term: self.common.term(), leader: None });
@@ -139,8 +138,8 @@ impl Raft {
         let transition = self.receive(input);
         self.enter(transition);
         if let Role::Leader(leader) = &mut self.role {
-            let verdict = leader.advance(&mut self.common);
-            self.enter(verdict);
+            let transition = leader.advance(&mut self.common);
+            self.enter(transition);
         }
         self.common.finish_step();
         core::mem::swap(actions, &mut self.common.actions);
@@ -149,22 +148,22 @@ impl Raft {
         }
     }
 
-    /// When the node wants [`Input::Timeout`] at the latest: at once after a start that found
-    /// something to apply.
+    /// The latest time at which the driver has to pass [`Input::Timeout`]. It is due immediately
+    /// after a start that found committed entries to apply.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        if self.common.is_new && self.common.log.committed() > self.common.log.applied() {
+        if self.common.is_starting && self.common.log.committed() > self.common.log.applied() {
             return self.common.now;
         }
-        let told = self.common.survival.deadline(self.common.now);
-        told.min(self.role_deadline())
+        let survival_deadline = self.common.survival.deadline(self.common.now);
+        survival_deadline.min(self.role_deadline())
     }
 
     fn role_deadline(&self) -> Instant {
         match &self.role {
             Role::Follower(follower) => {
-                let founding = self.common.founding.as_ref();
-                follower.deadline.min(founding.map_or(Instant::NEVER, |founding| founding.due))
+                let bootstrap = self.common.bootstrap.as_ref();
+                follower.deadline.min(bootstrap.map_or(Instant::NEVER, |bootstrap| bootstrap.due))
             }
             Role::PreCandidate(candidate) => candidate.deadline,
             Role::Candidate(candidate) => candidate.deadline,
@@ -172,8 +171,8 @@ impl Raft {
         }
     }
 
-    /// Up to where this leader takes the peer's disk to equal its own log; `None` unless it leads
-    /// and the peer is a member.
+    /// The last index up to which the peer's disk is known to match this leader's log; `None`
+    /// unless this node leads and replicates to the peer.
     #[must_use]
     pub fn matched(&self, peer: NodeId) -> Option<Index> {
         let Role::Leader(leader) = &self.role else { return None };
@@ -181,25 +180,25 @@ impl Raft {
         peer.map(|(_, progress)| progress.matched())
     }
 
-    /// Whether this node leads and a proposal at `index` waits until every live voter has it.
+    /// Returns true if this node leads and the proposal at `index` waits for every live voter.
     #[must_use]
     pub fn waits_for_all_live(&self, index: Index) -> bool {
         matches!(&self.role, Role::Leader(leader) if leader.proposals.waits_for_all_live(index))
     }
 
-    /// The membership in force: the last in the log, committed or not (Raft §6).
+    /// The active membership: the last one in the log, committed or not (Raft §6).
     #[must_use]
     pub fn membership(&self) -> &Membership {
         self.common.log.membership()
     }
 
-    /// How many messages were refused since the start, by reason.
+    /// The number of messages rejected since the start, by reason.
     #[must_use]
-    pub fn refusals(&self) -> &Refusals {
-        &self.common.refusals
+    pub fn rejected_messages(&self) -> &RejectedMessages {
+        &self.common.rejected_messages
     }
 
-    /// The node's log.
+    /// The node's log and its indices.
     #[must_use]
     pub fn log(&self) -> &Log {
         &self.common.log
@@ -221,17 +220,17 @@ impl Raft {
             Input::Applied(index) => self.on_applied(index),
             Input::Fetched { consumer, entries } => self.on_fetched(consumer, entries),
             Input::Propose(proposals) => proposals.into_iter().fold(Transition::Stay, |_, next| {
-                self.lead(next.tag, |leader, common| leader.on_propose(common, next))
+                self.if_leader(next.tag, |leader, common| leader.on_propose(common, next))
             }),
             Input::Read { tag, level, conflict } => self.on_read(tag, level, conflict),
-            Input::ChangeMembership { tag, change } => self.lead(tag, |leader, common| {
-                leader.on_change(common, tag, &change);
-            }),
-            Input::GiveUpChange { tag } => {
-                self.lead(tag, |leader, common| leader.on_give_up(common, tag))
+            Input::ChangeMembership { tag, change } => {
+                self.if_leader(tag, |leader, common| leader.on_change(common, tag, &change))
             }
-            Input::Transfer { tag, to } => {
-                self.lead(tag, |leader, common| leader.on_transfer(common, tag, to))
+            Input::CancelMembershipChange { tag } => {
+                self.if_leader(tag, |leader, common| leader.on_cancel_change(common, tag))
+            }
+            Input::TransferLeadership { tag, to } => {
+                self.if_leader(tag, |leader, common| leader.on_transfer(common, tag, to))
             }
             Input::SnapshotTaken { meta, base } => {
                 snapshots::on_taken(&mut self.common, meta, base);
@@ -248,9 +247,9 @@ impl Raft {
                 snapshots::rebuild(&mut self.common, meta);
                 Transition::Stay
             }
-            Input::Append => {
+            Input::AppendNoop => {
                 if let Role::Leader(leader) = &mut self.role {
-                    leader.on_append(&mut self.common);
+                    leader.on_append_noop(&mut self.common);
                 }
                 Transition::Stay
             }
@@ -259,7 +258,7 @@ impl Raft {
 
     fn on_timeout(&mut self) -> Transition {
         let common = &mut self.common;
-        common.advance_founding();
+        common.advance_bootstrap();
         match &mut self.role {
             Role::Follower(follower) => follower.on_timeout(common),
             Role::PreCandidate(candidate) => candidate.on_timeout(common),
@@ -282,9 +281,9 @@ impl Raft {
 
     fn on_applied(&mut self, index: Index) -> Transition {
         let Common { log, reads, actions, .. } = &mut self.common;
-        assert!(index <= log.applying(), "contract: only what was handed over is applied");
-        assert!(index >= log.applied(), "contract: what is applied stays applied");
-        log.apply(index);
+        assert!(index <= log.applying(), "contract: only entries handed over are applied");
+        assert!(index >= log.applied(), "contract: the applied index never goes back");
+        log.mark_applied(index);
         while let Some(read) = reads.pop_through(index) {
             actions.push(read.ready());
         }
@@ -292,7 +291,7 @@ impl Raft {
     }
 
     fn on_fetched(&mut self, consumer: Consumer, entries: Vec<Entry>) -> Transition {
-        if !self.common.fetched(consumer, &entries) {
+        if !self.common.finish_fetch(consumer, &entries) {
             return Transition::Stay;
         }
         match (consumer, &mut self.role) {
@@ -305,10 +304,10 @@ impl Raft {
         Transition::Stay
     }
 
-    /// Does what only a leader does, or rejects `tag`.
-    fn lead(&mut self, tag: Tag, what: impl FnOnce(&mut Leader, &mut Common)) -> Transition {
+    /// Calls `handle` if this node leads, and rejects the request `tag` otherwise.
+    fn if_leader(&mut self, tag: Tag, handle: impl FnOnce(&mut Leader, &mut Common)) -> Transition {
         if let Role::Leader(leader) = &mut self.role {
-            what(leader, &mut self.common);
+            handle(leader, &mut self.common);
         } else {
             let leader = self.leader();
             self.common.reject(tag, RejectReason::NotLeader { leader });
@@ -328,7 +327,7 @@ impl Raft {
             Role::PreCandidate(_) | Role::Candidate(_) => {
                 if common.reads.len() >= common.config.reads_max {
                     common.reject(tag, RejectReason::Busy);
-                } else if !common.read_if_fresh(tag, level) {
+                } else if !common.confirm_if_fresh(tag, level) {
                     common.reject(tag, RejectReason::NoLeader);
                 }
             }
@@ -336,8 +335,8 @@ impl Raft {
         Transition::Stay
     }
 
-    /// Who stands for election without what a snapshot holds cannot win: what is committed is with
-    /// a majority. A leader has it all (Raft §5.4.3).
+    /// Installs a received snapshot. A candidate that lacks the snapshot's entries steps down: they
+    /// are committed, so it cannot win. A leader has all of them (Raft §5.4.3).
     fn on_snapshot_received(&mut self, meta: SnapshotMeta) -> Transition {
         let common = &mut self.common;
         match &mut self.role {
@@ -354,21 +353,22 @@ impl Raft {
 
     fn on_campaign(&self) -> Transition {
         let leads = matches!(self.role, Role::Leader(_));
-        if leads || !self.common.may_campaign() { Transition::Stay } else { Transition::Prepare }
+        let may_campaign = !leads && self.common.may_campaign();
+        if may_campaign { Transition::StartPreVote } else { Transition::Stay }
     }
 
-    /// Whoever leads, or would, follows from now on.
+    /// Enters or leaves quarantine. A leader or a candidate in quarantine becomes a follower.
     fn on_quarantine(&mut self, quarantined: bool) -> Transition {
         let common = &mut self.common;
         common.quarantined = quarantined;
         if !quarantined {
             return Transition::Stay;
         }
-        common.give_up_reads(RejectReason::Unverified);
+        common.reject_confirmed_reads(RejectReason::Unverified);
         match &mut self.role {
             Role::Follower(follower) => {
-                follower.give_back();
-                follower.reject_reads(common, RejectReason::Unverified);
+                follower.drop_read_lease();
+                follower.reject_forwarded_reads(common, RejectReason::Unverified);
                 Transition::Stay
             }
             Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {
@@ -379,57 +379,55 @@ impl Raft {
 
     fn on_message(&mut self, message: Message) -> Transition {
         let name = message.body.name();
-        if let Some(reason) = screen::refusal(self.common.id(), &message) {
-            self.common.refuse(message.from, name, reason);
+        if let Some(reason) = screen::reject_reason(self.common.id(), &message) {
+            self.common.reject_message(message.from, name, reason);
             return Transition::Stay;
         }
         if self.common.log.membership().is_member(message.from) {
-            self.common.survival.hear(message.from, self.common.now);
+            self.common.survival.record_contact(message.from, self.common.now);
         }
-        if self.common.settles_who_counts(&message, matches!(self.role, Role::Leader(_))) {
+        if self.common.handle_bootstrap_or_reject(&message, matches!(self.role, Role::Leader(_))) {
             return Transition::Stay;
         }
         match &message.body {
-            // These say nothing about the sender's term being ours, too early or too late.
             Body::PreVote { next_term, last } => {
-                let fresh = self.leader_is_fresh();
+                let fresh = self.hears_leader();
                 let common = &mut self.common;
                 election::on_pre_vote(common, message.from, *next_term, *last, fresh);
                 return Transition::Stay;
             }
             Body::RequestVote { transfer: false, .. }
                 if message.term > self.common.term()
-                    && (self.leader_is_fresh() || self.common.is_promised()) =>
+                    && (self.hears_leader() || self.common.withholds_vote()) =>
             {
-                let is_sticky = self.leader_is_fresh();
-                let reason = if is_sticky { Refusal::LeaderFresh } else { Refusal::Promised };
-                self.common.refuse(message.from, name, reason);
+                let sticky = self.hears_leader().then_some(MessageRejectReason::LeaderHeard);
+                let reason = sticky.unwrap_or(MessageRejectReason::VoteWithheld);
+                self.common.reject_message(message.from, name, reason);
                 return Transition::Stay;
             }
             Body::PreVoteReply { .. } => {}
             _ if message.term < self.common.term() => {
-                self.common.refuse(message.from, name, Refusal::StaleTerm);
-                self.common.answer_stale(&message);
+                self.common.reject_message(message.from, name, MessageRejectReason::StaleTerm);
+                self.common.reply_to_stale_message(&message);
                 return Transition::Stay;
             }
             _ => {}
         }
-        let news = message.term > self.common.term();
-        self.meet_term(&message);
-        // An answer that comes with a later term ends what it answers.
-        if news && message.body.is_reply() { Transition::Stay } else { self.dispatch(message) }
+        let is_later = message.term > self.common.term();
+        self.adopt_term(&message);
+        // A reply of a later term is obsolete: its sender has left the term of the request.
+        if is_later && message.body.is_reply() { Transition::Stay } else { self.dispatch(message) }
     }
 
-    /// Raft §5.1: a later term makes anyone a follower; so does the leader of this term those who
-    /// stand in it.
-    fn meet_term(&mut self, message: &Message) {
+    /// Becomes a follower in a later term (§5.1); a candidate also does so for its term's leader.
+    fn adopt_term(&mut self, message: &Message) {
         let from_leader = matches!(
             message.body,
             Body::AppendEntries { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot { .. }
         );
-        let stands = matches!(self.role, Role::PreCandidate(_) | Role::Candidate(_));
+        let campaigns = matches!(self.role, Role::PreCandidate(_) | Role::Candidate(_));
         let term = message.term;
-        if term > self.common.term() || (from_leader && stands && term == self.common.term()) {
+        if term > self.common.term() || (from_leader && campaigns && term == self.common.term()) {
             let leader = from_leader.then_some(message.from);
             self.enter(Transition::Follow { term, leader });
         }
@@ -438,15 +436,15 @@ impl Raft {
     fn dispatch(&mut self, message: Message) -> Transition {
         let (common, from, name) = (&mut self.common, message.from, message.body.name());
         if let Role::Leader(leader) = &mut self.role
-            && !leader.recognizes(common, &message)
+            && !leader.accepts_disk_of(common, &message)
         {
             return Transition::Stay;
         }
         match (&mut self.role, message.body) {
-            (_, Body::Stranger) => common.on_stranger(from),
+            (_, Body::UnknownIncarnation) => common.on_unknown_incarnation(from),
             (role, Body::RequestVote { last, transfer }) => {
                 let granted = election::on_request_vote(common, from, last, transfer);
-                role.let_win(common, granted, last);
+                role.defer_own_election(common, granted, last);
             }
             (Role::PreCandidate(candidate), Body::PreVoteReply { next_term, granted }) => {
                 return candidate.on_reply(common, from, next_term, granted);
@@ -457,24 +455,26 @@ impl Raft {
             (Role::Follower(follower), Body::AppendEntries { prev, entries, committed }) => {
                 follower.on_append_entries(common, from, prev, entries, committed);
             }
-            (Role::Follower(follower), Body::Heartbeat(beat)) => {
-                follower.on_heartbeat(common, from, &beat);
+            (Role::Follower(follower), Body::Heartbeat(heartbeat)) => {
+                follower.on_heartbeat(common, from, &heartbeat);
             }
             (Role::Follower(follower), Body::TimeoutNow) => {
                 return follower.on_timeout_now(common, from);
             }
-            (Role::Follower(follower), Body::Counted) => follower.on_counted(common, from),
-            (Role::Candidate(candidate), Body::Vouch) => {
+            (Role::Follower(follower), Body::TakeoverAllowed) => {
+                follower.on_takeover_allowed(common, from)
+            }
+            (Role::Candidate(candidate), Body::LogIsComplete) => {
                 if common.log.membership().is_voter(from) {
-                    return candidate.on_vouch(common);
+                    return candidate.on_log_is_complete(common);
                 }
-                common.refuse(from, name, Refusal::NotVoter);
+                common.reject_message(from, name, MessageRejectReason::NotVoter);
             }
             (Role::Follower(follower), Body::InstallSnapshot { meta }) => {
                 follower.on_install_snapshot(common, from, meta);
             }
-            (Role::Follower(follower), Body::ReadIndexReply { boot, ticket, index }) => {
-                follower.on_read_index_reply(common, from, boot, ticket, index);
+            (Role::Follower(follower), Body::ReadIndexReply { start_id, ticket, index }) => {
+                follower.on_read_index_reply(common, from, start_id, ticket, index);
             }
             (Role::Leader(leader), Body::AppendEntriesReply(outcome)) => {
                 leader.on_append_entries_reply(common, from, outcome);
@@ -488,25 +488,25 @@ impl Raft {
             (Role::Leader(leader), Body::InstallSnapshotReply { matched }) => {
                 leader.on_install_snapshot_reply(common, from, matched);
             }
-            (Role::Leader(leader), Body::ReadIndex { boot, ticket }) => {
-                leader.on_read_index(common, from, boot, ticket);
+            (Role::Leader(leader), Body::ReadIndex { start_id, ticket }) => {
+                leader.on_read_index(common, from, start_id, ticket);
             }
             (
                 Role::Leader(_),
                 Body::AppendEntries { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot { .. },
             ) => {
-                common.refuse(from, name, Refusal::SecondLeader);
+                common.reject_message(from, name, MessageRejectReason::SecondLeader);
             }
-            _ => common.refuse(from, name, Refusal::WrongRole),
+            _ => common.reject_message(from, name, MessageRejectReason::WrongRole),
         }
         Transition::Stay
     }
 
-    /// Whether a leader is so fresh that nobody else should be elected (thesis §4.2.3).
-    fn leader_is_fresh(&self) -> bool {
+    /// Whether a leader was heard from so recently that no other node may win (thesis §4.2.3).
+    fn hears_leader(&self) -> bool {
         self.common.config.stickiness
             && match &self.role {
-                Role::Follower(follower) => follower.leader_is_fresh(&self.common),
+                Role::Follower(follower) => follower.hears_leader(&self.common),
                 Role::PreCandidate(_) | Role::Candidate(_) => false,
                 Role::Leader(_) => true,
             }
@@ -516,18 +516,18 @@ impl Raft {
         match transition {
             Transition::Stay => {}
             Transition::Follow { term, leader } => self.become_follower(term, leader),
-            Transition::Prepare if self.common.config.pre_vote => self.become_pre_candidate(),
-            Transition::Prepare | Transition::Stand => self.become_candidate(false),
-            Transition::StandAtOnce => self.become_candidate(true),
-            Transition::Lead => self.become_leader(),
+            Transition::StartPreVote if self.common.config.pre_vote => self.become_pre_candidate(),
+            Transition::StartPreVote | Transition::StartElection => self.become_candidate(false),
+            Transition::StartTransferElection => self.become_candidate(true),
+            Transition::BecomeLeader => self.become_leader(),
         }
     }
 
     fn become_follower(&mut self, term: Term, leader: Option<NodeId>) {
-        assert!(term >= self.common.term(), "nobody goes back to an earlier term");
+        assert!(term >= self.common.term(), "a node never returns to an earlier term");
         let common = &mut self.common;
         let follower = match &mut self.role {
-            Role::Follower(before) => before.again(leader, common.now),
+            Role::Follower(before) => before.following(leader, common.now),
             Role::PreCandidate(_) | Role::Candidate(_) => Follower::new(leader, common),
             Role::Leader(resigning) => {
                 resigning.resign(common);
@@ -538,40 +538,40 @@ impl Raft {
         if term > common.term() {
             common.enter_term(term);
         }
-        common.announce(RoleName::Follower, leader);
+        common.report_role(RoleName::Follower, leader);
     }
 
     fn become_pre_candidate(&mut self) {
-        self.leave_follower();
+        self.stop_following();
         if !matches!(self.role, Role::PreCandidate(_)) {
-            self.common.announce(RoleName::PreCandidate, None);
+            self.common.report_role(RoleName::PreCandidate, None);
         }
         let candidate = PreCandidate::new(&mut self.common);
-        let verdict = candidate.verdict(&self.common);
+        let transition = candidate.transition(&self.common);
         self.role = Role::PreCandidate(candidate);
-        self.enter(verdict);
+        self.enter(transition);
     }
 
     fn become_candidate(&mut self, transfer: bool) {
-        self.leave_follower();
+        self.stop_following();
         self.common.enter_term(self.common.term().next());
-        self.common.announce(RoleName::Candidate, None);
+        self.common.report_role(RoleName::Candidate, None);
         self.role = Role::Candidate(Candidate::new(&mut self.common, transfer));
     }
 
     fn become_leader(&mut self) {
         assert!(matches!(self.role, Role::Candidate(_)), "only a candidate is elected");
-        self.common.announce(RoleName::Leader, Some(self.common.id()));
-        self.common.survival.count();
+        self.common.report_role(RoleName::Leader, Some(self.common.id()));
+        self.common.survival.allow_takeover();
         self.role = Role::Leader(Box::new(Leader::new(&mut self.common)));
     }
 
-    /// Who stands for election follows nobody: reads that wait for a leader's answer end.
-    fn leave_follower(&mut self) {
-        assert!(!matches!(self.role, Role::Leader(_)), "a leader does not stand");
-        assert!(self.common.is_electable(), "only a voter stands");
+    /// Ends the follower role before a campaign: rejects the reads that wait for the leader.
+    fn stop_following(&mut self) {
+        assert!(!matches!(self.role, Role::Leader(_)), "a leader does not campaign");
+        assert!(self.common.is_electable(), "only an electable node campaigns");
         if let Role::Follower(follower) = &mut self.role {
-            follower.leave_leader(&mut self.common);
+            follower.on_leader_lost(&mut self.common);
         }
     }
 }
@@ -586,9 +586,9 @@ impl Role {
         }
     }
 
-    /// Whoever was asked for its vote lets the other win, where it can. A candidate that cannot win
-    /// would else stand against it in term after term.
-    fn let_win(&mut self, common: &mut Common, granted: bool, last: EntryId) {
+    /// Restarts the election timeout if this node granted the vote, or is a candidate whose log is
+    /// behind the requester's, because the requester is more likely to win.
+    fn defer_own_election(&mut self, common: &mut Common, granted: bool, last: EntryId) {
         match self {
             Role::Follower(follower) if granted => follower.deadline = common.election_deadline(),
             Role::Candidate(candidate) if last > common.log.last() => {

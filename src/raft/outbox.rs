@@ -1,8 +1,9 @@
-//! What must wait for the disk, waits here: the only place that decides when a message may leave.
+//! Messages that wait for the disk: the only place that decides when a message may leave.
 //!
 //! A message must not reveal a term or a vote that a crash could still undo (Raft §5.1, §5.2), and
-//! an acknowledgement no entry either (Raft §5.3). Messages therefore wait for the write that
-//! makes what they say durable; whatever else a step wants may be carried out at once.
+//! an acknowledgement must not reveal an entry that a crash could undo (Raft §5.3). A message
+//! therefore waits for the write that makes its content durable. All other actions of a step may be
+//! carried out at once.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -12,86 +13,86 @@ use crate::types::{
     WriteId,
 };
 
-/// Writes on their way to the disk, and messages that wait for them.
+/// The pending writes, and the messages that wait for them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Outbox {
-    /// The last write handed to the disk, and the last one known to be durable.
+    /// The last write submitted to the disk, and the last one known to be durable.
     submitted: WriteId,
     persisted: WriteId,
-    /// The last write that carries a hard state, and the last one that carries entries or a
-    /// snapshot in their place.
+    /// The last write with a hard state, and the last one with entries or an installed snapshot.
     hard_state_write: WriteId,
     entries_write: WriteId,
-    /// Writes on their way, each with the last index it makes durable.
-    under_way: VecDeque<(WriteId, Index)>,
-    /// Since when the disk is at the first of them.
-    under_way_since: Instant,
-    /// Messages that wait for a hard state, and acknowledgements that wait for entries too; the
-    /// writes they wait for ascend in each.
+    /// The pending writes, each with the last index that it makes durable.
+    pending_writes: VecDeque<(WriteId, Index)>,
+    /// When the disk began with the first pending write.
+    oldest_write_since: Instant,
+    /// Messages that wait for a hard state, and acknowledgements that also wait for entries. The
+    /// awaited writes ascend in each queue.
     held: VecDeque<(WriteId, Message)>,
     held_acknowledgements: VecDeque<(WriteId, Message)>,
-    /// What the step under way adds to the next write.
+    /// The content that the current step adds to the next write.
     hard_state: Option<HardState>,
     install: Option<SnapshotMeta>,
     entries: Vec<Entry>,
 }
 
-/// What became of a message that was posted.
+/// The outcome of posting a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Post {
-    /// It may leave at once.
-    Leaves(Message),
-    /// It waits for the disk.
-    Waits,
-    /// Too many wait already: it is dropped, as a network might.
-    Full,
+pub(crate) enum PostOutcome {
+    /// The message may leave at once.
+    SendNow(Message),
+    /// The message waits for the disk.
+    Held,
+    /// Too many messages wait already. The message is dropped, as a network might drop it.
+    OutboxFull,
 }
 
 impl Outbox {
-    /// The next write makes `hard_state` durable.
+    /// Adds `hard_state` to the next write.
     pub(crate) fn write_hard_state(&mut self, hard_state: HardState) {
         self.hard_state = Some(hard_state);
         self.hard_state_write = self.submitted.next();
     }
 
-    /// The next write makes `entry` durable.
+    /// Adds `entry` to the next write.
     pub(crate) fn write_entry(&mut self, entry: Entry) {
         self.entries.push(entry);
         self.entries_write = self.submitted.next();
     }
 
-    /// The next write puts the snapshot in the place of the whole log: writes on their way make
-    /// nothing of the new log durable. An acknowledgement of the old one stays true if the snapshot
-    /// covers it. One beyond would be of a leader that contradicts itself, and is void.
+    /// Adds the installation of a snapshot, which replaces the whole log, to the next write.
+    /// Pending writes make no index of the new log durable. A waiting acknowledgement of the old
+    /// log stays valid if the snapshot covers it, and is dropped otherwise: it was for a leader
+    /// that has contradicted itself since.
     pub(crate) fn write_install(&mut self, meta: SnapshotMeta) {
         assert!(self.entries.is_empty(), "a step installs before it appends");
-        for (_, durable) in &mut self.under_way {
+        for (_, durable) in &mut self.pending_writes {
             *durable = Index::ZERO;
         }
-        self.void_after(meta.last.index);
+        self.drop_acknowledgements_after(meta.last.index);
         self.install = Some(meta);
         self.entries_write = self.submitted.next();
     }
 
-    /// Every index after `last` is about to be overwritten: writes on their way no longer make it
-    /// durable, and nobody acknowledges it any more. Within a term only a leader that contradicts
-    /// itself gets that far.
+    /// Truncates the pending writes after `last`, because later indices are about to be
+    /// overwritten: they are not durable and not acknowledged any more. An acknowledgement to the
+    /// current leader is dropped only if that leader has contradicted itself.
     pub(crate) fn truncate(&mut self, last: Index) {
-        assert!(self.entries.is_empty(), "a step cuts the log before it appends");
-        for (_, durable) in &mut self.under_way {
+        assert!(self.entries.is_empty(), "a step truncates the log before it appends");
+        for (_, durable) in &mut self.pending_writes {
             *durable = last.min(*durable);
         }
-        self.void_after(last);
+        self.drop_acknowledgements_after(last);
     }
 
-    /// Nobody acknowledges an index after `last` any more.
-    fn void_after(&mut self, last: Index) {
-        let stands = |(_, message): &(WriteId, Message)| message.body.acknowledged() <= last;
-        self.held.retain(stands);
-        self.held_acknowledgements.retain(stands);
+    /// Drops the waiting acknowledgements of indices after `last`.
+    fn drop_acknowledgements_after(&mut self, last: Index) {
+        let is_valid = |(_, message): &(WriteId, Message)| message.body.acknowledged() <= last;
+        self.held.retain(is_valid);
+        self.held_acknowledgements.retain(is_valid);
     }
 
-    /// The write the step under way wants, if it wants one.
+    /// Returns the write of the current step, or `None` if nothing is to be written.
     pub(crate) fn take_write(&mut self, committed: Index, now: Instant) -> Option<Write> {
         if self.hard_state.is_none() && self.install.is_none() && self.entries.is_empty() {
             return None;
@@ -100,71 +101,72 @@ impl Outbox {
         let (install, entries) = (self.install.take(), core::mem::take(&mut self.entries));
         let installed = install.as_ref().map_or(Index::ZERO, |meta| meta.last.index);
         let last = entries.last().map_or(installed, |entry| entry.id.index);
-        if self.under_way.is_empty() {
-            self.under_way_since = now;
+        if self.pending_writes.is_empty() {
+            self.oldest_write_since = now;
         }
-        self.under_way.push_back((self.submitted, last));
+        self.pending_writes.push_back((self.submitted, last));
         let hard_state = self.hard_state.take();
         Some(Write { id: self.submitted, hard_state, committed, install, entries })
     }
 
-    /// Since when the disk is at the write it is at.
-    pub(crate) fn under_way_since(&self) -> Option<Instant> {
-        (!self.under_way.is_empty()).then_some(self.under_way_since)
+    /// When the disk began with the first pending write; `None` if no write is pending.
+    pub(crate) fn oldest_write_since(&self) -> Option<Instant> {
+        (!self.pending_writes.is_empty()).then_some(self.oldest_write_since)
     }
 
-    /// Writes up to `write` are durable. Returns the last index that this makes durable.
+    /// Marks every write up to `write` as durable. Returns the last index that this makes durable.
     pub(crate) fn persisted(&mut self, write: WriteId, now: Instant) -> Index {
-        assert!(write <= self.submitted, "contract: only a write that was asked for is persisted");
+        assert!(write <= self.submitted, "contract: only a submitted write is persisted");
         self.persisted = self.persisted.max(write);
         let mut durable = Index::ZERO;
-        while let Some((_, last)) = self.under_way.pop_front_if(|(id, _)| *id <= write) {
+        while let Some((_, last)) = self.pending_writes.pop_front_if(|(id, _)| *id <= write) {
             durable = durable.max(last);
-            self.under_way_since = now;
+            self.oldest_write_since = now;
         }
         durable
     }
 
-    /// Gives the message back if it may leave at once, and keeps it otherwise, within `held_max`.
+    /// Returns the message if it may leave at once, and keeps it otherwise, unless `held_max`
+    /// messages wait already.
     ///
-    /// A candidate's requests are kept in any case, one for each voter: with some of them always
-    /// dropped it could stand for ever and never win.
-    pub(crate) fn post(&mut self, message: Message, held_max: usize) -> Post {
+    /// A candidate's vote requests are always kept, one for each voter: if some of them were always
+    /// dropped, it could campaign for ever and never win.
+    pub(crate) fn post(&mut self, message: Message, held_max: usize) -> PostOutcome {
         let full = self.held() >= held_max && !matches!(message.body, Body::RequestVote { .. });
         let (queue, gate) = match message.body {
             Body::AppendEntriesReply(AppendOutcome::Accepted { .. })
             | Body::InstallSnapshotReply { .. }
-            | Body::Founded { .. } => {
+            | Body::Bootstrapped { .. } => {
                 (&mut self.held_acknowledgements, self.hard_state_write.max(self.entries_write))
             }
             _ => (&mut self.held, self.hard_state_write),
         };
         if gate <= self.persisted {
-            return Post::Leaves(message);
+            return PostOutcome::SendNow(message);
         }
         if full {
-            return Post::Full;
+            return PostOutcome::OutboxFull;
         }
         queue.push_back((gate, message));
-        Post::Waits
+        PostOutcome::Held
     }
 
-    /// The next message that may leave by now.
+    /// Returns the next message whose write is durable.
     pub(crate) fn release(&mut self) -> Option<Message> {
         let may_leave = |(gate, _): &mut (WriteId, Message)| *gate <= self.persisted;
         let next = self.held.pop_front_if(may_leave);
         next.or_else(|| self.held_acknowledgements.pop_front_if(may_leave)).map(|(_, m)| m)
     }
 
-    /// The node left every term before `term`: what it meant to say in them is void. An
-    /// acknowledgement above all, for its entries may be cut before it could leave.
-    pub(crate) fn forget_before(&mut self, term: Term) {
+    /// Drops the waiting messages of terms before `term`. This matters most for acknowledgements,
+    /// because their entries may be truncated before they could leave.
+    pub(crate) fn drop_before(&mut self, term: Term) {
         self.held.retain(|(_, message)| message.term >= term);
         self.held_acknowledgements.retain(|(_, message)| message.term >= term);
     }
 
-    /// Numbers the writes from the first that is not durable on. Returns the number that the last
-    /// durable one had.
+    /// Renumbers the writes from the first one that is not durable. Returns the previous number of
+    /// the last durable write.
     pub(crate) fn renumber(&mut self) -> WriteId {
         let durable = self.persisted;
         let later = |write: WriteId| WriteId(write.0.saturating_sub(durable.0));
@@ -174,13 +176,13 @@ impl Outbox {
         self.entries_write = later(self.entries_write);
         let held = self.held.iter_mut().chain(&mut self.held_acknowledgements);
         held.for_each(|(gate, _)| *gate = later(*gate));
-        self.under_way.iter_mut().for_each(|(write, ..)| *write = later(*write));
+        self.pending_writes.iter_mut().for_each(|(write, ..)| *write = later(*write));
         durable
     }
 
-    /// The one instant it knows; only means something while a write is under way.
+    /// The instant of the first pending write; meaningless while no write is pending.
     pub(crate) fn instant(&mut self) -> &mut Instant {
-        &mut self.under_way_since
+        &mut self.oldest_write_since
     }
 
     /// The write that makes the latest hard state durable.
@@ -197,14 +199,20 @@ impl Outbox {
     }
 
     pub(crate) fn assert_invariants(&self) {
-        assert!(self.persisted <= self.submitted, "what is durable was submitted");
-        assert!(self.hard_state.is_none(), "a step submits what it changed");
-        assert!(self.install.is_none(), "a step submits what it installed");
-        assert!(self.entries.is_empty(), "a step submits what it appended");
+        assert!(self.persisted <= self.submitted, "only submitted writes are durable");
+        assert!(self.hard_state.is_none(), "a step submits its hard state");
+        assert!(self.install.is_none(), "a step submits its installed snapshot");
+        assert!(self.entries.is_empty(), "a step submits its entries");
         for queue in [&self.held, &self.held_acknowledgements] {
-            assert!(queue.iter().is_sorted_by_key(|(gate, _)| *gate), "they wait in order");
+            assert!(
+                queue.iter().is_sorted_by_key(|(gate, _)| *gate),
+                "held messages are in write order"
+            );
             let next = queue.front();
-            assert!(next.is_none_or(|(gate, _)| *gate > self.persisted), "what may leave has left");
+            assert!(
+                next.is_none_or(|(gate, _)| *gate > self.persisted),
+                "no held message may leave"
+            );
         }
     }
 }
@@ -233,7 +241,7 @@ mod tests {
         message(term, Body::AppendEntriesReply(outcome))
     }
 
-    fn alive(term: u64) -> Message {
+    fn heartbeat_reply(term: u64) -> Message {
         message(
             term,
             Body::HeartbeatReply {
@@ -251,11 +259,11 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_waits_for_its_entries_and_a_sign_of_life_does_not() {
+    fn an_acknowledgement_waits_for_its_entries_and_a_heartbeat_reply_does_not() {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 1));
-        assert_eq!(outbox.post(accepted(1, 1), 9), Post::Waits);
-        assert_eq!(outbox.post(alive(1), 9), Post::Leaves(alive(1)));
+        assert_eq!(outbox.post(accepted(1, 1), 9), PostOutcome::Held);
+        assert_eq!(outbox.post(heartbeat_reply(1), 9), PostOutcome::SendNow(heartbeat_reply(1)));
         let write = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
         assert_eq!(released(&mut outbox), []);
         assert_eq!(outbox.persisted(write.id, Instant::ZERO), Index(1));
@@ -263,40 +271,40 @@ mod tests {
     }
 
     #[test]
-    fn everything_waits_for_a_new_term() {
+    fn every_message_waits_for_a_new_term() {
         let mut outbox = Outbox::default();
         outbox.write_hard_state(HardState::new(Term(2), None));
-        assert_eq!(outbox.post(alive(2), 9), Post::Waits);
+        assert_eq!(outbox.post(heartbeat_reply(2), 9), PostOutcome::Held);
         let write = outbox.take_write(Index(0), Instant::ZERO).expect("a term is to be written");
         outbox.persisted(write.id, Instant::ZERO);
-        assert_eq!(released(&mut outbox), [alive(2)]);
+        assert_eq!(released(&mut outbox), [heartbeat_reply(2)]);
     }
 
     #[test]
-    fn what_was_to_be_said_in_an_earlier_term_is_void() {
+    fn messages_of_an_earlier_term_are_dropped() {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 1));
         outbox.post(accepted(1, 1), 9);
         let first = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
         outbox.write_hard_state(HardState::new(Term(2), None));
-        outbox.forget_before(Term(2));
+        outbox.drop_before(Term(2));
         outbox.take_write(Index(0), Instant::ZERO);
         outbox.persisted(first.id, Instant::ZERO);
         assert_eq!(released(&mut outbox), []);
     }
 
     #[test]
-    fn a_full_outbox_drops_answers_and_keeps_a_candidates_requests() {
+    fn a_full_outbox_drops_replies_and_keeps_vote_requests() {
         let mut outbox = Outbox::default();
         outbox.write_hard_state(HardState::new(Term(2), None));
-        assert_eq!(outbox.post(alive(2), 1), Post::Waits);
-        assert_eq!(outbox.post(alive(2), 1), Post::Full);
+        assert_eq!(outbox.post(heartbeat_reply(2), 1), PostOutcome::Held);
+        assert_eq!(outbox.post(heartbeat_reply(2), 1), PostOutcome::OutboxFull);
         let request = message(2, Body::RequestVote { last: EntryId::ZERO, transfer: false });
-        assert_eq!(outbox.post(request, 1), Post::Waits);
+        assert_eq!(outbox.post(request, 1), PostOutcome::Held);
     }
 
     #[test]
-    fn a_cut_entry_does_not_become_durable() {
+    fn a_truncated_entry_does_not_become_durable() {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 1));
         outbox.write_entry(entry(1, 2));
@@ -309,20 +317,20 @@ mod tests {
     }
 
     #[test]
-    fn an_installed_snapshot_takes_over_from_the_entries_on_their_way() {
+    fn an_installed_snapshot_replaces_the_pending_entries() {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 9));
         let first = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
         let last = EntryId::new(Term(1), Index(5));
         outbox.write_install(SnapshotMeta::empty(last, Membership::default()));
         let installed = message(1, Body::InstallSnapshotReply { matched: Index(5) });
-        assert_eq!(outbox.post(installed.clone(), 9), Post::Waits);
+        assert_eq!(outbox.post(installed.clone(), 9), PostOutcome::Held);
         let second =
             outbox.take_write(Index(0), Instant::ZERO).expect("a snapshot is to be installed");
         assert_eq!(
             outbox.persisted(first.id, Instant::ZERO),
             Index(0),
-            "the entries are of the log before"
+            "the entries belong to the replaced log"
         );
         assert_eq!(released(&mut outbox), []);
         assert_eq!(outbox.persisted(second.id, Instant::ZERO), Index(5));
@@ -330,27 +338,27 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_gets_on_is_at_its_next_write_since_the_one_before() {
+    fn the_next_write_starts_when_the_previous_one_ends() {
         let mut outbox = Outbox::default();
-        assert_eq!(outbox.under_way_since(), None);
+        assert_eq!(outbox.oldest_write_since(), None);
         let write = |outbox: &mut Outbox, index, now| {
             outbox.write_entry(entry(1, index));
             outbox.take_write(Index(0), Instant(now)).expect("an entry is to be written").id
         };
         let first = write(&mut outbox, 1, 10);
         let second = write(&mut outbox, 2, 20);
-        assert_eq!(outbox.under_way_since(), Some(Instant(10)));
+        assert_eq!(outbox.oldest_write_since(), Some(Instant(10)));
         outbox.persisted(first, Instant(70));
-        assert_eq!(outbox.under_way_since(), Some(Instant(70)));
+        assert_eq!(outbox.oldest_write_since(), Some(Instant(70)));
         outbox.persisted(second, Instant(90));
-        assert_eq!(outbox.under_way_since(), None);
+        assert_eq!(outbox.oldest_write_since(), None);
         write(&mut outbox, 3, 500);
-        assert_eq!(outbox.under_way_since(), Some(Instant(500)));
+        assert_eq!(outbox.oldest_write_since(), Some(Instant(500)));
     }
 
     #[test]
-    #[should_panic(expected = "contract: only a write that was asked for is persisted")]
-    fn a_write_never_asked_for_is_a_broken_contract() {
+    #[should_panic(expected = "contract: only a submitted write is persisted")]
+    fn an_unsubmitted_write_breaks_the_contract() {
         Outbox::default().persisted(WriteId(1), Instant::ZERO);
     }
 }

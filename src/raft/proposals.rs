@@ -1,37 +1,37 @@
-//! Proposals in the log whose outcome somebody waits for, by what they wait for.
+//! The proposals whose outcome is pending, by the acknowledgement that they wait for.
 
 use alloc::collections::VecDeque;
 
 use crate::types::{Index, Tag};
 
-/// A proposal in the log.
+/// A proposal in the log whose outcome is not reported yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Pending {
+pub(crate) struct PendingProposal {
     pub(crate) tag: Tag,
     pub(crate) index: Index,
 }
 
-/// Those that wait for their commit, and those that wait for every live voter's disk too; the
-/// indices of each ascend.
+/// The proposals that wait for a quorum, and those that wait for the disk of every live voter. The
+/// indices ascend in each queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Proposals {
-    by_quorum: VecDeque<Pending>,
-    by_all_live: VecDeque<Pending>,
+    by_quorum: VecDeque<PendingProposal>,
+    by_all_live: VecDeque<PendingProposal>,
 }
 
 impl Proposals {
-    /// The proposal waits for a quorum.
-    pub(crate) fn wait_for_quorum(&mut self, proposal: Pending) {
+    /// Adds a proposal that waits for a quorum.
+    pub(crate) fn wait_for_quorum(&mut self, proposal: PendingProposal) {
         self.by_quorum.push_back(proposal);
     }
 
-    /// The proposal waits for every live voter.
-    pub(crate) fn wait_for_all_live(&mut self, proposal: Pending) {
+    /// Adds a proposal that waits for every live voter.
+    pub(crate) fn wait_for_all_live(&mut self, proposal: PendingProposal) {
         self.by_all_live.push_back(proposal);
     }
 
-    /// How many wait for every live voter.
-    pub(crate) fn for_all_live(&self) -> usize {
+    /// The number of proposals that wait for every live voter.
+    pub(crate) fn all_live_count(&self) -> usize {
         self.by_all_live.len()
     }
 
@@ -40,18 +40,18 @@ impl Proposals {
         self.by_all_live.binary_search_by_key(&index, |proposal| proposal.index).is_ok()
     }
 
-    /// The next that waited for a quorum, if it is at or before `committed`.
-    pub(crate) fn pop_committed(&mut self, committed: Index) -> Option<Pending> {
+    /// Removes the next proposal that waits for a quorum, if it is at or before `committed`.
+    pub(crate) fn pop_committed(&mut self, committed: Index) -> Option<PendingProposal> {
         self.by_quorum.pop_front_if(|next| next.index <= committed)
     }
 
-    /// The next that waited for every live voter, if it is at or before `reached`.
-    pub(crate) fn pop_on_all_live(&mut self, reached: Index) -> Option<Pending> {
+    /// Removes the next proposal that waits for every live voter, if it is at or before `reached`.
+    pub(crate) fn pop_all_live(&mut self, reached: Index) -> Option<PendingProposal> {
         self.by_all_live.pop_front_if(|next| next.index <= reached)
     }
 
-    /// Nobody waits any more: the next of those who did.
-    pub(crate) fn pop(&mut self) -> Option<Pending> {
+    /// Removes any proposal left, because this node stops leading.
+    pub(crate) fn pop(&mut self) -> Option<PendingProposal> {
         self.by_quorum.pop_front().or_else(|| self.by_all_live.pop_front())
     }
 
@@ -59,9 +59,12 @@ impl Proposals {
         for waiting in [&self.by_quorum, &self.by_all_live] {
             assert!(
                 waiting.iter().is_sorted_by(|one, other| one.index < other.index),
-                "in log order"
+                "proposals are in log order"
             );
-            assert!(waiting.back().is_none_or(|next| next.index <= last), "in the log");
+            assert!(
+                waiting.back().is_none_or(|next| next.index <= last),
+                "proposals are in the log"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Linearizable reads by read index (thesis §6.4): on the leader, and forwarded by followers.
+//! Linearizable reads by read index (thesis §6.4), on the leader and forwarded by followers.
 
 use alloc::collections::VecDeque;
 use core::time::Duration;
@@ -6,15 +6,15 @@ use core::time::Duration;
 use crate::raft::action::Action;
 use crate::types::{Freshness, Index, Instant, NodeId, Tag};
 
-/// Reads whose index is known and that wait for the state machine to get there, by ascending
-/// index. They outlive a change of role: the index stays right.
+/// Reads with a known read index that wait for the state machine to apply it, by ascending index.
+/// They survive a role change, because the index stays valid.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ConfirmedReads {
     waiting: VecDeque<ConfirmedRead>,
-    /// Tells this start of the node from every other.
-    pub(crate) boot: u64,
+    /// A random number that identifies this start of the node.
+    pub(crate) start_id: u64,
     /// The number of the last read forwarded to a leader.
-    tickets: u64,
+    last_ticket: u64,
 }
 
 /// A read that may be answered once `index` is applied.
@@ -32,23 +32,23 @@ impl ConfirmedRead {
 }
 
 impl ConfirmedReads {
-    pub(crate) fn new(boot: u64) -> ConfirmedReads {
-        ConfirmedReads { waiting: VecDeque::new(), boot, tickets: 0 }
+    pub(crate) fn new(start_id: u64) -> ConfirmedReads {
+        ConfirmedReads { waiting: VecDeque::new(), start_id, last_ticket: 0 }
     }
 
-    pub(crate) fn wait(&mut self, read: ConfirmedRead) {
+    pub(crate) fn insert(&mut self, read: ConfirmedRead) {
         let place = self.waiting.partition_point(|other| other.index <= read.index);
         self.waiting.insert(place, read);
     }
 
-    /// The next read that waited for an index up to `applied`.
+    /// Removes the next read that waits for an index up to `applied`.
     pub(crate) fn pop_through(&mut self, applied: Index) -> Option<ConfirmedRead> {
         self.waiting.pop_front_if(|read| read.index <= applied)
     }
 
-    /// The next read that waits for an index after `committed`.
-    pub(crate) fn pop_after(&mut self, committed: Index) -> Option<Tag> {
-        self.waiting.pop_back_if(|read| read.index > committed).map(|read| read.tag)
+    /// Removes the last read that waits for an index after `index`, and returns its tag.
+    pub(crate) fn pop_after(&mut self, index: Index) -> Option<Tag> {
+        self.waiting.pop_back_if(|read| read.index > index).map(|read| read.tag)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -56,18 +56,18 @@ impl ConfirmedReads {
     }
 
     pub(crate) fn next_ticket(&mut self) -> u64 {
-        self.tickets += 1;
-        self.tickets
+        self.last_ticket += 1;
+        self.last_ticket
     }
 }
 
-/// A follower's reads that wait for the leader's answer, by ascending ticket. One answer covers
-/// every read up to its ticket, for the leader chose its index after all of them had begun.
+/// A follower's reads that wait for the leader's reply, by ascending ticket. A reply covers every
+/// read up to its ticket, because the leader chose its index after all of them had begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ForwardedReads {
     waiting: VecDeque<ForwardedRead>,
-    /// When the leader was last asked, if it has not answered.
-    asked: Option<Instant>,
+    /// When the leader was last asked, if that request is unanswered.
+    requested_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,34 +82,35 @@ impl ForwardedReads {
         self.waiting.push_back(ForwardedRead { ticket, tag, since });
     }
 
-    /// The ticket to ask for now, if a read waits and the leader was not asked within `patience`.
-    pub(crate) fn ask(&mut self, now: Instant, patience: Duration) -> Option<u64> {
-        if self.asked.is_some_and(|asked| now < asked.after(patience)) {
+    /// Returns the ticket to request now, or `None` if no read waits or the last request is younger
+    /// than `retry_after`.
+    pub(crate) fn next_request(&mut self, now: Instant, retry_after: Duration) -> Option<u64> {
+        if self.requested_at.is_some_and(|at| now < at.after(retry_after)) {
             return None;
         }
         let ticket = self.waiting.back()?.ticket;
-        self.asked = Some(now);
+        self.requested_at = Some(now);
         Some(ticket)
     }
 
-    /// Every instant these reads know.
+    /// Returns every instant in the reads' state.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
-        self.waiting.iter_mut().map(|read| &mut read.since).chain(&mut self.asked)
+        self.waiting.iter_mut().map(|read| &mut read.since).chain(&mut self.requested_at)
     }
 
-    /// The leader has answered, or never will: what still waits may be asked for at once.
-    pub(crate) fn answered(&mut self) {
-        self.asked = None;
+    /// Allows the next request at once: the leader has replied, or never will.
+    pub(crate) fn clear_request(&mut self) {
+        self.requested_at = None;
     }
 
-    /// The next read that an answer to `ticket` covers.
+    /// Removes the next read that a reply to `ticket` covers, and returns its tag.
     pub(crate) fn pop_through(&mut self, ticket: u64) -> Option<Tag> {
         self.waiting.pop_front_if(|read| read.ticket <= ticket).map(|read| read.tag)
     }
 
-    /// The next read that has waited for longer than `patience`.
-    pub(crate) fn pop_older(&mut self, now: Instant, patience: Duration) -> Option<Tag> {
-        let older = |read: &mut ForwardedRead| read.since.after(patience) < now;
+    /// Removes the next read that has waited longer than `wait_max`, and returns its tag.
+    pub(crate) fn pop_older(&mut self, now: Instant, wait_max: Duration) -> Option<Tag> {
+        let older = |read: &mut ForwardedRead| read.since.after(wait_max) < now;
         self.waiting.pop_front_if(older).map(|read| read.tag)
     }
 
@@ -118,16 +119,16 @@ impl ForwardedReads {
     }
 }
 
-/// Who asked a leader for a read index.
+/// The requester of a read index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reader {
-    /// The leader's own user.
+    /// A user of the leader.
     Own(Tag),
-    /// A follower, for its users.
-    Peer { id: NodeId, boot: u64, ticket: u64 },
+    /// A follower, for the reads up to `ticket`.
+    Peer { id: NodeId, start_id: u64, ticket: u64 },
 }
 
-/// A read at the leader that waits for a round of heartbeats begun after it.
+/// A read on the leader that waits for a heartbeat round begun after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LeaderRead {
     pub(crate) reader: Reader,

@@ -1,4 +1,4 @@
-//! Feeding one peer: the next entries it lacks, within its window and the bounds on messages.
+//! Replication to one peer: the entries it lacks, within its in-flight window and message bounds.
 
 use alloc::vec::Vec;
 
@@ -9,7 +9,7 @@ use crate::raft::input::Consumer;
 use crate::raft::snapshots;
 use crate::types::{Body, Entry, EntryId, Index, NodeId};
 
-/// The bounds on what is on its way to one peer.
+/// The configured in-flight window of every peer.
 pub(crate) fn window(common: &Common) -> Window {
     Window {
         messages_max: common.config.inflight_messages_max,
@@ -18,22 +18,24 @@ pub(crate) fn window(common: &Common) -> Window {
     }
 }
 
-/// The index of the first entry of all.
+/// The index of a log's first entry.
 const FIRST: Index = Index(1);
 
-/// Sends the peer what it lacks, as far as its window and the disk allow; or else an empty append,
-/// if it does not know its log for the leader's, or it is time that it [hears](owes_commit) what is
-/// committed. A peer that needs more than the log still has is offered a snapshot: the entries
-/// before the base, or the first membership, which is no entry. `round` is the last round of
-/// heartbeats sent.
-pub(crate) fn feed(
+/// Sends the peer the entries that it lacks, within its window; entries that are only on the disk
+/// are fetched first. Without entries to send, it sends an empty append if the peer does not know
+/// whether its log matches, or if `commit_due` says that the peer [must learn](needs_commit) the
+/// commit index now. A peer that needs compacted entries, or the first membership, which is not an
+/// entry, is offered a snapshot. `round` is the last heartbeat round sent.
+pub(crate) fn replicate_to(
     common: &mut Common,
     peer: NodeId,
     progress: &mut Progress,
-    (round, tells_commit): (u64, bool),
+    (round, commit_due): (u64, bool),
 ) {
-    let forgotten = common.log.membership_at(Index::ZERO).is_none();
-    if progress.next() <= common.log.base().index || (progress.next() == FIRST && forgotten) {
+    let first_membership_is_compacted = common.log.membership_at(Index::ZERO).is_none();
+    if progress.next() <= common.log.base().index
+        || (progress.next() == FIRST && first_membership_is_compacted)
+    {
         return snapshots::offer(common, peer, progress, round);
     }
     let last = common.log.last().index;
@@ -43,24 +45,24 @@ pub(crate) fn feed(
         let Some(entries) = next_entries(common, peer, progress, &window) else { break };
         send_entries(common, peer, progress, entries, round);
     }
-    let owes_append = progress.owes_append() && is_idle(common, progress);
-    if owes_append || (tells_commit && owes_commit(common, progress)) {
+    let needs_append = progress.needs_append() && is_idle(common, progress);
+    if needs_append || (commit_due && needs_commit(common, progress)) {
         send_entries(common, peer, progress, Vec::new(), round);
     }
 }
 
-/// Whether the peer streams and has been sent every entry.
+/// Whether the peer has been sent every entry, in the mode [`Mode::Replicate`].
 fn is_idle(common: &Common, progress: &Progress) -> bool {
     progress.mode() == Mode::Replicate && progress.next() > common.log.last().index
 }
 
-/// Whether more is committed than the peer was told, and no entries are to follow that say so.
-pub(crate) fn owes_commit(common: &Common, progress: &Progress) -> bool {
+/// Whether the peer lacks the latest commit index and no entries are left that would carry it.
+pub(crate) fn needs_commit(common: &Common, progress: &Progress) -> bool {
     is_idle(common, progress) && progress.committed_sent < common.log.committed()
 }
 
-/// Sends the peer entries that came from the disk, if it still wants them.
-pub(crate) fn feed_fetched(
+/// Sends entries from the disk to the peer if they are still its next ones.
+pub(crate) fn send_fetched(
     common: &mut Common,
     peer: NodeId,
     progress: &mut Progress,
@@ -68,16 +70,17 @@ pub(crate) fn feed_fetched(
     round: u64,
 ) {
     let window = window(common);
-    let wanted = entries.first().is_some_and(|entry| entry.id.index == progress.next());
-    if wanted
+    let is_next = entries.first().is_some_and(|entry| entry.id.index == progress.next());
+    if is_next
         && progress.may_send(&window)
-        && let Some(entries) = fitting(common, progress, entries, &window)
+        && let Some(entries) = limited_to_window(common, progress, entries, &window)
     {
         send_entries(common, peer, progress, entries, round);
     }
 }
 
-/// The next entries for a peer; `None` if they are on the disk or do not fit the window.
+/// Returns the next entries for the peer; `None` if they do not fit the window, or are only on the
+/// disk, from which they are then requested.
 fn next_entries(
     common: &mut Common,
     peer: NodeId,
@@ -89,7 +92,7 @@ fn next_entries(
     let bytes_max = room_bytes.min(common.config.message_bytes_max);
     let (first, last) = (progress.next(), common.log.last().index);
     match common.log.slice(first, last, entries_max, bytes_max) {
-        Slice::Hot(entries) => fitting(common, progress, entries, window),
+        Slice::Hot(entries) => limited_to_window(common, progress, entries, window),
         Slice::Cold { last } => {
             common.fetch(Consumer::Peer(peer), first, last);
             None
@@ -97,9 +100,9 @@ fn next_entries(
     }
 }
 
-/// As many of `entries` as one message and the window may carry. The first one is left out only
-/// if others are on their way; then the peer waits until they have arrived.
-fn fitting(
+/// Limits `entries` to one message and to the window. An entry that is too large is sent alone once
+/// nothing else is in flight.
+fn limited_to_window(
     common: &Common,
     progress: &mut Progress,
     mut entries: Vec<Entry>,
@@ -130,7 +133,7 @@ fn send_entries(
     round: u64,
 ) {
     let prev_index = progress.next().previous();
-    let prev_term = common.log.term_at(prev_index).expect("a leader knows what it sends after");
+    let prev_term = common.log.term_at(prev_index).expect("the log has the previous entry's term");
     let prev = EntryId::new(prev_term, prev_index);
     let last = entries.last().map_or(prev_index, |entry| entry.id.index);
     let bytes = entries.iter().map(Entry::bytes).sum();

@@ -1,20 +1,20 @@
-//! The screen at the door: what no node of this protocol would say to this one is dropped here,
-//! so that no handler has to expect it.
+//! The first check of every message: it rejects messages that no correct node sends to this one, so
+//! that no handler has to expect them.
 
 use core::time::Duration;
 
-use crate::raft::action::Refusal;
+use crate::raft::action::MessageRejectReason;
 use crate::types::{
-    AppendOutcome, Beat, Body, Entry, EntryId, Index, Membership, Message, NodeId, Payload,
+    AppendOutcome, Body, Entry, EntryId, Heartbeat, Index, Membership, Message, NodeId, Payload,
     SnapshotMeta, Term,
 };
 
-/// Why the message is none that this protocol's nodes would say to node `to`, if it is not.
-pub(crate) fn refusal(to: NodeId, message: &Message) -> Option<Refusal> {
+/// Returns why the message is invalid for node `to`, or `None` if it is valid.
+pub(crate) fn reject_reason(to: NodeId, message: &Message) -> Option<MessageRejectReason> {
     if message.to != to || message.from == to {
-        Some(Refusal::Misaddressed)
+        Some(MessageRejectReason::Misaddressed)
     } else if !is_well_formed(message) {
-        Some(Refusal::Malformed)
+        Some(MessageRejectReason::Malformed)
     } else {
         None
     }
@@ -25,12 +25,15 @@ fn is_well_formed(message: &Message) -> bool {
     if term > Term::MAX {
         return false;
     }
-    // Only pre-votes and their answers are spoken before the first election.
-    let spoken_in_term_zero = matches!(
+    // Only pre-votes and bootstrap messages are sent before the first election.
+    let is_valid_in_term_zero = matches!(
         message.body,
-        Body::PreVote { .. } | Body::PreVoteReply { .. } | Body::Meet { .. } | Body::Founded { .. }
+        Body::PreVote { .. }
+            | Body::PreVoteReply { .. }
+            | Body::BootstrapProbe { .. }
+            | Body::Bootstrapped { .. }
     );
-    if term == Term::ZERO && !spoken_in_term_zero {
+    if term == Term::ZERO && !is_valid_in_term_zero {
         return false;
     }
     match &message.body {
@@ -40,76 +43,79 @@ fn is_well_formed(message: &Message) -> bool {
         Body::PreVoteReply { next_term, .. } => *next_term > Term::ZERO && *next_term <= Term::MAX,
         Body::RequestVote { last, .. } => last.term <= term && last.index <= Index::MAX,
         Body::AppendEntries { prev, entries, committed } => {
-            is_id(*prev, term) && *committed <= Index::MAX && is_sequence(*prev, entries, term)
+            is_valid_entry_id(*prev, term)
+                && *committed <= Index::MAX
+                && is_valid_sequence(*prev, entries, term)
         }
         Body::AppendEntriesReply(AppendOutcome::Rejected { prev, hint }) => {
-            *prev <= Index::MAX && is_id(*hint, term)
+            *prev <= Index::MAX && is_valid_entry_id(*hint, term)
         }
         Body::ReadIndexReply { index, .. } => *index <= Index::MAX,
         Body::HeartbeatReply { verified, matched, durable, .. } => {
             matched <= verified && matched <= durable && *durable <= Index::MAX
         }
-        Body::InstallSnapshot { meta } => is_snapshot(meta, term),
-        Body::Heartbeat(beat) => is_beat(beat),
-        Body::Meet { met } => met.is_sorted_by(|one, next| one.id < next.id),
-        Body::Founded { membership, .. } => is_membership(membership),
+        Body::InstallSnapshot { meta } => is_valid_snapshot(meta, term),
+        Body::Heartbeat(heartbeat) => is_valid_heartbeat(heartbeat),
+        Body::BootstrapProbe { seen } => seen.is_sorted_by(|one, next| one.id < next.id),
+        Body::Bootstrapped { membership, .. } => is_valid_membership(membership),
         Body::RequestVoteReply { .. }
         | Body::AppendEntriesReply(
             AppendOutcome::Accepted { .. } | AppendOutcome::NoSpace { .. },
         )
         | Body::InstallSnapshotReply { .. }
         | Body::TimeoutNow
-        | Body::Counted
-        | Body::Vouch
-        | Body::Stranger
+        | Body::TakeoverAllowed
+        | Body::LogIsComplete
+        | Body::UnknownIncarnation
         | Body::ReadIndex { .. } => true,
     }
 }
 
-/// The longest span that a leader may ask for.
-const SPAN_MAX: Duration = Duration::from_secs(3600);
+/// The longest vote lease that a leader may request.
+const VOTE_LEASE_MAX: Duration = Duration::from_secs(3600);
 
-fn is_beat(beat: &Beat) -> bool {
-    beat.round > 0
-        && beat.committed <= Index::MAX
-        && beat.confirmed < beat.round
-        && beat.echo < beat.round
-        && beat.promise <= SPAN_MAX
-        && beat.loan <= beat.promise
+fn is_valid_heartbeat(heartbeat: &Heartbeat) -> bool {
+    heartbeat.round > 0
+        && heartbeat.committed <= Index::MAX
+        && heartbeat.confirmed < heartbeat.round
+        && heartbeat.echo < heartbeat.round
+        && heartbeat.vote_lease <= VOTE_LEASE_MAX
+        && heartbeat.read_lease <= heartbeat.vote_lease
 }
 
-/// Whether a node in `term` can have the entry `id`, or none if `id` is zero.
-fn is_id(id: EntryId, term: Term) -> bool {
+/// Whether a node in `term` can have the entry `id`; the zero id is the position before the first
+/// entry.
+fn is_valid_entry_id(id: EntryId, term: Term) -> bool {
     id.term <= term
         && id.index <= Index::MAX
         && (id.index == Index::ZERO) == (id.term == Term::ZERO)
 }
 
-/// The last index at which a snapshot may end: a log without end can follow it.
+/// The last index at which a snapshot may end: half of all indices remain for the log.
 const SNAPSHOT_MAX: Index = Index(Index::MAX.0 / 2);
 
-/// Whether a node in `term` can have the snapshot, and a log after it.
-pub(crate) fn is_snapshot(meta: &SnapshotMeta, term: Term) -> bool {
+/// Whether a node in `term` can have the snapshot and a log after it.
+pub(crate) fn is_valid_snapshot(meta: &SnapshotMeta, term: Term) -> bool {
     let SnapshotMeta { last, .. } = meta;
-    let somewhere = last.index > Index::ZERO && last.index <= SNAPSHOT_MAX;
-    somewhere && is_id(*last, term) && is_membership(&meta.membership)
+    let is_in_range = last.index > Index::ZERO && last.index <= SNAPSHOT_MAX;
+    is_in_range && is_valid_entry_id(*last, term) && is_valid_membership(&meta.membership)
 }
 
-/// Whether a node may have this membership in its log: somebody votes, and nothing contradicts.
-fn is_membership(membership: &Membership) -> bool {
-    !membership.incoming().is_empty() && membership.flaw().is_none()
+/// Whether a log may contain this membership: it has a voter and no contradiction.
+fn is_valid_membership(membership: &Membership) -> bool {
+    !membership.incoming().is_empty() && membership.violation().is_none()
 }
 
 /// Whether `entries` can follow `prev` in the log of a leader of `term`.
-fn is_sequence(prev: EntryId, entries: &[Entry], term: Term) -> bool {
+fn is_valid_sequence(prev: EntryId, entries: &[Entry], term: Term) -> bool {
     let mut before = prev;
     for entry in entries {
         let in_order = entry.id.index == before.index.next() && entry.id.term >= before.term;
-        let counts = match &entry.payload {
-            Payload::Membership(membership) => is_membership(membership),
+        let has_valid_payload = match &entry.payload {
+            Payload::Membership(membership) => is_valid_membership(membership),
             Payload::Noop | Payload::Command(_) => true,
         };
-        if !in_order || !counts || !is_id(entry.id, term) {
+        if !in_order || !has_valid_payload || !is_valid_entry_id(entry.id, term) {
             return false;
         }
         before = entry.id;
@@ -121,7 +127,8 @@ fn is_sequence(prev: EntryId, entries: &[Entry], term: Term) -> bool {
 mod tests {
     use super::*;
 
-    /// Memberships of voters in two halves and of learners.
+    /// Returns a membership with voters 1 to `incoming` and 1 to `outgoing`, and learners from 1000
+    /// on.
     fn membership(incoming: usize, outgoing: usize, learners: usize) -> Membership {
         let ids = |first: usize, count: usize| (first..first + count).map(|id| NodeId(id as u64));
         let joint = Membership::new(ids(1, incoming)).joint_with(ids(1, outgoing));
@@ -139,10 +146,10 @@ mod tests {
             ((0, 0, 1), false),
         ] {
             let membership = membership(counts.0, counts.1, counts.2);
-            assert_eq!(is_membership(&membership), allowed, "{counts:?}");
+            assert_eq!(is_valid_membership(&membership), allowed, "{counts:?}");
             let last = EntryId::new(Term(1), Index(1));
             let meta = SnapshotMeta::empty(last, membership);
-            assert_eq!(is_snapshot(&meta, Term(1)), allowed, "{counts:?}");
+            assert_eq!(is_valid_snapshot(&meta, Term(1)), allowed, "{counts:?}");
         }
     }
 }

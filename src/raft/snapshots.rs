@@ -1,29 +1,29 @@
-//! Snapshots: taken here, offered to a peer that lags too far, received and installed (Raft §7).
+//! Snapshots: taken on this node, offered to a lagging peer, received and installed (Raft §7).
 //!
-//! None of their bytes pass here. A snapshot holds what is committed, so whoever has one needs no
-//! leader's word for it: every later leader has the same entries (Raft §5.4.3).
+//! Only metadata passes through here, never a snapshot's bytes. A snapshot holds committed entries
+//! only, so it stays valid under any leader: every later leader has the same entries (Raft §5.4.3).
 
 use crate::progress::Progress;
-use crate::raft::action::{Action, Refusal};
+use crate::raft::action::{Action, MessageRejectReason};
 use crate::raft::common::Common;
 use crate::raft::follower::Follower;
 use crate::raft::screen;
 use crate::types::{Body, EntryId, Index, NodeId, SnapshotMeta};
 
-/// The disk has a snapshot of the state machine: the log starts after `base` from now on, unless
-/// an installed snapshot has overtaken it.
+/// Records a snapshot taken of this node's state machine and compacts the log through `base`.
+/// Ignores it if the node has a later snapshot.
 pub(crate) fn on_taken(common: &mut Common, meta: SnapshotMeta, base: Index) {
     let last = meta.last;
-    assert!(base <= last.index, "contract: only what a snapshot covers is forgotten");
+    assert!(base <= last.index, "contract: only entries that a snapshot covers are compacted");
     if last.index < common.log.snapshot().index {
         return;
     }
-    assert!(last.index <= common.log.applied(), "contract: a snapshot holds what is applied");
+    assert!(last.index <= common.log.applied(), "contract: a snapshot covers applied entries only");
     assert!(common.log.has(last), "contract: a snapshot ends with an entry of the log");
     let membership = common.log.membership_at(last.index);
     assert!(
         membership == Some(&meta.membership),
-        "contract: a snapshot has its index's membership"
+        "contract: a snapshot has the membership at its index"
     );
     common.log.take_snapshot(last);
     common.snapshot = meta;
@@ -32,22 +32,23 @@ pub(crate) fn on_taken(common: &mut Common, meta: SnapshotMeta, base: Index) {
     }
 }
 
-/// Offers the peer the last snapshot, once a round of heartbeats: the log does not go back to what
-/// it needs.
+/// Offers the last snapshot to a peer that needs compacted entries, at most once per heartbeat
+/// round.
 pub(crate) fn offer(common: &mut Common, peer: NodeId, progress: &mut Progress, round: u64) {
     if progress.may_offer() {
         let meta = common.snapshot.clone();
-        progress.offered(meta.last.index, round);
+        progress.snapshot_offered(meta.last.index, round);
         common.send(peer, Body::InstallSnapshot { meta });
     }
 }
 
-/// Puts the snapshot in the place of the whole log, unless the log goes on from it, or beyond it:
-/// nothing that was acknowledged is ever given up. Returns whether it did.
+/// Replaces the whole log with the snapshot, and returns whether it did. A log that already has the
+/// snapshot's last entry, or is committed beyond it, stays: an acknowledged entry is never
+/// discarded.
 pub(crate) fn install(common: &mut Common, meta: SnapshotMeta) -> bool {
     assert!(
-        screen::is_snapshot(&meta, common.term()),
-        "contract: only a snapshot that was asked for is received"
+        screen::is_valid_snapshot(&meta, common.term()),
+        "contract: only a requested snapshot is received"
     );
     if common.log.has(meta.last) {
         common.log.commit(meta.last.index);
@@ -63,18 +64,18 @@ pub(crate) fn install(common: &mut Common, meta: SnapshotMeta) -> bool {
     true
 }
 
-/// Whether survivors led to what this node knows as committed, and not to the snapshot: it would
-/// take the place of what the log alone shows to be contradicted.
-fn went_another_way(common: &Common, meta: &SnapshotMeta) -> bool {
+/// Whether the snapshot is of a log that contradicts this node's committed entries, after both
+/// logs' nodes took over (`Config::survivor`). Installing it would hide the contradiction.
+fn is_of_diverged_log(common: &Common, meta: &SnapshotMeta) -> bool {
     let committed = common.log.membership_at(common.log.committed());
     committed.is_some_and(|committed| {
         meta.last.index > common.log.committed() && !meta.membership.descends_from(committed)
     })
 }
 
-/// The state machine starts over from a snapshot of this very log, and so does the log.
+/// Restarts the state machine and the log from a snapshot of this same log.
 pub(crate) fn rebuild(common: &mut Common, meta: SnapshotMeta) {
-    assert!(common.quarantined, "contract: only a state machine that is wrong is rebuilt");
+    assert!(common.quarantined, "contract: only a quarantined state machine is rebuilt");
     if meta.last.index <= common.log.snapshot().index {
         return;
     }
@@ -84,50 +85,58 @@ pub(crate) fn rebuild(common: &mut Common, meta: SnapshotMeta) {
 }
 
 impl Follower {
-    /// The leader offers a snapshot: what it covers is known to be the leader's if the log has it,
-    /// and is to be got otherwise.
+    /// Handles the leader's offer of a snapshot: acknowledges it if the log has its last entry, and
+    /// requests the snapshot otherwise.
     pub(crate) fn on_install_snapshot(
         &mut self,
         common: &mut Common,
         from: NodeId,
         meta: SnapshotMeta,
     ) {
-        if !self.hear(common, from, "InstallSnapshot") {
+        if !self.accept_leader(common, from, "InstallSnapshot") {
             return;
         }
-        if went_another_way(common, &meta) {
-            common.actions.push(Action::Forked { from });
-            return common.refuse(from, "InstallSnapshot", Refusal::ConflictsWithCommitted);
+        if is_of_diverged_log(common, &meta) {
+            common.actions.push(Action::DivergedLog { from });
+            return common.reject_message(
+                from,
+                "InstallSnapshot",
+                MessageRejectReason::ConflictsWithCommitted,
+            );
         }
         let known = common.log.committed().max(self.verified);
         if common.log.has(meta.last) {
-            self.reach(common, meta.last);
+            self.acknowledge_snapshot(common, meta.last);
         } else if meta.last.index >= common.log.base().index && meta.last.index <= known {
-            common.refuse(from, "InstallSnapshot", Refusal::ConflictsWithCommitted);
+            common.reject_message(
+                from,
+                "InstallSnapshot",
+                MessageRejectReason::ConflictsWithCommitted,
+            );
         } else if meta.last.index <= known {
-            self.reach(common, meta.last);
+            self.acknowledge_snapshot(common, meta.last);
         } else {
             common.actions.push(Action::ReceiveSnapshot { from, meta });
         }
     }
 
-    /// A snapshot is here. The leader that offered it need not lead any more.
+    /// Installs a received snapshot; the leader that offered it may have lost its leadership since.
     pub(crate) fn on_snapshot_received(&mut self, common: &mut Common, meta: SnapshotMeta) {
         let last = meta.last;
         let is_contradicted = last.index <= self.verified && !common.log.has(last);
-        if is_contradicted || went_another_way(common, &meta) {
+        if is_contradicted || is_of_diverged_log(common, &meta) {
             return;
         }
         install(common, meta);
         if common.log.has(last) || last.index < common.log.base().index {
-            self.reach(common, last);
+            self.acknowledge_snapshot(common, last);
         }
     }
 
-    /// Everything up to `last` is committed and in the log, or covered by its snapshot: the leader
-    /// is told, as soon as that is durable.
-    fn reach(&mut self, common: &mut Common, last: EntryId) {
-        assert!(last.index <= common.log.last().index, "what is reached exists");
+    /// Marks everything up to `last` as verified and committed, because the log or its snapshot has
+    /// it, and acknowledges it to the leader as soon as it is durable.
+    fn acknowledge_snapshot(&mut self, common: &mut Common, last: EntryId) {
+        assert!(last.index <= common.log.last().index, "the acknowledged entry exists");
         self.verified = self.verified.max(last.index);
         common.log.commit(last.index);
         if let Some(leader) = self.leader {

@@ -1,4 +1,4 @@
-//! Why a node cannot start.
+//! The errors of starting a node.
 
 use core::fmt;
 
@@ -8,9 +8,9 @@ use crate::raft::config::ConfigError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The configuration makes no sense.
+    /// The configuration is invalid.
     Config(ConfigError),
-    /// What was restored contradicts itself; the text says how.
+    /// The restored state contradicts itself; the text names the contradiction.
     Restored(&'static str),
 }
 
@@ -18,7 +18,9 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Config(error) => error.fmt(f),
-            StartError::Restored(what) => write!(f, "the restored state is wrong: {what}"),
+            StartError::Restored(reason) => {
+                write!(f, "the restored state is inconsistent: {reason}")
+            }
         }
     }
 }

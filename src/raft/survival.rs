@@ -1,49 +1,50 @@
-//! Going on as the last survivor: who is silent, and whether this node may go on without them.
+//! Takeover by the last survivor: which nodes are silent, and whether this node may continue
+//! without them.
 //!
-//! `docs/SURVIVOR.md` has the argument. In short: what is acknowledged is on the disk of every
-//! voter, so that any one which counted all the time may go on alone. A node knows that it counts
-//! because its leader has said so since it started, and no pause came between.
+//! `docs/SURVIVOR.md` has the argument. In short: an acknowledged entry is on the disk of every
+//! voter, so that any voter that was up all the time may continue alone. A node may do so if a
+//! leader has allowed it since the node's start, and the node was not paused since then.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::quorum::Verdict;
+use crate::quorum::VoteResult;
 use crate::types::{Instant, Membership, NodeId};
 
-/// What a node knows of who is alive, itself among them.
+/// Which other nodes are alive as far as this node knows, and whether it may take over.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Survival {
-    /// How long a node is silent before it is taken for dead; none if none ever is.
+    /// The silence after which a node counts as dead; `None` without `Config::survivor`.
     after: Option<Duration>,
-    /// Without a restart or a pause since, a leader counted on this node, or it leads.
-    counts: bool,
-    /// When it started, or went on after a pause, or heard its leader: nobody was silent before.
-    since: Instant,
-    /// When others were heard since then, by ascending id.
-    heard: Vec<(NodeId, Instant)>,
+    /// A leader allowed this node to take over, or this node was elected; not restarted or paused
+    /// since then.
+    takeover_allowed: bool,
+    /// The start, the end of the last pause, or the last leader contact: silence counts from here.
+    silence_start: Instant,
+    /// When other nodes were heard from since `silence_start`, by ascending id.
+    contacts: Vec<(NodeId, Instant)>,
 }
 
 impl Survival {
-    /// A node that has just started counts for nothing yet.
+    /// The state of a node that has just started, and may not take over yet.
     pub(crate) fn new(after: Option<Duration>, now: Instant) -> Survival {
-        let since = if after.is_some() { now } else { Instant::ZERO };
-        Survival { after, counts: false, since, heard: Vec::new() }
+        let silence_start = if after.is_some() { now } else { Instant::ZERO };
+        Survival { after, takeover_allowed: false, silence_start, contacts: Vec::new() }
     }
 
-    /// Whether nodes go on without those that are silent.
+    /// Whether `Config::survivor` is set, so that nodes continue without silent ones.
     pub(crate) fn is_on(&self) -> bool {
         self.after.is_some()
     }
 
-    /// When the node wants to be told of the time at the latest, if it was told at `now`: a longer
-    /// wait is a pause.
+    /// The latest time for the next step after one at `now`: a longer gap may be a pause.
     pub(crate) fn deadline(&self, now: Instant) -> Instant {
         self.after.map_or(Instant::NEVER, |after| now.after(after / 8))
     }
 
-    /// The node is told of the time, for the first time since `before`. Returns whether it stood
-    /// still so long that others may have gone on without it.
-    pub(crate) fn told(&mut self, before: Instant, now: Instant) -> bool {
+    /// Advances the clock from the previous step at `before` to `now`. Returns whether the node was
+    /// paused for so long that others may have taken over without it.
+    pub(crate) fn advance_clock(&mut self, before: Instant, now: Instant) -> bool {
         let Some(after) = self.after else { return false };
         let paused = now >= before.after(after / 2);
         if paused {
@@ -52,88 +53,92 @@ impl Survival {
         paused
     }
 
-    /// Another node was heard.
-    pub(crate) fn hear(&mut self, id: NodeId, now: Instant) {
+    /// Records that another node was heard from.
+    pub(crate) fn record_contact(&mut self, id: NodeId, now: Instant) {
         if self.after.is_none() {
             return;
         }
-        match self.heard.binary_search_by_key(&id, |(other, _)| *other) {
-            Ok(place) => self.heard[place].1 = now,
-            Err(place) => self.heard.insert(place, (id, now)),
+        match self.contacts.binary_search_by_key(&id, |(other, _)| *other) {
+            Ok(place) => self.contacts[place].1 = now,
+            Err(place) => self.contacts.insert(place, (id, now)),
         }
     }
 
-    /// The leader was heard. Who follows is told nothing by the others who do: that they were not
-    /// heard means nothing.
-    pub(crate) fn follow(&mut self, now: Instant) {
+    /// Records a leader contact and drops the other contacts: followers send nothing to one
+    /// another, so their silence means nothing.
+    pub(crate) fn on_leader_contact(&mut self, now: Instant) {
         if self.after.is_some() {
-            (self.since, self.heard) = (now, Vec::new());
+            (self.silence_start, self.contacts) = (now, Vec::new());
         }
     }
 
-    /// Forgets who is no member.
-    pub(crate) fn keep(&mut self, members: &Membership) {
-        self.heard.retain(|(id, _)| members.is_member(*id));
+    /// Drops the contacts of nodes that are no members.
+    pub(crate) fn retain_members(&mut self, members: &Membership) {
+        self.contacts.retain(|(id, _)| members.is_member(*id));
     }
 
-    fn last_heard(&self, id: NodeId) -> Instant {
-        let found = self.heard.iter().find(|(other, _)| *other == id);
-        found.map_or(self.since, |(_, at)| *at)
+    fn last_contact(&self, id: NodeId) -> Instant {
+        let found = self.contacts.iter().find(|(other, _)| *other == id);
+        found.map_or(self.silence_start, |(_, at)| *at)
     }
 
-    /// Whether the node was silent for so long that it is dead.
+    /// Whether the node was silent for so long that it counts as dead.
     pub(crate) fn is_silent(&self, id: NodeId, now: Instant) -> bool {
-        self.after.is_some_and(|after| now >= self.last_heard(id).after(after))
+        self.after.is_some_and(|after| now >= self.last_contact(id).after(after))
     }
 
-    /// Whether the node was heard so lately that it will not be silent for long enough before it
-    /// hears that it counts.
+    /// Whether the node was heard from so recently that
+    /// [`Body::TakeoverAllowed`](crate::types::Body) reaches it before it counts as dead.
     pub(crate) fn is_fresh(&self, id: NodeId, now: Instant) -> bool {
-        let known = self.heard.iter().any(|(other, _)| *other == id);
-        self.after.is_some_and(|after| known && now < self.last_heard(id).after(after / 4))
+        let known = self.contacts.iter().any(|(other, _)| *other == id);
+        self.after.is_some_and(|after| known && now < self.last_contact(id).after(after / 4))
     }
 
-    /// A leader counts on this node, or it leads: what is acknowledged from now on, it has.
-    pub(crate) fn count(&mut self) {
-        self.counts = true;
+    /// Allows this node to take over: from now on its disk has every acknowledged entry.
+    pub(crate) fn allow_takeover(&mut self) {
+        self.takeover_allowed = true;
     }
 
-    /// The node has no vote any more.
-    pub(crate) fn discount(&mut self) {
-        self.counts = false;
+    /// Forbids this node to take over, because it has lost its vote.
+    pub(crate) fn forbid_takeover(&mut self) {
+        self.takeover_allowed = false;
     }
 
-    /// Whether the node has all that was ever acknowledged.
-    pub(crate) fn counts(&self) -> bool {
-        self.counts
+    /// Whether this node may take over, because its log has every acknowledged entry.
+    pub(crate) fn may_take_over(&self) -> bool {
+        self.takeover_allowed
     }
 
-    /// Where an election stands: every voter that is not dead must have granted, and one of them
-    /// must have counted all the time, unless nobody is missing.
-    pub(crate) fn verdict(
+    /// The result of an election: every voter that is not dead must have granted its vote. If any
+    /// voter is missing, this node or one that granted must have a complete log.
+    pub(crate) fn vote_result(
         &self,
         own: NodeId,
         membership: &Membership,
-        (granted, refused): (&[NodeId], &[NodeId]),
-        vouched: bool,
+        (granted, rejected): (&[NodeId], &[NodeId]),
+        complete_log_granted: bool,
         now: Instant,
-    ) -> Verdict {
+    ) -> VoteResult {
         let missing = membership.voters().filter(|id| !granted.contains(id));
         let missing: Vec<NodeId> = missing.collect();
         let dead = |id: &NodeId| *id != own && self.is_silent(*id, now);
         if missing.is_empty() {
-            Verdict::Won
+            VoteResult::Won
         } else if missing.iter().all(dead) {
-            if self.counts || vouched { Verdict::Won } else { Verdict::Pending }
-        } else if missing.iter().any(|id| !dead(id) && refused.contains(id)) {
-            Verdict::Lost
+            if self.takeover_allowed || complete_log_granted {
+                VoteResult::Won
+            } else {
+                VoteResult::Pending
+            }
+        } else if missing.iter().any(|id| !dead(id) && rejected.contains(id)) {
+            VoteResult::Lost
         } else {
-            Verdict::Pending
+            VoteResult::Pending
         }
     }
 
-    /// Every instant it knows.
+    /// Returns every instant in the survival state.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
-        self.heard.iter_mut().map(|(_, at)| at).chain([&mut self.since])
+        self.contacts.iter_mut().map(|(_, at)| at).chain([&mut self.silence_start])
     }
 }

@@ -1,15 +1,17 @@
-//! How a node's state, inputs and actions read in a trace. Every trace of the project is made of
-//! lines `time  node  role  term  last/durable/committed/applied  event`.
+//! The text of a node's state, inputs and actions in a trace. Every trace consists of lines `time
+//! node  role  term  last/durable/committed/applied  event`.
 
 use core::fmt;
 
 use crate::raft::action::Action;
 use crate::raft::input::{Consumer, Input};
-use crate::types::{Acknowledge, Freshness, Listed, Proposal, ReadLevel, RoleName, Status, Write};
+use crate::types::{
+    Acknowledge, EntryList, Freshness, Proposal, ReadLevel, RoleName, Status, Write,
+};
 
 impl fmt::Display for Status {
-    /// The columns of a trace line between the time and the event:
-    /// `n1  follower       t2   7/7/5/5    `.
+    /// Writes the columns of a trace line between the time and the event: `n1  follower       t2
+    /// 7/7/5/5    `.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Status { id, role, term, last, durable, committed, applied, .. } = self;
         let ladder = alloc::format!("{}/{durable}/{committed}/{applied}", last.index);
@@ -25,7 +27,7 @@ impl fmt::Display for Input {
             Input::Persisted(write) => write!(f, "flushed {write}"),
             Input::Applied(index) => write!(f, "applied {index}"),
             Input::Fetched { consumer, entries } => {
-                write!(f, "fetched {} for {consumer}", Listed(entries))
+                write!(f, "fetched {} for {consumer}", EntryList(entries))
             }
             Input::Propose(proposals) => {
                 let verbs = core::iter::once("propose").chain(core::iter::repeat(", and"));
@@ -34,16 +36,16 @@ impl fmt::Display for Input {
                         write!(f, "{verb} {tag} {command}")?;
                         match acknowledge {
                             Acknowledge::Default => Ok(()),
-                            Acknowledge::Quorum => f.write_str(" for a quorum"),
-                            Acknowledge::AllLive => f.write_str(" for all live"),
-                            Acknowledge::LeaderOnly => f.write_str(" for the leader only"),
+                            Acknowledge::Quorum => f.write_str(" ack=quorum"),
+                            Acknowledge::AllLive => f.write_str(" ack=all-live"),
+                            Acknowledge::LeaderOnly => f.write_str(" ack=leader-only"),
                         }
                     },
                 )
             }
             Input::Read { tag, level: ReadLevel::Linearizable, .. } => write!(f, "read {tag}"),
             Input::Read { tag, level: ReadLevel::Replica, conflict } => {
-                write!(f, "read {tag} by replica after {conflict}")
+                write!(f, "read {tag} replica conflict={conflict}")
             }
             Input::Read { tag, level, .. } => write!(f, "read {tag} {level}"),
             Input::SnapshotTaken { meta, base } => {
@@ -56,11 +58,15 @@ impl fmt::Display for Input {
             Input::Quarantine(true) => f.write_str("quarantine"),
             Input::Quarantine(false) => f.write_str("quarantine ends"),
             Input::Rebuild { meta } => write!(f, "rebuild from snapshot at {}", meta.last),
-            Input::Append => f.write_str("append"),
-            Input::ChangeMembership { tag, change } => write!(f, "change {tag} {change}"),
-            Input::GiveUpChange { tag } => write!(f, "give up change {tag}"),
-            Input::Transfer { tag, to: Some(to) } => write!(f, "transfer {tag} to {to}"),
-            Input::Transfer { tag, to: None } => write!(f, "transfer {tag}"),
+            Input::AppendNoop => f.write_str("append noop"),
+            Input::ChangeMembership { tag, change } => {
+                write!(f, "change membership {tag} {change}")
+            }
+            Input::CancelMembershipChange { tag } => write!(f, "cancel membership change {tag}"),
+            Input::TransferLeadership { tag, to: Some(to) } => {
+                write!(f, "transfer leadership {tag} to {to}")
+            }
+            Input::TransferLeadership { tag, to: None } => write!(f, "transfer leadership {tag}"),
         }
     }
 }
@@ -70,26 +76,30 @@ impl fmt::Display for Action {
         match self {
             Action::Send(message) => write!(f, "-> {} {message}", message.to),
             Action::Persist(write) => fmt_write(write, f),
-            Action::Apply(entries) => write!(f, "applies {}", Listed(entries)),
+            Action::Apply(entries) => write!(f, "applies {}", EntryList(entries)),
             Action::Restore(meta) => write!(f, "restores snapshot at {}", meta.last),
             Action::ReceiveSnapshot { from, meta } => {
-                write!(f, "wants snapshot at {} of {from}", meta.last)
+                write!(f, "requests snapshot at {} from {from}", meta.last)
             }
             Action::Fetch { consumer, first, last, .. } => {
                 write!(f, "fetches {first}..{last} for {consumer}")
             }
             Action::Committed { tag, id } => write!(f, "committed {tag} at {id}"),
-            Action::MayBeLost { tag, id } => write!(f, "may be lost {tag} at {id}"),
-            Action::Changed { tag, id } => write!(f, "changed {tag} at {id}"),
-            Action::MembershipChanged(membership) => write!(f, "counts {membership}"),
-            Action::Stranger { from } => write!(f, "is a stranger to {from}"),
-            Action::Forked { from } => write!(f, "went another way than {from}"),
-            Action::OlderImage { node, acknowledged, durable } => {
-                write!(f, "finds {node} at {durable}, which had acknowledged {acknowledged}")
+            Action::MayBeLost { tag, id } => write!(f, "may be lost {tag}: appended at {id}"),
+            Action::MembershipChangeCommitted { tag, id } => {
+                write!(f, "membership change {tag} committed at {id}")
             }
-            Action::Resigned { tag } => write!(f, "resigned {tag}"),
+            Action::ActiveMembershipChanged(membership) => {
+                write!(f, "active membership {membership}")
+            }
+            Action::UnknownIncarnation { from } => write!(f, "disk is unknown to {from}"),
+            Action::DivergedLog { from } => write!(f, "log diverged from {from}"),
+            Action::RolledBackDisk { node, acknowledged, durable } => {
+                write!(f, "disk of {node} rolled back to {durable}, acknowledged {acknowledged}")
+            }
+            Action::LeadershipTransferred { tag } => write!(f, "leadership transferred {tag}"),
             Action::Rejected { tag, reason } => write!(f, "rejected {tag}: {reason}"),
-            Action::Unknown { tag, id } => write!(f, "unknown {tag}: was appended at {id}"),
+            Action::Unknown { tag, id } => write!(f, "unknown {tag}: appended at {id}"),
             Action::ReadReady { tag, index, freshness: Freshness::Linearizable } => {
                 write!(f, "read {tag} ready at {index}")
             }
@@ -103,14 +113,14 @@ impl fmt::Display for Action {
             Action::RoleChanged { role, leader: None, .. } => {
                 write!(f, "becomes {role}, no leader")
             }
-            Action::Refused { from, message, reason } => {
-                write!(f, "refuses {message} of {from}: {reason}")
+            Action::MessageRejected { from, message, reason } => {
+                write!(f, "rejects {message} from {from}: {reason}")
             }
         }
     }
 }
 
-/// Names only what changes: a commit hint of 0 and a hard state already on disk are left out.
+/// Writes only what the write changes: it omits a commit hint of 0 and an unchanged hard state.
 fn fmt_write(write: &Write, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "writes {}", write.id)?;
     if let Some(hard_state) = write.hard_state {
@@ -118,15 +128,15 @@ fn fmt_write(write: &Write, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(vote) = hard_state.vote {
             write!(f, " vote={vote}")?;
         }
-        if !hard_state.promise.is_zero() {
-            write!(f, " promise={:?}", hard_state.promise)?;
+        if !hard_state.vote_lease.is_zero() {
+            write!(f, " vote_lease={:?}", hard_state.vote_lease)?;
         }
     }
     if let Some(meta) = &write.install {
         write!(f, " install={}", meta.last)?;
     }
     if !write.entries.is_empty() {
-        write!(f, " entries={}", Listed(&write.entries))?;
+        write!(f, " entries={}", EntryList(&write.entries))?;
     }
     if write.committed.0 > 0 {
         write!(f, " committed={}", write.committed)?;

@@ -1,21 +1,21 @@
-//! What a role wants to become next. Only `raft/mod.rs` carries it out.
+//! The role change that a handler requests; only `raft/mod.rs` carries it out.
 
 use crate::types::{NodeId, Term};
 
-/// What a role wants to become next.
+/// The role change that a handler requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Transition {
-    /// Nothing changes.
+    /// Keep the current role and term.
     Stay,
     /// Follow in `term`, which is not earlier than the current one.
     Follow { term: Term, leader: Option<NodeId> },
-    /// Ask whether an election could be won, or stand at once where pre-votes are off.
-    Prepare,
-    /// Stand for election in the next term.
-    Stand,
-    /// Stand for election in the next term, as the leader asked.
-    StandAtOnce,
-    /// Lead the current term.
-    Lead,
+    /// Ask the voters for pre-votes, or start the election at once where pre-votes are off.
+    StartPreVote,
+    /// Start an election in the next term.
+    StartElection,
+    /// Start an election in the next term because the leader transfers its leadership to this node.
+    StartTransferElection,
+    /// Become the leader of the current term.
+    BecomeLeader,
 }

@@ -1,25 +1,26 @@
-//! What a leader has in its log and has not applied: the count of bytes that bounds what it takes.
+//! The bytes of a leader's entries that its state machine has not applied, which bound proposals.
 
 use alloc::collections::VecDeque;
 
 use crate::log::Log;
 use crate::types::Index;
 
-/// The entries a leader has not applied, those that it inherited among them.
+/// The entries that a leader has not applied, inherited ones included.
 ///
-/// What was on the disk alone when the node began to lead has a size nobody here knows: until it
-/// is applied, it leaves room for nothing.
+/// The size of inherited entries that are on the disk only is not known in memory. Until they are
+/// applied, there is no room for a proposal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Unapplied {
-    /// The last entry of unknown size that is not applied.
+    /// The last unapplied entry of unknown size; it and all unapplied entries before it are on the
+    /// disk only.
     cold: Option<Index>,
-    /// Every later entry that is not applied, with its bytes; indices ascend.
+    /// Every later unapplied entry with its bytes, by ascending index.
     sizes: VecDeque<(Index, usize)>,
     bytes: usize,
 }
 
 impl Unapplied {
-    /// What is not applied of the log of a node that begins to lead.
+    /// Returns the unapplied entries in the log of a node that begins to lead.
     pub(crate) fn of(log: &Log) -> Unapplied {
         let cold = log.tail_first().previous();
         let mut unapplied = Unapplied {
@@ -33,14 +34,14 @@ impl Unapplied {
         unapplied
     }
 
-    /// The leader appended an entry of so many bytes.
+    /// Adds an appended entry of `bytes` bytes.
     pub(crate) fn push(&mut self, index: Index, bytes: usize) {
         assert!(self.sizes.back().is_none_or(|(last, _)| *last < index), "a log only grows");
         self.bytes += bytes;
         self.sizes.push_back((index, bytes));
     }
 
-    /// Everything up to `index` is applied.
+    /// Removes every entry up to `index`, which is applied.
     pub(crate) fn applied(&mut self, index: Index) {
         self.cold = self.cold.filter(|cold| *cold > index);
         while let Some((_, bytes)) = self.sizes.pop_front_if(|(next, _)| *next <= index) {
@@ -48,12 +49,13 @@ impl Unapplied {
         }
     }
 
-    /// Whether there is room for `bytes` more within `bytes_max`.
+    /// Whether `bytes` more fit within `bytes_max`; false while entries of unknown size are
+    /// unapplied.
     pub(crate) fn has_room(&self, bytes: usize, bytes_max: usize) -> bool {
         self.cold.is_none() && self.bytes.saturating_add(bytes) <= bytes_max
     }
 
-    /// The bytes of those entries whose size is known.
+    /// The total bytes of the unapplied entries whose size is known.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -61,11 +63,11 @@ impl Unapplied {
     pub(crate) fn assert_invariants(&self, log: &Log) {
         let (applied, last) = (log.applied(), log.last().index);
         let counted = self.sizes.iter().map(|(_, bytes)| bytes).sum::<usize>();
-        assert_eq!(self.bytes, counted, "what is counted is what is listed");
-        assert!(self.cold.is_none_or(|cold| cold > applied), "what is applied has left");
+        assert_eq!(self.bytes, counted, "the byte count matches the listed entries");
+        assert!(self.cold.is_none_or(|cold| cold > applied), "applied entries are removed");
         let first = self.cold.unwrap_or(applied).next();
         let listed = self.sizes.iter().map(|(index, _)| *index);
-        assert!(listed.eq((first.0..=last.0).map(Index)), "every entry not applied is listed");
+        assert!(listed.eq((first.0..=last.0).map(Index)), "every unapplied entry is listed");
     }
 }
 
@@ -76,8 +78,8 @@ mod tests {
 
     const BYTES: usize = Entry::OVERHEAD_BYTES + 8;
 
-    /// A log of nine entries of `BYTES` each, of which it has in memory those from `hot` on, and
-    /// has applied the first three.
+    /// Returns a log of nine entries of `BYTES` each, with those from `hot` on in memory and the
+    /// first three applied.
     fn log(hot: u64) -> Log {
         let id = |index| EntryId::new(Term(1), Index(index));
         let payload = || Payload::Command(Command::from(&[0; 8][..]));
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_inherited_in_memory_is_counted_until_it_is_applied() {
+    fn inherited_entries_in_memory_count_until_they_are_applied() {
         for hot in [1, 4] {
             let mut unapplied = Unapplied::of(&log(hot));
             assert_eq!(unapplied.bytes(), 6 * BYTES);
@@ -106,9 +108,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_inherited_on_the_disk_leaves_no_room_until_it_is_applied() {
+    fn inherited_entries_on_disk_leave_no_room_until_they_are_applied() {
         let mut unapplied = Unapplied::of(&log(6));
-        assert_eq!(unapplied.bytes(), 4 * BYTES, "only what is in memory has a known size");
+        assert_eq!(unapplied.bytes(), 4 * BYTES, "only entries in memory have a known size");
         assert!(!unapplied.has_room(0, usize::MAX));
         unapplied.applied(Index(4));
         assert!(!unapplied.has_room(0, usize::MAX));
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_leader_appends_is_counted_until_it_is_applied() {
+    fn appended_entries_count_until_they_are_applied() {
         let mut unapplied = Unapplied::of(&log(4));
         unapplied.applied(Index(9));
         unapplied.push(Index(10), 100);

@@ -1,24 +1,27 @@
-//! A copy of a cluster's state in one stream of bytes: written while its node goes on, and read
-//! back.
+//! Backups: writing a node's state to one stream of bytes while the node runs, and reading it back.
 
 use std::fmt;
 use std::io::{self, Read, Write};
 
-use crate::recovery::fill::read_chunk;
-use crate::recovery::format::{BackupHead, Counted, chunk_frame, end_frame, read_frame};
+use crate::recovery::copy::read_chunk;
+use crate::recovery::format::{BackupHeader, OffsetReader, chunk_frame, end_frame, read_frame};
 use crate::types::Root;
 
-/// Writes a backup of the state that `content` gives: a `Frozen` view of a running node's machine,
-/// or a `SnapshotReader` of its directory. The node goes on meanwhile; one chunk is in memory.
+/// Writes a backup of the state in `content`: a `FrozenView` of a running node's machine, or a
+/// `SnapshotReader` of its directory. The node runs on meanwhile; one chunk is in memory at a time.
 ///
-/// Returns what names the backup: equal states of equal heads have equal roots.
+/// Returns the root hash of the backup. Equal states with equal headers have equal roots.
 ///
 /// # Errors
-/// The content cannot be read, the backup cannot be written, or no backup has such a head
-/// ([`io::ErrorKind::InvalidInput`]).
-pub fn backup(head: &BackupHead, content: &mut dyn Read, into: &mut dyn Write) -> io::Result<Root> {
-    if let Some(flaw) = head.flaw() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, flaw));
+/// The error of reading the content or writing the backup, or [`io::ErrorKind::InvalidInput`] for
+/// an invalid header.
+pub fn backup(
+    head: &BackupHeader,
+    content: &mut dyn Read,
+    into: &mut dyn Write,
+) -> io::Result<Root> {
+    if let Some(violation) = head.violation() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, violation));
     }
     into.write_all(&head.encode())?;
     let (mut bytes, mut hashes) = (0, Vec::new());
@@ -38,14 +41,14 @@ pub fn backup(head: &BackupHead, content: &mut dyn Read, into: &mut dyn Write) -
     }
 }
 
-/// A backup that is read: the state's bytes, each chunk checked before a byte of it is given out.
-/// The end is given only when all of it was right.
+/// A reader of a backup, which returns the bytes of the state. Each chunk is verified before its
+/// bytes are returned, and the end is returned only if the whole backup is valid.
 ///
-/// Damage is an error of kind [`io::ErrorKind::InvalidData`] with a
-/// [`BackupDamage`](crate::recovery::BackupDamage) that names the place.
+/// Corruption is an error of kind [`io::ErrorKind::InvalidData`] with a
+/// [`BackupError`](crate::recovery::BackupError) that names the place.
 pub struct Backup<'a> {
-    head: BackupHead,
-    from: Counted<'a>,
+    head: BackupHeader,
+    from: OffsetReader<'a>,
     bytes: u64,
     hashes: Vec<u8>,
     chunk: io::Cursor<Vec<u8>>,
@@ -53,27 +56,27 @@ pub struct Backup<'a> {
 }
 
 impl<'a> Backup<'a> {
-    /// Reads the head of a backup.
+    /// Opens a backup and reads its header.
     ///
     /// # Errors
-    /// It cannot be read, or is damaged.
+    /// The error of reading, or a [`BackupError`](crate::recovery::BackupError).
     pub fn open(from: &'a mut dyn Read) -> io::Result<Backup<'a>> {
-        let mut from = Counted::new(from);
-        let head = BackupHead::read(&mut from)?;
+        let mut from = OffsetReader::new(from);
+        let head = BackupHeader::read(&mut from)?;
         let (chunk, hashes) = (io::Cursor::new(Vec::new()), Vec::new());
         Ok(Backup { head, from, bytes: 0, hashes, chunk, ended: false })
     }
 
-    /// What it is of.
+    /// Returns the header of the backup.
     #[must_use]
-    pub fn head(&self) -> &BackupHead {
+    pub fn head(&self) -> &BackupHeader {
         &self.head
     }
 
-    /// Reads it to its end, and says what names it if all of it is right.
+    /// Reads the backup to its end, and returns its root hash if all of it is valid.
     ///
     /// # Errors
-    /// It cannot be read, or is damaged.
+    /// The error of reading, or a [`BackupError`](crate::recovery::BackupError).
     pub fn verify(mut self) -> io::Result<Root> {
         io::copy(&mut self, &mut io::sink())?;
         Ok(self.head.root(self.bytes, &self.hashes))

@@ -1,5 +1,5 @@
-//! The bytes of a backup: a header, the state in chunks, each with its hash, and the root that
-//! names them all. `docs/FORMAT.md` has the same, byte by byte.
+//! The encoding of a backup: a header, the state in chunks with their hashes, and the root hash.
+//! `docs/FORMAT.md` specifies it.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -9,48 +9,48 @@ use crate::types::{EntryId, Index, Membership, Root, Term};
 
 const MAGIC: [u8; 8] = *b"quorback";
 const VERSION: u32 = 1;
-/// The header up to its membership.
+/// The size of the header before its membership, in bytes.
 const PREFIX_BYTES: usize = 56;
 const CHECKSUM_BYTES: usize = 16;
-/// The largest chunk: one is in memory at a time.
+/// The maximum size of a chunk in bytes; one is in memory at a time.
 pub(crate) const CHUNK_BYTES_MAX: u32 = 1 << 20;
 const CHUNK_BYTES_MIN: u32 = 512;
 const HASH_BYTES: usize = 32;
 
-/// What a backup is of.
+/// The header of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BackupHead {
-    /// The cluster that it was taken of.
+pub struct BackupHeader {
+    /// The id of the cluster whose state it has.
     pub cluster: ClusterId,
     /// The last entry that the state covers; not zero.
     pub last: EntryId,
-    /// Who counted at that entry.
+    /// The active membership at that entry.
     pub membership: Membership,
-    /// The size of its chunks, from 512 bytes to 1 MiB; the last may be shorter.
+    /// The size of its chunks in bytes, from 512 to 1 MiB; the last may be shorter.
     pub chunk_bytes: u32,
 }
 
-/// What is wrong with a backup, and where.
+/// An error in a backup, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BackupDamage {
-    /// Where in the backup: the first byte of what is wrong.
+pub struct BackupError {
+    /// The offset of the first wrong byte in the backup.
     pub offset: u64,
-    /// What is the matter.
-    pub what: String,
+    /// A description of the error.
+    pub description: String,
 }
 
-impl BackupHead {
-    /// Why no backup has such a header, if none has.
-    pub(crate) fn flaw(&self) -> Option<&'static str> {
+impl BackupHeader {
+    /// Returns the rule that the header violates, or `None` if it is valid.
+    pub(crate) fn violation(&self) -> Option<&'static str> {
         let sizes = CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX;
         if !sizes.contains(&self.chunk_bytes) {
             Some("chunk_bytes must be from 512 to 1048576")
         } else if self.last.index == Index::ZERO || self.last.index > Index::MAX {
-            Some("there is no state before the first entry, nor after the last")
+            Some("the index of the last entry is out of bounds")
         } else if self.last.term == Term::ZERO || self.last.term > Term::MAX {
-            Some("no entry is of that term")
-        } else if self.membership.is_nobody() || self.membership.flaw().is_some() {
-            Some("no node may have that membership")
+            Some("the term of the last entry is out of bounds")
+        } else if self.membership.is_empty() || self.membership.violation().is_some() {
+            Some("invalid membership")
         } else {
             None
         }
@@ -65,7 +65,7 @@ impl BackupHead {
         bytes.extend(self.cluster.0.to_le_bytes());
         bytes.extend(self.last.term.0.to_le_bytes());
         bytes.extend(self.last.index.0.to_le_bytes());
-        let length = u32::try_from(membership.len()).expect("a membership is that short");
+        let length = u32::try_from(membership.len()).expect("a membership is within its bound");
         bytes.extend(length.to_le_bytes());
         bytes.extend([0; 4]);
         bytes.extend(membership);
@@ -74,8 +74,8 @@ impl BackupHead {
         bytes
     }
 
-    /// Reads a header.
-    pub(crate) fn read(from: &mut Counted<'_>) -> io::Result<BackupHead> {
+    /// Reads and verifies a header.
+    pub(crate) fn read(from: &mut OffsetReader<'_>) -> io::Result<BackupHeader> {
         let prefix: [u8; PREFIX_BYTES] = from.array("the header")?;
         let number = |at: usize| u32::from_le_bytes(field(&prefix, at));
         let long = |at: usize| u64::from_le_bytes(field(&prefix, at));
@@ -83,8 +83,8 @@ impl BackupHead {
             return Err(damage(0, "not a backup"));
         }
         if number(8) != VERSION {
-            let what = format!("version {}; this program reads version {VERSION}", number(8));
-            return Err(damage(8, what));
+            let error = format!("version {}, but this program reads version {VERSION}", number(8));
+            return Err(damage(8, error));
         }
         if number(48) as usize > Membership::BYTES_MAX {
             return Err(damage(48, "the membership is too large"));
@@ -97,31 +97,31 @@ impl BackupHead {
             return Err(damage(0, "the header's checksum does not match"));
         }
         let membership = Membership::decode(&membership)
-            .ok_or_else(|| damage(PREFIX_BYTES as u64, "no membership is so"))?;
-        let head = BackupHead {
+            .ok_or_else(|| damage(PREFIX_BYTES as u64, "invalid membership"))?;
+        let head = BackupHeader {
             cluster: ClusterId(u128::from_le_bytes(field(&prefix, 16))),
             last: EntryId::new(Term(long(32)), Index(long(40))),
             membership,
             chunk_bytes: number(12),
         };
-        head.flaw().map_or(Ok(head), |flaw| Err(damage(12, flaw)))
+        head.violation().map_or(Ok(head), |violation| Err(damage(12, violation)))
     }
 
-    /// What names the whole backup, if its chunks have these hashes.
+    /// Returns the root hash of a backup whose chunks have these hashes.
     pub(crate) fn root(&self, bytes: u64, hashes: &[u8]) -> Root {
         snapshot_root(self.last, &self.membership, bytes, self.chunk_bytes, hashes)
     }
 }
 
-/// What stands before each chunk.
+/// Returns the frame before a chunk: its length and hash.
 pub(crate) fn chunk_frame(chunk: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(chunk.len()).expect("a chunk is that short");
+    let length = u32::try_from(chunk.len()).expect("a chunk is within its bound");
     let mut bytes = length.to_le_bytes().to_vec();
     bytes.extend(blake3::hash(chunk).as_bytes());
     bytes
 }
 
-/// What stands after the last chunk.
+/// Returns the end frame after the last chunk.
 pub(crate) fn end_frame(bytes: u64, root: Root) -> Vec<u8> {
     let mut frame = [0; 4].to_vec();
     frame.extend(bytes.to_le_bytes());
@@ -129,11 +129,11 @@ pub(crate) fn end_frame(bytes: u64, root: Root) -> Vec<u8> {
     frame
 }
 
-/// The next frame: a chunk with its hash, or none at the end, where the root must be the one that
-/// the hashes so far lead to.
+/// Reads the next frame. Returns its verified chunk, or `None` at the end, whose root must match
+/// the hashes so far.
 pub(crate) fn read_frame(
-    from: &mut Counted<'_>,
-    head: &BackupHead,
+    from: &mut OffsetReader<'_>,
+    head: &BackupHeader,
     bytes: u64,
     hashes: &mut Vec<u8>,
 ) -> io::Result<Option<Vec<u8>>> {
@@ -143,13 +143,13 @@ pub(crate) fn read_frame(
         let total = u64::from_le_bytes(from.array("the end")?);
         let root = Root(from.array("the end")?);
         if (total, root) != (bytes, head.root(bytes, hashes)) {
-            return Err(damage(start, "the chunks are not those that the end names"));
+            return Err(damage(start, "the root does not match the chunks"));
         }
         let after = from.offset;
         let rest = read_at_most(from, 1)?;
         return match rest.is_empty() {
             true => Ok(None),
-            false => Err(damage(after, "something follows the end")),
+            false => Err(damage(after, "trailing bytes after the end")),
         };
     }
     if length > head.chunk_bytes || !bytes.is_multiple_of(u64::from(head.chunk_bytes)) {
@@ -158,26 +158,26 @@ pub(crate) fn read_frame(
     let hash: [u8; HASH_BYTES] = from.array("a chunk's hash")?;
     let chunk = from.bytes(length as usize, "a chunk")?;
     if *blake3::hash(&chunk).as_bytes() != hash {
-        return Err(damage(start, "the chunk does not have its hash"));
+        return Err(damage(start, "the chunk's hash does not match"));
     }
     hashes.extend(hash);
     Ok(Some(chunk))
 }
 
-/// Bytes that are read in order, and how many.
-pub(crate) struct Counted<'a> {
+/// A reader that counts the bytes it has read.
+pub(crate) struct OffsetReader<'a> {
     from: &'a mut dyn Read,
     pub(crate) offset: u64,
 }
 
-impl<'a> Counted<'a> {
-    pub(crate) fn new(from: &'a mut dyn Read) -> Counted<'a> {
-        Counted { from, offset: 0 }
+impl<'a> OffsetReader<'a> {
+    pub(crate) fn new(from: &'a mut dyn Read) -> OffsetReader<'a> {
+        OffsetReader { from, offset: 0 }
     }
 
     fn array<const N: usize>(&mut self, of: &str) -> io::Result<[u8; N]> {
         let bytes = self.bytes(N, of)?;
-        Ok(*bytes.first_chunk().expect("as many as were asked for"))
+        Ok(*bytes.first_chunk().expect("the requested number of bytes"))
     }
 
     fn bytes(&mut self, count: usize, of: &str) -> io::Result<Vec<u8>> {
@@ -189,7 +189,7 @@ impl<'a> Counted<'a> {
     }
 }
 
-fn read_at_most(from: &mut Counted<'_>, count: usize) -> io::Result<Vec<u8>> {
+fn read_at_most(from: &mut OffsetReader<'_>, count: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.from.take(count as u64).read_to_end(&mut bytes)?;
     from.offset += bytes.len() as u64;
@@ -202,15 +202,15 @@ fn field<const N: usize>(bytes: &[u8; PREFIX_BYTES], at: usize) -> [u8; N] {
     field
 }
 
-fn damage(offset: u64, what: impl Into<String>) -> io::Error {
-    let damage = BackupDamage { offset, what: what.into() };
+fn damage(offset: u64, description: impl Into<String>) -> io::Error {
+    let damage = BackupError { offset, description: description.into() };
     io::Error::new(io::ErrorKind::InvalidData, damage)
 }
 
-impl fmt::Display for BackupDamage {
+impl fmt::Display for BackupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the backup at {}: {}", self.offset, self.what)
+        write!(f, "the backup at {}: {}", self.offset, self.description)
     }
 }
 
-impl std::error::Error for BackupDamage {}
+impl std::error::Error for BackupError {}

@@ -1,26 +1,26 @@
-//! A new cluster out of what is left of an old one: out of the directories that survived, when too
-//! few did for a quorum, or out of a backup.
+//! Disaster recovery: a new cluster from the surviving data directories of an old one that lost its
+//! quorum, or from a backup.
 //!
-//! What is there is surveyed and nothing is written; a plan says which directory holds most and
-//! what may be lost; then new directories are made, of a cluster with another id, and the old ones
-//! are left as they are. `docs/RECOVERY.md` has the argument and the steps.
+//! A survey inspects the directories and writes nothing. A plan names the most complete directory
+//! and the possible data loss. Then new directories are created for a cluster with another id, and
+//! the old ones are unchanged. `docs/RECOVERY.md` has the argument and the steps.
 
-mod alive;
 mod backup;
-mod choice;
-mod fill;
+mod copy;
+mod directory_state;
 mod format;
-mod holding;
 mod plan;
-mod refusal;
+mod quorum_check;
+mod reject_reason;
 mod restore;
+mod source;
 mod survey;
 
 pub use backup::{Backup, backup};
-pub use choice::{Choice, Loss};
-pub use format::{BackupDamage, BackupHead};
-pub use holding::Holding;
+pub use directory_state::DirectoryState;
+pub use format::{BackupError, BackupHeader};
 pub use plan::{Plan, RecoveryError};
-pub use refusal::{Consent, Refusal};
+pub use reject_reason::{Consent, RecoveryRejectReason};
 pub use restore::{RestoreError, restore};
-pub use survey::{Survey, Survivor};
+pub use source::{DataLoss, RecoverySource};
+pub use survey::{Survey, SurveyedDirectory};

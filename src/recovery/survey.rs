@@ -1,127 +1,132 @@
-//! The directories that are left, each with what it holds, as a person and a plan need it.
+//! The survey of the surviving data directories, for an operator and for a plan.
 
 use std::fmt;
 
-use crate::recovery::holding::Holding;
+use crate::recovery::directory_state::DirectoryState;
 use crate::storage::{ClusterId, Disk, Inspection, OpenError, StorageConfig};
 use crate::types::Incarnation;
 
-/// One directory that was looked at.
+/// One data directory that was inspected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Survivor {
-    /// Where it is, in the words of whoever looked.
-    pub place: String,
-    /// What it holds, or why that cannot be told.
-    pub found: Result<Holding, OpenError>,
+pub struct SurveyedDirectory {
+    /// The location of the directory, in a form that the caller chooses.
+    pub location: String,
+    /// The state of the directory, or the error of opening it.
+    pub result: Result<DirectoryState, OpenError>,
 }
 
-/// The directories that are left of one or more clusters. Looking at them writes nothing.
+/// The surviving data directories of one or more clusters. Inspecting them writes nothing.
 ///
-/// [`fmt::Display`] gives a table, and below it what is wrong with which directory.
+/// [`fmt::Display`] writes a table, and below it remarks on single directories.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
-    survivors: Vec<Survivor>,
+    directories: Vec<SurveyedDirectory>,
 }
 
-/// The titles of the table.
+/// The column titles of the table.
 const TITLES: [&str; 9] =
     ["place", "cluster", "node", "disk", "term", "snapshot", "last", "committed", "membership"];
 
 impl Survey {
-    /// Of directories that were looked at.
+    /// Returns the survey of directories that were inspected.
     #[must_use]
-    pub fn of(survivors: Vec<Survivor>) -> Survey {
-        Survey { survivors }
+    pub fn from_directories(directories: Vec<SurveyedDirectory>) -> Survey {
+        Survey { directories }
     }
 
-    /// Looks at one more directory, which no node may have open.
-    pub fn look(&mut self, place: impl Into<String>, disk: &mut impl Disk, config: &StorageConfig) {
-        let found = Inspection::of(disk, config).map(Holding::from);
-        self.survivors.push(Survivor { place: place.into(), found });
+    /// Inspects one more directory, which must not be in use by a node.
+    pub fn inspect(
+        &mut self,
+        place: impl Into<String>,
+        disk: &mut impl Disk,
+        config: &StorageConfig,
+    ) {
+        let found = Inspection::open(disk, config).map(DirectoryState::from);
+        self.directories.push(SurveyedDirectory { location: place.into(), result: found });
     }
 
-    /// Every directory that was looked at, in that order.
+    /// Returns every inspected directory, in the order of inspection.
     #[must_use]
-    pub fn survivors(&self) -> &[Survivor] {
-        &self.survivors
+    pub fn directories(&self) -> &[SurveyedDirectory] {
+        &self.directories
     }
 
-    /// The directories that can be read, each with its place among all.
-    pub(crate) fn holdings(&self) -> impl Iterator<Item = (usize, &Holding)> + Clone {
-        let found = |(place, survivor)| Some((place, Survivor::holding(survivor)?));
-        self.survivors.iter().enumerate().filter_map(found)
+    /// Returns the state of each readable directory, with its position among all.
+    pub(crate) fn states(&self) -> impl Iterator<Item = (usize, &DirectoryState)> + Clone {
+        let found = |(place, directory)| Some((place, SurveyedDirectory::state(directory)?));
+        self.directories.iter().enumerate().filter_map(found)
     }
 
-    /// The clusters of those that can be read, each once, in ascending order.
+    /// Returns the clusters of the readable directories, each once, in ascending order.
     #[must_use]
     pub fn clusters(&self) -> Vec<ClusterId> {
-        let cluster = |(_, holding): (usize, &Holding)| holding.opened.identity.cluster;
-        let mut clusters: Vec<ClusterId> = self.holdings().map(cluster).collect();
+        let cluster = |(_, state): (usize, &DirectoryState)| state.opened.identity.cluster;
+        let mut clusters: Vec<ClusterId> = self.states().map(cluster).collect();
         clusters.sort_unstable();
         clusters.dedup();
         clusters
     }
 }
 
-impl Survivor {
-    /// What it holds, if that can be told.
+impl SurveyedDirectory {
+    /// Returns the state of the directory, if it is readable.
     #[must_use]
-    pub fn holding(&self) -> Option<&Holding> {
-        self.found.as_ref().ok()
+    pub fn state(&self) -> Option<&DirectoryState> {
+        self.result.as_ref().ok()
     }
 
-    /// The cells of its row.
+    /// Returns the cells of its row in the table.
     fn row(&self) -> [String; TITLES.len()] {
-        let Some(holding) = self.holding() else {
+        let Some(state) = self.state() else {
             let mut row = [(); TITLES.len()].map(|()| "-".to_owned());
-            row[0].clone_from(&self.place);
+            row[0].clone_from(&self.location);
             return row;
         };
-        let opened = &holding.opened;
+        let opened = &state.opened;
         let vote = opened.hard_state.vote.map_or(String::new(), |node| format!(" for {node}"));
         [
-            self.place.clone(),
+            self.location.clone(),
             short(opened.identity.cluster.0),
             opened.identity.node.to_string(),
             short(opened.identity.incarnation.0),
             format!("{}{vote}", opened.hard_state.term),
             opened.snapshot.last.to_string(),
             opened.last.to_string(),
-            holding.committed().index.to_string(),
-            holding.membership().to_string(),
+            state.committed().index.to_string(),
+            state.membership().to_string(),
         ]
     }
 
-    /// What is to be said of it below the table.
+    /// Returns the remarks on the directory, for below the table.
     fn remarks(&self) -> Vec<String> {
-        let holding = match &self.found {
-            Err(error) => return vec![format!("cannot be used: {error}")],
-            Ok(holding) => holding,
+        let state = match &self.result {
+            Err(error) => return vec![format!("unusable: {error}")],
+            Ok(state) => state,
         };
         let mut remarks = Vec::new();
-        if let Some(damage) = &holding.damage {
-            remarks.push(format!("counts as what it was before the damage: {damage}"));
+        if let Some(damage) = &state.damage {
+            remarks.push(format!("damaged, shown as it was before the damage: {damage}"));
         }
-        if let Some(origin) = holding.opened.origin {
+        if let Some(origin) = state.opened.origin {
             let (cluster, last) = (short(origin.cluster.0), origin.last);
-            remarks.push(format!("was made from cluster {cluster}, which it follows to {last}"));
+            remarks.push(format!("created from cluster {cluster}, from its log up to {last}"));
         }
-        let membership = holding.membership();
+        let membership = state.membership();
         if !membership.is_settled() {
-            remarks.push("has a change of the membership under way".to_owned());
+            remarks.push("has a membership change in flight".to_owned());
         }
-        let identity = holding.opened.identity;
+        let identity = state.opened.identity;
         let named = membership.member(identity.node).map(|member| member.incarnation);
         if named
             .is_some_and(|named| named != Incarnation::default() && named != identity.incarnation)
         {
-            remarks.push("is not the disk that its log has as the member".to_owned());
+            remarks.push("has another incarnation than the member in its log".to_owned());
         }
         remarks
     }
 }
 
-/// The last eight hexadecimal digits: enough for a person to tell one from another.
+/// Returns the last eight hexadecimal digits, which are enough for an operator to compare ids.
 fn short(id: u128) -> String {
     format!("{:08x}", id as u32)
 }
@@ -130,7 +135,7 @@ impl fmt::Display for Survey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows: Vec<[String; TITLES.len()]> = [TITLES.map(str::to_owned)]
             .into_iter()
-            .chain(self.survivors.iter().map(Survivor::row))
+            .chain(self.directories.iter().map(SurveyedDirectory::row))
             .collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
         for row in &rows {
@@ -141,9 +146,9 @@ impl fmt::Display for Survey {
             }
             writeln!(f, "{last}")?;
         }
-        for survivor in &self.survivors {
-            for remark in survivor.remarks() {
-                writeln!(f, "{}: {remark}", survivor.place)?;
+        for directory in &self.directories {
+            for remark in directory.remarks() {
+                writeln!(f, "{}: {remark}", directory.location)?;
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! A whole node's configuration: the algorithm's, the store's, and when snapshots are taken.
+//! The configuration of a node: consensus, storage, snapshots and state comparison.
 
 use core::time::Duration;
 use std::fmt;
@@ -7,59 +7,62 @@ use crate::raft::{Config, ConfigError};
 use crate::storage::StorageConfig;
 use crate::types::Membership;
 
-/// How one node behaves. [`ReplicaConfig::new`] has defaults; every field may be changed before the
-/// start.
+/// The configuration of one node. [`ReplicaConfig::new`] gives defaults; every field may be changed
+/// before the node starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaConfig {
-    /// The algorithm's bounds and times.
+    /// The bounds and timeouts of the consensus algorithm.
     pub raft: Config,
-    /// The store's bounds.
+    /// The bounds of the log store.
     pub storage: StorageConfig,
-    /// Take a snapshot once this many entries were applied since the last one.
+    /// The number of entries applied since the last snapshot after which the node takes one.
     pub snapshot_entries: u64,
-    /// Take a snapshot once the entries applied since the last one have this many bytes.
+    /// The size of the entries applied since the last snapshot, in bytes, after which the node
+    /// takes one.
     pub snapshot_bytes: u64,
-    /// How many entries before a snapshot's last are kept in the log, for peers that lag a little.
+    /// The number of entries that the log keeps before the last one a snapshot covers, for peers
+    /// that lag.
     pub trailing_entries: u64,
-    /// The most bytes a second of a snapshot that is written, and of those sent to peers, each.
+    /// The maximum rate in bytes per second, both of writing a snapshot and of sending snapshots.
     pub snapshot_bytes_per_second: u64,
-    /// How many parts of a snapshot a receiver asks for at a time.
+    /// The maximum number of snapshot parts that a receiver has requested and not received.
     pub parts_inflight_max: usize,
-    /// After how long without an answer a part is asked for again.
-    pub part_patience: Duration,
-    /// How often a full disk is tried again.
+    /// The time without a reply after which a receiver requests a snapshot part again.
+    pub part_timeout: Duration,
+    /// The period after which a node tries again to write to a full disk.
     pub space_retry: Duration,
-    /// After how many applied entries the results are compared with other nodes'. So many of the
-    /// last are remembered one by one, too, and 4,096 multiples of this number.
+    /// The number of applied entries after which a node compares its results with other nodes'. It
+    /// keeps that many of its last digests, and those of the last 4,096 multiples of this number.
     pub validation_entries: u64,
-    /// After how long the results are compared although fewer entries were applied.
+    /// The time after which a node compares its results although fewer entries were applied.
     pub validation_period: Duration,
-    /// How long a node waits for what others say to a comparison, and asks again after.
-    pub validation_patience: Duration,
-    /// Whether the states themselves are compared, too, at every multiple of `validation_entries`:
-    /// that finds damage which no reply shows yet. Each node hashes its whole state there, as
-    /// `StateMachine::digest` does it; nodes that differ in this compare what both have.
+    /// The time that a node waits for replies to a comparison, and before it repeats an
+    /// inconclusive one.
+    pub validation_timeout: Duration,
+    /// Whether the node also compares the states at every multiple of `validation_entries`, which
+    /// finds corruption that no result shows yet. The node hashes its whole state there with
+    /// `StateMachine::digest`. Nodes that differ in this setting compare the results only.
     pub validate_states: bool,
 }
 
-/// Why a configuration is refused: which field, and what to do.
+/// An error in a node's configuration, which names the field and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplicaConfigError {
-    /// A field of the algorithm's.
+    /// An error in the configuration of the consensus algorithm.
     Raft(ConfigError),
-    /// A field of the store's.
+    /// An error in the configuration of the log store.
     Storage(&'static str),
-    /// The algorithm's `command_bytes_max` is over the store's.
+    /// `raft.command_bytes_max` is larger than `storage.command_bytes_max`.
     CommandLargerThanStored,
-    /// The store's `command_bytes_max` is less than a membership may take.
+    /// `storage.command_bytes_max` is smaller than [`Membership::BYTES_MAX`].
     MembershipLargerThanStored,
-    /// The named bound is zero, so nothing could ever pass it.
+    /// The named bound or duration is 0, so that nothing could satisfy it.
     BoundIsZero(&'static str),
 }
 
 impl ReplicaConfig {
-    /// The default configuration around `raft`.
+    /// Returns the default configuration with the given `raft` part.
     #[must_use]
     pub fn new(raft: Config) -> ReplicaConfig {
         ReplicaConfig {
@@ -70,16 +73,16 @@ impl ReplicaConfig {
             trailing_entries: 10_000,
             snapshot_bytes_per_second: 64 << 20,
             parts_inflight_max: 4,
-            part_patience: Duration::from_secs(1),
+            part_timeout: Duration::from_secs(1),
             space_retry: Duration::from_secs(1),
             validation_entries: 1024,
             validation_period: Duration::from_secs(10),
-            validation_patience: Duration::from_millis(500),
+            validation_timeout: Duration::from_millis(500),
             validate_states: false,
         }
     }
 
-    /// Says what is wrong with the configuration, if anything is.
+    /// Checks the bounds of the configuration and their combinations.
     ///
     /// # Errors
     /// A [`ReplicaConfigError`] that names the field or the combination.
@@ -97,11 +100,11 @@ impl ReplicaConfig {
             ("snapshot_bytes", self.snapshot_bytes == 0),
             ("snapshot_bytes_per_second", self.snapshot_bytes_per_second == 0),
             ("parts_inflight_max", self.parts_inflight_max == 0),
-            ("part_patience", self.part_patience.is_zero()),
+            ("part_timeout", self.part_timeout.is_zero()),
             ("space_retry", self.space_retry.is_zero()),
             ("validation_entries", self.validation_entries == 0),
             ("validation_period", self.validation_period.is_zero()),
-            ("validation_patience", self.validation_patience.is_zero()),
+            ("validation_timeout", self.validation_timeout.is_zero()),
         ];
         match bounds.iter().find(|(_, is_zero)| *is_zero) {
             Some((name, _)) => Err(ReplicaConfigError::BoundIsZero(name)),
@@ -116,16 +119,16 @@ impl fmt::Display for ReplicaConfigError {
             ReplicaConfigError::Raft(error) => error.fmt(f),
             ReplicaConfigError::Storage(error) => f.write_str(error),
             ReplicaConfigError::CommandLargerThanStored => f.write_str(
-                "raft.command_bytes_max is over storage.command_bytes_max: raise the one or \
-                 lower the other",
+                "raft.command_bytes_max is larger than storage.command_bytes_max: raise the \
+                 latter or lower the former",
             ),
             ReplicaConfigError::MembershipLargerThanStored => write!(
                 f,
-                "storage.command_bytes_max is less than {}: a membership is stored like a command",
+                "storage.command_bytes_max is smaller than {}: a membership must fit in it",
                 Membership::BYTES_MAX
             ),
             ReplicaConfigError::BoundIsZero(name) => {
-                write!(f, "{name} is 0: nothing could ever pass it")
+                write!(f, "{name} is 0: it must be greater than 0")
             }
         }
     }
@@ -139,7 +142,7 @@ mod tests {
     use crate::types::NodeId;
 
     #[test]
-    fn the_store_has_room_for_a_membership() {
+    fn the_storage_bound_must_fit_a_membership() {
         let mut config = ReplicaConfig::new(Config::new(NodeId(1)));
         assert_eq!(config.check(), Ok(()));
         config.raft.command_bytes_max = 100;

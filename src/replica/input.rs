@@ -1,111 +1,114 @@
-//! All that can happen to a whole node.
+//! The inputs of a node.
 
 use crate::machine::Outcome;
-use crate::storage::{Completion, Failure};
+use crate::storage::{Completion, StorageError};
 use crate::types::{
-    Acknowledge, Change, Command, EntryId, Imprint, Index, NodeId, Packet, Proposal, ReadLevel, Tag,
+    Acknowledge, Change, Command, EntryId, Index, NodeId, Packet, Proposal, ReadLevel, StateDigest,
+    Tag,
 };
 
-/// One thing that happened to a node; `Node::step` takes one at a time.
+/// One event for a node; `Node::step` takes one at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Input {
-    /// A packet arrived. Its sender is taken at its word: authenticating is the driver's part.
+    /// A packet arrived. The node trusts its `from` field: the driver must authenticate senders.
     Packet(Packet),
-    /// The deadline may have come.
+    /// The deadline of [`Node::deadline`](crate::replica::Node::deadline) may have passed.
     Timeout,
-    /// The disk is done with an operation.
+    /// The disk completed an operation of `Output::Disk`.
     Disk(Completion),
-    /// The state machine is done with what it was asked.
-    Done(Done),
-    /// The state machine stands frozen after this entry, and the driver holds the view.
-    Frozen(EntryId),
-    /// The next bytes of the frozen view; fewer than asked for only where it ends.
-    Viewed(Vec<u8>),
-    /// The worker cannot freeze a view now, or the view cannot be read on. The snapshot is given
-    /// up, and tried again when the log has grown by as much again.
+    /// The worker completed the work of an `Output::Work`.
+    WorkDone(WorkResult),
+    /// The worker froze a view of the state after this entry, and the driver holds the view.
+    ViewFrozen(EntryId),
+    /// The next bytes of the frozen view; fewer than requested only at its end.
+    ViewRead(Vec<u8>),
+    /// The worker cannot freeze a view now, or the rest of the view cannot be read. The node
+    /// abandons the snapshot, and takes one when the log has grown by as much again.
     ViewFailed,
-    /// Users want requests carried out, in this order: commands as `Request::encode` gives them.
-    /// Each ends in exactly one of `Output::Replied`, `Output::Rejected` and `Output::Unknown`;
-    /// with [`Acknowledge::LeaderOnly`], of `Output::MayBeLost` and `Output::Rejected`. Those that
-    /// came together go to the disk and to every peer together.
+    /// Users propose commands, in this order, each encoded by `Request::encode`. Each ends in
+    /// exactly one of `Output::Replied`, `Output::Rejected` and `Output::Unknown`; with
+    /// [`Acknowledge::LeaderOnly`], in one of `Output::MayBeLost` and `Output::Rejected`. Proposals
+    /// of one input go to the disk and to every peer in one batch.
     Propose(Vec<Proposal>),
-    /// The user wants an answer. Ends in exactly one of `Output::Answered` and `Output::Rejected`.
+    /// A user reads. The read ends in exactly one of `Output::Answered` and `Output::Rejected`.
     Read {
-        /// Comes back with the answer; no other request that waits has it.
+        /// Identifies the read in its outcome; no other pending request has it.
         tag: Tag,
-        /// How fresh the answer has to be.
+        /// The required freshness of the answer.
         level: ReadLevel,
-        /// What is asked of the state machine.
+        /// The query for the state machine, which the node does not interpret.
         query: Vec<u8>,
     },
-    /// The user wants the membership changed. Ends in exactly one of `Output::Changed`, once the
-    /// whole change is complete, `Output::Rejected` and `Output::Unknown`.
+    /// An operator changes the membership. The request ends in exactly one of
+    /// `Output::MembershipChangeCommitted`, once the whole change is complete, `Output::Rejected`
+    /// and `Output::Unknown`.
     ChangeMembership {
-        /// Comes back with the outcome; no other request that waits has it.
+        /// Identifies the request in its outcome; no other pending request has it.
         tag: Tag,
-        /// What is to be different.
+        /// The edits of the membership.
         change: Change,
     },
-    /// The user gives up a change whose voters to come still lack the log; the same outcomes.
-    GiveUpChange {
-        /// Comes back with the outcome; no other request that waits has it.
+    /// An operator cancels a change while target voters still lack the log. The outcomes are those
+    /// of `Input::ChangeMembership`.
+    CancelMembershipChange {
+        /// Identifies the request in its outcome; no other pending request has it.
         tag: Tag,
     },
-    /// The user wants another node to lead. Ends in exactly one of `Output::Resigned` and
-    /// `Output::Rejected`, within an election timeout.
-    Transfer {
-        /// Comes back with the outcome; no other request that waits has it.
+    /// The user wants another node to lead. Ends in exactly one of `Output::LeadershipTransferred`
+    /// and `Output::Rejected`, within an election timeout.
+    TransferLeadership {
+        /// Identifies the request in its outcome; no other pending request has it.
         tag: Tag,
-        /// The voter that is to lead; the best one if none is named.
+        /// The voter that should lead; the leader chooses the best one if none is named.
         to: Option<NodeId>,
     },
-    /// Take a snapshot of the state machine, however little was applied since the last one. If one
-    /// is being taken already, another one follows it.
+    /// An operator requests a snapshot of the state machine, however few entries were applied since
+    /// the last one. If a snapshot is in progress, another one follows it.
     TakeSnapshot,
-    /// Campaign now, as if the election timeout had passed.
+    /// An operator requests an election now, as if the election timeout had passed.
     Campaign,
-    /// Stop in good order: what waits for the disk becomes durable, then `Output::Closed`. What
-    /// users wait for ends at once.
+    /// The driver shuts the node down. Pending writes become durable, then the node emits
+    /// `Output::Closed`. Pending requests of users end at once.
     Close,
 }
 
 impl Input {
-    /// One command that one user wants in the log.
+    /// Returns the input that proposes one command.
     #[must_use]
     pub fn propose(tag: Tag, acknowledge: Acknowledge, command: impl Into<Command>) -> Input {
         Input::Propose(vec![Proposal { tag, acknowledge, command: command.into() }])
     }
 }
 
-/// What a state machine was asked, and has done.
+/// The result of one piece of work that the worker completed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Done {
-    /// It applied a batch.
+pub enum WorkResult {
+    /// The state machine applied a batch of entries.
     Applied {
         /// The index of the batch's last entry.
         last: Index,
-        /// What came of each request in the batch, by the index of its entry.
+        /// The outcome of each request in the batch, with the index of its entry.
         outcomes: Vec<(Index, Outcome)>,
-        /// What the state machine showed of itself after each entry of the batch.
-        imprints: Vec<Imprint>,
+        /// The state digest after each entry of the batch.
+        state_digests: Vec<StateDigest>,
     },
-    /// It answered a query.
+    /// The state machine answered a query.
     Answered {
-        /// As asked.
+        /// The tag of the query.
         tag: Tag,
-        /// How far it had applied the log when it answered.
+        /// The last index that it had applied when it answered.
         applied: Index,
-        /// The answer.
+        /// The answer of the state machine.
         answer: Vec<u8>,
     },
-    /// It started over from a snapshot.
+    /// The state machine was restored from a snapshot.
     Restored {
-        /// The index at which that ends.
+        /// The last index that the snapshot covers.
         last: Index,
-        /// What it shows of itself there.
-        imprint: Imprint,
+        /// The state digest after that index.
+        state_digest: StateDigest,
     },
-    /// It could not start over: the node stops.
-    Failed(Failure),
+    /// The state machine could not be restored: the node stops.
+    Failed(StorageError),
 }

@@ -1,32 +1,31 @@
-//! A whole node: the algorithm with its log store on one side, sessions and the user's state
-//! machine on the other, wired. Still without IO: inputs in, outputs out.
+//! A complete node without IO: [`Node`] connects the consensus algorithm and its log store,
+//! [`Worker`] has the client sessions and the user's state machine.
 //!
-//! The two sides, [`Node`] and [`Worker`], share nothing and meet only in [`Output::Work`] and
-//! [`Input::Done`]: a driver may run each on a thread of its own, and a slow apply or a large
-//! snapshot never stops a heartbeat.
+//! The two share nothing and exchange only [`Output::Work`] and [`Input::WorkDone`]. A driver may
+//! run each on its own thread, so that a slow apply or a large snapshot never delays a heartbeat.
 
-mod chains;
 mod config;
-mod conflicts;
-mod imprints;
+mod hash_chains;
 mod input;
 mod node;
 mod open;
 mod output;
-mod pace;
-mod receiving;
+mod rate_limiter;
+mod read_conflicts;
 mod requests;
-mod serving;
+mod snapshot_receiver;
+mod snapshot_sender;
+mod snapshot_taker;
 mod snapshots;
-mod taking;
+mod state_digests;
 mod validation;
 mod worker;
 
 pub use config::{ReplicaConfig, ReplicaConfigError};
-pub use input::{Done, Input};
+pub use input::{Input, WorkResult};
 pub use node::Node;
 pub use open::{OpenError, Replica};
-pub use output::{Note, Output, Verdict, Watch, Work};
+pub use output::{ComparisonResult, Note, NoteFilter, Output, Work};
 pub use worker::Worker;
 
-pub use crate::types::Standing;
+pub use crate::types::StateVerification;

@@ -1,34 +1,35 @@
-//! The half of a node that decides: the algorithm and its log store, and the snapshots that come
-//! and go.
+//! The consensus part of a node: it connects the algorithm, the log store, snapshots and state
+//! comparison.
 
-mod comparing;
 mod snapshots;
+mod state_comparison;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::machine::ConflictTest;
 use crate::raft::{self, Action, Consumer, Raft};
-use crate::replica::chains::Chains;
 use crate::replica::config::ReplicaConfig;
-use crate::replica::conflicts;
-use crate::replica::input::{Done, Input};
-use crate::replica::output::{Note, Output, Verdict, Watch, Work};
+use crate::replica::hash_chains::HashChains;
+use crate::replica::input::{Input, WorkResult};
+use crate::replica::output::{ComparisonResult, Note, NoteFilter, Output, Work};
+use crate::replica::read_conflicts;
 use crate::replica::requests::Requests;
 use crate::replica::snapshots::Snapshots;
 use crate::replica::validation::Validation;
-use crate::storage::{Event, Failure, FetchId, Storage};
+use crate::storage::{Event, FetchId, Storage, StorageError};
 use crate::types::{
-    Body, Comparisons, Index, Instant, Packet, PeerStatus, ReadLevel, RejectReason, Standing,
-    Status,
+    Body, Comparisons, Index, Instant, Packet, PeerStatus, ReadLevel, RejectReason,
+    StateVerification, Status,
 };
 
-/// A node without its state machine, without clock, network or threads.
+/// A node without its state machine, and without a clock, network or threads.
 ///
-/// The contract is that of [`Raft`], with these outputs: (1) one input at a time; `now` is sampled
-/// after the input arrived and never goes back; (2) carry out every output, keeping the order of
-/// [`Output::Work`], and that of [`Output::Disk`] in each lane; (3) call by [`Node::deadline`];
-/// (4) report what finished; (5) after a crash, open the directory again.
+/// The driver's contract is that of [`Raft`], with these outputs: (1) pass one input at a time,
+/// with a monotonic `now` sampled after the input arrived; (2) execute every output, and keep the
+/// order of [`Output::Work`], and that of [`Output::Disk`] in each lane; (3) pass
+/// [`Input::Timeout`] by [`Node::deadline`]; (4) report each completion; (5) after a crash, open
+/// the directory again.
 #[derive(Clone, Debug)]
 pub struct Node {
     config: ReplicaConfig,
@@ -38,74 +39,74 @@ pub struct Node {
     conflict_test: ConflictTest,
     snapshots: Snapshots,
     validation: Validation,
-    chains: Chains,
+    hash_chains: HashChains,
     task: Task,
-    /// Reads of the log under way, and whom they are for.
+    /// The log reads in progress, with the consumer of each.
     fetches: BTreeMap<FetchId, Consumer>,
-    fetched: FetchId,
+    last_fetch: FetchId,
     now: Instant,
-    /// While the disk is full: when it is tried again.
+    /// The time of the next attempt to write, while the disk is full.
     space_retry_at: Option<Instant>,
-    watch: Option<Watch>,
+    watch: Option<NoteFilter>,
     stage: Stage,
-    /// What the step under way has still to tell the algorithm.
+    /// The inputs that the current step has yet to pass to the algorithm.
     inputs: VecDeque<raft::Input>,
-    /// What it wants done.
+    /// The outputs of the current step.
     outputs: Vec<Output>,
-    /// What happened inside, if that is watched.
+    /// The recorded notes, if there is a filter.
     notes: Vec<Note>,
-    /// Kept between steps for their memory alone.
+    /// Kept between steps to reuse their memory.
     actions: Vec<Action>,
     events: Vec<Event>,
 }
 
-/// What the worker has to do with the log.
+/// The worker's current task, beside queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
     Idle,
-    /// Entries to apply.
-    Applies,
-    /// A snapshot to start over from.
-    Restores,
-    /// One that replaces all that the user's machine has.
-    Rebuilds,
+    /// The worker applies entries.
+    Applying,
+    /// The worker restores the state machine from an installed snapshot.
+    Restoring,
+    /// The worker rebuilds the diverged state machine from a snapshot.
+    Rebuilding,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    Runs,
-    /// What waits for the disk becomes durable; nothing else happens any more.
-    Closes,
+    Running,
+    /// Pending writes become durable; all other inputs are ignored or rejected.
+    Closing,
     Stopped,
 }
 
 impl Node {
-    /// A node around an algorithm and a store that have just started. `snapshots` is where the last
-    /// two snapshots end.
+    /// Returns a node with an algorithm and a store that have just started. `snapshots` has the
+    /// last indices of the last snapshot and of the one before it.
     pub(crate) fn new(
         config: ReplicaConfig,
         raft: Raft,
         storage: Storage,
         conflict_test: ConflictTest,
         snapshots: (Index, Index),
-        (validation, chains): (Validation, Chains),
+        (validation, hash_chains): (Validation, HashChains),
         now: Instant,
     ) -> Node {
         Node {
             snapshots: Snapshots::new(&config, snapshots),
             validation,
-            chains,
+            hash_chains,
             task: Task::Idle,
             raft,
             storage,
             requests: Requests::default(),
             conflict_test,
             fetches: BTreeMap::new(),
-            fetched: FetchId::default(),
+            last_fetch: FetchId::default(),
             now,
             space_retry_at: None,
             watch: None,
-            stage: Stage::Runs,
+            stage: Stage::Running,
             inputs: VecDeque::new(),
             outputs: Vec::new(),
             notes: Vec::new(),
@@ -115,16 +116,16 @@ impl Node {
         }
     }
 
-    /// Asks for what a node that has just started wants done.
+    /// Appends the first outputs of a started node to `outputs`. Call it once, before any step.
     pub fn start(&mut self, outputs: &mut Vec<Output>) {
         core::mem::swap(outputs, &mut self.outputs);
         self.storage.start(&mut self.events);
-        self.settle();
+        self.run_until_idle();
         core::mem::swap(outputs, &mut self.outputs);
     }
 
-    /// Takes one input and appends to `outputs` what is to be done. A node that has stopped does
-    /// nothing any more.
+    /// Takes one input and appends the resulting outputs to `outputs`. A stopped node rejects
+    /// requests and ignores everything else.
     ///
     /// # Panics
     /// If the driver breaks the contract; the message names the rule.
@@ -133,18 +134,18 @@ impl Node {
         self.now = now;
         core::mem::swap(outputs, &mut self.outputs);
         match (self.stage, input) {
-            (Stage::Runs, input) => self.receive(input),
-            (Stage::Closes, Input::Disk(done)) => self.storage.completed(done, &mut self.events),
-            (_, input) => self.decline(input),
+            (Stage::Running, input) => self.receive(input),
+            (Stage::Closing, Input::Disk(done)) => self.storage.completed(done, &mut self.events),
+            (_, input) => self.reject_stopped(input),
         }
-        self.settle();
+        self.run_until_idle();
         core::mem::swap(outputs, &mut self.outputs);
     }
 
-    /// When the node wants [`Input::Timeout`] at the latest.
+    /// Returns the time by which the driver must pass [`Input::Timeout`].
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        if self.stage != Stage::Runs {
+        if self.stage != Stage::Running {
             return Instant::NEVER;
         }
         self.raft
@@ -154,77 +155,81 @@ impl Node {
             .min(self.space_retry_at.unwrap_or(Instant::NEVER))
     }
 
-    /// Which [`Note`]s are wanted, if any are: they tell traces and checks what happens inside.
-    pub fn watch(&mut self, watch: Option<Watch>) {
+    /// Sets the filter for the [`Note`]s that the node records for traces and checks. Without a
+    /// filter it records none.
+    pub fn record_notes(&mut self, watch: Option<NoteFilter>) {
         self.watch = watch;
     }
 
-    /// Appends to `notes` what happened inside since the last call, or since it is watched: to be
-    /// taken after each step.
+    /// Appends the notes since the last call to `notes`. Call it after each step.
     pub fn take_notes(&mut self, notes: &mut Vec<Note>) {
         notes.append(&mut self.notes);
     }
 
-    /// The node's state at a glance.
+    /// Returns a summary of the node's consensus state.
     #[must_use]
     pub fn status(&self) -> Status {
         self.raft.status()
     }
 
-    /// How far each peer is; empty unless this node leads.
+    /// Returns the replication progress of each peer; empty unless this node leads.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerStatus> {
         self.raft.peers()
     }
 
-    /// What is known of the node's state machine.
+    /// Returns the last known verification of the node's state machine.
     #[must_use]
-    pub fn standing(&self) -> Standing {
-        self.validation.standing()
+    pub fn verification(&self) -> StateVerification {
+        self.validation.verification()
     }
 
-    /// For how long from the last step on it may answer reads by itself; zero if it may not.
+    /// Returns how long from the last step the node may answer reads without a quorum; zero if it
+    /// may not.
     #[must_use]
-    pub fn lease_left(&self) -> Duration {
-        if self.may_answer() { self.raft.lease_left() } else { Duration::ZERO }
+    pub fn lease_remaining(&self) -> Duration {
+        if self.may_serve_reads() { self.raft.lease_remaining() } else { Duration::ZERO }
     }
 
-    /// How often results and chains were compared since the start, and what with.
+    /// Returns the number of comparisons of results and hash chains since the start, by result.
     #[must_use]
     pub fn comparisons(&self) -> Comparisons {
         self.validation.comparisons
     }
 
-    /// How many snapshots the node took of its own state, and how many it received whole, since
-    /// its start.
+    /// Returns the number of snapshots that the node took of its own state, and the number that it
+    /// received completely, since its start.
     #[must_use]
-    pub fn snapshots_come(&self) -> (u64, u64) {
-        self.snapshots.come
+    pub fn snapshot_counts(&self) -> (u64, u64) {
+        self.snapshots.counts
     }
 
-    /// The algorithm's part.
+    /// Returns the consensus algorithm of the node.
     #[must_use]
     pub fn raft(&self) -> &Raft {
         &self.raft
     }
 
-    /// The store's part.
+    /// Returns the log store of the node.
     #[must_use]
     pub fn storage(&self) -> &Storage {
         &self.storage
     }
 
-    /// Requests that have no outcome yet.
+    /// Returns the number of requests without an outcome.
     #[must_use]
-    pub fn requests_waiting(&self) -> usize {
+    pub fn requests_pending(&self) -> usize {
         self.requests.len()
     }
 
-    /// Panics if the node's parts contradict one another.
+    /// Checks the invariants of the node; for tests and the simulator.
+    ///
+    /// # Panics
+    /// If an invariant is violated.
     pub fn assert_invariants(&self) {
         self.raft.assert_invariants();
-        assert!(self.inputs.is_empty(), "a step tells the algorithm all it has to");
-        assert!(self.outputs.is_empty(), "a step hands out all it wants");
+        assert!(self.inputs.is_empty(), "a step passes all inputs to the algorithm");
+        assert!(self.outputs.is_empty(), "a step returns all outputs");
     }
 
     fn receive(&mut self, input: Input) {
@@ -232,21 +237,21 @@ impl Node {
             Input::Packet(Packet::Message(message)) => {
                 let append = matches!(message.body, Body::AppendEntries { .. });
                 self.validation.comparisons.chains_unavailable += u64::from(append);
-                self.tell(raft::Input::Message(message));
+                self.enqueue(raft::Input::Message(message));
             }
             Input::Packet(Packet::Chained(message, chain)) => self.on_chained(message, chain),
-            Input::Packet(Packet::Transfer(transfer)) => self.on_transfer(transfer),
+            Input::Packet(Packet::SnapshotTransfer(transfer)) => self.on_transfer(transfer),
             Input::Packet(Packet::Comparison(comparison)) => self.on_comparison(comparison),
             Input::Timeout => self.on_timeout(),
             Input::Disk(completion) => self.storage.completed(completion, &mut self.events),
-            Input::Done(done) => self.on_done(done),
-            Input::Frozen(last) => {
+            Input::WorkDone(done) => self.on_done(done),
+            Input::ViewFrozen(last) => {
                 let (storage, events) = (&mut self.storage, &mut self.events);
                 let membership = self.raft.log().membership_at(last.index);
-                let membership = membership.filter(|membership| !membership.is_nobody());
+                let membership = membership.filter(|membership| !membership.is_empty());
                 self.snapshots.on_frozen(last, membership, storage, events);
             }
-            Input::Viewed(bytes) => {
+            Input::ViewRead(bytes) => {
                 let (storage, events) = (&mut self.storage, &mut self.events);
                 self.snapshots.on_viewed(self.now, bytes, storage, events);
             }
@@ -255,45 +260,45 @@ impl Node {
             }
             Input::Propose(proposals) => {
                 proposals.iter().for_each(|proposal| self.requests.propose(proposal.tag));
-                self.tell(raft::Input::Propose(proposals));
+                self.enqueue(raft::Input::Propose(proposals));
             }
-            Input::Read { tag, .. } if !self.may_answer() => {
+            Input::Read { tag, .. } if !self.may_serve_reads() => {
                 self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
             }
             Input::Read { tag, level, query } => {
                 let conflict = match level {
                     ReadLevel::Replica => {
-                        conflicts::last(self.raft.log(), &query, &self.conflict_test)
+                        read_conflicts::last(self.raft.log(), &query, &self.conflict_test)
                     }
                     _ => Index::ZERO,
                 };
                 self.requests.read(tag, query);
-                self.tell(raft::Input::Read { tag, level, conflict });
+                self.enqueue(raft::Input::Read { tag, level, conflict });
             }
             Input::ChangeMembership { tag, change } => {
                 self.requests.propose(tag);
-                self.tell(raft::Input::ChangeMembership { tag, change });
+                self.enqueue(raft::Input::ChangeMembership { tag, change });
             }
-            Input::GiveUpChange { tag } => {
+            Input::CancelMembershipChange { tag } => {
                 self.requests.propose(tag);
-                self.tell(raft::Input::GiveUpChange { tag });
+                self.enqueue(raft::Input::CancelMembershipChange { tag });
             }
-            Input::Transfer { tag, to } => {
+            Input::TransferLeadership { tag, to } => {
                 self.requests.propose(tag);
-                self.tell(raft::Input::Transfer { tag, to });
+                self.enqueue(raft::Input::TransferLeadership { tag, to });
             }
-            Input::Campaign => self.tell(raft::Input::Campaign),
+            Input::Campaign => self.enqueue(raft::Input::Campaign),
             Input::TakeSnapshot => self.snapshots.demand(),
             Input::Close => {
                 self.end_requests();
-                self.stage = Stage::Closes;
+                self.stage = Stage::Closing;
                 self.storage.close(&mut self.events);
             }
         }
     }
 
-    /// A stopped node answers those who ask, and hears nobody else.
-    fn decline(&mut self, input: Input) {
+    /// Rejects requests with [`RejectReason::Stopped`], and ignores all other inputs.
+    fn reject_stopped(&mut self, input: Input) {
         let stopped = |tag| Output::Rejected { tag, reason: RejectReason::Stopped };
         match input {
             Input::Propose(proposals) => {
@@ -301,15 +306,15 @@ impl Node {
             }
             Input::Read { tag, .. }
             | Input::ChangeMembership { tag, .. }
-            | Input::GiveUpChange { tag }
-            | Input::Transfer { tag, .. } => self.outputs.push(stopped(tag)),
+            | Input::CancelMembershipChange { tag }
+            | Input::TransferLeadership { tag, .. } => self.outputs.push(stopped(tag)),
             _ => {}
         }
     }
 
     fn on_timeout(&mut self) {
         if self.raft.deadline() <= self.now {
-            self.tell(raft::Input::Timeout);
+            self.enqueue(raft::Input::Timeout);
         }
         if self.space_retry_at.is_some_and(|at| at <= self.now) {
             self.space_retry_at = Some(self.now.after(self.config.space_retry));
@@ -317,67 +322,70 @@ impl Node {
         }
     }
 
-    fn may_answer(&self) -> bool {
-        self.validation.may_answer(self.now, self.raft.membership())
+    fn may_serve_reads(&self) -> bool {
+        self.validation.may_serve_reads(self.now, self.raft.membership())
     }
 
-    fn on_done(&mut self, done: Done) {
+    fn on_done(&mut self, done: WorkResult) {
         match done {
-            Done::Applied { last, outcomes, imprints } => {
+            WorkResult::Applied { last, outcomes, state_digests } => {
                 self.task = Task::Idle;
                 for (index, outcome) in outcomes {
                     let waits = self.raft.waits_for_all_live(index);
                     self.outputs.extend(self.requests.applied(index, outcome, waits));
                 }
-                for (index, imprint) in (last.0 + 1 - imprints.len() as u64..).zip(imprints) {
-                    self.validation.applied(Index(index), imprint, &mut self.outputs);
+                for (index, state_digest) in
+                    (last.0 + 1 - state_digests.len() as u64..).zip(state_digests)
+                {
+                    self.validation.applied(Index(index), state_digest, &mut self.outputs);
                 }
-                self.tell(raft::Input::Applied(last));
+                self.enqueue(raft::Input::Applied(last));
             }
-            Done::Answered { tag, .. } if !self.may_answer() => {
+            WorkResult::Answered { tag, .. } if !self.may_serve_reads() => {
                 self.requests.answered(tag);
                 self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
             }
-            Done::Answered { tag, applied, answer } => {
+            WorkResult::Answered { tag, applied, answer } => {
                 let (index, freshness) = self.requests.answered(tag);
                 self.outputs.push(Output::Answered { tag, freshness, index, applied, answer });
             }
-            Done::Restored { last, imprint } => {
-                let rebuilt = core::mem::replace(&mut self.task, Task::Idle) == Task::Rebuilds;
+            WorkResult::Restored { last, state_digest } => {
+                let rebuilt = core::mem::replace(&mut self.task, Task::Idle) == Task::Rebuilding;
                 if rebuilt {
-                    self.outputs.push(Output::Judged(Verdict::Rebuilt { index: last }));
-                    self.tell(raft::Input::Quarantine(false));
+                    self.outputs
+                        .push(Output::StateCompared(ComparisonResult::Rebuilt { index: last }));
+                    self.enqueue(raft::Input::Quarantine(false));
                 }
-                // Whoever was found wrong meanwhile still is: the user's machine may have kept what
-                // it had.
-                if rebuilt || self.validation.stands() {
-                    self.validation.restarted(last, imprint, self.now);
+                // If the state was found diverged during an ordinary restore, it still is: the
+                // user's machine may have kept it.
+                if rebuilt || self.validation.is_usable() {
+                    self.validation.restarted(last, state_digest, self.now);
                 }
-                self.tell(raft::Input::Applied(last));
+                self.enqueue(raft::Input::Applied(last));
             }
-            Done::Failed(failure) => self.stop(failure),
+            WorkResult::Failed(failure) => self.stop(failure),
         }
     }
 
-    fn tell(&mut self, input: raft::Input) {
+    fn enqueue(&mut self, input: raft::Input) {
         self.inputs.push_back(input);
     }
 
-    /// Lets the algorithm and the store work until neither has anything for the other.
-    fn settle(&mut self) {
+    /// Passes events and inputs between the algorithm and the store until there are none.
+    fn run_until_idle(&mut self) {
         loop {
             self.drain_events();
-            if self.stage != Stage::Runs {
+            if self.stage != Stage::Running {
                 return self.inputs.clear();
             }
             match self.inputs.pop_front() {
                 Some(input) => self.step_raft(input),
                 None => {
                     self.validate();
-                    self.rebuild();
-                    let stands = self.validation.stands();
+                    self.start_rebuild();
+                    let is_usable = self.validation.is_usable();
                     let (storage, events) = (&mut self.storage, &mut self.events);
-                    self.snapshots.advance(self.now, stands, storage, events, &mut self.outputs);
+                    self.snapshots.advance(self.now, is_usable, storage, events, &mut self.outputs);
                     if self.events.is_empty() && self.inputs.is_empty() {
                         return;
                     }
@@ -387,57 +395,59 @@ impl Node {
     }
 
     fn step_raft(&mut self, input: raft::Input) {
-        if self.watch.is_some_and(|watch| (watch.took)(&input)) {
-            self.notes.push(Note::Took(input.clone()));
+        if self.watch.is_some_and(|watch| (watch.inputs)(&input)) {
+            self.notes.push(Note::RaftInput(input.clone()));
         }
         let mut actions = core::mem::take(&mut self.actions);
         self.raft.step(self.now, input, &mut actions);
         for action in &actions {
             if let Action::Persist(write) = action {
-                self.chains.write(write);
+                self.hash_chains.write(write);
             }
         }
         for action in actions.drain(..) {
-            if self.watch.is_some_and(|watch| (watch.wants)(&action)) {
-                self.notes.push(Note::Wants(action.clone()));
+            if self.watch.is_some_and(|watch| (watch.actions)(&action)) {
+                self.notes.push(Note::RaftAction(action.clone()));
             }
-            self.carry_out(action);
+            self.execute(action);
         }
         self.actions = actions;
     }
 
-    fn carry_out(&mut self, action: Action) {
+    fn execute(&mut self, action: Action) {
         match action {
             Action::Send(message) => self.send(message),
             Action::Persist(write) => self.storage.persist(write, &mut self.events),
             Action::Apply(entries) => {
-                assert_eq!(self.task, Task::Idle, "the machine has one batch at a time");
-                self.task = Task::Applies;
+                assert_eq!(self.task, Task::Idle, "the worker has one batch at a time");
+                self.task = Task::Applying;
                 self.snapshots.count(&entries);
                 self.outputs.push(Output::Work(Work::Apply(entries)));
             }
             Action::Fetch { consumer, first, last, bytes_max } => {
-                self.fetched = FetchId(self.fetched.0 + 1);
-                self.fetches.insert(self.fetched, consumer);
-                self.storage.fetch(self.fetched, first, last, bytes_max, &mut self.events);
+                self.last_fetch = FetchId(self.last_fetch.0 + 1);
+                self.fetches.insert(self.last_fetch, consumer);
+                self.storage.fetch(self.last_fetch, first, last, bytes_max, &mut self.events);
             }
-            Action::Stranger { from } => self.outputs.push(Output::Stranger { from }),
-            Action::Forked { from } => self.outputs.push(Output::Forked { from }),
-            Action::OlderImage { node, acknowledged, durable } => {
-                self.outputs.push(Output::OlderImage { node, acknowledged, durable });
+            Action::UnknownIncarnation { from } => {
+                self.outputs.push(Output::UnknownIncarnation { from })
             }
-            Action::MembershipChanged(membership) => {
-                self.outputs.push(Output::MembershipChanged(membership));
+            Action::DivergedLog { from } => self.outputs.push(Output::DivergedLog { from }),
+            Action::RolledBackDisk { node, acknowledged, durable } => {
+                self.outputs.push(Output::RolledBackDisk { node, acknowledged, durable });
             }
-            Action::Changed { tag, id } => {
+            Action::ActiveMembershipChanged(membership) => {
+                self.outputs.push(Output::ActiveMembershipChanged(membership));
+            }
+            Action::MembershipChangeCommitted { tag, id } => {
                 self.requests.end(tag);
-                self.outputs.push(Output::Changed { tag, id });
+                self.outputs.push(Output::MembershipChangeCommitted { tag, id });
             }
-            Action::Resigned { tag } => {
+            Action::LeadershipTransferred { tag } => {
                 self.requests.end(tag);
-                self.outputs.push(Output::Resigned { tag });
+                self.outputs.push(Output::LeadershipTransferred { tag });
             }
-            Action::Committed { tag, id } if !self.validation.stands() => {
+            Action::Committed { tag, id } if !self.validation.is_usable() => {
                 self.requests.end_at(tag, id.index);
                 self.outputs.push(Output::Unknown { tag });
             }
@@ -456,7 +466,7 @@ impl Node {
                 self.requests.end_at(tag, id.index);
                 self.outputs.push(Output::Unknown { tag });
             }
-            Action::ReadReady { tag, .. } if !self.may_answer() => {
+            Action::ReadReady { tag, .. } if !self.may_serve_reads() => {
                 self.requests.end(tag);
                 self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
             }
@@ -469,13 +479,13 @@ impl Node {
             Action::RoleChanged { role, term, leader } => {
                 self.outputs.push(Output::RoleChanged { role, term, leader });
             }
-            Action::Refused { from, message, reason } => {
-                self.outputs.push(Output::Refused { from, message, reason });
+            Action::MessageRejected { from, message, reason } => {
+                self.outputs.push(Output::MessageRejected { from, message, reason });
             }
         }
     }
 
-    /// Hands on what the store says, and what it says to that.
+    /// Handles the events of the store, with those that follow from them.
     fn drain_events(&mut self) {
         while !self.events.is_empty() {
             let mut events = core::mem::take(&mut self.events);
@@ -493,14 +503,14 @@ impl Node {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Disk(operation) => self.outputs.push(Output::Disk(operation)),
-            Event::Persisted(write) => self.tell(raft::Input::Persisted(write)),
+            Event::Persisted(write) => self.enqueue(raft::Input::Persisted(write)),
             Event::Fetched { id, entries } => {
-                let consumer = self.fetches.remove(&id).expect("only what was fetched comes");
-                self.tell(raft::Input::Fetched { consumer, entries });
+                let consumer = self.fetches.remove(&id).expect("only what was last_fetch comes");
+                self.enqueue(raft::Input::Fetched { consumer, entries });
             }
             Event::Full(full) => {
                 self.space_retry_at = full.then(|| self.now.after(self.config.space_retry));
-                self.tell(raft::Input::DiskFull(full));
+                self.enqueue(raft::Input::DiskFull(full));
             }
             Event::Snapshot(event) => self.on_snapshot_event(event),
             Event::SnapshotRecorded(meta) => self.on_snapshot_recorded(meta),
@@ -518,14 +528,14 @@ impl Node {
         }
     }
 
-    /// The node stops for good.
-    fn stop(&mut self, failure: Failure) {
+    /// Stops the node because of an error.
+    fn stop(&mut self, failure: StorageError) {
         self.stage = Stage::Stopped;
         self.end_requests();
         self.outputs.push(Output::Stopped(failure));
     }
 
-    /// What users wait for ends now.
+    /// Ends all pending requests: proposals with an unknown outcome, reads as rejected.
     fn end_requests(&mut self) {
         let (proposals, reads) = self.requests.take_all();
         self.outputs.extend(proposals.into_iter().map(|tag| Output::Unknown { tag }));

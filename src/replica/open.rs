@@ -1,50 +1,50 @@
-//! Starting a node on its directory: recovery, the snapshot into the state machine, the algorithm.
+//! Opening a node's directory: log recovery, restoring the state machine, and starting consensus.
 
 use std::fmt;
 
 use crate::machine::{Machine, StateMachine};
 use crate::raft::{Raft, StartError};
-use crate::replica::chains::Chains;
 use crate::replica::config::{ReplicaConfig, ReplicaConfigError};
+use crate::replica::hash_chains::HashChains;
 use crate::replica::node::Node;
 use crate::replica::validation::Validation;
 use crate::replica::worker::Worker;
-use crate::storage::{self, ClusterId, Disk, Failure, Identity, Storage};
+use crate::storage::{self, ClusterId, Disk, Identity, Storage, StorageError};
 use crate::types::{Index, Instant, Membership, Restored};
 
-/// A whole node: the half that decides and the half that works.
+/// A complete node: the consensus part and the worker with the state machine.
 #[derive(Clone, Debug)]
 pub struct Replica<M> {
-    /// The algorithm and its log store.
+    /// The consensus algorithm and its log store.
     pub node: Node,
-    /// Sessions and the user's state machine.
+    /// The client sessions and the user's state machine.
     pub worker: Worker<M>,
 }
 
-/// Why a node cannot start.
+/// The error for which a node cannot start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The configuration makes no sense.
+    /// The configuration is invalid.
     Config(ReplicaConfigError),
-    /// The directory cannot be used.
+    /// The directory is unusable or corrupt.
     Storage(storage::OpenError),
-    /// The snapshot cannot be read, or the state machine does not take it.
-    Snapshot(Failure),
-    /// The state machine has applied more than the log has: it belongs to another log, or the log
-    /// lost its end.
+    /// The snapshot cannot be read, or the state machine rejects it.
+    Snapshot(StorageError),
+    /// The state machine has applied entries beyond the end of the log: it belongs to another log,
+    /// or the log lost its last entries.
     AppliedBeyondLog {
-        /// How far the state machine says it is.
+        /// The last index that the state machine has applied.
         applied: Index,
         /// The last index of the log.
         last: Index,
     },
-    /// What was restored contradicts itself.
+    /// The restored state is inconsistent.
     Start(StartError),
 }
 
 impl<M: StateMachine> Replica<M> {
-    /// Makes an empty directory a node's, in a cluster whose first membership is `membership`.
+    /// Formats an empty directory for a node of a cluster whose first membership is `membership`.
     ///
     /// # Errors
     /// [`OpenError::Config`], or [`OpenError::Storage`] if the directory was ever used.
@@ -58,12 +58,12 @@ impl<M: StateMachine> Replica<M> {
         Storage::format(disk, identity, membership, &config.storage).map_err(OpenError::Storage)
     }
 
-    /// Starts a node on its directory. `machine` is the user's state machine: empty, or as far as
-    /// it made itself durable. `seed` feeds everything the node draws by chance and must differ
-    /// from every other start of the node. Reads the disk at once, and as long as it takes.
+    /// Starts a node on its directory. `machine` is the user's state machine: empty, or with the
+    /// state that it made durable itself. `seed` seeds the node's random numbers and must differ
+    /// between starts of the node. It reads the disk and blocks until recovery is complete.
     ///
     /// # Errors
-    /// An [`OpenError`] that says what is wrong and where; the directory is left as it is.
+    /// An [`OpenError`] that names the error and its place; the directory is left unchanged.
     pub fn open(
         disk: &mut impl Disk,
         cluster: ClusterId,
@@ -75,8 +75,8 @@ impl<M: StateMachine> Replica<M> {
         config.check().map_err(OpenError::Config)?;
         let (storage, opened) = Storage::open(disk, cluster, config.raft.id, &config.storage)
             .map_err(OpenError::Storage)?;
-        let states_each = config.validate_states.then_some(config.validation_entries);
-        let mut worker = Worker::new(cluster, Machine::new(machine), states_each);
+        let digest_interval = config.validate_states.then_some(config.validation_entries);
+        let mut worker = Worker::new(cluster, Machine::new(machine), digest_interval);
         if opened.snapshot.last.index > Index::ZERO {
             worker.restore(&opened.snapshot, disk).map_err(OpenError::Snapshot)?;
         }
@@ -98,8 +98,8 @@ impl<M: StateMachine> Replica<M> {
             tail: opened.tail,
             applied,
         };
-        let chains = Chains::of(&restored.tail);
-        let validation = Validation::new(&config, seed, (applied, worker.imprint()), now);
+        let chains = HashChains::from_tail(&restored.tail);
+        let validation = Validation::new(&config, seed, (applied, worker.state_digest()), now);
         let raft = Raft::new(config.raft.clone(), restored, seed, now).map_err(OpenError::Start)?;
         let test = worker.machine().user().conflict_test();
         let node = Node::new(config, raft, storage, test, ends, (validation, chains), now);
@@ -115,8 +115,8 @@ impl fmt::Display for OpenError {
             OpenError::Snapshot(failure) => failure.fmt(f),
             OpenError::AppliedBeyondLog { applied, last } => write!(
                 f,
-                "the state machine has applied entry {applied}, but the log ends with {last}: the \
-                 two are not of the same node, or the log lost its end"
+                "the state machine has applied entry {applied}, but the log ends at {last}: the \
+                 two are not of the same node, or the log lost its last entries"
             ),
             OpenError::Start(error) => error.fmt(f),
         }

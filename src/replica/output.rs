@@ -1,114 +1,118 @@
-//! All that a whole node wants done.
+//! The outputs of a node.
 
 use crate::machine::Outcome;
-use crate::raft::{self, Refusal};
-use crate::storage::{Failure, Operation};
+use crate::raft::{self, MessageRejectReason};
+use crate::storage::{Operation, StorageError};
 use crate::types::{
     Entry, EntryId, Freshness, Index, Membership, NodeId, Packet, RejectReason, RoleName,
     SnapshotMeta, Tag, Term,
 };
 
-/// One thing a node wants done. A driver may carry outputs out at once and in any order, save that
-/// [`Output::Work`] keeps its order, and [`Output::Disk`] that of each lane.
+/// One action that a node requests of its driver. The driver may execute outputs at once and in any
+/// order, but must keep the order of [`Output::Work`], and that of [`Output::Disk`] in each lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output {
-    /// Give the packet to the network.
+    /// Sends the packet to the node in its `to` field.
     Send(Packet),
-    /// Carry the operation out, then report `Input::Disk`.
+    /// Executes the disk operation; the driver then reports `Input::Disk`.
     Disk(Operation),
-    /// Let the worker do this, then report `Input::Done`.
+    /// Gives the work to the worker; the driver then reports `Input::WorkDone`.
     Work(Work),
-    /// Let the worker freeze a view of its state, keep it, then report `Input::Frozen`. An earlier
-    /// view is not needed any more.
-    Freeze,
-    /// Read the next bytes of the view, then report `Input::Viewed`.
-    View {
-        /// How many.
+    /// Lets the worker freeze a view of its state; the driver keeps it and reports
+    /// `Input::ViewFrozen`. Earlier views are no longer needed.
+    FreezeView,
+    /// Reads the next bytes of the view; the driver then reports `Input::ViewRead`.
+    ReadView {
+        /// The number of bytes to read.
         bytes: usize,
     },
-    /// The request is in the log for good, and applied here. If that was asked for, it is on the
-    /// disk of every voter that the leader takes for alive, too.
+    /// The proposal is committed, and applied on this node. With [`Acknowledge::AllLive`], it is
+    /// also durable on every voter that the leader does not suspect.
+    ///
+    /// [`Acknowledge::AllLive`]: crate::types::Acknowledge::AllLive
     Replied {
-        /// As proposed.
+        /// The tag of the proposal.
         tag: Tag,
-        /// Where it stands.
+        /// The id of its entry.
         id: EntryId,
-        /// What came of it.
+        /// The outcome of the request in the state machine.
         outcome: Outcome,
     },
-    /// The request is in the leader's memory, and nothing more is known: it may be carried out, or
-    /// be lost without a word.
+    /// The proposal is in the leader's memory only: it may be applied later, or be lost without a
+    /// further output.
     MayBeLost {
-        /// As proposed.
+        /// The tag of the proposal.
         tag: Tag,
-        /// Where it was appended.
+        /// The id of its entry in the leader's log.
         id: EntryId,
     },
-    /// The state machine answered the read; it was at or after `index`.
+    /// The state machine answered the read, after it had applied at least `index`.
     Answered {
-        /// As asked.
+        /// The tag of the read.
         tag: Tag,
-        /// How fresh the answer is.
+        /// The guaranteed freshness of the answer.
         freshness: Freshness,
-        /// The index that the read waited for.
+        /// The read index that the read waited for.
         index: Index,
-        /// How far the state machine had applied the log when it answered.
+        /// The last index that the state machine had applied when it answered.
         applied: Index,
-        /// The answer.
+        /// The answer of the state machine.
         answer: Vec<u8>,
     },
-    /// Nothing happened to the request, and nothing will: safe to try again.
+    /// The request had no effect and will have none: it is safe to retry.
     Rejected {
-        /// As proposed or asked.
+        /// The tag of the request.
         tag: Tag,
-        /// Why.
+        /// The reason for the rejection.
         reason: RejectReason,
     },
-    /// The request may have been carried out, or be carried out yet, or never: safe to try again in
-    /// a session only.
+    /// The request may have been applied, may be applied later, or may never be: it is safe to
+    /// retry only in a session.
     Unknown {
-        /// As proposed.
+        /// The tag of the request.
         tag: Tag,
     },
-    /// The change of the membership is complete, and in the log for good.
-    Changed {
-        /// As asked.
+    /// The membership change is complete and committed.
+    MembershipChangeCommitted {
+        /// The tag of the request.
         tag: Tag,
-        /// Where the last membership of the change stands.
+        /// The id of the entry with the last membership of the change.
         id: EntryId,
     },
-    /// The node handed its leadership over; who leads next, [`Output::RoleChanged`] tells.
-    Resigned {
-        /// As asked.
+    /// The node transferred its leadership; [`Output::RoleChanged`] names the next leader.
+    LeadershipTransferred {
+        /// The tag of the request.
         tag: Tag,
     },
-    /// The cluster exists, and does not count on this node's disk: it was emptied since, or was
-    /// never a member's, or is an older image of one. Said once after a start. The node does
-    /// nothing that counts before its vote was taken and given back.
-    Stranger {
-        /// Who says so.
+    /// The cluster rejects this node's disk: it was wiped, was never that of a member, or was
+    /// rolled back. Emitted at most once after a start. The node neither votes nor acknowledges
+    /// until an operator suspends or removes it as a voter and adds it again.
+    UnknownIncarnation {
+        /// The node that rejected this one.
         from: NodeId,
     },
-    /// The leader's log contradicts what this node knows as committed: each went on without the
-    /// other, though both were alive. This node is refused until it is wiped and added again.
-    Forked {
-        /// The leader.
+    /// The leader's log contradicts entries that this node knows as committed: both continued as
+    /// survivors without the other. The cluster rejects this node until an operator wipes it and
+    /// adds it again.
+    DivergedLog {
+        /// The leader whose log differs.
         from: NodeId,
     },
-    /// The disk of a peer has less than it acknowledged to this leader: it is an older image of
-    /// itself. This leader counts on it no more; its vote is to be taken and given back.
-    OlderImage {
-        /// The peer.
+    /// The disk of a peer has less than the peer acknowledged to this leader: it was rolled back.
+    /// The leader no longer counts its acknowledgements; an operator must suspend or remove the
+    /// voter and add it again.
+    RolledBackDisk {
+        /// The peer with that disk.
         node: NodeId,
-        /// What it had acknowledged.
+        /// The last index that it had acknowledged.
         acknowledged: Index,
-        /// What it has.
+        /// The last index that its disk has.
         durable: Index,
     },
-    /// Who counts from now on, and where they are reached. Committed or not, it may yet be taken
-    /// back by another one.
-    MembershipChanged(Membership),
+    /// The active membership from now on, with the members' addresses. While it is not committed,
+    /// another leader may replace it.
+    ActiveMembershipChanged(Membership),
     /// The node's role, term or known leader changed.
     RoleChanged {
         /// The role from now on.
@@ -118,103 +122,105 @@ pub enum Output {
         /// The leader the node follows from now on, itself included.
         leader: Option<NodeId>,
     },
-    /// The node dropped or declined what a peer said. Only for traces and counters.
-    Refused {
-        /// Who said it.
+    /// The node dropped or rejected a message of a peer. For traces and counters only.
+    MessageRejected {
+        /// The sender of the message.
         from: NodeId,
-        /// The name of the message.
+        /// The name of the message, of [`Body::name`](crate::types::Body::name).
         message: &'static str,
-        /// Why.
-        reason: Refusal,
+        /// The reason for the rejection.
+        reason: MessageRejectReason,
     },
-    /// The node held its results against those of others, or has started over.
-    Judged(Verdict),
-    /// The node has stopped for good: nothing more will come of it before a restart.
-    Stopped(Failure),
-    /// The node has stopped in good order.
+    /// The node compared its state digests with the other nodes', or rebuilt its state machine.
+    StateCompared(ComparisonResult),
+    /// The node stopped because of an error. It does nothing more before a restart.
+    Stopped(StorageError),
+    /// The node completed the shutdown that `Input::Close` requested.
     Closed,
 }
 
-/// What comparing the results of the state machines came to, as one node found for itself.
+/// The result of comparing a node's state digest at `index` with those of the other voters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// A majority of the voters has the same results as this node.
-    Sound {
-        /// After this index.
+pub enum ComparisonResult {
+    /// A majority of the voters has the same digest as this node.
+    Consistent {
+        /// The last applied index of the compared states.
         index: Index,
     },
-    /// Too few could tell, and none of those differed: nothing is known.
+    /// Too few voters knew their digest, and none of those differed.
     Unavailable {
-        /// After this index.
+        /// The last applied index of the compared states.
         index: Index,
     },
-    /// An alarm: results differ, and too few could tell for anybody to be right. It is asked again.
-    Undecided {
-        /// After this index.
+    /// An alarm: digests differ, and too few voters knew theirs to form a majority. The node
+    /// compares again.
+    Inconclusive {
+        /// The last applied index of the compared states.
         index: Index,
     },
-    /// An alarm: a majority of the voters has other results than this node, which applies and
-    /// answers nothing until it has started over from another's snapshot.
-    Quarantined {
-        /// After this index.
+    /// An alarm: a majority of the voters has another digest than this node. It applies nothing and
+    /// serves no reads until it has rebuilt its state from another node's snapshot.
+    Diverged {
+        /// The last applied index of the compared states.
         index: Index,
     },
-    /// An alarm: no majority of the voters can have the same results. The node applies and answers
-    /// nothing any more; a person has to find out which nodes are right.
-    Divided {
-        /// After this index.
+    /// An alarm: no majority of the voters has the same digest. The node applies nothing and serves
+    /// no reads; an operator must find the correct nodes.
+    NoMajority {
+        /// The last applied index of the compared states.
         index: Index,
     },
-    /// The node has started over from a snapshot of a peer's, and its quarantine is over.
+    /// The node rebuilt its state from a peer's snapshot, and its quarantine is over.
     Rebuilt {
-        /// Where the snapshot ends.
+        /// The last index that the snapshot covers.
         index: Index,
     },
 }
 
-/// What a state machine is asked for, in this order.
+/// One piece of work for the worker, in the order of the outputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Apply the entries.
+    /// Applies a batch of committed entries.
     Apply(Vec<Entry>),
-    /// Answer a query.
+    /// Answers a query from the current state.
     Query {
-        /// Comes back with the answer.
+        /// Identifies the query in its answer.
         tag: Tag,
-        /// What is asked.
+        /// The bytes of the query.
         query: Vec<u8>,
     },
-    /// Start over from the snapshot, which is on the disk.
+    /// Restores the state machine from the snapshot, which is on the disk.
     Restore(SnapshotMeta),
-    /// The same, and whatever the user's machine has by itself is wrong.
+    /// Restores it like [`Work::Restore`], because its state has diverged: a state machine with
+    /// durable state of its own must discard that.
     Rebuild(SnapshotMeta),
 }
 
-/// Whoever watches a node, and what it wants noted of the steps of the algorithm: to note a message
-/// with its entries costs as much as many a step. Snapshots are noted in any case.
+/// A filter for the [`Note`]s of the algorithm's steps, because the clone of a message with its
+/// entries may cost as much as the step. Notes of snapshots are always recorded.
 #[derive(Clone, Copy, Debug)]
-pub struct Watch {
-    /// Whether [`Note::Took`] is wanted of an input.
-    pub took: fn(&raft::Input) -> bool,
-    /// Whether [`Note::Wants`] is wanted of an action.
-    pub wants: fn(&raft::Action) -> bool,
+pub struct NoteFilter {
+    /// Returns true for inputs of which [`Note::RaftInput`] is recorded.
+    pub inputs: fn(&raft::Input) -> bool,
+    /// Returns true for actions of which [`Note::RaftAction`] is recorded.
+    pub actions: fn(&raft::Action) -> bool,
 }
 
-impl Watch {
-    /// For whoever wants to know everything.
-    pub const ALL: Watch = Watch { took: |_| true, wants: |_| true };
+impl NoteFilter {
+    /// The filter that records every input and action.
+    pub const ALL: NoteFilter = NoteFilter { inputs: |_| true, actions: |_| true };
 }
 
-/// Something inside a node that only traces and checks want to know; see
-/// [`Node::watch`](crate::replica::Node::watch).
+/// An internal event of a node, for traces and checks; see
+/// [`Node::record_notes`](crate::replica::Node::record_notes).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// The algorithm took an input.
-    Took(raft::Input),
-    /// The algorithm wants something done.
-    Wants(raft::Action),
-    /// A snapshot of this node's state machine is on its disk.
+    /// The consensus algorithm takes this input.
+    RaftInput(raft::Input),
+    /// The consensus algorithm emitted this action.
+    RaftAction(raft::Action),
+    /// A snapshot of this node's state machine is durable on its disk.
     SnapshotTaken(SnapshotMeta),
-    /// A snapshot that a peer sent is on its disk, and not yet installed.
+    /// A snapshot from a peer is durable on its disk, and not yet installed.
     SnapshotReceived(SnapshotMeta),
 }

@@ -1,111 +1,110 @@
-//! How snapshots are taken, sent and received beside everything else, and what of the log they make
-//! superfluous.
+//! Snapshots of a node: taking, sending and receiving them, and the log compaction they allow.
 
 use std::sync::Arc;
 
 use crate::replica::config::ReplicaConfig;
 use crate::replica::output::Output;
-use crate::replica::receiving::{Offer, Receiving};
-use crate::replica::serving::{Serving, Wanted};
-use crate::replica::taking::Taking;
+use crate::replica::snapshot_receiver::{OfferDecision, SnapshotReceiver};
+use crate::replica::snapshot_sender::{PartRequest, SnapshotSender};
+use crate::replica::snapshot_taker::SnapshotTaker;
 use crate::storage::{Event, PartOutcome, SnapshotEvent, Storage};
 use crate::types::{
-    Entry, EntryId, Index, Instant, Membership, NodeId, Packet, SnapshotMeta, Transfer,
-    TransferBody,
+    Entry, EntryId, Index, Instant, Membership, NodeId, Packet, SnapshotMeta, SnapshotTransfer,
+    SnapshotTransferBody,
 };
 
-/// The snapshots that come and go.
+/// The snapshots that the node takes, sends and receives.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshots {
     id: NodeId,
     trailing: u64,
-    taking: Taking,
-    receiving: Receiving,
-    serving: Serving,
-    /// How many were taken and received, since the start.
-    pub(crate) come: (u64, u64),
+    taker: SnapshotTaker,
+    receiver: SnapshotReceiver,
+    sender: SnapshotSender,
+    /// The numbers of snapshots taken and received since the node's start.
+    pub(crate) counts: (u64, u64),
 }
 
-/// What others have to know of a snapshot.
+/// A step of a snapshot that the rest of the node must handle.
 #[derive(Clone, Debug)]
-pub(crate) enum Heard {
-    /// One of this node's state machine is whole.
+pub(crate) enum SnapshotProgress {
+    /// A snapshot of this node's state machine is completely written.
     Taken(SnapshotMeta),
-    /// One that a peer sent is whole.
+    /// A snapshot from a peer is completely written.
     Received(SnapshotMeta),
-    /// A peer gets an answer.
+    /// The reply to a peer's request for a part.
     Served(Output),
 }
 
 impl Snapshots {
-    /// `ends` is where the last two snapshots end.
+    /// `ends` has the last index of the last snapshot, and that of the one before it.
     pub(crate) fn new(config: &ReplicaConfig, ends: (Index, Index)) -> Snapshots {
         let rate = config.snapshot_bytes_per_second;
         let (entries_max, bytes_max) = (config.snapshot_entries, config.snapshot_bytes);
         Snapshots {
             id: config.raft.id,
             trailing: config.trailing_entries,
-            taking: Taking::new(entries_max, bytes_max, rate, ends),
-            receiving: Receiving::new(config.parts_inflight_max, config.part_patience),
-            serving: Serving::new(config.parts_inflight_max, rate),
-            come: (0, 0),
+            taker: SnapshotTaker::new(entries_max, bytes_max, rate, ends),
+            receiver: SnapshotReceiver::new(config.parts_inflight_max, config.part_timeout),
+            sender: SnapshotSender::new(config.parts_inflight_max, rate),
+            counts: (0, 0),
         }
     }
 
-    /// When [`Snapshots::advance`] has something to do at the latest.
+    /// Returns the time by which [`Snapshots::advance`] must be called.
     pub(crate) fn deadline(&self) -> Instant {
-        let (taking, receiving) = (self.taking.deadline(), self.receiving.deadline());
-        taking.min(receiving).min(self.serving.deadline())
+        let (taker, receiver) = (self.taker.deadline(), self.receiver.deadline());
+        taker.min(receiver).min(self.sender.deadline())
     }
 
-    /// The machine gets these entries.
+    /// Counts entries that go to the state machine towards the next snapshot.
     pub(crate) fn count(&mut self, entries: &[Entry]) {
-        self.taking.count(entries);
+        self.taker.count(entries);
     }
 
-    /// A peer needs a snapshot that ends later than those there are.
+    /// Requests a snapshot of the current state, for a peer or an operator.
     pub(crate) fn demand(&mut self) {
-        self.taking.demand();
+        self.taker.demand();
     }
 
-    /// The state is wrong: no snapshot of it is taken.
-    pub(crate) fn disown(&mut self, storage: &mut Storage, events: &mut Vec<Event>) {
+    /// Abandons a snapshot that is being taken, because the state has diverged.
+    pub(crate) fn abandon_own(&mut self, storage: &mut Storage, events: &mut Vec<Event>) {
         self.on_view_failed(storage, events);
     }
 
-    /// Asks for whatever is due now; for a view only if the state `stands`.
+    /// Requests what is due now. It requests a view only if the state `is_usable`.
     pub(crate) fn advance(
         &mut self,
         now: Instant,
-        stands: bool,
+        is_usable: bool,
         storage: &mut Storage,
         events: &mut Vec<Event>,
         outputs: &mut Vec<Output>,
     ) {
-        if stands && self.taking.begin(self.serving.is_busy()) {
-            outputs.push(Output::Freeze);
+        if is_usable && self.taker.start(self.sender.is_busy()) {
+            outputs.push(Output::FreezeView);
         }
-        if let Some(bytes) = self.taking.view(now) {
-            outputs.push(Output::View { bytes });
+        if let Some(bytes) = self.taker.view(now) {
+            outputs.push(Output::ReadView { bytes });
         }
-        if let Some(wanted) = self.serving.begin(now) {
-            storage.serve_part(wanted.root, wanted.part, events);
+        if let Some(request) = self.sender.start(now) {
+            storage.serve_part(request.root, request.part, events);
         }
-        if self.receiving.root().is_some()
-            && let Some((root, parts)) = storage.wanted_parts()
-            && let Some((to, parts)) = self.receiving.ask(now, root, parts)
+        if self.receiver.root().is_some()
+            && let Some((root, parts)) = storage.parts_to_request()
+            && let Some((to, parts)) = self.receiver.request(now, root, parts)
         {
             for part in parts {
-                let body = TransferBody::Request(part);
-                let transfer = Transfer { from: self.id, to, root, body };
-                outputs.push(Output::Send(Packet::Transfer(transfer)));
+                let body = SnapshotTransferBody::Request(part);
+                let transfer = SnapshotTransfer { from: self.id, to, root, body };
+                outputs.push(Output::Send(Packet::SnapshotTransfer(transfer)));
             }
         }
     }
 
-    /// The worker froze a view of the state after `last`, when `membership` was in force. Nobody
-    /// knows that any more if an installed snapshot has overtaken the view; nor does a node that
-    /// joined later, and a snapshot that does not say who counts would help no peer.
+    /// Handles a frozen view of the state after `last`, with the membership that was active there.
+    /// The membership is unknown if an installed snapshot has overtaken the view, or on a node that
+    /// joined later. A snapshot without a membership is of no use, so that none is taken.
     pub(crate) fn on_frozen(
         &mut self,
         last: EntryId,
@@ -113,14 +112,14 @@ impl Snapshots {
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
-        let begun =
+        let started =
             |membership: &Membership| storage.take_snapshot(last, membership.clone(), events);
-        if self.taking.frozen() && !membership.is_some_and(begun) {
-            self.taking.end();
+        if self.taker.on_frozen() && !membership.is_some_and(started) {
+            self.taker.end();
         }
     }
 
-    /// The driver read more of the view, or nothing at its end.
+    /// Handles bytes that the driver read of the view; none at its end.
     pub(crate) fn on_viewed(
         &mut self,
         now: Instant,
@@ -128,7 +127,7 @@ impl Snapshots {
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
-        if !self.taking.viewed(now, bytes.len()) {
+        if !self.taker.on_viewed(now, bytes.len()) {
             return;
         }
         if bytes.is_empty() {
@@ -138,114 +137,119 @@ impl Snapshots {
         }
     }
 
-    /// The view cannot be read on.
+    /// Abandons the snapshot whose view cannot be frozen or read.
     pub(crate) fn on_view_failed(&mut self, storage: &mut Storage, events: &mut Vec<Event>) {
-        // Before the view stands the store has begun nothing, and may be receiving.
-        if self.taking.is_written() {
+        // Before the view is frozen, the store writes no own snapshot, and may be receiving one.
+        if self.taker.is_writing() {
             storage.abandon_snapshot(events);
         }
-        self.taking.end();
+        self.taker.end();
     }
 
-    /// The node's own snapshot is in force: up to where the log may be forgotten.
+    /// Handles an own snapshot that is in use now. Returns the index through which the log may be
+    /// compacted.
     pub(crate) fn on_taken(&mut self, meta: &SnapshotMeta) -> Index {
-        self.come.0 += 1;
-        self.taking.end();
-        self.taking.ended(meta.last.index);
-        self.taking.base(self.trailing)
+        self.counts.0 += 1;
+        self.taker.end();
+        self.taker.set_last(meta.last.index);
+        self.taker.base(self.trailing)
     }
 
-    /// A received snapshot is in force.
+    /// Handles a received snapshot that is in use now.
     pub(crate) fn on_installed(&mut self, meta: &SnapshotMeta) {
-        self.taking.ended(meta.last.index);
+        self.taker.set_last(meta.last.index);
     }
 
-    /// A peer offers a snapshot. Another than the one that is on its way only comes in if it
-    /// `may_begin` to.
+    /// Handles a peer's offer of a snapshot. Receiving a new snapshot starts only if `may_start`.
     pub(crate) fn on_offer(
         &mut self,
         now: Instant,
         (from, meta): (NodeId, SnapshotMeta),
-        may_begin: bool,
+        may_start: bool,
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
-        if self.receiving.offered(now, from, &meta, may_begin) == Offer::New
+        if self.receiver.on_offer(now, from, &meta, may_start) == OfferDecision::Start
             && !storage.receive_snapshot(&meta, events)
         {
-            self.receiving.end();
+            self.receiver.end();
         }
     }
 
-    /// Something became of a snapshot in the store. Returns what others have to know of it.
+    /// Handles an event of the store. Returns the step that the rest of the node must handle.
     pub(crate) fn on_event(
         &mut self,
         now: Instant,
         event: SnapshotEvent,
         chunk_bytes: usize,
-    ) -> Option<Heard> {
+    ) -> Option<SnapshotProgress> {
         match event {
-            SnapshotEvent::ChunkWanted => self.taking.wants(chunk_bytes),
+            SnapshotEvent::ReadyForChunk => self.taker.want(chunk_bytes),
             SnapshotEvent::Taken(meta) => {
-                self.taking.whole();
-                return Some(Heard::Taken(meta));
+                self.taker.written();
+                return Some(SnapshotProgress::Taken(meta));
             }
             SnapshotEvent::Received(meta) => {
-                self.come.1 += 1;
-                self.receiving.end();
-                return Some(Heard::Received(meta));
+                self.counts.1 += 1;
+                self.receiver.end();
+                return Some(SnapshotProgress::Received(meta));
             }
-            SnapshotEvent::Abandoned { last, .. } if self.receiving.last() == Some(last) => {
-                self.receiving.end();
+            SnapshotEvent::Abandoned { last, .. } if self.receiver.last() == Some(last) => {
+                self.receiver.end();
             }
-            SnapshotEvent::Abandoned { .. } => self.taking.end(),
+            SnapshotEvent::Abandoned { .. } => self.taker.end(),
             SnapshotEvent::Part { bytes, .. } => {
-                return Some(Heard::Served(self.served(now, Some(bytes))));
+                return Some(SnapshotProgress::Served(self.served(now, Some(bytes))));
             }
-            SnapshotEvent::Gone { .. } => return Some(Heard::Served(self.served(now, None))),
-            // Its parts are gone from now on; whoever needs them takes another snapshot.
+            SnapshotEvent::PartUnavailable { .. } => {
+                return Some(SnapshotProgress::Served(self.served(now, None)));
+            }
+            // Requests for its parts are answered with `Gone`, and the peer uses another snapshot.
             SnapshotEvent::Damaged(_) => {}
         }
         None
     }
 
-    /// A peer wants a part, or sends one. Only members are served. Bytes are what their hashes say,
-    /// whoever sends them: a leader may have become a member since this node last heard.
+    /// Handles a transfer message. Only members' requests are served. Bytes are accepted from any
+    /// node, because hashes verify them and the sender may have become a member since this node's
+    /// last membership.
     pub(crate) fn on_transfer(
         &mut self,
         now: Instant,
-        transfer: Transfer,
+        transfer: SnapshotTransfer,
         membership: &Membership,
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
-        let Transfer { from, root, body, .. } = transfer;
-        let awaited = self.receiving.root() == Some(root);
+        let SnapshotTransfer { from, root, body, .. } = transfer;
+        let awaited = self.receiver.root() == Some(root);
         match body {
-            TransferBody::Request(part) if membership.is_member(from) => {
-                self.serving.wanted(Wanted { by: from, root, part });
+            SnapshotTransferBody::Request(part) if membership.is_member(from) => {
+                self.sender.enqueue(PartRequest { by: from, root, part });
             }
-            TransferBody::Bytes(part, bytes) if awaited => {
+            SnapshotTransferBody::Bytes(part, bytes) if awaited => {
                 if storage.receive_part(root, part, &bytes, events) == PartOutcome::Accepted {
-                    self.receiving.arrived(now, part);
+                    self.receiver.on_part(now, part);
                 }
             }
-            TransferBody::Gone if awaited && self.receiving.from() == Some(from) => {
+            SnapshotTransferBody::Gone if awaited && self.receiver.from() == Some(from) => {
                 storage.abandon_snapshot(events);
-                self.receiving.end();
+                self.receiver.end();
             }
-            TransferBody::Request(_) | TransferBody::Bytes(..) | TransferBody::Gone => {}
+            SnapshotTransferBody::Request(_)
+            | SnapshotTransferBody::Bytes(..)
+            | SnapshotTransferBody::Gone => {}
         }
     }
 
-    /// The store read the part that a peer waits for, or has it no longer.
+    /// Returns the reply to a request, with the bytes that the store read, or none.
     fn served(&mut self, now: Instant, bytes: Option<Arc<[u8]>>) -> Output {
-        let wanted = self.serving.finish(now, bytes.as_ref().map_or(0, |bytes| bytes.len()));
+        let request = self.sender.finish(now, bytes.as_ref().map_or(0, |bytes| bytes.len()));
         let body = match bytes {
-            Some(bytes) => TransferBody::Bytes(wanted.part, bytes),
-            None => TransferBody::Gone,
+            Some(bytes) => SnapshotTransferBody::Bytes(request.part, bytes),
+            None => SnapshotTransferBody::Gone,
         };
-        let transfer = Transfer { from: self.id, to: wanted.by, root: wanted.root, body };
-        Output::Send(Packet::Transfer(transfer))
+        let transfer = SnapshotTransfer { from: self.id, to: request.by, root: request.root, body };
+        Output::Send(Packet::SnapshotTransfer(transfer))
     }
 }

@@ -1,81 +1,84 @@
-//! The half of a node that works: sessions and the user's state machine. It shares nothing with the
-//! other half, so a driver may give it a thread of its own.
+//! The worker of a node: it has the client sessions and the user's state machine. It shares nothing
+//! with [`Node`](crate::replica::Node), so that a driver may run it on its own thread.
 
-use crate::machine::{Digest, Frozen, Machine, StateMachine};
-use crate::replica::input::Done;
+use crate::machine::{Digest, FrozenView, Machine, StateMachine};
+use crate::replica::input::WorkResult;
 use crate::replica::output::Work;
-use crate::storage::{ClusterId, Disk, Failure, SnapshotReader};
-use crate::types::{Hash128, Imprint, Index, SnapshotMeta};
+use crate::storage::{ClusterId, Disk, SnapshotReader, StorageError};
+use crate::types::{Hash128, Index, SnapshotMeta, StateDigest};
 
-/// A state machine, with the sessions of its clients.
+/// The state machine of a node, with the sessions of its clients.
 #[derive(Clone, Debug)]
 pub struct Worker<M> {
     cluster: ClusterId,
     machine: Machine<M>,
-    /// At multiples of which index the state itself is hashed.
-    states_each: Option<u64>,
+    /// The index interval at whose multiples the state is hashed; `None` if it never is.
+    digest_interval: Option<u64>,
 }
 
 impl<M: StateMachine> Worker<M> {
     pub(crate) fn new(
         cluster: ClusterId,
         machine: Machine<M>,
-        states_each: Option<u64>,
+        digest_interval: Option<u64>,
     ) -> Worker<M> {
-        Worker { cluster, machine, states_each }
+        Worker { cluster, machine, digest_interval }
     }
 
-    /// The state machine with its sessions.
+    /// Returns the state machine with its sessions.
     #[must_use]
     pub fn machine(&self) -> &Machine<M> {
         &self.machine
     }
 
-    /// Does the next piece of work. `disk` is where a snapshot to start over from is read.
-    pub fn execute(&mut self, work: Work, disk: &mut impl Disk) -> Done {
+    /// Executes the next piece of work. It reads snapshots from `disk`.
+    pub fn execute(&mut self, work: Work, disk: &mut impl Disk) -> WorkResult {
         match work {
             Work::Apply(entries) => {
                 let last = entries.last().map_or(Index::ZERO, |entry| entry.id.index);
-                let (mut outcomes, mut imprints) = (Vec::new(), Vec::with_capacity(entries.len()));
+                let (mut outcomes, mut state_digests) =
+                    (Vec::new(), Vec::with_capacity(entries.len()));
                 for entry in entries.chunks(1) {
                     outcomes.extend(self.machine.apply(entry));
-                    imprints.push(self.imprint());
+                    state_digests.push(self.state_digest());
                 }
-                Done::Applied { last, outcomes, imprints }
+                WorkResult::Applied { last, outcomes, state_digests }
             }
             Work::Query { tag, query } => {
                 let applied = self.machine.applied().index;
-                Done::Answered { tag, applied, answer: self.machine.query(&query) }
+                WorkResult::Answered { tag, applied, answer: self.machine.query(&query) }
             }
-            Work::Restore(meta) => self.start_over(&meta, disk),
+            Work::Restore(meta) => self.restore_from(&meta, disk),
             Work::Rebuild(meta) => {
-                self.machine.disown();
-                self.start_over(&meta, disk)
+                self.machine.discard_state();
+                self.restore_from(&meta, disk)
             }
         }
     }
 
-    fn start_over(&mut self, meta: &SnapshotMeta, disk: &mut impl Disk) -> Done {
+    fn restore_from(&mut self, meta: &SnapshotMeta, disk: &mut impl Disk) -> WorkResult {
         match self.restore(meta, disk) {
-            Ok(()) => Done::Restored { last: meta.last.index, imprint: self.imprint() },
-            Err(failure) => Done::Failed(failure),
+            Ok(()) => {
+                WorkResult::Restored { last: meta.last.index, state_digest: self.state_digest() }
+            }
+            Err(failure) => WorkResult::Failed(failure),
         }
     }
 
-    /// What the state machine shows of itself: its results wherever they are known, its state where
-    /// the configuration wants that to be compared. A state that cannot be read is not known.
-    pub(crate) fn imprint(&self) -> Imprint {
+    /// Returns the digest of the state machine: the results if they are known, and the state at
+    /// indices at which the configuration requests it. A state that cannot be read is unknown.
+    pub(crate) fn state_digest(&self) -> StateDigest {
         let hash = |digest: Digest| Hash128(digest.0);
         let index = self.machine.applied().index.0;
-        let shows = self.states_each.is_some_and(|each| index.is_multiple_of(each));
-        let state = if shows { self.machine.digest().ok().flatten() } else { None };
-        Imprint { results: self.machine.results().map(hash), state: state.map(hash) }
+        let is_due = self.digest_interval.is_some_and(|each| index.is_multiple_of(each));
+        let state = if is_due { self.machine.digest().ok().flatten() } else { None };
+        StateDigest { results: self.machine.results().map(hash), state: state.map(hash) }
     }
 
-    /// A view of the state as it is now, whatever is applied later; none while a state machine that
-    /// is durable by itself is ahead of what was replayed.
+    /// Returns a frozen view of the current state, which later entries do not change. Returns
+    /// `None` while a state machine with durable state of its own is ahead of the replayed log.
     #[must_use]
-    pub fn freeze(&self) -> Option<Frozen> {
+    pub fn freeze(&self) -> Option<FrozenView> {
         self.machine.snapshot()
     }
 
@@ -83,9 +86,9 @@ impl<M: StateMachine> Worker<M> {
         &mut self,
         meta: &SnapshotMeta,
         disk: &mut impl Disk,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), StorageError> {
         let mut reader = SnapshotReader::open(disk, self.cluster, meta)?;
         let restored = self.machine.restore(meta.last, &mut reader);
-        restored.map_err(|error| Failure::of_machine(meta.last.index, &error))
+        restored.map_err(|error| StorageError::state_machine(meta.last.index, &error))
     }
 }

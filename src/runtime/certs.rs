@@ -1,6 +1,8 @@
-//! Certificates for a cluster, its clients and its administrators, made without any other tool.
+//! Issues and revokes the certificates of a cluster, its clients and its administrators, without
+//! another tool.
 //!
-//! Each [`Role`] has an authority of its own: whoever can make clients can make no nodes.
+//! Each [`Role`] has a certificate authority of its own, so that the authority of clients cannot
+//! issue certificates of nodes.
 //!
 //! ```
 //! use quorate::runtime::certs::Authority;
@@ -30,13 +32,13 @@ use crate::runtime::principal::{Principal, Role};
 use crate::runtime::tls::{TlsConfig, check_issued, serial};
 use crate::storage::ClusterId;
 
-/// How long an authority lasts, in days.
+/// The validity of an authority's certificate, in days.
 pub const AUTHORITY_DAYS: u32 = 3650;
 
-/// Clocks of machines differ: what is issued now was valid for so long already.
-const EARLIER: Duration = Duration::from_secs(3600);
+/// The time by which certificates are backdated, because the clocks of machines differ.
+const BACKDATED_BY: Duration = Duration::from_secs(3600);
 
-/// Who vouches for the certificates of one role.
+/// The certificate authority of one role.
 #[derive(Debug)]
 pub struct Authority {
     role: Role,
@@ -46,37 +48,37 @@ pub struct Authority {
 
 /// A certificate and its private key, as PEM.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Issued {
-    /// The certificate.
+pub struct IssuedCertificate {
+    /// The certificate in PEM format.
     pub certificate: String,
-    /// Its key, which nobody else may read.
+    /// The private key in PEM format; it must be kept secret.
     pub key: String,
 }
 
-/// Why there is no certificate.
+/// The reasons for which a certificate operation fails.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CertsError {
-    /// It could not be made, or the authority's key could not be read.
-    Making(String),
-    /// The authority is of one role, and the certificate would be of another.
-    Role {
-        /// The authority's.
+    /// A certificate could not be generated, or a key or certificate could not be parsed.
+    Generation(String),
+    /// The requested principal has another role than the authority.
+    RoleMismatch {
+        /// The role of the authority.
         authority: Role,
-        /// The one that was asked for.
-        asked: Role,
+        /// The role of the requested principal.
+        requested: Role,
     },
-    /// The principal's files would take the place of an authority's.
-    Reserved,
+    /// The name of the principal is reserved for the files of an authority.
+    ReservedName,
     /// The file could not be read or written.
     File(PathBuf, io::Error),
 }
 
 impl Authority {
-    /// A new authority, valid for [`AUTHORITY_DAYS`].
+    /// Generates a new authority, valid for [`AUTHORITY_DAYS`].
     ///
     /// # Errors
-    /// [`CertsError::Making`].
+    /// [`CertsError::Generation`].
     pub fn new(role: Role) -> Result<Authority, CertsError> {
         let key = KeyPair::generate()?;
         let mut authority = Authority { role, certificate: String::new(), key };
@@ -84,30 +86,31 @@ impl Authority {
         Ok(authority)
     }
 
-    /// The authority that [`Authority::certificate`] and [`Authority::key`] were of, from PEM.
-    /// What it issues is checked against `certificate`.
+    /// Returns the authority with this certificate and key, in PEM format, as
+    /// [`Authority::certificate`] and [`Authority::key`] return them. [`Authority::issue`] checks
+    /// that the two belong together.
     ///
     /// # Errors
-    /// [`CertsError::Making`] if the key cannot be read.
-    pub fn of(role: Role, certificate: &str, key: &str) -> Result<Authority, CertsError> {
+    /// [`CertsError::Generation`] if the key cannot be parsed.
+    pub fn from_pem(role: Role, certificate: &str, key: &str) -> Result<Authority, CertsError> {
         let key = KeyPair::from_pem(key)?;
         Ok(Authority { role, certificate: certificate.to_owned(), key })
     }
 
-    /// Its certificate as PEM: what others trust.
+    /// Returns the certificate of the authority in PEM format, for the trust files of others.
     #[must_use]
     pub fn certificate(&self) -> &str {
         &self.certificate
     }
 
-    /// Its key as PEM: whoever has it makes certificates.
+    /// Returns the private key in PEM format. Its holder can issue certificates: keep it secret.
     #[must_use]
     pub fn key(&self) -> String {
         self.key.serialize_pem()
     }
 
-    /// The name that it issues under. No two authorities have the same: lists of what one has
-    /// taken back do not concern the other.
+    /// Returns the issuer name. It contains a hash of the public key and is unique, so that a
+    /// revocation list of one authority does not apply to another.
     #[must_use]
     pub fn name(&self) -> String {
         let hash = blake3::hash(self.key.public_key_raw()).to_hex();
@@ -121,21 +124,22 @@ impl Authority {
         params
     }
 
-    /// A new certificate of `principal`, valid for `days` from now. With 0 days it has expired
-    /// already.
+    /// Issues a certificate of `principal` that is valid for `days` from now. With 0 days it has
+    /// expired already.
     ///
     /// # Errors
-    /// [`CertsError::Role`] if the principal is not of the authority's role, else
-    /// [`CertsError::Making`]: most often the authority's key is not its certificate's.
+    /// [`CertsError::RoleMismatch`] if the principal has another role than the authority;
+    /// [`CertsError::Generation`] otherwise, most often because the authority's key does not match
+    /// its certificate.
     pub fn issue(
         &self,
         cluster: ClusterId,
         principal: &Principal,
         days: u32,
-    ) -> Result<Issued, CertsError> {
+    ) -> Result<IssuedCertificate, CertsError> {
         if principal.role() != self.role {
-            let (authority, asked) = (self.role, principal.role());
-            return Err(CertsError::Role { authority, asked });
+            let (authority, requested) = (self.role, principal.role());
+            return Err(CertsError::RoleMismatch { authority, requested });
         }
         let mut issued = params(&principal.to_string(), days);
         issued.is_ca = IsCa::ExplicitNoCa;
@@ -151,20 +155,21 @@ impl Authority {
         let authority = self.params();
         let certificate = issued.signed_by(&key, &Issuer::from_params(&authority, &self.key))?;
         if days > 0 {
-            check_issued(certificate.der(), &self.certificate).map_err(CertsError::Making)?;
+            check_issued(certificate.der(), &self.certificate).map_err(CertsError::Generation)?;
         }
-        Ok(Issued { certificate: certificate.pem(), key: key.serialize_pem() })
+        Ok(IssuedCertificate { certificate: certificate.pem(), key: key.serialize_pem() })
     }
 
-    /// The list of all certificates that the authority has taken back, as PEM, for
-    /// `TlsConfig::revoked`. `certificates` are PEM; each list takes the place of the one before.
+    /// Returns the revocation list of `certificates`, in PEM format, for
+    /// `TlsConfig::revocation_lists`. It replaces earlier lists of this authority, and so must
+    /// contain every revoked certificate.
     ///
     /// # Errors
-    /// [`CertsError::Making`] if one of them cannot be read.
+    /// [`CertsError::Generation`] if one of the certificates cannot be parsed.
     pub fn revoke(&self, certificates: &[&str]) -> Result<String, CertsError> {
         let (origin, now) = (rcgen::date_time_ymd(1970, 1, 1), now());
         let revoked = certificates.iter().map(|certificate| {
-            let serial = serial(certificate).map_err(CertsError::Making)?;
+            let serial = serial(certificate).map_err(CertsError::Generation)?;
             Ok(RevokedCertParams {
                 serial_number: SerialNumber::from_slice(&serial),
                 revocation_time: origin + now,
@@ -173,7 +178,7 @@ impl Authority {
             })
         });
         let list = CertificateRevocationListParams {
-            this_update: origin + now - EARLIER,
+            this_update: origin + now - BACKDATED_BY,
             next_update: origin + now + Duration::from_secs(u64::from(AUTHORITY_DAYS) * 24 * 3600),
             crl_number: SerialNumber::from(now.as_secs()),
             issuing_distribution_point: None,
@@ -185,25 +190,25 @@ impl Authority {
     }
 }
 
-/// What the files of an authority are called after its role: nobody else's name.
-const AUTHORITY: &str = "authority";
+/// The file name of an authority after its role; reserved, so that no principal may have it.
+const AUTHORITY_NAME: &str = "authority";
 
-/// The file whose lock says that somebody writes in the directory: whoever comes second waits, so
-/// that a key and a certificate of the same name are always of the same run.
-const LOCK: &str = "lock";
+/// The lock file of the directory. Writers wait for its lock, so that a key and a certificate of
+/// the same name are always from the same run.
+const LOCK_NAME: &str = "lock";
 
-/// What a file is called while it is written; more letters stand between.
-const ASIDE: [&str; 2] = [".written-", ".new"];
+/// The start and the end of the name of a file while it is written.
+const TEMPORARY_NAME: [&str; 2] = [".written-", ".new"];
 
-/// A directory with the authorities of all roles and what they have issued:
-/// `node-authority.pem` and `.key`, the same of `client` and `admin`, and for each principal a
-/// `.pem` and a `.key`: `node-1`, `client-NAME`, `admin-NAME`. Several processes may issue there at
-/// once: each waits for the `lock`.
+/// A directory with the authorities of all roles and the certificates that they have issued:
+/// `node-authority.pem` and `.key`, the same for `client` and `admin`, and for each principal a
+/// `.pem` and a `.key`: `node-1`, `client-NAME`, `admin-NAME`. Several processes may issue
+/// concurrently; each waits for the lock file `lock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory(PathBuf);
 
 impl Directory {
-    /// The directory at `path`, made if it is missing.
+    /// Opens the directory at `path`, which is created if it is missing.
     ///
     /// # Errors
     /// [`CertsError::File`].
@@ -215,29 +220,29 @@ impl Directory {
         }
     }
 
-    /// The authority of a role: made, if there is none yet.
+    /// Returns the authority of a role, which is generated if it is missing.
     ///
     /// # Errors
     /// A [`CertsError`].
     pub fn authority(&self, role: Role) -> Result<Authority, CertsError> {
-        let [certificate, key] = self.paths(&format!("{role}-{AUTHORITY}"));
-        let _alone = if certificate.exists() && key.exists() { None } else { Some(self.lock()?) };
-        self.authority_alone(role)
+        let [certificate, key] = self.paths(&format!("{role}-{AUTHORITY_NAME}"));
+        let _lock = if certificate.exists() && key.exists() { None } else { Some(self.lock()?) };
+        self.authority_locked(role)
     }
 
-    /// The same; nobody else may write meanwhile.
-    fn authority_alone(&self, role: Role) -> Result<Authority, CertsError> {
-        let [certificate, key] = self.paths(&format!("{role}-{AUTHORITY}"));
+    /// Returns the authority of a role; the caller holds the lock if a file is missing.
+    fn authority_locked(&self, role: Role) -> Result<Authority, CertsError> {
+        let [certificate, key] = self.paths(&format!("{role}-{AUTHORITY_NAME}"));
         if !certificate.exists() && !key.exists() {
             let authority = Authority::new(role)?;
             write(&certificate, authority.certificate(), 0o644)?;
             write(&key, &authority.key(), 0o600)?;
         }
-        Authority::of(role, &read(&certificate)?, &read(&key)?)
+        Authority::from_pem(role, &read(&certificate)?, &read(&key)?)
     }
 
-    /// Issues a certificate, in place of one that is there already, and makes the authorities of
-    /// all roles where they are missing. Says where everything is that the principal needs.
+    /// Issues a certificate that replaces an earlier one of the principal, and generates the
+    /// missing authorities of all roles. Returns the paths of all files that the principal needs.
     ///
     /// # Errors
     /// A [`CertsError`].
@@ -248,24 +253,24 @@ impl Directory {
         days: u32,
     ) -> Result<TlsConfig, CertsError> {
         if let Principal::Client(name) | Principal::Admin(name) = principal
-            && &**name == AUTHORITY
+            && &**name == AUTHORITY_NAME
         {
-            return Err(CertsError::Reserved);
+            return Err(CertsError::ReservedName);
         }
-        let _alone = self.lock()?;
+        let _lock = self.lock()?;
         for role in Role::ALL {
-            self.authority_alone(role)?;
+            self.authority_locked(role)?;
         }
-        let issued = self.authority_alone(principal.role())?.issue(cluster, principal, days)?;
+        let issued = self.authority_locked(principal.role())?.issue(cluster, principal, days)?;
         let config = self.config(principal);
         write(&config.certificate, &issued.certificate, 0o644)?;
         write(&config.key, &issued.key, 0o600)?;
         Ok(config)
     }
 
-    /// Waits until nobody else writes here, and removes what somebody left who was killed.
+    /// Waits for the lock, and removes the temporary files of killed processes.
     fn lock(&self) -> Result<File, CertsError> {
-        let path = self.0.join(LOCK);
+        let path = self.0.join(LOCK_NAME);
         let locked = || {
             let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
             lock.lock()?;
@@ -273,7 +278,7 @@ impl Directory {
                 let entry = entry?;
                 let name = entry.file_name();
                 let name = name.to_string_lossy();
-                if name.starts_with(ASIDE[0]) && name.ends_with(ASIDE[1]) {
+                if name.starts_with(TEMPORARY_NAME[0]) && name.ends_with(TEMPORARY_NAME[1]) {
                     fs::remove_file(entry.path())?;
                 }
             }
@@ -282,7 +287,7 @@ impl Directory {
         locked().map_err(|error| CertsError::File(path.clone(), error))
     }
 
-    /// Where everything is that the principal needs, once it was issued.
+    /// Returns the paths of all files that the principal needs, whether or not they exist.
     #[must_use]
     pub fn config(&self, principal: &Principal) -> TlsConfig {
         let [certificate, key] = self.paths(&match principal {
@@ -291,35 +296,35 @@ impl Directory {
             Principal::Admin(name) => format!("admin-{name}"),
         });
         let [nodes, clients, admins] =
-            Role::ALL.map(|role| self.paths(&format!("{role}-{AUTHORITY}"))[0].clone());
+            Role::ALL.map(|role| self.paths(&format!("{role}-{AUTHORITY_NAME}"))[0].clone());
         let mut config = TlsConfig::new(certificate, key, nodes);
         if principal.role() == Role::Node {
-            (config.clients, config.admins) = (Some(clients), Some(admins));
+            (config.client_authorities, config.admin_authorities) = (Some(clients), Some(admins));
         }
         config
     }
 
-    /// Of a certificate, and of its key.
+    /// Returns the path of a certificate and the path of its key.
     fn paths(&self, name: &str) -> [PathBuf; 2] {
         ["pem", "key"].map(|end| self.0.join(format!("{name}.{end}")))
     }
 }
 
-/// What every certificate has: whose it is, and for how long.
+/// Returns the parameters that every certificate has: its subject and its validity.
 fn params(name: &str, days: u32) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     let (origin, now) = (rcgen::date_time_ymd(1970, 1, 1), now());
-    params.not_before = origin + now - EARLIER;
+    params.not_before = origin + now - BACKDATED_BY;
     params.not_after = match days {
-        0 => origin + now - EARLIER / 2,
+        0 => origin + now - BACKDATED_BY / 2,
         days => origin + now + Duration::from_secs(u64::from(days) * 24 * 3600),
     };
     params
 }
 
-/// Since 1970.
+/// Returns the time since 1970, by the system clock.
 #[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "certificates have dates")]
 fn now() -> Duration {
     let now = std::time::SystemTime::now();
@@ -330,18 +335,18 @@ fn read(path: &Path) -> Result<String, CertsError> {
     fs::read_to_string(path).map_err(|error| CertsError::File(path.to_owned(), error))
 }
 
-/// Another file takes its place at once: whoever reads it meanwhile reads the old one or the new.
-/// Nobody whom `mode` keeps out could ever read it.
+/// Replaces the file atomically: a concurrent reader reads the old contents or the new. The file
+/// never has wider permissions than `mode`.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertsError> {
     let written = || {
-        let mut aside = tempfile::Builder::new();
-        aside.prefix(ASIDE[0]).suffix(ASIDE[1]);
+        let mut temporary = tempfile::Builder::new();
+        temporary.prefix(TEMPORARY_NAME[0]).suffix(TEMPORARY_NAME[1]);
         #[cfg(unix)]
-        aside.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
+        temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
         #[cfg(not(unix))]
         let _ = mode;
-        let directory = path.parent().expect("it is in a directory");
-        let mut file = aside.tempfile_in(directory)?;
+        let directory = path.parent().expect("the path has a directory");
+        let mut file = temporary.tempfile_in(directory)?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error).map(drop)
@@ -349,21 +354,24 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertsError> {
     written().map_err(|error: io::Error| CertsError::File(path.to_owned(), error))
 }
 
-impl fmt::Debug for Issued {
+impl fmt::Debug for IssuedCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Issued").field("certificate", &self.certificate).finish_non_exhaustive()
+        let mut debug = f.debug_struct("IssuedCertificate");
+        debug.field("certificate", &self.certificate).finish_non_exhaustive()
     }
 }
 
 impl fmt::Display for CertsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CertsError::Making(error) => write!(f, "no certificate was made: {error}"),
-            CertsError::Role { authority, asked } => {
-                write!(f, "the {authority} authority vouches for no {asked}")
+            CertsError::Generation(error) => write!(f, "cannot make the certificate: {error}"),
+            CertsError::RoleMismatch { authority, requested } => {
+                write!(f, "the {authority} authority cannot issue a {requested} certificate")
             }
-            CertsError::Reserved => write!(f, "`{AUTHORITY}` is the authorities' own name"),
-            CertsError::File(path, error) => write!(f, "{}: {error}", path.display()),
+            CertsError::ReservedName => {
+                write!(f, "the name `{AUTHORITY_NAME}` is reserved: use another name")
+            }
+            CertsError::File(path, error) => write!(f, "cannot use {}: {error}", path.display()),
         }
     }
 }
@@ -372,7 +380,7 @@ impl std::error::Error for CertsError {}
 
 impl From<rcgen::Error> for CertsError {
     fn from(error: rcgen::Error) -> CertsError {
-        CertsError::Making(error.to_string())
+        CertsError::Generation(error.to_string())
     }
 }
 
@@ -384,23 +392,25 @@ mod tests {
 
     const CLUSTER: ClusterId = ClusterId(0xc1);
 
-    /// What is in the directory, with its mode.
+    /// Returns the names of the files in the directory, with their permissions for others.
     #[cfg(unix)]
     fn modes(directory: &Path) -> Vec<(String, u32)> {
         let mode = |entry: fs::DirEntry| {
-            let mode = entry.metadata().expect("it is there");
+            let mode = entry.metadata().expect("the file exists");
             let mode = std::os::unix::fs::MetadataExt::mode(&mode) & 0o077;
             (entry.file_name().to_string_lossy().into_owned(), mode)
         };
-        fs::read_dir(directory).expect("it is there").flatten().map(mode).collect()
+        fs::read_dir(directory).expect("the directory exists").flatten().map(mode).collect()
     }
 
     #[test]
-    fn runs_at_once_do_not_mix_their_keys() {
-        let root = tempfile::tempdir().expect("there is room");
+    fn concurrent_runs_do_not_mix_their_keys() {
+        let root = tempfile::tempdir().expect("the directory is writable");
         let issue = || {
-            let directory = Directory::open(root.path()).expect("there is room");
-            directory.issue(CLUSTER, &Principal::Node(NodeId(1)), 1).expect("there is room")
+            let directory = Directory::open(root.path()).expect("the directory is writable");
+            directory
+                .issue(CLUSTER, &Principal::Node(NodeId(1)), 1)
+                .expect("the directory is writable")
         };
         std::thread::scope(|scope| {
             for _ in 0..4 {
@@ -408,25 +418,29 @@ mod tests {
             }
         });
         let own = Directory(root.path().to_owned()).config(&Principal::Node(NodeId(1)));
-        assert!(Tls::of_node(own, CLUSTER, NodeId(1)).is_ok(), "the key is the certificate's");
+        assert!(Tls::for_node(own, CLUSTER, NodeId(1)).is_ok(), "the key does not match");
         for role in Role::ALL {
             let authority = Directory(root.path().to_owned()).authority(role);
             let client = Principal::Client("app".into());
             let admin = Principal::Admin("ops".into());
             let any = [Principal::Node(NodeId(2)), client, admin];
             let named = any.iter().find(|principal| principal.role() == role);
-            let issued = authority.and_then(|own| own.issue(CLUSTER, named.expect("all are"), 1));
-            assert!(issued.is_ok(), "the key is the authority's");
+            let issued =
+                authority.and_then(|own| own.issue(CLUSTER, named.expect("each role has one"), 1));
+            assert!(issued.is_ok(), "the authority's key does not match");
         }
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_key_is_nobody_elses_to_read_and_nothing_else_is_left() {
-        let root = tempfile::tempdir().expect("there is room");
-        fs::write(root.path().join(".written-killed.new"), "half a key").expect("there is room");
-        let directory = Directory::open(root.path()).expect("there is room");
-        directory.issue(CLUSTER, &Principal::Node(NodeId(1)), 1).expect("there is room");
+    fn keys_are_private_and_temporary_files_are_removed() {
+        let root = tempfile::tempdir().expect("the directory is writable");
+        fs::write(root.path().join(".written-killed.new"), "half a key")
+            .expect("the directory is writable");
+        let directory = Directory::open(root.path()).expect("the directory is writable");
+        directory
+            .issue(CLUSTER, &Principal::Node(NodeId(1)), 1)
+            .expect("the directory is writable");
         let found = modes(root.path());
         assert_eq!(found.len(), 4 * 2 + 1, "{found:?}");
         for (name, mode) in found.iter().filter(|(name, _)| name.ends_with(".key")) {

@@ -1,53 +1,53 @@
-//! The clock of a node: one that counts while the machine is suspended, where the system has such.
+//! The monotonic clock of a node. On Linux it also runs while the machine is suspended.
 
 #[cfg(all(target_os = "linux", not(madsim)))]
 use std::time::Duration;
 
 use crate::types::Instant;
 
-/// Nanoseconds since the node started.
+/// A clock that counts nanoseconds since its start.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    origin: Moment,
+    origin: MonotonicInstant,
 }
 
 impl Clock {
     pub(super) fn start() -> Clock {
-        Clock { origin: moment() }
+        Clock { origin: monotonic_now() }
     }
 
-    /// A lease must not outlast its time because the machine slept: what the clock shows grows
-    /// meanwhile.
+    /// Returns the time since the start. It includes suspension where the system can measure it,
+    /// because a lease must expire while the machine sleeps.
     pub(super) fn now(&self) -> Instant {
-        let nanoseconds = moment().saturating_duration_since(self.origin).as_nanos();
+        let nanoseconds = monotonic_now().saturating_duration_since(self.origin).as_nanos();
         Instant(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
     }
 }
 
 #[cfg(not(all(target_os = "linux", not(madsim))))]
-use tokio::time::Instant as Moment;
+use tokio::time::Instant as MonotonicInstant;
 
 #[cfg(not(all(target_os = "linux", not(madsim))))]
-fn moment() -> Moment {
-    Moment::now()
+fn monotonic_now() -> MonotonicInstant {
+    MonotonicInstant::now()
 }
 
-/// Since the machine started.
+/// The time since the machine booted, suspension included.
 #[cfg(all(target_os = "linux", not(madsim)))]
 #[derive(Clone, Copy, Debug)]
-struct Moment(Duration);
+struct MonotonicInstant(Duration);
 
 #[cfg(all(target_os = "linux", not(madsim)))]
-impl Moment {
-    fn saturating_duration_since(self, origin: Moment) -> Duration {
+impl MonotonicInstant {
+    fn saturating_duration_since(self, origin: MonotonicInstant) -> Duration {
         self.0.saturating_sub(origin.0)
     }
 }
 
 #[cfg(all(target_os = "linux", not(madsim)))]
-fn moment() -> Moment {
+fn monotonic_now() -> MonotonicInstant {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Moment(Duration::try_from(time).unwrap_or_default())
+    MonotonicInstant(Duration::try_from(time).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_grows() {
+    fn the_clock_advances() {
         let clock = Clock::start();
         let before = clock.now();
         while clock.now() == before {}

@@ -1,4 +1,4 @@
-//! What a server is told before it starts.
+//! The configuration of a server, checked before it starts.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,113 +12,115 @@ use crate::runtime::tls::TlsConfig;
 use crate::storage::ClusterId;
 use crate::types::{Address, Member, Membership, NodeId};
 
-/// How a node is run for real. [`ServerConfig::new`] has defaults; every field may be changed
-/// before the start.
+/// The configuration of a production node. [`ServerConfig::new`] sets defaults; every field may be
+/// changed before the start.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The node's own directory, made if it is missing. No other process may use it.
+    /// The node's own directory, created if it is missing. No other process may use it.
     pub directory: PathBuf,
-    /// The cluster. A directory that is another's is refused.
+    /// The id of the cluster. A directory of another cluster is rejected.
     pub cluster: ClusterId,
-    /// Where peers connect.
+    /// The address at which the node listens for peers and clients.
     pub listen: SocketAddr,
-    /// Where peers are reached until the membership says so: what a node needs that joins a
-    /// running cluster.
+    /// The addresses of peers that the membership does not list yet. A node that joins a running
+    /// cluster needs them.
     pub peers: BTreeMap<NodeId, Address>,
-    /// The node itself.
+    /// The configuration of the replica.
     pub replica: ReplicaConfig,
-    /// The bounds of connections.
+    /// The limits of connections.
     pub network: NetworkConfig,
-    /// The bounds of what is done for clients.
+    /// The limits of the service to clients.
     pub service: ServiceConfig,
-    /// The most requests of users that wait to be looked at; whoever asks for more waits.
+    /// The most requests of the program that wait in the driver's queue. A caller beyond it waits.
     pub requests_max: usize,
-    /// Whether the state machine is asked on the node's own thread, where that saves time: two
-    /// changes of threads, some 60 µs of a command or a query. Only for one that lives in memory
-    /// and takes microseconds: the node does nothing else meanwhile, and heartbeats would be late.
+    /// Whether the driver's thread calls the state machine itself where that saves two thread
+    /// switches, which take some 60 µs per command or query. Only for an in-memory state machine
+    /// whose calls take microseconds, because the node does nothing else during a call and a long
+    /// one delays heartbeats.
     pub inline_machine: bool,
-    /// How long the node's threads look out for what comes next before they sleep; zero, the
-    /// default, lets them sleep at once. To wake them takes tens of microseconds, several times in
-    /// each request of a lone client: 200 µs save a quarter of a write's time, and half of a
-    /// read's. It costs up to a processor per thread while requests are under way: not for
-    /// machines that have other things to do, and best on a tokio runtime of one thread, as others
-    /// are woken meanwhile.
-    pub poll_max: Duration,
-    /// Whether words may leave this machine in the clear. Without it, and without TLS, `listen`
-    /// must be a loopback address.
+    /// The time for which the node's threads busy-poll before they sleep; zero, the default,
+    /// disables it. Waking a thread takes tens of microseconds, several times in each request of a
+    /// lone client: 200 µs save a quarter of the latency of a write, and half of that of a read.
+    /// The cost is up to one processor per thread while requests are in flight. Not for machines
+    /// with other work, and best on a tokio runtime of one thread, because a multi-threaded one
+    /// wakes its other threads meanwhile.
+    pub busy_poll_max: Duration,
+    /// Whether plaintext connections beyond loopback are allowed. Without it, and without TLS,
+    /// `listen` must be a loopback address.
     pub plaintext: bool,
-    /// Certificates: with them nothing is said in the clear, and nobody is heard who has none.
+    /// The TLS files. If set, every connection uses TLS, and peers and clients without a valid
+    /// certificate are rejected.
     #[cfg(feature = "tls")]
     pub tls: Option<TlsConfig>,
 }
 
-/// The bounds of connections between nodes.
+/// The limits of connections between nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkConfig {
-    /// How long a connection may take to come about, hellos included. The addresses of one name
-    /// are tried in turn, and share it.
-    pub handshake_max: Duration,
-    /// How often a side that has nothing to say shows that it is there.
-    pub pulse: Duration,
-    /// After how long without a word a connection is given up. At least twice `pulse`.
-    pub silence_max: Duration,
-    /// After how long with nothing but pulses a connection is closed. It is made again when there
-    /// is something to say.
+    /// The time limit for establishing a connection, TLS and hellos included. The addresses of one
+    /// host name are tried in turn and share it.
+    pub handshake_timeout: Duration,
+    /// The interval at which an idle side of a connection sends a keepalive.
+    pub keepalive_interval: Duration,
+    /// The time without a received byte after which a connection is closed. At least twice
+    /// `keepalive_interval`.
+    pub keepalive_timeout: Duration,
+    /// The time with nothing but keepalives after which a connection is closed. The next packet
+    /// opens it again.
     pub idle_max: Duration,
-    /// How long a connection that failed is left alone, at first: each further failure doubles it.
+    /// The wait before a failed connection is retried, at first; each further failure doubles it.
     pub retry_min: Duration,
-    /// The longest time it is left alone.
+    /// The longest wait before a failed connection is retried.
     pub retry_max: Duration,
-    /// The most packets that wait for one lane of one peer. What does not fit is lost, as networks
-    /// lose things.
+    /// The most packets that wait for one lane of one peer. Further packets are dropped, as a
+    /// network may drop them.
     pub packets_max: usize,
-    /// The most connections whose other end has not said yet who it is.
-    pub strangers_max: usize,
-    /// The most of these from one address, or from one /64 of version 6. One more is refused, so
-    /// that one host does not keep out all others.
-    pub strangers_per_address_max: usize,
-    /// The most connections that other nodes have open to this one, and as many that users have.
+    /// The most connections that have not completed their handshake.
+    pub handshakes_max: usize,
+    /// The most of these from one IPv4 address, or from one /64 of IPv6, so that one host cannot
+    /// keep out all others. One more connection is rejected.
+    pub handshakes_per_address_max: usize,
+    /// The most connections that other nodes have open to this one, and as many that clients have.
     pub connections_max: usize,
 }
 
-/// The bounds of a node's service to clients. Whoever is beyond one is told so, or waits.
+/// The limits of a node's service to clients. A request beyond a limit is rejected or waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceConfig {
-    /// The most requests of one connection that wait for their replies. No more is read from it
-    /// until one of them has gone out.
+    /// The most requests of one connection whose replies are not written yet. No more is read from
+    /// the connection until one of them is.
     pub requests_per_connection_max: usize,
-    /// The most requests of all connections that wait for their replies to go out. One more is
-    /// refused as overload.
+    /// The most requests of all connections whose replies are not written yet. One more is rejected
+    /// as overload.
     pub requests_max: usize,
-    /// The most bytes of commands and queries that all of these requests have together, and of
-    /// replies and answers that wait to go out, in KiB. A request that goes beyond it is refused
-    /// as overload, and so is a read whose answer does. The reply to a proposal that is done is
-    /// given all the same.
+    /// The most bytes that the commands and queries of all these requests, and the replies that are
+    /// not written yet, have together, in KiB. A request beyond it is rejected as overload, and so
+    /// is a read whose answer is. The reply to a committed proposal is sent in any case.
     pub requests_kib_max: u32,
-    /// After how long a connection is closed that takes nothing of what is written to it.
+    /// The time without a written byte after which a connection with unwritten replies is closed.
     pub stall_max: Duration,
-    /// After how long without a request a connection is closed that waits for none.
+    /// The time without a request after which a connection without pending requests is closed.
     pub idle_max: Duration,
-    /// How long replies may take to go out, and clients to take them, when the node is shut down or
-    /// a connection is closed.
+    /// The time limit for writing the remaining replies when the node shuts down or a connection is
+    /// closed, and for the client to read them.
     pub drain_max: Duration,
-    /// Whether a node that does not lead passes a client's proposal on to the leader, and the reply
-    /// back: for clients that do not reach every node. Without it the client is told who leads.
+    /// Whether a node that does not lead forwards a client's proposal to the leader, and the reply
+    /// back, for clients that cannot reach every node. Without it the client is redirected.
     pub forwards: bool,
 }
 
 impl Default for NetworkConfig {
     fn default() -> NetworkConfig {
         NetworkConfig {
-            handshake_max: Duration::from_secs(5),
-            pulse: Duration::from_millis(500),
-            silence_max: Duration::from_secs(2),
+            handshake_timeout: Duration::from_secs(5),
+            keepalive_interval: Duration::from_millis(500),
+            keepalive_timeout: Duration::from_secs(2),
             idle_max: Duration::from_secs(10),
             retry_min: Duration::from_millis(20),
             retry_max: Duration::from_secs(1),
             packets_max: 4096,
-            strangers_max: 512,
-            strangers_per_address_max: 256,
+            handshakes_max: 512,
+            handshakes_per_address_max: 256,
             connections_max: 1024,
         }
     }
@@ -139,7 +141,7 @@ impl Default for ServiceConfig {
 }
 
 impl ServiceConfig {
-    /// The field that is zero, if one is: nothing could pass it.
+    /// Returns the name of a limit that is zero, if there is one.
     fn zero(&self) -> Option<&'static str> {
         let counts = [
             ("service.requests_per_connection_max", self.requests_per_connection_max),
@@ -147,19 +149,20 @@ impl ServiceConfig {
             ("service.requests_kib_max", self.requests_kib_max as usize),
         ];
         let count = counts.into_iter().find(|(_, count)| *count == 0);
-        let spans = [("service.idle_max", self.idle_max), ("service.stall_max", self.stall_max)];
-        let span = spans.into_iter().find(|(_, span)| span.is_zero());
-        count.map(|(field, _)| field).or(span.map(|(field, _)| field))
+        let durations =
+            [("service.idle_max", self.idle_max), ("service.stall_max", self.stall_max)];
+        let duration = durations.into_iter().find(|(_, duration)| duration.is_zero());
+        count.map(|(field, _)| field).or(duration.map(|(field, _)| field))
     }
 }
 
 impl ServerConfig {
-    /// Node `id` of a cluster that `members` found together, once all of them have met; each with
-    /// the address that the others reach it at. It listens on its own.
+    /// Returns the configuration of node `id` of a new cluster. `members` are the nodes that
+    /// bootstrap it once all of them have connected, each with the address at which the others
+    /// reach it. The node listens at its own address.
     ///
     /// # Errors
-    /// A [`ServerConfigError`] if the node is none of them, an address is no socket address, or
-    /// one is listed twice.
+    /// A [`ServerConfigError`] if `id` is not among `members`, or a member is listed twice.
     pub fn new(
         directory: impl Into<PathBuf>,
         cluster: ClusterId,
@@ -169,21 +172,23 @@ impl ServerConfig {
         let members: Vec<(NodeId, SocketAddr)> = members.into_iter().collect();
         let own = members.iter().find(|(member, _)| *member == id);
         let listen = own.ok_or(ServerConfigError::NotAMember(id))?.1;
-        let mut founders = Membership::new(members.iter().map(|(member, _)| *member));
+        let mut bootstrap_peers = Membership::new(members.iter().map(|(member, _)| *member));
         for (position, (member, address)) in members.iter().enumerate() {
             if members[..position].iter().any(|(other, _)| other == member) {
-                return Err(ServerConfigError::Twice(*member));
+                return Err(ServerConfigError::DuplicateMember(*member));
             }
-            let address = named(*address);
-            founders = founders.with_member(Member { address, ..Member::new(*member) });
+            let address = to_address(*address);
+            bootstrap_peers =
+                bootstrap_peers.with_member(Member { address, ..Member::new(*member) });
         }
         let mut raft = Config::new(id);
-        raft.founders = Some(founders);
+        raft.bootstrap_peers = Some(bootstrap_peers);
         Ok(ServerConfig::of(directory.into(), cluster, listen, raft))
     }
 
-    /// Node `id`, which listens at `listen` and joins a running cluster: a leader that adds it
-    /// brings it everything. `peers` are where that may be.
+    /// Returns the configuration of node `id`, which listens at `listen` and joins a running
+    /// cluster. The leader that adds it sends it the membership and the log. `peers` are the
+    /// addresses of nodes that may be that leader.
     #[must_use]
     pub fn joining(
         directory: impl Into<PathBuf>,
@@ -192,7 +197,7 @@ impl ServerConfig {
         peers: impl IntoIterator<Item = (NodeId, SocketAddr)>,
     ) -> ServerConfig {
         let mut config = ServerConfig::of(directory.into(), cluster, listen, Config::new(id));
-        config.peers = peers.into_iter().map(|(peer, at)| (peer, named(at))).collect();
+        config.peers = peers.into_iter().map(|(peer, at)| (peer, to_address(at))).collect();
         config
     }
 
@@ -202,7 +207,7 @@ impl ServerConfig {
         listen: SocketAddr,
         mut raft: Config,
     ) -> ServerConfig {
-        // Under load the next entries say it long before, and so a message is spared.
+        // Under load the next AppendEntries carries the commit index first, which saves a message.
         raft.commit_delay = Duration::from_millis(1);
         ServerConfig {
             directory,
@@ -214,64 +219,64 @@ impl ServerConfig {
             service: ServiceConfig::default(),
             requests_max: 4096,
             inline_machine: false,
-            poll_max: Duration::ZERO,
+            busy_poll_max: Duration::ZERO,
             plaintext: false,
             #[cfg(feature = "tls")]
             tls: None,
         }
     }
 
-    /// Has the founders that are listed lead before all others, each before those after it: by
-    /// their priorities, from the highest there is on down. Once there is a cluster,
-    /// `Change::priority` says so.
+    /// Gives the listed bootstrap peers the highest priorities, from 255 downwards in their order,
+    /// so that they become leader before all other nodes. In a running cluster use
+    /// `Change::priority`.
     ///
     /// # Panics
-    /// If more than 255 are listed.
-    pub fn prefer(&mut self, first: impl IntoIterator<Item = NodeId>) {
-        let Some(founders) = &mut self.replica.raft.founders else { return };
+    /// Panics if more than 255 nodes are listed.
+    pub fn prefer_leaders(&mut self, first: impl IntoIterator<Item = NodeId>) {
+        let Some(bootstrap_peers) = &mut self.replica.raft.bootstrap_peers else { return };
         let mut priority = u8::MAX;
         for id in first {
-            assert!(priority > 0, "there are no more than 255 priorities above the usual one");
-            if let Some(member) = founders.member(id).cloned() {
+            assert!(priority > 0, "at most 255 nodes can have a priority of their own");
+            if let Some(member) = bootstrap_peers.member(id).cloned() {
                 let member = Member { priority, ..member };
-                *founders = std::mem::take(founders).with_member(member);
+                *bootstrap_peers = std::mem::take(bootstrap_peers).with_member(member);
                 priority -= 1;
             }
         }
     }
 
     #[cfg(feature = "tls")]
-    fn is_safe(&self) -> bool {
+    fn has_tls(&self) -> bool {
         self.tls.is_some()
     }
 
     #[cfg(not(feature = "tls"))]
-    fn is_safe(&self) -> bool {
+    fn has_tls(&self) -> bool {
         false
     }
 
-    /// Says what is wrong with the configuration, if anything is.
+    /// Checks the configuration.
     ///
     /// # Errors
-    /// A [`ServerConfigError`] that names the field.
+    /// A [`ServerConfigError`] that names the invalid field.
     pub fn check(&self) -> Result<(), ServerConfigError> {
-        if !self.plaintext && !self.is_safe() && !self.listen.ip().is_loopback() {
-            return Err(ServerConfigError::Plaintext(self.listen));
+        if !self.plaintext && !self.has_tls() && !self.listen.ip().is_loopback() {
+            return Err(ServerConfigError::PlaintextNotAllowed(self.listen));
         }
         let network = &self.network;
-        let spans = [
-            ("handshake_max", network.handshake_max),
-            ("pulse", network.pulse),
+        let durations = [
+            ("handshake_timeout", network.handshake_timeout),
+            ("keepalive_interval", network.keepalive_interval),
             ("idle_max", network.idle_max),
             ("retry_min", network.retry_min),
         ];
-        if let Some((field, _)) = spans.iter().find(|(_, span)| span.is_zero()) {
+        if let Some((field, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
             return Err(ServerConfigError::Zero(field));
         }
         let counts = [
             ("packets_max", network.packets_max),
-            ("strangers_max", network.strangers_max),
-            ("strangers_per_address_max", network.strangers_per_address_max),
+            ("handshakes_max", network.handshakes_max),
+            ("handshakes_per_address_max", network.handshakes_per_address_max),
             ("connections_max", network.connections_max),
             ("requests_max", self.requests_max),
         ];
@@ -281,55 +286,59 @@ impl ServerConfig {
         if let Some(field) = self.service.zero() {
             return Err(ServerConfigError::Zero(field));
         }
-        if network.silence_max < 2 * network.pulse {
-            return Err(ServerConfigError::SilenceTooShort);
+        if network.keepalive_timeout < 2 * network.keepalive_interval {
+            return Err(ServerConfigError::KeepaliveTimeoutTooShort);
         }
         if network.retry_max < network.retry_min {
-            return Err(ServerConfigError::RetriesTooShort);
+            return Err(ServerConfigError::RetryMaxBelowMin);
         }
         Ok(())
     }
 }
 
-fn named(address: SocketAddr) -> Address {
+fn to_address(address: SocketAddr) -> Address {
     Address::new(&address.to_string()).expect("a socket address is short")
 }
 
-/// Why a [`ServerConfig`] is refused.
+/// The reasons for which a [`ServerConfig`] is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerConfigError {
-    /// The node is none of those that found the cluster.
+    /// The node is not among the members that bootstrap the cluster.
     NotAMember(NodeId),
-    /// A member is listed twice.
-    Twice(NodeId),
-    /// Words would leave this machine in the clear, and nobody said that they may.
-    Plaintext(SocketAddr),
-    /// The field is zero: nothing could ever pass it.
+    /// The member is listed twice.
+    DuplicateMember(NodeId),
+    /// The listen address is not a loopback address, and neither TLS nor `plaintext` is set.
+    PlaintextNotAllowed(SocketAddr),
+    /// The named field is zero, although it must be positive.
     Zero(&'static str),
-    /// `silence_max` is less than two pulses: one that is late would end a connection.
-    SilenceTooShort,
+    /// `keepalive_timeout` is less than two keepalive intervals.
+    KeepaliveTimeoutTooShort,
     /// `retry_max` is less than `retry_min`.
-    RetriesTooShort,
+    RetryMaxBelowMin,
 }
 
 impl std::fmt::Display for ServerConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             ServerConfigError::NotAMember(id) => {
-                write!(f, "{id} is none of the members listed: add it with its own address")
+                write!(f, "{id} is not in the member list: add it with its own address")
             }
-            ServerConfigError::Twice(id) => write!(f, "{id} is listed twice among the members"),
-            ServerConfigError::Plaintext(address) => write!(
+            ServerConfigError::DuplicateMember(id) => {
+                write!(f, "{id} is listed twice in the member list: remove one of the two")
+            }
+            ServerConfigError::PlaintextNotAllowed(address) => write!(
                 f,
-                "peers at {address} would be spoken to in the clear: give certificates by \
-                 `tls`, listen on a loopback address, or allow it by `plaintext`"
+                "plaintext connections at {address}, beyond loopback, are not allowed: set `tls`, \
+                 listen on a loopback address, or set `plaintext`"
             ),
-            ServerConfigError::Zero(field) => write!(f, "{field} is zero: nothing could pass it"),
-            ServerConfigError::SilenceTooShort => {
-                f.write_str("silence_max is less than twice pulse: a late pulse would end it all")
+            ServerConfigError::Zero(field) => write!(f, "{field} is zero: it must be positive"),
+            ServerConfigError::KeepaliveTimeoutTooShort => {
+                f.write_str("keepalive_timeout must be at least twice keepalive_interval")
             }
-            ServerConfigError::RetriesTooShort => f.write_str("retry_max is less than retry_min"),
+            ServerConfigError::RetryMaxBelowMin => {
+                f.write_str("retry_max must be at least retry_min")
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The loop around a node: what arrives goes in, what comes out is carried out.
+//! The driver loop: feeds arriving packets, requests and completions to the node as inputs, and
+//! executes the outputs of the node.
 
 use std::sync::Arc;
 
@@ -7,137 +8,142 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use crate::replica::{Input, Node, Output, Verdict, Work};
-use crate::runtime::ask::{Ask, Told, Waiting};
+use crate::replica::{ComparisonResult, Input, Node, Output, Work};
+use crate::runtime::busy_poll::BusyPoll;
 use crate::runtime::clock::Clock;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
-use crate::runtime::lookout::Lookout;
 use crate::runtime::metrics::{Counts, SnapshotStep};
-use crate::runtime::transport::gate::Gate;
-use crate::runtime::transport::{Arrivals, Transport};
-use crate::storage::{Cause, Failure};
+use crate::runtime::request::{NodeRequest, PendingRequests, Reply};
+use crate::runtime::transport::connection_registry::ConnectionRegistry;
+use crate::runtime::transport::{InboundQueues, Transport};
+use crate::storage::{ErrorCause, StorageError};
 use crate::types::{Membership, Packet, Report, RoleName};
 
-/// How much of one sort is taken before the others get their turn.
+/// The most items taken from one queue before the other queues get their turn.
 const BATCH: usize = 256;
 
-/// A node, and everything that it meets the world by.
+/// A node, with the clock, the lanes, the transport and the queues that connect it to the world.
 pub(super) struct Driver {
     node: Node,
     clock: Clock,
     lanes: Lanes,
-    peers: Box<dyn Transport>,
-    waiting: Waiting,
+    transport: Box<dyn Transport>,
+    pending: PendingRequests,
     queues: Queues,
-    lookout: Lookout,
+    busy_poll: BusyPoll,
     leadership: watch::Sender<Leadership>,
     membership: watch::Sender<Membership>,
     counts: Arc<Counts>,
-    /// Kept between steps for its memory alone.
+    /// Reused between steps, to keep its allocation.
     outputs: Vec<Output>,
     stage: Stage,
 }
 
-/// What arrives. The senders kept here keep a queue from ending before the node does.
+/// The receiving ends of the driver's queues. The senders kept here keep each queue open until the
+/// node stops.
 pub(super) struct Queues {
-    pub(super) done: UnboundedReceiver<Vec<Event>>,
+    pub(super) lane_events: UnboundedReceiver<Vec<Event>>,
     pub(super) urgent: Receiver<Packet>,
     pub(super) bulk: Receiver<Packet>,
-    pub(super) asks: Receiver<Ask>,
-    pub(super) _arrivals: Arrivals,
-    pub(super) _asks: Sender<Ask>,
+    pub(super) requests: Receiver<NodeRequest>,
+    pub(super) _inbound: InboundQueues,
+    pub(super) _request_sender: Sender<NodeRequest>,
 }
 
-/// How far a node is from its end.
+/// The stage of the shutdown.
 enum Stage {
-    Runs,
-    /// It hands its leadership over first.
-    Resigns(oneshot::Receiver<Told<()>>),
-    Closes,
-    Over(Result<(), Failure>),
+    Running,
+    /// The leader transfers its leadership before it closes.
+    TransferringLeadership(oneshot::Receiver<Reply<()>>),
+    Closing,
+    Stopped(Result<(), StorageError>),
 }
 
 impl Driver {
-    /// A driver of a node that was just opened, and how users reach it: by `asks`.
+    /// Returns the driver of a node that was just opened, and a handle that sends to `requests`.
     pub(super) fn new(
         node: Node,
         clock: Clock,
         (lanes, peers): (Lanes, Box<dyn Transport>),
-        (queues, lookout): (Queues, Lookout),
-        (asks, gate): (Sender<Ask>, Arc<Gate>),
+        (queues, busy_poll): (Queues, BusyPoll),
+        (requests, registry): (Sender<NodeRequest>, Arc<ConnectionRegistry>),
     ) -> (Driver, Handle) {
         let status = node.status();
         let leadership = Leadership { role: status.role, term: status.term, leader: status.leader };
-        let (leadership, leadership_seen) = watch::channel(leadership);
+        let (leadership, leadership_receiver) = watch::channel(leadership);
         let membership = node.raft().log().membership().clone();
-        gate.counts.membership(&membership);
-        let (membership, membership_seen) = watch::channel(membership);
+        registry.counts.set_membership(&membership);
+        let (membership, membership_receiver) = watch::channel(membership);
         let driver = Driver {
             node,
             clock,
             lanes,
-            peers,
-            waiting: Waiting::default(),
+            transport: peers,
+            pending: PendingRequests::default(),
             queues,
-            lookout,
+            busy_poll,
             leadership,
             membership,
-            counts: Arc::clone(&gate.counts),
+            counts: Arc::clone(&registry.counts),
             outputs: Vec::new(),
-            stage: Stage::Runs,
+            stage: Stage::Running,
         };
-        let handle =
-            Handle { asks, leadership: leadership_seen, membership: membership_seen, gate };
+        let handle = Handle {
+            requests,
+            leadership: leadership_receiver,
+            membership: membership_receiver,
+            registry,
+        };
         (driver, handle)
     }
 
-    /// Runs until the node is closed or has stopped by itself; then gives back what tells that the
-    /// lanes have ended, too.
-    pub(super) async fn run(mut self) -> (Result<(), Failure>, UnboundedReceiver<Vec<Event>>) {
+    /// Runs until the node is closed or stops after a failure. Returns the result, and the queue
+    /// that ends once all lanes have ended.
+    pub(super) async fn run(mut self) -> (Result<(), StorageError>, UnboundedReceiver<Vec<Event>>) {
         let mut outputs = Vec::new();
         self.node.start(&mut outputs);
         for output in outputs {
-            self.carry_out(output);
+            self.execute(output);
         }
-        self.lanes.go();
+        self.lanes.submit();
         loop {
             self.counts.observe(&self.node);
-            if let Stage::Over(end) = self.stage {
+            if let Stage::Stopped(end) = self.stage {
                 self.counts.state.stopped.set(1);
-                return (end, self.queues.done);
+                return (end, self.queues.lane_events);
             }
             let first = self.wait().await;
-            self.take_all(first);
+            self.drain_queues(first);
             if self.clock.now() >= self.node.deadline() {
                 self.step(Input::Timeout);
             }
-            self.go_on_closing();
+            self.continue_closing();
         }
     }
 
-    /// Waits until something arrives, or the node's deadline does.
-    async fn wait(&mut self) -> Option<Arrival> {
+    /// Waits for the next item of a queue; returns none at the node's deadline.
+    async fn wait(&mut self) -> Option<Received> {
         let wait = self.node.deadline().since(self.clock.now());
         let queues = &mut self.queues;
         tokio::select! {
             biased;
-            packet = queues.urgent.recv() => packet.map(Arrival::Packet),
-            events = queues.done.recv() => events.map(Arrival::Events),
-            packet = queues.bulk.recv() => packet.map(Arrival::Packet),
-            ask = queues.asks.recv() => ask.map(Arrival::Ask),
-            never = self.lookout.keep() => never,
+            packet = queues.urgent.recv() => packet.map(Received::Packet),
+            events = queues.lane_events.recv() => events.map(Received::LaneEvents),
+            packet = queues.bulk.recv() => packet.map(Received::Packet),
+            request = queues.requests.recv() => request.map(Received::Request),
+            never = self.busy_poll.keep_awake() => never,
             () = sleep(wait) => None,
         }
     }
 
-    /// Takes what has arrived, of every sort some: none waits for long because of another.
-    fn take_all(&mut self, first: Option<Arrival>) {
-        let mut ask = None;
+    /// Takes items from each queue, at most [`BATCH`] from one, so that no queue starves another.
+    fn drain_queues(&mut self, first: Option<Received>) {
+        let mut request = None;
         match first {
-            Some(Arrival::Packet(packet)) => self.step(Input::Packet(packet)),
-            Some(Arrival::Events(events)) => self.hear(events),
-            Some(Arrival::Ask(first)) => ask = Some(first),
+            Some(Received::Packet(packet)) => self.step(Input::Packet(packet)),
+            Some(Received::LaneEvents(events)) => self.handle_lane_events(events),
+            Some(Received::Request(first)) => request = Some(first),
             None => {}
         }
         for _ in 0..BATCH {
@@ -145,31 +151,32 @@ impl Driver {
             self.step(Input::Packet(packet));
         }
         for _ in 0..BATCH {
-            let Ok(events) = self.queues.done.try_recv() else { break };
-            self.hear(events);
+            let Ok(events) = self.queues.lane_events.try_recv() else { break };
+            self.handle_lane_events(events);
         }
         for _ in 0..BATCH {
             let Ok(packet) = self.queues.bulk.try_recv() else { break };
             self.step(Input::Packet(packet));
         }
-        self.take_asks(ask);
+        self.drain_requests(request);
     }
 
-    /// Takes what users ask for. Proposals that came together share a write and a message.
-    fn take_asks(&mut self, mut first: Option<Ask>) {
+    /// Takes requests. Proposals that arrived together share one log write and one message.
+    fn drain_requests(&mut self, mut first: Option<NodeRequest>) {
         let mut proposals = Vec::new();
         for _ in 0..BATCH {
-            let Some(ask) = first.take().or_else(|| self.queues.asks.try_recv().ok()) else {
+            let Some(request) = first.take().or_else(|| self.queues.requests.try_recv().ok())
+            else {
                 break;
             };
-            match self.waiting.put(ask) {
+            match self.pending.submit(request) {
                 Ok(Input::Propose(more)) => proposals.extend(more),
                 Ok(input) => self.step(input),
-                Err(Ask::Report(sender)) => {
-                    // Whoever asked may have gone.
+                Err(NodeRequest::Report(sender)) => {
+                    // The caller may have dropped its future.
                     let _ = sender.send(self.report());
                 }
-                Err(_) => self.begin_closing(),
+                Err(_) => self.start_closing(),
             }
         }
         if !proposals.is_empty() {
@@ -177,14 +184,14 @@ impl Driver {
         }
     }
 
-    fn hear(&mut self, events: Vec<Event>) {
+    fn handle_lane_events(&mut self, events: Vec<Event>) {
         for event in events {
             match event {
                 Event::Input(input) => self.step(input),
-                Event::View(view) => self.lanes.keep(view),
-                Event::Broken(lane) => {
-                    error!(lane, "a lane panicked: the node stops");
-                    self.stage = Stage::Over(Err(broken(lane)));
+                Event::View(view) => self.lanes.hold_view(view),
+                Event::Panicked(lane) => {
+                    error!(lane, "a lane panicked; the node stops");
+                    self.stage = Stage::Stopped(Err(panic_failure(lane)));
                 }
             }
         }
@@ -194,127 +201,146 @@ impl Driver {
         let mut outputs = std::mem::take(&mut self.outputs);
         self.node.step(self.clock.now(), input, &mut outputs);
         for output in outputs.drain(..) {
-            self.carry_out(output);
+            self.execute(output);
         }
-        self.lanes.go();
+        self.lanes.submit();
         self.outputs = outputs;
     }
 
-    fn carry_out(&mut self, output: Output) {
+    fn execute(&mut self, output: Output) {
         if let Output::Work(Work::Restore(_) | Work::Rebuild(_)) = &output {
             self.counts.events.snapshots.add(&SnapshotStep::Installed, 1);
         }
         let Some(output) = self.lanes.take(output) else { return };
-        let Some(output) = self.waiting.tell(output, &self.counts) else { return };
+        let Some(output) = self.pending.complete(output, &self.counts) else { return };
         match output {
-            Output::Send(packet) => self.peers.send(packet),
-            Output::MembershipChanged(membership) => {
+            Output::Send(packet) => self.transport.send(packet),
+            Output::ActiveMembershipChanged(membership) => {
                 info!(%membership, "membership");
-                self.peers.meet(&membership);
-                self.counts.membership(&membership);
+                self.transport.update_membership(&membership);
+                self.counts.set_membership(&membership);
                 self.membership.send_replace(membership);
             }
             Output::RoleChanged { role, term, leader } => {
                 info!(?role, %term, leader = leader.map(tracing::field::display), "role");
                 let Leadership { term: old_term, leader: old_leader, .. } =
                     self.leadership.send_replace(Leadership { role, term, leader });
-                self.counts.role(role, (term, leader), (old_term, old_leader));
+                self.counts.role_changed(role, (term, leader), (old_term, old_leader));
             }
             Output::Stopped(failure) => {
                 error!(%failure, "the node has stopped");
-                self.stage = Stage::Over(Err(failure));
+                self.stage = Stage::Stopped(Err(failure));
             }
-            Output::Closed => self.stage = Stage::Over(Ok(())),
-            Output::Refused { from, message, reason } => {
-                debug!(%from, message, ?reason, "refused");
-                self.counts.events.refusals.add(&reason, 1);
+            Output::Closed => self.stage = Stage::Stopped(Ok(())),
+            Output::MessageRejected { from, message, reason } => {
+                debug!(%from, message, ?reason, "message rejected");
+                self.counts.events.rejected_messages.add(&reason, 1);
             }
-            Output::Judged(verdict) => {
-                self.counts.events.verdicts.add(&verdict, 1);
-                judged(verdict);
+            Output::StateCompared(result) => {
+                self.counts.events.comparisons.add(&result, 1);
+                log_comparison(result);
             }
-            told => report(&told),
+            output => log_output(&output),
         }
     }
 
     fn report(&mut self) -> Report {
-        // It tells how long a lease still lasts: by the clock as it is now.
+        // The step updates the remaining lease time to the current clock.
         self.step(Input::Timeout);
         Report {
             status: self.node.status(),
             peers: self.node.peers(),
             membership: self.node.raft().log().membership().clone(),
-            standing: self.node.standing(),
+            verification: self.node.verification(),
             comparisons: self.node.comparisons(),
-            lease: self.node.lease_left(),
+            lease: self.node.lease_remaining(),
         }
     }
 
-    /// A leader with others to lead hands over first: they need not wait for its silence.
-    fn begin_closing(&mut self) {
-        if !matches!(self.stage, Stage::Runs) {
+    /// Starts the shutdown. A leader with other voters transfers its leadership first, so that the
+    /// cluster need not wait for an election timeout.
+    fn start_closing(&mut self) {
+        if !matches!(self.stage, Stage::Running) {
             return;
         }
         let others = self.node.raft().log().membership().voters().count() > 1;
         if self.node.status().role == RoleName::Leader && others {
-            let (input, told) = self.waiting.resign();
-            self.stage = Stage::Resigns(told);
+            let (input, reply) = self.pending.transfer_leadership();
+            self.stage = Stage::TransferringLeadership(reply);
             self.step(input);
         } else {
             self.close();
         }
     }
 
-    fn go_on_closing(&mut self) {
-        if let Stage::Resigns(told) = &mut self.stage
-            && !matches!(told.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    fn continue_closing(&mut self) {
+        if let Stage::TransferringLeadership(reply) = &mut self.stage
+            && !matches!(reply.try_recv(), Err(oneshot::error::TryRecvError::Empty))
         {
             self.close();
         }
     }
 
     fn close(&mut self) {
-        self.stage = Stage::Closes;
+        self.stage = Stage::Closing;
         self.step(Input::Close);
     }
 }
 
-/// The failure of a node some part of which panicked.
-pub(super) fn broken(lane: &str) -> Failure {
-    Failure { file: None, offset: 0, what: format!("{lane} panicked"), cause: Cause::Panic }
-}
-
-/// A thing that arrived.
-enum Arrival {
-    Packet(Packet),
-    Ask(Ask),
-    Events(Vec<Event>),
-}
-
-/// Says what an operator should know.
-fn report(output: &Output) {
-    match output {
-        Output::Stranger { from } => {
-            error!(%from, "the cluster does not count on this disk: remove the node, add it again");
-        }
-        Output::Forked { from } => {
-            error!(%from, "this node went another way: wipe it, and add it again");
-        }
-        Output::OlderImage { node, acknowledged, durable } => {
-            error!(%node, %acknowledged, %durable, "its disk is an older image of itself");
-        }
-        other => debug!(?other, "unexpected"),
+/// Returns the failure of a node whose `lane` panicked.
+pub(super) fn panic_failure(lane: &str) -> StorageError {
+    StorageError {
+        file: None,
+        offset: 0,
+        message: format!("{lane} panicked"),
+        cause: ErrorCause::Panic,
     }
 }
 
-fn judged(verdict: Verdict) {
-    match verdict {
-        Verdict::Sound { .. } | Verdict::Unavailable { .. } => {
-            debug!(?verdict, "results compared");
+/// One item received from a queue.
+enum Received {
+    Packet(Packet),
+    Request(NodeRequest),
+    LaneEvents(Vec<Event>),
+}
+
+/// Logs an output that only an operator can act on.
+fn log_output(output: &Output) {
+    match output {
+        Output::UnknownIncarnation { from } => {
+            error!(
+                %from,
+                "the disk is not the one that the cluster knows for this node: remove the node \
+                 from the membership and add it again"
+            );
         }
-        Verdict::Rebuilt { .. } => info!(?verdict, "results compared"),
-        Verdict::Undecided { .. } | Verdict::Quarantined { .. } | Verdict::Divided { .. } => {
-            warn!(?verdict, "results differ between nodes");
+        Output::DivergedLog { from } => {
+            error!(
+                %from,
+                "the log of this node has diverged from the leader's: wipe its directory, and \
+                 remove and add the node again"
+            );
+        }
+        Output::RolledBackDisk { node, acknowledged, durable } => {
+            error!(
+                %node, %acknowledged, %durable,
+                "the disk is rolled back: it lacks entries that the node had acknowledged"
+            );
+        }
+        other => debug!(?other, "unexpected output"),
+    }
+}
+
+fn log_comparison(result: ComparisonResult) {
+    match result {
+        ComparisonResult::Consistent { .. } | ComparisonResult::Unavailable { .. } => {
+            debug!(?result, "compared results with other nodes");
+        }
+        ComparisonResult::Rebuilt { .. } => info!(?result, "rebuilt the state from a snapshot"),
+        ComparisonResult::Inconclusive { .. }
+        | ComparisonResult::Diverged { .. }
+        | ComparisonResult::NoMajority { .. } => {
+            warn!(?result, "results differ between nodes");
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Numbers that nobody else draws.
+//! Random numbers from the operating system.
 
-/// Another one each time.
+/// Returns a random number.
 #[cfg(not(madsim))]
 #[expect(clippy::disallowed_methods, reason = "no two starts, no two clients draw the same")]
 pub(super) fn entropy() -> u128 {
     rand::random()
 }
 
-/// Another one each time; the same ones in each run of a seed.
+/// Returns a random number that the seed of the madsim run determines.
 #[cfg(madsim)]
 pub(super) fn entropy() -> u128 {
     madsim::rand::random()

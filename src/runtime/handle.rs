@@ -1,4 +1,4 @@
-//! How a program talks to the node it runs.
+//! The handle through which a program sends requests to the node it runs.
 
 use std::sync::Arc;
 
@@ -6,208 +6,219 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 
-use crate::machine::Request;
-use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Told};
+use crate::machine;
 use crate::runtime::metrics::Stopwatch;
-use crate::runtime::refusal::Refusal;
+use crate::runtime::rejected_connections::ConnectionRejectReason;
+use crate::runtime::request::{NodeRequest, ProposalOutcome, ReadReply, Reply, RequestError};
 #[cfg(feature = "tls")]
 use crate::runtime::tls::TlsError;
-use crate::runtime::transport::gate::Gate;
+use crate::runtime::transport::connection_registry::ConnectionRegistry;
 #[cfg(feature = "tls")]
 use crate::runtime::transport::link::Security;
 use crate::types::{
     Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Report, RoleName, Term,
 };
 
-/// A way to a node that runs in this process. Clones share it.
+/// A handle to a node that runs in this process. Clones share the node.
 ///
-/// Everything asked ends in an answer or an [`AskError`]. Dropping a future does not take back what
-/// it asked for.
+/// Each request ends with a reply or a [`RequestError`]. Dropping a future does not cancel its
+/// request.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    pub(super) asks: Sender<Ask>,
+    pub(super) requests: Sender<NodeRequest>,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) membership: watch::Receiver<Membership>,
-    pub(super) gate: Arc<Gate>,
+    pub(super) registry: Arc<ConnectionRegistry>,
 }
 
-/// What a node knows of who leads.
+/// The role, term and leader of a node, as the node knows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leadership {
-    /// Its own role.
+    /// The role of the node.
     pub role: RoleName,
-    /// Its term.
+    /// The current term of the node.
     pub term: Term,
-    /// The leader it follows, itself included; none if it knows none.
+    /// The leader that the node follows, itself included; none if it knows no leader.
     pub leader: Option<NodeId>,
 }
 
 impl Handle {
-    /// Has the command carried out by every node's state machine, and gives the reply of this
-    /// one's. Only the leader takes commands.
+    /// Proposes the command, waits until it is committed and applied, and returns the reply of this
+    /// node's state machine. Only the leader accepts commands.
     ///
     /// # Errors
-    /// An [`AskError`]. After [`AskError::Unknown`] the command may have been carried out, or may
-    /// be yet: who must not repeat it asks in a session, by [`Handle::request`].
-    pub async fn propose(&self, command: &[u8]) -> Result<Arc<[u8]>, AskError> {
-        let proposed = self.request(&Request::Plain(command), Acknowledge::Default).await?;
-        proposed.reply().cloned().ok_or(AskError::Unknown)
+    /// A [`RequestError`]. After [`RequestError::Unknown`] the command may have been applied, or
+    /// may be applied later. A caller that must not apply it twice proposes it within a session, by
+    /// [`Handle::propose_request`].
+    pub async fn propose(&self, command: &[u8]) -> Result<Arc<[u8]>, RequestError> {
+        let outcome =
+            self.propose_request(&machine::Request::Plain(command), Acknowledge::Default).await?;
+        outcome.reply().cloned().ok_or(RequestError::Unknown)
     }
 
-    /// The same for any request, answered once as much is known as `acknowledge` asks for.
+    /// Proposes any request to the state machine, and waits until it is acknowledged as
+    /// `acknowledge` demands.
     ///
     /// # Errors
-    /// An [`AskError`].
-    pub async fn request(
+    /// A [`RequestError`].
+    pub async fn propose_request(
         &self,
-        request: &Request<'_>,
+        request: &machine::Request<'_>,
         acknowledge: Acknowledge,
-    ) -> Result<Proposed, AskError> {
-        self.command(request.encode(), acknowledge).await
+    ) -> Result<ProposalOutcome, RequestError> {
+        self.propose_command(request.encode(), acknowledge).await
     }
 
-    /// The same for a request as bytes, as a `ClientSession` gives it.
+    /// Proposes an encoded request, as a `ClientSession` returns it, and waits until it is
+    /// acknowledged as `acknowledge` demands.
     ///
     /// # Errors
-    /// An [`AskError`].
-    pub async fn command(
+    /// A [`RequestError`].
+    pub async fn propose_command(
         &self,
         command: Command,
         acknowledge: Acknowledge,
-    ) -> Result<Proposed, AskError> {
+    ) -> Result<ProposalOutcome, RequestError> {
         let since = Stopwatch::start();
-        self.ask(|sender| Ask::Propose(command, acknowledge, since, sender)).await
+        self.send_request(|sender| NodeRequest::Propose(command, acknowledge, since, sender)).await
     }
 
-    /// Asks the state machine, on any node. `docs/READS.md` has the levels and their prices.
+    /// Queries the state machine; any node accepts reads. `docs/READS.md` describes the read
+    /// levels and their costs.
     ///
     /// # Errors
-    /// An [`AskError`]; never [`AskError::Unknown`].
-    pub async fn read(&self, level: ReadLevel, query: &[u8]) -> Result<Answered, AskError> {
+    /// A [`RequestError`]; never [`RequestError::Unknown`].
+    pub async fn read(&self, level: ReadLevel, query: &[u8]) -> Result<ReadReply, RequestError> {
         let since = Stopwatch::start();
-        self.ask(|sender| Ask::Read(level, query.to_vec(), since, sender)).await
+        self.send_request(|sender| NodeRequest::Read(level, query.to_vec(), since, sender)).await
     }
 
-    /// Changes who counts, and waits until that is complete. Only the leader can.
+    /// Changes the membership, and waits until the change is complete. Only the leader accepts
+    /// changes.
     ///
     /// # Errors
-    /// An [`AskError`].
-    pub async fn change_membership(&self, change: Change) -> Result<EntryId, AskError> {
-        self.ask(|sender| Ask::Change(change, sender)).await
+    /// A [`RequestError`].
+    pub async fn change_membership(&self, change: Change) -> Result<EntryId, RequestError> {
+        self.send_request(|sender| NodeRequest::ChangeMembership(change, sender)).await
     }
 
-    /// Gives up a change whose voters to come still lack the log.
+    /// Cancels a membership change that is staged: its new voters do not have the log yet.
     ///
     /// # Errors
-    /// An [`AskError`].
-    pub async fn give_up_change(&self) -> Result<EntryId, AskError> {
-        self.ask(Ask::GiveUp).await
+    /// A [`RequestError`].
+    pub async fn cancel_membership_change(&self) -> Result<EntryId, RequestError> {
+        self.send_request(NodeRequest::CancelMembershipChange).await
     }
 
-    /// Hands the leadership over to a voter; to the best one if none is named.
+    /// Transfers the leadership to the voter `to`, or to a voter that the leader chooses if none
+    /// is given.
     ///
     /// # Errors
-    /// An [`AskError`]; never [`AskError::Unknown`].
-    pub async fn transfer(&self, to: Option<NodeId>) -> Result<(), AskError> {
-        self.ask(|sender| Ask::Transfer(to, sender)).await
+    /// A [`RequestError`]; never [`RequestError::Unknown`].
+    pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), RequestError> {
+        self.send_request(|sender| NodeRequest::TransferLeadership(to, sender)).await
     }
 
-    /// Has the node campaign, as if it had not heard from a leader for long.
+    /// Makes the node start an election, as if its election timeout had passed.
     ///
     /// # Errors
-    /// [`AskError::Stopped`].
-    pub async fn campaign(&self) -> Result<(), AskError> {
-        self.asks.send(Ask::Campaign).await.map_err(|_| AskError::Stopped)
+    /// [`RequestError::Stopped`].
+    pub async fn campaign(&self) -> Result<(), RequestError> {
+        self.requests.send(NodeRequest::Campaign).await.map_err(|_| RequestError::Stopped)
     }
 
-    /// Has the node take a snapshot of its state machine, however little was carried out since the
-    /// last one; not if it is taking one already. `Status::snapshot` of a report tells when it is
-    /// there.
+    /// Makes the node take a snapshot of its state machine, however few entries it has applied
+    /// since the last one. Does nothing if the node is taking one already. `Status::snapshot` of a
+    /// report shows when the snapshot is complete.
     ///
     /// # Errors
-    /// [`AskError::Stopped`].
-    pub async fn snapshot(&self) -> Result<(), AskError> {
-        self.asks.send(Ask::Snapshot).await.map_err(|_| AskError::Stopped)
+    /// [`RequestError::Stopped`].
+    pub async fn snapshot(&self) -> Result<(), RequestError> {
+        self.requests.send(NodeRequest::Snapshot).await.map_err(|_| RequestError::Stopped)
     }
 
-    /// How the node is doing.
+    /// Returns the full status of the node.
     ///
     /// # Errors
-    /// [`AskError::Stopped`].
-    pub async fn report(&self) -> Result<Report, AskError> {
-        let (sender, told) = oneshot::channel();
-        self.asks.send(Ask::Report(sender)).await.map_err(|_| AskError::Stopped)?;
-        told.await.map_err(|_| AskError::Stopped)
+    /// [`RequestError::Stopped`].
+    pub async fn report(&self) -> Result<Report, RequestError> {
+        let (sender, reply) = oneshot::channel();
+        self.requests.send(NodeRequest::Report(sender)).await.map_err(|_| RequestError::Stopped)?;
+        reply.await.map_err(|_| RequestError::Stopped)
     }
 
-    /// Who leads, as the node knows it, and whenever that changes.
+    /// Returns a receiver of the node's role, term and leader, which is notified of each change.
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.clone()
     }
 
-    /// Who counts, as the node knows it, and whenever that changes.
+    /// Returns a receiver of the active membership, which is notified of each change.
     #[must_use]
     pub fn membership(&self) -> watch::Receiver<Membership> {
         self.membership.clone()
     }
 
-    /// How many connections were refused or closed for the other side's fault, by reason.
+    /// Returns the number of connections that were rejected or closed, by reason.
     #[must_use]
-    pub fn refusals(&self) -> Vec<(Refusal, u64)> {
-        self.gate.refusals.counts()
+    pub fn rejected_connections(&self) -> Vec<(ConnectionRejectReason, u64)> {
+        self.registry.rejected.counts()
     }
 
-    /// How many connections other nodes and users have open to this one.
+    /// Returns the number of open connections that other nodes and clients made to this node.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.gate.connections()
+        self.registry.connections()
     }
 
-    /// Reads the files of [`TlsConfig`](crate::runtime::TlsConfig) again, at once. New connections
-    /// go by them; open ones end whose other side is not trusted any more. A server without TLS
-    /// has none.
+    /// Reads the files of [`TlsConfig`](crate::runtime::TlsConfig) again, synchronously. New
+    /// connections use the new files; open connections end if their peer is no longer trusted.
+    /// Does nothing on a server without TLS.
     ///
     /// # Errors
-    /// A [`TlsError`] that names the file; everything stays as it was.
+    /// A [`TlsError`] that names the file; the old files stay in use.
     #[cfg(feature = "tls")]
     pub fn reload_tls(&self) -> Result<(), TlsError> {
-        match &self.gate.security {
+        match &self.registry.security {
             Security::Plaintext { .. } => Ok(()),
             Security::Tls(tls) => tls.reload(),
         }
     }
 
-    /// What the node counts, also after it has stopped.
+    /// Returns the metrics of the node, which stay readable after it has stopped.
     #[cfg(feature = "metrics")]
     #[must_use]
     pub fn metrics(&self) -> crate::runtime::metrics::Metrics {
-        crate::runtime::metrics::Metrics::new(Arc::clone(&self.gate.counts))
+        crate::runtime::metrics::Metrics::new(Arc::clone(&self.registry.counts))
     }
 
-    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Told<T>>) -> Ask) -> Told<T> {
-        let (sender, told) = oneshot::channel();
-        self.asks.send(ask(sender)).await.map_err(|_| AskError::Stopped)?;
-        told.await.unwrap_or(Err(AskError::Stopped))
+    async fn send_request<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Reply<T>>) -> NodeRequest,
+    ) -> Reply<T> {
+        let (sender, reply) = oneshot::channel();
+        self.requests.send(request(sender)).await.map_err(|_| RequestError::Stopped)?;
+        reply.await.unwrap_or(Err(RequestError::Stopped))
     }
 }
 
 #[cfg(test)]
 impl Handle {
-    /// One to a node that a test plays: what it is asked for comes out of the queue.
-    pub(super) fn played() -> (Handle, tokio::sync::mpsc::Receiver<Ask>) {
+    /// Returns a handle to a node that the test simulates, and the queue of its requests.
+    pub(super) fn for_test() -> (Handle, tokio::sync::mpsc::Receiver<NodeRequest>) {
         use crate::runtime::config::NetworkConfig;
         use crate::runtime::metrics::Counts;
         use crate::runtime::transport::link;
         use crate::storage::ClusterId;
 
-        let (asks, asked) = tokio::sync::mpsc::channel(16);
+        let (requests, request_queue) = tokio::sync::mpsc::channel(16);
         let leadership = Leadership { role: RoleName::Follower, term: Term(1), leader: None };
         let (_, leadership) = watch::channel(leadership);
         let (_, membership) = watch::channel(Membership::default());
         let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
-        let security = link::Security::Plaintext { leaves: false };
-        let gate = Arc::new(Gate::new(security, &NetworkConfig::default(), counts));
-        (Handle { asks, leadership, membership, gate }, asked)
+        let security = link::Security::Plaintext { beyond_loopback: false };
+        let registry =
+            Arc::new(ConnectionRegistry::new(security, &NetworkConfig::default(), counts));
+        (Handle { requests, leadership, membership, registry }, request_queue)
     }
 }

@@ -1,10 +1,11 @@
-//! Nodes for real, on tokio: sockets, files and clocks around a [`Replica`](crate::replica).
+//! The production driver, on tokio: runs a [`Replica`](crate::replica) with sockets, files and
+//! clocks.
 //!
-//! [`Server::start`] runs one node on a directory of its own; [`Handle`] is how the program around
-//! it talks to it. Disk and state machine have threads of their own, and heartbeats wait for
-//! neither.
+//! [`Server::start`] runs one node on a directory of its own; the program around it sends requests
+//! through a [`Handle`]. The disk and the state machine have threads of their own, so that
+//! heartbeats wait for neither.
 
-mod ask;
+mod busy_poll;
 #[cfg(feature = "certs")]
 pub mod certs;
 mod client;
@@ -14,10 +15,10 @@ mod driver;
 mod entropy;
 mod handle;
 mod lanes;
-mod lookout;
 mod metrics;
 mod principal;
-mod refusal;
+mod rejected_connections;
+mod request;
 mod server;
 mod service;
 mod tasks;
@@ -25,19 +26,21 @@ mod tasks;
 mod tls;
 mod transport;
 
-pub use ask::{Answered, AskError, Proposed};
 #[cfg(not(madsim))]
 pub use client::blocking;
-pub use client::{Client, ClientConfig, ClientConfigError, ClientError, Rejection, Trouble};
+pub use client::{AttemptError, Client, ClientConfig, ClientConfigError, ClientError, RejectCause};
 pub use config::{NetworkConfig, ServerConfig, ServerConfigError, ServiceConfig};
 pub use handle::{Handle, Leadership};
 #[cfg(feature = "metrics")]
-pub use metrics::{Bucket, Glance, Latencies, Link, Metrics, Timed, Totals};
+pub use metrics::{
+    Bucket, LatencyHistogram, LatencyMetric, Metrics, NodeSummary, PeerLink, Totals,
+};
 pub use principal::{PRINCIPAL_NAME_BYTES_MAX, Principal, Role};
-pub use refusal::Refusal;
+pub use rejected_connections::ConnectionRejectReason;
+pub use request::{ProposalOutcome, ReadReply, RequestError};
 pub use server::{Server, ServerError};
 #[cfg(feature = "tls")]
 pub use tls::{TlsConfig, TlsError};
-pub use transport::{Inlet, Transport};
+pub use transport::{PacketInbox, Transport};
 
 pub use crate::types::Report;

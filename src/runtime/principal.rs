@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection.
+//! Principals: the nodes, clients and administrators that certificates name.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,30 +6,31 @@ use std::sync::Arc;
 use crate::storage::ClusterId;
 use crate::types::NodeId;
 
-/// Who a certificate is for.
+/// The identity that a certificate proves.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Principal {
-    /// A node of the cluster. As a client it may ask how other nodes are, and nothing else.
+    /// A node of the cluster. As a client it may request the reports of other nodes, and nothing
+    /// else.
     Node(NodeId),
-    /// A user: may propose and read.
+    /// A client: may propose and read.
     Client(Arc<str>),
-    /// A user who may do everything that the command can.
+    /// An administrator: may send every request.
     Admin(Arc<str>),
 }
 
-/// What somebody is to a cluster.
+/// The role of a principal in a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// One of its nodes.
+    /// A node of the cluster.
     Node,
-    /// A user.
+    /// A client, which may propose and read.
     Client,
-    /// A user who may do everything.
+    /// An administrator, which may send every request.
     Admin,
 }
 
 impl Role {
-    /// Every role.
+    /// Every role, in the order of the variants.
     pub const ALL: [Role; 3] = [Role::Node, Role::Client, Role::Admin];
 }
 
@@ -37,7 +38,7 @@ impl Role {
 pub const PRINCIPAL_NAME_BYTES_MAX: usize = 64;
 
 impl Principal {
-    /// What the principal is.
+    /// Returns the role of the principal.
     #[must_use]
     pub fn role(&self) -> Role {
         match self {
@@ -47,7 +48,7 @@ impl Principal {
         }
     }
 
-    /// The URI that a certificate names the principal by.
+    /// Returns the URI that names the principal in a certificate.
     ///
     /// ```
     /// use quorate::runtime::Principal;
@@ -56,7 +57,7 @@ impl Principal {
     ///
     /// let uri = Principal::Node(NodeId(3)).uri(ClusterId(0xc1));
     /// assert_eq!(uri, "quorate://000000000000000000000000000000c1/node/3");
-    /// assert_eq!(Principal::of_uri(&uri), Some((ClusterId(0xc1), Principal::Node(NodeId(3)))));
+    /// assert_eq!(Principal::from_uri(&uri), Some((ClusterId(0xc1), Principal::Node(NodeId(3)))));
     /// ```
     #[must_use]
     pub fn uri(&self, cluster: ClusterId) -> String {
@@ -68,10 +69,10 @@ impl Principal {
         }
     }
 
-    /// Whom a URI names, and of which cluster. There is one URI of each: any other way to write
-    /// it names nobody.
+    /// Returns the cluster and the principal that a URI names. Each principal has exactly one URI:
+    /// any other spelling returns none.
     #[must_use]
-    pub fn of_uri(uri: &str) -> Option<(ClusterId, Principal)> {
+    pub fn from_uri(uri: &str) -> Option<(ClusterId, Principal)> {
         let mut parts = uri.strip_prefix("quorate://")?.split('/');
         let (cluster, role, name) = (parts.next()?, parts.next()?, parts.next()?);
         let cluster = ClusterId(u128::from_str_radix(cluster, 16).ok()?);
@@ -84,14 +85,15 @@ impl Principal {
         (parts.next().is_none() && principal.uri(cluster) == uri).then_some((cluster, principal))
     }
 
-    /// A client; none if the name is empty, longer than [`PRINCIPAL_NAME_BYTES_MAX`], or of other
-    /// characters than letters and digits of ASCII, `-`, `_` and `.`.
+    /// Returns the client of that name; none if the name is empty, longer than
+    /// [`PRINCIPAL_NAME_BYTES_MAX`], or has other characters than ASCII letters and digits, `-`,
+    /// `_` and `.`.
     #[must_use]
     pub fn client(name: &str) -> Option<Principal> {
         is_name(name).then(|| Principal::Client(name.into()))
     }
 
-    /// An administrator, by the same rules.
+    /// Returns the administrator of that name, by the same rules.
     #[must_use]
     pub fn admin(name: &str) -> Option<Principal> {
         is_name(name).then(|| Principal::Admin(name.into()))
@@ -135,12 +137,12 @@ mod tests {
         let principals = [Principal::client("app-1.x_y"), Principal::admin(&name)];
         for principal in principals.into_iter().flatten().chain([Principal::Node(NodeId(7))]) {
             let uri = principal.uri(ClusterId(0xc1));
-            assert_eq!(Principal::of_uri(&uri), Some((ClusterId(0xc1), principal)), "{uri}");
+            assert_eq!(Principal::from_uri(&uri), Some((ClusterId(0xc1), principal)), "{uri}");
         }
     }
 
     #[test]
-    fn any_other_uri_names_nobody() {
+    fn any_other_uri_names_no_principal() {
         let long = "a".repeat(PRINCIPAL_NAME_BYTES_MAX + 1);
         let ends = [
             "/node/",
@@ -162,15 +164,15 @@ mod tests {
         ];
         for end in ends {
             let uri = format!("quorate://{CLUSTER}{end}");
-            assert_eq!(Principal::of_uri(&uri), None, "{uri}");
+            assert_eq!(Principal::from_uri(&uri), None, "{uri}");
         }
         for start in ["", "http://", "QUORATE://"] {
-            assert_eq!(Principal::of_uri(&format!("{start}{CLUSTER}/node/1")), None, "{start}");
+            assert_eq!(Principal::from_uri(&format!("{start}{CLUSTER}/node/1")), None, "{start}");
         }
         for cluster in
             ["c1", "000000000000000000000000000000C1", "+00000000000000000000000000000c1"]
         {
-            assert_eq!(Principal::of_uri(&format!("quorate://{cluster}/node/1")), None);
+            assert_eq!(Principal::from_uri(&format!("quorate://{cluster}/node/1")), None);
         }
     }
 }

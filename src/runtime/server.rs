@@ -1,4 +1,4 @@
-//! A node that runs: from its directory to its end.
+//! The server: runs one node from opening its directory until it stops.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -13,81 +13,84 @@ use tracing::{info, info_span};
 
 use crate::machine::StateMachine;
 use crate::replica::{Node, OpenError, Replica, Worker};
-use crate::runtime::ask::Ask;
-use crate::runtime::client::Relay;
+use crate::runtime::busy_poll::BusyPoll;
+use crate::runtime::client::Forwarder;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::{ServerConfig, ServerConfigError};
-use crate::runtime::driver::{Driver, Queues, broken};
+use crate::runtime::driver::{Driver, Queues, panic_failure};
 use crate::runtime::entropy::entropy;
 use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
-use crate::runtime::lookout::Lookout;
 use crate::runtime::metrics::Counts;
+use crate::runtime::request::NodeRequest;
 use crate::runtime::service::Service;
 use crate::runtime::tasks::Tasks;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::{Tls, TlsError};
-use crate::runtime::transport::gate::Gate;
+use crate::runtime::transport::connection_registry::ConnectionRegistry;
 use crate::runtime::transport::link::Security;
-use crate::runtime::transport::{Arrivals, Door, Greeting, Inlet, Listener, Peers, Transport};
-use crate::storage::{self, Disk, DiskError, Failure, FileDisk, Identity, Storage};
+use crate::runtime::transport::{
+    ConnectionHandler, Handshake, InboundQueues, Listener, PacketInbox, Peers, Transport,
+};
+use crate::storage::{self, Disk, DiskError, FileDisk, Identity, Storage, StorageError};
 use crate::types::{Incarnation, Membership, Packet};
 
-/// How many packets wait to be taken: beyond it a connection is not read on.
-const ARRIVALS_MAX: usize = 1024;
+/// The most inbound packets that wait in each queue for the node, in packets. A connection is not
+/// read further while its queue is full.
+const INBOUND_PACKETS_MAX: usize = 1024;
 
-/// A node that runs in this process. Dropping it ends it as a crash would, and loses nothing that
-/// was acknowledged; [`Server::shutdown`] ends it in good order.
+/// A node that runs in this process. Dropping it stops the node as a crash would, and loses nothing
+/// that was acknowledged. [`Server::shutdown`] stops the node gracefully.
 #[derive(Debug)]
 pub struct Server {
     handle: Handle,
     address: SocketAddr,
-    ended: Option<oneshot::Receiver<Result<(), Failure>>>,
+    stopped: Option<oneshot::Receiver<Result<(), StorageError>>>,
     _tasks: Tasks,
 }
 
-/// Why a server does not start.
+/// The reasons for which a server does not start.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// The configuration makes no sense.
+    /// The configuration is invalid.
     Config(ServerConfigError),
-    /// The directory cannot be used.
+    /// The directory cannot be opened or locked.
     Disk(DiskError),
-    /// The node cannot start on it.
+    /// The node cannot recover from the contents of the disk.
     Open(OpenError),
-    /// A file of its certificates cannot be used.
+    /// A TLS file of the configuration cannot be used.
     #[cfg(feature = "tls")]
     Tls(TlsError),
-    /// Nobody can be heard at the address.
+    /// The server cannot listen at the address.
     Listen(SocketAddr, io::Error),
-    /// The system gives no threads.
+    /// The operating system cannot start a thread.
     Threads(io::Error),
 }
 
 impl Server {
-    /// Starts a node on its directory, which is made if it is missing. `machine` is the user's
-    /// state machine: empty, or as far as it made itself durable.
+    /// Starts a node on its directory, which is created if it is missing. `machine` is the user's
+    /// state machine: empty, or with the state that it made durable itself.
     ///
     /// Must be called within a tokio runtime that has time and IO enabled. Recovery reads the disk
-    /// at once.
+    /// synchronously, and so blocks the calling thread.
     ///
     /// # Errors
-    /// A [`ServerError`]; the directory is left as it is.
+    /// A [`ServerError`]; the directory stays as it was.
     pub async fn start<M>(config: ServerConfig, machine: M) -> Result<Server, ServerError>
     where
         M: StateMachine + Send + 'static,
     {
         config.check().map_err(ServerError::Config)?;
         let disk = FileDisk::open(&config.directory).map_err(ServerError::Disk)?;
-        Server::start_on(disk, config, machine).await
+        Server::start_on_disk(disk, config, machine).await
     }
 
-    /// The same on any disk; `ServerConfig::directory` is not looked at.
+    /// Starts a node as [`Server::start`] does, on any disk; ignores `ServerConfig::directory`.
     ///
     /// # Errors
     /// A [`ServerError`].
-    pub async fn start_on<M, D>(
+    pub async fn start_on_disk<M, D>(
         disk: D,
         config: ServerConfig,
         machine: M,
@@ -96,122 +99,130 @@ impl Server {
         M: StateMachine + Send + 'static,
         D: Disk + Clone + Send + 'static,
     {
-        let opened = Opened::open(disk, config, machine)?;
-        let (arrivals, arrived) = queues(&opened.counts);
-        let Opened { config, greeting, counts, .. } = &opened;
-        let (greeting, listen, network) = (*greeting, config.listen, config.network.clone());
-        let gate = Arc::new(Gate::new(security(config)?, &network, Arc::clone(counts)));
-        let known = config.peers.clone();
-        let peers = Peers::new(greeting, network.clone(), Arc::clone(&gate), known);
+        let opened = OpenedNode::open(disk, config, machine)?;
+        let (inbound, receivers) = inbound_queues(&opened.counts);
+        let OpenedNode { config, handshake, counts, .. } = &opened;
+        let (handshake, listen, network) = (*handshake, config.listen, config.network.clone());
+        let registry =
+            Arc::new(ConnectionRegistry::new(security(config)?, &network, Arc::clone(counts)));
+        let addresses = config.peers.clone();
+        let peers = Peers::new(handshake, network.clone(), Arc::clone(&registry), addresses);
         let listener = Listener::bind(listen).await;
         let listener = listener.map_err(|error| ServerError::Listen(listen, error))?;
         let address = listener.address().unwrap_or(listen);
-        info!(%address, node = %greeting.node, cluster = %greeting.cluster, "listening");
-        let inside = arrivals.clone();
-        let listening = move |handle, service| {
-            listener.run(Door { greeting, config: network, arrivals: inside, handle, service })
+        info!(%address, node = %handshake.node, cluster = %handshake.cluster, "listening");
+        let inbound_sender = inbound.clone();
+        let serve = move |handle, service| {
+            listener.run(ConnectionHandler {
+                handshake,
+                config: network,
+                queues: inbound_sender,
+                handle,
+                service,
+            })
         };
-        opened.run((arrivals, arrived), (Box::new(peers), gate), address, listening)
+        opened.run((inbound, receivers), (Box::new(peers), registry), address, serve)
     }
 
-    /// The same with another transport than sockets. `ServerConfig::listen`, `peers` and `network`
-    /// are not looked at. What the transport brings to this node goes into the [`Inlet`].
+    /// Starts a node with another transport than TCP sockets. Ignores `ServerConfig::listen`,
+    /// `peers` and `network`. The transport delivers the packets that it receives for this node to
+    /// the returned [`PacketInbox`].
     ///
     /// # Errors
     /// A [`ServerError`].
-    pub fn start_over<M, D>(
+    pub fn start_with_transport<M, D>(
         disk: D,
         config: ServerConfig,
         machine: M,
         transport: impl Transport + 'static,
-    ) -> Result<(Server, Inlet), ServerError>
+    ) -> Result<(Server, PacketInbox), ServerError>
     where
         M: StateMachine + Send + 'static,
         D: Disk + Clone + Send + 'static,
     {
-        let opened = Opened::open(disk, config, machine)?;
-        let (arrivals, arrived) = queues(&opened.counts);
-        let inlet = Inlet::new(arrivals.clone(), opened.greeting.node);
+        let opened = OpenedNode::open(disk, config, machine)?;
+        let (inbound, receivers) = inbound_queues(&opened.counts);
+        let inbox = PacketInbox::new(inbound.clone(), opened.handshake.node);
         let address = opened.config.listen;
         let counts = Arc::clone(&opened.counts);
-        let gate = Arc::new(Gate::new(
-            Security::Plaintext { leaves: false },
+        let registry = Arc::new(ConnectionRegistry::new(
+            Security::Plaintext { beyond_loopback: false },
             &opened.config.network,
             counts,
         ));
-        let transport = (Box::new(transport) as Box<_>, gate);
+        let transport = (Box::new(transport) as Box<_>, registry);
         let server =
-            opened.run((arrivals, arrived), transport, address, |_, _| future::pending())?;
-        Ok((server, inlet))
+            opened.run((inbound, receivers), transport, address, |_, _| future::pending())?;
+        Ok((server, inbox))
     }
 
-    /// A way to talk to the node.
+    /// Returns a handle through which the program sends requests to the node.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Where peers connect: `ServerConfig::listen`, with the port that the system chose if that
-    /// was 0.
+    /// Returns the address at which the node listens: `ServerConfig::listen`, with the port that
+    /// the operating system chose if that was 0.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Waits until the node has stopped: because somebody shut it down, or by itself.
+    /// Waits until the node has stopped, by [`Server::shutdown`] or after a failure.
     ///
     /// # Errors
-    /// The failure it stopped for.
-    pub async fn ended(&mut self) -> Result<(), Failure> {
-        match &mut self.ended {
+    /// The storage failure or panic for which the node stopped.
+    pub async fn stopped(&mut self) -> Result<(), StorageError> {
+        match &mut self.stopped {
             None => Ok(()),
-            Some(ended) => {
-                let end = ended.await;
-                self.ended = None;
-                end.unwrap_or_else(|_| Err(broken("the loop around the node")))
+            Some(stopped) => {
+                let end = stopped.await;
+                self.stopped = None;
+                end.unwrap_or_else(|_| Err(panic_failure("the driver loop of the node")))
             }
         }
     }
 
-    /// Ends the node in good order: it hands its leadership over, what waits for the disk becomes
-    /// durable, and the directory is free. Takes up to an election timeout.
+    /// Stops the node gracefully: a leader transfers its leadership, pending writes become durable,
+    /// and the directory is unlocked. Takes up to an election timeout.
     ///
     /// # Errors
-    /// The failure it stopped for.
-    pub async fn shutdown(mut self) -> Result<(), Failure> {
-        // A node that has stopped already takes nothing any more.
-        let _ = self.handle.asks.send(Ask::Close).await;
-        self.ended().await
+    /// The storage failure or panic for which the node stopped.
+    pub async fn shutdown(mut self) -> Result<(), StorageError> {
+        // A node that has stopped already accepts no requests.
+        let _ = self.handle.requests.send(NodeRequest::Close).await;
+        self.stopped().await
     }
 }
 
 #[cfg(feature = "tls")]
 fn security(config: &ServerConfig) -> Result<Security, ServerError> {
     let Some(files) = &config.tls else {
-        return Ok(Security::Plaintext { leaves: config.plaintext });
+        return Ok(Security::Plaintext { beyond_loopback: config.plaintext });
     };
-    let tls = Tls::of_node(files.clone(), config.cluster, config.replica.raft.id);
+    let tls = Tls::for_node(files.clone(), config.cluster, config.replica.raft.id);
     Ok(Security::Tls(tls.map_err(ServerError::Tls)?))
 }
 
 #[cfg(not(feature = "tls"))]
 #[expect(clippy::unnecessary_wraps, reason = "files of certificates may be wrong")]
 fn security(config: &ServerConfig) -> Result<Security, ServerError> {
-    Ok(Security::Plaintext { leaves: config.plaintext })
+    Ok(Security::Plaintext { beyond_loopback: config.plaintext })
 }
 
-/// A node that was opened, and does not run yet.
-struct Opened<M, D> {
+/// A node that was opened and does not run yet.
+struct OpenedNode<M, D> {
     config: ServerConfig,
     disk: D,
     node: Node,
     worker: Worker<M>,
     clock: Clock,
-    greeting: Greeting,
+    handshake: Handshake,
     counts: Arc<Counts>,
 }
 
-impl<M, D> Opened<M, D>
+impl<M, D> OpenedNode<M, D>
 where
     M: StateMachine + Send + 'static,
     D: Disk + Clone + Send + 'static,
@@ -219,100 +230,103 @@ where
     fn open(mut disk: D, config: ServerConfig, machine: M) -> Result<Self, ServerError> {
         config.check().map_err(ServerError::Config)?;
         let clock = Clock::start();
-        found(&mut disk, &config)?;
+        format_if_empty(&mut disk, &config)?;
         let seed = entropy() as u64;
         let (cluster, replica) = (config.cluster, config.replica.clone());
         let opened = Replica::open(&mut disk, cluster, machine, replica, seed, clock.now());
         let Replica { node, worker } = opened.map_err(ServerError::Open)?;
         let (identity, origin) = (node.storage().identity(), node.storage().origin());
-        let greeting = Greeting {
+        let handshake = Handshake {
             cluster,
             origin: origin.map(|origin| origin.cluster),
             node: identity.node,
             incarnation: identity.incarnation,
         };
         let counts = Arc::new(Counts::new(identity.node, cluster));
-        Ok(Opened { config, disk, node, worker, clock, greeting, counts })
+        Ok(OpenedNode { config, disk, node, worker, clock, handshake, counts })
     }
 
-    /// Runs the node, and `listening` as long as it does.
+    /// Runs the node, and polls the future that `serve` returns until the node stops.
     fn run<L>(
         self,
-        (arrivals, arrived): (Arrivals, Arrived),
-        (mut transport, gate): (Box<dyn Transport>, Arc<Gate>),
+        (inbound, receivers): (InboundQueues, InboundReceivers),
+        (mut transport, registry): (Box<dyn Transport>, Arc<ConnectionRegistry>),
         address: SocketAddr,
-        listening: impl FnOnce(Handle, Service) -> L,
+        serve: impl FnOnce(Handle, Service) -> L,
     ) -> Result<Server, ServerError>
     where
         L: Future<Output = Infallible> + Send + 'static,
     {
-        let Opened { config, disk, node, worker, clock, greeting, counts } = self;
-        // All that the node says, on whichever thread, says whose it is.
-        let span = info_span!("node", id = %greeting.node, cluster = %greeting.cluster);
+        let OpenedNode { config, disk, node, worker, clock, handshake, counts } = self;
+        // Every log line of the node carries its id, on whichever thread it is written.
+        let span = info_span!("node", id = %handshake.node, cluster = %handshake.cluster);
         let _within = span.enter();
-        let (done, done_queue) = mpsc::unbounded_channel();
-        let lookout = Lookout::new(config.poll_max);
-        let lanes = Lanes::start(&disk, (worker, config.inline_machine), lookout, &done, &counts);
+        let (lane_events, lane_event_queue) = mpsc::unbounded_channel();
+        let busy_poll = BusyPoll::new(config.busy_poll_max);
+        let lanes =
+            Lanes::start(&disk, (worker, config.inline_machine), busy_poll, &lane_events, &counts);
         let lanes = lanes.map_err(ServerError::Threads)?;
-        drop((done, disk));
-        if let Some(founders) = &config.replica.raft.founders {
-            transport.meet(founders);
+        drop((lane_events, disk));
+        if let Some(bootstrap_peers) = &config.replica.raft.bootstrap_peers {
+            transport.update_membership(bootstrap_peers);
         }
-        transport.meet(node.raft().log().membership());
-        let (asks, asks_queue) = mpsc::channel(config.requests_max);
-        counts.network.watch("asks", &asks);
+        transport.update_membership(node.raft().log().membership());
+        let (requests, request_queue) = mpsc::channel(config.requests_max);
+        counts.network.watch("requests", &requests);
         let queues = Queues {
-            done: done_queue,
-            urgent: arrived.urgent,
-            bulk: arrived.bulk,
-            asks: asks_queue,
-            _arrivals: arrivals,
-            _asks: asks.clone(),
+            lane_events: lane_event_queue,
+            urgent: receivers.urgent,
+            bulk: receivers.bulk,
+            requests: request_queue,
+            _inbound: inbound,
+            _request_sender: requests.clone(),
         };
-        let relay = Relay::new(greeting.cluster, gate.security.clone());
-        let (queues, around) = ((queues, lookout), (lanes, transport));
-        let (driver, handle) = Driver::new(node, clock, around, queues, (asks, gate));
-        let who = (greeting.cluster, greeting.node);
-        let service = Service::new(who, config.network, config.service, (handle.clone(), relay));
-        let listening = listening(handle.clone(), service.clone());
-        let (tell, ended) = oneshot::channel();
+        let forwarder = Forwarder::new(handshake.cluster, registry.security.clone());
+        let (queues, outputs) = ((queues, busy_poll), (lanes, transport));
+        let (driver, handle) = Driver::new(node, clock, outputs, queues, (requests, registry));
+        let identity = (handshake.cluster, handshake.node);
+        let service =
+            Service::new(identity, config.network, config.service, (handle.clone(), forwarder));
+        let serve = serve(handle.clone(), service.clone());
+        let (stopped_sender, stopped) = oneshot::channel();
         let mut tasks = Tasks::default();
         tasks.spawn(async move {
-            let mut listening = std::pin::pin!(listening);
+            let mut serve = std::pin::pin!(serve);
             let (end, mut lanes) = tokio::select! {
                 biased;
-                ended = driver.run() => ended,
-                never = &mut listening => match never {},
+                stopped = driver.run() => stopped,
+                never = &mut serve => match never {},
             };
             service.drain().await;
-            // The directory is free once every lane has let go of it.
+            // The directory is unlocked once every lane has dropped its disk handle.
             while lanes.recv().await.is_some() {}
-            let _ = tell.send(end);
+            let _ = stopped_sender.send(end);
         });
-        Ok(Server { handle, address, ended: Some(ended), _tasks: tasks })
+        Ok(Server { handle, address, stopped: Some(stopped), _tasks: tasks })
     }
 }
 
-/// What has arrived from peers.
-struct Arrived {
+/// The receiving ends of the queues for packets from peers.
+struct InboundReceivers {
     urgent: Receiver<Packet>,
     bulk: Receiver<Packet>,
 }
 
-fn queues(counts: &Counts) -> (Arrivals, Arrived) {
-    let (urgent, urgent_queue) = mpsc::channel(ARRIVALS_MAX);
-    let (bulk, bulk_queue) = mpsc::channel(ARRIVALS_MAX);
+fn inbound_queues(counts: &Counts) -> (InboundQueues, InboundReceivers) {
+    let (urgent, urgent_queue) = mpsc::channel(INBOUND_PACKETS_MAX);
+    let (bulk, bulk_queue) = mpsc::channel(INBOUND_PACKETS_MAX);
     counts.network.watch("urgent", &urgent);
     counts.network.watch("bulk", &bulk);
-    (Arrivals { urgent, bulk }, Arrived { urgent: urgent_queue, bulk: bulk_queue })
+    (InboundQueues { urgent, bulk }, InboundReceivers { urgent: urgent_queue, bulk: bulk_queue })
 }
 
-/// An empty directory becomes the node's. What is in any other, opening it tells.
-fn found(disk: &mut impl Disk, config: &ServerConfig) -> Result<(), ServerError> {
+/// Formats an empty disk for this node. Leaves any other disk as it is: opening it checks its
+/// identity.
+fn format_if_empty(disk: &mut impl Disk, config: &ServerConfig) -> Result<(), ServerError> {
     let (cluster, node) = (config.cluster, config.replica.raft.id);
     let identity = Identity { cluster, node, incarnation: Incarnation(entropy()) };
-    let nobody = Membership::default();
-    match Storage::format(disk, identity, &nobody, &config.replica.storage) {
+    let no_members = Membership::default();
+    match Storage::format(disk, identity, &no_members, &config.replica.storage) {
         Ok(()) | Err(storage::OpenError::NotEmpty(_)) => Ok(()),
         Err(error) => Err(ServerError::Open(OpenError::Storage(error))),
     }

@@ -1,17 +1,17 @@
-//! Tasks that end with whoever started them.
+//! Tasks that end together with their owner.
 
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-/// Tasks, ended when this is dropped.
+/// A set of tasks, aborted when the set is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Tasks(Vec<JoinHandle<()>>);
 
-/// From how many on those that have ended are looked for.
+/// The number of tasks from which finished ones are removed.
 const SWEEP: usize = 64;
 
 impl Tasks {
-    /// What the task says is said within the span of whoever starts it.
+    /// Spawns the task within the current tracing span.
     pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         if self.0.len() >= SWEEP && self.0.len().is_power_of_two() {
             self.0.retain(|task| !task.is_finished());

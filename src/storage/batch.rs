@@ -1,13 +1,13 @@
-//! Writes that wait for the disk, merged: one flush for everything pending.
+//! Queues the writes that wait for the disk, and merges them: one flush for everything pending.
 
 use std::collections::VecDeque;
 
 use crate::storage::block::{Digest, Header, Link, body_of};
 use crate::types::{Entry, HardState, Index, SnapshotMeta, Write, WriteId};
 
-/// Writes in the order they came, in batches that the disk takes one after the other.
+/// Pending writes in order, merged into batches that are written one after the other.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Queue {
+pub(crate) struct WriteQueue {
     batches: VecDeque<Batch>,
 }
 
@@ -17,27 +17,27 @@ pub(crate) struct Batch {
     pub(crate) hard_state: Option<HardState>,
     pub(crate) install: Option<SnapshotMeta>,
     pub(crate) committed: Index,
-    /// Consecutive.
+    /// The entries of all merged writes; their indices are consecutive.
     pub(crate) entries: VecDeque<Entry>,
-    /// The headers of the first of them, as far as they were chained.
+    /// The headers of the first entries, as far as they are computed.
     pub(crate) headers: VecDeque<Header>,
-    /// What the first header follows.
+    /// The link that the first header follows.
     after: Link,
-    /// To be reported, each once the entries through its index are durable.
+    /// The writes to report, each once the entries through its index are durable.
     pub(crate) writes: VecDeque<(WriteId, Index)>,
-    /// Whether the entries go into one flush, however many they are.
-    pub(crate) whole: bool,
+    /// Whether all entries go into one flush, however many they are.
+    pub(crate) single_flush: bool,
 }
 
-impl Queue {
-    /// Takes a write in.
+impl WriteQueue {
+    /// Adds a write, and merges it into the last batch if possible.
     pub(crate) fn push(&mut self, write: Write) {
         let consecutive = write.entries.iter().zip(write.entries.iter().skip(1));
         assert!(
             consecutive.into_iter().all(|(one, next)| one.id.index.next() == next.id.index),
             "contract: the entries of a write are consecutive"
         );
-        if !self.batches.back().is_some_and(|batch| batch.may_take(&write)) {
+        if !self.batches.back().is_some_and(|batch| batch.can_merge(&write)) {
             self.batches.push_back(Batch::default());
         }
         let batch = self.batches.back_mut().expect("one was pushed if there was none");
@@ -49,10 +49,15 @@ impl Queue {
         batch.writes.push_back((write.id, last));
     }
 
-    /// Takes entries that are to be written once more, in one flush and for nobody.
-    pub(crate) fn push_whole(&mut self, entries: Vec<Entry>, committed: Index) {
+    /// Adds entries that are written again in one flush; no write is reported for them.
+    pub(crate) fn push_single_flush(&mut self, entries: Vec<Entry>, committed: Index) {
         let entries = entries.into();
-        self.batches.push_back(Batch { entries, committed, whole: true, ..Batch::default() });
+        self.batches.push_back(Batch {
+            entries,
+            committed,
+            single_flush: true,
+            ..Batch::default()
+        });
     }
 
     pub(crate) fn pop(&mut self) -> Option<Batch> {
@@ -63,7 +68,7 @@ impl Queue {
         self.batches.is_empty()
     }
 
-    /// Chains the entries of the next batch, if they follow `prev`.
+    /// Computes the headers of the next batch if it follows `prev`.
     pub(crate) fn chain(&mut self, prev: Link) {
         if let Some(batch) = self.batches.front_mut()
             && let Some(first) = batch.entries.front()
@@ -75,8 +80,8 @@ impl Queue {
 }
 
 impl Batch {
-    /// Makes the headers of the first `count` entries, which follow `prev`. Those that were made
-    /// before stand, unless they follow something else.
+    /// Computes the headers of the first `count` entries, which follow `prev`. Headers that exist
+    /// are kept unless they follow another link.
     pub(crate) fn chain(&mut self, prev: Link, count: usize) {
         if self.after != prev {
             self.headers.clear();
@@ -94,22 +99,22 @@ impl Batch {
         }
     }
 
-    /// The first `count` entries are durable, through `last`.
-    pub(crate) fn forget(&mut self, count: usize, last: Link) {
+    /// Drops the first `count` entries, which are durable through `last`.
+    pub(crate) fn drop_durable(&mut self, count: usize, last: Link) {
         self.entries.drain(..count);
         self.headers.drain(..count);
         self.after = last;
     }
 
-    /// Whether `write` may become durable together with this: it neither cuts what is here nor
-    /// takes the place of the log.
-    fn may_take(&self, write: &Write) -> bool {
+    /// Returns true if `write` may become durable together with this batch: it neither truncates
+    /// the batch nor installs a snapshot.
+    fn can_merge(&self, write: &Write) -> bool {
         let last = self.entries.back().map(|entry| entry.id.index);
         let follows = match (last, write.entries.first()) {
             (Some(last), Some(first)) => first.id.index == last.next(),
             _ => true,
         };
-        follows && write.install.is_none() && !self.whole
+        follows && write.install.is_none() && !self.single_flush
     }
 }
 
@@ -131,8 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_is_merged_and_the_last_hard_state_wins() {
-        let mut queue = Queue::default();
+    fn consecutive_writes_are_merged_and_the_last_hard_state_wins() {
+        let mut queue = WriteQueue::default();
         queue.push(Write { hard_state: Some(hard_state(1)), ..write(1, 1, 1..=2) });
         queue.push(Write { hard_state: Some(hard_state(2)), ..write(2, 1, 3..=3) });
         #[expect(clippy::reversed_empty_ranges, reason = "a write without entries")]
@@ -147,15 +152,15 @@ mod tests {
     }
 
     #[test]
-    fn headers_made_ahead_are_those_made_at_once() {
+    fn headers_computed_in_parts_equal_those_computed_at_once() {
         let before = Link { id: EntryId::new(Term(1), Index(4)), ..Link::default() };
-        let mut at_once = Queue::default();
+        let mut at_once = WriteQueue::default();
         at_once.push(write(1, 1, 5..=9));
         at_once.chain(before);
         let expected = at_once.pop().expect("one batch").headers;
         assert_eq!(expected.len(), 5);
 
-        let mut ahead = Queue::default();
+        let mut ahead = WriteQueue::default();
         ahead.push(write(1, 1, 5..=6));
         ahead.chain(before);
         ahead.push(write(2, 1, 7..=9));
@@ -163,19 +168,22 @@ mod tests {
         assert_eq!(batch.headers, expected.range(..2).cloned().collect::<VecDeque<_>>());
         batch.chain(before, 4);
         assert_eq!(batch.headers, expected.range(..4).cloned().collect::<VecDeque<_>>());
-        batch.forget(2, expected[1].link);
+        batch.drop_durable(2, expected[1].link);
         batch.chain(expected[1].link, 3);
         assert_eq!(batch.headers, expected.range(2..).cloned().collect::<VecDeque<_>>());
     }
 
     #[test]
-    fn headers_after_something_else_are_made_anew() {
+    fn headers_are_recomputed_after_another_link() {
         let link = |term| Link { id: EntryId::new(Term(term), Index(4)), chain: Digest([7; 16]) };
-        let mut queue = Queue::default();
+        let mut queue = WriteQueue::default();
         queue.push(write(1, 3, 5..=6));
         queue.chain(Link { id: EntryId::new(Term(1), Index(5)), ..link(1) });
         let mut batch = queue.pop().expect("one batch");
-        assert!(batch.headers.is_empty(), "nothing is chained to what it does not follow");
+        assert!(
+            batch.headers.is_empty(),
+            "no header is computed for a batch that does not follow the link"
+        );
         batch.chain(link(1), 2);
         batch.chain(Link { chain: Digest([8; 16]), ..link(1) }, 1);
         let first = &batch.entries[0];
@@ -185,8 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_and_an_installed_snapshot_each_begin_a_batch() {
-        let mut queue = Queue::default();
+    fn a_truncation_and_an_installed_snapshot_each_begin_a_batch() {
+        let mut queue = WriteQueue::default();
         queue.push(write(1, 1, 1..=3));
         queue.push(write(2, 2, 3..=3));
         queue.push(Write { install: Some(SnapshotMeta::default()), ..write(3, 2, 9..=9) });

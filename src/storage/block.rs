@@ -1,5 +1,5 @@
-//! The header block of a flush: what stands in the header zone of a segment, byte by byte as
-//! `docs/FORMAT.md` says.
+//! The header block of a flush, in the header zone of a segment, in the encoding of
+//! `docs/FORMAT.md`.
 
 use std::borrow::Cow;
 
@@ -9,47 +9,47 @@ use crate::storage::sector::PAYLOAD_BYTES;
 use crate::storage::segment::NodeSegment;
 use crate::types::{Command, Entry, EntryId, Incarnation, Index, Membership, Payload, Term};
 
-/// The fixed part of a header block, in bytes of payload.
+/// The size of the fixed part of a header block, in bytes of payload.
 pub(crate) const BLOCK_BYTES: usize = 144;
-/// The header of one entry.
+/// The size of the header of one entry, in bytes.
 pub(crate) const RECORD_BYTES: usize = 56;
-/// The most entries in one flush: a block of as many is smaller than a mebibyte.
+/// The most entries in one flush: a header block of as many is smaller than a mebibyte.
 pub(crate) const ENTRIES_MAX: usize = 16_384;
 
 const MAGIC: [u8; 8] = *b"QUORALOG";
-/// The version of segments that this code writes, and the only one it reads.
+/// The version of the segment format that is written, and the only one that is read.
 pub(crate) const VERSION: u32 = 1;
 const KIND_NOOP: u32 = 1;
 const KIND_COMMAND: u32 = 2;
 const KIND_MEMBERSHIP: u32 = 3;
 
-/// Numbers the flushes of a directory's life, from 1, without a hole.
+/// The sequence number of a flush: from 1, without gaps, over the lifetime of a directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FlushSeq(pub(crate) u64);
 
-/// The first half of a BLAKE3 hash: of an entry's bytes, or of its header.
+/// The first half of a BLAKE3 hash, of an entry's bytes or of its header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Digest(pub(crate) [u8; 16]);
 
-/// Where an entry stands and, by the digest of its header, everything before it.
+/// The position of an entry, and the digest of its header, which covers every entry before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Link {
     pub(crate) id: EntryId,
     pub(crate) chain: Digest,
 }
 
-/// The header of one entry, the same on every node that has the whole log.
+/// The header of one entry; it is equal on every node that holds the same log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) id: EntryId,
     pub(crate) kind: u32,
     pub(crate) body_bytes: u32,
     pub(crate) body: Digest,
-    /// The digest of the header before.
+    /// The digest of the header of the entry before.
     pub(crate) chain: Digest,
 }
 
-/// The header of an entry as it is written, and what the next entry follows.
+/// The encoded header of an entry, and the link that the next entry follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) bytes: [u8; RECORD_BYTES],
@@ -63,26 +63,26 @@ pub(crate) struct Block {
     pub(crate) identity: Identity,
     pub(crate) segment: u64,
     pub(crate) seq: FlushSeq,
-    /// The entry the flush follows: whatever older flushes hold after it is dead.
+    /// The entry that the flush follows: entries after it in older flushes are overwritten.
     pub(crate) prev: Link,
     pub(crate) committed: Index,
-    /// Entries through here were durable before the flush began.
+    /// Entries through this index were durable before the flush began.
     pub(crate) watermark: Index,
     pub(crate) body_offset: u64,
     pub(crate) body_bytes: u64,
 }
 
-/// Why a payload is no header block of this segment.
+/// Why a payload is not a header block of the expected segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BlockError {
-    /// Not a header block at all, or one that contradicts itself.
-    Nonsense(&'static str),
-    /// Somebody else's, or another segment's: what differs, ours and theirs.
-    Foreign(&'static str, String, String),
+    /// It is not a header block, or it contradicts itself; the text says how.
+    Invalid(&'static str),
+    /// It belongs to another node or segment: the name of the field, our value and theirs.
+    Mismatch(&'static str, String, String),
 }
 
 impl FlushSeq {
-    /// The highest that is read: the room above it keeps arithmetic from overflowing.
+    /// The highest number that is accepted; the room above it keeps arithmetic from overflowing.
     pub(crate) const MAX: FlushSeq = FlushSeq(1 << 62);
 
     pub(crate) const fn next(self) -> FlushSeq {
@@ -99,8 +99,8 @@ impl Digest {
 }
 
 impl Link {
-    /// What a log follows that begins after `id` without the entry itself: after nothing, or
-    /// after a received snapshot.
+    /// Returns the link that a log follows which begins after `id` but lacks that entry: it begins
+    /// at index 1, or after a received snapshot.
     pub(crate) fn anchor(id: EntryId) -> Link {
         if id == EntryId::ZERO {
             return Link::default();
@@ -112,7 +112,7 @@ impl Link {
     }
 }
 
-/// The bytes of an entry, as its body holds them.
+/// Returns the bytes of an entry's body.
 pub(crate) fn body_of(entry: &Entry) -> Cow<'_, [u8]> {
     match &entry.payload {
         Payload::Noop => Cow::Borrowed(&[]),
@@ -122,7 +122,8 @@ pub(crate) fn body_of(entry: &Entry) -> Cow<'_, [u8]> {
 }
 
 impl Record {
-    /// The header of `entry`, whose body's digest is `body`, after `chain`.
+    /// Creates the header of `entry`, given the digest of its body and the digest `chain` of the
+    /// header before.
     pub(crate) fn of(entry: &Entry, body: Digest, chain: Digest) -> Record {
         let kind = match entry.payload {
             Payload::Noop => KIND_NOOP,
@@ -157,22 +158,22 @@ impl Record {
         known.then_some(Record { id, kind, body_bytes, body, chain })
     }
 
-    /// What the next entry follows.
+    /// Returns the link that the next entry follows.
     pub(crate) fn link(&self) -> Link {
         Link { id: self.id, chain: Digest::of(&self.encode()) }
     }
 
-    /// The record's length in the body zone: its header, repeated, and its body.
+    /// Returns the record's length in the body zone, in bytes: its header, repeated, and its body.
     pub(crate) fn bytes(&self) -> usize {
         RECORD_BYTES + self.body_bytes as usize
     }
 
-    /// Whether the entry says who counts from there on.
+    /// Returns true if the entry carries a membership.
     pub(crate) fn is_membership(&self) -> bool {
         self.kind == KIND_MEMBERSHIP
     }
 
-    /// The entry, if `body` is what was written.
+    /// Returns the entry, or None if `body` does not match its length and digest.
     pub(crate) fn entry(&self, body: &[u8]) -> Option<Entry> {
         if body.len() != self.body_bytes as usize || Digest::of(body) != self.body {
             return None;
@@ -187,7 +188,7 @@ impl Record {
 }
 
 impl Header {
-    /// Of `entry`, whose body's digest is `body`, after `prev`.
+    /// Encodes the header of `entry`, given the digest of its body, after `prev`.
     pub(crate) fn of(entry: &Entry, body: Digest, prev: Link) -> Header {
         let bytes = Record::of(entry, body, prev.chain).encode();
         Header { bytes, link: Link { id: entry.id, chain: Digest::of(&bytes) } }
@@ -195,8 +196,8 @@ impl Header {
 }
 
 impl Block {
-    /// The fixed part of the block's payload, in a segment whose salt is `salt`. The headers of
-    /// its entries follow.
+    /// Encodes the fixed part, for a segment whose salt is `salt`. The headers of its entries
+    /// follow.
     pub(crate) fn encode(&self, salt: u64) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(BLOCK_BYTES);
         bytes.extend(MAGIC);
@@ -214,41 +215,41 @@ impl Block {
         bytes
     }
 
-    /// The fixed part, from the payload of the block's first sector in `segment`.
+    /// Decodes the fixed part from the payload of the block's first sector in `segment`.
     ///
     /// # Errors
-    /// What is wrong with it, or whose it is.
+    /// A [`BlockError`] if the payload is invalid, or belongs to another node or segment.
     pub(crate) fn decode(payload: &[u8], segment: &NodeSegment) -> Result<Block, BlockError> {
-        let version = version_of(payload).ok_or(BlockError::Nonsense("it is no header block"))?;
+        let version = version_of(payload).ok_or(BlockError::Invalid("not a header block"))?;
         if version != VERSION {
-            let (ours, theirs) = (VERSION.to_string(), version.to_string());
-            return Err(BlockError::Foreign("version", ours, theirs));
+            let (expected, found) = (VERSION.to_string(), version.to_string());
+            return Err(BlockError::Mismatch("version", expected, found));
         }
-        let short = BlockError::Nonsense("the header block is cut short");
+        let short = BlockError::Invalid("the header block is truncated");
         let (block, salted) = Block::fields(payload).ok_or(short)?;
-        if let Some((what, ours, theirs)) = segment.identity.difference(&block.identity) {
-            return Err(BlockError::Foreign(what, ours, theirs));
+        if let Some((field, expected, found)) = segment.identity.first_difference(&block.identity) {
+            return Err(BlockError::Mismatch(field, expected, found));
         }
         if block.segment != segment.number {
-            let (ours, theirs) = (segment.number.to_string(), block.segment.to_string());
-            return Err(BlockError::Foreign("segment number", ours, theirs));
+            let (expected, found) = (segment.number.to_string(), block.segment.to_string());
+            return Err(BlockError::Mismatch("segment number", expected, found));
         }
-        let nonsense = |what| Err(BlockError::Nonsense(what));
+        let invalid = |message| Err(BlockError::Invalid(message));
         if salted != segment.salt {
-            return nonsense("the salt is not this segment's");
+            return invalid("the salt does not match the segment");
         }
         if block.entries == 0 || block.entries as usize > ENTRIES_MAX {
-            return nonsense("the header block counts impossibly many entries");
+            return invalid("the number of entries in the header block is out of range");
         }
         let ids = [block.prev.id.index, block.committed, block.watermark];
         if ids.iter().any(|index| *index > Index::MAX) || block.prev.id.term > Term::MAX {
-            return nonsense("the header block names an impossible entry");
+            return invalid("an index or term in the header block is out of range");
         }
         if block.seq > FlushSeq::MAX || block.seq == FlushSeq(0) {
-            return nonsense("the flush has an impossible number");
+            return invalid("the flush number is out of range");
         }
         if block.watermark > block.prev.id.index {
-            return nonsense("the watermark is ahead of the log");
+            return invalid("the durable watermark is after the previous entry");
         }
         Ok(block)
     }
@@ -276,55 +277,59 @@ impl Block {
         Some((block, salted))
     }
 
-    /// How long the payload of a block with `entries` entries is.
+    /// Returns the payload length of a block with `entries` entries, in bytes.
     pub(crate) fn payload_bytes(entries: usize) -> usize {
         BLOCK_BYTES + entries * RECORD_BYTES
     }
 
-    /// The payload's length, entries' headers included.
+    /// Returns the payload length in bytes, including the headers of the entries.
     pub(crate) fn bytes(&self) -> usize {
         Block::payload_bytes(self.entries as usize)
     }
 
-    /// The headers of the entries: consecutive, chained, and as long as the block says.
+    /// Decodes the headers of the entries, and checks that they are consecutive, chained, and as
+    /// long as the block states.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// A text that states the first contradiction.
     pub(crate) fn records(&self, payload: &[u8]) -> Result<Vec<Record>, &'static str> {
-        let bytes = payload.get(BLOCK_BYTES..self.bytes()).ok_or("the block is cut short")?;
+        let bytes =
+            payload.get(BLOCK_BYTES..self.bytes()).ok_or("the header block is truncated")?;
         let mut reader = Reader::new(bytes);
         let mut records = Vec::with_capacity(self.entries as usize);
         let mut length = 0_u64;
         for _ in 0..self.entries {
-            let record = Record::decode(&mut reader).ok_or("an entry of an unknown kind")?;
+            let record = Record::decode(&mut reader)
+                .ok_or("an entry has an unknown kind or an invalid size")?;
             let before = records.last().map_or(self.prev, Record::link);
             if record.id.index != before.id.index.next() || record.id.index > Index::MAX {
                 return Err("the entries are not consecutive");
             }
             if record.id.term < before.id.term || record.id.term > Term::MAX {
-                return Err("the entries' terms descend");
+                return Err("the terms of the entries decrease");
             }
             if record.chain != before.chain {
-                return Err("an entry does not follow the one before it");
+                return Err("the hash chain of the entries is broken");
             }
             length += record.bytes() as u64;
             records.push(record);
         }
         if length != self.body_bytes {
-            return Err("the bodies' length is not the entries'");
+            return Err("the total size of the bodies does not match the entries");
         }
         Ok(records)
     }
 }
 
-/// The version of what begins like a header block, whatever the rest.
+/// Returns the version in a payload that begins with the magic of a header block.
 pub(crate) fn version_of(payload: &[u8]) -> Option<u32> {
     let mut reader = Reader::new(payload);
     (reader.array() == Some(MAGIC)).then(|| reader.u32())?
 }
 
-/// Whose segment it says it is, and which: enough to know the key of its sectors.
-pub(crate) fn claimed(payload: &[u8]) -> Option<(Identity, u64)> {
+/// Returns the identity and the segment number that a header block claims; they determine the key
+/// of its sector checksums.
+pub(crate) fn claimed_segment(payload: &[u8]) -> Option<(Identity, u64)> {
     version_of(payload)?;
     let mut reader = Reader::new(payload.get(16..PAYLOAD_BYTES)?);
     let identity = identity(&mut reader)?;
@@ -382,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_comes_back_as_it_was() {
+    fn an_encoded_block_decodes_to_itself() {
         let (block, records) = sample();
         let bytes = payload(&block, &records);
         assert_eq!(bytes.len(), block.bytes());
@@ -391,29 +396,32 @@ mod tests {
     }
 
     #[test]
-    fn another_ones_block_is_named() {
+    fn a_mismatch_names_the_field_and_both_values() {
         let (block, records) = sample();
         let bytes = payload(&block, &records);
         let mut other = identity();
         other.node = NodeId(8);
-        let foreign = |what, ours: &str, theirs: &str| {
-            Err(BlockError::Foreign(what, ours.to_owned(), theirs.to_owned()))
+        let mismatch = |field, expected: &str, found: &str| {
+            Err(BlockError::Mismatch(field, expected.to_owned(), found.to_owned()))
         };
-        assert_eq!(Block::decode(&bytes, &NodeSegment::new(other, 9)), foreign("node", "n8", "n2"));
+        assert_eq!(
+            Block::decode(&bytes, &NodeSegment::new(other, 9)),
+            mismatch("node", "n8", "n2")
+        );
         assert_eq!(
             Block::decode(&bytes, &NodeSegment::new(identity(), 8)),
-            foreign("segment number", "8", "9")
+            mismatch("segment number", "8", "9")
         );
         let mut newer = bytes.clone();
         newer[8] = 2;
         assert_eq!(
             Block::decode(&newer, &NodeSegment::new(identity(), 9)),
-            foreign("version", "1", "2")
+            mismatch("version", "1", "2")
         );
     }
 
     #[test]
-    fn a_block_cut_short_or_with_any_byte_changed_never_panics() {
+    fn a_truncated_or_altered_block_never_panics() {
         let (block, records) = sample();
         let bytes = payload(&block, &records);
         for length in 0..bytes.len() {

@@ -1,6 +1,6 @@
-//! Numbers out of bytes, little-endian, and never past their end.
+//! A bounds-checked reader of little-endian integers.
 
-/// Bytes still to be read.
+/// The bytes that are still to be read.
 pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -8,7 +8,7 @@ impl<'a> Reader<'a> {
         Reader(bytes)
     }
 
-    /// The next `N` bytes; None, once and for ever, if there are not as many.
+    /// Returns the next `N` bytes; None, also on every later call, if fewer are left.
     pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let Some((first, rest)) = self.0.split_first_chunk::<N>() else {
             self.0 = &[];
@@ -18,7 +18,7 @@ impl<'a> Reader<'a> {
         Some(*first)
     }
 
-    /// The next `count` bytes; None, once and for ever, if there are not as many.
+    /// Returns the next `count` bytes; None, also on every later call, if fewer are left.
     pub(crate) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
         let Some((first, rest)) = self.0.split_at_checked(count) else {
             self.0 = &[];
@@ -50,11 +50,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_end_with_the_bytes() {
+    fn a_read_past_the_end_fails_for_good() {
         let mut reader = Reader::new(&[1, 0, 2, 0, 0, 0, 3]);
         assert_eq!(reader.u16(), Some(1));
         assert_eq!(reader.u32(), Some(2));
         assert_eq!(reader.u64(), None);
-        assert_eq!(reader.array::<1>(), None, "what did not suffice is not read as less");
+        assert_eq!(reader.array::<1>(), None, "a failed read leaves nothing for a shorter one");
     }
 }

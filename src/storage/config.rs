@@ -1,30 +1,30 @@
-//! The store's bounds.
+//! The limits of the storage: sizes of segments, flushes, reads and commands.
 
 use crate::storage::block::{BLOCK_BYTES, ENTRIES_MAX, RECORD_BYTES};
 use crate::storage::sector::{PAGE_BYTES, framed_bytes};
 use crate::storage::snapshots::SnapshotConfig;
 
-/// The bounds of a [`Storage`](crate::storage::Storage). The defaults suit a real disk; a
-/// simulation takes smaller segments.
+/// The limits of a [`Storage`](crate::storage::Storage). The defaults suit a real disk; a
+/// simulation uses smaller segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageConfig {
-    /// The size of a segment of the log, in bytes; a multiple of 4096. It may change from start to
-    /// start.
+    /// The size of a log segment, in bytes: a multiple of 4096, at most 4 GiB. It may change
+    /// between restarts.
     pub segment_bytes: u64,
-    /// How many empty segments are kept ready: the next one, and those that serve when the file
-    /// system is full.
-    pub segments_ahead: usize,
+    /// The number of empty segments that are created in advance, from 1 to 65536. They take further
+    /// flushes while the file system is full.
+    pub spare_segments: usize,
     /// The largest command, in bytes.
     pub command_bytes_max: usize,
-    /// The most bytes of entries and their headers in one flush; a larger membership still goes,
-    /// alone. At least one largest command must fit, and a segment must have room for one largest
-    /// flush.
+    /// The most bytes of entries and their headers in one flush. It must hold a command of
+    /// `command_bytes_max`, and a segment must hold a flush of this size. A membership that is
+    /// larger is flushed alone.
     pub flush_bytes_max: usize,
-    /// The most bytes read at once for a fetch; at least one largest command must fit.
+    /// The most bytes of one read of a fetch; it must hold a command of `command_bytes_max`.
     pub read_bytes_max: usize,
-    /// The most bytes of entries that opening hands over, as `Entry::bytes` counts them.
+    /// The most bytes of entries that opening returns, counted like `Entry::bytes`.
     pub tail_bytes_max: usize,
-    /// The bounds of snapshots.
+    /// The limits of snapshots.
     pub snapshots: SnapshotConfig,
 }
 
@@ -32,7 +32,7 @@ impl Default for StorageConfig {
     fn default() -> StorageConfig {
         StorageConfig {
             segment_bytes: 64 << 20,
-            segments_ahead: 3,
+            spare_segments: 3,
             command_bytes_max: 1 << 20,
             flush_bytes_max: 4 << 20,
             read_bytes_max: 4 << 20,
@@ -43,21 +43,21 @@ impl Default for StorageConfig {
 }
 
 impl StorageConfig {
-    /// What one entry costs in a flush beside its command: its header, once in each zone.
+    /// The bytes that one entry adds to a flush beside its command: its header, once in each zone.
     pub const ENTRY_BYTES: usize = 2 * RECORD_BYTES;
 
-    /// The smallest segment whose flushes hold `flush_bytes_max` bytes. There is always room for a
-    /// largest membership: with its headers it is as large as the padding.
+    /// Returns the size of the smallest segment that holds a flush of `flush_bytes_max` bytes. A
+    /// membership of the largest size always fits: with its headers it is as large as the padding.
     fn segment_bytes_min(&self) -> u64 {
-        // Split in any way over the two zones, the payload is padded twice.
+        // The payload is padded twice, however it is split over the two zones.
         let payload = framed_bytes(BLOCK_BYTES + self.flush_bytes_max);
         (payload + 2 * PAGE_BYTES) as u64
     }
 
-    /// Checks the bounds.
+    /// Checks every limit.
     ///
     /// # Errors
-    /// A sentence that names the field that is out of its bounds.
+    /// A sentence that names the field which is out of its bounds.
     pub fn check(&self) -> Result<(), &'static str> {
         const BYTES_MAX: u64 = 1 << 32;
         const COUNT_MAX: usize = 1 << 16;
@@ -65,25 +65,26 @@ impl StorageConfig {
         if !self.segment_bytes.is_multiple_of(PAGE_BYTES as u64) || self.segment_bytes > BYTES_MAX {
             return Err("segment_bytes must be a multiple of 4096 and at most 4 GiB");
         }
-        if self.segments_ahead == 0 || self.segments_ahead > COUNT_MAX {
-            return Err("segments_ahead must be from 1 to 65536");
+        if self.spare_segments == 0 || self.spare_segments > COUNT_MAX {
+            return Err("spare_segments must be from 1 to 65536");
         }
         if self.flush_bytes_max < record {
-            return Err("flush_bytes_max must have room for command_bytes_max and 112 bytes");
+            return Err("flush_bytes_max must be at least command_bytes_max plus 112 bytes");
         }
         if self.flush_bytes_max as u64 > self.segment_bytes
             || self.segment_bytes_min() > self.segment_bytes
         {
-            return Err("segment_bytes must have room for flush_bytes_max and its padding");
+            return Err("segment_bytes must hold flush_bytes_max bytes and their padding");
         }
         if self.read_bytes_max < framed_bytes(record) + PAGE_BYTES {
-            return Err("read_bytes_max must have room for command_bytes_max and its padding");
+            return Err("read_bytes_max must hold command_bytes_max bytes and their padding");
         }
         self.snapshots.check()
     }
 
-    /// How many of entries that carry `commands` bytes each go into one flush: at least one.
-    pub(crate) fn flush_takes(&self, commands: impl Iterator<Item = usize>) -> usize {
+    /// Returns how many of the next entries one flush takes, at least one; `commands` are the sizes
+    /// of their commands in bytes.
+    pub(crate) fn entries_per_flush(&self, commands: impl Iterator<Item = usize>) -> usize {
         let mut bytes = 0;
         let within = commands.take(ENTRIES_MAX).take_while(|command| {
             bytes += Self::ENTRY_BYTES + command;
@@ -97,7 +98,7 @@ impl StorageConfig {
 mod tests {
     use super::*;
 
-    fn refused(change: impl Fn(&mut StorageConfig)) -> &'static str {
+    fn error_after(change: impl Fn(&mut StorageConfig)) -> &'static str {
         let mut config = StorageConfig::default();
         change(&mut config);
         config.check().expect_err("out of its bounds")
@@ -106,33 +107,37 @@ mod tests {
     #[test]
     fn each_bound_names_its_field() {
         assert_eq!(StorageConfig::default().check(), Ok(()));
-        assert!(refused(|c| c.segment_bytes = 4097).starts_with("segment_bytes"));
-        assert!(refused(|c| c.segment_bytes = 1 << 40).starts_with("segment_bytes"));
-        assert!(refused(|c| c.segment_bytes = 4 << 20).starts_with("segment_bytes"));
-        assert!(refused(|c| c.segments_ahead = 0).starts_with("segments_ahead"));
-        assert!(refused(|c| c.flush_bytes_max = 1 << 20).starts_with("flush_bytes_max"));
-        assert!(refused(|c| c.command_bytes_max = usize::MAX).starts_with("flush_bytes_max"));
-        assert!(refused(|c| c.read_bytes_max = 1 << 20).starts_with("read_bytes_max"));
-        assert!(refused(|c| c.snapshots.chunk_bytes = 511).starts_with("chunk_bytes"));
-        assert!(refused(|c| c.snapshots.chunk_bytes = (1 << 20) + 1).starts_with("chunk_bytes"));
-        assert!(refused(|c| c.snapshots.manifest_bytes_max = 1).starts_with("manifest_bytes_max"));
-        assert!(refused(|c| c.snapshots.window = 0).starts_with("window"));
-        assert!(refused(|c| c.snapshots.sync_chunks = 0).starts_with("window"));
-        assert!(refused(|c| c.snapshots.serving_max = 0).starts_with("window"));
+        assert!(error_after(|c| c.segment_bytes = 4097).starts_with("segment_bytes"));
+        assert!(error_after(|c| c.segment_bytes = 1 << 40).starts_with("segment_bytes"));
+        assert!(error_after(|c| c.segment_bytes = 4 << 20).starts_with("segment_bytes"));
+        assert!(error_after(|c| c.spare_segments = 0).starts_with("spare_segments"));
+        assert!(error_after(|c| c.flush_bytes_max = 1 << 20).starts_with("flush_bytes_max"));
+        assert!(error_after(|c| c.command_bytes_max = usize::MAX).starts_with("flush_bytes_max"));
+        assert!(error_after(|c| c.read_bytes_max = 1 << 20).starts_with("read_bytes_max"));
+        assert!(error_after(|c| c.snapshots.chunk_bytes = 511).starts_with("chunk_bytes"));
+        assert!(
+            error_after(|c| c.snapshots.chunk_bytes = (1 << 20) + 1).starts_with("chunk_bytes")
+        );
+        assert!(
+            error_after(|c| c.snapshots.manifest_bytes_max = 1).starts_with("manifest_bytes_max")
+        );
+        assert!(error_after(|c| c.snapshots.window = 0).starts_with("window"));
+        assert!(error_after(|c| c.snapshots.sync_chunks = 0).starts_with("window"));
+        assert!(error_after(|c| c.snapshots.serving_max = 0).starts_with("window"));
     }
 
     #[test]
-    fn a_flush_takes_what_its_bound_allows_and_always_one() {
+    fn a_flush_takes_entries_up_to_its_limit_and_at_least_one() {
         let config = StorageConfig { flush_bytes_max: 1000, ..StorageConfig::default() };
-        assert_eq!(config.flush_takes([388, 388, 0].into_iter()), 2);
-        assert_eq!(config.flush_takes([388, 389, 0].into_iter()), 1);
-        assert_eq!(config.flush_takes([5000, 0].into_iter()), 1);
+        assert_eq!(config.entries_per_flush([388, 388, 0].into_iter()), 2);
+        assert_eq!(config.entries_per_flush([388, 389, 0].into_iter()), 1);
+        assert_eq!(config.entries_per_flush([5000, 0].into_iter()), 1);
         let config = StorageConfig::default();
-        assert_eq!(config.flush_takes([0; 20_000].into_iter()), ENTRIES_MAX);
+        assert_eq!(config.entries_per_flush([0; 20_000].into_iter()), ENTRIES_MAX);
     }
 
     #[test]
-    fn a_segment_of_32_kib_is_enough_for_a_simulation() {
+    fn a_segment_of_32_kib_suits_a_simulation() {
         let config = StorageConfig {
             segment_bytes: 32 << 10,
             command_bytes_max: 4 << 10,

@@ -1,4 +1,4 @@
-//! What a disk must do, as a function that whoever implements one calls from a test.
+//! A conformance test for implementations of [`Disk`], which implementers call from a test.
 
 use std::collections::BTreeMap;
 
@@ -10,64 +10,68 @@ const A: FileName = FileName::Segment(1);
 const B: FileName = FileName::PartialSnapshot(Index(7));
 const C: FileName = FileName::Snapshot(Index(7));
 
-/// How many actions are compared with a plain map of bytes.
+/// The number of random actions that are compared with a map of byte vectors.
 const STEPS: u64 = 2_000;
 
-/// Checks that a disk does what [`Disk`] and [`FileAction`] promise, as far as it can be seen
-/// without a crash. Each call of `make` gives a disk whose directory is new and empty.
+/// Checks that a disk fulfils the contract of [`Disk`] and [`FileAction`], as far as that is
+/// visible without a crash. Each call of `make` returns a disk with a new, empty directory.
 ///
 /// # Panics
-/// At the first promise that is not kept, saying which.
+/// At the first violation of the contract; the message names it.
 pub fn check_disk<D: Disk>(mut make: impl FnMut() -> D) {
-    files_are_made_of_zeros(&mut make());
-    writes_are_read_where_they_went(&mut make());
-    reads_end_with_the_file(&mut make());
-    names_are_moved_and_freed(&mut make());
-    what_does_not_exist_is_an_error(&mut make());
+    created_files_are_zeros(&mut make());
+    writes_are_read_at_their_offset(&mut make());
+    reads_end_at_the_end_of_the_file(&mut make());
+    renames_and_removals_free_names(&mut make());
+    a_missing_file_is_an_error(&mut make());
     large_writes_are_whole(&mut make());
-    it_does_what_a_map_of_bytes_does(&mut make());
+    random_actions_match_a_map(&mut make());
 }
 
-fn files_are_made_of_zeros(disk: &mut impl Disk) {
+fn created_files_are_zeros(disk: &mut impl Disk) {
     assert_eq!(disk.list(), Ok(Vec::new()), "a new directory is empty");
     done(disk, FileAction::Create { file: A, bytes: 3 << 20 });
     done(disk, FileAction::SyncDirectory);
     assert_eq!(disk.list(), Ok(vec![(A, 3 << 20)]), "a created file has its size");
-    assert!(read(disk, A, 0, 3 << 20).iter().all(|byte| *byte == 0), "and is made of zeros");
+    assert!(read(disk, A, 0, 3 << 20).iter().all(|byte| *byte == 0), "a created file is all zeros");
     write(disk, A, 0, b"old");
     done(disk, FileAction::Create { file: A, bytes: 5 });
-    assert_eq!(read(disk, A, 0, 9), [0; 5], "a created file replaces one of its name");
+    assert_eq!(read(disk, A, 0, 9), [0; 5], "a created file replaces one of the same name");
     done(disk, FileAction::Create { file: A, bytes: 0 });
     assert_eq!(disk.list(), Ok(vec![(A, 0)]), "a file may be empty");
 }
 
-fn writes_are_read_where_they_went(disk: &mut impl Disk) {
+fn writes_are_read_at_their_offset(disk: &mut impl Disk) {
     done(disk, FileAction::Create { file: A, bytes: 8 });
     write(disk, A, 2, b"abc");
     assert_eq!(read(disk, A, 0, 8), b"\0\0abc\0\0\0", "a write goes to its offset only");
     write(disk, A, 6, b"wxyz");
-    assert_eq!(read(disk, A, 5, 5), b"\0wxyz", "a write over the end makes the file longer");
+    assert_eq!(read(disk, A, 5, 5), b"\0wxyz", "a write across the end extends the file");
     write(disk, A, 5000, b"!");
-    assert_eq!(disk.list(), Ok(vec![(A, 5001)]), "a write beyond the end, too");
+    assert_eq!(disk.list(), Ok(vec![(A, 5001)]), "a write beyond the end extends the file");
     let gap = read(disk, A, 10, 4991);
-    assert!(gap[..4990].iter().all(|byte| *byte == 0), "what was skipped is zeros");
-    assert_eq!(gap[4990], b'!', "and the bytes stand after it");
+    assert!(gap[..4990].iter().all(|byte| *byte == 0), "the gap before it is zeros");
+    assert_eq!(gap[4990], b'!', "the bytes are after the gap");
     write(disk, A, 3, b"");
     done(disk, FileAction::Sync { file: A });
-    assert_eq!(read(disk, A, 2, 3), b"abc", "a sync changes nothing that is read");
+    assert_eq!(read(disk, A, 2, 3), b"abc", "a sync does not change the content");
 }
 
-fn reads_end_with_the_file(disk: &mut impl Disk) {
+fn reads_end_at_the_end_of_the_file(disk: &mut impl Disk) {
     done(disk, FileAction::Create { file: A, bytes: 4 });
     write(disk, A, 0, b"abcd");
-    assert_eq!(read(disk, A, 1, 100), b"bcd", "a read over the end gives what there is");
-    assert_eq!(read(disk, A, 4, 1), b"", "a read at the end gives nothing");
-    assert_eq!(read(disk, A, u64::MAX, 1), b"", "a read beyond the end, too");
-    assert_eq!(read(disk, A, 2, 0), b"", "a read of nothing gives nothing");
-    assert_eq!(read(disk, A, 2, usize::MAX), b"cd", "however much is asked for");
+    assert_eq!(read(disk, A, 1, 100), b"bcd", "a read across the end returns the bytes before it");
+    assert_eq!(read(disk, A, 4, 1), b"", "a read at the end returns nothing");
+    assert_eq!(read(disk, A, u64::MAX, 1), b"", "a read beyond the end returns nothing");
+    assert_eq!(read(disk, A, 2, 0), b"", "a read of 0 bytes returns nothing");
+    assert_eq!(
+        read(disk, A, 2, usize::MAX),
+        b"cd",
+        "a read of any length ends at the end of the file"
+    );
 }
 
-fn names_are_moved_and_freed(disk: &mut impl Disk) {
+fn renames_and_removals_free_names(disk: &mut impl Disk) {
     for (file, bytes) in [(B, b"bbb"), (C, b"ccc"), (A, b"aaa")] {
         done(disk, FileAction::Create { file, bytes: 3 });
         write(disk, file, 0, bytes);
@@ -78,8 +82,8 @@ fn names_are_moved_and_freed(disk: &mut impl Disk) {
     assert_eq!(disk.list(), Ok(all), "files are listed in ascending order");
     done(disk, FileAction::Rename { from: B, to: C });
     done(disk, FileAction::SyncDirectory);
-    assert_eq!(read(disk, C, 0, 3), b"bbb", "a renamed file takes the place of another");
-    assert_eq!(disk.list(), Ok(vec![(A, 3), (C, 3)]), "and gives up the name it had");
+    assert_eq!(read(disk, C, 0, 3), b"bbb", "a renamed file replaces another");
+    assert_eq!(disk.list(), Ok(vec![(A, 3), (C, 3)]), "a renamed file loses its old name");
     write(disk, C, 0, b"x");
     done(disk, FileAction::Create { file: B, bytes: 1 });
     assert_eq!(read(disk, C, 0, 3), b"xbb", "a new file of the old name is another file");
@@ -90,7 +94,7 @@ fn names_are_moved_and_freed(disk: &mut impl Disk) {
     assert_eq!(disk.list(), Ok(vec![(A, 3)]), "removed files are gone; removing is idempotent");
 }
 
-fn what_does_not_exist_is_an_error(disk: &mut impl Disk) {
+fn a_missing_file_is_an_error(disk: &mut impl Disk) {
     let bytes = vec![1];
     let actions = [
         FileAction::Write { file: B, offset: 0, bytes },
@@ -100,9 +104,9 @@ fn what_does_not_exist_is_an_error(disk: &mut impl Disk) {
     ];
     for action in &actions {
         let failed = matches!(disk.execute(action), Err(DiskError::Failed(_)));
-        assert!(failed, "no such file: {action:?} fails, and not because the disk is full");
+        assert!(failed, "{action:?} of a missing file must fail with DiskError::Failed");
     }
-    assert_eq!(disk.list(), Ok(Vec::new()), "what failed made no file");
+    assert_eq!(disk.list(), Ok(Vec::new()), "a failed action creates no file");
 }
 
 fn large_writes_are_whole(disk: &mut impl Disk) {
@@ -114,12 +118,12 @@ fn large_writes_are_whole(disk: &mut impl Disk) {
     assert!(same, "a large write is written and read whole");
 }
 
-/// A long row of actions, drawn from a fixed seed.
-fn it_does_what_a_map_of_bytes_does(disk: &mut impl Disk) {
+/// Executes a long sequence of actions, drawn from a fixed seed.
+fn random_actions_match_a_map(disk: &mut impl Disk) {
     let mut model: BTreeMap<FileName, Vec<u8>> = BTreeMap::new();
     let mut state = 1_u64;
     let mut draw = |below: u64| {
-        // The low bits of such a generator are poor.
+        // The low bits of a linear congruential generator are poor.
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
@@ -148,7 +152,7 @@ fn it_does_what_a_map_of_bytes_does(disk: &mut impl Disk) {
     }
 }
 
-/// The same action on a map; None if it must fail.
+/// Applies the same action to a map; returns None if the action must fail.
 fn on_map(model: &mut BTreeMap<FileName, Vec<u8>>, action: &FileAction) -> Option<Vec<u8>> {
     match action {
         FileAction::Create { file, bytes } => {
@@ -180,7 +184,7 @@ fn on_map(model: &mut BTreeMap<FileName, Vec<u8>>, action: &FileAction) -> Optio
 
 fn done(disk: &mut impl Disk, action: FileAction) {
     let result = disk.execute(&action);
-    assert_eq!(result, Ok(Vec::new()), "{action:?} succeeds and gives nothing");
+    assert_eq!(result, Ok(Vec::new()), "{action:?} succeeds and returns no bytes");
 }
 
 fn write(disk: &mut impl Disk, file: FileName, offset: u64, bytes: &[u8]) {

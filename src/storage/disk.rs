@@ -1,143 +1,143 @@
-//! What the store asks of a disk: operations out, completions in, and nothing that blocks.
+//! The disk interface of the storage: operations go out, completions come in, and no call blocks.
 //!
-//! A driver carries the operations of one lane out in their order, and reports each one's result;
-//! the two lanes do not wait for each other. Before the start, recovery uses the same operations
-//! through [`Disk`], one at a time.
+//! A driver executes the operations of one lane in order and reports the result of each; the two
+//! lanes do not wait for each other. Before the start, recovery executes the same actions through
+//! [`Disk`], one at a time.
 
 use std::fmt;
 
 use crate::types::Index;
 
-/// Numbers the operations of one start of a store, from 1, in the order they were asked for.
+/// The number of an operation, counted from 1 at each start of a store, in the order of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationId(pub u64);
 
-/// One thing to be done to the files of one node.
+/// A request to the driver: one action on the files of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// Comes back with the result.
+    /// The number that its [`Completion`] repeats.
     pub id: OperationId,
-    /// Whom it may wait for.
+    /// The lane, which decides the operations that it has to wait for.
     pub lane: Lane,
-    /// What is to be done.
+    /// The action to execute.
     pub action: FileAction,
 }
 
-/// Operations of one lane are carried out in their order, those of different lanes in any.
+/// The order of operations: those of one lane are executed in order, the two lanes independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// What acknowledgements wait for: the superblock and the segments in use.
+    /// Operations that delay acknowledgements: those on the superblock and on segments in use.
     Log,
-    /// What may take its time: segments to come, snapshots, reads, removals.
+    /// Operations that may take long: creating segments, snapshots, reads and removals.
     Bulk,
 }
 
-/// A file in a node's directory.
+/// A file in the directory of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileName {
-    /// Who the node is, its term and vote, and its snapshot.
+    /// The node's identity, its term and vote, and the current snapshot.
     Superblock,
-    /// A piece of the log, by its number from 1.
+    /// A segment of the log, by its number from 1.
     Segment(u64),
-    /// A whole snapshot, by the last index it covers.
+    /// A complete snapshot, by the last log index that it covers.
     Snapshot(Index),
-    /// A snapshot that is being taken or received.
+    /// A snapshot that is being taken or received, by the last log index that it covers.
     PartialSnapshot(Index),
 }
 
-/// What is to be done to a file.
+/// An action on a file or on the directory.
 #[derive(Clone, PartialEq, Eq)]
 pub enum FileAction {
-    /// Make a file of `bytes` zeros, all of them written and durable; the file's name becomes
-    /// durable with [`FileAction::SyncDirectory`]. An existing file of the name is replaced.
+    /// Creates a file of `bytes` zeros, all of them written and durable; its name becomes durable
+    /// with [`FileAction::SyncDirectory`]. A file that already has the name is replaced.
     Create {
-        /// The file.
+        /// The name of the new file.
         file: FileName,
-        /// Its size.
+        /// The size of the new file, in bytes.
         bytes: u64,
     },
-    /// Write `bytes` at `offset`. They may be lost, in any part of whole 512-byte sectors, until a
-    /// later sync of the file has returned.
+    /// Writes `bytes` at `offset`. Until a later sync of the file has returned, a crash may lose
+    /// any set of its 512-byte sectors.
     Write {
-        /// The file; it exists.
+        /// The file to write; it exists.
         file: FileName,
-        /// Where the first byte goes; the file grows as needed.
+        /// The offset of the first byte; the file grows as needed.
         offset: u64,
-        /// What is written.
+        /// The bytes to write.
         bytes: Vec<u8>,
     },
-    /// Make every earlier write to the file durable.
+    /// Makes every earlier write to the file durable.
     Sync {
-        /// The file.
+        /// The file to sync.
         file: FileName,
     },
-    /// Read `bytes` bytes at `offset`, or as many as the file has there.
+    /// Reads `bytes` bytes at `offset`, or fewer if the file ends before.
     Read {
-        /// The file.
+        /// The file to read.
         file: FileName,
-        /// Where to begin.
+        /// The offset of the first byte.
         offset: u64,
-        /// How many.
+        /// The number of bytes to read.
         bytes: usize,
     },
-    /// Give a file another name, in place of a file that has it; durable with
+    /// Renames a file and replaces a file that already has the new name; durable with
     /// [`FileAction::SyncDirectory`].
     Rename {
-        /// The name it has.
+        /// The present name of the file.
         from: FileName,
-        /// The name it gets.
+        /// The new name of the file.
         to: FileName,
     },
-    /// Remove a file; durable with [`FileAction::SyncDirectory`]. One that does not exist is
-    /// removed already.
+    /// Removes a file; durable with [`FileAction::SyncDirectory`]. Succeeds if the file does not
+    /// exist.
     Remove {
-        /// The file.
+        /// The file to remove.
         file: FileName,
     },
-    /// Make the directory's earlier changes durable: creations, renames, removals.
+    /// Makes the directory's earlier changes durable: creations, renames, removals.
     SyncDirectory,
 }
 
-/// An operation is done, or has failed.
+/// The report that an operation succeeded or failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completion {
-    /// As in the operation.
+    /// The number of the [`Operation`].
     pub id: OperationId,
-    /// What was read; empty for everything but a read.
+    /// The bytes that a read returned; empty for every other action.
     pub result: Result<Vec<u8>, DiskError>,
 }
 
-/// Why an operation failed.
+/// The error of a failed operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiskError {
-    /// The file system is full. Nothing of the operation's file may be relied on.
+    /// The file system is full. The content of the operation's file is unknown.
     Full,
-    /// Anything else, in the words of the system.
+    /// Any other error, as the operating system describes it.
     Failed(String),
 }
 
-/// A disk that carries operations out one at a time and waits for each. Recovery needs one, and
-/// a driver's thread may be made of one.
+/// A disk that executes one action at a time and blocks until it is done. Recovery needs one, and a
+/// driver may run one on a thread of its own.
 pub trait Disk {
-    /// The files of the node's directory with their sizes in bytes, in ascending order. Files that
-    /// have no [`FileName`] are not the store's and not listed. Where several threads use a
-    /// directory, each through a disk of its own, what another makes or removes meanwhile may be
-    /// listed or not, and what it renames under either name, both or none.
+    /// Lists the files of the node's directory with their sizes in bytes, in ascending order. Files
+    /// without a [`FileName`] do not belong to the store and are not listed. If several threads use
+    /// a directory, each through its own disk, a file that another thread creates or removes during
+    /// the call may be listed or not, and a renamed one under either name, both or none.
     ///
     /// # Errors
     /// A [`DiskError`] if the directory cannot be read.
     fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError>;
 
-    /// Carries one action out, and gives what was read.
+    /// Executes one action, and returns the bytes that it read.
     ///
     /// # Errors
-    /// A [`DiskError`] in the words of the system. What a failed write or sync left behind is
-    /// unknown, and trying again does not make it known.
+    /// A [`DiskError`] as the operating system describes it. After a failed write or sync the
+    /// content of the file is unknown, and repeating the action does not make it known.
     fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError>;
 }
 
 impl FileAction {
-    /// The file the action is about, None for the directory, and where in it.
+    /// Returns the file of the action, None for the directory, and the offset in it.
     #[must_use]
     pub fn place(&self) -> (Option<FileName>, u64) {
         match self {
@@ -154,7 +154,7 @@ impl FileAction {
 }
 
 impl fmt::Display for FileName {
-    /// The file's name in the directory.
+    /// Writes the name of the file in the directory.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FileName::Superblock => f.write_str("superblock"),

@@ -1,4 +1,4 @@
-//! A disk that is a real directory: each operation is carried out on files, and waited for.
+//! A disk on a directory of the file system; each action is executed and waited for.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -9,24 +9,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
 use crate::types::Index;
 
-/// The file whose lock says that the directory is in use.
+/// The file whose lock marks the directory as in use.
 const LOCK: &str = "lock";
-const IN_USE: &str = "in use by another process: end that one first, or name another directory";
-/// How much of a new file is written at once.
-const ZEROS: usize = 1 << 20;
-/// What the memory and the length of a write past the cache are multiples of.
+const IN_USE: &str = "in use by another process: stop that process, or choose another directory";
+/// The bytes of a new file that are written at once.
+const ZEROS_BYTES: usize = 1 << 20;
+/// The alignment of the memory, offset and length of a direct write, in bytes.
 const ALIGNMENT: usize = 4096;
-/// How many files are kept open.
+/// The most files that are kept open.
 const OPEN_MAX: usize = 64;
 
-/// The files of one node in a directory of its own.
+/// The files of one node, in a directory of its own.
 ///
-/// Clones share the directory's lock, which is held until the last of them is gone: a driver may
-/// give each lane, and the thread that restores a state machine, a clone of its own.
+/// Clones share the directory's lock, which is held until the last of them is dropped: a driver may
+/// give each lane, and the thread that restores a state machine, its own clone.
 ///
-/// On systems other than Unix a directory cannot be made durable by itself, and the page cache
-/// cannot be dropped: names may be lost in a power cut, and a start reads what the system
-/// believes the disk has.
+/// On systems other than Unix a directory cannot be synced, and the page cache cannot be dropped: a
+/// power failure may lose file names, and a start reads the page cache rather than the disk.
 #[derive(Clone, Debug)]
 pub struct FileDisk {
     directory: Arc<Directory>,
@@ -35,40 +34,41 @@ pub struct FileDisk {
 #[derive(Debug)]
 struct Directory {
     path: PathBuf,
-    /// Whether it may be changed.
-    writes: bool,
-    /// Locked as long as it is open; none in a copy that no node ever had open.
+    /// Whether files may be changed.
+    writable: bool,
+    /// The locked lock file; None for a copy of a directory that has no lock file.
     _lock: Option<File>,
-    open: Mutex<BTreeMap<FileName, Opened>>,
+    open_files: Mutex<BTreeMap<FileName, OpenFile>>,
 }
 
 /// A file that is kept open.
 #[derive(Clone, Debug)]
-struct Opened {
+struct OpenFile {
     file: Arc<File>,
-    /// Written and not synced since: closing it could hide from a later sync that writing failed.
+    /// Whether it was written since the last sync: closing it could hide a write error from a later
+    /// sync.
     dirty: bool,
 }
 
 impl FileDisk {
-    /// The disk in the directory `path`, which is made if it is missing.
+    /// Opens the directory `path`, and creates it if it is missing.
     ///
-    /// Every file is synced and its cached pages are dropped, so that what is read next is what
-    /// the disk has: after a failed sync in an earlier life the cache may hold more.
+    /// Every file is synced and its cached pages are dropped, so that later reads return the
+    /// content of the disk: after a failed sync of an earlier process the page cache may differ.
     ///
     /// # Errors
-    /// A [`DiskError`] that says so if another process has the directory, and one in the words of
-    /// the system if it cannot be made or read, or a file cannot be synced.
+    /// A [`DiskError`] if another process has the directory open, if it cannot be created or read,
+    /// or if a file cannot be synced.
     pub fn open(path: impl Into<PathBuf>) -> Result<FileDisk, DiskError> {
         let path = path.into();
-        make_directory(&path).map_err(|error| named("make", &path, &error))?;
+        create_directory(&path).map_err(|error| disk_error("create", &path, &error))?;
         let lock_path = path.join(LOCK);
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
-        let lock = lock.map_err(|error| named("open", &lock_path, &error))?;
+        let lock = lock.map_err(|error| disk_error("open", &lock_path, &error))?;
         try_lock(&lock, &path)?;
         let mut disk = FileDisk::of(path, true, Some(lock));
         for (name, _) in disk.list()? {
-            let opened = disk.opened(name, false)?;
+            let opened = disk.open_file(name, false)?;
             let synced = opened.sync_all().and_then(|()| drop_cache(&opened));
             synced.map_err(|error| disk.error("sync", name, &error))?;
         }
@@ -76,20 +76,18 @@ impl FileDisk {
         Ok(disk)
     }
 
-    /// The directory `path`, which is there, to be read and nothing else: it may be on a file
-    /// system that cannot be written, and may be a copy. What is read may be what the system's
-    /// cache has.
+    /// Opens the existing directory `path` for reading only: it may be on a read-only file system,
+    /// and may be a copy. Reads may return the content of the page cache.
     ///
     /// # Errors
-    /// A [`DiskError`] that says so if another process has the directory, and one in the words of
-    /// the system if it cannot be read.
-    pub fn look(path: impl Into<PathBuf>) -> Result<FileDisk, DiskError> {
+    /// A [`DiskError`] if another process has the directory open, or it cannot be read.
+    pub fn open_read_only(path: impl Into<PathBuf>) -> Result<FileDisk, DiskError> {
         let path = path.into();
         let lock_path = path.join(LOCK);
         let lock = match File::open(&lock_path) {
             Ok(lock) => Some(lock),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(named("open", &lock_path, &error)),
+            Err(error) => return Err(disk_error("open", &lock_path, &error)),
         };
         lock.iter().try_for_each(|lock| try_lock(lock, &path))?;
         let mut disk = FileDisk::of(path, false, lock);
@@ -98,7 +96,8 @@ impl FileDisk {
     }
 
     fn of(path: PathBuf, writes: bool, lock: Option<File>) -> FileDisk {
-        let directory = Directory { path, writes, _lock: lock, open: Mutex::default() };
+        let directory =
+            Directory { path, writable: writes, _lock: lock, open_files: Mutex::default() };
         FileDisk { directory: Arc::new(directory) }
     }
 
@@ -107,54 +106,54 @@ impl FileDisk {
     }
 
     fn error(&self, operation: &str, file: FileName, error: &io::Error) -> DiskError {
-        named(operation, &self.path(file), error)
+        disk_error(operation, &self.path(file), error)
     }
 
-    fn open_files(&self) -> MutexGuard<'_, BTreeMap<FileName, Opened>> {
-        // What the lock guards is whole at any time: a panic elsewhere does not matter.
-        self.directory.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open_files(&self) -> MutexGuard<'_, BTreeMap<FileName, OpenFile>> {
+        // The map is consistent at any time, so a panic of another holder does not matter.
+        self.directory.open_files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The file, opened if it was not.
-    fn opened(&self, name: FileName, dirty: bool) -> Result<Arc<File>, DiskError> {
+    /// Returns the file, and opens it if it is not open.
+    fn open_file(&self, name: FileName, dirty: bool) -> Result<Arc<File>, DiskError> {
         let mut open = self.open_files();
         if let Some(opened) = open.get_mut(&name) {
             opened.dirty |= dirty;
             return Ok(Arc::clone(&opened.file));
         }
-        let writes = self.directory.writes;
+        let writes = self.directory.writable;
         let file = OpenOptions::new().read(true).write(writes).open(self.path(name));
         let file = Arc::new(file.map_err(|error| self.error("open", name, &error))?);
         if open.len() >= OPEN_MAX {
             let clean = open.iter().find(|(_, opened)| !opened.dirty).map(|(name, _)| *name);
             clean.map(|name| open.remove(&name));
         }
-        open.insert(name, Opened { file: Arc::clone(&file), dirty });
+        open.insert(name, OpenFile { file: Arc::clone(&file), dirty });
         Ok(file)
     }
 
     fn create(&self, name: FileName, bytes: u64) -> Result<(), DiskError> {
         self.remove(name)?;
         let path = self.path(name);
-        let made = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
-        let file = made.map_err(|error| named("create", &path, &error))?;
+        let created = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        let file = created.map_err(|error| disk_error("create", &path, &error))?;
         if let Err(error) = write_zeros(&file, bytes).and_then(|()| file.sync_all()) {
-            // The name is free again, and the space; the first error is the one that tells.
+            // Frees the name and the space; only the first error is reported.
             let _ = fs::remove_file(&path);
-            return Err(named("create", &path, &error));
+            return Err(disk_error("create", &path, &error));
         }
         Ok(())
     }
 
     fn sync(&self, name: FileName) -> Result<(), DiskError> {
-        let file = self.opened(name, false)?;
-        // What is written while the sync is under way counts as not synced.
+        let file = self.open_file(name, false)?;
+        // A write during the sync counts as not synced.
         if let Some(opened) = self.open_files().get_mut(&name) {
             opened.dirty = false;
         }
         let mut synced = file.sync_data();
         if !matches!(name, FileName::Segment(_)) {
-            // These are read back to see what the disk has.
+            // These files are read back to verify the content of the disk.
             synced = synced.and_then(|()| drop_cache(&file));
         }
         if synced.is_err()
@@ -179,7 +178,7 @@ impl FileDisk {
     fn remove(&self, name: FileName) -> Result<(), DiskError> {
         self.open_files().remove(&name);
         let removed = fs::remove_file(self.path(name));
-        // Another clone may have opened it just before.
+        // Another clone may have opened the file just before.
         self.open_files().remove(&name);
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -191,7 +190,7 @@ impl FileDisk {
 
     fn sync_directory(&self) -> Result<(), DiskError> {
         let path = &self.directory.path;
-        sync_directory(path).map_err(|error| named("sync", path, &error))
+        sync_directory(path).map_err(|error| disk_error("sync", path, &error))
     }
 }
 
@@ -205,7 +204,7 @@ impl Disk for FileDisk {
                 let Some(name) = entry.file_name().to_str().and_then(parse) else { continue };
                 match entry.metadata() {
                     Ok(metadata) => files.push((name, metadata.len())),
-                    // Another clone has removed it since its name was read.
+                    // Another clone has removed the file since its name was read.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error),
                 }
@@ -213,23 +212,23 @@ impl Disk for FileDisk {
             files.sort_unstable();
             Ok(files)
         };
-        list().map_err(|error| named("list", path, &error))
+        list().map_err(|error| disk_error("list", path, &error))
     }
 
     fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
-        if !self.directory.writes && !matches!(action, FileAction::Read { .. }) {
+        if !self.directory.writable && !matches!(action, FileAction::Read { .. }) {
             let path = self.directory.path.display();
-            return Err(DiskError::Failed(format!("{path}: opened to be read, and nothing else")));
+            return Err(DiskError::Failed(format!("{path}: opened for reading only")));
         }
         match action {
             FileAction::Create { file, bytes } => self.create(*file, *bytes)?,
             FileAction::Write { file, offset, bytes } => {
-                let written = write_at(&*self.opened(*file, true)?, *offset, bytes);
+                let written = write_at(&*self.open_file(*file, true)?, *offset, bytes);
                 written.map_err(|error| self.error("write", *file, &error))?;
             }
             FileAction::Sync { file } => self.sync(*file)?,
             FileAction::Read { file, offset, bytes } => {
-                let read = read_at(&*self.opened(*file, false)?, *offset, *bytes);
+                let read = read_at(&*self.open_file(*file, false)?, *offset, *bytes);
                 return read.map_err(|error| self.error("read", *file, &error));
             }
             FileAction::Rename { from, to } => self.rename(*from, *to)?,
@@ -240,26 +239,26 @@ impl Disk for FileDisk {
     }
 }
 
-/// Takes the lock of the directory `path`.
+/// Locks the directory `path`.
 fn try_lock(lock: &File, path: &Path) -> Result<(), DiskError> {
     match lock.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
             Err(DiskError::Failed(format!("{}: {IN_USE}", path.display())))
         }
-        Err(TryLockError::Error(error)) => Err(named("lock", &path.join(LOCK), &error)),
+        Err(TryLockError::Error(error)) => Err(disk_error("lock", &path.join(LOCK), &error)),
     }
 }
 
-/// The error of an operation on a file, in the words of the system.
-fn named(operation: &str, path: &Path, error: &io::Error) -> DiskError {
+/// Returns the error of a file operation, as the operating system describes it.
+fn disk_error(operation: &str, path: &Path, error: &io::Error) -> DiskError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskError::Full,
         _ => DiskError::Failed(format!("{operation} {}: {error}", path.display())),
     }
 }
 
-/// The file a name in the directory stands for, if it is one of the store's.
+/// Returns the store's file with the name `text`, if there is one.
 fn parse(text: &str) -> Option<FileName> {
     let number = |digits: &str| u64::from_str_radix(digits, 16).ok();
     let name = if text == "superblock" {
@@ -273,28 +272,28 @@ fn parse(text: &str) -> Option<FileName> {
             None => FileName::Snapshot(Index(number(digits)?)),
         }
     };
-    // Whatever else a number may be spelled like is not the store's.
+    // A name with another spelling of the number does not belong to the store.
     (name.to_string() == text).then_some(name)
 }
 
-/// Past the system's cache where the file system can do that: nobody will read them, and what is
-/// copied there takes a processor, and the disk at the worst time.
+/// Writes zeros past the page cache if the file system allows, because nothing reads them soon, and
+/// copying them to the cache costs CPU time and a later burst of disk writes.
 fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
-    let most = usize::try_from(bytes).unwrap_or(ZEROS).min(ZEROS);
+    let most = usize::try_from(bytes).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
     let zeros = vec![0; most + ALIGNMENT];
     let zeros = &zeros[zeros.as_ptr().align_offset(ALIGNMENT)..][..most];
-    let mut passes = pass_cache(file, true).is_ok();
+    let mut direct = set_direct_io(file, true).is_ok();
     let mut offset = 0;
     while offset < bytes {
         let left = usize::try_from(bytes - offset).unwrap_or(most).min(most);
         let whole = left - left % ALIGNMENT;
-        let next = if passes && whole > 0 { whole } else { left };
+        let next = if direct && whole > 0 { whole } else { left };
         match write_at(file, offset, &zeros[..next]) {
             Ok(()) => offset += next as u64,
-            // The end that fills no block, or a disk with larger ones.
-            Err(error) if passes && error.kind() == io::ErrorKind::InvalidInput => {
-                passes = false;
-                pass_cache(file, false)?;
+            // The end is not aligned, or the disk has larger blocks.
+            Err(error) if direct && error.kind() == io::ErrorKind::InvalidInput => {
+                direct = false;
+                set_direct_io(file, false)?;
             }
             Err(error) => return Err(error),
         }
@@ -302,17 +301,17 @@ fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether writes go past the system's cache from now on.
+/// Turns direct I/O of the file on or off; later writes then bypass the page cache.
 #[cfg(target_os = "linux")]
-fn pass_cache(file: &File, pass: bool) -> io::Result<()> {
+fn set_direct_io(file: &File, direct: bool) -> io::Result<()> {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
     let mut flags = fcntl_getfl(file)?;
-    flags.set(OFlags::DIRECT, pass);
+    flags.set(OFlags::DIRECT, direct);
     Ok(fcntl_setfl(file, flags)?)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn pass_cache(_: &File, _: bool) -> io::Result<()> {
+fn set_direct_io(_: &File, _: bool) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -321,7 +320,7 @@ fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
 }
 
-/// As many bytes as there are, up to `bytes`; never more memory than the file is large.
+/// Reads up to `bytes` bytes, and allocates no more memory than the file has bytes.
 #[cfg(unix)]
 fn read_at(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
     let left = file.metadata()?.len().saturating_sub(offset);
@@ -360,12 +359,12 @@ fn read_at(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
     Ok(buffer)
 }
 
-/// An opened file has one position, and two threads may not move it at once.
+/// Guards the position of an open file, which two threads must not move at once.
 #[cfg(not(unix))]
 static POSITION: Mutex<()> = Mutex::new(());
 
-/// Makes the directory and, durably, its name.
-fn make_directory(path: &Path) -> io::Result<()> {
+/// Creates the directory, and makes its name durable.
+fn create_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -379,20 +378,19 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// There is no such thing here.
+/// Does nothing, because this system cannot sync a directory.
 #[cfg(not(unix))]
 fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Drops the pages the system keeps of a file, so that it is read from the disk. They are clean:
-/// the file was synced.
+/// Drops the cached pages of a synced file, so that later reads come from the disk.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn drop_cache(file: &File) -> io::Result<()> {
     Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
 }
 
-/// There is no such call here.
+/// Does nothing, because this system has no call for it.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 fn drop_cache(_: &File) -> io::Result<()> {
     Ok(())
@@ -408,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn the_contract_is_kept() {
+    fn it_fulfils_the_disk_contract() {
         let mut directories = Vec::new();
         check_disk(|| {
             let directory = tempfile::tempdir().expect("a directory for a test");
@@ -419,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_has_one_user() {
+    fn a_directory_is_locked_against_a_second_process() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("new").join("node");
         let first = FileDisk::open(&path).unwrap();
@@ -432,14 +430,14 @@ mod tests {
     }
 
     #[test]
-    fn looking_changes_nothing() {
+    fn opening_read_only_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("node");
-        FileDisk::look(&path).unwrap_err();
+        FileDisk::open_read_only(&path).unwrap_err();
         assert!(!path.exists());
         fs::create_dir(&path).unwrap();
         fs::write(path.join("superblock"), "ours").unwrap();
-        let mut disk = FileDisk::look(&path).unwrap();
+        let mut disk = FileDisk::open_read_only(&path).unwrap();
         let file = FileName::Superblock;
         assert_eq!(disk.list().unwrap(), [(file, 4)]);
         let read = FileAction::Read { file, offset: 1, bytes: 9 };
@@ -447,14 +445,18 @@ mod tests {
         let write = FileAction::Write { file, offset: 0, bytes: vec![7] };
         for action in [write, FileAction::Remove { file }, FileAction::SyncDirectory] {
             let error = text(disk.execute(&action).unwrap_err());
-            assert!(error.ends_with(": opened to be read, and nothing else"), "{error}");
+            assert!(error.ends_with(": opened for reading only"), "{error}");
         }
-        assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "nothing was made, not even a lock");
+        assert_eq!(
+            fs::read_dir(&path).unwrap().count(),
+            1,
+            "no file was created, not even a lock file"
+        );
         let user = FileDisk::open(&path).unwrap();
-        let error = text(FileDisk::look(&path).unwrap_err());
+        let error = text(FileDisk::open_read_only(&path).unwrap_err());
         assert_eq!(error, format!("{}: {IN_USE}", path.display()));
         drop(user);
-        let _looks = FileDisk::look(&path).unwrap();
+        let _reader = FileDisk::open_read_only(&path).unwrap();
         FileDisk::open(&path).unwrap_err();
     }
 
@@ -487,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn files_may_go_while_they_are_listed() {
+    fn files_may_be_removed_while_they_are_listed() {
         let directory = tempfile::tempdir().unwrap();
         let mut disk = FileDisk::open(directory.path()).unwrap();
         let stays = FileName::Snapshot(Index(7));
@@ -509,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn more_files_than_are_kept_open() {
+    fn more_files_than_stay_open_can_be_used() {
         let directory = tempfile::tempdir().unwrap();
         let mut disk = FileDisk::open(directory.path()).unwrap();
         for number in 0..OPEN_MAX as u64 + 10 {
@@ -527,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_is_zeros_of_any_length() {
+    fn a_new_file_of_any_length_is_zeros() {
         let directory = tempfile::tempdir().unwrap();
         let mut disk = FileDisk::open(directory.path()).unwrap();
         let file = FileName::Snapshot(Index(1));
@@ -539,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_operation_and_file() {
+    fn an_error_names_the_operation_and_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let mut disk = FileDisk::open(directory.path()).unwrap();
         let file = FileName::Segment(3);
@@ -549,11 +551,11 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told_from_other_errors() {
+    fn a_full_disk_is_distinguished_from_other_errors() {
         let full = io::Error::from(io::ErrorKind::StorageFull);
-        assert_eq!(named("write", Path::new("a"), &full), DiskError::Full);
+        assert_eq!(disk_error("write", Path::new("a"), &full), DiskError::Full);
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-        let DiskError::Failed(text) = named("write", Path::new("a"), &denied) else {
+        let DiskError::Failed(text) = disk_error("write", Path::new("a"), &denied) else {
             panic!("not full")
         };
         assert!(text.starts_with("write a: "), "{text}");

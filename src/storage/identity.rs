@@ -1,39 +1,39 @@
-//! Whose directory it is: every file of a node names its cluster, the node, and the disk's life.
+//! The identity in every file of a node: the cluster, the node, and the incarnation of its disk.
 
 use std::fmt;
 
 use crate::types::{EntryId, Incarnation, NodeId};
 
-/// Names a cluster. Two clusters never share one.
+/// The id of a cluster, unique among all clusters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterId(pub u128);
 
-/// What every file of a node carries, and is refused for if it differs.
+/// The identity that every file of a node carries; a file with another identity is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// The cluster.
+    /// The cluster that the node belongs to.
     pub cluster: ClusterId,
-    /// The node.
+    /// The id of the node in the cluster.
     pub node: NodeId,
-    /// The life of its directory.
+    /// The incarnation of the node's directory, drawn when the directory is formatted.
     pub incarnation: Incarnation,
 }
 
-/// What a directory was made from that did not begin empty: the log of another cluster, up to an
-/// entry of it.
+/// The origin of a directory that did not begin empty: the log of another cluster through one of
+/// its entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
-    /// The other cluster.
+    /// The id of the cluster whose log was taken over.
     pub cluster: ClusterId,
     /// The last entry that was taken over.
     pub last: EntryId,
 }
 
 impl Identity {
-    /// How many bytes [`Identity::encode`] gives.
+    /// The length of [`Identity::encode`], in bytes.
     pub(crate) const BYTES: usize = 40;
 
-    /// The identity as every file carries it: cluster, node, incarnation.
+    /// Encodes the identity as every file carries it: cluster, node, incarnation.
     pub(crate) fn encode(&self) -> [u8; Identity::BYTES] {
         let mut bytes = [0; Identity::BYTES];
         bytes[..16].copy_from_slice(&self.cluster.0.to_le_bytes());
@@ -42,8 +42,11 @@ impl Identity {
         bytes
     }
 
-    /// What is different about `other`: its name, ours and theirs.
-    pub(crate) fn difference(&self, other: &Identity) -> Option<(&'static str, String, String)> {
+    /// Returns the first field in which `other` differs: its name, our value and theirs.
+    pub(crate) fn first_difference(
+        &self,
+        other: &Identity,
+    ) -> Option<(&'static str, String, String)> {
         if self.cluster != other.cluster {
             return Some(("cluster", self.cluster.to_string(), other.cluster.to_string()));
         }

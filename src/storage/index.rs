@@ -1,46 +1,46 @@
-//! Where the entries of the log are: a few numbers for each segment, whatever the log's length.
+//! Locates the entries of the log in the segments, with a bounded number of samples a segment.
 
 use std::collections::VecDeque;
 
 use crate::storage::block::{FlushSeq, Link};
 use crate::types::Index;
 
-/// How many of a segment's header blocks are remembered.
+/// The most header blocks of one segment that the index remembers.
 const SAMPLES_MAX: usize = 64;
 
-/// A flush that is durable, and where it is.
+/// The location of a durable flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flush {
     pub(crate) segment: u64,
     pub(crate) seq: FlushSeq,
     pub(crate) prev: Link,
-    /// Its last entry.
+    /// The link of the last entry of the flush.
     pub(crate) last: Link,
-    /// Where its header block begins and ends.
+    /// The offsets at which its header block begins and ends.
     pub(crate) header: (u64, u64),
-    /// Where its bodies begin; they end where those of the flush before it begin.
+    /// The offset at which its bodies begin; they end where those of the flush before it begin.
     pub(crate) body_start: u64,
 }
 
-/// Segments, and which of their entries are alive.
+/// The segments, and the ranges of their entries that are part of the log.
 #[derive(Clone, Debug)]
 pub(crate) struct LogIndex {
     segments: VecDeque<Segment>,
-    /// In ascending order of indices and of flushes: together they are the log.
+    /// The ranges of entries that form the log, in ascending order of indices and of flushes.
     extents: VecDeque<Extent>,
     /// The entry before the first.
     base: Link,
-    /// The last entry, or the base.
+    /// The last entry, or the base if the log is empty.
     last: Link,
 }
 
 #[derive(Clone, Debug)]
 struct Segment {
     number: u64,
-    /// Its first flush and what that follows.
+    /// The number of its first flush; `prev` is the link which that flush follows.
     seq: FlushSeq,
     prev: Link,
-    /// The end of its header blocks.
+    /// The offset at which its header blocks end.
     header_end: u64,
     body_start: u64,
     /// Every `stride`-th of its `flushes`, from the first.
@@ -56,30 +56,30 @@ struct Sample {
     offset: u64,
 }
 
-/// Entries after `prev` through `last`, appended one flush after the other without a cut.
+/// Entries after `prev` through `last`, appended in consecutive flushes without a truncation.
 #[derive(Clone, Copy, Debug)]
 struct Extent {
     prev: Link,
     last: Index,
     seq: FlushSeq,
-    /// Where its first flush has its header block.
+    /// The segment and the offset of the header block of its first flush.
     segment: u64,
     offset: u64,
 }
 
-/// Where to begin to look for an entry's header.
+/// A position in a header zone from which an entry's header is found by reading forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) segment: u64,
     pub(crate) offset: u64,
-    /// Where the segment's header blocks end.
+    /// The offset at which the segment's header blocks end.
     pub(crate) end: u64,
-    /// The last entry that follows there without a cut.
+    /// The last entry that follows there without a truncation.
     pub(crate) last: Index,
 }
 
 impl LogIndex {
-    /// An empty log after `base`.
+    /// Creates the index of an empty log after `base`.
     pub(crate) fn new(base: Link) -> LogIndex {
         LogIndex { segments: VecDeque::new(), extents: VecDeque::new(), base, last: base }
     }
@@ -92,21 +92,21 @@ impl LogIndex {
         self.last
     }
 
-    /// The free space of `segment`: where the next header block goes, and where bodies begin. None
-    /// for one without a flush.
-    pub(crate) fn room(&self, segment: u64) -> Option<(u64, u64)> {
+    /// Returns the free space of `segment`: the offset of the next header block, and the offset at
+    /// which the bodies begin. None for a segment without a flush.
+    pub(crate) fn free_space(&self, segment: u64) -> Option<(u64, u64)> {
         let found = self.segments.iter().rev().find(|known| known.number == segment)?;
         Some((found.header_end, found.body_start))
     }
 
-    /// Takes a flush in: the log through what it follows, then its entries.
+    /// Adds a flush: truncates the log after the entry that the flush follows, then appends.
     pub(crate) fn append(&mut self, flush: &Flush) {
-        self.note(flush);
+        self.record_flush(flush);
         let cuts = flush.prev.id.index < self.last.id.index;
         assert!(flush.prev.id.index <= self.last.id.index, "a flush leaves no gap");
         assert!(flush.last.id.index > flush.prev.id.index, "a flush has entries");
         if cuts {
-            self.cut(flush.prev);
+            self.truncate(flush.prev);
         }
         match self.extents.back_mut() {
             Some(extent) if !cuts => extent.last = flush.last.id.index,
@@ -121,8 +121,8 @@ impl LogIndex {
         self.last = flush.last;
     }
 
-    /// Takes note of a flush whose entries are dead, but whose place is taken.
-    pub(crate) fn note(&mut self, flush: &Flush) {
+    /// Records the space that a flush occupies, whether or not its entries are part of the log.
+    pub(crate) fn record_flush(&mut self, flush: &Flush) {
         if self.segments.back().is_none_or(|segment| segment.number < flush.segment) {
             self.segments.push_back(Segment {
                 number: flush.segment,
@@ -155,8 +155,8 @@ impl LogIndex {
         }
     }
 
-    /// Everything after `prev` is dead.
-    fn cut(&mut self, prev: Link) {
+    /// Truncates the log after `prev`.
+    fn truncate(&mut self, prev: Link) {
         while self.extents.pop_back_if(|extent| extent.prev.id.index >= prev.id.index).is_some() {}
         if let Some(extent) = self.extents.back_mut() {
             extent.last = extent.last.min(prev.id.index);
@@ -166,13 +166,13 @@ impl LogIndex {
         }
     }
 
-    /// The log begins anew after `base`: every entry so far is dead.
+    /// Restarts the log, empty, after `base`.
     pub(crate) fn restart(&mut self, base: Link) {
         self.extents.clear();
         (self.base, self.last) = (base, base);
     }
 
-    /// Where to look for the entry at `index`; None if the log does not have it.
+    /// Returns the position from which to read the entry at `index`; None if the log lacks it.
     pub(crate) fn locate(&self, index: Index) -> Option<Position> {
         let later = self.extents.partition_point(|extent| extent.prev.id.index < index);
         let extent = self.extents.get(later.checked_sub(1)?)?;
@@ -181,7 +181,7 @@ impl LogIndex {
         }
         let until = self.extents.get(later).map_or(FlushSeq(u64::MAX), |next| next.seq);
         let within = |seq: FlushSeq, prev: Index| seq >= extent.seq && seq < until && prev < index;
-        // Flushes and segments ascend alike, so the last that begins before `index` is nearest.
+        // Flushes and segments ascend together, so the last that begins before `index` is nearest.
         let before = self.segments.partition_point(|segment| segment.seq < until);
         let nearest = self.segments.iter().take(before).rev().find(|segment| {
             within(segment.seq, segment.prev.id.index) || segment.number == extent.segment
@@ -194,16 +194,16 @@ impl LogIndex {
         Some(Position { segment, offset, end, last: extent.last })
     }
 
-    /// Forgets the first segments as long as they hold nothing alive after `through`; the last one
-    /// stays. Returns their numbers, in ascending order.
-    pub(crate) fn forget(&mut self, through: Index) -> Vec<u64> {
+    /// Drops the first segments as long as they hold no live entry after `through`; the last
+    /// segment stays. Returns their numbers, in ascending order.
+    pub(crate) fn compact(&mut self, through: Index) -> Vec<u64> {
         let mut forgotten = Vec::new();
         while self.segments.len() > 1 {
             let next = &self.segments[1];
             let before = self.extents.partition_point(|extent| extent.seq < next.seq);
             let alive = before.checked_sub(1).map(|place| self.extents[place]);
             let (seq, prev, segment) = (next.seq, next.prev, next.number);
-            // An extent goes on into the next segment if that begins inside it.
+            // An extent continues into the next segment if that segment begins inside it.
             let goes_on = alive.is_some_and(|extent| extent.last > prev.id.index);
             let last = alive.map(|extent| if goes_on { prev.id.index } else { extent.last });
             if last.is_some_and(|last| last > through) {

@@ -1,42 +1,42 @@
-//! A directory that is looked at and not changed: for people, and for those who make another
-//! directory of it.
+//! Reads a directory without changing it: for operators, and for recovery into another directory.
 
-use crate::storage::ahead::Ahead;
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::Disk;
-use crate::storage::failure::{Failure, OpenError};
+use crate::storage::error::{OpenError, StorageError};
 use crate::storage::identity::Identity;
-use crate::storage::keeper::Keeper;
 use crate::storage::log::LogStart;
-use crate::storage::open::{Directory, Opened, snapshots};
+use crate::storage::open::{Directory, OpenedStorage, open_snapshots};
 use crate::storage::recovery::recover;
 use crate::storage::salvage::salvage;
 use crate::storage::snapshots::OpenedSnapshots;
+use crate::storage::spare_segments::SpareSegments;
 use crate::storage::store::Storage;
+use crate::storage::superblock_updater::SuperblockUpdater;
 use crate::types::{Entry, Index};
 
-/// What a directory holds, whosever it is, and a reader of its log. Nothing is written.
+/// The content of any node's directory, and a reader of its log. Nothing is written.
 #[derive(Clone, Debug)]
 pub struct Inspection {
-    /// What a start would find, but for the tail. With damage, what is certain: the log as it was
-    /// after its last whole flush before the damage, and the commit index that was written, which
-    /// may lie beyond.
-    pub opened: Opened,
-    /// Why a start would refuse the log.
-    pub damage: Option<Failure>,
-    /// Where the newest snapshot ends, and why it cannot be used. A start would begin with the one
-    /// before it, which `opened` names, and lose nothing: the log reaches back to that.
-    pub damaged_snapshot: Option<(Index, Failure)>,
+    /// The content that a start would recover, except the tail. With `damage`, the certain content:
+    /// the log after its last complete flush before the damage, and the written commit index, which
+    /// may be beyond its end.
+    pub opened: OpenedStorage,
+    /// The reason why a start would reject the log.
+    pub damage: Option<StorageError>,
+    /// The last index of the newest snapshot, and why it cannot be used. A start would use the
+    /// snapshot before it, which is in `opened`, and lose nothing, because the log reaches back to
+    /// it.
+    pub damaged_snapshot: Option<(Index, StorageError)>,
     storage: Storage,
 }
 
 impl Inspection {
-    /// Looks at a directory that no node has open.
+    /// Reads a directory that no node has open.
     ///
     /// # Errors
-    /// It is not formatted, its superblock or its snapshots are damaged, a file is another's, or
-    /// the disk failed.
-    pub fn of(disk: &mut impl Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
+    /// An [`OpenError`] if the directory is not formatted, its superblock or its snapshots are
+    /// damaged, a file belongs to another node, or the disk failed.
+    pub fn open(disk: &mut impl Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
         config.check().map_err(OpenError::Config)?;
         let directory = Directory::read(disk)?;
         let (superblock, segments) = (&directory.superblock, &directory.segments);
@@ -48,38 +48,43 @@ impl Inspection {
         };
         let base = recovered.index.base().id.index;
         let OpenedSnapshots { snapshots, damage: unusable } =
-            snapshots(disk, superblock, base, config)?;
+            open_snapshots(disk, superblock, base, config)?;
         let newest = superblock.snapshot.last.index;
         let damaged_snapshot = unusable.map(|failure| (newest, failure));
         let start = LogStart {
             index: recovered.index,
             next_seq: recovered.last_seq.next(),
             acknowledged: recovered.last_seq,
-            ahead: Ahead::new(Vec::new(), recovered.next_segment, config.segment_bytes),
+            spare_segments: SpareSegments::new(
+                Vec::new(),
+                recovered.next_segment,
+                config.segment_bytes,
+            ),
         };
-        let keeper = Keeper::new(superblock.clone(), &[]);
-        let mut storage = Storage::assemble(config.clone(), keeper, snapshots, start);
+        let updater = SuperblockUpdater::new(superblock.clone(), &[]);
+        let mut storage = Storage::assemble(config.clone(), updater, snapshots, start);
         let (runs, memberships) = (recovered.runs, recovered.memberships);
         let opened = storage.describe(disk, recovered.committed, runs, memberships)?;
         Ok(Inspection { opened, damage, damaged_snapshot, storage })
     }
 
-    /// Whose directory it is, which the superblock alone says.
+    /// Reads the identity of the directory from its superblock alone.
     ///
     /// # Errors
-    /// It is not formatted, its superblock is damaged or of a newer version, or the disk failed.
+    /// An [`OpenError`] if the directory is not formatted, its superblock is damaged or of a newer
+    /// version, or the disk failed.
     pub fn identity(disk: &mut impl Disk) -> Result<Identity, OpenError> {
         Ok(Directory::read(disk)?.superblock.identity)
     }
 
-    /// Entries from `first` on, at least one and none after `last`: as many as the configuration's
-    /// `read_bytes_max` allows. Both are after the base and at most the log's last.
+    /// Reads entries from `first` on, at least one and none after `last`: as many as the
+    /// configuration's `read_bytes_max` allows. Both are after the base and at most the log's last.
     ///
     /// # Errors
-    /// They cannot be read.
+    /// An [`OpenError`] if the entries cannot be read.
     ///
     /// # Panics
-    /// If the log does not have the first.
+    /// If the log does not hold the first entry.
     pub fn entries(
         &mut self,
         disk: &mut impl Disk,

@@ -1,57 +1,57 @@
-//! The log on disk: one flush at a time, each with everything that waited for it.
+//! The append path of the log: one flush at a time, each with every entry that waits for it.
 
 use std::collections::VecDeque;
 
-use crate::storage::ahead::Ahead;
-use crate::storage::batch::{Batch, Queue};
+use crate::storage::batch::{Batch, WriteQueue};
 use crate::storage::block::{Block, FlushSeq, Link, RECORD_BYTES, body_of};
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
 use crate::storage::identity::Identity;
 use crate::storage::index::{Flush, LogIndex};
-use crate::storage::keeper::Keeper;
 use crate::storage::operations::{Operations, Owner};
-use crate::storage::reader::{Purpose, Reads};
+use crate::storage::reader::{PendingReads, Purpose};
 use crate::storage::sector::{Framer, framed_bytes};
 use crate::storage::segment::NodeSegment;
+use crate::storage::spare_segments::SpareSegments;
+use crate::storage::superblock_updater::SuperblockUpdater;
 use crate::types::{Index, SnapshotMeta, WriteId};
 
-/// What recovery found, and an appending log begins with.
+/// The state in which an appending log starts, as recovery found it.
 #[derive(Clone, Debug)]
 pub(crate) struct LogStart {
     pub(crate) index: LogIndex,
     pub(crate) next_seq: FlushSeq,
     pub(crate) acknowledged: FlushSeq,
-    pub(crate) ahead: Ahead,
+    pub(crate) spare_segments: SpareSegments,
 }
 
-/// The segments, and the batch on its way into them.
+/// The segments of the log, and the batch that is being written.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     identity: Identity,
     config: StorageConfig,
     pub(crate) index: LogIndex,
-    pub(crate) ahead: Ahead,
-    pub(crate) reads: Reads,
-    pub(crate) queue: Queue,
+    pub(crate) spare_segments: SpareSegments,
+    pub(crate) reads: PendingReads,
+    pub(crate) queue: WriteQueue,
     writing: Option<Writing>,
-    /// The segment in use; none before the first flush of a start.
+    /// The segment in use; None before the first flush after a start.
     segment: Option<NodeSegment>,
     next_seq: FlushSeq,
-    /// The last flush that is durable.
+    /// The last durable flush.
     acknowledged: FlushSeq,
-    /// Segments to be removed once nothing is read from them.
-    forgotten: VecDeque<u64>,
-    /// Makes the removal under way durable.
+    /// Segments to remove once no read of them is pending.
+    obsolete: VecDeque<u64>,
+    /// The directory sync that makes the present removal durable.
     removing: Option<OperationId>,
 }
 
-/// The batch on its way, and how far it is.
+/// The batch that is being written, and its progress.
 #[derive(Clone, Debug)]
 struct Writing {
     batch: Batch,
     stage: Stage,
-    /// What the batch follows, once it is known.
+    /// The link that the batch follows, once it is known.
     link: Option<Link>,
 }
 
@@ -59,11 +59,11 @@ struct Writing {
 enum Stage {
     /// Waits for this request to the superblock.
     Superblock(u64),
-    /// Entries are to be written.
+    /// The next entries can be written.
     Entries,
-    /// Waits for the header of the entry before the first.
+    /// Waits for a read of the header before the batch's first entry.
     Link,
-    /// Waits for these operations.
+    /// Waits for the operations of a flush.
     Flush { flush: Flush, entries: usize, operations: Vec<OperationId> },
 }
 
@@ -73,14 +73,14 @@ impl Log {
             identity,
             config: config.clone(),
             index: start.index,
-            ahead: start.ahead,
-            reads: Reads::new(identity, config),
-            queue: Queue::default(),
+            spare_segments: start.spare_segments,
+            reads: PendingReads::new(identity, config),
+            queue: WriteQueue::default(),
             writing: None,
             segment: None,
             next_seq: start.next_seq,
             acknowledged: start.acknowledged,
-            forgotten: VecDeque::new(),
+            obsolete: VecDeque::new(),
             removing: None,
         }
     }
@@ -89,47 +89,48 @@ impl Log {
         self.acknowledged
     }
 
-    /// Whether nothing waits and nothing is on its way.
+    /// Returns true if no batch is queued or being written.
     pub(crate) fn is_idle(&self) -> bool {
         self.writing.is_none() && self.queue.is_empty()
     }
 
-    /// Takes the next steps that wait for nothing, and reports the writes that are durable.
+    /// Takes every step that is possible, and reports the writes that are durable.
     pub(crate) fn advance(
         &mut self,
-        keeper: &mut Keeper,
+        updater: &mut SuperblockUpdater,
         operations: &mut Operations,
         persisted: &mut Vec<WriteId>,
     ) {
         loop {
             if self.writing.is_none() {
                 let Some(batch) = self.queue.pop() else { return };
-                let stage = self.request(&batch, keeper);
+                let stage = self.request_superblock(&batch, updater);
                 let mut writing = Writing { batch, stage, link: None };
                 if matches!(writing.stage, Stage::Entries) {
-                    report(&mut writing, Index::ZERO, persisted);
+                    report_durable(&mut writing, Index::ZERO, persisted);
                 }
                 self.writing = Some(writing);
             }
-            let writing = self.writing.as_mut().expect("a batch is on its way");
+            let writing = self.writing.as_mut().expect("a batch is being written");
             match writing.stage {
                 Stage::Superblock(request) => {
-                    if !keeper.has(request) {
+                    if !updater.is_durable(request) {
                         return;
                     }
                     writing.stage = Stage::Entries;
                     if let Some(meta) = writing.batch.install.take() {
                         self.index.restart(Link::anchor(meta.last));
                     }
-                    report(writing, Index::ZERO, persisted);
+                    report_durable(writing, Index::ZERO, persisted);
                 }
                 Stage::Entries if writing.batch.entries.is_empty() => {
                     assert!(writing.batch.writes.is_empty(), "every write has been reported");
                     self.writing = None;
                 }
                 Stage::Entries => {
-                    // What is asked for leaves at once: nothing is prepared before it has.
-                    let _ = self.link(operations) && self.flush(operations);
+                    // The operations go out first; headers of later entries are computed while they
+                    // run.
+                    let _ = self.ensure_link(operations) && self.flush(operations);
                     return;
                 }
                 Stage::Flush { .. } => return self.chain_ahead(),
@@ -138,13 +139,13 @@ impl Log {
         }
     }
 
-    /// Asks for the superblock's part of a batch.
-    fn request(&self, batch: &Batch, keeper: &mut Keeper) -> Stage {
+    /// Requests the superblock update of a batch, and returns the stage that follows.
+    fn request_superblock(&self, batch: &Batch, updater: &mut SuperblockUpdater) -> Stage {
         if batch.hard_state.is_none() && batch.install.is_none() {
             return Stage::Entries;
         }
         let next_seq = self.next_seq;
-        Stage::Superblock(keeper.ask(|superblock| {
+        Stage::Superblock(updater.request(|superblock| {
             superblock.hard_state = batch.hard_state.unwrap_or(superblock.hard_state);
             superblock.committed = superblock.committed.max(batch.committed);
             if let Some(meta) = &batch.install {
@@ -154,12 +155,13 @@ impl Log {
         }))
     }
 
-    /// Whether the entry before the batch's first is known; if not, it is read.
-    fn link(&mut self, operations: &mut Operations) -> bool {
-        let writing = self.writing.as_mut().expect("a batch is on its way");
+    /// Returns true if the link before the batch's first entry is known; otherwise begins to read
+    /// it.
+    fn ensure_link(&mut self, operations: &mut Operations) -> bool {
+        let writing = self.writing.as_mut().expect("a batch is being written");
         let first = &writing.batch.entries[0];
         let (prev, base, last) = (first.id.index.previous(), self.index.base(), self.index.last());
-        assert!(prev >= base.id.index, "contract: what is before the log's base stands");
+        assert!(prev >= base.id.index, "contract: entries at or before the base are not replaced");
         assert!(prev <= last.id.index, "contract: entries follow the log's last");
         let known = writing.link.filter(|link| link.id.index == prev);
         let known = known.or_else(|| [last, base].into_iter().find(|link| link.id.index == prev));
@@ -173,32 +175,34 @@ impl Log {
         known.is_some()
     }
 
-    /// The header of the entry before the batch's first has been read.
+    /// Takes the link of the entry before the batch's first, which has been read.
     pub(crate) fn on_link(&mut self, link: Link) {
-        let writing = self.writing.as_mut().expect("a link is read for the batch on its way");
+        let writing = self.writing.as_mut().expect("a link is read for the batch being written");
         assert!(matches!(writing.stage, Stage::Link), "the batch waits for it");
         (writing.link, writing.stage) = (Some(link), Stage::Entries);
     }
 
-    /// Begins the next flush of the batch, if there is a segment with room for it.
+    /// Begins the next flush of the batch; returns false if no segment has room for it.
     fn flush(&mut self, operations: &mut Operations) -> bool {
-        let writing = self.writing.as_mut().expect("a batch is on its way");
+        let writing = self.writing.as_mut().expect("a batch is being written");
         let batch = &mut writing.batch;
         let bodies = batch.entries.iter().map(|entry| entry.payload.bytes());
-        let entries = match batch.whole {
+        let entries = match batch.single_flush {
             true => batch.entries.len(),
-            false => self.config.flush_takes(bodies.clone()),
+            false => self.config.entries_per_flush(bodies.clone()),
         };
         let body_bytes: usize = bodies.take(entries).map(|bytes| RECORD_BYTES + bytes).sum();
         let block_framed = framed_bytes(Block::payload_bytes(entries)) as u64;
         let body_framed = framed_bytes(body_bytes) as u64;
         let fits = |(start, end): &(u64, u64)| start + block_framed + body_framed <= *end;
-        let room = self.segment.and_then(|segment| self.index.room(segment.number));
+        let room = self.segment.and_then(|segment| self.index.free_space(segment.number));
         let (start, end) = match room.filter(fits) {
             Some(room) => room,
             None => {
-                self.segment =
-                    self.ahead.take().map(|number| NodeSegment::new(self.identity, number));
+                self.segment = self
+                    .spare_segments
+                    .take()
+                    .map(|number| NodeSegment::new(self.identity, number));
                 if self.segment.is_none() {
                     return false;
                 }
@@ -207,7 +211,7 @@ impl Log {
         };
         assert!(fits(&(start, end)), "an empty segment has room for a flush");
         let segment = self.segment.expect("a segment is in use");
-        let prev = writing.link.take().expect("the caller asked whether it is known");
+        let prev = writing.link.take().expect("the caller checked that the link is known");
         let body_start = end - body_framed;
         let block = Block {
             entries: u32::try_from(entries).expect("a flush has few entries"),
@@ -229,7 +233,7 @@ impl Log {
             FileAction::Write { file, offset: body_start, bytes: bodies },
             FileAction::Sync { file },
         ]
-        .map(|action| operations.ask(Owner::Log, Lane::Log, action));
+        .map(|action| operations.request(Owner::Log, Lane::Log, action));
         let (header, seq) = ((start, start + block_framed), self.next_seq);
         let flush = Flush { segment: segment.number, seq, prev, last, header, body_start };
         writing.stage = Stage::Flush { flush, entries, operations: operations.to_vec() };
@@ -237,7 +241,7 @@ impl Log {
         true
     }
 
-    /// While a flush is on its way, chains what comes after it.
+    /// Computes the headers of the entries that come after the flush under way.
     fn chain_ahead(&mut self) {
         let Some(Writing { batch, stage: Stage::Flush { flush, entries, .. }, .. }) =
             &mut self.writing
@@ -251,7 +255,7 @@ impl Log {
         }
     }
 
-    /// Whether the operation is one of the flush under way.
+    /// Returns true if the operation belongs to the flush under way.
     pub(crate) fn has(&self, id: OperationId) -> bool {
         match self.writing.as_ref().map(|writing| &writing.stage) {
             Some(Stage::Flush { operations, .. }) => operations.contains(&id),
@@ -259,11 +263,12 @@ impl Log {
         }
     }
 
-    /// An operation of the flush under way is done.
+    /// Takes the completion of an operation of the flush under way.
     pub(crate) fn flushed(&mut self, id: OperationId, persisted: &mut Vec<WriteId>) {
-        let writing = self.writing.as_mut().expect("the caller asked whether it has it");
+        let writing =
+            self.writing.as_mut().expect("the caller checked that the operation is one of the log");
         let Stage::Flush { flush, entries, operations } = &mut writing.stage else {
-            unreachable!("the caller asked whether a flush has it")
+            unreachable!("the caller checked that a flush is under way")
         };
         operations.retain(|other| *other != id);
         if !operations.is_empty() {
@@ -271,58 +276,60 @@ impl Log {
         }
         self.index.append(flush);
         self.acknowledged = flush.seq;
-        writing.batch.forget(*entries, flush.last);
+        writing.batch.drop_durable(*entries, flush.last);
         let last = flush.last.id.index;
         writing.stage = Stage::Entries;
-        report(writing, last, persisted);
+        report_durable(writing, last, persisted);
     }
 
-    /// Forgets whole segments through `through`.
-    pub(crate) fn forget(&mut self, through: Index, operations: &mut Operations) {
-        self.forgotten.extend(self.index.forget(through));
-        self.remove_forgotten(operations);
+    /// Compacts the log through `through` in whole segments.
+    pub(crate) fn compact(&mut self, through: Index, operations: &mut Operations) {
+        self.obsolete.extend(self.index.compact(through));
+        self.remove_obsolete(operations);
     }
 
-    /// Removes what was forgotten, as far as nothing is read from it. Each name is durably gone
-    /// before the next removal is asked for: neither a crash nor a failed removal leaves a hole.
-    pub(crate) fn remove_forgotten(&mut self, operations: &mut Operations) {
+    /// Removes obsolete segments that no read needs. Each removal is made durable before the next
+    /// one is requested, so that neither a crash nor a failed removal leaves a gap.
+    pub(crate) fn remove_obsolete(&mut self, operations: &mut Operations) {
         if self.removing.is_some() {
             return;
         }
-        if let Some(segment) = self.forgotten.pop_front_if(|first| !self.reads.needs(*first)) {
+        if let Some(segment) = self.obsolete.pop_front_if(|first| !self.reads.needs(*first)) {
             let file = FileName::Segment(segment);
-            operations.ask(Owner::Log, Lane::Bulk, FileAction::Remove { file });
-            let sync = operations.ask(Owner::Log, Lane::Bulk, FileAction::SyncDirectory);
+            operations.request(Owner::Log, Lane::Bulk, FileAction::Remove { file });
+            let sync = operations.request(Owner::Log, Lane::Bulk, FileAction::SyncDirectory);
             self.removing = Some(sync);
         }
     }
 
-    /// A removal, or the sync that makes it durable, is done: true if a segment is durably gone.
+    /// Takes the completion of a removal or of its sync; returns true if a segment is durably
+    /// removed.
     pub(crate) fn removed(&mut self, id: OperationId, operations: &mut Operations) -> bool {
         if self.removing != Some(id) {
             return false;
         }
         self.removing = None;
-        self.remove_forgotten(operations);
+        self.remove_obsolete(operations);
         true
     }
 
-    /// Segments that hold nothing: they are removed like forgotten ones.
+    /// Removes segments that hold no flush.
     pub(crate) fn remove(&mut self, segments: Vec<u64>, operations: &mut Operations) {
-        self.forgotten.extend(segments);
-        self.remove_forgotten(operations);
+        self.obsolete.extend(segments);
+        self.remove_obsolete(operations);
     }
 }
 
-/// Reports the writes of the batch that need no entry after `durable`.
-fn report(writing: &mut Writing, durable: Index, persisted: &mut Vec<WriteId>) {
+/// Reports the writes of the batch whose entries are durable through `durable`.
+fn report_durable(writing: &mut Writing, durable: Index, persisted: &mut Vec<WriteId>) {
     let writes = &mut writing.batch.writes;
     while let Some((id, _)) = writes.pop_front_if(|(_, last)| *last <= durable) {
         persisted.push(id);
     }
 }
 
-/// The sectors of a flush of the batch's first entries: those at `start`, and the bodies'.
+/// Returns the sectors of a flush of the batch's first entries: the header block at `start`, and
+/// the bodies.
 fn frame(block: &Block, start: u64, segment: NodeSegment, batch: &Batch) -> (Vec<u8>, Vec<u8>) {
     let body_bytes = usize::try_from(block.body_bytes).expect("a flush fits into memory");
     let mut headers = Framer::new(segment.headers, start, block.bytes());

@@ -1,20 +1,18 @@
-//! What a node keeps: a log in segments, a superblock, snapshots. Disk operations go out,
-//! completions come in; only recovery, before the start, reads at once.
+//! The durable state of a node: a log in segments, a superblock and snapshots. The store emits
+//! disk operations and takes their completions; only recovery, before the start, reads directly.
 
-mod ahead;
 mod batch;
 mod block;
 mod bytes;
 mod config;
 mod contract;
 mod disk;
-mod failure;
+mod error;
 mod file_disk;
-mod foundation;
 mod identity;
+mod import;
 mod index;
 mod inspection;
-mod keeper;
 mod log;
 mod open;
 mod operations;
@@ -24,22 +22,24 @@ mod salvage;
 mod scan;
 mod sector;
 mod segment;
-mod shelf;
+mod snapshot_requests;
 mod snapshots;
+mod spare_segments;
 mod store;
 mod superblock;
+mod superblock_updater;
 #[cfg(test)]
 mod tests;
 
 pub use config::StorageConfig;
 pub use contract::check_disk;
 pub use disk::{Completion, Disk, DiskError, FileAction, FileName, Lane, Operation, OperationId};
-pub use failure::{Cause, Failure, OpenError};
+pub use error::{ErrorCause, OpenError, StorageError};
 pub use file_disk::FileDisk;
-pub use foundation::Foundation;
 pub use identity::{ClusterId, Identity, Origin};
+pub use import::StorageImport;
 pub use inspection::Inspection;
-pub use open::Opened;
+pub use open::OpenedStorage;
 pub use reader::FetchId;
 pub(crate) use snapshots::snapshot_root;
 pub use snapshots::{AbandonReason, PartOutcome, SnapshotConfig, SnapshotEvent, SnapshotReader};

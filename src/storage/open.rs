@@ -1,64 +1,67 @@
-//! The store's beginnings: a directory is formatted once, and recovered at every start.
+//! Formats a directory once, and recovers its content at every start.
 
-use crate::storage::ahead::Ahead;
 use crate::storage::block::FlushSeq;
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{Completion, Disk, DiskError, FileAction, FileName};
-use crate::storage::failure::{Cause, Failure, OpenError};
+use crate::storage::error::{ErrorCause, OpenError, StorageError};
 use crate::storage::identity::{ClusterId, Identity, Origin};
-use crate::storage::keeper::{Keeper, first_actions};
 use crate::storage::log::LogStart;
 use crate::storage::reader::FetchId;
-use crate::storage::recovery::{Recovered, recover};
+use crate::storage::recovery::{RecoveredLog, recover};
 use crate::storage::snapshots::{OpenedSnapshots, Snapshots};
+use crate::storage::spare_segments::SpareSegments;
 use crate::storage::store::{Event, Storage};
-use crate::storage::superblock::{COPIES, COPY_BYTES, COPY_STRIDE, Copy, Superblock, choose};
+use crate::storage::superblock::{
+    COPIES, COPY_BYTES, COPY_STRIDE, Superblock, SuperblockCopy, choose,
+};
+use crate::storage::superblock_updater::{SuperblockUpdater, first_actions};
 use crate::types::{Entry, EntryId, HardState, Index, Membership, NodeId, SnapshotMeta};
 
-/// The highest number of a segment; none comes near it.
+/// The highest segment number that is accepted; a healthy log never reaches it.
 const SEGMENT_MAX: u64 = 1 << 62;
 
-/// What a directory held: all that `Restored` needs but how far the machine has applied.
+/// The recovered content of a directory: everything in `Restored` except the applied index.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
-    /// Whose directory it is.
+pub struct OpenedStorage {
+    /// The cluster, node and incarnation of the directory.
     pub identity: Identity,
-    /// What it was made from, if it did not begin empty.
+    /// The log that the directory was made from, if it did not begin empty.
     pub origin: Option<Origin>,
-    /// Term and vote.
+    /// The durable term and vote.
     pub hard_state: HardState,
     /// The highest commit index that was written.
     pub committed: Index,
-    /// The snapshot to start from: the one in force, or the one before it if that is damaged.
+    /// The snapshot to start from: the current one, or the one before it if that is damaged.
     pub snapshot: SnapshotMeta,
-    /// Where the snapshot before it ends; 0 if there is none.
+    /// The last index of the snapshot before the current one; 0 if there is none.
     pub previous_snapshot: Index,
-    /// The entry before the first on disk; at most the snapshot's last.
+    /// The entry before the first on disk; at most the last entry of the snapshot.
     pub base: EntryId,
     /// The first entry of each term after the base.
     pub runs: Vec<EntryId>,
     /// The memberships in the log after the snapshot, in ascending order.
     pub memberships: Vec<(Index, Membership)>,
-    /// The last entry, or the base.
+    /// The last entry, or the base if the log is empty.
     pub last: EntryId,
     /// The last entries, as many as `tail_bytes_max` allows.
     pub tail: Vec<Entry>,
 }
 
-/// A directory before anything of the log was read.
+/// The superblock and the list of segments of a directory, before any of the log is read.
 pub(crate) struct Directory {
-    copies: Vec<Copy>,
+    copies: Vec<SuperblockCopy>,
     pub(crate) superblock: Superblock,
-    /// Numbers and sizes, in ascending order.
+    /// The number and the size in bytes of each segment, in ascending order.
     pub(crate) segments: Vec<(u64, u64)>,
 }
 
 impl Storage {
-    /// Makes a directory a node's. Cut short by a crash, it can be done again; a directory that
-    /// was ever opened is never formatted.
+    /// Formats an empty directory for a node. If a crash interrupts it, it can be repeated; a
+    /// directory that was opened once is never formatted again.
     ///
     /// # Errors
-    /// The directory is in use, the configuration is out of its bounds, or the disk failed.
+    /// An [`OpenError`] if the directory is in use, the configuration is out of its bounds, or the
+    /// disk failed.
     pub fn format(
         disk: &mut impl Disk,
         identity: Identity,
@@ -70,66 +73,67 @@ impl Storage {
         if let Some((file, _)) = files.iter().find(|(file, _)| *file != FileName::Superblock) {
             return Err(OpenError::NotEmpty(*file));
         }
-        if !files.is_empty() && !is_half_formatted(&copies(disk)?) {
+        if !files.is_empty() && !is_half_formatted(&read_copies(disk)?) {
             return Err(OpenError::NotEmpty(FileName::Superblock));
         }
-        write_first(disk, &Superblock::new(identity, membership))
+        write_first_superblock(disk, &Superblock::new(identity, membership))
     }
 
-    /// Recovers a directory, however the node stopped. Everything that was reported durable is
-    /// there, or the answer is an error and nothing has been changed.
+    /// Recovers a directory after an orderly stop or a crash. Either everything that was reported
+    /// durable is recovered, or an error is returned and nothing has been changed.
     ///
     /// # Errors
-    /// The directory is not formatted, is another's, is damaged, or the disk failed.
+    /// An [`OpenError`] if the directory is not formatted, belongs to another cluster or node, or
+    /// is damaged, or if the disk failed.
     pub fn open(
         disk: &mut impl Disk,
         cluster: ClusterId,
         node: NodeId,
         config: &StorageConfig,
-    ) -> Result<(Storage, Opened), OpenError> {
+    ) -> Result<(Storage, OpenedStorage), OpenError> {
         config.check().map_err(OpenError::Config)?;
         let Directory { copies, superblock, segments } = Directory::read(disk)?;
         let identity = Identity { cluster, node, ..superblock.identity };
-        if let Some((what, expected, found)) = identity.difference(&superblock.identity) {
-            return Err(OpenError::Foreign { file: FileName::Superblock, what, expected, found });
+        if let Some((field, expected, found)) = identity.first_difference(&superblock.identity) {
+            return Err(OpenError::Mismatch { file: FileName::Superblock, field, expected, found });
         }
         let (bytes, tail) = (config.segment_bytes, config.tail_bytes_max);
         let recovered = recover(disk, &superblock, &segments, bytes, tail)?;
         let base = recovered.index.base().id.index;
-        let snapshots = snapshots(disk, &superblock, base, config)?.snapshots;
-        let keeper = Keeper::new(superblock, &copies);
-        Storage::begin(disk, config, keeper, snapshots, recovered)
+        let snapshots = open_snapshots(disk, &superblock, base, config)?.snapshots;
+        let updater = SuperblockUpdater::new(superblock, &copies);
+        Storage::begin(disk, config, updater, snapshots, recovered)
     }
 
-    /// Writes what must be certain before the start: a last flush that nobody may have synced is
-    /// written once more, and the superblock says how far the log is certain.
+    /// Completes recovery with the writes that must precede the start: a last flush that may not
+    /// have been synced is written again, and the superblock records the acknowledged floor.
     fn begin(
         disk: &mut impl Disk,
         config: &StorageConfig,
-        keeper: Keeper,
+        updater: SuperblockUpdater,
         snapshots: Snapshots,
-        recovered: Recovered,
-    ) -> Result<(Storage, Opened), OpenError> {
-        let (ready, next) = (recovered.ready, recovered.next_segment);
+        recovered: RecoveredLog,
+    ) -> Result<(Storage, OpenedStorage), OpenError> {
+        let (spare, next) = (recovered.spare_segments, recovered.next_segment);
         let start = LogStart {
             index: recovered.index,
-            // Written once more, a flush keeps its number: it does not matter whether the first
-            // one is still there.
+            // The rewritten flush keeps its number: it does not matter whether the first copy is
+            // still there.
             next_seq: match recovered.unacknowledged {
                 Some(_) => recovered.last_seq,
                 None => recovered.last_seq.next(),
             },
-            acknowledged: keeper.durable().ack_floor,
-            ahead: Ahead::new(ready, next, config.segment_bytes),
+            acknowledged: updater.durable().ack_floor,
+            spare_segments: SpareSegments::new(spare, next, config.segment_bytes),
         };
-        let mut storage = Storage::assemble(config.clone(), keeper, snapshots, start);
-        storage.litter = recovered.litter;
+        let mut storage = Storage::assemble(config.clone(), updater, snapshots, start);
+        storage.unused_segments = recovered.unused_segments;
         let last = storage.last().index;
         if let Some(prev) = recovered.unacknowledged {
             let entries = storage.fetch_all(disk, prev.index.next(), last)?;
-            storage.write_again(disk, entries, recovered.committed)?;
+            storage.rewrite_last_flush(disk, entries, recovered.committed)?;
         }
-        storage.keeper.ask(|superblock| superblock.clean = false);
+        storage.updater.request(|superblock| superblock.clean = false);
         storage.run(disk)?;
         let tail = match recovered.tail_first {
             first if first <= last => storage.fetch_all(disk, first, last)?,
@@ -137,20 +141,20 @@ impl Storage {
         };
         let (runs, memberships) = (recovered.runs, recovered.memberships);
         let opened = storage.describe(disk, recovered.committed, runs, memberships)?;
-        Ok((storage, Opened { tail, ..opened }))
+        Ok((storage, OpenedStorage { tail, ..opened }))
     }
 
-    /// What the directory holds, but for the tail; the log has memberships at these indices.
+    /// Describes the recovered content except the tail; the log has memberships at these indices.
     pub(crate) fn describe(
         &mut self,
         disk: &mut impl Disk,
         committed: Index,
         runs: Vec<EntryId>,
         memberships_at: Vec<Index>,
-    ) -> Result<Opened, OpenError> {
-        let durable = self.keeper.durable().clone();
+    ) -> Result<OpenedStorage, OpenError> {
+        let durable = self.updater.durable().clone();
         let covered = durable.snapshot.last.index;
-        let snapshot = match self.snapshots.in_force() {
+        let snapshot = match self.snapshots.current() {
             Some(older) if older.last.index < covered => older.clone(),
             _ => durable.snapshot.clone(),
         };
@@ -160,7 +164,7 @@ impl Storage {
             let entries = self.fetch_all(disk, index, index)?;
             memberships.extend(entries.iter().filter_map(Entry::membership));
         }
-        Ok(Opened {
+        Ok(OpenedStorage {
             identity: durable.identity,
             origin: durable.origin,
             hard_state: durable.hard_state,
@@ -175,22 +179,22 @@ impl Storage {
         })
     }
 
-    /// Writes the last flush once more, in a new segment: what can be read may yet be lost.
-    fn write_again(
+    /// Writes the last flush again, in a new segment, because a readable flush may not be durable.
+    fn rewrite_last_flush(
         &mut self,
         disk: &mut impl Disk,
         entries: Vec<Entry>,
         committed: Index,
     ) -> Result<(), OpenError> {
         let seq: FlushSeq = self.log.acknowledged();
-        self.segments_ahead = 1;
-        self.log.queue.push_whole(entries, committed);
+        self.spare_segments_target = 1;
+        self.log.queue.push_single_flush(entries, committed);
         self.run(disk)?;
-        self.segments_ahead = 0;
+        self.spare_segments_target = 0;
         if self.log.acknowledged() == seq { Err(OpenError::Full) } else { Ok(()) }
     }
 
-    /// All entries from `first` to `last`.
+    /// Reads all entries from `first` through `last`.
     fn fetch_all(
         &mut self,
         disk: &mut impl Disk,
@@ -209,7 +213,7 @@ impl Storage {
         }
     }
 
-    /// Entries from `first` on, none after `last`; none at all if the log does not have the first.
+    /// Reads entries from `first` on and none after `last`; returns none if the log lacks `first`.
     pub(crate) fn fetch_some(
         &mut self,
         disk: &mut impl Disk,
@@ -227,14 +231,15 @@ impl Storage {
         Ok(all)
     }
 
-    /// Does what waits for nothing, until nothing is left.
+    /// Takes every step that is possible, and executes the operations until none is left.
     fn run(&mut self, disk: &mut impl Disk) -> Result<(), OpenError> {
         let mut events = Vec::new();
         self.advance(&mut events);
         self.carry_out(disk, events).map(drop)
     }
 
-    /// Carries the operations out, those that follow included, and gives the other events.
+    /// Executes the operations, including those that follow from them, and returns the other
+    /// events.
     pub(crate) fn carry_out(
         &mut self,
         disk: &mut impl Disk,
@@ -259,13 +264,13 @@ impl Storage {
 }
 
 impl Directory {
-    /// Reads the superblock, and notes what else there is.
+    /// Reads the superblock, and lists the segments.
     pub(crate) fn read(disk: &mut impl Disk) -> Result<Directory, OpenError> {
         let files = list(disk)?;
         if !files.iter().any(|(file, _)| *file == FileName::Superblock) {
             return Err(OpenError::NotFormatted);
         }
-        let copies = copies(disk)?;
+        let copies = read_copies(disk)?;
         let superblock = choose(&copies)?.clone();
         let segment = |(file, bytes): &(FileName, u64)| match file {
             FileName::Segment(number) => Some((*number, *bytes)),
@@ -273,24 +278,24 @@ impl Directory {
         };
         let segments: Vec<(u64, u64)> = files.iter().filter_map(segment).collect();
         if let Some((number, _)) = segments.last().filter(|(number, _)| *number > SEGMENT_MAX) {
-            let what = "no segment has so high a number";
-            return Err(Failure::damage(FileName::Segment(*number), 0, what).into());
+            let message = "the segment number is out of range";
+            return Err(StorageError::damage(FileName::Segment(*number), 0, message).into());
         }
         Ok(Directory { copies, superblock, segments })
     }
 }
 
-/// The snapshots, standing on one that is whole and that the log, which begins after `base`,
-/// reaches back to; with the damage, if that is not the one in force.
-pub(crate) fn snapshots(
+/// Opens the snapshots at a complete one that the log, which begins after `base`, reaches back to;
+/// also returns the damage if that is not the current snapshot.
+pub(crate) fn open_snapshots(
     disk: &mut impl Disk,
     superblock: &Superblock,
     base: Index,
     config: &StorageConfig,
 ) -> Result<OpenedSnapshots, OpenError> {
-    let (cluster, in_force) = (superblock.identity.cluster, &superblock.snapshot);
-    let found = Snapshots::open(disk, cluster, in_force, config.snapshots)?;
-    let start = found.snapshots.in_force().map_or(Index::ZERO, |meta| meta.last.index);
+    let (cluster, current) = (superblock.identity.cluster, &superblock.snapshot);
+    let found = Snapshots::open(disk, cluster, current, config.snapshots)?;
+    let start = found.snapshots.current().map_or(Index::ZERO, |meta| meta.last.index);
     match found.damage {
         // The log does not reach back to the snapshot before the damaged one.
         Some(damage) if start < base => Err(damage.into()),
@@ -298,52 +303,62 @@ pub(crate) fn snapshots(
     }
 }
 
-/// Writes the first superblock of a directory, which can be opened from then on.
-pub(crate) fn write_first(disk: &mut impl Disk, superblock: &Superblock) -> Result<(), OpenError> {
+/// Writes the first superblock of a directory; from then on the directory can be opened.
+pub(crate) fn write_first_superblock(
+    disk: &mut impl Disk,
+    superblock: &Superblock,
+) -> Result<(), OpenError> {
     for action in first_actions(superblock) {
-        disk.execute(&action).map_err(|error| failure(&action, error))?;
+        disk.execute(&action).map_err(|error| storage_error(&action, error))?;
     }
-    let whole = |copy: &Copy| matches!(copy, Copy::Valid(other, _) if **other == *superblock);
-    if !copies(disk)?.iter().all(whole) {
-        let what = "what was written was not read back";
+    let intact = |copy: &SuperblockCopy| match copy {
+        SuperblockCopy::Valid(other, _) => **other == *superblock,
+        _ => false,
+    };
+    if !read_copies(disk)?.iter().all(intact) {
+        let message = "the superblock read back differs from the one written".to_owned();
         let file = Some(FileName::Superblock);
-        return Err(Failure { file, offset: 0, what: what.to_owned(), cause: Cause::Disk }.into());
+        return Err(StorageError { file, offset: 0, message, cause: ErrorCause::Disk }.into());
     }
     Ok(())
 }
 
-/// Whether formatting was begun, and certainly not finished: the second pair of copies is
-/// untouched, or the first is whole and nothing ever followed.
-fn is_half_formatted(copies: &[Copy]) -> bool {
-    let first = |copy: &&Copy| matches!(copy, Copy::Valid(superblock, _) if superblock.seq == 1);
-    let whole = copies.iter().filter(first).count();
-    let later = copies.iter().any(|copy| matches!(copy, Copy::Valid(_, _) if !first(&copy)));
-    let untouched = copies.iter().skip(2).all(|copy| *copy == Copy::Zero);
+/// Whether formatting was interrupted for certain: the second pair of copies is untouched, or the
+/// first pair is complete and no later superblock was written.
+fn is_half_formatted(copies: &[SuperblockCopy]) -> bool {
+    let first = |copy: &&SuperblockCopy| match copy {
+        SuperblockCopy::Valid(superblock, _) => superblock.seq == 1,
+        _ => false,
+    };
+    let formatted = copies.iter().filter(first).count();
+    let later =
+        copies.iter().any(|copy| matches!(copy, SuperblockCopy::Valid(_, _) if !first(&copy)));
+    let untouched = copies.iter().skip(2).all(|copy| *copy == SuperblockCopy::Zero);
     let first_pair = copies.iter().take(2).filter(first).count() == 2;
-    let newer = copies.iter().any(|copy| matches!(copy, Copy::Newer(_)));
-    !later && !newer && whole < COPIES && (untouched || first_pair)
+    let newer = copies.iter().any(|copy| matches!(copy, SuperblockCopy::Newer(_)));
+    !later && !newer && formatted < COPIES && (untouched || first_pair)
 }
 
-/// The copies of the superblock; one the file is too short for is as if never written.
-fn copies(disk: &mut impl Disk) -> Result<Vec<Copy>, OpenError> {
+/// Reads the copies of the superblock; a copy beyond the end of the file reads as never written.
+fn read_copies(disk: &mut impl Disk) -> Result<Vec<SuperblockCopy>, OpenError> {
     let read = |copy: usize| {
         let offset = copy as u64 * COPY_STRIDE;
         let file = FileName::Superblock;
         let action = FileAction::Read { file, offset, bytes: COPY_BYTES };
-        let bytes = disk.execute(&action).map_err(|error| failure(&action, error))?;
-        Ok(Copy::read(&bytes))
+        let bytes = disk.execute(&action).map_err(|error| storage_error(&action, error))?;
+        Ok(SuperblockCopy::read(&bytes))
     };
     (0..COPIES).map(read).collect()
 }
 
 pub(crate) fn list(disk: &mut impl Disk) -> Result<Vec<(FileName, u64)>, OpenError> {
-    disk.list().map_err(|error| Failure::disk(None, 0, &error).into())
+    disk.list().map_err(|error| StorageError::disk(None, 0, &error).into())
 }
 
-fn failure(action: &FileAction, error: DiskError) -> OpenError {
+fn storage_error(action: &FileAction, error: DiskError) -> OpenError {
     let (file, offset) = action.place();
     match error {
         DiskError::Full => OpenError::Full,
-        DiskError::Failed(_) => Failure::disk(file, offset, &error).into(),
+        DiskError::Failed(_) => StorageError::disk(file, offset, &error).into(),
     }
 }

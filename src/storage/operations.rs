@@ -1,60 +1,59 @@
-//! The operations that the parts of the store ask for, and whose each one is.
+//! The operations that the parts of the store request, and the owner of each.
 
 use std::collections::BTreeMap;
 
 use crate::storage::disk::{FileAction, FileName, Lane, Operation, OperationId};
 
-/// Operations asked for and not yet done.
+/// Operations that were requested and are not yet completed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Operations {
     last: OperationId,
-    under_way: BTreeMap<OperationId, UnderWay>,
-    /// Asked for in the step under way, in order.
-    asked: Vec<Operation>,
+    under_way: BTreeMap<OperationId, PendingOperation>,
+    /// The operations requested in the present step, in order.
+    requested: Vec<Operation>,
 }
 
-/// An operation that is not done: whose it is, and what to say if it fails.
+/// The owner of a pending operation, and its place for an error text.
 #[derive(Clone, Copy, Debug)]
-struct UnderWay {
+struct PendingOperation {
     owner: Owner,
     file: Option<FileName>,
     offset: u64,
 }
 
-/// A part of the store that asks for operations.
+/// A part of the store that requests operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// Term, vote and the snapshot in force.
+    /// Hard state, identity and the current snapshot.
     Superblock,
-    /// The segments.
+    /// The segments of the log.
     Log,
-    /// The snapshots' files.
+    /// The files of the snapshots.
     Snapshots,
 }
 
 impl Operations {
-    /// Asks for `action` on behalf of `owner`.
-    pub(crate) fn ask(&mut self, owner: Owner, lane: Lane, action: FileAction) -> OperationId {
+    /// Requests `action` on behalf of `owner`.
+    pub(crate) fn request(&mut self, owner: Owner, lane: Lane, action: FileAction) -> OperationId {
         self.last = OperationId(self.last.0 + 1);
         let (file, offset) = action.place();
-        self.under_way.insert(self.last, UnderWay { owner, file, offset });
-        self.asked.push(Operation { id: self.last, lane, action });
+        self.under_way.insert(self.last, PendingOperation { owner, file, offset });
+        self.requested.push(Operation { id: self.last, lane, action });
         self.last
     }
 
-    /// Whose operation is done, and which file and offset it was about.
+    /// Completes an operation, and returns its owner and the file and offset of its action.
     ///
     /// # Panics
-    /// If it was not asked for, or is reported twice.
-    pub(crate) fn done(&mut self, id: OperationId) -> (Owner, Option<FileName>, u64) {
+    /// If the operation was not requested, or is completed twice.
+    pub(crate) fn complete(&mut self, id: OperationId) -> (Owner, Option<FileName>, u64) {
         let done = self.under_way.remove(&id);
-        let done =
-            done.expect("contract: only an operation that was asked for is completed, and once");
+        let done = done.expect("contract: an operation that was requested is completed once");
         (done.owner, done.file, done.offset)
     }
 
-    /// What was asked for since the last call, in order.
+    /// Returns the operations requested since the last call, in order.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = Operation> {
-        self.asked.drain(..)
+        self.requested.drain(..)
     }
 }

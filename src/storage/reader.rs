@@ -1,49 +1,49 @@
-//! Entries out of the segments: first the header blocks that say where they are, then the bodies.
+//! Reads entries from the segments: first the header blocks that locate them, then the bodies.
 
 use std::collections::BTreeMap;
 
 use crate::storage::block::{Block, BlockError, Link, RECORD_BYTES, Record};
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
-use crate::storage::failure::Failure;
+use crate::storage::error::StorageError;
 use crate::storage::identity::Identity;
 use crate::storage::index::Position;
 use crate::storage::operations::{Operations, Owner};
-use crate::storage::sector::{PAYLOAD_BYTES, SECTOR_BYTES, Seal, framed_bytes};
+use crate::storage::sector::{PAYLOAD_BYTES, SECTOR_BYTES, SectorCodec, framed_bytes};
 use crate::storage::segment::NodeSegment;
 use crate::types::{Entry, Index};
 
-/// How much of a header zone is read at first; more only for a block that is larger.
+/// The bytes of a header zone that are read at first; a larger block is read whole.
 const HEADER_PIECE_BYTES: u64 = 64 << 10;
 
-/// The caller's own name for a fetch; it comes back with the entries.
+/// The caller's id of a fetch, which is returned with the entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FetchId(pub u64);
 
-/// What is read for whom.
+/// The purpose of a read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
-    /// Entries for a consumer.
+    /// Reads entries for the caller of a fetch.
     Fetch { id: FetchId, bytes_max: usize },
-    /// The digest of one header, for the flush that follows it.
+    /// Reads the digest of one header, for the flush that follows it.
     Link,
 }
 
-/// What a read came to.
+/// The outcome of a completed disk read.
 #[derive(Clone, Debug)]
-pub(crate) enum Found {
+pub(crate) enum ReadOutcome {
     Entries(FetchId, Vec<Entry>),
     Link(Link),
-    /// The next piece is on its way.
-    Nothing,
+    /// Another disk read was requested.
+    Pending,
 }
 
-/// Reads under way.
+/// The reads of the log that wait for the disk.
 #[derive(Clone, Debug)]
-pub(crate) struct Reads {
+pub(crate) struct PendingReads {
     identity: Identity,
     read_bytes_max: u64,
-    /// The segment that was read last: the next read is most likely of the same.
+    /// The segment that was read last, because the next read is most likely in the same.
     segment: Option<NodeSegment>,
     under_way: BTreeMap<OperationId, Read>,
 }
@@ -52,50 +52,50 @@ pub(crate) struct Reads {
 struct Read {
     purpose: Purpose,
     first: Index,
-    /// At most the last entry that follows in the segments without a cut.
+    /// The last entry to read at most: the last that follows in the segments without a truncation.
     last: Index,
     segment: u64,
-    /// What was asked for.
+    /// The offset and the length in bytes of the requested file range.
     offset: u64,
     bytes: u64,
-    step: Step,
+    stage: ReadStage,
 }
 
 #[derive(Clone, Debug)]
-enum Step {
-    /// Header blocks, which end at `end`.
+enum ReadStage {
+    /// Reads header blocks, which end at `end`.
     Headers { end: u64 },
-    /// The bodies of these, each with the offset of its flush's bodies and its place in them.
-    Bodies(Vec<Place>),
+    /// Reads the bodies at these locations.
+    Bodies(Vec<BodyLocation>),
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct BodyLocation {
     record: Record,
     body_offset: u64,
     position: u64,
 }
 
-/// The file range that holds the bytes from `first` to `last` of the bodies at `body_offset`.
-fn range(place: &Place) -> (u64, u64) {
+/// Returns the file range of the sectors that hold the body at `place`: its start and its end.
+fn range(place: &BodyLocation) -> (u64, u64) {
     let (payload, sector) = (PAYLOAD_BYTES as u64, SECTOR_BYTES as u64);
     let end = place.position + place.record.bytes() as u64;
     let first = place.body_offset + place.position / payload * sector;
     (first, place.body_offset + end.div_ceil(payload) * sector)
 }
 
-impl Reads {
-    pub(crate) fn new(identity: Identity, config: &StorageConfig) -> Reads {
+impl PendingReads {
+    pub(crate) fn new(identity: Identity, config: &StorageConfig) -> PendingReads {
         let read_bytes_max = config.read_bytes_max as u64;
-        Reads { identity, read_bytes_max, segment: None, under_way: BTreeMap::new() }
+        PendingReads { identity, read_bytes_max, segment: None, under_way: BTreeMap::new() }
     }
 
-    /// Whether something is still read from `segment`.
+    /// Returns true if a read of `segment` is pending.
     pub(crate) fn needs(&self, segment: u64) -> bool {
         self.under_way.values().any(|read| read.segment == segment)
     }
 
-    /// Reads entries from `first` on, which is at or after `position`, and none after `last`.
+    /// Begins to read entries from `first`, which is at or after `position`, and none after `last`.
     pub(crate) fn begin(
         &mut self,
         purpose: Purpose,
@@ -105,19 +105,19 @@ impl Reads {
         operations: &mut Operations,
     ) {
         let last = last.min(position.last);
-        assert!(first <= last, "something is read");
+        assert!(first <= last, "a read covers at least one entry");
         let bytes = HEADER_PIECE_BYTES.min(position.end - position.offset);
         let (segment, offset) = (position.segment, position.offset);
-        let step = Step::Headers { end: position.end };
-        let read = Read { purpose, first, last, segment, offset, bytes, step };
-        self.ask(read, operations);
+        let step = ReadStage::Headers { end: position.end };
+        let read = Read { purpose, first, last, segment, offset, bytes, stage: step };
+        self.request(read, operations);
     }
 
-    fn ask(&mut self, read: Read, operations: &mut Operations) {
-        let bytes = usize::try_from(read.bytes).expect("a read is as small as its bound");
+    fn request(&mut self, read: Read, operations: &mut Operations) {
+        let bytes = usize::try_from(read.bytes).expect("a read is bounded by read_bytes_max");
         let file = FileName::Segment(read.segment);
         let action = FileAction::Read { file, offset: read.offset, bytes };
-        self.under_way.insert(operations.ask(Owner::Log, Lane::Bulk, action), read);
+        self.under_way.insert(operations.request(Owner::Log, Lane::Bulk, action), read);
     }
 
     fn segment(&mut self, number: u64) -> NodeSegment {
@@ -125,38 +125,38 @@ impl Reads {
         *self.segment.insert(last.unwrap_or_else(|| NodeSegment::new(self.identity, number)))
     }
 
-    /// Whether the operation is one of these.
+    /// Returns true if the operation belongs to a pending read.
     pub(crate) fn has(&self, id: OperationId) -> bool {
         self.under_way.contains_key(&id)
     }
 
-    /// A piece has been read.
+    /// Takes the bytes of a completed disk read.
     ///
     /// # Errors
-    /// It is not what was written.
+    /// A [`StorageError`] if the bytes differ from those that were written.
     pub(crate) fn completed(
         &mut self,
         id: OperationId,
         bytes: &[u8],
         operations: &mut Operations,
-    ) -> Result<Found, Failure> {
-        let read = self.under_way.remove(&id).expect("the caller asked whether it has it");
+    ) -> Result<ReadOutcome, StorageError> {
+        let read = self.under_way.remove(&id).expect("the caller checked that the read is pending");
         let file = FileName::Segment(read.segment);
         if bytes.len() as u64 != read.bytes {
             let end = read.offset + bytes.len() as u64;
-            return Err(Failure::damage(file, end, "the file ends here"));
+            return Err(StorageError::damage(file, end, "unexpected end of file"));
         }
-        match &read.step {
-            Step::Headers { end } => {
+        match &read.stage {
+            ReadStage::Headers { end } => {
                 let end = *end;
                 self.on_headers(read, end, bytes, operations)
             }
-            Step::Bodies(places) => {
+            ReadStage::Bodies(places) => {
                 let Purpose::Fetch { id, .. } = read.purpose else {
                     unreachable!("a link needs no bodies")
                 };
-                let seal = self.segment(read.segment).bodies;
-                Ok(Found::Entries(id, entries(file, seal, read.offset, bytes, places)?))
+                let codec = self.segment(read.segment).bodies;
+                Ok(ReadOutcome::Entries(id, entries(file, codec, read.offset, bytes, places)?))
             }
         }
     }
@@ -167,9 +167,9 @@ impl Reads {
         end: u64,
         bytes: &[u8],
         operations: &mut Operations,
-    ) -> Result<Found, Failure> {
+    ) -> Result<ReadOutcome, StorageError> {
         let segment = self.segment(read.segment);
-        let mut chosen = Chosen { places: Vec::new(), range: (0, 0), bytes: 0, full: false };
+        let mut chosen = BodySelection { places: Vec::new(), range: (0, 0), bytes: 0, full: false };
         let mut at = 0;
         while at < bytes.len() && !chosen.full {
             let offset = read.offset + at as u64;
@@ -185,7 +185,7 @@ impl Reads {
                 if let Purpose::Link = read.purpose {
                     let record = records.iter().find(|record| record.id.index == read.first);
                     return match record {
-                        Some(record) => Ok(Found::Link(record.link())),
+                        Some(record) => Ok(ReadOutcome::Link(record.link())),
                         None => Err(missing(&read, offset)),
                     };
                 }
@@ -210,42 +210,42 @@ impl Reads {
                 return Err(missing(&read, end));
             }
             read.bytes = needed.min(end - read.offset);
-            self.ask(read, operations);
-            return Ok(Found::Nothing);
+            self.request(read, operations);
+            return Ok(ReadOutcome::Pending);
         }
         if chosen.places.first().is_some_and(|place| place.record.id.index != read.first) {
             return Err(missing(&read, read.offset));
         }
         (read.offset, read.bytes) = (chosen.range.0, chosen.range.1 - chosen.range.0);
-        read.step = Step::Bodies(chosen.places);
-        self.ask(read, operations);
-        Ok(Found::Nothing)
+        read.stage = ReadStage::Bodies(chosen.places);
+        self.request(read, operations);
+        Ok(ReadOutcome::Pending)
     }
 }
 
-fn missing(read: &Read, offset: u64) -> Failure {
-    let what = format!("entry {} is not where it was written", read.first);
-    Failure::damage(FileName::Segment(read.segment), offset, what)
+fn missing(read: &Read, offset: u64) -> StorageError {
+    let message = format!("entry {} is missing", read.first);
+    StorageError::damage(FileName::Segment(read.segment), offset, message)
 }
 
-/// What is to be read of the bodies.
-struct Chosen {
-    places: Vec<Place>,
+/// The bodies selected for the next disk read.
+struct BodySelection {
+    places: Vec<BodyLocation>,
     range: (u64, u64),
-    /// As `Entry::bytes` counts them.
+    /// The size of the selected entries, counted like `Entry::bytes`.
     bytes: usize,
     full: bool,
 }
 
-impl Chosen {
-    /// Takes the wanted ones of a block's entries, as many as the bounds allow, and always one.
+impl BodySelection {
+    /// Selects the requested entries of a block, as many as the limits allow, and at least one.
     fn add(&mut self, read: &Read, block: &Block, records: &[Record], range_max: u64) {
         let Purpose::Fetch { bytes_max, .. } = read.purpose else {
             unreachable!("a link needs no bodies")
         };
         let mut position = 0;
         for record in records {
-            let place = Place { record: *record, body_offset: block.body_offset, position };
+            let place = BodyLocation { record: *record, body_offset: block.body_offset, position };
             position += record.bytes() as u64;
             let next = self.places.last().map_or(read.first, |place| place.record.id.index.next());
             if record.id.index < next {
@@ -268,45 +268,45 @@ impl Chosen {
     }
 }
 
-/// The fixed part of the header block at `offset`, of which `bytes` are the first.
-fn first_sector(segment: &NodeSegment, offset: u64, bytes: &[u8]) -> Result<Block, Failure> {
+/// Decodes the fixed part of the header block at `offset`, of which `bytes` are the first.
+fn first_sector(segment: &NodeSegment, offset: u64, bytes: &[u8]) -> Result<Block, StorageError> {
     let file = segment.file();
     let sector = bytes.get(..SECTOR_BYTES).unwrap_or(bytes);
     let payload = segment.headers.unframe(offset, sector).map_err(|(place, _)| {
-        Failure::damage(file, place, "a sector's checksum is not that of its content")
+        StorageError::damage(file, place, "a sector's checksum does not match its content")
     })?;
     Block::decode(&payload, segment).map_err(|error| match error {
-        BlockError::Nonsense(what) => Failure::damage(file, offset, what),
-        BlockError::Foreign(what, ours, theirs) => {
-            Failure::damage(file, offset, format!("its {what} is {theirs} instead of {ours}"))
+        BlockError::Invalid(message) => StorageError::damage(file, offset, message),
+        BlockError::Mismatch(field, expected, found) => {
+            StorageError::damage(file, offset, format!("{field} is {found}, expected {expected}"))
         }
     })
 }
 
-/// The headers of a block's entries.
+/// Decodes the headers of a block's entries.
 fn records(
     segment: &NodeSegment,
     block: &Block,
     offset: u64,
     sectors: &[u8],
-) -> Result<Vec<Record>, Failure> {
+) -> Result<Vec<Record>, StorageError> {
     let file = segment.file();
     let payload = segment.headers.unframe(offset, sectors).map_err(|(place, _)| {
-        Failure::damage(file, place, "a sector's checksum is not that of its content")
+        StorageError::damage(file, place, "a sector's checksum does not match its content")
     })?;
-    block.records(&payload).map_err(|what| Failure::damage(file, offset, what))
+    block.records(&payload).map_err(|message| StorageError::damage(file, offset, message))
 }
 
-/// The entries at these places, from what was read at `offset`.
+/// Decodes the entries at these locations from the bytes that were read at `offset`.
 fn entries(
     file: FileName,
-    seal: Seal,
+    codec: SectorCodec,
     offset: u64,
     bytes: &[u8],
-    places: &[Place],
-) -> Result<Vec<Entry>, Failure> {
-    let payload = seal.unframe(offset, bytes).map_err(|(place, _)| {
-        Failure::damage(file, place, "a sector's checksum is not that of its content")
+    places: &[BodyLocation],
+) -> Result<Vec<Entry>, StorageError> {
+    let payload = codec.unframe(offset, bytes).map_err(|(place, _)| {
+        StorageError::damage(file, place, "a sector's checksum does not match its content")
     })?;
     let mut entries = Vec::with_capacity(places.len());
     for place in places {
@@ -314,14 +314,20 @@ fn entries(
         let sectors = (start - offset) / SECTOR_BYTES as u64;
         let within = place.position % PAYLOAD_BYTES as u64;
         let first = usize::try_from(sectors * PAYLOAD_BYTES as u64 + within);
-        let first = first.expect("what was read fits into memory");
+        let first = first.expect("the bytes that were read fit into memory");
         let record = payload.get(first..first + place.record.bytes());
         let entry = record.and_then(|record| {
             let (header, body) = record.split_at(RECORD_BYTES);
             (header == place.record.encode()).then(|| place.record.entry(body))?
         });
         let id = place.record.id;
-        let damage = || Failure::damage(file, start, format!("entry {id} is not what was written"));
+        let damage = || {
+            StorageError::damage(
+                file,
+                start,
+                format!("the body of entry {id} does not match its header"),
+            )
+        };
         entries.push(entry.ok_or_else(damage)?);
     }
     Ok(entries)

@@ -1,74 +1,77 @@
-//! What a directory holds, read before the start: the log as far as it was acknowledged, or the
-//! line that says why not. It changes nothing.
+//! Recovery: reads a directory before the start, and returns the log as far as it was acknowledged
+//! or the first error. It changes nothing.
 
 use std::collections::VecDeque;
 
 use crate::storage::block::{FlushSeq, Link, Record};
 use crate::storage::disk::{Disk, FileName};
-use crate::storage::failure::{Cause, Failure, OpenError};
+use crate::storage::error::{ErrorCause, OpenError, StorageError};
 use crate::storage::identity::Identity;
 use crate::storage::index::{Flush, LogIndex};
-use crate::storage::scan::{HeaderBlock, Scan, Seen, at_most};
+use crate::storage::scan::{HeaderBlock, SegmentScan, StrayWrites, at_most};
 use crate::storage::sector::{PAGE_BYTES, framed_bytes};
 use crate::storage::superblock::Superblock;
 use crate::types::{Entry, EntryId, Index, Term};
 
-/// The log as it was found.
+/// The log as recovery found it.
 #[derive(Clone, Debug)]
-pub(crate) struct Recovered {
+pub(crate) struct RecoveredLog {
     pub(crate) index: LogIndex,
     pub(crate) committed: Index,
     /// The first entry of each term after the base.
     pub(crate) runs: Vec<EntryId>,
-    /// Where the log has memberships.
+    /// The indices at which the log has memberships.
     pub(crate) memberships: Vec<Index>,
-    /// The first of the last entries that together are as large as the tail may be.
+    /// The first of the last entries that together are at most `tail_bytes_max` large.
     pub(crate) tail_first: Index,
-    /// The last flush, and the entry it follows, if nothing shows that it was acknowledged.
+    /// The entry that the last flush follows, if nothing shows that this flush was acknowledged.
     pub(crate) unacknowledged: Option<EntryId>,
     pub(crate) last_seq: FlushSeq,
-    /// Segments that are empty and of the right size, and others that hold nothing.
-    pub(crate) ready: Vec<u64>,
-    pub(crate) litter: Vec<u64>,
+    /// Segments that are empty and of the configured size, and other segments without a flush.
+    pub(crate) spare_segments: Vec<u64>,
+    pub(crate) unused_segments: Vec<u64>,
     pub(crate) next_segment: u64,
 }
 
-/// Reads the segments, given as number and size in ascending order.
+/// Recovers the log from the segments, given as number and size in ascending order.
 pub(crate) fn recover(
     disk: &mut impl Disk,
     superblock: &Superblock,
     segments: &[(u64, u64)],
     segment_bytes: u64,
     tail_bytes_max: usize,
-) -> Result<Recovered, OpenError> {
+) -> Result<RecoveredLog, OpenError> {
     let identity = superblock.identity;
     let (mut used, mut unused) = (Vec::new(), Vec::new());
     for (number, bytes) in segments {
-        match Scan::new(identity, *number, *bytes).first_seq(disk)? {
+        match SegmentScan::new(identity, *number, *bytes).first_seq(disk)? {
             Some(seq) => used.push((*number, *bytes, seq)),
             None => unused.push((*number, *bytes)),
         }
     }
-    // A segment whose only flush was cut short counts as unused: the flush may be one that was
-    // written once more, and the first of the two stands in the segment before.
-    let (ready, seen) = loop {
+    // A segment whose only flush is torn counts as unused: the flush may be a rewrite, and its
+    // first copy is in the segment before.
+    let (spare, stray) = loop {
         let behind = used.last().map_or(0, |(number, _, _)| *number);
         let later = unused.partition_point(|(number, _)| *number <= behind);
-        let (ready, seen) = leftovers(disk, identity, &unused[later..], segment_bytes)?;
-        let Some((number, bytes, _)) = used.last().copied() else { break (ready, seen) };
-        let mut scan = Scan::new(identity, number, bytes);
-        if !is_torn_at_once(disk, superblock, &mut scan, seen)? {
-            break (ready, seen);
+        let (spare, stray) =
+            scan_trailing_segments(disk, identity, &unused[later..], segment_bytes)?;
+        let Some((number, bytes, _)) = used.last().copied() else { break (spare, stray) };
+        let mut scan = SegmentScan::new(identity, number, bytes);
+        if !is_single_torn_flush(disk, superblock, &mut scan, stray)? {
+            break (spare, stray);
         }
         used.pop();
         unused.insert(later, (number, bytes));
     };
-    // What was cut short in a segment of its own stays there until somebody has removed it; before
-    // that, an opening may have written the flush before it once more.
+    // A torn flush in a segment of its own remains there until the segment is removed; before that,
+    // an opening may have rewritten the flush before it.
     let mut place = 0;
     while let Some((_, _, until)) = used.get(place + 1).copied() {
         let (number, bytes, seq) = used[place];
-        if seq > until && is_cut_short(disk, &mut Scan::new(identity, number, bytes))? {
+        if seq > until
+            && is_single_unfinished_flush(disk, &mut SegmentScan::new(identity, number, bytes))?
+        {
             used.remove(place);
             unused.push((number, bytes));
         } else {
@@ -77,78 +80,87 @@ pub(crate) fn recover(
     }
     let mut replay = Replay::new(superblock, tail_bytes_max);
     if used.is_empty() {
-        no_hole_after(FlushSeq(superblock.log_start.0 - 1), seen)?;
+        check_no_missing_flush(FlushSeq(superblock.log_start.0 - 1), stray)?;
     }
     for (place, (number, bytes, _)) in used.iter().enumerate() {
-        let mut scan = Scan::new(identity, *number, *bytes);
+        let mut scan = SegmentScan::new(identity, *number, *bytes);
         match used.get(place + 1) {
             Some((_, _, until)) => replay.segment(disk, &mut scan, *until)?,
-            None => replay.last_segment(disk, &mut scan, seen)?,
+            None => replay.last_segment(disk, &mut scan, stray)?,
         }
-        if replay.index.room(*number).is_none() {
-            // All it has was written once more elsewhere.
+        if replay.index.free_space(*number).is_none() {
+            // All its flushes were rewritten in later segments.
             unused.push((*number, *bytes));
         }
     }
     let next = segments.last().map_or(1, |(number, _)| number + 1);
-    let litter = unused.into_iter().map(|(number, _)| number);
-    let litter = litter.filter(|number| !ready.contains(number)).collect();
-    replay.finish(ready, litter, next)
+    let unused_segments = unused.into_iter().map(|(number, _)| number);
+    let unused_segments = unused_segments.filter(|number| !spare.contains(number)).collect();
+    replay.finish(spare, unused_segments, next)
 }
 
-/// Whether a segment's first flush is its only one and was cut short.
-fn is_torn_at_once(
+/// Returns true if a segment's first flush is its only one, is torn, and was not acknowledged.
+fn is_single_torn_flush(
     disk: &mut impl Disk,
     superblock: &Superblock,
-    scan: &mut Scan,
-    later: Seen,
+    scan: &mut SegmentScan,
+    later: StrayWrites,
 ) -> Result<bool, OpenError> {
     let Some(found) = scan.block(disk, 0)? else { return Ok(false) };
     if scan.block(disk, found.end)?.is_some() {
         return Ok(false);
     }
-    let (start, end) = bodies(&found, scan, None)?;
-    let here = scan.rest(disk, found.end, start)?;
+    let (start, end) = body_range(&found, scan, None)?;
+    let here = scan.stray_writes(disk, found.end, start)?;
     let acknowledged = is_acknowledged(superblock, found.block.seq, here, later);
-    Ok(!acknowledged && scan.torn(disk, start, end)?)
+    Ok(!acknowledged && scan.is_torn(disk, start, end)?)
 }
 
-/// Whether a segment has one flush, with bodies of which some were never written.
-fn is_cut_short(disk: &mut impl Disk, scan: &mut Scan) -> Result<bool, OpenError> {
+/// Returns true if a segment has one flush, and some of its bodies were never written.
+fn is_single_unfinished_flush(
+    disk: &mut impl Disk,
+    scan: &mut SegmentScan,
+) -> Result<bool, OpenError> {
     let Some(found) = scan.block(disk, 0)? else { return Ok(false) };
     if scan.block(disk, found.end)?.is_some() {
         return Ok(false);
     }
-    let (start, end) = bodies(&found, scan, None)?;
-    scan.torn(disk, start, end)
+    let (start, end) = body_range(&found, scan, None)?;
+    scan.is_torn(disk, start, end)
 }
 
-/// Nothing that was seen behind flush `seq`, the last that is known, may stand further on than the
-/// next: a flush begins when the one before it is durable.
-fn no_hole_after(seq: FlushSeq, seen: Seen) -> Result<(), OpenError> {
+/// Checks that no write after flush `seq`, the last known one, is of a flush after the next: a
+/// flush begins only when the one before it is durable.
+fn check_no_missing_flush(seq: FlushSeq, stray: StrayWrites) -> Result<(), OpenError> {
     let next = seq.next();
-    match seen.stray.filter(|(_, _, stray)| *stray > next) {
-        Some((file, offset, stray)) => {
-            let what = format!("flush {} is damaged or missing before {}", next.0, stray.0);
-            Err(Failure::damage(file, offset, what).into())
+    match stray.highest.filter(|(_, _, highest)| *highest > next) {
+        Some((file, offset, highest)) => {
+            let (next, highest) = (next.0, highest.0);
+            let message = format!("flush {next} is damaged or missing before flush {highest}");
+            Err(StorageError::damage(file, offset, message).into())
         }
         None => Ok(()),
     }
 }
 
-/// Whether something shows that flush `seq` was reported durable: the superblock, or a flush that
-/// began behind it, `here` in its segment or in a `later` one. In a later one the same flush may
-/// have begun once more, so that only a header that names another shows it. That a node stopped in
-/// good order shows nothing: its start may have left what a crash cut short.
-fn is_acknowledged(superblock: &Superblock, seq: FlushSeq, here: Seen, later: Seen) -> bool {
-    let another = later.stray.is_some_and(|(_, _, stray)| stray > seq);
+/// Returns true if flush `seq` was certainly reported durable: the superblock says so, or a flush
+/// began after it, `here` in its segment or in a `later` one. In a later one the same flush may
+/// have been rewritten, so that only a header with another number shows it. An orderly stop shows
+/// nothing, because the start before it may have left a torn flush.
+fn is_acknowledged(
+    superblock: &Superblock,
+    seq: FlushSeq,
+    here: StrayWrites,
+    later: StrayWrites,
+) -> bool {
+    let another = later.highest.is_some_and(|(_, _, highest)| highest > seq);
     seq <= superblock.ack_floor || here.valid || another
 }
 
-/// The file range of a flush's bodies, which ends where those before it begin.
-pub(crate) fn bodies(
+/// Returns the file range of a flush's bodies, which ends where those of the flush before begin.
+pub(crate) fn body_range(
     found: &HeaderBlock,
-    scan: &Scan,
+    scan: &SegmentScan,
     before: Option<u64>,
 ) -> Result<(u64, u64), OpenError> {
     let block = &found.block;
@@ -162,43 +174,45 @@ pub(crate) fn bodies(
     if let Some(end) = end {
         return Ok((block.body_offset, end));
     }
-    let what = "the bodies of a flush are said to be where they cannot be";
-    Err(damage(scan.segment.number, found.offset, what))
+    let message = "the body range in a header block is invalid";
+    Err(damage(scan.segment.number, found.offset, message))
 }
 
-/// The segments after the last one with a flush: those that are empty and of the right size, and
-/// what else was seen. They are filled in their order: what is in one after an empty one is
-/// nobody's. None has a whole flush at its front, so that none may begin behind it either.
-fn leftovers(
+/// Scans the segments after the last one with a flush: returns those that are empty and of the
+/// configured size, and the stray writes. Segments are filled in order, so whatever follows an
+/// empty one is garbage. None has a complete flush at its front, so no flush may begin after it
+/// either.
+fn scan_trailing_segments(
     disk: &mut impl Disk,
     identity: Identity,
     segments: &[(u64, u64)],
     segment_bytes: u64,
-) -> Result<(Vec<u64>, Seen), OpenError> {
-    let mut ready = Vec::new();
-    let mut seen = Seen::default();
+) -> Result<(Vec<u64>, StrayWrites), OpenError> {
+    let mut spare = Vec::new();
+    let mut stray = StrayWrites::default();
     for (number, bytes) in segments {
-        let scan = Scan::new(identity, *number, *bytes);
-        let empty = if ready.is_empty() {
-            let here = scan.rest(disk, 0, *bytes)?;
-            // The one before it in the segment was durable when it began: no crash takes that away.
-            if let Some((_, _, stray)) = here.stray.filter(|(_, offset, _)| *offset > 0) {
-                let what = format!("a flush before {} is damaged or missing", stray.0);
-                return Err(damage(*number, 0, what));
+        let scan = SegmentScan::new(identity, *number, *bytes);
+        let empty = if spare.is_empty() {
+            let here = scan.stray_writes(disk, 0, *bytes)?;
+            // The flush before it in the segment was durable when it began, so no crash explains
+            // its loss.
+            if let Some((_, _, highest)) = here.highest.filter(|(_, offset, _)| *offset > 0) {
+                let message = format!("a flush before flush {} is damaged or missing", highest.0);
+                return Err(damage(*number, 0, message));
             }
-            seen.join(here);
+            stray.join(here);
             !here.valid
         } else {
             scan.is_empty(disk)?
         };
         if empty && *bytes == segment_bytes {
-            ready.push(*number);
+            spare.push(*number);
         }
     }
-    Ok((ready, seen))
+    Ok((spare, stray))
 }
 
-/// The flushes one after the other, as they are found.
+/// Replays the flushes in order, as they are read.
 pub(crate) struct Replay<'a> {
     superblock: &'a Superblock,
     index: LogIndex,
@@ -206,7 +220,7 @@ pub(crate) struct Replay<'a> {
     committed: Index,
     runs: Vec<EntryId>,
     memberships: Vec<Index>,
-    /// The last entries with their sizes, as many as the tail may hold.
+    /// The last entries with their sizes in bytes, as many as the tail may hold.
     tail: VecDeque<(Index, usize)>,
     tail_bytes: usize,
     tail_bytes_max: usize,
@@ -231,11 +245,11 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// A segment after which another begins, with flush `until`.
+    /// Replays a segment after which another one begins, with flush `until`.
     fn segment(
         &mut self,
         disk: &mut impl Disk,
-        scan: &mut Scan,
+        scan: &mut SegmentScan,
         until: FlushSeq,
     ) -> Result<(), OpenError> {
         let mut zone: Option<(u64, u64)> = None;
@@ -244,32 +258,35 @@ impl<'a> Replay<'a> {
             match scan.block(disk, offset)? {
                 Some(found) if found.block.seq < until => {
                     offset = found.end;
-                    let (start, end) = bodies(&found, scan, zone.map(|(start, _)| start))?;
+                    let (start, end) = body_range(&found, scan, zone.map(|(start, _)| start))?;
                     zone = Some((start, zone.map_or(end, |(_, top)| top)));
-                    self.take(&found, scan)?;
+                    self.apply(&found, scan)?;
                 }
                 Some(found) if found.block.seq > until => {
-                    let what = format!("flush {} stands before {}", found.block.seq.0, until.0);
-                    return Err(damage(scan.segment.number, offset, what));
+                    let message =
+                        format!("flush {} is before flush {}", found.block.seq.0, until.0);
+                    return Err(damage(scan.segment.number, offset, message));
                 }
-                // What began there was cut short by a crash, and a later start began it anew.
+                // A flush that began there was torn by a crash, and a later start began it again
+                // elsewhere.
                 _ => break,
             }
         }
         if let Some(expected) = self.last_seq.map(FlushSeq::next).filter(|next| *next != until) {
-            let what = format!("flush {} is damaged or missing", expected.0);
-            return Err(damage(scan.segment.number, offset, what));
+            let message = format!("flush {} is damaged or missing", expected.0);
+            return Err(damage(scan.segment.number, offset, message));
         }
         let Some((start, end)) = zone else { return Ok(()) };
-        scan.bodies(disk, start, end)
+        scan.verify_bodies(disk, start, end)
     }
 
-    /// The last segment with a flush; `later` is what was seen in those after it.
+    /// Replays the last segment with a flush; `later` are the stray writes in the segments after
+    /// it.
     fn last_segment(
         &mut self,
         disk: &mut impl Disk,
-        scan: &mut Scan,
-        later: Seen,
+        scan: &mut SegmentScan,
+        later: StrayWrites,
     ) -> Result<(), OpenError> {
         let mut zone: Option<(u64, u64)> = None;
         let mut last: Option<HeaderBlock> = None;
@@ -277,41 +294,49 @@ impl<'a> Replay<'a> {
         while let Some(found) = scan.block(disk, offset)? {
             offset = found.end;
             if let Some(before) = last.replace(found) {
-                let (start, end) = bodies(&before, scan, zone.map(|(start, _)| start))?;
+                let (start, end) = body_range(&before, scan, zone.map(|(start, _)| start))?;
                 zone = Some((start, zone.map_or(end, |(_, top)| top)));
-                self.take(&before, scan)?;
+                self.apply(&before, scan)?;
             }
         }
-        let last = last.expect("the segment was chosen for its first flush");
-        let (start, end) = bodies(&last, scan, zone.map(|(start, _)| start))?;
+        let last = last.expect("the segment has a first flush");
+        let (start, end) = body_range(&last, scan, zone.map(|(start, _)| start))?;
         if let Some((start, end)) = zone {
-            scan.bodies(disk, start, end)?;
+            scan.verify_bodies(disk, start, end)?;
         }
-        let here = scan.rest(disk, offset, start)?;
-        let mut seen = here;
-        seen.join(later);
+        let here = scan.stray_writes(disk, offset, start)?;
+        let mut stray = here;
+        stray.join(later);
         let seq = last.block.seq;
-        no_hole_after(seq, seen)?;
+        check_no_missing_flush(seq, stray)?;
         let acknowledged = is_acknowledged(self.superblock, seq, here, later);
-        // A flush that nothing followed may have been cut short: then it was not acknowledged.
+        // The last flush may be torn if no flush followed it: then it was not acknowledged.
         if acknowledged {
-            scan.bodies(disk, start, end)?;
-        } else if scan.torn(disk, start, end)? {
+            scan.verify_bodies(disk, start, end)?;
+        } else if scan.is_torn(disk, start, end)? {
             return Ok(());
         }
-        self.take(&last, scan)?;
+        self.apply(&last, scan)?;
         if seq > self.superblock.ack_floor {
             self.unacknowledged = Some(last.block.prev.id);
         }
         Ok(())
     }
 
-    /// Takes a flush in that is whole.
-    pub(crate) fn take(&mut self, found: &HeaderBlock, scan: &Scan) -> Result<(), OpenError> {
+    /// Applies a complete flush.
+    pub(crate) fn apply(
+        &mut self,
+        found: &HeaderBlock,
+        scan: &SegmentScan,
+    ) -> Result<(), OpenError> {
         let (block, records) = (&found.block, &found.records);
-        let refuse = |what: String| Err(damage(scan.segment.number, found.offset, what));
+        let invalid = |message: String| Err(damage(scan.segment.number, found.offset, message));
         if let Some(last) = self.last_seq.filter(|last| last.next() != block.seq) {
-            return refuse(format!("flush {} stands where {} must", block.seq.0, last.next().0));
+            return invalid(format!(
+                "found flush {} instead of flush {}",
+                block.seq.0,
+                last.next().0
+            ));
         }
         self.last_seq = Some(block.seq);
         let last = records.last().map_or(block.prev, Record::link);
@@ -324,7 +349,7 @@ impl<'a> Replay<'a> {
             body_start: block.body_offset,
         };
         if block.seq < self.superblock.log_start {
-            self.index.note(&flush);
+            self.index.record_flush(&flush);
             return Ok(());
         }
         let prev = block.prev;
@@ -336,14 +361,17 @@ impl<'a> Replay<'a> {
         let follows = prev.id.index < end.id.index
             && (prev.id.index < base || self.term_at(prev.id.index) == prev.id.term);
         if prev != end && !follows {
-            return refuse(format!(
-                "a flush after {} follows a log that ends at {}",
+            return invalid(format!(
+                "a flush that follows entry {} does not fit a log that ends at entry {}",
                 prev.id, end.id
             ));
         }
         if last.id.term > self.superblock.hard_state.term {
             let term = self.superblock.hard_state.term;
-            return refuse(format!("{} is ahead of the superblock's term {term}", last.id));
+            return invalid(format!(
+                "entry {} is of a later term than the superblock's term {term}",
+                last.id
+            ));
         }
         self.committed = self.committed.max(block.committed);
         self.index.append(&flush);
@@ -351,7 +379,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// The term of the entry at `index`, which is in the log or its base.
+    /// Returns the term of the entry at `index`, which is in the log or its base.
     fn term_at(&self, index: Index) -> Term {
         let before = self.runs.partition_point(|run| run.index <= index);
         let run = before.checked_sub(1).map(|place| self.runs[place].term);
@@ -386,47 +414,54 @@ impl<'a> Replay<'a> {
 
     fn finish(
         self,
-        ready: Vec<u64>,
-        litter: Vec<u64>,
+        spare: Vec<u64>,
+        unused_segments: Vec<u64>,
         next_segment: u64,
-    ) -> Result<Recovered, OpenError> {
+    ) -> Result<RecoveredLog, OpenError> {
         let (superblock, snapshot) = (self.superblock, self.superblock.snapshot.last);
         let start = FlushSeq(superblock.log_start.0 - 1);
         let last_seq = self.last_seq.unwrap_or(start).max(start);
         if last_seq < superblock.ack_floor {
-            let what = format!("acknowledged flush {} is nowhere", superblock.ack_floor.0);
-            return Err(damage(next_segment.saturating_sub(1), 0, what));
+            let message = format!("acknowledged flush {} is missing", superblock.ack_floor.0);
+            return Err(damage(next_segment.saturating_sub(1), 0, message));
         }
         let (base, last) = (self.index.base().id, self.index.last().id);
         if base.index > snapshot.index {
-            let what = format!("the log begins after {base}, the snapshot ends at {snapshot}");
-            return Err(Failure { file: None, offset: 0, what, cause: Cause::Damage }.into());
+            return Err(inconsistent(format!(
+                "the log begins after entry {base}, but the snapshot ends at entry {snapshot}"
+            )));
         }
-        if !self.reaches(snapshot) {
-            let what = format!("the log ends at {last} and does not hold {snapshot}");
-            return Err(Failure { file: None, offset: 0, what, cause: Cause::Damage }.into());
+        if !self.contains(snapshot) {
+            return Err(inconsistent(format!(
+                "the log ends at entry {last} and lacks the snapshot's last entry {snapshot}"
+            )));
         }
-        Ok(Recovered { ready, litter, next_segment, ..self.recovered(last_seq) })
+        Ok(RecoveredLog {
+            spare_segments: spare,
+            unused_segments,
+            next_segment,
+            ..self.recovered(last_seq)
+        })
     }
 
-    /// Whether the log holds the entry `snapshot`, which is at or after its base.
-    fn reaches(&self, snapshot: EntryId) -> bool {
+    /// Returns true if the log contains the entry `snapshot`, which is at or after its base.
+    fn contains(&self, snapshot: EntryId) -> bool {
         let last = self.index.last().id;
         last.index >= snapshot.index && self.term_at(snapshot.index) == snapshot.term
     }
 
-    /// The log as far as it was replayed; None unless the snapshot in force belongs to it.
-    pub(crate) fn salvaged(self) -> Option<Recovered> {
+    /// Returns the log as far as it was replayed; None unless it contains the current snapshot.
+    pub(crate) fn salvaged(self) -> Option<RecoveredLog> {
         let snapshot = self.superblock.snapshot.last;
-        let belongs = self.index.base().id.index <= snapshot.index && self.reaches(snapshot);
+        let belongs = self.index.base().id.index <= snapshot.index && self.contains(snapshot);
         let last_seq = self.last_seq.unwrap_or_default();
         belongs.then(|| self.recovered(last_seq))
     }
 
-    fn recovered(mut self, last_seq: FlushSeq) -> Recovered {
+    fn recovered(mut self, last_seq: FlushSeq) -> RecoveredLog {
         let (base, last) = (self.index.base().id.index, self.index.last().id.index);
         self.runs.retain(|run| run.index > base);
-        Recovered {
+        RecoveredLog {
             index: self.index,
             committed: self.committed,
             runs: self.runs,
@@ -434,13 +469,18 @@ impl<'a> Replay<'a> {
             tail_first: self.tail.front().map_or(last.next(), |(index, _)| *index),
             unacknowledged: self.unacknowledged,
             last_seq,
-            ready: Vec::new(),
-            litter: Vec::new(),
+            spare_segments: Vec::new(),
+            unused_segments: Vec::new(),
             next_segment: 1,
         }
     }
 }
 
-fn damage(segment: u64, offset: u64, what: impl Into<String>) -> OpenError {
-    Failure::damage(FileName::Segment(segment), offset, what).into()
+/// An error about a log that contradicts the current snapshot.
+fn inconsistent(message: String) -> OpenError {
+    StorageError { file: None, offset: 0, message, cause: ErrorCause::Damage }.into()
+}
+
+fn damage(segment: u64, offset: u64, message: impl Into<String>) -> OpenError {
+    StorageError::damage(FileName::Segment(segment), offset, message).into()
 }

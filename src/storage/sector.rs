@@ -1,44 +1,44 @@
-//! The unit in which a disk tears: 508 bytes and a checksum that knows where it belongs.
+//! Sectors, the unit of a torn write: 508 bytes of payload and a checksum keyed by their position.
 
 use std::array;
 use std::sync::LazyLock;
 
-/// What a disk writes as a whole, or not at all.
+/// The size of a sector in bytes; a disk writes a sector entirely or not at all.
 pub(crate) const SECTOR_BYTES: usize = 512;
-/// What a sector carries.
+/// The payload of a sector, in bytes.
 pub(crate) const PAYLOAD_BYTES: usize = 508;
-/// What a flush is padded to in each zone: no later one touches a page that holds it.
+/// The padding unit of a flush in each zone, in bytes: no later flush writes to its pages.
 pub(crate) const PAGE_BYTES: usize = 4096;
 
-/// The two ends of a segment: a sector of one is no sector of the other.
+/// The two ends of a segment; a sector of one zone is invalid in the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Zone {
     Headers,
     Bodies,
 }
 
-/// What became of a sector that was zeros once and may have been written since.
+/// The state of a sector that was zeros at first and may have been written since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SectorState {
-    /// As it was written.
+    /// The checksum matches the content and the position.
     Valid,
-    /// Never written: a write of it was lost.
+    /// Never written: its write was lost.
     Zero,
-    /// Something else: rot, or what belongs elsewhere.
+    /// Anything else: bit rot, or a sector of another position.
     Bad,
 }
 
-/// What makes up the checksum of a payload of zeros: most sectors of a small flush are padding. A
-/// checksum is linear, so what each byte before the payload adds to it can be looked up by itself.
-struct OfZeros {
+/// Tables for the checksum of a payload of zeros, because most sectors of a small flush are
+/// padding. A CRC is linear, so the contribution of each byte before the payload can be looked up.
+struct ZeroChecksums {
     of_zero: u32,
-    /// By the bytes of what the checksum starts with.
+    /// The contributions of the bytes of the initial CRC.
     starts: [[u32; 256]; 4],
-    /// By the bytes of the sector's number.
+    /// The contributions of the bytes of the sector's number.
     numbers: [[u32; 256]; 8],
 }
 
-static OF_ZEROS: LazyLock<OfZeros> = LazyLock::new(|| {
+static ZERO_CHECKSUMS: LazyLock<ZeroChecksums> = LazyLock::new(|| {
     let sum = |start: u32, number: u64| {
         let placed = crc32c::crc32c_append(start, &number.to_le_bytes());
         crc32c::crc32c_append(placed, &[0; PAYLOAD_BYTES])
@@ -49,28 +49,28 @@ static OF_ZEROS: LazyLock<OfZeros> = LazyLock::new(|| {
         (0..=u8::MAX).zip(&mut sums).for_each(|(byte, sum)| *sum = of(byte) ^ of_zero);
         sums
     };
-    OfZeros {
+    ZeroChecksums {
         of_zero,
         starts: array::from_fn(|at| row(&|byte| sum(u32::from(byte) << (8 * at), 0))),
         numbers: array::from_fn(|at| row(&|byte| sum(0, u64::from(byte) << (8 * at)))),
     }
 });
 
-/// What these bytes add up to.
-fn looked_up<const N: usize>(bytes: [u8; N], sums: &[[u32; 256]; N]) -> u32 {
+/// Returns the XOR of the table entries of these bytes.
+fn xor_of_lookups<const N: usize>(bytes: [u8; N], sums: &[[u32; 256]; N]) -> u32 {
     bytes.into_iter().zip(sums).fold(0, |sum, (byte, sums)| sum ^ sums[usize::from(byte)])
 }
 
-/// Seals and checks the sectors of one zone of one segment.
+/// Computes and checks the sector checksums of one zone of one segment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seal {
+pub(crate) struct SectorCodec {
     start: u32,
-    /// The checksum of zeros in the first sector.
+    /// The checksum of a payload of zeros in the first sector.
     of_zeros: u32,
 }
 
-impl Seal {
-    pub(crate) fn new(salt: u64, zone: Zone) -> Seal {
+impl SectorCodec {
+    pub(crate) fn new(salt: u64, zone: Zone) -> SectorCodec {
         let mut key = [0; 9];
         key[..8].copy_from_slice(&salt.to_le_bytes());
         key[8] = match zone {
@@ -78,24 +78,24 @@ impl Seal {
             Zone::Bodies => 2,
         };
         let start = crc32c::crc32c(&key);
-        let OfZeros { of_zero, starts, .. } = &*OF_ZEROS;
-        Seal { start, of_zeros: of_zero ^ looked_up(start.to_le_bytes(), starts) }
+        let ZeroChecksums { of_zero, starts, .. } = &*ZERO_CHECKSUMS;
+        SectorCodec { start, of_zeros: of_zero ^ xor_of_lookups(start.to_le_bytes(), starts) }
     }
 
-    /// Never 0, so that no sector that was written is all zeros.
+    /// Returns the checksum, which is never 0, so that no written sector is all zeros.
     fn checksum(self, offset: u64, payload: &[u8]) -> u32 {
         let number = offset / SECTOR_BYTES as u64;
         let placed = crc32c::crc32c_append(self.start, &number.to_le_bytes());
         crc32c::crc32c_append(placed, payload).max(1)
     }
 
-    /// The same of a whole payload of zeros.
+    /// Returns the checksum of a payload of zeros.
     fn checksum_of_zeros(self, offset: u64) -> u32 {
         let number = offset / SECTOR_BYTES as u64;
-        (self.of_zeros ^ looked_up(number.to_le_bytes(), &OF_ZEROS.numbers)).max(1)
+        (self.of_zeros ^ xor_of_lookups(number.to_le_bytes(), &ZERO_CHECKSUMS.numbers)).max(1)
     }
 
-    /// What the sector that was read at `offset` is.
+    /// Returns the state of the sector that was read at `offset`.
     pub(crate) fn state(self, offset: u64, sector: &[u8]) -> SectorState {
         let Some((payload, sum)) = sector.split_last_chunk::<4>() else { return SectorState::Bad };
         let sum = u32::from_le_bytes(*sum);
@@ -112,10 +112,10 @@ impl Seal {
         if sum == expected { SectorState::Valid } else { SectorState::Bad }
     }
 
-    /// What the sectors carry that were read at `offset`.
+    /// Returns the payload of the sectors that were read at `offset`.
     ///
     /// # Errors
-    /// The offset and the state of the first that is not valid.
+    /// The offset and the state of the first sector that is not valid.
     pub(crate) fn unframe(
         self,
         offset: u64,
@@ -134,23 +134,23 @@ impl Seal {
     }
 }
 
-/// A payload on its way into sectors, piece by piece: it is copied once.
+/// Writes a payload, piece by piece, into sectors with a single copy.
 #[derive(Clone, Debug)]
 pub(crate) struct Framer {
-    seal: Seal,
+    codec: SectorCodec,
     offset: u64,
     framed: Vec<u8>,
     length: usize,
 }
 
 impl Framer {
-    /// For `payload` bytes in sectors that begin at `offset`.
-    pub(crate) fn new(seal: Seal, offset: u64, payload: usize) -> Framer {
+    /// Creates a framer of `payload` bytes in sectors that begin at `offset`.
+    pub(crate) fn new(codec: SectorCodec, offset: u64, payload: usize) -> Framer {
         let length = framed_bytes(payload);
-        Framer { seal, offset, framed: Vec::with_capacity(length), length }
+        Framer { codec, offset, framed: Vec::with_capacity(length), length }
     }
 
-    /// The next bytes of the payload.
+    /// Appends the next bytes of the payload.
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let room = PAYLOAD_BYTES - self.framed.len() % SECTOR_BYTES;
@@ -166,11 +166,11 @@ impl Framer {
     fn end_sector(&mut self) {
         let start = self.framed.len() - PAYLOAD_BYTES;
         assert!(start.is_multiple_of(SECTOR_BYTES), "a sector ends when it is full");
-        let sum = self.seal.checksum(self.offset + start as u64, &self.framed[start..]);
+        let sum = self.codec.checksum(self.offset + start as u64, &self.framed[start..]);
         self.framed.extend_from_slice(&sum.to_le_bytes());
     }
 
-    /// The sectors, padded to whole pages.
+    /// Returns the sectors, padded to whole pages.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         let begun = self.framed.len() % SECTOR_BYTES;
         if begun > 0 {
@@ -178,22 +178,22 @@ impl Framer {
             self.end_sector();
         }
         while self.framed.len() < self.length {
-            let sum = self.seal.checksum_of_zeros(self.offset + self.framed.len() as u64);
+            let sum = self.codec.checksum_of_zeros(self.offset + self.framed.len() as u64);
             self.framed.resize(self.framed.len() + PAYLOAD_BYTES, 0);
             self.framed.extend_from_slice(&sum.to_le_bytes());
         }
-        assert_eq!(self.framed.len(), self.length, "the payload is as long as was said");
+        assert_eq!(self.framed.len(), self.length, "the payload has the announced length");
         self.framed
     }
 }
 
-/// Whether a sector, or a part of one, has never been written.
+/// Returns true if a sector, or a part of one, is all zeros.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     const ZEROS: [u8; SECTOR_BYTES] = [0; SECTOR_BYTES];
     *bytes == ZEROS[..bytes.len()]
 }
 
-/// How many bytes `payload` bytes take in a zone.
+/// Returns the bytes that a payload of `payload` bytes occupies in a zone.
 pub(crate) const fn framed_bytes(payload: usize) -> usize {
     let sectors = payload.div_ceil(PAYLOAD_BYTES) * SECTOR_BYTES;
     sectors.div_ceil(PAGE_BYTES) * PAGE_BYTES
@@ -203,25 +203,25 @@ pub(crate) const fn framed_bytes(payload: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn frame(seal: Seal, offset: u64, payload: &[u8]) -> Vec<u8> {
-        let mut framer = Framer::new(seal, offset, payload.len());
+    fn frame(codec: SectorCodec, offset: u64, payload: &[u8]) -> Vec<u8> {
+        let mut framer = Framer::new(codec, offset, payload.len());
         framer.push(payload);
         framer.finish()
     }
 
     #[test]
-    fn what_is_framed_comes_back_and_is_padded_to_pages() {
-        let seal = Seal::new(7, Zone::Bodies);
+    fn a_framed_payload_unframes_to_itself_and_is_padded_to_pages() {
+        let codec = SectorCodec::new(7, Zone::Bodies);
         for length in [1, 507, 508, 509, 4064, 4065, 9000] {
             let payload: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
-            let framed = frame(seal, 8192, &payload);
+            let framed = frame(codec, 8192, &payload);
             assert_eq!(framed.len(), framed_bytes(length));
             assert_eq!(framed.len() % PAGE_BYTES, 0);
-            let back = seal.unframe(8192, &framed).expect("as it was written");
+            let back = codec.unframe(8192, &framed).expect("the sectors are valid");
             assert_eq!(back[..length], payload);
             assert!(back[length..].iter().all(|byte| *byte == 0));
             for size in [1, 100, 508, 600] {
-                let mut framer = Framer::new(seal, 8192, length);
+                let mut framer = Framer::new(codec, 8192, length);
                 payload.chunks(size).for_each(|piece| framer.push(piece));
                 assert_eq!(framer.finish(), framed, "in pieces of {size}");
             }
@@ -229,34 +229,35 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_of_zeros_has_the_checksum_of_any_other() {
+    fn the_table_checksum_of_zeros_equals_the_computed_one() {
         for salt in 0..100 {
-            let (seal, offset) = (Seal::new(salt, Zone::Bodies), (salt << (salt % 48)) * 512);
-            let sum = seal.checksum(offset, &[0; PAYLOAD_BYTES]);
-            assert_eq!(seal.checksum_of_zeros(offset), sum, "{salt}");
+            let (codec, offset) =
+                (SectorCodec::new(salt, Zone::Bodies), (salt << (salt % 48)) * 512);
+            let sum = codec.checksum(offset, &[0; PAYLOAD_BYTES]);
+            assert_eq!(codec.checksum_of_zeros(offset), sum, "{salt}");
         }
     }
 
     #[test]
-    fn a_sector_elsewhere_of_another_segment_or_zone_is_bad() {
-        let framed = frame(Seal::new(7, Zone::Bodies), 0, &[0; 508]);
+    fn a_sector_of_another_offset_segment_or_zone_is_bad() {
+        let framed = frame(SectorCodec::new(7, Zone::Bodies), 0, &[0; 508]);
         let sector = &framed[..512];
-        assert_eq!(Seal::new(7, Zone::Bodies).state(0, sector), SectorState::Valid);
-        assert_eq!(Seal::new(7, Zone::Bodies).state(512, sector), SectorState::Bad);
-        assert_eq!(Seal::new(8, Zone::Bodies).state(0, sector), SectorState::Bad);
-        assert_eq!(Seal::new(7, Zone::Headers).state(0, sector), SectorState::Bad);
+        assert_eq!(SectorCodec::new(7, Zone::Bodies).state(0, sector), SectorState::Valid);
+        assert_eq!(SectorCodec::new(7, Zone::Bodies).state(512, sector), SectorState::Bad);
+        assert_eq!(SectorCodec::new(8, Zone::Bodies).state(0, sector), SectorState::Bad);
+        assert_eq!(SectorCodec::new(7, Zone::Headers).state(0, sector), SectorState::Bad);
     }
 
     #[test]
-    fn every_flipped_bit_is_seen_and_zeros_were_never_written() {
-        let seal = Seal::new(1, Zone::Headers);
-        assert_eq!(seal.state(0, &[0; 512]), SectorState::Zero);
-        assert_eq!(seal.state(0, &[0; 100]), SectorState::Bad);
-        let framed = frame(seal, 0, b"content");
+    fn every_flipped_bit_is_detected_and_zeros_read_as_unwritten() {
+        let codec = SectorCodec::new(1, Zone::Headers);
+        assert_eq!(codec.state(0, &[0; 512]), SectorState::Zero);
+        assert_eq!(codec.state(0, &[0; 100]), SectorState::Bad);
+        let framed = frame(codec, 0, b"content");
         for bit in 0..512 * 8 {
             let mut sector = framed[..512].to_vec();
             sector[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(seal.state(0, &sector), SectorState::Bad, "bit {bit}");
+            assert_eq!(codec.state(0, &sector), SectorState::Bad, "bit {bit}");
         }
     }
 }

@@ -1,24 +1,25 @@
-//! A segment of a node's log, and what its bytes are known by.
+//! A segment of a node's log, and the sector codecs of its two zones.
 
 use crate::storage::disk::FileName;
 use crate::storage::identity::Identity;
-use crate::storage::sector::{Seal, Zone};
+use crate::storage::sector::{SectorCodec, Zone};
 
-/// A segment of this node, or of whoever it names, and what its sectors are sealed with.
+/// A segment of the node that `identity` names, and the codecs of its sectors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NodeSegment {
     pub(crate) identity: Identity,
     pub(crate) number: u64,
-    /// Keys the checksums of its sectors.
+    /// The hash of identity and number that keys the checksums of the segment's sectors.
     pub(crate) salt: u64,
-    pub(crate) headers: Seal,
-    pub(crate) bodies: Seal,
+    pub(crate) headers: SectorCodec,
+    pub(crate) bodies: SectorCodec,
 }
 
 impl NodeSegment {
     pub(crate) fn new(identity: Identity, number: u64) -> NodeSegment {
         let salt = salt(&identity, number);
-        let (headers, bodies) = (Seal::new(salt, Zone::Headers), Seal::new(salt, Zone::Bodies));
+        let (headers, bodies) =
+            (SectorCodec::new(salt, Zone::Headers), SectorCodec::new(salt, Zone::Bodies));
         NodeSegment { identity, number, salt, headers, bodies }
     }
 

@@ -1,166 +1,170 @@
-//! The log store as one piece: what it is asked for, and what it wants done.
+//! The store as a whole: its requests, its events, and the routing of completions to its parts.
 
 use std::collections::VecDeque;
 
-use crate::storage::ahead::Space;
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{Completion, DiskError, FileName, Operation, OperationId};
-use crate::storage::failure::Failure;
+use crate::storage::error::StorageError;
 use crate::storage::identity::{Identity, Origin};
-use crate::storage::keeper::Keeper;
 use crate::storage::log::{Log, LogStart};
 use crate::storage::operations::{Operations, Owner};
-use crate::storage::reader::{FetchId, Found, Purpose};
+use crate::storage::reader::{FetchId, Purpose, ReadOutcome};
 use crate::storage::snapshots::{SnapshotEvent, Snapshots};
+use crate::storage::spare_segments::SpaceChange;
+use crate::storage::superblock_updater::SuperblockUpdater;
 use crate::types::{Entry, EntryId, HardState, Index, Payload, SnapshotMeta, Write, WriteId};
 
-/// A node's log, hard state and snapshot on disk, sans-IO: operations out, completions in.
+/// The log, hard state and snapshots of a node on disk, without I/O of its own: operations go out,
+/// completions come in.
 ///
-/// [`Storage::format`](crate::storage::Storage::format) makes a directory,
-/// [`Storage::open`](crate::storage::Storage::open) recovers it; from [`Storage::start`] on
-/// nothing waits. After an [`Event::Failed`] it takes everything and does nothing.
+/// [`Storage::format`](crate::storage::Storage::format) formats a directory,
+/// [`Storage::open`](crate::storage::Storage::open) recovers it; from [`Storage::start`] on no call
+/// blocks. After an [`Event::Failed`] every call is accepted and has no effect.
 #[derive(Clone, Debug)]
 pub struct Storage {
     config: StorageConfig,
     identity: Identity,
     pub(crate) operations: Operations,
-    pub(crate) keeper: Keeper,
+    pub(crate) updater: SuperblockUpdater,
     pub(crate) log: Log,
     pub(crate) snapshots: Snapshots,
-    /// The snapshot the superblock named when the part above last learnt of it.
-    named: Index,
-    /// How many empty segments are kept by now.
-    pub(crate) segments_ahead: usize,
-    /// Whether [`Event::Full`] said so last.
+    /// The last index of the current snapshot that was last passed on to `snapshots`.
+    recorded_index: Index,
+    /// The number of spare segments to keep now: 0 until the start.
+    pub(crate) spare_segments_target: usize,
+    /// Whether the last [`Event::Full`] reported a full file system.
     full: bool,
-    /// Snapshots to be reported once the superblock names them.
-    recorded: VecDeque<(u64, SnapshotMeta)>,
+    /// Snapshots to report once the superblock names them, each with its superblock request.
+    pending_snapshots: VecDeque<(u64, SnapshotMeta)>,
     closing: Closing,
     pub(crate) failed: bool,
-    /// Segments found at the opening that hold nothing.
-    pub(crate) litter: Vec<u64>,
+    /// Segments found at the opening that hold no flush.
+    pub(crate) unused_segments: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closing {
     No,
-    /// Once nothing is on its way.
-    Wanted,
-    /// The superblock has been asked to say so.
-    Asked(u64),
+    /// The close was requested; it waits until the log is idle.
+    Requested,
+    /// Waits until the superblock durably records the orderly stop.
+    Recording(u64),
     Done,
 }
 
-/// What the store wants done, or has done.
+/// An operation for the driver to execute, or a result for the owner of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Carry this out, in the order of its lane, and report its completion.
+    /// The driver must execute this operation, in the order of its lane, and report its completion.
     Disk(Operation),
-    /// The write, and every write before it, is durable.
+    /// This write, and every write before it, is durable.
     Persisted(WriteId),
-    /// The entries asked for.
+    /// The result of a [`Storage::fetch`].
     Fetched {
-        /// As asked for.
+        /// The id passed to [`Storage::fetch`].
         id: FetchId,
-        /// From the first one on, at least one; none if the log no longer has the first.
+        /// The entries from the first requested one on, at least one; none if the log no longer
+        /// holds the first.
         entries: Vec<Entry>,
     },
-    /// The snapshot is the one in force, durably; entries it covers may be forgotten.
+    /// The superblock durably names this snapshot as the current one; the entries that it covers
+    /// may be compacted.
     SnapshotRecorded(SnapshotMeta),
-    /// Something became of a snapshot that is taken, received or served.
+    /// An event of a snapshot that is taken, received or served.
     Snapshot(SnapshotEvent),
-    /// The file system has no room for segments to come (true), or has it again (false). Until the
-    /// last segment is full everything goes on.
+    /// The file system has no room for spare segments (true), or has room again (false). Writes go
+    /// on until the last spare segment is full.
     Full(bool),
-    /// Everything is durable, and the superblock says that the node stopped in good order.
+    /// Everything is durable, and the superblock records that the node stopped in order.
     Closed,
-    /// The end: nothing is reported after this, and nothing taken.
-    Failed(Failure),
+    /// The store has failed for good: no event follows, and every further call is ignored.
+    Failed(StorageError),
 }
 
 impl Storage {
-    /// A store over what recovery found.
+    /// Combines the parts of a store that recovery found.
     pub(crate) fn assemble(
         config: StorageConfig,
-        keeper: Keeper,
+        updater: SuperblockUpdater,
         snapshots: Snapshots,
         start: LogStart,
     ) -> Storage {
-        let identity = keeper.durable().identity;
+        let identity = updater.durable().identity;
         Storage {
             log: Log::new(identity, &config, start),
             config,
             identity,
             operations: Operations::default(),
-            named: keeper.durable().snapshot.last.index,
-            keeper,
+            recorded_index: updater.durable().snapshot.last.index,
+            updater,
             snapshots,
-            segments_ahead: 0,
+            spare_segments_target: 0,
             full: false,
-            recorded: VecDeque::new(),
+            pending_snapshots: VecDeque::new(),
             closing: Closing::No,
             failed: false,
-            litter: Vec::new(),
+            unused_segments: Vec::new(),
         }
     }
 
-    /// Whose directory it is.
+    /// Returns the identity of the directory: cluster, node and incarnation.
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// What the directory was made from, if it did not begin empty.
+    /// Returns the log that the directory was made from, if it did not begin empty.
     #[must_use]
     pub fn origin(&self) -> Option<Origin> {
-        self.keeper.durable().origin
+        self.updater.durable().origin
     }
 
-    /// The hard state that is durable.
+    /// Returns the durable hard state.
     #[must_use]
     pub fn hard_state(&self) -> HardState {
-        self.keeper.durable().hard_state
+        self.updater.durable().hard_state
     }
 
-    /// The snapshot in force.
+    /// Returns the current snapshot.
     #[must_use]
     pub fn snapshot(&self) -> &SnapshotMeta {
-        &self.keeper.durable().snapshot
+        &self.updater.durable().snapshot
     }
 
-    /// The entry before the first that the disk has.
+    /// Returns the entry before the first on disk.
     #[must_use]
     pub fn base(&self) -> EntryId {
         self.log.index.base().id
     }
 
-    /// The last entry that is durable, or the base.
+    /// Returns the last durable entry, or the base if the log is empty.
     #[must_use]
     pub fn last(&self) -> EntryId {
         self.log.index.last().id
     }
 
-    /// Begins: creates segments ahead, removes empty leftovers. Call it once, after opening.
+    /// Starts creating spare segments and removes empty leftovers. Must be called once, after
+    /// opening.
     pub fn start(&mut self, events: &mut Vec<Event>) {
-        self.segments_ahead = self.config.segments_ahead;
-        // That the opening found no room, nobody has heard.
+        self.spare_segments_target = self.config.spare_segments;
+        // The caller has not heard of a full file system during the opening.
         self.full = false;
-        self.log.ahead.retry();
-        let litter = std::mem::take(&mut self.litter);
+        self.log.spare_segments.retry();
+        let litter = std::mem::take(&mut self.unused_segments);
         self.log.remove(litter, &mut self.operations);
         self.advance(events);
     }
 
-    /// Makes a write durable, together with whatever waits; [`Event::Persisted`] says when.
+    /// Makes a write durable, together with other pending writes; [`Event::Persisted`] reports it.
     ///
     /// # Panics
-    /// If its entries leave a gap, change what is before the base, a command is larger than
-    /// `command_bytes_max`, or a membership is none that a node may have.
+    /// If the entries leave a gap or replace one at or before the base, if a command is larger than
+    /// `command_bytes_max`, or if a membership is invalid.
     pub fn persist(&mut self, write: Write, events: &mut Vec<Event>) {
         if self.failed {
             return;
         }
-        assert!(self.closing == Closing::No, "contract: nothing is written after the closing");
+        assert!(self.closing == Closing::No, "contract: no write follows a close");
         for entry in &write.entries {
             match &entry.payload {
                 Payload::Noop => {}
@@ -169,7 +173,7 @@ impl Storage {
                     assert!(within, "contract: command_bytes_max holds");
                 }
                 Payload::Membership(membership) => {
-                    let flawless = membership.flaw().is_none();
+                    let flawless = membership.violation().is_none();
                     assert!(flawless, "contract: a node may have the membership");
                 }
             }
@@ -178,8 +182,8 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Reads durable entries from `first` to `last`, as many as `bytes_max` and the store's own
-    /// bounds allow, but at least one.
+    /// Reads durable entries from `first` through `last`, at most `bytes_max` bytes and within the
+    /// limits of the configuration, but at least one entry.
     ///
     /// # Panics
     /// If `first` is after `last`.
@@ -191,7 +195,7 @@ impl Storage {
         bytes_max: usize,
         events: &mut Vec<Event>,
     ) {
-        assert!(first <= last, "contract: a fetch asks for something");
+        assert!(first <= last, "contract: a fetch names at least one entry");
         if self.failed {
             return;
         }
@@ -204,60 +208,60 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Entries through `through` are no longer needed: whole segments are removed, and never what
-    /// the snapshot in force does not cover.
-    pub fn forget(&mut self, through: Index, events: &mut Vec<Event>) {
+    /// Removes the log through `through` in whole segments, but no entry that the current snapshot
+    /// does not cover.
+    pub fn compact(&mut self, through: Index, events: &mut Vec<Event>) {
         if self.failed {
             return;
         }
-        let through = through.min(self.keeper.durable().snapshot.last.index);
-        self.log.forget(through, &mut self.operations);
+        let through = through.min(self.updater.durable().snapshot.last.index);
+        self.log.compact(through, &mut self.operations);
         self.advance(events);
     }
 
-    /// A snapshot that is taken, verified and durable as a file becomes the one in force;
-    /// [`Event::SnapshotRecorded`] says when. One that is no newer is let go without a word.
+    /// Makes `meta`, a snapshot that is verified and durable as a file, the current one;
+    /// [`Event::SnapshotRecorded`] reports it. A snapshot that is not newer is ignored.
     pub fn set_snapshot(&mut self, meta: SnapshotMeta, events: &mut Vec<Event>) {
-        if self.failed || meta.last.index <= self.keeper.wanted().snapshot.last.index {
+        if self.failed || meta.last.index <= self.updater.target().snapshot.last.index {
             return;
         }
-        let request = self.keeper.ask(|superblock| superblock.snapshot = meta.clone());
-        self.recorded.push_back((request, meta));
+        let request = self.updater.request(|superblock| superblock.snapshot = meta.clone());
+        self.pending_snapshots.push_back((request, meta));
         self.advance(events);
     }
 
-    /// There may be room again: segments are created that could not be.
+    /// Resumes creating spare segments after the file system was full.
     pub fn retry_space(&mut self, events: &mut Vec<Event>) {
         if self.failed {
             return;
         }
-        self.log.ahead.retry();
+        self.log.spare_segments.retry();
         self.advance(events);
     }
 
-    /// Stops in good order: what waits becomes durable, then [`Event::Closed`].
+    /// Stops in order: makes the pending writes durable, then reports [`Event::Closed`].
     pub fn close(&mut self, events: &mut Vec<Event>) {
         if self.failed || self.closing != Closing::No {
             return;
         }
-        self.closing = Closing::Wanted;
+        self.closing = Closing::Requested;
         self.advance(events);
     }
 
-    /// An operation is done, or has failed.
+    /// Takes the result of an operation.
     ///
     /// # Panics
-    /// If it was not asked for, or is reported twice.
+    /// If the operation was not requested, or its completion was reported before.
     pub fn completed(&mut self, completion: Completion, events: &mut Vec<Event>) {
         if self.failed {
             return;
         }
         let Completion { id, result } = completion;
-        let (owner, file, offset) = self.operations.done(id);
+        let (owner, file, offset) = self.operations.complete(id);
         let taken = match owner {
             Owner::Superblock => match result {
-                Ok(bytes) => self.keeper.completed(id, &bytes, &mut self.operations),
-                Err(error) => Err(Failure::disk(file, offset, &error)),
+                Ok(bytes) => self.updater.completed(id, &bytes, &mut self.operations),
+                Err(error) => Err(StorageError::disk(file, offset, &error)),
             },
             Owner::Log => self.on_log(id, (file, offset), result, events),
             Owner::Snapshots => {
@@ -273,70 +277,70 @@ impl Storage {
         }
     }
 
-    /// An operation of the segments is done.
+    /// Takes the result of an operation on the segments.
     fn on_log(
         &mut self,
         id: OperationId,
         (file, offset): (Option<FileName>, u64),
         result: Result<Vec<u8>, DiskError>,
         events: &mut Vec<Event>,
-    ) -> Result<(), Failure> {
-        if self.log.ahead.has(id) {
-            let space = self.log.ahead.completed(id, result, &mut self.operations)?;
-            if space == Space::Full && !self.full {
+    ) -> Result<(), StorageError> {
+        if self.log.spare_segments.has(id) {
+            let space = self.log.spare_segments.completed(id, result, &mut self.operations)?;
+            if space == SpaceChange::Full && !self.full {
                 self.full = true;
                 events.push(Event::Full(true));
             }
             return Ok(());
         }
-        let bytes = result.map_err(|error| Failure::disk(file, offset, &error))?;
+        let bytes = result.map_err(|error| StorageError::disk(file, offset, &error))?;
         if self.log.reads.has(id) {
             match self.log.reads.completed(id, &bytes, &mut self.operations)? {
-                Found::Entries(id, entries) => events.push(Event::Fetched { id, entries }),
-                Found::Link(link) => self.log.on_link(link),
-                Found::Nothing => {}
+                ReadOutcome::Entries(id, entries) => events.push(Event::Fetched { id, entries }),
+                ReadOutcome::Link(link) => self.log.on_link(link),
+                ReadOutcome::Pending => {}
             }
-            self.log.remove_forgotten(&mut self.operations);
+            self.log.remove_obsolete(&mut self.operations);
         } else if self.log.has(id) {
             let mut persisted = Vec::new();
             self.log.flushed(id, &mut persisted);
             events.extend(persisted.into_iter().map(Event::Persisted));
         } else if self.log.removed(id, &mut self.operations) {
-            // A segment is gone: there may be room for another.
-            self.log.ahead.retry();
+            // A removed segment may have freed room for a spare one.
+            self.log.spare_segments.retry();
         }
         Ok(())
     }
 
-    /// Takes every step that waits for nothing.
+    /// Takes every step that is possible without a further completion.
     pub(crate) fn advance(&mut self, events: &mut Vec<Event>) {
         if self.failed {
             return;
         }
         let mut persisted = Vec::new();
         let had_segments = self.log.index.base();
-        self.log.advance(&mut self.keeper, &mut self.operations, &mut persisted);
+        self.log.advance(&mut self.updater, &mut self.operations, &mut persisted);
         events.extend(persisted.into_iter().map(Event::Persisted));
-        let recorded = |(request, _): &mut (u64, SnapshotMeta)| self.keeper.has(*request);
-        while let Some((_, meta)) = self.recorded.pop_front_if(recorded) {
+        let recorded = |(request, _): &mut (u64, SnapshotMeta)| self.updater.is_durable(*request);
+        while let Some((_, meta)) = self.pending_snapshots.pop_front_if(recorded) {
             events.push(Event::SnapshotRecorded(meta));
         }
-        let in_force = &self.keeper.durable().snapshot;
-        if in_force.last.index > self.named {
-            self.named = in_force.last.index;
-            self.snapshots.put_in_force(&mut self.operations, in_force);
+        let current = &self.updater.durable().snapshot;
+        if current.last.index > self.recorded_index {
+            self.recorded_index = current.last.index;
+            self.snapshots.set_current(&mut self.operations, current);
         }
         events.extend(self.snapshots.take_events().map(Event::Snapshot));
         self.advance_closing(events);
-        self.keeper.advance(self.log.acknowledged(), &mut self.operations);
+        self.updater.advance(self.log.acknowledged(), &mut self.operations);
         if had_segments != self.log.index.base() {
-            // A snapshot took the log's place: the segments before hold nothing.
-            self.log.forget(self.log.index.base().id.index, &mut self.operations);
+            // An installed snapshot replaced the log, so the segments before it hold nothing.
+            self.log.compact(self.log.index.base().id.index, &mut self.operations);
         }
         if self.closing == Closing::No {
-            self.log.ahead.advance(self.segments_ahead, &mut self.operations);
+            self.log.spare_segments.advance(self.spare_segments_target, &mut self.operations);
         }
-        if self.full && self.log.ahead.len() >= self.segments_ahead {
+        if self.full && self.log.spare_segments.len() >= self.spare_segments_target {
             self.full = false;
             events.push(Event::Full(false));
         }
@@ -345,11 +349,11 @@ impl Storage {
 
     fn advance_closing(&mut self, events: &mut Vec<Event>) {
         match self.closing {
-            Closing::Wanted if self.log.is_idle() => {
-                let request = self.keeper.ask(|superblock| superblock.clean = true);
-                self.closing = Closing::Asked(request);
+            Closing::Requested if self.log.is_idle() => {
+                let request = self.updater.request(|superblock| superblock.clean = true);
+                self.closing = Closing::Recording(request);
             }
-            Closing::Asked(request) if self.keeper.has(request) => {
+            Closing::Recording(request) if self.updater.is_durable(request) => {
                 self.closing = Closing::Done;
                 events.push(Event::Closed);
             }

@@ -1,24 +1,24 @@
-//! What must never be forgotten, in four copies: term, vote, the snapshot in force, and how far
-//! the log was acknowledged. Byte by byte as `docs/FORMAT.md` says.
+//! The superblock, in four copies: identity, term, vote, the current snapshot and the acknowledged
+//! floor of the log. Its encoding is in `docs/FORMAT.md`.
 
 use core::time::Duration;
 
 use crate::storage::block::{Digest, FlushSeq};
 use crate::storage::bytes::Reader;
 use crate::storage::disk::FileName;
-use crate::storage::failure::{Failure, OpenError};
+use crate::storage::error::{OpenError, StorageError};
 use crate::storage::identity::{ClusterId, Identity, Origin};
 use crate::types::{
     EntryId, HardState, Incarnation, Index, Instant, Membership, NodeId, Root, SnapshotMeta, Term,
 };
 
-/// The copies of the superblock.
+/// The number of copies of the superblock.
 pub(crate) const COPIES: usize = 4;
-/// The size of one copy.
+/// The size of one copy, in bytes.
 pub(crate) const COPY_BYTES: usize = 4096;
-/// How far the copies are apart: what hits one spares the others.
+/// The distance between copies, in bytes, so that local damage hits only one copy.
 pub(crate) const COPY_STRIDE: u64 = 1 << 20;
-/// The size of the file.
+/// The size of the superblock file, in bytes.
 pub(crate) const FILE_BYTES: u64 = COPY_STRIDE * (COPIES as u64 - 1) + COPY_BYTES as u64;
 
 const MAGIC: [u8; 8] = *b"QUORASUP";
@@ -29,49 +29,49 @@ const FLAG_CLEAN: u32 = 2;
 const FLAG_VOTED: u32 = 4;
 const FLAG_ORIGIN: u32 = 8;
 
-/// What the copies say.
+/// The content of a superblock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Superblock {
     pub(crate) identity: Identity,
-    /// What the directory was made from, if it did not begin empty.
+    /// The log that the directory was made from, if it did not begin empty.
     pub(crate) origin: Option<Origin>,
-    /// Counts the updates, from 1 at formatting.
+    /// The number of the update, counted from 1 at formatting.
     pub(crate) seq: u64,
     /// The checksum of the superblock before.
     pub(crate) parent: Digest,
     pub(crate) hard_state: HardState,
     pub(crate) committed: Index,
     pub(crate) snapshot: SnapshotMeta,
-    /// Flushes before this one are dead: a received snapshot took their place.
+    /// Flushes before this one are obsolete, because an installed snapshot replaced them.
     pub(crate) log_start: FlushSeq,
-    /// Flushes through this one were reported durable.
+    /// The acknowledged floor: flushes through this one were reported durable.
     pub(crate) ack_floor: FlushSeq,
-    /// Whether the log's end is known; nothing writes false before repair exists.
+    /// Whether the end of the log is certain; always true in this version, which repairs no log.
     pub(crate) head_certain: bool,
-    /// The node stopped in good order, and nothing was under way.
+    /// Whether the node stopped in order, with no operation under way.
     pub(crate) clean: bool,
 }
 
-/// One copy, as it is written.
+/// One copy in its encoding of 4096 bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoded {
     pub(crate) bytes: Vec<u8>,
-    /// The checksum at its end, which the next superblock names as its parent's.
+    /// The checksum at its end, which the next superblock stores as `parent`.
     pub(crate) digest: Digest,
 }
 
-/// One copy, as it was read.
+/// The result of reading one copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Copy {
+pub(crate) enum SuperblockCopy {
     Valid(Box<Superblock>, Digest),
     Zero,
-    /// It begins like a superblock of this version, which is not ours.
+    /// A superblock of this newer version, which cannot be read.
     Newer(u32),
     Bad,
 }
 
 impl Superblock {
-    /// What stands in place of an origin where there is none.
+    /// The encoded origin of a directory that has none.
     const NO_ORIGIN: Origin = Origin { cluster: ClusterId(0), last: EntryId::ZERO };
 
     pub(crate) fn new(identity: Identity, membership: &Membership) -> Superblock {
@@ -90,7 +90,7 @@ impl Superblock {
         }
     }
 
-    /// One copy.
+    /// Encodes one copy, and computes its checksum.
     pub(crate) fn encode(&self) -> Encoded {
         let flag = |bit: u32, set: bool| if set { bit } else { 0 };
         let flags = flag(FLAG_HEAD_CERTAIN, self.head_certain)
@@ -107,7 +107,7 @@ impl Superblock {
         for number in [
             self.hard_state.term.0,
             self.hard_state.vote.map_or(0, |node| node.0),
-            Instant::ZERO.after(self.hard_state.promise).0,
+            Instant::ZERO.after(self.hard_state.vote_lease).0,
             self.committed.0,
             self.log_start.0,
             self.ack_floor.0,
@@ -123,9 +123,10 @@ impl Superblock {
         bytes.extend(origin.last.term.0.to_le_bytes());
         bytes.extend(origin.last.index.0.to_le_bytes());
         let membership = &self.snapshot.membership;
-        assert!(membership.flaw().is_none(), "contract: a node may have the membership");
+        assert!(membership.violation().is_none(), "contract: a node may have the membership");
         let membership = membership.encode();
-        let length = u16::try_from(membership.len()).expect("a membership is that short");
+        let length = u16::try_from(membership.len())
+            .expect("a membership is at most Membership::BYTES_MAX long");
         bytes.extend(length.to_le_bytes());
         bytes.extend(membership);
         assert!(bytes.len() <= SUM_OFFSET, "the members leave room for the checksum");
@@ -167,7 +168,7 @@ impl Superblock {
             origin,
             seq,
             parent,
-            hard_state: HardState { term, vote, promise },
+            hard_state: HardState { term, vote, vote_lease: promise },
             committed,
             snapshot: SnapshotMeta { last, membership, bytes, root },
             log_start,
@@ -178,69 +179,71 @@ impl Superblock {
     }
 }
 
-impl Copy {
-    /// What a copy's bytes are; total.
-    pub(crate) fn read(bytes: &[u8]) -> Copy {
+impl SuperblockCopy {
+    /// Classifies the bytes of a copy; accepts any input.
+    pub(crate) fn read(bytes: &[u8]) -> SuperblockCopy {
         if bytes.iter().all(|byte| *byte == 0) {
-            return Copy::Zero;
+            return SuperblockCopy::Zero;
         }
         let mut reader = Reader::new(bytes);
         let (magic, version) = (reader.array(), reader.u32());
         if magic == Some(MAGIC) && version.is_some_and(|version| version > VERSION) {
-            return Copy::Newer(version.unwrap_or(VERSION));
+            return SuperblockCopy::Newer(version.unwrap_or(VERSION));
         }
         if bytes.len() != COPY_BYTES || magic != Some(MAGIC) || version != Some(VERSION) {
-            return Copy::Bad;
+            return SuperblockCopy::Bad;
         }
         let (payload, sum) = bytes.split_at(SUM_OFFSET);
         let digest = Digest::of(payload);
         match Superblock::decode(payload) {
-            Some(superblock) if digest.0 == *sum => Copy::Valid(Box::new(superblock), digest),
-            _ => Copy::Bad,
+            Some(superblock) if digest.0 == *sum => {
+                SuperblockCopy::Valid(Box::new(superblock), digest)
+            }
+            _ => SuperblockCopy::Bad,
         }
     }
 }
 
-/// The superblock in force: that of the highest number with two equal copies. Fewer are what an
-/// update left that was cut short, and nothing was done on its strength.
+/// Chooses the current superblock: the one with the highest number of which two copies are equal.
+/// A single copy was left by an interrupted update, on which nothing depended.
 ///
 /// # Errors
-/// There is none, or it does not follow the one before.
-pub(crate) fn choose(copies: &[Copy]) -> Result<&Superblock, OpenError> {
+/// An [`OpenError`] if there is none, or it does not follow the one before.
+pub(crate) fn choose(copies: &[SuperblockCopy]) -> Result<&Superblock, OpenError> {
     let valid = |copy| match copy {
-        &Copy::Valid(ref superblock, digest) => Some((&**superblock, digest)),
+        &SuperblockCopy::Valid(ref superblock, digest) => Some((&**superblock, digest)),
         _ => None,
     };
     let twice = |digest: Digest| {
         copies.iter().filter_map(valid).filter(|(_, other)| *other == digest).count() >= 2
     };
-    let standing = copies.iter().filter_map(valid).filter(|(_, digest)| twice(*digest));
-    let Some((chosen, digest)) = standing.max_by_key(|(superblock, _)| superblock.seq) else {
+    let candidates = copies.iter().filter_map(valid).filter(|(_, digest)| twice(*digest));
+    let Some((chosen, digest)) = candidates.max_by_key(|(superblock, _)| superblock.seq) else {
         let newer = copies.iter().find_map(|copy| match copy {
-            Copy::Newer(version) => Some(version),
+            SuperblockCopy::Newer(version) => Some(version),
             _ => None,
         });
         return Err(match newer {
-            Some(version) => OpenError::Foreign {
+            Some(version) => OpenError::Mismatch {
                 file: FileName::Superblock,
-                what: "version",
+                field: "version",
                 expected: VERSION.to_string(),
                 found: version.to_string(),
             },
-            None => damage("no two of its four copies are whole and equal"),
+            None => damage("no two of its four copies are intact and equal"),
         });
     };
     for (other, other_digest) in copies.iter().filter_map(valid) {
-        let forked = other.seq == chosen.seq && other_digest != digest
+        let contradicts = other.seq == chosen.seq && other_digest != digest
             || other.seq + 1 == chosen.seq && other_digest != chosen.parent
             || (other.identity, other.origin) != (chosen.identity, chosen.origin);
-        if forked {
-            return Err(damage("its copies contradict one another"));
+        if contradicts {
+            return Err(damage("its copies contradict each other"));
         }
     }
     Ok(chosen)
 }
 
-fn damage(what: &str) -> OpenError {
-    OpenError::Failed(Failure::damage(FileName::Superblock, 0, what))
+fn damage(message: &str) -> OpenError {
+    OpenError::Failed(StorageError::damage(FileName::Superblock, 0, message))
 }

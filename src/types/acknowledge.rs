@@ -1,30 +1,33 @@
-//! When a proposal counts as done.
+//! Acknowledgement levels: the condition under which a proposal is acknowledged.
 
 use crate::types::membership::Membership;
 
-/// When a proposal is answered, chosen for each by itself.
+/// The condition under which the leader acknowledges a proposal, chosen for each proposal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Acknowledge {
     /// As [`Acknowledge::Quorum`] if the number of voters is odd, and as
-    /// [`Acknowledge::AllLive`] if it is even, by the membership in force when it is proposed: in a
-    /// set of two, what a quorum has may be on one disk alone.
+    /// [`Acknowledge::AllLive`] if it is even, in the membership that is active when the leader
+    /// takes the proposal: with two voters, a committed entry may be on one disk alone.
     #[default]
     Default,
-    /// Once it is committed: a quorum has it on its disks, and no later leader lacks it.
+    /// Once the entry is committed: it is durable on a quorum, and every later leader has it.
     Quorum,
-    /// Once it is committed, and on the disk of every voter that is not suspected dead.
+    /// Once the entry is committed, and durable on every voter that is not suspected dead.
     ///
-    /// Suspected is who was not heard for `Config::election_timeout_max`. That may be wrong: a
-    /// voter behind a slow or a broken link is suspected, and lacks the entry when the others are
-    /// lost. A voter that answers and cannot write holds the answer back until it can.
+    /// The leader suspects a voter that it has not heard from for `Config::election_timeout_max`.
+    /// It may be wrong: a live voter behind a slow or a broken link is suspected, and lacks the
+    /// entry if the other voters are lost. A voter that is live but cannot write delays the
+    /// acknowledgement until it can.
     AllLive,
-    /// At once, while nothing is durable anywhere: it may be lost, also without a crash. No result
-    /// of the state machine comes back, and no read sees it before it is committed.
+    /// At once, before the entry is durable anywhere: it may be lost, even without a crash. The
+    /// outcome has no result of the state machine, and no read sees the entry before it is
+    /// committed.
     LeaderOnly,
 }
 
 impl Acknowledge {
-    /// What the default comes to under `membership`.
+    /// Returns the level to use under `membership`: [`Acknowledge::Default`] becomes
+    /// [`Acknowledge::AllLive`] if a voter set of it is even, else [`Acknowledge::Quorum`].
     #[must_use]
     pub fn resolved(self, membership: &Membership) -> Acknowledge {
         let splits = membership.incoming().can_split() || membership.outgoing().can_split();

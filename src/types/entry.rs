@@ -1,4 +1,4 @@
-//! What the log is made of.
+//! Log entries and their payloads.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -8,33 +8,33 @@ use core::ops::Deref;
 use crate::types::id::{EntryId, Index};
 use crate::types::membership::Membership;
 
-/// The bytes of one command of the user's state machine. The core never looks inside; a clone
-/// shares the bytes.
+/// The bytes of one command of the user's state machine. The core does not interpret them; a clone
+/// shares them.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Command(Arc<[u8]>);
 
-/// What an entry carries.
+/// The content of a log entry.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Payload {
-    /// Nothing: a new leader's first entry, which commits what came before it (Raft §8).
+    /// No content: a new leader's first entry, which commits the entries before it (Raft §8).
     Noop,
-    /// A command of the user's.
+    /// A command of the user's state machine.
     Command(Command),
-    /// Who counts from this entry on, committed or not (Raft §6).
+    /// The active membership from this entry on, committed or not (Raft §6).
     Membership(Membership),
 }
 
-/// One place in the log: where it stands, in which term it was appended, and what it carries.
+/// One log entry: its term and index, and its payload.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Entry {
-    /// Term and position.
+    /// The term in which the entry was appended, and its index.
     pub id: EntryId,
-    /// Content.
+    /// The content of the entry.
     pub payload: Payload,
 }
 
 impl Payload {
-    /// The size of what it carries.
+    /// Returns the size of the payload in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
@@ -46,16 +46,16 @@ impl Payload {
 }
 
 impl Entry {
-    /// What an entry costs beside its command, in bytes, wherever sizes are bounded.
+    /// The fixed size of an entry beside its payload, in bytes, wherever entry sizes are bounded.
     pub const OVERHEAD_BYTES: usize = 32;
 
-    /// The entry's size as every bound in bytes counts it.
+    /// Returns the size of the entry in bytes, as every bound in bytes counts it.
     #[must_use]
     pub fn bytes(&self) -> usize {
         Self::OVERHEAD_BYTES + self.payload.bytes()
     }
 
-    /// The membership it carries, and since where that counts.
+    /// Returns the membership in the entry, with the index from which it is active.
     #[must_use]
     pub fn membership(&self) -> Option<(Index, Membership)> {
         match &self.payload {
@@ -65,8 +65,8 @@ impl Entry {
     }
 }
 
-/// Entries as a trace prints them: each by itself while they are few, else the first and the last.
-pub(crate) struct Listed<'a>(pub(crate) &'a [Entry]);
+/// Formats entries for a trace: up to four one by one, more as the first and the last.
+pub(crate) struct EntryList<'a>(pub(crate) &'a [Entry]);
 
 impl Deref for Command {
     type Target = [u8];
@@ -116,7 +116,7 @@ impl fmt::Debug for Entry {
     }
 }
 
-impl fmt::Display for Listed<'_> {
+impl fmt::Display for EntryList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const EACH_MAX: usize = 4;
         match self.0 {
@@ -146,7 +146,7 @@ impl fmt::Display for Entry {
 }
 
 impl fmt::Display for Command {
-    /// As [`fmt::Debug`], but the size in place of bytes too many for a line.
+    /// Formats like [`fmt::Debug`], but prints the size in place of more than 16 bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN_BYTES_MAX: usize = 16;
         if self.len() <= SHOWN_BYTES_MAX {

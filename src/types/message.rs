@@ -1,61 +1,62 @@
-//! What nodes say to one another. Requests and replies are named after the paper's calls.
+//! The messages between nodes. Requests and replies carry the names of the paper's RPCs.
 
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use crate::types::entry::{Entry, Listed};
+use crate::types::entry::{Entry, EntryList};
 use crate::types::id::{EntryId, Index, NodeId, Term};
-use crate::types::membership::{Founder, Incarnation, Membership};
+use crate::types::membership::{BootstrapPeer, Incarnation, Membership};
 use crate::types::write::SnapshotMeta;
 
-/// One message from one node to another. It may be lost, repeated, delayed or overtaken.
+/// One message from one node to another. The network may lose, duplicate, delay or reorder it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Message {
-    /// The node that said it.
+    /// The node that sent it.
     pub from: NodeId,
-    /// The life of its disk; zero where nobody tells one from another.
+    /// The incarnation of the sender's disk; zero if incarnations are not checked.
     pub incarnation: Incarnation,
-    /// The node it is meant for.
+    /// The node that it is for.
     pub to: NodeId,
-    /// The sender's current term when it was said.
+    /// The sender's current term when it created the message.
     pub term: Term,
-    /// What it says.
+    /// The content of the message.
     pub body: Body,
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Body {
-    /// "Would you vote for me, if I started an election?" (thesis §9.6) Changes nothing at the
-    /// receiver.
+    /// Asks whether the receiver would vote for the sender in an election (thesis §9.6). It changes
+    /// no state at the receiver.
     PreVote {
         /// The term the sender would campaign in.
         next_term: Term,
         /// The last entry of the sender's log.
         last: EntryId,
     },
-    /// The answer to a [`Body::PreVote`].
+    /// The reply to a [`Body::PreVote`].
     PreVoteReply {
-        /// The term that was asked about.
+        /// The `next_term` of the request.
         next_term: Term,
-        /// Whether the vote would be given.
+        /// Whether the receiver would grant the vote.
         granted: bool,
     },
-    /// A candidate asks for a vote in the message's term (Raft §5.2).
+    /// A candidate requests a vote in the message's term (Raft §5.2).
     RequestVote {
         /// The last entry of the candidate's log.
         last: EntryId,
-        /// The leader itself asked for the campaign: that it was heard from lately is no reason
-        /// to refuse (thesis §4.2.3).
+        /// Whether the leader itself started this election with [`Body::TimeoutNow`]. The receiver
+        /// then does not reject the request because it heard from a leader lately (thesis §4.2.3).
         transfer: bool,
     },
-    /// The answer to a [`Body::RequestVote`] of the same term.
+    /// The reply to a [`Body::RequestVote`] of the same term.
     RequestVoteReply {
-        /// Whether the vote is given.
+        /// Whether the receiver granted its vote.
         granted: bool,
     },
-    /// The leader's entries after `prev` (Raft §5.3); none at all only spreads the commit index.
+    /// The leader's entries after `prev` (Raft §5.3). Without entries it only spreads the commit
+    /// index.
     AppendEntries {
         /// The entry that precedes `entries` in the leader's log.
         prev: EntryId,
@@ -64,173 +65,175 @@ pub enum Body {
         /// The leader's commit index.
         committed: Index,
     },
-    /// The answer to a [`Body::AppendEntries`].
+    /// The reply to a [`Body::AppendEntries`].
     AppendEntriesReply(AppendOutcome),
-    /// The leader is alive; also a round of confirmation that it still leads (thesis §6.4).
-    Heartbeat(Beat),
-    /// The answer to a [`Body::Heartbeat`].
+    /// The leader is alive. It also starts a round that confirms the leadership (thesis §6.4).
+    Heartbeat(Heartbeat),
+    /// The reply to a [`Body::Heartbeat`].
     HeartbeatReply {
-        /// The round that is answered.
+        /// The `round` of the heartbeat that this answers.
         round: u64,
-        /// How far the follower's log is known to equal this leader's: what it accepted in this
-        /// term, durable or not. Shows the leader which appends were lost on the way.
+        /// The last index at which the follower's log is known to equal this leader's: it accepted
+        /// the entries in this term, durable or not. It shows the leader which appends were lost.
         verified: Index,
-        /// How far it is also durable; at most `verified`. Makes up for acknowledgements that were
-        /// lost on the way.
+        /// The last such index that is also durable, at most `verified`. It makes up for lost
+        /// acknowledgements.
         matched: Index,
-        /// Where the log on its disk ends, whoever it is from, or will end once an installed
-        /// snapshot is there: a disk that has less than it acknowledged before is an older image
-        /// of itself.
+        /// The last index of the log on the follower's disk, whichever leader it came from, or its
+        /// last index once an installed snapshot is durable. A disk with less than it acknowledged
+        /// before was rolled back.
         durable: Index,
-        /// What the follower is ready for.
+        /// The follower's request for a read lease, and its ability to lead.
         ready: Readiness,
     },
-    /// The leader no longer has the entries that the follower needs next: here is what to get in
-    /// their place (Raft §7). The snapshot's bytes go another way.
+    /// The leader no longer has the entries that the follower needs next and offers a snapshot in
+    /// their place (Raft §7). The snapshot's bytes travel as [`crate::types::SnapshotTransfer`]s.
     InstallSnapshot {
         /// The leader's last snapshot.
         meta: SnapshotMeta,
     },
-    /// The follower's log equals the leader's as far as an offered snapshot reaches.
+    /// The follower's log equals the leader's up to the end of an offered snapshot.
     InstallSnapshotReply {
-        /// The index of the snapshot's last entry, durable; 0 from a later term.
+        /// The index of the snapshot's last entry, once durable; 0 in a reply of a later term.
         matched: Index,
     },
-    /// A follower asks for an index at which its waiting reads are linearizable (thesis §6.4.1).
+    /// A follower requests a read index, at which its pending reads are linearizable (thesis
+    /// §6.4.1).
     ReadIndex {
-        /// Tells one start of the asking node from another, so that an answer to an earlier
-        /// start is not taken for one to this.
-        boot: u64,
-        /// Covers every read the asking node numbered up to here.
+        /// A number that differs between two starts of the requesting node, so that it does not
+        /// take a reply to an earlier start for one to this start.
+        start_id: u64,
+        /// The reads that this covers: all that the requesting node numbered up to here.
         ticket: u64,
     },
-    /// The answer to a [`Body::ReadIndex`].
+    /// The reply to a [`Body::ReadIndex`].
     ReadIndexReply {
-        /// As asked.
-        boot: u64,
-        /// As asked.
+        /// The `start_id` of the request.
+        start_id: u64,
+        /// The `ticket` of the request.
         ticket: u64,
-        /// Reads covered by the ticket are linearizable once this index is applied.
+        /// The index after whose application the covered reads are linearizable.
         index: Index,
     },
-    /// The leader wants the receiver to campaign at once (thesis §3.10).
+    /// The leader asks the receiver to start an election at once (thesis §3.10).
     TimeoutNow,
-    /// The leader commits nothing any more that the receiver's disk does not have
-    /// (`Config::survivor`).
-    Counted,
-    /// With a vote of this term: the voter counted all the time, so that its log has everything
-    /// that was acknowledged (`Config::survivor`).
-    Vouch,
-    /// A founder of the cluster has no membership yet, and has met these.
-    Meet {
-        /// Every founder, by ascending id; the sender among them.
-        met: Vec<Founder>,
+    /// From now on the leader commits no entry that is missing on the receiver's disk, so that the
+    /// receiver may take over as the last survivor (`Config::survivor`).
+    TakeoverAllowed,
+    /// Accompanies a vote of this term: the voter was allowed to take over all the time, so that
+    /// its log has every acknowledged entry (`Config::survivor`).
+    LogIsComplete,
+    /// A bootstrap peer has no membership yet and names the bootstrap peers that it has seen.
+    BootstrapProbe {
+        /// Every bootstrap peer, by ascending id, the sender included.
+        seen: Vec<BootstrapPeer>,
     },
-    /// The answer to a [`Body::Meet`] of a node that has a membership.
-    Founded {
-        /// Which start of the asking node's is answered.
-        boot: u64,
-        /// The first membership of all if it names the asking node's disk, or else who counts, as
-        /// far as the sender knows.
+    /// The reply to a [`Body::BootstrapProbe`] from a node that has a membership.
+    Bootstrapped {
+        /// The `start_id` of the requesting node that this answers.
+        start_id: u64,
+        /// The first membership of the cluster if it names the requesting node's disk, or else the
+        /// latest membership that the sender knows.
         membership: Membership,
-        /// What brings the asking node the membership from which its log goes on.
-        bringer: Bringer,
+        /// The source from which the requesting node gets the membership its log continues from.
+        source: MembershipSource,
     },
-    /// The leader does not count on the receiver's disk: it is another one than the membership
-    /// names, or an older image of it.
-    Stranger,
+    /// The leader rejects the receiver's disk: it is another incarnation than the one in the
+    /// membership, or it was rolled back.
+    UnknownIncarnation,
 }
 
-/// What brings a founder that comes late the membership from which its log goes on.
+/// The source of the membership from which a late bootstrap peer's log continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Bringer {
-    /// The answer itself: it is the first membership.
-    Answer,
-    /// The log, whose entries have one that names the founder's disk.
+pub enum MembershipSource {
+    /// The reply itself, which carries the first membership.
+    Reply,
+    /// The log, which has an entry whose membership names the receiver's disk.
     Log,
-    /// A snapshot: the first membership is no entry, and the sender has forgotten it.
+    /// A snapshot: the first membership is no log entry, and the sender no longer has it.
     Snapshot,
 }
 
-/// What a leader says with a heartbeat. Spans are of its own clock.
+/// The fields of a heartbeat. Durations are of the leader's own clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Beat {
-    /// Numbers the leader's rounds within its term, from 1.
+pub struct Heartbeat {
+    /// The number of the leader's round within its term, from 1.
     pub round: u64,
     /// The leader's commit index.
     pub committed: Index,
-    /// The last round that a quorum has answered: when it began, nobody else led.
+    /// The last round that a quorum has answered. No other node led when that round began.
     pub confirmed: u64,
-    /// The last round that the receiver has answered, as far as the leader heard; 0 from a leader
-    /// that has committed nothing of its own term, and may not know what was complete before.
+    /// The last round that the receiver has answered, as far as the leader knows. It is 0 from a
+    /// leader that has committed nothing in its own term: it may not know all complete writes.
     pub echo: u64,
-    /// For how long from now on the receiver is to vote for nobody else; zero where the leader
-    /// holds no leases.
-    pub promise: Duration,
-    /// For how long the receiver may answer reads by itself, counted from when its answer to the
-    /// round `echo` left; zero where it may not.
-    pub loan: Duration,
+    /// The vote lease: how long from receipt the receiver withholds its vote from other
+    /// candidates; zero if the leader holds no lease.
+    pub vote_lease: Duration,
+    /// The read lease: how long the receiver may answer reads without the leader, counted from
+    /// when it sent its answer to round `echo`; zero if the leader grants none.
+    pub read_lease: Duration,
 }
 
-impl Beat {
-    /// The heartbeat of a leader that confirms nothing yet and holds no lease.
+impl Heartbeat {
+    /// Returns the heartbeat of a leader that has no confirmed round and no lease.
     #[must_use]
-    pub const fn new(round: u64, committed: Index) -> Beat {
-        let (promise, loan) = (Duration::ZERO, Duration::ZERO);
-        Beat { round, committed, confirmed: 0, echo: 0, promise, loan }
+    pub const fn new(round: u64, committed: Index) -> Heartbeat {
+        let (vote_lease, read_lease) = (Duration::ZERO, Duration::ZERO);
+        Heartbeat { round, committed, confirmed: 0, echo: 0, vote_lease, read_lease }
     }
 }
 
-/// What a follower is ready for beside taking entries.
+/// The state that a follower reports to its leader beside its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Readiness {
-    /// It wants a loan of the leader's lease, to answer reads by itself.
-    pub borrows: bool,
-    /// It would lead if it was asked to: its disk takes writes, and its state machine is not known
-    /// to be wrong.
-    pub leads: bool,
+    /// Whether it wants a read lease, to answer reads without the leader.
+    pub wants_read_lease: bool,
+    /// Whether it may lead: its disk takes writes, and its state machine is not known to have
+    /// diverged.
+    pub may_lead: bool,
 }
 
 impl Default for Readiness {
-    /// That of a node of which nothing is known.
+    /// Returns the readiness assumed of a node that has not reported: it may lead, and wants no
+    /// read lease.
     fn default() -> Readiness {
-        Readiness { borrows: false, leads: true }
+        Readiness { wants_read_lease: false, may_lead: true }
     }
 }
 
 impl fmt::Display for Readiness {
-    /// What is not to be taken for granted, after a space.
+    /// Writes each field that differs from the default, after a space.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.borrows { " borrows" } else { "" })?;
-        f.write_str(if self.leads { "" } else { " unfit to lead" })
+        f.write_str(if self.wants_read_lease { " wants read lease" } else { "" })?;
+        f.write_str(if self.may_lead { "" } else { " may not lead" })
     }
 }
 
-/// What became of an [`Body::AppendEntries`].
+/// The result of an [`Body::AppendEntries`] at the follower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AppendOutcome {
-    /// The follower's log equals the leader's up to `matched`, durably.
+    /// The follower's log durably equals the leader's up to `matched`.
     Accepted {
         /// The index of the last entry that the request proved equal.
         matched: Index,
     },
-    /// The follower's log has no such `prev` entry.
+    /// The follower's log has no entry equal to `prev`.
     Rejected {
-        /// The index of the `prev` that was not found.
+        /// The index of the `prev` that the follower lacks.
         prev: Index,
-        /// The follower's last entry at or before `prev` whose term is not later: the logs can
-        /// only be equal there or before. Lets the leader go back a term at a time.
+        /// The follower's last entry at or before `prev` whose term is not later. The logs can only
+        /// be equal there or before, so that the leader goes back a term at a time.
         hint: EntryId,
     },
-    /// The follower lacks entries of the request and has no space for them: it took none.
+    /// The follower has no space for entries of the request that it lacks: it took none.
     NoSpace {
-        /// How far its log is known to equal the leader's, durable or not.
+        /// The last index at which its log is known to equal the leader's, durable or not.
         verified: Index,
     },
 }
 
 impl Body {
-    /// Whether it answers another message, to whose sender alone it matters.
+    /// Returns true if this is a reply, which only matters to the node that sent the request.
     #[must_use]
     pub fn is_reply(&self) -> bool {
         matches!(
@@ -241,15 +244,15 @@ impl Body {
                 | Body::HeartbeatReply { .. }
                 | Body::InstallSnapshotReply { .. }
                 | Body::ReadIndexReply { .. }
-                | Body::Vouch
-                | Body::Founded { .. }
+                | Body::LogIsComplete
+                | Body::Bootstrapped { .. }
         )
     }
 
-    /// Whether it matters which disk the sender has: it tells what that disk has promised, or is to
-    /// count as a sign of life.
+    /// Returns true if the receiver must know the sender's disk, because the message states what
+    /// that disk holds or has voted, or because it counts as a sign of life.
     #[must_use]
-    pub fn counts(&self) -> bool {
+    pub fn requires_known_disk(&self) -> bool {
         matches!(
             self,
             Body::PreVoteReply { .. }
@@ -261,8 +264,8 @@ impl Body {
         )
     }
 
-    /// Up to where the sender says its log equals the leader's, durably; 0 if it says no such
-    /// thing.
+    /// Returns the index up to which the sender acknowledges that its log durably equals the
+    /// leader's; 0 in a message that acknowledges nothing.
     #[must_use]
     pub fn acknowledged(&self) -> Index {
         match self {
@@ -273,7 +276,7 @@ impl Body {
         }
     }
 
-    /// The name of the message, as traces print it.
+    /// Returns the name of the message as traces print it.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -290,53 +293,53 @@ impl Body {
             Body::ReadIndex { .. } => "ReadIndex",
             Body::ReadIndexReply { .. } => "ReadIndexReply",
             Body::TimeoutNow => "TimeoutNow",
-            Body::Counted => "Counted",
-            Body::Vouch => "Vouch",
-            Body::Meet { .. } => "Meet",
-            Body::Founded { .. } => "Founded",
-            Body::Stranger => "Stranger",
+            Body::TakeoverAllowed => "TakeoverAllowed",
+            Body::LogIsComplete => "LogIsComplete",
+            Body::BootstrapProbe { .. } => "BootstrapProbe",
+            Body::Bootstrapped { .. } => "Bootstrapped",
+            Body::UnknownIncarnation => "UnknownIncarnation",
         }
     }
 }
 
 impl fmt::Display for Message {
-    /// What is said and in which term, without the addresses.
+    /// Writes name, term and fields, without the addresses.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}{}", self.body.name(), self.term, Fields(&self.body))
     }
 }
 
-impl fmt::Display for Beat {
-    /// Each field after a space; those of leases only where there are any.
+impl fmt::Display for Heartbeat {
+    /// Writes each field after a space, those of leases only if they are not zero.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Beat { round, committed, confirmed, echo, promise, loan } = self;
+        let Heartbeat { round, committed, confirmed, echo, vote_lease, read_lease } = self;
         write!(f, " round={round} committed={committed}")?;
-        if !promise.is_zero() {
-            write!(f, " confirmed={confirmed} promise={promise:?}")?;
+        if !vote_lease.is_zero() {
+            write!(f, " confirmed={confirmed} vote_lease={vote_lease:?}")?;
         }
-        if !loan.is_zero() {
-            write!(f, " echo={echo} loan={loan:?}")?;
+        if !read_lease.is_zero() {
+            write!(f, " echo={echo} read_lease={read_lease:?}")?;
         }
         Ok(())
     }
 }
 
-/// The fields of a message, each after a space.
+/// Writes the fields of a message, each after a space.
 struct Fields<'a>(&'a Body);
 
 impl fmt::Display for Fields<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let answer = |granted: bool| if granted { "granted" } else { "refused" };
+        let vote = |granted: bool| if granted { "granted" } else { "rejected" };
         match self.0 {
             Body::PreVote { next_term, last } => write!(f, " next={next_term} last={last}"),
             Body::PreVoteReply { next_term, granted } => {
-                write!(f, " next={next_term} {}", answer(*granted))
+                write!(f, " next={next_term} {}", vote(*granted))
             }
             Body::RequestVote { last, transfer: false } => write!(f, " last={last}"),
             Body::RequestVote { last, transfer: true } => write!(f, " last={last} transfer"),
-            Body::RequestVoteReply { granted } => write!(f, " {}", answer(*granted)),
+            Body::RequestVoteReply { granted } => write!(f, " {}", vote(*granted)),
             Body::AppendEntries { prev, entries, committed } => {
-                write!(f, " prev={prev} entries={} committed={committed}", Listed(entries))
+                write!(f, " prev={prev} entries={} committed={committed}", EntryList(entries))
             }
             Body::AppendEntriesReply(AppendOutcome::Accepted { matched }) => {
                 write!(f, " matched={matched}")
@@ -347,23 +350,28 @@ impl fmt::Display for Fields<'_> {
             Body::AppendEntriesReply(AppendOutcome::NoSpace { verified }) => {
                 write!(f, " no space verified={verified}")
             }
-            Body::Heartbeat(beat) => beat.fmt(f),
+            Body::Heartbeat(heartbeat) => heartbeat.fmt(f),
             Body::HeartbeatReply { round, verified, matched, ready, .. } => {
                 write!(f, " round={round} verified={verified} matched={matched}{ready}")
             }
             Body::InstallSnapshot { meta } => write!(f, " last={}", meta.last),
             Body::InstallSnapshotReply { matched } => write!(f, " matched={matched}"),
-            Body::ReadIndex { boot, ticket } => write!(f, " boot={boot:x} ticket={ticket}"),
-            Body::ReadIndexReply { boot, ticket, index } => {
-                write!(f, " boot={boot:x} ticket={ticket} index={index}")
+            Body::ReadIndex { start_id, ticket } => {
+                write!(f, " start_id={start_id:x} ticket={ticket}")
             }
-            Body::TimeoutNow | Body::Stranger | Body::Counted | Body::Vouch => Ok(()),
-            Body::Meet { met } => {
-                let known = met.iter().filter(|founder| founder.is_known()).count();
-                write!(f, " met={known}/{}", met.len())
+            Body::ReadIndexReply { start_id, ticket, index } => {
+                write!(f, " start_id={start_id:x} ticket={ticket} index={index}")
             }
-            Body::Founded { membership, bringer, .. } => {
-                write!(f, " {membership} by={bringer:?}")
+            Body::TimeoutNow
+            | Body::UnknownIncarnation
+            | Body::TakeoverAllowed
+            | Body::LogIsComplete => Ok(()),
+            Body::BootstrapProbe { seen } => {
+                let known = seen.iter().filter(|peer| peer.is_known()).count();
+                write!(f, " seen={known}/{}", seen.len())
+            }
+            Body::Bootstrapped { membership, source, .. } => {
+                write!(f, " {membership} source={source:?}")
             }
         }
     }

@@ -1,37 +1,38 @@
-//! The plain words every other room speaks: numbers, entries, memberships, messages, writes.
+//! The shared data types: ids, log entries, memberships, messages and disk writes.
 //!
-//! Nothing here decides anything. Each number that could be confused with another has a type of
-//! its own, so that a swapped argument does not compile.
+//! Types here make no decisions. Each number that could be confused with another has a newtype, so
+//! that swapped arguments do not compile.
 
 mod acknowledge;
-mod chain;
 mod entry;
+mod hash_chain;
 mod id;
 mod membership;
 mod message;
 mod proposal;
 mod read;
-mod rejection;
+mod reject_reason;
+mod snapshot_transfer;
 mod status;
 mod time;
-mod transfer;
 mod validation;
 mod write;
 
 pub use acknowledge::Acknowledge;
-pub use chain::Chain;
-pub(crate) use entry::Listed;
+pub(crate) use entry::EntryList;
 pub use entry::{Command, Entry, Payload};
+pub use hash_chain::HashChain;
 pub use id::{EntryId, Index, NodeId, Tag, Term, WriteId};
 pub use membership::{
-    Address, Change, ChangeError, Fate, Founder, Incarnation, Lineage, Member, Membership, Voters,
+    Address, BootstrapPeer, Change, ChangeError, Incarnation, Lineage, Member, Membership,
+    PendingTransition, Voters,
 };
-pub use message::{AppendOutcome, Beat, Body, Bringer, Message, Readiness};
+pub use message::{AppendOutcome, Body, Heartbeat, MembershipSource, Message, Readiness};
 pub use proposal::Proposal;
 pub use read::{Freshness, ReadLevel};
-pub use rejection::RejectReason;
-pub use status::{PeerStatus, Report, RoleName, Standing, Status};
+pub use reject_reason::RejectReason;
+pub use snapshot_transfer::{Packet, SnapshotPart, SnapshotTransfer, SnapshotTransferBody};
+pub use status::{PeerStatus, Report, RoleName, StateVerification, Status};
 pub use time::Instant;
-pub use transfer::{Packet, Part, Transfer, TransferBody};
-pub use validation::{Comparison, ComparisonBody, Comparisons, Hash128, Imprint};
+pub use validation::{Comparison, ComparisonBody, Comparisons, Hash128, StateDigest};
 pub use write::{HardState, Restored, Root, SnapshotMeta, Write};

@@ -1,16 +1,16 @@
-//! What a user wants in the log.
+//! A proposal: a command that a user asks the leader to append to the log.
 
 use crate::types::acknowledge::Acknowledge;
 use crate::types::entry::Command;
 use crate::types::id::Tag;
 
-/// A command that a user wants in the log.
+/// A command to append to the log, with the caller's tag and the required acknowledgement.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Proposal {
-    /// Comes back with the outcome; no other request that waits has it.
+    /// Identifies the proposal in its outcome; no other pending request of the node has it.
     pub tag: Tag,
-    /// When it counts as done.
+    /// The condition under which the proposal is acknowledged.
     pub acknowledge: Acknowledge,
-    /// The bytes to replicate.
+    /// The bytes of the command, which the log replicates.
     pub command: Command,
 }

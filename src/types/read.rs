@@ -1,39 +1,39 @@
-//! How fresh an answer to a read has to be, and how fresh it is.
+//! Read levels: the requested freshness of a read, and the freshness of its answer.
 
 use core::fmt;
 use core::time::Duration;
 
-/// How fresh the answer to a read has to be, and what that may rest on.
+/// The required freshness of a read's answer, and the assumptions it may rest on.
 ///
 /// Each level but the last two is linearizable: the answer has every write that was complete when
-/// the read was asked for. Where a node cannot answer at the level's own price, it pays that of
-/// [`ReadLevel::Linearizable`]; the promise stays the same. docs/READS.md has the argument for
-/// each.
+/// the read was requested. A node that cannot answer at the level's own cost pays that of
+/// [`ReadLevel::Linearizable`]; the guarantee stays the same. docs/READS.md has the argument for
+/// each level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReadLevel {
-    /// Linearizable whatever clocks do, on any node: the leader asks a quorum whether it still
-    /// leads (thesis §6.4).
+    /// Linearizable on any node, without clock assumptions: the leader confirms with a quorum that
+    /// it still leads (thesis §6.4).
     Linearizable,
     /// Linearizable as long as clocks keep the bound of `Config::lease`: a leader that holds its
-    /// lease asks nobody.
+    /// leader lease answers without a heartbeat round.
     Lease,
-    /// As [`ReadLevel::Lease`], also on followers that hold a loan of the lease.
+    /// As [`ReadLevel::Lease`], also on followers that hold a read lease.
     Replica,
-    /// The answer has every write that was complete this long before the read was asked for.
+    /// The answer has every write that was complete this long before the read was requested.
     Bounded(Duration),
-    /// What the node has applied: some state of the past.
+    /// The state that the node has applied, which may be of any age.
     Local,
 }
 
-/// How fresh an answer is.
+/// The freshness of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Freshness {
-    /// It has every write that was complete when the read was asked for.
+    /// The answer has every write that was complete when the read was requested.
     Linearizable,
-    /// It has every write that was complete this long before the read was asked for, and may lack
-    /// later ones.
+    /// The answer has every write that was complete this long before the read was requested, and
+    /// may lack later ones.
     Within(Duration),
-    /// It may be of any age.
+    /// The answer may be of any age.
     Unknown,
 }
 

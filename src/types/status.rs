@@ -1,4 +1,4 @@
-//! What a node says of itself, and of its peers.
+//! Status reports: the state of a node, and of its peers as a leader knows it.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,24 +9,24 @@ use crate::types::membership::Membership;
 use crate::types::validation::Comparisons;
 use crate::types::write::HardState;
 
-/// A node's state at a glance; cheap to take after every step.
+/// A summary of a node's consensus state; cheap enough to take after every step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The node.
+    /// The id of this node.
     pub id: NodeId,
-    /// What it does now.
+    /// The current role of the node.
     pub role: RoleName,
-    /// Its current term; durable or about to be.
+    /// Its current term, durable or in a pending write.
     pub term: Term,
-    /// Whom it voted for in that term.
+    /// The candidate that it voted for in that term, if any.
     pub vote: Option<NodeId>,
-    /// The longest it ever promised to vote for nobody else.
-    pub promise: Duration,
+    /// The longest vote lease that it gave a leader; zero if none.
+    pub vote_lease: Duration,
     /// The leader it follows, itself included.
     pub leader: Option<NodeId>,
     /// The last entry of its log.
     pub last: EntryId,
-    /// The last index known to be on its disk.
+    /// The last index known to be durable on its disk.
     pub durable: Index,
     /// The last index known to be committed.
     pub committed: Index,
@@ -34,103 +34,104 @@ pub struct Status {
     pub applied: Index,
     /// The last index covered by its snapshot.
     pub snapshot: Index,
-    /// Where its log starts: the index before the first entry it still has.
+    /// The index before the first entry that its log still has.
     pub base: Index,
     /// Whether its disk is too full for more entries.
     pub disk_full: bool,
-    /// Bytes of entries kept in memory.
+    /// The size of the entries kept in memory, in bytes.
     pub tail_bytes: usize,
-    /// Bytes of entries in this leader's log that it has not applied, save those that were on its
-    /// disk alone when it began to lead; 0 in other roles. `Config::unapplied_bytes_max` bounds
-    /// what it takes, not what it inherits.
+    /// The size of the entries in this leader's log that it has not applied, in bytes; 0 in other
+    /// roles. Entries that were only on disk when its leadership began are not counted.
+    /// `Config::unapplied_bytes_max` bounds what the leader accepts, not what it inherits.
     pub unapplied_bytes: usize,
-    /// Messages that wait for the disk.
+    /// The number of messages that wait for a write to become durable.
     pub outbox_messages: usize,
-    /// Reads that wait, this node's own and forwarded ones.
+    /// The number of pending reads, this node's own and forwarded ones.
     pub reads_waiting: usize,
 }
 
 impl Status {
-    /// What the node will not forget.
+    /// Returns the durable part of the status: term, vote and vote lease.
     #[must_use]
     pub fn hard_state(&self) -> HardState {
-        HardState { term: self.term, vote: self.vote, promise: self.promise }
+        HardState { term: self.term, vote: self.vote, vote_lease: self.vote_lease }
     }
 }
 
-/// How far one peer is, as its leader sees it.
+/// The replication progress of one peer, as its leader knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
-    /// The peer.
+    /// The id of the peer.
     pub id: NodeId,
-    /// Whether the leader probes for where the logs part, or streams.
+    /// Whether the leader probes for the last equal index, instead of streaming entries.
     pub probing: bool,
-    /// Up to where the snapshot reaches that it is offered, while it needs one.
+    /// The last index of the snapshot that the leader offers, while the peer needs one.
     pub snapshot: Option<Index>,
-    /// Whether it had no space for the entries it was last sent.
+    /// Whether the peer had no space for the entries last sent.
     pub disk_full: bool,
-    /// Whether it was not heard for the longest election timeout: no proposal waits for it.
+    /// Whether the leader has not heard from it for the longest election timeout. No proposal
+    /// waits for a suspected peer.
     pub suspected: bool,
-    /// The highest index known to be durable and equal there.
+    /// The highest index known to be durable on the peer and equal to the leader's log.
     pub matched: Index,
-    /// The next index to send.
+    /// The next index to send to the peer.
     pub next: Index,
-    /// Entries on their way.
+    /// The number of entries in flight to the peer.
     pub inflight_entries: usize,
-    /// Bytes of entries on their way.
+    /// The size of the entries in flight to the peer, in bytes.
     pub inflight_bytes: usize,
 }
 
-/// What a node does now (Raft §5.1; pre-candidate: thesis §9.6).
+/// The role of a node (Raft §5.1; pre-candidate: thesis §9.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RoleName {
-    /// Takes entries from the leader, or waits for one to appear.
+    /// Takes entries from the leader, or waits for a leader.
     Follower,
-    /// Asks whether an election could be won.
+    /// Asks whether it could win an election.
     PreCandidate,
-    /// Stands for election.
+    /// Requests votes in its term.
     Candidate,
-    /// Decides the order of the log.
+    /// Accepts proposals and decides the order of the log.
     Leader,
 }
 
 impl RoleName {
-    /// Every role.
+    /// Every role, in the order of the variants.
     pub const ALL: [RoleName; 4] =
         [RoleName::Follower, RoleName::PreCandidate, RoleName::Candidate, RoleName::Leader];
 }
 
-/// What is known of this node's state machine.
+/// The last known result of comparing this node's state machine with the others'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Nothing yet: it started with a state that was not compared since. Reads are rejected, for a
-    /// while at most.
-    Unchecked,
-    /// A majority of the voters had the same results when it asked last and could tell.
-    Sound,
-    /// A majority of the voters had other results: it applies nothing, answers nothing, and waits
-    /// for a snapshot to start over from.
+pub enum StateVerification {
+    /// The node started with a state that has not been compared since. It rejects reads for a
+    /// bounded time.
+    Unverified,
+    /// A majority of the voters had the same results in the last conclusive comparison.
+    Consistent,
+    /// A majority of the voters had other results. The node applies nothing, serves no reads, and
+    /// waits for a snapshot to rebuild its state from.
     Quarantined,
-    /// No results are those of a majority: nobody can tell who is right. It applies nothing and
-    /// answers nothing; a person has to look.
-    Divided,
+    /// No results are those of a majority, so that the correct ones are unknown. The node applies
+    /// nothing and serves no reads until an operator intervenes.
+    NoMajority,
 }
 
-/// How a node is doing.
+/// The full status of a node, for operators and clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The algorithm.
+    /// The state of the consensus algorithm.
     pub status: Status,
-    /// How far each peer is; empty unless this node leads.
+    /// The replication progress of each peer; empty unless this node leads.
     pub peers: Vec<PeerStatus>,
-    /// Who counts.
+    /// The active membership of the cluster.
     pub membership: Membership,
-    /// What is known of the state machine.
-    pub standing: Standing,
-    /// What that rests on: the comparisons with others since the node's start.
+    /// The last known verification of the state machine.
+    pub verification: StateVerification,
+    /// The state comparisons with other nodes since the node's start.
     pub comparisons: Comparisons,
-    /// For how long from now it may answer reads by itself: what is left of a leader's lease, or of
-    /// the part of it that a follower was lent; zero if it may not.
+    /// The time left in which the node may answer reads without a quorum: the rest of its leader
+    /// lease or read lease; zero if it holds neither.
     pub lease: Duration,
 }
 

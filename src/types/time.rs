@@ -1,28 +1,28 @@
-//! Time as the core knows it: an argument, never a clock.
+//! Instants: the core receives the time as an argument and never reads a clock.
 
 use core::fmt;
 use core::time::Duration;
 
-/// A point on one node's own clock, in nanoseconds since an origin of the driver's choice.
+/// A point on one node's own clock, in nanoseconds since an origin that the driver chooses.
 ///
-/// Instants of different nodes are never compared. The driver's clock must not go back.
+/// Instants of different nodes are never compared. The driver's clock must be monotonic.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(pub u64);
 
 impl Instant {
     /// The origin of the clock.
     pub const ZERO: Instant = Instant(0);
-    /// A deadline that never comes.
+    /// The deadline that is never reached.
     pub const NEVER: Instant = Instant(u64::MAX);
 
-    /// The instant `span` later; [`Instant::NEVER`] where that is beyond the clock's range.
+    /// Returns the instant `span` later, or [`Instant::NEVER`] if that is beyond the range.
     #[must_use]
     pub fn after(self, span: Duration) -> Instant {
         let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         Instant(self.0.saturating_add(nanos))
     }
 
-    /// The time from `earlier` to this instant, or zero if `earlier` is later.
+    /// Returns the time from `earlier` to this instant, or zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -30,7 +30,7 @@ impl Instant {
 }
 
 impl fmt::Display for Instant {
-    /// Seconds with microseconds, as traces print them: `1.204310`.
+    /// Writes seconds with six decimals, as traces print them: `1.204310`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = self.0 / 1_000;
         f.pad(&alloc::format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000))

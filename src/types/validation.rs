@@ -1,108 +1,111 @@
-//! How nodes compare what came of the log: one asks, each answers for itself, and whoever finds
-//! itself in the wrong is rebuilt from another's snapshot.
+//! State comparison between nodes: a node requests the state digests of the others at an index, and
+//! one that has diverged rebuilds its state machine from another node's snapshot.
 
 use core::fmt;
 
 use crate::types::id::{Index, NodeId};
 use crate::types::write::SnapshotMeta;
 
-/// One question or answer about the state machines. It may be lost, repeated, delayed or overtaken.
+/// One message of the state comparison. The network may lose, duplicate, delay or reorder it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Comparison {
-    /// The node that says it.
+    /// The node that sent it.
     pub from: NodeId,
-    /// The node it is meant for.
+    /// The node that it is for.
     pub to: NodeId,
-    /// What it says.
+    /// The content of the message.
     pub body: ComparisonBody,
 }
 
-/// What a state machine shows of itself after an index; each part may be unknown.
+/// The digest of a state machine after it applied an index; each part may be unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Imprint {
-    /// The rolling hash over all that was applied, and what came of it.
+pub struct StateDigest {
+    /// The rolling hash over all applied commands and their results.
     pub results: Option<Hash128>,
-    /// The hash of the state itself, where it was taken.
+    /// The hash of the state, at indices at which the node computes it.
     pub state: Option<Hash128>,
 }
 
-/// Half of a BLAKE3 hash.
+/// The first half of a BLAKE3 hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash128(pub [u8; 16]);
 
-/// What a question or an answer says.
+/// The content of a comparison message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ComparisonBody {
-    /// "What came of the log up to `index`, as you have it?" Answered once the receiver has applied
-    /// as much.
-    Ask {
-        /// Tells one round of the asking node, of one of its starts, from another.
+    /// Requests the receiver's state digest at `index`. The receiver replies once it has applied
+    /// that index.
+    Request {
+        /// The number of the requesting node's comparison, different after each start of the node.
         round: u64,
-        /// The index.
+        /// The index after which the digests are compared.
         index: Index,
     },
-    /// The answer.
-    Answer {
-        /// As asked.
+    /// The reply to a [`ComparisonBody::Request`].
+    Reply {
+        /// The `round` of the request.
         round: u64,
-        /// As asked.
+        /// The `index` of the request.
         index: Index,
-        /// What came of it, as far as the sender knows, or still does.
-        imprint: Imprint,
+        /// The sender's digest at `index`; unknown in parts that it has not, or no longer, stored.
+        state_digest: StateDigest,
     },
-    /// The sender's state machine is wrong, and starts over from the first snapshot offered that
+    /// The sender's state machine has diverged. It restarts from the first offered snapshot that
     /// ends after `after`.
-    Want {
-        /// Where its own snapshot ends.
+    WantSnapshot {
+        /// The last index of the sender's own snapshot.
         after: Index,
     },
-    /// Here is such a snapshot. Its bytes go the way of every snapshot's.
-    Offer {
+    /// Offers a snapshot to a node that wants one. Its bytes travel like those of any snapshot.
+    OfferSnapshot {
         /// The sender's last snapshot.
         meta: SnapshotMeta,
     },
 }
 
-/// How often a node compared, since its start, and what with.
+/// The number of a node's comparisons since its start, by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Comparisons {
-    /// A majority had the same results.
-    pub agreed: u64,
-    /// Too few could tell, and none differed. No reason to believe anything.
+    /// Comparisons in which a majority had the same results as this node.
+    pub consistent: u64,
+    /// Comparisons in which too few nodes knew their results, and none differed.
     pub unavailable: u64,
-    /// Some differed, and too few could tell who is right; or no majority has the same.
-    pub undecided: u64,
-    /// A majority had other results.
-    pub refuted: u64,
-    /// Appends whose predecessor's chain was held against the log's.
+    /// Comparisons in which some results differed, and too few nodes knew theirs to find the
+    /// diverged ones; or in which no majority had the same results.
+    pub inconclusive: u64,
+    /// Comparisons in which a majority had other results than this node.
+    pub diverged: u64,
+    /// Appends whose `prev` entry's hash chain was compared with the log's.
     pub chains: u64,
-    /// Appends of which that was not possible: one of the two did not know it.
+    /// Appends whose chain could not be compared, because one of the two nodes did not know it.
     pub chains_unavailable: u64,
 }
 
 impl fmt::Display for Comparison {
-    /// What is said, without the addresses.
+    /// Writes the content, without the addresses.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.body {
-            ComparisonBody::Ask { index, .. } => write!(f, "asks for the results at {index}"),
-            ComparisonBody::Answer { index, imprint, .. } => {
-                write!(f, "has {imprint} at {index}")
+            ComparisonBody::Request { index, .. } => write!(f, "requests the results at {index}"),
+            ComparisonBody::Reply { index, state_digest, .. } => {
+                write!(f, "has {state_digest} at {index}")
             }
-            ComparisonBody::Want { after } => write!(f, "wants a snapshot after {after}"),
-            ComparisonBody::Offer { meta } => write!(f, "offers its snapshot at {}", meta.last),
+            ComparisonBody::WantSnapshot { after } => write!(f, "wants a snapshot after {after}"),
+            ComparisonBody::OfferSnapshot { meta } => {
+                write!(f, "offers its snapshot at {}", meta.last)
+            }
         }
     }
 }
 
-impl Imprint {
-    /// Whether nothing is known.
+impl StateDigest {
+    /// Returns true if both parts are unknown.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.results.is_none() && self.state.is_none()
     }
 }
 
-impl fmt::Display for Imprint {
+impl fmt::Display for StateDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.results {
             Some(results) => write!(f, "results {results}")?,
@@ -113,7 +116,7 @@ impl fmt::Display for Imprint {
 }
 
 impl fmt::Display for Hash128 {
-    /// The first eight hexadecimal digits.
+    /// Writes the first eight hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))
     }

@@ -1,4 +1,4 @@
-//! What a node asks of its disk, and what it gets back after a restart.
+//! Disk writes of a node, and the state that it restores after a restart.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -8,88 +8,87 @@ use crate::types::entry::Entry;
 use crate::types::id::{EntryId, Index, NodeId, Term, WriteId};
 use crate::types::membership::{Incarnation, Membership};
 
-/// What a node must never forget: its term, its vote in that term (Raft §5.1, §5.2), and what it
-/// promised leaders that hold leases (thesis §6.4.1).
+/// The state that a node must never lose: its term, its vote in that term (Raft §5.1, §5.2), and
+/// the longest vote lease it gave a leader (thesis §6.4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HardState {
     /// The latest term the node has seen.
     pub term: Term,
-    /// Whom it voted for in that term.
+    /// The candidate that the node voted for in that term, if any.
     pub vote: Option<NodeId>,
-    /// For how long after a leader was heard of the node has ever promised to vote for nobody
-    /// else; zero as long as no leader counts on it.
-    pub promise: Duration,
+    /// The longest vote lease: how long after a leader's heartbeat the node withholds its vote
+    /// from other candidates; zero if no leader has used leases.
+    pub vote_lease: Duration,
 }
 
 impl HardState {
-    /// A node in `term` that voted so, and has promised no leader anything.
+    /// Returns the hard state of a node in `term` with this vote and no vote lease.
     #[must_use]
     pub fn new(term: Term, vote: Option<NodeId>) -> HardState {
-        HardState { term, vote, promise: Duration::ZERO }
+        HardState { term, vote, vote_lease: Duration::ZERO }
     }
 }
 
-/// One batch for the disk. It is durable as a whole or, after a crash, in any part that a prefix
-/// of its fields allows: first the hard state, then the snapshot, then the entries one by one.
+/// One batch of disk writes. A crash may leave any prefix of it durable, in this order: the hard
+/// state, the snapshot, then the entries one by one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Write {
-    /// The number to report in `Input::Persisted` once the batch, and every batch before it, is
-    /// durable.
+    /// The number that the driver reports in `Input::Persisted` once this batch and every earlier
+    /// one are durable.
     pub id: WriteId,
-    /// A new hard state, if it changed.
+    /// The new hard state, if it changed.
     pub hard_state: Option<HardState>,
-    /// The node's commit index as far as earlier writes have made the log durable: it lets a
-    /// restart apply at once. Safe to keep even if nothing else of the batch is kept.
+    /// The node's commit index, at most the index that earlier writes have made durable. It lets a
+    /// restarted node apply at once. It stays valid if no other part of the batch is durable.
     pub committed: Index,
-    /// A received snapshot that takes the place of the whole log: every entry before this write is
-    /// forgotten, and the log goes on after the snapshot. Its bytes are durable already.
+    /// A received snapshot that replaces the whole log: every earlier entry is dropped, and the log
+    /// continues after the snapshot. Its bytes are durable already.
     pub install: Option<SnapshotMeta>,
-    /// Entries with consecutive indices. Whatever the disk holds at or after the first one's
-    /// index is replaced: this is the only way a log is ever cut.
+    /// Entries with consecutive indices. They replace all entries on disk at or after the first
+    /// one's index: this is the only way in which a log is truncated.
     pub entries: Vec<Entry>,
 }
 
-/// The hash that names a snapshot's content; zeros for the empty state.
+/// The root hash that identifies a snapshot's content; zeros for the empty state.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Root(pub [u8; 32]);
 
-/// What a snapshot stands for: the log up to `last`, under `membership`. The core passes on `bytes`
-/// and `root` without looking at them.
+/// The description of a snapshot, which replaces the log up to `last`. The core passes `bytes` and
+/// `root` on without interpreting them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SnapshotMeta {
     /// The last entry the snapshot covers; [`EntryId::ZERO`] for the empty state.
     pub last: EntryId,
-    /// The membership in force at that entry. A new cluster starts from the empty snapshot with
-    /// its first membership.
+    /// The active membership at that entry. A new cluster starts from the empty snapshot with its
+    /// first membership.
     pub membership: Membership,
-    /// How large the snapshot is, in bytes.
+    /// The size of the snapshot in bytes.
     pub bytes: u64,
-    /// What names its content: equal roots, equal bytes.
+    /// The hash of its content: snapshots with equal roots have equal bytes.
     pub root: Root,
 }
 
 impl SnapshotMeta {
-    /// A snapshot without content: what a log starts from where nothing but `last` and
-    /// `membership` matters.
+    /// Returns a snapshot without content, for a log that starts after `last`.
     #[must_use]
     pub fn empty(last: EntryId, membership: Membership) -> SnapshotMeta {
         SnapshotMeta { last, membership, bytes: 0, root: Root::default() }
     }
 }
 
-/// Everything a node starts from: exactly what was durable when it stopped.
+/// The state a node starts from: exactly what was durable when it stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Restored {
-    /// The life of the disk; zero where nobody tells one from another.
+    /// The incarnation of the disk; zero if incarnations are not checked.
     pub incarnation: Incarnation,
-    /// Term and vote.
+    /// The term, the vote and the vote lease.
     pub hard_state: HardState,
-    /// The commit index of the last durable write; beyond the log's last index it counts as that.
+    /// The commit index of the last durable write, capped at the last index of the log.
     pub committed: Index,
-    /// The last snapshot; at or after `base`.
+    /// The last snapshot, which ends at or after `base`.
     pub snapshot: SnapshotMeta,
-    /// Where the log starts: the entry before the first that the disk still has. At most the
-    /// snapshot's last, for some entries before that are kept for peers that lag.
+    /// The entry before the first that the disk still has. It is at or before the snapshot's last
+    /// entry, because some covered entries are kept for peers that lag.
     pub base: EntryId,
     /// The first entry of each term in the log after `base`, in ascending order.
     pub runs: Vec<EntryId>,
@@ -97,24 +96,25 @@ pub struct Restored {
     pub last: Index,
     /// Every membership in the log after the snapshot, in ascending order.
     pub memberships: Vec<(Index, Membership)>,
-    /// The last entries of the log, as many as the driver likes to hand over at once: consecutive
-    /// and ending at `last`, or none. Older ones are asked for with `Action::Fetch`.
+    /// The last entries of the log, as many as the driver passes at once: consecutive and ending
+    /// at `last`, or none. The core requests older ones with `Action::Fetch`.
     pub tail: Vec<Entry>,
-    /// How far the state machine has applied the log by itself; at least the snapshot's index
-    /// once the snapshot is installed.
+    /// The last index that the state machine has applied; at least the snapshot's index once the
+    /// snapshot is installed.
     pub applied: Index,
 }
 
 impl Restored {
-    /// A node that has never run, in a cluster whose first membership is `membership`.
+    /// Returns the state of a node that has never run, in a cluster whose first membership is
+    /// `membership`.
     #[must_use]
     pub fn fresh(membership: Membership) -> Restored {
         let snapshot = SnapshotMeta::empty(EntryId::ZERO, membership);
         Restored { snapshot, ..Restored::default() }
     }
 
-    /// A node whose disk holds `hard_state`, a commit hint and the whole log `entries`, on top of
-    /// `snapshot`; the state machine starts from the snapshot.
+    /// Returns the state of a node whose disk holds `hard_state`, a commit index and the whole log
+    /// `entries` after `snapshot`; the state machine starts from the snapshot.
     #[must_use]
     pub fn with_log(
         hard_state: HardState,
@@ -150,7 +150,7 @@ impl Restored {
 }
 
 impl fmt::Display for Root {
-    /// The first eight hexadecimal digits.
+    /// Writes the first eight hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))
     }

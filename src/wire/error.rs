@@ -1,126 +1,130 @@
-//! What can be wrong with the bytes of a connection.
+//! Errors of decoding and encoding frames.
 
 use std::fmt;
 
 use crate::wire::kind::{Kind, WIRE_VERSION};
 
-/// A frame that cannot be read, or a packet that cannot be sent. The connection is of no use any
-/// more: nobody knows where its next frame begins.
+/// A frame that cannot be decoded, or a packet that cannot be encoded. After a decoding error the
+/// connection must be closed, because the start of its next frame is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WireError {
-    /// Where the frame begins, in bytes from the start of the connection, or of the bytes that
-    /// were to be decoded.
+    /// The offset of the frame in bytes, from the start of the connection or of the decoded bytes.
     pub offset: u64,
-    /// What is wrong with it.
-    pub flaw: Flaw,
+    /// The error in this frame.
+    pub error: FrameError,
 }
 
-/// What is wrong with a frame.
+/// An error in one frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Flaw {
-    /// It does not begin as frames do: whoever sends this speaks something else.
+pub enum FrameError {
+    /// The frame does not start with the magic bytes: the sender speaks another protocol.
     Magic {
-        /// What it begins with.
+        /// The first four bytes of the frame.
         found: [u8; 4],
     },
-    /// The header does not have the checksum it claims.
+    /// The checksum in the header does not match the header.
     HeaderChecksum {
-        /// What it claims.
+        /// The checksum in the header.
         claimed: u32,
-        /// What it has.
+        /// The checksum of the received bytes.
         found: u32,
     },
-    /// A byte of the header that has no meaning in this version is not zero.
+    /// A reserved byte of the header is not zero.
     Reserved,
-    /// Its format is of another version.
+    /// The frame is of an unsupported version.
     Version {
-        /// Its version.
+        /// The version in the header.
         found: u16,
     },
-    /// There is no such kind of frame.
+    /// The kind of the frame is unknown.
     Kind {
-        /// What the header says.
+        /// The number of the kind in the header.
         found: u8,
     },
-    /// A connection begins with a hello, has no second one, and then only what goes with it; or a
-    /// packet was expected and something else found.
-    Place {
-        /// What was found where it has no place.
+    /// The kind is not allowed here: a connection starts with one hello, and continues with the
+    /// kinds that belong to it. Or the bytes are of another kind than the one to decode.
+    UnexpectedKind {
+        /// The kind of the frame that was found.
         found: Kind,
     },
-    /// It is longer than its kind may be.
+    /// The body is longer than [`Kind::bytes_max`].
     TooLong {
-        /// Its kind.
+        /// The kind of the frame.
         kind: Kind,
         /// The length of its body in bytes.
         length: usize,
     },
-    /// The bytes end within it.
-    CutShort {
-        /// How many bytes there are.
+    /// The bytes end before the frame does.
+    Truncated {
+        /// The number of bytes that are present.
         present: usize,
-        /// How many the frame has, as far as that is known.
+        /// The length of the frame, or of its header if that is incomplete.
         needed: usize,
     },
-    /// The bytes go on after it.
-    GoesOn {
-        /// How many bytes there are.
+    /// There are more bytes after the frame.
+    TrailingBytes {
+        /// The number of bytes that are present.
         present: usize,
-        /// How many the frame has.
+        /// The length of the frame in bytes.
         needed: usize,
     },
-    /// The body does not have the checksum that the header claims.
+    /// The checksum in the header does not match the body.
     BodyChecksum {
-        /// What the header claims.
+        /// The checksum in the header.
         claimed: u32,
-        /// What the body has.
+        /// The checksum of the received body.
         found: u32,
     },
-    /// The body says nothing: why, in words.
+    /// The body does not decode, or the packet does not encode.
     Body {
-        /// The frame's kind.
+        /// The kind of the frame.
         kind: Kind,
-        /// What is wrong with it.
+        /// A description of the error.
         reason: String,
     },
 }
 
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "frame at byte {}: {}", self.offset, self.flaw)
+        write!(f, "frame at byte {}: {}", self.offset, self.error)
     }
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Flaw::Magic { found } => {
-                write!(f, "it begins with \"{}\": no frame does", found.escape_ascii())
+            FrameError::Magic { found } => {
+                write!(f, "it starts with \"{}\" instead of the magic bytes", found.escape_ascii())
             }
-            Flaw::HeaderChecksum { claimed, found } => {
-                write!(f, "the header has checksum {found:08x}, and claims {claimed:08x}")
+            FrameError::HeaderChecksum { claimed, found } => {
+                write!(f, "the header has checksum {found:08x}, but claims {claimed:08x}")
             }
-            Flaw::Reserved => f.write_str("a reserved byte of the header is not zero"),
-            Flaw::Version { found } => {
-                write!(f, "it is of version {found}, and this node reads {WIRE_VERSION}")
+            FrameError::Reserved => f.write_str("a reserved byte of the header is not zero"),
+            FrameError::Version { found } => {
+                write!(f, "it has version {found}, but this node reads version {WIRE_VERSION}")
             }
-            Flaw::Kind { found } => write!(f, "no kind has the number {found}"),
-            Flaw::Place { found } => write!(f, "a frame of kind {found} has no place here"),
-            Flaw::TooLong { kind, length } => {
+            FrameError::Kind { found } => write!(f, "{found} is not a known kind"),
+            FrameError::UnexpectedKind { found } => {
+                write!(f, "a frame of kind {found} is not allowed here")
+            }
+            FrameError::TooLong { kind, length } => {
                 let max = kind.bytes_max();
-                write!(f, "{length} bytes are too many for kind {kind}: {max} at most")
+                write!(
+                    f,
+                    "a body of {length} bytes is too long for kind {kind}: the maximum is {max}"
+                )
             }
-            Flaw::CutShort { present, needed } => {
-                write!(f, "it is cut short: {present} bytes of {needed}")
+            FrameError::Truncated { present, needed } => {
+                write!(f, "it is truncated: {present} bytes of {needed}")
             }
-            Flaw::GoesOn { present, needed } => {
-                write!(f, "it ends after {needed} bytes of {present}")
+            FrameError::TrailingBytes { present, needed } => {
+                write!(f, "there are trailing bytes: the frame has {needed} bytes of {present}")
             }
-            Flaw::BodyChecksum { claimed, found } => {
-                write!(f, "the body has checksum {found:08x}, and the header claims {claimed:08x}")
+            FrameError::BodyChecksum { claimed, found } => {
+                write!(f, "the body has checksum {found:08x}, but the header claims {claimed:08x}")
             }
-            Flaw::Body { kind, reason } => write!(f, "no body of kind {kind}: {reason}"),
+            FrameError::Body { kind, reason } => write!(f, "invalid body of kind {kind}: {reason}"),
         }
     }
 }

@@ -1,8 +1,7 @@
-//! The form of every word on the wire: fields in the order they have here, variants by their
-//! place, from 0. The words themselves are those of `types`; one that has no form here, or another
-//! one, does not compile.
+//! The wire form of each message type: fields in the order given here, variants by their position
+//! from 0. Each form mirrors a type of `types`; a mirror that does not match does not compile.
 //!
-//! A new variant goes last: `tests/wire/golden.rs` holds what each one's bytes are.
+//! New variants go last, because positions are on the wire (`tests/wire/golden.rs`).
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,41 +12,44 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::types::{
-    AppendOutcome, Beat, Body, Bringer, Command, Comparison, ComparisonBody, Entry, EntryId,
-    Founder, Hash128, Imprint, Incarnation, Index, Membership, Message, NodeId, Part, Payload,
-    Readiness, Root, SnapshotMeta, Term, Transfer, TransferBody,
+    AppendOutcome, Body, BootstrapPeer, Command, Comparison, ComparisonBody, Entry, EntryId,
+    Hash128, Heartbeat, Incarnation, Index, Membership, MembershipSource, Message, NodeId, Payload,
+    Readiness, Root, SnapshotMeta, SnapshotPart, SnapshotTransfer, SnapshotTransferBody,
+    StateDigest, Term,
 };
 
-/// How many entries one message may have.
+/// The maximum number of entries in one message.
 pub const APPEND_ENTRIES_MAX: usize = 4096;
 
-/// A message to be written.
+/// A message to encode.
 pub(super) struct SharedMessage<'a>(pub(super) &'a Message);
 
-/// A message that was read.
+/// A decoded message that owns its bytes.
 #[derive(Deserialize)]
 pub(super) struct OwnedMessage(#[serde(with = "MessageForm")] pub(super) Message);
 
-/// A message with a chain to be written.
+/// A message with a hash chain, to encode.
 pub(super) struct SharedChained<'a>(pub(super) &'a Message, pub(super) u64);
 
-/// A message with a chain that was read.
+/// A decoded message with a hash chain.
 #[derive(Deserialize)]
 pub(super) struct OwnedChained(#[serde(with = "MessageForm")] pub(super) Message, pub(super) u64);
 
-/// A question or an answer about the state machines to be written.
+/// A comparison message to encode.
 pub(super) struct SharedComparison<'a>(pub(super) &'a Comparison);
 
-/// A question or an answer about the state machines that was read.
+/// A decoded comparison message.
 #[derive(Deserialize)]
 pub(super) struct OwnedComparison(#[serde(with = "ComparisonForm")] pub(super) Comparison);
 
-/// A step of a transfer to be written.
-pub(super) struct SharedTransfer<'a>(pub(super) &'a Transfer);
+/// A snapshot transfer message to encode.
+pub(super) struct SharedTransfer<'a>(pub(super) &'a SnapshotTransfer);
 
-/// A step of a transfer that was read.
+/// A decoded snapshot transfer message.
 #[derive(Deserialize)]
-pub(super) struct OwnedTransfer(#[serde(with = "TransferForm")] pub(super) Transfer);
+pub(super) struct OwnedTransfer(
+    #[serde(with = "SnapshotTransferForm")] pub(super) SnapshotTransfer,
+);
 
 impl Serialize for SharedMessage<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -69,7 +71,7 @@ impl Serialize for SharedComparison<'_> {
 
 impl Serialize for SharedTransfer<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        TransferForm::serialize(self.0, serializer)
+        SnapshotTransferForm::serialize(self.0, serializer)
     }
 }
 
@@ -144,7 +146,7 @@ enum BodyForm {
         committed: Index,
     },
     AppendEntriesReply(#[serde(with = "AppendOutcomeForm")] AppendOutcome),
-    Heartbeat(#[serde(with = "BeatForm")] Beat),
+    Heartbeat(#[serde(with = "HeartbeatForm")] Heartbeat),
     HeartbeatReply {
         round: u64,
         #[serde(with = "IndexForm")]
@@ -157,11 +159,11 @@ enum BodyForm {
         ready: Readiness,
     },
     ReadIndex {
-        boot: u64,
+        start_id: u64,
         ticket: u64,
     },
     ReadIndexReply {
-        boot: u64,
+        start_id: u64,
         ticket: u64,
         #[serde(with = "IndexForm")]
         index: Index,
@@ -175,52 +177,52 @@ enum BodyForm {
         matched: Index,
     },
     TimeoutNow,
-    Meet {
-        #[serde(with = "founders")]
-        met: Vec<Founder>,
+    BootstrapProbe {
+        #[serde(with = "bootstrap_peers")]
+        seen: Vec<BootstrapPeer>,
     },
-    Founded {
-        boot: u64,
+    Bootstrapped {
+        start_id: u64,
         #[serde(with = "membership")]
         membership: Membership,
-        #[serde(with = "BringerForm")]
-        bringer: Bringer,
+        #[serde(with = "MembershipSourceForm")]
+        source: MembershipSource,
     },
-    Stranger,
-    Counted,
-    Vouch,
+    UnknownIncarnation,
+    TakeoverAllowed,
+    LogIsComplete,
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Bringer")]
-enum BringerForm {
-    Answer,
+#[serde(remote = "MembershipSource")]
+enum MembershipSourceForm {
+    Reply,
     Log,
     Snapshot,
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Beat")]
-struct BeatForm {
+#[serde(remote = "Heartbeat")]
+struct HeartbeatForm {
     round: u64,
     #[serde(with = "IndexForm")]
     committed: Index,
     confirmed: u64,
     echo: u64,
     #[serde(with = "nanos")]
-    promise: Duration,
+    vote_lease: Duration,
     #[serde(with = "nanos")]
-    loan: Duration,
+    read_lease: Duration,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Readiness")]
 struct ReadinessForm {
-    borrows: bool,
-    leads: bool,
+    wants_read_lease: bool,
+    may_lead: bool,
 }
 
-/// A span as its nanoseconds.
+/// A duration, in nanoseconds.
 pub(super) mod nanos {
     use core::time::Duration;
     use serde::{Deserialize, Deserializer, Serializer};
@@ -288,29 +290,29 @@ enum PayloadForm {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Transfer")]
-struct TransferForm {
+#[serde(remote = "SnapshotTransfer")]
+struct SnapshotTransferForm {
     #[serde(with = "NodeIdForm")]
     from: NodeId,
     #[serde(with = "NodeIdForm")]
     to: NodeId,
     #[serde(with = "RootForm")]
     root: Root,
-    #[serde(with = "TransferBodyForm")]
-    body: TransferBody,
+    #[serde(with = "SnapshotTransferBodyForm")]
+    body: SnapshotTransferBody,
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "TransferBody")]
-enum TransferBodyForm {
-    Request(#[serde(with = "PartForm")] Part),
-    Bytes(#[serde(with = "PartForm")] Part, #[serde(with = "bytes")] Arc<[u8]>),
+#[serde(remote = "SnapshotTransferBody")]
+enum SnapshotTransferBodyForm {
+    Request(#[serde(with = "SnapshotPartForm")] SnapshotPart),
+    Bytes(#[serde(with = "SnapshotPartForm")] SnapshotPart, #[serde(with = "bytes")] Arc<[u8]>),
     Gone,
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Part")]
-enum PartForm {
+#[serde(remote = "SnapshotPart")]
+enum SnapshotPartForm {
     Manifest(u32),
     Chunk(u32),
 }
@@ -329,38 +331,38 @@ struct ComparisonForm {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "ComparisonBody")]
 enum ComparisonBodyForm {
-    Ask {
+    Request {
         round: u64,
         #[serde(with = "IndexForm")]
         index: Index,
     },
-    Answer {
+    Reply {
         round: u64,
         #[serde(with = "IndexForm")]
         index: Index,
-        #[serde(with = "ImprintForm")]
-        imprint: Imprint,
+        #[serde(with = "StateDigestForm")]
+        state_digest: StateDigest,
     },
-    Want {
+    WantSnapshot {
         #[serde(with = "IndexForm")]
         after: Index,
     },
-    Offer {
+    OfferSnapshot {
         #[serde(with = "SnapshotMetaForm")]
         meta: SnapshotMeta,
     },
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Imprint")]
-struct ImprintForm {
+#[serde(remote = "StateDigest")]
+struct StateDigestForm {
     #[serde(with = "hash")]
     results: Option<Hash128>,
     #[serde(with = "hash")]
     state: Option<Hash128>,
 }
 
-/// A hash that may be unknown: its bytes in their order, as one number.
+/// An optional hash, as the number with the same bytes.
 mod hash {
     use crate::types::Hash128;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -385,48 +387,48 @@ mod hash {
 struct IncarnationForm(u128);
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Founder")]
-struct FounderForm {
+#[serde(remote = "BootstrapPeer")]
+struct BootstrapPeerForm {
     #[serde(with = "NodeIdForm")]
     id: NodeId,
     #[serde(with = "IncarnationForm")]
     incarnation: Incarnation,
-    boot: u64,
+    start_id: u64,
 }
 
-/// Founders as a list.
-mod founders {
-    use crate::types::{Founder, Membership};
-    use crate::wire::form::{FounderForm, list, write_list};
+/// Bootstrap peers, as a list.
+mod bootstrap_peers {
+    use crate::types::{BootstrapPeer, Membership};
+    use crate::wire::form::{BootstrapPeerForm, list, write_list};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    struct Shared<'a>(&'a Founder);
+    struct Shared<'a>(&'a BootstrapPeer);
 
     #[derive(Deserialize)]
-    struct Owned(#[serde(with = "FounderForm")] Founder);
+    struct Owned(#[serde(with = "BootstrapPeerForm")] BootstrapPeer);
 
     impl Serialize for Shared<'_> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            FounderForm::serialize(self.0, serializer)
+            BootstrapPeerForm::serialize(self.0, serializer)
         }
     }
 
     pub(super) fn serialize<S: Serializer>(
-        founders: &[Founder],
+        peers: &[BootstrapPeer],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        write_list(founders.iter().map(Shared), Membership::MEMBERS_MAX, serializer)
+        write_list(peers.iter().map(Shared), Membership::MEMBERS_MAX, serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Vec<Founder>, D::Error> {
+    ) -> Result<Vec<BootstrapPeer>, D::Error> {
         let owned = list::<Owned, D>(Membership::MEMBERS_MAX, deserializer)?;
-        Ok(owned.into_iter().map(|Owned(founder)| founder).collect())
+        Ok(owned.into_iter().map(|Owned(peer)| peer).collect())
     }
 }
 
-/// Entries as a list.
+/// Log entries, as a list.
 mod entries {
     use crate::types::Entry;
     use crate::wire::form::{APPEND_ENTRIES_MAX, EntryForm, list, write_list};
@@ -458,7 +460,7 @@ mod entries {
     }
 }
 
-/// A membership as the bytes that [`Membership::encode`] gives.
+/// A membership, encoded by [`Membership::encode`].
 pub(super) mod membership {
     use crate::types::Membership;
     use crate::wire::form::BytesVisitor;
@@ -470,8 +472,8 @@ pub(super) mod membership {
         membership: &Membership,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        match membership.flaw() {
-            Some(flaw) => Err(S::Error::custom(flaw)),
+        match membership.violation() {
+            Some(violation) => Err(S::Error::custom(violation)),
             None => serializer.serialize_bytes(&membership.encode()),
         }
     }
@@ -480,11 +482,11 @@ pub(super) mod membership {
         deserializer: D,
     ) -> Result<Membership, D::Error> {
         let bytes = deserializer.deserialize_bytes(BytesVisitor)?;
-        Membership::decode(bytes).ok_or_else(|| D::Error::custom("no membership is so"))
+        Membership::decode(bytes).ok_or_else(|| D::Error::custom("invalid membership"))
     }
 }
 
-/// Bytes, whatever holds them.
+/// A byte string, in any container that holds bytes.
 pub(super) mod bytes {
     use crate::wire::form::BytesVisitor;
     use serde::{Deserializer, Serializer};
@@ -504,7 +506,7 @@ pub(super) mod bytes {
     }
 }
 
-/// Takes bytes where they lie: nothing is allocated before they are known to be there.
+/// A visitor that borrows bytes from the input, so that a claimed length allocates nothing.
 pub(super) struct BytesVisitor;
 
 impl<'de> Visitor<'de> for BytesVisitor {
@@ -519,7 +521,7 @@ impl<'de> Visitor<'de> for BytesVisitor {
     }
 }
 
-/// Takes items one by one: a length that is only claimed allocates nothing.
+/// A visitor that takes items one by one, so that a claimed length allocates nothing.
 struct ListVisitor<T> {
     items_max: usize,
     item: PhantomData<T>,
@@ -558,7 +560,7 @@ pub(super) fn write_list<S: Serializer, T: Serialize>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     if items.len() > items_max {
-        let reason = format!("a list of {}, and at most {items_max} are allowed", items.len());
+        let reason = format!("a list of {} items; at most {items_max} are allowed", items.len());
         return Err(serde::ser::Error::custom(reason));
     }
     serializer.collect_seq(items)

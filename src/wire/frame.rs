@@ -1,45 +1,44 @@
-//! The header of a frame: 32 bytes that say what follows, how long it is, and whether it arrived
-//! whole.
+//! Frame headers: 32 bytes with the kind, the length and the checksums of a frame.
 
 use std::ops::Range;
 
-use crate::wire::error::{Flaw, WireError};
+use crate::wire::error::{FrameError, WireError};
 use crate::wire::kind::{Kind, WIRE_VERSION};
 
-/// The size of a frame's header.
+/// The size of a frame header in bytes.
 pub const FRAME_HEADER_BYTES: usize = 32;
 
 const MAGIC: [u8; 4] = *b"QRT\n";
 
-/// How the header is laid out; integers are little-endian.
+/// The layout of the header; integers are little-endian.
 const VERSION: Range<usize> = 4..6;
 const KIND: usize = 6;
 const LENGTH: Range<usize> = 8..12;
 const BODY_CHECKSUM: Range<usize> = 12..16;
 const HEADER_CHECKSUM: Range<usize> = 28..32;
 
-/// What a header says.
+/// A decoded frame header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) kind: Kind,
-    /// Of the body, in bytes; at most what the kind allows.
+    /// The length of the body in bytes, at most [`Kind::bytes_max`].
     pub(super) length: usize,
-    /// Of the body: CRC-32C.
+    /// The CRC-32C of the body.
     pub(super) checksum: u32,
 }
 
 impl Header {
-    /// The header of `body`.
-    pub(super) fn of(kind: Kind, body: &[u8]) -> Result<Header, Flaw> {
+    /// Returns the header for `body`, or an error if it is too long.
+    pub(super) fn of(kind: Kind, body: &[u8]) -> Result<Header, FrameError> {
         let length = body.len();
         if length > kind.bytes_max() {
-            return Err(Flaw::TooLong { kind, length });
+            return Err(FrameError::TooLong { kind, length });
         }
         Ok(Header { kind, length, checksum: crc32c::crc32c(body) })
     }
 
     pub(super) fn encode(&self) -> [u8; FRAME_HEADER_BYTES] {
-        let length = u32::try_from(self.length).expect("every kind's bound is far below 4 GiB");
+        let length = u32::try_from(self.length).expect("each kind's bound is below 4 GiB");
         let mut bytes = [0; FRAME_HEADER_BYTES];
         bytes[..MAGIC.len()].copy_from_slice(&MAGIC);
         bytes[VERSION].copy_from_slice(&self.kind.version().to_le_bytes());
@@ -51,45 +50,45 @@ impl Header {
         bytes
     }
 
-    pub(super) fn decode(bytes: &[u8; FRAME_HEADER_BYTES]) -> Result<Header, Flaw> {
+    pub(super) fn decode(bytes: &[u8; FRAME_HEADER_BYTES]) -> Result<Header, FrameError> {
         let found = [bytes[0], bytes[1], bytes[2], bytes[3]];
         if found != MAGIC {
-            return Err(Flaw::Magic { found });
+            return Err(FrameError::Magic { found });
         }
         let claimed = number(bytes, HEADER_CHECKSUM);
         let found = crc32c::crc32c(&bytes[..HEADER_CHECKSUM.start]);
         if claimed != found {
-            return Err(Flaw::HeaderChecksum { claimed, found });
+            return Err(FrameError::HeaderChecksum { claimed, found });
         }
         let version = u16::from_le_bytes([bytes[VERSION.start], bytes[VERSION.start + 1]]);
         if version > WIRE_VERSION {
-            return Err(Flaw::Version { found: version });
+            return Err(FrameError::Version { found: version });
         }
         let of_number = |kind: &Kind| *kind as u8 == bytes[KIND];
         let kind = Kind::ALL.into_iter().find(of_number);
-        let kind = kind.ok_or(Flaw::Kind { found: bytes[KIND] })?;
+        let kind = kind.ok_or(FrameError::Kind { found: bytes[KIND] })?;
         if version != kind.version() {
-            return Err(Flaw::Version { found: version });
+            return Err(FrameError::Version { found: version });
         }
         let reserved = [KIND + 1..LENGTH.start, BODY_CHECKSUM.end..HEADER_CHECKSUM.start];
         if reserved.into_iter().flatten().any(|place| bytes[place] != 0) {
-            return Err(Flaw::Reserved);
+            return Err(FrameError::Reserved);
         }
         let length = number(bytes, LENGTH) as usize;
         if length > kind.bytes_max() {
-            return Err(Flaw::TooLong { kind, length });
+            return Err(FrameError::TooLong { kind, length });
         }
         Ok(Header { kind, length, checksum: number(bytes, BODY_CHECKSUM) })
     }
 
-    /// Whether the body is the one the header was made for.
-    pub(super) fn check(&self, body: &[u8]) -> Result<(), Flaw> {
-        assert_eq!(body.len(), self.length, "the body was cut to the header's length");
+    /// Checks the body against the checksum in the header.
+    pub(super) fn check(&self, body: &[u8]) -> Result<(), FrameError> {
+        assert_eq!(body.len(), self.length, "the body has the header's length");
         let (claimed, found) = (self.checksum, crc32c::crc32c(body));
-        if claimed == found { Ok(()) } else { Err(Flaw::BodyChecksum { claimed, found }) }
+        if claimed == found { Ok(()) } else { Err(FrameError::BodyChecksum { claimed, found }) }
     }
 
-    /// The size of the whole frame.
+    /// Returns the size of the frame in bytes, header included.
     pub(super) fn frame_bytes(&self) -> usize {
         FRAME_HEADER_BYTES + self.length
     }
@@ -99,19 +98,19 @@ fn number(bytes: &[u8; FRAME_HEADER_BYTES], place: Range<usize>) -> u32 {
     u32::from_le_bytes(field(bytes, place))
 }
 
-/// The `N` bytes at `place`.
+/// Returns the `N` bytes at `place`.
 pub(super) fn field<const N: usize>(bytes: &[u8], place: Range<usize>) -> [u8; N] {
     let mut field = [0; N];
     field.copy_from_slice(&bytes[place]);
     field
 }
 
-/// Appends a frame to `into`: `write` writes its body. After an error `into` is as it was.
+/// Appends a frame to `into`, whose body `write` appends. After an error `into` is unchanged.
 pub(super) fn append(
     kind: Kind,
     into: &mut Vec<u8>,
-    write: impl FnOnce(&mut Vec<u8>) -> Result<(), Flaw>,
-) -> Result<(), Flaw> {
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), FrameError>,
+) -> Result<(), FrameError> {
     let start = into.len();
     into.resize(start + FRAME_HEADER_BYTES, 0);
     let body = start + FRAME_HEADER_BYTES;
@@ -120,48 +119,48 @@ pub(super) fn append(
             into[start..body].copy_from_slice(&header.encode());
             Ok(())
         }
-        Err(flaw) => {
+        Err(error) => {
             into.truncate(start);
-            Err(flaw)
+            Err(error)
         }
     }
 }
 
-/// Appends the frame of a hello, whose body is far shorter than any bound.
+/// Appends the frame of a hello.
 pub(super) fn append_hello(kind: Kind, body: &[u8], into: &mut Vec<u8>) {
     let written = append(kind, into, |into| {
         into.extend_from_slice(body);
         Ok(())
     });
-    written.expect("a hello is far shorter than its bound");
+    written.expect("a hello is within its bound");
 }
 
-/// Reads bytes that must be one whole frame of this kind: `read` reads its body.
+/// Decodes bytes that must be exactly one frame of this kind, whose body `read` decodes.
 pub(super) fn read_whole<T>(
     kind: Kind,
     bytes: &[u8],
-    read: impl FnOnce(&[u8]) -> Result<T, Flaw>,
+    read: impl FnOnce(&[u8]) -> Result<T, FrameError>,
 ) -> Result<T, WireError> {
     let opened = open(bytes).and_then(|(header, body)| match header.kind {
         found if found == kind => read(body),
-        found => Err(Flaw::Place { found }),
+        found => Err(FrameError::UnexpectedKind { found }),
     });
-    opened.map_err(|flaw| WireError { offset: 0, flaw })
+    opened.map_err(|error| WireError { offset: 0, error })
 }
 
-/// Takes bytes that must be one whole frame apart.
-pub(super) fn open(bytes: &[u8]) -> Result<(Header, &[u8]), Flaw> {
+/// Splits bytes that must be exactly one frame into header and body, and checks both.
+pub(super) fn open(bytes: &[u8]) -> Result<(Header, &[u8]), FrameError> {
     let present = bytes.len();
     let Some((header, body)) = bytes.split_first_chunk() else {
-        return Err(Flaw::CutShort { present, needed: FRAME_HEADER_BYTES });
+        return Err(FrameError::Truncated { present, needed: FRAME_HEADER_BYTES });
     };
     let header = Header::decode(header)?;
     let needed = header.frame_bytes();
     if present < needed {
-        return Err(Flaw::CutShort { present, needed });
+        return Err(FrameError::Truncated { present, needed });
     }
     if present > needed {
-        return Err(Flaw::GoesOn { present, needed });
+        return Err(FrameError::TrailingBytes { present, needed });
     }
     header.check(body)?;
     Ok((header, body))
@@ -173,8 +172,8 @@ mod tests {
 
     const SAMPLE: Header = Header { kind: Kind::Append, length: 300, checksum: 0x0102_0304 };
 
-    /// The sample with a byte changed and the checksum made right again.
-    fn changed(place: usize, byte: u8) -> Result<Header, Flaw> {
+    /// Decodes the sample with one byte changed and a valid checksum.
+    fn changed(place: usize, byte: u8) -> Result<Header, FrameError> {
         let mut bytes = SAMPLE.encode();
         bytes[place] = byte;
         let checksum = crc32c::crc32c(&bytes[..HEADER_CHECKSUM.start]);
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_comes_back() {
+    fn a_header_round_trips() {
         for kind in Kind::ALL {
             for length in [0, 1.min(kind.bytes_max()), kind.bytes_max()] {
                 let header = Header { kind, length, checksum: 7 };
@@ -194,23 +193,30 @@ mod tests {
 
     #[test]
     fn each_field_is_checked() {
-        assert_eq!(changed(0, b'q'), Err(Flaw::Magic { found: *b"qRT\n" }));
-        assert_eq!(changed(4, 0), Err(Flaw::Version { found: 0 }));
-        assert_eq!(changed(5, 1), Err(Flaw::Version { found: 257 }));
-        assert_eq!(changed(KIND, 0), Err(Flaw::Kind { found: 0 }));
-        assert_eq!(changed(KIND, 11), Err(Flaw::Kind { found: 11 }));
-        assert_eq!(changed(KIND, 7), Err(Flaw::TooLong { kind: Kind::Pulse, length: 300 }));
-        assert_eq!(changed(KIND, 1), Err(Flaw::Version { found: 1 }), "a hello has version 0");
+        assert_eq!(changed(0, b'q'), Err(FrameError::Magic { found: *b"qRT\n" }));
+        assert_eq!(changed(4, 0), Err(FrameError::Version { found: 0 }));
+        assert_eq!(changed(5, 1), Err(FrameError::Version { found: 257 }));
+        assert_eq!(changed(KIND, 0), Err(FrameError::Kind { found: 0 }));
+        assert_eq!(changed(KIND, 11), Err(FrameError::Kind { found: 11 }));
+        assert_eq!(
+            changed(KIND, 7),
+            Err(FrameError::TooLong { kind: Kind::Keepalive, length: 300 })
+        );
+        assert_eq!(
+            changed(KIND, 1),
+            Err(FrameError::Version { found: 1 }),
+            "a hello has version 0"
+        );
         for place in [7, 16, 17, 27] {
-            assert_eq!(changed(place, 1), Err(Flaw::Reserved), "{place}");
+            assert_eq!(changed(place, 1), Err(FrameError::Reserved), "{place}");
         }
         let length = 300 + (1 << 24);
-        assert_eq!(changed(11, 1), Err(Flaw::TooLong { kind: Kind::Append, length }));
+        assert_eq!(changed(11, 1), Err(FrameError::TooLong { kind: Kind::Append, length }));
         assert_eq!(changed(KIND, 2), Ok(Header { kind: Kind::Control, ..SAMPLE }));
     }
 
     #[test]
-    fn a_body_as_long_as_its_kind_allows_fits_and_a_longer_one_leaves_nothing_behind() {
+    fn a_body_of_the_maximum_length_fits_and_a_longer_one_appends_nothing() {
         let kind = Kind::Control;
         let mut into = vec![9];
         let write = |count: usize| {
@@ -220,10 +226,13 @@ mod tests {
             }
         };
         let length = kind.bytes_max() + 1;
-        assert_eq!(append(kind, &mut into, write(length)), Err(Flaw::TooLong { kind, length }));
+        assert_eq!(
+            append(kind, &mut into, write(length)),
+            Err(FrameError::TooLong { kind, length })
+        );
         assert_eq!(into, [9]);
         assert_eq!(append(kind, &mut into, write(length - 1)), Ok(()));
-        let (header, body) = open(&into[1..]).expect("it is a frame");
+        let (header, body) = open(&into[1..]).expect("the bytes are a frame");
         assert_eq!((header.kind, body.len()), (kind, length - 1));
     }
 }

@@ -1,15 +1,15 @@
-//! The first frame of a connection: who speaks, to whom, of which cluster, in which versions.
+//! The hello between nodes: the first frame of a connection, with cluster, node ids and versions.
 
 use std::fmt;
 use std::ops::Range;
 
 use crate::types::NodeId;
-use crate::wire::error::{Flaw, WireError};
+use crate::wire::error::{FrameError, WireError};
 use crate::wire::frame::{append_hello, field, read_whole};
 use crate::wire::kind::{Kind, WIRE_VERSION};
 
-/// How the body is laid out; integers are little-endian. What follows in a hello of a later
-/// version is not read.
+/// The layout of the body; integers are little-endian. Further bytes of a later version's hello are
+/// ignored.
 const OLDEST: Range<usize> = 0..2;
 const NEWEST: Range<usize> = 2..4;
 const RESERVED: Range<usize> = 4..8;
@@ -19,128 +19,129 @@ const CLUSTER: Range<usize> = 24..40;
 const INCARNATION: Range<usize> = 40..56;
 const BODY_BYTES: usize = 56;
 
-/// What each side of a connection says first.
+/// The first frame of each side of a connection between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hello {
-    /// The versions of packets that the speaker reads and writes.
+    /// The versions of the wire format that the sender reads and writes.
     pub versions: Versions,
-    /// The cluster it belongs to.
+    /// The id of the sender's cluster.
     pub cluster: u128,
-    /// The node it is.
+    /// The id of the sender.
     pub from: NodeId,
-    /// The node it believes it speaks to.
+    /// The id of the node that the sender expects to be connected to.
     pub to: NodeId,
-    /// Which life of the node this is: one that lost its disk comes back with another.
+    /// The incarnation of the sender's disk, which changes when the disk is wiped.
     pub incarnation: u128,
 }
 
 /// A range of versions, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Versions {
-    /// The lowest.
+    /// The lowest supported version.
     pub oldest: u16,
-    /// The highest; at least `oldest`.
+    /// The highest supported version, at least `oldest`.
     pub newest: u16,
 }
 
-/// What a node knows of the one that should be at the other end.
+/// The values against which a node checks the other side's hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Expected {
-    /// This node's cluster.
+pub struct ExpectedPeer {
+    /// The id of this node's cluster.
     pub cluster: u128,
-    /// The cluster that this node's was recovered or restored from, if its directory says so.
+    /// The cluster that this node's cluster was recovered or restored from, if its directory has
+    /// one.
     pub origin: Option<u128>,
-    /// This node.
-    pub me: NodeId,
-    /// The node that was called; none if the other side called.
+    /// The id of this node.
+    pub local: NodeId,
+    /// The node that this node connected to; `None` if the other side opened the connection.
     pub peer: Option<NodeId>,
-    /// The last known life of the other node, if any is known.
+    /// The known incarnation of the other node, if any.
     pub incarnation: Option<u128>,
 }
 
-/// The two nodes may talk.
+/// The result of an accepted hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Accept {
-    /// The newest version that both know: they speak it from now on.
+pub struct AcceptedHello {
+    /// The newest common version, which both use from now on.
     pub version: u16,
 }
 
-/// Why two nodes must not talk. Each reason names what was expected and what was found.
+/// The reason for which a node rejects a hello, with the expected and the found value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HelloError {
-    /// The other node is of another cluster.
+    /// The other node belongs to another cluster.
     Cluster {
-        /// This node's.
+        /// The id of this node's cluster.
         expected: u128,
-        /// The other's.
+        /// The id of the other node's cluster.
         found: u128,
     },
-    /// The other node is of the cluster that this node's was recovered or restored from.
+    /// The other node belongs to the cluster that this one was recovered or restored from.
     Predecessor {
-        /// This node's.
+        /// The id of this node's cluster.
         expected: u128,
-        /// The other's.
+        /// The id of the other node's cluster.
         found: u128,
     },
-    /// The other node is not the one that was called.
+    /// The other node is not the one at the dialled address.
     Node {
-        /// The one that was called.
+        /// The node that this node connected to.
         expected: NodeId,
-        /// The one that answered.
+        /// The node that answered.
         found: NodeId,
     },
-    /// The other node meant to call a third one.
+    /// The other node expected to connect to a third node.
     Address {
-        /// This node.
+        /// The id of this node.
         expected: NodeId,
-        /// The one it meant.
+        /// The node that the other one expected.
         found: NodeId,
     },
-    /// The other node claims this node's own id.
-    Twin {
+    /// The other node has this node's own id.
+    DuplicateId {
         /// The id of both.
         id: NodeId,
     },
-    /// The other node is not in the life that is known of it.
+    /// The other node's incarnation is not the known one.
     Incarnation {
-        /// The one that is known.
+        /// The known incarnation of the other node.
         expected: u128,
-        /// The one it claims.
+        /// The incarnation in its hello.
         found: u128,
     },
-    /// The nodes have no version in common.
+    /// The nodes have no common version.
     Version {
-        /// This node's.
+        /// The versions of this node.
         ours: Versions,
-        /// The other's.
+        /// The versions of the other node.
         theirs: Versions,
     },
 }
 
 impl Versions {
-    /// What this library speaks.
+    /// The versions that this library supports.
     pub const SUPPORTED: Versions = Versions { oldest: WIRE_VERSION, newest: WIRE_VERSION };
 
-    /// The newest version that both know.
+    /// Returns the newest common version of two ranges.
     #[must_use]
     pub fn common(self, other: Versions) -> Option<u16> {
         let newest = self.newest.min(other.newest);
         (newest >= self.oldest.max(other.oldest)).then_some(newest)
     }
 
-    /// Writes them where every hello's body has them.
+    /// Writes the range to its place in a hello's body.
     pub(super) fn write(self, body: &mut [u8]) {
         body[OLDEST].copy_from_slice(&self.oldest.to_le_bytes());
         body[NEWEST].copy_from_slice(&self.newest.to_le_bytes());
     }
 
-    /// Reads them from a hello's body, or says what is wrong with them.
+    /// Reads the range from a hello's body, or returns a description of the error.
     pub(super) fn read(body: &[u8]) -> Result<Versions, String> {
         let oldest = u16::from_le_bytes(field(body, OLDEST));
         let versions = Versions { oldest, newest: u16::from_le_bytes(field(body, NEWEST)) };
         match versions.oldest > versions.newest {
-            true => Err(format!("{versions} is no range")),
+            true => Err(format!("{versions} is not a range of versions")),
             false => Ok(versions),
         }
     }
@@ -158,25 +159,25 @@ impl Hello {
         append_hello(Kind::Hello, &body, into);
     }
 
-    /// Reads bytes that are one frame with a hello.
+    /// Decodes bytes that are exactly one frame with a hello.
     ///
     /// # Errors
-    /// A [`WireError`] if they are anything else.
+    /// A [`WireError`] if they are not.
     pub fn decode(bytes: &[u8]) -> Result<Hello, WireError> {
         read_whole(Kind::Hello, bytes, Hello::decode_body)
     }
 
-    pub(super) fn decode_body(body: &[u8]) -> Result<Hello, Flaw> {
-        let refuse = |reason: String| Err(Flaw::Body { kind: Kind::Hello, reason });
+    pub(super) fn decode_body(body: &[u8]) -> Result<Hello, FrameError> {
+        let invalid = |reason: String| Err(FrameError::Body { kind: Kind::Hello, reason });
         let Some(body) = body.first_chunk::<BODY_BYTES>() else {
-            return refuse(format!("{} bytes of {BODY_BYTES}", body.len()));
+            return invalid(format!("{} bytes of {BODY_BYTES}", body.len()));
         };
         let versions = match Versions::read(body) {
             Ok(versions) => versions,
-            Err(reason) => return refuse(reason),
+            Err(reason) => return invalid(reason),
         };
         if body[RESERVED] != [0; 4] {
-            return refuse("a reserved byte is not zero".to_owned());
+            return invalid("a reserved byte is not zero".to_owned());
         }
         Ok(Hello {
             versions,
@@ -187,11 +188,11 @@ impl Hello {
         })
     }
 
-    /// Whether the node that said this may be talked to.
+    /// Checks the other side's hello.
     ///
     /// # Errors
-    /// The first reason against it, in the order of [`HelloError`].
-    pub fn check(&self, expected: &Expected) -> Result<Accept, HelloError> {
+    /// The first reason to reject it, in the order of [`HelloError`].
+    pub fn check(&self, expected: &ExpectedPeer) -> Result<AcceptedHello, HelloError> {
         if self.cluster != expected.cluster {
             let is_origin = expected.origin == Some(self.cluster);
             let (expected, found) = (expected.cluster, self.cluster);
@@ -205,11 +206,11 @@ impl Hello {
         {
             return Err(HelloError::Node { expected: peer, found: self.from });
         }
-        if self.to != expected.me {
-            return Err(HelloError::Address { expected: expected.me, found: self.to });
+        if self.to != expected.local {
+            return Err(HelloError::Address { expected: expected.local, found: self.to });
         }
-        if self.from == expected.me {
-            return Err(HelloError::Twin { id: self.from });
+        if self.from == expected.local {
+            return Err(HelloError::DuplicateId { id: self.from });
         }
         if let Some(incarnation) = expected.incarnation
             && self.incarnation != incarnation
@@ -219,7 +220,7 @@ impl Hello {
         }
         let (ours, theirs) = (Versions::SUPPORTED, self.versions);
         match ours.common(theirs) {
-            Some(version) => Ok(Accept { version }),
+            Some(version) => Ok(AcceptedHello { version }),
             None => Err(HelloError::Version { ours, theirs }),
         }
     }
@@ -237,31 +238,31 @@ impl fmt::Display for HelloError {
             HelloError::Cluster { expected, found } => {
                 write!(
                     f,
-                    "the peer is of cluster {found:032x}, and this node of {expected:032x}; if \
-                     one was recovered or restored from the other, stop the older one's node, \
-                     empty its directory and add it anew"
+                    "the peer belongs to cluster {found:032x}, but this node to {expected:032x}; \
+                     if one was recovered or restored from the other, stop the older one's node, \
+                     empty its directory and add it again"
                 )
             }
             HelloError::Predecessor { expected, found } => {
                 write!(
                     f,
                     "the peer's cluster {found:032x} was recovered or restored into this node's, \
-                     {expected:032x}: stop the peer, empty its directory and add it anew"
+                     {expected:032x}: stop the peer, empty its directory and add it again"
                 )
             }
             HelloError::Node { expected, found } => {
-                write!(f, "{expected} was called, and {found} answers")
+                write!(f, "expected {expected} at this address, but {found} answered")
             }
             HelloError::Address { expected, found } => {
-                write!(f, "the peer calls {found}, and this is {expected}")
+                write!(f, "the peer expects {found} at this address, but this node is {expected}")
             }
-            HelloError::Twin { id } => write!(f, "the peer claims to be {id}, as this node is"),
+            HelloError::DuplicateId { id } => write!(f, "the peer has this node's own id {id}"),
             HelloError::Incarnation { expected, found } => {
-                write!(f, "the peer is incarnation {found:032x}, and {expected:032x} is known")
+                write!(f, "the peer has incarnation {found:032x}, but {expected:032x} is known")
             }
             HelloError::Version { ours, theirs } => {
                 let age = if theirs.oldest > ours.newest { "newer" } else { "older" };
-                write!(f, "the peer is {age}: it speaks versions {theirs}, and this node {ours}")
+                write!(f, "the peer is {age}: it supports versions {theirs}, this node {ours}")
             }
         }
     }
@@ -281,59 +282,59 @@ mod tests {
         to: NodeId(1),
         incarnation: 0x17,
     };
-    const EXPECTED: Expected = Expected {
+    const EXPECTED: ExpectedPeer = ExpectedPeer {
         cluster: 0xc1,
         origin: Some(0xc0),
-        me: NodeId(1),
+        local: NodeId(1),
         peer: Some(NodeId(2)),
         incarnation: Some(0x17),
     };
 
-    fn refusal(hello: Hello, expected: Expected) -> String {
-        hello.check(&expected).expect_err("it must be refused").to_string()
+    fn rejected(hello: Hello, expected: ExpectedPeer) -> String {
+        hello.check(&expected).expect_err("the hello is rejected").to_string()
     }
 
     #[test]
-    fn a_hello_that_is_expected_is_accepted() {
-        let accept = Ok(Accept { version: WIRE_VERSION });
+    fn an_expected_hello_is_accepted() {
+        let accept = Ok(AcceptedHello { version: WIRE_VERSION });
         assert_eq!(HELLO.check(&EXPECTED), accept);
-        let unknown = Expected { peer: None, incarnation: None, ..EXPECTED };
+        let unknown = ExpectedPeer { peer: None, incarnation: None, ..EXPECTED };
         assert_eq!(HELLO.check(&unknown), accept);
         let versions = Versions { oldest: 0, newest: u16::MAX };
         assert_eq!(Hello { versions, ..HELLO }.check(&EXPECTED), accept);
     }
 
     #[test]
-    fn each_refusal_names_both_values() {
-        let other = refusal(Hello { cluster: 0xc2, ..HELLO }, EXPECTED);
+    fn each_error_names_both_values() {
+        let other = rejected(Hello { cluster: 0xc2, ..HELLO }, EXPECTED);
         assert!(other.contains("00c1") && other.contains("00c2"), "{other}");
         assert!(other.contains("if one was recovered"), "{other}");
-        let older = refusal(Hello { cluster: 0xc0, ..HELLO }, EXPECTED);
+        let older = rejected(Hello { cluster: 0xc0, ..HELLO }, EXPECTED);
         assert!(older.contains("00c0 was recovered or restored into this node's, 0"), "{older}");
         assert!(older.contains("00c1: stop the peer"), "{older}");
-        let node = refusal(Hello { from: NodeId(3), ..HELLO }, EXPECTED);
-        assert_eq!(node, "n2 was called, and n3 answers");
-        let address = refusal(Hello { to: NodeId(3), ..HELLO }, EXPECTED);
-        assert_eq!(address, "the peer calls n3, and this is n1");
-        let uncalled = Expected { peer: None, ..EXPECTED };
-        let twin = refusal(Hello { from: NodeId(1), ..HELLO }, uncalled);
-        assert_eq!(twin, "the peer claims to be n1, as this node is");
-        let incarnation = refusal(Hello { incarnation: 0x18, ..HELLO }, EXPECTED);
+        let node = rejected(Hello { from: NodeId(3), ..HELLO }, EXPECTED);
+        assert_eq!(node, "expected n2 at this address, but n3 answered");
+        let address = rejected(Hello { to: NodeId(3), ..HELLO }, EXPECTED);
+        assert_eq!(address, "the peer expects n3 at this address, but this node is n1");
+        let uncalled = ExpectedPeer { peer: None, ..EXPECTED };
+        let duplicate = rejected(Hello { from: NodeId(1), ..HELLO }, uncalled);
+        assert_eq!(duplicate, "the peer has this node's own id n1");
+        let incarnation = rejected(Hello { incarnation: 0x18, ..HELLO }, EXPECTED);
         assert!(incarnation.contains("0018") && incarnation.contains("0017"), "{incarnation}");
         let newer = Hello { versions: Versions { oldest: 2, newest: 9 }, ..HELLO };
-        let newer = refusal(newer, EXPECTED);
-        assert_eq!(newer, "the peer is newer: it speaks versions 2..=9, and this node 1..=1");
+        let newer = rejected(newer, EXPECTED);
+        assert_eq!(newer, "the peer is newer: it supports versions 2..=9, this node 1..=1");
         let older = Hello { versions: Versions { oldest: 0, newest: 0 }, ..HELLO };
-        let older = refusal(older, EXPECTED);
-        assert_eq!(older, "the peer is older: it speaks versions 0..=0, and this node 1..=1");
+        let older = rejected(older, EXPECTED);
+        assert_eq!(older, "the peer is older: it supports versions 0..=0, this node 1..=1");
     }
 
     #[test]
-    fn a_hello_comes_back_and_a_later_version_may_add_to_it() {
+    fn a_hello_round_trips_and_a_later_version_may_extend_it() {
         let mut bytes = Vec::new();
         HELLO.encode(&mut bytes);
         assert_eq!(Hello::decode(&bytes), Ok(HELLO));
-        let (_, body) = open(&bytes).expect("it is a frame");
+        let (_, body) = open(&bytes).expect("the bytes are a frame");
         assert_eq!(Hello::decode_body(&[body, &[1, 2, 3]].concat()), Ok(HELLO));
         for count in 0..BODY_BYTES {
             assert!(Hello::decode_body(&body[..count]).is_err(), "{count}");
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn invalid_hellos_are_rejected() {
         for (place, byte) in [(0, 2), (4, 1), (7, 1)] {
             let mut bytes = Vec::new();
             HELLO.encode(&mut bytes);
@@ -350,8 +351,8 @@ mod tests {
             assert!(Hello::decode_body(&body).is_err(), "{place}");
         }
         let mut bytes = Vec::new();
-        append(Kind::Control, &mut bytes, |_| Ok(())).expect("it is short");
-        let flaw = Flaw::Place { found: Kind::Control };
-        assert_eq!(Hello::decode(&bytes), Err(WireError { offset: 0, flaw }));
+        append(Kind::Control, &mut bytes, |_| Ok(())).expect("the value is short");
+        let error = FrameError::UnexpectedKind { found: Kind::Control };
+        assert_eq!(Hello::decode(&bytes), Err(WireError { offset: 0, error }));
     }
 }

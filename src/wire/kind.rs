@@ -1,87 +1,88 @@
-//! The kinds of frames, and how long each may be.
+//! The kinds of frames, and the maximum length of each.
 
 use std::fmt;
 
-/// The version of the packets that this library writes, and the only one it reads.
+/// The version of the wire format that this library writes, and the only one that it reads.
 pub const WIRE_VERSION: u16 = 1;
 
-/// The version in the header of a hello. Header and hello never change their layout, or two nodes
-/// could not find out what they have in common.
+/// The version in the header of a hello. The layout of headers and hellos never changes, because
+/// two nodes use them to find their common version.
 const HELLO_VERSION: u16 = 0;
 
-/// What a frame carries.
+/// The kind of a frame, which determines its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
-    /// A [`crate::wire::Hello`].
+    /// A [`crate::wire::Hello`] from a node.
     Hello = 1,
-    /// A message without entries.
+    /// A consensus message other than `AppendEntries`.
     Control = 2,
-    /// A message with entries, `AppendEntries`.
+    /// An `AppendEntries` message without a hash chain.
     Append = 3,
-    /// A step of a snapshot's transfer.
-    Transfer = 4,
-    /// A message with entries, `AppendEntries`, and the chain of their predecessor.
+    /// A message of a snapshot transfer.
+    SnapshotTransfer = 4,
+    /// An `AppendEntries` message with the hash chain of its `prev` entry.
     Chained = 5,
-    /// A question or an answer about the state machines.
+    /// A message of a state comparison.
     Comparison = 6,
-    /// Nothing but that the sender is there.
-    Pulse = 7,
-    /// A [`crate::wire::ClientHello`].
+    /// A keepalive with an empty body: the sender is alive.
+    Keepalive = 7,
+    /// A [`crate::wire::ClientHello`], from a client or from the node.
     ClientHello = 8,
-    /// A [`crate::wire::ClientRequest`].
+    /// A [`crate::wire::ClientRequest`] from a client.
     Request = 9,
-    /// A [`crate::wire::ClientReply`].
+    /// A [`crate::wire::ClientReply`] from the node.
     Reply = 10,
 }
 
 impl Kind {
-    /// Every kind.
+    /// Every kind, by ascending number.
     pub(super) const ALL: [Kind; 10] = [
         Kind::Hello,
         Kind::Control,
         Kind::Append,
-        Kind::Transfer,
+        Kind::SnapshotTransfer,
         Kind::Chained,
         Kind::Comparison,
-        Kind::Pulse,
+        Kind::Keepalive,
         Kind::ClientHello,
         Kind::Request,
         Kind::Reply,
     ];
 
-    /// How long the body may be, in bytes.
+    /// Returns the maximum length of the body in bytes.
     #[must_use]
     pub const fn bytes_max(self) -> usize {
         match self {
-            // It comes from someone who has not said yet who it is.
+            // The sender has not identified itself yet.
             Kind::Hello | Kind::ClientHello => 4 << 10,
             Kind::Control | Kind::Comparison => 64 << 10,
             Kind::Append | Kind::Chained | Kind::Request | Kind::Reply => 8 << 20,
-            // A part of at most 1 MiB, and what it is a part of.
-            Kind::Transfer => (1 << 20) + (1 << 10),
-            Kind::Pulse => 0,
+            // A part of at most 1 MiB, and the fields that identify it.
+            Kind::SnapshotTransfer => (1 << 20) + (1 << 10),
+            Kind::Keepalive => 0,
         }
     }
 
-    /// The version in the header of such a frame.
+    /// Returns the version in the header of a frame of this kind.
     pub(super) fn version(self) -> u16 {
-        if self.greets() { HELLO_VERSION } else { WIRE_VERSION }
+        if self.is_hello() { HELLO_VERSION } else { WIRE_VERSION }
     }
 
-    /// Whether a connection begins with it, and has no second one.
-    pub(super) fn greets(self) -> bool {
+    /// Returns true for the two hellos, one of which is the first frame of each connection.
+    pub(super) fn is_hello(self) -> bool {
         matches!(self, Kind::Hello | Kind::ClientHello)
     }
 
-    /// Whether it has a place on a connection that began with `hello`; on a new one if with none.
+    /// Returns true if the kind is allowed on a connection whose hello was of kind `hello`; `None`
+    /// is a connection without a hello yet.
     pub(super) fn may_follow(self, hello: Option<Kind>) -> bool {
         match hello {
-            None => self.greets(),
-            Some(_) if self.greets() => false,
+            None => self.is_hello(),
+            Some(_) if self.is_hello() => false,
             Some(hello) => {
                 let is_client = matches!(self, Kind::Request | Kind::Reply);
-                self == Kind::Pulse || is_client == (hello == Kind::ClientHello)
+                self == Kind::Keepalive || is_client == (hello == Kind::ClientHello)
             }
         }
     }
@@ -93,10 +94,10 @@ impl fmt::Display for Kind {
             Kind::Hello => "hello",
             Kind::Control => "control",
             Kind::Append => "append",
-            Kind::Transfer => "transfer",
+            Kind::SnapshotTransfer => "snapshot transfer",
             Kind::Chained => "chained",
             Kind::Comparison => "comparison",
-            Kind::Pulse => "pulse",
+            Kind::Keepalive => "keepalive",
             Kind::ClientHello => "client hello",
             Kind::Request => "request",
             Kind::Reply => "reply",

@@ -1,11 +1,11 @@
-//! Messages as bytes. A connection carries frames: a [`Hello`] first, then packets; or a
-//! [`ClientHello`], then requests and replies. Each stands behind a header with its kind, its
-//! length and its checksums. `docs/FORMAT.md` has the layout.
+//! The wire format. A connection carries frames: a [`Hello`] first, then packets; or a
+//! [`ClientHello`], then requests and replies. Each frame has a header with its kind, its length
+//! and its checksums. `docs/FORMAT.md` has the layout.
 //!
-//! Reading is total: whatever the bytes are, the answer is a packet or a [`WireError`] that says
-//! what is wrong and where, and memory grows with the bytes that have arrived, never with a length
-//! that somebody claims. There is one encoding of each packet: what decodes, encodes to the same
-//! bytes. Checksums are against bugs and broken cables; against attackers there is TLS.
+//! Decoding accepts any bytes: it returns a packet, or a [`WireError`] that names the error and its
+//! place. Memory grows with the bytes that have arrived, never with a claimed length. Each packet
+//! has exactly one encoding: bytes that decode encode to the same bytes. The checksums detect bugs
+//! and corruption; TLS protects against attackers.
 //!
 //! ```
 //! use quorate::types::{Incarnation, Body, EntryId, Message, NodeId, Packet, Term};
@@ -35,12 +35,13 @@ mod kind;
 mod reader;
 
 pub use client::{
-    ClientHello, ClientHelloError, ClientReply, ClientRequest, Denial, LeaderHint, Told, Wanted,
+    ClientHello, ClientHelloError, ClientReply, ClientRequest, LeaderHint, ReplyBody, RequestBody,
+    ServiceRejectReason,
 };
-pub use codec::{decode, encode, pulse};
-pub use error::{Flaw, WireError};
+pub use codec::{decode, encode, encode_keepalive};
+pub use error::{FrameError, WireError};
 pub use form::APPEND_ENTRIES_MAX;
 pub use frame::FRAME_HEADER_BYTES;
-pub use hello::{Accept, Expected, Hello, HelloError, Versions};
+pub use hello::{AcceptedHello, ExpectedPeer, Hello, HelloError, Versions};
 pub use kind::{Kind, WIRE_VERSION};
 pub use reader::{Frame, FrameReader};

@@ -1,98 +1,98 @@
-//! Frames out of the bytes of a connection, in whatever pieces they arrive.
+//! The frame reader, which assembles the frames of a connection from the pieces that arrive.
 
 use crate::types::Packet;
 use crate::wire::client::{ClientHello, ClientReply, ClientRequest};
 use crate::wire::codec::decode_body;
-use crate::wire::error::{Flaw, WireError};
+use crate::wire::error::{FrameError, WireError};
 use crate::wire::frame::{FRAME_HEADER_BYTES, Header};
 use crate::wire::hello::Hello;
 use crate::wire::kind::Kind;
 
-/// How much memory is taken beyond the bytes that have arrived.
+/// The maximum memory in bytes beyond those that have arrived.
 const STEP_BYTES: usize = 64 << 10;
 
-/// What arrives on a connection.
+/// A decoded frame of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// The first one between nodes, and only the first.
+    /// The first frame from a node.
     Hello(Hello),
-    /// Anything later between nodes that is not a pulse.
+    /// A packet from a node.
     Packet(Packet),
-    /// The other side is there, and has nothing to say.
-    Pulse,
-    /// The first one between a client and a node, and only the first.
+    /// A keepalive: the other side is alive.
+    Keepalive,
+    /// The first frame from a client, or from a node to a client.
     ClientHello(ClientHello),
-    /// What a client wants.
+    /// A request from a client.
     Request(ClientRequest),
-    /// What a client is told.
+    /// A reply to a client.
     Reply(ClientReply),
 }
 
-/// Puts the frames of one connection together.
+/// A reader that assembles and decodes the frames of one connection.
 ///
-/// It holds at most one frame that is not whole yet, in at most 64 KiB more than have arrived of
-/// it. The first error is the last word: it is given again whatever arrives later.
+/// It holds at most one incomplete frame, in at most 64 KiB more memory than have arrived of it.
+/// The first error is final: every later call returns it again.
 #[derive(Clone, Debug, Default)]
 pub struct FrameReader {
-    /// What has arrived of the frame under way: never all of it.
+    /// The bytes of the current frame that have arrived, never all of them.
     arrived: Vec<u8>,
-    /// Its header, once that is there.
+    /// The header of the current frame, once it is complete.
     header: Option<Header>,
-    /// Where the frame under way begins in the stream.
+    /// The offset of the current frame in the stream, in bytes.
     offset: u64,
-    /// The kind of the hello, once that is past.
+    /// The kind of the hello, once it was read.
     greeted: Option<Kind>,
     failed: Option<WireError>,
 }
 
 impl FrameReader {
-    /// A connection of which nothing has arrived.
+    /// Returns a reader for a new connection.
     #[must_use]
     pub fn new() -> FrameReader {
         FrameReader::default()
     }
 
-    /// Takes bytes from the front of `bytes` until a frame is whole, and gives it; none once all
-    /// bytes are taken and more are needed.
+    /// Takes bytes from the front of `bytes` until a frame is complete, and returns it. Returns
+    /// `None` once it has taken all bytes and needs more.
     ///
     /// # Errors
-    /// A [`WireError`] for a frame that cannot be read, as soon as that is known. The connection
-    /// is of no use any more.
+    /// A [`WireError`] for an invalid frame, as soon as it is known to be invalid. The caller must
+    /// close the connection.
     pub fn read(&mut self, bytes: &mut &[u8]) -> Result<Option<Frame>, WireError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        self.advance(bytes).map_err(|flaw| {
-            let error = WireError { offset: self.offset, flaw };
+        self.advance(bytes).map_err(|error| {
+            let error = WireError { offset: self.offset, error };
             self.arrived = Vec::new();
             self.failed = Some(error.clone());
             error
         })
     }
 
-    /// How many bytes the frames had that it has given.
+    /// Returns the total size of the returned frames in bytes.
     #[must_use]
-    pub fn given_bytes(&self) -> u64 {
+    pub fn consumed_bytes(&self) -> u64 {
         self.offset
     }
 
-    /// How much memory it holds, in bytes.
+    /// Returns the memory that the reader holds, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.arrived.capacity()
     }
 
-    fn advance(&mut self, bytes: &mut &[u8]) -> Result<Option<Frame>, Flaw> {
+    fn advance(&mut self, bytes: &mut &[u8]) -> Result<Option<Frame>, FrameError> {
         let header = match self.header {
             Some(header) => header,
             None => {
                 if !self.take(bytes, FRAME_HEADER_BYTES) {
                     return Ok(None);
                 }
-                let header = self.arrived.first_chunk().expect("so many were just taken");
+                let header = self.arrived.first_chunk().expect("the header is complete");
                 let header = Header::decode(header)?;
                 if !header.kind.may_follow(self.greeted) {
-                    return Err(Flaw::Place { found: header.kind });
+                    return Err(FrameError::UnexpectedKind { found: header.kind });
                 }
                 *self.header.insert(header)
             }
@@ -104,7 +104,7 @@ impl FrameReader {
         header.check(body)?;
         let frame = match header.kind {
             Kind::Hello => Frame::Hello(Hello::decode_body(body)?),
-            Kind::Pulse => Frame::Pulse,
+            Kind::Keepalive => Frame::Keepalive,
             Kind::ClientHello => Frame::ClientHello(ClientHello::decode_body(body)?),
             Kind::Request => Frame::Request(ClientRequest::decode_body(body)?),
             Kind::Reply => Frame::Reply(ClientReply::decode_body(body)?),
@@ -118,7 +118,8 @@ impl FrameReader {
         Ok(Some(frame))
     }
 
-    /// Takes bytes until `needed` of the frame have arrived; false if there are not that many.
+    /// Takes bytes until `needed` bytes of the frame have arrived. Returns false if more are
+    /// missing.
     fn take(&mut self, bytes: &mut &[u8], needed: usize) -> bool {
         let missing = needed - self.arrived.len();
         let (taken, left) = bytes.split_at(missing.min(bytes.len()));
@@ -138,7 +139,7 @@ mod tests {
     use crate::types::{
         Body, Command, Entry, EntryId, Incarnation, Index, Message, NodeId, Payload, Term,
     };
-    use crate::wire::{Versions, encode, pulse};
+    use crate::wire::{Versions, encode, encode_keepalive};
 
     const HELLO: Hello = Hello {
         versions: Versions::SUPPORTED,
@@ -161,30 +162,30 @@ mod tests {
         })
     }
 
-    /// A hello and packets, and where each of these frames ends.
+    /// Returns a hello and packets as bytes, and the end of each frame in them.
     fn stream(packets: &[Packet]) -> (Vec<u8>, Vec<usize>) {
         let mut bytes = Vec::new();
         HELLO.encode(&mut bytes);
         let mut ends = vec![bytes.len()];
         for packet in packets {
-            encode(packet, &mut bytes).expect("it is within the bounds");
+            encode(packet, &mut bytes).expect("the value is within the bounds");
             ends.push(bytes.len());
         }
         (bytes, ends)
     }
 
     #[test]
-    fn frames_come_out_whatever_the_pieces() {
+    fn frames_are_assembled_from_pieces_of_any_size() {
         let packets = [append(0), append(100), append(3)];
         let (bytes, _) = stream(&packets);
         for piece in [1, 2, 7, 31, 32, 33, 64, bytes.len()] {
             let mut reader = FrameReader::new();
             let mut frames = Vec::new();
             for mut bytes in bytes.chunks(piece) {
-                while let Some(frame) = reader.read(&mut bytes).expect("all of it is right") {
+                while let Some(frame) = reader.read(&mut bytes).expect("the frames are valid") {
                     frames.push(frame);
                 }
-                assert!(bytes.is_empty(), "none only once all is taken");
+                assert!(bytes.is_empty(), "all bytes are taken");
             }
             let mut expected = vec![Frame::Hello(HELLO)];
             expected.extend(packets.iter().cloned().map(Frame::Packet));
@@ -193,11 +194,11 @@ mod tests {
     }
 
     #[test]
-    fn memory_follows_what_arrives_and_not_what_is_claimed() {
+    fn memory_grows_with_arrived_bytes_and_not_with_the_claimed_length() {
         let (bytes, ends) = stream(&[append(3 << 20)]);
         let mut reader = FrameReader::new();
         let mut hello = &bytes[..ends[0]];
-        reader.read(&mut hello).expect("it is right").expect("it is whole");
+        reader.read(&mut hello).expect("the frame is valid").expect("the frame is complete");
         let frame = &bytes[ends[0]..];
         let mut arrived = 0;
         for mut piece in frame[..frame.len() - 1].chunks(1000) {
@@ -207,12 +208,12 @@ mod tests {
         }
         assert!(reader.memory_bytes() <= frame.len());
         let mut last = &frame[frame.len() - 1..];
-        assert!(reader.read(&mut last).expect("it is right").is_some());
-        assert!(reader.memory_bytes() <= STEP_BYTES, "a large frame does not stay");
+        assert!(reader.read(&mut last).expect("the frame is valid").is_some());
+        assert!(reader.memory_bytes() <= STEP_BYTES, "the memory of a large frame is released");
     }
 
     #[test]
-    fn an_error_says_where_its_frame_begins_and_is_final() {
+    fn an_error_has_the_offset_of_its_frame_and_is_final() {
         let (good, ends) = stream(&[append(1), append(2)]);
         for (place, byte) in good.iter().enumerate() {
             let mut bytes = good.clone();
@@ -221,7 +222,7 @@ mod tests {
             let mut rest = &bytes[..];
             let error = loop {
                 match reader.read(&mut rest) {
-                    Ok(frame) => assert!(frame.is_some(), "{place}: nothing is wrong"),
+                    Ok(frame) => assert!(frame.is_some(), "{place}: the error was missed"),
                     Err(error) => break error,
                 }
             };
@@ -233,36 +234,39 @@ mod tests {
     }
 
     #[test]
-    fn pulses_stand_between_packets() {
+    fn keepalives_are_read_between_packets() {
         let (mut bytes, _) = stream(&[append(1)]);
-        pulse(&mut bytes);
-        encode(&append(2), &mut bytes).expect("it is within the bounds");
+        encode_keepalive(&mut bytes);
+        encode(&append(2), &mut bytes).expect("the value is within the bounds");
         let (mut reader, mut rest) = (FrameReader::new(), &bytes[..]);
         let mut frames = Vec::new();
-        while let Some(frame) = reader.read(&mut rest).expect("all of it is right") {
+        while let Some(frame) = reader.read(&mut rest).expect("the frames are valid") {
             frames.push(frame);
         }
         let packets = [append(1), append(2)].map(Frame::Packet);
         let [first, second] = packets;
-        assert_eq!(frames, [Frame::Hello(HELLO), first, Frame::Pulse, second]);
+        assert_eq!(frames, [Frame::Hello(HELLO), first, Frame::Keepalive, second]);
         let mut early = Vec::new();
-        pulse(&mut early);
+        encode_keepalive(&mut early);
         let error = FrameReader::new().read(&mut &early[..]).expect_err("no hello");
-        assert_eq!(error.flaw, Flaw::Place { found: Kind::Pulse });
+        assert_eq!(error.error, FrameError::UnexpectedKind { found: Kind::Keepalive });
     }
 
     #[test]
-    fn a_connection_begins_with_one_hello() {
+    fn a_connection_starts_with_exactly_one_hello() {
         let (bytes, ends) = stream(&[append(1)]);
         let mut reader = FrameReader::new();
         let error = reader.read(&mut &bytes[ends[0]..]).expect_err("no hello");
-        assert_eq!(error.flaw, Flaw::Place { found: Kind::Append });
+        assert_eq!(error.error, FrameError::UnexpectedKind { found: Kind::Append });
         let mut reader = FrameReader::new();
         assert!(reader.read(&mut &bytes[..ends[0]]).is_ok());
         let error = reader.read(&mut &bytes[..]).expect_err("a second hello");
         assert_eq!(
             error,
-            WireError { offset: ends[0] as u64, flaw: Flaw::Place { found: Kind::Hello } }
+            WireError {
+                offset: ends[0] as u64,
+                error: FrameError::UnexpectedKind { found: Kind::Hello }
+            }
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Reads the files of cases, runs every case, and accounts for each of them.
+//! The files of cases: they are read, every case is run, and each is accounted for.
 
 use std::any::Any;
 use std::io::Write;
@@ -11,25 +11,25 @@ use serde_json::Value;
 
 use crate::skip;
 
-/// What became of one case.
+/// The outcome of one case.
 pub(crate) enum Verdict {
     Passed,
-    /// The case was not run, and why.
+    /// The case was not run, for this reason.
     Skipped(String),
 }
 
-/// A file with the cases it holds.
+/// A file of cases and its content.
 pub(crate) struct CaseFile {
-    /// What reports call it.
+    /// The name of the file in reports.
     pub(crate) name: String,
     pub(crate) cases: Vec<Value>,
-    /// Whether it is the copy in this repository, whose skipped cases are all known by name.
+    /// Whether it is the copy in this repository, whose skipped cases are all listed by name.
     committed: bool,
 }
 
 impl CaseFile {
-    /// Every version of `tests/data/<path>`: the copy here, and the one under `QUORATE_DATA` if
-    /// it says anything else. The cases are the list `key` of the file, or its lines.
+    /// Returns every version of `tests/data/<path>`: the copy here, and the one under
+    /// `QUORATE_DATA` if it differs. The cases are the list `key` of the file, or its lines.
     pub(crate) fn versions(path: &str, key: &str) -> Vec<CaseFile> {
         let file = |(at, (name, text)): (usize, (String, String))| {
             let cases = parse(&name, key, &text);
@@ -38,7 +38,7 @@ impl CaseFile {
         texts(path).into_iter().enumerate().map(file).collect()
     }
 
-    /// Every version of a file that is one case, with its name.
+    /// Returns every version of a file that is one case, with its name.
     pub(crate) fn whole(path: &str) -> Vec<(String, Value)> {
         let value = |(name, text): (String, String)| {
             let value = value_of(&name, &text);
@@ -47,14 +47,15 @@ impl CaseFile {
         texts(path).into_iter().map(value).collect()
     }
 
-    /// Cases made from another project's file, where `QUORATE_DATA` leads to them.
+    /// Returns the cases made from another project's file, if `QUORATE_DATA` has it.
     pub(crate) fn public(path: &str, key: &str) -> Option<CaseFile> {
         let text = Self::public_text(path)?;
         let name = format!("QUORATE_DATA/public/{path}");
         Some(CaseFile { cases: parse(&name, key, &text), name, committed: false })
     }
 
-    /// A file of another project, where `QUORATE_DATA` leads to it; says so where it does not.
+    /// Returns a file of another project, if `QUORATE_DATA` has it; reports it as skipped
+    /// otherwise.
     pub(crate) fn public_text(path: &str) -> Option<String> {
         let name = format!("QUORATE_DATA/public/{path}");
         let Some(folder) = shared_folder() else {
@@ -69,8 +70,8 @@ impl CaseFile {
         Some(read(&file))
     }
 
-    /// Runs every case, then says how many ran, and fails with the list of those that failed.
-    /// Exactly the cases named in `skips` may be skipped.
+    /// Runs every case, reports the number of cases run, and fails with the list of the failed
+    /// ones. Exactly the cases named in `skips` may be skipped.
     pub(crate) fn run(&self, skips: &[&str], mut case: impl FnMut(&Value) -> Verdict) {
         let (mut passed, mut skipped, mut failed) = (0, Vec::new(), Vec::new());
         for value in &self.cases {
@@ -93,19 +94,19 @@ impl CaseFile {
     }
 }
 
-/// Says how many cases of a file ran, past the test runner's capture: a count that nobody sees
-/// proves nothing.
+/// Reports the number of cases of a file that ran, and bypasses the test runner's capture, so that
+/// the count is always visible.
 pub(crate) fn report(name: &str, run: usize, total: usize) {
     let line = format!("{name}: {run} of {total} cases run, {} skipped\n", total - run);
     std::io::stdout().write_all(line.as_bytes()).expect("standard output is open");
 }
 
-/// A case as a type; a case that does not fit the type is a fault of the test.
+/// Decodes a case. A case that does not fit the type is an error of the test.
 pub(crate) fn decoded<T: DeserializeOwned>(case: &Value) -> T {
     serde_json::from_value(case.clone()).unwrap_or_else(|error| panic!("{error} in {case}"))
 }
 
-/// The name and the text of each version of a file, the copy in this repository first.
+/// Returns the name and the text of each version of a file, the copy in this repository first.
 fn texts(path: &str) -> Vec<(String, String)> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path);
     let mut texts = vec![(path.to_owned(), read(&here))];
@@ -118,7 +119,7 @@ fn texts(path: &str) -> Vec<(String, String)> {
     texts
 }
 
-/// The folder of cases shared beside the project, where one is named.
+/// The shared folder of cases, if the environment names one.
 pub(crate) fn shared_folder() -> Option<PathBuf> {
     env::var_os("QUORATE_DATA").map(PathBuf::from)
 }
@@ -134,7 +135,7 @@ fn parse(name: &str, key: &str, text: &str) -> Vec<Value> {
     }
     let file = value_of(name, text);
     let cases = file[key].as_array().unwrap_or_else(|| panic!("{name} has no {key}")).clone();
-    assert_eq!(file["count"], cases.len(), "{name} holds as many cases as it says");
+    assert_eq!(file["count"], cases.len(), "{name} has as many cases as it declares");
     cases
 }
 
@@ -156,12 +157,12 @@ mod tests {
         CaseFile { name: "forged".into(), cases: cases.to_vec(), committed }
     }
 
-    /// What the run of the forged file ends with, if it does not end well.
+    /// Returns the panic text of the run of the forged file, if it fails.
     fn failure(file: &CaseFile, skips: &[&str], bad_passes: bool) -> Option<String> {
         let case = |case: &Value| match case["id"].as_str() {
             Some("late") => Verdict::Skipped("it comes later".into()),
             Some("bad") => {
-                assert!(bad_passes, "it is bad");
+                assert!(bad_passes, "only the bad case may panic");
                 Verdict::Passed
             }
             _ => Verdict::Passed,
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_neither_fails_nor_vanishes_unseen() {
+    fn no_case_fails_or_is_skipped_unnoticed() {
         assert_eq!(failure(&file(true), &["late"], true), None);
         assert!(failure(&file(true), &["late"], false).is_some_and(|text| text.contains("bad: ")));
         assert!(failure(&file(true), &[], true).is_some_and(|text| text.contains("late")));
@@ -180,8 +181,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "as many cases as it says")]
-    fn a_file_holds_as_many_cases_as_it_says() {
+    #[should_panic(expected = "as many cases as it declares")]
+    fn a_file_has_as_many_cases_as_it_declares() {
         parse("forged.json", "cases", r#"{"count": 2, "cases": [{"id": "one"}]}"#);
     }
 }

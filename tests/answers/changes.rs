@@ -1,15 +1,16 @@
-//! Cases of changing the membership: generated ones, and etcd's own tables.
+//! Cases of membership changes: generated ones, and etcd's own tables.
 //!
 //! Where the designs differ, the case goes on from the result that etcd expects:
-//! - There is no step that does without a joint membership: what `simple` gives, is taken over.
+//! - Every change of voters here is joint, so etcd's operation `simple` is not run: the case goes
+//!   on from the membership that etcd expects after it.
 //! - A change that leaves the voters as they are needs no joint membership, so that it is complete
-//!   at once; etcd makes the set joint with itself, which decides alike.
-//! - That a node is named which is none, or no member, or twice, is an error here: the last word
-//!   for each member that the change may name is what counts.
+//!   at once; etcd enters a joint membership with two equal sets, which has the same quorums.
+//! - An edit of node 0, of a node that is not a member, or of a node named twice is an error here:
+//!   the case uses only the last edit of each node, without the invalid ones.
 
 use serde::Deserialize;
 
-use quorate::types::{Change, ChangeError, Fate, Membership, NodeId};
+use quorate::types::{Change, ChangeError, Membership, NodeId, PendingTransition};
 
 use crate::cases::{CaseFile, Verdict, decoded};
 
@@ -39,14 +40,14 @@ struct Expect {
 }
 
 #[test]
-fn generated_changes_are_made() {
+fn generated_changes_are_applied() {
     for file in CaseFile::versions("oracle/confchange.jsonl", "") {
         file.run(&[], |case| play(&decoded(case)));
     }
 }
 
 #[test]
-fn etcds_changes_are_made() {
+fn etcds_changes_are_applied() {
     if let Some(file) = CaseFile::public("etcd/confchange/confchange.jsonl", "") {
         file.run(&[], |case| play(&decoded(case)));
     }
@@ -60,14 +61,14 @@ fn play(case: &Case) -> Verdict {
             "simple" => None,
             "enter-joint" if membership.is_joint() => Some(Err("already_joint")),
             "enter-joint" => Some(match membership.changed(&change) {
-                Ok(changed) if changed.is_staged() => Ok(changed.entered(None)),
+                Ok(changed) if changed.is_staged() => Ok(changed.enter_joint(None)),
                 Ok(changed) => Ok(changed),
                 Err(ChangeError::NoVoters) => Err("no_voters"),
                 Err(error) => panic!("{:?}: {error}", step.changes),
             }),
-            "leave-joint" if membership.is_joint() => Some(Ok(membership.left())),
+            "leave-joint" if membership.is_joint() => Some(Ok(membership.leave_joint())),
             "leave-joint" => Some(Err("not_joint")),
-            other => panic!("there is no {other}"),
+            other => panic!("unknown operation {other}"),
         };
         match result {
             Some(Ok(changed)) if step.expect.ok => {
@@ -81,7 +82,7 @@ fn play(case: &Case) -> Verdict {
             None => {}
         }
         if step.expect.ok && !decides_alike(&membership, &step.expect) {
-            assert_eq!(step.op, "simple", "only such a result is taken over");
+            assert_eq!(step.op, "simple", "only the result of `simple` is adopted");
         }
         if step.expect.ok {
             membership = expected(&step.expect);
@@ -90,12 +91,12 @@ fn play(case: &Case) -> Verdict {
     Verdict::Passed
 }
 
-/// The one other difference: nobody is in the first membership of a case, and what it becomes
-/// joint with decides nothing.
+/// Accepts the one other difference: a case begins with an empty membership, and etcd enters a
+/// joint membership from it, whose empty outgoing set takes part in no decision.
 fn unexpected(result: &Result<Membership, &str>, before: &Membership, step: &Step) {
-    let from_nobody = before.incoming().is_empty();
+    let from_empty = before.incoming().is_empty();
     assert!(
-        from_nobody && step.op == "enter-joint",
+        from_empty && step.op == "enter-joint",
         "{} {:?} of {before}: {result:?}",
         step.op,
         step.changes
@@ -107,14 +108,15 @@ fn check(changed: &Membership, expect: &Expect) {
     let members: Vec<NodeId> = changed.ids().collect();
     assert_eq!(members, expected(expect).ids().collect::<Vec<_>>(), "of {changed}");
     let next = |id: &NodeId| {
-        let stays = changed.member(*id).is_some_and(|member| member.fate == Fate::Stays);
+        let stays =
+            changed.member(*id).is_some_and(|member| member.pending == PendingTransition::None);
         changed.outgoing().contains(id) && !changed.incoming().contains(id) && stays
     };
     let next: Vec<NodeId> = changed.voters().filter(next).collect();
     assert_eq!(next, ids(&expect.learners_next), "demoted of {changed}");
 }
 
-/// Whether the same nodes decide and learn. A set joint with itself is that set.
+/// Whether the same nodes vote and learn. Two equal sets count as one simple membership.
 fn decides_alike(membership: &Membership, expect: &Expect) -> bool {
     let expected = expected(expect);
     let itself = **expected.outgoing() == **expected.incoming() && !membership.is_joint();
@@ -123,7 +125,7 @@ fn decides_alike(membership: &Membership, expect: &Expect) -> bool {
         && membership.learners().eq(expected.learners())
 }
 
-/// The membership that etcd expects.
+/// Returns the membership that etcd expects.
 fn expected(expect: &Expect) -> Membership {
     let outgoing = ids(expect.outgoing.as_deref().unwrap_or_default());
     let joint = Membership::new(ids(&expect.voters)).joint_with(outgoing.iter().copied());
@@ -131,21 +133,22 @@ fn expected(expect: &Expect) -> Membership {
     let next = ids(&expect.learners_next);
     for id in outgoing.iter().filter(|id| !expect.voters.contains(&id.0)) {
         let mut member = membership.member(*id).expect("a voter is a member").clone();
-        member.fate = if next.contains(id) { Fate::Stays } else { Fate::Leaves };
+        member.pending =
+            if next.contains(id) { PendingTransition::None } else { PendingTransition::Remove };
         membership = membership.clone().with_member(member);
     }
     membership
 }
 
-/// The change, as far as it can be asked for here.
+/// Returns the change, as far as this implementation supports it.
 fn change(tokens: &[String], membership: &Membership) -> Change {
     let mut named: Vec<(&str, NodeId)> = Vec::new();
     for token in tokens {
-        let (what, id) = token.split_at(1);
+        let (kind, id) = token.split_at(1);
         let id = NodeId(id.parse().expect("an id follows"));
-        if what != "u" && id.0 != 0 {
+        if kind != "u" && id.0 != 0 {
             named.retain(|(_, other)| *other != id);
-            named.push((what, id));
+            named.push((kind, id));
         }
     }
     named.into_iter().fold(Change::new(), |change, (what, id)| match what {

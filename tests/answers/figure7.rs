@@ -1,5 +1,5 @@
-//! Figure 7 of the paper: seven logs, and what becomes of them. Who would vote for whom is seen by
-//! really asking; where the logs part, by really replicating.
+//! Figure 7 of the paper: seven logs and their repair. The votes are tested with real requests, and
+//! the match points with real replication.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use quorate::types::{Body, NodeId};
 use crate::cases::{CaseFile, report};
 use crate::harness::{Cluster, log, stored, terms, voters};
 
-/// The term of the elections, and the one every node is in before.
+/// The term of the elections, and the term that every node has before.
 const TERM: u64 = 8;
 
 #[derive(Deserialize)]
@@ -21,7 +21,7 @@ struct Figure {
     _source: String,
     logs: BTreeMap<String, Vec<u64>>,
     majority: usize,
-    /// Whom each candidate gets a vote from, itself included.
+    /// The voters of each candidate, itself included.
     grants: BTreeMap<String, BTreeSet<String>>,
     can_win: BTreeMap<String, bool>,
     match_point_with_leader: BTreeMap<String, u64>,
@@ -33,14 +33,14 @@ impl Figure {
     fn versions() -> Vec<(String, Figure)> {
         let files = CaseFile::whole("figures/figure7.json").into_iter();
         let decode = |(name, value): (String, Value)| {
-            let figure: Figure = serde_json::from_value(value).expect("the figure is understood");
+            let figure: Figure = serde_json::from_value(value).expect("the figure can be decoded");
             assert_eq!(figure.logs.len() / 2 + 1, figure.majority);
             (name, figure)
         };
         files.map(decode).collect()
     }
 
-    /// The nodes, numbered in the order of their names.
+    /// Returns the node with this name; nodes are numbered in the order of their names.
     fn node(&self, name: &str) -> NodeId {
         let at = self.logs.keys().position(|other| other == name);
         NodeId(at.expect("the figure has the node") as u64 + 1)
@@ -54,7 +54,7 @@ impl Figure {
 }
 
 #[test]
-fn each_candidate_of_figure_7_gets_the_votes_it_should() {
+fn each_candidate_of_figure_7_gets_the_expected_votes() {
     for (name, figure) in Figure::versions() {
         for candidate in figure.logs.keys() {
             let id = figure.node(candidate);
@@ -79,13 +79,13 @@ fn each_candidate_of_figure_7_gets_the_votes_it_should() {
 }
 
 #[test]
-fn the_leader_of_figure_7_brings_every_log_in_line() {
+fn the_leader_of_figure_7_makes_every_log_equal() {
     for (name, figure) in Figure::versions() {
         let leader = figure.node("leader");
         let mut cluster = figure.cluster();
         cluster.hold();
         cluster.campaign(leader);
-        // One delivery at a time, to see the first entries that each follower writes.
+        // One delivery at a time, to observe the first entries that each follower writes.
         let mut kept: BTreeMap<NodeId, u64> = BTreeMap::new();
         while cluster.deliver_next() {
             for follower in figure.logs.keys() {

@@ -1,4 +1,4 @@
-//! No file of cases is forgotten: each one has a test that runs it, or is named as skipped.
+//! The check that every file of cases has a test that runs it, or is listed as skipped.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,10 +7,10 @@ use std::path::Path;
 use crate::cases::shared_folder;
 use crate::skip;
 
-/// The folders of cases, here and below `facts` of `QUORATE_DATA`.
+/// The folders of cases, in this repository and below `facts` of `QUORATE_DATA`.
 const FOLDERS: [&str; 4] = ["oracle", "raft-paper", "figures", "scenarios"];
 
-/// The files of cases below `root`, as `folder/name`.
+/// Returns the files of cases below `root`, as `folder/name`.
 fn files(root: &Path) -> BTreeSet<String> {
     let in_folder = |folder: &str| {
         let entries = fs::read_dir(root.join(folder)).into_iter().flatten();
@@ -21,9 +21,9 @@ fn files(root: &Path) -> BTreeSet<String> {
     FOLDERS.into_iter().flat_map(in_folder).collect()
 }
 
-/// All the sources of these tests.
+/// Appends the sources of these tests to `text`.
 fn sources(folder: &Path, text: &mut String) {
-    for entry in fs::read_dir(folder).expect("the sources are there") {
+    for entry in fs::read_dir(folder).expect("the sources exist") {
         let path = entry.expect("the folder is readable").path();
         if path.is_dir() {
             sources(&path, text);
@@ -39,7 +39,7 @@ fn every_file_of_cases_has_a_test() {
     let mut text = String::new();
     sources(&root.join("answers"), &mut text);
     let ours = files(&root.join("data"));
-    assert!(ours.len() >= FOLDERS.len(), "the cases are there");
+    assert!(ours.len() >= FOLDERS.len(), "the cases exist");
     for file in &ours {
         let named = match file.strip_prefix("scenarios/") {
             Some(name) => format!("run(\"{}\"", name.trim_end_matches(".json")),

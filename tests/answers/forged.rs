@@ -1,4 +1,4 @@
-//! What the harness always checks can fail: forged clusters that break each property.
+//! Forged clusters that violate each property which the harness checks.
 
 use quorate::types::{Body, Incarnation, Membership, Message, Restored, Term};
 
@@ -6,10 +6,10 @@ use crate::harness::{Cluster, FOUR, ONE, Safety, THREE, TWO, log, plain, stored,
 
 #[test]
 #[should_panic(expected = "election safety")]
-fn two_leaders_of_one_term_are_noticed() {
+fn two_leaders_of_one_term_are_detected() {
     let mut cluster = Cluster::empty();
     for id in [ONE, TWO] {
-        // Each is alone in its own cluster, and both are in this one.
+        // Each leads its own cluster of one node, and both are put into this one.
         cluster.add(plain(id), Restored::fresh(Membership::new([id])));
     }
     cluster.campaign(ONE);
@@ -18,14 +18,14 @@ fn two_leaders_of_one_term_are_noticed() {
 
 #[test]
 #[should_panic(expected = "log matching")]
-fn logs_that_do_not_match_are_noticed() {
+fn logs_that_do_not_match_are_detected() {
     let disks = [&[1, 2, 3], &[2, 2, 3]].map(|terms| stored(voters(2), 3, None, 0, log(terms)));
     Cluster::stored(disks).settle();
 }
 
 #[test]
 #[should_panic(expected = "state machine safety")]
-fn different_entries_applied_at_one_index_are_noticed() {
+fn different_entries_applied_at_one_index_are_detected() {
     let disks = [&[1, 2], &[1, 3]].map(|terms| stored(voters(2), 3, None, 2, log(terms)));
     let mut cluster = Cluster::stored(disks);
     cluster.campaign(ONE);
@@ -33,7 +33,7 @@ fn different_entries_applied_at_one_index_are_noticed() {
 
 #[test]
 #[should_panic(expected = "voted twice")]
-fn two_votes_of_one_node_in_one_term_are_noticed() {
+fn two_votes_of_one_node_in_one_term_are_detected() {
     let mut safety = Safety::default();
     for to in [THREE, FOUR] {
         let body = Body::RequestVoteReply { granted: true };

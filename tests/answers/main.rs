@@ -1,5 +1,5 @@
-//! Cases with known answers: what other implementations of Raft, and models written from the
-//! paper, say must happen. The cases are in `tests/data`; its README names their source.
+//! Cases with known results, from other implementations of Raft and from models written after the
+//! paper. The cases are in `tests/data`; its README names their source.
 
 #[path = "../harness/mod.rs"]
 mod harness;

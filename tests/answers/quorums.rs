@@ -1,4 +1,4 @@
-//! Cases of counting: committed index and vote of majorities and joint majorities, generated ones
+//! Cases of quorums: commit indices and votes of majorities and joint majorities, generated ones
 //! and etcd's own tables.
 
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use quorate::quorum::{Tally, Verdict as Vote, reached};
+use quorate::quorum::{Tally, VoteResult, reached};
 use quorate::types::{Membership, NodeId};
 
 use crate::cases::{CaseFile, Verdict, decoded, report};
@@ -19,7 +19,7 @@ const ETCD: &str = "etcd/quorum";
 struct Case {
     #[serde(rename = "id")]
     _id: String,
-    /// Where etcd has it.
+    /// The file and line in etcd's sources.
     #[serde(rename = "src")]
     _source: Option<String>,
     op: String,
@@ -31,27 +31,27 @@ struct Case {
     votes: BTreeMap<u64, bool>,
     /// An index, `inf`, or a vote.
     expect: Value,
-    /// What is unusual about the case; it is expected like any other.
+    /// A remark on the case, which is evaluated like any other.
     #[serde(rename = "edge")]
     _edge: Option<String>,
 }
 
 #[test]
-fn generated_quorums_are_counted_right() {
+fn generated_quorums_have_the_expected_results() {
     for file in CaseFile::versions("oracle/quorum.jsonl", "") {
         file.run(&[], |case| count(&decoded(case)));
     }
 }
 
 #[test]
-fn etcds_quorums_are_counted_right() {
+fn etcds_quorums_have_the_expected_results() {
     if let Some(file) = CaseFile::public(&format!("{ETCD}/quorum.jsonl"), "") {
         file.run(&[], |case| count(&decoded(case)));
     }
 }
 
 #[test]
-fn etcds_quorum_tables_are_counted_right() {
+fn etcds_quorum_tables_have_the_expected_results() {
     for table in ["majority_commit", "majority_vote", "joint_commit", "joint_vote"] {
         let path = format!("{ETCD}/{table}.txt");
         let Some(text) = CaseFile::public_text(&path) else { continue };
@@ -66,8 +66,8 @@ fn etcds_quorum_tables_are_counted_right() {
     }
 }
 
-/// Counts the case as it stands, with its halves swapped, and joined with itself: the result of
-/// all is the same.
+/// Evaluates the case as it is, with its halves swapped, and joined with itself: all results are
+/// equal.
 fn count(case: &Case) -> Verdict {
     let ids = |list: &[u64]| list.iter().copied().map(NodeId).collect::<Vec<_>>();
     let (incoming, outgoing) = (ids(&case.incoming), case.outgoing.as_deref().map(ids));
@@ -93,13 +93,13 @@ fn count(case: &Case) -> Verdict {
                 for (&id, &granted) in &case.votes {
                     tally.count(NodeId(id), granted);
                 }
-                Value::from(match tally.verdict(&membership) {
-                    Vote::Won => "won",
-                    Vote::Lost => "lost",
-                    Vote::Pending => "pending",
+                Value::from(match tally.result(&membership) {
+                    VoteResult::Won => "won",
+                    VoteResult::Lost => "lost",
+                    VoteResult::Pending => "pending",
                 })
             }
-            other => panic!("there is no operation {other}"),
+            other => panic!("unknown operation {other}"),
         };
         assert_eq!(result, case.expect, "{membership:?}");
     }
@@ -110,14 +110,18 @@ fn is_command(line: &str) -> bool {
     line.starts_with("committed") || line.starts_with("vote")
 }
 
-/// The cases of one of etcd's text tables, each with its line: a command, `----`, and output whose
-/// last line is the result. `idx` and `votes` follow the ids of `cfg`, then of `cfgj`, each once.
+/// Returns the cases of one of etcd's text tables, each with its line: a command, `----`, and
+/// output whose last line is the result. `idx` and `votes` list the ids of `cfg`, then of `cfgj`,
+/// each once.
 fn table_cases(text: &str) -> Vec<(usize, Case)> {
     let mut cases = Vec::new();
     let mut lines = (1..).zip(text.lines());
     while let Some((number, line)) = lines.next() {
         if !is_command(line) {
-            assert!(line.is_empty() || line.starts_with('#'), "line {number} is understood");
+            assert!(
+                line.is_empty() || line.starts_with('#'),
+                "line {number} is blank or a comment"
+            );
             continue;
         }
         assert_eq!(lines.next().map(|(_, rule)| rule), Some("----"), "line {number}");

@@ -8,7 +8,7 @@ use quorate::types::{AppendOutcome, Body, Index, Membership, Message, NodeId};
 use crate::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{Node, entries_after, entry_id, log, plain, stored, terms};
 
-/// State of a node, in cases about one request.
+/// The state of a node in cases of one request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Persisted {
@@ -58,7 +58,7 @@ struct AppendExpect {
     also_allowed: Option<Unprocessed>,
 }
 
-/// What a follower that acknowledges its committed prefix without looking further is left with.
+/// The result of a follower that acknowledges its committed prefix without a further comparison.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unprocessed {
@@ -94,7 +94,7 @@ fn started(node: u64, voters: &[u64], persisted: &Persisted) -> Node {
     Node::start(plain(NodeId(node)), restored)
 }
 
-/// The only reply to a request, if there is one.
+/// Returns the only reply to a request, if there is one.
 fn reply_of(sent: &[Message]) -> Option<&Message> {
     assert!(sent.len() <= 1, "one request has one reply: {sent:?}");
     sent.first()
@@ -140,8 +140,8 @@ fn append_step(case: &Step<AppendRequest, AppendExpect>) -> Verdict {
             assert!(now == processed || unprocessed, "{now:?} instead of {processed:?}");
         }
         ("reject", Some(AppendOutcome::Rejected { prev: rejected, .. })) => {
-            assert_eq!(rejected, prev.index, "the reply names what was not found");
-            assert_eq!(node.log(), before, "a refused request changes nothing");
+            assert_eq!(rejected, prev.index, "the reply names the missing entry");
+            assert_eq!(node.log(), before, "a rejected request changes nothing");
         }
         ("reject_or_none", None | Some(AppendOutcome::Rejected { .. })) => {
             assert_eq!(node.log(), before, "a stale request changes nothing");
@@ -191,12 +191,16 @@ fn vote_step(case: &Step<VoteRequest, VoteExpect>) -> Verdict {
     Verdict::Passed
 }
 
-/// Checks role, term and vote: what the node says, and what its disk holds.
+/// Checks role, term and vote in the node's status and on its disk.
 fn check_role(node: &Node, role: &str, term: u64, vote: Option<u64>) {
-    assert_eq!(role, "follower", "one request makes nobody anything else");
+    assert_eq!(role, "follower", "one request changes no role");
     let status = node.status();
     assert_eq!(status.role, RoleName::Follower);
     assert_eq!((status.term.0, status.vote), (term, vote.map(NodeId)));
     let durable = node.disk.hard_state();
-    assert_eq!((durable.term.0, durable.vote), (term, vote.map(NodeId)), "and so it is on disk");
+    assert_eq!(
+        (durable.term.0, durable.vote),
+        (term, vote.map(NodeId)),
+        "the disk has the same term and vote"
+    );
 }

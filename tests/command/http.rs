@@ -1,4 +1,4 @@
-//! What a node tells over HTTP, and to whom it stops listening.
+//! The HTTP endpoints of a node: metrics, health and the status page.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::asked::{connect, get, say};
+use crate::http_client::{connect, get, send};
 use crate::nodes::{Nodes, eventually, pause};
 
-/// Where the node serves it, as the node says itself.
+/// Waits until the node has logged the address of the endpoint, and returns it.
 fn address(nodes: &Nodes, id: u64, field: &str) -> SocketAddr {
     let mut address = None;
-    eventually("it says where it serves", || {
+    eventually("the node logs the endpoint's address", || {
         let log = nodes.log(id);
         let line = log.lines().find_map(|line| line.strip_prefix(&format!("{field} at http://")));
         address = line.and_then(|line| line.strip_suffix('/')?.parse().ok());
         address.is_some()
     });
-    address.expect("it was waited for")
+    address.expect("the address was logged")
 }
 
-/// The first of `count` nodes, alone, with both of its addresses.
+/// Starts only the first of `count` nodes, with both endpoints, and returns their addresses.
 fn first_of(count: u64) -> (Nodes, SocketAddr, SocketAddr) {
     let mut nodes = Nodes::none(count);
     let members = nodes.listed(&(1..=count).collect::<Vec<_>>());
@@ -31,23 +31,23 @@ fn first_of(count: u64) -> (Nodes, SocketAddr, SocketAddr) {
 }
 
 #[test]
-fn a_node_that_leads_is_healthy_and_tells_what_it_counts() {
+fn a_leader_is_ready_and_serves_metrics() {
     let (_nodes, metrics, page) = first_of(1);
-    eventually("it leads", || get(metrics, "/health").status == 200);
+    eventually("the node leads", || get(metrics, "/health").status == 200);
     let health = get(page, "/health").json();
     assert_eq!((health["ready"].as_bool(), health["leader"].as_u64()), (Some(true), Some(1)));
     assert_eq!(health["role"], "leader");
-    let told = get(metrics, "/metrics");
+    let output = get(metrics, "/metrics");
     assert_eq!(
-        (told.status, told.header("content-type")),
+        (output.status, output.header("content-type")),
         (200, "application/openmetrics-text; version=1.0.0; charset=utf-8")
     );
-    assert!(told.body.contains("\nquorate_role{role=\"leader\"} 1\n"), "{}", told.body);
-    assert!(told.body.ends_with("# EOF\n"), "{}", told.body);
+    assert!(output.body.contains("\nquorate_role{role=\"leader\"} 1\n"), "{}", output.body);
+    assert!(output.body.ends_with("# EOF\n"), "{}", output.body);
 }
 
 #[test]
-fn a_node_without_a_leader_lives_and_is_not_ready() {
+fn a_node_without_a_leader_is_live_but_not_ready() {
     let (_nodes, metrics, _) = first_of(3);
     let health = get(metrics, "/health");
     assert_eq!(health.status, 503, "{health:?}");
@@ -58,18 +58,18 @@ fn a_node_without_a_leader_lives_and_is_not_ready() {
 }
 
 #[test]
-fn health_follows_the_leader() {
+fn readiness_follows_the_leader() {
     let (mut nodes, metrics, _) = first_of(3);
     let members = nodes.listed(&[1, 2, 3]);
     (2..=3).for_each(|id| nodes.serve_with(id, &["--members", &members]));
-    eventually("somebody leads", || get(metrics, "/health").status == 200);
+    eventually("a leader is elected", || get(metrics, "/health").status == 200);
     (2..=3).for_each(|id| nodes.kill(id));
-    eventually("nobody can lead any more", || get(metrics, "/health").status == 503);
+    eventually("the node is not ready", || get(metrics, "/health").status == 503);
     assert_eq!(get(metrics, "/live").status, 200);
 }
 
 #[test]
-fn the_page_may_do_nothing_but_ask_its_own_node() {
+fn the_status_page_may_only_call_its_own_node() {
     let (_nodes, metrics, address) = first_of(1);
     let page = get(address, "/");
     assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
@@ -80,25 +80,25 @@ fn the_page_may_do_nothing_but_ask_its_own_node() {
     let nonce = nonce.expect("it is there");
     assert_eq!(nonce.len(), 32, "{policy}");
     assert!(page.body.contains(&format!("<script nonce=\"{nonce}\">")), "the page's own script");
-    assert!(!get(address, "/").body.contains(nonce), "each answer has another one");
+    assert!(!get(address, "/").body.contains(nonce), "every response has another nonce");
     assert_eq!(page.header("x-content-type-options"), "nosniff");
-    // Nothing from elsewhere, and what nodes say is never taken for markup.
+    // The page loads nothing from elsewhere, and never inserts data of nodes as markup.
     for word in [" src=", " href=", "@import", "url(", "innerHTML", "outerHTML", "eval("] {
         assert!(!page.body.contains(word), "the page has {word}");
     }
     for word in ["insertAdjacentHTML", "document.write", "{{nonce}}"] {
         assert!(!page.body.contains(word), "the page has {word}");
     }
-    let seen = get(address, "/api/cluster").json();
-    assert_eq!(seen["node"], 1);
-    assert_eq!(seen["nodes"][0]["id"], 1);
-    assert_eq!(seen["membership"]["members"].as_array().map(Vec::len), Some(1));
+    let cluster = get(address, "/api/cluster").json();
+    assert_eq!(cluster["node"], 1);
+    assert_eq!(cluster["nodes"][0]["id"], 1);
+    assert_eq!(cluster["membership"]["members"].as_array().map(Vec::len), Some(1));
     assert_eq!(get(address, "/metrics").status, 404);
     assert_eq!(get(metrics, "/").status, 404);
 }
 
 #[test]
-fn the_page_shows_the_others_by_the_nodes_own_certificates() {
+fn the_status_page_reaches_peers_with_the_nodes_certificate() {
     let mut nodes = Nodes::none(2);
     nodes.quorate(&["certs", "certs", "--nodes", "1,2", "--days", "1"]).ok();
     let (certs, members) = (nodes.root().join("certs"), nodes.listed(&[1, 2]));
@@ -108,45 +108,45 @@ fn the_page_shows_the_others_by_the_nodes_own_certificates() {
     }
     for id in [1, 2] {
         let page = address(&nodes, id, "ui");
-        eventually("it has asked the other one", || {
-            let seen = get(page, "/api/cluster").json();
-            let ids = seen["nodes"].as_array().expect("a list").iter().map(|node| &node["id"]);
+        eventually("the page lists both nodes", || {
+            let cluster = get(page, "/api/cluster").json();
+            let ids = cluster["nodes"].as_array().expect("a list").iter().map(|node| &node["id"]);
             ids.filter_map(Value::as_u64).eq([id, 3 - id])
         });
     }
 }
 
 #[test]
-fn what_nobody_should_ask_is_refused() {
+fn invalid_http_requests_are_rejected() {
     let (_nodes, metrics, _) = first_of(1);
-    let told =
-        say(metrics, "POST /health HTTP/1.1\r\nHost: localhost\r\ncontent-length: 0\r\n\r\n");
-    assert_eq!((told.status, told.header("allow")), (405, "GET, HEAD"));
-    // As if a page of a foreign name had been led here.
-    let told = say(metrics, "GET /metrics HTTP/1.1\r\nHost: evil.example:80\r\n\r\n");
-    assert_eq!(told.status, 421);
-    assert_eq!(say(metrics, "GET /live HTTP/1.1\r\nHost: localhost:1\r\n\r\n").status, 200);
-    assert_eq!(say(metrics, "GET /live HTTP/1.1\r\nHost: [::1]\r\n\r\n").status, 200);
+    let output =
+        send(metrics, "POST /health HTTP/1.1\r\nHost: localhost\r\ncontent-length: 0\r\n\r\n");
+    assert_eq!((output.status, output.header("allow")), (405, "GET, HEAD"));
+    // A DNS rebinding attack sends a foreign host name.
+    let output = send(metrics, "GET /metrics HTTP/1.1\r\nHost: evil.example:80\r\n\r\n");
+    assert_eq!(output.status, 421);
+    assert_eq!(send(metrics, "GET /live HTTP/1.1\r\nHost: localhost:1\r\n\r\n").status, 200);
+    assert_eq!(send(metrics, "GET /live HTTP/1.1\r\nHost: [::1]\r\n\r\n").status, 200);
     let long = "x".repeat(1 << 10);
     let headers: String = (0..64).map(|number| format!("h{number}: {long}\r\n")).collect();
     let mut stream = connect(metrics);
-    // It may be cut off before it has said everything.
+    // The connection may be closed before the request is sent.
     let _ = stream.write_all(format!("GET /live HTTP/1.1\r\nHost: a\r\n{headers}\r\n").as_bytes());
-    let mut told = Vec::new();
-    match stream.read_to_end(&mut told) {
-        Ok(_) => assert!(told.is_empty() || told.starts_with(b"HTTP/1.1 431 "), "{told:?}"),
+    let mut output = Vec::new();
+    match stream.read_to_end(&mut output) {
+        Ok(_) => assert!(output.is_empty() || output.starts_with(b"HTTP/1.1 431 "), "{output:?}"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
     }
 }
 
 #[test]
-fn whoever_drips_is_cut_off_and_holds_nobody_up() {
+fn a_slow_http_client_is_disconnected_and_delays_no_other() {
     let (_nodes, metrics, _) = first_of(1);
     let mut slow = connect(metrics);
     slow.write_all(b"GET /live HTTP/1.1\r\nHost: localhost\r\nx: ").expect("it listens");
     slow.set_read_timeout(Some(Duration::from_millis(50))).expect("it is open");
     let mut cut_off = false;
-    // A letter now and then, for half a minute: more than anybody gets.
+    // One byte at a time, for half a minute, is longer than the timeout of a request.
     for _ in 0..600 {
         let written = slow.write_all(b"x");
         let read = slow.read(&mut [0; 64]);
@@ -159,5 +159,5 @@ fn whoever_drips_is_cut_off_and_holds_nobody_up() {
         assert_eq!(get(metrics, "/live").status, 200);
         pause(Duration::from_millis(1));
     }
-    assert!(cut_off, "it may drip for ever");
+    assert!(cut_off, "the slow client stays connected");
 }

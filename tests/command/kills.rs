@@ -1,20 +1,20 @@
-//! Processes that are killed, or stand still, while clients use them.
+//! Processes that are killed or paused under load.
 
-use crate::load::{Dice, Load};
+use crate::load::{Load, Rng};
 use crate::nodes::Nodes;
 
-/// Kills a node, chosen by the seed, again and again, and starts it again each time.
+/// Kills a random node and restarts it, `rounds` times.
 fn kill_rounds(seed: u64, rounds: u32) {
     let mut nodes = Nodes::start(3);
     let load = Load::start(&nodes, seed);
-    let mut dice = Dice(seed);
+    let mut rng = Rng(seed);
     load.answered(20);
     for _ in 0..rounds {
-        let id = u64::from(dice.below(3)) + 1;
+        let id = u64::from(rng.below(3)) + 1;
         nodes.kill(id);
-        load.answered(dice.below(40));
+        load.answered(rng.below(40));
         nodes.serve(id);
-        load.answered(dice.below(40));
+        load.answered(rng.below(40));
     }
     load.must_be_linearizable();
     nodes.ask(&["put", "end", "reached"]).ok();
@@ -22,7 +22,7 @@ fn kill_rounds(seed: u64, rounds: u32) {
 }
 
 #[test]
-fn nothing_is_lost_when_nodes_are_killed_under_load() {
+fn no_acknowledged_write_is_lost_when_nodes_are_killed_under_load() {
     kill_rounds(7, 10);
 }
 
@@ -35,14 +35,14 @@ fn long_kills() {
 }
 
 #[test]
-fn a_leader_that_stood_still_gives_no_old_answers() {
+fn a_paused_leader_returns_no_stale_reads() {
     let nodes = Nodes::start(3);
     let load = Load::start(&nodes, 11);
     for _ in 0..3 {
         load.answered(20);
         let leader = nodes.leader();
         nodes.signal(leader, "STOP");
-        // Another leads by then: these are its answers.
+        // The answers come from a new leader, because the old one is paused.
         load.answered(60);
         nodes.signal(leader, "CONT");
         load.answered(30);

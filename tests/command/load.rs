@@ -1,4 +1,4 @@
-//! Clients that never rest, each a command after the other, and what they were told.
+//! Concurrent clients, each with one command at a time, and the history of their operations.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use quorate_checker::budget::Budget;
 use quorate_checker::check::check;
 use quorate_checker::history::{Client, Recorder};
 use quorate_checker::models::{Kv, KvCall, KvOp, KvRet};
-use quorate_checker::value::{Datum, Value, Values};
+use quorate_checker::value::{Value, ValueId, ValueTable};
 use quorate_checker::verdict::Verdict;
 
+use crate::cli::{CommandOutput, quorate_in};
 use crate::nodes::{Nodes, eventually};
-use crate::told::{Told, quorate_in};
 
-/// How many clients there are.
+/// The number of clients.
 const CLIENTS: u32 = 4;
-/// How many keys they share.
+/// The number of keys that the clients share.
 const KEYS: u32 = 4;
 
-/// Clients at work. They end when this is dropped.
+/// Running clients. They end when this is dropped.
 pub(crate) struct Load {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<()>>,
@@ -29,31 +29,31 @@ pub(crate) struct Load {
 struct Shared {
     root: PathBuf,
     addresses: Vec<String>,
-    how: Vec<String>,
+    flags: Vec<String>,
     recorder: Recorder<KvOp, KvRet>,
-    values: Values,
+    values: ValueTable,
     answered: AtomicU32,
     ended: AtomicBool,
-    /// The next name of a client: one that never learned an outcome is not used again.
+    /// The next client id of the history: after an unknown outcome a client gets a new one.
     names: AtomicU32,
 }
 
 impl Load {
-    /// Begins; the seed decides what is asked for.
+    /// Starts the clients; the seed decides their commands.
     pub(crate) fn start(nodes: &Nodes, seed: u64) -> Load {
         let addresses = nodes.nodes().split(',').map(str::to_owned).collect();
         Load::on(nodes.root(), addresses, Vec::new(), seed)
     }
 
-    /// Begins in the directory `root`, on nodes at these addresses; every command has the words of
-    /// `how` as well.
-    pub(crate) fn on(root: &Path, addresses: Vec<String>, how: Vec<String>, seed: u64) -> Load {
+    /// Starts the clients in the directory `root`, on nodes at these addresses; every command also
+    /// has `flags`.
+    pub(crate) fn on(root: &Path, addresses: Vec<String>, flags: Vec<String>, seed: u64) -> Load {
         let shared = Arc::new(Shared {
             root: root.to_owned(),
             addresses,
-            how,
+            flags,
             recorder: Recorder::new(),
-            values: Values::default(),
+            values: ValueTable::default(),
             answered: AtomicU32::new(0),
             ended: AtomicBool::new(false),
             names: AtomicU32::new(0),
@@ -65,25 +65,25 @@ impl Load {
         Load { clients: (0..CLIENTS).map(client).collect(), shared }
     }
 
-    /// Waits until so many more commands were answered.
+    /// Waits until `more` further commands were answered.
     pub(crate) fn answered(&self, more: u32) {
         let goal = self.shared.answered.load(Ordering::Relaxed) + more;
         eventually("clients are answered", || self.shared.answered.load(Ordering::Relaxed) >= goal);
     }
 
-    /// Ends the clients, has every key read once more, and says what all of it comes to: nothing
-    /// that was acknowledged may be lost, and no answer may be old.
+    /// Ends the clients, reads every key once more, and asserts that the history is linearizable:
+    /// no acknowledged write is lost, and no read is stale.
     pub(crate) fn must_be_linearizable(mut self) {
         self.end();
         let shared = &self.shared;
         for key in 0..KEYS {
             let name = Client(shared.names.fetch_add(1, Ordering::Relaxed));
             let pending = shared.recorder.invoke(name, shared.op(key, KvCall::Get));
-            let told = shared.ask(vec!["get".to_owned(), shared.key(key)]);
-            assert!(told.code <= 1, "{told:?}");
-            pending.returned(shared.read(&told));
+            let output = shared.ask(vec!["get".to_owned(), shared.key(key)]);
+            assert!(output.code <= 1, "{output:?}");
+            pending.returned(shared.read(&output));
         }
-        let model = Kv { init: shared.values.of(Datum::Null), values: shared.values.clone() };
+        let model = Kv { init: shared.values.intern(Value::Null), values: shared.values.clone() };
         let history = shared.recorder.history();
         let verdict = check(&model, &history, &Budget::default());
         assert!(matches!(verdict, Verdict::Linearizable), "{verdict:?}");
@@ -108,25 +108,25 @@ impl Drop for Load {
 
 impl Shared {
     fn work(&self, seed: u64) {
-        let mut dice = Dice(seed);
+        let mut rng = Rng(seed);
         let mut name = self.names.fetch_add(1, Ordering::Relaxed);
-        let mut seen = self.values.of(Datum::Null);
+        let mut seen = self.values.intern(Value::Null);
         let mut count = 0;
         while !self.ended.load(Ordering::Relaxed) {
             count += 1;
-            let key = dice.below(KEYS);
+            let key = rng.below(KEYS);
             let text = format!("{seed}-{count}");
-            let to = self.values.of(Datum::Text(text.clone()));
-            let (call, words) = match dice.below(4) {
+            let to = self.values.intern(Value::Text(text.clone()));
+            let (call, words) = match rng.below(4) {
                 0 => (KvCall::Put(to), vec!["put".to_owned(), self.key(key), text]),
                 1 => (KvCall::Cas { from: seen, to }, self.cas(key, seen, text)),
-                // Every node answers a linearizable read, also one that has slept.
-                2 => (KvCall::Get, self.get_at(key, dice.below(self.addresses.len() as u32))),
+                // Every node answers a linearizable read, also one that was paused.
+                2 => (KvCall::Get, self.get_at(key, rng.below(self.addresses.len() as u32))),
                 _ => (KvCall::Get, vec!["get".to_owned(), self.key(key)]),
             };
             let pending = self.recorder.invoke(Client(name), self.op(key, call));
-            let told = self.ask(words.into_iter().chain(["--timeout", "3s"].map(str::to_owned)));
-            match told.code {
+            let output = self.ask(words.into_iter().chain(["--timeout", "3s"].map(str::to_owned)));
+            match output.code {
                 0 | 1 => self.answered.fetch_add(1, Ordering::Relaxed),
                 3 | 5 => {
                     pending.failed();
@@ -137,26 +137,26 @@ impl Shared {
                     name = self.names.fetch_add(1, Ordering::Relaxed);
                     continue;
                 }
-                _ => panic!("{told:?}"),
+                _ => panic!("{output:?}"),
             };
             pending.returned(match call {
                 KvCall::Get => {
-                    let read = self.read(&told);
+                    let read = self.read(&output);
                     if let KvRet::Value(value) = read {
                         seen = value;
                     }
                     read
                 }
-                KvCall::Cas { .. } => KvRet::Swapped(told.code == 0),
+                KvCall::Cas { .. } => KvRet::Swapped(output.code == 0),
                 _ => KvRet::Written,
             });
         }
     }
 
-    fn ask(&self, words: impl IntoIterator<Item = String>) -> Told {
+    fn ask(&self, words: impl IntoIterator<Item = String>) -> CommandOutput {
         let nodes = ["--nodes".to_owned(), self.addresses.join(",")];
-        let how = self.how.iter().cloned();
-        quorate_in(&self.root, words.into_iter().chain(nodes).chain(how))
+        let flags = self.flags.iter().cloned();
+        quorate_in(&self.root, words.into_iter().chain(nodes).chain(flags))
     }
 
     fn key(&self, key: u32) -> String {
@@ -164,13 +164,13 @@ impl Shared {
     }
 
     fn op(&self, key: u32, call: KvCall) -> KvOp {
-        KvOp { key: self.values.of(Datum::Text(self.key(key))), call }
+        KvOp { key: self.values.intern(Value::Text(self.key(key))), call }
     }
 
-    fn read(&self, told: &Told) -> KvRet {
-        KvRet::Value(self.values.of(match told.code {
-            0 => Datum::Text(told.out.trim_end().to_owned()),
-            _ => Datum::Null,
+    fn read(&self, output: &CommandOutput) -> KvRet {
+        KvRet::Value(self.values.intern(match output.code {
+            0 => Value::Text(output.out.trim_end().to_owned()),
+            _ => Value::Null,
         }))
     }
 
@@ -179,10 +179,10 @@ impl Shared {
         vec!["get".to_owned(), self.key(key), "--at".to_owned(), address]
     }
 
-    fn cas(&self, key: u32, from: Value, to: String) -> Vec<String> {
+    fn cas(&self, key: u32, from: ValueId, to: String) -> Vec<String> {
         let mut words = vec!["cas".to_owned(), self.key(key), "--to".to_owned(), to];
         let from = self.values.with(|data| match &data[from.0 as usize] {
-            Datum::Text(text) => Some(text.clone()),
+            Value::Text(text) => Some(text.clone()),
             _ => None,
         });
         words.extend(from.into_iter().flat_map(|from| ["--from".to_owned(), from]));
@@ -190,10 +190,10 @@ impl Shared {
     }
 }
 
-/// Numbers that a seed decides: SplitMix64.
-pub(crate) struct Dice(pub(crate) u64);
+/// A seeded random number generator: SplitMix64.
+pub(crate) struct Rng(pub(crate) u64);
 
-impl Dice {
+impl Rng {
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

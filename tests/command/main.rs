@@ -3,14 +3,17 @@
 
 #[path = "../common/addresses.rs"]
 mod addresses;
-#[path = "../common/asked.rs"]
-mod asked;
-mod away;
 mod backups;
+mod cli;
+#[path = "../common/command_output.rs"]
+mod command_output;
 mod directories;
 mod faults;
 mod http;
+#[path = "../common/http_client.rs"]
+mod http_client;
 mod kills;
+mod lagging;
 mod load;
 #[path = "../real_disk/mount.rs"]
 mod mount;
@@ -20,10 +23,7 @@ mod operations;
 mod processes;
 #[path = "../real_disk/program.rs"]
 mod program;
-#[path = "../common/said.rs"]
-mod said;
 mod serving;
 mod settings;
 #[path = "../common/skip.rs"]
 mod skip;
-mod told;

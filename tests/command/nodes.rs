@@ -1,4 +1,4 @@
-//! Nodes that run as processes of their own, on free ports of this machine, in one directory.
+//! Nodes that run as processes on free ports of this machine, with their directories in one root.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,35 +10,35 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::addresses::free_address;
+use crate::cli::{CommandOutput, command, quorate_in};
 pub(crate) use crate::processes::{Processes, eventually, pause};
-use crate::told::{Told, command, quorate_in};
 
-/// Nodes that run, and the directories of all.
+/// Running nodes, and the directories of all.
 pub(crate) struct Nodes {
-    // The processes end before their directories go.
+    // Dropped first: the processes end before their directories are removed.
     running: Processes,
-    founders: Vec<u64>,
+    bootstrap_peers: Vec<u64>,
     addresses: BTreeMap<u64, SocketAddr>,
     root: TempDir,
 }
 
 impl Nodes {
-    /// Nodes 1 to `count`, which found their cluster.
+    /// Starts nodes 1 to `count`, which bootstrap a cluster.
     pub(crate) fn start(count: u64) -> Nodes {
         let mut nodes = Nodes::none(count);
-        nodes.founders = (1..=count).collect();
+        nodes.bootstrap_peers = (1..=count).collect();
         (1..=count).for_each(|id| nodes.serve(id));
         nodes
     }
 
-    /// Room for nodes 1 to `count`, none of which runs.
+    /// Reserves addresses for nodes 1 to `count`, without starting them.
     pub(crate) fn none(count: u64) -> Nodes {
-        let root = TempDir::new().expect("there is room");
+        let root = TempDir::new().expect("a temporary file can be created");
         let addresses = (1..=count).map(|id| (id, free_address())).collect();
-        Nodes { running: Processes::default(), founders: Vec::new(), addresses, root }
+        Nodes { running: Processes::default(), bootstrap_peers: Vec::new(), addresses, root }
     }
 
-    /// Addresses for nodes up to `count`.
+    /// Reserves addresses for nodes up to `count`.
     pub(crate) fn make_room(&mut self, count: u64) {
         for id in 1..=count {
             self.addresses.entry(id).or_insert_with(free_address);
@@ -57,47 +57,47 @@ impl Nodes {
         self.addresses[&id]
     }
 
-    /// `1=127.0.0.1:…,2=…` of these nodes.
+    /// Returns `1=127.0.0.1:…,2=…` of these nodes.
     pub(crate) fn listed(&self, ids: &[u64]) -> String {
         let one = |id: &u64| format!("{id}={}", self.address(*id));
         ids.iter().map(one).collect::<Vec<_>>().join(",")
     }
 
-    /// Where clients ask: every founder.
+    /// Returns the addresses of the bootstrap peers, for `--nodes`.
     pub(crate) fn nodes(&self) -> String {
         let one = |id: &u64| self.address(*id).to_string();
-        self.founders.iter().map(one).collect::<Vec<_>>().join(",")
+        self.bootstrap_peers.iter().map(one).collect::<Vec<_>>().join(",")
     }
 
-    /// The node as a founder, for the first time or again.
+    /// Starts the node as a bootstrap peer, for the first time or again.
     pub(crate) fn serve(&mut self, id: u64) {
-        let members = self.listed(&self.founders);
+        let members = self.listed(&self.bootstrap_peers);
         self.serve_with(id, &["--members", &members]);
     }
 
-    /// The node with whatever else it is told.
+    /// Starts the node with these flags.
     pub(crate) fn serve_with(&mut self, id: u64, words: &[&str]) {
         let mut command = command();
         serving(&mut command, id, &self.directory(id)).args(words);
         self.running.spawn(&format!("d{id}"), &mut command, &self.log_file(id));
     }
 
-    /// `kill -9`.
+    /// Kills the node with SIGKILL.
     pub(crate) fn kill(&mut self, id: u64) {
         self.running.kill(&format!("d{id}"));
     }
 
-    /// Sends `TERM`, `STOP` or `CONT`.
+    /// Sends the signal `TERM`, `STOP` or `CONT`.
     pub(crate) fn signal(&self, id: u64, signal: &str) {
         self.running.signal(&format!("d{id}"), signal);
     }
 
-    /// How the node ended, once it has by itself.
+    /// Waits until the node ends by itself, and returns its exit status.
     pub(crate) fn ended(&mut self, id: u64) -> ExitStatus {
         self.running.ended(&format!("d{id}"))
     }
 
-    /// What the node has said so far, in all of its lives.
+    /// Returns the output of the node so far, over all its runs.
     pub(crate) fn log(&self, id: u64) -> String {
         fs::read_to_string(self.log_file(id)).unwrap_or_default()
     }
@@ -107,28 +107,29 @@ impl Nodes {
     }
 
     /// Runs the command until it ends.
-    pub(crate) fn quorate(&self, words: &[&str]) -> Told {
+    pub(crate) fn quorate(&self, words: &[&str]) -> CommandOutput {
         quorate_in(self.root.path(), words)
     }
 }
 
-/// Has the command serve this node on its directory, with small files and frequent snapshots.
+/// Adds the arguments that serve this node on its directory, with small segments and frequent
+/// snapshots.
 pub(crate) fn serving<'a>(command: &'a mut Command, id: u64, directory: &Path) -> &'a mut Command {
     command
         .arg("serve")
         .args(["--id", &id.to_string(), "--data-dir"])
         .arg(directory)
-        .args(["--segment-size", "16MiB", "--segments-ahead", "1"])
+        .args(["--segment-size", "16MiB", "--spare-segments", "1"])
         .args(["--snapshot-entries", "200", "--trailing-entries", "50"])
 }
 
-/// Who leads, once somebody does, as a client is told that asks so.
-pub(crate) fn leader(ask: impl Fn(&[&str]) -> Told) -> u64 {
+/// Waits for a leader, as clients see it, and returns its id.
+pub(crate) fn leader(ask: impl Fn(&[&str]) -> CommandOutput) -> u64 {
     let mut leader = None;
-    eventually("somebody leads", || {
+    eventually("a leader is elected", || {
         let status: Option<Value> = serde_json::from_str(&ask(&["status", "--json"]).out).ok();
         leader = status.and_then(|status| status["leader"].as_u64());
         leader.is_some()
     });
-    leader.expect("it was waited for")
+    leader.expect("a leader was elected")
 }

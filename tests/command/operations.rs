@@ -1,29 +1,28 @@
-//! Every command of `docs/OPERATIONS.md`, in the order it stands there.
+//! Runs every command of `docs/OPERATIONS.md`, in order.
 
 use std::collections::BTreeMap;
 
 use crate::addresses::free_address;
+use crate::cli::CommandOutput;
 use crate::nodes::{Processes, eventually};
-use crate::told::Told;
 
 const PAGE: &str = include_str!("../../docs/OPERATIONS.md");
 
-/// What a reader of the page does next.
+/// A step of the page.
 #[derive(Debug, PartialEq, Eq)]
 enum Step<'a> {
     Run(&'a str),
     Stop(&'a str),
     Reload(&'a str),
-    /// The last command has printed this.
+    /// Asserts that the last command has printed this text.
     Prints(&'a str),
-    /// The node in this directory has said this, or does so before long.
+    /// Waits until the node in this directory has logged this text.
     Logs(&'a str, &'a str),
-    /// The next command ends with this code, and says why.
+    /// Expects that the next command ends with this exit code and prints this text.
     Fails(i32, &'a str),
 }
 
-/// The lines of the page's shell blocks, and what is hidden between them: signals, and what is to
-/// be seen.
+/// Returns the lines of the page's shell blocks, and the hidden steps between them.
 fn steps(page: &str) -> Vec<Step<'_>> {
     let mut steps = Vec::new();
     let mut within = false;
@@ -40,47 +39,49 @@ fn steps(page: &str) -> Vec<Step<'_>> {
 }
 
 fn hidden_step(text: &str) -> Step<'_> {
-    let (verb, rest) = text.split_once(' ').unwrap_or_else(|| panic!("{text}: of what?"));
-    let two = || rest.split_once(' ').unwrap_or_else(|| panic!("{text}: and what?"));
+    let (verb, rest) =
+        text.split_once(' ').unwrap_or_else(|| panic!("{text}: the argument is missing"));
+    let two =
+        || rest.split_once(' ').unwrap_or_else(|| panic!("{text}: the second argument is missing"));
     match verb {
         "stop" => Step::Stop(rest),
         "reload" => Step::Reload(rest),
         "prints" => Step::Prints(rest),
         "logs" => Step::Logs(two().0, two().1),
         "fails" => Step::Fails(two().0.parse().expect("an exit code"), two().1),
-        _ => panic!("{text}: nobody knows what to do"),
+        _ => panic!("{text}: unknown step"),
     }
 }
 
-/// The same words with an address of its own for each port of the page.
+/// Replaces each address of the page by a free one.
 fn at_free_ports(words: &str, ports: &mut BTreeMap<String, String>) -> String {
-    let mut told = String::new();
+    let mut output = String::new();
     let mut rest = words;
     while let Some(place) = rest.find("127.0.0.1:") {
         let (before, address) = rest.split_at(place);
         let digits = address["127.0.0.1:".len()..].bytes().take_while(u8::is_ascii_digit).count();
         let (address, after) = address.split_at("127.0.0.1:".len() + digits);
         let free = ports.entry(address.to_owned()).or_insert_with(|| free_address().to_string());
-        told += before;
-        told += free;
+        output += before;
+        output += free;
         rest = after;
     }
-    told + rest
+    output + rest
 }
 
-/// Whoever does what the page says.
-struct Reader {
+/// The reader, who executes the page.
+struct PageRunner {
     nodes: Processes,
     root: tempfile::TempDir,
     ports: BTreeMap<String, String>,
     variables: BTreeMap<String, String>,
-    /// What the last command printed.
+    /// The output of the last command.
     printed: String,
-    /// How the next command is to fail.
+    /// The exit code and the text with which the next command must fail.
     fails: Option<(i32, String)>,
 }
 
-impl Reader {
+impl PageRunner {
     fn follow(&mut self, step: &Step<'_>) {
         match step {
             Step::Stop(directory) => {
@@ -90,7 +91,8 @@ impl Reader {
             }
             Step::Reload(directory) => {
                 self.nodes.signal(directory, "HUP");
-                self.logs(directory, "read anew");
+                // These nodes run without TLS, and have no certificates to reload.
+                self.logs(directory, "SIGHUP ignored");
             }
             Step::Prints(text) => {
                 let text = at_free_ports(text, &mut self.ports);
@@ -113,28 +115,30 @@ impl Reader {
         let words: Vec<&str> = line.split(' ').map(|word| word.trim_matches('\'')).collect();
         match words.as_slice() {
             ["export", variable] => {
-                let (name, value) = variable.split_once('=').expect("it sets a variable");
+                let (name, value) = variable.split_once('=').expect("export sets a variable");
                 self.variables.insert(name.to_owned(), value.to_owned());
             }
-            ["unset", name] => drop(self.variables.remove(*name).expect("it was set")),
+            ["unset", name] => drop(self.variables.remove(*name).expect("the variable is set")),
             ["quorate", "serve", rest @ ..] => self.serve(rest),
             ["quorate", rest @ ..] => {
-                let mut command = crate::told::command();
+                let mut command = crate::cli::command();
                 command.current_dir(self.root.path()).envs(&self.variables).args(rest);
                 if rest.first() == Some(&"status") {
-                    // Whoever was started a moment ago may not be heard yet.
-                    eventually("all are well", || Told::of(&mut command).code == 0);
+                    // A node that was just started may not be reachable yet.
+                    eventually("every member answers", || {
+                        CommandOutput::run(&mut command).code == 0
+                    });
                 }
-                let told = Told::of(&mut command);
+                let output = CommandOutput::run(&mut command);
                 self.printed = match self.fails.take() {
-                    None => told.ok(),
+                    None => output.ok(),
                     Some((code, text)) => {
-                        told.refused(code, &text);
-                        told.out
+                        output.fails_with(code, &text);
+                        output.out
                     }
                 };
             }
-            _ => panic!("the page has a line that is no command: {line}"),
+            _ => panic!("not a command: {line}"),
         }
     }
 
@@ -142,15 +146,15 @@ impl Reader {
         let place = words.iter().position(|word| *word == "--data-dir");
         let directory = words[place.expect("a node has a directory") + 1];
         let log = self.root.path().join(directory.replace('/', "-") + ".log");
-        let mut command = crate::told::command();
+        let mut command = crate::cli::command();
         command.current_dir(self.root.path()).envs(&self.variables).arg("serve").args(words);
-        // The page's defaults would fill a small disk.
-        command.args(["--segment-size", "16MiB", "--segments-ahead", "1"]);
-        // Every life of a node says for itself that it listens.
+        // The default segment size would fill a small disk.
+        command.args(["--segment-size", "16MiB", "--spare-segments", "1"]);
+        // Every start of a node has a log of its own.
         let _ = std::fs::remove_file(&log);
         self.nodes.spawn(directory, &mut command, &log);
         match self.fails.take() {
-            None => self.logs(directory, " listens at "),
+            None => self.logs(directory, " is listening on "),
             Some((code, text)) => {
                 let status = self.nodes.ended(directory);
                 let words = std::fs::read_to_string(&log).expect("it was written");
@@ -162,23 +166,23 @@ impl Reader {
 }
 
 #[test]
-fn every_command_of_the_page_works() {
-    let mut reader = Reader {
+fn every_command_of_operations_md_works() {
+    let mut runner = PageRunner {
         nodes: Processes::default(),
-        root: tempfile::tempdir().expect("there is room"),
+        root: tempfile::tempdir().expect("a temporary file can be created"),
         ports: BTreeMap::new(),
         variables: BTreeMap::new(),
         printed: String::new(),
         fails: None,
     };
     let steps = steps(PAGE);
-    steps.iter().for_each(|step| reader.follow(step));
+    steps.iter().for_each(|step| runner.follow(step));
     let run = steps.iter().filter(|step| matches!(step, Step::Run(_))).count();
-    assert!(run > 40, "the page was not found: {run} commands");
+    assert!(run > 40, "only {run} commands were found on the page");
 }
 
 #[test]
-fn a_page_is_read_as_a_person_reads_it() {
+fn the_steps_of_a_page_are_parsed() {
     let page =
         "text\n```sh\na b\nc\n```\n<!-- stop d1 -->\n```rust\nno\n```\n<!-- fails 3 no, no -->\n";
     let read = [Step::Run("a b"), Step::Run("c"), Step::Stop("d1"), Step::Fails(3, "no, no")];

@@ -1,9 +1,9 @@
-//! The kept corpus of a fuzz target, and every crash it ever found, run again.
+//! Replay of a fuzz target's corpus, which includes every crash found so far.
 
 use std::fs;
 use std::path::Path;
 
-/// Runs every file of the fuzz target `target`.
+/// Runs every corpus file of the fuzz target `target`.
 pub(crate) fn replay(target: &str, drive: impl Fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let files = fs::read_dir(&folder).expect("the corpus is part of the tree");

@@ -1,4 +1,4 @@
-//! Processes that a test starts, and what it takes to wait for them.
+//! Child processes of a test, and helpers to wait for them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
-/// How often something is tried before it never comes: for half a minute.
+/// The number of tries before a wait fails, which is half a minute.
 const TRIES: usize = 1500;
 
-/// Processes by name, killed when this is dropped.
+/// Child processes by name, which are killed when this is dropped.
 #[derive(Default)]
 pub(crate) struct Processes(BTreeMap<String, Running>);
 
@@ -19,9 +19,9 @@ struct Running {
 }
 
 impl Processes {
-    /// Starts a process whose words go to `log`, after those of its earlier lives.
+    /// Starts a process whose output is appended to `log`.
     pub(crate) fn spawn(&mut self, name: &str, command: &mut Command, log: &Path) {
-        let file = File::options().create(true).append(true).open(log).expect("there is room");
+        let file = File::options().create(true).append(true).open(log).expect("the log opens");
         let output = file.try_clone().expect("it is open");
         let child = command.stdout(output).stderr(file).spawn().expect("the command was built");
         let running = Running { child, log: log.to_owned() };
@@ -29,21 +29,21 @@ impl Processes {
         assert!(earlier.is_none(), "{name} runs already");
     }
 
-    /// `kill -9`.
+    /// Kills the process with SIGKILL.
     pub(crate) fn kill(&mut self, name: &str) {
         let mut running = self.0.remove(name).expect("it runs");
         running.child.kill().expect("it is ours");
         running.child.wait().expect("it is ours");
     }
 
-    /// Sends `TERM`, `STOP` or `CONT`.
+    /// Sends the signal `TERM`, `STOP` or `CONT`.
     pub(crate) fn signal(&self, name: &str, signal: &str) {
         let pid = self.0[name].child.id().to_string();
         let sent = Command::new("kill").args([&format!("-{signal}"), &pid]).status();
-        assert!(sent.expect("there is a kill").success(), "{signal} to {name}");
+        assert!(sent.expect("`kill` is installed").success(), "{signal} to {name}");
     }
 
-    /// How the process ended, once it has by itself.
+    /// Waits until the process ends by itself, and returns its exit status.
     pub(crate) fn ended(&mut self, name: &str) -> ExitStatus {
         let mut status = None;
         eventually("the process ends", || {
@@ -52,10 +52,10 @@ impl Processes {
             status.is_some()
         });
         self.0.remove(name);
-        status.expect("it was waited for")
+        status.expect("the process ended")
     }
 
-    /// What a process that runs has said so far, in all of its lives.
+    /// Returns the output of a running process so far, including earlier runs with the same log.
     pub(crate) fn words(&self, name: &str) -> String {
         fs::read_to_string(&self.0[name].log).unwrap_or_default()
     }
@@ -71,22 +71,22 @@ impl Drop for Processes {
                 let log = fs::read_to_string(&running.log).unwrap_or_default();
                 let lines: Vec<&str> = log.lines().collect();
                 let last = &lines[lines.len().saturating_sub(15)..];
-                eprintln!("--- the last words of {name}\n{}", last.join("\n"));
+                eprintln!("--- the last lines of {name}\n{}", last.join("\n"));
             }
         }
     }
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds; panics with `condition_text` if it does not in time.
 #[track_caller]
-pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn eventually(condition_text: &str, mut condition: impl FnMut() -> bool) {
     for _ in 0..TRIES {
-        if is_so() {
+        if condition() {
             return;
         }
         pause(Duration::from_millis(20));
     }
-    panic!("this never comes: {what}");
+    panic!("timed out: {condition_text}");
 }
 
 #[expect(clippy::disallowed_methods, reason = "it waits for other processes")]

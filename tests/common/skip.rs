@@ -1,11 +1,11 @@
-//! How a test says that it lacks something this machine does not have.
+//! Reports of tests that are skipped because the machine lacks something they need.
 
 use std::io::Write;
 
-/// Says that the test `name` was skipped, and why: `SKIPPED name: reason`. The test then returns.
+/// Prints that the test `name` was skipped, as `SKIPPED name: reason`. The test must then return.
 ///
-/// The line is written past the test runner's capture, so that it is seen when the test passes;
-/// `.ci/run` counts such lines.
+/// The line bypasses the test runner's capture, so that it is visible when the test passes;
+/// `.ci/run` counts these lines.
 pub(crate) fn skipped(name: &str, reason: &str) {
     assert!(!name.contains(' '), "the name is one word");
     let line = format!("SKIPPED {name}: {reason}\n");

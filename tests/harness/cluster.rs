@@ -1,4 +1,4 @@
-//! The cluster: nodes and the network between them, and the operations tests are written in.
+//! A cluster of nodes with their network, and the operations that tests use.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -14,38 +14,38 @@ use super::node::Node;
 use super::safety::Safety;
 use super::{TICK, plain, voters};
 
-/// No test delivers more messages; one that does goes round in circles.
+/// The maximum number of deliveries in a test; a test beyond it does not terminate.
 const DELIVERIES_MAX: u64 = 20_000;
 
 pub(crate) struct Cluster {
     nodes: BTreeMap<NodeId, Node>,
     pub(crate) network: Network,
     safety: Safety,
-    holding: bool,
-    /// How many messages were delivered so far.
+    is_held: bool,
+    /// The number of messages delivered so far.
     delivered: u64,
     tags: u64,
 }
 
 impl Cluster {
-    /// Nodes that are about to be added one by one.
+    /// Returns a cluster without nodes.
     pub(crate) fn empty() -> Cluster {
         Cluster {
             nodes: BTreeMap::new(),
             network: Network::default(),
             safety: Safety::default(),
-            holding: false,
+            is_held: false,
             delivered: 0,
             tags: 0,
         }
     }
 
-    /// A new cluster of the voters 1 to `count`, with the plain protocol of the paper.
+    /// Returns a new cluster of the voters 1 to `count`, with the paper's protocol.
     pub(crate) fn new(count: u64) -> Cluster {
         Cluster::configured(count, |_| {})
     }
 
-    /// The same, with every node's configuration changed.
+    /// Returns a new cluster like [`Cluster::new`], with every node's configuration changed.
     pub(crate) fn configured(count: u64, change: impl Fn(&mut Config)) -> Cluster {
         let mut cluster = Cluster::empty();
         for id in voters(count).voters() {
@@ -56,7 +56,7 @@ impl Cluster {
         cluster
     }
 
-    /// Voters, the first being node 1, that start from what their disks hold.
+    /// Returns a cluster of voters from node 1 on that start from these disks.
     pub(crate) fn stored(disks: impl IntoIterator<Item = Restored>) -> Cluster {
         let mut cluster = Cluster::empty();
         for (id, restored) in (1..).map(NodeId).zip(disks) {
@@ -69,7 +69,7 @@ impl Cluster {
         self.insert(Node::start(config, restored));
     }
 
-    /// Adds a node whose election timeouts are those of `seed`.
+    /// Adds a node with the election timeouts of `seed`.
     pub(crate) fn add_seeded(&mut self, config: Config, restored: Restored, seed: u64) {
         self.insert(Node::seeded(config, restored, seed));
     }
@@ -78,14 +78,14 @@ impl Cluster {
         let id = node.config().id;
         let replaced = self.nodes.insert(id, node);
         assert!(replaced.is_none(), "{id} is there already");
-        self.watch(id);
+        self.observe(id);
     }
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {
         self.nodes.get(&id).unwrap_or_else(|| panic!("there is no {id}"))
     }
 
-    /// A node to be changed; call [`Cluster::settle`] afterwards if it may have sent something.
+    /// Returns a node for changes; call [`Cluster::settle`] after it may have sent messages.
     pub(crate) fn node_mut(&mut self, id: NodeId) -> &mut Node {
         self.nodes.get_mut(&id).unwrap_or_else(|| panic!("there is no {id}"))
     }
@@ -98,14 +98,14 @@ impl Cluster {
         self.nodes.iter().map(|(id, node)| (*id, node))
     }
 
-    /// Gives one node an input, and the network what it sends.
+    /// Passes an input to one node, and sends its messages.
     pub(crate) fn input(&mut self, id: NodeId, input: Input) {
         self.node_mut(id).input(input);
-        self.watch(id);
+        self.observe(id);
     }
 
-    /// Puts on the network what a node has sent, and checks what must always hold.
-    fn watch(&mut self, id: NodeId) {
+    /// Sends the node's messages, and checks safety.
+    fn observe(&mut self, id: NodeId) {
         let Some(node) = self.nodes.get_mut(&id).filter(|node| node.is_up()) else { return };
         for message in node.take_sent() {
             self.safety.observe_sent(&message);
@@ -114,43 +114,43 @@ impl Cluster {
         self.safety.observe(id, node);
     }
 
-    /// Delivers messages until all is quiet, unless the network is held.
+    /// Delivers messages until there are none, unless the network is held.
     pub(crate) fn settle(&mut self) {
         for id in self.ids() {
-            self.watch(id);
+            self.observe(id);
         }
-        if !self.holding {
+        if !self.is_held {
             self.run();
         }
         self.safety.check_logs(&self.nodes);
     }
 
-    /// Delivers messages until all is quiet, held or not.
+    /// Delivers messages until there are none, held or not.
     pub(crate) fn run(&mut self) {
         while self.deliver_next() {}
     }
 
     fn deliver(&mut self, message: Message) {
         self.delivered += 1;
-        assert!(self.delivered <= DELIVERIES_MAX, "the cluster never falls silent");
+        assert!(self.delivered <= DELIVERIES_MAX, "the cluster sends messages forever");
         let to = message.to;
         if self.nodes.get(&to).is_some_and(Node::is_up) {
             self.input(to, Input::Message(message));
         }
     }
 
-    /// From now on messages wait until the test delivers them.
+    /// Holds messages from now on until the test delivers them.
     pub(crate) fn hold(&mut self) {
-        self.holding = true;
+        self.is_held = true;
     }
 
-    /// Ends [`Cluster::hold`] and delivers what waited.
+    /// Ends [`Cluster::hold`], and delivers the held messages.
     pub(crate) fn release(&mut self) {
-        self.holding = false;
+        self.is_held = false;
         self.settle();
     }
 
-    /// Delivers the oldest message that waits; says whether there was one.
+    /// Delivers the oldest message in flight. Returns true if there was one.
     pub(crate) fn deliver_next(&mut self) -> bool {
         let next = self.network.next();
         let delivered = next.is_some();
@@ -158,12 +158,12 @@ impl Cluster {
         delivered
     }
 
-    /// Delivers the messages of these kinds that wait now, but not what they cause.
+    /// Delivers the messages of these kinds in flight, but not the ones that they cause.
     pub(crate) fn deliver_kinds(&mut self, kinds: &[Kind]) {
         self.deliver_where(|message| kinds.contains(&Kind::of(&message.body)));
     }
 
-    /// Delivers the wanted messages that wait now, but not what they cause.
+    /// Delivers the selected messages in flight, but not the ones that they cause.
     pub(crate) fn deliver_where(&mut self, wanted: impl Fn(&Message) -> bool) {
         for message in self.network.take(wanted) {
             if self.network.carries(&message) {
@@ -177,13 +177,13 @@ impl Cluster {
         self.settle();
     }
 
-    /// Makes `id` leader of the next term, and fails the test if it does not become so.
+    /// Makes `id` the leader of the next term; panics if it is not elected.
     pub(crate) fn elect(&mut self, id: NodeId) {
         self.campaign(id);
         assert!(self.node(id).leads(), "{id} wins its election");
     }
 
-    /// Lets these campaign in turn until one of them leads, as some log is always most up to date.
+    /// Lets these nodes campaign in turn until one of them leads.
     pub(crate) fn elect_up_to_date(&mut self, candidates: &[NodeId]) {
         for id in candidates.iter().cycle().take(4) {
             if self.leaders().is_empty() {
@@ -193,7 +193,7 @@ impl Cluster {
         assert_eq!(self.leaders().len(), 1, "one of them is elected");
     }
 
-    /// Delivers an append of the leader's that the test makes up; the answer goes to the network.
+    /// Delivers an append from the leader with made-up entries; the reply goes to the network.
     pub(crate) fn give(&mut self, leader: NodeId, to: NodeId, prev: EntryId, entries: Vec<Entry>) {
         let (term, committed) = (self.node(leader).status().term, Index::ZERO);
         let body = Body::AppendEntries { prev, entries, committed };
@@ -209,15 +209,15 @@ impl Cluster {
         );
     }
 
-    /// Lets the time pass until the leader's next heartbeat; a node that does not lead has none.
-    pub(crate) fn beat(&mut self, id: NodeId) {
+    /// Advances the time to the leader's next heartbeat; does nothing on another node.
+    pub(crate) fn heartbeat(&mut self, id: NodeId) {
         if self.node(id).leads() {
             self.node_mut(id).time_out();
         }
         self.settle();
     }
 
-    /// Proposes a command at a node and returns the tag of the proposal.
+    /// Proposes a command at a node, and returns the tag of the proposal.
     pub(crate) fn propose(&mut self, id: NodeId, text: &str) -> Tag {
         let tag = self.next_tag();
         self.input(id, Input::propose(tag, Acknowledge::Quorum, Command::from(text)));
@@ -225,7 +225,7 @@ impl Cluster {
         tag
     }
 
-    /// Asks a node to change the membership and returns the tag of the change.
+    /// Requests a membership change at a node, and returns the tag of the request.
     pub(crate) fn change(&mut self, id: NodeId, change: Change) -> Tag {
         let tag = self.next_tag();
         self.input(id, Input::ChangeMembership { tag, change });
@@ -233,15 +233,15 @@ impl Cluster {
         tag
     }
 
-    /// Asks a node to hand its leadership over and returns the tag of the transfer.
+    /// Requests a leadership transfer at a node, and returns the tag of the request.
     pub(crate) fn transfer(&mut self, id: NodeId, to: NodeId) -> Tag {
         let tag = self.next_tag();
-        self.input(id, Input::Transfer { tag, to: Some(to) });
+        self.input(id, Input::TransferLeadership { tag, to: Some(to) });
         self.settle();
         tag
     }
 
-    /// Asks a node for a linearizable read and returns the tag of the read.
+    /// Requests a linearizable read at a node, and returns the tag of the read.
     pub(crate) fn read(&mut self, id: NodeId) -> Tag {
         let tag = self.next_tag();
         self.input(id, Input::Read { tag, level: ReadLevel::Linearizable, conflict: Index::ZERO });
@@ -254,7 +254,7 @@ impl Cluster {
         Tag(self.tags)
     }
 
-    /// Lets time pass on one node's clock, a tick at a time.
+    /// Advances one node's clock, a tick at a time.
     pub(crate) fn tick(&mut self, id: NodeId, ticks: u32) {
         for _ in 0..ticks {
             if self.node(id).is_up() {
@@ -264,20 +264,20 @@ impl Cluster {
         }
     }
 
-    /// Lets time pass on every node's clock, a tick at a time.
+    /// Advances every node's clock, a tick at a time.
     pub(crate) fn tick_all(&mut self, ticks: u32) {
         for _ in 0..ticks {
             for id in self.ids() {
                 if self.node(id).is_up() {
                     self.node_mut(id).advance(TICK);
                 }
-                self.watch(id);
+                self.observe(id);
             }
             self.settle();
         }
     }
 
-    /// Lets the same time pass everywhere, with every message delivered at each tick.
+    /// Advances every node's clock by `span`, with every message delivered at each tick.
     pub(crate) fn pass(&mut self, span: Duration) {
         self.tick_all(span.as_millis().div_ceil(TICK.as_millis()) as u32);
     }
@@ -311,7 +311,7 @@ impl Cluster {
         }
     }
 
-    /// The nodes that lead, each in its own term.
+    /// Returns the nodes that lead, each in its own term.
     pub(crate) fn leaders(&self) -> Vec<NodeId> {
         self.nodes().filter(|(_, node)| node.leads()).map(|(id, _)| id).collect()
     }
@@ -320,7 +320,7 @@ impl Cluster {
         self.node(id).role()
     }
 
-    /// The membership a node acts under.
+    /// Returns the active membership of a node.
     pub(crate) fn membership(&self, id: NodeId) -> &Membership {
         self.node(id).core().membership()
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use quorate::types::{Entry, HardState, Index, Restored, SnapshotMeta, Write, WriteId};
 
-/// What is durable, and the writes that are not yet.
+/// The durable state, and the pending writes.
 pub(crate) struct Disk {
     hard_state: HardState,
     committed: Index,
@@ -16,7 +16,7 @@ pub(crate) struct Disk {
 impl Disk {
     pub(crate) fn of(restored: &Restored) -> Disk {
         assert_eq!(restored.snapshot.last.index, Index::ZERO, "the harness has no snapshots");
-        assert_eq!(restored.tail.len() as u64, restored.last.0, "the harness wants whole logs");
+        assert_eq!(restored.tail.len() as u64, restored.last.0, "the harness requires whole logs");
         Disk {
             hard_state: restored.hard_state,
             committed: restored.committed,
@@ -30,7 +30,7 @@ impl Disk {
         self.queue.push_back(write);
     }
 
-    /// Makes the oldest waiting write durable.
+    /// Makes the oldest pending write durable.
     pub(crate) fn flush_one(&mut self) -> Option<WriteId> {
         let write = self.queue.pop_front()?;
         replace_from(&mut self.entries, &write.entries);
@@ -39,7 +39,7 @@ impl Disk {
         Some(write.id)
     }
 
-    /// Makes every waiting write durable and names the last.
+    /// Makes every pending write durable, and returns the last.
     pub(crate) fn flush_all(&mut self) -> Option<WriteId> {
         let mut last = None;
         while let Some(id) = self.flush_one() {
@@ -48,7 +48,7 @@ impl Disk {
         last
     }
 
-    /// What a crash leaves: everything durable, nothing that waited.
+    /// Drops the pending writes, as a crash does.
     pub(crate) fn crash(&mut self) {
         self.queue.clear();
     }
@@ -62,12 +62,12 @@ impl Disk {
         self.hard_state
     }
 
-    /// The durable log.
+    /// Returns the durable log.
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The log as it will be once every waiting write is flushed.
+    /// Returns the log as it will be once every pending write is flushed.
     pub(crate) fn submitted_entries(&self) -> Vec<Entry> {
         let mut entries = self.entries.clone();
         for write in &self.queue {
@@ -80,7 +80,7 @@ impl Disk {
         self.queue.iter()
     }
 
-    /// The durable entries `first..=last`.
+    /// Returns the durable entries `first..=last`.
     pub(crate) fn read(&self, first: Index, last: Index) -> Vec<Entry> {
         assert!(Index::ZERO < first && first <= last, "an empty range is never fetched");
         assert!(last.0 <= self.entries.len() as u64, "only durable entries are fetched");
@@ -88,7 +88,7 @@ impl Disk {
     }
 }
 
-/// Replaces everything at or after the first index of `entries`: the only way a log is cut.
+/// Replaces all entries at or after the first index of `entries`, the only way to truncate a log.
 fn replace_from(log: &mut Vec<Entry>, entries: &[Entry]) {
     let Some(first) = entries.first() else { return };
     let kept = first.id.index.0 as usize - 1;
@@ -96,6 +96,6 @@ fn replace_from(log: &mut Vec<Entry>, entries: &[Entry]) {
     log.truncate(kept);
     log.extend_from_slice(entries);
     for (index, entry) in (1..).zip(log.iter()) {
-        assert_eq!(entry.id.index, Index(index), "entries stand at their own index");
+        assert_eq!(entry.id.index, Index(index), "each entry is at its own index");
     }
 }

@@ -1,5 +1,5 @@
-//! A little cluster of real cores for tests: a disk, a clock and a network that do what they are
-//! told, and the safety of Raft checked at every step.
+//! A small cluster of real cores for tests, with a disk, a clock and a network under the test's
+//! control. It checks the safety of Raft at every step.
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of it")]
 
 mod cluster;
@@ -27,13 +27,13 @@ pub(crate) const THREE: NodeId = NodeId(3);
 pub(crate) const FOUR: NodeId = NodeId(4);
 pub(crate) const FIVE: NodeId = NodeId(5);
 
-/// One heartbeat interval; the unit in which other implementations count their timeouts.
+/// One heartbeat interval, the unit of timeouts in other implementations.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
 
 /// The election timeout that the recorded cases assume: from 10 ticks up to twice as many.
 pub(crate) const ELECTION_TICKS: u32 = 10;
 
-/// The plain protocol of the paper: no pre-vote, no check-quorum, no stickiness.
+/// Returns a configuration of the paper's protocol, without pre-vote, check-quorum and stickiness.
 pub(crate) fn plain(id: NodeId) -> Config {
     let mut config = Config::new(id);
     config.heartbeat_interval = TICK;
@@ -46,17 +46,17 @@ pub(crate) fn plain(id: NodeId) -> Config {
     config
 }
 
-/// The voters 1 to `count`.
+/// Returns a membership of the voters 1 to `count`.
 pub(crate) fn voters(count: u64) -> Membership {
     Membership::new((1..=count).map(NodeId))
 }
 
-/// A log whose entry at index i + 1 has the term `terms[i]` and a payload of its own.
+/// Returns a log whose entry at index i + 1 has the term `terms[i]` and a unique payload.
 pub(crate) fn log(terms: &[u64]) -> Vec<Entry> {
     entries_after(EntryId::ZERO, terms)
 }
 
-/// Entries of the given terms that follow `prev`; equal ids carry equal payloads.
+/// Returns entries of the given terms after `prev`; equal ids have equal payloads.
 pub(crate) fn entries_after(prev: EntryId, terms: &[u64]) -> Vec<Entry> {
     let indices = prev.index.0 + 1..;
     indices
@@ -69,17 +69,17 @@ pub(crate) fn entries_after(prev: EntryId, terms: &[u64]) -> Vec<Entry> {
         .collect()
 }
 
-/// The terms of a log, in order.
+/// Returns the terms of a log, in order.
 pub(crate) fn terms(entries: &[Entry]) -> Vec<u64> {
     entries.iter().map(|entry| entry.id.term.0).collect()
 }
 
-/// The id of an entry by bare numbers.
+/// Returns the id of an entry from plain numbers.
 pub(crate) fn entry_id(term: u64, index: u64) -> EntryId {
     EntryId::new(Term(term), Index(index))
 }
 
-/// What a node's disk holds after it ran for a while in a cluster of `membership`.
+/// Returns the disk of a node that ran in a cluster of `membership`.
 pub(crate) fn stored(
     membership: Membership,
     term: u64,

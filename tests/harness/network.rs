@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use quorate::types::{Body, Message, NodeId};
 
-/// What a message is, without what it says.
+/// The kind of a message, without its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     PreVote,
@@ -20,9 +20,9 @@ pub(crate) enum Kind {
     InstallSnapshot,
     InstallSnapshotReply,
     TimeoutNow,
-    Meet,
-    Founded,
-    Stranger,
+    BootstrapProbe,
+    Bootstrapped,
+    UnknownIncarnation,
 }
 
 impl Kind {
@@ -40,21 +40,21 @@ impl Kind {
             Body::ReadIndexReply { .. } => Kind::ReadIndexReply,
             Body::InstallSnapshot { .. } => Kind::InstallSnapshot,
             Body::InstallSnapshotReply { .. } => Kind::InstallSnapshotReply,
-            Body::TimeoutNow | Body::Counted | Body::Vouch => Kind::TimeoutNow,
-            Body::Meet { .. } => Kind::Meet,
-            Body::Founded { .. } => Kind::Founded,
-            Body::Stranger => Kind::Stranger,
+            Body::TimeoutNow | Body::TakeoverAllowed | Body::LogIsComplete => Kind::TimeoutNow,
+            Body::BootstrapProbe { .. } => Kind::BootstrapProbe,
+            Body::Bootstrapped { .. } => Kind::Bootstrapped,
+            Body::UnknownIncarnation => Kind::UnknownIncarnation,
         }
     }
 }
 
-/// What is on its way, and what stands in it.
+/// The messages in flight, and the cut links and dropped kinds.
 #[derive(Default)]
 pub(crate) struct Network {
     waiting: VecDeque<Message>,
     cut: BTreeSet<(NodeId, NodeId)>,
     dropped: BTreeSet<Kind>,
-    /// Everything that was ever sent, lost or not.
+    /// Every message ever sent, lost or not.
     sent: Vec<Message>,
 }
 
@@ -64,7 +64,7 @@ impl Network {
         self.waiting.push_back(message);
     }
 
-    /// The oldest message whose link is whole; those that are older and lost on the way are gone.
+    /// Returns the oldest message that its link carries; older ones that are lost are dropped.
     pub(crate) fn next(&mut self) -> Option<Message> {
         while let Some(message) = self.waiting.pop_front() {
             if self.carries(&message) {
@@ -74,26 +74,26 @@ impl Network {
         None
     }
 
-    /// Takes messages off the network, oldest first; they are the caller's now.
+    /// Takes the selected messages off the network, oldest first.
     pub(crate) fn take(&mut self, wanted: impl FnMut(&Message) -> bool) -> Vec<Message> {
         let (taken, left): (VecDeque<_>, VecDeque<_>) = self.waiting.drain(..).partition(wanted);
         self.waiting = left;
         taken.into()
     }
 
-    /// Takes the oldest wanted message off the network.
+    /// Takes the oldest selected message off the network.
     pub(crate) fn take_first(&mut self, wanted: impl FnMut(&Message) -> bool) -> Option<Message> {
         let at = self.waiting.iter().position(wanted)?;
         self.waiting.remove(at)
     }
 
-    /// Whether the message's link is whole and its kind is let through.
+    /// Returns true if the message's link is not cut and its kind is not dropped.
     pub(crate) fn carries(&self, message: &Message) -> bool {
         !self.cut.contains(&(message.from, message.to))
             && !self.dropped.contains(&Kind::of(&message.body))
     }
 
-    /// Cuts the link from one node to the other, in this direction only.
+    /// Cuts the link from one node to the other in this direction only.
     pub(crate) fn cut_one_way(&mut self, from: NodeId, to: NodeId) {
         self.cut.insert((from, to));
     }
@@ -102,7 +102,7 @@ impl Network {
         self.cut.remove(&(from, to));
     }
 
-    /// Makes every link touching `node` whole again.
+    /// Restores every link of `node`.
     pub(crate) fn rejoin(&mut self, node: NodeId) {
         self.cut.retain(|&(from, to)| from != node && to != node);
     }
@@ -111,7 +111,7 @@ impl Network {
         self.dropped = kinds.into_iter().collect();
     }
 
-    /// Makes every link whole and lets every kind through.
+    /// Restores every link and every kind.
     pub(crate) fn heal(&mut self) {
         self.cut.clear();
         self.dropped.clear();

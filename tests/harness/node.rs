@@ -1,9 +1,11 @@
-//! One node: a core, its disk, its state machine and its clock, driven by hand.
+//! A node of the harness: a core with its disk, state machine and clock, which the test drives.
 
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use quorate::raft::{Action, Config, Input, Raft, Refusal, RejectReason, RoleName, Status};
+use quorate::raft::{
+    Action, Config, Input, MessageRejectReason, Raft, RejectReason, RoleName, Status,
+};
 use quorate::types::{
     Acknowledge, Body, Command, Entry, EntryId, Incarnation, Index, Instant, Message, NodeId,
     Payload, Restored, Tag, Term,
@@ -16,19 +18,19 @@ pub(crate) struct Node {
     /// `None` while the node is down.
     core: Option<Raft>,
     pub(crate) disk: Disk,
-    /// Whether a write is durable at once, or only when the test says so.
+    /// Whether a write is durable at once, or only when the test flushes it.
     pub(crate) flushes_at_once: bool,
-    /// Whether entries are applied at once, or only when the test says so.
+    /// Whether entries are applied at once, or only when the test applies them.
     pub(crate) applies_at_once: bool,
     to_apply: VecDeque<Entry>,
     applied: Vec<Entry>,
     sent: Vec<Message>,
     outcomes: Vec<Action>,
-    refused: Vec<(NodeId, Refusal)>,
-    /// How often entries were asked of the disk.
+    rejected_messages: Vec<(NodeId, MessageRejectReason)>,
+    /// The number of reads of entries from the disk.
     fetches: u64,
     now: Instant,
-    /// Every start draws from another seed, the next after this one.
+    /// The seed of the next start; each start has another one.
     seed: u64,
 }
 
@@ -38,7 +40,7 @@ impl Node {
         Node::seeded(config, restored, seed)
     }
 
-    /// A node whose election timeouts are those of `seed`.
+    /// Returns a node with the election timeouts of `seed`.
     pub(crate) fn seeded(config: Config, restored: Restored, seed: u64) -> Node {
         let disk = Disk::of(&restored);
         let mut node = Node {
@@ -51,7 +53,7 @@ impl Node {
             applied: Vec::new(),
             sent: Vec::new(),
             outcomes: Vec::new(),
-            refused: Vec::new(),
+            rejected_messages: Vec::new(),
             fetches: 0,
             now: Instant::ZERO.after(Duration::from_secs(1)),
             seed,
@@ -60,16 +62,16 @@ impl Node {
         node
     }
 
-    /// Starts the node from what is durable, with a seed of its own for every start.
+    /// Starts the node from its durable state, with a new seed.
     pub(crate) fn restart(&mut self) {
         assert!(self.core.is_none(), "{} is up already", self.config.id);
         let restored = self.disk.restored();
         let core = Raft::new(self.config.clone(), restored, self.seed, self.now);
         self.seed += 1;
-        self.core = Some(core.expect("the test starts its nodes from a sound state"));
+        self.core = Some(core.expect("the durable state is valid"));
     }
 
-    /// Stops the node; what was not durable, in flight to it or in its memory is gone.
+    /// Crashes the node: pending writes and its memory are lost.
     pub(crate) fn crash(&mut self) {
         self.core = None;
         self.disk.crash();
@@ -81,7 +83,7 @@ impl Node {
         self.core.is_some()
     }
 
-    /// Takes an input and carries out what follows from it, save for messages.
+    /// Passes an input to the core, and executes its actions except for messages.
     pub(crate) fn input(&mut self, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
@@ -89,7 +91,7 @@ impl Node {
             let mut actions = Vec::new();
             core.step(self.now, input, &mut actions);
             for action in actions {
-                self.carry_out(action, &mut inputs);
+                self.execute(action, &mut inputs);
             }
             if self.flushes_at_once {
                 inputs.extend(self.disk.flush_all().map(Input::Persisted));
@@ -101,20 +103,20 @@ impl Node {
         self.assert_memory_matches_disk();
     }
 
-    /// What the core takes for its log is what it had written, to the last entry.
+    /// Asserts that the core's log equals the submitted log.
     fn assert_memory_matches_disk(&self) {
         let (log, written) = (self.core().log(), self.log());
         assert_eq!(log.last(), written.last().map_or(EntryId::ZERO, |entry| entry.id));
         assert!(written.iter().all(|entry| log.has(entry.id)), "every entry is known by its id");
         let durable = self.disk.entries().len() as u64;
-        assert!(log.durable().0 <= durable, "what is taken for durable is on the disk");
+        assert!(log.durable().0 <= durable, "entries reported durable are on disk");
     }
 
-    fn carry_out(&mut self, action: Action, inputs: &mut VecDeque<Input>) {
+    fn execute(&mut self, action: Action, inputs: &mut VecDeque<Input>) {
         match action {
             Action::Send(message) => {
-                assert_eq!(message.from, self.config.id, "a node speaks for itself");
-                assert_ne!(message.to, self.config.id, "a node does not write to itself");
+                assert_eq!(message.from, self.config.id, "the sender is the node");
+                assert_ne!(message.to, self.config.id, "a node sends no message to itself");
                 self.sent.push(message);
             }
             Action::Persist(write) => self.disk.submit(write),
@@ -131,16 +133,18 @@ impl Node {
             Action::Committed { .. }
             | Action::Rejected { .. }
             | Action::Unknown { .. }
-            | Action::Changed { .. }
-            | Action::Resigned { .. }
+            | Action::MembershipChangeCommitted { .. }
+            | Action::LeadershipTransferred { .. }
             | Action::ReadReady { .. } => self.outcomes.push(action),
-            Action::Refused { from, reason, .. } => self.refused.push((from, reason)),
-            Action::RoleChanged { .. } | Action::MembershipChanged(_) => {}
-            other => panic!("the harness knows no {other:?}"),
+            Action::MessageRejected { from, reason, .. } => {
+                self.rejected_messages.push((from, reason))
+            }
+            Action::RoleChanged { .. } | Action::ActiveMembershipChanged(_) => {}
+            other => panic!("the harness does not support {other:?}"),
         }
     }
 
-    /// Hands the waiting batch to the state machine, which takes it in order and without a gap.
+    /// Applies the pending batch, and asserts that indices are consecutive.
     fn take_to_apply(&mut self) -> Option<Index> {
         for entry in self.to_apply.drain(..) {
             let next = Index(self.applied.len() as u64 + 1);
@@ -151,14 +155,14 @@ impl Node {
         (last > self.status().applied).then_some(last)
     }
 
-    /// Lets the state machine take what waits for it.
+    /// Applies the pending batch, and reports it to the core.
     pub(crate) fn apply(&mut self) {
         if let Some(index) = self.take_to_apply() {
             self.input(Input::Applied(index));
         }
     }
 
-    /// Makes the oldest waiting write durable; says whether there was one.
+    /// Makes the oldest pending write durable. Returns true if there was one.
     pub(crate) fn flush_one(&mut self) -> bool {
         let flushed = self.disk.flush_one();
         if let Some(id) = flushed {
@@ -167,13 +171,13 @@ impl Node {
         flushed.is_some()
     }
 
-    /// Makes every waiting write durable, and those that follow from it.
+    /// Makes every pending write durable, and those that follow from it.
     pub(crate) fn flush(&mut self) {
         while self.flush_one() {}
     }
 
-    /// Hands the node a message.
-    pub(crate) fn hear(&mut self, from: NodeId, term: u64, body: Body) {
+    /// Delivers a message to the node.
+    pub(crate) fn deliver_message(&mut self, from: NodeId, term: u64, body: Body) {
         let to = self.config.id;
         self.input(Input::Message(Message {
             from,
@@ -184,9 +188,9 @@ impl Node {
         }));
     }
 
-    /// Hands the node a message and returns all it has sent and nobody has taken yet.
+    /// Delivers a message to the node, and returns all messages that it has sent.
     pub(crate) fn receive(&mut self, from: NodeId, term: u64, body: Body) -> Vec<Message> {
-        self.hear(from, term, body);
+        self.deliver_message(from, term, body);
         self.take_sent()
     }
 
@@ -202,16 +206,16 @@ impl Node {
         core::mem::take(&mut self.outcomes)
     }
 
-    /// What the node refused since its first start, oldest first.
-    pub(crate) fn refused(&self) -> &[(NodeId, Refusal)] {
-        &self.refused
+    /// Returns the messages that the node rejected since its first start, oldest first.
+    pub(crate) fn rejected_messages(&self) -> &[(NodeId, MessageRejectReason)] {
+        &self.rejected_messages
     }
 
     pub(crate) fn fetches(&self) -> u64 {
         self.fetches
     }
 
-    /// Lets time pass on this node's clock; the node is called at each of its deadlines.
+    /// Advances this node's clock, with a timeout at each deadline.
     pub(crate) fn advance(&mut self, span: Duration) {
         let end = self.now.after(span);
         while let Some(deadline) = self.deadline().filter(|&deadline| deadline <= end) {
@@ -219,22 +223,22 @@ impl Node {
             self.input(Input::Timeout);
             assert!(
                 self.deadline() > Some(self.now),
-                "{} has dealt with the deadline that came",
+                "{} has a later deadline after the timeout",
                 self.config.id
             );
         }
         self.now = end;
     }
 
-    /// Lets time pass on this node's clock, without a call at any deadline.
+    /// Advances this node's clock, without timeouts.
     pub(crate) fn oversleep(&mut self, span: Duration) {
         self.now = self.now.after(span);
     }
 
-    /// Lets time pass up to the node's next deadline, and calls it there.
+    /// Advances the clock to the node's next deadline, with a timeout there.
     pub(crate) fn time_out(&mut self) {
         let deadline = self.deadline().expect("the node is up");
-        assert_ne!(deadline, Instant::NEVER, "the node waits for something");
+        assert_ne!(deadline, Instant::NEVER, "the node has a deadline");
         let span = deadline.since(self.now);
         self.advance(span);
     }
@@ -279,17 +283,17 @@ impl Node {
         self.status().last
     }
 
-    /// The whole log, as far as it was handed to the disk.
+    /// Returns the whole log that was submitted to the disk.
     pub(crate) fn log(&self) -> Vec<Entry> {
         self.disk.submitted_entries()
     }
 
-    /// What the state machine was given since the last start.
+    /// Returns the entries applied since the last start.
     pub(crate) fn applied(&self) -> &[Entry] {
         &self.applied
     }
 
-    /// The commands among what was applied, as text.
+    /// Returns the applied commands, as text.
     pub(crate) fn applied_commands(&self) -> Vec<String> {
         let command = |entry: &Entry| match &entry.payload {
             Payload::Noop | Payload::Membership(_) => None,
@@ -298,7 +302,7 @@ impl Node {
         self.applied.iter().filter_map(command).collect()
     }
 
-    /// The index at which the read of this tag became ready, if it did.
+    /// Returns the read index of the read with this tag, if it is ready.
     pub(crate) fn read_index(&self, tag: Tag) -> Option<u64> {
         self.outcomes.iter().find_map(|outcome| match outcome {
             Action::ReadReady { tag: ready, index, .. } if *ready == tag => Some(index.0),
@@ -306,8 +310,8 @@ impl Node {
         })
     }
 
-    /// Why the proposal or read of this tag was rejected, if it was.
-    pub(crate) fn rejection(&self, tag: Tag) -> Option<RejectReason> {
+    /// Returns the reason for which the request with this tag was rejected, if it was.
+    pub(crate) fn reject_reason(&self, tag: Tag) -> Option<RejectReason> {
         self.outcomes.iter().find_map(|outcome| match outcome {
             Action::Rejected { tag: rejected, reason } if *rejected == tag => Some(*reason),
             _ => None,

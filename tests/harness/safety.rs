@@ -1,5 +1,5 @@
-//! What must hold at every moment, whatever happens: the five properties of Raft's figure 3 as far
-//! as they can be seen from outside.
+//! Safety checks after every step: the five properties of Raft's figure 3, as far as they are
+//! visible from outside.
 
 use std::collections::BTreeMap;
 
@@ -14,23 +14,23 @@ pub(crate) struct Safety {
     votes: BTreeMap<(Term, NodeId), NodeId>,
     /// The highest durable term of each node, over all its starts.
     terms: BTreeMap<NodeId, Term>,
-    /// The commit index of each node in its present life.
+    /// The commit index of each node since its start.
     committed: BTreeMap<NodeId, Index>,
     applied: BTreeMap<Index, Entry>,
     applied_checked: BTreeMap<NodeId, usize>,
 }
 
 impl Safety {
-    /// Forgets what a crash makes a node forget.
+    /// Drops the state that a node loses by a crash.
     pub(crate) fn crashed(&mut self, id: NodeId) {
         self.committed.remove(&id);
         self.applied_checked.remove(&id);
     }
 
-    /// Looks at a node that has just taken a step.
+    /// Checks a node after a step.
     pub(crate) fn observe(&mut self, id: NodeId, node: &Node) {
         let status = node.status();
-        assert_eq!(status.id, id, "a node knows who it is");
+        assert_eq!(status.id, id, "the node reports its own id");
         let durable = self.terms.entry(id).or_default();
         assert!(*durable <= status.term, "{id} went back from {durable} to {}", status.term);
         assert!(node.disk.hard_state().term >= *durable, "{id} forgot {durable}");
@@ -39,8 +39,8 @@ impl Safety {
         let committed = self.committed.entry(id).or_default();
         assert!(*committed <= status.committed, "the commit index of {id} went back");
         *committed = status.committed;
-        assert!(status.applied <= status.committed, "{id} applies only what is committed");
-        assert!(status.committed <= status.last.index, "{id} commits only what it has");
+        assert!(status.applied <= status.committed, "{id} applies only committed entries");
+        assert!(status.committed <= status.last.index, "{id} commits only entries in its log");
 
         if status.role == RoleName::Leader {
             let leader = *self.leaders.entry(status.term).or_insert(id);
@@ -49,7 +49,7 @@ impl Safety {
         self.observe_applied(id, node.applied());
     }
 
-    /// State machine safety: at each index, one entry for all nodes and all time.
+    /// Checks state machine safety: at each index, all nodes apply the same entry.
     fn observe_applied(&mut self, id: NodeId, applied: &[Entry]) {
         let checked = self.applied_checked.entry(id).or_default();
         for entry in &applied[*checked..] {
@@ -59,7 +59,7 @@ impl Safety {
         *checked = applied.len();
     }
 
-    /// Looks at a message as it is sent: nobody gives two votes in one term.
+    /// Checks a sent message: no node votes twice in one term.
     pub(crate) fn observe_sent(&mut self, message: &Message) {
         let vote = match message.body {
             Body::RequestVote { .. } => message.from,
@@ -70,7 +70,7 @@ impl Safety {
         assert_eq!(first, vote, "{} voted twice in {}", message.from, message.term);
     }
 
-    /// Log matching (Raft §5.3): entries with equal ids are equal, and so is all before them.
+    /// Checks log matching (Raft §5.3): logs with an entry of the same id are equal up to it.
     pub(crate) fn check_logs(&self, nodes: &BTreeMap<NodeId, Node>) {
         let logs: Vec<(NodeId, Vec<Entry>)> =
             nodes.iter().map(|(id, node)| (*id, node.log())).collect();

@@ -1,4 +1,4 @@
-//! Each rule of the contract, broken by a driver.
+//! Drivers that break each rule of the contract.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use quorate::types::{
 
 const START: Instant = Instant(1_000);
 
-/// A node that is a cluster of its own, leads it, and has one command committed and handed over.
+/// Returns the leader of a cluster of one node, with one command committed and to be applied.
 fn lone() -> (Raft, Instant) {
     let mut config = Config::new(NodeId(1));
     config.tail_bytes_max = 1;
@@ -37,7 +37,7 @@ fn step(raft: &mut Raft, now: Instant, input: Input) -> Vec<Action> {
 }
 
 #[test]
-fn the_contract_kept_is_no_trouble() {
+fn a_driver_that_keeps_the_contract_causes_no_panic() {
     let (mut raft, now) = lone();
     let actions = step(&mut raft, now, Input::Applied(Index(1)));
     let fetch = Action::Fetch {
@@ -61,44 +61,44 @@ fn entry(index: u64) -> Entry {
 
 #[test]
 #[should_panic(expected = "contract: now never goes back")]
-fn time_goes_back() {
+fn the_time_decreases() {
     let (mut raft, now) = lone();
     step(&mut raft, Instant(now.0 - 1), Input::Timeout);
 }
 
 #[test]
-#[should_panic(expected = "contract: only a write that was asked for is persisted")]
-fn a_write_never_asked_for_is_persisted() {
+#[should_panic(expected = "contract: only a submitted write is persisted")]
+fn a_write_that_was_not_submitted_is_persisted() {
     let (mut raft, now) = lone();
     step(&mut raft, now, Input::Persisted(WriteId(4)));
 }
 
 #[test]
-#[should_panic(expected = "contract: only what was handed over is applied")]
-fn more_is_applied_than_was_handed_over() {
+#[should_panic(expected = "contract: only entries handed over are applied")]
+fn an_entry_is_applied_before_its_batch() {
     let (mut raft, now) = lone();
     step(&mut raft, now, Input::Applied(Index(2)));
 }
 
 #[test]
-#[should_panic(expected = "contract: what is applied stays applied")]
-fn less_is_applied_than_before() {
+#[should_panic(expected = "contract: the applied index never goes back")]
+fn the_applied_index_decreases() {
     let (mut raft, now) = lone();
     step(&mut raft, now, Input::Applied(Index(1)));
     step(&mut raft, now, Input::Applied(Index(0)));
 }
 
 #[test]
-#[should_panic(expected = "contract: only what a fetch asked for is fetched")]
-fn what_no_fetch_asked_for_is_fetched() {
+#[should_panic(expected = "contract: only a requested fetch is answered")]
+fn entries_arrive_without_a_fetch() {
     let (mut raft, now) = lone();
     let entries = vec![entry(1)];
     step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries });
 }
 
 #[test]
-#[should_panic(expected = "contract: only what a fetch asked for is fetched")]
-fn a_fetch_is_answered_twice() {
+#[should_panic(expected = "contract: only a requested fetch is answered")]
+fn a_fetch_completes_twice() {
     let (mut raft, now) = lone();
     step(&mut raft, now, Input::Applied(Index(1)));
     let fetched = Input::Fetched { consumer: Consumer::Apply, entries: vec![entry(2)] };
@@ -107,23 +107,23 @@ fn a_fetch_is_answered_twice() {
 }
 
 #[test]
-#[should_panic(expected = "contract: a fetch gives consecutive entries from the first one")]
-fn a_fetch_gives_other_entries() {
+#[should_panic(expected = "contract: a fetch returns consecutive entries from the first index")]
+fn a_fetch_returns_other_entries() {
     let (mut raft, now) = lone();
     step(&mut raft, now, Input::Applied(Index(1)));
     step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries: vec![entry(1)] });
 }
 
 #[test]
-#[should_panic(expected = "contract: a fetch gives consecutive entries from the first one")]
-fn a_fetch_gives_more_than_was_asked_for() {
+#[should_panic(expected = "contract: a fetch returns consecutive entries from the first index")]
+fn a_fetch_returns_more_than_requested() {
     let (mut raft, now) = lone();
     step(&mut raft, now, Input::Applied(Index(1)));
     let entries = vec![entry(2), entry(3)];
     step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries });
 }
 
-/// The lone node, with both of its entries applied.
+/// Returns the single node of [`lone`] with both of its entries applied.
 fn applied() -> (Raft, Instant) {
     let (mut raft, now) = lone();
     step(&mut raft, now, Input::Applied(Index(1)));
@@ -136,7 +136,7 @@ fn taken(term: u64, last: u64, base: u64) -> Input {
     taken_by(&[1], term, last, base)
 }
 
-/// A snapshot of a cluster of these voters.
+/// Returns the report of a snapshot with a membership of these voters.
 fn taken_by(voters: &[u64], term: u64, last: u64, base: u64) -> Input {
     let last = EntryId::new(Term(term), Index(last));
     let meta = SnapshotMeta::empty(last, Membership::new(voters.iter().copied().map(NodeId)));
@@ -144,7 +144,7 @@ fn taken_by(voters: &[u64], term: u64, last: u64, base: u64) -> Input {
 }
 
 #[test]
-fn snapshots_within_the_contract_are_no_trouble() {
+fn snapshots_within_the_contract_cause_no_panic() {
     let (mut raft, now) = applied();
     for (last, base) in [(1, 0), (2, 1), (2, 2), (2, 0), (1, 1)] {
         assert_eq!(step(&mut raft, now, taken(1, last, base)), []);
@@ -153,8 +153,8 @@ fn snapshots_within_the_contract_are_no_trouble() {
 }
 
 #[test]
-#[should_panic(expected = "contract: a snapshot holds what is applied")]
-fn a_snapshot_is_taken_of_what_is_not_applied() {
+#[should_panic(expected = "contract: a snapshot covers applied entries only")]
+fn a_snapshot_covers_an_unapplied_entry() {
     let (mut raft, now) = lone();
     step(&mut raft, now, taken(1, 2, 0));
 }
@@ -167,22 +167,22 @@ fn a_snapshot_is_taken_of_another_log() {
 }
 
 #[test]
-#[should_panic(expected = "contract: a snapshot has its index's membership")]
+#[should_panic(expected = "contract: a snapshot has the membership at its index")]
 fn a_snapshot_is_taken_with_another_membership() {
     let (mut raft, now) = applied();
     step(&mut raft, now, taken_by(&[1, 2], 1, 2, 0));
 }
 
 #[test]
-#[should_panic(expected = "contract: only what a snapshot covers is forgotten")]
-fn more_is_forgotten_than_a_snapshot_covers() {
+#[should_panic(expected = "contract: only entries that a snapshot covers are compacted")]
+fn the_log_is_compacted_beyond_the_snapshot() {
     let (mut raft, now) = applied();
     step(&mut raft, now, taken(1, 1, 2));
 }
 
 #[test]
-#[should_panic(expected = "contract: only a snapshot that was asked for is received")]
-fn a_snapshot_is_received_that_nobody_offered() {
+#[should_panic(expected = "contract: only a requested snapshot is received")]
+fn a_snapshot_arrives_that_was_not_requested() {
     let restored = Restored::fresh(Membership::new([NodeId(1), NodeId(2)]));
     let mut raft = Raft::new(Config::new(NodeId(1)), restored, 7, START).expect("a node");
     let last = EntryId::new(Term(1), Index(1));
@@ -190,7 +190,7 @@ fn a_snapshot_is_received_that_nobody_offered() {
     step(&mut raft, START, Input::SnapshotReceived { meta });
 }
 
-/// A leader of three that has asked its disk for what node 2 lacks, from entry 2 on.
+/// Returns a leader of three that is fetching the entries for node 2 from entry 2 on.
 fn fetching() -> Raft {
     let mut config = Config::new(NodeId(1));
     config.pre_vote = false;
@@ -204,16 +204,16 @@ fn fetching() -> Raft {
     let mut raft = Raft::new(config, restored, 7, START).expect("a node");
     step(&mut raft, START, Input::Campaign);
     step(&mut raft, START, Input::Persisted(WriteId(1)));
-    hear(&mut raft, 3, Body::RequestVoteReply { granted: true });
+    receive(&mut raft, 3, Body::RequestVoteReply { granted: true });
     let hint = EntryId::new(Term(1), Index(1));
     let outcome = AppendOutcome::Rejected { prev: Index(4), hint };
-    let actions = hear(&mut raft, 2, Body::AppendEntriesReply(outcome));
+    let actions = receive(&mut raft, 2, Body::AppendEntriesReply(outcome));
     let fetches = |action: &Action| matches!(action, Action::Fetch { first: Index(2), .. });
     assert!(actions.iter().any(fetches), "{actions:?}");
     raft
 }
 
-fn hear(raft: &mut Raft, from: u64, body: Body) -> Vec<Action> {
+fn receive(raft: &mut Raft, from: u64, body: Body) -> Vec<Action> {
     let message = Message {
         from: NodeId(from),
         incarnation: Incarnation::default(),
@@ -233,7 +233,7 @@ fn sends(actions: &[Action], name: &str) -> usize {
 }
 
 #[test]
-fn a_fetch_that_gives_nothing_is_never_sent() {
+fn an_empty_fetch_sends_no_append() {
     let mut raft = fetching();
     let consumer = Consumer::Peer(NodeId(2));
     let actions = step(&mut raft, START, Input::Fetched { consumer, entries: Vec::new() });
@@ -244,7 +244,7 @@ fn a_fetch_that_gives_nothing_is_never_sent() {
 }
 
 #[test]
-fn what_was_compacted_since_it_was_asked_for_is_never_sent() {
+fn entries_compacted_during_a_fetch_are_not_sent() {
     for answer in [Vec::new(), (2..=4).map(entry).collect()] {
         let mut raft = fetching();
         let actions = step(&mut raft, START, taken_by(&[1, 2, 3], 1, 4, 3));
@@ -256,7 +256,7 @@ fn what_was_compacted_since_it_was_asked_for_is_never_sent() {
 }
 
 #[test]
-fn a_late_driver_is_no_trouble() {
+fn a_late_driver_causes_no_panic() {
     let (mut raft, now) = lone();
     let late = now.after(Duration::from_secs(86_400));
     let actions = step(&mut raft, late, Input::Timeout);

@@ -1,4 +1,4 @@
-//! The disk of the node among liars.
+//! The disk of the node under test.
 
 use quorate::types::{
     Entry, EntryId, HardState, Index, Membership, NodeId, Payload, Restored, SnapshotMeta, Term,
@@ -6,30 +6,30 @@ use quorate::types::{
 };
 
 use crate::bytes::Bytes;
-use crate::said::known_founder;
+use crate::messages::known_bootstrap_peer;
 
-/// What survives a crash.
+/// The durable state of the node.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     pub(crate) hard_state: HardState,
     pub(crate) committed: Index,
     pub(crate) snapshot: SnapshotMeta,
-    /// Where the log starts, at the snapshot's last or before.
+    /// The entry before the log, at or before the snapshot's last.
     pub(crate) base: EntryId,
     /// The log after the base.
     pub(crate) log: Vec<Entry>,
 }
 
 impl Disk {
-    /// A disk as it may be found: empty, or with a log, perhaps after a snapshot.
+    /// Returns a random initial disk: empty, or with a log, perhaps after a snapshot.
     pub(crate) fn first(membership: Membership, bytes: &mut Bytes<'_>) -> Disk {
-        let founded = !membership.is_nobody();
+        let has_membership = !membership.is_empty();
         let base = match bytes.below(3) {
-            2 if founded => EntryId::new(Term(1), Index(3)),
+            2 if has_membership => EntryId::new(Term(1), Index(3)),
             _ => EntryId::ZERO,
         };
         let count = u64::from(bytes.below(6));
-        let count = if founded { count } else { 0 };
+        let count = if has_membership { count } else { 0 };
         let log = (1..=count).map(|offset| {
             let term = Term(1 + offset / 3);
             Entry { id: EntryId::new(term, Index(base.index.0 + offset)), payload: Payload::Noop }
@@ -52,7 +52,7 @@ impl Disk {
         self.at(index).expect("the disk has it").id
     }
 
-    /// Forgets every entry through `base`.
+    /// Removes every entry through `base`.
     pub(crate) fn compact(&mut self, base: EntryId) {
         self.log.retain(|entry| entry.id.index > base.index);
         self.base = base;
@@ -82,8 +82,11 @@ impl Disk {
             self.log.clear();
         }
         if let Some(first) = write.entries.first() {
-            assert!(first.id.index > self.snapshot.last.index, "a write spares the snapshot");
-            assert!(first.id.index <= self.last().next(), "a write leaves a hole");
+            assert!(
+                first.id.index > self.snapshot.last.index,
+                "a write keeps the entries that the snapshot covers"
+            );
+            assert!(first.id.index <= self.last().next(), "a write leaves no gap");
             self.log.truncate(self.place(first.id.index));
             self.log.extend_from_slice(&write.entries);
         }
@@ -93,7 +96,7 @@ impl Disk {
         let (hard_state, committed) = (self.hard_state, self.committed);
         let base = SnapshotMeta::empty(self.base, self.snapshot.membership.clone());
         let mut restored = Restored::with_log(hard_state, committed, base, self.log.clone());
-        restored.incarnation = known_founder(NodeId(1)).incarnation;
+        restored.incarnation = known_bootstrap_peer(NodeId(1)).incarnation;
         restored.snapshot = self.snapshot.clone();
         restored.memberships.retain(|(index, _)| *index > self.snapshot.last.index);
         restored.applied = self.snapshot.last.index;

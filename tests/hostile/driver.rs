@@ -1,34 +1,34 @@
-//! A driver that keeps the contract to the letter, for one node whose peers are liars.
-//!
-//! Bytes decide what happens next: a lie, an honest answer, a flush, a restart. After every step
-//! the node must still have kept its own word, whatever it was told.
+//! A driver that keeps the contract, for one node with Byzantine peers. The input bytes decide each
+//! step: a Byzantine message, an honest reply, a flush, a restart. After every step the node must
+//! have kept its invariants.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use quorate::raft::{Action, Config, Consumer, Input, Raft, Refusal, Removal};
+use quorate::raft::{Action, Config, Consumer, Input, MessageRejectReason, Raft, Suspension};
 use quorate::types::{
-    Acknowledge, AppendOutcome, Beat, Body, Entry, Founder, HardState, Incarnation, Index, Instant,
-    Membership, Message, NodeId, ReadLevel, Readiness, SnapshotMeta, Tag, Term, Write, WriteId,
+    Acknowledge, AppendOutcome, Body, BootstrapPeer, Entry, HardState, Heartbeat, Incarnation,
+    Index, Instant, Membership, Message, NodeId, ReadLevel, Readiness, SnapshotMeta, Tag, Term,
+    Write, WriteId,
 };
 
 use crate::bytes::Bytes;
 use crate::disk::Disk;
-use crate::said::{Known, change, is_impossible, known_founder};
+use crate::messages::{Known, change, is_impossible, known_bootstrap_peer, message_end};
 
-/// The most voters there are beside the node. A candidate's requests to them wait in any case.
+/// The maximum number of other voters. The outbox holds a candidate's requests to them in any case.
 const OTHERS_MAX: usize = 5;
 
-/// What a user waits for.
+/// A pending request of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
+enum PendingRequest {
     Proposal,
     Read,
     Change,
     Transfer,
 }
 
-/// A read of the disk under way.
+/// A pending read of the disk.
 #[derive(Clone, Copy, Debug)]
 struct Fetch {
     consumer: Consumer,
@@ -37,7 +37,7 @@ struct Fetch {
     bytes_max: usize,
 }
 
-/// One node and all around it.
+/// One node with its disk, state machine, users and peers.
 pub(crate) struct Driver {
     config: Config,
     raft: Raft,
@@ -45,34 +45,34 @@ pub(crate) struct Driver {
     disk: Disk,
     writes: VecDeque<Write>,
     submitted: WriteId,
-    /// The last write that is durable.
+    /// The last durable write.
     flushed: WriteId,
-    /// The last entry with the state machine, if it is at work, and the last it has applied.
-    at_work: Option<Index>,
+    /// The last entry that is being applied, if any.
+    applying: Option<Index>,
     applied: Index,
     fetches: Vec<Fetch>,
-    /// Snapshots that the node asked for since it started; any of them may be here by now.
-    wanted: Vec<SnapshotMeta>,
-    asked: BTreeMap<Tag, Asked>,
+    /// The snapshots that the node has requested since its start; each may have arrived.
+    requested_snapshots: Vec<SnapshotMeta>,
+    pending: BTreeMap<Tag, PendingRequest>,
     tags: u64,
-    /// What the node said and nobody has answered.
-    said: VecDeque<Message>,
+    /// The node's messages without a reply.
+    sent: VecDeque<Message>,
     round: u64,
     forwarded: (u64, u64),
-    met_in: u64,
+    probe_boot: u64,
     starts: u64,
-    /// What has been met: roles, refusals and actions, by name.
-    met: BTreeSet<String>,
-    /// Every input so far, for whoever wants to know how it came to a panic.
+    /// The covered roles, reject reasons and actions, by name.
+    covered: BTreeSet<String>,
+    /// Every input since the last start, which is printed on a panic.
     inputs: Vec<(Instant, Input)>,
 }
 
-/// Drives a node through what the bytes say.
+/// Drives a node through the steps that the bytes encode.
 pub(crate) fn drive(bytes: &[u8]) -> Driver {
     let mut bytes = Bytes::new(bytes);
     let mut driver = Driver::new(&mut bytes);
     while !bytes.is_empty() {
-        driver.go_on(&mut bytes);
+        driver.random_step(&mut bytes);
     }
     driver.settle();
     driver
@@ -82,7 +82,8 @@ impl Driver {
     fn new(bytes: &mut Bytes<'_>) -> Driver {
         let (id, membership) = cluster(bytes);
         let mut config = config(id, bytes);
-        config.founders = membership.is_nobody().then(|| Membership::new([1, 2, 3].map(NodeId)));
+        config.bootstrap_peers =
+            membership.is_empty().then(|| Membership::new([1, 2, 3].map(NodeId)));
         let disk = Disk::first(membership, bytes);
         let now = Instant(1_000_000_000);
         let raft = Raft::new(config.clone(), disk.restored(usize::MAX), 0, now).expect("a node");
@@ -95,30 +96,30 @@ impl Driver {
             writes: VecDeque::new(),
             submitted: WriteId::ZERO,
             flushed: WriteId::ZERO,
-            at_work: None,
+            applying: None,
             fetches: Vec::new(),
-            wanted: Vec::new(),
-            asked: BTreeMap::new(),
+            requested_snapshots: Vec::new(),
+            pending: BTreeMap::new(),
             tags: 0,
-            said: VecDeque::new(),
+            sent: VecDeque::new(),
             round: 0,
             forwarded: (0, 0),
-            met_in: 0,
+            probe_boot: 0,
             starts: 0,
-            met: BTreeSet::new(),
+            covered: BTreeSet::new(),
             inputs: Vec::new(),
         }
     }
 
-    /// What has been met: roles, refusals and actions, by name.
-    pub(crate) fn met(&self) -> &BTreeSet<String> {
-        &self.met
+    /// The covered roles, reject reasons and actions, by name.
+    pub(crate) fn covered(&self) -> &BTreeSet<String> {
+        &self.covered
     }
 
-    fn go_on(&mut self, bytes: &mut Bytes<'_>) {
+    fn random_step(&mut self, bytes: &mut Bytes<'_>) {
         match bytes.below(32) {
-            0..=8 => self.hear_a_lie(bytes),
-            9..=16 => self.hear_an_answer(bytes),
+            0..=8 => self.receive_byzantine_message(bytes),
+            9..=16 => self.receive_honest_reply(bytes),
             17 | 18 => {
                 self.now = self.now.after(Duration::from_millis(bytes.byte().into()));
                 self.step(Input::Timeout);
@@ -134,17 +135,17 @@ impl Driver {
             28 => match bytes.below(16) {
                 0 | 1 => self.propose(bytes),
                 8 | 9 => {
-                    let tag = self.tag(Asked::Change);
+                    let tag = self.tag(PendingRequest::Change);
                     self.step(Input::ChangeMembership { tag, change: change(bytes) });
                 }
                 10 | 12.. => {
-                    let tag = self.tag(Asked::Change);
-                    self.step(Input::GiveUpChange { tag });
+                    let tag = self.tag(PendingRequest::Change);
+                    self.step(Input::CancelMembershipChange { tag });
                 }
                 11 => {
                     let to = bytes.chance(128).then(|| NodeId(u64::from(bytes.below(6))));
-                    let tag = self.tag(Asked::Transfer);
-                    self.step(Input::Transfer { tag, to });
+                    let tag = self.tag(PendingRequest::Transfer);
+                    self.step(Input::TransferLeadership { tag, to });
                 }
                 2 | 3 => self.take_snapshot(bytes),
                 4 => self.step(Input::DiskFull(true)),
@@ -152,7 +153,7 @@ impl Driver {
                 _ => self.receive_snapshot(bytes),
             },
             29 => {
-                let tag = self.tag(Asked::Read);
+                let tag = self.tag(PendingRequest::Read);
                 let level = match bytes.below(6) {
                     0 => ReadLevel::Lease,
                     1 => ReadLevel::Replica,
@@ -168,35 +169,36 @@ impl Driver {
         }
     }
 
-    fn hear_a_lie(&mut self, bytes: &mut Bytes<'_>) {
-        let (round, asked, boot) = (self.round, self.forwarded, self.met_in);
-        let known = Known { raft: &self.raft, round, asked, boot };
+    fn receive_byzantine_message(&mut self, bytes: &mut Bytes<'_>) {
+        let (round, read_index, start_id) = (self.round, self.forwarded, self.probe_boot);
+        let known = Known { raft: &self.raft, round, read_index, start_id };
         let message = known.message(bytes);
         let impossible = is_impossible(&message, self.config.id);
         let before = self.raft.status();
-        let refused = self.screened();
+        let rejected_count = self.malformed_count();
         self.step(Input::Message(message));
-        assert_eq!(self.screened() - refused, u64::from(impossible), "the screen at the door");
+        let rejected = self.malformed_count() - rejected_count;
+        assert_eq!(rejected, u64::from(impossible), "exactly the impossible messages are rejected");
         if impossible {
             assert_eq!(self.raft.status(), before, "an impossible message changed the node");
         }
     }
 
-    /// How many messages were refused because no node would say them.
-    fn screened(&self) -> u64 {
-        let refusals = self.raft.refusals();
-        refusals.count(Refusal::Misaddressed) + refusals.count(Refusal::Malformed)
+    /// Returns the number of messages that were rejected as misaddressed or malformed.
+    fn malformed_count(&self) -> u64 {
+        let rejections = self.raft.rejected_messages();
+        rejections.count(MessageRejectReason::Misaddressed)
+            + rejections.count(MessageRejectReason::Malformed)
     }
 
-    /// The disk that the node's membership names for `id`.
+    /// Returns the incarnation that the node's membership names for `id`.
     fn named(&self, id: NodeId) -> Incarnation {
         self.raft.membership().member(id).map_or(Incarnation::default(), |it| it.incarnation)
     }
 
-    /// A peer answers the oldest or the newest message it got, as an honest one would who likes
-    /// all it hears.
-    fn hear_an_answer(&mut self, bytes: &mut Bytes<'_>) {
-        let message = if bytes.chance(64) { self.said.pop_back() } else { self.said.pop_front() };
+    /// Delivers an honest, positive reply to the oldest or the newest message of the node.
+    fn receive_honest_reply(&mut self, bytes: &mut Bytes<'_>) {
+        let message = if bytes.chance(64) { self.sent.pop_back() } else { self.sent.pop_front() };
         let Some(message) = message else { return };
         let matched = Index(self.raft.status().last.index.0.min(message_end(&message).0));
         let body = match message.body {
@@ -205,20 +207,20 @@ impl Driver {
             Body::AppendEntries { .. } => {
                 Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
             }
-            Body::Heartbeat(Beat { round, .. }) => {
+            Body::Heartbeat(Heartbeat { round, .. }) => {
                 let (verified, durable, ready) = (matched, matched, Readiness::default());
                 Body::HeartbeatReply { round, verified, matched, durable, ready }
             }
             Body::InstallSnapshot { .. } => Body::InstallSnapshotReply { matched },
-            Body::ReadIndex { boot, ticket } => {
-                Body::ReadIndexReply { boot, ticket, index: self.raft.status().committed }
+            Body::ReadIndex { start_id, ticket } => {
+                Body::ReadIndexReply { start_id, ticket, index: self.raft.status().committed }
             }
-            Body::Meet { met } => {
-                let known = |founder: &Founder| match founder.is_known() {
-                    true => *founder,
-                    false => known_founder(founder.id),
+            Body::BootstrapProbe { seen } => {
+                let known = |peer: &BootstrapPeer| match peer.is_known() {
+                    true => *peer,
+                    false => known_bootstrap_peer(peer.id),
                 };
-                Body::Meet { met: met.iter().map(known).collect() }
+                Body::BootstrapProbe { seen: seen.iter().map(known).collect() }
             }
             Body::TimeoutNow => {
                 let last = self.raft.status().last;
@@ -235,7 +237,7 @@ impl Driver {
         self.step(Input::Message(Message { from, incarnation, to, term, body }));
     }
 
-    /// Some writes become durable; the node hears of the last one.
+    /// Makes some writes durable, and reports the last one.
     fn flush(&mut self, count: usize) {
         for _ in 0..count {
             let Some(write) = self.writes.pop_front() else { break };
@@ -248,14 +250,13 @@ impl Driver {
     }
 
     fn work(&mut self) {
-        if let Some(index) = self.at_work.take() {
+        if let Some(index) = self.applying.take() {
             self.applied = index;
             self.step(Input::Applied(index));
         }
     }
 
-    /// The machine has a snapshot of what it has applied, and the log before it is forgotten up to
-    /// anywhere.
+    /// Reports a snapshot of an applied state, with a random base for the log compaction.
     fn take_snapshot(&mut self, bytes: &mut Bytes<'_>) {
         if self.applied == Index::ZERO || self.applied < self.disk.snapshot.last.index {
             return;
@@ -271,15 +272,15 @@ impl Driver {
         }
     }
 
-    /// A snapshot is here that the node asked for at some time since it started.
+    /// Reports the receipt of a snapshot that the node has requested since its start.
     fn receive_snapshot(&mut self, bytes: &mut Bytes<'_>) {
-        if !self.wanted.is_empty() {
-            let meta = bytes.one_of(&self.wanted);
+        if !self.requested_snapshots.is_empty() {
+            let meta = bytes.one_of(&self.requested_snapshots);
             self.step(Input::SnapshotReceived { meta });
         }
     }
 
-    /// The disk answers a fetch, perhaps with only a part of what was asked for.
+    /// Completes a disk read, perhaps with only a part of the requested entries.
     fn fetch(&mut self, bytes: &mut Bytes<'_>) {
         if self.fetches.is_empty() {
             return;
@@ -299,24 +300,24 @@ impl Driver {
 
     fn propose(&mut self, bytes: &mut Bytes<'_>) {
         let size = if bytes.chance(16) { 4_000 } else { usize::from(bytes.byte()) };
-        let (tag, last) = (self.tag(Asked::Proposal), self.raft.status().last);
+        let (tag, last) = (self.tag(PendingRequest::Proposal), self.raft.status().last);
         let levels = [Acknowledge::Quorum, Acknowledge::AllLive, Acknowledge::LeaderOnly];
         let acknowledge = levels[size % levels.len()];
         self.step(Input::propose(tag, acknowledge, vec![1; size]));
         let status = self.raft.status();
         assert!(
             status.last == last || status.unapplied_bytes <= self.config.unapplied_bytes_max,
-            "what is taken is within the bound on what is not applied"
+            "accepted proposals are within the bound on unapplied bytes"
         );
     }
 
-    fn tag(&mut self, asked: Asked) -> Tag {
+    fn tag(&mut self, request: PendingRequest) -> Tag {
         self.tags += 1;
-        self.asked.insert(Tag(self.tags), asked);
+        self.pending.insert(Tag(self.tags), request);
         Tag(self.tags)
     }
 
-    /// The node crashes, keeps some of what was under way to its disk, and starts again.
+    /// Crashes the node, with some of its pending writes durable, and restarts it.
     fn restart(&mut self, bytes: &mut Bytes<'_>) {
         let mut kept = usize::from(bytes.below(8));
         for mut write in std::mem::take(&mut self.writes) {
@@ -334,63 +335,71 @@ impl Driver {
         let restored = self.disk.restored(bytes.byte().into());
         self.starts += 1;
         self.raft = Raft::new(self.config.clone(), restored, self.starts, self.now)
-            .expect("what was durable is enough to start from");
+            .expect("the durable state is valid");
         (self.submitted, self.flushed) = (WriteId::ZERO, WriteId::ZERO);
-        (self.at_work, self.applied) = (None, self.disk.snapshot.last.index);
+        (self.applying, self.applied) = (None, self.disk.snapshot.last.index);
         self.fetches.clear();
-        self.wanted.clear();
-        self.asked.clear();
-        self.said.clear();
+        self.requested_snapshots.clear();
+        self.pending.clear();
+        self.sent.clear();
         self.inputs.clear();
     }
 
-    /// The disk and the state machine do all they have been asked for.
+    /// Completes all pending work of the disk and the state machine.
     fn settle(&mut self) {
         let plain = &mut Bytes::new(&[]);
-        // A node that has just started asks for nothing before its first step.
+        // A node that has just started requests nothing before its first step.
         self.step(Input::Timeout);
         let mut rounds = 0;
-        while !self.writes.is_empty() || self.at_work.is_some() || !self.fetches.is_empty() {
+        while !self.writes.is_empty() || self.applying.is_some() || !self.fetches.is_empty() {
             self.flush(1);
             self.work();
             self.fetch(plain);
             rounds += 1;
-            assert!(rounds < 10_000, "a node of which nothing is asked comes to rest");
+            assert!(rounds < 10_000, "a node without inputs becomes idle");
         }
         let status = self.raft.status();
-        assert_eq!(status.durable, status.last.index, "all that was written is durable");
-        assert_eq!(status.applied, status.committed, "all that is committed is applied");
-        assert_eq!(self.applied, status.applied, "and the machine knows of it");
+        assert_eq!(status.durable, status.last.index, "every write is durable");
+        assert_eq!(status.applied, status.committed, "every committed entry is applied");
+        assert_eq!(self.applied, status.applied, "the state machine has applied the same");
         assert_eq!(self.disk.snapshot.last.index, status.snapshot, "the disk has the snapshot");
-        assert_eq!(self.disk.base(), status.base, "and starts where the log does");
-        assert_eq!(status.outbox_messages, 0, "nothing waits for an idle disk");
+        assert_eq!(self.disk.base(), status.base, "the disk and the log have the same base");
+        assert_eq!(status.outbox_messages, 0, "no message waits for an idle disk");
         let held = status.hard_state();
-        assert_eq!(held, self.disk.hard_state, "memory is what the disk has");
+        assert_eq!(held, self.disk.hard_state, "memory equals the disk");
     }
 
-    /// Gives the node an input and carries out what it wants, watching that it keeps its word.
+    /// Passes an input to the node, executes its actions, and checks the invariants.
     fn step(&mut self, input: Input) {
         self.inputs.push((self.now, input.clone()));
-        let refused = self.refused();
+        let rejected_count = self.rejected_count();
         let mut actions = Vec::new();
         self.raft.step(self.now, input, &mut actions);
         self.raft.assert_invariants();
-        let refusals = actions.iter().filter(|action| matches!(action, Action::Refused { .. }));
-        assert_eq!(self.refused() - refused, refusals.count() as u64, "refusals are counted");
+        let rejections =
+            actions.iter().filter(|action| matches!(action, Action::MessageRejected { .. }));
+        assert_eq!(
+            self.rejected_count() - rejected_count,
+            rejections.count() as u64,
+            "rejections are counted"
+        );
         actions.into_iter().for_each(|action| self.carry(action));
         let status = self.raft.status();
         let held_max = self.config.outbox_messages_max + OTHERS_MAX;
         assert!(status.outbox_messages <= held_max, "the outbox is bounded");
         assert!(status.reads_waiting <= self.config.reads_max, "reads are bounded");
-        assert!(self.raft.deadline() > Instant::ZERO, "there is always something to wait for");
+        assert!(self.raft.deadline() > Instant::ZERO, "there is always a deadline");
     }
 
-    fn refused(&self) -> u64 {
-        Refusal::ALL.iter().map(|reason| self.raft.refusals().count(*reason)).sum()
+    fn rejected_count(&self) -> u64 {
+        MessageRejectReason::ALL
+            .iter()
+            .map(|reason| self.raft.rejected_messages().count(*reason))
+            .sum()
     }
 
     fn carry(&mut self, action: Action) {
-        self.meet(&action);
+        self.record(&action);
         match action {
             Action::Send(message) => self.send(message),
             Action::Persist(write) => {
@@ -400,90 +409,110 @@ impl Driver {
             }
             Action::Apply(entries) => self.apply(&entries),
             Action::Restore(meta) => {
-                assert_eq!(self.at_work, None, "one batch at a time");
-                assert_eq!(self.disk.snapshot, meta, "what is restored is installed");
-                assert!(meta.last.index > self.applied, "a machine only advances");
-                self.at_work = Some(meta.last.index);
+                assert_eq!(self.applying, None, "one batch at a time");
+                assert_eq!(self.disk.snapshot, meta, "the restored snapshot is installed");
+                assert!(meta.last.index > self.applied, "the state machine only advances");
+                self.applying = Some(meta.last.index);
             }
-            Action::ReceiveSnapshot { meta, .. } => self.wanted.push(meta),
+            Action::ReceiveSnapshot { meta, .. } => self.requested_snapshots.push(meta),
             Action::Fetch { consumer, first, last, bytes_max } => {
-                assert!(first <= last && self.disk.at(last).is_some(), "what is fetched is there");
+                assert!(
+                    first <= last && self.disk.at(last).is_some(),
+                    "the fetched entries are on disk"
+                );
                 let twice = self.fetches.iter().any(|fetch| fetch.consumer == consumer);
-                assert!(!twice, "one fetch a consumer");
+                assert!(!twice, "one fetch for each consumer");
                 self.fetches.push(Fetch { consumer, first, last, bytes_max });
             }
             Action::Committed { tag, id } => {
-                assert_eq!(self.asked.remove(&tag), Some(Asked::Proposal), "one outcome");
-                assert!(id.index <= self.raft.status().committed, "only what is committed");
+                assert_eq!(
+                    self.pending.remove(&tag),
+                    Some(PendingRequest::Proposal),
+                    "one outcome"
+                );
+                assert!(id.index <= self.raft.status().committed, "the entry is committed");
             }
-            Action::Changed { tag, id } => {
-                assert_eq!(self.asked.remove(&tag), Some(Asked::Change), "one outcome");
-                assert!(id.index <= self.raft.status().committed, "only what is committed");
+            Action::MembershipChangeCommitted { tag, id } => {
+                assert_eq!(self.pending.remove(&tag), Some(PendingRequest::Change), "one outcome");
+                assert!(id.index <= self.raft.status().committed, "the entry is committed");
             }
-            Action::Resigned { tag } => {
-                assert_eq!(self.asked.remove(&tag), Some(Asked::Transfer), "one outcome");
+            Action::LeadershipTransferred { tag } => {
+                assert_eq!(
+                    self.pending.remove(&tag),
+                    Some(PendingRequest::Transfer),
+                    "one outcome"
+                );
             }
             Action::Unknown { tag, .. } => {
-                let asked = self.asked.remove(&tag);
-                let appended = matches!(asked, Some(Asked::Proposal | Asked::Change));
+                let request = self.pending.remove(&tag);
+                let appended =
+                    matches!(request, Some(PendingRequest::Proposal | PendingRequest::Change));
                 assert!(appended, "one outcome");
             }
-            Action::MembershipChanged(membership) => {
-                assert_eq!(membership, *self.raft.membership(), "it is the one in force");
+            Action::ActiveMembershipChanged(membership) => {
+                assert_eq!(membership, *self.raft.membership(), "it is the active membership");
             }
             Action::Rejected { tag, .. } => {
-                assert!(self.asked.remove(&tag).is_some(), "one outcome");
+                assert!(self.pending.remove(&tag).is_some(), "one outcome");
             }
             Action::ReadReady { tag, index, .. } => {
-                assert_eq!(self.asked.remove(&tag), Some(Asked::Read), "one outcome");
-                assert!(index <= self.applied, "only what is applied is read");
+                assert_eq!(self.pending.remove(&tag), Some(PendingRequest::Read), "one outcome");
+                assert!(index <= self.applied, "the read index is applied");
             }
             _ => {}
         }
     }
 
-    fn meet(&mut self, action: &Action) {
+    fn record(&mut self, action: &Action) {
         let name = match action {
             Action::RoleChanged { role, .. } => role.to_string(),
-            Action::Refused { reason, .. } => reason.to_string(),
+            Action::MessageRejected { reason, .. } => reason.to_string(),
             Action::Rejected { reason, .. } => reason.to_string(),
             Action::Fetch { consumer: Consumer::Apply, .. } => "fetch to apply".to_owned(),
             Action::Fetch { .. } => "fetch for a peer".to_owned(),
             Action::Committed { .. } => "committed".to_owned(),
-            Action::Changed { .. } => "changed".to_owned(),
-            Action::Stranger { .. } => "stranger".to_owned(),
-            Action::Resigned { .. } => "resigned".to_owned(),
-            Action::MembershipChanged(membership) if membership.is_staged() => "staged".to_owned(),
-            Action::MembershipChanged(membership) if membership.is_joint() => "joint".to_owned(),
+            Action::MembershipChangeCommitted { .. } => "membership change committed".to_owned(),
+            Action::UnknownIncarnation { .. } => "unknown incarnation".to_owned(),
+            Action::LeadershipTransferred { .. } => "leadership transferred".to_owned(),
+            Action::ActiveMembershipChanged(membership) if membership.is_staged() => {
+                "staged".to_owned()
+            }
+            Action::ActiveMembershipChanged(membership) if membership.is_joint() => {
+                "joint".to_owned()
+            }
             Action::Unknown { .. } => "unknown".to_owned(),
             Action::ReadReady { .. } => "read".to_owned(),
             Action::Restore(_) => "restore".to_owned(),
-            Action::ReceiveSnapshot { .. } => "snapshot wanted".to_owned(),
+            Action::ReceiveSnapshot { .. } => "snapshot requested".to_owned(),
             Action::Send(Message { body: Body::InstallSnapshot { .. }, .. }) => {
                 "snapshot offered".to_owned()
             }
             _ => return,
         };
-        self.met.insert(name);
+        self.covered.insert(name);
     }
 
-    /// What leaves the node is true after a crash, too.
+    /// Checks that a sent message stays true after a crash.
     fn send(&mut self, message: Message) {
         let HardState { term, vote, .. } = self.disk.hard_state;
-        assert_eq!(message.from, self.config.id, "a node speaks for itself");
-        assert_ne!(message.to, self.config.id, "a node does not speak to itself");
+        assert_eq!(message.from, self.config.id, "the sender is the node");
+        assert_ne!(message.to, self.config.id, "a node sends no message to itself");
         assert!(message.term <= term, "the term is durable");
         match &message.body {
             Body::RequestVoteReply { granted: true } => {
                 assert_eq!((term, vote), (message.term, Some(message.to)), "the vote is durable");
             }
             Body::RequestVote { .. } => {
-                assert_eq!((term, vote), (message.term, Some(message.from)), "so is its own");
+                assert_eq!(
+                    (term, vote),
+                    (message.term, Some(message.from)),
+                    "its own vote is durable"
+                );
             }
             Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
             | Body::InstallSnapshotReply { matched }
             | Body::HeartbeatReply { matched, .. } => {
-                assert!(*matched <= self.disk.last(), "what is acknowledged is durable");
+                assert!(*matched <= self.disk.last(), "acknowledged entries are durable");
             }
             Body::AppendEntries { entries, .. } => {
                 assert!(entries.len() <= self.config.message_entries_max, "messages are bounded");
@@ -491,27 +520,27 @@ impl Driver {
                 let bounded = bytes <= self.config.message_bytes_max || entries.len() == 1;
                 assert!(bounded, "messages are bounded");
             }
-            Body::Heartbeat(Beat { round, .. }) => self.round = *round,
-            Body::ReadIndex { boot, ticket } => self.forwarded = (*boot, *ticket),
-            Body::Meet { met } => {
-                let own = met.iter().find(|founder| founder.id == message.from);
-                self.met_in = own.map_or(0, |founder| founder.boot);
+            Body::Heartbeat(Heartbeat { round, .. }) => self.round = *round,
+            Body::ReadIndex { start_id, ticket } => self.forwarded = (*start_id, *ticket),
+            Body::BootstrapProbe { seen } => {
+                let own = seen.iter().find(|peer| peer.id == message.from);
+                self.probe_boot = own.map_or(0, |peer| peer.start_id);
             }
             _ => {}
         }
-        self.said.push_back(message);
-        self.said.truncate(64);
+        self.sent.push_back(message);
+        self.sent.truncate(64);
     }
 
     fn apply(&mut self, entries: &[Entry]) {
-        assert_eq!(self.at_work, None, "one batch at a time");
+        assert_eq!(self.applying, None, "one batch at a time");
         let expected = (self.applied.0 + 1..).map(Index).take(entries.len());
-        assert!(entries.iter().map(|entry| entry.id.index).eq(expected), "in order, once, no gap");
+        assert!(entries.iter().map(|entry| entry.id.index).eq(expected), "indices are consecutive");
         let durable = entries.iter().all(|entry| self.disk.at(entry.id.index) == Some(entry));
-        assert!(durable, "what is applied is durable");
+        assert!(durable, "applied entries are durable");
         let last = entries.last().expect("a batch is not empty").id.index;
-        assert!(last <= self.raft.status().committed, "what is applied is committed");
-        self.at_work = Some(last);
+        assert!(last <= self.raft.status().committed, "applied entries are committed");
+        self.applying = Some(last);
     }
 }
 
@@ -526,24 +555,12 @@ impl Drop for Driver {
     }
 }
 
-/// The last index the message speaks of.
-fn message_end(message: &Message) -> Index {
-    match &message.body {
-        Body::AppendEntries { prev, entries, .. } => {
-            entries.last().map_or(prev.index, |entry| entry.id.index)
-        }
-        Body::Heartbeat(Beat { committed, .. }) => *committed,
-        Body::InstallSnapshot { meta } => meta.last.index,
-        _ => Index::ZERO,
-    }
-}
-
 fn cluster(bytes: &mut Bytes<'_>) -> (NodeId, Membership) {
     let ids = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
     let simple = |voters: &[u64]| Membership::new(ids(voters));
     let (id, membership) = match bytes.below(8) {
         0 | 1 => (1, simple(&[1, 2, 3])),
-        // The three are still to found it.
+        // The three have yet to bootstrap the cluster.
         2 => (1, Membership::default()),
         3 => (2, simple(&[1, 2, 3, 4, 5])),
         4 => (1, simple(&[1])),
@@ -562,12 +579,12 @@ fn config(id: NodeId, bytes: &mut Bytes<'_>) -> Config {
     config.stickiness = config.check_quorum && switches & 4 == 0;
     config.casting_vote = switches & 16 == 0;
     let after = config.election_timeout_max.saturating_mul(2);
-    let removal = Removal { after, voters_min: 1 + usize::from(switches >> 6), pause: after };
-    config.removal = (switches & 32 != 0).then_some(removal);
+    let suspension = Suspension { after, voters_min: 1 + usize::from(switches >> 6), pause: after };
+    config.suspension = (switches & 32 != 0).then_some(suspension);
     if switches & 8 == 0 {
         return config;
     }
-    // Bounds so small that everything meets them.
+    // Small bounds, so that all of them are reached.
     config.command_bytes_max = 200;
     config.message_entries_max = 3;
     config.message_bytes_max = 300;

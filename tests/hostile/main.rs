@@ -1,17 +1,17 @@
-//! Nothing that a peer says makes a node panic, break its word or exceed its bounds; a driver
-//! that breaks the contract meets a panic that names the rule.
+//! No message of a peer makes a node panic, break an invariant or exceed its bounds. A driver that
+//! breaks the contract causes a panic that names the rule.
 
 mod bytes;
+mod byzantine;
 mod contract;
 #[path = "../common/corpus.rs"]
 mod corpus;
 mod disk;
 mod driver;
-mod lies;
+mod messages;
 mod restored;
-mod said;
 
 #[test]
-fn the_kept_corpus_runs_through() {
+fn the_fuzz_corpus_passes() {
     corpus::replay("hostile", |bytes| drop(driver::drive(bytes)));
 }

@@ -1,5 +1,4 @@
-//! Whatever a driver claims to have found on the disk, a node starts from it or says what is
-//! wrong with it.
+//! A node starts from any restored state, or reports the error in it.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +13,7 @@ use quorate::types::{
     SnapshotMeta, Term,
 };
 
-/// Small numbers, which contradict one another in every way, and a few as large as can be.
+/// Generates small numbers, which conflict in every way, and a few extremes.
 fn number() -> impl Strategy<Value = u64> {
     prop_oneof![20 => 0..6_u64, 1 => Just(u64::MAX), 1 => Just(1 << 62)]
 }
@@ -42,27 +41,27 @@ fn restored() -> impl Strategy<Value = Restored> {
     })
 }
 
-/// Everything that can be wrong with a disk.
+/// Every error in a restored state.
 const WRONG: [&str; 15] = [
     "applied is outside the log",
+    "last exceeds the maximum index",
     "last is before the base",
     "last is before the snapshot",
-    "last is beyond the highest index",
     "runs do not ascend from the base",
     "runs do not end at last",
     "runs leave the first entry without a term",
     "tail begins before the base",
     "tail differs from runs",
     "tail does not end at last",
-    "the base is in no term, or nowhere",
+    "the base has an index without a term, or a term without an index",
     "the snapshot is before the base",
     "the snapshot's term is not the log's",
-    "the term is before the log's last",
-    "the term is beyond the highest",
+    "the term exceeds the maximum",
+    "the term is lower than the last entry's term",
 ];
 
 #[test]
-fn a_node_starts_or_says_what_is_wrong() {
+fn a_node_starts_or_reports_the_error() {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(ChaCha));
     let (mut started, mut wrong) = (0, BTreeSet::new());
@@ -77,6 +76,6 @@ fn a_node_starts_or_says_what_is_wrong() {
             Err(other) => panic!("{other}"),
         }
     }
-    assert!(started > 100, "only {started} disks were fit to start from");
+    assert!(started > 100, "only {started} states were valid");
     assert!(wrong.iter().eq(&WRONG), "{wrong:?}");
 }

@@ -1,4 +1,4 @@
-//! The bench: processes that speak lines, and the network between them and the clients.
+//! The test bench: node processes that speak JSON lines, and the network between nodes and clients.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -14,49 +14,49 @@ use rand::RngExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A timeout that is longer than any operation of this test.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often nodes take snapshots.
+/// The number of entries after which nodes take a snapshot.
 pub(crate) const SNAPSHOT_ENTRIES: u8 = 40;
 
-/// How much later a message may come for the second time.
-const TWICE_AFTER_MAX: Duration = Duration::from_secs(1);
+/// The longest delay of a duplicated message.
+const DUPLICATE_DELAY_MAX: Duration = Duration::from_secs(1);
 
-/// What becomes of messages.
+/// The faults of the network.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Weather {
-    /// This one neither hears nor is heard.
-    pub(crate) alone: Option<&'static str>,
-    /// This one hears, and is not heard.
-    pub(crate) mute: Option<&'static str>,
-    /// The share of messages that are lost.
+pub(crate) struct NetworkFaults {
+    /// The node that neither receives from nor sends to other nodes.
+    pub(crate) isolated: Option<&'static str>,
+    /// The node that receives but does not send to other nodes.
+    pub(crate) outbound_blocked: Option<&'static str>,
+    /// The probability that a message is lost.
     pub(crate) lost: f64,
-    /// The share of messages that come twice.
-    pub(crate) twice: f64,
+    /// The probability that a message is duplicated.
+    pub(crate) duplicated: f64,
 }
 
-/// Everything that knows of the others.
+/// The state of the network: nodes, clients and faults.
 #[derive(Default)]
-struct Town {
+struct NetworkState {
     members: Vec<String>,
     nodes: BTreeMap<String, (Child, Sender<String>)>,
     clients: BTreeMap<String, Sender<Value>>,
-    weather: Weather,
+    faults: NetworkFaults,
 }
 
-/// Processes, clients, and what is between them. All of it ends when the last of its clones does.
+/// The processes, the clients and the network. All of them end when the last clone is dropped.
 #[derive(Clone)]
-pub(crate) struct Bench {
-    town: Arc<Mutex<Town>>,
-    /// What was said, and by which time it is to be delivered.
-    post: Sender<(Instant, Value)>,
+pub(crate) struct TestBench {
+    state: Arc<Mutex<NetworkState>>,
+    /// Sends messages to the delivery thread, each with its delivery time.
+    network: Sender<(Instant, Value)>,
     root: Arc<TempDir>,
     _end: Arc<End>,
 }
 
-/// Kills what runs.
-struct End(Arc<Mutex<Town>>);
+/// Kills the node processes when dropped.
+struct End(Arc<Mutex<NetworkState>>);
 
 impl Drop for End {
     fn drop(&mut self) {
@@ -68,30 +68,30 @@ impl Drop for End {
     }
 }
 
-fn lock(town: &Mutex<Town>) -> MutexGuard<'_, Town> {
-    town.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+fn lock(state: &Mutex<NetworkState>) -> MutexGuard<'_, NetworkState> {
+    state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-impl Bench {
-    pub(crate) fn new() -> Bench {
+impl TestBench {
+    pub(crate) fn new() -> TestBench {
         let members = ["n1", "n2", "n3"].map(str::to_owned).to_vec();
-        let town = Arc::new(Mutex::new(Town { members, ..Town::default() }));
-        let (post, letters) = mpsc::channel();
-        let delivering = Arc::clone(&town);
-        thread::spawn(move || deliver(&delivering, &letters));
-        let root = Arc::new(TempDir::new().expect("there is room"));
-        Bench { _end: Arc::new(End(Arc::clone(&town))), town, post, root }
+        let state = Arc::new(Mutex::new(NetworkState { members, ..NetworkState::default() }));
+        let (network, messages) = mpsc::channel();
+        let delivering = Arc::clone(&state);
+        thread::spawn(move || deliver(&delivering, &messages));
+        let root = Arc::new(TempDir::new().expect("a temporary file can be created"));
+        TestBench { _end: Arc::new(End(Arc::clone(&state))), state, network, root }
     }
 
-    /// Who there is, instead of three nodes.
+    /// Replaces the default list of three nodes.
     pub(crate) fn members(&self, names: &[&str]) {
-        lock(&self.town).members = names.iter().map(|name| (*name).to_owned()).collect();
+        lock(&self.state).members = names.iter().map(|name| (*name).to_owned()).collect();
     }
 
-    /// Starts the node, for the first time or again, and tells it who it is.
+    /// Starts the node, for the first time or again, and sends `init` to it.
     pub(crate) fn start(&self, name: &str) {
         let log = self.root.path().join(format!("{name}.log"));
-        let log = File::options().create(true).append(true).open(log).expect("there is room");
+        let log = File::options().create(true).append(true).open(log).expect("the disk has space");
         let mut child = Command::new(env!("CARGO_BIN_EXE_quorate"))
             .arg("lin-kv")
             .env("QUORATE_DATA_DIR", self.root.path())
@@ -101,72 +101,72 @@ impl Bench {
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
-            .expect("it runs");
+            .expect("the process runs");
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let (input, output) = (input.expect("a pipe"), output.expect("a pipe"));
         let members = {
-            let mut town = lock(&self.town);
-            town.nodes.insert(name.to_owned(), (child, writer(input)));
-            town.members.clone()
+            let mut state = lock(&self.state);
+            state.nodes.insert(name.to_owned(), (child, writer(input)));
+            state.members.clone()
         };
-        let bench = self.post.clone();
+        let bench = self.network.clone();
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 let line = serde_json::from_str(&line).expect("every line is a message");
-                if bench.send((due(), line)).is_err() {
+                if bench.send((random_due_time(), line)).is_err() {
                     break;
                 }
             }
         });
         let init = json!({ "type": "init", "msg_id": 1, "node_id": name, "node_ids": members });
-        let told = self.ask(&format!("init-{name}"), name, init);
-        assert_eq!(told["type"], "init_ok", "{told}");
+        let answer = self.ask(&format!("init-{name}"), name, init);
+        assert_eq!(answer["type"], "init_ok", "{answer}");
     }
 
     pub(crate) fn kill(&self, name: &str) {
-        let node = lock(&self.town).nodes.remove(name);
-        let (mut child, _) = node.expect("it runs");
-        child.kill().expect("it is ours");
-        child.wait().expect("it is ours");
+        let node = lock(&self.state).nodes.remove(name);
+        let (mut child, _) = node.expect("the process runs");
+        child.kill().expect("the process is a child of the test");
+        child.wait().expect("the process is a child of the test");
     }
 
-    /// What the directory of a node holds that does not run.
+    /// Inspects the data directory of a stopped node.
     pub(crate) fn inspect(&self, name: &str) -> Value {
         let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
         let output = command.args(["--json", "inspect"]).arg(self.root.path().join(name)).output();
-        let output = output.expect("it runs");
+        let output = output.expect("the process runs");
         assert!(output.status.success(), "{output:?}");
-        serde_json::from_slice(&output.stdout).expect("it is JSON")
+        serde_json::from_slice(&output.stdout).expect("the text is JSON")
     }
 
     pub(crate) fn signal(&self, name: &str, signal: &str) {
-        let id = lock(&self.town).nodes[name].0.id();
+        let id = lock(&self.state).nodes[name].0.id();
         let sent = Command::new("kill").args([signal, &id.to_string()]).status();
-        assert!(sent.expect("there is such a command").success());
+        assert!(sent.expect("`kill` is installed").success());
     }
 
-    /// Such is the weather for a while, and fair again.
-    pub(crate) fn weather(&self, weather: Weather, span: Duration) {
-        lock(&self.town).weather = weather;
+    /// Injects the faults for a while.
+    pub(crate) fn inject(&self, faults: NetworkFaults, span: Duration) {
+        lock(&self.state).faults = faults;
         thread::sleep(span);
-        lock(&self.town).weather = Weather::default();
+        lock(&self.state).faults = NetworkFaults::default();
     }
 
-    /// The client hears what is said to it.
+    /// Registers the client, and returns its received messages.
     pub(crate) fn client(&self, name: &str) -> Receiver<Value> {
-        let (sender, heard) = mpsc::channel();
-        lock(&self.town).clients.insert(name.to_owned(), sender);
-        heard
+        let (sender, answers) = mpsc::channel();
+        lock(&self.state).clients.insert(name.to_owned(), sender);
+        answers
     }
 
-    pub(crate) fn say(&self, from: &str, to: &str, body: Value) {
+    pub(crate) fn send(&self, from: &str, to: &str, body: Value) {
         let line = json!({ "src": from, "dest": to, "body": body });
-        self.post.send((Instant::now(), line)).expect("the network outlives the bench");
+        self.network.send((Instant::now(), line)).expect("the network outlives the bench");
     }
 
-    /// What all nodes have logged.
+    /// Returns the logs of all nodes.
     pub(crate) fn logs(&self) -> String {
-        let members = lock(&self.town).members.clone();
+        let members = lock(&self.state).members.clone();
         let log = |name: &String| {
             let log = fs::read_to_string(self.root.path().join(format!("{name}.log")));
             format!("the log of {name}:\n{}\n", log.unwrap_or_default())
@@ -174,20 +174,20 @@ impl Bench {
         members.iter().map(log).collect()
     }
 
-    /// Says it, and waits for the answer's body.
+    /// Sends a request, and waits for the body of its answer.
     pub(crate) fn ask(&self, from: &str, to: &str, body: Value) -> Value {
         let number = body.get("msg_id").cloned();
-        let heard = self.client(from);
-        self.say(from, to, body);
-        let answer = heard
-            .recv_timeout(PATIENCE)
-            .unwrap_or_else(|_| panic!("{to} does not answer; {}", self.logs()));
+        let answers = self.client(from);
+        self.send(from, to, body);
+        let answer = answers
+            .recv_timeout(TIMEOUT)
+            .unwrap_or_else(|_| panic!("{to} did not answer; {}", self.logs()));
         assert_eq!(answer["body"].get("in_reply_to"), number.as_ref());
         answer["body"].clone()
     }
 }
 
-/// Writes to a node that may have been stopped, so that nobody else has to wait for it.
+/// Writes to a node on a thread, because the pipe of a paused node blocks.
 fn writer(mut input: ChildStdin) -> Sender<String> {
     let (sender, lines) = mpsc::channel::<String>();
     thread::spawn(move || {
@@ -200,22 +200,22 @@ fn writer(mut input: ChildStdin) -> Sender<String> {
     sender
 }
 
-fn due() -> Instant {
+fn random_due_time() -> Instant {
     Instant::now() + Duration::from_micros(rand::rng().random_range(0..5000))
 }
 
-/// Delivers what is due until nobody can say anything any more.
-fn deliver(town: &Mutex<Town>, letters: &Receiver<(Instant, Value)>) {
+/// Delivers due messages until the bench is dropped.
+fn deliver(state: &Mutex<NetworkState>, messages: &Receiver<(Instant, Value)>) {
     let mut waiting: BinaryHeap<Reverse<(Instant, u64)>> = BinaryHeap::new();
     let mut lines = BTreeMap::new();
     for number in 0.. {
         let first = waiting.peek().map(|Reverse((due, _))| *due);
-        let wait = first.map_or(PATIENCE, |due| due.saturating_duration_since(Instant::now()));
-        match letters.recv_timeout(wait) {
+        let wait = first.map_or(TIMEOUT, |due| due.saturating_duration_since(Instant::now()));
+        match messages.recv_timeout(wait) {
             Ok((due, line)) => {
                 let mut rng = rand::rng();
-                if rng.random_bool(lock(town).weather.twice) {
-                    let later = due + rng.random_range(Duration::ZERO..TWICE_AFTER_MAX);
+                if rng.random_bool(lock(state).faults.duplicated) {
+                    let later = due + rng.random_range(Duration::ZERO..DUPLICATE_DELAY_MAX);
                     waiting.push(Reverse((later, 2 * number)));
                     lines.insert(2 * number, line.clone());
                 }
@@ -227,29 +227,30 @@ fn deliver(town: &Mutex<Town>, letters: &Receiver<(Instant, Value)>) {
         }
         while waiting.peek().is_some_and(|Reverse((due, _))| *due <= Instant::now()) {
             let Some(Reverse((_, number))) = waiting.pop() else { break };
-            let line = lines.remove(&number).expect("it waits");
-            lock(town).deliver(&line);
+            let line = lines.remove(&number).expect("the message is queued");
+            lock(state).deliver(&line);
         }
     }
 }
 
-impl Town {
+impl NetworkState {
     fn deliver(&mut self, line: &Value) {
-        let from = line["src"].as_str().expect("who speaks");
-        let to = line["dest"].as_str().expect("to whom");
+        let from = line["src"].as_str().expect("a message has a source");
+        let to = line["dest"].as_str().expect("a message has a destination");
         if let Some(client) = self.clients.get(to) {
             let _ = client.send(line.clone());
             return;
         }
         let mut rng = rand::rng();
-        let between = self.members.iter().any(|name| name == from);
-        let Weather { alone, mute, lost, .. } = self.weather;
-        let cut = alone == Some(from) || alone == Some(to) || mute == Some(from);
-        if (between && cut) || rng.random_bool(lost) {
+        let from_node = self.members.iter().any(|name| name == from);
+        let NetworkFaults { isolated, outbound_blocked, lost, .. } = self.faults;
+        let is_blocked =
+            isolated == Some(from) || isolated == Some(to) || outbound_blocked == Some(from);
+        if (from_node && is_blocked) || rng.random_bool(lost) {
             return;
         }
         if let Some((_, input)) = self.nodes.get(to) {
-            // Whoever was killed hears nothing.
+            // A killed node loses the message.
             let _ = input.send(line.to_string());
         }
     }

@@ -1,4 +1,4 @@
-//! Clients that each do one thing after the other, and remember what they saw.
+//! Concurrent clients, each with one operation at a time, and the history of their operations.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,41 +7,41 @@ use std::time::{Duration, Instant};
 
 use quorate_checker::history::{Client, History, Pending, Recorder};
 use quorate_checker::models::{KvCall, KvOp, KvRet};
-use quorate_checker::value::Value as Known;
+use quorate_checker::value::ValueId;
 use rand::RngExt;
 use serde_json::{Value, json};
 
-use crate::bench::Bench;
+use crate::bench::TestBench;
 
 pub(crate) const CLIENTS: usize = 5;
 const KEYS: u32 = 3;
 const VALUES: u32 = 5;
-/// How long a client waits for an answer.
+/// The time that a client waits for an answer.
 const WAIT: Duration = Duration::from_secs(1);
-/// How long all may take to write once all is well again; only a test that fails waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time in which every client must write again after the faults end.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 type Op = KvOp;
 
-/// Clients that run.
+/// Running clients, with their history.
 pub(crate) struct Clients {
     recorder: Arc<Recorder<Op, KvRet>>,
-    ends: Arc<AtomicBool>,
-    /// How often each has written.
+    finished: Arc<AtomicBool>,
+    /// The number of writes of each client.
     written: Arc<[AtomicUsize; CLIENTS]>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Clients {
-    pub(crate) fn start(bench: &Bench, nodes: &'static [&'static str]) -> Clients {
-        let (recorder, ends) = (Arc::new(Recorder::new()), Arc::new(AtomicBool::new(false)));
+    pub(crate) fn start(bench: &TestBench, nodes: &'static [&'static str]) -> Clients {
+        let (recorder, finished) = (Arc::new(Recorder::new()), Arc::new(AtomicBool::new(false)));
         let written: Arc<[AtomicUsize; CLIENTS]> = Arc::default();
         let client = |number: usize| {
             let (bench, recorder) = (bench.clone(), Arc::clone(&recorder));
-            let (ends, written) = (Arc::clone(&ends), Arc::clone(&written));
+            let (finished, written) = (Arc::clone(&finished), Arc::clone(&written));
             thread::spawn(move || {
-                let mut client = Asking { bench, number, process: number, asked: 0 };
-                while !ends.load(Ordering::Relaxed) {
+                let mut client = TestClient { bench, number, process: number, requests: 0 };
+                while !finished.load(Ordering::Relaxed) {
                     if client.ask(&recorder, nodes) {
                         written[number].fetch_add(1, Ordering::Relaxed);
                     }
@@ -49,22 +49,22 @@ impl Clients {
             })
         };
         let threads = (0..CLIENTS).map(client).collect();
-        Clients { recorder, ends, written, threads }
+        Clients { recorder, finished, written, threads }
     }
 
-    /// Waits until every client has written something more.
+    /// Waits until every client has written once more.
     pub(crate) fn until_all_write(&self) {
         let counts = || self.written.each_ref().map(|count| count.load(Ordering::Relaxed));
-        let (before, end) = (counts(), Instant::now() + PATIENCE);
+        let (before, end) = (counts(), Instant::now() + TIMEOUT);
         while counts().iter().zip(before).any(|(now, before)| *now <= before) {
-            assert!(Instant::now() < end, "not all can write: {before:?}, {:?}", counts());
+            assert!(Instant::now() < end, "a client cannot write: {before:?}, {:?}", counts());
             thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Everything that all of them saw.
+    /// Ends the clients, and returns the history of their operations.
     pub(crate) fn end(self) -> History<Op, KvRet> {
-        self.ends.store(true, Ordering::Relaxed);
+        self.finished.store(true, Ordering::Relaxed);
         for thread in self.threads {
             thread.join().expect("no client panics");
         }
@@ -72,22 +72,23 @@ impl Clients {
     }
 }
 
-struct Asking {
-    bench: Bench,
+struct TestClient {
+    bench: TestBench,
     number: usize,
-    /// Who it is to the checker: another one after each operation whose end it does not know.
+    /// The client's process id in the history: a new one after each operation with an unknown
+    /// outcome.
     process: usize,
-    asked: u64,
+    requests: u64,
 }
 
-/// A value as it is said: none is the checker's zero.
-fn known(value: &Value) -> Known {
+/// Returns the checker's id of a value; id 0 stands for no value.
+fn value_id(value: &Value) -> ValueId {
     let number = value.as_u64().expect("only numbers are written");
-    Known(u32::try_from(number).expect("a small one") + 1)
+    ValueId(u32::try_from(number).expect("a small one") + 1)
 }
 
-impl Asking {
-    /// Does one thing. True if it wrote.
+impl TestClient {
+    /// Executes one operation, and returns true if it was a successful write.
     fn ask(&mut self, recorder: &Recorder<Op, KvRet>, nodes: &[&str]) -> bool {
         let mut rng = rand::rng();
         let (key, node) = (rng.random_range(0..KEYS), nodes[rng.random_range(0..nodes.len())]);
@@ -96,41 +97,43 @@ impl Asking {
         let (call, mut body) = match which {
             0 | 1 => (KvCall::Get, json!({ "type": "read", "key": key })),
             2 | 3 => {
-                let call = KvCall::Put(Known(one + 1));
+                let call = KvCall::Put(ValueId(one + 1));
                 (call, json!({ "type": "write", "key": key, "value": one }))
             }
             _ => {
-                let call = KvCall::Cas { from: Known(one + 1), to: Known(other + 1) };
+                let call = KvCall::Cas { from: ValueId(one + 1), to: ValueId(other + 1) };
                 (call, json!({ "type": "cas", "key": key, "from": one, "to": other }))
             }
         };
-        self.asked += 1;
-        body["msg_id"] = json!(self.asked);
+        self.requests += 1;
+        body["msg_id"] = json!(self.requests);
         let name = format!("c{}", self.number);
-        let heard = self.bench.client(&name);
+        let answers = self.bench.client(&name);
         let client = Client(u32::try_from(self.process).expect("few"));
-        let pending = recorder.invoke(client, KvOp { key: Known(key), call });
-        self.bench.say(&name, node, body);
+        let pending = recorder.invoke(client, KvOp { key: ValueId(key), call });
+        self.bench.send(&name, node, body);
         let end = Instant::now() + WAIT;
         let answer = loop {
             let left = end.saturating_duration_since(Instant::now());
-            match heard.recv_timeout(left) {
-                Ok(line) if line["body"]["in_reply_to"] == self.asked => break Some(line),
+            match answers.recv_timeout(left) {
+                Ok(line) if line["body"]["in_reply_to"] == self.requests => break Some(line),
                 Ok(_) => {}
                 Err(_) => break None,
             }
         };
-        self.note(call, pending, answer.as_ref().map(|line| &line["body"]))
+        self.record(call, pending, answer.as_ref().map(|line| &line["body"]))
     }
 
-    fn note(&mut self, call: KvCall, pending: Pending<Op, KvRet>, body: Option<&Value>) -> bool {
+    fn record(&mut self, call: KvCall, pending: Pending<Op, KvRet>, body: Option<&Value>) -> bool {
         let code = body.and_then(|body| body["code"].as_u64());
         match (call, body.and_then(|body| body["type"].as_str())) {
             (KvCall::Get, Some("read_ok")) => {
-                pending.returned(KvRet::Value(known(&body.expect("it was told")["value"])));
+                pending.returned(KvRet::Value(value_id(
+                    &body.expect("an answer has a body")["value"],
+                )));
             }
             (KvCall::Get, Some("error")) if code == Some(20) => {
-                pending.returned(KvRet::Value(Known(0)));
+                pending.returned(KvRet::Value(ValueId(0)));
             }
             (KvCall::Get, _) => pending.failed(),
             (KvCall::Put(_), Some("write_ok")) => {

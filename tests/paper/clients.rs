@@ -1,4 +1,4 @@
-//! §8: client interaction.
+//! Client interaction (§8).
 
 use quorate::raft::{Action, RejectReason};
 use quorate::types::{Payload, Tag};
@@ -14,12 +14,12 @@ fn a_follower_names_the_leader() {
     let mut cluster = Cluster::new(3);
     let tag = cluster.propose(TWO, "data");
     let unknown = RejectReason::NotLeader { leader: None };
-    assert_eq!(cluster.node(TWO).rejection(tag), Some(unknown));
+    assert_eq!(cluster.node(TWO).reject_reason(tag), Some(unknown));
     cluster.elect(ONE);
     let tag = cluster.propose(TWO, "data");
     let known = RejectReason::NotLeader { leader: Some(ONE) };
-    assert_eq!(cluster.node(TWO).rejection(tag), Some(known));
-    assert_eq!(cluster.node(ONE).committed(), 1, "nothing was proposed");
+    assert_eq!(cluster.node(TWO).reject_reason(tag), Some(known));
+    assert_eq!(cluster.node(ONE).committed(), 1, "no entry was appended");
 }
 
 /// §8: Raft has "each leader commit a blank no-op entry into the log at the start of its term", so
@@ -44,22 +44,26 @@ fn a_read_waits_for_an_entry_of_the_leaders_own_term() {
     cluster.elect(ONE);
     let tag = cluster.read(ONE);
     for _ in 0..3 {
-        cluster.beat(ONE);
+        cluster.heartbeat(ONE);
     }
-    assert_eq!(cluster.node(ONE).read_index(tag), None, "heartbeats alone are not enough");
+    assert_eq!(
+        cluster.node(ONE).read_index(tag),
+        None,
+        "a heartbeat round alone does not confirm the read"
+    );
     cluster.network.heal();
-    cluster.beat(ONE);
-    cluster.beat(ONE);
+    cluster.heartbeat(ONE);
+    cluster.heartbeat(ONE);
     assert_eq!(cluster.node(ONE).read_index(tag), Some(3));
 }
 
 /// §8: "a leader must check whether it has been deposed before processing a read-only request
 /// [...] by having the leader exchange heartbeat messages with a majority of the cluster".
 #[test]
-fn a_read_waits_for_a_round_of_heartbeats_with_a_majority() {
+fn a_read_waits_for_a_heartbeat_round_with_a_majority() {
     let mut cluster = Cluster::new(5);
     cluster.elect(ONE);
-    cluster.beat(ONE);
+    cluster.heartbeat(ONE);
     cluster.hold();
     let tag = cluster.read(ONE);
     assert_eq!(cluster.node(ONE).read_index(tag), None);
@@ -71,14 +75,14 @@ fn a_read_waits_for_a_round_of_heartbeats_with_a_majority() {
     assert_eq!(cluster.node(ONE).read_index(tag), Some(1));
 }
 
-/// §8: the answers must be to heartbeats sent after the read: earlier ones prove nothing about
-/// the moment of the read.
+/// §8: the replies must be to heartbeats sent after the read, because earlier ones prove nothing
+/// about the time of the read.
 #[test]
-fn an_answer_to_an_earlier_heartbeat_does_not_confirm_a_read() {
+fn a_reply_to_an_earlier_heartbeat_does_not_confirm_a_read() {
     let mut cluster = Cluster::new(3);
     cluster.elect(ONE);
     cluster.hold();
-    cluster.beat(ONE);
+    cluster.heartbeat(ONE);
     cluster.deliver_kinds(&[Kind::Heartbeat]);
     let tag = cluster.read(ONE);
     cluster.deliver_kinds(&[Kind::HeartbeatReply]);
@@ -98,16 +102,17 @@ fn a_deposed_leader_answers_no_read() {
     cluster.propose(TWO, "new");
     let tag = cluster.read(ONE);
     for _ in 0..5 {
-        cluster.beat(ONE);
+        cluster.heartbeat(ONE);
     }
-    assert!(cluster.node(ONE).leads(), "it still thinks so");
+    assert!(cluster.node(ONE).leads(), "it has not heard of the new leader");
     assert_eq!(cluster.node(ONE).read_index(tag), None);
     cluster.network.heal();
-    cluster.beat(TWO);
-    assert_eq!(cluster.node(ONE).rejection(tag), Some(RejectReason::NoLeader));
+    cluster.heartbeat(TWO);
+    assert_eq!(cluster.node(ONE).reject_reason(tag), Some(RejectReason::NoLeader));
 }
 
-/// §8, thesis §6.4.1: nor does it answer for a follower that has not heard of the new leader.
+/// §8, thesis §6.4.1: a deposed leader does not answer a follower that has not heard of the new
+/// leader either.
 #[test]
 fn a_deposed_leader_answers_no_read_of_its_last_follower() {
     let mut cluster = Cluster::new(5);
@@ -119,8 +124,8 @@ fn a_deposed_leader_answers_no_read_of_its_last_follower() {
     cluster.elect(TWO);
     cluster.propose(TWO, "new");
     let tag = cluster.read(FIVE);
-    cluster.beat(ONE);
-    assert_eq!(cluster.node(FIVE).status().leader, Some(ONE), "it still thinks so");
+    cluster.heartbeat(ONE);
+    assert_eq!(cluster.node(FIVE).status().leader, Some(ONE), "it has not heard of the new leader");
     assert_eq!(cluster.node(FIVE).read_index(tag), None);
     cluster.network.heal();
     cluster.tick_all(4);
@@ -128,9 +133,9 @@ fn a_deposed_leader_answers_no_read_of_its_last_follower() {
     assert_eq!(cluster.node(FIVE).applied_commands(), ["new"]);
 }
 
-/// §8: reads are linearizable: one sees every write answered before it began.
+/// §8: reads are linearizable: a read returns every write acknowledged before it began.
 #[test]
-fn a_read_sees_every_write_that_was_answered_before() {
+fn a_read_returns_every_write_acknowledged_before() {
     let mut cluster = Cluster::new(3);
     cluster.elect(ONE);
     for count in 1..=5 {
@@ -142,12 +147,13 @@ fn a_read_sees_every_write_that_was_answered_before() {
             let read = cluster.read(id);
             let index = cluster.node(id).read_index(read).expect("the read is answered");
             assert!(index > count, "{id} reads at {index}");
-            assert!(cluster.node(id).applied().len() as u64 >= index, "what it shows is there");
+            assert!(cluster.node(id).applied().len() as u64 >= index, "the read index is applied");
         }
     }
 }
 
-/// Thesis §6.4.1: a follower asks its leader for the index, and waits until it has applied it.
+/// Thesis §6.4.1: a follower requests the read index from its leader, and waits until it has
+/// applied that index.
 #[test]
 fn a_followers_read_waits_until_it_has_applied_the_leaders_index() {
     let mut cluster = Cluster::new(3);
@@ -162,7 +168,7 @@ fn a_followers_read_waits_until_it_has_applied_the_leaders_index() {
     assert_eq!(cluster.node(TWO).applied_commands(), ["data"]);
 }
 
-/// Every proposal and every read ends in exactly one outcome, whoever leads in the end.
+/// Every proposal and every read ends in exactly one outcome, under any leader.
 #[test]
 fn every_request_ends_in_exactly_one_outcome() {
     let mut cluster = Cluster::new(3);

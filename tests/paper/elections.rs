@@ -1,17 +1,17 @@
-//! §5.2: leader election.
+//! Leader election (§5.2).
 
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use quorate::raft::{Input, Refusal, RoleName};
+use quorate::raft::{Input, MessageRejectReason, RoleName};
 use quorate::types::{Body, EntryId, NodeId, Restored, Term};
 
 use crate::harness::{
     Cluster, FIVE, FOUR, Kind, Node, ONE, THREE, TICK, TWO, entry_id, log, plain, stored, voters,
 };
-use crate::{append, ballot, bodies, heartbeat};
+use crate::{append, bodies, heartbeat, vote_reply};
 
-/// A node of so many that has never run.
+/// A node that has never run, in a cluster of `voter_count` voters.
 fn fresh(voter_count: u64) -> Node {
     Node::start(plain(ONE), Restored::fresh(voters(voter_count)))
 }
@@ -27,28 +27,28 @@ fn a_node_starts_as_a_follower() {
 /// §5.2: "A server remains in follower state as long as it receives valid RPCs from a leader or
 /// candidate."
 #[test]
-fn a_follower_that_hears_from_its_leader_stays_one() {
+fn a_follower_with_leader_contact_stays_a_follower() {
     let mut node = fresh(3);
     let just_short = node.config().election_timeout_min - TICK;
     for request in [heartbeat(), append(EntryId::ZERO, &[], 0)].into_iter().cycle().take(20) {
-        node.hear(TWO, 1, request);
+        node.deliver_message(TWO, 1, request);
         node.advance(just_short);
         assert_eq!(node.role(), RoleName::Follower);
     }
     node.advance(node.config().election_timeout_max);
-    assert_eq!(node.role(), RoleName::Candidate, "and no longer");
+    assert_eq!(node.role(), RoleName::Candidate, "the election timeout has passed");
 }
 
-/// Figure 2, rules for followers: the timeout runs anew after "granting vote to candidate". A
-/// refused candidate does not keep a node from standing itself.
+/// Figure 2, rules for followers: the election timeout restarts after "granting vote to candidate".
+/// A rejected candidate does not keep a node from campaigning itself.
 #[test]
-fn a_granted_vote_resets_the_timer_and_a_refused_one_does_not() {
+fn a_granted_vote_restarts_the_election_timeout_and_a_rejected_one_does_not() {
     for (last, granted) in [(entry_id(1, 1), true), (EntryId::ZERO, false)] {
         let mut node = Node::start(plain(ONE), stored(voters(3), 1, None, 0, log(&[1])));
         let deadline = node.deadline();
         node.advance(TICK);
         let sent = node.receive(TWO, 2, Body::RequestVote { last, transfer: false });
-        assert_eq!(bodies(sent), [ballot(granted)]);
+        assert_eq!(bodies(sent), [vote_reply(granted)]);
         assert_eq!(node.deadline() != deadline, granted);
     }
 }
@@ -57,15 +57,15 @@ fn a_granted_vote_resets_the_timer_and_a_refused_one_does_not() {
 /// candidate state. It then votes for itself and issues RequestVote RPCs in parallel to each of
 /// the other servers in the cluster."
 #[test]
-fn a_follower_that_hears_nothing_stands_for_election() {
+fn a_follower_without_leader_contact_campaigns() {
     let mut node = Node::start(plain(ONE), stored(voters(5), 6, Some(TWO), 0, log(&[2, 5])));
     node.time_out();
     let status = node.status();
     assert_eq!((status.role, status.term.0), (RoleName::Candidate, 7));
     assert_eq!(status.vote, Some(ONE));
     let sent = node.take_sent();
-    let asked: Vec<NodeId> = sent.iter().map(|message| message.to).collect();
-    assert_eq!(asked, [TWO, THREE, FOUR, FIVE]);
+    let receivers: Vec<NodeId> = sent.iter().map(|message| message.to).collect();
+    assert_eq!(receivers, [TWO, THREE, FOUR, FIVE]);
     assert!(sent.iter().all(|message| message.term == Term(7)));
     let request = Body::RequestVote { last: entry_id(5, 2), transfer: false };
     assert!(bodies(sent).iter().all(|body| *body == request));
@@ -81,19 +81,19 @@ fn a_candidate_wins_with_a_majority_and_not_before() {
         for voter in 2..=voter_count {
             let votes = voter - 1;
             assert_eq!(node.leads(), votes > voter_count / 2, "{votes} of {voter_count}");
-            node.receive(NodeId(voter), 1, ballot(true));
+            node.receive(NodeId(voter), 1, vote_reply(true));
         }
         assert!(node.leads());
     }
 }
 
-/// §5.2: each server votes once, however often its answer arrives.
+/// §5.2: each server votes once, however often its reply arrives.
 #[test]
 fn a_vote_that_arrives_twice_counts_once() {
     let mut node = fresh(5);
     node.input(Input::Campaign);
     for _ in 0..5 {
-        node.receive(TWO, 1, ballot(true));
+        node.receive(TWO, 1, vote_reply(true));
     }
     assert_eq!(node.role(), RoleName::Candidate);
 }
@@ -105,10 +105,10 @@ fn a_vote_of_an_earlier_election_does_not_count() {
     node.input(Input::Campaign);
     node.input(Input::Campaign);
     assert_eq!(node.term(), 2);
-    node.receive(TWO, 1, ballot(true));
-    node.receive(THREE, 1, ballot(true));
+    node.receive(TWO, 1, vote_reply(true));
+    node.receive(THREE, 1, vote_reply(true));
     assert_eq!(node.role(), RoleName::Candidate);
-    node.receive(TWO, 2, ballot(true));
+    node.receive(TWO, 2, vote_reply(true));
     assert_eq!(node.role(), RoleName::Leader);
 }
 
@@ -118,12 +118,12 @@ fn a_vote_of_an_earlier_election_does_not_count() {
 fn one_vote_per_term_first_come_first_served() {
     let mut node = fresh(5);
     let request = Body::RequestVote { last: EntryId::ZERO, transfer: false };
-    assert_eq!(bodies(node.receive(THREE, 1, request.clone())), [ballot(true)]);
-    assert_eq!(bodies(node.receive(TWO, 1, request.clone())), [ballot(false)]);
-    assert_eq!(node.core().refusals().count(Refusal::AlreadyVoted), 1);
+    assert_eq!(bodies(node.receive(THREE, 1, request.clone())), [vote_reply(true)]);
+    assert_eq!(bodies(node.receive(TWO, 1, request.clone())), [vote_reply(false)]);
+    assert_eq!(node.core().rejected_messages().count(MessageRejectReason::AlreadyVoted), 1);
     let again = bodies(node.receive(THREE, 1, request.clone()));
-    assert_eq!(again, [ballot(true)], "the same answer to the same candidate");
-    assert_eq!(bodies(node.receive(TWO, 2, request)), [ballot(true)], "a new term, a new vote");
+    assert_eq!(again, [vote_reply(true)], "the same answer to the same candidate");
+    assert_eq!(bodies(node.receive(TWO, 2, request)), [vote_reply(true)], "a new term, a new vote");
 }
 
 /// §5.2 with figure 2: a vote is persistent, so a restart cannot give it a second time.
@@ -131,27 +131,27 @@ fn one_vote_per_term_first_come_first_served() {
 fn a_vote_outlives_a_crash() {
     let mut node = fresh(3);
     let request = Body::RequestVote { last: EntryId::ZERO, transfer: false };
-    assert_eq!(bodies(node.receive(THREE, 1, request.clone())), [ballot(true)]);
+    assert_eq!(bodies(node.receive(THREE, 1, request.clone())), [vote_reply(true)]);
     node.crash();
     node.restart();
-    assert_eq!(bodies(node.receive(TWO, 1, request.clone())), [ballot(false)]);
-    assert_eq!(bodies(node.receive(THREE, 1, request)), [ballot(true)]);
+    assert_eq!(bodies(node.receive(TWO, 1, request.clone())), [vote_reply(false)]);
+    assert_eq!(bodies(node.receive(THREE, 1, request)), [vote_reply(true)]);
 }
 
 /// Figure 2: the vote is on stable storage before the reply.
 #[test]
-fn a_vote_is_durable_before_it_is_given() {
+fn a_vote_is_durable_before_its_reply() {
     let mut node = fresh(3);
     node.flushes_at_once = false;
     let request = Body::RequestVote { last: EntryId::ZERO, transfer: false };
     assert_eq!(node.receive(TWO, 1, request.clone()), []);
     node.crash();
     node.restart();
-    assert_eq!(node.status().vote, None, "a vote that nobody heard of may be forgotten");
+    assert_eq!(node.status().vote, None, "a vote without a reply may be forgotten");
     assert_eq!(node.receive(THREE, 1, request), []);
     node.flush();
     assert_eq!(node.disk.hard_state().vote, Some(THREE));
-    assert_eq!(bodies(node.take_sent()), [ballot(true)]);
+    assert_eq!(bodies(node.take_sent()), [vote_reply(true)]);
 }
 
 /// Figure 2: so is a candidate's vote for itself, before it counts and before it asks others.
@@ -160,8 +160,8 @@ fn a_candidates_own_vote_counts_once_it_is_durable() {
     let mut node = fresh(3);
     node.flushes_at_once = false;
     node.input(Input::Campaign);
-    assert_eq!(node.take_sent(), [], "nobody is asked before");
-    node.hear(TWO, 1, ballot(true));
+    assert_eq!(node.take_sent(), [], "no request leaves before");
+    node.deliver_message(TWO, 1, vote_reply(true));
     assert_eq!(node.role(), RoleName::Candidate, "one of three is no majority");
     node.flush_one();
     assert_eq!(node.role(), RoleName::Leader);
@@ -204,7 +204,7 @@ fn a_split_vote_ends_in_a_new_election_of_a_later_term() {
     cluster.hold();
     cluster.campaign(ONE);
     cluster.campaign(TWO);
-    // Three hears first from One, and Four from Two.
+    // Node 3 gets node 1's request first, and node 4 gets node 2's.
     cluster.deliver_where(|message| (message.from, message.to) != (ONE, FOUR));
     cluster.run();
     assert_eq!(cluster.leaders(), []);
@@ -223,13 +223,16 @@ fn election_timeouts_are_drawn_anew_from_the_whole_interval() {
     let (min, max) = (node.config().election_timeout_min, node.config().election_timeout_max);
     let mut drawn = BTreeSet::new();
     for _ in 0..500 {
-        let wait = node.deadline().expect("it is up").since(node.now());
+        let wait = node.deadline().expect("the node is up").since(node.now());
         assert!(min <= wait && wait <= max, "{wait:?}");
         drawn.insert((wait - min).as_millis() / 25);
         node.time_out();
     }
     let width = (max - min).as_millis() / 25;
-    assert!((0..width).all(|part| drawn.contains(&part)), "every part occurs: {drawn:?}");
+    assert!(
+        (0..width).all(|part| drawn.contains(&part)),
+        "every part of the interval occurs: {drawn:?}"
+    );
 }
 
 /// §5.2: randomized timeouts "ensure that split votes are rare and that they are resolved
@@ -254,26 +257,26 @@ fn randomized_timeouts_elect_a_leader_soon() {
 /// §5.2: the new leader "sends heartbeat messages to all of the other servers to establish its
 /// authority and prevent new elections."
 #[test]
-fn a_new_leader_says_so_at_once() {
+fn a_new_leader_sends_heartbeats_at_once() {
     let mut node = fresh(5);
     node.input(Input::Campaign);
-    node.receive(TWO, 1, ballot(true));
-    node.hear(THREE, 1, ballot(true));
-    let mut told: Vec<NodeId> = Vec::new();
+    node.receive(TWO, 1, vote_reply(true));
+    node.deliver_message(THREE, 1, vote_reply(true));
+    let mut receivers: Vec<NodeId> = Vec::new();
     for message in node.take_sent() {
         match Kind::of(&message.body) {
-            Kind::Heartbeat => told.push(message.to),
+            Kind::Heartbeat => receivers.push(message.to),
             Kind::Append => {}
             other => panic!("a new leader sends no {other:?}"),
         }
     }
-    assert_eq!(told, [TWO, THREE, FOUR, FIVE]);
+    assert_eq!(receivers, [TWO, THREE, FOUR, FIVE]);
 }
 
 /// §5.2: "Leaders send periodic heartbeats [...] to all followers in order to maintain their
 /// authority."
 #[test]
-fn heartbeats_keep_a_leader_in_office() {
+fn heartbeats_keep_the_leader() {
     let mut cluster = Cluster::new(5);
     cluster.elect(THREE);
     let before = cluster.network.sent().len();
@@ -283,11 +286,11 @@ fn heartbeats_keep_a_leader_in_office() {
     let beats = cluster.network.sent()[before..].iter();
     let to_one = beats.filter(|m| m.to == ONE && Kind::of(&m.body) == Kind::Heartbeat);
     let intervals = 20_000 / TICK.as_millis() as usize;
-    assert_eq!(to_one.count(), intervals, "one each interval");
+    assert_eq!(to_one.count(), intervals, "one heartbeat per interval");
 }
 
 /// §5.2, figure 3, election safety: "at most one leader can be elected in a given term." The
-/// harness checks it at every step; here every order of two campaigns is tried.
+/// harness checks it at every step; this test tries every order of two campaigns.
 #[test]
 fn at_most_one_leader_is_elected_in_a_term() {
     for order in 0..1_u32 << 8 {
@@ -296,7 +299,7 @@ fn at_most_one_leader_is_elected_in_a_term() {
         cluster.campaign(ONE);
         cluster.campaign(THREE);
         for bit in 0..8 {
-            // Each bit decides whose message goes first.
+            // Each bit decides which candidate's message is delivered first.
             let favoured = if order >> bit & 1 == 0 { ONE } else { THREE };
             let first = cluster
                 .network
@@ -310,7 +313,7 @@ fn at_most_one_leader_is_elected_in_a_term() {
     }
 }
 
-/// §5.2, §5.6: elections need only a majority, and less than one elects nobody.
+/// §5.2, §5.6: a majority elects a leader, and a minority does not.
 #[test]
 fn a_majority_elects_and_a_minority_does_not() {
     for (voter_count, crashed, elects) in

@@ -4,10 +4,11 @@ use quorate::types::NodeId;
 
 use crate::harness::{Cluster, FIVE, FOUR, Kind, ONE, THREE, TWO, log, stored, terms, voters};
 
-/// Figure 7: "When the leader at the top comes to power, it is possible that any of scenarios
-/// (a–f) could occur in follower logs." It brings each of them in line, without special actions.
+/// Figure 7: "When the leader at the top comes to power, it is possible that any of scenarios (a–f)
+/// could occur in follower logs." The leader makes each log equal to its own, without special
+/// actions.
 #[test]
-fn figure_7_the_leader_brings_any_follower_in_line() {
+fn figure_7_the_leader_makes_every_log_equal() {
     let leader: &[u64] = &[1, 1, 1, 4, 4, 5, 5, 6, 6, 6];
     let followers: [(&str, &[u64]); 6] = [
         ("a", &[1, 1, 1, 4, 4, 5, 5, 6, 6]),
@@ -20,7 +21,7 @@ fn figure_7_the_leader_brings_any_follower_in_line() {
     let logs = core::iter::once(leader).chain(followers.map(|(_, terms)| terms));
     let mut cluster = Cluster::stored(logs.map(|terms| stored(voters(7), 7, None, 0, log(terms))));
     cluster.elect(ONE);
-    cluster.beat(ONE);
+    cluster.heartbeat(ONE);
     let expected = cluster.node(ONE).log();
     assert_eq!(terms(&expected), [leader, &[8]].concat());
     for ((name, _), id) in followers.iter().zip((2..).map(NodeId)) {
@@ -32,18 +33,18 @@ fn figure_7_the_leader_brings_any_follower_in_line() {
 /// Figure 8 (a) and (b): S1 leads term 2 and replicates its entry to S2 alone; S1 crashes, and S5
 /// is elected in term 3 by S3, S4 and itself, and takes an entry of its own.
 ///
-/// Here each entry is the one a leader begins its term with.
+/// Here each entry is the empty entry that begins a leader's term.
 fn up_to_b() -> Cluster {
     let disk = || stored(voters(5), 1, None, 1, log(&[1]));
     let mut cluster = Cluster::stored([disk(), disk(), disk(), disk(), disk()]);
-    // (a) The votes get through, but of the entries only the one to S2.
+    // (a) All votes arrive, but only S2 gets the entry.
     cluster.hold();
     cluster.campaign(ONE);
     vote(&mut cluster);
     cluster.deliver_where(|message| message.to == TWO);
     cluster.network.take(|_| true);
     expect_logs(&cluster, [&[1, 2], &[1, 2], &[1], &[1], &[1]]);
-    // (b) S5 gets its votes, and none of its entries leaves.
+    // (b) S5 gets its votes, but none of its entries arrives.
     cluster.crash(ONE);
     cluster.campaign(FIVE);
     vote(&mut cluster);
@@ -64,8 +65,8 @@ fn up_to_c() -> Cluster {
     }
     cluster.network.take(|_| true);
     assert_eq!(cluster.node(ONE).term(), 4);
-    // The entry of term 2 reaches S3, and S1 learns that S2 has it too; its own of term 4 stays
-    // behind. The real leader sends both at once, so the test says what an earlier request said.
+    // The entry of term 2 reaches S3, and S1 learns that S2 has it, too; its own entry of term 4
+    // does not arrive. The real leader sends both at once, so the test forges the earlier request.
     let [first, second] = [0, 1].map(|at| cluster.node(ONE).log()[at].clone());
     cluster.give(ONE, TWO, second.id, Vec::new());
     cluster.give(ONE, THREE, first.id, vec![second]);
@@ -78,7 +79,7 @@ fn up_to_c() -> Cluster {
     cluster
 }
 
-/// Lets votes through, both ways, and nothing else.
+/// Delivers only vote requests and replies.
 fn vote(cluster: &mut Cluster) {
     cluster.deliver_kinds(&[Kind::Vote]);
     cluster.deliver_kinds(&[Kind::VoteReply]);
@@ -95,7 +96,7 @@ fn expect_logs(cluster: &Cluster, expected: [&[u64]; 5]) {
 #[test]
 fn figure_8_c_an_old_entry_on_a_majority_is_not_committed() {
     let cluster = up_to_c();
-    assert_eq!(cluster.node(ONE).committed(), 1, "only what was committed at the start");
+    assert_eq!(cluster.node(ONE).committed(), 1, "only the initially committed entry");
     assert!(cluster.nodes().all(|(_, node)| !node.is_up() || node.committed() == 1));
 }
 
@@ -113,8 +114,8 @@ fn figure_8_d_another_leader_may_overwrite_it() {
     }
     assert_eq!(cluster.node(FIVE).term(), 5);
     cluster.restart(ONE);
-    cluster.beat(FIVE);
-    cluster.beat(FIVE);
+    cluster.heartbeat(FIVE);
+    cluster.heartbeat(FIVE);
     expect_logs(&cluster, [&[1, 3, 5]; 5]);
     assert!(cluster.nodes().all(|(_, node)| node.committed() == 3));
 }
@@ -123,12 +124,12 @@ fn figure_8_d_another_leader_may_overwrite_it() {
 /// before crashing, as in (e), then this entry is committed (S5 cannot win an election). At this
 /// point all preceding entries in the log are committed as well."
 #[test]
-fn figure_8_e_an_entry_of_the_current_term_settles_it() {
+fn figure_8_e_an_entry_of_the_current_term_commits_it() {
     let mut cluster = up_to_c();
     cluster.release();
     cluster.isolate(FOUR);
-    cluster.beat(ONE);
-    cluster.beat(ONE);
+    cluster.heartbeat(ONE);
+    cluster.heartbeat(ONE);
     assert_eq!(cluster.node(ONE).committed(), 3);
     cluster.crash(ONE);
     cluster.network.heal();
@@ -139,7 +140,7 @@ fn figure_8_e_an_entry_of_the_current_term_settles_it() {
     }
     cluster.elect(TWO);
     cluster.restart(ONE);
-    cluster.beat(TWO);
-    cluster.beat(TWO);
+    cluster.heartbeat(TWO);
+    cluster.heartbeat(TWO);
     assert!(cluster.nodes().all(|(_, node)| terms(node.applied())[..3] == [1, 2, 4]));
 }

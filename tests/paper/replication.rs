@@ -1,7 +1,7 @@
-//! §5.3: log replication.
+//! Log replication (§5.3).
 
-use quorate::raft::{Action, Refusal, RoleName};
-use quorate::types::{AppendOutcome, Beat, Body, EntryId, Index, Message, NodeId, Restored};
+use quorate::raft::{Action, MessageRejectReason, RoleName};
+use quorate::types::{AppendOutcome, Body, EntryId, Heartbeat, Index, Message, NodeId, Restored};
 
 use crate::harness::{
     Cluster, FIVE, FOUR, Kind, Node, ONE, THREE, TWO, entries_after, entry_id, log, plain, stored,
@@ -9,7 +9,7 @@ use crate::harness::{
 };
 use crate::{append, bodies};
 
-/// A follower of three with this log, in this term.
+/// A follower of three nodes with this log, in this term.
 fn follower(term: u64, terms: &[u64]) -> Node {
     Node::start(plain(ONE), stored(voters(3), term, None, 0, log(terms)))
 }
@@ -37,13 +37,13 @@ fn a_leader_appends_a_command_and_sends_it_to_all_in_parallel() {
     assert_eq!(entry.id, entry_id(1, 2));
     let expected =
         Body::AppendEntries { prev: entry_id(1, 1), entries: vec![entry], committed: Index(1) };
-    let told: Vec<NodeId> = cluster
+    let receivers: Vec<NodeId> = cluster
         .network
         .waiting()
         .filter(|message| message.body == expected)
         .map(|message| message.to)
         .collect();
-    assert_eq!(told, [TWO, THREE, FOUR, FIVE]);
+    assert_eq!(receivers, [TWO, THREE, FOUR, FIVE]);
 }
 
 /// §5.3: an entry is committed "once the leader that created the entry has replicated it on a
@@ -65,12 +65,12 @@ fn an_entry_is_committed_once_a_majority_has_it_and_not_before() {
                 message.from == from && Kind::of(&message.body) == Kind::AppendReply
             });
         }
-        let told = cluster.node_mut(ONE).take_outcomes();
-        assert_eq!(told, [Action::Committed { tag, id: entry_id(1, 2) }]);
+        let outcomes = cluster.node_mut(ONE).take_outcomes();
+        assert_eq!(outcomes, [Action::Committed { tag, id: entry_id(1, 2) }]);
     }
 }
 
-/// §5.3, figure 2: the follower's "log" is persistent, so what it acknowledges must be.
+/// §5.3, figure 2: the follower's "log" is persistent, so acknowledged entries must be durable.
 #[test]
 fn entries_are_durable_before_they_are_acknowledged() {
     let mut node = follower(1, &[]);
@@ -91,12 +91,12 @@ fn a_leader_counts_itself_only_once_the_entry_is_durable() {
     cluster.node_mut(ONE).flushes_at_once = false;
     cluster.isolate(THREE);
     cluster.propose(ONE, "data");
-    assert_eq!(cluster.node(TWO).log().len(), 2, "it travels while the leader writes");
-    assert_eq!(cluster.node(ONE).committed(), 1, "two has it, the leader's disk has not");
+    assert_eq!(cluster.node(TWO).log().len(), 2, "the entry is sent while the leader writes it");
+    assert_eq!(cluster.node(ONE).committed(), 1, "node 2 has it, the leader's disk does not");
     cluster.network.heal();
-    cluster.beat(ONE);
-    assert_eq!(cluster.node(ONE).committed(), 2, "two and three are a majority");
-    assert_eq!(cluster.node(ONE).applied_commands(), [""; 0], "but it is not applied yet");
+    cluster.heartbeat(ONE);
+    assert_eq!(cluster.node(ONE).committed(), 2, "nodes 2 and 3 are a majority");
+    assert_eq!(cluster.node(ONE).applied_commands(), [""; 0], "the entry is not applied yet");
     cluster.node_mut(ONE).flush();
     assert_eq!(cluster.node(ONE).applied_commands(), ["data"]);
 }
@@ -104,13 +104,13 @@ fn a_leader_counts_itself_only_once_the_entry_is_durable() {
 /// §5.3: "Once a follower learns that a log entry is committed, it applies the entry to its local
 /// state machine (in log order)."
 #[test]
-fn followers_apply_what_is_committed_in_log_order() {
+fn followers_apply_committed_entries_in_log_order() {
     let mut cluster = Cluster::new(3);
     cluster.elect(ONE);
     for text in ["a", "b", "c"] {
         cluster.propose(ONE, text);
     }
-    cluster.beat(ONE);
+    cluster.heartbeat(ONE);
     for (id, node) in cluster.nodes() {
         assert_eq!(node.applied_commands(), ["a", "b", "c"], "{id}");
     }
@@ -129,22 +129,22 @@ fn followers_learn_the_commit_index_from_the_leader() {
     assert_eq!(cluster.node(ONE).committed(), 2);
     assert_eq!(cluster.node(TWO).committed(), 1);
     cluster.network.take(|_| true);
-    cluster.beat(ONE);
+    cluster.heartbeat(ONE);
     cluster.deliver_kinds(&[Kind::Heartbeat]);
     assert_eq!(cluster.node(TWO).committed(), 2);
 }
 
-/// Figure 2, receiver 5: the commit index is "min(leaderCommit, index of last new entry)": what
-/// lies behind may be another leader's.
+/// Figure 2, receiver 5: the commit index is "min(leaderCommit, index of last new entry)": later
+/// entries may be another leader's.
 #[test]
 fn a_follower_commits_no_further_than_its_log_is_known_to_agree() {
     let mut node = follower(3, &[1, 1, 2, 2]);
     node.receive(TWO, 3, append(entry_id(1, 1), &[], 4));
-    assert_eq!(node.committed(), 1, "the rest of the log is not proved");
+    assert_eq!(node.committed(), 1, "the rest of the log is not verified");
     node.receive(TWO, 3, append(entry_id(1, 1), &[1], 4));
     assert_eq!(node.committed(), 2);
-    node.receive(TWO, 3, Body::Heartbeat(Beat::new(1, Index(4))));
-    assert_eq!(node.committed(), 2, "a heartbeat proves nothing");
+    node.receive(TWO, 3, Body::Heartbeat(Heartbeat::new(1, Index(4))));
+    assert_eq!(node.committed(), 2, "a heartbeat verifies no entry");
     node.receive(TWO, 3, append(entry_id(1, 2), &[3], 4));
     assert_eq!(node.committed(), 3);
 }
@@ -159,13 +159,13 @@ fn a_leader_retries_until_every_follower_has_every_entry() {
     cluster.crash(THREE);
     for text in ["a", "b", "c"] {
         cluster.propose(ONE, text);
-        cluster.beat(ONE);
+        cluster.heartbeat(ONE);
     }
     assert_eq!(cluster.node(ONE).committed(), 1);
     cluster.network.heal();
     cluster.restart(THREE);
     for _ in 0..3 {
-        cluster.beat(ONE);
+        cluster.heartbeat(ONE);
     }
     for (id, node) in cluster.nodes() {
         assert_eq!(node.log(), cluster.node(ONE).log(), "{id}");
@@ -177,7 +177,7 @@ fn a_leader_retries_until_every_follower_has_every_entry() {
 /// in its log that immediately precedes the new entries. If the follower does not find an entry in
 /// its log with the same index and term, then it refuses the new entries."
 #[test]
-fn a_follower_without_the_preceding_entry_refuses() {
+fn a_follower_without_the_preceding_entry_rejects() {
     let logs: [&[u64]; 4] = [&[], &[1], &[1, 1], &[1, 1, 3]];
     for own in logs {
         let mut node = follower(3, own);
@@ -185,7 +185,7 @@ fn a_follower_without_the_preceding_entry_refuses() {
         assert!(is_rejection(&sent), "{own:?}");
         assert_eq!(terms(&node.log()), own, "nothing changes");
         assert_eq!(node.committed(), 0);
-        assert_eq!(node.core().refusals().count(Refusal::PrevMismatch), 1);
+        assert_eq!(node.core().rejected_messages().count(MessageRejectReason::PrevMismatch), 1);
     }
 }
 
@@ -200,15 +200,15 @@ fn a_conflicting_entry_is_deleted_with_all_that_follow_it() {
 }
 
 /// Figure 2, receiver 3 and 4: only a conflict deletes, and only "entries not already in the log"
-/// are appended; a request overtaken by a later one takes nothing back.
+/// are appended; a request overtaken by a later one removes nothing.
 #[test]
 fn an_old_request_does_not_shorten_the_log() {
     let mut node = follower(1, &[]);
     node.receive(TWO, 1, append(EntryId::ZERO, &[1, 1, 1], 0));
     let sent = node.receive(TWO, 1, append(EntryId::ZERO, &[1], 0));
-    assert_eq!(bodies(sent), [accepted(1)], "it proves what it carries and no more");
+    assert_eq!(bodies(sent), [accepted(1)], "an append only verifies the entries that it carries");
     assert_eq!(terms(&node.log()), [1, 1, 1]);
-    assert!(node.disk.waiting().next().is_none(), "and nothing is written");
+    assert!(node.disk.waiting().next().is_none(), "no write is submitted");
 }
 
 /// §5.5: "Raft RPCs are idempotent": a request received twice does no harm.
@@ -222,8 +222,8 @@ fn a_request_received_twice_does_no_harm() {
     assert_eq!((node.status(), node.log()), before);
 }
 
-/// §5.3: requests may be reordered; the consistency check refuses the later one until the earlier
-/// has come.
+/// §5.3: requests may be reordered; the consistency check rejects the later one until the earlier
+/// one has arrived.
 #[test]
 fn a_request_that_overtakes_another_has_no_effect() {
     let mut cluster = Cluster::new(3);
@@ -242,8 +242,8 @@ fn a_request_that_overtakes_another_has_no_effect() {
     assert!(is_rejection(&sent));
     assert_eq!(node.log(), before);
     cluster.release();
-    cluster.beat(ONE);
-    cluster.beat(ONE);
+    cluster.heartbeat(ONE);
+    cluster.heartbeat(ONE);
     for (id, node) in cluster.nodes() {
         assert_eq!(node.applied_commands(), ["a", "b"], "{id}");
     }
@@ -259,19 +259,22 @@ fn a_leader_never_overwrites_its_own_log() {
         stored(voters(3), 3, None, 0, log(&[1])),
     ]);
     cluster.elect(ONE);
-    cluster.beat(ONE);
+    cluster.heartbeat(ONE);
     assert_eq!(terms(&cluster.node(ONE).log()), [1, 3, 4]);
-    // One that claims to lead the same term is refused, whatever it sends.
+    // A node that claims to lead the same term is rejected, with any entries.
     let forged = append(entry_id(1, 1), &[4, 4], 3);
     let sent = cluster.node_mut(ONE).receive(TWO, 4, forged);
     assert_eq!(sent, []);
     assert_eq!(terms(&cluster.node(ONE).log()), [1, 3, 4]);
-    assert_eq!(cluster.node(ONE).core().refusals().count(Refusal::SecondLeader), 1);
+    assert_eq!(
+        cluster.node(ONE).core().rejected_messages().count(MessageRejectReason::SecondLeader),
+        1
+    );
 }
 
 /// §5.3, log matching: "If two entries in different logs have the same index and term, then the
-/// logs are identical in all preceding entries." The harness checks it after every exchange; here
-/// every pair of logs that can meet does.
+/// logs are identical in all preceding entries." The harness checks it after every exchange; this
+/// test tries every possible pair of logs.
 #[test]
 fn logs_match_up_to_the_last_common_entry() {
     let logs: [&[u64]; 6] =
@@ -286,8 +289,8 @@ fn logs_match_up_to_the_last_common_entry() {
             cluster.elect_up_to_date(&[ONE, TWO]);
             let leader = cluster.leaders()[0];
             cluster.propose(leader, "data");
-            cluster.beat(leader);
-            cluster.beat(leader);
+            cluster.heartbeat(leader);
+            cluster.heartbeat(leader);
             for (id, node) in cluster.nodes() {
                 assert_eq!(node.log(), cluster.node(leader).log(), "{id}: {ours:?} {theirs:?}");
                 assert_eq!(node.applied(), cluster.node(leader).applied(), "{id}");
@@ -296,11 +299,11 @@ fn logs_match_up_to_the_last_common_entry() {
     }
 }
 
-/// §5.3: "the leader must find the latest log entry where the two logs agree": each rejection
-/// takes it back at least one entry, and past a term at a time.
+/// §5.3: "the leader must find the latest log entry where the two logs agree": each rejection moves
+/// it back at least one entry, and past a whole term.
 #[test]
 fn a_leader_goes_back_a_term_at_a_time_until_the_logs_agree() {
-    // Ten terms of ten entries each on the follower, none of which the leader has.
+    // The follower has ten entries of each of ten terms, and the leader has none of them.
     let ours: Vec<u64> = [vec![1], vec![20; 200]].concat();
     let theirs: Vec<u64> = [vec![1], (2..12).flat_map(|term| [term; 10]).collect()].concat();
     let mut cluster = Cluster::stored([
@@ -320,12 +323,12 @@ fn a_leader_goes_back_a_term_at_a_time_until_the_logs_agree() {
 /// §5.3: "a leader does not need to take any special actions to restore log consistency when it
 /// comes to power."
 #[test]
-fn a_new_leader_brings_every_follower_in_line() {
+fn a_new_leader_makes_every_log_equal() {
     let logs: [&[u64]; 5] =
         [&[1, 1, 4], &[1, 1], &[1, 1, 2, 2, 2, 2], &[], &[1, 1, 3, 3, 3, 3, 3, 3]];
     let mut cluster = Cluster::stored(logs.map(|terms| stored(voters(5), 4, None, 0, log(terms))));
     cluster.elect(ONE);
-    cluster.beat(ONE);
+    cluster.heartbeat(ONE);
     let expected = cluster.node(ONE).log();
     assert_eq!(terms(&expected), [1, 1, 4, 5]);
     assert!(cluster.nodes().all(|(_, node)| node.log() == expected));
@@ -333,7 +336,7 @@ fn a_new_leader_brings_every_follower_in_line() {
 
 /// §5.3: "a single slow follower will not impact performance."
 #[test]
-fn one_slow_follower_holds_nobody_up() {
+fn one_slow_follower_delays_no_commit() {
     let mut cluster = Cluster::new(3);
     cluster.elect(ONE);
     cluster.node_mut(THREE).flushes_at_once = false;
@@ -354,18 +357,18 @@ fn a_crashed_follower_catches_up_after_its_restart() {
     cluster.hold();
     cluster.propose(ONE, "data");
     cluster.deliver_kinds(&[Kind::Append]);
-    // It has written the entry, and its answer is lost with it.
+    // It has written the entry, and its reply is lost in the crash.
     cluster.network.take(|_| true);
     cluster.crash(TWO);
     cluster.release();
     cluster.restart(TWO);
-    cluster.beat(ONE);
-    cluster.beat(ONE);
+    cluster.heartbeat(ONE);
+    cluster.heartbeat(ONE);
     assert_eq!(cluster.node(TWO).applied_commands(), ["data"]);
-    assert_eq!(cluster.node(TWO).log().len(), 2, "and has the entry once");
+    assert_eq!(cluster.node(TWO).log().len(), 2, "the log has the entry once");
 }
 
-/// Figure 2: a follower keeps no entry in a term or place that its leader did not give it.
+/// Figure 2: a follower stores no entry with a term or an index that its leader did not send.
 #[test]
 fn a_follower_stores_exactly_what_the_leader_sent() {
     let mut node = Node::start(plain(ONE), Restored::fresh(voters(3)));

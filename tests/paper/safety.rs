@@ -1,12 +1,12 @@
-//! §5.4: safety.
+//! Safety (§5.4).
 
-use quorate::raft::{Action, Input, Refusal};
+use quorate::raft::{Action, Input, MessageRejectReason};
 use quorate::types::{AppendOutcome, Body, Index, NodeId, Tag};
 
 use crate::harness::{
     Cluster, FIVE, FOUR, Node, ONE, THREE, TWO, entry_id, log, plain, stored, terms, voters,
 };
-use crate::{ballot, bodies};
+use crate::{bodies, vote_reply};
 
 /// §5.4.1: "If the logs have last entries with different terms, then the log with the later term
 /// is more up-to-date. If the logs end with the same term, then whichever log is longer is more
@@ -25,13 +25,13 @@ fn a_vote_goes_only_to_a_log_that_is_at_least_as_up_to_date() {
     for (last, granted) in candidates {
         let mut node = Node::start(plain(ONE), stored(voters(3), 4, None, 0, log(own)));
         let sent = node.receive(TWO, 5, Body::RequestVote { last, transfer: false });
-        assert_eq!(bodies(sent), [ballot(granted)], "{last}");
-        let behind = node.core().refusals().count(Refusal::LogBehind);
+        assert_eq!(bodies(sent), [vote_reply(granted)], "{last}");
+        let behind = node.core().rejected_messages().count(MessageRejectReason::LogBehind);
         assert_eq!(behind, u64::from(!granted));
     }
 }
 
-/// §5.4.1: the vote compares logs, not commit indices: a voter need not know what is committed.
+/// §5.4.1: the vote compares logs, not commit indices: a voter need not know the commit index.
 #[test]
 fn an_uncommitted_entry_counts_as_much_as_a_committed_one_in_votes() {
     for committed in [0, 2] {
@@ -39,7 +39,7 @@ fn an_uncommitted_entry_counts_as_much_as_a_committed_one_in_votes() {
         let mut node = Node::start(plain(ONE), disk);
         let sent =
             node.receive(TWO, 3, Body::RequestVote { last: entry_id(1, 9), transfer: false });
-        assert_eq!(bodies(sent), [ballot(false)]);
+        assert_eq!(bodies(sent), [vote_reply(false)]);
     }
 }
 
@@ -62,8 +62,8 @@ fn a_candidate_without_a_committed_entry_is_not_elected() {
     assert_eq!(cluster.node(TWO).applied_commands(), ["kept"]);
 }
 
-/// §5.4.3, leader completeness: whoever is elected after an entry is committed has it. Every
-/// majority stores the entry once, and every node tries to be elected by every majority.
+/// §5.4.3, leader completeness: every leader elected after an entry is committed has the entry.
+/// Every majority stores the entry once, and every node campaigns in every majority.
 #[test]
 fn every_later_leader_has_every_committed_entry() {
     let all = [ONE, TWO, THREE, FOUR, FIVE];
@@ -96,7 +96,7 @@ fn members(all: &[NodeId], set: u32) -> Vec<NodeId> {
     all.iter().enumerate().filter(chosen).map(|(_, id)| *id).collect()
 }
 
-/// Lets only `side` talk among themselves.
+/// Cuts all links except those among `side`.
 fn separate(cluster: &mut Cluster, side: &[NodeId]) {
     for id in cluster.ids() {
         if !side.contains(&id) {
@@ -116,16 +116,16 @@ fn an_entry_of_an_earlier_term_is_not_committed_by_counting() {
     node.flushes_at_once = false;
     node.input(Input::Campaign);
     node.flush_one();
-    node.hear(TWO, 2, ballot(true));
+    node.deliver_message(TWO, 2, vote_reply(true));
     assert_eq!((node.leads(), node.last()), (true, entry_id(2, 3)));
     for peer in [TWO, THREE] {
-        node.hear(peer, 2, accepted(2));
+        node.deliver_message(peer, 2, accepted(2));
     }
-    assert_eq!(node.committed(), 0, "all have the old entries, and that is no reason");
+    assert_eq!(node.committed(), 0, "the old entries are on all nodes, which does not commit them");
     node.flush();
-    assert_eq!(node.committed(), 0, "one alone has the entry of this term");
-    node.hear(TWO, 2, accepted(3));
-    assert_eq!(node.committed(), 3, "a majority has it, and what comes before it");
+    assert_eq!(node.committed(), 0, "only one node has the entry of this term");
+    node.deliver_message(TWO, 2, accepted(3));
+    assert_eq!(node.committed(), 3, "a majority has it and all earlier entries");
 }
 
 /// §5.4.2: "once an entry from the current term has been committed in this way, then all prior
@@ -138,7 +138,7 @@ fn an_entry_of_the_current_term_commits_all_before_it() {
         stored(voters(3), 4, None, 0, log(&[1, 3])),
     ]);
     cluster.elect(ONE);
-    cluster.beat(ONE);
+    cluster.heartbeat(ONE);
     for (id, node) in cluster.nodes() {
         assert_eq!((node.committed(), terms(node.applied())), (4, vec![1, 2, 4, 5]), "{id}");
     }
@@ -154,7 +154,7 @@ fn an_old_entry_keeps_its_term_under_a_new_leader() {
     cluster.node_mut(ONE).propose(1, "old");
     cluster.settle();
     cluster.uncut(ONE, TWO);
-    cluster.beat(ONE);
+    cluster.heartbeat(ONE);
     cluster.crash(ONE);
     cluster.network.heal();
     cluster.elect(TWO);
@@ -162,10 +162,10 @@ fn an_old_entry_keeps_its_term_under_a_new_leader() {
     assert_eq!(cluster.node(THREE).applied_commands(), ["old"]);
 }
 
-/// §5.4.3, state machine safety: a leader that was cut off cannot have committed what its
-/// successor overwrites; whoever proposed it is told that nothing is known.
+/// §5.4.3, state machine safety: a leader that was cut off cannot have committed the entries that
+/// its successor overwrites; the outcome of their proposals is unknown.
 #[test]
-fn what_a_deposed_leader_had_not_committed_may_be_replaced() {
+fn an_uncommitted_entry_of_a_deposed_leader_may_be_replaced() {
     let mut cluster = Cluster::new(3);
     cluster.elect(ONE);
     cluster.isolate(ONE);
@@ -173,18 +173,18 @@ fn what_a_deposed_leader_had_not_committed_may_be_replaced() {
     cluster.elect(TWO);
     cluster.propose(TWO, "kept");
     cluster.network.heal();
-    cluster.beat(TWO);
-    cluster.beat(TWO);
+    cluster.heartbeat(TWO);
+    cluster.heartbeat(TWO);
     for (id, node) in cluster.nodes() {
         assert_eq!(node.applied_commands(), ["kept"], "{id}");
     }
-    let told = cluster.node_mut(ONE).take_outcomes();
-    assert_eq!(told, [Action::Unknown { tag: lost, id: entry_id(1, 2) }]);
+    let outcomes = cluster.node_mut(ONE).take_outcomes();
+    assert_eq!(outcomes, [Action::Unknown { tag: lost, id: entry_id(1, 2) }]);
 }
 
-/// §5.4.3: the fate of such a proposal is really open: another successor may commit it.
+/// §5.4.3: the outcome of this proposal is really unknown: another successor may commit it.
 #[test]
-fn what_a_deposed_leader_had_not_committed_may_be_kept() {
+fn an_uncommitted_entry_of_a_deposed_leader_may_be_kept() {
     let mut cluster = Cluster::new(3);
     cluster.elect(ONE);
     cluster.cut(ONE, THREE);
@@ -196,10 +196,10 @@ fn what_a_deposed_leader_had_not_committed_may_be_kept() {
     cluster.release();
     cluster.elect(TWO);
     cluster.network.heal();
-    cluster.beat(TWO);
+    cluster.heartbeat(TWO);
     for (id, node) in cluster.nodes() {
         assert_eq!(node.applied_commands(), ["open"], "{id}");
     }
-    let told = cluster.node_mut(ONE).take_outcomes();
-    assert_eq!(told, [Action::Unknown { tag: open, id: entry_id(1, 2) }]);
+    let outcomes = cluster.node_mut(ONE).take_outcomes();
+    assert_eq!(outcomes, [Action::Unknown { tag: open, id: entry_id(1, 2) }]);
 }

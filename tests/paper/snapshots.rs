@@ -1,4 +1,4 @@
-//! §7: snapshots take the place of the log they cover.
+//! Snapshots replace the part of the log that they cover (§7).
 
 use quorate::raft::{Action, Input, Raft, RoleName};
 use quorate::types::{
@@ -10,7 +10,7 @@ use crate::append;
 use crate::harness::{ONE, THREE, TWO, entry_id, log, plain, stored, voters};
 
 /// Node 1 of three, whose log has entries of these terms, in term 5 under node 2. Its disk and its
-/// state machine do at once what they are asked.
+/// state machine complete every action at once.
 struct Server(Raft);
 
 impl Server {
@@ -19,7 +19,7 @@ impl Server {
         Server(Raft::new(plain(ONE), restored, 1, Instant(1)).expect("a server"))
     }
 
-    fn give(&mut self, input: Input) -> Vec<Action> {
+    fn step(&mut self, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
         let now = Instant(self.0.deadline().0.saturating_sub(1).max(1));
         self.0.step(now, input, &mut actions);
@@ -39,24 +39,24 @@ impl Server {
         actions
     }
 
-    fn hear(&mut self, from: NodeId, term: u64, body: Body) -> Vec<Action> {
+    fn receive(&mut self, from: NodeId, term: u64, body: Body) -> Vec<Action> {
         let message =
             Message { from, incarnation: Incarnation::default(), to: ONE, term: Term(term), body };
-        self.give(Input::Message(message))
+        self.step(Input::Message(message))
     }
 
-    /// Commits and applies everything.
+    /// Commits and applies every entry of the log.
     fn commit_all(&mut self) {
         let last = self.0.status().last;
-        self.hear(TWO, 5, append(last, &[], last.index.0));
+        self.receive(TWO, 5, append(last, &[], last.index.0));
         assert_eq!(self.0.status().applied, last.index);
     }
 
-    /// Node 1 leads term 6, and every entry of its log is applied.
+    /// Makes node 1 lead term 6 with every entry of its log applied.
     fn lead(&mut self) {
         self.commit_all();
-        self.give(Input::Campaign);
-        self.hear(TWO, 6, Body::RequestVoteReply { granted: true });
+        self.step(Input::Campaign);
+        self.receive(TWO, 6, Body::RequestVoteReply { granted: true });
         self.acknowledge(TWO);
         assert_eq!(self.0.status().role, RoleName::Leader);
     }
@@ -64,14 +64,14 @@ impl Server {
     fn acknowledge(&mut self, peer: NodeId) {
         let matched = self.0.status().last.index;
         let outcome = AppendOutcome::Accepted { matched };
-        self.hear(peer, 6, Body::AppendEntriesReply(outcome));
+        self.receive(peer, 6, Body::AppendEntriesReply(outcome));
         assert_eq!(self.0.status().applied, matched);
     }
 
     fn take_snapshot(&mut self, index: u64, base: u64) -> Vec<Action> {
-        let term = self.0.log().term_at(Index(index)).expect("the log has it");
+        let term = self.0.log().term_at(Index(index)).expect("the log has the index");
         let meta = snapshot(EntryId::new(term, Index(index)));
-        self.give(Input::SnapshotTaken { meta, base: Index(base) })
+        self.step(Input::SnapshotTaken { meta, base: Index(base) })
     }
 }
 
@@ -83,7 +83,7 @@ fn install(last: EntryId) -> Body {
     Body::InstallSnapshot { meta: snapshot(last) }
 }
 
-fn said(actions: &[Action]) -> Vec<(NodeId, Body)> {
+fn sent(actions: &[Action]) -> Vec<(NodeId, Body)> {
     let sent = actions.iter().filter_map(|action| match action {
         Action::Send(message) => Some((message.to, message.body.clone())),
         _ => None,
@@ -101,8 +101,8 @@ fn rejected(prev: u64, hint: EntryId) -> Body {
 
 /// §7: "Each server takes snapshots independently, covering just the committed entries in its log."
 #[test]
-#[should_panic(expected = "contract: a snapshot holds what is applied")]
-fn a_snapshot_covers_just_what_is_committed() {
+#[should_panic(expected = "contract: a snapshot covers applied entries only")]
+fn a_snapshot_covers_committed_entries_only() {
     let mut server = Server::start(&[1, 1, 2]);
     server.take_snapshot(2, 2);
 }
@@ -115,9 +115,9 @@ fn the_snapshots_end_supports_the_consistency_check() {
     server.commit_all();
     server.take_snapshot(3, 3);
     assert_eq!(server.0.log().base(), entry_id(2, 3));
-    let wrong = said(&server.hear(TWO, 5, append(entry_id(3, 3), &[5], 3)));
+    let wrong = sent(&server.receive(TWO, 5, append(entry_id(3, 3), &[5], 3)));
     assert_eq!(wrong, [(TWO, rejected(3, entry_id(2, 3)))]);
-    let right = said(&server.hear(TWO, 5, append(entry_id(2, 3), &[5], 3)));
+    let right = sent(&server.receive(TWO, 5, append(entry_id(2, 3), &[5], 3)));
     let accepted = AppendOutcome::Accepted { matched: Index(4) };
     assert_eq!(right, [(TWO, Body::AppendEntriesReply(accepted))]);
 }
@@ -125,17 +125,17 @@ fn the_snapshots_end_supports_the_consistency_check() {
 /// §7: "the leader must occasionally send snapshots to followers that lag behind. This happens when
 /// the leader has already discarded the next log entry that it needs to send".
 #[test]
-fn a_snapshot_goes_only_to_whom_the_log_cannot_help() {
+fn a_snapshot_goes_only_to_a_peer_that_needs_compacted_entries() {
     for (hint, offered) in [(2, true), (3, false), (4, false)] {
         let mut server = Server::start(&[1, 1, 1, 1, 1]);
         server.lead();
         server.take_snapshot(5, 3);
         let body = rejected(5, entry_id(1, hint));
-        let sent = said(&server.hear(THREE, 6, body));
+        let sent = sent(&server.receive(THREE, 6, body));
         let snapshots = sent.iter().filter(|(to, body)| {
             *to == THREE && matches!(body, Body::InstallSnapshot { meta } if meta.last.index.0 == 5)
         });
-        assert_eq!(snapshots.count() == 1, offered, "it ends at {hint}: {sent:?}");
+        assert_eq!(snapshots.count() == 1, offered, "the peer's log ends at {hint}: {sent:?}");
         let appends = sent.iter().filter_map(|(_, body)| match body {
             Body::AppendEntries { prev, .. } => Some(prev.index.0),
             _ => None,
@@ -144,14 +144,14 @@ fn a_snapshot_goes_only_to_whom_the_log_cannot_help() {
     }
 }
 
-/// §7, Figure 13: "Reply immediately if term < currentTerm", and with the current term.
+/// §7, Figure 13: "Reply immediately if term < currentTerm"; the reply carries the current term.
 #[test]
-fn a_stale_leaders_snapshot_is_answered_and_not_taken() {
+fn a_stale_leaders_snapshot_is_answered_and_not_requested() {
     let mut server = Server::start(&[1]);
-    let actions = server.hear(TWO, 4, install(entry_id(3, 9)));
-    assert_eq!(said(&actions), [reply(0)]);
-    let wanted = actions.iter().any(|action| matches!(action, Action::ReceiveSnapshot { .. }));
-    assert!(!wanted, "{actions:?}");
+    let actions = server.receive(TWO, 4, install(entry_id(3, 9)));
+    assert_eq!(sent(&actions), [reply(0)]);
+    let requested = actions.iter().any(|action| matches!(action, Action::ReceiveSnapshot { .. }));
+    assert!(!requested, "{actions:?}");
 }
 
 /// §7, Figure 13: "If existing log entry has same index and term as snapshot's last included entry,
@@ -159,29 +159,29 @@ fn a_stale_leaders_snapshot_is_answered_and_not_taken() {
 #[test]
 fn entries_that_follow_a_snapshots_end_are_retained() {
     let mut server = Server::start(&[1, 1, 2, 2]);
-    let actions = server.hear(TWO, 5, install(entry_id(1, 2)));
-    assert_eq!(said(&actions), [reply(2)]);
+    let actions = server.receive(TWO, 5, install(entry_id(1, 2)));
+    assert_eq!(sent(&actions), [reply(2)]);
     assert_eq!(server.0.status().last, entry_id(2, 4));
-    assert_eq!(server.0.status().applied, Index(2), "what a snapshot covers is committed");
+    assert_eq!(server.0.status().applied, Index(2), "entries covered by a snapshot are committed");
 }
 
 /// §7, Figure 13: "Discard the entire log"; "Reset state machine using snapshot contents (and load
 /// snapshot's cluster configuration)".
 #[test]
-fn a_log_without_the_snapshots_end_is_discarded_and_the_machine_starts_over() {
+fn a_log_without_the_snapshots_end_is_discarded_and_the_machine_is_restored() {
     for terms in [&[1_u64, 1][..], &[1, 1, 2, 2, 2, 2]] {
         let mut server = Server::start(terms);
         let mut meta = snapshot(entry_id(4, 5));
         meta.membership = Membership::new([ONE, TWO, THREE, NodeId(4)]);
-        server.hear(TWO, 5, Body::InstallSnapshot { meta: meta.clone() });
-        let actions = server.give(Input::SnapshotReceived { meta: meta.clone() });
+        server.receive(TWO, 5, Body::InstallSnapshot { meta: meta.clone() });
+        let actions = server.step(Input::SnapshotReceived { meta: meta.clone() });
         let installed = actions.iter().find_map(|action| match action {
             Action::Persist(write) => write.install.clone(),
             _ => None,
         });
         assert_eq!(installed, Some(meta.clone()));
         assert!(actions.contains(&Action::Restore(meta.clone())), "{actions:?}");
-        assert_eq!(said(&actions), [reply(5)]);
+        assert_eq!(sent(&actions), [reply(5)]);
         let status = server.0.status();
         assert_eq!((status.last, status.base), (entry_id(4, 5), Index(5)));
         assert_eq!((status.committed, status.applied), (Index(5), Index(5)));
@@ -189,24 +189,25 @@ fn a_log_without_the_snapshots_end_is_discarded_and_the_machine_starts_over() {
     }
 }
 
-/// §7: an offer of a snapshot, like any word of the leader, shows that it lives (§5.2).
+/// §7: an offer of a snapshot, like any message of the leader, shows that the leader is alive
+/// (§5.2).
 #[test]
-fn an_offered_snapshot_keeps_a_follower_from_standing() {
+fn an_offered_snapshot_restarts_the_election_timeout() {
     let mut server = Server::start(&[1]);
-    server.hear(TWO, 5, append(entry_id(1, 1), &[], 0));
+    server.receive(TWO, 5, append(entry_id(1, 1), &[], 0));
     let before = server.0.deadline();
-    server.hear(TWO, 5, install(entry_id(4, 5)));
+    server.receive(TWO, 5, install(entry_id(4, 5)));
     assert!(server.0.deadline() > before);
     assert_eq!(server.0.status().leader, Some(TWO));
 }
 
-/// §7: with the log compacted a leader goes on as before: it commits what a majority has.
+/// §7: a leader with a compacted log goes on as before: it commits the entries of a majority.
 #[test]
 fn a_compacted_log_goes_on() {
     let mut server = Server::start(&[1, 1, 1]);
     server.lead();
     server.take_snapshot(4, 4);
-    server.give(Input::propose(Tag(1), Acknowledge::Quorum, Command::from("x")));
+    server.step(Input::propose(Tag(1), Acknowledge::Quorum, Command::from("x")));
     server.acknowledge(TWO);
     assert_eq!(server.0.status().committed, Index(5));
 }

@@ -1,24 +1,24 @@
-//! §5.1: terms act as a logical clock.
+//! Terms as a logical clock (§5.1).
 
-use quorate::raft::{Input, Refusal, RoleName};
+use quorate::raft::{Input, MessageRejectReason, RoleName};
 use quorate::types::{
     AppendOutcome, Body, EntryId, HardState, Index, Readiness, Restored, SnapshotMeta, Term,
 };
 
 use crate::harness::{Cluster, Node, ONE, THREE, TWO, entry_id, log, plain, stored, voters};
-use crate::{append, ballot, bodies, heartbeat};
+use crate::{append, bodies, heartbeat, vote_reply};
 
-/// A node of three that has come to the given role in term 2.
+/// Returns a node of three that has the given role in term 2.
 fn in_role(role: RoleName) -> Node {
     let restored = stored(voters(3), 1, None, 0, log(&[1]));
     let mut node = Node::start(plain(ONE), restored);
     match role {
-        RoleName::Follower => node.hear(TWO, 2, heartbeat()),
+        RoleName::Follower => node.deliver_message(TWO, 2, heartbeat()),
         RoleName::PreCandidate => panic!("the paper has no pre-candidates"),
         RoleName::Candidate => node.input(Input::Campaign),
         RoleName::Leader => {
             node.input(Input::Campaign);
-            node.hear(TWO, 2, ballot(true));
+            node.deliver_message(TWO, 2, vote_reply(true));
         }
     }
     node.take_sent();
@@ -28,12 +28,13 @@ fn in_role(role: RoleName) -> Node {
 
 const ROLES: [RoleName; 3] = [RoleName::Follower, RoleName::Candidate, RoleName::Leader];
 
-/// Requests and replies, as another node would say them in some term. A leader of another term
-/// could take them for its own: entry 2 is the one it began its term with.
+/// Requests and replies of another node, for any term. The replies acknowledge index 2, the entry
+/// with which the leader under test began its term, so that a leader that ignores their term would
+/// count them.
 fn any_message() -> [Body; 8] {
     [
         Body::RequestVote { last: entry_id(1, 1), transfer: false },
-        ballot(true),
+        vote_reply(true),
         append(entry_id(1, 1), &[], 0),
         Body::AppendEntriesReply(AppendOutcome::Accepted { matched: Index(2) }),
         heartbeat(),
@@ -53,14 +54,14 @@ fn any_message() -> [Body; 8] {
 /// term to the larger value." "If a candidate or leader discovers that its term is out of date, it
 /// immediately reverts to follower state."
 #[test]
-fn a_later_term_is_adopted_and_makes_anyone_a_follower() {
+fn a_later_term_is_adopted_and_makes_every_role_a_follower() {
     for role in ROLES {
         for body in any_message() {
             let mut node = in_role(role);
             node.receive(THREE, 7, body.clone());
             let status = node.status();
             assert_eq!((status.role, status.term.0), (RoleName::Follower, 7), "{role}: {body:?}");
-            assert_eq!(node.disk.hard_state().term, Term(7), "and it is kept");
+            assert_eq!(node.disk.hard_state().term, Term(7), "the term is durable");
         }
     }
 }
@@ -77,21 +78,21 @@ fn a_request_with_a_stale_term_is_rejected_with_the_current_one() {
             let before = (node.status(), node.log());
             let sent = node.receive(THREE, 1, request);
             assert!(sent.iter().all(|reply| reply.term == Term(2)), "the sender learns the term");
-            let refused = match bodies(sent).as_slice() {
+            let rejected = match bodies(sent).as_slice() {
                 [Body::RequestVoteReply { granted }] => !granted,
                 [Body::AppendEntriesReply(AppendOutcome::Rejected { .. })] => true,
                 other => panic!("{other:?}"),
             };
-            assert!(refused, "{role}");
+            assert!(rejected, "{role}");
             assert_eq!((node.status(), node.log()), before, "nothing changes");
-            assert_eq!(node.core().refusals().count(Refusal::StaleTerm), 1);
+            assert_eq!(node.core().rejected_messages().count(MessageRejectReason::StaleTerm), 1);
         }
     }
 }
 
 /// §5.1: "Each server stores a current term number, which increases monotonically over time."
 #[test]
-fn nothing_said_in_an_earlier_term_changes_anything() {
+fn a_message_of_an_earlier_term_changes_nothing() {
     for role in ROLES {
         for body in any_message() {
             let mut node = in_role(role);
@@ -114,13 +115,13 @@ fn a_term_is_durable_before_any_message_reveals_it() {
         append(EntryId::ZERO, &[], 0),
     ];
     for (term, request) in (3..).zip(requests) {
-        assert_eq!(node.receive(TWO, term, request), [], "it is silent until it is written");
+        assert_eq!(node.receive(TWO, term, request), [], "no reply leaves before the write");
         assert!(node.disk.hard_state().term < Term(term));
         node.flush();
         assert_eq!(node.disk.hard_state().term, Term(term));
         let sent = node.take_sent();
         assert!(sent.iter().all(|reply| reply.term == Term(term)));
-        assert_eq!(sent.len(), 1, "and then it answers");
+        assert_eq!(sent.len(), 1, "the reply leaves after the write");
     }
 }
 
@@ -142,7 +143,7 @@ fn term_vote_and_log_survive_a_crash() {
     }
 }
 
-/// Figure 2: the commit index is volatile, and a restart begins as a follower of nobody.
+/// Figure 2: the commit index is volatile, and a restarted node is a follower without a leader.
 #[test]
 fn a_restart_begins_as_a_follower() {
     let mut cluster = Cluster::new(3);

@@ -1,4 +1,4 @@
-//! A file system that is full, and gets space back.
+//! A file system that becomes full, and has space again.
 
 use std::fs::File;
 use std::io::Write;
@@ -19,36 +19,36 @@ fn a_full_file_system_gets_space_back() {
 
 fn fill_and_free(image: &Image) {
     let directory = image.path().join("node");
-    let mut store = Store::open(&directory, &config()).expect("a new file system has room");
-    store.begin_term().expect("a term is recorded");
-    // What others have stored there takes all the room.
+    let mut store = Store::open(&directory, &config()).expect("the file system is empty");
+    store.begin_term().expect("the term is written");
+    // A foreign file takes all the remaining space.
     let filler = image.path().join("filler");
-    let mut file = File::create(&filler).expect("there is room for a file");
+    let mut file = File::create(&filler).expect("the file can be created");
     while file.write_all(&[1; 64 << 10]).is_ok() {}
     drop(file);
 
     let mut was_full = false;
     let mut rounds = 0;
     while store.outstanding() < 4 {
-        store.append().expect("a full file system is no failure");
-        while store.step().expect("a full file system is no failure") {}
+        store.append().expect("a full file system is not a failure");
+        while store.step().expect("a full file system is not a failure") {}
         was_full |= store.full;
         rounds += 1;
-        assert!(rounds < 10_000, "the room ends");
+        assert!(rounds < 10_000, "the store is never full");
     }
-    assert!(was_full, "it was said before the last segment was full");
-    let kept = store.durable;
-    assert!(kept.0 > 0, "the segments ahead were used up");
+    assert!(was_full, "the store reports that the disk is full");
+    let durable_when_full = store.durable;
+    assert!(durable_when_full.0 > 0, "the spare segments were used");
 
-    std::fs::remove_file(&filler).expect("it is there");
-    store.retry_space().expect("there is room again");
-    assert!(!store.full, "and it is said");
-    assert_eq!(store.outstanding(), 0, "what waited is durable");
-    store.append().expect("and it goes on");
-    while store.step().expect("and it goes on") {}
+    std::fs::remove_file(&filler).expect("the file exists");
+    store.retry_space().expect("the retry succeeds");
+    assert!(!store.full, "the store reports free space");
+    assert_eq!(store.outstanding(), 0, "the waiting writes are durable");
+    store.append().expect("the store continues");
+    while store.step().expect("the store continues") {}
     let durable = store.durable;
-    assert!(durable > kept);
+    assert!(durable > durable_when_full);
     drop(store);
-    let store = Store::open(&directory, &config()).expect("it recovers");
+    let store = Store::open(&directory, &config()).expect("the store recovers");
     assert_eq!(store.durable, durable);
 }

@@ -1,4 +1,4 @@
-//! A process that writes to a store as fast as it can, and says what is durable.
+//! A process that writes to a store as fast as it can, and reports what is durable.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,44 +13,44 @@ use super::store::{Store, config};
 const DIRECTORY: &str = "QUORATE_LOAD";
 const WRITES: &str = "QUORATE_LOAD_WRITES";
 
-/// How many writes wait for the disk at once.
+/// The most writes that wait for the disk.
 const OUTSTANDING: usize = 4;
-/// How long a load may be silent before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest time without a report before the test fails.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// What a load has said.
+/// The reports of a load.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Said {
-    /// Durable when it said so: the term, the last index, and the snapshot in force.
+pub(crate) struct Reported {
+    /// The last reported durable term, last index and snapshot.
     pub(crate) term: Term,
     pub(crate) last: Index,
     pub(crate) snapshot: Index,
-    /// How many times it said that something is durable.
+    /// The number of reports of durable entries.
     pub(crate) times: usize,
-    /// Why it stopped, if it said so.
+    /// The reported failure; none if the load did not fail.
     pub(crate) failure: Option<String>,
 }
 
-/// A load under way; ends with its owner.
+/// A running load, which is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Load {
     child: Child,
     lines: Receiver<String>,
-    pub(crate) said: Said,
+    pub(crate) reported: Reported,
 }
 
 impl Load {
-    /// Starts a load of at most `writes` writes on the store in `directory`, with more variables
-    /// in its environment.
+    /// Starts a load of at most `writes` writes on the store in `directory`, with additional
+    /// environment variables.
     pub(crate) fn start(directory: &Path, writes: usize, variables: &[(&str, String)]) -> Load {
-        let this = std::env::current_exe().expect("a test is a file");
+        let this = std::env::current_exe().expect("the test binary has a path");
         let mut command = Command::new(this);
         command.args(["--exact", "real_disk::load::load", "--ignored", "--nocapture"]);
         command.env(DIRECTORY, directory).env(WRITES, writes.to_string());
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("this very file can be run");
-        let output = BufReader::new(child.stdout.take().expect("it was asked to be piped"));
+        let mut child = command.spawn().expect("the test binary can be started");
+        let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
@@ -59,31 +59,31 @@ impl Load {
                 }
             }
         });
-        Load { child, lines, said: Said::default() }
+        Load { child, lines, reported: Reported::default() }
     }
 
-    /// Listens until the load has said something `times` times, or has ended: then false.
-    pub(crate) fn listen(&mut self, times: usize) -> bool {
+    /// Waits for `times` reports; returns false if the load ended earlier.
+    pub(crate) fn wait_for_reports(&mut self, times: usize) -> bool {
         use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
-        while self.said.times < times {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => self.said.note(&line),
+        while self.reported.times < times {
+            match self.lines.recv_timeout(SILENCE_MAX) {
+                Ok(line) => self.reported.parse(&line),
                 Err(Disconnected) => return false,
-                Err(Timeout) => panic!("the load has stopped saying anything: {:?}", self.said),
+                Err(Timeout) => panic!("the load has stopped reporting: {:?}", self.reported),
             }
         }
         true
     }
 
-    /// Kills the load, if it still runs, and gives all that it has said.
-    pub(crate) fn end(mut self) -> Said {
+    /// Kills the load if it still runs, and returns its reports.
+    pub(crate) fn end(mut self) -> Reported {
         self.stop();
-        self.listen(usize::MAX);
-        std::mem::take(&mut self.said)
+        self.wait_for_reports(usize::MAX);
+        std::mem::take(&mut self.reported)
     }
 
     fn stop(&mut self) {
-        // One that has ended by itself is as good.
+        // A load that has ended already cannot be killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -95,13 +95,13 @@ impl Drop for Load {
     }
 }
 
-impl Said {
-    fn note(&mut self, line: &str) {
+impl Reported {
+    fn parse(&mut self, line: &str) {
         let mut words = line.split_whitespace();
         match words.next() {
             Some("durable") => {
                 let mut number = || words.next()?.parse().ok();
-                // A line may be cut short where the load was killed.
+                // The last line may be truncated when the load is killed.
                 let (term, last, snapshot) = (number(), number(), number());
                 let (Some(term), Some(last), Some(snapshot)) = (term, last, snapshot) else {
                     return;
@@ -120,49 +120,53 @@ impl Said {
     }
 }
 
-/// What the store in `directory` has now is at least what was said to be durable.
-pub(crate) fn check(directory: &Path, said: &Said) {
+/// Checks that the store in `directory` contains at least what was reported as durable.
+pub(crate) fn check(directory: &Path, reported: &Reported) {
     let store = Store::open(directory, &config());
-    let store = store.unwrap_or_else(|error| panic!("it recovers after {said:?}: {error}"));
-    assert!(store.durable >= said.last, "{} is durable of {said:?}", store.durable);
-    assert!(store.snapshot >= said.snapshot, "{} is in force of {said:?}", store.snapshot);
-    assert!(store.term() >= said.term, "{} is durable of {said:?}", store.term());
+    let store = store.unwrap_or_else(|error| panic!("cannot recover after {reported:?}: {error}"));
+    assert!(store.durable >= reported.last, "only {} is durable of {reported:?}", store.durable);
+    assert!(
+        store.snapshot >= reported.snapshot,
+        "only snapshot {} is current of {reported:?}",
+        store.snapshot
+    );
+    assert!(store.term() >= reported.term, "only term {} is durable of {reported:?}", store.term());
 }
 
-fn say(line: &str) {
+fn report_line(line: &str) {
     let line = format!("{line}\n");
-    std::io::stdout().write_all(line.as_bytes()).expect("somebody listens");
+    std::io::stdout().write_all(line.as_bytes()).expect("stdout is open");
 }
 
 fn run(directory: &Path, writes: usize) -> Result<(), quorate::storage::OpenError> {
     let mut store = Store::open(directory, &config())?;
     store.begin_term()?;
-    let (mut begun, mut durable, mut term_is_durable) = (0, store.durable, false);
-    while begun < writes || store.outstanding() > 0 {
-        while begun < writes && store.outstanding() < OUTSTANDING {
+    let (mut started, mut durable, mut term_is_durable) = (0, store.durable, false);
+    while started < writes || store.outstanding() > 0 {
+        while started < writes && store.outstanding() < OUTSTANDING {
             store.append()?;
-            begun += 1;
+            started += 1;
         }
         store.take_snapshot()?;
         store.step()?;
-        // The first write to be durable was the term.
+        // The first durable write contains the term.
         term_is_durable |= store.outstanding() < OUTSTANDING;
         if store.durable > durable && term_is_durable {
             durable = store.durable;
             let (term, snapshot) = (store.term().0, store.snapshot.0);
-            say(&format!("durable {term} {} {snapshot} .", durable.0));
+            report_line(&format!("durable {term} {} {snapshot} .", durable.0));
         }
     }
     Ok(())
 }
 
-/// Not a test: the process that the tests start. By itself it has nothing to do.
+/// The process that the tests start; does nothing as a test.
 #[test]
 #[ignore = "started by the other tests as a process of its own"]
 fn load() {
     let Some(directory) = std::env::var_os(DIRECTORY).map(PathBuf::from) else { return };
     let writes = std::env::var(WRITES).ok().and_then(|writes| writes.parse().ok());
     if let Err(error) = run(&directory, writes.expect("a number of writes")) {
-        say(&format!("failed {error}"));
+        report_line(&format!("failed {error}"));
     }
 }

@@ -1,4 +1,4 @@
-//! A file system of its own, in a file; gone when the test ends, however it ends.
+//! A temporary file system in an image file, which is unmounted and removed when the test ends.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,18 +6,19 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// A mounted image.
+/// A mounted file system image.
 #[derive(Debug)]
 pub(crate) struct Image {
     file: PathBuf,
     point: PathBuf,
     mounted: bool,
-    /// Removed last.
+    /// Dropped last, which removes the image file.
     _folder: TempDir,
 }
 
 impl Image {
-    /// A new ext4 file system of `bytes` bytes, mounted; the reason, if that cannot be had here.
+    /// Creates and mounts an ext4 file system of `bytes` bytes; returns the reason if that is not
+    /// possible here.
     pub(crate) fn new(bytes: u64) -> Result<Image, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let (file, point) = (folder.path().join("image"), folder.path().join("mounted"));
@@ -52,16 +53,16 @@ impl Image {
 impl Drop for Image {
     fn drop(&mut self) {
         if self.mounted {
-            // Lazily, so that it goes even if a process that is dying still has files open.
+            // Unmounts lazily, because a process that is being killed may have files open.
             let result = run(Command::new("umount").arg("-l").arg(&self.point));
             if let Err(error) = result {
-                eprintln!("left behind: {error}");
+                eprintln!("cannot unmount the image: {error}");
             }
         }
     }
 }
 
-/// Runs a command to its end; the reason, if it is missing or fails.
+/// Runs a command until it ends; returns the reason if it is missing or fails.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| format!("{name}: {error}"))?;

@@ -8,10 +8,10 @@ use super::mount::{Image, run};
 use super::program::build;
 use crate::skip::skipped;
 
-/// After so many cuts the load goes on with a new directory, so that the log stays short.
-const CUTS_A_DIRECTORY: usize = 20;
+/// The number of cuts after which the load uses a new directory, so that the log stays short.
+const CUTS_PER_DIRECTORY: usize = 20;
 const IMAGE_BYTES: u64 = 256 << 20;
-/// More than a cut ever waits for.
+/// More writes than a load performs before its cut.
 const WRITES: usize = 10_000;
 
 fn power_cuts(name: &str, cuts: usize) {
@@ -25,24 +25,24 @@ fn power_cuts(name: &str, cuts: usize) {
 
 fn cut(program: &Path, mut image: Image, cuts: usize) {
     for number in 0..cuts {
-        let directory = image.path().join(format!("node-{}", number / CUTS_A_DIRECTORY));
+        let directory = image.path().join(format!("node-{}", number / CUTS_PER_DIRECTORY));
         let mut load = Load::start(&directory, WRITES, &[]);
         let times = 1 + number * 37 % 150;
-        assert!(load.listen(times), "the load goes on: {:?}", load.said);
-        run(Command::new(program).arg(image.path())).expect("ext4 can be cut off");
-        let said = load.end();
-        image.unmount().expect("nobody uses it any more");
+        assert!(load.wait_for_reports(times), "the load ended early: {:?}", load.reported);
+        run(Command::new(program).arg(image.path())).expect("ext4 supports the shutdown ioctl");
+        let reported = load.end();
+        image.unmount().expect("the image is not in use");
         image.mount().expect("the journal is replayed");
-        check(&directory, &said);
-        if (number + 1) % CUTS_A_DIRECTORY == 0 {
-            std::fs::remove_dir_all(&directory).expect("it is not needed any more");
+        check(&directory, &reported);
+        if (number + 1) % CUTS_PER_DIRECTORY == 0 {
+            std::fs::remove_dir_all(&directory).expect("the directory can be removed");
         }
     }
 }
 
 #[test]
-fn what_was_acknowledged_survives_power_cuts() {
-    power_cuts("what_was_acknowledged_survives_power_cuts", 10);
+fn acknowledged_entries_survive_power_cuts() {
+    power_cuts("acknowledged_entries_survive_power_cuts", 10);
 }
 
 #[test]

@@ -1,13 +1,13 @@
-//! A store on a real directory, and the log that all these tests write: what stands at an index
-//! is known from the index alone.
+//! A store on a real directory, and the log that the tests write. The contents at an index are a
+//! function of the index.
 
 use std::collections::VecDeque;
 use std::io::Read;
 use std::path::Path;
 
 use quorate::storage::{
-    Cause, ClusterId, Completion, Disk, Event, Failure, FetchId, FileDisk, Identity, OpenError,
-    Operation, SnapshotConfig, SnapshotEvent, SnapshotReader, Storage, StorageConfig,
+    ClusterId, Completion, Disk, ErrorCause, Event, FetchId, FileDisk, Identity, OpenError,
+    Operation, SnapshotConfig, SnapshotEvent, SnapshotReader, Storage, StorageConfig, StorageError,
 };
 use quorate::types::{
     Command, Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, Payload, Term,
@@ -17,15 +17,15 @@ use quorate::types::{
 const CLUSTER: ClusterId = ClusterId(0x7265_616c);
 const NODE: NodeId = NodeId(1);
 
-/// The size of a snapshot's chunk.
+/// The size of a snapshot chunk, in bytes.
 const CHUNK: usize = 8 << 10;
-/// A snapshot is taken after so many entries.
-const ENTRIES_A_SNAPSHOT: u64 = 40;
+/// The number of entries after which a snapshot is taken.
+const ENTRIES_PER_SNAPSHOT: u64 = 40;
 
-/// How many entries one write has.
-const ENTRIES: u64 = 3;
+/// The number of entries of one write.
+const ENTRIES_PER_WRITE: u64 = 3;
 
-/// Small segments, so that a short load goes through several.
+/// Returns a configuration with small segments, so that a short load uses several.
 pub(crate) fn config() -> StorageConfig {
     StorageConfig {
         segment_bytes: 256 << 10,
@@ -38,7 +38,7 @@ pub(crate) fn config() -> StorageConfig {
     }
 }
 
-/// A store that was opened, and its disk.
+/// An open store with its disk.
 #[derive(Debug)]
 pub(crate) struct Store {
     disk: FileDisk,
@@ -50,25 +50,25 @@ pub(crate) struct Store {
     /// The last index of each write that is not durable yet.
     written: VecDeque<(WriteId, Index)>,
     pub(crate) full: bool,
-    /// The last index that was reported durable.
+    /// The last index that was reported as durable.
     pub(crate) durable: Index,
-    /// The last index of the snapshot in force.
+    /// The last index of the current snapshot.
     pub(crate) snapshot: Index,
-    /// Where the log of this term begins.
-    began: Index,
-    /// What is left of the snapshot being taken.
-    taking: Option<VecDeque<u8>>,
+    /// The last index before the current term.
+    term_start: Index,
+    /// The remaining bytes of the snapshot that is being written.
+    snapshot_bytes: Option<VecDeque<u8>>,
 }
 
 impl Store {
-    /// Opens the store, makes it first if there is none, and checks every entry it has.
+    /// Opens the store, formats it first if it is missing, and checks every entry.
     pub(crate) fn open(path: &Path, config: &StorageConfig) -> Result<Store, OpenError> {
         let disk_error = |error: quorate::storage::DiskError| {
-            OpenError::Failed(Failure {
+            OpenError::Failed(StorageError {
                 file: None,
                 offset: 0,
-                what: error.to_string(),
-                cause: Cause::Unreadable,
+                message: error.to_string(),
+                cause: ErrorCause::Unreadable,
             })
         };
         let mut disk = FileDisk::open(path).map_err(disk_error)?;
@@ -95,16 +95,16 @@ impl Store {
             full: false,
             durable: opened.last.index,
             snapshot: opened.snapshot.last.index,
-            began: opened.last.index,
-            taking: None,
+            term_start: opened.last.index,
+            snapshot_bytes: None,
         };
         let mut state = Vec::new();
         let reader = SnapshotReader::open(&mut store.disk, CLUSTER, &opened.snapshot);
-        reader?.read_to_end(&mut state).expect("the snapshot in force is whole");
-        assert_eq!(state, content(store.snapshot), "and is what was taken");
+        reader?.read_to_end(&mut state).expect("the current snapshot is complete");
+        assert_eq!(state, content(store.snapshot), "the snapshot has the expected contents");
         let mut events = Vec::new();
         store.storage.start(&mut events);
-        store.settle(events)?;
+        store.run_all(events)?;
         store.check();
         Ok(store)
     }
@@ -113,39 +113,39 @@ impl Store {
         self.term
     }
 
-    /// Every entry is there and is what it must be.
+    /// Checks the contents of every entry.
     fn check(&mut self) {
         let (mut next, last) = (self.storage.base().index.next(), self.last);
         while next <= last {
             let mut events = Vec::new();
             self.storage.fetch(FetchId(1), next, last, 64 << 10, &mut events);
-            let events = self.settle(events).expect("the log can be read");
+            let events = self.run_all(events).expect("the log can be read");
             let entries = events.into_iter().find_map(|event| match event {
                 Event::Fetched { entries, .. } => Some(entries),
                 _ => None,
             });
-            for entry in entries.expect("a fetch is answered") {
+            for entry in entries.expect("the fetch returns entries") {
                 assert_eq!((entry.id.index, &entry.payload), (next, &payload(next)));
                 next = next.next();
             }
         }
     }
 
-    /// Begins a new term: from now on it is voted in.
+    /// Begins a new term, in which this node has voted for itself.
     pub(crate) fn begin_term(&mut self) -> Result<(), OpenError> {
         self.term = self.term.next();
         self.persist(Some(HardState::new(self.term, Some(NODE))), Vec::new())
     }
 
-    /// Appends a few entries.
+    /// Appends the entries of one write.
     pub(crate) fn append(&mut self) -> Result<(), OpenError> {
         let first = self.last.0 + 1;
-        let entries = (first..first + ENTRIES).map(|index| Entry {
+        let entries = (first..first + ENTRIES_PER_WRITE).map(|index| Entry {
             id: EntryId::new(self.term, Index(index)),
             payload: payload(Index(index)),
         });
         let entries = entries.collect();
-        self.last = Index(self.last.0 + ENTRIES);
+        self.last = Index(self.last.0 + ENTRIES_PER_WRITE);
         self.persist(None, entries)
     }
 
@@ -160,53 +160,53 @@ impl Store {
         let write = Write { id: self.write, hard_state, committed, install: None, entries };
         let mut events = Vec::new();
         self.storage.persist(write, &mut events);
-        self.note(events).map(drop)
+        self.handle_events(events).map(drop)
     }
 
-    /// Begins to take a snapshot of all that is durable, if it is time for one.
+    /// Starts a snapshot of all durable entries, if one is due.
     pub(crate) fn take_snapshot(&mut self) -> Result<(), OpenError> {
-        let is_time = self.durable.0 >= self.snapshot.0 + ENTRIES_A_SNAPSHOT;
-        if self.taking.is_some() || !is_time || self.durable <= self.began {
+        let is_time = self.durable.0 >= self.snapshot.0 + ENTRIES_PER_SNAPSHOT;
+        if self.snapshot_bytes.is_some() || !is_time || self.durable <= self.term_start {
             return Ok(());
         }
         let last = EntryId::new(self.term, self.durable);
         let mut events = Vec::new();
-        let begun = self.storage.take_snapshot(last, Membership::new([NODE]), &mut events);
-        assert!(begun, "no other is being taken, and none is newer");
-        self.taking = Some(content(self.durable).into());
-        self.note(events).map(drop)
+        let started = self.storage.take_snapshot(last, Membership::new([NODE]), &mut events);
+        assert!(started, "no snapshot is being taken, and none is newer");
+        self.snapshot_bytes = Some(content(self.durable).into());
+        self.handle_events(events).map(drop)
     }
 
-    /// Something became of the snapshot being taken.
+    /// Handles an event of the snapshot that is being written.
     fn on_snapshot(&mut self, event: SnapshotEvent, events: &mut Vec<Event>) {
         match event {
-            SnapshotEvent::ChunkWanted => {
-                let left = self.taking.as_mut().expect("a snapshot is being taken");
-                let count = left.len().min(CHUNK);
-                let chunk: Vec<u8> = left.drain(..count).collect();
+            SnapshotEvent::ReadyForChunk => {
+                let remaining = self.snapshot_bytes.as_mut().expect("a snapshot is being written");
+                let count = remaining.len().min(CHUNK);
+                let chunk: Vec<u8> = remaining.drain(..count).collect();
                 match count {
                     0 => self.storage.end_snapshot(events),
                     _ => self.storage.write_snapshot(chunk, events),
                 }
             }
             SnapshotEvent::Taken(meta) => self.storage.set_snapshot(meta, events),
-            other => panic!("nothing else is asked for: {other:?}"),
+            other => panic!("unexpected snapshot event: {other:?}"),
         }
     }
 
-    /// There may be room again.
+    /// Retries the writes that failed because the disk was full.
     pub(crate) fn retry_space(&mut self) -> Result<(), OpenError> {
         let mut events = Vec::new();
         self.storage.retry_space(&mut events);
-        self.settle(events).map(drop)
+        self.run_all(events).map(drop)
     }
 
-    /// How many writes are not durable yet.
+    /// Returns the number of writes that are not durable yet.
     pub(crate) fn outstanding(&self) -> usize {
         self.written.len()
     }
 
-    /// Carries one operation out, if one waits.
+    /// Executes one queued operation; returns false if there is none.
     pub(crate) fn step(&mut self) -> Result<bool, OpenError> {
         let Some(Operation { id, action, .. }) = self.waiting.pop_front() else {
             return Ok(false);
@@ -214,23 +214,23 @@ impl Store {
         let result = self.disk.execute(&action);
         let mut events = Vec::new();
         self.storage.completed(Completion { id, result }, &mut events);
-        self.note(events)?;
+        self.handle_events(events)?;
         Ok(true)
     }
 
-    /// Carries out all that waits, and gives what was fetched.
-    fn settle(&mut self, events: Vec<Event>) -> Result<Vec<Event>, OpenError> {
-        let mut others = self.note(events)?;
+    /// Executes all queued operations, and returns the remaining events.
+    fn run_all(&mut self, events: Vec<Event>) -> Result<Vec<Event>, OpenError> {
+        let mut others = self.handle_events(events)?;
         while let Some(Operation { id, action, .. }) = self.waiting.pop_front() {
             let result = self.disk.execute(&action);
             let mut events = Vec::new();
             self.storage.completed(Completion { id, result }, &mut events);
-            others.extend(self.note(events)?);
+            others.extend(self.handle_events(events)?);
         }
         Ok(others)
     }
 
-    fn note(&mut self, events: Vec<Event>) -> Result<Vec<Event>, OpenError> {
+    fn handle_events(&mut self, events: Vec<Event>) -> Result<Vec<Event>, OpenError> {
         let mut others = Vec::new();
         let mut events = VecDeque::from(events);
         while let Some(event) = events.pop_front() {
@@ -245,9 +245,9 @@ impl Store {
                 Event::Full(full) => self.full = full,
                 Event::Snapshot(event) => self.on_snapshot(event, &mut more),
                 Event::SnapshotRecorded(meta) => {
-                    (self.snapshot, self.taking) = (meta.last.index, None);
+                    (self.snapshot, self.snapshot_bytes) = (meta.last.index, None);
                     let previous = self.storage.previous_snapshot();
-                    self.storage.forget(previous, &mut more);
+                    self.storage.compact(previous, &mut more);
                 }
                 Event::Failed(failure) => return Err(failure.into()),
                 other => others.push(other),
@@ -258,19 +258,19 @@ impl Store {
     }
 }
 
-/// Whether anything beside the superblock is there: then nothing may be formatted.
+/// Whether the directory contains more than the superblock, so that it must not be formatted.
 fn has_log(disk: &mut FileDisk) -> bool {
     disk.list().map_or(true, |files| files.len() > 1)
 }
 
-/// The state after `index`: up to 100 KiB; nothing at the beginning.
+/// Returns the state at `index`, up to 100 KiB; empty at the start.
 fn content(index: Index) -> Vec<u8> {
-    (0..index.0 * 7919 % 100_000).map(|at| (index.0 * 13 + at * 11) as u8).collect()
+    (0..index.0 * 7919 % 100_000).map(|offset| (index.0 * 13 + offset * 11) as u8).collect()
 }
 
-/// What stands at `index`: up to 3 KiB that nothing else has.
+/// Returns the payload at `index`, up to 3 KiB, which differs from every other.
 fn payload(index: Index) -> Payload {
     let bytes = index.0 * 7919 % 3000;
-    let content: Vec<u8> = (0..bytes).map(|at| (index.0 * 31 + at * 7) as u8).collect();
+    let content: Vec<u8> = (0..bytes).map(|offset| (index.0 * 31 + offset * 7) as u8).collect();
     Payload::Command(Command::from(content))
 }

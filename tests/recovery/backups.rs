@@ -1,11 +1,11 @@
-//! Backups: what is written is what was always written, and whatever is wrong with one is said,
-//! with the place.
+//! Backups: their encoding stays the same, and each error in one is reported with its place.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
 
 use quorate::recovery::{
-    Backup, BackupDamage, BackupHead, Consent, Plan, Refusal, RestoreError, Survey, backup, restore,
+    Backup, BackupError, BackupHeader, Consent, Plan, RecoveryRejectReason, RestoreError, Survey,
+    backup, restore,
 };
 use quorate::storage::{ClusterId, Disk, Inspection, OpenError, Origin, SnapshotReader};
 use quorate::types::{EntryId, HardState, Index, Membership, NodeId, Term};
@@ -15,8 +15,8 @@ use crate::directories::{alone, small};
 
 const NEW: ClusterId = ClusterId(0xc2);
 
-fn head(chunk_bytes: u32) -> BackupHead {
-    BackupHead {
+fn head(chunk_bytes: u32) -> BackupHeader {
+    BackupHeader {
         cluster: ClusterId(0xc1),
         last: EntryId::new(Term(3), Index(40)),
         membership: Membership::new([1, 2].map(NodeId)).with_casting(NodeId(2)),
@@ -41,14 +41,14 @@ fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 #[test]
-fn a_backup_is_read_as_it_was_written() {
+fn a_backup_round_trips() {
     for bytes in [0, 1, 511, 512, 513, 1024, 5000] {
         let backup = written(512, bytes);
-        assert_eq!(read(&backup).expect("it is whole"), content(bytes));
+        assert_eq!(read(&backup).expect("it is valid"), content(bytes));
         let mut from = &backup[..];
-        let opened = Backup::open(&mut from).expect("it is whole");
+        let opened = Backup::open(&mut from).expect("it is valid");
         assert_eq!(opened.head(), &head(512));
-        let root = opened.verify().expect("it is whole");
+        let root = opened.verify().expect("it is valid");
         let again =
             quorate::recovery::backup(&head(512), &mut &content(bytes)[..], &mut io::sink());
         assert_eq!(root, again.expect("nothing can fail"));
@@ -56,7 +56,7 @@ fn a_backup_is_read_as_it_was_written() {
 }
 
 #[test]
-fn what_is_written_is_what_was_always_written() {
+fn the_encoding_stays_the_same() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/format/backup-v1.bin");
     let written = written(512, 700);
     if std::env::var_os("UPDATE_FORMAT").is_some() {
@@ -66,14 +66,14 @@ fn what_is_written_is_what_was_always_written() {
     assert!(kept == written, "{} is not what is written today", path.display());
 }
 
-fn damage(bytes: &[u8]) -> BackupDamage {
+fn damage(bytes: &[u8]) -> BackupError {
     let error = read(bytes).expect_err("it is damaged");
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<BackupDamage>());
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<BackupError>());
     inner.expect("the place is named").clone()
 }
 
 #[test]
-fn every_flipped_byte_is_noticed_at_its_place() {
+fn every_changed_byte_is_detected_at_its_place() {
     let backup = written(512, 1100);
     for place in 0..backup.len() {
         for flip in [1, 0x80, 0xff] {
@@ -82,19 +82,19 @@ fn every_flipped_byte_is_noticed_at_its_place() {
             let damage = damage(&bytes);
             assert!(damage.offset <= bytes.len() as u64, "{place}: {damage}");
             if place > 700 {
-                assert!(damage.offset > 100, "{place}: {damage}: the header is whole");
+                assert!(damage.offset > 100, "{place}: {damage}: the header is valid");
             }
             let mut target = SimDisk::default();
             let made = restored(&bytes, &mut target);
             assert!(matches!(made, Err(RestoreError::Damaged(_))), "{place}: {made:?}");
-            let opened = Inspection::of(&mut target, &small());
-            assert!(matches!(opened, Err(OpenError::NotFormatted)), "it is nobody's");
+            let opened = Inspection::open(&mut target, &small());
+            assert!(matches!(opened, Err(OpenError::NotFormatted)), "it is not a node's directory");
         }
     }
 }
 
 #[test]
-fn a_backup_that_ends_early_or_goes_on_is_refused() {
+fn a_truncated_or_longer_backup_is_rejected() {
     let backup = written(512, 1100);
     for length in 0..backup.len() {
         let text = damage(&backup[..length]).to_string();
@@ -103,11 +103,11 @@ fn a_backup_that_ends_early_or_goes_on_is_refused() {
     }
     let longer = [&backup[..], &[0]].concat();
     let text = damage(&longer).to_string();
-    assert_eq!(text, format!("the backup at {}: something follows the end", backup.len()));
+    assert_eq!(text, format!("the backup at {}: trailing bytes after the end", backup.len()));
 }
 
 #[test]
-fn chunks_of_another_order_or_number_are_refused() {
+fn reordered_or_missing_chunks_are_rejected() {
     let backup = written(512, 2048);
     let first = backup.len() - 44 - 4 * 548;
     let swapped = [
@@ -118,23 +118,23 @@ fn chunks_of_another_order_or_number_are_refused() {
     ]
     .concat();
     let text = damage(&swapped).to_string();
-    assert!(text.contains("the chunks are not those that the end names"), "{text}");
+    assert!(text.contains("the root does not match the chunks"), "{text}");
     let fewer = [&backup[..first], &backup[first + 548..]].concat();
-    assert!(damage(&fewer).what.contains("not those that the end names"));
+    assert!(damage(&fewer).description.contains("the root does not match"));
 }
 
 #[test]
-fn no_backup_is_made_of_what_cannot_be() {
-    let refused = |change: fn(&mut BackupHead)| {
+fn an_invalid_header_is_rejected() {
+    let rejected = |change: fn(&mut BackupHeader)| {
         let mut head = head(512);
         change(&mut head);
         let made = backup(&head, &mut &b"abc"[..], &mut io::sink());
-        assert_eq!(made.expect_err("it is refused").kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(made.expect_err("it is rejected").kind(), io::ErrorKind::InvalidInput);
     };
-    refused(|head| head.last = EntryId::ZERO);
-    refused(|head| head.chunk_bytes = 511);
-    refused(|head| head.chunk_bytes = (1 << 20) + 1);
-    refused(|head| head.membership = Membership::default());
+    rejected(|head| head.last = EntryId::ZERO);
+    rejected(|head| head.chunk_bytes = 511);
+    rejected(|head| head.chunk_bytes = (1 << 20) + 1);
+    rejected(|head| head.membership = Membership::default());
 }
 
 fn restored(backup: &[u8], target: &mut SimDisk) -> Result<(), RestoreError> {
@@ -142,11 +142,11 @@ fn restored(backup: &[u8], target: &mut SimDisk) -> Result<(), RestoreError> {
 }
 
 #[test]
-fn a_new_cluster_begins_with_the_state_of_a_backup() {
+fn a_new_cluster_starts_with_the_state_of_a_backup() {
     for chunk_bytes in [512, 1024, 4096] {
         let mut target = SimDisk::default();
-        restored(&written(chunk_bytes, 5000), &mut target).expect("it is whole");
-        let opened = Inspection::of(&mut target, &small()).expect("it is a directory").opened;
+        restored(&written(chunk_bytes, 5000), &mut target).expect("it is valid");
+        let opened = Inspection::open(&mut target, &small()).expect("it is a directory").opened;
         let last = head(512).last;
         assert_eq!(opened.origin, Some(Origin { cluster: ClusterId(0xc1), last }));
         assert_eq!(opened.identity.cluster, NEW);
@@ -155,15 +155,20 @@ fn a_new_cluster_begins_with_the_state_of_a_backup() {
         assert_eq!(opened.snapshot.membership, alone(NodeId(4), 9));
         let mut read = Vec::new();
         let mut reader = SnapshotReader::open(&mut target, NEW, &opened.snapshot).expect("there");
-        reader.read_to_end(&mut read).expect("it is whole");
+        reader.read_to_end(&mut read).expect("it is valid");
         assert_eq!(read, content(5000));
-        // What was restored can be recovered.
+        // A restored directory can be the source of a recovery.
         let mut survey = Survey::default();
-        survey.look("restored", &mut target, &small());
+        survey.inspect("restored", &mut target, &small());
         let (cluster, membership) = (ClusterId(3), alone(NodeId(1), 4));
         let plan = Plan::new(&survey, None, &[], Consent::TwoClusters, cluster, membership);
         let mut next = SimDisk::default();
-        let made = plan.expect("it is there").make(&mut target, NodeId(1), &mut next, &small());
+        let made = plan.expect("the directory exists").create_directory(
+            &mut target,
+            NodeId(1),
+            &mut next,
+            &small(),
+        );
         made.expect("there is room");
     }
 }
@@ -177,11 +182,20 @@ fn a_backup_is_restored_into_empty_directories_of_another_cluster() {
     };
     let membership = alone(NodeId(4), 9);
     let same = into(ClusterId(0xc1), &membership, NodeId(4));
-    assert!(matches!(same, Err(RestoreError::Refused(Refusal::SameCluster(_)))), "{same:?}");
-    let stranger = into(NEW, &membership, NodeId(5));
-    assert!(matches!(stranger, Err(RestoreError::NotMember(NodeId(5)))), "{stranger:?}");
-    let nameless = into(NEW, &Membership::new([NodeId(4)]), NodeId(4));
-    assert!(matches!(nameless, Err(RestoreError::Refused(Refusal::NotFresh(_)))), "{nameless:?}");
+    assert!(
+        matches!(same, Err(RestoreError::Rejected(RecoveryRejectReason::SameCluster(_)))),
+        "{same:?}"
+    );
+    let not_member = into(NEW, &membership, NodeId(5));
+    assert!(matches!(not_member, Err(RestoreError::NotMember(NodeId(5)))), "{not_member:?}");
+    let without_incarnation = into(NEW, &Membership::new([NodeId(4)]), NodeId(4));
+    assert!(
+        matches!(
+            without_incarnation,
+            Err(RestoreError::Rejected(RecoveryRejectReason::IncarnationNotNew(_)))
+        ),
+        "{without_incarnation:?}"
+    );
     into(NEW, &membership, NodeId(4)).expect("the directory is empty");
     let again = into(NEW, &membership, NodeId(4));
     assert!(matches!(again, Err(RestoreError::Target(OpenError::NotEmpty(_)))), "{again:?}");

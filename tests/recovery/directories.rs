@@ -1,12 +1,14 @@
-//! New directories out of old ones, on a disk in memory: what is looked at is not changed, what is
-//! made is complete or nobody's, and damage costs what stands behind it and no more.
+//! New directories from old ones, on a simulated disk: a survey changes nothing, a new directory is
+//! complete or unusable, and corruption loses only the log after it.
 
 use std::io::Read;
 
-use quorate::recovery::{Choice, Consent, Plan, RecoveryError, Refusal, Survey, Survivor};
+use quorate::recovery::{
+    Consent, Plan, RecoveryError, RecoveryRejectReason, RecoverySource, Survey, SurveyedDirectory,
+};
 use quorate::storage::{
     ClusterId, Completion, Disk, DiskError, Event, FileAction, FileName, Identity, Inspection,
-    OpenError, Opened, Origin, SnapshotConfig, SnapshotEvent, SnapshotReader, Storage,
+    OpenError, OpenedStorage, Origin, SnapshotConfig, SnapshotEvent, SnapshotReader, Storage,
     StorageConfig,
 };
 use quorate::types::{
@@ -24,7 +26,7 @@ pub(crate) fn small() -> StorageConfig {
     StorageConfig {
         snapshots: SnapshotConfig { chunk_bytes: 512, ..SnapshotConfig::default() },
         segment_bytes: 32 << 10,
-        segments_ahead: 1,
+        spare_segments: 1,
         command_bytes_max: 4 << 10,
         flush_bytes_max: 8 << 10,
         read_bytes_max: 12 << 10,
@@ -36,14 +38,14 @@ fn three() -> Membership {
     Membership::new([1, 2, 3].map(NodeId))
 }
 
-/// A membership of one node with an incarnation.
+/// Returns a membership of one node with this incarnation.
 pub(crate) fn alone(node: NodeId, incarnation: u128) -> Membership {
     let mut member = Membership::new([node]).members()[0].clone();
     member.incarnation = Incarnation(incarnation);
     Membership::new([node]).with_member(member)
 }
 
-/// Every fourth entry is a membership; the others are commands that tell their index.
+/// Returns an entry: every fourth is a membership, the others are commands with their index.
 fn entry(index: u64) -> Entry {
     let id = EntryId::new(Term(1 + index / 7), Index(index));
     let payload = match index % 4 {
@@ -57,7 +59,7 @@ fn content() -> Vec<u8> {
     (0..1300_u32).map(|n| (n % 251) as u8).collect()
 }
 
-/// Carries everything out, and gives the other events.
+/// Executes all disk operations, and returns the other events.
 fn run(storage: &mut Storage, disk: &mut SimDisk, mut events: Vec<Event>) -> Vec<Event> {
     let mut others = Vec::new();
     while !events.is_empty() {
@@ -84,7 +86,7 @@ fn act(
     run(storage, disk, events)
 }
 
-/// A directory with a snapshot at 4 and a log through 12.
+/// Returns a directory with a snapshot at 4 and a log through 12.
 fn old() -> SimDisk {
     let mut disk = SimDisk::default();
     let identity = Identity { cluster: OLD, node: NODE, incarnation: Incarnation(7) };
@@ -117,7 +119,7 @@ fn old() -> SimDisk {
     disk
 }
 
-/// A disk of which something may be read, and nothing else.
+/// A disk that only allows reads.
 struct OnlyRead(SimDisk);
 
 impl Disk for OnlyRead {
@@ -125,12 +127,12 @@ impl Disk for OnlyRead {
         self.0.list()
     }
     fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
-        assert!(matches!(action, FileAction::Read { .. }), "{action:?} changes what is looked at");
+        assert!(matches!(action, FileAction::Read { .. }), "{action:?} changes the source");
         self.0.execute(action)
     }
 }
 
-/// A disk that fails after so many operations.
+/// A disk that fails after this number of operations.
 struct Failing(SimDisk, u64);
 
 impl Disk for Failing {
@@ -146,9 +148,9 @@ impl Disk for Failing {
     }
 }
 
-fn look(disk: &SimDisk) -> Survey {
+fn survey(disk: &SimDisk) -> Survey {
     let mut survey = Survey::default();
-    survey.look("old", &mut OnlyRead(disk.clone()), &small());
+    survey.inspect("old", &mut OnlyRead(disk.clone()), &small());
     survey
 }
 
@@ -158,9 +160,9 @@ fn plan(survey: &Survey, cluster: ClusterId, node: NodeId) -> Plan {
     plan.expect("there is a directory")
 }
 
-/// The log after the snapshot, and the snapshot's content.
-fn all(disk: &mut SimDisk) -> (Opened, Vec<Entry>, Vec<u8>) {
-    let mut found = Inspection::of(disk, &small()).expect("it can be read");
+/// Returns the state of the directory, the log after the snapshot, and the snapshot's content.
+fn all(disk: &mut SimDisk) -> (OpenedStorage, Vec<Entry>, Vec<u8>) {
+    let mut found = Inspection::open(disk, &small()).expect("it can be read");
     assert_eq!(found.damage, None);
     let (first, last) = (found.opened.snapshot.last.index.next(), found.opened.last.index);
     let mut entries: Vec<Entry> = Vec::new();
@@ -171,13 +173,13 @@ fn all(disk: &mut SimDisk) -> (Opened, Vec<Entry>, Vec<u8>) {
     }
     let (cluster, snapshot) = (found.opened.identity.cluster, &found.opened.snapshot);
     let mut read = Vec::new();
-    let mut reader = SnapshotReader::open(disk, cluster, snapshot).expect("it is there");
+    let mut reader = SnapshotReader::open(disk, cluster, snapshot).expect("the file exists");
     reader.read_to_end(&mut read).expect("it is whole");
     (found.opened, entries, read)
 }
 
-/// What a new cluster makes of the old one's entries.
-fn taken_over(entries: impl IntoIterator<Item = Entry>) -> Vec<Entry> {
+/// Returns the old cluster's entries as the new cluster has them.
+fn recovered(entries: impl IntoIterator<Item = Entry>) -> Vec<Entry> {
     let emptied = |entry: Entry| match entry.payload {
         Payload::Membership(_) => Entry { payload: Payload::Noop, ..entry },
         _ => entry,
@@ -186,31 +188,31 @@ fn taken_over(entries: impl IntoIterator<Item = Entry>) -> Vec<Entry> {
 }
 
 #[test]
-fn looking_changes_nothing_and_finds_what_a_start_would() {
+fn a_survey_changes_nothing_and_finds_the_state_of_a_start() {
     let mut disk = old();
-    let survey = look(&disk);
-    let holding = survey.survivors()[0].holding().expect("it can be read").clone();
-    let (_, opened) = Storage::open(&mut disk, OLD, NODE, &small()).expect("it opens");
-    assert_eq!(holding.opened, Opened { tail: Vec::new(), ..opened });
-    assert_eq!(holding.committed().index, Index(9));
+    let survey = survey(&disk);
+    let state = survey.directories()[0].state().expect("it can be read").clone();
+    let (_, opened) = Storage::open(&mut disk, OLD, NODE, &small()).expect("the directory opens");
+    assert_eq!(state.opened, OpenedStorage { tail: Vec::new(), ..opened });
+    assert_eq!(state.committed().index, Index(9));
     let table = survey.to_string();
     let row = "old    000000c1  n3    00000007  t2 for n1  4@t1      12@t2  9          {n1 n2 n3}";
     assert!(table.contains(row), "{table}");
-    let text = Choice::of(&survey, None).expect("there is one").to_string();
-    assert!(text.contains("goes on from old, of n3, whose log ends at 12@t2"), "{text}");
-    assert!(text.contains("entries from 10 through 12 stand from now on"), "{text}");
-    assert!(text.contains("entries from 10 on may be others, or missing"), "{text}");
+    let text = RecoverySource::choose(&survey, None).expect("there is one").to_string();
+    assert!(text.contains("continues from old of n3, with its log up to 12@t2"), "{text}");
+    assert!(text.contains("entries from 10 through 12 become committed"), "{text}");
+    assert!(text.contains("may be lost: those from 10 on"), "{text}");
 }
 
 #[test]
-fn a_new_directory_has_the_whole_log_and_none_of_the_old_memberships() {
+fn a_new_directory_has_the_whole_log_without_the_old_memberships() {
     let disk = old();
-    let survey = look(&disk);
+    let survey = survey(&disk);
     let plan = plan(&survey, NEW, NodeId(1));
     let mut target = SimDisk::default();
     let mut source = OnlyRead(disk);
-    plan.make(&mut source, NodeId(1), &mut target, &small()).expect("there is room");
-    // Everything of it is durable.
+    plan.create_directory(&mut source, NodeId(1), &mut target, &small()).expect("there is room");
+    // The whole directory is durable.
     target.crash(ChangeOrder::PerFile, |_| false);
     let (opened, entries, read) = all(&mut target);
     let identity =
@@ -220,66 +222,73 @@ fn a_new_directory_has_the_whole_log_and_none_of_the_old_memberships() {
     assert_eq!(opened.hard_state, HardState::new(Term(2), None));
     assert_eq!((opened.base, opened.committed), (entry(4).id, Index(LAST)));
     assert_eq!(opened.snapshot.membership, alone(NodeId(1), 0xc2 + 1000));
-    assert_eq!(opened.memberships, [], "nobody of the new cluster ever learns the old ones");
-    assert_eq!(entries, taken_over((5..=LAST).map(entry)));
+    assert_eq!(opened.memberships, [], "the new cluster never has the old memberships");
+    assert_eq!(entries, recovered((5..=LAST).map(entry)));
     assert_eq!(read, content());
     let (_, started) = Storage::open(&mut target, NEW, NodeId(1), &small()).expect("it starts");
     assert_eq!(started.last, entry(LAST).id);
     assert!(matches!(
         Storage::open(&mut target, OLD, NodeId(1), &small()),
-        Err(OpenError::Foreign { what: "cluster", .. })
+        Err(OpenError::Mismatch { field: "cluster", .. })
     ));
 }
 
 #[test]
-fn what_was_recovered_is_recovered_again() {
+fn a_recovered_cluster_can_be_recovered_again() {
     let mut disks = vec![old()];
     for (cluster, node) in [(0xc2, 1), (0xc3, 2), (0xc4, 3)] {
         let before = disks.last().expect("one before").clone();
-        let plan = plan(&look(&before), ClusterId(cluster), NodeId(node));
+        let plan = plan(&survey(&before), ClusterId(cluster), NodeId(node));
         let mut target = SimDisk::default();
-        let made = plan.make(&mut OnlyRead(before), NodeId(node), &mut target, &small());
+        let made =
+            plan.create_directory(&mut OnlyRead(before), NodeId(node), &mut target, &small());
         made.expect("there is room");
         disks.push(target);
     }
     let taken = alone(NodeId(1), 77);
-    let old = Plan::new(&look(&disks[3]), None, &[], Consent::TwoClusters, ClusterId(0xc3), taken);
-    assert_eq!(old, Err(Refusal::SameCluster(ClusterId(0xc3))), "it was made from that one");
+    let old =
+        Plan::new(&survey(&disks[3]), None, &[], Consent::TwoClusters, ClusterId(0xc3), taken);
+    assert_eq!(
+        old,
+        Err(RecoveryRejectReason::SameCluster(ClusterId(0xc3))),
+        "its origin has that id"
+    );
     let (opened, entries, read) = all(&mut disks[3]);
     assert_eq!(opened.origin, Some(Origin { cluster: ClusterId(0xc3), last: entry(LAST).id }));
-    assert_eq!(entries, taken_over((5..=LAST).map(entry)));
+    assert_eq!(entries, recovered((5..=LAST).map(entry)));
     assert_eq!((opened.hard_state.term, read), (Term(2), content()));
     let mut both = Survey::default();
-    both.look("third", &mut disks[2].clone(), &small());
-    both.look("fourth", &mut disks[3].clone(), &small());
-    assert!(Choice::of(&both, None).is_err(), "they are of two clusters");
-    assert!(both.to_string().contains("was made from cluster 000000c3, which it follows to 12@t2"));
+    both.inspect("third", &mut disks[2].clone(), &small());
+    both.inspect("fourth", &mut disks[3].clone(), &small());
+    assert!(RecoverySource::choose(&both, None).is_err(), "they are of two clusters");
+    assert!(both.to_string().contains("created from cluster 000000c3, from its log up to 12@t2"));
 }
 
 #[test]
-fn the_term_goes_on_from_the_highest_of_any_survivor() {
+fn the_term_is_the_highest_of_any_directory() {
     let disk = old();
-    let mut survivors = look(&disk).survivors().to_vec();
-    let mut other = survivors[0].holding().expect("it can be read").clone();
+    let mut directories = survey(&disk).directories().to_vec();
+    let mut other = directories[0].state().expect("it can be read").clone();
     other.opened.identity.node = NodeId(2);
     other.opened.hard_state = HardState::new(Term(9), Some(NodeId(2)));
-    survivors.push(Survivor { place: "other".to_owned(), found: Ok(other) });
-    let plan = plan(&Survey::of(survivors), NEW, NODE);
-    assert_eq!(plan.choice().place, "old");
+    directories.push(SurveyedDirectory { location: "other".to_owned(), result: Ok(other) });
+    let plan = plan(&Survey::from_directories(directories), NEW, NODE);
+    assert_eq!(plan.source().location, "old");
     let mut target = SimDisk::default();
-    plan.make(&mut OnlyRead(disk), NODE, &mut target, &small()).expect("there is room");
+    plan.create_directory(&mut OnlyRead(disk), NODE, &mut target, &small()).expect("there is room");
     assert_eq!(all(&mut target).0.hard_state, HardState::new(Term(9), None));
 }
 
 #[test]
-fn a_directory_that_was_cut_short_is_nobodys() {
+fn an_incomplete_directory_is_unusable() {
     let source = old();
-    let survey = look(&source);
+    let survey = survey(&source);
     let plan = plan(&survey, NEW, NODE);
     let mut unfinished = 0;
     for operations in 0.. {
         let mut target = Failing(SimDisk::default(), operations);
-        let made = plan.make(&mut OnlyRead(source.clone()), NODE, &mut target, &small());
+        let made =
+            plan.create_directory(&mut OnlyRead(source.clone()), NODE, &mut target, &small());
         let mut disk = target.0;
         let mut asked = operations;
         disk.crash(ChangeOrder::PerFile, |_| {
@@ -290,47 +299,49 @@ fn a_directory_that_was_cut_short_is_nobodys() {
             break;
         }
         match Storage::open(&mut disk.clone(), NEW, NODE, &small()) {
-            Ok((_, opened)) => assert_eq!(opened.last, entry(LAST).id, "whole or not at all"),
+            Ok((_, opened)) => assert_eq!(opened.last, entry(LAST).id, "complete or not at all"),
             Err(_) => unfinished += 1,
         }
-        let again = plan.make(&mut OnlyRead(source.clone()), NODE, &mut disk.clone(), &small());
+        let again =
+            plan.create_directory(&mut OnlyRead(source.clone()), NODE, &mut disk.clone(), &small());
         let is_empty = disk.list() == Ok(Vec::new());
-        assert_eq!(again.is_ok(), is_empty, "what is there is left: {again:?}");
+        assert_eq!(again.is_ok(), is_empty, "existing files are kept: {again:?}");
     }
     assert!(unfinished > 20, "{unfinished}");
 }
 
 #[test]
-fn a_full_disk_is_said_to_be_full() {
+fn a_full_disk_is_reported_as_full() {
     let source = old();
-    let plan = plan(&look(&source), NEW, NODE);
+    let plan = plan(&survey(&source), NEW, NODE);
     for capacity in [100, 6 << 10, 20 << 10, 40 << 10] {
         let mut target = SimDisk::default();
         target.set_capacity(Some(capacity));
-        let made = plan.make(&mut OnlyRead(source.clone()), NODE, &mut target, &small());
+        let made =
+            plan.create_directory(&mut OnlyRead(source.clone()), NODE, &mut target, &small());
         assert_eq!(made, Err(RecoveryError::Target(OpenError::Full)), "{capacity}");
     }
 }
 
 #[test]
-fn what_changed_since_it_was_looked_at_is_refused() {
+fn a_source_that_changed_since_the_survey_is_rejected() {
     let mut disk = old();
-    let plan = plan(&look(&disk), NEW, NODE);
+    let plan = plan(&survey(&disk), NEW, NODE);
     let mut target = SimDisk::default();
-    let stranger = plan.make(&mut disk, NodeId(8), &mut target, &small());
-    assert_eq!(stranger, Err(RecoveryError::NotMember(NodeId(8))));
+    let not_member = plan.create_directory(&mut disk, NodeId(8), &mut target, &small());
+    assert_eq!(not_member, Err(RecoveryError::NotMember(NodeId(8))));
     let (mut storage, _) = Storage::open(&mut disk, OLD, NODE, &small()).expect("it opens");
     act(&mut storage, &mut disk, Storage::start);
     let (id, committed, entries) = (WriteId(1), Index(12), vec![entry(13)]);
     let write = Write { id, hard_state: None, committed, install: None, entries };
     act(&mut storage, &mut disk, |storage, events| storage.persist(write, events));
-    let made = plan.make(&mut disk, NODE, &mut target, &small());
-    assert_eq!(made, Err(RecoveryError::Changed));
+    let made = plan.create_directory(&mut disk, NODE, &mut target, &small());
+    assert_eq!(made, Err(RecoveryError::SourceChanged));
     assert_eq!(target.list(), Ok(Vec::new()));
 }
 
 #[test]
-fn damage_costs_what_stands_behind_it() {
+fn corruption_loses_only_the_log_after_it() {
     let disk = old();
     let (whole, entries, _) = all(&mut disk.clone());
     let (mut damaged, mut lengths) = (0, Vec::new());
@@ -339,12 +350,12 @@ fn damage_costs_what_stands_behind_it() {
     for (segment, offset) in places {
         let (mut rotten, file) = (disk.clone(), FileName::Segment(segment));
         let read = FileAction::Read { file, offset, bytes: 1 };
-        let byte = rotten.execute(&read).expect("it is there")[0] ^ 1;
+        let byte = rotten.execute(&read).expect("the file exists")[0] ^ 1;
         let write = FileAction::Write { file, offset, bytes: vec![byte] };
         rotten.execute(&write).expect("it is there");
         let starts = Storage::open(&mut rotten.clone(), OLD, NODE, &small()).is_ok();
         let mut guarded = OnlyRead(rotten);
-        let mut found = Inspection::of(&mut guarded, &small()).expect("the snapshot is whole");
+        let mut found = Inspection::open(&mut guarded, &small()).expect("the snapshot is whole");
         assert_eq!(found.damage.is_none(), starts, "{file} at {offset}");
         let last = found.opened.last;
         assert!(last >= entry(4).id && last <= entry(LAST).id);
@@ -362,24 +373,24 @@ fn damage_costs_what_stands_behind_it() {
     lengths.sort_unstable();
     lengths.dedup();
     assert!(damaged > 100, "{damaged}");
-    assert!(lengths.len() > 3, "more is lost the earlier it stands: {lengths:?}");
+    assert!(lengths.len() > 3, "earlier corruption loses more: {lengths:?}");
 }
 
 #[test]
-fn the_certain_part_of_a_damaged_log_is_gone_on_from() {
+fn the_verified_part_of_a_damaged_log_is_recovered() {
     let mut disk = old();
-    let segments = disk.list().expect("it is listed");
+    let segments = disk.list().expect("the entry is readable");
     let segments: Vec<FileName> = segments.into_iter().map(|(file, _)| file).collect();
     let last = segments.iter().rfind(|file| matches!(file, FileName::Segment(_)));
     let file = *last.expect("there are segments");
     disk.execute(&FileAction::Write { file, offset: 0, bytes: vec![1; 512] }).expect("it exists");
-    let survey = look(&disk);
-    let holding = survey.survivors()[0].holding().expect("the snapshot is whole").clone();
-    assert!(holding.damage.is_some() && survey.to_string().contains("before the damage"));
+    let survey = survey(&disk);
+    let state = survey.directories()[0].state().expect("the snapshot is whole").clone();
+    assert!(state.damage.is_some() && survey.to_string().contains("before the damage"));
     let plan = plan(&survey, NEW, NODE);
     let mut target = SimDisk::default();
-    plan.make(&mut OnlyRead(disk), NODE, &mut target, &small()).expect("there is room");
+    plan.create_directory(&mut OnlyRead(disk), NODE, &mut target, &small()).expect("there is room");
     let (opened, entries, _) = all(&mut target);
-    assert_eq!(opened.last, holding.opened.last);
-    assert_eq!(entries, taken_over((5..=opened.last.index.0).map(entry)));
+    assert_eq!(opened.last, state.opened.last);
+    assert_eq!(entries, recovered((5..=opened.last.index.0).map(entry)));
 }

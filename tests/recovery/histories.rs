@@ -1,14 +1,14 @@
-//! What may be lost, against histories: a few nodes elect, replicate, change who counts and commit,
-//! as plainly as it can be said; then some of them are left. Whatever a survivor knows to be
-//! committed is in the chosen log, and everything that is, where nothing is said to be lost.
+//! The reported data loss against histories of a simple model: nodes elect, replicate, change the
+//! membership and commit, and then some survive. The source has every entry that a survivor knows
+//! to be committed, and every committed entry if no loss is reported.
 
 use std::collections::BTreeMap;
 
 use quorate::quorum::is_quorum;
-use quorate::recovery::{Choice, Loss};
+use quorate::recovery::{DataLoss, RecoverySource};
 use quorate::types::{Change, Membership, NodeId};
 
-use crate::holdings::{Log, holding, survey};
+use crate::directory_states::{Log, state, survey};
 
 const NODES: usize = 5;
 const HISTORIES: u64 = 4_000;
@@ -19,16 +19,16 @@ struct Node {
     term: u64,
     log: Log,
     committed: usize,
-    /// As the leader of its term: how far each node is known to have its log.
+    /// On the leader of a term: the last index of its log that each node is known to have.
     leads: Option<BTreeMap<usize, usize>>,
 }
 
 struct World {
     first: Membership,
     nodes: Vec<Node>,
-    /// What was ever committed.
+    /// Every entry that was ever committed.
     committed: Log,
-    /// Who is cut off from the others, bit by bit.
+    /// The nodes that are partitioned from the others, as one bit for each.
     cut: usize,
     state: u64,
 }
@@ -61,7 +61,7 @@ impl World {
         (self.state >> 11) as usize % below
     }
 
-    /// The last membership of a log, and how long the log is with it.
+    /// Returns the last membership of a log, and the length of the log up to it.
     fn membership(&self, log: &Log) -> (Membership, usize) {
         let listed = log.iter().enumerate().rev();
         let mut memberships = listed.filter_map(|(at, (_, own))| Some((own.clone()?, at + 1)));
@@ -103,14 +103,14 @@ impl World {
             node.log = log[..through].to_vec();
         }
         node.committed = node.committed.max(committed.min(through));
-        let leads = self.nodes[leader].leads.as_mut().expect("it leads");
+        let leads = self.nodes[leader].leads.as_mut().expect("the node leads");
         let matched = leads.entry(follower).or_default();
         *matched = through.max(*matched);
     }
 
     fn commit(&mut self, leader: usize) {
         let Node { term, log, leads, .. } = self.nodes[leader].clone();
-        let leads = leads.expect("it leads");
+        let leads = leads.expect("the node leads");
         let (membership, _) = self.membership(&log);
         let reached = |through: usize| {
             let has = |node: NodeId| leads.get(&(node.0 as usize - 1)) >= Some(&through);
@@ -120,7 +120,7 @@ impl World {
             let node = &mut self.nodes[leader];
             node.committed = node.committed.max(through);
             let known = self.committed.len().min(through);
-            assert_eq!(self.committed[..known], log[..known], "the model is right");
+            assert_eq!(self.committed[..known], log[..known], "committed entries never change");
             if through > known {
                 self.committed = log[..through].to_vec();
             }
@@ -134,9 +134,9 @@ impl World {
         let mut payload = None;
         if at <= committed && own_term && self.draw(2) == 0 {
             payload = if membership.is_staged() {
-                Some(membership.entered((self.draw(2) == 0).then(|| id(leader))))
+                Some(membership.enter_joint((self.draw(2) == 0).then(|| id(leader))))
             } else if membership.is_joint() {
-                Some(membership.left())
+                Some(membership.leave_joint())
             } else {
                 let wanted = 1 + self.draw((1 << NODES) - 1);
                 let votes = |node: usize| wanted >> node & 1 == 1;
@@ -153,7 +153,7 @@ impl World {
         let node = &mut self.nodes[leader];
         node.log.push((term, payload));
         let length = node.log.len();
-        node.leads.as_mut().expect("it leads").insert(leader, length);
+        node.leads.as_mut().expect("the node leads").insert(leader, length);
     }
 
     fn step(&mut self) {
@@ -166,8 +166,8 @@ impl World {
         }
         if self.nodes[node].leads.is_none() {
             if self.draw(3) == 0 {
-                let asked = self.draw(1 << NODES);
-                self.campaign(node, asked & !self.cut);
+                let voters = self.draw(1 << NODES);
+                self.campaign(node, voters & !self.cut);
             }
             return;
         }
@@ -185,7 +185,7 @@ impl World {
 }
 
 #[test]
-fn where_nothing_is_said_to_be_lost_nothing_is() {
+fn nothing_is_lost_if_no_loss_is_reported() {
     let (mut nothing, mut lost, mut changed) = (0, 0, 0);
     for seed in 0..HISTORIES {
         let mut world = World::new(seed + 1);
@@ -196,22 +196,26 @@ fn where_nothing_is_said_to_be_lost_nothing_is() {
             let left: Vec<usize> = (0..NODES).filter(|n| survivors >> n & 1 == 1).collect();
             let own = |node: &usize| {
                 let Node { log, committed, .. } = &world.nodes[*node];
-                holding(*node as u64 + 1, &world.first, log, *committed)
+                state(*node as u64 + 1, &world.first, log, *committed)
             };
-            let choice = Choice::of(&survey(left.iter().map(own).collect()), None);
-            let choice = choice.expect("every directory can be read");
-            let chosen = &world.nodes[choice.node.0 as usize - 1].log;
+            let source = RecoverySource::choose(&survey(left.iter().map(own).collect()), None);
+            let source = source.expect("every directory can be read");
+            let chosen = &world.nodes[source.node.0 as usize - 1].log;
             for node in &left {
                 let known = &world.nodes[*node].log[..world.nodes[*node].committed];
-                assert!(chosen.starts_with(known), "seed {seed}: what node {node} knows");
+                assert!(chosen.starts_with(known), "seed {seed}: entries known to node {node}");
             }
-            assert!(chosen.starts_with(&world.committed[..choice.committed.0 as usize]));
-            let there = chosen.starts_with(&world.committed);
-            nothing += u32::from(choice.loss == Loss::Nothing);
-            lost += u32::from(!there);
-            changed += u32::from(choice.membership() != &world.first);
-            if choice.loss == Loss::Nothing {
-                assert!(there, "seed {seed}, survivors {survivors:05b}: {:?}", world.committed);
+            assert!(chosen.starts_with(&world.committed[..source.committed.0 as usize]));
+            let is_complete = chosen.starts_with(&world.committed);
+            nothing += u32::from(source.loss == DataLoss::None);
+            lost += u32::from(!is_complete);
+            changed += u32::from(source.membership() != &world.first);
+            if source.loss == DataLoss::None {
+                assert!(
+                    is_complete,
+                    "seed {seed}, survivors {survivors:05b}: {:?}",
+                    world.committed
+                );
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Quorum loss, backup and restore: which directory is gone on from and what may be lost, against
-//! models; new directories on disks that crash and rot; whole nodes before and after.
+//! Quorum loss, backup and restore: the choice of the source and the data loss against models, new
+//! directories on disks with crashes and corruption, and complete nodes before and after.
 
 #[path = "../../examples/driver/mod.rs"]
 mod driver;
@@ -9,6 +9,6 @@ mod operator;
 mod backups;
 mod choices;
 mod directories;
+mod directory_states;
 mod histories;
-mod holdings;
 mod nodes;

@@ -1,26 +1,28 @@
-//! Whole nodes: a cluster loses its quorum, goes on from what is left, and is three again; and a
-//! cluster begins with a backup of one that runs. Clients keep their sessions across both.
+//! Complete nodes: a cluster loses its quorum, is recovered from one directory and grows to three
+//! nodes again; and a cluster starts from a backup of a running one. Sessions survive both.
 
 use std::path::Path;
 
 use quorate::machine::{Nonce, Outcome, Request, Sequence, SessionId, SessionLimits};
-use quorate::recovery::{Backup, Choice, Consent, Loss, Plan, Refusal, Survey, backup, restore};
+use quorate::recovery::{
+    Backup, Consent, DataLoss, Plan, RecoveryRejectReason, RecoverySource, Survey, backup, restore,
+};
 use quorate::replica::Replica;
 use quorate::storage::{ClusterId, Disk, FileDisk, Identity, OpenError, Origin};
 use quorate::types::{Change, Command, Incarnation, Instant, Membership, NodeId};
-use quorate::wire::{Expected, Hello, Versions};
+use quorate::wire::{ExpectedPeer, Hello, Versions};
 use quorate_sim::disk::SimDisk;
 
 use crate::driver::{Cluster, Lines, config};
 
 impl<D: Disk> Cluster<D> {
-    /// The node is gone, from one moment to the next; its disk is left.
+    /// Crashes the node, and returns its disk.
     pub(crate) fn kill(&mut self, id: NodeId) -> D {
         self.inputs.retain(|(to, _)| *to != id);
         self.nodes.remove(&id).expect("the node runs").1
     }
 
-    /// The lines that the node has applied.
+    /// Returns the lines that the node has applied.
     pub(crate) fn lines(&self, id: NodeId) -> &str {
         &self.nodes[&id].0.worker.machine().user().0
     }
@@ -42,7 +44,7 @@ fn incarnation(cluster: ClusterId, id: NodeId) -> Incarnation {
     Incarnation(cluster.0 << 8 | u128::from(id.0))
 }
 
-/// These voters, each with an incarnation of its own.
+/// Returns a membership of these voters, each with its own incarnation.
 fn membership(cluster: ClusterId, ids: &[NodeId]) -> Membership {
     let plain = Membership::new(ids.iter().copied());
     plain.members().iter().fold(plain.clone(), |membership, member| {
@@ -52,24 +54,24 @@ fn membership(cluster: ClusterId, ids: &[NodeId]) -> Membership {
     })
 }
 
-/// Makes an empty directory a node's.
+/// Formats an empty directory for a node.
 fn format(disk: &mut impl Disk, cluster: ClusterId, id: NodeId, first: &Membership) {
     let identity = Identity { cluster, node: id, incarnation: incarnation(cluster, id) };
     Replica::<Lines>::create(disk, identity, first, &config(id)).expect("the disk is empty");
 }
 
-/// A cluster of three that has settled.
+/// Starts a cluster of three nodes.
 fn three<D: Disk>(mut disk: impl FnMut(NodeId) -> D) -> Cluster<D> {
     let mut cluster = Cluster::new(OLD);
     for id in IDS {
         let mut disk = disk(id);
         format(&mut disk, OLD, id, &membership(OLD, &IDS));
-        cluster.start(id, disk).expect("it was formatted");
+        cluster.start(id, disk).expect("the directory was formatted");
     }
     cluster
 }
 
-/// A session's request as a client sends it, the first time or again.
+/// Returns a session's request as a client sends it, the first time or again.
 fn in_session(session: SessionId, sequence: u64, line: &str) -> Command {
     let (sequence, acknowledged) = (Sequence(sequence), Sequence::FIRST);
     Request::InSession { session, sequence, acknowledged, command: line.as_bytes() }.encode()
@@ -90,25 +92,25 @@ fn reply(outcome: Option<Outcome>) -> String {
     }
 }
 
-/// The survivor's cluster goes on, and two empty nodes join it.
-fn go_on<D: Disk>(survivor: &mut D, mut disk: impl FnMut(NodeId) -> D) -> Cluster<D> {
+/// Recovers the survivor's cluster, and adds two empty nodes.
+fn recover<D: Disk>(survivor: &mut D, mut disk: impl FnMut(NodeId) -> D) -> Cluster<D> {
     let storage = config(IDS[0]).storage;
     let mut survey = Survey::default();
-    survey.look("what is left", survivor, &storage);
+    survey.inspect("the survivor", survivor, &storage);
     let first = membership(NEW, &IDS[..1]);
     let plan =
         |alive: &[NodeId]| Plan::new(&survey, None, alive, Consent::None, NEW, first.clone());
-    assert_eq!(plan(&IDS[1..]), Err(Refusal::QuorumAlive(IDS[1..].to_vec())));
+    assert_eq!(plan(&IDS[1..]), Err(RecoveryRejectReason::QuorumAlive(IDS[1..].to_vec())));
     let plan = plan(&[]).expect("there is no quorum");
-    assert!(matches!(plan.choice().loss, Loss::Possible { .. }));
+    assert!(matches!(plan.source().loss, DataLoss::Possible { .. }));
     let mut target = disk(IDS[0]);
-    plan.make(survivor, IDS[0], &mut target, &storage).expect("there is room");
+    plan.create_directory(survivor, IDS[0], &mut target, &storage).expect("the disk has space");
     let mut cluster = Cluster::new(NEW);
-    cluster.start(IDS[0], target).expect("it is a directory");
+    cluster.start(IDS[0], target).expect("the path is a directory");
     for id in &IDS[1..] {
         let mut disk = disk(*id);
         format(&mut disk, NEW, *id, &Membership::default());
-        cluster.start(*id, disk).expect("it was formatted");
+        cluster.start(*id, disk).expect("the directory was formatted");
         let own = incarnation(NEW, *id);
         cluster.change(Change::new().voter(*id).incarnation(*id, own));
     }
@@ -116,7 +118,7 @@ fn go_on<D: Disk>(survivor: &mut D, mut disk: impl FnMut(NodeId) -> D) -> Cluste
 }
 
 #[test]
-fn a_cluster_that_lost_its_quorum_goes_on_and_is_three_again() {
+fn a_cluster_that_lost_its_quorum_is_recovered_and_grows_again() {
     let root = tempfile::tempdir().expect("a directory for a test");
     let open = |name: String| FileDisk::open(root.path().join(Path::new(&name)));
     let mut cluster = three(|id| open(format!("old-{id}")).expect("a new directory"));
@@ -139,31 +141,31 @@ fn a_cluster_that_lost_its_quorum_goes_on_and_is_three_again() {
     drop(cluster);
 
     let new = |id: NodeId| open(format!("new-{id}")).expect("a new directory");
-    let mut cluster = go_on(&mut survivor, new);
-    assert_eq!(cluster.read(), before, "everyone had everything");
-    // The answer had not come, and the client asks again.
+    let mut cluster = recover(&mut survivor, new);
+    assert_eq!(cluster.read(), before, "every node had every entry");
+    // The client did not receive the reply and sends the request again.
     assert_eq!(reply(cluster.request(in_session(session, 10, "line 10"))), "10");
-    assert_eq!(cluster.read(), before, "it was carried out once");
+    assert_eq!(cluster.read(), before, "it was executed once");
     cluster.add("after the loss");
     cluster.agree();
     let killed = cluster.leader().expect("it has one");
     drop(cluster.kill(killed));
-    cluster.add("two of three are enough again");
+    cluster.add("two of three are a quorum again");
     assert_eq!(cluster.read().lines().count(), 62);
-    // What is left of the old cluster is as it was, and of no use to the new one.
+    // The old directories are unchanged, and the new cluster cannot use them.
     let mut old = open("old-n2".to_owned()).expect("its node is gone");
     let storage = config(IDS[1]).storage;
     let mut survey = Survey::default();
-    survey.look("old-n1", &mut survivor, &storage);
-    survey.look("old-n2", &mut old, &storage);
+    survey.inspect("old-n1", &mut survivor, &storage);
+    survey.inspect("old-n2", &mut old, &storage);
     assert_eq!(survey.clusters(), [OLD]);
-    assert_eq!(Choice::of(&survey, None).expect("they are there").loss, Loss::Nothing);
+    assert_eq!(RecoverySource::choose(&survey, None).expect("they are there").loss, DataLoss::None);
     let started = cluster.start(IDS[1], old);
     assert!(started.is_err(), "a directory of another cluster");
 }
 
 #[test]
-fn a_member_of_the_old_cluster_is_told_what_it_is_in_one_line() {
+fn a_hello_from_the_old_cluster_is_rejected_with_the_remedy() {
     let hello = Hello {
         versions: Versions::SUPPORTED,
         cluster: OLD.0,
@@ -171,33 +173,34 @@ fn a_member_of_the_old_cluster_is_told_what_it_is_in_one_line() {
         to: IDS[0],
         incarnation: incarnation(OLD, IDS[1]).0,
     };
-    let refused = |origin: Option<u128>| {
-        let (me, peer) = (IDS[0], None);
-        let expected = Expected { cluster: NEW.0, origin, me, peer, incarnation: None };
+    let rejected = |origin: Option<u128>| {
+        let (local, peer) = (IDS[0], None);
+        let expected = ExpectedPeer { cluster: NEW.0, origin, local, peer, incarnation: None };
         let text = hello.check(&expected).expect_err("it is of another cluster").to_string();
-        assert!(text.contains("empty its directory and add it anew"), "{text}");
+        assert!(text.contains("empty its directory and add it again"), "{text}");
         assert!(!text.contains('\n'), "{text}");
         text
     };
-    let told = refused(Some(OLD.0));
-    assert!(told.contains("01d was recovered or restored into this node's"), "{told}");
-    let joined = refused(None);
+    let predecessor = rejected(Some(OLD.0));
+    let expected = "01d was recovered or restored into this node's";
+    assert!(predecessor.contains(expected), "{predecessor}");
+    let joined = rejected(None);
     assert!(joined.contains("if one was recovered"), "{joined}");
 }
 
 #[test]
 fn nodes_of_the_new_cluster_never_decide_by_the_old_membership() {
-    // Two that joined have only the beginning of the log: they were two of the old three.
+    // The two that joined have only the first part of the log, and were voters of the old cluster.
     let mut cluster = three(|_| SimDisk::default());
     (1..=5).for_each(|number| cluster.add(&number.to_string()));
     cluster.agree();
     let mut survivor = cluster.kill(IDS[0]);
-    let cluster = go_on(&mut survivor, |_| SimDisk::default());
+    let cluster = recover(&mut survivor, |_| SimDisk::default());
     for id in IDS {
         let log = cluster.replica(id).node.raft().log();
         for index in 0..=log.last().index.0 {
             let membership = log.membership_at(quorate::types::Index(index));
-            let Some(membership) = membership.filter(|listed| !listed.is_nobody()) else {
+            let Some(membership) = membership.filter(|listed| !listed.is_empty()) else {
                 continue;
             };
             assert!(membership.is_voter(IDS[0]), "{id} at {index}: {membership}");
@@ -208,12 +211,12 @@ fn nodes_of_the_new_cluster_never_decide_by_the_old_membership() {
 }
 
 #[test]
-fn a_cluster_goes_on_from_its_snapshot_and_what_follows_it() {
+fn a_cluster_is_recovered_from_a_snapshot_and_the_log_after_it() {
     let mut cluster = three(|_| SimDisk::default());
     for number in 1..=100 {
         cluster.add(&number.to_string());
         cluster.agree();
-        // Time passes, in which snapshots are taken.
+        // Time passes, so that snapshots are taken.
         let now = cluster.now();
         cluster.settle(|cluster| cluster.now() > now);
     }
@@ -221,14 +224,14 @@ fn a_cluster_goes_on_from_its_snapshot_and_what_follows_it() {
     assert!(snapshot.index.0 > 20, "{snapshot}");
     let before = cluster.read();
     let mut survivor = cluster.kill(IDS[0]);
-    let mut cluster = go_on(&mut survivor, |_| SimDisk::default());
+    let mut cluster = recover(&mut survivor, |_| SimDisk::default());
     assert_eq!(cluster.read(), before);
     cluster.agree();
     IDS.iter().for_each(|id| assert_eq!(cluster.lines(*id), before));
 }
 
 #[test]
-fn several_survivors_begin_together() {
+fn several_survivors_start_together() {
     let mut cluster = three(|_| SimDisk::default());
     (1..=30).for_each(|number| cluster.add(&number.to_string()));
     cluster.agree();
@@ -236,20 +239,22 @@ fn several_survivors_begin_together() {
     let mut disks: Vec<SimDisk> = IDS[..2].iter().map(|id| cluster.kill(*id)).collect();
     let mut survey = Survey::default();
     for (id, disk) in IDS.iter().zip(&mut disks) {
-        survey.look(id.to_string(), disk, &config(*id).storage);
+        survey.inspect(id.to_string(), disk, &config(*id).storage);
     }
     let two = membership(NEW, &IDS[..2]);
     let needless = Plan::new(&survey, None, &[], Consent::None, NEW, two.clone());
-    assert_eq!(needless, Err(Refusal::QuorumAtHand(IDS[..2].to_vec())));
-    let plan = Plan::new(&survey, None, &[], Consent::TwoClusters, NEW, two).expect("it is meant");
-    assert_eq!(plan.choice().loss, Loss::Nothing);
-    let chosen = plan.choice().survivor;
+    assert_eq!(needless, Err(RecoveryRejectReason::QuorumAvailable(IDS[..2].to_vec())));
+    let plan = Plan::new(&survey, None, &[], Consent::TwoClusters, NEW, two)
+        .expect("the operator consented");
+    assert_eq!(plan.source().loss, DataLoss::None);
+    let chosen = plan.source().directory;
     let mut cluster = Cluster::new(NEW);
     for id in &IDS[..2] {
         let mut target = SimDisk::default();
-        let made = plan.make(&mut disks[chosen], *id, &mut target, &config(*id).storage);
+        let made =
+            plan.create_directory(&mut disks[chosen], *id, &mut target, &config(*id).storage);
         made.expect("there is room");
-        cluster.start(*id, target).expect("it is a directory");
+        cluster.start(*id, target).expect("the path is a directory");
     }
     cluster.add("together");
     assert_eq!(cluster.read(), before + "together\n");
@@ -261,7 +266,7 @@ fn a_running_cluster_is_backed_up_and_restored_beside_itself() {
     let session = register(&mut cluster);
     assert_eq!(reply(cluster.request(in_session(session, 1, "first"))), "1");
     (2..=30).for_each(|number| cluster.add(&number.to_string()));
-    // A read makes sure that what was answered before is in the view.
+    // A linearizable read ensures that every acknowledged write is in the view.
     let before = cluster.read();
     let leader = cluster.leader().expect("it has one");
     let (head, mut frozen) = cluster.freeze(leader);
@@ -269,7 +274,7 @@ fn a_running_cluster_is_backed_up_and_restored_beside_itself() {
     let mut bytes = Vec::new();
     let root = backup(&head, &mut frozen, &mut bytes).expect("memory has room");
     let read = Backup::open(&mut &bytes[..]).and_then(Backup::verify);
-    assert_eq!(read.expect("it is whole"), root);
+    assert_eq!(read.expect("it is valid"), root);
 
     let copy = ClusterId(0xc09);
     let two = [NodeId(7), NodeId(8)];
@@ -277,14 +282,14 @@ fn a_running_cluster_is_backed_up_and_restored_beside_itself() {
     for id in two {
         let (mut disk, first) = (SimDisk::default(), membership(copy, &two));
         let made = restore(&mut &bytes[..], copy, &first, id, &mut disk, &config(id).storage);
-        made.expect("it is whole");
-        restored.start(id, disk).expect("it is a directory");
+        made.expect("it is valid");
+        restored.start(id, disk).expect("the path is a directory");
     }
     assert_eq!(restored.read(), before);
     assert_eq!(reply(restored.request(in_session(session, 1, "first"))), "1", "it is known");
-    assert_eq!(restored.read(), before, "and was not carried out again");
+    assert_eq!(restored.read(), before, "it was not executed again");
     restored.add("only here");
-    assert_eq!(cluster.read(), before + "later\n", "the old one goes on by itself");
+    assert_eq!(cluster.read(), before + "later\n", "the old cluster is independent");
     let origin = Origin { cluster: OLD, last: head.last };
     assert_eq!(restored.replica(two[0]).node.storage().origin(), Some(origin));
     let mut again = SimDisk::default();
@@ -292,7 +297,7 @@ fn a_running_cluster_is_backed_up_and_restored_beside_itself() {
     let first = membership(ClusterId(1), &two);
     let storage = config(two[0]).storage;
     let made = restore(&mut &bytes[..], ClusterId(1), &first, two[0], &mut again, &storage);
-    let refused =
+    let not_empty =
         matches!(made, Err(quorate::recovery::RestoreError::Target(OpenError::NotEmpty(_))));
-    assert!(refused, "{made:?}");
+    assert!(not_empty, "{made:?}");
 }

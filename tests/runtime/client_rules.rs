@@ -1,17 +1,20 @@
-//! What a client does when nodes err, against nodes that are played: what it asks again, how often,
-//! and what it says that may have happened.
+//! The retry rules of the client, against simulated nodes: which requests it sends again, how
+//! often, and which outcome it reports.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quorate::machine::{Request, SessionId};
-use quorate::runtime::{Client, ClientConfig, ClientError, Proposed, Rejection, Trouble};
+use quorate::runtime::{
+    AttemptError, Client, ClientConfig, ClientError, ProposalOutcome, RejectCause,
+};
 use quorate::types::{
     Acknowledge, Address, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason,
 };
 use quorate::wire::{
-    ClientHello, ClientReply, Denial, Frame, FrameReader, LeaderHint, Told, Versions, Wanted,
+    ClientHello, ClientReply, Frame, FrameReader, LeaderHint, ReplyBody, RequestBody,
+    ServiceRejectReason, Versions,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,41 +22,44 @@ use tokio::task::JoinSet;
 
 use crate::cluster::CLUSTER;
 
-/// Longer than a call takes that is to end by itself.
+/// A deadline that a call does not reach.
 const LONG: Duration = Duration::from_secs(30);
-/// Enough for calls that are to end at it, once what was asked for is on its way.
+/// A deadline that a call reaches once its request is sent.
 const SHORT: Duration = Duration::from_millis(700);
 
-/// What a played node does about a request.
-enum Does {
-    Tell(Told),
-    /// It ends the connection.
-    Break,
-    /// It says nothing, and never will.
-    Keep,
+/// The reaction of a simulated node to a request.
+enum Action {
+    Reply(ReplyBody),
+    /// The node closes the connection.
+    Disconnect,
+    /// The node never replies.
+    Ignore,
 }
 
-/// A node that is played: `script` says what it does about each request, by how many came before.
-struct Played {
+/// A simulated node. `script` returns its reaction to a request, given the number of earlier
+/// requests.
+struct SimulatedNode {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<Wanted>>>,
+    requests: Arc<Mutex<Vec<RequestBody>>>,
     _tasks: JoinSet<()>,
 }
 
-impl Played {
-    async fn start(script: impl Fn(usize, &Wanted) -> Does + Send + Sync + 'static) -> Played {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there are ports");
-        Played::at(listener, script)
+impl SimulatedNode {
+    async fn start(
+        script: impl Fn(usize, &RequestBody) -> Action + Send + Sync + 'static,
+    ) -> SimulatedNode {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        SimulatedNode::at(listener, script)
     }
 
     fn at(
         listener: TcpListener,
-        script: impl Fn(usize, &Wanted) -> Does + Send + Sync + 'static,
-    ) -> Played {
-        let address = listener.local_addr().expect("it is bound");
-        let asked = Arc::default();
+        script: impl Fn(usize, &RequestBody) -> Action + Send + Sync + 'static,
+    ) -> SimulatedNode {
+        let address = listener.local_addr().expect("the listener is bound");
+        let requests = Arc::default();
         let mut tasks = JoinSet::new();
-        let (script, log) = (Arc::new(script), Arc::clone(&asked));
+        let (script, log) = (Arc::new(script), Arc::clone(&requests));
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
@@ -61,27 +67,27 @@ impl Played {
                 connections.spawn(async move { talk(stream, &*script, &log).await.unwrap_or(()) });
             }
         });
-        Played { address, asked, _tasks: tasks }
+        SimulatedNode { address, requests, _tasks: tasks }
     }
 
-    /// What it was asked, in its order.
-    fn asked(&self) -> Vec<Wanted> {
-        self.asked.lock().expect("nobody panics").clone()
+    /// Returns the received requests in their order.
+    fn requests(&self) -> Vec<RequestBody> {
+        self.requests.lock().expect("no panic").clone()
     }
 
-    /// A client of this node alone, which waits long between rounds.
+    /// Returns a client that knows only this node, with short waits between retries.
     fn client(&self, deadline: Duration) -> Client {
         let config = ClientConfig::new(CLUSTER, [self.address.to_string()]);
         let (retry_min, retry_max) = (Duration::from_millis(1), Duration::from_millis(10));
         let config = ClientConfig { deadline, retry_min, retry_max, ..config };
-        Client::new(config).expect("the configuration makes sense")
+        Client::new(config).expect("the configuration is valid")
     }
 }
 
 async fn talk(
     mut stream: TcpStream,
-    script: &(impl Fn(usize, &Wanted) -> Does + Send + Sync),
-    asked: &Mutex<Vec<Wanted>>,
+    script: &(impl Fn(usize, &RequestBody) -> Action + Send + Sync),
+    requests: &Mutex<Vec<RequestBody>>,
 ) -> std::io::Result<()> {
     let (mut frames, mut buffer) = (FrameReader::new(), vec![0; 64 << 10]);
     loop {
@@ -90,28 +96,28 @@ async fn talk(
             return Ok(());
         }
         let mut bytes = &buffer[..count];
-        while let Some(frame) = frames.read(&mut bytes).expect("clients make sense") {
+        while let Some(frame) = frames.read(&mut bytes).expect("the client sends valid frames") {
             let mut reply = Vec::new();
             match frame {
                 Frame::ClientHello(hello) => {
                     let (versions, node) = (Versions::SUPPORTED, Some(NodeId(1)));
                     ClientHello { versions, node, ..hello }.encode(&mut reply);
                 }
-                // The connection's own first question, of the members.
-                Frame::Request(request) if request.wanted == Wanted::Report => {}
+                // The connection's own request, for the membership.
+                Frame::Request(request) if request.body == RequestBody::Report => {}
                 Frame::Request(request) => {
-                    let place = {
-                        let mut asked = asked.lock().expect("nobody panics");
-                        asked.push(request.wanted.clone());
-                        asked.len() - 1
+                    let index = {
+                        let mut requests = requests.lock().expect("no panic");
+                        requests.push(request.body.clone());
+                        requests.len() - 1
                     };
-                    match script(place, &request.wanted) {
-                        Does::Tell(told) => {
-                            let told = ClientReply { number: request.number, told };
-                            told.encode(&mut reply).expect("it is short");
+                    match script(index, &request.body) {
+                        Action::Reply(body) => {
+                            let reply_frame = ClientReply { number: request.number, body };
+                            reply_frame.encode(&mut reply).expect("the value is short");
                         }
-                        Does::Break => return Ok(()),
-                        Does::Keep => {}
+                        Action::Disconnect => return Ok(()),
+                        Action::Ignore => {}
                     }
                 }
                 _ => {}
@@ -123,34 +129,34 @@ async fn talk(
 
 const ID: EntryId = EntryId::ZERO;
 
-fn registered(session: u64) -> Does {
-    Does::Tell(Told::Registered { id: ID, session: Index(session) })
+fn registered(session: u64) -> Action {
+    Action::Reply(ReplyBody::Registered { id: ID, session: Index(session) })
 }
 
-fn replied(reply: &[u8]) -> Does {
-    Does::Tell(Told::Replied { id: ID, reply: reply.into() })
+fn replied(reply: &[u8]) -> Action {
+    Action::Reply(ReplyBody::Replied { id: ID, reply: reply.into() })
 }
 
-fn answered() -> Does {
+fn read_reply() -> Action {
     let (freshness, index, applied) = (Freshness::Unknown, Index(1), Index(1));
-    Does::Tell(Told::Answered { freshness, index, applied, answer: b"answer".to_vec() })
+    Action::Reply(ReplyBody::Answered { freshness, index, applied, answer: b"answer".to_vec() })
 }
 
-/// Another one leads: the one at `address`.
-fn redirected(address: SocketAddr) -> Does {
+/// Redirects the client to the leader at `address`.
+fn redirected(address: SocketAddr) -> Action {
     let (id, address) = (NodeId(2), Address::new(&address.to_string()).expect("it is short"));
     let reason = RejectReason::NotLeader { leader: Some(id) };
-    Does::Tell(Told::Rejected { reason, leader: Some(LeaderHint { id, address }) })
+    Action::Reply(ReplyBody::Rejected { reason, leader: Some(LeaderHint { id, address }) })
 }
 
-fn is_registration(wanted: &Wanted) -> bool {
-    let Wanted::Propose { command, .. } = wanted else { return false };
+fn is_registration(body: &RequestBody) -> bool {
+    let RequestBody::Propose { command, .. } = body else { return false };
     matches!(Request::decode(command), Some(Request::Register { .. }))
 }
 
-/// The session and the number of a request.
-fn numbered(wanted: &Wanted) -> (SessionId, u64) {
-    let Wanted::Propose { command, .. } = wanted else { panic!("{wanted:?}") };
+/// Returns the session and the sequence number of a request.
+fn numbered(body: &RequestBody) -> (SessionId, u64) {
+    let RequestBody::Propose { command, .. } = body else { panic!("{body:?}") };
     match Request::decode(command) {
         Some(Request::InSession { session, sequence, .. }) => (session, sequence.0),
         other => panic!("{other:?}"),
@@ -158,177 +164,198 @@ fn numbered(wanted: &Wanted) -> (SessionId, u64) {
 }
 
 #[tokio::test]
-async fn what_must_not_happen_twice_is_sent_once() {
-    for does in [|| Does::Break, || Does::Tell(Told::Unknown)] {
-        let node = Played::start(move |_, _| does()).await;
+async fn a_request_that_is_not_idempotent_is_sent_once() {
+    for action in [|| Action::Disconnect, || Action::Reply(ReplyBody::Unknown)] {
+        let node = SimulatedNode::start(move |_, _| action()).await;
         let client = node.client(LONG);
-        let told = client.propose_at_most_once(b"once", Acknowledge::Quorum).await;
-        assert!(matches!(told, Err(ClientError::Unknown(_))), "{told:?}");
-        assert_eq!(node.asked().len(), 1);
-        let told = client.transfer(None).await;
-        assert!(matches!(told, Err(ClientError::Unknown(_))), "{told:?}");
-        assert_eq!(node.asked().len(), 2);
+        let result = client.propose_at_most_once(b"once", Acknowledge::Quorum).await;
+        assert!(matches!(result, Err(ClientError::Unknown(_))), "{result:?}");
+        assert_eq!(node.requests().len(), 1);
+        let result = client.transfer_leadership(None).await;
+        assert!(matches!(result, Err(ClientError::Unknown(_))), "{result:?}");
+        assert_eq!(node.requests().len(), 2);
     }
 }
 
 #[tokio::test]
-async fn what_did_not_happen_is_asked_again() {
+async fn a_temporarily_rejected_request_is_retried() {
     let reasons = [RejectReason::Busy, RejectReason::Stopped, RejectReason::NoLeader];
-    let node = Played::start(move |place, _| match reasons.get(place) {
-        Some(reason) => Does::Tell(Told::Rejected { reason: *reason, leader: None }),
-        None if place == reasons.len() => Does::Tell(Told::Refused(Denial::Overloaded)),
-        None => Does::Tell(Told::MayBeLost { id: ID }),
+    let node = SimulatedNode::start(move |index, _| match reasons.get(index) {
+        Some(reason) => Action::Reply(ReplyBody::Rejected { reason: *reason, leader: None }),
+        None if index == reasons.len() => {
+            Action::Reply(ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded))
+        }
+        None => Action::Reply(ReplyBody::MayBeLost { id: ID }),
     })
     .await;
-    let told = node.client(LONG).propose_at_most_once(b"once", Acknowledge::LeaderOnly).await;
-    assert_eq!(told, Ok(Proposed::MayBeLost { id: ID }));
-    assert_eq!(node.asked().len(), reasons.len() + 2);
+    let result = node.client(LONG).propose_at_most_once(b"once", Acknowledge::LeaderOnly).await;
+    assert_eq!(result, Ok(ProposalOutcome::MayBeLost { id: ID }));
+    assert_eq!(node.requests().len(), reasons.len() + 2);
 }
 
 #[tokio::test]
-async fn what_changes_nothing_is_asked_again_and_is_never_unknown() {
-    let node = Played::start(|place, _| match place {
-        0 => Does::Break,
-        1 => Does::Tell(Told::Unknown),
-        2 => answered(),
-        _ => Does::Keep,
+async fn a_read_is_retried_and_its_outcome_is_never_unknown() {
+    let node = SimulatedNode::start(|index, _| match index {
+        0 => Action::Disconnect,
+        1 => Action::Reply(ReplyBody::Unknown),
+        2 => read_reply(),
+        _ => Action::Ignore,
     })
     .await;
     let client = node.client(LONG);
-    let read = client.read(ReadLevel::Linearizable, b"").await.expect("the third is answered");
-    assert_eq!((read.answer, node.asked().len()), (b"answer".to_vec(), 3));
+    let read =
+        client.read(ReadLevel::Linearizable, b"").await.expect("the third attempt is answered");
+    assert_eq!((read.answer, node.requests().len()), (b"answer".to_vec(), 3));
     let late = client.with_deadline(SHORT).read(ReadLevel::Local, b"").await;
-    assert!(matches!(late, Err(ClientError::NotProposed(Trouble::Unanswered { .. }))), "{late:?}");
+    assert!(
+        matches!(late, Err(ClientError::NotExecuted(AttemptError::TimedOut { .. }))),
+        "{late:?}"
+    );
 }
 
 #[tokio::test]
-async fn what_is_refused_is_not_asked_again() {
-    let node = Played::start(|place, _| match place {
-        0 => Does::Tell(Told::Refused(Denial::NotAllowed)),
-        _ => Does::Tell(Told::Rejected { reason: RejectReason::TooLarge, leader: None }),
+async fn a_permanently_rejected_request_is_not_retried() {
+    let node = SimulatedNode::start(|index, _| match index {
+        0 => Action::Reply(ReplyBody::ServiceRejected(ServiceRejectReason::NotAllowed)),
+        _ => Action::Reply(ReplyBody::Rejected { reason: RejectReason::TooLarge, leader: None }),
     })
     .await;
     let client = node.client(LONG);
-    let denied = client.read(ReadLevel::Local, b"").await;
-    assert_eq!(denied, Err(ClientError::Rejected(Rejection::Denied(Denial::NotAllowed))));
+    let not_allowed = client.read(ReadLevel::Local, b"").await;
+    assert_eq!(
+        not_allowed,
+        Err(ClientError::Rejected(RejectCause::Service(ServiceRejectReason::NotAllowed)))
+    );
     let rejected = client.propose_at_most_once(b"x", Acknowledge::Quorum).await;
-    let reason = Rejection::Reason(RejectReason::TooLarge);
+    let reason = RejectCause::Node(RejectReason::TooLarge);
     assert_eq!(rejected, Err(ClientError::Rejected(reason)));
-    assert_eq!(node.asked().len(), 2);
+    assert_eq!(node.requests().len(), 2);
 }
 
 #[tokio::test]
-async fn a_request_keeps_its_number_and_no_other_has_it() {
-    let node = Played::start(|place, wanted| match place {
-        _ if is_registration(wanted) => registered(5),
-        1 => Does::Break,
-        2 => Does::Tell(Told::Unknown),
+async fn a_retried_request_keeps_its_sequence_number() {
+    let node = SimulatedNode::start(|index, body| match index {
+        _ if is_registration(body) => registered(5),
+        1 => Action::Disconnect,
+        2 => Action::Reply(ReplyBody::Unknown),
         _ => replied(b"done"),
     })
     .await;
     let client = node.client(LONG);
     for _ in 0..2 {
-        assert_eq!(&*client.propose(b"x").await.expect("it is carried out"), b"done");
+        assert_eq!(&*client.propose(b"x").await.expect("it is applied"), b"done");
     }
-    let asked = node.asked();
-    assert!(is_registration(&asked[0]));
-    let numbers: Vec<_> = asked[1..].iter().map(numbered).collect();
+    let requests = node.requests();
+    assert!(is_registration(&requests[0]));
+    let numbers: Vec<_> = requests[1..].iter().map(numbered).collect();
     let (first, second) = ((SessionId(Index(5)), 1), (SessionId(Index(5)), 2));
     assert_eq!(numbers, [first, first, first, second]);
 }
 
 #[tokio::test]
-async fn a_session_that_is_over_says_nothing_of_an_attempt_that_was_lost() {
-    let expired = || Does::Tell(Told::SessionExpired { id: ID });
-    let node = Played::start(move |place, wanted| match place {
+async fn an_expired_session_leaves_a_lost_attempt_unknown() {
+    let expired = || Action::Reply(ReplyBody::SessionExpired { id: ID });
+    let node = SimulatedNode::start(move |index, body| match index {
         0 => registered(5),
-        1 => Does::Break,
+        1 => Action::Disconnect,
         2 => expired(),
-        // The next one is over before anything was asked in it.
-        _ if is_registration(wanted) => registered(5 + place as u64),
+        // The next session expires before a request was sent in it.
+        _ if is_registration(body) => registered(5 + index as u64),
         4 => expired(),
         _ => replied(b"done"),
     })
     .await;
     let client = node.client(LONG);
-    let told = client.propose(b"x").await;
-    assert_eq!(told, Err(ClientError::Unknown(Trouble::SessionExpired)));
-    assert_eq!(&*client.propose(b"y").await.expect("in a session that is open"), b"done");
-    let asked = node.asked();
-    let requests = asked.iter().filter(|wanted| !is_registration(wanted)).map(numbered);
+    let result = client.propose(b"x").await;
+    assert_eq!(result, Err(ClientError::Unknown(AttemptError::SessionExpired)));
+    assert_eq!(&*client.propose(b"y").await.expect("the session is open"), b"done");
+    let requests = node.requests();
+    let requests = requests.iter().filter(|body| !is_registration(body)).map(numbered);
     let sessions: Vec<u64> = requests.map(|(session, _)| session.0.0).collect();
     assert_eq!(sessions, [5, 5, 8, 10]);
 }
 
 #[tokio::test]
-async fn nodes_that_send_a_client_round_in_circles_are_left_alone_for_a_while() {
-    let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
-    let addresses = listeners.each_ref().map(|listener| listener.local_addr().expect("bound"));
+async fn redirects_in_a_circle_are_followed_by_a_wait() {
+    let listeners =
+        [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free"));
+    let addresses =
+        listeners.each_ref().map(|listener| listener.local_addr().expect("the listener is bound"));
     let [first, second] = listeners.map(|listener| {
-        listener.set_nonblocking(true).expect("it can be");
-        TcpListener::from_std(listener).expect("there is a runtime")
+        listener.set_nonblocking(true).expect("the listener can be non-blocking");
+        TcpListener::from_std(listener).expect("the test has a runtime")
     });
-    let first = Played::at(first, move |_, _| redirected(addresses[1]));
-    let second = Played::at(second, move |_, _| redirected(addresses[0]));
+    let first = SimulatedNode::at(first, move |_, _| redirected(addresses[1]));
+    let second = SimulatedNode::at(second, move |_, _| redirected(addresses[0]));
     let mut config = ClientConfig::new(CLUSTER, addresses.map(|address| address.to_string()));
-    // The wait after the first round is beyond the deadline.
+    // The wait after the first round exceeds the deadline.
     (config.deadline, config.retry_min) = (LONG, 10 * LONG);
     config.retry_max = config.retry_min;
-    let client = Client::new(config).expect("the configuration makes sense");
-    let told = client.propose_at_most_once(b"x", Acknowledge::Quorum).await;
-    let Err(ClientError::NotProposed(Trouble::Hindered { .. })) = told else { panic!("{told:?}") };
-    assert_eq!(first.asked().len() + second.asked().len(), 4, "each twice");
+    let client = Client::new(config).expect("the configuration is valid");
+    let result = client.propose_at_most_once(b"x", Acknowledge::Quorum).await;
+    let Err(ClientError::NotExecuted(AttemptError::NotReady { .. })) = result else {
+        panic!("{result:?}")
+    };
+    assert_eq!(first.requests().len() + second.requests().len(), 4, "each node twice");
 }
 
 #[tokio::test]
-async fn a_node_that_says_nothing_is_left_for_the_next_one_where_that_is_safe() {
-    let silent = Played::start(|_, _| Does::Keep).await;
-    let speaks = Played::start(|_, wanted| match wanted {
-        Wanted::Read { .. } => answered(),
-        wanted if is_registration(wanted) => registered(5),
+async fn a_silent_node_is_left_for_the_next_one_if_a_retry_is_safe() {
+    let silent = SimulatedNode::start(|_, _| Action::Ignore).await;
+    let speaks = SimulatedNode::start(|_, body| match body {
+        RequestBody::Read { .. } => read_reply(),
+        body if is_registration(body) => registered(5),
         _ => replied(b"done"),
     })
     .await;
-    // As many clients begin with the one as with the other.
+    // Clients start with a random node, so that about half of them start with each.
     for _ in 0..20 {
         let both = [silent.address, speaks.address].map(|address| address.to_string());
         let config = ClientConfig::new(CLUSTER, both);
         let attempt_max = Duration::from_millis(50);
         let config = ClientConfig { deadline: LONG, attempt_max, ..config };
-        let client = Client::new(config).expect("the configuration makes sense");
-        client.read(ReadLevel::Local, b"").await.expect("one of them answers");
-        let told = client.propose(b"x").await.expect("one of them replies");
-        assert_eq!(&told[..], b"done");
+        let client = Client::new(config).expect("the configuration is valid");
+        client.read(ReadLevel::Local, b"").await.expect("one node replies");
+        let result = client.propose(b"x").await.expect("one node replies");
+        assert_eq!(&result[..], b"done");
     }
-    assert!(!silent.asked().is_empty(), "nobody began with it");
+    assert!(!silent.requests().is_empty(), "some clients start with the silent node");
 
     let client = silent.client(SHORT);
-    let told = client.propose_at_most_once(b"x", Acknowledge::Quorum).await;
-    assert!(matches!(told, Err(ClientError::Unknown(Trouble::Unanswered { .. }))), "{told:?}");
+    let result = client.propose_at_most_once(b"x", Acknowledge::Quorum).await;
+    assert!(
+        matches!(result, Err(ClientError::Unknown(AttemptError::TimedOut { .. }))),
+        "{result:?}"
+    );
 }
 
 #[tokio::test]
-async fn the_deadline_says_whether_it_may_have_happened() {
-    let node = Played::start(|_, wanted| match is_registration(wanted) {
+async fn at_the_deadline_the_error_depends_on_whether_the_request_was_sent() {
+    let node = SimulatedNode::start(|_, body| match is_registration(body) {
         true => registered(5),
-        false => Does::Keep,
+        false => Action::Ignore,
     })
     .await;
     let client = node.client(SHORT);
-    let told = client.propose(b"x").await;
-    assert!(matches!(told, Err(ClientError::Unknown(Trouble::Unanswered { .. }))), "{told:?}");
+    let result = client.propose(b"x").await;
+    assert!(
+        matches!(result, Err(ClientError::Unknown(AttemptError::TimedOut { .. }))),
+        "{result:?}"
+    );
 
-    // It takes the connection and says nothing: nothing was sent.
-    let silent = TcpListener::bind("127.0.0.1:0").await.expect("there are ports");
-    let address = silent.local_addr().expect("it is bound").to_string();
-    let config = ClientConfig { connect_max: LONG, ..ClientConfig::new(CLUSTER, [address]) };
-    let client = Client::new(ClientConfig { deadline: SHORT, ..config }).expect("it makes sense");
-    let told = client.propose_at_most_once(b"x", Acknowledge::Quorum).await;
-    let nothing = matches!(told, Err(ClientError::NotProposed(Trouble::Unreachable { .. })));
-    assert!(nothing, "{told:?}");
+    // The node accepts the connection and sends nothing, so that no request is sent.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let address = silent.local_addr().expect("the listener is bound").to_string();
+    let config = ClientConfig { connect_timeout: LONG, ..ClientConfig::new(CLUSTER, [address]) };
+    let client = Client::new(ClientConfig { deadline: SHORT, ..config })
+        .expect("the configuration is valid");
+    let result = client.propose_at_most_once(b"x", Acknowledge::Quorum).await;
+    let not_sent =
+        matches!(result, Err(ClientError::NotExecuted(AttemptError::Unreachable { .. })));
+    assert!(not_sent, "{result:?}");
 
-    // What was withdrawn is not sent later, when the connection has come about.
-    let (mut stream, _) = silent.accept().await.expect("it has called");
+    // A withdrawn request is not sent later, when the connection is established.
+    let (mut stream, _) = silent.accept().await.expect("the client connects");
     let hello = ClientHello {
         versions: Versions::SUPPORTED,
         cluster: CLUSTER.0,
@@ -337,14 +364,14 @@ async fn the_deadline_says_whether_it_may_have_happened() {
     };
     let mut bytes = Vec::new();
     hello.encode(&mut bytes);
-    stream.write_all(&bytes).await.expect("it is taken");
+    stream.write_all(&bytes).await.expect("the connection is open");
     drop(client);
-    let mut said = Vec::new();
-    stream.read_to_end(&mut said).await.expect("it ends");
-    let (mut frames, mut said) = (FrameReader::new(), &said[..]);
-    while let Some(frame) = frames.read(&mut said).expect("clients make sense") {
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).await.expect("the connection ends");
+    let (mut frames, mut received) = (FrameReader::new(), &received[..]);
+    while let Some(frame) = frames.read(&mut received).expect("the client sends valid frames") {
         if let Frame::Request(request) = frame {
-            assert_eq!(request.wanted, Wanted::Report);
+            assert_eq!(request.body, RequestBody::Report);
         }
     }
 }

@@ -1,17 +1,17 @@
-//! What a node that does not lead does with a proposal: it passes it on, once, where it may.
+//! Forwarding of proposals: a follower forwards a proposal to the leader once, if configured.
 
 use quorate::machine::Request;
 use quorate::runtime::{Server, ServerConfig};
 use quorate::types::{Acknowledge, NodeId, RejectReason, RoleName};
 use quorate::wire::{
-    ClientHello, ClientReply, ClientRequest, Frame, FrameReader, Told, Versions, Wanted,
+    ClientHello, ClientReply, ClientRequest, Frame, FrameReader, ReplyBody, RequestBody, Versions,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::cluster::{CLUSTER, Cluster, Lines, eventually};
 
-/// Three nodes that forward or do not, the leader, and a follower of it.
+/// Starts three nodes, and returns the cluster, the leader and a follower.
 async fn start(forwards: bool) -> (Cluster, NodeId, NodeId) {
     let mut cluster = Cluster::unstarted(3);
     for id in (1..=3).map(NodeId) {
@@ -21,7 +21,7 @@ async fn start(forwards: bool) -> (Cluster, NodeId, NodeId) {
         cluster.servers.insert(id, server);
     }
     let leader = cluster.leader().await;
-    let follower = (1..=3).map(NodeId).find(|id| *id != leader).expect("there are three");
+    let follower = (1..=3).map(NodeId).find(|id| *id != leader).expect("there are three nodes");
     let handle = cluster.handle(follower);
     eventually("the follower knows who leads", async || {
         handle.leadership().borrow().leader == Some(leader)
@@ -30,66 +30,66 @@ async fn start(forwards: bool) -> (Cluster, NodeId, NodeId) {
     (cluster, leader, follower)
 }
 
-/// What this one node says to a proposal, whoever leads. `node` is the one that the hello means.
-async fn told(cluster: &Cluster, at: NodeId, node: Option<NodeId>, line: &[u8]) -> Told {
-    let mut stream = TcpStream::connect(cluster.address(at)).await.expect("it listens");
+/// Proposes a line to one node, and returns its reply. `node` is the node id in the client hello.
+async fn propose_to(cluster: &Cluster, at: NodeId, node: Option<NodeId>, line: &[u8]) -> ReplyBody {
+    let mut stream = TcpStream::connect(cluster.address(at)).await.expect("the node listens");
     let hello =
         ClientHello { versions: Versions::SUPPORTED, cluster: CLUSTER.0, node, full: false };
     let acknowledge = Acknowledge::Quorum;
-    let wanted = Wanted::Propose { acknowledge, command: Request::Plain(line).encode() };
+    let body = RequestBody::Propose { acknowledge, command: Request::Plain(line).encode() };
     let mut bytes = Vec::new();
     hello.encode(&mut bytes);
-    ClientRequest { number: 1, wanted }.encode(&mut bytes).expect("it is short");
-    stream.write_all(&bytes).await.expect("it is taken");
+    ClientRequest { number: 1, body }.encode(&mut bytes).expect("the value is short");
+    stream.write_all(&bytes).await.expect("the connection is open");
     let mut frames = FrameReader::new();
     loop {
         let mut byte = [0];
-        stream.read_exact(&mut byte).await.expect("a reply comes first");
-        if let Some(Frame::Reply(ClientReply { told, .. })) =
-            frames.read(&mut &byte[..]).expect("a node says what can be read")
+        stream.read_exact(&mut byte).await.expect("the node replies");
+        if let Some(Frame::Reply(ClientReply { body, .. })) =
+            frames.read(&mut &byte[..]).expect("the node sends valid frames")
         {
-            return told;
+            return body;
         }
     }
 }
 
-fn is_sent_away(told: &Told, leader: NodeId) -> bool {
+fn is_redirected(reply: &ReplyBody, leader: NodeId) -> bool {
     let reason = RejectReason::NotLeader { leader: Some(leader) };
-    matches!(told, Told::Rejected { reason: found, .. } if *found == reason)
+    matches!(reply, ReplyBody::Rejected { reason: found, .. } if *found == reason)
 }
 
 #[tokio::test]
-async fn a_follower_forwards_and_relays_where_it_is_told_to() {
+async fn a_follower_forwards_proposals_if_configured() {
     let (cluster, leader, follower) = start(true).await;
     for line in [b"a", b"b"] {
-        let told = told(&cluster, follower, None, line).await;
-        assert!(matches!(told, Told::Replied { .. }), "{told:?}");
+        let reply = propose_to(&cluster, follower, None, line).await;
+        assert!(matches!(reply, ReplyBody::Replied { .. }), "{reply:?}");
     }
-    assert_eq!(cluster.read(leader).await, "a\nb\n", "each is there once");
+    assert_eq!(cluster.read(leader).await, "a\nb\n", "each proposal is applied once");
 }
 
 #[tokio::test]
-async fn a_follower_that_was_not_told_to_says_who_leads() {
+async fn a_follower_redirects_proposals_by_default() {
     let (cluster, leader, follower) = start(false).await;
-    let told = told(&cluster, follower, None, b"a").await;
-    assert!(is_sent_away(&told, leader), "{told:?}");
+    let reply = propose_to(&cluster, follower, None, b"a").await;
+    assert!(is_redirected(&reply, leader), "{reply:?}");
     assert_eq!(cluster.read(leader).await, "");
 }
 
 #[tokio::test]
-async fn what_was_passed_on_once_goes_no_further() {
+async fn a_forwarded_proposal_is_not_forwarded_again() {
     let (cluster, leader, follower) = start(true).await;
-    let told = told(&cluster, follower, Some(follower), b"a").await;
-    assert!(is_sent_away(&told, leader), "{told:?}");
+    let reply = propose_to(&cluster, follower, Some(follower), b"a").await;
+    assert!(is_redirected(&reply, leader), "{reply:?}");
     assert_eq!(cluster.read(leader).await, "");
 }
 
 #[tokio::test]
-async fn whoever_is_preferred_leads_first() {
+async fn the_preferred_leader_leads_first() {
     let mut cluster = Cluster::unstarted(3);
     for id in (1..=3).map(NodeId) {
         let mut config: ServerConfig = cluster.config(id);
-        config.prefer([2, 3].map(NodeId));
+        config.prefer_leaders([2, 3].map(NodeId));
         let server = Server::start(config, Lines::default()).await.expect("the directory is new");
         cluster.servers.insert(id, server);
     }

@@ -1,23 +1,23 @@
-//! Nodes that run for real: files, sockets and threads, in one process.
+//! Tests of production nodes, with files, sockets and threads, in one process.
 
+#[cfg(feature = "certs")]
+#[path = "../common/accept_any_server.rs"]
+mod accept_any_server;
 #[path = "../common/addresses.rs"]
 mod addresses;
-mod carrying;
 mod client_rules;
 mod clients;
 mod cluster;
-#[cfg(feature = "metrics")]
-mod counting;
-mod failing;
+mod custom_transport;
+mod failures;
 mod forwarding;
-#[cfg(feature = "certs")]
-#[path = "../common/gullible.rs"]
-mod gullible;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod raw;
-mod refusing;
-#[cfg(feature = "certs")]
-mod safe_clients;
+mod rejected_connections;
 mod service;
 mod serving;
 #[cfg(feature = "certs")]
 mod tls;
+#[cfg(feature = "certs")]
+mod tls_clients;

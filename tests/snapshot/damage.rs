@@ -1,5 +1,5 @@
-//! A node whose snapshot in force is damaged stands on the one before it, as long as the log
-//! reaches back to there.
+//! A node whose current snapshot is damaged starts from the previous one, if the log reaches back
+//! to it.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -30,18 +30,18 @@ fn id(index: u64) -> EntryId {
     EntryId::new(Term(1), Index(index))
 }
 
-/// The membership that the log has there.
+/// Returns the membership in the log at this index.
 fn membership_at(index: u64) -> Payload {
     Payload::Membership(Membership::new([NODE, NodeId(100 + index)]))
 }
 
-/// A store with its disk; every event that is no operation is kept.
+/// A store with its disk, which keeps all events other than disk operations.
 struct Node {
     disk: FileDisk,
     storage: Storage,
     snapshot: SnapshotMeta,
     memberships: Vec<(Index, Membership)>,
-    heard: Vec<Event>,
+    events: Vec<Event>,
 }
 
 impl Node {
@@ -52,7 +52,7 @@ impl Node {
         let mut events = Vec::new();
         storage.start(&mut events);
         let (snapshot, memberships) = (opened.snapshot, opened.memberships);
-        let mut node = Node { disk, storage, snapshot, memberships, heard: Vec::new() };
+        let mut node = Node { disk, storage, snapshot, memberships, events: Vec::new() };
         node.settle(events);
         Ok(node)
     }
@@ -61,7 +61,7 @@ impl Node {
         while !events.is_empty() {
             for event in std::mem::take(&mut events) {
                 let Event::Disk(operation) = event else {
-                    self.heard.push(event);
+                    self.events.push(event);
                     continue;
                 };
                 let result = self.disk.execute(&operation.action);
@@ -88,7 +88,7 @@ impl Node {
         self.settle(events);
     }
 
-    /// Takes a snapshot of `content`, of less than a chunk, and has the superblock name it.
+    /// Takes a snapshot of `content`, which is less than a chunk, and records it.
     fn take_snapshot(&mut self, last: EntryId, content: &[u8]) {
         let membership = Membership::new([NODE]);
         let mut events = Vec::new();
@@ -98,7 +98,7 @@ impl Node {
         self.settle(std::mem::take(&mut events));
         self.storage.end_snapshot(&mut events);
         self.settle(std::mem::take(&mut events));
-        let taken = self.heard.drain(..).find_map(|event| match event {
+        let taken = self.events.drain(..).find_map(|event| match event {
             Event::Snapshot(SnapshotEvent::Taken(meta)) => Some(meta),
             _ => None,
         });
@@ -106,7 +106,7 @@ impl Node {
         self.settle(events);
     }
 
-    /// Whether the memberships in the log after the snapshot stand at these indices.
+    /// Returns true if the memberships in the log after the snapshot are at these indices.
     fn has_memberships(&self, indices: &[u64]) -> bool {
         let at = |index: &u64| (Index(*index), membership_at(*index));
         let found = self.memberships.iter().cloned();
@@ -121,7 +121,7 @@ impl Node {
     }
 }
 
-/// A directory with snapshots at 4 and 8, and a log from the first entry to the tenth.
+/// Returns a directory with snapshots at 4 and 8, and a log of ten entries.
 fn with_two() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a directory for a test");
     let path = folder.path().join("node");
@@ -129,7 +129,7 @@ fn with_two() -> (tempfile::TempDir, PathBuf) {
     let identity = Identity { cluster: CLUSTER, node: NODE, incarnation: Incarnation(1) };
     Storage::format(&mut disk, identity, &Membership::new([NODE]), &config()).expect("it is new");
     drop(disk);
-    let mut node = Node::open(&path).expect("it was formatted");
+    let mut node = Node::open(&path).expect("the directory was formatted");
     node.append(1, 1..=10);
     node.take_snapshot(id(4), b"four");
     node.take_snapshot(id(8), b"eight");
@@ -147,10 +147,10 @@ fn damage(path: &Path) {
     std::fs::write(path, bytes).expect("and writable");
 }
 
-/// The node stands on the older snapshot, again and again, until a newer one is in force.
-fn stands_on_the_older(path: &Path) {
+/// Asserts that the node starts from the older snapshot, until a newer one is recorded.
+fn assert_starts_from_the_older(path: &Path) {
     for _ in 0..2 {
-        let mut node = Node::open(path).expect("the older snapshot is whole, and the log is there");
+        let mut node = Node::open(path).expect("the older snapshot and the log are intact");
         assert_eq!(node.snapshot.last, id(4));
         assert_eq!(node.content(), b"four");
         assert!(node.has_memberships(&[6, 9]), "{:?}", node.memberships);
@@ -158,38 +158,38 @@ fn stands_on_the_older(path: &Path) {
     }
     let mut node = Node::open(path).expect("as before");
     node.take_snapshot(id(10), b"ten");
-    assert!(file(path, 4).exists(), "the two last whole ones stay");
+    assert!(file(path, 4).exists(), "the last two intact ones are kept");
     drop(node);
     let mut node = Node::open(path).expect("the newest is whole");
     assert_eq!((node.snapshot.last, node.content()), (id(10), b"ten".to_vec()));
 }
 
 #[test]
-fn a_damaged_snapshot_is_stood_in_for_by_the_one_before() {
+fn a_damaged_snapshot_is_replaced_by_the_previous_one() {
     let (_folder, path) = with_two();
     let mut whole = Node::open(&path).expect("all is whole");
     assert_eq!(whole.content(), b"eight");
     assert!(whole.has_memberships(&[9]), "{:?}", whole.memberships);
     drop(whole);
     damage(&file(&path, 8));
-    stands_on_the_older(&path);
-    assert!(file(&path, 8).exists(), "damage is no reason to remove");
+    assert_starts_from_the_older(&path);
+    assert!(file(&path, 8).exists(), "a damaged file is kept");
 }
 
 #[test]
-fn a_missing_snapshot_is_stood_in_for_by_the_one_before() {
+fn a_missing_snapshot_is_replaced_by_the_previous_one() {
     let (_folder, path) = with_two();
-    std::fs::remove_file(file(&path, 8)).expect("it is there");
-    stands_on_the_older(&path);
+    std::fs::remove_file(file(&path, 8)).expect("the file exists");
+    assert_starts_from_the_older(&path);
 }
 
 #[test]
-fn without_any_whole_snapshot_the_node_does_not_start() {
+fn without_an_intact_snapshot_the_node_does_not_start() {
     let (_folder, path) = with_two();
     damage(&file(&path, 4));
-    assert!(Node::open(&path).is_ok(), "the one in force is whole");
+    assert!(Node::open(&path).is_ok(), "the current one is intact");
     damage(&file(&path, 8));
-    let error = Node::open(&path).err().expect("nothing is left to start from");
+    let error = Node::open(&path).err().expect("no snapshot is intact");
     assert!(error.starts_with("snapshot-0000000000000008 at 4096: chunk 0"), "{error}");
     let files: Vec<_> = [4, 8].map(|index| file(&path, index).exists()).to_vec();
     assert_eq!(files, [true, true], "nothing was changed");

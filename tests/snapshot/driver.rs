@@ -1,4 +1,4 @@
-//! Any bytes in place of a snapshot's file, or of the parts that a peer sends.
+//! Arbitrary bytes in place of a snapshot file, or of the parts that a peer sends.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -8,19 +8,19 @@ use quorate::storage::{
     SnapshotConfig, SnapshotReader, Storage, StorageConfig,
 };
 use quorate::types::{
-    EntryId, Incarnation, Index, Membership, NodeId, Part, Root, SnapshotMeta, Term,
+    EntryId, Incarnation, Index, Membership, NodeId, Root, SnapshotMeta, SnapshotPart, Term,
 };
 
-/// A whole snapshot of two nodes' making; `docs/FORMAT.md` says what stands where.
+/// A valid snapshot file; `docs/FORMAT.md` has its layout.
 const GOLDEN: &[u8] = include_bytes!("../data/format/snapshot-v1.bin");
 const CLUSTER: ClusterId = ClusterId(u128::from_le_bytes(*b"the test cluster"));
 const NODE: NodeId = NodeId(1);
 const HEADER_BYTES: usize = 4096;
 const MANIFEST_AT: usize = 8192;
-/// The largest manifest a receiver takes.
+/// The maximum size of a manifest at the receiver, in bytes.
 const MANIFEST_BYTES_MAX: u32 = 64 << 10;
 
-/// What the golden file names.
+/// Returns the description of the golden file.
 fn meta() -> SnapshotMeta {
     let root: [u8; 32] = GOLDEN[64..96].try_into().expect("the header has a root");
     let bytes = u64::from_le_bytes(GOLDEN[48..56].try_into().expect("and a size"));
@@ -31,7 +31,7 @@ fn meta() -> SnapshotMeta {
     SnapshotMeta { last, membership, bytes, root: Root(root) }
 }
 
-/// Takes the bytes for a file, for changes to a whole file, and for what a peer sends.
+/// Uses the bytes as a file, as changes to a valid file, and as the parts from a peer.
 pub(crate) fn drive(bytes: &[u8]) {
     read(bytes.to_vec());
     read(changed(bytes));
@@ -39,8 +39,8 @@ pub(crate) fn drive(bytes: &[u8]) {
     receive(&changed(bytes)[MANIFEST_AT.min(changed(bytes).len())..]);
 }
 
-/// The golden file with a byte changed for every three of `bytes`: where, and to what. A place
-/// behind the file makes it end at the place of the change before.
+/// Returns the golden file with one byte changed for every three of `bytes`, which are the place
+/// and the new value. A place beyond the file truncates it at the place of the previous change.
 fn changed(bytes: &[u8]) -> Vec<u8> {
     let mut file = GOLDEN.to_vec();
     let mut end = file.len();
@@ -54,7 +54,8 @@ fn changed(bytes: &[u8]) -> Vec<u8> {
     file
 }
 
-/// A snapshot is read whole and right, or an error is given before a wrong byte is.
+/// Asserts that the snapshot is read completely and correctly, or that an error comes before any
+/// wrong byte.
 fn read(file: Vec<u8>) {
     let meta = meta();
     let content = &GOLDEN[HEADER_BYTES..HEADER_BYTES + meta.bytes as usize];
@@ -65,39 +66,42 @@ fn read(file: Vec<u8>) {
         .map_err(|failure| failure.to_string())
         .and_then(|mut reader| reader.read_to_end(&mut read).map_err(|error| error.to_string()));
     match result {
-        Ok(_) => assert_eq!(read, content, "what is read is right"),
+        Ok(_) => assert_eq!(read, content, "the content is correct"),
         Err(error) => {
-            assert!(content.starts_with(&read), "what was read before the damage is right");
-            assert!(!is_whole, "a whole file is no damage: {error}");
+            assert!(content.starts_with(&read), "the content before the damage is correct");
+            assert!(!is_whole, "a valid file is accepted: {error}");
             assert!(error.starts_with("snapshot-0000000000000046 at "), "{error}");
         }
     }
     assert!(disk.largest_read <= 1 << 20, "memory is bounded");
 }
 
-/// Nothing but the manifest that the root names, and chunks that it names, is accepted.
+/// Asserts that only the manifest with the root hash, and its chunks, are accepted.
 fn receive(bytes: &[u8]) {
     let mut node = Receiver::new();
     let meta = meta();
     node.act(|storage, events| assert!(storage.receive_snapshot(&meta, events)));
     let pieces = bytes.chunks(512);
     for (number, piece) in (0..).zip(pieces) {
-        for part in [Part::Manifest(number), Part::Chunk(number)] {
-            let mut outcome = PartOutcome::NotWanted;
+        for part in [SnapshotPart::Manifest(number), SnapshotPart::Chunk(number)] {
+            let mut outcome = PartOutcome::NotNeeded;
             node.act(|storage, events| {
                 outcome = storage.receive_part(meta.root, part, piece, events);
             });
-            if outcome == PartOutcome::Accepted && matches!(part, Part::Manifest(0)) {
+            if outcome == PartOutcome::Accepted && matches!(part, SnapshotPart::Manifest(0)) {
                 let whole = piece.len() < 512;
-                assert!(!whole || piece == &GOLDEN[MANIFEST_AT..], "only what the root names");
+                assert!(
+                    !whole || piece == &GOLDEN[MANIFEST_AT..],
+                    "only the manifest with the root hash"
+                );
             }
         }
     }
-    let (_, wanted) = node.storage.wanted_parts().expect("no chunk has come");
-    assert!(wanted.len() <= node.window, "what is asked for is bounded");
+    let (_, wanted) = node.storage.parts_to_request().expect("no chunk has come");
+    assert!(wanted.len() <= node.window, "the requested parts are bounded");
 }
 
-/// A disk with nothing but one snapshot, whatever is in it.
+/// A disk with one snapshot file of arbitrary content.
 struct OneFile {
     file: Vec<u8>,
     largest_read: usize,
@@ -119,7 +123,7 @@ impl Disk for OneFile {
     }
 }
 
-/// A store that receives a snapshot; its disk is a plain list of files.
+/// A store that receives a snapshot, on a disk of files in memory.
 struct Receiver {
     disk: Files,
     storage: Storage,
@@ -135,7 +139,7 @@ impl Receiver {
         };
         let config = StorageConfig {
             segment_bytes: 32 << 10,
-            segments_ahead: 1,
+            spare_segments: 1,
             command_bytes_max: 4 << 10,
             flush_bytes_max: 8 << 10,
             read_bytes_max: 12 << 10,
@@ -147,7 +151,7 @@ impl Receiver {
         let members = Membership::new([NODE]);
         Storage::format(&mut disk, identity, &members, &config).expect("the disk is empty");
         let (storage, _) =
-            Storage::open(&mut disk, CLUSTER, NODE, &config).expect("it was formatted");
+            Storage::open(&mut disk, CLUSTER, NODE, &config).expect("the directory was formatted");
         Receiver { disk, storage, window: snapshots.window as usize }
     }
 
@@ -165,7 +169,7 @@ impl Receiver {
     }
 }
 
-/// Files without a crash.
+/// Files in memory, without crashes.
 #[derive(Default)]
 struct Files(std::collections::BTreeMap<FileName, Vec<u8>>);
 
@@ -203,7 +207,7 @@ impl Disk for Files {
 }
 
 #[test]
-fn a_whole_file_is_read_and_its_manifest_taken() {
+fn a_valid_file_is_read_and_its_manifest_accepted() {
     drive(&[]);
     drive(GOLDEN);
     receive(&GOLDEN[MANIFEST_AT..]);
@@ -211,9 +215,10 @@ fn a_whole_file_is_read_and_its_manifest_taken() {
     node.act(|storage, events| assert!(storage.receive_snapshot(&meta(), events)));
     let manifest = &GOLDEN[MANIFEST_AT..];
     node.act(|storage, events| {
-        let outcome = storage.receive_part(meta().root, Part::Manifest(0), manifest, events);
+        let outcome =
+            storage.receive_part(meta().root, SnapshotPart::Manifest(0), manifest, events);
         assert_eq!(outcome, PartOutcome::Accepted);
     });
-    let (_, wanted) = node.storage.wanted_parts().expect("the chunks are to come");
-    assert_eq!(wanted, [0, 1, 2].map(Part::Chunk));
+    let (_, wanted) = node.storage.parts_to_request().expect("the chunks are to come");
+    assert_eq!(wanted, [0, 1, 2].map(SnapshotPart::Chunk));
 }

@@ -1,5 +1,4 @@
-//! Snapshots through the doors of the store: damage to their files, and bytes that were never
-//! theirs.
+//! Snapshots through the public API of the store: damaged files, and arbitrary bytes.
 
 #[path = "../common/corpus.rs"]
 mod corpus;
@@ -7,6 +6,6 @@ mod damage;
 mod driver;
 
 #[test]
-fn the_kept_corpus_runs_through() {
+fn the_fuzz_corpus_passes() {
     corpus::replay("snapshot", driver::drive);
 }

@@ -1,17 +1,18 @@
-//! Changes of the membership as a script writes them, and memberships as it prints them.
+//! Membership edits and memberships in the syntax of the scripts.
 
-use quorate::raft::Removal;
-use quorate::types::{Address, Change, Fate, Incarnation, Member, Membership, NodeId};
+use quorate::raft::Suspension;
+use quorate::types::{Address, Change, Incarnation, Member, Membership, NodeId, PendingTransition};
 
 use super::settings::{duration, node, nodes, pair, switch, whole};
 
-/// Reads `+n4 -n3 ?n5 ~n2 casting=n1 n2@host:1 n2!200`, the form in which traces print it: a voter,
-/// no member, a learner, a voter that is suspended, and the rest; `nothing` changes nothing.
+/// Reads `+n4 -n3 ?n5 ~n2 casting=n1 n2@host:1 n2!200`, the syntax in which traces print a change:
+/// a voter, a removed member, a learner, a suspended voter, the casting vote, an address and a
+/// priority. `nothing` is the empty change.
 pub(crate) fn change(words: &[&str]) -> Result<Change, String> {
-    words.iter().try_fold(Change::new(), |change, word| edited(change, word))
+    words.iter().try_fold(Change::new(), |change, word| with_edit(change, word))
 }
 
-fn edited(change: Change, word: &str) -> Result<Change, String> {
+fn with_edit(change: Change, word: &str) -> Result<Change, String> {
     if word == "nothing" {
         return Ok(change);
     }
@@ -33,15 +34,15 @@ fn edited(change: Change, word: &str) -> Result<Change, String> {
         "-" => Ok(change.remove(node(id)?)),
         "?" => Ok(change.learner(node(id)?)),
         "~" => Ok(change.suspend(node(id)?)),
-        _ => {
-            Err(format!("`{word}` changes nothing: say +n4, -n3, ?n5, ~n2, casting=n1, n2@a, n2!9"))
-        }
+        _ => Err(format!(
+            "`{word}` is not a membership edit: write +n4, -n3, ?n5, ~n2, casting=n1, n2@a or n2!9"
+        )),
     }
 }
 
-/// Reads `n1`, or `nobody`.
+/// Reads a node such as `n1`, or `none`.
 fn holder_of(word: &str) -> Result<Option<NodeId>, String> {
-    if word == "nobody" { Ok(None) } else { node(word).map(Some) }
+    if word == "none" { Ok(None) } else { node(word).map(Some) }
 }
 
 fn address(text: &str) -> Result<Address, String> {
@@ -52,27 +53,27 @@ fn byte(word: &str) -> Result<u8, String> {
     u8::try_from(whole(word)?).map_err(|_| format!("`{word}` is over 255"))
 }
 
-/// The membership that a cluster is founded with: `voters` nodes and what the options add.
+/// The initial membership of a cluster: `voters` voters and the additions of the options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Founders {
+pub(crate) struct InitialMembership {
     pub(crate) voters: u64,
     learners: Vec<NodeId>,
     casting: Option<NodeId>,
     priorities: Vec<(NodeId, u8)>,
     addresses: Vec<(NodeId, Address)>,
-    /// Each disk has the number of its node, and the members' are named.
+    /// Every member's disk has its node's number as incarnation, and the membership names it.
     pub(crate) named: bool,
 }
 
-impl Founders {
-    /// So many voters.
-    pub(crate) fn of(voters: u64) -> Founders {
-        Founders { voters, ..Founders::default() }
+impl InitialMembership {
+    /// Returns an initial membership with the voters n1 to `voters`.
+    pub(crate) fn with_voters(voters: u64) -> InitialMembership {
+        InitialMembership { voters, ..InitialMembership::default() }
     }
 
-    /// Reads `learners=n4`, `casting=n1`, `priorities=n1!200,n2!150` or `addresses=n1@a`; false if
-    /// it is none of them.
-    pub(crate) fn take(&mut self, key: &str, value: &str) -> Result<bool, String> {
+    /// Reads `learners=n4`, `casting=n1`, `priorities=n1!200,n2!150` or `addresses=n1@a`; returns
+    /// false for any other key.
+    pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<bool, String> {
         let split = |word: &str, at| {
             let wrong = || format!("`{word}` is not of the form n1{at}value");
             let (id, text) = word.split_once(at).ok_or_else(wrong)?;
@@ -99,13 +100,13 @@ impl Founders {
         Ok(true)
     }
 
-    /// What they make together.
+    /// Returns the membership that the options describe.
     pub(crate) fn membership(&self) -> Result<Membership, String> {
         let voters = (1..=self.voters).map(NodeId);
         let mut membership = Membership::new(voters).with_learners(self.learners.iter().copied());
         let known = |membership: &Membership, id: NodeId| {
             let member = membership.member(id).cloned();
-            member.ok_or_else(|| format!("{id} is no member"))
+            member.ok_or_else(|| format!("{id} is not a member"))
         };
         if let Some(holder) = self.casting {
             if !membership.is_voter(holder) {
@@ -130,27 +131,27 @@ impl Founders {
     }
 }
 
-/// Reads `after=2s,voters_min=2,pause=3s`.
-pub(crate) fn removal(text: &str) -> Result<Removal, String> {
-    let mut removal =
-        Removal { after: Default::default(), voters_min: 2, pause: Default::default() };
+/// Reads a suspension rule such as `after=2s,voters_min=2,pause=3s`.
+pub(crate) fn suspension(text: &str) -> Result<Suspension, String> {
+    let mut suspension =
+        Suspension { after: Default::default(), voters_min: 2, pause: Default::default() };
     for word in text.split(',') {
         match pair(word)? {
-            ("after", span) => removal.after = duration(span)?,
-            ("pause", span) => removal.pause = duration(span)?,
+            ("after", span) => suspension.after = duration(span)?,
+            ("pause", span) => suspension.pause = duration(span)?,
             ("voters_min", count) => {
-                removal.voters_min = usize::try_from(whole(count)?).expect("a count fits");
+                suspension.voters_min = usize::try_from(whole(count)?).expect("a count fits");
             }
-            (key, _) => return Err(format!("`{key}` is no part of removal")),
+            (key, _) => return Err(format!("`{key}` is not a suspension option")),
         }
     }
-    Ok(removal)
+    Ok(suspension)
 }
 
-/// The sets of a membership, and whatever else is said of its members.
-pub(crate) fn shown(membership: &Membership) -> String {
+/// Prints a membership with the non-default data of its members.
+pub(crate) fn membership_text(membership: &Membership) -> String {
     let mut text = membership.to_string();
-    for Member { id, address, priority, fate, incarnation } in membership.members() {
+    for Member { id, address, priority, pending, incarnation } in membership.members() {
         if *incarnation != Incarnation::default() {
             text.push_str(&format!(" {id}#{}", incarnation.0));
         }
@@ -160,10 +161,10 @@ pub(crate) fn shown(membership: &Membership) -> String {
         if *priority != Member::PRIORITY_DEFAULT {
             text.push_str(&format!(" {id}!{priority}"));
         }
-        match fate {
-            Fate::Stays => {}
-            Fate::Leaves => text.push_str(&format!(" {id} leaves")),
-            Fate::Returns => text.push_str(&format!(" {id} returns")),
+        match pending {
+            PendingTransition::None => {}
+            PendingTransition::Remove => text.push_str(&format!(" {id} pending=remove")),
+            PendingTransition::Promote => text.push_str(&format!(" {id} pending=promote")),
         }
     }
     text

@@ -1,4 +1,4 @@
-//! The cluster that a script drives: carries out commands and gives each node what comes of them.
+//! The cluster of a script: it carries out commands and passes each node its inputs.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -9,11 +9,11 @@ use quorate::types::{
 };
 
 use super::change;
-use super::command::{Command, Founding, Keep, Lane};
+use super::command::{ClusterSetup, Command, KeptWrites, Lane};
 use super::disk::Image;
 use super::network::Network;
 use super::node::Node;
-use super::promises::Promises;
+use super::safety::SafetyChecks;
 use super::trace::{Kind, Trace};
 
 /// A cluster under the control of a script.
@@ -21,23 +21,23 @@ use super::trace::{Kind, Trace};
 pub(crate) struct Cluster {
     nodes: BTreeMap<NodeId, Node>,
     membership: Membership,
-    /// Each disk has the number of its node, unless it is a new one.
+    /// Every disk that is not new has its node's number as incarnation.
     named: bool,
     config: Config,
     seed: u64,
     network: Network,
-    pub(crate) promises: Promises,
+    pub(crate) safety: SafetyChecks,
     trace: Trace,
     tag: u64,
-    /// Inputs that the command under way may still cause.
+    /// The number of inputs that the current command may still cause.
     budget: u32,
 }
 
-/// No sensible command causes more inputs than this.
+/// The most inputs that one command may cause.
 const INPUTS_MAX: u32 = 100_000;
 
 impl Cluster {
-    /// No cluster yet: the first command founds it.
+    /// Returns a cluster without nodes, which the first command creates.
     pub(crate) fn new() -> Cluster {
         Cluster {
             nodes: BTreeMap::new(),
@@ -46,19 +46,19 @@ impl Cluster {
             config: Config::new(NodeId(1)),
             seed: 0,
             network: Network::default(),
-            promises: Promises::default(),
+            safety: SafetyChecks::default(),
             trace: Trace::new(),
             tag: 0,
             budget: 0,
         }
     }
 
-    /// Carries out a command and returns what it prints.
+    /// Carries out a command and returns the lines that it prints.
     pub(crate) fn carry_out(&mut self, command: Command) -> Result<Vec<String>, String> {
         self.budget = INPUTS_MAX;
         match command {
-            Command::Cluster(founding) if self.nodes.is_empty() => self.found(*founding)?,
-            Command::Cluster(_) => return Err("the cluster is founded already".into()),
+            Command::Cluster(setup) if self.nodes.is_empty() => self.create(*setup)?,
+            Command::Cluster(_) => return Err("the cluster exists already".into()),
             _ if self.nodes.is_empty() => return Err("the first command is `cluster`".into()),
             Command::Elect(id) => self.elect(id)?,
             Command::Timeout(id) => self.time_out(id)?,
@@ -74,7 +74,7 @@ impl Cluster {
         Ok(self.trace.take())
     }
 
-    /// The commands during which no time passes and nothing travels by itself.
+    /// Carries out a command during which no time passes and no message is delivered by itself.
     fn carry_out_at_once(&mut self, command: Command) -> Result<(), String> {
         match command {
             Command::Campaign(id) => self.give(id, Input::Campaign),
@@ -96,13 +96,13 @@ impl Cluster {
                 let tag = self.next_tag();
                 self.give(id, Input::ChangeMembership { tag, change })
             }
-            Command::GiveUp(id) => {
+            Command::CancelChange(id) => {
                 let tag = self.next_tag();
-                self.give(id, Input::GiveUpChange { tag })
+                self.give(id, Input::CancelMembershipChange { tag })
             }
             Command::Transfer { node, to } => {
                 let tag = self.next_tag();
-                self.give(node, Input::Transfer { tag, to })
+                self.give(node, Input::TransferLeadership { tag, to })
             }
             Command::Manual(lane, ids) => self.set_manual(lane, &ids, true),
             Command::Automatic(lane, ids) => self.set_manual(lane, &ids, false),
@@ -116,7 +116,7 @@ impl Cluster {
             Command::DiskFull(node, full) => self.give(node, Input::DiskFull(full)),
             Command::Quarantine(node, wrong) => self.give(node, Input::Quarantine(wrong)),
             Command::Rebuild { node, from } => self.rebuild(node, from),
-            Command::Append(node) => self.give(node, Input::Append),
+            Command::AppendNoop(node) => self.give(node, Input::AppendNoop),
             Command::Show(kinds) => {
                 self.trace.shown = kinds;
                 Ok(())
@@ -163,7 +163,7 @@ impl Cluster {
             }
             Command::Inject(message) => self.deliver(message),
             Command::Network => {
-                for (message, held) in self.network.flying() {
+                for (message, held) in self.network.in_flight() {
                     let held = if held { "  (held)" } else { "" };
                     let (from, to) = (message.from, message.to);
                     self.trace.plain(format!("in flight  {from} -> {to} {message}{held}"));
@@ -174,14 +174,14 @@ impl Cluster {
         }
     }
 
-    // Founding, crashes, starts.
+    // Creation, crashes, restarts.
 
-    fn found(&mut self, founding: Founding) -> Result<(), String> {
-        self.membership = founding.founders.membership()?;
-        self.named = founding.founders.named;
-        self.config = founding.config;
-        self.seed = founding.seed;
-        for id in self.membership.clone().ids().chain(founding.spares) {
+    fn create(&mut self, setup: ClusterSetup) -> Result<(), String> {
+        self.membership = setup.membership.membership()?;
+        self.named = setup.membership.named;
+        self.config = setup.config;
+        self.seed = setup.seed;
+        for id in self.membership.clone().ids().chain(setup.spares) {
             if self.nodes.insert(id, Node::new(id)).is_some() {
                 return Err(format!("{id} is a member"));
             }
@@ -195,7 +195,7 @@ impl Cluster {
         self.node_mut(id)?.start(config, seed)
     }
 
-    /// A member's disk knows the membership that the cluster was founded with; a spare's, none.
+    /// Replaces a node's disk and starts it. A member's disk has the first membership, unless new.
     fn replace_disk(&mut self, id: NodeId, mut image: Image) -> Result<(), String> {
         if self.membership.is_member(id) && !image.is_new {
             image.membership = self.membership.clone();
@@ -207,14 +207,14 @@ impl Cluster {
         self.start(id)
     }
 
-    fn crash(&mut self, id: NodeId, keep: Keep) -> Result<(), String> {
+    fn crash(&mut self, id: NodeId, keep: KeptWrites) -> Result<(), String> {
         let node = self.node_mut(id)?;
         if node.raft().is_none() {
             return Err(format!("{id} is down already"));
         }
         node.disk.flush(match keep {
-            Keep::All => None,
-            Keep::First(count) => Some(count),
+            KeptWrites::All => None,
+            KeptWrites::First(count) => Some(count),
         });
         let lost = node.crash();
         let event = match lost {
@@ -262,7 +262,7 @@ impl Cluster {
         self.give(id, Input::Timeout)
     }
 
-    /// Moves the clocks of some nodes, one after the other, and delivers nothing.
+    /// Advances the clocks of some nodes, one after the other, and delivers nothing.
     fn advance(&mut self, ids: &[NodeId], by: Duration) -> Result<(), String> {
         for &id in ids {
             let end = self.node(id)?.clock.after(by);
@@ -276,8 +276,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Lets time pass everywhere. Messages take no time; what is due first happens first, and of
-    /// what is due together the lower id's comes first.
+    /// Lets time pass on all nodes. Messages take no time. Timeouts occur in the order of their
+    /// deadlines, equal ones in the order of the node ids.
     fn run(&mut self, span: Duration) -> Result<(), String> {
         self.settle()?;
         let mut left = span;
@@ -307,7 +307,7 @@ impl Cluster {
 
     // Messages.
 
-    /// Delivers until nothing is in flight but what is held.
+    /// Delivers messages until only held ones are in flight.
     fn settle(&mut self) -> Result<(), String> {
         while let Some(message) = self.network.next() {
             self.deliver(message)?;
@@ -339,19 +339,19 @@ impl Cluster {
 
     // Inputs and actions.
 
-    /// Gives a node an input, and then what its disk and its state machine finish at once.
+    /// Passes an input to a node, then those that its disk and state machine complete at once.
     fn give(&mut self, id: NodeId, input: Input) -> Result<(), String> {
         let mut inputs = VecDeque::from([input]);
         let mut asked_for = true;
         while let Some(input) = inputs.pop_front() {
             if self.budget == 0 {
-                return Err("the cluster does not come to rest".into());
+                return Err("the command causes too many inputs".into());
             }
             self.budget -= 1;
             let actions = self.node_mut(id)?.step(input.clone())?;
             let node = &self.nodes[&id];
-            let raft = node.raft().expect("it just took an input");
-            self.promises.on_status(&raft.status(), raft.log())?;
+            let raft = node.raft().expect("the node is up");
+            self.safety.on_status(&raft.status(), raft.log())?;
             if asked_for {
                 self.trace.line(Kind::of_input(&input), node, &input.to_string());
             }
@@ -361,7 +361,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Carries out the actions of one step; what finishes by itself joins `inputs`.
+    /// Carries out the actions of one step; inputs that complete at once join `inputs`.
     fn carry_out_actions(
         &mut self,
         id: NodeId,
@@ -370,25 +370,25 @@ impl Cluster {
     ) -> Result<(), String> {
         self.print_actions(id, &actions);
         for action in actions {
-            let node = self.nodes.get_mut(&id).expect("it took an input");
+            let node = self.nodes.get_mut(&id).expect("the node exists");
             match action {
                 Action::Send(message) => {
-                    Promises::on_send(&message, &node.disk.image)?;
+                    SafetyChecks::on_send(&message, &node.disk.image)?;
                     if self.network.connects(message.from, message.to) {
                         self.network.send(message);
                     }
                 }
                 Action::Persist(write) => node.disk.submit(write),
                 Action::Apply(entries) => {
-                    self.promises.on_apply(id, entries.iter().map(|entry| entry.id))?;
-                    node.hand_over(entries.last().expect("a batch is not empty").id.index);
+                    self.safety.on_apply(id, entries.iter().map(|entry| entry.id))?;
+                    node.begin_apply(entries.last().expect("a batch is not empty").id.index);
                 }
                 Action::Restore(meta) => {
-                    self.promises.on_apply(id, [meta.last])?;
-                    node.hand_over(meta.last.index);
+                    self.safety.on_apply(id, [meta.last])?;
+                    node.begin_apply(meta.last.index);
                 }
-                Action::ReceiveSnapshot { meta, .. } => node.want(meta),
-                Action::Committed { id: entry, .. } => self.promises.on_acknowledged(entry),
+                Action::ReceiveSnapshot { meta, .. } => node.request_snapshot(meta),
+                Action::Committed { id: entry, .. } => self.safety.on_acknowledged(entry),
                 Action::Fetch { consumer, first, last, bytes_max } => {
                     let entries = node.disk.image.entries(first, last, bytes_max);
                     let entries = entries.map_err(|why| format!("{id} {why}"))?;
@@ -407,7 +407,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Prints actions, one line each, save that the same words to several nodes share a line.
+    /// Prints actions, one per line; the same message to several nodes shares a line.
     fn print_actions(&mut self, id: NodeId, actions: &[Action]) {
         let node = &self.nodes[&id];
         let mut rest = actions;
@@ -429,7 +429,7 @@ impl Cluster {
         }
     }
 
-    /// The nodes to which the first of `actions` go with the words and the fate of `message`.
+    /// Returns the receivers of the first of `actions` that send `message` with the same outcome.
     fn receivers(&self, message: &Message, actions: &[Action]) -> Vec<NodeId> {
         let mut to: Vec<NodeId> = Vec::new();
         for action in actions {
@@ -465,7 +465,7 @@ impl Cluster {
 
     fn flush(&mut self, id: NodeId, count: Option<usize>) -> Result<(), String> {
         let flushed = self.node_mut(id)?.disk.flush(count);
-        let write = flushed.ok_or_else(|| format!("{id} has no write under way"))?;
+        let write = flushed.ok_or_else(|| format!("{id} has no pending write"))?;
         self.give(id, Input::Persisted(write))
     }
 
@@ -477,7 +477,7 @@ impl Cluster {
 
     // Snapshots.
 
-    /// The machine has a snapshot of what it has applied; the log keeps `trailing` entries of it.
+    /// Takes a snapshot of the applied state; the log keeps `trailing` of the covered entries.
     fn take_snapshot(&mut self, id: NodeId, trailing: u64) -> Result<(), String> {
         let node = self.node_mut(id)?;
         let raft = node.raft().ok_or_else(|| format!("{id} is down"))?;
@@ -488,7 +488,7 @@ impl Cluster {
         let snapshot = snapshot.ok_or_else(|| format!("{id} has applied nothing new"))?;
         let base = Index(applied.0.saturating_sub(trailing)).max(log.base().index);
         let base = entry_at(base).expect("the log goes back to its base");
-        let membership = log.membership_at(applied).expect("it is not forgotten").clone();
+        let membership = log.membership_at(applied).expect("the log has the membership").clone();
         let meta = SnapshotMeta::empty(snapshot, membership);
         node.disk.image.take_snapshot(meta.clone(), base);
         self.give(id, Input::SnapshotTaken { meta, base: base.index })
@@ -496,18 +496,18 @@ impl Cluster {
 
     fn receive_snapshot(&mut self, id: NodeId, last: Option<Index>) -> Result<(), String> {
         let meta = self.node(id)?.receive(last);
-        let meta = meta.ok_or_else(|| format!("{id} has not asked for such a snapshot"))?;
+        let meta = meta.ok_or_else(|| format!("{id} has not requested this snapshot"))?;
         self.give(id, Input::SnapshotReceived { meta })
     }
 
-    /// The state machine starts over from another node's last snapshot.
+    /// Rebuilds the state machine from another node's last snapshot.
     fn rebuild(&mut self, id: NodeId, from: NodeId) -> Result<(), String> {
         let Image { snapshot, membership, .. } = self.node(from)?.disk.image.clone();
         let meta = SnapshotMeta::empty(snapshot, membership);
         self.give(id, Input::Rebuild { meta })
     }
 
-    // What the script asks to see.
+    // Output that the script requests.
 
     fn print_status(&mut self, ids: &[NodeId]) -> Result<(), String> {
         let shown = |id: Option<NodeId>| id.map_or("none".to_owned(), |id| id.to_string());
@@ -521,8 +521,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Prints the term of each entry, as the paper draws logs, after where the log starts; what
-    /// stands after `|` is not durable.
+    /// Prints the base of the log and the term of each entry, as the paper draws logs; entries
+    /// after `|` are not durable.
     fn print_log(&mut self, ids: &[NodeId]) -> Result<(), String> {
         for id in self.named(ids) {
             let node = self.node(id)?.clone();
@@ -543,12 +543,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// Prints who counts for each node.
+    /// Prints the active membership of each node.
     fn print_members(&mut self, ids: &[NodeId]) -> Result<(), String> {
         for id in self.named(ids) {
             let node = self.node(id)?.clone();
             let raft = node.raft().ok_or_else(|| format!("{id} is down"))?;
-            self.trace.answer(&node, &format!("members {}", change::shown(raft.membership())));
+            self.trace
+                .answer(&node, &format!("members {}", change::membership_text(raft.membership())));
         }
         Ok(())
     }
@@ -579,7 +580,7 @@ impl Cluster {
         self.nodes.keys().copied()
     }
 
-    /// The nodes a command names; all of them if it names none.
+    /// Returns the nodes that a command names, or all nodes if it names none.
     fn named(&self, ids: &[NodeId]) -> Vec<NodeId> {
         if ids.is_empty() { self.ids().collect() } else { ids.to_vec() }
     }

@@ -1,24 +1,24 @@
-//! The commands of the script language, read from their lines.
+//! The commands of the script language and their parser.
 
 use std::time::Duration;
 
 use quorate::raft::Config;
 use quorate::types::{Acknowledge, Change, Index, Message, NodeId, ReadLevel};
 
-use super::change::{self, Founders};
+use super::change::{self, InitialMembership};
 use super::disk::Image;
 use super::message::{self, Selector};
 use super::settings::{self, duration, node, nodes, pair, whole};
 use super::trace::Kind;
 
-/// One command.
+/// One command of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    Cluster(Box<Founding>),
+    Cluster(Box<ClusterSetup>),
     Disk(NodeId, Image),
     Elect(NodeId),
     Campaign(NodeId),
-    /// One by one, or all at once.
+    /// Proposals, one by one or in one input.
     Propose {
         to: NodeId,
         acknowledge: Acknowledge,
@@ -31,7 +31,7 @@ pub(crate) enum Command {
         conflict: Option<Index>,
     },
     Change(NodeId, Change),
-    GiveUp(NodeId),
+    CancelChange(NodeId),
     Transfer {
         node: NodeId,
         to: Option<NodeId>,
@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Apply(NodeId),
     Crash {
         node: NodeId,
-        keep: Keep,
+        keep: KeptWrites,
     },
     Restart {
         node: NodeId,
@@ -81,7 +81,7 @@ pub(crate) enum Command {
         node: NodeId,
         from: NodeId,
     },
-    Append(NodeId),
+    AppendNoop(NodeId),
     Inject(Message),
     Status(Vec<NodeId>),
     Log(Vec<NodeId>),
@@ -92,18 +92,18 @@ pub(crate) enum Command {
     Hide(Vec<Kind>),
 }
 
-/// How a cluster begins.
+/// The initial cluster of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Founding {
-    pub(crate) founders: Founders,
-    /// Nodes with a new disk, which are no members yet.
+pub(crate) struct ClusterSetup {
+    pub(crate) membership: InitialMembership,
+    /// Nodes with a new disk, which are not members yet.
     pub(crate) spares: Vec<NodeId>,
     pub(crate) seed: u64,
-    /// What every node's configuration is, but for the id.
+    /// The configuration of every node, except its id.
     pub(crate) config: Config,
 }
 
-/// Which of the messages in flight, oldest first unless `newest`.
+/// A selection of the messages in flight, oldest first unless `newest`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pick {
     pub(crate) selector: Selector,
@@ -111,22 +111,22 @@ pub(crate) struct Pick {
     pub(crate) count: Option<usize>,
 }
 
-/// What a node hands to somebody else and hears back of.
+/// A component that completes a node's work: its disk, or its state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
     Disk,
     Apply,
 }
 
-/// How many of the writes under way a crash leaves on the disk.
+/// The number of pending writes that a crash leaves on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keep {
+pub(crate) enum KeptWrites {
     All,
     First(usize),
 }
 
-/// Every form, for the error that a wrong command gets and for nothing else.
-const FORMS: [(&str, &str); 43] = [
+/// The syntax of every command, for the error on a malformed one.
+const USAGES: [(&str, &str); 43] = [
     (
         "cluster",
         "cluster 3 [learners=n4] [spares=n5] [casting=n1] [named=on] [priorities=n1!200] \
@@ -140,11 +140,11 @@ const FORMS: [(&str, &str); 43] = [
     ("campaign", "campaign n1"),
     (
         "propose",
-        "propose n1 x y … [count=3] [bytes=100] [for=quorum|all-live|leader-only] [at=once]",
+        "propose n1 x y … [count=3] [bytes=100] [ack=quorum|all-live|leader-only] [at=once]",
     ),
     ("read", "read n1 [lease | replica [after=3] | within 100ms | local]"),
     ("change", "change n1 nothing|+n4|-n3|?n5|~n2|casting=n1|n2@a|n2#22|n2!200 …"),
-    ("give-up", "give-up n1"),
+    ("cancel-change", "cancel-change n1"),
     ("transfer", "transfer n1 [n2]"),
     ("timeout", "timeout n1"),
     ("advance", "advance n1 n2 … 100ms"),
@@ -171,7 +171,7 @@ const FORMS: [(&str, &str); 43] = [
     ("space", "space n1"),
     ("quarantine", "quarantine n1 [ends]"),
     ("rebuild", "rebuild n1 from n2"),
-    ("append", "append n1"),
+    ("noop", "noop n1"),
     ("inject", "inject n2 -> n1 Name term=2 field=value …"),
     ("status", "status [n1 …]"),
     ("log", "log [n1 …]"),
@@ -182,7 +182,7 @@ const FORMS: [(&str, &str); 43] = [
     ("hide", "hide kind …"),
 ];
 
-/// How fresh an answer has to be, and the last entry that may change it.
+/// Reads the level of a read and, for a replica read, the last conflicting index.
 fn read(words: &[&str]) -> Result<(ReadLevel, Option<Index>), String> {
     Ok(match words {
         [] => (ReadLevel::Linearizable, None),
@@ -199,15 +199,15 @@ fn read(words: &[&str]) -> Result<(ReadLevel, Option<Index>), String> {
 }
 
 impl Command {
-    /// Reads one command.
+    /// Parses one command line.
     pub(crate) fn parse(text: &str) -> Result<Command, String> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let [verb, rest @ ..] = words.as_slice() else {
             return Err("a command is missing after `>`".into());
         };
-        let Some((_, form)) = FORMS.iter().find(|(name, _)| name == verb) else {
-            let verbs: Vec<&str> = FORMS.iter().map(|(name, _)| *name).collect();
-            return Err(format!("`{verb}` is no command: {}", verbs.join(", ")));
+        let Some((_, usage)) = USAGES.iter().find(|(name, _)| name == verb) else {
+            let verbs: Vec<&str> = USAGES.iter().map(|(name, _)| *name).collect();
+            return Err(format!("unknown command `{verb}`; the commands are {}", verbs.join(", ")));
         };
         let parsed = match *verb {
             "cluster" | "disk" | "crash" | "restart" | "snapshot" | "receive" => {
@@ -220,7 +220,7 @@ impl Command {
             | "hide" => Self::parse_list(verb, rest),
             _ => Self::parse_plain(verb, rest),
         };
-        parsed.map_err(|why| if why.is_empty() { format!("say: {form}") } else { why })
+        parsed.map_err(|why| if why.is_empty() { format!("usage: {usage}") } else { why })
     }
 
     fn parse_plain(verb: &str, rest: &[&str]) -> Result<Command, String> {
@@ -241,7 +241,7 @@ impl Command {
                 let (level, conflict) = read(words)?;
                 Command::Read { node: node(id)?, level, conflict }
             }
-            ("give-up", [id]) => Command::GiveUp(node(id)?),
+            ("cancel-change", [id]) => Command::CancelChange(node(id)?),
             ("transfer", [id]) => Command::Transfer { node: node(id)?, to: None },
             ("transfer", [id, to]) => Command::Transfer { node: node(id)?, to: Some(node(to)?) },
             ("timeout", [id]) => Command::Timeout(node(id)?),
@@ -255,7 +255,7 @@ impl Command {
             ("rebuild", [id, "from", from]) => {
                 Command::Rebuild { node: node(id)?, from: node(from)? }
             }
-            ("append", [id]) => Command::Append(node(id)?),
+            ("noop", [id]) => Command::AppendNoop(node(id)?),
             _ => return Err(String::new()),
         })
     }
@@ -264,15 +264,15 @@ impl Command {
         let [first, options @ ..] = rest else { return Err(String::new()) };
         let options = options.iter().map(|word| pair(word)).collect::<Result<Vec<_>, _>>()?;
         if verb == "cluster" {
-            let founding = Founding::parse(first, &options)?;
-            return Ok(Command::Cluster(Box::new(founding)));
+            let setup = ClusterSetup::parse(first, &options)?;
+            return Ok(Command::Cluster(Box::new(setup)));
         }
         let id = node(first)?;
         match (verb, options.as_slice()) {
             ("disk", _) => Ok(Command::Disk(id, Image::parse(&options)?)),
-            ("crash", []) => Ok(Command::Crash { node: id, keep: Keep::First(0) }),
+            ("crash", []) => Ok(Command::Crash { node: id, keep: KeptWrites::First(0) }),
             ("crash", [("keep", kept)]) => {
-                Ok(Command::Crash { node: id, keep: Keep::parse(kept)? })
+                Ok(Command::Crash { node: id, keep: KeptWrites::parse(kept)? })
             }
             ("restart", []) => Ok(Command::Restart { node: id, tail: None }),
             ("restart", [("tail", tail)]) => {
@@ -341,27 +341,27 @@ impl Command {
     }
 }
 
-impl Founding {
-    fn parse(voters: &str, options: &[(&str, &str)]) -> Result<Founding, String> {
-        let mut founding = Founding {
-            founders: Founders::of(whole(voters)?),
+impl ClusterSetup {
+    fn parse(voters: &str, options: &[(&str, &str)]) -> Result<ClusterSetup, String> {
+        let mut setup = ClusterSetup {
+            membership: InitialMembership::with_voters(whole(voters)?),
             spares: Vec::new(),
             seed: 1,
             config: Config::new(NodeId(1)),
         };
-        if !(1..=9).contains(&founding.founders.voters) {
+        if !(1..=9).contains(&setup.membership.voters) {
             return Err("a cluster has 1 to 9 voters".into());
         }
         for (key, value) in options {
             match *key {
-                _ if founding.founders.take(key, value)? => {}
-                "spares" => founding.spares = nodes(value)?,
-                "seed" => founding.seed = whole(value)?,
-                _ => settings::configure(&mut founding.config, key, value)?,
+                _ if setup.membership.set(key, value)? => {}
+                "spares" => setup.spares = nodes(value)?,
+                "seed" => setup.seed = whole(value)?,
+                _ => settings::configure(&mut setup.config, key, value)?,
             }
         }
-        founding.config.check().map_err(|error| error.to_string())?;
-        Ok(founding)
+        setup.config.check().map_err(|error| error.to_string())?;
+        Ok(setup)
     }
 }
 
@@ -390,12 +390,12 @@ impl Lane {
     }
 }
 
-impl Keep {
-    fn parse(word: &str) -> Result<Keep, String> {
+impl KeptWrites {
+    fn parse(word: &str) -> Result<KeptWrites, String> {
         match word {
-            "none" => Ok(Keep::First(0)),
-            "all" => Ok(Keep::All),
-            _ => count(word).map(Keep::First),
+            "none" => Ok(KeptWrites::First(0)),
+            "all" => Ok(KeptWrites::All),
+            _ => count(word).map(KeptWrites::First),
         }
     }
 }
@@ -404,9 +404,9 @@ fn count(word: &str) -> Result<usize, String> {
     whole(word).map(|count| usize::try_from(count).expect("a count fits"))
 }
 
-/// Reads the commands of a proposal: words as they are; `count` repeats them with a number, and
-/// `bytes` fills each up to that size; `for` says when they count as done, `at` that they come
-/// together.
+/// Reads the commands of a proposal: plain words are commands; `count` repeats them with a number,
+/// and `bytes` pads each to that size; `ack` is the acknowledgement, and `at=once` puts all
+/// proposals into one input.
 fn commands(words: &[&str]) -> Result<(Vec<String>, Acknowledge, bool), String> {
     let (options, mut list): (Vec<&str>, Vec<&str>) = words.iter().partition(|w| w.contains('='));
     let (mut repeat, mut bytes) = (None, 0);
@@ -415,11 +415,11 @@ fn commands(words: &[&str]) -> Result<(Vec<String>, Acknowledge, bool), String> 
         match pair(option)? {
             ("count", value) => repeat = Some(count(value)?),
             ("bytes", value) => bytes = count(value)?,
-            ("for", "quorum") => acknowledge = Acknowledge::Quorum,
-            ("for", "all-live") => acknowledge = Acknowledge::AllLive,
-            ("for", "leader-only") => acknowledge = Acknowledge::LeaderOnly,
+            ("ack", "quorum") => acknowledge = Acknowledge::Quorum,
+            ("ack", "all-live") => acknowledge = Acknowledge::AllLive,
+            ("ack", "leader-only") => acknowledge = Acknowledge::LeaderOnly,
             ("at", "once") => at_once = true,
-            (key, _) => return Err(format!("`{key}` is no option of propose")),
+            (key, _) => return Err(format!("`{key}` is not an option of propose")),
         }
     }
     if list.is_empty() {

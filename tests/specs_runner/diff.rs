@@ -1,6 +1,6 @@
-//! How two lists of lines differ, for a person to read.
+//! A line-based difference between the expected and the printed output.
 
-/// The lines of both lists in order: `-` marks those only expected, `+` those only printed.
+/// Returns the lines of both lists in order: `-` marks expected ones, `+` printed ones.
 pub(crate) fn diff(expected: &[String], printed: &[String]) -> Vec<String> {
     let common = common_suffixes(expected, printed);
     let (mut left, mut right) = (0, 0);
@@ -24,7 +24,7 @@ pub(crate) fn diff(expected: &[String], printed: &[String]) -> Vec<String> {
     lines
 }
 
-/// How many lines the longest common subsequence of `expected[i..]` and `printed[j..]` has.
+/// Returns the length of the longest common subsequence of `expected[i..]` and `printed[j..]`.
 fn common_suffixes(expected: &[String], printed: &[String]) -> Vec<Vec<usize>> {
     let mut common = vec![vec![0; printed.len() + 1]; expected.len() + 1];
     for left in (0..expected.len()).rev() {

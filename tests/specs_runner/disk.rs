@@ -1,4 +1,4 @@
-//! A node's disk: what is durable, and the writes under way.
+//! A node's disk: its durable image and the pending writes.
 
 use std::collections::VecDeque;
 
@@ -10,27 +10,27 @@ use quorate::types::{
 use super::message::entries_after;
 use super::settings::{entry_id, node, term, whole};
 
-/// What a disk holds.
+/// The durable content of a disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Image {
     pub(crate) hard_state: HardState,
     pub(crate) committed: Index,
-    /// What the last snapshot ends with and who counts then, and where the log starts: there or
-    /// before.
+    /// The last entry of the last snapshot, the membership at that entry, and the base of the log,
+    /// which is at that entry or before.
     pub(crate) snapshot: EntryId,
     pub(crate) membership: Membership,
     pub(crate) base: EntryId,
-    /// The log after the base.
+    /// The entries after the base.
     pub(crate) log: Vec<Entry>,
-    /// The life of the disk; zero where nobody tells one from another.
+    /// The incarnation of the disk; zero if the script does not distinguish disks.
     pub(crate) incarnation: Incarnation,
-    /// It was emptied: nothing on it says who counts.
+    /// The disk was emptied: it has no membership.
     pub(crate) is_new: bool,
-    /// How many of the last entries a start hands over at once; all of them if none is said.
+    /// The number of last entries that a start loads into memory; `None` for all of them.
     tail: Option<usize>,
 }
 
-/// A disk: its image, and the writes that are not durable yet, oldest first.
+/// A disk: its image, and the pending writes, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     pub(crate) image: Image,
@@ -54,7 +54,7 @@ impl Image {
                 "vote" => image.hard_state.vote = Some(node(value)?),
                 "committed" => image.committed = Index(whole(value)?),
                 "tail" => image.tail = Some(usize::try_from(whole(value)?).expect("fits")),
-                _ => return Err(format!("`{key}` is no part of a disk")),
+                _ => return Err(format!("`{key}` is not a disk option")),
             }
         }
         image.base = image.snapshot;
@@ -63,24 +63,24 @@ impl Image {
         Ok(image)
     }
 
-    /// The last entry, or the base.
+    /// The last entry, or the base of an empty log.
     pub(crate) fn last(&self) -> EntryId {
         self.log.last().map_or(self.base, |entry| entry.id)
     }
 
-    /// The snapshot is here, and the log before it is forgotten through `base`.
+    /// Records a snapshot and compacts the log through `base`.
     pub(crate) fn take_snapshot(&mut self, snapshot: SnapshotMeta, base: EntryId) {
         (self.snapshot, self.membership) = (snapshot.last, snapshot.membership);
         self.base = base;
         self.log.retain(|entry| entry.id.index > base.index);
     }
 
-    /// How many of the last entries the next start hands over.
+    /// Sets the number of last entries that the next start loads into memory.
     pub(crate) fn set_tail(&mut self, tail: Option<usize>) {
         self.tail = tail;
     }
 
-    /// What a node starts from that finds this on its disk.
+    /// Returns the state that a node restores from this disk.
     pub(crate) fn restored(&self) -> Restored {
         let base = SnapshotMeta::empty(self.base, self.membership.clone());
         let mut restored =
@@ -94,8 +94,8 @@ impl Image {
         restored
     }
 
-    /// The first of the entries `first..=last`, which the disk must hold unless it has forgotten
-    /// them: as many as make `bytes_max`, at least one.
+    /// Returns the first of the entries `first..=last`, up to `bytes_max` bytes but at least one.
+    /// The disk must have them unless they are compacted.
     pub(crate) fn entries(
         &self,
         first: Index,
@@ -136,17 +136,17 @@ impl Image {
 }
 
 impl Disk {
-    /// A disk that holds `image`.
+    /// Returns a disk with the content `image`.
     pub(crate) fn new(image: Image) -> Disk {
         Disk { image, waiting: VecDeque::new() }
     }
 
-    /// Takes a write; it is not durable yet.
+    /// Queues a write, which is not durable yet.
     pub(crate) fn submit(&mut self, write: Write) {
         self.waiting.push_back(write);
     }
 
-    /// Makes the oldest `count` writes durable and names the last of them, if there was any.
+    /// Makes the oldest `count` writes durable and returns the last of them, if any.
     pub(crate) fn flush(&mut self, count: Option<usize>) -> Option<WriteId> {
         let count = count.unwrap_or(self.waiting.len()).min(self.waiting.len());
         let mut done = None;
@@ -157,14 +157,14 @@ impl Disk {
         done
     }
 
-    /// Forgets the writes under way and says how many they were.
+    /// Drops the pending writes and returns their number.
     pub(crate) fn lose(&mut self) -> usize {
         let lost = self.waiting.len();
         self.waiting.clear();
         lost
     }
 
-    /// What the disk will hold once every write under way is done.
+    /// Returns the content after all pending writes.
     pub(crate) fn intended(&self) -> Image {
         let mut image = self.image.clone();
         self.waiting.iter().for_each(|write| image.write(write));

@@ -1,16 +1,16 @@
-//! Messages in a script: which ones a command is about, and how to write one by hand.
+//! Messages in a script: selectors of messages in flight, and messages written by hand.
 
 use std::collections::BTreeMap;
 
 use quorate::types::{
-    AppendOutcome, Beat, Body, Command, Entry, EntryId, Incarnation, Index, Membership, Message,
-    Readiness,
+    AppendOutcome, Body, Command, Entry, EntryId, Heartbeat, Incarnation, Index, Membership,
+    Message, Readiness,
 };
 use quorate::types::{NodeId, Payload, SnapshotMeta, Term};
 
 use super::settings;
 
-/// Which messages a command is about: any whose sender, receiver and name fit.
+/// A selector of messages by sender, receiver and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Selector {
     from: Option<NodeId>,
@@ -19,13 +19,13 @@ pub(crate) struct Selector {
 }
 
 impl Selector {
-    /// Every message from the one to the other, or from or to anybody.
+    /// Selects all messages from one node to another; `None` stands for any node.
     pub(crate) fn between(from: Option<NodeId>, to: Option<NodeId>) -> Selector {
         Selector { from, to, name: None }
     }
 }
 
-/// Every message name, for the error that a wrong one gets.
+/// The name of every message that a script may use.
 const NAMES: [&str; 16] = [
     "PreVote",
     "PreVoteReply",
@@ -40,13 +40,13 @@ const NAMES: [&str; 16] = [
     "ReadIndex",
     "ReadIndexReply",
     "TimeoutNow",
-    "Stranger",
-    "Counted",
-    "Vouch",
+    "UnknownIncarnation",
+    "TakeoverAllowed",
+    "LogIsComplete",
 ];
 
 impl Selector {
-    /// Reads `n1 -> n2 AppendEntries`; `*` stands for any node, and either half may be missing.
+    /// Reads `n1 -> n2 AppendEntries`; `*` is any node, and the nodes or the name may be missing.
     pub(crate) fn parse(words: &[&str]) -> Result<Selector, String> {
         match words {
             [] => Ok(Selector::default()),
@@ -60,8 +60,8 @@ impl Selector {
         }
     }
 
-    /// Whether the message fits.
-    pub(crate) fn fits(&self, message: &Message) -> bool {
+    /// Whether the selector matches the message.
+    pub(crate) fn matches(&self, message: &Message) -> bool {
         self.from.is_none_or(|from| from == message.from)
             && self.to.is_none_or(|to| to == message.to)
             && self.name.as_ref().is_none_or(|name| name == message.body.name())
@@ -76,12 +76,12 @@ fn known_name(word: &str) -> Result<String, String> {
     if NAMES.contains(&word) {
         Ok(word.to_owned())
     } else {
-        Err(format!("`{word}` is no message: {}", NAMES.join(", ")))
+        Err(format!("unknown message `{word}`; the messages are {}", NAMES.join(", ")))
     }
 }
 
 /// Reads a message written by hand: `n2 -> n1 AppendEntries term=2 prev=1@t1 entries=2,2
-/// committed=1`. A field that is left out is zero, empty or false.
+/// committed=1`. A missing field is zero, empty or false.
 pub(crate) fn parse(words: &[&str]) -> Result<Message, String> {
     let [from, "->", to, name, fields @ ..] = words else {
         return Err("a message is written `n2 -> n1 Name term=2 field=value …`".into());
@@ -121,7 +121,7 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
         }),
         "Heartbeat" => {
             let round = fields.whole("round")?;
-            Body::Heartbeat(Beat::new(round, fields.index("committed")?))
+            Body::Heartbeat(Heartbeat::new(round, fields.index("committed")?))
         }
         "HeartbeatReply" => {
             let round = fields.whole("round")?;
@@ -136,21 +136,21 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
         }
         "InstallSnapshotReply" => Body::InstallSnapshotReply { matched: fields.index("matched")? },
         "ReadIndex" => {
-            Body::ReadIndex { boot: fields.whole("boot")?, ticket: fields.whole("ticket")? }
+            Body::ReadIndex { start_id: fields.whole("start_id")?, ticket: fields.whole("ticket")? }
         }
         "ReadIndexReply" => {
-            let (boot, ticket) = (fields.whole("boot")?, fields.whole("ticket")?);
-            Body::ReadIndexReply { boot, ticket, index: fields.index("index")? }
+            let (start_id, ticket) = (fields.whole("start_id")?, fields.whole("ticket")?);
+            Body::ReadIndexReply { start_id, ticket, index: fields.index("index")? }
         }
         "TimeoutNow" => Body::TimeoutNow,
-        "Counted" => Body::Counted,
-        "Vouch" => Body::Vouch,
+        "TakeoverAllowed" => Body::TakeoverAllowed,
+        "LogIsComplete" => Body::LogIsComplete,
         other => unreachable!("{other} is in NAMES"),
     })
 }
 
-/// Entries written as the list of their terms, `1,1,2`, at the indices after `before`. Two lists
-/// with the same term at the same index mean the same entry.
+/// Returns entries from the list of their terms, such as `1,1,2`, at the indices after `before`.
+/// The same term at the same index is the same entry in every list.
 pub(crate) fn entries_after(before: Index, terms: &str) -> Result<Vec<Entry>, String> {
     let mut entries = Vec::new();
     let mut index = before;
@@ -164,7 +164,7 @@ pub(crate) fn entries_after(before: Index, terms: &str) -> Result<Vec<Entry>, St
     Ok(entries)
 }
 
-/// `key=value` words, taken one by one; a left-over one is an error.
+/// The `key=value` words of a message. Reading a field removes it; a field left over is an error.
 struct Fields<'a>(BTreeMap<&'a str, &'a str>);
 
 impl<'a> Fields<'a> {

@@ -1,5 +1,5 @@
-//! Reads spec scripts, carries them out on a small deterministic cluster, and compares what it
-//! printed with what the script expects.
+//! The runner of spec scripts: it parses them, carries them out on a small deterministic cluster,
+//! and compares the output with the expected lines.
 
 pub(crate) mod change;
 pub(crate) mod cluster;
@@ -10,8 +10,8 @@ pub(crate) mod message;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod planted;
-pub(crate) mod promises;
 pub(crate) mod report;
+pub(crate) mod safety;
 pub(crate) mod script;
 pub(crate) mod settings;
 #[cfg(test)]

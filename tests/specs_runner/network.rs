@@ -1,4 +1,4 @@
-//! The network of a script's cluster: messages in flight, links cut and links held up.
+//! The network of a script's cluster: messages in flight, cut links and holds.
 
 use std::collections::BTreeSet;
 
@@ -7,65 +7,65 @@ use quorate::types::{Message, NodeId};
 use super::command::Pick;
 use super::message::Selector;
 
-/// What a command is told that picks none.
+/// The error of a command that selects no message.
 pub(crate) const NO_MESSAGE: &str = "no such message is in flight";
 
-/// The messages in flight, in the order in which they were sent, and the state of the links.
+/// The messages in flight, in the order of sending, and the state of the links.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network {
-    flying: Vec<Message>,
+    in_flight: Vec<Message>,
     cuts: BTreeSet<(NodeId, NodeId)>,
     holds: Vec<Selector>,
 }
 
 impl Network {
-    /// Whether a message from `from` would get to `to`.
+    /// Whether the link from `from` to `to` is up.
     pub(crate) fn connects(&self, from: NodeId, to: NodeId) -> bool {
         !self.cuts.contains(&(from, to))
     }
 
-    /// Takes a message on its way.
+    /// Puts a message in flight.
     pub(crate) fn send(&mut self, message: Message) {
-        self.flying.push(message);
+        self.in_flight.push(message);
     }
 
-    /// The oldest message that no hold stops.
+    /// Removes and returns the oldest message that is not held.
     pub(crate) fn next(&mut self) -> Option<Message> {
-        let position = self.flying.iter().position(|message| !self.holds(message))?;
-        Some(self.flying.remove(position))
+        let position = self.in_flight.iter().position(|message| !self.holds(message))?;
+        Some(self.in_flight.remove(position))
     }
 
     /// The messages in flight, and whether each is held.
-    pub(crate) fn flying(&self) -> impl Iterator<Item = (&Message, bool)> {
-        self.flying.iter().map(|message| (message, self.holds(message)))
+    pub(crate) fn in_flight(&self) -> impl Iterator<Item = (&Message, bool)> {
+        self.in_flight.iter().map(|message| (message, self.holds(message)))
     }
 
-    /// Takes the picked messages off the network, in the order asked for.
+    /// Removes and returns the selected messages, in the requested order.
     pub(crate) fn take(&mut self, pick: &Pick) -> Result<Vec<Message>, String> {
         let positions = self.positions(pick)?;
-        let taken = positions.iter().map(|&position| self.flying[position].clone()).collect();
+        let taken = positions.iter().map(|&position| self.in_flight[position].clone()).collect();
         let mut position = 0;
-        self.flying.retain(|_| {
+        self.in_flight.retain(|_| {
             position += 1;
             !positions.contains(&(position - 1))
         });
         Ok(taken)
     }
 
-    /// Puts a second copy of each picked message behind all others.
+    /// Adds a second copy of each selected message behind all others.
     pub(crate) fn duplicate(&mut self, pick: &Pick) -> Result<(), String> {
         for position in self.positions(pick)? {
-            self.flying.push(self.flying[position].clone());
+            self.in_flight.push(self.in_flight[position].clone());
         }
         Ok(())
     }
 
-    /// Stops messages that fit `selector`, those in flight too, until the release.
+    /// Holds the matching messages, those in flight included, until `release`.
     pub(crate) fn hold(&mut self, selector: Selector) {
         self.holds.push(selector);
     }
 
-    /// Ends every hold.
+    /// Ends every hold of messages.
     pub(crate) fn release(&mut self) {
         self.holds.clear();
     }
@@ -73,25 +73,25 @@ impl Network {
     /// Cuts a link one way and returns the messages lost on it.
     pub(crate) fn cut(&mut self, from: NodeId, to: NodeId) -> Vec<Message> {
         self.cuts.insert((from, to));
-        let (lost, kept) = std::mem::take(&mut self.flying)
+        let (lost, kept) = std::mem::take(&mut self.in_flight)
             .into_iter()
             .partition(|message| message.from == from && message.to == to);
-        self.flying = kept;
+        self.in_flight = kept;
         lost
     }
 
-    /// Mends every link.
+    /// Restores every link that was cut.
     pub(crate) fn heal(&mut self) {
         self.cuts.clear();
     }
 
     fn holds(&self, message: &Message) -> bool {
-        self.holds.iter().any(|selector| selector.fits(message))
+        self.holds.iter().any(|selector| selector.matches(message))
     }
 
     fn positions(&self, pick: &Pick) -> Result<Vec<usize>, String> {
-        let fitting = self.flying.iter().enumerate();
-        let fitting = fitting.filter(|(_, message)| pick.selector.fits(message));
+        let fitting = self.in_flight.iter().enumerate();
+        let fitting = fitting.filter(|(_, message)| pick.selector.matches(message));
         let mut positions: Vec<usize> = fitting.map(|(position, _)| position).collect();
         if pick.newest {
             positions.reverse();

@@ -1,14 +1,15 @@
-//! Planted bugs: each script names some under which it must fail, and here they are planted, one at
-//! a time in a copy of the sources.
+//! Planted bugs: each script names bugs under which it must fail, and this file plants them, one at
+//! a time, in a copy of the sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use quorate_sim::substitution::substitute;
 use serde::Deserialize;
 
-/// The tables of bugs: those the simulator hunts, and those only a spec would notice.
+/// The tables of bugs: those of the simulator, and those that only a spec detects.
 const TABLES: [&str; 2] = ["sim/mutants.toml", "tests/specs/mutants.toml"];
 
 #[derive(Deserialize)]
@@ -16,11 +17,11 @@ struct Table {
     mutant: Vec<Bug>,
 }
 
-/// One bug.
+/// A planted bug with its edits.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Bug {
     pub(crate) id: String,
-    /// The wrong behaviour.
+    /// A sentence that states the wrong behaviour.
     pub(crate) wrong: String,
     edit: Vec<Edit>,
 }
@@ -28,11 +29,12 @@ pub(crate) struct Bug {
 #[derive(Clone, Debug, Deserialize)]
 struct Edit {
     file: PathBuf,
+    inside: Option<String>,
     find: String,
     replace: String,
 }
 
-/// Every bug of both tables by its id.
+/// Returns the bugs of both tables by their ids.
 pub(crate) fn bugs(root: &Path) -> BTreeMap<String, Bug> {
     let mut bugs = BTreeMap::new();
     for table in TABLES {
@@ -47,40 +49,39 @@ pub(crate) fn bugs(root: &Path) -> BTreeMap<String, Bug> {
 }
 
 impl Bug {
-    /// The files with the bug in them: where each stands, and its text.
+    /// Returns the changed files with their texts.
     pub(crate) fn planted(&self, root: &Path) -> Result<BTreeMap<&Path, String>, String> {
         let mut files: BTreeMap<&Path, String> = BTreeMap::new();
-        for Edit { file, find, replace } in &self.edit {
+        for Edit { file, inside, find, replace } in &self.edit {
             let text = match files.remove(file.as_path()) {
                 Some(text) => text,
                 None => fs::read_to_string(root.join(file))
                     .map_err(|why| format!("{}: {}: {why}", self.id, file.display()))?,
             };
-            match text.matches(find).count() {
-                1 => files.insert(file, text.replacen(find, replace, 1)),
-                times => return Err(format!("{}: `{find}` occurs {times} times", self.id)),
-            };
+            let changed = substitute(&text, inside.as_deref(), find, replace)
+                .map_err(|why| format!("{}: {}: {why}", self.id, file.display()))?;
+            files.insert(file, changed);
         }
         Ok(files)
     }
 }
 
-/// A copy of the sources in which bugs are planted.
-pub(crate) struct Copy {
+/// A copy of the sources into which bugs are planted.
+pub(crate) struct SourceCopy {
     root: PathBuf,
     original: PathBuf,
 }
 
-impl Copy {
-    /// Copies the sources of `original` into its target folder.
-    pub(crate) fn new(original: &Path) -> Copy {
+impl SourceCopy {
+    /// Copies the sources of `original` into its target directory.
+    pub(crate) fn new(original: &Path) -> SourceCopy {
         let root = original.join("target/spec-mutants/tree");
         let _ = fs::remove_dir_all(&root);
         copy(original, &root);
-        Copy { root, original: original.to_owned() }
+        SourceCopy { root, original: original.to_owned() }
     }
 
-    /// Builds the specs with the bug and names the scripts that fail, such as
+    /// Builds the specs with the bug and returns the scripts that fail, such as
     /// `tests/specs/reads/shared_round.txt`.
     pub(crate) fn failing(&self, bug: &Bug) -> Result<BTreeSet<String>, String> {
         let planted = bug.planted(&self.original)?;
@@ -112,7 +113,7 @@ impl Copy {
     }
 }
 
-/// Copies a file, or a folder without hidden files and what was built in it.
+/// Copies a file, or a directory without hidden files and build output.
 fn copy(from: &Path, to: &Path) {
     if from.is_file() {
         fs::copy(from, to).expect("a file can be copied");
@@ -120,7 +121,7 @@ fn copy(from: &Path, to: &Path) {
     }
     fs::create_dir_all(to).expect("a folder can be made");
     for entry in fs::read_dir(from).expect("a folder can be listed") {
-        let name = entry.expect("it is listed").file_name();
+        let name = entry.expect("the entry is readable").file_name();
         if name != "target" && !name.as_encoded_bytes().starts_with(b".") {
             copy(&from.join(&name), &to.join(&name));
         }

@@ -1,21 +1,21 @@
-//! A script file: comments, commands, and what each command is expected to print.
+//! A script file: comments, commands, and the expected output of each command.
 
 use std::fmt::Write as _;
 
-/// A script as it stands in its file.
+/// A parsed script file, line by line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Script {
     items: Vec<Item>,
 }
 
-/// One command with the output that the file expects of it.
+/// One command and its expected output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// Where the command stands, from 1.
+    /// The line of the command, from 1.
     pub(crate) line: usize,
     /// The command without its `> `.
     pub(crate) text: String,
-    /// The lines below it.
+    /// The expected lines below the command.
     pub(crate) expected: Vec<String>,
 }
 
@@ -35,22 +35,22 @@ impl Item {
     }
 }
 
-/// What is wrong with a script, and where.
+/// An error in a script and its location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ScriptError {
-    /// The line, from 1.
+    /// The line of the error, from 1.
     pub(crate) line: usize,
-    /// The sentence for the reader.
-    pub(crate) what: String,
+    /// The text of the error.
+    pub(crate) message: String,
 }
 
 impl Script {
-    /// Reads a script. Its first lines must say what it is for, and which bug it would catch.
+    /// Parses a script. Its header must state its purpose and name a bug that it detects.
     pub(crate) fn parse(text: &str) -> Result<Script, ScriptError> {
         let mut items = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             if line.trim_end() != line {
-                return Err(ScriptError { line: number, what: "spaces at the end".into() });
+                return Err(ScriptError { line: number, message: "trailing spaces".into() });
             }
             if line.is_empty() {
                 items.push(Item::Blank);
@@ -62,8 +62,9 @@ impl Script {
             } else if let Some(Item::Step(step)) = items.last_mut() {
                 step.expected.push(line.to_owned());
             } else {
-                let what = format!("neither `> command`, nor its output, nor `# comment`: {line}");
-                return Err(ScriptError { line: number, what });
+                let message =
+                    format!("neither `> command`, nor its output, nor `# comment`: {line}");
+                return Err(ScriptError { line: number, message });
             }
         }
         let script = Script { items };
@@ -73,16 +74,16 @@ impl Script {
 
     fn check_header(&self) -> Result<(), ScriptError> {
         let header = self.header();
-        let refuse = |what: &str| Err(ScriptError { line: 1, what: what.to_owned() });
+        let error = |text: &str| Err(ScriptError { line: 1, message: text.to_owned() });
         match header.first() {
-            None => refuse("a script begins with `# ` and a sentence that says what it is for"),
+            None => error("a script begins with `# ` and a sentence that states its purpose"),
             Some(first) if first.starts_with(FAILS_UNDER) => {
-                refuse("the first line says what the script is for, not what it fails under")
+                error("the first line states the purpose of the script, before `fails under`")
             }
-            Some(_) if self.fails_under().is_empty() => {
-                refuse("the first comment names a bug the script would catch: `# fails under: …`")
-            }
-            Some(_) if self.steps().next().is_none() => refuse("the script has no command"),
+            Some(_) if self.fails_under().is_empty() => error(
+                "the first comment must name a bug that the script detects: `# fails under: …`",
+            ),
+            Some(_) if self.steps().next().is_none() => error("the script has no command"),
             Some(_) => Ok(()),
         }
     }
@@ -107,7 +108,7 @@ impl Script {
         })
     }
 
-    /// The file's text with other output: `printed` has one entry a command, in order.
+    /// Returns the file's text with new output: `printed` has one entry per command, in order.
     pub(crate) fn rewritten(&self, printed: &[Vec<String>]) -> String {
         assert_eq!(printed.len(), self.steps().count(), "one output a command");
         let mut outputs = printed.iter();

@@ -1,41 +1,41 @@
-//! The options of a script's commands: `key=value` words, durations, nodes, and the core's bounds.
+//! The option syntax of commands: `key=value` words, durations, nodes and configuration bounds.
 
 use std::time::Duration;
 
 use quorate::raft::{Config, Lease, Survivor};
 use quorate::types::{EntryId, Index, NodeId, Term};
 
-use super::change::removal;
+use super::change::suspension;
 
-/// Reads `n3`.
+/// Reads a node such as `n3`.
 pub(crate) fn node(word: &str) -> Result<NodeId, String> {
-    number(word, "n").map(NodeId).ok_or_else(|| format!("`{word}` is no node: say n1, n2, …"))
+    number(word, "n").map(NodeId).ok_or_else(|| format!("`{word}` is not a node: write n1, n2, …"))
 }
 
-/// Reads `n4,n5`.
+/// Reads a list of nodes such as `n4,n5`.
 pub(crate) fn nodes(word: &str) -> Result<Vec<NodeId>, String> {
     word.split(',').map(node).collect()
 }
 
-/// Reads `2` or `t2`.
+/// Reads a term such as `2` or `t2`.
 pub(crate) fn term(word: &str) -> Result<Term, String> {
     let bare = word.strip_prefix('t').unwrap_or(word);
-    number(bare, "").map(Term).ok_or_else(|| format!("`{word}` is no term: say 2 or t2"))
+    number(bare, "").map(Term).ok_or_else(|| format!("`{word}` is not a term: write 2 or t2"))
 }
 
-/// Reads `7`.
+/// Reads a whole number such as `7`.
 pub(crate) fn whole(word: &str) -> Result<u64, String> {
-    number(word, "").ok_or_else(|| format!("`{word}` is no whole number"))
+    number(word, "").ok_or_else(|| format!("`{word}` is not a whole number"))
 }
 
-/// Reads `3@t2`, the form in which traces print it.
+/// Reads an entry such as `3@t2`, the syntax in which traces print it.
 pub(crate) fn entry_id(word: &str) -> Result<EntryId, String> {
-    let wrong = || format!("`{word}` is no entry: say index@term, such as 3@t2");
+    let wrong = || format!("`{word}` is not an entry: write index@term, such as 3@t2");
     let (index, at) = word.split_once('@').ok_or_else(wrong)?;
     Ok(EntryId::new(term(at)?, Index(whole(index)?)))
 }
 
-/// Reads `on` or `off`.
+/// Reads a switch, `on` or `off`.
 pub(crate) fn switch(word: &str) -> Result<bool, String> {
     match word {
         "on" => Ok(true),
@@ -44,9 +44,9 @@ pub(crate) fn switch(word: &str) -> Result<bool, String> {
     }
 }
 
-/// Reads `50ms` or `2s`.
+/// Reads a duration such as `50ms` or `2s`.
 pub(crate) fn duration(word: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{word}` is no duration: say 50ms or 2s");
+    let wrong = || format!("`{word}` is not a duration: write 50ms or 2s");
     if let Some(count) = word.strip_suffix("ms") {
         return number(count, "").map(Duration::from_millis).ok_or_else(wrong);
     }
@@ -54,19 +54,19 @@ pub(crate) fn duration(word: &str) -> Result<Duration, String> {
     number(count, "").map(Duration::from_secs).ok_or_else(wrong)
 }
 
-/// Splits `key=value`.
+/// Splits a `key=value` word.
 pub(crate) fn pair(word: &str) -> Result<(&str, &str), String> {
     word.split_once('=').ok_or_else(|| format!("`{word}` is not of the form key=value"))
 }
 
-/// Changes one field of every node's configuration; the keys are the fields' names, and
-/// `election_timeout=min..max` sets two at once.
+/// Changes one field of every node's configuration. The keys are the fields' names;
+/// `election_timeout=min..max` sets two of them.
 pub(crate) fn configure(config: &mut Config, key: &str, value: &str) -> Result<(), String> {
     match key {
         "election_timeout" => {
             let (min, max) = value
                 .split_once("..")
-                .ok_or_else(|| format!("`{value}` is no range: say 300ms..600ms"))?;
+                .ok_or_else(|| format!("`{value}` is not a range: write 300ms..600ms"))?;
             config.election_timeout_min = duration(min)?;
             config.election_timeout_max = duration(max)?;
         }
@@ -77,7 +77,7 @@ pub(crate) fn configure(config: &mut Config, key: &str, value: &str) -> Result<(
         "stickiness" => config.stickiness = switch(value)?,
         "casting_vote" => config.casting_vote = switch(value)?,
         "survivor" => config.survivor = Some(Survivor { after: duration(value)? }),
-        "removal" => config.removal = Some(removal(value)?),
+        "suspension" => config.suspension = Some(suspension(value)?),
         "lease" => config.lease = Some(lease(value)?),
         _ => {
             let bound = bound(config, key)?;
@@ -87,15 +87,16 @@ pub(crate) fn configure(config: &mut Config, key: &str, value: &str) -> Result<(
     Ok(())
 }
 
-/// Reads `100ppm` or `100ppm,replicas`.
+/// Reads a lease such as `100ppm` or `100ppm,read-leases`.
 fn lease(word: &str) -> Result<Lease, String> {
-    let (drift, replicas) = match word.strip_suffix(",replicas") {
+    let (drift, read_leases) = match word.strip_suffix(",read-leases") {
         Some(drift) => (drift, true),
         None => (word, false),
     };
     let drift = drift.strip_suffix("ppm").and_then(|count| count.parse().ok());
-    let drift_ppm = drift.ok_or_else(|| format!("`{word}` is no lease: say 100ppm[,replicas]"))?;
-    Ok(Lease { drift_ppm, replicas })
+    let drift_ppm =
+        drift.ok_or_else(|| format!("`{word}` is not a lease: write 100ppm[,read-leases]"))?;
+    Ok(Lease { drift_ppm, read_leases })
 }
 
 fn bound<'a>(config: &'a mut Config, key: &str) -> Result<&'a mut usize, String> {
@@ -112,7 +113,7 @@ fn bound<'a>(config: &'a mut Config, key: &str) -> Result<&'a mut usize, String>
         "apply_bytes_max" => &mut config.apply_bytes_max,
         "reads_max" => &mut config.reads_max,
         "outbox_messages_max" => &mut config.outbox_messages_max,
-        _ => return Err(format!("`{key}` is no option here")),
+        _ => return Err(format!("`{key}` is not a cluster option")),
     })
 }
 

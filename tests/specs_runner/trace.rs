@@ -1,33 +1,33 @@
-//! What a script prints: lines `time  node  role  term  last/durable/committed/applied  event`,
-//! and which kinds of them.
+//! The output of a script: lines `time  node  role  term  last/durable/committed/applied  event`,
+//! and their kinds.
 
 use quorate::raft::{Action, Input};
 use quorate::types::{Body, Message};
 
 use super::node::Node;
 
-/// What a line is about; `show` and `hide` choose among them.
+/// The kind of a line; the commands `show` and `hide` select kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Timeouts and campaigns asked for.
+    /// Timeouts and requested campaigns.
     Clock,
     /// Changes of role, term or leader.
     Roles,
-    /// Proposals, reads, changes, transfers and what became of them.
+    /// Client requests and their outcomes.
     Client,
-    /// Who counts.
+    /// Changes of the active membership.
     Members,
-    /// Messages but for heartbeats.
+    /// All messages except heartbeats.
     Messages,
     /// Heartbeats and their replies.
     Heartbeats,
-    /// Messages declined.
-    Refusals,
+    /// Messages that a node rejected.
+    Rejections,
     /// Writes, flushes, fetches and snapshots.
     Disk,
     /// Entries and snapshots for the state machine.
     Apply,
-    /// Crashes and starts.
+    /// Crashes and starts of nodes.
     Faults,
 }
 
@@ -39,13 +39,13 @@ impl Kind {
         Kind::Members,
         Kind::Messages,
         Kind::Heartbeats,
-        Kind::Refusals,
+        Kind::Rejections,
         Kind::Disk,
         Kind::Apply,
         Kind::Faults,
     ];
 
-    /// Reads `roles client`.
+    /// Reads a list of kinds such as `roles client`.
     pub(crate) fn parse_list(words: &[&str]) -> Result<Vec<Kind>, String> {
         let find = |word: &str| Kind::ALL.into_iter().find(|kind| kind.name() == word);
         let names = Kind::ALL.map(Kind::name).join(", ");
@@ -61,7 +61,7 @@ impl Kind {
             Kind::Members => "members",
             Kind::Messages => "messages",
             Kind::Heartbeats => "heartbeats",
-            Kind::Refusals => "refusals",
+            Kind::Rejections => "rejections",
             Kind::Disk => "disk",
             Kind::Apply => "apply",
             Kind::Faults => "faults",
@@ -87,8 +87,8 @@ impl Kind {
             Input::Propose(_)
             | Input::Read { .. }
             | Input::ChangeMembership { .. }
-            | Input::GiveUpChange { .. }
-            | Input::Transfer { .. } => Kind::Client,
+            | Input::CancelMembershipChange { .. }
+            | Input::TransferLeadership { .. } => Kind::Client,
             _ => Kind::Clock,
         }
     }
@@ -101,14 +101,14 @@ impl Kind {
             }
             Action::Apply(_) | Action::Restore(_) => Kind::Apply,
             Action::RoleChanged { .. } => Kind::Roles,
-            Action::MembershipChanged(_) => Kind::Members,
-            Action::Refused { .. } => Kind::Refusals,
+            Action::ActiveMembershipChanged(_) => Kind::Members,
+            Action::MessageRejected { .. } => Kind::Rejections,
             _ => Kind::Client,
         }
     }
 }
 
-/// The lines of the command under way.
+/// The lines that the current command has printed.
 #[derive(Clone, Debug)]
 pub(crate) struct Trace {
     lines: Vec<String>,
@@ -116,19 +116,19 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Empty, showing everything.
+    /// Returns an empty trace that shows all kinds.
     pub(crate) fn new() -> Trace {
         Trace { lines: Vec::new(), shown: Kind::ALL.to_vec() }
     }
 
-    /// Adds a line about `node`, as it is now, if lines of the kind are shown.
+    /// Adds a line about `node`, with its current status, if lines of the kind are shown.
     pub(crate) fn line(&mut self, kind: Kind, node: &Node, event: &str) {
         if self.shown.contains(&kind) {
             self.answer(node, event);
         }
     }
 
-    /// Adds a line about `node` that the script asked for.
+    /// Adds a line about `node` that the script requested.
     pub(crate) fn answer(&mut self, node: &Node, event: &str) {
         let columns = match node.status() {
             Some(status) => status.to_string(),
@@ -137,12 +137,12 @@ impl Trace {
         self.lines.push(format!("{}  {columns}  {event}", node.clock));
     }
 
-    /// Adds a line that is about no single node.
+    /// Adds a line that is not about one node.
     pub(crate) fn plain(&mut self, line: String) {
         self.lines.push(line);
     }
 
-    /// Hands out the lines so far and begins anew.
+    /// Returns the lines so far and clears them.
     pub(crate) fn take(&mut self) -> Vec<String> {
         std::mem::take(&mut self.lines)
     }

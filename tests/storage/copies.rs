@@ -1,5 +1,5 @@
-//! The superblock's file, changed as bytes say in the middle of an update or after it: opening
-//! gives what one of the last two updates said, and never what was overtaken.
+//! The superblock file, mutated by input bytes during an update or after it: opening returns the
+//! state of one of the last two updates, and never an older one.
 
 use quorate::storage::{Disk, FileAction, FileName, OpenError, Storage};
 use quorate::types::{HardState, Write};
@@ -26,7 +26,7 @@ pub(crate) fn image() -> Image {
     host.persist(Write { hard_state: Some(new()), ..bare(2) });
     host.settle();
     let after = read(&mut host.disk, 0, COPY_BYTES);
-    Image { disk: host.disk.image(), before, after }
+    Image { disk: host.disk.durable_copy(), before, after }
 }
 
 fn old() -> HardState {
@@ -37,8 +37,9 @@ fn new() -> HardState {
     hard_state(5, 3)
 }
 
-/// The first byte says how far the update went, every four that follow change a copy. Then the
-/// bytes are a superblock's content, sealed, in all copies.
+/// Applies the input: the first byte is the number of updated copies, and every following four
+/// bytes mutate a copy. Then the bytes become the content of a superblock with a valid checksum, in
+/// all copies.
 pub(crate) fn drive(image: &Image, bytes: &[u8]) {
     let Some((&first, changes)) = bytes.split_first() else { return };
     let updated = usize::from(first % 5);
@@ -55,13 +56,16 @@ pub(crate) fn drive(image: &Image, bytes: &[u8]) {
             _ => *copy = vec![0; COPY_BYTES],
         }
     }
-    let whole = |content: &[u8]| copies.iter().filter(|copy| *copy == content).count();
-    let (before, after) = (whole(&image.before), whole(&image.after));
+    let intact = |content: &[u8]| copies.iter().filter(|copy| *copy == content).count();
+    let (before, after) = (intact(&image.before), intact(&image.after));
     match open(image, &copies) {
-        Ok(found) if found == new() => assert!(after >= 2, "one copy alone counts for nothing"),
+        Ok(found) if found == new() => assert!(after >= 2, "a single copy does not count"),
         Ok(found) => {
             assert_eq!(found, old());
-            assert!(before >= 2 && after <= 1, "{before} of before and {after} of after");
+            assert!(
+                before >= 2 && after <= 1,
+                "{before} copies before the update, {after} after it"
+            );
         }
         Err(error) => assert!(before <= 1 && after <= 1, "{error}"),
     }
@@ -73,27 +77,27 @@ pub(crate) fn drive(image: &Image, bytes: &[u8]) {
         let sum = blake3::hash(&copy[..SUM_AT]);
         copy[SUM_AT..].copy_from_slice(&sum.as_bytes()[..16]);
         let opened = open(image, &vec![copy.clone(); 4]);
-        assert!(opened.is_ok() || copy != image.after, "an intact superblock is refused");
+        assert!(opened.is_ok() || copy != image.after, "an intact superblock is rejected");
     }
 }
 
-/// The hard state that such copies give; what is opened is there after the next opening too.
+/// Returns the hard state of the opened copies, and asserts that the next opening agrees.
 fn open(image: &Image, copies: &[Vec<u8>]) -> Result<HardState, OpenError> {
     let mut disk = image.disk.clone();
     for (number, copy) in (0..).zip(copies) {
         let (offset, bytes) = (number << 20, copy.clone());
         let write = FileAction::Write { file: FILE, offset, bytes };
-        disk.execute(&write).expect("the superblock is there");
+        disk.execute(&write).expect("the superblock exists");
     }
-    disk.execute(&FileAction::Sync { file: FILE }).expect("the superblock is there");
+    disk.execute(&FileAction::Sync { file: FILE }).expect("the superblock exists");
     let (cluster, node) = (identity().cluster, identity().node);
     let (_, opened) = Storage::open(&mut disk, cluster, node, &config())?;
     let again = Storage::open(&mut disk, cluster, node, &config());
-    let (_, again) = again.expect("what was opened opens again");
+    let (_, again) = again.expect("an opened directory opens again");
     assert_eq!(again, opened);
     Ok(opened.hard_state)
 }
 
 fn read(disk: &mut SimDisk, offset: u64, bytes: usize) -> Vec<u8> {
-    disk.execute(&FileAction::Read { file: FILE, offset, bytes }).expect("it can be read")
+    disk.execute(&FileAction::Read { file: FILE, offset, bytes }).expect("the file can be read")
 }

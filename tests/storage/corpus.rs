@@ -1,22 +1,22 @@
-//! Mutated images of a disk: the fuzzer's kept corpus, and as many others as a test has time for.
+//! Mutated disk images: the fuzzer's kept corpus, and random mutations.
 
 use super::{copies, mutated};
-use crate::kept::replay;
+use crate::kept_corpus::replay;
 
 #[test]
-fn the_kept_corpus_of_recovery_runs_through() {
+fn the_kept_corpus_of_recovery_is_replayed() {
     let image = mutated::image();
     replay("wal", |bytes| mutated::drive(&image, bytes));
 }
 
 #[test]
-fn the_kept_corpus_of_superblocks_runs_through() {
+fn the_kept_corpus_of_superblocks_is_replayed() {
     let image = copies::image();
     replay("superblock", |bytes| copies::drive(&image, bytes));
 }
 
 #[test]
-fn random_changes_are_refused_or_make_no_difference() {
+fn random_changes_are_rejected_or_make_no_difference() {
     let image = mutated::image();
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     for _ in 0..2000 {

@@ -1,39 +1,39 @@
-//! A crash at every disk operation of a few scripts, with every kind of loss, and at every
-//! operation of the recovery from it.
+//! A crash at every disk operation of a few scripts, with many subsets of lost changes, and at
+//! every operation of the recovery from it.
 
 use std::collections::BTreeSet;
 
-use quorate::storage::{Disk, DiskError, Event, FileAction, FileName, Opened, Storage};
+use quorate::storage::{Disk, DiskError, Event, FileAction, FileName, OpenedStorage, Storage};
 use quorate::types::{Index, SnapshotMeta, Write, WriteId};
 use quorate_sim::disk::SimDisk;
 
 use super::host::{CLUSTER, Host, NODE, bare, config, hard_state, snapshot, write};
 use super::model::Model;
 
-/// What a script does next.
+/// A step of a script.
 #[derive(Clone, Debug)]
-enum Act {
+enum Step {
     Persist(Write),
     SetSnapshot(SnapshotMeta),
-    Forget(u64),
+    Compact(u64),
     Close,
-    /// The power fails, and it starts again.
+    /// Crashes, and starts again.
     Restart,
-    /// Everything under way is finished first.
+    /// Executes all requested operations.
     Settle,
 }
 
-use Act::{Close, Forget, Persist, Restart, SetSnapshot, Settle};
+use Step::{Close, Compact, Persist, Restart, SetSnapshot, Settle};
 
-fn with_term(term: u64, write: Write) -> Act {
+fn with_term(term: u64, write: Write) -> Step {
     Persist(Write { hard_state: Some(hard_state(term, 2)), ..write })
 }
 
-fn installs(term: u64, index: u64, write: Write) -> Act {
+fn installs(term: u64, index: u64, write: Write) -> Step {
     Persist(Write { install: Some(snapshot(term, index)), ..write })
 }
 
-fn appends() -> Vec<Act> {
+fn appends() -> Vec<Step> {
     vec![
         with_term(1, write(1, 1, 1..=2)),
         Persist(write(2, 1, 3..=3)),
@@ -43,8 +43,8 @@ fn appends() -> Vec<Act> {
     ]
 }
 
-/// Inside a batch and across flushes.
-fn truncates() -> Vec<Act> {
+/// Truncates within a batch and across flushes.
+fn truncates() -> Vec<Step> {
     vec![
         with_term(1, write(1, 1, 1..=9)),
         Settle,
@@ -55,8 +55,8 @@ fn truncates() -> Vec<Act> {
     ]
 }
 
-/// Until no membership is left of those that were written, and then with another.
-fn truncates_memberships() -> Vec<Act> {
+/// Truncates all memberships that were written, and then writes others.
+fn truncates_memberships() -> Vec<Step> {
     vec![
         with_term(1, write(1, 1, 1..=8)),
         Settle,
@@ -69,8 +69,8 @@ fn truncates_memberships() -> Vec<Act> {
     ]
 }
 
-/// Over several segments.
-fn rolls() -> Vec<Act> {
+/// Fills several log segments with entries.
+fn fills_segments() -> Vec<Step> {
     vec![
         with_term(1, write(1, 1, 1..=10)),
         Settle,
@@ -79,26 +79,26 @@ fn rolls() -> Vec<Act> {
     ]
 }
 
-/// Whole segments, below a snapshot.
-fn forgets() -> Vec<Act> {
+/// Compacts whole segments below a snapshot.
+fn compacts() -> Vec<Step> {
     vec![
         with_term(1, write(1, 1, 1..=60)),
         Persist(write(2, 1, 61..=100)),
         Settle,
         SetSnapshot(snapshot(1, 80)),
         Settle,
-        Forget(75),
+        Compact(75),
         Persist(write(3, 1, 101..=102)),
     ]
 }
 
-/// Nothing but the superblock.
-fn votes() -> Vec<Act> {
+/// Updates only the superblock.
+fn votes() -> Vec<Step> {
     vec![with_term(1, bare(1)), Settle, with_term(2, bare(2)), with_term(3, bare(3))]
 }
 
-/// Over a log, with entries behind the snapshot.
-fn installs_over_a_log() -> Vec<Act> {
+/// Installs a snapshot over a log, with entries after the snapshot.
+fn installs_over_a_log() -> Vec<Step> {
     let install = Write { hard_state: Some(hard_state(2, 1)), ..write(2, 2, 31..=33) };
     vec![
         with_term(1, write(1, 1, 1..=8)),
@@ -108,8 +108,8 @@ fn installs_over_a_log() -> Vec<Act> {
     ]
 }
 
-/// Into an empty log, and stops in good order.
-fn installs_and_closes() -> Vec<Act> {
+/// Installs a snapshot over an empty log, and stops in order.
+fn installs_and_closes() -> Vec<Step> {
     vec![
         with_term(2, bare(1)),
         installs(2, 12, bare(2)),
@@ -120,9 +120,9 @@ fn installs_and_closes() -> Vec<Act> {
     ]
 }
 
-/// Behind a flush that a start wrote once more, at the front of the start's segment, and behind
-/// one of its own there.
-fn starts_again() -> Vec<Act> {
+/// Appends after a flush that a start has rewritten at the front of a new segment, and after a
+/// further flush there.
+fn starts_again() -> Vec<Step> {
     vec![
         with_term(1, write(1, 1, 1..=3)),
         Settle,
@@ -137,17 +137,17 @@ fn starts_again() -> Vec<Act> {
     ]
 }
 
-/// A script as far as `operations` of its disk operations, and the state after each write.
+/// A script executed up to `operations` disk operations, and the state after each write.
 struct Run {
     host: Host,
     states: Vec<Model>,
     writes: Vec<Write>,
     snapshots: Vec<SnapshotMeta>,
-    /// Whether all of it was done.
+    /// Whether the whole script was executed.
     finished: bool,
 }
 
-fn run(script: &[Act], bulk_first: bool, operations: usize) -> Run {
+fn run(script: &[Step], bulk_first: bool, operations: usize) -> Run {
     let mut host = Host::fresh();
     host.bulk_first = bulk_first;
     let (states, writes, snapshots) = (vec![Model::new()], Vec::new(), Vec::new());
@@ -164,7 +164,7 @@ fn run(script: &[Act], bulk_first: bool, operations: usize) -> Run {
                 run.snapshots.push(meta.clone());
                 run.host.act(|storage, events| storage.set_snapshot(meta, events));
             }
-            Forget(index) => run.host.act(|storage, events| storage.forget(Index(index), events)),
+            Compact(index) => run.host.act(|storage, events| storage.compact(Index(index), events)),
             Close => run.host.act(Storage::close),
             Restart => run.host = start_again(run.host),
             Settle => loop {
@@ -182,24 +182,25 @@ fn run(script: &[Act], bulk_first: bool, operations: usize) -> Run {
     run
 }
 
-/// The host after a power failure and a start. What it has reported it does not forget.
+/// Crashes and restarts the host, and keeps its reported events.
 fn start_again(mut host: Host) -> Host {
     let (events, bulk_first) = (std::mem::take(&mut host.events), host.bulk_first);
-    let (mut next, _) = Host::open(host.crash(&BTreeSet::new())).expect("it opens");
+    let (mut next, _) = Host::open(host.crash(&BTreeSet::new())).expect("the directory opens");
     (next.events, next.bulk_first) = (events, bulk_first);
     next.act(Storage::start);
     next
 }
 
 impl Run {
-    /// What may be found after a crash: what was reported is there, and what was submitted later
-    /// in part, in its order.
-    fn check(&self, (host, opened): (&mut Host, &Opened)) -> Model {
+    /// Checks the recovered state: reported writes are complete, and later writes are present at
+    /// most in part, in order. Returns the matching model.
+    fn check(&self, (host, opened): (&mut Host, &OpenedStorage)) -> Model {
         let reported = self.host.persisted().0 as usize;
         let states = &self.states[reported..];
         let hard_state = host.storage.hard_state();
         let hard = states.iter().rposition(|state| state.hard_state == hard_state);
-        let hard = reported + hard.expect("a hard state that was submitted, and none too old");
+        let hard =
+            reported + hard.expect("a submitted hard state, at least as new as the reported one");
         let meta = host.storage.snapshot().clone();
         let base = host.storage.base();
         let entries = host.log();
@@ -216,13 +217,17 @@ impl Run {
             possible.extend(during.map(|state| (reported + place, state)));
         }
         let log = possible.into_iter().find(|(_, state)| found(state));
-        let (place, mut state) = log.unwrap_or_else(|| panic!("no such log was: {entries:?}"));
-        assert!(place <= hard + 1, "entries are never ahead of their hard state");
+        let (place, mut state) =
+            log.unwrap_or_else(|| panic!("the recovered log matches no state: {entries:?}"));
+        assert!(place <= hard + 1, "entries are never newer than the hard state");
         let recorded = self.host.events.iter().filter_map(|event| match event {
             Event::SnapshotRecorded(meta) => Some(meta.last),
             _ => None,
         });
-        assert!(recorded.max().is_none_or(|last| last <= meta.last), "a recorded snapshot stays");
+        assert!(
+            recorded.max().is_none_or(|last| last <= meta.last),
+            "a recorded snapshot survives"
+        );
         assert!(meta == state.snapshot || self.snapshots.contains(&meta), "{meta:?}");
         assert_eq!(opened.memberships, state.memberships_after(meta.last.index));
         (state.hard_state, state.snapshot) = (hard_state, meta);
@@ -230,8 +235,8 @@ impl Run {
     }
 }
 
-/// Goes on after a recovery: appends, stops, and finds all of it.
-fn go_on(mut host: Host, mut model: Model, cut: bool) {
+/// Continues after a recovery: appends, crashes, and recovers all of it.
+fn continue_after_recovery(mut host: Host, mut model: Model, cut: bool) {
     host.act(Storage::start);
     let last = model.last();
     let cuts = cut && last.index > host.storage.snapshot().last.index;
@@ -245,7 +250,7 @@ fn go_on(mut host: Host, mut model: Model, cut: bool) {
     assert_eq!(host.events, [Event::Persisted(WriteId(9))]);
     model = model.after(&later);
     let disk = host.crash(&BTreeSet::new());
-    let (mut host, opened) = Host::open(disk).expect("it opens once more");
+    let (mut host, opened) = Host::open(disk).expect("the directory opens again");
     assert_eq!(opened.hard_state, model.hard_state);
     assert_eq!(opened.snapshot, model.snapshot);
     assert_eq!(host.log(), model.entries_after(opened.base.index));
@@ -254,7 +259,8 @@ fn go_on(mut host: Host, mut model: Model, cut: bool) {
     assert_eq!(opened.last, model.last());
 }
 
-/// Which of `count` unsynced things survive: none, all, each by itself, every prefix, and some.
+/// Returns subsets of `count` unsynced changes that survive: none, all, each alone, every prefix,
+/// and random ones.
 fn subsets(count: usize, seed: u64) -> Vec<BTreeSet<usize>> {
     let mut subsets = vec![BTreeSet::new(), (0..count).collect()];
     for place in 0..count.min(40) {
@@ -276,7 +282,7 @@ fn subsets(count: usize, seed: u64) -> Vec<BTreeSet<usize>> {
     subsets
 }
 
-/// A disk whose power fails after some operations.
+/// A disk that fails after some operations.
 struct Failing<'a> {
     disk: &'a mut SimDisk,
     left: usize,
@@ -289,14 +295,15 @@ impl Disk for Failing<'_> {
 
     fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
         if self.left == 0 {
-            return Err(DiskError::Failed("no power".to_owned()));
+            return Err(DiskError::Failed("power failure".to_owned()));
         }
         self.left -= 1;
         self.disk.execute(action)
     }
 }
 
-/// A crash at every operation of the recovery, and the recovery from that.
+/// Crashes at every operation of the recovery, and recovers from that; returns the number of
+/// operations.
 fn crash_while_recovering(run: &Run, disk: &SimDisk, expected: &Model) -> usize {
     for operations in 0.. {
         let mut failing = disk.clone();
@@ -319,18 +326,18 @@ fn crash_while_recovering(run: &Run, disk: &SimDisk, expected: &Model) -> usize 
             let (mut host, opened) =
                 Host::open(crashed).expect("it opens after a crash of recovery");
             let found = run.check((&mut host, &opened));
-            assert_eq!(found, *expected, "recovery is the same however often");
+            assert_eq!(found, *expected, "a repeated recovery has the same result");
         }
     }
-    unreachable!("a recovery comes to its end")
+    unreachable!("recovery ends")
 }
 
-fn crash_everywhere(name: &str, script: &[Act], bulk_first: bool) {
+fn crash_everywhere(name: &str, script: &[Step], bulk_first: bool) {
     let mut opened = 0;
     for operations in 0.. {
         let run = run(script, bulk_first, operations);
         let mut under_way = run.host.clone();
-        // The operation under way: its effects are pending, its completion is not reported.
+        // The operation under way: its effects are pending, and its completion is not reported.
         under_way.step_silently();
         let pending = under_way.disk.pending().len();
         for (number, subset) in subsets(pending, operations as u64).into_iter().enumerate() {
@@ -343,33 +350,33 @@ fn crash_everywhere(name: &str, script: &[Act], bulk_first: bool) {
             if number % 16 == 1 {
                 opened += crash_while_recovering(&run, &disk, &model);
             }
-            go_on(host, model, number % 2 == 0);
+            continue_after_recovery(host, model, number % 2 == 0);
         }
         if run.finished {
-            assert!(opened > 100, "{name}: it crashed {opened} times");
+            assert!(opened > 100, "{name}: only {opened} crashes");
             return;
         }
     }
 }
 
-fn crash_in_both_orders(name: &str, script: &[Act]) {
+fn crash_in_both_orders(name: &str, script: &[Step]) {
     for bulk_first in [false, true] {
         crash_everywhere(name, script, bulk_first);
     }
 }
 
-/// An operation fails, at every place of a script. Those behind it are carried out, or not, or fail
-/// too: nothing keeps the store from starting again with everything that was reported.
-fn fail_everywhere(name: &str, script: &[Act], bulk_first: bool) {
+/// Fails an operation at every position of a script. The operations after it are dropped, executed,
+/// or torn: the store always recovers everything that was reported.
+fn fail_everywhere(name: &str, script: &[Step], bulk_first: bool) {
     for operations in 0.. {
         let run = run(script, bulk_first, operations);
         if run.finished {
-            assert!(operations > 10, "{name}: it failed {operations} times");
+            assert!(operations > 10, "{name}: only {operations} errors");
             return;
         }
         let behind: [fn(&mut Host) -> bool; 3] =
             [|_| false, Host::step_silently, Host::step_in_part];
-        for (way, step) in behind.into_iter().enumerate() {
+        for (number, step) in behind.into_iter().enumerate() {
             let mut failing = run.host.clone();
             if !failing.fail() {
                 continue;
@@ -378,7 +385,7 @@ fn fail_everywhere(name: &str, script: &[Act], bulk_first: bool) {
             let pending = failing.disk.pending().len();
             for kept in [BTreeSet::new(), (0..pending).collect()] {
                 let (mut host, opened) = Host::open(failing.clone().crash(&kept))
-                    .unwrap_or_else(|error| panic!("{name}: {operations}, {way}: {error}"));
+                    .unwrap_or_else(|error| panic!("{name}: {operations}, {number}: {error}"));
                 run.check((&mut host, &opened));
             }
         }
@@ -386,12 +393,12 @@ fn fail_everywhere(name: &str, script: &[Act], bulk_first: bool) {
 }
 
 #[test]
-fn a_failure_anywhere() {
+fn a_disk_error_at_any_operation() {
     for bulk_first in [false, true] {
         fail_everywhere("append", &appends(), bulk_first);
         fail_everywhere("truncate", &truncates(), bulk_first);
-        fail_everywhere("roll", &rolls(), bulk_first);
-        fail_everywhere("forget", &forgets(), bulk_first);
+        fail_everywhere("fill segments", &fills_segments(), bulk_first);
+        fail_everywhere("compact", &compacts(), bulk_first);
         fail_everywhere("vote", &votes(), bulk_first);
         fail_everywhere("start again", &starts_again(), bulk_first);
         fail_everywhere("install", &installs_over_a_log(), bulk_first);
@@ -399,38 +406,38 @@ fn a_failure_anywhere() {
 }
 
 #[test]
-fn a_crash_anywhere_while_appending() {
+fn a_crash_at_any_operation_of_appending() {
     crash_in_both_orders("append", &appends());
 }
 
 #[test]
-fn a_crash_anywhere_after_a_start() {
+fn a_crash_at_any_operation_after_a_start() {
     crash_in_both_orders("start again", &starts_again());
 }
 
 #[test]
-fn a_crash_anywhere_while_truncating() {
+fn a_crash_at_any_operation_of_truncating() {
     crash_in_both_orders("truncate", &truncates());
     crash_in_both_orders("truncate memberships", &truncates_memberships());
 }
 
 #[test]
-fn a_crash_anywhere_while_rolling() {
-    crash_in_both_orders("roll", &rolls());
+fn a_crash_at_any_operation_of_changing_segments() {
+    crash_in_both_orders("fill segments", &fills_segments());
 }
 
 #[test]
-fn a_crash_anywhere_while_forgetting() {
-    crash_in_both_orders("forget", &forgets());
+fn a_crash_at_any_operation_of_compacting() {
+    crash_in_both_orders("compact", &compacts());
 }
 
 #[test]
-fn a_crash_anywhere_while_the_superblock_is_updated() {
+fn a_crash_at_any_operation_of_a_superblock_update() {
     crash_in_both_orders("vote", &votes());
 }
 
 #[test]
-fn a_crash_anywhere_while_a_snapshot_is_installed() {
+fn a_crash_at_any_operation_of_a_snapshot_install() {
     crash_in_both_orders("install over a log", &installs_over_a_log());
     crash_in_both_orders("install and close", &installs_and_closes());
 }

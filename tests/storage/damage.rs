@@ -1,9 +1,9 @@
-//! What is damaged is told from what a crash cut short, and refused with file and offset; what is
-//! another's is refused with its name.
+//! Damage is distinguished from torn writes, and rejected with file and offset; a file of another
+//! node is rejected with the field that differs.
 
 use std::collections::BTreeSet;
 
-use quorate::storage::{ClusterId, Event, Failure, FileAction, FileName, OpenError, Storage};
+use quorate::storage::{ClusterId, Event, FileAction, FileName, OpenError, Storage, StorageError};
 use quorate::types::{Entry, Index, NodeId, Write, WriteId};
 use quorate_sim::disk::{ChangeOrder, Fault, SimDisk};
 
@@ -16,17 +16,17 @@ const SEGMENT: FileName = FileName::Segment(1);
 const MIDDLE: u64 = 4096;
 
 fn read(disk: &mut SimDisk, file: FileName, offset: u64, bytes: usize) -> Vec<u8> {
-    disk.apply(&FileAction::Read { file, offset, bytes }).expect("it can be read")
+    disk.apply(&FileAction::Read { file, offset, bytes }).expect("the file can be read")
 }
 
 fn overwrite(disk: &mut SimDisk, file: FileName, offset: u64, bytes: &[u8]) {
     let bytes = bytes.to_vec();
-    disk.apply(&FileAction::Write { file, offset, bytes }).expect("it can be written");
-    disk.apply(&FileAction::Sync { file }).expect("it can be synced");
+    disk.apply(&FileAction::Write { file, offset, bytes }).expect("the file can be written");
+    disk.apply(&FileAction::Sync { file }).expect("the file can be synced");
 }
 
-/// Three flushes of three entries each in the first segment, in a store that was cut off. The last
-/// flush has been reported, and nothing on the disk says so.
+/// Returns a crashed disk with three flushes of three entries each in the first segment. The last
+/// flush was reported durable, and nothing on the disk proves it.
 fn three_flushes() -> SimDisk {
     let mut host = Host::fresh();
     host.persist(Write { hard_state: Some(hard_state(1, 1)), ..bare(1) });
@@ -37,93 +37,96 @@ fn three_flushes() -> SimDisk {
     host.crash(&BTreeSet::new())
 }
 
-fn refused(disk: &SimDisk) -> OpenError {
+fn open_error(disk: &SimDisk) -> OpenError {
     let mut changed = disk.clone();
-    let error = Storage::open(&mut changed, CLUSTER, NODE, &config()).expect_err("it is refused");
+    let error = Storage::open(&mut changed, CLUSTER, NODE, &config()).expect_err("opening fails");
     let files = |disk: &SimDisk| {
         let mut disk = disk.clone();
-        let list = quorate::storage::Disk::list(&mut disk).expect("it can be listed");
+        let list = quorate::storage::Disk::list(&mut disk).expect("the directory can be listed");
         let content = list.into_iter().map(|(file, bytes)| {
             (file, read(&mut disk, file, 0, usize::try_from(bytes).expect("small files")))
         });
         content.collect::<Vec<_>>()
     };
-    assert!(files(&changed) == files(disk), "what is refused is not changed");
+    assert!(files(&changed) == files(disk), "a rejected directory is not changed");
     error
 }
 
-fn place(error: &OpenError) -> (FileName, u64) {
+fn location_of(error: &OpenError) -> (FileName, u64) {
     let OpenError::Failed(failure) = error else { panic!("{error}") };
-    (failure.file.expect("a file is named"), failure.offset)
+    (failure.file.expect("the error names a file"), failure.offset)
 }
 
-fn found(disk: SimDisk) -> Vec<Entry> {
-    Host::open(disk).expect("it opens").0.log()
+fn recovered_log(disk: SimDisk) -> Vec<Entry> {
+    Host::open(disk).expect("the directory opens").0.log()
 }
 
 fn entries(last: u64) -> Vec<Entry> {
     (1..=last).map(|index| entry(1, index)).collect()
 }
 
-/// Where the bodies of the flush with this number, from 0, begin.
+/// Returns the offset of the bodies of the flush with this number, from 0.
 fn bodies_at(flush: u64) -> u64 {
     config().segment_bytes - (flush + 1) * 4096
 }
 
 #[test]
-fn any_flipped_bit_of_an_earlier_flush_is_refused_where_it_is() {
+fn a_flipped_bit_of_an_earlier_flush_is_rejected_with_its_offset() {
     let disk = three_flushes();
     for (start, sectors) in [(0, 8), (MIDDLE, 8), (bodies_at(0), 8), (bodies_at(1), 8)] {
         for sector in 0..sectors {
             for bit in [0_u64, 511 * 8 + 7, 77 * 8 + 3] {
                 let mut disk = disk.clone();
                 let offset = start + sector * 512;
-                assert!(disk.rot(SEGMENT, offset + bit / 8, 1 << (bit % 8)));
-                let (file, named) = place(&refused(&disk));
+                assert!(disk.flip_bits(SEGMENT, offset + bit / 8, 1 << (bit % 8)));
+                let (file, named) = location_of(&open_error(&disk));
                 assert_eq!(file, SEGMENT);
                 let block = start < 2 * MIDDLE && named == start;
-                assert!(block || named == offset, "{offset} is bad, {named} was named");
+                assert!(
+                    block || named == offset,
+                    "{offset} is damaged, but the error names {named}"
+                );
             }
         }
     }
 }
 
 #[test]
-fn a_bad_sector_in_the_last_flush_is_refused_and_an_unwritten_one_cuts_it() {
+fn a_bad_sector_in_the_last_flush_is_rejected_and_an_unwritten_one_is_torn() {
     let disk = three_flushes();
     for start in [2 * MIDDLE, bodies_at(2)] {
         for sector in 0..8 {
             let offset = start + sector * 512;
             let mut rotten = disk.clone();
-            assert!(rotten.rot(SEGMENT, offset + 9, 0x10));
-            assert_eq!(place(&refused(&rotten)), (SEGMENT, offset));
+            assert!(rotten.flip_bits(SEGMENT, offset + 9, 0x10));
+            assert_eq!(location_of(&open_error(&rotten)), (SEGMENT, offset));
             let mut torn = disk.clone();
             overwrite(&mut torn, SEGMENT, offset, &[0; 512]);
-            assert_eq!(found(torn), entries(6));
+            assert_eq!(recovered_log(torn), entries(6));
         }
     }
 }
 
 #[test]
-fn what_a_crash_cut_short_stays_cut_whatever_the_next_start_comes_to() {
+fn a_torn_flush_stays_dropped_at_later_starts() {
     for begins in [false, true] {
         let mut torn = three_flushes();
         overwrite(&mut torn, SEGMENT, bodies_at(2), &[0; 512]);
-        // It stops in good order, with nothing of its own in the log.
-        let mut host = Host::open(torn).expect("it opens").0;
+        // The node stops in order, without an entry of its own in the log.
+        let mut host = Host::open(torn).expect("the directory opens").0;
         if begins {
             host.act(Storage::start);
         }
         host.act(Storage::close);
         host.settle();
-        assert_eq!(found(host.crash(&BTreeSet::new())), entries(6));
+        assert_eq!(recovered_log(host.crash(&BTreeSet::new())), entries(6));
     }
 }
 
 #[test]
-fn what_the_superblock_knows_to_be_acknowledged_is_never_cut() {
-    // The start writes the last flush once more, into the second segment, and goes on there.
-    let mut host = Host::open(three_flushes()).expect("it opens").0;
+fn a_flush_below_the_acknowledged_floor_is_never_dropped() {
+    // The start rewrites the last flush in the second segment, and continues there.
+    let mut host = Host::open(three_flushes()).expect("the directory opens").0;
     host.act(Storage::start);
     host.persist(write(9, 1, 10..=10));
     host.settle();
@@ -133,22 +136,22 @@ fn what_the_superblock_knows_to_be_acknowledged_is_never_cut() {
     let second = FileName::Segment(2);
     let mut without_header = disk.clone();
     overwrite(&mut without_header, second, MIDDLE, &[0; 4096]);
-    let error = refused(&without_header).to_string();
-    assert!(error.contains("acknowledged flush 4 is nowhere"), "{error}");
+    let error = open_error(&without_header).to_string();
+    assert!(error.contains("acknowledged flush 4 is missing"), "{error}");
     let mut without_body = disk.clone();
     overwrite(&mut without_body, second, bodies_at(1), &[0; 512]);
-    assert_eq!(place(&refused(&without_body)), (second, bodies_at(1)));
-    assert_eq!(found(disk), entries(10));
+    assert_eq!(location_of(&open_error(&without_body)), (second, bodies_at(1)));
+    assert_eq!(recovered_log(disk), entries(10));
 }
 
 #[test]
-fn a_flush_that_another_followed_is_never_cut() {
+fn a_flush_that_another_followed_is_never_dropped() {
     let disk = three_flushes();
-    // The second flush is gone, the third is there.
+    // The second flush is lost, the third is intact.
     let mut hole = disk.clone();
     overwrite(&mut hole, SEGMENT, MIDDLE, &[0; 4096]);
-    assert_eq!(place(&refused(&hole)).0, SEGMENT);
-    // A third segment is in use, and the second is lost.
+    assert_eq!(location_of(&open_error(&hole)).0, SEGMENT);
+    // A third segment is in use, and an earlier one is lost.
     let mut host = Host::fresh();
     for id in 1..=12 {
         host.persist(write(id, 0, id..=id));
@@ -157,15 +160,15 @@ fn a_flush_that_another_followed_is_never_cut() {
     let mut disk = host.crash(&BTreeSet::new());
     for file in [FileName::Segment(1), FileName::Segment(2)] {
         let mut lost = disk.clone();
-        lost.apply(&FileAction::Remove { file }).expect("it can be removed");
-        let error = refused(&lost);
+        lost.apply(&FileAction::Remove { file }).expect("the file can be removed");
+        let error = open_error(&lost);
         assert!(matches!(error, OpenError::Failed(_)), "{error}");
     }
     overwrite(&mut disk, FileName::Segment(2), 0, &[0; 512]);
-    refused(&disk);
+    open_error(&disk);
 }
 
-/// Sectors that a disk dropped although it had acknowledged them, and its sync.
+/// Returns a disk that lost synced sectors.
 fn lose(disk: &SimDisk, file: FileName, lost: &[(u64, usize)]) -> SimDisk {
     let mut disk = disk.clone();
     for (offset, sectors) in lost {
@@ -174,44 +177,44 @@ fn lose(disk: &SimDisk, file: FileName, lost: &[(u64, usize)]) -> SimDisk {
     disk
 }
 
-/// Loses the first flush of `file`, behind which another one stands: the header block, each of its
-/// sectors by itself, the bodies, and all of it.
+/// Loses the first flush of `file`, which another flush follows: the header block, each of its
+/// sectors alone, the bodies, and all of it.
 fn loses_the_first_flush(disk: &SimDisk, file: FileName) {
     let (header, bodies) = ((0, 8), (bodies_at(0), 8));
-    assert_eq!(place(&refused(&lose(disk, file, &[header]))), (file, 0));
-    assert_eq!(place(&refused(&lose(disk, file, &[header, bodies]))), (file, 0));
-    assert_eq!(place(&refused(&lose(disk, file, &[bodies]))), (file, bodies.0));
+    assert_eq!(location_of(&open_error(&lose(disk, file, &[header]))), (file, 0));
+    assert_eq!(location_of(&open_error(&lose(disk, file, &[header, bodies]))), (file, 0));
+    assert_eq!(location_of(&open_error(&lose(disk, file, &[bodies]))), (file, bodies.0));
     for sector in 0..8 {
         let part = [(sector * 512, 1)];
-        assert_eq!(place(&refused(&lose(disk, file, &part))), (file, 0));
+        assert_eq!(location_of(&open_error(&lose(disk, file, &part))), (file, 0));
     }
 }
 
 #[test]
-fn a_segment_without_the_flush_at_its_front_is_refused_if_another_stands_behind() {
-    // Of a new directory.
+fn a_segment_without_its_first_flush_is_rejected_if_a_second_follows() {
+    // The first segment of a new directory.
     loses_the_first_flush(&three_flushes(), SEGMENT);
-    // Of a start that had to write a flush once more, and of one that had not.
+    // The segment of a start that rewrote a flush, and of one that did not.
     for (closes, segment, last) in [(false, 2, 10), (true, 3, 11)] {
-        let mut host = Host::open(three_flushes()).expect("it opens").0;
+        let mut host = Host::open(three_flushes()).expect("the directory opens").0;
         if closes {
             host.act(Storage::close);
             host.settle();
-            host = Host::open(host.crash(&BTreeSet::new())).expect("it opens again").0;
+            host = Host::open(host.crash(&BTreeSet::new())).expect("the directory opens again").0;
         }
         host.act(Storage::start);
         for index in 10..=last {
             host.persist(write(index, 1, index..=index));
             host.settle();
         }
-        // The flush behind is the last one that was reported.
+        // The flush after the lost one is the last that was reported.
         let file = FileName::Segment(segment);
         let disk = host.clone().crash(&BTreeSet::new());
         assert_ne!(read(&mut disk.clone(), file, MIDDLE, 512), [0; 512]);
         assert_eq!(read(&mut disk.clone(), file, 2 * MIDDLE, 512), [0; 512]);
-        assert_eq!(found(disk.clone()), entries(last));
+        assert_eq!(recovered_log(disk.clone()), entries(last));
         loses_the_first_flush(&disk, file);
-        // Another one follows it.
+        // A third flush follows in the segment.
         host.persist(write(last + 1, 1, last + 1..=last + 1));
         host.settle();
         loses_the_first_flush(&host.crash(&BTreeSet::new()), file);
@@ -219,39 +222,40 @@ fn a_segment_without_the_flush_at_its_front_is_refused_if_another_stands_behind(
 }
 
 #[test]
-fn a_first_segment_that_is_gone_is_refused_although_the_next_was_cut_short() {
-    // Four flushes fill the first segment, and the fifth stands by itself in the second.
+fn a_missing_first_segment_is_rejected_although_the_next_is_torn() {
+    // Four flushes fill the first segment, and the fifth is alone in the second.
     let mut host = Host::fresh();
     for id in 1..=5 {
         host.persist(Write { entries: vec![sized_entry(0, id, 4000)], ..bare(id) });
         host.settle();
     }
     let mut disk = host.crash(&BTreeSet::new());
-    disk.apply(&FileAction::Remove { file: SEGMENT }).expect("it can be removed");
+    disk.apply(&FileAction::Remove { file: SEGMENT }).expect("the file can be removed");
     overwrite(&mut disk, FileName::Segment(2), config().segment_bytes - 512, &[0; 512]);
-    assert_eq!(place(&refused(&disk)), (FileName::Segment(2), 0));
+    assert_eq!(location_of(&open_error(&disk)), (FileName::Segment(2), 0));
 }
 
 #[test]
-fn a_file_of_another_cluster_node_life_or_version_is_named() {
+fn a_file_of_another_cluster_node_or_version_is_rejected() {
     let mut disk = three_flushes();
     let open = |disk: &mut SimDisk, cluster, node| {
-        let error = Storage::open(disk, cluster, node, &config()).expect_err("it is another's");
+        let error = Storage::open(disk, cluster, node, &config())
+            .expect_err("the directory belongs to another node");
         error.to_string()
     };
     let text = open(&mut disk, ClusterId(0xc2), NODE);
     let (ours, theirs) = (ClusterId(0xc2), ClusterId(0xc1));
-    assert_eq!(text, format!("superblock: its cluster is {theirs}, and here it must be {ours}"));
+    assert_eq!(text, format!("superblock: cluster is {theirs}, expected {ours}"));
     let text = open(&mut disk, CLUSTER, NodeId(4));
-    assert_eq!(text, "superblock: its node is n3, and here it must be n4");
-    // A segment out of another node's directory.
+    assert_eq!(text, "superblock: node is n3, expected n4");
+    // A segment of another node's directory.
     let mut other = SimDisk::default();
     let mut theirs = identity();
     theirs.node = NodeId(9);
     Storage::format(&mut other, theirs, &membership(), &config()).expect("a new directory");
     let (mut storage, _) =
-        Storage::open(&mut other, CLUSTER, NodeId(9), &config()).expect("it opens");
-    let mut host = Host::open(three_flushes()).expect("it opens").0;
+        Storage::open(&mut other, CLUSTER, NodeId(9), &config()).expect("the directory opens");
+    let mut host = Host::open(three_flushes()).expect("the directory opens").0;
     let mut events = Vec::new();
     storage.start(&mut events);
     std::mem::swap(&mut host.storage, &mut storage);
@@ -262,51 +266,51 @@ fn a_file_of_another_cluster_node_life_or_version_is_named() {
     let segment = read(&mut host.disk, SEGMENT, 0, 32 << 10);
     let mut mixed = disk.clone();
     overwrite(&mut mixed, SEGMENT, 0, &segment);
-    let text = refused(&mixed).to_string();
-    assert_eq!(text, "log-0000000000000001: its node is n9, and here it must be n3");
+    let text = open_error(&mixed).to_string();
+    assert_eq!(text, "log-0000000000000001: node is n9, expected n3");
     let mut newer = disk.clone();
     overwrite(&mut newer, SEGMENT, 8, &2_u32.to_le_bytes());
-    let text = refused(&newer).to_string();
-    assert_eq!(text, "log-0000000000000001: its version is 2, and here it must be 1");
+    let text = open_error(&newer).to_string();
+    assert_eq!(text, "log-0000000000000001: version is 2, expected 1");
     let mut newer = disk.clone();
     for copy in 0..4 {
         overwrite(&mut newer, FileName::Superblock, (copy << 20) + 8, &7_u32.to_le_bytes());
     }
-    let text = refused(&newer).to_string();
-    assert_eq!(text, "superblock: its version is 7, and here it must be 1");
+    let text = open_error(&newer).to_string();
+    assert_eq!(text, "superblock: version is 7, expected 1");
 }
 
 #[test]
-fn two_copies_of_the_superblock_are_enough_and_one_is_not() {
+fn two_copies_of_the_superblock_suffice_and_one_does_not() {
     let disk = three_flushes();
     for mask in 0_u64..16 {
         let mut disk = disk.clone();
         for copy in (0..4).filter(|copy| mask >> copy & 1 == 1) {
-            assert!(disk.rot(FileName::Superblock, (copy << 20) + 100, 1));
+            assert!(disk.flip_bits(FileName::Superblock, (copy << 20) + 100, 1));
         }
         match mask.count_ones() {
-            0..=2 => assert_eq!(found(disk), entries(9)),
-            _ => assert_eq!(place(&refused(&disk)), (FileName::Superblock, 0)),
+            0..=2 => assert_eq!(recovered_log(disk), entries(9)),
+            _ => assert_eq!(location_of(&open_error(&disk)), (FileName::Superblock, 0)),
         }
     }
 }
 
 #[test]
-fn damage_below_a_fetch_ends_the_store_and_names_the_place() {
-    let mut host = Host::open(three_flushes()).expect("it opens").0;
-    assert!(host.disk.rot(SEGMENT, bodies_at(0) + 60, 1));
+fn damage_read_by_a_fetch_stops_the_store_with_its_offset() {
+    let mut host = Host::open(three_flushes()).expect("the directory opens").0;
+    assert!(host.disk.flip_bits(SEGMENT, bodies_at(0) + 60, 1));
     host.act(|storage, events| {
         storage.fetch(quorate::storage::FetchId(1), Index(1), Index(9), 1 << 20, events);
     });
     host.settle();
-    let Some(Event::Failed(Failure { file, offset, .. })) = host.events.pop() else {
-        panic!("it fails")
+    let Some(Event::Failed(StorageError { file, offset, .. })) = host.events.pop() else {
+        panic!("the store fails")
     };
     assert_eq!((file, offset), (Some(SEGMENT), bodies_at(0)));
 }
 
 #[test]
-fn a_failed_write_or_sync_is_the_end() {
+fn a_failed_write_or_sync_stops_the_store() {
     let faults = [Fault::SyncFails { sectors: 0 }, Fault::WriteFails { sectors: 1 }];
     for fault in faults {
         for after in 0..3 {
@@ -320,20 +324,24 @@ fn a_failed_write_or_sync_is_the_end() {
             let reported = host.persisted();
             let failed = |event: &&Event| matches!(event, Event::Failed(_));
             assert_eq!(host.events.iter().filter(failed).count(), 1, "{:?}", host.events);
-            assert!(matches!(host.events.last(), Some(Event::Failed(_))), "nothing follows it");
+            assert!(
+                matches!(host.events.last(), Some(Event::Failed(_))),
+                "no event follows the error"
+            );
             assert!(reported < WriteId(4));
             let before = host.events.len();
             host.persist(write(5, 0, 5..=5));
             host.act(Storage::retry_space);
             host.act(Storage::close);
             host.settle();
-            assert_eq!(host.events.len(), before, "nothing is taken after it");
-            // The cache shows what the disk lacks: what the next start reports must be written.
-            let (mut next, opened) = Host::open(host.disk.clone()).expect("it opens");
+            assert_eq!(host.events.len(), before, "a failed store ignores requests");
+            // The page cache shows writes that the disk lacks: the next start must write what it
+            // reports.
+            let (mut next, opened) = Host::open(host.disk.clone()).expect("the directory opens");
             assert!(opened.last.index.0 >= reported.0);
             next.disk.forget_cache();
             next.disk.crash(ChangeOrder::PerFile, |_| false);
-            let (mut again, _) = Host::open(next.disk).expect("it opens");
+            let (mut again, _) = Host::open(next.disk).expect("the directory opens");
             let expected = (1..=opened.last.index.0).map(|index| entry(0, index));
             assert_eq!(again.log(), expected.collect::<Vec<_>>());
         }
@@ -341,7 +349,7 @@ fn a_failed_write_or_sync_is_the_end() {
 }
 
 #[test]
-fn a_full_disk_is_said_early_and_space_comes_back_without_a_restart() {
+fn a_full_disk_is_reported_early_and_space_is_used_again_without_a_restart() {
     let mut host = Host::fresh();
     host.settle();
     host.disk.set_capacity(Some((3 << 20) + 4096 + 4 * (32 << 10)));
@@ -351,20 +359,23 @@ fn a_full_disk_is_said_early_and_space_comes_back_without_a_restart() {
         host.persist(write(written, 0, written..=written));
         host.settle();
     }
-    let said_at = host.persisted();
-    assert_eq!(said_at, WriteId(written), "what was accepted goes on");
+    let reported_at = host.persisted();
+    assert_eq!(reported_at, WriteId(written), "writes go on while spare segments are left");
     for _ in 0..40 {
         written += 1;
         host.persist(write(written, 0, written..=written));
         host.settle();
     }
     let stopped_at = host.persisted();
-    assert!(stopped_at.0 >= said_at.0 + 8, "the segments ahead are used: {said_at} {stopped_at}");
-    assert!(stopped_at < WriteId(written), "at last it waits");
+    assert!(
+        stopped_at.0 >= reported_at.0 + 8,
+        "the spare segments are used: {reported_at} {stopped_at}"
+    );
+    assert!(stopped_at < WriteId(written), "writes wait once no segment is left");
     host.persist(Write { hard_state: Some(hard_state(9, 1)), ..bare(written + 1) });
     host.act(|storage, events| storage.set_snapshot(snapshot(0, stopped_at.0), events));
     host.settle();
-    host.act(|storage, events| storage.forget(Index(stopped_at.0), events));
+    host.act(|storage, events| storage.compact(Index(stopped_at.0), events));
     host.settle();
     assert_eq!(host.persisted(), WriteId(written + 1), "removed segments make room");
     host.disk.set_capacity(None);

@@ -1,5 +1,5 @@
-//! A crash at every operation of the formatting: it can be done again, and one that is done is
-//! never undone.
+//! A crash at every operation of formatting: formatting can be repeated, and a formatted directory
+//! is never formatted again.
 
 use quorate::storage::{FileName, OpenError, Storage};
 use quorate_sim::disk::{ChangeOrder, Fault, SimDisk};
@@ -14,8 +14,8 @@ fn open(disk: &mut SimDisk) -> Result<(), OpenError> {
     Storage::open(disk, CLUSTER, NODE, &config()).map(drop)
 }
 
-/// Formats until a fault, then loses what `keep` does not want.
-fn cut_short(fault: Fault, after: u64, keep: impl Fn(usize) -> bool) -> Option<SimDisk> {
+/// Formats until a fault, then crashes; of the unsynced changes, those that `keep` selects survive.
+fn interrupted(fault: Fault, after: u64, keep: impl Fn(usize) -> bool) -> Option<SimDisk> {
     let mut disk = SimDisk::default();
     disk.arm(fault, after);
     format(&mut disk).err()?;
@@ -29,7 +29,7 @@ fn cut_short(fault: Fault, after: u64, keep: impl Fn(usize) -> bool) -> Option<S
 }
 
 #[test]
-fn a_formatting_cut_short_anywhere_is_done_again() {
+fn interrupted_formatting_can_be_repeated() {
     let faults = [
         Fault::CreateFails,
         Fault::SyncDirectoryFails,
@@ -43,11 +43,11 @@ fn a_formatting_cut_short_anywhere_is_done_again() {
             for kept in 0..40_usize {
                 let single = move |place| place == kept;
                 let prefix = move |place| place < kept;
-                for disk in [cut_short(fault, after, single), cut_short(fault, after, prefix)] {
+                for disk in [interrupted(fault, after, single), interrupted(fault, after, prefix)] {
                     let Some(mut disk) = disk else { continue };
                     match format(&mut disk) {
                         Ok(()) => again += 1,
-                        // Every copy was whole by then: it only has to be opened.
+                        // Every copy was already intact: the directory only has to be opened.
                         Err(error) => assert!(matches!(error, OpenError::NotEmpty(_)), "{error}"),
                     }
                     open(&mut disk).expect("a formatted directory opens");
@@ -59,13 +59,13 @@ fn a_formatting_cut_short_anywhere_is_done_again() {
 }
 
 #[test]
-fn a_directory_that_was_used_is_never_formatted_again() {
+fn a_used_directory_is_never_formatted_again() {
     let mut disk = formatted();
-    open(&mut disk).expect("it opens");
+    open(&mut disk).expect("the directory opens");
     for copies in 0_u64..15 {
         let mut damaged = disk.clone();
         for copy in (0..4).filter(|copy| copies >> copy & 1 == 1) {
-            assert!(damaged.rot(FileName::Superblock, copy << 20, 1));
+            assert!(damaged.flip_bits(FileName::Superblock, copy << 20, 1));
         }
         assert!(format(&mut damaged).is_err(), "copies {copies:04b} are damaged");
     }

@@ -1,6 +1,5 @@
-//! Golden files: what this version writes is, byte for byte, what it has always written, and it
-//! reads it. A changed byte is a new version of the format; with `UPDATE_FORMAT` set, what is
-//! written becomes the file.
+//! Golden files: this version writes the same bytes as every earlier one, and reads them. A changed
+//! byte is a new version of the format. With `UPDATE_FORMAT` set, the golden files are rewritten.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -13,19 +12,19 @@ use super::host::{
     CLUSTER, Host, NODE, bare, config, hard_state, membership_entry, sized_entry, snapshot,
 };
 
-/// One page for headers and one for bodies: two flushes fill a segment.
+/// Segments that hold two flushes.
 fn small() -> StorageConfig {
     StorageConfig {
         segment_bytes: 16 << 10,
-        segments_ahead: 1,
+        spare_segments: 1,
         command_bytes_max: 1000,
         flush_bytes_max: 2048,
         ..config()
     }
 }
 
-/// A vote, a snapshot, and a flush of three entries with another behind it, which ends with a
-/// membership.
+/// Returns a disk with a vote, a snapshot, and a flush of three entries, followed by another one
+/// that ends with a membership.
 fn sample() -> SimDisk {
     let disk = super::host::formatted();
     let (mut host, _) = Host::open_with(disk, &small()).expect("a formatted directory opens");
@@ -42,13 +41,13 @@ fn sample() -> SimDisk {
     host.crash(&BTreeSet::new())
 }
 
-/// What the second flush holds.
+/// Returns the entries of the second flush.
 fn last() -> Vec<Entry> {
     vec![sized_entry(3, 3, 120), membership_entry(3, 4)]
 }
 
 fn bytes_of(disk: &mut SimDisk, file: FileName, bytes: usize) -> Vec<u8> {
-    disk.execute(&FileAction::Read { file, offset: 0, bytes }).expect("it can be read")
+    disk.execute(&FileAction::Read { file, offset: 0, bytes }).expect("the file can be read")
 }
 
 fn golden(name: &str, written: &[u8]) -> Vec<u8> {
@@ -62,7 +61,7 @@ fn golden(name: &str, written: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_written_is_what_was_always_written_and_is_read() {
+fn the_disk_format_is_stable_and_readable() {
     let mut disk = sample();
     let superblock = bytes_of(&mut disk, FileName::Superblock, 4096);
     let segment = bytes_of(&mut disk, FileName::Segment(1), 16 << 10);
@@ -74,11 +73,11 @@ fn what_is_written_is_what_was_always_written_and_is_read() {
     disk.execute(&FileAction::Create { file, bytes: (3 << 20) + 4096 }).expect("there is room");
     for copy in 0..4 {
         let (offset, bytes) = (copy << 20, superblock.clone());
-        disk.execute(&FileAction::Write { file, offset, bytes }).expect("it exists");
+        disk.execute(&FileAction::Write { file, offset, bytes }).expect("the file exists");
     }
     let file = FileName::Segment(1);
-    disk.execute(&FileAction::Create { file, bytes: 16 << 10 }).expect("there is room");
-    disk.execute(&FileAction::Write { file, offset: 0, bytes: segment }).expect("it exists");
+    disk.execute(&FileAction::Create { file, bytes: 16 << 10 }).expect("the disk has space");
+    disk.execute(&FileAction::Write { file, offset: 0, bytes: segment }).expect("the file exists");
     let (mut storage, opened) =
         Storage::open(&mut disk, CLUSTER, NODE, &small()).expect("it reads");
     storage.start(&mut Vec::new());

@@ -1,10 +1,10 @@
-//! A store with a disk under it, whose operations are carried out one at a time.
+//! A store on a simulated disk, whose operations are executed one at a time.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use quorate::storage::{
     ClusterId, Completion, Disk, DiskError, Event, FetchId, FileAction, Identity, Lane, OpenError,
-    Opened, Operation, SnapshotConfig, Storage, StorageConfig,
+    OpenedStorage, Operation, SnapshotConfig, Storage, StorageConfig,
 };
 use quorate::types::{
     Command, Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, Payload,
@@ -20,7 +20,7 @@ pub(crate) fn config() -> StorageConfig {
     StorageConfig {
         snapshots: SnapshotConfig::default(),
         segment_bytes: 32 << 10,
-        segments_ahead: 3,
+        spare_segments: 3,
         command_bytes_max: 4 << 10,
         flush_bytes_max: 8 << 10,
         read_bytes_max: 12 << 10,
@@ -36,7 +36,7 @@ pub(crate) fn membership() -> Membership {
     Membership::new([NodeId(1), NodeId(2), NODE])
 }
 
-/// A no-op, a command or, each fourth time, a membership.
+/// Returns a no-op, a command or, at each fourth index, a membership.
 pub(crate) fn entry(term: u64, index: u64) -> Entry {
     match index % 4 {
         3 => membership_entry(term, index),
@@ -44,14 +44,14 @@ pub(crate) fn entry(term: u64, index: u64) -> Entry {
     }
 }
 
-/// A membership with a learner whose id tells term and index.
+/// Returns a membership with a learner whose id encodes term and index.
 pub(crate) fn membership_entry(term: u64, index: u64) -> Entry {
     let learner = NodeId(1000 * (term + 1) + index);
     let payload = Payload::Membership(membership().with_learners([learner]));
     Entry { id: EntryId::new(Term(term), Index(index)), payload }
 }
 
-/// An entry whose bytes tell its term and index; without any it is a no-op.
+/// Returns an entry whose command repeats its term and index; with 0 bytes it is a no-op.
 pub(crate) fn sized_entry(term: u64, index: u64, bytes: usize) -> Entry {
     let id = EntryId::new(Term(term), Index(index));
     let text = format!("{index}@{term} ");
@@ -62,13 +62,13 @@ pub(crate) fn sized_entry(term: u64, index: u64, bytes: usize) -> Entry {
     Entry { id, payload }
 }
 
-/// A write without entries.
+/// Returns a write without entries.
 pub(crate) fn bare(id: u64) -> Write {
     let (committed, entries) = (Index(0), Vec::new());
     Write { id: WriteId(id), hard_state: None, committed, install: None, entries }
 }
 
-/// A write of entries of one term.
+/// Returns a write of entries of one term.
 pub(crate) fn write(id: u64, term: u64, indices: std::ops::RangeInclusive<u64>) -> Write {
     let entries = indices.map(|index| entry(term, index)).collect();
     Write { entries, ..bare(id) }
@@ -82,49 +82,49 @@ pub(crate) fn snapshot(term: u64, index: u64) -> SnapshotMeta {
     SnapshotMeta::empty(EntryId::new(Term(term), Index(index)), membership())
 }
 
-/// A formatted disk.
+/// Returns a disk with a formatted directory.
 pub(crate) fn formatted() -> SimDisk {
     let mut disk = SimDisk::default();
     Storage::format(&mut disk, identity(), &membership(), &config()).expect("a new directory");
     disk
 }
 
-/// A store that runs, and its disk.
+/// A running store and its disk.
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
     pub(crate) storage: Storage,
     pub(crate) disk: SimDisk,
-    /// Operations asked for and not carried out.
+    /// The operations of each lane that were requested and are not executed.
     log: VecDeque<Operation>,
     bulk: VecDeque<Operation>,
-    /// Whether the bulk lane is the quicker one.
+    /// Whether the bulk lane is executed first.
     pub(crate) bulk_first: bool,
-    /// What was reported, operations apart.
+    /// The events other than disk operations.
     pub(crate) events: Vec<Event>,
 }
 
 impl Host {
-    pub(crate) fn open(disk: SimDisk) -> Result<(Host, Opened), OpenError> {
+    pub(crate) fn open(disk: SimDisk) -> Result<(Host, OpenedStorage), OpenError> {
         Host::open_with(disk, &config())
     }
 
     pub(crate) fn open_with(
         mut disk: SimDisk,
         config: &StorageConfig,
-    ) -> Result<(Host, Opened), OpenError> {
+    ) -> Result<(Host, OpenedStorage), OpenError> {
         let (storage, opened) = Storage::open(&mut disk, CLUSTER, NODE, config)?;
         let (log, bulk, events) = (VecDeque::new(), VecDeque::new(), Vec::new());
         Ok((Host { storage, disk, log, bulk, bulk_first: false, events }, opened))
     }
 
-    /// A store that has been started on a new disk.
+    /// Returns a started store on a new disk.
     pub(crate) fn fresh() -> Host {
         let (mut host, _) = Host::open(formatted()).expect("a formatted directory opens");
         host.act(Storage::start);
         host
     }
 
-    /// Lets the store do something, and sorts what it wants.
+    /// Calls the store, and sorts its events.
     pub(crate) fn act(&mut self, act: impl FnOnce(&mut Storage, &mut Vec<Event>)) {
         let mut events = Vec::new();
         act(&mut self.storage, &mut events);
@@ -143,7 +143,7 @@ impl Host {
         self.act(|storage, events| storage.persist(write, events));
     }
 
-    /// The next operation, if one is left.
+    /// Returns the next operation, if one is left.
     fn next(&mut self) -> Option<Operation> {
         match self.bulk_first {
             true => self.bulk.pop_front().or_else(|| self.log.pop_front()),
@@ -151,7 +151,7 @@ impl Host {
         }
     }
 
-    /// Carries one operation out and reports it; false if there is none.
+    /// Executes one operation and reports it; returns false if none is left.
     pub(crate) fn step(&mut self) -> bool {
         let Some(operation) = self.next() else { return false };
         let result = self.disk.execute(&operation.action);
@@ -159,15 +159,15 @@ impl Host {
         true
     }
 
-    /// Carries one operation out, which is never reported.
+    /// Executes one operation without reporting it.
     pub(crate) fn step_silently(&mut self) -> bool {
         let Some(operation) = self.next() else { return false };
-        // Nobody learns whether it failed.
+        // The result is not reported.
         drop(self.disk.execute(&operation.action));
         true
     }
 
-    /// Lets the next operation fail, a write after its first sectors; false if there is none.
+    /// Fails the next operation, a write after its first sectors; returns false if none is left.
     pub(crate) fn fail(&mut self) -> bool {
         let Some(operation) = self.next() else { return false };
         self.write_in_part(&operation.action);
@@ -176,7 +176,7 @@ impl Host {
         true
     }
 
-    /// Carries one operation out, a write in part, which is never reported.
+    /// Executes one operation, a write only in part, without reporting it.
     pub(crate) fn step_in_part(&mut self) -> bool {
         let Some(operation) = self.next() else { return false };
         if !self.write_in_part(&operation.action) {
@@ -202,7 +202,7 @@ impl Host {
         while self.step() {}
     }
 
-    /// The last write that was reported.
+    /// Returns the last write that was reported durable.
     pub(crate) fn persisted(&self) -> WriteId {
         let persisted = self.events.iter().filter_map(|event| match event {
             Event::Persisted(id) => Some(*id),
@@ -211,7 +211,7 @@ impl Host {
         persisted.max().unwrap_or_default()
     }
 
-    /// Every entry from `first` to `last`, by as many fetches as it takes.
+    /// Fetches every entry from `first` through `last`.
     pub(crate) fn fetch(&mut self, first: Index, last: Index) -> Vec<Entry> {
         let mut all: Vec<Entry> = Vec::new();
         loop {
@@ -230,13 +230,13 @@ impl Host {
         }
     }
 
-    /// The whole log.
+    /// Fetches the whole log.
     pub(crate) fn log(&mut self) -> Vec<Entry> {
         let (base, last) = (self.storage.base().index, self.storage.last().index);
         self.fetch(base.next(), last)
     }
 
-    /// The power fails: of what is not synced, the places in `kept` survive.
+    /// Crashes: of the unsynced changes, those with a number in `kept` survive.
     pub(crate) fn crash(mut self, kept: &BTreeSet<usize>) -> SimDisk {
         let mut place = 0;
         self.disk.crash(quorate_sim::disk::ChangeOrder::PerFile, |_| {

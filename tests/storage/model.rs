@@ -1,15 +1,15 @@
-//! What a store must hold, as plainly as it can be said: a vector and a hard state.
+//! A simple model of the storage: a hard state, a snapshot and a vector of entries.
 
 use quorate::types::{Entry, EntryId, HardState, Index, Membership, SnapshotMeta, Write};
 
 use super::host::membership;
 
-/// Hard state, snapshot and log.
+/// The hard state, the snapshot and the log that a store must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Model {
     pub(super) hard_state: HardState,
     pub(super) snapshot: SnapshotMeta,
-    /// The entry before the first, as long as nothing is forgotten.
+    /// The entry before the first, as long as the log is not compacted.
     pub(super) base: EntryId,
     pub(super) entries: Vec<Entry>,
 }
@@ -28,7 +28,7 @@ impl Model {
         self.entries.last().map_or(self.base, |entry| entry.id)
     }
 
-    /// The model after a write.
+    /// Returns the model after a write.
     pub(super) fn after(&self, write: &Write) -> Model {
         let mut after = self.clone();
         after.hard_state = write.hard_state.unwrap_or(self.hard_state);
@@ -44,7 +44,7 @@ impl Model {
         after
     }
 
-    /// Everything a crash during the write may leave: a prefix of its parts.
+    /// Returns every state that a crash during the write may leave: a prefix of its parts.
     pub(super) fn during(&self, write: &Write) -> Vec<Model> {
         let mut bare = write.clone();
         let mut states = vec![self.clone()];
@@ -59,18 +59,18 @@ impl Model {
         states
     }
 
-    /// The entries after `base`.
+    /// Returns the entries after `base`.
     pub(super) fn entries_after(&self, base: Index) -> Vec<Entry> {
         let after = |entry: &&Entry| entry.id.index > base;
         self.entries.iter().filter(after).cloned().collect()
     }
 
-    /// The memberships after `snapshot`.
+    /// Returns the memberships after `snapshot`.
     pub(super) fn memberships_after(&self, snapshot: Index) -> Vec<(Index, Membership)> {
         self.entries_after(snapshot).iter().filter_map(Entry::membership).collect()
     }
 
-    /// The first entry of each term after `base`.
+    /// Returns the first entry of each term after `base`.
     pub(super) fn runs_after(&self, base: EntryId) -> Vec<EntryId> {
         let mut term = base.term;
         let mut runs = Vec::new();

@@ -1,4 +1,4 @@
-//! Images of a disk, changed as bytes say: recovery refuses them or finds a log, and never panics.
+//! Disk images mutated by input bytes: recovery rejects them or recovers a log, and never panics.
 
 use quorate::storage::{ClusterId, Disk, Event, FileAction, FileName, Storage};
 use quorate::types::{Entry, Index, NodeId, Write};
@@ -6,7 +6,7 @@ use quorate_sim::disk::SimDisk;
 
 use super::host::{Host, bare, entry, hard_state, identity, snapshot, write};
 
-/// Three segments in use, a cut, a snapshot, and what lies ahead.
+/// Returns a disk image with three segments in use, a truncated log, a snapshot and spare segments.
 pub(crate) fn image() -> SimDisk {
     let mut host = Host::fresh();
     host.persist(Write { hard_state: Some(hard_state(2, 1)), ..bare(1) });
@@ -18,19 +18,19 @@ pub(crate) fn image() -> SimDisk {
     host.settle();
     host.act(|storage, events| storage.set_snapshot(snapshot(1, 5), events));
     host.settle();
-    host.disk.image()
+    host.disk.durable_copy()
 }
 
-/// What was reported durable when the image was made.
+/// Returns the entries that were reported durable when the image was made.
 fn acknowledged() -> Vec<Entry> {
     let first = (1..=9).map(|index| entry(1, index));
     first.chain((10..=12).map(|index| entry(2, index))).collect()
 }
 
-/// Changes the image, opens it, and goes on if it opens.
+/// Mutates the image, opens it, and continues if it opens.
 pub(crate) fn drive(image: &SimDisk, bytes: &[u8]) {
     let mut disk = image.clone();
-    let mut sealed_anew = false;
+    let mut has_forged_checksum = false;
     for change in bytes.chunks_exact(8).take(16) {
         let file = match change[0] % 6 {
             0 | 1 => FileName::Superblock,
@@ -42,7 +42,7 @@ pub(crate) fn drive(image: &SimDisk, bytes: &[u8]) {
             _ => number % 64,
         };
         let (place, value) = (u16::from_le_bytes([change[4], change[5]]), change[6]);
-        sealed_anew |= change[1] % 4 == 3;
+        has_forged_checksum |= change[1] % 4 == 3;
         mutate(&mut disk, file, sector, usize::from(place) % 512, (change[1] % 4, value));
     }
     let Ok((mut host, opened)) = Host::open(disk) else { return };
@@ -52,36 +52,44 @@ pub(crate) fn drive(image: &SimDisk, bytes: &[u8]) {
         return;
     }
     let last = opened.last.index;
-    assert!(opened.base.index <= opened.snapshot.last.index || sealed_anew);
-    if sealed_anew {
+    assert!(opened.base.index <= opened.snapshot.last.index || has_forged_checksum);
+    if has_forged_checksum {
         return;
     }
-    // The superblock says that every flush was acknowledged: all of the log is there, or none.
+    // The superblock acknowledges every flush, so either the whole log is recovered or opening
+    // fails.
     let entries = host.log();
     assert_eq!(opened.base.index, Index(0));
     assert_eq!(entries, acknowledged());
     let term = opened.hard_state.term.0;
     host.persist(write(1, term, last.0 + 1..=last.0 + 2));
     host.settle();
-    let (mut again, _) = Host::open(host.disk.image()).expect("what was opened opens again");
+    let (mut again, _) =
+        Host::open(host.disk.durable_copy()).expect("an opened directory opens again");
     assert_eq!(again.storage.last().index, Index(last.0 + 2));
     assert!(again.log().starts_with(&entries));
 }
 
-fn mutate(disk: &mut SimDisk, file: FileName, sector: u64, place: usize, (how, value): (u8, u8)) {
+fn mutate(
+    disk: &mut SimDisk,
+    file: FileName,
+    sector: u64,
+    place: usize,
+    (mutation, value): (u8, u8),
+) {
     let offset = sector * 512;
     let read = disk.execute(&FileAction::Read { file, offset, bytes: 512 });
     let Ok(mut bytes) = read else { return };
     if bytes.len() < 512 {
         return;
     }
-    match how {
+    match mutation {
         0 => bytes[place] ^= value,
         1 => bytes.fill(0),
         2 => bytes[place..].fill(value),
         _ => {
             bytes[place] ^= value;
-            seal(disk, file, sector, &mut bytes);
+            forge_checksum(disk, file, sector, &mut bytes);
         }
     }
     for action in [FileAction::Write { file, offset, bytes }, FileAction::Sync { file }] {
@@ -89,10 +97,12 @@ fn mutate(disk: &mut SimDisk, file: FileName, sector: u64, place: usize, (how, v
     }
 }
 
-/// Gives a changed sector the checksum it needs to be taken for what was written: as
-/// `docs/FORMAT.md` says, and not by the code that is under test.
-fn seal(disk: &mut SimDisk, file: FileName, sector: u64, bytes: &mut [u8]) {
-    let FileName::Segment(number) = file else { return seal_copies(disk, sector, bytes) };
+/// Gives a mutated sector a valid checksum, computed as `docs/FORMAT.md` specifies rather than by
+/// the code under test.
+fn forge_checksum(disk: &mut SimDisk, file: FileName, sector: u64, bytes: &mut [u8]) {
+    let FileName::Segment(number) = file else {
+        return forge_superblock_checksum(disk, sector, bytes);
+    };
     let (ClusterId(cluster), NodeId(node)) = (identity().cluster, identity().node);
     let mut named = Vec::new();
     named.extend(cluster.to_le_bytes());
@@ -107,8 +117,9 @@ fn seal(disk: &mut SimDisk, file: FileName, sector: u64, bytes: &mut [u8]) {
     bytes[508..].copy_from_slice(&sum.to_le_bytes());
 }
 
-/// The checksum of a superblock covers eight sectors; all four copies become equal.
-fn seal_copies(disk: &mut SimDisk, sector: u64, bytes: &mut [u8]) {
+/// Recomputes the checksum of a superblock, which covers eight sectors, and makes all four copies
+/// equal.
+fn forge_superblock_checksum(disk: &mut SimDisk, sector: u64, bytes: &mut [u8]) {
     let (file, within) = (FileName::Superblock, (sector % 2048) as usize * 512);
     let read = FileAction::Read { file, offset: (sector / 2048) << 20, bytes: 4096 };
     let Ok(mut copy) = disk.execute(&read) else { return };
@@ -118,6 +129,6 @@ fn seal_copies(disk: &mut SimDisk, sector: u64, bytes: &mut [u8]) {
     bytes.copy_from_slice(&copy[within..within + 512]);
     for number in 0..4 {
         let write = FileAction::Write { file, offset: number << 20, bytes: copy.clone() };
-        disk.execute(&write).expect("the superblock is there");
+        disk.execute(&write).expect("the superblock exists");
     }
 }

@@ -1,5 +1,5 @@
-//! The catalogue of what befalls logs, each entry with what recovery must make of it, and the
-//! checksum's known answers.
+//! The catalogue of log faults with the outcome of recovery for each, and known answers of the
+//! checksum.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ struct Operator {
 
 fn catalogue() -> Catalogue {
     let text = include_str!("../data/wal/wal_operators.json");
-    serde_json::from_str(text).expect("the catalogue reads")
+    serde_json::from_str(text).expect("the catalogue is valid JSON")
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn every_operator_of_the_catalogue_has_its_outcome() {
     }
 }
 
-/// Nine entries of term 1, reported and synced, one flush each for three of them.
+/// Nine durable and reported entries of term 1, in flushes of three.
 fn nine() -> Host {
     let mut host = Host::fresh();
     host.persist(Write { hard_state: Some(hard_state(1, 1)), ..bare(1) });
@@ -71,7 +71,7 @@ fn nine() -> Host {
 }
 
 fn log_of(disk: SimDisk) -> Vec<EntryId> {
-    Host::open(disk).expect("it opens").0.log().iter().map(|entry| entry.id).collect()
+    Host::open(disk).expect("the directory opens").0.log().iter().map(|entry| entry.id).collect()
 }
 
 fn ids(runs: &[(u64, std::ops::RangeInclusive<u64>)]) -> Vec<EntryId> {
@@ -82,8 +82,8 @@ fn ids(runs: &[(u64, std::ops::RangeInclusive<u64>)]) -> Vec<EntryId> {
     runs.iter().flat_map(run).collect()
 }
 
-/// Behind the end of a file of fixed size, garbage is nobody's; inside, where nothing was written,
-/// it may have been acknowledged once.
+/// Garbage after the fixed size of a segment is ignored; garbage in unwritten space is an error,
+/// because it may have been acknowledged once.
 fn garbage_tail() {
     let mut disk = nine().crash(&BTreeSet::new());
     let garbage: Vec<u8> = (0..3000_u32).map(|place| (place * 37 % 251) as u8).collect();
@@ -91,30 +91,32 @@ fn garbage_tail() {
         let file = FileName::Segment(number);
         let offset = config().segment_bytes;
         let bytes = garbage.clone();
-        disk.apply(&FileAction::Write { file, offset, bytes }).expect("it can be written");
-        disk.apply(&FileAction::Sync { file }).expect("it can be synced");
+        disk.apply(&FileAction::Write { file, offset, bytes }).expect("the file can be written");
+        disk.apply(&FileAction::Sync { file }).expect("the file can be synced");
     }
     let error = Host::open(disk.clone()).map(|_| ());
     let mut first_only = nine().crash(&BTreeSet::new());
     let (file, offset) = (FileName::Segment(1), config().segment_bytes);
     let bytes = garbage.clone();
-    first_only.apply(&FileAction::Write { file, offset, bytes }).expect("it can be written");
+    first_only.apply(&FileAction::Write { file, offset, bytes }).expect("the file can be written");
     assert_eq!(log_of(first_only.clone()), ids(&[(1, 1..=9)]));
-    assert!(error.is_err(), "an empty segment with garbage in it is not empty");
+    assert!(error.is_err(), "a spare segment with garbage is rejected");
     let bytes = garbage;
     first_only.apply(&FileAction::Write { file, offset: 12_288, bytes }).expect("it can");
-    let error = Host::open(first_only).map(|_| ()).expect_err("it may have been acknowledged");
+    let error =
+        Host::open(first_only).map(|_| ()).expect_err("unwritten space with garbage is rejected");
     assert!(error.to_string().starts_with("log-0000000000000001 at 12288: "), "{error}");
 }
 
 fn bit_flip_middle() {
     let mut disk = nine().crash(&BTreeSet::new());
-    assert!(disk.rot(FileName::Segment(1), config().segment_bytes - 4096 + 70, 2));
-    let error = Host::open(disk).map(|_| ()).expect_err("later records are whole");
+    assert!(disk.flip_bits(FileName::Segment(1), config().segment_bytes - 4096 + 70, 2));
+    let error =
+        Host::open(disk).map(|_| ()).expect_err("a damaged flush before an intact one is rejected");
     assert!(error.to_string().starts_with("log-0000000000000001 at 28672: "), "{error}");
 }
 
-/// The snapshot before, with the log after it, takes the place of a damaged one.
+/// A damaged snapshot is replaced by the one before it, with the log after that one.
 fn snapshot_torn() {
     let mut host = nine();
     for index in [4, 8] {
@@ -131,20 +133,20 @@ fn snapshot_torn() {
             Event::Snapshot(SnapshotEvent::Taken(meta)) => Some(meta.clone()),
             _ => None,
         });
-        let meta = taken.unwrap_or_else(|| panic!("it was taken: {:?}", host.events));
+        let meta = taken.unwrap_or_else(|| panic!("the snapshot was not taken: {:?}", host.events));
         host.act(|storage, events| storage.set_snapshot(meta, events));
         host.settle();
     }
     let mut disk = host.crash(&BTreeSet::new());
     let file = FileName::Snapshot(Index(8));
-    assert!(disk.rot(file, 64, 0xff));
-    let (_, opened) = Host::open(disk.clone()).expect("it opens");
+    assert!(disk.flip_bits(file, 64, 0xff));
+    let (_, opened) = Host::open(disk.clone()).expect("the directory opens");
     assert_eq!(opened.snapshot.last.index, Index(4));
-    assert!(disk.rot(FileName::Snapshot(Index(4)), 64, 0xff));
-    assert!(Host::open(disk).is_err(), "neither is whole");
+    assert!(disk.flip_bits(FileName::Snapshot(Index(4)), 64, 0xff));
+    assert!(Host::open(disk).is_err(), "neither snapshot is intact");
 }
 
-/// A vote whose update was cut short was never given.
+/// A vote whose superblock update was interrupted was never granted.
 fn hardstate_only() {
     let mut host = nine();
     host.persist(Write { hard_state: Some(hard_state(2, 3)), ..bare(9) });
@@ -152,7 +154,7 @@ fn hardstate_only() {
         let mut host = host.clone();
         host.step_silently();
         host.step_silently();
-        let (host, opened) = Host::open(host.crash(&kept)).expect("it opens");
+        let (host, opened) = Host::open(host.crash(&kept)).expect("the directory opens");
         assert_eq!(opened.hard_state, hard_state(1, 1));
         assert_eq!(host.storage.last().index, Index(9));
     }
@@ -186,32 +188,32 @@ fn fsync_error() {
     host.persist(write(10, 1, 11..=11));
     host.settle();
     assert!(matches!(host.events.last(), Some(Event::Failed(_))));
-    assert_eq!(host.persisted(), WriteId(4), "nothing after it is acknowledged");
+    assert_eq!(host.persisted(), WriteId(4), "no write after the error is acknowledged");
 }
 
 fn readonly_recovery() {
     let disk = nine().crash(&BTreeSet::new());
-    let (first, opened) = Host::open(disk).expect("it opens");
-    let (mut again, opened_again) = Host::open(first.disk).expect("it opens again");
+    let (first, opened) = Host::open(disk).expect("the directory opens");
+    let (mut again, opened_again) = Host::open(first.disk).expect("the directory opens again");
     assert_eq!(opened, opened_again);
     assert_eq!(again.log(), (1..=9).map(|index| entry(1, index)).collect::<Vec<_>>());
 }
 
-/// Recovery is cut short at each of its operations by a disk that fails: `crash.rs` does so for
-/// every loss, and this for the plainest.
+/// Recovery is interrupted by a disk error at each of its operations, and all unsynced changes are
+/// lost; `crash.rs` tests other losses.
 fn double_crash() {
     let disk = nine().crash(&BTreeSet::new());
     for fault in [Fault::WriteFails { sectors: 0 }, Fault::SyncFails { sectors: 1 }] {
         for after in 0..8 {
             let mut disk = disk.clone();
             disk.arm(fault, after);
-            let mut cut_short = disk.clone();
+            let mut interrupted = disk.clone();
             let node = super::host::NODE;
-            let open = Storage::open(&mut cut_short, super::host::CLUSTER, node, &config());
+            let open = Storage::open(&mut interrupted, super::host::CLUSTER, node, &config());
             drop(open);
-            cut_short.disarm();
-            cut_short.crash(ChangeOrder::PerFile, |_| false);
-            assert_eq!(log_of(cut_short), ids(&[(1, 1..=9)]));
+            interrupted.disarm();
+            interrupted.crash(ChangeOrder::PerFile, |_| false);
+            assert_eq!(log_of(interrupted), ids(&[(1, 1..=9)]));
         }
     }
 }

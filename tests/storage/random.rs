@@ -1,4 +1,4 @@
-//! Random work against the model: a store after any of it holds what a vector would.
+//! Random operations on a store, compared with the model.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use quorate_sim::disk::{ChangeOrder, SimDisk};
 use super::host::{Host, formatted, membership_entry, snapshot};
 use super::model::Model;
 
-/// One thing done to a store; numbers are scaled to what is possible then.
+/// An operation on a store; its numbers are scaled to what is possible.
 #[derive(Clone, Debug)]
-enum Act {
-    /// Entries after a cut of so many, with these sizes or, each eighth of them, memberships, in
-    /// this many later terms.
+enum Step {
+    /// Appends entries after truncating `cut` entries, with these sizes or, for each eighth size, a
+    /// membership, `terms` terms later.
     Append {
         cut: u64,
         sizes: Vec<u16>,
@@ -24,54 +24,54 @@ enum Act {
     Vote(u64),
     Install(u64),
     Snapshot(u64),
-    Forget(u64),
+    Compact(u64),
     Fetch(u64, u64),
-    /// So many operations are carried out.
+    /// Executes this many disk operations.
     Work(usize),
-    /// Everything is carried out and the power fails, or the node stops in good order.
+    /// Executes all disk operations; then crashes, or stops in order.
     Restart {
         closes: bool,
     },
-    /// The power fails in between; so much of what is not durable stays.
+    /// Crashes at once; the number decides which unsynced changes survive.
     Crash(u64),
 }
 
-fn acts() -> impl Strategy<Value = Vec<Act>> {
+fn steps() -> impl Strategy<Value = Vec<Step>> {
     let sizes = proptest::collection::vec(prop_oneof![0_u16..60, 0_u16..4096], 0..12);
     let append = (prop_oneof![4 => Just(0_u64), 1 => 0_u64..30], sizes, 0_u64..2);
-    let act = prop_oneof![
-        12 => append.prop_map(|(cut, sizes, terms)| Act::Append { cut, sizes, terms }),
-        2 => (1_u64..4).prop_map(Act::Vote),
-        1 => (1_u64..20).prop_map(Act::Install),
-        2 => any::<u64>().prop_map(Act::Snapshot),
-        2 => any::<u64>().prop_map(Act::Forget),
-        3 => (any::<u64>(), any::<u64>()).prop_map(|(first, last)| Act::Fetch(first, last)),
-        6 => (0_usize..20).prop_map(Act::Work),
-        2 => any::<bool>().prop_map(|closes| Act::Restart { closes }),
-        2 => any::<u64>().prop_map(Act::Crash),
+    let step = prop_oneof![
+        12 => append.prop_map(|(cut, sizes, terms)| Step::Append { cut, sizes, terms }),
+        2 => (1_u64..4).prop_map(Step::Vote),
+        1 => (1_u64..20).prop_map(Step::Install),
+        2 => any::<u64>().prop_map(Step::Snapshot),
+        2 => any::<u64>().prop_map(Step::Compact),
+        3 => (any::<u64>(), any::<u64>()).prop_map(|(first, last)| Step::Fetch(first, last)),
+        6 => (0_usize..20).prop_map(Step::Work),
+        2 => any::<bool>().prop_map(|closes| Step::Restart { closes }),
+        2 => any::<u64>().prop_map(Step::Crash),
     ];
-    proptest::collection::vec(act, 1..60)
+    proptest::collection::vec(step, 1..60)
 }
 
-/// A store, and the states it was to pass through.
-struct Pair {
+/// A store, and the states that it must pass through.
+struct StoreAndModel {
     host: Host,
-    /// After each write since the start; the first is where the start found it.
+    /// The state after each write since the start; the first is what the start recovered.
     states: Vec<Model>,
     writes: Vec<Write>,
-    /// Number of the write before the first.
+    /// The number of the last write before the start.
     before: u64,
 }
 
-impl Pair {
-    fn new() -> Pair {
+impl StoreAndModel {
+    fn new() -> StoreAndModel {
         let (mut host, _) = Host::open(formatted()).expect("a formatted directory opens");
         host.act(Storage::start);
-        Pair { host, states: vec![Model::new()], writes: Vec::new(), before: 0 }
+        StoreAndModel { host, states: vec![Model::new()], writes: Vec::new(), before: 0 }
     }
 
     fn model(&self) -> &Model {
-        self.states.last().expect("there is always one")
+        self.states.last().expect("there is a first state")
     }
 
     fn persist(&mut self, write: Write) {
@@ -85,7 +85,7 @@ impl Pair {
         Write { id, hard_state: None, committed: Index(0), install: None, entries: Vec::new() }
     }
 
-    /// The term for what comes next, and the hard state if it has to change for it.
+    /// Returns a term `later` terms ahead, and the hard state if that changes it.
     fn term(&self, later: u64) -> (Term, Option<HardState>) {
         let term = Term(self.model().hard_state.term.0 + later);
         let vote = Some(NodeId(1 + later % 3));
@@ -96,7 +96,7 @@ impl Pair {
         let model = self.model();
         let floor = model.snapshot.last.index.max(self.host.storage.snapshot().last.index);
         let last = Index(model.last().index.0.saturating_sub(cut)).max(floor);
-        // What cuts has a later term, as in Raft.
+        // A truncating write has a later term, as in Raft.
         let (term, hard_state) = self.term(if last < model.last().index { 1 } else { terms });
         let entry = |(place, bytes): (usize, &u16)| {
             let id = EntryId::new(term, Index(last.0 + 1 + place as u64));
@@ -112,7 +112,7 @@ impl Pair {
     }
 
     fn restart(&mut self, disk: SimDisk) {
-        let (mut host, opened) = Host::open(disk).expect("whatever happened, it opens");
+        let (mut host, opened) = Host::open(disk).expect("a directory opens after any crash");
         let reported = (self.host.persisted().0.max(self.before) - self.before) as usize;
         let base = opened.base;
         let entries = host.log();
@@ -122,7 +122,7 @@ impl Pair {
         let found = possible.into_iter().find(|state| {
             state.last() == opened.last && state.entries_after(base.index) == entries
         });
-        let mut model = found.expect("a part of what was written, in its order");
+        let mut model = found.expect("the recovered log is a prefix of the writes");
         let hard = self.states[reported..].iter().any(|s| s.hard_state == opened.hard_state);
         assert!(hard, "{:?}", opened.hard_state);
         assert!(opened.snapshot.last.index >= self.host.storage.snapshot().last.index);
@@ -136,31 +136,31 @@ impl Pair {
         (self.host, self.states, self.writes) = (host, vec![model], Vec::new());
     }
 
-    fn act(&mut self, act: &Act) {
-        match act {
-            Act::Append { cut, sizes, terms } => self.append(*cut, sizes, *terms),
-            Act::Vote(later) => {
+    fn execute(&mut self, step: &Step) {
+        match step {
+            Step::Append { cut, sizes, terms } => self.append(*cut, sizes, *terms),
+            Step::Vote(later) => {
                 let (_, hard_state) = self.term(*later);
                 self.persist(Write { hard_state, ..self.write() });
             }
-            Act::Install(ahead) => {
+            Step::Install(ahead) => {
                 let (term, hard_state) = self.term(1);
                 let index = self.model().last().index.0 + ahead;
                 let install = Some(snapshot(term.0, index));
                 self.persist(Write { hard_state, install, ..self.write() });
             }
-            Act::Snapshot(place) => self.snapshot(*place),
-            Act::Forget(place) => {
+            Step::Snapshot(place) => self.snapshot(*place),
+            Step::Compact(place) => {
                 let through = Index(place % (self.model().last().index.0 + 1));
-                self.host.act(|storage, events| storage.forget(through, events));
+                self.host.act(|storage, events| storage.compact(through, events));
             }
-            Act::Fetch(first, count) => self.fetch(*first, *count),
-            Act::Work(operations) => {
+            Step::Fetch(first, count) => self.fetch(*first, *count),
+            Step::Work(operations) => {
                 for _ in 0..*operations {
                     self.host.step();
                 }
             }
-            Act::Restart { closes } => {
+            Step::Restart { closes } => {
                 self.host.settle();
                 if *closes {
                     self.host.act(Storage::close);
@@ -170,7 +170,7 @@ impl Pair {
                 let disk = self.host.clone().crash(&BTreeSet::new());
                 self.restart(disk);
             }
-            Act::Crash(kept) => {
+            Step::Crash(kept) => {
                 let mut disk = self.host.disk.clone();
                 let mut state = *kept;
                 disk.crash(ChangeOrder::PerFile, |_| {
@@ -182,7 +182,7 @@ impl Pair {
         }
     }
 
-    /// A snapshot of something durable.
+    /// Records a snapshot of a durable entry.
     fn snapshot(&mut self, place: u64) {
         self.host.settle();
         let after = self.model().entries_after(self.host.storage.snapshot().last.index);
@@ -192,7 +192,7 @@ impl Pair {
         let id = after[place as usize % after.len()].id;
         let meta = snapshot(id.term.0, id.index.0);
         self.host.act(|storage, events| storage.set_snapshot(meta.clone(), events));
-        self.states.last_mut().expect("there is always one").snapshot = meta;
+        self.states.last_mut().expect("there is a first state").snapshot = meta;
     }
 
     fn fetch(&mut self, first: u64, count: u64) {
@@ -217,11 +217,11 @@ proptest! {
     })]
 
     #[test]
-    fn a_store_holds_what_a_vector_would(acts in acts()) {
-        let mut pair = Pair::new();
-        for act in &acts {
-            pair.act(act);
+    fn a_store_behaves_like_a_vector(steps in steps()) {
+        let mut pair = StoreAndModel::new();
+        for step in &steps {
+            pair.execute(step);
         }
-        pair.act(&Act::Restart { closes: true });
+        pair.execute(&Step::Restart { closes: true });
     }
 }

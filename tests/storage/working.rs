@@ -1,4 +1,4 @@
-//! A store in good order: what is written is reported, read, forgotten and found again.
+//! A store without faults: writes are reported, read, compacted and recovered.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::host::{CLUSTER, Host, NODE, config, entry, formatted, hard_state, sna
 use super::host::{identity, membership};
 
 #[test]
-fn what_was_persisted_is_there_after_a_restart() {
+fn persisted_writes_are_recovered_after_a_restart() {
     let mut host = Host::fresh();
     host.persist(Write { hard_state: Some(hard_state(2, 1)), ..write(1, 2, 1..=3) });
     host.settle();
@@ -20,7 +20,7 @@ fn what_was_persisted_is_there_after_a_restart() {
     assert_eq!(host.persisted(), WriteId(2));
     let written: Vec<_> = (1..=40).map(|index| entry(2, index)).collect();
     assert_eq!(host.log(), written);
-    let (mut host, opened) = Host::open(host.crash(&BTreeSet::new())).expect("it opens");
+    let (mut host, opened) = Host::open(host.crash(&BTreeSet::new())).expect("the directory opens");
     assert_eq!(opened.hard_state, hard_state(2, 1));
     assert_eq!(opened.committed, Index(3));
     assert_eq!(opened.runs, [written[0].id]);
@@ -33,7 +33,7 @@ fn what_was_persisted_is_there_after_a_restart() {
 }
 
 #[test]
-fn the_largest_membership_fits_whatever_a_command_may_be() {
+fn the_largest_membership_fits_for_any_command_bytes_max() {
     let config = StorageConfig {
         segment_bytes: 12 << 10,
         command_bytes_max: 10,
@@ -41,10 +41,10 @@ fn the_largest_membership_fits_whatever_a_command_may_be() {
         read_bytes_max: 8 << 10,
         ..config()
     };
-    let (mut host, _) = Host::open_with(formatted(), &config).expect("it opens");
+    let (mut host, _) = Host::open_with(formatted(), &config).expect("the directory opens");
     host.act(Storage::start);
     let membership = |voter| Membership::new([NodeId(voter)]).with_learners((2..=132).map(NodeId));
-    assert_eq!(membership(1).flaw(), None);
+    assert_eq!(membership(1).violation(), None);
     let entry = |index: u64| {
         let payload = Payload::Membership(membership(1 + index % 2));
         Entry { id: EntryId::new(Term(1), Index(index)), payload }
@@ -55,49 +55,49 @@ fn the_largest_membership_fits_whatever_a_command_may_be() {
     host.settle();
     assert_eq!(host.persisted(), WriteId(1));
     let disk = host.crash(&BTreeSet::new());
-    let (mut host, opened) = Host::open_with(disk, &config).expect("it opens");
+    let (mut host, opened) = Host::open_with(disk, &config).expect("the directory opens");
     assert_eq!(host.log(), written);
     let memberships: Vec<_> = written.iter().filter_map(Entry::membership).collect();
     assert_eq!(opened.memberships, memberships);
 }
 
 #[test]
-fn a_directory_is_formatted_once() {
+fn a_directory_is_formatted_only_once() {
     let mut disk = formatted();
     let again = Storage::format(&mut disk, identity(), &membership(), &config());
     assert!(matches!(again, Err(OpenError::NotEmpty(_))), "{again:?}");
-    drop(Storage::open(&mut disk, CLUSTER, NODE, &config()).expect("it opens"));
+    drop(Storage::open(&mut disk, CLUSTER, NODE, &config()).expect("the directory opens"));
     let again = Storage::format(&mut disk, identity(), &membership(), &config());
     assert!(matches!(again, Err(OpenError::NotEmpty(_))), "{again:?}");
 }
 
 #[test]
-fn segments_the_snapshot_covers_are_removed() {
+fn segments_covered_by_the_snapshot_are_removed() {
     let mut host = Host::fresh();
     for id in 1..=30 {
         host.persist(write(id, 0, id..=id));
         host.settle();
     }
-    host.act(|storage, events| storage.forget(Index(30), events));
+    host.act(|storage, events| storage.compact(Index(30), events));
     host.settle();
     assert_eq!(host.storage.base().index, Index(0), "no snapshot covers them");
     let meta = snapshot(0, 20);
     host.act(|storage, events| storage.set_snapshot(meta.clone(), events));
     host.settle();
     assert_eq!(host.events.last(), Some(&Event::SnapshotRecorded(meta.clone())));
-    host.act(|storage, events| storage.forget(Index(18), events));
+    host.act(|storage, events| storage.compact(Index(18), events));
     host.settle();
     let base = host.storage.base().index;
     assert!(base > Index(10) && base <= Index(18), "{base}");
     let expected: Vec<_> = (base.0 + 1..=30).map(|index| entry(0, index)).collect();
     assert_eq!(host.log(), expected);
-    let (mut host, opened) = Host::open(host.crash(&BTreeSet::new())).expect("it opens");
+    let (mut host, opened) = Host::open(host.crash(&BTreeSet::new())).expect("the directory opens");
     assert_eq!((opened.base.index, opened.snapshot), (base, meta));
     assert_eq!(host.log(), expected);
 }
 
 #[test]
-fn a_removal_that_fails_leaves_no_hole() {
+fn a_failed_removal_leaves_no_gap() {
     for fault in [Fault::RemoveFails, Fault::SyncDirectoryFails] {
         let mut host = Host::fresh();
         for id in 1..=60 {
@@ -107,20 +107,20 @@ fn a_removal_that_fails_leaves_no_hole() {
         host.act(|storage, events| storage.set_snapshot(snapshot(0, 60), events));
         host.settle();
         host.disk.arm(fault, 0);
-        host.act(|storage, events| storage.forget(Index(58), events));
-        // What was asked for is carried out, though the store has failed meanwhile.
+        host.act(|storage, events| storage.compact(Index(58), events));
+        // Requested operations are executed although the store has failed meanwhile.
         host.settle();
         assert!(matches!(host.events.last(), Some(Event::Failed(_))), "{fault:?}");
-        let (_, opened) = Host::open(host.crash(&BTreeSet::new())).expect("it opens");
+        let (_, opened) = Host::open(host.crash(&BTreeSet::new())).expect("the directory opens");
         assert_eq!(opened.last.index, Index(60), "{fault:?}");
     }
 }
 
 #[test]
-fn what_a_crash_cut_short_in_a_new_segment_may_stay_there() {
+fn a_torn_flush_may_remain_in_a_new_segment() {
     let mut host = Host::fresh();
     let mut id = 0;
-    // Until the next flush would begin a segment: its first write goes to the start of the file.
+    // Until the next flush begins a segment: its first write goes to the start of the file.
     let begins = loop {
         id += 1;
         let mut next = host.clone();
@@ -141,18 +141,18 @@ fn what_a_crash_cut_short_in_a_new_segment_may_stay_there() {
     let mut disk = begins.disk;
     disk.crash(ChangeOrder::Prefix, |_| true);
     for _ in 0..3 {
-        // It is opened, and the power fails before it has removed anything.
-        let (host, opened) = Host::open(disk).expect("it opens");
+        // Opens, and crashes before anything is removed.
+        let (host, opened) = Host::open(disk).expect("the directory opens");
         assert_eq!(opened.last.index, Index(id - 1));
         disk = host.crash(&BTreeSet::new());
     }
 }
 
 #[test]
-fn what_opening_finds_full_is_reported_by_the_start() {
-    // The flush written once more takes the only segment, and there is no room for another.
-    let config = StorageConfig { segments_ahead: 1, ..config() };
-    let (mut host, _) = Host::open_with(formatted(), &config).expect("it opens");
+fn a_disk_found_full_at_opening_is_reported_by_start() {
+    // The rewritten flush takes the only spare segment, and there is no room for another.
+    let config = StorageConfig { spare_segments: 1, ..config() };
+    let (mut host, _) = Host::open_with(formatted(), &config).expect("the directory opens");
     host.act(Storage::start);
     host.settle();
     host.persist(write(1, 0, 1..=1));

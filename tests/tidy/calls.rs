@@ -1,11 +1,11 @@
-//! Calls that do not occur: what makes two runs of a seed differ, what leaves work unfinished,
-//! and what panics without saying why.
+//! Calls that may not occur: those that make two runs of a seed differ, leave work unfinished, or
+//! panic without a reason.
 
 use super::layers::{ROOMS, room_of};
 use super::source::{Source, phrases};
 use super::tree::{Finding, assert_clean, sources};
 
-/// What gives another answer each time: clocks, entropy, the order of a hash map.
+/// Sources of nondeterminism: clocks, entropy, the iteration order of a hash map.
 const UNREPEATABLE: [&str; 14] = [
     "HashMap",
     "HashSet",
@@ -23,19 +23,19 @@ const UNREPEATABLE: [&str; 14] = [
     "env::var",
 ];
 
-/// Numbers that round, and may round otherwise elsewhere.
+/// Number types whose rounding may differ between machines.
 const ROUNDED: [&str; 4] = ["f32", "f64", "as_secs_f32", "as_secs_f64"];
 
-/// What the core does without.
+/// Types and calls that the core must build without.
 const NOT_IN_THE_CORE: [&str; 1] = ["std::"];
 
-/// The file that faces a person and may look at a clock; nothing it sees reaches a run.
+/// The one file of the simulator that reads a clock, for progress output; no run depends on it.
 const CLOCK_READERS: [&str; 1] = ["sim/src/cli/clock.rs"];
 
-/// The folder that faces a person, and may show rounded numbers.
+/// The folder of the simulator's command line, which may show rounded numbers.
 const ROUNDED_IN: &str = "sim/src/cli/";
 
-/// Rooms that have clocks, and threads that are not repeatable anyway.
+/// Rooms that use clocks and threads, because they are not deterministic anyway.
 const UNREPEATABLE_ROOMS: [&str; 2] = ["runtime", "http"];
 
 fn is_repeatable(source: &Source) -> bool {
@@ -49,7 +49,7 @@ fn is_core(source: &Source) -> bool {
     ROOMS.iter().any(|other| other.no_std && room == Some(other.name))
 }
 
-/// Every place where production code says one of `words`.
+/// Every place in production code that contains one of `words`.
 fn said(source: &Source, words: &[&str], why: &str) -> Vec<Finding> {
     let found = words.iter().flat_map(|word| {
         phrases(&source.production, word).map(move |position| Finding {
@@ -69,7 +69,7 @@ fn unrepeatable(source: &Source) -> Vec<Finding> {
         found.extend(said(source, &UNREPEATABLE, "two runs of a seed would differ"));
     }
     if is_repeatable(source) && !source.path.starts_with(ROUNDED_IN) {
-        found.extend(said(source, &ROUNDED, "whatever decides counts in integers"));
+        found.extend(said(source, &ROUNDED, "code that decides must use integers"));
     }
     if is_core(source) {
         found.extend(said(source, &NOT_IN_THE_CORE, "the core is built without it"));
@@ -77,8 +77,8 @@ fn unrepeatable(source: &Source) -> Vec<Finding> {
     found
 }
 
-/// Each place of the adapter that takes whichever branch chance favours: two runs of a seed on
-/// simulated sockets would differ.
+/// Every `select!` of the adapter that polls its branches in random order, which would make two
+/// runs of a seed on simulated sockets differ.
 fn chances(source: &Source) -> Vec<Finding> {
     const CALL: &str = "select! {";
     let unfair =
@@ -101,7 +101,7 @@ fn unwraps(source: &Source) -> Vec<Finding> {
     said(source, &calls, "say in `expect` why it cannot fail")
 }
 
-/// Each `expect` of production code whose reason is not a text of at least two words.
+/// Every `expect` in production code whose reason is not a text of at least two words.
 fn bare_expects(source: &Source) -> Vec<Finding> {
     let calls = [".expect(", ".expect_err("];
     let positions = calls.iter().flat_map(|call| {
@@ -122,7 +122,7 @@ fn bare_expects(source: &Source) -> Vec<Finding> {
     .collect()
 }
 
-/// Work that is left for later, in code and in comments, tests included.
+/// Markers of unfinished work, in code and in comments, tests included.
 fn unfinished(source: &Source) -> Vec<Finding> {
     let calls = ["todo!", "unimplemented!", "dbg!"];
     let notes = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX")];

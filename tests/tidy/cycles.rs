@@ -1,5 +1,5 @@
 //! The rule that no file imports itself through others, inside a room or across rooms, and that
-//! nobody imports a `lib.rs`.
+//! no file imports a `lib.rs`.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use super::paths::paths_below;
 use super::source::{Source, phrases};
 use super::tree::{Finding, assert_clean, sources};
 
-/// Which files each file of one crate imports from, by their paths.
+/// The files that each file of one crate imports from, by path.
 type Imports = BTreeMap<String, BTreeMap<String, usize>>;
 
-/// The folders that are the root of a crate whose files import one another.
+/// The root folders of the crates whose files import one another.
 const CRATES: [&str; 4] = ["src/", "sim/src/", "sim/checker/src/", "examples/systems/src/"];
 
 /// The path of a module below the root of its crate: `raft::input`; empty for `lib.rs`. None for
@@ -77,7 +77,7 @@ fn face_import(source: &Source, line: usize, item: &str) -> Finding {
     }
 }
 
-/// One finding for each import that closes a circle.
+/// One finding for each import that closes a cycle.
 fn circles(imports: &Imports) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut done = Vec::new();

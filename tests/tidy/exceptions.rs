@@ -1,18 +1,18 @@
-//! What is excused from a rule, and why. The list may only shrink.
+//! The exceptions from the rules, each with its reason. The list may only shrink.
 
-/// One thing excused from one rule.
+/// One finding that a rule does not report.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exception {
     pub(crate) rule: &'static str,
     pub(crate) path: &'static str,
-    /// The very thing, as the rule names it.
+    /// The item as the rule names it.
     pub(crate) item: &'static str,
-    /// Its exact size, where the rule is about size; else 0.
+    /// The exact size, where the rule is about size; else 0.
     pub(crate) size: usize,
     pub(crate) reason: &'static str,
 }
 
-/// Every exception.
+/// Every exception of the tree, in the order of the rules.
 pub(crate) const EXCEPTIONS: &[Exception] = &[];
 
 #[test]

@@ -1,13 +1,13 @@
-//! The rooms of the house, and the rule that imports only point down.
+//! The rooms (folders) of the library, and the rule that imports only point down.
 
 use super::paths::{NamedPath, paths_below};
 use super::source::Source;
 use super::tree::{Finding, assert_clean, sources};
 
-/// One folder of the library.
+/// One folder of the library and its place among the layers.
 pub(crate) struct Room {
     pub(crate) name: &'static str,
-    /// Its floor: a room may import only from floors below its own.
+    /// The floor of the room: it may import only from rooms on lower floors.
     pub(crate) floor: u8,
     /// The rooms it may import from.
     pub(crate) below: &'static [&'static str],
@@ -15,7 +15,7 @@ pub(crate) struct Room {
     pub(crate) no_std: bool,
 }
 
-/// The table of ARCHITECTURE.md: every room, those still to be built included.
+/// The table of ARCHITECTURE.md: every room of the library, and the simulator.
 pub(crate) const ROOMS: [Room; 13] = [
     Room { name: "types", floor: 1, below: &[], no_std: true },
     Room { name: "quorum", floor: 2, below: &["types"], no_std: true },
@@ -39,8 +39,8 @@ const BELOW_DRIVERS: &[&str] = &[
     "types",
 ];
 
-/// The room a file stands in: the folder below `src/`, or the simulator. Tests and the faces of
-/// crates stand in none.
+/// The room of a file: the folder below `src/`, or the simulator. Tests and the root files of
+/// crates belong to none.
 pub(crate) fn room_of(path: &str) -> Option<&str> {
     if path == "src/lib.rs" || path.starts_with("src/bin/") {
         return None;

@@ -1,17 +1,17 @@
-//! Names that do not occur: those that hide what a thing does, and second words for what the
-//! glossary of ARCHITECTURE.md already has a word for.
+//! Names that may not occur: those that hide what an item does, and second words for an idea that
+//! the glossary of ARCHITECTURE.md already has a word for.
 
 use super::layers::{ROOMS, room_of};
 use super::source::{Source, words};
 use super::tree::{Finding, assert_clean, sources};
 
-/// Beginnings that hide an `if`, or say nothing.
+/// Prefixes that hide a condition or say nothing.
 const HIDING_PREFIXES: [&str; 2] = ["maybe_", "do_"];
 
-/// Whole names that say nothing, for anything that is defined.
+/// Names that say nothing, for any item.
 const EMPTY_NAMES: [&str; 7] = ["util", "utils", "misc", "helper", "helpers", "stuff", "process"];
 
-/// A second word in the core, and the glossary's own.
+/// Second words in the core, each with the glossary's word.
 const SECOND_WORDS: [(&str, &str); 15] = [
     ("voted_for", "vote"),
     ("commit_index", "committed"),
@@ -33,7 +33,7 @@ const SECOND_WORDS: [(&str, &str); 15] = [
 const DEFINING_WORDS: [&str; 8] =
     ["fn", "mod", "struct", "enum", "trait", "type", "const", "static"];
 
-/// What is wrong with a name that is defined here, if anything.
+/// The advice about a name that is defined here, if it breaks the rule.
 fn wrong_with(name: &str) -> Option<String> {
     if HIDING_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
         return Some(format!("`{name}` hides an `if`: name what it does, ask with `may_`"));
@@ -69,7 +69,7 @@ fn empty_names(source: &Source) -> Vec<Finding> {
     found
 }
 
-/// Second words, in the code of the rooms that speak the glossary.
+/// Every second word in the code of the rooms that the glossary covers.
 fn second_words(source: &Source) -> Vec<Finding> {
     let room = room_of(&source.path);
     if !ROOMS.iter().any(|other| room == Some(other.name)) {
@@ -116,7 +116,7 @@ fn an_empty_name_is_noticed() {
 }
 
 #[test]
-fn a_telling_name_is_allowed() {
+fn an_expressive_name_is_allowed() {
     let found = |text: &str| wrong_names(&Source::new("src/raft/mod.rs", text));
     assert_eq!(found("fn may_commit() { std::process::exit(2) }\n"), []);
     assert_eq!(found("fn on_append_entries() {}\nconst N2: u8 = 2;\nfn document() {}\n"), []);

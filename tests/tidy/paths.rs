@@ -1,4 +1,4 @@
-//! Which paths a file names, and the rule that each is a full path to where the name is defined.
+//! The paths that a file names, and the rule that each is a full path to where the name is defined.
 
 use super::source::{Source, is_word_char, phrases};
 use super::tree::{Finding, assert_clean, sources};
@@ -6,7 +6,7 @@ use super::tree::{Finding, assert_clean, sources};
 /// One path that a file names, in an import or in the middle of an expression.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NamedPath {
-    /// Where it begins in the file.
+    /// The position in the file at which the path begins.
     pub(crate) position: usize,
     /// Its parts after the root: `raft`, `input`, `Input` for `crate::raft::input::Input`.
     pub(crate) parts: Vec<String>,
@@ -32,7 +32,7 @@ pub(crate) fn paths_below(source: &Source, root: &str) -> Vec<NamedPath> {
     found
 }
 
-/// Reads the tree of names after a root.
+/// A parser of the tree of names after a root.
 struct Reader<'a> {
     code: &'a str,
     at: usize,
@@ -92,7 +92,7 @@ impl Reader<'_> {
     }
 }
 
-/// Paths that hide where a name comes from: upwards, or everything at once.
+/// Every path that hides where a name comes from: `super::…` beyond tests, and glob imports.
 fn hidden_origins(source: &Source) -> Vec<Finding> {
     let mut found = Vec::new();
     for position in phrases(&source.production, "super::") {

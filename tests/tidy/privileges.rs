@@ -1,14 +1,14 @@
-//! What only one place may do: change a node's role, and let a message or a write leave. The
-//! handlers of the roles say what should follow; one file does it.
+//! Privileges of a single file: to change a node's role, and to let a message or a write leave. The
+//! handlers of the roles return a transition; one file carries it out.
 
 use super::source::{Source, phrases, words};
 use super::tree::{Finding, assert_clean, sources};
 
-/// The file that changes the role.
+/// The only file that changes the role.
 const ROLES_CHANGE_IN: &str = "src/raft/mod.rs";
 
-/// What may leave a node, and the files that name it: those that let it go once the outbox
-/// agrees, and those that only print it.
+/// The actions that leave a node, and the files that may name them: those that release an action
+/// with the outbox's consent, and those that only print it.
 const LEAVING: [(&str, &[&str]); 3] = [
     ("Action::Send", &["src/raft/common.rs", "src/raft/mod.rs", "src/raft/trace.rs"]),
     ("Action::Persist", &["src/raft/common.rs", "src/raft/trace.rs"]),
@@ -20,7 +20,7 @@ fn finding(source: &Source, position: usize, item: &str, advice: String) -> Find
     Finding { path, line, item: item.to_owned(), size: 0, advice }
 }
 
-/// Every place of the room, but the one, that would change a role.
+/// Every other place of the room that would change a role.
 fn role_changes(source: &Source) -> Vec<Finding> {
     if !source.path.starts_with("src/raft/") || source.path == ROLES_CHANGE_IN {
         return Vec::new();
@@ -36,15 +36,15 @@ fn role_changes(source: &Source) -> Vec<Finding> {
             }
         }
     }
-    for borrow in ["&mut self.role", "&mut raft.role", "&mut Role"] {
-        places.extend(phrases(code, borrow).map(|position| (position, borrow)));
+    for access in ["&mut self.role", "&mut raft.role", "&mut Role"] {
+        places.extend(phrases(code, access).map(|position| (position, access)));
     }
     let advice = format!("only {ROLES_CHANGE_IN} changes the role; return a transition");
     let found = places.into_iter();
     found.map(|(position, item)| finding(source, position, item, advice.clone())).collect()
 }
 
-/// Every place of the room that would let something leave past the outbox.
+/// Every place of the room that would let an action leave without the outbox.
 fn leaks(source: &Source) -> Vec<Finding> {
     let in_room = source.path.starts_with("src/raft/");
     let mut found = Vec::new();

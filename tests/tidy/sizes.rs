@@ -1,10 +1,10 @@
-//! How long a file, a function and a line may be, and how a file begins.
+//! Limits on the length of files, functions and lines, and the rule for a file's first line.
 
 use super::source::Source;
 use super::tree::{Finding, assert_clean, sources};
 
 const FILE_LINES_MAX: usize = 600;
-/// A newcomer's first page is read in one go.
+/// The longest example: a newcomer reads it on one page.
 const FIRST_PAGE: (&str, usize) = ("examples/three_nodes.rs", 80);
 const FUNCTION_LINES_MAX: usize = 70;
 const LINE_COLUMNS_MAX: usize = 100;
@@ -45,7 +45,7 @@ fn long_lines(source: &Source) -> Vec<Finding> {
     .collect()
 }
 
-/// The sign on the door: what the file is for, as a sentence of at least two words.
+/// The rule for a file's first line: a `//!` sentence of at least two words that says its purpose.
 fn missing_signs(source: &Source) -> Vec<Finding> {
     let sign = source.text.lines().next().and_then(|line| line.strip_prefix("//! "));
     let says_something = sign.is_some_and(|sign| sign.split_whitespace().count() >= 2);

@@ -5,23 +5,23 @@
 /// same position in the others; what is left out is blank.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// From the root of the workspace, with `/`.
+    /// The path from the root of the workspace, with `/`.
     pub(crate) path: String,
-    /// The file as it is.
+    /// The text of the file as it is.
     pub(crate) text: String,
-    /// Without comments, and without the content of strings and characters.
+    /// The text without comments, and without the content of strings and characters.
     pub(crate) code: String,
-    /// Of the code, what is built into the library or the command: no tests, no examples.
+    /// The part of the code that is built into the library or the command: no tests, no examples.
     pub(crate) production: String,
 }
 
-/// One function of a file.
+/// One function of a file, with its size.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Function {
     pub(crate) name: String,
-    /// The line of its `fn`, from 1.
+    /// The line of its `fn` keyword, from 1.
     pub(crate) line: usize,
-    /// From `fn` to the closing brace.
+    /// The number of lines from `fn` to the closing brace.
     pub(crate) lines: usize,
 }
 
@@ -32,12 +32,12 @@ impl Source {
         Source { path: path.to_owned(), text: text.to_owned(), code, production }
     }
 
-    /// The line of a position, from 1.
+    /// Returns the line of a position, from 1.
     pub(crate) fn line_of(&self, position: usize) -> usize {
         1 + self.text.as_bytes()[..position].iter().filter(|&&byte| byte == b'\n').count()
     }
 
-    /// Every function with a body, tests included.
+    /// Returns every function with a body, tests included.
     pub(crate) fn functions(&self) -> Vec<Function> {
         let keywords = words(&self.code).filter(|(_, word)| *word == "fn");
         keywords.filter_map(|(at, _)| self.function_at(at)).collect()
@@ -163,7 +163,7 @@ fn raw_string_hashes(text: &str) -> Option<usize> {
     rest[hashes..].starts_with('"').then_some(hashes)
 }
 
-/// How far the closing quote is, beyond escapes.
+/// The offset of the closing quote, after any escaped ones.
 fn escaped_length(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices() {

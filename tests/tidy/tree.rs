@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::exceptions::{EXCEPTIONS, Exception};
 use super::source::Source;
 
-/// Where sources are, from the root of the workspace.
+/// The folders with sources, from the root of the workspace.
 pub(crate) const FOLDERS: [&str; 11] = [
     "src",
     "sim/src",
@@ -22,13 +22,15 @@ pub(crate) const FOLDERS: [&str; 11] = [
 ];
 
 /// The name of every rule.
-pub(crate) const RULES: [&str; 15] = [
+pub(crate) const RULES: [&str; 18] = [
     "calls",
     "cycles",
+    "documentation",
     "expect",
     "file-length",
     "first-line",
     "function-length",
+    "glossary",
     "layers",
     "line-length",
     "names",
@@ -38,28 +40,29 @@ pub(crate) const RULES: [&str; 15] = [
     "select",
     "unfinished",
     "unwrap",
+    "vocabulary",
 ];
 
-/// One breach of a rule.
+/// One violation of a rule, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     pub(crate) path: String,
     /// The line, from 1; the file as a whole is line 1.
     pub(crate) line: usize,
-    /// The very thing: a function's name, an imported path, a forbidden word.
+    /// The item that breaks the rule: a function's name, an imported path, a forbidden word.
     pub(crate) item: String,
-    /// How large it is, where the rule is about size; else 0.
+    /// The size of the item, where the rule is about size; else 0.
     pub(crate) size: usize,
-    /// What is wrong, and what to do instead.
+    /// The violation, and what to do instead.
     pub(crate) advice: String,
 }
 
-/// The root of the workspace.
+/// Returns the root folder of the workspace.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every source file of the workspace, in the order of their paths.
+/// Returns every source file of the workspace, ordered by path.
 pub(crate) fn sources() -> &'static [Source] {
     static SOURCES: OnceLock<Vec<Source>> = OnceLock::new();
     SOURCES.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! Three whole nodes, a network that delivers at once, and state machines that err on demand.
+//! Three complete nodes, a network that delivers at once, and state machines with injected errors.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use quorate::machine::{Frozen, Outcome, Request, StateMachine};
+use quorate::machine::{FrozenView, Outcome, Request, StateMachine};
 use quorate::raft::{Config, RejectReason, RoleName};
 use quorate::replica::{
-    Done, Input, Node, Output, Replica, ReplicaConfig, Standing, Verdict, Work, Worker,
+    ComparisonResult, Input, Node, Output, Replica, ReplicaConfig, StateVerification, Work, Worker,
 };
-use quorate::storage::{ClusterId, Completion, Disk, Failure, Identity};
+use quorate::storage::{ClusterId, Completion, Disk, Identity, StorageError};
 use quorate::types::{
     Acknowledge, Incarnation, Index, Instant, Membership, NodeId, Packet, ReadLevel, Tag,
 };
@@ -19,23 +19,23 @@ use quorate_sim::disk::SimDisk;
 
 const CLUSTER: ClusterId = ClusterId(7);
 
-/// A number to which commands add, and one that they count, which no reply shows. Once, with the
-/// next command, either is off by what `slips` has.
+/// A state machine with a sum of command lengths, and a hidden count of commands that no reply
+/// shows. `errors` are added to each with the next command.
 #[derive(Clone, Default)]
 pub(crate) struct Tally {
     sum: u64,
     hidden: u64,
-    slips: Slips,
+    errors: Errors,
 }
 
-/// By how much the number, and the hidden one, will be off.
-type Slips = Arc<[AtomicU64; 2]>;
+/// The errors to add to the sum and to the hidden count.
+type Errors = Arc<[AtomicU64; 2]>;
 
 impl StateMachine for Tally {
     fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
-        let [errs, rots] = &*self.slips;
-        self.sum += command.len() as u64 + errs.swap(0, Ordering::Relaxed);
-        self.hidden += 1 + rots.swap(0, Ordering::Relaxed);
+        let [error, hidden_error] = &*self.errors;
+        self.sum += command.len() as u64 + error.swap(0, Ordering::Relaxed);
+        self.hidden += 1 + hidden_error.swap(0, Ordering::Relaxed);
         self.sum.to_le_bytes().to_vec()
     }
 
@@ -57,58 +57,58 @@ impl StateMachine for Tally {
     }
 }
 
-/// What users and operators were told.
+/// An output for users and operators.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Told {
+pub(crate) enum Event {
     Reply(u64),
     Answer(u64),
     Rejected(RejectReason),
     Unknown,
-    Judged(Verdict),
-    Stopped(Failure),
+    StateCompared(ComparisonResult),
+    Stopped(StorageError),
 }
 
-struct Site {
+struct Host {
     disk: SimDisk,
-    /// None while it is down.
+    /// The running node; `None` while it is down.
     running: Option<Running>,
-    slips: Slips,
+    errors: Errors,
     starts: u64,
-    /// What its worker has to do and does not, while it stands still.
-    stuck: Option<Vec<Work>>,
+    /// The work for a paused worker; `None` if the worker is not paused.
+    pending_work: Option<Vec<Work>>,
 }
 
 struct Running {
     node: Node,
     worker: Worker<Tally>,
-    view: Option<Frozen>,
+    view: Option<FrozenView>,
 }
 
 pub(crate) struct Cluster {
-    sites: Vec<Site>,
+    hosts: Vec<Host>,
     now: Instant,
-    flying: VecDeque<Packet>,
-    /// Comparisons that were cut off.
+    in_flight: VecDeque<Packet>,
+    /// The comparison messages that a partition dropped.
     late: Vec<Packet>,
-    /// Who hears nobody and is heard by nobody.
-    cut: Vec<u64>,
+    /// The nodes that are partitioned from all others.
+    partitioned: Vec<u64>,
     tags: u64,
-    pub(crate) told: Vec<(u64, Told)>,
+    pub(crate) events: Vec<(u64, Event)>,
     configure: fn(&mut ReplicaConfig),
 }
 
 impl Cluster {
-    /// Three voters, and node 1 leads them.
+    /// Starts three voters, of which node 1 leads.
     pub(crate) fn new(configure: fn(&mut ReplicaConfig)) -> Cluster {
         let membership = Membership::new([1, 2, 3].map(NodeId));
         let mut cluster = Cluster {
-            sites: Vec::new(),
+            hosts: Vec::new(),
             now: Instant(1),
-            flying: VecDeque::new(),
+            in_flight: VecDeque::new(),
             late: Vec::new(),
-            cut: Vec::new(),
+            partitioned: Vec::new(),
             tags: 0,
-            told: Vec::new(),
+            events: Vec::new(),
             configure,
         };
         for id in 1..=3 {
@@ -118,9 +118,9 @@ impl Cluster {
             let config = cluster.config(id);
             Replica::<Tally>::create(&mut disk, identity, &membership, &config)
                 .expect("it is empty");
-            let slips = Slips::default();
-            cluster.sites.push(Site { disk, running: None, slips, starts: 0, stuck: None });
-            cluster.starts(id);
+            let errors = Errors::default();
+            cluster.hosts.push(Host { disk, running: None, errors, starts: 0, pending_work: None });
+            cluster.start(id);
         }
         cluster.input(1, Input::Campaign);
         assert_eq!(cluster.leader(), Some(1));
@@ -134,16 +134,16 @@ impl Cluster {
         config
     }
 
-    fn site(&mut self, id: u64) -> &mut Site {
-        &mut self.sites[id as usize - 1]
+    fn host(&mut self, id: u64) -> &mut Host {
+        &mut self.hosts[id as usize - 1]
     }
 
     pub(crate) fn node(&self, id: u64) -> &Node {
-        &self.sites[id as usize - 1].running.as_ref().expect("it runs").node
+        &self.hosts[id as usize - 1].running.as_ref().expect("the node runs").node
     }
 
     fn tally(&self, id: u64) -> &Tally {
-        self.sites[id as usize - 1].running.as_ref().expect("it runs").worker.machine().user()
+        self.hosts[id as usize - 1].running.as_ref().expect("the node runs").worker.machine().user()
     }
 
     pub(crate) fn sum(&self, id: u64) -> u64 {
@@ -154,99 +154,100 @@ impl Cluster {
         self.tally(id).hidden
     }
 
-    pub(crate) fn standing(&self, id: u64) -> Standing {
-        self.node(id).standing()
+    pub(crate) fn verification(&self, id: u64) -> StateVerification {
+        self.node(id).verification()
     }
 
     pub(crate) fn leader(&self) -> Option<u64> {
         let leads = |id: &u64| {
-            let running = self.sites[*id as usize - 1].running.as_ref();
+            let running = self.hosts[*id as usize - 1].running.as_ref();
             running.is_some_and(|running| running.node.status().role == RoleName::Leader)
         };
-        (1..=3).filter(|id| !self.cut.contains(id)).find(leads)
+        (1..=3).filter(|id| !self.partitioned.contains(id)).find(leads)
     }
 
-    pub(crate) fn starts(&mut self, id: u64) {
+    pub(crate) fn start(&mut self, id: u64) {
         let (config, now) = (self.config(id), self.now);
-        let site = self.site(id);
-        site.starts += 1;
-        let machine = Tally { slips: site.slips.clone(), ..Tally::default() };
-        let seed = id << 32 | site.starts;
-        let replica = Replica::open(&mut site.disk, CLUSTER, machine, config, seed, now);
-        let Replica { node, worker } = replica.expect("its disk is whole");
-        site.running = Some(Running { node, worker, view: None });
+        let host = self.host(id);
+        host.starts += 1;
+        let machine = Tally { errors: host.errors.clone(), ..Tally::default() };
+        let seed = id << 32 | host.starts;
+        let replica = Replica::open(&mut host.disk, CLUSTER, machine, config, seed, now);
+        let Replica { node, worker } = replica.expect("its disk is intact");
+        host.running = Some(Running { node, worker, view: None });
         let mut outputs = Vec::new();
-        self.site(id).running.as_mut().expect("it runs").node.start(&mut outputs);
-        self.carry_out(id, outputs);
+        self.host(id).running.as_mut().expect("the node runs").node.start(&mut outputs);
+        self.execute_all(id, outputs);
         self.deliver();
     }
 
-    pub(crate) fn crashes(&mut self, id: u64) {
-        self.site(id).running = None;
+    pub(crate) fn crash(&mut self, id: u64) {
+        self.host(id).running = None;
     }
 
-    /// Nobody hears the node, and it hears nobody.
-    pub(crate) fn cuts_off(&mut self, id: u64) {
-        self.cut.push(id);
+    /// Partitions the node from all others.
+    pub(crate) fn partition(&mut self, id: u64) {
+        self.partitioned.push(id);
     }
 
-    pub(crate) fn heals(&mut self) {
-        self.cut.clear();
+    pub(crate) fn heal(&mut self) {
+        self.partitioned.clear();
     }
 
-    /// The node's state machine adds so much too much with the next command.
-    pub(crate) fn errs(&mut self, id: u64, by: u64) {
-        self.site(id).slips[0].store(by, Ordering::Relaxed);
+    /// Adds an error to the sum of the node's state machine with the next command.
+    pub(crate) fn inject_error(&mut self, id: u64, by: u64) {
+        self.host(id).errors[0].store(by, Ordering::Relaxed);
     }
 
-    /// What no reply shows of the node's state machine is damaged by the next command.
-    pub(crate) fn rots(&mut self, id: u64) {
-        self.site(id).slips[1].store(1000, Ordering::Relaxed);
+    /// Corrupts the hidden count of the node's state machine with the next command.
+    pub(crate) fn corrupt(&mut self, id: u64) {
+        self.host(id).errors[1].store(1000, Ordering::Relaxed);
     }
 
-    /// The node's worker does nothing from now on.
-    pub(crate) fn sticks(&mut self, id: u64) {
-        self.site(id).stuck = Some(Vec::new());
+    /// Pauses the node's worker.
+    pub(crate) fn pause_worker(&mut self, id: u64) {
+        self.host(id).pending_work = Some(Vec::new());
     }
 
-    /// What the worker of a node that stands still has to do.
-    pub(crate) fn stuck(&self, id: u64) -> &[Work] {
-        self.sites[id as usize - 1].stuck.as_deref().unwrap_or_default()
+    /// Returns the pending work of a paused worker.
+    pub(crate) fn pending_work(&self, id: u64) -> &[Work] {
+        self.hosts[id as usize - 1].pending_work.as_deref().unwrap_or_default()
     }
 
-    /// The worker does what it had to do meanwhile, and whatever comes.
-    pub(crate) fn goes_on(&mut self, id: u64) {
-        let work = self.site(id).stuck.take().unwrap_or_default();
-        self.carry_out(id, work.into_iter().map(Output::Work).collect());
+    /// Resumes the worker, which executes its pending work.
+    pub(crate) fn resume_worker(&mut self, id: u64) {
+        let work = self.host(id).pending_work.take().unwrap_or_default();
+        self.execute_all(id, work.into_iter().map(Output::Work).collect());
         self.deliver();
     }
 
-    /// Comparisons that were cut off arrive after all: those of the node's.
-    pub(crate) fn comes_late(&mut self, from: u64) {
+    /// Delivers the dropped comparison messages from this node.
+    pub(crate) fn deliver_late(&mut self, from: u64) {
         let late = std::mem::take(&mut self.late);
-        self.flying.extend(late.into_iter().filter(|packet| packet.from().0 == from));
+        self.in_flight.extend(late.into_iter().filter(|packet| packet.from().0 == from));
         self.deliver();
     }
 
-    /// The leader is asked to carry out a command of one byte.
-    pub(crate) fn proposes(&mut self) {
-        let leader = self.leader().expect("somebody leads");
-        self.proposes_at(leader);
+    /// Proposes a command of one byte at the leader.
+    pub(crate) fn propose(&mut self) {
+        let leader = self.leader().expect("there is a leader");
+        self.propose_at(leader);
     }
 
-    pub(crate) fn proposes_at(&mut self, id: u64) {
+    pub(crate) fn propose_at(&mut self, id: u64) {
         let command = Request::Plain(b"x").encode();
         let tag = self.tag();
         self.input(id, Input::propose(tag, Acknowledge::Default, command));
     }
 
-    /// The node is asked for the sum: what it says at once.
-    pub(crate) fn reads(&mut self, id: u64) -> Option<Told> {
-        let (tag, before) = (self.tag(), self.told.len());
+    /// Reads the sum at the node, and returns the immediate outcome.
+    pub(crate) fn read(&mut self, id: u64) -> Option<Event> {
+        let (tag, before) = (self.tag(), self.events.len());
         self.input(id, Input::Read { tag, level: ReadLevel::Linearizable, query: Vec::new() });
-        let mut told = self.told[before..].iter().filter(|(by, _)| *by == id);
-        told.find(|(_, told)| matches!(told, Told::Answer(_) | Told::Rejected(_)))
-            .map(|(_, told)| told.clone())
+        let mut events = self.events[before..].iter().filter(|(by, _)| *by == id);
+        events
+            .find(|(_, event)| matches!(event, Event::Answer(_) | Event::Rejected(_)))
+            .map(|(_, event)| event.clone())
     }
 
     fn tag(&mut self) -> Tag {
@@ -254,21 +255,21 @@ impl Cluster {
         Tag(self.tags)
     }
 
-    /// Time passes, and everybody does what is due.
-    pub(crate) fn passes(&mut self, span: Duration) {
+    /// Advances the time; each node gets its timeouts.
+    pub(crate) fn advance(&mut self, span: Duration) {
         let until = self.now.after(span);
         loop {
-            let deadline = |site: &Site| {
-                site.running.as_ref().map_or(Instant::NEVER, |running| running.node.deadline())
+            let deadline = |host: &Host| {
+                host.running.as_ref().map_or(Instant::NEVER, |running| running.node.deadline())
             };
-            let next = self.sites.iter().map(deadline).min().unwrap_or(Instant::NEVER);
+            let next = self.hosts.iter().map(deadline).min().unwrap_or(Instant::NEVER);
             if next > until {
                 break;
             }
             self.now = self.now.max(next);
             for id in 1..=3 {
-                let site = &self.sites[id as usize - 1];
-                if deadline(site) <= self.now {
+                let host = &self.hosts[id as usize - 1];
+                if deadline(host) <= self.now {
                     self.input(id, Input::Timeout);
                 }
             }
@@ -281,11 +282,11 @@ impl Cluster {
         self.deliver();
     }
 
-    /// What the node found comparing its state machine, since the start of the test.
-    pub(crate) fn verdicts(&self, id: u64) -> Vec<Verdict> {
-        let of = self.told.iter().filter(|(by, _)| *by == id);
-        of.filter_map(|(_, told)| match told {
-            Told::Judged(verdict) => Some(*verdict),
+    /// Returns the results of the node's comparisons since the start of the test.
+    pub(crate) fn results(&self, id: u64) -> Vec<ComparisonResult> {
+        let of = self.events.iter().filter(|(by, _)| *by == id);
+        of.filter_map(|(_, event)| match event {
+            Event::StateCompared(result) => Some(*result),
             _ => None,
         })
         .collect()
@@ -293,17 +294,17 @@ impl Cluster {
 
     fn step(&mut self, id: u64, input: Input) {
         let now = self.now;
-        let Some(running) = &mut self.site(id).running else { return };
+        let Some(running) = &mut self.host(id).running else { return };
         let mut outputs = Vec::new();
         running.node.step(now, input, &mut outputs);
         running.node.assert_invariants();
-        self.carry_out(id, outputs);
+        self.execute_all(id, outputs);
     }
 
     fn deliver(&mut self) {
-        while let Some(packet) = self.flying.pop_front() {
+        while let Some(packet) = self.in_flight.pop_front() {
             let (from, to) = (packet.from().0, packet.to().0);
-            if !self.cut.contains(&from) && !self.cut.contains(&to) {
+            if !self.partitioned.contains(&from) && !self.partitioned.contains(&to) {
                 self.step(to, Input::Packet(packet));
             } else if matches!(packet, Packet::Comparison(_)) {
                 self.late.push(packet);
@@ -311,59 +312,59 @@ impl Cluster {
         }
     }
 
-    fn carry_out(&mut self, id: u64, outputs: Vec<Output>) {
+    fn execute_all(&mut self, id: u64, outputs: Vec<Output>) {
         for output in outputs {
-            let input = self.carry(id, output);
+            let input = self.execute(id, output);
             if let Some(input) = input {
                 self.step(id, input);
             }
         }
     }
 
-    fn carry(&mut self, id: u64, output: Output) -> Option<Input> {
+    fn execute(&mut self, id: u64, output: Output) -> Option<Input> {
         let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        let site = &mut self.sites[id as usize - 1];
-        let running = site.running.as_mut()?;
-        let told = match output {
+        let host = &mut self.hosts[id as usize - 1];
+        let running = host.running.as_mut()?;
+        let event = match output {
             Output::Send(packet) => {
-                self.flying.push_back(packet);
+                self.in_flight.push_back(packet);
                 return None;
             }
             Output::Disk(operation) => {
-                let result = site.disk.execute(&operation.action);
+                let result = host.disk.execute(&operation.action);
                 return Some(Input::Disk(Completion { id: operation.id, result }));
             }
-            Output::Work(work) if site.stuck.is_some() => {
-                site.stuck.get_or_insert_default().push(work);
+            Output::Work(work) if host.pending_work.is_some() => {
+                host.pending_work.get_or_insert_default().push(work);
                 return None;
             }
             Output::Work(work) => {
-                let done: Done = running.worker.execute(work, &mut site.disk);
-                return Some(Input::Done(done));
+                let done = running.worker.execute(work, &mut host.disk);
+                return Some(Input::WorkDone(done));
             }
-            Output::Freeze => {
+            Output::FreezeView => {
                 running.view = running.worker.freeze();
-                let last = running.view.as_ref().map(Frozen::last);
-                return Some(last.map_or(Input::ViewFailed, Input::Frozen));
+                let last = running.view.as_ref().map(FrozenView::last);
+                return Some(last.map_or(Input::ViewFailed, Input::ViewFrozen));
             }
-            Output::View { bytes } => {
+            Output::ReadView { bytes } => {
                 let mut piece = Vec::new();
                 let view = running.view.as_mut().expect("it was frozen");
                 view.take(bytes as u64).read_to_end(&mut piece).expect("it is in memory");
-                return Some(Input::Viewed(piece));
+                return Some(Input::ViewRead(piece));
             }
-            Output::Replied { outcome: Outcome::Reply(reply), .. } => Told::Reply(number(&reply)),
-            Output::Answered { answer, .. } => Told::Answer(number(&answer)),
-            Output::Rejected { reason, .. } => Told::Rejected(reason),
-            Output::Unknown { .. } => Told::Unknown,
-            Output::Judged(verdict) => Told::Judged(verdict),
+            Output::Replied { outcome: Outcome::Reply(reply), .. } => Event::Reply(number(&reply)),
+            Output::Answered { answer, .. } => Event::Answer(number(&answer)),
+            Output::Rejected { reason, .. } => Event::Rejected(reason),
+            Output::Unknown { .. } => Event::Unknown,
+            Output::StateCompared(result) => Event::StateCompared(result),
             Output::Stopped(failure) => {
-                site.running = None;
-                Told::Stopped(failure)
+                host.running = None;
+                Event::Stopped(failure)
             }
             _ => return None,
         };
-        self.told.push((id, told));
+        self.events.push((id, event));
         None
     }
 }

@@ -1,6 +1,6 @@
-//! State validation on whole nodes: three of them with disks, sessions and state machines, some of
-//! which err. Each test is a script; `docs/VALIDATION.md` is what it holds the nodes to.
+//! State validation of complete nodes, some of whose state machines have injected errors. The tests
+//! check the rules of `docs/VALIDATION.md`.
 
-mod chains;
 mod cluster;
-mod verdicts;
+mod comparisons;
+mod hash_chains;

@@ -1,5 +1,5 @@
-//! What clients and nodes say to each other: a sample of every sort, and that arbitrary ones come
-//! back from their bytes.
+//! Requests and replies of clients: a sample of every kind, and arbitrary ones, which round-trip
+//! through their encoding.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use proptest::prelude::*;
 use quorate::types::{
     Acknowledge, Address, Change, ChangeError, Command, Comparisons, EntryId, Freshness,
     Incarnation, Index, Membership, NodeId, PeerStatus, ReadLevel, RejectReason, Report, RoleName,
-    Standing, Status, Term,
+    StateVerification, Status, Term,
 };
 use quorate::wire::{
-    ClientHello, ClientReply, ClientRequest, Denial, FRAME_HEADER_BYTES, Flaw, Frame, FrameReader,
-    Kind, LeaderHint, Told, Versions, Wanted, WireError, decode,
+    ClientHello, ClientReply, ClientRequest, FRAME_HEADER_BYTES, Frame, FrameError, FrameReader,
+    Kind, LeaderHint, ReplyBody, RequestBody, ServiceRejectReason, Versions, WireError, decode,
 };
 
 use crate::driver::seal;
@@ -38,41 +38,41 @@ fn change() -> Change {
         .casting(Some(NodeId(1)))
         .casting(None)
         .incarnation(NodeId(3), Incarnation(0x0333))
-        .address(NodeId(3), Address::new("three:7000").expect("it is short"))
+        .address(NodeId(3), Address::new("three:7000").expect("the address is short"))
         .priority(NodeId(1), 200)
 }
 
-/// The number of a variant of [`Wanted`] on the wire, for good.
-fn number_of_wanted(wanted: &Wanted) -> u32 {
-    match wanted {
-        Wanted::Propose { .. } => 0,
-        Wanted::Read { .. } => 1,
-        Wanted::Report => 2,
-        Wanted::ChangeMembership(_) => 3,
-        Wanted::GiveUpChange => 4,
-        Wanted::Transfer(_) => 5,
-        Wanted::Campaign => 6,
-        Wanted::Snapshot => 7,
+/// The number of a variant of [`RequestBody`] on the wire, which never changes.
+fn number_of_request(body: &RequestBody) -> u32 {
+    match body {
+        RequestBody::Propose { .. } => 0,
+        RequestBody::Read { .. } => 1,
+        RequestBody::Report => 2,
+        RequestBody::ChangeMembership(_) => 3,
+        RequestBody::CancelMembershipChange => 4,
+        RequestBody::TransferLeadership(_) => 5,
+        RequestBody::Campaign => 6,
+        RequestBody::TakeSnapshot => 7,
     }
 }
 
-/// The number of a variant of [`Told`] on the wire, for good.
-fn number_of_told(told: &Told) -> u32 {
-    match told {
-        Told::Replied { .. } => 0,
-        Told::Registered { .. } => 1,
-        Told::SessionExpired { .. } => 2,
-        Told::OutsideWindow { .. } => 3,
-        Told::Malformed { .. } => 4,
-        Told::MayBeLost { .. } => 5,
-        Told::Answered { .. } => 6,
-        Told::Changed { .. } => 7,
-        Told::Resigned => 8,
-        Told::Begun => 9,
-        Told::Report(_) => 10,
-        Told::Rejected { .. } => 11,
-        Told::Unknown => 12,
-        Told::Refused(_) => 13,
+/// The number of a variant of [`ReplyBody`] on the wire, which never changes.
+fn number_of_reply(body: &ReplyBody) -> u32 {
+    match body {
+        ReplyBody::Replied { .. } => 0,
+        ReplyBody::Registered { .. } => 1,
+        ReplyBody::SessionExpired { .. } => 2,
+        ReplyBody::OutsideWindow { .. } => 3,
+        ReplyBody::Malformed { .. } => 4,
+        ReplyBody::MayBeLost { .. } => 5,
+        ReplyBody::Answered { .. } => 6,
+        ReplyBody::MembershipChangeCommitted { .. } => 7,
+        ReplyBody::LeadershipTransferred => 8,
+        ReplyBody::Started => 9,
+        ReplyBody::Report(_) => 10,
+        ReplyBody::Rejected { .. } => 11,
+        ReplyBody::Unknown => 12,
+        ReplyBody::ServiceRejected(_) => 13,
     }
 }
 
@@ -91,22 +91,23 @@ fn acknowledges() -> [Acknowledge; 4] {
 }
 
 fn requests() -> Vec<Named<ClientRequest>> {
-    let propose = |acknowledge| Wanted::Propose { acknowledge, command: Command::from("set x 1") };
-    let read = |level| Wanted::Read { level, query: b"x".to_vec() };
-    let wanted = acknowledges().map(|acknowledge| ("Propose", propose(acknowledge)));
+    let propose =
+        |acknowledge| RequestBody::Propose { acknowledge, command: Command::from("set x 1") };
+    let read = |level| RequestBody::Read { level, query: b"x".to_vec() };
+    let proposals = acknowledges().map(|acknowledge| ("Propose", propose(acknowledge)));
     let reads = levels().map(|level| ("Read", read(level)));
     let others = [
-        ("Report", Wanted::Report),
-        ("ChangeMembership", Wanted::ChangeMembership(change())),
-        ("GiveUpChange", Wanted::GiveUpChange),
-        ("Transfer", Wanted::Transfer(None)),
-        ("Transfer-named", Wanted::Transfer(Some(NodeId(2)))),
-        ("Campaign", Wanted::Campaign),
-        ("Snapshot", Wanted::Snapshot),
+        ("Report", RequestBody::Report),
+        ("ChangeMembership", RequestBody::ChangeMembership(change())),
+        ("CancelMembershipChange", RequestBody::CancelMembershipChange),
+        ("TransferLeadership", RequestBody::TransferLeadership(None)),
+        ("TransferLeadership-named", RequestBody::TransferLeadership(Some(NodeId(2)))),
+        ("Campaign", RequestBody::Campaign),
+        ("TakeSnapshot", RequestBody::TakeSnapshot),
     ];
-    let all = wanted.into_iter().chain(reads).chain(others);
+    let all = proposals.into_iter().chain(reads).chain(others);
     all.zip(0x0102_0304_0506_0708..)
-        .map(|((name, wanted), number)| (name, ClientRequest { number, wanted }))
+        .map(|((name, body), number)| (name, ClientRequest { number, body }))
         .collect()
 }
 
@@ -116,7 +117,7 @@ fn report() -> Report {
         role: RoleName::Leader,
         term: Term(3),
         vote: Some(NodeId(1)),
-        promise: Duration::from_millis(300),
+        vote_lease: Duration::from_millis(300),
         leader: Some(NodeId(1)),
         last: id(),
         durable: Index(13),
@@ -144,16 +145,16 @@ fn report() -> Report {
     let other = PeerStatus { id: NodeId(3), snapshot: None, ..peer };
     let membership = Membership::new([1, 2, 3].map(NodeId));
     let comparisons = Comparisons {
-        agreed: 1,
+        consistent: 1,
         unavailable: 2,
-        undecided: 3,
-        refuted: 4,
+        inconclusive: 3,
+        diverged: 4,
         chains: 5,
         chains_unavailable: 6,
     };
-    let (peers, standing) = (vec![peer, other], Standing::Sound);
+    let (peers, verification) = (vec![peer, other], StateVerification::Consistent);
     let lease = Duration::from_millis(200);
-    Report { status, peers, membership, standing, comparisons, lease }
+    Report { status, peers, membership, verification, comparisons, lease }
 }
 
 fn reasons() -> Vec<RejectReason> {
@@ -164,8 +165,8 @@ fn reasons() -> Vec<RejectReason> {
         ChangeError::IdIsZero,
         ChangeError::NotMember(NodeId(2)),
         ChangeError::CastingWithoutVote(NodeId(2)),
-        ChangeError::Contradiction(NodeId(2)),
-        ChangeError::OtherDisk(NodeId(2)),
+        ChangeError::ConflictingRoles(NodeId(2)),
+        ChangeError::OtherIncarnationVotes(NodeId(2)),
     ];
     let others = [
         RejectReason::NotLeader { leader: None },
@@ -176,10 +177,10 @@ fn reasons() -> Vec<RejectReason> {
         RejectReason::Stopped,
         RejectReason::DiskFull,
         RejectReason::MembershipChangeInFlight,
-        RejectReason::NothingToGiveUp,
-        RejectReason::GivenUp,
+        RejectReason::NoChangeToCancel,
+        RejectReason::ChangeCancelled,
         RejectReason::Transferring,
-        RejectReason::NoSuccessor,
+        RejectReason::NoTransferTarget,
         RejectReason::TransferAborted,
         RejectReason::Unverified,
     ];
@@ -195,60 +196,65 @@ fn replies() -> Vec<Named<ClientReply>> {
     let (index, applied) = (Index(12), Index(13));
     let leader =
         LeaderHint { id: NodeId(2), address: Address::new("two:7000").expect("it is short") };
-    let mut told = vec![
-        ("Replied", Told::Replied { id: id(), reply: b"ok"[..].into() }),
-        ("Registered", Told::Registered { id: id(), session: index }),
-        ("SessionExpired", Told::SessionExpired { id: id() }),
-        ("OutsideWindow", Told::OutsideWindow { id: id() }),
-        ("Malformed", Told::Malformed { id: id() }),
-        ("MayBeLost", Told::MayBeLost { id: id() }),
-        ("Changed", Told::Changed { id: id() }),
-        ("Resigned", Told::Resigned),
-        ("Begun", Told::Begun),
-        ("Report", Told::Report(Box::new(report()))),
-        ("Unknown", Told::Unknown),
+    let mut bodies = vec![
+        ("Replied", ReplyBody::Replied { id: id(), reply: b"ok"[..].into() }),
+        ("Registered", ReplyBody::Registered { id: id(), session: index }),
+        ("SessionExpired", ReplyBody::SessionExpired { id: id() }),
+        ("OutsideWindow", ReplyBody::OutsideWindow { id: id() }),
+        ("Malformed", ReplyBody::Malformed { id: id() }),
+        ("MayBeLost", ReplyBody::MayBeLost { id: id() }),
+        ("MembershipChangeCommitted", ReplyBody::MembershipChangeCommitted { id: id() }),
+        ("LeadershipTransferred", ReplyBody::LeadershipTransferred),
+        ("Started", ReplyBody::Started),
+        ("Report", ReplyBody::Report(Box::new(report()))),
+        ("Unknown", ReplyBody::Unknown),
     ];
-    told.extend(freshnesses().map(|freshness| {
-        ("Answered", Told::Answered { freshness, index, applied, answer: b"1".to_vec() })
+    bodies.extend(freshnesses().map(|freshness| {
+        ("Answered", ReplyBody::Answered { freshness, index, applied, answer: b"1".to_vec() })
     }));
-    told.extend(
-        reasons()
-            .into_iter()
-            .map(|reason| ("Rejected", Told::Rejected { reason, leader: Some(leader.clone()) })),
+    bodies.extend(
+        reasons().into_iter().map(|reason| {
+            ("Rejected", ReplyBody::Rejected { reason, leader: Some(leader.clone()) })
+        }),
     );
-    let unknown = Told::Rejected { reason: RejectReason::NoLeader, leader: None };
-    told.push(("Rejected-no-leader", unknown));
-    let denials = [Denial::NotAllowed, Denial::AnswerTooLarge, Denial::Overloaded];
-    told.extend(denials.map(|denial| ("Refused", Told::Refused(denial))));
-    let reply = |((name, told), number)| (name, ClientReply { number, told });
-    told.into_iter().zip(0x0102_0304_0506_0708..).map(reply).collect()
+    let unknown = ReplyBody::Rejected { reason: RejectReason::NoLeader, leader: None };
+    bodies.push(("Rejected-no-leader", unknown));
+    let service_reasons = [
+        ServiceRejectReason::NotAllowed,
+        ServiceRejectReason::AnswerTooLarge,
+        ServiceRejectReason::Overloaded,
+    ];
+    let rejected = |reason| ("ServiceRejected", ReplyBody::ServiceRejected(reason));
+    bodies.extend(service_reasons.map(rejected));
+    let reply = |((name, body), number)| (name, ClientReply { number, body });
+    bodies.into_iter().zip(0x0102_0304_0506_0708..).map(reply).collect()
 }
 
 fn request_frame(request: &ClientRequest) -> Vec<u8> {
     let mut bytes = Vec::new();
-    request.encode(&mut bytes).expect("it is within the bounds");
+    request.encode(&mut bytes).expect("the value is within the bounds");
     bytes
 }
 
 fn reply_frame(reply: &ClientReply) -> Vec<u8> {
     let mut bytes = Vec::new();
-    reply.encode(&mut bytes).expect("it is within the bounds");
+    reply.encode(&mut bytes).expect("the value is within the bounds");
     bytes
 }
 
-/// The bytes of each sample, with its name.
+/// Returns the bytes of each sample, with its name.
 pub(crate) fn frames() -> Vec<Named<Vec<u8>>> {
-    let mut greeting = Vec::new();
-    hello().encode(&mut greeting);
+    let mut client_hello = Vec::new();
+    hello().encode(&mut client_hello);
     let requests = requests().into_iter().map(|(name, request)| (name, request_frame(&request)));
     let replies = replies().into_iter().map(|(name, reply)| (name, reply_frame(&reply)));
-    [("ClientHello", greeting)].into_iter().chain(requests).chain(replies).collect()
+    [("ClientHello", client_hello)].into_iter().chain(requests).chain(replies).collect()
 }
 
-/// The kept bytes are those of the samples.
-pub(crate) fn understood(kept: &[Named<Vec<u8>>]) {
-    let mut kept = kept.iter().map(|(_, bytes)| &bytes[..]);
-    let mut next = || kept.next().expect("each sample has its bytes");
+/// Asserts that the golden bytes decode to the samples.
+pub(crate) fn assert_decode(golden: &[Named<Vec<u8>>]) {
+    let mut golden = golden.iter().map(|(_, bytes)| &bytes[..]);
+    let mut next = || golden.next().expect("each sample has its bytes");
     assert_eq!(ClientHello::decode(next()), Ok(hello()));
     for (name, request) in requests() {
         assert_eq!(ClientRequest::decode(next()), Ok(request), "{name}");
@@ -256,88 +262,92 @@ pub(crate) fn understood(kept: &[Named<Vec<u8>>]) {
     for (name, reply) in replies() {
         assert_eq!(ClientReply::decode(next()), Ok(reply), "{name}");
     }
-    assert_eq!(kept.next(), None);
+    assert_eq!(golden.next(), None);
 }
 
 #[test]
-fn numbers_of_variants_stay() {
+fn the_numbers_of_variants_do_not_change() {
     let number_at = |bytes: &[u8]| {
         let place = FRAME_HEADER_BYTES + 8;
         u32::from_le_bytes(bytes[place..place + 4].try_into().expect("four bytes"))
     };
-    let mut wanted: Vec<u32> = Vec::new();
+    let mut request_numbers: Vec<u32> = Vec::new();
     for (name, request) in requests() {
-        let number = number_of_wanted(&request.wanted);
+        let number = number_of_request(&request.body);
         assert_eq!(number_at(&request_frame(&request)), number, "{name}");
-        wanted.push(number);
+        request_numbers.push(number);
     }
-    let mut told: Vec<u32> = Vec::new();
+    let mut reply_numbers: Vec<u32> = Vec::new();
     for (name, reply) in replies() {
-        let number = number_of_told(&reply.told);
+        let number = number_of_reply(&reply.body);
         assert_eq!(number_at(&reply_frame(&reply)), number, "{name}");
-        told.push(number);
+        reply_numbers.push(number);
     }
-    for (numbers, count) in [(&mut wanted, 8), (&mut told, 14)] {
+    for (numbers, count) in [(&mut request_numbers, 8), (&mut reply_numbers, 14)] {
         numbers.sort_unstable();
         numbers.dedup();
         assert!(numbers.iter().copied().eq(0..count), "each has a sample: {numbers:?}");
     }
 }
 
-/// What the bytes are, if they are a request or a reply; encoded again they are the same.
-fn taken(bytes: &[u8]) -> Option<(Option<ClientRequest>, Option<ClientReply>)> {
+/// Returns the request or reply that the bytes encode, and asserts that it encodes to the same.
+fn decoded(bytes: &[u8]) -> Option<(Option<ClientRequest>, Option<ClientReply>)> {
     let (request, reply) = (ClientRequest::decode(bytes).ok(), ClientReply::decode(bytes).ok());
     if let Some(request) = &request {
         assert_eq!(request_frame(request), bytes, "{request:?}");
-        assert_eq!(reply, None, "a frame is one or the other");
+        assert_eq!(reply, None, "a frame is a request or a reply");
     }
     if let Some(reply) = &reply {
         assert_eq!(reply_frame(reply), bytes, "{reply:?}");
     }
-    assert!(decode(bytes).is_err() || (request.is_none() && reply.is_none()), "no packet either");
+    assert!(decode(bytes).is_err() || (request.is_none() && reply.is_none()), "it is not a packet");
     (request.is_some() || reply.is_some()).then_some((request, reply))
 }
 
 #[test]
-fn a_body_with_one_byte_changed_and_the_right_checksum_is_its_own_or_none() {
+fn a_body_with_one_byte_changed_decodes_to_another_value_or_not_at_all() {
     for (name, bytes) in frames().into_iter().skip(1) {
         let (kind, body) = (bytes[6], &bytes[FRAME_HEADER_BYTES..]);
-        let original = taken(&bytes).expect("it is a sample");
+        let original = decoded(&bytes).expect("a sample decodes");
         for place in 0..body.len() {
             for change in [1, 2, 0x80, 0xff] {
                 let mut body = body.to_vec();
                 body[place] ^= change;
-                assert_ne!(taken(&seal(kind, &body)), Some(original.clone()), "{name} {place}");
+                assert_ne!(decoded(&seal(kind, &body)), Some(original.clone()), "{name} {place}");
             }
         }
         for length in 0..body.len() {
-            assert_eq!(taken(&seal(kind, &body[..length])), None, "{name} cut to {length}");
+            assert_eq!(decoded(&seal(kind, &body[..length])), None, "{name} cut to {length}");
         }
-        assert_eq!(taken(&seal(kind, &[body, &[0]].concat())), None, "{name} goes on");
+        assert_eq!(
+            decoded(&seal(kind, &[body, &[0]].concat())),
+            None,
+            "{name} with a trailing byte"
+        );
         for other in 0..=12 {
-            assert_eq!(taken(&seal(other, body)).is_some(), other == kind, "{name} as {other}");
+            assert_eq!(decoded(&seal(other, body)).is_some(), other == kind, "{name} as {other}");
         }
     }
 }
 
 #[test]
-fn no_frame_with_one_byte_changed_is_anything() {
+fn a_frame_with_one_byte_changed_does_not_decode() {
     for (name, bytes) in frames() {
         for place in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[place] ^= 0x55;
-            assert_eq!(taken(&changed), None, "{name} at {place}");
+            assert_eq!(decoded(&changed), None, "{name} at {place}");
             assert!(ClientHello::decode(&changed).is_err(), "{name} at {place}");
         }
     }
 }
 
 #[test]
-fn a_request_at_its_bound_comes_back_and_one_beyond_is_refused() {
+fn a_request_at_its_bound_round_trips_and_a_longer_one_is_rejected() {
     let request = |bytes: usize| {
         let command = Command::from(vec![7; bytes]);
-        let wanted = Wanted::Propose { acknowledge: Acknowledge::Default, command };
-        ClientRequest { number: 1, wanted }
+        let body = RequestBody::Propose { acknowledge: Acknowledge::Default, command };
+        ClientRequest { number: 1, body }
     };
     let fixed = request_frame(&request(0)).len() - FRAME_HEADER_BYTES;
     let largest = Kind::Request.bytes_max() - fixed;
@@ -346,17 +356,18 @@ fn a_request_at_its_bound_comes_back_and_one_beyond_is_refused() {
     let mut bytes = vec![9];
     let error = request(largest + 1).encode(&mut bytes).expect_err("it is too long");
     let length = Kind::Request.bytes_max() + 1;
-    assert_eq!(error, WireError { offset: 0, flaw: Flaw::TooLong { kind: Kind::Request, length } });
+    let too_long = FrameError::TooLong { kind: Kind::Request, length };
+    assert_eq!(error, WireError { offset: 0, error: too_long });
     assert_eq!(bytes, [9]);
     let many = (0..=Change::EDITS_MAX).fold(Change::new(), |change, _| change.voter(NodeId(1)));
-    let many = ClientRequest { number: 1, wanted: Wanted::ChangeMembership(many) };
+    let many = ClientRequest { number: 1, body: RequestBody::ChangeMembership(many) };
     assert!(many.encode(&mut bytes).is_err());
     assert_eq!(bytes, [9]);
 }
 
 #[test]
-fn a_connection_is_of_a_client_or_of_a_node() {
-    let place = |frames: &[&[u8]]| {
+fn a_connection_carries_frames_of_a_client_or_of_a_node() {
+    let rejected = |frames: &[&[u8]]| {
         let mut reader = FrameReader::new();
         let stream = frames.concat();
         let mut rest = &stream[..];
@@ -364,27 +375,29 @@ fn a_connection_is_of_a_client_or_of_a_node() {
             match reader.read(&mut rest) {
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
-                Err(WireError { flaw: Flaw::Place { found }, .. }) => return Some(found),
+                Err(WireError { error: FrameError::UnexpectedKind { found }, .. }) => {
+                    return Some(found);
+                }
                 Err(error) => panic!("{error}"),
             }
         }
     };
-    let (mut client, mut pulse) = (Vec::new(), Vec::new());
+    let (mut client, mut keepalive) = (Vec::new(), Vec::new());
     hello().encode(&mut client);
-    quorate::wire::pulse(&mut pulse);
+    quorate::wire::encode_keepalive(&mut keepalive);
     let node = seal(1, &[0; 56]);
     let request = request_frame(&requests()[0].1);
     let reply = reply_frame(&replies()[0].1);
     let (_, packet) = crate::golden::samples().swap_remove(0);
     let packet = crate::packets::frame(&packet);
-    assert_eq!(place(&[&client, &request, &pulse, &reply]), None);
-    assert_eq!(place(&[&node, &packet, &pulse]), None);
-    assert_eq!(place(&[&request]), Some(Kind::Request));
-    assert_eq!(place(&[&client, &client]), Some(Kind::ClientHello));
-    assert_eq!(place(&[&client, &packet]), Some(Kind::Control));
-    assert_eq!(place(&[&node, &request]), Some(Kind::Request));
-    assert_eq!(place(&[&node, &reply]), Some(Kind::Reply));
-    assert_eq!(place(&[&node, &client]), Some(Kind::ClientHello));
+    assert_eq!(rejected(&[&client, &request, &keepalive, &reply]), None);
+    assert_eq!(rejected(&[&node, &packet, &keepalive]), None);
+    assert_eq!(rejected(&[&request]), Some(Kind::Request));
+    assert_eq!(rejected(&[&client, &client]), Some(Kind::ClientHello));
+    assert_eq!(rejected(&[&client, &packet]), Some(Kind::Control));
+    assert_eq!(rejected(&[&node, &request]), Some(Kind::Request));
+    assert_eq!(rejected(&[&node, &reply]), Some(Kind::Reply));
+    assert_eq!(rejected(&[&node, &client]), Some(Kind::ClientHello));
     let mut reader = FrameReader::new();
     let read = reader.read(&mut &client[..]);
     assert_eq!(read, Ok(Some(Frame::ClientHello(hello()))));
@@ -398,19 +411,21 @@ fn any_request() -> impl Strategy<Value = ClientRequest> {
         any::<u64>().prop_map(|age| ReadLevel::Bounded(Duration::from_nanos(age))),
     ];
     let edits = prop::collection::vec((0u8..9, any::<u64>(), "[a-z:0-9]{0,20}"), 0..20);
-    let wanted = prop_oneof![
+    let body = prop_oneof![
         (acknowledge, bytes()).prop_map(|(acknowledge, bytes)| {
-            Wanted::Propose { acknowledge, command: Command::from(bytes) }
+            RequestBody::Propose { acknowledge, command: Command::from(bytes) }
         }),
-        (level, bytes()).prop_map(|(level, query)| Wanted::Read { level, query }),
-        Just(Wanted::Report),
-        edits.prop_map(|edits| Wanted::ChangeMembership(edits.iter().fold(Change::new(), edited))),
-        Just(Wanted::GiveUpChange),
-        prop::option::of(any::<u64>().prop_map(NodeId)).prop_map(Wanted::Transfer),
-        Just(Wanted::Campaign),
-        Just(Wanted::Snapshot),
+        (level, bytes()).prop_map(|(level, query)| RequestBody::Read { level, query }),
+        Just(RequestBody::Report),
+        edits.prop_map(|edits| RequestBody::ChangeMembership(
+            edits.iter().fold(Change::new(), edited)
+        )),
+        Just(RequestBody::CancelMembershipChange),
+        prop::option::of(any::<u64>().prop_map(NodeId)).prop_map(RequestBody::TransferLeadership),
+        Just(RequestBody::Campaign),
+        Just(RequestBody::TakeSnapshot),
     ];
-    (any::<u64>(), wanted).prop_map(|(number, wanted)| ClientRequest { number, wanted })
+    (any::<u64>(), body).prop_map(|(number, body)| ClientRequest { number, body })
 }
 
 fn edited(change: Change, (kind, id, text): &(u8, u64, String)) -> Change {
@@ -423,24 +438,24 @@ fn edited(change: Change, (kind, id, text): &(u8, u64, String)) -> Change {
         4 => change.casting(Some(node)),
         5 => change.casting(None),
         6 => change.incarnation(node, Incarnation(u128::from(*id) << 3)),
-        7 => change.address(node, Address::new(text).expect("it is short")),
+        7 => change.address(node, Address::new(text).expect("the address is short")),
         _ => change.priority(node, *id as u8),
     }
 }
 
 fn any_reply() -> impl Strategy<Value = ClientReply> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..200);
-    let samples: Vec<Told> = replies().into_iter().map(|(_, reply)| reply.told).collect();
+    let samples: Vec<ReplyBody> = replies().into_iter().map(|(_, reply)| reply.body).collect();
     let hint = (any::<u64>(), "[a-z:0-9]{0,20}").prop_map(|(id, address)| LeaderHint {
         id: NodeId(id),
-        address: Address::new(&address).expect("it is short"),
+        address: Address::new(&address).expect("the address is short"),
     });
     let freshness = prop::sample::select(freshnesses().to_vec());
-    let told = prop_oneof![
+    let body = prop_oneof![
         prop::sample::select(samples),
-        bytes().prop_map(|reply| Told::Replied { id: id(), reply: reply.into() }),
+        bytes().prop_map(|reply| ReplyBody::Replied { id: id(), reply: reply.into() }),
         (freshness, any::<u64>(), any::<u64>(), bytes()).prop_map(
-            |(freshness, index, applied, answer)| Told::Answered {
+            |(freshness, index, applied, answer)| ReplyBody::Answered {
                 freshness,
                 index: Index(index),
                 applied: Index(applied),
@@ -448,37 +463,37 @@ fn any_reply() -> impl Strategy<Value = ClientReply> {
             }
         ),
         (prop::sample::select(reasons()), prop::option::of(hint))
-            .prop_map(|(reason, leader)| Told::Rejected { reason, leader }),
+            .prop_map(|(reason, leader)| ReplyBody::Rejected { reason, leader }),
     ];
-    (any::<u64>(), told).prop_map(|(number, told)| ClientReply { number, told })
+    (any::<u64>(), body).prop_map(|(number, body)| ClientReply { number, body })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_request_comes_back(request in any_request()) {
+    fn every_request_round_trips(request in any_request()) {
         let bytes = request_frame(&request);
-        prop_assert_eq!(taken(&bytes), Some((Some(request), None)));
+        prop_assert_eq!(decoded(&bytes), Some((Some(request), None)));
     }
 
     #[test]
-    fn every_reply_comes_back(reply in any_reply()) {
+    fn every_reply_round_trips(reply in any_reply()) {
         let bytes = reply_frame(&reply);
-        prop_assert_eq!(taken(&bytes), Some((None, Some(reply))));
+        prop_assert_eq!(decoded(&bytes), Some((None, Some(reply))));
     }
 
     #[test]
-    fn any_bytes_are_read_without_harm(
+    fn decoding_any_bytes_keeps_the_invariants(
         kind in 8u8..11,
         body in prop::collection::vec(any::<u8>(), 0..300),
     ) {
-        taken(&seal(kind, &body));
+        decoded(&seal(kind, &body));
         crate::driver::drive(&[&[kind], &body[..]].concat());
     }
 
     #[test]
-    fn any_request_with_bytes_changed_is_read_without_harm(
+    fn decoding_a_changed_request_keeps_the_invariants(
         request in any_request(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..5),
     ) {
@@ -487,6 +502,6 @@ proptest! {
             let place = place.index(body.len());
             body[place] = byte;
         }
-        taken(&seal(9, &body));
+        decoded(&seal(9, &body));
     }
 }

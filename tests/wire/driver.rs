@@ -1,4 +1,4 @@
-//! Any bytes as frames: what may come of them, and what may not.
+//! The invariants of decoding arbitrary bytes, for tests and fuzzing.
 
 use quorate::types::NodeId;
 use quorate::wire::{
@@ -6,8 +6,8 @@ use quorate::wire::{
     Versions, WireError, decode, encode,
 };
 
-/// Takes the bytes for a frame as they are; then the first for the kind of a frame and the rest
-/// for its body; then all of that for a connection.
+/// Decodes the bytes as a frame; then as the kind and the body of a frame; then as the bytes of a
+/// connection.
 pub(crate) fn drive(bytes: &[u8]) {
     decode_alone(bytes);
     let Some((&first, body)) = bytes.split_first() else { return };
@@ -33,26 +33,26 @@ pub(crate) fn drive(bytes: &[u8]) {
     assert_eq!(whole.0.first(), Some(&Frame::ClientHello(client_hello())));
 }
 
-/// Bytes that are a packet are the packet's only encoding.
+/// Asserts that bytes which decode are the only encoding of the result.
 fn decode_alone(bytes: &[u8]) {
     if let Ok(packet) = decode(bytes) {
         let mut again = Vec::new();
-        encode(&packet, &mut again).expect("what decodes is within the bounds");
+        encode(&packet, &mut again).expect("a decoded packet is within the bounds");
         assert_eq!(again, bytes, "{packet:?}");
-        assert!(Hello::decode(bytes).is_err(), "a frame is one or the other");
+        assert!(Hello::decode(bytes).is_err(), "a packet is not a hello");
     }
     let mut again = Vec::new();
     if let Ok(request) = ClientRequest::decode(bytes) {
-        request.encode(&mut again).expect("what decodes is within the bounds");
+        request.encode(&mut again).expect("a decoded packet is within the bounds");
         assert_eq!(again, bytes, "{request:?}");
     }
     if let Ok(reply) = ClientReply::decode(bytes) {
-        reply.encode(&mut again).expect("what decodes is within the bounds");
+        reply.encode(&mut again).expect("a decoded packet is within the bounds");
         assert_eq!(again, bytes, "{reply:?}");
     }
 }
 
-/// The frames of a stream, and the error that ended it, if one did.
+/// Returns the frames of a stream, and the error that ended it, if any.
 fn read_in_pieces(stream: &[u8], piece: usize) -> (Vec<Frame>, Option<WireError>) {
     let mut reader = FrameReader::new();
     let mut frames = Vec::new();
@@ -78,7 +78,7 @@ fn client_hello() -> ClientHello {
     ClientHello { versions: Versions::SUPPORTED, cluster: 3, node: None, full: false }
 }
 
-/// A frame with a header as `docs/FORMAT.md` has it.
+/// Returns a frame with a valid header according to `docs/FORMAT.md`.
 pub(crate) fn seal(kind: u8, body: &[u8]) -> Vec<u8> {
     let version: u16 = if matches!(kind, 1 | 8) { 0 } else { 1 };
     let mut frame = b"QRT\n".to_vec();
@@ -93,7 +93,7 @@ pub(crate) fn seal(kind: u8, body: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// CRC-32C bit by bit (RFC 3720, appendix B.4).
+/// Computes CRC-32C bit by bit (RFC 3720, appendix B.4).
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     let mut crc = u32::MAX;
     for byte in bytes {

@@ -1,15 +1,15 @@
-//! The bytes of one packet of every sort, kept in `tests/data/wire/frames.txt`: nodes of different
-//! releases must understand each other.
+//! The bytes of one packet of every kind, kept in `tests/data/wire/frames.txt`, because nodes of
+//! different releases must decode each other's frames.
 
 use std::fmt::Write;
 
 use std::time::Duration;
 
 use quorate::types::{
-    Address, AppendOutcome, Beat, Body, Bringer, Chain, Change, Command, Comparison,
-    ComparisonBody, Entry, EntryId, Founder, Hash128, Imprint, Incarnation, Index, Membership,
-    Message, NodeId, Packet, Part, Payload, Readiness, Root, SnapshotMeta, Term, Transfer,
-    TransferBody,
+    Address, AppendOutcome, Body, BootstrapPeer, Change, Command, Comparison, ComparisonBody,
+    Entry, EntryId, Hash128, HashChain, Heartbeat, Incarnation, Index, Membership,
+    MembershipSource, Message, NodeId, Packet, Payload, Readiness, Root, SnapshotMeta,
+    SnapshotPart, SnapshotTransfer, SnapshotTransferBody, StateDigest, Term,
 };
 use quorate::wire::{Hello, Versions, decode};
 
@@ -18,7 +18,7 @@ use crate::packets::frame;
 
 const GOLDEN: &str = include_str!("../data/wire/frames.txt");
 
-/// The number of a variant of [`Body`] on the wire, for good.
+/// The number of a variant of [`Body`] on the wire, which never changes.
 fn number_of_body(body: &Body) -> u32 {
     match body {
         Body::PreVote { .. } => 0,
@@ -34,15 +34,15 @@ fn number_of_body(body: &Body) -> u32 {
         Body::InstallSnapshot { .. } => 10,
         Body::InstallSnapshotReply { .. } => 11,
         Body::TimeoutNow => 12,
-        Body::Meet { .. } => 13,
-        Body::Founded { .. } => 14,
-        Body::Stranger => 15,
-        Body::Counted => 16,
-        Body::Vouch => 17,
+        Body::BootstrapProbe { .. } => 13,
+        Body::Bootstrapped { .. } => 14,
+        Body::UnknownIncarnation => 15,
+        Body::TakeoverAllowed => 16,
+        Body::LogIsComplete => 17,
     }
 }
 
-/// The number of a variant of [`AppendOutcome`] on the wire, for good.
+/// The number of a variant of [`AppendOutcome`] on the wire, which never changes.
 fn number_of_outcome(outcome: &AppendOutcome) -> u32 {
     match outcome {
         AppendOutcome::Accepted { .. } => 0,
@@ -51,32 +51,33 @@ fn number_of_outcome(outcome: &AppendOutcome) -> u32 {
     }
 }
 
-/// The numbers of a [`TransferBody`] and of its part on the wire, for good.
-fn numbers_of_transfer(body: &TransferBody) -> (u32, Option<u32>) {
-    let number_of_part = |part: &Part| match part {
-        Part::Manifest(_) => 0,
-        Part::Chunk(_) => 1,
+/// The numbers of a [`SnapshotTransferBody`] and of its part on the wire, which never changes.
+fn numbers_of_transfer(body: &SnapshotTransferBody) -> (u32, Option<u32>) {
+    let number_of_part = |part: &SnapshotPart| match part {
+        SnapshotPart::Manifest(_) => 0,
+        SnapshotPart::Chunk(_) => 1,
     };
     match body {
-        TransferBody::Request(part) => (0, Some(number_of_part(part))),
-        TransferBody::Bytes(part, _) => (1, Some(number_of_part(part))),
-        TransferBody::Gone => (2, None),
+        SnapshotTransferBody::Request(part) => (0, Some(number_of_part(part))),
+        SnapshotTransferBody::Bytes(part, _) => (1, Some(number_of_part(part))),
+        SnapshotTransferBody::Gone => (2, None),
     }
 }
 
-/// Two voters, the second with the casting vote, and a third that is to take its place.
+/// Returns a membership of two voters, the second with the casting vote, and a third that replaces
+/// it.
 fn staged() -> Membership {
     let two = Membership::new([1, 2].map(NodeId)).with_casting(NodeId(2));
     let change = Change::new()
         .voter(NodeId(3))
         .remove(NodeId(2))
-        .address(NodeId(3), Address::new("three:7000").expect("it is short"))
+        .address(NodeId(3), Address::new("three:7000").expect("the address is short"))
         .incarnation(NodeId(3), Incarnation(0x0333))
         .priority(NodeId(1), 200);
-    two.changed(&change).expect("it can be changed so")
+    two.changed(&change).expect("the change is valid")
 }
 
-/// The number of a variant of [`Payload`] on the wire, for good.
+/// The number of a variant of [`Payload`] on the wire, which never changes.
 fn number_of_payload(payload: &Payload) -> u32 {
     match payload {
         Payload::Noop => 0,
@@ -98,16 +99,16 @@ fn bodies() -> Vec<(&'static str, Body)> {
     let nodes = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
     let membership =
         Membership::new(nodes(&[1, 2, 3])).joint_with(nodes(&[1, 2])).with_learners(nodes(&[4]));
-    let met = Founder { id: NodeId(1), incarnation: Incarnation(0x0111), boot: 0xb007 };
+    let seen = BootstrapPeer { id: NodeId(1), incarnation: Incarnation(0x0111), start_id: 0xb007 };
     let root = Root([0xab; 32]);
     let meta = SnapshotMeta { last: id(3, 14), membership, bytes: 0x01_0000_0000, root };
     let rejected = AppendOutcome::Rejected { prev: Index(11), hint: id(1, 9) };
-    let beat = Beat {
+    let heartbeat = Heartbeat {
         confirmed: 76,
         echo: 75,
-        promise: Duration::from_millis(300),
-        loan: Duration::from_millis(250),
-        ..Beat::new(77, Index(10))
+        vote_lease: Duration::from_millis(300),
+        read_lease: Duration::from_millis(250),
+        ..Heartbeat::new(77, Index(10))
     };
     vec![
         ("PreVote", Body::PreVote { next_term: Term(4), last: id(3, 14) }),
@@ -119,7 +120,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("AppendEntriesReply-accepted", Body::AppendEntriesReply(accepted)),
         ("AppendEntriesReply-rejected", Body::AppendEntriesReply(rejected)),
         ("AppendEntriesReply-no-space", Body::AppendEntriesReply(no_space)),
-        ("Heartbeat", Body::Heartbeat(beat)),
+        ("Heartbeat", Body::Heartbeat(heartbeat)),
         (
             "HeartbeatReply",
             Body::HeartbeatReply {
@@ -127,46 +128,60 @@ fn bodies() -> Vec<(&'static str, Body)> {
                 verified: Index(14),
                 matched: Index(13),
                 durable: Index(15),
-                ready: Readiness { borrows: true, leads: false },
+                ready: Readiness { wants_read_lease: true, may_lead: false },
             },
         ),
-        ("ReadIndex", Body::ReadIndex { boot: 0xb007, ticket: 5 }),
-        ("ReadIndexReply", Body::ReadIndexReply { boot: 0xb007, ticket: 5, index: Index(14) }),
+        ("ReadIndex", Body::ReadIndex { start_id: 0xb007, ticket: 5 }),
+        ("ReadIndexReply", Body::ReadIndexReply { start_id: 0xb007, ticket: 5, index: Index(14) }),
         ("InstallSnapshot", Body::InstallSnapshot { meta }),
         ("InstallSnapshotReply", Body::InstallSnapshotReply { matched: Index(14) }),
         ("TimeoutNow", Body::TimeoutNow),
-        ("Meet", Body::Meet { met: vec![met, Founder::unknown(NodeId(2))] }),
-        ("Founded", Body::Founded { boot: 0xb007, membership: staged(), bringer: Bringer::Log }),
-        ("Stranger", Body::Stranger),
-        ("Counted", Body::Counted),
-        ("Vouch", Body::Vouch),
+        (
+            "BootstrapProbe",
+            Body::BootstrapProbe { seen: vec![seen, BootstrapPeer::unknown(NodeId(2))] },
+        ),
+        (
+            "Bootstrapped",
+            Body::Bootstrapped {
+                start_id: 0xb007,
+                membership: staged(),
+                source: MembershipSource::Log,
+            },
+        ),
+        ("UnknownIncarnation", Body::UnknownIncarnation),
+        ("TakeoverAllowed", Body::TakeoverAllowed),
+        ("LogIsComplete", Body::LogIsComplete),
     ]
 }
 
-fn transfers() -> Vec<(&'static str, TransferBody)> {
+fn transfers() -> Vec<(&'static str, SnapshotTransferBody)> {
     vec![
-        ("Request-manifest", TransferBody::Request(Part::Manifest(0))),
-        ("Request-chunk", TransferBody::Request(Part::Chunk(258))),
-        ("Bytes-manifest", TransferBody::Bytes(Part::Manifest(1), [1, 2, 3].into())),
-        ("Bytes-chunk", TransferBody::Bytes(Part::Chunk(2), [255; 5].into())),
-        ("Gone", TransferBody::Gone),
+        ("Request-manifest", SnapshotTransferBody::Request(SnapshotPart::Manifest(0))),
+        ("Request-chunk", SnapshotTransferBody::Request(SnapshotPart::Chunk(258))),
+        (
+            "Bytes-manifest",
+            SnapshotTransferBody::Bytes(SnapshotPart::Manifest(1), [1, 2, 3].into()),
+        ),
+        ("Bytes-chunk", SnapshotTransferBody::Bytes(SnapshotPart::Chunk(2), [255; 5].into())),
+        ("Gone", SnapshotTransferBody::Gone),
     ]
 }
 
-/// A packet of every sort, with its name.
+/// Returns a packet of every kind, with its name.
 pub(crate) fn samples() -> Vec<(&'static str, Packet)> {
     let (from, to) = (NodeId(0x0102_0304_0506_0708), NodeId(2));
     let incarnation = Incarnation(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
-    let said = |body| Message { from, incarnation, to, term: Term(3), body };
-    let message = |(name, body)| (name, Packet::Message(said(body)));
+    let message_of = |body| Message { from, incarnation, to, term: Term(3), body };
+    let message = |(name, body)| (name, Packet::Message(message_of(body)));
     let root = Root(std::array::from_fn(|place| place as u8));
-    let transfer = |(name, body)| (name, Packet::Transfer(Transfer { from, to, root, body }));
+    let transfer =
+        |(name, body)| (name, Packet::SnapshotTransfer(SnapshotTransfer { from, to, root, body }));
     let comparison = |(name, body)| (name, Packet::Comparison(Comparison { from, to, body }));
     let append = bodies().into_iter().map(|(_, body)| body);
     let append = append.filter(|body| matches!(body, Body::AppendEntries { .. }));
-    let chained = append
-        .take(1)
-        .map(|body| ("Chained", Packet::Chained(said(body), Chain(0x0123_4567_89ab_cdef))));
+    let chained = append.take(1).map(|body| {
+        ("Chained", Packet::Chained(message_of(body), HashChain(0x0123_4567_89ab_cdef)))
+    });
     let messages = bodies().into_iter().map(message);
     let others = transfers().into_iter().map(transfer).chain(chained);
     messages.chain(others).chain(comparisons().into_iter().map(comparison)).collect()
@@ -174,7 +189,7 @@ pub(crate) fn samples() -> Vec<(&'static str, Packet)> {
 
 fn comparisons() -> Vec<(&'static str, ComparisonBody)> {
     let hash = |first: u8| Some(Hash128(std::array::from_fn(|place| first + place as u8)));
-    let known = Imprint { results: hash(0), state: hash(16) };
+    let known = StateDigest { results: hash(0), state: hash(16) };
     let (round, index) = (7, Index(1024));
     let meta = bodies().into_iter().find_map(|(_, body)| match body {
         Body::InstallSnapshot { meta } => Some(meta),
@@ -182,21 +197,24 @@ fn comparisons() -> Vec<(&'static str, ComparisonBody)> {
     });
     let meta = meta.expect("there is a sample");
     vec![
-        ("Ask", ComparisonBody::Ask { round, index }),
-        ("Answer-known", ComparisonBody::Answer { round, index, imprint: known }),
-        ("Answer-unknown", ComparisonBody::Answer { round, index, imprint: Imprint::default() }),
-        ("Want", ComparisonBody::Want { after: Index(9) }),
-        ("Offer", ComparisonBody::Offer { meta }),
+        ("Request", ComparisonBody::Request { round, index }),
+        ("Reply-known", ComparisonBody::Reply { round, index, state_digest: known }),
+        (
+            "Reply-unknown",
+            ComparisonBody::Reply { round, index, state_digest: StateDigest::default() },
+        ),
+        ("WantSnapshot", ComparisonBody::WantSnapshot { after: Index(9) }),
+        ("OfferSnapshot", ComparisonBody::OfferSnapshot { meta }),
     ]
 }
 
-/// The number of a variant of [`ComparisonBody`] on the wire, for good.
+/// The number of a variant of [`ComparisonBody`] on the wire, which never changes.
 fn number_of_comparison(body: &ComparisonBody) -> u32 {
     match body {
-        ComparisonBody::Ask { .. } => 0,
-        ComparisonBody::Answer { .. } => 1,
-        ComparisonBody::Want { .. } => 2,
-        ComparisonBody::Offer { .. } => 3,
+        ComparisonBody::Request { .. } => 0,
+        ComparisonBody::Reply { .. } => 1,
+        ComparisonBody::WantSnapshot { .. } => 2,
+        ComparisonBody::OfferSnapshot { .. } => 3,
     }
 }
 
@@ -212,12 +230,12 @@ fn hello() -> Hello {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes everything");
+        write!(text, "{byte:02x}").expect("writing to a string succeeds");
         text
     })
 }
 
-/// The name and the bytes of each kept frame.
+/// Returns the name and the bytes of each kept frame.
 fn golden() -> Vec<(&'static str, Vec<u8>)> {
     let digits = |pair: &str| u8::from_str_radix(pair, 16).expect("two hexadecimal digits");
     let lines = GOLDEN.lines().filter(|line| !line.starts_with('#')).map(|line| {
@@ -229,19 +247,19 @@ fn golden() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn the_bytes_are_what_they_were() {
+fn the_encoding_stays_the_same() {
     let mut frames = vec![("Hello", Vec::new())];
     hello().encode(&mut frames[0].1);
     frames.extend(samples().iter().map(|(name, packet)| (*name, frame(packet))));
     frames.extend(clients::frames());
     let lines: String =
         frames.iter().map(|(name, bytes)| format!("{name} {}\n", hex(bytes))).collect();
-    let (_, kept) = GOLDEN.split_once('\n').expect("a first line, which says what this is");
-    assert!(lines == kept, "if a version changes them on purpose:\n{lines}");
+    let (_, kept) = GOLDEN.split_once('\n').expect("a comment line");
+    assert!(lines == kept, "if a version changes the encoding on purpose:\n{lines}");
 }
 
 #[test]
-fn the_bytes_of_earlier_releases_are_understood() {
+fn the_frames_of_earlier_releases_decode() {
     let golden = golden();
     let (first, rest) = golden.split_first().expect("there are some");
     assert_eq!((first.0, Hello::decode(&first.1)), ("Hello", Ok(hello())));
@@ -249,11 +267,11 @@ fn the_bytes_of_earlier_releases_are_understood() {
     let packets: Vec<_> = rest.iter().map(|(name, bytes)| (*name, decode(bytes))).collect();
     let expected: Vec<_> = samples().into_iter().map(|(name, packet)| (name, Ok(packet))).collect();
     assert_eq!(packets, expected);
-    clients::understood(of_clients);
+    clients::assert_decode(of_clients);
 }
 
 #[test]
-fn numbers_of_variants_stay() {
+fn the_numbers_of_variants_do_not_change() {
     let number_at = |bytes: &[u8], place: usize| {
         u32::from_le_bytes(bytes[place..place + 4].try_into().expect("four bytes"))
     };
@@ -292,7 +310,7 @@ fn numbers_of_variants_stay() {
                 assert_eq!(number_at(&bytes, 32 + 8 + 8), number, "{name}");
                 comparisons.push(number);
             }
-            Packet::Transfer(transfer) => {
+            Packet::SnapshotTransfer(transfer) => {
                 let place = 32 + 8 + 8 + 32;
                 let (number, part) = numbers_of_transfer(&transfer.body);
                 transfers.push((number, part));

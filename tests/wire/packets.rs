@@ -1,4 +1,4 @@
-//! Arbitrary packets, and that each comes back from its bytes.
+//! Arbitrary packets, which round-trip through their encoding.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,12 +6,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use quorate::types::{
-    Address, AppendOutcome, Beat, Body, Bringer, Chain, Command, Comparison, ComparisonBody, Entry,
-    EntryId, Fate, Founder, Hash128, Imprint, Incarnation, Index, Member, Membership, Message,
-    NodeId, Packet, Part, Payload, Readiness, Root, SnapshotMeta, Term, Transfer, TransferBody,
+    Address, AppendOutcome, Body, BootstrapPeer, Command, Comparison, ComparisonBody, Entry,
+    EntryId, Hash128, HashChain, Heartbeat, Incarnation, Index, Member, Membership,
+    MembershipSource, Message, NodeId, Packet, Payload, PendingTransition, Readiness, Root,
+    SnapshotMeta, SnapshotPart, SnapshotTransfer, SnapshotTransferBody, StateDigest, Term,
 };
 use quorate::wire::{
-    APPEND_ENTRIES_MAX, FRAME_HEADER_BYTES, Flaw, Kind, WireError, decode, encode,
+    APPEND_ENTRIES_MAX, FRAME_HEADER_BYTES, FrameError, Kind, WireError, decode, encode,
 };
 
 fn any_index() -> impl Strategy<Value = Index> {
@@ -36,17 +37,17 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     (any_id(), payload).prop_map(|(id, payload)| Entry { id, payload })
 }
 
-fn any_beat() -> impl Strategy<Value = Beat> {
+fn any_heartbeat() -> impl Strategy<Value = Heartbeat> {
     let span = || any::<u64>().prop_map(Duration::from_nanos);
     let rounds = (any::<u64>(), any::<u64>(), any::<u64>());
     (rounds, any_index(), span(), span()).prop_map(
-        |((round, confirmed, echo), committed, promise, loan)| Beat {
+        |((round, confirmed, echo), committed, vote_lease, read_lease)| Heartbeat {
             round,
             committed,
             confirmed,
             echo,
-            promise,
-            loan,
+            vote_lease,
+            read_lease,
         },
     )
 }
@@ -68,7 +69,7 @@ fn any_membership() -> impl Strategy<Value = Membership> {
         for (id, incarnation, address, priority) in members {
             let Some(known) = membership.member(NodeId(id)) else { continue };
             let incarnation = Incarnation(incarnation);
-            let address = Address::new(&address).expect("it is short");
+            let address = Address::new(&address).expect("the address is short");
             let member = Member { incarnation, address, priority, ..known.clone() };
             membership = membership.with_member(member);
         }
@@ -76,15 +77,14 @@ fn any_membership() -> impl Strategy<Value = Membership> {
     })
 }
 
-fn any_bringer() -> impl Strategy<Value = Bringer> {
-    prop_oneof![Just(Bringer::Answer), Just(Bringer::Log), Just(Bringer::Snapshot)]
+fn any_source() -> impl Strategy<Value = MembershipSource> {
+    use MembershipSource::{Log, Reply, Snapshot};
+    prop_oneof![Just(Reply), Just(Log), Just(Snapshot)]
 }
 
-fn any_founder() -> impl Strategy<Value = Founder> {
-    (any::<u64>(), any::<u128>(), any::<u64>()).prop_map(|(id, incarnation, boot)| Founder {
-        id: NodeId(id),
-        incarnation: Incarnation(incarnation),
-        boot,
+fn any_bootstrap_peer() -> impl Strategy<Value = BootstrapPeer> {
+    (any::<u64>(), any::<u128>(), any::<u64>()).prop_map(|(id, incarnation, start_id)| {
+        BootstrapPeer { id: NodeId(id), incarnation: Incarnation(incarnation), start_id }
     })
 }
 
@@ -107,30 +107,33 @@ fn any_body() -> impl Strategy<Value = Body> {
             .prop_map(|(next_term, granted)| Body::PreVoteReply { next_term, granted }),
         (any_id(), any::<bool>()).prop_map(|(last, transfer)| Body::RequestVote { last, transfer }),
         Just(Body::TimeoutNow),
-        Just(Body::Counted),
-        Just(Body::Vouch),
-        Just(Body::Stranger),
-        prop::collection::vec(any_founder(), 0..6).prop_map(|met| Body::Meet { met }),
-        (any::<u64>(), any_membership(), any_bringer())
-            .prop_map(|(boot, membership, bringer)| Body::Founded { boot, membership, bringer }),
+        Just(Body::TakeoverAllowed),
+        Just(Body::LogIsComplete),
+        Just(Body::UnknownIncarnation),
+        prop::collection::vec(any_bootstrap_peer(), 0..6)
+            .prop_map(|seen| Body::BootstrapProbe { seen }),
+        (any::<u64>(), any_membership(), any_source()).prop_map(
+            |(start_id, membership, source)| Body::Bootstrapped { start_id, membership, source }
+        ),
         any::<bool>().prop_map(|granted| Body::RequestVoteReply { granted }),
         (any_id(), entries, any_index()).prop_map(|(prev, entries, committed)| {
             Body::AppendEntries { prev, entries, committed }
         }),
         any_outcome().prop_map(Body::AppendEntriesReply),
-        any_beat().prop_map(Body::Heartbeat),
+        any_heartbeat().prop_map(Body::Heartbeat),
         (any::<u64>(), any_index(), any_index(), any::<bool>(), any::<bool>()).prop_map(
-            |(round, verified, matched, borrows, leads)| Body::HeartbeatReply {
+            |(round, verified, matched, wants_read_lease, may_lead)| Body::HeartbeatReply {
                 round,
                 verified,
                 matched,
                 durable: matched,
-                ready: Readiness { borrows, leads },
+                ready: Readiness { wants_read_lease, may_lead },
             },
         ),
-        (any::<u64>(), any::<u64>()).prop_map(|(boot, ticket)| Body::ReadIndex { boot, ticket }),
+        (any::<u64>(), any::<u64>())
+            .prop_map(|(start_id, ticket)| Body::ReadIndex { start_id, ticket }),
         (any::<u64>(), any::<u64>(), any_index())
-            .prop_map(|(boot, ticket, index)| Body::ReadIndexReply { boot, ticket, index }),
+            .prop_map(|(start_id, ticket, index)| Body::ReadIndexReply { start_id, ticket, index }),
         any_meta().prop_map(|meta| Body::InstallSnapshot { meta }),
         any_index().prop_map(|matched| Body::InstallSnapshotReply { matched }),
     ]
@@ -148,17 +151,21 @@ fn any_message() -> impl Strategy<Value = Message> {
     })
 }
 
-fn any_transfer() -> impl Strategy<Value = Transfer> {
-    let part =
-        || prop_oneof![any::<u32>().prop_map(Part::Manifest), any::<u32>().prop_map(Part::Chunk),];
+fn any_transfer() -> impl Strategy<Value = SnapshotTransfer> {
+    let part = || {
+        prop_oneof![
+            any::<u32>().prop_map(SnapshotPart::Manifest),
+            any::<u32>().prop_map(SnapshotPart::Chunk),
+        ]
+    };
     let bytes = prop::collection::vec(any::<u8>(), 0..2000);
     let body = prop_oneof![
-        part().prop_map(TransferBody::Request),
-        (part(), bytes).prop_map(|(part, bytes)| TransferBody::Bytes(part, bytes.into())),
-        Just(TransferBody::Gone),
+        part().prop_map(SnapshotTransferBody::Request),
+        (part(), bytes).prop_map(|(part, bytes)| SnapshotTransferBody::Bytes(part, bytes.into())),
+        Just(SnapshotTransferBody::Gone),
     ];
     (any::<u64>(), any::<u64>(), any::<[u8; 32]>(), body).prop_map(|(from, to, root, body)| {
-        Transfer { from: NodeId(from), to: NodeId(to), root: Root(root), body }
+        SnapshotTransfer { from: NodeId(from), to: NodeId(to), root: Root(root), body }
     })
 }
 
@@ -174,14 +181,15 @@ fn any_append() -> impl Strategy<Value = Message> {
 
 fn any_comparison() -> impl Strategy<Value = Comparison> {
     let hash = || prop::option::of(any::<[u8; 16]>().prop_map(Hash128));
-    let imprint = (hash(), hash()).prop_map(|(results, state)| Imprint { results, state });
+    let state_digest = (hash(), hash()).prop_map(|(results, state)| StateDigest { results, state });
     let body = prop_oneof![
-        (any::<u64>(), any_index()).prop_map(|(round, index)| ComparisonBody::Ask { round, index }),
-        (any::<u64>(), any_index(), imprint).prop_map(|(round, index, imprint)| {
-            ComparisonBody::Answer { round, index, imprint }
+        (any::<u64>(), any_index())
+            .prop_map(|(round, index)| ComparisonBody::Request { round, index }),
+        (any::<u64>(), any_index(), state_digest).prop_map(|(round, index, state_digest)| {
+            ComparisonBody::Reply { round, index, state_digest }
         }),
-        any_index().prop_map(|after| ComparisonBody::Want { after }),
-        any_meta().prop_map(|meta| ComparisonBody::Offer { meta }),
+        any_index().prop_map(|after| ComparisonBody::WantSnapshot { after }),
+        any_meta().prop_map(|meta| ComparisonBody::OfferSnapshot { meta }),
     ];
     (any::<u64>(), any::<u64>(), body).prop_map(|(from, to, body)| Comparison {
         from: NodeId(from),
@@ -190,25 +198,25 @@ fn any_comparison() -> impl Strategy<Value = Comparison> {
     })
 }
 
-/// Any packet at all.
+/// Generates packets of every kind.
 pub(crate) fn any_packet() -> impl Strategy<Value = Packet> {
     prop_oneof![
         4 => any_message().prop_map(Packet::Message),
-        1 => any_transfer().prop_map(Packet::Transfer),
+        1 => any_transfer().prop_map(Packet::SnapshotTransfer),
         1 => (any_append(), any::<u64>())
-            .prop_map(|(message, chain)| Packet::Chained(message, Chain(chain))),
+            .prop_map(|(message, chain)| Packet::Chained(message, HashChain(chain))),
         1 => any_comparison().prop_map(Packet::Comparison),
     ]
 }
 
-/// The frame of a packet.
+/// Returns the frame of a packet.
 pub(crate) fn frame(packet: &Packet) -> Vec<u8> {
     let mut bytes = Vec::new();
-    encode(packet, &mut bytes).expect("it is within the bounds");
+    encode(packet, &mut bytes).expect("the value is within the bounds");
     bytes
 }
 
-/// An `AppendEntries` with these commands.
+/// Returns an `AppendEntries` message with these commands.
 fn append(commands: impl IntoIterator<Item = Command>) -> Packet {
     let entry = |(place, command)| Entry {
         id: EntryId::new(Term(3), Index(place)),
@@ -225,35 +233,37 @@ fn append(commands: impl IntoIterator<Item = Command>) -> Packet {
     })
 }
 
-/// What `encode` says against a packet; it leaves the bytes before it alone.
-fn refusal(packet: &Packet) -> Flaw {
+/// Returns the error of encoding a packet, which leaves the bytes before it unchanged.
+fn encode_error(packet: &Packet) -> FrameError {
     let mut bytes = vec![1, 2];
-    let WireError { offset: 0, flaw } = encode(packet, &mut bytes).expect_err("it is too large")
+    let WireError { offset: 0, error } = encode(packet, &mut bytes).expect_err("it is too large")
     else {
-        panic!("nothing stands before it");
+        panic!("the offset is 0");
     };
     assert_eq!(bytes, [1, 2]);
-    flaw
+    error
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_packet_comes_back(packet in any_packet()) {
+    fn every_packet_round_trips(packet in any_packet()) {
         let mut bytes = vec![7; 3];
-        encode(&packet, &mut bytes).expect("it is within the bounds");
+        encode(&packet, &mut bytes).expect("the value is within the bounds");
         prop_assert_eq!(&bytes[..3], &[7; 3]);
         prop_assert_eq!(decode(&bytes[3..]), Ok(packet));
     }
 }
 
 #[test]
-fn a_packet_at_its_bounds_comes_back_and_one_beyond_is_refused() {
+fn a_packet_at_its_bounds_round_trips_and_a_larger_one_is_rejected() {
     let full = append(vec![Command::from("x"); APPEND_ENTRIES_MAX]);
     assert_eq!(decode(&frame(&full)), Ok(full));
     let many = append(vec![Command::from("x"); APPEND_ENTRIES_MAX + 1]);
-    let Flaw::Body { kind: Kind::Append, reason } = refusal(&many) else { panic!("too many") };
+    let FrameError::Body { kind: Kind::Append, reason } = encode_error(&many) else {
+        panic!("too many")
+    };
     assert!(reason.contains("4097"), "{reason}");
 
     let fixed = frame(&append([Command::from("")])).len() - FRAME_HEADER_BYTES;
@@ -262,11 +272,11 @@ fn a_packet_at_its_bounds_comes_back_and_one_beyond_is_refused() {
     assert_eq!(decode(&frame(&large)), Ok(large));
     let larger = append([Command::from(vec![5; largest + 1])]);
     let length = Kind::Append.bytes_max() + 1;
-    assert_eq!(refusal(&larger), Flaw::TooLong { kind: Kind::Append, length });
+    assert_eq!(encode_error(&larger), FrameError::TooLong { kind: Kind::Append, length });
 }
 
 #[test]
-fn a_membership_that_no_node_may_have_is_not_sent() {
+fn an_invalid_membership_is_not_encoded() {
     let packet = |body| {
         Packet::Message(Message {
             from: NodeId(1),
@@ -285,31 +295,35 @@ fn a_membership_that_no_node_may_have_is_not_sent() {
         packet(Body::AppendEntries { prev: EntryId::ZERO, entries, committed: Index::ZERO })
     };
     let of = |members: u64| Membership::new([NodeId(1)]).with_learners((2..=members).map(NodeId));
-    let leaves = Member { fate: Fate::Leaves, ..Member::new(NodeId(1)) };
-    for (refused, reason) in [
-        (of(133), "more than 3584 bytes"),
-        (Membership::new((1..=65).map(NodeId)), "more than 64 nodes"),
-        (of(2).with_member(leaves), "n1 is to become two things"),
+    let leaves = Member { pending: PendingTransition::Remove, ..Member::new(NodeId(1)) };
+    for (invalid, reason) in [
+        (of(133), "larger than 3584 bytes"),
+        (Membership::new((1..=65).map(NodeId)), "more than 64 voters"),
+        (of(2).with_member(leaves), "n1 has two conflicting roles"),
     ] {
-        for packet in [offer(refused.clone()), append(refused)] {
-            let Flaw::Body { reason: found, .. } = refusal(&packet) else { panic!("refused") };
+        for packet in [offer(invalid.clone()), append(invalid)] {
+            let error = encode_error(&packet);
+            let FrameError::Body { reason: found, .. } = error else { panic!("{error}") };
             assert!(found.contains(reason), "{found}");
         }
     }
     for packet in [offer(of(132)), append(of(132))] {
         assert_eq!(decode(&frame(&packet)), Ok(packet));
     }
-    let meet = |founders| packet(Body::Meet { met: vec![Founder::unknown(NodeId(1)); founders] });
-    assert_eq!(decode(&frame(&meet(132))), Ok(meet(132)));
-    let Flaw::Body { reason, .. } = refusal(&meet(133)) else { panic!("too many founders") };
+    let probe = |peers| {
+        let seen = vec![BootstrapPeer::unknown(NodeId(1)); peers];
+        packet(Body::BootstrapProbe { seen })
+    };
+    assert_eq!(decode(&frame(&probe(132))), Ok(probe(132)));
+    let FrameError::Body { reason, .. } = encode_error(&probe(133)) else { panic!("too many") };
     assert!(reason.contains("a list of 133"), "{reason}");
 }
 
 #[test]
-fn a_part_of_one_mebibyte_comes_back() {
+fn a_part_of_one_mebibyte_round_trips() {
     let bytes: Arc<[u8]> = vec![3; 1 << 20].into();
-    let body = TransferBody::Bytes(Part::Chunk(u32::MAX), bytes);
-    let transfer = Transfer { from: NodeId(1), to: NodeId(2), root: Root([9; 32]), body };
-    let packet = Packet::Transfer(transfer);
+    let body = SnapshotTransferBody::Bytes(SnapshotPart::Chunk(u32::MAX), bytes);
+    let transfer = SnapshotTransfer { from: NodeId(1), to: NodeId(2), root: Root([9; 32]), body };
+    let packet = Packet::SnapshotTransfer(transfer);
     assert_eq!(decode(&frame(&packet)), Ok(packet));
 }

@@ -1,4 +1,4 @@
-//! Three processes of each, on free ports of this machine, ended with the benchmark.
+//! Three processes of each system, on free ports of this machine, which end with the benchmark.
 
 use std::error::Error;
 use std::fs;
@@ -14,14 +14,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
 use crate::etcd::Connection;
-use crate::load::{Ask, Kind, Target};
+use crate::load::{Kind, SendRequest, Target};
 use crate::node;
 
-/// How long a cluster may take to have a leader.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest wait for a cluster to elect a leader.
+const ELECTION_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Processes that are killed when this is dropped. Whoever reads its standard input ends with the
-/// benchmark, too, however that ends.
+/// Processes that are killed when this is dropped. A process that reads its standard input also
+/// ends when the benchmark ends for any other reason.
 struct Processes(Vec<Child>);
 
 impl Drop for Processes {
@@ -34,12 +34,12 @@ impl Drop for Processes {
 }
 
 impl Processes {
-    /// They do nothing until they are told to go on.
+    /// Stops the processes until `resume`.
     fn pause(&self) -> io::Result<()> {
         self.send(Signal::STOP)
     }
 
-    fn go_on(&self) -> io::Result<()> {
+    fn resume(&self) -> io::Result<()> {
         self.send(Signal::CONT)
     }
 
@@ -55,7 +55,7 @@ impl Processes {
     }
 }
 
-/// The time that a process has run, in hundredths of a second.
+/// The CPU time of a process, with a resolution of hundredths of a second.
 fn cpu_of(process: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
@@ -64,7 +64,7 @@ fn cpu_of(process: u32) -> Duration {
 }
 
 fn free_addresses() -> io::Result<Vec<SocketAddr>> {
-    // All are held until all are known, so that no two are the same.
+    // All listeners are kept until all ports are known, so that no two are equal.
     let held: io::Result<Vec<TcpListener>> =
         (0..3).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
     held?.iter().map(TcpListener::local_addr).collect()
@@ -105,17 +105,17 @@ impl Etcd {
         self.processes.pause()
     }
 
-    /// Goes on, with whichever leader there is then.
+    /// Resumes the processes, and waits for a leader.
     pub(crate) async fn resume(&mut self) -> Result<(), Box<dyn Error>> {
-        self.processes.go_on()?;
+        self.processes.resume()?;
         self.leader = leader_of(&self.clients).await?;
         Ok(())
     }
 }
 
-/// Which node leads, as soon as one does and writes.
+/// Returns the index of the leader once one accepts writes.
 async fn leader_of(clients: &[SocketAddr]) -> Result<SocketAddr, Box<dyn Error>> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + ELECTION_WAIT_MAX;
     while Instant::now() < end {
         for address in clients {
             if let Ok(mut connection) = Connection::open(*address).await
@@ -142,8 +142,8 @@ impl Target for Etcd {
     }
 }
 
-impl Ask for Connection {
-    async fn ask(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> io::Result<()> {
+impl SendRequest for Connection {
+    async fn send(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> io::Result<()> {
         match kind {
             Kind::Put => self.put(key, value).await,
             Kind::Get => self.get(key).await,
@@ -186,10 +186,10 @@ impl Quorate {
         Ok(quorate)
     }
 
-    /// Waits until it has a leader that writes.
+    /// Waits until a leader accepts writes.
     async fn writes(&self) -> Result<(), Box<dyn Error>> {
         let client = Client::new(self.config.clone())?;
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + ELECTION_WAIT_MAX;
         while client.propose(&node::put(b"first", b"")).await.is_err() {
             if Instant::now() > end {
                 return Err("quorate has no leader".into());
@@ -202,9 +202,9 @@ impl Quorate {
         self.processes.pause()
     }
 
-    /// Goes on, with whichever leader there is then.
+    /// Resumes the processes, and waits for a leader.
     pub(crate) async fn resume(&mut self) -> Result<(), Box<dyn Error>> {
-        self.processes.go_on()?;
+        self.processes.resume()?;
         self.writes().await
     }
 }
@@ -231,12 +231,12 @@ impl Target for Quorate {
     }
 }
 
-impl Ask for Client {
-    async fn ask(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> io::Result<()> {
-        let asked = match kind {
+impl SendRequest for Client {
+    async fn send(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> io::Result<()> {
+        let result = match kind {
             Kind::Put => self.propose(&node::put(key, value)).await.map(drop),
             Kind::Get => self.read(ReadLevel::Linearizable, key).await.map(drop),
         };
-        asked.map_err(io::Error::other)
+        result.map_err(io::Error::other)
     }
 }

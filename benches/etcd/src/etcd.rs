@@ -1,4 +1,4 @@
-//! Just enough of etcd's client: gRPC over one HTTP/2 connection, and three requests.
+//! A minimal etcd client: gRPC over one HTTP/2 connection, and three requests.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ fn failed(error: impl std::fmt::Display) -> io::Error {
     io::Error::other(error.to_string())
 }
 
-/// A field of bytes, as protocol buffers have it.
+/// Appends a length-delimited field in Protocol Buffers encoding.
 fn field(number: u8, bytes: &[u8], into: &mut BytesMut) {
     into.put_u8(number << 3 | 2);
     let mut length = bytes.len();
@@ -31,14 +31,14 @@ fn field(number: u8, bytes: &[u8], into: &mut BytesMut) {
     into.put_slice(bytes);
 }
 
-/// The number that stands first in `bytes`, and what follows it.
+/// Decodes the varint at the start of `bytes`; returns it with the remaining bytes.
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let end = bytes.iter().take(10).position(|byte| byte & 0x80 == 0)?;
     let number = bytes[..=end].iter().rev().fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f));
     Some((number, &bytes[end + 1..]))
 }
 
-/// The number in a field, and the bytes of another, of a message.
+/// Returns the varint field `number` and the bytes of the field `nested` of a message.
 fn fields(mut bytes: &[u8], number: u64, nested: u64) -> (Option<u64>, Option<&[u8]>) {
     let (mut found, mut inside) = (None, None);
     while let Some((tag, rest)) = varint(bytes) {
@@ -73,25 +73,26 @@ impl Connection {
         let mut request = BytesMut::new();
         field(1, key, &mut request);
         field(2, value, &mut request);
-        self.ask("KV/Put", &request).await.map(drop)
+        self.request("KV/Put", &request).await.map(drop)
     }
 
-    /// Linearizable, as etcd does it unless told otherwise.
+    /// Sends a range request, which etcd makes linearizable by default.
     pub(crate) async fn get(&mut self, key: &[u8]) -> io::Result<()> {
         let mut request = BytesMut::new();
         field(1, key, &mut request);
-        self.ask("KV/Range", &request).await.map(drop)
+        self.request("KV/Range", &request).await.map(drop)
     }
 
-    /// Whether this node leads.
+    /// Returns true if this node is the leader.
     pub(crate) async fn leads(&mut self) -> io::Result<bool> {
-        let answer = self.ask("Maintenance/Status", &[]).await?;
-        let (leader, header) = fields(&answer, 4, 1);
+        let reply = self.request("Maintenance/Status", &[]).await?;
+        let (leader, header) = fields(&reply, 4, 1);
         let (own, _) = fields(header.unwrap_or_default(), 2, 0);
         Ok(leader.is_some() && leader == own)
     }
 
-    async fn ask(&mut self, method: &str, message: &[u8]) -> io::Result<Vec<u8>> {
+    /// Sends one unary gRPC call, and returns the bytes of its reply message.
+    async fn request(&mut self, method: &str, message: &[u8]) -> io::Result<Vec<u8>> {
         let request = Request::post(format!("http://{}/etcdserverpb.{method}", self.address))
             .version(Version::HTTP_2)
             .header("content-type", "application/grpc")
@@ -108,17 +109,17 @@ impl Connection {
         let response = response.await.map_err(failed)?;
         let early = response.headers().get("grpc-status").cloned();
         let mut body = response.into_body();
-        let mut answer = Vec::new();
+        let mut reply = Vec::new();
         while let Some(chunk) = body.data().await {
             let chunk = chunk.map_err(failed)?;
             body.flow_control().release_capacity(chunk.len()).map_err(failed)?;
-            answer.extend_from_slice(&chunk);
+            reply.extend_from_slice(&chunk);
         }
         let trailers = body.trailers().await.map_err(failed)?;
         let status = early.or_else(|| trailers?.get("grpc-status").cloned());
         if status.as_ref().is_none_or(|status| status != "0") {
-            return Err(failed(format_args!("etcd refused {method}: {status:?}")));
+            return Err(failed(format_args!("{method} failed with gRPC status {status:?}")));
         }
-        Ok(answer.split_off(5.min(answer.len())))
+        Ok(reply.split_off(5.min(reply.len())))
     }
 }

@@ -1,4 +1,4 @@
-//! Clients, each with one request outstanding, for a while.
+//! The load: clients with one request outstanding each, for a fixed time.
 
 use std::fmt;
 use std::future::Future;
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// How many keys there are.
+/// The number of keys that clients choose from.
 const KEYS: u64 = 10_000;
 
-/// What clients do.
+/// The kind of request that clients send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Put,
@@ -26,40 +26,40 @@ impl fmt::Display for Kind {
     }
 }
 
-/// One measurement.
+/// The parameters of one measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) kind: Kind,
     pub(crate) clients: usize,
-    /// What they share, evenly.
+    /// The connections that the clients share evenly.
     pub(crate) connections: usize,
     pub(crate) span: Duration,
     pub(crate) value_bytes: usize,
 }
 
-/// What came of it.
+/// The result of one measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     pub(crate) per_second: f64,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
-    /// Of the nodes, in cores.
+    /// The CPU use of the nodes, in cores.
     pub(crate) cpu: f64,
 }
 
-/// Something that can be asked, by a client of its own.
+/// A cluster under test, which gives each client a connection.
 pub(crate) trait Target {
-    type Client: Ask + Clone + Send + 'static;
+    type Client: SendRequest + Clone + Send + 'static;
 
     fn client(&self) -> impl Future<Output = io::Result<Self::Client>>;
 
-    /// The time that its processes have run.
+    /// The CPU time that the cluster's processes have used.
     fn cpu(&self) -> Duration;
 }
 
-/// A client.
-pub(crate) trait Ask {
-    fn ask(
+/// A client of a cluster under test.
+pub(crate) trait SendRequest {
+    fn send(
         &mut self,
         kind: Kind,
         key: &[u8],
@@ -68,25 +68,26 @@ pub(crate) trait Ask {
 }
 
 impl Load {
+    /// Runs all clients against the cluster, and returns throughput, latency and CPU use.
     pub(crate) async fn run<T: Target>(&self, target: &T) -> io::Result<Measured> {
         let mut clients = Vec::new();
         for _ in 0..self.connections {
             clients.push(target.client().await?);
         }
         let load = *self;
-        // Connections and sessions come about before the clock starts.
-        let warm = clients.iter_mut().map(|client| client.ask(Kind::Put, b"warm", b"up"));
-        for asked in warm {
-            asked.await?;
+        // Connections and sessions are opened before the clock starts.
+        let warm = clients.iter_mut().map(|client| client.send(Kind::Put, b"warm", b"up"));
+        for request in warm {
+            request.await?;
         }
         let (start, cpu) = (Instant::now(), target.cpu());
-        let start_one = |(number, client)| tokio::spawn(load.ask_on(number, client, start));
+        let start_client = |(number, client)| tokio::spawn(load.run_client(number, client, start));
         let sharing = clients.into_iter().cycle().take(self.clients);
-        let tasks: Vec<_> = (0..).zip(sharing).map(start_one).collect();
-        let mut times = Histogram::<u64>::new(3).expect("three digits");
+        let tasks: Vec<_> = (0..).zip(sharing).map(start_client).collect();
+        let mut times = Histogram::<u64>::new(3).expect("three significant digits are allowed");
         for task in tasks {
-            let of_one = task.await.map_err(io::Error::other)??;
-            times.add(of_one).expect("they count alike");
+            let client_times = task.await.map_err(io::Error::other)??;
+            times.add(client_times).expect("the histograms have one precision");
         }
         let (elapsed, cpu) = (start.elapsed(), target.cpu() - cpu);
         let at = |quantile| Duration::from_nanos(times.value_at_quantile(quantile));
@@ -98,13 +99,14 @@ impl Load {
         })
     }
 
-    async fn ask_on<A: Ask>(
+    /// Sends the requests of one client, and returns their latencies in nanoseconds.
+    async fn run_client<A: SendRequest>(
         self,
         number: u64,
         mut client: A,
         start: Instant,
     ) -> io::Result<Histogram<u64>> {
-        let mut times = Histogram::new(3).expect("three digits");
+        let mut times = Histogram::new(3).expect("three significant digits are allowed");
         let value = vec![b'v'; self.value_bytes];
         for count in 0.. {
             let key = format!("key-{:08}", (number * 7919 + count * 104_729) % KEYS);
@@ -112,8 +114,8 @@ impl Load {
             if before - start >= self.span {
                 break;
             }
-            client.ask(self.kind, key.as_bytes(), &value).await?;
-            times.record(before.elapsed().as_nanos() as u64).expect("it grows with what it holds");
+            client.send(self.kind, key.as_bytes(), &value).await?;
+            times.record(before.elapsed().as_nanos() as u64).expect("the histogram resizes itself");
         }
         Ok(times)
     }

@@ -1,7 +1,7 @@
-//! Throughput and latency of a replicated map, quorate's and etcd's, by one load generator on both:
+//! Throughput and latency of a replicated map on quorate and on etcd, under one load generator:
 //! three processes each on loopback and on one disk, both synchronous, every client with one
-//! request outstanding, rounds of both in turn. While one is measured, the other's processes are
-//! stopped: even without requests etcd's take a sixth of two processors for a while.
+//! request outstanding, in alternating rounds. While one is measured, the other's processes are
+//! stopped, because etcd's use a sixth of two processors for a while even without requests.
 
 mod cluster;
 mod etcd;
@@ -25,51 +25,51 @@ use crate::table::Table;
 #[derive(Debug, Parser)]
 struct Args {
     #[command(subcommand)]
-    order: Option<Order>,
-    /// How many clients there are, each with one request outstanding
+    command: Option<NodeCommand>,
+    /// Numbers of clients to measure, each client with one request outstanding
     #[arg(long, value_delimiter = ',', default_value = "1,64,256")]
     clients: Vec<usize>,
-    /// How many connections the clients share, at most; each has its own if this is not said
+    /// Connections that the clients share; each client has its own if this is not given
     #[arg(long)]
     connections: Option<usize>,
-    /// How long each measurement takes, in seconds
+    /// Duration of each measurement, in seconds
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// How often each is repeated; the median counts
+    /// Number of rounds; the table shows medians
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// How long a value is, in bytes
+    /// Size of a value, in bytes
     #[arg(long, default_value_t = 128)]
     value_bytes: usize,
-    /// Where both keep their data; one disk for both
+    /// Directory for the data of both, on one disk
     #[arg(long, default_value = ".")]
     dir: PathBuf,
-    /// How long quorate's nodes look out for what comes next before they sleep, in microseconds
+    /// Polling time of quorate's threads before they sleep, in microseconds
     #[arg(long, default_value_t = 0)]
     poll_micros: u64,
-    /// TLS between all of quorate's processes; etcd's stay in the clear
+    /// Use TLS between all of quorate's processes; etcd stays without
     #[arg(long)]
     tls: bool,
 }
 
 #[derive(Debug, Subcommand)]
-enum Order {
-    /// Runs a node of quorate's; the benchmark starts these itself
+enum NodeCommand {
+    /// Runs one node of quorate; the benchmark starts these itself
     #[command(hide = true)]
     Node(node::NodeArgs),
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = Args::parse();
-    // One thread for all sockets is woken least, of a node's as of the clients'.
+    // One thread for all sockets needs the fewest wake-ups, in a node as in the clients.
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    match args.order.take() {
-        Some(Order::Node(node)) => runtime.block_on(node::run(node)),
+    match args.command.take() {
+        Some(NodeCommand::Node(node)) => runtime.block_on(node::run(node)),
         None => runtime.block_on(compare(args)),
     }
 }
 
-/// Ends with the measurements, or with a signal: then every process that was started ends, too.
+/// Runs until the measurements end or a signal arrives; every process that was started ends then.
 async fn compare(args: Args) -> Result<(), Box<dyn Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {

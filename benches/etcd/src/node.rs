@@ -1,4 +1,4 @@
-//! A node of quorate's: a map in memory, as durable as the log.
+//! A node of quorate: a map in memory that is as durable as the log.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(0xbe9c);
 
-/// What a node is told.
+/// The command line of one node.
 #[derive(Args, Debug)]
 pub(crate) struct NodeArgs {
     #[arg(long)]
@@ -27,15 +27,15 @@ pub(crate) struct NodeArgs {
     dir: PathBuf,
     #[arg(long, value_delimiter = ',')]
     members: Vec<SocketAddr>,
-    /// Where certificates are
+    /// Directory of the certificates
     #[arg(long)]
     certs: Option<PathBuf>,
-    /// How long to look out for what comes next before sleeping, in microseconds
+    /// Polling time before a thread sleeps, in microseconds
     #[arg(long, default_value_t = 0)]
     poll_micros: u64,
 }
 
-/// A command is the length of the key in a byte, the key, and the value; a query is the key.
+/// A map. A command is the key's length in one byte, the key, and the value; a query is a key.
 #[derive(Debug, Default)]
 struct Map(HashMap<Vec<u8>, Vec<u8>>);
 
@@ -60,7 +60,7 @@ impl StateMachine for Map {
         self.0.get(key).cloned().unwrap_or_default()
     }
     fn snapshot(&self) -> Box<dyn Read + Send> {
-        // In their order: all nodes are to have the same snapshot.
+        // Keys are sorted, because all nodes must have the same snapshot.
         let mut pairs: Vec<_> = self.0.iter().collect();
         pairs.sort_unstable();
         let mut bytes = Vec::new();
@@ -92,7 +92,7 @@ fn client() -> Principal {
     Principal::Client("bench".into())
 }
 
-/// Makes certificates for all nodes and clients.
+/// Makes the certificates of all nodes and clients.
 pub(crate) fn make_certs(path: &Path, nodes: u64) -> Result<(), CertsError> {
     let directory = Directory::open(path)?;
     for principal in (1..=nodes).map(|id| Principal::Node(NodeId(id))).chain([client()]) {
@@ -109,20 +109,20 @@ pub(crate) async fn run(args: NodeArgs) -> Result<(), Box<dyn Error>> {
     let members = (1..).map(NodeId).zip(args.members);
     let mut config = ServerConfig::new(args.dir, CLUSTER, NodeId(args.id), members)?;
     config.inline_machine = true;
-    config.poll_max = Duration::from_micros(args.poll_micros);
+    config.busy_poll_max = Duration::from_micros(args.poll_micros);
     if let Some(certs) = args.certs {
         config.tls = Some(Directory::open(certs)?.config(&Principal::Node(NodeId(args.id))));
     }
     let mut server = Server::start(config, Map::default()).await?;
-    let (tell, told) = oneshot::channel();
+    let (closed, input_closed) = oneshot::channel();
     thread::spawn(move || {
-        // Nothing is ever said there: it ends when whoever started the node does.
+        // Nothing arrives on standard input; it closes when the benchmark ends.
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        let _ = tell.send(());
+        let _ = closed.send(());
     });
     tokio::select! {
-        ended = server.ended() => ended?,
-        _ = told => {}
+        stopped = server.stopped() => stopped?,
+        _ = input_closed => {}
     }
     Ok(())
 }

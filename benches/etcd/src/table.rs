@@ -1,4 +1,4 @@
-//! The medians, side by side.
+//! The table of medians of both systems, side by side.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::load::{Kind, Measured};
 
-/// What was measured, by what it was.
+/// The measurements of each system and load.
 #[derive(Debug, Default)]
 pub(crate) struct Table(BTreeMap<(Kind, usize), BTreeMap<&'static str, Vec<Measured>>>);
 
 fn median<T: PartialOrd + Copy>(mut of: Vec<T>) -> T {
-    of.sort_by(|one, other| one.partial_cmp(other).expect("they compare"));
+    of.sort_by(|one, other| one.partial_cmp(other).expect("no measurement is NaN"));
     of[of.len() / 2]
 }
 

@@ -1,5 +1,5 @@
-//! Systems that run on quorate: each a state machine, a server, a client and its storms, in a
-//! folder of its own. They share `common`, and nothing of one is seen by another.
+//! Example systems on quorate: each has a state machine, a server, a client and chaos tests in its
+//! own folder. They share `common` and are independent of each other.
 
 pub mod common;
 

@@ -1,9 +1,9 @@
-//! What a check costs, beside what it is meant to cost at most, and what Porcupine takes for a
-//! history of the same kind: one thread, and the history already in memory.
+//! Measures checks against their goals and against Porcupine on histories of the same kind: one
+//! thread, with the history in memory.
 //!
-//! `cargo bench -p quorate-checker` prints a table. Porcupine's figures were measured elsewhere
-//! (commit 55508eb, Go 1.19), so that the ratio is an order of magnitude. A peak is what the heap
-//! holds above what it held before the check: the history is not counted.
+//! `cargo bench -p quorate-checker` prints a table. Porcupine's figures were measured on another
+//! machine (commit 55508eb, Go 1.19), so the ratio is an order of magnitude. The peak is the heap
+//! beyond the heap before the check, so the history is not counted.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -12,32 +12,32 @@ use peak_alloc::PeakAlloc;
 use quorate_checker::budget::Budget;
 use quorate_checker::check::check;
 use quorate_checker::generate::{Random, Shape, history, random};
-use quorate_checker::history::{History, Moment, OpId, Outcome};
+use quorate_checker::history::{EventIndex, History, OpId, Outcome};
 use quorate_checker::model::Model;
 use quorate_checker::models::{Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet};
-use quorate_checker::value::{Datum, Value};
+use quorate_checker::value::{Value, ValueId};
 use quorate_checker::verdict::Verdict;
 use rand::RngExt;
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// The fewest checks of one history, and how long they may take together before no more follow.
+/// The minimum number of checks of one history, and the time after which no more follow.
 const ROUNDS: usize = 9;
 const ENOUGH: Duration = Duration::from_millis(300);
 
-/// What a row is measured against.
+/// The goal of one row of the table.
 struct Goal {
     /// The row of the table of goals.
     row: &'static str,
-    /// The most that it should take.
+    /// The longest time that the check should take.
     goal: Duration,
-    /// What Porcupine takes; nothing if it runs out of 8 GB.
+    /// The time that Porcupine takes, or `None` if it runs out of 8 GB.
     porcupine: Option<Duration>,
 }
 
 fn main() {
-    // `cargo test --benches` only looks whether it still works.
+    // `cargo test --benches` only checks that the bench still works.
     let measures = std::env::args().any(|argument| argument == "--bench");
     let share = if measures { 1 } else { 50 };
     let rounds = if measures { ROUNDS } else { 1 };
@@ -56,14 +56,14 @@ fn streams_table(rounds: usize, share: u32) {
     streams(rounds, share);
 }
 
-/// What happens in `made`, in order: the place of an operation, and whether it ends.
+/// Returns the events of `made` in order: the position of an operation, and whether it ends.
 fn events<O, R>(made: &History<O, R>) -> Vec<(usize, bool)> {
     let mut events = Vec::new();
     for (place, operation) in made.operations().iter().enumerate() {
         events.push((operation.invoked, place, false));
-        // A client that is not answered gives up after a while.
+        // A client without a response gives up after a while.
         let end = match operation.returned() {
-            Moment::NEVER => Moment(operation.invoked.0 + 200),
+            EventIndex::NEVER => EventIndex(operation.invoked.0 + 200),
             returned => returned,
         };
         events.push((end, place, true));
@@ -149,7 +149,7 @@ fn keys(rounds: usize, share: u32) {
 fn texts(rounds: usize, share: u32) {
     let shape = Shape { operations: 1_700 / share, clients: 50, ..Shape::default() };
     let kv = Kv::default();
-    let kv = Kv { init: kv.values.of(""), ..kv };
+    let kv = Kv { init: kv.values.intern(""), ..kv };
     let made = appends(&kv, &shape);
     let of = |goal, porcupine| Goal {
         row: "3  appends, 1.7 k, 10 keys, 50 clients",
@@ -160,11 +160,11 @@ fn texts(rounds: usize, share: u32) {
     measure(rounds, &of(100, 15_000), ", stale", &kv, &stale_text(&kv, &made), false);
 }
 
-/// Prints how long checks of `history` take.
+/// Measures and prints the time of checks of `history`.
 fn measure<M: Model>(
     rounds: usize,
     goal: &Goal,
-    what: &str,
+    label: &str,
     model: &M,
     history: &History<M::Op, M::Ret>,
     is_right: bool,
@@ -179,7 +179,7 @@ fn measure<M: Model>(
         let verdict = check(model, history, &budget);
         times.push(now() - start);
         peak = HEAP.peak_usage().saturating_sub(before);
-        assert_eq!(matches!(verdict, Verdict::Linearizable), is_right, "{}{what}", goal.row);
+        assert_eq!(matches!(verdict, Verdict::Linearizable), is_right, "{}{label}", goal.row);
     }
     times.sort_unstable();
     let median = times[times.len() / 2];
@@ -187,7 +187,7 @@ fn measure<M: Model>(
     let ratio = |time: Duration| format!("{}x", time.as_nanos() / median.as_nanos().max(1));
     println!(
         "{:<44}{:>7} us{:>7} us{met:>6}{:>11}{:>9}{:>7} KB",
-        format!("{}{what}", goal.row),
+        format!("{}{label}", goal.row),
         median.as_micros(),
         goal.goal.as_micros(),
         goal.porcupine.map_or("dies".to_owned(), |time| format!("{} us", time.as_micros())),
@@ -196,9 +196,9 @@ fn measure<M: Model>(
     );
 }
 
-/// The time that this thread had a processor; where nobody knows it, the time that passed.
+/// Returns the CPU time of this thread, or the elapsed time where that is not available.
 fn now() -> Duration {
-    // The kernel brings its account up to date when it chooses what runs next.
+    // The kernel updates the CPU time when it schedules.
     std::thread::yield_now();
     let account = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let nanoseconds = account.and_then(|account| account.split(' ').next()?.parse().ok());
@@ -211,17 +211,17 @@ fn wall_time() -> Duration {
     START.get_or_init(Instant::now).elapsed()
 }
 
-/// Half reads, half writes of a value each.
+/// Generates a history of half reads, half writes of unique values.
 fn register(shape: &Shape) -> History<RegisterOp, RegisterRet> {
     let mut last = 0;
     let ask = |random: &mut Random| match random.random_bool(0.5) {
         true => RegisterOp::Read,
         false => {
             last += 1;
-            RegisterOp::Write(Value(last))
+            RegisterOp::Write(ValueId(last))
         }
     };
-    history(&mut random(1), shape, Value::NULL, ask, |state, op| match *op {
+    history(&mut random(1), shape, ValueId::NULL, ask, |state, op| match *op {
         RegisterOp::Write(value) => {
             *state = value;
             RegisterRet::Written
@@ -230,7 +230,7 @@ fn register(shape: &Shape) -> History<RegisterOp, RegisterRet> {
     })
 }
 
-/// `made`, where a read in its second half returns a value that was overwritten long before.
+/// Returns `made` in which a read in its second half returns a value overwritten long before.
 fn aged(made: &History<RegisterOp, RegisterRet>) -> History<RegisterOp, RegisterRet> {
     let half = made.operations().len() / 2;
     let mut seen =
@@ -249,18 +249,18 @@ fn aged(made: &History<RegisterOp, RegisterRet>) -> History<RegisterOp, Register
     })
 }
 
-/// Half gets, half puts of a value each.
+/// Generates a history of half gets, half puts of unique values.
 fn key_values(shape: &Shape, keys: u32) -> History<KvOp, KvRet> {
     let mut last = keys;
     let ask = |random: &mut Random| {
-        let key = Value(random.random_range(0..keys));
+        let key = ValueId(random.random_range(0..keys));
         if random.random_bool(0.5) {
             return KvOp { key, call: KvCall::Get };
         }
         last += 1;
-        KvOp { key, call: KvCall::Put(Value(last)) }
+        KvOp { key, call: KvCall::Put(ValueId(last)) }
     };
-    let state = vec![Value::NULL; keys as usize];
+    let state = vec![ValueId::NULL; keys as usize];
     history(&mut random(2), shape, state, ask, |state, op| match op.call {
         KvCall::Put(value) => {
             state[op.key.0 as usize] = value;
@@ -270,9 +270,10 @@ fn key_values(shape: &Shape, keys: u32) -> History<KvOp, KvRet> {
     })
 }
 
-/// Half gets, half appends.
+/// Generates a history of half gets, half appends.
 fn appends(kv: &Kv, shape: &Shape) -> History<KvOp, KvRet> {
-    let keys: Vec<Value> = (0..10).map(|key| kv.values.of(format!("k{key}").as_str())).collect();
+    let keys: Vec<ValueId> =
+        (0..10).map(|key| kv.values.intern(format!("k{key}").as_str())).collect();
     let mut last = 0;
     let ask = |random: &mut Random| {
         let key = keys[random.random_range(0..keys.len())];
@@ -282,7 +283,7 @@ fn appends(kv: &Kv, shape: &Shape) -> History<KvOp, KvRet> {
         last += 1;
         KvOp {
             key,
-            call: KvCall::Append(kv.values.of(format!("x {} {last} y", last % 50).as_str())),
+            call: KvCall::Append(kv.values.intern(format!("x {} {last} y", last % 50).as_str())),
         }
     };
     history(&mut random(3), shape, kv.init(), ask, |state, op| {
@@ -293,13 +294,13 @@ fn appends(kv: &Kv, shape: &Shape) -> History<KvOp, KvRet> {
     })
 }
 
-/// `made`, where a get returns what was there at first.
+/// Returns `made` in which a get returns the initial value.
 fn stale_text(kv: &Kv, made: &History<KvOp, KvRet>) -> History<KvOp, KvRet> {
     let mut done = false;
     let half = made.operations().len() / 2;
     made.with_outcomes(|id, operation| match &operation.outcome {
         Outcome::Returned { at, ret: KvRet::Value(value) }
-            if !done && id.0 as usize >= half && kv.values.datum(*value) != Datum::from("") =>
+            if !done && id.0 as usize >= half && kv.values.resolve(*value) != Value::from("") =>
         {
             done = true;
             Outcome::Returned { at: *at, ret: KvRet::Value(kv.init) }

@@ -1,25 +1,27 @@
-//! What a check may use up before it gives in.
+//! The resources that a check may use.
 
 use std::fmt;
 
-/// What a check may use up. No clock: a simulation must come to the same verdict on every machine.
+/// The resources that a check may use. It contains no time limit, because a simulation must reach
+/// the same verdict on every machine.
 #[derive(Clone, Copy)]
 pub struct Budget<'a> {
-    /// The most bytes that the search of one key may hold, beyond the history. Of what a state
-    /// owns elsewhere, those bytes count that are hashed, and those that
-    /// [`hidden_bytes`](crate::model::Model::hidden_bytes) tells of.
+    /// The most bytes that the search of one key may hold, beyond the history. Of the memory that a
+    /// state owns, the count includes the bytes that are hashed and those that
+    /// [`unhashed_bytes`](crate::model::Model::unhashed_bytes) returns.
     pub bytes_max: usize,
-    /// The most configurations that the search of one key may look at.
+    /// The most configurations that the search of one key may visit.
     pub configurations_max: u64,
-    /// Threads that check independent keys; the verdict does not depend on it, but each may hold
-    /// [`bytes_max`](Budget::bytes_max).
+    /// The number of threads that check independent keys. The verdict does not depend on it, but
+    /// each thread may hold [`bytes_max`](Budget::bytes_max).
     pub threads: usize,
-    /// Asked every few thousand configurations whether to give in: where a person waits, a clock.
+    /// Called every few thousand configurations; the check stops when it returns true. Interactive
+    /// callers pass a function that compares a clock with a deadline.
     pub stop: Option<&'a (dyn Fn() -> bool + Sync)>,
 }
 
 impl Default for Budget<'_> {
-    /// 1 GiB, a hundred million configurations, one thread.
+    /// Allows 1 GiB, a hundred million configurations and one thread, with no stop function.
     fn default() -> Self {
         Budget { bytes_max: 1 << 30, configurations_max: 100_000_000, threads: 1, stop: None }
     }

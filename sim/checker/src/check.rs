@@ -1,4 +1,4 @@
-//! One history, one verdict.
+//! The linearizability check of a whole history.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,66 +7,68 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::budget::Budget;
-use crate::history::{History, OpId, Operation, Outcome, Part};
+use crate::history::{History, OpId, Operation, Outcome, Subhistory};
 use crate::model::{Effect, Model};
 use crate::search::search;
 use crate::verdict::Verdict;
 
-/// Decides whether `history` is linearizable for `model`: each of its keys by what is known of its
-/// object ([`Model::decide`]), and those for which that is not enough by [search](crate::search).
+/// Decides whether `history` is linearizable for `model`. Each key is decided by the algorithm of
+/// its object ([`Model::decide`]), and by [search](crate::search) where that does not apply.
 ///
-/// The verdict is that of the smallest key that is found not to be linearizable by the least
-/// effort: those that `decide` refuses come before those that take a search, and short searches
-/// before long ones. It does not depend on how many threads look for it.
+/// The verdict names the smallest key that is found not to be linearizable with the least effort:
+/// keys that `decide` rejects come before keys that need a search, and short searches before long
+/// ones. The verdict does not depend on the number of threads.
 pub fn check<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
     budget: &Budget<'_>,
 ) -> Verdict {
-    let parts = Parts::new(model, history);
-    let all: Vec<usize> = (0..parts.len()).collect();
-    let decided = each(&all, budget, |place, budget| {
-        let verdict = model.decide(Part::new(history, parts.ids(place)), budget);
+    let partitions = Partitions::new(model, history);
+    let all: Vec<usize> = (0..partitions.len()).collect();
+    let decided = check_each(&all, budget, |place, budget| {
+        let verdict = model.decide(Subhistory::new(history, partitions.ids(place)), budget);
         match verdict {
-            Some(Verdict::Linearizable) => Answer::Good,
-            Some(bad @ Verdict::NotLinearizable(_)) => Answer::Bad(bad),
-            Some(Verdict::Unknown(_)) | None => Answer::Open(None),
+            Some(Verdict::Linearizable) => PartitionResult::Linearizable,
+            Some(bad @ Verdict::NotLinearizable(_)) => PartitionResult::NotLinearizable(bad),
+            Some(Verdict::Unknown(_)) | None => PartitionResult::Undecided(None),
         }
     });
     match decided {
-        Decided::Bad(bad) => bad,
-        Decided::Open(open, _) => search_parts(model, history, &parts, &open, budget),
+        PartitionResults::NotLinearizable(bad) => bad,
+        PartitionResults::Undecided(open, _) => {
+            search_parts(model, history, &partitions, &open, budget)
+        }
     }
 }
 
-/// Decides as [`check`] does, but all by search: what [`Model::decide`] knows is not used.
+/// Decides as [`check`] does, but by search alone, without [`Model::decide`].
 pub fn check_without_decide<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
     budget: &Budget<'_>,
 ) -> Verdict {
-    let parts = Parts::new(model, history);
-    let all: Vec<usize> = (0..parts.len()).collect();
-    search_parts(model, history, &parts, &all, budget)
+    let partitions = Partitions::new(model, history);
+    let all: Vec<usize> = (0..partitions.len()).collect();
+    search_parts(model, history, &partitions, &all, budget)
 }
 
-/// Whether `operation` can matter to a verdict: one that failed, and an observation that nobody
-/// learned of, cannot.
+/// Returns true if `operation` can affect the verdict. Failed operations and read-only operations
+/// with an unknown outcome cannot.
 #[must_use]
-pub fn tells<M: Model>(model: &M, operation: &Operation<M::Op, M::Ret>) -> bool {
+pub fn affects_verdict<M: Model>(model: &M, operation: &Operation<M::Op, M::Ret>) -> bool {
     match operation.outcome {
         Outcome::Returned { .. } => true,
         Outcome::Failed => false,
-        Outcome::Unknown => model.effect(&operation.op, None) != Effect::Observe,
+        Outcome::Unknown => model.effect(&operation.op, None) != Effect::ReadOnly,
     }
 }
 
-/// Searches the parts `open` in rounds, each of which may look at more than the one before: a key
-/// that is easily refused is not kept waiting by one that is hard.
+/// Searches the partitions `open` in rounds with growing budgets, so that a key that is easily
+/// rejected does not wait for a hard one.
 fn search_parts<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
-    parts: &Parts,
+    partitions: &Partitions,
     open: &[usize],
     budget: &Budget<'_>,
 ) -> Verdict {
@@ -74,16 +76,16 @@ fn search_parts<M: Model>(
     let mut configurations_max = FIRST_ROUND.min(budget.configurations_max);
     loop {
         let round = Budget { configurations_max, ..*budget };
-        let searched = each(&open, &round, |place, budget| {
-            match search(model, Part::new(history, parts.ids(place)), budget) {
-                Verdict::Linearizable => Answer::Good,
-                bad @ Verdict::NotLinearizable(_) => Answer::Bad(bad),
-                unknown @ Verdict::Unknown(_) => Answer::Open(Some(unknown)),
+        let searched = check_each(&open, &round, |place, budget| {
+            match search(model, Subhistory::new(history, partitions.ids(place)), budget) {
+                Verdict::Linearizable => PartitionResult::Linearizable,
+                bad @ Verdict::NotLinearizable(_) => PartitionResult::NotLinearizable(bad),
+                unknown @ Verdict::Unknown(_) => PartitionResult::Undecided(Some(unknown)),
             }
         });
         let (still_open, unknown) = match searched {
-            Decided::Bad(bad) => return bad,
-            Decided::Open(open, unknown) => (open, unknown),
+            PartitionResults::NotLinearizable(bad) => return bad,
+            PartitionResults::Undecided(open, unknown) => (open, unknown),
         };
         let Some(unknown) = unknown else { return Verdict::Linearizable };
         let is_stopped = budget.stop.is_some_and(|stop| stop());
@@ -96,57 +98,58 @@ fn search_parts<M: Model>(
     }
 }
 
-/// How many configurations the search of one key may look at in the first round.
+/// The number of configurations that the search of one key may visit in the first round.
 const FIRST_ROUND: u64 = 20_000;
-/// How many times more in each round that follows.
+/// The factor by which each later round may visit more.
 const NEXT_ROUND: u64 = 16;
 
-/// What one part comes to.
-enum Answer {
-    Good,
-    Bad(Verdict),
-    /// It could not be told, and the verdict that says why.
-    Open(Option<Verdict>),
+/// The result of the check of one partition.
+enum PartitionResult {
+    Linearizable,
+    NotLinearizable(Verdict),
+    /// The partition was not decided; the verdict says why.
+    Undecided(Option<Verdict>),
 }
 
-/// What all parts come to.
-enum Decided {
-    /// The first that is bad.
-    Bad(Verdict),
-    /// Those of which it could not be told, and why of the first.
-    Open(Vec<usize>, Option<Verdict>),
+/// The combined result of the check of all partitions.
+enum PartitionResults {
+    /// The verdict on the first partition that is not linearizable.
+    NotLinearizable(Verdict),
+    /// The undecided partitions, and the verdict that says why the first of them is undecided.
+    Undecided(Vec<usize>, Option<Verdict>),
 }
 
-/// Asks of each of `parts`, in that order, on as many threads as there may be. What comes after
-/// the first that is bad is not waited for.
-fn each(
-    parts: &[usize],
+/// Runs `check_partition` on each of `partitions`, in that order, on up to `budget.threads`
+/// threads. The partitions after the first that is not linearizable are abandoned.
+fn check_each(
+    partitions: &[usize],
     budget: &Budget<'_>,
-    ask: impl Fn(usize, &Budget<'_>) -> Answer + Sync,
-) -> Decided {
+    check_partition: impl Fn(usize, &Budget<'_>) -> PartitionResult + Sync,
+) -> PartitionResults {
     let next = AtomicUsize::new(0);
     let first_bad = AtomicUsize::new(usize::MAX);
     let answers = Mutex::new(Vec::new());
     let work = || {
         loop {
             let turn = next.fetch_add(1, Ordering::Relaxed);
-            if turn >= parts.len() || turn > first_bad.load(Ordering::Relaxed) {
+            if turn >= partitions.len() || turn > first_bad.load(Ordering::Relaxed) {
                 return;
             }
             let stop = || {
-                let asked = budget.stop.is_some_and(|stop| stop());
-                asked || turn > first_bad.load(Ordering::Relaxed)
+                let is_stopped = budget.stop.is_some_and(|stop| stop());
+                is_stopped || turn > first_bad.load(Ordering::Relaxed)
             };
-            let answer = ask(parts[turn], &Budget { stop: Some(&stop), ..*budget });
-            if let Answer::Bad(_) = answer {
+            let answer =
+                check_partition(partitions[turn], &Budget { stop: Some(&stop), ..*budget });
+            if let PartitionResult::NotLinearizable(_) = answer {
                 first_bad.fetch_min(turn, Ordering::Relaxed);
             }
-            if !matches!(answer, Answer::Good) {
+            if !matches!(answer, PartitionResult::Linearizable) {
                 answers.lock().unwrap_or_else(PoisonError::into_inner).push((turn, answer));
             }
         }
     };
-    let threads = budget.threads.min(parts.len());
+    let threads = budget.threads.min(partitions.len());
     if threads <= 1 {
         work();
     } else {
@@ -161,38 +164,38 @@ fn each(
     let (mut open, mut unknown) = (Vec::new(), None);
     for (turn, answer) in answers {
         match answer {
-            Answer::Bad(bad) if turn == first_bad.load(Ordering::Relaxed) => {
-                return Decided::Bad(bad);
+            PartitionResult::NotLinearizable(bad) if turn == first_bad.load(Ordering::Relaxed) => {
+                return PartitionResults::NotLinearizable(bad);
             }
-            Answer::Bad(_) | Answer::Good => {}
-            Answer::Open(why) => {
-                open.push(parts[turn]);
+            PartitionResult::NotLinearizable(_) | PartitionResult::Linearizable => {}
+            PartitionResult::Undecided(why) => {
+                open.push(partitions[turn]);
                 unknown = unknown.or(why);
             }
         }
     }
-    Decided::Open(open, unknown)
+    PartitionResults::Undecided(open, unknown)
 }
 
-/// The operations of each key, in the order of keys; all of them together if one has no key.
-/// Those that failed, and observations that nobody learned of, say nothing and are left out.
-pub(crate) struct Parts {
+/// The operations of each key, in the order of keys, or all operations together if one has no key.
+/// Operations that cannot affect the verdict are left out.
+pub(crate) struct Partitions {
     ids: Vec<OpId>,
-    /// Where each part ends.
+    /// The end of each partition in `ids`.
     ends: Vec<usize>,
 }
 
-impl Parts {
-    pub(crate) fn new<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Parts {
+impl Partitions {
+    pub(crate) fn new<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Partitions {
         const NONE: u32 = u32::MAX;
         let mut numbers: HashMap<u64, u32, FixedState> =
             HashMap::with_hasher(FixedState::default());
-        // The key of each operation, and how many operations each has.
+        // The key of each partition, and its number of operations.
         let mut keys: Vec<u64> = Vec::new();
         let mut counts: Vec<usize> = Vec::new();
         let mut keyless = false;
         let number = |operation: &Operation<M::Op, M::Ret>| {
-            if !tells(model, operation) {
+            if !affects_verdict(model, operation) {
                 return NONE;
             }
             let Some(key) = model.key(&operation.op) else {
@@ -209,14 +212,14 @@ impl Parts {
             number
         };
         let of: Vec<u32> = history.operations().iter().map(number).collect();
-        let told = (0..).map(OpId).zip(&of).filter(|(_, number)| **number != NONE);
+        let relevant = (0..).map(OpId).zip(&of).filter(|(_, number)| **number != NONE);
         if keyless {
-            let ids: Vec<OpId> = told.map(|(id, _)| id).collect();
-            return Parts { ends: vec![ids.len()], ids };
+            let ids: Vec<OpId> = relevant.map(|(id, _)| id).collect();
+            return Partitions { ends: vec![ids.len()], ids };
         }
         let mut order: Vec<usize> = (0..keys.len()).collect();
         order.sort_unstable_by_key(|number| keys[*number]);
-        // Where the next operation of each key goes.
+        // The position at which the next operation of each key goes.
         let mut places = vec![0; keys.len()];
         let mut ends = Vec::with_capacity(keys.len());
         let mut end = 0;
@@ -226,20 +229,20 @@ impl Parts {
             ends.push(end);
         }
         let mut ids = vec![OpId(0); end];
-        for (id, number) in told {
+        for (id, number) in relevant {
             let place = &mut places[*number as usize];
             ids[*place] = id;
             *place += 1;
         }
-        Parts { ids, ends }
+        Partitions { ids, ends }
     }
 
-    /// How many there are.
+    /// Returns the number of partitions.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// The operations of one of them.
+    /// Returns the operations of the partition at `place`.
     pub(crate) fn ids(&self, place: usize) -> &[OpId] {
         let start = if place == 0 { 0 } else { self.ends[place - 1] };
         &self.ids[start..self.ends[place]]

@@ -1,113 +1,121 @@
-//! Finds what a model says wrongly of its operations.
+//! Finds wrong hints of a model by comparing searches with and without them.
 
 use std::fmt;
 
 use crate::budget::Budget;
-use crate::check::Parts;
-use crate::history::{History, Moment, OpId, Outcome, Part};
+use crate::check::Partitions;
+use crate::history::{EventIndex, History, OpId, Outcome, Subhistory};
 use crate::model::{Effect, Model};
-use crate::search::{Order, Trust, search_by};
+use crate::search::{Traversal, TrustedHints, search_by};
 use crate::verdict::Verdict;
 
-/// What a model may say of its operations, beyond what they do.
+/// A hint that a model may give beyond [`Model::init`] and [`Model::step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint {
-    /// [`Model::effect`], and [`Model::lapses`].
+    /// The methods [`Model::effect`] and [`Model::unknown_deadlines`].
     Effect,
-    /// [`Model::shown_since`].
-    ShownSince,
-    /// [`Model::cell`] and [`Model::cell_init`].
-    Cell,
-    /// [`Model::key`].
+    /// The method [`Model::observable_since`].
+    ObservableSince,
+    /// The methods [`Model::register_access`] and [`Model::register_init`].
+    RegisterAccess,
+    /// The method [`Model::key`].
     Key,
-    /// [`Model::decide`].
+    /// The method [`Model::decide`].
     Decide,
 }
 
-/// A hint that is wrong.
+/// A wrong hint of a model, and the history that shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WrongHint {
-    /// Which.
+pub struct HintError {
+    /// The hint that is wrong.
     pub hint: Hint,
-    /// The history that shows it, by its place among those given.
+    /// The position of the history among those passed to [`check_hints`].
     pub history: usize,
-    /// The operation of which it is wrong, if it is known.
+    /// The operation for which the hint is wrong, if it is known.
     pub operation: Option<OpId>,
-    /// What is wrong, in one sentence.
-    pub because: String,
+    /// The reason in one sentence.
+    pub reason: String,
 }
 
-impl fmt::Display for WrongHint {
+impl fmt::Display for HintError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} is wrong in history {}", self.hint, self.history)?;
         if let Some(OpId(id)) = self.operation {
             write!(f, ", operation {id}")?;
         }
-        write!(f, ": {}", self.because)
+        write!(f, ": {}", self.reason)
     }
 }
 
-impl std::error::Error for WrongHint {}
+impl std::error::Error for HintError {}
 
-/// So many states of each history are tried out.
+/// The most states of each history in which hints are tested.
 const STATES_MAX: usize = 200;
 
-/// Checks what `model` says of its operations: by the law of each hint on states that the
-/// operations of `histories` lead to, and by whether a check that believes them comes to the same
-/// verdict as one that takes nothing from the model but [`Model::init`] and [`Model::step`].
+/// Checks the hints of `model`: tests the law of each hint in states that the operations of
+/// `histories` lead to, and compares the verdicts of searches with the hints with those of a search
+/// that uses only [`Model::init`] and [`Model::step`].
 ///
-/// Give it many small histories, good and bad, some with unknown outcomes: those of the
-/// [generator](crate::generate), some with changed results. It takes time exponential in how many
-/// operations are open at a time. What takes more than the default budget is not compared.
+/// Pass many small histories, correct and incorrect, some with unknown outcomes: generated ones
+/// ([`crate::generate`]), some with changed results. The time is exponential in the number of
+/// concurrent operations. Searches that exceed the default budget are not compared.
 ///
 /// # Errors
-/// The first hint found wrong.
+/// Returns the first wrong hint.
 pub fn check_hints<'a, M>(
     model: &M,
     histories: impl IntoIterator<Item = &'a History<M::Op, M::Ret>>,
-) -> Result<(), WrongHint>
+) -> Result<(), HintError>
 where
     M: Model,
     M::Op: 'a,
     M::Ret: 'a,
 {
     for (place, history) in histories.into_iter().enumerate() {
-        let wrong = |(hint, operation, because): Wrong| {
-            let because = because.to_owned();
-            WrongHint { hint, history: place, operation, because }
+        let misleading = |(hint, operation, reason): HintViolation| {
+            let reason = reason.to_owned();
+            HintError { hint, history: place, operation, reason }
         };
-        of_history(model, history).map_err(wrong)?;
+        check_history(model, history).map_err(misleading)?;
     }
     Ok(())
 }
 
-type Wrong = (Hint, Option<OpId>, &'static str);
+type HintViolation = (Hint, Option<OpId>, &'static str);
 
-fn of_history<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Result<(), Wrong> {
-    let parts = Parts::new(model, history);
+fn check_history<M: Model>(
+    model: &M,
+    history: &History<M::Op, M::Ret>,
+) -> Result<(), HintViolation> {
+    let partitions = Partitions::new(model, history);
     let mut good = Some(true);
-    for place in 0..parts.len() {
-        let part = Part::new(history, parts.ids(place));
-        of_effects(model, part)?;
-        of_shown(model, part)?;
-        let plain = searched(model, part, Trust::Nothing);
+    for place in 0..partitions.len() {
+        let part = Subhistory::new(history, partitions.ids(place));
+        check_effects(model, part)?;
+        check_observable_since(model, part)?;
+        let plain = searched(model, part, TrustedHints::None);
         good = good.zip(plain).map(|(before, here)| before && here);
-        differs(plain, searched(model, part, Trust::Effects))
-            .map_err(|because| (Hint::Effect, None, because))?;
-        differs(plain, searched(model, part, Trust::Hints))
-            .map_err(|because| (Hint::Cell, None, because))?;
-        of_decision(model, part, plain)?;
+        compare(plain, searched(model, part, TrustedHints::Effects))
+            .map_err(|reason| (Hint::Effect, None, reason))?;
+        compare(plain, searched(model, part, TrustedHints::All))
+            .map_err(|reason| (Hint::RegisterAccess, None, reason))?;
+        check_decision(model, part, plain)?;
     }
-    let told = |id: &OpId| !matches!(history.operation(*id).outcome, Outcome::Failed);
-    let count = u32::try_from(history.operations().len()).expect("four billion at most");
-    let all: Vec<OpId> = (0..count).map(OpId).filter(told).collect();
-    let whole = searched(model, Part::new(history, &all), Trust::Nothing);
-    differs(whole, good).map_err(|because| (Hint::Key, None, because))
+    let not_failed = |id: &OpId| !matches!(history.operation(*id).outcome, Outcome::Failed);
+    let count = u32::try_from(history.operations().len())
+        .expect("a history has at most u32::MAX operations");
+    let all: Vec<OpId> = (0..count).map(OpId).filter(not_failed).collect();
+    let whole = searched(model, Subhistory::new(history, &all), TrustedHints::None);
+    compare(whole, good).map_err(|reason| (Hint::Key, None, reason))
 }
 
-/// Whether `part` is linearizable, if the default budget is enough to tell.
-fn searched<M: Model>(model: &M, part: Part<'_, M::Op, M::Ret>, trust: Trust) -> Option<bool> {
-    is_good(&search_by(model, part, &Budget::default(), trust, Order::Both))
+/// Returns whether `part` is linearizable, or `None` if the default budget does not suffice.
+fn searched<M: Model>(
+    model: &M,
+    part: Subhistory<'_, M::Op, M::Ret>,
+    trusted: TrustedHints,
+) -> Option<bool> {
+    is_good(&search_by(model, part, &Budget::default(), trusted, Traversal::Combined))
 }
 
 fn is_good(verdict: &Verdict) -> Option<bool> {
@@ -118,17 +126,20 @@ fn is_good(verdict: &Verdict) -> Option<bool> {
     }
 }
 
-fn differs(plain: Option<bool>, hinted: Option<bool>) -> Result<(), &'static str> {
+fn compare(plain: Option<bool>, hinted: Option<bool>) -> Result<(), &'static str> {
     match (plain, hinted) {
-        (Some(true), Some(false)) => Err("with the hint, a linearizable history is refused"),
-        (Some(false), Some(true)) => Err("with the hint, a history that is wrong passes"),
+        (Some(true), Some(false)) => Err("with the hint, a linearizable history is rejected"),
+        (Some(false), Some(true)) => Err("with the hint, a non-linearizable history passes"),
         _ => Ok(()),
     }
 }
 
-/// An observation changes no state in which it is legal; an overwrite is legal in all, and leads
-/// from all to the same one.
-fn of_effects<M: Model>(model: &M, part: Part<'_, M::Op, M::Ret>) -> Result<(), Wrong> {
+/// Checks that a read-only operation changes no state in which it is legal, and that a blind write
+/// is legal in every state and leads to the same state from all.
+fn check_effects<M: Model>(
+    model: &M,
+    part: Subhistory<'_, M::Op, M::Ret>,
+) -> Result<(), HintViolation> {
     let mut states = vec![model.init()];
     let mut next = 0;
     while next < states.len() && states.len() < STATES_MAX {
@@ -148,27 +159,31 @@ fn of_effects<M: Model>(model: &M, part: Part<'_, M::Op, M::Ret>) -> Result<(), 
             let after = |state: &M::State| model.step(state, &operation.op, ret);
             let effect = model.effect(&operation.op, ret);
             let changes = |state: &M::State| after(state).is_some_and(|after| after != *state);
-            if effect == Effect::Observe && states.iter().any(changes) {
-                return Err((Hint::Effect, Some(id), "an observation changes a state"));
+            if effect == Effect::ReadOnly && states.iter().any(changes) {
+                return Err((Hint::Effect, Some(id), "a read-only operation changes a state"));
             }
             let first = after(&states[0]);
             let depends = |state: &M::State| first.is_none() || after(state) != first;
-            if effect == Effect::Overwrite && states.iter().any(depends) {
-                let because = "what an overwrite leads to depends on the state before";
-                return Err((Hint::Effect, Some(id), because));
+            if effect == Effect::BlindWrite && states.iter().any(depends) {
+                let reason = "the state after a blind write depends on the state before it";
+                return Err((Hint::Effect, Some(id), reason));
             }
         }
     }
     Ok(())
 }
 
-/// What an observation shows, no order of what was asked before its moment leads to.
-fn of_shown<M: Model>(model: &M, part: Part<'_, M::Op, M::Ret>) -> Result<(), Wrong> {
-    let since = model.shown_since(part).into_iter().flatten();
+/// Checks that no order of the operations invoked before the event of the hint leads to the
+/// observed value.
+fn check_observable_since<M: Model>(
+    model: &M,
+    part: Subhistory<'_, M::Op, M::Ret>,
+) -> Result<(), HintViolation> {
+    let since = model.observable_since(part).into_iter().flatten();
     for ((shows, operation), since) in part.iter().zip(since) {
         let observes = operation.ret().is_some()
-            && model.effect(&operation.op, operation.ret()) == Effect::Observe;
-        if !observes || since == Moment(0) {
+            && model.effect(&operation.op, operation.ret()) == Effect::ReadOnly;
+        if !observes || since == EventIndex(0) {
             continue;
         }
         let before = part.history().with_outcomes(|id, operation| match id == shows {
@@ -177,31 +192,31 @@ fn of_shown<M: Model>(model: &M, part: Part<'_, M::Op, M::Ret>) -> Result<(), Wr
             false if operation.invoked < since => Outcome::Unknown,
             false => Outcome::Failed,
         });
-        let told = |id: &OpId| before.operation(*id).outcome != Outcome::Failed;
-        let ids: Vec<OpId> = part.ids().iter().copied().filter(told).collect();
-        if searched(model, Part::new(&before, &ids), Trust::Nothing) == Some(true) {
-            let because = "what it showed can have been so before the moment that is said";
-            return Err((Hint::ShownSince, Some(shows), because));
+        let not_failed = |id: &OpId| before.operation(*id).outcome != Outcome::Failed;
+        let ids: Vec<OpId> = part.ids().iter().copied().filter(not_failed).collect();
+        if searched(model, Subhistory::new(&before, &ids), TrustedHints::None) == Some(true) {
+            let reason = "the observed value was already possible before the event of the hint";
+            return Err((Hint::ObservableSince, Some(shows), reason));
         }
     }
     Ok(())
 }
 
-/// What is decided is so, and the evidence proves it.
-fn of_decision<M: Model>(
+/// Checks that [`Model::decide`] is right and that its counterexample proves the violation.
+fn check_decision<M: Model>(
     model: &M,
-    part: Part<'_, M::Op, M::Ret>,
+    part: Subhistory<'_, M::Op, M::Ret>,
     plain: Option<bool>,
-) -> Result<(), Wrong> {
+) -> Result<(), HintViolation> {
     let Some(verdict) = model.decide(part, &Budget::default()) else { return Ok(()) };
-    differs(plain, is_good(&verdict)).map_err(|because| (Hint::Decide, None, because))?;
-    let Verdict::NotLinearizable(evidence) = verdict else { return Ok(()) };
+    compare(plain, is_good(&verdict)).map_err(|reason| (Hint::Decide, None, reason))?;
+    let Verdict::NotLinearizable(counterexample) = verdict else { return Ok(()) };
     let only = part.history().with_outcomes(|id, operation| match &operation.outcome {
-        Outcome::Returned { .. } if !evidence.operations.contains(&id) => Outcome::Unknown,
+        Outcome::Returned { .. } if !counterexample.operations.contains(&id) => Outcome::Unknown,
         other => other.clone(),
     });
-    match searched(model, Part::new(&only, part.ids()), Trust::Nothing) {
-        Some(true) => Err((Hint::Decide, None, "what is given as evidence proves nothing")),
+    match searched(model, Subhistory::new(&only, part.ids()), TrustedHints::None) {
+        Some(true) => Err((Hint::Decide, None, "the counterexample proves nothing")),
         Some(false) | None => Ok(()),
     }
 }
@@ -213,13 +228,12 @@ mod tests {
     use super::*;
     use crate::generate::{Shape, history, random};
     use crate::history::Operation;
-    use crate::model::Cell;
+    use crate::model::RegisterAccess;
 
-    /// Two registers of which a client reads, writes or increments one, and says something wrong
-    /// about them.
-    struct Wrong {
+    /// Two registers that clients read, write and increment. The model gives one wrong hint.
+    struct MisleadingModel {
         hint: Option<Hint>,
-        /// Whether it is [`Hint::Effect`] of reads, or of increments.
+        /// For [`Hint::Effect`]: whether increments are called reads, or blind writes.
         reads: bool,
     }
 
@@ -237,7 +251,7 @@ mod tests {
         }
     }
 
-    impl Model for Wrong {
+    impl Model for MisleadingModel {
         type State = [u8; 2];
         type Op = Op;
         type Ret = u8;
@@ -263,35 +277,37 @@ mod tests {
         }
 
         fn effect(&self, op: &Op, ret: Option<&u8>) -> Effect {
-            let wrong = self.hint == Some(Hint::Effect);
+            let misleading = self.hint == Some(Hint::Effect);
             match op {
-                Op::Increment(_) if wrong && self.reads => Effect::Observe,
-                Op::Increment(_) if wrong => Effect::Overwrite,
-                Op::Read(_) => Effect::Observe,
-                Op::Write(_, new) if ret.is_none_or(|ret| ret == new) => Effect::Overwrite,
+                Op::Increment(_) if misleading && self.reads => Effect::ReadOnly,
+                Op::Increment(_) if misleading => Effect::BlindWrite,
+                Op::Read(_) => Effect::ReadOnly,
+                Op::Write(_, new) if ret.is_none_or(|ret| ret == new) => Effect::BlindWrite,
                 Op::Write(..) | Op::Increment(_) => Effect::Update,
             }
         }
 
-        fn cell(&self, op: &Op, ret: Option<&u8>) -> Option<Cell> {
-            let wrong = self.hint == Some(Hint::Cell);
+        fn register_access(&self, op: &Op, ret: Option<&u8>) -> Option<RegisterAccess> {
+            let misleading = self.hint == Some(Hint::RegisterAccess);
             match (op, ret) {
-                (Op::Read(_), Some(value)) => Some(Cell::Holds(u64::from(*value))),
+                (Op::Read(_), Some(value)) => Some(RegisterAccess::ReadEqual(u64::from(*value))),
                 (Op::Write(_, value), ret) if ret.is_none_or(|ret| ret == value) => {
-                    Some(Cell::Becomes(u64::from(*value)))
+                    Some(RegisterAccess::Write(u64::from(*value)))
                 }
-                (Op::Increment(_), Some(value)) if wrong => Some(Cell::Holds(u64::from(*value))),
+                (Op::Increment(_), Some(value)) if misleading => {
+                    Some(RegisterAccess::ReadEqual(u64::from(*value)))
+                }
                 _ => None,
             }
         }
 
-        fn shown_since(&self, part: Part<'_, Op, u8>) -> Option<Vec<Moment>> {
-            let late = |operation: &Operation<Op, u8>| Moment(operation.invoked.0 / 2);
-            let wrong = self.hint == Some(Hint::ShownSince);
-            wrong.then(|| part.iter().map(|(_, operation)| late(operation)).collect())
+        fn observable_since(&self, part: Subhistory<'_, Op, u8>) -> Option<Vec<EventIndex>> {
+            let late = |operation: &Operation<Op, u8>| EventIndex(operation.invoked.0 / 2);
+            let misleading = self.hint == Some(Hint::ObservableSince);
+            misleading.then(|| part.iter().map(|(_, operation)| late(operation)).collect())
         }
 
-        fn decide(&self, part: Part<'_, Op, u8>, _: &Budget<'_>) -> Option<Verdict> {
+        fn decide(&self, part: Subhistory<'_, Op, u8>, _: &Budget<'_>) -> Option<Verdict> {
             let long = part.len() > 4 && self.hint == Some(Hint::Decide);
             long.then_some(Verdict::Linearizable)
         }
@@ -310,8 +326,8 @@ mod tests {
                 }
             };
             let apply = |state: &mut [u8; 2], op: &Op| {
-                let model = Wrong { hint: None, reads: false };
-                *state = model.step(state, op, None).expect("all is legal");
+                let model = MisleadingModel { hint: None, reads: false };
+                *state = model.step(state, op, None).expect("every operation is legal");
                 state[usize::from(op.key())]
             };
             let made = history(&mut random, &shape, [0, 0], ask, apply);
@@ -327,19 +343,19 @@ mod tests {
     }
 
     fn found(hint: Option<Hint>, reads: bool) -> Option<Hint> {
-        let wrong = check_hints(&Wrong { hint, reads }, &histories()).err()?;
-        assert!(wrong.to_string().contains("is wrong in history"));
-        assert!(wrong.hint != Hint::Effect || wrong.operation.is_some());
-        Some(wrong.hint)
+        let misleading = check_hints(&MisleadingModel { hint, reads }, &histories()).err()?;
+        assert!(misleading.to_string().contains("is wrong in history"));
+        assert!(misleading.hint != Hint::Effect || misleading.operation.is_some());
+        Some(misleading.hint)
     }
 
     #[test]
-    fn right_hints_pass_and_every_wrong_one_is_named() {
+    fn right_hints_pass_and_every_wrong_hint_is_reported() {
         assert_eq!(found(None, false), None);
         assert_eq!(found(Some(Hint::Effect), true), Some(Hint::Effect));
         assert_eq!(found(Some(Hint::Effect), false), Some(Hint::Effect));
-        assert_eq!(found(Some(Hint::ShownSince), false), Some(Hint::ShownSince));
-        assert_eq!(found(Some(Hint::Cell), false), Some(Hint::Cell));
+        assert_eq!(found(Some(Hint::ObservableSince), false), Some(Hint::ObservableSince));
+        assert_eq!(found(Some(Hint::RegisterAccess), false), Some(Hint::RegisterAccess));
         assert_eq!(found(Some(Hint::Key), false), Some(Hint::Key));
         assert_eq!(found(Some(Hint::Decide), false), Some(Hint::Decide));
     }

@@ -1,6 +1,6 @@
-//! Decides whether the history of a concurrent object is linearizable: whether every operation can
-//! be thought to take effect at one instant between its call and its return, in an order that the
-//! object, used by one client at a time, could have shown (Herlihy & Wing 1990, §2).
+//! A linearizability checker: decides whether every operation of a concurrent history can be
+//! assigned a linearization point between its invocation and its response, so that the resulting
+//! order is legal for the object's sequential specification (Herlihy & Wing 1990, §2).
 //!
 //! ```
 //! use quorate_checker::budget::Budget;
@@ -9,7 +9,7 @@
 //! use quorate_checker::model::Model;
 //! use quorate_checker::verdict::Verdict;
 //!
-//! /// A counter that only grows: what a user writes.
+//! /// The model that a user writes: a counter that only grows.
 //! struct Growing;
 //!
 //! #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,17 +37,17 @@
 //! let recorder = Recorder::new();
 //! let increment = recorder.invoke(Client(1), Op::Increment);
 //! let read = recorder.invoke(Client(2), Op::Read);
-//! read.returned(1); // it saw the increment, which is still on its way
+//! read.returned(1); // it observes the increment, which is still pending
 //! increment.returned(1);
-//! recorder.invoke(Client(2), Op::Read).returned(0); // and now it does not
+//! recorder.invoke(Client(2), Op::Read).returned(0); // a stale read: the counter cannot shrink
 //!
 //! let verdict = check(&Growing, &recorder.history(), &Budget::default());
 //! assert!(matches!(verdict, Verdict::NotLinearizable(_)));
 //! ```
 
-pub mod brute;
+pub mod brute_force;
 pub mod budget;
-mod chains;
+mod chain_search;
 pub mod check;
 mod collections;
 pub mod explain;

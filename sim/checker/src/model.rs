@@ -1,31 +1,32 @@
-//! What an object does when one client at a time uses it: the one thing a user writes.
+//! The sequential specification of an object: the trait that a user implements.
 
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::budget::Budget;
-use crate::history::{Moment, Part};
+use crate::history::{EventIndex, Subhistory};
 use crate::stream::Stream;
 use crate::verdict::Verdict;
 
-/// An object, used by one client at a time.
+/// The sequential specification of an object: how its state changes when operations run one at a
+/// time.
 ///
-/// Only `init` and `step` must be written. What the other methods say is a hint that makes checking
-/// faster; a wrong one makes it wrong, and [`crate::hints::check_hints`] finds it.
+/// Only `init` and `step` are required. The other methods are optional hints that make checking
+/// faster. A wrong hint makes verdicts wrong; [`crate::hints::check_hints`] finds wrong hints.
 pub trait Model: Sync {
-    /// What the object remembers.
+    /// The state of the object.
     type State: Clone + Debug + Eq + Hash;
-    /// What a client asks. Equal ones ask the same.
+    /// An operation with its arguments. Equal values are the same invocation.
     type Op: Clone + Debug + Eq + Hash + Sync;
-    /// What a client is told. Equal ones tell the same.
+    /// A returned value. Equal values are the same response.
     type Ret: Clone + Debug + Eq + Hash + Sync;
 
-    /// The state before the first operation.
+    /// Returns the state before the first operation.
     fn init(&self) -> Self::State;
 
-    /// The state after `op`, asked in `state`, returned `ret`; nothing if it cannot return that
-    /// there. Without `ret` its result is unknown, and whatever it may have been is allowed.
+    /// Returns the state after `op`, invoked in `state`, returned `ret`, or `None` if `op` cannot
+    /// return that in this state. Without `ret` the result is unknown: any result is allowed.
     fn step(
         &self,
         state: &Self::State,
@@ -33,66 +34,79 @@ pub trait Model: Sync {
         ret: Option<&Self::Ret>,
     ) -> Option<Self::State>;
 
-    /// Which of several independent objects `op` is for: a history is linearizable if it is for
-    /// each of them (Herlihy & Wing 1990, §3.2, locality). Operations without a key may touch all
-    /// of them, and keep them together. Two objects may share a key: it costs time, no more.
+    /// Returns the independent object that `op` accesses. A history is linearizable if its
+    /// subhistory on each object is (Herlihy & Wing 1990, §3.2, locality; P-compositionality).
+    /// If any operation has no key, it may access all objects, and the history is checked as a
+    /// whole. Sharing a key between two objects is correct, but slower.
     fn key(&self, op: &Self::Op) -> Option<u64> {
         let _ = op;
         None
     }
 
-    /// What `op` can do to the state, if it returned `ret`.
+    /// Returns the effect that `op` can have on the state if it returned `ret`.
     fn effect(&self, op: &Self::Op, ret: Option<&Self::Ret>) -> Effect {
         let _ = (op, ret);
         Effect::Update
     }
 
-    /// What `op`, if it returned `ret`, is to an object that is one value; nothing if it is
-    /// something else. Where all operations of a key are some [`Cell`], that is all that is asked
-    /// of them, and [`step`](Model::step) is not.
-    fn cell(&self, op: &Self::Op, ret: Option<&Self::Ret>) -> Option<Cell> {
+    /// Returns the access of `op` to a register if it returned `ret`, or `None` if the operation is
+    /// no register access. If every operation of a key is a [`RegisterAccess`], the search uses
+    /// only these and never calls [`step`](Model::step).
+    fn register_access(&self, op: &Self::Op, ret: Option<&Self::Ret>) -> Option<RegisterAccess> {
         let _ = (op, ret);
         None
     }
 
-    /// The value of every [`Cell`] before the first operation.
-    fn cell_init(&self) -> u64 {
+    /// Returns the value of the register of every [`RegisterAccess`] before the first operation.
+    fn register_init(&self) -> u64 {
         0
     }
 
-    /// When each operation of `part`, all of one key, lapses, if its outcome is unknown: if some
-    /// order explains what was told up to `end`, then one does in which it took effect by then, or
-    /// never. What returned after `end` counts as unknown, too, and what was invoked later not at
-    /// all. Nothing if that cannot be told.
-    fn lapses(&self, part: Part<'_, Self::Op, Self::Ret>, end: Moment) -> Option<Vec<Moment>> {
+    /// Returns, for each operation of `part`, all of one key, the event by which it must take
+    /// effect if its outcome is unknown: if some linearization explains the responses up to `end`,
+    /// then so does one in which the operation took effect by that event, or never. A response
+    /// after `end` counts as an unknown outcome, and an invocation after `end` does not count.
+    /// Returns `None` if the model cannot decide.
+    fn unknown_deadlines(
+        &self,
+        part: Subhistory<'_, Self::Op, Self::Ret>,
+        end: EventIndex,
+    ) -> Option<Vec<EventIndex>> {
         let _ = (part, end);
         None
     }
 
-    /// For each operation of `part`, all of one key, that returned and changed nothing: a moment
-    /// before which what it showed was never so, as nobody had asked for what would make it so. It
-    /// is asked where reads may be old; of other operations any moment will do. Nothing if that
-    /// cannot be told.
-    fn shown_since(&self, part: Part<'_, Self::Op, Self::Ret>) -> Option<Vec<Moment>> {
+    /// Returns, for each operation of `part`, all of one key, that returned and changed nothing, an
+    /// event before which the observed state was impossible, because no operation that leads to it
+    /// was invoked. It is used where reads may be stale; for other operations any event will do.
+    /// Returns `None` if the model cannot decide.
+    fn observable_since(
+        &self,
+        part: Subhistory<'_, Self::Op, Self::Ret>,
+    ) -> Option<Vec<EventIndex>> {
         let _ = part;
         None
     }
 
-    /// Bytes that `state` keeps where hashing it does not show them, such as texts that numbers in
-    /// it stand for: they count as memory that a search holds.
-    fn hidden_bytes(&self, state: &Self::State) -> usize {
+    /// Returns the number of bytes that `state` holds and that hashing it does not show, such as
+    /// interned texts. They count towards the memory of a search.
+    fn unhashed_bytes(&self, state: &Self::State) -> usize {
         let _ = state;
         0
     }
 
-    /// Decides on the operations of one key by what is known of this very object, without search;
-    /// nothing if it cannot tell.
-    fn decide(&self, part: Part<'_, Self::Op, Self::Ret>, budget: &Budget<'_>) -> Option<Verdict> {
+    /// Decides the operations of one key without search, by an algorithm for this object. Returns
+    /// `None` if the algorithm does not apply.
+    fn decide(
+        &self,
+        part: Subhistory<'_, Self::Op, Self::Ret>,
+        budget: &Budget<'_>,
+    ) -> Option<Verdict> {
         let _ = (part, budget);
         None
     }
 
-    /// A check of this very object that goes on while it is used; nothing if there is none.
+    /// Returns a check of this object that runs while the object is used, if there is one.
     fn stream(self: Arc<Self>) -> Option<Stream<Self::Op, Self::Ret>>
     where
         Self: Sized,
@@ -100,50 +114,50 @@ pub trait Model: Sync {
         None
     }
 
-    /// `op`, asked, in words: `put k 3`.
-    fn call_words(&self, op: &Self::Op) -> String {
+    /// Formats an invocation: `put k 3`.
+    fn describe_op(&self, op: &Self::Op) -> String {
         format!("{op:?}")
     }
 
-    /// What `op` returned, in words: `3`; empty if there is nothing to say.
-    fn ret_words(&self, op: &Self::Op, ret: &Self::Ret) -> String {
+    /// Formats the value that `op` returned: `3`. Empty if the response carries no value.
+    fn describe_ret(&self, op: &Self::Op, ret: &Self::Ret) -> String {
         let _ = op;
         format!("{ret:?}")
     }
 
-    /// `state` in words.
-    fn state_words(&self, state: &Self::State) -> String {
+    /// Formats a state of the object.
+    fn describe_state(&self, state: &Self::State) -> String {
         format!("{state:?}")
     }
 }
 
-/// What an operation that returned something, or nothing known, can do to the state.
+/// The effect that an operation, with a known or unknown result, can have on the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing, in whatever state it is legal. That it happens to change nothing *now* is not
-    /// enough: a write of the present value is no observation.
-    Observe,
-    /// It is legal in every state, and the state after it does not depend on the one before.
-    Overwrite,
-    /// Anything.
+    /// No effect in any state in which the operation is legal. An operation that happens to leave
+    /// the current state as it is does not qualify: a write of the current value is no read.
+    ReadOnly,
+    /// Legal in every state, and the state after it does not depend on the state before it.
+    BlindWrite,
+    /// Any effect on the state.
     Update,
 }
 
-/// An operation on one value. Values are equal if their numbers are.
+/// An operation on a register. Values are equal if their numbers are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cell {
-    /// It showed that the value is this.
-    Holds(u64),
-    /// It showed that the value is another one.
-    Differs(u64),
-    /// It makes the value this.
-    Becomes(u64),
-    /// It makes the value `to` if it is `from`. If it returned, it was; if its outcome is unknown
-    /// and the value is another one, it does nothing.
-    Swaps {
-        /// What it must be.
+pub enum RegisterAccess {
+    /// The operation observed that the register has this value.
+    ReadEqual(u64),
+    /// The operation observed that the register has another value than this.
+    ReadNotEqual(u64),
+    /// The operation sets the register to this value.
+    Write(u64),
+    /// The operation sets the register to `to` if its value is `from`. If it returned, the value
+    /// was `from`. If its outcome is unknown and the value is another one, it has no effect.
+    CompareAndSet {
+        /// The value that the register must have.
         from: u64,
-        /// What it becomes then.
+        /// The value that the register has afterwards.
         to: u64,
     },
 }

@@ -1,125 +1,136 @@
-//! A known order: whether it explains a history. No search, and time linear in its length.
+//! Checks whether a given order of operations is a linearization of a history, in linear time.
 //!
-//! Whoever knows in which order operations took effect, as a log does, need not search for one. The
-//! order must be a linearization (Herlihy & Wing 1990, §2.2): every operation legal where it
-//! stands, and none before one that had returned when it was invoked.
+//! A caller that knows the order in which operations took effect, such as the log of a replicated
+//! state machine, does not need a search. The order must be a linearization (Herlihy & Wing 1990,
+//! §2.2): every operation is legal in the state before it, and none precedes an operation that
+//! returned before its invocation.
 
 use std::collections::BTreeMap;
 
 use crate::history::{History, OpId, Operation, Outcome};
 use crate::model::Model;
-use crate::verdict::Evidence;
+use crate::verdict::Counterexample;
 
-/// Why an order does not explain a history.
+/// The rule that an order violates, with the operations that show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refuted {
-    /// What it breaks.
-    pub rule: Rule,
-    /// The one or two operations it breaks it with. They are wrong in this order; another may
-    /// explain them.
-    pub evidence: Evidence,
+pub struct OrderViolation {
+    /// The violated rule of a linearization.
+    pub rule: OrderRule,
+    /// The one or two operations that violate the rule. They are wrong in this order; another order
+    /// may explain them.
+    pub counterexample: Counterexample,
 }
 
-/// What an order must keep.
+/// A rule that a linearization must satisfy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// It names operations of the history alone.
-    Known,
-    /// It names each of them at most once.
+pub enum OrderRule {
+    /// Every operation of the order is in the history.
+    InHistory,
+    /// The order contains each operation at most once.
     Once,
-    /// It names none that failed: they had no effect.
+    /// The order contains no failed operation, because those had no effect.
     NotFailed,
-    /// It names all that returned. One whose outcome is unknown may be missing.
+    /// The order contains every operation that returned. It may lack operations with unknown
+    /// outcomes.
     Complete,
-    /// None comes after one that was invoked when it had returned already.
+    /// No operation comes after one that was invoked after its response (real-time order).
     RealTime,
-    /// Each can return, where it stands, what it returned.
+    /// Every operation can return its result in the state before it.
     Legal,
 }
 
-/// Whether `order` explains `history`: the first thing that is wrong with it, if anything. One that
-/// is broken in its place is found before one that is missing.
+/// Checks whether `order` is a linearization of `history`. Violations at a position of the order
+/// are reported before missing operations.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns the first [`OrderViolation`].
 pub fn check<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
     order: &[OpId],
-) -> Result<(), Refuted> {
-    let words = |id: OpId| format!("{} ({})", id.0, model.call_words(&history.operation(id).op));
-    let refuted = |rule, operations: &[OpId], because: String| {
+) -> Result<(), OrderViolation> {
+    let describe =
+        |id: OpId| format!("{} ({})", id.0, model.describe_op(&history.operation(id).op));
+    let violation = |rule, operations: &[OpId], reason: String| {
         let mut operations = operations.to_vec();
         operations.sort();
-        Err(Refuted { rule, evidence: Evidence { operations, because, minimal: true } })
+        Err(OrderViolation {
+            rule,
+            counterexample: Counterexample { operations, reason, minimal: true },
+        })
     };
-    let mut places = Places::new(history);
+    let mut places = OrderedOperations::new(history);
     let mut states = States::new(model, history);
     let mut latest: Option<OpId> = None;
     let invoked = |id: OpId| history.operation(id).invoked;
     for id in order {
         let Some(operation) = history.operations().get(id.0 as usize) else {
-            let because = format!("the history has no operation {}", id.0);
-            return refuted(Rule::Known, &[*id], because);
+            let reason = format!("the history has no operation {}", id.0);
+            return violation(OrderRule::InHistory, &[*id], reason);
         };
-        if places.taken(*id) {
-            return refuted(Rule::Once, &[*id], format!("{} is ordered twice", words(*id)));
+        if places.mark_ordered(*id) {
+            return violation(OrderRule::Once, &[*id], format!("{} occurs twice", describe(*id)));
         }
         if matches!(operation.outcome, Outcome::Failed) {
-            return refuted(Rule::NotFailed, &[*id], format!("{} failed", words(*id)));
+            let reason = format!("{} failed, so it had no effect", describe(*id));
+            return violation(OrderRule::NotFailed, &[*id], reason);
         }
         if let Some(before) = latest
             && operation.returned() < invoked(before)
         {
-            let (later, earlier) = (words(*id), words(before));
-            let because =
-                format!("{later} is ordered after {earlier}, but returned before it was invoked");
-            return refuted(Rule::RealTime, &[*id, before], because);
+            let (later, earlier) = (describe(*id), describe(before));
+            let reason =
+                format!("{later} is ordered after {earlier}, but returned before its invocation");
+            return violation(OrderRule::RealTime, &[*id, before], reason);
         }
         if latest.is_none_or(|latest| invoked(latest) < operation.invoked) {
             latest = Some(*id);
         }
         if let Err(state) = states.step(operation) {
-            let returned = operation.ret().map(|ret| model.ret_words(&operation.op, ret));
-            let returned = returned.filter(|words| !words.is_empty()).unwrap_or("that".to_owned());
-            let because =
-                format!("{} cannot return {returned} where the state is {state}", words(*id));
-            return refuted(Rule::Legal, &[*id], because);
+            let returned = operation.ret().map(|ret| model.describe_ret(&operation.op, ret));
+            let returned = returned.filter(|ret| !ret.is_empty());
+            let returned = returned.unwrap_or("that".to_owned());
+            let reason =
+                format!("{} cannot return {returned} where the state is {state}", describe(*id));
+            return violation(OrderRule::Legal, &[*id], reason);
         }
     }
     match places.missing(history) {
-        Some(id) => refuted(Rule::Complete, &[id], format!("{} is not in the order", words(id))),
+        Some(id) => {
+            let reason = format!("{} returned, but is not in the order", describe(id));
+            violation(OrderRule::Complete, &[id], reason)
+        }
         None => Ok(()),
     }
 }
 
-/// Which operations are ordered.
-struct Places {
+/// Records the operations that the order contained so far.
+struct OrderedOperations {
     ordered: Vec<bool>,
 }
 
-impl Places {
-    fn new<O, R>(history: &History<O, R>) -> Places {
-        Places { ordered: vec![false; history.operations().len()] }
+impl OrderedOperations {
+    fn new<O, R>(history: &History<O, R>) -> OrderedOperations {
+        OrderedOperations { ordered: vec![false; history.operations().len()] }
     }
 
-    /// Whether `id` was there already.
-    fn taken(&mut self, id: OpId) -> bool {
+    /// Marks `id` as ordered. Returns true if it was marked before.
+    fn mark_ordered(&mut self, id: OpId) -> bool {
         std::mem::replace(&mut self.ordered[id.0 as usize], true)
     }
 
-    /// The first that returned and is not ordered.
+    /// Returns the first operation that returned and is not in the order.
     fn missing<O, R>(&self, history: &History<O, R>) -> Option<OpId> {
         let returned = |outcome: &Outcome<R>| matches!(outcome, Outcome::Returned { .. });
         let missing = |(ordered, operation): (&bool, &Operation<O, R>)| {
             !ordered && returned(&operation.outcome)
         };
         let place = self.ordered.iter().zip(history.operations()).position(missing)?;
-        Some(OpId(u32::try_from(place).expect("a history has four billion operations at most")))
+        Some(OpId(u32::try_from(place).expect("a history has at most u32::MAX operations")))
     }
 }
 
-/// The state of each of several independent objects; of all together if one operation has no key.
+/// The states of independent objects by key, or one state if some operation has no key.
 struct States<'a, M: Model> {
     model: &'a M,
     keyed: bool,
@@ -132,13 +143,13 @@ impl<'a, M: Model> States<'a, M> {
         States { model, keyed, states: BTreeMap::new() }
     }
 
-    /// Carries `operation` out, or says in which state it cannot be.
+    /// Applies `operation`, or returns the formatted state in which it is illegal.
     fn step(&mut self, operation: &Operation<M::Op, M::Ret>) -> Result<(), String> {
         let key = if self.keyed { self.model.key(&operation.op) } else { None };
         let state = self.states.entry(key).or_insert_with(|| self.model.init());
         match self.model.step(state, &operation.op, operation.ret()) {
             Some(after) => *state = after,
-            None => return Err(self.model.state_words(state)),
+            None => return Err(self.model.describe_state(state)),
         }
         Ok(())
     }
@@ -149,51 +160,52 @@ mod tests {
     use super::*;
     use crate::history::{Client, Pending, Recorder};
     use crate::models::{Kv, KvCall, KvOp, KvRet};
-    use crate::value::Value;
+    use crate::value::ValueId;
 
-    type Asked = Pending<KvOp, KvRet>;
+    type PendingOp = Pending<KvOp, KvRet>;
 
-    fn put(recorder: &Recorder<KvOp, KvRet>, client: u32, value: u32) -> Asked {
-        let op = KvOp { key: Value(1), call: KvCall::Put(Value(value)) };
+    fn put(recorder: &Recorder<KvOp, KvRet>, client: u32, value: u32) -> PendingOp {
+        let op = KvOp { key: ValueId(1), call: KvCall::Put(ValueId(value)) };
         recorder.invoke(Client(client), op)
     }
 
-    fn get(recorder: &Recorder<KvOp, KvRet>, client: u32) -> Asked {
-        recorder.invoke(Client(client), KvOp { key: Value(1), call: KvCall::Get })
+    fn get(recorder: &Recorder<KvOp, KvRet>, client: u32) -> PendingOp {
+        recorder.invoke(Client(client), KvOp { key: ValueId(1), call: KvCall::Get })
     }
 
-    /// 0: put 7, 1: put 8 after it, 2: get 8 beside both, 3: put 9 unknown, 4: a failed put.
+    /// Operations: 0 puts 7, 1 puts 8 after it, 2 gets 8 concurrently with both, 3 puts 9 with an
+    /// unknown outcome, 4 is a failed put.
     fn recorded() -> History<KvOp, KvRet> {
         let recorder = Recorder::new();
         let (first, read) = (put(&recorder, 0, 7), get(&recorder, 1));
         first.returned(KvRet::Written);
         put(&recorder, 0, 8).returned(KvRet::Written);
-        read.returned(KvRet::Value(Value(8)));
+        read.returned(KvRet::Value(ValueId(8)));
         put(&recorder, 2, 9).unknown();
         put(&recorder, 3, 9).failed();
         recorder.history()
     }
 
-    fn broken(order: &[u32]) -> Option<(Rule, Vec<u32>)> {
+    fn broken(order: &[u32]) -> Option<(OrderRule, Vec<u32>)> {
         let order: Vec<OpId> = order.iter().copied().map(OpId).collect();
-        let refuted = check(&Kv::default(), &recorded(), &order).err()?;
-        let ids = refuted.evidence.operations.iter().map(|id| id.0).collect();
-        Some((refuted.rule, ids))
+        let violation = check(&Kv::default(), &recorded(), &order).err()?;
+        let ids = violation.counterexample.operations.iter().map(|id| id.0).collect();
+        Some((violation.rule, ids))
     }
 
     #[test]
-    fn an_order_that_explains_everything_passes() {
+    fn a_linearization_passes() {
         assert_eq!(broken(&[0, 2, 1]), None);
-        assert_eq!(broken(&[0, 2, 1, 3]), None, "the unknown one may take effect");
+        assert_eq!(broken(&[0, 2, 1, 3]), None, "operation 3, of unknown outcome, may take effect");
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
-        assert_eq!(broken(&[2, 0, 1]), Some((Rule::RealTime, vec![0, 2])));
-        assert_eq!(broken(&[0, 1, 2]), Some((Rule::Legal, vec![1])));
-        assert_eq!(broken(&[0, 2]), Some((Rule::Complete, vec![1])));
-        assert_eq!(broken(&[0, 2, 2]), Some((Rule::Once, vec![2])));
-        assert_eq!(broken(&[0, 2, 1, 4]), Some((Rule::NotFailed, vec![4])));
-        assert_eq!(broken(&[0, 5]), Some((Rule::Known, vec![5])));
+    fn each_violated_rule_is_reported() {
+        assert_eq!(broken(&[2, 0, 1]), Some((OrderRule::RealTime, vec![0, 2])));
+        assert_eq!(broken(&[0, 1, 2]), Some((OrderRule::Legal, vec![1])));
+        assert_eq!(broken(&[0, 2]), Some((OrderRule::Complete, vec![1])));
+        assert_eq!(broken(&[0, 2, 2]), Some((OrderRule::Once, vec![2])));
+        assert_eq!(broken(&[0, 2, 1, 4]), Some((OrderRule::NotFailed, vec![4])));
+        assert_eq!(broken(&[0, 5]), Some((OrderRule::InHistory, vec![5])));
     }
 }

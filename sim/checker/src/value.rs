@@ -1,4 +1,4 @@
-//! What operations carry: data as files have it, and small numbers that stand for it.
+//! Values of operations: data as files contain it, and the small ids that stand for it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,40 +7,40 @@ use std::sync::{PoisonError, RwLock};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-/// A piece of data in a history.
+/// A value in a history, as JSON and EDN express it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Datum {
-    /// No value.
+pub enum Value {
+    /// The absence of a value: `null` in JSON, `nil` in EDN.
     Null,
-    /// A truth.
+    /// A boolean value, `true` or `false`.
     Bool(bool),
-    /// A number.
+    /// A signed whole number of 64 bits.
     Integer(i64),
-    /// A text.
+    /// A string of Unicode characters.
     Text(String),
-    /// Several, in order.
-    List(Vec<Datum>),
+    /// A list of values, in order.
+    List(Vec<Value>),
 }
 
-impl Datum {
-    /// The text that more may be appended to.
+impl Value {
+    /// Returns the text to which an append adds: empty for [`Value::Null`].
     pub(crate) fn text(&self) -> Cow<'_, str> {
         match self {
-            Datum::Null => Cow::Borrowed(""),
-            Datum::Text(text) => Cow::Borrowed(text.as_str()),
+            Value::Null => Cow::Borrowed(""),
+            Value::Text(text) => Cow::Borrowed(text.as_str()),
             other => Cow::Owned(other.to_string()),
         }
     }
 }
 
-impl fmt::Display for Datum {
+impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Datum::Null => f.write_str("null"),
-            Datum::Bool(truth) => write!(f, "{truth}"),
-            Datum::Integer(number) => write!(f, "{number}"),
-            Datum::Text(text) => write!(f, "{text:?}"),
-            Datum::List(items) => {
+            Value::Null => f.write_str("null"),
+            Value::Bool(truth) => write!(f, "{truth}"),
+            Value::Integer(number) => write!(f, "{number}"),
+            Value::Text(text) => write!(f, "{text:?}"),
+            Value::List(items) => {
                 f.write_str("[")?;
                 for (place, item) in items.iter().enumerate() {
                     let separator = if place == 0 { "" } else { ", " };
@@ -52,115 +52,115 @@ impl fmt::Display for Datum {
     }
 }
 
-impl From<i64> for Datum {
-    fn from(number: i64) -> Datum {
-        Datum::Integer(number)
+impl From<i64> for Value {
+    fn from(number: i64) -> Value {
+        Value::Integer(number)
     }
 }
 
-impl From<bool> for Datum {
-    fn from(truth: bool) -> Datum {
-        Datum::Bool(truth)
+impl From<bool> for Value {
+    fn from(truth: bool) -> Value {
+        Value::Bool(truth)
     }
 }
 
-impl From<&str> for Datum {
-    fn from(text: &str) -> Datum {
-        Datum::Text(text.to_owned())
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::Text(text.to_owned())
     }
 }
 
-/// Stands for a [`Datum`]: equal ones have equal numbers. They are given out densely, from 0.
+/// The id of a [`Value`] in a [`ValueTable`]. Equal values have equal ids, dense from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Value(pub u32);
+pub struct ValueId(pub u32);
 
-/// Which value stands for which datum. [`Value(0)`](Value) stands for [`Datum::Null`] in all of
-/// them.
+/// A table of interned values. [`ValueId(0)`](ValueId) is [`Value::Null`] in every table.
 #[derive(Debug)]
-pub struct Values {
+pub struct ValueTable {
     table: RwLock<Table>,
 }
 
 #[derive(Clone, Debug)]
 struct Table {
-    data: Vec<Datum>,
-    numbers: HashMap<Datum, Value, FixedState>,
+    data: Vec<Value>,
+    numbers: HashMap<Value, ValueId, FixedState>,
 }
 
-impl Value {
-    /// [`Datum::Null`].
-    pub const NULL: Value = Value(0);
+impl ValueId {
+    /// The id of [`Value::Null`] in every table.
+    pub const NULL: ValueId = ValueId(0);
 }
 
-impl Default for Values {
-    fn default() -> Values {
-        Values::new()
+impl Default for ValueTable {
+    fn default() -> ValueTable {
+        ValueTable::new()
     }
 }
 
-impl Clone for Values {
-    fn clone(&self) -> Values {
+impl Clone for ValueTable {
+    fn clone(&self) -> ValueTable {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        Values { table: RwLock::new(table.clone()) }
+        ValueTable { table: RwLock::new(table.clone()) }
     }
 }
 
-impl Values {
-    /// [`Datum::Null`] alone.
+impl ValueTable {
+    /// Creates a table that contains only [`Value::Null`].
     #[must_use]
-    pub fn new() -> Values {
+    pub fn new() -> ValueTable {
         let mut numbers = HashMap::with_hasher(FixedState::default());
-        numbers.insert(Datum::Null, Value::NULL);
-        Values { table: RwLock::new(Table { data: vec![Datum::Null], numbers }) }
+        numbers.insert(Value::Null, ValueId::NULL);
+        ValueTable { table: RwLock::new(Table { data: vec![Value::Null], numbers }) }
     }
 
-    /// The value that stands for `datum`, a new one if there is none.
+    /// Returns the id of `value`, and adds the value if the table does not contain it.
     ///
     /// # Panics
-    /// After four billion.
-    pub fn of(&self, datum: impl Into<Datum>) -> Value {
-        let datum = datum.into();
+    /// If the table already has `u32::MAX` values.
+    pub fn intern(&self, value: impl Into<Value>) -> ValueId {
+        let value = value.into();
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = table.numbers.get(&datum) {
-            return *value;
+        if let Some(id) = table.numbers.get(&value) {
+            return *id;
         }
-        let value = Value(u32::try_from(table.data.len()).expect("four billion values at most"));
-        table.data.push(datum.clone());
-        table.numbers.insert(datum, value);
-        value
+        let id =
+            ValueId(u32::try_from(table.data.len()).expect("a table has at most u32::MAX values"));
+        table.data.push(value.clone());
+        table.numbers.insert(value, id);
+        id
     }
 
-    /// What `value` stands for.
+    /// Returns the value with the id `id`.
     ///
     /// # Panics
-    /// If it is not of this table.
+    /// If the table has no such id.
     #[must_use]
-    pub fn datum(&self, value: Value) -> Datum {
+    pub fn resolve(&self, id: ValueId) -> Value {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        table.data[value.0 as usize].clone()
+        table.data[id.0 as usize].clone()
     }
 
-    /// What `value` stands for, in words; its number if it is not of this table.
+    /// Formats the value with the id `id`, or the id itself if the table does not contain it.
     #[must_use]
-    pub fn words(&self, value: Value) -> String {
+    pub fn describe(&self, id: ValueId) -> String {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        table.data.get(value.0 as usize).map_or_else(|| format!("v{}", value.0), Datum::to_string)
+        table.data.get(id.0 as usize).map_or_else(|| format!("v{}", id.0), Value::to_string)
     }
 
-    /// What `look` makes of all data, in the order of the values that stand for them.
-    pub fn with<T>(&self, look: impl FnOnce(&[Datum]) -> T) -> T {
+    /// Calls `read` with all values, indexed by their ids, and returns its result.
+    pub fn with<T>(&self, read: impl FnOnce(&[Value]) -> T) -> T {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        look(&table.data)
+        read(&table.data)
     }
 
-    /// Several values in words: `[1, 2]`.
+    /// Formats several values as a list: `[1, 2]`.
     #[must_use]
-    pub fn list_words<'a>(&self, values: impl IntoIterator<Item = &'a Value>) -> String {
-        let words: Vec<String> = values.into_iter().map(|value| self.words(*value)).collect();
-        format!("[{}]", words.join(", "))
+    pub fn describe_list<'a>(&self, values: impl IntoIterator<Item = &'a ValueId>) -> String {
+        let texts: Vec<String> = values.into_iter().map(|id| self.describe(*id)).collect();
+        format!("[{}]", texts.join(", "))
     }
 
-    /// How many there are.
+    /// Returns the number of values in the table.
     #[must_use]
     pub fn count(&self) -> usize {
         self.table.read().unwrap_or_else(PoisonError::into_inner).data.len()

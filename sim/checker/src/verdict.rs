@@ -1,52 +1,53 @@
-//! What a check comes to.
+//! Verdicts of a check, with the counterexample or the exhausted budget.
 
 use crate::history::OpId;
 
-/// What a check comes to.
+/// The verdict of a check on a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// There is an order of the operations that explains everything.
+    /// Some order of the operations explains all responses.
     Linearizable,
-    /// There is none.
-    NotLinearizable(Evidence),
-    /// Neither was found before something was used up.
-    Unknown(Exhausted),
+    /// No order of the operations explains all responses.
+    NotLinearizable(Counterexample),
+    /// The budget was exhausted before the check reached a verdict.
+    Unknown(BudgetExhausted),
 }
 
-/// The operations that prove a history wrong: it would be wrong if the outcomes of all others were
-/// unknown.
+/// Operations that prove that a history is not linearizable: it would not be linearizable even if
+/// the outcomes of all other operations were unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    /// The operations, in the order of invocation.
+pub struct Counterexample {
+    /// The operations of the counterexample, in the order of invocation.
     pub operations: Vec<OpId>,
-    /// Why they cannot be, in one sentence: `read r7 returned 4, although …`. Operations are named
-    /// by number.
-    pub because: String,
-    /// Whether leaving out any one of the operations would leave a history that is linearizable.
+    /// The reason in one sentence: `read 7 returned 4, although …`. Operations are named by their
+    /// numbers.
+    pub reason: String,
+    /// Whether every operation is needed: with any one of the outcomes unknown, the others prove
+    /// nothing.
     pub minimal: bool,
 }
 
-/// What was used up, and where.
+/// The resource that a check exhausted, and how far the check had come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exhausted {
-    /// What.
-    pub what: Resource,
-    /// The key of the operations it was used up on.
+pub struct BudgetExhausted {
+    /// The resource that was exhausted.
+    pub resource: Resource,
+    /// The key of the operations on which the resource was exhausted.
     pub key: Option<u64>,
-    /// How many operations were ordered in the search's longest attempt, of how many.
+    /// The number of operations in the longest order found, and the number of all operations.
     pub ordered: (usize, usize),
-    /// The most configurations that the search had to keep at one return, and that operation: it
-    /// is what made the search wide.
+    /// The largest number of configurations that the search kept at one response, and the operation
+    /// that responded: it made the search wide.
     pub widest: Option<(usize, OpId)>,
 }
 
-/// Something there is a budget of.
+/// A resource that [`crate::budget::Budget`] limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
-    /// [`crate::budget::Budget::bytes_max`].
+    /// The limit [`crate::budget::Budget::bytes_max`].
     Memory,
-    /// [`crate::budget::Budget::configurations_max`].
+    /// The limit [`crate::budget::Budget::configurations_max`].
     Configurations,
-    /// [`crate::budget::Budget::stop`] said so.
+    /// The caller's [`crate::budget::Budget::stop`] returned true.
     Stopped,
 }

@@ -1,5 +1,5 @@
-//! Histories whose verdicts are known: every one is read, and every verdict is found. They are
-//! where `QUORATE_DATA` says; without it these tests say that they skipped.
+//! Checks histories with known verdicts, in the folder that `QUORATE_DATA` names. Without it these
+//! tests print that they were skipped.
 
 use std::env;
 use std::fs::File;
@@ -12,14 +12,14 @@ use quorate_checker::model::Model;
 use quorate_checker::verdict::Verdict;
 use serde_json::{Map, Value};
 
-/// One history, and what is known of it.
+/// One history file, and its known verdict.
 struct Case {
     name: String,
     path: PathBuf,
     known: Value,
 }
 
-/// The cases of both folders, or none where nobody says where the data is.
+/// Returns the cases of both folders, or `None` if `QUORATE_DATA` is not set.
 fn cases(test: &str) -> Option<Vec<Case>> {
     let Some(data) = env::var_os("QUORATE_DATA") else {
         println!("SKIPPED {test}: QUORATE_DATA names no folder");
@@ -30,7 +30,7 @@ fn cases(test: &str) -> Option<Vec<Case>> {
     for folder in folders {
         let path = folder.join("verdicts.json");
         let file = File::open(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-        let known: Map<String, Value> = serde_json::from_reader(file).expect("it is JSON");
+        let known: Map<String, Value> = serde_json::from_reader(file).expect("the text is JSON");
         cases.extend(known.into_iter().map(|(name, known)| {
             let path = folder.join(known["file"].as_str().expect("each has a file"));
             Case { name, path, known }
@@ -46,7 +46,7 @@ fn load(case: &Case) -> Loaded {
     loaded.unwrap_or_else(|error| panic!("{}: {error}", case.name))
 }
 
-/// Operations, those of unknown outcome, and clients.
+/// Counts the operations, those of unknown outcome, and the clients.
 struct Count;
 
 impl Visitor for Count {
@@ -63,7 +63,7 @@ impl Visitor for Count {
 }
 
 #[test]
-fn every_history_is_read_whole() {
+fn every_history_is_parsed_completely() {
     let Some(cases) = cases("every_history_is_read_whole") else { return };
     for case in &cases {
         let loaded = load(case);
@@ -76,7 +76,7 @@ fn every_history_is_read_whole() {
 }
 
 #[test]
-fn what_is_written_reads_the_same() {
+fn a_written_history_parses_the_same() {
     let Some(cases) = cases("what_is_written_reads_the_same") else { return };
     for case in &cases {
         let loaded = load(case);
@@ -94,7 +94,7 @@ fn what_is_written_reads_the_same() {
 }
 
 #[test]
-fn every_verdict_is_the_known_one() {
+fn every_verdict_matches_the_known_one() {
     let Some(cases) = cases("every_verdict_is_the_known_one") else { return };
     let mut different = Vec::new();
     for case in &cases {

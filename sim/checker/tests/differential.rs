@@ -1,9 +1,9 @@
-//! Holds the search, and the whole check, against the definition tried out, on many small
-//! histories: right ones, and ones with results that were changed.
+//! Compares the search and the whole check with brute force, on many small histories, correct and
+//! with changed results.
 //!
 //! `cargo test` tries a few seeds. The long run takes its seeds from the environment:
-//! `DIFFERENTIAL_SEEDS=0..1000000 cargo test --release -p quorate-checker --test differential
-//! -- --ignored`.
+//! `DIFFERENTIAL_SEEDS=0..1000000 cargo test --release -p quorate-checker --test differential --
+//! --ignored`.
 
 mod objects;
 
@@ -13,34 +13,34 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quorate_checker::brute;
+use quorate_checker::brute_force;
 use quorate_checker::budget::Budget;
 use quorate_checker::check::{check, check_without_decide};
 use quorate_checker::generate::Shape;
 use quorate_checker::generate::{Random, random};
-use quorate_checker::history::{Client, History, OpId, Operation, Outcome, Part};
+use quorate_checker::history::{Client, History, OpId, Operation, Outcome, Subhistory};
 use quorate_checker::model::Model;
-use quorate_checker::search::{Order, Trust, search_by};
-use quorate_checker::verdict::{Evidence, Verdict};
+use quorate_checker::search::{Traversal, TrustedHints, search_by};
+use quorate_checker::verdict::{Counterexample, Verdict};
 use rand::RngExt;
 
-/// What the histories of one object are made of.
+/// A model with generators of operations and results.
 pub(crate) trait Subject: Model {
-    /// What a client asks, as one of those that want many different values or few.
-    fn ask(&self, random: &mut Random, mix: &Mix) -> Self::Op;
+    /// Draws an operation, with the number of distinct values that `mix` allows.
+    fn draw_op(&self, random: &mut Random, mix: &Mix) -> Self::Op;
 
-    /// What it is told.
-    fn answer(&self, state: &Self::State, op: &Self::Op) -> Self::Ret;
+    /// Returns the correct result of `op` in `state`.
+    fn result(&self, state: &Self::State, op: &Self::Op) -> Self::Ret;
 
-    /// Something else that it might have been told.
-    fn wrong(&self, random: &mut Random, mix: &Mix, op: &Self::Op) -> Self::Ret;
+    /// Draws a result of `op` that may be wrong.
+    fn wrong_result(&self, random: &mut Random, mix: &Mix, op: &Self::Op) -> Self::Ret;
 }
 
-/// How a history is mixed.
+/// The parameters of a random history.
 #[derive(Debug)]
 pub(crate) struct Mix {
     pub(crate) shape: Shape,
-    /// How many values there are; none if every one is new.
+    /// The number of distinct values, or `None` if every written value is new.
     pub(crate) values: Option<u32>,
     pub(crate) cas: f64,
     pub(crate) reads: f64,
@@ -73,14 +73,14 @@ impl Mix {
         }
     }
 
-    /// A value to write.
+    /// Draws a value to write.
     pub(crate) fn fresh(&self, random: &mut Random) -> u32 {
         let next = self.next.get();
         self.next.set(next + 1);
         self.values.map_or(next, |values| random.random_range(0..values))
     }
 
-    /// A value that may have been written.
+    /// Draws a value that may have been written.
     pub(crate) fn stale(&self, random: &mut Random) -> u32 {
         let values = self.values.unwrap_or(self.next.get() + 1);
         random.random_range(values.saturating_sub(6)..values)
@@ -89,78 +89,79 @@ impl Mix {
 
 fn history_of<S: Subject>(model: &S, random: &mut Random, mix: &Mix) -> History<S::Op, S::Ret> {
     let apply = |state: &mut S::State, op: &S::Op| {
-        let ret = model.answer(state, op);
+        let ret = model.result(state, op);
         if let Some(after) = model.step(state, op, Some(&ret)) {
             *state = after;
         }
         ret
     };
-    let ask = |random: &mut Random| model.ask(random, mix);
+    let ask = |random: &mut Random| model.draw_op(random, mix);
     let made = quorate_checker::generate::history(random, &mix.shape, model.init(), ask, apply);
     made.with_outcomes(|_, operation| match &operation.outcome {
         Outcome::Returned { at, .. } if random.random_bool(mix.changed) => {
-            Outcome::Returned { at: *at, ret: model.wrong(random, mix, &operation.op) }
+            Outcome::Returned { at: *at, ret: model.wrong_result(random, mix, &operation.op) }
         }
         other => other.clone(),
     })
 }
 
-fn told<O, R>(history: &History<O, R>) -> Vec<OpId> {
-    let told = |(id, operation): (u32, &Operation<O, R>)| {
+fn not_failed<O, R>(history: &History<O, R>) -> Vec<OpId> {
+    let has_effect = |(id, operation): (u32, &Operation<O, R>)| {
         (!matches!(operation.outcome, Outcome::Failed)).then_some(OpId(id))
     };
-    (0..).zip(history.operations()).filter_map(told).collect()
+    (0..).zip(history.operations()).filter_map(has_effect).collect()
 }
 
 fn brute_force<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> bool {
-    brute::linearizable(model, Part::new(history, &told(history)))
+    brute_force::linearizable(model, Subhistory::new(history, &not_failed(history)))
 }
 
-/// What decides on a history.
+/// An algorithm that decides a history.
 #[derive(Clone, Copy)]
-enum Way {
+enum Algorithm {
     Check,
     SearchOfKeys,
-    Search(Trust, Order),
+    Search(TrustedHints, Traversal),
 }
 
-impl Way {
+impl Algorithm {
     fn name(self) -> String {
         match self {
-            Way::Check => "check".to_owned(),
-            Way::SearchOfKeys => "search of keys".to_owned(),
-            Way::Search(trust, order) => format!("search {trust:?} {order:?}"),
+            Algorithm::Check => "check".to_owned(),
+            Algorithm::SearchOfKeys => "search of keys".to_owned(),
+            Algorithm::Search(trusted, order) => format!("search {trusted:?} {order:?}"),
         }
     }
 }
 
-const TRUSTS: [Trust; 3] = [Trust::Hints, Trust::Effects, Trust::Nothing];
-const ORDERS: [Order; 3] = [Order::Depth, Order::Layers, Order::Both];
+const TRUSTS: [TrustedHints; 3] = [TrustedHints::All, TrustedHints::Effects, TrustedHints::None];
+const ORDERS: [Traversal; 3] = [Traversal::DepthFirst, Traversal::Layered, Traversal::Combined];
 
-/// The verdict of everything that decides on `history`; only what a search takes from the model is
-/// left out where several keys are in one search.
-fn verdicts<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Vec<(Way, Verdict)> {
+/// Returns the verdicts of all algorithms on `history`. If a search covers several keys, it uses no
+/// hints.
+fn verdicts<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Vec<(Algorithm, Verdict)> {
     let budget = Budget::default();
-    let ids = told(history);
-    let part = Part::new(history, &ids);
+    let ids = not_failed(history);
+    let part = Subhistory::new(history, &ids);
     let keys = |id: &OpId| model.key(&history.operation(*id).op);
     let one_key = ids.windows(2).all(|two| keys(&two[0]) == keys(&two[1]));
     let mut verdicts = vec![
-        (Way::Check, check(model, history, &budget)),
-        (Way::SearchOfKeys, check_without_decide(model, history, &budget)),
+        (Algorithm::Check, check(model, history, &budget)),
+        (Algorithm::SearchOfKeys, check_without_decide(model, history, &budget)),
     ];
-    for trust in TRUSTS {
+    for trusted in TRUSTS {
         for order in ORDERS {
-            if one_key || trust == Trust::Nothing {
-                let verdict = search_by(model, part, &budget, trust, order);
-                verdicts.push((Way::Search(trust, order), verdict));
+            if one_key || trusted == TrustedHints::None {
+                let verdict = search_by(model, part, &budget, trusted, order);
+                verdicts.push((Algorithm::Search(trusted, order), verdict));
             }
         }
     }
     verdicts
 }
 
-/// `history` if of what returned nothing were known but the `known`.
+/// Returns `history` in which only the outcomes of `known`, of all operations that returned, are
+/// known.
 fn only<O: Clone, R: Clone>(history: &History<O, R>, known: &[OpId]) -> History<O, R> {
     history.with_outcomes(|id, operation| match &operation.outcome {
         Outcome::Returned { .. } if !known.contains(&id) => Outcome::Unknown,
@@ -177,31 +178,31 @@ fn compare<S: Subject>(model: &S, seed: u64, operations: Range<u32>) -> bool {
     let mix = Mix::new(&mut random, operations);
     let history = history_of(model, &mut random, &mix);
     let expected = brute_force(model, &history);
-    // Most ways come to the same evidence.
-    let mut tried: BTreeMap<Vec<OpId>, bool> = BTreeMap::new();
+    // Most algorithms find the same counterexample.
+    let mut checked: BTreeMap<Vec<OpId>, bool> = BTreeMap::new();
     let mut is_good = |known: Vec<OpId>| {
         let tries = |known: &Vec<OpId>| brute_force(model, &only(&history, known));
-        *tried.entry(known).or_insert_with_key(tries)
+        *checked.entry(known).or_insert_with_key(tries)
     };
-    for (way, verdict) in verdicts(model, &history) {
+    for (algorithm, verdict) in verdicts(model, &history) {
         let context =
-            || format!("seed {seed}, {}: {mix:?}\n{}", way.name(), print(model, &history));
+            || format!("seed {seed}, {}: {mix:?}\n{}", algorithm.name(), print(model, &history));
         match &verdict {
             Verdict::Linearizable => assert!(expected, "a bad one is missed: {}", context()),
-            Verdict::NotLinearizable(evidence) => {
-                assert!(!expected, "a good one is refused: {}", context());
-                let Evidence { operations, minimal, .. } = evidence;
+            Verdict::NotLinearizable(counterexample) => {
+                assert!(!expected, "a linearizable history is rejected: {}", context());
+                let Counterexample { operations, minimal, .. } = counterexample;
                 let proves = !is_good(operations.clone());
-                assert!(proves, "no evidence: {evidence:?} {}", context());
+                assert!(proves, "no proof: {counterexample:?} {}", context());
                 let needed = |id: &OpId| {
                     let less = is_good(without(operations, *id));
-                    assert!(less, "too much evidence: {id:?} of {evidence:?} {}", context());
+                    assert!(less, "not minimal: {id:?} of {counterexample:?} {}", context());
                 };
                 let returned = |id: &&OpId| history.operation(**id).returned();
-                match way {
+                match algorithm {
                     _ if *minimal => operations.iter().for_each(needed),
-                    // Everything that returned in the shortest start that cannot be explained.
-                    Way::Search(Trust::Hints, _) => {
+                    // All operations that returned in the shortest prefix that no order explains.
+                    Algorithm::Search(TrustedHints::All, _) => {
                         operations.iter().max_by_key(returned).into_iter().for_each(needed);
                     }
                     _ => {}
@@ -215,21 +216,21 @@ fn compare<S: Subject>(model: &S, seed: u64, operations: Range<u32>) -> bool {
 
 fn print<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> String {
     let line = |(id, operation): (u32, &Operation<M::Op, M::Ret>)| {
-        let call = model.call_words(&operation.op);
+        let call = model.describe_op(&operation.op);
         let Client(client) = operation.client;
         format!("{id} c{client} {call} {:?} {:?}\n", operation.invoked, operation.outcome)
     };
     (0..).zip(history.operations()).map(line).collect()
 }
 
-/// Compares on `seeds`.
+/// Compares the algorithms on the histories of `seeds`.
 fn try_seeds<S: Subject>(model: &S, seeds: Range<u64>, operations: Range<u32>) {
     let count = seeds.end - seeds.start;
     let good = seeds.filter(|seed| compare(model, *seed, operations.clone())).count() as u64;
     assert_fair(good, count);
 }
 
-/// A fair share of so many must be good, and bad.
+/// Checks that a fair share of the histories is linearizable, and a fair share is not.
 fn assert_fair(good: u64, count: u64) {
     assert!(count < 100 || good * 20 > count && good * 20 < count * 19, "{good} of {count}");
 }
@@ -261,7 +262,7 @@ fn other_objects_are_decided_as_by_brute_force() {
     try_seeds(&objects::transactions(), 0..1000, 4..14);
 }
 
-/// What must not change a verdict, or change it in one direction only.
+/// Checks changes of a history that keep its verdict, or that can only make it linearizable.
 fn laws<S: Subject>(model: &S, seed: u64) {
     let mut random = random(seed);
     let mix = Mix::new(&mut random, 20..60);
@@ -298,14 +299,14 @@ fn laws<S: Subject>(model: &S, seed: u64) {
     let of_key = History::new(of_key).expect("the operations of one key are a history");
     for (law, other) in [("weaker", &weaker), ("prefix", &prefix), ("key", &of_key)] {
         let broken = good == Some(true) && is_good(other) == Some(false);
-        assert!(!broken, "{law} is refused: {}", context());
+        assert!(!broken, "{law} is rejected: {}", context());
     }
     let renamed = |operation: &Operation<S::Op, S::Ret>| {
         let Client(client) = operation.client;
-        let invoked = quorate_checker::history::Moment(operation.invoked.0 * 3 + 7);
+        let invoked = quorate_checker::history::EventIndex(operation.invoked.0 * 3 + 7);
         let outcome = match &operation.outcome {
             Outcome::Returned { at, ret } => Outcome::Returned {
-                at: quorate_checker::history::Moment(at.0 * 3 + 7),
+                at: quorate_checker::history::EventIndex(at.0 * 3 + 7),
                 ret: ret.clone(),
             },
             other => other.clone(),
@@ -318,7 +319,7 @@ fn laws<S: Subject>(model: &S, seed: u64) {
 }
 
 #[test]
-fn what_says_less_stays_good_and_names_change_nothing() {
+fn weakening_keeps_histories_linearizable_and_names_do_not_matter() {
     for seed in 0..400 {
         laws(&objects::register(), seed);
         laws(&objects::kv(), seed);
@@ -329,11 +330,11 @@ fn what_says_less_stays_good_and_names_change_nothing() {
 }
 
 #[test]
-fn the_names_of_values_change_nothing() {
+fn the_ids_of_values_do_not_matter() {
     use quorate_checker::models::{RegisterOp, RegisterRet};
-    use quorate_checker::value::Value;
+    use quorate_checker::value::ValueId;
     let model = objects::register();
-    let name = |value: Value| Value(if value == Value::NULL { 0 } else { 997 - value.0 });
+    let name = |value: ValueId| ValueId(if value == ValueId::NULL { 0 } else { 997 - value.0 });
     for seed in 0..1000 {
         let mut random = random(seed);
         let mix = Mix::new(&mut random, 20..60);
@@ -361,14 +362,15 @@ fn the_names_of_values_change_nothing() {
     }
 }
 
-/// What the environment says, or ten million.
+/// Returns the seeds from the environment, or the first ten million.
 fn seeds() -> Range<u64> {
     let text = std::env::var("DIFFERENTIAL_SEEDS").unwrap_or_else(|_| "0..10000000".to_owned());
     let (start, end) = text.split_once("..").expect("seeds are given as `from..to`");
     start.parse().expect("a number")..end.parse().expect("a number")
 }
 
-/// Compares on a history of an object that the seed chooses: which one, and whether it is good.
+/// Compares the algorithms on a history of an object that the seed chooses. Returns the object, and
+/// whether the history is linearizable.
 fn compare_any(seed: u64) -> (&'static str, bool) {
     let (seed, one) = (1_000_000 + seed, seed % 16);
     match one {
@@ -386,13 +388,13 @@ fn compare_any(seed: u64) -> (&'static str, bool) {
     }
 }
 
-/// Of each object, how many histories were good, and how many were compared.
+/// For each object, the number of linearizable histories, and of all histories.
 type Tally = BTreeMap<&'static str, (u64, u64)>;
 
-/// How many seeds a thread takes at a time.
+/// The number of seeds that a thread takes at a time.
 const CHUNK: u64 = 10_000;
-/// After how many histories there is news.
-const NEWS_EVERY: u64 = 100_000;
+/// The number of histories between two progress reports.
+const REPORT_EVERY: u64 = 100_000;
 
 fn compare_chunk(seeds: Range<u64>) -> Tally {
     let mut tally = Tally::new();
@@ -405,9 +407,9 @@ fn compare_chunk(seeds: Range<u64>) -> Tally {
     tally
 }
 
-/// Says it now: a test's usual output is held back until it ends.
-fn say(news: &str) {
-    writeln!(std::io::stderr(), "{news}").expect("somebody listens");
+/// Prints a line at once, because the usual output of a test is held back until it ends.
+fn print_now(report: &str) {
+    writeln!(std::io::stderr(), "{report}").expect("standard error is open");
 }
 
 #[test]
@@ -427,14 +429,14 @@ fn long_run_is_decided_as_by_brute_force() {
                 next.store(seeds.end, Ordering::Relaxed);
                 std::panic::resume_unwind(why)
             });
-            let mut all = all.lock().expect("nobody fails while adding up");
+            let mut all = all.lock().expect("no thread panics while it holds the lock");
             for (object, (good, count)) in tally {
                 let of = all.entry(object).or_default();
                 *of = (of.0 + good, of.1 + count);
             }
             let done: u64 = all.values().map(|(_, count)| count).sum();
-            if done.is_multiple_of(NEWS_EVERY) {
-                say(&format!("{done} histories compared"));
+            if done.is_multiple_of(REPORT_EVERY) {
+                print_now(&format!("{done} histories compared"));
             }
         }
     };
@@ -443,9 +445,9 @@ fn long_run_is_decided_as_by_brute_force() {
             scope.spawn(work);
         }
     });
-    let all = all.into_inner().expect("nobody failed");
+    let all = all.into_inner().expect("no thread panicked");
     for (object, (good, count)) in &all {
-        say(&format!("{object}: {count} compared, {good} of them good"));
+        print_now(&format!("{object}: {count} compared, {good} of them good"));
         assert_fair(*good, *count);
     }
 }

@@ -1,4 +1,4 @@
-//! Histories in files: what is read is what was meant, and what is wrong is told with its place.
+//! Tests of the file formats: histories parse as intended, and errors have their positions.
 
 mod formats {
     mod jepsen;

@@ -1,33 +1,36 @@
-//! The near-linear checks against the definition, on small histories of every kind: the same
-//! verdict, and evidence that is what it says it is.
+//! Compares the near-linear checks with the definition, on small histories: the verdicts agree, and
+//! every counterexample proves its violation.
 
-use quorate_checker::brute;
+use quorate_checker::brute_force;
 use quorate_checker::budget::Budget;
-use quorate_checker::check::tells;
+use quorate_checker::check::affects_verdict;
 use quorate_checker::generate::{Random, Shape, history, random};
-use quorate_checker::history::{History, OpId, Outcome, Part};
+use quorate_checker::history::{History, OpId, Outcome, Subhistory};
 use quorate_checker::model::Model;
 use quorate_checker::models::{Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet};
-use quorate_checker::value::{Datum, Value};
-use quorate_checker::verdict::{Evidence, Verdict};
+use quorate_checker::value::{Value, ValueId};
+use quorate_checker::verdict::{Counterexample, Verdict};
 use rand::RngExt;
 
-/// How many histories of each kind: `QUORATE_CASES`, or few.
+/// Returns the number of histories of each kind: `QUORATE_CASES`, or a few.
 fn cases() -> u64 {
     std::env::var("QUORATE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(4_000)
 }
 
-/// The operations that say something.
-fn telling<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Vec<OpId> {
+/// Returns the operations that can affect the verdict.
+fn relevant<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Vec<OpId> {
     let operations = (0..).map(OpId).zip(history.operations());
-    operations.filter(|(_, operation)| tells(model, operation)).map(|(id, _)| id).collect()
+    operations
+        .filter(|(_, operation)| affects_verdict(model, operation))
+        .map(|(id, _)| id)
+        .collect()
 }
 
 fn holds<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> bool {
-    brute::linearizable(model, Part::new(history, &telling(model, history)))
+    brute_force::linearizable(model, Subhistory::new(history, &relevant(model, history)))
 }
 
-/// `history`, where only the outcomes of `known` are known.
+/// Returns `history` in which only the outcomes of `known` are known.
 fn only<O: Clone, R: Clone>(history: &History<O, R>, known: &[OpId]) -> History<O, R> {
     history.with_outcomes(|id, operation| match &operation.outcome {
         Outcome::Returned { .. } if !known.contains(&id) => Outcome::Unknown,
@@ -35,19 +38,27 @@ fn only<O: Clone, R: Clone>(history: &History<O, R>, known: &[OpId]) -> History<
     })
 }
 
-/// That `evidence` proves `history` wrong, and that all of it is needed if it says so.
-fn assert_proof<M: Model>(model: &M, history: &History<M::Op, M::Ret>, evidence: &Evidence) {
-    let all = &evidence.operations;
-    assert!(all.is_sorted(), "{evidence:?}");
-    assert!(!holds(model, &only(history, all)), "{evidence:?} proves nothing of {history:?}");
-    for left_out in all.iter().filter(|_| evidence.minimal) {
+/// Checks that `counterexample` proves that `history` is not linearizable, and that it is minimal
+/// if it is marked so.
+fn assert_proof<M: Model>(
+    model: &M,
+    history: &History<M::Op, M::Ret>,
+    counterexample: &Counterexample,
+) {
+    let all = &counterexample.operations;
+    assert!(all.is_sorted(), "{counterexample:?}");
+    assert!(!holds(model, &only(history, all)), "{counterexample:?} proves nothing of {history:?}");
+    for left_out in all.iter().filter(|_| counterexample.minimal) {
         let rest: Vec<OpId> = all.iter().copied().filter(|id| id != left_out).collect();
         let rest = only(history, &rest);
-        assert!(holds(model, &rest), "{evidence:?} does not need {left_out:?} in {history:?}");
+        assert!(
+            holds(model, &rest),
+            "{counterexample:?} does not need {left_out:?} in {history:?}"
+        );
     }
 }
 
-/// What the checks said.
+/// The numbers of verdicts of the checks.
 #[derive(Debug, Default)]
 struct Tally {
     right: u64,
@@ -59,31 +70,34 @@ struct Tally {
 
 impl Tally {
     fn decide<M: Model>(&mut self, model: &M, history: &History<M::Op, M::Ret>) {
-        let ids = telling(model, history);
-        let part = Part::new(history, &ids);
+        let ids = relevant(model, history);
+        let part = Subhistory::new(history, &ids);
         match model.decide(part, &Budget::default()) {
             None => self.silent += 1,
             Some(Verdict::Linearizable) => {
-                assert!(brute::linearizable(model, part), "wrong, but found right: {history:?}");
+                assert!(
+                    brute_force::linearizable(model, part),
+                    "wrong, but found right: {history:?}"
+                );
                 self.right += 1;
             }
-            Some(Verdict::NotLinearizable(evidence)) => {
-                let holds = brute::linearizable(model, part);
-                assert!(!holds, "right, but found wrong: {evidence:?} {history:?}");
-                assert_proof(model, history, &evidence);
+            Some(Verdict::NotLinearizable(counterexample)) => {
+                let holds = brute_force::linearizable(model, part);
+                assert!(!holds, "right, but found wrong: {counterexample:?} {history:?}");
+                assert_proof(model, history, &counterexample);
                 self.wrong += 1;
-                self.minimal += u64::from(evidence.minimal);
-                self.longest = self.longest.max(evidence.operations.len());
+                self.minimal += u64::from(counterexample.minimal);
+                self.longest = self.longest.max(counterexample.operations.len());
             }
             Some(Verdict::Unknown(_)) => panic!("it searches nothing"),
         }
     }
 }
 
-/// How a random register is used.
+/// The parameters of a random history of a register.
 #[derive(Clone, Copy)]
-struct Use {
-    /// The share of compare-and-sets, and of those that look for any value at all.
+struct Workload {
+    /// The share of compare-and-sets, and of those that expect an arbitrary value.
     swaps: f64,
     guesses: f64,
     /// Whether every value is written once.
@@ -102,8 +116,8 @@ fn shape(random: &mut Random) -> Shape {
     }
 }
 
-/// A history of a register, and then some results changed.
-fn register(random: &mut Random, with: Use) -> History<RegisterOp, RegisterRet> {
+/// Generates a history of a register, then changes some results.
+fn register(random: &mut Random, with: Workload) -> History<RegisterOp, RegisterRet> {
     let shape = shape(random);
     let mut last = 0;
     let ask = |random: &mut Random| {
@@ -117,15 +131,15 @@ fn register(random: &mut Random, with: Use) -> History<RegisterOp, RegisterRet> 
                 false => last,
             };
             last = fresh;
-            return RegisterOp::Cas { from: Value(from), to: Value(fresh) };
+            return RegisterOp::Cas { from: ValueId(from), to: ValueId(fresh) };
         }
         if random.random_bool(0.5) {
             return RegisterOp::Read;
         }
         last = fresh;
-        RegisterOp::Write(Value(fresh))
+        RegisterOp::Write(ValueId(fresh))
     };
-    let made = history(random, &shape, Value::NULL, ask, |state, op| match *op {
+    let made = history(random, &shape, ValueId::NULL, ask, |state, op| match *op {
         RegisterOp::Read => RegisterRet::Value(*state),
         RegisterOp::Write(value) => {
             *state = value;
@@ -141,7 +155,7 @@ fn register(random: &mut Random, with: Use) -> History<RegisterOp, RegisterRet> 
         Outcome::Returned { at, ret } if random.random_bool(with.changed) => {
             let ret = match ret {
                 RegisterRet::Written => ret,
-                RegisterRet::Value(_) => RegisterRet::Value(Value(random.random_range(0..5))),
+                RegisterRet::Value(_) => RegisterRet::Value(ValueId(random.random_range(0..5))),
                 RegisterRet::Swapped(swapped) => RegisterRet::Swapped(!swapped),
             };
             Outcome::Returned { at, ret }
@@ -150,8 +164,8 @@ fn register(random: &mut Random, with: Use) -> History<RegisterOp, RegisterRet> 
     })
 }
 
-/// Decides many histories of registers used like this.
-fn tally(seed: u64, with: Use) -> Tally {
+/// Decides many histories of registers with the parameters `with`.
+fn tally(seed: u64, with: Workload) -> Tally {
     let mut tally = Tally::default();
     let mut random = random(seed);
     for _ in 0..cases() {
@@ -161,7 +175,7 @@ fn tally(seed: u64, with: Use) -> Tally {
     tally
 }
 
-const PLAIN: Use = Use { swaps: 0.0, guesses: 0.0, unique: true, changed: 0.2 };
+const PLAIN: Workload = Workload { swaps: 0.0, guesses: 0.0, unique: true, changed: 0.2 };
 
 #[test]
 fn registers_with_unique_values() {
@@ -174,7 +188,7 @@ fn registers_with_unique_values() {
 
 #[test]
 fn registers_that_compare_and_set() {
-    let tally = tally(2, Use { swaps: 0.5, guesses: 0.1, ..PLAIN });
+    let tally = tally(2, Workload { swaps: 0.5, guesses: 0.1, ..PLAIN });
     assert!(tally.silent < cases() / 2, "{tally:?}");
     assert!(tally.right > cases() / 10 && tally.wrong > cases() / 10, "{tally:?}");
     assert!(tally.minimal > tally.wrong / 4, "{tally:?}");
@@ -183,12 +197,12 @@ fn registers_that_compare_and_set() {
 
 #[test]
 fn registers_whose_values_repeat() {
-    let tally = tally(3, Use { swaps: 0.2, guesses: 0.5, unique: false, changed: 0.1 });
+    let tally = tally(3, Workload { swaps: 0.2, guesses: 0.5, unique: false, changed: 0.1 });
     assert!(tally.silent > cases() / 10, "{tally:?}");
     assert!(tally.right > 0 && tally.wrong > 0, "{tally:?}");
 }
 
-/// What is put and appended: texts none of which begins another, or any.
+/// Texts to put and append: some of which none is a prefix of another, or arbitrary ones.
 const CLEAR: [&str; 12] =
     ["a;", "b;", "ab;", "ba;", "aab;", "c;", "aaaaaaaa1;", "aaaaaaaa2;", "d;", "e;", "f;", "g;"];
 const REPEATED: [&str; 12] =
@@ -196,19 +210,19 @@ const REPEATED: [&str; 12] =
 const PAIRED: [&str; 12] = ["a;", "b;", "b;", "a;", "c;", "d;", "c;", "e;", "f;", "e;", "d;", "f;"];
 const BLURRED: [&str; 12] = ["a", "b", "ab", "ba", "c", "cc", "d", "e", "f", "g", "h", "i"];
 
-/// A history of one key to which texts are appended, and then some results changed.
+/// Generates a history of one key with appends, then changes some results.
 fn appends(random: &mut Random, kv: &Kv, texts: &[&str]) -> History<KvOp, KvRet> {
     let shape = shape(random);
     let puts = [0.0, 0.2][random.random_range(0..2)];
     let mut left = texts.iter();
     let ask = |random: &mut Random| {
-        let fresh = |text: Option<&&str>| kv.values.of(*text.unwrap_or(&"z;"));
+        let fresh = |text: Option<&&str>| kv.values.intern(*text.unwrap_or(&"z;"));
         let call = match random.random_bool(0.5) {
             true => KvCall::Get,
             false if random.random_bool(puts) => KvCall::Put(fresh(left.next())),
             false => KvCall::Append(fresh(left.next())),
         };
-        KvOp { key: Value::NULL, call }
+        KvOp { key: ValueId::NULL, call }
     };
     let mut seen = vec![kv.init];
     let made = history(random, &shape, kv.init(), ask, |state, op| {
@@ -221,12 +235,12 @@ fn appends(random: &mut Random, kv: &Kv, texts: &[&str]) -> History<KvOp, KvRet>
     let changed = [0.0, 0.15][random.random_range(0..2)];
     made.with_outcomes(|_, operation| match operation.outcome {
         Outcome::Returned { at, ret: KvRet::Value(value) } if random.random_bool(changed) => {
-            let Datum::Text(text) = kv.values.datum(value) else { return Outcome::Unknown };
+            let Value::Text(text) = kv.values.resolve(value) else { return Outcome::Unknown };
             let other = texts[random.random_range(0..texts.len() / 2)];
             let value = match random.random_range(0..4) {
-                0 => kv.values.of(Datum::Text(text + other)),
-                1 => kv.values.of(other),
-                2 => kv.values.of(&text[..random.random_range(0..=text.len())]),
+                0 => kv.values.intern(Value::Text(text + other)),
+                1 => kv.values.intern(other),
+                2 => kv.values.intern(&text[..random.random_range(0..=text.len())]),
                 _ => seen[random.random_range(0..seen.len())],
             };
             Outcome::Returned { at, ret: KvRet::Value(value) }
@@ -235,11 +249,11 @@ fn appends(random: &mut Random, kv: &Kv, texts: &[&str]) -> History<KvOp, KvRet>
     })
 }
 
-fn tally_appends(seed: u64, texts: &[&str], init: &Datum) -> Tally {
+fn tally_appends(seed: u64, texts: &[&str], init: &Value) -> Tally {
     let mut tally = Tally::default();
     let mut random = random(seed);
     let kv = Kv::default();
-    let kv = Kv { init: kv.values.of(init.clone()), ..kv };
+    let kv = Kv { init: kv.values.intern(init.clone()), ..kv };
     for _ in 0..cases() / 2 {
         tally.decide(&kv, &appends(&mut random, &kv, texts));
     }
@@ -249,7 +263,7 @@ fn tally_appends(seed: u64, texts: &[&str], init: &Datum) -> Tally {
 
 #[test]
 fn texts_that_grow() {
-    for init in [Datum::Null, Datum::from(""), Datum::from("bb;")] {
+    for init in [Value::Null, Value::from(""), Value::from("bb;")] {
         let tally = tally_appends(4, &CLEAR, &init);
         assert_eq!(tally.silent, 0);
         assert!(tally.right > cases() / 8 && tally.wrong > cases() / 32, "{tally:?}");
@@ -260,7 +274,7 @@ fn texts_that_grow() {
 
 #[test]
 fn texts_that_grow_by_the_same_more_than_once() {
-    for init in [Datum::Null, Datum::from("bb;")] {
+    for init in [Value::Null, Value::from("bb;")] {
         let tally = tally_appends(6, &REPEATED, &init);
         assert!(tally.silent < cases() / 10, "{tally:?}");
         assert!(tally.right > cases() / 8 && tally.wrong > cases() / 64, "{tally:?}");
@@ -270,7 +284,7 @@ fn texts_that_grow_by_the_same_more_than_once() {
 
 #[test]
 fn texts_that_are_put_and_appended() {
-    for init in [Datum::Null, Datum::from(""), Datum::from("bb;")] {
+    for init in [Value::Null, Value::from(""), Value::from("bb;")] {
         let tally = tally_appends(7, &PAIRED, &init);
         assert!(tally.silent < cases() / 10, "{tally:?}");
         assert!(tally.right > cases() / 8 && tally.wrong > cases() / 64, "{tally:?}");
@@ -279,8 +293,8 @@ fn texts_that_are_put_and_appended() {
 }
 
 #[test]
-fn texts_that_may_be_taken_apart_in_several_ways() {
-    let tally = tally_appends(5, &BLURRED, &Datum::from(""));
+fn texts_with_several_parses() {
+    let tally = tally_appends(5, &BLURRED, &Value::from(""));
     assert!(tally.silent > cases() / 20, "{tally:?}");
     assert!(tally.right > 0 && tally.wrong > 0, "{tally:?}");
 }

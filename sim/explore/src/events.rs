@@ -1,50 +1,51 @@
-//! What can happen next, and how it is kept in few bits.
+//! Events, and their encoding in few bits.
 
-/// What can happen to one node.
+/// An event of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Move {
-    /// A message arrives, by its number.
+    /// A message, by its number, is delivered.
     Deliver(u32),
-    /// A message arrives, and will once more.
+    /// A message is delivered, and stays in flight for another delivery.
     Repeat(u32),
-    /// The node's clock is at its deadline, and it is told.
+    /// The clock of the node is at its deadline, and the node is stepped.
     Timeout,
-    /// The node's clock goes on by one patience, or by one step, and it is not told.
-    Lapse,
+    /// The clock of the node advances by one election timeout or one step, without a step of the
+    /// node.
+    TimePasses,
     /// The node, which was down, starts again.
     Start,
-    /// The first write on its way is durable.
+    /// The first pending write becomes durable.
     Flush,
-    /// Of the first write on its way only so many parts become durable, of the others nothing;
-    /// the node starts again, or is down.
+    /// The node crashes. Of the first pending write only this number of parts is durable, and of
+    /// later writes nothing. The node starts again, or stays down.
     Crash(u32),
     /// A user proposes a command.
     Propose,
-    /// A user asks for this change of the membership.
+    /// A user requests this membership change.
     Change(u32),
-    /// A user wants this node to lead.
+    /// A user requests a leadership transfer to this node.
     Transfer(u32),
 }
 
-/// What happens to which node.
+/// An event, and the node at which it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
-    /// Its place among the nodes: n1 is at 0.
+    /// The position of the node: n1 is at 0.
     pub(crate) place: usize,
-    pub(crate) what: Move,
+    pub(crate) kind: Move,
 }
 
 const ARGUMENT_BITS: u32 = 24;
 const KIND_BITS: u32 = 4;
 
 impl Move {
-    /// The move as one number.
+    /// Encodes the move as a number.
     pub(crate) fn code(self) -> u32 {
         let (kind, argument) = match self {
             Move::Deliver(message) => (0, message),
             Move::Repeat(message) => (1, message),
             Move::Timeout => (2, 0),
-            Move::Lapse => (3, 0),
+            Move::TimePasses => (3, 0),
             Move::Flush => (4, 0),
             Move::Crash(parts) => (5, parts),
             Move::Propose => (6, 0),
@@ -52,7 +53,7 @@ impl Move {
             Move::Transfer(to) => (8, to),
             Move::Start => (9, 0),
         };
-        assert!(argument < 1 << ARGUMENT_BITS, "fewer messages than that are told apart");
+        assert!(argument < 1 << ARGUMENT_BITS, "the number of messages fits the code");
         kind << ARGUMENT_BITS | argument
     }
 
@@ -62,38 +63,38 @@ impl Move {
             0 => Move::Deliver(argument),
             1 => Move::Repeat(argument),
             2 => Move::Timeout,
-            3 => Move::Lapse,
+            3 => Move::TimePasses,
             4 => Move::Flush,
             5 => Move::Crash(argument),
             6 => Move::Propose,
             7 => Move::Change(argument),
             8 => Move::Transfer(argument),
             9 => Move::Start,
-            _ => unreachable!("no such code was given"),
+            _ => unreachable!("the code was produced by `code`"),
         }
     }
 }
 
 impl Event {
-    /// The event as one number.
+    /// Encodes the event as a number.
     pub(crate) fn code(self) -> u32 {
         let place = u32::try_from(self.place).expect("the nodes are few");
-        place << (ARGUMENT_BITS + KIND_BITS) | self.what.code()
+        place << (ARGUMENT_BITS + KIND_BITS) | self.kind.code()
     }
 
-    /// The event of this number.
+    /// Decodes the event of a number.
     pub(crate) fn of(code: u32) -> Event {
         let place = (code >> (ARGUMENT_BITS + KIND_BITS)) as usize;
-        Event { place, what: Move::of(code & ((1 << (ARGUMENT_BITS + KIND_BITS)) - 1)) }
+        Event { place, kind: Move::of(code & ((1 << (ARGUMENT_BITS + KIND_BITS)) - 1)) }
     }
 }
 
-/// What the bounds count, in the order in which it is kept.
+/// The kinds of events that the bounds limit, in the order of their counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Counted {
+pub(crate) enum BoundedKind {
     Timeout,
     Heartbeat,
-    Lapse,
+    TimePasses,
     Crash,
     Repeat,
     Propose,
@@ -101,18 +102,18 @@ pub(crate) enum Counted {
     Transfer,
 }
 
-/// How much has happened of what is bounded: four bits each.
+/// Counters of the limited events, of four bits each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Spent(pub(crate) u32);
+pub(crate) struct UsedBounds(pub(crate) u32);
 
-impl Spent {
-    pub(crate) fn of(self, counted: Counted) -> u8 {
+impl UsedBounds {
+    pub(crate) fn of(self, counted: BoundedKind) -> u8 {
         (self.0 >> (4 * counted as u32) & 15) as u8
     }
 
-    pub(crate) fn and(self, counted: Counted) -> Spent {
+    pub(crate) fn and(self, counted: BoundedKind) -> UsedBounds {
         assert!(self.of(counted) < 15, "a bound fits four bits");
-        Spent(self.0 + (1 << (4 * counted as u32)))
+        UsedBounds(self.0 + (1 << (4 * counted as u32)))
     }
 }
 
@@ -121,12 +122,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_survives_its_code() {
+    fn an_event_is_decoded_from_its_code() {
         let moves = [
             Move::Deliver(7),
             Move::Repeat(1 << 20),
             Move::Timeout,
-            Move::Lapse,
+            Move::TimePasses,
             Move::Flush,
             Move::Crash(2),
             Move::Propose,
@@ -134,17 +135,21 @@ mod tests {
             Move::Transfer(3),
             Move::Start,
         ];
-        for (place, what) in (0..4).flat_map(|place| moves.map(|what| (place, what))) {
-            let event = Event { place, what };
+        for (place, kind) in (0..4).flat_map(|place| moves.map(|kind| (place, kind))) {
+            let event = Event { place, kind };
             assert_eq!(Event::of(event.code()), event);
         }
     }
 
     #[test]
-    fn what_is_spent_is_counted_by_kind() {
-        let spent = Spent::default().and(Counted::Crash).and(Counted::Crash).and(Counted::Transfer);
+    fn used_bounds_are_counted_by_kind() {
+        let used = UsedBounds::default()
+            .and(BoundedKind::Crash)
+            .and(BoundedKind::Crash)
+            .and(BoundedKind::Transfer);
         assert_eq!(
-            [Counted::Crash, Counted::Lapse, Counted::Transfer].map(|c| spent.of(c)),
+            [BoundedKind::Crash, BoundedKind::TimePasses, BoundedKind::Transfer]
+                .map(|c| used.of(c)),
             [2, 0, 1]
         );
     }

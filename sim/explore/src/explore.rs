@@ -1,63 +1,63 @@
-//! Breadth first through every world within the bounds: the first that must not be is one of the
-//! nearest.
+//! Breadth-first search over all worlds within the bounds, so that the first violation found is one
+//! with a shortest path.
 
 use hashbrown::HashTable;
 
 use crate::events::Event;
 pub use crate::history::Reached;
-use crate::moves::{Moves, Next};
+use crate::moves::{Moves, NextWorld};
 use crate::scope::Scope;
 use crate::trace;
 use crate::world::{Queue, World};
 
-/// How an exploration ended.
+/// The verdict of an exploration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every world within the bounds was seen.
+    /// Every world within the bounds was explored.
     Exhausted,
-    /// A limit was reached. Every world that is fewer events away than the depth was seen.
-    Cut,
-    /// A world that must not be was reached.
-    Found {
-        /// What must not be.
-        what: String,
-        /// A shortest way there, one line for each thing that happens.
+    /// A limit was reached. Every world at a distance smaller than the depth was explored.
+    LimitReached,
+    /// A world that violates a safety property was reached.
+    Violation {
+        /// The violated property, and how.
+        message: String,
+        /// A shortest path to the world, one line for each event and action.
         trace: String,
     },
 }
 
-/// What an exploration came to.
+/// The result of an exploration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// How it ended.
+    /// The verdict on the scope.
     pub verdict: Verdict,
-    /// How far it came.
+    /// The progress at the end.
     pub progress: Progress,
 }
 
-/// How far an exploration is.
+/// The progress of an exploration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// How many events were tried.
+    /// The number of events tried.
     pub events: u64,
-    /// How many worlds were told apart.
+    /// The number of distinct worlds.
     pub distinct: u64,
-    /// How many events away the world is whose turn it is.
+    /// The distance of the current world from the start, in events.
     pub depth: u32,
-    /// How many worlds wait for their turn.
+    /// The number of worlds in the queue.
     pub waiting: u64,
-    /// How many states of single nodes were told apart.
+    /// The number of distinct states of single nodes.
     pub nodes: usize,
-    /// How many messages were told apart.
+    /// The number of distinct messages.
     pub messages: usize,
-    /// The most that was reached on one path.
+    /// The most that was reached on any path.
     pub reached: Reached,
 }
 
-/// How many worlds have their turn between two looks at the limits.
-const LOOK_EVERY: u64 = 1 << 14;
+/// The number of worlds between two checks of the limits.
+const CHECK_LIMITS_EVERY: u64 = 1 << 14;
 
-/// Explores the scope, at most `distinct_max` worlds of it, as long as `go_on` agrees.
+/// Explores the scope, up to `distinct_max` worlds, as long as `go_on` returns true.
 pub fn explore(
     scope: &Scope,
     distinct_max: u64,
@@ -65,8 +65,8 @@ pub fn explore(
 ) -> Report {
     let (mut moves, start) = match Moves::new(scope.clone()) {
         Ok(begun) => begun,
-        Err(what) => {
-            let verdict = Verdict::Found { what, trace: "at the start".to_owned() };
+        Err(message) => {
+            let verdict = Verdict::Violation { message, trace: "at the initial state".to_owned() };
             return Report { verdict, progress: Progress::default() };
         }
     };
@@ -74,29 +74,29 @@ pub fn explore(
     let (mut world, mut next, mut events) = (World::default(), World::default(), Vec::new());
     let mut turn: u64 = 0;
     while search.queue.pop(&mut world) {
-        if turn.is_multiple_of(LOOK_EVERY) {
+        if turn.is_multiple_of(CHECK_LIMITS_EVERY) {
             let progress = search.progress(&moves, turn);
             if progress.distinct > distinct_max || !go_on(&progress) {
-                return Report { verdict: Verdict::Cut, progress };
+                return Report { verdict: Verdict::LimitReached, progress };
             }
         }
         moves.events(&world, &mut events);
         for event in &events {
             search.events += 1;
             match moves.next(&world, *event, &mut next) {
-                Ok(Next::Reached) => search.reach(&next, turn, *event),
-                Ok(Next::Same | Next::Beyond) => {}
-                Err(what) => {
-                    let way = search.way(turn, *event);
-                    let trace = trace::of(&mut moves, &start, &way);
+                Ok(NextWorld::Reached) => search.reach(&next, turn, *event),
+                Ok(NextWorld::Same | NextWorld::BeyondBounds) => {}
+                Err(message) => {
+                    let path = search.path(turn, *event);
+                    let trace = trace::of(&mut moves, &start, &path);
                     let progress = search.progress(&moves, turn);
-                    return Report { verdict: Verdict::Found { what, trace }, progress };
+                    return Report { verdict: Verdict::Violation { message, trace }, progress };
                 }
             }
         }
         turn += 1;
         if turn == search.layer_end {
-            search.layer_end = search.trail.len() as u64;
+            search.layer_end = search.parents.len() as u64;
             search.depth += 1;
         }
     }
@@ -105,15 +105,15 @@ pub fn explore(
     Report { verdict: Verdict::Exhausted, progress }
 }
 
-/// What was seen, and what waits.
+/// The visited worlds, and the queue of worlds to visit.
 struct Search {
     seen: HashTable<u128>,
-    /// From which world, and by which event, each world was first reached; by the worlds' order.
-    trail: Vec<(u32, u32)>,
+    /// For each world, in the order of discovery, the world and the event that first led to it.
+    parents: Vec<(u32, u32)>,
     queue: Queue,
     events: u64,
     depth: u32,
-    /// How many worlds are at most as far away as the one whose turn it is.
+    /// The number of worlds that are at most as far from the start as the current one.
     layer_end: u64,
 }
 
@@ -121,7 +121,7 @@ impl Search {
     fn new(start: &World) -> Search {
         let mut search = Search {
             seen: HashTable::new(),
-            trail: vec![(0, 0)],
+            parents: vec![(0, 0)],
             queue: Queue::new(start.states.len()),
             events: 0,
             depth: 0,
@@ -146,29 +146,29 @@ impl Search {
 
     fn reach(&mut self, world: &World, turn: u64, event: Event) {
         if self.is_new(world.hash()) {
-            let from = u32::try_from(turn).expect("memory ends before four billion worlds");
-            self.trail.push((from, event.code()));
+            let from = u32::try_from(turn).expect("memory is exhausted before u32 overflows");
+            self.parents.push((from, event.code()));
             self.queue.push(world);
         }
     }
 
-    /// The events that lead to what `last` makes of a world.
-    fn way(&self, world: u64, last: Event) -> Vec<Event> {
-        let mut way = vec![last];
+    /// Returns the events that lead to the result of the event `last` in a world.
+    fn path(&self, world: u64, last: Event) -> Vec<Event> {
+        let mut path = vec![last];
         let mut at = world as usize;
         while at != 0 {
-            let (from, event) = self.trail[at];
-            way.push(Event::of(event));
+            let (from, event) = self.parents[at];
+            path.push(Event::of(event));
             at = from as usize;
         }
-        way.reverse();
-        way
+        path.reverse();
+        path
     }
 
     fn progress(&self, moves: &Moves, turn: u64) -> Progress {
         let (nodes, messages) = moves.sizes();
-        let reached = moves.judge.reached();
-        let distinct = self.trail.len() as u64;
+        let reached = moves.checks.reached();
+        let distinct = self.parents.len() as u64;
         let (events, depth, waiting) = (self.events, self.depth, distinct - turn.min(distinct));
         Progress { events, distinct, depth, waiting, nodes, messages, reached }
     }

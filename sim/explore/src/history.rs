@@ -1,57 +1,58 @@
-//! What happened so far that no node may contradict: who led which term, and what was committed.
+//! The history of a path: the leader of each term, and the committed entries. No node may
+//! contradict it.
 
 use quorate::raft::RoleName;
 use quorate::types::{Entry, Index, NodeId, Term};
 
-/// What happened so far.
+/// The leaders and the committed entries so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct History {
-    /// Who led, in the order of the terms.
+    /// The leaders, in the order of their terms.
     leaders: Vec<(Term, NodeId)>,
     /// Every committed entry, and the term of the leader that committed it.
     committed: Vec<(Entry, Term)>,
 }
 
-/// The most that was reached on one path, each by itself.
+/// The most that was reached on any path, each value by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reached {
-    /// Terms that had a leader.
+    /// The number of terms with a leader.
     pub terms: usize,
-    /// Entries that were committed.
+    /// The number of committed entries.
     pub committed: usize,
-    /// Changes of the membership that were completed.
+    /// The number of completed membership changes.
     pub changes: usize,
 }
 
-/// A node as history sees it.
+/// The parts of a node's state that the history depends on.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen<'a> {
+pub(crate) struct NodeView<'a> {
     pub(crate) id: NodeId,
     pub(crate) role: RoleName,
     pub(crate) term: Term,
     pub(crate) committed: Index,
     pub(crate) log: &'a [Entry],
-    /// Whether it commits as a leader.
+    /// Whether the node committed entries as a leader in this step.
     pub(crate) commits: bool,
 }
 
 impl History {
-    /// History with what the node adds to it, or how the node contradicts it. Where the last
-    /// `survives`, the dead lose their votes whatever is under way.
-    pub(crate) fn with(&self, node: &Seen<'_>, survives: bool) -> Result<History, String> {
+    /// Returns the history with the additions of the node, or how the node contradicts it. With
+    /// last survivors, dead nodes lose their votes even during another change.
+    pub(crate) fn with(&self, node: &NodeView<'_>, last_survivor: bool) -> Result<History, String> {
         let mut history = self.clone();
         if node.role == RoleName::Leader {
-            history.lead(node)?;
-            history.complete(node)?;
+            history.add_leader(node)?;
+            history.check_completeness(node)?;
         }
-        history.commit(node)?;
-        if !survives {
-            history.memberships(node)?;
+        history.add_commits(node)?;
+        if !last_survivor {
+            history.check_memberships(node)?;
         }
         Ok(history)
     }
 
-    /// The last index that was committed.
+    /// Returns the last committed index.
     pub(crate) fn committed(&self) -> Index {
         Index(self.committed.len() as u64)
     }
@@ -66,8 +67,8 @@ impl History {
         }
     }
 
-    /// Raft §5.2: at most one leader a term.
-    fn lead(&mut self, node: &Seen<'_>) -> Result<(), String> {
+    /// Raft §5.2, election safety: at most one leader in a term.
+    fn add_leader(&mut self, node: &NodeView<'_>) -> Result<(), String> {
         match self.leaders.binary_search_by_key(&node.term, |(term, _)| *term) {
             Ok(place) if self.leaders[place].1 != node.id => {
                 let (other, id, term) = (self.leaders[place].1, node.id, node.term);
@@ -81,22 +82,22 @@ impl History {
         }
     }
 
-    /// Raft §5.4.3: what was committed in a term, every leader of a later one has.
-    fn complete(&self, node: &Seen<'_>) -> Result<(), String> {
+    /// Raft §5.4.3, leader completeness: a leader has every entry committed in earlier terms.
+    fn check_completeness(&self, node: &NodeView<'_>) -> Result<(), String> {
         let earlier = self.committed.iter().enumerate().filter(|(_, (_, term))| *term < node.term);
         let mut lacking = earlier.filter(|(place, (entry, _))| node.log.get(*place) != Some(entry));
         match lacking.next() {
             None => Ok(()),
             Some((_, (entry, term))) => {
                 let (id, now) = (node.id, node.term);
-                let said = format!("{id} leads {now} without {entry:?}, committed in {term}");
-                Err(format!("leader completeness: {said}"))
+                let detail = format!("{id} leads {now} without {entry:?}, committed in {term}");
+                Err(format!("leader completeness: {detail}"))
             }
         }
     }
 
-    /// Raft §5.4.3: what is committed at an index is committed there everywhere.
-    fn commit(&mut self, node: &Seen<'_>) -> Result<(), String> {
+    /// Raft §5.4.3, state machine safety: all nodes commit the same entry at an index.
+    fn add_commits(&mut self, node: &NodeView<'_>) -> Result<(), String> {
         let count = usize::try_from(node.committed.0).expect("the log is short");
         for (place, entry) in node.log.iter().take(count).enumerate() {
             match self.committed.get(place) {
@@ -112,20 +113,22 @@ impl History {
                 }
                 None => {
                     let id = node.id;
-                    return Err(format!("{id} takes {entry:?} for committed, and no leader does"));
+                    return Err(format!(
+                        "{id} counts {entry:?} as committed, but no leader committed it"
+                    ));
                 }
             }
         }
         Ok(())
     }
 
-    /// Thesis §4.1: the next membership waits until the one before is committed.
-    fn memberships(&self, node: &Seen<'_>) -> Result<(), String> {
+    /// Thesis §4.1: at most one membership in the log is not committed.
+    fn check_memberships(&self, node: &NodeView<'_>) -> Result<(), String> {
         let open = node.log.iter().skip(self.committed.len());
         let open: Vec<_> = open.filter_map(Entry::membership).collect();
         match open.len() {
             0 | 1 => Ok(()),
-            count => Err(format!("{} has {count} memberships that are not committed", node.id)),
+            count => Err(format!("{} has {count} uncommitted memberships", node.id)),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Things told apart by number: what is equal gets the number it got before.
+//! Interned values: equal values have equal numbers.
 
 use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-/// Every value seen so far, by its number.
+/// All values seen so far, with their numbers.
 #[derive(Debug)]
 pub(crate) struct Interned<T> {
     values: Vec<T>,
@@ -19,7 +19,7 @@ impl<T: Eq + Hash> Interned<T> {
         Interned { values: Vec::new(), numbers: HashTable::new(), hasher }
     }
 
-    /// The number of the value, and whether it is new.
+    /// Returns the number of the value, and whether the value is new.
     pub(crate) fn number(&mut self, value: T) -> (u32, bool) {
         let Interned { values, numbers, hasher } = self;
         let hash = hasher.hash_one(&value);

@@ -1,15 +1,15 @@
-//! Every state a small cluster of cores can get into, within bounds: the real `Raft`, driven
-//! through every order of messages, flushes, timeouts and crashes.
+//! Exhaustive exploration of a small cluster: drives the real `Raft` through every order of
+//! messages, flushes, timeouts and crashes, within bounds.
 //!
-//! [`explore::explore`] takes a [`scope::Scope`] and ends with all of it seen, with a limit
-//! reached, or with the shortest way to a state that must not be. The README says which states
-//! count as one, and why that hides nothing.
+//! [`explore::explore`] takes a [`scope::Scope`] and ends with all of it explored, with a limit
+//! reached, or with a shortest path to a state that violates a safety property. The README states
+//! which states are treated as equal, and why that hides no violation.
 
+mod checks;
 mod events;
 pub mod explore;
 mod history;
 mod intern;
-mod judge;
 mod log;
 mod moves;
 mod network;

@@ -1,34 +1,38 @@
-//! What can be said of one log, and of two, by looking at their entries alone.
+//! Properties of one log, and of two logs, that depend only on their entries.
 
 use quorate::types::{Entry, Membership};
 
 use crate::quorum;
 
-/// Where a log and another contradict log matching (Raft §5.3): an entry with the same index and
-/// term stands in both, and not everything up to it is the same.
-pub(crate) fn matching(one: &[Entry], other: &[Entry]) -> Result<(), String> {
+/// Checks log matching (Raft §5.3): if two logs contain an entry with the same index and term, they
+/// are equal up to it.
+pub(crate) fn check_matching(one: &[Entry], other: &[Entry]) -> Result<(), String> {
     let same_id = |place: &usize| one[*place].id == other[*place].id;
     let Some(last) = (0..one.len().min(other.len())).rev().find(same_id) else { return Ok(()) };
     match (0..=last).find(|place| one[*place] != other[*place]) {
         None => Ok(()),
         Some(place) => {
             let (id, one, other) = (one[last].id, &one[place], &other[place]);
-            Err(format!("log matching: both have {id}, but one {one:?} where the other {other:?}"))
+            Err(format!("log matching: both logs have {id}, but {one:?} and {other:?} differ"))
         }
     }
 }
 
-/// Whether every change in the log is a step that is allowed: no two quorums, one before and one
-/// after it, are without a common node, and voters change only through a joint membership. Where
-/// survivors go on, the dead lose their votes at any time.
-pub(crate) fn steps(first: &Membership, log: &[Entry], survives: bool) -> Result<(), String> {
+/// Checks that every membership change in the log is an allowed step: every quorum before it
+/// intersects every quorum after it, and voters change only through a joint membership. With last
+/// survivors, dead nodes may lose their votes at any time.
+pub(crate) fn check_steps(
+    first: &Membership,
+    log: &[Entry],
+    last_survivor: bool,
+) -> Result<(), String> {
     let mut before = first.clone();
     for (index, after) in log.iter().filter_map(Entry::membership) {
-        if survives && is_left_of(&before, &after) {
+        if last_survivor && is_left_of(&before, &after) {
             before = after;
             continue;
         }
-        if !quorum::always_meet(&before, &after) {
+        if !quorum::quorums_intersect(&before, &after) {
             return Err(format!(
                 "membership at {index}: a quorum of {before} and one of {after} are disjoint"
             ));
@@ -36,22 +40,22 @@ pub(crate) fn steps(first: &Membership, log: &[Entry], survives: bool) -> Result
         let enters = after.is_joint() && after.outgoing() == before.incoming();
         let stays = !after.is_joint() && after.incoming() == before.incoming();
         if before.is_joint() && !stays || !before.is_joint() && !enters && !stays {
-            return Err(format!("membership at {index}: no step leads from {before} to {after}"));
+            return Err(format!("membership at {index}: {before} may not change to {after}"));
         }
         before = after;
     }
     Ok(())
 }
 
-/// Whether some of the voters are left and nobody else decides.
+/// Returns true if `after` has some of the voters of `before`, and no others.
 fn is_left_of(before: &Membership, after: &Membership) -> bool {
     let count = |membership: &Membership| membership.voters().count();
     let stays = after.voters().all(|id| before.is_voter(id));
     stays && count(after) > 0 && count(after) < count(before)
 }
 
-/// The membership in force: the last in the log, committed or not (Raft §6).
-pub(crate) fn in_force(first: &Membership, log: &[Entry]) -> Membership {
+/// Returns the active membership: the last in the log, committed or not (Raft §6).
+pub(crate) fn active_membership(first: &Membership, log: &[Entry]) -> Membership {
     log.iter().rev().find_map(Entry::membership).map_or_else(|| first.clone(), |(_, last)| last)
 }
 
@@ -65,16 +69,16 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_in_both_logs_with_another_before_it_is_noticed() {
+    fn logs_that_differ_before_a_common_entry_are_rejected() {
         let noop = |term, index| entry(term, index, Payload::Noop);
-        assert!(matching(&[noop(1, 1), noop(1, 2)], &[noop(1, 1), noop(2, 2)]).is_ok());
-        assert!(matching(&[noop(1, 1), noop(3, 2)], &[noop(2, 1), noop(3, 2)]).is_err());
+        assert!(check_matching(&[noop(1, 1), noop(1, 2)], &[noop(1, 1), noop(2, 2)]).is_ok());
+        assert!(check_matching(&[noop(1, 1), noop(3, 2)], &[noop(2, 1), noop(3, 2)]).is_err());
         let other = entry(1, 1, Payload::Command("x".into()));
-        assert!(matching(&[noop(1, 1)], &[other]).is_err());
+        assert!(check_matching(&[noop(1, 1)], &[other]).is_err());
     }
 
     #[test]
-    fn a_change_without_a_joint_membership_is_noticed() {
+    fn a_voter_change_without_a_joint_membership_is_rejected() {
         let of = |ids: &[u64]| Membership::new(ids.iter().copied().map(NodeId));
         let log = |steps: &[Membership]| -> Vec<Entry> {
             let indices = 1..;
@@ -83,18 +87,18 @@ mod tests {
         };
         let (three, two) = (of(&[1, 2, 3]), of(&[1, 2]));
         let joint = two.clone().joint_with([1, 2, 3].map(NodeId));
-        let steps = |before, after: &[Membership]| steps(before, &log(after), false);
+        let steps = |before, after: &[Membership]| check_steps(before, &log(after), false);
         assert!(steps(&three, &[joint.clone(), two.clone()]).is_ok());
         assert!(steps(&three, core::slice::from_ref(&two)).is_err(), "in one step");
         assert!(steps(&three, &[joint, three.clone()]).is_err(), "back out of it");
-        assert_eq!(in_force(&three, &log(core::slice::from_ref(&two))), two);
+        assert_eq!(active_membership(&three, &log(core::slice::from_ref(&two))), two);
     }
 
     #[test]
-    fn the_dead_lose_their_votes_in_one_step_and_nobody_wins_one() {
+    fn dead_voters_are_removed_in_one_step_and_none_is_added() {
         let of = |ids: &[u64]| Membership::new(ids.iter().copied().map(NodeId));
         let steps = |before: &[u64], after: &[u64]| {
-            steps(&of(before), &[entry(1, 1, Payload::Membership(of(after)))], true)
+            check_steps(&of(before), &[entry(1, 1, Payload::Membership(of(after)))], true)
         };
         assert!(steps(&[1, 2, 3], &[1]).is_ok());
         assert!(steps(&[1], &[1, 2]).is_err());

@@ -1,4 +1,4 @@
-//! The command `cargo explore`: explores scopes to their end, or to a limit, and says how it was.
+//! The command `cargo explore`: explores scopes completely, or up to a limit, and prints results.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use quorate_explore::explore::{Progress, Reached, Report, Verdict, explore};
 use quorate_explore::scope::Scope;
 use quorate_explore::scopes;
 
-/// Every state a small cluster can get into, within bounds.
+/// Explores every state of a small cluster within bounds
 #[derive(Debug, Parser)]
 #[command(name = "cargo-explore", bin_name = "cargo explore", version)]
 struct Arguments {
-    /// What to explore [default: everything]
+    /// The scopes to explore [default: all]
     #[arg(value_name = "SCOPE")]
     scopes: Vec<String>,
-    /// The most states of the whole cluster to tell apart
+    /// The most distinct states of the whole cluster
     #[arg(long, value_name = "N", default_value = "4000000000")]
     states: u64,
     /// The most minutes for one scope
@@ -24,10 +24,10 @@ struct Arguments {
     /// The most memory of this process, in MiB
     #[arg(long, value_name = "MIB", default_value = "8192")]
     memory: u64,
-    /// Within bounds that take seconds
+    /// Use the short bounds, which take seconds
     #[arg(long)]
     short: bool,
-    /// Lists the scopes
+    /// List all scopes, and exit
     #[arg(long)]
     list: bool,
 }
@@ -36,13 +36,13 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut scopes = scopes::all();
     if arguments.list {
-        scopes.iter().for_each(|scope| println!("{:<16} {}", scope.name, scope.about));
+        scopes.iter().for_each(|scope| println!("{:<16} {}", scope.name, scope.description));
         return ExitCode::SUCCESS;
     }
     if !arguments.scopes.is_empty() {
         let unknown = arguments.scopes.iter().find(|name| scopes::named(name).is_none());
         if let Some(unknown) = unknown {
-            eprintln!("error: there is no scope `{unknown}`; --list names them");
+            eprintln!("error: there is no scope `{unknown}`; --list lists all scopes");
             return ExitCode::from(2);
         }
         scopes.retain(|scope| arguments.scopes.iter().any(|name| name == scope.name));
@@ -50,38 +50,38 @@ fn main() -> ExitCode {
     let mut worst = ExitCode::SUCCESS;
     for scope in scopes {
         let scope = if arguments.short { scope.shortened() } else { scope };
-        if !go(&arguments, &scope) {
+        if !run(&arguments, &scope) {
             worst = ExitCode::from(10);
         }
     }
     worst
 }
 
-/// Explores one scope and prints its line. Returns whether nothing was found.
-fn go(arguments: &Arguments, scope: &Scope) -> bool {
+/// Explores one scope and prints its line. Returns true if no violation was found.
+fn run(arguments: &Arguments, scope: &Scope) -> bool {
     let started = now();
     let limit = Duration::from_secs(60 * arguments.minutes);
-    let mut told = 0;
+    let mut reported = 0;
     let Report { verdict, progress } = explore(scope, arguments.states, |progress| {
         let minutes = spent(started).as_secs() / 60;
-        if minutes > told {
-            told = minutes;
-            eprintln!("{}", line(scope, "going on", progress, spent(started)));
+        if minutes > reported {
+            reported = minutes;
+            eprintln!("{}", line(scope, "running", progress, spent(started)));
         }
         spent(started) < limit && memory_mib() < arguments.memory
     });
     let ended = match &verdict {
         Verdict::Exhausted => "exhausted at this bound".to_owned(),
-        Verdict::Cut => format!("cut at {} states", progress.distinct),
-        Verdict::Found { what, .. } => format!("FOUND {what}"),
+        Verdict::LimitReached => format!("limit reached at {} states", progress.distinct),
+        Verdict::Violation { message, .. } => format!("VIOLATION {message}"),
     };
     println!("{}", line(scope, &ended, &progress, spent(started)));
     match verdict {
-        Verdict::Found { trace, .. } => {
+        Verdict::Violation { trace, .. } => {
             println!("{trace}");
             false
         }
-        Verdict::Exhausted | Verdict::Cut => true,
+        Verdict::Exhausted | Verdict::LimitReached => true,
     }
 }
 
@@ -89,7 +89,7 @@ fn line(scope: &Scope, ended: &str, progress: &Progress, spent: Duration) -> Str
     let Progress { events, distinct, depth, waiting, nodes, messages, reached } = progress;
     let Reached { terms, committed, changes } = reached;
     format!(
-        "{:<12} {ended}: {events} events, {distinct} distinct, depth {depth}, {waiting} waiting; \
+        "{:<12} {ended}: {events} events, {distinct} distinct, depth {depth}, {waiting} queued; \
          {nodes} states of nodes, {messages} messages; {terms} terms, {committed} committed, \
          {changes} changes; {}.{} s, {} MiB",
         scope.name,
@@ -99,17 +99,17 @@ fn line(scope: &Scope, ended: &str, progress: &Progress, spent: Duration) -> Str
     )
 }
 
-#[expect(clippy::disallowed_methods, reason = "limits of time are for people")]
+#[expect(clippy::disallowed_methods, reason = "time limits are for interactive use")]
 fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
-#[expect(clippy::disallowed_methods, reason = "limits of time are for people")]
+#[expect(clippy::disallowed_methods, reason = "time limits are for interactive use")]
 fn spent(since: std::time::Instant) -> Duration {
     since.elapsed()
 }
 
-/// The most memory this process ever had, where the system tells.
+/// Returns the peak memory of this process, or 0 where the system does not report it.
 fn memory_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,10 +1,10 @@
-//! The messages that were ever sent, by number, and who gets each.
+//! The messages ever sent, with their numbers and receivers.
 
 use quorate::types::Message;
 
 use crate::intern::Interned;
 
-/// Every message that was ever sent.
+/// Every message ever sent, with its receiver.
 #[derive(Debug)]
 pub(crate) struct Network {
     messages: Interned<Message>,
@@ -16,7 +16,7 @@ impl Network {
         Network { messages: Interned::new(), receivers: Vec::new() }
     }
 
-    /// The message's number.
+    /// Returns the number of the message.
     pub(crate) fn number(&mut self, message: Message) -> u32 {
         let place = usize::try_from(message.to.0 - 1).expect("the nodes are few");
         let (number, is_new) = self.messages.number(message);
@@ -30,7 +30,7 @@ impl Network {
         self.messages.get(number)
     }
 
-    /// The place of the node that the message is for.
+    /// Returns the position of the node that receives the message.
     pub(crate) fn receiver(&self, number: u32) -> usize {
         self.receivers[number as usize]
     }

@@ -1,8 +1,8 @@
-//! One node with its disk and its clock, moved by one event at a time.
+//! One node with its disk and its clock, stepped by one event at a time.
 //!
-//! Time is abstracted here. Every node has a clock of its own, which stands still but for two
-//! moves: to the node's deadline, and on by one patience. What is kept of an instant is how many
-//! patiences ago it was, or ahead it is.
+//! Time is abstract. Every node has its own clock, which advances in only two events: to the node's
+//! deadline, and by one election timeout. An instant is kept as a number of election timeouts in
+//! the past or in the future.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,25 +12,25 @@ use quorate::types::{
     NodeId, ReadLevel, Restored, SnapshotMeta, Tag, Term, Write, WriteId,
 };
 
-use crate::scope::{HEARTBEAT, PATIENCE, STEP, STEPS_TO_DEATH, Scope};
+use crate::scope::{ELECTION_TIMEOUT, HEARTBEAT, STEPS_TO_DEATH, SURVIVOR_STEP, Scope};
 
-/// Where every clock stands between two moves.
-const NOON: Instant = Instant(1_000_000_000_000);
-/// After so many patiences nothing more runs out.
-const PATIENCES_MAX: u64 = 2;
+/// The time of every clock between two events.
+const CLOCK_ORIGIN: Instant = Instant(1_000_000_000_000);
+/// The number of election timeouts after which nothing more expires.
+const ELECTION_TIMEOUTS_MAX: u64 = 2;
 
 /// One node, in its normal form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Node {
     pub(crate) raft: Raft,
     pub(crate) disk: Disk,
-    /// Writes on their way, numbered from 1.
+    /// The pending writes, numbered from 1.
     pub(crate) writes: Vec<Write>,
-    /// It has crashed, and not started again: its core has taken no input yet.
+    /// Whether the node crashed and has not started again. Its core has taken no input yet.
     pub(crate) is_down: bool,
 }
 
-/// What is durable.
+/// The durable state of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Disk {
     pub(crate) hard_state: HardState,
@@ -38,86 +38,94 @@ pub(crate) struct Disk {
     pub(crate) entries: Vec<Entry>,
 }
 
-/// What a node is told.
+/// An event of one node, with its input.
 #[derive(Clone, Debug)]
-pub(crate) enum Told {
+pub(crate) enum NodeEvent {
     Input(Input),
     Timeout,
-    Lapse,
+    TimePasses,
     Flush,
     Crash { parts: u32 },
     Start,
 }
 
-/// What a leader committed in a step.
+/// Entries that a leader committed in a step.
 #[derive(Clone, Debug)]
 pub(crate) struct Commit {
     pub(crate) last: Index,
-    /// Who counted before the step and after it: what it commits may let it append the membership
-    /// that decides the rest.
-    pub(crate) counted: [Membership; 2],
+    /// The active memberships before and after the step. A commit may let the leader append the
+    /// membership that decides the rest.
+    pub(crate) memberships: [Membership; 2],
 }
 
-/// What a move led to.
+/// The result of an event.
 #[derive(Clone, Debug)]
-pub(crate) struct Moved {
+pub(crate) struct StepResult {
     pub(crate) node: Node,
     pub(crate) messages: Vec<Message>,
-    /// What it committed as a leader.
+    /// The entries that the node committed as a leader.
     pub(crate) commits: Vec<Commit>,
-    /// Everything the node wanted, for traces.
+    /// All actions of the node, for traces.
     pub(crate) actions: Vec<Action>,
 }
 
 impl Node {
-    /// A node that has never run.
+    /// Creates a node that has never run.
     pub(crate) fn fresh(scope: &Scope, id: NodeId) -> Node {
         let disk = Disk::default();
         let raft = disk.start(scope, id);
-        let raft = normal_at(&raft, NOON, scope).0;
+        let raft = normal_at(&raft, CLOCK_ORIGIN, scope).0;
         Node { raft, disk, writes: Vec::new(), is_down: false }
     }
 
-    /// Moves the node. An error is what it panicked with.
-    pub(crate) fn told(&self, scope: &Scope, told: &Told) -> Result<Moved, String> {
-        let moved = catch_unwind(AssertUnwindSafe(|| self.clone().moved(scope, told)));
-        moved.map_err(|panic| {
+    /// Applies an event to the node. Returns the panic message if the node panics.
+    pub(crate) fn apply(&self, scope: &Scope, event: &NodeEvent) -> Result<StepResult, String> {
+        let result = catch_unwind(AssertUnwindSafe(|| self.clone().apply_event(scope, event)));
+        result.map_err(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_else(|| "a panic without a word".to_owned())
+                .unwrap_or_else(|| "a panic without a message".to_owned())
         })
     }
 
-    fn moved(mut self, scope: &Scope, told: &Told) -> Moved {
-        let mut run =
-            Run { now: NOON, messages: Vec::new(), commits: Vec::new(), actions: Vec::new() };
-        match told {
-            Told::Input(input) => run.step(&mut self, scope, input.clone()),
-            Told::Timeout if self.campaigns(scope) => {
+    fn apply_event(mut self, scope: &Scope, event: &NodeEvent) -> StepResult {
+        let mut run = Run {
+            now: CLOCK_ORIGIN,
+            messages: Vec::new(),
+            commits: Vec::new(),
+            actions: Vec::new(),
+        };
+        match event {
+            NodeEvent::Input(input) => run.step(&mut self, scope, input.clone()),
+            NodeEvent::Timeout if self.campaigns(scope) => {
                 run.step(&mut self, scope, Input::Campaign);
             }
-            Told::Timeout => {
-                run.now = NOON.max(self.raft.deadline());
+            NodeEvent::Timeout => {
+                run.now = CLOCK_ORIGIN.max(self.raft.deadline());
                 run.step(&mut self, scope, Input::Timeout);
             }
-            Told::Lapse if scope.leases.any() => run.now = NOON.after(PATIENCE / 2),
-            Told::Lapse if scope.survives && self.is_down => {}
-            Told::Lapse if scope.survives => run.now = NOON.after(STEP),
-            Told::Lapse => run.now = NOON.after(PATIENCE),
-            Told::Flush => run.flush(&mut self, scope),
-            Told::Crash { parts } => {
+            NodeEvent::TimePasses if scope.leases.any() => {
+                run.now = CLOCK_ORIGIN.after(ELECTION_TIMEOUT / 2)
+            }
+            NodeEvent::TimePasses if scope.last_survivor && self.is_down => {}
+            NodeEvent::TimePasses if scope.last_survivor => {
+                run.now = CLOCK_ORIGIN.after(SURVIVOR_STEP)
+            }
+            NodeEvent::TimePasses => run.now = CLOCK_ORIGIN.after(ELECTION_TIMEOUT),
+            NodeEvent::Flush => run.flush(&mut self, scope),
+            NodeEvent::Crash { parts } => {
                 let id = self.raft.status().id;
                 if let Some(write) = self.writes.first() {
                     self.disk.take(write, *parts as usize);
                 }
                 self.writes.clear();
                 self.raft = self.disk.start(scope, id);
-                self.is_down = scope.survives;
+                self.is_down = scope.last_survivor;
                 if !self.is_down && self.is_due() {
                     run.step(&mut self, scope, Input::Timeout);
                 }
             }
-            Told::Start => {
+            NodeEvent::Start => {
                 self.is_down = false;
                 if self.is_due() {
                     run.step(&mut self, scope, Input::Timeout);
@@ -131,27 +139,27 @@ impl Node {
             write.id = WriteId(write.id.0 - durable.0);
         }
         let Run { messages, commits, actions, .. } = run;
-        Moved { node: self, messages, commits, actions }
+        StepResult { node: self, messages, commits, actions }
     }
 
-    /// Whether it campaigns when it is told of the time: where there are leases anybody may, and
-    /// where survivors go on, whoever is not due is told in order to.
+    /// Returns true if a timeout makes the node campaign. With leases any node that does not lead
+    /// may campaign. With last survivors a node that is not due is stepped only to campaign.
     fn campaigns(&self, scope: &Scope) -> bool {
         let leads = self.raft.status().role == RoleName::Leader;
-        !leads && (scope.leases.any() || scope.survives && !self.is_due())
+        !leads && (scope.leases.any() || scope.last_survivor && !self.is_due())
     }
 
-    /// Whether the node wants to be told of the time by now.
+    /// Returns true if the deadline of the node has passed.
     pub(crate) fn is_due(&self) -> bool {
-        !self.is_down && self.raft.deadline() <= NOON
+        !self.is_down && self.raft.deadline() <= CLOCK_ORIGIN
     }
 
-    /// In how many ways a crash can cut the first write on its way short: at each of its parts.
+    /// Returns the number of prefixes of the first pending write that a crash can leave.
     pub(crate) fn crash_parts(&self) -> u32 {
         self.writes.first().map_or(1, |write| parts(write) as u32)
     }
 
-    /// Every entry in memory.
+    /// Returns every entry in memory.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let log = self.raft.log();
         match log.slice(Index(1), log.last().index, usize::MAX, usize::MAX) {
@@ -160,59 +168,60 @@ impl Node {
         }
     }
 
-    /// How much of the log an answer to a read would have, that the node gives without asking
-    /// anybody; none if it would ask.
-    pub(crate) fn answers(&self) -> Option<Index> {
+    /// Returns the index that a read reflects if the node answers it without another node, or
+    /// `None` if it would ask other nodes.
+    pub(crate) fn local_read_index(&self) -> Option<Index> {
         let status = self.raft.status();
         let ready = |conflict: Index| {
             let (mut raft, mut actions) = (self.raft.clone(), Vec::new());
             let (tag, level) = (Tag(4), ReadLevel::Replica);
-            raft.step(NOON, Input::Read { tag, level, conflict }, &mut actions);
+            raft.step(CLOCK_ORIGIN, Input::Read { tag, level, conflict }, &mut actions);
             actions.into_iter().find_map(|action| match action {
                 Action::ReadReady { index, .. } => Some(index),
                 _ => None,
             })
         };
-        let at_once = ready(Index::ZERO)?;
-        // With a loan it waits for what may change the answer.
+        let immediate_delivery = ready(Index::ZERO)?;
+        // With a read lease the node waits for entries that may change the answer.
         let waits_for = (status.applied.0..=status.last.index.0).rev().map(Index);
         let mut waits_for = waits_for.take_while(|index| ready(*index).is_none());
         match status.role {
-            RoleName::Leader => Some(at_once),
+            RoleName::Leader => Some(immediate_delivery),
             _ => Some(waits_for.next().unwrap_or(status.applied)),
         }
     }
 
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn election_state(&self) -> ElectionState {
         let HardState { term, vote, .. } = self.disk.hard_state;
-        let stands = matches!(self.raft.status().role, RoleName::Candidate | RoleName::Leader);
-        Standing { term, is_out: vote.is_some() && !stands }
+        let campaigns_or_leads =
+            matches!(self.raft.status().role, RoleName::Candidate | RoleName::Leader);
+        ElectionState { term, gave_vote: vote.is_some() && !campaigns_or_leads }
     }
 }
 
-/// How a node durably stands in elections.
+/// The durable state of a node in elections.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Standing {
+pub(crate) struct ElectionState {
     term: Term,
-    /// It gave its vote in this term, and neither leads nor stands in it.
-    is_out: bool,
+    /// Whether the node gave its vote in this term, and neither campaigns nor leads in it.
+    gave_vote: bool,
 }
 
-impl Standing {
-    /// Whether the message can change nothing for the node any more, whatever else happens: it
-    /// answers what the node asked in a term that it durably left, or durably does not lead.
-    pub(crate) fn is_past(self, message: &Message) -> bool {
-        let Standing { term, is_out } = self;
+impl ElectionState {
+    /// Returns true if the message can no longer have an effect on the node: it replies to a
+    /// request of a term that the node durably left, or in which it durably cannot lead.
+    pub(crate) fn ignores(self, message: &Message) -> bool {
+        let ElectionState { term, gave_vote } = self;
         match &message.body {
             Body::PreVoteReply { next_term, .. } => *next_term <= term && message.term <= term,
-            body if body.is_reply() => message.term < term || (message.term == term && is_out),
+            body if body.is_reply() => message.term < term || (message.term == term && gave_vote),
             Body::TimeoutNow => message.term < term,
             _ => false,
         }
     }
 }
 
-/// One move under way.
+/// One event in progress.
 struct Run {
     now: Instant,
     messages: Vec<Message>,
@@ -221,18 +230,18 @@ struct Run {
 }
 
 impl Run {
-    /// One input, and what an idle driver does at once: what is to be applied is applied, and
-    /// where disks are fast, what is to be written is durable.
+    /// Steps the node with one input, and then as an idle driver does: applies committed entries,
+    /// and flushes writes at once unless disks are slow.
     fn step(&mut self, node: &mut Node, scope: &Scope, input: Input) {
         let mut actions = Vec::new();
-        let (before, counted) = (node.raft.status(), node.raft.membership().clone());
+        let (before, memberships) = (node.raft.status(), node.raft.membership().clone());
         node.raft.step(self.now, input, &mut actions);
         let status = node.raft.status();
-        // One that has no vote any more leads no longer once it has committed that.
+        // A leader that has lost its vote steps down when it commits that.
         let leads = before.role == RoleName::Leader || status.role == RoleName::Leader;
         if leads && before.term == status.term && status.committed > before.committed {
-            let counted = [counted, node.raft.membership().clone()];
-            self.commits.push(Commit { last: status.committed, counted });
+            let memberships = [memberships, node.raft.membership().clone()];
+            self.commits.push(Commit { last: status.committed, memberships });
         }
         for action in actions {
             self.actions.push(action.clone());
@@ -264,17 +273,17 @@ impl Run {
 }
 
 impl Disk {
-    /// A start from what is durable. Every start draws the same chances: the explorer makes up
-    /// for it with every order of timeouts, and nobody reads.
+    /// Starts a node from its durable state. Every start uses the same random seed; the explorer
+    /// compensates by trying every order of timeouts, and no user reads.
     fn start(&self, scope: &Scope, id: NodeId) -> Raft {
         let Disk { hard_state, committed, entries } = self.clone();
         let snapshot = SnapshotMeta::empty(EntryId::ZERO, scope.membership.clone());
         let restored = Restored::with_log(hard_state, committed, snapshot, entries);
-        Raft::new(scope.config(id), restored, 0, NOON)
-            .expect("what a disk has, can be started from")
+        Raft::new(scope.config(id), restored, 0, CLOCK_ORIGIN)
+            .expect("a node starts from its own durable state")
     }
 
-    /// The first `count` parts of the write become durable.
+    /// Makes the first `count` parts of the write durable.
     fn take(&mut self, write: &Write, count: usize) {
         let mut rest = count;
         if let Some(hard_state) = write.hard_state.filter(|_| rest > 0) {
@@ -293,47 +302,49 @@ impl Disk {
     }
 }
 
-/// How many parts of a write can become durable one after the other.
+/// Returns the number of parts of a write that can become durable one after the other.
 fn parts(write: &Write) -> usize {
     usize::from(write.hard_state.is_some()) + write.entries.len()
 }
 
-/// The node at noon, every instant as many whole patiences away as it was. Where all clocks run
-/// alike half ones count, and heartbeats take no time at all: an instant is the nearest of them.
+/// Returns the node with its clock at the origin, and every instant at the same number of whole
+/// election timeouts from it. Where all clocks run at the same rate, half timeouts count, and an
+/// instant is rounded to the nearest, because heartbeats take no time.
 fn normal_at(raft: &Raft, now: Instant, scope: &Scope) -> (Raft, WriteId) {
-    let patience = u64::try_from(PATIENCE.as_nanos()).expect("a patience is short");
+    let timeout = u64::try_from(ELECTION_TIMEOUT.as_nanos())
+        .expect("an election timeout fits u64 nanoseconds");
     raft.normal_form(|instant| {
-        if scope.survives {
+        if scope.last_survivor {
             return in_steps(now, instant);
         }
         if scope.leases.any() {
-            let half = patience / 2;
-            let origin = now.0 - 2 * PATIENCES_MAX * half;
+            let half = timeout / 2;
+            let origin = now.0 - 2 * ELECTION_TIMEOUTS_MAX * half;
             let halves = (instant.0.saturating_sub(origin) + half / 2) / half;
-            return Instant(NOON.0 - 2 * PATIENCES_MAX * half + halves * half);
+            return Instant(CLOCK_ORIGIN.0 - 2 * ELECTION_TIMEOUTS_MAX * half + halves * half);
         }
-        let past = (now.since(instant).as_nanos() as u64 / patience).min(PATIENCES_MAX);
+        let past = (now.since(instant).as_nanos() as u64 / timeout).min(ELECTION_TIMEOUTS_MAX);
         let ahead = instant.since(now).as_nanos() as u64;
-        let ahead = if ahead < patience { ahead } else { ahead / patience * patience };
-        Instant(NOON.0 - past * patience + ahead)
+        let ahead = if ahead < timeout { ahead } else { ahead / timeout * timeout };
+        Instant(CLOCK_ORIGIN.0 - past * timeout + ahead)
     })
 }
 
-/// Where survivors go on, an instant is some steps past, at most as many as death takes; or ahead:
-/// with the next heartbeat, which takes no time, or by the next step.
+/// Rounds an instant with last survivors: to a number of steps in the past, up to the number that
+/// means death, to the next heartbeat, or to the next step.
 fn in_steps(now: Instant, instant: Instant) -> Instant {
-    let step = STEP.as_nanos() as u64;
+    let step = SURVIVOR_STEP.as_nanos() as u64;
     if instant > now.after(HEARTBEAT) {
-        return NOON.after(STEP);
+        return CLOCK_ORIGIN.after(SURVIVOR_STEP);
     }
     if instant > now {
-        return NOON.after(HEARTBEAT);
+        return CLOCK_ORIGIN.after(HEARTBEAT);
     }
     let steps = (now.since(instant).as_nanos() as u64 / step).min(STEPS_TO_DEATH.into());
-    Instant(NOON.0 - steps * step)
+    Instant(CLOCK_ORIGIN.0 - steps * step)
 }
 
-/// A proposal of a user.
+/// Returns the proposal of a user.
 pub(crate) fn proposal() -> Input {
     Input::propose(Tag(1), Acknowledge::Quorum, Command::from("x"))
 }

@@ -1,28 +1,28 @@
-//! Which sets of nodes decide, counted by the definition and not by the core's own code.
+//! Quorums, computed by the definition and independently of the core's code.
 
 use quorate::types::{Membership, NodeId, Voters};
 
-/// Whether the nodes of `set` decide under the membership: a quorum of each half does.
-pub(crate) fn decides(membership: &Membership, set: &[NodeId]) -> bool {
-    half_decides(membership.incoming(), set)
-        && (membership.outgoing().is_empty() || half_decides(membership.outgoing(), set))
+/// Returns true if the nodes of `set` are a quorum: a majority of each half of the membership.
+pub(crate) fn is_quorum(membership: &Membership, set: &[NodeId]) -> bool {
+    is_majority(membership.incoming(), set)
+        && (membership.outgoing().is_empty() || is_majority(membership.outgoing(), set))
 }
 
-/// A set Q of the voters V is a quorum if 2·|Q| > |V|, or if 2·|Q| = |V| and the casting vote is
-/// in Q.
-fn half_decides(voters: &Voters, set: &[NodeId]) -> bool {
+/// Returns true if `set` contains a majority of the voters V: more than half of them, or exactly
+/// half including the casting vote.
+fn is_majority(voters: &Voters, set: &[NodeId]) -> bool {
     let twice = 2 * voters.iter().filter(|voter| set.contains(voter)).count();
     let casting = voters.casting().is_some_and(|holder| set.contains(&holder));
     twice > voters.len() || (twice == voters.len() && casting)
 }
 
-/// Whether all that have a vote are in the set: each may be the last survivor.
-pub(crate) fn all_decide(membership: &Membership, set: &[NodeId]) -> bool {
+/// Returns true if `set` contains all voters, of which each may become the last survivor.
+pub(crate) fn has_all_voters(membership: &Membership, set: &[NodeId]) -> bool {
     membership.voters().all(|voter| set.contains(&voter))
 }
 
-/// Whether every quorum of the one shares a node with every quorum of the other, by trying all.
-pub(crate) fn always_meet(one: &Membership, other: &Membership) -> bool {
+/// Returns true if every quorum of `one` intersects every quorum of `other`. Tries all sets.
+pub(crate) fn quorums_intersect(one: &Membership, other: &Membership) -> bool {
     let mut ids: Vec<NodeId> = one.ids().chain(other.ids()).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -30,9 +30,9 @@ pub(crate) fn always_meet(one: &Membership, other: &Membership) -> bool {
         let places = (0..ids.len()).filter(|place| mask & (1 << place) != 0);
         places.map(|place| ids[place]).collect()
     };
-    // Two disjoint sets, as large as can be, are a set and all the rest.
+    // The largest disjoint sets are a set and its complement.
     (0..1_u32 << ids.len())
-        .all(|mask| !(decides(one, &subset(mask)) && decides(other, &subset(!mask))))
+        .all(|mask| !(is_quorum(one, &subset(mask)) && is_quorum(other, &subset(!mask))))
 }
 
 #[cfg(test)]
@@ -44,17 +44,20 @@ mod tests {
     }
 
     #[test]
-    fn one_voter_more_or_less_meets_and_two_do_not() {
-        assert!(always_meet(&of(&[1, 2, 3]), &of(&[1, 2, 3, 4])));
-        assert!(!always_meet(&of(&[1, 2, 3]), &of(&[1, 4, 5])));
+    fn quorums_intersect_after_one_voter_change_and_not_after_two() {
+        assert!(quorums_intersect(&of(&[1, 2, 3]), &of(&[1, 2, 3, 4])));
+        assert!(!quorums_intersect(&of(&[1, 2, 3]), &of(&[1, 4, 5])));
         let joint = of(&[1, 4, 5]).joint_with([1, 2, 3].map(NodeId));
-        assert!(always_meet(&of(&[1, 2, 3]), &joint) && always_meet(&joint, &of(&[1, 4, 5])));
+        assert!(
+            quorums_intersect(&of(&[1, 2, 3]), &joint)
+                && quorums_intersect(&joint, &of(&[1, 4, 5]))
+        );
     }
 
     #[test]
-    fn the_casting_vote_does_not_change_hands_in_one_step() {
+    fn the_casting_vote_does_not_move_in_one_step() {
         let held = |holder| of(&[1, 2]).with_casting(NodeId(holder));
-        assert!(always_meet(&held(1), &held(1)));
-        assert!(!always_meet(&held(1), &held(2)));
+        assert!(quorums_intersect(&held(1), &held(1)));
+        assert!(!quorums_intersect(&held(1), &held(2)));
     }
 }

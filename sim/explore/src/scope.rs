@@ -1,53 +1,53 @@
-//! What one exploration is of: which nodes, how they are set up, and how much may happen.
+//! The scope of an exploration: its nodes, their configuration, and the bounds on events.
 
 use std::time::Duration;
 
 use quorate::raft::{Config, Lease, Survivor};
 use quorate::types::{Change, Membership, NodeId};
 
-/// One exploration.
+/// The scope of one exploration.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    /// Its name on the command line.
+    /// The name on the command line.
     pub name: &'static str,
-    /// What it is to show, in one line.
-    pub about: &'static str,
-    /// How many nodes there are, from n1 on.
+    /// The property that the scope exercises, in one line.
+    pub description: &'static str,
+    /// The number of nodes, from n1 on.
     pub nodes: u64,
-    /// The membership that every disk begins with.
+    /// The membership on every disk at the start.
     pub membership: Membership,
-    /// Where the exploration begins.
+    /// The state in which the exploration begins.
     pub start: Start,
-    /// Ask before raising the term.
+    /// Whether nodes use pre-vote.
     pub pre_vote: bool,
-    /// Check-quorum and stickiness.
+    /// Whether nodes use check-quorum and leader stickiness.
     pub sticky: bool,
-    /// Flushes take their time: each is an event of its own, and a crash can come before it.
+    /// Whether a flush is an event of its own, so that a crash can come before it.
     pub slow_disks: bool,
-    /// What leaders do with leases. Where there are any all clocks run alike, and anybody may
-    /// campaign at any time: nothing but promises stands against it.
+    /// The leases of leaders. With leases all clocks run at the same rate, and any node may
+    /// campaign at any time, so only vote leases prevent elections.
     pub leases: Leases,
-    /// The last survivor goes on. All clocks run alike, and before any goes on, what was sent to
-    /// nodes that are up has arrived, and whoever is due has been told. Who crashes stays down
-    /// until it starts again.
-    pub survives: bool,
-    /// What a user may ask a leader for, as often as the bounds allow.
+    /// Whether the last survivor may take over. If so, all clocks run at the same rate. Before a
+    /// node takes over, all messages to running nodes have arrived, and every due node has been
+    /// stepped. A crashed node stays down until it starts again.
+    pub last_survivor: bool,
+    /// The membership changes that a user may request, as often as the bounds allow.
     pub changes: Vec<Change>,
-    /// How much may happen.
+    /// The bounds on events.
     pub bounds: Bounds,
-    /// How much may happen where there are only seconds for it.
+    /// The bounds of a short exploration, which takes seconds.
     pub short: Bounds,
 }
 
-/// What leaders do with leases.
+/// The leases that leaders use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leases {
-    /// There are none.
+    /// Leaders use no leases.
     None,
-    /// They answer reads by them.
-    Held,
-    /// They lend them too.
-    Lent,
+    /// Leaders answer reads by leader leases.
+    Leader,
+    /// Leaders also grant read leases to followers.
+    LeaderAndRead,
 }
 
 impl Leases {
@@ -56,75 +56,76 @@ impl Leases {
     }
 }
 
-/// Where an exploration begins.
+/// The state in which an exploration begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Nobody leads, and anyone may campaign.
-    Cold,
-    /// Nobody leads, and n1 is the first to campaign: where all nodes are alike, some node is.
-    First,
-    /// n1 leads, and all know all it has said.
-    Led,
+    /// There is no leader, and any node may campaign.
+    NoLeader,
+    /// There is no leader, and n1 campaigns first, because the nodes are interchangeable.
+    FirstCandidate,
+    /// n1 leads, and all its messages have arrived.
+    Leader,
 }
 
-/// How much may happen in all, on every path by itself.
+/// Bounds on the events of every path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
-    /// The highest term.
+    /// The highest term that a node may reach.
     pub term: u64,
-    /// Timeouts of nodes that do not lead; with survivors, where nobody has a choice of those,
-    /// starts of nodes that were down.
+    /// Election timeouts of nodes that do not lead. With last survivors, where timeouts are no
+    /// choice, starts of nodes that were down.
     pub timeouts: u8,
-    /// Heartbeats of leaders, beside those that come with an election and those that are due where
-    /// all clocks run alike; if none, those are lost too.
+    /// Heartbeats of leaders, beyond those after an election and those that are due where all
+    /// clocks run at the same rate. `None` drops all heartbeats.
     pub heartbeats: Option<u8>,
-    /// How often a node's patience runs out before it is told of the time; with leases, how often
-    /// half a patience passes for all; with survivors, how often a third of the silence that means
-    /// death does.
-    pub lapses: u8,
-    /// Crashes, each with a restart, but with survivors.
+    /// Advances of a node's clock by an election timeout without a step of the node. With leases,
+    /// advances of all clocks by half an election timeout; with last survivors, by a third of the
+    /// silence after which a node counts as dead.
+    pub time_steps: u8,
+    /// Crashes. Each includes a restart, except with last survivors.
     pub crashes: u8,
-    /// Messages delivered once more than they were sent.
+    /// Repeated deliveries of messages.
     pub repeats: u8,
-    /// Commands proposed.
+    /// Proposed commands, over all leaders.
     pub proposals: u8,
-    /// Changes of the membership asked for.
+    /// Membership changes that users request.
     pub changes: u8,
-    /// Transfers of the leadership asked for.
+    /// Leadership transfers that users request.
     pub transfers: u8,
-    /// Messages on their way at once: what is sent beyond is lost.
-    pub flight: usize,
+    /// The most messages in flight at once. Further messages are lost.
+    pub in_flight: usize,
 }
 
-/// How long a node waits for an election at the least. Heartbeats are nothing beside it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
-/// How long between two heartbeats.
+/// The minimum election timeout. Heartbeats take no time beside it.
+pub(crate) const ELECTION_TIMEOUT: Duration = Duration::from_secs(4);
+/// The interval between two heartbeats.
 pub(crate) const HEARTBEAT: Duration = Duration::from_micros(1);
-/// Where survivors go on, the clocks make steps of a third of the silence that means death: longer
-/// than any patience, and too short for a pause.
-pub(crate) const STEP: Duration = Duration::from_secs(7);
-/// After so many steps the silent are dead.
+/// The step of all clocks with last survivors: a third of the silence after which a node counts as
+/// dead. It is longer than any election timeout, and too short for a pause.
+pub(crate) const SURVIVOR_STEP: Duration = Duration::from_secs(7);
+/// The number of steps after which a silent node counts as dead.
 pub(crate) const STEPS_TO_DEATH: u32 = 3;
 
 impl Scope {
     pub(crate) fn config(&self, id: NodeId) -> Config {
         let mut config = Config::new(id);
         config.heartbeat_interval = HEARTBEAT;
-        config.election_timeout_min = PATIENCE;
-        config.election_timeout_max = PATIENCE + PATIENCE / 4;
+        config.election_timeout_min = ELECTION_TIMEOUT;
+        config.election_timeout_max = ELECTION_TIMEOUT + ELECTION_TIMEOUT / 4;
         config.pre_vote = self.pre_vote;
         config.check_quorum = self.sticky;
         config.stickiness = self.sticky;
         config.lease = match self.leases {
             Leases::None => None,
-            Leases::Held => Some(Lease { drift_ppm: 0, replicas: false }),
-            Leases::Lent => Some(Lease { drift_ppm: 0, replicas: true }),
+            Leases::Leader => Some(Lease { drift_ppm: 0, read_leases: false }),
+            Leases::LeaderAndRead => Some(Lease { drift_ppm: 0, read_leases: true }),
         };
-        config.survivor = self.survives.then_some(Survivor { after: STEP * STEPS_TO_DEATH });
+        config.survivor =
+            self.last_survivor.then_some(Survivor { after: SURVIVOR_STEP * STEPS_TO_DEATH });
         config
     }
 
-    /// The same, with no more happening than there are seconds for.
+    /// Returns the scope with its short bounds.
     #[must_use]
     pub fn shortened(self) -> Scope {
         Scope { bounds: self.short, ..self }

@@ -1,31 +1,31 @@
-//! The scopes that are explored: what each is about, and its bounds.
+//! The scopes: their descriptions and bounds.
 
 use quorate::types::{Change, Membership, NodeId};
 
 use crate::scope::{Bounds, Leases, Scope, Start};
 
-/// The scope of this name.
+/// Returns the scope with the name `name`.
 #[must_use]
 pub fn named(name: &str) -> Option<Scope> {
     all().into_iter().find(|scope| scope.name == name)
 }
 
-/// Every scope.
+/// Returns all scopes in the order of their listing.
 #[must_use]
 pub fn all() -> Vec<Scope> {
     vec![
         election(),
         replication(),
         crashes(),
-        patience(),
+        stickiness(),
         transfer(),
         remove(),
         replace(),
         two(),
         four(),
-        lease(),
-        heir(),
-        loan(),
+        leader_lease(),
+        new_leader(),
+        read_lease(),
         survivor(),
         last(),
     ]
@@ -39,67 +39,67 @@ const NOTHING: Bounds = Bounds {
     term: 0,
     timeouts: 0,
     heartbeats: None,
-    lapses: 0,
+    time_steps: 0,
     crashes: 0,
     repeats: 0,
     proposals: 0,
     changes: 0,
     transfers: 0,
-    flight: 12,
+    in_flight: 12,
 };
 
 fn election() -> Scope {
     Scope {
         name: "election",
-        about: "three nodes, none of which leads: who is elected has what was committed",
+        description: "three nodes without a leader: an elected leader has all committed entries",
         nodes: 3,
         membership: ids(&[1, 2, 3]),
-        start: Start::First,
+        start: Start::FirstCandidate,
         pre_vote: false,
         sticky: false,
         slow_disks: false,
         leases: Leases::None,
-        survives: false,
+        last_survivor: false,
         changes: Vec::new(),
         bounds: Bounds { term: 3, timeouts: 3, ..NOTHING },
         short: Bounds { term: 2, timeouts: 2, ..NOTHING },
     }
 }
 
-/// One leads, whom all have heard.
-fn led() -> Scope {
-    Scope { start: Start::Led, ..election() }
+/// Three nodes with a leader that all nodes know.
+fn with_leader() -> Scope {
+    Scope { start: Start::Leader, ..election() }
 }
 
 fn replication() -> Scope {
     Scope {
         name: "replication",
-        about: "three nodes, one leads: what it was given stays, whoever leads next",
+        description: "three nodes with a leader: committed commands survive a leader change",
         bounds: Bounds { term: 3, timeouts: 2, proposals: 1, repeats: 1, ..NOTHING },
         short: Bounds { term: 2, timeouts: 1, proposals: 1, ..NOTHING },
-        ..led()
+        ..with_leader()
     }
 }
 
 fn crashes() -> Scope {
     Scope {
         name: "crashes",
-        about: "three nodes on slow disks: what was said is still true after a crash",
+        description: "three nodes on slow disks: sent messages still hold after a crash",
         slow_disks: true,
         bounds: Bounds { term: 2, timeouts: 2, crashes: 2, ..NOTHING },
-        short: Bounds { term: 2, timeouts: 2, crashes: 1, flight: 4, ..NOTHING },
+        short: Bounds { term: 2, timeouts: 2, crashes: 1, in_flight: 4, ..NOTHING },
         ..election()
     }
 }
 
-fn patience() -> Scope {
+fn stickiness() -> Scope {
     Scope {
-        name: "patience",
-        about: "three nodes with pre-vote, check-quorum and stickiness, as time passes for each",
+        name: "stickiness",
+        description: "three nodes with pre-vote, check-quorum and stickiness, as time passes",
         pre_vote: true,
         sticky: true,
-        bounds: Bounds { term: 2, timeouts: 3, lapses: 1, heartbeats: Some(0), ..NOTHING },
-        short: Bounds { term: 2, timeouts: 2, lapses: 1, flight: 4, ..NOTHING },
+        bounds: Bounds { term: 2, timeouts: 3, time_steps: 1, heartbeats: Some(0), ..NOTHING },
+        short: Bounds { term: 2, timeouts: 2, time_steps: 1, in_flight: 4, ..NOTHING },
         ..election()
     }
 }
@@ -107,10 +107,10 @@ fn patience() -> Scope {
 fn transfer() -> Scope {
     Scope {
         name: "transfer",
-        about: "three nodes, one leads and hands over while it is given a command",
+        description: "three nodes: leadership transfer during a proposal",
         bounds: Bounds { term: 3, timeouts: 1, transfers: 1, proposals: 1, ..NOTHING },
         short: Bounds { term: 2, transfers: 1, proposals: 1, ..NOTHING },
-        ..led()
+        ..with_leader()
     }
 }
 
@@ -118,35 +118,35 @@ fn remove() -> Scope {
     let remove = |id| Change::new().remove(NodeId(id));
     Scope {
         name: "remove",
-        about: "three nodes become two, the leader or another leaves, whoever leads then",
+        description: "three nodes: removal of the leader or another voter, with leader changes",
         changes: vec![remove(3), remove(1)],
         bounds: Bounds { term: 3, timeouts: 2, changes: 1, ..NOTHING },
-        short: Bounds { term: 2, timeouts: 1, changes: 1, flight: 5, ..NOTHING },
-        ..led()
+        short: Bounds { term: 2, timeouts: 1, changes: 1, in_flight: 5, ..NOTHING },
+        ..with_leader()
     }
 }
 
 fn replace() -> Scope {
     Scope {
         name: "replace",
-        about: "three nodes, and a fourth takes the place of one: staged, joint, left",
+        description: "three nodes: a fourth replaces one, through the staged and joint phases",
         nodes: 4,
         changes: vec![Change::new().voter(NodeId(4)).remove(NodeId(3))],
         bounds: Bounds { term: 2, timeouts: 1, changes: 1, ..NOTHING },
-        short: Bounds { term: 2, timeouts: 1, changes: 1, flight: 4, ..NOTHING },
-        ..led()
+        short: Bounds { term: 2, timeouts: 1, changes: 1, in_flight: 4, ..NOTHING },
+        ..with_leader()
     }
 }
 
 fn two() -> Scope {
     Scope {
         name: "two",
-        about: "two nodes, one holds the casting vote, and whoever leads takes it over",
+        description: "two nodes with a casting vote, which moves to each new leader",
         nodes: 2,
         membership: ids(&[1, 2]).with_casting(NodeId(1)),
-        start: Start::Cold,
+        start: Start::NoLeader,
         bounds: Bounds { term: 3, timeouts: 2, heartbeats: Some(2), proposals: 1, ..NOTHING },
-        short: Bounds { term: 2, timeouts: 2, heartbeats: Some(1), flight: 4, ..NOTHING },
+        short: Bounds { term: 2, timeouts: 2, heartbeats: Some(1), in_flight: 4, ..NOTHING },
         ..election()
     }
 }
@@ -154,71 +154,71 @@ fn two() -> Scope {
 fn four() -> Scope {
     Scope {
         name: "four",
-        about: "four nodes, one leads and holds the casting vote: its half goes on, the other not",
+        description: "four nodes with a casting vote at the leader: only its half makes progress",
         nodes: 4,
         membership: ids(&[1, 2, 3, 4]).with_casting(NodeId(1)),
         bounds: Bounds { term: 2, timeouts: 1, proposals: 1, ..NOTHING },
-        short: Bounds { term: 2, timeouts: 1, flight: 5, ..NOTHING },
-        ..led()
+        short: Bounds { term: 2, timeouts: 1, in_flight: 5, ..NOTHING },
+        ..with_leader()
     }
 }
 
-fn lease() -> Scope {
+fn leader_lease() -> Scope {
     Scope {
-        name: "lease",
-        about: "three nodes and a lease: whoever answers a read by it has what was committed",
-        leases: Leases::Held,
+        name: "leader-lease",
+        description: "three nodes with a leader lease: its reads reflect all committed entries",
+        leases: Leases::Leader,
         bounds: Bounds {
             term: 2,
             timeouts: 1,
             heartbeats: Some(2),
-            lapses: 3,
+            time_steps: 3,
             crashes: 1,
             proposals: 1,
             transfers: 1,
-            flight: 8,
+            in_flight: 8,
             ..NOTHING
         },
         short: Bounds {
             term: 2,
             timeouts: 1,
             heartbeats: Some(1),
-            lapses: 2,
-            flight: 7,
+            time_steps: 2,
+            in_flight: 7,
             ..NOTHING
         },
-        ..led()
+        ..with_leader()
     }
 }
 
-fn heir() -> Scope {
+fn new_leader() -> Scope {
     Scope {
-        name: "heir",
-        about: "three nodes, the next leader holds a lease only once it knows what was committed",
+        name: "new-leader",
+        description: "three nodes: a new leader has a lease only with all committed entries",
         bounds: Bounds {
             heartbeats: Some(1),
-            lapses: 2,
+            time_steps: 2,
             transfers: 0,
             crashes: 0,
-            ..lease().bounds
+            ..leader_lease().bounds
         },
-        short: Bounds { proposals: 1, heartbeats: Some(0), flight: 5, ..lease().short },
-        ..lease()
+        short: Bounds { proposals: 1, heartbeats: Some(0), in_flight: 5, ..leader_lease().short },
+        ..leader_lease()
     }
 }
 
-fn loan() -> Scope {
+fn read_lease() -> Scope {
     Scope {
-        name: "loan",
-        about: "two nodes, one with the casting vote lends its lease: the other answers reads too",
+        name: "read-lease",
+        description: "two nodes with a casting vote and a read lease: the follower answers reads",
         nodes: 2,
         membership: ids(&[1, 2]).with_casting(NodeId(1)),
-        leases: Leases::Lent,
+        leases: Leases::LeaderAndRead,
         bounds: Bounds {
             term: 3,
             timeouts: 1,
             heartbeats: Some(6),
-            lapses: 3,
+            time_steps: 3,
             crashes: 1,
             proposals: 1,
             transfers: 1,
@@ -227,27 +227,27 @@ fn loan() -> Scope {
         short: Bounds {
             term: 1,
             heartbeats: Some(3),
-            lapses: 2,
+            time_steps: 2,
             proposals: 1,
-            flight: 4,
+            in_flight: 4,
             ..NOTHING
         },
-        ..led()
+        ..with_leader()
     }
 }
 
 fn survivor() -> Scope {
     Scope {
         name: "survivor",
-        about: "three nodes that die one after the other, and the last goes on with all there was",
+        description: "three nodes die in turn: the last survivor has all committed entries",
         pre_vote: true,
         sticky: true,
-        survives: true,
+        last_survivor: true,
         bounds: Bounds {
             term: 3,
             timeouts: 1,
             heartbeats: Some(1),
-            lapses: 7,
+            time_steps: 7,
             crashes: 3,
             proposals: 1,
             transfers: 1,
@@ -256,26 +256,26 @@ fn survivor() -> Scope {
         short: Bounds {
             term: 2,
             heartbeats: Some(1),
-            lapses: 3,
+            time_steps: 3,
             crashes: 2,
             proposals: 1,
             ..NOTHING
         },
-        ..led()
+        ..with_leader()
     }
 }
 
 fn last() -> Scope {
     Scope {
         name: "last",
-        about: "two nodes that die and come back: who was not there does not go on",
+        description: "two nodes die and come back: a node that missed entries does not take over",
         nodes: 2,
         membership: ids(&[1, 2]),
         bounds: Bounds {
             term: 5,
             timeouts: 4,
             heartbeats: Some(2),
-            lapses: 12,
+            time_steps: 12,
             crashes: 5,
             proposals: 1,
             transfers: 1,
@@ -285,7 +285,7 @@ fn last() -> Scope {
             term: 3,
             timeouts: 2,
             heartbeats: Some(0),
-            lapses: 7,
+            time_steps: 7,
             crashes: 3,
             ..NOTHING
         },

@@ -1,4 +1,4 @@
-//! How one goes from the start to a world, one line for everything that happens.
+//! Formats a path from the start to a world, one line for each event and action.
 
 use std::fmt::Write;
 
@@ -9,19 +9,19 @@ use crate::moves::Moves;
 use crate::node::{Node, proposal};
 use crate::world::World;
 
-/// The events one after the other, each with what the node wants then.
-pub(crate) fn of(moves: &mut Moves, start: &World, way: &[Event]) -> String {
+/// Formats the events in order, each with the actions that it causes.
+pub(crate) fn of(moves: &mut Moves, start: &World, path: &[Event]) -> String {
     let mut text = String::new();
     let mut world = start.clone();
     let mut next = World::default();
-    for event in way {
+    for event in path {
         let state = world.states[event.place];
-        let moved = moves.moved(state, event.what);
-        let said = said(moves, event, moves.node(state));
+        let moved = moves.step_node(state, event.kind);
+        let text_of_event = describe(moves, event, moves.node(state));
         let node = moved.as_ref().map_or_else(|_| moves.node(state), |moved| &moved.node);
-        line(&mut text, node, &said);
+        line(&mut text, node, &text_of_event);
         for action in moved.iter().flat_map(|moved| &moved.actions) {
-            if !matches!(action, Action::Refused { .. }) {
+            if !matches!(action, Action::MessageRejected { .. }) {
                 line(&mut text, node, &format!("    {action}"));
             }
         }
@@ -32,15 +32,16 @@ pub(crate) fn of(moves: &mut Moves, start: &World, way: &[Event]) -> String {
     text
 }
 
-fn line(text: &mut String, node: &Node, said: &str) {
-    writeln!(text, "{}  {said}", node.raft.status()).expect("a text takes any text");
+fn line(text: &mut String, node: &Node, text_of_event: &str) {
+    writeln!(text, "{}  {text_of_event}", node.raft.status())
+        .expect("writing to a string succeeds");
 }
 
-fn said(moves: &Moves, event: &Event, node: &Node) -> String {
-    match event.what {
+fn describe(moves: &Moves, event: &Event, node: &Node) -> String {
+    match event.kind {
         Move::Deliver(message) => Input::Message(moves.network.get(message).clone()).to_string(),
         Move::Repeat(message) => {
-            format!("{} (and once more)", Input::Message(moves.network.get(message).clone()))
+            format!("{} (and stays in flight)", Input::Message(moves.network.get(message).clone()))
         }
         Move::Timeout
             if moves.scope.leases.any() && node.raft.status().role != RoleName::Leader =>
@@ -48,11 +49,13 @@ fn said(moves: &Moves, event: &Event, node: &Node) -> String {
             Input::Campaign.to_string()
         }
         Move::Timeout => Input::Timeout.to_string(),
-        Move::Lapse if moves.scope.survives => "time passes for all".to_owned(),
-        Move::Lapse if moves.scope.leases.any() => "half a patience passes for all".to_owned(),
-        Move::Lapse => "time passes".to_owned(),
+        Move::TimePasses if moves.scope.last_survivor => "time passes for all nodes".to_owned(),
+        Move::TimePasses if moves.scope.leases.any() => {
+            "half an election timeout passes for all nodes".to_owned()
+        }
+        Move::TimePasses => "time passes".to_owned(),
         Move::Flush => "flushed w1".to_owned(),
-        Move::Crash(_) if moves.scope.survives => "crashes".to_owned(),
+        Move::Crash(_) if moves.scope.last_survivor => "crashes".to_owned(),
         Move::Crash(parts) => match node.writes.len() {
             0 => "crashes and starts again".to_owned(),
             count => format!("crashes with {parts} parts of {count} writes, and starts again"),

@@ -1,15 +1,15 @@
-//! Every scope is exhausted within its short bounds, reaches what it is about, and nothing is
-//! found. Run with a planted bug, the test of the scope fails with the shortest way to it.
+//! Every scope is exhausted within its short bounds, reaches what it exercises, and has no
+//! violation. With a planted bug, the test of its scope fails with a shortest trace.
 
 use quorate_explore::explore::{Reached, Report, Verdict, explore};
 use quorate_explore::scopes;
 
 /// Explores the scope within its short bounds.
 fn reached(name: &str) -> Reached {
-    let scope = scopes::named(name).expect("there is such a scope").shortened();
+    let scope = scopes::named(name).expect("the scope exists").shortened();
     let Report { verdict, progress } = explore(&scope, 6_000_000, |_| true);
-    if let Verdict::Found { what, trace } = &verdict {
-        panic!("{name}: {what}\n{trace}");
+    if let Verdict::Violation { message, trace } = &verdict {
+        panic!("{name}: {message}\n{trace}");
     }
     assert_eq!(verdict, Verdict::Exhausted, "{progress:?}");
     progress.reached
@@ -18,7 +18,7 @@ fn reached(name: &str) -> Reached {
 #[test]
 fn election() {
     let Reached { terms, committed, .. } = reached("election");
-    assert_eq!((terms, committed), (2, 2), "two are elected, and commit");
+    assert_eq!((terms, committed), (2, 2), "two leaders are elected, and commit");
 }
 
 #[test]
@@ -30,19 +30,19 @@ fn replication() {
 #[test]
 fn crashes() {
     let Reached { terms, .. } = reached("crashes");
-    assert_eq!(terms, 2, "another is elected after a crash");
+    assert_eq!(terms, 2, "another leader is elected after a crash");
 }
 
 #[test]
-fn patience() {
-    let Reached { terms, .. } = reached("patience");
-    assert_eq!(terms, 2, "another is elected once the first is not fresh");
+fn stickiness() {
+    let Reached { terms, .. } = reached("stickiness");
+    assert_eq!(terms, 2, "another leader is elected once the first is not fresh");
 }
 
 #[test]
 fn transfer() {
     let Reached { terms, committed, .. } = reached("transfer");
-    assert_eq!((terms, committed), (2, 3), "another leads, and the command is committed");
+    assert_eq!((terms, committed), (2, 3), "another node leads, and the command is committed");
 }
 
 #[test]
@@ -60,42 +60,48 @@ fn replace() {
 #[test]
 fn two() {
     let Reached { terms, changes, .. } = reached("two");
-    assert_eq!((terms, changes), (2, 1), "the second leader takes the vote over");
+    assert_eq!((terms, changes), (2, 1), "the casting vote moves to the second leader");
 }
 
 #[test]
 fn four() {
     let Reached { terms, committed, .. } = reached("four");
-    assert!(terms == 2 && committed > 1, "the half without the vote elects one with another's");
+    assert!(
+        terms == 2 && committed > 1,
+        "the half without the casting vote elects a leader with a vote of the other"
+    );
 }
 
 #[test]
-fn lease() {
-    let Reached { terms, .. } = reached("lease");
-    assert_eq!(terms, 2, "another leads once the lease is over");
+fn leader_lease() {
+    let Reached { terms, .. } = reached("leader-lease");
+    assert_eq!(terms, 2, "another node leads after the lease expires");
 }
 
 #[test]
-fn loan() {
-    let Reached { committed, .. } = reached("loan");
-    assert_eq!(committed, 2, "the command is committed, with the other or after its loan");
+fn read_lease() {
+    let Reached { committed, .. } = reached("read-lease");
+    assert_eq!(
+        committed, 2,
+        "the command is committed, with the other node or after its read lease"
+    );
 }
 
 #[test]
 fn survivor() {
     let Reached { terms, committed, changes } = reached("survivor");
-    assert_eq!(terms, 2, "the last one leads");
-    assert!(committed > 2 && changes > 0, "and goes on alone");
+    assert_eq!(terms, 2, "the last survivor leads");
+    assert!(committed > 2 && changes > 0, "and makes progress alone");
 }
 
 #[test]
 fn last() {
     let Reached { terms, committed, .. } = reached("last");
-    assert!(terms > 2 && committed > 3, "who was there leads again, and then another");
+    assert!(terms > 2 && committed > 3, "the survivor leads again, and then another node");
 }
 
 #[test]
-fn heir() {
-    let Reached { terms, committed, .. } = reached("heir");
-    assert_eq!((terms, committed), (2, 3), "the next leader commits what it inherits");
+fn new_leader() {
+    let Reached { terms, committed, .. } = reached("new-leader");
+    assert_eq!((terms, committed), (2, 3), "the new leader commits the inherited entries");
 }

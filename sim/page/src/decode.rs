@@ -1,16 +1,17 @@
-//! Reads what `encode` writes, as plainly as can be: what the page does, for the tests.
+//! Decodes what `encode` writes, as the page does, for the tests.
 
 #[cfg(test)]
 mod tests;
 
 use crate::document::{
-    Clock, Condition, Document, Entry, Event, Fact, Fate, Fault, Kind, Lane, LogChange, Message,
-    Operation, Outcome, Role, Sentence, State, Table, Topic, Violation, Weight, Write, WriteEnd,
+    Clock, Condition, Delivery, Document, Entry, Event, Fact, Fault, Kind, Lane, LogChange,
+    Message, Operation, Outcome, Relevance, Role, Sentence, State, Table, Topic, Violation, Write,
+    WriteOutcome,
 };
 
 struct Reader<'a> {
     rest: std::slice::Iter<'a, u8>,
-    /// Each pattern, and the numbers that it had last.
+    /// Each pattern, with the numbers of its last text.
     patterns: Vec<(Vec<String>, Vec<i64>)>,
 }
 
@@ -18,7 +19,7 @@ impl Reader<'_> {
     fn raw(&mut self) -> u64 {
         let (mut number, mut shift) = (0, 0);
         loop {
-            let byte = *self.rest.next().expect("the document goes on");
+            let byte = *self.rest.next().expect("the document is not truncated");
             number |= u64::from(byte & 0x7f) << shift;
             shift += 7;
             if byte < 0x80 {
@@ -64,20 +65,20 @@ impl Reader<'_> {
         self.list(|from| {
             let pieces = from.list(|from| {
                 let bytes = (0..from.raw()).map(|_| *from.rest.next().expect("a byte")).collect();
-                String::from_utf8(bytes).expect("it was text")
+                String::from_utf8(bytes).expect("the piece is UTF-8")
             });
             let numbers = vec![0; pieces.len() - 1];
             (pieces, numbers)
         })
     }
 
-    /// One of these, by its place.
+    /// Reads the position of one of these values.
     fn one<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.number::<usize>()]
     }
 }
 
-const CLOCKS: [Clock; 2] = [Clock::Nanoseconds, Clock::Places];
+const CLOCKS: [Clock; 2] = [Clock::Nanoseconds, Clock::Positions];
 pub(crate) const KINDS: [Kind; 14] = [
     Kind::Message,
     Kind::Send,
@@ -85,7 +86,7 @@ pub(crate) const KINDS: [Kind; 14] = [
     Kind::Disk,
     Kind::Machine,
     Kind::Client,
-    Kind::Order,
+    Kind::Operator,
     Kind::Start,
     Kind::Crash,
     Kind::Pause,
@@ -98,12 +99,18 @@ const CONDITIONS: [Condition; 3] = [Condition::Up, Condition::Down, Condition::P
 const ROLES: [Role; 4] = [Role::Follower, Role::PreCandidate, Role::Candidate, Role::Leader];
 pub(crate) const TOPICS: [Topic; 6] =
     [Topic::Vote, Topic::Append, Topic::Heartbeat, Topic::Snapshot, Topic::Read, Topic::Other];
-const WRITE_ENDS: [WriteEnd; 5] =
-    [WriteEnd::Pending, WriteEnd::Flushed, WriteEnd::Torn, WriteEnd::Lost, WriteEnd::Failed];
+const WRITE_OUTCOMES: [WriteOutcome; 5] = [
+    WriteOutcome::Pending,
+    WriteOutcome::Flushed,
+    WriteOutcome::Torn,
+    WriteOutcome::Lost,
+    WriteOutcome::Failed,
+];
 const OUTCOMES: [Outcome; 3] = [Outcome::Returned, Outcome::Failed, Outcome::Unknown];
-const WEIGHTS: [Weight; 3] = [Weight::Beside, Weight::Evidence, Weight::Misfit];
+const RELEVANCES: [Relevance; 3] =
+    [Relevance::Context, Relevance::Evidence, Relevance::Unexplained];
 
-/// The document whose bytes these are.
+/// Decodes the document from its bytes.
 pub(crate) fn decoded(bytes: &[u8]) -> Document {
     let mut reader = Reader { rest: bytes.iter(), patterns: Vec::new() };
     reader.patterns = reader.patterns();
@@ -133,7 +140,7 @@ pub(crate) fn decoded(bytes: &[u8]) -> Document {
         let (node, text) = (from.number(), from.text());
         submitted = from.after(submitted);
         let ended = from.option::<u64>().map(|after| (submitted + after) as u32);
-        Write { node, text, submitted: submitted as u32, ended, end: from.one(&WRITE_ENDS) }
+        Write { node, text, submitted: submitted as u32, ended, outcome: from.one(&WRITE_OUTCOMES) }
     });
     let mut invoked = 0;
     read.operations = from.list(|from| {
@@ -147,16 +154,16 @@ pub(crate) fn decoded(bytes: &[u8]) -> Document {
         Fault { text, from: start, until, nodes: from.list(Reader::number), event: from.option() }
     });
     read.violation = from
-        .list(|from| Violation { event: from.number(), check: from.text(), saw: from.text() })
+        .list(|from| Violation { event: from.number(), check: from.text(), finding: from.text() })
         .pop();
-    read.story = from.list(|from| Sentence { text: from.text(), event: from.option() });
+    read.explanation = from.list(|from| Sentence { text: from.text(), event: from.option() });
     read.tables = from.list(|from| {
         let (title, note) = (from.text(), from.text());
         let columns = from.list(Reader::text);
         let rows = from.list(|from| columns.iter().map(|_| from.text()).collect());
         Table { title, note, columns, rows, marked: from.option() }
     });
-    assert_eq!(reader.rest.len(), 0, "nothing is left over");
+    assert_eq!(reader.rest.len(), 0, "all bytes are decoded");
     read
 }
 
@@ -215,12 +222,12 @@ fn message(from: &mut Reader<'_>, sent: u64, events: &[Event]) -> Message {
     let sent = from.after(sent);
     let (node, to, topic) = (from.number(), from.number(), from.one(&TOPICS));
     let text = from.text();
-    let fate = match from.raw() {
-        0 => Fate::Travels,
-        1 => Fate::Arrived(from.after(sent) as u32),
-        _ => Fate::Lost(from.after(events[sent as usize].at)),
+    let delivery = match from.raw() {
+        0 => Delivery::InFlight,
+        1 => Delivery::Arrived(from.after(sent) as u32),
+        _ => Delivery::Lost(from.after(events[sent as usize].at)),
     };
-    Message { sent: sent as u32, from: node, to, topic, text, fate }
+    Message { sent: sent as u32, from: node, to, topic, text, delivery }
 }
 
 fn operation(from: &mut Reader<'_>, before: u64) -> Operation {
@@ -228,6 +235,6 @@ fn operation(from: &mut Reader<'_>, before: u64) -> Operation {
     let invoked = from.after(before);
     let returned = from.option::<u64>().map(|took| invoked + took);
     let (outcome, event) = (from.one(&OUTCOMES), from.option());
-    let (weight, place) = (from.one(&WEIGHTS), from.option());
-    Operation { client, call, result, invoked, returned, outcome, event, weight, place }
+    let (relevance, place) = (from.one(&RELEVANCES), from.option());
+    Operation { client, call, result, invoked, returned, outcome, event, relevance, place }
 }

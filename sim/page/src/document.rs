@@ -1,373 +1,373 @@
-//! What happened in a run, as plain words and numbers: all that a page knows.
+//! The data model of a page: the events, messages, writes and operations of one run.
 //!
-//! Nodes and clients are named once and then told apart by their places in those lists; an event is
-//! named by its place, too, from 0. Times are nanoseconds since the start, or places in an
-//! order. No number is above [`NUMBER_MAX`]; a greater one is shown as that.
+//! Nodes and clients are named once, and events refer to them by position. Events are also
+//! referred to by position, from 0. Times are nanoseconds since the start of the run, or positions
+//! in an order. A number above [`NUMBER_MAX`] is shown as [`NUMBER_MAX`].
 
-/// The greatest number that a page can show exactly: what a script can add to its like.
+/// The largest number that a page shows exactly: JavaScript can represent the sum of two such.
 pub const NUMBER_MAX: u64 = 1 << 52;
 
-/// A run, or part of one.
+/// One run, or a part of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document {
-    /// What tells it from another on the same page: `original`, `shrunk`.
+    /// The short name that distinguishes the runs on the page: `original` or `shrunk`.
     pub name: String,
-    /// What it is: `seed 41877, profile default`.
+    /// The title of the run, for example `seed 41877, profile default`.
     pub title: String,
-    /// What its times are.
+    /// The unit of all times.
     pub clock: Clock,
-    /// What else is worth knowing at once: the line that replays it, what was counted.
+    /// Further facts, such as the replay command and the counts.
     pub facts: Vec<Fact>,
     /// The names of the nodes.
     pub nodes: Vec<String>,
     /// The names of the clients.
     pub clients: Vec<String>,
-    /// What happened, in order of time.
+    /// The events in order of time.
     pub events: Vec<Event>,
-    /// What nodes sent to one another, in the order of sending.
+    /// The messages between nodes in the order of sending.
     pub messages: Vec<Message>,
-    /// What nodes wrote to their disks, in the order of submission.
+    /// The nodes' disk writes in the order of submission.
     pub writes: Vec<Write>,
-    /// What clients asked, in the order of invocation.
+    /// The clients' operations in the order of invocation.
     pub operations: Vec<Operation>,
-    /// The faults, in the order of their beginnings.
+    /// The faults in the order of their start times.
     pub faults: Vec<Fault>,
-    /// The first thing that was wrong.
+    /// The first violated check, if there is one.
     pub violation: Option<Violation>,
-    /// Why it came to that, in sentences.
-    pub story: Vec<Sentence>,
-    /// What is better read than drawn.
+    /// The explanation of the violation, in sentences.
+    pub explanation: Vec<Sentence>,
+    /// Tables with further details.
     pub tables: Vec<Table>,
 }
 
-/// What times are.
+/// The unit of times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Clock {
     /// Nanoseconds, shown as seconds.
     #[default]
     Nanoseconds,
-    /// Places in an order, which have no distance.
-    Places,
+    /// Positions in an order, without distances.
+    Positions,
 }
 
-/// Something worth knowing.
+/// A value with a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
-    /// What it is about.
+    /// The label of the value.
     pub label: String,
-    /// What is so.
+    /// The value as text.
     pub value: String,
-    /// Whether it is a line to copy.
+    /// Whether the value is a command line to copy.
     pub code: bool,
 }
 
-/// Whose an event is.
+/// The lane of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// Everybody's: a fault between nodes, a phase of the run.
+    /// The whole cluster: a fault between nodes or a phase of the run.
     Cluster,
-    /// This node's.
+    /// The node at this position.
     Node(u16),
-    /// This client's.
+    /// The client at this position.
     Client(u16),
 }
 
-/// One thing that happened.
+/// One event of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When; not before the event in front of it.
+    /// The time, which is not before that of the previous event.
     pub at: u64,
-    /// To whom.
+    /// The lane that the event belongs to.
     pub lane: Lane,
-    /// Of which sort it is.
+    /// The kind of event.
     pub kind: Kind,
-    /// What, in one line. If it is empty, the message that arrives with it says it.
+    /// The description in one line; if it is empty, the page shows the arriving message instead.
     pub text: String,
-    /// The earlier events without which it would not have come to this one.
+    /// The earlier events that caused it.
     pub causes: Vec<u32>,
-    /// How its node is after it, if it is a node's and that is known.
+    /// The node's state after it, if the event belongs to a node and the state is known.
     pub state: Option<State>,
-    /// How the node's log changed.
+    /// The change of the node's log.
     pub log: Option<LogChange>,
 }
 
-/// The sorts of events: what can be shown and hidden by itself.
+/// The kinds of events, each of which the page can hide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A message reaches a node.
+    /// A message arrives at a node.
     Message,
-    /// A node sends one.
+    /// A node sends a message.
     Send,
-    /// A node's time is up.
+    /// A node's timer expires.
     Timer,
-    /// Something of a disk: a write given to it, or done.
+    /// A disk operation: a submitted or a completed write.
     Disk,
-    /// A state machine's doing.
+    /// An event of a state machine.
     Machine,
-    /// Something between a client and a node.
+    /// A request of a client or a reply to it.
     Client,
-    /// An operator's order.
-    Order,
-    /// A node starts.
+    /// A request of the operator.
+    Operator,
+    /// A node starts or restarts.
     Start,
     /// A node crashes or stops.
     Crash,
-    /// A node stands still.
+    /// A node is paused.
     Pause,
-    /// It goes on.
+    /// A paused node continues.
     Resume,
     /// A fault begins or ends.
     Fault,
     /// A phase of the run begins.
     Phase,
-    /// Whatever else.
+    /// Any other kind of event.
     Other,
 }
 
-/// How a node is.
+/// The state of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// Whether it runs.
+    /// Whether the node runs.
     pub condition: Condition,
-    /// Its role.
+    /// The role of the node in its term.
     pub role: Role,
-    /// Its term.
+    /// The current term of the node.
     pub term: u64,
-    /// Whom it believes to lead.
+    /// The leader that the node knows, by position.
     pub leader: Option<u16>,
-    /// Where its log starts.
+    /// The last index before the start of its log.
     pub base: u64,
-    /// The last index its newest snapshot covers.
+    /// The last index of its latest snapshot.
     pub snapshot: u64,
-    /// The last index its state machine has applied.
+    /// The last index that its state machine has applied.
     pub applied: u64,
-    /// The last index it knows to be committed.
+    /// The commit index of the node.
     pub committed: u64,
-    /// The last index on its disk.
+    /// The last index that is durable on its disk.
     pub durable: u64,
     /// The last index of its log.
     pub last: u64,
-    /// Whatever else is known, in one line: `voted n2 · reads waiting 3`.
+    /// Further details in one line, for example `voted n2 · pending reads 3`.
     pub detail: String,
 }
 
 /// Whether a node runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Condition {
-    /// It runs.
+    /// The node is running.
     #[default]
     Up,
-    /// It has crashed, or not started.
+    /// The node has crashed or has not started.
     Down,
-    /// It stands still and knows nothing of it.
+    /// The node's process is paused.
     Paused,
 }
 
-/// What a node does in its term.
+/// The role of a node in its term.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
-    /// It follows.
+    /// The node follows a leader, or waits for one.
     #[default]
     Follower,
-    /// It asks whether it would be elected.
+    /// The node asks whether it would win an election.
     PreCandidate,
-    /// It stands for election.
+    /// The node is a candidate in an election.
     Candidate,
-    /// It leads.
+    /// The node leads its term.
     Leader,
 }
 
-/// What became of a log: its entries after `keep` are replaced.
+/// A change of a log: all entries after `keep` are replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogChange {
-    /// The last index that stays.
+    /// The last index that is kept.
     pub keep: u64,
-    /// What follows it.
+    /// The entries after `keep`.
     pub entries: Vec<Entry>,
 }
 
 /// An entry of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its term.
+    /// The term of the entry.
     pub term: u64,
-    /// What it carries, in a few words.
+    /// The contents of the entry in a few words.
     pub text: String,
 }
 
-/// Something that a node sent.
+/// A message from one node to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// The event that sent it.
+    /// The event of its sending.
     pub sent: u32,
-    /// Who sent it.
+    /// The sender, by position.
     pub from: u16,
-    /// To whom.
+    /// The receiver, by position.
     pub to: u16,
-    /// Of which sort it is.
+    /// The topic of the message.
     pub topic: Topic,
-    /// What it says.
+    /// The contents of the message.
     pub text: String,
-    /// What became of it.
-    pub fate: Fate,
+    /// The delivery of the message.
+    pub delivery: Delivery,
 }
 
-/// The sorts of messages.
+/// The topics of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
-    /// Of an election.
+    /// An election or a leadership transfer.
     Vote,
-    /// Entries, and their acknowledgements.
+    /// Entries and their acknowledgements.
     Append,
-    /// A leader's sign of life, and the answers.
+    /// Heartbeats and their replies.
     Heartbeat,
-    /// Of a snapshot.
+    /// A transfer of a snapshot.
     Snapshot,
-    /// Of a read.
+    /// A read index request or its reply.
     Read,
-    /// Whatever else.
+    /// Any other kind of message.
     Other,
 }
 
-/// What became of a message.
+/// The delivery of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It is still on its way when the run ends.
-    Travels,
-    /// It arrived with this event.
+pub enum Delivery {
+    /// The message is still in flight at the end of the run.
+    InFlight,
+    /// The message arrives in this event.
     Arrived(u32),
-    /// It was lost at this time.
+    /// The message is lost at this time.
     Lost(u64),
 }
 
-/// Something that a node gave to its disk.
+/// A write of a node to its disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
-    /// Whose disk.
+    /// The node with the disk, by position.
     pub node: u16,
-    /// What it is.
+    /// The contents of the write.
     pub text: String,
-    /// The event that submitted it.
+    /// The event of its submission.
     pub submitted: u32,
-    /// The event that ended it; none if the run ended first.
+    /// The event that decided its outcome; `None` if the run ended before.
     pub ended: Option<u32>,
-    /// What came of it.
-    pub end: WriteEnd,
+    /// The outcome of the write.
+    pub outcome: WriteOutcome,
 }
 
-/// What came of a write.
+/// The outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteEnd {
-    /// Nothing yet.
+pub enum WriteOutcome {
+    /// The write is still pending.
     Pending,
-    /// It is durable.
+    /// The write is durable.
     Flushed,
-    /// Part of it was lost.
+    /// A part of the write was lost.
     Torn,
-    /// All of it was lost.
+    /// The whole write was lost.
     Lost,
-    /// The disk said no.
+    /// The disk reported an error.
     Failed,
 }
 
-/// What a client asked, and was told.
+/// A client's operation and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// Who asked.
+    /// The client, by position.
     pub client: u16,
-    /// What.
+    /// The invocation as text.
     pub call: String,
-    /// What it was told.
+    /// The result as text.
     pub result: String,
-    /// When it asked.
+    /// The time of the invocation.
     pub invoked: u64,
-    /// When it was told; none if it never was.
+    /// The time of the result; `None` if the client never received one.
     pub returned: Option<u64>,
-    /// How it ended.
+    /// The outcome of the operation.
     pub outcome: Outcome,
     /// The event of its invocation.
     pub event: Option<u32>,
-    /// What it is to the explanation.
-    pub weight: Weight,
-    /// Its place in the longest order that explains the results, from 1.
+    /// The relevance of the operation for the explanation.
+    pub relevance: Relevance,
+    /// The position in the longest order that explains the results, from 1.
     pub place: Option<u32>,
 }
 
-/// How an operation ended.
+/// The outcome of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was answered.
+    /// The operation returned a result.
     Returned,
-    /// It had no effect.
+    /// The operation had no effect.
     Failed,
-    /// Nobody told.
+    /// The client received no outcome.
     Unknown,
 }
 
-/// What an operation is to an explanation.
+/// The relevance of an operation for an explanation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
-    /// It is shown because it was there.
-    Beside,
-    /// It is part of the evidence.
+pub enum Relevance {
+    /// The operation is shown only for context.
+    Context,
+    /// The operation is part of the evidence.
     Evidence,
-    /// It fits nowhere.
-    Misfit,
+    /// No order explains the operation's result.
+    Unexplained,
 }
 
-/// A fault, from when to when.
+/// A fault with its start and end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What it is.
+    /// The description of the fault.
     pub text: String,
-    /// When it began.
+    /// The time of its start.
     pub from: u64,
-    /// When it ended; none if it stayed.
+    /// The time of its end; `None` if it is permanent.
     pub until: Option<u64>,
-    /// Whom it befell; nobody in particular if it is empty.
+    /// The affected nodes, by position; empty if no node in particular is affected.
     pub nodes: Vec<u16>,
-    /// The event of its beginning.
+    /// The event of its start.
     pub event: Option<u32>,
 }
 
-/// What was wrong.
+/// A violated check and its finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The event with which it was seen.
+    /// The event that violates the check.
     pub event: u32,
-    /// Which check saw it: `S1 election-safety`.
+    /// The check's id and name, for example `S1 election-safety`.
     pub check: String,
-    /// What it saw, in a sentence.
-    pub saw: String,
+    /// The finding of the check, in one sentence.
+    pub finding: String,
 }
 
-/// A sentence of the story, and where to look.
+/// A sentence of the explanation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sentence {
-    /// What it says.
+    /// The text of the sentence.
     pub text: String,
-    /// The event that it is about.
+    /// The event that the sentence is about.
     pub event: Option<u32>,
 }
 
-/// Rows of words.
+/// A table of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// What it lists.
+    /// The title of the table.
     pub title: String,
-    /// What to know before reading it.
+    /// A note to read before the table.
     pub note: String,
     /// The titles of its columns.
     pub columns: Vec<String>,
-    /// Its rows, each with as many cells as there are columns.
+    /// The rows, each with one cell for every column.
     pub rows: Vec<Vec<String>>,
-    /// The row that stands out.
+    /// The highlighted row, by position.
     pub marked: Option<u32>,
 }
 
 impl Document {
-    /// Everything that is named is there, and time never goes back.
-    pub(crate) fn assert_whole(&self) {
+    /// Panics unless every referenced position exists and the events are in order of time.
+    pub(crate) fn assert_consistent(&self) {
         let (nodes, clients) = (self.nodes.len(), self.clients.len());
         let is_node = |node: u16| assert!(usize::from(node) < nodes, "there is no node {node}");
         let is_client =
@@ -380,14 +380,17 @@ impl Document {
                 Lane::Node(node) => is_node(node),
                 Lane::Client(client) => is_client(client),
             }
-            assert!(event.causes.iter().all(|cause| *cause < place), "causes come first: {place}");
+            assert!(
+                event.causes.iter().all(|cause| *cause < place),
+                "event {place} has a later cause"
+            );
         }
-        assert!(self.events.is_sorted_by_key(|event| event.at), "time never goes back");
+        assert!(self.events.is_sorted_by_key(|event| event.at), "events are in order of time");
         for message in &self.messages {
             is_node(message.from);
             is_node(message.to);
             is_event(message.sent);
-            if let Fate::Arrived(event) = message.fate {
+            if let Delivery::Arrived(event) = message.delivery {
                 is_event(event);
             }
         }
@@ -409,10 +412,10 @@ impl Document {
             assert!(fault.until.is_none_or(|until| until >= fault.from), "{fault:?}");
         }
         self.violation.iter().for_each(|violation| is_event(violation.event));
-        self.story.iter().filter_map(|sentence| sentence.event).for_each(is_event);
+        self.explanation.iter().filter_map(|sentence| sentence.event).for_each(is_event);
         for table in &self.tables {
             let whole = table.rows.iter().all(|row| row.len() == table.columns.len());
-            assert!(whole, "a row of {} has too many cells, or too few", table.title);
+            assert!(whole, "a row of table {} has the wrong number of cells", table.title);
         }
     }
 }

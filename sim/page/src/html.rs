@@ -1,4 +1,4 @@
-//! The page: style, script, and documents as text that is no markup.
+//! Builds the HTML page from the style, the script and the documents.
 
 use data_encoding::BASE64;
 
@@ -6,11 +6,11 @@ use crate::document::Document;
 use crate::encode::encoded;
 use crate::text::escaped;
 
-/// The style of every page, and that of this one.
+/// The style shared by all pages, and the style of the run page.
 const STYLE: [&str; 2] =
     [include_str!("../assets/style/base.css"), include_str!("../assets/style/run.css")];
 
-/// The script, in the order in which its parts need one another.
+/// The parts of the script, in the order of their dependencies.
 const SCRIPT: [&str; 20] = [
     include_str!("../assets/parts/elements.js"),
     include_str!("../assets/parts/words.js"),
@@ -34,15 +34,15 @@ const SCRIPT: [&str; 20] = [
     include_str!("../assets/show/page.js"),
 ];
 
-/// Nothing comes from elsewhere, and nothing goes there.
+/// The content security policy: the page loads nothing and sends nothing.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'";
 
-/// A page of one document, or of several beside one another: the original, and what it shrank to.
-/// `title` is what a browser shows on its tab.
+/// Builds a page of one document, or of several side by side: the original and the shrunk run.
+/// `title` is the title of the browser tab.
 ///
 /// # Panics
 ///
-/// Panics if a document names what it does not have.
+/// If a document refers to something that it does not contain.
 #[must_use]
 pub fn page(title: &str, documents: &[Document]) -> String {
     let mut page = format!(
@@ -58,7 +58,7 @@ pub fn page(title: &str, documents: &[Document]) -> String {
     );
     for document in documents {
         page.push_str("<script type=\"text/plain\" class=\"document\">");
-        // Letters, digits, `+`, `/` and `=`: whatever is inside, it ends no element.
+        // Base64 has only letters, digits, `+`, `/` and `=`, so it cannot end an element.
         BASE64.encode_append(&encoded(document), &mut page);
         page.push_str("</script>\n");
     }
@@ -68,16 +68,16 @@ pub fn page(title: &str, documents: &[Document]) -> String {
     page
 }
 
-/// What a browser without scripts shows.
+/// The text for a browser without scripts.
 fn without_script(documents: &[Document]) -> String {
-    let mut text = "<p>This page draws with a script, which this browser does not run.</p>".into();
+    let mut text = "<p>This page needs JavaScript, which this browser does not run.</p>".into();
     for document in documents {
-        let mut say = |line: &str| text = format!("{text}\n<p>{}</p>", escaped(line));
-        say(&document.title);
+        let mut add = |line: &str| text = format!("{text}\n<p>{}</p>", escaped(line));
+        add(&document.title);
         document.violation.iter().for_each(|violation| {
-            say(&format!("{}: {}", violation.check, violation.saw));
+            add(&format!("{}: {}", violation.check, violation.finding));
         });
-        document.story.iter().for_each(|sentence| say(&sentence.text));
+        document.explanation.iter().for_each(|sentence| add(&sentence.text));
     }
     text
 }

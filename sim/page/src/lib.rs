@@ -1,9 +1,9 @@
-//! Draws what a cluster did as one HTML page that needs nothing else: no network, no framework.
+//! Draws the events of a cluster as one self-contained HTML page: no network, no framework.
 //!
-//! A [`document::Document`] says what happened, in plain structs: events with their causes, the
-//! state of the nodes, messages, disk writes, faults, and what clients asked. [`html::page`] makes
-//! a page of one or more of them; a hundred thousand events take less than 5 MB. [`live`] is the
-//! same page's style and parts, for a page that asks a node how its cluster is.
+//! A [`document::Document`] holds the run as plain structs: events with their causes, the nodes'
+//! states, messages, disk writes, faults and client operations. [`html::page`] builds a page of one
+//! or more documents; a hundred thousand events take less than 5 MB. [`live`] has the style and the
+//! shared parts for a page that shows a live cluster.
 
 #[cfg(test)]
 mod decode;

@@ -1,9 +1,9 @@
-//! What a page of a living cluster shares with that of a run: its style and parts of its script.
+//! The style and the script parts that the page of a live cluster shares with the page of a run.
 
-/// The style of every page.
+/// The style shared by all pages.
 pub const STYLE: &str = include_str!("../assets/style/base.css");
 
-/// Elements, words, colours, ladders and bars, in the order in which they need one another.
+/// Elements, words, colours, ladders and bars, in the order of their dependencies.
 pub const PARTS: [&str; 5] = [
     include_str!("../assets/parts/elements.js"),
     include_str!("../assets/parts/words.js"),

@@ -1,7 +1,7 @@
-//! Text for people, from whatever bytes there are.
+//! Converts bytes and text to printable text and to HTML.
 
-/// The bytes as one line of text: what is not printable UTF-8 is written as `\x` and two digits.
-/// What turns the direction of writing is not printable here.
+/// Formats the bytes as one line of text: anything but printable UTF-8 is written as `\x` and two
+/// digits, including characters that change the direction of writing.
 #[must_use]
 pub fn printable(bytes: &[u8]) -> String {
     let mut text = String::new();
@@ -17,11 +17,11 @@ pub fn printable(bytes: &[u8]) -> String {
 }
 
 fn push_printable(text: &mut String, letter: char) {
-    let turns = matches!(letter,
+    let changes_direction = matches!(letter,
         '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     match letter {
         '\\' => text.push_str("\\\\"),
-        _ if letter.is_control() || turns => {
+        _ if letter.is_control() || changes_direction => {
             let mut bytes = [0; 4];
             for byte in letter.encode_utf8(&mut bytes).bytes() {
                 text.push_str(&format!("\\x{byte:02x}"));
@@ -31,7 +31,7 @@ fn push_printable(text: &mut String, letter: char) {
     }
 }
 
-/// The text as text of HTML, and of attributes in `"`.
+/// Escapes text for HTML elements and for attributes in `"`.
 pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::new();
     for letter in text.chars() {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_bytes_can_be_read_and_no_two_look_the_same() {
+    fn all_bytes_are_printable_and_distinguishable() {
         assert_eq!(printable(b"key"), "key");
         assert_eq!(printable("schlüssel".as_bytes()), "schlüssel");
         assert_eq!(printable(b"a\xffb\0\n"), "a\\xffb\\x00\\x0a");
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn markup_becomes_text() {
+    fn markup_is_escaped() {
         assert_eq!(
             escaped("</title><b a=\"'&\0"),
             "&lt;/title&gt;&lt;b a=&quot;&#39;&amp;\u{fffd}"

@@ -1,15 +1,15 @@
-//! The page as a browser shows it, and how large it is.
+//! The page in a browser, and its size.
 
 mod browser;
 mod made;
 
-use quorate_page::document::{Document, Event, Fate, Lane, State};
+use quorate_page::document::{Delivery, Document, Event, Lane, State};
 use quorate_page::html::page;
 use quorate_page::text::printable;
 
-use browser::told;
+use browser::run_script;
 
-/// What a hundred thousand events may take.
+/// The maximum size of a page with a hundred thousand events, in bytes.
 const PAGE_BYTES_MAX: usize = 5_000_000;
 
 #[test]
@@ -22,7 +22,7 @@ fn a_hundred_thousand_events_are_below_5_mb_and_are_drawn() {
     let script = "
         const { timeline, run } = page.pane;
         const { view } = timeline;
-        tell(run.events);
+        report(run.events);
         page.choose(50000);
         for (const share of [1, 0.1, 0.01, 0.001]) {
             view.fit();
@@ -31,29 +31,29 @@ fn a_hundred_thousand_events_are_below_5_mb_and_are_drawn() {
             for (let again = 0; again < 15; again++) {
                 const start = performance.now();
                 timeline.drawNow();
-                // Reads a pixel, so that the drawing is done.
+                // Reads a pixel to wait for the end of the drawing.
                 timeline.canvas.getContext('2d').getImageData(0, 0, 1, 1);
                 times.push(performance.now() - start);
             }
             times.sort((one, two) => one - two);
             const { arrows, arrowsSeen } = timeline.scene;
-            tell(`${share} of the run: ${times[7].toFixed(1)} ms for ${arrows.length} of `
+            report(`${share} of the run: ${times[7].toFixed(1)} ms for ${arrows.length} of `
                 + `${arrowsSeen} arrows`);
         }
         const start = performance.now();
         page.choose(99000);
-        tell(`choosing an event: ${(performance.now() - start).toFixed(1)} ms`);";
-    let Some(lines) = told("large", &page, "", script) else { return };
+        report(`choosing an event: ${(performance.now() - start).toFixed(1)} ms`);";
+    let Some(lines) = run_script("large", &page, "", script) else { return };
     lines.iter().for_each(|line| println!("{line}"));
     assert_eq!((lines[0].as_str(), lines.len()), ("100000", 6), "{lines:?}");
 }
 
-/// How the page says what happened, and how a node was then.
+/// The line that the page has for an event, and for the state of its node.
 fn line(document: &Document, place: usize, event: &Event) -> String {
     let node = |node: u16| document.nodes[usize::from(node)].as_str();
-    let place_in = Fate::Arrived(place as u32);
-    let brought = document.messages.iter().find(|message| message.fate == place_in);
-    let what = match brought.filter(|_| event.text.is_empty()) {
+    let place_in = Delivery::Arrived(place as u32);
+    let arriving = document.messages.iter().find(|message| message.delivery == place_in);
+    let description = match arriving.filter(|_| event.text.is_empty()) {
         Some(message) => format!("← {} {}", node(message.from), message.text),
         None => event.text.clone(),
     };
@@ -72,11 +72,11 @@ fn line(document: &Document, place: usize, event: &Event) -> String {
              {last} {detail}"
         )
     });
-    format!("{} {of} {what} | {state}", event.at)
+    format!("{} {of} {description} | {state}", event.at)
 }
 
 #[test]
-fn the_page_reads_what_was_written() {
+fn the_page_decodes_the_encoded_document() {
     let document = made::made(3, 900, 3);
     let script = "
         const { run } = page.pane;
@@ -85,11 +85,11 @@ fn the_page_reads_what_was_written() {
             const state = node < 0 ? null : run.stateAt(node, event);
             const words = state && ['condition', 'role', 'term', 'leader', 'base', 'snapshot',
                 'applied', 'committed', 'durable', 'last', 'detail'].map(field => state[field]);
-            tell(`${run.at[event]} ${run.where(event)} ${run.what(event)} | `
+            report(`${run.at[event]} ${run.where(event)} ${run.describe(event)} | `
                 + (words ? words.join(' ') : ''));
         }";
-    let page = page("storm", std::slice::from_ref(&document));
-    let Some(lines) = told("reads", &page, "", script) else { return };
+    let page = page("run", std::slice::from_ref(&document));
+    let Some(lines) = run_script("reads", &page, "", script) else { return };
     let expected = document.events.iter().enumerate().map(|(at, event)| line(&document, at, event));
     for (is, expected) in lines.iter().zip(expected) {
         assert_eq!(*is, expected);
@@ -98,7 +98,7 @@ fn the_page_reads_what_was_written() {
 }
 
 #[test]
-fn the_log_of_every_node_is_known_at_every_event() {
+fn the_page_knows_the_log_of_every_node_at_every_event() {
     let document = made::made(3, 3_000, 11);
     let script = "
         const { run } = page.pane;
@@ -109,10 +109,10 @@ fn the_log_of_every_node_is_known_at_every_event() {
                     `${index}@${term} ${text}`);
                 return `${log.last}: ${text.join(',')}`;
             });
-            tell(logs.join(' | '));
+            report(logs.join(' | '));
         }";
     let page = page("logs", std::slice::from_ref(&document));
-    let Some(lines) = told("logs", &page, "", script) else { return };
+    let Some(lines) = run_script("logs", &page, "", script) else { return };
     let mut logs: Vec<Vec<(u64, String)>> = vec![Vec::new(); 3];
     let mut expected = Vec::new();
     for (place, event) in document.events.iter().enumerate() {
@@ -134,34 +134,34 @@ fn the_log_of_every_node_is_known_at_every_event() {
 }
 
 #[test]
-fn what_is_wrong_is_shown_first_and_keys_lead_on_from_there() {
+fn the_page_opens_at_the_violation_and_keys_move_from_there() {
     let document = made::made(3, 900, 3);
-    let wrong = document.violation.as_ref().expect("it has one").event + 1;
+    let wrong = document.violation.as_ref().expect("the run has a violation").event + 1;
     let script = "
         const press = (key, more) => document.body.dispatchEvent(
             new KeyboardEvent('keydown', { key, bubbles: true, ...more }));
         const number = () => document.querySelector('.number').textContent;
-        tell(number());
-        tell(document.querySelector('.verdict b').textContent);
+        report(number());
+        report(document.querySelector('.result b').textContent);
         press('ArrowRight');
-        tell(number());
-        tell(location.hash);
+        report(number());
+        report(location.hash);
         press('Home');
-        tell(number());
-        tell(document.querySelector('[role=status]').textContent);
+        report(number());
+        report(document.querySelector('[role=status]').textContent);
         press('v');
-        tell(number());
+        report(number());
         const slider = document.querySelector('[role=slider]');
-        tell(slider.getAttribute('aria-valuemax'));
+        report(slider.getAttribute('aria-valuemax'));
         press('ArrowRight', { shiftKey: true });
         const { run, chosen, list } = page.pane;
-        tell(run.lane[chosen] === run.lane[run.violation.event] && chosen > run.violation.event);
-        list.words = 'stands in term';
+        report(run.lane[chosen] === run.lane[run.violation.event] && chosen > run.violation.event);
+        list.words = 'campaigns in term';
         list.filter();
-        tell([...list.listed].every(event => run.what(event).includes('stands in term'))
+        report([...list.listed].every(event => run.describe(event).includes('campaigns in term'))
             && list.listed.length > 0);";
     let page = page("keys", &[document]);
-    let Some(lines) = told("keys", &page, "", script) else { return };
+    let Some(lines) = run_script("keys", &page, "", script) else { return };
     let expected = [
         format!("#{wrong}"),
         "S1 election-safety".to_owned(),
@@ -179,48 +179,48 @@ fn what_is_wrong_is_shown_first_and_keys_lead_on_from_there() {
 }
 
 #[test]
-fn two_runs_stand_beside_one_another_and_an_address_names_an_event_of_one() {
+fn two_runs_are_shown_side_by_side_and_an_address_selects_an_event() {
     let mut shrunk = made::made(3, 200, 5);
     shrunk.name = "shrunk".to_owned();
     let script = "
         const press = key => document.activeElement.dispatchEvent(
             new KeyboardEvent('keydown', { key, bubbles: true }));
-        const now = () => tell([page.pane.run.name,
+        const now = () => report([page.pane.run.name,
             document.querySelector('.pane.now .pane-title b').textContent,
             document.querySelector('[aria-current=true] b').textContent].join());
-        tell(document.querySelector('.number').textContent);
-        tell(document.querySelectorAll('.pane.named .pane-title b').length);
+        report(document.querySelector('.number').textContent);
+        report(document.querySelectorAll('.pane.named .pane-title b').length);
         now();
-        // Keys go on where the focus is, and stay there.
+        // The keys act on the focused pane, which keeps the focus.
         press('r');
         now();
-        tell(page.pane.timeline.box === document.activeElement);
+        report(page.pane.timeline.box === document.activeElement);
         const before = page.pane.chosen;
         press('ArrowLeft');
-        tell(before - page.pane.chosen);
+        report(before - page.pane.chosen);
         document.querySelector('[aria-current=false] .overview').focus();
         now();
-        tell(document.activeElement.className);
+        report(document.activeElement.className);
         document.querySelector('header .choices button').click();
-        tell(document.querySelectorAll('.pane').length);
+        report(document.querySelectorAll('.pane').length);
         press('r');
-        tell(document.querySelectorAll('.pane').length);
-        tell(page.pane.run.name);
+        report(document.querySelectorAll('.pane').length);
+        report(page.pane.run.name);
         [...document.querySelectorAll('header .choices button')].pop().click();
-        tell(document.querySelectorAll('.pane').length);";
+        report(document.querySelectorAll('.pane').length);";
     let mut original = made::made(3, 900, 3);
     original.name = "original".to_owned();
     let page = page("both", &[original, shrunk]);
-    let Some(lines) = told("both", &page, "#e=43&d=2", script) else { return };
+    let Some(lines) = run_script("both", &page, "#e=43&d=2", script) else { return };
     let (whole, left) = ("original,original,original", "shrunk,shrunk,shrunk");
     let beside = ["#43", "2", left, whole, "true", "1", left, "overview"];
     assert_eq!(lines[..8], beside);
     assert_eq!(lines[8..], ["1", "1", "shrunk", "2"]);
 }
 
-/// Markup, quotes, and bytes that are no text, wherever a user's bytes can get.
+/// Puts markup, quotes and invalid UTF-8 into every text that can hold a user's bytes.
 #[test]
-fn whatever_bytes_there_are_they_are_text() {
+fn hostile_bytes_stay_text() {
     const HOSTILE: &[u8] = b"</script><script>window.hit = 1</script><img src=x \
         onerror=\"window.hit = 1\">'\"`${window.hit = 1}<!--\xff\xfe\0\n";
     let hostile = printable(HOSTILE);
@@ -238,37 +238,39 @@ fn whatever_bytes_there_are_they_are_text() {
     for fact in &mut document.facts {
         fact.value.clone_from(&hostile);
     }
-    let violation = document.violation.as_mut().expect("it has one");
-    violation.saw.clone_from(&hostile);
+    let violation = document.violation.as_mut().expect("the run has a violation");
+    violation.finding.clone_from(&hostile);
     let page = page(&hostile, &[document]);
     let script = "
-        tell(window.hit === undefined && document.querySelectorAll('img').length === 0);
-        tell(page.pane.run.what(0));
-        tell(document.querySelector('h1').textContent);";
+        report(window.hit === undefined && document.querySelectorAll('img').length === 0);
+        report(page.pane.run.describe(0));
+        report(document.querySelector('h1').textContent);";
     let scripts = page.matches("<script").count();
-    assert_eq!(scripts, page.matches("</script").count(), "only the page's own");
-    assert!(!page.contains("<img"), "nothing becomes an element");
-    let Some(lines) = told("hostile", &page, "", script) else { return };
+    assert_eq!(scripts, page.matches("</script").count(), "the page has only its own scripts");
+    assert!(!page.contains("<img"), "no text becomes an element");
+    let Some(lines) = run_script("hostile", &page, "", script) else { return };
     assert_eq!(lines, ["true", &hostile, &hostile]);
 }
 
 #[test]
-fn a_run_in_which_nothing_happened_has_a_page() {
+fn a_run_without_events_has_a_page() {
     let script = "
-        tell(document.querySelector('h1').textContent);
-        tell(document.querySelector('.inspector').textContent);";
+        report(document.querySelector('h1').textContent);
+        report(document.querySelector('.inspector').textContent);";
     let document = Document { title: "nothing".to_owned(), ..Document::default() };
-    let Some(lines) = told("nothing", &page("nothing", &[document]), "", script) else { return };
-    assert_eq!(lines, ["nothing", "Nothing happened in this run."]);
+    let Some(lines) = run_script("nothing", &page("nothing", &[document]), "", script) else {
+        return;
+    };
+    assert_eq!(lines, ["nothing", "This run has no events."]);
 }
 
 #[test]
-fn a_damaged_page_says_so() {
+fn a_damaged_page_reports_the_damage() {
     let page = page("damaged", &[made::made(2, 60, 3)]);
-    let start = page.find("class=\"document\">").expect("it has one") + 30;
+    let start = page.find("class=\"document\">").expect("the page has a document") + 30;
     let mut cut = page.clone();
     cut.replace_range(start..start + 400, "");
-    let script = "tell(document.querySelector('[role=alert]').textContent.slice(0, 20));";
-    let Some(lines) = told("damaged", &cut, "", script) else { return };
+    let script = "report(document.querySelector('[role=alert]').textContent.slice(0, 20));";
+    let Some(lines) = run_script("damaged", &cut, "", script) else { return };
     assert_eq!(lines, ["This page is damaged"]);
 }

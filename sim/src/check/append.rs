@@ -1,14 +1,14 @@
-//! What a leader does with its log and what others acknowledge to it: S6, S9 and the part of S17
-//! about a node's belief in its disk.
+//! Leaders' logs and followers' acknowledgements: S6, S9, and the part of S17 about the durable
+//! index that a node reports.
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, Incarnation, Index, Message, Term, Write};
 
-use crate::check::finding::{S6, S9, S17, S24, Verdict};
+use crate::check::finding::{CheckResult, S6, S9, S17, S24};
 use crate::check::model::Model;
 use crate::check::nodes::Slot;
 
-pub(super) fn stepped(model: &Model, slot: Slot, status: &Status) -> Verdict {
+pub(super) fn stepped(model: &Model, slot: Slot, status: &Status) -> CheckResult {
     let node = model.node(slot);
     if let Some(before) = node.status.filter(|before| {
         before.role == RoleName::Leader
@@ -17,25 +17,32 @@ pub(super) fn stepped(model: &Model, slot: Slot, status: &Status) -> Verdict {
             && before.last > status.last
     }) {
         let (id, term, was, is) = (node.id, status.term, before.last, status.last);
-        return S9.broken(format!("{id} leads {term} and cuts its log from {was} to {is}"));
+        return S9.violated(format!(
+            "{id} leads term {term} and truncates its own log: its last entry changes from {was} \
+             to {is}"
+        ));
     }
     let (believed, held) = (status.durable, node.disk.log.last());
     if believed > held {
         let id = node.id;
-        return S17.broken(format!("{id} believes {believed} durable but its disk ends at {held}"));
+        return S17.violated(format!(
+            "{id} reports that its log is durable up to index {believed}, but the log on its disk \
+             ends at index {held}"
+        ));
     }
     let (has, other) = (node.memory.log.id_at(believed), node.disk.log.id_at(believed));
     if has.is_some() && has != other {
         let (id, other) = (node.id, other.unwrap_or_default());
-        return S17.broken(format!(
-            "{id} believes {believed} durable but its disk has another log up to {other}"
+        return S17.violated(format!(
+            "{id} reports that its log is durable up to index {believed}, but its disk holds the \
+             different entry {other} there"
         ));
     }
     Ok(())
 }
 
-/// A node gives a write to its disk; called before the model takes it.
-pub(super) fn submitted(model: &Model, slot: Slot, write: &Write) -> Verdict {
+/// Checks a write before the model applies it: a leader only appends to its log.
+pub(super) fn submitted(model: &Model, slot: Slot, write: &Write) -> CheckResult {
     let node = model.node(slot);
     let (Some(status), Some(first)) = (node.status, write.entries.first()) else { return Ok(()) };
     let last = node.memory.log.last();
@@ -43,79 +50,91 @@ pub(super) fn submitted(model: &Model, slot: Slot, write: &Write) -> Verdict {
         return Ok(());
     }
     let (id, term, first) = (node.id, status.term, first.id);
-    S9.broken(format!(
-        "{id} leads {term} and overwrites its log, which ends at {last}, with {first}"
+    S9.violated(format!(
+        "{id} leads term {term} and overwrites its own log, which ends at index {last}, with \
+         entry {first}"
     ))
 }
 
-/// What each disk acknowledged to each other node in the latest term in which it did.
+/// The highest index that each disk acknowledged to each other node in its latest term.
 #[derive(Clone, Debug)]
 pub(super) struct Acknowledgements {
     nodes: usize,
-    said: Vec<Vec<(Incarnation, Term, Index)>>,
+    acked: Vec<Vec<(Incarnation, Term, Index)>>,
 }
 
 impl Acknowledgements {
     pub(super) fn new(model: &Model) -> Acknowledgements {
         let nodes = model.nodes.len();
-        Acknowledgements { nodes, said: vec![Vec::new(); nodes * nodes] }
+        Acknowledgements { nodes, acked: vec![Vec::new(); nodes * nodes] }
     }
 
-    pub(super) fn sent(&mut self, model: &Model, from: Slot, message: &Message) -> Verdict {
+    pub(super) fn sent(&mut self, model: &Model, from: Slot, message: &Message) -> CheckResult {
         let matched = message.body.acknowledged();
         if matched > Index::ZERO {
-            acknowledged(model, from, message, matched)?;
-            let said = &mut self.said[model.slot(message.to).0 * self.nodes + from.0];
+            check_acknowledged(model, from, message, matched)?;
+            let acked = &mut self.acked[model.slot(message.to).0 * self.nodes + from.0];
             let disk = message.incarnation;
-            match said.iter_mut().find(|(incarnation, ..)| *incarnation == disk) {
+            match acked.iter_mut().find(|(incarnation, ..)| *incarnation == disk) {
                 Some((_, term, index)) => {
                     (*term, *index) = (message.term, matched).max((*term, *index));
                 }
-                None => said.push((disk, message.term, matched)),
+                None => acked.push((disk, message.term, matched)),
             }
         }
         match message.body {
-            Body::HeartbeatReply { verified, .. } => is_verified(model, from, message, verified),
+            Body::HeartbeatReply { verified, .. } => check_verified(model, from, message, verified),
             _ => Ok(()),
         }
     }
 
-    /// A leader counts on a peer only for what it acknowledged to it in the leader's term.
-    pub(super) fn counted(&self, model: &Model, slot: Slot, peer: Slot, to: Index) -> Verdict {
+    /// Checks that a leader counts a peer's log as matched only up to the index that the peer
+    /// acknowledged to this leader in this term.
+    pub(super) fn check_matched(
+        &self,
+        model: &Model,
+        slot: Slot,
+        peer: Slot,
+        matched: Index,
+    ) -> CheckResult {
         let node = model.node(slot);
         let term = node.status.map_or(Term::ZERO, |status| status.term);
-        let said = &self.said[slot.0 * self.nodes + peer.0];
+        let acked = &self.acked[slot.0 * self.nodes + peer.0];
         let (id, peer) = (node.id, model.node(peer).id);
         let member = model.electorate(slot).membership.member(peer);
-        let named = |disk: Incarnation| member.is_none_or(|member| member.may_be(disk));
-        let up_to = |counts: &dyn Fn(Incarnation) -> bool| {
+        let named =
+            |disk: Incarnation| member.is_none_or(|member| member.accepts_incarnation(disk));
+        let acked_to = |counts: &dyn Fn(Incarnation) -> bool| {
             let in_term =
-                said.iter().filter(|(disk, said_in, _)| *said_in == term && counts(*disk));
+                acked.iter().filter(|(disk, said_in, _)| *said_in == term && counts(*disk));
             in_term.map(|(_, _, index)| *index).max().unwrap_or_default()
         };
-        let (said, by_any) = (up_to(&named), up_to(&|_| true));
-        if to <= said {
+        let (by_named, by_any) = (acked_to(&named), acked_to(&|_| true));
+        if matched <= by_named {
             return Ok(());
         }
-        if to <= by_any {
-            return S24.broken(format!(
-                "{id} leads {term} and counts on {peer} up to {to}, which another disk acknowledged"
+        if matched <= by_any {
+            return S24.violated(format!(
+                "{id} leads term {term} and counts {peer}'s log as matched up to index {matched}, \
+                 but a different disk of {peer} acknowledged that index"
             ));
         }
-        S6.broken(format!(
-            "{id} leads {term} and counts on {peer} up to {to}, which acknowledged {said} in it"
+        S6.violated(format!(
+            "{id} leads term {term} and counts {peer}'s log as matched up to index {matched}, \
+             but {peer} acknowledged only index {by_named} in that term"
         ))
     }
 }
 
-/// What is acknowledged is durable, and what the leader has.
-fn acknowledged(model: &Model, from: Slot, message: &Message, matched: Index) -> Verdict {
+/// Checks that an acknowledged entry is durable and equal to the leader's entry.
+fn check_acknowledged(model: &Model, from: Slot, message: &Message, matched: Index) -> CheckResult {
     let node = model.node(from);
     let (id, to, term) = (node.id, message.to, message.term);
     let Some(held) = node.disk.log.id_at(matched) else {
         let held = node.disk.log.last();
-        return S6.broken(format!(
-            "{id} acknowledges {matched} to {to} in {term} while its disk ends at {held}"
+        return S6.violated(format!(
+            "{id} acknowledges index {matched} to {to} in term {term}, but the log on {id}'s disk \
+             ends at index {held}"
         ));
     };
     let leader = model.node(model.slot(to));
@@ -124,36 +143,39 @@ fn acknowledged(model: &Model, from: Slot, message: &Message, matched: Index) ->
     }
     let last = leader.status.map_or(matched, |status| status.last.index);
     if matched > last {
-        return S6.broken(format!(
-            "{id} acknowledges {matched} to {to} in {term}, whose log ends at {last}"
+        return S6.violated(format!(
+            "{id} acknowledges index {matched} to {to} in term {term}, but the log of leader {to} \
+             ends at index {last}"
         ));
     }
-    // What a lagging driver has not given to the leader's disk yet is not known here.
+    // A lagging driver may not have given this part of the leader's log to its disk yet.
     let Some(has) = leader.memory.log.id_at(matched).filter(|has| *has != held) else {
         return Ok(());
     };
-    S6.broken(format!(
-        "{id} acknowledges {matched} to {to} in {term} with {held} on its disk, where the leader \
-         has {has}"
+    S6.violated(format!(
+        "{id} acknowledges index {matched} to {to} in term {term}, but {id}'s disk holds entry \
+         {held} there and leader {to} holds entry {has}"
     ))
 }
 
-/// What a node says it knows for the leader's log is so.
-fn is_verified(model: &Model, from: Slot, message: &Message, verified: Index) -> Verdict {
+/// Checks that the index up to which a node reports its log as verified equals the leader's log.
+fn check_verified(model: &Model, from: Slot, message: &Message, verified: Index) -> CheckResult {
     let (node, leader) = (model.node(from), model.node(model.slot(message.to)));
     let term = message.term;
-    // Before a lagging driver has given all to the disk, not all is known here.
+    // A lagging driver may not have given all of the log to the disk yet.
     let known = |status: Status| status.term == term && status.last == node.memory.log.last_id();
     if !leader.leads(term) || !node.status.is_some_and(known) {
         return Ok(());
     }
     let ours = node.memory.log.id_at(verified);
-    let Some(leads) = leader.memory.log.id_at(verified).filter(|leads| Some(*leads) != ours) else {
+    let Some(theirs) = leader.memory.log.id_at(verified).filter(|leads| Some(*leads) != ours)
+    else {
         return Ok(());
     };
     let (id, to) = (node.id, message.to);
     let has = ours.unwrap_or_default();
-    S6.broken(format!(
-        "{id} takes its log up to {has} for that of {to} in {term}, which has {leads} there"
+    S6.violated(format!(
+        "{id} reports to {to} in term {term} that its log equals the leader's up to entry {has}, \
+         but leader {to} holds entry {theirs} there"
     ))
 }

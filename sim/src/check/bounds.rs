@@ -1,5 +1,4 @@
-//! What no node may exceed: the bounds of its configuration (S29), and what is left to a cluster
-//! that is idle.
+//! The bounds of a node's configuration (S29), and the election bounds of the stabilization phase.
 
 use std::time::Duration;
 
@@ -7,57 +6,57 @@ use quorate::raft::{Config, Status};
 use quorate::types::{Body, Entry, Message, Payload, Write};
 
 use crate::check::costs::{Costs, Volume};
-use crate::check::finding::{S29, Verdict};
+use crate::check::finding::{CheckResult, S29};
 use crate::check::model::Model;
 use crate::check::nodes::Slot;
 
 /// The bounds that hold for every node of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// `Config::message_entries_max`.
+    /// The most entries in one message, from `Config::message_entries_max`.
     pub message_entries_max: usize,
-    /// `Config::message_bytes_max`.
+    /// The most bytes of entries in one message, from `Config::message_bytes_max`.
     pub message_bytes_max: usize,
-    /// `Config::inflight_messages_max`.
+    /// The most unacknowledged appends to one peer, from `Config::inflight_messages_max`.
     pub inflight_messages_max: usize,
-    /// `Config::unapplied_bytes_max`.
+    /// The most unapplied bytes in a leader's log, from `Config::unapplied_bytes_max`.
     pub unapplied_bytes_max: usize,
-    /// `Config::tail_bytes_max`.
+    /// The most bytes of durable entries in memory, from `Config::tail_bytes_max`.
     pub tail_bytes_max: usize,
-    /// `Config::apply_bytes_max`.
+    /// The most bytes of entries in one batch to apply, from `Config::apply_bytes_max`.
     pub apply_bytes_max: usize,
-    /// `Config::reads_max`.
+    /// The most pending reads of one node, from `Config::reads_max`.
     pub reads_max: usize,
-    /// `Config::outbox_messages_max`.
+    /// The most messages that wait for a node's disk, from `Config::outbox_messages_max`.
     pub outbox_messages_max: usize,
-    /// `Config::heartbeat_interval`.
+    /// The time between two heartbeats of a leader, from `Config::heartbeat_interval`.
     pub heartbeat_interval: Duration,
-    /// `Config::election_timeout_min`.
+    /// The shortest election timeout, from `Config::election_timeout_min`.
     pub election_timeout_min: Duration,
-    /// The most elections won by core nodes after the storm is over.
-    pub calm_elections_max: u64,
-    /// The most elections won, and terms begun, by core nodes while nothing is asked of the
-    /// cluster.
+    /// The most elections that core nodes may win in the stabilization phase.
+    pub stabilization_elections_max: u64,
+    /// The most elections that core nodes may win, and terms that each may begin, while the cluster
+    /// is idle.
     pub idle_elections_max: u64,
-    /// How long things take where no fault concerns them.
+    /// The durations of messages, flushes and batches in the absence of faults.
     pub costs: Costs,
-    /// What every node is configured as, save its id.
+    /// The configuration of every node, except for the node's id.
     pub config: Config,
-    /// By how many millionths clocks may run too fast or too slow.
+    /// The most by which a clock may run too fast or too slow, in parts per million.
     pub drift_ppm: u32,
 }
 
-/// Whether the options keep who is no member, or hears only half, from calling elections for ever
+/// Whether the options prevent removed and half-isolated nodes from starting elections for ever
 /// (thesis §4.2.3, §9.6).
-pub(crate) fn keeps_outsiders_out(config: &Config) -> bool {
+pub(crate) fn prevents_disruptive_servers(config: &Config) -> bool {
     config.pre_vote && config.check_quorum && config.stickiness
 }
 
 impl Bounds {
-    /// The bounds of a cluster in which every node is configured as `config`.
+    /// Derives the bounds of a cluster in which every node has the configuration `config`.
     ///
-    /// Nodes outside the core must not be able to disrupt it for ever: where its options do not
-    /// keep them from that, the world cuts them off.
+    /// The bounds of the stabilization phase assume that no node outside the core disturbs it. If
+    /// the configuration does not prevent that, the simulator isolates the nodes outside the core.
     #[must_use]
     pub fn of(config: &Config, costs: Costs) -> Bounds {
         Bounds {
@@ -71,7 +70,7 @@ impl Bounds {
             outbox_messages_max: config.outbox_messages_max,
             heartbeat_interval: config.heartbeat_interval,
             election_timeout_min: config.election_timeout_min,
-            calm_elections_max: 8,
+            stabilization_elections_max: 8,
             idle_elections_max: 0,
             costs,
             config: config.clone(),
@@ -81,84 +80,83 @@ impl Bounds {
 }
 
 impl Bounds {
-    /// Within how long, after the last fault, a node of the core answers what it was asked, and
-    /// has all that was committed (L2 and L5): what both wait for is a leader, and then that as
-    /// much as `volume` gets through.
+    /// The longest time after the last fault in which a core node answers a request (L2) or applies
+    /// all committed entries (L5): the core elects a leader, and then transfers `volume`.
     ///
-    /// Each of the elections that the core may hold takes two timeouts at most, one until somebody
-    /// stands and one in which nobody wins, and in each timeout a round of messages is under way.
-    pub(super) fn due(&self, volume: Volume) -> Duration {
-        let timeouts = u32::try_from(2 * self.calm_elections_max).unwrap_or(u32::MAX);
-        let timeout = self.config.election_timeout_max + self.costs.round();
-        timeout * timeouts + self.costs.of(volume, &self.config)
+    /// Each allowed election takes at most two timeouts, one until a node campaigns and one in
+    /// which no node wins, and each timeout includes one round of messages.
+    pub(super) fn recovery_time_max(&self, volume: Volume) -> Duration {
+        let timeouts = u32::try_from(2 * self.stabilization_elections_max).unwrap_or(u32::MAX);
+        let timeout = self.config.election_timeout_max + self.costs.round_trip();
+        timeout * timeouts + self.costs.transfer_time(volume, &self.config)
     }
 }
 
-/// How many more messages each node may give to the network.
+/// The number of messages that each node may still send.
 ///
-/// One input lets go of what waited for the disk, fills every peer's window and says a few things
-/// more to each. A lagging driver may send later what several inputs set off, so what one input
-/// leaves unused is kept for the next, up to a bound.
+/// One input releases the messages that waited for the disk, fills every peer's in-flight window
+/// and sends a few more messages to each peer. A lagging driver may send the messages of several
+/// inputs later, so the unused budget of one input is kept for the next, up to a bound.
 #[derive(Clone, Debug)]
-pub(super) struct Sends {
+pub(super) struct SendBudgets {
     left: Vec<usize>,
-    each: usize,
-    most: usize,
+    per_input: usize,
+    max: usize,
 }
 
-impl Sends {
-    pub(super) fn new(model: &Model, bounds: &Bounds) -> Sends {
+impl SendBudgets {
+    pub(super) fn new(model: &Model, bounds: &Bounds) -> SendBudgets {
         let nodes = model.nodes.len();
-        let each = nodes.saturating_mul(bounds.inflight_messages_max.saturating_add(4));
-        let most = bounds.outbox_messages_max.saturating_add(each.saturating_mul(64));
-        Sends { left: vec![most; nodes], each, most }
+        let per_input = nodes.saturating_mul(bounds.inflight_messages_max.saturating_add(4));
+        let max = bounds.outbox_messages_max.saturating_add(per_input.saturating_mul(64));
+        SendBudgets { left: vec![max; nodes], per_input, max }
     }
 
     pub(super) fn stepped(&mut self, slot: Slot) {
         let left = &mut self.left[slot.0];
-        *left = left.saturating_add(self.each).min(self.most);
+        *left = left.saturating_add(self.per_input).min(self.max);
     }
 
-    pub(super) fn sent(&mut self, model: &Model, from: Slot) -> Verdict {
+    pub(super) fn sent(&mut self, model: &Model, from: Slot) -> CheckResult {
         match self.left[from.0].checked_sub(1) {
             Some(left) => {
                 self.left[from.0] = left;
                 Ok(())
             }
             None => {
-                let (id, most) = (model.node(from).id, self.most);
-                S29.broken(format!("{id} sends over {most} messages after few inputs"))
+                let (id, max) = (model.node(from).id, self.max);
+                S29.violated(format!("{id} sends more than {max} messages after few inputs"))
             }
         }
     }
 }
 
 impl Bounds {
-    pub(super) fn stepped(&self, model: &Model, slot: Slot, status: &Status) -> Verdict {
+    pub(super) fn stepped(&self, model: &Model, slot: Slot, status: &Status) -> CheckResult {
         let log = &model.node(slot).memory.log;
-        let unsure =
+        let not_durable =
             usize::try_from(log.bytes_after(status.durable, &model.entries)).unwrap_or(usize::MAX);
-        let tail_max = self.tail_bytes_max.saturating_add(unsure);
-        // A candidate's requests, one for each voter, wait beyond the bound.
+        let tail_max = self.tail_bytes_max.saturating_add(not_durable);
+        // A candidate's vote requests, one for each voter, may wait beyond the bound.
         let outbox_max = self.outbox_messages_max.saturating_add(model.nodes.len());
-        let caps = [
+        let limits = [
             ("messages waiting for the disk", status.outbox_messages, outbox_max),
-            ("reads waiting", status.reads_waiting, self.reads_max),
-            ("bytes in memory", status.tail_bytes, tail_max),
+            ("pending reads", status.reads_waiting, self.reads_max),
+            ("bytes of entries in memory", status.tail_bytes, tail_max),
         ];
-        // The memory of a write that is not yet given to the disk is not yet in the model.
-        let known = if status.last == log.last_id() { &caps[..] } else { &caps[..2] };
-        let Some((what, is, max)) = known.iter().find(|(_, is, max)| is > max) else {
+        // The model learns of a write only when the node submits it to the disk.
+        let known = if status.last == log.last_id() { &limits[..] } else { &limits[..2] };
+        let Some((bounded, is, max)) = known.iter().find(|(_, is, max)| is > max) else {
             return Ok(());
         };
         let id = status.id;
-        S29.broken(format!("{id} has {is} {what}, and the bound is {max}"))
+        S29.violated(format!("{id} has {is} {bounded}, but the bound is {max}"))
     }
 
-    /// A node gave a write to its disk; called once the model has it. What a leader inherits may be
-    /// over the bound, and so may the entry it begins its term with: it is its users' commands that
-    /// it takes only while there is room.
-    pub(super) fn submitted(&self, model: &Model, slot: Slot, write: &Write) -> Verdict {
+    /// Checks a write after the model applied it: a leader appends commands of clients only while
+    /// its unapplied bytes are within the bound. Entries of earlier terms, and the empty entry with
+    /// which a leader begins its term, may exceed the bound.
+    pub(super) fn submitted(&self, model: &Model, slot: Slot, write: &Write) -> CheckResult {
         let node = model.node(slot);
         let is_command = |entry: &&Entry| matches!(entry.payload, Payload::Command(_));
         let Some(status) = node.status else { return Ok(()) };
@@ -166,36 +164,48 @@ impl Bounds {
         let taken = taken.filter(|entry| node.leads(entry.id.term));
         let Some(Entry { id: at, .. }) = taken else { return Ok(()) };
         let (log, max) = (&node.memory.log, self.unapplied_bytes_max as u64);
-        // A membership that follows at once is let in whatever its size.
+        // Membership entries after the command do not count towards the bound.
         let bytes_after = |index| log.bytes_after(index, &model.entries);
         let is = bytes_after(status.applied).saturating_sub(bytes_after(at.index));
         if is <= max {
             return Ok(());
         }
         let id = node.id;
-        S29.broken(format!("{id} takes {at} with {is} bytes unapplied, the bound is {max}"))
+        S29.violated(format!(
+            "{id} appends command {at} with {is} bytes of unapplied entries, but the bound is \
+             {max} bytes"
+        ))
     }
 
-    pub(super) fn sent(&self, message: &Message) -> Verdict {
+    pub(super) fn sent(&self, message: &Message) -> CheckResult {
         let Body::AppendEntries { entries, .. } = &message.body else { return Ok(()) };
         let (count, max) = (entries.len(), self.message_entries_max);
         if count > max {
             let from = message.from;
-            return S29.broken(format!("{from} sends {count} entries at once, the bound is {max}"));
+            return S29.violated(format!(
+                "{from} sends {count} entries in one message, but the bound is {max}"
+            ));
         }
-        within("sends", message.from, entries, self.message_bytes_max)
+        check_bytes("sends", message.from, entries, self.message_bytes_max)
     }
 
-    pub(super) fn applies(&self, model: &Model, slot: Slot, entries: &[Entry]) -> Verdict {
-        within("applies", model.node(slot).id, entries, self.apply_bytes_max)
+    pub(super) fn applies(&self, model: &Model, slot: Slot, entries: &[Entry]) -> CheckResult {
+        check_bytes("applies", model.node(slot).id, entries, self.apply_bytes_max)
     }
 }
 
-/// A single entry over the bound is still let through, alone.
-fn within(does: &str, id: quorate::types::NodeId, entries: &[Entry], max: usize) -> Verdict {
+/// Checks the bytes of a batch; a single entry may exceed the bound if it is alone.
+fn check_bytes(
+    does: &str,
+    id: quorate::types::NodeId,
+    entries: &[Entry],
+    max: usize,
+) -> CheckResult {
     let bytes: usize = entries.iter().map(Entry::bytes).sum();
     if bytes <= max || entries.len() == 1 {
         return Ok(());
     }
-    S29.broken(format!("{id} {does} {bytes} bytes of entries at once, the bound is {max}"))
+    S29.violated(format!(
+        "{id} {does} {bytes} bytes of entries at once, but the bound is {max} bytes"
+    ))
 }

@@ -1,4 +1,5 @@
-//! What clients see: S18 to S21, by the order of the committed log.
+//! The clients' operations, checked against the order of the committed log: S18, S19, and the part
+//! of S20 about single answers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,70 +7,72 @@ use std::time::Duration;
 use quorate::machine::{Digest, Outcome, Sequence, SessionId};
 use quorate::types::{EntryId, Freshness, Index, NodeId, ReadLevel, Term};
 
-use crate::check::finding::{S18, S19, S20, Verdict};
+use crate::check::finding::{CheckResult, S18, S19, S20};
 use crate::check::model::Model;
 use crate::check::states::States;
 use crate::digest;
-use crate::request::{OpId, Said};
+use crate::request::{OpId, PayloadOrigin};
 use crate::time::SimTime;
 
-/// Every operation, and what is ordered before the next one.
+/// Every operation, and the lowest index that the next linearizable read must see.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clients {
-    /// By number; those in a session that never got a number in the log's order are missing.
+    /// The operations by number; `None` for a number that was never invoked.
     ops: Vec<Option<Op>>,
-    /// The reads among them that have not ended.
+    /// The pending reads by operation.
     reads: BTreeMap<OpId, Read>,
-    /// The highest index that a completed operation took effect at, or showed to its client.
+    /// The highest index at which a completed command was executed or a linearizable read was
+    /// served; the next linearizable read must see all entries up to it.
     floor: Index,
-    /// When that rose, and to what.
+    /// The times at which the floor rose, each with its new value.
     floors: Vec<(SimTime, Index)>,
     /// The highest index acknowledged to a client.
     acknowledged: Index,
-    /// Up to here the committed log is matched with the operations.
-    learned: Index,
+    /// The index up to which committed entries are matched with operations.
+    matched_to: Index,
 }
 
-/// One operation.
+/// One operation of a client.
 #[derive(Clone, Debug)]
 struct Op {
-    /// What was completed before it was invoked lies here or below.
+    /// The floor at the invocation: every operation that was complete by then took effect at or
+    /// below this index.
     floor: Index,
-    /// Whether it proposes, and in which session as which request.
-    proposes: Option<Option<(SessionId, Sequence)>>,
-    /// Where its command was first committed.
-    place: Option<Index>,
-    /// Where the user's state machine carried it out.
+    /// `Some` for a command, with its session and sequence number if it has any; `None` for a read.
+    proposal: Option<Option<(SessionId, Sequence)>>,
+    /// The index at which its command was first committed.
+    committed_at: Option<Index>,
+    /// The index at which a state machine executed its command.
     executed: Option<Index>,
-    /// The hash of the first reply.
+    /// The hash of the first reply to the client.
     reply: Option<u64>,
-    ended: Option<Ended>,
+    outcome: Option<OpOutcome>,
 }
 
-/// What a read asks, and what was so when it did.
+/// A read's request, and the state of the cluster at its invocation.
 #[derive(Clone, Debug)]
 pub(super) struct Read {
     pub(super) query: Vec<u8>,
     pub(super) level: ReadLevel,
     pub(super) since: SimTime,
-    /// The latest term that had been won.
+    /// The latest term that a leader had won.
     pub(super) won: Term,
-    /// Up to where somebody had committed.
+    /// The highest index that any node had committed.
     pub(super) committed: Index,
 }
 
-/// What a client was told.
+/// The outcome of an operation as its client saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
+enum OpOutcome {
     Replied,
     Served,
     Rejected,
     Unknown,
 }
 
-/// One answer to a read.
+/// One answer to a read, with the state it was served from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answer {
+pub(super) struct ServedRead {
     pub(super) node: NodeId,
     pub(super) freshness: Freshness,
     pub(super) index: Index,
@@ -78,36 +81,36 @@ pub(super) struct Answer {
 }
 
 impl Clients {
-    pub(super) fn proposed(&mut self, op: OpId, session: Option<(SessionId, Sequence)>) {
+    pub(super) fn propose_invoked(&mut self, op: OpId, session: Option<(SessionId, Sequence)>) {
         self.invoked(op, Some(session));
     }
 
-    pub(super) fn asked(&mut self, op: OpId, read: Read) {
+    pub(super) fn read_invoked(&mut self, op: OpId, read: Read) {
         self.invoked(op, None);
         self.reads.insert(op, read);
     }
 
-    fn invoked(&mut self, op: OpId, proposes: Option<Option<(SessionId, Sequence)>>) {
+    fn invoked(&mut self, op: OpId, proposal: Option<Option<(SessionId, Sequence)>>) {
         let floor = self.floor;
         let (place, executed, reply, ended) = (None, None, None, None);
-        let new = Op { floor, proposes, place, executed, reply, ended };
+        let new = Op { floor, proposal, committed_at: place, executed, reply, outcome: ended };
         let number = usize::try_from(op.0).expect("a run's operations fit into memory");
         if number >= self.ops.len() {
             self.ops.resize(number + 1, None);
         }
         let earlier = self.ops[number].replace(new);
-        assert!(earlier.is_none(), "an operation is invoked once");
+        assert!(earlier.is_none(), "an operation is invoked only once");
     }
 
-    /// What is complete at `now` lies at `index` or below.
-    fn rises(&mut self, index: Index, now: SimTime) {
+    /// Raises the floor: an operation completed at `now` took effect at `index` or below.
+    fn raise_floor(&mut self, index: Index, now: SimTime) {
         if index > self.floor {
             self.floor = index;
             self.floors.push((now, index));
         }
     }
 
-    /// What was complete before `at` lies here or below.
+    /// The floor before time `at`.
     fn floor_before(&self, at: SimTime) -> Index {
         let after = self.floors.partition_point(|(since, _)| *since < at);
         after.checked_sub(1).map_or(Index::ZERO, |place| self.floors[place].1)
@@ -117,73 +120,88 @@ impl Clients {
         self.known(op).expect("an operation is invoked before it ends")
     }
 
-    /// The operation, if it was invoked.
+    /// The operation, or `None` if it was not invoked.
     fn known(&mut self, op: OpId) -> Option<&mut Op> {
         self.ops.get_mut(usize::try_from(op.0).ok()?)?.as_mut()
     }
 
-    /// Ends an operation, once.
-    fn end(&mut self, op: OpId, ended: Ended) -> Verdict<&mut Op> {
+    /// Sets the operation's outcome; an operation has one outcome.
+    fn end(&mut self, op: OpId, ended: OpOutcome) -> CheckResult<&mut Op> {
         let operation = self.op(op);
-        if let Some(earlier) = operation.ended {
-            return S19.broken(format!("operation {} ends {ended:?} after {earlier:?}", op.0));
+        if let Some(earlier) = operation.outcome {
+            return S19.violated(format!(
+                "operation {} has the second outcome {ended:?} after its first outcome \
+                 {earlier:?}",
+                op.0,
+            ));
         }
-        operation.ended = Some(ended);
+        operation.outcome = Some(ended);
         Ok(operation)
     }
 
-    /// Matches what is newly committed with the operations. A command must have been proposed by
-    /// now, so a proposal is ordered after all that was complete when it was invoked.
-    pub(super) fn learn(&mut self, model: &Model) -> Verdict {
-        while self.learned < model.committed.last() {
-            self.learned = self.learned.next();
-            let id = model.committed.id_at(self.learned).unwrap_or_default();
-            match model.entries.said(id) {
-                Some(Said::Command { op, session }) => self.takes_effect(id, op, session)?,
-                Some(Said::Nonsense) => {
-                    return S19.broken(format!("{id} commits a command that nobody proposed"));
+    /// Matches newly committed entries with operations. A command is invoked before its commit, so
+    /// a proposal is ordered after every operation that was complete at its invocation.
+    pub(super) fn match_committed(&mut self, model: &Model) -> CheckResult {
+        while self.matched_to < model.committed.last() {
+            self.matched_to = self.matched_to.next();
+            let id = model.committed.id_at(self.matched_to).unwrap_or_default();
+            match model.entries.origin(id) {
+                Some(PayloadOrigin::Command { op, session }) => {
+                    self.operation_committed(id, op, session)?
                 }
-                Some(Said::Nothing) | None => {}
+                Some(PayloadOrigin::Unmarked) => {
+                    return S19.violated(format!(
+                        "entry {id} is committed, but no client proposed its command"
+                    ));
+                }
+                Some(PayloadOrigin::NoOperation) | None => {}
             }
         }
         Ok(())
     }
 
-    fn takes_effect(
+    fn operation_committed(
         &mut self,
         id: EntryId,
         op: OpId,
         session: Option<(SessionId, Sequence)>,
-    ) -> Verdict {
-        let known = self.known(op).filter(|known| known.proposes == Some(session));
+    ) -> CheckResult {
+        let known = self.known(op).filter(|known| known.proposal == Some(session));
         let Some(operation) = known else {
-            return S19.broken(format!("{id} commits a command that nobody proposed"));
+            return S19
+                .violated(format!("entry {id} is committed, but no client proposed its command"));
         };
         let number = op.0;
-        if operation.ended == Some(Ended::Rejected) {
-            return S19.broken(format!("operation {number}, rejected, is committed at {id}"));
+        if operation.outcome == Some(OpOutcome::Rejected) {
+            return S19.violated(format!(
+                "operation {number} was rejected, but its command is committed as entry {id}"
+            ));
         }
-        match operation.place {
-            Some(place) if session.is_none() => {
-                S19.broken(format!("operation {number} is committed at {place} and at {id}"))
-            }
+        match operation.committed_at {
+            Some(place) if session.is_none() => S19.violated(format!(
+                "operation {number} has no session, but its command is committed twice: at \
+                     index {place} and as entry {id}"
+            )),
             Some(_) => Ok(()),
             None => {
-                operation.place = Some(id.index);
+                operation.committed_at = Some(id.index);
                 Ok(())
             }
         }
     }
 
-    /// A user's state machine carried out the command at `index`.
-    pub(super) fn executed(&mut self, index: Index, said: Said) -> Verdict {
-        let Said::Command { op, .. } = said else {
-            return S19.broken(format!("{index} is carried out, though it holds no command"));
+    /// Records that a state machine executed the command at `index`.
+    pub(super) fn executed(&mut self, index: Index, origin: PayloadOrigin) -> CheckResult {
+        let PayloadOrigin::Command { op, .. } = origin else {
+            return S19.violated(format!(
+                "a state machine executes a command at index {index}, but the entry there holds \
+                 no command"
+            ));
         };
         let operation = self.op(op);
         match operation.executed {
-            Some(earlier) if earlier != index => S19.broken(format!(
-                "operation {} is carried out at {earlier} and again at {index}",
+            Some(earlier) if earlier != index => S19.violated(format!(
+                "operation {} is executed at index {earlier} and again at index {index}",
                 op.0
             )),
             _ => {
@@ -193,133 +211,149 @@ impl Clients {
         }
     }
 
-    /// A proposal, or one of its repetitions, is answered.
+    /// Checks the reply to a proposal or to one of its retries.
     pub(super) fn replied(
         &mut self,
         model: &Model,
         op: OpId,
         (id, outcome): (EntryId, &Outcome),
         now: SimTime,
-    ) -> Verdict {
+    ) -> CheckResult {
         let number = op.0;
-        let here = model.entries.said(id);
-        let same = matches!(here, Some(Said::Command { op: other, .. }) if other == op);
+        let here = model.entries.origin(id);
+        let same = matches!(here, Some(PayloadOrigin::Command { op: other, .. }) if other == op);
         if !model.committed.has(id) {
             let reached = model.committed.last_id();
-            return S18.broken(format!(
-                "operation {number} is acknowledged at {id}, which is not in the log committed \
-                 to {reached}"
+            return S18.violated(format!(
+                "operation {number} is acknowledged as entry {id}, but the committed log, which \
+                 ends with {reached}, does not contain that entry"
             ));
         }
         if !same {
-            return S18
-                .broken(format!("operation {number} is acknowledged at {id}, where another is"));
+            return S18.violated(format!(
+                "operation {number} is acknowledged as entry {id}, but that entry belongs to \
+                     another operation"
+            ));
         }
         let operation = self.op(op);
-        let Outcome::Reply(reply) = outcome else { return operation.declined(number, outcome) };
+        let Outcome::Reply(reply) = outcome else {
+            return operation.check_declined(number, outcome);
+        };
         let reply = digest::of_bytes(reply);
         let Some(executed) = operation.executed.filter(|executed| *executed <= id.index) else {
-            return S19.broken(format!(
-                "operation {number} has a reply at {id}, though it was not carried out by then"
+            return S19.violated(format!(
+                "operation {number} has a reply for entry {id}, but no state machine had executed \
+                 its command by that index"
             ));
         };
         if operation.reply.is_some_and(|first| first != reply) {
-            return S19.broken(format!("operation {number} has another reply at {id} than before"));
+            return S19.violated(format!(
+                "operation {number} has a reply for entry {id} that differs from its earlier \
+                 reply"
+            ));
         }
         operation.reply = Some(reply);
-        if operation.ended.is_none() {
-            operation.ended = Some(Ended::Replied);
-        } else if operation.proposes == Some(None) {
-            return S19.broken(format!("operation {number} ends twice"));
+        if operation.outcome.is_none() {
+            operation.outcome = Some(OpOutcome::Replied);
+        } else if operation.proposal == Some(None) {
+            return S19
+                .violated(format!("operation {number} has no session, but it has two replies"));
         }
         self.acknowledged = self.acknowledged.max(id.index);
-        self.rises(executed, now);
+        self.raise_floor(executed, now);
         Ok(())
     }
 
-    /// A read is answered, where clocks are off by up to so many millionths. Gives what it asked.
+    /// Checks the answer to a read, with clocks off by at most `drift_ppm` parts per million, and
+    /// returns the read.
     pub(super) fn served(
         &mut self,
         model: &Model,
         states: &States,
         op: OpId,
-        answer: Answer,
+        answer: ServedRead,
         (now, drift_ppm): (SimTime, u32),
-    ) -> Verdict<Read> {
-        let floor = self.end(op, Ended::Served)?.floor;
-        let read = self.reads.remove(&op).expect("what is served was asked");
-        let Answer { node, freshness, index, applied, state } = answer;
+    ) -> CheckResult<Read> {
+        let floor = self.end(op, OpOutcome::Served)?.floor;
+        let read = self.reads.remove(&op).expect("a read is invoked before it is served");
+        let ServedRead { node, freshness, index, applied, state } = answer;
         let OpId(number) = op;
-        if !is_enough(freshness, read.level) {
-            return S20.broken(format!(
-                "{node} serves read {number}, which is to be {}, with what is {freshness}",
+        if !is_fresh_enough(freshness, read.level) {
+            return S20.violated(format!(
+                "{node} serves read {number}, which requires freshness `{}`, with an answer of \
+                 freshness `{freshness}`",
                 read.level
             ));
         }
-        // By a loan a read waits for what may change its answer alone: S21.
+        // A read under a read lease waits only for commands that may change its answer (S21).
         let floor = match freshness {
             Freshness::Linearizable if read.level == ReadLevel::Replica => Index::ZERO,
             Freshness::Linearizable => floor,
-            Freshness::Within(age) => self.floor_before(read.since.before(longer(age, drift_ppm))),
+            Freshness::Within(age) => {
+                self.floor_before(read.since.before(real_duration_max(age, drift_ppm)))
+            }
             Freshness::Unknown => Index::ZERO,
         };
         if index < floor {
-            return S20.broken(format!(
-                "{node} serves read {number} at read index {index}, below {floor}, which was \
-                 complete {}",
+            return S20.violated(format!(
+                "{node} serves read {number} at read index {index}, but an operation at index \
+                 {floor} was completed {}",
                 match freshness {
-                    Freshness::Within(age) => format!("{age:?} before the read"),
-                    _ => "before the read".to_owned(),
+                    Freshness::Within(age) => format!("{age:?} before the read began"),
+                    _ => "before the read began".to_owned(),
                 }
             ));
         }
         if applied < index {
-            return S20.broken(format!(
-                "{node} serves read {number} with {applied} applied, below read index {index}"
+            return S20.violated(format!(
+                "{node} serves read {number} after it applied only index {applied}, but the read \
+                 index is {index}"
             ));
         }
-        if !states.is_at(applied, state) {
-            return S20.broken(format!(
-                "{node} serves read {number} from a state that is not the committed one at \
-                 {applied}"
+        if !states.is_expected_at(applied, state) {
+            return S20.violated(format!(
+                "{node} serves read {number} from a state that differs from the committed state \
+                 at index {applied}"
             ));
         }
         if freshness == Freshness::Linearizable {
-            self.rises(applied, now);
-            if !read.rests_on_lease()
+            self.raise_floor(applied, now);
+            if !read.relies_on_lease()
                 && let Some(term) = superseded(model, node, read.won)
             {
                 let won = read.won;
-                return S20.broken(format!(
-                    "{node} serves read {number} in {term}, though {won} was won before the read"
+                return S20.violated(format!(
+                    "{node} serves read {number} in term {term}, but another leader had won term \
+                     {won} before the read began"
                 ));
             }
         }
         Ok(read)
     }
 
-    pub(super) fn rejected(&mut self, op: OpId) -> Verdict {
+    pub(super) fn rejected(&mut self, op: OpId) -> CheckResult {
         self.reads.remove(&op);
-        match self.end(op, Ended::Rejected)?.place {
+        match self.end(op, OpOutcome::Rejected)?.committed_at {
             None => Ok(()),
-            Some(place) => {
-                S19.broken(format!("operation {}, committed at {place}, is rejected", op.0))
-            }
+            Some(place) => S19.violated(format!(
+                "operation {} is rejected, but its command is committed at index {place}",
+                op.0,
+            )),
         }
     }
 
-    /// Whether the operation has not ended.
-    pub(super) fn waits(&self, op: OpId) -> bool {
+    /// Whether the operation has no outcome yet.
+    pub(super) fn is_pending(&self, op: OpId) -> bool {
         let known = usize::try_from(op.0).ok().and_then(|number| self.ops.get(number)?.as_ref());
-        known.is_some_and(|op| op.ended.is_none())
+        known.is_some_and(|op| op.outcome.is_none())
     }
 
-    pub(super) fn unknown(&mut self, op: OpId) -> Verdict {
+    pub(super) fn unknown(&mut self, op: OpId) -> CheckResult {
         self.reads.remove(&op);
-        self.end(op, Ended::Unknown).map(|_| ())
+        self.end(op, OpOutcome::Unknown).map(|_| ())
     }
 
-    /// What is complete by now lies here or below.
+    /// The highest index at which a completed operation took effect, up to now.
     pub(super) fn floor(&self) -> Index {
         self.floor
     }
@@ -329,18 +363,20 @@ impl Clients {
         self.acknowledged
     }
 
-    /// The run is over: every operation has ended.
-    pub(super) fn all_ended(&self) -> Verdict {
-        let waits = |op: &Option<Op>| op.as_ref().is_some_and(|op| op.ended.is_none());
+    /// Checks, at the end of the run, that every operation has an outcome.
+    pub(super) fn check_all_ended(&self) -> CheckResult {
+        let waits = |op: &Option<Op>| op.as_ref().is_some_and(|op| op.outcome.is_none());
         match self.ops.iter().position(waits) {
             None => Ok(()),
-            Some(op) => S19.broken(format!("operation {op} has no outcome at the end")),
+            Some(op) => {
+                S19.violated(format!("operation {op} has no outcome at the end of the run"))
+            }
         }
     }
 }
 
-/// Whether an answer so fresh is fresh enough.
-fn is_enough(freshness: Freshness, level: ReadLevel) -> bool {
+/// Whether an answer of this freshness satisfies the read level.
+fn is_fresh_enough(freshness: Freshness, level: ReadLevel) -> bool {
     match (freshness, level) {
         (Freshness::Linearizable, _) | (_, ReadLevel::Local) => true,
         (Freshness::Within(age), ReadLevel::Bounded(staleness)) => age <= staleness,
@@ -348,33 +384,38 @@ fn is_enough(freshness: Freshness, level: ReadLevel) -> bool {
     }
 }
 
-/// How long a span may last that a clock which is off by up to so many millionths measures.
-pub(super) fn longer(span: Duration, drift_ppm: u32) -> Duration {
+/// The longest real time of a span that a clock measures with an error of `drift_ppm` parts per
+/// million.
+pub(super) fn real_duration_max(span: Duration, drift_ppm: u32) -> Duration {
     let slow = 1_000_000 - u128::from(drift_ppm);
     let nanos = (span.as_nanos() * 1_000_000).div_ceil(slow);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 impl Op {
-    /// A machine declines a command only in a session: it is forgotten there, or too early.
-    fn declined(&self, number: u64, outcome: &Outcome) -> Verdict {
-        match (self.proposes, outcome) {
+    /// Checks an outcome without a reply: a state machine rejects a command only in a session that
+    /// expired, or with a sequence number outside the session's window.
+    fn check_declined(&self, number: u64, outcome: &Outcome) -> CheckResult {
+        match (self.proposal, outcome) {
             (Some(Some(_)), Outcome::SessionExpired | Outcome::OutsideWindow) => Ok(()),
-            _ => S19.broken(format!("operation {number} comes to {outcome:?}")),
+            _ => S19.violated(format!(
+                "operation {number} has the outcome {outcome:?}, but only a command in a session \
+                 can have it"
+            )),
         }
     }
 }
 
 impl Read {
-    /// Whether a lease will do, or a loan.
-    pub(super) fn rests_on_lease(&self) -> bool {
+    /// Whether the read may be answered under a leader lease or a read lease.
+    pub(super) fn relies_on_lease(&self) -> bool {
         matches!(self.level, ReadLevel::Lease | ReadLevel::Replica)
     }
 }
 
-/// A leader of a term before `won` could not have its read confirmed: every quorum had left its
-/// term when the read was invoked. A node of an earlier term has its reads from such a leader. The
-/// term of such a node.
+/// Returns the node's term if it is below `won`, a term that a leader won before the read began.
+/// A leader of an earlier term cannot confirm its read index: a quorum had left that term when the
+/// read was invoked. A follower in an earlier term has its read index from such a leader.
 pub(super) fn superseded(model: &Model, node: NodeId, won: Term) -> Option<Term> {
     let status = model.node(model.slot(node)).status?;
     (status.term < won).then_some(status.term)

@@ -1,46 +1,46 @@
-//! How long things take where no fault concerns them, and what that comes to for a log.
+//! The durations of messages, flushes and batches without faults, and the time to transfer a log.
 
 use std::time::Duration;
 
 use quorate::raft::Config;
 
-/// What things take at most, in a run without faults.
+/// The longest durations in a run without faults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Costs {
-    /// A message from node to node.
+    /// The longest time of one message from node to node.
     pub message: Duration,
-    /// A flush of a disk.
+    /// The longest time of one disk flush.
     pub flush: Duration,
-    /// A batch in the state machine, and the disk to read it.
+    /// The longest time to read one batch from disk and to apply it.
     pub batch: Duration,
-    /// The bytes of a snapshot that one node writes, or sends, in a second.
+    /// The rate at which one node writes or sends a snapshot, in bytes per second.
     pub snapshot_bytes_per_second: u64,
-    /// The bytes of one part of a snapshot.
+    /// The size of one part of a snapshot, in bytes.
     pub part_bytes: u64,
 }
 
-/// How much there is to send, to write and to apply until a node has what another has.
+/// The amount to send, to write and to apply until one node has all that another node has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Volume {
     pub(super) entries: u64,
     pub(super) entry_bytes: u64,
-    /// The bytes of all snapshots that may have to travel, one after the other.
+    /// The bytes of all snapshots that may have to be sent, one after another.
     pub(super) snapshot_bytes: u64,
 }
 
 impl Costs {
-    /// A question, what its answer promises made durable, and the answer. A disk may be busy with
-    /// one flush of entries and one of a vote before, and writes each in two parts.
-    pub(super) fn round(&self) -> Duration {
+    /// The time of a request, the flush that its reply depends on, and the reply. The disk may
+    /// first have to finish one flush of entries and one of a vote, each written in two parts.
+    pub(super) fn round_trip(&self) -> Duration {
         self.message * 2 + self.flush * 4
     }
 
-    /// How long the volume takes, nothing of it at the same time as anything else: each message of
-    /// entries read from the disk and acknowledged, then each batch applied.
-    pub(super) fn of(&self, volume: Volume, config: &Config) -> Duration {
+    /// The time to transfer the volume without any overlap: each message of entries is read from
+    /// disk and acknowledged, and then each batch is applied.
+    pub(super) fn transfer_time(&self, volume: Volume, config: &Config) -> Duration {
         let Volume { entries, entry_bytes, snapshot_bytes } = volume;
         let pieces = |count_max: usize, bytes_max: usize| {
-            // Two neighbours do not fit into one piece, by their count or by their bytes.
+            // Two adjacent pieces together exceed the count or the bytes that one piece may have.
             let by_count = entries / count_max as u64;
             let by_bytes = 2 * entry_bytes / bytes_max as u64;
             count(by_count.saturating_add(by_bytes).saturating_add(1).min(entries))
@@ -52,15 +52,15 @@ impl Costs {
         let batches = pieces(usize::MAX, config.apply_bytes_max);
         let parts = count(snapshot_bytes / self.part_bytes);
         let sent = Duration::from_secs(snapshot_bytes) / count(self.snapshot_bytes_per_second);
-        (self.round() + self.batch) * messages
+        (self.round_trip() + self.batch) * messages
             + self.batch * 2 * batches
-            + (self.round() + self.batch) * parts
+            + (self.round_trip() + self.batch) * parts
             + sent
     }
 }
 
 impl Default for Costs {
-    /// What the defaults of [`Config`] fit.
+    /// The costs that match the defaults of [`Config`].
     fn default() -> Costs {
         Costs {
             message: Duration::from_millis(1),

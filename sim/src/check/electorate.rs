@@ -1,5 +1,5 @@
-//! Who decides under a membership: counted here by heads, apart from the core's own counting, so
-//! that a mistake there is none here too.
+//! The voters of a membership and their quorums. The checks count votes independently of
+//! `src/quorum`, so that a counting bug there is not repeated here.
 
 use std::collections::BTreeSet;
 
@@ -7,63 +7,63 @@ use quorate::types::{Membership, NodeId, Voters};
 
 use crate::check::nodes::{Nodes, Slot};
 
-/// A membership, and the nodes that decide under it.
+/// A membership and its voters, as positions in the checks' list of nodes.
 #[derive(Clone, Debug)]
 pub(super) struct Electorate {
-    /// The membership.
+    /// The membership that names the voters.
     pub(super) membership: Membership,
-    incoming: Half,
-    /// Only while it is joint.
-    outgoing: Option<Half>,
+    incoming: VoterSet,
+    /// The outgoing voters of a joint membership.
+    outgoing: Option<VoterSet>,
 }
 
-/// Voters that decide together.
+/// One set of voters that needs a majority of its own (Raft §6).
 #[derive(Clone, Debug)]
-struct Half {
+struct VoterSet {
     voters: Nodes,
-    /// How many there are, those included that the world does not have.
+    /// The number of voters, including voters that are not nodes of this world.
     size: u32,
     casting: Option<Slot>,
 }
 
-/// What a set of nodes comes to.
+/// Whether a set of nodes is a quorum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// They decide.
-    Made,
-    /// They would if each of them had a vote.
-    ByStrangers,
-    /// They do not.
-    None,
+    /// The nodes are a quorum.
+    Quorum,
+    /// The nodes would be a quorum only if each of them had a vote.
+    QuorumWithNonVoters,
+    /// The nodes are not a quorum.
+    NoQuorum,
 }
 
-/// Up to how many voters of two memberships all sets of them are tried.
-const TRIED_MAX: usize = 12;
+/// The largest number of voters for which all subsets are enumerated.
+const ENUMERATED_VOTERS_MAX: usize = 12;
 
-impl Half {
-    fn new(nodes: &[NodeId], voters: &Voters) -> Half {
+impl VoterSet {
+    fn new(nodes: &[NodeId], voters: &Voters) -> VoterSet {
         let slot = |id: &NodeId| nodes.iter().position(|node| node == id).map(Slot);
         let size = u32::try_from(voters.len()).expect("voters are few");
         let casting = voters.casting().as_ref().and_then(slot);
-        Half { voters: voters.iter().filter_map(slot).collect(), size, casting }
+        VoterSet { voters: voters.iter().filter_map(slot).collect(), size, casting }
     }
 
-    /// Whether `nodes` decide, if `strangers` voted with them.
-    fn decides(&self, nodes: Nodes, strangers: Nodes) -> bool {
-        let votes = 2 * (nodes.within(self.voters).count() + strangers.count());
+    /// Whether `nodes` are a majority of this set, if `non_voters` had a vote too.
+    fn decides(&self, nodes: Nodes, non_voters: Nodes) -> bool {
+        let votes = 2 * (nodes.intersection(self.voters).count() + non_voters.count());
         let casting = self.casting.is_some_and(|holder| nodes.contains(holder));
         votes > self.size || votes == self.size && votes > 0 && casting
     }
 }
 
 impl Electorate {
-    /// Who of `nodes` decides under `membership`.
+    /// Creates the electorate of `membership`, with positions in the list `nodes`.
     pub(super) fn new(nodes: &[NodeId], membership: &Membership) -> Electorate {
         let outgoing = (!membership.outgoing().is_empty()).then_some(membership.outgoing());
         Electorate {
             membership: membership.clone(),
-            incoming: Half::new(nodes, membership.incoming()),
-            outgoing: outgoing.map(|voters| Half::new(nodes, voters)),
+            incoming: VoterSet::new(nodes, membership.incoming()),
+            outgoing: outgoing.map(|voters| VoterSet::new(nodes, voters)),
         }
     }
 
@@ -73,35 +73,35 @@ impl Electorate {
     }
 
     fn voters(&self) -> Nodes {
-        let outgoing = self.outgoing.as_ref().map_or(Nodes::default(), |half| half.voters);
-        self.incoming.voters.and(outgoing)
+        let outgoing = self.outgoing.as_ref().map_or(Nodes::default(), |set| set.voters);
+        self.incoming.voters.union(outgoing)
     }
 
-    fn halves(&self) -> impl Iterator<Item = &Half> {
+    fn voter_sets(&self) -> impl Iterator<Item = &VoterSet> {
         [Some(&self.incoming), self.outgoing.as_ref()].into_iter().flatten()
     }
 
-    /// What `nodes` come to: a majority of each half decides, or of an even half so many that the
-    /// holder of its casting vote is among them.
+    /// Decides whether `nodes` are a quorum: a majority of each voter set, or exactly half of an
+    /// even set if the holder of its casting vote is included.
     pub(super) fn decision(&self, nodes: Nodes) -> Decision {
-        let strangers = nodes.without(self.voters());
-        if self.halves().all(|half| half.decides(nodes, Nodes::default())) {
-            Decision::Made
-        } else if self.halves().all(|half| half.decides(nodes, strangers)) {
-            Decision::ByStrangers
+        let non_voters = nodes.difference(self.voters());
+        if self.voter_sets().all(|set| set.decides(nodes, Nodes::default())) {
+            Decision::Quorum
+        } else if self.voter_sets().all(|set| set.decides(nodes, non_voters)) {
+            Decision::QuorumWithNonVoters
         } else {
-            Decision::None
+            Decision::NoQuorum
         }
     }
 
-    /// Whether any two sets that decide, one under each membership, share a node: none decides
-    /// under the one while the rest decides under the other. Too many voters are not tried.
-    pub(super) fn shares_quorums(&self, other: &Electorate) -> bool {
+    /// Whether every quorum of one membership shares a node with every quorum of the other. Returns
+    /// true without a test if there are more voters than can be enumerated.
+    pub(super) fn quorums_intersect(&self, other: &Electorate) -> bool {
         let both = [&self.membership, &other.membership];
         let voters: BTreeSet<NodeId> =
             both.iter().flat_map(|membership| membership.voters()).collect();
         let voters: Vec<NodeId> = voters.into_iter().collect();
-        if voters.len() > TRIED_MAX {
+        if voters.len() > ENUMERATED_VOTERS_MAX {
             return true;
         }
         let ours = Electorate::new(&voters, &self.membership);
@@ -110,8 +110,8 @@ impl Electorate {
         (0..1_u32 << voters.len()).all(|set| {
             let some: Nodes =
                 (0..voters.len()).filter(|place| set >> place & 1 == 1).map(Slot).collect();
-            ours.decision(some) != Decision::Made
-                || theirs.decision(all.without(some)) != Decision::Made
+            ours.decision(some) != Decision::Quorum
+                || theirs.decision(all.difference(some)) != Decision::Quorum
         })
     }
 }
@@ -133,38 +133,41 @@ mod tests {
     #[test]
     fn a_majority_decides_and_half_only_with_the_casting_vote() {
         let four = Membership::new(ids(&[1, 2, 3, 4])).with_casting(NodeId(4));
-        assert_eq!(decision(&four, &[1, 2, 3]), Decision::Made);
-        assert_eq!(decision(&four, &[1, 4]), Decision::Made);
-        assert_eq!(decision(&four, &[1, 2]), Decision::None);
+        assert_eq!(decision(&four, &[1, 2, 3]), Decision::Quorum);
+        assert_eq!(decision(&four, &[1, 4]), Decision::Quorum);
+        assert_eq!(decision(&four, &[1, 2]), Decision::NoQuorum);
         let three = Membership::new(ids(&[1, 2, 3])).with_casting(NodeId(3));
-        assert_eq!(decision(&three, &[3]), Decision::None);
-        assert_eq!(decision(&Membership::new(ids(&[1, 2])), &[1]), Decision::None);
-        assert_eq!(decision(&Membership::default(), &[]), Decision::None);
+        assert_eq!(decision(&three, &[3]), Decision::NoQuorum);
+        assert_eq!(decision(&Membership::new(ids(&[1, 2])), &[1]), Decision::NoQuorum);
+        assert_eq!(decision(&Membership::default(), &[]), Decision::NoQuorum);
     }
 
     #[test]
-    fn each_half_decides_and_nobody_else_counts() {
+    fn each_voter_set_needs_a_majority_and_non_voters_do_not_count() {
         let joint = Membership::new(ids(&[3, 4, 5])).joint_with(ids(&[1, 2, 3]));
-        assert_eq!(decision(&joint, &[1, 2, 3]), Decision::None);
-        assert_eq!(decision(&joint, &[2, 3, 4]), Decision::Made);
+        assert_eq!(decision(&joint, &[1, 2, 3]), Decision::NoQuorum);
+        assert_eq!(decision(&joint, &[2, 3, 4]), Decision::Quorum);
         let three = Membership::new(ids(&[1, 2, 3])).with_learners(ids(&[4]));
-        assert_eq!(decision(&three, &[1, 4]), Decision::ByStrangers);
-        assert_eq!(decision(&three, &[1, 9 - 4]), Decision::ByStrangers);
-        assert_eq!(decision(&three, &[1, 2, 4]), Decision::Made);
+        assert_eq!(decision(&three, &[1, 4]), Decision::QuorumWithNonVoters);
+        assert_eq!(decision(&three, &[1, 9 - 4]), Decision::QuorumWithNonVoters);
+        assert_eq!(decision(&three, &[1, 2, 4]), Decision::Quorum);
     }
 
     #[test]
-    fn quorums_of_a_joint_step_meet_and_of_a_jump_do_not() {
+    fn quorums_of_a_joint_change_intersect_and_of_a_direct_change_do_not() {
         let electorate = |membership: &Membership| Electorate::new(&[], membership);
         let three = Membership::new(ids(&[1, 2, 3]));
         let five = Membership::new(ids(&[1, 2, 3, 4, 5]));
         let joint = Membership::new(ids(&[1, 2, 3, 4, 5])).joint_with(ids(&[1, 2, 3]));
-        assert!(!electorate(&three).shares_quorums(&electorate(&five)));
-        assert!(electorate(&three).shares_quorums(&electorate(&joint)));
-        assert!(electorate(&joint).shares_quorums(&electorate(&five)));
+        assert!(!electorate(&three).quorums_intersect(&electorate(&five)));
+        assert!(electorate(&three).quorums_intersect(&electorate(&joint)));
+        assert!(electorate(&joint).quorums_intersect(&electorate(&five)));
         let cast =
             |holder| electorate(&Membership::new(ids(&[1, 2, 3, 4])).with_casting(NodeId(holder)));
-        assert!(cast(1).shares_quorums(&cast(1)));
-        assert!(!cast(1).shares_quorums(&cast(2)), "the vote alone never changes hands");
+        assert!(cast(1).quorums_intersect(&cast(1)));
+        assert!(
+            !cast(1).quorums_intersect(&cast(2)),
+            "moving only the casting vote is not one step"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Every entry that any node ever held, by term and index: one content and one prefix each.
+//! Every entry that any node held, by term and index: each id has one content and one prefix.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,71 +6,71 @@ use std::sync::Arc;
 use quorate::types::{Entry, EntryId, Membership, NodeId, Payload, Term};
 
 use crate::check::electorate::Electorate;
-use crate::check::finding::{S8, Verdict};
+use crate::check::finding::{CheckResult, S8};
 use crate::digest;
-use crate::request::Said;
+use crate::request::PayloadOrigin;
 
-/// The entries that were ever seen. Most indices only ever see one term: the first seen at an
-/// index lies in a plain list, and only the others are searched for.
+/// All entries seen so far. Most indices see entries of one term only, so the first entry seen at
+/// an index is stored in a plain list, and only the others in a map.
 #[derive(Clone, Debug)]
 pub(super) struct Entries {
-    /// Every node of the world.
+    /// The ids of all nodes of the world.
     nodes: Vec<NodeId>,
-    /// The memberships among the entries.
+    /// The electorates of the membership entries.
     electorates: BTreeMap<EntryId, Arc<Electorate>>,
-    first: Vec<Option<(Term, Known)>>,
-    others: BTreeMap<EntryId, Known>,
+    first: Vec<Option<(Term, KnownEntry)>>,
+    others: BTreeMap<EntryId, KnownEntry>,
 }
 
-/// What there is to know of an entry.
+/// The known facts about one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Known {
-    /// The term of the entry before it.
+struct KnownEntry {
+    /// The term of the entry before it in the log.
     before: Term,
-    /// The hash of its payload.
+    /// The hash of the entry's payload.
     payload: u64,
-    /// The bytes of all entries of the log that ends with it.
+    /// The size in bytes of all entries of the log that ends with this entry.
     bytes: u64,
-    /// What its payload says.
-    said: Said,
-    /// The node that was first seen to hold it.
+    /// The client operation that its payload belongs to.
+    origin: PayloadOrigin,
+    /// The node that was first seen to hold the entry.
     holder: NodeId,
 }
 
 impl Entries {
-    /// None so far, in a world of these nodes.
+    /// Creates an empty set of entries for a world of these nodes.
     pub(super) fn new(nodes: Vec<NodeId>) -> Entries {
         let (electorates, others) = (BTreeMap::new(), BTreeMap::new());
         Entries { nodes, electorates, first: Vec::new(), others }
     }
 
-    /// Who decides under the membership of the entry `id`.
+    /// The electorate of the membership entry `id`.
     pub(super) fn electorate(&mut self, id: EntryId, membership: &Membership) -> Arc<Electorate> {
         let new = || Arc::new(Electorate::new(&self.nodes, membership));
         Arc::clone(self.electorates.entry(id).or_insert_with(new))
     }
 
-    /// Who decides under the first membership of a log.
-    pub(super) fn first(&self, membership: &Membership) -> Arc<Electorate> {
+    /// The electorate of a log's first membership.
+    pub(super) fn first_electorate(&self, membership: &Membership) -> Arc<Electorate> {
         Arc::new(Electorate::new(&self.nodes, membership))
     }
 
-    /// Takes an entry that node `by` holds after `before`. One content and one entry before each:
-    /// so one log before each, as that was so of the entries before (Raft §5.3, Log Matching).
-    pub(super) fn admit(&mut self, by: NodeId, before: EntryId, entry: &Entry) -> Verdict {
+    /// Adds an entry that node `by` holds directly after entry `before`. An id has one content and
+    /// one predecessor, and so, by induction, one log up to it (Raft §5.3, Log Matching).
+    pub(super) fn admit(&mut self, by: NodeId, before: EntryId, entry: &Entry) -> CheckResult {
         let (id, payload) = (entry.id, hash_of(&entry.payload));
         if let Some(known) = self.get(id) {
-            let what = match known {
-                known if known.payload != payload => "content",
-                known if known.before != before.term => "prefix",
+            let difference = match known {
+                known if known.payload != payload => "different content",
+                known if known.before != before.term => "a different prefix",
                 _ => return Ok(()),
             };
             let other = known.holder;
-            return S8.broken(format!("{by} holds {id} with another {what} than {other} did"));
+            return S8.violated(format!("{by} holds entry {id} with {difference} than {other}"));
         }
         let bytes = self.bytes_to(before) + entry.bytes() as u64;
-        let said = Said::by(&entry.payload);
-        let new = Known { before: before.term, payload, bytes, said, holder: by };
+        let origin = PayloadOrigin::of(&entry.payload);
+        let new = KnownEntry { before: before.term, payload, bytes, origin, holder: by };
         let place = usize::try_from(id.index.0).expect("a log fits into memory");
         if place >= self.first.len() {
             self.first.resize(place + 1, None);
@@ -82,22 +82,22 @@ impl Entries {
         Ok(())
     }
 
-    /// The bytes of all entries of the log that ends with `id`.
+    /// The size in bytes of all entries of the log that ends with `id`.
     pub(super) fn bytes_to(&self, id: EntryId) -> u64 {
         self.get(id).map_or(0, |known| known.bytes)
     }
 
-    /// Whether `entry` is the one that nodes hold by its id.
+    /// Whether `entry` has the content that is known for its id.
     pub(super) fn has(&self, entry: &Entry) -> bool {
         self.get(entry.id).is_some_and(|known| known.payload == hash_of(&entry.payload))
     }
 
-    /// What the payload of the entry says, if any node ever held it.
-    pub(super) fn said(&self, id: EntryId) -> Option<Said> {
-        Some(self.get(id)?.said)
+    /// The client operation that the entry's payload belongs to; `None` if no node held the entry.
+    pub(super) fn origin(&self, id: EntryId) -> Option<PayloadOrigin> {
+        Some(self.get(id)?.origin)
     }
 
-    fn get(&self, id: EntryId) -> Option<&Known> {
+    fn get(&self, id: EntryId) -> Option<&KnownEntry> {
         match self.first.get(usize::try_from(id.index.0).ok()?)? {
             Some((term, known)) if *term == id.term => Some(known),
             _ => self.others.get(&id),

@@ -1,72 +1,73 @@
-//! The list of checks, by number and name, and what one of them says when it is broken.
+//! The table of checks with their ids and names, and the finding that a violated check reports.
 
 use std::panic::Location;
 
 use crate::observe::{Violation, in_one_line};
 use crate::time::SimTime;
 
-/// One check: its number in the list of invariants, its name, and what must hold.
+/// One check: its id, its name, and the invariant that it verifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// `S1`, `L3` for one about progress, or `U1` for what is the user's to say.
+    /// The check's id: `S` and a number for safety, `L` and a number for liveness, or `U1` for the
+    /// user's own workload.
     pub number: &'static str,
-    /// `election-safety`.
+    /// The check's name in words and hyphens, for example `election-safety`.
     pub name: &'static str,
-    /// What must hold, in one sentence.
-    pub holds: &'static str,
+    /// The invariant that must hold, in one sentence.
+    pub invariant: &'static str,
 }
 
-/// A check that is broken, and what it saw.
+/// A violated check and the evidence, in one sentence.
 #[derive(Debug)]
 pub(crate) struct Finding {
     check: &'static Check,
-    saw: String,
-    /// Where it is said in the sources.
+    text: String,
+    /// The source position that reports the violation.
     place: &'static Location<'static>,
 }
 
-/// What each check answers.
-pub(crate) type Verdict<T = ()> = Result<T, Finding>;
+/// The result of one check: `Ok`, or the finding of the violated check.
+pub(crate) type CheckResult<T = ()> = Result<T, Finding>;
 
 impl Check {
-    const fn new(number: &'static str, name: &'static str, holds: &'static str) -> Check {
-        Check { number, name, holds }
+    const fn new(number: &'static str, name: &'static str, invariant: &'static str) -> Check {
+        Check { number, name, invariant }
     }
 
-    /// The check is broken: it saw this.
+    /// Returns an error with the finding `text`, located at the caller.
     #[track_caller]
-    pub(crate) fn broken<T>(&'static self, saw: String) -> Verdict<T> {
-        Err(Finding { check: self, saw, place: Location::caller() })
+    pub(crate) fn violated<T>(&'static self, text: String) -> CheckResult<T> {
+        Err(Finding { check: self, text, place: Location::caller() })
     }
 
-    /// What whoever watches is told who found it broken elsewhere than in a stream of events.
+    /// Returns a violation that was found outside the observed event stream, located at the caller.
     #[track_caller]
-    pub(crate) fn seen(&'static self, saw: String, at: SimTime) -> Violation {
-        self.violation(saw, at, Location::caller())
+    pub(crate) fn violation_at(&'static self, text: String, at: SimTime) -> Violation {
+        self.violation(text, at, Location::caller())
     }
 
-    fn violation(&self, saw: String, at: SimTime, place: &Location<'_>) -> Violation {
+    fn violation(&self, text: String, at: SimTime, place: &Location<'_>) -> Violation {
         let place = format!("{}:{}", place.file(), place.line());
-        // A user's state machine may say what is wrong with it in several.
-        let saw = in_one_line(&saw);
-        Violation { number: self.number, check: self.name, saw, at, place }
+        // A user's state machine may report an error of several lines.
+        let text = in_one_line(&text);
+        Violation { number: self.number, check: self.name, finding: text, at, place }
     }
 }
 
 impl Finding {
-    /// Whether it is this check that is broken.
+    /// Whether the finding belongs to `check`.
     pub(crate) fn is(&self, check: &'static Check) -> bool {
         *self.check == *check
     }
 
-    /// The finding with more to say.
-    pub(crate) fn and(mut self, more: &str) -> Finding {
-        self.saw.push_str(more);
+    /// Returns the finding with `more` appended to its text.
+    pub(crate) fn with_detail(mut self, more: &str) -> Finding {
+        self.text.push_str(more);
         self
     }
 
     pub(crate) fn at(self, at: SimTime) -> Violation {
-        self.check.violation(self.saw, at, self.place)
+        self.check.violation(self.text, at, self.place)
     }
 }
 
@@ -74,52 +75,92 @@ macro_rules! checks {
     ($($id:ident $name:literal $holds:literal)*) => {
         $(pub(crate) static $id: Check = Check::new(stringify!($id), $name, $holds);)*
 
-        /// Every check, in the order of the list of invariants.
+        /// Every check, in the order of declaration.
         pub static CHECKS: &[&Check] = &[$(&$id),*];
     };
 }
 
 checks! {
-    S1 "election-safety" "A term has at most one leadership, over the whole run."
-    S2 "election-certificate" "A leader's term has durable votes of a quorum for it."
-    S3 "one-vote" "No node makes durable, or sends, votes for two candidates in one term."
-    S4 "vote-before-grant" "A vote is durable before it is sent, asked for or counted."
-    S5 "term-before-reply" "The term of a reply is durable at its sender."
-    S6 "append-before-ack" "What is acknowledged is durable, and equal to the leader's log."
-    S7 "term-monotonic" "A term never falls, on disk or in memory, nor behind the disk's."
-    S8 "log-matching" "Entries of one id have one content and one prefix, and come from the leader."
-    S9 "leader-append-only" "A leader never cuts or rewrites its own log."
-    S10 "leader-completeness" "Every leader's log has what earlier terms committed."
-    S11 "state-machine-safety" "No two nodes commit or apply different entries at an index."
-    S12 "commit-is-durable" "What is first committed is durable on a quorum."
-    S13 "own-term-commit" "A leader commits by counting only in its own term."
-    S14 "commit-monotonic" "A node's commit index never falls while it runs."
-    S15 "applied-in-order" "Each entry is applied in order, once, after its commit."
-    S16 "commit-survives" "After a restart, the commit index is no less than the disk says."
-    S17 "memory-equals-disk" "What a node believes of its disk is so, and all of it once written."
-    S18 "acknowledged-stays" "An acknowledged command is where it was said to be, for ever."
-    S19 "exactly-once" "A command is carried out at most once, and has one outcome and reply."
-    S20 "linearizable" "Reads and writes take effect between their call and their return."
-    S21 "lease-safety" "Who answers by a lease or a loan has all that may change the answer."
-    S22 "membership-steps" "A node goes by the last membership in its log; each is one step on."
-    S23 "only-voters-count" "No quorum needs anybody without a vote."
-    S24 "lost-disk" "A disk in the place of a lost one decides nothing before it is let in."
-    S25 "snapshot-coherent" "A snapshot is of the committed log, and equal wherever it ends alike."
-    S26 "state-equality" "The same log leads to the same replies, answers and states."
-    S27 "starts-again" "A node starts from its disk, unless that was damaged."
-    S28 "fail-stop" "After its disk failed, a node says and writes nothing more."
-    S29 "bounded" "No queue and no message exceeds its bound."
-    S30 "quiet" "A cluster of which nothing is asked says little and elects nobody."
-    S31 "state-validation" "Who is wrong finds out, alone, and says nothing until it is right."
-    S33 "all-live" "What is answered for all live voters is on the disk of each of them."
-    S34 "stays-up" "A node stops by itself only over a failed or damaged disk, or another's log."
-    L1 "progress" "After the storm, the core commits, serves reads and does as it is told."
-    U1 "user-model" "The user's workload finds no reply, answer or state wrong."
-    L2 "answered" "After the storm, what a core node was asked is answered within a bound."
-    L3 "churn" "After the storm, few elections are won."
-    L4 "outsiders" "After the storm, nobody outside the core raises its term."
-    L5 "caught-up" "After the storm, who starts has all that was committed within a bound."
-    L6 "dismissed" "Who knows that it has no vote does not stand for election."
+    S1 "election-safety"
+        "A term has at most one leader during the whole run."
+    S2 "election-quorum"
+        "A node becomes the leader of a term only with durable votes from a quorum in that term."
+    S3 "one-vote-per-term"
+        "No node makes durable, or sends, votes for two candidates in the same term."
+    S4 "vote-before-grant"
+        "A vote is durable before the node sends it, counts it or requests other nodes' votes."
+    S5 "term-before-reply"
+        "The term of a reply is durable on the sender's disk before the sender sends the reply."
+    S6 "append-before-ack"
+        "Acknowledged entries are durable on the sender's disk and equal to the leader's log."
+    S7 "term-monotonic"
+        "A node's term never decreases, in memory or on disk, and is never behind its disk's term."
+    S8 "log-matching"
+        "Entries with the same id have the same content and prefix, and come from the leader."
+    S9 "leader-append-only"
+        "A leader never truncates or overwrites its own log."
+    S10 "leader-completeness"
+        "Every leader's log contains all entries that were committed in earlier terms."
+    S11 "state-machine-safety"
+        "No two nodes commit or apply different entries at the same index."
+    S12 "commit-is-durable"
+        "An entry is durable on a quorum of disks when a node first commits it."
+    S13 "own-term-commit"
+        "A leader commits by counting replicas only entries of its own term."
+    S14 "commit-monotonic"
+        "A node's commit index never decreases while the node runs."
+    S15 "applied-in-order"
+        "Each node applies every committed entry once, in index order, after its commit."
+    S16 "commit-after-restart"
+        "After a restart, a node's commit index is not below the one stored on its disk."
+    S17 "memory-equals-disk"
+        "A node's view of its disk is correct, and equals the disk once all writes are durable."
+    S18 "no-lost-writes"
+        "An acknowledged command stays committed at the index that its client received."
+    S19 "exactly-once"
+        "A command is executed at most once, and has one outcome and one reply."
+    S20 "linearizable"
+        "Reads and writes take effect between their invocation and their response."
+    S21 "lease-safety"
+        "A read served under a lease sees every committed command that may change its answer."
+    S22 "membership-steps"
+        "A node uses the last membership in its log; each membership is one safe step."
+    S23 "only-voters-count"
+        "No election and no commit needs a node that has no vote."
+    S24 "replaced-disk"
+        "A disk that replaces a lost disk counts in no quorum before the membership admits it."
+    S25 "snapshot-consistent"
+        "A snapshot covers committed entries; snapshots with the same last entry are equal."
+    S26 "state-equality"
+        "Nodes that apply the same log have the same replies, query answers and states."
+    S27 "restart-succeeds"
+        "A node starts from its disk unless a fault damaged that disk."
+    S28 "fail-stop"
+        "After its disk fails, a node sends nothing and writes nothing."
+    S29 "bounded"
+        "No queue and no message exceeds its configured bound."
+    S30 "idle-cluster"
+        "A cluster without requests sends few messages and elects no leader."
+    S31 "state-validation"
+        "Only a node with a wrong state quarantines itself; it answers no client until rebuilt."
+    S33 "all-live"
+        "A proposal acknowledged for all live voters is durable on the disk of each of them."
+    S34 "no-unexpected-stop"
+        "A node stops by itself only for a failed or damaged disk or for a diverged log."
+    L1 "progress"
+        "In the stabilization phase, the core commits, serves reads and executes admin requests."
+    U1 "user-model"
+        "The user's workload accepts every reply, every query answer and every state."
+    L2 "request-answered"
+        "In the stabilization phase, a core node answers every request within a time bound."
+    L3 "election-churn"
+        "In the stabilization phase, core nodes win few elections."
+    L4 "disruptive-node"
+        "In the stabilization phase, no node outside the core raises the core's term."
+    L5 "catch-up"
+        "In the stabilization phase, a core node applies all committed entries within a bound."
+    L6 "non-voter-campaign"
+        "A node that knows that it has no vote does not campaign."
 }
 
 #[cfg(test)]
@@ -127,8 +168,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_seen_is_said_in_one_line() {
-        let seen = U1.seen("not what it was\r\n  - 1\n\n  + 2\r".to_owned(), SimTime(0));
-        assert_eq!(seen.saw, "not what it was; - 1; + 2");
+    fn a_finding_of_several_lines_is_printed_in_one() {
+        let seen = U1.violation_at("not what it was\r\n  - 1\n\n  + 2\r".to_owned(), SimTime(0));
+        assert_eq!(seen.finding, "not what it was; - 1; + 2");
     }
 }

@@ -1,88 +1,94 @@
-//! Reads that a node forwards to its leader: the part of S20 about the leader's answer.
+//! Read index requests that a follower forwards to its leader: the part of S20 about the reply.
 
 use std::collections::VecDeque;
 
 use quorate::types::{Body, Index, Message, Term};
 
-use crate::check::finding::{S20, Verdict};
+use crate::check::finding::{CheckResult, S20};
 use crate::check::model::Model;
 use crate::check::nodes::Slot;
 
-/// What was so when a node first asked.
+/// The state of the cluster when a node first sent a read index request.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
-    boot: u64,
+struct ForwardedRead {
+    start_id: u64,
     ticket: u64,
-    /// The latest term that had been won.
+    /// The latest term that a leader had won.
     won: Term,
-    /// What was complete.
+    /// The highest index at which a completed operation took effect.
     floor: Index,
 }
 
-/// The last requests of each node.
+/// The last read index requests of each node.
 #[derive(Clone, Debug)]
 pub(super) struct Forwarded {
-    asked: Vec<VecDeque<Asked>>,
+    reads: Vec<VecDeque<ForwardedRead>>,
 }
 
-/// An answer to an earlier request than so many is not checked.
+/// The number of requests remembered for each node; replies to earlier requests are not checked.
 const REMEMBERED_MAX: usize = 32;
 
 impl Forwarded {
     pub(super) fn new(model: &Model) -> Forwarded {
-        Forwarded { asked: vec![VecDeque::new(); model.nodes.len()] }
+        Forwarded { reads: vec![VecDeque::new(); model.nodes.len()] }
     }
 
-    /// A message left; `won` is the latest term that was won, and `floor` is complete by now.
+    /// Checks a sent message, with the latest won term and the floor of completed operations.
     pub(super) fn sent(
         &mut self,
         model: &Model,
         message: &Message,
         won: Term,
         floor: Index,
-    ) -> Verdict {
+    ) -> CheckResult {
         match message.body {
-            Body::ReadIndex { boot, ticket } => {
-                self.asks(model.slot(message.from), Asked { boot, ticket, won, floor });
+            Body::ReadIndex { start_id, ticket } => {
+                self.remember(
+                    model.slot(message.from),
+                    ForwardedRead { start_id, ticket, won, floor },
+                );
                 Ok(())
             }
-            Body::ReadIndexReply { boot, ticket, index } => {
-                let asked = &self.asked[model.slot(message.to).0];
-                let is_same = |asked: &&Asked| (asked.boot, asked.ticket) == (boot, ticket);
-                let asked = asked.iter().rev().find(is_same).copied();
-                asked.map_or(Ok(()), |asked| answers(message, asked, index))
+            Body::ReadIndexReply { start_id, ticket, index } => {
+                let read = &self.reads[model.slot(message.to).0];
+                let is_same =
+                    |read: &&ForwardedRead| (read.start_id, read.ticket) == (start_id, ticket);
+                let read = read.iter().rev().find(is_same).copied();
+                read.map_or(Ok(()), |read| check_reply(message, read, index))
             }
             _ => Ok(()),
         }
     }
 
-    /// A request that is sent again was asked for when it was first sent.
-    fn asks(&mut self, slot: Slot, new: Asked) {
-        let asked = &mut self.asked[slot.0];
-        let key = |asked: &Asked| (asked.boot, asked.ticket);
-        if asked.iter().any(|old| key(old) == key(&new)) {
+    /// Remembers a request at its first sending; a resent request keeps its first state.
+    fn remember(&mut self, slot: Slot, new: ForwardedRead) {
+        let read = &mut self.reads[slot.0];
+        let key = |read: &ForwardedRead| (read.start_id, read.ticket);
+        if read.iter().any(|old| key(old) == key(&new)) {
             return;
         }
-        if asked.len() == REMEMBERED_MAX {
-            asked.pop_front();
+        if read.len() == REMEMBERED_MAX {
+            read.pop_front();
         }
-        asked.push_back(new);
+        read.push_back(new);
     }
 }
 
-/// The leader confirmed after it was asked that it still leads, and took its index no earlier.
-fn answers(message: &Message, asked: Asked, index: Index) -> Verdict {
+/// Checks a reply: the leader must confirm its leadership, and take its commit index, only after
+/// it received the request.
+fn check_reply(message: &Message, read: ForwardedRead, index: Index) -> CheckResult {
     let (from, to, term) = (message.from, message.to, message.term);
-    let Asked { won, floor, .. } = asked;
+    let ForwardedRead { won, floor, .. } = read;
     if term < won {
-        return S20.broken(format!(
-            "{from} answers the reads of {to} in {term}, though {won} was won before it was asked"
+        return S20.violated(format!(
+            "{from} answers {to}'s read index request in term {term}, but another leader had won \
+             term {won} before {to} sent the request"
         ));
     }
     if index < floor {
-        return S20.broken(format!(
-            "{from} answers the reads of {to} with {index}, below {floor}, which was complete \
-             before it was asked"
+        return S20.violated(format!(
+            "{from} answers {to}'s read index request with index {index}, but an operation at \
+             index {floor} was completed before {to} sent the request"
         ));
     }
     Ok(())

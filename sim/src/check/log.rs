@@ -1,5 +1,5 @@
-//! A log as the checks know it: by the ids of its entries. An id stands for its entry and for all
-//! that is before it, for that is checked of every entry that is ever seen (S8, Log Matching).
+//! Logs as lists of entry ids. An id stands for its entry and for all entries before it, because
+//! every entry is checked for Log Matching (S8) when it is first seen.
 
 use std::sync::Arc;
 
@@ -8,50 +8,50 @@ use quorate::types::{Entry, EntryId, HardState, Index, NodeId, Payload, Term, Wr
 
 use crate::check::electorate::Electorate;
 use crate::check::entries::Entries;
-use crate::check::finding::{Check, Verdict};
+use crate::check::finding::{Check, CheckResult};
 
-/// A log, known by where each term ends in it, and by its memberships: it is as small as there were
-/// elections and changes, however many entries it has.
+/// A log, stored as the end of each term and the memberships. Its size grows with the number of
+/// elections and membership changes, and not with the number of entries.
 #[derive(Clone, Debug)]
 pub(super) struct Log {
     /// The last entry of each run of entries of one term, by ascending index.
     ends: Vec<EntryId>,
-    /// The memberships in it, by ascending index; the first one is that of index 0.
+    /// The memberships in the log, by ascending index; the first one is that of index 0.
     electorates: Vec<(Index, Arc<Electorate>)>,
 }
 
-/// A disk, or what memory thinks the disk will come to.
+/// The contents of a disk, or the contents that it has once all pending writes are durable.
 #[derive(Clone, Debug)]
 pub(super) struct Image {
-    /// Term and vote.
+    /// The current term and vote.
     pub(super) hard_state: HardState,
-    /// The log.
+    /// The entries and memberships of the log.
     pub(super) log: Log,
 }
 
 impl Log {
-    /// An empty log of a cluster that begins with `first`.
+    /// Creates an empty log of a cluster with the first membership `first`.
     pub(super) fn new(first: Arc<Electorate>) -> Log {
         Log { ends: Vec::new(), electorates: vec![(Index::ZERO, first)] }
     }
 
-    /// Who decides where the log ends: the last membership in it (Raft §6).
+    /// The voters under the last membership in the log (Raft §6).
     pub(super) fn electorate(&self) -> &Arc<Electorate> {
-        &self.electorates.last().expect("the first one stays").1
+        &self.electorates.last().expect("a log always has its first membership").1
     }
 
-    /// Who decides where the log has come to `index`.
+    /// The voters under the last membership at or before `index`.
     pub(super) fn electorate_at(&self, index: Index) -> &Arc<Electorate> {
         let after = self.electorates.partition_point(|(first, _)| *first <= index);
         &self.electorates[after.max(1) - 1].1
     }
 
-    /// Every membership in the log, the first of the cluster included, by ascending index.
+    /// Every membership in the log by ascending index, including the cluster's first membership.
     pub(super) fn electorates(&self) -> &[(Index, Arc<Electorate>)] {
         &self.electorates
     }
 
-    /// The memberships in the log from `first` on, each with the one before it.
+    /// The memberships in the log from `first` on, each with the membership before it.
     pub(super) fn changes_from(
         &self,
         first: Index,
@@ -68,13 +68,13 @@ impl Log {
         self.ends.last().copied().unwrap_or(EntryId::ZERO)
     }
 
-    /// The entry at `index`, if the log reaches that far; before the first one all logs are alike.
+    /// The id of the entry at `index`, if the log reaches that far; index 0 has the zero id.
     pub(super) fn id_at(&self, index: Index) -> Option<EntryId> {
         if index == Index::ZERO {
             return Some(EntryId::ZERO);
         }
         let place = match self.ends[..] {
-            // Most questions are about the latest term.
+            // Most calls ask for an entry of the latest term.
             [.., before, last] if before.index < index && index <= last.index => {
                 self.ends.len() - 1
             }
@@ -88,13 +88,13 @@ impl Log {
         id.index > Index::ZERO && self.id_at(id.index) == Some(id)
     }
 
-    /// The bytes of the entries after `index`; of all, if the log does not reach that far.
+    /// The bytes of the entries after `index`, or of all entries if the log ends before `index`.
     pub(super) fn bytes_after(&self, index: Index, entries: &Entries) -> u64 {
         let before = self.id_at(index).map_or(0, |id| entries.bytes_to(id));
         entries.bytes_to(self.last_id()).saturating_sub(before)
     }
 
-    /// Adds the entries up to `end`, all of its term.
+    /// Appends entries of the term of `end` up to the index of `end`.
     fn push(&mut self, end: EntryId) {
         match self.ends.last_mut() {
             Some(last) if last.term == end.term => *last = end,
@@ -102,13 +102,13 @@ impl Log {
         }
     }
 
-    /// Adds what `other` has after this log's end, up to `last`.
+    /// Appends the entries of `other` after this log's end, up to `last`.
     ///
     /// # Panics
-    /// If either log does not fit: `last` lies in `other`, and not before the end of this one.
-    pub(super) fn extend_like(&mut self, other: &Log, last: Index) {
+    /// Panics unless `last` is in `other` and not before the end of this log.
+    pub(super) fn extend_from(&mut self, other: &Log, last: Index) {
         let own = self.last();
-        assert!(own <= last && last <= other.last(), "it goes on where the other has more");
+        assert!(own <= last && last <= other.last(), "the other log continues this one");
         let new = other.electorates.partition_point(|(index, _)| *index <= own);
         let new = other.electorates[new..].iter().take_while(|(index, _)| *index <= last);
         self.electorates.extend(new.cloned());
@@ -120,31 +120,30 @@ impl Log {
         }
     }
 
-    /// The first membership of the cluster is in force, from before the first entry on.
-    pub(super) fn found(&mut self, first: Arc<Electorate>) {
+    /// Sets the cluster's first membership, which applies before the first entry.
+    pub(super) fn bootstrap(&mut self, first: Arc<Electorate>) {
         self.electorates[0].1 = first;
     }
 
-    /// A snapshot of the committed log up to `last` takes the place of the log.
+    /// Replaces the log by a snapshot of the committed log up to `last`.
     pub(super) fn install(&mut self, committed: &Log, last: Index) {
         self.truncate(Index::ZERO);
-        self.found(Arc::clone(committed.electorate_at(Index::ZERO)));
-        self.extend_like(committed, last);
+        self.bootstrap(Arc::clone(committed.electorate_at(Index::ZERO)));
+        self.extend_from(committed, last);
     }
 
-    /// Whether a node's log has the same ids from its start to its end, and ends with the same
-    /// membership.
-    pub(super) fn is_like(&self, log: &QuorateLog) -> bool {
+    /// Whether a node's log has the same ids in the same order, and the same last membership.
+    pub(super) fn matches(&self, log: &QuorateLog) -> bool {
         if self.last_id() != log.last() || self.electorate().membership != *log.membership() {
             return false;
         }
-        // Terms never fall: where the ends of each term's entries agree, all do.
+        // Terms never decrease, so two logs are equal if the ends of all terms are equal.
         let (mut at, base) = (log.last(), log.base());
         while at.index > base.index && at.term > Term::ZERO {
             if self.id_at(at.index) != Some(at) {
                 return false;
             }
-            let before = log.back_to(at.index, Term(at.term.0 - 1));
+            let before = log.find_conflict_by_term(at.index, Term(at.term.0 - 1));
             let ours = self.id_at(before.index).unwrap_or_default();
             let next = self.id_at(before.index.next());
             if before.index > base.index
@@ -172,19 +171,20 @@ impl Log {
 }
 
 impl Image {
-    /// An empty disk of a cluster that begins with `first`.
+    /// Creates the image of an empty disk in a cluster with the first membership `first`.
     pub(super) fn new(first: Arc<Electorate>) -> Image {
         Image { hard_state: HardState::default(), log: Log::new(first) }
     }
 
-    /// Carries out a write of node `by`: cuts the log and adds the entries. A gap breaks `whole`.
+    /// Applies a write of node `by`: truncates the log and appends the entries. A gap in the log
+    /// violates `gap_check`.
     pub(super) fn write(
         &mut self,
         by: NodeId,
         write: &Write,
         entries: &mut Entries,
-        whole: &'static Check,
-    ) -> Verdict {
+        gap_check: &'static Check,
+    ) -> CheckResult {
         if let Some(hard_state) = write.hard_state {
             self.hard_state = hard_state;
         }
@@ -192,7 +192,7 @@ impl Image {
             self.log.truncate(first.id.index.previous());
         }
         for entry in &write.entries {
-            self.append(by, entry, entries, whole)?;
+            self.append(by, entry, entries, gap_check)?;
         }
         Ok(())
     }
@@ -202,12 +202,13 @@ impl Image {
         by: NodeId,
         entry: &Entry,
         entries: &mut Entries,
-        whole: &'static Check,
-    ) -> Verdict {
+        gap_check: &'static Check,
+    ) -> CheckResult {
         let id = entry.id;
         let last = self.log.last();
         if id.index != last.next() {
-            return whole.broken(format!("{by} writes {id} though its log ends at {last}"));
+            return gap_check
+                .violated(format!("{by} writes entry {id}, but its log ends at index {last}"));
         }
         entries.admit(by, self.log.last_id(), entry)?;
         self.log.push(id);
@@ -225,12 +226,12 @@ mod tests {
 
     use super::*;
 
-    /// What is done to one of two logs.
+    /// One operation on one of two logs.
     #[derive(Clone, Debug)]
     enum Step {
         Push(u64, usize),
         Truncate(u64),
-        /// It takes over the other's log up to so many entries beyond its own.
+        /// Appends up to this many entries from the other log.
         Extend(u64),
     }
 
@@ -248,7 +249,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_like_a_list_of_its_entries(
+        fn a_log_agrees_with_a_list_of_its_entries(
             steps in proptest::collection::vec((step(), any::<bool>()), 1..40)
         ) {
             let mut logs = [log(), log()];
@@ -271,7 +272,7 @@ mod tests {
                         if last < length {
                             continue;
                         }
-                        log.extend_like(&other, Index(last as u64));
+                        log.extend_from(&other, Index(last as u64));
                         let new = lists[by][length..last].to_vec();
                         lists[at].extend(new);
                     }

@@ -1,17 +1,20 @@
-//! The checks: what must hold at every moment of a run, whatever happens to the cluster.
+//! The safety and liveness checks: invariants that hold at every moment of a run, and the progress
+//! of the core in the stabilization phase.
 //!
-//! They watch from outside: each node's disk and memory are modelled from the writes it gives to
-//! its disk, and what it says is held against that model. Logs are known by the ids of their
-//! entries, so that what an event costs grows with the elections of a run, and hardly with its
-//! length.
+//! The checks observe a run from outside. They model each node's disk and memory from the writes
+//! that the node submits, and compare the node's messages and status with that model. The model
+//! stores a log as the ids of its entries, so the cost of an event grows with the number of
+//! elections in a run and hardly with the number of entries.
 
 mod append;
 mod apply;
 mod bounds;
 mod client;
 mod commit;
+mod core_activity;
 mod costs;
-mod due;
+mod deadlines;
+mod divergences;
 mod election;
 mod electorate;
 mod entries;
@@ -23,15 +26,13 @@ mod log;
 mod membership;
 mod model;
 mod nodes;
-mod quiet;
 mod shadow;
 mod states;
-mod suspects;
 mod user;
-mod waits;
+mod wait_reason;
 
 pub use bounds::Bounds;
-pub(crate) use bounds::keeps_outsiders_out;
+pub(crate) use bounds::prevents_disruptive_servers;
 pub use costs::Costs;
 pub(crate) use finding::L1;
 pub use finding::{CHECKS, Check};
@@ -43,27 +44,27 @@ use quorate::types::{Entry, Index, Membership, Message, NodeId, Write};
 
 use crate::check::append::Acknowledgements;
 use crate::check::apply::Apply;
-use crate::check::bounds::Sends;
-use crate::check::client::{Answer, Clients, Read};
+use crate::check::bounds::SendBudgets;
+use crate::check::client::{Clients, Read, ServedRead};
 use crate::check::commit::Commit;
-use crate::check::due::Due;
+use crate::check::core_activity::CoreActivity;
+use crate::check::deadlines::Deadlines;
+use crate::check::divergences::Divergences;
 use crate::check::election::Election;
-use crate::check::finding::{S17, S18, S27, S34, Verdict};
+use crate::check::finding::{CheckResult, S17, S18, S27, S34};
 use crate::check::forwarded::Forwarded;
 use crate::check::history::History;
 use crate::check::leases::Leases;
-use crate::check::model::{Model, Node, shown};
+use crate::check::model::{Model, Node, describe_hard_state};
 use crate::check::nodes::{Nodes, Slot};
-use crate::check::quiet::Quiet;
 use crate::check::states::States;
-use crate::check::suspects::Suspects;
-use crate::check::user::User;
-use crate::observe::{Executed, Seen, Violation};
-use crate::request::{Said, unmark};
+use crate::check::user::UserMachine;
+use crate::observe::{Executed, Observation, Violation};
+use crate::request::{PayloadOrigin, unmark};
 use crate::time::SimTime;
-use crate::workload::{AnyWorkload, Ended};
+use crate::workload::{AnyWorkload, HistoryResult};
 
-/// Every check at once, fed with what the world shows.
+/// All checks, fed with the observations of one run.
 #[derive(Clone, Debug)]
 pub struct Checks {
     bounds: Bounds,
@@ -76,17 +77,17 @@ pub struct Checks {
     history: History,
     leases: Leases,
     states: States,
-    suspects: Suspects,
-    user: User,
+    divergences: Divergences,
+    user_machine: UserMachine,
     forwarded: Forwarded,
-    sends: Sends,
-    quiet: Quiet,
-    due: Due,
+    sends: SendBudgets,
+    core_activity: CoreActivity,
+    deadlines: Deadlines,
 }
 
 impl Checks {
-    /// Checks for a cluster that starts with `membership` in a world of `nodes`, every node within
-    /// `bounds`, each with the machine of `workload`.
+    /// Creates the checks for a cluster that starts with `membership` among `nodes`. Every node
+    /// must stay within `bounds` and runs the state machine of `workload`.
     #[must_use]
     pub fn new(
         nodes: &[NodeId],
@@ -95,15 +96,15 @@ impl Checks {
         workload: &AnyWorkload,
     ) -> Checks {
         let mut model = Model::new(nodes, membership);
-        model.survives = bounds.config.survivor.is_some();
+        model.last_survivor_enabled = bounds.config.survivor.is_some();
         let (election, commit) = (Election::new(&model), Commit::new(&model));
         let acknowledgements = Acknowledgements::new(&model);
         let forwarded = Forwarded::new(&model);
-        let (apply, sends) = (Apply::new(&model), Sends::new(&model, &bounds));
-        let (clients, quiet) = (Clients::default(), Quiet::default());
+        let (apply, sends) = (Apply::new(&model), SendBudgets::new(&model, &bounds));
+        let (clients, core_activity) = (Clients::default(), CoreActivity::default());
         let mut states = States::default();
-        let suspects = Suspects::new(&model);
-        let user = User::new(workload, &mut states);
+        let divergences = Divergences::new(&model);
+        let user_machine = UserMachine::new(workload, &mut states);
         let history = History::new(workload, bounds.drift_ppm);
         Checks {
             bounds,
@@ -116,219 +117,243 @@ impl Checks {
             history,
             leases: Leases::new(workload),
             states,
-            suspects,
-            user,
+            divergences,
+            user_machine,
             forwarded,
             sends,
-            quiet,
-            due: Due::default(),
+            core_activity,
+            deadlines: Deadlines::default(),
         }
     }
 
-    /// Takes the next thing that happened, at `now`.
+    /// Checks one observation, made at `now`.
     ///
     /// # Errors
-    /// The first check that is broken by it. What the checks say afterwards means nothing.
-    pub fn see(&mut self, now: SimTime, seen: Seen<'_>) -> Result<(), Violation> {
-        let verdict = self.take(now, seen);
-        let verdict = verdict.and_then(|()| self.due.look(&self.model, &self.bounds, now));
-        verdict.map_err(|finding| self.leases.explain(finding).at(now))
+    /// The first violated check. Later results of the checks have no meaning.
+    pub fn observe(&mut self, now: SimTime, observation: Observation<'_>) -> Result<(), Violation> {
+        let verdict = self.dispatch(now, observation);
+        let verdict = verdict.and_then(|()| self.deadlines.check(&self.model, &self.bounds, now));
+        verdict.map_err(|finding| self.leases.add_clock_cause(finding).at(now))
     }
 
-    /// What became of the clients' history by the end of the run; none if the workload does not say
-    /// what its clients use.
-    pub(crate) fn history(&self) -> Option<&Ended> {
-        self.history.what_ended()
+    /// The result of checking the clients' history, at the end of the run; `None` if the workload
+    /// does not name the object that its clients use.
+    pub(crate) fn history_outcome(&self) -> Option<&HistoryResult> {
+        self.history.outcome()
     }
 
-    fn take(&mut self, now: SimTime, seen: Seen<'_>) -> Verdict {
-        match seen {
-            Seen::Started { node, membership, status, log, state } => {
+    fn dispatch(&mut self, now: SimTime, observation: Observation<'_>) -> CheckResult {
+        match observation {
+            Observation::Started { node, membership, status, log, state } => {
                 self.started(node, status, log, state)?;
                 let slot = self.model.slot(node);
-                self.due.started(&self.model, slot, status.applied, now);
+                self.deadlines.started(&self.model, slot, status.applied, now);
                 membership::stepped(&mut self.model, slot, status, membership)
             }
-            Seen::Refused { damaged: true, .. } => Ok(()),
-            Seen::Refused { node, why, .. } => S27.broken(format!("{node} does not start: {why}")),
-            Seen::Stopped { excused: true, .. } => Ok(()),
-            Seen::Stopped { node, why, .. } => S34.broken(format!("{node} stops: {why}")),
-            Seen::Crashed { node } => {
-                let slot = self.model.slot(node);
-                self.model.crash(slot);
-                self.due.crashed(slot);
-                Ok(())
+            Observation::StartFailed { damaged: true, .. } => Ok(()),
+            Observation::StartFailed { node, reason, .. } => {
+                S27.violated(format!("{node} fails to start from an undamaged disk: {reason}"))
             }
-            Seen::Wiped { node, incarnation } => {
-                let slot = self.model.slot(node);
-                self.election.wiped(slot);
-                self.model.wipe(slot, incarnation);
-                Ok(())
+            Observation::Stopped { justified: true, .. } => Ok(()),
+            Observation::Stopped { node, reason, .. } => {
+                S34.violated(format!("{node} stops although no fault justifies it: {reason}"))
             }
-            Seen::Stepped { node, status, membership } => {
+            Observation::Stepped { node, status, membership } => {
                 self.stepped(now, node, status, membership)
             }
-            Seen::Changed { node, id } => membership::changed(&self.model, node, id),
-            Seen::Counted { node, peer, matched } => self.counted(now, (node, peer), matched),
-            Seen::Submitted { node, write } => self.submitted(node, write),
-            Seen::Durable { node, write } => self.durable(node, write),
-            Seen::Sent { message } => self.sent(now, message),
-            Seen::Applied { node, entries, executed, states } => {
+            Observation::MembershipChangeCommitted { node, id } => {
+                membership::change_committed(&self.model, node, id)
+            }
+            Observation::PeerMatched { node, peer, matched } => {
+                self.peer_matched(now, (node, peer), matched)
+            }
+            Observation::Submitted { node, write } => self.submitted(node, write),
+            Observation::Durable { node, write } => self.durable(node, write),
+            Observation::Sent { message } => self.sent(now, message),
+            Observation::Applied { node, entries, executed, states } => {
                 self.applied(node, entries, executed, states)
             }
-            Seen::Asked { .. } | Seen::ForAllLive { .. } | Seen::Answered { .. } | Seen::Idle => {
-                self.note(now, seen);
+            Observation::RequestReceived { .. }
+            | Observation::RequestForAllLive { .. }
+            | Observation::RequestAnswered { .. }
+            | Observation::Crashed { .. }
+            | Observation::Wiped { .. }
+            | Observation::DiskFailed { .. }
+            | Observation::ClockBoundExceeded { .. }
+            | Observation::Stabilized { .. }
+            | Observation::Idle => {
+                self.record(now, observation);
                 Ok(())
             }
-            Seen::OnAllLive { node, id, live } => commit::on_all_live(&self.model, node, id, live),
-            Seen::SnapshotTaken { .. }
-            | Seen::Restored { .. }
-            | Seen::Slipped { .. }
-            | Seen::Judged { .. }
-            | Seen::Looked { .. }
-            | Seen::Frozen { .. } => self.machine(seen),
-            Seen::DiskFailed { node } => {
-                self.model.disk_failed(self.model.slot(node));
-                Ok(())
+            Observation::AllLiveAcknowledged { node, id, live } => {
+                commit::check_durable_on_all_live(&self.model, node, id, live)
             }
-            Seen::Astray { node } => {
-                self.leases.astray(node, now);
-                Ok(())
-            }
-            Seen::Calm { core } => {
-                let nodes: Nodes = core.iter().map(|id| self.model.slot(*id)).collect();
-                self.quiet.calm(&self.model, nodes);
-                self.due.calm(&self.model, nodes, now);
-                Ok(())
-            }
-            Seen::Ended => self.ended(),
-            Seen::ProposeInvoked { .. }
-            | Seen::ReadInvoked { .. }
-            | Seen::Replied { .. }
-            | Seen::ReadServed { .. }
-            | Seen::Rejected { .. }
-            | Seen::Unknown { .. } => self.client(now, seen),
+            Observation::SnapshotTaken { .. }
+            | Observation::Restored { .. }
+            | Observation::MachineFault { .. }
+            | Observation::StateCompared { .. }
+            | Observation::MachineInspected { .. }
+            | Observation::SnapshotFrozen { .. } => self.observe_machine(observation),
+            Observation::Ended => self.ended(),
+            Observation::ProposeInvoked { .. }
+            | Observation::ReadInvoked { .. }
+            | Observation::Replied { .. }
+            | Observation::ReadServed { .. }
+            | Observation::Rejected { .. }
+            | Observation::Unknown { .. } => self.observe_client(now, observation),
         }
     }
 
-    /// Takes that a leader counts on what a peer has.
-    fn counted(
+    /// Checks the log prefix of a peer that a leader takes for matched.
+    fn peer_matched(
         &mut self,
         now: SimTime,
         (leader, peer): (NodeId, NodeId),
         matched: Index,
-    ) -> Verdict {
+    ) -> CheckResult {
         let (leader, peer) = (self.model.slot(leader), self.model.slot(peer));
-        self.due.counted(&self.model, &self.bounds, (leader, peer), now);
-        self.acknowledgements.counted(&self.model, leader, peer, matched)
+        self.deadlines.peer_matched(&self.model, &self.bounds, (leader, peer), now);
+        self.acknowledgements.check_matched(&self.model, leader, peer, matched)
     }
 
-    /// Takes what happened to a state machine.
-    fn machine(&mut self, seen: Seen<'_>) -> Verdict {
-        match seen {
-            Seen::SnapshotTaken { node, meta } => {
-                self.due.snapshot(meta);
-                if self.suspects.taint.has(node) {
+    /// Checks an observation of a state machine.
+    fn observe_machine(&mut self, observation: Observation<'_>) -> CheckResult {
+        match observation {
+            Observation::SnapshotTaken { node, meta } => {
+                self.deadlines.snapshot(meta);
+                if self.divergences.taint.has(node) {
                     return Ok(());
                 }
-                self.states.taken(&self.model, node, meta)
+                self.states.snapshot_taken(&self.model, node, meta)
             }
-            Seen::Restored { node, index, state } => {
+            Observation::Restored { node, index, state } => {
                 let slot = self.model.slot(node);
                 self.apply.starts_at(slot, index);
-                self.suspects.restored(node, slot, index);
-                self.reached(node, index, state)
+                self.divergences.restored(node, slot, index);
+                self.machine_reached(node, index, state)
             }
-            Seen::Slipped { node } => {
-                self.suspects.taint.slipped(node);
+            Observation::MachineFault { node } => {
+                self.divergences.taint.add_fault(node);
                 Ok(())
             }
-            Seen::Judged { node, verdict } => {
-                self.suspects.judged(node, self.model.slot(node), verdict)
+            Observation::StateCompared { node, result } => {
+                self.divergences.compared(node, self.model.slot(node), result)
             }
-            Seen::Looked { node, .. } if self.suspects.taint.has(node) => Ok(()),
-            Seen::Looked { node, look } => self.user.looked(node, look),
-            Seen::Frozen { node, last, .. } if self.suspects.taint.has(node) => {
-                self.suspects.taint.frozen(node, last.index);
+            Observation::MachineInspected { node, .. } if self.divergences.taint.has(node) => {
                 Ok(())
             }
-            Seen::Frozen { node, last, bytes } => self.user.frozen(node, last, bytes),
-            _ => unreachable!("only what happens to state machines comes here"),
+            Observation::MachineInspected { node, view } => self.user_machine.inspected(node, view),
+            Observation::SnapshotFrozen { node, last, .. } if self.divergences.taint.has(node) => {
+                self.divergences.taint.note_snapshot(node, last.index);
+                Ok(())
+            }
+            Observation::SnapshotFrozen { node, last, bytes } => {
+                self.user_machine.snapshot_frozen(node, last, bytes)
+            }
+            _ => unreachable!("only observations of state machines come here"),
         }
     }
 
-    /// A node's state machine has applied the log up to `index`.
-    fn reached(&mut self, id: NodeId, index: Index, state: Option<Digest>) -> Verdict {
+    /// Checks the state of a node's state machine after it applied the log up to `index`.
+    fn machine_reached(&mut self, id: NodeId, index: Index, state: Option<Digest>) -> CheckResult {
         let slot = self.model.slot(id);
-        if !self.suspects.taint.has(id) {
-            return self.states.reached(id, index, state);
+        if !self.divergences.taint.has(id) {
+            return self.states.check_reached(id, index, state);
         }
-        if !self.states.is_at(index, state) {
-            self.suspects.is_wrong(slot, index);
+        if !self.states.is_expected_at(index, state) {
+            self.divergences.record_divergence(slot, index);
         }
         Ok(())
     }
 
-    /// Takes what a client was told, if it may be wrong: then it was told nothing.
-    fn misled(&mut self, now: SimTime, seen: Seen<'_>) -> Verdict<bool> {
-        let (Seen::Replied { op, node, .. } | Seen::ReadServed { op, node, .. }) = seen else {
+    /// Counts an answer of a node whose state machine may be wrong as an unknown outcome. Returns
+    /// true if the node's state machine may be wrong.
+    fn discard_tainted_answer(
+        &mut self,
+        now: SimTime,
+        observation: Observation<'_>,
+    ) -> CheckResult<bool> {
+        let (Observation::Replied { op, node, .. } | Observation::ReadServed { op, node, .. }) =
+            observation
+        else {
             return Ok(false);
         };
         let slot = self.model.slot(node);
-        self.suspects.told(node, slot)?;
-        if !self.suspects.taint.has(node) {
+        self.divergences.answered_client(node, slot)?;
+        if !self.divergences.taint.has(node) {
             return Ok(false);
         }
-        let declined = matches!(seen, Seen::Replied { outcome, .. }
+        let declined = matches!(observation, Observation::Replied { outcome, .. }
             if !matches!(outcome, Outcome::Reply(_)));
-        if !declined && self.clients.waits(op) {
-            self.history.see(now, Seen::Unknown { op })?;
+        if !declined && self.clients.is_pending(op) {
+            self.history.observe(now, Observation::Unknown { op })?;
             self.clients.unknown(op)?;
         }
         Ok(true)
     }
 
-    /// Takes what breaks nothing by itself.
-    fn note(&mut self, now: SimTime, seen: Seen<'_>) {
-        match seen {
-            Seen::Asked { node, tag } => self.due.asked(self.model.slot(node), tag, now),
-            Seen::ForAllLive { tag } => self.due.for_all_live(tag),
-            Seen::Answered { tag } => self.due.answered(tag),
-            _ => self.quiet.idle(now),
+    /// Records an observation that violates no check by itself.
+    fn record(&mut self, now: SimTime, observation: Observation<'_>) {
+        match observation {
+            Observation::RequestReceived { node, tag } => {
+                self.deadlines.requested(self.model.slot(node), tag, now)
+            }
+            Observation::RequestForAllLive { tag } => self.deadlines.for_all_live(tag),
+            Observation::RequestAnswered { tag } => self.deadlines.answered(tag),
+            Observation::Crashed { node } => {
+                let slot = self.model.slot(node);
+                self.model.crash(slot);
+                self.deadlines.crashed(slot);
+            }
+            Observation::Wiped { node, incarnation } => {
+                let slot = self.model.slot(node);
+                self.election.wiped(slot);
+                self.model.wipe(slot, incarnation);
+            }
+            Observation::Stabilized { core } => {
+                let nodes: Nodes = core.iter().map(|id| self.model.slot(*id)).collect();
+                self.core_activity.stabilized(&self.model, nodes);
+                self.deadlines.stabilized(&self.model, nodes, now);
+            }
+            Observation::DiskFailed { node } => self.model.disk_failed(self.model.slot(node)),
+            Observation::ClockBoundExceeded { node } => {
+                self.leases.clock_bound_exceeded(node, now);
+            }
+            _ => self.core_activity.idle(now),
         }
     }
 
-    /// Takes what happened to a client.
-    fn client(&mut self, now: SimTime, seen: Seen<'_>) -> Verdict {
-        if self.misled(now, seen)? {
+    /// Checks an observation of a client.
+    fn observe_client(&mut self, now: SimTime, observation: Observation<'_>) -> CheckResult {
+        if self.discard_tainted_answer(now, observation)? {
             return Ok(());
         }
-        match seen {
-            Seen::ProposeInvoked { op, session, command } => {
-                self.clients.proposed(op, session);
+        match observation {
+            Observation::ProposeInvoked { op, session, command } => {
+                self.clients.propose_invoked(op, session);
                 self.leases.proposed(op, unmark(command).map_or(command, |(command, _)| command));
             }
-            Seen::ReadInvoked { op, level, query } => {
-                let (query, won) = (query.to_vec(), self.election.latest());
+            Observation::ReadInvoked { op, level, query } => {
+                let (query, won) = (query.to_vec(), self.election.latest_won());
                 let committed = self.model.committed.last();
-                self.clients.asked(op, Read { query, level, since: now, won, committed });
+                self.clients.read_invoked(op, Read { query, level, since: now, won, committed });
             }
-            Seen::Replied { op, id, outcome, .. } => {
+            Observation::Replied { op, id, outcome, .. } => {
                 self.clients.replied(&self.model, op, (id, outcome), now)?;
-                self.user.replied(&self.states, op, id.index, outcome)?;
+                self.user_machine.replied(&self.states, op, id.index, outcome)?;
             }
-            Seen::ReadServed { op, node, freshness, index, applied, state, answer } => {
-                let served = Answer { node, freshness, index, applied, state };
+            Observation::ReadServed { op, node, freshness, index, applied, state, answer } => {
+                let served = ServedRead { node, freshness, index, applied, state };
                 let at = (now, self.bounds.drift_ppm);
                 let read = self.clients.served(&self.model, &self.states, op, served, at)?;
                 self.leases.served(&self.model, op, &read, &served)?;
-                self.user.answered(applied, &read.query, answer)?;
+                self.user_machine.answered(applied, &read.query, answer)?;
             }
-            Seen::Rejected { op, .. } => self.clients.rejected(op)?,
-            Seen::Unknown { op } => self.clients.unknown(op)?,
-            _ => unreachable!("only what happens to clients comes here"),
+            Observation::Rejected { op, .. } => self.clients.rejected(op)?,
+            Observation::Unknown { op } => self.clients.unknown(op)?,
+            _ => unreachable!("only observations of clients come here"),
         }
-        self.history.see(now, seen)
+        self.history.observe(now, observation)
     }
 
     fn started(
@@ -337,15 +362,15 @@ impl Checks {
         status: &Status,
         log: &Log,
         state: Option<Digest>,
-    ) -> Verdict {
+    ) -> CheckResult {
         let slot = self.model.slot(id);
         let hard_state = status.hard_state();
         self.election.persisted(&self.model, slot, hard_state)?;
         self.model.start(slot, status, log)?;
         self.commit.started(&self.model, slot, status)?;
         self.apply.starts_at(slot, status.applied);
-        self.suspects.started(id, slot, status.snapshot);
-        self.reached(id, status.applied, state)
+        self.divergences.started(id, slot, status.snapshot);
+        self.machine_reached(id, status.applied, state)
     }
 
     fn stepped(
@@ -354,40 +379,40 @@ impl Checks {
         id: NodeId,
         status: &Status,
         membership: &Membership,
-    ) -> Verdict {
+    ) -> CheckResult {
         let slot = self.model.slot(id);
         self.sends.stepped(slot);
         if self.model.node(slot).status.as_ref() != Some(status) {
-            self.moved(now, slot, status, membership)?;
+            self.status_changed(now, slot, status, membership)?;
         }
-        // Votes and acknowledgements are counted before a step adds to the log.
+        // Votes and acknowledgements are checked under the membership before this step.
         membership::stepped(&mut self.model, slot, status, membership)
     }
 
-    /// What a node says of itself is news.
-    fn moved(
+    /// Checks a node's status after the status changed.
+    fn status_changed(
         &mut self,
         now: SimTime,
         slot: Slot,
         status: &Status,
         membership: &Membership,
-    ) -> Verdict {
+    ) -> CheckResult {
         let elected = self.election.stepped(&self.model, slot, status, now)?;
         append::stepped(&self.model, slot, status)?;
         self.commit.stepped(&mut self.model, slot, status, membership)?;
-        self.clients.learn(&self.model)?;
+        self.clients.match_committed(&self.model)?;
         self.bounds.stepped(&self.model, slot, status)?;
-        self.due.applied(slot, status.applied);
-        self.quiet.stepped(&self.model, slot, status, &self.bounds)?;
+        self.deadlines.applied(slot, status.applied);
+        self.core_activity.stepped(&self.model, slot, status, &self.bounds)?;
         if elected {
             self.commit.elected(&self.model, slot, status.term)?;
-            self.quiet.elected(slot, status, &self.bounds)?;
+            self.core_activity.elected(slot, status, &self.bounds)?;
         }
         self.model.nodes[slot.0].status = Some(*status);
         Ok(())
     }
 
-    fn submitted(&mut self, id: NodeId, write: &Write) -> Verdict {
+    fn submitted(&mut self, id: NodeId, write: &Write) -> CheckResult {
         let slot = self.model.slot(id);
         append::submitted(&self.model, slot, write)?;
         self.model.submit(slot, write)?;
@@ -399,7 +424,7 @@ impl Checks {
         self.election.submitted(&self.model, slot, write)
     }
 
-    fn durable(&mut self, id: NodeId, write: &Write) -> Verdict {
+    fn durable(&mut self, id: NodeId, write: &Write) -> CheckResult {
         let slot = self.model.slot(id);
         if let Some(hard_state) = write.hard_state {
             self.election.persisted(&self.model, slot, hard_state)?;
@@ -407,16 +432,16 @@ impl Checks {
         self.model.persist(slot, write)
     }
 
-    fn sent(&mut self, now: SimTime, message: &Message) -> Verdict {
+    fn sent(&mut self, now: SimTime, message: &Message) -> CheckResult {
         let from = self.model.slot(message.from);
         self.election.sent(&self.model, from, message)?;
         self.acknowledgements.sent(&self.model, from, message)?;
         membership::sent(&self.model, from, message)?;
-        let (won, floor) = (self.election.latest(), self.clients.floor());
+        let (won, floor) = (self.election.latest_won(), self.clients.floor());
         self.forwarded.sent(&self.model, message, won, floor)?;
         self.bounds.sent(message)?;
         self.sends.sent(&self.model, from)?;
-        self.quiet.sent(&self.model, from, message, &self.bounds, now)
+        self.core_activity.sent(&self.model, from, message, &self.bounds, now)
     }
 
     fn applied(
@@ -425,55 +450,58 @@ impl Checks {
         entries: &[Entry],
         executed: &[Executed],
         states: &[Option<Digest>],
-    ) -> Verdict {
+    ) -> CheckResult {
         let slot = self.model.slot(id);
         self.apply.applies(&self.model, slot, entries)?;
-        self.user.follow(&mut self.states, entries)?;
-        for one @ Executed { index, .. } in executed {
+        self.user_machine.follow(&mut self.states, entries)?;
+        for command @ Executed { index, .. } in executed {
             let entry = self.model.committed.id_at(*index).unwrap_or_default();
-            let said = self.model.entries.said(entry).unwrap_or(Said::Nothing);
-            self.clients.executed(*index, said)?;
-            if !self.suspects.taint.has(id) {
-                self.user.executed(id, one)?;
+            let origin = self.model.entries.origin(entry).unwrap_or(PayloadOrigin::NoOperation);
+            self.clients.executed(*index, origin)?;
+            if !self.divergences.taint.has(id) {
+                self.user_machine.executed(id, command)?;
             }
         }
         for (entry, state) in entries.iter().zip(states) {
-            self.reached(id, entry.id.index, *state)?;
+            self.machine_reached(id, entry.id.index, *state)?;
         }
         self.bounds.applies(&self.model, slot, entries)
     }
 
-    fn ended(&mut self) -> Verdict {
-        let Some(core) = self.quiet.settled() else { return self.history.ended() };
+    fn ended(&mut self) -> CheckResult {
+        let Some(core) = self.core_activity.idle_core() else { return self.history.finish() };
         let acknowledged = self.clients.acknowledged();
-        // Who is no member any more is told nothing.
+        // A node that is no member any more receives nothing, so its state is not checked.
         let members = &self.model.committed.electorate().membership;
-        let counts = |slot: &Slot| members.is_member(self.model.node(*slot).id);
-        for slot in self.model.slots().filter(|slot| core.contains(*slot)).filter(counts) {
-            at_rest(self.model.node(slot))?;
-            self.suspects.ended(self.model.node(slot).id, slot)?;
+        let is_member = |slot: &Slot| members.is_member(self.model.node(*slot).id);
+        for slot in self.model.slots().filter(|slot| core.contains(*slot)).filter(is_member) {
+            check_at_rest(self.model.node(slot))?;
+            self.divergences.ended(self.model.node(slot).id, slot)?;
             let (id, applied) = (self.model.node(slot).id, self.apply.applied(slot));
             if applied < acknowledged {
-                return S18.broken(format!(
-                    "{id} has applied {applied} at the end, though {acknowledged} is acknowledged"
+                return S18.violated(format!(
+                    "{id} has applied only index {applied} at the end of the run, but index \
+                     {acknowledged} was acknowledged to a client"
                 ));
             }
         }
-        self.clients.all_ended()?;
-        self.history.ended()
+        self.clients.check_all_ended()?;
+        self.history.finish()
     }
 }
 
-/// Of a node at rest all is written: what it says of itself is what its disk has.
-fn at_rest(node: &Node) -> Verdict {
-    let Some(status) = node.status.filter(|_| node.drained()) else { return Ok(()) };
+/// Checks that the status of a node without pending writes equals the contents of its disk.
+fn check_at_rest(node: &Node) -> CheckResult {
+    let Some(status) = node.status.filter(|_| node.has_no_pending_writes()) else { return Ok(()) };
     let (id, last) = (node.id, node.disk.log.last_id());
-    let says = status.hard_state();
-    if says == node.disk.hard_state && status.last == last {
+    let status_hard_state = status.hard_state();
+    if status_hard_state == node.disk.hard_state && status.last == last {
         return Ok(());
     }
-    let (says, has, ends) = (shown(says), shown(node.disk.hard_state), status.last);
-    S17.broken(format!(
-        "{id} at rest is in {says} with a log to {ends}, but its disk has {has} and a log to {last}"
+    let in_memory = describe_hard_state(status_hard_state);
+    let (on_disk, ends) = (describe_hard_state(node.disk.hard_state), status.last);
+    S17.violated(format!(
+        "{id} has no pending write, and its memory holds {in_memory} with a log up to {ends}, but \
+         its disk holds {on_disk} with a log up to {last}"
     ))
 }

@@ -1,5 +1,5 @@
-//! What the checks know of the cluster: each node's memory and disk, every entry that ever was,
-//! and the committed log.
+//! The checks' model of the cluster: each node's memory and disk, every entry that any node ever
+//! held, and the committed log.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,63 +10,64 @@ use quorate::types::{EntryId, HardState, Incarnation, Index, Membership, NodeId,
 
 use crate::check::electorate::Electorate;
 use crate::check::entries::Entries;
-use crate::check::finding::{S8, S17, S22, S25, S28, Verdict};
+use crate::check::finding::{CheckResult, S8, S17, S22, S25, S28};
 use crate::check::log::{Image, Log};
 use crate::check::nodes::{Nodes, Slot};
 
-/// One node.
+/// The model of one node.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    /// Its id.
+    /// The node's id in the cluster.
     pub(super) id: NodeId,
-    /// Who decides by the membership that it last said it goes by.
+    /// The voters under the membership that the node last reported.
     electorate: Arc<Electorate>,
-    /// The last of its log, if that was found to be of the same membership.
-    agrees: Option<Arc<Electorate>>,
-    /// What it last said of itself since it started; none while it is down.
+    /// The voters under the log's last membership, once found equal to the reported membership.
+    matching_log_electorate: Option<Arc<Electorate>>,
+    /// The node's last reported status since its start; `None` while the node is down.
     pub(super) status: Option<Status>,
-    /// What its disk comes to once every write it was given is durable.
+    /// The contents of the disk once every submitted write is durable.
     pub(super) memory: Image,
-    /// What would survive a crash now.
+    /// The contents of the disk that survive a crash now.
     pub(super) disk: Image,
-    /// The life of its disk.
+    /// The incarnation of the node's current disk.
     incarnation: Incarnation,
-    /// The disks it had before, as they were when it lost them.
+    /// The disks that the node lost, each with its contents at the time of the loss.
     lost: Vec<(Incarnation, Image)>,
-    /// Up to here memory and disk have the same entries.
+    /// The last index up to which memory and disk are known to hold the same entries.
     synced: Index,
-    /// The writes of which it has not heard that they are durable; while it is down, those that
-    /// its disk may have kept.
+    /// The submitted writes whose completion the node has not received; while the node is down,
+    /// the writes that its disk may have kept.
     pending: VecDeque<Write>,
-    /// Its disk has failed since it started.
+    /// Whether the disk has failed since the node's last start.
     failed: bool,
-    /// How often it started.
+    /// The number of times that the node started.
     pub(super) starts: u64,
-    /// Up to where it had committed what its disk had, when it was last heard of.
-    pub(super) hint: Index,
+    /// The commit index that the last durable write with entries carried; a lower bound for the
+    /// commit index after a restart.
+    pub(super) commit_hint: Index,
 }
 
-/// One of the disks that a node ever had.
+/// One of the disks that a node had during the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Which {
-    /// The one it has.
-    Present,
-    /// One that it lost, in the order in which it did.
+pub(super) enum DiskRef {
+    /// The disk that the node has now.
+    Current,
+    /// A lost disk, by its position in the order of the losses.
     Lost(usize),
 }
 
-/// The cluster.
+/// The model of the cluster.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
-    /// Every node of the world, in the order of their ids: members, and others that wait to become
-    /// some.
+    /// Every node of the world in the order of the ids: the members, and the spare nodes that may
+    /// become members.
     pub(super) nodes: Vec<Node>,
-    /// Every entry that ever was.
+    /// Every entry that any node held during the run.
     pub(super) entries: Entries,
-    /// The committed log, as the quorum that made it so held it.
+    /// The committed log, as held by the quorum that committed it.
     pub(super) committed: Log,
-    /// Whether the last survivor goes on, and quorums need not meet.
-    pub(super) survives: bool,
+    /// Whether the last-survivor mode is on, in which quorums need not intersect.
+    pub(super) last_survivor_enabled: bool,
 }
 
 impl Node {
@@ -74,7 +75,7 @@ impl Node {
         Node {
             id,
             electorate: Arc::clone(first),
-            agrees: None,
+            matching_log_electorate: None,
             status: None,
             memory: Image::new(Arc::clone(first)),
             disk: Image::new(Arc::clone(first)),
@@ -84,62 +85,67 @@ impl Node {
             pending: VecDeque::new(),
             failed: false,
             starts: 0,
-            hint: Index::ZERO,
+            commit_hint: Index::ZERO,
         }
     }
 
-    /// Whether the node leads, as it last said.
+    /// Whether the node last reported that it leads `term`.
     pub(super) fn leads(&self, term: Term) -> bool {
         self.status.is_some_and(|status| status.role == RoleName::Leader && status.term == term)
     }
 
-    /// Which of the disks that it ever had the membership counts on: by its place among those it
-    /// lost, or the one it has. None if it never had that one.
-    pub(super) fn named_by(&self, membership: &Membership) -> Option<Which> {
+    /// The disk of this node that `membership` names by its incarnation. `None` if the node never
+    /// had that disk.
+    pub(super) fn disk_named_by(&self, membership: &Membership) -> Option<DiskRef> {
         let member = membership.member(self.id);
-        if member.is_none_or(|member| member.may_be(self.incarnation)) {
-            return Some(Which::Present);
+        if member.is_none_or(|member| member.accepts_incarnation(self.incarnation)) {
+            return Some(DiskRef::Current);
         }
         let lost = |(incarnation, _): &(Incarnation, Image)| {
             member.is_some_and(|member| member.incarnation == *incarnation)
         };
-        self.lost.iter().position(lost).map(Which::Lost)
+        self.lost.iter().position(lost).map(DiskRef::Lost)
     }
 
-    /// That disk.
-    pub(super) fn disk_of(&self, which: Which) -> &Image {
+    /// The model of the disk `which`.
+    pub(super) fn disk_of(&self, which: DiskRef) -> &Image {
         match which {
-            Which::Present => &self.disk,
-            Which::Lost(place) => &self.lost[place].1,
+            DiskRef::Current => &self.disk,
+            DiskRef::Lost(place) => &self.lost[place].1,
         }
     }
 
-    /// Whether every write it was given is durable.
-    pub(super) fn drained(&self) -> bool {
+    /// Whether every submitted write is durable.
+    pub(super) fn has_no_pending_writes(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// Takes the disk for what memory is.
-    fn forget(&mut self) {
+    /// Sets the memory to the contents of the disk, as after a crash.
+    fn lose_memory(&mut self) {
         self.status = None;
         self.memory.hard_state = self.disk.hard_state;
         self.memory.log.truncate(self.synced);
-        self.memory.log.extend_like(&self.disk.log, self.disk.log.last());
+        self.memory.log.extend_from(&self.disk.log, self.disk.log.last());
         self.synced = self.disk.log.last();
     }
 
-    /// Memory and disk must be the same now that no write is under way.
-    fn compare(&mut self) -> Verdict {
+    /// Checks that memory and disk are equal, when no write is pending.
+    fn compare_memory_with_disk(&mut self) -> CheckResult {
         let (id, memory, disk) = (self.id, &self.memory, &self.disk);
         if memory.hard_state != disk.hard_state {
-            let (ours, theirs) = (shown(memory.hard_state), shown(disk.hard_state));
-            return S17.broken(format!("{id} holds {ours} but its disk has {theirs}"));
+            let in_memory = describe_hard_state(memory.hard_state);
+            let on_disk = describe_hard_state(disk.hard_state);
+            return S17.violated(format!(
+                "{id} has no pending write, and its memory holds {in_memory}, but its disk holds \
+                 {on_disk}"
+            ));
         }
         let (ours, theirs) = (memory.log.last_id(), disk.log.last_id());
         let last = ours.index;
         if ours != theirs {
-            return S17.broken(format!(
-                "{id}'s log ends with {ours} in memory but with {theirs} on its disk"
+            return S17.violated(format!(
+                "{id} has no pending write, and its log ends with {ours} in memory, but with \
+                 {theirs} on its disk"
             ));
         }
         self.synced = last;
@@ -148,25 +154,25 @@ impl Node {
 }
 
 impl Model {
-    /// A world of `nodes` in which `membership` is the first.
+    /// Creates the model of a world of `nodes` that starts with `membership`.
     pub(super) fn new(nodes: &[NodeId], membership: &Membership) -> Model {
-        assert!(nodes.len() <= Nodes::MAX, "the checks know sets of at most 64 nodes");
+        assert!(nodes.len() <= Nodes::MAX, "a set of nodes holds at most 64 of them");
         let first = Arc::new(Electorate::new(nodes, membership));
         Model {
             nodes: nodes.iter().map(|id| Node::new(*id, &first)).collect(),
             entries: Entries::new(nodes.to_vec()),
             committed: Log::new(first),
-            survives: false,
+            last_survivor_enabled: false,
         }
     }
 
-    /// Where the node is listed. The world shows no node that it does not have.
+    /// The position of the node in every list. Panics if the world has no such node.
     pub(super) fn slot(&self, id: NodeId) -> Slot {
         let listed = |place: &usize| self.nodes.get(*place).is_some_and(|node| node.id == id);
-        // Most worlds number their nodes from 1 on.
+        // Most worlds number their nodes from 1.
         let usual = usize::try_from(id.0.wrapping_sub(1)).ok().filter(listed);
         let place = usual.or_else(|| (0..self.nodes.len()).find(listed));
-        Slot(place.expect("the world shows its own nodes only"))
+        Slot(place.expect("the world has every node that it reports"))
     }
 
     pub(super) fn node(&self, slot: Slot) -> &Node {
@@ -177,42 +183,42 @@ impl Model {
         (0..self.nodes.len()).map(Slot)
     }
 
-    /// Who decides by the membership that the node goes by. It has that from its log: a leader
-    /// counts acknowledgements of what its own disk has not been given yet.
+    /// The voters under the membership that the node uses. The membership comes from the node's
+    /// status: a leader counts acknowledgements of entries that its own disk has not received yet.
     pub(super) fn electorate(&self, slot: Slot) -> &Electorate {
         &self.node(slot).electorate
     }
 
-    /// The node says that it goes by this membership from now on.
-    pub(super) fn goes_by(&mut self, slot: Slot, membership: &Membership) {
-        if self.node(slot).electorate.membership.is_same(membership) {
+    /// Records the membership that the node reports from now on.
+    pub(super) fn set_membership(&mut self, slot: Slot, membership: &Membership) {
+        if self.node(slot).electorate.membership.ptr_eq(membership) {
             return;
         }
         self.nodes[slot.0].electorate = Arc::new(self.electorate_of(membership));
-        self.nodes[slot.0].agrees = None;
+        self.nodes[slot.0].matching_log_electorate = None;
     }
 
-    /// Whether the membership that the node goes by is the last in its log.
-    pub(super) fn goes_by_log(&mut self, slot: Slot) -> bool {
+    /// Whether the membership that the node uses is the last one in its log.
+    pub(super) fn membership_matches_log(&mut self, slot: Slot) -> bool {
         let node = &mut self.nodes[slot.0];
         let latest = node.memory.log.electorate();
-        if node.agrees.as_ref().is_some_and(|known| Arc::ptr_eq(known, latest)) {
+        if node.matching_log_electorate.as_ref().is_some_and(|known| Arc::ptr_eq(known, latest)) {
             return true;
         }
         let agrees = latest.membership == node.electorate.membership;
-        node.agrees = agrees.then(|| Arc::clone(latest));
+        node.matching_log_electorate = agrees.then(|| Arc::clone(latest));
         agrees
     }
 
-    /// Who decides under the membership.
+    /// The voters under `membership`.
     pub(super) fn electorate_of(&self, membership: &Membership) -> Electorate {
         let ids: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
         Electorate::new(&ids, membership)
     }
 
-    /// A node starts from what its disk has: what was durable, and of the writes that were under
-    /// way when it crashed some part, in their order.
-    pub(super) fn start(&mut self, slot: Slot, status: &Status, log: &QuorateLog) -> Verdict {
+    /// Starts a node from its disk, which holds everything durable and a prefix of the writes that
+    /// were pending at the crash.
+    pub(super) fn start(&mut self, slot: Slot, status: &Status, log: &QuorateLog) -> CheckResult {
         let committed = &self.committed;
         let node = &mut self.nodes[slot.0];
         node.starts += 1;
@@ -221,79 +227,91 @@ impl Model {
         let found = status.hard_state();
         let terms = pending.iter().filter_map(|write| write.hard_state);
         if found != node.disk.hard_state && !terms.into_iter().any(|submitted| submitted == found) {
-            let (id, found, left) = (node.id, shown(found), shown(node.disk.hard_state));
-            return S17.broken(format!("{id} restarts from {found} but its disk held {left}"));
+            let (id, found) = (node.id, describe_hard_state(found));
+            let left = describe_hard_state(node.disk.hard_state);
+            return S17.violated(format!(
+                "{id} restarts with {found}, but its disk held {left} before the restart"
+            ));
         }
-        let mut kept = node.disk.log.is_like(log).then(|| node.disk.clone());
+        let mut kept = node.disk.log.matches(log).then(|| node.disk.clone());
         let mut disk = node.disk.clone();
         for write in &pending {
             let id = node.id;
             if let Some(meta) = &write.install {
                 match meta.last {
-                    EntryId::ZERO => disk.log.found(self.entries.first(&meta.membership)),
+                    EntryId::ZERO => {
+                        disk.log.bootstrap(self.entries.first_electorate(&meta.membership))
+                    }
                     last => disk.log.install(committed, last.index),
                 }
-                kept = disk.log.is_like(log).then(|| disk.clone()).or(kept);
+                kept = disk.log.matches(log).then(|| disk.clone()).or(kept);
             }
             for (place, entry) in write.entries.iter().enumerate() {
                 if place == 0 {
                     disk.log.truncate(entry.id.index.previous());
                 }
                 disk.append(id, entry, &mut self.entries, &S17)?;
-                kept = disk.log.is_like(log).then(|| disk.clone()).or(kept);
+                kept = disk.log.matches(log).then(|| disk.clone()).or(kept);
             }
         }
         let Some(kept) = kept else {
             let (id, found, left) = (node.id, log.last(), node.disk.log.last_id());
-            return S17.broken(format!(
-                "{id} restarts from a log that ends with {found} but its disk held {left}"
+            return S17.violated(format!(
+                "{id} restarts with a log that ends with {found}, but the log on its disk ended \
+                 with {left} before the restart"
             ));
         };
         node.disk = kept;
         node.disk.hard_state = found;
         node.memory = node.disk.clone();
         node.synced = node.disk.log.last();
-        self.note_founding(slot)
+        self.check_bootstrap(slot)
     }
 
-    /// A node that is down loses its disk.
+    /// Replaces the disk of a node that is down by an empty one with this incarnation.
     pub(super) fn wipe(&mut self, slot: Slot, incarnation: Incarnation) {
-        let nobody = self.entries.first(&Membership::default());
+        let no_members = self.entries.first_electorate(&Membership::default());
         let node = &mut self.nodes[slot.0];
         let before = std::mem::replace(&mut node.incarnation, incarnation);
-        let disk = std::mem::replace(&mut node.disk, Image::new(nobody));
+        let disk = std::mem::replace(&mut node.disk, Image::new(no_members));
         node.lost.push((before, disk));
         node.memory = node.disk.clone();
-        (node.synced, node.hint) = (Index::ZERO, Index::ZERO);
+        (node.synced, node.commit_hint) = (Index::ZERO, Index::ZERO);
         node.pending.clear();
     }
 
-    /// The cluster is founded once: what is the first membership of one disk is that of all.
-    fn note_founding(&mut self, slot: Slot) -> Verdict {
+    /// Checks that all disks have the same first membership: a cluster is bootstrapped once.
+    fn check_bootstrap(&mut self, slot: Slot) -> CheckResult {
         let node = &self.nodes[slot.0];
         let first = node.disk.log.electorate_at(Index::ZERO);
         let known = &self.committed.electorate_at(Index::ZERO).membership;
-        if first.membership.is_nobody() || first.membership == *known {
+        if first.membership.is_empty() || first.membership == *known {
             return Ok(());
         }
-        if known.is_nobody() {
-            self.committed.found(Arc::clone(first));
+        if known.is_empty() {
+            self.committed.bootstrap(Arc::clone(first));
             return Ok(());
         }
         let (id, first) = (node.id, &first.membership);
-        S22.broken(format!("{id} founds a second cluster, {first}, beside {known}"))
+        S22.violated(format!(
+            "{id} bootstraps a second cluster with membership {first}, but the cluster was \
+             bootstrapped with {known}"
+        ))
     }
 
-    /// The first membership of the cluster is on its way to the node's disk.
-    fn submit_founding(&mut self, slot: Slot, first: &Membership) -> Verdict {
-        let founding = self.entries.first(first);
+    /// Checks the write that brings the cluster's first membership to the node's disk.
+    fn submit_bootstrap(&mut self, slot: Slot, first: &Membership) -> CheckResult {
+        let bootstrap = self.entries.first_electorate(first);
         let node = &mut self.nodes[slot.0];
         let (id, log) = (node.id, &mut node.memory.log);
         let known = &log.electorate().membership;
-        if !known.is_nobody() || log.last() > Index::ZERO {
-            return S22.broken(format!("{id} founds {first} though it goes by {known}"));
+        if !known.is_empty() || log.last() > Index::ZERO {
+            return S22.violated(format!(
+                "{id} bootstraps a cluster with membership {first}, but it already has a log or \
+                 the membership {known}"
+            ));
         }
-        log.found(founding);
+        log.bootstrap(bootstrap);
         Ok(())
     }
 
@@ -302,21 +320,21 @@ impl Model {
     }
 
     pub(super) fn crash(&mut self, slot: Slot) {
-        self.nodes[slot.0].forget();
+        self.nodes[slot.0].lose_memory();
     }
 
-    pub(super) fn submit(&mut self, slot: Slot, write: &Write) -> Verdict {
-        let founding = write.install.as_ref().filter(|meta| meta.last == EntryId::ZERO);
-        if let Some(meta) = founding {
-            self.submit_founding(slot, &meta.membership)?;
+    pub(super) fn submit(&mut self, slot: Slot, write: &Write) -> CheckResult {
+        let bootstrap = write.install.as_ref().filter(|meta| meta.last == EntryId::ZERO);
+        if let Some(meta) = bootstrap {
+            self.submit_bootstrap(slot, &meta.membership)?;
         }
         let committed = &self.committed;
         let node = &mut self.nodes[slot.0];
-        if let Some(meta) = write.install.as_ref().filter(|_| founding.is_none()) {
+        if let Some(meta) = write.install.as_ref().filter(|_| bootstrap.is_none()) {
             if !committed.has(meta.last) {
                 let (id, last) = (node.id, meta.last);
-                return S25.broken(format!(
-                    "{id} installs a snapshot that ends with {last}, which is not committed"
+                return S25.violated(format!(
+                    "{id} installs a snapshot that ends with {last}, which is not a committed entry"
                 ));
             }
             node.memory.log.install(committed, meta.last.index);
@@ -330,40 +348,44 @@ impl Model {
         Ok(())
     }
 
-    /// A node heard that a write is durable.
-    pub(super) fn persist(&mut self, slot: Slot, write: &Write) -> Verdict {
+    /// Records that the node received the completion of a write.
+    pub(super) fn persist(&mut self, slot: Slot, write: &Write) -> CheckResult {
         let committed = &self.committed;
         let node = &mut self.nodes[slot.0];
         if node.failed {
             let (id, write) = (node.id, write.id);
-            return S28.broken(format!("{id} takes {write} for durable after its disk failed"));
+            return S28
+                .violated(format!("{id} treats write {write} as durable after its disk failed"));
         }
         if !write.entries.is_empty() {
-            node.hint = write.committed;
+            node.commit_hint = write.committed;
         }
         if node.pending.pop_front_if(|next| next.id == write.id).is_none() {
             let (id, write) = (node.id, write.id);
-            return S17.broken(format!("{write} of {id} is durable out of turn"));
+            return S17.violated(format!(
+                "{id} receives the completion of write {write} before the completion of an \
+                 earlier write"
+            ));
         }
         match &write.install {
             Some(meta) if meta.last == EntryId::ZERO => {
-                node.disk.log.found(self.entries.first(&meta.membership));
+                node.disk.log.bootstrap(self.entries.first_electorate(&meta.membership));
             }
             Some(meta) => node.disk.log.install(committed, meta.last.index),
             None => {}
         }
         node.disk.write(node.id, write, &mut self.entries, &S17)?;
-        if node.drained() {
-            node.compare()?;
+        if node.has_no_pending_writes() {
+            node.compare_memory_with_disk()?;
         }
-        self.note_founding(slot)
+        self.check_bootstrap(slot)
     }
 }
 
-/// A hard state in words.
-pub(super) fn shown(hard_state: HardState) -> String {
+/// Describes a hard state, for example `term t3 and a vote for n2`.
+pub(super) fn describe_hard_state(hard_state: HardState) -> String {
     match hard_state {
-        HardState { term, vote: Some(vote), .. } => format!("{term} with a vote for {vote}"),
-        HardState { term, vote: None, .. } => format!("{term} without a vote"),
+        HardState { term, vote: Some(vote), .. } => format!("term {term} and a vote for {vote}"),
+        HardState { term, vote: None, .. } => format!("term {term} and no vote"),
     }
 }

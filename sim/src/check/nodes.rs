@@ -1,15 +1,15 @@
-//! Nodes by their place in every list of the checks, and sets of them.
+//! Positions of nodes in the checks' lists, and sets of such positions.
 
-/// The place of a node in every list of the checks.
+/// The position of a node in every list of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Slot(pub(super) usize);
 
-/// A set of nodes, one bit each.
+/// A set of nodes with one bit for each position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Nodes(u64);
 
 impl Nodes {
-    /// How many nodes a set can tell apart.
+    /// The largest number of nodes in a set.
     pub(super) const MAX: usize = 64;
 
     pub(super) fn insert(&mut self, slot: Slot) {
@@ -20,23 +20,23 @@ impl Nodes {
         self.0 >> slot.0 & 1 == 1
     }
 
-    /// How many there are.
+    /// The number of nodes in the set.
     pub(super) fn count(self) -> u32 {
         self.0.count_ones()
     }
 
-    /// Those of both sets.
-    pub(super) fn within(self, other: Nodes) -> Nodes {
+    /// The nodes that are in both sets.
+    pub(super) fn intersection(self, other: Nodes) -> Nodes {
         Nodes(self.0 & other.0)
     }
 
-    /// Those that the other set has not.
-    pub(super) fn without(self, other: Nodes) -> Nodes {
+    /// The nodes that are not in `other`.
+    pub(super) fn difference(self, other: Nodes) -> Nodes {
         Nodes(self.0 & !other.0)
     }
 
-    /// The nodes of either set.
-    pub(super) fn and(self, other: Nodes) -> Nodes {
+    /// The nodes that are in either set.
+    pub(super) fn union(self, other: Nodes) -> Nodes {
         Nodes(self.0 | other.0)
     }
 }

@@ -1,48 +1,49 @@
-//! A state machine that was restored from a snapshot, and follows the log for a while beside the
-//! nodes: the part of S26 about what a snapshot leaves out.
+//! A shadow machine: a state machine that the checks restore from a node's snapshot, and that then
+//! applies the log for a while. It is the part of S26 about state that a snapshot misses.
 
 use quorate::machine::{Machine, Outcome};
 use quorate::types::{Entry, EntryId, Index, NodeId};
 
-use crate::check::finding::{S26, Verdict};
+use crate::check::finding::{CheckResult, S26};
 use crate::check::states::States;
-use crate::subject::Subject;
+use crate::sim_machine::SimMachine;
 use crate::workload::{AnyWorkload, Workload};
 
-/// The restored machine.
+/// A state machine restored from a snapshot.
 #[derive(Clone, Debug)]
 pub(super) struct Shadow {
-    machine: Machine<Subject>,
-    /// The snapshot: whose it was, and where it ended.
+    machine: Machine<SimMachine>,
+    /// The node that took the snapshot, and the last entry of the snapshot.
     from: (NodeId, EntryId),
 }
 
-/// So many entries are followed.
+/// The number of entries after the snapshot that the restored machine applies.
 const ENTRIES_MAX: u64 = 256;
 
 impl Shadow {
-    /// A fresh machine that starts from the snapshot.
+    /// Restores a new state machine from the snapshot `bytes` of node `id`.
     pub(super) fn restore(
         workload: &AnyWorkload,
         id: NodeId,
         last: EntryId,
         mut bytes: &[u8],
-    ) -> Verdict<Shadow> {
-        let mut machine = Machine::new(Subject::new(workload.machine()));
+    ) -> CheckResult<Shadow> {
+        let mut machine = Machine::new(SimMachine::new(workload.machine()));
         match machine.restore(last, &mut bytes) {
             Ok(()) => Ok(Shadow { machine, from: (id, last) }),
-            Err(error) => S26
-                .broken(format!("nothing can start from the snapshot of {id} to {last}: {error}")),
+            Err(error) => S26.violated(format!(
+                "a state machine cannot start from {id}'s snapshot up to {last}: {error}"
+            )),
         }
     }
 
-    /// A node has applied entries. Tells whether the shadow has followed for long enough.
+    /// Applies entries that a node has applied. Returns true once enough entries are applied.
     pub(super) fn follow<'o>(
         &mut self,
         entries: &[Entry],
         states: &States,
         outcome_at: impl Fn(Index) -> Option<&'o Outcome>,
-    ) -> Verdict<bool> {
+    ) -> CheckResult<bool> {
         let (id, last) = self.from;
         for entry in entries {
             if entry.id.index != self.machine.applied().index.next() {
@@ -51,11 +52,11 @@ impl Shadow {
             let outcomes = self.machine.apply(std::slice::from_ref(entry));
             let (found, expected) =
                 (outcomes.first().map(|(_, found)| found), outcome_at(entry.id.index));
-            if !states.agree(found, expected) {
+            if !states.outcomes_agree(found, expected) {
                 let at = entry.id;
-                return S26.broken(format!(
-                    "restored from the snapshot of {id} to {last}, {at} leads to {found:?}, and \
-                     not to {expected:?}"
+                return S26.violated(format!(
+                    "a state machine restored from {id}'s snapshot up to {last} applies entry \
+                     {at} with the result {found:?}, but the expected result is {expected:?}"
                 ));
             }
         }

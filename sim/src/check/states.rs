@@ -1,58 +1,70 @@
-//! The state machines' states: S26, and what S20 and S25 hold reads and snapshots against.
+//! The expected states of the state machines: S26, and the states used by S20 and S25.
 
 use std::collections::BTreeMap;
 
 use quorate::machine::{Digest, Outcome};
 use quorate::types::{Index, NodeId, Root, SnapshotMeta};
 
-use crate::check::finding::{S25, S26, Verdict};
+use crate::check::finding::{CheckResult, S25, S26};
 use crate::check::model::Model;
 
-/// The state after every index, as a machine has it that meets no fault.
+/// The state after every index, as computed by a state machine without faults.
 #[derive(Clone, Debug, Default)]
 pub(super) struct States {
-    /// By index, from the empty state on.
+    /// The state after each index, starting with the empty state at index 0.
     after: Vec<Option<Digest>>,
-    /// What the snapshots that end at an index hold, as the first was.
+    /// For each last index of a snapshot, the root of the first snapshot and the node that took it.
     snapshots: BTreeMap<Index, (Root, NodeId)>,
-    /// Whether some machine did not know the replies to all it had applied.
-    forgotten: bool,
+    /// Whether some state machine no longer knew the replies to all commands it had applied.
+    replies_forgotten: bool,
 }
 
 impl States {
-    /// The log leads to this state after `index`.
-    pub(super) fn learn(&mut self, index: Index, state: Option<Digest>) {
+    /// Records the expected state after `index`.
+    pub(super) fn record(&mut self, index: Index, state: Option<Digest>) {
         let place = usize::try_from(index.0).expect("a log fits into memory");
-        assert_eq!(place, self.after.len(), "each index has its state, in order");
+        assert_eq!(place, self.after.len(), "states are recorded in index order");
         self.after.push(state);
     }
 
-    /// A node's state machine has applied the log up to `index`.
-    pub(super) fn reached(&mut self, id: NodeId, index: Index, state: Option<Digest>) -> Verdict {
+    /// Checks the state of a node's state machine that has applied the log up to `index`.
+    pub(super) fn check_reached(
+        &mut self,
+        id: NodeId,
+        index: Index,
+        state: Option<Digest>,
+    ) -> CheckResult {
         let Some(known) = self.known(index) else {
             let reached = self.after.len() - 1;
-            return S25.broken(format!(
-                "{id} has a state after {index}, though no node has applied more than {reached}"
+            return S25.violated(format!(
+                "{id} has a state at index {index}, but no node has applied more than index \
+                 {reached}"
             ));
         };
-        self.forgotten |= state.is_none();
+        self.replies_forgotten |= state.is_none();
         if known.is_some() && state.is_some() && known != state {
-            return S26
-                .broken(format!("{id} is in another state after {index} than the log leads to"));
+            return S26.violated(format!(
+                "{id}'s state after index {index} differs from the state of a machine without \
+                     faults"
+            ));
         }
         Ok(())
     }
 
-    /// Whether what came of an entry is what the log leads to. A machine that was durable by itself
-    /// may have forgotten a reply, and the session with it.
-    pub(super) fn agree(&self, found: Option<&Outcome>, expected: Option<&Outcome>) -> bool {
+    /// Whether an entry's result equals the expected one. A state machine that makes its own state
+    /// durable may have lost a reply, and the session with it.
+    pub(super) fn outcomes_agree(
+        &self,
+        found: Option<&Outcome>,
+        expected: Option<&Outcome>,
+    ) -> bool {
         let reply = matches!(expected, Some(Outcome::Reply(_)));
         let expired = matches!(found, Some(Outcome::SessionExpired));
-        found == expected || self.forgotten && expired && reply
+        found == expected || self.replies_forgotten && expired && reply
     }
 
-    /// Whether `state` is the one after `index`. A machine that cannot know says nothing.
-    pub(super) fn is_at(&self, index: Index, state: Option<Digest>) -> bool {
+    /// Whether `state` is the expected state after `index`; true if the machine has no digest.
+    pub(super) fn is_expected_at(&self, index: Index, state: Option<Digest>) -> bool {
         state.is_none() || self.known(index) == Some(state)
     }
 
@@ -60,19 +72,26 @@ impl States {
         self.after.get(usize::try_from(index.0).ok()?).copied()
     }
 
-    /// A node took a snapshot.
-    pub(super) fn taken(&mut self, model: &Model, id: NodeId, meta: &SnapshotMeta) -> Verdict {
+    /// Checks a snapshot that a node took.
+    pub(super) fn snapshot_taken(
+        &mut self,
+        model: &Model,
+        id: NodeId,
+        meta: &SnapshotMeta,
+    ) -> CheckResult {
         let last = meta.last;
         if !model.committed.has(last) {
-            return S25.broken(format!(
-                "{id} has a snapshot that ends with {last}, which is not committed"
+            return S25.violated(format!(
+                "{id} takes a snapshot that ends with {last}, which is not a committed entry"
             ));
         }
         let (root, first) = *self.snapshots.entry(last.index).or_insert((meta.root, id));
-        // One of the two may know less of the replies.
-        if root != meta.root && !self.forgotten {
-            return S25
-                .broken(format!("the snapshots of {id} and {first} that end with {last} differ"));
+        // One of the two state machines may know fewer replies.
+        if root != meta.root && !self.replies_forgotten {
+            return S25.violated(format!(
+                "{id} takes a snapshot up to {last} that differs from {first}'s snapshot up \
+                     to the same entry"
+            ));
         }
         Ok(())
     }

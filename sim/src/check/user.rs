@@ -1,46 +1,47 @@
-//! The user's state machine: a copy of it follows the log and meets no fault, and every node's is
-//! held against that. The parts of S19 and S26 about replies, and U1.
+//! The user's state machine: a reference copy without faults applies the log, and every node's
+//! machine is compared with it. The parts of S19 and S26 about replies, and U1.
 
 use quorate::machine::Outcome;
 use quorate::types::{Entry, EntryId, Index, NodeId};
 
-use crate::check::finding::{S19, S26, U1, Verdict};
+use crate::check::finding::{CheckResult, S19, S26, U1};
 use crate::check::shadow::Shadow;
 use crate::check::states::States;
-use crate::observe::{Executed, Look, OpId};
-use crate::workload::{AnyWorkload, Reference, Wrong};
+use crate::observe::{Executed, MachineView, OpId};
+use crate::workload::{AnyWorkload, ReferenceMachine, ReferenceMismatch};
 
-/// What the log leads to.
+/// The expected result of every entry, computed by a reference state machine.
 #[derive(Clone, Debug)]
-pub(super) struct User {
+pub(super) struct UserMachine {
     workload: AnyWorkload,
-    reference: Reference,
-    /// What came of the entry at each index, from index 1.
+    reference: ReferenceMachine,
+    /// The outcome of the entry at each index, starting at index 1.
     outcomes: Vec<Option<Outcome>>,
-    /// A machine restored from one of the snapshots.
+    /// The state machine restored from the last sampled snapshot, while it applies the log.
     shadow: Option<Shadow>,
-    /// How many snapshots there were.
+    /// The number of snapshots so far.
     snapshots: u64,
 }
 
-/// Every so many snapshots, one is restored beside the nodes.
-const SHADOW_EACH: u64 = 4;
+/// The interval, in snapshots, at which a snapshot is restored into a shadow machine.
+const SHADOW_INTERVAL: u64 = 4;
 
-impl User {
-    pub(super) fn new(workload: &AnyWorkload, states: &mut States) -> User {
-        let (workload, reference) = (workload.clone(), Reference::new(workload));
-        states.learn(Index::ZERO, reference.results());
-        User { workload, reference, outcomes: Vec::new(), shadow: None, snapshots: 0 }
+impl UserMachine {
+    pub(super) fn new(workload: &AnyWorkload, states: &mut States) -> UserMachine {
+        let (workload, reference) = (workload.clone(), ReferenceMachine::new(workload));
+        states.record(Index::ZERO, reference.results());
+        UserMachine { workload, reference, outcomes: Vec::new(), shadow: None, snapshots: 0 }
     }
 
-    /// A node has applied entries of the committed log. What nobody had applied before is followed.
-    pub(super) fn follow(&mut self, states: &mut States, entries: &[Entry]) -> Verdict {
+    /// Applies entries of the committed log that no node had applied before.
+    pub(super) fn follow(&mut self, states: &mut States, entries: &[Entry]) -> CheckResult {
         let known = self.reference.applied().index;
         let new = entries.iter().filter(|entry| entry.id.index > known);
         for entry in new {
-            let outcomes = self.reference.follow(std::slice::from_ref(entry)).or_else(told)?;
+            let outcomes =
+                self.reference.follow(std::slice::from_ref(entry)).or_else(violation_of)?;
             self.outcomes.push(outcomes.into_iter().next().map(|(_, outcome)| outcome));
-            states.learn(entry.id.index, self.reference.results());
+            states.record(entry.id.index, self.reference.results());
         }
         let outcomes = &self.outcomes;
         let done = match &mut self.shadow {
@@ -53,68 +54,75 @@ impl User {
         Ok(())
     }
 
-    /// A node's machine carried out a command.
-    pub(super) fn executed(&self, id: NodeId, executed: &Executed) -> Verdict {
+    /// Checks the reply of a node's state machine to a command.
+    pub(super) fn executed(&self, id: NodeId, executed: &Executed) -> CheckResult {
         let Executed { index, reply } = executed;
         match outcome_at(&self.outcomes, *index) {
             Some(Outcome::Reply(expected)) if expected[..] == reply[..] => Ok(()),
             expected => {
                 let expected = expected.map_or("nothing".to_owned(), |known| format!("{known:?}"));
                 let found = reply.escape_ascii();
-                S26.broken(format!(
-                    "{id} replies \"{found}\" to {index}, where the log leads to {expected}"
+                S26.violated(format!(
+                    "{id} replies \"{found}\" to the command at index {index}, but the expected \
+                     outcome is {expected}"
                 ))
             }
         }
     }
 
-    /// A client was told what came of the entry at `index`.
+    /// Checks the outcome that a client received for the entry at `index`.
     pub(super) fn replied(
         &self,
         states: &States,
         op: OpId,
         index: Index,
         outcome: &Outcome,
-    ) -> Verdict {
+    ) -> CheckResult {
         match outcome_at(&self.outcomes, index) {
-            expected if states.agree(Some(outcome), expected) => Ok(()),
+            expected if states.outcomes_agree(Some(outcome), expected) => Ok(()),
             Some(expected) => {
                 let op = op.0;
-                S19.broken(format!(
-                    "operation {op} is told {outcome:?} of {index}, which leads to {expected:?}"
+                S19.violated(format!(
+                    "operation {op} receives the outcome {outcome:?} for index {index}, but the \
+                     expected outcome is {expected:?}"
                 ))
             }
             None => Ok(()),
         }
     }
 
-    /// A read was answered from the state after `applied`.
-    pub(super) fn answered(&self, applied: Index, query: &[u8], answer: &[u8]) -> Verdict {
+    /// Checks the answer to a read from the state after `applied`.
+    pub(super) fn answered(&self, applied: Index, query: &[u8], answer: &[u8]) -> CheckResult {
         if applied != self.reference.applied().index {
             return Ok(());
         }
-        self.reference.check_answer(query, answer).or_else(told)
+        self.reference.check_answer(query, answer).or_else(violation_of)
     }
 
-    /// A node's machine is looked at.
-    pub(super) fn looked(&self, id: NodeId, look: Look<'_>) -> Verdict {
-        if look.applied != self.reference.applied() {
+    /// Compares a node's state machine with the reference.
+    pub(super) fn inspected(&self, id: NodeId, view: MachineView<'_>) -> CheckResult {
+        if view.applied != self.reference.applied() {
             return Ok(());
         }
-        let by = |wrong: String| format!("{id}: {wrong}");
-        self.reference.compare(look).or_else(|wrong| {
-            told(match wrong {
-                Wrong::Workload(wrong) => Wrong::Workload(by(wrong)),
-                Wrong::Session(wrong) => Wrong::Session(by(wrong)),
-                Wrong::Otherwise(wrong) => Wrong::Otherwise(by(wrong)),
+        let by = |mismatch: String| format!("{id}: {mismatch}");
+        self.reference.compare(view).or_else(|mismatch| {
+            violation_of(match mismatch {
+                ReferenceMismatch::Workload(mismatch) => ReferenceMismatch::Workload(by(mismatch)),
+                ReferenceMismatch::Session(mismatch) => ReferenceMismatch::Session(by(mismatch)),
+                ReferenceMismatch::Diverged(mismatch) => ReferenceMismatch::Diverged(by(mismatch)),
             })
         })
     }
 
-    /// A node's machine is frozen for a snapshot: some snapshots are restored beside the nodes.
-    pub(super) fn frozen(&mut self, id: NodeId, last: EntryId, bytes: &[u8]) -> Verdict {
+    /// Restores one in [`SHADOW_INTERVAL`] snapshots into a shadow machine.
+    pub(super) fn snapshot_frozen(
+        &mut self,
+        id: NodeId,
+        last: EntryId,
+        bytes: &[u8],
+    ) -> CheckResult {
         self.snapshots += 1;
-        if self.shadow.is_none() && self.snapshots % SHADOW_EACH == 1 {
+        if self.shadow.is_none() && self.snapshots % SHADOW_INTERVAL == 1 {
             self.shadow = Some(Shadow::restore(&self.workload, id, last, bytes)?);
         }
         Ok(())
@@ -125,11 +133,11 @@ fn outcome_at(outcomes: &[Option<Outcome>], index: Index) -> Option<&Outcome> {
     outcomes.get(usize::try_from(index.0.checked_sub(1)?).ok()?)?.as_ref()
 }
 
-/// The check that what is wrong breaks.
-fn told<T>(wrong: Wrong) -> Verdict<T> {
-    match wrong {
-        Wrong::Workload(saw) => U1.broken(saw),
-        Wrong::Session(saw) => S19.broken(saw),
-        Wrong::Otherwise(saw) => S26.broken(saw),
+/// Returns the violation of the check that covers this kind of mismatch.
+fn violation_of<T>(mismatch: ReferenceMismatch) -> CheckResult<T> {
+    match mismatch {
+        ReferenceMismatch::Workload(text) => U1.violated(text),
+        ReferenceMismatch::Session(text) => S19.violated(text),
+        ReferenceMismatch::Diverged(text) => S26.violated(text),
     }
 }

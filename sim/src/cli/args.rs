@@ -1,4 +1,4 @@
-//! The grammar of `cargo sim`, and one clear line for what is not in it.
+//! The command line of `cargo sim`: flags, subcommands and one-line usage errors.
 
 use std::ffi::OsString;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -11,20 +11,22 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use quorate::types::NodeId;
 use quorate_checker::formats::Object;
 
-use crate::cli::values::{self, Shard, Until, With};
+use crate::cli::values::{self, DiffTarget, Shard, StopCondition};
 use crate::profile::Profile;
 use crate::record::EventId;
-use crate::rung::Rung;
+use crate::strategy::Strategy;
 use crate::time::SimTime;
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 fine · 2 wrong usage, or a file that cannot be read or written · 10 safety, or a \
-history that is not linearizable · 11 liveness · 12 panic · 13 nondeterminism · 14 vacuous: \
-something that had to be exercised or caught was not · 15 a check gave up · 130 interrupted.
-With several failing seeds the smallest decides; with several histories the first of 130, 10, 2 \
-and 15 that one of them has.";
+Exit codes: 0 success · 2 usage error, or a file cannot be read or written · 10 safety violation \
+or non-linearizable history · 11 liveness violation · 12 panic · 13 nondeterministic run · 14 a \
+sweep missed a required coverage mark (a rare situation that it must reach), a planted bug was \
+not detected, or `diff` found a difference · 15 a history check ran out of time or memory · 130 \
+interrupted.
+Several failing seeds: the code of the smallest seed. Several histories: the first of 130, 10, 2, \
+15 that applies.";
 
-/// Runs a cluster through seeded storms and checks every step.
+/// Runs simulated Raft clusters with injected faults, one run per seed, and checks every step
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo-sim",
@@ -34,74 +36,75 @@ and 15 that one of them has.";
     disable_help_subcommand = true
 )]
 pub(crate) struct Arguments {
-    /// The sweep, unless there is a subcommand.
+    /// The sweep to run if no subcommand is given.
     #[command(flatten)]
     pub(crate) sweep: SweepArguments,
-    /// What to do instead of a sweep.
+    /// The subcommand that replaces the sweep.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Measures how fast the simulator is, in CPU time of one core
+    /// Measures the speed of the simulator in CPU time of one core
     Bench(BenchArguments),
-    /// Decides whether histories in files are linearizable; docs/HISTORY.md says what files have
+    /// Checks history files for linearizability (file formats: docs/HISTORY.md)
     Check(CheckArguments),
-    /// Plants known bugs in a copy of the sources, and hunts them one by one
+    /// Runs mutation tests: plants known bugs in a copy of the sources and runs seeds until a check
+    /// detects each
     Mutants(MutantsArguments),
-    /// Adds up what the parts of a sweep printed with --json, each run with --shard
+    /// Merges the --json summaries of a sweep that was run in parts with --shard
     Merge(MergeArguments),
-    /// Makes a run that fails small: the fewest lines of a scenario that still fail alike
+    /// Shrinks a failing run to the shortest scenario that fails in the same way
     Shrink(ShrinkArguments),
-    /// Runs a scenario on real processes, with real faults; it takes root and `ip` of iproute2
+    /// Runs a scenario on real processes with real faults; requires root and `ip` of iproute2
     #[cfg(unix)]
     Procs(ProcsArguments),
-    /// Draws one run as a page that needs nothing else
+    /// Writes a timeline of one run as a self-contained HTML page
     View(ViewArguments),
-    /// Tells in sentences why a run fails, from its first cause on
+    /// Explains why a run fails: the causal chain of events, from the root cause on
     Explain(ExplainArguments),
-    /// Shows what the nodes of a run are like at some point
+    /// Prints the state of the nodes at a point of a run
     At(AtArguments),
-    /// Tells what kept a node from leading, or an index from being committed
+    /// Explains why a node was not elected, or why an index was not committed
     WhyNot(WhyNotArguments),
-    /// Writes every event of a run to a file, one line each
+    /// Writes all events of a run to a file, one line per event
     Record(RecordArguments),
-    /// Shows the first event at which two runs part, or two builds; exits with 14 if they do
+    /// Prints the first event that differs between two runs or builds
     Diff(DiffArguments),
 }
 
-/// The run that is looked at.
+/// The run that a subcommand works on: a seed or a scenario.
 #[derive(Args, Debug)]
-pub(crate) struct Replayed {
-    /// The seed
+pub(crate) struct RunArguments {
+    /// Seed of the run
     #[arg(long, value_name = "N", required_unless_present = "scenario")]
     pub(crate) seed: Option<u64>,
-    /// The scenario in this file, instead of a seed
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "profile", "rung"])]
+    /// Scenario file to run instead of a seed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "profile", "strategy"])]
     pub(crate) scenario: Option<PathBuf>,
-    /// What the seed draws from.
+    /// The profile and the search strategy that the seed is drawn with.
     #[command(flatten)]
-    pub(crate) family: Family,
+    pub(crate) seed_options: SeedOptions,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArguments {
     #[command(flatten)]
-    pub(crate) replayed: Replayed,
+    pub(crate) run: RunArguments,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct AtArguments {
     #[command(flatten)]
-    pub(crate) replayed: Replayed,
-    /// At this time, like 1.9s, as events show it
-    #[arg(long, value_name = "TIME", value_parser = values::moment, conflicts_with = "event")]
+    pub(crate) run: RunArguments,
+    /// Simulated time in seconds, e.g. 1.9s
+    #[arg(long, value_name = "TIME", value_parser = values::sim_time, conflicts_with = "event")]
     pub(crate) time: Option<SimTime>,
-    /// After the event of this number [default: after the last one]
+    /// State after the event with this number [default: the last event]
     #[arg(long, value_name = "K", value_parser = values::event)]
     pub(crate) event: Option<EventId>,
-    /// Only this node, like n3
+    /// Print only this node, e.g. n3
     #[arg(long, value_name = "NODE", value_parser = values::node)]
     pub(crate) node: Option<NodeId>,
 }
@@ -110,26 +113,26 @@ pub(crate) struct AtArguments {
 #[group(id = "what", required = true, multiple = false, args = ["leader", "commit"])]
 pub(crate) struct WhyNotArguments {
     #[command(flatten)]
-    pub(crate) replayed: Replayed,
-    /// Why this node did not lead
+    pub(crate) run: RunArguments,
+    /// Explain why this node was not elected leader
     #[arg(long, value_name = "NODE", value_parser = values::node)]
     pub(crate) leader: Option<NodeId>,
-    /// Why this index was not committed
+    /// Explain why this log index was not committed
     #[arg(long, value_name = "INDEX", conflicts_with = "from")]
     pub(crate) commit: Option<u64>,
-    /// From this time on, like 2s [default: the start]
-    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    /// Start of the time window, e.g. 2s [default: start of the run]
+    #[arg(long, value_name = "TIME", value_parser = values::sim_time)]
     pub(crate) from: Option<SimTime>,
-    /// Up to this time, like 4s [default: the end]
-    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    /// End of the time window, e.g. 4s [default: end of the run]
+    #[arg(long, value_name = "TIME", value_parser = values::sim_time)]
     pub(crate) to: Option<SimTime>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct RecordArguments {
     #[command(flatten)]
-    pub(crate) replayed: Replayed,
-    /// The file
+    pub(crate) run: RunArguments,
+    /// File to write the events to
     #[arg(long, value_name = "FILE")]
     pub(crate) to: PathBuf,
 }
@@ -137,18 +140,18 @@ pub(crate) struct RecordArguments {
 #[derive(Args, Debug)]
 pub(crate) struct DiffArguments {
     #[command(flatten)]
-    pub(crate) replayed: Replayed,
-    /// Another seed, or a file that `record` of another build wrote
-    #[arg(long, value_name = "SEED|FILE", value_parser = values::with)]
-    pub(crate) with: With,
+    pub(crate) run: RunArguments,
+    /// Seed to compare with, or a file written by `cargo sim record` of another build
+    #[arg(long, value_name = "SEED|FILE", value_parser = values::diff_target)]
+    pub(crate) with: DiffTarget,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct SweepArguments {
-    /// The seeds to run, from A up to and without B [default: 0..1000]
+    /// Seeds to run: A inclusive to B exclusive [default: 0..1000]
     #[arg(long, value_name = "A..B", value_parser = values::seed_range)]
     pub(crate) seeds: Option<RangeInclusive<u64>>,
-    /// Replays one seed
+    /// Replay this one seed
     #[arg(
         long,
         value_name = "N",
@@ -156,7 +159,7 @@ pub(crate) struct SweepArguments {
         conflicts_with_all = ["seeds", "time", "until", "shard", "jobs"]
     )]
     pub(crate) seed: Option<u64>,
-    /// Runs the scenario in a file; docs/SCENARIOS.md says what it may have
+    /// Run the scenario in this file (format: docs/SCENARIOS.md)
     #[arg(
         long,
         value_name = "FILE",
@@ -167,87 +170,87 @@ pub(crate) struct SweepArguments {
         ]
     )]
     pub(crate) scenario: Option<PathBuf>,
-    /// Makes the first failing seed of each kind of failure small
+    /// Shrink the first failing seed of each kind of failure
     #[arg(long, conflicts_with = "json")]
     pub(crate) shrink: bool,
-    /// Goes on until the time is up, like 60s or 5m
-    #[arg(long, value_name = "SPAN", value_parser = values::span)]
+    /// Run seeds until this much time has passed, e.g. 60s or 5m
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(crate) time: Option<Duration>,
-    /// Goes on until `stable`: 500 seeds in a row in which no coverage mark was reached more
-    /// often than in any seed before, by a power of two
-    #[arg(long, value_name = "SIGNAL", value_parser = values::until)]
-    pub(crate) until: Option<Until>,
-    /// How many threads run seeds [default: one per core]
+    /// Run seeds until coverage is `stable`: 500 seeds in a row add no coverage. A seed adds
+    /// coverage if the count of a mark reaches a power of two that it reached in no earlier seed
+    #[arg(long, value_name = "CONDITION", value_parser = values::stop_condition)]
+    pub(crate) until: Option<StopCondition>,
+    /// Number of threads that run seeds [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// What the seeds draw from.
+    /// The profile and the search strategy that the seeds are drawn with.
     #[command(flatten)]
-    pub(crate) family: Family,
-    /// Runs only part K of N of the seeds
+    pub(crate) seed_options: SeedOptions,
+    /// Run only part K of N of the seeds
     #[arg(long, value_name = "K/N", value_parser = values::shard)]
     pub(crate) shard: Option<Shard>,
-    /// Runs seeds that come so many times the length of the range later: with the number of the
-    /// run, each run of a CI has seeds of its own
+    /// Shift the seed range by N times its length; pass the number of the CI run to test new seeds
+    /// in every run
     #[arg(long, value_name = "N", conflicts_with_all = ["seed", "scenario"])]
     pub(crate) rotate: Option<u64>,
-    /// Ends the sweep after so many failing seeds
+    /// Stop after this many failing seeds
     #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) failures_max: NonZeroU64,
-    /// Prints one line per event of the seed, or of the scenario
+    /// Print a trace of the seed or scenario, one line per event
     #[arg(long, requires = "one run", conflicts_with = "json")]
     pub(crate) trace: bool,
-    /// How to tell what came of it.
+    /// The output formats of the summary.
     #[command(flatten)]
-    pub(crate) told: ToldArguments,
+    pub(crate) output: OutputArguments,
 }
 
-/// What seeds draw from.
+/// The options that, together with a seed, determine a run.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Family {
-    /// Which storms the seeds draw from
+pub(crate) struct SeedOptions {
+    /// Cluster shape and the kinds of faults that are injected
     #[arg(long, value_name = "NAME", value_parser = values::profile(), default_value = "default")]
     pub(crate) profile: &'static Profile,
-    /// How far to go to meet what is rare
-    #[arg(long, value_name = "RUNG", value_parser = values::rung(), default_value = "nemeses")]
-    pub(crate) rung: Rung,
+    /// Search strategy: how runs are steered towards rare states
+    #[arg(long, value_name = "NAME", value_parser = values::strategy(), default_value = "nemeses")]
+    pub(crate) strategy: Strategy,
 }
 
-/// In which forms a summary is told.
+/// The output formats of a summary.
 #[derive(Args, Debug)]
-pub(crate) struct ToldArguments {
-    /// Prints the summary as JSON
+pub(crate) struct OutputArguments {
+    /// Print the summary as JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Writes a JUnit report: one case per way of failing
+    /// Write a JUnit report with one test case per kind of failure
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
-    /// Writes a page that needs nothing else: summary, coverage, failures
+    /// Write a self-contained HTML page with summary, coverage and failures
     #[arg(long, value_name = "FILE.html")]
     pub(crate) report: Option<PathBuf>,
-    /// Prints annotations for GitHub Actions and adds to the step's summary
+    /// Print GitHub Actions annotations and append to the step summary
     #[arg(long)]
     pub(crate) github: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct MergeArguments {
-    /// What `cargo sim --shard K/N --json` printed: a file for each K
+    /// Output files of `cargo sim --shard K/N --json`, one for each K
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// How to tell what they come to.
+    /// The output formats of the merged summary.
     #[command(flatten)]
-    pub(crate) told: ToldArguments,
+    pub(crate) output: OutputArguments,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ProcsArguments {
-    /// The scenario; docs/SCENARIOS.md says which of its lines can be made real
+    /// Scenario to run; docs/SCENARIOS.md lists the lines that work on real processes
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// The program `quorate` [default: the one beside this program, or the last one built]
+    /// Path of the `quorate` binary [default: beside this program, or the last one built]
     #[arg(long, value_name = "PATH")]
     pub(crate) binary: Option<PathBuf>,
-    /// Leave out the lines that cannot be made real
+    /// Skip lines that do not work on real processes instead of rejecting the scenario
     #[arg(long)]
     pub(crate) skip: bool,
 }
@@ -255,102 +258,103 @@ pub(crate) struct ProcsArguments {
 #[derive(Args, Debug)]
 pub(crate) struct ShrinkArguments {
     #[command(flatten)]
-    pub(crate) replayed: Replayed,
-    /// Writes what is left as a scenario that expects the failure
+    pub(crate) run: RunArguments,
+    /// Write the shrunk run as a scenario file that expects the failure
     #[arg(long, value_name = "FILE")]
     pub(crate) emit_scenario: Option<PathBuf>,
-    /// Writes what is left as a test of Rust, which passes once nothing fails
+    /// Write the shrunk run as a Rust test that passes once the failure is fixed
     #[arg(long, value_name = "FILE.rs")]
     pub(crate) emit_test: Option<PathBuf>,
-    /// Draws the run and what is left of it, side by side, as a page that needs nothing else
+    /// Write a self-contained HTML page with the original and the shrunk run side by side
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// How many threads run candidates; the result is the same [default: one per core]
+    /// Number of threads that run candidates; does not change the result [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// The most runs
+    /// Maximum number of runs
     #[arg(long, value_name = "N", default_value = "5000")]
     pub(crate) runs: NonZeroU64,
-    /// Makes do with what there is after this time; the result may depend on it
-    #[arg(long, value_name = "SPAN", value_parser = values::span, default_value = "60s")]
+    /// Stop after this time with the best result so far; the result then depends on machine speed
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "60s")]
     pub(crate) time: Duration,
-    /// Prints what is left as JSON
+    /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct BenchArguments {
-    /// How often each measurement is repeated; the least of each seed counts
+    /// Repetitions of each measurement; the fastest run of each seed is reported
     #[arg(long, value_name = "N", default_value = "3")]
     pub(crate) repetitions: NonZeroUsize,
-    /// Prints the measurements as JSON
+    /// Print the measurements as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct MutantsArguments {
-    /// Only these mutants
+    /// Run only these mutants, by their ids in sim/mutants.toml
     #[arg(long, value_name = "ID,..", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
-    /// How far the sweeps go to meet what is rare
-    #[arg(long, value_name = "RUNG", value_parser = values::rung(), default_value = "nemeses")]
-    pub(crate) rung: Rung,
-    /// The most seeds a campaign runs before the mutant counts as survived; of the rung `guided`
-    /// a seed counts as the 64 that it is
+    /// Search strategy of the sweeps
+    #[arg(long, value_name = "NAME", value_parser = values::strategy(), default_value = "nemeses")]
+    pub(crate) strategy: Strategy,
+    /// Maximum number of seeds per campaign, after which the mutant counts as survived; with the
+    /// strategy `guided`, one seed counts as 64
     #[arg(long, value_name = "N", default_value = "10000")]
     pub(crate) seeds: NonZeroU64,
-    /// How many campaigns there are; the first begins with the seeds of the default sweep,
-    /// each other one has seeds of its own
+    /// Number of campaigns per mutant; the first uses the seeds of the default sweep, every other
+    /// one uses seeds of its own
     #[arg(long, value_name = "K", default_value = "3")]
     pub(crate) campaigns: NonZeroU64,
-    /// Explains those that have a file in sim/tests/explained/ or are named, and compares; a file
-    /// that is not there is written
-    #[arg(long, conflicts_with_all = ["campaigns", "json", "rung", "shrink"])]
+    /// Explain the mutants that have a file in sim/tests/explained/ or are named with --only, and
+    /// compare with that file; a missing file is written
+    #[arg(long, conflicts_with_all = ["campaigns", "json", "strategy", "shrink"])]
     pub(crate) explain: bool,
-    /// Makes each run that killed a mutant small, and proves that what is left fails with the bug
-    /// and passes without it
+    /// Shrink each run that killed a mutant, and verify that the shrunk run fails with the bug and
+    /// passes without it
     #[arg(long)]
     pub(crate) shrink: bool,
-    /// Hunts on every rung, or by a test, and prints what each took to find each mutant as Markdown
-    #[arg(long, conflicts_with_all = ["explain", "json", "rung"])]
-    pub(crate) rungs: bool,
-    /// How many mutants are hunted at a time [default: one for each core]
+    /// Run each mutant with every search strategy, or with the test that its entry names, and print
+    /// a comparison as a Markdown table
+    #[arg(long, conflicts_with_all = ["explain", "json", "strategy"])]
+    pub(crate) strategies: bool,
+    /// Number of mutants tested in parallel [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// Prints the kill table as JSON
+    /// Print the kill table as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct CheckArguments {
-    /// Histories as JSON lines, in Jepsen's or in Porcupine's notation, packed by gzip or not;
+    /// History files as JSON lines, in Jepsen's or in Porcupine's format, gzip-compressed or not;
     /// `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// What they are histories of, where they do not say: register, kv, multi-register,
+    /// Model to check against if the file does not name one: register, kv, multi-register,
     /// rw-register, list, mutex, set, counter, queue, stack or bank
-    #[arg(long, value_name = "NAME", value_parser = values::object)]
+    #[arg(long, value_name = "NAME", value_parser = values::model)]
     pub(crate) model: Option<Object>,
-    /// The object before the first operation, whatever the files say
+    /// Initial state of the model as JSON; overrides the one in the file
     #[arg(long, value_name = "JSON")]
     pub(crate) init: Option<String>,
-    /// In Jepsen's notations: a compare-and-set that failed found another value, and did not
-    /// just have no effect
+    /// Jepsen format: treat a failed compare-and-set as a read of a different value instead of an
+    /// operation without effect
     #[arg(long)]
-    pub(crate) failed_cas_shows: bool,
-    /// Gives up on a history after this time
-    #[arg(long, value_name = "SPAN", value_parser = values::span, default_value = "60s")]
+    pub(crate) failed_cas_is_read: bool,
+    /// Time limit per history
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "60s")]
     pub(crate) time: Duration,
-    /// Gives up on a history when the search holds so much, like 512M or 4G
+    /// Memory limit of the search per history, e.g. 512M or 4G
     #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "4G")]
     pub(crate) memory: usize,
-    /// Writes a page that shows why the first history that is not linearizable is not
+    /// Write an HTML page that shows the counterexample of the first non-linearizable history
     #[arg(long, value_name = "FILE.html")]
     pub(crate) html: Option<PathBuf>,
-    /// Prints the verdicts as JSON
+    /// Print the results as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -358,38 +362,38 @@ pub(crate) struct CheckArguments {
 #[derive(Args, Debug)]
 pub(crate) struct ViewArguments {
     #[command(flatten)]
-    pub(crate) replayed: Replayed,
-    /// Where the page is written
+    pub(crate) replayed: RunArguments,
+    /// HTML file to write
     #[arg(long, value_name = "FILE.html")]
     pub(crate) html: PathBuf,
 }
 
-/// What reading the command line came to, if not arguments.
+/// A command line that does not result in arguments to run.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// The user asked for this text.
-    Told(String),
-    /// The command line is wrong; one line says how.
-    Wrong(String),
+pub(crate) enum EarlyExit {
+    /// The help or version text that the user asked for.
+    Print(String),
+    /// The error of an invalid command line, as one line.
+    UsageError(String),
 }
 
-/// Reads the words after `program`.
+/// Parses the arguments that follow the command name `program`.
 pub(crate) fn parse(
     program: &str,
     words: impl IntoIterator<Item = OsString>,
-) -> Result<Arguments, Stop> {
+) -> Result<Arguments, EarlyExit> {
     use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
-    let grammar = Arguments::command().bin_name(program);
+    let command = Arguments::command().bin_name(program);
     let words = std::iter::once(program.into()).chain(words);
-    let read = grammar.try_get_matches_from(words);
-    let read = read.and_then(|matches| Arguments::from_arg_matches(&matches));
-    read.map_err(|error| match error.kind() {
-        DisplayHelp | DisplayVersion => Stop::Told(error.to_string()),
-        _ => Stop::Wrong(one_line(&error.to_string())),
+    let matches = command.try_get_matches_from(words);
+    let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
+    arguments.map_err(|error| match error.kind() {
+        DisplayHelp | DisplayVersion => EarlyExit::Print(error.to_string()),
+        _ => EarlyExit::UsageError(one_line(&error.to_string())),
     })
 }
 
-/// The first paragraph of an error and the tip, if it has one, without the usage after them.
+/// Returns the first paragraph of a clap error and its tip, without the usage text.
 fn one_line(text: &str) -> String {
     let paragraph: Vec<&str> =
         text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
@@ -405,13 +409,13 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Result<Arguments, Stop> {
+    fn read(line: &str) -> Result<Arguments, EarlyExit> {
         parse("cargo sim", line.split_whitespace().map(Into::into))
     }
 
-    fn wrong(line: &str) -> String {
+    fn usage_error(line: &str) -> String {
         match read(line) {
-            Err(Stop::Wrong(text)) => text,
+            Err(EarlyExit::UsageError(text)) => text,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -422,15 +426,16 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_read() {
-        let line = "--seeds 5..9 --time 60s --until stable --jobs 3 --shard 2/3 --profile calm";
-        let sweep = read(line).expect("the line is right").sweep;
+    fn flags_are_parsed() {
+        let line =
+            "--seeds 5..9 --time 60s --until stable --jobs 3 --shard 2/3 --profile no-faults";
+        let sweep = read(line).expect("the line is valid").sweep;
         assert_eq!(sweep.seeds, Some(5..=8));
         assert_eq!(sweep.time, Some(Duration::from_secs(60)));
-        assert_eq!(sweep.until, Some(Until::Stable));
+        assert_eq!(sweep.until, Some(StopCondition::Stable));
         assert_eq!(sweep.jobs, NonZeroUsize::new(3));
         assert_eq!(sweep.shard, Some(Shard { number: 2, of: 3 }));
-        assert_eq!(sweep.family.profile.name, "calm");
+        assert_eq!(sweep.seed_options.profile.name, "no-faults");
         assert!(read("mutants --only EL01,CM01 --seeds 5 --campaigns 1").is_ok());
         assert!(read("explain --seed 7 --profile disk").is_ok());
         assert!(read("at --seed 7 --time 1.9s --node n3").is_ok());
@@ -440,14 +445,14 @@ mod tests {
         assert!(read("record --seed 7 --to events.txt").is_ok());
         assert!(read("procs a.scenario --binary quorate --skip").is_ok());
         assert!(read("bench --repetitions 3 --json").is_ok());
-        assert!(read("view --seed 7 --profile calm --html a.html").is_ok());
+        assert!(read("view --seed 7 --profile no-faults --html a.html").is_ok());
         assert!(read("--scenario a.scenario --trace").is_ok());
         assert!(read("shrink --seed 7 --profile disk --emit-test a.rs --runs 9 --time 3s").is_ok());
         assert!(read("check - a.jsonl --model kv --time 5m --memory 2G --html a.html").is_ok());
     }
 
     #[test]
-    fn each_wrong_line_is_one_line_that_names_the_word() {
+    fn a_usage_error_is_one_line_that_names_the_wrong_word() {
         let cases = [
             ("--sed 5", "'--sed'"),
             ("--seeds 5..2", "5..2"),
@@ -465,7 +470,7 @@ mod tests {
             ("shrink", "--seed"),
             ("shrink --seed 1 --scenario a", "--scenario"),
             ("--scenario a --seed 1", "--seed"),
-            ("--scenario a --profile calm", "--profile"),
+            ("--scenario a --profile no-faults", "--profile"),
             ("shring", "shrink"),
             ("help", "help"),
             ("explain", "--seed"),
@@ -474,36 +479,39 @@ mod tests {
             ("at --seed 7 --node 3", "'3'"),
             ("why-not --seed 7", "--leader"),
             ("mutants --campaigns 0", "--campaigns"),
-            ("mutants --explain --rung swarm", "--rung"),
+            ("mutants --explain --strategy swarm", "--strategy"),
             ("mutants --explain --shrink", "--shrink"),
-            ("mutants --rungs --rung swarm", "--rung"),
+            ("mutants --strategies --strategy swarm", "--strategy"),
             ("check", "<FILE>"),
             ("check a --model heap", "heap"),
             ("check a --memory 4", "'4'"),
             ("check a --time 0s", "0s"),
         ];
-        for (line, named) in cases {
-            let text = wrong(line);
-            assert!(text.contains(named), "{line}: {text}");
+        for (line, word) in cases {
+            let text = usage_error(line);
+            assert!(text.contains(word), "{line}: {text}");
             assert!(!text.contains('\n') && !text.contains("Usage"), "{line}: {text}");
         }
     }
 
     #[test]
-    fn help_is_not_an_error() {
-        assert!(matches!(read("--help"), Err(Stop::Told(text)) if text.contains("Exit codes")));
-        assert!(matches!(read("--version"), Err(Stop::Told(_))));
+    fn help_and_version_are_not_usage_errors() {
+        assert!(
+            matches!(read("--help"), Err(EarlyExit::Print(text)) if text.contains("Exit codes"))
+        );
+        assert!(matches!(read("--version"), Err(EarlyExit::Print(_))));
     }
 
     #[test]
-    fn the_help_says_what_each_profile_is_for() {
-        let Err(Stop::Told(help)) = read("--help") else { panic!("no help") };
+    fn the_help_describes_each_profile() {
+        let Err(EarlyExit::Print(help)) = read("--help") else { panic!("no help") };
         let words: Vec<&str> = help.split_whitespace().collect();
         for Profile { name, summary, .. } in Profile::all() {
             let line = format!("- {name}: {summary}");
             let line: Vec<&str> = line.split_whitespace().collect();
-            assert!(words.windows(line.len()).any(|said| said == line), "{name}: {help}");
+            assert!(words.windows(line.len()).any(|words| words == line), "{name}: {help}");
         }
-        assert!(wrong("--profile no-such").contains("snapshot"), "a wrong name is told the right");
+        let error = usage_error("--profile no-such");
+        assert!(error.contains("snapshot"), "the error lists the valid names: {error}");
     }
 }

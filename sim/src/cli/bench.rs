@@ -1,44 +1,44 @@
-//! `cargo sim bench`: what a simulated event costs, in CPU time of one core with all checks on.
+//! `cargo sim bench`: the cost of a simulated event in CPU time of one core, with all checks on.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cli::args::{BenchArguments, Family};
+use crate::cli::args::{BenchArguments, SeedOptions};
 use crate::cli::clock;
 use crate::cli::console;
-use crate::cli::exit::{Exit, Trouble};
+use crate::cli::exit::{CommandError, Exit};
 use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::report::table;
-use crate::cli::text::{counted, grouped, rate};
+use crate::cli::text::{grouped, quantity, rate};
 use crate::outcome::Tally;
 use crate::profile::Profile;
 use crate::run::RunOptions;
-use crate::rung::Rung;
+use crate::strategy::Strategy;
 use crate::summary::Summary;
 use crate::sweep::SeedRun;
 
-/// The runs that are measured: five nodes, every fault kind.
+/// The profile that is measured: five nodes, every kind of fault.
 const PROFILE: &str = "five";
-/// The runs whose time is held against the time they simulate: nodes on several continents.
-const FAR: &str = "far";
-/// How many seeds one measurement runs, from 0 on.
+/// The profile whose CPU time is compared with its simulated time: nodes on several continents.
+const WIDE_AREA_PROFILE: &str = "wide-area";
+/// The number of seeds of one measurement, from seed 0 on.
 const SEEDS: u64 = 20;
-/// How many times longer the long runs are.
-const LONG: u32 = 10;
+/// The factor by which long runs are longer in simulated time.
+const LONG_RUN_FACTOR: u32 = 10;
 
-/// One measurement: some seeds, one after the other, on this thread.
+/// One measurement: the seeds, one after the other, on this thread.
 struct Measurement {
-    /// What each took.
+    /// The CPU time of each seed.
     cpu: Vec<Duration>,
     tally: Tally,
 }
 
-/// What all repetitions came to, by the least that each seed took in any: whatever else a machine
-/// does makes a seed slower, and never faster.
+/// The result over all repetitions, from the minimum CPU time of each seed, because other load on
+/// the machine can only make a seed slower.
 #[derive(Debug, Serialize)]
-struct Figures {
+struct BenchResult {
     repetitions: usize,
     seeds: u64,
     events: u64,
@@ -46,67 +46,67 @@ struct Figures {
     operations_checked_per_cpu_second: u64,
     events_per_cpu_second_without_checks: u64,
     events_per_cpu_second_of_long_runs: u64,
-    /// What an event of a long run costs, in thousandths of what one of usual runs of the same seed
-    /// costs that take as long and came right before: the median of all such pairs.
+    /// The cost of an event of a long run, in thousandths of the cost of an event of the usual runs
+    /// of the same seed measured right before it: the median of all pairs.
     cost_ratio_permille: u64,
-    /// How many seconds of storm between continents one second of CPU time simulates.
+    /// Simulated seconds per second of CPU time, with nodes on several continents.
     simulated_seconds_per_cpu_second: u64,
 }
 
-/// The measurements, by what was run.
-struct Measured {
+/// The measurements of one repetition, or their minima over several.
+struct Measurements {
     checked: Measurement,
     unchecked: Measurement,
     long: Measurement,
-    far: Measurement,
-    /// What an event of each long run cost, held against what came right before it.
+    wide_area: Measurement,
+    /// The relative cost of an event of each long run, in thousandths of the usual runs before it.
     cost_permille: Vec<u64>,
 }
 
-/// Measures and prints.
-pub(crate) fn go(program: &Program, arguments: &BenchArguments) -> Result<Exit, Trouble> {
-    panics::keep_quiet_in_seeds();
+/// Runs all measurements and prints the result.
+pub(crate) fn execute(program: &Program, arguments: &BenchArguments) -> Result<Exit, CommandError> {
+    panics::silence_in_seeds();
     let of = |name| {
-        let profile = Profile::by_name(name).expect("the profile is one of ours");
-        program.options(Family { profile, rung: Rung::default() })
+        let profile = Profile::by_name(name).expect("the profile exists");
+        program.options(SeedOptions { profile, strategy: Strategy::default() })
     };
-    let (usual, far) = (of(PROFILE), of(FAR));
+    let (usual, wide_area) = (of(PROFILE), of(WIDE_AREA_PROFILE));
     let unchecked = RunOptions { checks: false, ..usual.clone() };
-    let long = RunOptions { length: LONG, ..usual.clone() };
+    let long = RunOptions { length: LONG_RUN_FACTOR, ..usual.clone() };
     let repetitions = arguments.repetitions.get();
-    let mut all: Option<Measured> = None;
+    let mut all: Option<Measurements> = None;
     for repetition in 1..=repetitions {
         eprintln!("repetition {repetition} of {repetitions}");
-        match measure_all(program, [&usual, &unchecked, &long, &far]) {
-            Ok(measured) => match &mut all {
-                Some(all) => all.join(measured),
-                None => all = Some(measured),
+        match measure_all(program, [&usual, &unchecked, &long, &wide_area]) {
+            Ok(measurements) => match &mut all {
+                Some(all) => all.merge(measurements),
+                None => all = Some(measurements),
             },
             Err((exit, text)) => {
-                console::say(&text);
+                console::print_line(&text);
                 return Ok(exit);
             }
         }
     }
-    let figures = figures(repetitions, &all.expect("there is at least one repetition"));
-    console::say(&if arguments.json { json(&figures) } else { lines(&figures) });
-    Ok(Exit::Fine)
+    let result = summarize(repetitions, &all.expect("there is at least one repetition"));
+    console::print_line(&if arguments.json { json(&result) } else { lines(&result) });
+    Ok(Exit::Success)
 }
 
-impl Measured {
-    /// Takes in what another repetition came to.
-    fn join(&mut self, other: Measured) {
-        self.checked.lower_to(&other.checked);
-        self.unchecked.lower_to(&other.unchecked);
-        self.long.lower_to(&other.long);
-        self.far.lower_to(&other.far);
+impl Measurements {
+    /// Merges the measurements of another repetition.
+    fn merge(&mut self, other: Measurements) {
+        self.checked.take_minimum(&other.checked);
+        self.unchecked.take_minimum(&other.unchecked);
+        self.long.take_minimum(&other.long);
+        self.wide_area.take_minimum(&other.wide_area);
         self.cost_permille.extend(other.cost_permille);
     }
 }
 
 impl Measurement {
-    /// Keeps the less of what each seed took.
-    fn lower_to(&mut self, other: &Measurement) {
+    /// Keeps the smaller CPU time of each seed.
+    fn take_minimum(&mut self, other: &Measurement) {
         self.cpu.iter_mut().zip(&other.cpu).for_each(|(least, cpu)| *least = *cpu.min(least));
     }
 
@@ -119,70 +119,75 @@ impl Measurement {
     }
 }
 
-/// Why a measurement ended early: a run that is cut short measures nothing.
-type Broken = (Exit, String);
+/// A failed seed, which ends the benchmark: its exit code and message.
+type FailedRun = (Exit, String);
 
-/// Measures everything once. Measurements take turns, so that a slow spell of the machine meets all
-/// of them.
+/// Runs every measurement once. They alternate, so that a slow phase of the machine affects all.
 fn measure_all(
     program: &Program,
-    [usual, unchecked, long, far]: [&RunOptions; 4],
-) -> Result<Measured, Broken> {
+    [usual, unchecked, long, wide_area]: [&RunOptions; 4],
+) -> Result<Measurements, FailedRun> {
     let checked = measure(program, usual)?;
     let unchecked = measure(program, unchecked)?;
     let (long, cost_permille) = measure_long(program, usual, long)?;
-    Ok(Measured { checked, unchecked, long, far: measure(program, far)?, cost_permille })
+    Ok(Measurements {
+        checked,
+        unchecked,
+        long,
+        wide_area: measure(program, wide_area)?,
+        cost_permille,
+    })
 }
 
-/// Runs the seeds, one after the other.
-fn measure(program: &Program, options: &RunOptions) -> Result<Measurement, Broken> {
+/// Runs the seeds one after the other.
+fn measure(program: &Program, options: &RunOptions) -> Result<Measurement, FailedRun> {
     let mut summary = Summary::default();
     let cpu = (0..SEEDS).map(|seed| run(program, options, seed, &mut summary));
     Ok(Measurement { cpu: cpu.collect::<Result<_, _>>()?, tally: summary.tally })
 }
 
-/// Runs each seed as usual, for as long as its long run takes, and then that.
+/// Runs each seed with the usual length for as long as its long run takes, then the long run.
 fn measure_long(
     program: &Program,
     usual: &RunOptions,
     long: &RunOptions,
-) -> Result<(Measurement, Vec<u64>), Broken> {
-    let (mut measured, mut costs) = (Summary::default(), Vec::new());
+) -> Result<(Measurement, Vec<u64>), FailedRun> {
+    let (mut measurements, mut costs) = (Summary::default(), Vec::new());
     let mut all = Vec::new();
     for seed in 0..SEEDS {
         let mut before = Summary::default();
-        let runs = (0..LONG).map(|_| run(program, usual, seed, &mut before));
-        let short = runs.sum::<Result<Duration, Broken>>()?;
+        let runs = (0..LONG_RUN_FACTOR).map(|_| run(program, usual, seed, &mut before));
+        let short = runs.sum::<Result<Duration, FailedRun>>()?;
         let mut after = Summary::default();
         let cpu = run(program, long, seed, &mut after)?;
         costs.push(ratio((short, before.tally.events), (cpu, after.tally.events)));
-        measured.merge(after);
+        measurements.merge(after);
         all.push(cpu);
     }
-    Ok((Measurement { cpu: all, tally: measured.tally }, costs))
+    Ok((Measurement { cpu: all, tally: measurements.tally }, costs))
 }
 
-/// Runs a seed, and gives the CPU time it took.
+/// Runs a seed and returns its CPU time.
 fn run(
     program: &Program,
     options: &RunOptions,
     seed: u64,
     summary: &mut Summary,
-) -> Result<Duration, Broken> {
+) -> Result<Duration, FailedRun> {
     let started = clock::thread_cpu();
     let outcome = panics::run(seed, options);
     let cpu = clock::thread_cpu().saturating_sub(started);
     summary.add(&SeedRun { outcome, cpu, rechecked: false });
     let Some(failed) = summary.failed.first() else { return Ok(cpu) };
-    let family = Family { profile: options.profile, rung: options.rung };
-    let text = table::failure(failed, &program.seed_line(failed.seed, family));
+    let seed_options = SeedOptions { profile: options.profile, strategy: options.strategy };
+    let text = table::failure(failed, &program.seed_line(failed.seed, seed_options));
     Err((Exit::of(&failed.failure), text))
 }
 
-fn figures(repetitions: usize, measured: &Measured) -> Figures {
-    let Measured { checked, unchecked, long, far, cost_permille } = measured;
+fn summarize(repetitions: usize, measurements: &Measurements) -> BenchResult {
+    let Measurements { checked, unchecked, long, wide_area, cost_permille } = measurements;
     let events = |m: &Measurement| m.rate(m.tally.events);
-    Figures {
+    BenchResult {
         repetitions,
         seeds: SEEDS,
         events: checked.tally.events,
@@ -191,12 +196,12 @@ fn figures(repetitions: usize, measured: &Measured) -> Figures {
         events_per_cpu_second_without_checks: events(unchecked),
         events_per_cpu_second_of_long_runs: events(long),
         cost_ratio_permille: median(cost_permille),
-        simulated_seconds_per_cpu_second: far.rate(far.tally.simulated.as_secs()),
+        simulated_seconds_per_cpu_second: wide_area.rate(wide_area.tally.simulated.as_secs()),
     }
 }
 
-/// What an event of the long runs costs, in thousandths of what one of the others costs; each are
-/// the CPU time and the events.
+/// Returns the cost of an event of the long runs in thousandths of that of the usual runs. Each
+/// argument is a CPU time and a number of events.
 fn ratio(usual: (Duration, u64), long: (Duration, u64)) -> u64 {
     let spent = |(cpu, _): (Duration, u64), (_, by)| cpu.as_nanos() * u128::from(by);
     let permille = (spent(long, usual) * 1000).checked_div(spent(usual, long));
@@ -209,40 +214,40 @@ fn median(of: &[u64]) -> u64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(0)
 }
 
-fn json(figures: &Figures) -> String {
-    serde_json::to_string_pretty(figures).expect("figures have nothing JSON lacks")
+fn json(result: &BenchResult) -> String {
+    serde_json::to_string_pretty(result).expect("the result is always valid JSON")
 }
 
-fn lines(figures: &Figures) -> String {
+fn lines(result: &BenchResult) -> String {
     let per_second = |figure| format!("{} per CPU-second", grouped(figure));
-    let ratio = figures.cost_ratio_permille;
+    let ratio = result.cost_ratio_permille;
     let rows = [
-        ("events", per_second(figures.events_per_cpu_second)),
-        ("client operations", per_second(figures.operations_checked_per_cpu_second)),
-        ("events, no checks", per_second(figures.events_per_cpu_second_without_checks)),
-        ("events, long runs", per_second(figures.events_per_cpu_second_of_long_runs)),
+        ("events", per_second(result.events_per_cpu_second)),
+        ("client operations", per_second(result.operations_checked_per_cpu_second)),
+        ("events, no checks", per_second(result.events_per_cpu_second_without_checks)),
+        ("events, long runs", per_second(result.events_per_cpu_second_of_long_runs)),
         (
             "cost per event",
             format!(
-                "{}.{:03} times as much in runs {LONG} times longer",
+                "{}.{:03} times as much in runs that are {LONG_RUN_FACTOR} times longer",
                 ratio / 1000,
                 ratio % 1000
             ),
         ),
         (
-            "real time",
+            "simulation speed",
             format!(
-                "{} times, between continents",
-                grouped(figures.simulated_seconds_per_cpu_second)
+                "{} times real time, with nodes on several continents",
+                grouped(result.simulated_seconds_per_cpu_second)
             ),
         ),
         (
-            "measured",
+            "measured on",
             format!(
-                "one core, five nodes, {}, {} events, the least of {}",
-                counted(figures.seeds, "seed"),
-                grouped(figures.events),
-                counted(figures.repetitions as u64, "repetition"),
+                "one core, five nodes, {}, {} events, minimum of {}",
+                quantity(result.seeds, "seed"),
+                grouped(result.events),
+                quantity(result.repetitions as u64, "repetition"),
             ),
         ),
     ];
@@ -266,7 +271,7 @@ mod tests {
         };
         let usual = || {
             let mut usual = measurement([90, 40], 1000);
-            usual.lower_to(&measurement([60, 900], 1000));
+            usual.take_minimum(&measurement([60, 900], 1000));
             usual
         };
         let long = measurement([600, 500], 10_000);
@@ -274,14 +279,14 @@ mod tests {
         let pairs = [(9, 10), (10, 11), (30, 60)];
         let cost = |(usual, long)| ratio((seconds(usual), 1000), (seconds(long), 1000));
         let cost_permille = pairs.map(cost).to_vec();
-        let (checked, unchecked, far) = (usual(), usual(), usual());
-        let measured = Measured { checked, unchecked, long, far, cost_permille };
-        let figures = figures(2, &measured);
-        assert_eq!(figures.events_per_cpu_second, 10_000);
-        assert_eq!(figures.operations_checked_per_cpu_second, 1_000);
-        assert_eq!(figures.cost_ratio_permille, 1_111, "the median of 1.111, 1.100 and 2");
+        let (checked, unchecked, wide_area) = (usual(), usual(), usual());
+        let measurements = Measurements { checked, unchecked, long, wide_area, cost_permille };
+        let result = summarize(2, &measurements);
+        assert_eq!(result.events_per_cpu_second, 10_000);
+        assert_eq!(result.operations_checked_per_cpu_second, 1_000);
+        assert_eq!(result.cost_ratio_permille, 1_111, "the median of 1.111, 1.100 and 2");
         assert_eq!(ratio((seconds(1), 1000), (seconds(9), 10_000)), 900);
-        assert_eq!(figures.simulated_seconds_per_cpu_second, 2_000);
-        assert!(lines(&figures).contains("1.111 times as much"));
+        assert_eq!(result.simulated_seconds_per_cpu_second, 2_000);
+        assert!(lines(&result).contains("1.111 times as much"));
     }
 }

@@ -1,27 +1,27 @@
-//! A bug that has to be found: where it is not, nothing that was found says anything.
+//! The canary: a planted bug that every sweep must detect, as evidence that the checks work.
 
 use crate::cli::interrupt;
 use crate::cli::panics;
-use crate::cli::text::{Finding, counted};
+use crate::cli::text::{Finding, quantity};
 use crate::profile::Profile;
 use crate::run::RunOptions;
 
-/// How many seeds there are to find it.
+/// The number of seeds within which a check must detect the canary.
 const SEEDS: u64 = 100;
 
-/// What came of it.
+/// The result of the canary runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Canary {
-    /// How many seeds were run.
+    /// The number of seeds that were run with the planted bug.
     pub(crate) seeds: u64,
-    /// The check that found it, if one did.
+    /// The check that detected the bug, or `None` if it was not detected.
     pub(crate) found_by: Option<String>,
 }
 
 impl Canary {
-    /// Runs seeds from `first` on, of the default profile, on disks that say of every flush that
-    /// it is done, and do none; until one fails.
-    pub(crate) fn fly(first: u64, options: &RunOptions) -> Canary {
+    /// Runs seeds from `first` on, of the default profile, on disks that report every flush as
+    /// done without doing it, until a seed fails or [`SEEDS`] seeds have passed.
+    pub(crate) fn run(first: u64, options: &RunOptions) -> Canary {
         let profile = <&Profile>::default();
         let options = RunOptions { profile, canary: true, ..options.clone() };
         for seeds in 1..=SEEDS {
@@ -29,19 +29,19 @@ impl Canary {
             if let Some(failure) = &outcome.failure {
                 return Canary { seeds, found_by: Some(Finding::of(failure).check) };
             }
-            if interrupt::heard() {
+            if interrupt::interrupted() {
                 return Canary { seeds, found_by: None };
             }
         }
         Canary { seeds: SEEDS, found_by: None }
     }
 
-    /// In a few words.
-    pub(crate) fn told(&self) -> String {
-        let seeds = counted(self.seeds, "seed");
+    /// Returns the result for the summary.
+    pub(crate) fn summary(&self) -> String {
+        let seeds = quantity(self.seeds, "seed");
         match &self.found_by {
-            Some(check) => format!("disks that lie about flushes found by {check} in {seeds}"),
-            None => format!("disks that lie about flushes NOT FOUND in {seeds}"),
+            Some(check) => format!("disks that skip flushes, detected by {check} in {seeds}"),
+            None => format!("disks that skip flushes, NOT DETECTED in {seeds}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How the command ends: its exit codes, and trouble that one line explains.
+//! Exit codes of the command, and errors that end it with one line.
 
 use std::fmt;
 use std::io;
@@ -7,31 +7,32 @@ use std::process::ExitCode;
 
 use crate::outcome::Failure;
 
-/// How the command ended.
+/// The exit codes of `cargo sim`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Nothing was found wrong.
-    Fine = 0,
-    /// The command line is wrong, or a file cannot be read or written.
+    /// No failure was found.
+    Success = 0,
+    /// The command line is invalid, or a file cannot be read or written.
     Usage = 2,
-    /// A safety check fired, or a history is not linearizable.
+    /// A safety check failed, or a history is not linearizable.
     Safety = 10,
-    /// A liveness check fired, or simulated time stopped.
+    /// A liveness check failed, or simulated time does not advance.
     Liveness = 11,
-    /// The core or a state machine panicked.
+    /// A node's code or a state machine panicked.
     Panic = 12,
-    /// A seed ran differently the second time.
+    /// Two runs of one seed differ.
     Nondeterminism = 13,
-    /// Something that had to be exercised, or caught, was not.
+    /// A required coverage mark was not reached, a planted bug was not detected, or the runs that
+    /// `diff` compares differ.
     Vacuous = 14,
-    /// A check gave up before it could tell.
-    GaveUp = 15,
-    /// The user ended it.
+    /// A history check reached its time or memory limit before it had a result.
+    LimitReached = 15,
+    /// The user pressed Ctrl-C.
     Interrupted = 130,
 }
 
 impl Exit {
-    /// The code for a failed seed.
+    /// Returns the exit code of a failed seed.
     pub(crate) fn of(failure: &Failure) -> Exit {
         match failure {
             Failure::Safety(_) => Exit::Safety,
@@ -48,23 +49,23 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Trouble that is not a finding: one line for the user, and exit code 2.
+/// An error that is not a failed check: one line for the user, and exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Trouble(pub(crate) String);
+pub(crate) struct CommandError(pub(crate) String);
 
-impl Trouble {
-    /// A file that cannot be used, named with the flag or the purpose it is for.
-    pub(crate) fn file(purpose: &str, path: &Path, error: &io::Error) -> Trouble {
-        Trouble(format!("{purpose}: {}: {error}", path.display()))
+impl CommandError {
+    /// Returns the error of a file that cannot be read or written; `purpose` is usually its flag.
+    pub(crate) fn file(purpose: &str, path: &Path, error: &io::Error) -> CommandError {
+        CommandError(format!("{purpose}: {}: {error}", path.display()))
     }
 
-    /// A file that does not say what it should.
-    pub(crate) fn wrong_file(path: &Path, wrong: &str) -> Trouble {
-        Trouble(format!("{}: {}", path.display(), wrong.replace('\n', " ")))
+    /// Returns the error of a file with invalid content.
+    pub(crate) fn invalid_file(path: &Path, error: &str) -> CommandError {
+        CommandError(format!("{}: {}", path.display(), error.replace('\n', " ")))
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -1,44 +1,46 @@
-//! Ctrl-C: the first one ends what is under way with its summary, a second one the process, unless
-//! that would leave something behind.
+//! Ctrl-C handling: the first one stops the current work and prints its summary, a second one ends
+//! the process, unless the process has to clean up.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cli::exit::Exit;
 
-/// Set by Ctrl-C.
-static HEARD: AtomicBool = AtomicBool::new(false);
-/// Whether somebody asks [`heard`] now and then.
-static WATCHED: AtomicBool = AtomicBool::new(false);
-/// Whether the process ends only when it has cleaned up.
+/// Set by the first Ctrl-C.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Whether the current work polls [`interrupted`].
+static POLLED: AtomicBool = AtomicBool::new(false);
+/// Whether a second Ctrl-C is ignored because the process has to clean up.
 static CLEANS_UP: AtomicBool = AtomicBool::new(false);
 
-/// From now on Ctrl-C is heard; where nobody watches, it ends the process at once.
-pub(crate) fn listen(watched: bool) {
-    watch(watched);
-    let listening = ctrlc::set_handler(|| {
-        let again = HEARD.swap(true, Ordering::Relaxed) && !CLEANS_UP.load(Ordering::Relaxed);
-        if again || !WATCHED.load(Ordering::Relaxed) {
+/// Installs the Ctrl-C handler. Ctrl-C ends the process at once unless `polled`, which promises
+/// that the caller polls [`interrupted`].
+pub(crate) fn listen(polled: bool) {
+    set_polled(polled);
+    let result = ctrlc::set_handler(|| {
+        let again = INTERRUPTED.swap(true, Ordering::Relaxed) && !CLEANS_UP.load(Ordering::Relaxed);
+        if again || !POLLED.load(Ordering::Relaxed) {
             process::exit(Exit::Interrupted as i32);
         }
     });
-    if let Err(error) = listening {
+    if let Err(error) = result {
         eprintln!("warning: Ctrl-C will end the command without a summary: {error}");
     }
 }
 
-/// From now on Ctrl-C is heard, and nothing but the caller ends the process.
+/// Installs a Ctrl-C handler that never ends the process: the caller polls [`interrupted`],
+/// cleans up and exits.
 pub(crate) fn listen_and_clean_up() {
     CLEANS_UP.store(true, Ordering::Relaxed);
     listen(true);
 }
 
-/// Says whether somebody asks [`heard`] from now on.
-pub(crate) fn watch(watched: bool) {
-    WATCHED.store(watched, Ordering::Relaxed);
+/// Sets whether the caller polls [`interrupted`] from now on.
+pub(crate) fn set_polled(polled: bool) {
+    POLLED.store(polled, Ordering::Relaxed);
 }
 
-/// Whether there was a Ctrl-C.
-pub(crate) fn heard() -> bool {
-    HEARD.load(Ordering::Relaxed)
+/// Returns true if the user has pressed Ctrl-C.
+pub(crate) fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
 }

@@ -1,5 +1,5 @@
-//! The command `cargo sim`: sweeps, replays, what explains and draws them, scenarios, also on real
-//! processes, runs made small, measurements, planted bugs, and verdicts on histories.
+//! The command `cargo sim`: sweeps, replays, explanations and timelines of runs, scenarios on
+//! simulated and on real processes, shrinking, benchmarks, mutation tests and history checks.
 
 mod args;
 mod bench;
@@ -31,31 +31,31 @@ use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::cli::args::{Arguments, Command, Stop};
-use crate::cli::exit::{Exit, Trouble};
-use crate::cli::program::{OURS, Program};
+use crate::cli::args::{Arguments, Command, EarlyExit};
+use crate::cli::exit::{CommandError, Exit};
+use crate::cli::program::{CARGO_SIM, Program};
 use crate::run::RunOptions;
 use crate::workload::{AnyWorkload, Workload};
 
-/// The one environment variable of the project's own: where tests look for more data.
+/// The known environment variables: `QUORATE_DATA` is the directory of additional test data.
 const KNOWN_VARIABLES: [&str; 1] = ["QUORATE_DATA"];
 
-/// Runs the command line of this process, as `cargo sim`: over the key-value store at hand.
+/// Runs the command line of this process as `cargo sim`, over the built-in key-value store.
 #[must_use]
 pub fn main() -> ExitCode {
     let workload = RunOptions::default().workload;
-    run(Program { name: OURS.to_owned(), workload }, env::args_os().skip(1))
+    run(Program { name: CARGO_SIM.to_owned(), workload }, env::args_os().skip(1))
 }
 
-/// Runs a command line over somebody's own state machine: the words after `name`, which is what a
-/// person types before them. Everything that `cargo sim` can do it does for `workload`, save what
-/// is about the library itself: planted bugs, and tests made of failures.
+/// Runs the command line `words` over the state machine of `workload`; `name` is the command name
+/// in help texts and replay lines. Supports everything that `cargo sim` does, except for mutation
+/// tests, scenarios on real processes and `--emit-test`, which need the library's own workload.
 ///
 /// ```no_run
 /// use quorate_sim::workload::kv::Kv;
 ///
 /// let words = std::env::args_os().skip(1);
-/// quorate_sim::cli::main_over("cargo storm", Kv::new(3, 8), words);
+/// quorate_sim::cli::main_over("cargo chaos", Kv::new(3, 8), words);
 /// ```
 #[must_use]
 pub fn main_over(
@@ -67,51 +67,51 @@ pub fn main_over(
 }
 
 fn run(program: Program, words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let ended = match args::parse(&program.name, words) {
-        Ok(arguments) => refuse_unknown_variables().and_then(|()| go(&program, arguments)),
-        Err(Stop::Told(text)) => {
-            console::say(text.trim_end());
-            Ok(Exit::Fine)
+    let result = match args::parse(&program.name, words) {
+        Ok(arguments) => reject_unknown_variables().and_then(|()| execute(&program, arguments)),
+        Err(EarlyExit::Print(text)) => {
+            console::print_line(text.trim_end());
+            Ok(Exit::Success)
         }
-        Err(Stop::Wrong(line)) => Err(Trouble(line)),
+        Err(EarlyExit::UsageError(line)) => Err(CommandError(line)),
     };
-    let exit = ended.unwrap_or_else(|trouble| {
-        eprintln!("error: {trouble}");
+    let exit = result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
         Exit::Usage
     });
     exit.into()
 }
 
-fn go(program: &Program, arguments: Arguments) -> Result<Exit, Trouble> {
+fn execute(program: &Program, arguments: Arguments) -> Result<Exit, CommandError> {
     match arguments.command {
         None => match &arguments.sweep.scenario {
-            Some(file) => scenario::go(program, file, arguments.sweep.trace),
-            None => sweep::go(program, &arguments.sweep),
+            Some(file) => scenario::execute(program, file, arguments.sweep.trace),
+            None => sweep::execute(program, &arguments.sweep),
         },
-        Some(Command::Bench(bench)) => bench::go(program, &bench),
-        Some(Command::Check(check)) => histories::go(&check),
-        Some(Command::Merge(merge)) => merge::go(program, &merge),
+        Some(Command::Bench(bench)) => bench::execute(program, &bench),
+        Some(Command::Check(check)) => histories::execute(&check),
+        Some(Command::Merge(merge)) => merge::execute(program, &merge),
         Some(Command::Mutants(mutants)) => {
-            program.must_be_ours("mutants")?;
-            mutants::go(&mutants)
+            program.require_builtin_workload("mutants")?;
+            mutants::execute(&mutants)
         }
-        Some(Command::View(view)) => view::go(program, &view),
+        Some(Command::View(view)) => view::execute(program, &view),
         Some(Command::Explain(explain)) => replays::explain(program, &explain),
         Some(Command::At(at)) => replays::at(program, &at),
         Some(Command::WhyNot(why_not)) => replays::why_not(program, &why_not),
         Some(Command::Record(record)) => replays::record(program, &record),
         Some(Command::Diff(diff)) => replays::diff(program, &diff),
-        Some(Command::Shrink(arguments)) => shrink::go(program, &arguments),
+        Some(Command::Shrink(arguments)) => shrink::execute(program, &arguments),
         #[cfg(unix)]
         Some(Command::Procs(arguments)) => {
-            program.must_be_ours("procs")?;
-            procs::go(&arguments)
+            program.require_builtin_workload("procs")?;
+            procs::execute(&arguments)
         }
     }
 }
 
-/// A misspelt variable would silently change nothing, so one that nobody reads is an error.
-fn refuse_unknown_variables() -> Result<(), Trouble> {
+/// Rejects unknown `QUORATE_…` environment variables, because a misspelt one would have no effect.
+fn reject_unknown_variables() -> Result<(), CommandError> {
     let names = env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
     let mut unknown: Vec<String> = names
         .filter(|name| name.starts_with("QUORATE_") && !KNOWN_VARIABLES.contains(&name.as_str()))
@@ -119,8 +119,8 @@ fn refuse_unknown_variables() -> Result<(), Trouble> {
     unknown.sort_unstable();
     match unknown.as_slice() {
         [] => Ok(()),
-        names => Err(Trouble(format!(
-            "environment: {} means nothing here; options are flags, see --help",
+        names => Err(CommandError(format!(
+            "unknown environment variable {}: options are flags, see --help",
             names.join(", ")
         ))),
     }

@@ -1,5 +1,4 @@
-//! Panics inside a seed: they are that seed's failure, told with its summary and not by
-//! themselves.
+//! Panics inside a seed, reported as the failure of that seed instead of by the panic hook.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
@@ -9,52 +8,52 @@ use crate::run::{self, Case, RunOptions};
 
 thread_local! {
     static IN_SEED: Cell<bool> = const { Cell::new(false) };
-    static WHERE: RefCell<Option<String>> = const { RefCell::new(None) };
+    static PANIC_LOCATION: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// From now on a panic inside [`run`] prints nothing by itself.
-pub(crate) fn keep_quiet_in_seeds() {
-    let loud = panic::take_hook();
+/// Installs a panic hook that prints nothing for panics inside [`run`] and [`silenced`].
+pub(crate) fn silence_in_seeds() {
+    let default_hook = panic::take_hook();
     panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
         if IN_SEED.get() {
-            WHERE.set(info.location().map(|at| format!("{}:{}", at.file(), at.line())));
+            PANIC_LOCATION.set(info.location().map(|at| format!("{}:{}", at.file(), at.line())));
         } else {
-            loud(info);
+            default_hook(info);
         }
     }));
 }
 
-/// Runs a seed; a panic in it becomes the outcome's failure, with the place in the sources.
+/// Runs a seed. A panic becomes the failure of the outcome, with its source location.
 pub(crate) fn run(seed: u64, options: &RunOptions) -> Outcome {
     caught(seed, || run::run(seed, options))
 }
 
-/// Runs a case in the same way.
+/// Runs a case. A panic becomes the failure of the outcome, with its source location.
 pub(crate) fn run_case(case: &Case, options: &RunOptions) -> Outcome {
     caught(case.seed, || case.run(options))
 }
 
-/// Does what is a seed's business: a panic in it prints nothing by itself.
-pub(crate) fn quietly<T>(seed: impl FnOnce() -> T) -> T {
+/// Calls `work` with the panic hook silenced; the panic itself is not caught.
+pub(crate) fn silenced<T>(work: impl FnOnce() -> T) -> T {
     IN_SEED.set(true);
-    let done = seed();
+    let result = work();
     IN_SEED.set(false);
-    done
+    result
 }
 
 fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
     IN_SEED.set(true);
-    WHERE.set(None);
+    PANIC_LOCATION.set(None);
     let result = panic::catch_unwind(AssertUnwindSafe(run));
     IN_SEED.set(false);
-    let place = WHERE.take();
+    let place = PANIC_LOCATION.take();
     let mut outcome = result.unwrap_or_else(|payload| Outcome {
         seed,
         digest: 0,
         tally: Default::default(),
         marks: Vec::new(),
         states: Default::default(),
-        sightings: Default::default(),
+        scripted: Default::default(),
         failure: Some(Failure::panicked(payload.as_ref())),
     });
     if let (Some(Failure::Panic(message)), Some(place)) = (&mut outcome.failure, place) {
@@ -68,13 +67,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_the_failure_of_its_seed_and_says_where() {
-        keep_quiet_in_seeds();
+    fn a_panic_is_the_failure_of_its_seed_with_its_location() {
+        silence_in_seeds();
         let number = 5;
         let outcome = caught(7, || panic!("no quorum\n  of: {number}\n"));
         assert_eq!(outcome.seed, 7);
-        let Some(Failure::Panic(text)) = outcome.failure else { panic!("it did not fail") };
+        let Some(Failure::Panic(text)) = outcome.failure else { panic!("the seed did not fail") };
         assert!(text.starts_with("no quorum; of: 5 at sim/src/cli/panics.rs:"), "{text}");
-        assert!(!IN_SEED.get(), "a later panic would be quiet");
+        assert!(!IN_SEED.get(), "a later panic would be silenced");
     }
 }

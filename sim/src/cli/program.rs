@@ -1,49 +1,52 @@
-//! What a command line is called and what its clusters run: `cargo sim` over the key-value store
-//! at hand, or another command over somebody's own state machine.
+//! The command name and the workload: `cargo sim` over the built-in key-value store, or another
+//! command over a state machine of a user of the library.
 
 use std::path::Path;
 
-use crate::cli::args::Family;
-use crate::cli::exit::Trouble;
+use crate::cli::args::SeedOptions;
+use crate::cli::exit::CommandError;
 use crate::cli::text::replay_line;
 use crate::run::RunOptions;
 use crate::workload::AnyWorkload;
 
-/// The name of the command that runs the store at hand.
-pub(crate) const OURS: &str = "cargo sim";
+/// The name of the command that runs the built-in key-value store.
+pub(crate) const CARGO_SIM: &str = "cargo sim";
 
-/// One command line.
+/// The command name and the workload that all its runs use.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
-    /// What a person types before the flags.
+    /// The words before the flags, shown in help texts and replay lines.
     pub(crate) name: String,
-    /// What every cluster replicates, and what its clients ask for.
+    /// The replicated state machine and the operations of its clients.
     pub(crate) workload: AnyWorkload,
 }
 
 impl Program {
-    /// How the runs of a family go, if nothing else is asked for.
-    pub(crate) fn options(&self, family: Family) -> RunOptions {
+    /// Returns the run options with this profile and strategy, and defaults for the rest.
+    pub(crate) fn options(&self, seed_options: SeedOptions) -> RunOptions {
         let workload = self.workload.clone();
-        let Family { profile, rung } = family;
-        RunOptions { profile, rung, workload, ..RunOptions::default() }
+        let SeedOptions { profile, strategy } = seed_options;
+        RunOptions { profile, strategy, workload, ..RunOptions::default() }
     }
 
-    /// The command line that runs a seed again.
-    pub(crate) fn seed_line(&self, seed: u64, family: Family) -> String {
-        replay_line(&self.name, seed, family)
+    /// Returns the command line that replays a seed.
+    pub(crate) fn seed_line(&self, seed: u64, seed_options: SeedOptions) -> String {
+        replay_line(&self.name, seed, seed_options)
     }
 
-    /// The command line that runs a scenario again.
+    /// Returns the command line that runs a scenario.
     pub(crate) fn scenario_line(&self, file: &Path) -> String {
         format!("{} --scenario {}", self.name, file.display())
     }
 
-    /// Says no to what exists for the store at hand alone.
-    pub(crate) fn must_be_ours(&self, what: &str) -> Result<(), Trouble> {
-        match self.name == OURS {
+    /// Returns an error if `feature`, which supports only the built-in store, is used with another.
+    pub(crate) fn require_builtin_workload(&self, feature: &str) -> Result<(), CommandError> {
+        match self.name == CARGO_SIM {
             true => Ok(()),
-            false => Err(Trouble(format!("{what}: only `{OURS}` does that, not `{}`", self.name))),
+            false => Err(CommandError(format!(
+                "{feature} is supported only by `{CARGO_SIM}`, not by `{}`",
+                self.name
+            ))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How far a sweep is: a bar on a terminal, a line now and then elsewhere. All on standard error.
+//! Progress of a sweep on standard error: a bar on a terminal, otherwise a line every 10 seconds.
 
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,68 +7,69 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::clock::Stopwatch;
-use crate::cli::text::{grouped, rate, span};
+use crate::cli::text::{duration, grouped, rate};
 use crate::summary::Summary;
 
-/// How often a line is printed where there is no terminal.
+/// The interval between progress lines if standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// How long nothing is shown of something that may end at once.
+/// The delay before a spinner appears.
 const SPIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Shows how far a sweep is.
+/// The progress display of a sweep.
 pub(crate) struct Progress {
     watch: Stopwatch,
-    /// The number of seeds, or of milliseconds if only the time is known.
-    goal: Goal,
-    shown: Shown,
+    goal: ProgressGoal,
+    output: ProgressOutput,
 }
 
-/// What the sweep goes towards.
+/// The known end of a sweep, for the progress display.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Goal {
-    /// So many seeds.
+pub(crate) enum ProgressGoal {
+    /// The sweep ends after this many seeds.
     Seeds(u64),
-    /// So much time.
+    /// The sweep ends after this time.
     Time(Duration),
-    /// Nobody knows beforehand.
+    /// The sweep ends when a condition is met.
     Open,
 }
 
-enum Shown {
+enum ProgressOutput {
     Bar(ProgressBar),
     Lines { last: Duration },
 }
 
 impl Progress {
-    /// Starts to show.
-    pub(crate) fn start(goal: Goal) -> Progress {
-        let shown = if io::stderr().is_terminal() {
-            Shown::Bar(bar(goal))
+    /// Starts the display at zero seeds.
+    pub(crate) fn start(goal: ProgressGoal) -> Progress {
+        let output = if io::stderr().is_terminal() {
+            ProgressOutput::Bar(bar(goal))
         } else {
-            Shown::Lines { last: Duration::ZERO }
+            ProgressOutput::Lines { last: Duration::ZERO }
         };
-        Progress { watch: Stopwatch::start(), goal, shown }
+        Progress { watch: Stopwatch::start(), goal, output }
     }
 
-    /// One more seed is in `summary`.
+    /// Updates the display after a seed was added to `summary`.
     pub(crate) fn advance(&mut self, summary: &Summary) {
         let elapsed = self.watch.elapsed();
-        match &mut self.shown {
-            Shown::Bar(bar) => {
+        match &mut self.output {
+            ProgressOutput::Bar(bar) => {
                 match self.goal {
-                    Goal::Seeds(_) | Goal::Open => bar.set_position(summary.seeds),
-                    Goal::Time(limit) => bar.set_position(millis(elapsed.min(limit))),
+                    ProgressGoal::Seeds(_) | ProgressGoal::Open => bar.set_position(summary.seeds),
+                    ProgressGoal::Time(limit) => bar.set_position(millis(elapsed.min(limit))),
                 }
                 bar.set_message(state(summary, elapsed));
             }
-            Shown::Lines { last } => {
+            ProgressOutput::Lines { last } => {
                 if elapsed >= *last + LINE_EVERY {
                     *last = elapsed;
                     let goal = match self.goal {
-                        Goal::Seeds(seeds) => format!(" of {}", grouped(seeds)),
-                        Goal::Time(limit) => format!(" in {} of {}", span(elapsed), span(limit)),
-                        Goal::Open => String::new(),
+                        ProgressGoal::Seeds(seeds) => format!(" of {}", grouped(seeds)),
+                        ProgressGoal::Time(limit) => {
+                            format!(" in {} of {}", duration(elapsed), duration(limit))
+                        }
+                        ProgressGoal::Open => String::new(),
                     };
                     let done = grouped(summary.seeds);
                     eprintln!("{done}{goal} seeds, {}", state(summary, elapsed));
@@ -77,45 +78,45 @@ impl Progress {
         }
     }
 
-    /// Prints on standard output without breaking the bar.
+    /// Calls `print`, which may write to standard output, without breaking the bar.
     pub(crate) fn interleave(&self, print: impl FnOnce()) {
-        match &self.shown {
-            Shown::Bar(bar) => bar.suspend(print),
-            Shown::Lines { .. } => print(),
+        match &self.output {
+            ProgressOutput::Bar(bar) => bar.suspend(print),
+            ProgressOutput::Lines { .. } => print(),
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar and returns the elapsed time.
     pub(crate) fn finish(self) -> Duration {
-        if let Shown::Bar(bar) = &self.shown {
+        if let ProgressOutput::Bar(bar) = &self.output {
             bar.finish_and_clear();
         }
         self.watch.elapsed()
     }
 }
 
-/// Shows that one thing takes long; nothing if it does not.
-pub(crate) struct Waiting<'a> {
+/// A spinner for the check of one history; shown only if the check takes longer than a second.
+pub(crate) struct SearchSpinner<'a> {
     watch: Stopwatch,
     name: &'a str,
-    /// Where there is a terminal.
+    /// The spinner, if standard error is a terminal.
     bar: Option<ProgressBar>,
-    /// How many lines were printed where there is none.
+    /// The number of lines printed if it is not.
     lines: AtomicU64,
 }
 
-impl<'a> Waiting<'a> {
-    /// Starts to wait for `name`.
-    pub(crate) fn start(name: &'a str) -> Waiting<'a> {
+impl<'a> SearchSpinner<'a> {
+    /// Starts the spinner for the history `name`.
+    pub(crate) fn start(name: &'a str) -> SearchSpinner<'a> {
         let bar = io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner} {msg}: searching, {elapsed}");
+            let style = ProgressStyle::with_template("{spinner} {msg}: checking, {elapsed}");
             let style = style.expect("the template is a constant");
             ProgressBar::no_length().with_style(style).with_message(name.to_owned())
         });
-        Waiting { watch: Stopwatch::start(), name, bar, lines: AtomicU64::new(0) }
+        SearchSpinner { watch: Stopwatch::start(), name, bar, lines: AtomicU64::new(0) }
     }
 
-    /// It is not there yet.
+    /// Updates the spinner; the search calls this repeatedly.
     pub(crate) fn tick(&self) {
         let elapsed = self.watch.elapsed();
         match &self.bar {
@@ -124,14 +125,14 @@ impl<'a> Waiting<'a> {
             None => {
                 let due = elapsed.as_secs() / LINE_EVERY.as_secs();
                 if self.lines.fetch_max(due, Ordering::Relaxed) < due {
-                    eprintln!("{}: searching for {}", self.name, span(elapsed));
+                    eprintln!("{}: still checking after {}", self.name, duration(elapsed));
                 }
             }
         }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for SearchSpinner<'_> {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -145,22 +146,24 @@ fn state(summary: &Summary, elapsed: Duration) -> String {
         failed => format!(", {failed} FAILED"),
     };
     let events = grouped(rate(summary.tally.events, elapsed));
-    format!("{events} events/s, {} simulated{failed}", span(summary.tally.simulated))
+    format!("{events} events/s, {} simulated{failed}", duration(summary.tally.simulated))
 }
 
-fn bar(goal: Goal) -> ProgressBar {
+fn bar(goal: ProgressGoal) -> ProgressBar {
     let (bar, template) = match goal {
-        Goal::Seeds(seeds) => (
+        ProgressGoal::Seeds(seeds) => (
             ProgressBar::new(seeds),
             "{bar:32} {human_pos} of {human_len} seeds, {msg}, {eta} left",
         ),
-        Goal::Time(limit) => (ProgressBar::new(millis(limit)), "{bar:32} {elapsed}, {msg}"),
-        Goal::Open => (ProgressBar::no_length(), "{spinner} {human_pos} seeds, {msg}, {elapsed}"),
+        ProgressGoal::Time(limit) => (ProgressBar::new(millis(limit)), "{bar:32} {elapsed}, {msg}"),
+        ProgressGoal::Open => {
+            (ProgressBar::no_length(), "{spinner} {human_pos} seeds, {msg}, {elapsed}")
+        }
     };
     let style = ProgressStyle::with_template(template).expect("the template is a constant");
     bar.with_style(style)
 }
 
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }

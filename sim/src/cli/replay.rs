@@ -1,49 +1,53 @@
-//! The one run that a command looks at: a seed's, or a scenario's.
+//! The run that a subcommand works on: of a seed or of a scenario.
 
-use crate::cli::args::Replayed;
-use crate::cli::exit::Trouble;
+use crate::cli::args::RunArguments;
+use crate::cli::exit::CommandError;
 use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::scenario;
-use crate::record::{Recording, Until};
+use crate::record::{RecordUntil, Recording};
 use crate::run::{Case, RunOptions};
 
-/// A run, ready to be run again.
+/// A run that can be replayed any number of times.
 pub(crate) struct Replay {
     pub(crate) case: Case,
     pub(crate) options: RunOptions,
-    /// What people call it: `seed 7`, or the file of the scenario.
+    /// The name shown to the user: `seed 7`, or the path of the scenario.
     pub(crate) name: String,
-    /// The command line that runs it.
+    /// The command line that replays the run.
     pub(crate) line: String,
 }
 
 impl Replay {
-    /// The run that the arguments name. From now on a panic in it prints nothing by itself.
-    pub(crate) fn find(program: &Program, replayed: &Replayed) -> Result<Replay, Trouble> {
-        panics::keep_quiet_in_seeds();
-        match (&replayed.scenario, replayed.seed) {
+    /// Returns the run that the arguments select, and silences the panic hook for runs.
+    pub(crate) fn find(
+        program: &Program,
+        arguments: &RunArguments,
+    ) -> Result<Replay, CommandError> {
+        panics::silence_in_seeds();
+        match (&arguments.scenario, arguments.seed) {
             (Some(file), _) => {
-                let options = program.options(replayed.family);
+                let options = program.options(arguments.seed_options);
                 let case = scenario::read(file, &options)?.case;
                 let name = file.display().to_string();
                 let line = program.scenario_line(file);
                 Ok(Replay { case, options, name, line })
             }
-            (None, seed) => Ok(Replay::of_seed(program, seed.unwrap_or_default(), replayed)),
+            (None, seed) => Ok(Replay::of_seed(program, seed.unwrap_or_default(), arguments)),
         }
     }
 
-    /// The run of a seed of the same family.
-    pub(crate) fn of_seed(program: &Program, seed: u64, replayed: &Replayed) -> Replay {
-        let options = program.options(replayed.family);
-        let case = panics::quietly(|| Case::of_seed(seed, &options));
-        let (name, line) = (format!("seed {seed}"), program.seed_line(seed, replayed.family));
+    /// Returns the run of `seed` with the same profile and search strategy.
+    pub(crate) fn of_seed(program: &Program, seed: u64, arguments: &RunArguments) -> Replay {
+        let options = program.options(arguments.seed_options);
+        let case = panics::silenced(|| Case::of_seed(seed, &options));
+        let (name, line) =
+            (format!("seed {seed}"), program.seed_line(seed, arguments.seed_options));
         Replay { case, options, name, line }
     }
 
-    /// Runs it again, and takes down what happens.
-    pub(crate) fn record(&self, until: Until) -> Recording {
-        panics::quietly(|| self.case.record(&self.options, until))
+    /// Replays the run and records its events.
+    pub(crate) fn record(&self, until: RecordUntil) -> Recording {
+        panics::silenced(|| self.case.record(&self.options, until))
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo sim explain`, `at`, `why-not`, `record` and `diff`: one run, looked at closely.
+//! `cargo sim explain`, `at`, `why-not`, `record` and `diff`: analysis of a single run.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,53 +10,59 @@ use crate::cli::args::{
     AtArguments, DiffArguments, ExplainArguments, RecordArguments, WhyNotArguments,
 };
 use crate::cli::console;
-use crate::cli::exit::{Exit, Trouble};
+use crate::cli::exit::{CommandError, Exit};
 use crate::cli::program::Program;
 use crate::cli::replay::Replay;
-use crate::cli::values::With;
+use crate::cli::values::DiffTarget;
 use crate::explain;
-use crate::record::{EventId, Record, Recording, Until};
+use crate::record::{EventId, Record, RecordUntil, Recording};
 use crate::time::SimTime;
 
-/// How many events before the first difference are shown, and how many after it.
+/// The numbers of events that `diff` prints before the first difference, and from it on.
 const BEFORE: usize = 5;
 const AFTER: usize = 3;
 
-/// Tells why a run fails.
-pub(crate) fn explain(program: &Program, arguments: &ExplainArguments) -> Result<Exit, Trouble> {
-    let replay = Replay::find(program, &arguments.replayed)?;
-    let Recording { outcome, record, .. } = replay.record(Until::End);
+/// Explains why a run fails.
+pub(crate) fn explain(
+    program: &Program,
+    arguments: &ExplainArguments,
+) -> Result<Exit, CommandError> {
+    let replay = Replay::find(program, &arguments.run)?;
+    let Recording { outcome, record, .. } = replay.record(RecordUntil::End);
     match (explain::explain(&record), &outcome.failure) {
-        (Some(telling), Some(failure)) => {
-            console::say(telling.to_string().trim_end());
+        (Some(explanation), Some(failure)) => {
+            console::print_line(explanation.to_string().trim_end());
             Ok(Exit::of(failure))
         }
         _ => {
-            console::say(&format!("{} does not fail", replay.name));
-            Ok(Exit::Fine)
+            console::print_line(&format!("{} passes: no failure to explain", replay.name));
+            Ok(Exit::Success)
         }
     }
 }
 
-/// Shows what the nodes are like at some point.
-pub(crate) fn at(program: &Program, arguments: &AtArguments) -> Result<Exit, Trouble> {
+/// Prints the state of the nodes at a point of a run.
+pub(crate) fn at(program: &Program, arguments: &AtArguments) -> Result<Exit, CommandError> {
     let until = match (arguments.time, arguments.event) {
-        (Some(time), _) => Until::Time(time),
-        (None, Some(event)) => Until::Event(event),
-        (None, None) => Until::End,
+        (Some(time), _) => RecordUntil::Time(time),
+        (None, Some(event)) => RecordUntil::Event(event),
+        (None, None) => RecordUntil::End,
     };
-    let recording = Replay::find(program, &arguments.replayed)?.record(until);
-    known(&recording.record, arguments.node)?;
-    console::say(explain::standing(&recording, arguments.node).trim_end());
-    Ok(Exit::Fine)
+    let recording = Replay::find(program, &arguments.run)?.record(until);
+    require_known_node(&recording.record, arguments.node)?;
+    console::print_line(explain::cluster_state(&recording, arguments.node).trim_end());
+    Ok(Exit::Success)
 }
 
-/// Tells what kept a node from leading, or an index from being committed.
-pub(crate) fn why_not(program: &Program, arguments: &WhyNotArguments) -> Result<Exit, Trouble> {
+/// Explains why a node was not elected, or why an index was not committed.
+pub(crate) fn why_not(
+    program: &Program,
+    arguments: &WhyNotArguments,
+) -> Result<Exit, CommandError> {
     let to = arguments.to.unwrap_or(SimTime(u64::MAX));
-    let until = if arguments.to.is_some() { Until::Time(to) } else { Until::End };
-    let Recording { record, .. } = Replay::find(program, &arguments.replayed)?.record(until);
-    known(&record, arguments.leader)?;
+    let until = if arguments.to.is_some() { RecordUntil::Time(to) } else { RecordUntil::End };
+    let Recording { record, .. } = Replay::find(program, &arguments.run)?.record(until);
+    require_known_node(&record, arguments.leader)?;
     let lines = match (arguments.leader, arguments.commit) {
         (Some(node), _) => {
             explain::why_not_leader(&record, node, arguments.from.unwrap_or_default(), to)
@@ -64,93 +70,93 @@ pub(crate) fn why_not(program: &Program, arguments: &WhyNotArguments) -> Result<
         (None, Some(index)) => explain::why_not_committed(&record, Index(index), to),
         (None, None) => Vec::new(),
     };
-    lines.iter().for_each(|line| console::say(line));
-    Ok(Exit::Fine)
+    lines.iter().for_each(|line| console::print_line(line));
+    Ok(Exit::Success)
 }
 
-fn known(record: &Record, node: Option<NodeId>) -> Result<(), Trouble> {
+fn require_known_node(record: &Record, node: Option<NodeId>) -> Result<(), CommandError> {
     match node.filter(|node| !record.nodes.contains(node)) {
         Some(node) => {
             let known: Vec<String> = record.nodes.iter().map(ToString::to_string).collect();
-            Err(Trouble(format!("there is no {node} in this run, only {}", known.join(" "))))
+            Err(CommandError(format!("no node {node} in this run; nodes: {}", known.join(" "))))
         }
         None => Ok(()),
     }
 }
 
-/// Writes every event of a run to a file.
-pub(crate) fn record(program: &Program, arguments: &RecordArguments) -> Result<Exit, Trouble> {
-    let replay = Replay::find(program, &arguments.replayed)?;
-    let Recording { record, .. } = replay.record(Until::End);
+/// Writes all events of a run to a file.
+pub(crate) fn record(program: &Program, arguments: &RecordArguments) -> Result<Exit, CommandError> {
+    let replay = Replay::find(program, &arguments.run)?;
+    let Recording { record, .. } = replay.record(RecordUntil::End);
     let text = lines(&record).join("\n") + "\n";
     let written = fs::write(&arguments.to, text);
-    written.map_err(|error| Trouble::file("--to", &arguments.to, &error))?;
+    written.map_err(|error| CommandError::file("--to", &arguments.to, &error))?;
     let (count, path) = (record.events.len(), arguments.to.display());
-    console::say(&format!("{count} events of {} are in {path}", replay.name));
-    Ok(Exit::Fine)
+    console::print_line(&format!("wrote {count} events of {} to {path}", replay.name));
+    Ok(Exit::Success)
 }
 
 fn lines(record: &Record) -> Vec<String> {
     record.all().map(|(id, _)| record.line(id)).collect()
 }
 
-/// Shows where two runs part.
-pub(crate) fn diff(program: &Program, arguments: &DiffArguments) -> Result<Exit, Trouble> {
-    let ours = Replay::find(program, &arguments.replayed)?;
+/// Prints the first event that differs between two runs.
+pub(crate) fn diff(program: &Program, arguments: &DiffArguments) -> Result<Exit, CommandError> {
+    let ours = Replay::find(program, &arguments.run)?;
     let (other, theirs, name) = match &arguments.with {
-        With::Seed(seed) => {
-            let other = Replay::of_seed(program, *seed, &arguments.replayed);
-            let (theirs, name) = (lines(&other.record(Until::End).record), other.name.clone());
+        DiffTarget::Seed(seed) => {
+            let other = Replay::of_seed(program, *seed, &arguments.run);
+            let (theirs, name) =
+                (lines(&other.record(RecordUntil::End).record), other.name.clone());
             (Some(other), theirs, name)
         }
-        With::File(path) => (None, read(path)?, path.display().to_string()),
+        DiffTarget::File(path) => (None, read(path)?, path.display().to_string()),
     };
-    let own = lines(&ours.record(Until::End).record);
-    let Some(place) = parting(&own, &theirs) else {
-        console::say(&format!("{} events, and they are the same", own.len()));
-        return Ok(Exit::Fine);
+    let own = lines(&ours.record(RecordUntil::End).record);
+    let Some(place) = first_difference(&own, &theirs) else {
+        console::print_line(&format!("no difference in {} events", own.len()));
+        return Ok(Exit::Success);
     };
-    let mut says = format!("the runs part at event {}\n", place + 1);
+    let mut text = format!("the runs differ from event {} on\n", place + 1);
     let before = place.saturating_sub(BEFORE)..place;
-    own[before].iter().for_each(|line| shown(&mut says, "  both", line));
+    own[before].iter().for_each(|line| push_line(&mut text, "  both", line));
     for (name, of) in [(ours.name.clone(), &own), (name, &theirs)] {
-        let _ = writeln!(says, "\n{name}");
+        let _ = writeln!(text, "\n{name}");
         match of.get(place..) {
-            Some([]) | None => says.push_str("  ends here\n"),
-            Some(rest) => rest.iter().take(AFTER).for_each(|line| shown(&mut says, " ", line)),
+            Some([]) | None => text.push_str("  no more events\n"),
+            Some(rest) => rest.iter().take(AFTER).for_each(|line| push_line(&mut text, " ", line)),
         }
     }
-    console::say(says.trim_end());
-    let until = Until::Event(EventId(place as u32 + 1));
+    console::print_line(text.trim_end());
+    let until = RecordUntil::Event(EventId(place as u32 + 1));
     for run in [Some(ours), other].into_iter().flatten() {
-        let state = explain::standing(&run.record(until), None);
-        console::say(&format!("\n{}, {}", run.name, state.trim_end()));
+        let state = explain::cluster_state(&run.record(until), None);
+        console::print_line(&format!("\n{}, {}", run.name, state.trim_end()));
     }
     Ok(Exit::Vacuous)
 }
 
-fn shown(says: &mut String, margin: &str, line: &str) {
-    let _ = writeln!(says, "{margin}  {line}");
+fn push_line(text: &mut String, margin: &str, line: &str) {
+    let _ = writeln!(text, "{margin}  {line}");
 }
 
-/// The first place at which the two differ; none if they are the same.
-fn parting(one: &[String], other: &[String]) -> Option<usize> {
+/// Returns the first index at which the two differ, or `None` if they are equal.
+fn first_difference(one: &[String], other: &[String]) -> Option<usize> {
     let differs = one.iter().zip(other).position(|(one, other)| one != other);
     let shorter = one.len().min(other.len());
     differs.or((one.len() != other.len()).then_some(shorter))
 }
 
-fn read(path: &Path) -> Result<Vec<String>, Trouble> {
-    let bytes = fs::read(path).map_err(|error| Trouble::file("--with", path, &error))?;
+fn read(path: &Path) -> Result<Vec<String>, CommandError> {
+    let bytes = fs::read(path).map_err(|error| CommandError::file("--with", path, &error))?;
     events(&bytes).map_err(|line| {
-        let wrong =
-            format!("line {line} is no event of a run: `cargo sim record` writes such a file");
-        Trouble::wrong_file(path, &wrong)
+        let error = format!("line {line} is not an event: expected a file of `cargo sim record`");
+        CommandError::invalid_file(path, &error)
     })
 }
 
-/// The events of a recording, each with its number as [`lines`] has it; or the first line that is
-/// none.
+/// Parses a file of `cargo sim record`: returns the lines of [`lines`], or the number of the first
+/// line that is not the event with that number.
 fn events(bytes: &[u8]) -> Result<Vec<String>, usize> {
     let text = String::from_utf8_lossy(bytes);
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -169,16 +175,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_part_at_the_first_line_that_differs_or_that_one_has_alone() {
+    fn the_first_difference_may_be_the_end_of_one_run() {
         let lines = |text: &str| -> Vec<String> { text.lines().map(str::to_owned).collect() };
-        assert_eq!(parting(&lines("a\nb"), &lines("a\nb")), None);
-        assert_eq!(parting(&lines("a\nb"), &lines("a\nc")), Some(1));
-        assert_eq!(parting(&lines("a\nb"), &lines("a")), Some(1));
-        assert_eq!(parting(&[], &lines("a")), Some(0));
+        assert_eq!(first_difference(&lines("a\nb"), &lines("a\nb")), None);
+        assert_eq!(first_difference(&lines("a\nb"), &lines("a\nc")), Some(1));
+        assert_eq!(first_difference(&lines("a\nb"), &lines("a")), Some(1));
+        assert_eq!(first_difference(&[], &lines("a")), Some(0));
     }
 
     #[test]
-    fn what_is_no_recording_is_refused_at_its_first_wrong_line() {
+    fn a_file_without_events_is_rejected_at_its_first_invalid_line() {
         assert_eq!(
             events(b"#1  0.0  n1  starts\n#2  0.1  n2  starts\n").map(|all| all.len()),
             Ok(2)

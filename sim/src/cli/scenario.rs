@@ -1,23 +1,23 @@
-//! `cargo sim --scenario FILE`: one run as a person has written it.
+//! `cargo sim --scenario FILE`: runs a scenario file.
 
 use std::fs;
 use std::path::Path;
 
-use crate::cli::args::Family;
+use crate::cli::args::SeedOptions;
 use crate::cli::console;
-use crate::cli::exit::{Exit, Trouble};
+use crate::cli::exit::{CommandError, Exit};
 use crate::cli::panics;
 use crate::cli::program::Program;
-use crate::cli::text::{counted, span};
+use crate::cli::text::{duration, quantity};
 use crate::cli::tracing::Trace;
 use crate::outcome::Outcome;
 use crate::run::RunOptions;
 use crate::scenario::Scenario;
 
-/// Runs the scenario and says whether what it expects came true.
-pub(crate) fn go(program: &Program, file: &Path, traced: bool) -> Result<Exit, Trouble> {
-    panics::keep_quiet_in_seeds();
-    let mut options = program.options(Family::default());
+/// Runs the scenario and reports whether its expectations hold.
+pub(crate) fn execute(program: &Program, file: &Path, traced: bool) -> Result<Exit, CommandError> {
+    panics::silence_in_seeds();
+    let mut options = program.options(SeedOptions::default());
     let scenario = read(file, &options)?;
     let trace = traced.then(Trace::to_stdout);
     options.trace = trace.as_ref().and_then(Trace::take);
@@ -25,38 +25,38 @@ pub(crate) fn go(program: &Program, file: &Path, traced: bool) -> Result<Exit, T
     if let Some(trace) = &trace {
         trace.flush();
     }
-    console::say(&told(&outcome));
+    console::print_line(&outcome_line(&outcome));
     let Some(unmet) = scenario.unmet(&outcome) else {
         let expected = scenario.expect.iter().map(|expect| format!(" `{expect}`"));
         let expected: String = expected.collect();
-        console::say(&format!(
+        console::print_line(&format!(
             "as expected:{}",
             if expected.is_empty() { " `pass`" } else { &expected }
         ));
-        return Ok(Exit::Fine);
+        return Ok(Exit::Success);
     };
-    console::say(&format!("FAIL  {}: {unmet}", file.display()));
+    console::print_line(&format!("FAIL  {}: {unmet}", file.display()));
     Ok(unmet.failure.as_ref().map_or(Exit::Vacuous, Exit::of))
 }
 
-/// The scenario in a file.
-pub(crate) fn read(file: &Path, options: &RunOptions) -> Result<Scenario, Trouble> {
+/// Reads the scenario in a file.
+pub(crate) fn read(file: &Path, options: &RunOptions) -> Result<Scenario, CommandError> {
     let text = fs::read_to_string(file);
-    let text = text.map_err(|error| Trouble::file("--scenario", file, &error))?;
+    let text = text.map_err(|error| CommandError::file("--scenario", file, &error))?;
     let scenario = Scenario::read(&text, &options.workload);
-    scenario.map_err(|mistake| Trouble(format!("{}:{mistake}", file.display())))
+    scenario.map_err(|mistake| CommandError(format!("{}:{mistake}", file.display())))
 }
 
-/// What a run came to, in one line.
-fn told(outcome: &Outcome) -> String {
+/// Returns the totals of a run as one line.
+fn outcome_line(outcome: &Outcome) -> String {
     let tally = &outcome.tally;
     format!(
-        "{} in {} simulated, {}, {} committed, {} landed · digest {:016x}",
-        counted(tally.events, "event"),
-        span(tally.simulated),
-        counted(tally.elections, "election"),
-        counted(tally.commands_committed, "command"),
-        counted(tally.faults.values().sum(), "fault"),
+        "{} in {} of simulated time, {}, {} committed, {} injected · digest {:016x}",
+        quantity(tally.events, "event"),
+        duration(tally.simulated),
+        quantity(tally.elections, "election"),
+        quantity(tally.commands_committed, "command"),
+        quantity(tally.faults.values().sum(), "fault"),
         outcome.digest,
     )
 }

@@ -1,4 +1,4 @@
-//! `cargo sim shrink`: a run that fails, made small, and written as a scenario and as a test.
+//! `cargo sim shrink`: shrinks a failing run and writes it as a scenario and as a test.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,67 +16,68 @@ use serde::{Deserialize, Serialize};
 use crate::cli::args::ShrinkArguments;
 use crate::cli::clock::Stopwatch;
 use crate::cli::console;
-use crate::cli::exit::{Exit, Trouble};
+use crate::cli::exit::{CommandError, Exit};
 use crate::cli::interrupt;
 use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::replay::Replay;
-use crate::cli::text::{Finding, counted, grouped, span};
+use crate::cli::text::{Finding, duration, grouped, quantity};
 use crate::cli::view;
 use crate::fingerprint::Fingerprint;
-use crate::record::Until;
+use crate::record::RecordUntil;
 use crate::run::{Case, RunOptions};
 use crate::scenario::{Expect, Scenario};
-use crate::shrink::{Shrinking, Shrunk, Size, shrink};
+use crate::shrink::{ShrinkOptions, Shrunk, Size, shrink};
 use crate::summary::FailedSeed;
 
-/// The most runs, and the most time, for each failure of a sweep.
-const RUNS_OF_SWEEP: NonZeroU64 = NonZeroU64::new(5_000).expect("it is not zero");
+/// The limits of runs and of time for each failure of a sweep with `--shrink`.
+const RUNS_OF_SWEEP: NonZeroU64 = NonZeroU64::new(5_000).expect("5000 is not zero");
 const TIME_OF_SWEEP: Duration = Duration::from_secs(30);
 
-/// What is left of a run, for programs.
+/// The JSON record of a shrunk run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ShrunkRecord {
-    /// The check by number and name, or how else it failed.
+    /// The check by number and name, or the kind of failure if no check failed.
     pub(crate) check: String,
-    /// What it saw, in the run that is left.
-    pub(crate) saw: String,
-    /// What is the same about the failure before and after.
+    /// The violation that the check observed in the shrunk run.
+    pub(crate) detail: String,
+    /// The fingerprint of the failure, equal before and after.
     pub(crate) fingerprint: String,
-    /// The lines of the scenario of the whole run.
+    /// The number of scenario lines of the original run.
     pub(crate) lines_before: usize,
-    /// The lines that are left.
+    /// The number of scenario lines of the shrunk run.
     pub(crate) lines: usize,
-    /// The nodes that are left.
+    /// The number of nodes of the shrunk run.
     pub(crate) nodes: u8,
-    /// The operations that are left of the plan.
-    pub(crate) planned: usize,
-    /// The operations of clients that are left.
+    /// The number of planned faults of the shrunk run.
+    pub(crate) faults: usize,
+    /// The number of client operations of the shrunk run.
     pub(crate) operations: u64,
-    /// How many runs it took.
+    /// The number of runs that shrinking took.
     pub(crate) runs: u64,
-    /// How long a person waited.
+    /// The wall-clock time that shrinking took.
     pub(crate) seconds: f64,
-    /// Whether nothing more can be left out.
-    pub(crate) is_smallest: bool,
-    /// The scenario.
+    /// Whether no line can be removed without losing the failure.
+    pub(crate) is_minimal: bool,
+    /// The lines of the shrunk scenario.
     pub(crate) scenario: Vec<String>,
 }
 
-/// Makes the run small and tells what is left.
-pub(crate) fn go(program: &Program, arguments: &ShrinkArguments) -> Result<Exit, Trouble> {
+/// Shrinks the run and prints the result.
+pub(crate) fn execute(
+    program: &Program,
+    arguments: &ShrinkArguments,
+) -> Result<Exit, CommandError> {
     if arguments.emit_test.is_some() {
-        program.must_be_ours("--emit-test")?;
+        program.require_builtin_workload("--emit-test")?;
     }
     interrupt::listen(true);
-    let replay = Replay::find(program, &arguments.replayed)?;
+    let replay = Replay::find(program, &arguments.run)?;
     let Replay { case, options, line: origin, .. } = &replay;
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let bounds = (arguments.jobs.unwrap_or(cores), arguments.runs, arguments.time);
-    let Some((shrunk, took)) = watched(case, options, bounds) else {
-        return Err(Trouble(format!(
-            "shrink: {origin}: nothing fails, so nothing is to be shrunk"
-        )));
+    let Some((shrunk, took)) = shrink_with_progress(case, options, bounds) else {
+        return Err(CommandError(format!("shrink: {origin} passes: no failure to shrink")));
     };
     if let Some(path) = &arguments.emit_scenario {
         write("--emit-scenario", path, &scenario_file(&shrunk, origin))?;
@@ -85,34 +86,35 @@ pub(crate) fn go(program: &Program, arguments: &ShrinkArguments) -> Result<Exit,
         write("--emit-test", path, &test_file(&shrunk, origin))?;
     }
     if let Some(path) = &arguments.html {
-        let title = view::title(&replay, &arguments.replayed);
+        let title = view::title(&replay, &arguments.run);
         write("--html", path, &page(program, &title, &replay, &shrunk))?;
     }
     let text = match arguments.json {
         true => serde_json::to_string_pretty(&record(&shrunk, took)),
-        false => Ok(told(&shrunk, took)),
+        false => Ok(result_text(&shrunk, took)),
     };
-    console::say(&text.expect("a record has nothing JSON lacks"));
-    Ok(shrunk.outcome.failure.as_ref().map_or(Exit::Fine, Exit::of))
+    console::print_line(&text.expect("a record is always valid JSON"));
+    Ok(shrunk.outcome.failure.as_ref().map_or(Exit::Success, Exit::of))
 }
 
-/// Makes the first seed of each kind of failure small, and tells what is left of it.
+/// Shrinks the first failed seed of each fingerprint and prints the results.
 pub(crate) fn first_of_each(failed: &[FailedSeed], options: &RunOptions, jobs: NonZeroUsize) {
     let mut seen = BTreeSet::new();
     for FailedSeed { seed, failure, .. } in failed {
-        if !seen.insert(Fingerprint::of(failure)) || interrupt::heard() {
+        if !seen.insert(Fingerprint::of(failure)) || interrupt::interrupted() {
             continue;
         }
-        let case = panics::quietly(|| Case::of_seed(*seed, options));
-        if let Some((shrunk, took)) = watched(&case, options, (jobs, RUNS_OF_SWEEP, TIME_OF_SWEEP))
+        let case = panics::silenced(|| Case::of_seed(*seed, options));
+        if let Some((shrunk, took)) =
+            shrink_with_progress(&case, options, (jobs, RUNS_OF_SWEEP, TIME_OF_SWEEP))
         {
-            console::say(&format!("\nseed {seed}\n{}", told(&shrunk, took)));
+            console::print_line(&format!("\nseed {seed}\n{}", result_text(&shrunk, took)));
         }
     }
 }
 
-/// Makes a case small while a person may watch; none if nothing fails.
-fn watched(
+/// Shrinks a case with a progress display; returns `None` if the case passes.
+fn shrink_with_progress(
     case: &Case,
     options: &RunOptions,
     (jobs, runs, time): (NonZeroUsize, NonZeroU64, Duration),
@@ -122,12 +124,12 @@ fn watched(
         let style = ProgressStyle::with_template("{spinner} shrinking: {msg}, {elapsed}");
         ProgressBar::no_length().with_style(style.expect("the template is a constant"))
     });
-    let shrinking = Shrinking {
+    let shrinking = ShrinkOptions {
         jobs,
         runs_max: runs.get(),
-        is_late: &|| watch.elapsed() >= time || interrupt::heard(),
+        is_out_of_time: &|| watch.elapsed() >= time || interrupt::interrupted(),
         run: &panics::run_case,
-        watch: &|runs, lines| {
+        on_progress: &|runs, lines| {
             if let Some(bar) = &bar {
                 bar.set_message(format!("{lines} lines after {} runs", grouped(runs)));
                 bar.tick();
@@ -141,20 +143,21 @@ fn watched(
     Some((shrunk?, watch.elapsed()))
 }
 
-/// What is left, for people.
-fn told(shrunk: &Shrunk, took: Duration) -> String {
+/// Returns the result as text for people.
+fn result_text(shrunk: &Shrunk, took: Duration) -> String {
     let finding = finding(shrunk);
-    let at = finding.at.map(|at| format!(" at {at} s")).unwrap_or_default();
+    let at = finding.at.as_ref().map(|at| format!(" at {at} s of simulated time"));
     let lines: String = shrunk.scenario.lines().iter().map(|line| format!("\n  {line}")).collect();
-    let more = if shrunk.is_smallest { "" } else { ", stopped early" };
+    let more = if shrunk.is_smallest { "" } else { ", stopped at the limit" };
     format!(
-        "FAIL  {}{at}: {}\nshrunk {} -> {} ({}, {}, fingerprint {}{more}){lines}",
-        finding.check,
-        finding.saw,
+        "FAIL  {}{}\n      {}\nshrunk {} -> {} ({}, {}, fingerprint {}{more}){lines}",
+        finding.title(),
+        at.unwrap_or_default(),
+        finding.detail,
         size(&shrunk.before),
         size(&shrunk.after),
-        span(took),
-        counted(shrunk.runs, "run"),
+        duration(took),
+        quantity(shrunk.runs, "run"),
         shrunk.fingerprint,
     )
 }
@@ -162,43 +165,43 @@ fn told(shrunk: &Shrunk, took: Duration) -> String {
 fn size(size: &Size) -> String {
     format!(
         "{} ({}, {}, {}, {})",
-        counted(size.lines as u64, "line"),
-        counted(size.nodes.into(), "node"),
-        counted(size.planned as u64, "fault"),
-        counted(size.operations, "operation"),
-        counted(size.events, "event"),
+        quantity(size.lines as u64, "line"),
+        quantity(size.nodes.into(), "node"),
+        quantity(size.planned as u64, "fault"),
+        quantity(size.operations, "operation"),
+        quantity(size.events, "event"),
     )
 }
 
 fn finding(shrunk: &Shrunk) -> Finding {
-    Finding::of(shrunk.outcome.failure.as_ref().expect("what is shrunk fails"))
+    Finding::of(shrunk.outcome.failure.as_ref().expect("a shrunk run fails"))
 }
 
 fn record(shrunk: &Shrunk, took: Duration) -> ShrunkRecord {
     let finding = finding(shrunk);
     ShrunkRecord {
         check: finding.check,
-        saw: finding.saw,
+        detail: finding.detail,
         fingerprint: shrunk.fingerprint.to_string(),
         lines_before: shrunk.before.lines,
         lines: shrunk.after.lines,
         nodes: shrunk.after.nodes,
-        planned: shrunk.after.planned,
+        faults: shrunk.after.planned,
         operations: shrunk.after.operations,
         runs: shrunk.runs,
         seconds: took.as_secs_f64(),
-        is_smallest: shrunk.is_smallest,
+        is_minimal: shrunk.is_smallest,
         scenario: shrunk.scenario.lines(),
     }
 }
 
-/// The scenario with a comment that says where it comes from.
+/// Returns the scenario with a comment that names the failure and the original run.
 fn scenario_file(shrunk: &Shrunk, origin: &str) -> String {
     let finding = finding(shrunk);
-    format!("# {}: {}\n# Found by `{origin}`.\n{}", finding.check, finding.saw, shrunk.scenario)
+    format!("# {}: {}\n# Found by `{origin}`.\n{}", finding.check, finding.detail, shrunk.scenario)
 }
 
-/// A test that fails as long as the run does.
+/// Returns a Rust test that fails as long as the run fails.
 fn test_file(shrunk: &Shrunk, origin: &str) -> String {
     let finding = finding(shrunk);
     let name: String = shrunk
@@ -212,19 +215,20 @@ fn test_file(shrunk: &Shrunk, origin: &str) -> String {
     let lines: String = passes.lines().iter().map(|line| format!("        {line}\n")).collect();
     format!(
         "//! {}: {}\n//! Found by `{origin}`.\n\n#[test]\n\
-         fn nothing_fails_as_in_{name}() {{\n    \
+         fn does_not_fail_with_{name}() {{\n    \
          let scenario = r#\"\n{lines}    \"#;\n    \
-         if let Err(trouble) = quorate_sim::scenario::run_text(scenario) {{\n        \
-         panic!(\"{{trouble}}\");\n    }}\n}}\n",
-        finding.check, finding.saw,
+         if let Err(error) = quorate_sim::scenario::run_text(scenario) {{\n        \
+         panic!(\"{{error}}\");\n    }}\n}}\n",
+        finding.check, finding.detail,
     )
 }
 
-/// A page of the whole run and of what is left of it.
+/// Returns an HTML page of the original run and the shrunk run, side by side.
 fn page(program: &Program, title: &str, replay: &Replay, shrunk: &Shrunk) -> String {
     let pictured = |name: &str, title: &str, scenario: &Scenario, fact: Fact| {
-        let recording = panics::quietly(|| scenario.case.record(&replay.options, Until::End));
-        let mut document = view::pictured(program, title, &recording);
+        let recording =
+            panics::silenced(|| scenario.case.record(&replay.options, RecordUntil::End));
+        let mut document = view::page_document(program, title, &recording);
         document.name = name.to_owned();
         document.facts.insert(0, fact);
         document.tables.push(Table {
@@ -241,7 +245,7 @@ fn page(program: &Program, title: &str, replay: &Replay, shrunk: &Shrunk) -> Str
     let line = Fact { label: "replay".to_owned(), value: replay.line.clone(), code: true };
     let size = format!("{} -> {}", size(&shrunk.before), size(&shrunk.after));
     let size = Fact { label: "shrunk".to_owned(), value: size, code: false };
-    let left = format!("{title}, shrunk to {}", counted(shrunk.after.lines as u64, "line"));
+    let left = format!("{title}, shrunk to {}", quantity(shrunk.after.lines as u64, "line"));
     let documents = [
         pictured("original", title, &whole, line),
         pictured("shrunk", &left, &shrunk.scenario, size),
@@ -249,6 +253,6 @@ fn page(program: &Program, title: &str, replay: &Replay, shrunk: &Shrunk) -> Str
     html::page(&format!("{title}, original and shrunk"), &documents)
 }
 
-fn write(flag: &str, path: &Path, text: &str) -> Result<(), Trouble> {
-    fs::write(path, text).map_err(|error| Trouble::file(flag, path, &error))
+fn write(flag: &str, path: &Path, text: &str) -> Result<(), CommandError> {
+    fs::write(path, text).map_err(|error| CommandError::file(flag, path, &error))
 }

@@ -1,4 +1,4 @@
-//! `cargo sim`: a sweep over many seeds, or one seed run again.
+//! `cargo sim`: a sweep over many seeds, or the replay of one seed.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -8,11 +8,11 @@ use crate::cli::args::SweepArguments;
 use crate::cli::canary::Canary;
 use crate::cli::clock::{self, Stopwatch};
 use crate::cli::console;
-use crate::cli::exit::{Exit, Trouble};
+use crate::cli::exit::{CommandError, Exit};
 use crate::cli::interrupt;
 use crate::cli::panics;
 use crate::cli::program::Program;
-use crate::cli::progress::{Goal, Progress};
+use crate::cli::progress::{Progress, ProgressGoal};
 use crate::cli::report::Outputs;
 use crate::cli::report::content::Report;
 use crate::cli::report::table;
@@ -20,34 +20,32 @@ use crate::cli::shrink;
 use crate::cli::tracing::Trace;
 use crate::run::RunOptions;
 use crate::summary::Summary;
-use crate::sweep::{End, Seeds, Sweep};
+use crate::sweep::{Seeds, Sweep, SweepEnd};
 
-/// The seeds of the sweep that runs when nothing else is asked for, without the last.
+/// The number of seeds of a sweep without `--seeds`.
 const DEFAULT_SEEDS: u64 = 1_000;
-/// How many seeds in a row without news make a sweep stable.
+/// The number of seeds in a row without new coverage after which a sweep is stable.
 const STABLE_AFTER: u64 = 500;
-/// Every how many seeds one is run twice.
+/// One in this many seeds is run twice, to detect nondeterminism.
 const RECHECK_EVERY: u64 = 100;
 
-/// Runs the sweep or the seed.
-pub(crate) fn go(program: &Program, arguments: &SweepArguments) -> Result<Exit, Trouble> {
-    // The first Ctrl-C ends the sweep after the seeds under way; a second one ends the process.
+/// Runs the sweep, or replays the seed.
+pub(crate) fn execute(program: &Program, arguments: &SweepArguments) -> Result<Exit, CommandError> {
+    // The first Ctrl-C stops the sweep after the running seeds; a second one ends the process.
     interrupt::listen(true);
-    panics::keep_quiet_in_seeds();
-    let outputs = Outputs::open(&arguments.told)?;
+    panics::silence_in_seeds();
+    let outputs = Outputs::open(&arguments.output)?;
     let seeds = seeds(arguments)?;
     let jobs = jobs(arguments, &seeds);
 
     let trace = arguments.trace.then(Trace::to_stdout);
-    let options = program.options(arguments.family);
+    let options = program.options(arguments.seed_options);
     let run = |seed| match trace.as_ref().and_then(Trace::take) {
         Some(sink) => panics::run(seed, &RunOptions { trace: Some(sink), ..options.clone() }),
         None => panics::run(seed, &options),
     };
-    let canary = match arguments.seed {
-        None => Some(Canary::fly(*seeds.range.start(), &options)),
-        Some(_) => None,
-    };
+    let first = *seeds.range.start();
+    let canary = arguments.seed.is_none().then(|| Canary::run(first, &options));
     let watch = Stopwatch::start();
     let sweep = Sweep {
         seeds: &seeds.clone(),
@@ -57,36 +55,44 @@ pub(crate) fn go(program: &Program, arguments: &SweepArguments) -> Result<Exit, 
         failures_max: arguments.failures_max.get(),
         stable_after: arguments.until.map(|_| STABLE_AFTER),
         interrupt: &|| {
-            let late = arguments.time.is_some_and(|limit| watch.elapsed() >= limit);
-            let interrupted = interrupt::heard();
-            if interrupted { Some(End::Interrupted) } else { late.then_some(End::Time) }
+            let expired = arguments.time.is_some_and(|limit| watch.elapsed() >= limit);
+            if interrupt::interrupted() {
+                Some(SweepEnd::Interrupted)
+            } else {
+                expired.then_some(SweepEnd::Time)
+            }
         },
         cpu_time: &clock::thread_cpu,
     };
 
     let mut summary = Summary::default();
     let mut progress = Progress::start(goal(arguments, &seeds));
-    let end = sweep.go(&mut |run| {
+    let end = sweep.run_all(&mut |run| {
         summary.add(run);
-        if run.outcome.failure.is_some() && !arguments.told.json {
-            if let Some(trace) = &trace {
-                trace.flush();
-            }
-            let failed = summary.failed.last().expect("it was added just now");
-            let replay = program.seed_line(failed.seed, arguments.family);
-            progress.interleave(|| console::say(&table::failure(failed, &replay)));
+        if run.outcome.failure.is_some() && !arguments.output.json {
+            trace.iter().for_each(Trace::flush);
+            let failed = summary.failed.last().expect("the failed seed was just added");
+            let replay = program.seed_line(failed.seed, arguments.seed_options);
+            progress.interleave(|| console::print_line(&table::failure(failed, &replay)));
         }
         progress.advance(&summary);
     });
-    if let Some(trace) = &trace {
-        trace.flush();
-    }
+    trace.iter().for_each(Trace::flush);
     let elapsed = progress.finish();
-    let (family, replayed) = (arguments.family, arguments.seed);
-    let parts = None;
+    let (seed_options, replayed_seed) = (arguments.seed_options, arguments.seed);
     let program = program.name.clone();
-    let report =
-        Report { program, family, seeds, parts, jobs, replayed, canary, summary, end, elapsed };
+    let report = Report {
+        program,
+        seed_options,
+        seeds,
+        parts: None,
+        jobs,
+        replayed_seed,
+        canary,
+        summary,
+        end,
+        elapsed,
+    };
     outputs.write(&report)?;
     if arguments.shrink {
         shrink::first_of_each(&report.summary.failed, &options, jobs);
@@ -94,7 +100,7 @@ pub(crate) fn go(program: &Program, arguments: &SweepArguments) -> Result<Exit, 
     Ok(report.exit())
 }
 
-fn seeds(arguments: &SweepArguments) -> Result<Seeds, Trouble> {
+fn seeds(arguments: &SweepArguments) -> Result<Seeds, CommandError> {
     let open = arguments.time.is_some() || arguments.until.is_some();
     let range = match (&arguments.seeds, arguments.seed) {
         (Some(range), _) => range.clone(),
@@ -104,7 +110,9 @@ fn seeds(arguments: &SweepArguments) -> Result<Seeds, Trouble> {
     };
     let range = match arguments.rotate {
         Some(times) => rotated(&range, times).ok_or_else(|| {
-            Trouble(format!("--rotate {times}: there are no seeds that far on: give --seeds A..B"))
+            CommandError(format!(
+                "--rotate {times}: the shifted range exceeds the largest seed: use --seeds A..B"
+            ))
         })?,
         None => range,
     };
@@ -114,13 +122,14 @@ fn seeds(arguments: &SweepArguments) -> Result<Seeds, Trouble> {
     })
 }
 
-/// The range that comes so many lengths of it later, if numbers go that far.
+/// Returns the range shifted by `times` its length, or `None` on overflow.
 fn rotated(range: &RangeInclusive<u64>, times: u64) -> Option<RangeInclusive<u64>> {
     let length = (range.end() - range.start()).checked_add(1)?;
     let by = length.checked_mul(times)?;
     Some(range.start().checked_add(by)?..=range.end().checked_add(by)?)
 }
 
+/// Returns the number of threads: at most one per seed.
 fn jobs(arguments: &SweepArguments, seeds: &Seeds) -> NonZeroUsize {
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let wanted = arguments.jobs.unwrap_or(cores).get();
@@ -128,11 +137,11 @@ fn jobs(arguments: &SweepArguments, seeds: &Seeds) -> NonZeroUsize {
     NonZeroUsize::new(wanted.min(useful)).unwrap_or(NonZeroUsize::MIN)
 }
 
-fn goal(arguments: &SweepArguments, seeds: &Seeds) -> Goal {
+fn goal(arguments: &SweepArguments, seeds: &Seeds) -> ProgressGoal {
     match arguments.time {
-        Some(limit) => Goal::Time(limit),
-        None if arguments.until.is_some() => Goal::Open,
-        None => Goal::Seeds(seeds.count()),
+        Some(limit) => ProgressGoal::Time(limit),
+        None if arguments.until.is_some() => ProgressGoal::Open,
+        None => ProgressGoal::Seeds(seeds.count()),
     }
 }
 
@@ -141,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_rotation_has_seeds_of_its_own() {
+    fn a_rotation_shifts_the_range_by_its_length() {
         assert_eq!(rotated(&(0..=999), 0), Some(0..=999));
         assert_eq!(rotated(&(500..=599), 3), Some(800..=899));
         assert_eq!(rotated(&(0..=u64::MAX), 1), None);

@@ -1,70 +1,80 @@
-//! Numbers and failures as people read them.
+//! Text for people: failures, replay lines, numbers and durations.
 
 use std::time::Duration;
 
-use crate::cli::args::Family;
+use crate::cli::args::SeedOptions;
 use crate::outcome::Failure;
 use crate::profile::Profile;
-use crate::rung::Rung;
+use crate::strategy::Strategy;
 
-/// What a failure says, in parts.
+/// A failure, split into the parts that reports show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     /// `safety`, `liveness`, `panic`, `nondeterminism` or `stalled`.
     pub(crate) kind: &'static str,
     /// The check by number and name, `S1 election-safety`; the kind again where no check fired.
     pub(crate) check: String,
-    /// What was seen.
-    pub(crate) saw: String,
-    /// When in simulated time, if known: `1.204310`.
+    /// The observed violation, or the panic message.
+    pub(crate) detail: String,
+    /// The simulated time of the violation in seconds, `1.204310`; `None` for other failures.
     pub(crate) at: Option<String>,
-    /// Where the sources say so, if known: `sim/src/check/election.rs:41`.
-    pub(crate) place: Option<String>,
+    /// The source location of the check or the panic, `sim/src/check/election.rs:41`, if known.
+    pub(crate) location: Option<String>,
 }
 
 impl Finding {
-    /// Takes a failure apart.
+    /// Returns the parts of a failure.
     pub(crate) fn of(failure: &Failure) -> Finding {
         match failure {
             Failure::Safety(violation) | Failure::Liveness(violation) => Finding {
                 kind: if matches!(failure, Failure::Safety(_)) { "safety" } else { "liveness" },
                 check: format!("{} {}", violation.number, violation.check),
-                saw: violation.saw.clone(),
+                detail: violation.finding.clone(),
                 at: Some(violation.at.to_string()),
-                place: Some(violation.place.clone()),
+                location: Some(violation.place.clone()),
             },
-            Failure::Panic(saw) => Finding::unchecked("panic", saw),
-            Failure::Nondeterminism(saw) => Finding::unchecked("nondeterminism", saw),
-            Failure::Stalled(saw) => Finding::unchecked("stalled", saw),
+            Failure::Panic(text) => Finding::unchecked("panic", text),
+            Failure::Nondeterminism(text) => Finding::unchecked("nondeterminism", text),
+            Failure::Stalled(text) => Finding::unchecked("stalled", text),
         }
     }
 
-    fn unchecked(kind: &'static str, saw: &str) -> Finding {
-        let place = place(saw).map(str::to_owned);
-        Finding { kind, check: kind.to_owned(), saw: saw.to_owned(), at: None, place }
+    fn unchecked(kind: &'static str, text: &str) -> Finding {
+        let location = location_in(text).map(str::to_owned);
+        Finding { kind, check: kind.to_owned(), detail: text.to_owned(), at: None, location }
+    }
+
+    /// Returns the kind of the failure in words: `safety check S1 election-safety failed`.
+    pub(crate) fn title(&self) -> String {
+        match self.kind {
+            "panic" => "panic".to_owned(),
+            "nondeterminism" => "two runs of the seed differ".to_owned(),
+            "stalled" => "simulated time does not advance".to_owned(),
+            kind => format!("{kind} check {} failed", self.check),
+        }
     }
 }
 
-/// The place in the sources that a panic's text ends with: `… at src/raft/leader.rs:41`.
-fn place(saw: &str) -> Option<&str> {
-    let place = saw.rsplit_once(" at ")?.1;
-    let (file, line) = place.rsplit_once(':')?;
-    (file.ends_with(".rs") && line.bytes().all(|byte| byte.is_ascii_digit())).then_some(place)
+/// Returns the source location at the end of a panic message: `… at src/raft/leader.rs:41`.
+fn location_in(text: &str) -> Option<&str> {
+    let location = text.rsplit_once(" at ")?.1;
+    let (file, line) = location.rsplit_once(':')?;
+    (file.ends_with(".rs") && line.bytes().all(|byte| byte.is_ascii_digit())).then_some(location)
 }
 
-/// The command line that runs a seed again.
-pub(crate) fn replay_line(program: &str, seed: u64, family: Family) -> String {
+/// Returns the command line that replays a seed; default options are left out.
+pub(crate) fn replay_line(program: &str, seed: u64, seed_options: SeedOptions) -> String {
     let mut line = format!("{program} --seed {seed}");
-    if family.profile != <&Profile>::default() {
-        line.push_str(&format!(" --profile {}", family.profile.name));
+    if seed_options.profile != <&Profile>::default() {
+        line.push_str(&format!(" --profile {}", seed_options.profile.name));
     }
-    if family.rung != Rung::default() {
-        line.push_str(&format!(" --rung {}", family.rung.name()));
+    if seed_options.strategy != Strategy::default() {
+        line.push_str(&format!(" --strategy {}", seed_options.strategy.name()));
     }
     line
 }
 
-/// A whole number with commas between thousands: `1,204,310`.
+/// Formats a number with commas between thousands: `1,204,310`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -77,13 +87,13 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// `count` things by name: `1 seed`, `2,000 seeds`.
-pub(crate) fn counted(count: u64, noun: &str) -> String {
+/// Formats a count with its noun: `1 seed`, `2,000 seeds`.
+pub(crate) fn quantity(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
-/// A span in the unit that suits it: `0.350 s`, `48.2 s`, `5.0 min`, `16.7 h`.
-pub(crate) fn span(span: Duration) -> String {
+/// Formats a duration in a readable unit: `0.350 s`, `48.2 s`, `5.0 min`, `16.7 h`.
+pub(crate) fn duration(span: Duration) -> String {
     let seconds = span.as_secs_f64();
     match seconds {
         0.0..10.0 => format!("{seconds:.3} s"),
@@ -93,7 +103,7 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
-/// How many per second of `span`, in whole numbers; 0 if no time has passed.
+/// Returns `count` per second of `span`, rounded down; 0 if the span is zero.
 pub(crate) fn rate(count: u64, span: Duration) -> u64 {
     let nanos = span.as_nanos();
     let per_second = u128::from(count) * 1_000_000_000;
@@ -112,26 +122,26 @@ mod tests {
         for (number, text) in cases {
             assert_eq!(grouped(number), text);
         }
-        assert_eq!((counted(1, "seed"), counted(2, "seed")), ("1 seed".into(), "2 seeds".into()));
+        assert_eq!((quantity(1, "seed"), quantity(2, "seed")), ("1 seed".into(), "2 seeds".into()));
     }
 
     #[test]
-    fn spans_pick_their_unit() {
+    fn durations_have_a_readable_unit() {
         let cases = [(350, "0.350 s"), (48_200, "48.2 s"), (300_000, "5.0 min")];
         for (millis, text) in cases {
-            assert_eq!(span(Duration::from_millis(millis)), text);
+            assert_eq!(duration(Duration::from_millis(millis)), text);
         }
-        assert_eq!(span(Duration::from_secs(60_120)), "16.7 h");
+        assert_eq!(duration(Duration::from_secs(60_120)), "16.7 h");
         assert_eq!(rate(10, Duration::from_millis(500)), 20);
         assert_eq!(rate(10, Duration::ZERO), 0);
     }
 
     #[test]
-    fn findings_name_the_check() {
+    fn a_finding_names_the_check() {
         let violation = Violation {
             number: "S1",
             check: "election-safety",
-            saw: "two leaders".to_owned(),
+            finding: "two leaders".to_owned(),
             at: SimTime(1_500_000),
             place: "check.rs:7".to_owned(),
         };
@@ -139,25 +149,25 @@ mod tests {
         assert_eq!((finding.kind, finding.check.as_str()), ("safety", "S1 election-safety"));
         assert_eq!(finding.at.as_deref(), Some("0.001500"));
         let finding = Finding::of(&Failure::Panic("a".to_owned()));
-        assert_eq!((finding.check.as_str(), finding.saw.as_str()), ("panic", "a"));
+        assert_eq!((finding.check.as_str(), finding.detail.as_str()), ("panic", "a"));
     }
 
     #[test]
-    fn a_finding_has_a_place_where_it_is_known() {
-        let place = |saw: &str| Finding::of(&Failure::Panic(saw.to_owned())).place;
-        let known = place("no quorum at src/raft/mod.rs:41");
+    fn a_panic_has_the_source_location_of_its_message() {
+        let location = |text: &str| Finding::of(&Failure::Panic(text.to_owned())).location;
+        let known = location("no quorum at src/raft/mod.rs:41");
         assert_eq!(known.as_deref(), Some("src/raft/mod.rs:41"));
-        assert_eq!(place("two leaders at 5:00"), None);
-        assert_eq!(place("no place"), None);
+        assert_eq!(location("two leaders at 5:00"), None);
+        assert_eq!(location("no location"), None);
     }
 
     #[test]
-    fn the_replay_line_names_any_other_profile() {
-        let calm = Profile::by_name("calm").expect("it exists");
-        let usual = Family::default();
-        assert_eq!(replay_line("cargo sim", 7, usual), "cargo sim --seed 7");
-        let other = Family { profile: calm, rung: Rung::Swarm };
-        let line = replay_line("cargo storm", 7, other);
-        assert_eq!(line, "cargo storm --seed 7 --profile calm --rung swarm");
+    fn the_replay_line_names_options_that_are_not_default() {
+        let no_faults = Profile::by_name("no-faults").expect("the profile exists");
+        let default = SeedOptions::default();
+        assert_eq!(replay_line("cargo sim", 7, default), "cargo sim --seed 7");
+        let other = SeedOptions { profile: no_faults, strategy: Strategy::Swarm };
+        let line = replay_line("cargo chaos", 7, other);
+        assert_eq!(line, "cargo chaos --seed 7 --profile no-faults --strategy swarm");
     }
 }

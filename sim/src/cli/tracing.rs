@@ -14,13 +14,13 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Nothing is written so far.
+    /// Returns an empty trace.
     pub(crate) fn to_stdout() -> Trace {
         let out = Arc::new(Mutex::new(BufWriter::new(io::stdout())));
         Trace { out, taken: AtomicBool::new(false) }
     }
 
-    /// Where the first run writes; none for any after it.
+    /// Returns the sink for the first run, and `None` for every later run.
     pub(crate) fn take(&self) -> Option<TraceSink> {
         if self.taken.swap(true, Ordering::Relaxed) {
             return None;
@@ -28,11 +28,11 @@ impl Trace {
         let out = Arc::clone(&self.out);
         Some(Arc::new(move |line| {
             let mut out = out.lock().expect("nothing panics while it holds the lock");
-            console::say_buffered(&mut *out, line);
+            console::write_line(&mut *out, line);
         }))
     }
 
-    /// Brings out what is written.
+    /// Flushes the written lines.
     pub(crate) fn flush(&self) {
         console::flush(&mut *self.out.lock().expect("nothing panics while it holds the lock"));
     }

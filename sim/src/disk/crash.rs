@@ -1,4 +1,4 @@
-//! What a crash may take from a disk, and what one took.
+//! The things that a crash can take from a disk, and the result of a crash.
 
 use std::fmt;
 
@@ -6,28 +6,28 @@ use quorate::storage::FileName;
 
 use crate::disk::directory::Change;
 
-/// Something that is not durable yet.
+/// A change or a write that is not durable yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pending {
     /// A change to the directory.
     Change(Change),
     /// One write to one sector.
     Sector {
-        /// The file, by the last name it had.
+        /// The file, by its last name.
         file: FileName,
         /// The number of the sector, from 0.
         sector: u64,
-        /// The write's place among the unsynced writes to the sector, from 0.
+        /// The index of the write among the unsynced writes to the sector, from 0.
         place: usize,
     },
 }
 
-/// What a crash kept and what it took, each in the order in which it was asked about.
+/// The result of a crash, each list in the order in which the crash asked about its items.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Crash {
-    /// What became durable.
+    /// The changes and writes that became durable.
     pub kept: Vec<Pending>,
-    /// What is gone.
+    /// The changes and writes that are lost.
     pub lost: Vec<Pending>,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Pending {
 }
 
 impl fmt::Display for Crash {
-    /// How much was kept, and what was lost, the first few by name.
+    /// Prints the number of kept and lost items, and the first few lost ones.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const NAMED_MAX: usize = 4;
         write!(f, "kept {}, lost {}", self.kept.len(), self.lost.len())?;

@@ -1,4 +1,4 @@
-//! The names of files: those that are shown, those that are durable, and the changes between.
+//! The directory of a disk: the visible names, the durable names, and the changes between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,67 +6,67 @@ use std::mem;
 
 use quorate::storage::FileName;
 
-/// Tells files apart, whatever they are called.
+/// The identity of a file, independent of its names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileId(pub(super) u64);
 
-/// Which directory changes may outlive a crash that came before they were synced.
+/// The unsynced directory changes that may survive a crash together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeOrder {
-    /// Those before the first that is lost, as with a journal.
+    /// Those before the first lost one, as with a journal.
     Prefix,
-    /// Any, save those after a lost change to a name they share.
+    /// Any, except those after a lost change with a name in common.
     PerFile,
 }
 
 /// A change to the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A new file has this name.
+    /// A new file gets this name.
     Create(FileName),
-    /// A file has another name, in place of one that had it.
+    /// A file gets another name, and replaces the file that had it.
     Rename {
-        /// The name it had.
+        /// The old name of the file.
         from: FileName,
-        /// The name it has.
+        /// The new name of the file.
         to: FileName,
     },
-    /// No file has this name.
+    /// The file with this name is removed.
     Remove(FileName),
 }
 
-/// A directory.
+/// The directory of a disk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Directory {
     shown: BTreeMap<FileName, FileId>,
     durable: BTreeMap<FileName, FileId>,
-    /// Changes since the last sync, in order, with the file that each is about.
+    /// The changes since the last sync, in order, each with its file.
     unsynced: Vec<(Change, FileId)>,
 }
 
 impl Directory {
-    /// The file that has a name.
+    /// Returns the file with this name.
     pub(super) fn find(&self, name: FileName) -> Option<FileId> {
         self.shown.get(&name).copied()
     }
 
-    /// Every name with its file.
+    /// Returns every visible name with its file.
     pub(super) fn shown(&self) -> impl ExactSizeIterator<Item = (FileName, FileId)> {
         self.shown.iter().map(|(&name, &file)| (name, file))
     }
 
-    /// Changes since the last sync, in order.
+    /// Returns the changes since the last sync, in order.
     pub(super) fn unsynced(&self) -> impl Iterator<Item = Change> {
         self.unsynced.iter().map(|&(change, _)| change)
     }
 
-    /// Makes a change: to what is shown at once, to what is durable with a sync.
+    /// Applies a change: to the visible names at once, to the durable ones with the next sync.
     pub(super) fn change(&mut self, change: Change, file: FileId) {
         apply(&mut self.shown, change, file);
         self.unsynced.push((change, file));
     }
 
-    /// Makes the changes durable; if not `stored`, they count as durable and are not.
+    /// Makes the changes durable; if not `stored`, they only count as durable.
     pub(super) fn sync(&mut self, stored: bool) {
         for (change, file) in mem::take(&mut self.unsynced) {
             if stored {
@@ -75,8 +75,8 @@ impl Directory {
         }
     }
 
-    /// The power fails: `keep` is asked about each change that `order` allows to be kept. Gives
-    /// the changes that are lost.
+    /// Simulates a power failure: `keep` is asked about each change that `order` allows to be kept.
+    /// Returns the lost changes.
     pub(super) fn crash(
         &mut self,
         order: ChangeOrder,
@@ -98,7 +98,7 @@ impl Directory {
         lost
     }
 
-    /// Shows the names that are durable, and the changes that will be.
+    /// Shows the durable names, with the unsynced changes applied.
     pub(super) fn forget_clean(&mut self) {
         self.shown.clone_from(&self.durable);
         for &(change, file) in &self.unsynced {
@@ -106,7 +106,7 @@ impl Directory {
         }
     }
 
-    /// The files that have a name, or had one that a crash might bring back.
+    /// Returns the files that have a name, or had one that a crash could restore.
     pub(super) fn named(&self) -> BTreeSet<FileId> {
         let unsynced = self.unsynced.iter().map(|(_, file)| file);
         self.shown.values().chain(self.durable.values()).chain(unsynced).copied().collect()
@@ -132,7 +132,7 @@ fn apply(names: &mut BTreeMap<FileName, FileId>, change: Change, file: FileId) {
             names.insert(name, file);
         }
         Change::Rename { from, to } => {
-            // After a failed sync the durable names may lack the file.
+            // After a failed sync the file may be missing from the durable names.
             if names.remove(&from).is_some() {
                 names.insert(to, file);
             }

@@ -1,47 +1,47 @@
-//! What can go wrong with one operation of a disk, and which operation it will be.
+//! Faults of single disk operations, and their selection.
 
 use quorate::storage::{FileAction, FileName};
 
-/// A fault of one operation.
+/// A fault of one disk operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// A creation fails; a file that was to be replaced is gone.
+    /// A creation fails; a file that it would replace is gone.
     CreateFails,
-    /// A write fails after its first `sectors` sectors went into the cache.
+    /// A write fails after its first `sectors` sectors are in the cache.
     WriteFails {
-        /// How many sectors.
+        /// The number of sectors written before the failure.
         sectors: u64,
     },
-    /// A write seems to succeed, and so does the sync after it, but the disk stores nothing. The
-    /// cache of a segment goes on to show it; of another file, until the sync.
+    /// A write, and the sync after it, are reported as done, but the disk stores nothing. The cache
+    /// still shows the write: in a segment file forever, in any other file only until the sync.
     WriteLost,
-    /// As [`Fault::WriteLost`], and at once the disk has the sectors in another place, as far as
-    /// the file goes there.
+    /// As [`Fault::WriteLost`], and the disk stores the sectors at another place instead, up to the
+    /// end of the file there.
     WriteMisdirected {
-        /// The file that is hit; nothing is if there is none.
+        /// The file that is overwritten; if it does not exist, no file is overwritten.
         file: FileName,
-        /// A byte of the first sector that is hit.
+        /// The offset of a byte in the first sector that is overwritten.
         offset: u64,
     },
-    /// A sync fails after the first `sectors` of the unsynced sectors were stored. The others
-    /// count as clean: the cache shows them, the disk does not have them, and the next sync
-    /// succeeds without storing them.
+    /// A sync fails after the first `sectors` unsynced sectors are stored. The others count as
+    /// clean: the cache shows them, the disk does not have them, and the next sync succeeds without
+    /// storing them.
     SyncFails {
-        /// How many sectors.
+        /// The number of sectors stored before the failure.
         sectors: usize,
     },
-    /// A read fails.
+    /// A read from a file fails.
     ReadFails,
     /// A renaming fails and changes nothing.
     RenameFails,
     /// A removal fails and changes nothing.
     RemoveFails,
-    /// A sync of the directory fails: its changes are shown, and not durable even after the next
+    /// A sync of the directory fails: its changes are visible, but not durable even after the next
     /// sync.
     SyncDirectoryFails,
 }
 
-/// Faults to come, in the order they were asked for.
+/// The armed faults, in the order in which they were armed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
     armed: Vec<Armed>,
@@ -51,14 +51,14 @@ pub(super) struct Faults {
 #[derive(Clone, Copy, Debug)]
 struct Armed {
     fault: Fault,
-    /// How many operations it could hit and lets pass.
+    /// The number of matching operations that pass before the fault hits.
     after: u64,
 }
 
 impl Fault {
-    /// Whether an operation that it hits fails, rather than seems to succeed.
+    /// Returns true if the operation that it hits reports an error.
     #[must_use]
-    pub fn is_seen(self) -> bool {
+    pub fn is_reported(self) -> bool {
         !matches!(self, Fault::WriteLost | Fault::WriteMisdirected { .. })
     }
 
@@ -79,27 +79,28 @@ impl Fault {
 }
 
 impl Faults {
-    /// Hits an operation after `after` others that it could have hit.
+    /// Arms a fault that hits after `after` matching operations.
     pub(super) fn arm(&mut self, fault: Fault, after: u64) {
         self.armed.push(Armed { fault, after });
     }
 
-    /// Drops what has not hit yet.
+    /// Removes the faults that have not hit yet.
     pub(super) fn disarm(&mut self) {
         self.armed.clear();
     }
 
-    /// Those that have hit since the last call.
+    /// Returns the faults that have hit since the last call.
     pub(super) fn take_hits(&mut self) -> Vec<(Fault, Option<FileName>)> {
         std::mem::take(&mut self.hits)
     }
 
-    /// How many have not hit yet.
+    /// Returns the number of faults that have not hit yet.
     pub(super) fn len(&self) -> usize {
         self.armed.len()
     }
 
-    /// What hits this operation; one fault at most, another one that is due waits for the next.
+    /// Returns the fault that hits this operation; at most one does, and another due one hits
+    /// later.
     pub(super) fn next(&mut self, action: &FileAction) -> Option<Fault> {
         let mut due = None;
         for (place, armed) in self.armed.iter_mut().enumerate() {

@@ -1,8 +1,8 @@
-//! A node's disk in memory, at the level of files and sectors: what a crash leaves of it, and
-//! what else disks do, is up to whoever holds it.
+//! A node's simulated disk, in memory, at the level of files and sectors. Its caller decides about
+//! crashes and faults.
 //!
-//! The disk draws nothing: every fault is asked for, and a crash asks about each thing that is
-//! not durable. It is sparse, and a clone shares its sectors until they are written.
+//! The disk draws no random numbers: every fault is requested, and a crash asks about each thing
+//! that is not durable. The disk is sparse, and a clone shares its sectors until they are written.
 //!
 //! ```
 //! use quorate::storage::{FileAction, FileName};
@@ -24,7 +24,7 @@ mod crash;
 mod directory;
 mod fault;
 mod file;
-mod head;
+mod log_head;
 #[cfg(test)]
 mod model;
 mod packed;
@@ -38,34 +38,34 @@ use quorate::storage::{Disk, DiskError, FileAction, FileName};
 use crate::disk::directory::{Directory, FileId};
 use crate::disk::fault::Faults;
 use crate::disk::file::File;
-use crate::disk::head::Head;
+use crate::disk::log_head::LogHead;
 
 pub use crate::disk::crash::{Crash, Pending};
 pub use crate::disk::directory::{Change, ChangeOrder};
 pub use crate::disk::fault::Fault;
 pub use crate::disk::packed::SECTOR_BYTES;
 
-/// A node's disk.
+/// A node's simulated disk.
 #[derive(Clone, Debug, Default)]
 pub struct SimDisk {
     files: BTreeMap<FileId, File>,
     directory: Directory,
-    /// The last file made.
-    last: FileId,
-    /// Bounds the sizes of all files together.
+    /// The id of the last created file.
+    last_file: FileId,
+    /// The upper bound of the sizes of all files together, in bytes.
     capacity: Option<u64>,
     faults: Faults,
-    head: Head,
-    lies: bool,
+    head: LogHead,
+    lies_about_flushes: bool,
 }
 
 impl SimDisk {
-    /// Carries one action out, and gives what was read.
+    /// Executes one action, and returns the bytes that it read.
     ///
     /// # Errors
-    /// [`DiskError::Full`] beyond the capacity; a write then got as far as there was room, and a
-    /// file that was to be replaced is gone. [`DiskError::Failed`] by a [`Fault`], or for a file
-    /// that does not exist.
+    /// [`DiskError::Full`] beyond the capacity; a write is then stored as far as there is space,
+    /// and a file that a creation replaces is gone. [`DiskError::Failed`] because of a [`Fault`],
+    /// or for a file that does not exist.
     pub fn apply(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
         let fault = self.faults.next(action);
         match action {
@@ -76,19 +76,19 @@ impl SimDisk {
             FileAction::Sync { file } => self.sync(*file, fault)?,
             FileAction::Read { file, offset, bytes } => {
                 let file = self.find(*file)?;
-                refuse_if(fault, "read")?;
+                fail_if(fault, "read")?;
                 return Ok(file.read(*offset, *bytes));
             }
             FileAction::Rename { from, to } => {
                 let id = self.id_of(*from)?;
-                refuse_if(fault, "rename")?;
+                fail_if(fault, "rename")?;
                 if from != to {
                     self.directory.change(Change::Rename { from: *from, to: *to }, id);
                     self.find(*to)?.name = *to;
                 }
             }
             FileAction::Remove { file } => {
-                refuse_if(fault, "remove")?;
+                fail_if(fault, "remove")?;
                 if let Some(id) = self.directory.find(*file) {
                     self.directory.change(Change::Remove(*file), id);
                 }
@@ -96,7 +96,7 @@ impl SimDisk {
             FileAction::SyncDirectory => {
                 self.directory.sync(fault.is_none());
                 self.drop_unnamed();
-                refuse_if(fault, "directory sync")?;
+                fail_if(fault, "directory sync")?;
             }
         }
         Ok(Vec::new())
@@ -108,22 +108,22 @@ impl SimDisk {
         bytes: u64,
         fault: Option<Fault>,
     ) -> Result<(), DiskError> {
-        // The old file is lost before the new one is there.
+        // The replaced file is lost before the new one exists.
         if let Some(replaced) = self.directory.find(name) {
             self.directory.change(Change::Remove(name), replaced);
         }
-        refuse_if(fault, "create")?;
+        fail_if(fault, "create")?;
         if bytes > self.free_bytes() {
             return Err(DiskError::Full);
         }
-        self.last = FileId(self.last.0 + 1);
-        self.files.insert(self.last, File::new(name, bytes));
-        self.directory.change(Change::Create(name), self.last);
+        self.last_file = FileId(self.last_file.0 + 1);
+        self.files.insert(self.last_file, File::new(name, bytes));
+        self.directory.change(Change::Create(name), self.last_file);
         Ok(())
     }
 
     fn sync(&mut self, name: FileName, fault: Option<Fault>) -> Result<(), DiskError> {
-        let lies = self.lies;
+        let lies = self.lies_about_flushes;
         let file = self.find(name)?;
         if let Some(Fault::SyncFails { sectors }) = fault {
             file.sync_first(sectors);
@@ -136,7 +136,7 @@ impl SimDisk {
         if matches!(name, FileName::Segment(_)) {
             self.head.synced(name);
         } else {
-            // What is not a segment is read back to see what the disk has.
+            // Files other than segments are read back to see the state of the disk.
             file.forget_clean();
         }
         Ok(())
@@ -182,11 +182,11 @@ impl SimDisk {
         Ok(())
     }
 
-    /// The power fails. `keep` is asked about each thing that is not durable: first about the
-    /// directory's changes, in their order, save those that can no longer be kept by `order`; then
-    /// about the writes to every file that still has a name, sector by sector and the oldest
-    /// first, of which the last one it wants is what the sector has. After that the cache is empty
-    /// and all there is is durable.
+    /// Simulates a power failure. `keep` is asked about each thing that is not durable: first about
+    /// the directory's changes, in their order, except those that `order` no longer allows to be
+    /// kept; then about the writes to every file that still has a name, sector by sector and the
+    /// oldest first. Of each sector the last kept write is what the disk has. Afterwards the cache
+    /// is empty and everything is durable.
     pub fn crash(&mut self, order: ChangeOrder, mut keep: impl FnMut(Pending) -> bool) -> Crash {
         let mut crash = Crash::default();
         self.head.crashed();
@@ -213,43 +213,42 @@ impl SimDisk {
         crash
     }
 
-    /// Drops what the cache takes for clean, as a machine does that needs the memory: from now on
-    /// reads show what the disk has. What is unsynced stays.
+    /// Drops the clean part of the cache, as an operating system does that needs memory: from now
+    /// on reads return what the disk has. Unsynced writes stay.
     pub fn forget_cache(&mut self) {
         self.directory.forget_clean();
         self.files.values_mut().for_each(File::forget_clean);
         self.drop_unnamed();
     }
 
-    /// What is durable, without what is pending and without faults: an image to be put in place
-    /// of this disk later.
+    /// Returns a copy of the durable state, without pending writes and faults.
     #[must_use]
-    pub fn image(&self) -> SimDisk {
+    pub fn durable_copy(&self) -> SimDisk {
         let mut image = self.clone();
         image.crash(ChangeOrder::Prefix, |_| false);
         image.faults.disarm();
         image
     }
 
-    /// From now on it says of every flush that it is done, and does none.
-    pub fn lie(&mut self) {
-        self.lies = true;
+    /// Makes the disk report every flush as done from now on, without doing it.
+    pub fn lie_about_flushes(&mut self) {
+        self.lies_about_flushes = true;
     }
 
-    /// Removes everything, durably. Capacity and faults to come stay.
+    /// Removes everything durably. The capacity and armed faults stay.
     pub fn wipe(&mut self) {
         self.files.clear();
         self.directory = Directory::default();
-        self.head = Head::default();
+        self.head = LogHead::default();
     }
 
-    /// Bounds the sizes of all files together, in bytes; none means no bound. Files that are
-    /// there already stay.
+    /// Bounds the sizes of all files together, in bytes; `None` removes the bound. Existing files
+    /// stay.
     pub fn set_capacity(&mut self, bytes: Option<u64>) {
         self.capacity = bytes;
     }
 
-    /// How many bytes files may still grow.
+    /// Returns the number of bytes that files may still grow by.
     #[must_use]
     pub fn free_bytes(&self) -> u64 {
         let Some(capacity) = self.capacity else { return u64::MAX };
@@ -257,66 +256,66 @@ impl SimDisk {
         capacity.saturating_sub(sizes.fold(0, u64::saturating_add))
     }
 
-    /// Lets `fault` hit an operation of its kind, after `after` others of the kind.
+    /// Arms `fault` for an operation of its kind, after `after` other operations of the kind.
     pub fn arm(&mut self, fault: Fault, after: u64) {
         self.faults.arm(fault, after);
     }
 
-    /// Drops the faults that have not hit yet.
+    /// Removes the faults that have not hit yet.
     pub fn disarm(&mut self) {
         self.faults.disarm();
     }
 
-    /// The faults that have hit since this was last asked, each with the file whose operation it
-    /// hit; none for one of the directory.
+    /// Returns the faults that have hit since the last call, each with the file of the operation;
+    /// `None` for an operation on the directory.
     pub fn take_hits(&mut self) -> Vec<(Fault, Option<FileName>)> {
         self.faults.take_hits()
     }
 
-    /// How many faults have not hit yet.
+    /// Returns the number of faults that have not hit yet.
     #[must_use]
     pub fn faults_armed(&self) -> usize {
         self.faults.len()
     }
 
-    /// Flips `bits` of the byte at `offset` as the disk has it; false if it has no such byte.
-    /// What the cache shows stays while it shows it.
-    pub fn rot(&mut self, file: FileName, offset: u64, bits: u8) -> bool {
+    /// Flips `bits` of the byte at `offset` on the disk; returns false if there is no such byte.
+    /// The cached content stays while it is cached.
+    pub fn flip_bits(&mut self, file: FileName, offset: u64, bits: u8) -> bool {
         self.find(file).is_ok_and(|file| file.flip(offset, bits))
     }
 
-    /// The sectors of a file that the disk has and that are not zeros, in order.
+    /// Returns the stored sectors of a file that are not zeros, in order.
     #[must_use]
     pub fn stored(&self, file: FileName) -> Vec<u64> {
         let id = self.directory.find(file);
         id.map_or_else(Vec::new, |id| self.file(id).stored().collect())
     }
 
-    /// Whether a sector of a segment belongs to the last flush that was completed, or to one that
-    /// was not: nothing on the disk shows later whether it ever stood there.
+    /// Returns true if a sector of a segment belongs to the last completed flush, or to an
+    /// incomplete one: nothing on the disk shows later whether it was ever stored.
     #[must_use]
     pub fn is_at_head(&self, file: FileName, sector: u64) -> bool {
         self.head.has(file, sector)
     }
 
-    /// Something durable says that the last flush of a segment was completed: what becomes of it
-    /// from now on can be told.
+    /// Records that durable data proves the completion of the last flush of a segment, so that a
+    /// later loss of it is detectable.
     pub fn acknowledge_head(&mut self) {
         self.head.acknowledged();
     }
 
-    /// Stores what a [`Fault::WriteLost`] or [`Fault::WriteMisdirected`] left out of the last flush
-    /// that was completed.
+    /// Stores the writes of the last completed flush that [`Fault::WriteLost`] or
+    /// [`Fault::WriteMisdirected`] left out.
     pub fn store_head(&mut self) {
         for (name, sectors) in self.head.take_lost() {
             if let Ok(file) = self.find(name) {
-                file.store_shown(sectors);
+                file.store_cached(sectors);
             }
         }
     }
 
-    /// Everything that is not durable, in the order in which a crash asks about it. Of files that
-    /// have no name any more a crash asks only if it has brought the name back.
+    /// Returns everything that is not durable, in the order in which a crash asks about it. A crash
+    /// asks about files without a name only if it has restored the name.
     #[must_use]
     pub fn pending(&self) -> Vec<Pending> {
         let changes = self.directory.unsynced().map(Pending::Change);
@@ -328,7 +327,7 @@ impl SimDisk {
         changes.chain(sectors).collect()
     }
 
-    /// How many sectors of all files have something unsynced.
+    /// Returns the number of sectors of all files with unsynced writes.
     #[must_use]
     pub fn unsynced_sectors(&self) -> usize {
         self.files.values().map(File::unsynced_sectors).sum()
@@ -349,7 +348,7 @@ impl SimDisk {
     }
 
     fn drop_unnamed(&mut self) {
-        // No two names show the same file, so what is as many as they are is what they show.
+        // Names refer to different files, so equal counts mean that every file has a name.
         if self.files.len() > self.directory.shown().len() {
             let named = self.directory.named();
             self.files.retain(|id, _| named.contains(id));
@@ -367,10 +366,10 @@ impl Disk for SimDisk {
     }
 }
 
-fn refuse_if(fault: Option<Fault>, what: &str) -> Result<(), DiskError> {
-    if fault.is_some() { Err(input_output_error(what)) } else { Ok(()) }
+fn fail_if(fault: Option<Fault>, call: &str) -> Result<(), DiskError> {
+    if fault.is_some() { Err(input_output_error(call)) } else { Ok(()) }
 }
 
-fn input_output_error(what: &str) -> DiskError {
-    DiskError::Failed(format!("{what}: Input/output error (os error 5)"))
+fn input_output_error(call: &str) -> DiskError {
+    DiskError::Failed(format!("{call}: Input/output error (os error 5)"))
 }

@@ -1,4 +1,4 @@
-//! The disk against byte vectors, which know nothing of sectors, sharing or caches.
+//! Property tests of the disk against byte vectors, which have no sectors, sharing or caches.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use crate::disk::{ChangeOrder, SECTOR_BYTES, SimDisk};
 
 const FILES: [FileName; 3] = [FileName::Superblock, FileName::Segment(1), FileName::Segment(2)];
 
-/// What a file holds, and what it held after each write since it was last synced.
+/// The content of a file, and its content after each write since the last sync.
 #[derive(Clone, Debug, Default)]
 struct Content {
     bytes: Vec<u8>,
     history: Vec<Vec<u8>>,
 }
 
-/// Files by their place in `contents`.
+/// The files, by their index in `contents`.
 #[derive(Clone, Debug, Default)]
 struct Model {
     contents: Vec<Content>,
@@ -65,7 +65,7 @@ impl Model {
         Some(Vec::new())
     }
 
-    /// The content of a file that a crash leaves, if it loses all or nothing.
+    /// Returns the content of a file after a crash that keeps all or no writes.
     fn after_crash(&self, file: usize, all_kept: bool) -> &[u8] {
         let content = &self.contents[file];
         if all_kept { &content.bytes } else { &content.history[0] }
@@ -92,7 +92,7 @@ fn any_action() -> impl Strategy<Value = FileAction> {
     ]
 }
 
-/// Every file of a disk with its content.
+/// Returns every file of a disk with its content.
 fn files(disk: &mut SimDisk) -> BTreeMap<FileName, Vec<u8>> {
     let list = disk.list().expect("no fault is armed");
     let read = |(file, bytes): (FileName, u64)| {
@@ -103,7 +103,7 @@ fn files(disk: &mut SimDisk) -> BTreeMap<FileName, Vec<u8>> {
     list.into_iter().map(read).collect()
 }
 
-/// Whether sector `number` of `found` is as it was in one of `versions`.
+/// Returns true if sector `number` of `found` equals that of one of `versions`.
 fn is_one_of(versions: &[Vec<u8>], number: usize, found: &[u8]) -> bool {
     let sector = |bytes: &[u8]| -> Vec<u8> {
         let start = (number * SECTOR_BYTES).min(bytes.len());
@@ -139,12 +139,12 @@ proptest! {
         let mut lost = disk.clone();
         lost.crash(ChangeOrder::PerFile, |_| false);
         prop_assert_eq!(files(&mut lost), shown(&model.durable, false));
-        prop_assert_eq!(files(&mut disk.image()), shown(&model.durable, false));
+        prop_assert_eq!(files(&mut disk.durable_copy()), shown(&model.durable, false));
 
-        // Every name is durable: any choice leaves each sector as some write left it.
+        // Every name is durable, so any choice leaves each sector as some write left it.
         disk.apply(&FileAction::SyncDirectory).expect("no fault is armed");
         let mut choice = choices.iter().cycle();
-        disk.crash(ChangeOrder::Prefix, |_| *choice.next().expect("it goes round"));
+        disk.crash(ChangeOrder::Prefix, |_| *choice.next().expect("a cycle never ends"));
         prop_assert!(disk.pending().is_empty());
         for (name, found) in files(&mut disk) {
             let content = &model.contents[model.shown[&name]];

@@ -1,9 +1,9 @@
-//! Sectors as they are kept: a run keeps most of those that were ever written, and in a log most of
-//! them are a checksum after zeros.
+//! Compact storage of sectors: a run keeps most sectors that were ever written, and in a log most
+//! of them are zeros before a checksum.
 
 use std::sync::Arc;
 
-/// What a disk stores or loses as a whole.
+/// The size of a sector, which a disk stores or loses as a whole, in bytes.
 pub const SECTOR_BYTES: usize = 512;
 
 /// The content of a sector.
@@ -11,21 +11,20 @@ pub(super) type Sector = [u8; SECTOR_BYTES];
 
 pub(super) const ZEROS: Sector = [0; SECTOR_BYTES];
 
-/// The end of a sector, which is kept as it is.
+/// The size of the end of a sector, which is stored uncompressed, in bytes.
 const END_BYTES: usize = 8;
-/// What is before that comes in pieces of so many bytes, and those of zeros at the end are left
-/// out.
+/// The size of the pieces before the end, in bytes; trailing pieces of zeros are omitted.
 const PIECE_BYTES: usize = 56;
 
 const _: () = assert!((SECTOR_BYTES - END_BYTES).is_multiple_of(PIECE_BYTES));
 
-/// Some sectors that follow one another: of each the number of its pieces, its end, and its pieces.
+/// Consecutive sectors, each as the number of its pieces, its end, and its pieces.
 #[derive(Clone, Debug)]
 pub(super) struct Packed(Arc<[u8]>);
 
-/// A sector, as it is packed or as it is.
+/// A sector, packed or unpacked.
 #[derive(Clone, Copy)]
-pub(super) struct Parts<'a> {
+pub(super) struct SectorParts<'a> {
     pieces: &'a [u8],
     end: &'a [u8; END_BYTES],
 }
@@ -34,7 +33,7 @@ impl Packed {
     pub(super) fn of(sectors: &[Sector]) -> Packed {
         let mut packed = Vec::with_capacity(2 * SECTOR_BYTES);
         for sector in sectors {
-            let Parts { pieces, end } = Parts::of(sector);
+            let SectorParts { pieces, end } = SectorParts::of(sector);
             let (pieces, _) = pieces.as_chunks::<PIECE_BYTES>();
             let is_zero =
                 |piece: &[u8; PIECE_BYTES]| piece.iter().fold(0, |all, byte| all | byte) == 0;
@@ -46,28 +45,28 @@ impl Packed {
         Packed(packed.into())
     }
 
-    /// All of them, one after the other.
-    pub(super) fn sectors(&self) -> impl Iterator<Item = Parts<'_>> {
+    /// Returns all sectors in order.
+    pub(super) fn sectors(&self) -> impl Iterator<Item = SectorParts<'_>> {
         let mut left = &self.0[..];
         std::iter::from_fn(move || {
             let (&count, after) = left.split_first()?;
             let (end, after) = after.split_first_chunk()?;
             let pieces;
             (pieces, left) = after.split_at_checked(usize::from(count) * PIECE_BYTES)?;
-            Some(Parts { pieces, end })
+            Some(SectorParts { pieces, end })
         })
     }
 
-    /// The sector that has `before` others before it.
+    /// Returns the sector with `before` others before it.
     pub(super) fn sector(&self, before: usize) -> Option<Sector> {
-        self.sectors().nth(before).map(Parts::whole)
+        self.sectors().nth(before).map(SectorParts::whole)
     }
 }
 
-impl<'a> Parts<'a> {
-    pub(super) fn of(sector: &'a Sector) -> Parts<'a> {
-        let (pieces, end) = sector.split_last_chunk().expect("it is longer");
-        Parts { pieces, end }
+impl<'a> SectorParts<'a> {
+    pub(super) fn of(sector: &'a Sector) -> SectorParts<'a> {
+        let (pieces, end) = sector.split_last_chunk().expect("a sector is longer than its end");
+        SectorParts { pieces, end }
     }
 
     pub(super) fn whole(self) -> Sector {
@@ -77,7 +76,7 @@ impl<'a> Parts<'a> {
     }
 
     pub(super) fn copy_to(self, sector: &mut Sector) {
-        let (pieces, end) = sector.split_last_chunk_mut().expect("it is longer");
+        let (pieces, end) = sector.split_last_chunk_mut().expect("a sector is longer than its end");
         let (kept, zeros) = pieces.split_at_mut(self.pieces.len());
         kept.copy_from_slice(self.pieces);
         zeros.fill(0);
@@ -90,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_packed_is_as_it_was() {
+    fn packed_sectors_unpack_to_the_same_bytes() {
         let mut sectors = vec![ZEROS, [7; SECTOR_BYTES]];
         for place in [0, 1, 55, 56, 111, 447, 448, 503, 504, 511] {
             let mut sector = ZEROS;
@@ -98,7 +97,7 @@ mod tests {
             sectors.push(sector);
         }
         let packed = Packed::of(&sectors);
-        assert_eq!(packed.sectors().map(Parts::whole).collect::<Vec<_>>(), sectors);
+        assert_eq!(packed.sectors().map(SectorParts::whole).collect::<Vec<_>>(), sectors);
         let one_by_one = (0..=sectors.len()).map_while(|before| packed.sector(before));
         assert_eq!(one_by_one.collect::<Vec<_>>(), sectors);
     }

@@ -1,4 +1,4 @@
-//! What a simulated disk shows, stores and loses.
+//! Tests of the simulated disk: its visible, stored and lost content.
 
 use quorate::storage::{Disk, DiskError, FileAction, FileName, check_disk};
 use quorate::types::Index;
@@ -16,7 +16,7 @@ fn create(file: FileName, sectors: u64) -> FileAction {
     FileAction::Create { file, bytes: sectors * SECTOR }
 }
 
-/// Fills `sectors` sectors from sector `first` on.
+/// Returns a write that fills `sectors` sectors from sector `first` on.
 fn fill(file: FileName, first: u64, sectors: usize, byte: u8) -> FileAction {
     FileAction::Write { file, offset: first * SECTOR, bytes: vec![byte; sectors * SECTOR_BYTES] }
 }
@@ -27,7 +27,7 @@ fn apply_all(disk: &mut SimDisk, actions: &[FileAction]) {
     }
 }
 
-/// A durable file of `sectors` zero sectors.
+/// Returns a disk with a durable file of `sectors` zero sectors.
 fn disk_with(file: FileName, sectors: u64) -> SimDisk {
     let mut disk = SimDisk::default();
     apply_all(&mut disk, &[create(file, sectors), FileAction::SyncDirectory]);
@@ -38,7 +38,7 @@ fn read(disk: &mut SimDisk, file: FileName) -> Vec<u8> {
     disk.apply(&FileAction::Read { file, offset: 0, bytes: usize::MAX }).expect("it can be read")
 }
 
-/// The first byte of each sector.
+/// Returns the first byte of each sector.
 fn firsts(disk: &mut SimDisk, file: FileName) -> Vec<u8> {
     read(disk, file).chunks(SECTOR_BYTES).map(|sector| sector[0]).collect()
 }
@@ -52,7 +52,7 @@ fn is_failed(result: Result<Vec<u8>, DiskError>) -> bool {
 }
 
 #[test]
-fn it_is_a_disk() {
+fn the_simulated_disk_is_a_disk() {
     check_disk(SimDisk::default);
 }
 
@@ -75,7 +75,7 @@ fn every_subset_of_unsynced_sectors_can_survive() {
 }
 
 #[test]
-fn a_synced_write_survives_and_a_later_one_may_leave_any_of_its_versions() {
+fn a_synced_write_survives_and_any_later_version_may_replace_it() {
     for (wanted, survivor) in [(0b00, 1), (0b01, 2), (0b10, 3), (0b11, 3)] {
         let mut disk = disk_with(A, 1);
         apply_all(&mut disk, &[fill(A, 0, 1, 1), FileAction::Sync { file: A }]);
@@ -91,7 +91,7 @@ fn a_synced_write_survives_and_a_later_one_may_leave_any_of_its_versions() {
 }
 
 #[test]
-fn a_file_grows_as_far_as_its_surviving_sectors_make_it() {
+fn a_file_grows_to_its_last_surviving_sector() {
     let write = FileAction::Write { file: A, offset: 500, bytes: vec![1; 1000] };
     for (kept, bytes) in [(None, 0), (Some(0), 512), (Some(1), 1024), (Some(2), 1500)] {
         let mut disk = disk_with(A, 0);
@@ -106,7 +106,7 @@ fn a_file_grows_as_far_as_its_surviving_sectors_make_it() {
 }
 
 #[test]
-fn a_name_is_durable_with_the_directory() {
+fn a_name_is_durable_after_a_directory_sync() {
     for synced in [false, true] {
         let mut disk = SimDisk::default();
         apply_all(&mut disk, &[create(A, 1), fill(A, 0, 1, 1), FileAction::Sync { file: A }]);
@@ -135,7 +135,7 @@ fn a_new_file_is_zeros_even_after_a_crash() {
 }
 
 #[test]
-fn a_rename_is_all_or_nothing_and_says_nothing_about_content() {
+fn a_rename_is_atomic_and_independent_of_content() {
     let mut disk = disk_with(WHOLE, 1);
     apply_all(&mut disk, &[fill(WHOLE, 0, 1, 1), FileAction::Sync { file: WHOLE }]);
     apply_all(&mut disk, &[create(PART, 1), FileAction::SyncDirectory, fill(PART, 0, 1, 2)]);
@@ -152,7 +152,7 @@ fn a_rename_is_all_or_nothing_and_says_nothing_about_content() {
 }
 
 #[test]
-fn lost_changes_take_later_ones_along_as_the_order_says() {
+fn lost_changes_lose_later_ones_as_the_order_says() {
     let lost_first = |order| {
         let mut disk = disk_with(A, 1);
         let rename = FileAction::Rename { from: PART, to: WHOLE };
@@ -180,7 +180,7 @@ fn a_removal_is_pending_and_a_file_may_be_removed_twice() {
 }
 
 #[test]
-fn a_failed_sync_leaves_a_cache_that_lies() {
+fn a_failed_sync_leaves_a_wrong_cache() {
     let mut disk = disk_with(A, 3);
     let sync = FileAction::Sync { file: A };
     disk.arm(Fault::SyncFails { sectors: 1 }, 1);
@@ -214,7 +214,7 @@ fn a_failed_directory_sync_leaves_names_that_are_not_durable() {
 }
 
 #[test]
-fn a_fault_hits_the_operation_it_is_for() {
+fn a_fault_hits_an_operation_of_its_kind() {
     let file = A;
     let cases = [
         (Fault::CreateFails, create(B, 1)),
@@ -252,7 +252,7 @@ fn a_failed_write_stops_within_its_sectors() {
 }
 
 #[test]
-fn a_lost_write_is_seen_until_the_cache_is_gone() {
+fn a_lost_write_is_visible_until_the_cache_is_dropped() {
     let mut disk = disk_with(A, 2);
     disk.arm(Fault::WriteLost, 0);
     apply_all(&mut disk, &[fill(A, 0, 2, 1), FileAction::Sync { file: A }]);
@@ -263,7 +263,7 @@ fn a_lost_write_is_seen_until_the_cache_is_gone() {
 }
 
 #[test]
-fn a_file_that_is_read_back_shows_after_a_sync_what_the_disk_has() {
+fn a_file_that_is_not_a_segment_shows_the_disk_after_a_sync() {
     let file = FileName::Superblock;
     let mut disk = disk_with(file, 2);
     disk.arm(Fault::WriteLost, 0);
@@ -309,13 +309,13 @@ fn a_misdirected_write_hits_another_place() {
 }
 
 #[test]
-fn rot_flips_what_the_disk_has() {
+fn bit_flips_change_the_disk() {
     let mut disk = disk_with(A, 2);
     apply_all(&mut disk, &[fill(A, 1, 1, 1)]);
-    assert!(disk.rot(A, 3, 0x80));
-    assert!(disk.rot(A, SECTOR, 0xff));
-    assert!(!disk.rot(A, 2 * SECTOR, 1), "beyond the end");
-    assert!(!disk.rot(B, 0, 1), "no such file");
+    assert!(disk.flip_bits(A, 3, 0x80));
+    assert!(disk.flip_bits(A, SECTOR, 0xff));
+    assert!(!disk.flip_bits(A, 2 * SECTOR, 1), "beyond the end");
+    assert!(!disk.flip_bits(B, 0, 1), "no such file");
     let shown = read(&mut disk, A);
     assert_eq!((shown[3], shown[512]), (0x80, 1), "an unsynced sector hides what is below it");
     disk.crash(ChangeOrder::Prefix, |_| false);
@@ -323,7 +323,7 @@ fn rot_flips_what_the_disk_has() {
 }
 
 #[test]
-fn a_full_disk_refuses_and_gets_its_space_back() {
+fn a_full_disk_fails_and_removals_free_its_space() {
     let mut disk = disk_with(A, 2);
     disk.set_capacity(Some(5 * SECTOR));
     assert_eq!(disk.apply(&create(B, 4)), Err(DiskError::Full));
@@ -341,11 +341,11 @@ fn a_full_disk_refuses_and_gets_its_space_back() {
 }
 
 #[test]
-fn an_old_image_has_only_what_was_durable_then() {
+fn a_durable_copy_has_only_durable_content() {
     let mut disk = disk_with(A, 1);
     apply_all(&mut disk, &[fill(A, 0, 1, 1), FileAction::Sync { file: A }]);
     apply_all(&mut disk, &[fill(A, 0, 1, 2), create(B, 1)]);
-    let mut image = disk.image();
+    let mut image = disk.durable_copy();
     apply_all(&mut disk, &[FileAction::Sync { file: A }, FileAction::SyncDirectory]);
     assert_eq!((names(&mut image), firsts(&mut image, A)), (vec![A], vec![1]));
     assert_eq!((names(&mut disk), firsts(&mut disk, A)), (vec![A, B], vec![2]));
@@ -355,7 +355,7 @@ fn an_old_image_has_only_what_was_durable_then() {
 }
 
 #[test]
-fn what_is_no_file_or_no_place_is_refused() {
+fn missing_files_and_invalid_offsets_fail() {
     let mut disk = disk_with(A, 1);
     for action in [
         fill(B, 0, 1, 1),
@@ -382,16 +382,16 @@ fn zeros_cost_nothing() {
 }
 
 #[test]
-fn a_crash_says_what_it_took() {
+fn a_crash_prints_its_losses() {
     let mut disk = disk_with(A, 8);
     apply_all(&mut disk, &[create(B, 1), fill(A, 1, 1, 1), fill(A, 1, 5, 2)]);
-    let mut asked = Vec::new();
+    let mut offered = Vec::new();
     let expected = disk.pending();
     let crash = disk.crash(ChangeOrder::Prefix, |pending| {
-        asked.push(pending);
-        asked.len() == 1
+        offered.push(pending);
+        offered.len() == 1
     });
-    assert_eq!(asked, expected);
+    assert_eq!(offered, expected);
     let lost = "kept 1, lost 6: log-0000000000000001:1, log-0000000000000001:1+1, \
                 log-0000000000000001:2, log-0000000000000001:3, …";
     assert_eq!(crash.to_string(), lost);

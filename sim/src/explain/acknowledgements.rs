@@ -1,36 +1,39 @@
-//! Acknowledgements: S6, and what disks must have for them, S17 and S28.
+//! Explanations of acknowledgements, S6, and of durable state, S17 and S28.
 
 use quorate::types::{AppendOutcome, Body, Index, Message, NodeId};
 
-use crate::explain::past::{Fate, Past};
-use crate::explain::stories;
-use crate::explain::telling::Draft;
-use crate::record::{EventId, What};
+use crate::explain::explanation::Draft;
+use crate::explain::facts;
+use crate::explain::history::{History, WriteOutcome};
+use crate::record::{EventId, EventKind};
 
-pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
-    let Some(node) = past.node() else { return };
-    let event = past.event(past.accused);
+pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
+    let Some(node) = history.node() else { return };
+    let event = history.event(history.failing);
     if let Some(message) = event.message() {
         let upto = acknowledged(message).or_else(|| verified(message));
         if let Some(index) = upto {
-            return acknowledges(past, draft, message, index);
+            return acknowledges(history, draft, message, index);
         }
     }
-    match &event.what {
-        What::Took(_) => counts(past, draft, node),
-        What::Started { .. } | What::GoesBy(_) => restarts(past, draft, node),
-        What::Durable(write) => {
-            troubles_of_disk(past, draft, node);
-            stories::spine(past, draft, past.accused, 2);
+    match &event.kind {
+        EventKind::TookInput(_) => matched_too_far(history, draft, node),
+        EventKind::Started { .. } | EventKind::MembershipAdopted(_) => {
+            restarts(history, draft, node)
+        }
+        EventKind::Durable(write) => {
+            disk_faults(history, draft, node);
+            facts::causal_steps(history, draft, history.failing, 2);
             draft.cause(format!(
-                "{node} takes {write} for durable, and its disk does not have it as it should"
+                "{node} treats write {write} as durable, but its disk does not hold the data of \
+                 that write"
             ));
         }
-        _ => believes(past, draft, node),
+        _ => wrong_durable_index(history, draft, node),
     }
 }
 
-/// Up to where a message says that its sender's disk equals its receiver's log.
+/// The index up to which a message acknowledges its receiver's log.
 fn acknowledged(message: &Message) -> Option<Index> {
     match message.body {
         Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
@@ -47,154 +50,173 @@ fn verified(message: &Message) -> Option<Index> {
     }
 }
 
-/// A node acknowledges what its disk has not, or has otherwise than the leader.
-fn acknowledges(past: &Past<'_>, draft: &mut Draft, message: &Message, index: Index) {
+/// Explains an acknowledgement of an entry that is not durable or not equal to the leader's entry.
+fn acknowledges(history: &History<'_>, draft: &mut Draft, message: &Message, index: Index) {
     let (node, leader, term) = (message.from, message.to, message.term);
-    stories::spine(past, draft, past.accused, 2);
-    let says = format!("{node} acknowledges the log up to {index} to {leader} in {term}");
-    draft.fact(past.accused, past.at(past.accused), says);
-    let own = past.logs(node, past.accused);
-    let theirs = past.logs(leader, past.accused);
+    facts::causal_steps(history, draft, history.failing, 2);
+    let sentence =
+        format!("{node} acknowledges the log up to index {index} to {leader} in term {term}");
+    draft.fact(history.failing, history.at(history.failing), sentence);
+    let own = history.logs(node, history.failing);
+    let theirs = history.logs(leader, history.failing);
     if let Some(entry) = own.memory.get(&index).filter(|entry| own.disk.get(&index) != Some(entry))
     {
-        let durable = stories::entry(past, draft, node, *entry);
-        let under_way = past.write_of(node, *entry).map(|(id, _)| past.fate(id));
+        let durable = facts::entry(history, draft, node, *entry);
+        let under_way = history.write_of(node, *entry).map(|(id, _)| history.write_outcome(id));
         let why = match under_way {
-            Some(Fate::UnderWay) if !durable => "the write that brings it is still under way",
-            _ => "its disk has another or none there",
+            Some(WriteOutcome::Pending) if !durable => "its write is still pending",
+            _ => "its disk holds a different entry or none at that index",
         };
         return draft.cause(format!(
-            "{node} acknowledges {entry} to {leader} before it is durable: {why}, and a crash now \
-             would lose what {leader} may count on"
+            "{node} acknowledges entry {entry} to {leader} before the entry is durable: {why}, so \
+             a crash now could lose an entry that {leader} counts as replicated"
         ));
     }
-    let parted =
+    let conflict =
         own.disk.iter().find(|(at, id)| theirs.memory.get(at).is_some_and(|has| has != *id));
-    let Some((at, has)) = parted else {
+    let Some((at, has)) = conflict else {
         let last = own.on_disk(index);
         return draft.cause(format!(
-            "{node} acknowledges {index} to {leader} in {term}, and its disk {last}"
+            "{node} acknowledges index {index} to {leader} in term {term}, but it {last}"
         ));
     };
-    stories::entry(past, draft, node, *has);
+    facts::entry(history, draft, node, *has);
     if let Some(theirs) = theirs.memory.get(at) {
-        stories::entry(past, draft, leader, *theirs);
+        facts::entry(history, draft, leader, *theirs);
     }
-    let leads =
-        theirs.memory.get(at).map_or_else(String::new, |id| format!(", where {leader} has {id}"));
+    let leads = theirs
+        .memory
+        .get(at)
+        .map_or_else(String::new, |id| format!(" where {leader} has entry {id}"));
     draft.cause(format!(
-        "{node} acknowledges the log up to {index} to {leader}, but its own log parts from that: \
-         it has {has}{leads}"
+        "{node} acknowledges the log up to index {index} to {leader}, but its log differs from \
+         the leader's log: it has entry {has}{leads}"
     ));
 }
 
-/// A leader counts on what a peer did not say, or its disk.
-fn counts(past: &Past<'_>, draft: &mut Draft, node: NodeId) {
-    let Some(step) = past.step(past.accused) else { return };
-    stories::spine(past, draft, step, 2);
-    let Some((_, message)) = past.message_of(step) else {
-        return believes(past, draft, node);
+/// Explains a leader that counts more of a peer's log than the peer acknowledged.
+fn matched_too_far(history: &History<'_>, draft: &mut Draft, node: NodeId) {
+    let Some(step) = history.step_of(history.failing) else { return };
+    facts::causal_steps(history, draft, step, 2);
+    let Some((_, message)) = history.message_of(step) else {
+        return wrong_durable_index(history, draft, node);
     };
     let peer = message.from;
-    let term = past.after(step).map_or(message.term, |now| now.term);
-    let said = past.all().rev().find(|(_, event)| {
-        event.message().is_some_and(|said| {
-            said.from == peer
-                && said.to == node
-                && said.term == term
-                && acknowledged(said).is_some()
+    let term = history.state_after(step).map_or(message.term, |now| now.term);
+    let acknowledgement = history.all().rev().find(|(_, event)| {
+        event.message().is_some_and(|acknowledgement| {
+            acknowledgement.from == peer
+                && acknowledgement.to == node
+                && acknowledgement.term == term
+                && acknowledged(acknowledgement).is_some()
         })
     });
-    let said = match said {
+    let acknowledgement = match acknowledgement {
         Some((id, event)) => {
             let upto = event.message().and_then(acknowledged).unwrap_or_default();
-            let says = format!("{peer} last acknowledged {upto} to {node} in {term}");
-            draft.fact(id, past.at(id), says);
-            format!("{peer} acknowledged no more than {upto} in {term}")
+            let sentence = format!(
+                "{peer} sends {node} its last acknowledgement in term {term}, up to index {upto}"
+            );
+            draft.fact(id, history.at(id), sentence);
+            format!("{peer} acknowledged only index {upto} in term {term}")
         }
-        None => format!("{peer} has acknowledged nothing in {term}"),
+        None => format!("{peer} acknowledged nothing in term {term}"),
     };
     draft.cause(format!(
-        "{node} leads {term} and takes {}: it counts on more than was said, for {said}",
+        "{node} leads term {term}, receives {} and counts more of {peer}'s log than {peer} \
+         acknowledged: {acknowledgement}",
         crate::explain::phrases::message(message)
     ));
 }
 
-/// A node starts as something else than its disk had.
-fn restarts(past: &Past<'_>, draft: &mut Draft, node: NodeId) {
-    let Some(now) = past.after(past.accused) else { return };
-    stories::troubles(past, draft, node, before_last_fall(past, node));
-    let promised = past.of(node).rev().find_map(|(id, event)| match &event.what {
-        What::Submitted(write) if matches!(past.fate(id), Fate::Durable(_)) => {
+/// Explains a node that starts with other contents than its disk held.
+fn restarts(history: &History<'_>, draft: &mut Draft, node: NodeId) {
+    let Some(now) = history.state_after(history.failing) else { return };
+    facts::node_faults(history, draft, node, before_last_crash(history, node));
+    let durable = history.events_of(node).rev().find_map(|(id, event)| match &event.kind {
+        EventKind::Submitted(write)
+            if matches!(history.write_outcome(id), WriteOutcome::Durable(_)) =>
+        {
             Some((id, write.hard_state?))
         }
         _ => None,
     });
-    if let Some((id, hard)) = promised.filter(|(_, hard)| *hard != now.hard_state()) {
-        let shown = |term, vote: Option<NodeId>| match vote {
-            Some(vote) => format!("{term} with a vote for {vote}"),
-            None => format!("{term} without a vote"),
+    if let Some((id, hard)) = durable.filter(|(_, hard)| *hard != now.hard_state()) {
+        let describe = |term, vote: Option<NodeId>| match vote {
+            Some(vote) => format!("term {term} and a vote for {vote}"),
+            None => format!("term {term} and no vote"),
         };
-        let (had, has) = (shown(hard.term, hard.vote), shown(now.term, now.vote));
-        draft.fact(id, past.at(id), format!("{node} gives {had} to its disk"));
-        stories::fate(past, draft, id, &format!("the write with {had}"));
+        let (had, has) = (describe(hard.term, hard.vote), describe(now.term, now.vote));
+        draft.fact(id, history.at(id), format!("{node} submits {had} to its disk"));
+        facts::write_outcome(history, draft, id, &format!("the write with {had}"));
         return draft.cause(format!(
-            "{node}'s disk has {had}, and yet {node} starts in {has}: it has forgotten what it \
-             promised, and could promise something else"
+            "{node} starts with {has} although its disk held {had}, so it could vote again in a \
+             term in which it has already voted"
         ));
     }
-    let logs = past.logs(node, past.accused);
+    let logs = history.logs(node, history.failing);
     let last = logs.disk.last_key_value().map_or(logs.snapshot, |(_, id)| *id);
-    draft
-        .cause(format!("{node} starts with a log to {}, and its disk has one to {last}", now.last));
+    draft.cause(format!(
+        "{node} starts with a log up to {}, but its disk held a log up to {last}",
+        now.last,
+    ));
 }
 
-/// What a node did before it last fell.
-fn before_last_fall(past: &Past<'_>, node: NodeId) -> EventId {
-    let fall = past.of(node).rev().find(|(_, event)| matches!(event.what, What::Fell { .. }));
-    fall.map_or(EventId(0), |(id, _)| EventId(id.0 - 1))
+/// The last event before the node's last crash.
+fn before_last_crash(history: &History<'_>, node: NodeId) -> EventId {
+    let crash = history
+        .events_of(node)
+        .rev()
+        .find(|(_, event)| matches!(event.kind, EventKind::Crashed { .. }));
+    crash.map_or(EventId(0), |(id, _)| EventId(id.0 - 1))
 }
 
-/// A node believes of its disk what is not so.
-fn believes(past: &Past<'_>, draft: &mut Draft, node: NodeId) {
-    troubles_of_disk(past, draft, node);
-    stories::spine(past, draft, past.accused, 2);
-    let logs = past.logs(node, past.accused);
+/// Explains a node whose status disagrees with its disk.
+fn wrong_durable_index(history: &History<'_>, draft: &mut Draft, node: NodeId) {
+    disk_faults(history, draft, node);
+    facts::causal_steps(history, draft, history.failing, 2);
+    let logs = history.logs(node, history.failing);
     let last = logs.disk.last_key_value().map_or(logs.snapshot, |(_, id)| *id);
-    let now = past.after(past.accused);
-    let says = now.map_or_else(String::new, |now| {
-        format!(": it says {} is durable, in a log to {}", now.durable, now.last)
+    let now = history.state_after(history.failing);
+    let sentence = now.map_or_else(String::new, |now| {
+        format!(": it reports index {} as durable in a log up to {}", now.durable, now.last)
     });
-    let late: Vec<EventId> = past
-        .of(node)
+    let late: Vec<EventId> = history
+        .events_of(node)
         .filter(|(id, event)| {
-            matches!(event.what, What::Submitted(_)) && past.fate(*id) == Fate::UnderWay
+            matches!(event.kind, EventKind::Submitted(_))
+                && history.write_outcome(*id) == WriteOutcome::Pending
         })
         .map(|(id, _)| id)
         .collect();
     for id in late.iter().rev().take(3) {
-        if let What::Submitted(write) = &past.event(*id).what {
-            let what = past.event(*id).what.to_string();
+        if let EventKind::Submitted(write) = &history.event(*id).kind {
+            let event_text = history.event(*id).kind.to_string();
             draft.fact(
                 *id,
-                past.at(*id),
-                format!("{node} {what}; {} is not durable yet", write.id),
+                history.at(*id),
+                format!(
+                    "{node} submits a write ({event_text}); write {} is not durable yet",
+                    write.id
+                ),
             );
         }
     }
-    draft.cause(format!("{node}'s memory and its disk, which has a log to {last}, part{says}"));
+    draft.cause(format!(
+        "{node}'s memory differs from its disk, which has a log up to {last}{sentence}"
+    ));
 }
 
-/// What befell the disk of a node, the last few things.
-fn troubles_of_disk(past: &Past<'_>, draft: &mut Draft, node: NodeId) {
-    let failed = past.of(node).rev().filter_map(|(id, event)| match &event.what {
-        What::DiskFailed(words) => Some((id, format!("{node}'s disk fails: {words}"))),
-        What::Fell { at_stake, kept } if *at_stake > 0 => {
-            Some((id, format!("{node} falls; {kept} of {at_stake} things under way survive")))
+/// Adds the last failures and crashes of a node's disk to the facts.
+fn disk_faults(history: &History<'_>, draft: &mut Draft, node: NodeId) {
+    let failed = history.events_of(node).rev().filter_map(|(id, event)| match &event.kind {
+        EventKind::DiskFailed(words) => Some((id, format!("{node}'s disk fails: {words}"))),
+        EventKind::Crashed { not_durable, kept } if *not_durable > 0 => {
+            Some((id, format!("{node} crashes; {kept} of {not_durable} pending writes survive")))
         }
         _ => None,
     });
-    for (id, says) in failed.take(4) {
-        draft.fact(id, past.at(id), says);
+    for (id, sentence) in failed.take(4) {
+        draft.fact(id, history.at(id), sentence);
     }
 }

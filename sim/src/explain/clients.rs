@@ -1,289 +1,317 @@
-//! What clients are told: S18 to S21.
+//! Explanations of wrong results of client operations: S18 to S21.
 
 use quorate::raft::RoleName;
 use quorate::types::{Freshness, Index, NodeId, ReadLevel};
 
-use crate::explain::past::Past;
-use crate::explain::stories;
-use crate::explain::telling::Draft;
-use crate::record::{EventId, What};
+use crate::explain::explanation::Draft;
+use crate::explain::facts;
+use crate::explain::history::History;
+use crate::record::{EventId, EventKind};
 use crate::request::OpId;
 
-pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
-    match &past.event(past.accused).what {
-        What::Served { op, index, applied, freshness, .. } => {
-            serves(past, draft, *op, (*index, *applied), *freshness);
+pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
+    match &history.event(history.failing).kind {
+        EventKind::Served { op, index, applied, freshness, .. } => {
+            serves_stale_read(history, draft, *op, (*index, *applied), *freshness);
         }
-        What::Replied { op, .. } | What::Rejected { op, .. } => ends(past, draft, *op),
-        What::Applied { executed, .. } => carries_out(past, draft, executed),
-        What::Sent(_) => forwards(past, draft),
-        _ => commits(past, draft),
+        EventKind::Replied { op, .. } | EventKind::Rejected { op, .. } => {
+            wrong_outcome(history, draft, *op)
+        }
+        EventKind::Applied { executed, .. } => applied_twice(history, draft, executed),
+        EventKind::Sent(_) => forwarded_read(history, draft),
+        _ => commits(history, draft),
     }
 }
 
-/// A step commits the command of an operation that was not to happen, or not again.
-fn commits(past: &Past<'_>, draft: &mut Draft) {
-    stories::spine(past, draft, past.accused, 2);
-    let Some((step, now)) = past.step(past.accused).and_then(|id| Some((id, past.after(id)?)))
+/// Explains the commit of a command that was rejected or is already committed.
+fn commits(history: &History<'_>, draft: &mut Draft) {
+    facts::causal_steps(history, draft, history.failing, 2);
+    let Some((step, now)) =
+        history.step_of(history.failing).and_then(|id| Some((id, history.state_after(id)?)))
     else {
         return;
     };
     let node = now.id;
-    let log = past.logs(node, step).memory;
-    let from = past.before(step).map_or(Index::ZERO, |before| before.committed);
+    let log = history.logs(node, step).memory;
+    let from = history.state_before(step).map_or(Index::ZERO, |before| before.committed);
     for (index, entry) in log.iter().filter(|(index, _)| from < **index && **index <= now.committed)
     {
-        let Some(op) = past.operation_of(*entry) else { continue };
-        let rejected = past.all().find_map(|(_, event)| match &event.what {
-            What::Rejected { op: one, reason } if *one == op => Some(*reason),
+        let Some(op) = history.operation_of(*entry) else { continue };
+        let rejected = history.all().find_map(|(_, event)| match &event.kind {
+            EventKind::Rejected { op: one, reason } if *one == op => Some(*reason),
             _ => None,
         });
-        let places = past.entries_of(op);
+        let places = history.entries_of(op);
         let earlier = places
             .iter()
-            .find(|(_, one)| one.index < *index && past.committed_at(one.index) == Some(*one));
+            .find(|(_, one)| one.index < *index && history.committed_at(one.index) == Some(*one));
         if rejected.is_none() && earlier.is_none() {
             continue;
         }
-        operation(past, draft, op);
-        self::places(past, draft, op);
+        operation_facts(history, draft, op);
+        place_facts(history, draft, op);
         let number = op.0;
         return draft.cause(match (rejected, earlier) {
             (Some(reason), _) => format!(
-                "the client was told that operation {number} had no effect ({reason}), but its \
-                 command stayed in the log as {entry} and is committed after all: nobody could \
-                 know that when it was told"
+                "the client received a rejection of operation {number} ({reason}), but its \
+                 command stayed in the log as entry {entry} and is now committed: a node must not \
+                 reject a command that may still be committed"
             ),
             (None, Some((_, first))) => format!(
-                "the command of operation {number} is committed twice, as {first} and as {entry}"
+                "the command of operation {number} is committed twice: as entry {first} and as \
+                 entry {entry}"
             ),
             (None, None) => String::new(),
         });
     }
 }
 
-/// The way of an operation: where it began, where it was asked for, what its client was told.
-fn operation(past: &Past<'_>, draft: &mut Draft, op: OpId) -> Option<EventId> {
+/// Adds the events of an operation: its invocation, its attempts and its outcome. Returns the
+/// invocation.
+fn operation_facts(history: &History<'_>, draft: &mut Draft, op: OpId) -> Option<EventId> {
     let mut begun = None;
-    for (id, event) in past.all() {
+    for (id, event) in history.all() {
         let number = op.0;
-        let says = match &event.what {
-            What::Invoked { op: one, level } if *one == op => {
+        let sentence = match &event.kind {
+            EventKind::Invoked { op: one, level } if *one == op => {
                 begun = begun.or(Some(id));
                 match level {
-                    None => format!("a client begins operation {number}, a command"),
+                    None => format!("a client invokes operation {number}, a command"),
                     Some(ReadLevel::Linearizable) => {
-                        format!("a client begins operation {number}, a linearizable read")
+                        format!("a client invokes operation {number}, a linearizable read")
                     }
-                    Some(level) => format!("a client begins operation {number}, a read, {level}"),
+                    Some(level) => {
+                        format!("a client invokes operation {number}, a read of level `{level}`")
+                    }
                 }
             }
-            What::Asked { client, op: Some(one), .. } if *one == op => {
+            EventKind::RequestReceived { client, op: Some(one), .. } if *one == op => {
                 let node = event.node.map_or_else(String::new, |node| node.to_string());
-                format!("client {client} asks {node} for operation {number}")
+                format!("client {client} sends operation {number} to {node}")
             }
-            What::Replied { op: one, id, .. } if *one == op => {
+            EventKind::Replied { op: one, id, .. } if *one == op => {
                 let node = event.node.map_or_else(String::new, |node| node.to_string());
-                format!("{node} tells the client that operation {number} is done, by {id}")
+                format!(
+                    "{node} replies to the client that operation {number} is complete with entry \
+                     {id}"
+                )
             }
-            What::Served { op: one, applied, .. } if *one == op => {
+            EventKind::Served { op: one, applied, .. } if *one == op => {
                 let node = event.node.map_or_else(String::new, |node| node.to_string());
-                format!("{node} answers operation {number} with its state after {applied}")
+                format!("{node} answers operation {number} with its state after index {applied}")
             }
-            What::Rejected { op: one, reason } if *one == op => {
-                format!("the client is told that operation {number} had no effect: {reason}")
+            EventKind::Rejected { op: one, reason } if *one == op => {
+                format!("the client receives a rejection of operation {number}: {reason}")
             }
-            What::Unknown(one) if *one == op => {
-                format!("the client is told that nobody knows what became of operation {number}")
+            EventKind::Unknown(one) if *one == op => {
+                format!("the client receives no outcome of operation {number}: it stays unknown")
             }
             _ => continue,
         };
-        draft.fact(id, event.at, says);
+        draft.fact(id, event.at, sentence);
     }
     begun
 }
 
-/// A read is answered with a state that is too old, or not the committed one.
-fn serves(
-    past: &Past<'_>,
+/// Explains an answer to a read from a stale or a wrong state.
+fn serves_stale_read(
+    history: &History<'_>,
     draft: &mut Draft,
     op: OpId,
     (index, applied): (Index, Index),
     freshness: Freshness,
 ) {
-    let Some(node) = past.node() else { return };
-    let begun = operation(past, draft, op);
+    let Some(node) = history.node() else { return };
+    let begun = operation_facts(history, draft, op);
     let number = op.0;
-    let last = begun.and_then(|begun| done_before(past, begun));
-    if let Some(step) = past.step(past.accused) {
-        stories::step(past, draft, step);
+    let last = begun.and_then(|begun| completed_before(history, begun));
+    if let Some(step) = history.step_of(history.failing) {
+        facts::step(history, draft, step);
     }
-    let role = past.after(past.accused).map(|now| (now.role, now.term));
-    leader_since(past, draft, node, begun);
+    let role = history.state_after(history.failing).map(|now| (now.role, now.term));
+    recent_elections(history, draft, node, begun);
     if let Some((done, other, id)) = last.filter(|(.., id)| id.index > applied) {
-        let says =
-            format!("a client has been told by now that operation {} is done, by {id}", other.0);
-        draft.fact(done, past.at(done), says);
-        let who = role.map_or_else(String::new, |(role, term)| match role {
-            RoleName::Leader => format!(", which takes itself for the leader of {term},"),
-            role => format!(", a {role} in {term},"),
+        let sentence = format!("a client receives the reply to operation {} at {id}", other.0);
+        draft.fact(done, history.at(done), sentence);
+        let acting_as = role.map_or_else(String::new, |(role, term)| match role {
+            RoleName::Leader => format!(", which acts as the leader of term {term},"),
+            role => format!(", a {role} in term {term},"),
         });
         return draft.cause(format!(
-            "{node}{who} answers read {number} with its state after {applied}, but operation {}, \
-             done at {} before the read began, is missing in that: the answer is older than the \
-             read, and says it is {freshness}",
+            "{node}{acting_as} answers read {number} with its state after index {applied}, but \
+             operation {}, completed at index {} before the read began, is missing in that state: \
+             the answer is stale although its stated freshness is `{freshness}`",
             other.0, id.index
         ));
     }
     if applied < index {
         return draft.cause(format!(
-            "{node} answers read {number} with its state after {applied}, though the read was to \
-             wait for {index}: its state machine has not applied that yet"
+            "{node} answers read {number} with its state after index {applied}, but the read \
+             index is {index}: its state machine has not applied that index yet"
         ));
     }
     let won = begun.and_then(|begun| {
-        let elections = past.elections();
+        let elections = history.elections();
         let term = role.map(|(_, term)| term)?;
         elections.into_iter().rfind(|(id, _, won)| *id < begun && *won > term)
     });
     if let Some((_, rival, won)) = won {
         let term = role.map(|(_, term)| term).unwrap_or_default();
         return draft.cause(format!(
-            "{node} answers read {number} in {term}, {freshness}, though {rival} had won {won} \
-             before the read began, and may have changed what is asked for: {}",
-            how_it_knew(past, node, op)
+            "{node} answers read {number} in term {term} with the stated freshness `{freshness}`, \
+             but {rival} had won term {won} before the read began and may have committed newer \
+             commands: {}",
+            heard_since(history, node, op)
         ));
     }
-    let high = past.all().filter(|(id, _)| begun.is_none_or(|begun| *id < begun));
-    let high = high.filter_map(|(id, _)| Some((past.after(id)?.committed, id)));
+    let high = history.all().filter(|(id, _)| begun.is_none_or(|begun| *id < begun));
+    let high = high.filter_map(|(id, _)| Some((history.state_after(id)?.committed, id)));
     let high = high.max_by_key(|(committed, id)| (*committed, std::cmp::Reverse(*id)));
     if let Some((committed, id)) = high.filter(|(committed, _)| *committed > applied) {
-        let by = past.event(id).node.map_or_else(String::new, |node| node.to_string());
-        draft.fact(id, past.at(id), format!("{by} commits {committed}"));
+        let by = history.event(id).node.map_or_else(String::new, |node| node.to_string());
+        draft.fact(id, history.at(id), format!("{by} commits index {committed}"));
         return draft.cause(format!(
-            "{node} answers read {number} with its state after {applied}, and says that it is \
-             {freshness}, though {committed} was committed before the read began: {}",
-            how_it_knew(past, node, op)
+            "{node} answers read {number} with its state after index {applied} and the stated \
+             freshness `{freshness}`, but index {committed} was committed before the read began: \
+             {}",
+            heard_since(history, node, op)
         ));
     }
     draft.cause(format!(
-        "{node} answers read {number} with its state after {applied}, having waited for {index}, \
-         and says that it is {freshness}: another state was due"
+        "{node} answers read {number} with its state after index {applied}, read index {index} \
+         and the stated freshness `{freshness}`, but the expected state is a different one"
     ));
 }
 
-/// What the node did to make sure, between the question and the answer.
-fn how_it_knew(past: &Past<'_>, node: NodeId, op: OpId) -> String {
-    let asked = past
-        .of(node)
+/// Whether the node received any message between the request and the answer, as a clause.
+fn heard_since(history: &History<'_>, node: NodeId, op: OpId) -> String {
+    let request = history
+        .events_of(node)
         .rev()
-        .find(|(_, event)| matches!(event.what, What::Asked { op: Some(one), .. } if one == op));
-    let asked = asked.map_or(past.accused, |(id, _)| id);
-    let heard = past.of(node).any(|(id, _)| id > asked && past.message_of(id).is_some());
+        .find(|(_, event)| {
+            matches!(event.kind, EventKind::RequestReceived { op: Some(one), .. } if one == op)
+        });
+    let request = request.map_or(history.failing, |(id, _)| id);
+    let heard =
+        history.events_of(node).any(|(id, _)| id > request && history.message_of(id).is_some());
     match heard {
-        false => format!("between the question and the answer {node} heard from no other node"),
-        true => format!("what {node} heard since the question does not show it"),
+        false => format!(
+            "{node} received no message from another node between the request and the answer"
+        ),
+        true => format!("no message that {node} received since the request confirms the answer"),
     }
 }
 
-/// The last command that was reported done before a read began.
-fn done_before(
-    past: &Past<'_>,
+/// The completed command with the highest index before a read began.
+fn completed_before(
+    history: &History<'_>,
     begun: EventId,
 ) -> Option<(EventId, OpId, quorate::types::EntryId)> {
-    let replied = past.all().filter(|(id, _)| *id < begun).filter_map(|(id, event)| {
-        let What::Replied { op, id: entry, .. } = event.what else { return None };
+    let replied = history.all().filter(|(id, _)| *id < begun).filter_map(|(id, event)| {
+        let EventKind::Replied { op, id: entry, .. } = event.kind else { return None };
         Some((id, op, entry))
     });
     replied.max_by_key(|(_, _, entry)| entry.index)
 }
 
-/// Who has won elections since the node last led, or since it last heard from a leader.
-fn leader_since(past: &Past<'_>, draft: &mut Draft, node: NodeId, begun: Option<EventId>) {
-    let elections = past.elections();
+/// Adds the latest elections, and the first commit of the node's last term as leader.
+fn recent_elections(
+    history: &History<'_>,
+    draft: &mut Draft,
+    node: NodeId,
+    begun: Option<EventId>,
+) {
+    let elections = history.elections();
     let own = elections.iter().rfind(|(_, leader, _)| *leader == node);
     for (id, leader, term) in elections.iter().rev().take(2).chain(own) {
         if begun.is_none_or(|begun| *id < begun) || *leader == node {
-            draft.fact(*id, past.at(*id), format!("{leader} wins {term}"));
+            draft.fact(*id, history.at(*id), format!("{leader} wins term {term}"));
         }
     }
     if let Some((id, _, term)) = own {
-        let first = past.of(node).find(|(at, _)| {
-            past.after(*at).is_some_and(|now| now.term == *term && now.committed > now.base)
+        let first = history.events_of(node).find(|(at, _)| {
+            history
+                .state_after(*at)
+                .is_some_and(|now| now.term == *term && now.committed > now.base)
                 && *at > *id
-                && past.before(*at).is_some_and(|was| {
-                    was.committed < past.after(*at).map_or(Index::ZERO, |now| now.committed)
+                && history.state_before(*at).is_some_and(|was| {
+                    was.committed
+                        < history.state_after(*at).map_or(Index::ZERO, |now| now.committed)
                 })
         });
         if let Some((at, _)) = first {
-            let index = past.after(at).map(|now| now.committed).unwrap_or_default();
+            let index = history.state_after(at).map(|now| now.committed).unwrap_or_default();
             draft.fact(
                 at,
-                past.at(at),
-                format!("{node} commits {index}, its first advance in {term}"),
+                history.at(at),
+                format!("{node} commits index {index}, its first commit in term {term}"),
             );
         }
     }
 }
 
-/// The outcome of a command is not what happened.
-fn ends(past: &Past<'_>, draft: &mut Draft, op: OpId) {
-    operation(past, draft, op);
-    places(past, draft, op);
+/// Explains a wrong outcome of a command.
+fn wrong_outcome(history: &History<'_>, draft: &mut Draft, op: OpId) {
+    operation_facts(history, draft, op);
+    place_facts(history, draft, op);
     let number = op.0;
-    let entries = past.entries_of(op);
+    let entries = history.entries_of(op);
     let committed: Vec<String> = entries
         .iter()
-        .filter(|(_, entry)| past.committed_at(entry.index) == Some(*entry))
+        .filter(|(_, entry)| history.committed_at(entry.index) == Some(*entry))
         .map(|(_, entry)| entry.to_string())
         .collect();
-    let told = &past.event(past.accused).what;
-    draft.cause(match (told, committed.as_slice()) {
-        (What::Rejected { reason, .. }, [.., at]) => format!(
-            "the client is told that operation {number} had no effect ({reason}), though its \
-             command is committed as {at} and will be carried out"
+    let kind = &history.event(history.failing).kind;
+    draft.cause(match (kind, committed.as_slice()) {
+        (EventKind::Rejected { reason, .. }, [.., at]) => format!(
+            "the client receives a rejection of operation {number} ({reason}), but its command is \
+             committed as entry {at} and will be executed"
         ),
-        (What::Rejected { .. }, []) => {
-            format!("operation {number} is rejected though it was not to end so")
+        (EventKind::Rejected { .. }, []) => {
+            format!("operation {number} is rejected, but it must not be rejected")
         }
-        (What::Replied { id, .. }, []) => format!(
-            "the client is told that operation {number} is done by {id}, which is not committed: \
-             it may be lost"
+        (EventKind::Replied { id, .. }, []) => format!(
+            "the client receives the reply that operation {number} is complete with entry {id}, \
+             but that entry is not committed and may be lost"
         ),
-        (What::Replied { id, .. }, places) if !places.contains(&id.to_string()) => format!(
-            "the client is told that operation {number} is done by {id}, but what is committed \
-             there is another; its command is at {}",
+        (EventKind::Replied { id, .. }, places) if !places.contains(&id.to_string()) => format!(
+            "the client receives the reply that operation {number} is complete with entry {id}, \
+             but another entry is committed at that index; its command is at {}",
             places.join(" and ")
         ),
         (_, places) => format!(
-            "operation {number}, whose command is at {}, has an outcome that it cannot have",
+            "operation {number}, whose command is at {}, has an impossible outcome",
             places.join(" and ")
         ),
     });
 }
 
-/// Where an operation's command stands in logs, and whether that is committed.
-fn places(past: &Past<'_>, draft: &mut Draft, op: OpId) {
-    for (id, entry) in past.entries_of(op) {
-        let node = past.event(id).node.map_or_else(String::new, |node| node.to_string());
-        draft.fact(id, past.at(id), format!("{node} writes its command to the log, as {entry}"));
-        if past.committed_at(entry.index) == Some(entry)
-            && let Some((step, by)) = past.first_commit(entry.index)
+/// Adds the log entries of an operation's command and their commits.
+fn place_facts(history: &History<'_>, draft: &mut Draft, op: OpId) {
+    for (id, entry) in history.entries_of(op) {
+        let node = history.event(id).node.map_or_else(String::new, |node| node.to_string());
+        draft.fact(
+            id,
+            history.at(id),
+            format!("{node} writes the command to its log as entry {entry}"),
+        );
+        if history.committed_at(entry.index) == Some(entry)
+            && let Some((step, by)) = history.first_commit(entry.index)
         {
-            draft.fact(step, past.at(step), format!("{by} commits {entry}"));
+            draft.fact(step, history.at(step), format!("{by} commits entry {entry}"));
         }
     }
 }
 
-/// A command is carried out that was carried out already.
-fn carries_out(past: &Past<'_>, draft: &mut Draft, executed: &[(Index, u64)]) {
-    let Some(node) = past.node() else { return };
-    let entry = |index: &Index| past.committed_at(*index);
+/// Explains a command that is executed twice.
+fn applied_twice(history: &History<'_>, draft: &mut Draft, executed: &[(Index, u64)]) {
+    let Some(node) = history.node() else { return };
+    let entry = |index: &Index| history.committed_at(*index);
     for (index, _) in executed {
-        let Some(op) = entry(index).and_then(|entry| past.operation_of(entry)) else { continue };
-        let places: Vec<_> = past.entries_of(op).into_iter().map(|(_, entry)| entry).collect();
-        let first = past.all().find_map(|(id, event)| match &event.what {
-            What::Applied { executed, .. } if id < past.accused => {
+        let Some(op) = entry(index).and_then(|entry| history.operation_of(entry)) else { continue };
+        let places: Vec<_> = history.entries_of(op).into_iter().map(|(_, entry)| entry).collect();
+        let first = history.all().find_map(|(id, event)| match &event.kind {
+            EventKind::Applied { executed, .. } if id < history.failing => {
                 let at = |one: &(Index, u64)| {
                     one.0 < *index && places.iter().any(|place| place.index == one.0)
                 };
@@ -292,38 +320,42 @@ fn carries_out(past: &Past<'_>, draft: &mut Draft, executed: &[(Index, u64)]) {
             _ => None,
         });
         let Some((id, earlier)) = first else { continue };
-        operation(past, draft, op);
-        self::places(past, draft, op);
-        let by = past.event(id).node.map_or_else(String::new, |node| node.to_string());
-        draft.fact(id, past.at(id), format!("{by} carries operation {} out at {earlier}", op.0));
-        let says = format!("{node} carries operation {} out at {index}", op.0);
-        draft.fact(past.accused, past.at(past.accused), says);
+        operation_facts(history, draft, op);
+        place_facts(history, draft, op);
+        let by = history.event(id).node.map_or_else(String::new, |node| node.to_string());
+        draft.fact(
+            id,
+            history.at(id),
+            format!("{by} executes operation {} at index {earlier}", op.0,),
+        );
+        let sentence = format!("{node} executes operation {} at index {index}", op.0);
+        draft.fact(history.failing, history.at(history.failing), sentence);
         return draft.cause(format!(
-            "the client asked for operation {} again, as it may, and the state machines carry it \
-             out twice: at {earlier} and at {index}",
+            "the client retried operation {}, as the protocol allows, but the state machines \
+             execute it twice: at index {earlier} and at index {index}",
             op.0
         ));
     }
-    stories::spine(past, draft, past.accused, 3);
+    facts::causal_steps(history, draft, history.failing, 3);
 }
 
-/// A leader answers forwarded reads with too old an index.
-fn forwards(past: &Past<'_>, draft: &mut Draft) {
-    let Some(message) = past.event(past.accused).message() else { return };
-    stories::spine(past, draft, past.accused, 3);
+/// Explains a reply to a forwarded read with a read index that is too low.
+fn forwarded_read(history: &History<'_>, draft: &mut Draft) {
+    let Some(message) = history.event(history.failing).message() else { return };
+    facts::causal_steps(history, draft, history.failing, 3);
     let (from, to, term) = (message.from, message.to, message.term);
-    leader_since(past, draft, from, None);
-    let says = format!("{from} answers the question of {to} for a read index in {term}");
-    draft.fact(past.accused, past.at(past.accused), says);
-    let later = past.elections().into_iter().rev().find(|(.., won)| *won > term);
+    recent_elections(history, draft, from, None);
+    let sentence = format!("{from} answers {to}'s read index request in term {term}");
+    draft.fact(history.failing, history.at(history.failing), sentence);
+    let later = history.elections().into_iter().rev().find(|(.., won)| *won > term);
     draft.cause(match later {
         Some((_, leader, won)) => format!(
-            "{from} answers the reads of {to} as the leader of {term}, though {leader} has won \
-             {won}: it did not ask a quorum whether it leads"
+            "{from} answers {to}'s read index request as the leader of term {term}, but {leader} \
+             has won term {won}: {from} did not confirm its leadership with a quorum"
         ),
         None => format!(
-            "{from} answers the reads of {to} with an index below what was done before they were \
-             asked"
+            "{from} answers {to}'s read index request with an index below that of an operation \
+             that was complete before the request"
         ),
     });
 }

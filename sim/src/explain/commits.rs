@@ -1,93 +1,103 @@
-//! What is committed: S10 to S14, S16, S33, and what quorums are made of, S23 and S24 again.
+//! Explanations of wrong commits, S10 to S14, S16 and S33, and of their quorums, S23 and S24.
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{EntryId, Index, NodeId, Term};
 
-use crate::explain::past::Past;
+use crate::explain::explanation::Draft;
+use crate::explain::facts;
+use crate::explain::history::History;
 use crate::explain::phrases::{self, listed};
-use crate::explain::stories;
-use crate::explain::telling::Draft;
 use crate::record::EventId;
 
-pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
-    let Some(step) = past.step(past.accused) else { return };
-    let (Some(now), before) = (past.after(step), past.before(step)) else { return };
+pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
+    let Some(step) = history.step_of(history.failing) else { return };
+    let (Some(now), before) = (history.state_after(step), history.state_before(step)) else {
+        return;
+    };
     let risen = before.is_none_or(|before| before.committed < now.committed);
     let fallen = before.is_some_and(|before| before.committed > now.committed);
     let elected = now.role == RoleName::Leader
         && before.is_none_or(|before| (before.role, before.term) != (now.role, now.term));
     if fallen {
-        falls(past, draft, step, now);
+        commit_index_decreases(history, draft, step, now);
     } else if elected && !risen {
-        incomplete(past, draft, step, now);
+        leader_lacks_entry(history, draft, step, now);
     } else {
-        commits(past, draft, step, now);
+        commits(history, draft, step, now);
     }
 }
 
-/// A leader's log lacks what was committed.
-fn incomplete(past: &Past<'_>, draft: &mut Draft, step: EventId, now: &Status) {
+/// Explains a leader whose log lacks a committed entry.
+fn leader_lacks_entry(history: &History<'_>, draft: &mut Draft, step: EventId, now: &Status) {
     let (leader, term) = (now.id, now.term);
-    let own = past.logs(leader, step);
-    let Some((index, decided)) = first_lack(past, &own.memory, own.snapshot.index) else {
-        return stories::spine(past, draft, step, 3);
+    let own = history.logs(leader, step);
+    let Some((index, decided)) = first_missing(history, &own.memory, own.snapshot.index) else {
+        return facts::causal_steps(history, draft, step, 3);
     };
-    stories::commit(past, draft, index);
-    let voters = stories::election(past, draft, leader, term);
-    let has =
-        own.memory.get(&index).map_or(format!("ends at {}", own.last()), |id| format!("has {id}"));
+    facts::commit(history, draft, index);
+    let voters = facts::election(history, draft, leader, term);
+    let has = own
+        .memory
+        .get(&index)
+        .map_or(format!("ends with {}", own.last()), |id| format!("has entry {id} there"));
     let had: Vec<NodeId> = voters
         .into_iter()
         .filter(|voter| {
-            let theirs = past.logs(*voter, step);
+            let theirs = history.logs(*voter, step);
             theirs.memory.get(&index) == Some(&decided) || theirs.snapshot.index >= index
         })
         .collect();
-    let gave = past.grants(leader, term);
-    let candidate = stood_with(past, leader, term);
+    let gave = history.grants(leader, term);
+    let candidate = log_at_election(history, leader, term);
     for (_, voter, sending) in gave.iter().filter(|(_, voter, _)| had.contains(voter)) {
-        let theirs = past.logs(*voter, *sending).last();
-        let says = format!(
-            "{voter}, whose log goes to {theirs}, sends its vote in {term} to {leader}, whose log \
-             goes to {candidate}"
+        let theirs = history.logs(*voter, *sending).last();
+        let sentence = format!(
+            "{voter}, whose log ends with {theirs}, sends its vote in term {term} to {leader}, \
+             whose log ends with {candidate}"
         );
-        draft.fact(*sending, past.at(*sending), says);
+        draft.fact(*sending, history.at(*sending), sentence);
     }
     match had.is_empty() {
         true => draft.cause(format!(
-            "{decided} is committed and {leader}, whose log {has}, leads {term}: none of its \
-             voters has the entry, so it was committed without a quorum"
+            "{leader}, whose log {has}, leads term {term}, but lacks entry {decided}, the first \
+             committed entry missing there: none of the nodes that voted for {leader} has the \
+             entry, so the entry was committed, or {leader} elected, without a quorum"
         )),
         false => {
             let voter = had[0];
             let sent = gave.iter().find(|(_, from, _)| *from == voter);
-            let theirs = sent.map_or(EntryId::ZERO, |(_, _, id)| past.logs(voter, *id).last());
+            let theirs = sent.map_or(EntryId::ZERO, |(_, _, id)| history.logs(voter, *id).last());
             draft.cause(format!(
-                "{voter}, whose log goes to {theirs}, gave its vote in {term} to {leader}, whose \
-                 log goes only to {candidate}: the log whose last entry is of the later term, or \
-                 at the higher index of the same, is the more up to date. So {leader} leads, and \
-                 {has} where {decided} is committed"
+                "{voter}, whose log ends with {theirs}, votes in term {term} for {leader}, whose \
+                 log ends with {candidate} and is less up to date: the log with the later last \
+                 term, or with the higher last index in the same term, is more up to date. So \
+                 {leader} becomes leader, and its log {has} although entry {decided} is committed"
             ));
         }
     }
 }
 
-/// The last entry of the log with which a node asked for votes.
-fn stood_with(past: &Past<'_>, leader: NodeId, term: Term) -> EntryId {
-    let at = |id: EventId| past.after(id).filter(|now| now.term == term).map(|now| now.last);
-    past.of(leader).find_map(|(id, _)| at(id)).unwrap_or_default()
+/// The last entry of a node's log when it entered the term.
+fn log_at_election(history: &History<'_>, leader: NodeId, term: Term) -> EntryId {
+    let at =
+        |id: EventId| history.state_after(id).filter(|now| now.term == term).map(|now| now.last);
+    history.events_of(leader).find_map(|(id, _)| at(id)).unwrap_or_default()
 }
 
-/// The first committed entry that a log has not, with what was committed there.
-fn first_lack(
-    past: &Past<'_>,
+/// The first index at which a log lacks the committed entry, with that entry.
+fn first_missing(
+    history: &History<'_>,
     log: &std::collections::BTreeMap<Index, EntryId>,
     snapshot: Index,
 ) -> Option<(Index, EntryId)> {
-    let all = past.all().filter_map(|(id, _)| past.after(id)).map(|now| now.committed).max()?;
+    let all = history
+        .all()
+        .filter_map(|(id, _)| history.state_after(id))
+        .map(|now| now.committed)
+        .max()?;
     let mut low = snapshot.next();
     while low <= all {
-        if let Some(decided) = past.committed_at(low)
+        if let Some(decided) = history.committed_at(low)
             && log.get(&low) != Some(&decided)
         {
             return Some((low, decided));
@@ -97,31 +107,31 @@ fn first_lack(
     None
 }
 
-/// A node commits what it should not, or not yet.
-fn commits(past: &Past<'_>, draft: &mut Draft, step: EventId, now: &Status) {
+/// Explains a commit without a quorum, or of the wrong entry.
+fn commits(history: &History<'_>, draft: &mut Draft, step: EventId, now: &Status) {
     let (node, index, term) = (now.id, now.committed, now.term);
-    stories::spine(past, draft, step, 2);
-    let own = past.logs(node, step);
+    facts::causal_steps(history, draft, step, 2);
+    let own = history.logs(node, step);
     let top = own.memory.get(&index).copied().unwrap_or(EntryId::new(term, index));
-    let disks = stories::disks(past, index, step);
-    let says =
-        format!("{node} {} and commits {top}; on the disks {disks}", phrases::step(past, step));
-    draft.fact(step, past.at(step), says);
-    let earlier = past.first_commit(index).filter(|(id, _)| *id < step);
+    let disks = facts::disks(history, index, step);
+    let sentence =
+        format!("{node} {} and commits entry {top}; {disks}", phrases::step(history, step));
+    draft.fact(step, history.at(step), sentence);
+    let earlier = history.first_commit(index).filter(|(id, _)| *id < step);
     if let Some((first, by)) = earlier {
-        return differs(past, draft, (node, top), (first, by));
+        return commits_other_entry(history, draft, (node, top), (first, by));
     }
-    let membership = past.membership(node, step);
-    let holds = |id: &NodeId| past.logs(*id, step).disk.get(&index) == Some(&top);
+    let membership = history.membership(node, step);
+    let holds = |id: &NodeId| history.logs(*id, step).disk.get(&index) == Some(&top);
     let holders: Vec<NodeId> = membership.voters().filter(holds).collect();
     let lack: Vec<NodeId> = membership.voters().filter(|id| !holds(id)).collect();
     for id in &lack {
-        let theirs = past.logs(*id, step);
+        let theirs = history.logs(*id, step);
         if theirs.memory.get(&index) == Some(&top) {
-            stories::entry(past, draft, *id, top);
+            facts::entry(history, draft, *id, top);
         }
     }
-    let others: Vec<NodeId> = past
+    let others: Vec<NodeId> = history
         .record()
         .nodes
         .iter()
@@ -130,52 +140,52 @@ fn commits(past: &Past<'_>, draft: &mut Draft, step: EventId, now: &Status) {
         .collect();
     if now.role == RoleName::Leader && top.term < term && holders.len() > lack.len() {
         return draft.cause(format!(
-            "{node} leads {term} and commits {top}, an entry of an earlier term, by counting who \
-             has it: a leader may do so only with an entry of its own term, for another could \
-             still replace that one"
+            "{node} leads term {term} and commits entry {top} of an earlier term by counting \
+             replicas: a leader may count replicas only for an entry of its own term, because \
+             another leader could still replace entry {top}"
         ));
     }
     let but = if others.is_empty() {
         String::new()
     } else {
-        format!("; {}, who has it too, has no vote", listed(others))
+        format!("; nodes without a vote that have it on disk: {}", listed(others))
     };
     let itself = if now.role == RoleName::Leader && lack.contains(&node) {
-        format!("; {node} itself, the leader, has it in memory alone, and counts it as if durable")
+        format!("; the leader {node} has it only in memory but counts it as durable")
     } else {
         String::new()
     };
     draft.cause(format!(
-        "{node} commits {top}, which among the voters of {membership} is on the disks of {} alone, \
-         and not of {}: that is no quorum{itself}{but}",
+        "{node} commits entry {top}, but of the voters of {membership} the entry is durable on {} \
+         and not on {}: that is not a quorum{itself}{but}",
         listed(holders),
         listed(lack)
     ));
 }
 
-/// A node commits another entry than another did.
-fn differs(
-    past: &Past<'_>,
+/// Explains a commit of an entry other than the one that another node committed.
+fn commits_other_entry(
+    history: &History<'_>,
     draft: &mut Draft,
     (node, own): (NodeId, EntryId),
     (first, by): (EventId, NodeId),
 ) {
-    let decided = past.logs(by, first).memory.get(&own.index).copied();
-    stories::commit(past, draft, own.index);
-    stories::entry(past, draft, node, own);
-    let decided = decided.map_or_else(|| own.index.to_string(), |id| id.to_string());
+    let decided = history.logs(by, first).memory.get(&own.index).copied();
+    facts::commit(history, draft, own.index);
+    facts::entry(history, draft, node, own);
+    let decided = decided.map_or_else(|| "another entry".to_owned(), |id| format!("entry {id}"));
     draft.cause(format!(
-        "{node} takes {own} for committed, where {by} committed {decided}: what its log has there \
-         was never made equal to the leader's"
+        "{node} commits entry {own}, but {by} committed {decided} at that index: {node}'s log was \
+         not made equal to the leader's log there"
     ));
 }
 
-/// A commit index falls.
-fn falls(past: &Past<'_>, draft: &mut Draft, step: EventId, now: &Status) {
-    stories::spine(past, draft, step, 3);
-    let before = past.before(step).map_or(Index::ZERO, |before| before.committed);
+/// Explains a commit index that decreases.
+fn commit_index_decreases(history: &History<'_>, draft: &mut Draft, step: EventId, now: &Status) {
+    facts::causal_steps(history, draft, step, 3);
+    let before = history.state_before(step).map_or(Index::ZERO, |before| before.committed);
     draft.cause(format!(
-        "{} had committed {before}, and says {} after this step: what is committed stays so",
+        "{}'s commit index decreases from {before} to {}: a commit index must never decrease",
         now.id, now.committed
     ));
 }

@@ -1,99 +1,110 @@
-//! State machines and snapshots: S15, S25, S26, S31 and U1.
+//! Explanations of wrong states, replies and snapshots: S15, S25, S26, S31 and U1.
 
 use quorate::types::{EntryId, NodeId};
 
-use crate::explain::past::Past;
-use crate::explain::stories;
-use crate::explain::telling::Draft;
-use crate::record::What;
+use crate::explain::explanation::Draft;
+use crate::explain::facts;
+use crate::explain::history::History;
+use crate::explain::phrases::entries;
+use crate::record::EventKind;
 
-pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
-    let Some(node) = past.node() else { return };
-    let what = &past.event(past.accused).what;
-    let machine = past.of(node).rev().filter_map(|(id, event)| {
+pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
+    let Some(node) = history.node() else { return };
+    let kind = &history.event(history.failing).kind;
+    let machine = history.events_of(node).rev().filter_map(|(id, event)| {
         Some((
             id,
-            match &event.what {
-                What::Applied { first, last, .. } => {
-                    format!("{node} applies {}", range(*first, *last))
+            match &event.kind {
+                EventKind::Applied { first, last, .. } => {
+                    format!("{node} applies {}", entries(*first, *last))
                 }
-                What::Restored(index) => {
-                    format!("{node}'s state machine starts over from a snapshot to {index}")
+                EventKind::Restored(index) => {
+                    format!(
+                        "{node}'s state machine is restored from a snapshot up to index {index}"
+                    )
                 }
-                What::SnapshotTaken(last) => format!("{node} has a snapshot of its own, to {last}"),
-                What::Started { .. } => {
-                    let now = past.after(id)?;
-                    format!("{node} starts in {}, with {} applied", now.term, now.applied)
+                EventKind::SnapshotTaken(last) => format!("{node} takes a snapshot up to {last}"),
+                EventKind::Started { .. } => {
+                    let now = history.state_after(id)?;
+                    format!("{node} starts in term {} with applied index {}", now.term, now.applied)
                 }
-                What::Fell { .. } => format!("{node} falls"),
-                What::Slipped => format!("{node}'s state machine is made to err"),
-                What::Judged(words) => format!("{node} finds itself {words}"),
+                EventKind::Crashed { .. } => format!("{node} crashes"),
+                EventKind::MachineFault => format!(
+                    "a simulated fault makes {node}'s state machine process its next command \
+                     wrongly"
+                ),
+                EventKind::StateCompared(words) => {
+                    format!("{node} compares its state with other nodes: {words}")
+                }
                 _ => return None,
             },
         ))
     });
-    for (id, says) in machine.take(6) {
-        draft.fact(id, past.at(id), says);
+    for (id, sentence) in machine.take(6) {
+        draft.fact(id, history.at(id), sentence);
     }
-    draft.cause(cause(past, node));
-    if !matches!(what, What::Applied { .. }) {
-        stories::spine(past, draft, past.accused, 3);
+    draft.cause(cause(history, node));
+    if !matches!(kind, EventKind::Applied { .. }) {
+        facts::causal_steps(history, draft, history.failing, 3);
     }
 }
 
-fn cause(past: &Past<'_>, node: NodeId) -> String {
-    let what = &past.event(past.accused).what;
-    let applied = past.of(node).rev().filter(|(id, _)| *id < past.accused).find_map(
-        |(_, event)| match &event.what {
-            What::Applied { last, .. } => Some(last.index),
-            What::Restored(index) => Some(*index),
+fn cause(history: &History<'_>, node: NodeId) -> String {
+    let kind = &history.event(history.failing).kind;
+    let applied = history.events_of(node).rev().filter(|(id, _)| *id < history.failing).find_map(
+        |(_, event)| match &event.kind {
+            EventKind::Applied { last, .. } => Some(last.index),
+            EventKind::Restored(index) => Some(*index),
             _ => None,
         },
     );
-    let committed = past.after(past.accused).map(|now| now.committed).unwrap_or_default();
-    match (what, applied) {
-        (What::Applied { first, last, .. }, Some(applied)) if first.index <= applied => format!(
-            "{node}'s state machine is given {} though it has applied the log up to {applied}: \
-             what it has carried out, it carries out again",
-            range(*first, *last)
+    let committed =
+        history.state_after(history.failing).map(|now| now.committed).unwrap_or_default();
+    match (kind, applied) {
+        (EventKind::Applied { first, last, .. }, Some(applied)) if first.index <= applied => {
+            format!(
+                "{node}'s state machine receives {} although it has applied the log up to index \
+             {applied}, so it executes commands twice",
+                entries(*first, *last)
+            )
+        }
+        (EventKind::Applied { first, last, .. }, Some(applied)) if first.index > applied.next() => {
+            format!(
+                "{node}'s state machine receives {} after index {applied}, so it never applies \
+                 the entries in between",
+                entries(*first, *last)
+            )
+        }
+        (EventKind::Applied { first, last, .. }, _) if last.index > committed => format!(
+            "{node}'s state machine receives {} although only index {committed} is committed",
+            entries(*first, *last)
         ),
-        (What::Applied { first, last, .. }, Some(applied)) if first.index > applied.next() => {
+        (EventKind::Applied { first, last, .. }, _) => {
+            let lacks = uncommitted_end(history, *first, *last);
             format!(
-                "{node}'s state machine is given {} after {applied}: it never gets what is between",
-                range(*first, *last)
+                "{node} applies {}, but its replies or its state differ from those of a machine \
+                 without faults{lacks}",
+                entries(*first, *last)
             )
         }
-        (What::Applied { first, last, .. }, _) if last.index > committed => format!(
-            "{node}'s state machine is given {} though only {committed} is committed",
-            range(*first, *last)
-        ),
-        (What::Applied { first, last, .. }, _) => {
-            let lacks = wrong(past, *first, *last);
+        (EventKind::SnapshotTaken(last), _) => {
+            format!("{node}'s snapshot up to {last} differs from the state after the committed log")
+        }
+        (EventKind::Restored(index), _) => {
             format!(
-                "{node} applies {} and comes to other replies or another state than the log leads \
-                 to{lacks}",
-                range(*first, *last)
+                "{node} restores a snapshot up to index {index} that is not the state at that \
+                 index"
             )
         }
-        (What::SnapshotTaken(last), _) => {
-            format!(
-                "the snapshot of {node} to {last} is not of the committed log, or not its state"
-            )
-        }
-        (What::Restored(index), _) => {
-            format!("{node} starts over from a snapshot to {index} that is not the state there")
-        }
-        _ => format!("{node}'s state machine is not in the state that the log leads to"),
+        _ => format!("{node}'s state machine is not in the state after its applied log"),
     }
 }
 
-/// Which of the entries is another than the committed one.
-fn wrong(past: &Past<'_>, first: EntryId, last: EntryId) -> String {
+/// Names an applied entry that differs from the committed one, if it is the first or the last.
+fn uncommitted_end(history: &History<'_>, first: EntryId, last: EntryId) -> String {
     let ends = [first, last];
-    let other = ends.iter().find(|id| past.committed_at(id.index).is_some_and(|at| at != **id));
-    other.map_or_else(String::new, |id| format!(": {id} is not what is committed there"))
-}
-
-fn range(first: EntryId, last: EntryId) -> String {
-    if first == last { first.to_string() } else { format!("{first} to {last}") }
+    let other = ends.iter().find(|id| history.committed_at(id.index).is_some_and(|at| at != **id));
+    other.map_or_else(String::new, |id| {
+        format!(": entry {id} is not the committed entry at that index")
+    })
 }

@@ -1,123 +1,159 @@
-//! Messages, steps and lists in words.
+//! Phrases for messages, inputs, entries, nodes and reject reasons.
 
-use quorate::raft::Refusal;
-use quorate::types::{AppendOutcome, Body, Message, NodeId};
+use quorate::raft::MessageRejectReason;
+use quorate::types::{AppendOutcome, Body, EntryId, Message, NodeId};
 
-use crate::explain::past::Past;
-use crate::record::{EventId, Taken, What};
+use crate::explain::history::History;
+use crate::record::{EventId, EventKind, InputKind};
 
-/// A message as a thing: `n2's request for a vote in t3, with a log to 4@t2`.
+/// Describes a message as a noun phrase: `n2's RequestVote in term t3 with a log up to 4@t2`.
 pub(super) fn message(message: &Message) -> String {
     let Message { from, term, body, .. } = message;
     match body {
         Body::PreVote { next_term, last } => {
-            format!("{from}'s question whether it would win {next_term}, with a log to {last}")
+            format!("{from}'s PreVote for term {next_term} with a log up to {last}")
         }
         Body::PreVoteReply { next_term, granted: true } => {
-            format!("{from}'s word that it would vote in {next_term}")
+            format!("{from}'s PreVoteReply that grants term {next_term}")
         }
         Body::PreVoteReply { next_term, granted: false } => {
-            format!("{from}'s word that it would not vote in {next_term}")
+            format!("{from}'s PreVoteReply that rejects term {next_term}")
         }
         Body::RequestVote { last, .. } => {
-            format!("{from}'s request for a vote in {term}, with a log to {last}")
+            format!("{from}'s RequestVote in term {term} with a log up to {last}")
         }
-        Body::RequestVoteReply { granted: true } => format!("{from}'s vote in {term}"),
-        Body::RequestVoteReply { granted: false } => format!("{from}'s refusal to vote in {term}"),
+        Body::RequestVoteReply { granted: true } => {
+            format!("{from}'s RequestVoteReply that grants its vote in term {term}")
+        }
+        Body::RequestVoteReply { granted: false } => {
+            format!("{from}'s RequestVoteReply that rejects the vote in term {term}")
+        }
         Body::AppendEntries { prev, entries, committed } => {
             let carried = match (entries.first(), entries.last()) {
-                (Some(first), Some(last)) if first.id == last.id => format!("entry {}", first.id),
-                (Some(first), Some(last)) => format!("entries {} to {}", first.id, last.id),
+                (Some(first), Some(last)) => self::entries(first.id, last.id),
                 _ => "no entries".to_owned(),
             };
-            format!("{from}'s append in {term}: {carried} after {prev}, committed {committed}")
+            format!(
+                "{from}'s AppendEntries in term {term} with {carried} after {prev} and commit \
+                 index {committed}"
+            )
         }
         Body::AppendEntriesReply(AppendOutcome::Accepted { matched }) => {
-            format!("{from}'s acknowledgement in {term} of the log to {matched}")
+            format!(
+                "{from}'s AppendEntriesReply in term {term} that acknowledges the log up to index \
+                 {matched}"
+            )
         }
         Body::AppendEntriesReply(AppendOutcome::Rejected { prev, .. }) => {
-            format!("{from}'s word in {term} that it has no such entry at {prev}")
+            format!("{from}'s AppendEntriesReply in term {term} that rejects entries after {prev}")
         }
-        Body::Heartbeat(beat) => {
-            format!("{from}'s heartbeat in {term}, committed {}", beat.committed)
+        Body::Heartbeat(heartbeat) => {
+            format!("{from}'s Heartbeat in term {term} with commit index {}", heartbeat.committed)
         }
         Body::HeartbeatReply { matched, .. } => {
-            format!("{from}'s answer to a heartbeat in {term}, its disk equal to {matched}")
+            format!(
+                "{from}'s HeartbeatReply in term {term} that acknowledges the log up to index \
+                 {matched}"
+            )
         }
         Body::InstallSnapshot { meta } => {
-            format!("{from}'s offer in {term} of a snapshot to {}", meta.last)
+            format!("{from}'s InstallSnapshot in term {term} with a snapshot up to {}", meta.last)
         }
         Body::InstallSnapshotReply { matched } => {
-            format!("{from}'s word in {term} that it has the snapshot, to {matched}")
+            format!(
+                "{from}'s InstallSnapshotReply in term {term} that acknowledges the snapshot up \
+                 to index {matched}"
+            )
         }
-        Body::ReadIndex { .. } => format!("{from}'s question for a read index in {term}"),
-        Body::ReadIndexReply { index, .. } => format!("{from}'s read index {index} in {term}"),
-        Body::TimeoutNow => format!("{from}'s word that it is to lead after {term}"),
-        _ => format!("{from}'s {} in {term}", body.name()),
+        Body::ReadIndex { .. } => format!("{from}'s ReadIndex request in term {term}"),
+        Body::ReadIndexReply { index, .. } => {
+            format!("{from}'s ReadIndexReply in term {term} with read index {index}")
+        }
+        Body::TimeoutNow => {
+            format!("{from}'s TimeoutNow in term {term}, which starts the receiver's campaign")
+        }
+        _ => format!("{from}'s {} in term {term}", body.name()),
     }
 }
 
-/// What a step took, as what its node does: `takes n2's vote in t3`.
-pub(super) fn step(past: &Past<'_>, id: EventId) -> String {
-    if let Some((sending, said)) = past.message_of(id) {
-        let age = past.at(id).since(past.at(sending));
-        let late = past.at(id).0 > past.at(sending).0 + LATE_NANOS;
-        let again = matches!(past.event(sending).what, What::Intruded { .. });
+/// Describes an input as a verb phrase: `receives n2's RequestVote in term t3 …`.
+pub(super) fn step(history: &History<'_>, id: EventId) -> String {
+    if let Some((sending, received)) = history.message_of(id) {
+        let age = history.at(id).since(history.at(sending));
+        let late = history.at(id).0 > history.at(sending).0 + LATE_NANOS;
+        let again = matches!(history.event(sending).kind, EventKind::Injected { .. });
         let sent = match (again, late) {
-            (true, _) => ", which nobody sent now".to_owned(),
-            (false, true) => format!(", sent {age:?} before ({sending})"),
+            (true, _) => ", which is misrouted or replayed".to_owned(),
+            (false, true) => format!(", sent {age:?} earlier ({sending})"),
             (false, false) => String::new(),
         };
-        return format!("takes {}{sent}", message(said));
+        return format!("receives {}{sent}", message(received));
     }
-    match &past.event(id).what {
-        What::Took(Taken::Timeout) => "has waited as long as it may".to_owned(),
-        What::Took(Taken::Disk) => "hears that its disk is done with an operation".to_owned(),
-        What::Took(Taken::Worker) => "hears of its state machine".to_owned(),
-        What::Took(Taken::View) => "goes on with a snapshot".to_owned(),
-        What::Took(Taken::Packet(_)) => "takes a packet".to_owned(),
-        What::Took(Taken::Propose(tags)) => match tags.len() {
-            1 => "takes a client's command".to_owned(),
-            count => format!("takes {count} commands of clients"),
+    match &history.event(id).kind {
+        EventKind::TookInput(InputKind::Timeout) => "handles a timer".to_owned(),
+        EventKind::TookInput(InputKind::Disk) => {
+            "receives the completion of a disk operation".to_owned()
+        }
+        EventKind::TookInput(InputKind::Worker) => {
+            "receives a result of its state machine".to_owned()
+        }
+        EventKind::TookInput(InputKind::View) => "continues to write a snapshot".to_owned(),
+        EventKind::TookInput(InputKind::Packet(_)) => "receives a packet".to_owned(),
+        EventKind::TookInput(InputKind::Propose(tags)) => match tags.len() {
+            1 => "receives a client's command".to_owned(),
+            count => format!("receives {count} commands of clients"),
         },
-        What::Took(Taken::Read(_)) => "takes a client's read".to_owned(),
-        What::Took(Taken::Order(words)) => format!("is told to {words}"),
-        What::Started { .. } => "starts".to_owned(),
+        EventKind::TookInput(InputKind::Read(_)) => "receives a client's read".to_owned(),
+        EventKind::TookInput(InputKind::OperatorRequest(words)) => {
+            format!("receives the operator's request to {words}")
+        }
+        EventKind::Started { .. } => "starts".to_owned(),
         other => other.to_string(),
     }
 }
 
-/// A message that travels for longer is late.
+/// Describes a range of entries: `entry 4@t2`, or `entries 4@t2 to 6@t2`.
+pub(super) fn entries(first: EntryId, last: EntryId) -> String {
+    if first == last { format!("entry {first}") } else { format!("entries {first} to {last}") }
+}
+
+/// The travel time above which a message counts as late, in nanoseconds.
 const LATE_NANOS: u64 = 50_000_000;
 
-/// Nodes in a row: `n1, n2 and n3`, or `nobody`.
+/// Lists nodes: `n1, n2 and n3`, or `no node`.
 pub(super) fn listed(nodes: impl IntoIterator<Item = NodeId>) -> String {
     let names: Vec<String> = nodes.into_iter().map(|node| node.to_string()).collect();
     match names.split_last() {
-        None => "nobody".to_owned(),
+        None => "no node".to_owned(),
         Some((last, [])) => last.clone(),
         Some((last, others)) => format!("{} and {last}", others.join(", ")),
     }
 }
 
-/// Why a guard refused, as what the node did.
-pub(super) fn refusal(reason: Refusal) -> &'static str {
+/// Describes a reject reason as a clause about the rejecting node, to follow "because".
+pub(super) fn reject_reason(reason: MessageRejectReason) -> &'static str {
     match reason {
-        Refusal::LogBehind => "its own log goes further",
-        Refusal::AlreadyVoted => "it gave its vote of that term to another",
-        Refusal::LeaderFresh => "it heard from a leader just before",
-        Refusal::Promised => "it promised its leader to vote for nobody else for a while",
-        Refusal::NotVoter => "the sender has no vote where votes count",
-        Refusal::StaleTerm => "it is in a later term",
-        Refusal::NoMembership => "it knows no membership yet",
-        Refusal::StaleReply => "it answers something older",
-        Refusal::WrongRole => "it is not in the role for it",
-        Refusal::PrevMismatch => "it has no such entry to go on from",
-        Refusal::ConflictsWithCommitted => "it would replace what is committed",
-        Refusal::SecondLeader => "the term has another leader",
-        Refusal::OtherDisk | Refusal::OlderImage => "the disk is not the one it counts on",
-        Refusal::OutboxFull => "too much waits for its disk",
-        Refusal::DiskFull => "its disk is full",
-        _ => "it makes no sense to it",
+        MessageRejectReason::LogBehind => "its own log is more up to date",
+        MessageRejectReason::AlreadyVoted => "it already voted for another node in that term",
+        MessageRejectReason::LeaderHeard => "it heard from a leader within the election timeout",
+        MessageRejectReason::VoteWithheld => "it withholds its vote under a vote lease",
+        MessageRejectReason::NotVoter => {
+            "the sender is no member, or has no vote, in its membership"
+        }
+        MessageRejectReason::StaleTerm => "it is in a later term",
+        MessageRejectReason::NoMembership => "it has no membership yet",
+        MessageRejectReason::StaleReply => "the message replies to an older request",
+        MessageRejectReason::WrongRole => "its role does not handle the message",
+        MessageRejectReason::PrevMismatch => "it lacks the entry before the appended entries",
+        MessageRejectReason::ConflictsWithCommitted => {
+            "the entries conflict with committed entries"
+        }
+        MessageRejectReason::SecondLeader => "the term has another leader",
+        MessageRejectReason::UnknownIncarnation | MessageRejectReason::RolledBackDisk => {
+            "the sender's disk is not the one in its membership"
+        }
+        MessageRejectReason::OutboxFull => "too many messages wait for its disk",
+        MessageRejectReason::DiskFull => "its disk is full",
+        _ => "the message is invalid",
     }
 }

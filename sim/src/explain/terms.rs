@@ -1,72 +1,88 @@
-//! Terms: S5 and S7.
+//! Explanations of wrong terms: S5 and S7.
 
 use quorate::types::{NodeId, Term};
 
-use crate::explain::past::{Fate, Past};
-use crate::explain::stories;
-use crate::explain::telling::Draft;
-use crate::record::{EventId, What};
+use crate::explain::explanation::Draft;
+use crate::explain::facts;
+use crate::explain::history::{History, WriteOutcome};
+use crate::record::{EventId, EventKind};
 
-pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
-    let event = past.event(past.accused);
-    let Some(node) = past.node() else { return };
-    let said = event.message().map(|message| (message.term, message.to));
-    if let Some((term, to)) = said {
-        replies_early(past, draft, node, (term, to));
+pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
+    let event = history.event(history.failing);
+    let Some(node) = history.node() else { return };
+    let sent = event.message().map(|message| (message.term, message.to));
+    if let Some((term, to)) = sent {
+        reply_before_durable(history, draft, node, (term, to));
     } else {
-        falls(past, draft, node);
+        term_decreases(history, draft, node);
     }
 }
 
-/// A node speaks in a term that its disk does not have.
-fn replies_early(past: &Past<'_>, draft: &mut Draft, node: NodeId, (term, to): (Term, NodeId)) {
-    stories::spine(past, draft, past.accused, 2);
-    let writes = terms(past, node);
+/// Explains a message in a term that is not durable on its sender's disk.
+fn reply_before_durable(
+    history: &History<'_>,
+    draft: &mut Draft,
+    node: NodeId,
+    (term, to): (Term, NodeId),
+) {
+    facts::causal_steps(history, draft, history.failing, 2);
+    let writes = terms(history, node);
     let own = writes.iter().rev().find(|(_, written)| *written >= term);
-    let what = past.event(past.accused).message().map_or("an answer", |said| said.body.name());
-    draft.fact(past.accused, past.at(past.accused), format!("{node} sends {to} {what} in {term}"));
+    let message_name =
+        history.event(history.failing).message().map_or("reply", |sent| sent.body.name());
+    draft.fact(
+        history.failing,
+        history.at(history.failing),
+        format!("{node} sends {to} its {message_name} in term {term}"),
+    );
     let Some((id, _)) = own else {
         return draft.cause(format!(
-            "{node} answers in {term}, and never gave a write with that term to its disk: after a \
-             crash it would be in an earlier one"
+            "{node} replies in term {term} but never submitted that term to its disk, so after a \
+             crash it would return to an earlier term"
         ));
     };
-    let says = format!("{node} gives {term} to its disk");
-    draft.fact(*id, past.at(*id), says);
-    stories::fate(past, draft, *id, &format!("the write with {term}"));
+    let sentence = format!("{node} submits term {term} to its disk");
+    draft.fact(*id, history.at(*id), sentence);
+    facts::write_outcome(history, draft, *id, &format!("the write with term {term}"));
     draft.cause(format!(
-        "{node} answers {to} in {term} before that term is durable: a crash now would take it back \
-         into an earlier one"
+        "{node} replies to {to} in term {term} before that term is durable, so after a crash now \
+         {node} would return to an earlier term"
     ));
 }
 
-/// The term of a node falls, or is behind its disk's.
-fn falls(past: &Past<'_>, draft: &mut Draft, node: NodeId) {
-    let now = past.after(past.accused).map_or(Term::ZERO, |now| now.term);
-    let writes = terms(past, node);
+/// Explains a term that decreases or is behind the term on disk.
+fn term_decreases(history: &History<'_>, draft: &mut Draft, node: NodeId) {
+    let now = history.state_after(history.failing).map_or(Term::ZERO, |now| now.term);
+    let writes = terms(history, node);
     let high = writes.iter().rev().find(|(id, term)| {
-        *term > now && !matches!(past.fate(*id), Fate::Lost(..) | Fate::UnderWay)
+        *term > now
+            && !matches!(history.write_outcome(*id), WriteOutcome::Lost(..) | WriteOutcome::Pending)
     });
     if let Some((id, term)) = high {
-        draft.fact(*id, past.at(*id), format!("{node} gives {term} to its disk"));
-        stories::fate(past, draft, *id, &format!("the write with {term}"));
-        stories::troubles(past, draft, node, *id);
+        draft.fact(*id, history.at(*id), format!("{node} submits term {term} to its disk"));
+        facts::write_outcome(history, draft, *id, &format!("the write with term {term}"));
+        facts::node_faults(history, draft, node, *id);
     }
     let low = writes.iter().rev().find(|(_, term)| *term <= now);
     if let Some((id, term)) = low.filter(|(id, _)| high.is_some_and(|(high, _)| high < id)) {
-        stories::spine(past, draft, *id, 1);
-        draft.fact(*id, past.at(*id), format!("{node} gives {term} to its disk, a lower term"));
+        facts::causal_steps(history, draft, *id, 1);
+        draft.fact(
+            *id,
+            history.at(*id),
+            format!("{node} submits the lower term {term} to its disk"),
+        );
     }
-    stories::spine(past, draft, past.accused, 2);
-    let before = high.map_or(String::new(), |(_, term)| format!(" after {term} was on its disk"));
-    draft.cause(format!("{node} is in {now}{before}: terms never fall"));
+    facts::causal_steps(history, draft, history.failing, 2);
+    let before =
+        high.map_or(String::new(), |(_, term)| format!(" although term {term} was on its disk"));
+    draft.cause(format!("{node} is in term {now}{before}: a term must never decrease"));
 }
 
-/// The terms that a node gave to its disk, each with its submission.
-fn terms(past: &Past<'_>, node: NodeId) -> Vec<(EventId, Term)> {
-    let term = |(id, event): (EventId, &crate::record::Event)| match &event.what {
-        What::Submitted(write) => Some((id, write.hard_state?.term)),
+/// The terms that a node submitted to its disk, with the submissions.
+fn terms(history: &History<'_>, node: NodeId) -> Vec<(EventId, Term)> {
+    let term = |(id, event): (EventId, &crate::record::Event)| match &event.kind {
+        EventKind::Submitted(write) => Some((id, write.hard_state?.term)),
         _ => None,
     };
-    past.of(node).filter_map(term).collect()
+    history.events_of(node).filter_map(term).collect()
 }

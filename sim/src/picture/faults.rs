@@ -1,33 +1,34 @@
-//! The faults of a run, from when to when.
+//! The faults of a run with their start and end times.
 
 use std::collections::BTreeMap;
 
 use quorate::types::NodeId;
 use quorate_page::document::{Document, Fault};
 
-use crate::plan::{Verb, Who};
-use crate::record::{Record, What};
+use crate::plan::{NodeSelector, Verb};
+use crate::record::{EventKind, Record};
 use crate::time::SimTime;
 
-/// Adds the faults that happened.
+/// Adds the faults of the run to the document.
 pub(crate) fn add(document: &mut Document, record: &Record) {
-    let calm = record.events.iter().find(|event| matches!(event.what, What::Calm(_)));
-    // A run that fails may end before the storm does: what would end later is not known to end.
-    let over = calm.or(record.events.last()).map_or(SimTime::default(), |event| event.at);
+    let stabilized =
+        record.events.iter().find(|event| matches!(event.kind, EventKind::Stabilized(_)));
+    // A failed run may end before its fault phase; later ends of faults are then unknown.
+    let over = stabilized.or(record.events.last()).map_or(SimTime::default(), |event| event.at);
     let mut open: BTreeMap<u32, usize> = BTreeMap::new();
     for (id, event) in record.all() {
-        match event.what {
-            What::Planned(op) => {
+        match event.kind {
+            EventKind::PlanOpBegan(op) => {
                 let Some(planned) = record.plan.get(op as usize) else { continue };
                 let verb = &planned.verb;
-                let end = verb.lasting().map_or(event.at, |lasting| event.at.after(lasting));
+                let end = verb.duration().map_or(event.at, |duration| event.at.after(duration));
                 open.insert(op, document.faults.len());
                 document.faults.push(Fault {
                     text: verb.to_string(),
                     from: event.at.0,
-                    // What would end after the storm stays for ever, unless it is lifted.
+                    // A fault that would end after the fault phase is permanent unless lifted.
                     until: (end <= over).then_some(end.0),
-                    nodes: whom(verb, event.node)
+                    nodes: affected_nodes(verb, event.node)
                         .iter()
                         .filter_map(|node| record.nodes.iter().position(|id| id == node))
                         .filter_map(|place| u16::try_from(place).ok())
@@ -35,7 +36,7 @@ pub(crate) fn add(document: &mut Document, record: &Record) {
                     event: Some(id.0 - 1),
                 });
             }
-            What::Lifted(op) => {
+            EventKind::PlanOpEnded(op) => {
                 if let Some(place) = open.remove(&op) {
                     document.faults[place].until = Some(event.at.0);
                 }
@@ -45,13 +46,13 @@ pub(crate) fn add(document: &mut Document, record: &Record) {
     }
 }
 
-/// Whom an operation of the plan befalls, as far as its words say; `it` is the node whose doing it
-/// waited for.
-fn whom(verb: &Verb, it: Option<NodeId>) -> Vec<NodeId> {
-    let named = |who: &Who| match who {
-        Who::Node(node) => Some(*node),
-        Who::It => it,
-        Who::Other | Who::Leader => None,
+/// The nodes that an operation of the plan affects, as far as the operation names them; `it` is the
+/// node that triggered the operation.
+fn affected_nodes(verb: &Verb, it: Option<NodeId>) -> Vec<NodeId> {
+    let named = |selector: &NodeSelector| match selector {
+        NodeSelector::Node(node) => Some(*node),
+        NodeSelector::It => it,
+        NodeSelector::Other | NodeSelector::Leader => None,
     };
     match verb {
         Verb::Split(side, _) => side.iter().filter_map(named).collect(),
@@ -59,34 +60,34 @@ fn whom(verb: &Verb, it: Option<NodeId>) -> Vec<NodeId> {
         Verb::Strand(one, other, _) | Verb::Cut(one, other, _) | Verb::Flap(one, other, ..) => {
             [one, other].into_iter().filter_map(named).collect()
         }
-        Verb::Crash(who, ..)
-        | Verb::Wipe(who, ..)
-        | Verb::Rollback(who, ..)
-        | Verb::Stop(who, ..)
-        | Verb::Surge(who, ..)
-        | Verb::Consult(who, ..)
-        | Verb::Pause(who, ..)
-        | Verb::Isolate(who, ..)
-        | Verb::Deafen(who, ..)
-        | Verb::Mute(who, ..)
-        | Verb::Clog(who, ..)
-        | Verb::Drift(who, ..)
-        | Verb::Jump(who, ..)
-        | Verb::SlowDisk(who, ..)
-        | Verb::SlowApply(who, ..)
-        | Verb::Stray(who, ..)
-        | Verb::Replay(who, ..)
-        | Verb::Campaign(who)
-        | Verb::Fail(who, ..)
-        | Verb::Fill(who, ..)
-        | Verb::Stall(who, ..)
-        | Verb::Rot(who, ..)
-        | Verb::Misdirect(who, ..)
-        | Verb::LoseWrite(who, ..)
-        | Verb::Change(who, ..)
-        | Verb::GiveUp(who)
-        | Verb::Transfer(who, ..)
-        | Verb::Slip(who, ..) => named(who).into_iter().collect(),
-        Verb::Ask(errand) => errand.via.as_ref().and_then(named).into_iter().collect(),
+        Verb::Crash(selector, ..)
+        | Verb::Wipe(selector, ..)
+        | Verb::RollBack(selector, ..)
+        | Verb::Stop(selector, ..)
+        | Verb::LoadSpike(selector, ..)
+        | Verb::PollReads(selector, ..)
+        | Verb::Pause(selector, ..)
+        | Verb::Isolate(selector, ..)
+        | Verb::BlockInbound(selector, ..)
+        | Verb::BlockOutbound(selector, ..)
+        | Verb::Clog(selector, ..)
+        | Verb::ClockDrift(selector, ..)
+        | Verb::ClockStep(selector, ..)
+        | Verb::SlowDisk(selector, ..)
+        | Verb::SlowApply(selector, ..)
+        | Verb::Misroute(selector, ..)
+        | Verb::Replay(selector, ..)
+        | Verb::Campaign(selector)
+        | Verb::FailCall(selector, ..)
+        | Verb::FillDisk(selector, ..)
+        | Verb::StallDisk(selector, ..)
+        | Verb::Corrupt(selector, ..)
+        | Verb::MisdirectWrite(selector, ..)
+        | Verb::LoseWrite(selector, ..)
+        | Verb::Change(selector, ..)
+        | Verb::CancelChange(selector)
+        | Verb::Transfer(selector, ..)
+        | Verb::MachineFault(selector, ..) => named(selector).into_iter().collect(),
+        Verb::Request(request) => request.via.as_ref().and_then(named).into_iter().collect(),
     }
 }

@@ -1,4 +1,4 @@
-//! The log of every node, told from what it gives to its disk and what is there when it starts.
+//! The log of every node, derived from its writes and its starts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,34 +7,34 @@ use quorate::raft::Status;
 use quorate::types::Write;
 use quorate_page::document::{Entry, LogChange};
 
-use crate::picture::words::{self, Words};
-use crate::record::{Event, What};
+use crate::picture::text::{self, CommandText};
+use crate::record::{Event, EventKind};
 
 type Log = BTreeMap<u64, Entry>;
 
-/// What a write does to a log.
+/// The change that a write makes to a log.
 #[derive(Clone, Debug)]
 struct Change {
-    /// The last index before what it writes.
+    /// The last index that the write keeps.
     keep: u64,
-    /// Whether nothing before it stays either.
+    /// Whether the write replaces the whole log.
     replaces: bool,
     entries: Vec<Entry>,
 }
 
-/// One node's log in its memory and on its disk.
+/// One node's log in memory and on disk.
 #[derive(Clone, Debug, Default)]
-struct Logbook {
+struct NodeLogs {
     memory: Log,
     disk: Log,
-    /// What is on its way to the disk.
+    /// The changes of the pending writes.
     pending: Vec<Change>,
 }
 
 /// The logs of all nodes.
 pub(crate) struct Logs<'a> {
-    books: Vec<Logbook>,
-    words: Words<'a>,
+    books: Vec<NodeLogs>,
+    format: CommandText<'a>,
 }
 
 impl fmt::Debug for Logs<'_> {
@@ -44,11 +44,11 @@ impl fmt::Debug for Logs<'_> {
 }
 
 impl<'a> Logs<'a> {
-    pub(crate) fn new(nodes: usize, words: Words<'a>) -> Logs<'a> {
-        Logs { books: vec![Logbook::default(); nodes], words }
+    pub(crate) fn new(nodes: usize, format: CommandText<'a>) -> Logs<'a> {
+        Logs { books: vec![NodeLogs::default(); nodes], format }
     }
 
-    /// Node number `node` gives a write to its disk.
+    /// Records a write that node number `node` submits.
     pub(crate) fn submit(&mut self, node: usize, write: &Write) {
         let installed = write.install.as_ref().map(|meta| meta.last.index.0);
         let first = write.entries.first().map(|entry| entry.id.index.0 - 1);
@@ -56,7 +56,7 @@ impl<'a> Logs<'a> {
         let last = book.memory.last_key_value().map_or(0, |(last, _)| *last);
         let entry = |entry: &quorate::types::Entry| Entry {
             term: entry.id.term.0,
-            text: words::entry(entry, self.words),
+            text: text::entry(entry, self.format),
         };
         let change = Change {
             keep: first.or(installed).unwrap_or(last),
@@ -66,14 +66,13 @@ impl<'a> Logs<'a> {
         book.pending.push(change);
     }
 
-    /// Whether the write in this place of those under way has its last entry in a log that ends at
-    /// `last`.
-    pub(crate) fn is_whole(&self, node: u16, place: usize, last: u64) -> bool {
+    /// Whether the pending write at this position is completely in a log that ends at `last`.
+    pub(crate) fn is_fully_written(&self, node: u16, place: usize, last: u64) -> bool {
         let change = self.books[usize::from(node)].pending.get(place);
         change.is_none_or(|change| change.keep + change.entries.len() as u64 <= last)
     }
 
-    /// How an event changes the log of its node.
+    /// The change of a node's log in an event.
     pub(crate) fn take(
         &mut self,
         node: usize,
@@ -81,28 +80,25 @@ impl<'a> Logs<'a> {
         status: Option<&Status>,
     ) -> Option<LogChange> {
         let book = &mut self.books[node];
-        match &event.what {
-            What::Submitted(_) => {
+        match &event.kind {
+            EventKind::Submitted(_) => {
                 let change = book
                     .pending
                     .last()
                     .filter(|change| change.replaces || !change.entries.is_empty())?;
-                change.carry_out(&mut book.memory);
+                change.apply(&mut book.memory);
                 Some(LogChange { keep: change.keep, entries: change.entries.clone() })
             }
-            What::Durable(_) if !book.pending.is_empty() => {
-                book.pending.remove(0).carry_out(&mut book.disk);
+            EventKind::Durable(_) if !book.pending.is_empty() => {
+                book.pending.remove(0).apply(&mut book.disk);
                 None
             }
-            What::Wiped => {
-                *book = Logbook::default();
+            EventKind::Wiped => {
+                *book = NodeLogs::default();
                 Some(LogChange { keep: 0, entries: Vec::new() })
             }
-            What::Started { kept, .. } => {
-                book.pending
-                    .drain(..)
-                    .take(kept.len())
-                    .for_each(|one| one.carry_out(&mut book.disk));
+            EventKind::Started { kept, .. } => {
+                book.pending.drain(..).take(kept.len()).for_each(|one| one.apply(&mut book.disk));
                 let last = status.map_or(0, |status| status.last.index.0);
                 book.disk.retain(|index, _| *index <= last);
                 book.start()
@@ -113,20 +109,20 @@ impl<'a> Logs<'a> {
 }
 
 impl Change {
-    fn carry_out(&self, log: &mut Log) {
+    fn apply(&self, log: &mut Log) {
         log.retain(|index, _| !self.replaces && *index <= self.keep);
         log.extend((self.keep + 1..).zip(self.entries.iter().cloned()));
     }
 }
 
-impl Logbook {
-    /// The log in memory becomes that on the disk: how it differs.
+impl NodeLogs {
+    /// Replaces the log in memory by that on disk, and returns the difference.
     fn start(&mut self) -> Option<LogChange> {
         let differs = |index: &u64| self.memory.get(index) != self.disk.get(index);
         let mut all = self.memory.keys().chain(self.disk.keys());
         let first = all.by_ref().copied().filter(differs).min()?;
         self.memory = self.disk.clone();
-        // What stands behind a gap would not follow on what stays.
+        // Entries behind a gap do not follow the kept entries.
         let entries = (first..).map_while(|index| self.disk.get(&index).cloned()).collect();
         Some(LogChange { keep: first - 1, entries })
     }

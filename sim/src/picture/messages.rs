@@ -1,9 +1,9 @@
-//! What travelled between nodes, and what became of it.
+//! The messages between nodes and their deliveries.
 
 use std::collections::BTreeMap;
 
 use quorate::types::Body;
-use quorate_page::document::{Fate, Message, Topic};
+use quorate_page::document::{Delivery, Message, Topic};
 
 use crate::record::Sent;
 
@@ -11,43 +11,43 @@ use crate::record::Sent;
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
     messages: Vec<Message>,
-    /// By the number of the packet.
+    /// The position of the message of each packet.
     packets: BTreeMap<u64, usize>,
 }
 
 impl Messages {
-    /// A node sends something with event number `event`.
+    /// Records the sending of a packet in event number `event`.
     pub(crate) fn send(&mut self, event: u32, (from, to): (u16, u16), sent: &Sent, now: u64) {
-        let way = sent.way;
-        let lost = way.is_none_or(|way| way.arrival.is_none());
-        if let Some(way) = way {
+        let delivery = sent.delivery;
+        let lost = delivery.is_none_or(|way| way.arrival.is_none());
+        if let Some(way) = delivery {
             self.packets.insert(way.packet, self.messages.len());
         }
         let topic = sent.message.as_ref().map_or(Topic::Snapshot, |message| topic(&message.body));
-        let fate = if lost { Fate::Lost(now) } else { Fate::Travels };
-        self.messages.push(Message { sent: event, from, to, topic, text: text(sent), fate });
+        let delivery = if lost { Delivery::Lost(now) } else { Delivery::InFlight };
+        self.messages.push(Message { sent: event, from, to, topic, text: text(sent), delivery });
     }
 
-    /// A packet is taken with event number `event`; false if nobody sent it. What the network
-    /// copied is taken twice, and is two messages.
+    /// Records the arrival of a packet in event number `event`. Returns false if no node sent the
+    /// packet. A duplicate of the network becomes a second message.
     pub(crate) fn arrive(&mut self, packet: u64, event: u32) -> bool {
         let Some(place) = self.packets.get(&packet) else { return false };
         let message = &mut self.messages[*place];
-        if matches!(message.fate, Fate::Arrived(_)) {
-            let copy = Message { fate: Fate::Arrived(event), ..message.clone() };
+        if matches!(message.delivery, Delivery::Arrived(_)) {
+            let copy = Message { delivery: Delivery::Arrived(event), ..message.clone() };
             self.messages.push(copy);
         } else {
-            message.fate = Fate::Arrived(event);
+            message.delivery = Delivery::Arrived(event);
         }
         true
     }
 
-    /// A packet is lost.
+    /// Records the loss of a packet at time `at`.
     pub(crate) fn lose(&mut self, packet: u64, at: u64) {
         if let Some(place) = self.packets.get(&packet)
-            && self.messages[*place].fate == Fate::Travels
+            && self.messages[*place].delivery == Delivery::InFlight
         {
-            self.messages[*place].fate = Fate::Lost(at);
+            self.messages[*place].delivery = Delivery::Lost(at);
         }
     }
 
@@ -56,11 +56,11 @@ impl Messages {
     }
 }
 
-/// What is sent, without its way.
+/// The text of a sent packet, without its delivery.
 pub(crate) fn text(sent: &Sent) -> String {
     match &sent.message {
         Some(message) => message.to_string(),
-        None => sent.words.clone(),
+        None => sent.text.clone(),
     }
 }
 

@@ -1,29 +1,29 @@
-//! A recorded run as a document that the page draws.
+//! Converts a recorded run to the document that the page draws.
 
 mod faults;
 mod logs;
 mod messages;
 mod operations;
-pub mod words;
+pub mod text;
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::NodeId;
 use quorate_page::document::{
-    Condition, Document, Event, Fact, Kind, Lane, Role, State, Violation, Write, WriteEnd,
+    Condition, Document, Event, Fact, Kind, Lane, Role, State, Violation, Write, WriteOutcome,
 };
 
 use crate::outcome::{Failure, Outcome};
 use crate::picture::logs::Logs;
 use crate::picture::messages::Messages;
 use crate::picture::operations::Operations;
-use crate::picture::words::Words;
-use crate::record::{Event as Recorded, EventId, Record, Recording, Taken, What};
+use crate::picture::text::CommandText;
+use crate::record::{Event as Recorded, EventId, EventKind, InputKind, Record, Recording};
 
-/// The document of a recorded run. `title` says which it is, and `command` what its commands are.
+/// Converts a recorded run to a document with this title; `command` formats the commands.
 #[must_use]
-pub fn document(title: &str, recording: &Recording, command: Words<'_>) -> Document {
+pub fn document(title: &str, recording: &Recording, command: CommandText<'_>) -> Document {
     let record = &recording.record;
-    let mut drawing = Drawing {
+    let mut builder = DocumentBuilder {
         record,
         nodes: vec![Node::default(); record.nodes.len()],
         logs: Logs::new(record.nodes.len(), command),
@@ -35,12 +35,12 @@ pub fn document(title: &str, recording: &Recording, command: Words<'_>) -> Docum
             ..Document::default()
         },
     };
-    record.all().for_each(|(id, event)| drawing.take(id, event));
-    drawing.finish(&recording.outcome)
+    record.all().for_each(|(id, event)| builder.add(id, event));
+    builder.finish(&recording.outcome)
 }
 
-/// A document in the making.
-struct Drawing<'a> {
+/// A document under construction.
+struct DocumentBuilder<'a> {
     record: &'a Record,
     nodes: Vec<Node>,
     logs: Logs<'a>,
@@ -49,72 +49,74 @@ struct Drawing<'a> {
     document: Document,
 }
 
-/// What is known of a node so far.
+/// The state of one node so far.
 #[derive(Clone, Debug, Default)]
 struct Node {
     state: State,
     started: bool,
     paused: bool,
-    /// Its writes on their way, by their places in the document.
+    /// The node's pending writes, by their positions in the document.
     writes: Vec<usize>,
 }
 
-/// The place of an event in a document.
+/// The position of an event in a document.
 fn place(id: EventId) -> u32 {
     id.0 - 1
 }
 
-impl Drawing<'_> {
-    fn take(&mut self, id: EventId, event: &Recorded) {
+impl DocumentBuilder<'_> {
+    fn add(&mut self, id: EventId, event: &Recorded) {
         let node = event.node.and_then(|node| self.place_of(node));
-        let client = self.operations.client_of(&event.what);
+        let client = self.operations.client_of(&event.kind);
         let lane = match (node, client) {
             (_, Some(client)) if node.is_none() => Lane::Client(client),
             (Some(node), _) => Lane::Node(node),
             (None, _) => Lane::Cluster,
         };
         let causes = [event.before, event.cause].into_iter().flatten().map(place).collect();
-        let mut drawn = Event {
+        let mut added = Event {
             at: event.at.0,
             lane,
-            kind: kind(&event.what),
-            text: event.what.to_string(),
+            kind: page_kind(&event.kind),
+            text: event.kind.to_string(),
             causes,
             state: None,
             log: None,
         };
         if let Some(node) = node {
-            self.happens_to(node, event);
-            self.writes(node, id, event);
-            drawn.state = Some(self.state_of(node, event));
+            self.update_condition(node, event);
+            self.record_writes(node, id, event);
+            added.state = Some(self.state_of(node, event));
             let status = self.status(event);
-            drawn.log = self.logs.take(usize::from(node), event, status.as_ref());
+            added.log = self.logs.take(usize::from(node), event, status.as_ref());
         }
-        match &event.what {
-            What::Planned(op) => {
+        match &event.kind {
+            EventKind::PlanOpBegan(op) => {
                 let op = self.record.plan.get(*op as usize);
-                drawn.text = op.map_or(drawn.text, |op| op.verb.to_string());
+                added.text = op.map_or(added.text, |op| op.verb.to_string());
             }
-            What::Lifted(op) => {
+            EventKind::PlanOpEnded(op) => {
                 let op = self.record.plan.get(*op as usize);
-                drawn.text = op.map_or(drawn.text, |op| format!("over: {}", op.verb));
+                added.text = op.map_or(added.text, |op| format!("end of: {}", op.verb));
             }
-            // The page says it in the message's own words.
-            What::Took(Taken::Packet(packet)) if self.messages.arrive(*packet, place(id)) => {
-                drawn.text.clear();
+            // The page shows the text of the message itself.
+            EventKind::TookInput(InputKind::Packet(packet))
+                if self.messages.arrive(*packet, place(id)) =>
+            {
+                added.text.clear();
             }
-            What::Sent(sent) => {
+            EventKind::Sent(sent) => {
                 let to = self.place_of(sent.to);
                 if let (Some(from), Some(to)) = (node, to) {
-                    drawn.text = format!("-> {} {}", sent.to, messages::text(sent));
+                    added.text = format!("-> {} {}", sent.to, messages::text(sent));
                     self.messages.send(place(id), (from, to), sent, event.at.0);
                 }
             }
-            What::Dropped { packet, .. } => self.messages.lose(*packet, event.at.0),
+            EventKind::Dropped { packet, .. } => self.messages.lose(*packet, event.at.0),
             _ => {}
         }
         self.operations.take(place(id), event);
-        self.document.events.push(drawn);
+        self.document.events.push(added);
     }
 
     fn place_of(&self, node: NodeId) -> Option<u16> {
@@ -126,19 +128,18 @@ impl Drawing<'_> {
         event.state.map(|state| self.record.states[state as usize])
     }
 
-    fn happens_to(&mut self, node: u16, event: &Recorded) {
+    fn update_condition(&mut self, node: u16, event: &Recorded) {
         let node = &mut self.nodes[usize::from(node)];
-        match event.what {
-            What::Started { .. } => (node.started, node.paused) = (true, false),
-            What::Fell { .. } => (node.started, node.paused) = (false, false),
-            What::Paused => node.paused = true,
-            What::Resumed => node.paused = false,
+        match event.kind {
+            EventKind::Started { .. } => (node.started, node.paused) = (true, false),
+            EventKind::Crashed { .. } => (node.started, node.paused) = (false, false),
+            EventKind::Paused => node.paused = true,
+            EventKind::Resumed => node.paused = false,
             _ => {}
         }
     }
 
-    /// How a node is after an event of its own. While it is down, what it was last is all that is
-    /// known of it.
+    /// The node's state after one of its events. While the node is down, its last known state.
     fn state_of(&mut self, node: u16, event: &Recorded) -> State {
         let status = self.status(event);
         let leader = status.and_then(|status| status.leader).and_then(|id| self.place_of(id));
@@ -154,38 +155,46 @@ impl Drawing<'_> {
         node.state.clone()
     }
 
-    /// What a disk was given, and what came of it.
-    fn writes(&mut self, node: u16, id: EventId, event: &Recorded) {
+    /// Records the submission and the outcome of a node's writes.
+    fn record_writes(&mut self, node: u16, id: EventId, event: &Recorded) {
         let last = self.status(event).map_or(0, |status| status.last.index.0);
         let document = &mut self.document.writes;
         let pending = &mut self.nodes[usize::from(node)].writes;
-        let mut end = |write: usize, end: WriteEnd| {
+        let mut finish_write = |write: usize, outcome: WriteOutcome| {
             let write: &mut Write = &mut document[write];
-            write.end = end;
+            write.outcome = outcome;
             write.ended.get_or_insert(place(id));
         };
-        match &event.what {
-            What::Submitted(write) => {
+        match &event.kind {
+            EventKind::Submitted(write) => {
                 pending.push(document.len());
                 document.push(Write {
                     node,
-                    text: words::write(write),
+                    text: text::write(write),
                     submitted: place(id),
                     ended: None,
-                    end: WriteEnd::Pending,
+                    outcome: WriteOutcome::Pending,
                 });
                 self.logs.submit(usize::from(node), write);
             }
-            What::Durable(_) if !pending.is_empty() => end(pending.remove(0), WriteEnd::Flushed),
-            What::DiskFailed(_) => {
-                pending.drain(..).for_each(|write| end(write, WriteEnd::Failed));
+            EventKind::Durable(_) if !pending.is_empty() => {
+                finish_write(pending.remove(0), WriteOutcome::Flushed)
             }
-            // Until it starts again nobody knows what its disk has kept.
-            What::Fell { .. } => pending.iter().for_each(|write| end(*write, WriteEnd::Lost)),
-            What::Started { kept, .. } => {
+            EventKind::DiskFailed(_) => {
+                pending.drain(..).for_each(|write| finish_write(write, WriteOutcome::Failed));
+            }
+            // The start of the node shows which of these writes the disk kept.
+            EventKind::Crashed { .. } => {
+                pending.iter().for_each(|write| finish_write(*write, WriteOutcome::Lost))
+            }
+            EventKind::Started { kept, .. } => {
                 for (place, write) in pending.drain(..).enumerate().take(kept.len()) {
-                    let whole = place + 1 < kept.len() || self.logs.is_whole(node, place, last);
-                    end(write, if whole { WriteEnd::Flushed } else { WriteEnd::Torn });
+                    let whole =
+                        place + 1 < kept.len() || self.logs.is_fully_written(node, place, last);
+                    finish_write(
+                        write,
+                        if whole { WriteOutcome::Flushed } else { WriteOutcome::Torn },
+                    );
                 }
             }
             _ => {}
@@ -199,9 +208,9 @@ impl Drawing<'_> {
         self.document.violation = outcome.failure.as_ref().and_then(|failure| {
             let failed = self.record.last()?;
             let event = self.record.event(failed);
-            // The event before is the one that shows it.
-            let shown = match event.what {
-                What::Failed(_) => event.cause.or(event.before).unwrap_or(failed),
+            // The event before the failure shows the violation.
+            let shown = match event.kind {
+                EventKind::Failed(_) => event.cause.or(event.before).unwrap_or(failed),
                 _ => failed,
             };
             Some(violation(failure, place(shown)))
@@ -222,15 +231,15 @@ impl Drawing<'_> {
 }
 
 fn violation(failure: &Failure, event: u32) -> Violation {
-    let (check, saw) = match failure {
+    let (check, finding) = match failure {
         Failure::Safety(violation) | Failure::Liveness(violation) => {
-            (format!("{} {}", violation.number, violation.check), violation.saw.clone())
+            (format!("{} {}", violation.number, violation.check), violation.finding.clone())
         }
         Failure::Panic(text) => ("panic".to_owned(), text.clone()),
-        Failure::Nondeterminism(text) => ("not deterministic".to_owned(), text.clone()),
+        Failure::Nondeterminism(text) => ("nondeterminism".to_owned(), text.clone()),
         Failure::Stalled(text) => ("stalled".to_owned(), text.clone()),
     };
-    Violation { event, check, saw }
+    Violation { event, check, finding }
 }
 
 fn state(status: &Status, leader: Option<u16>) -> State {
@@ -251,43 +260,50 @@ fn state(status: &Status, leader: Option<u16>) -> State {
         committed: status.committed.0,
         durable: status.durable.0,
         last: status.last.index.0,
-        detail: words::detail(status),
+        detail: text::detail(status),
     }
 }
 
-fn kind(what: &What) -> Kind {
-    match what {
-        What::Started { .. } | What::NotStarted(_) => Kind::Start,
-        What::Stopped(_) | What::Fell { .. } | What::Wiped => Kind::Crash,
-        What::Paused => Kind::Pause,
-        What::Resumed => Kind::Resume,
-        What::Took(taken) => match taken {
-            Taken::Packet(_) => Kind::Message,
-            Taken::Timeout => Kind::Timer,
-            Taken::Disk => Kind::Disk,
-            Taken::Worker | Taken::View => Kind::Machine,
-            Taken::Propose(_) | Taken::Read(_) => Kind::Client,
-            Taken::Order(_) => Kind::Order,
+fn page_kind(kind: &EventKind) -> Kind {
+    match kind {
+        EventKind::Started { .. } | EventKind::NotStarted(_) => Kind::Start,
+        EventKind::Stopped(_) | EventKind::Crashed { .. } | EventKind::Wiped => Kind::Crash,
+        EventKind::Paused => Kind::Pause,
+        EventKind::Resumed => Kind::Resume,
+        EventKind::TookInput(input) => match input {
+            InputKind::Packet(_) => Kind::Message,
+            InputKind::Timeout => Kind::Timer,
+            InputKind::Disk => Kind::Disk,
+            InputKind::Worker | InputKind::View => Kind::Machine,
+            InputKind::Propose(_) | InputKind::Read(_) => Kind::Client,
+            InputKind::OperatorRequest(_) => Kind::Operator,
         },
-        What::Refused { .. } | What::Dropped { .. } | What::Intruded { .. } => Kind::Message,
-        What::Sent(_) => Kind::Send,
-        What::Submitted(_) | What::Operated(_) | What::Durable(_) | What::DiskFailed(_) => {
-            Kind::Disk
+        EventKind::MessageRejected { .. }
+        | EventKind::Dropped { .. }
+        | EventKind::Injected { .. } => Kind::Message,
+        EventKind::Sent(_) => Kind::Send,
+        EventKind::Submitted(_)
+        | EventKind::DiskOperation(_)
+        | EventKind::Durable(_)
+        | EventKind::DiskFailed(_) => Kind::Disk,
+        EventKind::Applied { .. }
+        | EventKind::SnapshotTaken(_)
+        | EventKind::Restored(_)
+        | EventKind::MachineFault
+        | EventKind::StateCompared(_) => Kind::Machine,
+        EventKind::Invoked { .. }
+        | EventKind::RequestReceived { .. }
+        | EventKind::Replied { .. }
+        | EventKind::Served { .. }
+        | EventKind::Rejected { .. }
+        | EventKind::Unknown(_)
+        | EventKind::RequestAnswered(_) => Kind::Client,
+        EventKind::PlanOpBegan(_) | EventKind::PlanOpEnded(_) | EventKind::ClockBoundExceeded => {
+            Kind::Fault
         }
-        What::Applied { .. }
-        | What::SnapshotTaken(_)
-        | What::Restored(_)
-        | What::Slipped
-        | What::Judged(_) => Kind::Machine,
-        What::Invoked { .. }
-        | What::Asked { .. }
-        | What::Replied { .. }
-        | What::Served { .. }
-        | What::Rejected { .. }
-        | What::Unknown(_)
-        | What::Answered(_) => Kind::Client,
-        What::Planned(_) | What::Lifted(_) | What::Astray => Kind::Fault,
-        What::Calm(_) | What::Idle | What::Ended | What::Failed(_) => Kind::Phase,
-        What::GoesBy(_) | What::Changed(_) => Kind::Other,
+        EventKind::Stabilized(_) | EventKind::Idle | EventKind::Ended | EventKind::Failed(_) => {
+            Kind::Phase
+        }
+        EventKind::MembershipAdopted(_) | EventKind::MembershipChangeCommitted(_) => Kind::Other,
     }
 }

@@ -1,20 +1,20 @@
-//! What clients asked for, and what they were told.
+//! The clients' operations and their results.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use quorate::machine;
-use quorate_page::document::{Operation, Outcome, Weight};
+use quorate_page::document::{Operation, Outcome, Relevance};
 
-use crate::picture::words::{self, Words};
-use crate::record::{Event, Record, What};
+use crate::picture::text::{self, CommandText};
+use crate::record::{Event, EventKind, Record};
 use crate::request::OpId;
 
 /// The operations of a run.
 pub(crate) struct Operations<'a> {
-    words: Words<'a>,
+    format: CommandText<'a>,
     clients: BTreeMap<OpId, u16>,
-    /// By the number of the operation: where it is in the list.
+    /// The position of each operation in the list.
     places: BTreeMap<OpId, usize>,
     operations: Vec<Operation>,
 }
@@ -26,36 +26,36 @@ impl fmt::Debug for Operations<'_> {
 }
 
 impl<'a> Operations<'a> {
-    /// None yet; whose they will be is known already.
-    pub(crate) fn new(record: &Record, words: Words<'a>) -> Operations<'a> {
-        let asked = record.events.iter().filter_map(|event| match event.what {
-            What::Asked { client, op: Some(op), .. } => Some((op, client)),
+    /// Creates an empty list; the clients of the operations come from the recorded requests.
+    pub(crate) fn new(record: &Record, format: CommandText<'a>) -> Operations<'a> {
+        let requests = record.events.iter().filter_map(|event| match event.kind {
+            EventKind::RequestReceived { client, op: Some(op), .. } => Some((op, client)),
             _ => None,
         });
         Operations {
-            words,
-            clients: asked.collect(),
+            format,
+            clients: requests.collect(),
             places: BTreeMap::new(),
             operations: Vec::new(),
         }
     }
 
-    /// The client whose event it is, if it is one's.
-    pub(crate) fn client_of(&self, what: &What) -> Option<u16> {
-        match what {
-            What::Invoked { op, .. } | What::Rejected { op, .. } | What::Unknown(op) => {
-                self.clients.get(op).copied()
-            }
+    /// The client of the event, if it is an event of a client.
+    pub(crate) fn client_of(&self, kind: &EventKind) -> Option<u16> {
+        match kind {
+            EventKind::Invoked { op, .. }
+            | EventKind::Rejected { op, .. }
+            | EventKind::Unknown(op) => self.clients.get(op).copied(),
             _ => None,
         }
     }
 
-    /// The next event, which is in this place of the document.
+    /// Adds the next event, which has this position in the document.
     pub(crate) fn take(&mut self, place: u32, event: &Event) {
         let now = event.at.0;
-        match &event.what {
-            What::Invoked { op, level } => {
-                // What no node was ever asked for has no lane.
+        match &event.kind {
+            EventKind::Invoked { op, level } => {
+                // An operation that no node received has no lane.
                 let Some(client) = self.clients.get(op) else { return };
                 self.places.insert(*op, self.operations.len());
                 let call = level.map_or("command".to_owned(), |level| format!("read, {level}"));
@@ -67,39 +67,46 @@ impl<'a> Operations<'a> {
                     returned: None,
                     outcome: Outcome::Unknown,
                     event: Some(place),
-                    weight: Weight::Beside,
+                    relevance: Relevance::Context,
                     place: None,
                 });
             }
-            What::Submitted(write) => {
+            EventKind::Submitted(write) => {
                 let commands = write.entries.iter();
-                let commands = commands.filter_map(|entry| words::command_of(entry, self.words));
+                let commands = commands.filter_map(|entry| text::command_of(entry, self.format));
                 for (op, command) in commands {
                     if let Some(place) = self.places.get(&op) {
                         self.operations[*place].call = command;
                     }
                 }
             }
-            What::Replied { op, id, outcome } => {
+            EventKind::Replied { op, id, outcome } => {
                 let result = match &**outcome {
-                    machine::Outcome::Reply(_) => format!("at {}", id.index),
+                    machine::Outcome::Reply(_) => format!("at index {}", id.index),
                     other => format!("{other:?}"),
                 };
-                self.end(*op, now, Outcome::Returned, result);
+                self.finish_operation(*op, now, Outcome::Returned, result);
             }
-            What::Served { op, applied, .. } => {
-                self.end(*op, now, Outcome::Returned, format!("of {applied}"));
+            EventKind::Served { op, applied, .. } => {
+                self.finish_operation(
+                    *op,
+                    now,
+                    Outcome::Returned,
+                    format!("state after index {applied}"),
+                );
             }
-            What::Rejected { op, reason } => {
-                self.end(*op, now, Outcome::Failed, reason.to_string());
+            EventKind::Rejected { op, reason } => {
+                self.finish_operation(*op, now, Outcome::Failed, reason.to_string());
             }
-            What::Unknown(op) => self.end(*op, now, Outcome::Unknown, String::new()),
+            EventKind::Unknown(op) => {
+                self.finish_operation(*op, now, Outcome::Unknown, String::new())
+            }
             _ => {}
         }
     }
 
-    /// The first answer counts: a repetition may be answered long after.
-    fn end(&mut self, op: OpId, now: u64, outcome: Outcome, result: String) {
+    /// Sets the result of an operation; a later result of a retry is ignored.
+    fn finish_operation(&mut self, op: OpId, now: u64, outcome: Outcome, result: String) {
         let Some(operation) = self.places.get(&op).map(|place| &mut self.operations[*place]) else {
             return;
         };
@@ -109,7 +116,7 @@ impl<'a> Operations<'a> {
         }
     }
 
-    /// The names of the clients, and what they asked.
+    /// The names of the clients and the operations.
     pub(crate) fn finish(self) -> (Vec<String>, Vec<Operation>) {
         let clients = self.clients.values().max().map_or(0, |last| last + 1);
         ((0..clients).map(|client| format!("client {client}")).collect(), self.operations)

@@ -1,4 +1,5 @@
-//! Draws a plan: single faults, triggered ones, and small schedules known to be treacherous.
+//! Draws a plan from the seed: single faults, triggered faults, and schedules known to be hard for
+//! Raft.
 
 use std::iter;
 use std::time::Duration;
@@ -7,85 +8,89 @@ use quorate::types::NodeId;
 
 use crate::choice::{Choices, Draw, Key, Kind};
 use crate::fault::Fault;
-use crate::plan::{Call, Keep, Occasion, Op, Plan, Region, Slip, Trigger, Verb, When, Who};
-use crate::rung::Rung;
+use crate::plan::{
+    Call, KeptWrites, MachineFault, NodeSelector, Op, Plan, Region, Trigger, TriggerCondition,
+    Verb, When,
+};
 use crate::settings::{Clocks, Settings};
+use crate::strategy::Strategy;
 use crate::time::SimTime;
 
-/// What one slot of the plan is filled with.
+/// The content of one slot of the plan.
 #[derive(Clone, Copy)]
 enum Pattern {
-    /// One operation of this kind, at a time.
+    /// One operation of this fault kind, at a random time.
     Single(Fault),
-    /// A node crashes at a boundary of one of its writes.
-    Boundary,
-    /// A node crashes, or its disk fails, in the middle of its work on files.
-    Upkeep,
-    /// A node's disk fails at the next thing the node asks of it, just when the node promises
-    /// something or takes on another role.
-    Treason,
-    /// Every new leader meets the same fault.
-    Chase,
-    /// A node meets a fault when it, or another, advances its commit index or takes entries.
-    Progress,
-    /// A node meets a fault of any kind just when its role changes.
-    Ambush,
-    /// Old messages come again just when they could be taken for new ones.
-    Echo,
+    /// A node crashes just before, during or after one of its writes.
+    CrashAroundWrite,
+    /// A node crashes, or its disk fails, while it creates, writes, renames or removes files.
+    FaultDuringFileWork,
+    /// A node's disk fails at its next call, right when the node votes, acknowledges or changes its
+    /// role.
+    DiskFailsAtRoleChange,
+    /// Every new leader gets the same fault.
+    FaultOnEachLeader,
+    /// A node gets a fault when it, or its peer, advances the commit index or takes entries.
+    FaultDuringReplication,
+    /// A node gets a fault of any kind right when its role changes.
+    FaultAtRoleChange,
+    /// Old messages are replayed when a node restarts, acknowledges or changes its role, where they
+    /// could be taken for new ones.
+    ReplayAtRoleChange,
     /// Two nodes campaign at once, and voters crash.
-    Duel,
-    /// Leaders are cut off with a minority that took their last entries, crash, and come back
-    /// (Raft §5.4.2).
-    Relay,
-    /// A leader is cut off with many requests, so that it has a long tail that nobody else has,
-    /// and comes back when the others have gone on for a little.
-    Exile,
-    /// Somebody campaigns in the middle of a node's work on files, which takes long.
-    Usurp,
-    /// A node's disk rots while the node is down.
-    Decay,
-    /// Members come and go, one change after the other, and something happens in the midst of it.
-    Churn,
-    /// The nodes split in halves.
-    Halves,
-    /// Something happens while the founders meet.
-    Dawn,
-    /// A node loses its disk, and the operator lets it in again.
-    Replace,
-    /// A lease ends, or a loan of it, while reads rest on it.
-    Tenancy,
-    /// A node falls in the middle of a write, and again as soon as it is back.
-    Relapse,
-    /// A leader and one who follows it are parted from the others, who elect another, and somebody
-    /// reads at the follower.
-    Remnant,
-    /// A node needs one snapshot after the other, while it takes long to start over from the first.
-    Laggard,
+    TwoCandidates,
+    /// Leaders are isolated with a minority that has their last entries, crash, and return: figure
+    /// 8 of the paper (Raft §5.4.2).
+    Figure8,
+    /// A leader with many pending requests is isolated, so that it has a long log tail of its own,
+    /// and returns after the others have made some progress.
+    LeaderIsolation,
+    /// A node campaigns while another node does slow work on its files.
+    CampaignDuringFileWork,
+    /// A node's disk is corrupted while the node is down.
+    BitRotWhileDown,
+    /// Membership changes in quick succession, with faults, transfers and cancellations among them.
+    MembershipChurn,
+    /// A partition splits the nodes into halves.
+    SplitInHalves,
+    /// A fault occurs while the bootstrap peers set up the cluster.
+    FaultDuringBootstrap,
+    /// A node loses its disk, and the operator adds it again.
+    ReplaceDisk,
+    /// A leader lease or a read lease ends while reads depend on it.
+    LeaseExpiry,
+    /// A node crashes during a write, and goes down again as soon as it is back.
+    CrashAgainAfterRestart,
+    /// A leader and one follower are isolated from the others, which elect another leader, and
+    /// clients read at the follower.
+    ReadsAtIsolatedFollower,
+    /// A node needs several snapshots in a row while it slowly restores the first one.
+    RepeatedSnapshotInstall,
 }
 
-/// What a node does with its files.
-const UPKEEP: [Trigger; 11] = [
+/// The triggers for a node's work on its files.
+const FILE_WORK: [Trigger; 11] = [
     Trigger::UpdatesSuperblock,
     Trigger::CreatesSegment,
     Trigger::BeginsSegment,
     Trigger::RemovesFile,
     Trigger::TakesSnapshot,
     Trigger::WritesSnapshot,
-    Trigger::NamesSnapshot,
+    Trigger::RenamesSnapshot,
     Trigger::ReceivesPart,
     Trigger::SendsPart,
     Trigger::InstallsSnapshot,
     Trigger::RestoresSnapshot,
 ];
 
-/// Where snapshots are no more than so many entries apart, a node that is cut off soon needs one.
+/// The largest snapshot interval, in entries, at which an isolated node soon needs a snapshot.
 const LAGGARD_ENTRIES_MAX: u64 = 60;
 
 impl Plan {
-    /// The plan that `choices` draw on `rung` for a run with `settings`: a function of these alone.
+    /// Draws the plan of a run; it depends on `choices`, `settings` and the search strategy only.
     #[must_use]
-    pub fn draw((settings, rung): (&Settings, Rung), choices: &Choices) -> Plan {
-        let patterns = patterns(settings, rung);
+    pub fn draw((settings, strategy): (&Settings, Strategy), choices: &Choices) -> Plan {
+        let patterns = patterns(settings, strategy);
         let mut ops = Vec::new();
         if patterns.is_empty() {
             return Plan { ops };
@@ -96,77 +101,85 @@ impl Plan {
             // The benign choice leaves the slot empty.
             if planner.draw.chance(950) {
                 let pattern = *planner.draw.pick(&patterns);
-                planner.fill(pattern);
+                planner.draw_pattern(pattern);
             }
         }
         Plan { ops }
     }
 }
 
-/// The patterns that the run's faults allow, each as often as it weighs.
-fn patterns(settings: &Settings, rung: Rung) -> Vec<Pattern> {
+/// Returns the patterns that the run's faults allow, each repeated by its weight.
+fn patterns(settings: &Settings, strategy: Strategy) -> Vec<Pattern> {
     let weight = |fault: &Fault| if Fault::OF_DISKS.contains(fault) { 1 } else { 2 };
     let singles = planned_faults(settings);
     let single = |fault: &Fault| (Pattern::Single(*fault), weight(fault), true);
-    let mut weighed: Vec<Weighed> = singles.iter().map(single).collect();
-    if rung >= Rung::Nemeses {
-        weighed.extend(of_moments(settings, &singles));
-        weighed.extend(of_clusters(settings, &singles));
+    let mut weighed: Vec<WeightedPattern> = singles.iter().map(single).collect();
+    if strategy >= Strategy::Nemeses {
+        weighed.extend(protocol_patterns(settings, &singles));
+        weighed.extend(cluster_patterns(settings, &singles));
     }
     let allowed = weighed.into_iter().filter(|(_, _, allowed)| *allowed);
     allowed.flat_map(|(pattern, weight, _)| iter::repeat_n(pattern, weight)).collect()
 }
 
-/// A pattern, what it weighs beside one kind of fault of disks, and whether the run allows it.
-type Weighed = (Pattern, usize, bool);
+/// A pattern, its weight (a single disk fault weighs 1), and whether the run allows it.
+type WeightedPattern = (Pattern, usize, bool);
 
-/// Those that target the algorithm's weak moments: where all are allowed they come about as often
-/// as all single faults together.
-fn of_moments(settings: &Settings, singles: &[Fault]) -> Vec<Weighed> {
+/// Returns the patterns for weak points of the protocol. If all are allowed, they occur as often as
+/// all single faults together.
+fn protocol_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPattern> {
     let has = |fault| settings.faults.has(fault);
     let crash = has(Fault::Crash);
     let on_disks = singles.iter().any(|fault| Fault::OF_DISKS.contains(fault));
     let on_nodes = crash || has(Fault::Partition) || has(Fault::OneWay) || has(Fault::Pause);
     let can_be_outvoted = settings.voters > 2;
     vec![
-        (Pattern::Treason, 4, on_disks),
-        (Pattern::Upkeep, 4, on_disks || crash),
-        (Pattern::Ambush, 6, !singles.is_empty()),
-        (Pattern::Chase, 2, on_nodes),
-        (Pattern::Progress, 2, on_nodes),
-        (Pattern::Boundary, 5, crash),
-        (Pattern::Relapse, 4, crash),
-        (Pattern::Echo, 3, has(Fault::Replay)),
-        (Pattern::Duel, 3, has(Fault::Campaign) && can_be_outvoted),
-        (Pattern::Relay, 3, crash && has(Fault::Bridge) && can_be_outvoted),
-        (Pattern::Exile, 3, has(Fault::Partition) && has(Fault::Surge) && can_be_outvoted),
-        (Pattern::Usurp, 3, has(Fault::Campaign) && can_be_outvoted),
-        (Pattern::Decay, 3, has(Fault::Rot) && (crash || has(Fault::Stop))),
+        (Pattern::DiskFailsAtRoleChange, 4, on_disks),
+        (Pattern::FaultDuringFileWork, 4, on_disks || crash),
+        (Pattern::FaultAtRoleChange, 6, !singles.is_empty()),
+        (Pattern::FaultOnEachLeader, 2, on_nodes),
+        (Pattern::FaultDuringReplication, 2, on_nodes),
+        (Pattern::CrashAroundWrite, 5, crash),
+        (Pattern::CrashAgainAfterRestart, 4, crash),
+        (Pattern::ReplayAtRoleChange, 3, has(Fault::Replay)),
+        (Pattern::TwoCandidates, 3, has(Fault::Campaign) && can_be_outvoted),
+        (Pattern::Figure8, 3, crash && has(Fault::Bridge) && can_be_outvoted),
+        (
+            Pattern::LeaderIsolation,
+            3,
+            has(Fault::Partition) && has(Fault::LoadSpike) && can_be_outvoted,
+        ),
+        (Pattern::CampaignDuringFileWork, 3, has(Fault::Campaign) && can_be_outvoted),
+        (Pattern::BitRotWhileDown, 3, has(Fault::BitRot) && (crash || has(Fault::Stop))),
     ]
 }
 
-/// Those about who is in the cluster, what it rests on, and how far behind somebody is.
-fn of_clusters(settings: &Settings, singles: &[Fault]) -> Vec<Weighed> {
+/// Returns the patterns for membership, bootstrap, leases, disks and lagging nodes.
+fn cluster_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPattern> {
     let has = |fault| settings.faults.has(fault);
     let can_be_outvoted = settings.voters > 2;
     let can_lease = settings.config.lease.is_some() && settings.voters > 1;
     let often = settings.snapshot_entries <= LAGGARD_ENTRIES_MAX;
     let lags = often && has(Fault::Partition) && has(Fault::SlowApply);
     vec![
-        (Pattern::Churn, 12, has(Fault::Change)),
-        (Pattern::Single(Fault::Slip), 12, has(Fault::Slip)),
-        (Pattern::Halves, 6, has(Fault::Partition) && settings.voters.is_multiple_of(2)),
-        (Pattern::Dawn, 6, settings.founds && !singles.is_empty()),
-        (Pattern::Replace, 6, has(Fault::Wipe)),
+        (Pattern::MembershipChurn, 12, has(Fault::Change)),
+        (Pattern::Single(Fault::MachineFault), 12, has(Fault::MachineFault)),
+        (Pattern::SplitInHalves, 6, has(Fault::Partition) && settings.voters.is_multiple_of(2)),
+        (Pattern::FaultDuringBootstrap, 6, settings.bootstraps && !singles.is_empty()),
+        (Pattern::ReplaceDisk, 6, has(Fault::Wipe)),
         (Pattern::Single(Fault::Rollback), 8, has(Fault::Rollback)),
-        (Pattern::Tenancy, 8, can_lease && has(Fault::Surge)),
-        (Pattern::Remnant, 3, has(Fault::Bridge) && has(Fault::Surge) && can_be_outvoted),
-        (Pattern::Laggard, 3, lags && can_be_outvoted),
+        (Pattern::LeaseExpiry, 8, can_lease && has(Fault::LoadSpike)),
+        (
+            Pattern::ReadsAtIsolatedFollower,
+            3,
+            has(Fault::Bridge) && has(Fault::LoadSpike) && can_be_outvoted,
+        ),
+        (Pattern::RepeatedSnapshotInstall, 3, lags && can_be_outvoted),
     ]
 }
 
-/// The kinds of faults of the run that befall nodes and links at a time, rather than each message
-/// or step by chance.
+/// Returns the run's fault kinds that are planned for a node or link, rather than drawn by chance
+/// for each message or step.
 pub(super) fn planned_faults(settings: &Settings) -> Vec<Fault> {
     let by_chance = |fault| {
         matches!(fault, Fault::Loss | Fault::Duplicate | Fault::Delay | Fault::Reorder | Fault::Lag)
@@ -181,123 +194,126 @@ pub(super) struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn fill(&mut self, pattern: Pattern) {
+    fn draw_pattern(&mut self, pattern: Pattern) {
         match pattern {
             Pattern::Single(fault) => {
-                let at = self.moment();
-                let who = self.anyone();
-                let verb = self.verb(fault, who);
+                let at = self.any_moment();
+                let target = self.any_node();
+                let verb = self.verb(fault, target);
                 self.push(at, verb);
             }
-            Pattern::Boundary => self.boundary(),
-            Pattern::Upkeep => self.upkeep(),
-            Pattern::Treason => self.treason(),
-            Pattern::Chase => self.chase(),
-            Pattern::Progress => self.progress(),
-            Pattern::Ambush => self.ambush(),
-            Pattern::Echo => self.echo(),
-            Pattern::Duel => self.duel(),
-            Pattern::Relay => self.relay(),
-            Pattern::Exile => self.exile(),
-            Pattern::Usurp => self.usurp(),
-            Pattern::Decay => self.decay(),
-            Pattern::Churn => self.churn(),
-            Pattern::Halves => self.halves(),
-            Pattern::Dawn => self.dawn(),
-            Pattern::Replace => self.replace(),
-            Pattern::Tenancy => self.tenancy(),
-            Pattern::Relapse => self.relapse(),
-            Pattern::Remnant => self.remnant(),
-            Pattern::Laggard => self.laggard(),
+            Pattern::CrashAroundWrite => self.crash_around_write(),
+            Pattern::FaultDuringFileWork => self.fault_during_file_work(),
+            Pattern::DiskFailsAtRoleChange => self.disk_fails_at_role_change(),
+            Pattern::FaultOnEachLeader => self.fault_on_each_leader(),
+            Pattern::FaultDuringReplication => self.fault_during_replication(),
+            Pattern::FaultAtRoleChange => self.fault_at_role_change(),
+            Pattern::ReplayAtRoleChange => self.replay_at_role_change(),
+            Pattern::TwoCandidates => self.two_candidates(),
+            Pattern::Figure8 => self.figure_8(),
+            Pattern::LeaderIsolation => self.leader_isolation(),
+            Pattern::CampaignDuringFileWork => self.campaign_during_file_work(),
+            Pattern::BitRotWhileDown => self.bit_rot_while_down(),
+            Pattern::MembershipChurn => self.membership_churn(),
+            Pattern::SplitInHalves => self.split_in_halves(),
+            Pattern::FaultDuringBootstrap => self.fault_during_bootstrap(),
+            Pattern::ReplaceDisk => self.replace_disk(),
+            Pattern::LeaseExpiry => self.lease_expiry(),
+            Pattern::CrashAgainAfterRestart => self.crash_again_after_restart(),
+            Pattern::ReadsAtIsolatedFollower => self.reads_at_isolated_follower(),
+            Pattern::RepeatedSnapshotInstall => self.repeated_snapshot_install(),
         }
     }
 
-    /// This happens at that time.
+    /// Adds an operation at this time.
     pub(super) fn push(&mut self, at: SimTime, verb: Verb) {
         self.ops.push(Op { when: When::At(at), verb });
     }
 
-    /// This happens when a node does that.
-    pub(super) fn push_on(&mut self, occasion: Occasion, verb: Verb) {
+    /// Adds an operation with this trigger condition.
+    pub(super) fn push_on(&mut self, occasion: TriggerCondition, verb: Verb) {
         self.ops.push(Op { when: When::On(occasion), verb });
     }
 
-    fn boundary(&mut self) {
+    fn crash_around_write(&mut self) {
         let trigger = *self.draw.pick(&[
             Trigger::SubmitsVote,
             Trigger::SubmitsEntries,
-            Trigger::AboutToSubmit,
-            Trigger::Flushes,
-            Trigger::Promises,
-            Trigger::CutsLog,
+            Trigger::AboutToWrite,
+            Trigger::CompletesFlush,
+            Trigger::Acknowledges,
+            Trigger::TruncatesLog,
         ]);
-        let by = self.perhaps_node();
+        let node = self.any_or_one_node();
         let nth = self.draw.between(1, 4) as u32;
         let times = self.draw.between(1, 3) as u32;
-        let later = if self.draw.chance(300) { self.delay() } else { Duration::ZERO };
-        let soon = self.soon(trigger);
-        let keep = *self.draw.pick(&[Keep::None, Keep::Part, Keep::None]);
+        let delay = if self.draw.chance(300) { self.delay() } else { Duration::ZERO };
+        let soon = self.soon_after(trigger);
+        let keep = *self.draw.pick(&[KeptWrites::None, KeptWrites::Part, KeptWrites::None]);
         let down = self.downtime();
-        self.push_on(Occasion { by, nth, times, later, ..soon }, Verb::Crash(Who::It, keep, down));
+        self.push_on(
+            TriggerCondition { node, nth, times, delay, ..soon },
+            Verb::Crash(NodeSelector::It, keep, down),
+        );
     }
 
-    fn upkeep(&mut self) {
-        let trigger = *self.draw.pick(&UPKEEP);
-        let by = self.perhaps_node();
+    fn fault_during_file_work(&mut self) {
+        let trigger = *self.draw.pick(&FILE_WORK);
+        let node = self.any_or_one_node();
         let nth = self.draw.between(1, 6) as u32;
         let times = self.draw.between(1, 3) as u32;
         let any_time = self.any_time(trigger);
-        let later = self.delay();
+        let delay = self.delay();
         let crash = self.settings.faults.has(Fault::Crash).then_some(Fault::Crash);
         let on_disk = self.disk_fault();
         let fault = if self.draw.chance(600) { crash.or(on_disk) } else { on_disk.or(crash) };
-        let fault = fault.expect("the run has one of them");
-        let verb = self.verb(fault, Who::It);
-        self.push_on(Occasion { by, nth, times, later, ..any_time }, verb);
+        let fault = fault.expect("the pattern is allowed only with such a fault");
+        let verb = self.verb(fault, NodeSelector::It);
+        self.push_on(TriggerCondition { node, nth, times, delay, ..any_time }, verb);
     }
 
-    fn usurp(&mut self) {
-        let trigger = *self.draw.pick(&UPKEEP);
-        let by = self.perhaps_node();
+    fn campaign_during_file_work(&mut self) {
+        let trigger = *self.draw.pick(&FILE_WORK);
+        let node = self.any_or_one_node();
         let nth = self.draw.between(1, 6) as u32;
         let times = self.draw.between(1, 3) as u32;
-        let at_once = Occasion { by, nth, times, ..self.any_time(trigger) };
+        let at_once = TriggerCondition { node, nth, times, ..self.any_time(trigger) };
         if self.settings.faults.has(Fault::SlowDisk) {
-            let slow = Verb::SlowDisk(Who::It, self.slowness(), self.lasting());
+            let slow = Verb::SlowDisk(NodeSelector::It, self.extra_time(), self.fault_duration());
             self.push_on(at_once, slow);
         }
-        let (rival, later) = (Who::Node(self.voter()), self.delay());
-        self.push_on(Occasion { later, ..at_once }, Verb::Campaign(rival));
+        let (rival, delay) = (NodeSelector::Node(self.voter()), self.delay());
+        self.push_on(TriggerCondition { delay, ..at_once }, Verb::Campaign(rival));
     }
 
-    fn decay(&mut self) {
-        let falls = self.any_time(Trigger::Falls);
+    fn bit_rot_while_down(&mut self) {
+        let falls = self.any_time(Trigger::GoesDown);
         let nth = self.draw.between(1, 3) as u32;
-        let verb = self.verb(Fault::Rot, Who::It);
-        self.push_on(Occasion { nth, ..falls }, verb);
+        let verb = self.verb(Fault::BitRot, NodeSelector::It);
+        self.push_on(TriggerCondition { nth, ..falls }, verb);
     }
 
-    fn treason(&mut self) {
+    fn disk_fails_at_role_change(&mut self) {
         let trigger = *self.draw.pick(&[
             Trigger::SubmitsEntries,
-            Trigger::AboutToSubmit,
+            Trigger::AboutToWrite,
             Trigger::SubmitsVote,
             Trigger::BecomesLeader,
             Trigger::BecomesCandidate,
             Trigger::BecomesPreCandidate,
-            Trigger::Starts,
-            Trigger::Promises,
+            Trigger::Restarts,
+            Trigger::Acknowledges,
         ]);
         let nth = self.draw.between(1, 4) as u32;
         let times = self.draw.between(1, 2) as u32;
-        let by = self.perhaps_node();
+        let node = self.any_or_one_node();
         let any_time = self.any_time(trigger);
-        let fault = self.disk_fault().expect("the run has one of them");
-        let verb = self.verb(fault, Who::It);
-        self.push_on(Occasion { by, nth, times, ..any_time }, verb);
+        let fault = self.disk_fault().expect("the pattern is allowed only with such a fault");
+        let verb = self.verb(fault, NodeSelector::It);
+        self.push_on(TriggerCondition { node, nth, times, ..any_time }, verb);
     }
 
-    /// A kind of fault that befalls disks, among those of the run, if it has any.
+    /// Draws one of the run's disk fault kinds, if it has any.
     fn disk_fault(&mut self) -> Option<Fault> {
         let faults = self.settings.faults;
         let kinds = Fault::OF_DISKS.into_iter().filter(|fault| faults.has(*fault));
@@ -306,33 +322,34 @@ impl Planner<'_> {
         kinds.get(place as usize).copied()
     }
 
-    fn chase(&mut self) {
+    fn fault_on_each_leader(&mut self) {
         let fault = self.node_fault();
         let times = self.draw.between(1, 4) as u32;
-        let later = self.delay();
-        let soon = self.soon(Trigger::BecomesLeader);
-        let verb = self.verb(fault, Who::It);
-        self.push_on(Occasion { times, later, ..soon }, verb);
+        let delay = self.delay();
+        let soon = self.soon_after(Trigger::BecomesLeader);
+        let verb = self.verb(fault, NodeSelector::It);
+        self.push_on(TriggerCondition { times, delay, ..soon }, verb);
     }
 
-    fn progress(&mut self) {
+    fn fault_during_replication(&mut self) {
         let trigger = *self.draw.pick(&[
             Trigger::AdvancesCommit,
             Trigger::SubmitsEntries,
             Trigger::BecomesCandidate,
-            Trigger::Beats,
+            Trigger::SendsHeartbeat,
         ]);
-        let by = self.perhaps_node();
+        let node = self.any_or_one_node();
         let nth = self.draw.between(1, 40) as u32;
-        let later = self.delay();
-        let soon = self.soon(trigger);
-        let who = *self.draw.pick(&[Who::It, Who::Other, Who::Leader]);
+        let delay = self.delay();
+        let soon = self.soon_after(trigger);
+        let target =
+            *self.draw.pick(&[NodeSelector::It, NodeSelector::Other, NodeSelector::Leader]);
         let fault = self.node_fault();
-        let verb = self.verb(fault, who);
-        self.push_on(Occasion { by, nth, later, ..soon }, verb);
+        let verb = self.verb(fault, target);
+        self.push_on(TriggerCondition { node, nth, delay, ..soon }, verb);
     }
 
-    fn ambush(&mut self) {
+    fn fault_at_role_change(&mut self) {
         let trigger = *self.draw.pick(&[
             Trigger::BecomesCandidate,
             Trigger::BecomesPreCandidate,
@@ -342,78 +359,90 @@ impl Planner<'_> {
         let any_time = self.any_time(trigger);
         let kinds = planned_faults(self.settings);
         let fault = *self.draw.pick(&kinds);
-        let verb = self.verb(fault, Who::It);
-        self.push_on(Occasion { times, ..any_time }, verb);
+        let verb = self.verb(fault, NodeSelector::It);
+        self.push_on(TriggerCondition { times, ..any_time }, verb);
     }
 
-    fn echo(&mut self) {
+    fn replay_at_role_change(&mut self) {
         let trigger = *self.draw.pick(&[
-            Trigger::Starts,
+            Trigger::Restarts,
             Trigger::BecomesLeader,
-            Trigger::Promises,
+            Trigger::Acknowledges,
             Trigger::BecomesCandidate,
         ]);
         let nth = self.draw.between(1, 3) as u32;
         let times = self.draw.between(1, 4) as u32;
-        let later = self.delay();
-        let soon = self.soon(trigger);
+        let delay = self.delay();
+        let soon = self.soon_after(trigger);
         let count = self.draw.between(5, 60) as u32;
-        self.push_on(Occasion { nth, times, later, ..soon }, Verb::Replay(Who::It, count));
+        self.push_on(
+            TriggerCondition { nth, times, delay, ..soon },
+            Verb::Replay(NodeSelector::It, count),
+        );
     }
 
-    pub(super) fn verb(&mut self, fault: Fault, who: Who) -> Verb {
-        let lasting = self.lasting();
+    pub(super) fn verb(&mut self, fault: Fault, target: NodeSelector) -> Verb {
+        let duration = self.fault_duration();
         match fault {
             Fault::Crash => {
-                let keep = *self.draw.pick(&[Keep::Part, Keep::None, Keep::All]);
-                Verb::Crash(who, keep, self.downtime())
+                let keep = *self.draw.pick(&[KeptWrites::Part, KeptWrites::None, KeptWrites::All]);
+                Verb::Crash(target, keep, self.downtime())
             }
-            Fault::Pause => Verb::Pause(who, lasting),
+            Fault::Pause => Verb::Pause(target, duration),
             Fault::Partition if self.draw.chance(500) => {
-                Verb::Split(self.side(who), self.parted(lasting))
+                Verb::Split(self.side(target), self.partition_duration(duration))
             }
-            Fault::Partition => Verb::Isolate(who, self.parted(lasting)),
+            Fault::Partition => Verb::Isolate(target, self.partition_duration(duration)),
             Fault::OneWay => match self.draw.below(3) {
-                0 => Verb::Cut(who, self.anyone(), lasting),
-                1 => Verb::Deafen(who, lasting),
-                _ => Verb::Mute(who, lasting),
+                0 => Verb::Cut(target, self.any_node(), duration),
+                1 => Verb::BlockInbound(target, duration),
+                _ => Verb::BlockOutbound(target, duration),
             },
             Fault::Bridge if self.draw.chance(300) => {
-                Verb::Strand(who, Who::Node(self.voter()), lasting)
+                Verb::Strand(target, NodeSelector::Node(self.voter()), duration)
             }
-            Fault::Bridge => Verb::Only(self.links(), lasting),
+            Fault::Bridge => Verb::Only(self.links(), duration),
             Fault::Flap => {
-                let period = self.settings.latency.most * self.draw.between(2, 60) as u32;
-                Verb::Flap(who, self.anyone(), period, lasting * 2)
+                let period = self.settings.latency.max * self.draw.between(2, 60) as u32;
+                Verb::Flap(target, self.any_node(), period, duration * 2)
             }
-            Fault::Clog => Verb::Clog(who, lasting),
-            Fault::Drift => {
+            Fault::Clog => Verb::Clog(target, duration),
+            Fault::ClockDrift => {
                 let steps = i64::from(Clocks::DRIFT_PPM_MAX);
                 let most = i64::from(self.settings.clocks.drift_ppm_max);
                 let ppm = (self.draw.below(steps as u64 + 1) as i64 * most / steps) as i32;
-                Verb::Drift(who, if self.draw.chance(500) { -ppm } else { ppm }, lasting * 4)
+                Verb::ClockDrift(
+                    target,
+                    if self.draw.chance(500) { -ppm } else { ppm },
+                    duration * 4,
+                )
             }
-            Fault::Jump => Verb::Jump(who, lasting),
-            Fault::SlowDisk => Verb::SlowDisk(who, self.slowness(), lasting * 2),
-            Fault::SlowApply => Verb::SlowApply(who, self.slowness(), lasting * 2),
-            Fault::Stray => Verb::Stray(who, self.draw.between(1, 8) as u32),
-            Fault::Replay => Verb::Replay(who, self.draw.between(1, 30) as u32),
-            Fault::Campaign => Verb::Campaign(who),
-            Fault::Wipe => Verb::Wipe(who, self.downtime()),
-            Fault::Rollback => Verb::Rollback(who, lasting * 2, self.downtime()),
-            Fault::Stop => Verb::Stop(who, self.downtime()),
-            Fault::Surge => Verb::Surge(who, self.surge()),
-            Fault::Change => Verb::Change(self.whom_to_ask(who), self.change()),
-            Fault::Transfer => Verb::Transfer(self.whom_to_ask(who), self.heir()),
-            Fault::Slip => {
-                let slips = [Slip::Skips, Slip::Repeats, Slip::Misspeaks, Slip::Forgets];
-                Verb::Slip(who, *self.draw.pick(&slips))
+            Fault::ClockStep => Verb::ClockStep(target, duration),
+            Fault::SlowDisk => Verb::SlowDisk(target, self.extra_time(), duration * 2),
+            Fault::SlowApply => Verb::SlowApply(target, self.extra_time(), duration * 2),
+            Fault::Misroute => Verb::Misroute(target, self.draw.between(1, 8) as u32),
+            Fault::Replay => Verb::Replay(target, self.draw.between(1, 30) as u32),
+            Fault::Campaign => Verb::Campaign(target),
+            Fault::Wipe => Verb::Wipe(target, self.downtime()),
+            Fault::Rollback => Verb::RollBack(target, duration * 2, self.downtime()),
+            Fault::Stop => Verb::Stop(target, self.downtime()),
+            Fault::LoadSpike => Verb::LoadSpike(target, self.load_spike()),
+            Fault::Change => Verb::Change(self.operator_target(target), self.change()),
+            Fault::Transfer => Verb::Transfer(self.operator_target(target), self.transfer_target()),
+            Fault::MachineFault => {
+                let errors = [
+                    MachineFault::SkippedCommand,
+                    MachineFault::RepeatedCommand,
+                    MachineFault::WrongReply,
+                    MachineFault::BitFlip,
+                ];
+                Verb::MachineFault(target, *self.draw.pick(&errors))
             }
-            _ => self.disk_verb(fault, who, lasting),
+            _ => self.disk_verb(fault, target, duration),
         }
     }
 
-    fn disk_verb(&mut self, fault: Fault, who: Who, lasting: Duration) -> Verb {
+    fn disk_verb(&mut self, fault: Fault, target: NodeSelector, duration: Duration) -> Verb {
         let after = *self.draw.pick(&[0, 0, 1, 3, 10]);
         let sectors = *self.draw.pick(&[0, 1, 2, 7, 20]);
         let region = *self.draw.pick(&[
@@ -425,26 +454,26 @@ impl Planner<'_> {
         match fault {
             Fault::FailedFlush => {
                 let calls = [Call::Flush, Call::Flush, Call::FlushDirectory];
-                Verb::Fail(who, *self.draw.pick(&calls), after, sectors)
+                Verb::FailCall(target, *self.draw.pick(&calls), after, sectors)
             }
             Fault::FailedWrite => {
                 let calls = [Call::Write, Call::Write, Call::Create, Call::Rename, Call::Remove];
-                Verb::Fail(who, *self.draw.pick(&calls), after, sectors)
+                Verb::FailCall(target, *self.draw.pick(&calls), after, sectors)
             }
-            Fault::FailedRead => Verb::Fail(who, Call::Read, after, 0),
+            Fault::FailedRead => Verb::FailCall(target, Call::Read, after, 0),
             Fault::FullDisk => {
                 let segment = self.settings.storage.segment_bytes as u32;
                 let room = *self.draw.pick(&[0, 0, 512, 4096, segment / 2, segment - 1]);
-                Verb::Fill(who, room, lasting * 4)
+                Verb::FillDisk(target, room, duration * 4)
             }
-            Fault::StalledDisk => Verb::Stall(who, lasting * 3),
-            Fault::MisdirectedWrite => Verb::Misdirect(who, region, after),
-            Fault::LostWrite => Verb::LoseWrite(who, after),
-            _ => Verb::Rot(who, region),
+            Fault::StalledDisk => Verb::StallDisk(target, duration * 3),
+            Fault::MisdirectedWrite => Verb::MisdirectWrite(target, region, after),
+            Fault::LostWrite => Verb::LoseWrite(target, after),
+            _ => Verb::Corrupt(target, region),
         }
     }
 
-    /// A kind of fault that befalls a node, among those of the run.
+    /// Draws one of the run's fault kinds that affect a node or its links.
     fn node_fault(&mut self) -> Fault {
         let kinds = [
             Fault::Crash,
@@ -454,8 +483,8 @@ impl Planner<'_> {
             Fault::Bridge,
             Fault::SlowDisk,
             Fault::Clog,
-            Fault::Stray,
-            Fault::Jump,
+            Fault::Misroute,
+            Fault::ClockStep,
             Fault::StalledDisk,
             Fault::FailedFlush,
         ];
@@ -464,66 +493,69 @@ impl Planner<'_> {
         *self.draw.pick(&allowed)
     }
 
-    /// The next time that this happens within ten election timeouts of some moment.
-    pub(super) fn soon(&mut self, trigger: Trigger) -> Occasion {
-        let from = self.moment();
+    /// Returns a condition for the trigger's next match within ten election timeouts of a random
+    /// time.
+    pub(super) fn soon_after(&mut self, trigger: Trigger) -> TriggerCondition {
+        let from = self.any_moment();
         let to = from.after(self.settings.config.election_timeout_max * 10);
-        Occasion::next(trigger, from, to)
+        TriggerCondition::next(trigger, from, to)
     }
 
-    /// The next time that this happens from some moment to the end of the storm: it may be rare.
-    pub(super) fn any_time(&mut self, trigger: Trigger) -> Occasion {
-        let from = self.moment();
-        Occasion::next(trigger, from, SimTime::default().after(self.settings.storm))
+    /// Returns a condition for the trigger's next match between a random time and the end of the
+    /// fault phase, because the trigger may be rare.
+    pub(super) fn any_time(&mut self, trigger: Trigger) -> TriggerCondition {
+        let from = self.any_moment();
+        TriggerCondition::next(trigger, from, SimTime::default().after(self.settings.fault_phase))
     }
 
-    /// A time within the storm, to the millisecond, so that a person can read it.
-    pub(super) fn moment(&mut self) -> SimTime {
-        let storm = self.settings.storm.as_millis() as u64;
-        SimTime::default().after(Duration::from_millis(self.draw.between(storm / 50, storm)))
+    /// Draws a time within the fault phase, in whole milliseconds for readability.
+    pub(super) fn any_moment(&mut self) -> SimTime {
+        let phase_millis = self.settings.fault_phase.as_millis() as u64;
+        SimTime::default()
+            .after(Duration::from_millis(self.draw.between(phase_millis / 50, phase_millis)))
     }
 
-    /// Time that a fault lasts: from well below the election timeout to well above.
-    pub(super) fn lasting(&mut self) -> Duration {
+    /// Draws the duration of a fault: from well below the election timeout to well above it.
+    pub(super) fn fault_duration(&mut self) -> Duration {
         let timeout = self.settings.config.election_timeout_max.as_millis() as u64;
         let percent = *self.draw.pick(&[25, 60, 100, 100, 150, 150, 250, 400, 800]);
         let span = timeout * percent / 100;
         Duration::from_millis(span * self.draw.between(75, 125) / 100 + 1)
     }
 
-    /// Time that the network parts nodes: where a silence means death, longer than it takes both
-    /// sides to bury the other and go on.
-    fn parted(&self, lasting: Duration) -> Duration {
+    /// Returns the duration of a partition. With last-survivor takeover it is long enough for both
+    /// sides to declare the other one dead and go on.
+    fn partition_duration(&self, duration: Duration) -> Duration {
         let after = self.settings.config.survivor.map_or(Duration::ZERO, |it| it.after * 2);
-        after + lasting
+        after + duration
     }
 
-    /// Time that a node stays down: from nothing, as a supervisor would have it, to very long.
+    /// Draws how long a node stays down: from an immediate restart to many election timeouts.
     pub(super) fn downtime(&mut self) -> Duration {
-        if self.draw.chance(250) { self.settings.latency.most } else { self.lasting() * 2 }
+        if self.draw.chance(250) { self.settings.latency.max } else { self.fault_duration() * 2 }
     }
 
-    /// Time between a trigger and what it fires; often none.
+    /// Draws the delay between a trigger and its operation; often zero.
     pub(super) fn delay(&mut self) -> Duration {
         let trips = *self.draw.pick(&[0, 0, 1, 3, 10]);
-        self.settings.latency.most * trips
+        self.settings.latency.max * trips
     }
 
-    /// How many requests come at once.
-    pub(super) fn surge(&mut self) -> u32 {
+    /// Draws the number of requests in one load spike.
+    pub(super) fn load_spike(&mut self) -> u32 {
         *self.draw.pick(&[10, 3, 30, 100])
     }
 
-    fn slowness(&mut self) -> Duration {
+    fn extra_time(&mut self) -> Duration {
         let trips = *self.draw.pick(&[2, 10, 50, 200]);
-        self.settings.latency.most * trips
+        self.settings.latency.max * trips
     }
 
-    fn anyone(&mut self) -> Who {
-        if self.draw.chance(400) { Who::Leader } else { Who::Node(self.node()) }
+    fn any_node(&mut self) -> NodeSelector {
+        if self.draw.chance(400) { NodeSelector::Leader } else { NodeSelector::Node(self.node()) }
     }
 
-    pub(super) fn perhaps_node(&mut self) -> Option<NodeId> {
+    pub(super) fn any_or_one_node(&mut self) -> Option<NodeId> {
         let node = self.node();
         self.draw.chance(400).then_some(node)
     }
@@ -536,7 +568,7 @@ impl Planner<'_> {
         NodeId(self.draw.between(1, u64::from(self.settings.voters)))
     }
 
-    /// A voter other than `first`, if there are two.
+    /// Draws a voter other than `first`, if there are two.
     pub(super) fn voter_after(&mut self, first: NodeId) -> NodeId {
         let voters = u64::from(self.settings.voters);
         let steps = self.draw.between(1, voters.max(2) - 1);

@@ -1,4 +1,5 @@
-//! Draws the ends of leases: who rests on one, and who is elected when it should be over.
+//! Draws schedules around the end of a lease: reads that depend on it, and elections that could
+//! overlap it.
 
 use std::time::Duration;
 
@@ -6,77 +7,86 @@ use quorate::types::NodeId;
 
 use crate::fault::Fault;
 use crate::plan::draw::Planner;
-use crate::plan::{Keep, Occasion, Trigger, Verb, Who};
+use crate::plan::{KeptWrites, NodeSelector, Trigger, TriggerCondition, Verb};
 use crate::time::SimTime;
 
 impl Planner<'_> {
-    /// Reads come to who may rest on a lease, one soon after the other, while it ends: the clocks
-    /// are as far apart as they may be, the leader is cut off or hands over, and others campaign.
-    pub(super) fn tenancy(&mut self) {
+    /// Clients read in quick succession at a node that may hold a lease while the lease ends:
+    /// clocks are as far apart as allowed, the leader is isolated or transfers its leadership, and
+    /// others campaign.
+    pub(super) fn lease_expiry(&mut self) {
         let config = &self.settings.config;
-        let (promise, heartbeat) = (config.election_timeout_min, config.heartbeat_interval);
-        let (at, faults) = (self.moment(), self.settings.faults);
+        let (vote_lease, heartbeat) = (config.election_timeout_min, config.heartbeat_interval);
+        let (at, faults) = (self.any_moment(), self.settings.faults);
         let kind = self.draw.below(6);
         let is_plain = kind > 2;
-        let lasting = promise * 5;
-        if faults.has(Fault::Drift) && (is_plain || self.draw.chance(700)) {
-            self.part_clocks(at, lasting);
+        let duration = vote_lease * 5;
+        if faults.has(Fault::ClockDrift) && (is_plain || self.draw.chance(700)) {
+            self.skew_clocks(at, duration);
         }
-        let borrower = Who::Node(self.voter());
+        let holder = NodeSelector::Node(self.voter());
         let at_leader = is_plain || self.draw.chance(700);
-        let reader = if at_leader { Who::Leader } else { borrower };
-        let period = (promise / 100).max(Duration::from_millis(1));
-        self.push(at, Verb::Consult(reader, period, lasting));
+        let reader = if at_leader { NodeSelector::Leader } else { holder };
+        let period = (vote_lease / 100).max(Duration::from_millis(1));
+        self.push(at, Verb::PollReads(reader, period, duration));
         let end = at.after(heartbeat * self.draw.between(4, 12) as u32 / 4);
         match kind {
             0 if faults.has(Fault::Transfer) => {
-                let lasting = promise * 2;
-                return self.betray(end, lasting, Verb::Isolate(Who::Leader, lasting));
+                let duration = vote_lease * 2;
+                return self.transfer_then_cut(
+                    end,
+                    duration,
+                    Verb::Isolate(NodeSelector::Leader, duration),
+                );
             }
             1 if faults.has(Fault::Crash) => {
-                self.push(end, Verb::Isolate(Who::Leader, promise * 2));
+                self.push(end, Verb::Isolate(NodeSelector::Leader, vote_lease * 2));
                 self.crash_others(end);
             }
             2 => {
-                self.push(end, Verb::Cut(Who::Leader, borrower, promise));
-                self.push(end, Verb::Surge(Who::Leader, 10));
+                self.push(end, Verb::Cut(NodeSelector::Leader, holder, vote_lease));
+                self.push(end, Verb::LoadSpike(NodeSelector::Leader, 10));
                 return;
             }
-            _ => self.push(end, Verb::Isolate(Who::Leader, promise * 2)),
+            _ => self.push(end, Verb::Isolate(NodeSelector::Leader, vote_lease * 2)),
         }
-        // Who has forgotten its promise may vote at once, all others only when it is over.
+        // A restarted node has lost its vote lease and may vote at once; other voters vote once it
+        // ends.
         let soonest = if is_plain { 55 } else { 0 };
-        let rival = Who::Node(self.voter());
+        let rival = NodeSelector::Node(self.voter());
         for _ in 0..16 {
-            let when = end.after(promise * self.draw.between(soonest, 115) as u32 / 100);
+            let when = end.after(vote_lease * self.draw.between(soonest, 115) as u32 / 100);
             self.push(when, Verb::Campaign(rival));
         }
     }
 
-    /// The leader hands over, and hears nothing of its successor, who is to campaign within so
-    /// long: then the leader is cut off.
-    pub(super) fn betray(&mut self, at: SimTime, within: Duration, cut: Verb) {
+    /// The leader transfers its leadership, and hears nothing from the target: when the target
+    /// becomes a candidate within this time, `cut` isolates the leader.
+    pub(super) fn transfer_then_cut(&mut self, at: SimTime, within: Duration, cut: Verb) {
         let successor = Some(self.voter()).filter(|_| self.draw.chance(500));
-        self.push(at, Verb::Transfer(Who::Leader, successor));
-        self.push_on(Occasion::next(Trigger::BecomesCandidate, at, at.after(within)), cut);
+        self.push(at, Verb::Transfer(NodeSelector::Leader, successor));
+        self.push_on(TriggerCondition::next(Trigger::BecomesCandidate, at, at.after(within)), cut);
     }
 
-    /// The leader's clock runs as slow as it may, and all others as fast.
-    fn part_clocks(&mut self, at: SimTime, lasting: Duration) {
+    /// Makes the leader's clock run as slow as allowed, and all other clocks as fast.
+    fn skew_clocks(&mut self, at: SimTime, duration: Duration) {
         let most = self.settings.clocks.drift_ppm_max as i32;
         for node in 1..=self.settings.nodes() {
-            self.push(at, Verb::Drift(Who::Node(NodeId(node.into())), most, lasting));
+            self.push(
+                at,
+                Verb::ClockDrift(NodeSelector::Node(NodeId(node.into())), most, duration),
+            );
         }
-        self.push(at, Verb::Drift(Who::Leader, -most, lasting));
+        self.push(at, Verb::ClockDrift(NodeSelector::Leader, -most, duration));
     }
 
-    /// All voters crash, save the leader it may be, and start again at once.
+    /// All voters crash except one, possibly the leader, and restart at once.
     fn crash_others(&mut self, at: SimTime) {
         let spared = self.voter();
-        let down = self.settings.latency.most;
+        let down = self.settings.latency.max;
         for voter in (1..=self.settings.voters).map(|number| NodeId(number.into())) {
             if voter != spared {
-                self.push(at, Verb::Crash(Who::Node(voter), Keep::Part, down));
+                self.push(at, Verb::Crash(NodeSelector::Node(voter), KeptWrites::Part, down));
             }
         }
     }

@@ -1,76 +1,78 @@
-//! Draws what the operator asks for: changes of the membership, transfers, and what befalls them.
+//! Draws the operator's requests: membership changes and transfers, with faults among them.
 
 use quorate::types::{Address, Change, NodeId};
 
 use crate::fault::Fault;
 use crate::plan::draw::{Planner, planned_faults};
-use crate::plan::{Keep, Occasion, Trigger, Verb, Who};
+use crate::plan::{KeptWrites, NodeSelector, Trigger, TriggerCondition, Verb};
 use crate::time::SimTime;
 
 impl Planner<'_> {
-    /// A change, and in the midst of it another, or a fault, or a new leader.
-    pub(super) fn churn(&mut self) {
-        let at = self.moment();
+    /// A membership change, followed during its course by another one, a fault or a transfer.
+    pub(super) fn membership_churn(&mut self) {
+        let at = self.any_moment();
         let change = self.change();
-        self.push(at, Verb::Change(Who::Leader, change));
+        self.push(at, Verb::Change(NodeSelector::Leader, change));
         let to = at.after(self.settings.config.election_timeout_max * 10);
         for _ in 0..self.draw.between(0, 2) {
             let nth = self.draw.between(1, 6) as u32;
-            let later = self.delay();
-            let moved = Occasion::next(Trigger::ChangesMembership, at, to);
-            let who = *self.draw.pick(&[Who::It, Who::Leader, Who::Other]);
+            let delay = self.delay();
+            let moved = TriggerCondition::next(Trigger::ChangesMembership, at, to);
+            let target =
+                *self.draw.pick(&[NodeSelector::It, NodeSelector::Leader, NodeSelector::Other]);
             let verb = match self.draw.below(6) {
-                0 => Verb::Change(Who::Leader, self.change()),
-                1 => Verb::GiveUp(Who::Leader),
-                2 => Verb::Transfer(Who::Leader, self.heir()),
+                0 => Verb::Change(NodeSelector::Leader, self.change()),
+                1 => Verb::CancelChange(NodeSelector::Leader),
+                2 => Verb::Transfer(NodeSelector::Leader, self.transfer_target()),
                 _ => {
                     let faults = self.settings.faults.iter();
                     let kinds = [Fault::Crash, Fault::Partition, Fault::Pause, Fault::Stop];
                     let kinds: Vec<Fault> = faults.filter(|fault| kinds.contains(fault)).collect();
                     let fault = kinds.get(self.draw.below(kinds.len().max(1) as u64) as usize);
-                    self.verb(*fault.unwrap_or(&Fault::Transfer), who)
+                    self.verb(*fault.unwrap_or(&Fault::Transfer), target)
                 }
             };
-            self.push_on(Occasion { nth, later, ..moved }, verb);
+            self.push_on(TriggerCondition { nth, delay, ..moved }, verb);
         }
         let timeout = self.settings.config.election_timeout_max;
         let next = at.after(timeout * self.draw.between(1, 16) as u32 / 4);
         let verb = match self.draw.below(4) {
-            0 => Verb::GiveUp(Who::Leader),
-            _ => Verb::Change(Who::Leader, self.change()),
+            0 => Verb::CancelChange(NodeSelector::Leader),
+            _ => Verb::Change(NodeSelector::Leader, self.change()),
         };
         self.push(next, verb);
     }
 
-    /// Something happens while the founders meet, and often one of them comes late.
-    pub(super) fn dawn(&mut self) {
+    /// A fault during bootstrap; often one of the bootstrap peers starts late.
+    pub(super) fn fault_during_bootstrap(&mut self) {
         if self.settings.faults.has(Fault::Wipe) && self.draw.chance(400) {
-            return self.false_dawn();
+            return self.disk_lost_during_bootstrap();
         }
         let heartbeat = self.settings.config.heartbeat_interval;
         let start = SimTime::default();
         let at = start.after(heartbeat * self.draw.below(41) as u32 / 4);
-        let who = Who::Node(self.voter());
+        let target = NodeSelector::Node(self.voter());
         let kinds = planned_faults(self.settings);
         let fault = *self.draw.pick(&kinds);
-        let verb = self.verb(fault, who);
+        let verb = self.verb(fault, target);
         if self.draw.chance(400) {
             let (nth, times) = (self.draw.between(1, 3) as u32, self.draw.between(1, 2) as u32);
-            let next = Occasion::next(Trigger::InstallsSnapshot, start, at.after(heartbeat * 40));
-            let (by, later) = (self.perhaps_node(), self.delay());
-            self.push_on(Occasion { by, nth, times, later, ..next }, verb);
+            let next =
+                TriggerCondition::next(Trigger::InstallsSnapshot, start, at.after(heartbeat * 40));
+            let (node, delay) = (self.any_or_one_node(), self.delay());
+            self.push_on(TriggerCondition { node, nth, times, delay, ..next }, verb);
         } else {
             self.push(at, verb);
         }
         if self.settings.faults.has(Fault::Partition) && self.draw.chance(300) {
-            let late = Verb::Isolate(Who::Node(self.voter()), heartbeat * 20);
+            let late = Verb::Isolate(NodeSelector::Node(self.voter()), heartbeat * 20);
             self.push(start, late);
         }
     }
 
-    /// A founder loses its disk when some have met it, and comes back with another at about the
-    /// time when the last founder comes, whom they have waited for.
-    fn false_dawn(&mut self) {
+    /// A bootstrap peer loses its disk after others have seen it, and returns with a new disk at
+    /// about the time when the last bootstrap peer starts, for which the others have waited.
+    fn disk_lost_during_bootstrap(&mut self) {
         let heartbeat = self.settings.config.heartbeat_interval;
         let start = SimTime::default();
         let quarters = self.draw.between(4, 32);
@@ -79,17 +81,17 @@ impl Planner<'_> {
         let span = |quarters: u64| heartbeat * quarters as u32 / 4;
         let last = self.voter();
         let loser = self.voter_after(last);
-        let late = Verb::Crash(Who::Node(last), Keep::None, span(quarters));
+        let late = Verb::Crash(NodeSelector::Node(last), KeptWrites::None, span(quarters));
         self.push(start, late);
-        let wipe = Verb::Wipe(Who::Node(loser), span(back_at - lost_at));
+        let wipe = Verb::Wipe(NodeSelector::Node(loser), span(back_at - lost_at));
         self.push(start.after(span(lost_at)), wipe);
     }
 
-    /// A node loses its disk; the operator takes its vote, and gives it back. Something may happen
-    /// in between.
-    pub(super) fn replace(&mut self) {
-        let (at, node, down) = (self.moment(), self.node(), self.downtime());
-        self.push(at, Verb::Wipe(Who::Node(node), down));
+    /// A node loses its disk; the operator takes its vote, and later restores it. The node may lose
+    /// its disk again.
+    pub(super) fn replace_disk(&mut self) {
+        let (at, node, down) = (self.any_moment(), self.node(), self.downtime());
+        self.push(at, Verb::Wipe(NodeSelector::Node(node), down));
         if !self.settings.faults.has(Fault::Change) {
             return;
         }
@@ -102,49 +104,55 @@ impl Planner<'_> {
         };
         for change in [out, Change::new().voter(node), Change::new().voter(node)] {
             when = when.after(timeout * self.draw.between(2, 12) as u32 / 4);
-            self.push(when, Verb::Change(Who::Leader, change));
+            self.push(when, Verb::Change(NodeSelector::Leader, change));
         }
         if self.draw.chance(300) {
             let again = when.after(timeout * self.draw.between(0, 8) as u32 / 4);
-            let verb = Verb::Wipe(Who::Node(node), self.downtime());
+            let verb = Verb::Wipe(NodeSelector::Node(node), self.downtime());
             self.push(again, verb);
         }
     }
 
-    /// Half of the nodes do not hear the other half; the leader is in either.
-    pub(super) fn halves(&mut self) {
+    /// A partition into two halves; the leader is in either one.
+    pub(super) fn split_in_halves(&mut self) {
         let voters = u64::from(self.settings.voters);
-        let first = if self.draw.chance(500) { Who::Leader } else { Who::Node(self.voter()) };
+        let first = if self.draw.chance(500) {
+            NodeSelector::Leader
+        } else {
+            NodeSelector::Node(self.voter())
+        };
         let mut side = vec![first];
         let start = self.draw.below(voters);
-        let others = (0..voters / 2 - 1).map(|at| Who::Node(NodeId((start + at) % voters + 1)));
+        let others =
+            (0..voters / 2 - 1).map(|at| NodeSelector::Node(NodeId((start + at) % voters + 1)));
         side.extend(others);
-        let lasting = self.lasting() * 2;
-        let split = Verb::Split(side, lasting);
+        let duration = self.fault_duration() * 2;
+        let split = Verb::Split(side, duration);
         if self.draw.chance(500) {
-            let at = self.moment();
+            let at = self.any_moment();
             self.push(at, split);
         } else {
             let triggers = [Trigger::ChangesMembership, Trigger::BecomesLeader];
             let any_time = self.any_time(triggers[0]);
             let trigger = *self.draw.pick(&triggers);
             let nth = self.draw.between(1, 4) as u32;
-            self.push_on(Occasion { trigger, nth, ..any_time }, split);
+            self.push_on(TriggerCondition { trigger, nth, ..any_time }, split);
         }
     }
 
-    /// The leader, mostly: nobody else can do what the operator wants.
-    pub(super) fn whom_to_ask(&mut self, who: Who) -> Who {
-        if self.draw.chance(800) { Who::Leader } else { who }
+    /// Returns the node for an operator's request: mostly the leader, because no other node can
+    /// execute it.
+    pub(super) fn operator_target(&mut self, target: NodeSelector) -> NodeSelector {
+        if self.draw.chance(800) { NodeSelector::Leader } else { target }
     }
 
-    /// Who is to lead: a certain node, or the best.
-    pub(super) fn heir(&mut self) -> Option<NodeId> {
+    /// Draws the transfer target: a certain node, or the best one.
+    pub(super) fn transfer_target(&mut self) -> Option<NodeId> {
         let node = self.node();
         self.draw.chance(600).then_some(node)
     }
 
-    /// Something that is to be different about the membership.
+    /// Draws the edits of a membership change.
     pub(super) fn change(&mut self) -> Change {
         let (one, other) = (self.node(), self.node());
         match self.draw.below(16) {
@@ -155,26 +163,26 @@ impl Planner<'_> {
             8 => Change::new().priority(one, *self.draw.pick(&[255, 0, 101, 100])),
             9 => {
                 let host = self.draw.below(100);
-                let address = Address::new(&format!("host-{host}")).expect("it is short");
+                let address = Address::new(&format!("host-{host}")).expect("the address is short");
                 Change::new().address(one, address)
             }
             10 => Change::new().casting(self.draw.chance(800).then_some(one)),
             11 => Change::new().suspend(one),
-            12 | 13 => self.anew(),
-            _ => self.several(),
+            12 | 13 => self.change_to_new_voters(),
+            _ => self.change_several(),
         }
     }
 
-    /// So many nodes vote from now on, whoever did before.
-    fn anew(&mut self) -> Change {
+    /// Draws a change that makes a range of nodes voters, independent of the current membership.
+    fn change_to_new_voters(&mut self) -> Change {
         let nodes = u64::from(self.settings.nodes());
         let count = self.draw.between(1, nodes.min(7));
         let start = self.draw.below(nodes);
         (0..count).fold(Change::new(), |change, at| change.voter(NodeId((start + at) % nodes + 1)))
     }
 
-    /// Several nodes become this and that.
-    fn several(&mut self) -> Change {
+    /// Draws a change of several nodes.
+    fn change_several(&mut self) -> Change {
         let mut change = Change::new();
         let mut named = Vec::new();
         for _ in 0..self.draw.between(2, 4) {

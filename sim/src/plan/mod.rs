@@ -1,18 +1,18 @@
-//! The plan of a run: every planned fault, timed or triggered, one per line.
+//! The plan of a run: every planned fault and scripted request, timed or triggered, one per line.
 //!
-//! A plan is drawn from the seed before the run and printed as it is; taking a line out changes
-//! no other.
+//! A plan is drawn from the seed before the run starts, and prints as scenario lines. Removing one
+//! operation changes no other.
 
+mod crash_again;
 mod draw;
 mod elections;
-mod errand;
-mod laggard;
 mod leases;
 mod members;
 mod print;
 pub mod read;
-mod relapse;
-mod strike;
+mod scripted_request;
+mod single_fault;
+mod snapshot_lag;
 mod topology;
 mod words;
 
@@ -23,387 +23,392 @@ use quorate::types::{Change, NodeId, ReadLevel};
 use crate::fault::Fault;
 use crate::time::SimTime;
 
-/// The planned operations of a run.
+/// The planned operations of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The operations; their order does not matter.
+    /// The operations; their order does not matter, because each has its own time or trigger.
     pub ops: Vec<Op>,
 }
 
-/// How long a fault lasts that has no end of its own: longer than any run. What still lasts when
-/// the storm is over is dealt with as all faults are then.
-pub const FOREVER: Duration = Duration::from_secs(1_000_000_000);
+/// The duration of a fault without an end of its own: longer than any run. The stabilization phase
+/// treats such a fault like every other one.
+pub const UNTIL_STABILIZATION: Duration = Duration::from_secs(1_000_000_000);
 
-/// One planned operation.
+/// One planned operation: what it does, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Op {
-    /// When it happens.
+    /// The time or the trigger of the operation.
     pub when: When,
-    /// What happens.
+    /// The effect of the operation.
     pub verb: Verb,
 }
 
-/// When a planned operation happens.
+/// The time or the trigger of a planned operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// At a time.
+    /// At this time of the run.
     At(SimTime),
-    /// When a node does something.
-    On(Occasion),
+    /// When a node meets the trigger condition.
+    On(TriggerCondition),
 }
 
-/// What an operation waits for.
+/// The condition that fires a triggered operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Occasion {
-    /// What a node does.
+pub struct TriggerCondition {
+    /// The event at the node that fires the operation.
     pub trigger: Trigger,
-    /// Which node; any, if none is named.
-    pub by: Option<NodeId>,
-    /// Not before this time.
+    /// The node to watch; any node if `None`.
+    pub node: Option<NodeId>,
+    /// The earliest time at which it fires.
     pub from: SimTime,
-    /// Not after this time.
+    /// The latest time at which it fires.
     pub to: SimTime,
-    /// Fires at this match, from 1, and at the ones after it.
+    /// The first match that fires, counted from 1; later matches fire, too.
     pub nth: u32,
-    /// How often it fires at most.
+    /// The largest number of times that it fires.
     pub times: u32,
-    /// How long after the trigger it fires; at once, before the node does anything else, if zero.
-    pub later: Duration,
+    /// The delay between the trigger and the operation. At zero the operation runs before the node
+    /// takes any other step.
+    pub delay: Duration,
 }
 
-impl Occasion {
-    /// The next time that any node does this, from one time to another, and at once.
+impl TriggerCondition {
+    /// Returns a condition that fires once, without delay, when any node next meets the trigger
+    /// between the two times.
     #[must_use]
-    pub fn next(trigger: Trigger, from: SimTime, to: SimTime) -> Occasion {
-        Occasion { trigger, by: None, from, to, nth: 1, times: 1, later: Duration::ZERO }
+    pub fn next(trigger: Trigger, from: SimTime, to: SimTime) -> TriggerCondition {
+        TriggerCondition { trigger, node: None, from, to, nth: 1, times: 1, delay: Duration::ZERO }
     }
 }
 
 impl When {
-    /// Before this nothing happens.
+    /// Returns the time before which the operation does nothing.
     #[must_use]
-    pub fn begins(&self) -> SimTime {
+    pub fn earliest(&self) -> SimTime {
         match *self {
             When::At(at) => at,
-            When::On(Occasion { from, .. }) => from,
+            When::On(TriggerCondition { from, .. }) => from,
         }
     }
 }
 
-/// What a node does that a planned operation waits for.
+/// An event at a node that can fire a planned operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trigger {
-    /// It has started again.
-    Starts,
-    /// Its process has ended: it has crashed, or stopped in good order.
-    Falls,
-    /// It is about to give a write to its disk.
-    AboutToSubmit,
-    /// It has given a vote to its disk, and the vote is not durable yet.
+    /// The node has restarted.
+    Restarts,
+    /// The node's process has ended, by a crash or by a clean shutdown.
+    GoesDown,
+    /// The node is about to submit a write to its disk.
+    AboutToWrite,
+    /// The node has submitted a vote to its disk, and the vote is not durable yet.
     SubmitsVote,
-    /// It has given entries to its disk, and they are not durable yet.
+    /// The node has submitted entries to its disk, and they are not durable yet.
     SubmitsEntries,
-    /// It has given a write to its disk that replaces entries there.
-    CutsLog,
-    /// A write of it is durable, and it has not heard of it.
-    Flushes,
-    /// It has given a granted vote, or an acknowledgement of entries, to the network.
-    Promises,
-    /// It has given a heartbeat to the network.
-    Beats,
-    /// It begins to lead.
+    /// The node has submitted a write that replaces entries of its log.
+    TruncatesLog,
+    /// A write of the node is durable, and the node has not been notified of it yet.
+    CompletesFlush,
+    /// The node has sent a granted vote, or an acknowledgement of entries.
+    Acknowledges,
+    /// The node has sent a heartbeat.
+    SendsHeartbeat,
+    /// The node becomes leader.
     BecomesLeader,
-    /// It begins to ask whether it would win.
+    /// The node starts a pre-vote.
     BecomesPreCandidate,
-    /// It begins to campaign.
+    /// The node starts an election.
     BecomesCandidate,
-    /// Its commit index rises.
+    /// The node's commit index rises.
     AdvancesCommit,
-    /// It has written a part of the superblock, not durably.
+    /// The node has written a part of the superblock, which is not durable yet.
     UpdatesSuperblock,
-    /// It has created a segment of which it does not know.
+    /// The node's disk has created a segment, and the node has not been notified of it yet.
     CreatesSegment,
-    /// It has written the first flush of a segment, not durably.
+    /// The node has written the first flush of a segment, which is not durable yet.
     BeginsSegment,
-    /// It has removed a file, not durably.
+    /// The node has removed a file, and the removal is not durable yet.
     RemovesFile,
-    /// It has asked for a view of its state machine.
+    /// The node has asked for a view of its state machine, to write a snapshot of it.
     TakesSnapshot,
-    /// It has written a part of a snapshot, not durably.
+    /// The node has written a part of a snapshot, which is not durable yet.
     WritesSnapshot,
-    /// A whole snapshot has its final name, not durably.
-    NamesSnapshot,
-    /// It has got a part of a snapshot.
+    /// The node has renamed a complete snapshot to its final name, and the name is not durable yet.
+    RenamesSnapshot,
+    /// The node has received a part of a snapshot.
     ReceivesPart,
-    /// It has given a part of a snapshot to the network.
+    /// The node has sent a part of a snapshot.
     SendsPart,
-    /// It has written to the superblock, not durably, that a snapshot takes the place of its log.
+    /// The node has written to the superblock that a snapshot replaces its log, not durably yet.
     InstallsSnapshot,
-    /// Its state machine has started over from a snapshot.
+    /// The node's state machine has restored a snapshot.
     RestoresSnapshot,
-    /// Another membership is the last in its log.
+    /// The last membership in the node's log has changed.
     ChangesMembership,
 }
 
-/// Whom an operation concerns.
+/// The node that an operation concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// This node.
+pub enum NodeSelector {
+    /// The node with this id.
     Node(NodeId),
-    /// The node of the trigger.
+    /// The node that met the trigger.
     It,
-    /// The node on the other side of what the trigger saw: whom it votes for, whose entries it
-    /// takes; if there is none, the node of the trigger.
+    /// The peer in the event that fired the trigger: the candidate it votes for, or the leader
+    /// whose entries it takes. The node that met the trigger if there is no peer.
     Other,
     /// The leader with the highest term, if any node leads.
     Leader,
 }
 
-/// What a crash keeps of the writes that are not durable.
+/// The part of the unflushed writes that survives a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// Nothing.
+pub enum KeptWrites {
+    /// No unflushed write survives.
     None,
-    /// A part of them that is chosen when it happens.
+    /// A part survives, chosen when the crash happens.
     Part,
-    /// Everything.
+    /// All unflushed writes survive.
     All,
 }
 
-/// What a node asks of its disk, as far as it may fail.
+/// A call of a node to its disk that a scenario can make fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// To write.
+    /// A write to a file.
     Write,
-    /// To make a file.
+    /// The creation of a file.
     Create,
-    /// To give a file another name.
+    /// The renaming of a file.
     Rename,
-    /// To remove a file.
+    /// The removal of a file.
     Remove,
-    /// To flush a file.
+    /// A flush of a file (fsync).
     Flush,
-    /// To flush the directory.
+    /// A flush of the directory (fsync).
     FlushDirectory,
-    /// To read.
+    /// A read from a file.
     Read,
 }
 
-/// A part of what a disk has durably.
+/// A region of the durable data on a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Region {
     /// A copy of the superblock.
     Superblock,
-    /// The headers of a segment.
+    /// The entry headers of a segment.
     Headers,
-    /// The bodies of a segment.
+    /// The entry bodies of a segment.
     Bodies,
-    /// A snapshot.
+    /// The bytes of a snapshot file.
     Snapshot,
 }
 
-/// How a state machine errs.
+/// An error of a node's state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slip {
-    /// It does not carry out a command.
-    Skips,
-    /// It carries a command out twice.
-    Repeats,
-    /// It replies something else.
-    Misspeaks,
-    /// A bit of its state flips.
-    Forgets,
+pub enum MachineFault {
+    /// The state machine does not apply a command.
+    SkippedCommand,
+    /// The state machine applies a command twice.
+    RepeatedCommand,
+    /// The state machine returns a wrong reply to a command.
+    WrongReply,
+    /// A bit of the state machine's state flips.
+    BitFlip,
 }
 
-/// What a planned operation does.
+/// The effect of a planned operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// The node crashes, and starts again after a while.
-    Crash(Who, Keep, Duration),
-    /// The node loses its disk, and starts on an empty one after a while.
-    Wipe(Who, Duration),
-    /// The node starts, after the second duration, on its disk as it was the first one before.
-    Rollback(Who, Duration, Duration),
-    /// The node stops in good order, and starts again after a while.
-    Stop(Who, Duration),
-    /// So many commands reach the node at once.
-    Surge(Who, u32),
-    /// Somebody reads at the node after every first duration, for as long as the second one.
-    Consult(Who, Duration, Duration),
-    /// The node does nothing for a while.
-    Pause(Who, Duration),
-    /// The node neither hears nor is heard.
-    Isolate(Who, Duration),
-    /// The node hears nobody, but is heard.
-    Deafen(Who, Duration),
-    /// The node hears, but is not heard.
-    Mute(Who, Duration),
-    /// The first node keeps its links with the second alone.
-    Strand(Who, Who, Duration),
-    /// What the first node sends does not reach the second.
-    Cut(Who, Who, Duration),
-    /// These nodes and the others do not hear one another.
-    Split(Vec<Who>, Duration),
-    /// Only these pairs hear one another.
+    /// The node crashes, and restarts after the duration.
+    Crash(NodeSelector, KeptWrites, Duration),
+    /// The node loses its disk, and restarts on an empty one after the duration.
+    Wipe(NodeSelector, Duration),
+    /// The node's disk is copied; after the first duration the node crashes, and after the second
+    /// one it restarts on the copy.
+    RollBack(NodeSelector, Duration, Duration),
+    /// The node shuts down cleanly, and restarts after the duration.
+    Stop(NodeSelector, Duration),
+    /// The node receives this many commands at once.
+    LoadSpike(NodeSelector, u32),
+    /// A client reads at the node, once per first duration, until the second one is over.
+    PollReads(NodeSelector, Duration, Duration),
+    /// The node makes no steps for the duration.
+    Pause(NodeSelector, Duration),
+    /// Blocks all messages to and from the node.
+    Isolate(NodeSelector, Duration),
+    /// Blocks all messages to the node.
+    BlockInbound(NodeSelector, Duration),
+    /// Blocks all messages from the node.
+    BlockOutbound(NodeSelector, Duration),
+    /// The first node keeps only its links with the second one.
+    Strand(NodeSelector, NodeSelector, Duration),
+    /// Blocks messages from the first node to the second one.
+    Cut(NodeSelector, NodeSelector, Duration),
+    /// Blocks all messages between these nodes and the others.
+    Split(Vec<NodeSelector>, Duration),
+    /// Blocks all messages except between these pairs of nodes.
     Only(Vec<(NodeId, NodeId)>, Duration),
     /// The link between the two goes down and up again, each time for the first duration.
-    Flap(Who, Who, Duration, Duration),
-    /// Nothing the node sends arrives until the end; then all of it does.
-    Clog(Who, Duration),
-    /// The node's clock runs fast by so many parts per million, or slow if negative.
-    Drift(Who, i32, Duration),
-    /// The node's clock jumps ahead by the duration.
-    Jump(Who, Duration),
-    /// Each of the node's flushes takes longer by the first duration.
-    SlowDisk(Who, Duration, Duration),
-    /// Each batch takes the node's state machine longer by the first duration.
-    SlowApply(Who, Duration, Duration),
-    /// So many messages no correct node would send reach the node.
-    Stray(Who, u32),
-    /// So many old messages reach the node again.
-    Replay(Who, u32),
-    /// The node campaigns.
-    Campaign(Who),
-    /// A call of the node to its disk fails, after so many others of the kind; so many sectors of
-    /// what it is about are done.
-    Fail(Who, Call, u32, u32),
-    /// The node's disk has room for so many bytes more, until the end.
-    Fill(Who, u32, Duration),
-    /// The node's disk does nothing until the end.
-    Stall(Who, Duration),
-    /// Bits flip in that part of the node's disk.
-    Rot(Who, Region),
-    /// A write of the node's, after so many others, hits that part of its disk instead.
-    Misdirect(Who, Region, u32),
-    /// A write of the node's, after so many others, is not stored.
-    LoseWrite(Who, u32),
-    /// The node is asked to change the membership.
-    Change(Who, Change),
-    /// The node is asked to give up the change under way.
-    GiveUp(Who),
-    /// The node is asked to let another one lead: this one, or the best.
-    Transfer(Who, Option<NodeId>),
-    /// The node's state machine errs, with the next command.
-    Slip(Who, Slip),
-    /// A client asks for something.
-    Ask(Errand),
+    Flap(NodeSelector, NodeSelector, Duration, Duration),
+    /// Holds back all messages from the node, and delivers them together at the end.
+    Clog(NodeSelector, Duration),
+    /// The node's clock runs fast by this many parts per million, or slow if negative.
+    ClockDrift(NodeSelector, i32, Duration),
+    /// The node's clock steps forward by the duration.
+    ClockStep(NodeSelector, Duration),
+    /// Each flush of the node takes longer by the first duration.
+    SlowDisk(NodeSelector, Duration, Duration),
+    /// The node's state machine takes longer for each batch by the first duration.
+    SlowApply(NodeSelector, Duration, Duration),
+    /// The node receives this many messages that no correct node would send to it.
+    Misroute(NodeSelector, u32),
+    /// The node receives this many old messages again.
+    Replay(NodeSelector, u32),
+    /// The node starts an election.
+    Campaign(NodeSelector),
+    /// A disk call of the node fails, after this many others of the kind; this many sectors of the
+    /// failed call are done.
+    FailCall(NodeSelector, Call, u32, u32),
+    /// The node's disk accepts only this many more bytes, for the duration.
+    FillDisk(NodeSelector, u32, Duration),
+    /// The node's disk completes no call for the duration.
+    StallDisk(NodeSelector, Duration),
+    /// Flips bits in this region of the node's disk.
+    Corrupt(NodeSelector, Region),
+    /// A write of the node, after this many others, goes to this region of its disk instead.
+    MisdirectWrite(NodeSelector, Region, u32),
+    /// A write of the node, after this many others, is reported as done but not stored.
+    LoseWrite(NodeSelector, u32),
+    /// Asks the node to change the membership.
+    Change(NodeSelector, Change),
+    /// Asks the node to cancel the membership change in progress.
+    CancelChange(NodeSelector),
+    /// Asks the node to transfer the leadership to this node, or to the best target.
+    Transfer(NodeSelector, Option<NodeId>),
+    /// The node's state machine makes this error with the next command.
+    MachineFault(NodeSelector, MachineFault),
+    /// A client sends a request to the key-value store.
+    Request(ScriptedRequest),
 }
 
-/// One operation of a client on the key-value store at hand.
+/// One request of a client to the simulator's key-value store.
 ///
-/// Its client asks until it is answered or has waited as long as clients do. What changes
-/// something is carried out once, however often it is asked for.
+/// The client resends it until it is answered or the request timeout is over. A write is executed
+/// at most once, however often it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Errand {
-    /// What is asked.
-    pub task: Task,
-    /// The node that is asked: a read asks no other, anything else goes on from there to whoever
-    /// leads. If none is named, it begins anywhere.
-    pub via: Option<Who>,
-    /// Whether the run is to be held against what comes of it.
+pub struct ScriptedRequest {
+    /// The operation on the store.
+    pub operation: ScriptedOperation,
+    /// The node that gets the request first, or any node if `None`. A read is sent to this node
+    /// only; a write is redirected from it to the leader.
+    pub via: Option<NodeSelector>,
+    /// Whether the scenario expects an outcome of the request.
     pub expected: bool,
 }
 
-/// What a client asks the key-value store. A value that is none is that of a missing key.
+/// An operation on the key-value store. A missing key has the value `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Task {
-    /// The key gets this value.
+pub enum ScriptedOperation {
+    /// Sets the key to the value.
     Put(String, String),
-    /// The key gets the second value if it has the first.
+    /// Sets the key to the second value if it has the first one (compare-and-swap).
     Swap(String, Option<String>, String),
-    /// The value of the key, so fresh; this one, if one is expected.
+    /// Reads the key at this read level; the last field is the value that the scenario expects, if
+    /// any.
     Get(String, ReadLevel, Option<Option<String>>),
 }
 
-/// What came of an errand.
+/// The outcome of a scripted request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It is done.
+pub enum ScriptedOutcome {
+    /// The write was executed.
     Done,
-    /// The key has this value. Of a swap: and not the one that it must have, so nothing happened.
+    /// The key has this value. For a compare-and-swap: the value differs from the expected one, so
+    /// nothing was written.
     Value(Option<String>),
-    /// Nothing that its client has heard of.
-    Silence,
+    /// The client got no reply before its request timeout.
+    NoReply,
 }
 
 impl Verb {
-    /// The kind of fault that the operation is, if it is one.
+    /// Returns the fault kind of the operation, or `None` for a scripted request.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         Some(match self {
             Verb::Crash(..) => Fault::Crash,
             Verb::Wipe(..) => Fault::Wipe,
-            Verb::Rollback(..) => Fault::Rollback,
+            Verb::RollBack(..) => Fault::Rollback,
             Verb::Stop(..) => Fault::Stop,
-            Verb::Surge(..) | Verb::Consult(..) => Fault::Surge,
+            Verb::LoadSpike(..) | Verb::PollReads(..) => Fault::LoadSpike,
             Verb::Pause(..) => Fault::Pause,
             Verb::Isolate(..) | Verb::Split(..) => Fault::Partition,
-            Verb::Deafen(..) | Verb::Mute(..) | Verb::Cut(..) => Fault::OneWay,
+            Verb::BlockInbound(..) | Verb::BlockOutbound(..) | Verb::Cut(..) => Fault::OneWay,
             Verb::Strand(..) | Verb::Only(..) => Fault::Bridge,
             Verb::Flap(..) => Fault::Flap,
             Verb::Clog(..) => Fault::Clog,
-            Verb::Drift(..) => Fault::Drift,
-            Verb::Jump(..) => Fault::Jump,
+            Verb::ClockDrift(..) => Fault::ClockDrift,
+            Verb::ClockStep(..) => Fault::ClockStep,
             Verb::SlowDisk(..) => Fault::SlowDisk,
             Verb::SlowApply(..) => Fault::SlowApply,
-            Verb::Stray(..) => Fault::Stray,
+            Verb::Misroute(..) => Fault::Misroute,
             Verb::Replay(..) => Fault::Replay,
             Verb::Campaign(..) => Fault::Campaign,
-            Verb::Fail(_, Call::Flush | Call::FlushDirectory, ..) => Fault::FailedFlush,
-            Verb::Fail(_, Call::Read, ..) => Fault::FailedRead,
-            Verb::Fail(..) => Fault::FailedWrite,
-            Verb::Fill(..) => Fault::FullDisk,
-            Verb::Stall(..) => Fault::StalledDisk,
-            Verb::Rot(..) => Fault::Rot,
-            Verb::Misdirect(..) => Fault::MisdirectedWrite,
+            Verb::FailCall(_, Call::Flush | Call::FlushDirectory, ..) => Fault::FailedFlush,
+            Verb::FailCall(_, Call::Read, ..) => Fault::FailedRead,
+            Verb::FailCall(..) => Fault::FailedWrite,
+            Verb::FillDisk(..) => Fault::FullDisk,
+            Verb::StallDisk(..) => Fault::StalledDisk,
+            Verb::Corrupt(..) => Fault::BitRot,
+            Verb::MisdirectWrite(..) => Fault::MisdirectedWrite,
             Verb::LoseWrite(..) => Fault::LostWrite,
-            Verb::Change(..) | Verb::GiveUp(_) => Fault::Change,
+            Verb::Change(..) | Verb::CancelChange(_) => Fault::Change,
             Verb::Transfer(..) => Fault::Transfer,
-            Verb::Slip(..) => Fault::Slip,
-            Verb::Ask(_) => return None,
+            Verb::MachineFault(..) => Fault::MachineFault,
+            Verb::Request(_) => return None,
         })
     }
 }
 
 impl Verb {
-    /// How long the operation's effect lasts, if it ends by itself.
+    /// Returns how long the effect lasts, or `None` if it has no duration.
     #[must_use]
-    pub fn lasting(&self) -> Option<Duration> {
+    pub fn duration(&self) -> Option<Duration> {
         match self {
-            Verb::Crash(_, _, lasting)
-            | Verb::Wipe(_, lasting)
-            | Verb::Rollback(_, _, lasting)
-            | Verb::Stop(_, lasting)
-            | Verb::Consult(_, _, lasting)
-            | Verb::Pause(_, lasting)
-            | Verb::Isolate(_, lasting)
-            | Verb::Deafen(_, lasting)
-            | Verb::Mute(_, lasting)
-            | Verb::Strand(_, _, lasting)
-            | Verb::Cut(_, _, lasting)
-            | Verb::Split(_, lasting)
-            | Verb::Only(_, lasting)
-            | Verb::Flap(_, _, _, lasting)
-            | Verb::Clog(_, lasting)
-            | Verb::Drift(_, _, lasting)
-            | Verb::SlowDisk(_, _, lasting)
-            | Verb::SlowApply(_, _, lasting)
-            | Verb::Fill(_, _, lasting)
-            | Verb::Stall(_, lasting) => Some(*lasting),
-            Verb::Jump(..)
-            | Verb::Surge(..)
-            | Verb::Stray(..)
+            Verb::Crash(_, _, duration)
+            | Verb::Wipe(_, duration)
+            | Verb::RollBack(_, _, duration)
+            | Verb::Stop(_, duration)
+            | Verb::PollReads(_, _, duration)
+            | Verb::Pause(_, duration)
+            | Verb::Isolate(_, duration)
+            | Verb::BlockInbound(_, duration)
+            | Verb::BlockOutbound(_, duration)
+            | Verb::Strand(_, _, duration)
+            | Verb::Cut(_, _, duration)
+            | Verb::Split(_, duration)
+            | Verb::Only(_, duration)
+            | Verb::Flap(_, _, _, duration)
+            | Verb::Clog(_, duration)
+            | Verb::ClockDrift(_, _, duration)
+            | Verb::SlowDisk(_, _, duration)
+            | Verb::SlowApply(_, _, duration)
+            | Verb::FillDisk(_, _, duration)
+            | Verb::StallDisk(_, duration) => Some(*duration),
+            Verb::ClockStep(..)
+            | Verb::LoadSpike(..)
+            | Verb::Misroute(..)
             | Verb::Replay(..)
             | Verb::Campaign(_)
-            | Verb::Fail(..)
-            | Verb::Rot(..)
-            | Verb::Misdirect(..)
+            | Verb::FailCall(..)
+            | Verb::Corrupt(..)
+            | Verb::MisdirectWrite(..)
             | Verb::LoseWrite(..)
             | Verb::Change(..)
-            | Verb::GiveUp(_)
+            | Verb::CancelChange(_)
             | Verb::Transfer(..)
-            | Verb::Slip(..)
-            | Verb::Ask(_) => None,
+            | Verb::MachineFault(..)
+            | Verb::Request(_) => None,
         }
     }
 }
@@ -412,15 +417,16 @@ impl Verb {
 mod tests {
     use crate::choice::{Choices, Key, Kind, Overrides};
     use crate::profile::Profile;
-    use crate::rung::Rung;
     use crate::settings::Settings;
+    use crate::strategy::Strategy;
 
     use super::*;
 
     fn drawn(seed: u64, overrides: &Overrides) -> Plan {
         let choices = Choices::new(seed, overrides.clone());
-        let settings = Settings::draw((<&Profile>::default(), Rung::default()), &choices, 1, 64);
-        Plan::draw((&settings, Rung::default()), &choices)
+        let settings =
+            Settings::draw((<&Profile>::default(), Strategy::default()), &choices, 1, 64);
+        Plan::draw((&settings, Strategy::default()), &choices)
     }
 
     #[test]

@@ -1,20 +1,20 @@
-//! Draws who hears whom: parts of the nodes, and networks with gaps.
+//! Draws network topologies: partitions, and networks with missing links.
 
 use quorate::types::NodeId;
 
-use crate::plan::Who;
+use crate::plan::NodeSelector;
 use crate::plan::draw::Planner;
 
 impl Planner<'_> {
-    /// A part of the nodes: `first` and some others, seldom a majority.
-    pub(super) fn side(&mut self, first: Who) -> Vec<Who> {
+    /// Draws one side of a partition: `first` and some other nodes, rarely a majority.
+    pub(super) fn side(&mut self, first: NodeSelector) -> Vec<NodeSelector> {
         let nodes = u64::from(self.settings.nodes());
         let most =
             if self.draw.chance(250) { nodes.max(2) - 1 } else { nodes.div_ceil(2).max(2) - 1 };
         let others = self.draw.between(1, most) - 1;
         let mut side = vec![first];
         for _ in 0..others {
-            let node = Who::Node(self.node());
+            let node = NodeSelector::Node(self.node());
             if !side.contains(&node) {
                 side.push(node);
             }
@@ -22,8 +22,9 @@ impl Planner<'_> {
         side
     }
 
-    /// A topology in which some nodes reach others only through a third: two meshes with a bridge
-    /// node, a star, a chain, or a mesh of a bare majority with the others hanging on by one link.
+    /// Draws a topology in which some nodes are connected only through others: two meshes with a
+    /// bridge node, a star, a chain, or a mesh of a bare majority with the other nodes attached by
+    /// one link each.
     pub(super) fn links(&mut self) -> Vec<(NodeId, NodeId)> {
         let nodes = u64::from(self.settings.nodes());
         let start = self.draw.below(nodes);
@@ -51,7 +52,7 @@ impl Planner<'_> {
     }
 }
 
-/// Every pair of different numbers below `count`, the smaller first.
+/// Returns every pair of different numbers below `count`, the smaller one first.
 fn pairs(count: u64) -> impl Iterator<Item = (u64, u64)> {
     (0..count).flat_map(move |one| (one + 1..count).map(move |other| (one, other)))
 }

@@ -1,22 +1,23 @@
-//! How the parts of an operation read in a plan.
+//! The scenario words for triggers, disk calls, disk regions, machine faults, kept writes and node
+//! selectors.
 
 use std::fmt;
 
-use crate::plan::{Call, Keep, Region, Slip, Trigger, Who};
-use crate::words::{self, Mistake, Words};
+use crate::plan::{Call, KeptWrites, MachineFault, NodeSelector, Region, Trigger};
+use crate::words::{self, SyntaxError, Words};
 
 impl Trigger {
-    /// Every trigger, in the order of declaration, and how it reads.
+    /// Every trigger with its scenario words, in the order of declaration.
     pub const ALL: [(Trigger, &'static str); 25] = [
-        (Trigger::Starts, "starts"),
-        (Trigger::Falls, "falls"),
-        (Trigger::AboutToSubmit, "about to submit"),
+        (Trigger::Restarts, "restarts"),
+        (Trigger::GoesDown, "goes down"),
+        (Trigger::AboutToWrite, "about to write"),
         (Trigger::SubmitsVote, "submits vote"),
         (Trigger::SubmitsEntries, "submits entries"),
-        (Trigger::CutsLog, "cuts log"),
-        (Trigger::Flushes, "flushes"),
-        (Trigger::Promises, "promises"),
-        (Trigger::Beats, "beats"),
+        (Trigger::TruncatesLog, "truncates log"),
+        (Trigger::CompletesFlush, "completes flush"),
+        (Trigger::Acknowledges, "acknowledges"),
+        (Trigger::SendsHeartbeat, "sends heartbeat"),
         (Trigger::BecomesLeader, "becomes leader"),
         (Trigger::BecomesPreCandidate, "becomes pre-candidate"),
         (Trigger::BecomesCandidate, "becomes candidate"),
@@ -27,7 +28,7 @@ impl Trigger {
         (Trigger::RemovesFile, "removes file"),
         (Trigger::TakesSnapshot, "takes snapshot"),
         (Trigger::WritesSnapshot, "writes snapshot"),
-        (Trigger::NamesSnapshot, "names snapshot"),
+        (Trigger::RenamesSnapshot, "renames snapshot"),
         (Trigger::ReceivesPart, "receives part"),
         (Trigger::SendsPart, "sends part"),
         (Trigger::InstallsSnapshot, "installs snapshot"),
@@ -35,14 +36,14 @@ impl Trigger {
         (Trigger::ChangesMembership, "changes membership"),
     ];
 
-    /// How it reads.
+    /// Returns the scenario words of the trigger.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].1
     }
 
-    /// The one that the words name.
-    pub(super) fn read(words: &mut Words<'_>) -> Result<Trigger, Mistake> {
+    /// Parses the words of a trigger.
+    pub(super) fn read(words: &mut Words<'_>) -> Result<Trigger, SyntaxError> {
         let names = Self::ALL.map(|(_, name)| name);
         Ok(Self::ALL[words.name("trigger", &names)?].0)
     }
@@ -54,56 +55,56 @@ impl fmt::Display for Trigger {
     }
 }
 
-impl Slip {
-    /// Every slip, in the order of declaration, and how it reads.
-    pub const ALL: [(Slip, &'static str); 4] = [
-        (Slip::Skips, "skips command"),
-        (Slip::Repeats, "repeats command"),
-        (Slip::Misspeaks, "misspeaks"),
-        (Slip::Forgets, "flips bit of state"),
+impl MachineFault {
+    /// Every machine fault with its scenario words, in the order of declaration.
+    pub const ALL: [(MachineFault, &'static str); 4] = [
+        (MachineFault::SkippedCommand, "skipped command"),
+        (MachineFault::RepeatedCommand, "repeated command"),
+        (MachineFault::WrongReply, "wrong reply"),
+        (MachineFault::BitFlip, "bit flip"),
     ];
 
-    /// How it reads.
+    /// Returns the scenario words of the machine fault.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].1
     }
 
-    /// The one that the words name.
-    pub(super) fn read(words: &mut Words<'_>) -> Result<Slip, Mistake> {
+    /// Parses the words of a machine fault.
+    pub(super) fn read(words: &mut Words<'_>) -> Result<MachineFault, SyntaxError> {
         let names = Self::ALL.map(|(_, name)| name);
-        Ok(Self::ALL[words.name("slip of a state machine", &names)?].0)
+        Ok(Self::ALL[words.name("machine fault", &names)?].0)
     }
 }
 
-impl fmt::Display for Slip {
+impl fmt::Display for MachineFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
 impl Call {
-    /// Every call, in the order of declaration, and how it reads.
+    /// Every disk call with its scenario words, in the order of declaration.
     pub const ALL: [(Call, &'static str); 7] = [
         (Call::Write, "write"),
-        (Call::Create, "creation"),
-        (Call::Rename, "renaming"),
-        (Call::Remove, "removal"),
+        (Call::Create, "create"),
+        (Call::Rename, "rename"),
+        (Call::Remove, "remove"),
         (Call::Flush, "flush"),
         (Call::FlushDirectory, "directory flush"),
         (Call::Read, "read"),
     ];
 
-    /// How it reads.
+    /// Returns the scenario words of the disk call.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].1
     }
 
-    /// The one that the words name.
-    pub(super) fn read(words: &mut Words<'_>) -> Result<Call, Mistake> {
+    /// Parses the words of a disk call.
+    pub(super) fn read(words: &mut Words<'_>) -> Result<Call, SyntaxError> {
         let names = Self::ALL.map(|(_, name)| name);
-        Ok(Self::ALL[words.name("call to a disk", &names)?].0)
+        Ok(Self::ALL[words.name("disk call", &names)?].0)
     }
 }
 
@@ -114,7 +115,7 @@ impl fmt::Display for Call {
 }
 
 impl Region {
-    /// Every region, in the order of declaration, and how it reads.
+    /// Every disk region with its scenario word, in the order of declaration.
     pub const ALL: [(Region, &'static str); 4] = [
         (Region::Superblock, "superblock"),
         (Region::Headers, "headers"),
@@ -122,16 +123,16 @@ impl Region {
         (Region::Snapshot, "snapshot"),
     ];
 
-    /// How it reads.
+    /// Returns the scenario word of the region.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].1
     }
 
-    /// The one that the words name.
-    pub(super) fn read(words: &mut Words<'_>) -> Result<Region, Mistake> {
+    /// Parses the word of a region.
+    pub(super) fn read(words: &mut Words<'_>) -> Result<Region, SyntaxError> {
         let names = Self::ALL.map(|(_, name)| name);
-        Ok(Self::ALL[words.name("region of a disk", &names)?].0)
+        Ok(Self::ALL[words.name("disk region", &names)?].0)
     }
 }
 
@@ -141,48 +142,48 @@ impl fmt::Display for Region {
     }
 }
 
-impl Keep {
-    /// Every part that a crash may keep, in the order of declaration, and how it reads.
-    pub const ALL: [(Keep, &'static str); 3] =
-        [(Keep::None, "none"), (Keep::Part, "part"), (Keep::All, "all")];
+impl KeptWrites {
+    /// Every value of `keep=`, in the order of declaration.
+    pub const ALL: [(KeptWrites, &'static str); 3] =
+        [(KeptWrites::None, "none"), (KeptWrites::Part, "part"), (KeptWrites::All, "all")];
 
-    /// How it reads.
+    /// Returns the word after `keep=`.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].1
     }
 }
 
-impl fmt::Display for Keep {
+impl fmt::Display for KeptWrites {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl Who {
-    /// Whom a word names, if anybody.
-    pub(super) fn of(word: &str) -> Option<Who> {
+impl NodeSelector {
+    /// Returns the selector that the word names, if it names one.
+    pub(super) fn of(word: &str) -> Option<NodeSelector> {
         match word {
-            "it" => Some(Who::It),
-            "other" => Some(Who::Other),
-            "leader" => Some(Who::Leader),
-            _ => words::node(word).map(Who::Node),
+            "it" => Some(NodeSelector::It),
+            "other" => Some(NodeSelector::Other),
+            "leader" => Some(NodeSelector::Leader),
+            _ => words::node(word).map(NodeSelector::Node),
         }
     }
 
-    /// Whom the next word names.
-    pub(super) fn read(words: &mut Words<'_>) -> Result<Who, Mistake> {
-        words.read("a node: n1, n2.., leader, it or other", Who::of)
+    /// Parses the next word as a node selector.
+    pub(super) fn read(words: &mut Words<'_>) -> Result<NodeSelector, SyntaxError> {
+        words.read("a node, like n1, leader, it or other", NodeSelector::of)
     }
 }
 
-impl fmt::Display for Who {
+impl fmt::Display for NodeSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Who::Node(node) => write!(f, "{node}"),
-            Who::It => f.write_str("it"),
-            Who::Other => f.write_str("other"),
-            Who::Leader => f.write_str("leader"),
+            NodeSelector::Node(node) => write!(f, "{node}"),
+            NodeSelector::It => f.write_str("it"),
+            NodeSelector::Other => f.write_str("other"),
+            NodeSelector::Leader => f.write_str("leader"),
         }
     }
 }
@@ -192,11 +193,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_stands_at_the_place_of_what_it_names() {
+    fn every_table_is_in_declaration_order() {
         assert!(Trigger::ALL.iter().enumerate().all(|(at, (it, _))| *it as usize == at));
-        assert!(Slip::ALL.iter().enumerate().all(|(at, (it, _))| *it as usize == at));
+        assert!(MachineFault::ALL.iter().enumerate().all(|(at, (it, _))| *it as usize == at));
         assert!(Call::ALL.iter().enumerate().all(|(at, (it, _))| *it as usize == at));
         assert!(Region::ALL.iter().enumerate().all(|(at, (it, _))| *it as usize == at));
-        assert!(Keep::ALL.iter().enumerate().all(|(at, (it, _))| *it as usize == at));
+        assert!(KeptWrites::ALL.iter().enumerate().all(|(at, (it, _))| *it as usize == at));
     }
 }

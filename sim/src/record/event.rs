@@ -1,7 +1,7 @@
-//! One thing that happened in a recorded run, and what brought it about.
+//! One event of a recorded run, with its kind and its cause.
 
 use quorate::machine::Outcome;
-use quorate::raft::{Refusal, RejectReason};
+use quorate::raft::{MessageRejectReason, RejectReason};
 use quorate::replica::Input;
 use quorate::types::{
     EntryId, Freshness, Index, Membership, Message, NodeId, ReadLevel, Tag, Write, WriteId,
@@ -11,272 +11,278 @@ use crate::outcome::Failure;
 use crate::request::OpId;
 use crate::time::SimTime;
 
-/// The number of an event in its recording, from 1.
+/// The number of an event in its recording, starting at 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub u32);
 
-/// One thing that happened.
+/// One event of a recorded run.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// When.
+    /// The simulated time of the event.
     pub at: SimTime,
-    /// Whose event it is: the node that does or suffers it. None of what befalls all of them.
+    /// The node of the event; `None` for an event of a client or of the whole cluster.
     pub node: Option<NodeId>,
-    /// What happened.
-    pub what: What,
-    /// The node's state after it, by its place in the recording; none while the node is down.
+    /// The kind and contents of the event.
+    pub kind: EventKind,
+    /// The node's status after it, by position in the recording; `None` while the node is down.
     pub state: Option<u32>,
-    /// What happened to the same node just before.
+    /// The previous event of the same node.
     pub before: Option<EventId>,
-    /// What brought it about: the sending of a message that is taken, the submission of a write
-    /// that is durable, the planned operation behind a fault, the step that set the timer which
-    /// goes off, the step that wanted what is done.
+    /// The event that caused it: the sending of a received message, the submission of a durable
+    /// write, the operation of the plan behind a fault, the input that set an expired timer, or the
+    /// input whose action is carried out.
     pub cause: Option<EventId>,
 }
 
-/// What happens.
+/// The kind and contents of an event.
 #[derive(Clone, Debug)]
-pub enum What {
-    /// The node starts. Of the writes that were under way when it fell, these were kept, and those
-    /// lost.
+pub enum EventKind {
+    /// The node starts, with the outcome of the writes that were pending at its crash.
     Started {
-        /// Writes that are on the disk, in part or in full.
+        /// The pending writes that are on the disk, in part or in full.
         kept: Vec<WriteId>,
-        /// Writes of which nothing is there.
+        /// The pending writes of which the disk has nothing.
         lost: Vec<WriteId>,
     },
-    /// The node does not start, and says why.
+    /// The node fails to start, with its error message.
     NotStarted(String),
-    /// The node stops by itself, and says why.
+    /// The node stops by itself, with its error message.
     Stopped(String),
-    /// The node falls: it loses its memory. So many things on its disk were not durable, and so
-    /// many of them survive.
-    Fell {
-        /// What was at stake.
-        at_stake: usize,
-        /// What survives of that.
+    /// The node crashes and loses its memory.
+    Crashed {
+        /// The number of writes on its disk that were not durable.
+        not_durable: usize,
+        /// The number of these writes that survive.
         kept: usize,
     },
-    /// The node, which is down, lost its disk.
+    /// The node, which is down, loses its disk.
     Wiped,
-    /// The node stands still from now on.
+    /// The node is paused from now on.
     Paused,
-    /// The node goes on.
+    /// The node continues after a pause.
     Resumed,
-    /// The node's clock is further off than leases allow for.
-    Astray,
-    /// The node took an input.
-    Took(Taken),
-    /// The node refuses what a message asks for.
-    Refused {
-        /// Whose message it is.
+    /// The node's clock exceeds the drift bound that leases allow.
+    ClockBoundExceeded,
+    /// The node takes an input.
+    TookInput(InputKind),
+    /// The node rejects a message.
+    MessageRejected {
+        /// The sender of the message.
         from: NodeId,
-        /// Its name.
+        /// The name of the message.
         message: &'static str,
-        /// The guard that refused.
-        reason: Refusal,
+        /// The reason of the rejection.
+        reason: MessageRejectReason,
     },
-    /// The node goes by another membership since its last step.
-    GoesBy(Box<Membership>),
-    /// The node gave a write to its disk.
+    /// The node changes to this membership in its last input.
+    MembershipAdopted(Box<Membership>),
+    /// The node submits a write to its disk.
     Submitted(Box<Write>),
-    /// The node's disk carried out an operation, as these words say; the write is not durable yet.
-    Operated(String),
-    /// The node heard that a write is durable.
+    /// The node's disk carries out the described operation; the data is not durable before a flush.
+    DiskOperation(String),
+    /// The node receives the completion of a write.
     Durable(WriteId),
-    /// An operation of the node's disk failed, as these words say.
+    /// The described operation of the node's disk fails.
     DiskFailed(String),
-    /// The node gave a packet to the network.
+    /// The node sends a packet.
     Sent(Box<Sent>),
-    /// A packet was lost on its way to this node.
+    /// A packet to this node is lost.
     Dropped {
-        /// The packet.
+        /// The number of the packet.
         packet: u64,
-        /// Why.
-        why: Lost,
+        /// The reason of the loss.
+        reason: LossReason,
     },
-    /// A message comes to the node that nobody sent it now: a stray, or an old one again.
-    Intruded {
-        /// The packet.
+    /// A misrouted or replayed message arrives at the node, which no node sent to it now.
+    Injected {
+        /// The number of the packet.
         packet: u64,
-        /// What it says.
+        /// The message in the packet.
         message: Box<Message>,
     },
-    /// The node's state machine applied entries.
+    /// The node's state machine applies entries.
     Applied {
-        /// The first of them.
+        /// The first applied entry.
         first: EntryId,
-        /// The last of them.
+        /// The last applied entry.
         last: EntryId,
-        /// Which of them it carried out, and a hash of what came of each.
+        /// The index of each executed command, with a hash of its reply.
         executed: Vec<(Index, u64)>,
     },
-    /// A snapshot of the node's own state machine is durable and in force.
+    /// A snapshot of the node's own state machine, up to this entry, is durable and in use.
     SnapshotTaken(EntryId),
-    /// The node's state machine started over from a snapshot that ends there.
+    /// The node's state machine is replaced by a peer's snapshot that ends at this index.
     Restored(Index),
-    /// The node's state machine errs with its next command.
-    Slipped,
-    /// The node found out about its state machine what these words say.
-    Judged(String),
-    /// The node completed a change of the membership; its last membership stands there.
-    Changed(EntryId),
-    /// A client begins an operation.
+    /// A simulated fault will make the node's state machine process its next command wrongly.
+    MachineFault,
+    /// The node compares its state with other nodes, with the described result.
+    StateCompared(String),
+    /// The node reports a membership change as complete with this entry.
+    MembershipChangeCommitted(EntryId),
+    /// A client invokes an operation.
     Invoked {
-        /// The operation.
+        /// The number of the operation.
         op: OpId,
-        /// How fresh an answer it wants; none if it wants a command carried out.
+        /// The required freshness of a read; `None` for a command.
         level: Option<ReadLevel>,
     },
-    /// A client's request reached the node, for the first time or again.
-    Asked {
-        /// The client.
+    /// A client's request reaches the node, for the first time or as a retry.
+    RequestReceived {
+        /// The number of the client.
         client: u16,
-        /// The operation; none if it opens a session.
+        /// The operation; `None` if the request opens a session.
         op: Option<OpId>,
-        /// The name of this try.
+        /// The tag of this attempt.
         tag: Tag,
     },
-    /// The node gave its one answer to a try.
-    Answered(Tag),
-    /// The node answered a proposal to its client.
+    /// The node gives its one answer to an attempt.
+    RequestAnswered(Tag),
+    /// The node replies to a client's proposal.
     Replied {
-        /// The operation.
+        /// The number of the operation.
         op: OpId,
-        /// Where this try stands in the log.
+        /// The log entry of this attempt.
         id: EntryId,
-        /// What came of it.
+        /// The outcome of the command.
         outcome: Box<Outcome>,
     },
-    /// The node answered a read to its client.
+    /// The node answers a client's read.
     Served {
-        /// The operation.
+        /// The number of the operation.
         op: OpId,
-        /// How fresh it says the answer is.
+        /// The freshness that the node claims for the answer.
         freshness: Freshness,
-        /// The index the core let it wait for.
+        /// The read index that the state machine had to reach.
         index: Index,
-        /// How much the state machine had applied.
+        /// The last index that the state machine had applied.
         applied: Index,
-        /// A hash of the answer.
+        /// A hash of the answer and the state.
         answer: u64,
     },
-    /// A client was told that its operation had no effect.
+    /// A client receives a rejection: its operation had no effect.
     Rejected {
-        /// The operation.
+        /// The number of the operation.
         op: OpId,
-        /// Why.
+        /// The reason of the rejection.
         reason: RejectReason,
     },
-    /// A client does not know what became of its operation.
+    /// The outcome of this operation stays unknown to its client.
     Unknown(OpId),
-    /// An operation of the plan happens, by its place in the plan; the event's node is the one
-    /// whose doing it waited for, if it did.
-    Planned(u32),
-    /// What an operation of the plan began is over.
-    Lifted(u32),
-    /// The storm is over: these nodes must make progress.
-    Calm(Vec<NodeId>),
-    /// Nothing is asked of the cluster any more.
+    /// The operation of the plan at this position starts; the event's node is the node that
+    /// triggered it, if any.
+    PlanOpBegan(u32),
+    /// The lasting operation of the plan at this position ends.
+    PlanOpEnded(u32),
+    /// The fault phase ends, and these nodes must make progress.
+    Stabilized(Vec<NodeId>),
+    /// The cluster receives no more requests.
     Idle,
-    /// The run is over.
+    /// The end of the run.
     Ended,
-    /// The run failed; the event before is what shows it. Nothing is recorded after it.
+    /// The run fails, shown by the event before. It is the last event of the recording.
     Failed(Box<Failure>),
 }
 
-/// What input a node took.
+/// The kind of input that a node takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// A packet, by its number; the event's cause is its sending.
+pub enum InputKind {
+    /// A packet, by its number; the event's cause is the sending of the packet.
     Packet(u64),
-    /// Its deadline has come.
+    /// The node's deadline has passed.
     Timeout,
-    /// Its disk is done with an operation.
+    /// The node's disk has finished an operation.
     Disk,
-    /// Its state machine is done with what it was asked.
+    /// The node's state machine has finished a request.
     Worker,
-    /// A part of a frozen view of its state machine.
+    /// A part of a frozen view of the state machine.
     View,
-    /// Commands of clients.
+    /// Commands of clients, by the tags of their requests.
     Propose(Vec<Tag>),
-    /// A client's read.
+    /// A client's read, by the tag of its request.
     Read(Tag),
-    /// An order, as these words say.
-    Order(String),
+    /// An operator's request, in words.
+    OperatorRequest(String),
 }
 
-/// A packet that was given to the network.
+/// A packet that a node gave to the network.
 #[derive(Clone, Debug)]
 pub struct Sent {
-    /// For whom it is.
+    /// The receiver of the packet.
     pub to: NodeId,
-    /// The algorithm's message, if it is one.
+    /// The Raft message, if the packet holds one.
     pub message: Option<Message>,
-    /// What it says, if it is not.
-    pub words: String,
-    /// Its number on the network, and its way.
-    pub way: Option<Way>,
+    /// The description of a packet without a Raft message.
+    pub text: String,
+    /// The packet's number and its delivery by the network.
+    pub delivery: Option<Delivery>,
 }
 
-/// What becomes of a packet.
+/// The delivery of a packet by the simulated network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Way {
-    /// The packet's number.
+pub struct Delivery {
+    /// The number of the packet.
     pub packet: u64,
-    /// When it is due at its receiver; none if it is lost.
+    /// The arrival time; `None` if the packet is lost.
     pub arrival: Option<SimTime>,
-    /// When a copy of it is due, if there is one.
+    /// The arrival time of a duplicate, if the network makes one.
     pub copy: Option<SimTime>,
-    /// Whether it is exceptionally late.
+    /// Whether the network delays the packet exceptionally.
     pub late: bool,
-    /// Why it never arrives, if the network takes it.
-    pub lost: Option<Lost>,
+    /// The reason of the loss, if the network loses the packet.
+    pub lost: Option<LossReason>,
 }
 
-/// Why a packet never reached its receiver.
+/// The reason why a packet does not reach its receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
-    /// The network lost it.
+pub enum LossReason {
+    /// The network lost the packet at random.
     Loss,
     /// A fault blocks the link.
-    Cut,
-    /// Its receiver is down when it comes.
+    Blocked,
+    /// The receiver is down at the arrival.
     Down,
 }
 
-impl Taken {
-    /// What input a node is about to take.
-    pub(crate) fn of(input: &Input) -> Taken {
+impl InputKind {
+    /// The kind of an input that a node is about to take.
+    pub(crate) fn of(input: &Input) -> InputKind {
         match input {
-            // The world says which packet it is.
-            Input::Packet(_) => Taken::Packet(0),
-            Input::Timeout => Taken::Timeout,
-            Input::Disk(_) => Taken::Disk,
-            Input::Done(_) => Taken::Worker,
-            Input::Frozen(_) | Input::Viewed(_) | Input::ViewFailed => Taken::View,
+            // The recorder sets the number of the packet.
+            Input::Packet(_) => InputKind::Packet(0),
+            Input::Timeout => InputKind::Timeout,
+            Input::Disk(_) => InputKind::Disk,
+            Input::WorkDone(_) => InputKind::Worker,
+            Input::ViewFrozen(_) | Input::ViewRead(_) | Input::ViewFailed => InputKind::View,
             Input::Propose(proposals) => {
-                Taken::Propose(proposals.iter().map(|proposal| proposal.tag).collect())
+                InputKind::Propose(proposals.iter().map(|proposal| proposal.tag).collect())
             }
-            Input::Read { tag, .. } => Taken::Read(*tag),
-            Input::ChangeMembership { change, .. } => Taken::Order(format!("change {change}")),
-            Input::GiveUpChange { .. } => Taken::Order("give up the change".to_owned()),
-            Input::Transfer { to: Some(to), .. } => Taken::Order(format!("let {to} lead")),
-            Input::Transfer { to: None, .. } => Taken::Order("let another lead".to_owned()),
-            Input::Campaign => Taken::Order("campaign".to_owned()),
-            Input::Close => Taken::Order("stop in good order".to_owned()),
-            _ => Taken::Order("take a snapshot".to_owned()),
+            Input::Read { tag, .. } => InputKind::Read(*tag),
+            Input::ChangeMembership { change, .. } => {
+                InputKind::OperatorRequest(format!("change the membership by {change}"))
+            }
+            Input::CancelMembershipChange { .. } => {
+                InputKind::OperatorRequest("cancel the membership change".to_owned())
+            }
+            Input::TransferLeadership { to: Some(to), .. } => {
+                InputKind::OperatorRequest(format!("transfer leadership to {to}"))
+            }
+            Input::TransferLeadership { to: None, .. } => {
+                InputKind::OperatorRequest("transfer leadership".to_owned())
+            }
+            Input::Campaign => InputKind::OperatorRequest("campaign".to_owned()),
+            Input::Close => InputKind::OperatorRequest("shut down".to_owned()),
+            _ => InputKind::OperatorRequest("take a snapshot".to_owned()),
         }
     }
 }
 
 impl Event {
-    /// The message that was sent or came by itself, if that is what happened.
+    /// The message that a node sent or that was injected, if the event is one of these.
     #[must_use]
     pub fn message(&self) -> Option<&Message> {
-        match &self.what {
-            What::Sent(sent) => sent.message.as_ref(),
-            What::Intruded { message, .. } => Some(message),
+        match &self.kind {
+            EventKind::Sent(sent) => sent.message.as_ref(),
+            EventKind::Injected { message, .. } => Some(message),
             _ => None,
         }
     }

@@ -1,12 +1,12 @@
-//! The recording of one run: every event in order, what each node was like after it, and what
-//! brought it about. Explanations and pictures are made of it.
+//! The recording of one run: every event in order, the status of its node after it, and its cause.
+//! Explanations and pages are generated from a recording.
 
-mod book;
 mod event;
+mod recorded_run;
 mod recorder;
 mod words;
 
-pub use book::{Record, Recording};
-pub use event::{Event, EventId, Lost, Sent, Taken, Way, What};
+pub use event::{Delivery, Event, EventId, EventKind, InputKind, LossReason, Sent};
+pub use recorded_run::{Record, Recording};
+pub use recorder::RecordUntil;
 pub(crate) use recorder::Recorder;
-pub use recorder::Until;

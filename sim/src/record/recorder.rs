@@ -1,118 +1,118 @@
-//! Takes down what the world shows, and finds out what brought each event about.
+//! Records the observations of a run and determines the cause of each event.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use quorate::log::Log;
 use quorate::machine::Outcome;
 use quorate::raft::Status;
-use quorate::replica::Verdict;
+use quorate::replica::ComparisonResult;
 use quorate::types::{EntryId, Instant, Membership, Message, NodeId, Packet, Tag, Write};
 
 use crate::digest::{mix, of_bytes};
-use crate::observe::{Executed, OpId, Seen};
+use crate::observe::{Executed, Observation, OpId};
 use crate::outcome::Failure;
 use crate::plan::Op;
-use crate::record::book::Record;
-use crate::record::event::{Event, EventId, Lost, Sent, Taken, Way, What};
+use crate::record::event::{Delivery, Event, EventId, EventKind, InputKind, LossReason, Sent};
+use crate::record::recorded_run::Record;
 use crate::time::SimTime;
 
-/// How far a run is recorded. It ends there.
+/// The end of a recording. The run ends there too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    /// To its end.
+pub enum RecordUntil {
+    /// The end of the run.
     End,
-    /// Through this event, and what happens at once with it.
+    /// This event, and the events that follow from it at once.
     Event(EventId),
-    /// Through the last event that is not later than this.
+    /// The last event that is not later than this time.
     Time(SimTime),
 }
 
-/// Records a run.
+/// The recorder of one run.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder {
     record: Record,
-    until: Until,
-    /// By place in the record's list of nodes.
-    tracks: Vec<Track>,
-    /// Where each packet was sent.
+    until: RecordUntil,
+    /// The recording state of each node, by its position in the record's list of nodes.
+    tracks: Vec<NodeTrack>,
+    /// The sending of each packet.
     sent: BTreeMap<u64, EventId>,
-    /// Where each operation began, and where each try of one reached its node.
+    /// The invocation of each operation, and the arrival of each attempt at its node.
     invoked: BTreeMap<OpId, EventId>,
-    asked: BTreeMap<Tag, EventId>,
-    /// Where each operation of the plan happened last.
+    requests: BTreeMap<Tag, EventId>,
+    /// The last start of each operation of the plan.
     planned: BTreeMap<u32, EventId>,
-    /// The operation of the plan that happens just now.
-    striking: Option<EventId>,
+    /// The operation of the plan that takes effect now.
+    current_plan_op: Option<EventId>,
     /// The packet that a node is about to take.
-    arriving: Option<u64>,
+    arriving_packet: Option<u64>,
     is_over: bool,
 }
 
-/// What is remembered of one node.
+/// The recording state of one node.
 #[derive(Clone, Debug, Default)]
-struct Track {
+struct NodeTrack {
     last: Option<EventId>,
     state: Option<u32>,
     membership: Membership,
-    /// When its deadline comes by its own clock, and which step said so.
+    /// The deadline by the node's own clock, and the input that set it.
     deadline: Option<(Instant, EventId)>,
-    /// What it took last.
+    /// The node's last input.
     step: Option<EventId>,
-    /// The writes on their way, with their submission; while it is down, those that its disk may
-    /// have kept.
+    /// The pending writes with their submissions; while the node is down, the writes that its disk
+    /// may have kept.
     writes: VecDeque<(Write, EventId)>,
-    at_stake: (usize, usize),
+    crash_counts: (usize, usize),
 }
 
 impl Recorder {
-    /// Records a run of a world of `nodes` that begins with `membership`.
+    /// Creates a recorder for a world of `nodes` that starts with `membership`.
     pub(crate) fn new(
         nodes: Vec<NodeId>,
         membership: Membership,
         plan: Vec<Op>,
-        until: Until,
+        until: RecordUntil,
     ) -> Recorder {
-        let track = Track { membership: membership.clone(), ..Track::default() };
+        let track = NodeTrack { membership: membership.clone(), ..NodeTrack::default() };
         Recorder {
             tracks: vec![track; nodes.len()],
             record: Record { nodes, membership, plan, events: Vec::new(), states: Vec::new() },
             until,
             sent: BTreeMap::new(),
             invoked: BTreeMap::new(),
-            asked: BTreeMap::new(),
+            requests: BTreeMap::new(),
             planned: BTreeMap::new(),
-            striking: None,
-            arriving: None,
+            current_plan_op: None,
+            arriving_packet: None,
             is_over: false,
         }
     }
 
-    /// Whether the recording is over though the run may not be.
+    /// Whether the recording ends before time `next`, although the run may continue.
     pub(crate) fn is_full(&self, next: SimTime) -> bool {
         match self.until {
-            Until::End => false,
-            Until::Event(last) => self.record.events.len() >= last.0 as usize,
-            Until::Time(last) => next > last,
+            RecordUntil::End => false,
+            RecordUntil::Event(last) => self.record.events.len() >= last.0 as usize,
+            RecordUntil::Time(last) => next > last,
         }
     }
 
-    /// What was recorded.
+    /// Returns the events recorded so far.
     pub(crate) fn finish(self) -> Record {
         self.record
     }
 
-    fn track(&mut self, node: NodeId) -> &mut Track {
+    fn track(&mut self, node: NodeId) -> &mut NodeTrack {
         let place = self.record.nodes.iter().position(|id| *id == node);
-        &mut self.tracks[place.expect("the world shows its own nodes only")]
+        &mut self.tracks[place.expect("the world has every node that it reports")]
     }
 
-    /// Takes down an event.
-    fn note(
+    /// Appends an event to the recording.
+    fn record_event(
         &mut self,
         at: SimTime,
         node: Option<NodeId>,
         cause: Option<EventId>,
-        what: What,
+        kind: EventKind,
     ) -> EventId {
         let id = EventId(self.record.events.len() as u32 + 1);
         if self.is_over {
@@ -123,12 +123,12 @@ impl Recorder {
             let track = self.track(node);
             (before, state) = (track.last.replace(id), track.state);
         }
-        self.record.events.push(Event { at, node, what, state, before, cause });
+        self.record.events.push(Event { at, node, kind, state, before, cause });
         id
     }
 
-    /// A node is as `status` says from its next event on.
-    fn is_now(&mut self, node: NodeId, status: &Status) {
+    /// Sets the status of a node from its next event on.
+    fn set_state(&mut self, node: NodeId, status: &Status) {
         let known = self.track(node).state;
         let same = known.is_some_and(|state| self.record.states[state as usize] == *status);
         if !same && !self.is_over {
@@ -138,34 +138,36 @@ impl Recorder {
         }
     }
 
-    /// A packet is about to be taken.
-    pub(crate) fn arrives(&mut self, packet: u64) {
-        self.arriving = Some(packet);
+    /// Sets the packet that a node takes next.
+    pub(crate) fn packet_arrives(&mut self, packet: u64) {
+        self.arriving_packet = Some(packet);
     }
 
-    /// A node took an input, and is as `status` says since; it wants to be woken at `deadline`.
-    pub(crate) fn takes(
+    /// Records an input of a node, its status after it and its next deadline.
+    pub(crate) fn input_taken(
         &mut self,
         now: SimTime,
         status: &Status,
-        mut taken: Taken,
+        mut taken: InputKind,
         deadline: Instant,
     ) {
         let node = status.id;
-        let arrived = self.arriving.take();
+        let arrived = self.arriving_packet.take();
         let cause = match &mut taken {
-            Taken::Packet(packet) => {
+            InputKind::Packet(packet) => {
                 *packet = arrived.unwrap_or_default();
                 self.sent.get(packet).copied()
             }
-            Taken::Timeout => self.track(node).deadline.map(|(_, step)| step),
-            Taken::Propose(tags) => tags.first().and_then(|tag| self.asked.get(tag).copied()),
-            Taken::Read(tag) => self.asked.get(tag).copied(),
-            Taken::Order(_) => self.striking,
-            Taken::Disk | Taken::Worker | Taken::View => None,
+            InputKind::Timeout => self.track(node).deadline.map(|(_, step)| step),
+            InputKind::Propose(tags) => {
+                tags.first().and_then(|tag| self.requests.get(tag).copied())
+            }
+            InputKind::Read(tag) => self.requests.get(tag).copied(),
+            InputKind::OperatorRequest(_) => self.current_plan_op,
+            InputKind::Disk | InputKind::Worker | InputKind::View => None,
         };
-        self.is_now(node, status);
-        let id = self.note(now, Some(node), cause, What::Took(taken));
+        self.set_state(node, status);
+        let id = self.record_event(now, Some(node), cause, EventKind::TookInput(taken));
         let track = self.track(node);
         track.step = Some(id);
         if track.deadline.is_none_or(|(before, _)| before != deadline) {
@@ -173,74 +175,85 @@ impl Recorder {
         }
     }
 
-    /// A packet is given to the network. A message was shown just before.
-    pub(crate) fn departs(&mut self, now: SimTime, packet: &Packet, way: Way) {
+    /// Records the delivery of a packet. If it is a message, its sending was observed just before.
+    pub(crate) fn packet_sent(&mut self, now: SimTime, packet: &Packet, delivery: Delivery) {
         let sender = packet.from();
         if packet.message().is_none() {
-            let words = match packet {
-                Packet::Transfer(transfer) => transfer.to_string(),
+            let text = match packet {
+                Packet::SnapshotTransfer(transfer) => transfer.to_string(),
                 Packet::Comparison(comparison) => comparison.to_string(),
                 Packet::Message(_) | Packet::Chained(..) => String::new(),
             };
-            let sent = Sent { to: packet.to(), message: None, words, way: None };
+            let sent = Sent { to: packet.to(), message: None, text, delivery: None };
             let step = self.track(sender).step;
-            self.note(now, Some(sender), step, What::Sent(Box::new(sent)));
+            self.record_event(now, Some(sender), step, EventKind::Sent(Box::new(sent)));
         }
         let Some(id) = self.track(sender).last.filter(|_| !self.is_over) else { return };
-        if let What::Sent(sent) = &mut self.record.events[id.0 as usize - 1].what {
-            sent.way = Some(way);
-            self.sent.insert(way.packet, id);
+        if let EventKind::Sent(sent) = &mut self.record.events[id.0 as usize - 1].kind {
+            sent.delivery = Some(delivery);
+            self.sent.insert(delivery.packet, id);
         }
     }
 
-    /// A packet never reaches node `to`.
-    pub(crate) fn drops(&mut self, now: SimTime, to: NodeId, packet: u64, why: Lost) {
+    /// Records a packet that never reaches node `to`.
+    pub(crate) fn packet_dropped(
+        &mut self,
+        now: SimTime,
+        to: NodeId,
+        packet: u64,
+        reason: LossReason,
+    ) {
         let cause = self.sent.get(&packet).copied();
-        self.note(now, Some(to), cause, What::Dropped { packet, why });
+        self.record_event(now, Some(to), cause, EventKind::Dropped { packet, reason });
     }
 
-    /// A message comes to a node out of nowhere.
-    pub(crate) fn intrudes(&mut self, now: SimTime, to: NodeId, packet: u64, message: &Message) {
-        let what = What::Intruded { packet, message: Box::new(message.clone()) };
-        let id = self.note(now, Some(to), self.striking, what);
+    /// Records a misrouted or replayed message that arrives at a node.
+    pub(crate) fn packet_injected(
+        &mut self,
+        now: SimTime,
+        to: NodeId,
+        packet: u64,
+        message: &Message,
+    ) {
+        let kind = EventKind::Injected { packet, message: Box::new(message.clone()) };
+        let id = self.record_event(now, Some(to), self.current_plan_op, kind);
         self.sent.insert(packet, id);
     }
 
-    /// Something happens to a node of which there is nothing more to find out.
-    pub(crate) fn happens(&mut self, now: SimTime, node: NodeId, what: What) {
-        let cause = match what {
-            What::Paused | What::Astray => self.striking,
+    /// Records an event of a node that has no further details.
+    pub(crate) fn node_event(&mut self, now: SimTime, node: NodeId, kind: EventKind) {
+        let cause = match kind {
+            EventKind::Paused | EventKind::ClockBoundExceeded => self.current_plan_op,
             _ => self.track(node).step,
         };
-        self.note(now, Some(node), cause, what);
+        self.record_event(now, Some(node), cause, kind);
     }
 
-    /// So many things on the disk of a node that falls now are not durable; so many survive.
-    pub(crate) fn stakes(&mut self, node: NodeId, at_stake: usize, kept: usize) {
-        self.track(node).at_stake = (at_stake, kept);
+    /// Sets the number of writes that are not durable in a crash, and of those that survive it.
+    pub(crate) fn crash_survivors(&mut self, node: NodeId, not_durable: usize, kept: usize) {
+        self.track(node).crash_counts = (not_durable, kept);
     }
 
-    /// An operation of the plan begins to happen, because of what node `it` does if it waited for
-    /// that.
-    pub(crate) fn strikes(&mut self, now: SimTime, op: u32, it: Option<NodeId>) {
-        let id = self.note(now, it, None, What::Planned(op));
+    /// Records the start of an operation of the plan, which node `it` triggered if it is given.
+    pub(crate) fn plan_op_begins(&mut self, now: SimTime, op: u32, it: Option<NodeId>) {
+        let id = self.record_event(now, it, None, EventKind::PlanOpBegan(op));
         self.planned.insert(op, id);
-        self.striking = Some(id);
+        self.current_plan_op = Some(id);
     }
 
-    /// It has happened.
-    pub(crate) fn struck(&mut self) {
-        self.striking = None;
+    /// Ends the effect of the operation of the plan that started last.
+    pub(crate) fn plan_op_begun(&mut self) {
+        self.current_plan_op = None;
     }
 
-    /// What an operation of the plan began is over.
-    pub(crate) fn lifts(&mut self, now: SimTime, op: u32) {
+    /// Records the end of a lasting operation of the plan.
+    pub(crate) fn plan_op_ends(&mut self, now: SimTime, op: u32) {
         let cause = self.planned.get(&op).copied();
-        self.note(now, None, cause, What::Lifted(op));
+        self.record_event(now, None, cause, EventKind::PlanOpEnded(op));
     }
 
-    /// A client's request reaches a node.
-    pub(crate) fn asked(
+    /// Records a client's request that reaches a node.
+    pub(crate) fn client_request(
         &mut self,
         now: SimTime,
         client: u16,
@@ -248,89 +261,89 @@ impl Recorder {
         (tag, to): (Tag, NodeId),
     ) {
         let cause = op.and_then(|op| self.invoked.get(&op).copied());
-        let id = self.note(now, Some(to), cause, What::Asked { client, op, tag });
-        self.asked.insert(tag, id);
+        let id =
+            self.record_event(now, Some(to), cause, EventKind::RequestReceived { client, op, tag });
+        self.requests.insert(tag, id);
     }
 
-    /// The run failed. Nothing is recorded after it.
-    pub(crate) fn fails(&mut self, now: SimTime, failure: &Failure) {
+    /// Records the failure of the run as the last event.
+    pub(crate) fn failed(&mut self, now: SimTime, failure: &Failure) {
         if self.is_over {
             return;
         }
         let accused = self.record.last();
         let node = accused.and_then(|accused| self.record.event(accused).node);
-        self.note(now, node, accused, What::Failed(Box::new(failure.clone())));
+        self.record_event(now, node, accused, EventKind::Failed(Box::new(failure.clone())));
         self.is_over = true;
     }
 
-    /// The next thing happened.
-    pub(crate) fn see(&mut self, now: SimTime, seen: &Seen<'_>) {
-        match *seen {
-            Seen::Started { node, status, log, membership, .. } => {
+    /// Records an observation, with its cause.
+    pub(crate) fn observe(&mut self, now: SimTime, observation: &Observation<'_>) {
+        match *observation {
+            Observation::Started { node, status, log, membership, .. } => {
                 self.started(now, node, status, log, membership);
             }
-            Seen::Refused { node, why, .. } => {
-                self.happens(now, node, What::NotStarted(why.into()))
+            Observation::StartFailed { node, reason, .. } => {
+                self.node_event(now, node, EventKind::NotStarted(reason.into()))
             }
-            Seen::Stopped { node, why, .. } => self.happens(now, node, What::Stopped(why.into())),
-            Seen::Crashed { node } => self.fell(now, node),
-            Seen::Wiped { node, .. } => {
+            Observation::Stopped { node, reason, .. } => {
+                self.node_event(now, node, EventKind::Stopped(reason.into()))
+            }
+            Observation::Crashed { node } => self.crashed(now, node),
+            Observation::Wiped { node, .. } => {
                 self.track(node).writes.clear();
-                self.note(now, Some(node), self.striking, What::Wiped);
+                self.record_event(now, Some(node), self.current_plan_op, EventKind::Wiped);
             }
-            Seen::Stepped { node, membership, .. } => self.goes_by(now, node, membership),
-            Seen::Submitted { node, write } => {
+            Observation::Stepped { node, membership, .. } => {
+                self.membership_adopted(now, node, membership)
+            }
+            Observation::Submitted { node, write } => {
                 let step = self.track(node).step;
-                let what = What::Submitted(Box::new(write.clone()));
-                let id = self.note(now, Some(node), step, what);
+                let kind = EventKind::Submitted(Box::new(write.clone()));
+                let id = self.record_event(now, Some(node), step, kind);
                 self.track(node).writes.push_back((write.clone(), id));
             }
-            Seen::Durable { node, write } => {
+            Observation::Durable { node, write } => {
                 let done = self.track(node).writes.pop_front();
                 let submission = done.filter(|(done, _)| done.id == write.id).map(|(_, id)| id);
-                self.note(now, Some(node), submission, What::Durable(write.id));
+                self.record_event(now, Some(node), submission, EventKind::Durable(write.id));
             }
-            Seen::Sent { message } => {
+            Observation::Sent { message } => {
                 let step = self.track(message.from).step;
                 let (to, message) = (message.to, message.clone());
                 let from = message.from;
-                let sent = Sent { to, message: Some(message), words: String::new(), way: None };
-                self.note(now, Some(from), step, What::Sent(Box::new(sent)));
+                let sent = Sent { to, message: Some(message), text: String::new(), delivery: None };
+                self.record_event(now, Some(from), step, EventKind::Sent(Box::new(sent)));
             }
-            Seen::DiskFailed { node } => {
-                let words = "what it has is unknown from now on".to_owned();
-                self.happens(now, node, What::DiskFailed(words));
+            Observation::DiskFailed { node } => {
+                self.node_event(
+                    now,
+                    node,
+                    EventKind::DiskFailed("its contents are unknown".into()),
+                );
             }
-            Seen::Astray { node } => self.happens(now, node, What::Astray),
-            Seen::Calm { core } => {
-                self.note(now, None, None, What::Calm(core.to_vec()));
+            Observation::ClockBoundExceeded { node } => {
+                self.node_event(now, node, EventKind::ClockBoundExceeded)
             }
-            Seen::Idle => {
-                self.note(now, None, None, What::Idle);
+            Observation::Stabilized { .. } | Observation::Idle | Observation::Ended => {
+                self.observe_phase(now, observation);
             }
-            Seen::Ended => {
-                self.note(now, None, None, What::Ended);
+            Observation::Applied { .. }
+            | Observation::SnapshotTaken { .. }
+            | Observation::Restored { .. }
+            | Observation::MachineFault { .. }
+            | Observation::StateCompared { .. }
+            | Observation::MembershipChangeCommitted { .. } => {
+                self.observe_machine(now, observation)
             }
-            Seen::Applied { .. }
-            | Seen::SnapshotTaken { .. }
-            | Seen::Restored { .. }
-            | Seen::Slipped { .. }
-            | Seen::Judged { .. }
-            | Seen::Changed { .. } => self.machine(now, seen),
-            Seen::Counted { .. }
-            | Seen::OnAllLive { .. }
-            | Seen::Looked { .. }
-            | Seen::Frozen { .. }
-            | Seen::ForAllLive { .. }
-            | Seen::Asked { .. } => {}
-            Seen::Answered { tag } => {
-                let asked = self.asked.remove(&tag);
-                let node = asked.and_then(|asked| self.record.event(asked).node);
+            Observation::RequestAnswered { tag } => {
+                let request = self.requests.remove(&tag);
+                let node = request.and_then(|request| self.record.event(request).node);
                 if node.is_some() {
-                    self.note(now, node, asked, What::Answered(tag));
+                    self.record_event(now, node, request, EventKind::RequestAnswered(tag));
                 }
             }
-            _ => self.client(now, seen),
+            _ => self.observe_client(now, observation),
         }
     }
 
@@ -342,91 +355,118 @@ impl Recorder {
         log: &Log,
         membership: &Membership,
     ) {
-        let doubtful = std::mem::take(&mut self.track(node).writes);
+        let pending = std::mem::take(&mut self.track(node).writes);
         let (mut kept, mut lost) = (Vec::new(), Vec::new());
-        for (write, _) in doubtful {
+        for (write, _) in pending {
             if survived(&write, status, log) { &mut kept } else { &mut lost }.push(write.id);
         }
-        self.is_now(node, status);
-        let id = self.note(now, Some(node), None, What::Started { kept, lost });
+        self.set_state(node, status);
+        let id = self.record_event(now, Some(node), None, EventKind::Started { kept, lost });
         self.track(node).step = Some(id);
-        self.goes_by(now, node, membership);
+        self.membership_adopted(now, node, membership);
     }
 
-    fn fell(&mut self, now: SimTime, node: NodeId) {
-        let striking = self.striking;
+    fn crashed(&mut self, now: SimTime, node: NodeId) {
+        let current_plan_op = self.current_plan_op;
         let track = self.track(node);
         (track.state, track.deadline) = (None, None);
-        let (at_stake, kept) = std::mem::take(&mut track.at_stake);
-        self.note(now, Some(node), striking, What::Fell { at_stake, kept });
+        let (not_durable, kept) = std::mem::take(&mut track.crash_counts);
+        self.record_event(
+            now,
+            Some(node),
+            current_plan_op,
+            EventKind::Crashed { not_durable, kept },
+        );
     }
 
-    fn goes_by(&mut self, now: SimTime, node: NodeId, membership: &Membership) {
+    fn membership_adopted(&mut self, now: SimTime, node: NodeId, membership: &Membership) {
         let track = self.track(node);
-        if !track.membership.is_same(membership) {
+        if !track.membership.ptr_eq(membership) {
             track.membership = membership.clone();
-            self.note(now, Some(node), None, What::GoesBy(Box::new(membership.clone())));
+            self.record_event(
+                now,
+                Some(node),
+                None,
+                EventKind::MembershipAdopted(Box::new(membership.clone())),
+            );
         }
     }
 
-    /// What happened to a state machine.
-    fn machine(&mut self, now: SimTime, seen: &Seen<'_>) {
-        let (node, what) = match *seen {
-            Seen::Applied { node, entries, executed, .. } => {
+    /// Records the start of a phase of the run, or its end.
+    fn observe_phase(&mut self, now: SimTime, observation: &Observation<'_>) {
+        let kind = match *observation {
+            Observation::Stabilized { core } => EventKind::Stabilized(core.to_vec()),
+            Observation::Idle => EventKind::Idle,
+            _ => EventKind::Ended,
+        };
+        self.record_event(now, None, None, kind);
+    }
+
+    /// Records an observation of a state machine.
+    fn observe_machine(&mut self, now: SimTime, observation: &Observation<'_>) {
+        let (node, kind) = match *observation {
+            Observation::Applied { node, entries, executed, .. } => {
                 let id = |entry: Option<&quorate::types::Entry>| {
                     entry.map_or(EntryId::ZERO, |entry| entry.id)
                 };
                 let (first, last) = (id(entries.first()), id(entries.last()));
                 let hash = |Executed { index, reply }: &Executed| (*index, of_bytes(reply));
                 let executed = executed.iter().map(hash).collect();
-                (node, What::Applied { first, last, executed })
+                (node, EventKind::Applied { first, last, executed })
             }
-            Seen::SnapshotTaken { node, meta } => (node, What::SnapshotTaken(meta.last)),
-            Seen::Restored { node, index, .. } => (node, What::Restored(index)),
-            Seen::Slipped { node } => (node, What::Slipped),
-            Seen::Judged { node, verdict } => (node, What::Judged(judged(verdict))),
-            Seen::Changed { node, id } => (node, What::Changed(id)),
+            Observation::SnapshotTaken { node, meta } => {
+                (node, EventKind::SnapshotTaken(meta.last))
+            }
+            Observation::Restored { node, index, .. } => (node, EventKind::Restored(index)),
+            Observation::MachineFault { node } => (node, EventKind::MachineFault),
+            Observation::StateCompared { node, result } => {
+                (node, EventKind::StateCompared(describe_comparison(result)))
+            }
+            Observation::MembershipChangeCommitted { node, id } => {
+                (node, EventKind::MembershipChangeCommitted(id))
+            }
             _ => return,
         };
-        self.happens(now, node, what);
+        self.node_event(now, node, kind);
     }
 
-    /// What happened to a client.
-    fn client(&mut self, now: SimTime, seen: &Seen<'_>) {
-        let (op, node, what) = match *seen {
-            Seen::ProposeInvoked { op, .. } => (op, None, What::Invoked { op, level: None }),
-            Seen::ReadInvoked { op, level, .. } => {
-                (op, None, What::Invoked { op, level: Some(level) })
+    /// Records an observation of a client; other observations are not recorded.
+    fn observe_client(&mut self, now: SimTime, observation: &Observation<'_>) {
+        let (op, node, kind) = match *observation {
+            Observation::ProposeInvoked { op, .. } => {
+                (op, None, EventKind::Invoked { op, level: None })
             }
-            Seen::Replied { op, node, id, outcome } => {
+            Observation::ReadInvoked { op, level, .. } => {
+                (op, None, EventKind::Invoked { op, level: Some(level) })
+            }
+            Observation::Replied { op, node, id, outcome } => {
                 let outcome: Box<Outcome> = Box::new(outcome.clone());
-                (op, Some(node), What::Replied { op, id, outcome })
+                (op, Some(node), EventKind::Replied { op, id, outcome })
             }
-            Seen::ReadServed { op, node, freshness, index, applied, state, answer } => {
+            Observation::ReadServed { op, node, freshness, index, applied, state, answer } => {
                 let state = state.map_or(0, |state| of_bytes(format!("{state}").as_bytes()));
                 let answer = mix(state, of_bytes(answer));
-                (op, Some(node), What::Served { op, freshness, index, applied, answer })
+                (op, Some(node), EventKind::Served { op, freshness, index, applied, answer })
             }
-            Seen::Rejected { op, reason } => (op, None, What::Rejected { op, reason }),
-            Seen::Unknown { op } => (op, None, What::Unknown(op)),
+            Observation::Rejected { op, reason } => (op, None, EventKind::Rejected { op, reason }),
+            Observation::Unknown { op } => (op, None, EventKind::Unknown(op)),
             _ => return,
         };
         let cause = self.invoked.get(&op).copied();
-        let id = self.note(now, node, cause, what);
+        let id = self.record_event(now, node, cause, kind);
         self.invoked.entry(op).or_insert(id);
     }
 }
 
-/// Whether a node that starts so has something of the write.
+/// Whether a node that starts with `status` and `log` kept any part of the write.
 fn survived(write: &Write, status: &Status, log: &Log) -> bool {
-    let hard_state = write.hard_state.is_none_or(|promised| {
-        promised.term < status.term
-            || (promised.term == status.term && promised.vote == status.vote)
+    let hard_state = write.hard_state.is_none_or(|written| {
+        written.term < status.term || (written.term == status.term && written.vote == status.vote)
     });
     let entries = write.entries.is_empty() || write.entries.iter().any(|entry| log.has(entry.id));
     hard_state && entries
 }
 
-fn judged(verdict: Verdict) -> String {
-    format!("{verdict:?}")
+fn describe_comparison(result: ComparisonResult) -> String {
+    format!("{result:?}")
 }

@@ -1,127 +1,137 @@
-//! How recorded events read, one line each, in the words of the traces.
+//! The text of recorded events, one line each, in the words of the traces.
 
 use std::fmt;
 
 use quorate::machine::Outcome;
 
 use crate::digest::of_bytes;
-use crate::record::event::{EventId, Lost, Sent, Taken, Way, What};
+use crate::record::event::{Delivery, EventId, EventKind, InputKind, LossReason, Sent};
 
 impl fmt::Display for EventId {
-    /// `#1843`.
+    /// Formats the number with a hash sign, for example `#1843`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("#{}", self.0))
     }
 }
 
-impl fmt::Display for What {
-    /// What happened, without time and node.
+impl fmt::Display for EventKind {
+    /// Formats the event without its time and node.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            What::Started { kept, lost } => {
+            EventKind::Started { kept, lost } => {
                 f.write_str("starts")?;
                 listed(f, "; its disk kept", kept)?;
                 listed(f, "; its disk lost", lost)
             }
-            What::NotStarted(why) => write!(f, "does not start: {why}"),
-            What::Stopped(why) => write!(f, "stops: {why}"),
-            What::Fell { at_stake, kept } => {
-                write!(f, "falls, {kept} of {at_stake} things that are not durable survive")
+            EventKind::NotStarted(reason) => write!(f, "fails to start: {reason}"),
+            EventKind::Stopped(reason) => write!(f, "stops: {reason}"),
+            EventKind::Crashed { not_durable, kept } => {
+                write!(f, "crashes; {kept} of {not_durable} pending writes survive")
             }
-            What::Wiped => f.write_str("has an empty disk"),
-            What::Paused => f.write_str("stands still"),
-            What::Resumed => f.write_str("goes on"),
-            What::Astray => f.write_str("has a clock further off than leases allow for"),
-            What::Took(taken) => taken.fmt(f),
-            What::Refused { from, message, reason } => {
-                write!(f, "refuses {message} of {from}: {reason}")
+            EventKind::Wiped => f.write_str("loses its disk and gets an empty one"),
+            EventKind::Paused => f.write_str("is paused"),
+            EventKind::Resumed => f.write_str("continues"),
+            EventKind::ClockBoundExceeded => {
+                f.write_str("has a clock that exceeds the drift bound of the leases")
             }
-            What::GoesBy(membership) => write!(f, "goes by {membership}"),
-            What::Submitted(write) => quorate::raft::Action::Persist((**write).clone()).fmt(f),
-            What::Operated(words) => write!(f, "disk: {words}"),
-            What::Durable(write) => write!(f, "disk: {write} is durable"),
-            What::DiskFailed(words) => write!(f, "disk: {words}"),
-            What::Sent(sent) => sent.fmt(f),
-            What::Dropped { packet, why } => write!(f, "packet {packet} is lost: {why}"),
-            What::Intruded { packet, message } => {
-                write!(f, "packet {packet} out of nowhere: {} {message}", message.from)
+            EventKind::TookInput(input) => input.fmt(f),
+            EventKind::MessageRejected { from, message, reason } => {
+                write!(f, "rejects {message} from {from}: {reason}")
             }
-            What::Applied { first, last, executed } => {
+            EventKind::MembershipAdopted(membership) => {
+                write!(f, "uses the membership {membership}")
+            }
+            EventKind::Submitted(write) => quorate::raft::Action::Persist((**write).clone()).fmt(f),
+            EventKind::DiskOperation(operation) => write!(f, "disk: {operation}"),
+            EventKind::Durable(write) => write!(f, "disk: write {write} is durable"),
+            EventKind::DiskFailed(error) => write!(f, "disk failure: {error}"),
+            EventKind::Sent(sent) => sent.fmt(f),
+            EventKind::Dropped { packet, reason } => write!(f, "packet {packet} is lost: {reason}"),
+            EventKind::Injected { packet, message } => {
+                write!(f, "misrouted or replayed packet {packet} from {}: {message}", message.from)
+            }
+            EventKind::Applied { first, last, executed } => {
                 let hash = executed.iter().fold(0, |all: u64, (_, reply)| all ^ reply);
-                write!(f, "applied {first}..{last}, replies {hash:016x}")
+                write!(f, "applies {first}..{last}, replies {hash:016x}")
             }
-            What::SnapshotTaken(last) => write!(f, "snapshot taken at {last}"),
-            What::Restored(index) => write!(f, "starts over from a snapshot to {index}"),
-            What::Slipped => f.write_str("errs with its next command"),
-            What::Judged(words) => write!(f, "finds itself {words}"),
-            What::Changed(id) => write!(f, "completed a change with {id}"),
-            What::Planned(op) => write!(f, "plan: {op} happens"),
-            What::Lifted(op) => write!(f, "plan: {op} is over"),
-            What::Calm(core) => write!(f, "calm: the core is {core:?}"),
-            What::Idle => f.write_str("idle"),
-            What::Ended => f.write_str("end"),
-            What::Failed(failure) => write!(f, "FAILED: {failure}"),
+            EventKind::SnapshotTaken(last) => write!(f, "takes a snapshot up to {last}"),
+            EventKind::Restored(index) => write!(f, "restores a snapshot up to index {index}"),
+            EventKind::MachineFault => f.write_str("will process its next command wrongly"),
+            EventKind::StateCompared(result) => write!(f, "compared its state: {result}"),
+            EventKind::MembershipChangeCommitted(id) => {
+                write!(f, "completes a membership change with entry {id}")
+            }
+            EventKind::PlanOpBegan(op) => write!(f, "plan: operation {op} starts"),
+            EventKind::PlanOpEnded(op) => write!(f, "plan: operation {op} ends"),
+            EventKind::Stabilized(core) => write!(f, "stabilization phase: the core is {core:?}"),
+            EventKind::Idle => f.write_str("idle cluster"),
+            EventKind::Ended => f.write_str("end of the run"),
+            EventKind::Failed(failure) => write!(f, "FAILED: {failure}"),
             _ => client(self, f),
         }
     }
 }
 
-/// What happens to clients.
-fn client(what: &What, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match what {
-        What::Invoked { op, level: None } => write!(f, "operation {} begins: a command", op.0),
-        What::Invoked { op, level: Some(level) } => {
-            write!(f, "operation {} begins: a read, {level}", op.0)
+/// Formats an event of a client.
+fn client(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match kind {
+        EventKind::Invoked { op, level: None } => {
+            write!(f, "operation {} is invoked: a command", op.0)
         }
-        What::Asked { client, op: Some(op), tag } => {
-            write!(f, "client {client} asks for operation {} as {tag}", op.0)
+        EventKind::Invoked { op, level: Some(level) } => {
+            write!(f, "operation {} is invoked: a read, {level}", op.0)
         }
-        What::Asked { client, op: None, tag } => {
-            write!(f, "client {client} asks for a session as {tag}")
+        EventKind::RequestReceived { client, op: Some(op), tag } => {
+            write!(f, "client {client} requests operation {} with tag {tag}", op.0)
         }
-        What::Answered(tag) => write!(f, "answers {tag}"),
-        What::Replied { op, id, outcome } => match &**outcome {
+        EventKind::RequestReceived { client, op: None, tag } => {
+            write!(f, "client {client} requests a session with tag {tag}")
+        }
+        EventKind::RequestAnswered(tag) => write!(f, "answers request {tag}"),
+        EventKind::Replied { op, id, outcome } => match &**outcome {
             Outcome::Reply(reply) => {
                 write!(f, "replies to operation {} at {id}: {:016x}", op.0, of_bytes(reply))
             }
             other => write!(f, "replies to operation {} at {id}: {other:?}", op.0),
         },
-        What::Served { op, freshness, index, applied, answer } => {
-            write!(f, "answers operation {} at {applied}, of {index}, ", op.0)?;
+        EventKind::Served { op, freshness, index, applied, answer } => {
+            write!(f, "answers operation {} at index {applied}, read index {index}, ", op.0)?;
             write!(f, "{freshness}: {answer:016x}")
         }
-        What::Rejected { op, reason } => write!(f, "operation {} is rejected: {reason}", op.0),
-        What::Unknown(op) => write!(f, "the outcome of operation {} stays unknown", op.0),
+        EventKind::Rejected { op, reason } => write!(f, "operation {} is rejected: {reason}", op.0),
+        EventKind::Unknown(op) => write!(f, "the outcome of operation {} stays unknown", op.0),
         _ => Ok(()),
     }
 }
 
 fn listed(
     f: &mut fmt::Formatter<'_>,
-    what: &str,
+    label: &str,
     writes: &[quorate::types::WriteId],
 ) -> fmt::Result {
     if writes.is_empty() {
         return Ok(());
     }
-    f.write_str(what)?;
+    f.write_str(label)?;
     writes.iter().try_for_each(|write| write!(f, " {write}"))
 }
 
-impl fmt::Display for Taken {
+impl fmt::Display for InputKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Taken::Packet(packet) => write!(f, "takes packet {packet}"),
-            Taken::Timeout => f.write_str("timeout"),
-            Taken::Disk => f.write_str("hears of its disk"),
-            Taken::Worker => f.write_str("hears of its state machine"),
-            Taken::View => f.write_str("gets a part of a frozen view"),
-            Taken::Propose(tags) => {
+            InputKind::Packet(packet) => write!(f, "takes packet {packet}"),
+            InputKind::Timeout => f.write_str("timeout"),
+            InputKind::Disk => f.write_str("its disk finished an operation"),
+            InputKind::Worker => f.write_str("its state machine finished a request"),
+            InputKind::View => f.write_str("receives a part of a frozen view"),
+            InputKind::Propose(tags) => {
                 f.write_str("takes proposals")?;
                 tags.iter().try_for_each(|tag| write!(f, " {tag}"))
             }
-            Taken::Read(tag) => write!(f, "takes read {tag}"),
-            Taken::Order(words) => write!(f, "is told: {words}"),
+            InputKind::Read(tag) => write!(f, "takes read {tag}"),
+            InputKind::OperatorRequest(request) => {
+                write!(f, "takes the operator's request: {request}")
+            }
         }
     }
 }
@@ -131,13 +141,13 @@ impl fmt::Display for Sent {
         write!(f, "-> {} ", self.to)?;
         match &self.message {
             Some(message) => message.fmt(f)?,
-            None => f.write_str(&self.words)?,
+            None => f.write_str(&self.text)?,
         }
-        self.way.map_or(Ok(()), |way| way.fmt(f))
+        self.delivery.map_or(Ok(()), |delivery| delivery.fmt(f))
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, ", packet {}", self.packet)?;
         match self.arrival {
@@ -152,12 +162,12 @@ impl fmt::Display for Way {
     }
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for LossReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Lost::Loss => "the network lost it",
-            Lost::Cut => "the link is cut",
-            Lost::Down => "its receiver is down",
+            LossReason::Loss => "the network lost the packet",
+            LossReason::Blocked => "a fault blocks the link",
+            LossReason::Down => "the receiver is down",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What a scenario expects of its run.
+//! Expectations of a scenario about its run.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,72 +7,72 @@ use quorate::types::NodeId;
 
 use crate::check::{CHECKS, Check};
 use crate::fault::Fault;
-use crate::outcome::{Failure, Outcome, Sightings, Tally};
+use crate::outcome::{Failure, Outcome, ScriptedResults, Tally};
 use crate::time::SimTime;
-use crate::words::{Exact, Mistake, Words};
+use crate::words::{Exact, SyntaxError, Words};
 
-/// Something that is to come of a run.
+/// An expectation about a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// Nothing goes wrong.
+    /// The run passes without a failure.
     Pass,
-    /// This check is broken.
-    Broken(&'static Check),
-    /// A node panics.
+    /// The run violates this check.
+    Violated(&'static Check),
+    /// A node panics in the run.
     Panic,
     /// Simulated time stops advancing.
     Stall,
-    /// So many of these are counted at least.
-    AtLeast(Counted, u64),
-    /// And at the most.
-    AtMost(Counted, u64),
-    /// A node leads at a time: this one, or any.
+    /// The count is at least this number.
+    AtLeast(Count, u64),
+    /// The count is at most this number.
+    AtMost(Count, u64),
+    /// This node, or any node for `None`, leads at this time.
     Leader(Option<NodeId>, SimTime),
-    /// No node leads at any time between the two.
+    /// No node leads between the two times.
     NoLeader(SimTime, SimTime),
 }
 
-/// What a run counts.
+/// The counts of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
-    /// Elections won.
+pub enum Count {
+    /// The number of won elections.
     Elections,
-    /// Times the cluster's leader became another node.
+    /// The number of changes of the leading node.
     LeaderChanges,
-    /// Commands of clients that were committed.
+    /// The number of committed client commands.
     Commands,
-    /// Entries committed, of any kind.
+    /// The number of committed entries of any kind.
     Entries,
-    /// Client operations whose outcome was checked.
+    /// The number of client operations with a checked outcome.
     Operations,
-    /// Messages given to the network.
+    /// The number of messages given to the network.
     Messages,
-    /// Faults of a kind that landed.
+    /// The number of faults of this kind that took effect.
     Faults(Fault),
 }
 
-/// The counts but those of faults, by name.
-const COUNTS: [(&str, Counted); 6] = [
-    ("elections", Counted::Elections),
-    ("leader changes", Counted::LeaderChanges),
-    ("commands", Counted::Commands),
-    ("entries", Counted::Entries),
-    ("operations", Counted::Operations),
-    ("messages", Counted::Messages),
+/// The names of all counts except those of faults.
+const COUNTS: [(&str, Count); 6] = [
+    ("elections", Count::Elections),
+    ("leader changes", Count::LeaderChanges),
+    ("commands", Count::Commands),
+    ("entries", Count::Entries),
+    ("operations", Count::Operations),
+    ("messages", Count::Messages),
 ];
 
-/// The outcomes that are no checks.
+/// The names of the outcomes that are not checks.
 const ENDS: [(&str, Expect); 3] =
     [("pass", Expect::Pass), ("panic", Expect::Panic), ("stall", Expect::Stall)];
 
 impl Expect {
-    /// The outcome that a failure is.
+    /// The expectation that a failure meets; `None` for nondeterminism.
     #[must_use]
     pub fn of(failure: &Failure) -> Option<Expect> {
         match failure {
             Failure::Safety(violation) | Failure::Liveness(violation) => {
                 let check = CHECKS.iter().find(|check| check.number == violation.number);
-                check.map(|check| Expect::Broken(check))
+                check.map(|check| Expect::Violated(check))
             }
             Failure::Panic(_) => Some(Expect::Panic),
             Failure::Stalled(_) => Some(Expect::Stall),
@@ -80,74 +80,79 @@ impl Expect {
         }
     }
 
-    /// Whether it says how the run ends.
-    pub(super) fn is_end(self) -> bool {
-        matches!(self, Expect::Pass | Expect::Broken(_) | Expect::Panic | Expect::Stall)
+    /// Whether the expectation names the outcome of the run.
+    pub(super) fn is_outcome(self) -> bool {
+        matches!(self, Expect::Pass | Expect::Violated(_) | Expect::Panic | Expect::Stall)
     }
 
-    /// Whether it came true.
+    /// Whether the outcome meets the expectation.
     #[must_use]
-    pub fn holds(self, outcome: &Outcome) -> bool {
+    pub fn is_met(self, outcome: &Outcome) -> bool {
         match self {
             Expect::Pass => outcome.failure.is_none(),
-            Expect::AtLeast(..) | Expect::AtMost(..) => self.counted_in(&outcome.tally).is_none(),
-            Expect::Leader(..) | Expect::NoLeader(..) => self.seen_in(&outcome.sightings).is_none(),
+            Expect::AtLeast(..) | Expect::AtMost(..) => {
+                self.count_mismatch(&outcome.tally).is_none()
+            }
+            Expect::Leader(..) | Expect::NoLeader(..) => {
+                self.leader_mismatch(&outcome.scripted).is_none()
+            }
             _ => outcome.failure.as_ref().and_then(Expect::of) == Some(self),
         }
     }
 
-    /// What was seen, if it is something else.
+    /// The observation that contradicts the expectation; `None` if it is met.
     pub(super) fn unmet(self, outcome: &Outcome) -> Option<String> {
-        if self.holds(outcome) {
+        if self.is_met(outcome) {
             return None;
         }
         Some(match self {
-            Expect::AtLeast(..) | Expect::AtMost(..) => self.counted_in(&outcome.tally)?,
-            Expect::Leader(..) | Expect::NoLeader(..) => self.seen_in(&outcome.sightings)?,
+            Expect::AtLeast(..) | Expect::AtMost(..) => self.count_mismatch(&outcome.tally)?,
+            Expect::Leader(..) | Expect::NoLeader(..) => self.leader_mismatch(&outcome.scripted)?,
             _ => match &outcome.failure {
-                Some(failure) => format!("saw {failure}"),
-                None => "nothing went wrong".to_owned(),
+                Some(failure) => failure.to_string(),
+                None => "no failure".to_owned(),
             },
         })
     }
 
-    /// What was counted, if it is something else.
-    pub(crate) fn counted_in(self, tally: &Tally) -> Option<String> {
+    /// The count that contradicts the expectation; `None` if it is met.
+    pub(crate) fn count_mismatch(self, tally: &Tally) -> Option<String> {
         let (count, holds) = match self {
             Expect::AtLeast(counted, least) => (counted.of(tally), counted.of(tally) >= least),
             Expect::AtMost(counted, most) => (counted.of(tally), counted.of(tally) <= most),
             _ => return None,
         };
-        (!holds).then(|| format!("counted {count}"))
+        (!holds).then(|| format!("count {count}"))
     }
 
-    /// What was seen of who leads, if it is something else.
-    pub(crate) fn seen_in(self, sightings: &Sightings) -> Option<String> {
+    /// The leader that contradicts the expectation; `None` if it is met.
+    pub(crate) fn leader_mismatch(self, sightings: &ScriptedResults) -> Option<String> {
         match self {
             Expect::Leader(expected, at) => match (expected, sightings.leader(at)) {
-                (_, None) => Some("nobody led".to_owned()),
+                (_, None) => Some("no leader".to_owned()),
                 (Some(expected), Some(leader)) if leader != expected => {
-                    Some(format!("{leader} led"))
+                    Some(format!("leader {leader}"))
                 }
                 _ => None,
             },
             Expect::NoLeader(from, to) => {
-                sightings.first_leader(from, to).map(|leader| format!("{leader} led"))
+                sightings.first_leader(from, to).map(|leader| format!("leader {leader}"))
             }
             _ => None,
         }
     }
 
-    /// What follows `leader` or `no leader`.
-    fn of_leader(words: &mut Words<'_>, nobody: bool) -> Result<Expect, Mistake> {
+    /// Parses the words after `leader` or `no leader`.
+    fn read_leader(words: &mut Words<'_>, no_leader: bool) -> Result<Expect, SyntaxError> {
         let start = SimTime::default();
-        if nobody {
+        if no_leader {
             words.need("from")?;
             let from = words.duration()?;
             words.need("to")?;
             let to = words.duration()?;
             if to < from {
-                return Err(words.wrong("it ends before it begins: write the earlier time first"));
+                return Err(words
+                    .error("the end time is before the start time: write the earlier time first"));
             }
             return Ok(Expect::NoLeader(start.after(from), start.after(to)));
         }
@@ -156,18 +161,18 @@ impl Expect {
         Ok(Expect::Leader(leader, start.after(words.duration()?)))
     }
 
-    /// What follows the word `expect`.
-    pub(super) fn read(words: &mut Words<'_>) -> Result<Expect, Mistake> {
-        // A check may be named by its number, its name, or both.
+    /// Parses the words after `expect`.
+    pub(super) fn read(words: &mut Words<'_>) -> Result<Expect, SyntaxError> {
+        // A check is named by its id, by its name, or by both.
         if let Some(check) = CHECKS.iter().find(|check| words.accept(check.number)) {
             words.accept(check.name);
-            return Ok(Expect::Broken(check));
+            return Ok(Expect::Violated(check));
         }
         if words.accept("no leader") {
-            return Expect::of_leader(words, true);
+            return Expect::read_leader(words, true);
         }
         if !words.clone().accept("leader changes") && words.accept("leader") {
-            return Expect::of_leader(words, false);
+            return Expect::read_leader(words, false);
         }
         let ends = ENDS.iter().map(|(name, _)| *name);
         let counts = COUNTS.iter().map(|(name, _)| *name).chain(Fault::ALL.map(Fault::name));
@@ -179,12 +184,12 @@ impl Expect {
             return Ok(*end);
         }
         if at >= checks {
-            return Ok(Expect::Broken(CHECKS[at - checks]));
+            return Ok(Expect::Violated(CHECKS[at - checks]));
         }
         let place = at - ENDS.len();
         let counted = match COUNTS.get(place) {
             Some((_, counted)) => *counted,
-            None => Counted::Faults(Fault::ALL[place - COUNTS.len()]),
+            None => Count::Faults(Fault::ALL[place - COUNTS.len()]),
         };
         let most = words.name("comparison", &[">=", "<="])? == 1;
         let number = words.count(0, u64::MAX)?;
@@ -192,28 +197,28 @@ impl Expect {
     }
 }
 
-impl Counted {
+impl Count {
     fn of(self, tally: &Tally) -> u64 {
         match self {
-            Counted::Elections => tally.elections,
-            Counted::LeaderChanges => tally.leader_changes,
-            Counted::Commands => tally.commands_committed,
-            Counted::Entries => tally.entries_committed,
-            Counted::Operations => tally.operations_checked,
-            Counted::Messages => tally.messages,
-            Counted::Faults(fault) => tally.faults.get(fault.name()).copied().unwrap_or(0),
+            Count::Elections => tally.elections,
+            Count::LeaderChanges => tally.leader_changes,
+            Count::Commands => tally.commands_committed,
+            Count::Entries => tally.entries_committed,
+            Count::Operations => tally.operations_checked,
+            Count::Messages => tally.messages,
+            Count::Faults(fault) => tally.faults.get(fault.name()).copied().unwrap_or(0),
         }
     }
 
     fn name(self) -> &'static str {
         match self {
-            Counted::Faults(fault) => fault.name(),
+            Count::Faults(fault) => fault.name(),
             _ => COUNTS.iter().find(|(_, it)| *it == self).map_or("", |(name, _)| name),
         }
     }
 }
 
-/// A time as the span from the start of the run to it.
+/// The duration from the start of the run to a time.
 fn instant(time: SimTime) -> Exact {
     Exact(Duration::from_nanos(time.0))
 }
@@ -222,7 +227,7 @@ impl fmt::Display for Expect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Expect::Pass => f.write_str("pass"),
-            Expect::Broken(check) => write!(f, "{} {}", check.number, check.name),
+            Expect::Violated(check) => write!(f, "{} {}", check.number, check.name),
             Expect::Panic => f.write_str("panic"),
             Expect::Stall => f.write_str("stall"),
             Expect::AtLeast(counted, number) => write!(f, "{} >= {number}", counted.name()),
@@ -240,16 +245,16 @@ impl fmt::Display for Expect {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Expect, Mistake> {
+    fn read(text: &str) -> Result<Expect, SyntaxError> {
         Expect::read(&mut Words::of(text, 1))
     }
 
     #[test]
     fn every_expectation_reads_as_it_prints() {
         let counts = COUNTS.map(|(_, counted)| counted);
-        let counts = counts.into_iter().chain(Fault::ALL.map(Counted::Faults));
+        let counts = counts.into_iter().chain(Fault::ALL.map(Count::Faults));
         let counted = counts.flat_map(|it| [Expect::AtLeast(it, 3), Expect::AtMost(it, 0)]);
-        let checks = CHECKS.iter().map(|check| Expect::Broken(check));
+        let checks = CHECKS.iter().map(|check| Expect::Violated(check));
         let at = |millis| SimTime::default().after(Duration::from_millis(millis));
         let leaders = [
             Expect::Leader(Some(NodeId(3)), at(4_000)),
@@ -263,15 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn a_check_goes_by_its_number_or_its_name() {
-        let safety = read("S1 election-safety").expect("it is right");
+    fn a_check_is_named_by_its_id_or_its_name() {
+        let safety = read("S1 election-safety").expect("the check exists");
         assert_eq!(read("S1"), Ok(safety));
         assert_eq!(read("election-safety"), Ok(safety));
-        let wrong = read("election-savety").expect_err("no such").to_string();
-        assert!(wrong.contains("did you mean `election-safety`?"), "{wrong}");
+        let error = read("election-savety").expect_err("no such check").to_string();
+        assert!(error.contains("did you mean `election-safety`?"), "{error}");
         assert!(read("elections = 3").is_err());
         assert!(read("leader n3").is_err());
-        let wrong = read("no leader from 4s to 3s").expect_err("it is empty").to_string();
-        assert!(wrong.contains("write the earlier time first"), "{wrong}");
+        let error = read("no leader from 4s to 3s").expect_err("the span is empty").to_string();
+        assert!(error.contains("write the earlier time first"), "{error}");
     }
 }

@@ -1,19 +1,19 @@
-//! Scenarios: runs that a person writes and reads, line by line; `docs/SCENARIOS.md` tells how.
+//! Scenarios: runs in a line-based text language; `docs/SCENARIOS.md` is its reference.
 //!
 //! ```
 //! let text = "
 //!     nodes 5
-//!     ## Whoever leads is cut off, again and again.
-//!     whenever any becomes leader times=3 later 500ms, isolate it for 1s
+//!     ## Isolates every new leader, three times.
+//!     whenever any becomes leader times=3 delay 500ms, isolate it for 1s
 //!     expect pass
 //!     expect elections >= 3
 //! ";
 //! quorate_sim::scenario::run_text(text).expect("the cluster survives");
 //! ```
 
+mod defaults;
 mod expect;
-mod places;
-mod plain;
+mod line_numbers;
 mod rows;
 
 use std::fmt;
@@ -22,107 +22,107 @@ use crate::choice::{Key, Kind, Overrides};
 use crate::fault::{Fault, Faults};
 use crate::outcome::{Failure, Outcome};
 use crate::plan::read::VERBS;
-use crate::plan::{Answer, Errand, Op, Plan, Verb};
+use crate::plan::{Op, Plan, ScriptedOutcome, ScriptedRequest, Verb};
 use crate::run::{Case, RunOptions};
 use crate::settings::Settings;
 use crate::words::{Exact, Words, duration, nodes_in};
 use crate::workload::{AnyWorkload, Workload};
 
-pub use crate::words::Mistake;
-pub use expect::{Counted, Expect};
-pub use places::Places;
+pub use crate::words::SyntaxError;
+pub use expect::{Count, Expect};
+pub use line_numbers::LineNumbers;
 pub use rows::{ROWS, Row};
 
-/// A run, and what is expected of it.
+/// A run and the expectations about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
-    /// The run.
+    /// The seed, settings, plan and given choices of the run.
     pub case: Case,
-    /// What is to come of it; if nothing here says how it ends, it passes.
+    /// The expectations; if none of them names an outcome, the run must pass.
     pub expect: Vec<Expect>,
-    /// Where its lines stand in the text that it was read from.
-    pub places: Places,
-    /// The settings where nothing is said.
-    plain: Settings,
+    /// The line numbers in the text that the scenario was read from.
+    pub line_numbers: LineNumbers,
+    /// The default settings of its workload.
+    defaults: Settings,
 }
 
-/// Why a scenario in a text did not come out as it should.
+/// The reason why a scenario text failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// The text is no scenario.
-    Mistake(Mistake),
-    /// Something that was expected did not come true.
+pub enum ScenarioError {
+    /// The text is not a valid scenario.
+    SyntaxError(SyntaxError),
+    /// An expectation was not met.
     Unmet(Box<Unmet>),
 }
 
-/// An expectation that did not come true, and how the run ended.
+/// An expectation that was not met, with the outcome of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unmet {
-    /// The line that says so, from 1, if the scenario was read from a text.
+    /// The line number of the expectation, starting at 1, if the scenario was read from a text.
     pub line: Option<usize>,
-    /// What was expected, as it is written.
+    /// The expectation as it is written.
     pub expected: String,
-    /// What was seen instead.
-    pub saw: String,
-    /// Why the run failed, if it did.
+    /// The observation that contradicts it.
+    pub observed: String,
+    /// The failure of the run, if it failed.
     pub failure: Option<Failure>,
 }
 
-/// Runs a scenario with the key-value store at hand, and returns what it came to.
+/// Runs a scenario with the key-value workload, and returns its outcome.
 ///
 /// # Errors
-/// Where the text is no scenario, or what did not come out as it expects.
-pub fn run_text(text: &str) -> Result<Outcome, Trouble> {
+/// The syntax error of the text, or the first expectation that is not met.
+pub fn run_text(text: &str) -> Result<Outcome, ScenarioError> {
     let options = RunOptions::default();
-    let scenario = Scenario::read(text, &options.workload).map_err(Trouble::Mistake)?;
+    let scenario = Scenario::read(text, &options.workload).map_err(ScenarioError::SyntaxError)?;
     let outcome = scenario.case.run(&options);
     match scenario.unmet(&outcome) {
         None => Ok(outcome),
-        Some(unmet) => Err(Trouble::Unmet(Box::new(unmet))),
+        Some(unmet) => Err(ScenarioError::Unmet(Box::new(unmet))),
     }
 }
 
 impl Scenario {
-    /// A case of `workload` as a scenario: the same run. It may meet every kind of fault that its
-    /// plan has.
+    /// Converts a case of `workload` to a scenario of the same run, which may meet every kind of
+    /// fault in its plan.
     #[must_use]
     pub fn of(case: Case, expect: Vec<Expect>, workload: &AnyWorkload) -> Scenario {
-        let plain = plain::plain(workload.command_bytes_max());
-        let places = Places::default();
-        let mut scenario = Scenario { case, expect, places, plain };
-        scenario.settle();
+        let defaults = defaults::defaults(workload.command_bytes_max());
+        let line_numbers = LineNumbers::default();
+        let mut scenario = Scenario { case, expect, line_numbers, defaults };
+        scenario.derive_settings();
         scenario
     }
 
-    /// Decides what follows from the rest.
-    fn settle(&mut self) {
+    /// Sets the settings that follow from the others.
+    fn derive_settings(&mut self) {
         let Case { settings, plan, .. } = &mut self.case;
         settings.plan_slots = 0;
-        settings.faults = settings.faults.and(brought(settings, plan));
+        settings.faults = settings.faults.and(faults_of(settings, plan));
         let command = settings.config.command_bytes_max;
         let largest = command.max(quorate::types::Membership::BYTES_MAX);
         settings.storage.command_bytes_max = largest;
     }
 
-    /// The scenario that a text is, for a workload.
+    /// Parses a scenario for a workload.
     ///
     /// # Errors
-    /// The first mistake.
-    pub fn read(text: &str, workload: &AnyWorkload) -> Result<Scenario, Mistake> {
-        let plain = plain::plain(workload.command_bytes_max());
-        let (settings, plan) = (plain.clone(), Plan::default());
+    /// The first syntax error of the text.
+    pub fn read(text: &str, workload: &AnyWorkload) -> Result<Scenario, SyntaxError> {
+        let defaults = defaults::defaults(workload.command_bytes_max());
+        let (settings, plan) = (defaults.clone(), Plan::default());
         let case = Case { seed: 0, settings, plan, overrides: Overrides::new() };
-        let places = Places { rows: vec![0; ROWS.len()], ..Places::default() };
-        let scenario = Scenario { case, expect: Vec::new(), places, plain };
+        let line_numbers = LineNumbers { rows: vec![0; ROWS.len()], ..LineNumbers::default() };
+        let scenario = Scenario { case, expect: Vec::new(), line_numbers, defaults };
         let is_kv = workload.is_kv();
-        let mut reading = Reading { scenario, is_kv, flaw: None };
+        let mut parser = Parser { scenario, is_kv, problem: None };
         for (line, number) in text.lines().zip(1..) {
-            reading.line(Words::of(line, number))?;
+            parser.line(Words::of(line, number))?;
         }
-        reading.finish(text)
+        parser.finish(text)
     }
 
-    /// Its lines: only what differs from a scenario that says nothing, and how many nodes vote.
+    /// The lines of the scenario: the number of voters, and every setting that is not the default.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let Case { seed, settings, plan, overrides } = &self.case;
@@ -130,11 +130,11 @@ impl Scenario {
         if *seed != 0 {
             lines.push(format!("seed {seed}"));
         }
-        let mut said = settings.clone();
-        said.faults = self.further_faults();
+        let mut printed = settings.clone();
+        printed.faults = self.extra_faults();
         for row in ROWS {
-            let value = (row.print)(&said);
-            if row.name == "nodes" || value != (row.print)(&self.plain) {
+            let value = (row.print)(&printed);
+            if row.name == "nodes" || value != (row.print)(&self.defaults) {
                 lines.push(format!("{} {value}", row.name));
             }
         }
@@ -144,60 +144,66 @@ impl Scenario {
         lines
     }
 
-    /// The settings of a scenario that says nothing.
-    pub(crate) fn plain(&self) -> &Settings {
-        &self.plain
+    /// The default settings of this scenario's workload.
+    pub(crate) fn defaults(&self) -> &Settings {
+        &self.defaults
     }
 
-    /// The first expectation that did not come true.
+    /// The first expectation that the outcome does not meet.
     #[must_use]
     pub fn unmet(&self, outcome: &Outcome) -> Option<Unmet> {
-        let pass = (!self.expect.iter().any(|it| it.is_end())).then_some(Expect::Pass);
+        let pass = (!self.expect.iter().any(|it| it.is_outcome())).then_some(Expect::Pass);
         let first = pass.map(|expect| (expect, None));
         let all = self.expect.iter().copied();
-        let all = all.enumerate().map(|(at, expect)| (expect, self.places.expect.get(at).copied()));
+        let all =
+            all.enumerate().map(|(at, expect)| (expect, self.line_numbers.expect.get(at).copied()));
         let failure = outcome.failure.clone();
         for (expect, line) in first.into_iter().chain(all) {
-            if let Some(saw) = expect.unmet(outcome) {
-                return Some(Unmet { line, expected: expect.to_string(), saw, failure });
+            if let Some(observed) = expect.unmet(outcome) {
+                return Some(Unmet { line, expected: expect.to_string(), observed, failure });
             }
         }
-        // A run that fails ends early: what it was to come to by then is told apart.
-        let told = failure.is_none();
-        let errands = self.errands().map(|(at, errand)| {
-            let answer = outcome.sightings.answer(at).unwrap_or(&Answer::Silence);
-            (at, errand, answer)
+        // A failed run ends early, so later requests have no outcome to compare.
+        let passed = failure.is_none();
+        let requests = self.expected_requests().map(|(at, request)| {
+            let answer = outcome.scripted.outcome(at).unwrap_or(&ScriptedOutcome::NoReply);
+            (at, request, answer)
         });
-        let wrong = errands.filter(|_| told).find(|(_, errand, it)| !errand.is_met_by(it));
-        wrong.map(|(at, errand, answer)| self.unmet_errand(at, errand, answer))
+        let unmet = requests.filter(|_| passed).find(|(_, request, it)| !request.is_met_by(it));
+        unmet.map(|(at, request, answer)| self.unmet_request(at, request, answer))
     }
 
-    /// The kinds of faults that the run may meet besides those that its lines bring.
-    pub(crate) fn further_faults(&self) -> Faults {
+    /// The kinds of faults that the run may meet besides those of its lines.
+    pub(crate) fn extra_faults(&self) -> Faults {
         let Case { settings, plan, .. } = &self.case;
-        settings.faults.without(brought(settings, plan))
+        settings.faults.without(faults_of(settings, plan))
     }
 
-    /// The errands that are expected to come to something, by their places in the plan.
-    pub(crate) fn errands(&self) -> impl Iterator<Item = (usize, &Errand)> {
+    /// The scripted requests with an expected outcome, by their positions in the plan.
+    pub(crate) fn expected_requests(&self) -> impl Iterator<Item = (usize, &ScriptedRequest)> {
         let ops = self.case.plan.ops.iter().enumerate();
         ops.filter_map(|(at, op)| match &op.verb {
-            Verb::Ask(errand) if errand.expected => Some((at, errand)),
+            Verb::Request(request) if request.expected => Some((at, request)),
             _ => None,
         })
     }
 
-    /// That the errand at this place of the plan came to something else.
-    pub(crate) fn unmet_errand(&self, at: usize, errand: &Errand, answer: &Answer) -> Unmet {
+    /// Reports a scripted request with an unexpected outcome.
+    pub(crate) fn unmet_request(
+        &self,
+        at: usize,
+        request: &ScriptedRequest,
+        answer: &ScriptedOutcome,
+    ) -> Unmet {
         let expected = self.case.plan.ops[at].to_string();
         let expected = expected.strip_prefix("expect ").unwrap_or_default().to_owned();
-        let saw = format!("saw {}", answer.about(errand.key()));
-        Unmet { line: self.places.ops.get(at).copied(), expected, saw, failure: None }
+        let observed = answer.describe(request.key()).to_string();
+        Unmet { line: self.line_numbers.ops.get(at).copied(), expected, observed, failure: None }
     }
 }
 
-/// The kinds of faults that settings and plan bring with them.
-fn brought(settings: &Settings, plan: &Plan) -> Faults {
+/// The kinds of faults that the settings and the plan cause.
+fn faults_of(settings: &Settings, plan: &Plan) -> Faults {
     let rates = [
         (settings.loss_permille, Fault::Loss),
         (settings.duplicate_permille, Fault::Duplicate),
@@ -209,99 +215,106 @@ fn brought(settings: &Settings, plan: &Plan) -> Faults {
     by_chance.chain(plan.ops.iter().filter_map(|op| op.verb.fault())).collect()
 }
 
-/// A scenario as far as it is read.
-struct Reading {
+/// The state of parsing a scenario.
+struct Parser {
     scenario: Scenario,
-    /// Whether clients can be sent on errands.
+    /// Whether the clients accept scripted requests.
     is_kv: bool,
-    /// Why no run can have the settings, and after which line that was so.
-    flaw: Option<Mistake>,
+    /// The reason why the settings are invalid, at the line after which they were.
+    problem: Option<SyntaxError>,
 }
 
-impl Reading {
-    fn line(&mut self, mut words: Words<'_>) -> Result<(), Mistake> {
+impl Parser {
+    fn line(&mut self, mut words: Words<'_>) -> Result<(), SyntaxError> {
         let Some(first) = words.peek() else { return Ok(()) };
-        let Scenario { case, expect, places, .. } = &mut self.scenario;
+        let Scenario { case, expect, line_numbers, .. } = &mut self.scenario;
         let number = words.number();
-        let is_expected =
-            Errand::NAMES.iter().any(|name| words.clone().accept(&format!("expect {name}")));
+        let is_expected = ScriptedRequest::NAMES
+            .iter()
+            .any(|name| words.clone().accept(&format!("expect {name}")));
         if Op::BEGINNINGS.contains(&first) || is_expected {
             let op = match words.accept("expect") {
                 true => Op::expected(&mut words)?,
                 false => Op::read(&mut words)?,
             };
-            if matches!(op.verb, Verb::Ask(_)) && !self.is_kv {
-                let text = "these clients use no keys: take the line out, or run it with `Kv`";
-                return Err(words.wrong(text));
+            if matches!(op.verb, Verb::Request(_)) && !self.is_kv {
+                let text = "the clients of this workload use no keys: remove the line, or use the \
+                            workload `Kv`";
+                return Err(words.error(text));
             }
             case.plan.ops.push(op);
-            places.ops.push(number);
+            line_numbers.ops.push(number);
             return Ok(());
         }
         if VERBS.iter().any(|usage| words.clone().accept(usage.verb)) {
             let verb = words.word("a verb")?.to_owned();
-            return Err(words.wrong(format!("when? write it like `at 1s {verb} ..`")));
+            return Err(words.error(format!(
+                "`{verb}` needs a time or a trigger: write it like `at 1s {verb} ..`"
+            )));
         }
         let mut names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
         names.extend(["seed", "choose", "expect"]);
         names.extend(Op::BEGINNINGS);
-        let at = words.name("setting and no time", &names)?;
+        let at = words.name("setting or time", &names)?;
         match names[at] {
             "seed" => {
-                once(&mut places.seed, &words)?;
+                set_once(&mut line_numbers.seed, &words)?;
                 case.seed = words.count(0, u64::MAX)?;
             }
             "choose" => {
                 let key = words.read("the name of a choice, like Latency/1.1/2/3", Key::read)?;
-                let redraw = Key { counter: key.counter, ..Kind::Redraw.key() };
-                if key.kind == Kind::Redraw && key != redraw {
-                    return Err(words.wrong("it is nobody's: write Redraw/0.0/0/MICROSECONDS"));
+                let redraw = Key { counter: key.counter, ..Kind::Reseed.key() };
+                if key.kind == Kind::Reseed && key != redraw {
+                    return Err(
+                        words.error("the key belongs to no node: write Reseed/0.0/0/MICROSECONDS")
+                    );
                 }
                 words.need("=")?;
                 let value = words.count(0, u64::MAX)?;
-                places.choices.push(number);
+                line_numbers.choices.push(number);
                 if case.overrides.insert(key, value).is_some() {
-                    return Err(words.wrong("it is chosen twice: take one of the lines out"));
+                    return Err(words.error("the choice is given twice: remove one of the lines"));
                 }
             }
             "expect" => {
                 expect.push(Expect::read(&mut words)?);
-                places.expect.push(number);
+                line_numbers.expect.push(number);
             }
             _ => {
-                once(&mut places.rows[at], &words)?;
+                set_once(&mut line_numbers.rows[at], &words)?;
                 (ROWS[at].read)(&mut case.settings, &mut words)?;
-                let flaw = Row::flaw(&case.settings);
-                self.flaw = flaw.map(|flaw| self.flaw.take().unwrap_or(words.wrong(flaw)));
+                let problem = Row::problem(&case.settings);
+                self.problem =
+                    problem.map(|problem| self.problem.take().unwrap_or(words.error(problem)));
             }
         }
         words.end()
     }
 
-    /// The whole scenario, if its lines fit together.
-    fn finish(mut self, text: &str) -> Result<Scenario, Mistake> {
-        if let Some(flaw) = self.flaw {
-            return Err(flaw);
+    /// Returns the whole scenario if its lines are consistent.
+    fn finish(mut self, text: &str) -> Result<Scenario, SyntaxError> {
+        if let Some(problem) = self.problem {
+            return Err(problem);
         }
-        self.scenario.settle();
+        self.scenario.derive_settings();
         for (line, number) in text.lines().zip(1..) {
             let words = Words::of(line, number);
             let names_nodes = |first| Op::BEGINNINGS.contains(&first) || first == "expect";
             if words.peek().is_some_and(names_nodes) {
-                self.fits(words)?;
+                self.check_fits(words)?;
             }
         }
         Ok(self.scenario)
     }
 
-    /// Whether the nodes, times and faults that a line names are those of this run.
-    fn fits(&self, mut words: Words<'_>) -> Result<(), Mistake> {
+    /// Checks that the nodes, times and faults of a line exist in this run.
+    fn check_fits(&self, mut words: Words<'_>) -> Result<(), SyntaxError> {
         let settings = &self.scenario.case.settings;
         let nodes = u64::from(settings.nodes());
         let expects = words.peek() == Some("expect");
         let mut ahead = words.clone();
         let mut all = std::iter::from_fn(|| ahead.word("a word").ok());
-        let asks = expects || all.any(|word| Errand::NAMES.contains(&word));
+        let asks = expects || all.any(|word| ScriptedRequest::NAMES.contains(&word));
         let mut last = "";
         while !words.is_empty() {
             let word = words.word("a word")?;
@@ -310,35 +323,35 @@ impl Reading {
                     "there is no {node} among {nodes} nodes: name another, or write `spares {}`",
                     node.0 - nodes + u64::from(settings.spares)
                 );
-                return Err(words.wrong(text));
+                return Err(words.error(text));
             }
             let is_time = asks && last == "at" || expects && last == "to";
-            if duration(word).is_some_and(|time| is_time && time >= settings.storm) {
-                let storm = Exact(settings.storm);
+            if duration(word).is_some_and(|time| is_time && time >= settings.fault_phase) {
+                let end = Exact(settings.fault_phase);
                 let text = format!(
-                    "the storm is over at {storm}, and with it what is asked and looked at: write \
-                     an earlier time, or a longer `storm`"
+                    "the fault phase ends at {end}, and requests and expectations with it: write \
+                     an earlier time, or a longer `fault phase`"
                 );
-                return Err(words.wrong(text));
+                return Err(words.error(text));
             }
             last = word;
         }
-        if settings.machine_keeps_each.is_some() && settings.faults.has(Fault::Slip) {
-            let text = "a machine that keeps its state has nothing to start over from when it \
-                        errs: take the line `machine keeps` out";
-            return Err(words.wrong(text));
+        if settings.machine_checkpoint_every.is_some() && settings.faults.has(Fault::MachineFault) {
+            let text = "a state machine with a checkpoint of its own cannot be rebuilt after a \
+                        machine fault: remove the line `machine checkpoint`";
+            return Err(words.error(text));
         }
         Ok(())
     }
 }
 
-/// A thing that may be said on one line only.
-fn once(said: &mut usize, words: &Words<'_>) -> Result<(), Mistake> {
-    let mistake = words.wrong(format!("line {said} says it already: take one of them out"));
-    if *said > 0 {
-        return Err(mistake);
+/// Records the line of an element that may occur only once.
+fn set_once(line: &mut usize, words: &Words<'_>) -> Result<(), SyntaxError> {
+    let error = words.error(format!("line {line} sets the same: remove one of the two lines"));
+    if *line > 0 {
+        return Err(error);
     }
-    *said = mistake.line;
+    *line = error.line;
     Ok(())
 }
 
@@ -353,20 +366,20 @@ impl fmt::Display for Unmet {
         if let Some(line) = self.line {
             write!(f, "line {line}: ")?;
         }
-        write!(f, "expected `{}`, and {}", self.expected, self.saw)
+        write!(f, "expected `{}`, observed: {}", self.expected, self.observed)
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Mistake(mistake) => write!(f, "{mistake}"),
-            Trouble::Unmet(unmet) => write!(f, "{unmet}"),
+            ScenarioError::SyntaxError(error) => write!(f, "{error}"),
+            ScenarioError::Unmet(unmet) => write!(f, "{unmet}"),
         }
     }
 }
 
-impl std::error::Error for Trouble {}
+impl std::error::Error for ScenarioError {}
 
 #[cfg(test)]
 mod tests;

@@ -1,65 +1,66 @@
-//! The settings that a scenario can name, one row each: how it is printed, read and explained.
+//! The settings of the scenario language, one row each: its name, its syntax, its parser and its
+//! summary.
 
 use std::num::NonZero;
 use std::time::Duration;
 
 use quorate::machine::SessionLimits;
-use quorate::raft::{Lease, Removal, Survivor};
+use quorate::raft::{Lease, Survivor, Suspension};
 
 use crate::fault::{Fault, Faults};
 use crate::settings::{Clocks, Settings};
-use crate::words::{Exact, Mistake, Words};
+use crate::words::{Exact, SyntaxError, Words};
 
-/// One setting.
+/// One setting of the scenario language.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// The words that its line begins with.
+    /// The words that its line starts with.
     pub name: &'static str,
-    /// What follows them.
-    pub takes: &'static str,
-    /// What it decides, in a sentence.
-    pub about: &'static str,
-    /// What the settings have, as it is read.
+    /// The arguments after the name: `DURATION[..DURATION]`.
+    pub arguments: &'static str,
+    /// One sentence for the reference: what the setting decides.
+    pub summary: &'static str,
+    /// Prints the value in the settings, in the form that `read` parses.
     pub(super) print: fn(&Settings) -> String,
-    /// Takes what the line says into the settings.
-    pub(super) read: fn(&mut Settings, &mut Words<'_>) -> Result<(), Mistake>,
+    /// Parses the arguments of a line into the settings.
+    pub(super) read: fn(&mut Settings, &mut Words<'_>) -> Result<(), SyntaxError>,
 }
 
-/// The rows that read like `pre-vote on`, `heartbeat 50ms`, `latency 1ms..2ms`, `loss 10 in 1000`
-/// and `spares 2`, each by the field that it is about; and rows with words of their own.
+/// Builds the rows: those with the syntax `pre-vote on`, `heartbeat 50ms`, `latency 1ms..2ms`,
+/// `loss 10 in 1000` or `spares 2`, each for one field; and rows with their own parser.
 macro_rules! rows {
-    (@ $name:literal switch ($($field:ident).+) $about:literal) => {
+    (@ $name:literal switch ($($field:ident).+) $summary:literal) => {
         Row {
             name: $name,
-            takes: "on|off",
-            about: $about,
+            arguments: "on|off",
+            summary: $summary,
             print: |s| if s.$($field).+ { "on" } else { "off" }.to_owned(),
             read: |s, words| { s.$($field).+ = words.switch()?; Ok(()) },
         }
     };
-    (@ $name:literal time ($($field:ident).+) $about:literal) => {
+    (@ $name:literal time ($($field:ident).+) $summary:literal) => {
         Row {
             name: $name,
-            takes: "SPAN",
-            about: $about,
+            arguments: "DURATION",
+            summary: $summary,
             print: |s| Exact(s.$($field).+).to_string(),
             read: |s, words| { s.$($field).+ = words.duration()?; Ok(()) },
         }
     };
-    (@ $name:literal span ($($field:ident).+) $about:literal) => {
+    (@ $name:literal span ($($field:ident).+) $summary:literal) => {
         Row {
             name: $name,
-            takes: "SPAN[..SPAN]",
-            about: $about,
+            arguments: "DURATION[..DURATION]",
+            summary: $summary,
             print: |s| s.$($field).+.to_string(),
             read: |s, words| { s.$($field).+ = words.span()?; Ok(()) },
         }
     };
-    (@ $name:literal rate ($($field:ident).+, $of:literal) $about:literal) => {
+    (@ $name:literal rate ($($field:ident).+, $of:literal) $summary:literal) => {
         Row {
             name: $name,
-            takes: concat!("N in ", $of),
-            about: $about,
+            arguments: concat!("N in ", $of),
+            summary: $summary,
             print: |s| format!("{} in {}", s.$($field).+, $of),
             read: |s, words| {
                 s.$($field).+ = words.count(0, $of)?;
@@ -67,146 +68,154 @@ macro_rules! rows {
             },
         }
     };
-    (@ $name:literal count ($($field:ident).+, $least:literal, $most:expr) $about:literal) => {
+    (@ $name:literal count ($($field:ident).+, $least:literal, $most:expr) $summary:literal) => {
         Row {
             name: $name,
-            takes: "N",
-            about: $about,
+            arguments: "N",
+            summary: $summary,
             print: |s| s.$($field).+.to_string(),
             read: |s, words| { s.$($field).+ = words.count($least, $most)? as _; Ok(()) },
         }
     };
-    (@ $name:literal own ($takes:literal, $print:expr, $read:expr) $about:literal) => {
-        Row { name: $name, takes: $takes, about: $about, print: $print, read: $read }
+    (@ $name:literal own ($arguments:literal, $print:expr, $read:expr) $summary:literal) => {
+        Row { name: $name, arguments: $arguments, summary: $summary, print: $print, read: $read }
     };
-    ($($name:literal $kind:ident $field:tt $about:literal;)*) => {
-        /// Every setting, in the order in which they are printed.
-        pub static ROWS: &[Row] = &[$(rows!(@ $name $kind $field $about)),*];
+    ($($name:literal $kind:ident $field:tt $summary:literal;)*) => {
+        /// Every setting, in the order in which they print.
+        pub static ROWS: &[Row] = &[$(rows!(@ $name $kind $field $summary)),*];
     };
 }
 
-/// The most that a bound in bytes or entries may be.
+/// The largest bound in bytes, entries or messages.
 const BOUND_MAX: u64 = 1 << 32;
 
 rows! {
-    "nodes" count (voters, 1, 11) "How many nodes vote at first: n1, n2 and so on.";
-    "learners" count (learners, 0, 10) "How many nodes learn at first: those after the voters.";
-    "spares" count (spares, 0, 10) "How many nodes are no members at first: the last ones.";
-    "founding" switch (founds)
-        "The voters begin without a membership and found the cluster; learners wait to be let in.";
+    "nodes" count (voters, 1, 11) "Number of initial voters: n1, n2 and so on.";
+    "learners" count (learners, 0, 10) "Number of initial learners: the nodes after the voters.";
+    "spares" count (spares, 0, 10) "Number of nodes that are no members at first: the last ones.";
+    "bootstrap" switch (bootstraps)
+        "The voters start without a membership and bootstrap the cluster; learners start as \
+         spares.";
     "priorities" own ("N..", priorities, read_priorities)
-        "The priority of each member at first, from 0 to 255.";
-    "heartbeat" time (config.heartbeat_interval) "How often a leader says that it is alive.";
-    "election timeout" own ("SPAN..SPAN", timeout, read_timeout)
-        "The shortest and the longest silence after which a node campaigns.";
+        "Initial leadership priority of each member, from 0 to 255.";
+    "heartbeat" time (config.heartbeat_interval) "Heartbeat interval of the leader.";
+    "election timeout" own ("DURATION..DURATION", timeout, read_timeout)
+        "Shortest and longest election timeout.";
     "pre-vote" switch (config.pre_vote)
-        "Nodes ask whether votes would be given before they raise the term.";
-    "check-quorum" switch (config.check_quorum) "A leader that hears from no quorum steps down.";
-    "stickiness" switch (config.stickiness) "Nodes refuse votes while they hear a leader.";
+        "Nodes hold a pre-vote before they raise their term for an election.";
+    "check-quorum" switch (config.check_quorum)
+        "A leader steps down if it hears from no quorum for an election timeout.";
+    "stickiness" switch (config.stickiness) "Nodes reject vote requests while they hear a leader.";
     "casting-vote" switch (config.casting_vote)
-        "The leader of an even set of voters holds its casting vote.";
-    "removal" own ("off|after SPAN, down to N, pause SPAN", removal, read_removal)
-        "Leaders suspend voters that are silent for so long, down to so many, with such pauses.";
-    "survivor" own ("off|after SPAN", survivor, read_survivor)
-        "Silence of so long means death, and the last survivor goes on.";
-    "lease" own ("off|Nppm [lent]", lease, read_lease)
-        "Leaders hold leases for clocks within so many millionths, and may lend them.";
-    "clock error" own ("Nppm", |s| format!("{}ppm", s.clocks.usual_ppm_max), read_clock_error)
-        "By how many millionths each clock may always run too fast or too slow.";
-    "clock drift" own ("Nppm", |s| format!("{}ppm", s.clocks.drift_ppm_max), read_clock_drift)
-        "And by how many while `drift` ails it: checks that measure time allow for it.";
-    "clocks stop" switch (clocks.stand_still) "A clock stands still while its process is paused.";
+        "The leader of an even number of voters holds the casting vote.";
+    "suspension" own ("off|after DURATION, down to N, pause DURATION", suspension, read_suspension)
+        "Leaders suspend voters that are silent for the first duration, down to N voters, and wait \
+         for the second duration between two changes.";
+    "survivor" own ("off|after DURATION", survivor, read_survivor)
+        "A node that is silent for the duration counts as dead, and the last survivor takes over.";
+    "lease" own ("off|Nppm [read-leases]", lease, read_lease)
+        "Leaders hold leases, for clocks with at most this drift, and may grant read leases.";
+    "clock error" own ("Nppm", |s| format!("{}ppm", s.clocks.error_ppm_max), read_clock_error)
+        "Largest permanent rate error of each clock, fast or slow.";
+    "drift max" own ("Nppm", |s| format!("{}ppm", s.clocks.drift_ppm_max), read_clock_drift)
+        "Largest rate error of a clock under `clock drift`, which checks of durations allow for.";
+    "clocks stop" switch (clocks.stop_while_paused)
+        "The clock of a node stops while its process is paused.";
     "commit delay" time (config.commit_delay)
-        "How long a leader keeps to itself that more is committed.";
+        "Longest time for which a leader delays the announcement of a new commit index.";
     "outbox messages" count (config.outbox_messages_max, 1, BOUND_MAX)
-        "The most messages of a node that wait for its disk.";
+        "Most messages of a node that wait for its disk.";
     "command bytes max" count (config.command_bytes_max, 1, BOUND_MAX)
-        "The largest command in the log, in bytes.";
+        "Largest command in the log, in bytes.";
     "message entries" count (config.message_entries_max, 1, BOUND_MAX)
-        "The most entries in one message.";
+        "Most entries in one message.";
     "message bytes" count (config.message_bytes_max, 1, BOUND_MAX)
-        "The most bytes of entries in one message; four largest entries.";
+        "Most bytes of entries in one message; four entries of the largest size.";
     "inflight messages" count (config.inflight_messages_max, 1, BOUND_MAX)
-        "The most appends on their way to one peer.";
+        "Most in-flight AppendEntries messages to one peer.";
     "inflight entries" count (config.inflight_entries_max, 1, BOUND_MAX)
-        "The most entries on their way to one peer.";
+        "Most in-flight entries to one peer.";
     "inflight bytes" count (config.inflight_bytes_max, 1, BOUND_MAX)
-        "The most bytes on their way to one peer; eight messages' worth.";
+        "Most in-flight bytes to one peer; eight messages of the largest size.";
     "unapplied bytes" count (config.unapplied_bytes_max, 1, BOUND_MAX)
-        "The most bytes that a leader has in its log and not applied; 64 largest entries.";
+        "Most bytes in a leader's log that are not applied; 64 entries of the largest size.";
     "tail bytes" count (config.tail_bytes_max, 1, BOUND_MAX)
-        "The most bytes of durable entries kept in memory.";
+        "Most bytes of durable entries kept in memory.";
     "apply bytes" count (config.apply_bytes_max, 1, BOUND_MAX)
-        "The most bytes of entries handed to the state machine at once.";
-    "reads max" count (config.reads_max, 1, BOUND_MAX) "The most reads that wait on one node.";
-    "latency" span (latency) "How long a message takes.";
-    "loss" rate (loss_permille, 1000) "How many messages are lost.";
-    "duplicates" rate (duplicate_permille, 1000) "How many messages arrive twice.";
-    "delays" rate (delay_permille, 1000) "How many messages take far longer than others.";
-    "flush" span (flush) "How long a flush of a disk takes.";
-    "report" span (report)
-        "How long a node takes to hear of a finished flush, when it does not hear at once.";
-    "work" span (work) "How long a state machine takes for a batch, and a disk to read one.";
+        "Most bytes of entries in one batch for the state machine.";
+    "reads max" count (config.reads_max, 1, BOUND_MAX) "Most pending reads on one node.";
+    "latency" span (latency) "Network latency of a message.";
+    "loss" rate (loss_permille, 1000) "Rate of lost messages.";
+    "duplicates" rate (duplicate_permille, 1000) "Rate of messages that arrive twice.";
+    "delays" rate (delay_permille, 1000) "Rate of messages that take far longer than others.";
+    "flush" span (flush) "Duration of a disk flush.";
+    "report delay" span (report_delay)
+        "Delay between a finished flush and its notification, when the notification is late.";
+    "batch time" span (batch_time)
+        "Time to apply one batch, and to read one from the disk.";
     "segment bytes" count (storage.segment_bytes, 1, BOUND_MAX)
-        "The size of a segment of the log; a multiple of 4096.";
-    "segments ahead" count (storage.segments_ahead, 1, 65536)
-        "How many empty segments are kept ready.";
+        "Size of a log segment; a multiple of 4096.";
+    "spare segments" count (storage.spare_segments, 1, 65536)
+        "Number of empty segments kept ready.";
     "flush bytes" count (storage.flush_bytes_max, 1, BOUND_MAX)
-        "The most bytes of entries in one flush.";
-    "read bytes" count (storage.read_bytes_max, 1, BOUND_MAX) "The most bytes read at once.";
-    "opened bytes" count (storage.tail_bytes_max, 0, BOUND_MAX)
-        "The most bytes of entries that a restart hands over.";
+        "Most bytes of entries in one flush.";
+    "read bytes" count (storage.read_bytes_max, 1, BOUND_MAX) "Most bytes in one disk read.";
+    "recovery bytes" count (storage.tail_bytes_max, 0, BOUND_MAX)
+        "Most bytes of entries that a restart loads into memory.";
     "chunk bytes" count (storage.snapshots.chunk_bytes, 1, BOUND_MAX)
-        "The size of a part of a snapshot.";
+        "Size of one part of a snapshot.";
     "snapshot entries" count (snapshot_entries, 1, u64::MAX)
-        "After how many applied entries there is a snapshot.";
+        "Number of applied entries after which a node takes a snapshot.";
     "snapshot bytes" count (snapshot_bytes, 1, u64::MAX)
-        "And after how many bytes of them.";
+        "Number of applied bytes after which a node takes a snapshot.";
     "trailing entries" count (trailing_entries, 0, u64::MAX)
-        "How many entries before a snapshot are kept for peers that lag.";
+        "Number of entries before a snapshot that are kept for slow peers.";
     "snapshot rate" count (snapshot_bytes_per_second, 1, u64::MAX)
-        "How many bytes of a snapshot a node writes, or sends, in a second.";
+        "Bytes of a snapshot that a node writes, or sends, per second.";
     "sessions" count (session_limits.sessions_max, 1, SessionLimits::SESSIONS_MAX.into())
-        "The most sessions of clients.";
+        "Most client sessions.";
     "session window" count (session_limits.window, 1, SessionLimits::WINDOW_MAX.into())
-        "The most requests of a session at once.";
+        "Most requests of one session in flight.";
     "session replies" count
         (session_limits.replies_bytes_max, 0, SessionLimits::REPLIES_BYTES_MAX.into())
-        "The most bytes of replies kept for a session.";
-    "machine keeps" own ("nothing|every N", machine_keeps, read_machine_keeps)
-        "After how many commands each state machine makes its state durable by itself.";
+        "Most bytes of replies kept for one session.";
+    "machine checkpoint" own ("off|every N", machine_checkpoint, read_machine_checkpoint)
+        "Each state machine makes its own state durable after every N commands.";
     "validation entries" count (validation.entries, 1, u64::MAX)
-        "After how many entries nodes compare their state machines.";
-    "validation period" time (validation.period) "And after how long at the latest.";
-    "validation states" switch (validation.states) "They compare the states themselves, too.";
-    "lag" rate (lag_permille, 1000) "How many steps of nodes are carried out late.";
-    "torn steps" rate (torn_step_ppm, 1000000) "How many steps end in a crash in their midst.";
-    "gather" time (gather) "How long a driver gathers proposals to hand them over together.";
+        "Number of entries after which nodes compare their state machines.";
+    "validation period" time (validation.period)
+        "Longest time between two comparisons of state machines.";
+    "validation states" switch (validation.states)
+        "Nodes compare the states as well as the replies.";
+    "lag" rate (lag_permille, 1000) "Rate of node steps that the driver executes late.";
+    "torn steps" rate (torn_step_ppm, 1000000)
+        "Rate of node steps with a crash between two of their actions.";
+    "gather" time (gather) "Time for which a driver gathers proposals into one batch.";
     "clients" own ("N [operations N]", clients, read_clients)
-        "How many clients there are, and how many operations they ask for in all, refused ones \
-         apart.";
-    "think" span (think) "How long a client waits between two operations.";
-    "patience" time (patience) "How long a client waits for an outcome.";
-    "reads" rate (read_permille, 1000) "How many operations read.";
-    "command bytes" count (command_bytes, 16, BOUND_MAX) "The usual size of a command.";
+        "Number of clients, and the total number of their operations, not counting rejected ones.";
+    "think time" span (think_time) "Pause of a client between two operations.";
+    "request timeout" time (request_timeout) "Time for which a client waits for an outcome.";
+    "reads" rate (read_permille, 1000) "Rate of operations that are reads.";
+    "command bytes" count (command_bytes, 16, BOUND_MAX) "Usual size of a command.";
     "faults" own ("KIND..", faults, read_faults)
-        "Kinds of faults that the run may meet besides those that its lines bring.";
-    "storm" time (storm)
-        "How long clients and faults go on; then a few nodes are made well, and must agree.";
+        "Kinds of faults that may occur in the run besides those of its lines.";
+    "fault phase" time (fault_phase)
+        "Duration of client load and faults; then the stabilization phase repairs a core of nodes, \
+         which must agree.";
 }
 
-/// What is read when a setting can be off.
+/// Parses `off`, or the value of a setting that can be off.
 fn off_or<T>(
     words: &mut Words<'_>,
-    read: impl Fn(&mut Words<'_>) -> Result<T, Mistake>,
-) -> Result<Option<T>, Mistake> {
+    read: impl Fn(&mut Words<'_>) -> Result<T, SyntaxError>,
+) -> Result<Option<T>, SyntaxError> {
     if words.accept("off") { Ok(None) } else { read(words).map(Some) }
 }
 
-fn ppm(words: &mut Words<'_>, most: u32) -> Result<u32, Mistake> {
-    let what = format!("millionths up to {most}, like 300ppm");
+fn ppm(words: &mut Words<'_>, most: u32) -> Result<u32, SyntaxError> {
+    let expected = format!("millionths up to {most}, like 300ppm");
     let read = |word: &str| word.strip_suffix("ppm")?.parse().ok().filter(|ppm| *ppm <= most);
-    words.read(&what, read)
+    words.read(&expected, read)
 }
 
 fn priorities(settings: &Settings) -> String {
@@ -214,7 +223,7 @@ fn priorities(settings: &Settings) -> String {
     each.join(" ")
 }
 
-fn read_priorities(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), Mistake> {
+fn read_priorities(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), SyntaxError> {
     settings.priorities = vec![words.count(0, 255)? as u8];
     while !words.is_empty() {
         settings.priorities.push(words.count(0, 255)? as u8);
@@ -227,27 +236,30 @@ fn timeout(settings: &Settings) -> String {
     format!("{}..{}", Exact(config.election_timeout_min), Exact(config.election_timeout_max))
 }
 
-fn read_timeout(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), Mistake> {
+fn read_timeout(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), SyntaxError> {
     let span = words.span()?;
-    settings.config.election_timeout_min = span.least;
-    settings.config.election_timeout_max = span.most;
+    settings.config.election_timeout_min = span.min;
+    settings.config.election_timeout_max = span.max;
     Ok(())
 }
 
-fn removal(settings: &Settings) -> String {
-    settings.config.removal.map_or("off".to_owned(), |Removal { after, voters_min, pause }| {
-        format!("after {}, down to {voters_min}, pause {}", Exact(after), Exact(pause))
-    })
+fn suspension(settings: &Settings) -> String {
+    settings.config.suspension.map_or(
+        "off".to_owned(),
+        |Suspension { after, voters_min, pause }| {
+            format!("after {}, down to {voters_min}, pause {}", Exact(after), Exact(pause))
+        },
+    )
 }
 
-fn read_removal(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), Mistake> {
-    settings.config.removal = off_or(words, |words| {
+fn read_suspension(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), SyntaxError> {
+    settings.config.suspension = off_or(words, |words| {
         words.need("after")?;
         let after = words.duration()?;
         words.need(", down to")?;
         let voters_min = words.count(1, 11)? as usize;
         words.need(", pause")?;
-        Ok(Removal { after, voters_min, pause: words.duration()? })
+        Ok(Suspension { after, voters_min, pause: words.duration()? })
     })?;
     Ok(())
 }
@@ -257,7 +269,7 @@ fn survivor(settings: &Settings) -> String {
     settings.config.survivor.map_or("off".to_owned(), after)
 }
 
-fn read_survivor(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), Mistake> {
+fn read_survivor(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), SyntaxError> {
     settings.config.survivor = off_or(words, |words| {
         words.need("after")?;
         Ok(Survivor { after: words.duration()? })
@@ -266,38 +278,42 @@ fn read_survivor(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), M
 }
 
 fn lease(settings: &Settings) -> String {
-    settings.config.lease.map_or("off".to_owned(), |Lease { drift_ppm, replicas }| {
-        format!("{drift_ppm}ppm{}", if replicas { " lent" } else { "" })
+    settings.config.lease.map_or("off".to_owned(), |Lease { drift_ppm, read_leases: replicas }| {
+        format!("{drift_ppm}ppm{}", if replicas { " read-leases" } else { "" })
     })
 }
 
-fn read_lease(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), Mistake> {
+fn read_lease(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), SyntaxError> {
     settings.config.lease = off_or(words, |words| {
         let drift_ppm = ppm(words, Lease::DRIFT_PPM_MAX)?;
-        Ok(Lease { drift_ppm, replicas: words.accept("lent") })
+        Ok(Lease { drift_ppm, read_leases: words.accept("read-leases") })
     })?;
     Ok(())
 }
 
-fn read_clock_error(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), Mistake> {
-    settings.clocks.usual_ppm_max = ppm(words, Clocks::DRIFT_PPM_MAX)?;
+fn read_clock_error(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), SyntaxError> {
+    settings.clocks.error_ppm_max = ppm(words, Clocks::DRIFT_PPM_MAX)?;
     Ok(())
 }
 
-fn read_clock_drift(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), Mistake> {
+fn read_clock_drift(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), SyntaxError> {
     settings.clocks.drift_ppm_max = ppm(words, Clocks::DRIFT_PPM_MAX)?;
     Ok(())
 }
 
-fn machine_keeps(settings: &Settings) -> String {
-    settings.machine_keeps_each.map_or("nothing".to_owned(), |each| format!("every {each}"))
+fn machine_checkpoint(settings: &Settings) -> String {
+    settings.machine_checkpoint_every.map_or("off".to_owned(), |each| format!("every {each}"))
 }
 
-fn read_machine_keeps(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), Mistake> {
-    settings.machine_keeps_each = match words.name("part of a state", &["nothing", "every"])? {
-        0 => None,
-        _ => NonZero::new(words.count(1, u64::MAX)?),
-    };
+fn read_machine_checkpoint(
+    settings: &mut Settings,
+    words: &mut Words<'_>,
+) -> Result<(), SyntaxError> {
+    settings.machine_checkpoint_every =
+        match words.name("checkpoint interval", &["off", "every"])? {
+            0 => None,
+            _ => NonZero::new(words.count(1, u64::MAX)?),
+        };
     Ok(())
 }
 
@@ -308,7 +324,7 @@ fn clients(settings: &Settings) -> String {
     }
 }
 
-fn read_clients(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), Mistake> {
+fn read_clients(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), SyntaxError> {
     settings.clients = words.count(0, 1_000)? as u16;
     settings.operations_max = match words.accept("operations") {
         true => words.count(0, u64::MAX - 1)?,
@@ -322,7 +338,7 @@ fn faults(settings: &Settings) -> String {
     names.join(" ")
 }
 
-fn read_faults(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), Mistake> {
+fn read_faults(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), SyntaxError> {
     let names = Fault::ALL.map(Fault::name);
     settings.faults = Faults::NONE;
     settings.faults.insert(Fault::ALL[words.name("kind of fault", &names)?]);
@@ -333,19 +349,19 @@ fn read_faults(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), Mis
 }
 
 impl Row {
-    /// Why no run can have these settings, if so, in words that say what to do.
-    pub(super) fn flaw(settings: &Settings) -> Option<String> {
+    /// Returns the reason why no run can have these settings, and what to do, if there is one.
+    pub(super) fn problem(settings: &Settings) -> Option<String> {
         let members = usize::from(settings.voters + settings.learners);
         let rated = settings.priorities.len();
         if settings.nodes() > Settings::NODES_MAX {
             let most = Settings::NODES_MAX;
-            return Some(format!("{} nodes are over {most}: take some out", settings.nodes()));
+            return Some(format!("{} nodes are more than {most}: take some out", settings.nodes()));
         }
         if rated != 0 && rated != members {
-            return Some(format!("{rated} priorities for {members} members: write one for each"));
+            return Some(format!("{rated} priorities for {members} members: write one per member"));
         }
-        if settings.storm < Duration::from_millis(1) {
-            return Some("the storm is over before it begins: write a longer one".to_owned());
+        if settings.fault_phase < Duration::from_millis(1) {
+            return Some("the fault phase is shorter than 1ms: write a longer one".to_owned());
         }
         if let Err(error) = settings.config.check() {
             return Some(error.to_string());

@@ -1,16 +1,16 @@
-//! Scenarios read as they print, and mistakes name their place.
+//! Scenarios print and read back the same, and syntax errors name their place.
 
 use crate::choice::Kind;
 use crate::profile::Profile;
 
 use super::*;
 
-fn read(text: &str) -> Result<Scenario, Mistake> {
+fn read(text: &str) -> Result<Scenario, SyntaxError> {
     Scenario::read(text, &RunOptions::default().workload)
 }
 
 #[test]
-fn every_drawn_run_reads_as_it_prints() {
+fn every_drawn_run_prints_and_reads_back() {
     for profile in Profile::all() {
         let options = RunOptions { profile, ..RunOptions::default() };
         for seed in 1..=60 {
@@ -18,7 +18,7 @@ fn every_drawn_run_reads_as_it_prints() {
             case.overrides.insert(Kind::Latency.key(), seed);
             let scenario = Scenario::of(case, vec![Expect::Pass], &options.workload);
             let text = scenario.to_string();
-            let again = read(&text).unwrap_or_else(|mistake| panic!("{mistake}\n{text}"));
+            let again = read(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
             assert_eq!(again, scenario, "{} {seed}:\n{text}", profile.name);
         }
     }
@@ -26,156 +26,180 @@ fn every_drawn_run_reads_as_it_prints() {
 
 #[test]
 fn a_drawn_run_is_the_same_run_as_a_scenario() {
-    for (seed, name) in [(3, "default"), (5, "disk"), (1, "member"), (2, "identity")] {
+    for (seed, name) in [(3, "default"), (5, "disk"), (1, "membership"), (2, "identity")] {
         let profile = Profile::by_name(name).expect("it exists");
         let options = RunOptions { profile, ..RunOptions::default() };
         let case = Case::draw(seed, &options);
         let text = Scenario::of(case.clone(), Vec::new(), &options.workload).to_string();
-        let scenario = read(&text).expect("it is a scenario");
+        let scenario = read(&text).expect("the scenario is valid");
         let (drawn, written) = (case.run(&options), scenario.case.run(&options));
         assert_eq!((drawn.digest, drawn.failure), (written.digest, written.failure), "{name}");
     }
 }
 
 #[test]
-fn what_is_not_said_is_plain() {
-    let scenario = read("\n# nothing\n").expect("it is a scenario");
+fn settings_that_are_not_given_have_defaults() {
+    let scenario = read("\n# nothing\n").expect("the scenario is valid");
     assert_eq!(scenario.lines(), ["nodes 3"]);
-    let outcome = run_text("storm 2s").expect("nothing goes wrong");
+    let outcome = run_text("fault phase 2s").expect("the run passes");
     assert!(outcome.tally.commands_committed > 20, "{:?}", outcome.tally);
 }
 
 #[test]
-fn every_setting_can_be_left_as_it_is() {
-    let plain = read("").expect("it is a scenario");
+fn every_setting_reads_its_default() {
+    let defaults = read("").expect("the scenario is valid");
     for row in ROWS.iter().filter(|row| !["faults", "priorities"].contains(&row.name)) {
-        let line = format!("{} {}", row.name, (row.print)(&plain.case.settings));
-        assert_eq!(read(&line).as_ref(), Ok(&plain), "{line}");
+        let line = format!("{} {}", row.name, (row.print)(&defaults.case.settings));
+        assert_eq!(read(&line).as_ref(), Ok(&defaults), "{line}");
     }
 }
 
 #[test]
-fn expectations_are_held_against_the_run() {
-    let crash = "at 1s crash leader for 500ms\nstorm 3s\n";
+fn expectations_are_compared_with_the_run() {
+    let crash = "at 1s crash leader for 500ms\nfault phase 3s\n";
     assert!(run_text(&format!("{crash}expect pass\nexpect crash >= 1")).is_ok());
-    let wrong = run_text(&format!("{crash}expect S1")).expect_err("nothing is broken");
-    assert_eq!(wrong.to_string(), "line 3: expected `S1 election-safety`, and nothing went wrong");
-    let wrong = run_text(&format!("{crash}expect elections >= 100")).expect_err("too few");
-    let wrong = wrong.to_string();
-    assert!(wrong.starts_with("line 3: expected `elections >= 100`, and counted "), "{wrong}");
+    let error = run_text(&format!("{crash}expect S1")).expect_err("no check is violated");
+    assert_eq!(error.to_string(), "line 3: expected `S1 election-safety`, observed: no failure");
+    let error = run_text(&format!("{crash}expect elections >= 100"))
+        .expect_err("there are fewer elections");
+    let error = error.to_string();
+    assert!(error.starts_with("line 3: expected `elections >= 100`, observed: count "), "{error}");
 }
 
 #[test]
-fn operations_are_as_many_as_the_scenario_says() {
-    let asked = |operations: u64| {
-        let text = format!("clients 3 operations {operations}\nstorm 2s");
-        run_text(&text).expect("nothing goes wrong").tally.operations_checked
+fn clients_invoke_the_given_number_of_operations() {
+    let checked_operations = |operations: u64| {
+        let text = format!("clients 3 operations {operations}\nfault phase 2s");
+        run_text(&text).expect("the run passes").tally.operations_checked
     };
-    // Once the storm is over the core is asked for something, whatever the scenario says.
-    let after = asked(0);
-    // Some may come to something that nobody can check.
-    assert!((after + 1..=after + 5).contains(&asked(5)), "{after}, {}", asked(5));
-    assert!((after + 6..=after + 50).contains(&asked(50)), "{after}, {}", asked(50));
+    // The core receives requests in the stabilization phase, even if the scenario has none.
+    let after = checked_operations(0);
+    // The outcome of some operations may be unknown and not checkable.
+    assert!(
+        (after + 1..=after + 5).contains(&checked_operations(5)),
+        "{after}, {}",
+        checked_operations(5)
+    );
+    assert!(
+        (after + 6..=after + 50).contains(&checked_operations(50)),
+        "{after}, {}",
+        checked_operations(50)
+    );
 }
 
 #[test]
-fn errands_are_run_and_held_against_what_came_of_them() {
-    let text = "clients 0\nstorm 6s\nat 1s put x=1\nat 1.5s put x=1 via n2\n\
+fn scripted_requests_run_and_their_outcomes_are_compared() {
+    let text = "clients 0\nfault phase 6s\nat 1s put x=1\nat 1.5s put x=1 via n2\n\
                 expect cas x=1 -> 2 at 2s\nexpect get x=2 via n3 local at 3s\n\
                 expect get y=nothing at 3s\nat 4s get x via leader 100ms\n\
                 expect leader any at 4s\nexpect operations >= 6\n";
-    let outcome = run_text(text).unwrap_or_else(|trouble| panic!("{trouble}"));
-    let answers = &outcome.sightings.answers;
+    let outcome = run_text(text).unwrap_or_else(|error| panic!("{error}"));
+    let answers = &outcome.scripted.requests;
     assert_eq!(answers.len(), 6, "{answers:?}");
-    assert!(answers.iter().all(|it| it.answer != crate::plan::Answer::Silence), "{answers:?}");
-    let wrong = |line: &str| run_text(&format!("{text}{line}")).expect_err(line).to_string();
-    assert_eq!(wrong("expect get x=3 at 5s"), "line 11: expected `get x=3 at 5s`, and saw x=2");
-    let swap = wrong("expect cas x=nothing -> 3 at 5s");
-    assert_eq!(swap, "line 11: expected `cas x=nothing -> 3 at 5s`, and saw x=2");
-    let leaderless = wrong("expect no leader from 4s to 5s");
-    assert!(leaderless.starts_with("line 11: expected `no leader from 4s to 5s`, and n"));
+    assert!(
+        answers.iter().all(|it| it.outcome != crate::plan::ScriptedOutcome::NoReply),
+        "{answers:?}"
+    );
+    let error = |line: &str| run_text(&format!("{text}{line}")).expect_err(line).to_string();
+    assert_eq!(error("expect get x=3 at 5s"), "line 11: expected `get x=3 at 5s`, observed: x=2");
+    let swap = error("expect cas x=nothing -> 3 at 5s");
+    assert_eq!(swap, "line 11: expected `cas x=nothing -> 3 at 5s`, observed: x=2");
+    let leaderless = error("expect no leader from 4s to 5s");
+    assert!(
+        leaderless.starts_with("line 11: expected `no leader from 4s to 5s`, observed: leader n")
+    );
 }
 
 #[test]
-fn errands_outlast_a_leader_and_not_a_minority() {
-    let text = "nodes 3\nclients 0\nstorm 8s\nat 1s put x=1\n\
+fn scripted_requests_survive_a_leader_change_but_not_a_lost_quorum() {
+    let text = "nodes 3\nclients 0\nfault phase 8s\nat 1s put x=1\n\
                 at 2s isolate leader for 1s\nexpect put x=2 at 2.5s\nexpect get x=2 at 3.8s\n\
                 at 5s only n1-n1 for 2s\nexpect no leader from 5.5s to 6.5s\n";
-    run_text(text).unwrap_or_else(|trouble| panic!("{trouble}"));
-    let silent = run_text(&format!("{text}expect put x=3 at 5.5s")).expect_err("nobody leads");
-    assert_eq!(silent.to_string(), "line 10: expected `put x=3 at 5.5s`, and saw no answer");
+    run_text(text).unwrap_or_else(|error| panic!("{error}"));
+    let silent =
+        run_text(&format!("{text}expect put x=3 at 5.5s")).expect_err("there is no leader");
+    assert_eq!(silent.to_string(), "line 10: expected `put x=3 at 5.5s`, observed: no reply");
 }
 
 #[test]
-fn what_clients_saw_of_errands_is_checked_with_the_rest() {
-    let text = "clients 2\nstorm 4s\nseed 3\nat 1s crash leader for 1s\nat 1.1s put k1=7\n\
+fn scripted_requests_are_part_of_the_checked_history() {
+    let text = "clients 2\nfault phase 4s\nseed 3\nat 1s crash leader for 1s\nat 1.1s put k1=7\n\
                 at 1.1s cas k1=7 -> 8\nat 1.2s get k1 via n2\nexpect pass";
-    let outcome = run_text(text).unwrap_or_else(|trouble| panic!("{trouble}"));
-    let alone = run_text(&text.replace("clients 2", "clients 0")).expect("it passes, too");
+    let outcome = run_text(text).unwrap_or_else(|error| panic!("{error}"));
+    let alone = run_text(&text.replace("clients 2", "clients 0")).expect("the run passes");
     assert!(outcome.tally.operations_checked > alone.tally.operations_checked);
     assert!(alone.tally.operations_checked >= 3, "{:?}", alone.tally);
 }
 
 #[test]
-fn mistakes_name_their_place_and_what_to_do() {
+fn syntax_errors_name_their_place_and_the_remedy() {
     let cases = [
-        ("nodes 3\n\n  latency fast", "3:11: `fast` is not a span of time"),
+        ("nodes 3\n\n  latency fast", "3:11: `fast` is not a duration"),
         ("nodes", "1:6: the line ends here"),
         ("nodes 12", "1:7: `12` is not a whole number from 1 to 11"),
-        ("lattency 5ms", "1:1: `lattency` is no setting and no time: did you mean `latency`?"),
-        ("pre-vote yes", "1:10: `yes` is no switch: there are: off, on"),
-        ("nodes 3\nnodes 5", "2:1: line 1 says it already"),
-        ("crash n1", "1:1: when? write it like `at 1s crash ..`"),
+        ("lattency 5ms", "1:1: `lattency` is not a known setting or time: did you mean `latency`?"),
+        ("pre-vote yes", "1:10: `yes` is not a known switch: expected one of: off, on"),
+        ("nodes 3\nnodes 5", "2:1: line 1 sets the same"),
+        ("crash n1", "1:1: `crash` needs a time or a trigger: write it like `at 1s crash ..`"),
         ("at 1s crash n4", "1:13: there is no n4 among 3 nodes: name another, or write `spares 1`"),
-        ("nodes 9\nlearners 3", "2:10: 12 nodes are over 11"),
+        ("nodes 9\nlearners 3", "2:10: 12 nodes are more than 11"),
         ("election timeout 50ms..90ms", "1:18: election_timeout_min is less than three times"),
         ("check-quorum off", "stickiness"),
-        ("priorities 1 2", "2 priorities for 3 members: write one for each"),
+        ("priorities 1 2", "2 priorities for 3 members: write one per member"),
         ("segment bytes 5000", "1:15: segment_bytes must be a multiple of 4096"),
         ("loss 10", "1:8: the line ends here: `in 1000` is missing"),
-        ("loss 10 of 1000", "1:9: `of` stands where `in 1000` belongs"),
-        ("choose Redraw/1.0/0/5 = 3", "1:8: it is nobody's: write Redraw/0.0/0/MICROSECONDS"),
+        ("loss 10 of 1000", "1:9: unexpected `of`: write `in 1000`"),
+        (
+            "choose Reseed/1.0/0/5 = 3",
+            "1:8: the key belongs to no node: write Reseed/0.0/0/MICROSECONDS",
+        ),
         ("choose Latency/1 = 0", "1:8: `Latency/1` is not the name of a choice"),
-        ("expect nothing", "1:8: `nothing` is no outcome, count or check"),
-        ("seed 1\nseed 2", "2:1: line 1 says it already"),
+        ("expect nothing", "1:8: `nothing` is not a known outcome, count or check"),
+        ("seed 1\nseed 2", "2:1: line 1 sets the same"),
         ("expect get x at 5s", "1:12: `x` is not a key and its value, like x=1 or x=nothing"),
         ("expect get x=1 via n4 at 5s", "1:20: there is no n4 among 3 nodes"),
         ("expect get x=1 via it at 5s", "`it` and `other` are nodes of a trigger"),
         ("expect put x=1", "1:15: the line ends here: `at` is missing"),
         ("expect leader n4 at 5s", "1:15: there is no n4 among 3 nodes"),
-        ("at 11s put x=1", "1:4: the storm is over at 10s"),
-        ("expect leader n1 at 11s", "1:21: the storm is over at 10s"),
-        ("machine keeps every 3\nat 1s slip n1 misspeaks", "take the line `machine keeps` out"),
+        ("at 11s put x=1", "1:4: the fault phase ends at 10s"),
+        ("expect leader n1 at 11s", "1:21: the fault phase ends at 10s"),
+        (
+            "machine checkpoint every 3\nat 1s machine fault n1 wrong reply",
+            "remove the line `machine checkpoint`",
+        ),
     ];
-    for (text, said) in cases {
-        let mistake = read(text).expect_err(text).to_string();
-        assert!(mistake.contains(said), "{text}: {mistake}");
+    for (text, expected) in cases {
+        let error = read(text).expect_err(text).to_string();
+        assert!(error.contains(expected), "{text}: {error}");
     }
-    assert!(read("check-quorum off\nstickiness off").is_ok(), "what fits in the end is right");
+    assert!(
+        read("check-quorum off\nstickiness off").is_ok(),
+        "only the final settings are checked"
+    );
     assert!(read("heartbeat 200ms\nelection timeout 600ms..900ms").is_ok());
 }
 
-/// What the reference has to say about everything that the language has.
+/// The lines that the reference must contain for every element of the language.
 fn reference() -> Vec<String> {
-    use crate::plan::{Call, Region, Slip, Trigger};
-    let plain = read("").expect("it is a scenario");
+    use crate::plan::{Call, MachineFault, Region, Trigger};
+    let defaults = read("").expect("the scenario is valid");
     let settings = ROWS.iter().map(|row| {
-        let value = (row.print)(&plain.case.settings);
+        let value = (row.print)(&defaults.case.settings);
         let value = if value.is_empty() { "none".to_owned() } else { value };
-        format!("- `{} {}` (`{value}`): {}", row.name, row.takes, row.about)
+        format!("- `{} {}` (`{value}`): {}", row.name, row.arguments, row.summary)
     });
-    let verbs = VERBS.iter().map(|it| format!("- `{} {}`: {}", it.verb, it.takes, it.does));
+    let verbs = VERBS.iter().map(|it| format!("- `{} {}`: {}", it.verb, it.arguments, it.summary));
     let triggers = Trigger::ALL.map(|(_, name)| format!("- `{name}`: "));
     let parts = Call::ALL.map(|(_, name)| name).into_iter();
     let parts = parts.chain(Region::ALL.map(|(_, name)| name));
-    let parts = parts.chain(Slip::ALL.map(|(_, name)| name));
+    let parts = parts.chain(MachineFault::ALL.map(|(_, name)| name));
     let kinds = Fault::ALL.map(Fault::name);
     let names = parts.chain(kinds).map(|name| format!("`{name}`"));
     settings.chain(verbs).chain(triggers).chain(names).collect()
 }
 
 #[test]
-fn the_reference_has_everything() {
+fn the_reference_lists_the_whole_language() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/SCENARIOS.md");
     let page = std::fs::read_to_string(path).expect("the page is there");
     let flowing = page.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -184,8 +208,8 @@ fn the_reference_has_everything() {
     assert!(missing.is_empty(), "docs/SCENARIOS.md lacks:\n{}", missing.join("\n"));
     for text in page.split("```text\n").skip(1) {
         let text = text.split("```").next().unwrap_or_default();
-        if let Err(mistake) = read(text) {
-            panic!("docs/SCENARIOS.md: an example is none: {mistake}\n{text}");
+        if let Err(error) = read(text) {
+            panic!("docs/SCENARIOS.md: an example has a syntax error: {error}\n{text}");
         }
     }
 }

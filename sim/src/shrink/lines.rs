@@ -1,12 +1,12 @@
-//! Simpler forms of the lines of a scenario. None of this knows what a line means: whatever comes
-//! out is read again, and what is no scenario is left out.
+//! Simpler forms of scenario lines. These functions do not know the meaning of a line: every result
+//! is parsed again, and invalid scenarios are discarded.
 
 use std::time::Duration;
 
 use crate::scenario::ROWS;
 use crate::words::{Exact, Words, duration, nodes_in, number_of};
 
-/// The settings that are about how long things take, beside the plan: they scale together.
+/// The settings with durations that scale together with the plan.
 const TIMES: [&str; 11] = [
     "heartbeat",
     "election timeout",
@@ -14,77 +14,77 @@ const TIMES: [&str; 11] = [
     "validation period",
     "latency",
     "flush",
-    "report",
-    "work",
+    "report delay",
+    "batch time",
     "gather",
-    "think",
-    "patience",
+    "think time",
+    "request timeout",
 ];
 
-/// The settings about the algorithm, and about chance.
-const KEPT: [&[&str]; 2] = [
+/// The settings of the algorithm, and the settings of random faults.
+const SETTING_GROUPS: [&[&str]; 2] = [
     &[
         "learners",
         "spares",
-        "founding",
+        "bootstrap",
         "priorities",
         "pre-vote",
         "check-quorum",
         "stickiness",
         "casting-vote",
-        "removal",
+        "suspension",
         "survivor",
         "lease",
         "clock error",
-        "clock drift",
+        "drift max",
         "clocks stop",
-        "machine keeps",
+        "machine checkpoint",
     ],
     &["loss", "duplicates", "delays", "lag", "torn steps", "faults"],
 ];
 
-/// The words that say something about the one after them, and may be missing together with it.
-const PAIRED: [&str; 4] = ["from", "to", "for", "later"];
+/// The words that describe the word after them, and are removed together with it.
+const PAIRED_WORDS: [&str; 4] = ["from", "to", "for", "delay"];
 
-/// Whether a line is one of the plan.
+/// Whether a line belongs to the plan.
 pub(super) fn is_planned(line: &str) -> bool {
     ["at ", "from ", "to ", "when ", "whenever "].iter().any(|word| line.starts_with(word))
 }
 
-/// Whether a line says this setting, and not one with a longer name.
-pub(super) fn says(line: &str, setting: &str) -> bool {
+/// Whether a line sets this setting, and not one with a longer name.
+pub(super) fn sets(line: &str, setting: &str) -> bool {
     let named = |name: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' '));
     let longer = ROWS.iter().filter(|row| row.name.len() > setting.len());
     named(setting) && !longer.clone().any(|row| named(row.name))
 }
 
-/// The lines with the plan, and of the settings only how many nodes vote; or also those about the
-/// algorithm; or, further, those about chance.
-pub(super) fn bare(lines: &[String], kept: usize) -> Vec<String> {
-    let always = ["seed", "nodes", "storm"];
-    let settings = always.iter().chain(KEPT[..kept].iter().copied().flatten());
+/// The lines of the plan and the number of voters, with the first `kept` groups of settings: those
+/// of the algorithm, and those of random faults.
+pub(super) fn without_settings(lines: &[String], kept: usize) -> Vec<String> {
+    let always = ["seed", "nodes", "fault phase"];
+    let settings = always.iter().chain(SETTING_GROUPS[..kept].iter().copied().flatten());
     let settings: Vec<&str> = settings.copied().collect();
     let stays =
-        |line: &&String| is_planned(line) || settings.iter().any(|setting| says(line, setting));
+        |line: &&String| is_planned(line) || settings.iter().any(|setting| sets(line, setting));
     lines.iter().filter(stays).cloned().collect()
 }
 
-/// When another seed takes over, if that is what the line says, and which.
-fn redraw(line: &str) -> Option<(Duration, &str)> {
-    let (micros, seed) = line.strip_prefix("choose Redraw/0.0/0/")?.split_once(" = ")?;
+/// The time and the seed of a line that reseeds the run.
+fn parse_reseed(line: &str) -> Option<(Duration, &str)> {
+    let (micros, seed) = line.strip_prefix("choose Reseed/0.0/0/")?.split_once(" = ")?;
     Some((Duration::from_micros(micros.parse().ok()?), seed))
 }
 
-/// The line at another time, to the microsecond that comes next, if another seed takes over by it.
-fn redrawn(line: &str, time: impl Fn(Duration) -> Duration) -> Option<String> {
-    let (at, seed) = redraw(line)?;
+/// A reseed line moved to another time, rounded up to the next microsecond.
+fn move_reseed(line: &str, time: impl Fn(Duration) -> Duration) -> Option<String> {
+    let (at, seed) = parse_reseed(line)?;
     let micros = time(at).as_nanos().div_ceil(1_000);
-    Some(format!("choose Redraw/0.0/0/{micros} = {seed}"))
+    Some(format!("choose Reseed/0.0/0/{micros} = {seed}"))
 }
 
-/// The time before which a line does nothing.
-pub(super) fn begins(line: &str) -> Duration {
-    if let Some((at, _)) = redraw(line) {
+/// The time before which a line has no effect.
+pub(super) fn start_time(line: &str) -> Duration {
+    if let Some((at, _)) = parse_reseed(line) {
         return at;
     }
     let mut words = Words::of(line, 1);
@@ -93,77 +93,80 @@ pub(super) fn begins(line: &str) -> Duration {
     time.unwrap_or_default()
 }
 
-/// The lines with the plan in the order in which it begins.
+/// The lines with the plan sorted by start time.
 pub(super) fn in_order(lines: &[String]) -> Vec<String> {
     let mut lines = lines.to_vec();
-    lines.sort_by_key(|line| is_planned(line).then(|| begins(line)));
+    lines.sort_by_key(|line| is_planned(line).then(|| start_time(line)));
     lines
 }
 
 /// The lines with another seed.
 pub(super) fn reseeded(lines: &[String], seed: u64) -> Vec<String> {
-    let rest = lines.iter().filter(|line| !says(line, "seed")).cloned();
+    let rest = lines.iter().filter(|line| !sets(line, "seed")).cloned();
     std::iter::once(format!("seed {seed}")).chain(rest).collect()
 }
 
-/// The lines without what they say about how long things take, and the plan so much faster or
-/// slower that it keeps pace.
+/// The lines without duration settings, and with the plan scaled by the ratio of the two timeouts.
 pub(super) fn rescaled(lines: &[String], from: Duration, to: Duration) -> Vec<String> {
     let scale = |time: Duration| {
         let nanos = time.as_nanos() * to.as_nanos() / from.as_nanos().max(1);
-        // To the millisecond, as a person would write it; what is shorter stays as it is.
+        // Whole milliseconds are easier to read; shorter times stay exact.
         let millis = Duration::from_millis((nanos / 1_000_000) as u64);
         if millis.is_zero() { Duration::from_nanos(nanos as u64) } else { millis }
     };
-    let kept = lines.iter().filter(|line| !TIMES.iter().any(|time| says(line, time)));
+    let kept = lines.iter().filter(|line| !TIMES.iter().any(|time| sets(line, time)));
     let keeps_pace = |line: &str| {
-        is_planned(line) || ["storm", "survivor", "removal"].iter().any(|it| says(line, it))
+        is_planned(line)
+            || ["fault phase", "survivor", "suspension"].iter().any(|it| sets(line, it))
     };
     kept.map(|line| match keeps_pace(line) {
-        true => worded(line, |word| duration(word).map(|time| Exact(scale(time)).to_string())),
-        false => redrawn(line, scale).unwrap_or_else(|| line.clone()),
+        true => map_words(line, |word| duration(word).map(|time| Exact(scale(time)).to_string())),
+        false => move_reseed(line, scale).unwrap_or_else(|| line.clone()),
     })
     .collect()
 }
 
-/// The lines with a plan that idles nowhere for longer than `idle`: what begins after a longer gap
-/// comes so much earlier, and the storm ends so much earlier.
-pub(super) fn hastened(lines: &[String], idle: Duration) -> Vec<String> {
+/// The lines with gaps in the plan shortened to `idle`; everything after a longer gap, including
+/// the end of the fault phase, moves earlier by the difference.
+pub(super) fn with_idle_time_max(lines: &[String], idle: Duration) -> Vec<String> {
     let mut begun: Vec<Duration> =
-        lines.iter().filter(|line| is_planned(line)).map(|line| begins(line)).collect();
+        lines.iter().filter(|line| is_planned(line)).map(|line| start_time(line)).collect();
     begun.sort_unstable();
-    // How much earlier everything comes from each time on.
+    // The amount by which everything from each time on moves earlier.
     let mut saved = vec![(Duration::ZERO, Duration::ZERO)];
     for time in begun {
-        let (last, so_far) = *saved.last().expect("it begins with one");
+        let (last, so_far) = *saved.last().expect("the list starts with one element");
         saved.push((time, so_far + (time - last).saturating_sub(idle)));
     }
     let earlier = |time: Duration| {
         let reached = saved.iter().rev().find(|(from, _)| *from <= time);
         time - reached.map_or(Duration::ZERO, |(_, saved)| *saved)
     };
-    lines.iter().map(|line| moved(line, earlier)).collect()
+    lines.iter().map(|line| move_times(line, earlier)).collect()
 }
 
-/// The line with its times moved, and not its spans.
-fn moved(line: &str, time: impl Fn(Duration) -> Duration) -> String {
-    if let Some(line) = redrawn(line, &time) {
+/// The line with its times moved and its durations unchanged.
+fn move_times(line: &str, time: impl Fn(Duration) -> Duration) -> String {
+    if let Some(line) = move_reseed(line, &time) {
         return line;
     }
     let mut words = words(line);
-    // Behind the trigger, `to` is followed by a node or a place.
+    // After the trigger, `to` is followed by a node or an address.
     let instants = words.iter().position(|word| word.starts_with("when")).unwrap_or(2);
-    let storm = says(line, "storm");
+    let is_fault_phase = sets(line, "fault phase");
     for at in 1..words.len() {
-        let is_time = storm || at <= instants && ["at", "from", "to"].contains(&&*words[at - 1]);
-        if let Some(old) = duration(&words[at]).filter(|_| is_time && (storm || is_planned(line))) {
+        let is_time =
+            is_fault_phase || at <= instants && ["at", "from", "to"].contains(&&*words[at - 1]);
+        if let Some(old) =
+            duration(&words[at]).filter(|_| is_time && (is_fault_phase || is_planned(line)))
+        {
             words[at] = Exact(time(old)).to_string();
         }
     }
     joined(words.iter().map(String::as_str))
 }
 
-/// Every line that is simpler than this one by one step, the greatest step first.
+/// All lines that are simpler than this one by one step, the largest step first.
 pub(super) fn simpler(line: &str) -> Vec<String> {
     let words = words(line);
     let without = |from: usize, to: usize| {
@@ -172,15 +175,15 @@ pub(super) fn simpler(line: &str) -> Vec<String> {
     };
     let mut lines = Vec::new();
     for (at, word) in words.iter().enumerate() {
-        lines.extend(PAIRED.contains(&word.as_str()).then(|| without(at, at + 2)));
+        lines.extend(PAIRED_WORDS.contains(&word.as_str()).then(|| without(at, at + 2)));
     }
     for (at, word) in words.iter().enumerate().skip(1) {
         lines.extend((word != ",").then(|| without(at, at + 1)));
     }
     for (at, word) in words.iter().enumerate() {
-        for rounder in rounder(word) {
+        for form in round_forms(word) {
             let mut words = words.clone();
-            words[at] = rounder;
+            words[at] = form;
             lines.push(joined(words.iter().map(String::as_str)));
         }
     }
@@ -192,20 +195,20 @@ pub(super) fn simpler(line: &str) -> Vec<String> {
     lines
 }
 
-/// The lines in a cluster without node `gone`, whose followers move up; and without the operations
-/// that name it.
+/// The lines of a cluster without node `gone`: the later nodes are renumbered, and operations that
+/// name it are removed.
 pub(super) fn without_node(lines: &[String], gone: u64) -> Vec<String> {
     let named = |line: &String| {
         is_planned(line) && words(line).iter().flat_map(|word| nodes_in(word)).any(|n| n.0 == gone)
     };
     let moved = |line: &String| match is_planned(line) {
-        true => worded(line, |word| Some(renumbered(word, gone))),
+        true => map_words(line, |word| Some(renumbered(word, gone))),
         false => line.clone(),
     };
     lines.iter().filter(|line| !named(line)).map(moved).collect()
 }
 
-/// A word in which each node after `gone` has the number before its own.
+/// The word with each node after `gone` renumbered by one.
 fn renumbered(word: &str, gone: u64) -> String {
     let (named, address) = match word.split_once('@') {
         Some((named, address)) => (named, format!("@{address}")),
@@ -222,8 +225,8 @@ fn renumbered(word: &str, gone: u64) -> String {
     parts.chain([address]).collect()
 }
 
-/// Rounder forms of a word that is a span of time, two of them, or a number with a name.
-fn rounder(word: &str) -> Vec<String> {
+/// Rounder forms of a word that is a duration, a range of durations or a named number.
+fn round_forms(word: &str) -> Vec<String> {
     if let Some((name, number)) = word.split_once('=') {
         let Some(number) = number_of(number).filter(|number| *number > 1) else {
             return Vec::new();
@@ -248,7 +251,7 @@ fn rounder(word: &str) -> Vec<String> {
     forms
 }
 
-/// The next time, below or above, with so many digits that are not 0.
+/// The duration rounded down or up to this many significant digits.
 fn rounded(time: Duration, digits: u32, up: bool) -> Duration {
     let nanos = time.as_nanos() as u64;
     let unit = 10u64.pow(nanos.checked_ilog10().unwrap_or(0).saturating_sub(digits - 1));
@@ -270,8 +273,8 @@ fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
     line
 }
 
-/// The line with the words that `change` changes.
-fn worded(line: &str, change: impl Fn(&str) -> Option<String>) -> String {
+/// The line with each word replaced by the result of `change`, if there is one.
+fn map_words(line: &str, change: impl Fn(&str) -> Option<String>) -> String {
     let words: Vec<String> =
         words(line).into_iter().map(|word| change(&word).unwrap_or(word)).collect();
     joined(words.iter().map(String::as_str))
@@ -289,16 +292,17 @@ mod tests {
     }
 
     #[test]
-    fn a_line_gets_simpler_step_by_step() {
-        let line = "from 1.2s whenever n3 falls times=3 later 1.234ms, crash it keep=part for 90ms";
+    fn a_line_becomes_simpler_in_single_steps() {
+        let line =
+            "from 1.2s whenever n3 goes down times=3 delay 1.234ms, crash it keep=part for 90ms";
         let forms = simpler(line);
         for form in [
-            "from 1.2s when n3 falls later 1.234ms, crash it keep=part for 90ms",
-            "whenever n3 falls times=3 later 1.234ms, crash it keep=part for 90ms",
-            "from 1.2s whenever n3 falls times=3 later 1.234ms, crash it keep=part",
-            "from 1.2s whenever n3 falls times=3 later 1.234ms, crash it for 90ms",
-            "from 1.2s whenever n3 falls times=3 later 1ms, crash it keep=part for 90ms",
-            "from 1s whenever n3 falls times=3 later 1.234ms, crash it keep=part for 90ms",
+            "from 1.2s when n3 goes down delay 1.234ms, crash it keep=part for 90ms",
+            "whenever n3 goes down times=3 delay 1.234ms, crash it keep=part for 90ms",
+            "from 1.2s whenever n3 goes down times=3 delay 1.234ms, crash it keep=part",
+            "from 1.2s whenever n3 goes down times=3 delay 1.234ms, crash it for 90ms",
+            "from 1.2s whenever n3 goes down times=3 delay 1ms, crash it keep=part for 90ms",
+            "from 1s whenever n3 goes down times=3 delay 1.234ms, crash it keep=part for 90ms",
         ] {
             assert!(forms.contains(&form.to_owned()), "{form}: {forms:#?}");
         }
@@ -307,32 +311,39 @@ mod tests {
     }
 
     #[test]
-    fn another_seed_takes_over_as_soon_as_the_plan_comes_there() {
-        let lines = strings(&["storm 2s", "choose Redraw/0.0/0/1000000 = 7", "at 1s crash n1"]);
+    fn a_reseed_moves_with_the_plan() {
+        let lines =
+            strings(&["fault phase 2s", "choose Reseed/0.0/0/1000000 = 7", "at 1s crash n1"]);
         let second = Duration::from_secs(1);
-        assert_eq!((begins(&lines[1]), begins(&lines[2])), (second, second));
+        assert_eq!((start_time(&lines[1]), start_time(&lines[2])), (second, second));
         let halved = rescaled(&lines, second, second / 2);
-        assert_eq!(halved, ["storm 1s", "choose Redraw/0.0/0/500000 = 7", "at 500ms crash n1"]);
-        let hastened = hastened(&lines, second / 10);
-        assert_eq!(hastened[1..], ["choose Redraw/0.0/0/100000 = 7", "at 100ms crash n1"]);
+        assert_eq!(
+            halved,
+            ["fault phase 1s", "choose Reseed/0.0/0/500000 = 7", "at 500ms crash n1"]
+        );
+        let with_idle_time_max = with_idle_time_max(&lines, second / 10);
+        assert_eq!(
+            with_idle_time_max[1..],
+            ["choose Reseed/0.0/0/100000 = 7", "at 100ms crash n1"]
+        );
     }
 
     #[test]
-    fn a_plan_is_in_order_after_the_settings() {
+    fn the_plan_is_sorted_after_the_settings() {
         let lines = ["at 2s crash n1", "nodes 3", "at 90ms heal", "when n2 leads, crash it"];
         let ordered = in_order(&strings(&lines));
         assert_eq!(ordered, ["nodes 3", "when n2 leads, crash it", "at 90ms heal", lines[0]]);
     }
 
     #[test]
-    fn whatever_is_simpler_is_a_mistake_or_reads_as_it_prints() {
+    fn every_simpler_form_is_invalid_or_reads_back() {
         let options = RunOptions::default();
         let mut read = 0;
         for seed in 0..8 {
             let case = Case::draw(seed, &options);
             for line in Scenario::of(case, Vec::new(), &options.workload).lines() {
                 for form in simpler(&line) {
-                    // Eleven nodes, so that no plan names one that is not there.
+                    // Eleven nodes, so that every node in a drawn plan exists.
                     let text = format!("{form}\nspares 4\nlearners 4\n");
                     let Ok(scenario) = Scenario::read(&text, &options.workload) else { continue };
                     let again = Scenario::read(&scenario.to_string(), &options.workload);
@@ -341,11 +352,11 @@ mod tests {
                 }
             }
         }
-        assert!(read > 500, "{read} of all forms were right");
+        assert!(read > 500, "only {read} of all forms are valid");
     }
 
     #[test]
-    fn nodes_after_the_one_that_is_gone_move_up() {
+    fn nodes_after_a_removed_node_are_renumbered() {
         let lines = strings(&[
             "nodes 5",
             "at 1s crash n3",
@@ -365,50 +376,50 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_keeps_pace_with_the_timeouts() {
+    fn the_plan_scales_with_the_timeouts() {
         let lines = strings(&[
             "seed 3",
             "election timeout 300ms..600ms",
             "survivor after 4s",
-            "at 1s mute n1 for 90ms",
+            "at 1s block outbound n1 for 90ms",
         ]);
         let (from, to) = (Duration::from_millis(600), Duration::from_millis(300));
-        let faster = ["seed 3", "survivor after 2s", "at 500ms mute n1 for 45ms"];
+        let faster = ["seed 3", "survivor after 2s", "at 500ms block outbound n1 for 45ms"];
         assert_eq!(rescaled(&lines, from, to), faster);
         assert_eq!(reseeded(&lines, 4)[..2], ["seed 4", "election timeout 300ms..600ms"]);
     }
 
     #[test]
-    fn a_leap_leaves_the_plan_and_what_matters_most() {
+    fn dropping_settings_keeps_the_plan_and_the_chosen_groups() {
         let lines = strings(&["nodes 3", "pre-vote off", "flush bytes 4096", "loss 3 in 1000"]);
-        assert_eq!(bare(&lines, 0), ["nodes 3"]);
-        assert_eq!(bare(&lines, 1), ["nodes 3", "pre-vote off"]);
-        assert_eq!(bare(&lines, 2), ["nodes 3", "pre-vote off", "loss 3 in 1000"]);
-        assert!(!says("flush bytes 4096", "flush") && says("flush 1ms", "flush"));
+        assert_eq!(without_settings(&lines, 0), ["nodes 3"]);
+        assert_eq!(without_settings(&lines, 1), ["nodes 3", "pre-vote off"]);
+        assert_eq!(without_settings(&lines, 2), ["nodes 3", "pre-vote off", "loss 3 in 1000"]);
+        assert!(!sets("flush bytes 4096", "flush") && sets("flush 1ms", "flush"));
     }
 
     #[test]
-    fn a_plan_does_not_idle() {
+    fn idle_time_in_the_plan_is_shortened() {
         let lines = strings(&[
             "nodes 3",
-            "storm 9s",
-            "at 2s mute n1 for 3s",
-            "from 2.1s to 4s when n3 falls later 1s, transfer n1 to n2",
+            "fault phase 9s",
+            "at 2s block outbound n1 for 3s",
+            "from 2.1s to 4s when n3 goes down delay 1s, transfer n1 to n2",
             "at 7s crash n2",
         ]);
         let expected = [
             "nodes 3",
-            "storm 3.1s",
-            "at 500ms mute n1 for 3s",
-            "from 600ms to 2.5s when n3 falls later 1s, transfer n1 to n2",
+            "fault phase 3.1s",
+            "at 500ms block outbound n1 for 3s",
+            "from 600ms to 2.5s when n3 goes down delay 1s, transfer n1 to n2",
             "at 1.1s crash n2",
         ];
-        assert_eq!(hastened(&lines, Duration::from_millis(500)), expected);
-        assert_eq!(hastened(&strings(&expected), Duration::from_millis(500)), expected);
+        assert_eq!(with_idle_time_max(&lines, Duration::from_millis(500)), expected);
+        assert_eq!(with_idle_time_max(&strings(&expected), Duration::from_millis(500)), expected);
     }
 
     #[test]
-    fn times_are_rounded_both_ways() {
+    fn durations_are_rounded_down_and_up() {
         let time = Duration::from_micros(1_851_234);
         assert_eq!(rounded(time, 1, false), Duration::from_secs(1));
         assert_eq!(rounded(time, 2, true), Duration::from_millis(1_900));

@@ -1,10 +1,10 @@
-//! Makes a run that fails small: the fewest lines of a scenario that still fails alike.
+//! Shrinks a failing run to the fewest scenario lines that still fail in the same way.
 //!
-//! It works on the lines, and knows little of what they mean: lines are taken out in groups (delta
-//! debugging), nodes go, words of the lines that are left go or become rounder, and whatever still
-//! fails with the same fingerprint is kept. In between, the seed is drawn anew: what is left open
-//! is as good with another. Candidates are tried in an order of their own, and of those that run at
-//! once the first one counts: so the result is the same however many threads there are.
+//! The search edits lines and knows little about their meaning. It removes groups of lines (delta
+//! debugging), removes nodes, and removes or rounds words, and keeps every change that still fails
+//! with the same fingerprint. It also tries other seeds, because the open choices may be drawn
+//! anew. Candidates have a fixed order, and of the candidates that run at once the first failing
+//! one wins, so the result does not depend on the number of threads.
 
 mod lines;
 
@@ -20,67 +20,67 @@ use crate::outcome::{Failure, Outcome};
 use crate::run::{Case, RunOptions};
 use crate::scenario::{Expect, Scenario};
 
-/// How far shrinking goes, and who watches.
+/// The limits of a shrink, and its callbacks.
 #[derive(Clone, Copy)]
-pub struct Shrinking<'a> {
-    /// How many threads run candidates.
+pub struct ShrinkOptions<'a> {
+    /// The number of threads that run candidates.
     pub jobs: NonZeroUsize,
-    /// The most runs.
+    /// The maximum number of runs.
     pub runs_max: u64,
-    /// Asked before every few runs: whether to make do with what there is.
-    pub is_late: &'a (dyn Fn() -> bool + Sync),
-    /// Runs one case.
+    /// Called before every batch of runs; returns true to stop with the smallest run so far.
+    pub is_out_of_time: &'a (dyn Fn() -> bool + Sync),
+    /// Runs one candidate and returns its outcome.
     pub run: &'a (dyn Fn(&Case, &RunOptions) -> Outcome + Sync),
-    /// Told how many runs there were, and how many lines are left.
-    pub watch: &'a dyn Fn(u64, usize),
+    /// Called with the number of runs so far and the number of lines left.
+    pub on_progress: &'a dyn Fn(u64, usize),
 }
 
-/// What is left of a run that fails.
+/// The result of shrinking a failing run.
 #[derive(Clone, Debug)]
 pub struct Shrunk {
-    /// The run, which expects its failure.
+    /// The shrunk run, with an expectation of its failure.
     pub scenario: Scenario,
-    /// What it comes to.
+    /// The outcome of the shrunk run.
     pub outcome: Outcome,
-    /// What is the same about the failure before and after.
+    /// The fingerprint that both failures have in common.
     pub fingerprint: Fingerprint,
-    /// The run before.
+    /// The size of the original run.
     pub before: Size,
-    /// And after.
+    /// The size of the shrunk run.
     pub after: Size,
-    /// How many runs it took.
+    /// The number of runs that shrinking took.
     pub runs: u64,
-    /// Whether it ended by itself, once a round left nothing less to read; else there was no time,
-    /// or no run, to go on.
+    /// Whether the search ended because a whole round found no smaller run, and not because of the
+    /// time limit or the run limit.
     pub is_smallest: bool,
 }
 
-/// How large a run is.
+/// The size of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// The lines of its scenario, those that say what is expected included.
+    /// The number of lines of its scenario, including the expectations.
     pub lines: usize,
-    /// The nodes.
+    /// The number of nodes in the world.
     pub nodes: u8,
-    /// The operations of its plan.
+    /// The number of operations in its plan.
     pub planned: usize,
-    /// The operations of its clients whose outcome was checked.
+    /// The number of client operations with a checked outcome.
     pub operations: u64,
-    /// Its events.
+    /// The number of its simulator events.
     pub events: u64,
 }
 
-/// How many rounds of all there is to try.
+/// The maximum number of rounds over all kinds of changes.
 const ROUNDS_MAX: u32 = 5;
-/// How many other seeds a change is tried with that would otherwise be none.
+/// The number of other seeds to try with a change that does not fail with the current seed.
 const SEEDS: u64 = 6;
-/// With how many lines, and how many events, at most other seeds are tried.
+/// The largest numbers of lines and events for which other seeds are tried.
 const RESEEDED_LINES_MAX: usize = 24;
 const RESEEDED_EVENTS_MAX: u64 = 20_000;
 
-/// Makes a case small that fails; none if it does not.
+/// Shrinks a failing case; `None` if the case does not fail.
 #[must_use]
-pub fn shrink(case: &Case, options: &RunOptions, shrinking: Shrinking<'_>) -> Option<Shrunk> {
+pub fn shrink(case: &Case, options: &RunOptions, shrinking: ShrinkOptions<'_>) -> Option<Shrunk> {
     let outcome = (shrinking.run)(case, options);
     let failure = outcome.failure.as_ref()?;
     let expect: Vec<Expect> = Expect::of(failure).into_iter().collect();
@@ -89,19 +89,19 @@ pub fn shrink(case: &Case, options: &RunOptions, shrinking: Shrinking<'_>) -> Op
     let mut search = Search {
         shrinking,
         options: RunOptions { trace: None, ..options.clone() },
-        wanted: Fingerprint::of(failure),
+        target: Fingerprint::of(failure),
         lines: Scenario::of(case.clone(), Vec::new(), &options.workload).lines(),
         best: whole,
         outcome,
         runs: 1,
         tried: BTreeMap::new(),
     };
-    search.go();
-    let Search { mut best, outcome, wanted, runs, .. } = search;
+    search.run_rounds();
+    let Search { mut best, outcome, target, runs, .. } = search;
     best.expect = expect;
-    let is_smallest = !(runs >= shrinking.runs_max || (shrinking.is_late)());
+    let is_smallest = !(runs >= shrinking.runs_max || (shrinking.is_out_of_time)());
     let after = Size::of(&best, &outcome);
-    Some(Shrunk { scenario: best, outcome, fingerprint: wanted, before, after, runs, is_smallest })
+    Some(Shrunk { scenario: best, outcome, fingerprint: target, before, after, runs, is_smallest })
 }
 
 impl Size {
@@ -117,67 +117,67 @@ impl Size {
 }
 
 struct Search<'a> {
-    shrinking: Shrinking<'a>,
+    shrinking: ShrinkOptions<'a>,
     options: RunOptions,
-    wanted: Fingerprint,
+    target: Fingerprint,
     best: Scenario,
-    /// The lines of the best, without those that say what is expected.
+    /// The lines of the best scenario, without its expectations.
     lines: Vec<String>,
     outcome: Outcome,
     runs: u64,
-    /// Hashes of the texts that were tried, and within how many events: no bound for those that
-    /// ended by themselves.
+    /// The hashes of the tried texts, each with its limit of events; `u64::MAX` if the run ended
+    /// below its limit.
     tried: BTreeMap<u64, u64>,
 }
 
 impl Search<'_> {
-    fn go(&mut self) {
-        // What makes runs short comes first: all that follows takes the less time.
+    fn run_rounds(&mut self) {
+        // Shorter runs come first, because they make every later step cheaper.
         self.cut_end();
-        self.leap();
-        self.hasten();
+        self.drop_settings();
+        self.shorten_idle_time();
         self.drop_operations();
         self.fail_sooner();
         self.drop_lines(lines::is_planned);
         for _ in 0..ROUNDS_MAX {
-            let before = self.extent();
-            self.hasten();
+            let before = self.text_size();
+            self.shorten_idle_time();
             self.fail_sooner();
             self.rescale();
             self.drop_operations();
-            self.drop_lines(|line| !lines::is_planned(line) && !lines::says(line, "storm"));
+            self.drop_lines(|line| !lines::is_planned(line) && !lines::sets(line, "fault phase"));
             self.drop_lines(lines::is_planned);
             self.drop_with_other_seeds();
             self.drop_nodes();
             self.simplify_words();
-            if self.extent() >= before || self.is_over() {
+            if self.text_size() >= before || self.is_over() {
                 break;
             }
         }
-        // What comes after the failure does not matter, and the usual storm need not be said.
-        self.drop_lines(|line| lines::says(line, "storm"));
+        // The time after the failure does not matter, so the default fault phase may suffice.
+        self.drop_lines(|line| lines::sets(line, "fault phase"));
         let same = self.lines.clone();
         self.attempt(vec![lines::reseeded(&same, 0)]);
         self.attempt(vec![lines::in_order(&self.lines)]);
     }
 
-    /// How much there is to read: lines, and then letters, whichever the seed.
-    fn extent(&self) -> (usize, usize) {
-        let told = self.lines.iter().filter(|line| !lines::says(line, "seed"));
-        (self.lines.len(), told.map(String::len).sum())
+    /// The size of the text: the number of lines, then of letters, without the seed.
+    fn text_size(&self) -> (usize, usize) {
+        let counted = self.lines.iter().filter(|line| !lines::sets(line, "seed"));
+        (self.lines.len(), counted.map(String::len).sum())
     }
 
     fn is_over(&self) -> bool {
-        self.runs >= self.shrinking.runs_max || (self.shrinking.is_late)()
+        self.runs >= self.shrinking.runs_max || (self.shrinking.is_out_of_time)()
     }
 
-    /// The place of the first candidate that still fails alike, which is the best one then. One
-    /// that takes longer than the best so far is of no use, whatever would come of it.
+    /// Runs candidates until one fails in the same way, makes that one the best, and returns its
+    /// position. A candidate that takes much longer than the best is given up.
     fn attempt(&mut self, candidates: Vec<Vec<String>>) -> Option<usize> {
         self.attempt_within(candidates, self.outcome.tally.events / 4 * 5 + 1_000)
     }
 
-    /// The same, of candidates that fail within so many events.
+    /// As [`Search::attempt`], for candidates that fail within `events_max` events.
     fn attempt_within(&mut self, candidates: Vec<Vec<String>>, events_max: u64) -> Option<usize> {
         let mut next = 0;
         while next < candidates.len() && !self.is_over() {
@@ -203,10 +203,10 @@ impl Search<'_> {
                 let is_whole = outcome.tally.events < events_max;
                 self.tried.insert(hash, if is_whole { u64::MAX } else { events_max });
                 self.runs += 1;
-                if self.is_alike(outcome.failure.as_ref()) {
+                if self.has_same_failure(outcome.failure.as_ref()) {
                     self.lines = scenario.lines();
                     (self.best, self.outcome) = (scenario, outcome);
-                    (self.shrinking.watch)(self.runs, self.lines.len());
+                    (self.shrinking.on_progress)(self.runs, self.lines.len());
                     return Some(place);
                 }
             }
@@ -214,11 +214,11 @@ impl Search<'_> {
         None
     }
 
-    fn is_alike(&self, failure: Option<&Failure>) -> bool {
-        failure.is_some_and(|failure| Fingerprint::of(failure) == self.wanted)
+    fn has_same_failure(&self, failure: Option<&Failure>) -> bool {
+        failure.is_some_and(|failure| Fingerprint::of(failure) == self.target)
     }
 
-    /// Runs candidates, each on a thread of its own.
+    /// Runs the candidates, each on a thread of its own.
     fn run_all(&self, batch: &[(usize, u64, Scenario)], events_max: u64) -> Vec<Outcome> {
         let options = RunOptions { events_max, ..self.options.clone() };
         let (run, options) = (self.shrinking.run, &options);
@@ -235,34 +235,34 @@ impl Search<'_> {
         })
     }
 
-    /// Leaves out what begins after the failure, and ends the storm there.
+    /// Removes the lines that start after the failure, and ends the fault phase there.
     fn cut_end(&mut self) {
         let end = self.outcome.tally.simulated;
-        let storm = self.best.case.settings.storm.min(end + Duration::from_millis(1));
-        let early = self.lines.iter().filter(|line| lines::begins(line) <= end);
+        let fault_phase = self.best.case.settings.fault_phase.min(end + Duration::from_millis(1));
+        let early = self.lines.iter().filter(|line| lines::start_time(line) <= end);
         let early: Vec<String> = early.cloned().collect();
-        let shorter = early.iter().filter(|line| !lines::says(line, "storm")).cloned();
-        let tenths = storm.as_millis().div_ceil(100);
-        let storm = format!("storm {}ms", tenths * 100);
-        self.attempt(vec![std::iter::once(storm).chain(shorter).collect(), early]);
+        let shorter = early.iter().filter(|line| !lines::sets(line, "fault phase")).cloned();
+        let tenths = fault_phase.as_millis().div_ceil(100);
+        let fault_phase = format!("fault phase {}ms", tenths * 100);
+        self.attempt(vec![std::iter::once(fault_phase).chain(shorter).collect(), early]);
     }
 
-    /// Takes out lines that may be, in groups of half of them, a quarter, down to one by one.
+    /// Removes lines that `may` allows, in groups of half of them, a quarter, down to single lines.
     fn drop_lines(&mut self, may: impl Fn(&str) -> bool) {
-        let places = |lines: &[String]| -> Vec<usize> {
+        let line_numbers = |lines: &[String]| -> Vec<usize> {
             let may = |(at, line): (usize, &String)| may(line).then_some(at);
             lines.iter().enumerate().filter_map(may).collect()
         };
-        let mut size = places(&self.lines).len();
+        let mut size = line_numbers(&self.lines).len();
         while size > 0 {
-            let mut end = places(&self.lines).len();
+            let mut end = line_numbers(&self.lines).len();
             while end > 0 {
-                let places = places(&self.lines);
-                end = end.min(places.len());
+                let line_numbers = line_numbers(&self.lines);
+                end = end.min(line_numbers.len());
                 let starts: Vec<usize> =
                     (0..end.div_ceil(size)).map(|at| end.saturating_sub((at + 1) * size)).collect();
                 let groups = starts.iter().enumerate().map(|(at, start)| {
-                    let group = &places[*start..end - at * size];
+                    let group = &line_numbers[*start..end - at * size];
                     let kept = self.lines.iter().enumerate().filter(|(at, _)| !group.contains(at));
                     kept.map(|(_, line)| line.clone()).collect()
                 });
@@ -276,20 +276,20 @@ impl Search<'_> {
         }
     }
 
-    /// The seeds that a change is tried with beside the one there is.
+    /// The other seeds to try with a change.
     fn seeds(&self) -> Range<u64> {
         let few_lines = self.lines.len() <= RESEEDED_LINES_MAX;
         let few_events = self.outcome.tally.events <= RESEEDED_EVENTS_MAX;
         if few_lines && few_events { 0..SEEDS } else { 0..0 }
     }
 
-    /// Takes out one setting, or one operation, and lets another seed decide the rest.
+    /// Removes single settings or operations, together with a change of the seed.
     fn drop_with_other_seeds(&mut self) {
         let mut at = self.lines.len();
         while at > 0 {
             at = (at - 1).min(self.lines.len() - 1);
-            let fixed = ["seed", "nodes", "storm"];
-            if fixed.iter().any(|setting| lines::says(&self.lines[at], setting)) {
+            let fixed = ["seed", "nodes", "fault phase"];
+            if fixed.iter().any(|setting| lines::sets(&self.lines[at], setting)) {
                 continue;
             }
             let mut fewer = self.lines.clone();
@@ -299,19 +299,19 @@ impl Search<'_> {
         }
     }
 
-    /// The lines that say nothing about how long things take, with a plan that keeps pace.
+    /// The lines without durations of the network, disks and timers, and with a scaled plan.
     fn rescaled(&self) -> Vec<String> {
         let from = self.best.case.settings.config.election_timeout_max;
-        lines::rescaled(&self.lines, from, self.best.plain().config.election_timeout_max)
+        lines::rescaled(&self.lines, from, self.best.defaults().config.election_timeout_max)
     }
 
-    /// Takes out all settings at once, or all but those that are about the algorithm, or about
-    /// chance as well: it may be the plan alone that matters. Another seed has to fail within half
-    /// of the events.
-    fn leap(&mut self) {
+    /// Removes all settings at once, or all except those of the algorithm, or all except those and
+    /// the random faults, because the plan alone may cause the failure. Another seed must fail
+    /// within half of the events.
+    fn drop_settings(&mut self) {
         let rescaled = self.rescaled();
         for kept in 0..=2 {
-            let bare = lines::bare(&rescaled, kept);
+            let bare = lines::without_settings(&rescaled, kept);
             let others = (0..SEEDS).map(|seed| lines::reseeded(&bare, seed)).collect();
             let half = self.outcome.tally.events / 2;
             if self.attempt(vec![bare]).is_some() || self.attempt_within(others, half).is_some() {
@@ -320,8 +320,8 @@ impl Search<'_> {
         }
     }
 
-    /// Looks for a seed with which a small part of the events is enough, and then for one with
-    /// which half of them are: the small part costs little to try.
+    /// Searches for a seed that fails within an eighth of the events, and then within half of them;
+    /// the small limit costs little to try.
     fn fail_sooner(&mut self) {
         for part in [8, 2] {
             let mut seeds = 0..SEEDS * 4;
@@ -337,20 +337,20 @@ impl Search<'_> {
         }
     }
 
-    /// Lets everything take as long as it does where nothing is said, and the plan keep pace.
+    /// Replaces all durations by the defaults, and scales the plan accordingly.
     fn rescale(&mut self) {
-        let plain = self.best.plain().config.election_timeout_max;
+        let defaults = self.best.defaults().config.election_timeout_max;
         let slower = self.rescaled();
-        let as_it_is = lines::rescaled(&self.lines, plain, plain);
+        let as_it_is = lines::rescaled(&self.lines, defaults, defaults);
         let mut candidates = vec![slower.clone(), as_it_is];
         candidates.extend((0..SEEDS * 2).map(|seed| lines::reseeded(&slower, seed)));
         self.attempt(candidates);
     }
 
-    /// Lets nothing in the plan wait for long.
-    fn hasten(&mut self) {
+    /// Shortens idle time in the plan.
+    fn shorten_idle_time(&mut self) {
         let idle = [300, 1_000].map(Duration::from_millis);
-        let sooner = idle.map(|idle| lines::hastened(&self.lines, idle));
+        let sooner = idle.map(|idle| lines::with_idle_time_max(&self.lines, idle));
         let mut candidates = sooner.to_vec();
         for lines in &sooner {
             candidates.extend((0..SEEDS).map(|seed| lines::reseeded(lines, seed)));
@@ -360,7 +360,7 @@ impl Search<'_> {
         }
     }
 
-    /// Takes out nodes, two of them if a majority stays the same share, else one.
+    /// Removes pairs of nodes, or single nodes, as long as the run still fails.
     fn drop_nodes(&mut self) {
         loop {
             let nodes = u64::from(self.best.case.settings.nodes());
@@ -379,7 +379,7 @@ impl Search<'_> {
         }
     }
 
-    /// The lines without these nodes, the highest first.
+    /// The lines without these nodes, which are given in descending order.
     fn without_nodes(&self, gone: &[u64]) -> Option<Vec<String>> {
         let mut settings = self.best.case.settings.clone();
         let mut fewer = self.lines.clone();
@@ -399,8 +399,8 @@ impl Search<'_> {
             }
             fewer = lines::without_node(&fewer, *node);
         }
-        let said = ["nodes", "learners", "spares", "priorities"];
-        fewer.retain(|line| !said.iter().any(|setting| lines::says(line, setting)));
+        let replaced = ["nodes", "learners", "spares", "priorities"];
+        fewer.retain(|line| !replaced.iter().any(|setting| lines::sets(line, setting)));
         let (learners, spares) = (settings.learners, settings.spares);
         fewer.push(format!("nodes {}", settings.voters));
         fewer.push(format!("learners {learners}"));
@@ -412,11 +412,11 @@ impl Search<'_> {
         (settings.voters > 0).then_some(fewer)
     }
 
-    /// Lets fewer clients begin fewer operations.
+    /// Reduces the number of clients and of their operations.
     fn drop_operations(&mut self) {
-        let with = |lines: &[String], said: String| -> Vec<String> {
-            let rest = lines.iter().filter(|line| !lines::says(line, "clients")).cloned();
-            rest.chain([said]).collect()
+        let with = |lines: &[String], clients_line: String| -> Vec<String> {
+            let rest = lines.iter().filter(|line| !lines::sets(line, "clients")).cloned();
+            rest.chain([clients_line]).collect()
         };
         let (clients, most) =
             (self.best.case.settings.clients, self.best.case.settings.operations_max);
@@ -432,18 +432,18 @@ impl Search<'_> {
         let most = self.best.case.settings.operations_max.min(begun);
         let steps = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256];
         let steps = steps.into_iter().take_while(|step| clients > 0 && *step < most);
-        let said = steps.map(|most| format!("clients {clients} operations {most}"));
-        let candidates = said.map(|said| with(&self.lines, said)).collect();
+        let lines = steps.map(|most| format!("clients {clients} operations {most}"));
+        let candidates = lines.map(|line| with(&self.lines, line)).collect();
         self.attempt(candidates);
     }
 
-    /// Makes every line simpler, word by word, as long as any gives.
+    /// Simplifies every line word by word, as long as the run still fails.
     fn simplify_words(&mut self) {
         let mut at = 0;
         while at < self.lines.len() && !self.is_over() {
             let line = &self.lines[at];
-            let fixed = ["seed", "nodes", "storm", "clients"];
-            if fixed.iter().any(|setting| lines::says(line, setting)) {
+            let fixed = ["seed", "nodes", "fault phase", "clients"];
+            if fixed.iter().any(|setting| lines::sets(line, setting)) {
                 at += 1;
                 continue;
             }

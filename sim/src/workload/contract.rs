@@ -1,4 +1,4 @@
-//! What a user writes to run their own state machine in the simulator.
+//! The trait that a user implements to run their own state machine in the simulator.
 
 use quorate::machine::StateMachine;
 use quorate_page::text::printable;
@@ -7,38 +7,37 @@ use crate::choice::Draw;
 use crate::request::OpId;
 use crate::workload::object::Object;
 
-/// A state machine to be run in the simulator, and what is asked of it.
+/// A state machine to run in the simulator, and the operations of its clients.
 ///
-/// A run has one value that makes commands and queries and never changes, and, if it checks, a
-/// clone of it that follows the log and may keep a model. So a run is the same whether it is
-/// checked or not, and leaving out one operation changes no other.
+/// Each run uses one value of this type to make commands and queries; it never changes. If checks
+/// are on, a clone of it follows the log and may keep a model. So a run is the same with and
+/// without checks, and leaving out one operation changes no other.
 pub trait Workload: Clone + Send + Sync + 'static {
-    /// The user's state machine, as every node has one.
+    /// The user's state machine; every node has its own.
     type Machine: StateMachine + Clone + 'static;
 
-    /// The machine before the first command; always the same.
+    /// Returns the state machine before the first command; always the same one.
     fn machine(&self) -> Self::Machine;
 
-    /// The command that an operation wants carried out. `op` is another number for every
-    /// operation of a run and makes values unique; everything else is drawn from `draw`, where the
-    /// first option of each choice is the plainest.
+    /// Returns the command of an operation. `op` is unique in a run, and makes values unique;
+    /// everything else is drawn from `draw`, where the first option of each choice is the simplest.
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
 
-    /// The largest command that [`Workload::command`] ever makes, in bytes.
+    /// Returns the size of the largest command that [`Workload::command`] makes, in bytes.
     fn command_bytes_max(&self) -> usize {
         64
     }
 
-    /// The query that an operation wants answered, like [`Workload::command`].
+    /// Returns the query of an operation, as [`Workload::command`] does for commands.
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
 
-    /// What a command says, for people who look at a run.
-    fn words(&self, command: &[u8]) -> String {
+    /// Returns a readable description of a command, for traces and pages.
+    fn describe_command(&self, command: &[u8]) -> String {
         printable(command)
     }
 
-    /// Whether the machine takes every [`kv::Operation`] and answers with a [`kv::Reply`], so that
-    /// a scenario may ask for `put`, `cas` and `get`.
+    /// Returns true if the machine accepts every [`kv::Operation`] and replies with a
+    /// [`kv::Reply`], so that a scenario may use `put`, `cas` and `get`.
     ///
     /// [`kv::Operation`]: crate::workload::kv::Operation
     /// [`kv::Reply`]: crate::workload::kv::Reply
@@ -46,40 +45,40 @@ pub trait Workload: Clone + Send + Sync + 'static {
         false
     }
 
-    /// What the clients believe they use, for the linearizability checker: it holds what they were
-    /// told against this model, without a look at the log. None leaves that check out;
-    /// [`Object::machine`] makes the state machine its own model.
+    /// Returns the model of the object that the clients use, for the linearizability checker: it
+    /// compares the clients' results with this model, without looking at the log. `None` disables
+    /// that check; [`Object::machine`] makes the state machine its own model.
     ///
-    /// Of a register or a key-value map (`quorate_checker::models`) whose values are written once,
-    /// for which `op` is good, the first answer that cannot be ends the run. Anything else is
-    /// checked when the run is over.
+    /// For a register or a key-value map (`quorate_checker::models`) whose values are written only
+    /// once, which `op` makes possible, the first impossible result ends the run. Everything else
+    /// is checked at the end of the run.
     fn object(&self) -> Option<Object> {
         None
     }
 
-    /// Follows one command that was carried out, and its reply. Commands come in the order of the
-    /// log, each once, or once for every time it was carried out.
+    /// Checks the reply to one applied command. It is called in the order of the log, once for each
+    /// time that a command is applied.
     ///
     /// # Errors
-    /// What is wrong with the reply, in a sentence.
+    /// A sentence that says what is wrong with the reply.
     fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {
         let _ = (command, reply);
         Ok(())
     }
 
-    /// Looks at the answer to a query of the state after the commands followed so far.
+    /// Checks the answer to a query in the state after the commands so far.
     ///
     /// # Errors
-    /// What is wrong with the answer, in a sentence.
+    /// A sentence that says what is wrong with the answer.
     fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String> {
         let _ = (query, answer);
         Ok(())
     }
 
-    /// Looks at a node's machine that has carried out exactly the commands followed so far.
+    /// Checks the state of a node's machine that has applied exactly the commands so far.
     ///
     /// # Errors
-    /// What is wrong with its state, in a sentence.
+    /// A sentence that says what is wrong with the state.
     fn check_state(&self, machine: &Self::Machine) -> Result<(), String> {
         let _ = machine;
         Ok(())

@@ -1,4 +1,4 @@
-//! Workloads and their machines without their types, so that one world runs them all.
+//! Type-erased workloads and state machines, so that one world runs them all.
 
 use std::any::Any;
 use std::fmt;
@@ -12,10 +12,10 @@ use crate::request::OpId;
 use crate::workload::contract::Workload;
 use crate::workload::object::Object;
 
-/// Some [`Workload`].
+/// A type-erased [`Workload`].
 pub struct AnyWorkload(Box<dyn ErasedWorkload>);
 
-/// The machine of some workload.
+/// The type-erased state machine of a workload.
 pub struct AnyMachine(Box<dyn ErasedMachine>);
 
 trait ErasedWorkload: Send + Sync {
@@ -24,7 +24,7 @@ trait ErasedWorkload: Send + Sync {
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
     fn command_bytes_max(&self) -> usize;
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
-    fn words(&self, command: &[u8]) -> String;
+    fn describe_command(&self, command: &[u8]) -> String;
     fn is_kv(&self) -> bool;
     fn object(&self) -> Option<Object>;
     fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String>;
@@ -38,7 +38,7 @@ trait ErasedMachine: StateMachine {
 }
 
 impl AnyWorkload {
-    /// The workload without its type.
+    /// Erases the type of a workload.
     #[must_use]
     pub fn new(workload: impl Workload) -> AnyWorkload {
         AnyWorkload(Box::new(workload))
@@ -64,8 +64,8 @@ impl Workload for AnyWorkload {
         self.0.query(op, draw)
     }
 
-    fn words(&self, command: &[u8]) -> String {
-        self.0.words(command)
+    fn describe_command(&self, command: &[u8]) -> String {
+        self.0.describe_command(command)
     }
 
     fn is_kv(&self) -> bool {
@@ -112,8 +112,8 @@ impl<W: Workload> ErasedWorkload for W {
         Workload::query(self, op, draw)
     }
 
-    fn words(&self, command: &[u8]) -> String {
-        Workload::words(self, command)
+    fn describe_command(&self, command: &[u8]) -> String {
+        Workload::describe_command(self, command)
     }
 
     fn is_kv(&self) -> bool {

@@ -1,5 +1,5 @@
-//! What the clients of a simulated cluster ask for, and what they must be told: a user brings their
-//! own state machine by writing a [`Workload`], and [`kv::Kv`] is one that is at hand.
+//! Workloads: the state machine of a simulated cluster, and the operations of its clients. A user
+//! runs their own state machine by implementing [`Workload`]; [`kv::Kv`] is a built-in one.
 //!
 //! ```
 //! use std::io::{self, Read};
@@ -10,7 +10,7 @@
 //! use quorate_sim::observe::OpId;
 //! use quorate_sim::workload::Workload;
 //!
-//! /// Adds up; the reply is the sum.
+//! /// A counter that adds up bytes; the reply is the sum.
 //! #[derive(Clone, Default)]
 //! struct Sum(u64);
 //!
@@ -52,13 +52,13 @@
 
 mod contract;
 mod erased;
-mod itself;
 pub mod kv;
 mod object;
 mod reference;
+mod self_model;
 
 pub use contract::Workload;
 pub use erased::{AnyMachine, AnyWorkload};
-pub(crate) use object::Ended;
-pub use object::{Hearing, Object, Question, Reading};
-pub use reference::{Look, Reference, Wrong};
+pub(crate) use object::HistoryResult;
+pub use object::{Object, ParseOperation, ParseResult, RequestBytes};
+pub use reference::{MachineView, ReferenceMachine, ReferenceMismatch};

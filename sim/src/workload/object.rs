@@ -1,5 +1,5 @@
-//! The object that clients believe they use: what they ask and are told, in the words of a model
-//! that knows no cluster and no log.
+//! The object that clients use, for the checker: their operations and results, in the terms of a
+//! model that knows no cluster and no log.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,156 +8,157 @@ use std::sync::Arc;
 use quorate::machine::StateMachine;
 use quorate_checker::budget::Budget;
 use quorate_checker::check::check;
-use quorate_checker::history::{Client, History, Moment, OpId as Place, Operation, Outcome};
+use quorate_checker::history::{Client, EventIndex, History, OpId as Place, Operation, Outcome};
 use quorate_checker::model::Model;
-use quorate_checker::relaxed::{Freshness, Promise, Session, staleness};
+use quorate_checker::relaxed::{Freshness, ReadGuarantee, SessionOrder, staleness};
 use quorate_checker::stream::{Alarm, Stream};
-use quorate_checker::verdict::{Evidence, Verdict};
+use quorate_checker::verdict::{Counterexample, Verdict};
 
 use crate::request::OpId;
 use crate::time::SimTime;
-use crate::workload::itself::{Asked, Itself};
+use crate::workload::self_model::{MachineOperation, SelfModel};
 
-/// A model of the object that a workload's clients use, and how their bytes read in its words.
+/// A model of the object that a workload's clients use, and the parsers of their bytes.
 pub struct Object(Box<dyn ErasedObject>);
 
-/// Reads what a client asks; none if it changes nothing and shows nothing.
-pub type Reading<M> = fn(&M, Question<'_>) -> Option<<M as Model>::Op>;
+/// Parses an operation of a client; returns `None` if it writes nothing and returns no information.
+pub type ParseOperation<M> = fn(&M, RequestBytes<'_>) -> Option<<M as Model>::Op>;
 
-/// Reads what a client is told; none if the operation changed nothing and shows nothing.
-pub type Hearing<M> = fn(&M, &<M as Model>::Op, &[u8]) -> Option<<M as Model>::Ret>;
+/// Parses the result of an operation; returns `None` if it wrote nothing and returns no
+/// information.
+pub type ParseResult<M> = fn(&M, &<M as Model>::Op, &[u8]) -> Option<<M as Model>::Ret>;
 
-/// What a client asks, as bytes.
+/// The bytes of a client's operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question<'a> {
-    /// A command, to be carried out.
+pub enum RequestBytes<'a> {
+    /// A command, for the log.
     Command(&'a [u8]),
-    /// A query, to be answered.
+    /// A query, for a read.
     Query(&'a [u8]),
 }
 
-/// What became of a history that is over.
+/// The result of checking a whole history.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ended {
-    /// What is known of all that was not decided on the way.
+pub(crate) struct HistoryResult {
+    /// The result for everything that was not checked during the run.
     pub(crate) verdict: Result<(), String>,
-    /// Whether that was all there is to know.
+    /// Whether the check came to a result within its budget.
     pub(crate) is_decided: bool,
-    /// Whether something was decided on the way.
+    /// Whether a part of the history was checked during the run.
     pub(crate) is_streamed: bool,
 }
 
 trait ErasedObject: Send + Sync {
     fn boxed(&self) -> Box<dyn ErasedObject>;
-    fn invoked(&mut self, op: OpId, question: Question<'_>, is_repeated: bool);
-    fn time_is(&mut self, time: SimTime);
-    fn told(&mut self, op: OpId, told: &[u8], freshness: Freshness) -> Result<(), String>;
+    fn invoked(&mut self, op: OpId, question: RequestBytes<'_>, is_repeated: bool);
+    fn set_time(&mut self, time: SimTime);
+    fn answered(&mut self, op: OpId, result: &[u8], freshness: Freshness) -> Result<(), String>;
     fn failed(&mut self, op: OpId) -> Result<(), String>;
     fn unknown(&mut self, op: OpId);
-    fn ended(&self, budget: &Budget<'_>) -> Ended;
+    fn finish(&self, budget: &Budget<'_>) -> HistoryResult;
 }
 
-struct Typed<M: Model> {
+struct TypedObject<M: Model> {
     model: Arc<M>,
-    reads: Reading<M>,
-    hears: Hearing<M>,
-    /// What is said of the history while it happens, if that can be.
+    parse_operation: ParseOperation<M>,
+    parse_result: ParseResult<M>,
+    /// The incremental check of the history during the run, if the model supports it.
     stream: Option<Stream<M::Op, M::Ret>>,
     operations: Vec<Operation<M::Op, M::Ret>>,
-    /// What the run calls each of them.
+    /// The run's number of each operation.
     names: Vec<OpId>,
-    open: BTreeMap<OpId, Open>,
-    /// The reads that were answered with what may be old, and how old.
-    old: BTreeMap<Place, Freshness>,
+    open: BTreeMap<OpId, OpenOperation>,
+    /// The reads with a possibly stale result, and their guaranteed freshness.
+    stale_reads: BTreeMap<Place, Freshness>,
     now: u32,
-    /// When each moment was, from the first on.
+    /// The time of each event, from the first on.
     times: Vec<u64>,
     time: u64,
 }
 
-/// An operation of the run that has no outcome.
+/// An operation of the run without an outcome.
 #[derive(Clone, Copy)]
-struct Open {
-    /// Where it stands in the history.
+struct OpenOperation {
+    /// The place of the operation in the history.
     place: Place,
-    /// Whether its client asks again, so that an answer may come when it no longer waits for one.
+    /// Whether its client resends it, so that a reply may come after the client gave up.
     is_repeated: bool,
 }
 
 impl Object {
-    /// The object that `model` describes, with how its commands, queries, replies and answers read.
+    /// Returns the object that `model` describes, with the parsers of its commands, queries and
+    /// results.
     ///
-    /// If the model has a [`Model::stream`], a run stops at the first answer that cannot be. What
-    /// that does not decide on is checked at the end.
+    /// If the model has a [`Model::stream`], the first impossible result stops the run. Everything
+    /// that the stream does not decide is checked at the end.
     #[must_use]
-    pub fn new<M>(model: M, reads: Reading<M>, hears: Hearing<M>) -> Object
+    pub fn new<M>(model: M, reads: ParseOperation<M>, hears: ParseResult<M>) -> Object
     where
         M: Model<Op: Send, Ret: Send> + Send + 'static,
     {
         let model = Arc::new(model);
         let stream = Arc::clone(&model).stream();
-        Object(Box::new(Typed {
+        Object(Box::new(TypedObject {
             model,
-            reads,
-            hears,
+            parse_operation: reads,
+            parse_result: hears,
             stream,
             operations: Vec::new(),
             names: Vec::new(),
             open: BTreeMap::new(),
-            old: BTreeMap::new(),
+            stale_reads: BTreeMap::new(),
             now: 0,
             times: vec![0],
             time: 0,
         }))
     }
 
-    /// A state machine as its own model: `fresh` makes it, and every step starts one from a
-    /// snapshot. It is always told the same index: a machine whose replies depend on that needs
-    /// another model.
+    /// Returns the object whose model is a state machine: `fresh` makes it, and every step restores
+    /// one from a snapshot. The machine always gets the same index, so a machine whose replies
+    /// depend on the index needs another model.
     #[must_use]
     pub fn machine<S: StateMachine>(
         fresh: impl Fn() -> S + Clone + Send + Sync + 'static,
     ) -> Object {
         Object::new(
-            Itself(fresh),
+            SelfModel(fresh),
             |_, question| {
                 Some(match question {
-                    Question::Command(command) => Asked::Command(command.into()),
-                    Question::Query(query) => Asked::Query(query.into()),
+                    RequestBytes::Command(command) => MachineOperation::Command(command.into()),
+                    RequestBytes::Query(query) => MachineOperation::Query(query.into()),
                 })
             },
-            |_, _, told| Some(told.into()),
+            |_, _, result| Some(result.into()),
         )
     }
 
-    /// An operation is invoked. One that `is_repeated` may be answered after its client gave up.
-    pub(crate) fn invoked(&mut self, op: OpId, question: Question<'_>, is_repeated: bool) {
+    /// An operation starts. If `is_repeated`, a reply may come after its client gave up.
+    pub(crate) fn invoked(&mut self, op: OpId, question: RequestBytes<'_>, is_repeated: bool) {
         self.0.invoked(op, question, is_repeated);
     }
 
-    /// What happens next happens at `time`.
-    pub(crate) fn time_is(&mut self, time: SimTime) {
-        self.0.time_is(time);
+    /// Sets the time of the next events.
+    pub(crate) fn set_time(&mut self, time: SimTime) {
+        self.0.set_time(time);
     }
 
-    /// An operation is answered. Only the first answer counts; it is as fresh as promised, in
-    /// nanoseconds.
+    /// An operation returns. Only its first result counts; its freshness is in nanoseconds.
     ///
     /// # Errors
-    /// Why that cannot be, in a sentence, if it is known already.
-    pub(crate) fn told(
+    /// A sentence that says why the result is impossible, if that is known already.
+    pub(crate) fn answered(
         &mut self,
         op: OpId,
-        told: &[u8],
+        result: &[u8],
         freshness: Freshness,
     ) -> Result<(), String> {
-        self.0.told(op, told, freshness)
+        self.0.answered(op, result, freshness)
     }
 
     /// An operation certainly had no effect.
     ///
     /// # Errors
-    /// As of [`Object::told`].
+    /// As of [`Object::answered`].
     pub(crate) fn failed(&mut self, op: OpId) -> Result<(), String> {
         self.0.failed(op)
     }
@@ -167,132 +168,135 @@ impl Object {
         self.0.unknown(op);
     }
 
-    /// Nothing more happens.
+    /// Checks the history at the end of the run.
     ///
     /// # Panics
-    /// In a build with debug assertions, if a check of what was decided on the way comes to
-    /// something else.
-    pub(crate) fn ended(&self, budget: &Budget<'_>) -> Ended {
-        self.0.ended(budget)
+    /// In a build with debug assertions, if a check of the whole history contradicts the
+    /// incremental one.
+    pub(crate) fn finish(&self, budget: &Budget<'_>) -> HistoryResult {
+        self.0.finish(budget)
     }
 }
 
-impl<M> ErasedObject for Typed<M>
+impl<M> ErasedObject for TypedObject<M>
 where
     M: Model<Op: Send, Ret: Send> + Send + 'static,
 {
     fn boxed(&self) -> Box<dyn ErasedObject> {
-        Box::new(Typed {
+        Box::new(TypedObject {
             model: Arc::clone(&self.model),
-            reads: self.reads,
-            hears: self.hears,
+            parse_operation: self.parse_operation,
+            parse_result: self.parse_result,
             stream: self.stream.clone(),
             operations: self.operations.clone(),
             names: self.names.clone(),
             open: self.open.clone(),
-            old: self.old.clone(),
+            stale_reads: self.stale_reads.clone(),
             now: self.now,
             times: self.times.clone(),
             time: self.time,
         })
     }
 
-    fn invoked(&mut self, op: OpId, question: Question<'_>, is_repeated: bool) {
-        let Some(asked) = (self.reads)(&self.model, question) else { return };
-        let invoked = self.moment();
-        let place = Place(u32::try_from(self.operations.len()).expect("four billion at most"));
+    fn invoked(&mut self, op: OpId, question: RequestBytes<'_>, is_repeated: bool) {
+        let Some(asked) = (self.parse_operation)(&self.model, question) else { return };
+        let invoked = self.next_event();
+        let place =
+            Place(u32::try_from(self.operations.len()).expect("fewer than 2^32 operations"));
         if let Some(stream) = &mut self.stream {
             let number = stream.invoke(asked.clone());
-            debug_assert_eq!(number, place, "both count alike");
+            debug_assert_eq!(number, place, "both numbers are equal");
         }
-        self.open.insert(op, Open { place, is_repeated });
-        // A client of the world may go on after an operation whose outcome it never learned, so
-        // every operation counts as a client of its own.
+        self.open.insert(op, OpenOperation { place, is_repeated });
+        // A client of the world may go on after an operation with an unknown outcome, so every
+        // operation counts as a client of its own.
         let (client, outcome) = (Client(place.0), Outcome::Unknown);
         self.operations.push(Operation { client, op: asked, invoked, outcome });
         self.names.push(op);
     }
 
-    fn time_is(&mut self, time: SimTime) {
+    fn set_time(&mut self, time: SimTime) {
         self.time = time.0;
     }
 
-    fn told(&mut self, op: OpId, told: &[u8], freshness: Freshness) -> Result<(), String> {
-        let Some(Open { place, .. }) = self.open.remove(&op) else { return Ok(()) };
-        let at = self.moment();
-        let asked = &self.operations[place.0 as usize].op;
-        let Some(ret) = (self.hears)(&self.model, asked, told) else { return self.fails(place) };
+    fn answered(&mut self, op: OpId, result: &[u8], freshness: Freshness) -> Result<(), String> {
+        let Some(OpenOperation { place, .. }) = self.open.remove(&op) else { return Ok(()) };
+        let at = self.next_event();
+        let request = &self.operations[place.0 as usize].op;
+        let Some(ret) = (self.parse_result)(&self.model, request, result) else {
+            return self.mark_failed(place);
+        };
         let is_old = freshness != Freshness::Current;
         let alarm = self.stream.as_mut().and_then(|stream| match is_old {
-            // It is looked at when the run is over.
+            // Stale reads are checked at the end of the run.
             true => stream.failed(place),
             false => stream.returned(place, &ret),
         });
         if is_old {
-            self.old.insert(place, freshness);
+            self.stale_reads.insert(place, freshness);
         }
         self.operations[place.0 as usize].outcome = Outcome::Returned { at, ret };
-        alarm.map_or(Ok(()), |alarm| Err(self.wrong(alarm)))
+        alarm.map_or(Ok(()), |alarm| Err(self.describe_alarm(alarm)))
     }
 
     fn failed(&mut self, op: OpId) -> Result<(), String> {
-        let Some(Open { place, .. }) = self.open.remove(&op) else { return Ok(()) };
-        self.fails(place)
+        let Some(OpenOperation { place, .. }) = self.open.remove(&op) else { return Ok(()) };
+        self.mark_failed(place)
     }
 
     fn unknown(&mut self, op: OpId) {
         if self.open.get(&op).is_some_and(|open| open.is_repeated) {
             return;
         }
-        if let Some(Open { place, .. }) = self.open.remove(&op)
+        if let Some(OpenOperation { place, .. }) = self.open.remove(&op)
             && let Some(stream) = &mut self.stream
         {
             stream.unknown(place);
         }
     }
 
-    fn ended(&self, budget: &Budget<'_>) -> Ended {
+    fn finish(&self, budget: &Budget<'_>) -> HistoryResult {
         let is_streamed = |asked: &M::Op| self.stream.as_ref().is_some_and(|s| s.decides(asked));
         if cfg!(debug_assertions) {
-            let verdict = self.checked(budget, is_streamed);
-            assert!(!matches!(verdict, Verdict::NotLinearizable(_)), "silent, but {verdict:?}");
+            let verdict = self.check_selected(budget, is_streamed);
+            assert!(!matches!(verdict, Verdict::NotLinearizable(_)), "no alarm, but {verdict:?}");
         }
-        let verdict = match self.old.is_empty() {
-            true => self.checked(budget, |asked| !is_streamed(asked)),
-            false => self.checked_with_old(budget),
+        let verdict = match self.stale_reads.is_empty() {
+            true => self.check_selected(budget, |asked| !is_streamed(asked)),
+            false => self.check_with_stale_reads(budget),
         };
         let returned = |operation: &&Operation<_, _>| operation.ret().is_some();
         let mut returned = self.operations.iter().filter(returned);
-        Ended {
+        HistoryResult {
             is_decided: !matches!(verdict, Verdict::Unknown(_)),
             is_streamed: returned.any(|operation| is_streamed(&operation.op)),
             verdict: match verdict {
-                Verdict::NotLinearizable(evidence) => Err(self.sentence(&evidence)),
+                Verdict::NotLinearizable(evidence) => Err(self.describe_counterexample(&evidence)),
                 Verdict::Linearizable | Verdict::Unknown(_) => Ok(()),
             },
         }
     }
 }
 
-impl<M: Model> Typed<M> {
-    fn moment(&mut self) -> Moment {
+impl<M: Model> TypedObject<M> {
+    fn next_event(&mut self) -> EventIndex {
         self.now += 1;
         self.times.push(self.time);
-        Moment(self.now)
+        EventIndex(self.now)
     }
 
-    /// The operation at `place` certainly had no effect.
-    fn fails(&mut self, place: Place) -> Result<(), String> {
+    /// Records that the operation at `place` certainly had no effect.
+    fn mark_failed(&mut self, place: Place) -> Result<(), String> {
         self.operations[place.0 as usize].outcome = Outcome::Failed;
         let alarm = self.stream.as_mut().and_then(|stream| stream.failed(place));
-        alarm.map_or(Ok(()), |alarm| Err(self.wrong(alarm)))
+        alarm.map_or(Ok(()), |alarm| Err(self.describe_alarm(alarm)))
     }
 
-    /// The verdict of a check of the operations that ask what is `checked`, save old reads.
-    fn checked(&self, budget: &Budget<'_>, checked: impl Fn(&M::Op) -> bool) -> Verdict {
-        let history = History::new(self.operations.clone()).expect("moments ascend");
+    /// Checks the operations that `checked` selects, except stale reads.
+    fn check_selected(&self, budget: &Budget<'_>, checked: impl Fn(&M::Op) -> bool) -> Verdict {
+        let history = History::new(self.operations.clone()).expect("event numbers ascend");
         let history = history.with_outcomes(|place, operation| {
-            match checked(&operation.op) && !self.old.contains_key(&place) {
+            match checked(&operation.op) && !self.stale_reads.contains_key(&place) {
                 true => operation.outcome.clone(),
                 false => Outcome::Failed,
             }
@@ -300,49 +304,51 @@ impl<M: Model> Typed<M> {
         check(&*self.model, &history, budget)
     }
 
-    /// The verdict of a check of all operations, in which old reads are no older than promised.
-    fn checked_with_old(&self, budget: &Budget<'_>) -> Verdict {
-        let history = History::new(self.operations.clone()).expect("moments ascend");
+    /// Checks all operations, in which stale reads are as fresh as guaranteed.
+    fn check_with_stale_reads(&self, budget: &Budget<'_>) -> Verdict {
+        let history = History::new(self.operations.clone()).expect("event numbers ascend");
         let current = Freshness::Current;
-        let promise = Promise {
-            freshness: &|place, _| self.old.get(&place).copied().unwrap_or(current),
+        let promise = ReadGuarantee {
+            freshness: &|place, _| self.stale_reads.get(&place).copied().unwrap_or(current),
             clock: &|moment| self.times[moment.0 as usize],
-            session: Session::Free,
+            session: SessionOrder::None,
         };
         staleness::check(&*self.model, &history, &promise, budget)
     }
 
-    /// What is wrong, now that there is an `alarm`.
-    fn wrong(&self, alarm: Alarm) -> String {
+    /// Describes the violation of an `alarm`.
+    fn describe_alarm(&self, alarm: Alarm) -> String {
         let Operation { op: asked, outcome, .. } = &self.operations[alarm.operation.0 as usize];
         let key = self.model.key(asked);
-        let evidence = match self.checked(&Budget::default(), |op| self.model.key(op) == key) {
+        let evidence = match self.check_selected(&Budget::default(), |op| self.model.key(op) == key)
+        {
             Verdict::NotLinearizable(evidence) => Some(evidence),
-            Verdict::Unknown(_) => alarm.evidence,
+            Verdict::Unknown(_) => alarm.counterexample,
             Verdict::Linearizable => panic!("{alarm:?}, but a check finds nothing"),
         };
-        let why = evidence.map_or("no order explains it".to_owned(), |it| self.sentence(&it));
+        let why = evidence
+            .map_or("no order explains it".to_owned(), |it| self.describe_counterexample(&it));
         let outcome = match outcome {
-            Outcome::Returned { ret, .. } => self.model.ret_words(asked, ret),
-            Outcome::Failed | Outcome::Unknown => "nothing".to_owned(),
+            Outcome::Returned { ret, .. } => self.model.describe_ret(asked, ret),
+            Outcome::Failed | Outcome::Unknown => "no result".to_owned(),
         };
-        let (OpId(name), call) = (self.name(alarm.operation), self.model.call_words(asked));
-        format!("operation {name}, {call}, came to {outcome}: {why}")
+        let (OpId(name), call) = (self.name(alarm.operation), self.model.describe_op(asked));
+        format!("operation {name}, {call}, returned {outcome}: {why}")
     }
 
-    /// What the run calls the operation at `place`.
+    /// Returns the run's number of the operation at `place`.
     fn name(&self, place: Place) -> OpId {
         self.names[place.0 as usize]
     }
 
-    /// Why `evidence` is wrong, and what the run calls the operations that it numbers.
-    fn sentence(&self, evidence: &Evidence) -> String {
+    /// Describes `evidence`, with the run's numbers of its operations.
+    fn describe_counterexample(&self, evidence: &Counterexample) -> String {
         let named = |place: &Place| {
             let (Place(number), OpId(name)) = (place, self.name(*place));
             format!("{number} is operation {name}")
         };
         let named: Vec<String> = evidence.operations.iter().map(named).collect();
-        format!("{} ({})", evidence.because, named.join(", "))
+        format!("{} ({})", evidence.reason, named.join(", "))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What every node's machine should be: one that follows the log by itself and meets no fault.
+//! A reference state machine, which follows the committed log without faults.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -12,149 +12,151 @@ use crate::request::unmark;
 use crate::workload::contract::Workload;
 use crate::workload::erased::{AnyMachine, AnyWorkload};
 
-/// A machine that follows the committed log, and looks at everything it does: the workload checks
-/// each reply, and no request of a session is carried out twice or answered in two ways.
+/// A state machine that follows the committed log and checks it: the workload checks each reply,
+/// and no session request may be applied twice or get two different replies.
 #[derive(Clone, Debug)]
-pub struct Reference {
-    machine: Machine<Watched>,
-    /// The first reply of every request that a session has carried out, kept for ever.
+pub struct ReferenceMachine {
+    machine: Machine<CheckedMachine>,
+    /// The first reply of every session request, kept for the whole run.
     replies: BTreeMap<(SessionId, Sequence), Arc<[u8]>>,
 }
 
-/// The user's machine, with the workload looking on.
+/// The user's machine, checked by the workload.
 #[derive(Clone, Debug)]
-struct Watched {
+struct CheckedMachine {
     machine: AnyMachine,
     workload: AnyWorkload,
-    /// How many commands were carried out.
+    /// The number of commands applied so far.
     executed: u64,
-    /// The first thing that was wrong.
+    /// The first violation that the workload reported.
     wrong: Option<String>,
 }
 
-/// A node's state machine, looked at.
+/// A view of a node's state machine, for the checks.
 #[derive(Clone, Copy, Debug)]
-pub struct Look<'a> {
-    /// The last entry it has applied.
+pub struct MachineView<'a> {
+    /// The last entry that it has applied.
     pub applied: EntryId,
-    /// Names its state; none if it cannot know.
+    /// The digest of its state; `None` if the machine has none.
     pub digest: Option<Digest>,
-    /// Its rolling hash over all it has applied; none if it cannot know.
+    /// The rolling hash over all results; `None` if it is unknown.
     pub results: Option<Digest>,
-    /// The user's part of it.
+    /// The user's state machine inside it.
     pub machine: &'a AnyMachine,
 }
 
-/// What a [`Reference`] finds wrong, in a sentence.
+/// A violation that a [`ReferenceMachine`] finds, described in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wrong {
-    /// The workload says so.
+pub enum ReferenceMismatch {
+    /// The workload reports a violation.
     Workload(String),
-    /// A request of a session was carried out twice, or answered in two ways.
+    /// A session request was applied twice, or got two different replies.
     Session(String),
-    /// The same log led to something else.
-    Otherwise(String),
+    /// The same log led to another state, reply or answer.
+    Diverged(String),
 }
 
-impl Reference {
-    /// The machine of `workload` before the first entry.
+impl ReferenceMachine {
+    /// Returns the machine of `workload` before the first entry.
     #[must_use]
-    pub fn new(workload: &AnyWorkload) -> Reference {
+    pub fn new(workload: &AnyWorkload) -> ReferenceMachine {
         let (machine, workload) = (workload.machine(), workload.clone());
-        let watched = Watched { machine, workload, executed: 0, wrong: None };
-        Reference { machine: Machine::new(watched), replies: BTreeMap::new() }
+        let watched = CheckedMachine { machine, workload, executed: 0, wrong: None };
+        ReferenceMachine { machine: Machine::new(watched), replies: BTreeMap::new() }
     }
 
-    /// Follows committed entries, save those that it has followed before; returns what came of
-    /// each command. Commands are marked as [`mark`] does it.
+    /// Applies committed entries, except those that it has applied before; returns the outcome of
+    /// each command. Commands carry marks, as by [`mark`].
     ///
     /// [`mark`]: crate::request::mark
     ///
     /// # Errors
-    /// What was wrong first, in a sentence.
+    /// The first violation.
     ///
     /// # Panics
     /// If there is a gap before the entries.
-    pub fn follow(&mut self, entries: &[Entry]) -> Result<Vec<(Index, Outcome)>, Wrong> {
+    pub fn follow(
+        &mut self,
+        entries: &[Entry],
+    ) -> Result<Vec<(Index, Outcome)>, ReferenceMismatch> {
         let known = self.applied().index;
         let mut outcomes = Vec::new();
         for entry in entries.iter().filter(|entry| entry.id.index > known) {
             let before = self.machine.user().executed;
             let outcome = self.machine.apply(slice::from_ref(entry)).pop();
             if let Some(wrong) = &self.machine.user().wrong {
-                return Err(Wrong::Workload(format!("entry {}: {wrong}", entry.id)));
+                return Err(ReferenceMismatch::Workload(format!("entry {}: {wrong}", entry.id)));
             }
             let is_executed = self.machine.user().executed > before;
             if let (Some(request), Some((_, Outcome::Reply(reply)))) = (request_of(entry), &outcome)
             {
-                self.note(request, is_executed, reply)?;
+                self.check_session_reply(request, is_executed, reply)?;
             }
             outcomes.extend(outcome);
         }
         Ok(outcomes)
     }
 
-    /// Compares a node's machine that has applied exactly as much.
+    /// Compares the machine with a node's machine that has applied the same entries.
     ///
     /// # Errors
-    /// How the two differ, or what the workload finds wrong with the state.
+    /// The difference between the two, or the workload's finding about the state.
     ///
     /// # Panics
-    /// If the node's machine has applied more or less.
-    pub fn compare(&self, look: Look<'_>) -> Result<(), Wrong> {
-        assert_eq!(look.applied, self.applied(), "only states at one entry are compared");
-        if let Some(found) = look.digest {
+    /// If the node's machine has applied more or fewer entries.
+    pub fn compare(&self, view: MachineView<'_>) -> Result<(), ReferenceMismatch> {
+        assert_eq!(view.applied, self.applied(), "only states at one entry are compared");
+        if let Some(found) = view.digest {
             let workload = &self.machine.user().workload;
-            workload.check_state(look.machine).map_err(Wrong::Workload)?;
+            workload.check_state(view.machine).map_err(ReferenceMismatch::Workload)?;
             let expected = self.machine.digest().expect("a state in memory can be read");
             if Some(found) != expected {
                 let applied = self.applied();
                 let wrong = format!("the same log led to another state at {applied}");
-                return Err(Wrong::Otherwise(wrong));
+                return Err(ReferenceMismatch::Diverged(wrong));
             }
         }
-        match (look.results, self.results()) {
-            (Some(found), Some(expected)) if found != expected => Err(Wrong::Otherwise(format!(
-                "the same log led to other replies through {}",
-                self.applied()
-            ))),
+        match (view.results, self.results()) {
+            (Some(found), Some(expected)) if found != expected => Err(ReferenceMismatch::Diverged(
+                format!("the same log led to other replies through {}", self.applied()),
+            )),
             _ => Ok(()),
         }
     }
 
-    /// Looks at the answer to a query of a node's machine that had applied exactly as much.
+    /// Checks the answer to a query of a node's machine that has applied the same entries.
     ///
     /// # Errors
-    /// What is wrong with it, in a sentence.
-    pub fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), Wrong> {
+    /// The violation in the answer.
+    pub fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), ReferenceMismatch> {
         let workload = &self.machine.user().workload;
-        workload.check_answer(query, answer).map_err(Wrong::Workload)?;
+        workload.check_answer(query, answer).map_err(ReferenceMismatch::Workload)?;
         if self.machine.query(query) != answer {
             let applied = self.applied();
-            let wrong = format!("the same state at {applied} answers otherwise");
-            return Err(Wrong::Otherwise(wrong));
+            let wrong = format!("the same state at {applied} gives another answer");
+            return Err(ReferenceMismatch::Diverged(wrong));
         }
         Ok(())
     }
 
-    /// The rolling hash over what came of every entry followed.
+    /// Returns the rolling hash over the results of all entries so far.
     #[must_use]
     pub fn results(&self) -> Option<Digest> {
         self.machine.results()
     }
 
-    /// The last entry followed.
+    /// Returns the last entry applied.
     #[must_use]
     pub fn applied(&self) -> EntryId {
         self.machine.applied()
     }
 
-    fn note(
+    fn check_session_reply(
         &mut self,
         request: (SessionId, Sequence),
         is_executed: bool,
         reply: &Arc<[u8]>,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), ReferenceMismatch> {
         let (session, sequence) = request;
         let first = self.replies.get(&request);
         match (first, is_executed) {
@@ -163,17 +165,17 @@ impl Reference {
                 Ok(())
             }
             (Some(_), true) => {
-                Err(Wrong::Session(format!("{session}{sequence} was carried out twice")))
+                Err(ReferenceMismatch::Session(format!("{session}{sequence} was applied twice")))
             }
             (Some(first), false) if first == reply => Ok(()),
-            (_, false) => {
-                Err(Wrong::Session(format!("{session}{sequence} got a reply that is not its own")))
-            }
+            (_, false) => Err(ReferenceMismatch::Session(format!(
+                "{session}{sequence} got a reply that is not its first one"
+            ))),
         }
     }
 }
 
-/// The request of a session that an entry holds, if it holds one.
+/// Returns the session request in an entry, if there is one.
 fn request_of(entry: &Entry) -> Option<(SessionId, Sequence)> {
     let Payload::Command(command) = &entry.payload else { return None };
     match Request::decode(command)? {
@@ -182,7 +184,7 @@ fn request_of(entry: &Entry) -> Option<(SessionId, Sequence)> {
     }
 }
 
-impl StateMachine for Watched {
+impl StateMachine for CheckedMachine {
     fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
         let command = unmark(command).map_or(command, |(command, _)| command);
         let reply = self.machine.apply(index, command);
@@ -241,7 +243,7 @@ mod tests {
         Request::Plain(&mark(operation.encode(), OpId(7), 0)).encode()
     }
 
-    /// A node's machine, which is not shown the marks.
+    /// A node's machine without the marks of the commands.
     #[derive(Clone)]
     struct Unmarked(AnyMachine);
 
@@ -266,15 +268,17 @@ mod tests {
         (node, outcomes)
     }
 
-    fn look(node: &Machine<Unmarked>) -> Look<'_> {
+    fn look(node: &Machine<Unmarked>) -> MachineView<'_> {
         let digest = node.digest().expect("it is in memory");
         let (applied, results) = (node.applied(), node.results());
-        Look { applied, digest, results, machine: &node.user().0 }
+        MachineView { applied, digest, results, machine: &node.user().0 }
     }
 
-    fn said(wrong: Result<(), Wrong>) -> String {
+    fn mismatch_text(wrong: Result<(), ReferenceMismatch>) -> String {
         match wrong.expect_err("something is wrong") {
-            Wrong::Workload(wrong) | Wrong::Session(wrong) | Wrong::Otherwise(wrong) => wrong,
+            ReferenceMismatch::Workload(wrong)
+            | ReferenceMismatch::Session(wrong)
+            | ReferenceMismatch::Diverged(wrong) => wrong,
         }
     }
 
@@ -285,9 +289,9 @@ mod tests {
     }
 
     #[test]
-    fn it_equals_every_machine_that_applied_the_same() {
+    fn the_reference_equals_a_machine_with_the_same_log() {
         let workload = AnyWorkload::new(Kv::default());
-        let mut reference = Reference::new(&workload);
+        let mut reference = ReferenceMachine::new(&workload);
         let (node, outcomes) = node(&requests());
         assert_eq!(reference.follow(&requests()[..2]).map(|found| found.len()), Ok(2));
         assert_eq!(reference.follow(&requests()), Ok(outcomes[2..].to_vec()), "each once");
@@ -298,47 +302,55 @@ mod tests {
     }
 
     #[test]
-    fn another_state_or_another_reply_is_told() {
+    fn a_different_state_or_reply_is_reported() {
         let workload = AnyWorkload::new(Kv::default());
-        let mut reference = Reference::new(&workload);
+        let mut reference = ReferenceMachine::new(&workload);
         reference.follow(&requests()).unwrap();
         let delete = ask(1, Operation::Delete { key: b"k" });
         let mut other = requests();
         other[1].payload = Payload::Command(delete);
         let (found, _) = node(&other);
-        assert!(said(reference.compare(look(&found))).contains("keys"));
-        // The same state, and a session that knows more.
+        assert!(mismatch_text(reference.compare(look(&found))).contains("keys"));
+        // The same state, and a session with an additional reply.
         let mut outside = requests();
         outside[2].payload = Payload::Command(plain(GET));
         let (found, _) = node(&outside);
-        assert!(said(reference.compare(look(&found))).contains("another state"));
+        assert!(mismatch_text(reference.compare(look(&found))).contains("another state"));
         // The same state altogether, but one reply less.
         let mut odd = log(1, vec![plain(PUT); 2]);
-        let mut reference = Reference::new(&workload);
+        let mut reference = ReferenceMachine::new(&workload);
         reference.follow(&odd).unwrap();
         odd[1].payload = Payload::Noop;
         let (found, _) = node(&odd);
-        assert!(said(reference.compare(look(&found))).contains("other replies"));
+        assert!(mismatch_text(reference.compare(look(&found))).contains("other replies"));
     }
 
     #[test]
-    fn a_request_is_noted_once_and_with_one_reply() {
-        let mut reference = Reference::new(&AnyWorkload::new(Kv::default()));
+    fn a_session_request_has_one_reply() {
+        let mut reference = ReferenceMachine::new(&AnyWorkload::new(Kv::default()));
         let request = (SessionId(Index(1)), Sequence(1));
         let [first, second] = [b"a", b"b"].map(|bytes| Arc::from(&bytes[..]));
-        assert_eq!(reference.note(request, true, &first), Ok(()));
-        assert_eq!(reference.note(request, false, &first), Ok(()));
-        assert!(said(reference.note(request, true, &first)).contains("twice"));
-        assert!(said(reference.note(request, false, &second)).contains("not its own"));
+        assert_eq!(reference.check_session_reply(request, true, &first), Ok(()));
+        assert_eq!(reference.check_session_reply(request, false, &first), Ok(()));
+        assert!(
+            mismatch_text(reference.check_session_reply(request, true, &first)).contains("twice")
+        );
+        assert!(
+            mismatch_text(reference.check_session_reply(request, false, &second))
+                .contains("not its first")
+        );
         let unknown = (SessionId(Index(1)), Sequence(2));
-        assert!(said(reference.note(unknown, false, &first)).contains("not its own"));
+        assert!(
+            mismatch_text(reference.check_session_reply(unknown, false, &first))
+                .contains("not its first")
+        );
     }
 
-    /// A key-value store that the workload never believes.
+    /// A workload that rejects every reply of its key-value store.
     #[derive(Clone)]
-    struct Doubting;
+    struct RejectingWorkload;
 
-    impl Workload for Doubting {
+    impl Workload for RejectingWorkload {
         type Machine = AnyMachine;
 
         fn machine(&self) -> AnyMachine {
@@ -359,11 +371,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_workload_finds_wrong_is_told_with_its_entry() {
-        let mut reference = Reference::new(&AnyWorkload::new(Doubting));
+    fn a_violation_names_its_entry() {
+        let mut reference = ReferenceMachine::new(&AnyWorkload::new(RejectingWorkload));
         assert_eq!(
             reference.follow(&requests()),
-            Err(Wrong::Workload("entry 2@t1: doubtful".to_owned()))
+            Err(ReferenceMismatch::Workload("entry 2@t1: doubtful".to_owned()))
         );
     }
 }

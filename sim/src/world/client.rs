@@ -1,173 +1,176 @@
-//! What each client waits for and believes, and the requests on their way.
+//! The state of each client, and the requests in flight.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate::machine::{Call, ClientSession, Sequence};
 use quorate::types::{Acknowledge, Command, NodeId, ReadLevel, Tag};
 
+use crate::choice::Draw;
 use crate::observe::OpId;
+use crate::settings::Settings;
 use crate::world::node::Place;
 
-/// All clients. After those that ask by themselves come the crowd, which only ever asks for much at
-/// once; the prober, which asks for progress once the storm is over; and one for each errand.
+/// All clients: first those of the load; then the load-spike client, which only sends many requests
+/// at once; the prober, which tests progress in the stabilization phase; and one for each scripted
+/// request.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     list: Vec<Client>,
-    /// How many ask by themselves.
+    /// The number of load clients.
     count: u16,
     requests: Vec<Option<Request>>,
     free: Vec<u32>,
-    /// How many operations were invoked.
+    /// The number of operations started so far.
     ops: u64,
-    /// How many of them clients have asked for by themselves, without being refused.
-    asked: u64,
+    /// The number of these that load clients started and that were not rejected.
+    started: u64,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Client {
-    /// The operations outside a session that it waits for: one, save for the crowd.
-    pub(super) waits_for: BTreeSet<OpId>,
-    /// Its session, and the operations in it that have no answer.
+    /// The pending operations outside a session: at most one, except for the load-spike client.
+    pub(super) pending: BTreeSet<OpId>,
+    /// The client's session, and the operations in it without a reply.
     pub(super) session: Option<ClientSession>,
     pub(super) sequences: BTreeMap<Sequence, OpId>,
-    /// How many sessions it has had.
+    /// The number of sessions that the client has had.
     pub(super) sessions: u32,
-    /// What it sent and was not answered, by the number of the try; the oldest are forgotten.
-    tries: BTreeMap<u32, (Option<OpId>, Option<Call>)>,
-    /// Counts its tries.
-    tried: u32,
-    /// How often in a row it was disappointed: it takes the more time for that.
-    pub(super) disappointed: u32,
-    /// How often it turned to another node because nobody answered.
-    pub(super) turned: u16,
-    /// Whether it was told whom to ask since it last asked.
+    /// The unanswered attempts by number; the oldest ones are forgotten.
+    attempts: BTreeMap<u32, (Option<OpId>, Option<Call>)>,
+    /// The number of attempts so far.
+    attempts_made: u32,
+    /// The number of failures in a row; the client backs off by it.
+    pub(super) failures: u32,
+    /// The number of times that the client switched to another node because it got no reply.
+    pub(super) switches: u16,
+    /// Whether a node named the leader since the last request.
     pub(super) redirected: bool,
-    /// Counts its operations.
+    /// The number of operations started so far.
     turn: u32,
-    /// Counts its naps: an event that wakes it from an earlier one comes to nothing.
-    nap: u32,
-    /// The node it takes for the leader.
+    /// The number of timers started so far; only the last one is valid.
+    timer: u32,
+    /// The node that the client takes for the leader.
     leader: Option<NodeId>,
 }
 
-/// A request on its way to a node; without a command it is a read.
+/// A request in flight to a node.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) to: Place,
     pub(super) tag: Tag,
-    pub(super) ask: Asked,
+    pub(super) kind: RequestKind,
 }
 
-/// What is asked of a node.
+/// The content of a request.
 #[derive(Clone, Debug)]
-pub(super) enum Asked {
-    /// That a command be in the log.
+pub(super) enum RequestKind {
+    /// A proposal of a command.
     Propose(Command, Acknowledge),
-    /// An answer to a query, so fresh.
+    /// A read at this level, with its query.
     Read(ReadLevel, Vec<u8>),
 }
 
-/// What a client asks for.
+/// The next operation of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ask {
-    /// Whatever comes next, wherever it likes.
+pub(super) enum NextOperation {
+    /// Any operation, at any node.
     Any,
-    /// That a command be committed.
+    /// A command proposed at this node.
     ProposeAt(Place),
-    /// That a read be served.
+    /// A linearizable read at this node.
     ReadAt(Place),
 }
 
-/// A nap, and the turn after which it is taken.
+/// A client's timer: its number, and the number of operations before it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Nap {
+pub(super) struct ClientTimer {
     pub(super) number: u32,
     pub(super) turn: u32,
 }
 
-/// What an outcome is for.
+/// The attempt that an outcome belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Try {
+pub(super) struct Attempt {
     pub(super) client: u16,
-    /// The operation; none if it was to open a session.
+    /// The operation; `None` if the attempt opens a session.
     pub(super) op: Option<OpId>,
-    /// What of the client's session it was; none outside one.
+    /// The call of the client's session; `None` outside a session.
     pub(super) call: Option<Call>,
 }
 
-/// How many bits of a tag name the client.
+/// The number of bits in a tag that hold the client.
 const CLIENT_BITS: u32 = 12;
-/// How many unanswered tries a client remembers.
-const TRIES_MAX: usize = 64;
+/// The largest number of unanswered attempts that a client remembers.
+const ATTEMPTS_MAX: usize = 64;
 
 impl Clients {
     pub(super) fn new(count: u16) -> Clients {
         let list = vec![Client::default(); count as usize + 2];
-        Clients { list, count, requests: Vec::new(), free: Vec::new(), ops: 0, asked: 0 }
+        Clients { list, count, requests: Vec::new(), free: Vec::new(), ops: 0, started: 0 }
     }
 
     pub(super) fn get(&mut self, client: u16) -> &mut Client {
         &mut self.list[client as usize]
     }
 
-    /// The client that asks for progress once the storm is over.
+    /// Returns the client that tests progress in the stabilization phase.
     pub(super) fn prober(&self) -> u16 {
         self.count + 1
     }
 
-    /// The client that asks for much at once.
-    pub(super) fn crowd(&self) -> u16 {
+    /// Returns the client that sends many requests at once.
+    pub(super) fn load_spike_client(&self) -> u16 {
         self.count
     }
 
-    /// One more client, for an errand.
+    /// Adds a client for a scripted request.
     ///
     /// # Panics
-    /// If there are more than tags can name.
-    pub(super) fn join(&mut self) -> u16 {
-        assert!(self.list.len() < 1 << CLIENT_BITS, "there are too many errands");
+    /// If there are more clients than tags can hold.
+    pub(super) fn add_scripted_client(&mut self) -> u16 {
+        assert!(self.list.len() < 1 << CLIENT_BITS, "there are too many scripted requests");
         self.list.push(Client::default());
         (self.list.len() - 1) as u16
     }
 
-    /// Whether a client waits for an outcome.
+    /// Returns true if a client waits for an outcome.
     pub(super) fn is_waiting(&self, client: u16) -> bool {
         self.list[client as usize].is_waiting()
     }
 
-    /// How many clients wait for an outcome.
+    /// Returns the number of clients that wait for an outcome.
     pub(super) fn waiting(&self) -> usize {
         self.list.iter().filter(|client| client.is_waiting()).count()
     }
 
-    /// How often a client turned to another node because nobody answered.
-    pub(super) fn turned(&self, client: u16) -> u16 {
-        self.list[client as usize].turned
+    /// Returns how often a client switched to another node because it got no reply.
+    pub(super) fn switches(&self, client: u16) -> u16 {
+        self.list[client as usize].switches
     }
 
-    /// The node a client takes for the leader.
+    /// Returns the node that a client takes for the leader.
     pub(super) fn leader(&self, client: u16) -> Option<NodeId> {
         self.list[client as usize].leader
     }
 
-    /// A client takes another node, or none, for the leader.
-    pub(super) fn believes(&mut self, client: u16, leader: Option<NodeId>) {
+    /// Sets the node, or none, that a client takes for the leader.
+    pub(super) fn set_leader(&mut self, client: u16, leader: Option<NodeId>) {
         self.list[client as usize].leader = leader;
     }
 
-    /// A client takes a nap; it sleeps through the end of any earlier one.
-    pub(super) fn nap(&mut self, client: u16) -> Nap {
+    /// Starts a client's timer; an earlier one becomes invalid.
+    pub(super) fn start_timer(&mut self, client: u16) -> ClientTimer {
         let client = &mut self.list[client as usize];
-        client.nap += 1;
-        Nap { number: client.nap, turn: client.turn }
+        client.timer += 1;
+        ClientTimer { number: client.timer, turn: client.turn }
     }
 
-    /// Whether the nap that ends is the client's last.
-    pub(super) fn wakes(&self, client: u16, nap: u32) -> bool {
-        self.list[client as usize].nap == nap
+    /// Returns true if the timer is the client's last one.
+    pub(super) fn is_current_timer(&self, client: u16, timer: u32) -> bool {
+        self.list[client as usize].timer == timer
     }
 
-    /// A client begins its next operation.
+    /// Starts a client's next operation.
     pub(super) fn begin(&mut self, client: u16) -> OpId {
         let op = OpId(self.ops);
         self.ops += 1;
@@ -175,53 +178,59 @@ impl Clients {
         op
     }
 
-    /// How many operations clients have asked for by themselves, without being refused.
-    pub(super) fn asked(&self) -> u64 {
-        self.asked
+    /// Returns the number of operations that load clients started and that were not rejected.
+    pub(super) fn operations_started(&self) -> u64 {
+        self.started
     }
 
-    /// A client asks for something.
-    pub(super) fn asks(&mut self, client: u16) {
-        self.asked += u64::from(client < self.crowd());
+    /// Counts an operation that a client starts.
+    pub(super) fn count_started(&mut self, client: u16) {
+        self.started += u64::from(client < self.load_spike_client());
     }
 
-    /// What a client has asked for is refused: it has had no effect.
-    pub(super) fn is_refused(&mut self, client: u16) {
-        self.asked = self.asked.saturating_sub(u64::from(client < self.crowd()));
+    /// Discounts a rejected operation of a client, which had no effect.
+    pub(super) fn count_rejected(&mut self, client: u16) {
+        self.started = self.started.saturating_sub(u64::from(client < self.load_spike_client()));
     }
 
-    /// A client gives up what it waits for outside a session.
-    pub(super) fn give_up(&mut self, client: u16) -> BTreeSet<OpId> {
-        std::mem::take(&mut self.list[client as usize].waits_for)
+    /// Abandons a client's pending operations outside a session.
+    pub(super) fn abandon_pending(&mut self, client: u16) -> BTreeSet<OpId> {
+        std::mem::take(&mut self.list[client as usize].pending)
     }
 
-    /// Names one try of a client's.
-    pub(super) fn tries(&mut self, client: u16, op: Option<OpId>, call: Option<Call>) -> Tag {
-        let (number, crowd) = (client, self.crowd());
+    /// Registers a client's attempt, and returns its tag.
+    pub(super) fn begin_attempt(
+        &mut self,
+        client: u16,
+        op: Option<OpId>,
+        call: Option<Call>,
+    ) -> Tag {
+        let (number, load_spike_client) = (client, self.load_spike_client());
         let client = &mut self.list[client as usize];
-        client.tried += 1;
-        client.tries.insert(client.tried, (op, call));
-        if client.tries.len() > TRIES_MAX && number != crowd {
-            client.tries.pop_first();
+        client.attempts_made += 1;
+        client.attempts.insert(client.attempts_made, (op, call));
+        if client.attempts.len() > ATTEMPTS_MAX && number != load_spike_client {
+            client.attempts.pop_first();
         }
-        Tag(u64::from(client.tried) << CLIENT_BITS | u64::from(number))
+        Tag(u64::from(client.attempts_made) << CLIENT_BITS | u64::from(number))
     }
 
-    /// Whose try `tag` is, and of which operation, unless that is forgotten.
-    pub(super) fn whose(&self, tag: Tag) -> Option<(u16, Option<OpId>)> {
-        let (client, tried) = taken_apart(tag);
-        let (op, _) = self.list[client as usize].tries.get(&tried)?;
+    /// Returns the client and the operation of an attempt, unless it is forgotten.
+    pub(super) fn attempt_owner(&self, tag: Tag) -> Option<(u16, Option<OpId>)> {
+        let (client, attempts_made) = split_tag(tag);
+        let (op, _) = self.list[client as usize].attempts.get(&attempts_made)?;
         Some((client, *op))
     }
 
-    /// What the outcome of `tag` is for, unless that is forgotten. It has no other.
-    pub(super) fn ends(&mut self, tag: Tag) -> Option<Try> {
-        let (client, tried) = taken_apart(tag);
-        let (op, call) = self.list[client as usize].tries.remove(&tried)?;
-        Some(Try { client, op, call })
+    /// Finishes the attempt of `tag` and returns it, unless it is forgotten; an attempt has one
+    /// outcome.
+    pub(super) fn finish_attempt(&mut self, tag: Tag) -> Option<Attempt> {
+        let (client, attempts_made) = split_tag(tag);
+        let (op, call) = self.list[client as usize].attempts.remove(&attempts_made)?;
+        Some(Attempt { client, op, call })
     }
 
-    /// Sends a request on its way, in a slot of its own.
+    /// Stores a request in flight, and returns its slot.
     pub(super) fn dispatch(&mut self, request: Request) -> u32 {
         match self.free.pop() {
             Some(slot) => {
@@ -235,12 +244,12 @@ impl Clients {
         }
     }
 
-    /// Where the request in a slot goes.
+    /// Returns the destination of the request in a slot.
     pub(super) fn place_of(&self, slot: u32) -> Option<Place> {
         self.requests.get(slot as usize)?.as_ref().map(|request| request.to)
     }
 
-    /// Takes a request out of its slot.
+    /// Removes a request from its slot.
     pub(super) fn collect(&mut self, slot: u32) -> Option<Request> {
         let request = self.requests.get_mut(slot as usize)?.take()?;
         self.free.push(slot);
@@ -248,19 +257,30 @@ impl Clients {
     }
 }
 
-/// The client that a tag names, and the number of its try.
-fn taken_apart(tag: Tag) -> (u16, u32) {
+/// Splits a tag into the client and the number of its attempt.
+fn split_tag(tag: Tag) -> (u16, u32) {
     ((tag.0 & ((1 << CLIENT_BITS) - 1)) as u16, (tag.0 >> CLIENT_BITS) as u32)
 }
 
 impl Client {
     fn is_waiting(&self) -> bool {
-        !self.waits_for.is_empty() || !self.sequences.is_empty()
+        !self.pending.is_empty() || !self.sequences.is_empty()
     }
 
-    /// Whether it waits for `op` outside a session: now it does not.
-    pub(super) fn ends(&mut self, op: OpId) -> bool {
-        self.waits_for.remove(&op)
+    /// Ends `op` outside a session; returns true if the client was waiting for it.
+    pub(super) fn finish(&mut self, op: OpId) -> bool {
+        self.pending.remove(&op)
+    }
+}
+
+/// Draws the length of a command: mostly the usual one, sometimes up to the largest, or too large.
+pub(super) fn command_length(draw: &mut Draw<'_>, settings: &Settings) -> u64 {
+    let largest = settings.command_bytes_max();
+    match draw.below(50) {
+        0..38 => settings.command_bytes,
+        38..46 => draw.between(16, largest),
+        46..49 => largest,
+        _ => settings.config.command_bytes_max as u64 + 1,
     }
 }
 
@@ -272,29 +292,35 @@ mod tests {
     fn an_outcome_finds_its_try_once() {
         let mut clients = Clients::new(3);
         let op = clients.begin(2);
-        let tag = clients.tries(2, Some(op), None);
-        assert_eq!(clients.ends(tag), Some(Try { client: 2, op: Some(op), call: None }));
-        assert_eq!(clients.ends(tag), None);
+        let tag = clients.begin_attempt(2, Some(op), None);
+        assert_eq!(
+            clients.finish_attempt(tag),
+            Some(Attempt { client: 2, op: Some(op), call: None })
+        );
+        assert_eq!(clients.finish_attempt(tag), None);
     }
 
     #[test]
     fn an_operation_ends_once_and_only_if_it_is_waited_for() {
         let mut clients = Clients::new(1);
         let first = clients.begin(0);
-        clients.get(0).waits_for.insert(first);
+        clients.get(0).pending.insert(first);
         assert_eq!(clients.waiting(), 1);
-        assert_eq!(clients.give_up(0), BTreeSet::from([first]));
+        assert_eq!(clients.abandon_pending(0), BTreeSet::from([first]));
         let second = clients.begin(0);
-        clients.get(0).waits_for.insert(second);
-        assert!(!clients.get(0).ends(first) && clients.get(0).ends(second));
+        clients.get(0).pending.insert(second);
+        assert!(!clients.get(0).finish(first) && clients.get(0).finish(second));
         assert_eq!(clients.waiting(), 0);
     }
 
     #[test]
-    fn only_the_last_nap_counts() {
+    fn only_the_last_timer_counts() {
         let mut clients = Clients::new(1);
-        let first = clients.nap(0);
-        let second = clients.nap(0);
-        assert!(!clients.wakes(0, first.number) && clients.wakes(0, second.number));
+        let first = clients.start_timer(0);
+        let second = clients.start_timer(0);
+        assert!(
+            !clients.is_current_timer(0, first.number)
+                && clients.is_current_timer(0, second.number)
+        );
     }
 }

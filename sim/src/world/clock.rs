@@ -1,4 +1,4 @@
-//! A node's own clock: it drifts and jumps, but never goes back.
+//! A node's own clock: it drifts and steps forward, but never goes backwards.
 
 use std::time::Duration;
 
@@ -9,32 +9,33 @@ use crate::time::SimTime;
 
 const MILLION: u64 = 1_000_000;
 
-/// One node's clock, as a line through a known point of true and own time.
+/// A node's clock, as a line through a known point of true time and own time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     true_origin: SimTime,
     own_origin: Instant,
-    /// Own nanoseconds per million true ones.
+    /// The own nanoseconds per million true ones.
     rate: u64,
-    /// That when nothing ails it.
-    usual_rate: u64,
+    /// The rate without a fault.
+    base_rate: u64,
 }
 
 impl Clock {
-    /// A clock that is off by `offset` and runs `ppm` parts per million fast, or slow if negative.
+    /// Returns a clock with this offset that runs `ppm` parts per million fast, or slow if
+    /// negative.
     pub(crate) fn new(offset: Duration, ppm: i32) -> Clock {
         let own_origin = Instant::ZERO.after(offset);
         let rate = rate(ppm);
-        Clock { true_origin: SimTime::default(), own_origin, rate, usual_rate: rate }
+        Clock { true_origin: SimTime::default(), own_origin, rate, base_rate: rate }
     }
 
-    /// What the clock shows at the true time `now`.
+    /// Returns the reading of the clock at the true time `now`.
     pub(crate) fn read(&self, now: SimTime) -> Instant {
         let elapsed = now.0 - self.true_origin.0;
         Instant(self.own_origin.0 + scaled(elapsed, self.rate, MILLION))
     }
 
-    /// The first true time, not before `now`, at which the clock shows `instant` or later.
+    /// Returns the first true time, not before `now`, at which the clock reads `instant` or later.
     pub(crate) fn when(&self, instant: Instant, now: SimTime) -> SimTime {
         if instant == Instant::NEVER {
             return SimTime(u64::MAX);
@@ -43,36 +44,36 @@ impl Clock {
         if self.rate == 0 && ahead > 0 {
             return SimTime(u64::MAX);
         }
-        // Rounding down twice may fall short by one own nanosecond's worth of true time.
+        // Rounding down twice may miss up to one own nanosecond of true time.
         let elapsed = scaled(ahead, MILLION, self.rate.max(1)).saturating_add(2);
         SimTime(self.true_origin.0.saturating_add(elapsed)).max(now)
     }
 
-    /// From `now` on the clock runs `ppm` parts per million fast, or slow if negative.
+    /// Makes the clock run `ppm` parts per million fast, or slow if negative, from `now` on.
     pub(crate) fn drift(&mut self, now: SimTime, ppm: i32) {
         self.rebase(now);
         self.rate = rate(ppm);
     }
 
-    /// From `now` on the clock shows the same for ever.
-    pub(crate) fn stand_still(&mut self, now: SimTime) {
+    /// Stops the clock at its reading at `now`.
+    pub(crate) fn stop(&mut self, now: SimTime) {
         self.rebase(now);
         self.rate = 0;
     }
 
-    /// Whether the clock stands still.
-    pub(crate) fn stands_still(&self) -> bool {
+    /// Returns true if the clock is stopped.
+    pub(crate) fn is_stopped(&self) -> bool {
         self.rate == 0
     }
 
-    /// From `now` on the clock runs as it does when nothing ails it.
+    /// Restores the rate without faults, from `now` on.
     pub(crate) fn recover(&mut self, now: SimTime) {
         self.rebase(now);
-        self.rate = self.usual_rate;
+        self.rate = self.base_rate;
     }
 
-    /// The clock jumps ahead.
-    pub(crate) fn jump(&mut self, now: SimTime, by: Duration) {
+    /// Steps the clock forward.
+    pub(crate) fn step(&mut self, now: SimTime, by: Duration) {
         self.rebase(now);
         self.own_origin = self.own_origin.after(by);
     }
@@ -83,14 +84,14 @@ impl Clock {
     }
 }
 
-/// The rate of a clock that runs so many parts per million fast.
+/// Returns the rate of a clock that runs `ppm` parts per million fast.
 fn rate(ppm: i32) -> u64 {
     let most = Clocks::DRIFT_PPM_MAX as i32;
     let ppm = ppm.clamp(-most, most);
     MILLION.saturating_add_signed(i64::from(ppm))
 }
 
-/// `amount * numerator / denominator`, rounded down.
+/// Returns `amount * numerator / denominator`, rounded down.
 fn scaled(amount: u64, numerator: u64, denominator: u64) -> u64 {
     if numerator == denominator {
         return amount;
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_never_goes_back_whatever_happens_to_it() {
+    fn a_clock_never_goes_backwards() {
         let mut clock = Clock::new(Duration::from_millis(3), 12_345);
         let mut shown = clock.read(SimTime(0));
         for step in 1..200u64 {
@@ -112,8 +113,8 @@ mod tests {
             match step % 5 {
                 0 => clock.drift(now, -70_000),
                 1 => clock.drift(now, 33_333),
-                2 => clock.jump(now, Duration::from_micros(step)),
-                3 if step % 2 == 0 => clock.stand_still(now),
+                2 => clock.step(now, Duration::from_micros(step)),
+                3 if step % 2 == 0 => clock.stop(now),
                 3 => clock.recover(now),
                 _ => {}
             }
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wake_up_time_is_late_enough_and_not_much_later() {
+    fn the_wake_up_time_is_not_early_and_hardly_late() {
         for ppm in [-50_000, -1, 0, 1, 49_999] {
             let mut clock = Clock::new(Duration::ZERO, 0);
             clock.drift(SimTime(1_000), ppm);
@@ -140,7 +141,7 @@ mod tests {
     fn a_deadline_that_never_comes_is_never_due() {
         let mut clock = Clock::new(Duration::ZERO, 0);
         assert_eq!(clock.when(Instant::NEVER, SimTime(5)), SimTime(u64::MAX));
-        clock.stand_still(SimTime(5));
+        clock.stop(SimTime(5));
         assert_eq!(clock.when(Instant(6), SimTime(7)), SimTime(u64::MAX));
         assert_eq!(clock.when(Instant(5), SimTime(7)), SimTime(7));
         clock.recover(SimTime(9));

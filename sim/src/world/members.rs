@@ -1,128 +1,140 @@
-//! Who counts, as far as the world can tell from its nodes' logs: how many disks may be lost, and
-//! who must be well once the storm is over.
+//! The memberships that may decide, as far as the nodes' logs show: the number of disks that may
+//! be lost, and the choice of the core for the stabilization phase.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Change, Fate, Index, Membership, NodeId, Voters};
+use quorate::types::{Change, Index, Membership, NodeId, PendingTransition, Voters};
 
 use crate::choice::{Draw, Kind};
 use crate::coverage::Spot;
-use crate::witness::Witness;
+use crate::observer::Observer;
 use crate::world::World;
+use crate::world::logged_membership::LoggedMembership;
 use crate::world::node::{Node, Place};
-use crate::world::standing::Standing;
 
 impl World {
-    /// A node took an input: what it changed about who counts.
-    pub(super) fn note_membership(&mut self, place: Place, before: &Status, witness: &mut Witness) {
+    /// Records the membership changes of a node's last step.
+    pub(super) fn note_membership(
+        &mut self,
+        place: Place,
+        before: &Status,
+        observer: &mut Observer,
+    ) {
         let node = &mut self.nodes[place.0 as usize];
         let Some(running) = node.running.as_deref_mut() else { return };
         let (status, log) = (running.status, running.node.raft().log());
-        if status.committed > self.in_force.index
+        if status.committed > self.committed_membership.index
             && let Some(membership) = log.membership_at(status.committed)
         {
             let (index, membership) = (status.committed, membership.clone());
-            self.in_force = Standing { index, membership };
+            self.committed_membership = LoggedMembership { index, membership };
         }
         let leads = before.role == RoleName::Leader;
         if leads && before.term == status.term && status.role == RoleName::Follower {
             let dismissed = !log.membership().is_voter(place.id());
-            witness.reach_if(dismissed, Spot::LeaderDismissed);
+            observer.reach_if(dismissed, Spot::LeaderRemoved);
         }
-        if log.membership().is_same(&node.standing.membership) {
+        if log.membership().ptr_eq(&node.last_membership.membership) {
             return;
         }
-        let is = Standing { index: log.membership_index(), membership: log.membership().clone() };
-        let was = std::mem::replace(&mut node.standing, is);
-        running.membership_moved = true;
-        let inherited = was.index <= running.led_from;
-        let is = &node.standing;
-        let votes = |standing: &Standing| standing.membership.is_voter(place.id());
-        witness.reach_if(node.lost > 0 && votes(is) && !votes(&was), Spot::StrangerVotes);
-        node.founded |= is.index > Index::ZERO;
-        witness.reach_if(
-            is.index <= was.index && !was.membership.is_nobody(),
-            Spot::MembershipTakenBack,
+        let is = LoggedMembership {
+            index: log.membership_index(),
+            membership: log.membership().clone(),
+        };
+        let was = std::mem::replace(&mut node.last_membership, is);
+        running.membership_changed = true;
+        let inherited = was.index <= running.last_before_leading;
+        let is = &node.last_membership;
+        let votes = |standing: &LoggedMembership| standing.membership.is_voter(place.id());
+        observer.reach_if(node.disks_lost > 0 && votes(is) && !votes(&was), Spot::NewDiskVotes);
+        node.bootstrapped |= is.index > Index::ZERO;
+        observer.reach_if(
+            is.index <= was.index && !was.membership.is_empty(),
+            Spot::MembershipTruncated,
         );
         if leads && status.role == RoleName::Leader {
             let steps = (&was.membership, &is.membership);
-            witness.membership_step(place.id(), steps, inherited);
+            observer.membership_changed(place.id(), steps, inherited);
         }
-        // A leader that counts on fewer disks by itself cannot know which of them are lost.
-        let all_borne = || self.electorates().all(|membership| self.bears(membership, None));
-        if self.settings.config.removal.is_some() && !self.is_unfounded() && !all_borne() {
-            self.let_go(witness);
+        // With fewer voters to count on, a leader cannot know which of their disks are lost.
+        let all_borne = || self.electorates().all(|membership| self.survives(membership, None));
+        if self.settings.config.suspension.is_some() && !self.is_not_bootstrapped() && !all_borne()
+        {
+            self.disable_safety_checks(observer);
         }
     }
 
-    /// Every membership that may decide: the committed one, and those that stand after it in some
-    /// log.
+    /// Returns every membership that may decide: the committed one, and later ones in any log.
     pub(super) fn electorates(&self) -> impl Iterator<Item = &Membership> {
-        let later = |node: &&Node| node.standing.index > self.in_force.index;
-        let later = self.nodes.iter().filter(later).map(|node| &node.standing.membership);
-        std::iter::once(&self.in_force.membership).chain(later)
+        let later = |node: &&Node| node.last_membership.index > self.committed_membership.index;
+        let later = self.nodes.iter().filter(later).map(|node| &node.last_membership.membership);
+        std::iter::once(&self.committed_membership.membership).chain(later)
     }
 
-    /// Whether the disk of the node may be lost: most voters of every set keep theirs.
-    pub(super) fn may_lose(&self, place: Place) -> bool {
-        let bears = |membership: &Membership| self.bears(membership, Some(place));
-        !self.is_unfounded() && self.electorates().all(bears)
+    /// Returns true if the node may lose its disk: a majority of every set of voters keeps theirs.
+    pub(super) fn may_lose_disk(&self, place: Place) -> bool {
+        let survives = |membership: &Membership| self.survives(membership, Some(place));
+        !self.is_not_bootstrapped() && self.electorates().all(survives)
     }
 
-    /// Whether most voters of every set have whole disks, also if one more is lost.
-    fn bears(&self, membership: &Membership, lost: Option<Place>) -> bool {
+    /// Returns true if a majority of every set of voters has intact disks, even without `lost`.
+    fn survives(&self, membership: &Membership, lost: Option<Place>) -> bool {
         sets(membership).all(|voters| {
-            let whole = |id: &&NodeId| self.is_sure(membership, **id) && lost != self.place(**id);
+            let whole =
+                |id: &&NodeId| self.is_reliable(membership, **id) && lost != self.place(**id);
             2 * voters.iter().filter(whole).count() > voters.len()
         })
     }
 
-    /// Whether the cluster can bear the change, should the node lead and take it.
-    pub(super) fn bears_change(&self, place: Place, change: &Change) -> bool {
-        let membership = &self.nodes[place.0 as usize].standing.membership;
+    /// Returns true if the cluster survives the change in case the node leads and accepts it.
+    pub(super) fn survives_change(&self, place: Place, change: &Change) -> bool {
+        let membership = &self.nodes[place.0 as usize].last_membership.membership;
         if !membership.is_settled() {
             return true;
         }
-        membership.changed(change).map_or(true, |changed| self.bears(&changed, None))
+        membership.changed(change).map_or(true, |changed| self.survives(&changed, None))
     }
 
-    /// A quorum of every membership that may decide, seldom more, and most learners.
+    /// Draws the core: a quorum of every membership that may decide, rarely more, and most
+    /// learners.
     pub(super) fn draw_core(&self) -> Vec<Place> {
-        let mut draw = self.choices.draw(Kind::Calm.key());
+        let mut draw = self.choices.draw(Kind::Core.key());
         if self.settings.config.survivor.is_some() {
-            // One that was there all the time, or all: whoever went on alone may be any of them.
+            // One that was up all the time, or all nodes, because any of them may have taken over
+            // alone.
             let everyone = || (0..self.settings.nodes()).map(Place).collect();
-            return self.draw_last().map_or_else(everyone, |last| vec![last]);
+            return self.draw_last_survivor().map_or_else(everyone, |last| vec![last]);
         }
         let mut core = Vec::new();
         for membership in self.electorates() {
-            // Those wanted may have their votes before the first of them is missed.
-            for voters in [membership.incoming(), membership.outgoing(), membership.wanted()] {
+            // Target voters may get their votes before a leader notices that one is missing.
+            for voters in [membership.incoming(), membership.outgoing(), membership.target()] {
                 self.draw_quorum(membership, voters, &mut draw, &mut core);
             }
         }
-        let members = &self.in_force.membership;
-        let learners = members.learners().filter(|id| self.stays_whole(*id));
+        let members = &self.committed_membership.membership;
+        let learners = members.learners().filter(|id| self.has_intact_disk_in_all(*id));
         let learners = learners.filter(|_| !draw.chance(200));
         core.extend(learners.filter_map(|id| self.place(id)));
-        // Whoever was heard to be back gets its vote again, and is waited for.
+        // A voter that was heard again is readmitted, and then waited for.
         for membership in self.electorates() {
-            let back = membership.members().iter().filter(|it| it.fate == Fate::Returns);
-            let back = back.filter(|member| self.stays_whole(member.id));
+            let back =
+                membership.members().iter().filter(|it| it.pending == PendingTransition::Promote);
+            let back = back.filter(|member| self.has_intact_disk_in_all(member.id));
             core.extend(back.filter_map(|member| self.place(member.id)));
         }
-        core.extend(self.founders_for(&core));
+        core.extend(self.bootstrap_peers_for(&core));
         core.sort_unstable();
         core.dedup();
         core
     }
 
-    /// Whether the node has the disk that every membership counts on which may come into force: one
-    /// that is on its way may name a disk that the node has lost since.
-    fn stays_whole(&self, id: NodeId) -> bool {
-        self.electorates().all(|membership| self.is_whole(membership, id))
+    /// Returns true if the node has the disk that every membership that may decide names. One that
+    /// is not committed may name a disk that the node has lost since.
+    fn has_intact_disk_in_all(&self, id: NodeId) -> bool {
+        self.electorates().all(|membership| self.has_intact_disk(membership, id))
     }
 
-    /// A majority of the voters, or half of them with the casting vote.
+    /// Adds a majority of the voters, or half of them with the casting vote, to `core`.
     fn draw_quorum(
         &self,
         membership: &Membership,
@@ -135,19 +147,19 @@ impl World {
         }
         let majority = voters.len() / 2 + 1;
         let room = voters.len() - majority;
-        // A leader may just be about to suspend one that it could not hear.
-        let suspends = self.settings.config.removal.is_some();
+        // A leader may be about to suspend a voter that it could not hear.
+        let suspends = self.settings.config.suspension.is_some();
         let spare = draw.below(room as u64 + 1).min(draw.below(8)) as usize;
         let spare = if suspends { spare.max(1).min(room) } else { spare };
         let first = draw.below(voters.len() as u64) as usize;
         let backward = *draw.pick(&[false, true]);
         let split = draw.chance(700) && !suspends;
-        // Whoever lost something of its disk may be down for ever.
-        let whole = |id: &NodeId| self.is_whole(membership, *id);
+        // A node with a damaged disk may never start again.
+        let whole = |id: &NodeId| self.has_intact_disk(membership, *id);
         let mut fit: Vec<NodeId> = voters.iter().copied().filter(whole).collect();
-        assert!(fit.len() >= majority, "most voters' disks are whole");
-        if fit.iter().filter(|id| self.stays_whole(**id)).count() >= majority {
-            fit.retain(|id| self.stays_whole(*id));
+        assert!(fit.len() >= majority, "a majority of voters has intact disks");
+        if fit.iter().filter(|id| self.has_intact_disk_in_all(**id)).count() >= majority {
+            fit.retain(|id| self.has_intact_disk_in_all(*id));
         }
         let holder =
             voters.casting().filter(|holder| split && voters.can_split() && fit.contains(holder));
@@ -164,8 +176,8 @@ impl World {
         core.extend(chosen.filter_map(|id| self.place(id)));
     }
 
-    /// Whether these come near a quorum of a membership that may decide.
-    pub(super) fn comes_near(&self, nodes: &[Place]) -> bool {
+    /// Returns true if these nodes are nearly a quorum of a membership that may decide.
+    pub(super) fn nears_quorum(&self, nodes: &[Place]) -> bool {
         let within = |id: &&NodeId| self.place(**id).is_some_and(|place| nodes.contains(&place));
         self.electorates().any(|membership| {
             let near = |voters: &Voters| 2 * voters.iter().filter(within).count() >= voters.len();
@@ -174,9 +186,9 @@ impl World {
     }
 }
 
-/// The sets of voters of a membership that decide, or are about to.
+/// Returns the sets of voters of a membership that decide, or will decide.
 fn sets(membership: &Membership) -> impl Iterator<Item = &Voters> {
-    [membership.incoming(), membership.outgoing(), membership.wanted()]
+    [membership.incoming(), membership.outgoing(), membership.target()]
         .into_iter()
         .filter(|voters| !voters.is_empty())
 }

@@ -1,37 +1,37 @@
-//! The world of one run: nodes, disks, clocks, the network, clients and the plan, moved forward
-//! one event at a time.
+//! The world of one run: nodes, disks, clocks, the network, clients and the plan, advanced one
+//! event at a time.
 //!
-//! Each action of a node is carried out as a thing of its own: a crash may fall between any two.
-//! The world shows all that happens to a [`Witness`] and never asks it anything, so a run is the
-//! same whoever watches.
+//! Each output of a node is executed separately, so a crash can fall between any two. The world
+//! reports everything to an [`Observer`] and never asks it anything, so a run is the same whether
+//! or not it is observed.
 
-mod calm;
-mod carry;
+mod active_plan;
+mod admin_requests;
 mod client;
+mod client_load;
 mod clock;
-mod disks;
-mod errands;
-mod erring;
-mod faults;
+mod core_progress;
+mod disk_faults;
 mod host;
 mod identity;
-mod last;
-mod life;
-mod load;
+mod last_survivor;
+mod logged_membership;
+mod machine_faults;
 mod members;
+mod misroute;
 mod network;
 mod node;
 mod operator;
-mod orders;
-mod power;
-mod progress;
-mod pursuit;
+mod outputs;
+mod plan_faults;
+mod power_loss;
+mod processes;
 mod queue;
 mod recovery;
+mod scripted;
+mod scripted_clients;
 mod shape;
-mod standing;
-mod storm;
-mod stray;
+mod stabilization;
 #[cfg(test)]
 mod tests;
 
@@ -39,32 +39,32 @@ use std::time::Duration;
 
 use quorate::raft::{PeerStatus, RoleName, Status};
 use quorate::replica::{Input, Note, Output};
-use quorate::types::{Index, Instant, Message, NodeId, Packet, TransferBody};
+use quorate::types::{Index, Instant, Message, NodeId, Packet, SnapshotTransferBody};
 
 use crate::choice::{Choices, Key, Kind};
 use crate::digest;
-use crate::observe::Seen;
+use crate::observe::Observation;
+use crate::observer::Observer;
 use crate::plan::{Plan, Trigger};
-use crate::record::Taken;
+use crate::record::InputKind;
 use crate::settings::Settings;
 use crate::taint::Taint;
 use crate::time::SimTime;
-use crate::witness::Witness;
 use crate::workload::AnyWorkload;
-use crate::world::calm::Calm;
+use crate::world::active_plan::ActivePlan;
 use crate::world::client::Clients;
 use crate::world::clock::Clock;
-use crate::world::errands::Errands;
+use crate::world::logged_membership::LoggedMembership;
+use crate::world::network::Envelope;
 pub(crate) use crate::world::network::Network;
-use crate::world::network::Parcel;
 use crate::world::node::Node;
 pub(crate) use crate::world::node::Place;
 use crate::world::operator::Operator;
 use crate::world::queue::{Event, Queue};
-use crate::world::standing::Standing;
-use crate::world::storm::Storm;
+use crate::world::scripted::ScriptedRequests;
+use crate::world::stabilization::Stabilization;
 
-/// A cluster and everything around it. A clone goes on exactly as the original would.
+/// A cluster and its environment. A clone continues exactly as the original would.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     settings: Settings,
@@ -75,37 +75,37 @@ pub(crate) struct World {
     nodes: Vec<Node>,
     network: Network,
     clients: Clients,
-    errands: Errands,
+    scripted: ScriptedRequests,
     operator: Operator,
-    /// The last membership that is committed, and up to where the log is known to be.
-    in_force: Standing,
-    storm: Storm,
-    /// What must be reached once the storm is over; none before.
-    calm: Option<Calm>,
-    /// A node forgot what it had promised: nothing can be asked of the run but not to panic.
-    beyond: bool,
+    /// The last committed membership, and its index in the log.
+    committed_membership: LoggedMembership,
+    plan: ActivePlan,
+    /// The goals of the stabilization phase; none in the fault phase.
+    stabilization: Option<Stabilization>,
+    /// A node lost durable state that safety depends on: from then on the run only must not panic.
+    safety_lost: bool,
     taint: Taint,
     digest: u64,
     events: u64,
-    /// Events since time last advanced.
+    /// The number of events at the current instant.
     events_now: u32,
     ended: bool,
-    /// Kept between steps for its memory alone.
+    /// Buffers reused between steps to save allocations.
     outputs: Vec<Output>,
     notes: Vec<Note>,
-    /// What packets are written on.
-    paper: Vec<u8>,
+    /// The buffer into which packets are encoded.
+    encode_buffer: Vec<u8>,
 }
 
-/// More events than this at one instant mean that they beget one another.
+/// More events at one instant than this mean that events trigger one another without end.
 const EVENTS_AT_ONE_INSTANT_MAX: u32 = 100_000;
-/// So do more events than this beyond one in every so many nanoseconds of the run so far; the
-/// busiest runs of a correct cluster have a fifth of that.
+/// More events than this beyond one per `EVENT_NANOS_MIN` nanoseconds of the run mean the same; the
+/// busiest runs of a correct cluster have a fifth of that rate.
 const EVENTS_BEYOND_RATE_MAX: u64 = 1_000_000;
 const EVENT_NANOS_MIN: u64 = 2_000;
 
 impl World {
-    /// The world at the start: every node is about to start for the first time.
+    /// Returns the world at the start, in which every node is about to start for the first time.
     pub(crate) fn new(
         settings: Settings,
         workload: AnyWorkload,
@@ -113,12 +113,12 @@ impl World {
         choices: Choices,
     ) -> World {
         let count = settings.nodes();
-        let first = Standing { index: Index::ZERO, membership: settings.formatted() };
+        let first = LoggedMembership { index: Index::ZERO, membership: settings.formatted() };
         let nodes = (0..count).map(|place| {
             let key = Key { node: place + 1, ..Kind::Clock.key() };
             let offset = Duration::from_micros(choices.choose(key, 1_000_000));
             let key = Key { counter: 1, ..key };
-            let most = u64::from(settings.clocks.usual_ppm_max);
+            let most = u64::from(settings.clocks.error_ppm_max);
             let off = choices.choose(key, 2 * most + 1) as i32;
             let ppm = if off % 2 == 0 { off / 2 } else { -(off / 2) - 1 };
             Node::new(Place(place), Clock::new(offset, ppm), first.clone())
@@ -127,14 +127,14 @@ impl World {
             nodes: nodes.collect(),
             network: Network::new(count as usize),
             clients: Clients::new(settings.clients),
-            errands: Errands::default(),
+            scripted: ScriptedRequests::default(),
             operator: Operator::default(),
-            in_force: first.clone(),
-            storm: Storm::new(plan),
+            committed_membership: first.clone(),
+            plan: ActivePlan::new(plan),
             now: SimTime::default(),
             queue: Queue::default(),
-            calm: None,
-            beyond: false,
+            stabilization: None,
+            safety_lost: false,
             taint: Taint::default(),
             digest: 0,
             events: 0,
@@ -142,50 +142,55 @@ impl World {
             ended: false,
             outputs: Vec::new(),
             notes: Vec::new(),
-            paper: Vec::new(),
+            encode_buffer: Vec::new(),
             settings,
             workload,
             choices,
         };
         for place in 0..count {
-            world.queue.push(world.now, Event::Restart { node: place, incarnation: 1 });
+            world.queue.push(world.now, Event::Restart { node: place, start_number: 1 });
         }
-        world.schedule_redraws();
+        world.schedule_reseeds();
         world.schedule_plan();
         world.schedule_clients();
-        world.queue.push(world.storm_end(), Event::Calm);
+        world.queue.push(world.fault_phase_end(), Event::Stabilize);
         world
     }
 
-    /// When the storm is over: what has no end of its own ends then.
-    fn storm_end(&self) -> SimTime {
-        SimTime::default().after(self.settings.storm)
+    /// Returns the end of the fault phase, at which faults without an end of their own are repaired
+    /// in the core.
+    fn fault_phase_end(&self) -> SimTime {
+        SimTime::default().after(self.settings.fault_phase)
     }
 
-    fn schedule_redraws(&mut self) {
-        for micros in self.choices.redraws() {
+    fn schedule_reseeds(&mut self) {
+        for micros in self.choices.reseeds() {
             let at = SimTime::default().after(Duration::from_micros(micros.into()));
-            self.queue.push(at, Event::Redraw { micros });
+            self.queue.push(at, Event::Reseed { micros });
         }
     }
 
-    /// From now on no disk does what it says: a bug that has to be found.
+    /// Makes every disk lie about flushes from now on: a planted bug that the checks must find.
     pub(crate) fn plant_canary(&mut self) {
-        self.nodes.iter_mut().for_each(|node| node.disk.lie());
+        self.nodes.iter_mut().for_each(|node| node.disk.lie_about_flushes());
     }
 
-    /// Runs to the end, or until `witness` has seen something wrong or there were so many events.
-    pub(crate) fn run(&mut self, witness: &mut Witness, events_max: u64) {
-        let goes_on = |world: &World| !world.ended && world.events < events_max;
-        while goes_on(self) && witness.is_content(self.queue.next()) && self.advance(witness) {}
+    /// Runs to the end, until `observer` has seen a violation, or until there were `events_max`
+    /// events.
+    pub(crate) fn run(&mut self, observer: &mut Observer, events_max: u64) {
+        let continue_after_failure = |world: &World| !world.ended && world.events < events_max;
+        while continue_after_failure(self)
+            && observer.may_continue(self.queue.next())
+            && self.advance(observer)
+        {}
     }
 
-    /// How far the run has come: in time, and in events.
+    /// Returns the current time, and the number of events so far.
     pub(crate) fn position(&self) -> (SimTime, u64) {
         (self.now, self.events)
     }
 
-    /// How each leader sees its peers.
+    /// Returns the peer status of each leader.
     pub(crate) fn peers(&self) -> Vec<(NodeId, Vec<PeerStatus>)> {
         let running =
             self.nodes.iter().filter_map(|node| Some((node.place, node.running.as_ref()?)));
@@ -193,18 +198,18 @@ impl World {
         leaders.map(|(place, running)| (place.id(), running.node.peers())).collect()
     }
 
-    /// A hash over every event so far.
+    /// Returns a hash over all events so far.
     pub(crate) fn digest(&self) -> u64 {
         self.digest
     }
 
-    /// Why time stands still, or all but does, if so.
+    /// Returns the reason why time does not advance, or hardly does, if that is so.
     pub(crate) fn stalled(&self) -> Option<String> {
         let (events, now) = (self.events, self.now);
         if self.events_now > EVENTS_AT_ONE_INSTANT_MAX {
-            Some(format!("over {EVENTS_AT_ONE_INSTANT_MAX} events at {now}s and no end"))
+            Some(format!("over {EVENTS_AT_ONE_INSTANT_MAX} events at {now}s without an end"))
         } else {
-            self.is_flooded().then(|| format!("{events} events by {now}s and no end"))
+            self.is_flooded().then(|| format!("{events} events by {now}s without an end"))
         }
     }
 
@@ -212,10 +217,10 @@ impl World {
         self.events > EVENTS_BEYOND_RATE_MAX + self.now.0 / EVENT_NANOS_MIN
     }
 
-    /// Lets the next event happen; false if there is none, or there are far too many.
-    fn advance(&mut self, witness: &mut Witness) -> bool {
+    /// Executes the next event; returns false if there is none, or if there are far too many.
+    fn advance(&mut self, observer: &mut Observer) -> bool {
         let Some((at, event)) = self.queue.pop() else { return false };
-        debug_assert!(at >= self.now, "time never goes back");
+        debug_assert!(at >= self.now, "time never goes backwards");
         if at > self.now {
             self.now = at;
             self.events_now = 0;
@@ -224,76 +229,85 @@ impl World {
         if self.events_now > EVENTS_AT_ONE_INSTANT_MAX || self.is_flooded() {
             return false;
         }
-        self.happen(event, witness);
+        self.handle_event(event, observer);
         true
     }
 
-    fn happen(&mut self, event: Event, witness: &mut Witness) {
-        if self.hold(event) {
+    fn handle_event(&mut self, event: Event, observer: &mut Observer) {
+        if self.hold_if_paused(event) {
             return;
         }
         match event {
-            Event::Arrive { slot } => self.arrive(slot, witness),
-            Event::Intrude { node, slot } => {
-                if let Some(parcel) = self.network.collect(slot) {
-                    self.receive(Place(node), &parcel, witness);
+            Event::Arrive { slot } => self.arrive(slot, observer),
+            Event::Inject { node, slot } => {
+                if let Some(envelope) = self.network.collect(slot) {
+                    self.receive(Place(node), &envelope, observer);
                 }
             }
-            Event::Request { slot } => self.request(slot, witness),
-            Event::Gathered { node, incarnation } => {
-                self.gathered(Place(node), incarnation, witness);
+            Event::Request { slot } => self.request(slot, observer),
+            Event::BatchReady { node, start_number: incarnation } => {
+                self.propose_gathered(Place(node), incarnation, observer);
             }
-            Event::Wake { node, incarnation } => self.wake(Place(node), incarnation, witness),
-            Event::Operated { node, incarnation, lane } => {
-                self.operated(Place(node), incarnation, lane.into(), witness);
+            Event::Wake { node, start_number: incarnation } => {
+                self.wake(Place(node), incarnation, observer)
             }
-            Event::Reported { node, incarnation, lane } => {
-                self.reported(Place(node), incarnation, lane.into(), witness);
+            Event::OperationDone { node, start_number: incarnation, lane } => {
+                self.operation_done(Place(node), incarnation, lane.into(), observer);
             }
-            Event::Worked { node, incarnation } => self.worked(Place(node), incarnation, witness),
-            Event::Viewed { node, incarnation } => self.viewed(Place(node), incarnation, witness),
-            Event::Carry { node, incarnation } => {
-                self.carry_next(Place(node), incarnation, witness);
+            Event::CompletionReported { node, start_number: incarnation, lane } => {
+                self.report_completions(Place(node), incarnation, lane.into(), observer);
             }
-            Event::Close { node } => self.step(Place(node), Input::Close, witness),
-            Event::Order { order } => self.obey(order, witness),
-            Event::Campaign { node } => self.step(Place(node), Input::Campaign, witness),
-            Event::Restart { node, incarnation } if self.may_recover(Place(node)) => {
-                self.restart(Place(node), incarnation, witness);
+            Event::WorkDone { node, start_number: incarnation } => {
+                self.work_done(Place(node), incarnation, observer)
+            }
+            Event::ViewDone { node, start_number: incarnation } => {
+                self.view_done(Place(node), incarnation, observer)
+            }
+            Event::ExecuteOutput { node, start_number: incarnation } => {
+                self.execute_next_output(Place(node), incarnation, observer);
+            }
+            Event::Stop { node } => self.step(Place(node), Input::Close, observer),
+            Event::AdminRequest { request } => self.admin_request_arrives(request, observer),
+            Event::Campaign { node } => self.step(Place(node), Input::Campaign, observer),
+            Event::Restart { node, start_number: incarnation } if self.may_recover(Place(node)) => {
+                self.restart(Place(node), incarnation, observer);
             }
             Event::Resume { node, pause } if self.may_recover(Place(node)) => {
-                self.resume(Place(node), pause, witness);
+                self.resume(Place(node), pause, observer);
             }
             Event::Restart { .. } | Event::Resume { .. } => {}
-            Event::Client { client, nap } => self.client_wakes(client, nap, witness),
-            Event::Planned { op } => self.planned(op, witness),
-            Event::Fire { firing } => self.fire_later(firing, witness),
-            Event::Lift { effect } => self.lift(effect, witness),
-            Event::Flap { effect } => self.flap(effect, witness),
-            Event::Consult { effect } => self.consult(effect, witness),
-            Event::Redraw { micros } => self.choices.redraw(micros),
-            Event::Calm => self.begin_calm(witness),
-            Event::Look => self.look(witness),
-            Event::End => self.end(witness),
+            Event::ClientTimer { client, timer } => {
+                self.client_timer_fires(client, timer, observer)
+            }
+            Event::Planned { op } => self.planned(op, observer),
+            Event::FireDelayed { number } => self.fire_delayed(number, observer),
+            Event::EndEffect { effect } => self.end_effect(effect, observer),
+            Event::Flap { effect } => self.flap(effect, observer),
+            Event::PollRead { effect } => self.poll_read(effect, observer),
+            Event::Reseed { micros } => self.choices.reseed(micros),
+            Event::Stabilize => self.begin_stabilization(observer),
+            Event::CheckProgress => self.check_progress(observer),
+            Event::End => self.end(observer),
         }
     }
 
-    /// Puts the event aside if it concerns a process that stands still.
-    fn hold(&mut self, event: Event) -> bool {
+    /// Defers the event if it concerns a paused process; returns true if it did.
+    fn hold_if_paused(&mut self, event: Event) -> bool {
         let place = match event {
-            Event::Arrive { slot } => {
-                self.network.peek(slot).and_then(|parcel| Place::of(parcel.to, self.nodes.len()))
-            }
+            Event::Arrive { slot } => self
+                .network
+                .peek(slot)
+                .and_then(|envelope| Place::of(envelope.to, self.nodes.len())),
             Event::Request { slot } => self.clients.place_of(slot),
-            Event::Order { order } => Some(self.operator.place_of(order)),
+            Event::AdminRequest { request } => Some(self.operator.place_of(request)),
             Event::Wake { node, .. }
-            | Event::Intrude { node, .. }
-            | Event::Gathered { node, .. }
-            | Event::Reported { node, .. }
-            | Event::Worked { node, .. }
-            | Event::Viewed { node, .. }
-            | Event::Carry { node, .. }
-            | Event::Close { node }
+            | Event::Inject { node, .. }
+            | Event::BatchReady { node, .. }
+            | Event::CompletionReported { node, .. }
+            | Event::WorkDone { node, .. }
+            | Event::ViewDone { node, .. }
+            | Event::ExecuteOutput { node, .. }
+            | Event::Stop { node }
             | Event::Campaign { node } => Some(Place(node)),
             _ => None,
         };
@@ -301,91 +315,91 @@ impl World {
         held.map(|held| held.push(event)).is_some()
     }
 
-    /// Lets a message reach a node at once, whomever it is addressed to.
-    fn arrives_now(&mut self, place: Place, message: Message, witness: &mut Witness) {
+    /// Delivers a message to a node at once, even if it is addressed to another node.
+    fn inject_message(&mut self, place: Place, message: Message, observer: &mut Observer) {
         let packet = Packet::Message(message);
-        let Some(mut parcel) = Parcel::pack(&packet, &mut self.paper) else { return };
-        self.network.number(&mut parcel);
-        witness.intrudes(self.now, place.id(), parcel.number, &packet);
-        let slot = self.network.dispatch(parcel);
-        self.queue.push(self.now, Event::Intrude { node: place.0, slot });
+        let Some(mut envelope) = Envelope::encode(&packet, &mut self.encode_buffer) else { return };
+        self.network.number(&mut envelope);
+        observer.packet_injected(self.now, place.id(), envelope.number, &packet);
+        let slot = self.network.dispatch(envelope);
+        self.queue.push(self.now, Event::Inject { node: place.0, slot });
     }
 
-    fn arrive(&mut self, slot: u32, witness: &mut Witness) {
-        let Some(parcel) = self.network.collect(slot) else { return };
-        let Some(to) = Place::of(parcel.to, self.nodes.len()) else { return };
-        self.receive(to, &parcel, witness);
+    fn arrive(&mut self, slot: u32, observer: &mut Observer) {
+        let Some(envelope) = self.network.collect(slot) else { return };
+        let Some(to) = Place::of(envelope.to, self.nodes.len()) else { return };
+        self.receive(to, &envelope, observer);
     }
 
-    /// A packet reaches the node in place `to`, whomever it is addressed to.
-    fn receive(&mut self, to: Place, parcel: &Parcel, witness: &mut Witness) {
+    /// Delivers a packet to the node at `to`, even if it is addressed to another node.
+    fn receive(&mut self, to: Place, envelope: &Envelope, observer: &mut Observer) {
         let Some(running) = &self.nodes[to.0 as usize].running else {
-            self.count_event(EventKind::Vain, u64::from(to.0));
-            witness.drops(self.now, to.id(), parcel.number);
+            self.count_event(EventKind::Undelivered, u64::from(to.0));
+            observer.packet_dropped(self.now, to.id(), envelope.number);
             return;
         };
-        let packet = parcel.unpack();
+        let packet = envelope.decode();
         if let Some(message) = packet.message() {
-            witness.received(message, &running.status);
+            observer.received(message, &running.status);
         }
-        witness.arrives(parcel.number);
-        let part = matches!(&packet, Packet::Transfer(transfer)
-            if matches!(transfer.body, TransferBody::Bytes(..)));
-        self.step(to, Input::Packet(packet), witness);
+        observer.packet_arrives(envelope.number);
+        let part = matches!(&packet, Packet::SnapshotTransfer(transfer)
+            if matches!(transfer.body, SnapshotTransferBody::Bytes(..)));
+        self.step(to, Input::Packet(packet), observer);
         if part {
-            self.pull(Trigger::ReceivesPart, to, None, witness);
+            self.fire_trigger(Trigger::ReceivesPart, to, None, observer);
         }
     }
 
-    fn wake(&mut self, place: Place, incarnation: u16, witness: &mut Witness) {
+    fn wake(&mut self, place: Place, start_number: u16, observer: &mut Observer) {
         let now = self.now;
         let node = &mut self.nodes[place.0 as usize];
         let own = node.clock.read(now);
-        let Some(running) = node.started_as(incarnation) else { return };
+        let Some(running) = node.started_as(start_number) else { return };
         if running.wake_at > now {
             return;
         }
         running.wake_at = SimTime(u64::MAX);
         if running.node.deadline() <= own {
-            self.step(place, Input::Timeout, witness);
+            self.step(place, Input::Timeout, observer);
         } else {
             self.rearm(place);
         }
     }
 
-    /// A node has just started: carries out what it wants first.
-    fn begin(&mut self, place: Place, witness: &mut Witness) {
+    /// Starts a node that has just been opened, and executes its first outputs.
+    fn begin_node(&mut self, place: Place, observer: &mut Observer) {
         let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
         let mut outputs = std::mem::take(&mut self.outputs);
         let mut notes = std::mem::take(&mut self.notes);
         running.node.start(&mut outputs);
         running.node.take_notes(&mut notes);
         let status = running.status;
-        self.end_step(place, &status, (outputs, notes), witness);
+        self.end_step(place, &status, (outputs, notes), observer);
     }
 
-    /// Gives a node an input and carries out what it wants.
-    fn step(&mut self, place: Place, input: Input, witness: &mut Witness) {
+    /// Passes an input to a node, and executes the outputs of the step.
+    fn step(&mut self, place: Place, input: Input, observer: &mut Observer) {
         let now = self.now;
         let node = &mut self.nodes[place.0 as usize];
         let own = node.clock.read(now);
         let Some(running) = node.running.as_deref_mut() else { return };
         let kind = EventKind::of(&input);
-        let answers = answers(&input).filter(|_| witness.checks());
-        let taken = witness.is_recorded().then(|| Taken::of(&input));
+        let answers = replying_peer(&input).filter(|_| observer.has_checks());
+        let taken = observer.is_recorded().then(|| InputKind::of(&input));
         let mut outputs = std::mem::take(&mut self.outputs);
         let mut notes = std::mem::take(&mut self.notes);
         running.node.step(own, input, &mut outputs);
         running.node.take_notes(&mut notes);
         let before = std::mem::replace(&mut running.status, running.node.status());
         running.counts.steps += 1;
-        running.note_lead(&before, witness);
-        if witness.checks() {
+        running.note_lead(&before, observer);
+        if observer.has_checks() {
             running.node.assert_invariants();
         }
         let status = running.status;
         if let Some(taken) = taken {
-            witness.takes(now, &status, taken, running.node.deadline());
+            observer.input_taken(now, &status, taken, running.node.deadline());
         }
         let membership = running.node.raft().membership().clone();
         let counted = answers.and_then(|peer| Some((peer, running.node.raft().matched(peer)?)));
@@ -393,19 +407,20 @@ impl World {
         self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
         self.fold(ladder ^ (outputs.len() as u64) << 56);
         if before.role != status.role {
-            self.note_reign();
+            self.note_leader();
         }
-        self.note_durable(place, &notes, witness);
-        self.note_who_counts(place, &notes, &membership);
-        World::note_deposed(&before, &outputs, witness);
-        let seen = Seen::Stepped { node: status.id, status: &status, membership: &membership };
-        witness.see(now, seen);
+        self.note_durable(place, &notes, observer);
+        self.note_takeover_allowed(place, &notes, &membership);
+        World::note_leader_quarantine(&before, &outputs, observer);
+        let seen =
+            Observation::Stepped { node: status.id, status: &status, membership: &membership };
+        observer.observe(now, seen);
         if let Some((peer, matched)) = counted {
-            witness.see(now, Seen::Counted { node: status.id, peer, matched });
+            observer.observe(now, Observation::PeerMatched { node: status.id, peer, matched });
         }
-        witness.stepped(&before, &status);
-        self.note_membership(place, &before, witness);
-        self.end_step(place, &before, (outputs, notes), witness);
+        observer.stepped(&before, &status);
+        self.note_membership(place, &before, observer);
+        self.end_step(place, &before, (outputs, notes), observer);
     }
 
     fn end_step(
@@ -413,39 +428,39 @@ impl World {
         place: Place,
         before: &Status,
         (mut outputs, mut notes): (Vec<Output>, Vec<Note>),
-        witness: &mut Witness,
+        observer: &mut Observer,
     ) {
-        self.take_notes(place, &mut notes, witness);
+        self.take_notes(place, &mut notes, observer);
         self.rearm(place);
-        self.carry_all(place, before, &mut outputs, witness);
-        self.show_shape(place, witness);
+        self.execute_outputs(place, before, &mut outputs, observer);
+        self.show_shape(place, observer);
         outputs.clear();
         (self.outputs, self.notes) = (outputs, notes);
     }
 
-    /// Sees to it that the node is woken by its deadline.
+    /// Schedules a wake-up of the node at its deadline.
     fn rearm(&mut self, place: Place) {
         let now = self.now;
         let node = &mut self.nodes[place.0 as usize];
-        let incarnation = node.incarnation;
+        let incarnation = node.start_number;
         let Some(running) = node.running.as_deref_mut() else { return };
         let deadline = running.node.deadline();
         if deadline == Instant::NEVER {
             return;
         }
         let at = node.clock.when(deadline, now);
-        // An earlier wake-up finds that it came too soon and arms the later one.
+        // An earlier wake-up finds that it came too early, and schedules the later one.
         if at < running.wake_at {
             running.wake_at = at;
-            self.queue.push(at, Event::Wake { node: place.0, incarnation });
+            self.queue.push(at, Event::Wake { node: place.0, start_number: incarnation });
         }
     }
 
-    /// Takes one more event into the count and the digest.
-    fn count_event(&mut self, kind: EventKind, what: u64) {
+    /// Counts one more event, and adds it to the digest.
+    fn count_event(&mut self, kind: EventKind, value: u64) {
         self.events += 1;
         self.fold(self.now.0 ^ (kind as u64) << 56);
-        self.fold(what);
+        self.fold(value);
     }
 
     fn fold(&mut self, value: u64) {
@@ -453,8 +468,8 @@ impl World {
     }
 }
 
-/// The peer whose answer the input is, if it is one.
-fn answers(input: &Input) -> Option<NodeId> {
+/// Returns the peer whose reply the input is, if it is one.
+fn replying_peer(input: &Input) -> Option<NodeId> {
     match input {
         Input::Packet(packet) => {
             packet.message().filter(|message| message.body.is_reply()).map(|message| message.from)
@@ -463,7 +478,7 @@ fn answers(input: &Input) -> Option<NodeId> {
     }
 }
 
-/// What an event is, as the digest tells them apart.
+/// The kind of an event; its number is part of the digest.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 enum EventKind {
@@ -475,10 +490,10 @@ enum EventKind {
     View,
     Propose,
     Read,
-    /// An order of the operator's, or another.
-    Order,
+    /// A request of the operator, or any other input.
+    AdminRequest,
     /// A message or a request reaches a node that is down.
-    Vain,
+    Undelivered,
     Operation,
     Crash,
     Start,
@@ -492,14 +507,14 @@ impl EventKind {
         match input {
             Input::Packet(Packet::Message(_) | Packet::Chained(..)) => EventKind::Message,
             Input::Packet(Packet::Comparison(_)) => EventKind::Comparison,
-            Input::Packet(Packet::Transfer(_)) => EventKind::Transfer,
+            Input::Packet(Packet::SnapshotTransfer(_)) => EventKind::Transfer,
             Input::Timeout => EventKind::Timeout,
             Input::Disk(_) => EventKind::Disk,
-            Input::Done(_) => EventKind::Done,
-            Input::Frozen(_) | Input::Viewed(_) | Input::ViewFailed => EventKind::View,
+            Input::WorkDone(_) => EventKind::Done,
+            Input::ViewFrozen(_) | Input::ViewRead(_) | Input::ViewFailed => EventKind::View,
             Input::Propose(_) => EventKind::Propose,
             Input::Read { .. } => EventKind::Read,
-            _ => EventKind::Order,
+            _ => EventKind::AdminRequest,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The network: which links work, and the packets on their way, as bytes.
+//! The network: its links and their faults, and the encoded packets in flight.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use quorate::wire;
 
 use crate::choice::{Choices, Key, Kind};
 use crate::fault::Fault;
-use crate::record::{Lost, Way};
+use crate::record::{Delivery, LossReason};
 use crate::settings::Settings;
 use crate::time::SimTime;
 use crate::world::node::Place;
@@ -16,40 +16,40 @@ use crate::world::node::Place;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Links(u128);
 
-/// A packet on its way: its bytes, and the address on the outside.
+/// A packet in flight: its encoded bytes and its destination.
 #[derive(Clone, Debug)]
-pub(crate) struct Parcel {
+pub(crate) struct Envelope {
     pub(crate) to: NodeId,
-    /// Counts the packets of a run, from 1; every copy of one has its number.
+    /// The number of the packet in the run, from 1; every copy of a packet has its number.
     pub(crate) number: u64,
     bytes: Arc<[u8]>,
 }
 
-impl Fate {
-    /// The way of a packet with this fate.
-    pub(crate) fn way(&self, packet: u64) -> Way {
-        let Fate { arrival, copy, met } = *self;
+impl Transmission {
+    /// Returns the delivery of a packet with this transmission, for the recording.
+    pub(crate) fn delivery(&self, packet: u64) -> Delivery {
+        let Transmission { arrival, copy, faults: met } = *self;
         let late = met[0] == Some(Fault::Delay) || met[0] == Some(Fault::Clog);
-        let why = if met[0] == Some(Fault::Loss) { Lost::Loss } else { Lost::Cut };
+        let why = if met[0] == Some(Fault::Loss) { LossReason::Loss } else { LossReason::Blocked };
         let lost = arrival.is_none().then_some(why);
-        Way { packet, arrival, copy, late, lost }
+        Delivery { packet, arrival, copy, late, lost }
     }
 }
 
-impl Parcel {
-    /// The packet as its sender writes it; none if nothing that can be read says so. `paper` is
-    /// what it is written on first.
-    pub(crate) fn pack(packet: &Packet, paper: &mut Vec<u8>) -> Option<Parcel> {
-        paper.clear();
-        wire::encode(packet, paper).ok()?;
-        Some(Parcel { to: packet.to(), number: 0, bytes: Arc::from(&paper[..]) })
+impl Envelope {
+    /// Encodes a packet; returns `None` if the wire format cannot represent it. `encode_buffer` is
+    /// reused between calls.
+    pub(crate) fn encode(packet: &Packet, encode_buffer: &mut Vec<u8>) -> Option<Envelope> {
+        encode_buffer.clear();
+        wire::encode(packet, encode_buffer).ok()?;
+        Some(Envelope { to: packet.to(), number: 0, bytes: Arc::from(&encode_buffer[..]) })
     }
 
-    /// The packet, as its receiver reads it.
+    /// Decodes the packet, as its receiver does.
     ///
     /// # Panics
-    /// If the bytes that one node wrote make no sense to another.
-    pub(crate) fn unpack(&self) -> Packet {
+    /// If the receiver cannot decode the bytes that the sender encoded.
+    pub(crate) fn decode(&self) -> Packet {
         wire::decode(&self.bytes).unwrap_or_else(|error| panic!("unreadable packet: {error}"))
     }
 }
@@ -59,56 +59,56 @@ impl Parcel {
 pub(crate) struct Network {
     nodes: usize,
     links: Vec<Link>,
-    /// The packets on their way, by slot. Those of a node that crashed are still among them.
-    travelling: Vec<Option<Parcel>>,
+    /// The packets in flight, by slot, including those of senders that crashed since.
+    in_flight: Vec<Option<Envelope>>,
     free: Vec<u32>,
-    /// Messages of the past, for replays; the oldest is overwritten first.
-    old: Vec<Message>,
+    /// Past messages for replays; the oldest one is overwritten first.
+    past: Vec<Message>,
     remembered: usize,
-    /// How many messages there were that might have been remembered.
+    /// The number of messages that were candidates for replays.
     seen: u64,
-    /// When the last message on its way arrives.
+    /// The arrival time of the last message in flight.
     latest_arrival: SimTime,
-    /// How many packets were given to it.
+    /// The number of packets sent so far.
     numbered: u64,
 }
 
 /// One link in one direction.
 #[derive(Clone, Debug, Default)]
 struct Link {
-    /// How many faults block it.
+    /// The number of faults that block the link.
     blocks: u16,
-    /// Whether it is out of reach of every fault from now on.
-    sound: bool,
-    /// Nothing arrives before this time.
+    /// Whether the link is exempt from all faults from now on.
+    exempt: bool,
+    /// The time before which nothing arrives, because of a clog.
     clogged_until: SimTime,
-    /// When the last message arrives that is not exceptionally late.
+    /// The arrival time of the last message that is not delayed by a fault.
     last_arrival: SimTime,
-    /// How many messages were given to it.
+    /// The number of messages sent on the link.
     messages: u32,
 }
 
-/// What becomes of a message given to the network.
+/// The outcome of sending a message: its arrivals and the faults that it met.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fate {
-    /// When it arrives, if it does.
+pub(crate) struct Transmission {
+    /// The arrival time, or `None` if the message is lost.
     pub(crate) arrival: Option<SimTime>,
-    /// When a copy arrives, if there is one.
+    /// The arrival time of a duplicate, if there is one.
     pub(crate) copy: Option<SimTime>,
-    /// Which faults it met.
-    pub(crate) met: [Option<Fault>; 3],
+    /// The faults that the message met.
+    pub(crate) faults: [Option<Fault>; 3],
 }
 
 impl Links {
-    /// How many nodes a set of links can tell apart.
+    /// The largest number of nodes in a set of links.
     pub(crate) const NODES_MAX: usize = Settings::NODES_MAX as usize;
 
-    /// The link from one node to another.
+    /// Returns the link from one node to another.
     pub(crate) fn one(from: Place, to: Place) -> Links {
         Links(1 << (from.0 as usize * Self::NODES_MAX + to.0 as usize))
     }
 
-    /// The links, in both directions, between the nodes of `places` that `joined` names.
+    /// Returns the links, in both directions, between the nodes of `places` that `joined` selects.
     pub(crate) fn between(
         places: impl Iterator<Item = Place> + Clone,
         joined: impl Fn(Place, Place) -> bool,
@@ -124,19 +124,19 @@ impl Links {
         links
     }
 
-    /// The links of both sets.
+    /// Returns the union of both sets.
     pub(crate) fn and(self, other: Links) -> Links {
         Links(self.0 | other.0)
     }
 
-    /// Whether the link is in the set.
+    /// Returns true if the link is in the set.
     pub(crate) fn has(self, from: Place, to: Place) -> bool {
         self.0 & Links::one(from, to).0 != 0
     }
 }
 
 impl Network {
-    /// How many messages are remembered for replays.
+    /// The number of messages remembered for replays.
     const REMEMBERED_MAX: usize = 1024;
 
     pub(crate) fn new(nodes: usize) -> Network {
@@ -144,9 +144,9 @@ impl Network {
         Network {
             nodes,
             links: vec![Link::default(); nodes * nodes],
-            travelling: Vec::new(),
+            in_flight: Vec::new(),
             free: Vec::new(),
-            old: Vec::new(),
+            past: Vec::new(),
             remembered: 0,
             seen: 0,
             latest_arrival: SimTime::default(),
@@ -158,153 +158,154 @@ impl Network {
         &mut self.links[from.0 as usize * self.nodes + to.0 as usize]
     }
 
-    /// Whether messages from one node reach the other.
+    /// Returns true if messages from one node reach the other.
     pub(crate) fn is_open(&self, from: Place, to: Place) -> bool {
         let link = &self.links[from.0 as usize * self.nodes + to.0 as usize];
-        link.sound || link.blocks == 0
+        link.exempt || link.blocks == 0
     }
 
-    /// Decides what becomes of the next message on a link.
+    /// Draws the outcome of the next message on a link, and remembers its arrival.
     pub(crate) fn decide(
         &mut self,
         now: SimTime,
         link: (Place, Place),
-        incarnation: u16,
+        start_number: u16,
         choices: &Choices,
         settings: &Settings,
-    ) -> Fate {
-        let fate = self.fate(now, link, incarnation, choices, settings);
-        self.latest_arrival = self.latest_arrival.max(fate.arrival.unwrap_or_default());
-        self.latest_arrival = self.latest_arrival.max(fate.copy.unwrap_or_default());
-        fate
+    ) -> Transmission {
+        let transmission = self.draw_transmission(now, link, start_number, choices, settings);
+        self.latest_arrival = self.latest_arrival.max(transmission.arrival.unwrap_or_default());
+        self.latest_arrival = self.latest_arrival.max(transmission.copy.unwrap_or_default());
+        transmission
     }
 
-    /// When the last message that was ever on its way arrives.
+    /// Returns the arrival time of the last message that was ever in flight.
     pub(crate) fn latest_arrival(&self) -> SimTime {
         self.latest_arrival
     }
 
-    fn fate(
+    fn draw_transmission(
         &mut self,
         now: SimTime,
         (from, to): (Place, Place),
-        incarnation: u16,
+        start_number: u16,
         choices: &Choices,
         settings: &Settings,
-    ) -> Fate {
+    ) -> Transmission {
         let node = from.0 + 1;
         let peer = u16::from(to.0) + 1;
         let link = self.link(from, to);
         link.messages = link.messages.wrapping_add(1);
         let counter = link.messages;
-        let key = |kind| Key { kind, node, incarnation, peer, counter };
-        let mut fate = Fate::default();
+        let key = |kind| Key { kind, node, start_number, peer, counter };
+        let mut transmission = Transmission::default();
         let on_time = now.after(choices.within(key(Kind::Latency), settings.latency));
-        if link.sound {
+        if link.exempt {
             link.last_arrival = link.last_arrival.max(on_time);
-            fate.arrival = Some(link.last_arrival);
-            return fate;
+            transmission.arrival = Some(link.last_arrival);
+            return transmission;
         }
         if link.blocks > 0 {
-            return fate;
+            return transmission;
         }
         if choices.chance(key(Kind::Loss), settings.loss_permille) {
-            fate.met[0] = Some(Fault::Loss);
-            return fate;
+            transmission.faults[0] = Some(Fault::Loss);
+            return transmission;
         }
-        fate.arrival = Some(if choices.chance(key(Kind::Delay), settings.delay_permille) {
-            fate.met[0] = Some(Fault::Delay);
-            on_time.after(lateness(choices, key(Kind::Lateness), settings))
+        transmission.arrival = Some(if choices.chance(key(Kind::Delay), settings.delay_permille) {
+            transmission.faults[0] = Some(Fault::Delay);
+            on_time.after(late_delay(choices, key(Kind::Lateness), settings))
         } else {
-            link.in_line(on_time, settings, &mut fate)
+            link.in_order(on_time, settings, &mut transmission)
         });
         if choices.chance(key(Kind::Duplicate), settings.duplicate_permille) {
-            fate.met[2] = Some(Fault::Duplicate);
-            fate.copy = Some(on_time.after(lateness(choices, key(Kind::CopyLateness), settings)));
+            transmission.faults[2] = Some(Fault::Duplicate);
+            transmission.copy =
+                Some(on_time.after(late_delay(choices, key(Kind::CopyLateness), settings)));
         }
-        fate
+        transmission
     }
 
-    /// Gives the next packet its number.
-    pub(crate) fn number(&mut self, parcel: &mut Parcel) {
+    /// Assigns the next packet number.
+    pub(crate) fn number(&mut self, envelope: &mut Envelope) {
         self.numbered += 1;
-        parcel.number = self.numbered;
+        envelope.number = self.numbered;
     }
 
-    /// Gives a packet that is on its way a slot.
-    pub(crate) fn dispatch(&mut self, parcel: Parcel) -> u32 {
+    /// Stores a packet in flight, and returns its slot.
+    pub(crate) fn dispatch(&mut self, envelope: Envelope) -> u32 {
         match self.free.pop() {
             Some(slot) => {
-                self.travelling[slot as usize] = Some(parcel);
+                self.in_flight[slot as usize] = Some(envelope);
                 slot
             }
             None => {
-                self.travelling.push(Some(parcel));
-                (self.travelling.len() - 1) as u32
+                self.in_flight.push(Some(envelope));
+                (self.in_flight.len() - 1) as u32
             }
         }
     }
 
-    /// The packet in a slot.
-    pub(crate) fn peek(&self, slot: u32) -> Option<&Parcel> {
-        self.travelling.get(slot as usize)?.as_ref()
+    /// Returns the packet in a slot.
+    pub(crate) fn peek(&self, slot: u32) -> Option<&Envelope> {
+        self.in_flight.get(slot as usize)?.as_ref()
     }
 
-    /// Takes the packet out of its slot.
-    pub(crate) fn collect(&mut self, slot: u32) -> Option<Parcel> {
-        let parcel = self.travelling.get_mut(slot as usize)?.take()?;
+    /// Removes the packet from its slot.
+    pub(crate) fn collect(&mut self, slot: u32) -> Option<Envelope> {
+        let envelope = self.in_flight.get_mut(slot as usize)?.take()?;
         self.free.push(slot);
-        Some(parcel)
+        Some(envelope)
     }
 
-    /// Remembers some messages for replays: of those that change something, one in four.
+    /// Remembers some messages for replays: one in 61 heartbeats, one in four others.
     pub(crate) fn remember(&mut self, message: &Message) {
         self.seen += 1;
         let beat = matches!(message.body, Body::Heartbeat { .. } | Body::HeartbeatReply { .. });
         if !self.seen.is_multiple_of(if beat { 61 } else { 4 }) {
             return;
         }
-        if self.old.len() < Self::REMEMBERED_MAX {
-            self.old.push(message.clone());
+        if self.past.len() < Self::REMEMBERED_MAX {
+            self.past.push(message.clone());
         } else {
-            self.old[self.remembered % Self::REMEMBERED_MAX] = message.clone();
+            self.past[self.remembered % Self::REMEMBERED_MAX] = message.clone();
         }
         self.remembered += 1;
     }
 
-    /// The remembered messages.
-    pub(crate) fn old(&self) -> &[Message] {
-        &self.old
+    /// Returns the remembered messages.
+    pub(crate) fn remembered_messages(&self) -> &[Message] {
+        &self.past
     }
 
-    /// One more fault blocks these links.
+    /// Adds one fault that blocks these links.
     pub(crate) fn block(&mut self, links: Links) {
         self.for_each(links, |link| link.blocks += 1);
     }
 
-    /// One fault less blocks these links.
+    /// Removes one fault that blocks these links.
     pub(crate) fn unblock(&mut self, links: Links) {
         self.for_each(links, |link| link.blocks = link.blocks.saturating_sub(1));
     }
 
-    /// What is sent on these links arrives only at `until`.
+    /// Delays messages that are sent on these links until `until`.
     pub(crate) fn clog(&mut self, links: Links, until: SimTime) {
         self.for_each(links, |link| link.clogged_until = link.clogged_until.max(until));
     }
 
-    /// No fault concerns these links any more.
-    pub(crate) fn make_sound(&mut self, links: Links) {
+    /// Exempts these links from all faults.
+    pub(crate) fn exempt_from_faults(&mut self, links: Links) {
         self.for_each(links, |link| {
-            link.sound = true;
+            link.exempt = true;
             link.last_arrival = SimTime::default();
         });
     }
 
-    /// Those of these links that were sound are blocked for good.
+    /// Blocks those of these links that were exempt from faults, without end.
     pub(crate) fn close(&mut self, links: Links) {
         self.for_each(links, |link| {
-            link.blocks += u16::from(link.sound);
-            link.sound = false;
+            link.blocks += u16::from(link.exempt);
+            link.exempt = false;
         });
     }
 
@@ -320,18 +321,23 @@ impl Network {
 }
 
 impl Link {
-    /// When a message that is neither lost nor late arrives: behind the one before it, unless the
-    /// run reorders.
-    fn in_line(&mut self, on_time: SimTime, settings: &Settings, fate: &mut Fate) -> SimTime {
+    /// Returns the arrival of a message that is neither lost nor delayed: after the previous one,
+    /// unless the run reorders.
+    fn in_order(
+        &mut self,
+        on_time: SimTime,
+        settings: &Settings,
+        transmission: &mut Transmission,
+    ) -> SimTime {
         let mut arrival = on_time;
         if arrival < self.clogged_until {
-            fate.met[0] = Some(Fault::Clog);
+            transmission.faults[0] = Some(Fault::Clog);
             let spread = on_time.0 % settings.latency.width().max(1);
             arrival = SimTime(self.clogged_until.0 + spread);
         }
         if arrival < self.last_arrival {
             if settings.faults.has(Fault::Reorder) {
-                fate.met[1] = Some(Fault::Reorder);
+                transmission.faults[1] = Some(Fault::Reorder);
             } else {
                 arrival = self.last_arrival;
             }
@@ -341,9 +347,9 @@ impl Link {
     }
 }
 
-/// How much later than usual an exceptionally late message is: short spans are as likely as long
-/// ones, up to several election timeouts.
-fn lateness(choices: &Choices, key: Key, settings: &Settings) -> std::time::Duration {
+/// Draws the extra delay of a late message: short delays are as likely as long ones, up to several
+/// election timeouts.
+fn late_delay(choices: &Choices, key: Key, settings: &Settings) -> std::time::Duration {
     const SCALES: u64 = 7;
     const FINE: u64 = 1 << 20;
     let value = choices.choose(key, SCALES * FINE);
@@ -361,7 +367,7 @@ mod tests {
     use crate::choice::Overrides;
     use crate::fault::Faults;
     use crate::profile::Profile;
-    use crate::rung::Rung;
+    use crate::strategy::Strategy;
 
     use super::*;
 
@@ -370,8 +376,8 @@ mod tests {
 
     fn settings(faults: &[Fault]) -> Settings {
         let choices = Choices::new(1, Overrides::new());
-        let calm = Profile::by_name("calm").expect("the profile exists");
-        let mut settings = Settings::draw((calm, Rung::default()), &choices, 1, 64);
+        let stabilization = Profile::by_name("no-faults").expect("the profile exists");
+        let mut settings = Settings::draw((stabilization, Strategy::default()), &choices, 1, 64);
         settings.faults = faults.iter().copied().collect::<Faults>();
         settings
     }
@@ -385,8 +391,8 @@ mod tests {
 
     #[test]
     fn a_link_keeps_order_unless_the_run_reorders() {
-        let calm = arrivals(&mut Network::new(2), &settings(&[]), 100);
-        assert!(calm.is_sorted() && calm.iter().all(Option::is_some));
+        let stabilization = arrivals(&mut Network::new(2), &settings(&[]), 100);
+        assert!(stabilization.is_sorted() && stabilization.iter().all(Option::is_some));
         let wild = arrivals(&mut Network::new(2), &settings(&[Fault::Reorder]), 100);
         assert!(!wild.is_sorted());
     }
@@ -410,7 +416,7 @@ mod tests {
         let end = SimTime::default().after(Duration::from_secs(3));
         network.clog(Links::one(A, B), end);
         let settings = settings(&[]);
-        let latest = end.after(settings.latency.most);
+        let latest = end.after(settings.latency.max);
         for arrival in arrivals(&mut network, &settings, 50) {
             assert!(arrival.is_some_and(|at| end <= at && at <= latest));
         }
@@ -425,12 +431,12 @@ mod tests {
         };
         settings.loss_permille = 1000;
         assert_eq!(one(&settings).arrival, None);
-        assert_eq!(one(&settings).met[0], Some(Fault::Loss));
+        assert_eq!(one(&settings).faults[0], Some(Fault::Loss));
         settings.loss_permille = 0;
         settings.duplicate_permille = 1000;
         assert!(one(&settings).copy.is_some());
         settings.delay_permille = 1000;
-        assert_eq!(one(&settings).met[0], Some(Fault::Delay));
+        assert_eq!(one(&settings).faults[0], Some(Fault::Delay));
     }
 
     #[test]
@@ -439,7 +445,7 @@ mod tests {
         let mut settings = settings(&[]);
         settings.loss_permille = 1000;
         network.block(Links::one(A, B));
-        network.make_sound(Links::one(A, B));
+        network.exempt_from_faults(Links::one(A, B));
         assert!(arrivals(&mut network, &settings, 9).iter().all(Option::is_some));
     }
 
@@ -455,12 +461,12 @@ mod tests {
             body,
         };
         let packet = Packet::Message(message);
-        let parcel = || Parcel::pack(&packet, &mut Vec::new()).expect("it can be read");
-        let first = network.dispatch(parcel());
-        let second = network.dispatch(parcel());
+        let envelope = || Envelope::encode(&packet, &mut Vec::new()).expect("it can be read");
+        let first = network.dispatch(envelope());
+        let second = network.dispatch(envelope());
         assert_ne!(first, second);
-        assert_eq!(network.collect(first).map(|parcel| parcel.unpack()), Some(packet.clone()));
+        assert_eq!(network.collect(first).map(|envelope| envelope.decode()), Some(packet.clone()));
         assert!(network.collect(first).is_none());
-        assert_eq!(network.dispatch(parcel()), first);
+        assert_eq!(network.dispatch(envelope()), first);
     }
 }

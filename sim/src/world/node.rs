@@ -1,4 +1,4 @@
-//! One node of the world: its process, if it runs, its disk and its clock.
+//! One node of the world: its process, its disk and its clock.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -11,135 +11,137 @@ use quorate::types::{Comparisons, Index, Instant, NodeId, Proposal, Tag, Term, W
 
 use crate::coverage::Spot;
 use crate::disk::SimDisk;
-use crate::observe::{Look, Seen};
-use crate::subject::{Kept, Subject};
+use crate::observe::{MachineView, Observation};
+use crate::observer::Observer;
+use crate::sim_machine::{MachineCheckpoint, SimMachine};
 use crate::time::SimTime;
-use crate::witness::Witness;
 use crate::world::clock::Clock;
+use crate::world::logged_membership::LoggedMembership;
 use crate::world::queue::Event;
-use crate::world::standing::Standing;
 
-/// A node's place in the world's list: its id less one.
+/// The index of a node in the world's list: its id minus one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(pub(crate) u8);
 
-/// One node.
+/// One node of the world.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) place: Place,
-    /// Counts its starts, from 1; raised when it crashes, so that what was under way for the
-    /// earlier start comes to nothing.
-    pub(crate) incarnation: u16,
-    /// Its process; none while the node is down.
+    /// The number of the current start, from 1. It increases when the node crashes, so that events
+    /// of the earlier start are ignored.
+    pub(crate) start_number: u16,
+    /// The process; `None` while the node is down.
     pub(crate) running: Option<Box<Running>>,
     pub(crate) disk: SimDisk,
     pub(crate) clock: Clock,
-    /// While the process stands still: what it will get when it goes on.
+    /// The events deferred while the process is paused; `None` if it is not paused.
     pub(crate) held: Option<Vec<Event>>,
-    /// Counts its pauses.
+    /// The number of pauses so far.
     pub(crate) pause: u16,
-    /// How much longer a flush takes because of faults.
+    /// The extra duration of a flush caused by faults.
     pub(crate) flush_delay: Duration,
-    /// How much longer a batch takes because of faults.
+    /// The extra duration of a batch caused by faults.
     pub(crate) work_delay: Duration,
-    /// What its state machine keeps through a restart by itself.
-    pub(crate) kept: Option<Kept>,
-    /// When it crashed last.
+    /// The state that the state machine has made durable by itself.
+    pub(crate) machine_checkpoint: Option<MachineCheckpoint>,
+    /// The time of the last crash.
     pub(crate) down_since: SimTime,
-    /// For how long it will be down once it has stopped in good order.
-    pub(crate) stops_for: Duration,
-    /// It has stopped in good order, and not started since.
-    pub(crate) closed: bool,
-    /// How many faults that stand leave the disk no room.
-    pub(crate) fills: u8,
-    /// Until when the disk does nothing.
+    /// The downtime after a requested shutdown.
+    pub(crate) stop_downtime: Duration,
+    /// Whether the node has shut down cleanly and not restarted since.
+    pub(crate) stopped_cleanly: bool,
+    /// The number of active faults that leave the disk no space.
+    pub(crate) full_disk_faults: u8,
+    /// The time until which the disk completes no call.
     pub(crate) stalled_until: SimTime,
-    /// Counts the faults that may have destroyed what the disk had durably.
-    pub(crate) damages: u16,
-    /// A fault may have destroyed what the disk had durably: the node may refuse to start.
+    /// The number of faults so far that may have destroyed durable data.
+    pub(crate) damage_faults: u16,
+    /// Whether a fault may have destroyed durable data, so that the node may refuse to start.
     pub(crate) damaged: bool,
-    /// Its directory is a node's.
+    /// Whether the node's directory is formatted.
     pub(crate) formatted: bool,
-    /// How many disks it has lost.
-    pub(crate) lost: u16,
-    /// An older image of its disk, which is to take the disk's place.
-    pub(crate) image: Option<SimDisk>,
-    /// It has a membership, durably, or needs none to be counted on.
-    pub(crate) founded: bool,
-    /// The node has refused to start, and will again.
-    pub(crate) refuses: bool,
-    /// The last membership in its log, as of when it last ran.
-    pub(crate) standing: Standing,
+    /// The number of disks that the node has lost.
+    pub(crate) disks_lost: u16,
+    /// An older copy of the disk, which will replace it.
+    pub(crate) rollback_image: Option<SimDisk>,
+    /// Whether the node has stored a membership durably, or is not a bootstrap peer, so that the
+    /// cluster can rely on it without one.
+    pub(crate) bootstrapped: bool,
+    /// Whether the node has refused to start, and will always do so.
+    pub(crate) start_refused: bool,
+    /// The last membership in the node's log, as of its last step.
+    pub(crate) last_membership: LoggedMembership,
 }
 
-/// What a node is about to hear of its disk.
+/// The completion of a disk operation, before the node is notified of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Report {
+pub(crate) struct CompletionReport {
     pub(crate) completion: Completion,
-    /// What the disk has is unknown from then on.
+    /// Whether the state of the disk is unknown after this operation.
     pub(crate) fatal: bool,
 }
 
-/// A node's process: all that a crash loses.
+/// The process of a node: everything that a crash loses.
 #[derive(Clone, Debug)]
 pub(crate) struct Running {
     pub(crate) node: Decider,
-    pub(crate) worker: Worker<Subject>,
-    /// As of the last step.
+    pub(crate) worker: Worker<SimMachine>,
+    /// The status after the last step.
     pub(crate) status: Status,
-    /// Operations on their way to the disk, by lane; it works on the first of each.
+    /// The submitted disk operations, by lane; the disk executes the first one of each.
     pub(crate) lanes: [VecDeque<Operation>; 2],
-    /// Operations that are done, by lane, of which the node has not heard.
-    pub(crate) reports: [VecDeque<Report>; 2],
-    /// What the worker was asked for; it works on the first.
+    /// The finished disk operations, by lane, of which the node has not been notified.
+    pub(crate) reports: [VecDeque<CompletionReport>; 2],
+    /// The work submitted to the worker, which executes the first one.
     pub(crate) work: VecDeque<Work>,
-    /// The states in which the worker answered queries of which the node has not told.
+    /// The states in which the worker answered queries, until the node outputs the answers.
     pub(crate) answered_in: BTreeMap<Tag, Option<Digest>>,
-    /// The bytes of the worker's frozen view that were not read yet.
+    /// The unread bytes of the worker's frozen view.
     pub(crate) view: VecDeque<u8>,
-    /// What is wanted of the view.
-    pub(crate) viewing: Option<Viewing>,
-    /// The outputs that a lagging driver has still to carry out.
+    /// The pending request for the view.
+    pub(crate) view_request: Option<ViewRequest>,
+    /// The outputs that a lagging driver has not executed yet.
     pub(crate) backlog: VecDeque<Output>,
-    /// The writes of which the node has not heard that they are durable.
+    /// The writes that are not reported to the node as durable yet.
     pub(crate) writes: VecDeque<Write>,
-    /// The last entry the node has written, durably or not.
+    /// The last entry written, durable or not.
     pub(crate) last_written: Index,
-    /// The files of which an operation has failed by a fault; none is the directory.
+    /// The files of which an operation has failed by a fault; `None` stands for the directory.
     pub(crate) failed: BTreeSet<Option<FileName>>,
-    /// A write that replaces entries is on its way to the disk.
-    pub(crate) cuts: bool,
-    /// The earliest time at which the node is going to be woken.
+    /// Whether a write that replaces entries is on its way to the disk.
+    pub(crate) truncates: bool,
+    /// The earliest scheduled wake-up of the node.
     pub(crate) wake_at: SimTime,
-    /// Proposals that are handed to the node together.
+    /// The proposals that the driver gathers into one batch.
     pub(crate) gathered: Vec<Proposal>,
-    /// The proposals and reads that the node has not answered.
+    /// The proposals and reads without an outcome.
     pub(crate) unanswered: Vec<Tag>,
-    /// Proposals that are to be answered once every live voter has them.
+    /// The proposals that are answered only once every live voter has them.
     pub(crate) for_all_live: BTreeSet<Tag>,
-    /// When by its own clock, and in which term, it last took an answer of each peer as a leader.
+    /// For each peer, this leader's term and the time of its own clock when the peer last replied.
     pub(crate) heard: BTreeMap<NodeId, (Term, Instant)>,
-    /// The last index of the log when the node began to lead.
-    pub(crate) led_from: Index,
-    /// Since it started its leader told it that it counts, or it led: it may be the last survivor.
-    pub(crate) may_be_last: bool,
-    /// Its last step changed which membership is the last in its log.
-    pub(crate) membership_moved: bool,
-    pub(crate) counts: Counts,
+    /// The last index of the log when the node became leader.
+    pub(crate) last_before_leading: Index,
+    /// Whether the node has led since its start, or its leader has allowed it to take over: it may
+    /// become the last survivor.
+    pub(crate) may_take_over: bool,
+    /// Whether the last step changed the last membership in the log.
+    pub(crate) membership_changed: bool,
+    pub(crate) counts: ChoiceCounts,
 }
 
-/// What a node wants of its worker's frozen view.
+/// A request of the node for its worker's frozen view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Viewing {
-    /// That there is one.
+pub(crate) enum ViewRequest {
+    /// Freezes the state machine.
     Freeze,
-    /// So many of its next bytes.
+    /// Reads this many bytes of the view.
     Read(usize),
 }
 
-/// How many choices of each kind a process has met.
+/// The number of random choices of each kind so far in a process, from which each choice has a key.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct ChoiceCounts {
     pub(crate) steps: u32,
     pub(crate) operations: u32,
     pub(crate) works: u32,
@@ -147,23 +149,23 @@ pub(crate) struct Counts {
 }
 
 impl Place {
-    /// The place of node `id`, if the world has `nodes` nodes and it is one of them.
+    /// Returns the place of node `id`, if it is one of the world's `nodes` nodes.
     pub(crate) fn of(id: NodeId, nodes: usize) -> Option<Place> {
         let place = id.0.checked_sub(1)?;
         ((place as usize) < nodes).then_some(Place(place as u8))
     }
 
-    /// The id of the node in this place.
+    /// Returns the id of the node at this place.
     pub(crate) fn id(self) -> NodeId {
         NodeId(u64::from(self.0) + 1)
     }
 }
 
 impl Node {
-    pub(crate) fn new(place: Place, clock: Clock, standing: Standing) -> Node {
+    pub(crate) fn new(place: Place, clock: Clock, last_membership: LoggedMembership) -> Node {
         Node {
             place,
-            incarnation: 1,
+            start_number: 1,
             running: None,
             disk: SimDisk::default(),
             clock,
@@ -171,36 +173,36 @@ impl Node {
             pause: 0,
             flush_delay: Duration::ZERO,
             work_delay: Duration::ZERO,
-            kept: None,
+            machine_checkpoint: None,
             down_since: SimTime::default(),
-            stops_for: Duration::ZERO,
-            closed: false,
-            fills: 0,
+            stop_downtime: Duration::ZERO,
+            stopped_cleanly: false,
+            full_disk_faults: 0,
             stalled_until: SimTime::default(),
-            damages: 0,
+            damage_faults: 0,
             damaged: false,
             formatted: false,
-            lost: 0,
-            image: None,
-            founded: !standing.membership.is_nobody(),
-            refuses: false,
-            standing,
+            disks_lost: 0,
+            rollback_image: None,
+            bootstrapped: !last_membership.membership.is_empty(),
+            start_refused: false,
+            last_membership,
         }
     }
 
-    /// What the node does, if it runs.
+    /// Returns the role of the node, if it is running.
     pub(crate) fn role(&self) -> Option<RoleName> {
         self.running.as_ref().map(|running| running.status.role)
     }
 
-    /// The node's process, if it is the one of start `incarnation`.
-    pub(crate) fn started_as(&mut self, incarnation: u16) -> Option<&mut Running> {
-        if self.incarnation == incarnation { self.running.as_deref_mut() } else { None }
+    /// Returns the process, if it belongs to start `incarnation`.
+    pub(crate) fn started_as(&mut self, start_number: u16) -> Option<&mut Running> {
+        if self.start_number == start_number { self.running.as_deref_mut() } else { None }
     }
 }
 
 impl Running {
-    pub(crate) fn new(replica: Replica<Subject>) -> Running {
+    pub(crate) fn new(replica: Replica<SimMachine>) -> Running {
         let Replica { node, worker } = replica;
         let status = node.status();
         Running {
@@ -212,54 +214,56 @@ impl Running {
             work: VecDeque::new(),
             answered_in: BTreeMap::new(),
             view: VecDeque::new(),
-            viewing: None,
+            view_request: None,
             backlog: VecDeque::new(),
             writes: VecDeque::new(),
             last_written: status.last.index,
             failed: BTreeSet::new(),
-            cuts: false,
+            truncates: false,
             wake_at: SimTime(u64::MAX),
             gathered: Vec::new(),
             unanswered: Vec::new(),
             for_all_live: BTreeSet::new(),
             heard: BTreeMap::new(),
-            led_from: Index::ZERO,
-            may_be_last: false,
-            membership_moved: false,
-            counts: Counts::default(),
+            last_before_leading: Index::ZERO,
+            may_take_over: false,
+            membership_changed: false,
+            counts: ChoiceCounts::default(),
         }
     }
 
-    /// Shows the state machine to whoever checks.
-    pub(crate) fn look(&self, now: SimTime, witness: &mut Witness) {
-        if !witness.checks() {
+    /// Shows the state machine to the checks.
+    pub(crate) fn show_machine(&self, now: SimTime, observer: &mut Observer) {
+        if !observer.has_checks() {
             return;
         }
         let machine = self.worker.machine();
         let digest = machine.digest().expect("a state in memory can be read");
         let (applied, results) = (machine.applied(), machine.results());
-        let look = Look { applied, digest, results, machine: machine.user().machine() };
-        witness.see(now, Seen::Looked { node: self.status.id, look });
+        let view = MachineView { applied, digest, results, machine: machine.user().machine() };
+        observer.observe(now, Observation::MachineInspected { node: self.status.id, view });
     }
 
-    /// Notes what the process has compared so far.
-    pub(crate) fn note_comparisons(&self, witness: &mut Witness) {
+    /// Marks the comparisons of hash chains that the process has made so far.
+    pub(crate) fn note_comparisons(&self, observer: &mut Observer) {
         let Comparisons { chains, chains_unavailable, .. } = self.node.comparisons();
-        witness.reach_if(chains > 0, Spot::ChainCompared);
-        witness.reach_if(chains_unavailable > 0, Spot::ChainUnavailable);
+        observer.reach_if(chains > 0, Spot::ChainCompared);
+        observer.reach_if(chains_unavailable > 0, Spot::ChainUnavailable);
     }
 
-    /// Notes what the last step changed for a leader.
-    pub(crate) fn note_lead(&mut self, before: &Status, witness: &mut Witness) {
+    /// Marks what the last step changed for a leader.
+    pub(crate) fn note_lead(&mut self, before: &Status, observer: &mut Observer) {
         let status = &self.status;
         if status.role != RoleName::Leader {
             return;
         }
         if before.role != RoleName::Leader {
-            self.led_from = before.last.index;
+            self.last_before_leading = before.last.index;
         }
-        if before.committed < self.led_from && self.led_from < status.committed {
-            witness.reach(Spot::CommitInherited);
+        if before.committed < self.last_before_leading
+            && self.last_before_leading < status.committed
+        {
+            observer.reach(Spot::CommitInherited);
         }
         let voters = self.node.raft().membership().incoming();
         if before.committed < status.committed && voters.can_split() && voters.len() > 1 {
@@ -272,23 +276,23 @@ impl Running {
                 matched.is_some_and(|matched| matched >= status.committed)
             };
             let holders = voters.iter().filter(|id| has(**id)).count();
-            witness.reach_if(2 * holders == voters.len(), Spot::CommitByCasting);
+            observer.reach_if(2 * holders == voters.len(), Spot::CommitByCasting);
         }
-        // Looking at every step would cost more than the step.
+        // Checking the windows at every step would cost more than the step.
         if self.counts.steps.is_multiple_of(64) {
             let peers = self.node.peers();
-            witness.windows(peers.iter().map(|peer| peer.inflight_entries));
+            observer.inflight_windows(peers.iter().map(|peer| peer.inflight_entries));
         }
     }
 
-    /// The node has answered a proposal or a read.
+    /// Records that the node has answered a proposal or a read.
     ///
     /// # Panics
-    /// If it was not waiting for an answer: it breaks its promise of exactly one outcome.
-    pub(crate) fn answered(&mut self, tag: Tag, now: SimTime, witness: &mut Witness) {
+    /// If the request has no pending outcome, because each request has exactly one.
+    pub(crate) fn answered(&mut self, tag: Tag, now: SimTime, observer: &mut Observer) {
         let place = self.unanswered.iter().position(|waiting| *waiting == tag);
         let Some(place) = place else { panic!("{tag} has more than one outcome") };
         self.unanswered.swap_remove(place);
-        witness.see(now, Seen::Answered { tag });
+        observer.observe(now, Observation::RequestAnswered { tag });
     }
 }

@@ -1,4 +1,4 @@
-//! What the operator asks nodes for: to change the membership, to give a change up, to hand over.
+//! The operator's requests: membership changes, their cancellation, and leadership transfers.
 
 use std::collections::BTreeSet;
 
@@ -6,47 +6,47 @@ use quorate::types::{Change, NodeId, Tag};
 
 use crate::world::node::Place;
 
-/// What the operator has asked for, and what it waits for.
+/// The operator's requests, and the pending ones.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Operator {
-    /// Every order so far, by its number.
-    pub(super) orders: Vec<(Place, Order)>,
-    /// Those that reached their nodes and have no outcome yet.
+    /// Every request so far, by its number, with its destination.
+    pub(super) requests: Vec<(Place, AdminRequest)>,
+    /// The requests that reached their nodes and have no outcome yet.
     pub(super) waiting: BTreeSet<u32>,
-    /// The orders before this one come to nothing if they are still on their way.
-    pub(super) withdrawn: u32,
+    /// Requests before this number are dropped if they are still in flight.
+    pub(super) cancelled_before: u32,
 }
 
-/// What a node is asked for.
+/// A request of the operator to a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum AdminRequest {
     Change(Change),
-    GiveUp,
+    CancelChange,
     Transfer(Option<NodeId>),
 }
 
-/// The operator's tags have this bit, which no client's has.
-pub(super) const OPERATOR: u64 = 1 << 63;
+/// The bit of a tag that marks a request of the operator.
+pub(super) const OPERATOR_TAG_BIT: u64 = 1 << 63;
 
 impl Operator {
-    /// Whether the tag is the operator's.
-    pub(super) fn owns(tag: Tag) -> bool {
-        tag.0 & OPERATOR != 0
+    /// Returns true if the tag belongs to the operator.
+    pub(super) fn owns_tag(tag: Tag) -> bool {
+        tag.0 & OPERATOR_TAG_BIT != 0
     }
 
-    /// Where an order goes.
-    pub(super) fn place_of(&self, order: u32) -> Place {
-        self.orders[order as usize].0
+    /// Returns the destination of a request.
+    pub(super) fn place_of(&self, request: u32) -> Place {
+        self.requests[request as usize].0
     }
 
-    /// What is still on its way comes to nothing.
-    pub(super) fn withdraw(&mut self) {
-        self.withdrawn = self.orders.len() as u32;
+    /// Drops the requests that are still in flight.
+    pub(super) fn cancel_in_flight(&mut self) {
+        self.cancelled_before = self.requests.len() as u32;
     }
 
-    /// An order has its outcome.
-    pub(super) fn hears(&mut self, tag: Tag) {
-        let known = self.waiting.remove(&((tag.0 & !OPERATOR) as u32));
-        assert!(known, "an order has one outcome");
+    /// Records the outcome of a request.
+    pub(super) fn finish(&mut self, tag: Tag) {
+        let known = self.waiting.remove(&((tag.0 & !OPERATOR_TAG_BIT) as u32));
+        assert!(known, "a request has one outcome");
     }
 }

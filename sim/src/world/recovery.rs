@@ -1,4 +1,4 @@
-//! After the storm: a core of nodes is made well, and every other fault stays for ever.
+//! The start of the stabilization phase: a core of nodes is repaired, and every other fault stays.
 
 use std::time::Duration;
 
@@ -7,60 +7,61 @@ use quorate::types::NodeId;
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;
-use crate::observe::Seen;
+use crate::duration_range::DurationRange;
+use crate::observe::Observation;
+use crate::observer::Observer;
 use crate::settings::Settings;
-use crate::span::Span;
-use crate::witness::Witness;
 use crate::world::World;
-use crate::world::calm::Calm;
 use crate::world::network::Links;
 use crate::world::node::{Node, Place};
 use crate::world::queue::Event;
+use crate::world::stabilization::Stabilization;
 
 impl World {
-    /// The storm ends.
-    pub(super) fn begin_calm(&mut self, witness: &mut Witness) {
-        if self.beyond {
-            return self.end(witness);
+    /// Ends the fault phase, and starts the stabilization phase.
+    pub(super) fn begin_stabilization(&mut self, observer: &mut Observer) {
+        if self.safety_lost {
+            return self.end(observer);
         }
-        // Where some may be wrong, all are needed to tell who.
+        // After machine faults all nodes are needed to find the wrong ones.
         let everyone = || (0..self.settings.nodes()).map(Place).collect();
-        let core: Vec<Place> = if self.has_slips() { everyone() } else { self.draw_core() };
-        self.settings.calmed();
-        self.operator.withdraw();
+        let core: Vec<Place> =
+            if self.has_machine_faults() { everyone() } else { self.draw_core() };
+        self.settings.end_fault_rates();
+        self.operator.cancel_in_flight();
         let in_core = |place: Place| core.contains(&place);
         let sound = self.links(|from, to| in_core(from) && in_core(to));
-        self.network.make_sound(sound);
-        self.cut_off_the_rest(&core);
+        self.network.exempt_from_faults(sound);
+        self.isolate_core(&core);
         if let [last] = core[..]
             && self.settings.config.survivor.is_some()
         {
-            self.bury_others(last, witness);
+            self.crash_all_others(last, observer);
         }
         for place in &core {
-            self.make_well(*place, witness);
+            self.repair(*place, observer);
         }
-        self.mark_calm(&core, witness);
+        self.mark_stabilization(&core, observer);
         let ids: Vec<NodeId> = core.iter().map(|place| place.id()).collect();
-        witness.see(self.now, Seen::Calm { core: &ids });
+        observer.observe(self.now, Observation::Stabilized { core: &ids });
         let (since, progress_at) = (self.now, self.now);
-        let storm_lands = self.network.latest_arrival();
-        self.calm = Some(Calm {
+        let last_message_arrival = self.network.latest_arrival();
+        self.stabilization = Some(Stabilization {
             core,
             since,
             progress: 0,
             progress_at,
             probed: false,
             reads_served: 0,
-            storm_lands,
-            ordered_at: self.now,
+            last_message_arrival,
+            last_admin_request_at: self.now,
         });
-        self.wake_clients();
-        self.queue.push(self.now, Event::Look);
+        self.restart_client_timers();
+        self.queue.push(self.now, Event::CheckProgress);
     }
 
-    fn mark_calm(&self, core: &[Place], witness: &mut Witness) {
-        let membership = &self.in_force.membership;
+    fn mark_stabilization(&self, core: &[Place], observer: &mut Observer) {
+        let membership = &self.committed_membership.membership;
         let outside = || self.nodes.iter().filter(|node| !core.contains(&node.place));
         let up = |node: &Node| node.running.is_some();
         let is_learner = |place: &Place| {
@@ -70,44 +71,44 @@ impl World {
         let voters = membership.incoming();
         let voters_in = voters.iter().filter_map(|id| self.place(*id));
         let voters_in = voters_in.filter(|place| core.contains(place)).count();
-        let stranger = |node: &Node| up(node) && !membership.is_member(node.place.id());
-        witness.calm(&[
-            (outside().any(up), Spot::CalmOutsideUp),
-            (!outside().all(up), Spot::CalmOutsideDown),
-            (core.iter().any(is_learner), Spot::CalmLearner),
-            (2 * voters_in == voters.len() && !voters.is_empty(), Spot::CalmHalf),
-            (self.is_unfounded(), Spot::CalmUnfounded),
-            (outside().any(stranger), Spot::CalmStranger),
+        let non_member = |node: &Node| up(node) && !membership.is_member(node.place.id());
+        observer.stabilized(&[
+            (outside().any(up), Spot::OutsideCoreUp),
+            (!outside().all(up), Spot::OutsideCoreDown),
+            (core.iter().any(is_learner), Spot::LearnerInCore),
+            (2 * voters_in == voters.len() && !voters.is_empty(), Spot::CoreIsHalf),
+            (self.is_not_bootstrapped(), Spot::NotBootstrapped),
+            (outside().any(non_member), Spot::NonMemberUp),
         ]);
     }
 
-    /// Cuts links between the core and the nodes outside, for ever: both ways where the run's
-    /// options promise nothing under half cuts. Otherwise an outside node keeps links in one
-    /// direction, and in both to so few nodes that it cannot win, nor be preferred to who leads,
-    /// nor come and go.
-    fn cut_off_the_rest(&mut self, core: &[Place]) {
+    /// Blocks links between the core and the nodes outside, without end: in both directions if the
+    /// run's options guarantee nothing under one-way cuts. Otherwise an outside node keeps links in
+    /// one direction, and links in both directions to so few nodes that it cannot win an election,
+    /// does not become the preferred leader, and does not repeatedly leave and return.
+    fn isolate_core(&mut self, core: &[Place]) {
         let in_core = |place: Place| core.contains(&place);
-        if !self.settings.survives_half_cuts() {
+        if !self.settings.tolerates_one_way_cuts() {
             self.network.block(self.links(|from, to| in_core(from) != in_core(to)));
             return;
         }
         let outside = (0..self.settings.nodes()).map(Place).filter(|place| !in_core(*place));
         let outside: Vec<Place> = outside.collect();
-        let priority = |place: &Place| self.in_force.membership.priority(place.id());
+        let priority = |place: &Place| self.committed_membership.membership.priority(place.id());
         let lowest = core.iter().map(priority).min().unwrap_or_default();
         let mut blocked = Links::default();
-        let (leads, outside): (Vec<Place>, Vec<Place>) =
+        let (may_change, outside): (Vec<Place>, Vec<Place>) =
             outside.into_iter().partition(|place| self.may_still_change(*place));
         for place in &outside {
-            let key = Key { node: place.0 + 1, counter: 100, ..Kind::Calm.key() };
+            let key = Key { node: place.0 + 1, counter: 100, ..Kind::Core.key() };
             let mut draw = self.choices.draw(key);
-            let may_talk = priority(place) <= lowest && self.settings.config.removal.is_none();
-            // It counts itself, and everybody outside as if it were in its reach.
-            let mut reach: Vec<Place> = outside.iter().chain(&leads).copied().collect();
+            let may_talk = priority(place) <= lowest && self.settings.config.suspension.is_none();
+            // The node counts itself and all nodes outside as reachable.
+            let mut reach: Vec<Place> = outside.iter().chain(&may_change).copied().collect();
             for member in core {
                 let full = draw.chance(500) && may_talk && {
                     reach.push(*member);
-                    !self.comes_near(&reach)
+                    !self.nears_quorum(&reach)
                 };
                 match draw.below(3) {
                     _ if full => {}
@@ -124,12 +125,13 @@ impl World {
                 }
             }
         }
-        let mute = self.links(|from, to| leads.contains(&from) && in_core(to));
-        self.network.block(blocked.and(mute));
+        let outbound = self.links(|from, to| may_change.contains(&from) && in_core(to));
+        self.network.block(blocked.and(outbound));
     }
 
-    /// Whether the node leads, or is about to, and could still change who counts: where its word
-    /// reached some of the core and nothing reached it, the core would wait for its voters.
+    /// Returns true if the node leads or is about to, and could still change the membership: if its
+    /// messages reached a part of the core and it got no replies, the core would wait for its
+    /// voters.
     fn may_still_change(&self, place: Place) -> bool {
         let role = self.nodes[place.0 as usize].role();
         let config = &self.settings.config;
@@ -140,42 +142,42 @@ impl World {
                 let takes_over = config.casting_vote
                     && voters.can_split()
                     && voters.casting() != Some(place.id());
-                !membership.is_settled() || takes_over || config.removal.is_some()
+                !membership.is_settled() || takes_over || config.suspension.is_some()
             })
     }
 
-    /// No fault concerns the node any more.
-    fn make_well(&mut self, place: Place, witness: &mut Witness) {
+    /// Repairs the node: removes all faults from it, and restarts or resumes it.
+    fn repair(&mut self, place: Place, observer: &mut Observer) {
         let now = self.now;
         let node = &mut self.nodes[place.0 as usize];
         node.clock.recover(now);
         node.disk.set_capacity(None);
         node.disk.disarm();
-        node.fills = 0;
+        node.full_disk_faults = 0;
         node.stalled_until = now;
         node.flush_delay = Duration::ZERO;
         node.work_delay = Duration::ZERO;
-        node.stops_for = Duration::ZERO;
-        let (incarnation, pause) = (node.incarnation, node.pause);
+        node.stop_downtime = Duration::ZERO;
+        let (incarnation, pause) = (node.start_number, node.pause);
         if node.running.is_none() {
-            self.queue.push(now, Event::Restart { node: place.0, incarnation });
+            self.queue.push(now, Event::Restart { node: place.0, start_number: incarnation });
         }
-        self.resume(place, pause, witness);
+        self.resume(place, pause, observer);
         self.rearm(place);
     }
 
-    /// Whether a node that is down or stands still may ever come back: outside the core of a calm
-    /// world none does.
+    /// Returns true if a node that is down or paused may come back; in the stabilization phase only
+    /// core nodes do.
     pub(super) fn may_recover(&self, place: Place) -> bool {
-        self.calm.as_ref().is_none_or(|calm| calm.core.contains(&place))
+        self.stabilization.as_ref().is_none_or(|stabilization| stabilization.core.contains(&place))
     }
 }
 
 impl Settings {
-    /// What the storm adds to every step is over.
-    fn calmed(&mut self) {
+    /// Removes the faults of single steps, which occur in the fault phase only.
+    fn end_fault_rates(&mut self) {
         self.lag_permille = 0;
         self.torn_step_ppm = 0;
-        self.report = Span::micros(0, 0);
+        self.report_delay = DurationRange::micros(0, 0);
     }
 }

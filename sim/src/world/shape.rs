@@ -1,19 +1,19 @@
-//! What a node is like at a moment, with nearly everything left out: no names, no numbers of terms
-//! and entries, only how it stands to the node that leads and to those that are furthest.
+//! The abstract state of a node for the guided search: without ids, terms and indices, only
+//! relative to the leader and to the most advanced nodes.
 
 use quorate::raft::RoleName;
 use quorate::storage::{FileAction, FileName};
 use quorate::types::{Index, Term};
 
 use crate::digest::mix;
-use crate::witness::Witness;
+use crate::observer::Observer;
 use crate::world::World;
 use crate::world::node::{Node, Place, Running};
 
-/// How far the nodes are that are furthest, who leads in the highest term of all that do, and how
-/// many lead.
+/// The largest term, log and commit index of all nodes, the leader of the highest term, and the
+/// number of leaders.
 #[derive(Clone, Copy, Default)]
-struct Front {
+struct ClusterMaxima {
     term: Term,
     last: Index,
     committed: Index,
@@ -22,20 +22,20 @@ struct Front {
 }
 
 impl World {
-    /// Shows what a node is like to a witness that wants to know.
-    pub(super) fn show_shape(&self, place: Place, witness: &mut Witness) {
-        if witness.wants_shapes() && self.calm.is_none() {
+    /// Shows the abstract state of a node to an observer that records it.
+    pub(super) fn show_shape(&self, place: Place, observer: &mut Observer) {
+        if observer.records_shapes() && self.stabilization.is_none() {
             let front = self.front();
             let leader = front.leader.and_then(|at| self.nodes[at.0 as usize].running.as_deref());
-            let leads = leader.map_or(0, of_leader);
-            let node = of_node(&self.nodes[place.0 as usize], front);
-            witness.has_shape(self.now, place.id(), mix(node, leads * 3 + front.leaders.min(2)));
+            let leads = leader.map_or(0, leader_shape);
+            let node = node_shape(&self.nodes[place.0 as usize], front);
+            observer.shape_seen(self.now, place.id(), mix(node, leads * 3 + front.leaders.min(2)));
         }
     }
 
-    /// What the nodes that run have come to.
-    fn front(&self) -> Front {
-        let mut front = Front::default();
+    /// Returns the maxima over the running nodes.
+    fn front(&self) -> ClusterMaxima {
+        let mut front = ClusterMaxima::default();
         let mut led = Term::default();
         for node in &self.nodes {
             let Some(running) = node.running.as_deref() else { continue };
@@ -54,10 +54,10 @@ impl World {
     }
 }
 
-/// What matters to all about the one that leads.
-fn of_leader(running: &Running) -> u64 {
+/// Encodes the state of the leader.
+fn leader_shape(running: &Running) -> u64 {
     let status = &running.status;
-    // Each is a number below the one before it.
+    // Each value is below its domain size.
     let parts = [
         (2, 1),
         (2, u64::from(status.committed < status.last.index)),
@@ -67,10 +67,10 @@ fn of_leader(running: &Running) -> u64 {
     parts.iter().fold(0, |code, (domain, value)| code * domain + value)
 }
 
-/// What one node is like beside those that are furthest.
-fn of_node(node: &Node, front: Front) -> u64 {
+/// Encodes the state of a node, relative to the maxima.
+fn node_shape(node: &Node, front: ClusterMaxima) -> u64 {
     let Some(running) = node.running.as_deref() else {
-        return if node.refuses { 1 } else { 0 };
+        return if node.start_refused { 1 } else { 0 };
     };
     let status = &running.status;
     let follows = match status.leader {
@@ -82,19 +82,19 @@ fn of_node(node: &Node, front: Front) -> u64 {
     let parts = [
         (2, 1),
         (2, u64::from(node.held.is_some())),
-        (2, u64::from(node.incarnation > 1)),
+        (2, u64::from(node.start_number > 1)),
         (4, role(status.role)),
         (2, (front.term.0 - status.term.0).min(1)),
         (4, follows),
-        (3, few(front.last.0 - status.last.index.0)),
-        (3, few(front.committed.0 - status.committed.0)),
+        (3, size_class(front.last.0 - status.last.index.0)),
+        (3, size_class(front.committed.0 - status.committed.0)),
         (2, u64::from(status.durable < status.last.index)),
         (2, u64::from(status.applied < status.committed)),
         (2, u64::from(status.reads_waiting > 0)),
         (3, u64::from(status.snapshot.0 > 0) + u64::from(status.base < status.snapshot)),
-        (2, u64::from(running.viewing.is_some())),
-        (8, at_work(running, 0)),
-        (8, at_work(running, 1)),
+        (2, u64::from(running.view_request.is_some())),
+        (8, disk_activity(running, 0)),
+        (8, disk_activity(running, 1)),
     ];
     parts.iter().fold(0, |code, (domain, value)| code * domain + value)
 }
@@ -103,8 +103,8 @@ fn role(role: RoleName) -> u64 {
     RoleName::ALL.iter().position(|other| *other == role).unwrap_or_default() as u64
 }
 
-/// None, a few or many.
-fn few(count: u64) -> u64 {
+/// Returns 0 for none, 1 for a few, 2 for many.
+fn size_class(count: u64) -> u64 {
     match count {
         0 => 0,
         1..=8 => 1,
@@ -112,8 +112,8 @@ fn few(count: u64) -> u64 {
     }
 }
 
-/// What the disk does for a node in a lane.
-fn at_work(running: &Running, lane: usize) -> u64 {
+/// Encodes the current disk operation of a lane.
+fn disk_activity(running: &Running, lane: usize) -> u64 {
     match running.lanes[lane].front().map(|operation| &operation.action) {
         None => 0,
         Some(FileAction::Write { file: FileName::Superblock, .. }) => 1,

@@ -1,4 +1,4 @@
-//! The command as a user meets it: the built binary, its output and its exit codes.
+//! The built command `quorate-sim`: its output and its exit codes.
 
 #[path = "../../page/tests/browser/mod.rs"]
 mod browser;
@@ -82,7 +82,7 @@ fn every_usage_error_is_one_line_that_names_the_word() {
 }
 
 #[test]
-fn a_variable_that_nobody_reads_is_an_error() {
+fn an_unknown_environment_variable_is_a_usage_error() {
     let misspelt = command("--seeds 0..1").env("QUORATE_SEED", "5").output();
     assert_usage_error(&misspelt.expect("the binary starts"), "QUORATE_SEED");
     let known = command("--seeds 0..1").env("QUORATE_DATA", "/data").output();
@@ -90,13 +90,13 @@ fn a_variable_that_nobody_reads_is_an_error() {
 }
 
 #[test]
-fn annotations_without_a_place_for_the_summary_are_an_error() {
+fn github_without_a_summary_file_is_a_usage_error() {
     let output = command("--seeds 0..1 --github").env_remove("GITHUB_STEP_SUMMARY").output();
     assert_usage_error(&output.expect("the binary starts"), "GITHUB_STEP_SUMMARY");
 }
 
 #[test]
-fn help_and_version_are_told() {
+fn help_and_version_are_printed() {
     let help = run("--help");
     assert_eq!((help.status.code(), stderr(&help).as_str()), (Some(0), ""));
     for flag in ["--seeds", "--until", "--shard", "--junit", "bench", "mutants", "Exit codes"] {
@@ -110,15 +110,16 @@ fn a_small_sweep_passes_and_ends_with_a_table() {
     let output = run("--seeds 0..6");
     let table = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{table}{}", stderr(&output));
-    let labels = ["seeds", "events", "simulated", "faults", "elections", "committed", "checked"];
-    for label in labels.iter().chain(&["run twice", "median seed", "slowest seed", "coverage"]) {
+    let labels = ["seeds", "stop reason", "events", "simulated time", "faults injected"];
+    let more = ["elections won", "committed", "history checked", "replayed", "median seed"];
+    for label in labels.iter().chain(&more).chain(&["slowest seed", "coverage growth"]) {
         assert!(table.lines().any(|line| line.starts_with(label)), "{label}: {table}");
     }
-    assert!(table.ends_with("result          passed\n"), "{table}");
+    assert!(table.ends_with("result            passed\n"), "{table}");
 }
 
 #[test]
-fn json_stands_alone_and_counts_real_work() {
+fn json_is_the_only_output_and_counts_real_work() {
     let summary = json("--seeds 0..6 --json");
     assert_eq!(summary["seeds"], 6);
     assert_eq!(summary["exit_code"], 0);
@@ -167,7 +168,7 @@ fn a_trace_is_the_same_each_time_and_ends_with_the_outcome() {
 }
 
 #[test]
-fn a_reader_that_leaves_early_is_no_error() {
+fn a_closed_output_pipe_is_not_an_error() {
     let binary = env!("CARGO_BIN_EXE_quorate-sim");
     let script = format!("set -o pipefail; '{binary}' --seed 3 --trace | head -n 3");
     match Command::new("bash").args(["-c", &script]).output() {
@@ -176,7 +177,7 @@ fn a_reader_that_leaves_early_is_no_error() {
             assert_eq!(stdout(&output).lines().count(), 3);
         }
         Err(error) => {
-            println!("SKIPPED a_reader_that_leaves_early_is_no_error: no bash: {error}");
+            println!("SKIPPED a_closed_output_pipe_is_not_an_error: no bash: {error}");
         }
     }
 }
@@ -198,21 +199,22 @@ fn reports_are_written_in_every_form() {
     assert!(read(&junit).contains("<testcase name=\"seeds 0..3\""), "{}", read(&junit));
     let html = read(&page);
     assert!(html.starts_with("<!doctype html>") && html.contains("passed"), "{html}");
-    assert!(!html.contains("http"), "the page needs the network");
+    assert!(!html.contains("http"), "the page has an external reference");
     assert!(read(&step).contains("| events |"), "{}", read(&step));
 }
 
 #[test]
-fn a_time_limit_ends_a_sweep_without_an_end() {
+fn a_time_limit_ends_a_sweep_without_a_seed_range() {
     let summary = json("--time 300ms --json");
-    assert_eq!(summary["ended"], "the time was up");
+    assert_eq!(summary["end_text"], "time limit reached");
     assert!(summary["seeds"].as_u64() > Some(0));
 }
 
 #[test]
-fn whichever_limit_comes_first_ends_a_sweep() {
+fn the_first_limit_reached_ends_a_sweep() {
     let summary = json("--seeds 0..3 --until stable --time 10m --json");
-    assert_eq!((&summary["seeds"], &summary["ended"]), (&3.into(), &"all seeds were run".into()));
+    let ended = (&summary["seeds"], &summary["end_text"]);
+    assert_eq!(ended, (&3.into(), &"all seeds were run".into()));
 }
 
 #[test]
@@ -236,19 +238,19 @@ fn ctrl_c_prints_the_summary_so_far() {
     assert!(sent.is_ok_and(|status| status.success()), "the signal was not sent");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-    assert!(stdout(&output).ends_with("interrupted: nothing was wrong so far\n"));
+    assert!(stdout(&output).ends_with("interrupted: no failures so far\n"));
     assert!(fs::read_to_string(&page).is_ok_and(|text| text.contains("interrupted")));
 }
 
 #[test]
-fn a_scenario_comes_out_as_it_expects_or_says_why_not() {
+fn a_scenario_meets_its_expectation_or_the_difference_is_printed() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("a.scenario");
     let scenario = |text: &str| {
         fs::write(&file, text).expect("it is written");
         command("--scenario").arg(&file).output().expect("the binary starts")
     };
-    let text = "storm 2s\nat 1s crash leader for 300ms\nexpect crash >= 1\n";
+    let text = "fault phase 2s\nat 1s crash leader for 300ms\nexpect crash >= 1\n";
     let output = scenario(text);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).ends_with("as expected: `crash >= 1`\n"), "{}", stdout(&output));
@@ -261,16 +263,16 @@ fn a_scenario_comes_out_as_it_expects_or_says_why_not() {
 }
 
 #[test]
-fn what_is_left_of_a_seed_is_a_scenario_and_a_test() {
+fn a_shrunk_seed_is_written_as_a_scenario_and_a_test() {
     let folder = tempfile::tempdir().expect("a folder");
     let (file, test) = (folder.path().join("a.scenario"), folder.path().join("a.rs"));
-    let words = "shrink --profile survivor-parted --seed 1 --runs 40";
+    let words = "shrink --profile survivor-partitioned --seed 1 --runs 40";
     let mut shrinking = command(words);
     shrinking.arg("--emit-scenario").arg(&file).arg("--emit-test").arg(&test);
     let output = shrinking.output().expect("the binary starts");
     assert_eq!(output.status.code(), Some(10), "{}", stderr(&output));
-    let told = stdout(&output);
-    assert!(told.contains("\nshrunk ") && told.contains("fingerprint S10-"), "{told}");
+    let output = stdout(&output);
+    assert!(output.contains("\nshrunk ") && output.contains("fingerprint S10-"), "{output}");
     let again = command("--scenario").arg(&file).output().expect("the binary starts");
     assert_eq!(again.status.code(), Some(0), "{}", stdout(&again));
     let text = |file| fs::read_to_string(file).expect("it was written");
@@ -278,14 +280,14 @@ fn what_is_left_of_a_seed_is_a_scenario_and_a_test() {
     assert!(scenario.contains("\nexpect S10 leader-completeness"), "{scenario}");
     assert!(test.contains("#[test]") && test.contains("expect pass"), "{test}");
     let passes = (0..).find(|seed| {
-        let output = run(&format!("shrink --profile survivor-parted --seed {seed} --runs 1"));
-        output.status.code() == Some(2) && stderr(&output).contains("nothing fails")
+        let output = run(&format!("shrink --profile survivor-partitioned --seed {seed} --runs 1"));
+        output.status.code() == Some(2) && stderr(&output).contains("no failure to shrink")
     });
     assert!(passes < Some(50), "{passes:?}");
 }
 
 #[test]
-fn what_is_left_of_a_scenario_is_drawn_beside_the_original() {
+fn a_shrunk_scenario_is_drawn_beside_the_original() {
     let folder = tempfile::tempdir().expect("a folder");
     let page = folder.path().join("both.html");
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/split_brain.scenario");
@@ -298,12 +300,13 @@ fn what_is_left_of_a_scenario_is_drawn_beside_the_original() {
     let script = "
         for (const { run } of page.panes) {
             const [scenario] = run.tables;
-            tell([run.name, run.violation.check, scenario.title, run.story.length > 0].join());
-            tell(scenario.rows.length);
-            tell(run.events);
+            const explained = run.explanation.length > 0;
+            report([run.name, run.violation.check, scenario.title, explained].join());
+            report(scenario.rows.length);
+            report(run.events);
         }
-        tell(document.querySelectorAll('.pane').length);";
-    let Some(lines) = browser::told("shrunk", &page, "", script) else { return };
+        report(document.querySelectorAll('.pane').length);";
+    let Some(lines) = browser::run_script("shrunk", &page, "", script) else { return };
     let number = |place: usize| lines[place].parse::<u64>().expect("it is a number");
     let named = |name| format!("{name},S10 leader-completeness,Scenario,true");
     assert_eq!([&lines[0], &lines[3]], [&named("original"), &named("shrunk")]);

@@ -1,4 +1,4 @@
-//! A sweep in parts, and the recipes that run one so.
+//! A sweep that runs in parts, and the recipe for it in `docs/CI.md`.
 
 use std::fs;
 use std::process::Command;
@@ -8,11 +8,11 @@ use serde_json::Value;
 use crate::{assert_usage_error, command, json, run, stderr, stdout};
 
 #[test]
-fn parts_of_a_sweep_add_up_to_it() {
+fn the_merged_parts_of_a_sweep_equal_the_sweep() {
     let root = tempfile::tempdir().expect("there is room");
     let part = |number: u64| {
         let file = root.path().join(format!("{number}.json"));
-        // Each part is a process of its own, at the same time as the others.
+        // The parts run concurrently, each in its own process.
         let output = fs::File::create(&file).expect("there is room");
         let words = format!("--seeds 0..14 --rotate 2 --shard {number}/3 --json");
         let process = command(&words).stdout(output).spawn().expect("the binary starts");
@@ -33,8 +33,8 @@ fn parts_of_a_sweep_add_up_to_it() {
         "median_seed",
         "marks",
         "first_seeds",
-        "failing_share_max",
-        "missed_musts",
+        "failure_rate_max",
+        "missed_required_marks",
         "failures",
     ] {
         assert_eq!(merged[same], whole[same], "{same}");
@@ -46,23 +46,23 @@ fn parts_of_a_sweep_add_up_to_it() {
     let two = format!("merge {} {}", files[0], files[1]);
     assert_usage_error(&run(&two), "part 1 of 3 is missing");
     let twice = format!("merge {} {} {}", files.join(" "), files[0], files[0]);
-    assert_usage_error(&run(&twice), "once more");
+    assert_usage_error(&run(&twice), "duplicated");
     let other = root.path().join("other.json");
     fs::write(&other, run("--seeds 0..2 --shard 1/3 --json").stdout).expect("there is room");
-    assert_usage_error(&run(&format!("merge {} {}", files[1], other.display())), "one sweep");
+    assert_usage_error(&run(&format!("merge {} {}", files[1], other.display())), "same sweep");
     fs::write(&other, "{}").expect("there is room");
     assert_usage_error(&run(&format!("merge {}", other.display())), "other.json");
     assert_usage_error(&run("merge no-such.json"), "no-such.json");
 }
 
-/// The file, once its process has ended well.
+/// Returns the file after its process has exited with success.
 fn finished((file, mut process): (std::path::PathBuf, std::process::Child)) -> String {
     assert!(process.wait().expect("it was started").success());
     file.display().to_string()
 }
 
 #[test]
-fn the_recipe_of_several_processes_works_as_it_stands() {
+fn the_recipe_with_several_processes_works_as_documented() {
     let root = tempfile::tempdir().expect("there is room");
     let text = include_str!("../../../docs/CI.md");
     let after = text.split_once("```sh\n").expect("it has a recipe").1;

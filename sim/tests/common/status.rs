@@ -1,18 +1,18 @@
-//! The status of a node at its start.
+//! The status of a node that has just started.
 
 use std::time::Duration;
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{EntryId, Index, NodeId, Term};
 
-/// A follower with an empty log, which has not voted in its term.
+/// Returns the status of a follower with an empty log that has not voted in its term.
 pub(crate) fn follower(id: NodeId, term: Term) -> Status {
     Status {
         id,
         role: RoleName::Follower,
         term,
         vote: None,
-        promise: Duration::ZERO,
+        vote_lease: Duration::ZERO,
         leader: None,
         last: EntryId::ZERO,
         durable: Index::ZERO,

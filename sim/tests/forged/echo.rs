@@ -1,4 +1,4 @@
-//! The state machine of the stage: it replies what it is told, and counts.
+//! The state machine of the stage: it echoes and counts commands.
 
 use std::cell::RefCell;
 use std::io::{self, Cursor, Read};
@@ -10,20 +10,20 @@ use quorate_sim::observe::{Executed, OpId};
 use quorate_sim::request::unmark;
 use quorate_sim::workload::{AnyMachine, AnyWorkload, Workload};
 
-/// Replies each command, and counts them.
+/// Replies with each command and counts the commands.
 #[derive(Clone, Default)]
 pub(crate) struct Counter(u8);
 
-/// Clients that believe in what [`Counter`] does, up to a bound.
+/// A workload that accepts the results of [`Counter`] up to a number of commands.
 #[derive(Clone)]
 pub(crate) struct Echo {
-    /// This many commands are believed.
-    pub(crate) believed: u8,
+    /// The number of commands that the workload accepts.
+    pub(crate) accepted: u8,
 }
 
 impl Default for Echo {
     fn default() -> Echo {
-        Echo { believed: u8::MAX }
+        Echo { accepted: u8::MAX }
     }
 }
 
@@ -69,30 +69,38 @@ impl Workload for Echo {
     }
 
     fn check_answer(&self, _: &[u8], answer: &[u8]) -> Result<(), String> {
-        if answer[0] > self.believed { Err("that many?".to_owned()) } else { Ok(()) }
+        if answer[0] > self.accepted {
+            Err("too many commands in the answer".to_owned())
+        } else {
+            Ok(())
+        }
     }
 
     fn check_state(&self, machine: &Counter) -> Result<(), String> {
-        if machine.0 > self.believed { Err("so many?".to_owned()) } else { Ok(()) }
+        if machine.0 > self.accepted {
+            Err("too many commands in the state".to_owned())
+        } else {
+            Ok(())
+        }
     }
 }
 
-/// A [`Counter`] as a node has it: it is not shown the marks, and notes what it carries out.
+/// A [`Counter`] as a node runs it: it receives commands without marks and records their execution.
 #[derive(Clone)]
 pub(crate) struct Player {
     machine: AnyMachine,
-    /// The index of the last command in the state: a node's snapshots begin with it.
+    /// The index of the last command in the state, with which a node's snapshots begin.
     last: Index,
     executed: RefCell<Vec<Executed>>,
 }
 
 impl Player {
-    /// What was carried out since the last call.
+    /// The commands executed since the last call of `take_executed`.
     pub(crate) fn take_executed(&self) -> Vec<Executed> {
         self.executed.take()
     }
 
-    /// The machine.
+    /// This state machine as a workload's machine.
     pub(crate) fn as_any_machine(&self) -> AnyMachine {
         self.machine.clone()
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quorate::machine::Outcome;
-use quorate::types::{Beat, Body, EntryId, Freshness, Index, NodeId, ReadLevel, Readiness};
-use quorate_sim::observe::Seen;
+use quorate::types::{Body, EntryId, Freshness, Heartbeat, Index, NodeId, ReadLevel, Readiness};
+use quorate_sim::observe::Observation;
 
 use crate::stage::{Stage, command, id, noop, register, request, voted};
 
@@ -14,7 +14,7 @@ fn accepted(stage: &Stage) {
 }
 
 #[test]
-fn a_quiet_life_is_accepted() {
+fn a_run_without_faults_is_accepted() {
     let mut stage = Stage::new();
     stage.wins(1, 1, &[2, 3]);
     stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
@@ -22,23 +22,23 @@ fn a_quiet_life_is_accepted() {
     stage.commits(1, 1);
     stage.applies(1, 1);
     let write = stage.proposes();
-    let early = stage.asks();
+    let early = stage.reads();
     stage.all_hold(&[1, 2, 3], &[command(2, 1, 0)]);
     stage.commits(1, 2);
     stage.serves(early, 1, 1);
     stage.applies(1, 2);
     stage.confirms(write, id(2, 1));
-    let late = stage.asks();
+    let late = stage.reads();
     stage.serves(late, 1, 2);
     for node in [2, 3] {
         stage.commits(node, 2);
         stage.applies(node, 2);
     }
-    stage.calms(&[1, 2, 3]);
+    stage.stabilizes(&[1, 2, 3]);
     stage.idles();
     for round in 1..100 {
-        stage.waits(Duration::from_millis(50));
-        stage.sends(1, 2, 1, Body::Heartbeat(Beat::new(round, Index(2))));
+        stage.advances_time(Duration::from_millis(50));
+        stage.sends(1, 2, 1, Body::Heartbeat(Heartbeat::new(round, Index(2))));
         stage.sends(
             2,
             1,
@@ -57,7 +57,7 @@ fn a_quiet_life_is_accepted() {
 }
 
 #[test]
-fn old_answers_are_accepted_where_they_may_be_old() {
+fn stale_answers_are_accepted_where_they_are_allowed() {
     let mut stage = Stage::new();
     stage.wins(1, 1, &[2, 3]);
     let op = stage.proposes();
@@ -66,15 +66,15 @@ fn old_answers_are_accepted_where_they_may_be_old() {
     stage.applies(1, 2);
     stage.confirms(op, id(2, 1));
     let second = Duration::from_secs(1);
-    let op = stage.asks_for(ReadLevel::Bounded(second));
+    let op = stage.reads_at_level(ReadLevel::Bounded(second));
     stage.serves_as(op, 3, 0, Freshness::Within(second));
-    stage.waits(2 * second);
-    let op = stage.asks_for(ReadLevel::Local);
+    stage.advances_time(2 * second);
+    let op = stage.reads_at_level(ReadLevel::Local);
     stage.serves_as(op, 3, 0, Freshness::Unknown);
-    let op = stage.asks_for(ReadLevel::Bounded(second));
+    let op = stage.reads_at_level(ReadLevel::Bounded(second));
     stage.serves_as(op, 1, 2, Freshness::Within(second));
     for level in [ReadLevel::Lease, ReadLevel::Replica, ReadLevel::Bounded(second)] {
-        let op = stage.asks_for(level);
+        let op = stage.reads_at_level(level);
         stage.serves(op, 1, 2);
     }
     stage.ends();
@@ -92,8 +92,8 @@ fn crashes_and_overwritten_tails_are_accepted() {
     stage.takes(1, &[command(2, 1, 0), command(3, 1, 1)]);
     stage.holds(2, &[command(2, 1, 0)]);
     stage.crashes(1);
-    stage.sees(Seen::Unknown { op: lost });
-    stage.sees(Seen::Unknown { op: kept });
+    stage.observes(Observation::Unknown { op: lost });
+    stage.observes(Observation::Unknown { op: kept });
     stage.wins(3, 2, &[4, 5]);
     stage.all_hold(&[3], &[noop(2, 2), command(3, 2, 1)]);
     stage.all_hold(&[4, 5], &[noop(1, 1), noop(2, 2), command(3, 2, 1)]);
@@ -102,7 +102,7 @@ fn crashes_and_overwritten_tails_are_accepted() {
     stage.takes(2, &[noop(2, 2), command(3, 2, 1)]);
     stage.commits(2, 3);
     stage.flushes(2);
-    stage.says(2, |status| status.durable = Index(3));
+    stage.changes_status(2, |status| status.durable = Index(3));
     stage.acknowledges(2, 3, 2, 3);
     stage.applies(2, 3);
     stage.starts(1);
@@ -132,7 +132,7 @@ fn a_torn_write_is_accepted() {
     stage.holds(2, &[noop(3, 3)]);
     stage.ends();
     accepted(&stage);
-    // Nothing of it may be there, or the vote alone.
+    // The restart may find nothing of the write, or only the vote.
     for (term, vote) in [(1, 1), (3, 4)] {
         shorter.crashes(2);
         shorter.starts_from(2, voted(term, vote), 0, &[noop(1, 1), command(2, 1, 0)]);
@@ -143,41 +143,41 @@ fn a_torn_write_is_accepted() {
 }
 
 #[test]
-fn a_read_that_outlives_its_leader_is_accepted() {
+fn a_read_that_outlives_its_leadership_is_accepted() {
     let mut stage = Stage::new();
     stage.wins(1, 1, &[2, 3]);
     stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
     stage.commits(1, 1);
     stage.applies(1, 1);
-    let op = stage.asks();
-    let forwarded = Body::ReadIndex { boot: 7, ticket: 1 };
+    let op = stage.reads();
+    let forwarded = Body::ReadIndex { start_id: 7, ticket: 1 };
     stage.sends(3, 1, 1, forwarded.clone());
-    // Its leader confirmed it before another was elected.
+    // The leader confirmed the read before another leader was elected.
     stage.wins(2, 2, &[3, 4]);
     stage.serves(op, 1, 1);
     stage.sends(3, 1, 2, forwarded);
-    stage.sends(1, 3, 1, Body::ReadIndexReply { boot: 7, ticket: 1, index: Index(1) });
-    stage.sends(1, 3, 1, Body::ReadIndexReply { boot: 6, ticket: 1, index: Index(0) });
+    stage.sends(1, 3, 1, Body::ReadIndexReply { start_id: 7, ticket: 1, index: Index(1) });
+    stage.sends(1, 3, 1, Body::ReadIndexReply { start_id: 6, ticket: 1, index: Index(0) });
     accepted(&stage);
 }
 
 #[test]
-fn a_leader_counts_what_it_was_told() {
+fn a_leader_counts_acknowledged_entries() {
     let mut stage = Stage::new();
     stage.wins(1, 1, &[2, 3]);
-    stage.counts(1, 2, 0);
+    stage.counts_as_matched(1, 2, 0);
     stage.all_hold(&[1, 2, 3], &[noop(1, 1), noop(2, 1)]);
     stage.acknowledges(3, 1, 1, 2);
     stage.acknowledges(3, 1, 1, 1);
-    stage.counts(1, 3, 1);
-    stage.counts(1, 3, 2);
-    // Another leader wrote over it since; the one left behind does not know, and need not.
+    stage.counts_as_matched(1, 3, 1);
+    stage.counts_as_matched(1, 3, 2);
+    // Another leader overwrote the entry since; the lagging leader does not know it yet.
     stage.wins(2, 2, &[3, 4]);
     stage.holds(2, &[noop(3, 2)]);
     stage.holds(3, &[noop(3, 2)]);
     stage.acknowledges(3, 2, 2, 3);
-    stage.counts(1, 3, 2);
-    stage.counts(2, 3, 3);
+    stage.counts_as_matched(1, 3, 2);
+    stage.counts_as_matched(2, 3, 3);
     accepted(&stage);
 }
 
@@ -204,16 +204,16 @@ fn a_lagging_driver_is_accepted() {
     stage.wins(4, 2, &[2, 5]);
     stage.enters(3, 2);
     // The leader's disk is slower than its network and two followers.
-    stage.says(4, |status| status.last = id(1, 2));
+    stage.changes_status(4, |status| status.last = id(1, 2));
     let (prev, entries) = (EntryId::ZERO, vec![noop(1, 2)]);
     stage.sends(4, 2, 2, Body::AppendEntries { prev, entries, committed: Index::ZERO });
     stage.all_hold(&[2, 3, 5], &[noop(1, 2)]);
     stage.acknowledges(2, 4, 2, 1);
     stage.commits(4, 1);
     // A deposed leader learns of the commit together with the entry that replaces its own, and
-    // says so before it has given the entry to its disk.
+    // reports both before it gives the entry to its disk.
     stage.enters(1, 2);
-    stage.says(1, |status| {
+    stage.changes_status(1, |status| {
         (status.last, status.durable, status.committed) = (id(1, 2), Index::ZERO, Index(1));
     });
     stage.submits(4, None, &[noop(1, 2)]);
@@ -224,7 +224,7 @@ fn a_lagging_driver_is_accepted() {
 }
 
 #[test]
-fn requests_of_a_session_may_be_repeated() {
+fn retries_in_a_session_are_accepted() {
     let mut stage = Stage::new();
     stage.wins(1, 1, &[2, 3]);
     let first = stage.requests(1, 1);
@@ -240,31 +240,31 @@ fn requests_of_a_session_may_be_repeated() {
     stage.all_hold(&[1, 2, 3], &entries);
     stage.commits(1, 6);
     stage.applies(1, 4);
-    // Another copy is answered first, and with the same reply.
+    // A retry is answered first, with the same reply.
     stage.confirms(first, id(4, 1));
     stage.confirms(first, id(2, 1));
     stage.confirms(second, id(3, 1));
-    // The other registration left no room for the session: a late copy is not carried out.
+    // Another registration evicted the session, so a late retry is not executed.
     stage.applies(1, 6);
-    stage.tells(first, id(6, 1), &Outcome::SessionExpired);
-    // A client whose session is over may hear of its request later.
+    stage.replies(first, id(6, 1), &Outcome::SessionExpired);
+    // The client of an expired session may receive the outcome later.
     let over = stage.requests(1, 3);
-    stage.sees(Seen::Unknown { op: over });
+    stage.observes(Observation::Unknown { op: over });
     stage.holds(1, &[request(7, 1, over.0, 1, 3)]);
     stage.all_hold(&[2, 3], &[request(7, 1, over.0, 1, 3)]);
     stage.commits(1, 7);
     stage.applies(1, 7);
-    stage.tells(over, id(7, 1), &Outcome::SessionExpired);
+    stage.replies(over, id(7, 1), &Outcome::SessionExpired);
     stage.ends();
     accepted(&stage);
 }
 
 #[test]
-fn a_failed_disk_is_left_alone_until_the_node_starts_again() {
+fn a_node_with_a_failed_disk_may_restart() {
     let mut stage = Stage::new();
     stage.wins(1, 1, &[2, 3]);
     stage.takes(1, &[noop(1, 1)]);
-    stage.sees(Seen::DiskFailed { node: NodeId(1) });
+    stage.observes(Observation::DiskFailed { node: NodeId(1) });
     stage.crashes(1);
     stage.starts_from(1, voted(1, 1), 0, &[noop(1, 1)]);
     stage.steps(1);
@@ -273,7 +273,7 @@ fn a_failed_disk_is_left_alone_until_the_node_starts_again() {
 }
 
 #[test]
-fn a_commit_index_may_be_behind_what_was_committed_last() {
+fn a_commit_index_may_lag_behind_the_committed_log() {
     let mut stage = Stage::new();
     stage.wins(1, 1, &[2, 3]);
     stage.all_hold(&[1, 2, 3], &[noop(1, 1), noop(2, 1)]);
@@ -281,7 +281,7 @@ fn a_commit_index_may_be_behind_what_was_committed_last() {
     stage.holds(1, &[noop(3, 1)]);
     stage.commits(1, 2);
     stage.crashes(1);
-    // Only the first commit stood beside an entry.
+    // Only the first commit index was stored with an entry.
     stage.starts(1);
     stage.commits(1, 2);
     accepted(&stage);

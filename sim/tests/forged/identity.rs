@@ -1,10 +1,10 @@
-//! Forged disks: S24, and the part of S22 about the first membership; and honest ones.
+//! Forged disks: S24, and the part of S22 about the first membership; and honest disks.
 
-use quorate::types::{Body, Bringer, EntryId, Incarnation, Member, Membership, NodeId};
+use quorate::types::{Body, EntryId, Incarnation, Member, Membership, MembershipSource, NodeId};
 
 use crate::stage::{Stage, noop};
 
-/// Three voters, each with the disk of its number, and a second one that is `other`.
+/// Three voters, each with the disk of its own number; the second one has the disk `other`.
 fn three_with(other: u128) -> Membership {
     let three = Membership::new([1, 2, 3].map(NodeId));
     [(1, 1), (2, other), (3, 3)].into_iter().fold(three, |three, (id, disk)| {
@@ -20,43 +20,44 @@ fn second_is_new() -> Stage {
     stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
     stage.acknowledges(2, 1, 1, 1);
     stage.wipes(2);
-    stage.counts(1, 2, 1);
+    stage.counts_as_matched(1, 2, 1);
     stage.commits(1, 1);
     stage
 }
 
-fn founded(membership: Membership) -> Body {
-    Body::Founded { boot: 7, membership, bringer: Bringer::Answer }
+fn bootstrapped(membership: Membership) -> Body {
+    Body::Bootstrapped { start_id: 7, membership, source: MembershipSource::Reply }
 }
 
 crate::forgeries! {
-    S24 a_new_disk_grants_a_vote on second_is_new
-    "n2 grants n1 its RequestVoteReply, and knows no membership"
+    S24 a_replaced_disk_grants_a_vote on second_is_new
+    "n2 sends n1 a granting RequestVoteReply, but it has no membership, because its disk is empty"
     |stage| {
         stage.votes(2, 2, 1);
         stage.sends(2, 1, 2, Body::RequestVoteReply { granted: true });
     }
 
-    S24 a_new_disk_elects on second_is_new
-    "n1 leads t2 with durable votes of n1, n2, which is no quorum of {n1 n2 n3}"
+    S24 a_replaced_disk_elects_a_leader on second_is_new
+    "n1 becomes leader of term t2 with durable votes of n1, n2, which is not a quorum of {n1 n2 n3}"
     |stage| {
         stage.votes(2, 2, 1);
         stage.wins(1, 2, &[]);
     }
 
-    S24 a_new_disk_is_counted_on on second_is_new
-    "n1 leads t1 and counts on n2 up to 2, which another disk acknowledged"
+    S24 a_replaced_disk_is_counted_as_matched on second_is_new
+    "n1 leads term t1 and counts n2's log as matched up to index 2, but a different disk of n2 \
+     acknowledged that index"
     |stage| {
         stage.holds(1, &[noop(2, 1)]);
         stage.enters(2, 1);
         stage.holds(2, &[noop(1, 1), noop(2, 1)]);
         stage.acknowledges(2, 1, 1, 2);
-        stage.counts(1, 2, 2);
+        stage.counts_as_matched(1, 2, 2);
     }
 
-    S24 a_new_disk_commits on second_is_new
-    "n1 commits 2 without the disks of a quorum of {n1 n2 n3}: n1 has 2@t1, n2 has 2@t1, n3 ends \
-     at 1"
+    S24 a_replaced_disk_commits on second_is_new
+    "n1 commits index 2, but that entry is not durable on a quorum of {n1 n2 n3}: n1 has 2@t1 on \
+     disk, n2 has 2@t1 on disk, the log on n3's disk ends at index 1"
     |stage| {
         stage.holds(1, &[noop(2, 1)]);
         stage.enters(2, 1);
@@ -64,51 +65,54 @@ crate::forgeries! {
         stage.commits(1, 2);
     }
 
-    S22 a_second_cluster_is_founded on unfounded
-    "n2 founds a second cluster, {n1 n2 n3}, beside {n1 n2 n3}"
+    S22 a_second_cluster_is_bootstrapped on not_bootstrapped
+    "n2 bootstraps a second cluster with membership {n1 n2 n3}, but the cluster was bootstrapped \
+     with {n1 n2 n3}"
     |stage| {
-        stage.founds(1, &three_with(2));
+        stage.bootstraps(1, &three_with(2));
         stage.flushes(1);
-        stage.founds(2, &three_with(22));
+        stage.bootstraps(2, &three_with(22));
         stage.flushes(2);
     }
 
-    S22 a_node_founds_twice on unfounded
-    "n1 founds {n1 n2 n3} though it goes by {n1 n2 n3}"
+    S22 a_node_bootstraps_twice on not_bootstrapped
+    "n1 bootstraps a cluster with membership {n1 n2 n3}, but it already has a log or the \
+     membership {n1 n2 n3}"
     |stage| {
-        stage.founds(1, &three_with(2));
-        stage.founds(1, &three_with(2));
+        stage.bootstraps(1, &three_with(2));
+        stage.bootstraps(1, &three_with(2));
     }
 
-    S22 a_founding_is_told_before_it_is_durable on unfounded
-    "n1 calls the cluster founded as {n1 n2 n3} while its disk has {}"
+    S22 a_bootstrap_is_reported_before_it_is_durable on not_bootstrapped
+    "n1 reports that the cluster was bootstrapped with {n1 n2 n3}, but the first membership on \
+     its disk is {}"
     |stage| {
-        stage.founds(1, &three_with(2));
-        stage.sends(1, 2, 0, founded(three_with(2)));
+        stage.bootstraps(1, &three_with(2));
+        stage.sends(1, 2, 0, bootstrapped(three_with(2)));
     }
 }
 
-fn unfounded() -> Stage {
-    Stage::unfounded()
+fn not_bootstrapped() -> Stage {
+    Stage::not_bootstrapped()
 }
 
 #[test]
-fn an_honest_founding_is_told_once_it_is_durable_and_may_be_lost_before() {
-    let mut stage = Stage::unfounded();
-    stage.founds(1, &three_with(2));
+fn a_durable_bootstrap_is_reported_and_a_pending_one_may_be_lost() {
+    let mut stage = Stage::not_bootstrapped();
+    stage.bootstraps(1, &three_with(2));
     stage.crashes(1);
     stage.starts(1);
     stage.wipes(2);
-    stage.founds(1, &three_with(102));
+    stage.bootstraps(1, &three_with(102));
     stage.flushes(1);
-    stage.sends(1, 2, 0, founded(three_with(102)));
-    stage.founds(2, &three_with(102));
+    stage.sends(1, 2, 0, bootstrapped(three_with(102)));
+    stage.bootstraps(2, &three_with(102));
     stage.flushes(2);
     assert_eq!(stage.violation(), None);
 }
 
 #[test]
-fn what_a_disk_promised_before_it_was_lost_counts() {
+fn the_votes_of_a_lost_disk_still_count() {
     let mut stage = Stage::with(three_with(2));
     stage.votes(2, 1, 1);
     stage.sends(2, 1, 1, Body::RequestVoteReply { granted: true });

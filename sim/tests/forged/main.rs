@@ -1,5 +1,5 @@
-//! Every check is shown a forged trace, an honest one up to its last event, and must fire at that
-//! event and not before; and an honest trace, at which none may fire.
+//! Forged traces for every check: a correct prefix and one wrong event, at which the check must
+//! fire and not before. On honest traces no check may fire.
 
 mod client;
 mod due;
@@ -20,42 +20,42 @@ use quorate_sim::check::CHECKS;
 
 use crate::stage::Stage;
 
-/// A trace that breaks one check at its last event.
+/// A trace that violates one check at its last event.
 pub(crate) struct Forgery {
-    /// The number of the check.
+    /// The id of the check.
     number: &'static str,
     /// The name of the test.
     test: &'static str,
-    /// What the check says.
-    saw: &'static str,
-    /// Plays the trace.
+    /// The finding of the check.
+    finding: &'static str,
+    /// Plays the trace on a stage.
     play: fn(&mut Stage),
-    /// The cluster it is played on.
+    /// Creates the stage for the trace.
     on: fn() -> Stage,
 }
 
 impl Forgery {
-    /// Plays the trace: the check must fire at the last event, with these words.
+    /// Plays the trace. The check must fire at the last event, with exactly this finding.
     pub(crate) fn run(&self) {
         let mut stage = (self.on)();
         assert_eq!(stage.violation(), None, "the cluster starts without a violation");
         (self.play)(&mut stage);
-        let violation = stage.violation().unwrap_or_else(|| panic!("nothing fired"));
+        let violation = stage.violation().unwrap_or_else(|| panic!("no check fired"));
         assert_eq!(
-            (violation.number, violation.saw.as_str()),
-            (self.number, self.saw),
-            "the wrong check fired, or with other words"
+            (violation.number, violation.finding.as_str()),
+            (self.number, self.finding),
+            "the wrong check fired, or with another finding"
         );
     }
 }
 
-/// Makes a test of each forgery, and a list of them.
+/// Defines a test for each forgery, and a list of all forgeries.
 macro_rules! forgeries {
-    ($($number:ident $test:ident $(on $on:ident)? $saw:literal $play:expr)*) => {
+    ($($number:ident $test:ident $(on $on:ident)? $finding:literal $play:expr)*) => {
         pub(crate) const FORGERIES: &[$crate::Forgery] = &[$($crate::Forgery {
             number: stringify!($number),
             test: concat!(module_path!(), "::", stringify!($test)),
-            saw: $saw,
+            finding: $finding,
             play: $play,
             on: $crate::first_of!($($on,)? $crate::stage::Stage::new),
         }),*];
@@ -70,7 +70,7 @@ macro_rules! forgeries {
     };
 }
 
-/// The first of some expressions.
+/// Expands to the first of some expressions.
 macro_rules! first_of {
     ($first:expr $(, $rest:expr)*) => {
         $first
@@ -93,7 +93,7 @@ fn every_check_has_a_forgery() {
         suspects::FORGERIES,
     ];
     println!("{:<5} {:<22} forged in", "check", "name");
-    // Progress is what the world waits for by itself, not what a stream shows.
+    // The world checks progress by itself, so no event stream can violate it.
     for check in CHECKS.iter().filter(|check| check.name != "progress") {
         let forged = lists.iter().copied().flatten();
         let forged: Vec<_> = forged.filter(|forgery| forgery.number == check.number).collect();

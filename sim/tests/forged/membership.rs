@@ -1,4 +1,4 @@
-//! Forged memberships: S22, S23 and L6; and honest ones.
+//! Forged memberships: S22, S23 and L6; and honest membership changes.
 
 use quorate::raft::RoleName;
 use quorate::types::{Change, Membership, NodeId};
@@ -18,7 +18,7 @@ fn led() -> Stage {
     led_with(of(&[1, 2, 3]))
 }
 
-/// Four voters of which node 4 has the casting vote; node 1 leads.
+/// Four voters, of which node 4 has the casting vote; node 1 leads.
 fn split() -> Stage {
     led_with(of(&[1, 2, 3, 4]).with_casting(NodeId(4)))
 }
@@ -32,50 +32,55 @@ fn led_with(membership: Membership) -> Stage {
 }
 
 crate::forgeries! {
-    S22 a_node_goes_by_an_older_membership on led
-    "n2 goes by {n1 n2 n3} though its log says {n4 n5 n6} from {n1 n2 n3}"
+    S22 a_node_uses_an_older_membership on led
+    "n2 uses the membership {n1 n2 n3}, but the last membership in its log is {n4 n5 n6} from {n1 \
+     n2 n3}"
     |stage| {
         stage.holds(2, &[change(2, 1, &with(&[4, 5, 6], &[1, 2, 3]))]);
-        stage.goes_by(2, &of(&[1, 2, 3]));
+        stage.uses_membership(2, &of(&[1, 2, 3]));
     }
 
-    S22 a_cut_does_not_bring_the_membership_before_back on led
-    "n2 goes by {n4 n5 n6} from {n1 n2 n3} though its log says {n1 n2 n3}"
+    S22 a_truncation_does_not_restore_the_previous_membership on led
+    "n2 uses the membership {n4 n5 n6} from {n1 n2 n3}, but the last membership in its log is {n1 \
+     n2 n3}"
     |stage| {
         let lost = with(&[4, 5, 6], &[1, 2, 3]);
         stage.holds(2, &[change(2, 1, &lost)]);
         stage.wins(3, 2, &[1]);
         stage.holds(3, &[noop(2, 2)]);
         stage.holds(2, &[noop(2, 2)]);
-        stage.goes_by(2, &lost);
+        stage.uses_membership(2, &lost);
     }
 
     S22 a_second_change_begins_before_the_first_is_committed on led
-    "n1 has a membership at 3 while the one at 2 is not committed"
+    "n1 writes a membership at index 3, but its previous membership, at index 2, is not committed"
     |stage| {
         stage.holds(1, &[change(2, 1, &with(&[1, 2, 3, 4], &[1, 2, 3]))]);
         stage.takes(1, &[change(3, 1, &of(&[1, 2, 3, 4]))]);
     }
 
-    S22 the_voters_change_at_once on led
-    "n1 goes at 2 from {n1 n2 n3} to {n1 n2 n3 n4}: that is no step"
+    S22 the_voters_change_in_one_step on led
+    "n1 changes its membership at index 2 from {n1 n2 n3} to {n1 n2 n3 n4}, which is not a single \
+     step of joint consensus"
     |stage| stage.takes(1, &[change(2, 1, &of(&[1, 2, 3, 4]))])
 
-    S22 a_joint_membership_forgets_who_decided on led
-    "n1 goes at 2 from {n1 n2 n3} to {n4 n5 n6} from {n1 n2}: that is no step"
+    S22 a_joint_membership_drops_the_outgoing_voters on led
+    "n1 changes its membership at index 2 from {n1 n2 n3} to {n4 n5 n6} from {n1 n2}, which is \
+     not a single step of joint consensus"
     |stage| stage.takes(1, &[change(2, 1, &with(&[4, 5, 6], &[1, 2]))])
 
-    S22 a_joint_membership_is_left_for_another on led
-    "n1 goes at 3 from {n1 n2 n3 n4} from {n1 n2 n3} to {n1 n2 n4}: that is no step"
+    S22 a_joint_membership_is_left_for_other_voters on led
+    "n1 changes its membership at index 3 from {n1 n2 n3 n4} from {n1 n2 n3} to {n1 n2 n4}, which \
+     is not a single step of joint consensus"
     |stage| {
         stage.all_hold(&[1, 2, 3], &[change(2, 1, &with(&[1, 2, 3, 4], &[1, 2, 3]))]);
         stage.commits(1, 2);
         stage.takes(1, &[change(3, 1, &of(&[1, 2, 4]))]);
     }
 
-    S22 a_staged_change_lets_others_in on led
-    "n1 goes at 3 from {n1 n2 n3} wanted {n1 n2 n3 n4} learners {n4} to {n1 n2 n5} from \
-     {n1 n2 n3}: that is no step"
+    S22 a_staged_change_admits_other_voters on led
+    "n1 changes its membership at index 3 from {n1 n2 n3} target {n1 n2 n3 n4} learners {n4} to \
+     {n1 n2 n5} from {n1 n2 n3}, which is not a single step of joint consensus"
     |stage| {
         let staged = of(&[1, 2, 3]).changed(&Change::new().voter(NodeId(4)));
         let staged = staged.expect("there is a 4");
@@ -84,62 +89,69 @@ crate::forgeries! {
         stage.takes(1, &[change(3, 1, &with(&[1, 2, 5], &[1, 2, 3]))]);
     }
 
-    S22 the_casting_vote_changes_hands_at_once on split
-    "n1 goes at 2 from {n1 n2 n3 n4*} to {n1* n2 n3 n4}: that is no step"
+    S22 the_casting_vote_moves_in_one_step on split
+    "n1 changes its membership at index 2 from {n1 n2 n3 n4*} to {n1* n2 n3 n4}, which is not a \
+     single step of joint consensus"
     |stage| {
         let taken = of(&[1, 2, 3, 4]).with_casting(NodeId(1));
         stage.takes(1, &[change(2, 1, &taken)]);
     }
 
-    S22 a_change_is_complete_before_it_is_committed on led
-    "n1 calls a change complete with 2@t1, which is no committed membership"
+    S22 a_change_is_reported_before_it_is_committed on led
+    "n1 reports a membership change as complete with entry 2@t1, but that entry is not a \
+     committed membership"
     |stage| {
         let learns = of(&[1, 2, 3]).with_learners([NodeId(4)]);
         stage.holds(1, &[change(2, 1, &learns)]);
         stage.completes(1, id(2, 1));
     }
 
-    S22 a_change_is_complete_while_joint on led
-    "n1 calls a change complete with 2@t1, which is {n1 n2 n3 n4} from {n1 n2 n3}"
+    S22 a_change_is_reported_while_joint on led
+    "n1 reports a membership change as complete with entry 2@t1, but its membership {n1 n2 n3 n4} \
+     from {n1 n2 n3} is still staged or joint"
     |stage| {
         stage.all_hold(&[1, 2, 3], &[change(2, 1, &with(&[1, 2, 3, 4], &[1, 2, 3]))]);
         stage.commits(1, 2);
         stage.completes(1, id(2, 1));
     }
 
-    S2 the_voters_before_elect_alone on led
-    "n1 leads t2 with durable votes of n1, n2, which is no quorum of {n4 n5 n6} from {n1 n2 n3}"
+    S2 the_outgoing_voters_elect_a_leader_alone on led
+    "n1 becomes leader of term t2 with durable votes of n1, n2, which is not a quorum of {n4 n5 \
+     n6} from {n1 n2 n3}"
     |stage| {
         stage.holds(1, &[change(2, 1, &with(&[4, 5, 6], &[1, 2, 3]))]);
         stage.wins(1, 2, &[2]);
     }
 
-    S2 half_elects_without_the_casting_vote on split
-    "n1 leads t2 with durable votes of n1, n2, which is no quorum of {n1 n2 n3 n4*}"
+    S2 half_of_the_voters_elect_without_the_casting_vote on split
+    "n1 becomes leader of term t2 with durable votes of n1, n2, which is not a quorum of {n1 n2 \
+     n3 n4*}"
     |stage| stage.wins(1, 2, &[2])
 
-    S12 the_voters_before_commit_alone on led
-    "n1 commits 2 without the disks of a quorum of {n4 n5 n6} from {n1 n2 n3}: n1 has 2@t1, n2 \
-     has 2@t1, n3 has 2@t1, n4 ends at 0, n5 ends at 0, n6 ends at 0"
+    S12 the_outgoing_voters_commit_alone on led
+    "n1 commits index 2, but that entry is not durable on a quorum of {n4 n5 n6} from {n1 n2 n3}: \
+     n1 has 2@t1 on disk, n2 has 2@t1 on disk, n3 has 2@t1 on disk, the log on n4's disk ends at \
+     index 0, the log on n5's disk ends at index 0, the log on n6's disk ends at index 0"
     |stage| {
         stage.all_hold(&[1, 2, 3], &[change(2, 1, &with(&[4, 5, 6], &[1, 2, 3]))]);
         stage.commits(1, 2);
     }
 
-    S12 half_commits_without_the_casting_vote on split
-    "n1 commits 2 without the disks of a quorum of {n1 n2 n3 n4*}: n1 has 2@t1, n2 has 2@t1, n3 \
-     ends at 1, n4 ends at 0, n5 ends at 0, n6 ends at 0"
+    S12 half_of_the_voters_commit_without_the_casting_vote on split
+    "n1 commits index 2, but that entry is not durable on a quorum of {n1 n2 n3 n4*}: n1 has 2@t1 \
+     on disk, n2 has 2@t1 on disk, the log on n3's disk ends at index 1, the log on n4's disk \
+     ends at index 0, the log on n5's disk ends at index 0, the log on n6's disk ends at index 0"
     |stage| {
         stage.all_hold(&[1, 2], &[noop(2, 1)]);
         stage.commits(1, 2);
     }
 
-    S23 a_stranger_elects on led
-    "n1 leads t2 with durable votes of n1, n5, which is no quorum of {n1 n2 n3}"
+    S23 a_non_member_elects_a_leader on led
+    "n1 becomes leader of term t2 with durable votes of n1, n5, which is not a quorum of {n1 n2 n3}"
     |stage| stage.wins(1, 2, &[5])
 
-    S23 who_was_removed_elects on led
-    "n2 leads t2 with durable votes of n1, n2, which is no quorum of {n2 n3 n4}"
+    S23 a_removed_node_elects_a_leader on led
+    "n2 becomes leader of term t2 with durable votes of n1, n2, which is not a quorum of {n2 n3 n4}"
     |stage| {
         stage.enters(4, 1);
         stage.all_hold(&[4], &[noop(1, 1)]);
@@ -150,8 +162,10 @@ crate::forgeries! {
     }
 
     S23 a_learner_commits on led
-    "n1 commits 2 without the disks of a quorum of {n1 n2 n3} learners {n4}: n1 has 2@t1, n2 ends \
-     at 1, n3 ends at 1, n4 has 2@t1, n5 ends at 0, n6 ends at 0"
+    "n1 commits index 2, but that entry is not durable on a quorum of {n1 n2 n3} learners {n4}: \
+     n1 has 2@t1 on disk, the log on n2's disk ends at index 1, the log on n3's disk ends at \
+     index 1, n4 has 2@t1 on disk, the log on n5's disk ends at index 0, the log on n6's disk \
+     ends at index 0"
     |stage| {
         let learns = of(&[1, 2, 3]).with_learners([NodeId(4)]);
         stage.enters(4, 1);
@@ -160,8 +174,8 @@ crate::forgeries! {
         stage.commits(1, 2);
     }
 
-    L6 who_knows_that_it_was_removed_stands on led
-    "n3 is pre-candidate without a vote in {n1 n2 n4}"
+    L6 a_node_campaigns_after_its_known_removal on led
+    "n3 is a pre-candidate but has no vote in {n1 n2 n4}"
     |stage| {
         stage.enters(4, 1);
         stage.holds(4, &[noop(1, 1)]);
@@ -170,7 +184,7 @@ crate::forgeries! {
         stage.all_hold(&[1, 2, 4, 3], &[change(3, 1, &of(&[1, 2, 4]))]);
         stage.commits(1, 3);
         stage.commits(3, 3);
-        stage.says(3, |status| status.role = RoleName::PreCandidate);
+        stage.changes_status(3, |status| status.role = RoleName::PreCandidate);
     }
 }
 
@@ -180,7 +194,7 @@ fn accepted(stage: &Stage) {
 }
 
 #[test]
-fn a_change_in_all_its_steps_is_accepted() {
+fn a_complete_membership_change_is_accepted() {
     let mut stage = led();
     let change_to = Change::new().voter(NodeId(4)).voter(NodeId(5)).remove(NodeId(1));
     let staged = of(&[1, 2, 3]).changed(&change_to).expect("voters remain");
@@ -188,11 +202,11 @@ fn a_change_in_all_its_steps_is_accepted() {
     stage.all_hold(&[4, 5], &[noop(1, 1)]);
     stage.all_hold(&[1, 2], &[change(2, 1, &staged)]);
     stage.commits(1, 2);
-    let joint = staged.entered(Some(NodeId(1)));
+    let joint = staged.enter_joint(Some(NodeId(1)));
     stage.all_hold(&[4, 5], &[change(2, 1, &staged)]);
     stage.all_hold(&[1, 2, 4, 5], &[change(3, 1, &joint)]);
     stage.commits(1, 3);
-    stage.all_hold(&[1, 2, 4, 5], &[change(4, 1, &joint.left())]);
+    stage.all_hold(&[1, 2, 4, 5], &[change(4, 1, &joint.leave_joint())]);
     stage.commits(1, 4);
     stage.completes(1, id(4, 1));
     stage.wins(2, 2, &[4, 5]);
@@ -200,7 +214,7 @@ fn a_change_in_all_its_steps_is_accepted() {
 }
 
 #[test]
-fn a_change_that_is_taken_back_is_accepted() {
+fn a_cancelled_membership_change_is_accepted() {
     let mut stage = led();
     stage.holds(1, &[change(2, 1, &with(&[4, 5, 6], &[1, 2, 3]))]);
     stage.wins(2, 2, &[3]);
@@ -208,7 +222,7 @@ fn a_change_that_is_taken_back_is_accepted() {
     stage.commits(2, 2);
     stage.enters(1, 2);
     stage.holds(1, &[noop(2, 2)]);
-    stage.goes_by(1, &of(&[1, 2, 3]));
+    stage.uses_membership(1, &of(&[1, 2, 3]));
     stage.all_hold(&[2, 3], &[change(3, 2, &with(&[1, 2, 3, 4], &[1, 2, 3]))]);
     accepted(&stage);
 }

@@ -1,14 +1,14 @@
-//! Forged excess and unrest: S29, S30, L3 and L4.
+//! Forged bounds and activity: S29, S30, L3 and L4.
 
 use std::time::Duration;
 
-use quorate::types::{Beat, Body, Entry, EntryId, Index, Term};
+use quorate::types::{Body, Entry, EntryId, Heartbeat, Index, Term};
 
 use crate::stage::{Stage, noop, written};
 
-const HEARTBEAT: Body = Body::Heartbeat(Beat::new(1, Index::ZERO));
+const HEARTBEAT: Body = Body::Heartbeat(Heartbeat::new(1, Index::ZERO));
 
-/// Node 1 leads term 1 and its entry is applied everywhere; nothing is asked any more.
+/// Node 1 leads term 1, its entry is applied everywhere, and the cluster is idle.
 fn idle() -> Stage {
     let mut stage = Stage::new();
     stage.wins(1, 1, &[2, 3, 4, 5]);
@@ -17,12 +17,12 @@ fn idle() -> Stage {
         stage.commits(node, 1);
         stage.applies(node, 1);
     }
-    stage.calms(&[1, 2, 3]);
+    stage.stabilizes(&[1, 2, 3]);
     stage.idles();
     stage
 }
 
-/// Several entries of together over four mebibytes.
+/// Several entries with more than four mebibytes in total.
 fn heavy() -> Vec<Entry> {
     let bytes = vec![b'x'; 1 << 20];
     (1..=5).map(|index| written(index, 1, index - 1, &bytes)).collect()
@@ -30,15 +30,16 @@ fn heavy() -> Vec<Entry> {
 
 crate::forgeries! {
     S29 the_outbox_overflows
-    "n1 has 4102 messages waiting for the disk, and the bound is 4101"
-    |stage| stage.says(1, |status| status.outbox_messages = 4102)
+    "n1 has 4102 messages waiting for the disk, but the bound is 4101"
+    |stage| stage.changes_status(1, |status| status.outbox_messages = 4102)
 
-    S29 too_many_reads_wait
-    "n1 has 4097 reads waiting, and the bound is 4096"
-    |stage| stage.says(1, |status| status.reads_waiting = 4097)
+    S29 too_many_reads_are_pending
+    "n1 has 4097 pending reads, but the bound is 4096"
+    |stage| stage.changes_status(1, |status| status.reads_waiting = 4097)
 
-    S29 too_much_is_taken_before_it_is_applied
-    "n1 takes 4@t1 with 83886172 bytes unapplied, the bound is 67108864"
+    S29 too_many_unapplied_bytes_are_appended
+    "n1 appends command 4@t1 with 83886172 bytes of unapplied entries, but the bound is 67108864 \
+     bytes"
     |stage| {
         for _ in 0..3 {
             stage.proposes();
@@ -55,14 +56,14 @@ crate::forgeries! {
         stage.takes(1, &[written(4, 1, 2, &bytes)]);
     }
 
-    S29 too_much_is_kept_in_memory
-    "n1 has 16777217 bytes in memory, and the bound is 16777216"
+    S29 too_many_bytes_are_kept_in_memory
+    "n1 has 16777217 bytes of entries in memory, but the bound is 16777216"
     |stage| {
-        stage.says(1, |status| status.tail_bytes = (16 << 20) + 1);
+        stage.changes_status(1, |status| status.tail_bytes = (16 << 20) + 1);
     }
 
     S29 a_message_has_too_many_entries
-    "n1 sends 4097 entries at once, the bound is 4096"
+    "n1 sends 4097 entries in one message, but the bound is 4096"
     |stage| {
         stage.wins(1, 1, &[2, 3]);
         let entries = (1..=4097).map(|index| noop(index, 1)).collect();
@@ -71,7 +72,7 @@ crate::forgeries! {
     }
 
     S29 a_message_has_too_many_bytes
-    "n1 sends 5243110 bytes of entries at once, the bound is 2097152"
+    "n1 sends 5243110 bytes of entries at once, but the bound is 2097152 bytes"
     |stage| {
         stage.wins(1, 1, &[2, 3]);
         let (prev, committed) = (EntryId::ZERO, Index::ZERO);
@@ -79,7 +80,7 @@ crate::forgeries! {
     }
 
     S29 a_batch_has_too_many_bytes
-    "n1 applies 5243110 bytes of entries at once, the bound is 4194304"
+    "n1 applies 5243110 bytes of entries at once, but the bound is 4194304 bytes"
     |stage| {
         for _ in heavy() {
             stage.proposes();
@@ -90,8 +91,8 @@ crate::forgeries! {
         stage.applies_these(1, &heavy());
     }
 
-    S29 one_input_sets_off_a_storm
-    "n1 sends over 25856 messages after few inputs"
+    S29 one_input_causes_too_many_messages
+    "n1 sends more than 25856 messages after few inputs"
     |stage| {
         stage.wins(1, 1, &[2, 3]);
         for _ in 0..=4096 + 64 * 5 * 68 {
@@ -99,43 +100,43 @@ crate::forgeries! {
         }
     }
 
-    S30 an_idle_cluster_begins_a_term on idle
-    "n2 goes from t1 to t2 while nothing is asked of the cluster"
+    S30 an_idle_cluster_starts_a_term on idle
+    "n2 changes from term t1 to term t2 although the cluster is idle"
     |stage| {
-        stage.says(2, |status| status.term = Term(2));
+        stage.changes_status(2, |status| status.term = Term(2));
     }
 
-    S30 an_idle_cluster_elects
-    "n2 wins t2 while nothing is asked of the cluster"
+    S30 an_idle_cluster_elects_a_leader
+    "n2 wins term t2 although the cluster is idle"
     |stage| {
         [2, 3, 4].into_iter().for_each(|node| stage.votes(node, 2, 2));
-        stage.calms(&[1, 2, 3]);
+        stage.stabilizes(&[1, 2, 3]);
         stage.idles();
         stage.leads(2, 2);
     }
 
-    S30 an_idle_cluster_chatters on idle
-    "the core sends over 1240 messages in the second after 8.007300s while nothing is asked of \
-     the cluster, the last Heartbeat by n1"
+    S30 an_idle_cluster_sends_too_many_messages on idle
+    "the core of the idle cluster sends more than 1240 messages in the second after 8.007300 s; \
+     the last one is Heartbeat from n1"
     |stage| {
-        stage.waits(Duration::from_millis(7_000));
+        stage.advances_time(Duration::from_millis(7_000));
         for _ in 0..=2 * (4 * 5 * 21 + 2 * 25 * 4) {
             stage.sends(1, 2, 1, HEARTBEAT);
         }
     }
 
-    L4 a_term_comes_from_outside
-    "n2 goes to t6, which no core node has begun"
+    L4 a_node_outside_the_core_raises_the_term
+    "n2 enters term t6, but no core node started that term"
     |stage| {
-        stage.calms(&[1, 2, 3]);
+        stage.stabilizes(&[1, 2, 3]);
         stage.enters(2, 5);
-        stage.says(2, |status| status.term = Term(6));
+        stage.changes_status(2, |status| status.term = Term(6));
     }
 
-    L3 leaders_follow_one_another_after_the_storm
-    "n1 wins t9, after 8 elections since the storm"
+    L3 too_many_elections_in_the_stabilization_phase
+    "n1 wins term t9 after 8 other elections in the stabilization phase"
     |stage| {
-        stage.calms(&[1, 2, 3]);
+        stage.stabilizes(&[1, 2, 3]);
         for term in 1..=9 {
             stage.wins(1 + term % 3, term, &[4, 5]);
         }

@@ -1,7 +1,7 @@
-//! A cluster played by hand: every event is written down by the test, none comes from the core.
+//! A forged cluster: the test writes every event itself, and no event comes from the Raft core.
 //!
-//! A stage plays honest nodes as tersely as possible, so that a forgery can be one wrong event
-//! after an honest prefix. It stops at the first violation.
+//! A stage plays honest nodes in few calls, so that a forgery is one wrong event after an honest
+//! prefix. The stage stops at the first violation.
 
 mod clients;
 mod disks;
@@ -17,7 +17,7 @@ use quorate::types::{
     NodeId, Payload, Restored, Root, SnapshotMeta, Term, Write, WriteId,
 };
 use quorate_sim::check::{Bounds, Checks, Costs};
-use quorate_sim::observe::{Executed, Look, OpId, Seen, Violation};
+use quorate_sim::observe::{Executed, MachineView, Observation, OpId, Violation};
 use quorate_sim::request::mark;
 use quorate_sim::time::SimTime;
 use quorate_sim::workload::AnyWorkload;
@@ -25,7 +25,7 @@ use quorate_sim::workload::AnyWorkload;
 use crate::echo::{Echo, Player};
 use crate::status::follower;
 
-/// What one node would say of itself, and what its disk holds.
+/// The status and the disk of one played node.
 #[derive(Clone)]
 struct Actor {
     status: Status,
@@ -36,41 +36,41 @@ struct Actor {
     machine: Machine<Player>,
 }
 
-/// The stage.
+/// The played cluster with the checks that observe it.
 #[derive(Clone)]
 pub(crate) struct Stage {
     membership: Membership,
     checks: Checks,
     now: SimTime,
     actors: BTreeMap<NodeId, Actor>,
-    /// The disks of nodes that lost one.
+    /// The current disks of the nodes that lost a disk.
     disks: BTreeMap<u64, Incarnation>,
     next_op: u64,
     violation: Option<Violation>,
 }
 
-/// Entry `index@term` with a membership.
+/// The entry `index@term` with a membership.
 pub(crate) fn change(index: u64, term: u64, membership: &Membership) -> Entry {
     Entry { id: id(index, term), payload: Payload::Membership(membership.clone()) }
 }
 
-/// Entry `index@term` without a command.
+/// The entry `index@term` without a command.
 pub(crate) fn noop(index: u64, term: u64) -> Entry {
     Entry { id: id(index, term), payload: Payload::Noop }
 }
 
-/// Entry `index@term` with the command of an operation.
+/// The entry `index@term` with the command of an operation.
 pub(crate) fn command(index: u64, term: u64, op: u64) -> Entry {
     written(index, term, op, b"x")
 }
 
-/// Entry `index@term` with a command of these bytes.
+/// The entry `index@term` with a command of these bytes.
 pub(crate) fn written(index: u64, term: u64, op: u64, bytes: &[u8]) -> Entry {
     let command = Request::Plain(&mark(bytes.to_vec(), OpId(op), 0)).encode();
     Entry { id: id(index, term), payload: Payload::Command(command) }
 }
 
-/// Entry `index@term` that opens a session.
+/// The entry `index@term` that opens a session.
 pub(crate) fn register(index: u64, term: u64) -> Entry {
     let nonce = quorate::machine::Nonce(u128::from(index));
     let limits = SessionLimits { sessions_max: 1, ..SessionLimits::default() };
@@ -78,7 +78,7 @@ pub(crate) fn register(index: u64, term: u64) -> Entry {
     Entry { id: id(index, term), payload: Payload::Command(command) }
 }
 
-/// Entry `index@term` with the command of an operation, as a request of a session.
+/// The entry `index@term` with an operation's command in a session.
 pub(crate) fn request(index: u64, term: u64, op: u64, session: u64, sequence: u64) -> Entry {
     let command = &mark(b"x".to_vec(), OpId(op), 0)[..];
     let (session, sequence) = (SessionId(Index(session)), Sequence(sequence));
@@ -92,7 +92,7 @@ pub(crate) fn id(index: u64, term: u64) -> EntryId {
     EntryId::new(Term(term), Index(index))
 }
 
-/// The hard state of `term` with a vote.
+/// The hard state of `term` with a vote for node `vote`.
 pub(crate) fn voted(term: u64, vote: u64) -> HardState {
     HardState::new(Term(term), Some(NodeId(vote)))
 }
@@ -114,28 +114,28 @@ fn replace(log: &mut Vec<Entry>, entries: &[Entry]) {
 }
 
 impl Stage {
-    /// Five fresh nodes, all started.
+    /// Five new nodes, all started.
     pub(crate) fn new() -> Stage {
         Stage::with(Membership::new((1..=5).map(NodeId)))
     }
 
-    /// Fresh nodes of `membership`, all started.
+    /// The nodes of `membership`, new and all started.
     pub(crate) fn with(membership: Membership) -> Stage {
-        Stage::playing(membership, Echo::default())
+        Stage::with_workload(membership, Echo::default())
     }
 
     /// As [`Stage::with`], with clients of `workload`.
-    pub(crate) fn playing(membership: Membership, workload: Echo) -> Stage {
+    pub(crate) fn with_workload(membership: Membership, workload: Echo) -> Stage {
         let nodes: Vec<NodeId> = membership.ids().collect();
-        Stage::among(&nodes, membership, workload)
+        Stage::in_world(&nodes, membership, workload)
     }
 
-    /// As [`Stage::with`], in a world of six nodes: some may be strangers.
+    /// As [`Stage::with`], in a world of six nodes, some of which may not be members.
     pub(crate) fn of_six(membership: Membership) -> Stage {
-        Stage::among(&[1, 2, 3, 4, 5, 6].map(NodeId), membership, Echo::default())
+        Stage::in_world(&[1, 2, 3, 4, 5, 6].map(NodeId), membership, Echo::default())
     }
 
-    fn among(nodes: &[NodeId], membership: Membership, workload: Echo) -> Stage {
+    fn in_world(nodes: &[NodeId], membership: Membership, workload: Echo) -> Stage {
         let bounds = Bounds::of(&Config::new(NodeId(1)), Costs::default());
         let checks = Checks::new(nodes, &membership, bounds, &AnyWorkload::new(workload));
         let actors = nodes.iter().map(|id| (*id, Actor::new(*id))).collect();
@@ -146,35 +146,35 @@ impl Stage {
         stage
     }
 
-    /// What the checks said of the last event, if anything.
+    /// The violation of the last event, if there is one.
     pub(crate) fn violation(&self) -> Option<&Violation> {
         self.violation.as_ref()
     }
 
-    /// Lets time pass.
-    pub(crate) fn waits(&mut self, span: Duration) {
+    /// Advances the simulated time by `span`.
+    pub(crate) fn advances_time(&mut self, span: Duration) {
         self.now = self.now.after(span);
     }
 
-    /// Shows the checks an event, 100 microseconds after the one before.
-    pub(crate) fn sees(&mut self, seen: Seen<'_>) {
-        assert_eq!(self.violation, None, "the stage went on after a violation");
-        self.waits(Duration::from_micros(100));
-        self.violation = self.checks.see(self.now, seen).err();
+    /// Passes an observation to the checks, 100 microseconds after the one before.
+    pub(crate) fn observes(&mut self, seen: Observation<'_>) {
+        assert_eq!(self.violation, None, "the stage continued after a violation");
+        self.advances_time(Duration::from_micros(100));
+        self.violation = self.checks.observe(self.now, seen).err();
     }
 
     fn actor(&mut self, node: u64) -> &mut Actor {
-        self.actors.get_mut(&NodeId(node)).expect("a member")
+        self.actors.get_mut(&NodeId(node)).expect("the node is in the world")
     }
 
-    /// The node starts from its disk.
+    /// The node starts from its disk and takes an input.
     pub(crate) fn starts(&mut self, node: u64) {
         let (hard_state, committed, log) = self.actor(node).disk.clone();
         self.starts_from(node, hard_state, committed.0, &log);
         self.steps(node);
     }
 
-    /// The node starts from this disk; nothing of it is heard yet.
+    /// The node starts from these contents of its disk.
     pub(crate) fn starts_from(
         &mut self,
         node: u64,
@@ -187,8 +187,8 @@ impl Stage {
         self.actor(node).disk = (hard_state, Index(hint), log.to_vec());
     }
 
-    /// The node starts from this disk, with a log that begins after a snapshot; its state machine
-    /// is in the state of the snapshot.
+    /// The node starts from a disk with a snapshot and a log after it; its state machine is in the
+    /// state of the snapshot.
     pub(crate) fn starts_with(
         &mut self,
         node: u64,
@@ -198,7 +198,7 @@ impl Stage {
         log: &[Entry],
     ) {
         let restored = Restored::with_log(hard_state, Index(hint), snapshot.clone(), log.to_vec());
-        let log = Log::new(&restored).expect("the forger knows what a log is");
+        let log = Log::new(&restored).expect("the forged log is well formed");
         let state = self.state_at(snapshot.last.index);
         let actor = self.actor(node);
         *actor = Actor::new(NodeId(node));
@@ -214,55 +214,55 @@ impl Stage {
         let status = actor.status;
         let membership = snapshot.membership;
         let (node, membership, status, log) = (NodeId(node), &membership, &status, &log);
-        self.sees(Seen::Started { node, membership, status, log, state });
+        self.observes(Observation::Started { node, membership, status, log, state });
     }
 
-    /// The state of an honest machine after `index`, if one of the nodes is there.
+    /// The state of a correct state machine after `index`, if a node has applied up to there.
     fn state_at(&self, index: Index) -> Option<Digest> {
         let mut machines = self.actors.values().map(|actor| &actor.machine);
         let found = machines.find(|machine| machine.applied().index == index);
         found.map_or(Machine::new(Player::default()).results(), Machine::results)
     }
 
-    /// The node crashes: what is not on its disk is gone.
+    /// The node crashes and loses everything that is not on its disk.
     pub(crate) fn crashes(&mut self, node: u64) {
-        self.sees(Seen::Crashed { node: NodeId(node) });
+        self.observes(Observation::Crashed { node: NodeId(node) });
     }
 
-    /// The node takes an input, after which its state is what the stage makes of it.
+    /// The node takes an input without a change of its status.
     pub(crate) fn steps(&mut self, node: u64) {
-        self.says(node, |_| {});
+        self.changes_status(node, |_| {});
     }
 
-    /// The node takes an input that changes its state so.
-    pub(crate) fn says(&mut self, node: u64, change: impl FnOnce(&mut Status)) {
+    /// The node takes an input that changes its status.
+    pub(crate) fn changes_status(&mut self, node: u64, change: impl FnOnce(&mut Status)) {
         let actor = self.actor(node);
         change(&mut actor.status);
         let status = actor.status;
         let memberships = actor.log.iter().filter_map(Entry::membership);
         let last = memberships.map(|(_, membership)| membership).next_back();
         let membership = &last.unwrap_or_else(|| self.first_of(node));
-        self.sees(Seen::Stepped { node: NodeId(node), status: &status, membership });
+        self.observes(Observation::Stepped { node: NodeId(node), status: &status, membership });
     }
 
-    /// The membership that the node's directory was made with: a new disk has none.
+    /// The first membership on the node's disk; a replaced disk has none.
     fn first_of(&self, node: u64) -> Membership {
         let is_new = self.disks.contains_key(&node);
         if is_new { Membership::default() } else { self.membership.clone() }
     }
 
-    /// The node takes an input, and goes by this membership since.
-    pub(crate) fn goes_by(&mut self, node: u64, membership: &Membership) {
+    /// The node takes an input, and uses this membership from then on.
+    pub(crate) fn uses_membership(&mut self, node: u64, membership: &Membership) {
         let status = self.actor(node).status;
-        self.sees(Seen::Stepped { node: NodeId(node), status: &status, membership });
+        self.observes(Observation::Stepped { node: NodeId(node), status: &status, membership });
     }
 
-    /// The operator hears that a change is complete.
+    /// The node reports a membership change as complete.
     pub(crate) fn completes(&mut self, node: u64, id: EntryId) {
-        self.sees(Seen::Changed { node: NodeId(node), id });
+        self.observes(Observation::MembershipChangeCommitted { node: NodeId(node), id });
     }
 
-    /// The node gives a write to its disk.
+    /// The node submits a write to its disk.
     pub(crate) fn submits(&mut self, node: u64, hard_state: Option<HardState>, entries: &[Entry]) {
         let actor = self.actor(node);
         actor.write = actor.write.next();
@@ -276,10 +276,10 @@ impl Stage {
         };
         replace(&mut actor.log, entries);
         actor.pending.push(write.clone());
-        self.sees(Seen::Submitted { node: NodeId(node), write: &write });
+        self.observes(Observation::Submitted { node: NodeId(node), write: &write });
     }
 
-    /// The node gives its disk a snapshot that takes the place of its log.
+    /// The node submits a snapshot that replaces its log.
     pub(crate) fn installs(&mut self, node: u64, last: EntryId) {
         let meta = self.snapshot(last, 1);
         let actor = self.actor(node);
@@ -289,10 +289,10 @@ impl Stage {
         let write = Write { id, hard_state: None, committed, install, entries };
         actor.log.clear();
         actor.pending.push(write.clone());
-        self.sees(Seen::Submitted { node: NodeId(node), write: &write });
+        self.observes(Observation::Submitted { node: NodeId(node), write: &write });
     }
 
-    /// A snapshot that ends with `last`, named by `root`.
+    /// A snapshot that ends with `last` and has the root `root`.
     pub(crate) fn snapshot(&self, last: EntryId, root: u8) -> SnapshotMeta {
         SnapshotMeta {
             root: Root([root; 32]),
@@ -300,29 +300,29 @@ impl Stage {
         }
     }
 
-    /// The disk of the node has done the next write.
+    /// The node's disk completes the next write.
     pub(crate) fn flushes(&mut self, node: u64) {
         let write = self.actor(node).pending.remove(0);
         self.flushed(node, &write);
     }
 
-    /// The disk of the node has done this write.
+    /// The node's disk completes this write.
     pub(crate) fn flushed(&mut self, node: u64, write: &Write) {
         let disk = &mut self.actor(node).disk;
         disk.0 = write.hard_state.unwrap_or(disk.0);
         disk.1 = write.committed;
         replace(&mut disk.2, &write.entries);
-        self.sees(Seen::Durable { node: NodeId(node), write });
+        self.observes(Observation::Durable { node: NodeId(node), write });
     }
 
-    /// The next write the disk of the node has to do, taken from it.
+    /// Removes the next pending write of the node's disk.
     pub(crate) fn pending(&mut self, node: u64) -> Write {
         self.actor(node).pending.remove(0)
     }
 
-    /// The node makes term and vote durable.
+    /// The node makes the term and a vote durable.
     pub(crate) fn votes(&mut self, node: u64, term: u64, vote: u64) {
-        self.says(node, |status| {
+        self.changes_status(node, |status| {
             (status.term, status.vote) = (Term(term), Some(NodeId(vote)));
             (status.role, status.leader) = (RoleName::Follower, None);
         });
@@ -333,7 +333,7 @@ impl Stage {
     /// The node makes the term durable, without a vote.
     pub(crate) fn enters(&mut self, node: u64, term: u64) {
         let hard_state = HardState::new(Term(term), None);
-        self.says(node, |status| {
+        self.changes_status(node, |status| {
             (status.term, status.vote) = (Term(term), None);
             (status.role, status.leader) = (RoleName::Follower, None);
         });
@@ -341,17 +341,17 @@ impl Stage {
         self.flushes(node);
     }
 
-    /// The node leads the term from now on.
+    /// The node becomes the leader of the term.
     pub(crate) fn leads(&mut self, node: u64, term: u64) {
-        self.says(node, |status| {
+        self.changes_status(node, |status| {
             (status.term, status.role) = (Term(term), RoleName::Leader);
             status.leader = Some(NodeId(node));
         });
     }
 
-    /// The node asks the others for their votes, they grant them durably, and it leads.
+    /// The node requests votes, the voters grant them durably, and the node becomes leader.
     pub(crate) fn wins(&mut self, node: u64, term: u64, voters: &[u64]) {
-        self.says(node, |status| {
+        self.changes_status(node, |status| {
             (status.term, status.vote) = (Term(term), Some(NodeId(node)));
             (status.role, status.leader) = (RoleName::Candidate, None);
         });
@@ -367,33 +367,33 @@ impl Stage {
         self.leads(node, term);
     }
 
-    /// The node has the entries in memory and gives them to its disk.
+    /// The node appends the entries in memory and submits them to its disk.
     pub(crate) fn takes(&mut self, node: u64, entries: &[Entry]) {
-        let last = entries.last().expect("entries").id;
+        let last = entries.last().expect("the write has entries").id;
         let first = entries[0].id.index;
-        self.says(node, |status| {
+        self.changes_status(node, |status| {
             status.last = last;
             status.durable = status.durable.min(first.previous());
         });
         self.submits(node, None, entries);
     }
 
-    /// The node has the entries in memory and on its disk.
+    /// The node appends the entries in memory and on its disk.
     pub(crate) fn holds(&mut self, node: u64, entries: &[Entry]) {
         self.takes(node, entries);
         self.flushes(node);
-        let last = entries.last().expect("entries").id.index;
-        self.says(node, |status| status.durable = last);
+        let last = entries.last().expect("the write has entries").id.index;
+        self.changes_status(node, |status| status.durable = last);
     }
 
-    /// Several nodes have the entries in memory and on their disks.
+    /// Several nodes append the entries in memory and on their disks.
     pub(crate) fn all_hold(&mut self, nodes: &[u64], entries: &[Entry]) {
         nodes.iter().for_each(|node| self.holds(*node, entries));
     }
 
-    /// The node's commit index is this from now on.
+    /// The node advances its commit index.
     pub(crate) fn commits(&mut self, node: u64, index: u64) {
-        self.says(node, |status| status.committed = Index(index));
+        self.changes_status(node, |status| status.committed = Index(index));
     }
 
     /// The node's state machine applies the next entries up to `index`.
@@ -402,23 +402,23 @@ impl Stage {
         let applied = actor.status.applied;
         let batch: Vec<Entry> = actor.log[applied.0 as usize..index as usize].to_vec();
         self.applies_these(node, &batch);
-        self.says(node, |status| status.applied = Index(index));
+        self.changes_status(node, |status| status.applied = Index(index));
     }
 
     /// The node's state machine applies these entries.
     pub(crate) fn applies_these(&mut self, node: u64, entries: &[Entry]) {
-        self.applies_but(node, entries, |_, _| {});
+        self.applies_with(node, entries, |_, _| {});
     }
 
-    /// The node's state machine applies these entries, but shows something else of it.
-    pub(crate) fn applies_but(
+    /// The node's state machine applies these entries, with results changed by `change`.
+    pub(crate) fn applies_with(
         &mut self,
         node: u64,
         entries: &[Entry],
         change: impl FnOnce(&mut Vec<Executed>, &mut Vec<Option<Digest>>),
     ) {
         let machine = &mut self.actor(node).machine;
-        // What follows nothing is a forgery, and an honest machine would not take it.
+        // A forged entry does not follow the last one, and a correct machine would not apply it.
         let mut next = machine.applied().index.next();
         let mut states = Vec::new();
         for entry in entries {
@@ -431,76 +431,76 @@ impl Stage {
         let mut executed = machine.user().take_executed();
         change(&mut executed, &mut states);
         let (executed, states) = (&executed[..], &states[..]);
-        self.sees(Seen::Applied { node: NodeId(node), entries, executed, states });
+        self.observes(Observation::Applied { node: NodeId(node), entries, executed, states });
     }
 
-    /// The node's state machine is looked at, changed like this.
-    pub(crate) fn looks(&mut self, node: u64, change: impl FnOnce(&mut Look<'_>)) {
+    /// The world inspects the node's state machine, changed by `change`.
+    pub(crate) fn inspects(&mut self, node: u64, change: impl FnOnce(&mut MachineView<'_>)) {
         let machine = self.actor(node).machine.clone();
-        let digest = machine.digest().expect("it is in memory");
+        let digest = machine.digest().expect("the machine is in memory");
         let (applied, results) = (machine.applied(), machine.results());
         let user = machine.user().as_any_machine();
-        let mut look = Look { applied, digest, results, machine: &user };
-        change(&mut look);
-        self.sees(Seen::Looked { node: NodeId(node), look });
+        let mut view = MachineView { applied, digest, results, machine: &user };
+        change(&mut view);
+        self.observes(Observation::MachineInspected { node: NodeId(node), view });
     }
 
-    /// The node's state machine is frozen; its bytes are changed like this.
+    /// The node's state machine writes a snapshot, with bytes changed by `change`.
     pub(crate) fn freezes(&mut self, node: u64, change: impl FnOnce(&mut Vec<u8>)) {
-        let mut frozen = self.actor(node).machine.snapshot().expect("it is in memory");
+        let mut frozen = self.actor(node).machine.snapshot().expect("the machine is in memory");
         let (last, mut bytes) = (frozen.last(), Vec::new());
-        std::io::Read::read_to_end(&mut frozen, &mut bytes).expect("it is in memory");
+        std::io::Read::read_to_end(&mut frozen, &mut bytes).expect("the machine is in memory");
         change(&mut bytes);
-        self.sees(Seen::Frozen { node: NodeId(node), last, bytes: &bytes });
+        self.observes(Observation::SnapshotFrozen { node: NodeId(node), last, bytes: &bytes });
     }
 
-    /// The node has a snapshot that ends with `last`, named by `root`.
+    /// The node has a snapshot that ends with `last` and has the root `root`.
     pub(crate) fn has_snapshot(&mut self, node: u64, last: EntryId, root: u8) {
         let meta = self.snapshot(last, root);
-        self.sees(Seen::SnapshotTaken { node: NodeId(node), meta: &meta });
+        self.observes(Observation::SnapshotTaken { node: NodeId(node), meta: &meta });
     }
 
-    /// The node's state machine starts over from another one's snapshot.
+    /// The node's state machine is replaced by the snapshot of node `from`.
     pub(crate) fn restores(&mut self, node: u64, from: u64) {
         self.actor(node).machine = self.actor(from).machine.clone();
         let machine = &self.actor(node).machine;
         let (index, state) = (machine.applied().index, machine.results());
-        self.sees(Seen::Restored { node: NodeId(node), index, state });
+        self.observes(Observation::Restored { node: NodeId(node), index, state });
     }
 
-    /// One node sends another a message.
+    /// One node sends a message to another.
     pub(crate) fn sends(&mut self, from: u64, to: u64, term: u64, body: Body) {
         let incarnation = self.disk_of(from);
         let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
         let message = Message { from, incarnation, to, term, body };
-        self.sees(Seen::Sent { message: &message });
+        self.observes(Observation::Sent { message: &message });
     }
 
-    /// One node acknowledges another's entries.
+    /// One node acknowledges another node's entries.
     pub(crate) fn acknowledges(&mut self, from: u64, to: u64, term: u64, matched: u64) {
         let outcome = AppendOutcome::Accepted { matched: Index(matched) };
         self.sends(from, to, term, Body::AppendEntriesReply(outcome));
     }
 
-    /// A leader takes another node's disk to equal its own log up to `matched`.
-    pub(crate) fn counts(&mut self, node: u64, peer: u64, matched: u64) {
+    /// A leader counts a peer's log as matched up to `matched`.
+    pub(crate) fn counts_as_matched(&mut self, node: u64, peer: u64, matched: u64) {
         let (node, peer, matched) = (NodeId(node), NodeId(peer), Index(matched));
-        self.sees(Seen::Counted { node, peer, matched });
+        self.observes(Observation::PeerMatched { node, peer, matched });
     }
 
-    /// The storm is over for these nodes.
-    pub(crate) fn calms(&mut self, core: &[u64]) {
+    /// The stabilization phase begins with these nodes as its core.
+    pub(crate) fn stabilizes(&mut self, core: &[u64]) {
         let core: Vec<NodeId> = core.iter().copied().map(NodeId).collect();
-        self.sees(Seen::Calm { core: &core });
+        self.observes(Observation::Stabilized { core: &core });
     }
 
-    /// Nothing is asked of the cluster from now on.
+    /// The cluster becomes idle.
     pub(crate) fn idles(&mut self) {
-        self.sees(Seen::Idle);
+        self.observes(Observation::Idle);
     }
 
-    /// The run is over.
+    /// The whole run ends.
     pub(crate) fn ends(&mut self) {
-        self.sees(Seen::Ended);
+        self.observes(Observation::Ended);
     }
 }

@@ -1,8 +1,8 @@
-//! Forged snapshots, states, replies and starts: S25 to S27 and U1.
+//! Forged snapshots, states, replies and starts: S25 to S27, S34 and U1.
 
 use quorate::machine::Digest;
 use quorate::types::{HardState, Index, Membership, NodeId};
-use quorate_sim::observe::Seen;
+use quorate_sim::observe::Observation;
 
 use crate::echo::Echo;
 use crate::stage::{Stage, command, id, noop, written};
@@ -11,10 +11,10 @@ fn five() -> Membership {
     Membership::new((1..=5).map(NodeId))
 }
 
-/// Node 1 leads term 1; two entries, the second that of operation 0, are committed and applied on
-/// it.
+/// Node 1 leads term 1 and has committed and applied two entries, the second with the command of
+/// operation 0.
 fn applied_by(workload: Echo) -> Stage {
-    let mut stage = Stage::playing(five(), workload);
+    let mut stage = Stage::with_workload(five(), workload);
     stage.wins(1, 1, &[2, 3]);
     stage.proposes();
     stage.all_hold(&[1, 2, 3], &[noop(1, 1), command(2, 1, 0)]);
@@ -27,9 +27,9 @@ fn applied() -> Stage {
     applied_by(Echo::default())
 }
 
-/// Clients that believe in no command at all.
+/// A stage whose workload accepts no command.
 fn doubted() -> Stage {
-    applied_by(Echo { believed: 0 })
+    applied_by(Echo { accepted: 0 })
 }
 
 fn other<T>(state: &mut Option<T>)
@@ -40,88 +40,94 @@ where
 }
 
 crate::forgeries! {
-    S25 a_snapshot_of_what_is_not_committed on applied
-    "n1 has a snapshot that ends with 3@t1, which is not committed"
+    S25 a_snapshot_covers_an_uncommitted_entry on applied
+    "n1 takes a snapshot that ends with 3@t1, which is not a committed entry"
     |stage| {
         stage.holds(1, &[noop(3, 1)]);
         stage.has_snapshot(1, id(3, 1), 1);
     }
 
-    S25 two_snapshots_of_one_end_differ on applied
-    "the snapshots of n2 and n1 that end with 2@t1 differ"
+    S25 two_snapshots_with_the_same_last_entry_differ on applied
+    "n2 takes a snapshot up to 2@t1 that differs from n1's snapshot up to the same entry"
     |stage| {
         stage.has_snapshot(1, id(2, 1), 1);
         stage.has_snapshot(2, id(1, 1), 2);
         stage.has_snapshot(2, id(2, 1), 2);
     }
 
-    S25 a_snapshot_of_another_log_is_installed on applied
-    "n4 installs a snapshot that ends with 2@t2, which is not committed"
+    S25 a_snapshot_of_a_different_log_is_installed on applied
+    "n4 installs a snapshot that ends with 2@t2, which is not a committed entry"
     |stage| stage.installs(4, id(2, 2))
 
-    S25 a_state_that_nobody_had_is_restored on applied
-    "n4 has a state after 3, though no node has applied more than 2"
+    S25 a_state_beyond_every_node_is_restored on applied
+    "n4 has a state at index 3, but no node has applied more than index 2"
     |stage| {
         let (node, index, state) = (NodeId(4), Index(3), Some(Digest::default()));
-        stage.sees(Seen::Restored { node, index, state });
+        stage.observes(Observation::Restored { node, index, state });
     }
 
-    S26 a_machine_is_in_another_state on applied
-    "n2 is in another state after 2 than the log leads to"
+    S26 a_state_machine_has_a_wrong_state on applied
+    "n2's state after index 2 differs from the state of a machine without faults"
     |stage| {
         stage.commits(2, 2);
-        stage.applies_but(2, &[noop(1, 1), command(2, 1, 0)], |_, states| other(&mut states[1]));
+        stage.applies_with(2, &[noop(1, 1), command(2, 1, 0)], |_, states| other(&mut states[1]));
     }
 
-    S26 the_first_machine_is_in_another_state on applied
-    "n1 is in another state after 3 than the log leads to"
+    S26 the_first_state_machine_has_a_wrong_state on applied
+    "n1's state after index 3 differs from the state of a machine without faults"
     |stage| {
         stage.all_hold(&[1, 2, 3], &[noop(3, 1)]);
         stage.commits(1, 3);
-        stage.applies_but(1, &[noop(3, 1)], |_, states| other(&mut states[0]));
+        stage.applies_with(1, &[noop(3, 1)], |_, states| other(&mut states[0]));
     }
 
-    S26 a_machine_replies_otherwise on applied
-    "n2 replies \"y\" to 2, where the log leads to reply \"x\""
+    S26 a_state_machine_sends_a_wrong_reply on applied
+    "n2 replies \"y\" to the command at index 2, but the expected outcome is reply \"x\""
     |stage| {
         stage.commits(2, 2);
-        stage.applies_but(2, &[noop(1, 1), command(2, 1, 0)], |executed, _| {
+        stage.applies_with(2, &[noop(1, 1), command(2, 1, 0)], |executed, _| {
             executed[0].reply = b"y".to_vec();
         });
     }
 
-    S26 a_machine_is_restored_to_another_state on applied
-    "n4 is in another state after 2 than the log leads to"
+    S26 a_state_machine_is_restored_to_a_wrong_state on applied
+    "n4's state after index 2 differs from the state of a machine without faults"
     |stage| {
         let (node, index, state) = (NodeId(4), Index(2), Some(Digest::default()));
-        stage.sees(Seen::Restored { node, index, state });
+        stage.observes(Observation::Restored { node, index, state });
     }
 
-    S26 a_machine_differs_when_it_is_looked_at on applied
+    S26 an_inspected_state_machine_differs on applied
     "n1: the same log led to another state at 2@t1"
-    |stage| stage.looks(1, |look| other(&mut look.digest))
+    |stage| stage.inspects(1, |look| other(&mut look.digest))
 
-    S26 a_query_is_answered_otherwise on applied
-    "the same state at 2@t1 answers otherwise"
+    S26 a_query_has_a_wrong_answer on applied
+    "the same state at 2@t1 gives another answer"
     |stage| {
-        let op = stage.asks();
-        stage.serves_but(op, 1, 2, |_, answer| answer[0] = 7);
+        let op = stage.reads();
+        stage.serves_with(op, 1, 2, |_, answer| answer[0] = 7);
     }
 
     S26 a_snapshot_cannot_be_restored on applied
-    "nothing can start from the snapshot of n1 to 2@t1: the state machine refuses the snapshot: \
-     failed to fill whole buffer"
+    "a state machine cannot start from n1's snapshot up to 2@t1: the state machine rejects the \
+     snapshot: failed to fill whole buffer"
     |stage| stage.freezes(1, |bytes| bytes.truncate(bytes.len() - 1))
 
-    S27 a_node_does_not_start_from_a_sound_disk
-    "n1 does not start: no"
-    |stage| stage.sees(Seen::Refused { node: NodeId(1), damaged: false, why: "no" })
+    S27 a_node_fails_to_start_from_an_undamaged_disk
+    "n1 fails to start from an undamaged disk: an error"
+    |stage| {
+        let (node, reason) = (NodeId(1), "an error");
+        stage.observes(Observation::StartFailed { node, damaged: false, reason });
+    }
 
-    S34 a_node_stops_whose_disk_is_sound
-    "n1 stops: why not"
-    |stage| stage.sees(Seen::Stopped { node: NodeId(1), excused: false, why: "why not" })
+    S34 a_node_stops_with_an_undamaged_disk
+    "n1 stops although no fault justifies it: an error"
+    |stage| {
+        let (node, reason) = (NodeId(1), "an error");
+        stage.observes(Observation::Stopped { node, justified: false, reason });
+    }
 
-    U1 a_reply_is_not_what_the_user_expects on applied
+    U1 a_reply_fails_the_workloads_model on applied
     "entry 3@t1: bad got [98, 97, 100]"
     |stage| {
         stage.proposes();
@@ -130,34 +136,34 @@ crate::forgeries! {
         stage.applies_these(1, &[written(3, 1, 1, b"bad")]);
     }
 
-    U1 an_answer_is_not_what_the_user_expects on doubted
-    "that many?"
+    U1 an_answer_fails_the_workloads_model on doubted
+    "too many commands in the answer"
     |stage| {
-        let op = stage.asks();
+        let op = stage.reads();
         stage.serves(op, 1, 2);
     }
 
-    U1 a_state_is_not_what_the_user_expects on doubted
-    "n1: so many?"
-    |stage| stage.looks(1, |_| {})
+    U1 a_state_fails_the_workloads_model on doubted
+    "n1: too many commands in the state"
+    |stage| stage.inspects(1, |_| {})
 }
 
 #[test]
 fn snapshots_and_states_of_one_log_are_accepted() {
     let mut stage = applied();
-    stage.sees(Seen::Refused { node: NodeId(5), damaged: true, why: "no" });
-    stage.sees(Seen::Stopped { node: NodeId(5), excused: true, why: "its disk" });
+    stage.observes(Observation::StartFailed { node: NodeId(5), damaged: true, reason: "no" });
+    stage.observes(Observation::Stopped { node: NodeId(5), justified: true, reason: "its disk" });
     stage.has_snapshot(1, id(2, 1), 1);
     stage.freezes(1, |_| {});
-    stage.looks(1, |_| {});
+    stage.inspects(1, |_| {});
     stage.installs(4, id(2, 1));
     stage.flushes(4);
-    stage.says(4, |status| {
+    stage.changes_status(4, |status| {
         (status.last, status.durable) = (id(2, 1), Index(2));
         (status.committed, status.snapshot) = (Index(2), Index(2));
     });
     stage.restores(4, 1);
-    stage.looks(4, |_| {});
+    stage.inspects(4, |_| {});
     stage.has_snapshot(2, id(1, 1), 7);
     stage.has_snapshot(4, id(2, 1), 1);
     stage.crashes(4);

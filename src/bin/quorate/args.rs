@@ -1,4 +1,4 @@
-//! The command line: its orders, and what each of them takes.
+//! The command line: the subcommands and their flags.
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
@@ -8,7 +8,7 @@ use crate::bench::BenchFlags;
 use crate::certs::CertsFlags;
 use crate::inspect::InspectFlags;
 use crate::keys::{CasFlags, DeleteFlags, GetFlags, PutFlags, ScanFlags};
-use crate::lead::{SnapshotFlags, TransferFlags};
+use crate::leadership::{SnapshotFlags, TransferFlags};
 use crate::lin_kv::LinKvFlags;
 use crate::members::MembersFlags;
 use crate::recover::RecoverFlags;
@@ -21,68 +21,68 @@ use crate::status::StatusFlags;
 #[command(name = "quorate", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    pub(crate) order: Order,
-    /// Answer as JSON: one object on one line
+    pub(crate) command: CliCommand,
+    /// Print machine-readable JSON, one object per line
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 
 const AFTER_HELP: &str = "\
 Exit codes:
-  0  done
-  1  the answer is no: no such key, another value than expected, damage found
-  2  the command line, a configuration or a file is wrong, or what was asked for cannot be printed
-  3  nothing happened, because nobody could be asked, or it was interrupted: safe to try again
-  4  unknown: it may have happened, or happen yet
-  5  refused: nothing happened, and nothing will unless something is changed
-  6  the node stopped by itself: its last words say why
+  0  success
+  1  negative result: no such key, compare failed, no leader, or damage found
+  2  invalid command line, configuration or file, or the output cannot be written
+  3  not executed: no node was reachable, or a signal interrupted it; safe to retry
+  4  unknown: the command may have been executed, or may still be executed
+  5  rejected: not executed, and a retry fails again unless something changes
+  6  the node stopped because of an error, which its log names
 
-Three nodes on this machine, one command in each of three terminals:
+Start a cluster of three nodes on this machine, each command in its own terminal:
   quorate serve --id 1 --data-dir d1 --members 1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103
   quorate serve --id 2 --data-dir d2 --members 1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103
   quorate serve --id 3 --data-dir d3 --members 1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103";
 
-/// What is to be done.
+/// The subcommands of `quorate`.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Order {
-    /// Run a node
+pub(crate) enum CliCommand {
+    /// Run a node of a cluster
     Serve(Box<ServeFlags>),
-    /// Give a key a value
+    /// Set the value of a key
     Put(PutFlags),
     /// Print the value of a key
     Get(GetFlags),
-    /// Give a key a value if it has the one expected
+    /// Compare and set: replace the value of a key if it has the expected value
     Cas(CasFlags),
-    /// Delete a key
+    /// Delete a key and its value
     Delete(DeleteFlags),
     /// List keys and their values
     Scan(ScanFlags),
-    /// Show every member of the cluster, and how far it is
+    /// Show the status of every member of the cluster
     Status(StatusFlags),
-    /// Change who is in the cluster
+    /// Add, remove, replace or promote members of the cluster
     Members(MembersFlags),
-    /// Have the leader hand its leadership over
+    /// Transfer leadership to another member
     Transfer(TransferFlags),
-    /// Have a node take a snapshot now
+    /// Make a node take a snapshot now
     Snapshot(SnapshotFlags),
-    /// Measure how many commands a cluster answers, and how fast
+    /// Benchmark a cluster: throughput and latency of puts and gets
     Bench(BenchFlags),
-    /// Make the certificates of nodes, clients and administrators
+    /// Create TLS certificates for nodes, clients and administrators
     Certs(CertsFlags),
-    /// Show what a data directory holds, and what is damaged; changes nothing
+    /// Check a data directory for damage and print its contents, without changing it
     Inspect(InspectFlags),
-    /// Make a new cluster of what is left after the loss of a quorum
+    /// Create a new cluster from the surviving data directories after the loss of a quorum
     Recover(RecoverFlags),
-    /// Write the last snapshot of a data directory to one file
+    /// Back up the last snapshot of a data directory to a file
     Backup(BackupFlags),
-    /// Check a backup, and make a new cluster that begins with it
+    /// Verify a backup, and create a new cluster from it
     Restore(RestoreFlags),
-    /// Run a node that speaks JSON lines, for test benches of processes
+    /// Run a node of linearizable registers with a JSON protocol on standard I/O, for Maelstrom
     LinKv(LinKvFlags),
-    /// Print the completions for a shell
+    /// Generate a shell completion script
     #[command(after_help = "Example:\n  quorate completions bash > /etc/bash_completion.d/quorate")]
     Completions {
-        /// The shell
+        /// The shell to generate the script for
         shell: Shell,
     },
 }

@@ -1,4 +1,4 @@
-//! `quorate backup`: the snapshot of a data directory as one file, whether its node runs or not.
+//! `quorate backup`: writes the snapshot of a data directory to one file, also of a running node.
 
 use std::fmt::Display;
 use std::fs::{self, File};
@@ -6,63 +6,66 @@ use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use quorate::recovery::{Backup, BackupHead, backup};
+use quorate::recovery::{Backup, BackupHeader, backup};
 use quorate::storage::{
-    Disk, Failure, FileDisk, FileName, Inspection, SnapshotReader, StorageConfig,
+    Disk, FileDisk, FileName, Inspection, SnapshotReader, StorageConfig, StorageError,
 };
 use quorate::types::{Index, Root};
 use serde_json::{Value, json};
 
-use crate::exit::{Exit, Trouble, warn};
-use crate::held::Held;
+use crate::atomic_file::AtomicFile;
+use crate::exit::{CommandError, Exit, warn};
+use crate::interrupt::{Interrupt, Interruptible};
 use crate::output::report;
-use crate::part::Part;
-use crate::stop::{Stop, Until};
+use crate::running_node::RunningNodeFiles;
 
-/// What `backup` takes.
+/// The flags of `backup`.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct BackupFlags {
-    /// A data directory; its node may run
+    /// Data directory of the node, which may be running
     directory: PathBuf,
-    /// The file to write; one of that name is replaced once the backup is whole
+    /// Backup file to write; an existing file is replaced once the backup is complete
     file: PathBuf,
 }
 
 const AFTER_HELP: &str = "\
-A backup holds everything through its node's last snapshot. To have all that is acknowledged now in
-it, have the node take one first:
+A backup holds the state through the node's last snapshot. To include everything acknowledged so
+far, take a snapshot first:
   quorate snapshot 127.0.0.1:7101
   quorate backup d1 monday.backup
 
-The file is read back and checked before it gets its name. If the last snapshot of a node that does
-not run is damaged, the backup is of the one before it, and a warning says how far back that is.";
+The file is read back and verified before it gets its name. If the last snapshot of a stopped node
+is damaged, the backup is written from the snapshot before it, and a warning names both snapshots.";
 
-/// How large a piece of the backup is.
+/// The size of a chunk of the backup, in bytes.
 const CHUNK_BYTES: u32 = 1 << 18;
-/// How often a node that runs may remove a snapshot between two looks at its directory.
-const TRIES: usize = 5;
+/// The most attempts to back up a running node, because the node may remove a snapshot while
+/// its directory is read.
+const ATTEMPTS_MAX: usize = 5;
 
-/// A backup that was written.
+/// A backup whose file is completely written.
 #[derive(Debug)]
 struct Written {
-    head: BackupHead,
-    /// Where the newest snapshot ends, if it is damaged and this is the one before.
-    damaged: Option<(Index, Failure)>,
+    head: BackupHeader,
+    /// The last index of the newest snapshot and its damage, if the backup is of the one before it.
+    damaged: Option<(Index, StorageError)>,
 }
 
-pub(crate) fn run(flags: &BackupFlags, json: bool) -> Result<Exit, Trouble> {
-    let stop = Stop::listen()?;
-    let named = |error: io::Error| Trouble::wrong(format!("{}: {error}", flags.file.display()));
-    let made = Part::of(&flags.file).map_err(named).and_then(|part| {
-        let written = write(&flags.directory, &part, &stop)?;
-        let (bytes, root) = check(&part, &stop).map_err(named)?;
-        part.keep().map_err(named)?;
+pub(crate) fn run(flags: &BackupFlags, json: bool) -> Result<Exit, CommandError> {
+    let interrupt = Interrupt::listen()?;
+    let with_path = |error: io::Error| {
+        CommandError::invalid_input(format!("{}: {error}", flags.file.display()))
+    };
+    let written = AtomicFile::create(&flags.file).map_err(with_path).and_then(|output| {
+        let written = write(&flags.directory, &output, &interrupt)?;
+        let (bytes, root) = check(&output, &interrupt).map_err(with_path)?;
+        output.commit().map_err(with_path)?;
         Ok((written, bytes, root))
     });
-    let (written, bytes, root) = stop.or_stopped(made)?;
-    if let Some((newest, failure)) = &written.damaged {
-        warn(json, written.older(*newest, failure));
+    let (written, bytes, root) = interrupt.or_interrupted(written)?;
+    if let Some((newest, error)) = &written.damaged {
+        warn(json, written.warning(*newest, error));
     }
     report(
         json,
@@ -80,28 +83,28 @@ pub(crate) fn run(flags: &BackupFlags, json: bool) -> Result<Exit, Trouble> {
 
 impl Written {
     fn head_text(&self) -> String {
-        let BackupHead { last, cluster, .. } = &self.head;
-        format!("everything through index {} of cluster {cluster}", last.index)
+        let BackupHeader { last, cluster, .. } = &self.head;
+        format!("state through index {} of cluster {cluster}", last.index)
     }
 
-    /// How many entries it lacks that the newest snapshot had.
+    /// Returns the number of entries that the newest snapshot covers and the backup lacks.
     fn behind(&self, newest: Index) -> u64 {
         newest.0.saturating_sub(self.head.last.index.0)
     }
 
-    fn older(&self, newest: Index, failure: &Failure) -> String {
+    fn warning(&self, newest: Index, error: &StorageError) -> String {
         let (last, behind) = (self.head.last.index, self.behind(newest));
         format!(
-            "{failure}. The newest snapshot, through index {newest}, is damaged: the backup is of \
-             the one before it, through index {last}, and lacks the {behind} entries between, \
-             which the log has. Start the node, and back up again after `quorate snapshot`"
+            "{error}. The newest snapshot, through index {newest}, is damaged: the backup holds \
+             the one before it, through index {last}, and lacks {behind} entries, which are still \
+             in the log. Start the node, run `quorate snapshot`, and back up again"
         )
     }
 
     fn json(&self, bytes: u64, root: Root) -> Value {
-        let damaged = self.damaged.as_ref().map(|(newest, failure)| {
+        let damaged = self.damaged.as_ref().map(|(newest, error)| {
             json!({
-                "index": newest.0, "behind": self.behind(*newest), "what": failure.to_string(),
+                "index": newest.0, "behind": self.behind(*newest), "error": error.to_string(),
             })
         });
         json!({
@@ -111,37 +114,45 @@ impl Written {
     }
 }
 
-/// Writes the last snapshot that is whole.
-fn write(directory: &Path, part: &Part, stop: &Stop) -> Result<Written, Trouble> {
+/// Writes the last intact snapshot of the directory.
+fn write(
+    directory: &Path,
+    output: &AtomicFile,
+    interrupt: &Interrupt,
+) -> Result<Written, CommandError> {
     let place = directory.display();
-    let wrong = |error: &dyn Display| Trouble::wrong(format!("{place}: {error}"));
+    let invalid = |error: &dyn Display| CommandError::invalid_input(format!("{place}: {error}"));
     if directory.join(FileName::Superblock.to_string()).metadata().is_err() {
-        return Err(wrong(&"this is no node's directory"));
+        return Err(invalid(&"not a data directory of a node"));
     }
-    if let Ok(disk) = FileDisk::look(directory) {
-        return write_from(disk, part, stop).map_err(|error| wrong(&error));
+    if let Ok(disk) = FileDisk::open_read_only(directory) {
+        return write_from(disk, output, interrupt).map_err(|error| invalid(&error));
     }
-    let mut tried = Err(String::new());
-    for _ in 0..TRIES {
-        let held = Held::of(directory).map_err(|error| error.to_string());
-        tried = held.and_then(|held| write_from(held, part, stop));
-        if tried.is_ok() {
+    let mut attempt = Err(String::new());
+    for _ in 0..ATTEMPTS_MAX {
+        let files = RunningNodeFiles::open(directory).map_err(|error| error.to_string());
+        attempt = files.and_then(|files| write_from(files, output, interrupt));
+        if attempt.is_ok() {
             break;
         }
     }
-    tried.map_err(|error| wrong(&error))
+    attempt.map_err(|error| invalid(&error))
 }
 
-fn write_from(disk: impl Disk, part: &Part, stop: &Stop) -> Result<Written, String> {
-    let mut disk = Until(stop, disk);
-    let found = Inspection::of(&mut disk, &StorageConfig::default());
+fn write_from(
+    disk: impl Disk,
+    output: &AtomicFile,
+    interrupt: &Interrupt,
+) -> Result<Written, String> {
+    let mut disk = Interruptible(interrupt, disk);
+    let found = Inspection::open(&mut disk, &StorageConfig::default());
     let Inspection { opened, damaged_snapshot: damaged, .. } =
         found.map_err(|error| error.to_string())?;
     let (cluster, snapshot) = (opened.identity.cluster, opened.snapshot);
     if snapshot.last.index == Index::ZERO {
-        return Err("there is no snapshot yet: have the node take one by `quorate snapshot`".into());
+        return Err("there is no snapshot yet: take one with `quorate snapshot`".into());
     }
-    let head = BackupHead {
+    let head = BackupHeader {
         cluster,
         last: snapshot.last,
         membership: snapshot.membership.clone(),
@@ -149,8 +160,8 @@ fn write_from(disk: impl Disk, part: &Part, stop: &Stop) -> Result<Written, Stri
     };
     let content = SnapshotReader::open(&mut disk, cluster, &snapshot);
     let mut content = content.map_err(|error| error.to_string())?;
-    let mut file = part.file();
-    // What an earlier try has written is no part of it.
+    let mut file = output.file();
+    // Discards the content of a failed attempt.
     let written = file.set_len(0).and_then(|()| io::Seek::rewind(&mut file)).and_then(|()| {
         let mut file = BufWriter::new(file);
         backup(&head, &mut content, &mut file)?;
@@ -159,9 +170,9 @@ fn write_from(disk: impl Disk, part: &Part, stop: &Stop) -> Result<Written, Stri
     written.map(|()| Written { head, damaged }).map_err(|error| error.to_string())
 }
 
-/// Reads back what was written: its size, and what names it.
-fn check(part: &Part, stop: &Stop) -> io::Result<(u64, Root)> {
-    let mut file = Until(stop, BufReader::new(File::open(part.path())?));
+/// Reads the backup back and verifies it; returns its size in bytes and its root hash.
+fn check(output: &AtomicFile, interrupt: &Interrupt) -> io::Result<(u64, Root)> {
+    let mut file = Interruptible(interrupt, BufReader::new(File::open(output.path())?));
     let root = Backup::open(&mut file).and_then(Backup::verify)?;
-    Ok((fs::metadata(part.path())?.len(), root))
+    Ok((fs::metadata(output.path())?.len(), root))
 }

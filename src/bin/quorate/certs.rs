@@ -1,4 +1,4 @@
-//! `quorate certs`: the authorities of a cluster, and certificates for who takes part in it.
+//! `quorate certs`: creates the certificate authorities of a cluster, and issues certificates.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,11 @@ use quorate::runtime::{Principal, TlsConfig};
 use quorate::types::NodeId;
 use serde_json::json;
 
-use crate::exit::{Exit, Trouble};
+use crate::exit::{CommandError, Exit};
 use crate::output::report;
 use crate::values::Cluster;
 
-/// What `certs` takes.
+/// The flags of `certs`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -20,62 +20,70 @@ Examples:
   quorate serve --id 1 --data-dir d1 --members 1=10.0.0.1:7100,… --certs certs
   quorate put colour blue --certs certs --as client/app
 
-The first time three authorities are made: for nodes, for clients and for administrators. Whoever is
-named gets a new certificate each time; that is also how one is renewed. Keep the keys of the
-authorities, *-authority.key, away from the nodes: each needs its own two files and the three
-*-authority.pem.")]
+The first run creates three certificate authorities: for nodes, for clients and for administrators.
+Every run issues a new certificate for each name given, which is also how to renew one. Keep the
+private keys of the authorities, *-authority.key, off the nodes: a node needs only its own two files
+and the three *-authority.pem.")]
 pub(crate) struct CertsFlags {
-    /// Where the files are, or are to be
+    /// Directory of the certificates and keys, created if it is missing
     directory: PathBuf,
-    /// Ids of nodes
+    /// Ids of nodes to issue certificates for
     #[arg(long, value_name = "N", value_delimiter = ',')]
     nodes: Vec<u64>,
-    /// Names of clients, which may read and write
+    /// Names of clients to issue certificates for; clients may read and write
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     clients: Vec<String>,
-    /// Names of administrators, who may do everything
+    /// Names of administrators to issue certificates for; administrators may do everything
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     admins: Vec<String>,
-    /// For how many days
+    /// Validity of the certificates, in days
     #[arg(long, value_name = "N", default_value_t = 365)]
     days: u32,
-    /// The cluster's name, or its id in 32 hexadecimal digits [default: quorate]
+    /// Name of the cluster, or its id in 32 hexadecimal digits [default: quorate]
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
     cluster: Option<Cluster>,
 }
 
-pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, Trouble> {
+pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, CommandError> {
     let nodes = flags.nodes.iter().map(|id| Principal::Node(NodeId(*id)));
     let clients = flags.clients.iter().map(|name| Principal::Client(name.as_str().into()));
     let admins = flags.admins.iter().map(|name| Principal::Admin(name.as_str().into()));
     let cluster = flags.cluster.unwrap_or_default().0;
-    let directory = Directory::open(&flags.directory).map_err(Trouble::wrong)?;
-    let mut made = Vec::new();
+    let directory = Directory::open(&flags.directory).map_err(CommandError::invalid_input)?;
+    let mut issued = Vec::new();
     for principal in nodes.chain(clients).chain(admins) {
-        let files = directory.issue(cluster, &principal, flags.days).map_err(Trouble::wrong)?;
-        made.push((principal.to_string(), files.certificate.display().to_string()));
+        let files = directory
+            .issue(cluster, &principal, flags.days)
+            .map_err(CommandError::invalid_input)?;
+        issued.push((principal.to_string(), files.certificate.display().to_string()));
     }
-    if made.is_empty() {
-        return Err(Trouble::wrong("for whom? say --nodes, --clients or --admins"));
+    if issued.is_empty() {
+        return Err(CommandError::invalid_input(
+            "no certificate requested: give --nodes, --clients or --admins",
+        ));
     }
     report(
         json,
         &match json {
             true => {
-                let one =
-                    |(who, file): &(String, String)| json!({ "who": who, "certificate": file });
-                json!({ "made": made.iter().map(one).collect::<Vec<_>>() }).to_string()
+                let one = |(principal, file): &(String, String)| {
+                    let (principal, certificate) = (principal, file);
+                    json!({ "principal": principal, "certificate": certificate })
+                };
+                json!({ "issued": issued.iter().map(one).collect::<Vec<_>>() }).to_string()
             }
-            false => made.iter().map(|(who, file)| format!("{who}: {file}\n")).collect(),
+            false => {
+                issued.iter().map(|(principal, file)| format!("{principal}: {file}\n")).collect()
+            }
         },
     );
     Ok(Exit::Done)
 }
 
-/// The files of one of those who take part, in a directory that is there.
+/// Returns the files of a principal in an existing directory.
 ///
 /// # Errors
-/// There is no such directory.
+/// A text if the directory does not exist, or cannot be read.
 pub(crate) fn files(directory: &Path, principal: &Principal) -> Result<TlsConfig, String> {
     if !directory.is_dir() {
         return Err(format!("{}: there is no such directory", directory.display()));

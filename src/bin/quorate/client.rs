@@ -1,4 +1,4 @@
-//! What every command has that talks to a cluster: where its nodes are, and how long to wait.
+//! The flags of every command that talks to a cluster, and the client made from them.
 
 use std::path::PathBuf;
 
@@ -7,13 +7,13 @@ use quorate::runtime::{Client, ClientConfig, ClientError};
 use quorate::storage::ClusterId;
 
 use crate::certs;
-use crate::exit::{Exit, Trouble};
-use crate::values::{Cluster, Guest, Span};
+use crate::exit::{CommandError, Exit};
+use crate::values::{ClientPrincipal, Cluster, Span};
 
-/// How a cluster is reached.
+/// The flags with which a client reaches a cluster.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ClientFlags {
-    /// Where nodes are; some are enough, and the others are learned from them
+    /// Addresses of nodes, HOST:PORT; some suffice, because the client learns the others from them
     #[arg(
         long,
         env = "QUORATE_NODES",
@@ -22,60 +22,64 @@ pub(crate) struct ClientFlags {
         default_value = "127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103"
     )]
     pub(crate) nodes: Vec<String>,
-    /// The cluster's name, or its id in 32 hexadecimal digits [default: quorate]
+    /// Name of the cluster, or its id in 32 hexadecimal digits [default: quorate]
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
     cluster: Option<Cluster>,
-    /// How long to wait in all
+    /// Timeout of the whole command, including retries
     #[arg(long, env = "QUORATE_TIMEOUT", value_name = "TIME", default_value = "10s")]
     pub(crate) timeout: Span,
-    /// Speak TLS, with the certificates that `quorate certs` made in this directory
+    /// Use TLS with the certificates in this directory, made by `quorate certs`
     #[arg(long, env = "QUORATE_CERTS", value_name = "DIR", requires = "principal")]
     certs: Option<PathBuf>,
-    /// Whose certificate to show: client/NAME or admin/NAME
+    /// Identity whose certificate to present: client/NAME or admin/NAME
     #[arg(long = "as", env = "QUORATE_AS", value_name = "ROLE/NAME")]
-    principal: Option<Guest>,
-    /// Let words leave this machine in the clear: without it only loopback addresses are called
+    principal: Option<ClientPrincipal>,
+    /// Allow plaintext connections to nodes beyond loopback addresses, without TLS
     #[arg(long, env = "QUORATE_PLAINTEXT", num_args = 0..=1, default_missing_value = "true",
         default_value_t = false, require_equals = true, value_name = "BOOL")]
     plaintext: bool,
 }
 
 impl ClientFlags {
-    /// The cluster that is meant: no other one's nodes are spoken to.
+    /// Returns the id of the cluster; the client rejects nodes of any other cluster.
     pub(crate) fn cluster(&self) -> ClusterId {
         self.cluster.unwrap_or_default().0
     }
 
-    /// A client that is not connected yet. Must be called within a runtime.
-    pub(crate) fn client(&self) -> Result<Client, Trouble> {
+    /// Creates a client that is not connected yet. Must be called within a Tokio runtime.
+    pub(crate) fn client(&self) -> Result<Client, CommandError> {
         let mut config = ClientConfig::new(self.cluster(), self.nodes.iter().cloned());
         config.deadline = self.timeout.0;
         config.plaintext = self.plaintext;
-        if let (Some(certs), Some(guest)) = (&self.certs, &self.principal) {
-            let files = certs::files(certs, &guest.0);
-            config.tls = Some(files.map_err(|what| Trouble::wrong(format!("--certs: {what}")))?);
+        if let (Some(certs), Some(principal)) = (&self.certs, &self.principal) {
+            let files = certs::files(certs, &principal.0);
+            config.tls = Some(
+                files.map_err(|error| CommandError::invalid_input(format!("--certs: {error}")))?,
+            );
         }
-        Client::new(config).map_err(Trouble::wrong)
+        Client::new(config).map_err(CommandError::invalid_input)
     }
 
     /// Runs `work` with a client, on this thread.
     pub(crate) fn run<T>(
         &self,
-        work: impl AsyncFnOnce(Client) -> Result<T, Trouble>,
-    ) -> Result<T, Trouble> {
+        work: impl AsyncFnOnce(Client) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Trouble::wrong(format!("no sockets: {error}")))?;
+        let runtime = runtime.map_err(|error| {
+            CommandError::invalid_input(format!("cannot start the client: {error}"))
+        })?;
         runtime.block_on(async { work(self.client()?).await })
     }
 }
 
-impl From<ClientError> for Trouble {
-    fn from(error: ClientError) -> Trouble {
+impl From<ClientError> for CommandError {
+    fn from(error: ClientError) -> CommandError {
         let exit = match error {
-            ClientError::NotProposed(_) => Exit::Unreached,
-            ClientError::Rejected(_) => Exit::Refused,
+            ClientError::NotExecuted(_) => Exit::NotExecuted,
+            ClientError::Rejected(_) => Exit::Rejected,
             _ => Exit::Unknown,
         };
-        Trouble::new(exit, error)
+        CommandError::new(exit, error)
     }
 }

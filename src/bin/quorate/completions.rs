@@ -1,13 +1,13 @@
-//! `quorate completions`: what a shell needs to complete the command line.
+//! `quorate completions`: prints a shell completion script.
 
 use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::args::Args;
-use crate::exit::{Exit, Trouble};
+use crate::exit::{CommandError, Exit};
 use crate::output::print;
 
-pub(crate) fn run(shell: Shell) -> Result<Exit, Trouble> {
+pub(crate) fn run(shell: Shell) -> Result<Exit, CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "quorate", &mut script);
     print(&String::from_utf8_lossy(&script))?;

@@ -1,12 +1,12 @@
-//! Keys and values are any bytes. As text each byte string is written in one way only, which can be
-//! read again; as JSON it is a string, or an object if no string can hold it.
+//! Escapes for keys and values, which are any bytes. Each byte string has exactly one text form,
+//! which can be parsed back; as JSON it is a string, or an object if it is not UTF-8.
 
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-/// As text: letters and signs as they are, a backslash as `\\`, a tab, a line's end and a carriage
-/// return as `\t`, `\n` and `\r`, and every other byte as `\xff`.
-pub(crate) fn shown(bytes: &[u8]) -> String {
+/// Escapes bytes as text: printable characters unchanged, a backslash as `\\`, a tab, line feed and
+/// carriage return as `\t`, `\n` and `\r`, and every other byte as `\xff`.
+pub(crate) fn escape_text(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
         for letter in chunk.valid().chars() {
@@ -16,29 +16,29 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
                 '\n' => text += r"\n",
                 '\r' => text += r"\r",
                 letter if letter.is_control() => {
-                    text += &escaped(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                    text += &hex_escapes(letter.encode_utf8(&mut [0; 4]).as_bytes());
                 }
                 letter => text.push(letter),
             }
         }
-        text += &escaped(chunk.invalid());
+        text += &hex_escapes(chunk.invalid());
     }
     text
 }
 
-/// The bytes that [`shown`] wrote so.
+/// Parses text that [`escape_text`] wrote.
 ///
 /// # Errors
-/// What in the text is no escape.
-pub(crate) fn read(text: &str) -> Result<Vec<u8>, String> {
+/// A text that quotes the invalid escape.
+pub(crate) fn unescape(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some(place) = rest.find('\\') {
         bytes.extend(&rest.as_bytes()[..place]);
         let escape = &rest[place..];
-        let (byte, length) = one(escape).ok_or_else(|| {
+        let (byte, length) = decode_escape(escape).ok_or_else(|| {
             let begin: String = escape.chars().take(4).collect();
-            format!(r"`{begin}` is no escape: there are \\, \t, \n, \r, and \x with two digits")
+            format!(r"`{begin}` is not an escape: use \\, \t, \n, \r, or \x with two digits")
         })?;
         bytes.push(byte);
         rest = &escape[length..];
@@ -47,7 +47,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// As JSON: a string, or `{"base64": "…"}` for bytes that are not UTF-8.
+/// Returns a JSON string, or `{"base64": "…"}` for bytes that are not UTF-8.
 pub(crate) fn json_of(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
@@ -55,12 +55,12 @@ pub(crate) fn json_of(bytes: &[u8]) -> Value {
     }
 }
 
-fn escaped(bytes: &[u8]) -> String {
+fn hex_escapes(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!(r"\x{byte:02x}")).collect()
 }
 
-/// The byte that an escape stands for, and how long the escape is.
-fn one(escape: &str) -> Option<(u8, usize)> {
+/// Parses the escape at the start of `escape`: returns its byte and its length.
+fn decode_escape(escape: &str) -> Option<(u8, usize)> {
     match escape.as_bytes() {
         [_, b'\\', ..] => Some((b'\\', 2)),
         [_, b't', ..] => Some((b'\t', 2)),
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_plain_text_is_escaped() {
+    fn special_bytes_are_escaped() {
         let cases: [(&[u8], &str); 6] = [
             ("blau, grün".as_bytes(), "blau, grün"),
             (br"C:\new", r"C:\\new"),
@@ -93,21 +93,21 @@ mod tests {
             ("\u{85}".as_bytes(), r"\xc2\x85"),
         ];
         for (bytes, text) in cases {
-            assert_eq!(shown(bytes), text);
-            assert_eq!(read(text).as_deref(), Ok(bytes));
+            assert_eq!(escape_text(bytes), text);
+            assert_eq!(unescape(text).as_deref(), Ok(bytes));
         }
     }
 
     #[test]
-    fn what_is_no_escape_is_named() {
+    fn an_invalid_escape_is_quoted() {
         for text in ["a\\", r"a\b", r"\x", r"\x1", r"\x+1", r"\xäö", r"\é"] {
-            let told = read(text).expect_err(text);
-            assert!(told.contains("is no escape"), "{told}");
+            let error = unescape(text).expect_err(text);
+            assert!(error.contains("is not an escape"), "{error}");
         }
     }
 
     #[test]
-    fn json_tells_text_from_bytes() {
+    fn json_encodes_text_and_other_bytes_differently() {
         assert_eq!(json_of(b"a\0\\"), json!("a\0\\"));
         assert_eq!(json_of(b"\xff\0"), json!({ "base64": "/wA=" }));
     }
@@ -121,16 +121,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_is_read_back(bytes in any_bytes()) {
-            let text = shown(&bytes);
+        fn escaped_text_is_parsed_back(bytes in any_bytes()) {
+            let text = escape_text(&bytes);
             prop_assert!(!text.chars().any(char::is_control), "{}", text);
-            prop_assert_eq!(read(&text), Ok(bytes));
+            prop_assert_eq!(unescape(&text), Ok(bytes));
         }
 
         #[test]
-        fn any_text_is_read_or_refused(text in r"(\\|x|[0-9a-f]|n|ä){0,12}") {
-            if let Ok(bytes) = read(&text) {
-                prop_assert_eq!(read(&shown(&bytes)), Ok(bytes));
+        fn any_text_is_parsed_or_rejected(text in r"(\\|x|[0-9a-f]|n|ä){0,12}") {
+            if let Ok(bytes) = unescape(&text) {
+                prop_assert_eq!(unescape(&escape_text(&bytes)), Ok(bytes));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How the command ends: its exit codes, and trouble that a few lines explain.
+//! Exit codes of the command, and its error type.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -6,28 +6,28 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-/// How the command ended. The help text lists these; scripts depend on them.
+/// The exit code of the command. The help text lists them, and scripts depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// It did what it was told.
+    /// The command succeeded, with a positive result.
     Done = 0,
-    /// The answer is no.
-    No = 1,
-    /// The command line, a configuration or a file is wrong.
-    Wrong = 2,
-    /// Nothing happened, because nobody could be asked, or a signal came before.
-    Unreached = 3,
-    /// It may have happened, or happen yet.
+    /// The result is negative: no such key, a failed compare, or damage.
+    Negative = 1,
+    /// The command line, a configuration or a file is invalid.
+    InvalidInput = 2,
+    /// The request was not executed, because no node was reachable or a signal interrupted it.
+    NotExecuted = 3,
+    /// The request may have been executed, or may still be.
     Unknown = 4,
-    /// Nothing happened, and nothing will unless something is changed.
-    Refused = 5,
-    /// The node stopped by itself.
-    Failed = 6,
+    /// The request was rejected: not executed, and a retry fails again unless something changes.
+    Rejected = 5,
+    /// The node stopped because of an error.
+    NodeStopped = 6,
 }
 
-/// Why a command did not do what it was told.
+/// An error that ends the command: its exit code and its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Trouble {
+pub(crate) struct CommandError {
     pub(crate) exit: Exit,
     pub(crate) text: String,
 }
@@ -38,19 +38,19 @@ impl From<Exit> for ExitCode {
     }
 }
 
-impl Trouble {
-    pub(crate) fn new(exit: Exit, what: impl fmt::Display) -> Trouble {
-        Trouble { exit, text: what.to_string() }
+impl CommandError {
+    pub(crate) fn new(exit: Exit, message: impl fmt::Display) -> CommandError {
+        CommandError { exit, text: message.to_string() }
     }
 
-    /// What the user gave is wrong.
-    pub(crate) fn wrong(what: impl fmt::Display) -> Trouble {
-        Trouble::new(Exit::Wrong, what)
+    /// An error in the command line, a configuration or a file.
+    pub(crate) fn invalid_input(message: impl fmt::Display) -> CommandError {
+        CommandError::new(Exit::InvalidInput, message)
     }
 
-    /// Says it to whoever gave the command.
-    pub(crate) fn tell(&self, json: bool) -> Exit {
-        say(&match json {
+    /// Prints the error to standard error, and returns its exit code.
+    pub(crate) fn print(&self, json: bool) -> Exit {
+        write_to_stderr(&match json {
             true => json!({ "error": self.text, "exit": self.exit as u8 }).to_string(),
             false => format!("error: {}", self.text),
         });
@@ -58,15 +58,15 @@ impl Trouble {
     }
 }
 
-/// Says what is to be known of something that was done all the same.
-pub(crate) fn warn(json: bool, what: impl fmt::Display) {
-    say(&match json {
-        true => json!({ "warning": what.to_string() }).to_string(),
-        false => format!("warning: {what}"),
+/// Prints a warning about a command that succeeded.
+pub(crate) fn warn(json: bool, message: impl fmt::Display) {
+    write_to_stderr(&match json {
+        true => json!({ "warning": message.to_string() }).to_string(),
+        false => format!("warning: {message}"),
     });
 }
 
-fn say(line: &str) {
-    // Where that cannot be written nothing can.
+fn write_to_stderr(line: &str) {
+    // If standard error cannot be written, there is no other place to report it.
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! `quorate put`, `get`, `cas`, `delete` and `scan`: keys and their values.
+//! `quorate put`, `get`, `cas`, `delete` and `scan`: reads and writes keys.
 
 use std::io::{self, Read};
 
@@ -8,13 +8,13 @@ use quorate::types::ReadLevel;
 use serde_json::{Value, json};
 
 use crate::client::ClientFlags;
-use crate::escape::{self, json_of, shown};
-use crate::exit::{Exit, Trouble};
+use crate::escape::{self, escape_text, json_of};
+use crate::exit::{CommandError, Exit};
 use crate::kv::{Answer, Command, Pair, Query, Reply};
 use crate::output::{print, print_bytes, report};
-use crate::values::Freshness;
+use crate::values::Consistency;
 
-/// What `put` takes.
+/// The flags of `put`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -22,19 +22,19 @@ Examples:
   quorate put picture - < picture.png
   quorate put --escaped 'a\\tb' '\\xff\\x00'
 
-It is carried out exactly once, whoever leads meanwhile. Exit code 4: whether it was, or will be,
-was not learned in time.")]
+The put is executed exactly once, also across leader changes. Exit code 4: the timeout expired, and
+the put may have been executed, or may still be.")]
 pub(crate) struct PutFlags {
     key: String,
-    /// The value; `-` reads it from the standard input, as it is
+    /// Value to set; `-` reads it from standard input, unchanged
     value: String,
     #[command(flatten)]
-    words: Words,
+    escaping: Escaping,
     #[command(flatten)]
     client: ClientFlags,
 }
 
-/// What `get` takes.
+/// The flags of `get`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -42,95 +42,95 @@ Examples:
   quorate get colour --level local --at 127.0.0.1:7103
   quorate get picture --raw > picture.png
 
-What is no plain text is printed with escapes, one way for each value: \\\\ for a backslash, \\t,
-\\n and \\r, and \\xff for any other byte. --escaped reads keys and values so. --json gives a
-string, or {\"base64\": \"…\"} for bytes that are not UTF-8.
+Bytes that are not plain text are printed as escapes, one form for each value: \\\\ for a backslash,
+\\t, \\n and \\r, and \\xff for any other byte. --escaped reads keys and values in this form.
+--json prints a string, or {\"base64\": \"…\"} for bytes that are not UTF-8.
 
-Exit code 1: there is no such key.")]
+Exit code 1: no such key.")]
 pub(crate) struct GetFlags {
     key: String,
     #[command(flatten)]
     read: ReadFlags,
-    /// Print the value as it is, without a line's end after it
+    /// Print the value unchanged, without a line end
     #[arg(long, conflicts_with = "json")]
     raw: bool,
     #[command(flatten)]
-    words: Words,
+    escaping: Escaping,
     #[command(flatten)]
     client: ClientFlags,
 }
 
-/// How keys and values on the command line are read.
+/// The form of keys and values on the command line.
 #[derive(Args, Clone, Debug)]
-struct Words {
-    /// Read keys and values as they are printed: \xff, \t, \n and \r for bytes, \\ for a backslash
+struct Escaping {
+    /// Read escapes in keys and values: \xff for a byte, \t, \n, \r, and \\ for a backslash
     #[arg(long)]
     escaped: bool,
 }
 
-impl Words {
-    fn bytes(&self, text: &str) -> Result<Vec<u8>, Trouble> {
+impl Escaping {
+    fn bytes(&self, text: &str) -> Result<Vec<u8>, CommandError> {
         match self.escaped {
-            true => escape::read(text).map_err(Trouble::wrong),
+            true => escape::unescape(text).map_err(CommandError::invalid_input),
             false => Ok(text.as_bytes().to_vec()),
         }
     }
 
-    fn bytes_of(&self, text: Option<&String>) -> Result<Option<Vec<u8>>, Trouble> {
+    fn bytes_of(&self, text: Option<&String>) -> Result<Option<Vec<u8>>, CommandError> {
         text.map(|text| self.bytes(text)).transpose()
     }
 }
 
-/// How fresh an answer is to be, and whose.
+/// The consistency of a read, and the node that serves it.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ReadFlags {
-    /// How fresh: linearizable, lease, replica, local, or a time, which the answer may be old
+    /// Consistency: linearizable, lease, replica, local, or the largest staleness, like 2s
     #[arg(long, value_name = "LEVEL", default_value = "linearizable")]
-    level: Freshness,
-    /// Ask the node at this address and no other
+    level: Consistency,
+    /// Read from the node at this address only
     #[arg(long, value_name = "ADDRESS")]
     at: Option<String>,
 }
 
-/// What `cas` takes.
+/// The flags of `cas`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   quorate cas colour --from blue --to red
-  quorate cas lock --to me             only if there is no such key
-  quorate cas lock --from me           gives it back
+  quorate cas lock --to me             acquire: only if there is no such key
+  quorate cas lock --from me           release: deletes the key
 
 Exit code 1: the key has another value, which is printed.")]
 pub(crate) struct CasFlags {
     key: String,
-    /// The value that the key must have; without it, it must not be there
+    /// Expected value of the key; without it, the key must not exist
     #[arg(long, value_name = "VALUE")]
     from: Option<String>,
-    /// The value that it gets; without it, it is deleted
+    /// New value of the key; without it, the key is deleted
     #[arg(long, value_name = "VALUE", required_unless_present = "from")]
     to: Option<String>,
     #[command(flatten)]
-    words: Words,
+    escaping: Escaping,
     #[command(flatten)]
     client: ClientFlags,
 }
 
-/// What `delete` takes.
+/// The flags of `delete`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
   quorate delete colour
 
-Exit code 1: there was no such key.")]
+Exit code 1: no such key.")]
 pub(crate) struct DeleteFlags {
     key: String,
     #[command(flatten)]
-    words: Words,
+    escaping: Escaping,
     #[command(flatten)]
     client: ClientFlags,
 }
 
-/// What `scan` takes.
+/// The flags of `scan`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -138,75 +138,77 @@ Examples:
   quorate scan user/ --limit 20
   quorate scan --after user/17
 
-Keys come in the order of their bytes, one a line, with a tab before the value; escapes are those of
-`get`, so that what is printed can be given back with --escaped. Each piece of a few thousand is as
-fresh as asked for; between two pieces keys may change.")]
+Keys are printed in byte order, one per line, with a tab before the value. Escapes are those of
+`get`, so printed keys can be passed back with --escaped. The scan reads in pages of at most 4096
+keys; each page has the requested consistency, but keys may change between two pages.")]
 pub(crate) struct ScanFlags {
-    /// Keys that begin with this
+    /// Prefix of the keys to list
     #[arg(default_value = "")]
     prefix: String,
-    /// Keys that come after this one
+    /// Only keys after this one
     #[arg(long, value_name = "KEY")]
     after: Option<String>,
-    /// How many at most
+    /// Maximum number of keys
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Print keys and values as they are, tabs and lines' ends in them too
+    /// Print keys and values unchanged, including tabs and line ends
     #[arg(long, conflicts_with = "json")]
     raw: bool,
     #[command(flatten)]
-    words: Words,
+    escaping: Escaping,
     #[command(flatten)]
     read: ReadFlags,
     #[command(flatten)]
     client: ClientFlags,
 }
 
-pub(crate) fn put(flags: &PutFlags, json: bool) -> Result<Exit, Trouble> {
-    let key = flags.words.bytes(&flags.key)?;
+pub(crate) fn put(flags: &PutFlags, json: bool) -> Result<Exit, CommandError> {
+    let key = flags.escaping.bytes(&flags.key)?;
     let mut value = Vec::new();
     if flags.value == "-" {
         let read = io::stdin().lock().read_to_end(&mut value);
-        read.map_err(|error| Trouble::wrong(format!("the standard input: {error}")))?;
+        read.map_err(|error| {
+            CommandError::invalid_input(format!("cannot read standard input: {error}"))
+        })?;
     } else {
-        value = flags.words.bytes(&flags.value)?;
+        value = flags.escaping.bytes(&flags.value)?;
     }
     let command = Command::Put { key: &key, value: &value };
     flags.client.run(async |client| propose(&client, command).await)?;
-    Ok(said(json, json!({ "put": json_of(&key) }), "ok", Exit::Done))
+    Ok(report_result(json, json!({ "put": json_of(&key) }), "ok", Exit::Done))
 }
 
-pub(crate) fn cas(flags: &CasFlags, json: bool) -> Result<Exit, Trouble> {
-    let words = &flags.words;
-    let key = words.bytes(&flags.key)?;
-    let expected = words.bytes_of(flags.from.as_ref())?;
-    let value = words.bytes_of(flags.to.as_ref())?;
+pub(crate) fn cas(flags: &CasFlags, json: bool) -> Result<Exit, CommandError> {
+    let escaping = &flags.escaping;
+    let key = escaping.bytes(&flags.key)?;
+    let expected = escaping.bytes_of(flags.from.as_ref())?;
+    let value = escaping.bytes_of(flags.to.as_ref())?;
     let (expected, value) = (expected.as_deref(), value.as_deref());
     let command = Command::CompareAndSet { key: &key, expected, value };
     Ok(match flags.client.run(async |client| propose(&client, command).await)? {
         Reply::Differs(value) => {
-            let text = value.as_deref().map_or("no such key".to_owned(), shown);
+            let text = value.as_deref().map_or("no such key".to_owned(), escape_text);
             let value = value.as_deref().map_or(Value::Null, json_of);
-            said(json, json!({ "set": false, "value": value }), &text, Exit::No)
+            report_result(json, json!({ "set": false, "value": value }), &text, Exit::Negative)
         }
-        _ => said(json, json!({ "set": true }), "ok", Exit::Done),
+        _ => report_result(json, json!({ "set": true }), "ok", Exit::Done),
     })
 }
 
-pub(crate) fn delete(flags: &DeleteFlags, json: bool) -> Result<Exit, Trouble> {
-    let key = flags.words.bytes(&flags.key)?;
+pub(crate) fn delete(flags: &DeleteFlags, json: bool) -> Result<Exit, CommandError> {
+    let key = flags.escaping.bytes(&flags.key)?;
     let command = Command::Delete { key: &key };
     Ok(match flags.client.run(async |client| propose(&client, command).await)? {
-        Reply::Done(Some(_)) => said(json, json!({ "deleted": true }), "ok", Exit::Done),
-        _ => said(json, json!({ "deleted": false }), "no such key", Exit::No),
+        Reply::Done(Some(_)) => report_result(json, json!({ "deleted": true }), "ok", Exit::Done),
+        _ => report_result(json, json!({ "deleted": false }), "no such key", Exit::Negative),
     })
 }
 
-pub(crate) fn get(flags: &GetFlags, json: bool) -> Result<Exit, Trouble> {
-    let key = flags.words.bytes(&flags.key)?;
+pub(crate) fn get(flags: &GetFlags, json: bool) -> Result<Exit, CommandError> {
+    let key = flags.escaping.bytes(&flags.key)?;
     let query = Query::Get { key: &key };
-    let answer = flags.client.run(async |client| ask(&client, &flags.read, query).await)?;
-    let Answer::Value(value) = answer else { return Err(nonsense()) };
+    let answer = flags.client.run(async |client| run_query(&client, &flags.read, query).await)?;
+    let Answer::Value(value) = answer else { return Err(wrong_state_machine()) };
     let text = match (&value, json) {
         (value, true) => {
             json!({ "value": value.as_deref().map_or(Value::Null, json_of) }).to_string()
@@ -215,22 +217,22 @@ pub(crate) fn get(flags: &GetFlags, json: bool) -> Result<Exit, Trouble> {
         (Some(value), false) if flags.raw => {
             return print_bytes(value).map(|()| Exit::Done);
         }
-        (Some(value), false) => format!("{}\n", shown(value)),
+        (Some(value), false) => format!("{}\n", escape_text(value)),
     };
     print(&text)?;
-    Ok(if value.is_some() { Exit::Done } else { Exit::No })
+    Ok(if value.is_some() { Exit::Done } else { Exit::Negative })
 }
 
-pub(crate) fn scan(flags: &ScanFlags, json: bool) -> Result<Exit, Trouble> {
-    let prefix = flags.words.bytes(&flags.prefix)?;
-    let mut after = flags.words.bytes_of(flags.after.as_ref())?;
+pub(crate) fn scan(flags: &ScanFlags, json: bool) -> Result<Exit, CommandError> {
+    let prefix = flags.escaping.bytes(&flags.prefix)?;
+    let mut after = flags.escaping.bytes_of(flags.after.as_ref())?;
     flags.client.run(async |client| {
         let mut left = flags.limit.unwrap_or(usize::MAX);
         loop {
             let limit = u32::try_from(left).unwrap_or(u32::MAX);
             let query = Query::Scan { prefix: &prefix, after: after.as_deref(), limit };
-            let answer = ask(&client, &flags.read, query).await?;
-            let Answer::Pairs { pairs, more } = answer else { return Err(nonsense()) };
+            let answer = run_query(&client, &flags.read, query).await?;
+            let Answer::Pairs { pairs, more } = answer else { return Err(wrong_state_machine()) };
             let lines: Vec<_> = pairs.iter().map(|pair| line(pair, json, flags.raw)).collect();
             print_bytes(&lines.concat())?;
             left -= pairs.len().min(left);
@@ -248,35 +250,39 @@ fn line((key, value): &Pair, json: bool, raw: bool) -> Vec<u8> {
             format!("{}\n", json!({ "key": json_of(key), "value": json_of(value) })).into_bytes()
         }
         (false, true) => [key, b"\t".as_slice(), value, b"\n"].concat(),
-        (false, false) => format!("{}\t{}\n", shown(key), shown(value)).into_bytes(),
+        (false, false) => format!("{}\t{}\n", escape_text(key), escape_text(value)).into_bytes(),
     }
 }
 
-/// Has a command carried out.
-pub(crate) async fn propose(client: &Client, command: Command<'_>) -> Result<Reply, Trouble> {
+/// Proposes a command, and returns its reply.
+pub(crate) async fn propose(client: &Client, command: Command<'_>) -> Result<Reply, CommandError> {
     let reply = client.propose(&command.encode()).await?;
     match Reply::decode(&reply) {
-        Some(Reply::Malformed) | None => Err(nonsense()),
+        Some(Reply::Invalid) | None => Err(wrong_state_machine()),
         Some(reply) => Ok(reply),
     }
 }
 
-/// Asks whomever the flags name.
-async fn ask(client: &Client, flags: &ReadFlags, query: Query<'_>) -> Result<Answer, Trouble> {
+/// Reads from the leader, or from the node that the flags name.
+async fn run_query(
+    client: &Client,
+    flags: &ReadFlags,
+    query: Query<'_>,
+) -> Result<Answer, CommandError> {
     let (level, query): (ReadLevel, _) = (flags.level.0, query.encode());
     let answered = match &flags.at {
         Some(address) => client.read_at(address, level, &query).await?,
         None => client.read(level, &query).await?,
     };
-    Answer::decode(&answered.answer).ok_or_else(nonsense)
+    Answer::decode(&answered.answer).ok_or_else(wrong_state_machine)
 }
 
-fn nonsense() -> Trouble {
-    Trouble::new(Exit::Refused, "the nodes run another state machine than `quorate serve` does")
+fn wrong_state_machine() -> CommandError {
+    CommandError::new(Exit::Rejected, "the nodes run another state machine than `quorate serve`")
 }
 
-/// Says what came of a change, or why it did not come.
-fn said(json: bool, object: Value, text: &str, exit: Exit) -> Exit {
+/// Prints the result of a change.
+fn report_result(json: bool, object: Value, text: &str, exit: Exit) -> Exit {
     report(json, &if json { object.to_string() } else { text.to_owned() });
     exit
 }

@@ -1,4 +1,4 @@
-//! `quorate members`: who is in the cluster.
+//! `quorate members`: changes the membership of the cluster.
 
 use clap::{Args, Subcommand};
 use quorate::runtime::ClientError;
@@ -6,87 +6,87 @@ use quorate::types::{Address, Change, EntryId, Membership, NodeId};
 use serde_json::json;
 
 use crate::client::ClientFlags;
-use crate::exit::{Exit, Trouble, warn};
+use crate::exit::{CommandError, Exit, warn};
 use crate::output::report;
-use crate::values::NodeAt;
+use crate::values::NodeAddress;
 
-/// What `members` takes.
+/// The flags of `members`.
 #[derive(Args, Debug)]
 pub(crate) struct MembersFlags {
     #[command(subcommand)]
-    order: Members,
+    change: Members,
 }
 
-const WAITS: &str = "see `quorate status`: a new voter is waited for until it has the log, or \
-     until `quorate members give-up`";
-const NOT_HEARD: &str = "the change is complete, but who is in the cluster now was not heard";
+const ADVICE: &str = "see `quorate status`: the change completes once new voters have the log; \
+     `quorate members cancel` cancels it";
+const UNCONFIRMED: &str = "the change is complete, but the new membership is unknown";
 
-/// How the members are changed. Each waits until the change is complete.
+/// The membership changes. Each command waits until the change is complete.
 #[derive(Debug, Subcommand)]
 enum Members {
-    /// Add a node that waits to join: it gets the log, and then a vote
+    /// Add a node that waits to join, as a voter once it has the log, or as a learner
     #[command(after_help = "\
-Example, with a node started by
+Example: start the node,
   quorate serve --id 4 --data-dir d4 --listen 127.0.0.1:7104 --join 1=127.0.0.1:7101
-this lets it in:
+then add it:
   quorate members add 4=127.0.0.1:7104")]
     Add {
-        /// Its id, and where the others reach it
-        node: NodeAt,
-        /// It stores everything, but gets no vote
+        /// Id and address of the new node: 4=10.0.0.4:7100
+        node: NodeAddress,
+        /// Add it as a learner, which replicates the log without a vote
         #[arg(long)]
         learner: bool,
         #[command(flatten)]
         client: ClientFlags,
     },
-    /// Give a learner a vote
+    /// Promote a learner to a voter
     #[command(after_help = "Example:\n  quorate members promote 4")]
     Promote {
-        /// Its id
+        /// Id of the learner
         id: u64,
         #[command(flatten)]
         client: ClientFlags,
     },
-    /// Remove a node, whether it runs or not
+    /// Remove a member, which may be down
     #[command(after_help = "Example:\n  quorate members remove 4")]
     Remove {
-        /// Its id, which is never used again
+        /// Id of the member; it must not be reused
         id: u64,
         #[command(flatten)]
         client: ClientFlags,
     },
-    /// Put a node that waits to join in the place of another, in one step
+    /// Replace a member by a node that waits to join, in one change
     #[command(after_help = "Example:\n  quorate members replace 3 4=127.0.0.1:7104")]
     Replace {
-        /// The id of the one that goes
+        /// Id of the member to remove
         id: u64,
-        /// The one that comes
-        node: NodeAt,
+        /// Id and address of the new node: 4=10.0.0.4:7100
+        node: NodeAddress,
         #[command(flatten)]
         client: ClientFlags,
     },
-    /// Give up a change that waits for new voters to get the log
-    #[command(after_help = "Example:\n  quorate members give-up")]
-    GiveUp {
+    /// Cancel a pending membership change that waits for new voters to catch up
+    #[command(after_help = "Example:\n  quorate members cancel")]
+    Cancel {
         #[command(flatten)]
         client: ClientFlags,
     },
 }
 
-pub(crate) fn run(flags: &MembersFlags, json: bool) -> Result<Exit, Trouble> {
-    let (client, change) = match &flags.order {
+pub(crate) fn run(flags: &MembersFlags, json: bool) -> Result<Exit, CommandError> {
+    let (client, change) = match &flags.change {
         Members::Add { node, learner: true, client } => {
-            (client, Some(Change::new().learner(node.id).address(node.id, named(node))))
+            (client, Some(Change::new().learner(node.id).address(node.id, address_of(node))))
         }
-        Members::Add { node, client, .. } => (client, Some(with(Change::new(), node))),
+        Members::Add { node, client, .. } => (client, Some(with_voter(Change::new(), node))),
         Members::Promote { id, client } => (client, Some(Change::new().voter(NodeId(*id)))),
         Members::Remove { id, client } => (client, Some(Change::new().remove(NodeId(*id)))),
         Members::Replace { id, node, client } => {
-            (client, Some(with(Change::new().remove(NodeId(*id)), node)))
+            (client, Some(with_voter(Change::new().remove(NodeId(*id)), node)))
         }
-        Members::GiveUp { client } => (client, None),
+        Members::Cancel { client } => (client, None),
     };
-    let promoted = match &flags.order {
+    let promoted = match &flags.change {
         Members::Promote { id, .. } => Some(NodeId(*id)),
         _ => None,
     };
@@ -94,46 +94,47 @@ pub(crate) fn run(flags: &MembersFlags, json: bool) -> Result<Exit, Trouble> {
         if let Some(id) = promoted
             && !client.report_of_leader().await?.membership.is_member(id)
         {
-            // A vote for a node without an address would be waited for until it is given up.
-            return Err(Trouble::new(Exit::Refused, format!("{id} is no member: add it")));
+            // A voter without an address would block the change until it is cancelled.
+            let text = format!("{id} is not a member: add it first");
+            return Err(CommandError::new(Exit::Rejected, text));
         }
         let at: Result<EntryId, ClientError> = match change {
             Some(change) => client.change_membership(change).await,
-            None => client.give_up_change().await,
+            None => client.cancel_membership_change().await,
         };
-        let at = at.map_err(|error| waits(error.into()))?;
+        let at = at.map_err(|error| with_advice(error.into()))?;
         Ok((at, client.report_of_leader().await.map(|report| report.membership)))
     })?;
     if let Err(error) = &now {
-        warn(json, format!("{NOT_HEARD}: {error}: see `quorate status`"));
+        warn(json, format!("{UNCONFIRMED}: {error}: see `quorate status`"));
     }
-    report(json, &told(at, now.ok().as_ref(), json));
+    report(json, &result_text(at, now.ok().as_ref(), json));
     Ok(Exit::Done)
 }
 
-/// The same trouble, with what may be the matter if a change is not complete in time.
-fn waits(trouble: Trouble) -> Trouble {
-    match trouble.exit {
-        Exit::Unknown => Trouble { text: format!("{}; {WAITS}", trouble.text), ..trouble },
-        _ => trouble,
+/// Adds advice to the error of a change that did not complete in time.
+fn with_advice(error: CommandError) -> CommandError {
+    match error.exit {
+        Exit::Unknown => CommandError { text: format!("{}; {ADVICE}", error.text), ..error },
+        _ => error,
     }
 }
 
-/// What is said of a change that is complete, and of the members it led to, if they are known.
-fn told(at: EntryId, now: Option<&Membership>, json: bool) -> String {
+/// Returns the text or JSON for a complete change, with the new membership if it is known.
+fn result_text(at: EntryId, now: Option<&Membership>, json: bool) -> String {
     let text = now.map(Membership::to_string);
     match (json, text) {
         (true, text) => json!({ "index": at.index.0, "membership": text }).to_string(),
         (false, Some(text)) => format!("members: {text}"),
-        (false, None) => format!("members: changed, at index {}", at.index),
+        (false, None) => format!("members: changed at index {}", at.index),
     }
 }
 
-fn with(change: Change, node: &NodeAt) -> Change {
-    change.voter(node.id).address(node.id, named(node))
+fn with_voter(change: Change, node: &NodeAddress) -> Change {
+    change.voter(node.id).address(node.id, address_of(node))
 }
 
-fn named(node: &NodeAt) -> Address {
+fn address_of(node: &NodeAddress) -> Address {
     Address::new(&node.address.to_string()).expect("a socket address is short")
 }
 
@@ -144,12 +145,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_told_whether_or_not_its_end_is_known() {
+    fn a_complete_change_is_reported_with_or_without_the_new_membership() {
         let at = EntryId::new(Term(2), Index(7));
         let now = Membership::new([NodeId(1), NodeId(2)]);
-        assert_eq!(told(at, Some(&now), false), "members: {n1 n2}");
-        assert_eq!(told(at, Some(&now), true), r#"{"index":7,"membership":"{n1 n2}"}"#);
-        assert_eq!(told(at, None, false), "members: changed, at index 7");
-        assert_eq!(told(at, None, true), r#"{"index":7,"membership":null}"#);
+        assert_eq!(result_text(at, Some(&now), false), "members: {n1 n2}");
+        assert_eq!(result_text(at, Some(&now), true), r#"{"index":7,"membership":"{n1 n2}"}"#);
+        assert_eq!(result_text(at, None, false), "members: changed at index 7");
+        assert_eq!(result_text(at, None, true), r#"{"index":7,"membership":null}"#);
     }
 }

@@ -1,4 +1,4 @@
-//! A new cluster that begins with something: who is in it, and where its directories are made.
+//! A new cluster made from a backup or from surviving directories: its members and directories.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,30 +8,31 @@ use quorate::storage::{ClusterId, FileDisk};
 use quorate::types::{Address, Incarnation, Member, Membership, NodeId};
 use serde_json::{Value, json};
 
-use crate::begun::Begun;
-use crate::exit::Trouble;
-use crate::stop::{Stop, Until};
+use crate::exit::CommandError;
+use crate::interrupt::{Interrupt, Interruptible};
+use crate::pending_directories::PendingDirectories;
 use crate::table::Table;
-use crate::values::{Cluster, NodeAt};
+use crate::values::{Cluster, NodeAddress};
 
-/// What a directory has as soon as it is opened.
+/// The lock file, which exists once a directory is opened.
 const LOCK: &str = "lock";
 
-/// What is said of a new cluster.
+/// The flags that describe a new cluster.
 #[derive(Args, Debug)]
 pub(crate) struct NewClusterFlags {
-    /// Who is in the new cluster: 1=10.0.0.1:7100,2=10.0.0.2:7100,…
+    /// Members of the new cluster: 1=10.0.0.1:7100,2=10.0.0.2:7100,…
     #[arg(long, value_name = "ID=ADDRESS", value_delimiter = ',', requires = "out")]
-    members: Vec<NodeAt>,
-    /// Where to make the members' directories, DIR/1, DIR/2 and so on; each is to be empty
+    members: Vec<NodeAddress>,
+    /// Directory in which to create the members' data directories DIR/1, DIR/2, …, which must be
+    /// empty
     #[arg(long, value_name = "DIR", requires = "members")]
     out: Option<PathBuf>,
-    /// The new cluster's name or id [default: a random id]
+    /// Name or id of the new cluster [default: a random id]
     #[arg(long, value_name = "NAME")]
     new_cluster: Option<Cluster>,
 }
 
-/// A cluster to be made.
+/// A new cluster to create.
 #[derive(Debug)]
 pub(crate) struct NewCluster {
     pub(crate) id: ClusterId,
@@ -40,16 +41,19 @@ pub(crate) struct NewCluster {
 }
 
 impl NewClusterFlags {
-    /// The cluster, if one is wanted.
+    /// Returns the new cluster, or None if the flags name none.
     ///
     /// # Errors
-    /// A member is listed twice.
-    pub(crate) fn cluster(&self) -> Result<Option<NewCluster>, Trouble> {
+    /// A [`CommandError`] if a member is listed twice.
+    pub(crate) fn cluster(&self) -> Result<Option<NewCluster>, CommandError> {
         let Some(out) = self.out.clone() else { return Ok(None) };
         let mut membership = Membership::new(self.members.iter().map(|node| node.id));
         for (place, node) in self.members.iter().enumerate() {
             if self.members[..place].iter().any(|other| other.id == node.id) {
-                return Err(Trouble::wrong(format!("--members: {} is listed twice", node.id)));
+                return Err(CommandError::invalid_input(format!(
+                    "--members: {} is listed twice",
+                    node.id
+                )));
             }
             let address = Address::new(&node.address.to_string());
             let address = address.expect("a socket address is short");
@@ -63,49 +67,51 @@ impl NewClusterFlags {
 }
 
 impl NewCluster {
-    /// Makes every member's directory by `make`: all of them, or none.
+    /// Creates every member's directory by `make`: all of them, or none.
     ///
     /// # Errors
-    /// The first trouble. Then everything is as it was before, or it says what is left.
-    pub(crate) fn make(
+    /// The first [`CommandError`]. Everything that was created is removed, or the error names what
+    /// is left.
+    pub(crate) fn create(
         &self,
-        stop: &Stop,
-        mut make: impl FnMut(NodeId, &mut Until<'_, FileDisk>) -> Result<(), Trouble>,
-    ) -> Result<(), Trouble> {
+        interrupt: &Interrupt,
+        mut make: impl FnMut(NodeId, &mut Interruptible<'_, FileDisk>) -> Result<(), CommandError>,
+    ) -> Result<(), CommandError> {
         for id in self.membership.ids() {
             self.expect_empty(id, &[])?;
         }
-        let mut begun = Begun::default();
+        let mut pending = PendingDirectories::default();
         for id in self.membership.ids() {
             let directory = self.directory(id);
-            let named = |trouble: Trouble| Trouble {
-                text: format!("{}: {}", directory.display(), trouble.text),
-                ..trouble
+            let with_path = |error: CommandError| CommandError {
+                text: format!("{}: {}", directory.display(), error.text),
+                ..error
             };
-            let made = begun.begin(&directory).map_err(Trouble::wrong).and_then(|disk| {
-                // Somebody else may have been at work here meanwhile.
-                self.expect_empty(id, &[LOCK])?;
-                begun.owns(&directory);
-                make(id, &mut Until(stop, disk)).map_err(named)
-            });
-            if let Err(trouble) = made {
-                return Err(begun.undo(trouble));
+            let made =
+                pending.create(&directory).map_err(CommandError::invalid_input).and_then(|disk| {
+                    // Another process may have written here since the first check.
+                    self.expect_empty(id, &[LOCK])?;
+                    pending.own_content(&directory);
+                    make(id, &mut Interruptible(interrupt, disk)).map_err(with_path)
+                });
+            if let Err(error) = made {
+                return Err(pending.roll_back(error));
             }
         }
         Ok(())
     }
 
-    /// That nothing is in the member's directory but what is `known`.
-    fn expect_empty(&self, id: NodeId, known: &[&str]) -> Result<(), Trouble> {
+    /// Checks that the member's directory holds no file except those in `known`.
+    fn expect_empty(&self, id: NodeId, known: &[&str]) -> Result<(), CommandError> {
         let directory = self.directory(id);
         let Ok(mut entries) = directory.read_dir() else { return Ok(()) };
         let is_known = |name: OsString| known.iter().any(|known| name == **known);
         if entries.all(|entry| entry.is_ok_and(|entry| is_known(entry.file_name()))) {
             return Ok(());
         }
-        Err(Trouble::wrong(format!(
-            "{}: the directory is not empty: name another one by --out, or, if what made it was \
-             killed, remove it and begin again",
+        Err(CommandError::invalid_input(format!(
+            "{}: the directory is not empty: choose another --out, or, if an interrupted run left \
+             it behind, remove it and try again",
             directory.display()
         )))
     }
@@ -126,10 +132,10 @@ impl NewCluster {
         json!({ "cluster": self.id.to_string(), "members": members })
     }
 
-    /// What was made, and how it is started.
+    /// Returns the table of members, directories and start commands for an operator.
     pub(crate) fn text(&self) -> String {
         let mut table = Table::default();
-        table.row(["node", "address", "start it there with"].map(str::to_owned));
+        table.row(["node", "address", "start command"].map(str::to_owned));
         for member in self.membership.members() {
             let start =
                 |directory: &Path| format!("quorate serve --data-dir {}", directory.display());
@@ -139,7 +145,7 @@ impl NewCluster {
                 start(&self.directory(member.id)),
             ]);
         }
-        format!("cluster {} is made; every member has its directory:\n{table}", self.id)
+        format!("created cluster {}, with a data directory for every member:\n{table}", self.id)
     }
 }
 

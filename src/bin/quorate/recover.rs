@@ -1,72 +1,75 @@
-//! `quorate recover`: after a quorum is lost for good, a new cluster out of what is left.
+//! `quorate recover`: creates a new cluster from surviving directories after the loss of a quorum.
 
 use std::path::PathBuf;
 
 use clap::Args;
-use quorate::recovery::{Choice, Consent, Holding, Plan, RecoveryError, Refusal, Survey, Survivor};
-use quorate::storage::{Cause, Failure, FileDisk, Inspection, OpenError, StorageConfig};
+use quorate::recovery::{
+    Consent, DirectoryState, Plan, RecoveryError, RecoveryRejectReason, RecoverySource, Survey,
+    SurveyedDirectory,
+};
+use quorate::storage::{ErrorCause, FileDisk, Inspection, OpenError, StorageConfig, StorageError};
 use quorate::types::NodeId;
 use serde_json::json;
 
-use crate::exit::{Exit, Trouble};
+use crate::exit::{CommandError, Exit};
+use crate::interrupt::Interrupt;
 use crate::new_cluster::{NewCluster, NewClusterFlags};
 use crate::output::{print, report};
-use crate::stop::Stop;
 use crate::values::Cluster;
 
-/// What `recover` takes.
+/// The flags of `recover`.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct RecoverFlags {
-    /// Every data directory that is left, or a copy of it; none of their nodes may run
+    /// Every surviving data directory, or a copy of it; none of their nodes may be running
     #[arg(required = true)]
     directories: Vec<PathBuf>,
     #[command(flatten)]
     new: NewClusterFlags,
-    /// The old cluster, where there are directories of several
+    /// Name or id of the old cluster, if the directories belong to several clusters
     #[arg(long, value_name = "NAME")]
     cluster: Option<Cluster>,
-    /// Nodes of the old cluster that still answer
+    /// Ids of nodes of the old cluster that are still alive
     #[arg(long, value_name = "N", value_delimiter = ',')]
     alive: Vec<u64>,
-    /// Go on although the old cluster may have a quorum: then both answer clients of their own,
-    /// and what one acknowledges the other never learns
+    /// Recover although the old cluster may still have a quorum. Both clusters then accept writes
+    /// that the other one never learns
     #[arg(long)]
-    two_clusters: bool,
+    allow_split_brain: bool,
 }
 
 const AFTER_HELP: &str = "\
-First look at what is left and what would be lost; this changes nothing:
+Print what survives and what would be lost, without changing anything:
   quorate recover d1 d3
-Then make the new cluster:
+Create the data directories of the new cluster:
   quorate recover d1 d3 --members 1=127.0.0.1:7111,3=127.0.0.1:7113 --out new
-and start each member with its new directory, once all are in their places. All of them are made, or
-none. The old ones stay as they are: keep them until you are sure.
+Move each directory to its machine, and start the nodes. Either every directory is created, or none.
+The old directories are not changed: keep them until the new cluster works.
 
-Exit code 5: it is refused, because a quorum may still be there.";
+Exit code 5: recovery is rejected, because the old cluster may still have a quorum.";
 
-pub(crate) fn run(flags: &RecoverFlags, json: bool) -> Result<Exit, Trouble> {
+pub(crate) fn run(flags: &RecoverFlags, json: bool) -> Result<Exit, CommandError> {
     let new = flags.new.cluster()?;
-    let (survey, mut disks) = look(&flags.directories);
+    let (survey, mut disks) = survey(&flags.directories);
     if !json {
         print(&survey.to_string())?;
     }
     let old = flags.cluster.map(|cluster| cluster.0);
     let alive: Vec<NodeId> = flags.alive.iter().copied().map(NodeId).collect();
-    let consent = if flags.two_clusters { Consent::TwoClusters } else { Consent::None };
+    let consent = if flags.allow_split_brain { Consent::TwoClusters } else { Consent::None };
     let Some(new) = new else {
-        let choice = Choice::of(&survey, old).map_err(refused)?;
+        let choice = RecoverySource::choose(&survey, old).map_err(rejected)?;
         return match json {
             true => print(&json!({ "choice": choice.to_string() }).to_string()),
-            false => print(&format!("\n{choice}nothing was made: say --members and --out")),
+            false => print(&format!("\n{choice}nothing was created: give --members and --out")),
         }
         .map(|()| Exit::Done);
     };
     let plan = Plan::new(&survey, old, &alive, consent, new.id, new.membership.clone());
-    let plan = plan.map_err(refused)?;
-    let source = disks[plan.choice().survivor].as_mut().expect("what was chosen was read");
-    make(&plan, source, &new)?;
-    let choice = plan.choice();
+    let plan = plan.map_err(rejected)?;
+    let source = disks[plan.source().directory].as_mut().expect("the chosen directory was read");
+    create(&plan, source, &new)?;
+    let choice = plan.source();
     report(
         json,
         &match json {
@@ -77,47 +80,46 @@ pub(crate) fn run(flags: &RecoverFlags, json: bool) -> Result<Exit, Trouble> {
     Ok(Exit::Done)
 }
 
-fn make(plan: &Plan, source: &mut FileDisk, new: &NewCluster) -> Result<(), Trouble> {
-    let (stop, config) = (Stop::listen()?, StorageConfig::default());
-    let made = new.make(&stop, |id, disk| {
-        plan.make(source, id, disk, &config).map_err(|error| match error {
-            RecoveryError::Target(error) => Trouble::wrong(error),
-            error => Trouble::wrong(error),
+fn create(plan: &Plan, source: &mut FileDisk, new: &NewCluster) -> Result<(), CommandError> {
+    let (interrupt, config) = (Interrupt::listen()?, StorageConfig::default());
+    let created = new.create(&interrupt, |id, disk| {
+        plan.create_directory(source, id, disk, &config).map_err(|error| match error {
+            RecoveryError::Target(error) => CommandError::invalid_input(error),
+            error => CommandError::invalid_input(error),
         })
     });
-    stop.or_stopped(made)
+    interrupt.or_interrupted(created)
 }
 
-/// Looks at every directory; one that cannot be opened has its row, too.
-fn look(directories: &[PathBuf]) -> (Survey, Vec<Option<FileDisk>>) {
+/// Surveys every directory, including those that cannot be opened.
+fn survey(directories: &[PathBuf]) -> (Survey, Vec<Option<FileDisk>>) {
     let mut survivors = Vec::new();
     let mut disks = Vec::new();
     for directory in directories {
         let place = directory.display().to_string();
-        let mut disk = FileDisk::look(directory).map_err(|error| {
-            OpenError::Failed(Failure {
+        let mut disk = FileDisk::open_read_only(directory).map_err(|error| {
+            OpenError::Failed(StorageError {
                 file: None,
                 offset: 0,
-                what: error.to_string(),
-                cause: Cause::Unreadable,
+                message: error.to_string(),
+                cause: ErrorCause::Unreadable,
             })
         });
-        let found = disk
-            .as_mut()
-            .map_err(|error| error.clone())
-            .and_then(|disk| Inspection::of(disk, &StorageConfig::default()).map(Holding::from));
-        survivors.push(Survivor { place, found });
+        let found = disk.as_mut().map_err(|error| error.clone()).and_then(|disk| {
+            Inspection::open(disk, &StorageConfig::default()).map(DirectoryState::from)
+        });
+        survivors.push(SurveyedDirectory { location: place, result: found });
         disks.push(disk.ok());
     }
-    (Survey::of(survivors), disks)
+    (Survey::from_directories(survivors), disks)
 }
 
-fn refused(refusal: Refusal) -> Trouble {
-    let exit = match refusal {
-        Refusal::QuorumAlive(_) | Refusal::QuorumAtHand(_) | Refusal::NotLookedAt(_) => {
-            Exit::Refused
-        }
-        _ => Exit::Wrong,
+fn rejected(reason: RecoveryRejectReason) -> CommandError {
+    let exit = match reason {
+        RecoveryRejectReason::QuorumAlive(_)
+        | RecoveryRejectReason::QuorumAvailable(_)
+        | RecoveryRejectReason::NotSurveyed(_) => Exit::Rejected,
+        _ => Exit::InvalidInput,
     };
-    Trouble::new(exit, refusal)
+    CommandError::new(exit, reason)
 }

@@ -1,4 +1,4 @@
-//! `quorate restore`: a new cluster that begins with a backup.
+//! `quorate restore`: verifies a backup, and creates a new cluster from it.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -9,56 +9,59 @@ use quorate::recovery::{Backup, RestoreError, restore};
 use quorate::storage::StorageConfig;
 use serde_json::json;
 
-use crate::exit::{Exit, Trouble};
+use crate::exit::{CommandError, Exit};
+use crate::interrupt::Interrupt;
 use crate::new_cluster::NewClusterFlags;
 use crate::output::{print, report};
-use crate::stop::Stop;
 
-/// What `restore` takes.
+/// The flags of `restore`.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct RestoreFlags {
-    /// The backup
+    /// Backup file to verify and restore
     file: PathBuf,
     #[command(flatten)]
     new: NewClusterFlags,
 }
 
 const AFTER_HELP: &str = "\
-Check a backup, and see what it is of:
+Verify a backup, and print what it holds:
   quorate restore monday.backup
-Make the directories of a cluster that begins with it:
+Create the data directories of a new cluster with its state:
   quorate restore monday.backup --members 1=127.0.0.1:7121,2=127.0.0.1:7122 --out restored
 
-The cluster that the backup is of may still run, and is not touched: the new one has an id of its
-own. All directories are made, or none. Exit code 1: the backup is damaged.";
+The cluster of the backup may keep running: the new cluster has an id of its own. Either every data
+directory is created, or none. Exit code 1: the backup is damaged.";
 
-pub(crate) fn run(flags: &RestoreFlags, json: bool) -> Result<Exit, Trouble> {
+pub(crate) fn run(flags: &RestoreFlags, json: bool) -> Result<Exit, CommandError> {
     let place = flags.file.display();
-    let named = |error: io::Error| {
+    let with_path = |error: io::Error| {
         let damaged = error.kind() == io::ErrorKind::InvalidData;
-        Trouble::new(if damaged { Exit::No } else { Exit::Wrong }, format!("{place}: {error}"))
+        CommandError::new(
+            if damaged { Exit::Negative } else { Exit::InvalidInput },
+            format!("{place}: {error}"),
+        )
     };
-    let open = || File::open(&flags.file).map(BufReader::new).map_err(named);
+    let open = || File::open(&flags.file).map(BufReader::new).map_err(with_path);
     let mut file = open()?;
-    let backup = Backup::open(&mut file).map_err(named)?;
+    let backup = Backup::open(&mut file).map_err(with_path)?;
     let (cluster, last) = (backup.head().cluster, backup.head().last);
-    let root = backup.verify().map_err(named)?;
+    let root = backup.verify().map_err(with_path)?;
     let mut facts = json!({
         "cluster": cluster.to_string(), "index": last.index.0, "root": root.to_string(),
     });
     let text =
-        format!("{place}: whole; everything through index {} of cluster {cluster}\n", last.index);
+        format!("{place}: intact; state through index {} of cluster {cluster}\n", last.index);
     if let Some(new) = flags.new.cluster()? {
-        let (stop, config) = (Stop::listen()?, StorageConfig::default());
-        let made = new.make(&stop, |id, disk| {
-            let made = restore(&mut open()?, new.id, &new.membership, id, disk, &config);
-            made.map_err(|error| match error {
-                RestoreError::Target(error) => Trouble::wrong(error),
-                error => Trouble::wrong(error),
+        let (interrupt, config) = (Interrupt::listen()?, StorageConfig::default());
+        let created = new.create(&interrupt, |id, disk| {
+            let created = restore(&mut open()?, new.id, &new.membership, id, disk, &config);
+            created.map_err(|error| match error {
+                RestoreError::Target(error) => CommandError::invalid_input(error),
+                error => CommandError::invalid_input(error),
             })
         });
-        stop.or_stopped(made)?;
+        interrupt.or_interrupted(created)?;
         facts["new"] = new.json();
         report(json, &if json { facts.to_string() } else { text + &new.text() });
     } else {

@@ -1,5 +1,5 @@
-//! What a node is told: by flags, by the environment, by a file, in this order; and where a mistake
-//! in it stands.
+//! The settings of a node, from flags, environment variables and a file, in this order of
+//! precedence; errors name the place of the setting.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,12 +10,12 @@ use clap::{ArgMatches, Args};
 use serde::Deserialize;
 use toml::de::DeTable;
 
-use crate::exit::Trouble;
-use crate::values::{At, Bytes, Cluster, NodeAt, Span};
+use crate::exit::CommandError;
+use crate::values::{Bytes, Cluster, ListenAddress, NodeAddress, Span};
 
 macro_rules! settings {
     ($($(#[$attribute:meta])* $field:ident: $kind:ty,)*) => {
-        /// Everything that a node can be told. Each has a flag, a variable QUORATE_… and a key in
+        /// The settings of a node. Each is a flag, an environment variable QUORATE_… and a key of
         /// the file, which is the flag's name.
         #[derive(Args, Clone, Debug, Default, Deserialize)]
         #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -24,8 +24,8 @@ macro_rules! settings {
         }
 
         impl Settings {
-            /// What is not set is taken from `file`; the names of what was.
-            fn fill(&mut self, file: Settings) -> Vec<&'static str> {
+            /// Takes settings that are missing from `file`, and returns their names.
+            fn take_missing_from(&mut self, file: Settings) -> Vec<&'static str> {
                 let mut taken = Vec::new();
                 $(if self.$field.is_none() && file.$field.is_some() {
                     self.$field = file.$field;
@@ -38,70 +38,70 @@ macro_rules! settings {
 }
 
 settings! {
-    /// This node's id, from 1; never given to another node again
+    /// Id of this node, from 1; the id of a removed node must not be reused
     #[arg(long, env = "QUORATE_ID", value_name = "N")]
     id: u64,
-    /// The node's own directory, made if it is missing
+    /// Data directory of the node, created if it is missing
     #[arg(long, env = "QUORATE_DATA_DIR", value_name = "DIR")]
     data_dir: PathBuf,
-    /// The cluster's name, or its id in 32 hexadecimal digits
+    /// Name of the cluster, or its id in 32 hexadecimal digits
     ///
-    /// A directory in use knows its cluster; a new one is `quorate`'s unless this says otherwise.
+    /// A data directory in use holds its cluster; the default of a new one is `quorate`.
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
     cluster: Cluster,
-    /// Who founds the cluster, this node among them: 1=10.0.0.1:7100,2=10.0.0.2:7100,…
+    /// Initial members, which bootstrap the cluster: 1=10.0.0.1:7100,2=10.0.0.2:7100,…
     #[arg(long, env = "QUORATE_MEMBERS", value_name = "ID=ADDRESS", value_delimiter = ',')]
-    members: Vec<NodeAt>,
-    /// Members of a running cluster, to wait there until one of them adds this node
+    members: Vec<NodeAddress>,
+    /// Members of a running cluster; the node waits until it is added to their cluster
     #[arg(long, env = "QUORATE_JOIN", value_name = "ID=ADDRESS", value_delimiter = ',')]
-    join: Vec<NodeAt>,
-    /// Where to listen, if not at this node's address among the members
+    join: Vec<NodeAddress>,
+    /// Address to listen on, if it is not this node's address in the membership
     #[arg(long, env = "QUORATE_LISTEN", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Speak TLS, with the certificates that `quorate certs` made in this directory
+    /// Use TLS with the certificates in this directory, made by `quorate certs`
     #[arg(long, env = "QUORATE_CERTS", value_name = "DIR")]
     certs: PathBuf,
-    /// Let words leave this machine in the clear: without it only loopback addresses are taken
+    /// Allow plaintext connections beyond loopback addresses, without TLS
     #[arg(long, env = "QUORATE_PLAINTEXT", num_args = 0..=1, default_missing_value = "true",
         require_equals = true, value_name = "BOOL")]
     plaintext: bool,
-    /// Where to serve /metrics and /health: an address, or a port of this machine
+    /// Serve /metrics and /health over HTTP at this address, or at this port on loopback
     #[arg(long, env = "QUORATE_METRICS", value_name = "ADDRESS")]
-    metrics: At,
-    /// Where to serve a page that shows the cluster: an address, or a port of this machine
+    metrics: ListenAddress,
+    /// Serve a status page of the cluster over HTTP at this address, or at this port on loopback
     ///
-    /// Whoever reaches either can read it, and change nothing: there is no password.
+    /// Both are read-only and have no access control.
     #[arg(long, env = "QUORATE_UI", value_name = "ADDRESS")]
-    ui: At,
-    /// After how long without a leader a node campaigns; up to twice as long [default: 300ms]
+    ui: ListenAddress,
+    /// Minimum election timeout; the maximum is twice as long [default: 300ms]
     #[arg(long, env = "QUORATE_ELECTION_TIMEOUT", value_name = "TIME")]
     election_timeout: Span,
-    /// How often a leader says that it is alive [default: 50ms]
+    /// Heartbeat interval of a leader [default: 50ms]
     #[arg(long, env = "QUORATE_HEARTBEAT", value_name = "TIME")]
     heartbeat: Span,
-    /// After how many commands a snapshot is taken [default: 1000000]
+    /// Number of applied entries after which the node takes a snapshot [default: 1000000]
     #[arg(long, env = "QUORATE_SNAPSHOT_ENTRIES", value_name = "N")]
     snapshot_entries: u64,
-    /// How many commands before a snapshot are kept for nodes that lag [default: 10000]
+    /// Number of entries before a snapshot that are kept for slow followers [default: 10000]
     #[arg(long, env = "QUORATE_TRAILING_ENTRIES", value_name = "N")]
     trailing_entries: u64,
-    /// The size of one file of the log, several of which are made ahead [default: 64MiB]
+    /// Size of a log segment file [default: 64MiB]
     #[arg(long, env = "QUORATE_SEGMENT_SIZE", value_name = "SIZE")]
     segment_size: Bytes,
-    /// How many empty files of the log are kept ready [default: 3]
-    #[arg(long, env = "QUORATE_SEGMENTS_AHEAD", value_name = "N")]
-    segments_ahead: usize,
-    /// How long to look out for what comes next before sleeping [default: 0ms]
+    /// Number of empty log segments created in advance [default: 3]
+    #[arg(long, env = "QUORATE_SPARE_SEGMENTS", value_name = "N")]
+    spare_segments: usize,
+    /// Maximum time of busy polling before a thread sleeps [default: 0ms]
     ///
-    /// With 200us the requests of a lone client take less time, and processors are busy meanwhile.
-    #[arg(long, env = "QUORATE_POLL_MAX", value_name = "TIME")]
-    poll_max: Span,
-    /// What to write about: error, warn, info or debug [default: info]
+    /// With 200us the latency of a single client drops, at the price of CPU time.
+    #[arg(long, env = "QUORATE_BUSY_POLL_MAX", value_name = "TIME")]
+    busy_poll_max: Span,
+    /// Log level: error, warn, info or debug [default: info]
     #[arg(long, env = "QUORATE_LOG", value_name = "LEVEL")]
     log: Level,
 }
 
-/// How much is written to the standard error.
+/// The log level: the least severe messages that are written to standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Level {
@@ -112,18 +112,17 @@ pub(crate) enum Level {
     Debug,
 }
 
-/// Where each setting came from that a file gave.
+/// The places of the settings that come from a file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sources {
     file: PathBuf,
-    /// By field, the line of its value.
+    /// The line of each setting's value, by the name of the setting.
     lines: BTreeMap<String, usize>,
 }
 
 impl Settings {
-    /// These settings, without a variable that says of `members` and `join` the other one than a
-    /// flag does.
-    pub(crate) fn flags_first(mut self, given: &ArgMatches) -> Settings {
+    /// Drops `members` or `join` from an environment variable if the other one is a flag.
+    pub(crate) fn without_overridden_variables(mut self, given: &ArgMatches) -> Settings {
         let is_flag = |name| given.value_source(name) == Some(ValueSource::CommandLine);
         match (is_flag("members"), is_flag("join")) {
             (true, false) => self.join = None,
@@ -133,21 +132,24 @@ impl Settings {
         self
     }
 
-    /// These settings, and where they lack something those of the file.
+    /// Returns these settings, completed with those of the file.
     ///
     /// # Errors
-    /// The file cannot be read, or says what it may not; the line is named.
-    pub(crate) fn with_file(mut self, file: Option<&Path>) -> Result<(Settings, Sources), Trouble> {
+    /// A [`CommandError`] with the line if the file cannot be read, or has an invalid setting.
+    pub(crate) fn with_file(
+        mut self,
+        file: Option<&Path>,
+    ) -> Result<(Settings, Sources), CommandError> {
         let Some(path) = file else { return Ok((self, Sources::default())) };
         let text = std::fs::read_to_string(path)
-            .map_err(|error| Trouble::wrong(format!("{}: {error}", path.display())))?;
+            .map_err(|error| CommandError::invalid_input(format!("{}: {error}", path.display())))?;
         let wrong = |error: toml::de::Error| {
             let line = error.span().map_or(1, |span| line_of(&text, span.start));
-            Trouble::wrong(format!("{}:{line}: {}", path.display(), error.message()))
+            CommandError::invalid_input(format!("{}:{line}: {}", path.display(), error.message()))
         };
         let mut settings: Settings = toml::from_str(&text).map_err(wrong)?;
         if self.members.is_some() || self.join.is_some() {
-            // A node is a founder, or joins: what the file says of that is not asked for.
+            // A node bootstraps or joins: flags replace both settings of the file.
             (settings.members, settings.join) = (None, None);
         }
         let table = DeTable::parse(&text).map_err(wrong)?;
@@ -155,24 +157,24 @@ impl Settings {
             (key.get_ref().replace('-', "_"), line_of(&text, value.span().start))
         });
         let mut lines: BTreeMap<String, usize> = given.collect();
-        let taken = self.fill(settings);
+        let taken = self.take_missing_from(settings);
         lines.retain(|field, _| taken.contains(&field.as_str()));
         Ok((self, Sources { file: path.to_owned(), lines }))
     }
 }
 
 impl Sources {
-    /// What is wrong with a setting, with where it stands.
-    pub(crate) fn mistake(&self, field: &str, what: impl std::fmt::Display) -> Trouble {
+    /// Returns the error of a setting, with its flag or its file and line.
+    pub(crate) fn error(&self, field: &str, message: impl std::fmt::Display) -> CommandError {
         let flag = field.replace('_', "-");
-        Trouble::wrong(match self.lines.get(field) {
-            Some(line) => format!("{}:{line}: {flag}: {what}", self.file.display()),
-            None => format!("--{flag}: {what}"),
+        CommandError::invalid_input(match self.lines.get(field) {
+            Some(line) => format!("{}:{line}: {flag}: {message}", self.file.display()),
+            None => format!("--{flag}: {message}"),
         })
     }
 }
 
-/// The line, from 1, that byte `offset` stands in.
+/// Returns the line of byte `offset`, from 1.
 fn line_of(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
@@ -181,39 +183,42 @@ fn line_of(text: &str, offset: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// What is said about a file of this text.
+    /// Reads a file of this text; returns its error with the path replaced by FILE.
     fn read(text: &str) -> Result<(Settings, Sources), String> {
-        let file = tempfile::NamedTempFile::new().expect("there is room");
-        std::fs::write(file.path(), text).expect("there is room");
-        let told = Settings::default().with_file(Some(file.path()));
-        told.map_err(|trouble| trouble.text.replace(&*file.path().to_string_lossy(), "FILE"))
+        let file = tempfile::NamedTempFile::new().expect("a temporary file can be created");
+        std::fs::write(file.path(), text).expect("the disk has space");
+        let read = Settings::default().with_file(Some(file.path()));
+        read.map_err(|error| error.text.replace(&*file.path().to_string_lossy(), "FILE"))
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_line() {
+    fn an_error_names_its_line() {
         let cases = [
             ("id = 1\nmembesr = []\n", "FILE:2: unknown field `membesr`"),
-            ("id = 1\n\nheartbeat = \"5 parsecs\"\n", "FILE:3: `5 parsecs` is no time"),
-            ("members = [\n  \"1=127.0.0.1:1\",\n  \"2=there\",\n]\n", "FILE:3: `2=there`: no"),
+            ("id = 1\n\nheartbeat = \"5 parsecs\"\n", "FILE:3: `5 parsecs` is not a time"),
+            (
+                "members = [\n  \"1=127.0.0.1:1\",\n  \"2=there\",\n]\n",
+                "FILE:3: `2=there`: the address",
+            ),
             ("id = \"one\"\n", "FILE:1: invalid type: string \"one\""),
             ("id = 1\nid = 2\n", "FILE:2: duplicate key"),
             ("id = 1\nlog = \"loud\"\n", "FILE:2: unknown variant `loud`"),
         ];
         for (text, expected) in cases {
-            let told = read(text).expect_err(text);
-            assert!(told.starts_with(expected), "{told}\nand not\n{expected}");
+            let error = read(text).expect_err(text);
+            assert!(error.starts_with(expected), "got\n{error}\nexpected\n{expected}");
         }
     }
 
     #[test]
-    fn a_flag_goes_before_the_file() {
-        let file = tempfile::NamedTempFile::new().expect("there is room");
-        std::fs::write(file.path(), "id = 7\n\nheartbeat = \"9s\"\n").expect("there is room");
+    fn a_flag_overrides_the_file() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file can be created");
+        std::fs::write(file.path(), "id = 7\n\nheartbeat = \"9s\"\n").expect("the disk has space");
         let flags = Settings { id: Some(1), ..Settings::default() };
-        let (settings, sources) = flags.with_file(Some(file.path())).expect("it is right");
+        let (settings, sources) = flags.with_file(Some(file.path())).expect("the file is valid");
         assert_eq!(settings.id, Some(1));
-        assert_eq!(sources.mistake("id", "no").text, "--id: no");
-        let told = sources.mistake("heartbeat", "no").text;
-        assert!(told.ends_with(":3: heartbeat: no"), "{told}");
+        assert_eq!(sources.error("id", "no").text, "--id: no");
+        let error = sources.error("heartbeat", "no").text;
+        assert!(error.ends_with(":3: heartbeat: no"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! What ends the command from outside: the first time in good order, the second at once.
+//! Signals: the first SIGTERM or Ctrl-C stops the command in order, the second ends it at once.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
-/// Listens for Ctrl-C, and for SIGTERM where there is one.
+/// Listens for Ctrl-C, and for SIGTERM on Unix.
 #[derive(Debug)]
 pub(crate) struct Signals {
     #[cfg(unix)]
@@ -15,7 +15,7 @@ pub(crate) struct Signals {
     interrupt: Signal,
 }
 
-/// Hears each SIGHUP, where there is one, from when it is made: none ends the process any more.
+/// Listens for SIGHUP on Unix, which no longer ends the process once this exists.
 pub(crate) struct Hangups(#[cfg(unix)] Option<Signal>);
 
 impl Hangups {
@@ -29,8 +29,8 @@ impl Hangups {
         Hangups()
     }
 
-    /// Does this at each, until what is returned is dropped.
-    pub(crate) fn each(self, work: impl Fn() + Send + 'static) -> JoinSet<()> {
+    /// Calls `work` at each SIGHUP, until the returned set is dropped.
+    pub(crate) fn spawn_for_each(self, work: impl Fn() + Send + 'static) -> JoinSet<()> {
         let mut listening = JoinSet::new();
         #[cfg(unix)]
         if let Some(mut hangup) = self.0 {
@@ -46,18 +46,18 @@ impl Hangups {
     }
 }
 
-/// What a shell says of a process that Ctrl-C ended.
+/// The exit code that shells report for a process ended by Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
 #[cfg(unix)]
 impl Signals {
-    /// From here on no signal ends the process by itself.
+    /// Starts to listen: from now on no signal ends the process by default.
     pub(crate) fn listen() -> io::Result<Signals> {
         let terminate = signal(SignalKind::terminate())?;
         Ok(Signals { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// The name of the first signal; from then on another one ends the process.
+    /// Waits for the first signal and returns its name; after that another one ends the process.
     pub(crate) async fn wait(mut self) -> &'static str {
         let first = self.next().await;
         tokio::spawn(async move {
@@ -82,7 +82,7 @@ impl Signals {
     }
 
     pub(crate) async fn wait(self) -> &'static str {
-        // Where it cannot be heard it ends the process by itself.
+        // If Ctrl-C cannot be listened for, it ends the process by default.
         let _ = tokio::signal::ctrl_c().await;
         tokio::spawn(async {
             let _ = tokio::signal::ctrl_c().await;

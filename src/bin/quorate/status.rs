@@ -1,4 +1,4 @@
-//! `quorate status`: every member of the cluster, and how far it is.
+//! `quorate status`: the status of every member of the cluster.
 
 use clap::Args;
 use quorate::runtime::{Client, Report};
@@ -7,18 +7,19 @@ use quorate::types::{Member, Membership, NodeId, PeerStatus};
 use serde_json::{Value, json};
 
 use crate::client::ClientFlags;
-use crate::exit::{Exit, Trouble};
+use crate::exit::{CommandError, Exit};
 use crate::output::print;
 use crate::table::Table;
 
-/// What `status` takes.
+/// The flags of `status`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
   quorate status
 
-last, durable, committed, applied: how far the node's log is, is on its disk, is known to count and
-is carried out. lag: how many entries of the leader's log are not known to be on the node's disk.
+last, durable, committed, applied, snapshot: the node's log indices. durable entries are on the
+node's own disk, committed ones on the disks of a quorum, applied ones in its state machine. lag:
+entries of the leader's log that are not known to be on the node's disk.
 
 Exit code 1: there is no leader, or a member does not answer.")]
 pub(crate) struct StatusFlags {
@@ -26,28 +27,28 @@ pub(crate) struct StatusFlags {
     client: ClientFlags,
 }
 
-/// One member, and what it says of itself.
-struct Row {
+/// A member, and the report that it returned.
+struct MemberStatus {
     member: Member,
     kind: &'static str,
     report: Result<Report, String>,
 }
 
-/// The cluster as it was found.
-struct Seen {
+/// The status of the cluster and of every member.
+struct ClusterStatus {
     cluster: ClusterId,
     membership: Membership,
-    rows: Vec<Row>,
+    rows: Vec<MemberStatus>,
 }
 
-/// Which part of the time one node gets to answer in.
-const PATIENCE: u32 = 8;
+/// The share of the timeout that one node gets to answer, as a divisor.
+const TIMEOUT_SHARE: u32 = 8;
 
 const TITLES: [&str; 11] = [
     "node",
     "address",
     "role",
-    "vote",
+    "member",
     "term",
     "last",
     "durable",
@@ -57,20 +58,21 @@ const TITLES: [&str; 11] = [
     "lag",
 ];
 
-pub(crate) fn run(flags: &StatusFlags, json: bool) -> Result<Exit, Trouble> {
-    let seen = flags.client.run(async |client| Seen::through(&client, &flags.client).await)?;
-    print(&if json { seen.json().to_string() } else { seen.text() })?;
-    let well = seen.leader().is_some() && seen.rows.iter().all(|row| row.report.is_ok());
-    Ok(if well { Exit::Done } else { Exit::No })
+pub(crate) fn run(flags: &StatusFlags, json: bool) -> Result<Exit, CommandError> {
+    let status =
+        flags.client.run(async |client| ClusterStatus::collect(&client, &flags.client).await)?;
+    print(&if json { status.json().to_string() } else { status.text() })?;
+    let healthy = status.leader().is_some() && status.rows.iter().all(|row| row.report.is_ok());
+    Ok(if healthy { Exit::Done } else { Exit::Negative })
 }
 
-impl Row {
-    /// All but the lag, which the leader knows.
+impl MemberStatus {
+    /// Returns the cells of the row except the lag, which is computed from the leader's report.
     fn cells(&self) -> Vec<String> {
         let mut cells = vec![self.member.id.to_string(), self.member.address.as_str().to_owned()];
         match &self.report {
             Err(_) => {
-                cells.extend(["silent", self.kind].map(str::to_owned));
+                cells.extend(["unreachable", self.kind].map(str::to_owned));
                 cells.extend(["-"; 6].map(str::to_owned));
             }
             Ok(report) => {
@@ -85,32 +87,34 @@ impl Row {
     }
 }
 
-impl Seen {
-    /// Asks the nodes named for the members, believes whoever knows most, and asks each member.
-    async fn through(client: &Client, flags: &ClientFlags) -> Result<Seen, Trouble> {
-        let client = client.with_deadline(flags.timeout.0 / PATIENCE);
+impl ClusterStatus {
+    /// Requests the membership from the nodes of `--nodes`, takes that of the longest log of the
+    /// latest term, and requests a report from each member.
+    async fn collect(client: &Client, flags: &ClientFlags) -> Result<ClusterStatus, CommandError> {
+        let client = client.with_deadline(flags.timeout.0 / TIMEOUT_SHARE);
         let mut latest = None::<Report>;
-        let mut trouble = Trouble::wrong("--nodes: nobody is named");
+        let mut failure = CommandError::invalid_input("--nodes names no address");
         for address in &flags.nodes {
             let place = |report: &Report| (report.status.term, report.status.last);
             match client.report(address).await {
-                Err(error) => trouble = error.into(),
+                Err(error) => failure = error.into(),
                 Ok(report) if latest.as_ref().is_some_and(|one| place(one) >= place(&report)) => {}
                 Ok(report) => latest = Some(report),
             }
         }
-        let membership = latest.ok_or(trouble)?.membership;
+        let membership = latest.ok_or(failure)?.membership;
         let mut rows = Vec::new();
         for member in membership.members() {
             let kind = if membership.is_voter(member.id) { "voter" } else { "learner" };
             let report = client.report(member.address.as_str()).await;
             let report = report.map_err(|error| error.to_string());
-            rows.push(Row { member: member.clone(), kind, report });
+            rows.push(MemberStatus { member: member.clone(), kind, report });
         }
-        Ok(Seen { cluster: flags.cluster(), membership, rows })
+        Ok(ClusterStatus { cluster: flags.cluster(), membership, rows })
     }
 
-    /// What the leader says: of several that believe it, the one of the latest term.
+    /// Returns the report of the leader; of several nodes that claim to lead, the one of the latest
+    /// term.
     fn leader(&self) -> Option<&Report> {
         let reports = self.rows.iter().filter_map(|row| row.report.as_ref().ok());
         let leads = |report: &&Report| report.status.leader == Some(report.status.id);
@@ -136,31 +140,31 @@ impl Seen {
             let lag = self.lag(row.member.id).map_or("-".to_owned(), |lag| lag.to_string());
             table.row(row.cells().into_iter().chain([lag]));
         }
-        let remarks = self.remarks().into_iter().map(|remark| format!("{remark}\n"));
-        format!("cluster {}\n{table}{}", self.cluster, remarks.collect::<String>())
+        let warnings = self.warnings().into_iter().map(|warning| format!("{warning}\n"));
+        format!("cluster {}\n{table}{}", self.cluster, warnings.collect::<String>())
     }
 
-    /// What an operator should look after.
-    fn remarks(&self) -> Vec<String> {
-        let remark = |row: &Row| match &row.report {
+    /// Returns what needs the operator's attention.
+    fn warnings(&self) -> Vec<String> {
+        let warning = |row: &MemberStatus| match &row.report {
             Err(error) => Some(format!("{}: {error}", row.member.id)),
             Ok(report) if report.status.disk_full => {
-                Some(format!("{}: its disk is full", row.member.id))
+                Some(format!("{}: the disk is full", row.member.id))
             }
             Ok(_) => None,
         };
-        let mut remarks: Vec<String> = self.rows.iter().filter_map(remark).collect();
+        let mut warnings: Vec<String> = self.rows.iter().filter_map(warning).collect();
         if self.leader().is_none() {
-            remarks.push("nobody leads".to_owned());
+            warnings.push("there is no leader".to_owned());
         }
         if !self.membership.is_settled() {
-            remarks.push(format!("the members are being changed: {}", self.membership));
+            warnings.push(format!("a membership change is in progress: {}", self.membership));
         }
-        remarks
+        warnings
     }
 
     fn json(&self) -> Value {
-        let row = |Row { member, kind, report }: &Row| {
+        let row = |MemberStatus { member, kind, report }: &MemberStatus| {
             let mut object = json!({
                 "node": member.id.0, "address": member.address.as_str(), "vote": kind,
                 "lag": self.lag(member.id),

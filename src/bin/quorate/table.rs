@@ -1,8 +1,8 @@
-//! Tables for people: columns as wide as their widest cell.
+//! Text tables, with columns as wide as their widest cell.
 
 use std::fmt;
 
-/// Rows of cells.
+/// The rows of a table, each a list of cells.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table(Vec<Vec<String>>);
 

@@ -1,4 +1,4 @@
-//! Values as a person writes them: clusters, nodes with their addresses, times and sizes.
+//! Values of flags and settings: clusters, node addresses, times, sizes and read levels.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,8 +11,8 @@ use quorate::storage::ClusterId;
 use quorate::types::{NodeId, ReadLevel};
 use serde::de::{Deserialize, Deserializer, Visitor};
 
-/// A value that is read from text, in a file as on the command line. An error comes up while the
-/// file is read, and so knows its line.
+/// Makes a type parse from text in the settings file as on the command line. The error arises while
+/// the file is parsed, and so has its line.
 macro_rules! from_text {
     ($($name:ident),*) => {$(
         impl<'de> Deserialize<'de> for $name {
@@ -37,22 +37,22 @@ impl<T: FromStr<Err = String>> Visitor<'_> for Text<T> {
     }
 }
 
-from_text!(Cluster, NodeAt, Span, Bytes, At);
+from_text!(Cluster, NodeAddress, Span, Bytes, ListenAddress);
 
-/// A cluster: its id in 32 hexadecimal digits, or a name, which always gives the same id.
+/// A cluster: its id in 32 hexadecimal digits, or a name, whose hash is the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cluster(pub(crate) ClusterId);
 
-/// A node's id and where it is reached: `4=10.0.0.4:7100`.
+/// A node's id and address: `4=10.0.0.4:7100`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NodeAt {
+pub(crate) struct NodeAddress {
     pub(crate) id: NodeId,
     pub(crate) address: SocketAddr,
 }
 
-/// Where something is served: an address, or a port of this machine alone.
+/// An address to listen on, or a port on the loopback address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct At(pub(crate) SocketAddr);
+pub(crate) struct ListenAddress(pub(crate) SocketAddr);
 
 /// A time: `200us`, `300ms`, `2s`, `5min`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,17 +62,18 @@ pub(crate) struct Span(pub(crate) Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bytes(pub(crate) u64);
 
-/// How fresh a read is: `linearizable`, `lease`, `replica`, `local`, or how old it may be: `2s`.
+/// The consistency of a read: `linearizable`, `lease`, `replica`, `local`, or a staleness bound:
+/// `2s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Freshness(pub(crate) ReadLevel);
+pub(crate) struct Consistency(pub(crate) ReadLevel);
 
-/// Whoever asks a cluster for something: `client/NAME` or `admin/NAME`.
+/// The identity of a client's certificate: `client/NAME` or `admin/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Guest(pub(crate) Principal);
+pub(crate) struct ClientPrincipal(pub(crate) Principal);
 
 impl Default for Cluster {
     fn default() -> Cluster {
-        "quorate".parse().expect("it is a name")
+        "quorate".parse().expect("the default is a valid name")
     }
 }
 
@@ -81,7 +82,7 @@ impl FromStr for Cluster {
 
     fn from_str(text: &str) -> Result<Cluster, String> {
         if text.is_empty() {
-            return Err("a cluster's name has at least one letter".to_owned());
+            return Err("the cluster name is empty".to_owned());
         }
         if text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             let id = u128::from_str_radix(text, 16).map_err(|error| error.to_string())?;
@@ -93,69 +94,70 @@ impl FromStr for Cluster {
     }
 }
 
-impl FromStr for NodeAt {
+impl FromStr for NodeAddress {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<NodeAt, String> {
+    fn from_str(text: &str) -> Result<NodeAddress, String> {
         let (id, address) =
             text.split_once('=').ok_or_else(|| format!("`{text}` is not ID=ADDRESS:PORT"))?;
         let id = id.trim().parse::<u64>().ok().filter(|id| *id > 0);
-        let id = id.ok_or_else(|| format!("`{text}`: a node's id is a number from 1"))?;
+        let id = id.ok_or_else(|| format!("`{text}`: the node id must be a number from 1"))?;
         let address = address.trim().parse();
-        let address = address.map_err(|_| format!("`{text}`: no address like 127.0.0.1:7101"))?;
-        Ok(NodeAt { id: NodeId(id), address })
+        let address =
+            address.map_err(|_| format!("`{text}`: the address must be like 127.0.0.1:7101"))?;
+        Ok(NodeAddress { id: NodeId(id), address })
     }
 }
 
-impl fmt::Display for NodeAt {
+impl fmt::Display for NodeAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.id.0, self.address)
     }
 }
 
-impl FromStr for Freshness {
+impl FromStr for Consistency {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Freshness, String> {
-        Ok(Freshness(match text {
+    fn from_str(text: &str) -> Result<Consistency, String> {
+        Ok(Consistency(match text {
             "linearizable" => ReadLevel::Linearizable,
             "lease" => ReadLevel::Lease,
             "replica" => ReadLevel::Replica,
             "local" => ReadLevel::Local,
             _ => {
                 let span: Result<Span, String> = text.parse();
-                let wrong = |_| {
+                let error = |_| {
                     format!("`{text}` is not linearizable, lease, replica, local or a time like 2s")
                 };
-                ReadLevel::Bounded(span.map_err(wrong)?.0)
+                ReadLevel::Bounded(span.map_err(error)?.0)
             }
         }))
     }
 }
 
-impl FromStr for At {
+impl FromStr for ListenAddress {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<At, String> {
+    fn from_str(text: &str) -> Result<ListenAddress, String> {
         let port = text.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let address = port.ok().or_else(|| text.parse().ok()).map(At);
-        address.ok_or_else(|| format!("`{text}` is no address like 127.0.0.1:9100, and no port"))
+        let address = port.ok().or_else(|| text.parse().ok()).map(ListenAddress);
+        address.ok_or_else(|| format!("`{text}` is not an address like 127.0.0.1:9100 or a port"))
     }
 }
 
-impl FromStr for Guest {
+impl FromStr for ClientPrincipal {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Guest, String> {
+    fn from_str(text: &str) -> Result<ClientPrincipal, String> {
         match text.split_once('/') {
-            Some(("client", name)) => Ok(Guest(Principal::Client(name.into()))),
-            Some(("admin", name)) => Ok(Guest(Principal::Admin(name.into()))),
+            Some(("client", name)) => Ok(ClientPrincipal(Principal::Client(name.into()))),
+            Some(("admin", name)) => Ok(ClientPrincipal(Principal::Admin(name.into()))),
             _ => Err(format!("`{text}` is not client/NAME or admin/NAME")),
         }
     }
 }
 
-/// A number and the unit after it.
+/// Splits text into a number and the unit after it.
 fn with_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -174,7 +176,7 @@ impl FromStr for Span {
             _ => None,
         });
         let span = microseconds.map(|number| Span(Duration::from_micros(number)));
-        span.ok_or_else(|| format!("`{text}` is no time like 200us, 300ms, 2s or 5min"))
+        span.ok_or_else(|| format!("`{text}` is not a time like 200us, 300ms, 2s or 5min"))
     }
 }
 
@@ -190,7 +192,7 @@ impl FromStr for Bytes {
             _ => None,
         });
         let bytes = bytes.map(Bytes);
-        bytes.ok_or_else(|| format!("`{text}` is no size like 4096, 64KiB, 16MiB or 1GiB"))
+        bytes.ok_or_else(|| format!("`{text}` is not a size like 4096, 64KiB, 16MiB or 1GiB"))
     }
 }
 
@@ -199,24 +201,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_read_as_they_are_written() {
+    fn values_are_parsed() {
         assert_eq!("300ms".parse(), Ok(Span(Duration::from_millis(300))));
         assert_eq!("200us".parse(), Ok(Span(Duration::from_micros(200))));
         assert_eq!("5min".parse(), Ok(Span(Duration::from_secs(300))));
         assert_eq!("64 KiB".parse(), Ok(Bytes(65536)));
-        let node: NodeAt = "4=127.0.0.1:7104".parse().expect("it is one");
+        let node: NodeAddress = "4=127.0.0.1:7104".parse().expect("a node and its address");
         assert_eq!((node.id, node.to_string()), (NodeId(4), "4=127.0.0.1:7104".to_owned()));
     }
 
     #[test]
-    fn a_port_alone_is_one_of_this_machine() {
-        assert_eq!("9100".parse(), Ok(At(([127, 0, 0, 1], 9100).into())));
-        assert_eq!("0.0.0.0:9100".parse(), Ok(At(([0, 0, 0, 0], 9100).into())));
-        assert!("65536".parse::<At>().expect_err("there is no such port").contains("`65536`"));
+    fn a_port_without_an_address_is_on_loopback() {
+        assert_eq!("9100".parse(), Ok(ListenAddress(([127, 0, 0, 1], 9100).into())));
+        assert_eq!("0.0.0.0:9100".parse(), Ok(ListenAddress(([0, 0, 0, 0], 9100).into())));
+        assert!(
+            "65536"
+                .parse::<ListenAddress>()
+                .expect_err("a port is at most 65535")
+                .contains("`65536`")
+        );
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn an_error_quotes_the_invalid_value() {
         for text in ["", "ms", "3", "3h", "99999999999999999999s"] {
             let error = text.parse::<Span>().expect_err(text);
             assert!(error.contains(&format!("`{text}`")), "{error}");
@@ -225,14 +232,14 @@ mod tests {
             assert!(text.parse::<Bytes>().is_err(), "{text}");
         }
         for text in ["127.0.0.1:1", "0=127.0.0.1:1", "x=127.0.0.1:1", "1=localhost"] {
-            let error = text.parse::<NodeAt>().expect_err(text);
+            let error = text.parse::<NodeAddress>().expect_err(text);
             assert!(error.contains(text), "{error}");
         }
     }
 
     #[test]
     fn a_cluster_has_a_name_or_an_id() {
-        let id: Cluster = "000000000000000000000000000000ff".parse().expect("it is an id");
+        let id: Cluster = "000000000000000000000000000000ff".parse().expect("a valid id");
         assert_eq!(id.0, ClusterId(255));
         assert_eq!("orders".parse::<Cluster>(), "orders".parse());
         assert_ne!("orders".parse::<Cluster>(), "Orders".parse());

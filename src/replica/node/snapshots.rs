@@ -1,78 +1,83 @@
-//! What a node does about snapshots: its own, those that peers send, and starting over from one.
+//! Snapshot handling of a node: own snapshots, those from peers, and restoring from one.
 
 use crate::raft;
 use crate::replica::node::{Node, Task};
 use crate::replica::output::{Note, Output, Work};
-use crate::replica::snapshots::Heard;
+use crate::replica::snapshots::SnapshotProgress;
 use crate::storage::SnapshotEvent;
-use crate::types::{NodeId, Packet, SnapshotMeta, Standing, Transfer, TransferBody};
+use crate::types::{
+    NodeId, Packet, SnapshotMeta, SnapshotTransfer, SnapshotTransferBody, StateVerification,
+};
 
 impl Node {
-    /// A peer wants a part of a snapshot, or sends one.
-    pub(super) fn on_transfer(&mut self, transfer: Transfer) {
-        if !self.validation.stands() && matches!(transfer.body, TransferBody::Request(_)) {
-            let Transfer { from: to, to: from, root, .. } = transfer;
-            let gone = Transfer { from, to, root, body: TransferBody::Gone };
-            return self.outputs.push(Output::Send(Packet::Transfer(gone)));
+    /// Handles a transfer message. A diverged node serves no parts.
+    pub(super) fn on_transfer(&mut self, transfer: SnapshotTransfer) {
+        if !self.validation.is_usable() && matches!(transfer.body, SnapshotTransferBody::Request(_))
+        {
+            let SnapshotTransfer { from: to, to: from, root, .. } = transfer;
+            let gone = SnapshotTransfer { from, to, root, body: SnapshotTransferBody::Gone };
+            return self.outputs.push(Output::Send(Packet::SnapshotTransfer(gone)));
         }
         let (storage, events) = (&mut self.storage, &mut self.events);
         let membership = self.raft.membership();
         self.snapshots.on_transfer(self.now, transfer, membership, storage, events);
     }
 
-    /// Something became of a snapshot in the store.
+    /// Handles a snapshot event of the store.
     pub(super) fn on_snapshot_event(&mut self, event: SnapshotEvent) {
         let chunk_bytes = self.config.storage.snapshots.chunk_bytes as usize;
         match self.snapshots.on_event(self.now, event, chunk_bytes) {
-            Some(Heard::Taken(meta)) => self.storage.set_snapshot(meta, &mut self.events),
-            Some(Heard::Received(meta)) if self.may_rebuild_from(&meta) => {
+            Some(SnapshotProgress::Taken(meta)) => {
+                self.storage.set_snapshot(meta, &mut self.events)
+            }
+            Some(SnapshotProgress::Received(meta)) if self.may_rebuild_from(&meta) => {
                 self.validation.rebuild_from(meta.clone());
                 self.storage.set_snapshot(meta, &mut self.events);
             }
-            Some(Heard::Received(meta)) => {
+            Some(SnapshotProgress::Received(meta)) => {
                 self.note(|| Note::SnapshotReceived(meta.clone()));
-                self.tell(raft::Input::SnapshotReceived { meta });
+                self.enqueue(raft::Input::SnapshotReceived { meta });
             }
-            Some(Heard::Served(output)) => self.outputs.push(output),
+            Some(SnapshotProgress::Served(output)) => self.outputs.push(output),
             None => {}
         }
     }
 
-    /// This node's own snapshot is in force. The log that this makes superfluous may go: first the
-    /// algorithm forgets it, then the disk.
+    /// Handles a snapshot that the store has recorded as the current one. The log that it covers is
+    /// compacted, first in the algorithm and then on disk.
     pub(super) fn on_snapshot_recorded(&mut self, meta: SnapshotMeta) {
-        if self.validation.rebuilds_from() == Some(&meta) {
+        if self.validation.rebuild_snapshot() == Some(&meta) {
             return self.snapshots.on_installed(&meta);
         }
         self.note(|| Note::SnapshotTaken(meta.clone()));
         let base = self.snapshots.on_taken(&meta);
         self.step_raft(raft::Input::SnapshotTaken { meta, base });
-        self.storage.forget(base, &mut self.events);
+        self.storage.compact(base, &mut self.events);
     }
 
-    /// The machine starts over from a snapshot that is installed: what became of the entries it
-    /// covers is not known here.
+    /// Restores the state machine from an installed snapshot. The outcomes of the covered entries
+    /// are unknown on this node.
     pub(super) fn on_restore(&mut self, meta: SnapshotMeta) {
-        if self.validation.standing() == Standing::Divided {
+        if self.validation.verification() == StateVerification::NoMajority {
             return;
         }
         let lost = self.requests.skipped(meta.last.index);
         self.outputs.extend(lost.map(|tag| Output::Unknown { tag }));
         self.snapshots.on_installed(&meta);
-        let (task, work) = match self.validation.stands() {
-            true => (Task::Restores, Work::Restore(meta)),
-            false => (Task::Rebuilds, Work::Rebuild(meta)),
+        let (task, work) = match self.validation.is_usable() {
+            true => (Task::Restoring, Work::Restore(meta)),
+            false => (Task::Rebuilding, Work::Rebuild(meta)),
         };
-        assert_eq!(self.task, Task::Idle, "a machine starts over between two batches");
+        assert_eq!(self.task, Task::Idle, "a restore starts between two batches");
         self.task = task;
         self.outputs.push(Output::Work(work));
     }
 
-    /// A peer offers a snapshot. None begins to be received while the machine starts over: of two
-    /// that were put in force meanwhile, the second would have the file removed that is being read.
+    /// Handles a peer's offer of a snapshot. No transfer starts while the worker restores, because
+    /// recording a second received snapshot would remove the file that the worker reads.
     pub(super) fn on_snapshot_offer(&mut self, from: NodeId, meta: SnapshotMeta) {
-        let may_begin = !matches!(self.task, Task::Restores | Task::Rebuilds);
+        let may_start = !matches!(self.task, Task::Restoring | Task::Rebuilding);
         let (storage, events) = (&mut self.storage, &mut self.events);
-        self.snapshots.on_offer(self.now, (from, meta), may_begin, storage, events);
+        self.snapshots.on_offer(self.now, (from, meta), may_start, storage, events);
     }
 }

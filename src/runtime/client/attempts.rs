@@ -1,5 +1,5 @@
-//! One call, as many attempts as it takes: which node is asked, and what a reply means for the
-//! next attempt.
+//! The attempts of one call: chooses the node of each attempt, and decides by the reply whether and
+//! where to retry.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -8,62 +8,62 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::runtime::client::config::ClientConfig;
-use crate::runtime::client::connection::{Connection, Dialer, Failed, Sent, lock};
-use crate::runtime::client::error::{ClientError, Rejection, Trouble};
+use crate::runtime::client::connection::{Connection, ConnectionError, Dialer, SentFlag, lock};
+use crate::runtime::client::error::{AttemptError, ClientError, RejectCause};
 use crate::runtime::client::nodes::Nodes;
 use crate::runtime::entropy::entropy;
 use crate::runtime::transport::link::Security;
 use crate::types::RejectReason;
-use crate::wire::{Denial, Told, Wanted};
+use crate::wire::{ReplyBody, RequestBody, ServiceRejectReason};
 
-/// Everything that the clones of a client share to ask nodes.
-pub(super) struct Network {
+/// The connections and the known nodes, shared by the clones of a client.
+pub(super) struct ConnectionPool {
     dialer: Dialer,
     connections: Mutex<BTreeMap<String, Connection>>,
 }
 
-/// Which node is asked.
+/// The node to which a request is sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Route<'a> {
-    /// The leader, and whoever may know it until it is found.
+    /// The leader; while it is unknown, any node that may know it.
     Leader,
-    /// Whoever answers.
+    /// Any node of the cluster.
     Any,
-    /// This one alone.
+    /// Only the node at this address.
     At(&'a str),
 }
 
-/// What may be asked again after it may have happened.
+/// Whether a request may be sent again after an attempt that may have been executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Repeats {
-    /// What changes nothing.
-    Harmless,
-    /// What happens once, however often it is sent.
-    Once,
-    /// Not this.
+pub(super) enum RetryPolicy {
+    /// The request changes nothing, and may be sent again.
+    ReadOnly,
+    /// The request takes effect once, however often it is sent.
+    Idempotent,
+    /// The request must not be sent again.
     Never,
 }
 
 /// The attempts of one call.
 pub(super) struct Attempts<'a> {
-    network: &'a Network,
+    pool: &'a ConnectionPool,
     deadline: Instant,
-    repeats: Repeats,
-    /// Attempts since the last wait.
-    count: usize,
-    retry: Duration,
-    /// Whether an attempt may have been carried out.
-    may_have_happened: bool,
-    trouble: Option<Trouble>,
+    retry_policy: RetryPolicy,
+    /// The number of attempts since the last wait.
+    attempts: usize,
+    retry_wait: Duration,
+    /// Whether an attempt may have been executed.
+    may_have_executed: bool,
+    last_error: Option<AttemptError>,
 }
 
-impl Network {
-    pub(super) fn new(config: ClientConfig, security: Security) -> Network {
+impl ConnectionPool {
+    pub(super) fn new(config: ClientConfig, security: Security) -> ConnectionPool {
         let start = usize::from(entropy() as u16);
         let nodes = Nodes::new(config.addresses.clone(), start);
         let (config, nodes) = (Arc::new(config), Arc::new(Mutex::new(nodes)));
         let dialer = Dialer { config, security, nodes, node: None };
-        Network { dialer, connections: Mutex::default() }
+        ConnectionPool { dialer, connections: Mutex::default() }
     }
 
     pub(super) fn config(&self) -> &ClientConfig {
@@ -75,138 +75,141 @@ impl Network {
         &self.dialer.security
     }
 
-    pub(super) fn attempts(&self, deadline: Instant, repeats: Repeats) -> Attempts<'_> {
+    pub(super) fn attempts(&self, deadline: Instant, retry_policy: RetryPolicy) -> Attempts<'_> {
         Attempts {
-            network: self,
+            pool: self,
             deadline,
-            repeats,
-            count: 0,
-            retry: self.config().retry_min,
-            may_have_happened: false,
-            trouble: None,
+            retry_policy,
+            attempts: 0,
+            retry_wait: self.config().retry_min,
+            may_have_executed: false,
+            last_error: None,
         }
     }
 
     fn connection(&self, address: &str) -> Connection {
         let mut connections = lock(&self.connections);
-        connections.retain(|_, connection| !connection.is_over());
+        connections.retain(|_, connection| !connection.is_closed());
         let open = || Connection::open(address.to_owned(), self.dialer.clone());
         connections.entry(address.to_owned()).or_insert_with(open).clone()
     }
 }
 
-/// What comes after an attempt.
-enum Next {
-    /// It is done.
-    Done(Told),
-    /// Another one at once, if there were not too many.
-    Again,
-    /// Another one after a wait.
-    Later,
+/// The next step after an attempt.
+enum NextStep {
+    /// The call is complete.
+    Done(ReplyBody),
+    /// Retry at once, unless every node was tried since the last wait.
+    RetryNow,
+    /// Retry after a wait.
+    RetryLater,
 }
 
 impl Attempts<'_> {
-    /// Whether an attempt may have been carried out.
-    pub(super) fn may_have_happened(&self) -> bool {
-        self.may_have_happened
+    /// Returns true if an attempt may have been executed.
+    pub(super) fn may_have_executed(&self) -> bool {
+        self.may_have_executed
     }
 
-    /// Asks until there is a reply that says what came of it. `wanted` gives the request, anew for
-    /// each attempt; the call is over once it gives none.
+    /// Sends the request until a reply states its outcome. `body` returns the request for each
+    /// attempt; the call ends without a reply once it returns none.
     ///
     /// # Errors
-    /// A [`ClientError`], once nothing more is to be tried.
-    pub(super) async fn ask(
+    /// A [`ClientError`], once the request may not be retried or the deadline has passed.
+    pub(super) async fn send(
         &mut self,
         route: Route<'_>,
-        mut wanted: impl FnMut() -> Option<Wanted>,
-    ) -> Result<Option<Told>, ClientError> {
+        mut body: impl FnMut() -> Option<RequestBody>,
+    ) -> Result<Option<ReplyBody>, ClientError> {
         loop {
-            let Some(wanted) = wanted() else { return Ok(None) };
+            let Some(body) = body() else { return Ok(None) };
             let address = self.address(route);
-            let connection = self.network.connection(&address);
-            let sent = Sent::default();
-            let asked = timeout(self.patience(route), connection.ask(wanted, &sent)).await;
-            let next = match asked {
-                Err(_) => self.unanswered(address, !sent.withdraw())?,
-                Ok(Err(failed)) => self.failed(address, failed)?,
-                Ok(Ok(told)) => self.told(address, told)?,
+            let connection = self.pool.connection(&address);
+            let sent = SentFlag::default();
+            let result = timeout(self.attempt_time_max(route), connection.send(body, &sent)).await;
+            let next = match result {
+                Err(_) => self.timed_out(address, !sent.withdraw())?,
+                Ok(Err(error)) => self.classify_failure(address, error)?,
+                Ok(Ok(reply)) => self.classify_reply(address, reply)?,
             };
             match next {
-                Next::Done(told) => return Ok(Some(told)),
-                Next::Again if self.count <= self.nodes().count() => self.count += 1,
-                Next::Again | Next::Later => self.wait().await?,
+                NextStep::Done(reply) => return Ok(Some(reply)),
+                NextStep::RetryNow if self.attempts <= self.nodes().count() => self.attempts += 1,
+                NextStep::RetryNow | NextStep::RetryLater => self.wait().await?,
             }
         }
     }
 
-    /// How long this attempt may take. Whoever may ask nobody else waits for this one to the end.
-    fn patience(&self, route: Route<'_>) -> Duration {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        match (route, self.repeats) {
-            (Route::At(_), _) | (_, Repeats::Never) => left,
-            (Route::Leader | Route::Any, Repeats::Harmless | Repeats::Once) => {
-                left.min(self.network.config().attempt_max)
+    /// Returns the time limit of an attempt: the whole remaining time if no other node may be
+    /// tried.
+    fn attempt_time_max(&self, route: Route<'_>) -> Duration {
+        let remaining = self.deadline.saturating_duration_since(Instant::now());
+        match (route, self.retry_policy) {
+            (Route::At(_), _) | (_, RetryPolicy::Never) => remaining,
+            (Route::Leader | Route::Any, RetryPolicy::ReadOnly | RetryPolicy::Idempotent) => {
+                remaining.min(self.pool.config().attempt_max)
             }
         }
     }
 
-    /// The node has not replied in time; perhaps it was not even asked.
-    fn unanswered(&mut self, address: String, was_sent: bool) -> Result<Next, ClientError> {
-        self.nodes().failed(&address);
-        self.may_have_happened |= was_sent;
+    /// Handles an attempt without a reply in time. `was_sent` is false if the request was withdrawn
+    /// before it was sent.
+    fn timed_out(&mut self, address: String, was_sent: bool) -> Result<NextStep, ClientError> {
+        self.nodes().mark_failed(&address);
+        self.may_have_executed |= was_sent;
         let is_over = Instant::now() >= self.deadline;
-        let trouble = match was_sent {
-            true => Trouble::Unanswered { address },
+        let error = match was_sent {
+            true => AttemptError::TimedOut { address },
             false => {
-                let error = "it took too long".to_owned();
-                let unreachable = Trouble::Unreachable { address, error };
-                if is_over { self.trouble.take().unwrap_or(unreachable) } else { unreachable }
+                let error = "no connection within the time limit".to_owned();
+                let unreachable = AttemptError::Unreachable { address, error };
+                if is_over { self.last_error.take().unwrap_or(unreachable) } else { unreachable }
             }
         };
         if is_over {
-            return Err(self.over(trouble));
+            return Err(self.final_error(error));
         }
-        self.trouble = Some(trouble);
-        Ok(Next::Again)
+        self.last_error = Some(error);
+        Ok(NextStep::RetryNow)
     }
 
-    /// Waits before the next attempt, longer each time.
+    /// Waits before the next attempt, twice as long each time.
     ///
     /// # Errors
-    /// A [`ClientError`] if the deadline comes first.
+    /// A [`ClientError`] if the deadline is earlier.
     pub(super) async fn wait(&mut self) -> Result<(), ClientError> {
-        // Between half of it and the whole: callers that failed together come back one by one.
+        // Between half of the wait and all of it, so that callers that failed together spread out.
         let wait =
-            self.retry.mul_f64(0.5 + f64::from(entropy() as u16) / f64::from(u16::MAX) / 2.0);
+            self.retry_wait.mul_f64(0.5 + f64::from(entropy() as u16) / f64::from(u16::MAX) / 2.0);
         if Instant::now() + wait >= self.deadline {
-            let trouble = self.trouble.take();
-            return Err(self.over(trouble.unwrap_or(Trouble::WindowFull)));
+            let error = self.last_error.take();
+            return Err(self.final_error(error.unwrap_or(AttemptError::WindowFull)));
         }
         sleep(wait).await;
-        self.count = 0;
-        self.retry = (self.retry * 2).min(self.network.config().retry_max);
+        self.attempts = 0;
+        self.retry_wait = (self.retry_wait * 2).min(self.pool.config().retry_max);
         Ok(())
     }
 
-    /// The error of a call that ends with this trouble.
-    pub(super) fn over(&self, trouble: Trouble) -> ClientError {
-        match self.may_have_happened && self.repeats != Repeats::Harmless {
-            true => ClientError::Unknown(trouble),
-            false => ClientError::NotProposed(trouble),
+    /// Returns the error of a call whose last attempt failed with `error`.
+    pub(super) fn final_error(&self, error: AttemptError) -> ClientError {
+        match self.may_have_executed && self.retry_policy != RetryPolicy::ReadOnly {
+            true => ClientError::Unknown(error),
+            false => ClientError::NotExecuted(error),
         }
     }
 
-    /// The error of a call that is refused, which says nothing of its earlier attempts.
-    fn refused(&self, rejection: Rejection) -> ClientError {
-        match self.may_have_happened && self.repeats != Repeats::Harmless {
-            true => ClientError::Unknown(Trouble::Refused(rejection)),
-            false => ClientError::Rejected(rejection),
+    /// Returns the error of a call whose last attempt was rejected. The rejection says nothing
+    /// about earlier attempts.
+    fn rejected(&self, cause: RejectCause) -> ClientError {
+        match self.may_have_executed && self.retry_policy != RetryPolicy::ReadOnly {
+            true => ClientError::Unknown(AttemptError::Rejected(cause)),
+            false => ClientError::Rejected(cause),
         }
     }
 
     fn nodes(&self) -> std::sync::MutexGuard<'_, Nodes> {
-        lock(&self.network.dialer.nodes)
+        lock(&self.pool.dialer.nodes)
     }
 
     fn address(&self, route: Route<'_>) -> String {
@@ -217,67 +220,85 @@ impl Attempts<'_> {
         }
     }
 
-    fn failed(&mut self, address: String, failed: Failed) -> Result<Next, ClientError> {
-        self.nodes().failed(&address);
-        match failed {
-            Failed::TooLarge => Err(self.refused(Rejection::RequestTooLarge)),
-            Failed::Unreachable(error) => {
-                self.trouble = Some(Trouble::Unreachable { address, error });
-                Ok(Next::Again)
+    fn classify_failure(
+        &mut self,
+        address: String,
+        error: ConnectionError,
+    ) -> Result<NextStep, ClientError> {
+        self.nodes().mark_failed(&address);
+        match error {
+            ConnectionError::TooLarge => Err(self.rejected(RejectCause::RequestTooLarge)),
+            ConnectionError::Unreachable(error) => {
+                self.last_error = Some(AttemptError::Unreachable { address, error });
+                Ok(NextStep::RetryNow)
             }
-            Failed::Lost(error) => self.perhaps(Trouble::Lost { address, error }),
+            ConnectionError::Lost(error) => {
+                self.retry_after_unknown_outcome(AttemptError::ConnectionLost { address, error })
+            }
         }
     }
 
-    /// It may have happened: that is the end where it must not happen again.
-    fn perhaps(&mut self, trouble: Trouble) -> Result<Next, ClientError> {
-        self.may_have_happened = true;
-        if self.repeats == Repeats::Never {
-            return Err(self.over(trouble));
+    /// Handles an attempt that may have been executed.
+    ///
+    /// # Errors
+    /// The error of the call, if the request must not be sent again.
+    fn retry_after_unknown_outcome(
+        &mut self,
+        error: AttemptError,
+    ) -> Result<NextStep, ClientError> {
+        self.may_have_executed = true;
+        if self.retry_policy == RetryPolicy::Never {
+            return Err(self.final_error(error));
         }
-        self.trouble = Some(trouble);
-        Ok(Next::Again)
+        self.last_error = Some(error);
+        Ok(NextStep::RetryNow)
     }
 
-    fn told(&mut self, address: String, told: Told) -> Result<Next, ClientError> {
-        match told {
-            Told::Unknown => {
-                self.nodes().failed(&address);
-                self.perhaps(Trouble::Undecided { address })
+    fn classify_reply(
+        &mut self,
+        address: String,
+        reply: ReplyBody,
+    ) -> Result<NextStep, ClientError> {
+        match reply {
+            ReplyBody::Unknown => {
+                self.nodes().mark_failed(&address);
+                self.retry_after_unknown_outcome(AttemptError::OutcomeUnknown { address })
             }
-            Told::Refused(Denial::Overloaded) => {
-                self.trouble = Some(Trouble::Overloaded { address });
-                Ok(Next::Later)
+            ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded) => {
+                self.last_error = Some(AttemptError::Overloaded { address });
+                Ok(NextStep::RetryLater)
             }
-            Told::Refused(denial) => {
-                // Only its answer is refused: what was asked for is done.
-                self.may_have_happened |= denial == Denial::AnswerTooLarge;
-                Err(self.refused(Rejection::Denied(denial)))
+            ReplyBody::ServiceRejected(reason) => {
+                // Only the answer was rejected; the request itself was executed.
+                self.may_have_executed |= reason == ServiceRejectReason::AnswerTooLarge;
+                Err(self.rejected(RejectCause::Service(reason)))
             }
-            Told::Rejected { reason, leader } => {
+            ReplyBody::Rejected { reason, leader } => {
                 let redirected = match reason {
                     RejectReason::NotLeader { .. } => {
-                        self.nodes().redirected(&address, leader.as_ref());
+                        self.nodes().follow_hint(&address, leader.as_ref());
                         true
                     }
                     RejectReason::Stopped | RejectReason::NoLeader | RejectReason::Unverified => {
-                        self.nodes().failed(&address);
+                        self.nodes().mark_failed(&address);
                         true
                     }
                     RejectReason::Busy | RejectReason::DiskFull | RejectReason::Transferring => {
                         false
                     }
-                    _ => return Err(self.refused(Rejection::Reason(reason))),
+                    _ => return Err(self.rejected(RejectCause::Node(reason))),
                 };
-                self.trouble = Some(Trouble::Hindered { address, reason });
-                Ok(if redirected { Next::Again } else { Next::Later })
+                self.last_error = Some(AttemptError::NotReady { address, reason });
+                Ok(if redirected { NextStep::RetryNow } else { NextStep::RetryLater })
             }
-            told => {
-                if let Told::Replied { .. } | Told::Registered { .. } | Told::Changed { .. } = told
+            reply => {
+                if let ReplyBody::Replied { .. }
+                | ReplyBody::Registered { .. }
+                | ReplyBody::MembershipChangeCommitted { .. } = reply
                 {
-                    self.nodes().leads(&address);
+                    self.nodes().set_leader(&address);
                 }
-                Ok(Next::Done(told))
+                Ok(NextStep::Done(reply))
             }
         }
     }
@@ -288,37 +309,46 @@ mod tests {
     use super::*;
     use crate::storage::ClusterId;
 
-    /// What comes of a refusal that follows what `before` says.
-    fn refused(repeats: Repeats, before: Option<Told>, denial: Denial) -> ClientError {
+    /// Returns the error of a call that is rejected after an attempt with the reply `earlier`.
+    fn rejection(
+        retry_policy: RetryPolicy,
+        earlier: Option<ReplyBody>,
+        reason: ServiceRejectReason,
+    ) -> ClientError {
         let config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
-        let network = Network::new(config, Security::Plaintext { leaves: false });
+        let pool = ConnectionPool::new(config, Security::Plaintext { beyond_loopback: false });
         let deadline = Instant::now() + Duration::from_secs(60);
-        let mut attempts = network.attempts(deadline, repeats);
+        let mut attempts = pool.attempts(deadline, retry_policy);
         let address = || "127.0.0.1:1".to_owned();
-        if let Some(before) = before {
-            assert!(attempts.told(address(), before).is_ok(), "it is tried again");
+        if let Some(earlier) = earlier {
+            assert!(attempts.classify_reply(address(), earlier).is_ok(), "the call retries");
         }
-        match attempts.told(address(), Told::Refused(denial)) {
+        match attempts.classify_reply(address(), ReplyBody::ServiceRejected(reason)) {
             Err(error) => error,
-            Ok(_) => panic!("a refusal is the end"),
+            Ok(_) => panic!("a rejection ends the call"),
         }
     }
 
     #[test]
-    fn an_answer_that_is_too_long_says_nothing_of_what_it_answers() {
-        let denied = Rejection::Denied(Denial::AnswerTooLarge);
-        let proposed = refused(Repeats::Once, None, Denial::AnswerTooLarge);
-        assert_eq!(proposed, ClientError::Unknown(Trouble::Refused(denied)));
-        let read = refused(Repeats::Harmless, None, Denial::AnswerTooLarge);
-        assert_eq!(read, ClientError::Rejected(denied));
+    fn after_an_answer_that_is_too_large_the_outcome_of_a_proposal_is_unknown() {
+        let rejected = RejectCause::Service(ServiceRejectReason::AnswerTooLarge);
+        let proposed =
+            rejection(RetryPolicy::Idempotent, None, ServiceRejectReason::AnswerTooLarge);
+        assert_eq!(proposed, ClientError::Unknown(AttemptError::Rejected(rejected)));
+        let read = rejection(RetryPolicy::ReadOnly, None, ServiceRejectReason::AnswerTooLarge);
+        assert_eq!(read, ClientError::Rejected(rejected));
     }
 
     #[test]
-    fn a_refusal_says_nothing_of_an_earlier_attempt() {
-        let denied = Rejection::Denied(Denial::NotAllowed);
-        let later = refused(Repeats::Once, Some(Told::Unknown), Denial::NotAllowed);
-        assert_eq!(later, ClientError::Unknown(Trouble::Refused(denied)));
-        let first = refused(Repeats::Once, None, Denial::NotAllowed);
-        assert_eq!(first, ClientError::Rejected(denied));
+    fn after_a_rejection_the_outcome_of_an_earlier_attempt_is_unknown() {
+        let rejected = RejectCause::Service(ServiceRejectReason::NotAllowed);
+        let later = rejection(
+            RetryPolicy::Idempotent,
+            Some(ReplyBody::Unknown),
+            ServiceRejectReason::NotAllowed,
+        );
+        assert_eq!(later, ClientError::Unknown(AttemptError::Rejected(rejected)));
+        let first = rejection(RetryPolicy::Idempotent, None, ServiceRejectReason::NotAllowed);
+        assert_eq!(first, ClientError::Rejected(rejected));
     }
 }

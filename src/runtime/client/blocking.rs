@@ -9,33 +9,33 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use crate::runtime::ask::{Answered, Proposed};
 use crate::runtime::client::calls::Client as Inner;
 use crate::runtime::client::config::{ClientConfig, ClientConfigError};
 use crate::runtime::client::error::ClientError;
+use crate::runtime::request::{ProposalOutcome, ReadReply};
 use crate::types::{Acknowledge, Change, EntryId, NodeId, ReadLevel, Report};
 
-/// A client that waits in its calls, on a thread of its own for all of its clones. What each call
-/// does, and how it fails, [`crate::runtime::Client`] says.
+/// A client whose calls block. Its clones share one background thread for their connections. See
+/// [`crate::runtime::Client`] for what each call does, and for its errors.
 ///
-/// Its calls must not be made by a task of an async runtime: they would stop its thread.
+/// Its calls must not be made from a task of an async runtime, because they block its thread.
 #[derive(Clone)]
 pub struct Client {
     inner: Inner,
     thread: Arc<Thread>,
 }
 
-/// Why there is no client.
+/// The reasons for which a client does not start.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The configuration makes no sense.
+    /// The configuration is invalid.
     Config(ClientConfigError),
-    /// The system gives no thread, or no way to wait for sockets.
+    /// The operating system cannot start a thread, or provide an event queue for sockets.
     System(io::Error),
 }
 
-/// The thread on which connections live. It ends with the last client.
+/// The thread of the connections, which ends with the last client.
 struct Thread {
     handle: Handle,
     stop: Option<oneshot::Sender<()>>,
@@ -43,7 +43,7 @@ struct Thread {
 }
 
 impl Client {
-    /// A client that is not connected yet.
+    /// Returns a client that is not connected yet.
     ///
     /// # Errors
     /// A [`StartError`].
@@ -53,14 +53,14 @@ impl Client {
         Ok(Client { inner, thread })
     }
 
-    /// The same client with another deadline for each call.
+    /// Returns the same client with another deadline for each call.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Client {
         let inner = self.inner.with_deadline(deadline);
         Client { inner, thread: Arc::clone(&self.thread) }
     }
 
-    /// As [`Client::propose`](crate::runtime::Client::propose).
+    /// Blocking form of [`Client::propose`](crate::runtime::Client::propose).
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -68,7 +68,8 @@ impl Client {
         self.thread.wait(self.inner.propose(command))
     }
 
-    /// As [`Client::propose_at_most_once`](crate::runtime::Client::propose_at_most_once).
+    /// Blocking form of
+    /// [`Client::propose_at_most_once`](crate::runtime::Client::propose_at_most_once).
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -76,19 +77,19 @@ impl Client {
         &self,
         command: &[u8],
         acknowledge: Acknowledge,
-    ) -> Result<Proposed, ClientError> {
+    ) -> Result<ProposalOutcome, ClientError> {
         self.thread.wait(self.inner.propose_at_most_once(command, acknowledge))
     }
 
-    /// As [`Client::read`](crate::runtime::Client::read).
+    /// Blocking form of [`Client::read`](crate::runtime::Client::read).
     ///
     /// # Errors
     /// A [`ClientError`].
-    pub fn read(&self, level: ReadLevel, query: &[u8]) -> Result<Answered, ClientError> {
+    pub fn read(&self, level: ReadLevel, query: &[u8]) -> Result<ReadReply, ClientError> {
         self.thread.wait(self.inner.read(level, query))
     }
 
-    /// As [`Client::read_at`](crate::runtime::Client::read_at).
+    /// Blocking form of [`Client::read_at`](crate::runtime::Client::read_at).
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -97,11 +98,11 @@ impl Client {
         address: &str,
         level: ReadLevel,
         query: &[u8],
-    ) -> Result<Answered, ClientError> {
+    ) -> Result<ReadReply, ClientError> {
         self.thread.wait(self.inner.read_at(address, level, query))
     }
 
-    /// As [`Client::report`](crate::runtime::Client::report).
+    /// Blocking form of [`Client::report`](crate::runtime::Client::report).
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -109,7 +110,7 @@ impl Client {
         self.thread.wait(self.inner.report(address))
     }
 
-    /// As [`Client::report_of_leader`](crate::runtime::Client::report_of_leader).
+    /// Blocking form of [`Client::report_of_leader`](crate::runtime::Client::report_of_leader).
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -117,7 +118,7 @@ impl Client {
         self.thread.wait(self.inner.report_of_leader())
     }
 
-    /// As [`Client::change_membership`](crate::runtime::Client::change_membership).
+    /// Blocking form of [`Client::change_membership`](crate::runtime::Client::change_membership).
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -125,23 +126,25 @@ impl Client {
         self.thread.wait(self.inner.change_membership(change))
     }
 
-    /// As [`Client::give_up_change`](crate::runtime::Client::give_up_change).
+    /// Blocking form of
+    /// [`Client::cancel_membership_change`](crate::runtime::Client::cancel_membership_change).
     ///
     /// # Errors
     /// A [`ClientError`].
-    pub fn give_up_change(&self) -> Result<EntryId, ClientError> {
-        self.thread.wait(self.inner.give_up_change())
+    pub fn cancel_membership_change(&self) -> Result<EntryId, ClientError> {
+        self.thread.wait(self.inner.cancel_membership_change())
     }
 
-    /// As [`Client::transfer`](crate::runtime::Client::transfer).
+    /// Blocking form of
+    /// [`Client::transfer_leadership`](crate::runtime::Client::transfer_leadership).
     ///
     /// # Errors
     /// A [`ClientError`].
-    pub fn transfer(&self, to: Option<NodeId>) -> Result<(), ClientError> {
-        self.thread.wait(self.inner.transfer(to))
+    pub fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), ClientError> {
+        self.thread.wait(self.inner.transfer_leadership(to))
     }
 
-    /// As [`Client::campaign`](crate::runtime::Client::campaign).
+    /// Blocking form of [`Client::campaign`](crate::runtime::Client::campaign).
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -149,7 +152,7 @@ impl Client {
         self.thread.wait(self.inner.campaign(address))
     }
 
-    /// As [`Client::snapshot`](crate::runtime::Client::snapshot).
+    /// Blocking form of [`Client::snapshot`](crate::runtime::Client::snapshot).
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -164,14 +167,14 @@ impl Thread {
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let run = move || {
-            // Ends with the last client.
+            // The receive ends when the last client drops the sender.
             let _ = runtime.block_on(stopped);
         };
         let thread = std::thread::Builder::new().name("quorate-client".to_owned()).spawn(run)?;
         Ok(Thread { handle, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Waits here; the connections go on there.
+    /// Runs the call on the caller's thread; the background thread serves the connections.
     fn wait<T>(&self, call: impl Future<Output = T>) -> T {
         self.handle.block_on(call)
     }
@@ -181,7 +184,7 @@ impl Drop for Thread {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It has nothing left to do but to close its connections.
+            // The thread only has to close its connections.
             let _ = thread.join();
         }
     }
@@ -197,7 +200,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Config(error) => error.fmt(f),
-            StartError::System(error) => write!(f, "the client cannot start: {error}"),
+            StartError::System(error) => write!(f, "cannot start the client: {error}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The client itself: what may be asked of a cluster.
+//! The async client of a cluster.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,25 +8,24 @@ use tokio::time::Instant;
 
 use crate::machine::Outcome;
 use crate::machine::Request;
-use crate::runtime::ask::{Answered, Proposed};
-use crate::runtime::client::attempts::{Network, Repeats, Route};
+use crate::runtime::client::attempts::{ConnectionPool, RetryPolicy, Route};
 use crate::runtime::client::config::{ClientConfig, ClientConfigError};
-use crate::runtime::client::error::{ClientError, Rejection, Trouble};
+use crate::runtime::client::error::{AttemptError, ClientError, RejectCause};
 use crate::runtime::client::session::Session;
+use crate::runtime::request::{ProposalOutcome, ReadReply};
 #[cfg(feature = "tls")]
 use crate::runtime::tls::TlsError;
 #[cfg(feature = "tls")]
 use crate::runtime::transport::link::Security;
 use crate::types::{Acknowledge, Change, EntryId, NodeId, ReadLevel, Report};
-use crate::wire::{Told, Wanted};
+use crate::wire::{ReplyBody, RequestBody};
 
-/// A client of a cluster. Clones share its connections and its session; each may be used by as many
-/// tasks at once as there are.
+/// A client of a cluster. Clones share its connections and its session. Each may be used by any
+/// number of tasks concurrently.
 ///
-/// It connects when it is first asked for something, to whichever node answers; it finds the
-/// leader, follows it when it changes, and learns of new members. Each call ends by its deadline.
-/// Must be used within a tokio runtime that has time and IO enabled; [`blocking::Client`] needs
-/// none.
+/// The client connects with its first call, to whichever node answers. It finds the leader, follows
+/// leader changes, and learns of new members. Each call ends by its deadline. It must be used
+/// within a tokio runtime that has time and IO enabled; [`blocking::Client`] needs none.
 ///
 /// [`blocking::Client`]: crate::runtime::blocking::Client
 #[derive(Clone)]
@@ -36,12 +35,12 @@ pub struct Client {
 }
 
 struct Shared {
-    network: Network,
+    pool: ConnectionPool,
     session: Session,
 }
 
 impl Client {
-    /// A client that is not connected yet. Its certificates are read at once, if it has any.
+    /// Returns a client that is not connected yet. Reads the TLS files, if there are any.
     ///
     /// # Errors
     /// A [`ClientConfigError`].
@@ -50,68 +49,71 @@ impl Client {
         let security = config.security()?;
         let deadline = config.deadline;
         let session = Session::new(config.session, config.acknowledge);
-        let network = Network::new(config, security);
-        Ok(Client { shared: Arc::new(Shared { network, session }), deadline })
+        let pool = ConnectionPool::new(config, security);
+        Ok(Client { shared: Arc::new(Shared { pool, session }), deadline })
     }
 
-    /// The same client with another deadline for each call.
+    /// Returns the same client with another deadline for each call.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Client {
         Client { shared: Arc::clone(&self.shared), deadline }
     }
 
-    /// Has the command carried out by every node's state machine exactly once, and gives the reply.
+    /// Proposes the command, which every node's state machine applies exactly once, and returns the
+    /// reply.
     ///
-    /// It is sent again, in the client's session, until there is a reply: through broken
-    /// connections, and to whoever leads next. As many calls may be under way together as
-    /// `ClientConfig::session` has in its window, and are not kept in any order; more wait for
-    /// their turn.
+    /// The command is sent within the client's session, again and again until there is a reply:
+    /// through lost connections, and to the next leader. As many calls may be in flight as the
+    /// window of `ClientConfig::session` permits, without an order between them; further calls
+    /// wait.
     ///
     /// # Errors
-    /// [`ClientError::NotProposed`] and [`ClientError::Rejected`]: it was not carried out and will
-    /// not be. [`ClientError::Unknown`]: it was carried out once, or will be, or never.
+    /// After [`ClientError::NotExecuted`] and [`ClientError::Rejected`] the command was not applied
+    /// and will not be. After [`ClientError::Unknown`] it was applied once, or will be, or never.
     pub async fn propose(&self, command: &[u8]) -> Result<Arc<[u8]>, ClientError> {
-        let Shared { network, session } = &*self.shared;
-        session.propose(network, self.by(), command).await
+        let Shared { pool, session } = &*self.shared;
+        session.propose(pool, self.call_deadline(), command).await
     }
 
-    /// Has the command carried out at most once, outside of any session: for
-    /// [`Acknowledge::LeaderOnly`], or to save the cluster the memory of a session. It is not sent
-    /// again once it may have happened.
+    /// Proposes the command outside of any session, to be applied at most once: for
+    /// [`Acknowledge::LeaderOnly`], or to spare the cluster the memory of a session. It is not sent
+    /// again once it may have been appended.
     ///
     /// # Errors
-    /// As [`Client::propose`]; [`ClientError::Unknown`] whenever a leader or a connection is lost.
+    /// Those of [`Client::propose`]; [`ClientError::Unknown`] whenever a leader or a connection is
+    /// lost.
     pub async fn propose_at_most_once(
         &self,
         command: &[u8],
         acknowledge: Acknowledge,
-    ) -> Result<Proposed, ClientError> {
+    ) -> Result<ProposalOutcome, ClientError> {
         let command = Request::Plain(command).encode();
-        let wanted = Wanted::Propose { acknowledge, command };
-        match self.ask(Route::Leader, Repeats::Never, wanted).await? {
-            Told::Replied { id, reply } => {
-                Ok(Proposed::Done { id, outcome: Outcome::Reply(reply) })
+        let body = RequestBody::Propose { acknowledge, command };
+        match self.send(Route::Leader, RetryPolicy::Never, body).await? {
+            ReplyBody::Replied { id, reply } => {
+                Ok(ProposalOutcome::Done { id, outcome: Outcome::Reply(reply) })
             }
-            Told::MayBeLost { id } => Ok(Proposed::MayBeLost { id }),
-            _ => Err(ClientError::Rejected(Rejection::Malformed)),
+            ReplyBody::MayBeLost { id } => Ok(ProposalOutcome::MayBeLost { id }),
+            _ => Err(ClientError::Rejected(RejectCause::MalformedCommand)),
         }
     }
 
-    /// Asks the state machine. The two linearizable levels that need the leader are asked of it;
-    /// any other of the node that the client is connected to, and of the next one if that fails.
-    /// `docs/READS.md` has the levels and their prices.
+    /// Queries the state machine. The two levels that need the leader are sent to it; other levels
+    /// to the connected node, and to the next one if that fails. `docs/READS.md` describes the read
+    /// levels and their costs.
     ///
     /// # Errors
     /// A [`ClientError`]; never [`ClientError::Unknown`].
-    pub async fn read(&self, level: ReadLevel, query: &[u8]) -> Result<Answered, ClientError> {
+    pub async fn read(&self, level: ReadLevel, query: &[u8]) -> Result<ReadReply, ClientError> {
         let route = match level {
             ReadLevel::Linearizable | ReadLevel::Lease => Route::Leader,
             ReadLevel::Replica | ReadLevel::Bounded(_) | ReadLevel::Local => Route::Any,
         };
-        self.read_by(route, level, query).await
+        self.read_via(route, level, query).await
     }
 
-    /// Asks the state machine of the node at `address`, `host:port`, at any level, and of no other.
+    /// Queries the state machine of the node at `address`, `host:port`, at any level, and of no
+    /// other.
     ///
     /// # Errors
     /// A [`ClientError`]; never [`ClientError::Unknown`].
@@ -120,24 +122,24 @@ impl Client {
         address: &str,
         level: ReadLevel,
         query: &[u8],
-    ) -> Result<Answered, ClientError> {
-        self.read_by(Route::At(address), level, query).await
+    ) -> Result<ReadReply, ClientError> {
+        self.read_via(Route::At(address), level, query).await
     }
 
-    /// How the node at `address` is doing.
+    /// Returns the report of the node at `address`.
     ///
     /// # Errors
     /// A [`ClientError`]; never [`ClientError::Unknown`].
     pub async fn report(&self, address: &str) -> Result<Report, ClientError> {
-        self.report_by(Route::At(address)).await
+        self.report_via(Route::At(address)).await
     }
 
-    /// How the leader is doing, which knows how far every other node is.
+    /// Returns the report of the leader, which knows the replication progress of every other node.
     ///
     /// # Errors
     /// A [`ClientError`]; never [`ClientError::Unknown`].
     pub async fn report_of_leader(&self) -> Result<Report, ClientError> {
-        let report = self.report_by(Route::Leader).await?;
+        let report = self.report_via(Route::Leader).await?;
         let leader = report.status.leader.and_then(|leader| report.membership.member(leader));
         match leader {
             Some(leader)
@@ -149,128 +151,143 @@ impl Client {
         }
     }
 
-    /// Changes who counts, and waits until that is complete: new voters have the log by then. For
-    /// administrators.
+    /// Changes the membership, and waits until the change is complete; new voters have the log by
+    /// then. For administrators.
     ///
     /// # Errors
-    /// A [`ClientError`]. After [`ClientError::Unknown`] the change may go on: a report tells.
+    /// A [`ClientError`]. After [`ClientError::Unknown`] the change may still complete: check a
+    /// report.
     pub async fn change_membership(&self, change: Change) -> Result<EntryId, ClientError> {
-        let wanted = Wanted::ChangeMembership(change);
-        self.changed(self.ask(Route::Leader, Repeats::Never, wanted).await?)
+        let body = RequestBody::ChangeMembership(change);
+        self.expect_membership_change(self.send(Route::Leader, RetryPolicy::Never, body).await?)
     }
 
-    /// Gives up a change whose voters to come still lack the log. For administrators.
-    ///
-    /// # Errors
-    /// A [`ClientError`].
-    pub async fn give_up_change(&self) -> Result<EntryId, ClientError> {
-        self.changed(self.ask(Route::Leader, Repeats::Never, Wanted::GiveUpChange).await?)
-    }
-
-    /// Has the leader hand its leadership over: to `to`, or to the best voter if none is named. For
+    /// Cancels a membership change that is staged: its new voters do not have the log yet. For
     /// administrators.
     ///
     /// # Errors
     /// A [`ClientError`].
-    pub async fn transfer(&self, to: Option<NodeId>) -> Result<(), ClientError> {
-        match self.ask(Route::Leader, Repeats::Never, Wanted::Transfer(to)).await? {
-            Told::Resigned => Ok(()),
-            _ => Err(self.nonsense()),
+    pub async fn cancel_membership_change(&self) -> Result<EntryId, ClientError> {
+        self.expect_membership_change(
+            self.send(Route::Leader, RetryPolicy::Never, RequestBody::CancelMembershipChange)
+                .await?,
+        )
+    }
+
+    /// Transfers the leadership to the voter `to`, or to a voter that the leader chooses if none is
+    /// given. For administrators.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), ClientError> {
+        match self
+            .send(Route::Leader, RetryPolicy::Never, RequestBody::TransferLeadership(to))
+            .await?
+        {
+            ReplyBody::LeadershipTransferred => Ok(()),
+            _ => Err(self.unexpected_reply()),
         }
     }
 
-    /// Has the node at `address` campaign, as if it had not heard from a leader for long. For
+    /// Makes the node at `address` start an election, as if its election timeout had passed. For
     /// administrators.
     ///
     /// # Errors
     /// A [`ClientError`].
     pub async fn campaign(&self, address: &str) -> Result<(), ClientError> {
-        self.begun(self.ask(Route::At(address), Repeats::Once, Wanted::Campaign).await?)
+        self.expect_started(
+            self.send(Route::At(address), RetryPolicy::Idempotent, RequestBody::Campaign).await?,
+        )
     }
 
-    /// Has the node at `address` take a snapshot of its state machine, and returns when it has
-    /// begun: `Status::snapshot` of a report tells when it is there. For administrators.
+    /// Makes the node at `address` take a snapshot of its state machine, and returns when the node
+    /// has started. `Status::snapshot` of a report shows when the snapshot is complete. For
+    /// administrators.
     ///
     /// # Errors
     /// A [`ClientError`].
     pub async fn snapshot(&self, address: &str) -> Result<(), ClientError> {
-        self.begun(self.ask(Route::At(address), Repeats::Once, Wanted::Snapshot).await?)
+        self.expect_started(
+            self.send(Route::At(address), RetryPolicy::Idempotent, RequestBody::TakeSnapshot)
+                .await?,
+        )
     }
 
-    /// Reads the files of `ClientConfig::tls` again, at once. New connections go by them; open
-    /// ones end whose node is not trusted any more. A client without TLS has none.
+    /// Reads the files of `ClientConfig::tls` again, synchronously. New connections use the new
+    /// files; open connections end if their node is no longer trusted. Does nothing on a client
+    /// without TLS.
     ///
     /// # Errors
-    /// A [`TlsError`] that names the file; everything stays as it was.
+    /// A [`TlsError`] that names the file; the old files stay in use.
     #[cfg(feature = "tls")]
     pub fn reload_tls(&self) -> Result<(), TlsError> {
-        match self.shared.network.security() {
+        match self.shared.pool.security() {
             Security::Plaintext { .. } => Ok(()),
             Security::Tls(tls) => tls.reload(),
         }
     }
 
-    fn by(&self) -> Instant {
-        // Whoever does not want a deadline gets one that is far away.
+    fn call_deadline(&self) -> Instant {
+        // A deadline beyond this would overflow `Instant`.
         const FAR: Duration = Duration::from_secs(86_400 * 365);
         Instant::now() + self.deadline.min(FAR)
     }
 
-    async fn ask(
+    async fn send(
         &self,
         route: Route<'_>,
-        repeats: Repeats,
-        wanted: Wanted,
-    ) -> Result<Told, ClientError> {
-        let mut attempts = self.shared.network.attempts(self.by(), repeats);
-        let told = attempts.ask(route, || Some(wanted.clone())).await?;
-        told.ok_or_else(|| self.nonsense())
+        retry_policy: RetryPolicy,
+        body: RequestBody,
+    ) -> Result<ReplyBody, ClientError> {
+        let mut attempts = self.shared.pool.attempts(self.call_deadline(), retry_policy);
+        let reply = attempts.send(route, || Some(body.clone())).await?;
+        reply.ok_or_else(|| self.unexpected_reply())
     }
 
-    async fn read_by(
+    async fn read_via(
         &self,
         route: Route<'_>,
         level: ReadLevel,
         query: &[u8],
-    ) -> Result<Answered, ClientError> {
-        let wanted = Wanted::Read { level, query: query.to_vec() };
-        match self.ask(route, Repeats::Harmless, wanted).await? {
-            Told::Answered { freshness, index, applied, answer } => {
-                Ok(Answered { answer, freshness, index, applied })
+    ) -> Result<ReadReply, ClientError> {
+        let body = RequestBody::Read { level, query: query.to_vec() };
+        match self.send(route, RetryPolicy::ReadOnly, body).await? {
+            ReplyBody::Answered { freshness, index, applied, answer } => {
+                Ok(ReadReply { answer, freshness, index, applied })
             }
-            _ => Err(self.nonsense()),
+            _ => Err(self.unexpected_reply()),
         }
     }
 
-    async fn report_by(&self, route: Route<'_>) -> Result<Report, ClientError> {
-        match self.ask(route, Repeats::Harmless, Wanted::Report).await? {
-            Told::Report(report) => Ok(*report),
-            _ => Err(self.nonsense()),
+    async fn report_via(&self, route: Route<'_>) -> Result<Report, ClientError> {
+        match self.send(route, RetryPolicy::ReadOnly, RequestBody::Report).await? {
+            ReplyBody::Report(report) => Ok(*report),
+            _ => Err(self.unexpected_reply()),
         }
     }
 
-    fn changed(&self, told: Told) -> Result<EntryId, ClientError> {
-        match told {
-            Told::Changed { id } => Ok(id),
-            _ => Err(self.nonsense()),
+    fn expect_membership_change(&self, reply: ReplyBody) -> Result<EntryId, ClientError> {
+        match reply {
+            ReplyBody::MembershipChangeCommitted { id } => Ok(id),
+            _ => Err(self.unexpected_reply()),
         }
     }
 
-    fn begun(&self, told: Told) -> Result<(), ClientError> {
-        match told {
-            Told::Begun => Ok(()),
-            _ => Err(self.nonsense()),
+    fn expect_started(&self, reply: ReplyBody) -> Result<(), ClientError> {
+        match reply {
+            ReplyBody::Started => Ok(()),
+            _ => Err(self.unexpected_reply()),
         }
     }
 
-    fn nonsense(&self) -> ClientError {
-        ClientError::Unknown(Trouble::Nonsense)
+    fn unexpected_reply(&self) -> ClientError {
+        ClientError::Unknown(AttemptError::UnexpectedReply)
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let config = self.shared.network.config();
+        let config = self.shared.pool.config();
         write!(f, "client of {} at {:?}", config.cluster, config.addresses)
     }
 }

@@ -1,4 +1,4 @@
-//! What a client is told before it starts.
+//! The configuration of a client, checked before it starts.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,52 +11,54 @@ use crate::runtime::transport::link::Security;
 use crate::storage::ClusterId;
 use crate::types::Acknowledge;
 
-/// How a client reaches its cluster. [`ClientConfig::new`] has defaults; every field may be
-/// changed before the start.
+/// The configuration of a client. [`ClientConfig::new`] sets defaults; every field may be changed
+/// before the start.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// The cluster. Nodes of another one are not spoken to.
+    /// The id of the cluster. Nodes of other clusters are rejected.
     pub cluster: ClusterId,
-    /// Where nodes are, each as `host:port`, looked up when it is called. Some of them are enough:
-    /// the client learns the others from the membership.
+    /// The addresses of nodes, each as `host:port`, resolved at each connection. Some nodes are
+    /// enough: the client learns the others from the membership.
     pub addresses: Vec<String>,
-    /// How long a call may take, all its attempts together; see `Client::with_deadline`.
+    /// The time limit of a call with all its attempts; see `Client::with_deadline`.
     pub deadline: Duration,
-    /// How long one node may take to reply before the next one is asked: one that is there, and yet
-    /// cannot tell. Not where a call names its node, or must not be sent twice.
+    /// The time limit of one attempt, after which the next node is tried. It does not apply if the
+    /// call names its node or must not be sent twice.
     pub attempt_max: Duration,
-    /// When a proposal counts as done. Not [`Acknowledge::LeaderOnly`]: that has no reply.
+    /// The acknowledgement at which a proposal is done. Not [`Acknowledge::LeaderOnly`], which has
+    /// no reply.
     pub acknowledge: Acknowledge,
-    /// The session that makes a proposal count once: how many proposals may be under way at the
-    /// same time, and how much the nodes keep for them.
+    /// The limits of the client's session: the number of proposals in flight, and the replies that
+    /// the nodes keep for it.
     pub session: SessionLimits,
-    /// How long one connection may take to come about, hellos included. The addresses of one name
-    /// are tried in turn, and share it.
-    pub connect_max: Duration,
-    /// How often a side that has nothing to say shows that it is there; not longer than the
-    /// nodes' own.
-    pub pulse: Duration,
-    /// After how long without a word a connection is given up. At least twice `pulse`.
-    pub silence_max: Duration,
-    /// After how long without a request a connection is closed; shorter than the nodes' own.
+    /// The time limit for establishing a connection, TLS and hellos included. The addresses of one
+    /// host name are tried in turn and share it.
+    pub connect_timeout: Duration,
+    /// The interval at which an idle side of a connection sends a keepalive; at most that of the
+    /// nodes.
+    pub keepalive_interval: Duration,
+    /// The time without a received byte after which a connection is closed. At least twice
+    /// `keepalive_interval`.
+    pub keepalive_timeout: Duration,
+    /// The time without a request after which a connection is closed; less than that of the nodes.
     pub idle_max: Duration,
-    /// How long to wait before all nodes are tried again, at first: each further round doubles it.
+    /// The wait before all nodes are tried again, at first; each further round doubles it.
     pub retry_min: Duration,
-    /// The longest such wait.
+    /// The longest wait before all nodes are tried again.
     pub retry_max: Duration,
-    /// The most requests that wait to be written on one connection; whoever has more waits.
+    /// The most requests that wait to be written on one connection. Further callers wait.
     pub requests_max: usize,
-    /// Whether words may leave this machine in the clear. Without it only loopback addresses are
-    /// called; with `tls` nothing is in the clear.
+    /// Whether plaintext connections beyond loopback are allowed. Without it, and without TLS, the
+    /// client connects only to loopback addresses.
     pub plaintext: bool,
-    /// The client's or the administrator's certificate, and who vouches for nodes. Without it
-    /// everything is said in the clear.
+    /// The certificate of the client or administrator, and the authorities of nodes. Without it all
+    /// connections are plaintext.
     #[cfg(feature = "tls")]
     pub tls: Option<TlsConfig>,
 }
 
 impl ClientConfig {
-    /// A client of a cluster some of whose nodes are at these addresses.
+    /// Returns the configuration of a client of the cluster with nodes at these addresses.
     #[must_use]
     pub fn new(
         cluster: ClusterId,
@@ -73,9 +75,9 @@ impl ClientConfig {
                 replies_bytes_max: 4 << 20,
                 ..SessionLimits::default()
             },
-            connect_max: Duration::from_secs(2),
-            pulse: Duration::from_millis(500),
-            silence_max: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(2),
+            keepalive_interval: Duration::from_millis(500),
+            keepalive_timeout: Duration::from_secs(2),
             idle_max: Duration::from_secs(30),
             retry_min: Duration::from_millis(10),
             retry_max: Duration::from_millis(500),
@@ -86,9 +88,9 @@ impl ClientConfig {
         }
     }
 
-    /// A node as a client of its own cluster: it calls itself first, and shows the certificate that
-    /// it has as a node. That is enough to ask every node for a report, and for nothing else; in
-    /// the clear it may ask for everything.
+    /// Returns the configuration of a client that acts as a node of its own cluster: it connects to
+    /// its own node first, and uses the certificate of the node. With TLS it may only request
+    /// reports; in plaintext it may send every request.
     #[must_use]
     pub fn of_node(node: &ServerConfig) -> ClientConfig {
         ClientConfig {
@@ -99,96 +101,96 @@ impl ClientConfig {
         }
     }
 
-    /// Says what is wrong with the configuration, if anything is.
+    /// Checks the configuration.
     ///
     /// # Errors
-    /// A [`ClientConfigError`] that names the field.
+    /// A [`ClientConfigError`] that names the invalid field.
     pub fn check(&self) -> Result<(), ClientConfigError> {
         if self.addresses.is_empty() {
-            return Err(ClientConfigError::NoAddress);
+            return Err(ClientConfigError::NoAddresses);
         }
         let has_port = |address: &String| {
             let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
             matches!(port, Some(Ok(_)))
         };
         if let Some(address) = self.addresses.iter().find(|address| !has_port(address)) {
-            return Err(ClientConfigError::Address(address.clone()));
+            return Err(ClientConfigError::InvalidAddress(address.clone()));
         }
         if self.acknowledge == Acknowledge::LeaderOnly {
             return Err(ClientConfigError::LeaderOnly);
         }
         if !self.session.is_valid() {
-            return Err(ClientConfigError::Session(self.session));
+            return Err(ClientConfigError::InvalidSessionLimits(self.session));
         }
-        let spans = [
+        let durations = [
             ("deadline", self.deadline),
             ("attempt_max", self.attempt_max),
-            ("connect_max", self.connect_max),
-            ("pulse", self.pulse),
+            ("connect_timeout", self.connect_timeout),
+            ("keepalive_interval", self.keepalive_interval),
             ("idle_max", self.idle_max),
             ("retry_min", self.retry_min),
         ];
-        if let Some((field, _)) = spans.iter().find(|(_, span)| span.is_zero()) {
+        if let Some((field, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
             return Err(ClientConfigError::Zero(field));
         }
         if self.requests_max == 0 {
             return Err(ClientConfigError::Zero("requests_max"));
         }
-        if self.silence_max < 2 * self.pulse {
-            return Err(ClientConfigError::SilenceTooShort);
+        if self.keepalive_timeout < 2 * self.keepalive_interval {
+            return Err(ClientConfigError::KeepaliveTimeoutTooShort);
         }
         if self.retry_max < self.retry_min {
-            return Err(ClientConfigError::RetriesTooShort);
+            return Err(ClientConfigError::RetryMaxBelowMin);
         }
         Ok(())
     }
 }
 
 impl ClientConfig {
-    /// How connections are protected: files of certificates are read now.
+    /// Returns the protection of connections. Reads the TLS files, if there are any.
     #[cfg(feature = "tls")]
     pub(super) fn security(&self) -> Result<Security, ClientConfigError> {
         let Some(files) = &self.tls else {
-            return Ok(Security::Plaintext { leaves: self.plaintext });
+            return Ok(Security::Plaintext { beyond_loopback: self.plaintext });
         };
-        let tls = Tls::of_user(files.clone()).map_err(ClientConfigError::Tls)?;
+        let tls = Tls::for_user(files.clone()).map_err(ClientConfigError::Tls)?;
         match tls.cluster() {
             cluster if cluster == self.cluster => Ok(Security::Tls(tls)),
-            other => Err(ClientConfigError::Cluster(other)),
+            other => Err(ClientConfigError::OtherCluster(other)),
         }
     }
 
     #[cfg(not(feature = "tls"))]
     #[expect(clippy::unnecessary_wraps, reason = "files of certificates may be wrong")]
     pub(super) fn security(&self) -> Result<Security, ClientConfigError> {
-        Ok(Security::Plaintext { leaves: self.plaintext })
+        Ok(Security::Plaintext { beyond_loopback: self.plaintext })
     }
 }
 
-/// Why a [`ClientConfig`] is refused.
+/// The reasons for which a [`ClientConfig`] is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientConfigError {
-    /// A file of its certificates cannot be used.
+    /// A TLS file of the configuration cannot be used.
     #[cfg(feature = "tls")]
     Tls(TlsError),
-    /// Its certificate is of this cluster, and not of the one it is to speak to.
+    /// The certificate belongs to this cluster, which is not the configured one.
     #[cfg(feature = "tls")]
-    Cluster(ClusterId),
-    /// No address is given.
-    NoAddress,
-    /// The address is not of the form `host:port`.
-    Address(String),
-    /// A proposal that may be lost has no reply.
+    OtherCluster(ClusterId),
+    /// The list of addresses is empty.
+    NoAddresses,
+    /// The address does not have the form `host:port`.
+    InvalidAddress(String),
+    /// `acknowledge` is [`Acknowledge::LeaderOnly`], which has no reply.
     LeaderOnly,
-    /// A limit of the session is out of its bounds.
-    Session(SessionLimits),
-    /// The field is zero: nothing could ever pass it.
+    /// A limit of the session is out of its range.
+    InvalidSessionLimits(SessionLimits),
+    /// The named field is zero, although it must be positive.
     Zero(&'static str),
-    /// `silence_max` is less than two pulses: one that is late would end a connection.
-    SilenceTooShort,
+    /// `keepalive_timeout` is less than two keepalive intervals.
+    KeepaliveTimeoutTooShort,
     /// `retry_max` is less than `retry_min`.
-    RetriesTooShort,
+    RetryMaxBelowMin,
 }
 
 impl fmt::Display for ClientConfigError {
@@ -197,24 +199,30 @@ impl fmt::Display for ClientConfigError {
             #[cfg(feature = "tls")]
             ClientConfigError::Tls(error) => error.fmt(f),
             #[cfg(feature = "tls")]
-            ClientConfigError::Cluster(cluster) => {
-                write!(f, "the certificate is of cluster {cluster}: use one of the cluster meant")
+            ClientConfigError::OtherCluster(cluster) => {
+                write!(
+                    f,
+                    "the certificate belongs to cluster {cluster}: use a certificate of the \
+                     configured cluster"
+                )
             }
-            ClientConfigError::NoAddress => f.write_str("no address of any node is given"),
-            ClientConfigError::Address(address) => {
-                write!(f, "\"{address}\" is no address: write host:port")
+            ClientConfigError::NoAddresses => f.write_str("no node addresses are configured"),
+            ClientConfigError::InvalidAddress(address) => {
+                write!(f, "\"{address}\" is not an address: write host:port")
             }
             ClientConfigError::LeaderOnly => f.write_str(
                 "acknowledge may not be LeaderOnly: use Client::propose_at_most_once for that",
             ),
-            ClientConfigError::Session(limits) => {
-                write!(f, "a limit of the session is out of its bounds: {limits:?}")
+            ClientConfigError::InvalidSessionLimits(limits) => {
+                write!(f, "a limit of the session is out of its range: {limits:?}")
             }
-            ClientConfigError::Zero(field) => write!(f, "{field} is zero: nothing could pass it"),
-            ClientConfigError::SilenceTooShort => {
-                f.write_str("silence_max is less than twice pulse: a late pulse would end it all")
+            ClientConfigError::Zero(field) => write!(f, "{field} is zero: it must be positive"),
+            ClientConfigError::KeepaliveTimeoutTooShort => {
+                f.write_str("keepalive_timeout must be at least twice keepalive_interval")
             }
-            ClientConfigError::RetriesTooShort => f.write_str("retry_max is less than retry_min"),
+            ClientConfigError::RetryMaxBelowMin => {
+                f.write_str("retry_max must be at least retry_min")
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
-//! One connection to one node: requests of many callers go out together, and replies come back in
-//! any order.
+//! One connection to one node: requests of many callers are in flight together, and replies arrive
+//! in any order.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,267 +14,276 @@ use tracing::debug;
 
 use crate::runtime::client::config::ClientConfig;
 use crate::runtime::client::nodes::Nodes;
-use crate::runtime::transport::greeting::{Reader, say};
+use crate::runtime::transport::handshake::{ConnectionReader, write_all};
 use crate::runtime::transport::link::{Link, Security, Stream};
 use crate::types::NodeId;
-use crate::wire::{ClientHello, ClientRequest, Frame, Told, Versions, Wanted, pulse};
+use crate::wire::{
+    ClientHello, ClientRequest, Frame, ReplyBody, RequestBody, Versions, encode_keepalive,
+};
 
-/// How many requests are written at once, at most.
+/// The most requests that are written at once.
 const BATCH: usize = 256;
-/// From how many bytes on a batch is written before more is added to it.
+/// The size, in bytes, from which a batch is written before more is added to it.
 const BATCH_BYTES: usize = 256 << 10;
 
-/// What came of asking one node once.
-pub(super) type Asked = Result<Told, Failed>;
+/// The result of sending one request to one node.
+pub(super) type ReplyResult = Result<ReplyBody, ConnectionError>;
 
-/// Why a node was not asked, or did not reply.
+/// The reasons for which a request has no reply.
 #[derive(Clone, Debug)]
-pub(super) enum Failed {
-    /// Nothing was sent: the node was not reached.
+pub(super) enum ConnectionError {
+    /// The request was not sent: the node is not reachable.
     Unreachable(String),
-    /// It may have been sent, and the connection broke.
+    /// The request may have been sent, and the connection was lost.
     Lost(String),
-    /// It is too long to be sent.
+    /// The request is too large for a frame.
     TooLarge,
 }
 
-/// A way to one node. Whoever holds one may ask; the connection ends with the last of them, or when
-/// it breaks.
+/// A handle to a connection to one node. The connection ends when it is lost, or when the last
+/// clone of the handle is dropped.
 #[derive(Clone, Debug)]
-pub(super) struct Connection(mpsc::Sender<Request>);
+pub(super) struct Connection(mpsc::Sender<OutgoingRequest>);
 
-/// What a connection needs.
+/// The configuration with which connections are made.
 #[derive(Clone)]
 pub(super) struct Dialer {
     pub(super) config: Arc<ClientConfig>,
     pub(super) security: Security,
     pub(super) nodes: Arc<Mutex<Nodes>>,
-    /// The node that is meant, if no other one will do.
+    /// The node that must be at the other end; none if any node may be.
     pub(super) node: Option<NodeId>,
 }
 
-/// Whether a request was sent: decided once, by whoever is first.
+/// Whether a request is sent or withdrawn; the first of the two decides.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sent(Arc<OnceLock<bool>>);
+pub(super) struct SentFlag(Arc<OnceLock<bool>>);
 
+/// A request in the queue of a connection.
 #[derive(Debug)]
-struct Request {
-    wanted: Wanted,
-    sent: Sent,
-    asked: oneshot::Sender<Asked>,
+struct OutgoingRequest {
+    body: RequestBody,
+    sent: SentFlag,
+    reply: oneshot::Sender<ReplyResult>,
 }
 
-/// Who waits for a reply, by the number of the request.
+/// The callers that wait for replies, by the number of the request.
 #[derive(Debug, Default)]
-struct Waiting {
+struct PendingReplies {
     last: u64,
-    callers: BTreeMap<u64, oneshot::Sender<Asked>>,
+    callers: BTreeMap<u64, oneshot::Sender<ReplyResult>>,
 }
 
 impl Connection {
-    /// A connection to `address` that is on its way. Needs a tokio runtime.
+    /// Starts a connection to `address`. Must be called within a tokio runtime.
     pub(super) fn open(address: String, dialer: Dialer) -> Connection {
         let (sender, queue) = mpsc::channel(dialer.config.requests_max);
         tokio::spawn(dialer.run(address, queue));
         Connection(sender)
     }
 
-    /// Whether it is no use any more.
-    pub(super) fn is_over(&self) -> bool {
+    /// Returns true if the connection has ended.
+    pub(super) fn is_closed(&self) -> bool {
         self.0.is_closed()
     }
 
-    /// Asks, and waits for the reply. If the future is dropped, nobody is told.
-    pub(super) async fn ask(&self, wanted: Wanted, sent: &Sent) -> Asked {
-        let (asked, told) = oneshot::channel();
-        let over = || Failed::Unreachable("the connection is over".to_owned());
+    /// Sends the request and waits for the reply. Dropping the future does not cancel the request.
+    pub(super) async fn send(&self, body: RequestBody, sent: &SentFlag) -> ReplyResult {
+        let (sender, receiver) = oneshot::channel();
+        let closed = || ConnectionError::Unreachable("the connection is closed".to_owned());
         let sent = sent.clone();
-        self.0.send(Request { wanted, sent, asked }).await.map_err(|_| over())?;
-        let gone = |_| Err(Failed::Lost("its task is gone".to_owned()));
-        told.await.unwrap_or_else(gone)
+        self.0.send(OutgoingRequest { body, sent, reply: sender }).await.map_err(|_| closed())?;
+        let no_task = |_| Err(ConnectionError::Lost("the connection task has ended".to_owned()));
+        receiver.await.unwrap_or_else(no_task)
     }
 }
 
-impl Sent {
-    /// Says that it is sent now; false if it is not to be any more.
-    fn send(&self) -> bool {
+impl SentFlag {
+    /// Marks the request as sent; returns false if it was withdrawn.
+    fn mark_sent(&self) -> bool {
         *self.0.get_or_init(|| true)
     }
 
-    /// Says that it is not to be sent any more; false if it was.
+    /// Withdraws the request; returns false if it was sent.
     pub(super) fn withdraw(&self) -> bool {
         !*self.0.get_or_init(|| false)
     }
 }
 
 impl Dialer {
-    async fn run(self, address: String, mut queue: Receiver<Request>) {
-        let waiting = Mutex::new(Waiting::default());
-        let greet = |found| self.greet(found);
-        let connected = self.security.reach(&address, self.config.connect_max, greet).await;
+    async fn run(self, address: String, mut queue: Receiver<OutgoingRequest>) {
+        let pending = Mutex::new(PendingReplies::default());
+        let handshake = |address| self.handshake(address);
+        let connected =
+            self.security.connect_any(&address, self.config.connect_timeout, handshake).await;
         let ended = match connected {
             Err(error) => Err(error),
             Ok((Link { stream, mut trust, .. }, frames)) => {
                 debug!(%address, "connected");
                 tokio::select! {
                     biased;
-                    error = trust.lost() => Err(error),
-                    ended = self.talk(stream, frames, &mut queue, &waiting) => ended,
+                    error = trust.revoked() => Err(error),
+                    ended = self.serve(stream, frames, &mut queue, &pending) => ended,
                 }
             }
         };
         let error = match ended {
-            Ok(()) => "it was not used for long".to_owned(),
+            Ok(()) => "the connection was idle for too long".to_owned(),
             Err(error) => error.to_string(),
         };
-        debug!(%address, error, "not connected any more");
+        debug!(%address, error, "disconnected");
         queue.close();
-        let callers = std::mem::take(&mut lock(&waiting).callers).into_values();
+        let callers = std::mem::take(&mut lock(&pending).callers).into_values();
         for caller in callers {
-            drop(caller.send(Err(Failed::Lost(error.clone()))));
+            drop(caller.send(Err(ConnectionError::Lost(error.clone()))));
         }
-        while let Ok(Request { asked, .. }) = queue.try_recv() {
-            drop(asked.send(Err(Failed::Unreachable(error.clone()))));
+        while let Ok(OutgoingRequest { reply, .. }) = queue.try_recv() {
+            drop(reply.send(Err(ConnectionError::Unreachable(error.clone()))));
         }
     }
 
-    async fn greet(&self, address: SocketAddr) -> io::Result<(Link, Reader)> {
-        let mut link = self.security.call(address, self.node).await?;
+    async fn handshake(&self, address: SocketAddr) -> io::Result<(Link, ConnectionReader)> {
+        let mut link = self.security.connect(address, self.node).await?;
         let cluster = self.config.cluster.0;
         let versions = Versions::SUPPORTED;
         let hello = ClientHello { versions, cluster, node: self.node, full: false };
         let mut bytes = Vec::new();
         hello.encode(&mut bytes);
-        say(&mut link.stream, &bytes).await?;
-        let mut frames = Reader::new();
-        let answer = match frames.next(&mut link.stream).await? {
-            Frame::ClientHello(answer) => answer,
-            _ => return Err(invalid("it answers as no node does")),
+        write_all(&mut link.stream, &bytes).await?;
+        let mut frames = ConnectionReader::new();
+        let reply = match frames.next(&mut link.stream).await? {
+            Frame::ClientHello(reply) => reply,
+            _ => return Err(protocol_error("the first frame of the node is no client hello")),
         };
-        hello.check(&answer).map_err(|error| invalid(&error.to_string()))?;
+        hello.check(&reply).map_err(|error| protocol_error(&error.to_string()))?;
         Ok((link, frames))
     }
 
-    async fn talk(
+    async fn serve(
         &self,
         stream: Stream,
-        frames: Reader,
-        queue: &mut Receiver<Request>,
-        waiting: &Mutex<Waiting>,
+        frames: ConnectionReader,
+        queue: &mut Receiver<OutgoingRequest>,
+        pending: &Mutex<PendingReplies>,
     ) -> io::Result<()> {
         let (read, write) = split(stream);
         tokio::select! {
             biased;
-            ended = self.write(write, queue, waiting) => ended,
-            ended = self.read(read, frames, waiting) => ended,
+            ended = self.write(write, queue, pending) => ended,
+            ended = self.read(read, frames, pending) => ended,
         }
     }
 
     async fn read(
         &self,
         mut read: impl AsyncRead + Unpin,
-        mut frames: Reader,
-        waiting: &Mutex<Waiting>,
+        mut frames: ConnectionReader,
+        pending: &Mutex<PendingReplies>,
     ) -> io::Result<()> {
         loop {
-            match frames.next_within(self.config.silence_max, &mut read).await? {
+            match frames.next_within(self.config.keepalive_timeout, &mut read).await? {
                 Frame::Reply(reply) => {
-                    if reply.number == Waiting::REPORT {
-                        if let Told::Report(report) = &reply.told {
+                    if reply.number == PendingReplies::REPORT {
+                        if let ReplyBody::Report(report) = &reply.body {
                             lock(&self.nodes).learn(report);
                         }
                         continue;
                     }
-                    let caller = lock(waiting).callers.remove(&reply.number);
-                    let caller = caller.ok_or_else(|| invalid("it replies to nothing"))?;
-                    // Who has given up waiting is told nothing.
-                    drop(caller.send(Ok(reply.told)));
+                    let caller = lock(pending).callers.remove(&reply.number);
+                    let caller = caller.ok_or_else(|| protocol_error("a reply has no request"))?;
+                    // A caller that has dropped its future receives nothing.
+                    drop(caller.send(Ok(reply.body)));
                 }
-                Frame::Pulse => {}
-                _ => return Err(invalid("it says what no node says")),
+                Frame::Keepalive => {}
+                _ => return Err(protocol_error("a node sent a frame that is no reply")),
             }
         }
     }
 
-    /// Writes requests, as many together as there are, and pulses where there are none; until
-    /// nobody can ask any more, or nobody has for long. A write may take long, as long as the
-    /// other side shows that it is there.
+    /// Writes requests in batches, and keepalives while there are none; until every handle is
+    /// dropped or the connection is idle for too long. A slow write does not end the connection
+    /// while the node sends keepalives.
     async fn write(
         &self,
         mut write: impl AsyncWrite + Unpin,
-        queue: &mut Receiver<Request>,
-        waiting: &Mutex<Waiting>,
+        queue: &mut Receiver<OutgoingRequest>,
+        pending: &Mutex<PendingReplies>,
     ) -> io::Result<()> {
         let (mut batch, mut bytes) = (Vec::new(), Vec::new());
-        let report = ClientRequest { number: Waiting::REPORT, wanted: Wanted::Report };
-        report.encode(&mut bytes).expect("it is short");
-        let mut asked = Instant::now();
+        let report = ClientRequest { number: PendingReplies::REPORT, body: RequestBody::Report };
+        report.encode(&mut bytes).expect("the request is short");
+        let mut last_request = Instant::now();
         loop {
             for request in batch.drain(..) {
-                lock(waiting).encode(request, &mut bytes);
+                lock(pending).encode(request, &mut bytes);
                 if bytes.len() >= BATCH_BYTES {
-                    send(&mut write, &mut bytes).await?;
+                    flush_batch(&mut write, &mut bytes).await?;
                 }
             }
             if !bytes.is_empty() {
-                send(&mut write, &mut bytes).await?;
+                flush_batch(&mut write, &mut bytes).await?;
             }
-            let pulse_at = Instant::now() + self.config.pulse;
+            let keepalive_at = Instant::now() + self.config.keepalive_interval;
             tokio::select! {
                 biased;
                 count = queue.recv_many(&mut batch, BATCH) => {
                     if count == 0 {
                         return Ok(());
                     }
-                    asked = Instant::now();
+                    last_request = Instant::now();
                 }
-                () = sleep_until(pulse_at) => {
-                    let waits = !lock(waiting).callers.is_empty();
-                    if !waits && asked + self.config.idle_max <= Instant::now() {
+                () = sleep_until(keepalive_at) => {
+                    let has_pending = !lock(pending).callers.is_empty();
+                    if !has_pending && last_request + self.config.idle_max <= Instant::now() {
                         return Ok(());
                     }
-                    pulse(&mut bytes);
+                    encode_keepalive(&mut bytes);
                 }
             }
         }
     }
 }
 
-/// Writes `bytes`, and keeps their memory unless it is much.
-async fn send(write: &mut (impl AsyncWrite + Unpin), bytes: &mut Vec<u8>) -> io::Result<()> {
-    say(write, bytes).await?;
+/// Writes and clears `bytes`, whose allocation is reused unless it is large.
+async fn flush_batch(write: &mut (impl AsyncWrite + Unpin), bytes: &mut Vec<u8>) -> io::Result<()> {
+    write_all(write, bytes).await?;
     bytes.clear();
     bytes.shrink_to(2 * BATCH_BYTES);
     Ok(())
 }
 
-impl Waiting {
-    /// The number of the connection's own request.
+impl PendingReplies {
+    /// The number of the connection's own request for a report.
     const REPORT: u64 = 0;
 
     /// Gives the request a number, and appends its frame to `bytes`.
-    fn encode(&mut self, Request { wanted, sent, asked }: Request, bytes: &mut Vec<u8>) {
-        if asked.is_closed() || !sent.send() {
+    fn encode(
+        &mut self,
+        OutgoingRequest { body, sent, reply }: OutgoingRequest,
+        bytes: &mut Vec<u8>,
+    ) {
+        if reply.is_closed() || !sent.mark_sent() {
             return;
         }
         let number = self.last + 1;
-        match (ClientRequest { number, wanted }).encode(bytes) {
-            Err(_) => drop(asked.send(Err(Failed::TooLarge))),
+        match (ClientRequest { number, body }).encode(bytes) {
+            Err(_) => drop(reply.send(Err(ConnectionError::TooLarge))),
             Ok(()) => {
                 self.last = number;
-                self.callers.insert(number, asked);
+                self.callers.insert(number, reply);
             }
         }
     }
 }
 
-/// What a lock guards here is whole between any two statements.
+/// Locks the mutex. Poisoning is ignored, because no statement leaves the guarded value
+/// inconsistent.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn invalid(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+fn protocol_error(message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message.to_owned())
 }
 
 #[cfg(test)]
@@ -289,53 +298,61 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    /// A connection to a node that is played by `stream`, of which `frames` reads.
-    struct Line {
+    /// A connection to a node that the test simulates by `stream` and `frames`.
+    struct TestConnection {
         connection: Connection,
         stream: DuplexStream,
-        frames: Reader,
+        frames: ConnectionReader,
     }
 
-    impl Line {
-        async fn open() -> Line {
+    impl TestConnection {
+        async fn open() -> TestConnection {
             let config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
             let nodes = Nodes::new(config.addresses.clone(), 0);
             let dialer = Dialer {
                 config: Arc::new(config),
-                security: Security::Plaintext { leaves: false },
+                security: Security::Plaintext { beyond_loopback: false },
                 nodes: Arc::new(Mutex::new(nodes)),
                 node: None,
             };
             let (stream, near) = duplex(64 << 10);
             let (sender, mut queue) = mpsc::channel(16);
-            let frames = Reader::greeted().await;
+            let frames = ConnectionReader::after_client_hello().await;
             tokio::spawn(async move {
-                let waiting = Mutex::new(Waiting::default());
-                let talked = dialer.talk(Box::new(near), frames, &mut queue, &waiting);
-                let error = talked.await.expect_err("it is not left alone").to_string();
-                for caller in std::mem::take(&mut lock(&waiting).callers).into_values() {
-                    drop(caller.send(Err(Failed::Lost(error.clone()))));
+                let pending = Mutex::new(PendingReplies::default());
+                let served = dialer.serve(Box::new(near), frames, &mut queue, &pending);
+                let error = served.await.expect_err("the connection fails").to_string();
+                for caller in std::mem::take(&mut lock(&pending).callers).into_values() {
+                    drop(caller.send(Err(ConnectionError::Lost(error.clone()))));
                 }
             });
-            Line { connection: Connection(sender), stream, frames: Reader::greeted().await }
+            TestConnection {
+                connection: Connection(sender),
+                stream,
+                frames: ConnectionReader::after_client_hello().await,
+            }
         }
 
-        /// Asks, and gives the request's number as the node sees it.
-        async fn ask(&mut self, query: Vec<u8>) -> (u64, tokio::task::JoinHandle<Asked>) {
+        /// Sends a read, and returns the number of its request.
+        async fn send_read(
+            &mut self,
+            query: Vec<u8>,
+        ) -> (u64, tokio::task::JoinHandle<ReplyResult>) {
             let connection = self.connection.clone();
-            let wanted = Wanted::Read { level: ReadLevel::Local, query };
-            let asked = tokio::spawn(async move { connection.ask(wanted, &Sent::default()).await });
-            (self.asked().await, asked)
+            let body = RequestBody::Read { level: ReadLevel::Local, query };
+            let result =
+                tokio::spawn(async move { connection.send(body, &SentFlag::default()).await });
+            (self.next_request_number().await, result)
         }
 
-        /// The number of the next request that is not the connection's own.
-        async fn asked(&mut self) -> u64 {
+        /// Returns the number of the next request of a caller.
+        async fn next_request_number(&mut self) -> u64 {
             loop {
                 match self.frames.next(&mut self.stream).await {
-                    Ok(Frame::Request(request)) if request.number != Waiting::REPORT => {
+                    Ok(Frame::Request(request)) if request.number != PendingReplies::REPORT => {
                         return request.number;
                     }
-                    Ok(Frame::Request(_) | Frame::Pulse) => {}
+                    Ok(Frame::Request(_) | Frame::Keepalive) => {}
                     other => panic!("{other:?}"),
                 }
             }
@@ -345,84 +362,103 @@ mod tests {
     fn answer(number: u64, bytes: usize) -> Vec<u8> {
         let (index, applied) = (Index(1), Index(1));
         let (answer, freshness) = (vec![7; bytes], Freshness::Unknown);
-        let told = Told::Answered { freshness, index, applied, answer };
+        let body = ReplyBody::Answered { freshness, index, applied, answer };
         let mut bytes = Vec::new();
-        ClientReply { number, told }.encode(&mut bytes).expect("it is not too long");
+        ClientReply { number, body }.encode(&mut bytes).expect("the reply is short");
         bytes
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reply_may_come_slowly_but_it_must_come() {
-        let mut line = Line::open().await;
-        let silence_max = ClientConfig::new(ClusterId(7), ["x:1"]).silence_max;
-        let (number, asked) = line.ask(Vec::new()).await;
+    async fn a_slow_reply_is_read_but_a_stalled_one_ends_the_connection() {
+        let mut connection = TestConnection::open().await;
+        let keepalive_timeout = ClientConfig::new(ClusterId(7), ["x:1"]).keepalive_timeout;
+        let (number, result) = connection.send_read(Vec::new()).await;
         for piece in answer(number, MIB).chunks(64 << 10) {
-            sleep(silence_max / 4 * 3).await;
-            line.stream.write_all(piece).await.expect("it is taken");
+            sleep(keepalive_timeout / 4 * 3).await;
+            connection.stream.write_all(piece).await.expect("the connection is open");
         }
-        assert!(matches!(asked.await, Ok(Ok(Told::Answered { .. }))));
+        assert!(matches!(result.await, Ok(Ok(ReplyBody::Answered { .. }))));
 
-        let (number, asked) = line.ask(Vec::new()).await;
-        line.stream.write_all(&answer(number, MIB)[..100]).await.expect("it is taken");
-        let failed = asked.await.expect("no panic").expect_err("the rest never comes");
-        assert!(matches!(&failed, Failed::Lost(error) if error.contains("nothing was heard")));
+        let (number, result) = connection.send_read(Vec::new()).await;
+        connection
+            .stream
+            .write_all(&answer(number, MIB)[..100])
+            .await
+            .expect("the connection is open");
+        let error = result.await.expect("no panic").expect_err("the rest never comes");
+        assert!(
+            matches!(&error, ConnectionError::Lost(error) if error.contains("nothing was received"))
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_may_be_taken_slowly_as_long_as_the_node_is_there() {
-        let mut line = Line::open().await;
-        let silence_max = ClientConfig::new(ClusterId(7), ["x:1"]).silence_max;
-        let connection = line.connection.clone();
-        let wanted = Wanted::Read { level: ReadLevel::Local, query: vec![7; MIB] };
-        let asked = tokio::spawn(async move { connection.ask(wanted, &Sent::default()).await });
-        let mut pulses = Vec::new();
-        pulse(&mut pulses);
+    async fn a_slow_write_is_continued_while_the_node_sends_keepalives() {
+        let mut connection = TestConnection::open().await;
+        let keepalive_timeout = ClientConfig::new(ClusterId(7), ["x:1"]).keepalive_timeout;
+        let client = connection.connection.clone();
+        let body = RequestBody::Read { level: ReadLevel::Local, query: vec![7; MIB] };
+        let result = tokio::spawn(async move { client.send(body, &SentFlag::default()).await });
+        let mut keepalives = Vec::new();
+        encode_keepalive(&mut keepalives);
         for _ in 0..10 {
-            sleep(silence_max / 2).await;
-            line.stream.write_all(&pulses).await.expect("it is taken");
+            sleep(keepalive_timeout / 2).await;
+            connection.stream.write_all(&keepalives).await.expect("the connection is open");
         }
-        let number = line.asked().await;
-        line.stream.write_all(&answer(number, 1)).await.expect("it is taken");
-        assert!(matches!(asked.await, Ok(Ok(Told::Answered { .. }))));
+        let number = connection.next_request_number().await;
+        connection.stream.write_all(&answer(number, 1)).await.expect("the connection is open");
+        assert!(matches!(result.await, Ok(Ok(ReplyBody::Answered { .. }))));
     }
 
     #[test]
-    fn what_was_withdrawn_is_not_sent_and_what_was_sent_is_not_withdrawn() {
-        let mut waiting = Waiting::default();
+    fn a_request_is_either_sent_or_withdrawn() {
+        let mut pending = PendingReplies::default();
         let mut bytes = Vec::new();
-        let (sent, (asked, _told)) = (Sent::default(), oneshot::channel());
+        let (sent, (sender, _receiver)) = (SentFlag::default(), oneshot::channel());
         assert!(sent.withdraw());
-        waiting.encode(Request { wanted: Wanted::GiveUpChange, sent, asked }, &mut bytes);
-        assert!(bytes.is_empty() && waiting.callers.is_empty());
-        let (sent, (asked, _told)) = (Sent::default(), oneshot::channel());
-        let request = Request { wanted: Wanted::GiveUpChange, sent: sent.clone(), asked };
-        waiting.encode(request, &mut bytes);
+        pending.encode(
+            OutgoingRequest { body: RequestBody::CancelMembershipChange, sent, reply: sender },
+            &mut bytes,
+        );
+        assert!(bytes.is_empty() && pending.callers.is_empty());
+        let (sent, (sender, _receiver)) = (SentFlag::default(), oneshot::channel());
+        let request = OutgoingRequest {
+            body: RequestBody::CancelMembershipChange,
+            sent: sent.clone(),
+            reply: sender,
+        };
+        pending.encode(request, &mut bytes);
         assert!(!sent.withdraw() && !bytes.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_reply_to_no_request_ends_the_connection() {
-        let mut line = Line::open().await;
-        let (number, asked) = line.ask(Vec::new()).await;
-        line.stream.write_all(&answer(number + 1, 1)).await.expect("it is taken");
-        let failed = asked.await.expect("no panic").expect_err("it is not its reply");
-        assert!(matches!(&failed, Failed::Lost(error) if error == "it replies to nothing"));
+        let mut connection = TestConnection::open().await;
+        let (number, result) = connection.send_read(Vec::new()).await;
+        connection.stream.write_all(&answer(number + 1, 1)).await.expect("the connection is open");
+        let error = result.await.expect("no panic").expect_err("the reply has another number");
+        assert!(
+            matches!(&error, ConnectionError::Lost(error) if error == "a reply has no request")
+        );
         let mut rest = Vec::new();
-        line.stream.read_to_end(&mut rest).await.expect("it is closed");
+        connection.stream.read_to_end(&mut rest).await.expect("the peer closed the connection");
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_caller_gets_the_reply_to_its_own_request() {
-        let mut line = Line::open().await;
-        let (first, first_asked) = line.ask(Vec::new()).await;
-        let (second, second_asked) = line.ask(Vec::new()).await;
+        let mut connection = TestConnection::open().await;
+        let (first, first_result) = connection.send_read(Vec::new()).await;
+        let (second, second_result) = connection.send_read(Vec::new()).await;
         assert_ne!(first, second);
         for (number, bytes) in [(second, 2), (first, 1)] {
-            line.stream.write_all(&answer(number, bytes)).await.expect("it is taken");
+            connection
+                .stream
+                .write_all(&answer(number, bytes))
+                .await
+                .expect("the connection is open");
         }
-        for (asked, bytes) in [(first_asked, 1), (second_asked, 2)] {
-            let told = asked.await.expect("no panic").expect("it is replied to");
-            assert!(matches!(told, Told::Answered { answer, .. } if answer.len() == bytes));
+        for (result, bytes) in [(first_result, 1), (second_result, 2)] {
+            let body = result.await.expect("no panic").expect("the reply arrives");
+            assert!(matches!(body, ReplyBody::Answered { answer, .. } if answer.len() == bytes));
         }
     }
 }

@@ -1,108 +1,110 @@
-//! Why a call did not end well: what happened, and what to do.
+//! The errors of client calls: the outcome of the request, its cause, and what to do.
 
 use std::fmt;
 
 use crate::types::RejectReason;
-use crate::wire::Denial;
+use crate::wire::ServiceRejectReason;
 
-/// Why a call did not end well.
+/// The error of a client call, by the outcome of its request.
 ///
-/// What matters first is what became of the request: [`ClientError::NotProposed`] and
-/// [`ClientError::Rejected`] say that nothing happened and nothing will; only after
-/// [`ClientError::Unknown`] it may have.
+/// After [`ClientError::NotExecuted`] and [`ClientError::Rejected`] the request was not executed
+/// and will not be. Only after [`ClientError::Unknown`] it may have been.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// Nothing happened before the deadline, and nothing will: safe to call again.
-    NotProposed(Trouble),
-    /// It may have happened, once, or happen yet: find out by a read before calling again.
-    Unknown(Trouble),
-    /// Nothing happened: the cluster does not do this, however often it is asked.
-    Rejected(Rejection),
+    /// The request was not executed before the deadline, and will not be: it is safe to send again.
+    NotExecuted(AttemptError),
+    /// The outcome is unknown: the request may have been executed once, or may be executed later.
+    /// Find out by a read before sending it again.
+    Unknown(AttemptError),
+    /// The cluster rejected the request, and would reject it again.
+    Rejected(RejectCause),
 }
 
-/// What went wrong last.
+/// The error of the last attempt of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Trouble {
-    /// The node was not reached, or the connection did not come about.
+pub enum AttemptError {
+    /// The node is not reachable, or the connection could not be established.
     Unreachable {
-        /// Its address.
+        /// The address of the node.
         address: String,
-        /// Why.
+        /// The error of the connection attempt.
         error: String,
     },
-    /// The connection broke before the reply.
-    Lost {
-        /// The node's address.
+    /// The connection was lost before the reply arrived.
+    ConnectionLost {
+        /// The address of the node.
         address: String,
-        /// How.
+        /// The error that ended the connection.
         error: String,
     },
-    /// The node had not replied by the deadline.
-    Unanswered {
-        /// Its address.
+    /// The node did not reply before the deadline.
+    TimedOut {
+        /// The address of the node.
         address: String,
     },
-    /// The node could not do it just then.
-    Hindered {
-        /// Its address.
+    /// The node temporarily rejected the request.
+    NotReady {
+        /// The address of the node.
         address: String,
-        /// Why.
+        /// The reason that the node gave.
         reason: RejectReason,
     },
-    /// The node had too much to do.
+    /// The node rejected the request as overload.
     Overloaded {
-        /// Its address.
+        /// The address of the node.
         address: String,
     },
-    /// The leader gave up its leadership before the request was decided.
-    Undecided {
-        /// Its address.
+    /// The leader lost its leadership before the request was committed.
+    OutcomeUnknown {
+        /// The address of the node.
         address: String,
     },
-    /// The cluster forgot the session in which the request was made: too many others were opened.
+    /// The session of the request has expired, because too many other sessions were opened.
     SessionExpired,
-    /// As many proposals as the session takes were under way until the deadline.
+    /// The window of the session was full until the deadline.
     WindowFull,
-    /// The cluster opened no session for the client before the deadline.
+    /// The client could not open a session before the deadline.
     NoSession,
-    /// The node replied to something else than it was asked: its version is not this one.
-    Nonsense,
-    /// What was asked last was refused, after an attempt that may have been carried out.
-    Refused(Rejection),
+    /// The reply is of another kind than the request: the versions of node and client differ.
+    UnexpectedReply,
+    /// The last attempt was rejected, after an earlier attempt that may have been executed.
+    Rejected(RejectCause),
 }
 
-/// Why the cluster does not do what was asked.
+/// The causes for which the cluster rejects a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Rejection {
-    /// The cluster's rules are against it.
-    Reason(RejectReason),
-    /// The node does not do it for this client.
-    Denied(Denial),
-    /// The request is longer than a request may be: [`crate::wire::Kind::Request`] has the bound.
+pub enum RejectCause {
+    /// The replica rejected the request.
+    Node(RejectReason),
+    /// The client service of the node rejected the request.
+    Service(ServiceRejectReason),
+    /// The request is larger than the limit of [`crate::wire::Kind::Request`].
     RequestTooLarge,
-    /// The command is no request that a state machine's sessions know.
-    Malformed,
+    /// The command is not an encoded `machine::Request`.
+    MalformedCommand,
 }
 
-impl Rejection {
-    /// What to do about it.
+impl RejectCause {
+    /// Returns what the operator or the program can do.
     fn advice(&self) -> Option<&'static str> {
         Some(match self {
-            Rejection::Reason(reason) => match reason {
-                RejectReason::TooLarge => "send a smaller one, or raise command_bytes_max",
+            RejectCause::Node(reason) => match reason {
+                RejectReason::TooLarge => "send a smaller command, or raise command_bytes_max",
                 RejectReason::MembershipChangeInFlight => {
-                    "wait until it is complete, or give it up"
+                    "wait until the change is complete, or cancel it"
                 }
-                RejectReason::NoSuccessor => "name a voter that is up to date",
-                RejectReason::TransferAborted => "see whether the other node keeps up, and repeat",
+                RejectReason::NoTransferTarget => "name a voter that is up to date",
+                RejectReason::TransferAborted => "check that the target keeps up, and repeat",
                 _ => return None,
             },
-            Rejection::Denied(Denial::NotAllowed) => "use an administrator's certificate",
-            Rejection::RequestTooLarge => "split it",
-            Rejection::Denied(_) | Rejection::Malformed => return None,
+            RejectCause::Service(ServiceRejectReason::NotAllowed) => {
+                "use an administrator's certificate"
+            }
+            RejectCause::RequestTooLarge => "split the request",
+            RejectCause::Service(_) | RejectCause::MalformedCommand => return None,
         })
     }
 }
@@ -110,52 +112,57 @@ impl Rejection {
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ClientError::NotProposed(trouble) => {
-                write!(f, "nothing happened before the deadline: {trouble}")
+            ClientError::NotExecuted(error) => {
+                write!(f, "the request was not executed before the deadline: {error}")
             }
-            ClientError::Unknown(trouble) => {
-                write!(f, "it may have happened, or happen yet: {trouble}")
+            ClientError::Unknown(error) => {
+                write!(f, "the outcome is unknown, the request may have been executed: {error}")
             }
-            ClientError::Rejected(rejection) => write!(f, "nothing happened: {rejection}"),
+            ClientError::Rejected(cause) => write!(f, "the request was rejected: {cause}"),
         }
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for AttemptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Unreachable { address, error } => {
-                write!(f, "{address} was not reached: {error}")
+            AttemptError::Unreachable { address, error } => {
+                write!(f, "{address} is not reachable: {error}")
             }
-            Trouble::Lost { address, error } => {
-                write!(f, "the connection to {address} broke: {error}")
+            AttemptError::ConnectionLost { address, error } => {
+                write!(f, "the connection to {address} was lost: {error}")
             }
-            Trouble::Unanswered { address } => write!(f, "{address} did not reply in time"),
-            Trouble::Hindered { address, reason } => write!(f, "{address} says: {reason}"),
-            Trouble::Overloaded { address } => write!(f, "{address} has too much to do"),
-            Trouble::Undecided { address } => {
-                write!(f, "{address} ceased to lead before it was decided")
+            AttemptError::TimedOut { address } => write!(f, "{address} did not reply in time"),
+            AttemptError::NotReady { address, reason } => {
+                write!(f, "{address} rejected the request: {reason}")
             }
-            Trouble::SessionExpired => f.write_str(
-                "the cluster forgot the client's session: raise sessions_max if there are so many",
+            AttemptError::Overloaded { address } => write!(f, "{address} is overloaded"),
+            AttemptError::OutcomeUnknown { address } => {
+                write!(f, "{address} lost its leadership before the request was committed")
+            }
+            AttemptError::SessionExpired => f.write_str(
+                "the session has expired: raise sessions_max if there are more clients than that",
             ),
-            Trouble::WindowFull => f.write_str(
-                "as many proposals as the session takes were under way: raise its window",
+            AttemptError::WindowFull => f.write_str(
+                "the window of the session is full: raise the window, or send fewer proposals",
             ),
-            Trouble::NoSession => f.write_str("the cluster opened no session for the client"),
-            Trouble::Nonsense => f.write_str("the node replied to something else"),
-            Trouble::Refused(rejection) => rejection.fmt(f),
+            AttemptError::NoSession => f.write_str("the client could not open a session"),
+            AttemptError::UnexpectedReply => f.write_str(
+                "the reply is of another kind than the request: check the versions of node and \
+                 client",
+            ),
+            AttemptError::Rejected(cause) => cause.fmt(f),
         }
     }
 }
 
-impl fmt::Display for Rejection {
+impl fmt::Display for RejectCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Rejection::Reason(reason) => reason.fmt(f)?,
-            Rejection::Denied(denial) => denial.fmt(f)?,
-            Rejection::RequestTooLarge => f.write_str("the request is too long for a frame")?,
-            Rejection::Malformed => f.write_str("the command is no request")?,
+            RejectCause::Node(reason) => reason.fmt(f)?,
+            RejectCause::Service(reason) => reason.fmt(f)?,
+            RejectCause::RequestTooLarge => f.write_str("the request is larger than a frame")?,
+            RejectCause::MalformedCommand => f.write_str("the command is malformed")?,
         }
         match self.advice() {
             Some(advice) => write!(f, ": {advice}"),

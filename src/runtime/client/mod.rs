@@ -1,4 +1,4 @@
-//! Clients of a cluster, in other processes: [`Client`] on tokio, [`blocking::Client`] without.
+//! Clients of a cluster in other processes: [`Client`] on tokio, [`blocking::Client`] without.
 
 mod attempts;
 #[cfg(not(madsim))]
@@ -7,11 +7,11 @@ mod calls;
 mod config;
 mod connection;
 mod error;
+mod forwarder;
 mod nodes;
-mod relay;
 mod session;
 
 pub use calls::Client;
 pub use config::{ClientConfig, ClientConfigError};
-pub use error::{ClientError, Rejection, Trouble};
-pub(in crate::runtime) use relay::Relay;
+pub use error::{AttemptError, ClientError, RejectCause};
+pub(in crate::runtime) use forwarder::Forwarder;

@@ -1,75 +1,75 @@
-//! Where the nodes are, as far as the client knows, and which one to ask next.
+//! The nodes that a client knows, and the choice of the node for the next attempt.
 
 use crate::types::{Membership, Report};
 use crate::wire::LeaderHint;
 
-/// The nodes that a client knows of.
+/// The addresses of the nodes that a client knows.
 #[derive(Debug)]
 pub(super) struct Nodes {
-    /// As the user gave them.
+    /// The addresses of the configuration.
     configured: Vec<String>,
-    /// As the membership has them; none of those configured.
-    learnt: Vec<String>,
+    /// The addresses from the membership, without the configured ones.
+    learned: Vec<String>,
     leader: Option<String>,
-    /// The place of the node that is asked where any will do.
-    place: usize,
+    /// The index of the node for requests that any node accepts.
+    current: usize,
 }
 
 impl Nodes {
-    /// Those configured. Clients that know the same nodes should not all begin with the same one:
-    /// `start` tells them apart.
+    /// Returns the configured nodes. `start` selects the first node to try, so that clients with
+    /// the same configuration spread over the nodes.
     pub(super) fn new(configured: Vec<String>, start: usize) -> Nodes {
-        Nodes { configured, learnt: Vec::new(), leader: None, place: start }
+        Nodes { configured, learned: Vec::new(), leader: None, current: start }
     }
 
-    /// How many there are.
+    /// Returns the number of known nodes.
     pub(super) fn count(&self) -> usize {
-        self.configured.len() + self.learnt.len()
+        self.configured.len() + self.learned.len()
     }
 
-    /// The one to ask where any will do: the same until it fails.
+    /// Returns the node for requests that any node accepts: the same one until it fails.
     pub(super) fn any(&self) -> String {
-        let place = self.place % self.count();
-        let learnt = || &self.learnt[place - self.configured.len()];
-        self.configured.get(place).unwrap_or_else(learnt).clone()
+        let index = self.current % self.count();
+        let learnt = || &self.learned[index - self.configured.len()];
+        self.configured.get(index).unwrap_or_else(learnt).clone()
     }
 
-    /// The leader, or whoever may know it.
+    /// Returns the leader, or any node while it is unknown.
     pub(super) fn leader(&self) -> String {
         self.leader.clone().unwrap_or_else(|| self.any())
     }
 
-    /// The node at `address` was no use: the next one is asked from now on.
-    pub(super) fn failed(&mut self, address: &str) {
+    /// Records a failure of the node at `address`: the next node is tried from now on.
+    pub(super) fn mark_failed(&mut self, address: &str) {
         if self.leader.as_deref() == Some(address) {
             self.leader = None;
         }
         if self.any() == address {
-            self.place = (self.place + 1) % self.count();
+            self.current = (self.current + 1) % self.count();
         }
     }
 
-    /// The node at `address` does not lead; perhaps it knows who does.
-    pub(super) fn redirected(&mut self, address: &str, leader: Option<&LeaderHint>) {
+    /// Records that the node at `address` does not lead, and which leader it named.
+    pub(super) fn follow_hint(&mut self, address: &str, leader: Option<&LeaderHint>) {
         let leader = leader.map(|leader| leader.address.as_str());
         match leader.filter(|leader| !leader.is_empty() && *leader != address) {
             Some(leader) => self.leader = Some(leader.to_owned()),
-            None => self.failed(address),
+            None => self.mark_failed(address),
         }
     }
 
-    /// The node at `address` did what only the leader does.
-    pub(super) fn leads(&mut self, address: &str) {
+    /// Records that the node at `address` has executed a request that only the leader executes.
+    pub(super) fn set_leader(&mut self, address: &str) {
         if self.leader.as_deref() != Some(address) {
             self.leader = Some(address.to_owned());
         }
     }
 
-    /// A node says who counts, and who leads.
+    /// Takes over the membership and the leader from a report.
     pub(super) fn learn(&mut self, report: &Report) {
         let members = addresses(&report.membership);
         let unknown = members.filter(|address| !self.configured.iter().any(|own| own == address));
-        self.learnt = unknown.map(str::to_owned).collect();
+        self.learned = unknown.map(str::to_owned).collect();
         let leader = report.status.leader.and_then(|leader| report.membership.member(leader));
         if let (None, Some(leader)) = (&self.leader, leader)
             && !leader.address.as_str().is_empty()

@@ -1,4 +1,4 @@
-//! The session that makes a proposal count once, however often it is sent and to whom.
+//! The client session, within which a proposal takes effect once, however often it is sent.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,29 +7,29 @@ use tokio::sync::{Mutex as Gate, Notify};
 use tokio::time::{Instant, timeout};
 
 use crate::machine::SessionLimits;
-use crate::machine::{Answer, Call, ClientSession, Nonce, Outcome, SessionId};
-use crate::runtime::client::attempts::{Attempts, Network, Repeats, Route};
+use crate::machine::{Call, ClientSession, Nonce, Outcome, SessionEvent, SessionId};
+use crate::runtime::client::attempts::{Attempts, ConnectionPool, RetryPolicy, Route};
 use crate::runtime::client::connection::lock;
-use crate::runtime::client::error::{ClientError, Rejection, Trouble};
+use crate::runtime::client::error::{AttemptError, ClientError, RejectCause};
 use crate::runtime::entropy::entropy;
 use crate::types::{Acknowledge, Command};
-use crate::wire::{Told, Wanted};
+use crate::wire::{ReplyBody, RequestBody};
 
-/// One session at a time, shared by the clones of a client. A proposal takes a place in its window;
-/// there are so many that may be under way together, and the rest wait in their order.
+/// The current session, shared by the clones of a client. Each proposal occupies a slot of the
+/// window; the window limits the proposals in flight, and further ones wait in order.
 #[derive(Debug)]
 pub(super) struct Session {
     limits: SessionLimits,
     acknowledge: Acknowledge,
-    /// Whoever holds it is the next to take a place, and opens the session if it must.
-    gate: Gate<()>,
+    /// Held by the proposal that acquires the next slot, and opens the session if necessary.
+    turn: Gate<()>,
     state: Mutex<ClientSession>,
-    /// A place is free, or the session is over.
-    room: Notify,
+    /// Notified when a slot becomes free or the session ends.
+    slot_freed: Notify,
 }
 
-/// A proposal's place in the window. It is free again when this is dropped.
-struct Place<'a> {
+/// The slot of a proposal in the window, which is freed when this is dropped.
+struct WindowSlot<'a> {
     session: &'a Session,
     call: Call,
 }
@@ -37,74 +37,74 @@ struct Place<'a> {
 impl Session {
     pub(super) fn new(limits: SessionLimits, acknowledge: Acknowledge) -> Session {
         let state = ClientSession::new(Nonce(entropy()), limits);
-        let (gate, state) = (Gate::new(()), Mutex::new(state));
-        Session { limits, acknowledge, gate, state, room: Notify::new() }
+        let (turn, state) = (Gate::new(()), Mutex::new(state));
+        Session { limits, acknowledge, turn, state, slot_freed: Notify::new() }
     }
 
-    /// Has the command carried out once, and gives the reply.
+    /// Proposes the command, to be applied once, and returns the reply.
     ///
     /// # Errors
     /// A [`ClientError`].
     pub(super) async fn propose(
         &self,
-        network: &Network,
+        pool: &ConnectionPool,
         deadline: Instant,
         command: &[u8],
     ) -> Result<Arc<[u8]>, ClientError> {
-        let mut attempts = network.attempts(deadline, Repeats::Once);
+        let mut attempts = pool.attempts(deadline, RetryPolicy::Idempotent);
         loop {
-            let place = self.enter(network, deadline, command).await?;
-            let told = self.ask(&place, &mut attempts).await?;
-            match told {
+            let slot = self.acquire_slot(pool, deadline, command).await?;
+            let reply = self.send(&slot, &mut attempts).await?;
+            match reply {
                 Some(reply) => return Ok(reply),
-                None if attempts.may_have_happened() => {
-                    return Err(ClientError::Unknown(Trouble::SessionExpired));
+                None if attempts.may_have_executed() => {
+                    return Err(ClientError::Unknown(AttemptError::SessionExpired));
                 }
-                // It was never in the log: it may be asked for in another session.
-                None => drop(place),
+                // No attempt was appended to the log: propose the command in a new session.
+                None => drop(slot),
             }
         }
     }
 
-    /// Takes a place in the window of an open session, in turn.
-    async fn enter(
+    /// Waits in order for a slot in the window of an open session.
+    async fn acquire_slot(
         &self,
-        network: &Network,
+        pool: &ConnectionPool,
         deadline: Instant,
         command: &[u8],
-    ) -> Result<Place<'_>, ClientError> {
+    ) -> Result<WindowSlot<'_>, ClientError> {
         let full = |_| {
             let is_open = lock(&self.state).id().is_some();
-            let trouble = if is_open { Trouble::WindowFull } else { Trouble::NoSession };
-            ClientError::NotProposed(trouble)
+            let error = if is_open { AttemptError::WindowFull } else { AttemptError::NoSession };
+            ClientError::NotExecuted(error)
         };
-        let _turn = timeout(until(deadline), self.gate.lock()).await.map_err(full)?;
+        let _turn = timeout(time_until(deadline), self.turn.lock()).await.map_err(full)?;
         loop {
-            self.open(network, deadline).await?;
-            let mut room = std::pin::pin!(self.room.notified());
-            room.as_mut().enable();
-            let taken = {
+            self.open(pool, deadline).await?;
+            let mut freed = std::pin::pin!(self.slot_freed.notified());
+            freed.as_mut().enable();
+            let call = {
                 let mut state = lock(&self.state);
-                // Who ended it meanwhile has said so to those alone that were waiting.
-                if state.is_over() {
+                // The end of a session is notified only to the proposals that were waiting then.
+                if state.is_ended() {
                     continue;
                 }
                 state.submit(command)
             };
-            if let Some(call) = taken {
-                return Ok(Place { session: self, call });
+            if let Some(call) = call {
+                return Ok(WindowSlot { session: self, call });
             }
-            timeout(until(deadline), room).await.map_err(full)?;
+            timeout(time_until(deadline), freed).await.map_err(full)?;
         }
     }
 
-    /// Opens the session if it is not open; another one if it is over.
-    async fn open(&self, network: &Network, deadline: Instant) -> Result<(), ClientError> {
-        let mut attempts = network.attempts(deadline, Repeats::Harmless);
+    /// Opens the session unless it is open; opens a new one if it has ended.
+    async fn open(&self, pool: &ConnectionPool, deadline: Instant) -> Result<(), ClientError> {
+        let mut attempts = pool.attempts(deadline, RetryPolicy::ReadOnly);
         loop {
             let register = {
                 let mut state = lock(&self.state);
-                if state.is_over() {
+                if state.is_ended() {
                     *state = ClientSession::new(Nonce(entropy()), self.limits);
                 }
                 match state.calls().next() {
@@ -112,70 +112,72 @@ impl Session {
                     _ => return Ok(()),
                 }
             };
-            let wanted = || {
+            let body = || {
                 let command = lock(&self.state).command(register);
-                command.map(|command| self.wanted(command))
+                command.map(|command| self.request(command))
             };
-            let outcome = match attempts.ask(Route::Leader, wanted).await? {
-                Some(Told::Registered { session, .. }) => Outcome::Registered(SessionId(session)),
-                Some(_) => return Err(ClientError::Rejected(Rejection::Malformed)),
+            let outcome = match attempts.send(Route::Leader, body).await? {
+                Some(ReplyBody::Registered { session, .. }) => {
+                    Outcome::Registered(SessionId(session))
+                }
+                Some(_) => return Err(ClientError::Rejected(RejectCause::MalformedCommand)),
                 None => continue,
             };
-            lock(&self.state).answer(register, &outcome);
+            lock(&self.state).on_outcome(register, &outcome);
         }
     }
 
-    /// Asks until there is a reply; none if the session is over before.
-    async fn ask(
+    /// Sends the proposal until there is a reply; returns none if the session ends first.
+    async fn send(
         &self,
-        place: &Place<'_>,
+        slot: &WindowSlot<'_>,
         attempts: &mut Attempts<'_>,
     ) -> Result<Option<Arc<[u8]>>, ClientError> {
         loop {
-            let wanted = || place.command().map(|command| self.wanted(command));
-            match attempts.ask(Route::Leader, wanted).await? {
+            let body = || slot.command().map(|command| self.request(command));
+            match attempts.send(Route::Leader, body).await? {
                 None => return Ok(None),
-                Some(Told::Replied { reply, .. }) => {
-                    place.answer(&Outcome::Reply(Arc::clone(&reply)));
+                Some(ReplyBody::Replied { reply, .. }) => {
+                    slot.answer(&Outcome::Reply(Arc::clone(&reply)));
                     return Ok(Some(reply));
                 }
-                Some(Told::SessionExpired { .. }) => {
-                    place.answer(&Outcome::SessionExpired);
+                Some(ReplyBody::SessionExpired { .. }) => {
+                    slot.answer(&Outcome::SessionExpired);
                     return Ok(None);
                 }
-                // Requests before it have not arrived yet.
-                Some(Told::OutsideWindow { .. }) => attempts.wait().await?,
-                Some(_) => return Err(ClientError::Rejected(Rejection::Malformed)),
+                // Earlier proposals of the window have not been applied yet.
+                Some(ReplyBody::OutsideWindow { .. }) => attempts.wait().await?,
+                Some(_) => return Err(ClientError::Rejected(RejectCause::MalformedCommand)),
             }
         }
     }
 
-    fn wanted(&self, command: Command) -> Wanted {
-        Wanted::Propose { acknowledge: self.acknowledge, command }
+    fn request(&self, command: Command) -> RequestBody {
+        RequestBody::Propose { acknowledge: self.acknowledge, command }
     }
 }
 
-impl Place<'_> {
-    /// What to send now; none if the session is over.
+impl WindowSlot<'_> {
+    /// Returns the command to send now; none if the session has ended.
     fn command(&self) -> Option<Command> {
         lock(&self.session.state).command(self.call)
     }
 
     fn answer(&self, outcome: &Outcome) {
-        let answer = lock(&self.session.state).answer(self.call, outcome);
-        if let Answer::Over(_) = answer {
-            self.session.room.notify_waiters();
+        let answer = lock(&self.session.state).on_outcome(self.call, outcome);
+        if let SessionEvent::Ended(_) = answer {
+            self.session.slot_freed.notify_waiters();
         }
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for WindowSlot<'_> {
     fn drop(&mut self) {
-        lock(&self.session.state).give_up(self.call);
-        self.session.room.notify_waiters();
+        lock(&self.session.state).abandon(self.call);
+        self.session.slot_freed.notify_waiters();
     }
 }
 
-fn until(deadline: Instant) -> Duration {
+fn time_until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }

@@ -1,72 +1,73 @@
-//! One lane: a thread of its own, or whoever asks.
+//! One lane: a queue of jobs with a thread of its own.
 //!
-//! Here threads differ from a simulation: there all work is done by whoever asks.
+//! Under madsim there are no threads: the caller executes all jobs.
 
 use std::io;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::runtime::lanes::desk::{Desk, Event, Job};
+use crate::runtime::busy_poll::BusyPoll;
+use crate::runtime::lanes::job_runner::{Event, Job, JobRunner};
 #[cfg(not(madsim))]
-use crate::runtime::lanes::thread::Thread;
-use crate::runtime::lookout::Lookout;
+use crate::runtime::lanes::thread::LaneThread;
 use crate::runtime::metrics::{Counts, Stopwatch};
 
-/// Does one kind of work, one thing after the other.
+/// Executes jobs of one kind, one after the other.
 pub(super) struct Lane<T> {
-    /// What is given to the lane next, all at once: waking a thread takes longer than many a job.
-    next: Vec<Job<T>>,
-    /// Whether something of that may take long.
+    /// The jobs of the next batch. Batching saves wake-ups: waking a thread takes longer than many
+    /// jobs.
+    queued: Vec<Job<T>>,
+    /// Whether the batch contains a job that may take long.
     slow: bool,
-    desk: Desk<T>,
+    runner: JobRunner<T>,
     #[cfg(not(madsim))]
-    thread: Thread<T>,
+    thread: LaneThread<T>,
 }
 
 impl<T: Send + 'static> Lane<T> {
-    #[cfg_attr(madsim, expect(unused_variables, reason = "no thread looks out for anything"))]
+    #[cfg_attr(madsim, expect(unused_variables, reason = "no thread polls under madsim"))]
     pub(super) fn start(
         (name, number): (&'static str, usize),
-        (done, counts): (&UnboundedSender<Vec<Event>>, &Arc<Counts>),
-        lookout: Lookout,
+        (events, counts): (&UnboundedSender<Vec<Event>>, &Arc<Counts>),
+        busy_poll: BusyPoll,
         work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
     ) -> io::Result<Lane<T>> {
-        let desk = Desk::new((name, number), (done.clone(), Arc::clone(counts)), work);
+        let runner = JobRunner::new((name, number), (events.clone(), Arc::clone(counts)), work);
         Ok(Lane {
-            next: Vec::new(),
+            queued: Vec::new(),
             slow: false,
             #[cfg(not(madsim))]
-            thread: Thread::start(desk.clone(), lookout)?,
-            desk,
+            thread: LaneThread::start(runner.clone(), busy_poll)?,
+            runner,
         })
     }
 
-    /// Takes a job that is to be done once the lane is told to [go](Lane::go).
-    pub(super) fn put(&mut self, job: T) {
+    /// Queues a job until [`Lane::submit`].
+    pub(super) fn queue(&mut self, job: T) {
         self.slow = true;
-        self.put_quick(job);
+        self.queue_quick(job);
     }
 
-    /// Takes one that takes less time than to wake a thread.
-    pub(super) fn put_quick(&mut self, job: T) {
-        self.desk.announce();
-        self.next.push((job, Stopwatch::start()));
+    /// Queues a job that takes less time than waking a thread.
+    pub(super) fn queue_quick(&mut self, job: T) {
+        self.runner.count_queued();
+        self.queued.push((job, Stopwatch::start()));
     }
 
-    /// Has done what was put there.
-    pub(super) fn go(&mut self) {
-        if self.next.is_empty() {
+    /// Executes the queued jobs: on the thread if one is slow or the thread is busy, else at once.
+    pub(super) fn submit(&mut self) {
+        if self.queued.is_empty() {
             return;
         }
-        #[cfg_attr(madsim, expect(unused_variables, reason = "there is nobody to leave it to"))]
+        #[cfg_attr(madsim, expect(unused_variables, reason = "there is no thread under madsim"))]
         let slow = std::mem::take(&mut self.slow);
         #[cfg(not(madsim))]
         if slow || !self.thread.is_idle() {
-            return self.thread.give(std::mem::take(&mut self.next));
+            return self.thread.send(std::mem::take(&mut self.queued));
         }
-        // Nobody is left to hear of it only when the node itself is gone.
-        let _ = self.desk.carry_out(&mut self.next);
+        // The send fails only once the driver is gone, and then no one needs the events.
+        let _ = self.runner.run(&mut self.queued);
     }
 }
 
@@ -84,77 +85,82 @@ mod tests {
     use crate::storage::ClusterId;
     use crate::types::NodeId;
 
-    /// What a job waits for, and whoever did it.
-    type Errand = (Option<mpsc::Receiver<()>>, mpsc::Sender<ThreadId>);
+    /// The gate that a job waits for, and the sender of the id of the thread that executed it.
+    type TestJob = (Option<mpsc::Receiver<()>>, mpsc::Sender<ThreadId>);
 
-    fn lane() -> (Lane<Errand>, UnboundedReceiver<Vec<Event>>) {
-        let (done, told) = tokio::sync::mpsc::unbounded_channel();
+    fn lane() -> (Lane<TestJob>, UnboundedReceiver<Vec<Event>>) {
+        let (events, events_received) = tokio::sync::mpsc::unbounded_channel();
         let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
-        let lookout = Lookout::new(Duration::ZERO);
-        let lane = Lane::start(("lane", 0), (&done, &counts), lookout, |(wait, by): Errand, _| {
-            if let Some(wait) = wait {
-                wait.recv().expect("it is let go on");
-            }
-            by.send(thread::current().id()).expect("somebody asks");
-            Event::Input(Input::Timeout)
-        });
-        (lane.expect("there are threads"), told)
+        let busy_poll = BusyPoll::new(Duration::ZERO);
+        let lane = Lane::start(
+            ("lane", 0),
+            (&events, &counts),
+            busy_poll,
+            |(gate, thread_sender): TestJob, _| {
+                if let Some(gate) = gate {
+                    gate.recv().expect("the test releases it");
+                }
+                thread_sender.send(thread::current().id()).expect("the test receives it");
+                Event::Input(Input::Timeout)
+            },
+        );
+        (lane.expect("the thread starts"), events_received)
     }
 
     #[test]
-    fn what_is_quick_is_done_at_once_unless_something_waits() {
-        let (mut lane, mut told) = lane();
-        let (by, whoever) = mpsc::channel();
+    fn quick_jobs_run_on_the_callers_thread_unless_a_job_is_queued() {
+        let (mut lane, mut events_received) = lane();
+        let (thread_sender, threads) = mpsc::channel();
         let here = thread::current().id();
-        lane.put_quick((None, by.clone()));
-        lane.go();
-        assert_eq!(whoever.try_recv(), Ok(here));
-        assert_eq!(told.try_recv().expect("it is told").len(), 1);
+        lane.queue_quick((None, thread_sender.clone()));
+        lane.submit();
+        assert_eq!(threads.try_recv(), Ok(here));
+        assert_eq!(events_received.try_recv().expect("the events are sent").len(), 1);
 
-        let (go_on, wait) = mpsc::channel();
-        lane.put((Some(wait), by.clone()));
-        lane.go();
-        lane.put_quick((None, by.clone()));
-        lane.go();
-        assert!(whoever.try_recv().is_err(), "the quick one waits behind the slow one");
-        go_on.send(()).expect("it waits");
+        let (release, gate) = mpsc::channel();
+        lane.queue((Some(gate), thread_sender.clone()));
+        lane.submit();
+        lane.queue_quick((None, thread_sender.clone()));
+        lane.submit();
+        assert!(threads.try_recv().is_err(), "the quick job waits behind the slow one");
+        release.send(()).expect("the job waits");
         for _ in 0..2 {
-            assert_ne!(whoever.recv(), Ok(here));
-            assert_eq!(told.blocking_recv().expect("it is told").len(), 1);
+            assert_ne!(threads.recv(), Ok(here));
+            assert_eq!(events_received.blocking_recv().expect("the events are sent").len(), 1);
         }
     }
 
     #[test]
-    fn what_is_slow_takes_along_what_is_given_with_it() {
-        let (mut lane, mut told) = lane();
-        let (by, whoever) = mpsc::channel();
-        lane.put_quick((None, by.clone()));
-        lane.put((None, by.clone()));
-        lane.go();
-        assert_eq!(told.blocking_recv().expect("it is told").len(), 2);
-        assert!(whoever.try_iter().all(|id| id != thread::current().id()));
+    fn quick_jobs_run_on_the_lanes_thread_together_with_a_slow_one() {
+        let (mut lane, mut events_received) = lane();
+        let (thread_sender, threads) = mpsc::channel();
+        lane.queue_quick((None, thread_sender.clone()));
+        lane.queue((None, thread_sender.clone()));
+        lane.submit();
+        assert_eq!(events_received.blocking_recv().expect("the events are sent").len(), 2);
+        assert!(threads.try_iter().all(|id| id != thread::current().id()));
     }
 
     #[test]
-    fn who_panics_is_asked_nothing_more() {
-        let (mut lane, mut told) = lane();
-        let (by, whoever) = mpsc::channel();
-        drop(whoever);
+    fn a_lane_that_panicked_executes_no_more_jobs() {
+        let (mut lane, mut events_received) = lane();
+        let (thread_sender, threads) = mpsc::channel();
+        drop(threads);
         for _ in 0..2 {
-            lane.put_quick((None, by.clone()));
-            lane.go();
+            lane.queue_quick((None, thread_sender.clone()));
+            lane.submit();
         }
-        let events = told.try_recv().expect("it is told");
-        assert!(matches!(events[..], [Event::Broken("lane")]));
-        assert!(told.try_recv().is_err());
+        let events = events_received.try_recv().expect("the events are sent");
+        assert!(matches!(events[..], [Event::Panicked("lane")]));
+        assert!(events_received.try_recv().is_err());
     }
 
     #[test]
-    fn whoever_sees_the_last_sender_go_finds_the_work_gone() {
-        let (lane, mut told) = lane();
-        let work = lane.desk.watch();
+    fn the_work_is_dropped_before_the_last_sender() {
+        let (lane, mut events_received) = lane();
+        let work = lane.runner.work_weak();
         drop(lane);
-        assert!(told.blocking_recv().is_none());
+        assert!(events_received.blocking_recv().is_none());
         assert!(work.upgrade().is_none());
     }
 }

@@ -1,9 +1,10 @@
-//! What takes its time is done beside the node, each thing in its order: operations of the log,
-//! operations that may wait, and the state machine.
+//! The lanes: slow work runs beside the driver, in order within each lane. The log lane executes
+//! the operations of the log, the bulk lane other disk operations, and the machine lane the state
+//! machine.
 //!
-//! A state machine that is quick is asked on the spot, as long as nothing waits for it.
+//! Quick calls of the state machine run on the driver's thread, unless earlier ones are queued.
 
-mod desk;
+mod job_runner;
 mod lane;
 #[cfg(not(madsim))]
 mod thread;
@@ -14,22 +15,23 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::warn;
 
-use crate::machine::{Frozen, StateMachine};
+use crate::machine::{FrozenView, StateMachine};
 use crate::replica::{Input, Output, Work, Worker};
-pub(super) use crate::runtime::lanes::desk::Event;
+use crate::runtime::busy_poll::BusyPoll;
+pub(super) use crate::runtime::lanes::job_runner::Event;
 use crate::runtime::lanes::lane::Lane;
-use crate::runtime::lookout::Lookout;
 use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::storage::{Completion, Disk, Lane as DiskLane, Operation};
 
-/// What a lane may be asked for beside files.
-enum Bulk {
-    File(Operation),
-    Keep(Frozen),
-    View(usize),
+/// A job of the bulk lane: a disk operation, or a part of a snapshot view.
+enum BulkJob {
+    Disk(Operation),
+    HoldView(FrozenView),
+    ReadView(usize),
 }
 
-enum Labour {
+/// A job of the machine lane.
+enum MachineJob {
     Work(Work),
     Freeze,
 }
@@ -37,84 +39,90 @@ enum Labour {
 /// The lanes of one node.
 pub(super) struct Lanes {
     log: Lane<Operation>,
-    bulk: Lane<Bulk>,
-    labour: Lane<Labour>,
-    /// Whether commands and queries are quick.
+    bulk: Lane<BulkJob>,
+    machine: Lane<MachineJob>,
+    /// Whether commands and queries may run on the driver's thread.
     inline: bool,
-    /// A view was taken, and no command was carried out since: the next may have to copy the state.
+    /// Whether a view was frozen since the last command was applied: the next command may have to
+    /// copy the state, and is not quick.
     frozen: bool,
 }
 
 impl Lanes {
-    /// Begins the work; what is done goes to `done`. The last of its clones goes with the last
-    /// lane, once that has let go of the disk. With `inline`, commands and queries are done by
-    /// whoever asks, where they need not wait for anything.
+    /// Starts the lanes, which send their events to `events`. The last clone of that sender is
+    /// dropped with the last lane, after the lane has closed its disk. With `inline`, quick
+    /// commands and queries run on the driver's thread where no earlier job is queued.
     pub(super) fn start<M, D>(
         disk: &D,
         (mut worker, inline): (Worker<M>, bool),
-        lookout: Lookout,
-        done: &UnboundedSender<Vec<Event>>,
+        busy_poll: BusyPoll,
+        events: &UnboundedSender<Vec<Event>>,
         counts: &Arc<Counts>,
     ) -> io::Result<Lanes>
     where
         M: StateMachine + Send + 'static,
         D: Disk + Clone + Send + 'static,
     {
-        let tell = (done, counts);
-        let mut files = disk.clone();
-        let told = Arc::clone(counts);
-        let log = Lane::start(("quorate-log", 0), tell, lookout, move |operation, asked| {
-            Event::Input(carry_out(&mut files, &operation, asked, &told))
-        })?;
-        let told = Arc::clone(counts);
-        let (mut files, mut view) = (disk.clone(), None::<Frozen>);
-        let bulk = Lane::start(("quorate-bulk", 1), tell, lookout, move |job, asked| {
+        let outputs = (events, counts);
+        let (mut log_disk, log_counts) = (disk.clone(), Arc::clone(counts));
+        let log =
+            Lane::start(("quorate-log", 0), outputs, busy_poll, move |operation, queued_at| {
+                Event::Input(execute_operation(&mut log_disk, &operation, queued_at, &log_counts))
+            })?;
+        let (mut bulk_disk, bulk_counts) = (disk.clone(), Arc::clone(counts));
+        let mut view = None::<FrozenView>;
+        let bulk = Lane::start(("quorate-bulk", 1), outputs, busy_poll, move |job, queued_at| {
             Event::Input(match job {
-                Bulk::File(operation) => carry_out(&mut files, &operation, asked, &told),
-                Bulk::Keep(frozen) => {
+                BulkJob::Disk(operation) => {
+                    execute_operation(&mut bulk_disk, &operation, queued_at, &bulk_counts)
+                }
+                BulkJob::HoldView(frozen) => {
                     let last = frozen.last();
                     view = Some(frozen);
-                    Input::Frozen(last)
+                    Input::ViewFrozen(last)
                 }
-                Bulk::View(bytes) => read_on(view.as_mut(), bytes),
+                BulkJob::ReadView(bytes) => read_view(view.as_mut(), bytes),
             })
         })?;
-        let mut files = disk.clone();
-        let told = Arc::clone(counts);
-        let labour =
-            Lane::start(("quorate-machine", 2), tell, lookout, move |job, asked| match job {
-                Labour::Work(work) => {
+        let (mut machine_disk, machine_counts) = (disk.clone(), Arc::clone(counts));
+        let machine = Lane::start(
+            ("quorate-machine", 2),
+            outputs,
+            busy_poll,
+            move |job, queued_at| match job {
+                MachineJob::Work(work) => {
                     let applies = matches!(work, Work::Apply(_));
-                    let done = worker.execute(work, &mut files);
+                    let done = worker.execute(work, &mut machine_disk);
                     if applies {
-                        told.disk.apply_times.observe(asked);
+                        machine_counts.disk.apply_times.observe(queued_at);
                     }
-                    Event::Input(Input::Done(done))
+                    Event::Input(Input::WorkDone(done))
                 }
-                Labour::Freeze => match worker.freeze() {
+                MachineJob::Freeze => match worker.freeze() {
                     Some(frozen) => Event::View(frozen),
                     None => Event::Input(Input::ViewFailed),
                 },
-            })?;
-        Ok(Lanes { log, bulk, labour, inline, frozen: false })
+            },
+        )?;
+        Ok(Lanes { log, bulk, machine, inline, frozen: false })
     }
 
-    /// Takes what a lane is to do once it is told to [go](Lanes::go); anything else comes back.
+    /// Queues the work of the output until [`Lanes::submit`]; returns an output of another kind.
     pub(super) fn take(&mut self, output: Output) -> Option<Output> {
         match output {
             Output::Disk(operation) => match operation.lane {
-                DiskLane::Log => self.log.put(operation),
-                DiskLane::Bulk => self.bulk.put(Bulk::File(operation)),
+                DiskLane::Log => self.log.queue(operation),
+                DiskLane::Bulk => self.bulk.queue(BulkJob::Disk(operation)),
             },
             Output::Work(work) if self.is_quick(&work) => {
-                self.labour.put_quick(Labour::Work(work));
+                self.machine.queue_quick(MachineJob::Work(work));
             }
-            Output::Work(work) => self.labour.put(Labour::Work(work)),
-            Output::Freeze => {
+            Output::Work(work) => self.machine.queue(MachineJob::Work(work)),
+            Output::FreezeView => {
                 self.frozen = true;
-                self.labour.put(Labour::Freeze);
+                self.machine.queue(MachineJob::Freeze);
             }
-            Output::View { bytes } => self.bulk.put(Bulk::View(bytes)),
+            Output::ReadView { bytes } => self.bulk.queue(BulkJob::ReadView(bytes)),
             other => return Some(other),
         }
         None
@@ -129,40 +137,40 @@ impl Lanes {
             }
     }
 
-    /// A view is here, to be read.
-    pub(super) fn keep(&mut self, view: Frozen) {
-        self.bulk.put(Bulk::Keep(view));
-        self.bulk.go();
+    /// Passes a frozen view to the bulk lane, which reads it.
+    pub(super) fn hold_view(&mut self, view: FrozenView) {
+        self.bulk.queue(BulkJob::HoldView(view));
+        self.bulk.submit();
     }
 
-    /// Has what was taken done.
-    pub(super) fn go(&mut self) {
-        self.log.go();
-        self.bulk.go();
-        self.labour.go();
+    /// Starts the queued jobs of all lanes.
+    pub(super) fn submit(&mut self) {
+        self.log.submit();
+        self.bulk.submit();
+        self.machine.submit();
     }
 }
 
-fn carry_out(
+fn execute_operation(
     disk: &mut impl Disk,
     operation: &Operation,
-    asked: Stopwatch,
+    queued_at: Stopwatch,
     counts: &Counts,
 ) -> Input {
-    let begun = Stopwatch::start();
+    let started = Stopwatch::start();
     let result = disk.execute(&operation.action);
     if let Err(error) = &result {
         warn!(action = ?operation.action, %error, "a disk operation failed");
     }
-    counts.operated(operation, result.as_ref().err(), (asked, begun));
+    counts.operation_done(operation, result.as_ref().err(), (queued_at, started));
     Input::Disk(Completion { id: operation.id, result })
 }
 
-fn read_on(view: Option<&mut Frozen>, bytes: usize) -> Input {
+fn read_view(view: Option<&mut FrozenView>, bytes: usize) -> Input {
     let mut read = Vec::new();
     let limit = u64::try_from(bytes).unwrap_or(u64::MAX);
     match view.map(|view| view.take(limit).read_to_end(&mut read)) {
-        Some(Ok(_)) => Input::Viewed(read),
+        Some(Ok(_)) => Input::ViewRead(read),
         Some(Err(_)) | None => Input::ViewFailed,
     }
 }

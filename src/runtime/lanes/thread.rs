@@ -8,68 +8,68 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use tracing::Span;
 
-use crate::runtime::lanes::desk::{Desk, Job};
-use crate::runtime::lookout::Lookout;
+use crate::runtime::busy_poll::BusyPoll;
+use crate::runtime::lanes::job_runner::{Job, JobRunner};
 
-/// Does jobs in their order.
-pub(super) struct Thread<T> {
-    /// None only while the thread ends.
+/// A thread that executes batches of jobs in their order.
+pub(super) struct LaneThread<T> {
+    /// None only while the thread is being stopped.
     jobs: Option<Sender<Vec<Job<T>>>>,
     thread: thread::Thread,
-    /// How often it was given jobs, without those of which it has told.
-    given: Arc<AtomicUsize>,
+    /// The number of batches that were sent and whose events were not sent back yet.
+    unfinished_batches: Arc<AtomicUsize>,
 }
 
-impl<T: Send + 'static> Thread<T> {
-    pub(super) fn start(desk: Desk<T>, lookout: Lookout) -> io::Result<Thread<T>> {
-        // The node itself bounds how much it has asked for.
+impl<T: Send + 'static> LaneThread<T> {
+    pub(super) fn start(runner: JobRunner<T>, busy_poll: BusyPoll) -> io::Result<LaneThread<T>> {
+        // The node bounds the number of its outstanding operations, and so this queue.
         let (sender, jobs) = crossbeam_channel::unbounded::<Vec<Job<T>>>();
-        let (span, given) = (Span::current(), Arc::<AtomicUsize>::default());
-        let told = Arc::clone(&given);
-        let thread = thread::Builder::new().name(desk.name.to_owned()).spawn(move || {
+        let (span, unfinished_batches) = (Span::current(), Arc::<AtomicUsize>::default());
+        let unfinished = Arc::clone(&unfinished_batches);
+        let thread = thread::Builder::new().name(runner.name.to_owned()).spawn(move || {
             let _within = span.entered();
-            while let Some(mut batch) = next(&jobs, lookout) {
-                if !desk.carry_out(&mut batch) {
+            while let Some(mut batch) = next_batch(&jobs, busy_poll) {
+                if !runner.run(&mut batch) {
                     break;
                 }
-                told.fetch_sub(1, Ordering::Release);
+                unfinished.fetch_sub(1, Ordering::Release);
             }
         })?;
-        Ok(Thread { jobs: Some(sender), thread: thread.thread().clone(), given })
+        Ok(LaneThread { jobs: Some(sender), thread: thread.thread().clone(), unfinished_batches })
     }
 
-    /// Whether all is told that it was given.
+    /// Returns true if the events of every batch were sent.
     pub(super) fn is_idle(&self) -> bool {
-        self.given.load(Ordering::Acquire) == 0
+        self.unfinished_batches.load(Ordering::Acquire) == 0
     }
 
-    pub(super) fn give(&self, batch: Vec<Job<T>>) {
+    pub(super) fn send(&self, batch: Vec<Job<T>>) {
         if let Some(jobs) = &self.jobs {
-            self.given.fetch_add(1, Ordering::Relaxed);
-            // One that is gone has told why.
+            self.unfinished_batches.fetch_add(1, Ordering::Relaxed);
+            // A thread that has ended has reported the panic that ended it.
             let _ = jobs.send(batch);
             self.thread.unpark();
         }
     }
 }
 
-/// The next jobs, as soon as there are some; none if there never will be. How long to look before
-/// sleeping is said, and not left to the channel.
-fn next<T>(jobs: &Receiver<T>, lookout: Lookout) -> Option<T> {
-    let look = || match jobs.try_recv() {
+/// Waits for the next batch; none once the sender is gone. Busy-polls for the configured time
+/// first, which the blocking receive of the channel would not.
+fn next_batch<T>(jobs: &Receiver<T>, busy_poll: BusyPoll) -> Option<T> {
+    let poll_once = || match jobs.try_recv() {
         Err(TryRecvError::Empty) => None,
-        looked => Some(looked.ok()),
+        received => Some(received.ok()),
     };
-    let mut next = lookout.look(look);
+    let mut next = busy_poll.poll(poll_once);
     while next.is_none() {
-        // Returns at once, and once, if the jobs before these were found without sleeping.
+        // Returns at once, and only once, if the earlier batches were received without parking.
         thread::park();
-        next = look();
+        next = poll_once();
     }
     next.flatten()
 }
 
-impl<T> Drop for Thread<T> {
+impl<T> Drop for LaneThread<T> {
     fn drop(&mut self) {
         self.jobs = None;
         self.thread.unpark();

@@ -1,4 +1,4 @@
-//! What a node has counted, family by family, for an encoder of the OpenMetrics format.
+//! Encodes the metrics of a node in the OpenMetrics format, family by family.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use crate::runtime::metrics::counts::{Counts, LADDER, LANES};
-use crate::runtime::metrics::labels::Sort;
+use crate::runtime::metrics::api::{LatencyMetric, Metrics};
+use crate::runtime::metrics::counts::{Counts, LANES, LOG_POINTS};
+use crate::runtime::metrics::labels::Label;
 use crate::runtime::metrics::network::{CALLERS, NetworkCounts, PEER_LANES, PeerCounts};
-use crate::runtime::metrics::told::{Metrics, Timed};
 use crate::runtime::metrics::value::{Counter, Gauge};
-use crate::types::{NodeId, RoleName, Standing};
+use crate::types::{NodeId, RoleName, StateVerification};
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
@@ -33,7 +33,7 @@ impl Collector for Metrics {
     }
 }
 
-/// Where families of figures go.
+/// Writes metric families to the encoder.
 struct Families<'a, 'b>(&'a mut DescriptorEncoder<'b>);
 
 impl Families<'_, '_> {
@@ -44,96 +44,124 @@ impl Families<'_, '_> {
             ("cluster", counts.cluster.to_string()),
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ];
-        self.gauges("node_info", "Which node this is", None, [(labels, 1)])?;
+        self.gauges(
+            "node_info",
+            "The id of the node and its cluster, and the version of quorate",
+            None,
+            [(labels, 1)],
+        )?;
         let now = state.role.get();
-        let roles = <RoleName as Sort>::NAMES;
-        self.gauges("role", "1 for the role that the node has", None, one_of("role", roles, now))?;
-        self.gauge("term", "The term", state.term.get())?;
-        self.gauge("leader", "The leader that the node follows, 0 for none", state.leader.get())?;
-        let ladder = LADDER.into_iter().zip(&state.log);
-        let ladder = ladder.map(|(point, gauge)| ([("point", point.to_owned())], gauge.get()));
-        self.gauges("log_index", "How far the log is, by what is known of it", None, ladder)?;
-        let (help, tail) = ("Entries kept in memory", state.tail_bytes.get());
+        let roles = <RoleName as Label>::NAMES;
+        self.gauges(
+            "role",
+            "1 for the current role of the node",
+            None,
+            one_of("role", roles, now),
+        )?;
+        self.gauge("term", "The current term", state.term.get())?;
+        self.gauge(
+            "leader",
+            "The id of the leader that the node follows, 0 for none",
+            state.leader.get(),
+        )?;
+        let points = LOG_POINTS.into_iter().zip(&state.log);
+        let points = points.map(|(point, gauge)| ([("point", point.to_owned())], gauge.get()));
+        self.gauges("log_index", "The log index of each point", None, points)?;
+        let (help, tail) = ("Entries that are kept in memory", state.tail_bytes.get());
         self.gauges("log_tail", help, Some(&Unit::Bytes), [(NO_LABELS, tail)])?;
-        let (help, bytes) = ("Entries that a leader has not applied", state.unapplied_bytes.get());
+        let (help, bytes) =
+            ("Entries of a leader's log that it has not applied", state.unapplied_bytes.get());
         self.gauges("log_unapplied", help, Some(&Unit::Bytes), [(NO_LABELS, bytes)])?;
-        let help = "Messages that wait until the disk has what they promise";
+        let help = "Messages that wait for a disk write before they are sent";
         self.gauge("outbox_messages", help, state.outbox.get())?;
-        self.gauge("reads_waiting", "Reads that wait", state.reads_waiting.get())?;
-        let help = "Requests that have no outcome yet";
-        self.gauge("requests_waiting", help, state.requests_waiting.get())?;
-        let help = "1 if the disk takes no more entries";
+        self.gauge(
+            "reads_waiting",
+            "Reads that wait for their read index or for entries to be applied",
+            state.reads_waiting.get(),
+        )?;
+        let help = "Requests without an outcome yet";
+        self.gauge("requests_pending", help, state.requests_pending.get())?;
+        let help = "1 if the disk is full and accepts no more entries";
         self.gauge("disk_full", help, state.disk_full.get())?;
-        let standings = <Standing as Sort>::NAMES;
-        let standing = one_of("standing", standings, state.standing.get());
-        self.gauges("standing", "1 for what is known of the state machine", None, standing)?;
+        let verifications = <StateVerification as Label>::NAMES;
+        let verification = one_of("status", verifications, state.verification.get());
+        let help = "1 for the current verification status of the state machine";
+        self.gauges("state_verification", help, None, verification)?;
         let members = [("voter", state.voters.get()), ("learner", state.learners.get())];
         let members = members.map(|(kind, count)| ([("kind", kind.to_owned())], count));
-        self.gauges("members", "Who counts, as the node knows it", None, members)?;
-        self.gauge("stopped", "1 once the node has stopped for good", state.stopped.get())
+        self.gauges("members", "The voters and learners of the active membership", None, members)?;
+        self.gauge("stopped", "1 once the node has stopped permanently", state.stopped.get())
     }
 
     fn events(&mut self, counts: &Counts) -> fmt::Result {
         let events = &counts.events;
-        let help = "How often a leader became known that was not before";
+        let help = "Changes of the leader that the node follows";
         self.counter("leader_changes", help, events.leader_changes.get())?;
         let elections = events.roles.counts().filter_map(|(role, count)| match role {
             "pre_candidate" => Some(([("kind", "pre_vote".to_owned())], count)),
             "candidate" => Some(([("kind", "vote".to_owned())], count)),
             _ => None,
         });
-        self.counters("elections", "Elections that the node began", None, elections)?;
-        let refusals = by("reason", events.refusals.counts());
-        let help = "Messages of peers that the node dropped or declined";
-        self.counters("refusals", help, None, refusals)?;
-        let verdicts = by("verdict", events.verdicts.counts());
-        let help = "What comparing results with other nodes came to";
-        self.counters("verdicts", help, None, verdicts)?;
-        let help = "Snapshots taken, received and installed, and parts of them on the way";
+        self.counters("elections", "Elections that the node started", None, elections)?;
+        let rejected = by("reason", events.rejected_messages.counts());
+        let help = "Messages of peers that the node rejected";
+        self.counters("rejected_messages", help, None, rejected)?;
+        let comparisons = by("result", events.comparisons.counts());
+        let help = "Comparisons of the state with other nodes, by result";
+        self.counters("state_comparisons", help, None, comparisons)?;
+        let help = "Snapshots taken, received and installed, and snapshot parts sent and received";
         self.counters("snapshots", help, None, by("step", events.snapshots.counts()))
     }
 
     fn requests(&mut self, counts: &Counts) -> fmt::Result {
         let requests = &counts.requests;
         let proposals = by("outcome", requests.proposals.counts());
-        let help = "Proposals that have ended";
+        let help = "Proposals by their outcome";
         self.counters("proposals", help, None, proposals)?;
         let reads = requests.reads.counts().map(|(name, count)| {
             let (level, outcome) = name.split_once(' ').unwrap_or((name, ""));
             ([("level", level.to_owned()), ("outcome", outcome.to_owned())], count)
         });
-        self.counters("reads", "Reads that have ended", None, reads)?;
-        let rejections = by("reason", requests.rejections.counts());
-        self.counters("rejections", "Why requests were rejected", None, rejections)
+        self.counters("reads", "Reads by their level and outcome", None, reads)?;
+        let rejected = by("reason", requests.rejected.counts());
+        self.counters("rejected_requests", "Requests that were rejected, by reason", None, rejected)
     }
 
     fn disk(&mut self, counts: &Counts) -> fmt::Result {
         let disk = &counts.disk;
         let depths = LANES.into_iter().zip(&disk.depths);
         let depths = depths.map(|(lane, gauge)| ([("lane", lane.to_owned())], gauge.get()));
-        let help = "What the threads beside the node have still to do";
+        let help = "Jobs of each lane that are not done yet";
         self.gauges("lane_depth", help, None, depths)?;
         let operations = by("operation", disk.operations.counts());
-        self.counters("disk_operations", "Disk operations done", None, operations)?;
+        self.counters("disk_operations", "Disk operations that were executed", None, operations)?;
         let errors = by("error", disk.errors.counts());
         self.counters("disk_errors", "Disk operations that failed", None, errors)?;
         let written = [(NO_LABELS, disk.written_bytes.get())];
-        self.counters("disk_written", "Written to files", Some(&Unit::Bytes), written)
+        self.counters("disk_written", "Bytes written to files", Some(&Unit::Bytes), written)
     }
 
     fn times(&mut self, metrics: &Metrics) -> fmt::Result {
         let times = [
-            ("proposal", "Proposals done, from being asked for", Timed::Proposal),
-            ("read", "Reads answered, from being asked for", Timed::Read),
-            ("flush", "Syncs of the log, from being asked for", Timed::Flush),
-            ("disk_operation", "Disk operations by themselves", Timed::Disk),
-            ("apply", "Batches applied, from being handed over", Timed::Apply),
+            (
+                "proposal",
+                "From the request of a proposal until it is applied",
+                LatencyMetric::Proposal,
+            ),
+            ("read", "From the request of a read until it is answered", LatencyMetric::Read),
+            ("flush", "From the request of a log sync until it is done", LatencyMetric::Flush),
+            (
+                "disk_operation",
+                "The execution of each disk operation",
+                LatencyMetric::DiskOperation,
+            ),
+            ("apply", "From queueing a batch until it is applied", LatencyMetric::Apply),
         ];
         for (name, help, timed) in times {
             let name = format!("quorate_{name}");
-            let latencies = metrics.latencies(timed);
+            let latencies = metrics.latency(timed);
             let buckets = latencies.buckets.iter().map(|bucket| {
-                let bound = bucket.up_to.map_or(f64::INFINITY, |bound| bound.as_secs_f64());
+                let bound = bucket.upper_bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64());
                 (bound, bucket.count)
             });
             let buckets: Vec<(f64, u64)> = buckets.collect();
@@ -148,75 +176,102 @@ impl Families<'_, '_> {
 
     fn network(&mut self, network: &NetworkCounts) -> fmt::Result {
         let bytes = Some(&Unit::Bytes);
-        self.counters("sent_packets", "To peers", None, by("kind", network.sent.counts()))?;
-        self.counters("sent", "To peers", bytes, by("kind", network.sent_bytes.counts()))?;
+        self.counters(
+            "sent_packets",
+            "Packets sent to peers",
+            None,
+            by("kind", network.sent.counts()),
+        )?;
+        self.counters(
+            "sent",
+            "Bytes sent to peers",
+            bytes,
+            by("kind", network.sent_bytes.counts()),
+        )?;
         let received = by("kind", network.received.counts());
-        self.counters("received_packets", "From peers", None, received)?;
+        self.counters("received_packets", "Packets received from peers", None, received)?;
         let received = by("kind", network.received_bytes.counts());
-        self.counters("received", "From peers", bytes, received)?;
-        let taken = CALLERS.into_iter().zip(network.calls_taken.iter().map(Counter::get));
-        let help = "Connections of others that were greeted";
-        self.counters("connections_accepted", help, None, by("caller", taken))?;
-        let refusals = network.refusals.counts().into_iter();
-        let refusals = by("reason", refusals.map(|(reason, count)| (reason.name(), count)));
-        let help = "Connections refused or closed for the other side's fault";
-        self.counters("connection_refusals", help, None, refusals)?;
-        let help = "Connections of others that are open";
-        let open = CALLERS.into_iter().zip(network.calls_open.iter().map(Gauge::get));
+        self.counters("received", "Bytes received from peers", bytes, received)?;
+        let accepted = CALLERS.into_iter().zip(network.accepted.iter().map(Counter::get));
+        let help = "Inbound connections whose handshake succeeded";
+        self.counters("connections_accepted", help, None, by("caller", accepted))?;
+        let rejected = network.rejected_connections.counts().into_iter();
+        let rejected = by("reason", rejected.map(|(reason, count)| (reason.name(), count)));
+        let help = "Connections that were rejected or closed, by reason";
+        self.counters("rejected_connections", help, None, rejected)?;
+        let help = "Inbound connections that are open";
+        let open = CALLERS.into_iter().zip(network.open.iter().map(Gauge::get));
         self.gauges("connections_open", help, None, by("caller", open))?;
         let waiting = network.waiting().into_iter();
         let waiting = waiting.map(|(queue, count)| ([("queue", queue.to_owned())], count as u64));
-        self.gauges("queue_depth", "What waits for the node", None, waiting)
+        self.gauges("queue_depth", "Items that wait for the driver", None, waiting)
     }
 
     fn peers(&mut self, counts: &Counts) -> fmt::Result {
         let peers = counts.network.peers();
-        let followed = || peers.iter().filter(|(_, peer)| peer.followed.get() != 0);
-        let of = |id: &NodeId| [("peer", id.0.to_string())];
-        let matched = followed().map(|(id, peer)| (of(id), peer.matched.get()));
-        let help = "Up to where the peer's log is known to equal this leader's";
+        let with_progress = || peers.iter().filter(|(_, peer)| peer.has_progress.get() != 0);
+        let peer_label = |id: &NodeId| [("peer", id.0.to_string())];
+        let matched = with_progress().map(|(id, peer)| (peer_label(id), peer.matched.get()));
+        let help = "The last index at which the peer's log is known to match this leader's";
         self.gauges("peer_matched_index", help, None, matched)?;
         let [.., last] = &counts.state.log;
         let last = last.get();
         let lag = |peer: &PeerCounts| last.saturating_sub(peer.matched.get());
-        let lag = followed().map(|(id, peer)| (of(id), lag(peer)));
-        self.gauges("peer_lag_entries", "What the peer lacks of this leader's log", None, lag)?;
-        let inflight = followed().map(|(id, peer)| (of(id), peer.inflight_bytes.get()));
-        let help = "Entries on their way to the peer";
+        let lag = with_progress().map(|(id, peer)| (peer_label(id), lag(peer)));
+        self.gauges(
+            "peer_lag_entries",
+            "Entries of this leader's log that the peer lacks",
+            None,
+            lag,
+        )?;
+        let inflight =
+            with_progress().map(|(id, peer)| (peer_label(id), peer.inflight_bytes.get()));
+        let help = "Bytes of entries in flight to the peer";
         self.gauges("peer_inflight", help, Some(&Unit::Bytes), inflight)?;
-        let suspected = followed().map(|(id, peer)| (of(id), peer.suspected.get()));
-        let help = "1 if the leader has not heard the peer for an election timeout";
+        let suspected = with_progress().map(|(id, peer)| (peer_label(id), peer.suspected.get()));
+        let help = "1 if this leader has not heard from the peer for an election timeout";
         self.gauges("peer_suspected", help, None, suspected)?;
 
         let now = counts.milliseconds();
-        let heard = peers.iter().filter(|(_, peer)| peer.heard.get() > 0).map(|(id, peer)| {
-            let silence = Duration::from_millis(now.saturating_sub(peer.heard.get()));
-            (of(id), Figure::Seconds(silence.as_secs_f64()))
-        });
-        let (help, unit) = ("Since a word of the peer", Some(&Unit::Seconds));
-        self.figures("peer_silence", help, unit, MetricType::Gauge, heard)?;
+        let silence =
+            peers.iter().filter(|(_, peer)| peer.last_heard.get() > 0).map(|(id, peer)| {
+                let silence = Duration::from_millis(now.saturating_sub(peer.last_heard.get()));
+                (peer_label(id), Sample::Seconds(silence.as_secs_f64()))
+            });
+        let (help, unit) = ("Time since the last frame from the peer", Some(&Unit::Seconds));
+        self.samples("peer_silence", help, unit, MetricType::Gauge, silence)?;
         let lanes = peers.iter().flat_map(|(id, peer)| {
             PEER_LANES.into_iter().zip(&peer.connected).map(|(lane, gauge)| (*id, lane, gauge))
         });
         let connected = lanes.map(|(id, lane, gauge)| {
             ([("peer", id.0.to_string()), ("lane", lane.to_owned())], gauge.get())
         });
-        self.gauges("peer_connected", "1 if connected to the peer", None, connected)?;
+        self.gauges(
+            "peer_connected",
+            "1 if this node is connected to the peer on the lane",
+            None,
+            connected,
+        )?;
         let waiting = peers.iter().flat_map(|(id, peer)| {
             peer.waiting().into_iter().map(|(lane, waiting)| {
                 ([("peer", id.0.to_string()), ("lane", lane.to_owned())], waiting as u64)
             })
         });
-        self.gauges("peer_queue_depth", "Packets that wait for the peer", None, waiting)?;
-        let failures = peers.iter().map(|(id, peer)| (of(id), peer.failures.get()));
-        let help = "Connections to the peer that did not come about, or broke";
-        self.counters("peer_failures", help, None, failures)?;
+        self.gauges("peer_queue_depth", "Packets that wait to be sent to the peer", None, waiting)?;
+        let failures = peers.iter().map(|(id, peer)| (peer_label(id), peer.failures.get()));
+        let help = "Connections to the peer that failed or were lost";
+        self.counters("peer_connection_failures", help, None, failures)?;
         let losses = peers.iter().flat_map(|(id, peer)| {
-            peer.losses.counts().map(|(reason, count)| {
+            peer.dropped.counts().map(|(reason, count)| {
                 ([("peer", id.0.to_string()), ("reason", reason.to_owned())], count)
             })
         });
-        self.counters("peer_dropped_packets", "Packets that never left", None, losses)
+        self.counters(
+            "peer_dropped_packets",
+            "Packets to the peer that were dropped before they were sent",
+            None,
+            losses,
+        )
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
@@ -232,10 +287,10 @@ impl Families<'_, '_> {
         name: &str,
         help: &str,
         unit: Option<&Unit>,
-        figures: impl IntoIterator<Item = (Labels<N>, u64)>,
+        samples: impl IntoIterator<Item = (Labels<N>, u64)>,
     ) -> fmt::Result {
-        let figures = figures.into_iter().map(|(labels, value)| (labels, Figure::Gauge(value)));
-        self.figures(name, help, unit, MetricType::Gauge, figures)
+        let samples = samples.into_iter().map(|(labels, value)| (labels, Sample::Gauge(value)));
+        self.samples(name, help, unit, MetricType::Gauge, samples)
     }
 
     fn counters<const N: usize>(
@@ -243,46 +298,46 @@ impl Families<'_, '_> {
         name: &str,
         help: &str,
         unit: Option<&Unit>,
-        figures: impl IntoIterator<Item = (Labels<N>, u64)>,
+        samples: impl IntoIterator<Item = (Labels<N>, u64)>,
     ) -> fmt::Result {
-        let figures = figures.into_iter().map(|(labels, value)| (labels, Figure::Counter(value)));
-        self.figures(name, help, unit, MetricType::Counter, figures)
+        let samples = samples.into_iter().map(|(labels, value)| (labels, Sample::Counter(value)));
+        self.samples(name, help, unit, MetricType::Counter, samples)
     }
 
-    fn figures<const N: usize>(
+    fn samples<const N: usize>(
         &mut self,
         name: &str,
         help: &str,
         unit: Option<&Unit>,
-        sort: MetricType,
-        figures: impl Iterator<Item = (Labels<N>, Figure)>,
+        metric_type: MetricType,
+        samples: impl Iterator<Item = (Labels<N>, Sample)>,
     ) -> fmt::Result {
         let name = format!("quorate_{name}");
-        let mut family = self.0.encode_descriptor(&name, help, unit, sort)?;
-        for (labels, figure) in figures {
+        let mut family = self.0.encode_descriptor(&name, help, unit, metric_type)?;
+        for (labels, sample) in samples {
             if N == 0 {
-                figure.encode(&mut family)?;
+                sample.encode(&mut family)?;
             } else {
-                figure.encode(&mut family.encode_family(&labels)?)?;
+                sample.encode(&mut family.encode_family(&labels)?)?;
             }
         }
         Ok(())
     }
 }
 
-/// One figure of a family.
-enum Figure {
+/// One sample of a metric family.
+enum Sample {
     Gauge(u64),
     Counter(u64),
     Seconds(f64),
 }
 
-impl Figure {
+impl Sample {
     fn encode(&self, encoder: &mut MetricEncoder) -> fmt::Result {
         match self {
-            Figure::Gauge(value) => encoder.encode_gauge(value),
-            Figure::Counter(value) => encoder.encode_counter::<NoLabelSet, _, u64>(value, None),
-            Figure::Seconds(value) => encoder.encode_gauge(value),
+            Sample::Gauge(value) => encoder.encode_gauge(value),
+            Sample::Counter(value) => encoder.encode_counter::<NoLabelSet, _, u64>(value, None),
+            Sample::Seconds(value) => encoder.encode_gauge(value),
         }
     }
 }
@@ -294,7 +349,7 @@ fn by(
     counts.map(move |(name, count)| ([(label, name.to_owned())], count))
 }
 
-/// 1 for the name that holds now, 0 for all others.
+/// Returns 1 for the current name, and 0 for all others.
 fn one_of(
     label: &'static str,
     names: &'static [&'static str],

@@ -1,40 +1,40 @@
-//! What is counted by sort: a name for each, as it stands in a label.
+//! The label values of metrics, and counters by label value.
 
 use std::marker::PhantomData;
 
-use crate::raft::Refusal;
-use crate::replica::Verdict;
+use crate::raft::MessageRejectReason;
+use crate::replica::ComparisonResult;
 use crate::runtime::metrics::value::Counter;
 use crate::storage::{DiskError, FileAction};
-use crate::types::{Body, Packet, ReadLevel, RejectReason, RoleName, Standing};
+use crate::types::{Body, Packet, ReadLevel, RejectReason, RoleName, StateVerification};
 
-/// Something of which there are a few sorts.
-pub(in crate::runtime) trait Sort {
-    /// The names of all sorts, in the order of their numbers.
+/// A type whose values are counted by a label with a fixed set of values.
+pub(in crate::runtime) trait Label {
+    /// All label values, in the order of their numbers.
     const NAMES: &'static [&'static str];
 
-    /// The number of this one's sort: its place among the names.
+    /// Returns the number of the label value, its index in [`Label::NAMES`].
     fn number(&self) -> usize;
 }
 
-/// A counter for each sort.
+/// One counter for each label value.
 #[derive(Debug)]
-pub(in crate::runtime) struct BySort<S>(Box<[Counter]>, PhantomData<fn(&S)>);
+pub(in crate::runtime) struct CountersByLabel<S>(Box<[Counter]>, PhantomData<fn(&S)>);
 
-impl<S: Sort> Default for BySort<S> {
-    fn default() -> BySort<S> {
-        BySort(S::NAMES.iter().map(|_| Counter::default()).collect(), PhantomData)
+impl<S: Label> Default for CountersByLabel<S> {
+    fn default() -> CountersByLabel<S> {
+        CountersByLabel(S::NAMES.iter().map(|_| Counter::default()).collect(), PhantomData)
     }
 }
 
-impl<S: Sort> BySort<S> {
-    pub(in crate::runtime) fn add(&self, sort: &S, count: u64) {
-        self.0[sort.number()].add(count);
+impl<S: Label> CountersByLabel<S> {
+    pub(in crate::runtime) fn add(&self, label: &S, count: u64) {
+        self.0[label.number()].add(count);
     }
 
-    /// There were so many by now.
-    pub(in crate::runtime) fn raise(&self, sort: &S, total: u64) {
-        self.0[sort.number()].raise(total);
+    /// Raises the counter of the label value to `total`, which was counted elsewhere.
+    pub(in crate::runtime) fn raise(&self, label: &S, total: u64) {
+        self.0[label.number()].raise(total);
     }
 
     #[cfg(feature = "metrics")]
@@ -43,36 +43,36 @@ impl<S: Sort> BySort<S> {
     }
 }
 
-/// How a request ended.
+/// The outcome of a proposal.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::runtime) enum Ending {
+pub(in crate::runtime) enum ProposalEnd {
     Done,
     MayBeLost,
     Rejected,
     Unknown,
 }
 
-/// How a read ended.
+/// The outcome of a read.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::runtime) enum ReadEnding {
+pub(in crate::runtime) enum ReadEnd {
     Answered,
     Rejected,
 }
 
-/// Why a packet never left.
+/// The reasons for which a packet is dropped before it is sent.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::runtime) enum Loss {
-    /// More waited for the peer than may.
+pub(in crate::runtime) enum DropReason {
+    /// The queue of the peer's lane is full.
     QueueFull,
-    /// It waited for a connection that did not come about, or broke.
+    /// The packet waited for a connection that was not established or was lost.
     Unreachable,
-    /// Nobody knows where the peer is.
+    /// The address of the peer is unknown.
     NoAddress,
-    /// It is beyond the bounds of the wire.
-    TooLong,
+    /// The packet exceeds the size limit of the wire format.
+    TooLarge,
 }
 
-/// What became of snapshots.
+/// The steps of snapshots that are counted.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::runtime) enum SnapshotStep {
     Taken,
@@ -82,7 +82,7 @@ pub(in crate::runtime) enum SnapshotStep {
     PartReceived,
 }
 
-impl Sort for Ending {
+impl Label for ProposalEnd {
     const NAMES: &'static [&'static str] = &["done", "may_be_lost", "rejected", "unknown"];
 
     fn number(&self) -> usize {
@@ -90,8 +90,8 @@ impl Sort for Ending {
     }
 }
 
-/// A read by its level and its end: the name has both, with a space between.
-impl Sort for (ReadLevel, ReadEnding) {
+/// The level and the outcome of a read; the name contains both, separated by a space.
+impl Label for (ReadLevel, ReadEnd) {
     const NAMES: &'static [&'static str] = &[
         "linearizable answered",
         "linearizable rejected",
@@ -117,15 +117,16 @@ impl Sort for (ReadLevel, ReadEnding) {
     }
 }
 
-impl Sort for Loss {
-    const NAMES: &'static [&'static str] = &["queue_full", "unreachable", "no_address", "too_long"];
+impl Label for DropReason {
+    const NAMES: &'static [&'static str] =
+        &["queue_full", "unreachable", "no_address", "too_large"];
 
     fn number(&self) -> usize {
         *self as usize
     }
 }
 
-impl Sort for SnapshotStep {
+impl Label for SnapshotStep {
     const NAMES: &'static [&'static str] =
         &["taken", "received", "installed", "part_sent", "part_received"];
 
@@ -134,7 +135,7 @@ impl Sort for SnapshotStep {
     }
 }
 
-impl Sort for RoleName {
+impl Label for RoleName {
     const NAMES: &'static [&'static str] = &["follower", "pre_candidate", "candidate", "leader"];
 
     fn number(&self) -> usize {
@@ -142,14 +143,14 @@ impl Sort for RoleName {
     }
 }
 
-impl Sort for Refusal {
+impl Label for MessageRejectReason {
     const NAMES: &'static [&'static str] = &[
         "misaddressed",
         "malformed",
         "not_voter",
         "stale_term",
-        "leader_fresh",
-        "promised",
+        "leader_heard",
+        "vote_withheld",
         "already_voted",
         "log_behind",
         "wrong_role",
@@ -162,9 +163,9 @@ impl Sort for Refusal {
         "outbox_full",
         "disk_full",
         "no_membership",
-        "other_founders",
-        "other_disk",
-        "older_image",
+        "other_bootstrap_peers",
+        "unknown_incarnation",
+        "rolled_back_disk",
     ];
 
     fn number(&self) -> usize {
@@ -172,7 +173,7 @@ impl Sort for Refusal {
     }
 }
 
-impl Sort for RejectReason {
+impl Label for RejectReason {
     const NAMES: &'static [&'static str] = &[
         "not_leader",
         "busy",
@@ -180,12 +181,12 @@ impl Sort for RejectReason {
         "no_leader",
         "stopped",
         "disk_full",
-        "change_in_flight",
-        "bad_membership",
-        "nothing_to_give_up",
-        "given_up",
+        "membership_change_in_flight",
+        "invalid_membership",
+        "no_change_to_cancel",
+        "change_cancelled",
         "transferring",
-        "no_successor",
+        "no_transfer_target",
         "transfer_aborted",
         "unverified",
     ];
@@ -200,41 +201,42 @@ impl Sort for RejectReason {
             RejectReason::DiskFull => 5,
             RejectReason::MembershipChangeInFlight => 6,
             RejectReason::Membership(_) => 7,
-            RejectReason::NothingToGiveUp => 8,
-            RejectReason::GivenUp => 9,
+            RejectReason::NoChangeToCancel => 8,
+            RejectReason::ChangeCancelled => 9,
             RejectReason::Transferring => 10,
-            RejectReason::NoSuccessor => 11,
+            RejectReason::NoTransferTarget => 11,
             RejectReason::TransferAborted => 12,
             RejectReason::Unverified => 13,
         }
     }
 }
 
-impl Sort for Verdict {
+impl Label for ComparisonResult {
     const NAMES: &'static [&'static str] =
-        &["sound", "unavailable", "undecided", "quarantined", "divided", "rebuilt"];
+        &["consistent", "unavailable", "inconclusive", "diverged", "no_majority", "rebuilt"];
 
     fn number(&self) -> usize {
         match self {
-            Verdict::Sound { .. } => 0,
-            Verdict::Unavailable { .. } => 1,
-            Verdict::Undecided { .. } => 2,
-            Verdict::Quarantined { .. } => 3,
-            Verdict::Divided { .. } => 4,
-            Verdict::Rebuilt { .. } => 5,
+            ComparisonResult::Consistent { .. } => 0,
+            ComparisonResult::Unavailable { .. } => 1,
+            ComparisonResult::Inconclusive { .. } => 2,
+            ComparisonResult::Diverged { .. } => 3,
+            ComparisonResult::NoMajority { .. } => 4,
+            ComparisonResult::Rebuilt { .. } => 5,
         }
     }
 }
 
-impl Sort for Standing {
-    const NAMES: &'static [&'static str] = &["unchecked", "sound", "quarantined", "divided"];
+impl Label for StateVerification {
+    const NAMES: &'static [&'static str] =
+        &["unverified", "consistent", "quarantined", "no_majority"];
 
     fn number(&self) -> usize {
         *self as usize
     }
 }
 
-impl Sort for DiskError {
+impl Label for DiskError {
     const NAMES: &'static [&'static str] = &["full", "failed"];
 
     fn number(&self) -> usize {
@@ -245,7 +247,7 @@ impl Sort for DiskError {
     }
 }
 
-impl Sort for FileAction {
+impl Label for FileAction {
     const NAMES: &'static [&'static str] =
         &["create", "write", "sync", "read", "rename", "remove", "sync_directory"];
 
@@ -262,7 +264,7 @@ impl Sort for FileAction {
     }
 }
 
-impl Sort for Packet {
+impl Label for Packet {
     const NAMES: &'static [&'static str] = &[
         "append",
         "append_reply",
@@ -273,13 +275,13 @@ impl Sort for Packet {
         "snapshot_part",
         "read_index",
         "comparison",
-        "meeting",
+        "bootstrap",
     ];
 
     fn number(&self) -> usize {
         match self {
             Packet::Chained(..) => 0,
-            Packet::Transfer(_) => 6,
+            Packet::SnapshotTransfer(_) => 6,
             Packet::Comparison(_) => 8,
             Packet::Message(message) => match message.body {
                 Body::AppendEntries { .. } => 0,
@@ -293,11 +295,11 @@ impl Sort for Packet {
                 | Body::TimeoutNow => 4,
                 Body::InstallSnapshot { .. } | Body::InstallSnapshotReply { .. } => 5,
                 Body::ReadIndex { .. } | Body::ReadIndexReply { .. } => 7,
-                Body::Counted
-                | Body::Vouch
-                | Body::Meet { .. }
-                | Body::Founded { .. }
-                | Body::Stranger => 9,
+                Body::TakeoverAllowed
+                | Body::LogIsComplete
+                | Body::BootstrapProbe { .. }
+                | Body::Bootstrapped { .. }
+                | Body::UnknownIncarnation => 9,
             },
         }
     }
@@ -308,14 +310,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_refusal_and_role_has_the_name_that_it_has_elsewhere() {
+    fn roles_and_reject_reasons_are_labelled_by_their_names() {
         for role in RoleName::ALL {
             assert_eq!(RoleName::NAMES[role.number()], role.to_string().replace('-', "_"));
         }
-        assert_eq!(Refusal::NAMES.len(), Refusal::ALL.len());
-        for refusal in Refusal::ALL {
-            let name = format!("{refusal:?}").to_lowercase();
-            assert_eq!(Refusal::NAMES[refusal.number()].replace('_', ""), name);
+        assert_eq!(MessageRejectReason::NAMES.len(), MessageRejectReason::ALL.len());
+        for reason in MessageRejectReason::ALL {
+            let name = format!("{reason:?}").to_lowercase();
+            assert_eq!(MessageRejectReason::NAMES[reason.number()].replace('_', ""), name);
         }
     }
 }

@@ -1,19 +1,19 @@
-//! What a node counts while it runs, for whoever watches over it. `docs/METRICS.md` has every name.
+//! The metrics of a running node, for monitoring. `docs/METRICS.md` lists every name.
 //!
-//! Counting is atomics; without the feature `metrics` it is nothing.
+//! Recording uses atomics; without the feature `metrics` it does nothing.
 
+#[cfg(feature = "metrics")]
+mod api;
 mod counts;
 #[cfg(feature = "metrics")]
 mod exposition;
 mod labels;
 mod network;
-#[cfg(feature = "metrics")]
-mod told;
 mod value;
 
-pub(super) use counts::Counts;
-pub(super) use labels::{Ending, Loss, ReadEnding, SnapshotStep};
-pub(super) use network::{Open, PeerCounts};
 #[cfg(feature = "metrics")]
-pub use told::{Bucket, Glance, Latencies, Link, Metrics, Timed, Totals};
+pub use api::{Bucket, LatencyHistogram, LatencyMetric, Metrics, NodeSummary, PeerLink, Totals};
+pub(super) use counts::Counts;
+pub(super) use labels::{DropReason, ProposalEnd, ReadEnd, SnapshotStep};
+pub(super) use network::{OpenConnection, PeerCounts};
 pub(super) use value::Stopwatch;

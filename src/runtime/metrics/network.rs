@@ -1,4 +1,4 @@
-//! What one node counts of its peers and of the words between them.
+//! The metrics of the connections and packets between a node and its peers and clients.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,66 +6,66 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::Sender;
 
-use crate::runtime::metrics::labels::{BySort, Loss};
-use crate::runtime::metrics::value::{COUNTS, Counter, Gauge};
-use crate::runtime::refusal::Refusals;
+use crate::runtime::metrics::labels::{CountersByLabel, DropReason};
+use crate::runtime::metrics::value::{Counter, ENABLED, Gauge};
+use crate::runtime::rejected_connections::RejectedConnections;
 use crate::types::{NodeId, Packet, PeerStatus};
 
-/// More peers than that have no figures of their own: whoever connects must not be able to fill
-/// the memory.
+/// The most peers with metrics of their own. Further ones are not recorded, because a remote must
+/// not be able to exhaust the memory.
 const PEERS_MAX: usize = 64;
 
-/// The lanes of a connection.
+/// The lanes between nodes, by their numbers.
 pub(in crate::runtime) const PEER_LANES: [&str; 3] = ["control", "log", "snapshot"];
 
-/// Who calls.
+/// The kinds of callers, by their numbers.
 pub(in crate::runtime) const CALLERS: [&str; 2] = ["node", "client"];
 
-/// What passes between this node and all others.
+/// The metrics of the network of one node.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct NetworkCounts {
-    pub(in crate::runtime) sent: BySort<Packet>,
-    pub(in crate::runtime) sent_bytes: BySort<Packet>,
-    pub(in crate::runtime) received: BySort<Packet>,
-    pub(in crate::runtime) received_bytes: BySort<Packet>,
-    /// Of each of [`CALLERS`].
-    pub(in crate::runtime) calls_taken: [Counter; CALLERS.len()],
-    pub(in crate::runtime) calls_open: [Gauge; CALLERS.len()],
-    pub(in crate::runtime) refusals: Arc<Refusals>,
+    pub(in crate::runtime) sent: CountersByLabel<Packet>,
+    pub(in crate::runtime) sent_bytes: CountersByLabel<Packet>,
+    pub(in crate::runtime) received: CountersByLabel<Packet>,
+    pub(in crate::runtime) received_bytes: CountersByLabel<Packet>,
+    /// Accepted connections, by [`CALLERS`].
+    pub(in crate::runtime) accepted: [Counter; CALLERS.len()],
+    pub(in crate::runtime) open: [Gauge; CALLERS.len()],
+    pub(in crate::runtime) rejected_connections: Arc<RejectedConnections>,
     peers: Mutex<BTreeMap<NodeId, Arc<PeerCounts>>>,
-    queues: Mutex<Vec<Queue>>,
+    queues: Mutex<Vec<WatchedQueue>>,
 }
 
-/// What is counted of one peer.
+/// The metrics of one peer.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct PeerCounts {
-    /// Whether the three that follow are known: only a leader knows them.
-    pub(in crate::runtime) followed: Gauge,
+    /// Whether the next three gauges are valid, which only a leader records.
+    pub(in crate::runtime) has_progress: Gauge,
     pub(in crate::runtime) matched: Gauge,
     pub(in crate::runtime) inflight_bytes: Gauge,
     pub(in crate::runtime) suspected: Gauge,
-    /// When it was heard last, in milliseconds since this node's start; 0 for never.
-    pub(in crate::runtime) heard: Gauge,
-    pub(in crate::runtime) losses: BySort<Loss>,
+    /// The time of the last received frame, in milliseconds since this node's start; 0 for never.
+    pub(in crate::runtime) last_heard: Gauge,
+    pub(in crate::runtime) dropped: CountersByLabel<DropReason>,
     pub(in crate::runtime) connected: [Gauge; PEER_LANES.len()],
     pub(in crate::runtime) failures: Counter,
-    queues: Mutex<Vec<Queue>>,
+    queues: Mutex<Vec<WatchedQueue>>,
 }
 
-/// Tells how much waits in a queue, as long as there is one.
-#[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "nobody may ask"))]
-struct Queue {
+/// A queue whose length is read on demand while the queue exists.
+#[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "read only with the feature"))]
+struct WatchedQueue {
     name: &'static str,
     waiting: Box<dyn Fn() -> Option<usize> + Send + Sync>,
 }
 
-/// One open connection, for as long as this is kept.
-pub(in crate::runtime) struct Open<'a>(&'a Gauge);
+/// Counts one open connection until it is dropped.
+pub(in crate::runtime) struct OpenConnection<'a>(&'a Gauge);
 
 impl NetworkCounts {
-    /// The figures of one peer.
+    /// Returns the metrics of one peer.
     pub(in crate::runtime) fn peer(&self, id: NodeId) -> Arc<PeerCounts> {
-        if !COUNTS {
+        if !ENABLED {
             return Arc::default();
         }
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,7 +76,7 @@ impl NetworkCounts {
         }
     }
 
-    /// What waits in the queue is to be told under this name.
+    /// Reports the length of the queue under this name.
     pub(in crate::runtime) fn watch<T: Send + 'static>(
         &self,
         name: &'static str,
@@ -85,12 +85,12 @@ impl NetworkCounts {
         watch(&self.queues, name, queue);
     }
 
-    /// All that this node's leadership tells of its peers; nothing if it does not lead.
+    /// Records the leader's view of its peers; an empty slice removes it.
     pub(in crate::runtime) fn observe(&self, statuses: &[PeerStatus]) {
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, peer) in &*peers {
             let status = statuses.iter().find(|status| status.id == *id);
-            peer.followed.set(status.is_some().into());
+            peer.has_progress.set(status.is_some().into());
             if let Some(status) = status {
                 peer.matched.set(status.matched.0);
                 peer.inflight_bytes.set(status.inflight_bytes as u64);
@@ -99,13 +99,13 @@ impl NetworkCounts {
         }
     }
 
-    /// A packet was written, in so many bytes.
+    /// Records a written packet with its size in bytes.
     pub(in crate::runtime) fn sent(&self, packet: &Packet, bytes: usize) {
         self.sent.add(packet, 1);
         self.sent_bytes.add(packet, bytes as u64);
     }
 
-    /// A packet arrived, in so many bytes.
+    /// Records a received packet with its size in bytes.
     pub(in crate::runtime) fn received(&self, packet: &Packet, bytes: u64) {
         self.received.add(packet, 1);
         self.received_bytes.add(packet, bytes);
@@ -113,7 +113,7 @@ impl NetworkCounts {
 }
 
 impl PeerCounts {
-    /// What waits for the peer on this lane is to be told.
+    /// Reports the length of the queue of this lane to the peer.
     pub(in crate::runtime) fn watch<T: Send + 'static>(
         &self,
         lane: &'static str,
@@ -123,22 +123,26 @@ impl PeerCounts {
     }
 }
 
-impl<'a> Open<'a> {
-    pub(in crate::runtime) fn count(gauge: &'a Gauge) -> Open<'a> {
+impl<'a> OpenConnection<'a> {
+    pub(in crate::runtime) fn count(gauge: &'a Gauge) -> OpenConnection<'a> {
         gauge.increment();
-        Open(gauge)
+        OpenConnection(gauge)
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for OpenConnection<'_> {
     fn drop(&mut self) {
         self.0.decrement();
     }
 }
 
-/// Does not keep the queue from ending.
-fn watch<T: Send + 'static>(queues: &Mutex<Vec<Queue>>, name: &'static str, queue: &Sender<T>) {
-    if !COUNTS {
+/// Watches a queue without keeping it open.
+fn watch<T: Send + 'static>(
+    queues: &Mutex<Vec<WatchedQueue>>,
+    name: &'static str,
+    queue: &Sender<T>,
+) {
+    if !ENABLED {
         return;
     }
     let queue = queue.downgrade();
@@ -148,18 +152,18 @@ fn watch<T: Send + 'static>(queues: &Mutex<Vec<Queue>>, name: &'static str, queu
     };
     let mut queues = queues.lock().unwrap_or_else(PoisonError::into_inner);
     queues.retain(|queue| queue.name != name);
-    queues.push(Queue { name, waiting: Box::new(waiting) });
+    queues.push(WatchedQueue { name, waiting: Box::new(waiting) });
 }
 
 #[cfg(feature = "metrics")]
 impl NetworkCounts {
-    /// Every peer that has figures of its own.
+    /// Returns every peer that has metrics of its own.
     pub(in crate::runtime) fn peers(&self) -> Vec<(NodeId, Arc<PeerCounts>)> {
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         peers.iter().map(|(id, peer)| (*id, Arc::clone(peer))).collect()
     }
 
-    /// How much waits in each queue that is watched.
+    /// Returns the length of each watched queue.
     pub(in crate::runtime) fn waiting(&self) -> Vec<(&'static str, usize)> {
         waiting(&self.queues)
     }
@@ -167,19 +171,19 @@ impl NetworkCounts {
 
 #[cfg(feature = "metrics")]
 impl PeerCounts {
-    /// How much waits on each lane.
+    /// Returns the length of the queue of each lane.
     pub(in crate::runtime) fn waiting(&self) -> Vec<(&'static str, usize)> {
         waiting(&self.queues)
     }
 }
 
 #[cfg(feature = "metrics")]
-fn waiting(queues: &Mutex<Vec<Queue>>) -> Vec<(&'static str, usize)> {
+fn waiting(queues: &Mutex<Vec<WatchedQueue>>) -> Vec<(&'static str, usize)> {
     let queues = queues.lock().unwrap_or_else(PoisonError::into_inner);
     queues.iter().map(|queue| (queue.name, (queue.waiting)().unwrap_or(0))).collect()
 }
 
-impl fmt::Debug for Queue {
+impl fmt::Debug for WatchedQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").field("name", &self.name).finish_non_exhaustive()
     }

@@ -1,49 +1,49 @@
-//! What counting is done with: atomics, and nothing at all without the feature `metrics`.
+//! The primitive metrics, which are atomics, and do nothing without the feature `metrics`.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Whether anybody may ask what was counted.
-pub(in crate::runtime) const COUNTS: bool = cfg!(feature = "metrics");
+/// Whether metrics are recorded.
+pub(in crate::runtime) const ENABLED: bool = cfg!(feature = "metrics");
 
-/// Only grows.
+/// A value that only increases.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct Counter(AtomicU64);
 
-/// Goes up and down.
+/// A value that increases and decreases.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct Gauge(AtomicU64);
 
-/// How long things took, in buckets.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct Histogram {
-    /// One for each bound, and one for whatever took longer.
-    buckets: [AtomicU64; BOUNDS.len() + 1],
+    /// One count for each bound, and one for longer durations.
+    buckets: [AtomicU64; BUCKET_BOUNDS_MICROSECONDS.len() + 1],
     nanoseconds: AtomicU64,
 }
 
-/// Where each bucket ends, itself included, in microseconds.
-pub(in crate::runtime) const BOUNDS: [u64; 19] = [
+/// The inclusive upper bound of each bucket, in microseconds.
+pub(in crate::runtime) const BUCKET_BOUNDS_MICROSECONDS: [u64; 19] = [
     10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000,
     500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000,
 ];
 
-/// Tells how long ago it was started.
+/// A stopwatch, which does not run if metrics are disabled.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::runtime) struct Stopwatch(Option<Instant>);
 
 impl Counter {
     pub(in crate::runtime) fn add(&self, count: u64) {
-        if COUNTS {
+        if ENABLED {
             self.0.fetch_add(count, Relaxed);
         }
     }
 
-    /// There were so many by now, counted elsewhere.
+    /// Raises the counter to `total`, which was counted elsewhere.
     pub(in crate::runtime) fn raise(&self, total: u64) {
-        if COUNTS {
+        if ENABLED {
             self.0.fetch_max(total, Relaxed);
         }
     }
@@ -51,19 +51,19 @@ impl Counter {
 
 impl Gauge {
     pub(in crate::runtime) fn set(&self, value: u64) {
-        if COUNTS {
+        if ENABLED {
             self.0.store(value, Relaxed);
         }
     }
 
     pub(in crate::runtime) fn increment(&self) {
-        if COUNTS {
+        if ENABLED {
             self.0.fetch_add(1, Relaxed);
         }
     }
 
     pub(in crate::runtime) fn decrement(&self) {
-        if COUNTS {
+        if ENABLED {
             self.0.fetch_sub(1, Relaxed);
         }
     }
@@ -71,14 +71,14 @@ impl Gauge {
 
 impl Histogram {
     pub(in crate::runtime) fn observe(&self, since: Stopwatch) {
-        if COUNTS {
+        if ENABLED {
             self.add(since.elapsed());
         }
     }
 
     fn add(&self, time: Duration) {
         let microseconds = u64::try_from(time.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX);
-        let bucket = BOUNDS.partition_point(|bound| *bound < microseconds);
+        let bucket = BUCKET_BOUNDS_MICROSECONDS.partition_point(|bound| *bound < microseconds);
         self.buckets[bucket].fetch_add(1, Relaxed);
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.nanoseconds.fetch_add(nanoseconds, Relaxed);
@@ -87,7 +87,7 @@ impl Histogram {
 
 impl Stopwatch {
     pub(in crate::runtime) fn start() -> Stopwatch {
-        Stopwatch(COUNTS.then(Instant::now))
+        Stopwatch(ENABLED.then(Instant::now))
     }
 
     pub(in crate::runtime) fn elapsed(self) -> Duration {
@@ -111,12 +111,13 @@ impl Gauge {
 
 #[cfg(feature = "metrics")]
 impl Histogram {
-    /// How many fell into each bucket: those of [`BOUNDS`], then whatever took longer.
-    pub(in crate::runtime) fn buckets(&self) -> [u64; BOUNDS.len() + 1] {
+    /// Returns the count of each bucket: those of [`BUCKET_BOUNDS_MICROSECONDS`], then longer
+    /// durations.
+    pub(in crate::runtime) fn buckets(&self) -> [u64; BUCKET_BOUNDS_MICROSECONDS.len() + 1] {
         self.buckets.each_ref().map(|bucket: &AtomicU64| bucket.load(Relaxed))
     }
 
-    /// How long all of it took together.
+    /// Returns the sum of all durations.
     pub(in crate::runtime) fn sum(&self) -> Duration {
         Duration::from_nanos(self.nanoseconds.load(Relaxed))
     }
@@ -128,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_falls_into_the_first_bucket_that_holds_it() {
+    fn a_duration_is_counted_in_the_first_bucket_that_includes_it() {
         let histogram = Histogram::default();
         let nanoseconds = [0, 10_000, 10_001, 20_000, 10_000_000_000, 10_000_000_001];
         for time in nanoseconds {

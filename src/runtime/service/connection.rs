@@ -1,4 +1,4 @@
-//! One client's connection: requests come in, replies go out, and neither waits for the other.
+//! The connection of one client: reads requests and writes replies concurrently.
 
 use std::io;
 use std::sync::Arc;
@@ -9,215 +9,224 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::runtime::client::Relay;
+use crate::runtime::client::Forwarder;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
 use crate::runtime::principal::Role;
-use crate::runtime::refusal::{Refusal, refused};
-use crate::runtime::service::requests::{Bounds, Share, carry_out, may, too_large};
+use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
+use crate::runtime::service::requests::{
+    LimitPermits, ServiceLimits, execute, is_allowed, too_large_reply,
+};
 use crate::runtime::tasks::Tasks;
-use crate::runtime::transport::greeting::{Reader, say_within};
+use crate::runtime::transport::handshake::{ConnectionReader, write_all_within};
 use crate::runtime::transport::link::Stream;
-use crate::wire::{ClientReply, ClientRequest, Denial, Frame, Told, pulse};
+use crate::wire::{
+    ClientReply, ClientRequest, Frame, ReplyBody, ServiceRejectReason, encode_keepalive,
+};
 
-/// How many replies are written at once, at most.
+/// The most replies that are written at once.
 const BATCH: usize = 256;
-/// From how many bytes on a batch is written before more is added to it.
+/// The size, in bytes, from which a batch is written before more is added to it.
 const BATCH_BYTES: usize = 256 << 10;
 
-/// One client's connection.
+/// The connection of one client.
 pub(super) struct Connection {
     role: Role,
-    /// Whether it passes on what others ask for.
-    relays: bool,
-    /// The node, and where it passes on what only the leader does, if it does that.
-    node: Arc<(Handle, Option<Relay>)>,
+    /// Whether the client is a node that forwards proposals of its own clients.
+    forwards: bool,
+    /// The node, and the forwarder to the leader if this connection's proposals are forwarded.
+    node: Arc<(Handle, Option<Forwarder>)>,
     network: NetworkConfig,
     idle_max: Duration,
     stall_max: Duration,
     drain_max: Duration,
-    bounds: Bounds,
-    /// A permit for each request that may yet wait; each reply brings one back.
+    limits: ServiceLimits,
+    /// A permit for each further request of the connection; each written reply returns its permit.
     window: Arc<Semaphore>,
     window_max: u32,
 }
 
-/// A reply, and what it frees once it is out.
+/// A reply, with the permits that are released once it is written.
 struct Outgoing {
     reply: ClientReply,
-    held: Held,
+    permits: HeldPermits,
 }
 
-/// A place in the window, and a share of all that the node does for clients.
-type Held = (OwnedSemaphorePermit, Option<Share>);
+/// A permit of the connection's window, and the permits of the limits of all clients.
+type HeldPermits = (OwnedSemaphorePermit, Option<LimitPermits>);
 
 impl Connection {
     pub(super) fn new(
-        (role, relays): (Role, bool),
-        node: (Handle, Option<Relay>),
+        (role, forwards): (Role, bool),
+        node: (Handle, Option<Forwarder>),
         (network, config): (&NetworkConfig, &ServiceConfig),
-        bounds: Bounds,
+        limits: ServiceLimits,
     ) -> Connection {
         let window = config.requests_per_connection_max.min(Semaphore::MAX_PERMITS >> 4);
         Connection {
             role,
-            relays,
+            forwards,
             node: Arc::new(node),
             network: network.clone(),
             idle_max: config.idle_max,
             stall_max: config.stall_max,
             drain_max: config.drain_max,
-            bounds,
+            limits,
             window: Arc::new(Semaphore::new(window)),
             window_max: u32::try_from(window).unwrap_or(u32::MAX),
         }
     }
 
-    /// Serves until the client goes, says what it may not, or has nothing to say for long; or
-    /// until `closing` turns true and what waits is done.
+    /// Serves the client until it disconnects, sends an invalid frame, or is idle for too long; or
+    /// until `closing` turns true and the pending requests are done.
     pub(super) async fn run(
         self,
         stream: Stream,
-        frames: Reader,
+        frames: ConnectionReader,
         mut closing: watch::Receiver<bool>,
     ) -> io::Result<()> {
         let (mut read, mut write) = split(stream);
         let (replies, queue) = mpsc::unbounded_channel();
         let reading = async {
-            // With this set go the requests that wait: nobody is left who would want to know.
+            // Dropping the set cancels the pending requests, whose replies can no longer be sent.
             let mut requests = Tasks::default();
             tokio::select! {
                 biased;
                 _ = closing.wait_for(|closing| *closing) => {}
                 ended = self.read(&mut read, frames, &replies, &mut requests) => ended?,
             }
-            let by = Instant::now() + self.drain_max;
+            let deadline = Instant::now() + self.drain_max;
             let all = self.window.acquire_many(self.window_max);
             let _ = timeout(self.drain_max, all).await;
-            io::Result::Ok(by)
+            io::Result::Ok(deadline)
         };
-        let by = tokio::select! {
+        let deadline = tokio::select! {
             biased;
             ended = self.write(&mut write, queue) => return ended,
             ended = reading => ended?,
         };
-        // Whoever takes longer than that has had its time.
-        let left = by.saturating_duration_since(Instant::now());
-        let _ = timeout(left, part(&mut read, &mut write)).await;
+        // A client that has not read its replies by then loses them.
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        let _ = timeout(remaining, close_gracefully(&mut read, &mut write)).await;
         Ok(())
     }
 
-    /// Takes requests as long as there is room for them. The end of all is a connection that
-    /// waits for nothing and brings nothing.
+    /// Reads requests while the window has room. Returns once the connection is idle for too long.
     async fn read(
         &self,
         mut read: impl AsyncRead + Unpin,
-        mut frames: Reader,
+        mut frames: ConnectionReader,
         replies: &UnboundedSender<Outgoing>,
         requests: &mut Tasks,
     ) -> io::Result<()> {
-        let mut asked = Instant::now();
+        let mut last_request = Instant::now();
         loop {
-            let place = Arc::clone(&self.window).acquire_owned().await;
-            let place = place.expect("nobody closes it");
-            let heard = Instant::now();
-            match frames.next_within(self.network.silence_max, &mut read).await? {
+            let slot = Arc::clone(&self.window).acquire_owned().await;
+            let slot = slot.expect("the semaphore is never closed");
+            let received_at = Instant::now();
+            match frames.next_within(self.network.keepalive_timeout, &mut read).await? {
                 Frame::Request(request) => {
-                    asked = heard;
-                    self.take(request, place, replies, requests);
+                    last_request = received_at;
+                    self.start_request(request, slot, replies, requests);
                 }
-                Frame::Pulse => {
-                    let waits = self.window.available_permits() + 1 < self.window_max as usize;
-                    if !waits && asked + self.idle_max <= heard {
+                Frame::Keepalive => {
+                    let has_pending =
+                        self.window.available_permits() + 1 < self.window_max as usize;
+                    if !has_pending && last_request + self.idle_max <= received_at {
                         return Ok(());
                     }
                 }
-                _ => return Err(refused(Refusal::Frame, "no client says this")),
+                _ => {
+                    let message = "a client sent a frame that is neither request nor keepalive";
+                    return Err(reject(ConnectionRejectReason::InvalidFrame, message));
+                }
             }
         }
     }
 
-    fn take(
+    fn start_request(
         &self,
         request: ClientRequest,
-        place: OwnedSemaphorePermit,
+        slot: OwnedSemaphorePermit,
         replies: &UnboundedSender<Outgoing>,
         requests: &mut Tasks,
     ) {
-        let ClientRequest { number, wanted } = request;
-        let reply = move |told, share| Outgoing {
-            reply: ClientReply { number, told },
-            held: (place, share),
+        let ClientRequest { number, body } = request;
+        let reply = move |reply_body, permits| Outgoing {
+            reply: ClientReply { number, body: reply_body },
+            permits: (slot, permits),
         };
-        let share = match self.bounds.share(&wanted) {
-            _ if !may((self.role, self.relays), &wanted) => Err(Denial::NotAllowed),
-            None => Err(Denial::Overloaded),
-            Some(share) => Ok(share),
+        let permits = match self.limits.acquire(&body) {
+            _ if !is_allowed((self.role, self.forwards), &body) => {
+                Err(ServiceRejectReason::NotAllowed)
+            }
+            None => Err(ServiceRejectReason::Overloaded),
+            Some(permits) => Ok(permits),
         };
-        match share {
-            // Whoever would write it is gone only with the whole connection.
-            Err(denial) => drop(replies.send(reply(Told::Refused(denial), None))),
-            Ok(share) => {
+        match permits {
+            // The writer is gone only together with the whole connection.
+            Err(reason) => drop(replies.send(reply(ReplyBody::ServiceRejected(reason), None))),
+            Ok(permits) => {
                 let (node, replies) = (Arc::clone(&self.node), replies.clone());
                 requests.spawn(async move {
-                    let (handle, relay) = &*node;
-                    let told = carry_out(handle, relay.as_ref(), wanted).await;
-                    let (told, share) = share.charge(told);
-                    drop(replies.send(reply(told, Some(share))));
+                    let (handle, forwarder) = &*node;
+                    let reply_body = execute(handle, forwarder.as_ref(), body).await;
+                    let (reply_body, permits) = permits.exchange_for_reply(reply_body);
+                    drop(replies.send(reply(reply_body, Some(permits))));
                 });
             }
         }
     }
 
-    /// Writes replies, as many together as there are, and pulses where there are none.
+    /// Writes replies in batches, and keepalives while there are none.
     async fn write(
         &self,
         mut write: impl AsyncWrite + Unpin,
         mut queue: UnboundedReceiver<Outgoing>,
     ) -> io::Result<()> {
         let (mut batch, mut bytes) = (Vec::new(), Vec::new());
-        let mut pulse_at = Instant::now() + self.network.pulse;
+        let mut keepalive_at = Instant::now() + self.network.keepalive_interval;
         loop {
             tokio::select! {
                 biased;
                 _ = queue.recv_many(&mut batch, BATCH) => {}
-                () = sleep_until(pulse_at) => pulse(&mut bytes),
+                () = sleep_until(keepalive_at) => encode_keepalive(&mut bytes),
             }
-            // Given back once the replies are out: what waits here is bounded.
-            let mut all_held = Vec::with_capacity(batch.len());
-            for Outgoing { mut reply, held } in batch.drain(..) {
+            // Released once the replies are written, which bounds the unwritten replies.
+            let mut held_permits = Vec::with_capacity(batch.len());
+            for Outgoing { mut reply, permits } in batch.drain(..) {
                 if reply.encode(&mut bytes).is_err() {
-                    reply.told = too_large();
-                    reply.encode(&mut bytes).expect("a refusal is short");
+                    reply.body = too_large_reply();
+                    reply.encode(&mut bytes).expect("a rejection is short");
                 }
-                all_held.push(held);
+                held_permits.push(permits);
                 if bytes.len() >= BATCH_BYTES {
                     self.send(&mut write, &mut bytes).await?;
                 }
             }
             if !bytes.is_empty() {
                 self.send(&mut write, &mut bytes).await?;
-                pulse_at = Instant::now() + self.network.pulse;
+                keepalive_at = Instant::now() + self.network.keepalive_interval;
             }
         }
     }
 
-    /// Writes `bytes`, and keeps their memory unless it is much.
+    /// Writes and clears `bytes`, whose allocation is reused unless it is large.
     async fn send(
         &self,
         write: &mut (impl AsyncWrite + Unpin),
         bytes: &mut Vec<u8>,
     ) -> io::Result<()> {
-        say_within(self.stall_max, write, bytes).await?;
+        write_all_within(self.stall_max, write, bytes).await?;
         bytes.clear();
         bytes.shrink_to(2 * BATCH_BYTES);
         Ok(())
     }
 }
 
-/// Says that this was all, and waits until the other side has heard it. A socket that is closed
-/// while bytes of the other side's are unread takes back what it has not delivered yet.
-async fn part(
+/// Closes the sending direction, and reads until the other side closes its own. A socket that is
+/// closed with unread received bytes resets the connection, which discards replies in flight.
+async fn close_gracefully(
     read: &mut (impl AsyncRead + Unpin),
     write: &mut (impl AsyncWrite + Unpin),
 ) -> io::Result<()> {

@@ -1,10 +1,10 @@
-//! What a node does for clients: it takes their requests, as many at once as its bounds allow, and
-//! replies to each when it knows what came of it, in any order.
+//! The service to clients: executes their requests concurrently, within limits, and replies to each
+//! when its outcome is known, in any order.
 
+mod accept;
 mod connection;
-mod guest;
 mod requests;
 #[cfg(test)]
 mod tests;
 
-pub(super) use guest::{Guest, Service};
+pub(super) use accept::{AcceptedClient, Service};

@@ -1,4 +1,4 @@
-//! One request of a client: whether it is done, and what came of it.
+//! Executes one request of a client, and turns its outcome into a reply.
 
 use std::sync::Arc;
 
@@ -6,46 +6,46 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::info;
 
 use crate::machine::Outcome;
-use crate::runtime::ask::{Answered, AskError, Proposed};
-use crate::runtime::client::Relay;
+use crate::runtime::client::Forwarder;
 use crate::runtime::config::ServiceConfig;
 use crate::runtime::handle::Handle;
 use crate::runtime::principal::Role;
+use crate::runtime::request::{ProposalOutcome, ReadReply, RequestError};
 use crate::types::RejectReason;
-use crate::wire::{Denial, LeaderHint, Told, Wanted};
+use crate::wire::{LeaderHint, ReplyBody, RequestBody, ServiceRejectReason};
 
-/// What waits of all clients together: requests for their replies, and replies to go out.
+/// The limits of all clients together: pending requests, and the bytes of requests and replies.
 #[derive(Clone)]
-pub(super) struct Bounds {
+pub(super) struct ServiceLimits {
     requests: Arc<Semaphore>,
     kib: Arc<Semaphore>,
     kib_max: usize,
 }
 
-/// What one request takes of the bounds, and its reply after it.
-pub(super) struct Share {
-    bounds: Bounds,
+/// The permits of one request, and then those of its reply.
+pub(super) struct LimitPermits {
+    limits: ServiceLimits,
     _request: OwnedSemaphorePermit,
     kib: Option<OwnedSemaphorePermit>,
 }
 
-impl Bounds {
-    pub(super) fn new(config: &ServiceConfig) -> Bounds {
+impl ServiceLimits {
+    pub(super) fn new(config: &ServiceConfig) -> ServiceLimits {
         let kib_max = (config.requests_kib_max as usize).min(Semaphore::MAX_PERMITS);
         let requests = Arc::new(Semaphore::new(config.requests_max));
-        Bounds { requests, kib: Arc::new(Semaphore::new(kib_max)), kib_max }
+        ServiceLimits { requests, kib: Arc::new(Semaphore::new(kib_max)), kib_max }
     }
 
-    /// The share of a request, if there is that much left.
-    pub(super) fn share(&self, wanted: &Wanted) -> Option<Share> {
-        let bytes = match wanted {
-            Wanted::Propose { command, .. } => command.len(),
-            Wanted::Read { query, .. } => query.len(),
+    /// Acquires the permits of a request; none if a limit is reached.
+    pub(super) fn acquire(&self, body: &RequestBody) -> Option<LimitPermits> {
+        let bytes = match body {
+            RequestBody::Propose { command, .. } => command.len(),
+            RequestBody::Read { query, .. } => query.len(),
             _ => 0,
         };
         let request = Arc::clone(&self.requests).try_acquire_owned().ok()?;
         let kib = self.kib(bytes.div_ceil(1 << 10))?;
-        Some(Share { bounds: self.clone(), _request: request, kib: Some(kib) })
+        Some(LimitPermits { limits: self.clone(), _request: request, kib: Some(kib) })
     }
 
     fn kib(&self, count: usize) -> Option<OwnedSemaphorePermit> {
@@ -54,159 +54,166 @@ impl Bounds {
     }
 }
 
-impl Share {
-    /// The share of the reply, which takes the place of its request. An answer without room is
-    /// not given, as it may be asked for again; what came of a proposal is told all the same, and
-    /// takes what room there is.
-    pub(super) fn charge(mut self, told: Told) -> (Told, Share) {
+impl LimitPermits {
+    /// Exchanges the permits of the request for those of its reply. An answer beyond the limit is
+    /// replaced by a rejection, because a read can be repeated. The reply to a proposal is sent in
+    /// any case, and takes the permits that are available.
+    pub(super) fn exchange_for_reply(mut self, body: ReplyBody) -> (ReplyBody, LimitPermits) {
         self.kib = None;
-        let Bounds { kib, kib_max, .. } = &self.bounds;
-        // One that is longer than all of the bound may go out alone.
+        let ServiceLimits { kib, kib_max, .. } = &self.limits;
+        // A reply longer than the whole limit may be sent when no other one is pending.
         let count = |bytes: usize| bytes.div_ceil(1 << 10).min(*kib_max);
-        let (told, kib) = match told {
-            Told::Answered { ref answer, .. } => match self.bounds.kib(count(answer.len())) {
-                Some(kib) => (told, Some(kib)),
-                None => (Told::Refused(Denial::Overloaded), None),
+        let (body, kib) = match body {
+            ReplyBody::Answered { ref answer, .. } => match self.limits.kib(count(answer.len())) {
+                Some(kib) => (body, Some(kib)),
+                None => (ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded), None),
             },
-            Told::Replied { ref reply, .. } => {
+            ReplyBody::Replied { ref reply, .. } => {
                 let room = count(reply.len()).min(kib.available_permits());
-                let kib = self.bounds.kib(room);
-                (told, kib)
+                let kib = self.limits.kib(room);
+                (body, kib)
             }
             short => (short, None),
         };
-        (told, Share { kib, ..self })
+        (body, LimitPermits { kib, ..self })
     }
 }
 
-/// Whether somebody of this role may ask for this; `relays` if it passes on what others asked it
-/// for, who were asked who they are.
-pub(super) fn may((role, relays): (Role, bool), wanted: &Wanted) -> bool {
-    match wanted {
-        // Nodes ask how others are, for whoever looks at one of them.
-        Wanted::Report => true,
-        Wanted::Propose { .. } if relays => true,
-        Wanted::Propose { .. } | Wanted::Read { .. } => role != Role::Node,
-        Wanted::ChangeMembership(_)
-        | Wanted::GiveUpChange
-        | Wanted::Transfer(_)
-        | Wanted::Campaign
-        | Wanted::Snapshot => role == Role::Admin,
+/// Whether a client with this role may send this request. `forwards` is true for a node that
+/// forwards the proposal of its own client, whose role it has checked.
+pub(super) fn is_allowed((role, forwards): (Role, bool), body: &RequestBody) -> bool {
+    match body {
+        // Nodes request the reports of other nodes for their status page.
+        RequestBody::Report => true,
+        RequestBody::Propose { .. } if forwards => true,
+        RequestBody::Propose { .. } | RequestBody::Read { .. } => role != Role::Node,
+        RequestBody::ChangeMembership(_)
+        | RequestBody::CancelMembershipChange
+        | RequestBody::TransferLeadership(_)
+        | RequestBody::Campaign
+        | RequestBody::TakeSnapshot => role == Role::Admin,
     }
 }
 
-/// Has the node do it, or the leader by `relay`, and says what came of it.
-pub(super) async fn carry_out(handle: &Handle, relay: Option<&Relay>, wanted: Wanted) -> Told {
-    match wanted {
-        Wanted::Propose { acknowledge, command } => {
-            let asked = handle.command(command.clone(), acknowledge).await;
-            let told = match asked {
-                Ok(proposed) => return told(proposed),
-                Err(error) => failed(handle, &error, Told::Unknown),
+/// Executes the request on the node, or on the leader by `forwarder`, and returns the reply.
+pub(super) async fn execute(
+    handle: &Handle,
+    forwarder: Option<&Forwarder>,
+    body: RequestBody,
+) -> ReplyBody {
+    match body {
+        RequestBody::Propose { acknowledge, command } => {
+            let result = handle.propose_command(command.clone(), acknowledge).await;
+            let reply = match result {
+                Ok(outcome) => return proposal_reply(outcome),
+                Err(error) => error_reply(handle, &error, ReplyBody::Unknown),
             };
-            match (relay, led_by(&told)) {
-                (Some(relay), Some(leader)) => {
-                    let relayed = relay.ask(leader, Wanted::Propose { acknowledge, command });
-                    relayed.await.unwrap_or(told)
+            match (forwarder, leader_to_forward_to(&reply)) {
+                (Some(forwarder), Some(leader)) => {
+                    let forwarded =
+                        forwarder.forward(leader, RequestBody::Propose { acknowledge, command });
+                    forwarded.await.unwrap_or(reply)
                 }
-                _ => told,
+                _ => reply,
             }
         }
-        Wanted::Read { level, query } => match handle.read(level, &query).await {
-            Ok(Answered { answer, freshness, index, applied }) => {
-                Told::Answered { freshness, index, applied, answer }
+        RequestBody::Read { level, query } => match handle.read(level, &query).await {
+            Ok(ReadReply { answer, freshness, index, applied }) => {
+                ReplyBody::Answered { freshness, index, applied, answer }
             }
-            Err(error) => failed(handle, &error, stopped(handle)),
+            Err(error) => error_reply(handle, &error, stopped_reply(handle)),
         },
-        Wanted::Report => match handle.report().await {
-            Ok(report) => Told::Report(Box::new(report)),
-            Err(error) => failed(handle, &error, stopped(handle)),
+        RequestBody::Report => match handle.report().await {
+            Ok(report) => ReplyBody::Report(Box::new(report)),
+            Err(error) => error_reply(handle, &error, stopped_reply(handle)),
         },
-        ordered => obey(handle, ordered).await,
+        request => execute_admin_request(handle, request).await,
     }
 }
 
-/// Who leads, where that is all that is in the way.
-fn led_by(told: &Told) -> Option<&LeaderHint> {
-    match told {
-        Told::Rejected { reason: RejectReason::NotLeader { .. }, leader: Some(leader) } => {
+/// Returns the leader if the request was rejected only because this node does not lead.
+fn leader_to_forward_to(reply: &ReplyBody) -> Option<&LeaderHint> {
+    match reply {
+        ReplyBody::Rejected { reason: RejectReason::NotLeader { .. }, leader: Some(leader) } => {
             (!leader.address.as_str().is_empty()).then_some(leader)
         }
         _ => None,
     }
 }
 
-/// Does what an administrator wants.
-async fn obey(handle: &Handle, ordered: Wanted) -> Told {
-    info!(?ordered, "an administrator's order");
-    let changed = match ordered {
-        Wanted::ChangeMembership(change) => handle.change_membership(change).await,
-        Wanted::GiveUpChange => handle.give_up_change().await,
-        Wanted::Transfer(to) => {
-            let resigned = handle.transfer(to).await.map(|()| Told::Resigned);
-            return resigned.unwrap_or_else(|error| failed(handle, &error, Told::Unknown));
+/// Executes a request that only administrators may send.
+async fn execute_admin_request(handle: &Handle, request: RequestBody) -> ReplyBody {
+    info!(?request, "administrator request");
+    let result = match request {
+        RequestBody::ChangeMembership(change) => handle.change_membership(change).await,
+        RequestBody::CancelMembershipChange => handle.cancel_membership_change().await,
+        RequestBody::TransferLeadership(to) => {
+            let result =
+                handle.transfer_leadership(to).await.map(|()| ReplyBody::LeadershipTransferred);
+            return result.unwrap_or_else(|error| error_reply(handle, &error, ReplyBody::Unknown));
         }
-        // These end as soon as the node has them: if it has stopped, it never had them.
-        Wanted::Campaign => return begun(handle, handle.campaign().await),
-        Wanted::Snapshot => return begun(handle, handle.snapshot().await),
-        Wanted::Propose { .. } | Wanted::Read { .. } | Wanted::Report => {
-            unreachable!("that is no order")
+        // These are complete once the node has taken them. A node that had stopped did not take
+        // them.
+        RequestBody::Campaign => return started_reply(handle, handle.campaign().await),
+        RequestBody::TakeSnapshot => return started_reply(handle, handle.snapshot().await),
+        RequestBody::Propose { .. } | RequestBody::Read { .. } | RequestBody::Report => {
+            unreachable!("every client may send this request")
         }
     };
-    match changed {
-        Ok(id) => Told::Changed { id },
-        Err(error) => failed(handle, &error, Told::Unknown),
+    match result {
+        Ok(id) => ReplyBody::MembershipChangeCommitted { id },
+        Err(error) => error_reply(handle, &error, ReplyBody::Unknown),
     }
 }
 
-fn begun(handle: &Handle, asked: Result<(), AskError>) -> Told {
-    match asked {
-        Ok(()) => Told::Begun,
-        Err(error) => failed(handle, &error, stopped(handle)),
+fn started_reply(handle: &Handle, result: Result<(), RequestError>) -> ReplyBody {
+    match result {
+        Ok(()) => ReplyBody::Started,
+        Err(error) => error_reply(handle, &error, stopped_reply(handle)),
     }
 }
 
-fn told(proposed: Proposed) -> Told {
-    match proposed {
-        Proposed::MayBeLost { id } => Told::MayBeLost { id },
-        Proposed::Done { id, outcome } => match outcome {
-            Outcome::Reply(reply) => Told::Replied { id, reply },
-            Outcome::Registered(session) => Told::Registered { id, session: session.0 },
-            Outcome::SessionExpired => Told::SessionExpired { id },
-            Outcome::OutsideWindow => Told::OutsideWindow { id },
-            Outcome::Malformed => Told::Malformed { id },
+fn proposal_reply(outcome: ProposalOutcome) -> ReplyBody {
+    match outcome {
+        ProposalOutcome::MayBeLost { id } => ReplyBody::MayBeLost { id },
+        ProposalOutcome::Done { id, outcome } => match outcome {
+            Outcome::Reply(reply) => ReplyBody::Replied { id, reply },
+            Outcome::Registered(session) => ReplyBody::Registered { id, session: session.0 },
+            Outcome::SessionExpired => ReplyBody::SessionExpired { id },
+            Outcome::OutsideWindow => ReplyBody::OutsideWindow { id },
+            Outcome::Malformed => ReplyBody::Malformed { id },
         },
     }
 }
 
-/// What a failure is for the client; `stopped` if the node stopped before it told: what it was told
-/// to do may have happened.
-fn failed(handle: &Handle, error: &AskError, stopped: Told) -> Told {
+/// Returns the reply for an error. `stopped` is the reply if the node stopped before the outcome
+/// was known, when a proposal may have been executed.
+fn error_reply(handle: &Handle, error: &RequestError, stopped: ReplyBody) -> ReplyBody {
     match error {
-        AskError::Rejected(reason) => rejected(handle, *reason),
-        AskError::Unknown => Told::Unknown,
-        AskError::Stopped => stopped,
+        RequestError::Rejected(reason) => reject_reply(handle, *reason),
+        RequestError::Unknown => ReplyBody::Unknown,
+        RequestError::Stopped => stopped,
     }
 }
 
-fn stopped(handle: &Handle) -> Told {
-    rejected(handle, RejectReason::Stopped)
+fn stopped_reply(handle: &Handle) -> ReplyBody {
+    reject_reply(handle, RejectReason::Stopped)
 }
 
-fn rejected(handle: &Handle, reason: RejectReason) -> Told {
-    let known = match reason {
+fn reject_reply(handle: &Handle, reason: RejectReason) -> ReplyBody {
+    let leader_id = match reason {
         RejectReason::NotLeader { leader } => leader,
         _ => handle.leadership.borrow().leader,
     };
     let membership = handle.membership.borrow();
-    let leader = known.map(|id| {
+    let leader = leader_id.map(|id| {
         let member = membership.member(id);
         LeaderHint { id, address: member.map(|member| member.address.clone()).unwrap_or_default() }
     });
-    Told::Rejected { reason, leader }
+    ReplyBody::Rejected { reason, leader }
 }
 
-/// What does not fit into a reply.
-pub(super) fn too_large() -> Told {
-    Told::Refused(Denial::AnswerTooLarge)
+/// Returns the reply that replaces an answer too large for a frame.
+pub(super) fn too_large_reply() -> ReplyBody {
+    ReplyBody::ServiceRejected(ServiceRejectReason::AnswerTooLarge)
 }

@@ -1,4 +1,4 @@
-//! One client's connection to a node that is played, on a clock that is turned by hand.
+//! Tests of one client connection to a simulated node, on a paused clock.
 
 use std::time::Duration;
 
@@ -8,217 +8,242 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::machine::Outcome;
-use crate::runtime::ask::{Answered, Ask, Proposed};
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
 use crate::runtime::principal::Role;
-use crate::runtime::refusal::Refusal;
+use crate::runtime::rejected_connections::ConnectionRejectReason;
+use crate::runtime::request::{NodeRequest, ProposalOutcome, ReadReply};
 use crate::runtime::service::connection::Connection;
-use crate::runtime::service::requests::{Bounds, carry_out, may};
-use crate::runtime::transport::greeting::Reader;
+use crate::runtime::service::requests::{ServiceLimits, execute, is_allowed};
+use crate::runtime::transport::handshake::ConnectionReader;
 use crate::types::{
     Acknowledge, Change, Command, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason,
 };
-use crate::wire::{ClientRequest, Denial, Frame, Told, Wanted, pulse};
+use crate::wire::{
+    ClientRequest, Frame, ReplyBody, RequestBody, ServiceRejectReason, encode_keepalive,
+};
 
 const MIB: usize = 1 << 20;
 
-/// A node that answers and replies with a MiB, whatever it is asked.
-async fn play(mut asked: mpsc::Receiver<Ask>) {
-    while let Some(ask) = asked.recv().await {
-        match ask {
-            Ask::Read(_, _, _, sender) => {
+/// Simulates a node that replies to each read and proposal with one MiB.
+async fn simulate_node(mut requests: mpsc::Receiver<NodeRequest>) {
+    while let Some(request) = requests.recv().await {
+        match request {
+            NodeRequest::Read(_, _, _, sender) => {
                 let (index, applied) = (Index(1), Index(1));
                 let (answer, freshness) = (vec![7; MIB], Freshness::Linearizable);
-                let _ = sender.send(Ok(Answered { answer, freshness, index, applied }));
+                let _ = sender.send(Ok(ReadReply { answer, freshness, index, applied }));
             }
-            Ask::Propose(_, _, _, sender) => {
+            NodeRequest::Propose(_, _, _, sender) => {
                 let outcome = Outcome::Reply(vec![7; MIB].into());
-                let _ = sender.send(Ok(Proposed::Done { id: EntryId::ZERO, outcome }));
+                let _ = sender.send(Ok(ProposalOutcome::Done { id: EntryId::ZERO, outcome }));
             }
             _ => {}
         }
     }
 }
 
-/// A client of that node.
-struct Line {
+/// The connection of a client to the simulated node.
+struct TestConnection {
     stream: DuplexStream,
-    frames: Reader,
+    frames: ConnectionReader,
     served: JoinHandle<io::Result<()>>,
     _closing: watch::Sender<bool>,
 }
 
-impl Line {
-    async fn open(config: ServiceConfig) -> Line {
-        let (handle, asked) = Handle::played();
-        tokio::spawn(play(asked));
-        let (stream, far) = duplex(64 << 10);
+impl TestConnection {
+    async fn open(config: ServiceConfig) -> TestConnection {
+        let (handle, requests) = Handle::for_test();
+        tokio::spawn(simulate_node(requests));
+        let (stream, remote) = duplex(64 << 10);
         let (closing, closed) = watch::channel(false);
-        let (network, bounds) = (NetworkConfig::default(), Bounds::new(&config));
+        let (network, limits) = (NetworkConfig::default(), ServiceLimits::new(&config));
         let connection =
-            Connection::new((Role::Client, false), (handle, None), (&network, &config), bounds);
-        let served = connection.run(Box::new(far), Reader::greeted().await, closed);
+            Connection::new((Role::Client, false), (handle, None), (&network, &config), limits);
+        let served =
+            connection.run(Box::new(remote), ConnectionReader::after_client_hello().await, closed);
         let served = tokio::spawn(served);
-        Line { stream, frames: Reader::greeted().await, served, _closing: closing }
+        TestConnection {
+            stream,
+            frames: ConnectionReader::after_client_hello().await,
+            served,
+            _closing: closing,
+        }
     }
 
-    async fn ask(&mut self, number: u64, wanted: Wanted) {
-        self.stream.write_all(&request(number, wanted)).await.expect("it is taken");
+    async fn send(&mut self, number: u64, body: RequestBody) {
+        self.stream.write_all(&request(number, body)).await.expect("the connection is open");
     }
 
-    async fn told(&mut self) -> (u64, Told) {
+    async fn receive(&mut self) -> (u64, ReplyBody) {
         loop {
             match self.frames.next(&mut self.stream).await {
-                Ok(Frame::Reply(reply)) => return (reply.number, reply.told),
-                Ok(Frame::Pulse) => {}
+                Ok(Frame::Reply(reply)) => return (reply.number, reply.body),
+                Ok(Frame::Keepalive) => {}
                 other => panic!("{other:?}"),
             }
         }
     }
 
-    /// The reason that it is closed for; what comes before is taken.
-    async fn ended(mut self) -> Option<Refusal> {
+    /// Waits until the node closes the connection, and returns the reason that is counted.
+    async fn reject_reason(mut self) -> Option<ConnectionRejectReason> {
         let mut unread = io::sink();
         let rest = io::copy(&mut self.stream, &mut unread);
-        timeout(Duration::from_secs(60), rest).await.expect("it ends").expect("it is closed");
-        let error = self.served.await.expect("no panic").expect_err("the client is to blame");
-        Refusal::of(&error)
+        timeout(Duration::from_secs(60), rest).await.expect("no timeout").expect("it is closed");
+        let error = self.served.await.expect("no panic").expect_err("the client is rejected");
+        ConnectionRejectReason::of(&error)
     }
 }
 
-fn request(number: u64, wanted: Wanted) -> Vec<u8> {
+fn request(number: u64, body: RequestBody) -> Vec<u8> {
     let mut bytes = Vec::new();
-    ClientRequest { number, wanted }.encode(&mut bytes).expect("it is short");
+    ClientRequest { number, body }.encode(&mut bytes).expect("the request is short");
     bytes
 }
 
-fn read() -> Wanted {
-    Wanted::Read { level: ReadLevel::Local, query: Vec::new() }
+fn read() -> RequestBody {
+    RequestBody::Read { level: ReadLevel::Local, query: Vec::new() }
 }
 
-fn propose(bytes: usize) -> Wanted {
-    Wanted::Propose { acknowledge: Acknowledge::Quorum, command: Command::from(vec![7; bytes]) }
+fn propose(bytes: usize) -> RequestBody {
+    RequestBody::Propose {
+        acknowledge: Acknowledge::Quorum,
+        command: Command::from(vec![7; bytes]),
+    }
 }
 
-fn everything() -> [Wanted; 8] {
+fn all_requests() -> [RequestBody; 8] {
     [
         propose(1),
         read(),
-        Wanted::Report,
-        Wanted::ChangeMembership(Change::new().remove(NodeId(2))),
-        Wanted::GiveUpChange,
-        Wanted::Transfer(None),
-        Wanted::Campaign,
-        Wanted::Snapshot,
+        RequestBody::Report,
+        RequestBody::ChangeMembership(Change::new().remove(NodeId(2))),
+        RequestBody::CancelMembershipChange,
+        RequestBody::TransferLeadership(None),
+        RequestBody::Campaign,
+        RequestBody::TakeSnapshot,
     ]
 }
 
 #[tokio::test]
-async fn what_a_node_was_told_before_it_stopped_may_have_happened() {
-    let gone = Told::Rejected { reason: RejectReason::Stopped, leader: None };
-    for wanted in everything() {
-        let begins_at_once = matches!(wanted, Wanted::Campaign | Wanted::Snapshot);
-        let is_harmless = matches!(wanted, Wanted::Read { .. } | Wanted::Report);
-        let (handle, mut asked) = Handle::played();
-        // It takes the request, and never says what came of it.
-        let stopping = tokio::spawn(async move { drop(asked.recv().await) });
-        let expected = match (begins_at_once, is_harmless) {
-            (true, _) => Told::Begun,
-            (_, true) => gone.clone(),
-            _ => Told::Unknown,
+async fn a_request_of_a_node_that_stops_has_an_unknown_outcome() {
+    let stopped = ReplyBody::Rejected { reason: RejectReason::Stopped, leader: None };
+    for body in all_requests() {
+        let starts_immediately = matches!(body, RequestBody::Campaign | RequestBody::TakeSnapshot);
+        let is_read_only = matches!(body, RequestBody::Read { .. } | RequestBody::Report);
+        let (handle, mut requests) = Handle::for_test();
+        // The node takes the request and stops without a reply.
+        let stopping = tokio::spawn(async move { drop(requests.recv().await) });
+        let expected = match (starts_immediately, is_read_only) {
+            (true, _) => ReplyBody::Started,
+            (_, true) => stopped.clone(),
+            _ => ReplyBody::Unknown,
         };
-        assert_eq!(carry_out(&handle, None, wanted.clone()).await, expected, "{wanted:?}");
+        assert_eq!(execute(&handle, None, body.clone()).await, expected, "{body:?}");
         stopping.await.expect("no panic");
-        let expected = if expected == Told::Begun { gone.clone() } else { expected };
-        assert_eq!(carry_out(&handle, None, wanted.clone()).await, expected, "{wanted:?}, later");
+        let expected = if expected == ReplyBody::Started { stopped.clone() } else { expected };
+        assert_eq!(execute(&handle, None, body.clone()).await, expected, "{body:?}, later");
     }
 }
 
 #[test]
-fn each_role_may_ask_for_its_own() {
-    let allowed = |role, relays| -> Vec<Wanted> {
-        everything().into_iter().filter(|wanted| may((role, relays), wanted)).collect()
+fn each_role_may_send_its_own_requests() {
+    let allowed_requests = |role, forwards| -> Vec<RequestBody> {
+        all_requests().into_iter().filter(|body| is_allowed((role, forwards), body)).collect()
     };
-    let [node, client, admin] = Role::ALL.map(|role| allowed(role, false));
-    assert_eq!(node, [Wanted::Report]);
-    assert_eq!(allowed(Role::Node, true), [propose(1), Wanted::Report], "on another's behalf");
-    assert_eq!(client, [propose(1), read(), Wanted::Report]);
-    assert_eq!(admin, everything());
+    let [node, client, admin] = Role::ALL.map(|role| allowed_requests(role, false));
+    assert_eq!(node, [RequestBody::Report]);
+    let forwarded = allowed_requests(Role::Node, true);
+    assert_eq!(forwarded, [propose(1), RequestBody::Report], "for the client of another node");
+    assert_eq!(client, [propose(1), read(), RequestBody::Report]);
+    assert_eq!(admin, all_requests());
 }
 
 #[tokio::test(start_paused = true)]
-async fn replies_that_nobody_takes_are_bounded() {
-    let mut line =
-        Line::open(ServiceConfig { requests_kib_max: 4 << 10, ..ServiceConfig::default() }).await;
+async fn unread_replies_are_bounded() {
+    let mut connection = TestConnection::open(ServiceConfig {
+        requests_kib_max: 4 << 10,
+        ..ServiceConfig::default()
+    })
+    .await;
     for number in 0..10 {
-        line.ask(number, read()).await;
+        connection.send(number, read()).await;
     }
-    line.ask(10, propose(0)).await;
-    // Time for all of it; nothing is read meanwhile.
+    connection.send(10, propose(0)).await;
+    // All requests are executed; no reply is read meanwhile.
     sleep(Duration::from_secs(1)).await;
-    let mut told = Vec::new();
+    let mut replies = Vec::new();
     for _ in 0..11 {
-        told.push(line.told().await);
+        replies.push(connection.receive().await);
     }
-    told.sort_by_key(|(number, _)| *number);
-    let given = told.iter().filter(|(_, told)| matches!(told, Told::Answered { .. }));
-    assert_eq!(given.map(|(number, _)| *number).collect::<Vec<_>>(), [0, 1, 2, 3]);
-    let refused = told.iter().filter(|(_, told)| *told == Told::Refused(Denial::Overloaded));
-    assert_eq!(refused.count(), 6);
-    assert!(matches!(told[10].1, Told::Replied { .. }), "it is done, and so it is told");
-    line.ask(11, read()).await;
-    assert!(matches!(line.told().await, (11, Told::Answered { .. })), "there is room again");
+    replies.sort_by_key(|(number, _)| *number);
+    let answered = replies.iter().filter(|(_, reply)| matches!(reply, ReplyBody::Answered { .. }));
+    assert_eq!(answered.map(|(number, _)| *number).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    let rejected = replies
+        .iter()
+        .filter(|(_, reply)| *reply == ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded));
+    assert_eq!(rejected.count(), 6);
+    assert!(matches!(replies[10].1, ReplyBody::Replied { .. }), "a proposal always has its reply");
+    connection.send(11, read()).await;
+    assert!(
+        matches!(connection.receive().await, (11, ReplyBody::Answered { .. })),
+        "the limit is free again"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_longer_than_all_of_the_bound_goes_out_alone() {
-    let mut line =
-        Line::open(ServiceConfig { requests_kib_max: 10, ..ServiceConfig::default() }).await;
+async fn an_answer_larger_than_the_limit_is_sent_alone() {
+    let mut connection =
+        TestConnection::open(ServiceConfig { requests_kib_max: 10, ..ServiceConfig::default() })
+            .await;
     for number in 0..3 {
-        line.ask(number, read()).await;
-        assert!(matches!(line.told().await, (_, Told::Answered { .. })));
+        connection.send(number, read()).await;
+        assert!(matches!(connection.receive().await, (_, ReplyBody::Answered { .. })));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_may_come_slowly_but_it_must_come() {
-    let silence_max = NetworkConfig::default().silence_max;
-    let mut line = Line::open(ServiceConfig::default()).await;
+async fn a_slow_request_is_read_but_a_stalled_one_ends_the_connection() {
+    let keepalive_timeout = NetworkConfig::default().keepalive_timeout;
+    let mut connection = TestConnection::open(ServiceConfig::default()).await;
     for piece in request(1, propose(MIB)).chunks(64 << 10) {
-        sleep(silence_max / 4 * 3).await;
-        line.stream.write_all(piece).await.expect("it is taken");
+        sleep(keepalive_timeout / 4 * 3).await;
+        connection.stream.write_all(piece).await.expect("the connection is open");
     }
-    assert!(matches!(line.told().await, (1, Told::Replied { .. })));
-    line.stream.write_all(&request(2, propose(MIB))[..100]).await.expect("it is taken");
-    assert_eq!(line.ended().await, Some(Refusal::Silence));
+    assert!(matches!(connection.receive().await, (1, ReplyBody::Replied { .. })));
+    connection
+        .stream
+        .write_all(&request(2, propose(MIB))[..100])
+        .await
+        .expect("the connection is open");
+    assert_eq!(connection.reject_reason().await, Some(ConnectionRejectReason::KeepaliveTimeout));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reply_may_be_taken_slowly_but_it_must_be_taken() {
+async fn a_slowly_read_reply_is_written_but_an_unread_one_ends_the_connection() {
     let config = ServiceConfig::default();
-    let (stall_max, mut pulses) = (config.stall_max, Vec::new());
-    pulse(&mut pulses);
-    let mut line = Line::open(config).await;
+    let (stall_max, mut keepalives) = (config.stall_max, Vec::new());
+    encode_keepalive(&mut keepalives);
+    let mut connection = TestConnection::open(config).await;
     let mut piece = vec![0; 64 << 10];
     let mut arrived = 0;
-    line.ask(1, read()).await;
+    connection.send(1, read()).await;
     while arrived < MIB {
-        // The client shows that it is there all the time: that is not what counts.
+        // Keepalives of the client do not reset the limit for unwritten replies.
         for _ in 0..8 {
-            line.stream.write_all(&pulses).await.expect("it is taken");
+            connection.stream.write_all(&keepalives).await.expect("the connection is open");
             sleep(stall_max / 10).await;
         }
-        arrived += line.stream.read(&mut piece).await.expect("it comes");
+        arrived += connection.stream.read(&mut piece).await.expect("the reply is sent");
     }
-    line.ask(2, read()).await;
-    let (served, mut stream) = (line.served, line.stream);
-    let pulsing = async {
-        while stream.write_all(&pulses).await.is_ok() {
+    connection.send(2, read()).await;
+    let (served, mut stream) = (connection.served, connection.stream);
+    let sending_keepalives = async {
+        while stream.write_all(&keepalives).await.is_ok() {
             sleep(stall_max / 10).await;
         }
     };
-    pulsing.await;
-    let error = served.await.expect("no panic").expect_err("nothing is taken");
-    assert_eq!(Refusal::of(&error), Some(Refusal::Silence));
+    sending_keepalives.await;
+    let error = served.await.expect("no panic").expect_err("the write stalls");
+    assert_eq!(ConnectionRejectReason::of(&error), Some(ConnectionRejectReason::KeepaliveTimeout));
 }

@@ -1,4 +1,4 @@
-//! Whether somebody who is trusted vouches for a certificate, and whom it names.
+//! The verification of certificate chains, and the principals that certificates name.
 
 use rustls::CertificateError;
 use rustls::RootCertStore;
@@ -9,26 +9,26 @@ use webpki::{
 };
 
 use crate::runtime::principal::{Principal, Role};
-use crate::runtime::refusal::{Refusal, refused};
+use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::storage::ClusterId;
 
-/// Who is trusted with what.
+/// The trusted authorities of each role, and the revoked certificates.
 #[derive(Debug)]
-pub(super) struct Trusted {
+pub(super) struct TrustAnchors {
     pub(super) nodes: RootCertStore,
     pub(super) clients: RootCertStore,
     pub(super) admins: RootCertStore,
-    pub(super) revoked: Vec<CertRevocationList<'static>>,
+    pub(super) revocation_lists: Vec<CertRevocationList<'static>>,
 }
 
-/// What the other side uses its certificate as.
+/// The side of the TLS connection on which a certificate is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Usage {
+pub(super) enum CertificateUsage {
     Client,
     Server,
 }
 
-impl Trusted {
+impl TrustAnchors {
     fn roots(&self, role: Role) -> &RootCertStore {
         match role {
             Role::Node => &self.nodes,
@@ -37,95 +37,101 @@ impl Trusted {
         }
     }
 
-    /// Whom the certificate is for, if that is somebody of `cluster` and an authority of its role
-    /// vouches for it now.
+    /// Returns the principal of the first certificate, if an authority of its role has issued it,
+    /// it is valid now, and it belongs to `cluster`.
     pub(super) fn principal(
         &self,
         cluster: ClusterId,
         certificates: &[CertificateDer<'_>],
-        usage: Usage,
+        usage: CertificateUsage,
         now: UnixTime,
     ) -> Result<Principal, rustls::Error> {
-        let Some((own, between)) = certificates.split_first() else {
+        let Some((own, intermediates)) = certificates.split_first() else {
             return Err(rustls::Error::NoCertificatesPresented);
         };
-        let (named, principal) = whose(own)?;
-        self.vouch(principal.role(), own, between, usage, now).map_err(|error| faulty(&error))?;
+        let (named, principal) = principal_of(own)?;
+        self.verify_chain(principal.role(), own, intermediates, usage, now)
+            .map_err(|error| certificate_error(&error))?;
         if named != cluster {
-            let what = format_args!("the certificate is of cluster {named}, not of {cluster}");
-            return Err(objection(Refusal::Cluster, what));
+            let message = format_args!(
+                "the certificate belongs to cluster {named}, not to {cluster}: use a certificate \
+                 of this cluster"
+            );
+            return Err(rejection(ConnectionRejectReason::OtherCluster, message));
         }
         Ok(principal)
     }
 
-    /// The last second of the certificate; none if it has none, or does not count anyway.
-    pub(super) fn over(
+    /// Returns the last second at which the certificate is valid; none if it is invalid for another
+    /// reason.
+    pub(super) fn expiry(
         &self,
         certificates: &[CertificateDer<'_>],
-        usage: Usage,
+        usage: CertificateUsage,
     ) -> Option<UnixTime> {
-        // Asked whether it counts at the end of all time, the library tells until when it does.
+        // Verification at the end of time fails as expired, and the error contains the expiry.
         let end = UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::MAX));
-        let (own, between) = certificates.split_first()?;
-        let (_, principal) = whose(own).ok()?;
-        match self.vouch(principal.role(), own, between, usage, end) {
+        let (own, intermediates) = certificates.split_first()?;
+        let (_, principal) = principal_of(own).ok()?;
+        match self.verify_chain(principal.role(), own, intermediates, usage, end) {
             Err(webpki::Error::CertExpired { not_after, .. }) => Some(not_after),
             _ => None,
         }
     }
 
-    /// Whether an authority of the role vouches for the certificate at that time.
-    fn vouch(
+    /// Verifies that an authority of the role has issued the certificate, and that it is valid at
+    /// `time`.
+    fn verify_chain(
         &self,
         role: Role,
         own: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
-        usage: Usage,
+        intermediates: &[CertificateDer<'_>],
+        usage: CertificateUsage,
         time: UnixTime,
     ) -> Result<(), webpki::Error> {
         let parsed = EndEntityCert::try_from(own)?;
         let usage = match usage {
-            Usage::Client => KeyUsage::client_auth(),
-            Usage::Server => KeyUsage::server_auth(),
+            CertificateUsage::Client => KeyUsage::client_auth(),
+            CertificateUsage::Server => KeyUsage::server_auth(),
         };
-        let revoked: Vec<&CertRevocationList<'_>> = self.revoked.iter().collect();
-        // An authority without a list has taken nothing back.
+        let revoked: Vec<&CertRevocationList<'_>> = self.revocation_lists.iter().collect();
+        // Certificates of an authority without a revocation list count as not revoked.
         let revocation = RevocationOptionsBuilder::new(&revoked)
             .ok()
             .map(|builder| builder.with_status_policy(UnknownStatusPolicy::Allow).build());
         let algorithms = ring::default_provider().signature_verification_algorithms;
         let roots = &self.roots(role).roots;
         parsed
-            .verify_for_usage(algorithms.all, roots, between, time, usage, revocation, None)
+            .verify_for_usage(algorithms.all, roots, intermediates, time, usage, revocation, None)
             .map(|_| ())
     }
 }
 
-/// Whom a certificate names, whoever vouches for it.
-pub(super) fn whose(
+/// Returns the cluster and the principal that a certificate names, without verifying its issuer.
+pub(super) fn principal_of(
     certificate: &CertificateDer<'_>,
 ) -> Result<(ClusterId, Principal), rustls::Error> {
-    let parsed = EndEntityCert::try_from(certificate).map_err(|error| faulty(&error))?;
+    let parsed = EndEntityCert::try_from(certificate).map_err(|error| certificate_error(&error))?;
     let mut uris = parsed.valid_uri_names();
-    // More than one name would leave it to each reader whom to believe in.
-    match (uris.next().and_then(Principal::of_uri), uris.next()) {
+    // With more than one URI, two verifiers could see different principals.
+    match (uris.next().and_then(Principal::from_uri), uris.next()) {
         (Some(named), None) => Ok(named),
         _ => {
-            let what = "the certificate does not say by one URI, quorate://CLUSTER/ROLE/NAME, \
-                        whom it is for";
-            Err(objection(Refusal::Nameless, what))
+            let message = "the certificate does not name its principal by exactly one URI of the \
+                           form quorate://CLUSTER/ROLE/NAME";
+            Err(rejection(ConnectionRejectReason::NoPrincipal, message))
         }
     }
 }
 
-/// An error with a reason to count.
-fn objection(why: Refusal, what: impl std::fmt::Display) -> rustls::Error {
-    let error = std::sync::Arc::new(refused(why, what));
+/// Returns a TLS error that is counted for `reason`.
+fn rejection(reason: ConnectionRejectReason, message: impl std::fmt::Display) -> rustls::Error {
+    let error = std::sync::Arc::new(reject(reason, message));
     CertificateError::Other(rustls::OtherError(error)).into()
 }
 
-/// What the library has found, as the other side is told it.
-fn faulty(error: &webpki::Error) -> rustls::Error {
+/// Converts the error, so that TLS sends the remote the matching alert.
+fn certificate_error(error: &webpki::Error) -> rustls::Error {
     use webpki::Error;
 
     let error = match error {
@@ -134,33 +140,41 @@ fn faulty(error: &webpki::Error) -> rustls::Error {
         Error::UnknownIssuer => CertificateError::UnknownIssuer,
         Error::CertRevoked => CertificateError::Revoked,
         Error::BadDer | Error::BadDerTime | Error::TrailingData(_) => CertificateError::BadEncoding,
-        _ => return objection(Refusal::Untrusted, format_args!("the certificate: {error}")),
+        _ => {
+            return rejection(
+                ConnectionRejectReason::CertificateUntrusted,
+                format_args!("the certificate: {error}"),
+            );
+        }
     };
     error.into()
 }
 
-/// What is counted for an error of TLS.
-pub(super) fn reason(error: &rustls::Error) -> Refusal {
+/// Returns the reason that is counted for a TLS error.
+pub(super) fn reject_reason(error: &rustls::Error) -> ConnectionRejectReason {
     use rustls::Error;
 
     match error {
         Error::InvalidCertificate(error) => match error {
-            CertificateError::Expired | CertificateError::NotValidYet => Refusal::Expired,
-            CertificateError::BadEncoding => Refusal::Nameless,
-            CertificateError::Other(other) => {
-                let refused = other.0.downcast_ref::<std::io::Error>().and_then(Refusal::of);
-                refused.unwrap_or(Refusal::Untrusted)
+            CertificateError::Expired | CertificateError::NotValidYet => {
+                ConnectionRejectReason::CertificateExpired
             }
-            _ => Refusal::Untrusted,
+            CertificateError::BadEncoding => ConnectionRejectReason::NoPrincipal,
+            CertificateError::Other(other) => {
+                let reason =
+                    other.0.downcast_ref::<std::io::Error>().and_then(ConnectionRejectReason::of);
+                reason.unwrap_or(ConnectionRejectReason::CertificateUntrusted)
+            }
+            _ => ConnectionRejectReason::CertificateUntrusted,
         },
-        Error::NoCertificatesPresented => Refusal::NoCertificate,
-        Error::PeerIncompatible(_) => Refusal::TlsVersion,
-        Error::InvalidMessage(_) => Refusal::NotTls,
-        _ => Refusal::Tls,
+        Error::NoCertificatesPresented => ConnectionRejectReason::NoCertificate,
+        Error::PeerIncompatible(_) => ConnectionRejectReason::UnsupportedTls,
+        Error::InvalidMessage(_) => ConnectionRejectReason::NotTls,
+        _ => ConnectionRejectReason::TlsFailed,
     }
 }
 
-/// Whether `authority`, a certificate as PEM, vouches for `certificate`.
+/// Checks that `authority`, a certificate in PEM format, has issued `certificate`.
 #[cfg(feature = "certs")]
 pub(in crate::runtime) fn check_issued(
     certificate: &CertificateDer<'_>,
@@ -170,28 +184,31 @@ pub(in crate::runtime) fn check_issued(
 
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_slice(authority.as_bytes());
-    let authority = authority.map_err(|error| format!("the authority's certificate: {error}"))?;
-    roots.add(authority).map_err(|error| format!("the authority's certificate: {error}"))?;
-    let trusted = Trusted {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        format!("the authority's certificate cannot be parsed: {error}")
+    };
+    let authority = authority.map_err(|error| unreadable(&error))?;
+    roots.add(authority).map_err(|error| unreadable(&error))?;
+    let anchors = TrustAnchors {
         nodes: roots.clone(),
         clients: roots.clone(),
         admins: roots,
-        revoked: Vec::new(),
+        revocation_lists: Vec::new(),
     };
-    let named = whose(certificate);
+    let named = principal_of(certificate);
     let (cluster, _) = named.map_err(|error| error.to_string())?;
-    match trusted.principal(
+    match anchors.principal(
         cluster,
         std::slice::from_ref(certificate),
-        Usage::Client,
+        CertificateUsage::Client,
         UnixTime::now(),
     ) {
         Ok(_) => Ok(()),
-        Err(error) => Err(format!("the key is not that of the authority's certificate: {error}")),
+        Err(error) => Err(format!("the authority's key does not match its certificate: {error}")),
     }
 }
 
-/// The number of a certificate, given as PEM.
+/// Returns the serial number of a certificate in PEM format.
 #[cfg(feature = "certs")]
 pub(in crate::runtime) fn serial(certificate: &str) -> Result<Vec<u8>, String> {
     use rustls::pki_types::pem::PemObject;

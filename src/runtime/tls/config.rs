@@ -1,35 +1,36 @@
-//! Where the certificates are.
+//! The paths of the TLS files.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The files that a node, a client or an administrator proves by who it is, and knows others by.
-/// All are PEM. Files are read at the start, and whenever somebody asks for it.
+/// The TLS files of a node, a client or an administrator, in PEM format. They are read at the
+/// start, and again by `Handle::reload_tls` or `Client::reload_tls`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TlsConfig {
-    /// Its own certificate, and the ones between that and the authority, if any.
+    /// The own certificate, followed by the intermediate certificates up to the authority, if any.
     pub certificate: PathBuf,
-    /// The certificate's private key.
+    /// The private key of the certificate.
     pub key: PathBuf,
-    /// Who vouches for nodes.
-    pub nodes: PathBuf,
-    /// Who vouches for clients; without it there are none. Nodes alone need it.
-    pub clients: Option<PathBuf>,
-    /// Who vouches for administrators; without it there are none. Nodes alone need it.
-    pub admins: Option<PathBuf>,
-    /// Which certificates were taken back: lists of the authorities above, one after the other.
-    pub revoked: Option<PathBuf>,
+    /// The certificates of the authorities that may issue certificates of nodes.
+    pub node_authorities: PathBuf,
+    /// The authorities of clients; without it no client is accepted. Only nodes need it.
+    pub client_authorities: Option<PathBuf>,
+    /// The authorities of administrators; without it no administrator is accepted. Only nodes need
+    /// it.
+    pub admin_authorities: Option<PathBuf>,
+    /// The revocation lists of the authorities, one per authority, in one file.
+    pub revocation_lists: Option<PathBuf>,
 }
 
-/// What is wrong with a file of [`TlsConfig`].
+/// An error in a file of [`TlsConfig`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsError {
     file: PathBuf,
-    what: String,
+    message: String,
 }
 
 impl TlsConfig {
-    /// The least that is needed; clients and administrators are not served with it.
+    /// Returns the minimal configuration, with which a node accepts no clients and administrators.
     #[must_use]
     pub fn new(
         certificate: impl Into<PathBuf>,
@@ -39,20 +40,20 @@ impl TlsConfig {
         TlsConfig {
             certificate: certificate.into(),
             key: key.into(),
-            nodes: nodes.into(),
-            clients: None,
-            admins: None,
-            revoked: None,
+            node_authorities: nodes.into(),
+            client_authorities: None,
+            admin_authorities: None,
+            revocation_lists: None,
         }
     }
 }
 
 impl TlsError {
-    pub(super) fn new(file: &Path, what: impl fmt::Display) -> TlsError {
-        TlsError { file: file.to_owned(), what: what.to_string() }
+    pub(super) fn new(file: &Path, message: impl fmt::Display) -> TlsError {
+        TlsError { file: file.to_owned(), message: message.to_string() }
     }
 
-    /// The file that has to be mended.
+    /// Returns the path of the invalid file.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
@@ -61,7 +62,7 @@ impl TlsError {
 
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.file.display(), self.what)
+        write!(f, "{}: {}", self.file.display(), self.message)
     }
 }
 

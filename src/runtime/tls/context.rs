@@ -1,4 +1,4 @@
-//! TLS as connections use it: with what the files said when they were last read.
+//! The TLS context of connections, from the TLS files as they were last read.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -15,15 +15,15 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::runtime::principal::{Principal, Role};
-use crate::runtime::refusal::{Refusal, refused};
-use crate::runtime::tls::chain::{Usage, reason};
+use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
+use crate::runtime::tls::chain::{CertificateUsage, reject_reason};
 use crate::runtime::tls::config::{TlsConfig, TlsError};
-use crate::runtime::tls::files::Papers;
+use crate::runtime::tls::files::Credentials;
 use crate::runtime::tls::verifier::Verifier;
 use crate::storage::ClusterId;
 use crate::types::NodeId;
 
-/// How one node, client or administrator speaks TLS. Clones share it.
+/// The TLS context of one node, client or administrator. Clones share it.
 #[derive(Clone, Debug)]
 pub(in crate::runtime) struct Tls {
     shared: Arc<Shared>,
@@ -32,16 +32,17 @@ pub(in crate::runtime) struct Tls {
 #[derive(Debug)]
 struct Shared {
     config: TlsConfig,
-    /// Whom the certificate must name; a user's may name anybody.
+    /// The node that the certificate must name; none for a client, whose certificate may name any
+    /// principal.
     node: Option<(ClusterId, NodeId)>,
-    current: watch::Sender<Arc<Current>>,
-    /// Held while files are read again.
-    reading: Mutex<()>,
+    current: watch::Sender<Arc<LoadedTls>>,
+    /// Held while the files are read again.
+    reload_lock: Mutex<()>,
 }
 
-/// What the files said.
+/// The TLS configuration from one reading of the files.
 #[derive(Debug)]
-struct Current {
+struct LoadedTls {
     cluster: ClusterId,
     verifier: Arc<Verifier>,
     client: Arc<ClientConfig>,
@@ -49,154 +50,167 @@ struct Current {
 }
 
 impl Tls {
-    /// For a node: its certificate must name it.
-    pub(in crate::runtime) fn of_node(
+    /// Returns the context of a node, whose certificate must name it.
+    pub(in crate::runtime) fn for_node(
         config: TlsConfig,
         cluster: ClusterId,
         node: NodeId,
     ) -> Result<Tls, TlsError> {
-        Tls::of(config, Some((cluster, node)))
+        Tls::load(config, Some((cluster, node)))
     }
 
-    /// For whoever the certificate names, of whichever cluster.
-    pub(in crate::runtime) fn of_user(config: TlsConfig) -> Result<Tls, TlsError> {
-        Tls::of(config, None)
+    /// Returns the context of a client or administrator of any cluster.
+    pub(in crate::runtime) fn for_user(config: TlsConfig) -> Result<Tls, TlsError> {
+        Tls::load(config, None)
     }
 
-    fn of(config: TlsConfig, node: Option<(ClusterId, NodeId)>) -> Result<Tls, TlsError> {
-        let current = watch::Sender::new(Arc::new(Current::read(&config, node)?));
-        Ok(Tls { shared: Arc::new(Shared { config, node, current, reading: Mutex::new(()) }) })
+    fn load(config: TlsConfig, node: Option<(ClusterId, NodeId)>) -> Result<Tls, TlsError> {
+        let current = watch::Sender::new(Arc::new(LoadedTls::read(&config, node)?));
+        Ok(Tls { shared: Arc::new(Shared { config, node, current, reload_lock: Mutex::new(()) }) })
     }
 
-    /// Reads the files again. New connections go by them, and open ones end whose other side is
-    /// not trusted any more. After an error everything stays as it was.
+    /// Reads the files again. New connections use them, and open connections end if their peer is
+    /// no longer trusted. After an error the old files stay in use.
     pub(in crate::runtime) fn reload(&self) -> Result<(), TlsError> {
-        let Shared { config, node, current, reading } = &*self.shared;
-        let _held = reading.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        current.send_replace(Arc::new(Current::read(config, *node)?));
+        let Shared { config, node, current, reload_lock } = &*self.shared;
+        let _held = reload_lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        current.send_replace(Arc::new(LoadedTls::read(config, *node)?));
         Ok(())
     }
 
-    /// The cluster that the certificate is of.
+    /// Returns the cluster that the certificate belongs to.
     pub(in crate::runtime) fn cluster(&self) -> ClusterId {
         self.shared.current.borrow().cluster
     }
 
-    /// Makes a connection that was taken safe, and says who is there.
+    /// Performs the handshake of an accepted connection, and returns the principal of the caller.
     pub(in crate::runtime) async fn accept(
         &self,
         tcp: TcpStream,
-    ) -> io::Result<(TlsStream<TcpStream>, Principal, Checked)> {
+    ) -> io::Result<(TlsStream<TcpStream>, Principal, CertificateWatch)> {
         let mut watch = self.shared.current.subscribe();
         let current = Arc::clone(&watch.borrow_and_update());
         let accepted = TlsAcceptor::from(Arc::clone(&current.server)).accept(tcp).await;
-        let stream = accepted.map_err(explained)?;
-        let checked = Checked::new(stream.get_ref().1.peer_certificates(), Usage::Client, watch);
+        let stream = accepted.map_err(classified)?;
+        let checked = CertificateWatch::new(
+            stream.get_ref().1.peer_certificates(),
+            CertificateUsage::Client,
+            watch,
+        );
         let principal = checked.principal(&current)?;
         Ok((stream.into(), principal, checked))
     }
 
-    /// Makes a connection to a node safe: to `node`, if that is known.
-    pub(in crate::runtime) async fn call(
+    /// Performs the handshake with a called node, whose certificate must name `node` if that is
+    /// given.
+    pub(in crate::runtime) async fn connect(
         &self,
         tcp: TcpStream,
         node: Option<NodeId>,
-    ) -> io::Result<(TlsStream<TcpStream>, Principal, Checked)> {
+    ) -> io::Result<(TlsStream<TcpStream>, Principal, CertificateWatch)> {
         let mut watch = self.shared.current.subscribe();
         let current = Arc::clone(&watch.borrow_and_update());
-        // It is not sent, and certificates name no hosts.
-        let host = ServerName::try_from("quorate").expect("it is a name");
+        // The host name is not sent, and certificates name no hosts.
+        let host = ServerName::try_from("quorate").expect("the server name is valid");
         let connector = TlsConnector::from(Arc::clone(&current.client));
-        let stream = connector.connect(host, tcp).await.map_err(explained)?;
-        let checked = Checked::new(stream.get_ref().1.peer_certificates(), Usage::Server, watch);
+        let stream = connector.connect(host, tcp).await.map_err(classified)?;
+        let checked = CertificateWatch::new(
+            stream.get_ref().1.peer_certificates(),
+            CertificateUsage::Server,
+            watch,
+        );
         let principal = checked.principal(&current)?;
         if principal.role() != Role::Node {
-            return Err(refused(Refusal::Role, format_args!("{principal} is no node")));
+            let message = format_args!("the called node presented a certificate of {principal}");
+            return Err(reject(ConnectionRejectReason::RoleNotAllowed, message));
         }
         match node.map(Principal::Node) {
             Some(node) if node != principal => {
-                let what = format_args!("{node} was called, and {principal} answers");
-                Err(refused(Refusal::Identity, what))
+                let message = format_args!("{node} was called, and {principal} replied");
+                Err(reject(ConnectionRejectReason::IdentityMismatch, message))
             }
             _ => Ok((stream.into(), principal, checked)),
         }
     }
 }
 
-impl Current {
-    fn read(config: &TlsConfig, node: Option<(ClusterId, NodeId)>) -> Result<Current, TlsError> {
-        let papers = Papers::read(config)?;
+impl LoadedTls {
+    fn read(config: &TlsConfig, node: Option<(ClusterId, NodeId)>) -> Result<LoadedTls, TlsError> {
+        let credentials = Credentials::read(config)?;
         if let Some((cluster, id)) = node
-            && (papers.cluster, &papers.principal) != (cluster, &Principal::Node(id))
+            && (credentials.cluster, &credentials.principal) != (cluster, &Principal::Node(id))
         {
-            let named = papers.principal.uri(papers.cluster);
+            let actual = credentials.principal.uri(credentials.cluster);
             let expected = Principal::Node(id).uri(cluster);
-            let what = format_args!("it is for {named}, and this is {expected}");
-            return Err(TlsError::new(&config.certificate, what));
+            let message = format_args!(
+                "the certificate names {actual}, but this node is {expected}: use the \
+                 certificate that was issued for this node"
+            );
+            return Err(TlsError::new(&config.certificate, message));
         }
-        let Papers { cluster, certificates, key, trusted, .. } = papers;
-        let verifier = Verifier::new(cluster, trusted);
+        let Credentials { cluster, certificates, key, anchors, .. } = credentials;
+        let verifier = Verifier::new(cluster, anchors);
         let provider = Arc::new(ring::default_provider());
-        let faulty = |error: rustls::Error| TlsError::new(&config.certificate, error);
+        let invalid = |error: rustls::Error| TlsError::new(&config.certificate, error);
 
         let server = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let mut server = server
             .with_protocol_versions(&[&TLS13])
-            .map_err(faulty)?
+            .map_err(invalid)?
             .with_client_cert_verifier(Arc::clone(&verifier) as Arc<_>)
             .with_single_cert(certificates.clone(), key.clone_key())
-            .map_err(faulty)?;
-        // A connection that resumes another would not be asked for its certificate.
+            .map_err(invalid)?;
+        // The certificate is verified on each connection: sessions are not resumed.
         server.send_tls13_tickets = 0;
         server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
 
         let mut client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])
-            .map_err(faulty)?
+            .map_err(invalid)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<_>)
             .with_client_auth_cert(certificates, key)
-            .map_err(faulty)?;
+            .map_err(invalid)?;
         client.resumption = Resumption::disabled();
         client.enable_sni = false;
         let (client, server) = (Arc::new(client), Arc::new(server));
-        Ok(Current { cluster, verifier, client, server })
+        Ok(LoadedTls { cluster, verifier, client, server })
     }
 }
 
-/// After how long at the latest a certificate is looked at again: clocks are set, and machines
-/// sleep.
-const RECHECK: Duration = Duration::from_secs(3600);
+/// The longest interval at which a certificate is verified again, because clocks are adjusted and
+/// machines sleep.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Somebody whose certificate was checked, and is again whenever the files are read, and once it is
-/// over.
+/// The certificate of a remote, which is verified again whenever the files are reloaded, and when
+/// it expires.
 #[derive(Debug)]
-pub(in crate::runtime) struct Checked {
+pub(in crate::runtime) struct CertificateWatch {
     certificates: Vec<CertificateDer<'static>>,
-    usage: Usage,
-    watch: watch::Receiver<Arc<Current>>,
+    usage: CertificateUsage,
+    watch: watch::Receiver<Arc<LoadedTls>>,
 }
 
-impl Checked {
+impl CertificateWatch {
     fn new(
         certificates: Option<&[CertificateDer<'static>]>,
-        usage: Usage,
-        watch: watch::Receiver<Arc<Current>>,
-    ) -> Checked {
-        Checked { certificates: certificates.unwrap_or_default().to_vec(), usage, watch }
+        usage: CertificateUsage,
+        watch: watch::Receiver<Arc<LoadedTls>>,
+    ) -> CertificateWatch {
+        CertificateWatch { certificates: certificates.unwrap_or_default().to_vec(), usage, watch }
     }
 
-    fn principal(&self, current: &Current) -> io::Result<Principal> {
+    fn principal(&self, current: &LoadedTls) -> io::Result<Principal> {
         let checked = current.verifier.principal(&self.certificates, self.usage, UnixTime::now());
-        checked.map_err(|error| refused(reason(&error), error))
+        checked.map_err(|error| reject(reject_reason(&error), error))
     }
 
-    /// Waits until the certificate does not count any more, and says why.
-    pub(in crate::runtime) async fn lost(&mut self) -> io::Error {
+    /// Waits until the certificate is no longer valid, and returns the reason as an error.
+    pub(in crate::runtime) async fn revoked(&mut self) -> io::Error {
         let mut current = Arc::clone(&self.watch.borrow());
         loop {
-            let wait = self.left(&current).min(RECHECK);
-            // At the end of the wait it is looked at all the same.
+            let wait = self.time_to_expiry(&current).min(RECHECK_INTERVAL);
+            // The certificate is verified again also at the end of the wait.
             let _ = timeout(wait, self.changed()).await;
             current = Arc::clone(&self.watch.borrow_and_update());
             if let Err(error) = self.principal(&current) {
@@ -205,28 +219,28 @@ impl Checked {
         }
     }
 
-    /// How long it is until the second after the certificate's last.
-    fn left(&self, current: &Current) -> Duration {
-        let Some(over) = current.verifier.over(&self.certificates, self.usage) else {
+    /// Returns the time until the second after the certificate's expiry.
+    fn time_to_expiry(&self, current: &LoadedTls) -> Duration {
+        let Some(expiry) = current.verifier.expiry(&self.certificates, self.usage) else {
             return Duration::MAX;
         };
-        let left = (over.as_secs() + 1).saturating_sub(UnixTime::now().as_secs());
-        Duration::from_secs(left.max(1))
+        let remaining = (expiry.as_secs() + 1).saturating_sub(UnixTime::now().as_secs());
+        Duration::from_secs(remaining.max(1))
     }
 
     async fn changed(&mut self) {
         if self.watch.changed().await.is_err() {
-            // Nobody reads the files any more.
+            // The TLS context was dropped, so that the files are not read again.
             std::future::pending().await
         }
     }
 }
 
-/// The same error with the reason that it is counted for.
-fn explained(error: io::Error) -> io::Error {
+/// Returns the error with the reason that is counted for it.
+fn classified(error: io::Error) -> io::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
-        Some(inner) => refused(reason(inner), inner),
+        Some(inner) => reject(reject_reason(inner), inner),
         None => error,
     }
 }

@@ -1,4 +1,4 @@
-//! What is in the files of a [`TlsConfig`].
+//! Reads and checks the TLS files of a [`TlsConfig`].
 
 use std::path::Path;
 
@@ -9,105 +9,128 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use webpki::{CertRevocationList, OwnedCertRevocationList};
 
 use crate::runtime::principal::{Principal, Role};
-use crate::runtime::tls::chain::{Trusted, Usage, whose};
+use crate::runtime::tls::chain::{CertificateUsage, TrustAnchors, principal_of};
 use crate::runtime::tls::config::{TlsConfig, TlsError};
 use crate::storage::ClusterId;
 
-/// The largest file that is read, in bytes.
+/// The largest TLS file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// What somebody proves by who it is, and knows others by.
-pub(super) struct Papers {
+/// The contents of the TLS files.
+pub(super) struct Credentials {
     pub(super) cluster: ClusterId,
     pub(super) principal: Principal,
     pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
-    pub(super) trusted: Trusted,
+    pub(super) anchors: TrustAnchors,
 }
 
-impl Papers {
-    /// Reads all of it. Each fault is found here that others would find later.
-    pub(super) fn read(config: &TlsConfig) -> Result<Papers, TlsError> {
+impl Credentials {
+    /// Reads and checks all files, so that every error is found before the first handshake.
+    pub(super) fn read(config: &TlsConfig) -> Result<Credentials, TlsError> {
         let file = &config.certificate;
-        let certificates: Vec<CertificateDer<'static>> = items(file, "certificate")?;
+        let certificates: Vec<CertificateDer<'static>> = pem_items(file, "certificate")?;
         let (cluster, principal) =
-            whose(&certificates[0]).map_err(|error| TlsError::new(file, error))?;
-        let mut keys: Vec<PrivateKeyDer<'static>> = items(&config.key, "private key")?;
+            principal_of(&certificates[0]).map_err(|error| TlsError::new(file, error))?;
+        let mut keys: Vec<PrivateKeyDer<'static>> = pem_items(&config.key, "private key")?;
         let key = keys.swap_remove(0);
-        let trusted = Trusted {
-            nodes: roots(Some(&config.nodes))?,
-            clients: roots(config.clients.as_deref())?,
-            admins: roots(config.admins.as_deref())?,
-            revoked: config.revoked.as_deref().map_or(Ok(Vec::new()), revoked)?,
+        let anchors = TrustAnchors {
+            nodes: roots(Some(&config.node_authorities))?,
+            clients: roots(config.client_authorities.as_deref())?,
+            admins: roots(config.admin_authorities.as_deref())?,
+            revocation_lists: config
+                .revocation_lists
+                .as_deref()
+                .map_or(Ok(Vec::new()), revocation_lists)?,
         };
-        let papers = Papers { cluster, principal, certificates, key, trusted };
-        papers.check(config)?;
-        Ok(papers)
+        let credentials = Credentials { cluster, principal, certificates, key, anchors };
+        credentials.check(config)?;
+        Ok(credentials)
     }
 
     fn check(&self, config: &TlsConfig) -> Result<(), TlsError> {
         let provider = ring::default_provider();
         let key = provider.key_provider.load_private_key(self.key.clone_key());
-        let key = key.map_err(|error| TlsError::new(&config.key, error))?;
+        let key = key.map_err(|error| {
+            TlsError::new(&config.key, format_args!("the private key cannot be used: {error}"))
+        })?;
         let own = rustls::sign::CertifiedKey::new(self.certificates.clone(), key);
         own.keys_match().map_err(|error| {
             let certificate = config.certificate.display();
-            TlsError::new(&config.key, format_args!("not the key of {certificate}: {error}"))
+            let message = format_args!(
+                "the private key does not match the certificate {certificate}: use the key that \
+                 was issued with it ({error})"
+            );
+            TlsError::new(&config.key, message)
         })?;
-        // Users need not have what nodes know them by.
+        // Clients and administrators need not have the authorities of their own role.
         if self.principal.role() != Role::Node {
             return Ok(());
         }
-        for usage in [Usage::Client, Usage::Server] {
+        for usage in [CertificateUsage::Client, CertificateUsage::Server] {
             let now = UnixTime::now();
-            let vouched = self.trusted.principal(self.cluster, &self.certificates, usage, now);
-            vouched.map_err(|error| {
-                let nodes = config.nodes.display();
-                let what = format_args!("no other node will take it, by {nodes}: {error}");
-                TlsError::new(&config.certificate, what)
+            let verified = self.anchors.principal(self.cluster, &self.certificates, usage, now);
+            verified.map_err(|error| {
+                let nodes = config.node_authorities.display();
+                let message = format_args!(
+                    "other nodes will reject the certificate, by the authorities in {nodes}: \
+                     {error}"
+                );
+                TlsError::new(&config.certificate, message)
             })?;
         }
         Ok(())
     }
 }
 
-/// The certificates in a file, each an authority; none without a file.
+/// Reads the certificates of authorities from a file; returns an empty store without a file.
 fn roots(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     let Some(file) = file else { return Ok(roots) };
-    for certificate in items::<CertificateDer<'static>>(file, "certificate")? {
-        roots.add(certificate).map_err(|error| TlsError::new(file, error))?;
+    for certificate in pem_items::<CertificateDer<'static>>(file, "certificate")? {
+        roots.add(certificate).map_err(|error| {
+            TlsError::new(file, format_args!("an authority's certificate cannot be used: {error}"))
+        })?;
     }
     Ok(roots)
 }
 
-fn revoked(file: &Path) -> Result<Vec<CertRevocationList<'static>>, TlsError> {
-    let lists: Vec<CertificateRevocationListDer<'static>> = items(file, "revocation list")?;
+fn revocation_lists(file: &Path) -> Result<Vec<CertRevocationList<'static>>, TlsError> {
+    let lists: Vec<CertificateRevocationListDer<'static>> = pem_items(file, "revocation list")?;
     let parsed = lists.iter().map(|list| Ok(OwnedCertRevocationList::from_der(list)?.into()));
     let parsed: Result<Vec<CertRevocationList<'static>>, webpki::Error> = parsed.collect();
-    let lists = parsed.map_err(|error| TlsError::new(file, error))?;
-    for (place, list) in lists.iter().enumerate() {
-        // Only the first one would be looked at.
-        if lists[..place].iter().any(|earlier| earlier.issuer() == list.issuer()) {
-            let what = "it has two lists of one authority: keep the newer one, which has all";
-            return Err(TlsError::new(file, what));
+    let lists = parsed.map_err(|error| {
+        TlsError::new(file, format_args!("a revocation list cannot be parsed: {error}"))
+    })?;
+    for (index, list) in lists.iter().enumerate() {
+        // The TLS library reads only the first list of an authority.
+        if lists[..index].iter().any(|earlier| earlier.issuer() == list.issuer()) {
+            let message = "the file has two revocation lists of one authority: keep only the \
+                           newer one, which contains every revoked certificate";
+            return Err(TlsError::new(file, message));
         }
     }
     Ok(lists)
 }
 
-/// Everything of one sort in a file: at least one.
-fn items<T: PemObject>(file: &Path, sort: &str) -> Result<Vec<T>, TlsError> {
-    let size = std::fs::metadata(file).map_err(|error| TlsError::new(file, error))?.len();
+/// Reads all PEM items of one kind from a file; fails if there is none.
+fn pem_items<T: PemObject>(file: &Path, kind: &str) -> Result<Vec<T>, TlsError> {
+    let unreadable =
+        |error: std::io::Error| TlsError::new(file, format_args!("cannot read the file: {error}"));
+    let size = std::fs::metadata(file).map_err(unreadable)?.len();
     if size > FILE_BYTES_MAX {
-        let what = format_args!("{size} bytes are too much for PEM: at most {FILE_BYTES_MAX}");
-        return Err(TlsError::new(file, what));
+        let message = format_args!(
+            "the file has {size} bytes, which is too large for PEM: at most {FILE_BYTES_MAX} are \
+             read"
+        );
+        return Err(TlsError::new(file, message));
     }
-    let text = std::fs::read(file).map_err(|error| TlsError::new(file, error))?;
+    let text = std::fs::read(file).map_err(unreadable)?;
     let items: Result<Vec<T>, pem::Error> = T::pem_slice_iter(&text).collect();
-    let items = items.map_err(|error| TlsError::new(file, error))?;
+    let items = items
+        .map_err(|error| TlsError::new(file, format_args!("the file is not valid PEM: {error}")))?;
     if items.is_empty() {
-        return Err(TlsError::new(file, format_args!("there is no {sort} in it, as PEM")));
+        return Err(TlsError::new(file, format_args!("the file contains no {kind} in PEM format")));
     }
     Ok(items)
 }

@@ -1,8 +1,8 @@
-//! TLS 1.3 with certificates at both ends: who is there, and who vouches for it.
+//! TLS 1.3 with certificates on both sides.
 //!
-//! A certificate says by one URI who it is for (a [`Principal`](crate::runtime::Principal)), and
-//! counts only where an authority of that very role vouches for it: whoever makes clients makes
-//! no nodes.
+//! A certificate names a [`Principal`](crate::runtime::Principal) by one URI, and is valid only if
+//! an authority of the same role has issued it. So the authority of clients cannot issue
+//! certificates of nodes.
 
 mod chain;
 mod config;
@@ -13,4 +13,4 @@ mod verifier;
 #[cfg(feature = "certs")]
 pub(super) use chain::{check_issued, serial};
 pub use config::{TlsConfig, TlsError};
-pub(super) use context::{Checked, Tls};
+pub(super) use context::{CertificateWatch, Tls};

@@ -1,4 +1,4 @@
-//! How the TLS library asks whether the other side is trusted.
+//! The certificate verifier that is plugged into rustls.
 
 use std::sync::Arc;
 
@@ -9,55 +9,58 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureScheme};
 
 use crate::runtime::principal::Principal;
-use crate::runtime::tls::chain::{Trusted, Usage};
+use crate::runtime::tls::chain::{CertificateUsage, TrustAnchors};
 use crate::storage::ClusterId;
 
-/// Who is trusted, and as whom.
+/// Verifies the certificates of one cluster.
 #[derive(Debug)]
 pub(super) struct Verifier {
     cluster: ClusterId,
-    trusted: Trusted,
-    /// Of every authority: who calls may have more than one certificate to choose from.
+    anchors: TrustAnchors,
+    /// The names of all authorities, from which a caller with several certificates can choose one.
     authorities: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Verifier {
-    pub(super) fn new(cluster: ClusterId, trusted: Trusted) -> Arc<Verifier> {
+    pub(super) fn new(cluster: ClusterId, trusted: TrustAnchors) -> Arc<Verifier> {
         let all = [&trusted.nodes, &trusted.clients, &trusted.admins];
         let authorities = all.into_iter().flat_map(|roots| roots.subjects()).collect();
         let algorithms = ring::default_provider().signature_verification_algorithms;
-        Arc::new(Verifier { cluster, trusted, authorities, algorithms })
+        Arc::new(Verifier { cluster, anchors: trusted, authorities, algorithms })
     }
 
-    /// Whom the certificates are for: their own one first.
+    /// Returns the principal of the first certificate, if its chain is valid.
     pub(super) fn principal(
         &self,
         certificates: &[CertificateDer<'_>],
-        usage: Usage,
+        usage: CertificateUsage,
         now: UnixTime,
     ) -> Result<Principal, Error> {
-        self.trusted.principal(self.cluster, certificates, usage, now)
+        self.anchors.principal(self.cluster, certificates, usage, now)
     }
 
-    /// The last second of the first one of them.
-    pub(super) fn over(
+    /// Returns the last second at which the first certificate is valid.
+    pub(super) fn expiry(
         &self,
         certificates: &[CertificateDer<'_>],
-        usage: Usage,
+        usage: CertificateUsage,
     ) -> Option<UnixTime> {
-        self.trusted.over(certificates, usage)
+        self.anchors.expiry(certificates, usage)
     }
 
     fn check(
         &self,
         own: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
-        usage: Usage,
+        intermediates: &[CertificateDer<'_>],
+        usage: CertificateUsage,
         now: UnixTime,
     ) -> Result<(), Error> {
-        let chain: Vec<CertificateDer<'_>> =
-            [own].into_iter().chain(between).map(|part| part.as_ref().into()).collect();
+        let chain: Vec<CertificateDer<'_>> = [own]
+            .into_iter()
+            .chain(intermediates)
+            .map(|certificate| certificate.as_ref().into())
+            .collect();
         self.principal(&chain, usage, now).map(|_| ())
     }
 }
@@ -70,10 +73,10 @@ impl ClientCertVerifier for Verifier {
     fn verify_client_cert(
         &self,
         own: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.check(own, between, Usage::Client, now)?;
+        self.check(own, intermediates, CertificateUsage::Client, now)?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -101,16 +104,16 @@ impl ClientCertVerifier for Verifier {
 }
 
 impl ServerCertVerifier for Verifier {
-    /// Names of hosts say nothing here: which node it is, is compared once that is known.
+    /// Ignores the host name: the caller compares the node id after the handshake.
     fn verify_server_cert(
         &self,
         own: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         _: &ServerName<'_>,
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.check(own, between, Usage::Server, now)?;
+        self.check(own, intermediates, CertificateUsage::Server, now)?;
         Ok(ServerCertVerified::assertion())
     }
 

@@ -1,4 +1,4 @@
-//! What others say to this node.
+//! Inbound connections: accepts them, and reads the packets of peers.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,36 +14,37 @@ use tracing::{debug, info, warn};
 
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::handle::Handle;
-use crate::runtime::metrics::{Open, SnapshotStep};
-use crate::runtime::refusal::{Refusal, refused};
-use crate::runtime::service::{Guest, Service};
+use crate::runtime::metrics::{OpenConnection, SnapshotStep};
+use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
+use crate::runtime::service::{AcceptedClient, Service};
 use crate::runtime::tasks::Tasks;
-use crate::runtime::transport::greeting::{Greeting, Reader, say_within};
+use crate::runtime::transport::handshake::{ConnectionReader, Handshake, write_all_within};
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::link::{Link, Stream};
-use crate::runtime::transport::strangers::{Stranger, Strangers};
-use crate::types::{NodeId, Packet, Transfer, TransferBody};
-use crate::wire::{Frame, pulse};
+use crate::runtime::transport::pending_handshakes::{PendingHandshake, PendingHandshakes};
+use crate::types::{NodeId, Packet, SnapshotTransfer, SnapshotTransferBody};
+use crate::wire::{Frame, encode_keepalive};
 
-/// Where packets go that have arrived: what keeps the cluster together does not wait behind bulk.
+/// The queues of received packets. Urgent packets, such as heartbeats and votes, do not wait behind
+/// bulk ones, such as entries and snapshot parts.
 #[derive(Clone, Debug)]
-pub(in crate::runtime) struct Arrivals {
+pub(in crate::runtime) struct InboundQueues {
     pub(in crate::runtime) urgent: Sender<Packet>,
     pub(in crate::runtime) bulk: Sender<Packet>,
 }
 
-/// What every connection needs that is taken.
-pub(in crate::runtime) struct Door {
-    pub(in crate::runtime) greeting: Greeting,
+/// Handles accepted connections: the state that all of them share.
+pub(in crate::runtime) struct ConnectionHandler {
+    pub(in crate::runtime) handshake: Handshake,
     pub(in crate::runtime) config: NetworkConfig,
-    pub(in crate::runtime) arrivals: Arrivals,
+    pub(in crate::runtime) queues: InboundQueues,
     pub(in crate::runtime) handle: Handle,
     pub(in crate::runtime) service: Service,
 }
 
-impl Arrivals {
-    /// Waits while the packet's queue is full; an error if nobody takes anything any more.
-    pub(super) async fn take(&self, packet: Packet) -> Result<(), SendError<Packet>> {
+impl InboundQueues {
+    /// Queues a packet; waits while its queue is full. Fails if the driver has stopped.
+    pub(super) async fn push(&self, packet: Packet) -> Result<(), SendError<Packet>> {
         let queue = match Lane::of(&packet) {
             Lane::Control => &self.urgent,
             Lane::Log | Lane::Snapshot => &self.bulk,
@@ -52,7 +53,7 @@ impl Arrivals {
     }
 }
 
-/// Takes the calls of peers and clients.
+/// The TCP listener for peers and clients.
 pub(in crate::runtime) struct Listener(TcpListener);
 
 impl Listener {
@@ -64,28 +65,30 @@ impl Listener {
         self.0.local_addr()
     }
 
-    /// Takes calls until it is dropped.
-    pub(in crate::runtime) async fn run(self, door: Door) -> Infallible {
-        let strangers = Strangers::new(&door.config);
-        let door = Arc::new(door);
-        let mut calls = Tasks::default();
+    /// Accepts connections until the future is dropped.
+    pub(in crate::runtime) async fn run(self, handler: ConnectionHandler) -> Infallible {
+        let pending_handshakes = PendingHandshakes::new(&handler.config);
+        let handler = Arc::new(handler);
+        let mut connections = Tasks::default();
         loop {
-            // Whoever has to wait here waits in the system's queue.
-            let place = strangers.place().await;
-            let pause = || sleep(door.config.retry_max);
-            let (tcp, from) = next_call(|| self.0.accept(), pause).await;
-            let Some(stranger) = strangers.enter(place, from.ip()) else {
-                door.refuse(from, &refused(Refusal::Crowd, "too many of there say no hello"));
+            // Without a free slot, new connections wait in the backlog of the operating system.
+            let slot = pending_handshakes.acquire_slot().await;
+            let pause = || sleep(handler.config.retry_max);
+            let (tcp, from) = accept_next(|| self.0.accept(), pause).await;
+            let Some(pending_handshake) = pending_handshakes.admit(slot, from.ip()) else {
+                let message = "too many connections of this address are in their handshake";
+                let error = reject(ConnectionRejectReason::TooManyConnections, message);
+                handler.reject(from, &error);
                 continue;
             };
-            let door = Arc::clone(&door);
-            calls.spawn(async move { door.open(tcp, from, stranger).await });
+            let handler = Arc::clone(&handler);
+            connections.spawn(async move { handler.handle(tcp, from, pending_handshake).await });
         }
     }
 }
 
-/// The next call that can be taken, with a pause after each that cannot.
-async fn next_call<T, A, P>(mut accept: impl FnMut() -> A, mut pause: impl FnMut() -> P) -> T
+/// Returns the next connection that can be accepted, with a pause after each failure.
+async fn accept_next<T, A, P>(mut accept: impl FnMut() -> A, mut pause: impl FnMut() -> P) -> T
 where
     A: Future<Output = io::Result<T>>,
     P: Future<Output = ()>,
@@ -94,170 +97,198 @@ where
         match accept().await {
             Ok(call) => return call,
             Err(error) => {
-                // Most often too many files are open: others have to be closed first.
-                warn!(%error, "no connection could be taken");
+                // The usual cause is too many open files, until other connections are closed.
+                warn!(%error, "cannot accept a connection");
                 pause().await;
             }
         }
     }
 }
 
-/// What the first frame of a connection makes of it.
+/// The kind of caller, which the first frame of a connection determines.
 enum Caller {
     Peer(NodeId),
-    Client(Guest),
+    Client(AcceptedClient),
 }
 
-impl Door {
-    /// One connection, from its first byte to its last.
-    async fn open(&self, tcp: TcpStream, from: SocketAddr, stranger: Stranger) {
-        let greeted = timeout(self.config.handshake_max, self.greet(tcp)).await;
-        let late = |_| Err(refused(Refusal::Late, "its hello took too long"));
-        let (link, frames, caller) = match greeted.unwrap_or_else(late).map_err(early) {
-            Ok(greeted) => greeted,
-            Err(error) => return self.refuse(from, &error),
+impl ConnectionHandler {
+    /// Handles one connection, from its handshake to its end.
+    async fn handle(&self, tcp: TcpStream, from: SocketAddr, pending_handshake: PendingHandshake) {
+        let completed = timeout(self.config.handshake_timeout, self.handshake(tcp)).await;
+        let timed_out = |_| {
+            let message = "the handshake did not complete within handshake_timeout";
+            Err(reject(ConnectionRejectReason::HandshakeTimeout, message))
         };
+        let (link, frames, caller) =
+            match completed.unwrap_or_else(timed_out).map_err(closed_in_handshake) {
+                Ok(completed) => completed,
+                Err(error) => return self.reject(from, &error),
+            };
         let node = match caller {
             Caller::Peer(id) => Some(id),
             Caller::Client(_) => None,
         };
-        let mut pass = match self.handle.gate.enter(node) {
-            Ok(pass) => pass,
-            Err(error) => return self.refuse(from, &error),
+        let mut permit = match self.handle.registry.admit(node) {
+            Ok(permit) => permit,
+            Err(error) => return self.reject(from, &error),
         };
-        drop(stranger);
-        let network = &self.handle.gate.counts.network;
+        drop(pending_handshake);
+        let network = &self.handle.registry.counts.network;
         let kind = usize::from(node.is_none());
-        network.calls_taken[kind].add(1);
-        let _open = Open::count(&network.calls_open[kind]);
+        network.accepted[kind].add(1);
+        let _open = OpenConnection::count(&network.open[kind]);
         let Link { stream, mut trust, .. } = link;
         let ended = tokio::select! {
             biased;
-            error = trust.lost() => Err(error),
-            error = pass.replaced() => Err(error),
+            error = trust.revoked() => Err(error),
+            error = permit.replaced() => Err(error),
             ended = self.serve(caller, stream, frames) => ended,
         };
         match ended {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                debug!(%from, "the other side closed its connection");
+                debug!(%from, "the remote closed its connection");
             }
             Err(error) => {
-                self.handle.gate.refusals.count(&error);
+                self.handle.registry.rejected.count(&error);
                 info!(%from, %error, "closed a connection");
             }
         }
     }
 
-    fn refuse(&self, from: SocketAddr, error: &io::Error) {
-        self.handle.gate.refusals.count(error);
-        info!(%from, %error, "refused a connection");
+    fn reject(&self, from: SocketAddr, error: &io::Error) {
+        self.handle.registry.rejected.count(error);
+        info!(%from, %error, "rejected a connection");
     }
 
-    /// Finds out who is there and what for. The first frame of a connection says it.
-    async fn greet(&self, tcp: TcpStream) -> io::Result<(Link, Reader, Caller)> {
-        let mut link = self.handle.gate.security.accept(tcp).await?;
-        let mut frames = Reader::new();
+    /// Performs the TLS handshake and the exchange of hellos.
+    async fn handshake(&self, tcp: TcpStream) -> io::Result<(Link, ConnectionReader, Caller)> {
+        let mut link = self.handle.registry.security.accept(tcp).await?;
+        let mut frames = ConnectionReader::new();
         let caller = match frames.next(&mut link.stream).await? {
             Frame::Hello(hello) => {
                 let principal = link.principal.as_ref();
-                Caller::Peer(self.greeting.answer(&mut link.stream, &hello, principal).await?)
+                Caller::Peer(self.handshake.respond(&mut link.stream, &hello, principal).await?)
             }
             Frame::ClientHello(hello) => {
                 let principal = link.principal.as_ref();
-                Caller::Client(self.service.answer(&mut link.stream, &hello, principal).await?)
+                Caller::Client(self.service.handshake(&mut link.stream, &hello, principal).await?)
             }
-            // A reader of frames takes nothing else first.
-            _ => return Err(refused(Refusal::Frame, "no hello")),
+            // The frame reader accepts only a hello as the first frame.
+            _ => {
+                let message = "the first frame is no hello";
+                return Err(reject(ConnectionRejectReason::InvalidFrame, message));
+            }
         };
         Ok((link, frames, caller))
     }
 
-    async fn serve(&self, caller: Caller, stream: Stream, frames: Reader) -> io::Result<()> {
+    async fn serve(
+        &self,
+        caller: Caller,
+        stream: Stream,
+        frames: ConnectionReader,
+    ) -> io::Result<()> {
         match caller {
-            Caller::Peer(peer) => self.listen(peer, stream, frames).await,
-            Caller::Client(guest) => self.service.serve(guest, stream, frames).await,
+            Caller::Peer(peer) => self.serve_peer(peer, stream, frames).await,
+            Caller::Client(client) => self.service.serve(client, stream, frames).await,
         }
     }
 
-    pub(super) async fn listen(
+    pub(super) async fn serve_peer(
         &self,
         peer: NodeId,
         stream: Stream,
-        mut frames: Reader,
+        mut frames: ConnectionReader,
     ) -> io::Result<()> {
         let (mut read, mut write) = split(stream);
-        // Whoever is slow to take what was heard is there all the same.
+        // Keepalives are sent also while the driver is slow to take the received packets.
         tokio::select! {
             biased;
-            ended = self.show(&mut write) => ended,
-            ended = self.hear(peer, &mut read, &mut frames) => ended,
+            ended = self.send_keepalives(&mut write) => ended,
+            ended = self.read_packets(peer, &mut read, &mut frames) => ended,
         }
     }
 
-    async fn hear<R>(&self, peer: NodeId, read: &mut R, frames: &mut Reader) -> io::Result<()>
+    async fn read_packets<R>(
+        &self,
+        peer: NodeId,
+        read: &mut R,
+        frames: &mut ConnectionReader,
+    ) -> io::Result<()>
     where
         R: AsyncRead + Unpin,
     {
-        // Whoever calls ends a connection that is idle: this is for those who do not.
+        // The caller closes an idle connection first; this closes those of a faulty caller.
         let idle_max = 2 * self.config.idle_max;
-        let mut spoke = Instant::now();
-        let counts = &self.handle.gate.counts;
-        let own = counts.network.peer(peer);
+        let mut last_packet = Instant::now();
+        let counts = &self.handle.registry.counts;
+        let peer_counts = counts.network.peer(peer);
         loop {
-            let before = frames.given_bytes();
-            let frame = frames.next_within(self.config.silence_max, read).await?;
-            own.heard.set(counts.milliseconds().max(1));
+            let before = frames.read_bytes();
+            let frame = frames.next_within(self.config.keepalive_timeout, read).await?;
+            peer_counts.last_heard.set(counts.milliseconds().max(1));
             match frame {
                 Frame::Packet(packet) => {
-                    self.count(&packet, frames.given_bytes() - before);
-                    self.take(peer, packet).await?;
-                    spoke = Instant::now();
+                    self.count(&packet, frames.read_bytes() - before);
+                    self.deliver(peer, packet).await?;
+                    last_packet = Instant::now();
                 }
-                Frame::Pulse if spoke.elapsed() < idle_max => {}
-                Frame::Pulse => return Err(refused(Refusal::Idle, "it only pulsed for long")),
-                _ => return Err(refused(Refusal::Frame, "no node says this")),
+                Frame::Keepalive if last_packet.elapsed() < idle_max => {}
+                Frame::Keepalive => {
+                    let message = "only keepalives were received for twice idle_max";
+                    return Err(reject(ConnectionRejectReason::Idle, message));
+                }
+                _ => {
+                    let message = "a node sent a frame of another kind than packet or keepalive";
+                    return Err(reject(ConnectionRejectReason::InvalidFrame, message));
+                }
             }
         }
     }
 
     fn count(&self, packet: &Packet, bytes: u64) {
-        let counts = &self.handle.gate.counts;
+        let counts = &self.handle.registry.counts;
         counts.network.received(packet, bytes);
-        if let Packet::Transfer(Transfer { body: TransferBody::Bytes(..), .. }) = packet {
+        if let Packet::SnapshotTransfer(SnapshotTransfer {
+            body: SnapshotTransferBody::Bytes(..),
+            ..
+        }) = packet
+        {
             counts.events.snapshots.add(&SnapshotStep::PartReceived, 1);
         }
     }
 
-    /// Shows that this node is there, until the other side takes nothing any more.
-    async fn show<W: AsyncWrite + Unpin>(&self, write: &mut W) -> io::Result<()> {
+    /// Sends keepalives until a write fails.
+    async fn send_keepalives<W: AsyncWrite + Unpin>(&self, write: &mut W) -> io::Result<()> {
         let mut bytes = Vec::new();
-        pulse(&mut bytes);
+        encode_keepalive(&mut bytes);
         loop {
-            sleep(self.config.pulse).await;
-            say_within(self.config.silence_max, write, &bytes).await?;
+            sleep(self.config.keepalive_interval).await;
+            write_all_within(self.config.keepalive_timeout, write, &bytes).await?;
         }
     }
 
-    /// Whoever speaks, speaks for itself, and to this node.
-    async fn take(&self, peer: NodeId, packet: Packet) -> io::Result<()> {
+    /// Queues a packet, if the peer sent it in its own name and to this node.
+    async fn deliver(&self, peer: NodeId, packet: Packet) -> io::Result<()> {
         let (from, to) = (packet.from(), packet.to());
-        let what = || format!("{peer} sends what {from} would say to {to}");
+        let message = || format!("{peer} sent a packet of {from} to {to}");
         if from != peer {
-            return Err(refused(Refusal::Sender, what()));
+            return Err(reject(ConnectionRejectReason::WrongSender, message()));
         }
-        if to != self.greeting.node {
-            return Err(refused(Refusal::Recipient, what()));
+        if to != self.handshake.node {
+            return Err(reject(ConnectionRejectReason::WrongRecipient, message()));
         }
-        self.arrivals.take(packet).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.queues.push(packet).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
-/// An end that came before the other side has said who it is.
-fn early(error: io::Error) -> io::Error {
+/// Classifies an end of the connection before the handshake was complete.
+fn closed_in_handshake(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-            refused(Refusal::Early, "it ended before its hello")
+            let message = "the remote closed the connection during the handshake";
+            reject(ConnectionRejectReason::ClosedInHandshake, message)
         }
         _ => error,
     }
@@ -270,15 +301,19 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn there_is_a_pause_after_each_call_that_cannot_be_taken() {
-        let (mut calls, pauses) = (0, Cell::new(0));
+    async fn a_failed_accept_is_followed_by_a_pause() {
+        let (mut accepted, pauses) = (0, Cell::new(0));
         let accept = || {
-            calls += 1;
-            std::future::ready(if calls > 3 { Ok(calls) } else { Err(io::Error::other("full")) })
+            accepted += 1;
+            std::future::ready(if accepted > 3 {
+                Ok(accepted)
+            } else {
+                Err(io::Error::other("full"))
+            })
         };
-        // It counts once it is waited for.
+        // A pause counts only if it is awaited.
         let pause = || async { pauses.set(pauses.get() + 1) };
-        assert_eq!(next_call(accept, pause).await, 4);
+        assert_eq!(accept_next(accept, pause).await, 4);
         assert_eq!(pauses.get(), 3);
     }
 }

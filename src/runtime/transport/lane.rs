@@ -1,15 +1,15 @@
-//! What waits for what, on the way from one node to another.
+//! The lanes between nodes, which keep bulk data from delaying heartbeats and votes.
 
 use crate::types::{Body, Message, Packet};
 
-/// Packets of one lane arrive in their order; those of different lanes do not wait for each other.
+/// A lane between two nodes. Packets of one lane arrive in order; lanes do not wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Heartbeats, votes, and whatever else is short.
+    /// Heartbeats, votes, and all other short messages.
     Control,
-    /// Entries.
+    /// Log entries: AppendEntries messages.
     Log,
-    /// Pieces of snapshots.
+    /// The parts of snapshots.
     Snapshot,
 }
 
@@ -18,7 +18,7 @@ impl Lane {
 
     pub(super) fn of(packet: &Packet) -> Lane {
         match packet {
-            Packet::Transfer(_) => Lane::Snapshot,
+            Packet::SnapshotTransfer(_) => Lane::Snapshot,
             Packet::Message(Message { body: Body::AppendEntries { .. }, .. })
             | Packet::Chained(..) => Lane::Log,
             Packet::Message(_) | Packet::Comparison(_) => Lane::Control,

@@ -1,4 +1,4 @@
-//! A connection that is ready for frames: in the clear, or through TLS.
+//! A connection that is ready for frames, in plaintext or over TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,12 +10,12 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
 use crate::runtime::principal::Principal;
-use crate::runtime::refusal::{Refusal, refused};
+use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 #[cfg(feature = "tls")]
-use crate::runtime::tls::{Checked, Tls};
+use crate::runtime::tls::{CertificateWatch, Tls};
 use crate::types::NodeId;
 
-/// Bytes in both directions.
+/// A stream of bytes in both directions.
 pub(in crate::runtime) trait Socket:
     AsyncRead + AsyncWrite + Send + Unpin
 {
@@ -23,102 +23,107 @@ pub(in crate::runtime) trait Socket:
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 
-/// A connection, whatever carries it.
+/// The stream of a connection, plaintext or TLS.
 pub(in crate::runtime) type Stream = Box<dyn Socket>;
 
-/// A connection, and who is at its other end.
+/// A connection, with the principal at its other end.
 pub(in crate::runtime) struct Link {
     pub(in crate::runtime) stream: Stream,
-    /// None in the clear: nobody knows.
+    /// None on a plaintext connection, which proves no identity.
     pub(in crate::runtime) principal: Option<Principal>,
     pub(in crate::runtime) trust: Trust,
 }
 
-/// How connections are protected.
+/// The protection of connections.
 #[derive(Clone, Debug)]
 pub(in crate::runtime) enum Security {
-    /// Not at all.
+    /// A plaintext connection without authentication.
     Plaintext {
-        /// Whether words may leave this machine so.
-        leaves: bool,
+        /// Whether connections beyond loopback are allowed.
+        beyond_loopback: bool,
     },
-    /// By TLS, and a certificate at each end.
+    /// TLS, with a certificate at each end.
     #[cfg(feature = "tls")]
     Tls(Tls),
 }
 
 impl Security {
-    /// Makes a connection that was taken ready.
+    /// Prepares an accepted connection; performs the TLS handshake.
     pub(in crate::runtime) async fn accept(&self, tcp: TcpStream) -> io::Result<Link> {
         tcp.set_nodelay(true)?;
         match self {
             Security::Plaintext { .. } => Ok(Link::plaintext(tcp)),
             #[cfg(feature = "tls")]
-            Security::Tls(tls) => Ok(Link::checked(tls.accept(tcp).await?)),
+            Security::Tls(tls) => Ok(Link::tls(tls.accept(tcp).await?)),
         }
     }
 
-    /// What `call` makes of the first of the name's addresses where it succeeds, within `max`.
-    pub(in crate::runtime) async fn reach<T, F>(
+    /// Resolves `name`, and returns the result of `connect` for the first address at which it
+    /// succeeds. Takes at most `max` in all.
+    pub(in crate::runtime) async fn connect_any<T, F>(
         &self,
         name: &str,
         max: Duration,
-        call: impl FnMut(SocketAddr) -> F,
+        connect: impl FnMut(SocketAddr) -> F,
     ) -> io::Result<T>
     where
         F: Future<Output = io::Result<T>>,
     {
-        let by = Instant::now() + max;
-        let found = timeout(max, lookup_host(name)).await.unwrap_or_else(late)?;
-        first(found.collect(), by, call).await
+        let deadline = Instant::now() + max;
+        let resolved = timeout(max, lookup_host(name)).await.unwrap_or_else(connect_timed_out)?;
+        first_reachable(resolved.collect(), deadline, connect).await
     }
 
-    /// Connects to the node at an address; to `node` if that is known, and then nobody else will
-    /// do.
-    pub(in crate::runtime) async fn call(
+    /// Connects to the node at an address. With TLS, the node's certificate must name `node` if
+    /// that is given.
+    pub(in crate::runtime) async fn connect(
         &self,
         address: SocketAddr,
         node: Option<NodeId>,
     ) -> io::Result<Link> {
-        let stays = matches!(self, Security::Plaintext { leaves: false });
-        if stays && !address.ip().is_loopback() {
-            let what = format!("{address} is not on this machine: use TLS, or allow `plaintext`");
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+        let loopback_only = matches!(self, Security::Plaintext { beyond_loopback: false });
+        if loopback_only && !address.ip().is_loopback() {
+            let message = format!(
+                "plaintext connections beyond loopback are not allowed, and {address} is not a \
+                 loopback address: use TLS, or set `plaintext`"
+            );
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
         match (self, node) {
             (Security::Plaintext { .. }, _) => Ok(Link::plaintext(tcp)),
             #[cfg(feature = "tls")]
-            (Security::Tls(tls), node) => Ok(Link::checked(tls.call(tcp, node).await?)),
+            (Security::Tls(tls), node) => Ok(Link::tls(tls.connect(tcp, node).await?)),
         }
     }
 }
 
-/// Calls one address after the other. Each has an equal part of the time that is left: one that is
-/// dead takes none of the others'.
-async fn first<T, F>(
+/// Tries the addresses in turn. Each has an equal part of the remaining time, so that an
+/// unreachable address leaves time for the others.
+async fn first_reachable<T, F>(
     addresses: Vec<SocketAddr>,
-    by: Instant,
-    mut call: impl FnMut(SocketAddr) -> F,
+    deadline: Instant,
+    mut connect: impl FnMut(SocketAddr) -> F,
 ) -> io::Result<T>
 where
     F: Future<Output = io::Result<T>>,
 {
-    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for (tried, address) in addresses.iter().enumerate() {
-        let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-        let part = by.saturating_duration_since(Instant::now()) / left;
-        match timeout(part, call(*address)).await.unwrap_or_else(late) {
-            Ok(reached) => return Ok(reached),
-            Err(error) => failed = error,
+    let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    for (attempted, address) in addresses.iter().enumerate() {
+        let remaining = u32::try_from(addresses.len() - attempted).unwrap_or(u32::MAX);
+        let part = deadline.saturating_duration_since(Instant::now()) / remaining;
+        match timeout(part, connect(*address)).await.unwrap_or_else(connect_timed_out) {
+            Ok(connection) => return Ok(connection),
+            Err(error) => last_error = error,
         }
     }
-    Err(failed)
+    Err(last_error)
 }
 
-fn late<T>(_: Elapsed) -> io::Result<T> {
-    Err(refused(Refusal::Late, "it took too long until it answered"))
+fn connect_timed_out<T>(_: Elapsed) -> io::Result<T> {
+    let message = "the connection and its handshake did not complete within the time limit";
+    Err(reject(ConnectionRejectReason::HandshakeTimeout, message))
 }
 
 impl Link {
@@ -127,28 +132,30 @@ impl Link {
     }
 
     #[cfg(feature = "tls")]
-    fn checked((stream, principal, checked): (impl Socket + 'static, Principal, Checked)) -> Link {
-        let (principal, trust) = (Some(principal), Trust::Checked(checked));
+    fn tls(
+        (stream, principal, watch): (impl Socket + 'static, Principal, CertificateWatch),
+    ) -> Link {
+        let (principal, trust) = (Some(principal), Trust::Certificate(watch));
         Link { stream: Box::new(stream), principal, trust }
     }
 }
 
-/// Whether the other side is still trusted.
+/// The trust in the other end of a connection.
 pub(in crate::runtime) enum Trust {
-    /// Nobody ever asked.
+    /// No identity was proved.
     Plaintext,
-    /// It has a certificate.
+    /// The other end has proved its identity by a certificate, which may be revoked or expire.
     #[cfg(feature = "tls")]
-    Checked(Checked),
+    Certificate(CertificateWatch),
 }
 
 impl Trust {
-    /// Waits until the other side is not trusted any more, and says why.
-    pub(in crate::runtime) async fn lost(&mut self) -> io::Error {
+    /// Waits until the certificate is no longer trusted, and returns the reason as an error.
+    pub(in crate::runtime) async fn revoked(&mut self) -> io::Error {
         match self {
             Trust::Plaintext => std::future::pending().await,
             #[cfg(feature = "tls")]
-            Trust::Checked(checked) => checked.lost().await,
+            Trust::Certificate(watch) => watch.revoked().await,
         }
     }
 }
@@ -162,28 +169,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_that_is_dead_leaves_the_others_their_time() {
+    async fn an_unreachable_address_leaves_time_for_the_others() {
         let (start, max) = (Instant::now(), Duration::from_secs(3));
-        let reached =
-            first(addresses(), start + max, async |address: SocketAddr| match address.port() {
+        let connection = first_reachable(addresses(), start + max, async |address: SocketAddr| {
+            match address.port() {
                 1 => std::future::pending().await,
                 2 => Err(io::ErrorKind::ConnectionRefused.into()),
                 port => {
                     tokio::time::sleep(Duration::from_millis(1900)).await;
                     Ok(port)
                 }
-            });
-        assert_eq!(reached.await.expect("the last one answers"), 3);
+            }
+        });
+        assert_eq!(connection.await.expect("the last one answers"), 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn none_is_waited_for_beyond_the_bound() {
+    async fn unreachable_addresses_take_no_longer_than_the_limit() {
         let (start, max) = (Instant::now(), Duration::from_secs(3));
         let pending = |_| std::future::pending::<io::Result<()>>();
-        let error = first(addresses(), start + max, pending).await.expect_err("none answers");
-        assert_eq!(Refusal::of(&error), Some(Refusal::Late));
+        let error =
+            first_reachable(addresses(), start + max, pending).await.expect_err("none answers");
+        assert_eq!(
+            ConnectionRejectReason::of(&error),
+            Some(ConnectionRejectReason::HandshakeTimeout)
+        );
         assert_eq!(start.elapsed(), max);
-        let nobody = first(Vec::new(), start + max, pending).await.expect_err("there is none");
-        assert_eq!(nobody.kind(), io::ErrorKind::NotFound);
+        let no_address = first_reachable(Vec::new(), start + max, pending)
+            .await
+            .expect_err("there is no address");
+        assert_eq!(no_address.kind(), io::ErrorKind::NotFound);
     }
 }

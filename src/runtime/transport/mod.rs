@@ -1,23 +1,22 @@
-//! Packets between nodes: a connection for each peer and lane in each direction, made when there is
-//! something to say.
+//! The transport of packets between nodes: one TCP connection per peer, lane and direction, opened
+//! on demand.
 //!
-//! Whoever calls speaks packets, and whoever was called only shows that it is there. What a network
-//! may do, this may do too: what does not fit into a queue is lost, and the algorithm says it
-//! again.
+//! The calling side sends packets; the called side sends only keepalives. Like a network, the
+//! transport may drop packets: the algorithm sends again what is still needed.
 
-mod carrier;
-pub(super) mod gate;
-pub(super) mod greeting;
+pub(super) mod connection_registry;
+mod custom;
+pub(super) mod handshake;
 mod incoming;
 mod lane;
 pub(super) mod link;
 mod outgoing;
 mod peers;
-mod strangers;
+mod pending_handshakes;
 #[cfg(test)]
 mod tests;
 
-pub use carrier::{Inlet, Transport};
-pub(super) use greeting::Greeting;
-pub(super) use incoming::{Arrivals, Door, Listener};
+pub use custom::{PacketInbox, Transport};
+pub(super) use handshake::Handshake;
+pub(super) use incoming::{ConnectionHandler, InboundQueues, Listener};
 pub(super) use peers::Peers;

@@ -1,4 +1,4 @@
-//! What is said to one peer on one lane.
+//! Outbound connections: sends the packets for one peer on one lane.
 
 use std::io;
 use std::sync::Arc;
@@ -9,179 +9,187 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info};
 
 use crate::runtime::config::NetworkConfig;
-use crate::runtime::metrics::{Loss, Open, PeerCounts};
-use crate::runtime::refusal::{Refusal, refused};
-use crate::runtime::transport::gate::Gate;
-use crate::runtime::transport::greeting::{Greeting, Reader, say};
+use crate::runtime::metrics::{DropReason, OpenConnection, PeerCounts};
+use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
+use crate::runtime::transport::connection_registry::ConnectionRegistry;
+use crate::runtime::transport::handshake::{ConnectionReader, Handshake, write_all};
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::link::{Link, Stream};
 use crate::types::{Address, NodeId, Packet};
-use crate::wire::{Frame, encode, pulse};
+use crate::wire::{Frame, encode, encode_keepalive};
 
-/// How many packets are written at once, at most.
+/// The most packets that are written at once.
 const BATCH: usize = 256;
-/// From how many bytes on a batch is written before more is added to it.
+/// The size, in bytes, from which a batch is written before more is added to it.
 const BATCH_BYTES: usize = 256 << 10;
 
-/// One peer, as it is called.
+/// The outbound connection to one peer on one lane.
 #[derive(Clone)]
-pub(super) struct Call {
-    pub(super) greeting: Greeting,
+pub(super) struct PeerConnection {
+    pub(super) handshake: Handshake,
     pub(super) peer: NodeId,
     pub(super) address: Address,
     pub(super) lane: Lane,
     pub(super) config: NetworkConfig,
-    pub(super) gate: Arc<Gate>,
-    /// The peer's own figures.
+    pub(super) registry: Arc<ConnectionRegistry>,
+    /// The metrics of the peer.
     pub(super) counts: Arc<PeerCounts>,
 }
 
-/// Why a connection is over.
-enum Over {
-    /// There was nothing to say for long.
+/// The reasons for which an outbound connection is closed without an error.
+enum CloseReason {
+    /// No packet was sent for `idle_max`.
     Idle,
-    /// Nobody will say anything any more.
+    /// The queue was closed: there will be no more packets.
     Closed,
 }
 
-impl Call {
-    /// Says what comes from the queue, until that is closed.
+impl PeerConnection {
+    /// Sends the packets from the queue until it is closed. Connects for the next packet, and again
+    /// after each failure.
     pub(super) async fn run(self, mut queue: Receiver<Packet>) {
-        let mut retry = self.config.retry_min;
-        let mut reached = true;
+        let mut retry_wait = self.config.retry_min;
+        let mut was_connected = true;
         while let Some(first) = queue.recv().await {
-            match self.talk(first, &mut queue).await {
-                Ok(Over::Closed) => return,
-                Ok(Over::Idle) => {
-                    (retry, reached) = (self.config.retry_min, true);
+            match self.connect_and_send(first, &mut queue).await {
+                Ok(CloseReason::Closed) => return,
+                Ok(CloseReason::Idle) => {
+                    (retry_wait, was_connected) = (self.config.retry_min, true);
                     continue;
                 }
-                Err(Failed { connected, error }) => {
-                    let Call { peer, address, gate, .. } = &self;
-                    gate.refusals.count(&error);
+                Err(ConnectionFailed { connected, error }) => {
+                    let PeerConnection { peer, address, registry, .. } = &self;
+                    registry.rejected.count(&error);
                     let lane = self.lane.name();
-                    if connected || reached {
+                    if connected || was_connected {
                         info!(%peer, %address, lane, %error, "connection lost");
                     } else {
-                        debug!(%peer, %address, lane, %error, "not reached");
+                        debug!(%peer, %address, lane, %error, "cannot connect");
                     }
                     if connected {
-                        retry = self.config.retry_min;
+                        retry_wait = self.config.retry_min;
                     }
                     self.counts.failures.add(1);
-                    reached = false;
+                    was_connected = false;
                 }
             }
-            sleep(retry).await;
-            retry = (retry * 2).min(self.config.retry_max);
-            // What waited meanwhile is old, and said again where it matters.
+            sleep(retry_wait).await;
+            retry_wait = (retry_wait * 2).min(self.config.retry_max);
+            // The packets that waited are outdated, and the algorithm sends again what is still
+            // needed.
             while queue.try_recv().is_ok() {
-                self.counts.losses.add(&Loss::Unreachable, 1);
+                self.counts.dropped.add(&DropReason::Unreachable, 1);
             }
         }
     }
 
-    async fn talk(&self, first: Packet, queue: &mut Receiver<Packet>) -> Result<Over, Failed> {
-        let security = &self.gate.security;
+    async fn connect_and_send(
+        &self,
+        first: Packet,
+        queue: &mut Receiver<Packet>,
+    ) -> Result<CloseReason, ConnectionFailed> {
+        let security = &self.registry.security;
         let handshake = |address| async move {
-            let mut link = security.call(address, Some(self.peer)).await?;
-            let reader = self.greeting.call(&mut link.stream, self.peer).await?;
+            let mut link = security.connect(address, Some(self.peer)).await?;
+            let reader = self.handshake.initiate(&mut link.stream, self.peer).await?;
             Ok((link, reader))
         };
-        let (name, max) = (self.address.as_str(), self.config.handshake_max);
-        let connected = security.reach(name, max, handshake).await;
-        let (link, frames) = connected.map_err(|error| Failed { connected: false, error })?;
+        let (name, max) = (self.address.as_str(), self.config.handshake_timeout);
+        let connected = security.connect_any(name, max, handshake).await;
+        let (link, frames) =
+            connected.map_err(|error| ConnectionFailed { connected: false, error })?;
         debug!(peer = %self.peer, lane = self.lane.name(), "connected");
-        let _open = Open::count(&self.counts.connected[self.lane as usize]);
+        let _open = OpenConnection::count(&self.counts.connected[self.lane as usize]);
         let Link { stream, mut trust, .. } = link;
-        let over = tokio::select! {
+        let ended = tokio::select! {
             biased;
-            error = trust.lost() => Err(error),
-            over = self.say_all(first, queue, stream, frames) => over,
+            error = trust.revoked() => Err(error),
+            ended = self.send_all(first, queue, stream, frames) => ended,
         };
-        over.map_err(|error| Failed { connected: true, error })
+        ended.map_err(|error| ConnectionFailed { connected: true, error })
     }
 
-    /// Says what comes from the queue, until there is nothing to say for long.
-    async fn say_all(
+    /// Sends packets until the connection is idle or the queue is closed.
+    async fn send_all(
         &self,
         first: Packet,
         queue: &mut Receiver<Packet>,
         stream: Stream,
-        mut frames: Reader,
-    ) -> io::Result<Over> {
+        mut frames: ConnectionReader,
+    ) -> io::Result<CloseReason> {
         let (mut read, mut write) = split(stream);
-        // A write may take long, as long as the other side shows that it is there.
+        // A slow write does not end the connection while the peer sends keepalives.
         tokio::select! {
             biased;
-            error = self.hear(&mut read, &mut frames) => Err(error),
-            over = self.speak(first, queue, &mut write) => over,
+            error = self.read_keepalives(&mut read, &mut frames) => Err(error),
+            ended = self.write_packets(first, queue, &mut write) => ended,
         }
     }
 
-    async fn speak<W>(
+    async fn write_packets<W>(
         &self,
         first: Packet,
         queue: &mut Receiver<Packet>,
         write: &mut W,
-    ) -> io::Result<Over>
+    ) -> io::Result<CloseReason>
     where
         W: AsyncWrite + Unpin,
     {
         let mut batch = vec![first];
         let mut bytes = Vec::new();
-        let mut spoke = Instant::now();
-        let mut pulse_at = spoke + self.config.pulse;
+        let mut last_packet = Instant::now();
+        let mut keepalive_at = last_packet + self.config.keepalive_interval;
         loop {
             if !batch.is_empty() {
-                spoke = Instant::now();
+                last_packet = Instant::now();
                 for packet in batch.drain(..) {
-                    self.put(&packet, &mut bytes);
+                    self.encode_packet(&packet, &mut bytes);
                     if bytes.len() >= BATCH_BYTES {
-                        write_all(write, &mut bytes).await?;
+                        flush_batch(write, &mut bytes).await?;
                     }
                 }
             }
             if !bytes.is_empty() {
-                write_all(write, &mut bytes).await?;
-                pulse_at = Instant::now() + self.config.pulse;
+                flush_batch(write, &mut bytes).await?;
+                keepalive_at = Instant::now() + self.config.keepalive_interval;
             }
-            if Instant::now() >= spoke + self.config.idle_max {
-                return Ok(Over::Idle);
+            if Instant::now() >= last_packet + self.config.idle_max {
+                return Ok(CloseReason::Idle);
             }
             tokio::select! {
                 biased;
                 count = queue.recv_many(&mut batch, BATCH) => {
                     if count == 0 {
-                        return Ok(Over::Closed);
+                        return Ok(CloseReason::Closed);
                     }
                 }
-                () = sleep_until(pulse_at) => pulse(&mut bytes),
+                () = sleep_until(keepalive_at) => encode_keepalive(&mut bytes),
             }
         }
     }
 
-    fn put(&self, packet: &Packet, bytes: &mut Vec<u8>) {
+    fn encode_packet(&self, packet: &Packet, bytes: &mut Vec<u8>) {
         let before = bytes.len();
         match encode(packet, bytes) {
-            Ok(()) => self.gate.counts.network.sent(packet, bytes.len() - before),
+            Ok(()) => self.registry.counts.network.sent(packet, bytes.len() - before),
             Err(error) => {
-                self.counts.losses.add(&Loss::TooLong, 1);
-                debug!(peer = %self.peer, %error, "a packet is beyond the bounds");
+                self.counts.dropped.add(&DropReason::TooLarge, 1);
+                debug!(peer = %self.peer, %error, "dropped a packet that is too large");
             }
         }
     }
 
-    /// Hears that the other side is there, until it is not.
-    async fn hear<R>(&self, read: &mut R, frames: &mut Reader) -> io::Error
+    /// Reads keepalives until the peer sends none, and returns the error.
+    async fn read_keepalives<R>(&self, read: &mut R, frames: &mut ConnectionReader) -> io::Error
     where
         R: AsyncRead + Unpin,
     {
         loop {
-            match frames.next_within(self.config.silence_max, read).await {
-                Ok(Frame::Pulse) => {}
+            match frames.next_within(self.config.keepalive_timeout, read).await {
+                Ok(Frame::Keepalive) => {}
                 Ok(_) => {
-                    return refused(Refusal::Frame, "it speaks where it should listen");
+                    let message = "the called node sent a frame that is no keepalive";
+                    return reject(ConnectionRejectReason::InvalidFrame, message);
                 }
                 Err(error) => return error,
             }
@@ -189,19 +197,19 @@ impl Call {
     }
 }
 
-/// Writes `bytes`, and keeps their memory unless it is much.
-async fn write_all<W>(stream: &mut W, bytes: &mut Vec<u8>) -> io::Result<()>
+/// Writes and clears `bytes`, whose allocation is reused unless it is large.
+async fn flush_batch<W>(stream: &mut W, bytes: &mut Vec<u8>) -> io::Result<()>
 where
     W: AsyncWrite + Unpin,
 {
-    say(stream, bytes).await?;
+    write_all(stream, bytes).await?;
     bytes.clear();
     bytes.shrink_to(2 * BATCH_BYTES);
     Ok(())
 }
 
-/// A connection that did not come about, or broke.
-struct Failed {
+/// The failure of a connection that was not established, or was lost.
+struct ConnectionFailed {
     connected: bool,
     error: io::Error,
 }

@@ -1,4 +1,4 @@
-//! The peers, by lane: what is said to each, and where it is reached.
+//! The TCP transport: the connections to each peer, by lane, and the addresses of the peers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,22 +7,22 @@ use tokio::sync::mpsc::{self, Sender};
 use tracing::debug;
 
 use crate::runtime::config::NetworkConfig;
-use crate::runtime::metrics::{Loss, PeerCounts, SnapshotStep};
+use crate::runtime::metrics::{DropReason, PeerCounts, SnapshotStep};
 use crate::runtime::tasks::Tasks;
-use crate::runtime::transport::carrier::Transport;
-use crate::runtime::transport::gate::Gate;
-use crate::runtime::transport::greeting::Greeting;
+use crate::runtime::transport::connection_registry::ConnectionRegistry;
+use crate::runtime::transport::custom::Transport;
+use crate::runtime::transport::handshake::Handshake;
 use crate::runtime::transport::lane::Lane;
-use crate::runtime::transport::outgoing::Call;
-use crate::types::{Address, Membership, NodeId, Packet, Transfer, TransferBody};
+use crate::runtime::transport::outgoing::PeerConnection;
+use crate::types::{Address, Membership, NodeId, Packet, SnapshotTransfer, SnapshotTransferBody};
 
-/// Whoever this node talks to.
+/// The peers of this node, over TCP.
 pub(in crate::runtime) struct Peers {
-    greeting: Greeting,
+    handshake: Handshake,
     config: NetworkConfig,
-    gate: Arc<Gate>,
-    /// Where nodes are that the membership does not name.
-    known: BTreeMap<NodeId, Address>,
+    registry: Arc<ConnectionRegistry>,
+    /// The known addresses: the configured ones, replaced by those of the membership.
+    addresses: BTreeMap<NodeId, Address>,
     peers: BTreeMap<NodeId, Peer>,
 }
 
@@ -35,30 +35,30 @@ struct Peer {
 
 impl Peers {
     pub(in crate::runtime) fn new(
-        greeting: Greeting,
+        handshake: Handshake,
         config: NetworkConfig,
-        gate: Arc<Gate>,
-        known: BTreeMap<NodeId, Address>,
+        registry: Arc<ConnectionRegistry>,
+        addresses: BTreeMap<NodeId, Address>,
     ) -> Peers {
-        Peers { greeting, config, gate, known, peers: BTreeMap::new() }
+        Peers { handshake, config, registry, addresses, peers: BTreeMap::new() }
     }
 
     fn open(&self, id: NodeId, address: Address) -> Peer {
         let mut tasks = Tasks::default();
-        let counts = self.gate.counts.network.peer(id);
+        let counts = self.registry.counts.network.peer(id);
         let lanes = Lane::ALL.map(|lane| {
             let (sender, queue) = mpsc::channel(self.config.packets_max);
             counts.watch(lane.name(), &sender);
-            let call = Call {
-                greeting: self.greeting,
+            let connection = PeerConnection {
+                handshake: self.handshake,
                 peer: id,
                 address: address.clone(),
                 lane,
                 config: self.config.clone(),
-                gate: Arc::clone(&self.gate),
+                registry: Arc::clone(&self.registry),
                 counts: Arc::clone(&counts),
             };
-            tasks.spawn(call.run(queue));
+            tasks.spawn(connection.run(queue));
             sender
         });
         Peer { address, lanes, counts, _tasks: tasks }
@@ -66,36 +66,40 @@ impl Peers {
 }
 
 impl Transport for Peers {
-    /// The members are reached where the membership says. Who is none any more is still told what
-    /// is on its way.
-    fn meet(&mut self, membership: &Membership) {
+    /// Takes over the addresses of the members. A removed member keeps its address, so that the
+    /// packets in flight still reach it.
+    fn update_membership(&mut self, membership: &Membership) {
         for member in membership.members() {
             if !member.address.as_str().is_empty() {
-                self.known.insert(member.id, member.address.clone());
+                self.addresses.insert(member.id, member.address.clone());
             }
         }
-        let known = &self.known;
-        self.peers.retain(|id, peer| known.get(id) == Some(&peer.address));
+        let addresses = &self.addresses;
+        self.peers.retain(|id, peer| addresses.get(id) == Some(&peer.address));
     }
 
     fn send(&mut self, packet: Packet) {
         let to = packet.to();
         if !self.peers.contains_key(&to) {
-            let Some(address) = self.known.get(&to) else {
-                self.gate.counts.network.peer(to).losses.add(&Loss::NoAddress, 1);
-                return debug!(%to, "nobody knows where it is");
+            let Some(address) = self.addresses.get(&to) else {
+                self.registry.counts.network.peer(to).dropped.add(&DropReason::NoAddress, 1);
+                return debug!(%to, "dropped a packet: the address of the node is unknown");
             };
             let peer = self.open(to, address.clone());
             self.peers.insert(to, peer);
         }
         if let Some(peer) = self.peers.get(&to) {
             let lane = &peer.lanes[Lane::of(&packet) as usize];
-            if let Packet::Transfer(Transfer { body: TransferBody::Bytes(..), .. }) = packet {
-                self.gate.counts.events.snapshots.add(&SnapshotStep::PartSent, 1);
+            if let Packet::SnapshotTransfer(SnapshotTransfer {
+                body: SnapshotTransferBody::Bytes(..),
+                ..
+            }) = packet
+            {
+                self.registry.counts.events.snapshots.add(&SnapshotStep::PartSent, 1);
             }
             if lane.try_send(packet).is_err() {
-                peer.counts.losses.add(&Loss::QueueFull, 1);
-                debug!(%to, "its queue is full: a packet is lost");
+                peer.counts.dropped.add(&DropReason::QueueFull, 1);
+                debug!(%to, "dropped a packet: the queue of the peer is full");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Connections of another node that is played, on a clock that is turned by hand.
+//! Tests of inbound connections: a simulated peer on a paused clock.
 
 use std::io;
 use std::sync::Arc;
@@ -8,59 +8,59 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::runtime::client::Relay;
+use crate::runtime::client::Forwarder;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
 use crate::runtime::service::Service;
-use crate::runtime::transport::greeting::{Greeting, Reader};
-use crate::runtime::transport::incoming::{Arrivals, Door};
+use crate::runtime::transport::handshake::{ConnectionReader, Handshake};
+use crate::runtime::transport::incoming::{ConnectionHandler, InboundQueues};
 use crate::runtime::transport::link::Security;
 use crate::storage::ClusterId;
 use crate::types::{Body, EntryId, Incarnation, Index, Message, NodeId, Packet, Term};
-use crate::wire::{Frame, Hello, Versions, encode, pulse};
+use crate::wire::{Frame, Hello, Versions, encode, encode_keepalive};
 
-/// One connection of node 2 to node 1.
-struct Line {
+/// One connection from node 2 to node 1.
+struct TestConnection {
     stream: DuplexStream,
-    frames: Reader,
+    frames: ConnectionReader,
     served: JoinHandle<io::Result<()>>,
 }
 
-impl Line {
-    async fn open(door: &Arc<Door>) -> Line {
-        let (stream, far) = duplex(64 << 10);
-        let (door, frames) = (Arc::clone(door), greeted().await);
-        let served = async move { door.listen(NodeId(2), Box::new(far), frames).await };
-        Line { stream, frames: greeted().await, served: tokio::spawn(served) }
+impl TestConnection {
+    async fn open(handler: &Arc<ConnectionHandler>) -> TestConnection {
+        let (stream, remote) = duplex(64 << 10);
+        let (handler, frames) = (Arc::clone(handler), after_hello().await);
+        let served = async move { handler.serve_peer(NodeId(2), Box::new(remote), frames).await };
+        TestConnection { stream, frames: after_hello().await, served: tokio::spawn(served) }
     }
 
-    async fn say(&mut self, body: Body) {
+    async fn send(&mut self, body: Body) {
         let mut bytes = Vec::new();
-        encode(&packet(body), &mut bytes).expect("it is short");
-        self.stream.write_all(&bytes).await.expect("it is taken");
+        encode(&packet(body), &mut bytes).expect("the packet is short");
+        self.stream.write_all(&bytes).await.expect("the connection is open");
     }
 
-    async fn pulse(&mut self) {
+    async fn send_keepalive(&mut self) {
         let mut bytes = Vec::new();
-        pulse(&mut bytes);
-        self.stream.write_all(&bytes).await.expect("it is taken");
+        encode_keepalive(&mut bytes);
+        self.stream.write_all(&bytes).await.expect("the connection is open");
     }
 
-    /// The other side shows that it is there, as often as it must.
-    async fn is_alive(&mut self, config: &NetworkConfig) {
-        let heard = self.frames.next_within(config.silence_max, &mut self.stream).await;
-        assert_eq!(heard.expect("it is there"), Frame::Pulse);
+    /// Expects a keepalive within the keepalive timeout.
+    async fn expect_keepalive(&mut self, config: &NetworkConfig) {
+        let frame = self.frames.next_within(config.keepalive_timeout, &mut self.stream).await;
+        assert_eq!(frame.expect("the node is alive"), Frame::Keepalive);
         assert!(!self.served.is_finished());
     }
 }
 
-/// A reader of what comes after the hello.
-async fn greeted() -> Reader {
+/// Returns a reader that has read the hello of node 2.
+async fn after_hello() -> ConnectionReader {
     let (from, to, versions) = (NodeId(2), NodeId(1), Versions::SUPPORTED);
     let mut bytes = Vec::new();
     Hello { versions, cluster: 7, from, to, incarnation: 2 }.encode(&mut bytes);
-    let mut frames = Reader::new();
-    frames.next(&mut &bytes[..]).await.expect("it is a hello");
+    let mut frames = ConnectionReader::new();
+    frames.next(&mut &bytes[..]).await.expect("the hello is valid");
     frames
 }
 
@@ -74,39 +74,42 @@ fn entries() -> Body {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bulk_that_waits_holds_up_neither_pulses_nor_what_is_urgent() {
-    let (handle, _asked) = Handle::played();
+async fn a_full_bulk_queue_delays_neither_keepalives_nor_urgent_packets() {
+    let (handle, _requests) = Handle::for_test();
     let config = NetworkConfig::default();
     let (urgent, mut urgent_queue) = mpsc::channel(1);
     let (bulk, mut bulk_queue) = mpsc::channel(1);
-    let who = (ClusterId(7), NodeId(1));
-    let relay = Relay::new(who.0, Security::Plaintext { leaves: false });
-    let asked = (handle.clone(), relay);
-    let service = Service::new(who, config.clone(), ServiceConfig::default(), asked);
-    let (cluster, node) = who;
-    let greeting = Greeting { cluster, origin: None, node, incarnation: Incarnation(1) };
-    let arrivals = Arrivals { urgent, bulk };
-    let door = Arc::new(Door { greeting, config: config.clone(), arrivals, handle, service });
+    let identity = (ClusterId(7), NodeId(1));
+    let forwarder = Forwarder::new(identity.0, Security::Plaintext { beyond_loopback: false });
+    let node = (handle.clone(), forwarder);
+    let service = Service::new(identity, config.clone(), ServiceConfig::default(), node);
+    let (cluster, node) = identity;
+    let handshake = Handshake { cluster, origin: None, node, incarnation: Incarnation(1) };
+    let queues = InboundQueues { urgent, bulk };
+    let handler =
+        Arc::new(ConnectionHandler { handshake, config: config.clone(), queues, handle, service });
 
-    let (mut log, mut control) = (Line::open(&door).await, Line::open(&door).await);
+    let (mut log, mut control) =
+        (TestConnection::open(&handler).await, TestConnection::open(&handler).await);
     for _ in 0..3 {
-        log.say(entries()).await;
+        log.send(entries()).await;
     }
-    // Much longer than any silence: two of the three wait for the node, and the third for them.
+    // Much longer than the keepalive timeout: two of the three packets wait for the node, the third
+    // for them.
     for _ in 0..20 {
-        sleep(config.silence_max / 2).await;
-        log.pulse().await;
-        log.is_alive(&config).await;
+        sleep(config.keepalive_timeout / 2).await;
+        log.send_keepalive().await;
+        log.expect_keepalive(&config).await;
         let urgent = Body::RequestVote { last: EntryId::ZERO, transfer: false };
-        control.say(urgent.clone()).await;
-        let taken = timeout(config.silence_max, urgent_queue.recv()).await;
-        assert_eq!(taken.expect("it does not wait"), Some(packet(urgent)));
-        control.is_alive(&config).await;
+        control.send(urgent.clone()).await;
+        let received = timeout(config.keepalive_timeout, urgent_queue.recv()).await;
+        assert_eq!(received.expect("urgent packets do not wait"), Some(packet(urgent)));
+        control.expect_keepalive(&config).await;
     }
     assert_eq!((bulk_queue.len(), log.served.is_finished()), (1, false));
     for _ in 0..3 {
         assert_eq!(bulk_queue.recv().await, Some(packet(entries())));
     }
-    log.say(entries()).await;
-    assert_eq!(bulk_queue.recv().await, Some(packet(entries())), "the connection goes on");
+    log.send(entries()).await;
+    assert_eq!(bulk_queue.recv().await, Some(packet(entries())), "the connection is still open");
 }

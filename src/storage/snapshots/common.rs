@@ -1,193 +1,195 @@
-//! What taking, receiving and serving share: bounds, operations under way, and what is reported.
+//! State shared by taking, receiving and serving: limits, pending operations and events.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
-use crate::storage::failure::Failure;
+use crate::storage::error::StorageError;
 use crate::storage::identity::ClusterId;
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::snapshots::format::{
     CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, HEADER_BYTES, Header, MANIFEST_BYTES_MIN, Manifest, RUN_BYTES,
 };
-use crate::types::{EntryId, Part, Root, SnapshotMeta};
+use crate::types::{EntryId, Root, SnapshotMeta, SnapshotPart};
 
-/// The bounds of a node's snapshots.
+/// The limits of a node's snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotConfig {
-    /// The size of a chunk, from 512 bytes to 1 MiB. It goes into the root: nodes of one cluster
-    /// that agree in it have equal roots for equal states.
+    /// The size of a chunk, from 512 bytes to 1 MiB. It is part of the root hash: nodes with the
+    /// same chunk size have equal roots for equal states.
     pub chunk_bytes: u32,
-    /// How many parts of a received snapshot may be asked for or on their way to the disk.
+    /// The most parts of a received snapshot that are requested or being written at once.
     pub window: u32,
-    /// After how many received chunks a sync lets them survive a crash. The work of a received
-    /// snapshot that a power cut undoes is at most this.
+    /// The number of received chunks after which a sync makes them durable: the most chunks that a
+    /// crash can lose.
     pub sync_chunks: u32,
-    /// How many chunks may be read for peers at once; further requests are dropped, for a peer
-    /// asks again.
+    /// The most chunks that are read for peers at once. Further requests are dropped, because a
+    /// peer repeats them.
     pub serving_max: u32,
-    /// How large a manifest may be: 32 bytes a chunk. It is held in memory, and so bounds the size
-    /// of a snapshot.
+    /// The largest manifest, in bytes; it has 32 bytes for each chunk. It is held in memory, and so
+    /// limits the size of a snapshot.
     pub manifest_bytes_max: u32,
 }
 
-/// What became of the snapshots' work.
+/// An event of a snapshot that is taken, received, served or kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotEvent {
-    /// The snapshot being taken has room for its next chunk, or its end.
-    ChunkWanted,
-    /// Taken, durable under its name and read back.
+    /// The snapshot being taken is ready for its next chunk, or its end.
+    ReadyForChunk,
+    /// The snapshot was taken, is durable under its name, and was read back.
     Taken(SnapshotMeta),
-    /// Received, durable under its name and read back.
+    /// The snapshot was received, is durable under its name, and was read back.
     Received(SnapshotMeta),
-    /// The snapshot being taken or received is given up, and its space given back.
+    /// The snapshot being taken or received was abandoned, and its space was freed.
     Abandoned {
-        /// What it would have covered.
+        /// The last entry that the snapshot would have covered.
         last: EntryId,
-        /// Why.
+        /// The reason why it was abandoned.
         reason: AbandonReason,
     },
-    /// A part that was to be served.
+    /// A part that a peer requested was read.
     Part {
-        /// The snapshot.
+        /// The root hash of the snapshot.
         root: Root,
-        /// The part.
-        part: Part,
-        /// Its bytes, checked.
+        /// The manifest piece or chunk that was requested.
+        part: SnapshotPart,
+        /// The verified bytes of the part.
         bytes: Arc<[u8]>,
     },
-    /// A part that was to be served is not here, or not any more.
-    Gone {
-        /// The snapshot.
+    /// A part that a peer requested is not available on this node, or not any more.
+    PartUnavailable {
+        /// The root hash of the snapshot.
         root: Root,
-        /// The part.
-        part: Part,
+        /// The manifest piece or chunk that was requested.
+        part: SnapshotPart,
     },
-    /// A kept snapshot is damaged. It is served no more, and not removed.
-    Damaged(Failure),
+    /// A kept snapshot is damaged. It is no longer served, and its file is not removed.
+    Damaged(StorageError),
 }
 
-/// Why a snapshot was given up.
+/// The reason why a snapshot was abandoned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AbandonReason {
     /// The file system is full.
     Full,
-    /// Its manifest would be larger than the bound.
+    /// Its manifest would be larger than `manifest_bytes_max`.
     TooLarge,
-    /// What was read back is not what was written.
-    Damaged(Failure),
-    /// A snapshot that is being received has taken its place.
+    /// The bytes read back differ from those that were written.
+    Damaged(StorageError),
+    /// A snapshot that is being received has replaced it.
     Superseded,
 }
 
-/// What an operation is for.
+/// The purpose of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// A step of the work under way.
+    /// A step of the present work.
     Step,
-    /// A chunk of the work under way.
+    /// A write of this chunk of the present work.
     Chunk(u32),
-    /// Reading chunks of the work under way, to see whether they are right.
+    /// A read that verifies these chunks of the present work.
     Check(Range<u32>),
-    /// A step of work that was given up since.
+    /// A step of work that was abandoned since.
     Abandoned,
-    /// Removing what is not needed any more.
+    /// The removal of obsolete files.
     Removal,
-    /// A chunk for a peer.
+    /// A read of this chunk for a peer.
     Serve(Arc<Manifest>, u32),
 }
 
-/// An operation under way.
+/// An operation that is not completed.
 #[derive(Clone, Debug)]
-pub(crate) struct UnderWay {
+pub(crate) struct PendingOperation {
     pub(crate) purpose: Purpose,
-    pub(crate) verb: Verb,
+    pub(crate) kind: OperationKind,
 }
 
-/// What kind of operation is under way: the answer to its failure depends on it.
+/// The kind of an operation, which decides how its failure is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verb {
-    /// Reads: what cannot be read is damaged.
+pub(crate) enum OperationKind {
+    /// Reads a file: bytes that cannot be read are damaged.
     Read,
-    /// Makes, writes, syncs or renames a file: it may find the file system full.
-    Fill,
-    /// Removes a file or syncs the directory: it has to succeed.
-    Settle,
+    /// Creates, writes, syncs or renames a file: the file system may be full.
+    Write,
+    /// Removes a file or syncs the directory: a failure stops the store.
+    Remove,
 }
 
-/// What follows in the work under way.
+/// The next step of the present work.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// It goes on.
-    Stay,
-    /// Every byte is written: it is to become durable under its name.
+pub(crate) enum NextStep {
+    /// The work continues with a pending operation.
+    Continue,
+    /// Every byte is written: the file must become durable under its name.
     Finish(Arc<Manifest>),
-    /// It is to be given up.
+    /// The work must be abandoned.
     Abandon(AbandonReason),
-    /// It is whole, durable and read back.
+    /// The snapshot is complete, durable and read back.
     Done(Arc<Manifest>),
 }
 
-/// What all snapshot work shares.
+/// The state that all snapshot work shares.
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
     pub(crate) cluster: ClusterId,
     pub(crate) config: SnapshotConfig,
-    pub(crate) under_way: BTreeMap<OperationId, UnderWay>,
+    pub(crate) pending: BTreeMap<OperationId, PendingOperation>,
     pub(crate) events: Vec<SnapshotEvent>,
 }
 
 impl Common {
+    /// Creates the shared state.
+    ///
     /// # Panics
-    /// If the bounds make no sense.
+    /// If `config` is out of its bounds.
     pub(crate) fn new(cluster: ClusterId, config: SnapshotConfig) -> Common {
         assert_eq!(config.check(), Ok(()));
-        Common { cluster, config, under_way: BTreeMap::new(), events: Vec::new() }
+        Common { cluster, config, pending: BTreeMap::new(), events: Vec::new() }
     }
 
-    /// Asks for an operation, and remembers what for.
-    pub(crate) fn ask(
+    /// Requests an operation, and records its purpose.
+    pub(crate) fn request(
         &mut self,
         operations: &mut Operations,
         purpose: Purpose,
         action: FileAction,
     ) {
         let verb = match &action {
-            FileAction::Read { .. } => Verb::Read,
-            FileAction::Remove { .. } | FileAction::SyncDirectory => Verb::Settle,
-            _ => Verb::Fill,
+            FileAction::Read { .. } => OperationKind::Read,
+            FileAction::Remove { .. } | FileAction::SyncDirectory => OperationKind::Remove,
+            _ => OperationKind::Write,
         };
-        let id = operations.ask(Owner::Snapshots, Lane::Bulk, action);
-        self.under_way.insert(id, UnderWay { purpose, verb });
+        let id = operations.request(Owner::Snapshots, Lane::Bulk, action);
+        self.pending.insert(id, PendingOperation { purpose, kind: verb });
     }
 
-    /// Asks for the removal of `files`.
+    /// Requests the removal of `files`.
     pub(crate) fn remove(&mut self, operations: &mut Operations, files: &[FileName]) {
         for file in files {
-            self.ask(operations, Purpose::Removal, FileAction::Remove { file: *file });
+            self.request(operations, Purpose::Removal, FileAction::Remove { file: *file });
         }
         if !files.is_empty() {
-            self.ask(operations, Purpose::Removal, FileAction::SyncDirectory);
+            self.request(operations, Purpose::Removal, FileAction::SyncDirectory);
         }
     }
 
-    /// Asks for header and manifest to be written where they belong.
+    /// Requests the writes of header and manifest at their places in the file.
     pub(crate) fn write_frame(&mut self, operations: &mut Operations, manifest: &Manifest) {
         let file = FileName::PartialSnapshot(manifest.meta().last.index);
-        let mut offset = manifest.own_offset();
+        let mut offset = manifest.file_offset();
         for piece in manifest.encoded().chunks(RUN_BYTES as usize) {
             let write = FileAction::Write { file, offset, bytes: piece.to_vec() };
-            self.ask(operations, Purpose::Step, write);
+            self.request(operations, Purpose::Step, write);
             offset += piece.len() as u64;
         }
         let bytes = Header::of(self.cluster, manifest).encode();
         assert_eq!(bytes.len() as u64, HEADER_BYTES);
-        self.ask(operations, Purpose::Step, FileAction::Write { file, offset: 0, bytes });
+        self.request(operations, Purpose::Step, FileAction::Write { file, offset: 0, bytes });
     }
 
-    /// Asks for a run of chunks, to see whether they are right.
-    pub(crate) fn ask_run(
+    /// Requests a read of a run of chunks from `first` on, to verify them.
+    pub(crate) fn request_run(
         &mut self,
         operations: &mut Operations,
         file: FileName,
@@ -197,18 +199,18 @@ impl Common {
         let run = manifest.run(first);
         let bytes = usize::try_from(manifest.bytes(&run)).expect("a run fits in memory");
         let read = FileAction::Read { file, offset: manifest.offset(first), bytes };
-        self.ask(operations, Purpose::Check(run), read);
+        self.request(operations, Purpose::Check(run), read);
     }
 
-    /// Whether an operation of the work under way is not done yet.
+    /// Returns true if an operation of the present work is pending.
     pub(crate) fn is_busy(&self) -> bool {
-        self.under_way.values().any(|asked| asked.purpose.is_work())
+        self.pending.values().any(|operation| operation.purpose.is_work())
     }
 
-    /// The work under way is given up: its operations mean nothing any more.
-    pub(crate) fn forget_work(&mut self) {
-        for asked in self.under_way.values_mut().filter(|asked| asked.purpose.is_work()) {
-            asked.purpose = Purpose::Abandoned;
+    /// Marks the pending operations of the present work as abandoned.
+    pub(crate) fn abandon_work(&mut self) {
+        for operation in self.pending.values_mut().filter(|asked| asked.purpose.is_work()) {
+            operation.purpose = Purpose::Abandoned;
         }
     }
 }
@@ -220,10 +222,10 @@ impl Purpose {
 }
 
 impl SnapshotConfig {
-    /// Checks the bounds.
+    /// Checks every limit.
     ///
     /// # Errors
-    /// A sentence that names the field that is out of its bounds.
+    /// A sentence that names the field which is out of its bounds.
     pub fn check(&self) -> Result<(), &'static str> {
         if !(CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&self.chunk_bytes) {
             return Err("chunk_bytes must be from 512 to 1048576");
@@ -239,8 +241,8 @@ impl SnapshotConfig {
 }
 
 impl Default for SnapshotConfig {
-    /// Chunks of 1 MiB, four of them asked for at once, a sync every 64, eight read for peers at
-    /// once, snapshots up to 2 TiB.
+    /// Chunks of 1 MiB, four of them requested at once, a sync every 64 chunks, eight reads for
+    /// peers at once, and snapshots of up to 2 TiB.
     fn default() -> SnapshotConfig {
         SnapshotConfig {
             chunk_bytes: 1 << 20,

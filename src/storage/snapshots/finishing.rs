@@ -1,20 +1,20 @@
-//! The last steps of a snapshot that was taken or received: durable, under its name, read back.
+//! Finishes a snapshot that was taken or received: syncs it, renames it and reads it back.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::storage::disk::{DiskError, FileAction, FileName};
-use crate::storage::failure::Failure;
+use crate::storage::error::StorageError;
 use crate::storage::operations::Operations;
-use crate::storage::snapshots::common::{AbandonReason, Common, Next, Purpose};
+use crate::storage::snapshots::common::{AbandonReason, Common, NextStep, Purpose};
 use crate::storage::snapshots::format::{HEADER_BYTES, Header, Manifest, RUN_BYTES};
-use crate::storage::snapshots::load::wrong_chunk;
+use crate::storage::snapshots::load::chunk_damage;
 
-/// A snapshot whose every byte was asked to be written.
+/// A snapshot of which every byte was written or requested to be written.
 #[derive(Clone, Debug)]
 pub(crate) struct Finishing {
     manifest: Arc<Manifest>,
-    /// Whether it was received, not taken.
+    /// Whether the snapshot was received rather than taken.
     pub(crate) received: bool,
     stage: Stage,
 }
@@ -26,7 +26,7 @@ enum Stage {
     Naming,
     ReadingHeader,
     ReadingContent,
-    /// The manifest, from this byte of it on.
+    /// Reads the manifest, from this byte of it on.
     ReadingManifest(usize),
 }
 
@@ -48,18 +48,18 @@ impl Finishing {
         &self.manifest
     }
 
-    /// Whether the file may have its final name already.
+    /// Returns true if the file may already have its final name.
     pub(crate) fn is_named(&self) -> bool {
         !matches!(self.stage, Stage::Writing | Stage::Syncing)
     }
 
-    /// A step is done that reads nothing, or has read header or manifest.
+    /// Takes the completion of a step, except the read of a run of chunks.
     pub(crate) fn on_step(
         &mut self,
         common: &mut Common,
         operations: &mut Operations,
         result: Result<Vec<u8>, DiskError>,
-    ) -> Next {
+    ) -> NextStep {
         match self.stage {
             Stage::Writing | Stage::Naming if common.is_busy() => {}
             Stage::Writing => self.sync(common, operations),
@@ -67,8 +67,8 @@ impl Finishing {
                 self.stage = Stage::Naming;
                 let from = FileName::PartialSnapshot(self.manifest.meta().last.index);
                 let rename = FileAction::Rename { from, to: self.file() };
-                common.ask(operations, Purpose::Step, rename);
-                common.ask(operations, Purpose::Step, FileAction::SyncDirectory);
+                common.request(operations, Purpose::Step, rename);
+                common.request(operations, Purpose::Step, FileAction::SyncDirectory);
             }
             Stage::Naming => {
                 self.stage = Stage::ReadingHeader;
@@ -81,40 +81,40 @@ impl Finishing {
                     Err(next) => next,
                 };
             }
-            Stage::ReadingContent => unreachable!("content is read to be checked"),
+            Stage::ReadingContent => unreachable!("content is read by run"),
             Stage::ReadingManifest(from) => {
                 let encoded = self.manifest.encoded();
                 let to = encoded.len().min(from + RUN_BYTES as usize);
-                let offset = self.manifest.own_offset() + from as u64;
+                let offset = self.manifest.file_offset() + from as u64;
                 return match self.compare(offset, &encoded[from..to], result) {
                     Ok(()) => self.read_manifest(common, operations, to),
                     Err(next) => next,
                 };
             }
         }
-        Next::Stay
+        NextStep::Continue
     }
 
-    /// A run of chunks was read back.
+    /// Takes a run of chunks that was read back.
     pub(crate) fn on_check(
         &mut self,
         common: &mut Common,
         operations: &mut Operations,
         run: Range<u32>,
         read: Result<Vec<u8>, DiskError>,
-    ) -> Next {
+    ) -> NextStep {
         assert_eq!(self.stage, Stage::ReadingContent);
         let (file, end) = (self.file(), run.end);
         let offset = self.manifest.offset(run.start);
         let damage = match read {
-            Err(error) => Some(Failure::damage(file, offset, error.to_string())),
+            Err(error) => Some(StorageError::damage(file, offset, error.to_string())),
             Ok(bytes) => {
-                let wrong = self.manifest.check(run, &bytes).find(|(_, right)| !right);
-                wrong.map(|(chunk, _)| wrong_chunk(file, &self.manifest, chunk))
+                let wrong = self.manifest.check_run(run, &bytes).find(|(_, right)| !right);
+                wrong.map(|(chunk, _)| chunk_damage(file, &self.manifest, chunk))
             }
         };
         match damage {
-            Some(damage) => Next::Abandon(AbandonReason::Damaged(damage)),
+            Some(damage) => NextStep::Abandon(AbandonReason::Damaged(damage)),
             None => self.read_content(common, operations, end),
         }
     }
@@ -126,16 +126,21 @@ impl Finishing {
     fn sync(&mut self, common: &mut Common, operations: &mut Operations) {
         self.stage = Stage::Syncing;
         let file = FileName::PartialSnapshot(self.manifest.meta().last.index);
-        common.ask(operations, Purpose::Step, FileAction::Sync { file });
+        common.request(operations, Purpose::Step, FileAction::Sync { file });
     }
 
-    fn read_content(&mut self, common: &mut Common, operations: &mut Operations, at: u32) -> Next {
+    fn read_content(
+        &mut self,
+        common: &mut Common,
+        operations: &mut Operations,
+        at: u32,
+    ) -> NextStep {
         if at == self.manifest.chunks() {
             return self.read_manifest(common, operations, 0);
         }
         self.stage = Stage::ReadingContent;
-        common.ask_run(operations, self.file(), &self.manifest, at);
-        Next::Stay
+        common.request_run(operations, self.file(), &self.manifest, at);
+        NextStep::Continue
     }
 
     fn read_manifest(
@@ -143,35 +148,35 @@ impl Finishing {
         common: &mut Common,
         operations: &mut Operations,
         at: usize,
-    ) -> Next {
+    ) -> NextStep {
         let left = self.manifest.encoded().len() - at;
         if left == 0 {
-            return Next::Done(Arc::clone(&self.manifest));
+            return NextStep::Done(Arc::clone(&self.manifest));
         }
         self.stage = Stage::ReadingManifest(at);
-        let offset = self.manifest.own_offset() + at as u64;
+        let offset = self.manifest.file_offset() + at as u64;
         self.read(common, operations, offset, left.min(RUN_BYTES as usize));
-        Next::Stay
+        NextStep::Continue
     }
 
     fn read(&self, common: &mut Common, operations: &mut Operations, offset: u64, bytes: usize) {
         let read = FileAction::Read { file: self.file(), offset, bytes };
-        common.ask(operations, Purpose::Step, read);
+        common.request(operations, Purpose::Step, read);
     }
 
-    /// Whether what was read back at `offset` is what was written there.
+    /// Compares the bytes that were read back at `offset` with those that were written.
     fn compare(
         &self,
         offset: u64,
         written: &[u8],
         read: Result<Vec<u8>, DiskError>,
-    ) -> Result<(), Next> {
-        let text = match read {
+    ) -> Result<(), NextStep> {
+        let message = match read {
             Ok(read) if read == written => return Ok(()),
-            Ok(_) => "what was read back is not what was written".to_owned(),
+            Ok(_) => "the bytes read back differ from those written".to_owned(),
             Err(error) => error.to_string(),
         };
-        let failure = Failure::damage(self.file(), offset, text);
-        Err(Next::Abandon(AbandonReason::Damaged(failure)))
+        let failure = StorageError::damage(self.file(), offset, message);
+        Err(NextStep::Abandon(AbandonReason::Damaged(failure)))
     }
 }

@@ -1,5 +1,5 @@
-//! The snapshots of one node: taken, received, served and kept, one file each. Operations go out,
-//! completions come in; a snapshot counts only once it is durable under its name and read back.
+//! The snapshots of one node: taken, received, served and kept, each in one file. A snapshot is
+//! complete only once it is durable under its name and was read back.
 
 mod common;
 mod finishing;
@@ -16,48 +16,49 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName, OperationId};
-use crate::storage::failure::Failure;
+use crate::storage::error::StorageError;
 use crate::storage::identity::ClusterId;
 use crate::storage::operations::Operations;
-use crate::storage::snapshots::common::{Common, Next, Purpose, Verb};
+use crate::storage::snapshots::common::{Common, NextStep, OperationKind, Purpose};
 use crate::storage::snapshots::finishing::Finishing;
 use crate::storage::snapshots::format::Manifest;
-use crate::storage::snapshots::load::wrong_chunk;
+use crate::storage::snapshots::load::chunk_damage;
 use crate::storage::snapshots::receiving::Receiving;
 use crate::storage::snapshots::taking::Taking;
-use crate::types::{EntryId, Index, Membership, Part, Root, SnapshotMeta};
+use crate::types::{EntryId, Index, Membership, Root, SnapshotMeta, SnapshotPart};
 
 pub use common::{AbandonReason, SnapshotConfig, SnapshotEvent};
 pub(crate) use format::snapshot_root;
 pub use reader::SnapshotReader;
 pub use receiving::PartOutcome;
 
-/// The snapshots of one node. At most one is being taken or received at a time.
+/// The snapshots of one node. At most one is taken or received at a time.
 ///
-/// A file is removed only when the superblock names a snapshot that was seen to be whole since the
-/// start: then it and the one before it stay, with whatever is newer. Nothing is removed because
-/// it is damaged, or unknown.
+/// Files are removed only when the superblock names a snapshot that was verified since the start:
+/// that one, the one before it and newer ones stay. No file is removed because it is damaged or
+/// unknown.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshots {
     common: Common,
     /// Every snapshot file; with its manifest, if it may be served.
     files: BTreeMap<Index, Option<Arc<Manifest>>>,
     partials: BTreeSet<Index>,
-    /// A partial file from before the start that can be gone on with.
+    /// The manifest of a partial file from before the start that can be completed.
     resumable: Option<Arc<Manifest>>,
-    /// The snapshot the node stands on; 0 for the empty state.
-    in_force: Index,
+    /// The last index of the snapshot that the node started from or recorded; 0 for the empty
+    /// state.
+    current: Index,
     work: Option<Work>,
 }
 
-/// What [`Snapshots::open`] finds.
+/// The result of [`Snapshots::open`].
 #[derive(Clone, Debug)]
 pub(crate) struct OpenedSnapshots {
-    /// Standing on the snapshot in force, or on the one before it.
+    /// The snapshots; the current one is the one that the superblock names, or the one before it.
     pub(crate) snapshots: Snapshots,
-    /// Why the snapshot in force cannot be used. Then the node may start from
-    /// [`Snapshots::in_force`] only if its log reaches back to there.
-    pub(crate) damage: Option<Failure>,
+    /// Why the snapshot that the superblock names cannot be used. Then the node may start from
+    /// [`Snapshots::current`] only if its log reaches back to there.
+    pub(crate) damage: Option<StorageError>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,48 +69,49 @@ enum Work {
 }
 
 impl Snapshots {
-    /// What the disk has, with the snapshot `in_force` read in full. Nothing is changed.
+    /// Opens the snapshots of a directory, and reads `current` in full. Changes nothing.
     ///
     /// # Errors
-    /// The damage, if neither the snapshot in force nor the one before it is whole.
+    /// The damage, if neither the current snapshot nor the one before it is intact.
     pub(crate) fn open<D: Disk>(
         disk: &mut D,
         cluster: ClusterId,
-        in_force: &SnapshotMeta,
+        current: &SnapshotMeta,
         config: SnapshotConfig,
-    ) -> Result<OpenedSnapshots, Failure> {
-        let found = open::look(disk, cluster, in_force)?;
+    ) -> Result<OpenedSnapshots, StorageError> {
+        let found = open::scan(disk, cluster, current)?;
         let snapshots = Snapshots {
             common: Common::new(cluster, config),
             files: found.files,
             partials: found.partials,
             resumable: found.resumable,
-            in_force: found.start.unwrap_or_default(),
+            current: found.start.unwrap_or_default(),
             work: None,
         };
         Ok(OpenedSnapshots { snapshots, damage: found.damage })
     }
 
-    /// The snapshot the node stands on; none for the empty state, or once it was seen damaged.
-    pub(crate) fn in_force(&self) -> Option<&SnapshotMeta> {
-        Some(self.files.get(&self.in_force)?.as_ref()?.meta())
+    /// Returns the current snapshot; None for the empty state, or after damage to it was found.
+    pub(crate) fn current(&self) -> Option<&SnapshotMeta> {
+        Some(self.files.get(&self.current)?.as_ref()?.meta())
     }
 
-    /// The whole snapshot before the one in force. The log after it must be kept: with it, damage
-    /// to the one in force can be survived.
+    /// Returns the complete snapshot before the current one. The log after it must be kept, so
+    /// that the node survives damage to the current one.
     pub(crate) fn previous(&self) -> Option<&SnapshotMeta> {
-        let older = self.files.range(..self.in_force).rev();
+        let older = self.files.range(..self.current).rev();
         older.filter_map(|(_, manifest)| Some(manifest.as_ref()?.meta())).next()
     }
 
-    /// What has happened since the last call, in order.
+    /// Returns the events since the last call, in order.
     pub(crate) fn take_events(&mut self) -> impl Iterator<Item = SnapshotEvent> {
         self.common.events.drain(..)
     }
 
-    /// Begins to take a snapshot of the state after `last`. Each [`SnapshotEvent::ChunkWanted`] is
-    /// answered by [`Snapshots::chunk`] or [`Snapshots::end`]. False if other work is under way,
-    /// there is a newer snapshot, or a file for this index, even a damaged one.
+    /// Begins to take a snapshot of the state after `last`. Each [`SnapshotEvent::ReadyForChunk`]
+    /// is answered by [`Snapshots::chunk`] or [`Snapshots::end`]. Returns false if another snapshot
+    /// is being taken or received, a newer one exists, or a file for this index exists, even a
+    /// damaged one.
     #[must_use]
     pub(crate) fn begin(
         &mut self,
@@ -128,32 +130,32 @@ impl Snapshots {
         true
     }
 
-    /// The next chunk of the snapshot being taken: of exactly the configured size, save the last.
-    /// Does nothing if the snapshot was given up meanwhile.
+    /// Writes the next chunk of the snapshot being taken: exactly `chunk_bytes` long, except the
+    /// last. Does nothing if the snapshot was abandoned meanwhile.
     ///
     /// # Panics
-    /// If it was not asked for, or has the wrong size.
+    /// If no chunk was requested, or the chunk has the wrong size.
     pub(crate) fn chunk(&mut self, operations: &mut Operations, bytes: Vec<u8>) {
         if let Some(Work::Taking(taking)) = &mut self.work {
             let next = taking.chunk(&mut self.common, operations, bytes);
-            self.go_on(operations, next);
+            self.advance_work(operations, next);
         }
     }
 
-    /// The snapshot being taken has all its content. Does nothing if it was given up meanwhile.
+    /// Ends the snapshot being taken. Does nothing if it was abandoned meanwhile.
     ///
     /// # Panics
-    /// If no chunk was asked for.
+    /// If no chunk was requested.
     pub(crate) fn end(&mut self, operations: &mut Operations) {
         if let Some(Work::Taking(taking)) = &self.work {
             let next = taking.end(&mut self.common, operations);
-            self.go_on(operations, next);
+            self.advance_work(operations, next);
         }
     }
 
-    /// Begins or goes on to receive the snapshot `meta`, in place of other work. Parts of it that
-    /// a restart has left are kept; of another snapshot, none. If the snapshot is here already, it
-    /// is reported at once. False if there is a newer one, so that it is of no use.
+    /// Begins or continues to receive the snapshot `meta`, in place of other work. Parts that were
+    /// received before a restart are kept if they are of this snapshot. If the snapshot is complete
+    /// already, it is reported at once. Returns false if the present snapshot is at least as new.
     #[must_use]
     pub(crate) fn receive(&mut self, operations: &mut Operations, meta: &SnapshotMeta) -> bool {
         let here = self.files.get(&meta.last.index).and_then(Option::as_ref);
@@ -172,13 +174,13 @@ impl Snapshots {
             Some(work) if !work.is_received() && work.last().index >= meta.last.index => {
                 return false;
             }
-            Some(_) => self.give_up(operations, AbandonReason::Superseded),
+            Some(_) => self.abandon_with(operations, AbandonReason::Superseded),
             None => {}
         }
         let resumable = self.resumable.take().filter(|manifest| manifest.meta() == meta);
         self.remove_partials(operations, resumable.as_ref().map(|_| meta.last.index));
         self.partials.insert(meta.last.index);
-        let mut next = Next::Stay;
+        let mut next = NextStep::Continue;
         let receiving = match resumable {
             None => Receiving::begin(meta.clone()),
             Some(manifest) => {
@@ -189,13 +191,13 @@ impl Snapshots {
             }
         };
         self.work = Some(Work::Receiving(receiving));
-        self.go_on(operations, next);
+        self.advance_work(operations, next);
         true
     }
 
-    /// The parts of the snapshot being received that are missing and may be asked for now: those
-    /// that were asked for and have not come are among them.
-    pub(crate) fn wanted(&self) -> Option<(Root, Vec<Part>)> {
+    /// Returns the root of the snapshot being received, and its missing parts that may be requested
+    /// now, including those that were requested before and have not arrived.
+    pub(crate) fn parts_to_request(&self) -> Option<(Root, Vec<SnapshotPart>)> {
         match &self.work {
             Some(Work::Receiving(receiving)) => {
                 Some((receiving.meta().root, receiving.wanted(&self.common)))
@@ -204,29 +206,29 @@ impl Snapshots {
         }
     }
 
-    /// A part of the snapshot `root` has come from a peer.
+    /// Takes a part of the snapshot `root` that a peer has sent.
     pub(crate) fn part(
         &mut self,
         operations: &mut Operations,
         root: Root,
-        part: Part,
+        part: SnapshotPart,
         bytes: &[u8],
     ) -> PartOutcome {
         match &mut self.work {
             Some(Work::Receiving(receiving)) if receiving.meta().root == root => {
                 let (outcome, next) = receiving.part(&mut self.common, operations, part, bytes);
-                self.go_on(operations, next);
+                self.advance_work(operations, next);
                 outcome
             }
-            _ => PartOutcome::NotWanted,
+            _ => PartOutcome::NotNeeded,
         }
     }
 
-    /// Gives up what is being taken or received, and gives its space back.
+    /// Abandons the snapshot being taken or received, and frees its space.
     pub(crate) fn abandon(&mut self, operations: &mut Operations) {
         if let Some(work) = self.work.take() {
             let index = work.last().index;
-            self.common.forget_work();
+            self.common.abandon_work();
             self.partials.remove(&index);
             let mut files = vec![FileName::PartialSnapshot(index)];
             if matches!(&work, Work::Finishing(finishing) if finishing.is_named()) {
@@ -237,35 +239,35 @@ impl Snapshots {
         }
     }
 
-    /// A peer wants a part of the snapshot `root`: [`SnapshotEvent::Part`] or
-    /// [`SnapshotEvent::Gone`] follows, or nothing if too much is being read already.
-    pub(crate) fn serve(&mut self, operations: &mut Operations, root: Root, part: Part) {
+    /// Reads a part of the snapshot `root` for a peer: [`SnapshotEvent::Part`] or
+    /// [`SnapshotEvent::PartUnavailable`] follows, or no event if `serving_max` reads are pending.
+    pub(crate) fn serve(&mut self, operations: &mut Operations, root: Root, part: SnapshotPart) {
         let mut whole = self.files.values().flatten();
         let manifest = whole.find(|manifest| manifest.meta().root == root).cloned();
         match (part, manifest) {
-            (Part::Manifest(number), Some(manifest)) if number < manifest.pieces() => {
-                let bytes = manifest.piece(number).expect("there are more pieces than that");
+            (SnapshotPart::Manifest(number), Some(manifest)) if number < manifest.pieces() => {
+                let bytes = manifest.piece(number).expect("the piece number is in range");
                 self.common.events.push(SnapshotEvent::Part { root, part, bytes: bytes.into() });
             }
-            (Part::Chunk(number), Some(manifest)) if number < manifest.chunks() => {
+            (SnapshotPart::Chunk(number), Some(manifest)) if number < manifest.chunks() => {
                 self.read_for_peer(operations, manifest, number);
             }
-            _ => self.common.events.push(SnapshotEvent::Gone { root, part }),
+            _ => self.common.events.push(SnapshotEvent::PartUnavailable { root, part }),
         }
     }
 
-    /// The superblock names `meta`, durably: what is older than the snapshot before it goes. Does
-    /// nothing unless `meta` was seen to be whole.
-    pub(crate) fn put_in_force(&mut self, operations: &mut Operations, meta: &SnapshotMeta) {
+    /// Takes note that the superblock durably names `meta`, and removes files that are older than
+    /// the snapshot before it. Does nothing unless `meta` was verified.
+    pub(crate) fn set_current(&mut self, operations: &mut Operations, meta: &SnapshotMeta) {
         if meta.root == Root::default() {
             return;
         }
         let named = self.files.get(&meta.last.index).and_then(Option::as_ref);
         if named.is_none_or(|manifest| manifest.meta() != meta) {
-            // It is damaged, and no other may go for it.
+            // The snapshot is damaged, so the files that could replace it are kept.
             return;
         }
-        self.in_force = meta.last.index;
+        self.current = meta.last.index;
         let previous = self.previous().map_or(Index::ZERO, |previous| previous.last.index);
         let newer = self.files.split_off(&previous);
         let older = std::mem::replace(&mut self.files, newer);
@@ -278,32 +280,32 @@ impl Snapshots {
         self.common.remove(operations, &files);
     }
 
-    /// An operation of this part of the store is done.
+    /// Takes the result of an operation of the snapshots.
     ///
     /// # Errors
-    /// It failed in a way that leaves unknown what the disk has. This is final: nothing may be
-    /// asked of the snapshots after it.
+    /// A [`StorageError`] if the operation failed in a way that leaves the content of the disk
+    /// unknown. The error is final: no method may be called after it.
     ///
     /// # Panics
-    /// If it was not asked for, or is reported twice.
+    /// If the operation was not requested, or is completed twice.
     pub(crate) fn complete(
         &mut self,
         operations: &mut Operations,
         id: OperationId,
         place: (Option<FileName>, u64),
         result: Result<Vec<u8>, DiskError>,
-    ) -> Result<(), Failure> {
-        let done = self.common.under_way.remove(&id);
-        let done = done.expect("contract: an operation that was asked for is completed, and once");
+    ) -> Result<(), StorageError> {
+        let done = self.common.pending.remove(&id);
+        let done = done.expect("contract: an operation that was requested is completed once");
         match result {
-            Err(DiskError::Full) if done.verb == Verb::Fill => {
-                // Only an unfinished snapshot is touched, and that is given up.
+            Err(DiskError::Full) if done.kind == OperationKind::Write => {
+                // Only an unfinished snapshot is affected, and it is abandoned.
                 if done.purpose.is_work() {
-                    self.give_up(operations, AbandonReason::Full);
+                    self.abandon_with(operations, AbandonReason::Full);
                 }
             }
-            Err(error) if done.verb != Verb::Read => {
-                return Err(Failure::disk(place.0, place.1, &error));
+            Err(error) if done.kind != OperationKind::Read => {
+                return Err(StorageError::disk(place.0, place.1, &error));
             }
             result => self.on_done(operations, done.purpose, result),
         }
@@ -318,7 +320,9 @@ impl Snapshots {
     ) {
         let common = &mut self.common;
         let next = match (purpose, &mut self.work) {
-            (Purpose::Serve(manifest, chunk), _) => return self.on_served(manifest, chunk, result),
+            (Purpose::Serve(manifest, chunk), _) => {
+                return self.on_chunk_read_for_peer(manifest, chunk, result);
+            }
             (Purpose::Abandoned | Purpose::Removal, _) => return,
             (Purpose::Step, Some(Work::Taking(taking))) => taking.on_step(common),
             (Purpose::Step, Some(Work::Receiving(receiving))) => {
@@ -336,21 +340,21 @@ impl Snapshots {
             (Purpose::Check(run), Some(Work::Finishing(finishing))) => {
                 finishing.on_check(common, operations, run, result)
             }
-            (purpose, _) => unreachable!("{purpose:?} belongs to no work under way"),
+            (purpose, _) => unreachable!("{purpose:?} without work under way"),
         };
-        self.go_on(operations, next);
+        self.advance_work(operations, next);
     }
 
-    fn go_on(&mut self, operations: &mut Operations, next: Next) {
+    fn advance_work(&mut self, operations: &mut Operations, next: NextStep) {
         match next {
-            Next::Stay => {}
-            Next::Abandon(reason) => self.give_up(operations, reason),
-            Next::Finish(manifest) => {
+            NextStep::Continue => {}
+            NextStep::Abandon(reason) => self.abandon_with(operations, reason),
+            NextStep::Finish(manifest) => {
                 let received = self.work.as_ref().is_some_and(Work::is_received);
                 let finishing = Finishing::begin(&mut self.common, operations, manifest, received);
                 self.work = Some(Work::Finishing(finishing));
             }
-            Next::Done(manifest) => {
+            NextStep::Done(manifest) => {
                 let received = self.work.as_ref().is_some_and(Work::is_received);
                 self.work = None;
                 let meta = manifest.meta().clone();
@@ -362,19 +366,19 @@ impl Snapshots {
         }
     }
 
-    fn give_up(&mut self, operations: &mut Operations, reason: AbandonReason) {
-        let last = self.work.as_ref().map(Work::last).expect("only work under way is given up");
+    fn abandon_with(&mut self, operations: &mut Operations, reason: AbandonReason) {
+        let last = self.work.as_ref().map(Work::last).expect("only work under way is abandoned");
         self.abandon(operations);
         self.common.events.push(SnapshotEvent::Abandoned { last, reason });
     }
 
-    /// The newest whole snapshot's index, or that of the one in force.
+    /// Returns the last index of the newest complete snapshot, or of the current one.
     fn newest(&self) -> Index {
         let mut newest = self.files.iter().rev().filter(|(_, manifest)| manifest.is_some());
-        newest.next().map_or(self.in_force, |(index, _)| *index).max(self.in_force)
+        newest.next().map_or(self.current, |(index, _)| *index).max(self.current)
     }
 
-    /// Removes every partial file but one.
+    /// Removes every partial file except `kept`.
     fn remove_partials(&mut self, operations: &mut Operations, kept: Option<Index>) {
         let others = self.partials.extract_if(.., |index| Some(*index) != kept);
         let files: Vec<FileName> = others.map(FileName::PartialSnapshot).collect();
@@ -383,7 +387,7 @@ impl Snapshots {
     }
 
     fn read_for_peer(&mut self, operations: &mut Operations, manifest: Arc<Manifest>, chunk: u32) {
-        let serving: Vec<&Purpose> = (self.common.under_way.values().map(|asked| &asked.purpose))
+        let serving: Vec<&Purpose> = (self.common.pending.values().map(|asked| &asked.purpose))
             .filter(|purpose| matches!(purpose, Purpose::Serve(..)))
             .collect();
         let purpose = Purpose::Serve(manifest, chunk);
@@ -391,36 +395,38 @@ impl Snapshots {
         if is_read || serving.len() >= self.common.config.serving_max as usize {
             return;
         }
-        let Purpose::Serve(manifest, _) = &purpose else { unreachable!("it was made here") };
+        let Purpose::Serve(manifest, _) = &purpose else {
+            unreachable!("the purpose was created here")
+        };
         let file = FileName::Snapshot(manifest.meta().last.index);
         let bytes = usize::try_from(manifest.bytes(&(chunk..chunk + 1))).expect("at most 1 MiB");
         let read = FileAction::Read { file, offset: manifest.offset(chunk), bytes };
-        self.common.ask(operations, purpose, read);
+        self.common.request(operations, purpose, read);
     }
 
-    fn on_served(
+    fn on_chunk_read_for_peer(
         &mut self,
         manifest: Arc<Manifest>,
         chunk: u32,
         result: Result<Vec<u8>, DiskError>,
     ) {
-        let (root, part) = (manifest.meta().root, Part::Chunk(chunk));
+        let (root, part) = (manifest.meta().root, SnapshotPart::Chunk(chunk));
         let file = FileName::Snapshot(manifest.meta().last.index);
-        let mut damage = wrong_chunk(file, &manifest, chunk);
+        let mut damage = chunk_damage(file, &manifest, chunk);
         match result {
-            Ok(bytes) if manifest.has(chunk, &bytes) => {
+            Ok(bytes) if manifest.chunk_matches(chunk, &bytes) => {
                 let bytes = bytes.into();
                 return self.common.events.push(SnapshotEvent::Part { root, part, bytes });
             }
             Ok(_) => {}
-            Err(error) => damage.what = error.to_string(),
+            Err(error) => damage.message = error.to_string(),
         }
         let kept = self.files.get_mut(&manifest.meta().last.index);
         if let Some(kept) = kept.filter(|kept| kept.as_ref() == Some(&manifest)) {
             *kept = None;
             self.common.events.push(SnapshotEvent::Damaged(damage));
         }
-        self.common.events.push(SnapshotEvent::Gone { root, part });
+        self.common.events.push(SnapshotEvent::PartUnavailable { root, part });
     }
 }
 

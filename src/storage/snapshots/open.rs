@@ -1,38 +1,38 @@
-//! What a start finds of the snapshots, before anything may be changed.
+//! Scans the snapshot files of a directory before the start, and changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::storage::disk::{Disk, FileName};
-use crate::storage::failure::Failure;
+use crate::storage::error::StorageError;
 use crate::storage::identity::ClusterId;
 use crate::storage::snapshots::format::Manifest;
-use crate::storage::snapshots::load::{content, manifest, named};
+use crate::storage::snapshots::load::{load_manifest, read_manifest, verify_content};
 use crate::types::{Index, Root, SnapshotMeta};
 
-/// What the directory holds.
+/// The snapshot files of a directory.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
-    /// The snapshot to start from, if it is not the empty state.
+pub(crate) struct SnapshotScan {
+    /// The last index of the snapshot to start from; None for the empty state.
     pub(crate) start: Option<Index>,
-    /// Why that is not the one in force.
-    pub(crate) damage: Option<Failure>,
+    /// Why the current snapshot cannot be used, if it cannot.
+    pub(crate) damage: Option<StorageError>,
     /// Every snapshot file; with its manifest, if it may be served.
     pub(crate) files: BTreeMap<Index, Option<Arc<Manifest>>>,
     pub(crate) partials: BTreeSet<Index>,
-    /// A partial file that can be gone on with.
+    /// The manifest of a partial file that can be completed.
     pub(crate) resumable: Option<Arc<Manifest>>,
 }
 
-/// Looks at every file and changes none. The snapshot in force is read in full; if it is damaged,
-/// the one before it is, and takes its place.
-pub(crate) fn look<D: Disk>(
+/// Scans every file and changes none. The current snapshot is read in full; if it is damaged, the
+/// one before it is read in full and used instead.
+pub(crate) fn scan<D: Disk>(
     disk: &mut D,
     cluster: ClusterId,
-    in_force: &SnapshotMeta,
-) -> Result<Found, Failure> {
-    let list = disk.list().map_err(|error| Failure::disk(None, 0, &error))?;
-    let mut found = Found {
+    current: &SnapshotMeta,
+) -> Result<SnapshotScan, StorageError> {
+    let list = disk.list().map_err(|error| StorageError::disk(None, 0, &error))?;
+    let mut found = SnapshotScan {
         start: None,
         damage: None,
         files: BTreeMap::new(),
@@ -44,30 +44,30 @@ pub(crate) fn look<D: Disk>(
             FileName::Snapshot(index) => drop(found.files.insert(index, None)),
             FileName::PartialSnapshot(index) => {
                 found.partials.insert(index);
-                let manifest = manifest(disk, cluster, *file, *size).ok();
+                let manifest = read_manifest(disk, cluster, *file, *size).ok();
                 found.resumable = manifest.map(Arc::new).or(found.resumable);
             }
             FileName::Superblock | FileName::Segment(_) => {}
         }
     }
-    if in_force.root == Root::default() {
+    if current.root == Root::default() {
         return Ok(found);
     }
-    match whole(disk, cluster, &list, in_force) {
+    match load_whole(disk, cluster, &list, current) {
         Ok(manifest) => {
-            found.start = Some(in_force.last.index);
-            found.files.insert(in_force.last.index, Some(Arc::new(manifest)));
+            found.start = Some(current.last.index);
+            found.files.insert(current.last.index, Some(Arc::new(manifest)));
         }
         Err(damage) => found.damage = Some(damage),
     }
     let older = list.iter().rev().filter(
-        |(file, _)| matches!(file, FileName::Snapshot(index) if *index < in_force.last.index),
+        |(file, _)| matches!(file, FileName::Snapshot(index) if *index < current.last.index),
     );
     for (file, size) in older {
-        let Ok(manifest) = manifest(disk, cluster, *file, *size) else { continue };
+        let Ok(manifest) = read_manifest(disk, cluster, *file, *size) else { continue };
         let index = manifest.meta().last.index;
         if found.start.is_none() {
-            if content(disk, *file, &manifest).is_err() {
+            if verify_content(disk, *file, &manifest).is_err() {
                 continue;
             }
             found.start = Some(index);
@@ -77,17 +77,17 @@ pub(crate) fn look<D: Disk>(
     }
     match (found.start, found.damage) {
         (None, Some(damage)) => Err(damage),
-        (_, damage) => Ok(Found { damage, ..found }),
+        (_, damage) => Ok(SnapshotScan { damage, ..found }),
     }
 }
 
-fn whole<D: Disk>(
+fn load_whole<D: Disk>(
     disk: &mut D,
     cluster: ClusterId,
     list: &[(FileName, u64)],
     meta: &SnapshotMeta,
-) -> Result<Manifest, Failure> {
-    let manifest = named(disk, cluster, list, meta)?;
-    content(disk, FileName::Snapshot(meta.last.index), &manifest)?;
+) -> Result<Manifest, StorageError> {
+    let manifest = load_manifest(disk, cluster, list, meta)?;
+    verify_content(disk, FileName::Snapshot(meta.last.index), &manifest)?;
     Ok(manifest)
 }

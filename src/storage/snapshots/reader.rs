@@ -1,52 +1,54 @@
-//! The content of a snapshot as a stream, every chunk checked before a byte of it is given out.
+//! Reads the content of a snapshot as a stream, and verifies every chunk before returning its
+//! bytes.
 
 use std::io;
 
 use crate::storage::disk::{Disk, FileName};
-use crate::storage::failure::Failure;
+use crate::storage::error::StorageError;
 use crate::storage::identity::ClusterId;
 use crate::storage::snapshots::format::Manifest;
-use crate::storage::snapshots::load::{named, read, wrong_chunk};
+use crate::storage::snapshots::load::{chunk_damage, load_manifest, read};
 use crate::types::{Root, SnapshotMeta};
 
-/// Reads a snapshot's content from its file, for a state machine that starts from it. It waits for
-/// the disk: for use before the start, or on a thread that may wait.
+/// Reads a snapshot's content from its file, to restore a state machine. It blocks on the disk: use
+/// it before the start, or on a thread that may block.
 ///
-/// Memory is one chunk and the manifest. Damage is an error of kind [`io::ErrorKind::InvalidData`]
-/// that names file and offset; what was read before it was right.
+/// It holds one chunk and the manifest in memory. Damage is an error of kind
+/// [`io::ErrorKind::InvalidData`] that names file and offset; the bytes returned before it are
+/// correct.
 #[derive(Debug)]
 pub struct SnapshotReader<'d, D: Disk> {
     disk: &'d mut D,
-    /// None for the empty state, which has no file.
+    /// The manifest; None for the empty state, which has no file.
     manifest: Option<Manifest>,
-    /// The next chunk to read.
+    /// The number of the next chunk to read.
     next: u32,
     chunk: Vec<u8>,
-    /// How much of the chunk has been given out.
-    given: usize,
+    /// The number of bytes of `chunk` that were returned.
+    consumed: usize,
 }
 
 impl<'d, D: Disk> SnapshotReader<'d, D> {
-    /// A reader of the snapshot that `meta` names, in the cluster `cluster`.
+    /// Opens the snapshot that `meta` names, in the cluster `cluster`.
     ///
     /// # Errors
-    /// The directory cannot be read, the file is missing or another snapshot's, or its header or
-    /// manifest is damaged.
+    /// A [`StorageError`] if the directory cannot be read, the file is missing or of another
+    /// snapshot, or its header or manifest is damaged.
     pub fn open(
         disk: &'d mut D,
         cluster: ClusterId,
         meta: &SnapshotMeta,
-    ) -> Result<SnapshotReader<'d, D>, Failure> {
+    ) -> Result<SnapshotReader<'d, D>, StorageError> {
         let mut manifest = None;
         if meta.root != Root::default() {
-            let files = disk.list().map_err(|error| Failure::disk(None, 0, &error))?;
-            manifest = Some(named(disk, cluster, &files, meta)?);
+            let files = disk.list().map_err(|error| StorageError::disk(None, 0, &error))?;
+            manifest = Some(load_manifest(disk, cluster, &files, meta)?);
         }
-        Ok(SnapshotReader { disk, manifest, next: 0, chunk: Vec::new(), given: 0 })
+        Ok(SnapshotReader { disk, manifest, next: 0, chunk: Vec::new(), consumed: 0 })
     }
 
-    /// The next chunk is in memory, unless there is none.
-    fn fill(&mut self) -> io::Result<()> {
+    /// Reads the next chunk into memory, if there is one.
+    fn load_next_chunk(&mut self) -> io::Result<()> {
         let Some(manifest) = &self.manifest else { return Ok(()) };
         if self.next == manifest.chunks() {
             return Ok(());
@@ -55,23 +57,23 @@ impl<'d, D: Disk> SnapshotReader<'d, D> {
         let one = self.next..self.next + 1;
         let bytes = read(self.disk, file, manifest.offset(one.start), manifest.bytes(&one));
         let right = bytes.and_then(|bytes| {
-            let right = manifest.has(one.start, &bytes);
-            if right { Ok(bytes) } else { Err(wrong_chunk(file, manifest, one.start)) }
+            let right = manifest.chunk_matches(one.start, &bytes);
+            if right { Ok(bytes) } else { Err(chunk_damage(file, manifest, one.start)) }
         });
         self.chunk = right.map_err(|damage| io::Error::new(io::ErrorKind::InvalidData, damage))?;
-        (self.next, self.given) = (one.end, 0);
+        (self.next, self.consumed) = (one.end, 0);
         Ok(())
     }
 }
 
 impl<D: Disk> io::Read for SnapshotReader<'_, D> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.given == self.chunk.len() {
-            self.fill()?;
+        if self.consumed == self.chunk.len() {
+            self.load_next_chunk()?;
         }
-        let count = buffer.len().min(self.chunk.len() - self.given);
-        buffer[..count].copy_from_slice(&self.chunk[self.given..self.given + count]);
-        self.given += count;
+        let count = buffer.len().min(self.chunk.len() - self.consumed);
+        buffer[..count].copy_from_slice(&self.chunk[self.consumed..self.consumed + count]);
+        self.consumed += count;
         Ok(count)
     }
 }

@@ -1,5 +1,5 @@
-//! Receiving a snapshot: the manifest, which the root names, then the chunks, which the manifest
-//! names. Nothing is written that was not checked.
+//! Receives a snapshot: first the manifest, which the root verifies, then the chunks, which the
+//! manifest verifies. Nothing is written before it is verified.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -7,26 +7,26 @@ use std::sync::Arc;
 
 use crate::storage::disk::{DiskError, FileAction, FileName};
 use crate::storage::operations::Operations;
-use crate::storage::snapshots::common::{Common, Next, Purpose};
+use crate::storage::snapshots::common::{Common, NextStep, Purpose};
 use crate::storage::snapshots::format::{HEADER_BYTES, Manifest, Prefix};
-use crate::types::{Part, SnapshotMeta};
+use crate::types::{SnapshotMeta, SnapshotPart};
 
-/// A snapshot that is being received.
+/// The snapshot that is being received.
 #[derive(Clone, Debug)]
 pub(crate) struct Receiving {
     meta: SnapshotMeta,
     stage: Stage,
 }
 
-/// What became of a part that came in.
+/// The outcome of a received part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartOutcome {
-    /// It was wanted and is right.
+    /// The part was missing and is valid.
     Accepted,
-    /// It is not wanted, or not any more.
-    NotWanted,
-    /// It was wanted, and is not what it should be: the sender's file, or the way, is at fault.
-    Wrong,
+    /// The part is not needed, or not any more.
+    NotNeeded,
+    /// The part was missing, and its bytes are wrong: the sender's file or the network is at fault.
+    Corrupt,
 }
 
 #[derive(Clone, Debug)]
@@ -35,47 +35,47 @@ enum Stage {
     Chunks(Chunks),
 }
 
-/// The manifest as far as it has come: its pieces come in order.
+/// The manifest as far as it has arrived; its pieces arrive in order.
 #[derive(Clone, Debug, Default)]
 struct Pieces {
     bytes: Vec<u8>,
     next: u32,
-    /// The size of a piece and of the whole, once the first piece has said so.
+    /// The size of a piece and of the whole manifest in bytes, once the first piece states them.
     sizes: Option<(u64, u64)>,
 }
 
-/// The chunks, in the partial file or still to come.
+/// The chunks that are in the partial file or still missing.
 #[derive(Clone, Debug)]
 struct Chunks {
     manifest: Arc<Manifest>,
-    /// Whether the partial file exists: nothing is written to one that may not come to be.
-    made: bool,
-    /// Which are in the file.
-    had: Vec<bool>,
+    /// Whether the partial file exists: no chunk is written before.
+    created: bool,
+    /// For each chunk, whether it is in the file.
+    present: Vec<bool>,
     missing: u32,
     /// Every chunk before this one is in the file or being written.
     first: u32,
     writing: BTreeSet<u32>,
-    /// Written since the last sync was asked for.
+    /// The number of chunks written since the last sync was requested.
     unsynced: u32,
 }
 
 impl Receiving {
-    /// Begins with nothing.
+    /// Begins with no part of the snapshot.
     pub(crate) fn begin(meta: SnapshotMeta) -> Receiving {
         Receiving { meta, stage: Stage::Manifest(Pieces::default()) }
     }
 
-    /// Goes on with a partial file whose header and manifest are right: first its chunks are
-    /// looked at.
+    /// Continues with a partial file whose header and manifest are valid: first its chunks are
+    /// verified.
     pub(crate) fn resume(
         common: &mut Common,
         operations: &mut Operations,
         manifest: Arc<Manifest>,
-    ) -> (Receiving, Next) {
+    ) -> (Receiving, NextStep) {
         let mut chunks = Chunks::new(manifest, true);
         let meta = chunks.manifest.meta().clone();
-        let next = chunks.look(common, operations, 0);
+        let next = chunks.check_from(common, operations, 0);
         (Receiving { meta, stage: Stage::Chunks(chunks) }, next)
     }
 
@@ -83,119 +83,119 @@ impl Receiving {
         &self.meta
     }
 
-    /// The parts that are missing and may be asked for now.
-    pub(crate) fn wanted(&self, common: &Common) -> Vec<Part> {
+    /// Returns the missing parts that may be requested now.
+    pub(crate) fn wanted(&self, common: &Common) -> Vec<SnapshotPart> {
         match &self.stage {
-            Stage::Manifest(pieces) => vec![Part::Manifest(pieces.next)],
+            Stage::Manifest(pieces) => vec![SnapshotPart::Manifest(pieces.next)],
             Stage::Chunks(chunks) => chunks.wanted(common),
         }
     }
 
-    /// A part has come.
+    /// Takes a part that a peer has sent.
     pub(crate) fn part(
         &mut self,
         common: &mut Common,
         operations: &mut Operations,
-        part: Part,
+        part: SnapshotPart,
         bytes: &[u8],
-    ) -> (PartOutcome, Next) {
+    ) -> (PartOutcome, NextStep) {
         let outcome = match (&mut self.stage, part) {
-            (Stage::Manifest(pieces), Part::Manifest(number)) if number == pieces.next => {
+            (Stage::Manifest(pieces), SnapshotPart::Manifest(number)) if number == pieces.next => {
                 let limit = u64::from(common.config.manifest_bytes_max);
                 let (outcome, whole) = pieces.take(&self.meta, limit, bytes);
                 if let Some(manifest) = whole {
                     let chunks = Chunks::new(Arc::new(manifest), false);
                     let create = FileAction::Create { file: chunks.file(), bytes: HEADER_BYTES };
-                    common.ask(operations, Purpose::Step, create);
+                    common.request(operations, Purpose::Step, create);
                     self.stage = Stage::Chunks(chunks);
                 }
                 outcome
             }
-            (Stage::Chunks(chunks), Part::Chunk(number)) => {
+            (Stage::Chunks(chunks), SnapshotPart::Chunk(number)) => {
                 chunks.take(common, operations, number, bytes)
             }
-            _ => PartOutcome::NotWanted,
+            _ => PartOutcome::NotNeeded,
         };
         (outcome, self.next())
     }
 
-    /// The partial file was made, or a later step is done.
-    pub(crate) fn on_step(&mut self, common: &mut Common, operations: &mut Operations) -> Next {
+    /// Takes the completion of creating the partial file, or of a later step.
+    pub(crate) fn on_step(&mut self, common: &mut Common, operations: &mut Operations) -> NextStep {
         if let Stage::Chunks(chunks) = &mut self.stage
-            && !chunks.made
+            && !chunks.created
         {
-            // With this, durable, a restart can go on with the file.
-            chunks.made = true;
+            // Once header and manifest are durable, a restart can continue with the file.
+            chunks.created = true;
             let file = chunks.file();
             common.write_frame(operations, &chunks.manifest);
-            common.ask(operations, Purpose::Step, FileAction::Sync { file });
-            common.ask(operations, Purpose::Step, FileAction::SyncDirectory);
+            common.request(operations, Purpose::Step, FileAction::Sync { file });
+            common.request(operations, Purpose::Step, FileAction::SyncDirectory);
             return self.next();
         }
-        Next::Stay
+        NextStep::Continue
     }
 
-    /// A chunk is written.
+    /// Takes the completion of a chunk's write.
     pub(crate) fn on_chunk(
         &mut self,
         common: &mut Common,
         operations: &mut Operations,
         number: u32,
-    ) -> Next {
+    ) -> NextStep {
         let Stage::Chunks(chunks) = &mut self.stage else {
             unreachable!("no chunk is written before the manifest is known")
         };
         let was_writing = chunks.writing.remove(&number);
         assert!(was_writing, "a chunk is written once");
-        chunks.note(number);
+        chunks.mark_present(number);
         chunks.unsynced += 1;
         if chunks.unsynced >= common.config.sync_chunks && chunks.missing > 0 {
             chunks.unsynced = 0;
-            common.ask(operations, Purpose::Step, FileAction::Sync { file: chunks.file() });
+            common.request(operations, Purpose::Step, FileAction::Sync { file: chunks.file() });
         }
         self.next()
     }
 
-    /// Chunks of a partial file were read; what cannot be read is missing.
+    /// Takes chunks that were read from a partial file; those that cannot be read are missing.
     pub(crate) fn on_check(
         &mut self,
         common: &mut Common,
         operations: &mut Operations,
         run: Range<u32>,
         read: Result<Vec<u8>, DiskError>,
-    ) -> Next {
+    ) -> NextStep {
         let Stage::Chunks(chunks) = &mut self.stage else {
-            unreachable!("chunks are looked at once the manifest is known")
+            unreachable!("chunks are verified once the manifest is known")
         };
         let manifest = Arc::clone(&chunks.manifest);
-        for (number, right) in manifest.check(run.clone(), &read.unwrap_or_default()) {
+        for (number, right) in manifest.check_run(run.clone(), &read.unwrap_or_default()) {
             if right {
-                chunks.note(number);
+                chunks.mark_present(number);
             }
         }
-        chunks.look(common, operations, run.end)
+        chunks.check_from(common, operations, run.end)
     }
 
-    fn next(&self) -> Next {
+    fn next(&self) -> NextStep {
         match &self.stage {
-            Stage::Chunks(chunks) if chunks.made && chunks.missing == 0 => {
-                Next::Finish(Arc::clone(&chunks.manifest))
+            Stage::Chunks(chunks) if chunks.created && chunks.missing == 0 => {
+                NextStep::Finish(Arc::clone(&chunks.manifest))
             }
-            _ => Next::Stay,
+            _ => NextStep::Continue,
         }
     }
 }
 
 impl Pieces {
-    /// Takes the next piece, unless its size or what it says does not fit `meta`. The last one
-    /// gives the manifest.
+    /// Takes the next piece, unless its size or its fields do not match `meta`. Returns the
+    /// manifest after the last piece.
     fn take(
         &mut self,
         meta: &SnapshotMeta,
         limit: u64,
         bytes: &[u8],
     ) -> (PartOutcome, Option<Manifest>) {
-        let wrong = (PartOutcome::Wrong, None);
+        let wrong = (PartOutcome::Corrupt, None);
         let sizes = self.sizes.or_else(|| {
             let prefix = Prefix::decode(bytes).ok()?;
             let whole = prefix.manifest_bytes();
@@ -212,7 +212,7 @@ impl Pieces {
         if bytes.len() as u64 != left {
             return (PartOutcome::Accepted, None);
         }
-        // Which piece is wrong, if one is, cannot be told: all of them are asked for again.
+        // It is unknown which piece is wrong, so all of them are requested again.
         let encoded = std::mem::take(self).bytes;
         match Manifest::decode(encoded) {
             Ok(manifest) if manifest.meta() == meta => (PartOutcome::Accepted, Some(manifest)),
@@ -222,33 +222,50 @@ impl Pieces {
 }
 
 impl Chunks {
-    fn new(manifest: Arc<Manifest>, made: bool) -> Chunks {
+    fn new(manifest: Arc<Manifest>, created: bool) -> Chunks {
         let missing = manifest.chunks();
-        let had = vec![false; missing as usize];
-        Chunks { manifest, made, had, missing, first: 0, writing: BTreeSet::new(), unsynced: 0 }
+        let present = vec![false; missing as usize];
+        Chunks {
+            manifest,
+            created,
+            present,
+            missing,
+            first: 0,
+            writing: BTreeSet::new(),
+            unsynced: 0,
+        }
     }
 
     fn file(&self) -> FileName {
         FileName::PartialSnapshot(self.manifest.meta().last.index)
     }
 
-    /// Looks at the chunks in the file, from `from` on.
-    fn look(&mut self, common: &mut Common, operations: &mut Operations, from: u32) -> Next {
+    /// Verifies the chunks in the file, from `from` on.
+    fn check_from(
+        &mut self,
+        common: &mut Common,
+        operations: &mut Operations,
+        from: u32,
+    ) -> NextStep {
         if from < self.manifest.chunks() {
-            common.ask_run(operations, self.file(), &self.manifest, from);
-            return Next::Stay;
+            common.request_run(operations, self.file(), &self.manifest, from);
+            return NextStep::Continue;
         }
-        if self.missing == 0 { Next::Finish(Arc::clone(&self.manifest)) } else { Next::Stay }
+        if self.missing == 0 {
+            NextStep::Finish(Arc::clone(&self.manifest))
+        } else {
+            NextStep::Continue
+        }
     }
 
-    fn wanted(&self, common: &Common) -> Vec<Part> {
-        let looking =
-            common.under_way.values().any(|asked| matches!(asked.purpose, Purpose::Check(_)));
+    fn wanted(&self, common: &Common) -> Vec<SnapshotPart> {
+        let verifying =
+            common.pending.values().any(|asked| matches!(asked.purpose, Purpose::Check(_)));
         let room = common.config.window.saturating_sub(self.writing.len() as u32);
-        let room = if looking || !self.made { 0 } else { room as usize };
+        let room = if verifying || !self.created { 0 } else { room as usize };
         let missing = (self.first..self.manifest.chunks())
-            .filter(|number| !self.had[*number as usize] && !self.writing.contains(number));
-        missing.take(room).map(Part::Chunk).collect()
+            .filter(|number| !self.present[*number as usize] && !self.writing.contains(number));
+        missing.take(room).map(SnapshotPart::Chunk).collect()
     }
 
     fn take(
@@ -258,26 +275,26 @@ impl Chunks {
         number: u32,
         bytes: &[u8],
     ) -> PartOutcome {
-        if !self.wanted(common).contains(&Part::Chunk(number)) {
-            return PartOutcome::NotWanted;
+        if !self.wanted(common).contains(&SnapshotPart::Chunk(number)) {
+            return PartOutcome::NotNeeded;
         }
-        if !self.manifest.has(number, bytes) {
-            return PartOutcome::Wrong;
+        if !self.manifest.chunk_matches(number, bytes) {
+            return PartOutcome::Corrupt;
         }
         self.writing.insert(number);
         let (file, offset) = (self.file(), self.manifest.offset(number));
         let write = FileAction::Write { file, offset, bytes: bytes.to_vec() };
-        common.ask(operations, Purpose::Chunk(number), write);
+        common.request(operations, Purpose::Chunk(number), write);
         PartOutcome::Accepted
     }
 
-    /// A chunk is in the file.
-    fn note(&mut self, number: u32) {
-        let had = std::mem::replace(&mut self.had[number as usize], true);
+    /// Marks a chunk as present in the file.
+    fn mark_present(&mut self, number: u32) {
+        let had = std::mem::replace(&mut self.present[number as usize], true);
         assert!(!had, "a chunk that is in the file is not written again");
-        assert!(self.missing > 0, "and was counted as missing");
+        assert!(self.missing > 0, "a chunk that was not present was missing");
         self.missing -= 1;
-        while self.had.get(self.first as usize).is_some_and(|had| *had) {
+        while self.present.get(self.first as usize).is_some_and(|had| *had) {
             self.first += 1;
         }
     }

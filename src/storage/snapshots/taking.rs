@@ -1,23 +1,23 @@
-//! Taking a snapshot: content comes in one chunk at a time, and is hashed on its way to the file.
+//! Takes a snapshot: its content arrives chunk by chunk, and is hashed and written.
 
 use std::sync::Arc;
 
 use crate::storage::disk::{FileAction, FileName};
 use crate::storage::operations::Operations;
-use crate::storage::snapshots::common::{AbandonReason, Common, Next, Purpose, SnapshotEvent};
+use crate::storage::snapshots::common::{AbandonReason, Common, NextStep, Purpose, SnapshotEvent};
 use crate::storage::snapshots::format::{HASH_BYTES, HEADER_BYTES, Manifest};
 use crate::types::{EntryId, Membership};
 
-/// A snapshot that is being taken.
+/// The snapshot that is being taken.
 #[derive(Clone, Debug)]
 pub(crate) struct Taking {
     last: EntryId,
     membership: Membership,
-    /// Of the content so far.
+    /// The size of the content so far, in bytes.
     bytes: u64,
     hashes: Vec<u8>,
-    /// The owner has been told to go on, and has not yet.
-    wanted: bool,
+    /// Whether a chunk was requested and has not arrived.
+    ready: bool,
 }
 
 impl Taking {
@@ -29,61 +29,65 @@ impl Taking {
     ) -> Taking {
         let file = FileName::PartialSnapshot(last.index);
         let create = FileAction::Create { file, bytes: HEADER_BYTES };
-        common.ask(operations, Purpose::Step, create);
-        Taking { last, membership, bytes: 0, hashes: Vec::new(), wanted: false }
+        common.request(operations, Purpose::Step, create);
+        Taking { last, membership, bytes: 0, hashes: Vec::new(), ready: false }
     }
 
     pub(crate) fn last(&self) -> EntryId {
         self.last
     }
 
-    /// The next chunk of the content.
+    /// Writes the next chunk of the content.
     ///
     /// # Panics
-    /// If it was not asked for, is empty, is too large, or follows one that was too short.
+    /// If no chunk was requested, it is empty or too large, or it follows a chunk that was too
+    /// short.
     pub(crate) fn chunk(
         &mut self,
         common: &mut Common,
         operations: &mut Operations,
         bytes: Vec<u8>,
-    ) -> Next {
+    ) -> NextStep {
         let chunk_bytes = common.config.chunk_bytes;
-        assert!(self.wanted, "contract: a chunk comes when it is asked for");
+        assert!(self.ready, "contract: a chunk was requested");
         assert!(!bytes.is_empty() && bytes.len() <= chunk_bytes as usize);
-        assert!(self.bytes.is_multiple_of(u64::from(chunk_bytes)), "only the last may be short");
+        assert!(
+            self.bytes.is_multiple_of(u64::from(chunk_bytes)),
+            "contract: only the last chunk is short"
+        );
         let hashes_max = u64::from(common.config.manifest_bytes_max);
         if self.hashes.len() as u64 + HASH_BYTES > hashes_max {
-            return Next::Abandon(AbandonReason::TooLarge);
+            return NextStep::Abandon(AbandonReason::TooLarge);
         }
-        self.wanted = false;
+        self.ready = false;
         self.hashes.extend(blake3::hash(&bytes).as_bytes());
         let offset = HEADER_BYTES + self.bytes;
         self.bytes += bytes.len() as u64;
         let file = FileName::PartialSnapshot(self.last.index);
-        common.ask(operations, Purpose::Step, FileAction::Write { file, offset, bytes });
-        Next::Stay
+        common.request(operations, Purpose::Step, FileAction::Write { file, offset, bytes });
+        NextStep::Continue
     }
 
-    /// The content is complete.
+    /// Ends the content, and writes header and manifest.
     ///
     /// # Panics
-    /// If neither a chunk nor the end was asked for.
-    pub(crate) fn end(&self, common: &mut Common, operations: &mut Operations) -> Next {
-        assert!(self.wanted, "contract: the end comes when a chunk is asked for");
+    /// If no chunk was requested.
+    pub(crate) fn end(&self, common: &mut Common, operations: &mut Operations) -> NextStep {
+        assert!(self.ready, "contract: the end replaces a requested chunk");
         let (membership, chunk_bytes) = (self.membership.clone(), common.config.chunk_bytes);
         let manifest = Manifest::new(self.last, membership, self.bytes, chunk_bytes, &self.hashes);
         if manifest.encoded().len() as u64 > u64::from(common.config.manifest_bytes_max) {
-            return Next::Abandon(AbandonReason::TooLarge);
+            return NextStep::Abandon(AbandonReason::TooLarge);
         }
         common.write_frame(operations, &manifest);
-        Next::Finish(Arc::new(manifest))
+        NextStep::Finish(Arc::new(manifest))
     }
 
-    /// The file was made, or a chunk written.
-    pub(crate) fn on_step(&mut self, common: &mut Common) -> Next {
-        assert!(!self.wanted, "one step at a time");
-        self.wanted = true;
-        common.events.push(SnapshotEvent::ChunkWanted);
-        Next::Stay
+    /// Requests the next chunk after the file was created or a chunk was written.
+    pub(crate) fn on_step(&mut self, common: &mut Common) -> NextStep {
+        assert!(!self.ready, "one step at a time");
+        self.ready = true;
+        common.events.push(SnapshotEvent::ReadyForChunk);
+        NextStep::Continue
     }
 }

@@ -1,5 +1,5 @@
-//! The bounds of a header block, with the offsets of `docs/FORMAT.md`. Whoever forges one can chain
-//! its entries rightly, too.
+//! Limits of the fields of a header block, at the offsets of `docs/FORMAT.md`. A forged block may
+//! have a valid hash chain.
 
 use super::{identity, payload};
 use crate::storage::block::{
@@ -11,7 +11,7 @@ use crate::types::{Entry, EntryId, Index, Membership, NodeId, Payload, Term};
 
 const SEGMENT: u64 = 9;
 
-/// A block with one no-op after `prev`.
+/// Returns a block with one no-op after `prev`.
 fn block(prev: EntryId) -> (Block, Record) {
     let id = EntryId::new(prev.term, prev.index.next());
     let entry = Entry { id, payload: Payload::Noop };
@@ -35,8 +35,8 @@ fn sample() -> (Block, Record) {
     block(EntryId::new(Term(2), Index(4)))
 }
 
-/// What comes of a block that says this number at `offset`.
-fn saying(offset: usize, number: &[u8]) -> Result<Block, BlockError> {
+/// Decodes a block with this number at `offset`.
+fn with_bytes(offset: usize, number: &[u8]) -> Result<Block, BlockError> {
     let (block, record) = sample();
     let mut bytes = payload(&block, &[record]);
     bytes[offset..offset + number.len()].copy_from_slice(number);
@@ -44,58 +44,58 @@ fn saying(offset: usize, number: &[u8]) -> Result<Block, BlockError> {
 }
 
 #[test]
-fn a_block_counts_from_one_entry_to_the_most() {
+fn a_header_block_has_from_one_to_the_most_entries() {
     let most = ENTRIES_MAX as u32;
-    for (entries, taken) in [(0, false), (1, true), (most, true), (most + 1, false)] {
-        assert_eq!(saying(12, &entries.to_le_bytes()).is_ok(), taken, "{entries}");
+    for (entries, accepted) in [(0, false), (1, true), (most, true), (most + 1, false)] {
+        assert_eq!(with_bytes(12, &entries.to_le_bytes()).is_ok(), accepted, "{entries}");
     }
 }
 
 #[test]
-fn numbers_end_where_arithmetic_is_still_safe() {
+fn numbers_above_their_maximum_are_rejected() {
     let (term, index, seq) = (Term::MAX.0, Index::MAX.0, FlushSeq::MAX.0);
-    for (what, offset, highest) in [
+    for (field, offset, highest) in [
         ("flush", 72, seq),
         ("previous term", 80, term),
         ("previous index", 88, index),
         ("committed", 112, index),
     ] {
-        assert!(saying(offset, &highest.to_le_bytes()).is_ok(), "{what}");
-        assert!(saying(offset, &(highest + 1).to_le_bytes()).is_err(), "{what}");
+        assert!(with_bytes(offset, &highest.to_le_bytes()).is_ok(), "{field}");
+        assert!(with_bytes(offset, &(highest + 1).to_le_bytes()).is_err(), "{field}");
     }
-    assert!(saying(72, &0_u64.to_le_bytes()).is_err(), "flushes are numbered from 1");
+    assert!(with_bytes(72, &0_u64.to_le_bytes()).is_err(), "flushes are numbered from 1");
 }
 
 #[test]
-fn what_was_durable_before_is_not_beyond_the_log() {
-    assert!(saying(120, &4_u64.to_le_bytes()).is_ok());
-    assert!(saying(120, &5_u64.to_le_bytes()).is_err());
+fn a_watermark_after_the_previous_entry_is_rejected() {
+    assert!(with_bytes(120, &4_u64.to_le_bytes()).is_ok());
+    assert!(with_bytes(120, &5_u64.to_le_bytes()).is_err());
 }
 
 #[test]
-fn another_segments_salt_is_refused() {
-    assert!(saying(64, &[0; 8]).is_err());
+fn the_salt_of_another_segment_is_rejected() {
+    assert!(with_bytes(64, &[0; 8]).is_err());
 }
 
 #[test]
-fn an_entry_has_a_term_and_an_index_that_can_be() {
+fn an_entry_with_an_invalid_term_or_index_is_rejected() {
     let highest = EntryId::new(Term::MAX, Index(Index::MAX.0 - 1));
     let (last, record) = block(highest);
     assert_eq!(last.records(&payload(&last, &[record])), Ok(vec![record]));
     let (beyond, record) = block(EntryId::new(Term(1), Index::MAX));
     assert!(beyond.records(&payload(&beyond, &[record])).is_err(), "after the highest index");
     let (block, mut record) = sample();
-    for (term, taken) in [(1, false), (2, true), (Term::MAX.0, true), (Term::MAX.0 + 1, false)] {
+    for (term, accepted) in [(1, false), (2, true), (Term::MAX.0, true), (Term::MAX.0 + 1, false)] {
         record.id.term = Term(term);
-        assert_eq!(block.records(&payload(&block, &[record])).is_ok(), taken, "term {term}");
+        assert_eq!(block.records(&payload(&block, &[record])).is_ok(), accepted, "term {term}");
     }
 }
 
 #[test]
-fn an_entry_is_of_a_known_kind_and_as_long_as_that_may_be() {
+fn an_entry_of_unknown_kind_or_invalid_size_is_rejected() {
     let (block, record) = sample();
     let largest = Membership::BYTES_MAX as u32;
-    for (kind, body_bytes, taken) in [
+    for (kind, body_bytes, accepted) in [
         (0, 0, false),
         (1, 0, true),
         (1, 1, false),
@@ -110,14 +110,14 @@ fn an_entry_is_of_a_known_kind_and_as_long_as_that_may_be() {
         let block = Block { body_bytes: record.bytes() as u64, ..block };
         assert_eq!(
             block.records(&payload(&block, &[record])).is_ok(),
-            taken,
+            accepted,
             "{kind} {body_bytes}"
         );
     }
 }
 
 #[test]
-fn a_body_is_what_its_header_says() {
+fn a_body_that_does_not_match_its_header_is_rejected() {
     let membership = Membership::new([1, 2].map(NodeId)).with_casting(NodeId(2));
     let id = EntryId::new(Term(2), Index(5));
     for payload in [
@@ -141,22 +141,26 @@ fn a_body_is_what_its_header_says() {
     let entry = Entry { id, payload: Payload::Command("no membership".into()) };
     let body = body_of(&entry);
     let record = Record::of(&entry, Digest::of(&body), Digest::default());
-    assert_eq!(Record { kind: 3, ..record }.entry(&body), None, "its digest is right");
+    assert_eq!(
+        Record { kind: 3, ..record }.entry(&body),
+        None,
+        "a command is no membership although its digest matches"
+    );
 }
 
 #[test]
-fn the_bodies_are_as_long_as_the_entries_say() {
+fn a_wrong_total_size_of_the_bodies_is_rejected() {
     let (block, record) = sample();
-    for (body_bytes, taken) in
+    for (body_bytes, accepted) in
         [(RECORD_BYTES as u64, true), (RECORD_BYTES as u64 - 1, false), (u64::MAX, false)]
     {
         let block = Block { body_bytes, ..block };
-        assert_eq!(block.records(&payload(&block, &[record])).is_ok(), taken, "{body_bytes}");
+        assert_eq!(block.records(&payload(&block, &[record])).is_ok(), accepted, "{body_bytes}");
     }
 }
 
 #[test]
-fn a_block_is_as_long_as_its_entries() {
+fn a_truncated_header_block_is_rejected() {
     let (block, record) = sample();
     let bytes = payload(&block, &[record]);
     assert!(block.records(&bytes[..bytes.len() - 1]).is_err());

@@ -1,5 +1,5 @@
-//! Bounds on the numbers that are read off a disk: what is at a bound is taken, what is beyond it
-//! is refused although its checksums are right.
+//! Limits of numbers that are read from a disk: a value at its limit is accepted, a value beyond it
+//! is rejected although its checksums are valid.
 
 mod block;
 mod recovery;
@@ -15,7 +15,7 @@ fn identity() -> Identity {
     Identity { cluster: ClusterId(1), node: NodeId(2), incarnation: Incarnation(3) }
 }
 
-/// The payload of a header block with its entries, as a segment of that number has it.
+/// Returns the payload of a header block with its entries, in the segment that it names.
 fn payload(block: &Block, records: &[Record]) -> Vec<u8> {
     let mut bytes = block.encode(NodeSegment::new(block.identity, block.segment).salt);
     records.iter().for_each(|record| bytes.extend(record.encode()));

@@ -1,5 +1,5 @@
-//! The bounds of what a header block says of its segment: where its bodies are, and what it
-//! follows.
+//! Limits of the fields with which a header block describes its segment: the place of its bodies,
+//! and the entry that it follows.
 
 use super::{identity, payload};
 use crate::storage::block::{
@@ -7,17 +7,17 @@ use crate::storage::block::{
 };
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
 use crate::storage::recovery::recover;
-use crate::storage::sector::{Framer, Seal, Zone};
+use crate::storage::sector::{Framer, SectorCodec, Zone};
 use crate::storage::segment::NodeSegment;
 use crate::storage::superblock::Superblock;
 use crate::types::{Entry, EntryId, Index, Membership, NodeId, Payload, Term};
 
 const PAGE: u64 = 4096;
-/// A segment has eight pages.
+/// The size of a segment: eight pages.
 const SEGMENT_BYTES: u64 = 8 * PAGE;
 const TOP: u64 = SEGMENT_BYTES - PAGE;
 
-/// One segment, number 1.
+/// A disk with a single segment, number 1.
 struct Segment(Vec<u8>);
 
 impl Disk for Segment {
@@ -26,16 +26,18 @@ impl Disk for Segment {
     }
 
     fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
-        let FileAction::Read { offset, bytes, .. } = action else { unreachable!("it is read") };
-        let offset = usize::try_from(*offset).expect("offsets are those of a small file");
+        let FileAction::Read { offset, bytes, .. } = action else {
+            unreachable!("recovery only reads")
+        };
+        let offset = usize::try_from(*offset).expect("the file is small");
         Ok(self.0[offset..offset + bytes].to_vec())
     }
 }
 
 impl Segment {
     fn write(&mut self, zone: Zone, offset: u64, payload: &[u8]) {
-        let seal = Seal::new(NodeSegment::new(identity(), 1).salt, zone);
-        let mut framer = Framer::new(seal, offset, payload.len());
+        let codec = SectorCodec::new(NodeSegment::new(identity(), 1).salt, zone);
+        let mut framer = Framer::new(codec, offset, payload.len());
         framer.push(payload);
         let (sectors, first) = (framer.finish(), offset as usize);
         if let Some(place) = self.0.get_mut(first..first + sectors.len()) {
@@ -43,7 +45,7 @@ impl Segment {
         }
     }
 
-    /// Adds a flush of one no-op of `term`: its header is on the page of its number, less one.
+    /// Adds a flush of one no-op of `term`; the header block of entry n is on page n - 1.
     fn flush(&mut self, prev: Link, term: u64, change: impl FnOnce(&mut Block)) -> Link {
         let page = prev.id.index.0;
         let id = EntryId::new(Term(term), prev.id.index.next());
@@ -69,7 +71,7 @@ impl Segment {
     }
 }
 
-/// Up to where a start in term 2 has the log of the segment, or what it says against it.
+/// Returns the last index that a start in term 2 recovers from the segment, or its error.
 fn last(mut segment: Segment) -> Result<u64, String> {
     let mut superblock = Superblock::new(identity(), &Membership::new([NodeId(2)]));
     superblock.hard_state.term = Term(2);
@@ -77,7 +79,7 @@ fn last(mut segment: Segment) -> Result<u64, String> {
     found.map(|log| log.index.last().id.index.0).map_err(|error| error.to_string())
 }
 
-/// A segment of two flushes, the second changed.
+/// Recovers a segment of two flushes, the second one changed.
 fn two(change: impl FnOnce(&mut Block)) -> Result<u64, String> {
     let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
     let first = segment.flush(Link::default(), 1, |_| {});
@@ -86,7 +88,7 @@ fn two(change: impl FnOnce(&mut Block)) -> Result<u64, String> {
 }
 
 #[test]
-fn the_bodies_of_the_first_flush_are_in_the_file_and_after_its_header() {
+fn the_first_bodies_must_be_in_the_file_and_after_their_header() {
     let one = |offset: u64| {
         let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
         segment.flush(Link::default(), 1, |block| block.body_offset = offset);
@@ -96,42 +98,42 @@ fn the_bodies_of_the_first_flush_are_in_the_file_and_after_its_header() {
         assert_eq!(one(offset), Ok(1), "{offset}");
     }
     for offset in [0, PAGE + 512, TOP + 512, SEGMENT_BYTES, u64::MAX - PAGE + 1] {
-        let refusal = one(offset).expect_err("the bodies cannot be there");
-        assert!(refusal.contains("where they cannot be"), "{offset}: {refusal}");
+        let error = one(offset).expect_err("the body range is invalid");
+        assert!(error.contains("body range"), "{offset}: {error}");
     }
 }
 
 #[test]
-fn bodies_end_where_those_before_begin() {
+fn bodies_must_end_where_the_previous_bodies_begin() {
     assert_eq!(two(|_| {}), Ok(2));
     for pages in [2, 4, 5, 7] {
-        let refusal = two(|block| block.body_offset = pages * PAGE).expect_err("there is a gap");
-        assert!(refusal.contains("where they cannot be"), "{pages}: {refusal}");
+        let error = two(|block| block.body_offset = pages * PAGE).expect_err("there is a gap");
+        assert!(error.contains("body range"), "{pages}: {error}");
     }
 }
 
 #[test]
-fn flushes_follow_one_another_and_the_superblock() {
-    let refusal = two(|block| block.seq = FlushSeq(3)).expect_err("a flush is missing");
-    assert!(refusal.contains("flush 3 stands where 2 must"), "{refusal}");
+fn a_missing_flush_or_a_term_after_the_superblocks_is_rejected() {
+    let error = two(|block| block.seq = FlushSeq(3)).expect_err("a flush is missing");
+    assert!(error.contains("found flush 3 instead of flush 2"), "{error}");
     let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
     segment.flush(Link::default(), 3, |_| {});
-    let refusal = last(segment).expect_err("the term was never voted in");
-    assert!(refusal.contains("ahead of the superblock's term"), "{refusal}");
+    let error = last(segment).expect_err("the term is after the superblock's");
+    assert!(error.contains("later term than the superblock's term"), "{error}");
 }
 
 #[test]
-fn a_header_block_ends_in_the_file() {
+fn a_header_block_beyond_the_end_of_the_file_is_rejected() {
     let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
     segment.flush(Link::default(), 1, |_| {});
-    let seal = NodeSegment::new(identity(), 1).headers;
-    let payload = seal.unframe(0, &segment.0[..512]).expect("it was sealed");
+    let codec = NodeSegment::new(identity(), 1).headers;
+    let payload = codec.unframe(0, &segment.0[..512]).expect("its checksum is valid");
     let fits = (SEGMENT_BYTES as usize / 512 * 508 - BLOCK_BYTES) / RECORD_BYTES;
     for (entries, is_beyond) in [(fits, false), (fits + 1, true)] {
         let mut forged = Segment(segment.0.clone());
-        let count = u32::try_from(entries).expect("it is small").to_le_bytes();
+        let count = u32::try_from(entries).expect("the count fits").to_le_bytes();
         forged.write(Zone::Headers, 0, &[&payload[..12], &count, &payload[16..]].concat());
-        let beyond = last(forged).is_err_and(|refusal| refusal.contains("reaches beyond the file"));
+        let beyond = last(forged).is_err_and(|error| error.contains("extends beyond the end"));
         assert_eq!(beyond, is_beyond, "{entries}");
     }
 }

@@ -1,8 +1,8 @@
-//! The bounds of a superblock, with the offsets of `docs/FORMAT.md`.
+//! Limits of the fields of a superblock, at the offsets of `docs/FORMAT.md`.
 
 use super::identity;
 use crate::storage::block::{Digest, FlushSeq};
-use crate::storage::superblock::{COPY_BYTES, Copy, Superblock};
+use crate::storage::superblock::{COPY_BYTES, Superblock, SuperblockCopy};
 use crate::types::{Index, Membership, NodeId, Term};
 
 const MEMBERS_MAX: u64 = Membership::MEMBERS_MAX as u64;
@@ -12,63 +12,63 @@ fn nodes(count: u64) -> impl Iterator<Item = NodeId> {
     (1..=count).map(NodeId)
 }
 
-/// A copy that says these bytes at `offset`, and is sealed so.
-fn saying(offset: usize, said: &[u8]) -> Vec<u8> {
+/// Returns a copy with these bytes at `offset`, and a valid checksum.
+fn with_bytes(offset: usize, value: &[u8]) -> Vec<u8> {
     let mut bytes = Superblock::new(identity(), &Membership::new(nodes(3))).encode().bytes;
-    bytes[offset..offset + said.len()].copy_from_slice(said);
+    bytes[offset..offset + value.len()].copy_from_slice(value);
     let sum = Digest::of(&bytes[..SUM_OFFSET]);
     bytes[SUM_OFFSET..].copy_from_slice(&sum.0);
     bytes
 }
 
 fn is_valid(bytes: &[u8]) -> bool {
-    matches!(Copy::read(bytes), Copy::Valid(..))
+    matches!(SuperblockCopy::read(bytes), SuperblockCopy::Valid(..))
 }
 
 #[test]
-fn as_many_members_as_are_allowed_come_back() {
+fn a_membership_of_the_largest_size_is_read_back() {
     let membership = Membership::new(nodes(64))
         .joint_with(nodes(3))
         .with_learners((65..=MEMBERS_MAX).map(NodeId));
-    assert_eq!(membership.flaw(), None);
+    assert_eq!(membership.violation(), None);
     let superblock = Superblock::new(identity(), &membership);
-    let Copy::Valid(read, _) = Copy::read(&superblock.encode().bytes) else {
-        panic!("it is whole")
+    let SuperblockCopy::Valid(read, _) = SuperblockCopy::read(&superblock.encode().bytes) else {
+        panic!("the copy is valid")
     };
     assert_eq!(*read, superblock);
 }
 
 #[test]
 #[should_panic(expected = "contract: a node may have the membership")]
-fn more_members_are_not_written() {
+fn a_membership_above_the_largest_size_is_not_written() {
     let membership = Membership::new(nodes(MEMBERS_MAX)).joint_with([NodeId(1)]);
     let _ = Superblock::new(identity(), &membership).encode();
 }
 
 #[test]
-fn no_membership_but_one_that_can_be_is_read() {
-    let said = |membership: &Membership| {
+fn an_invalid_membership_is_rejected() {
+    let encoded = |membership: &Membership| {
         let bytes = membership.encode();
         [&(bytes.len() as u16).to_le_bytes()[..], &bytes].concat()
     };
-    for (voters, learners, taken) in
+    for (voters, learners, accepted) in
         [(3, 0, true), (3, 129, true), (3, 130, false), (64, 0, true), (65, 0, false)]
     {
         let learners = (1000..1000 + learners).map(NodeId);
         let membership = Membership::new(nodes(voters)).with_learners(learners);
-        assert_eq!(is_valid(&saying(216, &said(&membership))), taken, "{membership}");
+        assert_eq!(is_valid(&with_bytes(216, &encoded(&membership))), accepted, "{membership}");
     }
-    let [three, two] = [3, 2].map(|voters| said(&Membership::new(nodes(voters))));
-    assert!(!is_valid(&saying(216, &two[..1])), "shorter than it says");
-    assert!(!is_valid(&saying(186, &two[2..])), "longer than it says");
-    assert!(!is_valid(&saying(216, &(three.len() as u16 - 1).to_le_bytes())));
-    assert!(!is_valid(&saying(216, &u16::MAX.to_le_bytes())), "longer than a copy");
+    let [three, two] = [3, 2].map(|voters| encoded(&Membership::new(nodes(voters))));
+    assert!(!is_valid(&with_bytes(216, &two[..1])), "shorter than its length field");
+    assert!(!is_valid(&with_bytes(186, &two[2..])), "longer than its length field");
+    assert!(!is_valid(&with_bytes(216, &(three.len() as u16 - 1).to_le_bytes())));
+    assert!(!is_valid(&with_bytes(216, &u16::MAX.to_le_bytes())), "longer than a copy");
 }
 
 #[test]
-fn numbers_end_where_arithmetic_is_still_safe() {
+fn numbers_above_their_maximum_are_rejected() {
     let (term, index, flush) = (Term::MAX.0, Index::MAX.0, FlushSeq::MAX.0);
-    for (what, offset, highest) in [
+    for (field, offset, highest) in [
         ("number of the update", 56, flush),
         ("term", 80, term),
         ("committed", 104, index),
@@ -77,27 +77,30 @@ fn numbers_end_where_arithmetic_is_still_safe() {
         ("snapshot term", 128, term),
         ("snapshot index", 136, index),
     ] {
-        assert!(is_valid(&saying(offset, &highest.to_le_bytes())), "{what}");
-        assert!(!is_valid(&saying(offset, &(highest + 1).to_le_bytes())), "{what}");
+        assert!(is_valid(&with_bytes(offset, &highest.to_le_bytes())), "{field}");
+        assert!(!is_valid(&with_bytes(offset, &(highest + 1).to_le_bytes())), "{field}");
     }
-    assert!(!is_valid(&saying(112, &0_u64.to_le_bytes())), "flushes are numbered from 1");
+    assert!(!is_valid(&with_bytes(112, &0_u64.to_le_bytes())), "flushes are numbered from 1");
 }
 
 #[test]
-fn only_known_flags_are_set() {
-    assert!(is_valid(&saying(12, &15_u32.to_le_bytes())));
-    assert!(!is_valid(&saying(12, &16_u32.to_le_bytes())));
+fn unknown_flags_are_rejected() {
+    assert!(is_valid(&with_bytes(12, &15_u32.to_le_bytes())));
+    assert!(!is_valid(&with_bytes(12, &16_u32.to_le_bytes())));
 }
 
 #[test]
-fn a_copy_is_of_this_version_and_of_its_size() {
-    assert!(!is_valid(&saying(0, b"Q_ORASUP")));
-    assert_eq!(Copy::read(&saying(8, &0_u32.to_le_bytes())), Copy::Bad);
-    assert_eq!(Copy::read(&saying(8, &2_u32.to_le_bytes())), Copy::Newer(2));
-    let mut longer = saying(8, &1_u32.to_le_bytes());
+fn a_copy_of_another_version_or_size_is_rejected() {
+    assert!(!is_valid(&with_bytes(0, b"Q_ORASUP")));
+    assert_eq!(SuperblockCopy::read(&with_bytes(8, &0_u32.to_le_bytes())), SuperblockCopy::Bad);
+    assert_eq!(
+        SuperblockCopy::read(&with_bytes(8, &2_u32.to_le_bytes())),
+        SuperblockCopy::Newer(2)
+    );
+    let mut longer = with_bytes(8, &1_u32.to_le_bytes());
     longer.push(0);
-    assert_eq!(Copy::read(&longer), Copy::Bad);
+    assert_eq!(SuperblockCopy::read(&longer), SuperblockCopy::Bad);
     for length in [1, 100, SUM_OFFSET, COPY_BYTES - 1] {
-        assert_eq!(Copy::read(&longer[..length]), Copy::Bad, "{length}");
+        assert_eq!(SuperblockCopy::read(&longer[..length]), SuperblockCopy::Bad, "{length}");
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of a membership: staged, joint, left.
+//! Membership changes: a change is staged, then joint, then complete (Raft §6).
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -6,12 +6,12 @@ use core::fmt;
 
 use crate::types::id::NodeId;
 use crate::types::membership::error::ChangeError;
-use crate::types::membership::member::{Address, Fate, Incarnation, Member};
+use crate::types::membership::member::{Address, Incarnation, Member, PendingTransition};
 use crate::types::membership::state::{Membership, Parts, admit};
 use crate::types::membership::voters::Voters;
 
-/// What is to be different about a membership: any number of nodes at once. What is not named
-/// stays.
+/// A requested change of a membership, which may name any number of nodes at once. Members and
+/// attributes that it does not name stay as they are.
 ///
 /// ```
 /// use quorate::types::{Change, Membership, NodeId};
@@ -19,15 +19,15 @@ use crate::types::membership::voters::Voters;
 /// let three = Membership::new([1, 2, 3].map(NodeId));
 /// let replace = Change::new().voter(NodeId(4)).remove(NodeId(3));
 /// let staged = three.changed(&replace).expect("3 is a member, and voters remain");
-/// assert_eq!(staged.to_string(), "{n1 n2 n3} wanted {n1 n2 n4} learners {n4}");
-/// assert_eq!(staged.entered(None).left().to_string(), "{n1 n2 n4}");
+/// assert_eq!(staged.to_string(), "{n1 n2 n3} target {n1 n2 n4} learners {n4}");
+/// assert_eq!(staged.enter_joint(None).leave_joint().to_string(), "{n1 n2 n4}");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Change {
     pub(super) edits: Vec<Edit>,
 }
 
-/// One thing that is to be different.
+/// One edit of a change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Edit {
     Role(NodeId, Role),
@@ -41,63 +41,65 @@ pub(super) enum Edit {
 pub(super) enum Role {
     Voter,
     Learner,
-    /// A learner until it is heard of again, and then a voter.
+    /// A learner until the leader hears from it again, and then a voter.
     Suspended,
-    Nothing,
+    Removed,
 }
 
 impl Change {
-    /// Nothing is different.
+    /// Returns a change that edits nothing.
     #[must_use]
     pub fn new() -> Change {
         Change::default()
     }
 
-    /// The node votes: who is no member becomes a learner first, until it has the log.
+    /// Makes the node a voter. A node that is not a member is a learner first, until it has the
+    /// log.
     #[must_use]
     pub fn voter(self, id: NodeId) -> Change {
         self.with(Edit::Role(id, Role::Voter))
     }
 
-    /// The node is a learner, whether it was a voter or nothing.
+    /// Makes the node a learner, whether it was a voter or not a member.
     #[must_use]
     pub fn learner(self, id: NodeId) -> Change {
         self.with(Edit::Role(id, Role::Learner))
     }
 
-    /// The node is no member any more.
+    /// Removes the member from the membership.
     #[must_use]
     pub fn remove(self, id: NodeId) -> Change {
-        self.with(Edit::Role(id, Role::Nothing))
+        self.with(Edit::Role(id, Role::Removed))
     }
 
-    /// The voter is a learner until it is heard of again.
+    /// Suspends the voter: it is a learner until the leader hears from it again.
     #[must_use]
     pub fn suspend(self, id: NodeId) -> Change {
         self.with(Edit::Role(id, Role::Suspended))
     }
 
-    /// The voter holds the casting vote, or nobody does. A leader whose configuration says so
-    /// takes it over.
+    /// Gives the voter the casting vote, or no voter. A leader whose configuration says so takes
+    /// the casting vote itself.
     #[must_use]
     pub fn casting(self, holder: Option<NodeId>) -> Change {
         self.with(Edit::Casting(holder))
     }
 
-    /// The member is this life of its disk, and no other. A voter whose disk is known stays that
-    /// one: its vote is taken first, and given back to the other.
+    /// Names the incarnation of the member's disk; messages from others are rejected. It cannot
+    /// replace a voter's known incarnation: suspend or remove the voter first, and then add it
+    /// with the other one.
     #[must_use]
     pub fn incarnation(self, id: NodeId, incarnation: Incarnation) -> Change {
         self.with(Edit::Incarnation(id, incarnation))
     }
 
-    /// The member is reached there.
+    /// Sets the address of the member.
     #[must_use]
     pub fn address(self, id: NodeId, address: Address) -> Change {
         self.with(Edit::Address(id, address))
     }
 
-    /// The member has this priority.
+    /// Sets the member's priority for leadership.
     #[must_use]
     pub fn priority(self, id: NodeId, priority: u8) -> Change {
         self.with(Edit::Priority(id, priority))
@@ -108,8 +110,8 @@ impl Change {
         self
     }
 
-    /// The node that is to become two things.
-    fn contradiction(&self) -> Option<NodeId> {
+    /// Returns a node to which the change gives two roles.
+    fn conflicting_roles(&self) -> Option<NodeId> {
         let mut named = self.edits.iter().filter_map(|edit| match edit {
             Edit::Role(id, _) => Some(*id),
             _ => None,
@@ -124,18 +126,18 @@ impl Change {
 }
 
 impl Membership {
-    /// The membership after the first step of a change: staged if it alters the voters or the
-    /// casting vote, else complete.
+    /// Returns the membership after the first step of a change: staged if the change edits the
+    /// voters or the casting vote, else complete.
     ///
     /// # Errors
-    /// Why it cannot be changed so.
+    /// The reason for which the change is invalid for this membership.
     ///
     /// # Panics
-    /// If a change is under way already.
+    /// If this membership is staged or joint: one change must complete before the next.
     pub fn changed(&self, change: &Change) -> Result<Membership, ChangeError> {
         assert!(self.is_settled(), "contract: one change at a time");
-        if let Some(id) = change.contradiction() {
-            return Err(ChangeError::Contradiction(id));
+        if let Some(id) = change.conflicting_roles() {
+            return Err(ChangeError::ConflictingRoles(id));
         }
         let mut parts = Parts::clone(&self.0);
         let mut voters: Vec<NodeId> = parts.incoming.to_vec();
@@ -144,7 +146,7 @@ impl Membership {
             _ => None,
         });
         for (id, role) in roles {
-            parts.give(id, role, &mut voters)?;
+            parts.set_role(id, role, &mut voters)?;
         }
         let kept = parts.incoming.casting().filter(|holder| voters.contains(holder));
         let mut casting = kept;
@@ -152,9 +154,9 @@ impl Membership {
             match edit {
                 Edit::Role(..) => {}
                 Edit::Casting(holder) => casting = *holder,
-                Edit::Incarnation(id, incarnation) => parts.name(*id, *incarnation)?,
-                Edit::Address(id, address) => parts.find(*id)?.address = address.clone(),
-                Edit::Priority(id, priority) => parts.find(*id)?.priority = *priority,
+                Edit::Incarnation(id, incarnation) => parts.set_incarnation(*id, *incarnation)?,
+                Edit::Address(id, address) => parts.member_mut(*id)?.address = address.clone(),
+                Edit::Priority(id, priority) => parts.member_mut(*id)?.priority = *priority,
             }
         }
         if voters.is_empty() {
@@ -163,118 +165,120 @@ impl Membership {
         if let Some(holder) = casting.filter(|holder| !voters.contains(holder)) {
             return Err(ChangeError::CastingWithoutVote(holder));
         }
-        let wanted = Voters::new(voters).with_casting(casting);
-        if wanted != parts.incoming {
-            parts.wanted = wanted;
+        let target = Voters::new(voters).with_casting(casting);
+        if target != parts.incoming {
+            parts.target = target;
         }
         parts.fit_lineages();
         let changed = Membership(Arc::new(parts));
-        changed.flaw().map_or(Ok(changed), Err)
+        changed.violation().map_or(Ok(changed), Err)
     }
 
-    /// A staged membership with the change given up: its voters stay voters, and its learners
-    /// learners.
+    /// Returns the staged membership with its change cancelled: its voters stay voters, and its
+    /// learners stay learners.
     #[must_use]
-    pub fn given_up(&self) -> Membership {
+    pub fn cancelled(&self) -> Membership {
         let mut parts = Parts::clone(&self.0);
-        parts.wanted = Voters::default();
+        parts.target = Voters::default();
         let Parts { members, incoming, .. } = &mut parts;
         let voters = members.iter_mut().filter(|member| incoming.contains(&member.id));
-        voters.for_each(|member| member.fate = Fate::Stays);
+        voters.for_each(|member| member.pending = PendingTransition::None);
         Membership(Arc::new(parts))
     }
 
-    /// A staged membership made joint (Raft §6). An even set that `casting` is in gives it the
-    /// casting vote; if that leaves the voters as they are, there is nothing to agree on.
+    /// Returns the joint membership that follows this staged one (Raft §6). If the target voters
+    /// are an even set that contains `casting`, that node gets the casting vote. If the result has
+    /// the same voters as before, the change is cancelled because it changes nothing.
     #[must_use]
-    pub fn entered(&self, casting: Option<NodeId>) -> Membership {
+    pub fn enter_joint(&self, casting: Option<NodeId>) -> Membership {
         let mut parts = Parts::clone(&self.0);
-        let wanted = core::mem::take(&mut parts.wanted);
-        let holder = casting.filter(|id| wanted.can_split() && wanted.contains(id));
-        let holder = holder.or(wanted.casting());
-        let incoming = wanted.with_casting(holder);
+        let target = core::mem::take(&mut parts.target);
+        let holder = casting.filter(|id| target.can_split() && target.contains(id));
+        let holder = holder.or(target.casting());
+        let incoming = target.with_casting(holder);
         if incoming == parts.incoming {
-            return self.given_up();
+            return self.cancelled();
         }
         parts.outgoing = core::mem::replace(&mut parts.incoming, incoming);
         Membership(Arc::new(parts))
     }
 
-    /// The membership without the vote of those that are `silent`, who are learners until they are
-    /// back. A change under way goes on with the others, or is given up if nobody is left of those
-    /// that were to vote.
+    /// Returns the membership without the votes of the `silent` nodes, which are learners until
+    /// they return. A change in flight continues with the other nodes, and is cancelled if none of
+    /// its target voters is left.
     ///
-    /// Only who knows that the silent decide nothing by themselves may use it: its quorums need not
-    /// meet those of the membership before.
+    /// The quorums of the result need not intersect those of this membership. The caller must know
+    /// that the silent nodes decide nothing without it.
     #[must_use]
-    pub fn without(&self, silent: impl Fn(NodeId) -> bool) -> Membership {
+    pub fn without_voters(&self, silent: impl Fn(NodeId) -> bool) -> Membership {
         let mut parts = Parts::clone(&self.0);
-        let left = |voters: &Voters| {
-            let left = Voters::new(voters.iter().copied().filter(|id| !silent(*id)));
-            let casting = voters.casting().filter(|id| left.contains(id));
-            left.with_casting(casting)
+        let remaining = |voters: &Voters| {
+            let remaining = Voters::new(voters.iter().copied().filter(|id| !silent(*id)));
+            let casting = voters.casting().filter(|id| remaining.contains(id));
+            remaining.with_casting(casting)
         };
         for member in parts.members.iter_mut().filter(|member| silent(member.id)) {
-            let votes = self.is_voter(member.id) || self.wanted().contains(&member.id);
-            if votes && member.fate == Fate::Stays {
-                member.fate = Fate::Returns;
+            let votes = self.is_voter(member.id) || self.target().contains(&member.id);
+            if votes && member.pending == PendingTransition::None {
+                member.pending = PendingTransition::Promote;
             }
         }
-        parts.incoming = left(&parts.incoming);
-        parts.outgoing = left(&parts.outgoing);
-        parts.wanted = left(&parts.wanted);
+        parts.incoming = remaining(&parts.incoming);
+        parts.outgoing = remaining(&parts.outgoing);
+        parts.target = remaining(&parts.target);
         if parts.incoming.is_empty() {
             parts.incoming = core::mem::take(&mut parts.outgoing);
         }
-        if parts.wanted == parts.incoming {
-            parts.wanted = Voters::default();
+        if parts.target == parts.incoming {
+            parts.target = Voters::default();
         }
-        let Parts { members, incoming, outgoing, wanted, .. } = &mut parts;
+        let Parts { members, incoming, outgoing, target, .. } = &mut parts;
         members.retain(|member| {
             let votes = incoming.contains(&member.id) || outgoing.contains(&member.id);
-            member.fate != Fate::Leaves || votes
+            member.pending != PendingTransition::Remove || votes
         });
-        if outgoing.is_empty() && wanted.is_empty() {
+        if outgoing.is_empty() && target.is_empty() {
             let voters = members.iter_mut().filter(|member| incoming.contains(&member.id));
-            voters.for_each(|member| member.fate = Fate::Stays);
+            voters.for_each(|member| member.pending = PendingTransition::None);
         }
         Membership(Arc::new(parts))
     }
 
-    /// A joint membership left: the incoming voters decide alone (Raft §6). Who lost its vote may
-    /// come back with any disk.
+    /// Returns the membership that follows this joint one: the incoming voters decide alone (Raft
+    /// §6). A member that lost its vote may return with any disk.
     #[must_use]
-    pub fn left(&self) -> Membership {
+    pub fn leave_joint(&self) -> Membership {
         let mut parts = Parts::clone(&self.0);
         let outgoing = core::mem::take(&mut parts.outgoing);
-        parts.members.retain(|member| member.fate != Fate::Leaves);
+        parts.members.retain(|member| member.pending != PendingTransition::Remove);
         let Parts { members, incoming, .. } = &mut parts;
         let lost = |id: &NodeId| outgoing.contains(id) && !incoming.contains(id);
-        let losers = members.iter_mut().filter(|member| lost(&member.id));
-        losers.for_each(|member| member.incarnation = Incarnation::default());
+        let without_vote = members.iter_mut().filter(|member| lost(&member.id));
+        without_vote.for_each(|member| member.incarnation = Incarnation::default());
         Membership(Arc::new(parts))
     }
 }
 
 impl Parts {
-    fn find(&mut self, id: NodeId) -> Result<&mut Member, ChangeError> {
+    fn member_mut(&mut self, id: NodeId) -> Result<&mut Member, ChangeError> {
         let found = self.members.binary_search_by_key(&id, |member| member.id);
         found.map(|position| &mut self.members[position]).map_err(|_| ChangeError::NotMember(id))
     }
 
-    /// The disk of a voter that is known has promised what another has not.
-    fn name(&mut self, id: NodeId, incarnation: Incarnation) -> Result<(), ChangeError> {
+    /// Sets the member's incarnation. A voter's known incarnation stays, because only its disk
+    /// holds the votes that the voter has cast.
+    fn set_incarnation(&mut self, id: NodeId, incarnation: Incarnation) -> Result<(), ChangeError> {
         let votes = self.incoming.contains(&id);
-        let member = self.find(id)?;
-        if votes && !member.may_be(incarnation) {
-            return Err(ChangeError::OtherDisk(id));
+        let member = self.member_mut(id)?;
+        if votes && !member.accepts_incarnation(incarnation) {
+            return Err(ChangeError::OtherIncarnationVotes(id));
         }
         member.incarnation = incarnation;
         Ok(())
     }
 
-    /// Makes the node what it is to be; `voters` are those wanted.
-    fn give(
+    /// Gives the node its role; `voters` are the target voters.
+    fn set_role(
         &mut self,
         id: NodeId,
         role: Role,
@@ -289,16 +293,16 @@ impl Parts {
             Role::Voter => {
                 admit(&mut self.members, id);
                 voters.push(id);
-                self.find(id)?.fate = Fate::Stays;
+                self.member_mut(id)?.pending = PendingTransition::None;
             }
             Role::Learner => {
                 admit(&mut self.members, id);
-                self.find(id)?.fate = Fate::Stays;
+                self.member_mut(id)?.pending = PendingTransition::None;
             }
-            Role::Suspended => self.find(id)?.fate = Fate::Returns,
-            Role::Nothing if votes => self.find(id)?.fate = Fate::Leaves,
-            Role::Nothing => {
-                self.find(id)?;
+            Role::Suspended => self.member_mut(id)?.pending = PendingTransition::Promote,
+            Role::Removed if votes => self.member_mut(id)?.pending = PendingTransition::Remove,
+            Role::Removed => {
+                self.member_mut(id)?;
                 self.members.retain(|member| member.id != id);
             }
         }
@@ -307,8 +311,8 @@ impl Parts {
 }
 
 impl fmt::Display for Change {
-    /// `+n4 -n3 ?n5 casting=n1 n2@host:1 n2!200`: voters, removals, learners, and the rest;
-    /// `nothing` if nothing is different.
+    /// Writes `+n4 -n3 ?n5 ~n6 casting=n1 n2@host:1 n2#1f n2!200`: voters, removals, learners,
+    /// suspended voters, and the other edits; `nothing` if there are no edits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.edits.is_empty() {
             return f.write_str("nothing");
@@ -319,9 +323,9 @@ impl fmt::Display for Change {
                 Edit::Role(id, Role::Voter) => write!(f, "+{id}"),
                 Edit::Role(id, Role::Learner) => write!(f, "?{id}"),
                 Edit::Role(id, Role::Suspended) => write!(f, "~{id}"),
-                Edit::Role(id, Role::Nothing) => write!(f, "-{id}"),
+                Edit::Role(id, Role::Removed) => write!(f, "-{id}"),
                 Edit::Casting(Some(id)) => write!(f, "casting={id}"),
-                Edit::Casting(None) => f.write_str("casting=nobody"),
+                Edit::Casting(None) => f.write_str("casting=none"),
                 Edit::Incarnation(id, incarnation) => write!(f, "{id}#{incarnation}"),
                 Edit::Address(id, address) => write!(f, "{id}@{address}"),
                 Edit::Priority(id, priority) => write!(f, "{id}!{priority}"),

@@ -1,51 +1,51 @@
-//! Why a membership cannot be changed as somebody wants.
+//! Errors of membership changes.
 
 use core::fmt;
 
 use crate::types::id::NodeId;
 use crate::types::membership::state::Membership;
 
-/// Why a membership cannot be changed so.
+/// The reason for which a membership, or a change of one, is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChangeError {
-    /// Nobody would vote any more.
+    /// The change would leave no voters.
     NoVoters,
-    /// More than [`Membership::VOTERS_MAX`] would vote.
+    /// There would be more than [`Membership::VOTERS_MAX`] voters.
     TooManyVoters,
-    /// It would take more than [`Membership::BYTES_MAX`]: fewer members, or shorter addresses.
+    /// The encoding would exceed [`Membership::BYTES_MAX`]: use fewer members or shorter addresses.
     TooLarge,
-    /// The id names no node.
+    /// The node id is 0, which is not a valid id.
     IdIsZero,
-    /// The node is no member.
+    /// The named node is not a member.
     NotMember(NodeId),
-    /// The casting vote would be with a node that has no vote.
+    /// The named holder of the casting vote would not be a voter.
     CastingWithoutVote(NodeId),
-    /// The node is to become two things at once.
-    Contradiction(NodeId),
-    /// The node votes with another disk than the one named: its vote is to be taken first.
-    OtherDisk(NodeId),
+    /// The named node would have two conflicting roles.
+    ConflictingRoles(NodeId),
+    /// The named node votes with another incarnation of its disk: suspend or remove it first.
+    OtherIncarnationVotes(NodeId),
 }
 
 impl fmt::Display for ChangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ChangeError::NoVoters => f.write_str("nobody would vote any more"),
+            ChangeError::NoVoters => f.write_str("no voters would be left"),
             ChangeError::TooManyVoters => {
-                write!(f, "more than {} nodes would vote", Membership::VOTERS_MAX)
+                write!(f, "more than {} voters", Membership::VOTERS_MAX)
             }
             ChangeError::TooLarge => {
                 let bytes = Membership::BYTES_MAX;
-                write!(f, "it would take more than {bytes} bytes: fewer members, shorter addresses")
+                write!(f, "larger than {bytes} bytes: use fewer members or shorter addresses")
             }
-            ChangeError::IdIsZero => f.write_str("0 names no node"),
-            ChangeError::NotMember(id) => write!(f, "{id} is no member"),
+            ChangeError::IdIsZero => f.write_str("0 is not a valid node id"),
+            ChangeError::NotMember(id) => write!(f, "{id} is not a member"),
             ChangeError::CastingWithoutVote(id) => {
-                write!(f, "{id} would hold the casting vote, and has no vote")
+                write!(f, "{id} cannot hold the casting vote: it would not be a voter")
             }
-            ChangeError::Contradiction(id) => write!(f, "{id} is to become two things at once"),
-            ChangeError::OtherDisk(id) => {
-                write!(f, "{id} votes with another disk: suspend or remove it first")
+            ChangeError::ConflictingRoles(id) => write!(f, "{id} has two conflicting roles"),
+            ChangeError::OtherIncarnationVotes(id) => {
+                write!(f, "{id} votes with another incarnation: suspend or remove it first")
             }
         }
     }

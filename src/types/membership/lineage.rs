@@ -1,4 +1,4 @@
-//! How a membership came to be what it is without asking everybody (`Config::survivor`).
+//! Lineages: the records of survivors that continued without the other voters (`Config::survivor`).
 
 use alloc::sync::Arc;
 
@@ -6,20 +6,20 @@ use crate::types::membership::member::Lineage;
 use crate::types::membership::state::Membership;
 
 impl Membership {
-    /// The most lineages that a membership remembers. Who was away while more began is refused
-    /// until it is wiped and added again.
+    /// The maximum number of lineages in a membership. A node that was away while more began is
+    /// rejected until an operator wipes it and adds it again.
     pub const LINEAGES_MAX: usize = 16;
 
-    /// The last lineages it came by, the oldest first.
+    /// Returns the last lineages of this membership, the oldest first.
     #[must_use]
     pub fn lineages(&self) -> &[Lineage] {
         &self.0.lineages
     }
 
-    /// The same membership, with which a lineage begins. The oldest are forgotten, where there are
-    /// too many or no room for them.
+    /// Returns the same membership with a new lineage. It drops the oldest ones if there are more
+    /// than [`Membership::LINEAGES_MAX`] or no room for them.
     #[must_use]
-    pub fn begins(mut self, lineage: Lineage) -> Membership {
+    pub fn with_lineage(mut self, lineage: Lineage) -> Membership {
         let parts = Arc::make_mut(&mut self.0);
         if parts.lineages.len() == Membership::LINEAGES_MAX {
             parts.lineages.remove(0);
@@ -29,8 +29,8 @@ impl Membership {
         self
     }
 
-    /// Whether all that came to be before `earlier` is in the past of this membership too: no
-    /// survivors went on towards the one who do not lead to the other.
+    /// Returns true if this membership follows from `earlier`: the last lineage of `earlier` is one
+    /// of its own, so that the two are not of survivors that continued independently.
     #[must_use]
     pub fn descends_from(&self, earlier: &Membership) -> bool {
         earlier.lineages().last().is_none_or(|last| self.lineages().contains(last))

@@ -1,76 +1,78 @@
-//! One member.
+//! Members of the cluster, with their incarnations and addresses.
 
 use alloc::sync::Arc;
 use core::fmt;
 
 use crate::types::id::{EntryId, NodeId};
 
-/// One member of the cluster, whatever it decides.
+/// One member of the cluster, voter or learner.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
-    /// Its id.
+    /// The id of the node.
     pub id: NodeId,
-    /// The life of its disk that became a member; zero if any is welcome.
+    /// The incarnation of the disk that became a member; zero if any is accepted.
     pub incarnation: Incarnation,
-    /// Where others reach it.
+    /// The address at which other nodes reach it; empty if unknown.
     pub address: Address,
-    /// Who is to lead, of those that have the log: the highest.
+    /// The priority for leadership: of the voters that have the log, the one with the highest
+    /// should lead.
     pub priority: u8,
-    /// What happens to it when the change under way is complete, or to a learner some time.
-    pub fate: Fate,
+    /// The transition that follows when the change in flight is complete, or when a suspended voter
+    /// returns.
+    pub pending: PendingTransition,
 }
 
-/// What becomes of a member by itself.
+/// The transition of a member that follows without a further request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Fate {
-    /// It stays what it is.
+pub enum PendingTransition {
+    /// The member keeps its role.
     #[default]
-    Stays,
-    /// It leaves once the change under way is complete.
-    Leaves,
-    /// A voter that was silent for too long: a learner that is to vote again once it is back.
-    Returns,
+    None,
+    /// The member is removed once the change in flight is complete.
+    Remove,
+    /// The member is a suspended voter: a learner that becomes a voter again once it returns.
+    Promote,
 }
 
-/// Names one life of a node's directory, from its formatting on: a wiped disk never keeps the
-/// promises of the one before it.
+/// The identifier of a node's data directory, chosen when it is formatted. A wiped disk has a new
+/// one, because it lost the votes and acknowledgements of the old one.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(pub u128);
 
-/// Where a member is reached, in the words of the driver: most often host and port. The core gives
-/// it no meaning. A clone shares the text.
+/// The address of a member in a form that the driver defines, usually host and port. The core does
+/// not interpret it. A clone shares the text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address(Arc<str>);
 
-/// One time that survivors went on without the votes of the dead. Its parent is the one before it
-/// in [`Membership::lineages`](crate::types::Membership::lineages).
+/// A record that survivors continued without the votes of the other voters. Its parent is the one
+/// before it in [`Membership::lineages`](crate::types::Membership::lineages).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lineage {
-    /// The leader that did so.
+    /// The leader that removed the votes.
     pub by: NodeId,
-    /// The entry that took the votes.
+    /// The entry whose membership is without those votes.
     pub at: EntryId,
 }
 
-/// One of those who form the first membership, as another of them has met it.
+/// A voter of the first membership, as another one has seen it during bootstrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Founder {
-    /// Its id.
+pub struct BootstrapPeer {
+    /// The id of the peer.
     pub id: NodeId,
-    /// The life of its disk; zero if it was not met.
+    /// The incarnation of its disk; zero if the peer was not seen.
     pub incarnation: Incarnation,
-    /// Tells one start of its process from another.
-    pub boot: u64,
+    /// A number that differs between two starts of its process.
+    pub start_id: u64,
 }
 
-impl Founder {
-    /// A founder that was not met.
+impl BootstrapPeer {
+    /// Returns a bootstrap peer that was not seen yet.
     #[must_use]
-    pub fn unknown(id: NodeId) -> Founder {
-        Founder { id, incarnation: Incarnation::default(), boot: 0 }
+    pub fn unknown(id: NodeId) -> BootstrapPeer {
+        BootstrapPeer { id, incarnation: Incarnation::default(), start_id: 0 }
     }
 
-    /// Whether it was met.
+    /// Returns true if the peer was seen.
     #[must_use]
     pub fn is_known(&self) -> bool {
         self.incarnation != Incarnation::default()
@@ -78,10 +80,10 @@ impl Founder {
 }
 
 impl Member {
-    /// The priority of whom nobody gave another.
+    /// The priority of a member without a configured one.
     pub const PRIORITY_DEFAULT: u8 = 100;
 
-    /// A member with the default priority, of any incarnation and without an address.
+    /// Returns a member with the default priority, any incarnation and no address.
     #[must_use]
     pub fn new(id: NodeId) -> Member {
         Member {
@@ -89,28 +91,28 @@ impl Member {
             incarnation: Incarnation::default(),
             address: Address::default(),
             priority: Member::PRIORITY_DEFAULT,
-            fate: Fate::Stays,
+            pending: PendingTransition::None,
         }
     }
 
-    /// Whether the life of its disk may be this one: it is, or nobody knows.
+    /// Returns true if the member's incarnation is this one, or unknown.
     #[must_use]
-    pub fn may_be(&self, incarnation: Incarnation) -> bool {
+    pub fn accepts_incarnation(&self, incarnation: Incarnation) -> bool {
         self.incarnation == incarnation || self.incarnation == Incarnation::default()
     }
 }
 
 impl Address {
-    /// The longest address, in bytes.
+    /// The maximum length of an address in bytes.
     pub const BYTES_MAX: usize = 255;
 
-    /// An address; `None` if it is too long.
+    /// Returns the address, or `None` if it is longer than [`Address::BYTES_MAX`].
     #[must_use]
     pub fn new(text: &str) -> Option<Address> {
         (text.len() <= Address::BYTES_MAX).then(|| Address(Arc::from(text)))
     }
 
-    /// The address as it was given; empty if none was.
+    /// Returns the text of the address; empty if there is none.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

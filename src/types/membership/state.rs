@@ -1,4 +1,4 @@
-//! A membership: its members, who votes, and how far a change of it is.
+//! Memberships: the members, the voter sets, and the phase of a membership change.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -10,46 +10,46 @@ use crate::types::membership::voters::Voters;
 
 /// The members of the cluster: voters, and learners that store the log without a vote.
 ///
-/// While its voters are exchanged a membership is *joint* (Raft §6): the incoming and the outgoing
-/// voters must each agree by themselves. Before, as long as some of the voters to come lack the
-/// log, it is *staged*: they are learners, and the voters wanted stand beside those in force.
-/// A clone shares everything.
+/// While its voters change, a membership is *joint* (Raft §6): the incoming and the outgoing voters
+/// must each agree by themselves. Before that, while some of the target voters lack the log, it is
+/// *staged*: the target voters are listed beside the incoming ones, and the new ones are learners.
+/// A clone shares its storage.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Membership(pub(super) Arc<Parts>);
 
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Parts {
-    /// By ascending id.
+    /// Sorted by ascending id, without repetition.
     pub(super) members: Vec<Member>,
     pub(super) incoming: Voters,
     pub(super) outgoing: Voters,
-    pub(super) wanted: Voters,
-    /// The oldest first.
+    pub(super) target: Voters,
+    /// In the order in which they began, the oldest first.
     pub(super) lineages: Vec<Lineage>,
 }
 
 impl Membership {
-    /// The most voters that one set of them may have.
+    /// The maximum number of voters in one voter set.
     pub const VOTERS_MAX: usize = 64;
-    /// The most bytes that [`Membership::encode`] may give. Nothing stores, sends or starts with
-    /// more: a copy of the superblock has room for as many.
+    /// The maximum size of an encoded membership in bytes. No node stores, sends or starts with a
+    /// larger one: it is the room in a copy of the superblock.
     pub const BYTES_MAX: usize = 3584;
-    /// The most members that [`Membership::BYTES_MAX`] leaves room for, if none has an address.
+    /// The maximum number of members within [`Membership::BYTES_MAX`], if none has an address.
     pub const MEMBERS_MAX: usize = (Membership::BYTES_MAX - 2) / 27;
 
-    /// A membership of `voters` alone, each with the default priority and no address; their order
+    /// Returns a membership of `voters` alone, each with the default priority and no address. Order
     /// and repetitions do not matter.
     pub fn new(voters: impl IntoIterator<Item = NodeId>) -> Membership {
         let incoming = Voters::new(voters);
         let members = incoming.iter().copied().map(Member::new).collect();
-        Membership::of(Parts { members, incoming, ..Parts::default() })
+        Membership::from_parts(Parts { members, incoming, ..Parts::default() })
     }
 
-    fn of(parts: Parts) -> Membership {
+    fn from_parts(parts: Parts) -> Membership {
         Membership(Arc::new(parts))
     }
 
-    /// The same membership, joint with the `outgoing` voters. None of them leaves it simple.
+    /// Returns the same membership, joint with the `outgoing` voters. Without any it is not joint.
     #[must_use]
     pub fn joint_with(mut self, outgoing: impl IntoIterator<Item = NodeId>) -> Membership {
         let parts = Arc::make_mut(&mut self.0);
@@ -60,7 +60,7 @@ impl Membership {
         self
     }
 
-    /// The same membership with `learners`; one that is a voter too counts as a voter.
+    /// Returns the same membership with `learners` added. One that is a voter stays a voter.
     #[must_use]
     pub fn with_learners(mut self, learners: impl IntoIterator<Item = NodeId>) -> Membership {
         let parts = Arc::make_mut(&mut self.0);
@@ -70,10 +70,10 @@ impl Membership {
         self
     }
 
-    /// The same membership, whose incoming voters give `holder` the casting vote.
+    /// Returns the same membership, in which `holder` has the casting vote of the incoming voters.
     ///
     /// # Panics
-    /// If the holder is none of them.
+    /// If `holder` is not an incoming voter.
     #[must_use]
     pub fn with_casting(mut self, holder: NodeId) -> Membership {
         let incoming = &mut Arc::make_mut(&mut self.0).incoming;
@@ -81,68 +81,68 @@ impl Membership {
         self
     }
 
-    /// The same membership, in which `member` takes the place of who has its id.
+    /// Returns the same membership, in which `member` replaces the member with its id.
     ///
     /// # Panics
-    /// If nobody has it.
+    /// If there is no member with its id.
     #[must_use]
     pub fn with_member(mut self, member: Member) -> Membership {
         let members = &mut Arc::make_mut(&mut self.0).members;
         let known = members.iter_mut().find(|known| known.id == member.id);
-        *known.expect("contract: a member takes a member's place") = member;
+        *known.expect("contract: the id is that of a member") = member;
         self
     }
 
-    /// The voters that will remain; all of them, unless the membership is joint.
+    /// Returns the voters that remain after the change; all voters unless the membership is joint.
     #[must_use]
     pub fn incoming(&self) -> &Voters {
         &self.0.incoming
     }
 
-    /// The voters before the change under way; empty unless the membership is joint.
+    /// Returns the voters from before the change; empty unless the membership is joint.
     #[must_use]
     pub fn outgoing(&self) -> &Voters {
         &self.0.outgoing
     }
 
-    /// The voters that are to take over once they have the log; empty unless the membership is
-    /// staged.
+    /// Returns the voters that a staged change leads to, once they have the log; empty unless the
+    /// membership is staged.
     #[must_use]
-    pub fn wanted(&self) -> &Voters {
-        &self.0.wanted
+    pub fn target(&self) -> &Voters {
+        &self.0.target
     }
 
-    /// Whether the voters are being exchanged (Raft §6).
+    /// Returns true if two voter sets must agree (Raft §6).
     #[must_use]
     pub fn is_joint(&self) -> bool {
         !self.0.outgoing.is_empty()
     }
 
-    /// Whether voters to come still have to get the log.
+    /// Returns true if a change waits for its target voters to get the log.
     #[must_use]
     pub fn is_staged(&self) -> bool {
-        !self.0.wanted.is_empty()
+        !self.0.target.is_empty()
     }
 
-    /// Whether no change is under way.
+    /// Returns true if no change is in flight.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         !self.is_joint() && !self.is_staged()
     }
 
-    /// Every member, by ascending id.
+    /// Returns every member, by ascending id.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.0.members
     }
 
-    /// Whether it is the membership of a node that has none yet.
+    /// Returns true if there are no members: a node that has not learned of a membership yet.
     #[must_use]
-    pub fn is_nobody(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.members.is_empty()
     }
 
-    /// The member with this id.
+    /// Returns the member with this id.
     #[must_use]
     pub fn member(&self, id: NodeId) -> Option<&Member> {
         let members = &self.0.members;
@@ -150,47 +150,47 @@ impl Membership {
         found.ok().map(|position| &members[position])
     }
 
-    /// Every member's id, in ascending order.
+    /// Returns the id of every member, in ascending order.
     pub fn ids(&self) -> impl Iterator<Item = NodeId> {
         self.0.members.iter().map(|member| member.id)
     }
 
-    /// The members without a vote, in ascending order.
+    /// Returns the members without a vote, in ascending order.
     pub fn learners(&self) -> impl Iterator<Item = NodeId> {
         self.ids().filter(|id| !self.is_voter(*id))
     }
 
-    /// Every voter of either half once, in ascending order.
+    /// Returns every incoming or outgoing voter once, in ascending order.
     pub fn voters(&self) -> impl Iterator<Item = NodeId> {
         self.ids().filter(|id| self.is_voter(*id))
     }
 
-    /// Whether `id` votes, in either half.
+    /// Returns true if `id` is an incoming or outgoing voter.
     #[must_use]
     pub fn is_voter(&self, id: NodeId) -> bool {
         self.0.incoming.contains(&id) || self.0.outgoing.contains(&id)
     }
 
-    /// Whether `id` is a voter or a learner.
+    /// Returns true if `id` is a voter or a learner.
     #[must_use]
     pub fn is_member(&self, id: NodeId) -> bool {
         self.member(id).is_some()
     }
 
-    /// The member's priority; 0 of a stranger.
+    /// Returns the member's priority, or 0 for a node that is not a member.
     #[must_use]
     pub fn priority(&self, id: NodeId) -> u8 {
         self.member(id).map_or(0, |member| member.priority)
     }
 
-    /// Whether the two share everything, and are equal without a look.
+    /// Returns true if the two share their storage, so that they are equal without a comparison.
     #[must_use]
-    pub fn is_same(&self, other: &Membership) -> bool {
+    pub fn ptr_eq(&self, other: &Membership) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-/// Adds a member of this id unless there is one.
+/// Adds a default member with this id unless there is one.
 pub(super) fn admit(members: &mut Vec<Member>, id: NodeId) {
     if let Err(position) = members.binary_search_by_key(&id, |member| member.id) {
         members.insert(position, Member::new(id));
@@ -198,22 +198,23 @@ pub(super) fn admit(members: &mut Vec<Member>, id: NodeId) {
 }
 
 impl Default for Membership {
-    /// Nobody.
+    /// Returns the membership without members.
     fn default() -> Membership {
-        Membership::of(Parts::default())
+        Membership::from_parts(Parts::default())
     }
 }
 
 impl fmt::Display for Membership {
-    /// The voters, those before them, those wanted, and the learners: `{n1 n2*} from {n1 n2 n3}
-    /// wanted {n1 n4} learners {n4}`, where a star marks the holder of the casting vote.
+    /// Writes the incoming, outgoing and target voters, and the learners: `{n1 n2*} from {n1 n2 n3}
+    /// learners {n4}` or `{n1 n2} target {n1 n4} learners {n4}`. A star marks the holder of the
+    /// casting vote.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.incoming())?;
         if self.is_joint() {
             write!(f, " from {}", self.outgoing())?;
         }
         if self.is_staged() {
-            write!(f, " wanted {}", self.wanted())?;
+            write!(f, " target {}", self.target())?;
         }
         let learners = Voters::new(self.learners());
         if !learners.is_empty() {

@@ -1,4 +1,4 @@
-//! A set of voters.
+//! Voter sets, with an optional casting vote.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -6,10 +6,11 @@ use core::ops::Deref;
 
 use crate::types::id::NodeId;
 
-/// Voters that decide together: sorted, without repetition, and perhaps with a casting vote.
+/// A set of voters that decide together: sorted, without repetition, and optionally with a casting
+/// vote.
 ///
-/// A quorum of them is a majority. If their number is even, half of them is one too, provided that
-/// the holder of the casting vote is in it; an odd set never needs the vote.
+/// Any majority of them is a quorum. If their number is even, a half that includes the holder of
+/// the casting vote is a quorum too; an odd set never needs the casting vote.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Voters {
     ids: Vec<NodeId>,
@@ -17,7 +18,7 @@ pub struct Voters {
 }
 
 impl Voters {
-    /// The set of these, none of which holds the casting vote.
+    /// Returns the set of these voters, without a casting vote.
     pub fn new(ids: impl IntoIterator<Item = NodeId>) -> Voters {
         let mut ids: Vec<NodeId> = ids.into_iter().collect();
         ids.sort_unstable();
@@ -25,10 +26,10 @@ impl Voters {
         Voters { ids, casting: None }
     }
 
-    /// The same set, in which `holder` has the casting vote.
+    /// Returns the same set, in which `holder` has the casting vote.
     ///
     /// # Panics
-    /// If it is none of them.
+    /// If `holder` is not in the set.
     #[must_use]
     pub fn with_casting(self, holder: Option<NodeId>) -> Voters {
         assert!(
@@ -38,13 +39,13 @@ impl Voters {
         Voters { casting: holder, ..self }
     }
 
-    /// Who holds the casting vote.
+    /// Returns the holder of the casting vote, if any.
     #[must_use]
     pub fn casting(&self) -> Option<NodeId> {
         self.casting
     }
 
-    /// Whether their number is even, so that they can split into halves.
+    /// Returns true if the number of voters is even and not 0, so that they can split in halves.
     #[must_use]
     pub fn can_split(&self) -> bool {
         !self.ids.is_empty() && self.ids.len().is_multiple_of(2)
@@ -60,7 +61,7 @@ impl Deref for Voters {
 }
 
 impl fmt::Display for Voters {
-    /// `{n1 n2*}`: a star marks the holder of the casting vote.
+    /// Writes `{n1 n2*}`, where a star marks the holder of the casting vote.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("{")?;
         for (position, id) in self.ids.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The form of those words of `types` that only clients and nodes exchange.
+//! The wire form of the types that only clients and nodes exchange; see [`crate::wire::form`].
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::types::{
     Acknowledge, ChangeError, Comparisons, EntryId, Freshness, Index, Membership, NodeId,
-    PeerStatus, ReadLevel, RejectReason, Report, RoleName, Standing, Status, Term,
+    PeerStatus, ReadLevel, RejectReason, Report, RoleName, StateVerification, Status, Term,
 };
 use crate::wire::form::{EntryIdForm, IndexForm, NodeIdForm, TermForm, membership, nanos};
 
@@ -51,10 +51,10 @@ pub(super) enum RejectReasonForm {
     DiskFull,
     MembershipChangeInFlight,
     Membership(#[serde(with = "ChangeErrorForm")] ChangeError),
-    NothingToGiveUp,
-    GivenUp,
+    NoChangeToCancel,
+    ChangeCancelled,
     Transferring,
-    NoSuccessor,
+    NoTransferTarget,
     TransferAborted,
     Unverified,
 }
@@ -68,8 +68,8 @@ enum ChangeErrorForm {
     IdIsZero,
     NotMember(#[serde(with = "NodeIdForm")] NodeId),
     CastingWithoutVote(#[serde(with = "NodeIdForm")] NodeId),
-    Contradiction(#[serde(with = "NodeIdForm")] NodeId),
-    OtherDisk(#[serde(with = "NodeIdForm")] NodeId),
+    ConflictingRoles(#[serde(with = "NodeIdForm")] NodeId),
+    OtherIncarnationVotes(#[serde(with = "NodeIdForm")] NodeId),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,8 +81,8 @@ pub(super) struct ReportForm {
     peers: Vec<PeerStatus>,
     #[serde(with = "membership")]
     membership: Membership,
-    #[serde(with = "StandingForm")]
-    standing: Standing,
+    #[serde(with = "StateVerificationForm")]
+    verification: StateVerification,
     #[serde(with = "ComparisonsForm")]
     comparisons: Comparisons,
     #[serde(with = "nanos")]
@@ -92,10 +92,10 @@ pub(super) struct ReportForm {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Comparisons")]
 struct ComparisonsForm {
-    agreed: u64,
+    consistent: u64,
     unavailable: u64,
-    undecided: u64,
-    refuted: u64,
+    inconclusive: u64,
+    diverged: u64,
     chains: u64,
     chains_unavailable: u64,
 }
@@ -110,12 +110,12 @@ enum RoleNameForm {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Standing")]
-enum StandingForm {
-    Unchecked,
-    Sound,
+#[serde(remote = "StateVerification")]
+enum StateVerificationForm {
+    Unverified,
+    Consistent,
     Quarantined,
-    Divided,
+    NoMajority,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -130,7 +130,7 @@ struct StatusForm {
     #[serde(with = "node")]
     vote: Option<NodeId>,
     #[serde(with = "nanos")]
-    promise: Duration,
+    vote_lease: Duration,
     #[serde(with = "node")]
     leader: Option<NodeId>,
     #[serde(with = "EntryIdForm")]
@@ -170,7 +170,7 @@ struct PeerStatusForm {
     inflight_bytes: usize,
 }
 
-/// A node, or none.
+/// An optional node id, as an optional number.
 pub(super) mod node {
     use crate::types::NodeId;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -189,7 +189,7 @@ pub(super) mod node {
     }
 }
 
-/// An index, or none.
+/// An optional index, as an optional number.
 mod index {
     use crate::types::Index;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -208,7 +208,7 @@ mod index {
     }
 }
 
-/// An address as its bytes.
+/// An address, as its UTF-8 bytes.
 pub(super) mod address {
     use crate::types::Address;
     use crate::wire::form::BytesVisitor;
@@ -227,11 +227,11 @@ pub(super) mod address {
     ) -> Result<Address, D::Error> {
         let bytes = deserializer.deserialize_bytes(BytesVisitor)?;
         let text = std::str::from_utf8(bytes).map_err(D::Error::custom)?;
-        Address::new(text).ok_or_else(|| D::Error::custom("no address is that long"))
+        Address::new(text).ok_or_else(|| D::Error::custom("the address is too long"))
     }
 }
 
-/// A report beside the replies, which are short.
+/// A report, boxed because the other replies are short.
 pub(super) mod report {
     use crate::types::Report;
     use crate::wire::client::form::ReportForm;
@@ -251,7 +251,7 @@ pub(super) mod report {
     }
 }
 
-/// A change as the bytes that [`Change::encode`](crate::types::Change::encode) gives.
+/// A membership change, encoded by [`Change::encode`](crate::types::Change::encode).
 pub(super) mod change {
     use crate::types::Change;
     use crate::wire::form::BytesVisitor;
@@ -265,7 +265,7 @@ pub(super) mod change {
     ) -> Result<S::Ok, S::Error> {
         match change.encode() {
             Some(bytes) => serializer.serialize_bytes(&bytes),
-            None => Err(S::Error::custom("a change names too many differences")),
+            None => Err(S::Error::custom("the membership change has too many edits")),
         }
     }
 
@@ -273,11 +273,11 @@ pub(super) mod change {
         deserializer: D,
     ) -> Result<Change, D::Error> {
         let bytes = deserializer.deserialize_bytes(BytesVisitor)?;
-        Change::decode(bytes).ok_or_else(|| D::Error::custom("no change is so"))
+        Change::decode(bytes).ok_or_else(|| D::Error::custom("invalid membership change"))
     }
 }
 
-/// Peers as a list.
+/// The peers of a report, as a list.
 mod peers {
     use crate::types::{Membership, PeerStatus};
     use crate::wire::client::form::PeerStatusForm;

@@ -1,61 +1,61 @@
-//! The first frame of a client's connection, and the node's answer to it.
+//! The client hello: the first frame of a client's connection, and the node's reply to it.
 
 use std::fmt;
 use std::ops::Range;
 
 use crate::types::NodeId;
-use crate::wire::error::{Flaw, WireError};
+use crate::wire::error::{FrameError, WireError};
 use crate::wire::frame::{append_hello, field, read_whole};
 use crate::wire::hello::Versions;
 use crate::wire::kind::Kind;
 
-/// How the body is laid out; integers are little-endian. What follows in a hello of a later
-/// version is not read.
+/// The layout of the body; integers are little-endian. Further bytes of a later version's hello are
+/// ignored.
 const FULL: usize = 4;
 const RESERVED: Range<usize> = 5..8;
 const NODE: Range<usize> = 8..16;
 const CLUSTER: Range<usize> = 16..32;
 const BODY_BYTES: usize = 32;
 
-/// What a client says first, and what it is answered.
+/// The first frame of a client, and of the node to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientHello {
-    /// The versions that the speaker reads and writes.
+    /// The versions of the wire format that the sender reads and writes.
     pub versions: Versions,
-    /// The cluster that the client means, or that the node belongs to.
+    /// The cluster that the client expects, or that the node belongs to.
     pub cluster: u128,
-    /// The node that the client means, none if any will do; or the node that answers.
+    /// The node that the client expects, `None` if any; in a reply, the node itself.
     pub node: Option<NodeId>,
-    /// In an answer: the node takes no more clients now, and closes the connection.
+    /// In a reply: whether the node accepts no more clients now, and closes the connection.
     pub full: bool,
 }
 
-/// Why a client and a node do not come together. Each reason says what to do.
+/// The reason for which a client cannot use a node's connection; its text names the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ClientHelloError {
-    /// The client means another cluster.
+    /// The client expects another cluster.
     Cluster {
-        /// The one it means.
-        wanted: u128,
-        /// The node's.
+        /// The cluster that the client expects.
+        expected: u128,
+        /// The cluster that the node belongs to.
         found: u128,
     },
-    /// The client means another node, or the node does not say which one it is.
+    /// The client expects another node, or the node does not name its id.
     Node {
-        /// The one it means.
-        wanted: NodeId,
-        /// The one that is there.
+        /// The node that the client expects.
+        expected: NodeId,
+        /// The node that replyed, if it names its id.
         found: Option<NodeId>,
     },
-    /// They have no version in common.
+    /// The client and the node have no common version.
     Version {
-        /// The client's.
+        /// The versions of the client.
         client: Versions,
-        /// The node's.
+        /// The versions of the node.
         node: Versions,
     },
-    /// The node serves as many clients as it may.
+    /// The node serves the maximum number of clients.
     Full,
 }
 
@@ -71,25 +71,25 @@ impl ClientHello {
         append_hello(Kind::ClientHello, &body, into);
     }
 
-    /// Reads bytes that are one frame with a client's hello.
+    /// Decodes bytes that are exactly one frame with a client hello.
     ///
     /// # Errors
-    /// A [`WireError`] if they are anything else.
+    /// A [`WireError`] if they are not.
     pub fn decode(bytes: &[u8]) -> Result<ClientHello, WireError> {
         read_whole(Kind::ClientHello, bytes, ClientHello::decode_body)
     }
 
-    pub(in crate::wire) fn decode_body(body: &[u8]) -> Result<ClientHello, Flaw> {
-        let refuse = |reason: String| Err(Flaw::Body { kind: Kind::ClientHello, reason });
+    pub(in crate::wire) fn decode_body(body: &[u8]) -> Result<ClientHello, FrameError> {
+        let invalid = |reason: String| Err(FrameError::Body { kind: Kind::ClientHello, reason });
         let Some(body) = body.first_chunk::<BODY_BYTES>() else {
-            return refuse(format!("{} bytes of {BODY_BYTES}", body.len()));
+            return invalid(format!("{} bytes of {BODY_BYTES}", body.len()));
         };
         let versions = match Versions::read(body) {
             Ok(versions) => versions,
-            Err(reason) => return refuse(reason),
+            Err(reason) => return invalid(reason),
         };
         if body[FULL] > 1 || body[RESERVED] != [0; 3] {
-            return refuse("a byte has no meaning".to_owned());
+            return invalid("a reserved byte or flag is invalid".to_owned());
         }
         let node = u64::from_le_bytes(field(body, NODE));
         Ok(ClientHello {
@@ -100,49 +100,50 @@ impl ClientHello {
         })
     }
 
-    /// Whether the node that gave `answer` serves the client that said this.
+    /// Checks the hello that a node replied with to this hello of the client.
     ///
     /// # Errors
-    /// The first reason against it, in the order of [`ClientHelloError`].
-    pub fn check(&self, answer: &ClientHello) -> Result<(), ClientHelloError> {
-        if self.cluster != answer.cluster {
-            let (wanted, found) = (self.cluster, answer.cluster);
-            return Err(ClientHelloError::Cluster { wanted, found });
+    /// The first reason for which the client cannot use the connection, in the order of
+    /// [`ClientHelloError`].
+    pub fn check(&self, reply: &ClientHello) -> Result<(), ClientHelloError> {
+        if self.cluster != reply.cluster {
+            let (expected, found) = (self.cluster, reply.cluster);
+            return Err(ClientHelloError::Cluster { expected, found });
         }
-        if let Some(wanted) = self.node
-            && answer.node != Some(wanted)
+        if let Some(expected) = self.node
+            && reply.node != Some(expected)
         {
-            return Err(ClientHelloError::Node { wanted, found: answer.node });
+            return Err(ClientHelloError::Node { expected, found: reply.node });
         }
-        let (client, node) = (self.versions, answer.versions);
+        let (client, node) = (self.versions, reply.versions);
         if client.common(node).is_none() {
             return Err(ClientHelloError::Version { client, node });
         }
-        if answer.full { Err(ClientHelloError::Full) } else { Ok(()) }
+        if reply.full { Err(ClientHelloError::Full) } else { Ok(()) }
     }
 }
 
 impl fmt::Display for ClientHelloError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ClientHelloError::Cluster { wanted, found } => write!(
+            ClientHelloError::Cluster { expected, found } => write!(
                 f,
-                "the node is of cluster {found:032x}, and the client means {wanted:032x}: check \
-                 the addresses, or the cluster's id"
+                "the node belongs to cluster {found:032x}, but the client expects \
+                 {expected:032x}: check the addresses, or the cluster id"
             ),
-            ClientHelloError::Node { wanted, found: Some(found) } => {
-                write!(f, "{wanted} is meant, and {found} is there: check the address")
+            ClientHelloError::Node { expected, found: Some(found) } => {
+                write!(f, "expected {expected}, but {found} answered: check the address")
             }
-            ClientHelloError::Node { wanted, found: None } => {
-                write!(f, "{wanted} is meant, and who is there does not say who it is")
+            ClientHelloError::Node { expected, found: None } => {
+                write!(f, "expected {expected}, but the node that answered does not name its id")
             }
             ClientHelloError::Version { client, node } => write!(
                 f,
-                "the client speaks versions {client}, and the node {node}: bring the older one \
-                 up to date"
+                "the client supports versions {client}, but the node {node}: upgrade the older \
+                 one"
             ),
             ClientHelloError::Full => f.write_str(
-                "the node serves as many clients as it may: close some, or raise its bound",
+                "the node serves the maximum number of clients: close some, or raise its limit",
             ),
         }
     }
@@ -163,12 +164,12 @@ mod tests {
     };
 
     #[test]
-    fn a_hello_comes_back_and_a_later_version_may_add_to_it() {
+    fn a_hello_round_trips_and_a_later_version_may_extend_it() {
         for hello in [HELLO, ClientHello { node: None, full: true, ..HELLO }] {
             let mut bytes = Vec::new();
             hello.encode(&mut bytes);
             assert_eq!(ClientHello::decode(&bytes), Ok(hello));
-            let (_, body) = open(&bytes).expect("it is a frame");
+            let (_, body) = open(&bytes).expect("the bytes are a frame");
             assert_eq!(ClientHello::decode_body(&[body, &[1, 2, 3]].concat()), Ok(hello));
             for count in 0..BODY_BYTES {
                 assert!(ClientHello::decode_body(&body[..count]).is_err(), "{count}");
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn invalid_hellos_are_rejected() {
         for (place, byte) in [(0, 2), (4, 2), (5, 1), (7, 1)] {
             let mut bytes = Vec::new();
             HELLO.encode(&mut bytes);
@@ -188,19 +189,20 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_says_what_to_do() {
-        let refusal =
-            |answer: ClientHello| HELLO.check(&answer).expect_err("it must be refused").to_string();
+    fn each_error_names_the_remedy() {
+        let rejected = |reply: ClientHello| {
+            HELLO.check(&reply).expect_err("the hello is rejected").to_string()
+        };
         assert_eq!(HELLO.check(&HELLO), Ok(()));
         assert_eq!(ClientHello { node: None, ..HELLO }.check(&HELLO), Ok(()));
-        let other = refusal(ClientHello { cluster: 0xc2, ..HELLO });
+        let other = rejected(ClientHello { cluster: 0xc2, ..HELLO });
         assert!(other.contains("00c1: check the addresses") && other.contains("00c2"), "{other}");
-        let node = refusal(ClientHello { node: Some(NodeId(3)), ..HELLO });
-        assert_eq!(node, "n2 is meant, and n3 is there: check the address");
+        let node = rejected(ClientHello { node: Some(NodeId(3)), ..HELLO });
+        assert_eq!(node, "expected n2, but n3 answered: check the address");
         let newer = Versions { oldest: 7, newest: 9 };
-        let version = refusal(ClientHello { versions: newer, ..HELLO });
-        assert!(version.contains("1..=1, and the node 7..=9"), "{version}");
-        let full = refusal(ClientHello { full: true, ..HELLO });
-        assert!(full.contains("as many clients as it may"), "{full}");
+        let version = rejected(ClientHello { versions: newer, ..HELLO });
+        assert!(version.contains("1..=1, but the node 7..=9"), "{version}");
+        let full = rejected(ClientHello { full: true, ..HELLO });
+        assert!(full.contains("the maximum number of clients"), "{full}");
     }
 }

@@ -1,6 +1,5 @@
-//! What clients and nodes say to each other: after one [`ClientHello`] from each side, requests
-//! from the client and replies from the node, each reply with the number of its request, in any
-//! order.
+//! The client protocol: one [`ClientHello`] from each side, then requests from the client and
+//! replies from the node. Each reply has the number of its request; replies come in any order.
 
 mod form;
 mod hello;
@@ -8,5 +7,5 @@ mod reply;
 mod request;
 
 pub use hello::{ClientHello, ClientHelloError};
-pub use reply::{ClientReply, Denial, LeaderHint, Told};
-pub use request::{ClientRequest, Wanted};
+pub use reply::{ClientReply, LeaderHint, ReplyBody, ServiceRejectReason};
+pub use request::{ClientRequest, RequestBody};

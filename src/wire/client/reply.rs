@@ -1,4 +1,4 @@
-//! What a node tells a client.
+//! Replies from a node to a client.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,129 +8,129 @@ use serde::{Deserialize, Serialize};
 use crate::types::{Address, EntryId, Freshness, Index, NodeId, RejectReason, Report};
 use crate::wire::client::form::{FreshnessForm, RejectReasonForm, address, report};
 use crate::wire::codec::{read, write};
-use crate::wire::error::{Flaw, WireError};
+use crate::wire::error::{FrameError, WireError};
 use crate::wire::form::{EntryIdForm, IndexForm, NodeIdForm, bytes};
 use crate::wire::frame::{append, read_whole};
 use crate::wire::kind::Kind;
 
-/// The one reply to a request.
+/// The reply to one request of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientReply {
-    /// That of the request.
+    /// The `number` of the request.
     pub number: u64,
-    /// What came of it.
-    pub told: Told,
+    /// The outcome of the request.
+    pub body: ReplyBody,
 }
 
-/// What came of a request.
+/// The outcome of a client's request.
 ///
-/// A new variant goes last: `tests/wire/golden.rs` holds what each one's bytes are.
+/// New variants go last, because their positions are on the wire (`tests/wire/golden.rs`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Told {
-    /// The command was carried out: the state machine's reply.
+pub enum ReplyBody {
+    /// The state machine applied the command and replied.
     Replied {
-        /// Where it stands in the log.
+        /// The id of the command's log entry.
         #[serde(with = "EntryIdForm")]
         id: EntryId,
-        /// The reply.
+        /// The reply of the state machine.
         #[serde(with = "bytes")]
         reply: Arc<[u8]>,
     },
-    /// A session is open.
+    /// A client session was registered.
     Registered {
-        /// Where the request stands in the log.
+        /// The id of the request's log entry.
         #[serde(with = "EntryIdForm")]
         id: EntryId,
-        /// The session: the index of the entry that opened it.
+        /// The session id: the index of the entry that registered it.
         #[serde(with = "IndexForm")]
         session: Index,
     },
-    /// The session, or what it knew of the request, is forgotten.
+    /// The session, or its reply to this request, is no longer stored.
     SessionExpired {
-        /// Where the request stands in the log.
+        /// The id of the request's log entry.
         #[serde(with = "EntryIdForm")]
         id: EntryId,
     },
-    /// The number of the request is beyond its session's window.
+    /// The sequence number of the request is beyond the session's window.
     OutsideWindow {
-        /// Where the request stands in the log.
+        /// The id of the request's log entry.
         #[serde(with = "EntryIdForm")]
         id: EntryId,
     },
-    /// The command is no request.
+    /// The command is not an encoded request.
     Malformed {
-        /// Where it stands in the log.
+        /// The id of the command's log entry.
         #[serde(with = "EntryIdForm")]
         id: EntryId,
     },
-    /// The command is in the leader's memory, and may be lost.
+    /// The command is in the leader's memory only, and may be lost.
     MayBeLost {
-        /// Where it was appended.
+        /// The id of the command's entry in the leader's log.
         #[serde(with = "EntryIdForm")]
         id: EntryId,
     },
     /// The state machine's answer to a read.
     Answered {
-        /// How fresh it is.
+        /// The guaranteed freshness of the answer.
         #[serde(with = "FreshnessForm")]
         freshness: Freshness,
-        /// The index that the read waited for.
+        /// The read index that the read waited for.
         #[serde(with = "IndexForm")]
         index: Index,
-        /// How far the state machine had applied the log.
+        /// The last index that the state machine had applied.
         #[serde(with = "IndexForm")]
         applied: Index,
-        /// The answer.
+        /// The answer of the state machine.
         #[serde(with = "bytes")]
         answer: Vec<u8>,
     },
-    /// The change of the membership is complete.
-    Changed {
-        /// Where the last membership of the change stands.
+    /// The membership change is complete and committed.
+    MembershipChangeCommitted {
+        /// The id of the entry with the last membership of the change.
         #[serde(with = "EntryIdForm")]
         id: EntryId,
     },
-    /// The leadership was handed over.
-    Resigned,
-    /// The node has begun to do it; a report tells how far it is.
-    Begun,
-    /// How the node is doing.
+    /// The leader transferred its leadership.
+    LeadershipTransferred,
+    /// The node has started the requested work; later reports show its progress.
+    Started,
+    /// The full status of the node.
     Report(#[serde(with = "report")] Box<Report>),
-    /// Nothing happened, and nothing will.
+    /// The request had no effect and will have none.
     Rejected {
-        /// Why.
+        /// The reason for the rejection.
         #[serde(with = "RejectReasonForm")]
         reason: RejectReason,
-        /// Who leads, if the node knows it.
+        /// The leader, if the node knows it.
         leader: Option<LeaderHint>,
     },
-    /// It may have happened, or happen yet.
+    /// The outcome is unknown: the request may have been applied, or may be applied later.
     Unknown,
-    /// This node does not do it for this client now.
-    Refused(Denial),
+    /// The service of this node rejects the request.
+    ServiceRejected(ServiceRejectReason),
 }
 
-/// Who leads, as a node knows it.
+/// The leader, as a node knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderHint {
-    /// Its id.
+    /// The id of the leader.
     #[serde(with = "NodeIdForm")]
     pub id: NodeId,
-    /// Where it is reached; empty if the membership does not say.
+    /// The leader's address; empty if the membership has none.
     #[serde(with = "address")]
     pub address: Address,
 }
 
-/// Why a node does not do something for a client. Nothing happened, save for an answer that is too
-/// large: what it answers was done.
+/// The reason for which a node's client service rejects a request. The request had no effect,
+/// unless its answer is too large: then it was executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum Denial {
-    /// Only an administrator may ask for this.
+pub enum ServiceRejectReason {
+    /// The request requires the rights of an administrator.
     NotAllowed,
-    /// The answer is longer than a reply may be: ask for less.
+    /// The answer exceeds the maximum size of a reply: request less.
     AnswerTooLarge,
-    /// As many requests wait as the node takes: try again later.
+    /// The node has the maximum number of pending requests: retry later.
     Overloaded,
 }
 
@@ -138,32 +138,36 @@ impl ClientReply {
     /// Appends the reply's frame to `into`.
     ///
     /// # Errors
-    /// A [`WireError`] if it is longer than [`Kind::Reply`] may be: then `into` is as it was.
+    /// A [`WireError`] if it is longer than [`Kind::bytes_max`]; `into` is then unchanged.
     pub fn encode(&self, into: &mut Vec<u8>) -> Result<(), WireError> {
         let written = append(Kind::Reply, into, |into| write(Kind::Reply, self, into));
-        written.map_err(|flaw| WireError { offset: 0, flaw })
+        written.map_err(|error| WireError { offset: 0, error })
     }
 
-    /// Reads bytes that are one frame with a reply.
+    /// Decodes bytes that are exactly one frame with a reply.
     ///
     /// # Errors
-    /// A [`WireError`] if they are anything else.
+    /// A [`WireError`] if they are not.
     pub fn decode(bytes: &[u8]) -> Result<ClientReply, WireError> {
         read_whole(Kind::Reply, bytes, ClientReply::decode_body)
     }
 
-    pub(in crate::wire) fn decode_body(body: &[u8]) -> Result<ClientReply, Flaw> {
+    pub(in crate::wire) fn decode_body(body: &[u8]) -> Result<ClientReply, FrameError> {
         const MAX: usize = Kind::Reply.bytes_max();
         read::<ClientReply, MAX>(Kind::Reply, body)
     }
 }
 
-impl fmt::Display for Denial {
+impl fmt::Display for ServiceRejectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Denial::NotAllowed => "only an administrator may ask for this",
-            Denial::AnswerTooLarge => "the answer is longer than a reply may be: ask for less",
-            Denial::Overloaded => "the node has as many requests as it takes: try again later",
+            ServiceRejectReason::NotAllowed => "the request requires an administrator",
+            ServiceRejectReason::AnswerTooLarge => {
+                "the answer exceeds the maximum size of a reply: request less"
+            }
+            ServiceRejectReason::Overloaded => {
+                "the node has too many pending requests: retry later"
+            }
         })
     }
 }

@@ -1,81 +1,81 @@
-//! What a client wants of a node.
+//! Requests from a client to a node.
 
 use serde::{Deserialize, Serialize};
 
 use crate::types::{Acknowledge, Change, Command, NodeId, ReadLevel};
 use crate::wire::client::form::{AcknowledgeForm, ReadLevelForm, change, node};
 use crate::wire::codec::{read, write};
-use crate::wire::error::{Flaw, WireError};
+use crate::wire::error::{FrameError, WireError};
 use crate::wire::form::bytes;
 use crate::wire::frame::{append, read_whole};
 use crate::wire::kind::Kind;
 
-/// One request. Many may wait for their replies on one connection.
+/// One request of a client. A connection may have many pending requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientRequest {
-    /// Comes back with the reply; no other request of the connection that waits has it.
+    /// Identifies the request in its reply; no other pending request of the connection has it.
     pub number: u64,
-    /// What is wanted.
-    pub wanted: Wanted,
+    /// The content of the request.
+    pub body: RequestBody,
 }
 
-/// What a client wants. What only an administrator may ask for says so.
+/// The content of a client's request. Some require the rights of an administrator.
 ///
-/// A new variant goes last: `tests/wire/golden.rs` holds what each one's bytes are.
+/// New variants go last, because their positions are on the wire (`tests/wire/golden.rs`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Wanted {
-    /// To have a command carried out: a request as `machine::Request::encode` gives it.
+pub enum RequestBody {
+    /// Proposes a command, encoded by `machine::Request::encode`.
     Propose {
-        /// When it counts as done.
+        /// The condition under which the proposal is acknowledged.
         #[serde(with = "AcknowledgeForm")]
         acknowledge: Acknowledge,
-        /// The request.
+        /// The bytes of the command.
         #[serde(with = "bytes")]
         command: Command,
     },
-    /// To have the state machine answer.
+    /// Reads from the state machine.
     Read {
-        /// How fresh the answer has to be.
+        /// The required freshness of the answer.
         #[serde(with = "ReadLevelForm")]
         level: ReadLevel,
-        /// What is asked.
+        /// The bytes of the query.
         #[serde(with = "bytes")]
         query: Vec<u8>,
     },
-    /// To know how the node is doing.
+    /// Requests the full status of the node.
     Report,
-    /// To change who counts. For administrators.
+    /// Changes the membership. For administrators.
     ChangeMembership(#[serde(with = "change")] Change),
-    /// To give up a change whose voters to come still lack the log. For administrators.
-    GiveUpChange,
-    /// To have the leader hand over: to the voter named, or to the best. For administrators.
-    Transfer(#[serde(with = "node")] Option<NodeId>),
-    /// To have the node campaign. For administrators.
+    /// Cancels a change while target voters still lack the log. For administrators.
+    CancelMembershipChange,
+    /// Transfers the leadership to the named voter, or to the best one. For administrators.
+    TransferLeadership(#[serde(with = "node")] Option<NodeId>),
+    /// Starts an election at the node. For administrators.
     Campaign,
-    /// To have the node take a snapshot of its state machine. For administrators.
-    Snapshot,
+    /// Takes a snapshot of the node's state machine. For administrators.
+    TakeSnapshot,
 }
 
 impl ClientRequest {
     /// Appends the request's frame to `into`.
     ///
     /// # Errors
-    /// A [`WireError`] if it is longer than [`Kind::Request`] may be, or its change names more
-    /// than [`Change::EDITS_MAX`] differences: then `into` is as it was.
+    /// A [`WireError`] if it is longer than [`Kind::bytes_max`], or its change has more than
+    /// [`Change::EDITS_MAX`] edits; `into` is then unchanged.
     pub fn encode(&self, into: &mut Vec<u8>) -> Result<(), WireError> {
         let written = append(Kind::Request, into, |into| write(Kind::Request, self, into));
-        written.map_err(|flaw| WireError { offset: 0, flaw })
+        written.map_err(|error| WireError { offset: 0, error })
     }
 
-    /// Reads bytes that are one frame with a request.
+    /// Decodes bytes that are exactly one frame with a request.
     ///
     /// # Errors
-    /// A [`WireError`] if they are anything else.
+    /// A [`WireError`] if they are not.
     pub fn decode(bytes: &[u8]) -> Result<ClientRequest, WireError> {
         read_whole(Kind::Request, bytes, ClientRequest::decode_body)
     }
 
-    pub(in crate::wire) fn decode_body(body: &[u8]) -> Result<ClientRequest, Flaw> {
+    pub(in crate::wire) fn decode_body(body: &[u8]) -> Result<ClientRequest, FrameError> {
         const MAX: usize = Kind::Request.bytes_max();
         read::<ClientRequest, MAX>(Kind::Request, body)
     }

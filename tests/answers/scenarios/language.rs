@@ -1,4 +1,4 @@
-//! The language itself: operations and expectations that the sample does not use work too, and
+//! The scenario language: operations and expectations that the sample does not use work, too, and
 //! every expectation can fail.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::play::{Play, Room};
 use super::script::Scenario;
 
-/// Plays these steps on new voters 1, 2, 3 with the settings given.
+/// Plays these steps on new voters 1, 2 and 3 with the given configuration.
 fn play(config: Value, steps: Value) {
     let case = json!({"id": "own", "voters": [1, 2, 3], "config": config, "steps": steps});
-    let scenario = Scenario::understand(&case).expect("the scenario is understood");
+    let scenario = Scenario::parse(&case).expect("the scenario can be parsed");
     Play::new(&scenario, Room::Plenty).run(&scenario.steps);
 }
 
@@ -26,7 +26,7 @@ fn nodes_with_little_room_fetch_from_their_disks() {
         {"op": "beat", "node": 1},
         {"op": "expect", "applied_count": {"1": 5, "2": 5, "3": 5}}
     ]});
-    let scenario = Scenario::understand(&case).expect("the scenario is understood");
+    let scenario = Scenario::parse(&case).expect("the scenario can be parsed");
     for (room, fetch) in [(Room::Plenty, false), (Room::Cramped, true)] {
         let mut play = Play::new(&scenario, room);
         play.run(&scenario.steps);
@@ -35,7 +35,7 @@ fn nodes_with_little_room_fetch_from_their_disks() {
 }
 
 #[test]
-fn messages_are_held_delivered_and_lost_as_told() {
+fn messages_are_held_delivered_and_lost_on_command() {
     play(
         json!({}),
         json!([
@@ -96,7 +96,7 @@ fn time_passes_for_one_node_or_for_all() {
 }
 
 #[test]
-fn a_leader_that_hears_nobody_stands_down_under_check_quorum() {
+fn a_leader_without_quorum_contact_steps_down_under_check_quorum() {
     let steps = |role: &str| {
         json!([
             {"op": "campaign", "node": 1},
@@ -126,7 +126,7 @@ fn reads_are_answered_or_not() {
 }
 
 #[test]
-fn messages_that_nobody_sent_arrive() {
+fn injected_messages_arrive() {
     play(
         json!({}),
         json!([
@@ -188,13 +188,13 @@ fn every_expectation_can_fail() {
             expectation
         ]);
         let outcome = catch_unwind(AssertUnwindSafe(|| play(json!({}), steps)));
-        assert!(outcome.is_err(), "{name} is noticed");
+        assert!(outcome.is_err(), "{name} is detected");
     }
 }
 
 #[test]
-fn what_is_not_understood_is_named() {
-    let reason = |case: Value| Scenario::understand(&case).err().expect("it is not understood");
+fn an_invalid_scenario_is_reported() {
+    let reason = |case: Value| Scenario::parse(&case).err().expect("the scenario is invalid");
     let with = |step: Value| json!({"id": "own", "voters": [1], "steps": [step]});
     assert!(reason(with(json!({"op": "explode", "node": 1}))).contains("explode"));
     assert!(reason(with(json!({"op": "campaign", "nodes": 1}))).contains("nodes"));

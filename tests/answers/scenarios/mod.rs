@@ -1,5 +1,5 @@
-//! Scripts for a whole cluster: operations, and what must be true after them. After every
-//! operation all messages are delivered, unless they are held, and the safety of Raft is checked.
+//! Scenarios of a whole cluster: operations and expectations. After every operation all messages
+//! are delivered, unless they are held, and the safety of Raft is checked.
 
 mod language;
 mod play;
@@ -9,11 +9,11 @@ use crate::cases::{CaseFile, Verdict};
 use play::{Play, Room};
 use script::Scenario;
 
-/// Runs every scenario of a file, with much room and with little; exactly those in `skips` are
-/// not run.
+/// Runs every scenario of a file, with wide bounds and with tight ones; exactly those in `skips`
+/// are not run.
 fn run(name: &str, skips: &[&str]) {
     for file in CaseFile::versions(&format!("scenarios/{name}.json"), "scenarios") {
-        file.run(skips, |case| match Scenario::understand(case) {
+        file.run(skips, |case| match Scenario::parse(case) {
             Err(reason) => Verdict::Skipped(reason),
             Ok(scenario) => {
                 for room in [Room::Plenty, Room::Cramped] {
@@ -51,9 +51,10 @@ fn figures() {
     run("figures", &[]);
 }
 
-/// Of the scenarios of membership, those that do not keep a joint one, which is left here as soon
-/// as it is committed, nor make a voter of a node that was not heard from. The specs of membership
-/// show that both halves of a joint one decide, and that one votes who does not know it is a voter.
+/// Runs the membership scenarios, except those that keep a joint membership, which a leader here
+/// leaves as soon as it is committed, and those that promote a node that was not heard from. The
+/// membership specs show that both halves of a joint membership decide, and that a node votes
+/// before it knows that it is a voter.
 #[test]
 fn membership() {
     let skips = [

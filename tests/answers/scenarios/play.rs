@@ -1,22 +1,22 @@
-//! Plays a script on a cluster of real cores.
+//! The player of a scenario, on a cluster of real Raft cores.
 
 use std::collections::BTreeMap;
 
 use quorate::raft::{Config, Input};
 use quorate::types::{
-    AppendOutcome, Beat, Body, Change, EntryId, HardState, Incarnation, Index, Instant, Membership,
-    Message, NodeId, Payload, Restored, SnapshotMeta, Term,
+    AppendOutcome, Body, Change, EntryId, HardState, Heartbeat, Incarnation, Index, Instant,
+    Membership, Message, NodeId, Payload, Restored, SnapshotMeta, Term,
 };
 
 use super::script::{Expect, Injected, Persisted, Propose, Read, Scenario, Step, Which};
 use crate::harness::{Cluster, Kind, TICK, entries_after, entry_id, plain, terms};
 use crate::tables::role_named;
 
-/// How tight the bounds are. No expectation depends on them.
+/// The tightness of the bounds. No expectation depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     Plenty,
-    /// Every bound so low that what can be cut, split or fetched from the disk is.
+    /// Every bound is so low that entries are split and fetched from the disk wherever possible.
     Cramped,
 }
 
@@ -30,15 +30,15 @@ fn cramp(config: &mut Config) {
 
 pub(crate) struct Play {
     cluster: Cluster,
-    /// The nodes whose election timeout the script sets.
+    /// The nodes whose election timeout the scenario sets.
     patience: BTreeMap<NodeId, Patience>,
 }
 
-/// A node that campaigns after a set number of ticks instead of a random one. The script decides
-/// when such a node is called; a call may come late, and `Campaign` is one that comes early.
+/// A node that campaigns after a fixed number of ticks instead of a random one. The scenario
+/// decides when this node is called: a call may come late, and `Campaign` is one that comes early.
 struct Patience {
     ticks: u32,
-    /// The deadline the node has now, and for how many ticks it had it: a new one means that the
+    /// The node's current deadline, and the ticks since it was set. A new deadline means that the
     /// node heard from its leader, or campaigned.
     deadline: Option<Instant>,
     waited: u32,
@@ -69,7 +69,7 @@ impl Play {
         Play { cluster, patience: scenario.config.timeout.iter().map(patience).collect() }
     }
 
-    /// How often the nodes asked their disks for entries.
+    /// The number of fetches from the nodes' disks.
     pub(crate) fn fetches(&self) -> u64 {
         self.cluster.nodes().map(|(_, node)| node.fetches()).sum()
     }
@@ -86,7 +86,7 @@ impl Play {
         let cluster = &mut self.cluster;
         match step {
             Step::Campaign { node } => cluster.campaign(NodeId(*node)),
-            Step::Beat { node } => cluster.beat(NodeId(*node)),
+            Step::Heartbeat { node } => cluster.heartbeat(NodeId(*node)),
             Step::Tick { node, n } => (0..*n).for_each(|_| self.tick(&[NodeId(*node)])),
             Step::TickAll { n } => {
                 let all = cluster.ids();
@@ -128,7 +128,7 @@ impl Play {
         }
     }
 
-    /// Lets one tick pass at the nodes given.
+    /// Lets one tick pass on the given nodes.
     fn tick(&mut self, ids: &[NodeId]) {
         for &id in ids {
             let node = self.cluster.node_mut(id);
@@ -158,7 +158,7 @@ impl Play {
         let node = NodeId(propose.node);
         for _ in 0..propose.count {
             let tag = self.cluster.propose(node, &propose.data);
-            let rejected = self.cluster.node(node).rejection(tag);
+            let rejected = self.cluster.node(node).reject_reason(tag);
             if let Some(accepted) = propose.accepted {
                 assert_eq!(rejected.is_none(), accepted, "{rejected:?}");
             }
@@ -212,7 +212,7 @@ impl Play {
             numbers(&membership(id).learners().collect::<Vec<_>>())
         });
         if expect.no_leader {
-            assert_eq!(cluster.leaders(), [], "nobody leads");
+            assert_eq!(cluster.leaders(), [], "no node is the leader");
         }
         if let Some(strict) = &expect.strict {
             self.expect(strict);
@@ -220,27 +220,27 @@ impl Play {
     }
 }
 
-/// Checks one kind of expectation on every node that has one.
+/// Checks one kind of expectation on every node that has it.
 fn all<T: PartialEq + core::fmt::Debug>(
     expected: &BTreeMap<u64, T>,
-    what: &str,
+    label: &str,
     shown: impl Fn(u64) -> T,
 ) {
     for (&id, expected) in expected {
-        assert_eq!(shown(id), *expected, "{what} of {id}");
+        assert_eq!(shown(id), *expected, "{label} of {id}");
     }
 }
 
-/// What is to be different, in the words of the scripts and of etcd's tables.
+/// Reads a change in the syntax of the scenarios and of etcd's tables.
 pub(crate) fn change(tokens: &[String]) -> Change {
     tokens.iter().fold(Change::new(), |change, token| {
-        let (what, id) = token.split_at(1);
+        let (kind, id) = token.split_at(1);
         let id = NodeId(id.parse().expect("an id follows"));
-        match what {
+        match kind {
             "v" => change.voter(id),
             "l" => change.learner(id),
             "r" => change.remove(id),
-            _ => panic!("there is no change {token}"),
+            _ => panic!("unknown change {token}"),
         }
     })
 }
@@ -253,8 +253,8 @@ fn numbers(ids: &[NodeId]) -> Vec<u64> {
     ids.iter().map(|id| id.0).collect()
 }
 
-/// What a node starts from: by default nothing but the membership it is configured with. The
-/// entries of a log given by its terms carry no command.
+/// Returns the restored state of a node: by default only its configured membership. The entries of
+/// a log given by its terms have no command.
 fn restored(membership: Option<Membership>, persisted: Option<&Persisted>) -> Restored {
     let membership = membership.unwrap_or_default();
     let Some(persisted) = persisted else { return Restored::fresh(membership) };
@@ -266,7 +266,7 @@ fn restored(membership: Option<Membership>, persisted: Option<&Persisted>) -> Re
     Restored::with_log(hard_state, Index(persisted.commit), snapshot, entries)
 }
 
-/// The kinds of message that a script means by a name.
+/// Returns the kinds of messages that a name in a scenario stands for.
 fn kinds_named(name: &str) -> &'static [Kind] {
     match name {
         "append_request" => &[Kind::Append],
@@ -279,7 +279,7 @@ fn kinds_named(name: &str) -> &'static [Kind] {
         "heartbeat_reply" => &[Kind::HeartbeatReply],
         "read_index" | "read_index_request" => &[Kind::ReadIndex],
         "read_index_reply" => &[Kind::ReadIndexReply],
-        other => panic!("there is no message {other}"),
+        other => panic!("unknown message {other}"),
     }
 }
 
@@ -311,7 +311,7 @@ fn injected(to: NodeId, message: &Injected) -> Message {
             (from, term, Body::RequestVoteReply { granted })
         }
         Injected::Heartbeat { from, term, commit } => {
-            (from, term, Body::Heartbeat(Beat::new(1, Index(commit))))
+            (from, term, Body::Heartbeat(Heartbeat::new(1, Index(commit))))
         }
     };
     Message { from: NodeId(from), incarnation: Incarnation::default(), to, term: Term(term), body }

@@ -1,4 +1,4 @@
-//! The language of the scripts, as types. What does not fit them is not run, and says why.
+//! The scenario language, as types. A scenario that does not fit them is not played, with a reason.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// A scenario, ready to be played.
+/// A parsed scenario, ready to be played.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scenario {
@@ -16,16 +16,16 @@ pub(crate) struct Scenario {
     _source: Option<String>,
     #[serde(rename = "notes", default)]
     _notes: Value,
-    /// References that fail the scenario.
+    /// The reference implementations that fail the scenario.
     #[serde(rename = "known_failures", default)]
     _known_failures: Value,
-    /// An outline, not to be executed.
+    /// An outline, which is not executed.
     #[serde(default)]
     pub(crate) manual: bool,
     pub(crate) voters: Vec<u64>,
     #[serde(default)]
     pub(crate) learners: Vec<u64>,
-    /// Nodes that start without a membership.
+    /// The nodes that start without a membership.
     #[serde(default)]
     pub(crate) spare: Vec<u64>,
     #[serde(default)]
@@ -36,7 +36,7 @@ pub(crate) struct Scenario {
     pub(crate) steps: Vec<Step>,
 }
 
-/// Steps are written `{"op": name, argument: ..}`, and read as `{name: {argument: ..}}`.
+/// Reads steps, which are written as `{"op": name, argument: ..}`, as `{name: {argument: ..}}`.
 fn steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Step>, D::Error> {
     let step = |mut arguments: Map<String, Value>| {
         let op = arguments.remove("op").and_then(|op| op.as_str().map(str::to_owned));
@@ -47,18 +47,18 @@ fn steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Step>, D::Err
     Vec::<Map<String, Value>>::deserialize(deserializer)?.into_iter().map(step).collect()
 }
 
-/// How the nodes differ from the plain protocol of the paper.
+/// The options of the nodes beyond the plain protocol of the paper.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
     pub(crate) pre_vote: bool,
-    /// As in etcd, this also makes nodes stick to a leader they hear from.
+    /// As in etcd, this also turns on stickiness to a leader that was heard recently.
     pub(crate) check_quorum: bool,
-    /// The ticks after which a node campaigns, instead of a random number of them.
+    /// The number of ticks after which a node campaigns, instead of a random number.
     pub(crate) timeout: BTreeMap<u64, u32>,
 }
 
-/// What a node's disk holds at the start.
+/// The content of a node's disk at the start.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Persisted {
@@ -75,8 +75,9 @@ pub(crate) enum Step {
     Campaign {
         node: u64,
     },
-    /// The node's next heartbeat is due.
-    Beat {
+    /// Advances the node to its next heartbeat.
+    #[serde(rename = "beat")]
+    Heartbeat {
         node: u64,
     },
     Tick {
@@ -90,14 +91,14 @@ pub(crate) enum Step {
     },
     Propose(Propose),
     Read(Read),
-    /// Changes the membership; a joint one is left by itself.
+    /// Changes the membership; the leader leaves a joint one by itself.
     Conf(Conf),
     Transfer {
         node: u64,
         to: u64,
     },
-    /// The node may forget what its state machine has applied. It need not: when a node takes a
-    /// snapshot is its own affair.
+    /// Allows the node to compact the entries that its state machine has applied. It need not,
+    /// because a node decides when it takes a snapshot.
     Compact {
         #[serde(rename = "node")]
         _node: u64,
@@ -117,20 +118,20 @@ pub(crate) enum Step {
         node: u64,
     },
     Heal {},
-    /// From now on messages of these kinds are lost, until the network heals.
+    /// Drops messages of these kinds from now on, until the network heals.
     DropKinds {
         kinds: Vec<String>,
     },
-    /// From now on messages wait.
+    /// Holds all messages from now on.
     Hold {},
-    /// Messages no longer wait, and those that did are delivered.
+    /// Ends the hold and delivers the held messages.
     Release {},
-    /// Delivers messages until all is quiet, though they are held.
+    /// Delivers messages until none is in flight, although they are held.
     Run {},
-    /// Delivers the messages described that wait now, but not what they cause.
+    /// Delivers the described messages that are held now, but not those that they cause.
     Deliver(Which),
     DeliverAll {},
-    /// Loses the messages described that wait now.
+    /// Drops the described messages that are held now.
     Drop(Which),
     Crash {
         node: u64,
@@ -150,10 +151,10 @@ pub(crate) enum Step {
 pub(crate) struct Propose {
     pub(crate) node: u64,
     pub(crate) data: String,
-    /// How often.
+    /// The number of repetitions.
     #[serde(default = "once")]
     pub(crate) count: u32,
-    /// Whether the node takes the proposal.
+    /// Whether the node accepts the proposal.
     pub(crate) accepted: Option<bool>,
 }
 
@@ -161,7 +162,7 @@ pub(crate) struct Propose {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Conf {
     pub(crate) node: u64,
-    /// `v4`: 4 votes; `l4`: it is a learner; `r4`: it is removed.
+    /// `v4`: node 4 is a voter; `l4`: it is a learner; `r4`: it is removed.
     pub(crate) changes: Vec<String>,
     #[serde(rename = "mode")]
     _mode: String,
@@ -178,11 +179,11 @@ pub(crate) struct Read {
     /// Whether the read is answered by the end of the operation.
     #[serde(alias = "accepted")]
     pub(crate) ok: Option<bool>,
-    /// The index it is answered at.
+    /// The read index of the answer.
     pub(crate) index: Option<u64>,
 }
 
-/// Which of the messages that wait; what is not given does not matter.
+/// A selection of held messages; a missing field matches any value.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Which {
@@ -192,7 +193,7 @@ pub(crate) struct Which {
     pub(crate) kind: Option<String>,
 }
 
-/// A message that nobody sent.
+/// A message that no node sent.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Injected {
@@ -232,7 +233,7 @@ pub(crate) enum Injected {
     },
 }
 
-/// What must be true; each map goes from nodes to what they must show.
+/// The expected state; each map goes from nodes to expected values.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Expect {
@@ -240,28 +241,28 @@ pub(crate) struct Expect {
     pub(crate) term: BTreeMap<u64, u64>,
     pub(crate) vote: BTreeMap<u64, Option<u64>>,
     pub(crate) leader: BTreeMap<u64, Option<u64>>,
-    /// Nobody leads.
+    /// No node is the leader.
     pub(crate) no_leader: bool,
-    /// The commands applied, in order.
+    /// The applied commands, in order.
     pub(crate) applied: BTreeMap<u64, Vec<String>>,
     pub(crate) applied_count: BTreeMap<u64, usize>,
     pub(crate) commit: BTreeMap<u64, u64>,
     pub(crate) last_index: BTreeMap<u64, u64>,
-    /// The terms of the log.
+    /// The terms of the log's entries.
     pub(crate) log: BTreeMap<u64, Vec<u64>>,
     pub(crate) log_prefix: BTreeMap<u64, Vec<u64>>,
-    /// These nodes have equal logs.
+    /// The nodes whose logs are equal.
     pub(crate) same_log: Vec<u64>,
     pub(crate) voters: BTreeMap<u64, Vec<u64>>,
     pub(crate) outgoing: BTreeMap<u64, Vec<u64>>,
     pub(crate) learners: BTreeMap<u64, Vec<u64>>,
-    /// The same of an implementation that appends one entry at each election, as this one does.
+    /// The same for an implementation that appends one entry at each election, as this one does.
     pub(crate) strict: Option<Box<Expect>>,
 }
 
 impl Scenario {
-    /// The scenario, or why it cannot be played.
-    pub(crate) fn understand(case: &Value) -> Result<Scenario, String> {
+    /// Returns the scenario, or the reason why it cannot be played.
+    pub(crate) fn parse(case: &Value) -> Result<Scenario, String> {
         if case["manual"] == true {
             return Err("an outline, not to be executed".into());
         }
@@ -273,6 +274,6 @@ impl Scenario {
         if silent.iter().any(|id| case["id"] == *id) {
             return Err("a voter to come is a learner until it has the log".into());
         }
-        serde_json::from_value(case.clone()).map_err(|error| format!("not understood: {error}"))
+        serde_json::from_value(case.clone()).map_err(|error| format!("invalid scenario: {error}"))
     }
 }

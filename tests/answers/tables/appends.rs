@@ -1,14 +1,14 @@
-//! What a follower does with an append request or a heartbeat.
+//! The follower's handling of append requests and heartbeats.
 
 use serde::Deserialize;
 
-use quorate::raft::Refusal;
-use quorate::types::{AppendOutcome, Beat, Body, EntryId, Index, Message};
+use quorate::raft::MessageRejectReason;
+use quorate::types::{AppendOutcome, Body, EntryId, Heartbeat, Index, Message};
 
 use crate::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{Node, ONE, TWO, entries_after, entry_id, log, plain, stored, terms, voters};
 
-/// Node 1 of 1, 2, 3 that follows in `term`, with the given log.
+/// Returns node 1 of 1, 2, 3 as a follower in `term`, with the given log.
 fn follower(term: u64, committed: u64, terms: &[u64]) -> Node {
     Node::start(plain(ONE), stored(voters(3), term, None, committed, log(terms)))
 }
@@ -18,7 +18,7 @@ fn append(prev: EntryId, terms: &[u64], committed: u64) -> Body {
     Body::AppendEntries { prev, entries, committed: Index(committed) }
 }
 
-/// What became of the one request that was sent.
+/// Returns the outcome in the only reply.
 fn outcome(sent: &[Message]) -> AppendOutcome {
     match sent {
         [Message { body: Body::AppendEntriesReply(outcome), .. }] => *outcome,
@@ -64,10 +64,13 @@ fn handle_append() {
             let body = append(prev, &message.entries, message.commit);
             let mut term = message.term;
             if message.prev_term > term {
-                // A leader of this term has no entry of a later one: such a request is dropped
-                // and counted. The case is about the log, so a leader of that term asks next.
+                // A leader of this term has no entry of a later one: this request is dropped and
+                // counted. The case is about the log, so a leader of that later term asks next.
                 assert_eq!(node.receive(TWO, term, body.clone()), []);
-                assert_eq!(node.core().refusals().count(Refusal::Malformed), 1);
+                assert_eq!(
+                    node.core().rejected_messages().count(MessageRejectReason::Malformed),
+                    1
+                );
                 assert_eq!((node.last().index.0, node.committed()), (2, 0));
                 term = message.prev_term;
             }
@@ -98,12 +101,12 @@ fn handle_heartbeat() {
             let case: Case = decoded(case);
             let term = *case.log.last().expect("the log has entries");
             let mut node = follower(term, case.commit, &case.log);
-            // The leader of the case knows the whole log to be equal, because the follower said
-            // so; here the follower keeps count of that itself.
+            // The leader of the case knows that the whole log is equal, because the follower said
+            // so; here the follower tracks that itself.
             let sent = node.receive(TWO, term, append(node.last(), &[], 0));
             assert!(is_accepted(&sent));
             let committed = Index(case.heartbeat_commit);
-            node.receive(TWO, term, Body::Heartbeat(Beat::new(1, committed)));
+            node.receive(TWO, term, Body::Heartbeat(Heartbeat::new(1, committed)));
             assert_eq!(node.committed(), case.expect.commit);
             Verdict::Passed
         });
@@ -134,7 +137,7 @@ fn log_append_overwrite() {
             node.receive(TWO, term, append(id_before(&log, first), &entries, 0));
             assert_eq!(terms(&node.log()), expect.log);
             assert_eq!(node.last().index.0, expect.last);
-            // What is equal stays as it is: only what differs is written, perhaps nothing.
+            // Equal entries stay: only different entries are written, possibly none.
             let written = first_written(&node);
             let differs = first_difference(&log, &expect.log);
             assert_eq!(written, if log == expect.log { 0 } else { differs });
@@ -165,19 +168,19 @@ fn log_find_conflict() {
     }
 }
 
-/// The id of the entry before `first` in a log of these terms.
+/// Returns the id of the entry before `first` in a log of these terms.
 fn id_before(terms: &[u64], first: u64) -> EntryId {
     let index = first - 1;
     entry_id(if index == 0 { 0 } else { terms[index as usize - 1] }, index)
 }
 
-/// The first index that waits to be written, or 0 if none does.
+/// Returns the first index that is not written yet, or 0 if there is none.
 fn first_written(node: &Node) -> u64 {
     let entries = node.disk.waiting().flat_map(|write| &write.entries);
     entries.map(|entry| entry.id.index.0).min().unwrap_or(0)
 }
 
-/// The first index at which two logs differ.
+/// Returns the first index at which two logs differ.
 fn first_difference(a: &[u64], b: &[u64]) -> u64 {
     1 + a.iter().zip(b).take_while(|(x, y)| x == y).count() as u64
 }
@@ -211,8 +214,13 @@ fn log_maybe_append() {
             let prev = entry_id(prev_term, prev_index);
             let sent = node.receive(TWO, 4, append(prev, &entries, leader_commit));
             if expect.error {
-                assert_eq!(sent, [], "what contradicts a committed entry is not answered");
-                assert_eq!(node.core().refusals().count(Refusal::ConflictsWithCommitted), 1);
+                assert_eq!(sent, [], "an append that contradicts a committed entry gets no reply");
+                assert_eq!(
+                    node.core()
+                        .rejected_messages()
+                        .count(MessageRejectReason::ConflictsWithCommitted),
+                    1
+                );
                 assert_eq!((terms(&node.log()), node.committed()), (log, commit));
                 return Verdict::Passed;
             }
@@ -226,7 +234,7 @@ fn log_maybe_append() {
                     assert!(!accepted);
                     assert_eq!(prev.0, prev_index);
                 }
-                AppendOutcome::NoSpace { .. } => panic!("there is space"),
+                AppendOutcome::NoSpace { .. } => panic!("the disk has space"),
             }
             assert_eq!(Some(node.committed()), expect.commit);
             assert_eq!(Some(terms(&node.log())), expect.log);

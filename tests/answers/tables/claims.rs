@@ -1,9 +1,9 @@
-//! Claims of one line each.
+//! Claims that need one line each in the file of cases.
 
 use serde_json::Value;
 
 use quorate::raft::{Action, Input, RejectReason, RoleName};
-use quorate::types::{Beat, Body, Change, Entry, Index, Message, NodeId, Restored, Tag, Term};
+use quorate::types::{Body, Change, Entry, Heartbeat, Index, Message, NodeId, Restored, Tag, Term};
 
 use super::{PEERS, in_role};
 use crate::cases::{CaseFile, Verdict};
@@ -33,13 +33,13 @@ fn claim(case: &Value) -> Verdict {
         "claim-lease-forget-leader" => {
             return Verdict::Skipped("leases are a later issue".into());
         }
-        other => return Verdict::Skipped(format!("there is no check of {other}")),
+        other => return Verdict::Skipped(format!("no check for {other}")),
     }
     Verdict::Passed
 }
 
-/// Of two voters one is gone, and an entry waits for it: once the remaining one has both halves'
-/// word that the other left, it is committed by the remaining one alone.
+/// One of two voters has failed, and an entry waits for it: once both halves have acknowledged the
+/// change that removes it, the remaining voter alone commits the entry.
 fn commit_after_remove() {
     let mut cluster = Cluster::new(3);
     cluster.elect(ONE);
@@ -49,7 +49,7 @@ fn commit_after_remove() {
     let committed = |cluster: &Cluster| cluster.node(ONE).committed();
     let before = committed(&cluster);
     assert_eq!(cluster.node(ONE).core().membership().incoming().len(), 1);
-    // One of the two that leave has the joint membership, and not the entry that follows it.
+    // One of the two removed nodes has the joint membership, but not the entry after it.
     let joint = cluster.node(ONE).core().log().membership_index();
     let is_first = |message: &Message| match &message.body {
         Body::AppendEntries { entries, .. } => entries.iter().any(|entry| entry.id.index == joint),
@@ -57,10 +57,13 @@ fn commit_after_remove() {
         _ => false,
     };
     cluster.deliver_where(|message| message.to == TWO && is_first(message));
-    assert_eq!(committed(&cluster), before, "the outgoing half was not heard");
+    assert_eq!(committed(&cluster), before, "the outgoing half has not acknowledged");
     cluster.deliver_where(|message| message.from == TWO && is_first(message));
-    assert!(!cluster.node(ONE).core().membership().is_joint(), "it is left at once");
-    assert_eq!(committed(&cluster), cluster.node(ONE).last().index.0, "and one node decides");
+    assert!(
+        !cluster.node(ONE).core().membership().is_joint(),
+        "the joint membership is left at once"
+    );
+    assert_eq!(committed(&cluster), cluster.node(ONE).last().index.0, "one node decides");
     assert!(committed(&cluster) > joint.0);
 }
 
@@ -93,10 +96,10 @@ fn leader_start_replication() {
     let node = cluster.node(ONE);
     let entry = node.log().pop().expect("the entry is in the leader's log");
     assert_eq!(entry.id, entry_id(1, 2));
-    assert_eq!(node.disk.entries().last(), Some(&entry), "and on its disk");
-    assert_eq!(node.committed(), 1, "and not committed before it is acknowledged");
+    assert_eq!(node.disk.entries().last(), Some(&entry), "the entry is on the leader's disk");
+    assert_eq!(node.committed(), 1, "the entry is not committed before it is acknowledged");
     let appends = cluster.network.sent()[before..].iter();
-    let told: Vec<NodeId> = appends
+    let receivers: Vec<NodeId> = appends
         .filter_map(|message| match &message.body {
             Body::AppendEntries { prev, entries, .. } if *entries == [entry.clone()] => {
                 assert_eq!(*prev, entry_id(1, 1));
@@ -105,7 +108,7 @@ fn leader_start_replication() {
             _ => None,
         })
         .collect();
-    assert_eq!(told, PEERS);
+    assert_eq!(receivers, PEERS);
 }
 
 fn leader_commit_entry() {
@@ -113,19 +116,18 @@ fn leader_commit_entry() {
     cluster.elect(ONE);
     let before = cluster.network.sent().len();
     let tag = cluster.propose(ONE, "data");
-    let told = cluster.node_mut(ONE).take_outcomes();
-    assert_eq!(told, [Action::Committed { tag, id: entry_id(1, 2) }]);
+    let outcomes = cluster.node_mut(ONE).take_outcomes();
+    assert_eq!(outcomes, [Action::Committed { tag, id: entry_id(1, 2) }]);
     assert_eq!(cluster.node(ONE).applied_commands(), ["data"]);
     for peer in PEERS {
         let news = cluster.network.sent()[before..].iter();
         let committed =
             news.filter(|message| message.to == peer).filter_map(|message| match message.body {
-                Body::AppendEntries { committed, .. } | Body::Heartbeat(Beat { committed, .. }) => {
-                    Some(committed)
-                }
+                Body::AppendEntries { committed, .. }
+                | Body::Heartbeat(Heartbeat { committed, .. }) => Some(committed),
                 _ => None,
             });
-        assert_eq!(committed.max(), Some(Index(2)), "{peer} is told");
+        assert_eq!(committed.max(), Some(Index(2)), "{peer} learns the commit index");
         assert_eq!(cluster.node(peer).applied_commands(), ["data"]);
     }
 }
@@ -139,8 +141,8 @@ fn learner_no_campaign() {
     assert_eq!(learner.take_sent(), []);
 }
 
-/// The node's own pre-vote is counted at once, so there is none that could come late; a late one
-/// of a peer's does not count either.
+/// The node's own pre-vote counts at once, so it cannot arrive late; a late pre-vote of a peer does
+/// not count either.
 fn prevote_selfvote_late() {
     let mut node = in_role(RoleName::PreCandidate, 1, &[]);
     let reply = Body::PreVoteReply { next_term: Term(2), granted: true };
@@ -149,13 +151,13 @@ fn prevote_selfvote_late() {
     for peer in [ONE, TWO, THREE] {
         node.receive(peer, 1, reply.clone());
     }
-    assert_eq!(node.role(), RoleName::Candidate, "pre-votes elect nobody");
+    assert_eq!(node.role(), RoleName::Candidate, "pre-votes elect no leader");
     node.receive(THREE, 2, Body::RequestVoteReply { granted: true });
     assert_eq!(node.role(), RoleName::Leader);
 }
 
-/// An empty command is no exception here: an entry costs memory whatever it carries. It is given
-/// back later than the claim has it, once it is applied.
+/// An empty command also counts here, because every entry takes memory. Its bytes are released
+/// later than the claim says, once it is applied.
 fn uncommitted_size_limit() {
     const ENTRIES: usize = 16;
     let entry_bytes = Entry::OVERHEAD_BYTES + 4;
@@ -167,12 +169,12 @@ fn uncommitted_size_limit() {
     cluster.hold();
     let tags: Vec<Tag> = (0..ENTRIES).map(|_| cluster.propose(ONE, "data")).collect();
     let refused = cluster.propose(ONE, "");
-    assert_eq!(cluster.node(ONE).rejection(refused), Some(RejectReason::Busy));
-    assert!(tags.iter().all(|tag| cluster.node(ONE).rejection(*tag).is_none()));
+    assert_eq!(cluster.node(ONE).reject_reason(refused), Some(RejectReason::Busy));
+    assert!(tags.iter().all(|tag| cluster.node(ONE).reject_reason(*tag).is_none()));
     assert_eq!(cluster.node(ONE).status().unapplied_bytes, ENTRIES * entry_bytes);
     cluster.release();
     assert_eq!(cluster.node(ONE).status().unapplied_bytes, 0);
     assert_eq!(cluster.node(ONE).committed(), 1 + ENTRIES as u64);
     let accepted = cluster.propose(ONE, "");
-    assert_eq!(cluster.node(ONE).rejection(accepted), None);
+    assert_eq!(cluster.node(ONE).reject_reason(accepted), None);
 }

@@ -1,4 +1,4 @@
-//! What a leader commits: only by counting a quorum, and only from its own term on.
+//! The leader's commit rule: it counts a quorum, and only for entries of its own term.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,7 +14,7 @@ use crate::harness::{
     Cluster, Kind, Node, ONE, THREE, TWO, entry_id, log, plain, stored, terms, voters,
 };
 
-/// A leader with its log, and how far each voter is known to equal it.
+/// A leader with its log, and the matched index of each voter.
 struct Leading {
     leader: NodeId,
     membership: Membership,
@@ -29,22 +29,23 @@ impl Leading {
         self.matches.get(&id).copied().unwrap_or(0)
     }
 
-    /// The commit index by the rule itself: the highest index a quorum has, if it is of the term.
+    /// Returns the commit index by the rule: the highest index that a quorum has, if it is of the
+    /// term.
     fn committed_by_rule(&self) -> u64 {
         let index = reached(&self.membership, |id| self.matched(id));
         let at = (index as usize).checked_sub(1).map(|at| self.log[at]);
         if at == Some(self.term) { index.max(self.committed) } else { self.committed }
     }
 
-    /// The commit index of a real leader of this term with this log, whose peers acknowledge what
-    /// they match and not a bit more.
+    /// Returns the commit index of a real leader of this term with this log, whose peers
+    /// acknowledge exactly their matched entries.
     ///
-    /// A leader begins its term with an entry of its own: that is the first of the term in the
-    /// log. If the log has none, that entry is kept from the leader's disk, and so does not count.
+    /// A leader begins its term with an entry of its own: the first of the term in the log. If the
+    /// log has none, that entry is kept from the leader's disk, so that it does not count.
     ///
-    /// Some generated states cannot come about: entries of the term are committed, though too few
-    /// peers match, and a leader never takes a match back. There the leader commits less, and
-    /// what the case says is committed already is counted to it.
+    /// Some generated states are not reachable: entries of the term are committed, although too few
+    /// peers match, and a leader never moves a match back. There the leader commits less, and the
+    /// commit index of the case is used.
     fn committed_by_leader(&self) -> u64 {
         let older = self.log.iter().take_while(|&&term| term < self.term).count();
         let own = self.log.len() - older;
@@ -56,9 +57,9 @@ impl Leading {
         node.input(Input::Campaign);
         assert!(node.flush_one(), "a candidate writes its vote");
         for voter in self.others() {
-            node.hear(voter, self.term, Body::RequestVoteReply { granted: true });
+            node.deliver_message(voter, self.term, Body::RequestVoteReply { granted: true });
         }
-        assert!(node.leads(), "everybody voted for it");
+        assert!(node.leads(), "every peer voted for the leader");
         for tag in 1..own as u64 {
             node.propose(tag, "command");
         }
@@ -80,8 +81,8 @@ impl Leading {
         self.membership.voters().filter(move |id| *id != leader)
     }
 
-    /// Answers appends as peers whose logs are the first so many entries of the leader's, until
-    /// each has acknowledged all it has.
+    /// Answers appends like peers whose logs are prefixes of the leader's, until each peer has
+    /// acknowledged all of its entries.
     fn acknowledge(&self, node: &mut Node) {
         let has = |index: u64| entry_id(self.log[index as usize - 1], index);
         let mut silent: Vec<NodeId> = self.others().filter(|id| self.matched(*id) == 0).collect();
@@ -108,11 +109,15 @@ impl Leading {
             sent.extend(node.receive(to, self.term, Body::AppendEntriesReply(outcome)));
         }
         silent.sort_unstable();
-        assert_eq!(silent, self.others().collect::<Vec<_>>(), "every peer has said what it has");
+        assert_eq!(
+            silent,
+            self.others().collect::<Vec<_>>(),
+            "every peer has acknowledged its entries"
+        );
     }
 }
 
-/// A generated case with the commit index to expect.
+/// A generated case with the expected commit index.
 fn generated(case: &Value) -> (Leading, u64) {
     #[derive(Deserialize)]
     struct Expect {
@@ -229,8 +234,11 @@ fn leader_acknowledge_commit() {
             let case: Case = decoded(case);
             let mut cluster = Cluster::new(case.size);
             cluster.elect(ONE);
-            cluster.beat(ONE);
-            assert!(cluster.nodes().all(|(_, node)| node.committed() == 1), "the no-op is");
+            cluster.heartbeat(ONE);
+            assert!(
+                cluster.nodes().all(|(_, node)| node.committed() == 1),
+                "the empty entry is committed"
+            );
             cluster.hold();
             let tag = cluster.propose(ONE, "data");
             cluster.deliver_kinds(&[Kind::Append]);
@@ -240,9 +248,9 @@ fn leader_acknowledge_commit() {
             });
             assert_eq!(cluster.node(ONE).committed() == 2, case.expect_committed);
             let id = entry_id(1, 2);
-            let told = cluster.node_mut(ONE).take_outcomes();
+            let outcomes = cluster.node_mut(ONE).take_outcomes();
             let expected = vec![Action::Committed { tag, id }];
-            assert_eq!(told, if case.expect_committed { expected } else { Vec::new() });
+            assert_eq!(outcomes, if case.expect_committed { expected } else { Vec::new() });
             Verdict::Passed
         });
     }
@@ -268,15 +276,15 @@ fn leader_commit_preceding() {
             let mut cluster = Cluster::stored([restored, fresh(), fresh()]);
             cluster.elect(ONE);
             cluster.propose(ONE, "some data");
-            cluster.beat(ONE);
+            cluster.heartbeat(ONE);
             for id in [ONE, TWO, THREE] {
                 let applied = cluster.node(id).applied();
                 assert_eq!(terms(applied), case.expect.committed_terms_strict, "on {id}");
             }
             let tag = Tag(1);
             let id = EntryId::new(Term(3), cluster.node(ONE).last().index);
-            let told = cluster.node_mut(ONE).take_outcomes();
-            assert_eq!(told, [Action::Committed { tag, id }]);
+            let outcomes = cluster.node_mut(ONE).take_outcomes();
+            assert_eq!(outcomes, [Action::Committed { tag, id }]);
             Verdict::Passed
         });
     }

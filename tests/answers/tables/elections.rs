@@ -1,4 +1,4 @@
-//! How elections go: timeouts, rounds of votes, and messages of later terms.
+//! Elections: timeouts, rounds of votes, and messages of later terms.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -97,14 +97,14 @@ fn promotable() {
             node.advance(TICK * ELECTION_TICKS * 5);
             let campaigned_in_time = node.term() > 0;
             node.input(Input::Campaign);
-            assert_eq!(campaigned_in_time, case.expect, "of itself");
-            assert_eq!(node.term() > 0, case.expect, "when told to");
+            assert_eq!(campaigned_in_time, case.expect, "by its timeout");
+            assert_eq!(node.term() > 0, case.expect, "on request");
             Verdict::Passed
         });
     }
 }
 
-/// A message of a case that only matters for its kind and its term.
+/// A message of a case of which only the kind and the term matter.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LaterTerm {
@@ -115,12 +115,12 @@ struct LaterTerm {
 }
 
 impl LaterTerm {
-    /// etcd's own messages carry the id (0, term 3), which no log has; here it is the empty log.
+    /// etcd's own messages have the id (0, term 3), which no log has; here it is the empty log.
     fn body(&self) -> Body {
         match self.kind.as_str() {
             "append_request" => empty_append(),
             "vote_request" => Body::RequestVote { last: EntryId::ZERO, transfer: false },
-            other => panic!("there is no message {other}"),
+            other => panic!("unknown message {other}"),
         }
     }
 }
@@ -180,7 +180,7 @@ fn all_server_stepdown() {
     }
 }
 
-/// Election timeouts of nodes just started, in whole ticks.
+/// Returns the election timeouts of restarted nodes, in whole ticks.
 fn drawn_ticks(count: u64) -> Vec<u32> {
     let draw = |seed: u64| {
         let membership = voters(3);
@@ -205,7 +205,7 @@ fn election_timeout_distribution() {
     for file in CaseFile::versions("raft-paper/election_timeout_distribution.json", "cases") {
         file.run(&[], |case| {
             let case: Case = decoded(case);
-            // A timeout here falls between two ticks, and counts as the tick it falls in.
+            // A timeout falls between two ticks, and counts as the tick in which it falls.
             let elapsed = drawn.iter().filter(|&&ticks| ticks <= case.elapsed).count();
             let frequency = elapsed as f64 / drawn.len() as f64;
             let margin = if case.exact { 0.0 } else { 0.05 };

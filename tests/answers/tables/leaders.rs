@@ -1,4 +1,4 @@
-//! What a leader does for its users: proposals, reads, and the membership it starts from.
+//! The leader's work for clients: proposals and reads; and the membership that a node starts from.
 
 use std::collections::BTreeMap;
 
@@ -46,11 +46,11 @@ fn read_cluster(group: &str) -> Cluster {
     let membership = match group {
         "learner (voter 1, learner 2)" => voters(1).with_learners([NodeId(2)]),
         "safe" | "lease+check_quorum" => voters(3),
-        other => panic!("there is no group {other}"),
+        other => panic!("unknown group {other}"),
     };
     for id in membership.ids() {
         let mut config = plain(id);
-        // Leases are a later issue: the round of heartbeats gives the same answers.
+        // A heartbeat round gives the same answers as a lease.
         config.check_quorum = group == "lease+check_quorum";
         config.stickiness = config.check_quorum;
         cluster.add(config, Restored::fresh(membership.clone()));
@@ -74,7 +74,7 @@ fn read_index() {
             let case: Case = decoded(case);
             let group = case.group.clone();
             let cluster = clusters.entry(group.clone()).or_insert_with(|| read_cluster(&group));
-            // A row that the sample leaves out still proposed its commands: they are made up for.
+            // A row that the sample omits still proposed its commands: they are added here.
             while cluster.node(ONE).committed() < case.expect_read_index {
                 let proposed = cluster.node(ONE).committed();
                 for _ in 0..case.proposals_before {
@@ -103,7 +103,7 @@ fn restore_config() {
         file.run(&[], |case| {
             let case: Case = decoded(case);
             if !case.learners_next.is_empty() {
-                return Verdict::Skipped("demoted voters come with membership changes".into());
+                return Verdict::Skipped("only a membership change can demote voters".into());
             }
             let ids = |list: &[u64]| list.iter().copied().map(NodeId).collect::<Vec<_>>();
             let membership = Membership::new(ids(&case.voters))
@@ -115,22 +115,26 @@ fn restore_config() {
                 assert_eq!(**restored.incoming(), ids(&case.voters));
                 assert_eq!(**restored.outgoing(), ids(&case.outgoing));
                 assert_eq!(restored.learners().collect::<Vec<_>>(), ids(&case.learners));
-                let votes = membership.is_voter(id);
+                let is_voter = membership.is_voter(id);
                 node.advance(TICK * ELECTION_TICKS * 3);
                 node.input(Input::Campaign);
-                assert_eq!(node.role() != RoleName::Follower, votes, "only voters campaign: {id}");
-                assert_eq!(node.term() > 0, votes);
+                assert_eq!(
+                    node.role() != RoleName::Follower,
+                    is_voter,
+                    "only voters campaign: {id}"
+                );
+                assert_eq!(node.term() > 0, is_voter);
             }
             if !case.voters.is_empty() {
-                (1..=7).for_each(|id| installs(NodeId(id), &membership));
+                (1..=7).for_each(|id| assert_installs_membership(NodeId(id), &membership));
             }
             Verdict::Passed
         });
     }
 }
 
-/// A node that knows no membership gets it with a snapshot, and campaigns if that makes it a voter.
-fn installs(id: NodeId, membership: &Membership) {
+/// Checks that a node without a membership gets it from a snapshot, and campaigns if it is a voter.
+fn assert_installs_membership(id: NodeId, membership: &Membership) {
     let mut config = plain(id);
     config.pre_vote = false;
     let restored = Restored::fresh(Membership::default());

@@ -1,4 +1,4 @@
-//! How a leader finds where a follower's log parts from its own.
+//! The leader's search for the last common entry with a follower's log.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -24,8 +24,8 @@ fn log_find_conflict_by_term() {
         term: u64,
         expect: u64,
     }
-    // etcd gives an index outside the log back as it came. Here the answer is an entry of the log
-    // at all times, because a hint goes out with its term.
+    // etcd returns an index outside the log unchanged. Here the result is always an entry of the
+    // log, because a hint is sent with its term.
     let outside = [
         "log_find_conflict_by_term-00",
         "log_find_conflict_by_term-19",
@@ -42,32 +42,32 @@ fn log_find_conflict_by_term() {
             let snapshot = SnapshotMeta::empty(base, voters(3));
             let entries = entries_after(base, &first_terms);
             let restored = Restored::with_log(HardState::default(), base.index, snapshot, entries);
-            let log = Log::new(&restored).expect("the case is a sound log");
-            let found = log.back_to(Index(index), Term(term));
-            // The place below everything is the base, whatever its term.
+            let log = Log::new(&restored).expect("the case is a valid log");
+            let found = log.find_conflict_by_term(Index(index), Term(term));
+            // The result below all entries is the base, regardless of its term.
             assert_eq!(found.index.0, expect.max(base.index.0));
-            assert_eq!(log.term_at(found.index), Some(found.term), "and it is an entry");
+            assert_eq!(log.term_at(found.index), Some(found.term), "the result is an entry");
             Verdict::Passed
         });
     }
 }
 
-/// What became of the appends from `leader` to `follower`, in order: the `prev` of those that
-/// were rejected, and the one that was accepted.
+/// Returns the outcomes of the appends from `leader` to `follower`, in order: the `prev` of each
+/// rejected one, and that of the accepted one.
 fn probes(sent: &[Message], leader: NodeId, follower: NodeId) -> (Vec<u64>, Option<u64>) {
     let mut rejected = Vec::new();
-    let mut asked = Vec::new();
+    let mut probed = Vec::new();
     for message in sent {
         match &message.body {
             Body::AppendEntries { prev, .. }
                 if (message.from, message.to) == (leader, follower) =>
             {
-                asked.push(prev.index.0);
+                probed.push(prev.index.0);
             }
             Body::AppendEntriesReply(outcome) if message.from == follower => match outcome {
                 AppendOutcome::Rejected { prev, .. } => rejected.push(prev.0),
-                AppendOutcome::Accepted { .. } => return (rejected, asked.last().copied()),
-                AppendOutcome::NoSpace { .. } => panic!("there is space"),
+                AppendOutcome::Accepted { .. } => return (rejected, probed.last().copied()),
+                AppendOutcome::NoSpace { .. } => panic!("the disk has space"),
             },
             _ => {}
         }
@@ -75,8 +75,14 @@ fn probes(sent: &[Message], leader: NodeId, follower: NodeId) -> (Vec<u64>, Opti
     (rejected, None)
 }
 
-/// A leader and a follower with these logs, and a third node that only votes for the leader.
-fn meet(leader: Vec<Entry>, committed: u64, follower: Vec<Entry>, term: u64) -> Cluster {
+/// Returns a leader and a follower with these logs, and a third node that only votes for the
+/// leader.
+fn leader_and_follower(
+    leader: Vec<Entry>,
+    committed: u64,
+    follower: Vec<Entry>,
+    term: u64,
+) -> Cluster {
     let mut cluster = Cluster::stored([
         stored(voters(3), term, None, committed, leader),
         stored(voters(3), term - 1, None, 0, follower),
@@ -110,7 +116,7 @@ fn fast_log_backoff() {
             }
             assert_eq!(common_prefix(&case.leader_log, &case.follower_log), case.match_point);
             let rejected = find_match_point(&case.leader_log, &case.follower_log);
-            // The hint of the second rejection leads there.
+            // The hint of the second rejection leads to the match point.
             let third = rejected.get(2).copied().unwrap_or(0);
             assert!(third <= case.match_point + 1, "{rejected:?}");
             Verdict::Passed
@@ -118,39 +124,39 @@ fn fast_log_backoff() {
     }
 }
 
-/// Lets a leader find where a follower's log parts from its own, and checks what any way of
-/// finding it must keep. Returns the `prev` of every append that was rejected.
+/// Lets a leader find the last common entry with a follower, and checks the properties of every
+/// correct search. Returns the `prev` of every rejected append.
 fn find_match_point(ours: &[u64], theirs: &[u64]) -> Vec<u64> {
     let match_point = common_prefix(ours, theirs);
     let term = ours.iter().chain(theirs).max().copied().unwrap_or(0) + 1;
-    let mut cluster = meet(log(ours), 0, log(theirs), term);
+    let mut cluster = leader_and_follower(log(ours), 0, log(theirs), term);
     let mut rejections = 0;
     while cluster.deliver_next() {
         let (rejected, accepted) = probes(cluster.network.sent(), ONE, TWO);
         if accepted.is_none() && rejected.len() > rejections {
             rejections = rejected.len();
             assert_eq!(cluster.node(TWO).log(), log(theirs), "a rejection changes no log");
-            assert!(rejections <= ours.len() + 1, "each rejection leads further back");
+            assert!(rejections <= ours.len() + 1, "each rejection leads to an earlier index");
         }
     }
     let (rejected, accepted) = probes(cluster.network.sent(), ONE, TWO);
-    let accepted = accepted.expect("the leader finds where the logs part");
+    let accepted = accepted.expect("the leader finds the match point");
     assert!(accepted <= match_point, "nothing beyond the common prefix is accepted");
-    let parted = |terms: &[u64]| {
+    let conflict = |terms: &[u64]| {
         let mut terms = terms[match_point as usize..].to_vec();
         terms.dedup();
         terms.len()
     };
-    let conflicts = parted(ours).min(parted(theirs));
+    let conflicts = conflict(ours).min(conflict(theirs));
     assert!(rejected.len() <= conflicts + 1, "{rejected:?} for {conflicts} terms");
-    assert!(rejected.is_sorted_by(|a, b| a > b), "each probe is further back");
+    assert!(rejected.is_sorted_by(|a, b| a > b), "each probe is at an earlier index");
     cluster.release();
     assert_eq!(cluster.node(TWO).log(), cluster.node(ONE).log());
     rejected
 }
 
-/// Two logs that could meet: after what they share, ours goes on in even terms and theirs in odd
-/// ones; ours may first go on in the term the shared part ends with.
+/// Generates two logs that can occur together: after a common prefix, ours goes on in even terms
+/// and theirs in odd ones; ours may first go on in the last common term.
 fn two_logs() -> impl Strategy<Value = (Vec<u64>, Vec<u64>)> {
     let runs = || vec((1_u64..4, 1_usize..6), 0..6);
     (runs(), 0_usize..4, runs(), runs()).prop_map(|(shared, longer, ours, theirs)| {
@@ -166,8 +172,8 @@ fn two_logs() -> impl Strategy<Value = (Vec<u64>, Vec<u64>)> {
     })
 }
 
-/// Appends runs of equal terms, each so many steps of two after the one before. Terms leave
-/// `parity` when divided by two, or may be any if that is 2.
+/// Appends runs of equal terms, each a number of double steps after the previous term. Terms leave
+/// the remainder `parity` when divided by two, or any if `parity` is 2.
 fn extend(log: &mut Vec<u64>, runs: &[(u64, usize)], parity: u64) {
     for (steps, length) in runs {
         let mut term = log.last().copied().unwrap_or(0) + 2 * steps;
@@ -211,14 +217,14 @@ fn leader_sync_follower_log() {
             assert_eq!(case.follower_term, case.leader_term - 1);
             let committed = case.leader_log.len() as u64;
             let (leader, follower) = (log(&case.leader_log), log(&case.follower_log));
-            let mut cluster = meet(leader, committed, follower, case.leader_term);
+            let mut cluster = leader_and_follower(leader, committed, follower, case.leader_term);
             cluster.release();
             cluster.propose(ONE, "data");
-            cluster.beat(ONE);
+            cluster.heartbeat(ONE);
             let synced = cluster.node(TWO).log();
             assert_eq!(synced, cluster.node(ONE).log());
             let mut expected = case.expect.follower_log_prefix;
-            // The new leader's own entry, then the proposal.
+            // The new leader's own entry, then the proposed one.
             expected.extend([case.leader_term + 1; 2]);
             assert_eq!(terms(&synced), expected);
             Verdict::Passed

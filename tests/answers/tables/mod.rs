@@ -1,4 +1,4 @@
-//! The tables of claims of the Raft paper, in `tests/data/raft-paper`.
+//! Tables of claims of the Raft paper, in `tests/data/raft-paper`.
 
 mod appends;
 mod claims;
@@ -14,19 +14,19 @@ use quorate::types::{Body, EntryId, Index, Message, NodeId};
 
 use crate::harness::{Node, ONE, THREE, TWO, log, plain, stored, voters};
 
-/// The role a case names; `not_leader` is no role of its own.
+/// Returns the role that a case names; `not_leader` is a follower.
 pub(crate) fn role_named(name: &str) -> RoleName {
     match name {
         "follower" => RoleName::Follower,
         "pre_candidate" => RoleName::PreCandidate,
         "candidate" => RoleName::Candidate,
         "leader" => RoleName::Leader,
-        other => panic!("there is no role {other}"),
+        other => panic!("unknown role {other}"),
     }
 }
 
-/// Node 1 of 1, 2, 3 in the given role at the given term, its log of the given terms. A leader has
-/// an entry of its own at the end.
+/// Returns node 1 of 1, 2, 3 in the given role and term, with a log of the given terms. A leader
+/// has one entry of its own at the end.
 fn in_role(role: RoleName, term: u64, terms: &[u64]) -> Node {
     let campaigned = matches!(role, RoleName::Candidate | RoleName::Leader);
     let stored_term = if campaigned { term - 1 } else { term };
@@ -44,12 +44,12 @@ fn in_role(role: RoleName, term: u64, terms: &[u64]) -> Node {
     node
 }
 
-/// An empty append request, as a leader with an empty log sends it.
+/// An empty append request of a leader with an empty log.
 fn empty_append() -> Body {
     Body::AppendEntries { prev: EntryId::ZERO, entries: Vec::new(), committed: Index::ZERO }
 }
 
-/// Whether the only reply among `sent` grants the vote, if there is one.
+/// Whether the only reply in `sent` grants the vote; `None` if there is no reply.
 fn granted(sent: &[Message]) -> Option<bool> {
     assert!(sent.len() <= 1, "one request has one reply: {sent:?}");
     sent.first().map(|reply| match reply.body {

@@ -1,4 +1,4 @@
-//! A peer as its leader sees it, in etcd's terms.
+//! The leader's view of a peer, in etcd's terms.
 
 use serde::Deserialize;
 
@@ -32,7 +32,8 @@ struct Expect {
 
 const WINDOW: Window = Window { messages_max: 1, entries_max: 100, bytes_max: 1000 };
 
-/// A peer that streams: it matched so far, and what follows up to `next` is on its way.
+/// Returns the progress of a streaming peer, with the entries from its matched index up to `next`
+/// in flight.
 fn streaming(case: &Case) -> Progress {
     let mut progress = Progress::new(Index(100), Instant::ZERO);
     progress.accepted(Index(case.r#match));
@@ -43,15 +44,15 @@ fn streaming(case: &Case) -> Progress {
     progress
 }
 
-/// A peer that is probed with the entry before `next`.
+/// Returns the progress of a peer that is probed with the entry before `next`.
 fn probed(next: u64) -> Progress {
     Progress::new(Index(next - 1), Instant::ZERO)
 }
 
 #[test]
 fn progress_etcd_style() {
-    // Nothing becomes probed without a rejection here, so the rows that only name the new state
-    // have nothing to call.
+    // Only a rejection starts a probe here, so the rows that only name the new state have no
+    // function to call.
     let skips = ["progress-probe-0", "progress-probe-1", "progress-probe-2"];
     for file in CaseFile::versions("raft-paper/progress_etcd_style.json", "cases") {
         file.run(&skips, |case| progress_case(&decoded(case)));
@@ -62,7 +63,7 @@ fn progress_case(case: &Case) -> Verdict {
     match (case.op.as_str(), case.state.as_str()) {
         ("is_paused", "snapshot") => {
             let mut progress = probed(5);
-            progress.offered(Index(10), 1);
+            progress.snapshot_offered(Index(10), 1);
             assert_eq!(!progress.may_send(&WINDOW), case.expect.paused);
         }
         ("become_probe", "snapshot") => {
@@ -83,7 +84,7 @@ fn progress_case(case: &Case) -> Verdict {
             return Verdict::Skipped("an index is sent from 1 on".into());
         }
         ("maybe_decr", "probe") => {
-            assert_eq!(case.r#match, 0, "nothing matched where the logs part is sought");
+            assert_eq!(case.r#match, 0, "a probed peer has matched nothing");
             let mut progress = probed(case.next);
             let changed = progress.rejected(Index(case.rejected), Index(case.last));
             assert_eq!(changed, case.expect.changed);
@@ -93,7 +94,7 @@ fn progress_case(case: &Case) -> Verdict {
             let mut progress = streaming(case);
             let changed = progress.rejected(Index(case.rejected), Index(case.last));
             assert_eq!(changed, case.expect.changed);
-            // etcd goes back to what matched; here the follower's hint may save some of the way.
+            // etcd goes back to the matched index; here the follower's hint may shorten the way.
             assert!(case.expect.next <= progress.next().0);
             assert!(!changed || progress.next().0 <= case.rejected);
             assert_eq!(matches!(progress.mode(), Mode::Probe { .. }), changed);
@@ -106,7 +107,7 @@ fn progress_case(case: &Case) -> Verdict {
             }
             assert_eq!(!progress.may_send(&WINDOW), case.expect.paused);
         }
-        (op, _) => return Verdict::Skipped(format!("there is no {op} here")),
+        (op, _) => return Verdict::Skipped(format!("no operation {op} in this implementation")),
     }
     Verdict::Passed
 }

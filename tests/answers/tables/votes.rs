@@ -1,4 +1,4 @@
-//! Who is voted for, and by whom.
+//! Votes: which candidates get a node's vote, in every role.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use super::{PEERS, granted, in_role, role_named};
 use crate::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{Node, ONE, TWO, entries_after, entry_id, log, plain, stored, voters};
 
-/// A vote request of a case. It is of the node's own term where it names none.
+/// A vote request of a case, in the node's own term if the case names none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
@@ -55,7 +55,11 @@ fn follower_vote() {
             if !sent.is_empty() {
                 let durable = node.disk.hard_state();
                 let revealed = (Term(term_after), vote_after.map(NodeId));
-                assert_eq!((durable.term, durable.vote), revealed, "durable before it is said");
+                assert_eq!(
+                    (durable.term, durable.vote),
+                    revealed,
+                    "the vote is durable before its reply"
+                );
             }
             node.flush();
             sent.extend(node.take_sent());
@@ -82,8 +86,8 @@ fn recv_vote_request() {
         file.run(&[], |case| {
             let Case { pre, log: terms, term, vote, request, expect } = decoded(case);
             if pre && vote.is_some_and(|vote| vote != request.frm) {
-                // A pre-vote asks about the next term, in which no vote is given yet. The table
-                // has etcd's pre-vote of a node that is a term behind its own question.
+                // A pre-vote asks for the next term, in which no vote is given yet. The table has
+                // etcd's pre-vote of a node that is a term behind its own request.
                 return Verdict::Skipped("a pre-vote is about the term after the vote".into());
             }
             let restored = stored(voters(3), term, vote.map(NodeId), 0, log(&terms));
@@ -117,7 +121,7 @@ fn recv_vote_request_nonfollower() {
             let Case { role, vote, term, request, expect } = decoded(case);
             let role = role_named(&role);
             let mut node = if role == RoleName::PreCandidate {
-                // A pre-candidate that has voted for itself lost an election of this term.
+                // A pre-candidate that has voted for itself has lost an election in this term.
                 let mut config = plain(ONE);
                 config.pre_vote = true;
                 let restored = stored(voters(3), term, Some(NodeId(vote)), 0, log(&[2, 2]));
@@ -166,7 +170,7 @@ fn vote_from_any_state() {
             let mut node = in_role(role, term, &[]);
             let before = node.status();
             let sent = if pre {
-                // The one who asks is in the same term and would campaign in the next.
+                // The candidate is in the same term and would campaign in the next one.
                 let last = entry_id(term, 42);
                 node.receive(TWO, term, Body::PreVote { next_term: Term(term + 1), last })
             } else {
@@ -237,7 +241,7 @@ fn log_up_to_date() {
             let term = own.max(last_term) + 1;
             let sent = node.receive(TWO, term, Body::RequestVote { last, transfer: false });
             assert_eq!(granted(&sent), Some(expect));
-            assert_eq!(last >= node.last(), expect, "and so the ids compare");
+            assert_eq!(last >= node.last(), expect, "the ids compare alike");
             Verdict::Passed
         });
     }

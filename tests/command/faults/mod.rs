@@ -1,8 +1,8 @@
-//! Real faults of networks and disks around three processes, with clients at work meanwhile: what
-//! needs root is skipped without it.
+//! Real network and disk faults on three processes under load. Tests that need root are skipped
+//! without it.
 
+mod cluster;
 mod namespaces;
+mod network;
 mod power;
 mod proxy;
-mod streets;
-mod town;

@@ -1,79 +1,82 @@
-//! Partitions, cuts in one direction, and losses, as a kernel's network has them.
+//! Partitions, one-way partitions and packet loss in the kernel's network.
 
 use std::collections::BTreeMap;
 
 use tempfile::TempDir;
 
-use crate::faults::streets::Streets;
-use crate::faults::town::{Place, Town};
+use crate::faults::cluster::{Cluster, NodeLocation};
+use crate::faults::network::Network;
 use crate::skip::skipped;
 
-/// Three nodes in namespaces of their own; nothing, if such cannot be had here.
-fn nodes(test: &str, tls: bool) -> Option<(Streets, Town)> {
-    let streets = match Streets::new(3) {
-        Ok(streets) => streets,
+/// Starts three nodes in their own namespaces; returns None if this machine does not allow it.
+fn nodes(test: &str, tls: bool) -> Option<(Network, Cluster)> {
+    let network = match Network::new(3) {
+        Ok(network) => network,
         Err(reason) => {
             skipped(test, &reason);
             return None;
         }
     };
-    let root = TempDir::new().expect("there is room");
-    let place = |id: u64| {
-        let (address, directory) = (streets.address(id), root.path().join(format!("d{id}")));
-        let place = Place { address, listen: address, directory, within: streets.within(id) };
-        (id, place)
+    let root = TempDir::new().expect("a temporary file can be created");
+    let location = |id: u64| {
+        let (address, directory) = (network.address(id), root.path().join(format!("d{id}")));
+        let location =
+            NodeLocation { address, listen: address, directory, within: network.within(id) };
+        (id, location)
     };
-    let places: BTreeMap<u64, Place> = (1..=3).map(place).collect();
-    let mut town = Town::new(root, places, tls);
-    town.serve_all();
-    Some((streets, town))
+    let locations: BTreeMap<u64, NodeLocation> = (1..=3).map(location).collect();
+    let mut cluster = Cluster::new(root, locations, tls);
+    cluster.serve_all();
+    Some((network, cluster))
 }
 
 #[test]
-fn a_leader_that_is_cut_off_loses_nothing() {
-    let Some((streets, town)) = nodes("a_leader_that_is_cut_off_loses_nothing", true) else {
+fn an_isolated_leader_loses_no_acknowledged_write() {
+    let Some((network, cluster)) = nodes("an_isolated_leader_loses_no_acknowledged_write", true)
+    else {
         return;
     };
-    let load = town.load(21);
+    let load = cluster.load(21);
     for _ in 0..2 {
         load.answered(20);
-        let leader = town.leader();
-        streets.isolate(leader);
+        let leader = cluster.leader();
+        network.isolate(leader);
         load.answered(60);
-        assert_ne!(town.leader(), leader, "clients are answered by another");
-        streets.mend();
+        assert_ne!(cluster.leader(), leader, "clients are answered by another");
+        network.heal();
     }
     load.answered(20);
     load.must_be_linearizable();
 }
 
 #[test]
-fn a_leader_that_is_not_heard_steps_down() {
-    let Some((streets, town)) = nodes("a_leader_that_is_not_heard_steps_down", false) else {
+fn a_leader_whose_messages_are_lost_steps_down() {
+    let Some((network, cluster)) = nodes("a_leader_whose_messages_are_lost_steps_down", false)
+    else {
         return;
     };
-    let load = town.load(22);
+    let load = cluster.load(22);
     load.answered(20);
-    let leader = town.leader();
-    for other in town.ids().into_iter().filter(|id| *id != leader) {
-        streets.cut(leader, other);
+    let leader = cluster.leader();
+    for other in cluster.ids().into_iter().filter(|id| *id != leader) {
+        network.cut(leader, other);
     }
     load.answered(60);
-    assert_ne!(town.leader(), leader, "clients are answered by another");
-    streets.mend();
+    assert_ne!(cluster.leader(), leader, "clients are answered by another");
+    network.heal();
     load.answered(20);
     load.must_be_linearizable();
 }
 
 #[test]
-fn a_network_that_loses_much_loses_nothing_that_was_acknowledged() {
-    let test = "a_network_that_loses_much_loses_nothing_that_was_acknowledged";
-    let Some((streets, town)) = nodes(test, true) else { return };
-    let load = town.load(23);
+fn packet_loss_loses_no_acknowledged_write() {
+    let test = "packet_loss_loses_no_acknowledged_write";
+    let Some((network, cluster)) = nodes(test, true) else { return };
+    let load = cluster.load(23);
     load.answered(20);
-    streets.lose(10);
+    network.lose(10);
     load.answered(60);
-    streets.mend();
+    network.heal();
     load.answered(20);
     load.must_be_linearizable();
 }

@@ -1,5 +1,5 @@
-//! Stands before the C library of a process: makes its n-th sync fail, or cuts its n-th write in
-//! half and kills it.
+//! A preloaded library that makes the n-th sync of a process fail, or tears its n-th write and
+//! kills the process.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ static WRITES: AtomicU64 = AtomicU64::new(0);
 type Sync = unsafe extern "C" fn(c_int) -> c_int;
 type Write = unsafe extern "C" fn(c_int, *const c_void, usize, i64) -> isize;
 
-/// Whether this is the call that the environment asks to fail.
+/// Returns true for the call whose number is in the environment variable.
 fn is_chosen(counter: &AtomicU64, variable: &str) -> bool {
     let number = counter.fetch_add(1, Ordering::SeqCst) + 1;
     std::env::var(variable).is_ok_and(|chosen| chosen == number.to_string())
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn pwrite64(
 ) -> isize {
     let real: Write = unsafe { std::mem::transmute(next(c"pwrite64")) };
     if is_chosen(&WRITES, "QUORATE_TEAR_WRITE") {
-        // A disk writes whole sectors.
+        // A torn write consists of whole sectors.
         unsafe { real(file, bytes, count / 2 / 512 * 512, offset) };
         unsafe { kill(getpid(), SIGKILL) };
     }

@@ -1,4 +1,4 @@
-//! Cuts a mounted file system off from its disk, without flushing: what a power cut does to it.
+//! Disconnects a mounted file system from its disk without flushing, like a power cut.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -7,9 +7,9 @@ unsafe extern "C" {
     fn ioctl(file: i32, request: u64, argument: *const u32) -> i32;
 }
 
-/// Of ext4 and XFS alike.
+/// The shutdown ioctl of ext4 and XFS.
 const SHUTDOWN: u64 = 0x8004_587d;
-/// Not even the journal is flushed.
+/// The mode that does not flush the journal.
 const NO_LOG_FLUSH: u32 = 2;
 
 fn main() {

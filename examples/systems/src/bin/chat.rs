@@ -1,28 +1,28 @@
-//! The command `chat`: a node of it, and its clients.
+//! The `chat` command: its nodes and its clients.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use quorate_systems::chat::SYSTEM;
-use quorate_systems::chat::client::{Order, desk, obey};
+use quorate_systems::chat::client::{ClientCommand, connect, run};
 use quorate_systems::chat::server::{self, ChatFlags};
-use quorate_systems::common::exit::{EXIT_CODES, tell};
-use quorate_systems::common::reach::ReachFlags;
-use quorate_systems::common::secure::{self, CERTS_HELP, CertsFlags};
-use quorate_systems::common::talk::orders::prompt;
+use quorate_systems::common::connection::ConnectionFlags;
+use quorate_systems::common::exit::{EXIT_CODES, report};
+use quorate_systems::common::messaging::commands::prompt;
+use quorate_systems::common::tls::{self, CERTS_HELP, CertsFlags};
 
-/// Messages between users, delivered once each: one primary, two backups.
+/// Messages between users, each delivered exactly once, on one primary and two backups
 #[derive(Debug, Parser)]
 #[command(name = "chat", version, max_term_width = 100, after_help = AFTER_HELP,
     after_long_help = format!("{AFTER_HELP}\n\n{EXIT_CODES}"))]
 struct Args {
     #[command(subcommand)]
-    task: Task,
+    command: Command,
     #[command(flatten)]
-    reach: ReachFlags,
-    /// Who speaks, of those who are logged in here; without it whoever logged in last
+    connection: ConnectionFlags,
+    /// User to act as, among those logged in on this machine [default: the last one to log in]
     #[arg(long = "as", global = true, value_name = "USER", env = "CHAT_USER")]
-    speaker: Option<String>,
+    acting_user: Option<String>,
 }
 
 const AFTER_HELP: &str = "\
@@ -31,22 +31,22 @@ Examples:
   chat login ann
   chat send bob hello there
   chat --as bob receive
-  chat prompt                          # the same orders, and messages as they come
+  chat prompt                          # the same commands, and messages as they arrive
   chat status
-  chat --nodes 10.0.0.1:7500,10.0.0.2:7500 list 'a*'     # remembered from then on";
+  chat --nodes 10.0.0.1:7500,10.0.0.2:7500 list 'a*'     # remembered for later commands";
 
 #[derive(Debug, Subcommand)]
-enum Task {
-    /// Make certificates: for nodes, for clients and for administrators
+enum Command {
+    /// Create certificates for nodes, clients and administrators
     #[command(after_help = CERTS_HELP)]
     Certs(CertsFlags),
-    /// Run a node
+    /// Run a node of the cluster
     #[command(after_help = SERVE_HELP)]
     Serve(ChatFlags),
-    /// Ask again and again, with history and help, and see messages as they come
+    /// Interactive prompt with history and help; prints messages as they arrive
     Prompt,
     #[command(flatten)]
-    Ask(Order),
+    Client(ClientCommand),
 }
 
 const SERVE_HELP: &str = "\
@@ -56,26 +56,30 @@ Example: three nodes on this machine, one command in each of three terminals, wi
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let done = match args.task {
-        Task::Certs(flags) => secure::certs(&SYSTEM, &flags),
-        Task::Serve(flags) => server::serve(&flags),
-        Task::Ask(order) => desk(&args.reach, args.speaker).and_then(|desk| obey(&desk, order)),
-        Task::Prompt => desk(&args.reach, args.speaker).and_then(|desk| prompt(desk, obey)),
+    let result = match args.command {
+        Command::Certs(flags) => tls::certs(&SYSTEM, &flags),
+        Command::Serve(flags) => server::serve(&flags),
+        Command::Client(command) => {
+            connect(&args.connection, args.acting_user).and_then(|client| run(&client, command))
+        }
+        Command::Prompt => {
+            connect(&args.connection, args.acting_user).and_then(|client| prompt(client, run))
+        }
     };
-    tell(done).into()
+    report(result).into()
 }
 
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
-    use quorate_systems::common::prompt::grammar;
+    use quorate_systems::common::prompt::line_command;
 
     use super::*;
 
     #[test]
-    fn the_grammar_is_consistent_and_the_help_has_examples() {
+    fn the_command_line_is_consistent_and_the_help_has_examples() {
         Args::command().debug_assert();
-        grammar::<Order>(&SYSTEM).debug_assert();
+        line_command::<ClientCommand>(&SYSTEM).debug_assert();
         let help = Args::command().render_long_help().to_string();
         assert!(help.contains("chat login ann") && help.contains("Exit codes"), "{help}");
     }

@@ -1,53 +1,53 @@
-//! The command `coordinator`: a node of it, its clients, and what its reads cost.
+//! The `coordinator` command: its nodes, its clients and a benchmark of its reads.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use quorate_systems::common::exit::{EXIT_CODES, tell};
+use quorate_systems::common::connection::ConnectionFlags;
+use quorate_systems::common::exit::{EXIT_CODES, report};
 use quorate_systems::common::prompt;
-use quorate_systems::common::reach::ReachFlags;
-use quorate_systems::common::secure::{self, CERTS_HELP, CertsFlags};
-use quorate_systems::coordinator::client::{Ask, obey, reach};
+use quorate_systems::common::tls::{self, CERTS_HELP, CertsFlags};
+use quorate_systems::coordinator::client::{ClientCommand, connect, run};
 use quorate_systems::coordinator::{SYSTEM, bench, server};
 
-/// Keys and values under one coordinator: every live node has what was written, and answers.
+/// Keys and values: every live node has every acknowledged write and answers reads
 #[derive(Debug, Parser)]
 #[command(name = "coordinator", version, max_term_width = 100, after_help = AFTER_HELP,
     after_long_help = format!("{AFTER_HELP}\n\n{EXIT_CODES}"))]
 struct Args {
     #[command(subcommand)]
-    task: Task,
+    command: Command,
     #[command(flatten)]
-    reach: ReachFlags,
+    connection: ConnectionFlags,
 }
 
 const AFTER_HELP: &str = "\
 Examples:
   coordinator put colour red
-  coordinator put colour blue --if red      # only over that value
+  coordinator put colour blue --if red      # only if the value is red
   coordinator put owner ann --if-absent
   coordinator get colour
-  coordinator get colour --at 127.0.0.1:7442     # at this node, coordinator or child
+  coordinator get colour --at 127.0.0.1:7442     # read at this node
   coordinator list
   coordinator delete colour
   coordinator status
   coordinator bench --rounds 100
-  coordinator --nodes 10.0.0.1:7400,10.0.0.2:7400 get colour     # remembered from then on";
+  coordinator --nodes 10.0.0.1:7400,10.0.0.2:7400 get colour     # remembered for later commands";
 
 #[derive(Debug, Subcommand)]
-enum Task {
-    /// Make certificates: for nodes, for clients and for administrators
+enum Command {
+    /// Create certificates for nodes, clients and administrators
     #[command(after_help = CERTS_HELP)]
     Certs(CertsFlags),
-    /// Run a node
+    /// Run a node of the cluster
     #[command(after_help = SERVE_HELP)]
     Serve(server::Flags),
-    /// Measure reads at every node, with nodes of its own on this machine
+    /// Measure reads at every node of a temporary cluster on this machine
     Bench(bench::Flags),
-    /// Ask again and again, with history and help
+    /// Interactive prompt with history and help
     Prompt,
     #[command(flatten)]
-    Ask(Ask),
+    Client(ClientCommand),
 }
 
 const SERVE_HELP: &str = "\
@@ -57,16 +57,17 @@ Example: three nodes on this machine, one command in each of three terminals, wi
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let done = match args.task {
-        Task::Certs(flags) => secure::certs(&SYSTEM, &flags),
-        Task::Serve(flags) => server::serve(&flags),
-        Task::Bench(flags) => bench::run(&flags),
-        Task::Ask(ask) => reach(&args.reach).and_then(|to| obey(&to, ask)),
-        Task::Prompt => {
-            reach(&args.reach).and_then(|to| prompt::run(&SYSTEM, |ask| obey(&to, ask)))
+    let result = match args.command {
+        Command::Certs(flags) => tls::certs(&SYSTEM, &flags),
+        Command::Serve(flags) => server::serve(&flags),
+        Command::Bench(flags) => bench::run(&flags),
+        Command::Client(command) => {
+            connect(&args.connection).and_then(|connection| run(&connection, command))
         }
+        Command::Prompt => connect(&args.connection)
+            .and_then(|connection| prompt::run(&SYSTEM, |command| run(&connection, command))),
     };
-    tell(done).into()
+    report(result).into()
 }
 
 #[cfg(test)]
@@ -76,9 +77,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grammar_is_consistent_and_the_help_has_examples() {
+    fn the_command_line_is_consistent_and_the_help_has_examples() {
         Args::command().debug_assert();
-        prompt::grammar::<Ask>(&SYSTEM).debug_assert();
+        prompt::line_command::<ClientCommand>(&SYSTEM).debug_assert();
         let help = Args::command().render_long_help().to_string();
         assert!(help.contains("coordinator get colour") && help.contains("Exit codes"), "{help}");
     }

@@ -1,27 +1,27 @@
-//! The command `directory`: a node of it, and its clients.
+//! The `directory` command: its nodes and its clients.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use quorate_systems::common::exit::{EXIT_CODES, tell};
+use quorate_systems::common::connection::ConnectionFlags;
+use quorate_systems::common::exit::{EXIT_CODES, report};
 use quorate_systems::common::prompt;
-use quorate_systems::common::reach::ReachFlags;
-use quorate_systems::common::secure::{self, CERTS_HELP, CertsFlags};
 use quorate_systems::common::serve::ServeFlags;
-use quorate_systems::directory::client::{Order, obey, reach};
+use quorate_systems::common::tls::{self, CERTS_HELP, CertsFlags};
+use quorate_systems::directory::client::{ClientCommand, connect, run};
 use quorate_systems::directory::{SYSTEM, server};
 
-/// Who is where, and numbers that are never given twice: one master, three replicas.
+/// Addresses of users, and unique sequence numbers, on one master and three replicas
 #[derive(Debug, Parser)]
 #[command(name = "directory", version, max_term_width = 100, after_help = AFTER_HELP,
     after_long_help = format!("{AFTER_HELP}\n\n{EXIT_CODES}"))]
 struct Args {
     #[command(subcommand)]
-    task: Task,
+    command: Command,
     #[command(flatten)]
-    reach: ReachFlags,
-    /// Who asks, as others are told: name@host
-    #[arg(long, global = true, value_name = "NAME", env = "USER", default_value = "somebody")]
+    connection: ConnectionFlags,
+    /// Origin of the requests, shown to other users: name@host
+    #[arg(long, global = true, value_name = "NAME", env = "USER", default_value = "unknown")]
     origin: String,
 }
 
@@ -32,20 +32,20 @@ Examples:
   directory next
   directory status
   directory prompt
-  directory --nodes 10.0.0.1:7400,10.0.0.2:7400 lookup ann     # remembered from then on";
+  directory --nodes 10.0.0.1:7400,10.0.0.2:7400 lookup ann     # remembered for later commands";
 
 #[derive(Debug, Subcommand)]
-enum Task {
-    /// Make certificates: for nodes, for clients and for administrators
+enum Command {
+    /// Create certificates for nodes, clients and administrators
     #[command(after_help = CERTS_HELP)]
     Certs(CertsFlags),
-    /// Run a node
+    /// Run a node of the cluster
     #[command(after_help = SERVE_HELP)]
     Serve(ServeFlags),
-    /// Ask again and again, with history and help
+    /// Interactive prompt with history and help
     Prompt,
     #[command(flatten)]
-    Ask(Order),
+    Client(ClientCommand),
 }
 
 const SERVE_HELP: &str = "\
@@ -55,14 +55,17 @@ Example: four nodes on this machine, one command in each of four terminals, with
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let done = match args.task {
-        Task::Certs(flags) => secure::certs(&SYSTEM, &flags),
-        Task::Serve(flags) => server::serve(&flags),
-        Task::Ask(order) => reach(&args.reach).and_then(|to| obey(&to, &args.origin, order)),
-        Task::Prompt => reach(&args.reach)
-            .and_then(|to| prompt::run(&SYSTEM, |order| obey(&to, &args.origin, order))),
+    let result = match args.command {
+        Command::Certs(flags) => tls::certs(&SYSTEM, &flags),
+        Command::Serve(flags) => server::serve(&flags),
+        Command::Client(command) => {
+            connect(&args.connection).and_then(|connection| run(&connection, &args.origin, command))
+        }
+        Command::Prompt => connect(&args.connection).and_then(|connection| {
+            prompt::run(&SYSTEM, |command| run(&connection, &args.origin, command))
+        }),
     };
-    tell(done).into()
+    report(result).into()
 }
 
 #[cfg(test)]
@@ -72,9 +75,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grammar_is_consistent_and_the_help_has_examples() {
+    fn the_command_line_is_consistent_and_the_help_has_examples() {
         Args::command().debug_assert();
-        prompt::grammar::<Order>(&SYSTEM).debug_assert();
+        prompt::line_command::<ClientCommand>(&SYSTEM).debug_assert();
         let help = Args::command().render_long_help().to_string();
         assert!(help.contains("directory lookup ann bob") && help.contains("Exit codes"), "{help}");
     }

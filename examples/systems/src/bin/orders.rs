@@ -1,51 +1,51 @@
-//! The command `orders`: a node of it, its clients, and the experiment on its size.
+//! The `orders` command: its nodes, its clients and a benchmark of cluster sizes.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use quorate_systems::common::exit::{EXIT_CODES, tell};
+use quorate_systems::common::connection::ConnectionFlags;
+use quorate_systems::common::exit::{EXIT_CODES, report};
 use quorate_systems::common::prompt;
-use quorate_systems::common::reach::ReachFlags;
-use quorate_systems::common::secure::{self, CERTS_HELP, CertsFlags};
-use quorate_systems::orders::client::{Ask, obey, reach};
+use quorate_systems::common::tls::{self, CERTS_HELP, CertsFlags};
+use quorate_systems::orders::client::{ClientCommand, connect, run};
 use quorate_systems::orders::{SYSTEM, bench, server};
 
-/// Orders of customers, numbered without gaps: one leader, and reads at any node.
+/// Orders of customers, numbered without gaps, with reads at any node
 #[derive(Debug, Parser)]
 #[command(name = "orders", version, max_term_width = 100, after_help = AFTER_HELP,
     after_long_help = format!("{AFTER_HELP}\n\n{EXIT_CODES}"))]
 struct Args {
     #[command(subcommand)]
-    task: Task,
+    command: Command,
     #[command(flatten)]
-    reach: ReachFlags,
+    connection: ConnectionFlags,
 }
 
 const AFTER_HELP: &str = "\
 Examples:
-  orders place ann eve adam                 # the next order of ann, done by eve, taken by adam
-  orders place ann eve adam --number 2      # only as her second; safe to repeat
+  orders place ann eve adam                 # the next order of ann, engineer eve, admin adam
+  orders place ann eve adam --number 2      # only as order 2 of ann; safe to repeat
   orders last ann
-  orders show ann 2 --at 127.0.0.1:7422     # at this node, leader or not
+  orders show ann 2 --at 127.0.0.1:7422     # read at this node
   orders list
   orders status
   orders bench --orders 4000 --sizes 1,3
-  orders --nodes 10.0.0.1:7400,10.0.0.2:7400 last ann     # remembered from then on";
+  orders --nodes 10.0.0.1:7400,10.0.0.2:7400 last ann     # remembered for later commands";
 
 #[derive(Debug, Subcommand)]
-enum Task {
-    /// Make certificates: for nodes, for clients and for administrators
+enum Command {
+    /// Create certificates for nodes, clients and administrators
     #[command(after_help = CERTS_HELP)]
     Certs(CertsFlags),
-    /// Run a node
+    /// Run a node of the cluster
     #[command(after_help = SERVE_HELP)]
     Serve(server::Flags),
-    /// Measure what clusters of several sizes cost, with nodes of its own on this machine
+    /// Measure clusters of several sizes, with temporary nodes on this machine
     Bench(bench::Flags),
-    /// Ask again and again, with history and help
+    /// Interactive prompt with history and help
     Prompt,
     #[command(flatten)]
-    Ask(Ask),
+    Client(ClientCommand),
 }
 
 const SERVE_HELP: &str = "\
@@ -55,16 +55,17 @@ Example: three nodes on this machine, one command in each of three terminals, wi
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let done = match args.task {
-        Task::Certs(flags) => secure::certs(&SYSTEM, &flags),
-        Task::Serve(flags) => server::serve(&flags),
-        Task::Bench(flags) => bench::run(&flags),
-        Task::Ask(ask) => reach(&args.reach).and_then(|to| obey(&to, ask)),
-        Task::Prompt => {
-            reach(&args.reach).and_then(|to| prompt::run(&SYSTEM, |ask| obey(&to, ask)))
+    let result = match args.command {
+        Command::Certs(flags) => tls::certs(&SYSTEM, &flags),
+        Command::Serve(flags) => server::serve(&flags),
+        Command::Bench(flags) => bench::run(&flags),
+        Command::Client(command) => {
+            connect(&args.connection).and_then(|connection| run(&connection, command))
         }
+        Command::Prompt => connect(&args.connection)
+            .and_then(|connection| prompt::run(&SYSTEM, |command| run(&connection, command))),
     };
-    tell(done).into()
+    report(result).into()
 }
 
 #[cfg(test)]
@@ -74,9 +75,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grammar_is_consistent_and_the_help_has_examples() {
+    fn the_command_line_is_consistent_and_the_help_has_examples() {
         Args::command().debug_assert();
-        prompt::grammar::<Ask>(&SYSTEM).debug_assert();
+        prompt::line_command::<ClientCommand>(&SYSTEM).debug_assert();
         let help = Args::command().render_long_help().to_string();
         assert!(help.contains("orders last ann") && help.contains("Exit codes"), "{help}");
     }

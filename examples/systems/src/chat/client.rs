@@ -1,75 +1,75 @@
-//! What a person asks the chat, as one command each.
+//! The client subcommands of the chat.
 
 use clap::Subcommand;
 use quorate::types::ReadLevel;
 
 use crate::chat::SYSTEM;
-use crate::common::exit::{Done, Trouble};
-use crate::common::reach::ReachFlags;
-use crate::common::talk::desk::Desk;
-use crate::common::talk::orders::{self, Look};
+use crate::common::connection::ConnectionFlags;
+use crate::common::exit::{CommandError, CommandResult};
+use crate::common::messaging::client::UserClient;
+use crate::common::messaging::commands::{self, View};
 
-/// What can be asked.
+/// The client subcommands of the chat.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Order {
-    /// What changes something, but for sending.
+pub enum ClientCommand {
+    /// The subcommands shared with the courier.
     #[command(flatten)]
-    Talk(orders::Order),
-    /// Send a message, also to somebody who is not logged in; prints its number
+    Messaging(commands::MessagingCommand),
+    /// Send a message to a user, logged in or not; prints its number
     Send {
-        /// To whom
+        /// Name of the receiver
         to: String,
-        /// What it says
+        /// Text of the message
         #[arg(required = true)]
         text: Vec<String>,
     },
-    /// Print the names of accounts, one a line
+    /// Print the user names, one per line
     List {
-        /// Those that it fits: `*` is any letters, or none; `?` is any one
+        /// Pattern of names: `*` matches any characters, `?` matches one
         #[arg(default_value = "*")]
         pattern: String,
     },
-    /// Print what waits, and leave it there
+    /// Print the waiting messages without acknowledging them
     Waiting,
     /// Print the last messages sent and received
     History,
-    /// Print what is kept of every account: its state, what waits by number, its history's length
+    /// Print every account: login state, numbers of waiting messages, history length
     Dump {
-        /// As the node at this address has it, which may be old
+        /// Address of a node to read from; the answer may be stale
         node: Option<String>,
     },
-    /// Show every node, who is primary, and the mode; ends with 0 if all is well
+    /// Show all nodes, the primary and the mode; exits with 0 if there is a primary and all answer
     Status,
 }
 
-/// A desk of the chat; `speaker` speaks there, if it is named.
+/// Returns a client that acts for `user`, by default the last user who logged in.
 ///
 /// # Errors
-/// What is wrong with the flags.
-pub fn desk(flags: &ReachFlags, speaker: Option<String>) -> Result<Desk, Trouble> {
-    Ok(Desk::new(flags.reach(SYSTEM, |_| {})?, speaker))
+/// A flag is invalid, or a certificate is missing.
+pub fn connect(flags: &ConnectionFlags, user: Option<String>) -> Result<UserClient, CommandError> {
+    Ok(UserClient::new(flags.connect(SYSTEM, |_| {})?, user))
 }
 
-/// Asks, and prints what came of it.
+/// Runs a subcommand and prints its result.
 ///
 /// # Errors
-/// Why there is no answer.
-pub fn obey(desk: &Desk, order: Order) -> Done {
-    let look = |what| orders::look(desk, what, |query| desk.read(query));
-    match order {
-        Order::Talk(order) => orders::obey(desk, order),
-        Order::Send { to, text } => orders::send(desk, to, text.join(" ")),
-        Order::List { pattern } => look(Look::List(pattern)),
-        Order::Waiting => look(Look::Waiting),
-        Order::History => look(Look::History),
-        Order::Dump { node: None } => look(Look::Dump),
-        Order::Dump { node: Some(node) } => {
-            let deadline = desk.reach.deadline;
-            orders::look(desk, Look::Dump, |query| {
-                let told = desk.read_of(&node, deadline, ReadLevel::Local, query);
-                told.map(|(reply, _)| reply)
+/// The request was rejected, not answered, or its outcome is unknown.
+pub fn run(client: &UserClient, command: ClientCommand) -> CommandResult {
+    let show = |view| commands::print_view(client, view, |query| client.read(query));
+    match command {
+        ClientCommand::Messaging(command) => commands::run(client, command),
+        ClientCommand::Send { to, text } => commands::send(client, to, text.join(" ")),
+        ClientCommand::List { pattern } => show(View::List(pattern)),
+        ClientCommand::Waiting => show(View::Waiting),
+        ClientCommand::History => show(View::History),
+        ClientCommand::Dump { node: None } => show(View::Dump),
+        ClientCommand::Dump { node: Some(node) } => {
+            let deadline = client.connection.deadline;
+            commands::print_view(client, View::Dump, |query| {
+                let reply = client.read_of(&node, deadline, ReadLevel::Local, query);
+                reply.map(|(reply, _)| reply)
             })
         }
-        Order::Status => orders::status(desk),
+        ClientCommand::Status => commands::status(client),
     }
 }

@@ -1,4 +1,5 @@
-//! Words as bytes and back: bincode, within bounds. No other file knows of bincode.
+//! Encoding of commands, queries, replies and snapshot rows: bincode with a size limit. No other
+//! module depends on bincode.
 
 use std::io::{self, Read};
 
@@ -6,40 +7,40 @@ use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The most bytes that one word has: a command, a query, a reply or a row of a snapshot.
-pub const WORD_BYTES_MAX: usize = 64 << 10;
+/// The maximum size of one encoded command, query, reply or snapshot row.
+pub const ENCODED_BYTES_MAX: usize = 64 << 10;
 
-/// Little-endian integers of fixed size, and no more than a word's bytes.
-type Bounded = Configuration<LittleEndian, Fixint, Limit<WORD_BYTES_MAX>>;
+/// Fixed-size little-endian integers, with the size limit.
+type Bounded = Configuration<LittleEndian, Fixint, Limit<ENCODED_BYTES_MAX>>;
 
 const fn bounded() -> Bounded {
-    bincode::config::standard().with_fixed_int_encoding().with_limit::<WORD_BYTES_MAX>()
+    bincode::config::standard().with_fixed_int_encoding().with_limit::<ENCODED_BYTES_MAX>()
 }
 
-/// The bytes of a word.
+/// Encodes a value.
 ///
 /// # Panics
-/// If the word cannot be written at all, which no type of a system's own does.
+/// If the value cannot be encoded, which does not occur for the types of the systems.
 #[must_use]
-pub fn encode(word: &impl Serialize) -> Vec<u8> {
-    bincode::serde::encode_to_vec(word, bounded()).expect("every word of ours can be written")
+pub fn encode(value: &impl Serialize) -> Vec<u8> {
+    bincode::serde::encode_to_vec(value, bounded()).expect("the value can be encoded")
 }
 
-/// The word that these bytes are, all of them; none if they are no such word, or too many.
+/// Decodes a value from all of `bytes`; returns `None` if they are invalid or too many.
 #[must_use]
-pub fn decode<W: DeserializeOwned>(bytes: &[u8]) -> Option<W> {
-    if bytes.len() > WORD_BYTES_MAX {
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    if bytes.len() > ENCODED_BYTES_MAX {
         return None;
     }
-    let (word, read) = bincode::serde::decode_from_slice(bytes, bounded()).ok()?;
-    (read == bytes.len()).then_some(word)
+    let (value, read) = bincode::serde::decode_from_slice(bytes, bounded()).ok()?;
+    (read == bytes.len()).then_some(value)
 }
 
-/// The next word of a stream.
+/// Decodes the next value of a stream.
 ///
 /// # Errors
-/// What reading failed with, or [`io::ErrorKind::InvalidData`] for bytes that are no such word.
-pub fn read<W: DeserializeOwned>(stream: &mut dyn Read) -> io::Result<W> {
+/// The error of the stream, or [`io::ErrorKind::InvalidData`] for invalid bytes.
+pub fn read<T: DeserializeOwned>(stream: &mut dyn Read) -> io::Result<T> {
     let mut stream = stream;
     bincode::serde::decode_from_std_read(&mut stream, bounded())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
@@ -50,22 +51,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_is_all_of_its_bytes_and_no_more() {
-        let word = (7u64, "seven".to_owned());
-        let mut bytes = encode(&word);
-        assert_eq!(decode(&bytes), Some(word));
+    fn a_value_is_decoded_from_exactly_its_bytes() {
+        let value = (7u64, "seven".to_owned());
+        let mut bytes = encode(&value);
+        assert_eq!(decode(&bytes), Some(value));
         bytes.push(0);
-        assert_eq!(decode::<(u64, String)>(&bytes), None, "one too many");
+        assert_eq!(decode::<(u64, String)>(&bytes), None, "one byte too many");
         bytes.truncate(bytes.len() - 2);
-        assert_eq!(decode::<(u64, String)>(&bytes), None, "one too few");
+        assert_eq!(decode::<(u64, String)>(&bytes), None, "one byte too few");
     }
 
     #[test]
-    fn nobody_makes_a_word_take_more_memory_than_a_word_has() {
+    fn a_forged_length_does_not_allocate_more_than_the_limit() {
         let mut bytes = encode(&u64::MAX);
         bytes.extend([0; 32]);
-        assert_eq!(decode::<Vec<u8>>(&bytes), None, "a length that is a lie");
-        assert_eq!(decode::<Vec<u8>>(&vec![0; WORD_BYTES_MAX + 1]), None);
+        assert_eq!(decode::<Vec<u8>>(&bytes), None, "a forged length");
+        assert_eq!(decode::<Vec<u8>>(&vec![0; ENCODED_BYTES_MAX + 1]), None);
         assert!(read::<String>(&mut &bytes[..]).is_err());
     }
 }

@@ -1,72 +1,72 @@
-//! How a command ends: its exit codes, and trouble that one line explains.
+//! Exit codes of the commands, and errors that are printed as one line.
 
 use std::fmt;
 use std::process::ExitCode;
 
 use quorate::runtime::ClientError;
 
-/// What every help text ends with; scripts depend on it.
+/// The last section of every help text; scripts depend on these codes.
 pub const EXIT_CODES: &str = "\
 Exit codes:
-  0  done
-  1  the answer is no: the system's own rules are against it, and it says which
-  2  the command line or a file is wrong
-  3  nothing happened, because no node answered in time: safe to try again
-  4  unknown: it may have happened, or happen yet
-  5  refused: nothing happened, and nothing will unless something is changed
-  6  the node stopped by itself: its last words say why";
+  0  success
+  1  rejected by the state machine; the message says why
+  2  usage error, or a file cannot be read or written
+  3  unavailable: no node answered in time; nothing happened, and a retry is safe
+  4  unknown outcome: the request may have been executed, or may still be
+  5  rejected by the cluster: nothing happened, and a retry does not help without a change
+  6  the node stopped because of an error; the last line of its log says which";
 
-/// How a command ended.
+/// The exit code of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// It did what it was told.
-    Done = 0,
-    /// The answer is no.
-    No = 1,
-    /// The command line or a file is wrong.
-    Wrong = 2,
-    /// Nothing happened, because no node answered in time.
-    Unreached = 3,
-    /// It may have happened, or happen yet.
+    /// The command succeeded, or printed its help.
+    Success = 0,
+    /// The state machine rejected the request.
+    Rejected = 1,
+    /// The command line is invalid, or a file cannot be read or written.
+    Usage = 2,
+    /// No node answered in time; nothing happened.
+    Unavailable = 3,
+    /// The outcome of the request is unknown.
     Unknown = 4,
-    /// Nothing happened, and nothing will unless something is changed.
-    Refused = 5,
-    /// The node stopped by itself.
-    Failed = 6,
+    /// The cluster rejected the request; nothing happened.
+    ClusterRejected = 5,
+    /// The node stopped because of an error.
+    NodeFailed = 6,
 }
 
-/// Why a command did not do what it was told.
+/// An error that ends a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// How the command ends for it.
+pub struct CommandError {
+    /// The exit code of the command.
     pub exit: Exit,
-    /// What a person is told.
+    /// The message for the user.
     pub text: String,
 }
 
-/// What became of a command.
-pub type Done = Result<Exit, Trouble>;
+/// The result of a command.
+pub type CommandResult = Result<Exit, CommandError>;
 
-impl Trouble {
-    /// Trouble that ends a command in this way.
+impl CommandError {
+    /// Returns an error with this exit code.
     #[must_use]
-    pub fn new(exit: Exit, what: impl fmt::Display) -> Trouble {
-        Trouble { exit, text: what.to_string() }
+    pub fn new(exit: Exit, text: impl fmt::Display) -> CommandError {
+        CommandError { exit, text: text.to_string() }
     }
 
-    /// What the user gave is wrong.
+    /// Returns a usage error.
     #[must_use]
-    pub fn wrong(what: impl fmt::Display) -> Trouble {
-        Trouble::new(Exit::Wrong, what)
+    pub fn usage(text: impl fmt::Display) -> CommandError {
+        CommandError::new(Exit::Usage, text)
     }
 }
 
-/// Tells the user of trouble, if there is any, and how the command ends.
+/// Prints the error of a command, if there is one, and returns the exit code.
 #[must_use]
-pub fn tell(done: Done) -> Exit {
-    done.unwrap_or_else(|trouble| {
-        eprintln!("error: {}", trouble.text);
-        trouble.exit
+pub fn report(result: CommandResult) -> Exit {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {}", error.text);
+        error.exit
     })
 }
 
@@ -76,18 +76,18 @@ impl From<Exit> for ExitCode {
     }
 }
 
-impl From<ClientError> for Trouble {
-    fn from(error: ClientError) -> Trouble {
+impl From<ClientError> for CommandError {
+    fn from(error: ClientError) -> CommandError {
         match error {
-            ClientError::NotProposed(_) => Trouble::new(
-                Exit::Unreached,
+            ClientError::NotExecuted(_) => CommandError::new(
+                Exit::Unavailable,
                 format!(
-                    "{error}: see that the nodes run, that --nodes says where, and that they were \
-                     told the same of --certs and --plaintext"
+                    "{error}: check that the nodes run, that --nodes has their addresses, and that \
+                     nodes and client use the same --certs or --plaintext"
                 ),
             ),
-            ClientError::Rejected(_) => Trouble::new(Exit::Refused, error),
-            _ => Trouble::new(Exit::Unknown, error),
+            ClientError::Rejected(_) => CommandError::new(Exit::ClusterRejected, error),
+            _ => CommandError::new(Exit::Unknown, error),
         }
     }
 }

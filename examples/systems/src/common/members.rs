@@ -1,67 +1,67 @@
-//! How nodes are added and removed while the others serve.
+//! Subcommands that add and remove nodes of a running cluster.
 
 use clap::Subcommand;
 use quorate::runtime::ClientError;
 use quorate::types::{Address, Change, NodeId};
 
-use crate::common::exit::{Done, Exit, Trouble};
-use crate::common::reach::Reach;
-use crate::common::serve::NodeAt;
+use crate::common::connection::ClusterConnection;
+use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::serve::NodeAddress;
 
-/// How the members are changed. Each waits until the change is complete.
+/// Membership changes. Each command waits until its change is complete.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Members {
-    /// Add a node that was started with --join: it gets everything, and then a vote
+pub enum MemberCommand {
+    /// Add a node that was started with --join; it becomes a voter once it has caught up
     Add {
-        /// Its id, and where the others reach it: 4=127.0.0.1:7604
-        node: NodeAt,
+        /// Id and address of the node: 4=127.0.0.1:7604
+        node: NodeAddress,
     },
-    /// Remove a node, whether it runs or not
+    /// Remove a node, running or not
     Remove {
-        /// Its id, which is never used again
+        /// Id of the node, which is never reused
         id: u64,
     },
-    /// Give up a change that waits for a new node
-    GiveUp,
+    /// Cancel a pending change that waits for a new node
+    CancelChange,
 }
 
-/// Has it done, and prints who is in the cluster then.
+/// Changes the membership and prints the new members.
 ///
 /// # Errors
-/// Why it was not, or why that is not known.
-pub fn change(reach: &Reach, members: &Members) -> Done {
-    let client = &reach.client;
-    match members {
-        Members::Add { node: NodeAt { id, address } } => {
+/// The change was rejected, or its outcome is unknown.
+pub fn change(connection: &ClusterConnection, command: &MemberCommand) -> CommandResult {
+    let client = &connection.client;
+    match command {
+        MemberCommand::Add { node: NodeAddress { id, address } } => {
             let address = Address::new(&address.to_string()).expect("a socket address is short");
             let change = Change::new().voter(*id).address(*id, address);
-            client.change_membership(change).map_err(|error| waits(error, *id))?;
+            client.change_membership(change).map_err(|error| with_pending_node(error, *id))?;
         }
-        Members::Remove { id } => {
+        MemberCommand::Remove { id } => {
             let removed = client.change_membership(Change::new().remove(NodeId(*id)));
-            removed.map_err(Trouble::from)?;
+            removed.map_err(CommandError::from)?;
         }
-        Members::GiveUp => drop(client.give_up_change()?),
+        MemberCommand::CancelChange => drop(client.cancel_membership_change()?),
     }
-    // The change is complete: who cannot tell of it now may look later.
+    // The change is complete even if no report is available.
     if let Ok(report) = client.report_of_leader() {
-        reach.remember_members(&report.membership);
+        connection.remember_members(&report.membership);
         println!("members: {}", report.membership);
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
-/// The same trouble, with what may be the matter if a new node is waited for.
-fn waits(error: ClientError, id: NodeId) -> Trouble {
-    let trouble = Trouble::from(error);
-    match trouble.exit {
-        Exit::Unknown => Trouble {
+/// Returns the error of an addition, with the hint that the change may wait for the new node.
+fn with_pending_node(error: ClientError, id: NodeId) -> CommandError {
+    let error = CommandError::from(error);
+    match error.exit {
+        Exit::Unknown => CommandError {
             text: format!(
-                "{}; {id} is waited for, until it has everything or `give-up`",
-                trouble.text
+                "{}; the change waits for {id} to catch up; `cancel-change` cancels it",
+                error.text
             ),
-            ..trouble
+            ..error
         },
-        _ => trouble,
+        _ => error,
     }
 }

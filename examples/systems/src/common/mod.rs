@@ -1,19 +1,19 @@
-//! What every system has: words as bytes, snapshots in rows, a node that serves, a client that
-//! finds its cluster again, a prompt, and how commands end. A talk, which two of them keep. And
-//! what it takes to measure one: clusters for a while, latencies, tables.
+//! Shared parts of the example systems: encoding, snapshots, the node, the client connection, TLS,
+//! the prompt and exit codes; the messaging state machine of two systems; and local clusters,
+//! latencies and tables for benchmarks.
 
+pub mod cluster_status;
 pub mod codec;
+pub mod connection;
 pub mod exit;
 pub mod latencies;
-mod life;
+pub mod local_cluster;
 pub mod members;
-pub mod nodes;
+pub mod messaging;
 pub mod prompt;
-pub mod reach;
 pub mod rows;
-pub mod secure;
+mod run_node;
 pub mod serve;
-pub mod show;
 pub mod system;
 pub mod table;
-pub mod talk;
+pub mod tls;

@@ -1,4 +1,4 @@
-//! A prompt with history and help: each line is one order, in the words of the command line.
+//! An interactive prompt with history and help; each line is a subcommand of the command line.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -8,48 +8,51 @@ use rustyline::config::Configurer;
 use rustyline::error::ReadlineError;
 use rustyline::{DefaultEditor, ExternalPrinter, Result as Read};
 
-use crate::common::exit::{Done, Exit, Trouble, tell};
+use crate::common::exit::{CommandError, CommandResult, Exit, report};
 use crate::common::system::System;
 
-/// How many lines of history are kept.
+/// The number of history lines that are kept.
 const HISTORY_MAX: usize = 1000;
 
-/// Prints something while somebody types, above the line that is typed.
-pub type Voice = Box<dyn FnMut(String) -> io::Result<()> + Send>;
+/// Prints text above the input line, even while the user types.
+pub type MessagePrinter = Box<dyn FnMut(String) -> io::Result<()> + Send>;
 
-/// Reads orders and obeys each, until the end of the input, Ctrl-D, or `quit`. Lines that begin
-/// with `#` say nothing. How the last order ended is how the prompt ends where a program types.
+/// Reads and runs commands until the end of the input, Ctrl-D, or `quit`. Lines that begin with `#`
+/// are ignored. Returns the exit code of the last command, for scripts.
 ///
 /// # Errors
 /// The terminal cannot be read.
-pub fn run<O: Subcommand>(system: &System, obey: impl FnMut(O) -> Done) -> Done {
-    run_beside(system, &format!("{}> ", system.name), |_| {}, obey)
+pub fn run<C: Subcommand>(
+    system: &System,
+    execute: impl FnMut(C) -> CommandResult,
+) -> CommandResult {
+    run_with_printer(system, &format!("{}> ", system.name), |_| {}, execute)
 }
 
-/// The same with another sign before each line; `begin` is given a voice for what is to be said
-/// meanwhile.
+/// As [`run`], with another prompt text. `begin` gets a printer for messages that arrive while the
+/// prompt waits.
 ///
 /// # Errors
 /// The terminal cannot be read.
-pub fn run_beside<O: Subcommand>(
+pub fn run_with_printer<C: Subcommand>(
     system: &System,
-    sign: &str,
-    begin: impl FnOnce(Voice),
-    mut obey: impl FnMut(O) -> Done,
-) -> Done {
-    let trouble = |error: ReadlineError| Trouble::wrong(format!("cannot read: {error}"));
-    let mut editor = DefaultEditor::new().map_err(trouble)?;
-    let history = system.file("history");
-    prepare(&mut editor, history.as_deref()).map_err(trouble)?;
-    eprintln!("`help` lists what can be asked, `quit` or Ctrl-D ends this.");
-    begin(voice(&mut editor));
-    let mut last = Exit::Done;
+    prompt: &str,
+    begin: impl FnOnce(MessagePrinter),
+    mut execute: impl FnMut(C) -> CommandResult,
+) -> CommandResult {
+    let failed = |error: ReadlineError| CommandError::usage(format!("cannot read input: {error}"));
+    let mut editor = DefaultEditor::new().map_err(failed)?;
+    let history = system.state_file("history");
+    prepare(&mut editor, history.as_deref()).map_err(failed)?;
+    eprintln!("`help` lists the commands, `quit` or Ctrl-D ends the prompt.");
+    begin(message_printer(&mut editor));
+    let mut last = Exit::Success;
     loop {
-        let line = match editor.readline(sign) {
+        let line = match editor.readline(prompt) {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => break,
-            Err(error) => return Err(trouble(error)),
+            Err(error) => return Err(failed(error)),
         };
         let line = line.trim();
         match line {
@@ -58,12 +61,12 @@ pub fn run_beside<O: Subcommand>(
             _ if line.starts_with('#') => continue,
             _ => {}
         }
-        // What is not kept is typed again.
+        // The history is optional.
         let _ = editor.add_history_entry(line);
         if let Some(history) = &history {
             let _ = editor.save_history(history);
         }
-        last = answer(system, line, &mut obey);
+        last = run_line(system, line, &mut execute);
     }
     Ok(last)
 }
@@ -71,15 +74,15 @@ pub fn run_beside<O: Subcommand>(
 fn prepare(editor: &mut DefaultEditor, history: Option<&std::path::Path>) -> Read<()> {
     editor.set_max_history_size(HISTORY_MAX)?;
     if let Some(history) = history {
-        // There is none yet, or it cannot be had: then it begins here.
+        // A missing or unreadable history starts empty.
         let _ = history.parent().map(fs::create_dir_all);
         let _ = editor.load_history(history);
     }
     Ok(())
 }
 
-/// The editor's own voice at a terminal, and the output's where a program types.
-fn voice(editor: &mut DefaultEditor) -> Voice {
+/// Returns the printer of the editor on a terminal, and standard output otherwise.
+fn message_printer(editor: &mut DefaultEditor) -> MessagePrinter {
     match editor.create_external_printer() {
         Ok(mut printer) => Box::new(move |text| printer.print(text).map_err(io::Error::other)),
         Err(_) => Box::new(|text| {
@@ -90,30 +93,34 @@ fn voice(editor: &mut DefaultEditor) -> Voice {
     }
 }
 
-/// What a line may be: one of the orders that the command line has, too.
+/// Returns the clap command of one prompt line, with the subcommands of the command line.
 #[must_use]
-pub fn grammar<O: Subcommand>(system: &System) -> Command {
+pub fn line_command<C: Subcommand>(system: &System) -> Command {
     let line = Command::new(system.name)
-        .about("What can be asked; `quit` ends the prompt")
-        .override_usage("ORDER [WORD]...")
+        .about("The commands of the prompt; `quit` ends it")
+        .override_usage("COMMAND [ARGUMENT]...")
         .subcommand_required(true)
         .arg_required_else_help(true);
-    O::augment_subcommands(line)
+    C::augment_subcommands(line)
 }
 
-/// Obeys one line.
-fn answer<O: Subcommand>(system: &System, line: &str, obey: &mut impl FnMut(O) -> Done) -> Exit {
+/// Runs one line and returns its exit code.
+fn run_line<C: Subcommand>(
+    system: &System,
+    line: &str,
+    execute: &mut impl FnMut(C) -> CommandResult,
+) -> Exit {
     let Some(words) = shlex::split(line) else {
-        return tell(Err(Trouble::wrong("a quote is not closed: close it, or leave it out")));
+        return report(Err(CommandError::usage("a quote is not closed: add the missing quote")));
     };
-    let grammar = grammar::<O>(system).multicall(true).disable_help_flag(true);
-    let matches = grammar.try_get_matches_from(words);
-    match matches.and_then(|matches| O::from_arg_matches(&matches)) {
-        Ok(order) => tell(obey(order)),
-        // It has the right words already, and where they go: help is no error.
-        Err(said) => {
-            let _ = said.print();
-            if said.use_stderr() { Exit::Wrong } else { Exit::Done }
+    let parser = line_command::<C>(system).multicall(true).disable_help_flag(true);
+    let matches = parser.try_get_matches_from(words);
+    match matches.and_then(|matches| C::from_arg_matches(&matches)) {
+        Ok(command) => report(execute(command)),
+        // Clap prints its own message; help is not an error.
+        Err(error) => {
+            let _ = error.print();
+            if error.use_stderr() { Exit::Usage } else { Exit::Success }
         }
     }
 }

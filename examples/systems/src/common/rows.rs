@@ -1,4 +1,4 @@
-//! Snapshots in rows: written one at a time, as they are read, and read back the same way.
+//! Snapshots as a stream of encoded rows, of which only one is in memory at a time.
 
 use std::io::{self, Cursor, Read};
 use std::iter;
@@ -8,13 +8,13 @@ use serde::de::DeserializeOwned;
 
 use crate::common::codec;
 
-/// Rows as bytes, of which only one is in memory at a time.
+/// A reader that encodes rows on demand.
 struct Rows<I> {
     rows: I,
     row: Cursor<Vec<u8>>,
 }
 
-/// A reader of these rows, as [`read`] takes them.
+/// Returns a reader of the encoded rows, the format that [`read`] decodes.
 pub fn write<R: Serialize + Send + 'static>(
     rows: impl Iterator<Item = R> + Send + 'static,
 ) -> Box<dyn Read + Send> {
@@ -22,10 +22,10 @@ pub fn write<R: Serialize + Send + 'static>(
     Box::new(Rows { rows, row: Cursor::default() })
 }
 
-/// Gives each row to `take`, in the order in which they were written.
+/// Decodes the rows and passes each to `take`, in order.
 ///
 /// # Errors
-/// What reading failed with, or [`io::ErrorKind::InvalidData`] for what is no row.
+/// The error of the stream, or [`io::ErrorKind::InvalidData`] for an invalid row.
 pub fn read<R: DeserializeOwned>(stream: &mut dyn Read, mut take: impl FnMut(R)) -> io::Result<()> {
     while let Some(row) = codec::read(stream)? {
         take(row);
@@ -53,15 +53,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_come_back_as_they_were_written() {
+    fn rows_are_read_as_they_were_written() {
         let rows: Vec<(u64, String)> =
             (0..100).map(|row| (row, "x".repeat(row as usize))).collect();
         let mut bytes = Vec::new();
-        write(rows.clone().into_iter()).read_to_end(&mut bytes).expect("it is in memory");
+        write(rows.clone().into_iter())
+            .read_to_end(&mut bytes)
+            .expect("reading from memory succeeds");
         let mut back = Vec::new();
-        read(&mut &bytes[..], |row: (u64, String)| back.push(row)).expect("they are rows");
+        read(&mut &bytes[..], |row: (u64, String)| back.push(row)).expect("the rows are valid");
         assert_eq!(back, rows);
         bytes.truncate(bytes.len() - 1);
-        assert!(read(&mut &bytes[..], |_: (u64, String)| {}).is_err(), "one is cut short");
+        assert!(read(&mut &bytes[..], |_: (u64, String)| {}).is_err(), "the last row is truncated");
     }
 }

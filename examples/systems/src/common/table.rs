@@ -1,19 +1,19 @@
-//! Tables that read well as they are, and are Markdown.
+//! Aligned Markdown tables.
 
 use std::fmt::Write as _;
 
-/// The rows, the first of which has the titles, as a table whose cells are flush right.
+/// Returns the rows as a right-aligned table; the first row has the titles.
 #[must_use]
 pub fn markdown<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: Vec<usize> = (0..COLUMNS).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
-    for (place, row) in rows.iter().enumerate() {
+    for (index, row) in rows.iter().enumerate() {
         for (cell, width) in row.iter().zip(&widths) {
             let _ = write!(text, "| {cell:>width$} ");
         }
         text.push_str("|\n");
-        if place == 0 {
+        if index == 0 {
             widths.iter().for_each(|width| text.push_str(&format!("|-{}:", "-".repeat(*width))));
             text.push_str("|\n");
         }

@@ -1,4 +1,4 @@
-//! What a person asks, as one command each, and how the replies read.
+//! The client subcommands of the coordinator, and the output of the replies.
 
 use std::fmt::Write as _;
 
@@ -6,124 +6,133 @@ use clap::{Args, Subcommand};
 use quorate::types::{Acknowledge, ReadLevel};
 
 use crate::common::codec;
-use crate::common::exit::{Done, Exit, Trouble};
-use crate::common::reach::{Reach, ReachFlags};
-use crate::coordinator::message::{Command, Query, Refusal, Reply};
+use crate::common::connection::{ClusterConnection, ConnectionFlags};
+use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::coordinator::message::{Command, Query, RejectReason, Reply};
 use crate::coordinator::{SYSTEM, status};
 
-/// What can be asked.
+/// The client subcommands of the coordinator.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Ask {
-    /// Put a value at a key; done once every live node has it
+pub enum ClientCommand {
+    /// Set the value of a key; returns once every live node has it
     Put {
-        /// The key
+        /// Key to set, 1 to 64 bytes
         key: String,
-        /// Its value
+        /// New value, up to 1,024 bytes
         value: String,
-        /// Only if the key has this value now
+        /// Only if this is the current value
         #[arg(long = "if", value_name = "VALUE", conflicts_with = "if_absent")]
         expected: Option<String>,
-        /// Only if the key has no value now
+        /// Only if the key has no value
         #[arg(long)]
         if_absent: bool,
     },
     /// Print the value of a key
     Get {
-        /// The key
+        /// Key to read, 1 to 64 bytes
         key: String,
-        /// Who is asked
+        /// The node to read from.
         #[command(flatten)]
-        whom: Whom,
+        flags: ReadFlags,
     },
-    /// Print every key and its value, one line for each
+    /// Print all keys and values, one line each
     List {
-        /// Who is asked
+        /// The node to read from.
         #[command(flatten)]
-        whom: Whom,
+        flags: ReadFlags,
     },
-    /// Take a key's value away, and print it
+    /// Delete a key and print its value
     Delete {
-        /// The key
+        /// Key to delete, 1 to 64 bytes
         key: String,
     },
-    /// Show every node: who coordinates, who was removed, and who may answer by itself; ends with 0
-    /// if one coordinates, and all are in the set and answer
+    /// Show all nodes: the coordinator, suspended nodes, and nodes that may answer reads locally;
+    /// exits with 0 if there is a coordinator, and all nodes are active and answer
     Status,
 }
 
-/// Who is asked. Whoever it is, the answer has every write that was answered before.
+/// The node to read from; the answer is linearizable on every node.
 #[derive(Args, Clone, Debug)]
-pub struct Whom {
-    /// Ask this node and no other
+pub struct ReadFlags {
+    /// Read from this node only
     #[arg(long, value_name = "ADDRESS")]
     at: Option<String>,
 }
 
-/// A client: a write is answered once every live node has it.
+/// Returns a client whose writes are acknowledged once every live node has them.
 ///
 /// # Errors
-/// What is wrong with the flags.
-pub fn reach(flags: &ReachFlags) -> Result<Reach, Trouble> {
-    flags.reach(SYSTEM, |config| config.acknowledge = Acknowledge::AllLive)
+/// A flag is invalid, or a certificate is missing.
+pub fn connect(flags: &ConnectionFlags) -> Result<ClusterConnection, CommandError> {
+    flags.connect(SYSTEM, |config| config.acknowledge = Acknowledge::AllLive)
 }
 
-/// Asks, and prints what came of it.
+/// Runs a subcommand and prints its result.
 ///
 /// # Errors
-/// Why there is no answer.
-pub fn obey(reach: &Reach, ask: Ask) -> Done {
-    match ask {
-        Ask::Put { key, value, expected: None, if_absent: false } => {
-            tell(order(reach, &Command::Put { key, value })?)
+/// The request was rejected, not answered, or its outcome is unknown.
+pub fn run(connection: &ClusterConnection, command: ClientCommand) -> CommandResult {
+    match command {
+        ClientCommand::Put { key, value, expected: None, if_absent: false } => {
+            print_reply(propose(connection, &Command::Put { key, value })?)
         }
-        Ask::Put { key, value, expected, .. } => {
-            tell(order(reach, &Command::PutIf { key, expected, value })?)
+        ClientCommand::Put { key, value, expected, .. } => {
+            print_reply(propose(connection, &Command::PutIf { key, expected, value })?)
         }
-        Ask::Delete { key } => tell(order(reach, &Command::Delete { key })?),
-        Ask::Get { key, whom } => tell(read(reach, &whom, &Query::Get(key))?),
-        Ask::List { whom } => list(reach, &whom),
-        Ask::Status => status::show(reach),
+        ClientCommand::Delete { key } => {
+            print_reply(propose(connection, &Command::Delete { key })?)
+        }
+        ClientCommand::Get { key, flags } => {
+            print_reply(read(connection, &flags, &Query::Get(key))?)
+        }
+        ClientCommand::List { flags } => list(connection, &flags),
+        ClientCommand::Status => status::show(connection),
     }
 }
 
-fn order(reach: &Reach, command: &Command) -> Result<Reply, Trouble> {
-    let told = reach.client.propose(&codec::encode(command))?;
-    reach.remember();
-    reply(&told)
+fn propose(connection: &ClusterConnection, command: &Command) -> Result<Reply, CommandError> {
+    let reply_bytes = connection.client.propose(&codec::encode(command))?;
+    connection.remember();
+    reply(&reply_bytes)
 }
 
-/// Asks one node, which answers by itself where it may.
-fn read(reach: &Reach, whom: &Whom, query: &Query) -> Result<Reply, Trouble> {
+/// Reads from one node, which answers locally if it has a lease.
+fn read(
+    connection: &ClusterConnection,
+    flags: &ReadFlags,
+    query: &Query,
+) -> Result<Reply, CommandError> {
     let query = codec::encode(query);
-    let answered = match &whom.at {
-        Some(address) => reach.client.read_at(address, ReadLevel::Replica, &query)?,
-        None => reach.client.read(ReadLevel::Replica, &query)?,
+    let read_reply = match &flags.at {
+        Some(address) => connection.client.read_at(address, ReadLevel::Replica, &query)?,
+        None => connection.client.read(ReadLevel::Replica, &query)?,
     };
-    reach.remember();
-    reply(&answered.answer)
+    connection.remember();
+    reply(&read_reply.answer)
 }
 
-fn list(reach: &Reach, whom: &Whom) -> Done {
+fn list(connection: &ClusterConnection, flags: &ReadFlags) -> CommandResult {
     let mut after = None;
     loop {
-        let told = read(reach, whom, &Query::Pairs(after))?;
-        after = match &told {
-            Reply::Pairs(page) => page.last().map(|(key, _)| key.clone()),
+        let page = read(connection, flags, &Query::Pairs(after))?;
+        after = match &page {
+            Reply::Pairs(pairs) => pairs.last().map(|(key, _)| key.clone()),
             _ => None,
         };
-        tell(told)?;
+        print_reply(page)?;
         if after.is_none() {
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
     }
 }
 
-fn reply(bytes: &[u8]) -> Result<Reply, Trouble> {
-    codec::decode(bytes).ok_or_else(|| Trouble::new(Exit::Refused, Refusal::Malformed))
+fn reply(bytes: &[u8]) -> Result<Reply, CommandError> {
+    codec::decode(bytes)
+        .ok_or_else(|| CommandError::new(Exit::ClusterRejected, RejectReason::InvalidRequest))
 }
 
-/// Prints a reply; what is refused is a no.
-fn tell(reply: Reply) -> Done {
+/// Prints a reply; a rejection is an error.
+fn print_reply(reply: Reply) -> CommandResult {
     match reply {
         Reply::Put => {}
         Reply::Value(value) | Reply::Deleted(value) => println!("{value}"),
@@ -134,7 +143,7 @@ fn tell(reply: Reply) -> Done {
             }
             print!("{text}");
         }
-        Reply::Refused(refusal) => return Err(Trouble::new(Exit::No, refusal)),
+        Reply::Rejected(reason) => return Err(CommandError::new(Exit::Rejected, reason)),
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }

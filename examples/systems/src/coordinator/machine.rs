@@ -1,4 +1,4 @@
-//! Keys and their values, and what commands do to them. It knows nothing of nodes.
+//! The state machine of the coordinator: keys and values.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -9,41 +9,41 @@ use quorate::types::Index;
 
 use crate::common::{codec, rows};
 use crate::coordinator::message::{
-    Command, KEY_BYTES_MAX, PAGE_MAX, Query, Refusal, Reply, VALUE_BYTES_MAX,
+    Command, KEY_BYTES_MAX, PAGE_MAX, Query, RejectReason, Reply, VALUE_BYTES_MAX,
 };
 
-/// The most keys that have a value at the same time.
+/// The maximum number of keys.
 pub const KEYS_MAX: usize = 100_000;
 
-/// Keys that have a value, and the values.
+/// The state machine: the value of each key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pairs(BTreeMap<String, String>);
 
 impl Pairs {
-    /// The pairs by key.
+    /// Returns the pairs in key order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     fn put(&mut self, key: String, value: String) -> Reply {
         if !(1..=KEY_BYTES_MAX).contains(&key.len()) {
-            return Reply::Refused(Refusal::Key(key.chars().take(KEY_BYTES_MAX).collect()));
+            return Reply::Rejected(RejectReason::Key(key.chars().take(KEY_BYTES_MAX).collect()));
         }
         if value.len() > VALUE_BYTES_MAX {
-            return Reply::Refused(Refusal::Value(value.len() as u64));
+            return Reply::Rejected(RejectReason::Value(value.len() as u64));
         }
         if self.0.len() >= KEYS_MAX && !self.0.contains_key(&key) {
-            return Reply::Refused(Refusal::Full);
+            return Reply::Rejected(RejectReason::Full);
         }
         self.0.insert(key, value);
         Reply::Put
     }
 
     fn put_if(&mut self, key: String, expected: Option<&str>, value: String) -> Reply {
-        let found = self.0.get(&key);
-        if found.map(String::as_str) != expected {
-            let value = found.cloned();
-            return Reply::Refused(Refusal::Other { key, value });
+        let current = self.0.get(&key);
+        if current.map(String::as_str) != expected {
+            let value = current.cloned();
+            return Reply::Rejected(RejectReason::ValueDiffers { key, value });
         }
         self.put(key, value)
     }
@@ -51,14 +51,14 @@ impl Pairs {
     fn delete(&mut self, key: String) -> Reply {
         match self.0.remove(&key) {
             Some(value) => Reply::Deleted(value),
-            None => Reply::Refused(Refusal::NoValue(key)),
+            None => Reply::Rejected(RejectReason::NoValue(key)),
         }
     }
 
     fn get(&self, key: String) -> Reply {
         match self.0.get(&key) {
             Some(value) => Reply::Value(value.clone()),
-            None => Reply::Refused(Refusal::NoValue(key)),
+            None => Reply::Rejected(RejectReason::NoValue(key)),
         }
     }
 
@@ -77,7 +77,7 @@ impl StateMachine for Pairs {
                 self.put_if(key, expected.as_deref(), value)
             }
             Some(Command::Delete { key }) => self.delete(key),
-            None => Reply::Refused(Refusal::Malformed),
+            None => Reply::Rejected(RejectReason::InvalidRequest),
         })
     }
 
@@ -85,7 +85,7 @@ impl StateMachine for Pairs {
         codec::encode(&match codec::decode(query) {
             Some(Query::Get(key)) => self.get(key),
             Some(Query::Pairs(after)) => self.page(after.as_deref()),
-            None => Reply::Refused(Refusal::Malformed),
+            None => Reply::Rejected(RejectReason::InvalidRequest),
         })
     }
 
@@ -98,7 +98,7 @@ impl StateMachine for Pairs {
         rows::read(snapshot, |(key, value)| drop(self.0.insert(key, value)))
     }
 
-    /// A command changes what is told of its own key, and no page of keys before it.
+    /// A command affects reads of its key, and pages that may contain it.
     fn conflict_test(&self) -> ConflictTest {
         ConflictTest::new(|query, command| {
             let Some(command) = codec::decode::<Command>(command) else { return false };
@@ -132,92 +132,92 @@ mod tests {
         Query::Get(key.to_owned())
     }
 
-    fn order(pairs: &mut Pairs, command: &Command) -> Reply {
-        let told = pairs.apply(Index(1), &codec::encode(command));
-        codec::decode(&told).expect("it is a reply")
+    fn apply(pairs: &mut Pairs, command: &Command) -> Reply {
+        let reply = pairs.apply(Index(1), &codec::encode(command));
+        codec::decode(&reply).expect("it is a reply")
     }
 
-    fn ask(pairs: &Pairs, query: &Query) -> Reply {
+    fn query(pairs: &Pairs, query: &Query) -> Reply {
         codec::decode(&pairs.query(&codec::encode(query))).expect("it is a reply")
     }
 
     #[test]
-    fn a_key_has_what_was_put_last_until_it_is_deleted() {
+    fn a_key_has_the_last_value_until_it_is_deleted() {
         let mut pairs = Pairs::default();
-        let no_value = Reply::Refused(Refusal::NoValue("a".to_owned()));
-        assert_eq!(ask(&pairs, &get("a")), no_value);
-        assert_eq!(order(&mut pairs, &put("a", "1")), Reply::Put);
-        assert_eq!(order(&mut pairs, &put("a", "2")), Reply::Put);
-        assert_eq!(ask(&pairs, &get("a")), Reply::Value("2".to_owned()));
-        assert_eq!(order(&mut pairs, &delete("a")), Reply::Deleted("2".to_owned()));
-        assert_eq!(order(&mut pairs, &delete("a")), no_value);
-        assert_eq!(ask(&pairs, &get("a")), no_value);
+        let no_value = Reply::Rejected(RejectReason::NoValue("a".to_owned()));
+        assert_eq!(query(&pairs, &get("a")), no_value);
+        assert_eq!(apply(&mut pairs, &put("a", "1")), Reply::Put);
+        assert_eq!(apply(&mut pairs, &put("a", "2")), Reply::Put);
+        assert_eq!(query(&pairs, &get("a")), Reply::Value("2".to_owned()));
+        assert_eq!(apply(&mut pairs, &delete("a")), Reply::Deleted("2".to_owned()));
+        assert_eq!(apply(&mut pairs, &delete("a")), no_value);
+        assert_eq!(query(&pairs, &get("a")), no_value);
     }
 
     #[test]
-    fn a_value_is_put_only_over_the_one_expected() {
+    fn a_conditional_put_requires_the_expected_value() {
         let mut pairs = Pairs::default();
         let other = |value: Option<&str>| {
             let (key, value) = ("a".to_owned(), value.map(str::to_owned));
-            Reply::Refused(Refusal::Other { key, value })
+            Reply::Rejected(RejectReason::ValueDiffers { key, value })
         };
-        assert_eq!(order(&mut pairs, &put_if("a", Some("1"), "2")), other(None));
-        assert_eq!(order(&mut pairs, &put_if("a", None, "1")), Reply::Put);
-        assert_eq!(order(&mut pairs, &put_if("a", None, "2")), other(Some("1")));
-        assert_eq!(order(&mut pairs, &put_if("a", Some("0"), "2")), other(Some("1")));
-        assert_eq!(order(&mut pairs, &put_if("a", Some("1"), "2")), Reply::Put);
-        assert_eq!(ask(&pairs, &get("a")), Reply::Value("2".to_owned()));
+        assert_eq!(apply(&mut pairs, &put_if("a", Some("1"), "2")), other(None));
+        assert_eq!(apply(&mut pairs, &put_if("a", None, "1")), Reply::Put);
+        assert_eq!(apply(&mut pairs, &put_if("a", None, "2")), other(Some("1")));
+        assert_eq!(apply(&mut pairs, &put_if("a", Some("0"), "2")), other(Some("1")));
+        assert_eq!(apply(&mut pairs, &put_if("a", Some("1"), "2")), Reply::Put);
+        assert_eq!(query(&pairs, &get("a")), Reply::Value("2".to_owned()));
     }
 
     #[test]
-    fn pairs_come_in_pages_by_key() {
+    fn pairs_are_paged_in_key_order() {
         let mut pairs = Pairs::default();
         let key = |number: usize| format!("{number:03}{}", "k".repeat(KEY_BYTES_MAX - 3));
         let value = "v".repeat(VALUE_BYTES_MAX);
         for number in (0..=PAGE_MAX).rev() {
-            assert_eq!(order(&mut pairs, &put(&key(number), &value)), Reply::Put);
+            assert_eq!(apply(&mut pairs, &put(&key(number), &value)), Reply::Put);
         }
-        let page = |after| ask(&pairs, &Query::Pairs(after));
+        let page = |after| query(&pairs, &Query::Pairs(after));
         let first = (0..PAGE_MAX).map(|number| (key(number), value.clone())).collect();
-        assert_eq!(page(None), Reply::Pairs(first), "the longest ones fit into a word");
+        assert_eq!(page(None), Reply::Pairs(first), "a page of the longest pairs fits");
         let rest = vec![(key(PAGE_MAX), value.clone())];
         assert_eq!(page(Some(key(PAGE_MAX - 1))), Reply::Pairs(rest));
         assert_eq!(page(Some(key(PAGE_MAX))), Reply::Pairs(Vec::new()));
     }
 
     #[test]
-    fn what_is_out_of_bounds_is_refused() {
+    fn requests_out_of_bounds_are_rejected() {
         let mut pairs = Pairs::default();
         for key in [String::new(), "x".repeat(KEY_BYTES_MAX + 1)] {
-            let told = order(&mut pairs, &put(&key, "1"));
-            assert!(matches!(told, Reply::Refused(Refusal::Key(_))), "{told:?}");
+            let reply = apply(&mut pairs, &put(&key, "1"));
+            assert!(matches!(reply, Reply::Rejected(RejectReason::Key(_))), "{reply:?}");
         }
         let long = "x".repeat(VALUE_BYTES_MAX + 1);
-        let refused = Reply::Refused(Refusal::Value(long.len() as u64));
-        assert_eq!(order(&mut pairs, &put("a", &long)), refused);
-        assert_eq!(order(&mut pairs, &put_if("a", None, &long)), refused);
-        let malformed = Some(Reply::Refused(Refusal::Malformed));
-        assert_eq!(codec::decode(&pairs.apply(Index(1), &[])), malformed);
-        assert_eq!(codec::decode(&pairs.query(&[])), malformed);
-        assert_eq!(pairs, Pairs::default(), "nothing happened");
+        let rejected = Reply::Rejected(RejectReason::Value(long.len() as u64));
+        assert_eq!(apply(&mut pairs, &put("a", &long)), rejected);
+        assert_eq!(apply(&mut pairs, &put_if("a", None, &long)), rejected);
+        let invalid = Some(Reply::Rejected(RejectReason::InvalidRequest));
+        assert_eq!(codec::decode(&pairs.apply(Index(1), &[])), invalid);
+        assert_eq!(codec::decode(&pairs.query(&[])), invalid);
+        assert_eq!(pairs, Pairs::default(), "the state is unchanged");
     }
 
     #[test]
-    fn no_key_too_many_is_taken_and_those_that_are_there_change() {
+    fn a_new_key_beyond_the_limit_is_rejected_and_existing_keys_can_change() {
         let mut pairs = Pairs::default();
         pairs.0.extend((0..KEYS_MAX).map(|number| (number.to_string(), String::new())));
-        assert_eq!(order(&mut pairs, &put("one more", "1")), Reply::Refused(Refusal::Full));
-        assert_eq!(order(&mut pairs, &put("0", "1")), Reply::Put);
+        assert_eq!(apply(&mut pairs, &put("one more", "1")), Reply::Rejected(RejectReason::Full));
+        assert_eq!(apply(&mut pairs, &put("0", "1")), Reply::Put);
     }
 
     #[test]
-    fn a_snapshot_is_all_of_it() {
+    fn a_snapshot_contains_all_pairs() {
         let mut pairs = Pairs::default();
         for key in ["a", "b"] {
-            assert_eq!(order(&mut pairs, &put(key, "1")), Reply::Put);
+            assert_eq!(apply(&mut pairs, &put(key, "1")), Reply::Put);
         }
         let mut restored = Pairs::default();
-        assert_eq!(order(&mut restored, &put("c", "1")), Reply::Put);
+        assert_eq!(apply(&mut restored, &put("c", "1")), Reply::Put);
         restored.restore(&mut pairs.snapshot()).expect("it is a snapshot");
         assert_eq!(restored, pairs);
     }
@@ -235,6 +235,6 @@ mod tests {
             assert!(changes(Query::Pairs(Some("a".to_owned())), &command));
             assert!(!changes(Query::Pairs(Some("b".to_owned())), &command));
         }
-        assert!(!test.may_change(&codec::encode(&get("b")), &[]), "it is no command");
+        assert!(!test.may_change(&codec::encode(&get("b")), &[]), "the bytes are not a command");
     }
 }

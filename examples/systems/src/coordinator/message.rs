@@ -1,90 +1,90 @@
-//! What clients say to the coordinator and are told: commands, queries, and the replies to both.
+//! The protocol of the coordinator: commands, queries, and the replies to both.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The most letters, in bytes, of a key.
+/// The maximum length of a key, in bytes.
 pub const KEY_BYTES_MAX: usize = 64;
-/// The most bytes of a value.
+/// The maximum length of a value, in bytes.
 pub const VALUE_BYTES_MAX: usize = 1024;
-/// The most pairs on one page of them: the longest ones fit into one reply.
+/// The maximum number of pairs in one page; a page of the longest pairs fits into one reply.
 pub const PAGE_MAX: usize = 50;
 
-/// What changes something.
+/// A command, replicated through the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    /// The key has this value from now on.
+    /// Sets the value of a key.
     Put {
-        /// The key.
+        /// The key to change.
         key: String,
-        /// Its value.
+        /// The new value of the key.
         value: String,
     },
-    /// The key has this value from now on, if it has the one expected.
+    /// Sets the value of a key if its current value is the expected one.
     PutIf {
-        /// The key.
+        /// The key to change.
         key: String,
-        /// What it has; none if it is to have no value.
+        /// The expected current value; `None` if the key must have no value.
         expected: Option<String>,
-        /// Its value.
+        /// The new value of the key.
         value: String,
     },
-    /// The key has no value any more.
+    /// Deletes the value of a key.
     Delete {
-        /// The key.
+        /// The key to change.
         key: String,
     },
 }
 
-/// What is asked without changing anything.
+/// A query, which does not change the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Query {
-    /// The value of a key.
+    /// Returns the value of a key.
     Get(String),
-    /// Keys and their values, by key: up to [`PAGE_MAX`] of those after this one, or of the first.
+    /// Returns up to [`PAGE_MAX`] pairs in key order, after this key or from the first.
     Pairs(Option<String>),
 }
 
-/// What is replied.
+/// A reply to a command or a query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// The value is put.
+    /// The value was set.
     Put,
-    /// The key had this value, and has none any more.
+    /// This value was deleted.
     Deleted(String),
-    /// The key has this value.
+    /// The current value of the key.
     Value(String),
-    /// Keys and their values, by key.
+    /// A page of pairs in key order.
     Pairs(Vec<(String, String)>),
-    /// Nothing happened.
-    Refused(Refusal),
+    /// The request was rejected and had no effect.
+    Rejected(RejectReason),
 }
 
-/// Why nothing is done.
+/// The reason for a rejection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Refusal {
-    /// The key has no value.
+pub enum RejectReason {
+    /// The key, which has no value.
     NoValue(String),
-    /// The key has another value than expected: this one, or none.
-    Other {
-        /// The key.
+    /// The current value of the key differs from the expected one.
+    ValueDiffers {
+        /// The key to change.
         key: String,
-        /// What it has.
+        /// The current value, or `None`.
         value: Option<String>,
     },
-    /// A key is empty, or has more than [`KEY_BYTES_MAX`] bytes.
+    /// A key is empty or has more than [`KEY_BYTES_MAX`] bytes.
     Key(String),
-    /// A value has so many bytes, and that is more than [`VALUE_BYTES_MAX`].
+    /// The length of a value in bytes, which exceeds [`VALUE_BYTES_MAX`].
     Value(u64),
-    /// There is no room for another key.
+    /// The limit of keys is reached.
     Full,
-    /// The bytes are no command, or no query.
-    Malformed,
+    /// The bytes are not a valid command or query.
+    InvalidRequest,
 }
 
 impl Command {
-    /// The key that it is about.
+    /// Returns the key that the command changes.
     #[must_use]
     pub fn key(&self) -> &str {
         match self {
@@ -108,26 +108,29 @@ impl fmt::Display for Command {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RejectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::NoValue(key) => write!(f, "`{key}` has no value"),
-            Refusal::Other { key, value: Some(value) } => {
-                write!(f, "`{key}` has another value, `{value}`: nothing happened")
+            RejectReason::NoValue(key) => write!(f, "`{key}` has no value"),
+            RejectReason::ValueDiffers { key, value: Some(value) } => {
+                write!(
+                    f,
+                    "the value of `{key}` is `{value}`, not the expected one: nothing changed"
+                )
             }
-            Refusal::Other { key, value: None } => {
-                write!(f, "`{key}` has no value, and one was expected: nothing happened")
+            RejectReason::ValueDiffers { key, value: None } => {
+                write!(f, "`{key}` has no value, but one was expected: nothing changed")
             }
-            Refusal::Key(key) => {
-                write!(f, "`{key}` is no key: one has 1 to {KEY_BYTES_MAX} bytes")
+            RejectReason::Key(key) => {
+                write!(f, "invalid key `{key}`: use 1 to {KEY_BYTES_MAX} bytes")
             }
-            Refusal::Value(bytes) => {
-                write!(f, "a value of {bytes} bytes: give at most {VALUE_BYTES_MAX}")
+            RejectReason::Value(bytes) => {
+                write!(f, "the value has {bytes} bytes: use at most {VALUE_BYTES_MAX}")
             }
-            Refusal::Full => f.write_str("there is no room for another key: delete one first"),
-            Refusal::Malformed => f.write_str(
-                "the node does not understand that: client and node are of different versions",
-            ),
+            RejectReason::Full => f.write_str("the limit of keys is reached: delete one first"),
+            RejectReason::InvalidRequest => {
+                f.write_str("invalid request: client and node may have different versions")
+            }
         }
     }
 }

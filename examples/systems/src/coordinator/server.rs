@@ -1,67 +1,68 @@
-//! One node: the coordinator, or a child that answers reads by itself.
+//! A node: the coordinator, or a follower that answers reads locally.
 
 use std::time::Duration;
 
 use clap::Args;
-use quorate::raft::{Config, Lease, Removal};
+use quorate::raft::{Config, Lease, Suspension};
 
-use crate::common::exit::{Done, Trouble};
-use crate::common::nodes::end_with_the_input;
+use crate::common::exit::{CommandError, CommandResult};
+use crate::common::local_cluster::exit_at_stdin_eof;
 use crate::common::serve::ServeFlags;
 use crate::coordinator::SYSTEM;
 use crate::coordinator::machine::Pairs;
 
-/// How many millionths a node's clock may be off: far more than any quartz is. It costs 2 % of each
-/// lease.
+/// The maximum clock drift in parts per million, far above that of a quartz clock. It shortens each
+/// lease by 2 %.
 const DRIFT_PPM: u32 = 10_000;
-/// How many nodes stay in the set in any case: one alone would have the only copy.
+/// The minimum number of active voters, because a single one would have the only copy.
 const VOTERS_MIN: usize = 2;
 
-/// What a node is told.
+/// The flags of a coordinator node.
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
     #[command(flatten)]
     node: ServeFlags,
-    /// How long a silent coordinator still counts, and so for how long at most a child that falls
-    /// silent holds writes back; the same for every node
+    /// Duration of the leader lease and the read leases in seconds, and so the maximum delay of
+    /// writes by a follower that stops answering; must be the same on all nodes
     #[arg(long, value_name = "SECONDS", default_value = "0.3")]
     lease: f64,
-    /// After how long a silent child is removed from the set; at least four leases
+    /// Silence in seconds after which a follower is suspended; at least four leases
     #[arg(long, value_name = "SECONDS", default_value = "2")]
-    removal: f64,
-    /// End with the standard input, at once, as a crash would: for whoever starts nodes and must
-    /// not leave any behind
+    suspend_after: f64,
+    /// Exit immediately at the end of standard input, so that the node does not outlive the process
+    /// that started it
     #[arg(long)]
     until_eof: bool,
 }
 
-/// Runs the node until it is ended. Children pass writes on to the coordinator.
+/// Runs the node until it is shut down. Followers forward writes to the coordinator.
 ///
 /// # Errors
-/// What is wrong with its flags, why it did not start, or why it stopped by itself.
-pub fn serve(flags: &Flags) -> Done {
+/// A flag is invalid, the node cannot start, or an error stopped it.
+pub fn serve(flags: &Flags) -> CommandResult {
     let mut config = flags.node.config(&SYSTEM)?;
     let lease = seconds("--lease", flags.lease)?;
-    let removal = seconds("--removal", flags.removal)?;
-    hold_leases(&mut config.replica.raft, lease, removal);
+    let suspend_after = seconds("--suspend-after", flags.suspend_after)?;
+    configure_leases(&mut config.replica.raft, lease, suspend_after);
     config.service.forwards = true;
-    // A command or a query in memory takes microseconds.
+    // Every command and query takes microseconds.
     config.inline_machine = true;
     if flags.until_eof {
-        end_with_the_input();
+        exit_at_stdin_eof();
     }
     flags.node.run(config, Pairs::default())
 }
 
-/// The coordinator lends its lease to all children, and removes those that are silent.
-fn hold_leases(raft: &mut Config, lease: Duration, removal: Duration) {
+/// Configures read leases on all followers, and the suspension of silent followers.
+fn configure_leases(raft: &mut Config, lease: Duration, suspend_after: Duration) {
     raft.election_timeout_min = lease;
     raft.election_timeout_max = lease.saturating_mul(2);
-    raft.lease = Some(Lease { drift_ppm: DRIFT_PPM, replicas: true });
-    let (after, pause) = (removal, removal);
-    raft.removal = Some(Removal { after, voters_min: VOTERS_MIN, pause });
+    raft.lease = Some(Lease { drift_ppm: DRIFT_PPM, read_leases: true });
+    let (after, pause) = (suspend_after, suspend_after);
+    raft.suspension = Some(Suspension { after, voters_min: VOTERS_MIN, pause });
 }
 
-fn seconds(flag: &str, seconds: f64) -> Result<Duration, Trouble> {
-    Duration::try_from_secs_f64(seconds).map_err(|error| Trouble::wrong(format!("{flag}: {error}")))
+fn seconds(flag: &str, seconds: f64) -> Result<Duration, CommandError> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|error| CommandError::usage(format!("{flag}: {error}")))
 }

@@ -1,61 +1,66 @@
-//! Who coordinates, who is a child, who was removed, and who may answer reads by itself.
+//! The `status` subcommand: the coordinator, its followers, suspended nodes, and nodes that may
+//! answer reads locally.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use quorate::raft::RoleName;
 use quorate::runtime::Report;
-use quorate::types::{Fate, Member, Membership};
+use quorate::types::{Member, Membership, PendingTransition};
 
-use crate::common::exit::{Done, Exit};
-use crate::common::reach::Reach;
-use crate::common::show;
+use crate::common::cluster_status;
+use crate::common::connection::ClusterConnection;
+use crate::common::exit::{CommandResult, Exit};
 
-/// How long one node is waited for.
+/// The time limit for the report of one node.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 
-/// Prints one line for each member. All is well if one leads, and all are in the set and answer.
+/// Prints one line for each member. The exit code is 0 if there is a coordinator, and all members
+/// are active voters and answer.
 ///
 /// # Errors
-/// No node answers, or there is no cluster yet.
-pub(super) fn show(reach: &Reach) -> Done {
-    let report = show::report(reach)?;
+/// No node answers, or the cluster is not bootstrapped yet.
+pub(super) fn show(connection: &ClusterConnection) -> CommandResult {
+    let report = cluster_status::report(connection)?;
     let mut all_well = report.status.role == RoleName::Leader;
-    // Once all have agreed to that, its side goes on in a split down the middle.
+    // The casting vote decides an even split once its membership change is complete.
     let agreed = Some(&report.membership).filter(|membership| membership.is_settled());
     let casting = agreed.and_then(|membership| membership.incoming().casting());
     let mut text = String::new();
-    let client = reach.client.with_deadline(ANSWER_MAX);
+    let client = connection.client.with_deadline(ANSWER_MAX);
     for member in report.membership.members() {
         let address = member.address.as_str();
-        let told = client.report(address).ok();
-        all_well &= told.is_some() && report.membership.is_voter(member.id);
-        let words = words(&report.membership, member, told.as_ref());
+        let member_report = client.report(address).ok();
+        all_well &= member_report.is_some() && report.membership.is_voter(member.id);
+        let description = describe(&report.membership, member, member_report.as_ref());
         let casting = if casting == Some(member.id) { ", the casting vote" } else { "" };
-        let _ = writeln!(text, "{} {address} {words}{casting}", member.id);
+        let _ = writeln!(text, "{} {address} {description}{casting}", member.id);
     }
     print!("{text}");
-    Ok(if all_well { Exit::Done } else { Exit::No })
+    Ok(if all_well { Exit::Success } else { Exit::Rejected })
 }
 
-/// What is known of a member that has told of itself, or has not.
-fn words(membership: &Membership, member: &Member, told: Option<&Report>) -> String {
-    let place = match (membership.is_voter(member.id), member.fate) {
+/// Describes a member by its report, or by the membership if it does not answer.
+fn describe(membership: &Membership, member: &Member, member_report: Option<&Report>) -> String {
+    let membership_state = match (membership.is_voter(member.id), member.pending) {
         (true, _) => "",
-        (false, Fate::Returns) => "removed, ",
-        (false, _) => "joins, ",
+        (false, PendingTransition::Promote) => "suspended, ",
+        (false, _) => "joining, ",
     };
-    let Some(Report { status, lease, .. }) = told else {
-        return format!("{place}does not answer");
+    let Some(Report { status, lease, .. }) = member_report else {
+        return format!("{membership_state}does not answer");
     };
-    let does = match status.role {
-        RoleName::Leader => "leads as coordinator",
-        RoleName::Follower if status.leader.is_some() => "follows as child",
-        _ => "looks for a coordinator",
+    let role = match status.role {
+        RoleName::Leader => "leader",
+        RoleName::Follower if status.leader.is_some() => "follower",
+        _ => "no leader known",
     };
     let reads = match lease.is_zero() {
-        true => "asks before it answers",
-        false => "answers by itself",
+        true => "forwards reads",
+        false => "answers reads locally",
     };
-    format!("{place}{does}, {reads}, term {}, applied {}", status.term.0, status.applied.0)
+    format!(
+        "{membership_state}{role}, {reads}, term {}, applied {}",
+        status.term.0, status.applied.0
+    )
 }

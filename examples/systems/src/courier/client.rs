@@ -1,207 +1,216 @@
-//! What a person asks the courier, as one command each: how fresh an answer has to be, and how sure
-//! a message, is said with each.
+//! The client subcommands of the courier, with flags for the freshness of answers and the
+//! acknowledgement of messages.
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use quorate::runtime::{ClientError, Proposed};
+use quorate::runtime::{ClientError, ProposalOutcome};
 use quorate::types::{Acknowledge, Freshness, Membership, NodeId, ReadLevel, Term};
 
 use crate::common::codec;
-use crate::common::exit::{Done, Exit, Trouble};
-use crate::common::reach::ReachFlags;
-use crate::common::talk::desk::Desk;
-use crate::common::talk::message::{Command, Query, Reply};
-use crate::common::talk::orders::{self, Look, nonsense, say};
+use crate::common::connection::ConnectionFlags;
+use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::messaging::client::UserClient;
+use crate::common::messaging::commands::{self, View, print_now, unexpected_reply};
+use crate::common::messaging::message::{Command, Query, Reply};
 use crate::courier::SYSTEM;
 
-/// What can be asked.
+/// The client subcommands of the courier.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Order {
-    /// What changes something, but for sending.
+pub enum ClientCommand {
+    /// The subcommands shared with the chat.
     #[command(flatten)]
-    Talk(orders::Order),
-    /// Send a message, also to somebody who is not logged in; prints its number
+    Messaging(commands::MessagingCommand),
+    /// Send a message to a user, logged in or not; prints its number
     Send {
-        /// To whom
+        /// Name of the receiver
         to: String,
-        /// What it says
+        /// Text of the message
         #[arg(required = true)]
         text: Vec<String>,
-        /// Do not wait until it is on any disk: it may be lost, and nobody tells then. If the
-        /// courier refuses it, as when there is no such user, nobody tells either
+        /// Return when the leader has accepted the message, before it is durable. It may be lost or
+        /// rejected (e.g. for an unknown user) without an error
         #[arg(long)]
         fast: bool,
     },
-    /// Print the names of accounts, one a line
+    /// Print the user names, one per line
     List {
-        /// Those that it fits: `*` is any letters, or none; `?` is any one
+        /// Pattern of names: `*` matches any characters, `?` matches one
         #[arg(default_value = "*")]
         pattern: String,
-        /// Who is to answer, and how fresh.
+        /// The node to read from and the freshness of the answer.
         #[command(flatten)]
         at: AtFlags,
     },
-    /// Print what waits, and leave it there
+    /// Print the waiting messages without acknowledging them
     Waiting {
-        /// Who is to answer, and how fresh.
+        /// The node to read from and the freshness of the answer.
         #[command(flatten)]
         at: AtFlags,
     },
     /// Print the last messages sent and received
     History {
-        /// Who is to answer, and how fresh.
+        /// The node to read from and the freshness of the answer.
         #[command(flatten)]
         at: AtFlags,
     },
-    /// Print what is kept of every account: its state, what waits by number, its history's length
+    /// Print every account: login state, numbers of waiting messages, history length
     Dump {
-        /// Who is to answer, and how fresh.
+        /// The node to read from and the freshness of the answer.
         #[command(flatten)]
         at: AtFlags,
     },
-    /// Show every node, who leads, whether their states are the same, and the mode; ends with 0 if
-    /// all is well
+    /// Show all nodes, the leader, whether the states agree, and the mode; exits with 0 if there is
+    /// a leader, all answer and no state differs
     Status,
 }
 
-/// Who is to answer, and how fresh.
+/// The node to read from and the freshness of the answer.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AtFlags {
-    /// Ask this node and no other, which may know less, and say how old its answer is at most: its
-    /// id, 2 or n2, or its address
+    /// Read from this node only, and print the maximum age of its answer; an id (2 or n2) or an
+    /// address
     #[arg(long, value_name = "NODE")]
     at: Option<String>,
-    /// Not if that is more than so many seconds; without it any age will do
+    /// Maximum age of the answer in seconds [default: any age]
     #[arg(long, value_name = "SECONDS", requires = "at")]
     within: Option<f64>,
 }
 
-/// Which part of the time a node is asked for an answer of a known age before one of any age will
-/// do, and whoever knows is asked for a name.
-const PART: u32 = 4;
-/// An age that every answer has whose age is known.
+/// The fraction of the deadline that is spent on an answer of known age before an answer of any age
+/// is accepted, and on the lookup of a leader or an address.
+const DEADLINE_PART: u32 = 4;
+/// A maximum age that every answer of known age meets.
 const ANY_KNOWN_AGE: Duration = Duration::from_secs(86_400 * 365);
 
-/// A desk of the courier; `speaker` speaks there, if it is named.
+/// Returns a client that acts for `user`, by default the last user who logged in.
 ///
 /// # Errors
-/// What is wrong with the flags.
-pub fn desk(flags: &ReachFlags, speaker: Option<String>) -> Result<Desk, Trouble> {
-    Ok(Desk::new(flags.reach(SYSTEM, |_| {})?, speaker))
+/// A flag is invalid, or a certificate is missing.
+pub fn connect(flags: &ConnectionFlags, user: Option<String>) -> Result<UserClient, CommandError> {
+    Ok(UserClient::new(flags.connect(SYSTEM, |_| {})?, user))
 }
 
-/// Asks, and prints what came of it.
+/// Runs a subcommand and prints its result.
 ///
 /// # Errors
-/// Why there is no answer.
-pub fn obey(desk: &Desk, order: Order) -> Done {
-    match order {
-        Order::Talk(order) => orders::obey(desk, order),
-        Order::Send { to, text, fast: false } => orders::send(desk, to, text.join(" ")),
-        Order::Send { to, text, fast: true } => send_fast(desk, to, text.join(" ")),
-        Order::List { pattern, at } => look(desk, Look::List(pattern), &at),
-        Order::Waiting { at } => look(desk, Look::Waiting, &at),
-        Order::History { at } => look(desk, Look::History, &at),
-        Order::Dump { at } => look(desk, Look::Dump, &at),
-        Order::Status => orders::status(desk),
+/// The request was rejected, not answered, or its outcome is unknown.
+pub fn run(client: &UserClient, command: ClientCommand) -> CommandResult {
+    match command {
+        ClientCommand::Messaging(command) => commands::run(client, command),
+        ClientCommand::Send { to, text, fast: false } => commands::send(client, to, text.join(" ")),
+        ClientCommand::Send { to, text, fast: true } => send_fast(client, to, text.join(" ")),
+        ClientCommand::List { pattern, at } => print_view(client, View::List(pattern), &at),
+        ClientCommand::Waiting { at } => print_view(client, View::Waiting, &at),
+        ClientCommand::History { at } => print_view(client, View::History, &at),
+        ClientCommand::Dump { at } => print_view(client, View::Dump, &at),
+        ClientCommand::Status => commands::status(client),
     }
 }
 
-/// Has a message taken by the leader alone, and says what that is worth.
-fn send_fast(desk: &Desk, to: String, text: String) -> Done {
-    let command = codec::encode(&Command::Send { session: desk.session()?, to, text });
-    let client = &desk.reach.client;
-    match client.propose_at_most_once(&command, Acknowledge::LeaderOnly)? {
-        Proposed::MayBeLost { id } => {
-            desk.reach.remember();
-            let by = leader_of(desk, id.term);
-            let by =
-                by.map_or_else(|| format!("the leader of term {}", id.term), |by| by.to_string());
-            say(&format!("taken by {by}; may still be lost\n"))
+/// Sends a message that only the leader acknowledges, and prints that it may be lost.
+fn send_fast(client: &UserClient, to: String, text: String) -> CommandResult {
+    let command = codec::encode(&Command::Send { session: client.session()?, to, text });
+    let outcome =
+        client.connection.client.propose_at_most_once(&command, Acknowledge::LeaderOnly)?;
+    match outcome {
+        ProposalOutcome::MayBeLost { id } => {
+            client.connection.remember();
+            let leader = match leader_of(client, id.term) {
+                Some(leader) => leader.to_string(),
+                None => format!("the leader of term {}", id.term),
+            };
+            print_now(&format!("accepted by {leader}; may still be lost\n"))
         }
-        Proposed::Done { .. } => Err(nonsense()),
+        ProposalOutcome::Done { .. } => Err(unexpected_reply()),
     }
 }
 
-/// Who leads in this term, if that can still be learned: no term has two leaders.
-fn leader_of(desk: &Desk, term: Term) -> Option<NodeId> {
-    let client = desk.reach.client.with_deadline(desk.reach.deadline / PART);
-    let report = client.report_of_leader().ok()?;
+/// Returns the leader of this term if a node still reports it; a term has at most one leader.
+fn leader_of(client: &UserClient, term: Term) -> Option<NodeId> {
+    let deadline = client.connection.deadline / DEADLINE_PART;
+    let report = client.connection.client.with_deadline(deadline).report_of_leader().ok()?;
     report.status.leader.filter(|_| report.status.term == term)
 }
 
-fn look(desk: &Desk, what: Look, at: &AtFlags) -> Done {
-    let Some(node) = &at.at else { return orders::look(desk, what, |query| desk.read(query)) };
+fn print_view(client: &UserClient, view: View, at: &AtFlags) -> CommandResult {
+    let Some(node) = &at.at else {
+        return commands::print_view(client, view, |query| client.read(query));
+    };
     let within = at.within.map(Duration::try_from_secs_f64).transpose();
-    let within = within.map_err(|error| Trouble::wrong(format!("--within: {error}")))?;
-    let address = address_of(desk, node)?;
-    orders::look(desk, what, |query| {
-        let (reply, freshness) = read_of(desk, &address, within, query)?;
-        say(&format!("{}\n", age(node, freshness)))?;
+    let within = within.map_err(|error| CommandError::usage(format!("--within: {error}")))?;
+    let address = address_of(client, node)?;
+    commands::print_view(client, view, |query| {
+        let (reply, freshness) = read_of(client, &address, within, query)?;
+        print_now(&format!("{}\n", age(node, freshness)))?;
         Ok(reply)
     })
 }
 
-/// What the node at this address has, of an age that it knows; of any age if it knows none, and
-/// that will do.
+/// Reads from the node at this address: an answer of known age, or of any age if the node does not
+/// know the age and the user set no limit.
 fn read_of(
-    desk: &Desk,
+    client: &UserClient,
     address: &str,
     within: Option<Duration>,
     query: &Query,
-) -> Result<(Reply, Freshness), Trouble> {
+) -> Result<(Reply, Freshness), CommandError> {
     match within {
         Some(within) => {
-            desk.read_of(address, desk.reach.deadline, ReadLevel::Bounded(within), query)
+            client.read_of(address, client.connection.deadline, ReadLevel::Bounded(within), query)
         }
         None => {
-            let known = desk.reach.deadline / PART;
-            let told = desk.read_of(address, known, ReadLevel::Bounded(ANY_KNOWN_AGE), query);
-            match told {
-                Err(trouble) if trouble.exit == Exit::Unreached => {
-                    desk.read_of(address, desk.reach.deadline, ReadLevel::Local, query)
+            let deadline = client.connection.deadline;
+            let known_age = ReadLevel::Bounded(ANY_KNOWN_AGE);
+            let reply = client.read_of(address, deadline / DEADLINE_PART, known_age, query);
+            match reply {
+                Err(error) if error.exit == Exit::Unavailable => {
+                    client.read_of(address, deadline, ReadLevel::Local, query)
                 }
-                told => told,
+                reply => reply,
             }
         }
     }
 }
 
-/// How old an answer of the node may be.
+/// Returns the maximum age of an answer, as text.
 fn age(node: &str, freshness: Freshness) -> String {
     match freshness {
         Freshness::Linearizable => format!("at {node}: up to date"),
         Freshness::Within(age) => format!("at {node}: at most {:.3} s old", age.as_secs_f64()),
-        Freshness::Unknown => format!("at {node}: of any age, for it knows no leader"),
+        Freshness::Unknown => format!("at {node}: of any age, because the node has no leader"),
     }
 }
 
-/// Where a node is that is named by its id; an address is one already.
-fn address_of(desk: &Desk, node: &str) -> Result<String, Trouble> {
+/// Returns the address of a node that is given by id or address.
+fn address_of(client: &UserClient, node: &str) -> Result<String, CommandError> {
     if node.contains(':') {
         return Ok(node.to_owned());
     }
     let id = node.trim_start_matches('n').parse().map(NodeId);
-    let id = id.map_err(|_| Trouble::wrong(format!("--at: `{node}` is no node and no address")))?;
-    let membership = membership(desk)?;
+    let id = id.map_err(|_| {
+        CommandError::usage(format!("--at: `{node}` is not a node id or an address"))
+    })?;
+    let membership = membership(client)?;
     let member = membership.member(id);
-    let none = || Trouble::wrong(format!("--at: there is no {id} among {membership}"));
-    Ok(member.ok_or_else(none)?.address.as_str().to_owned())
+    let unknown = || CommandError::usage(format!("--at: {id} is not a member of {membership}"));
+    Ok(member.ok_or_else(unknown)?.address.as_str().to_owned())
 }
 
-/// The members, as the first node knows them that answers: there may be no leader.
-fn membership(desk: &Desk) -> Result<Membership, Trouble> {
-    let client = desk.reach.client.with_deadline(desk.reach.deadline / PART);
-    let mut told = Err(Trouble::wrong("--nodes: nobody is named"));
-    for node in desk.reach.nodes() {
+/// Returns the membership that the first answering node reports, with or without a leader.
+fn membership(client: &UserClient) -> Result<Membership, CommandError> {
+    let connection = &client.connection;
+    let client = connection.client.with_deadline(connection.deadline / DEADLINE_PART);
+    let mut membership = Err(CommandError::usage("--nodes: no address"));
+    for node in connection.nodes() {
         let report = client.report(node);
-        told = report.map(|report| report.membership).map_err(|error: ClientError| error.into());
-        if told.is_ok() {
+        membership =
+            report.map(|report| report.membership).map_err(|error: ClientError| error.into());
+        if membership.is_ok() {
             break;
         }
     }
-    told
+    membership
 }
 
 #[cfg(test)]
@@ -209,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_says_how_old_it_may_be() {
+    fn the_age_of_an_answer_is_printed() {
         assert_eq!(age("n2", Freshness::Linearizable), "at n2: up to date");
         let within = Freshness::Within(Duration::from_millis(1234));
         assert_eq!(age("2", within), "at 2: at most 1.234 s old");

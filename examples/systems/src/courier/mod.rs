@@ -1,18 +1,18 @@
-//! Messages between users, on three nodes or more that come and go, spoken through TLS.
-//! `README.md` beside this file is its guide.
+//! Courier: messages between users over TLS, on a cluster whose membership can change. `README.md`
+//! in this folder is the guide.
 
+pub mod chaos;
 pub mod client;
 pub mod server;
-pub mod storm;
 
 use quorate::storage::ClusterId;
 
 use crate::common::system::System;
 
-/// The courier, as its clients know it.
+/// The constants of the courier.
 pub const SYSTEM: System = System {
     name: "courier",
     cluster: ClusterId(u128::from_be_bytes(*b"quorate/couriers")),
     nodes: &["127.0.0.1:7601", "127.0.0.1:7602", "127.0.0.1:7603"],
-    secure: true,
+    tls_by_default: true,
 };

@@ -1,4 +1,4 @@
-//! What a person asks the directory, as one command each, and how the replies read.
+//! The client subcommands of the directory, and the output of the replies.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -6,113 +6,122 @@ use std::net::SocketAddr;
 use clap::Subcommand;
 use quorate::types::{Acknowledge, ReadLevel};
 
+use crate::common::cluster_status;
 use crate::common::codec;
-use crate::common::exit::{Done, Exit, Trouble};
-use crate::common::reach::{Reach, ReachFlags};
-use crate::common::show;
+use crate::common::connection::{ClusterConnection, ConnectionFlags};
+use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::directory::SYSTEM;
-use crate::directory::message::{Refusal, Reply, Request};
+use crate::directory::message::{RejectReason, Reply, Request};
 
-/// What can be asked.
+/// The client subcommands of the directory.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Order {
-    /// Print where users are, one line for each
+pub enum ClientCommand {
+    /// Print the addresses of users, one line each
     Lookup {
-        /// Their names
+        /// Names of the users
         #[arg(required = true, value_name = "USER")]
         users: Vec<String>,
     },
-    /// Say that a user is at an address from now on
+    /// Register a user at an address
     Connect {
-        /// Its name
+        /// Name of the user
         user: String,
-        /// Where it is: 10.0.0.9:5000
+        /// Address of the user: 10.0.0.9:5000
         address: SocketAddr,
     },
-    /// Say that a user is nowhere any more
+    /// Remove a user from the directory
     Disconnect {
-        /// Its name
+        /// Name of the user
         user: String,
     },
-    /// Print a number that nobody was given before, larger than all of them
+    /// Print the next sequence number, larger than all earlier ones
     Next {
-        /// How many, one line for each
+        /// Number of sequence numbers to print, one line each
         #[arg(default_value = "1")]
         count: u32,
     },
-    /// Show every node, and who leads; ends with 0 if somebody does and all of them answer
+    /// Show all nodes and the leader; exits with 0 if there is a leader and all nodes answer
     Status,
 }
 
-/// A client of the directory: a write is answered once every live replica has it.
+/// Returns a client whose writes are acknowledged once every live replica has them.
 ///
 /// # Errors
-/// What is wrong with the flags.
-pub fn reach(flags: &ReachFlags) -> Result<Reach, Trouble> {
-    flags.reach(SYSTEM, |config| config.acknowledge = Acknowledge::AllLive)
+/// A flag is invalid, or a certificate is missing.
+pub fn connect(flags: &ConnectionFlags) -> Result<ClusterConnection, CommandError> {
+    flags.connect(SYSTEM, |config| config.acknowledge = Acknowledge::AllLive)
 }
 
-/// Asks, and prints what came of it; `origin` is who asks.
+/// Runs a subcommand and prints its result; `origin` names the requester.
 ///
 /// # Errors
-/// Why there is no answer.
-pub fn obey(reach: &Reach, origin: &str, order: Order) -> Done {
-    match order {
-        Order::Lookup { users } => look_up(reach, origin, users),
-        Order::Connect { user, address } => {
-            tell(propose(reach, origin, &Request::ConnectUser(user, address))?)
+/// The request was rejected, not answered, or its outcome is unknown.
+pub fn run(connection: &ClusterConnection, origin: &str, command: ClientCommand) -> CommandResult {
+    match command {
+        ClientCommand::Lookup { users } => look_up(connection, origin, users),
+        ClientCommand::Connect { user, address } => {
+            print_reply(propose(connection, origin, &Request::ConnectUser(user, address))?)
         }
-        Order::Disconnect { user } => tell(propose(reach, origin, &Request::DisconnectUser(user))?),
-        Order::Next { count } => {
+        ClientCommand::Disconnect { user } => {
+            print_reply(propose(connection, origin, &Request::DisconnectUser(user))?)
+        }
+        ClientCommand::Next { count } => {
             for _ in 0..count {
-                tell(propose(reach, origin, &Request::GetSequenceNumber)?)?;
+                print_reply(propose(connection, origin, &Request::GetSequenceNumber)?)?;
             }
-            Ok(Exit::Done)
+            Ok(Exit::Success)
         }
-        Order::Status => show::status(reach),
+        ClientCommand::Status => cluster_status::print_status(connection),
     }
 }
 
-fn look_up(reach: &Reach, origin: &str, users: Vec<String>) -> Done {
-    let request = Request::GetUserAddress(users).wrapped(origin);
-    let read = reach.client.read(ReadLevel::Linearizable, &request)?;
-    reach.remember();
-    tell(reply(&read.answer)?)
+fn look_up(connection: &ClusterConnection, origin: &str, users: Vec<String>) -> CommandResult {
+    let request = Request::GetUserAddress(users).encode(origin);
+    let read = connection.client.read(ReadLevel::Linearizable, &request)?;
+    connection.remember();
+    print_reply(reply(&read.answer)?)
 }
 
-fn propose(reach: &Reach, origin: &str, request: &Request) -> Result<Reply, Trouble> {
-    let told = reach.client.propose(&request.wrapped(origin))?;
-    reach.remember();
-    reply(&told)
+fn propose(
+    connection: &ClusterConnection,
+    origin: &str,
+    request: &Request,
+) -> Result<Reply, CommandError> {
+    let reply_bytes = connection.client.propose(&request.encode(origin))?;
+    connection.remember();
+    reply(&reply_bytes)
 }
 
-fn reply(bytes: &[u8]) -> Result<Reply, Trouble> {
-    codec::decode(bytes).ok_or_else(|| Trouble::new(Exit::Refused, Refusal::Malformed))
+fn reply(bytes: &[u8]) -> Result<Reply, CommandError> {
+    codec::decode(bytes)
+        .ok_or_else(|| CommandError::new(Exit::ClusterRejected, RejectReason::InvalidRequest))
 }
 
-/// Prints a reply; what the directory refused is a no.
-fn tell(reply: Reply) -> Done {
+/// Prints a reply; a rejection is an error.
+fn print_reply(reply: Reply) -> CommandResult {
     match reply {
-        Reply::Refused(refusal) => Err(Trouble::new(Exit::No, refusal)),
-        Reply::Connected => Ok(Exit::Done),
+        Reply::Rejected(reason) => Err(CommandError::new(Exit::Rejected, reason)),
+        Reply::Connected => Ok(Exit::Success),
         Reply::Disconnected(address) => {
             println!("was at {address}");
-            Ok(Exit::Done)
+            Ok(Exit::Success)
         }
         Reply::Sequence(number) => {
             println!("{number}");
-            Ok(Exit::Done)
+            Ok(Exit::Success)
         }
-        Reply::Addresses(places) => {
+        Reply::Addresses(addresses) => {
             let mut text = String::new();
-            for (user, address) in &places {
+            for (user, address) in &addresses {
                 let address = address.map_or("-".to_owned(), |address| address.to_string());
                 let _ = writeln!(text, "{user} {address}");
             }
             print!("{text}");
-            match places.into_iter().find(|(_, address)| address.is_none()) {
-                Some((unknown, _)) => Err(Trouble::new(Exit::No, Refusal::UnknownUser(unknown))),
-                None => Ok(Exit::Done),
+            match addresses.into_iter().find(|(_, address)| address.is_none()) {
+                Some((unknown, _)) => {
+                    Err(CommandError::new(Exit::Rejected, RejectReason::UnknownUser(unknown)))
+                }
+                None => Ok(Exit::Success),
             }
         }
     }

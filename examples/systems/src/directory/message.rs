@@ -1,5 +1,5 @@
-//! What clients say to the directory and are told: requests, each wrapped in a message that names
-//! its type and who asks, and replies.
+//! The protocol of the directory: requests, each in a message with its type and origin, and
+//! replies.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,91 +8,91 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::codec;
 
-/// The most letters, in bytes, of a user's name and of an origin.
+/// The maximum length of a user name or an origin, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
-/// The most names in one lookup.
+/// The maximum number of names in one lookup.
 pub const NAMES_MAX: usize = 100;
 
-/// One request as it travels: what it is, who asks, and the rest of it.
+/// An encoded request: its type, its origin and its payload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// What is asked for: it says how the payload reads.
+    /// The type of the request, which determines the payload.
     pub kind: Kind,
-    /// Who asks: `name@host`, or whatever a client calls itself.
+    /// The requester, by convention `name@host`.
     pub origin: String,
-    /// What belongs to the request, as its kind has it.
+    /// The encoded arguments of the request.
     pub payload: Vec<u8>,
 }
 
-/// The type of a message.
+/// The type of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
-    /// Where users are.
+    /// The type of [`Request::GetUserAddress`].
     GetUserAddress,
-    /// A user is somewhere from now on.
+    /// The type of [`Request::ConnectUser`].
     ConnectUser,
-    /// A user is nowhere any more.
+    /// The type of [`Request::DisconnectUser`].
     DisconnectUser,
-    /// The next number.
+    /// The type of [`Request::GetSequenceNumber`].
     GetSequenceNumber,
 }
 
-/// What is asked of the directory.
+/// A request to the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Where these users are; each is answered by itself.
+    /// Returns the addresses of these users.
     GetUserAddress(Vec<String>),
-    /// This user is here from now on.
+    /// Registers a user at an address.
     ConnectUser(String, SocketAddr),
-    /// This user is nowhere any more.
+    /// Removes a user from the directory.
     DisconnectUser(String),
-    /// A number that is larger than every one given before.
+    /// Returns a sequence number larger than all earlier ones.
     GetSequenceNumber,
 }
 
-/// What the directory replies.
+/// A reply of the directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// Each user that was asked for, in that order; none is where an unknown one is.
+    /// The requested users in order, with `None` for an unknown user.
     Addresses(Vec<(String, Option<SocketAddr>)>),
-    /// The user is connected.
+    /// The user was registered.
     Connected,
-    /// The user is not connected any more; this is where it was.
+    /// The user was removed from this address.
     Disconnected(SocketAddr),
-    /// The number is the client's alone.
+    /// A unique sequence number.
     Sequence(u64),
-    /// Nothing happened.
-    Refused(Refusal),
+    /// The request was rejected and had no effect.
+    Rejected(RejectReason),
 }
 
-/// Why the directory does not do what it was asked.
+/// The reason for a rejection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Refusal {
-    /// Nobody of this name is connected.
+pub enum RejectReason {
+    /// The user of this name is not connected.
     UnknownUser(String),
-    /// A user of this name is connected already, elsewhere.
+    /// A user of this name is connected with another address or origin.
     Duplicate {
-        /// The name.
+        /// The name of the user.
         user: String,
-        /// Where that user is.
+        /// The registered address of the user.
         address: SocketAddr,
-        /// Who connected it.
+        /// The origin of the registration.
         origin: String,
     },
-    /// A name is empty, or has more than [`NAME_BYTES_MAX`] bytes.
+    /// A name is empty or has more than [`NAME_BYTES_MAX`] bytes.
     Name(String),
-    /// A lookup has no name, or more than [`NAMES_MAX`].
+    /// A lookup has no name or more than [`NAMES_MAX`].
     Names(usize),
-    /// There is no room for another user.
+    /// The limit of users is reached.
     Full,
-    /// The bytes are no message, or a query that would change something.
-    Malformed,
+    /// The bytes are not a valid message, or a query that would change the state.
+    InvalidRequest,
 }
 
 impl Request {
-    /// The request as it travels, from `origin`.
+    /// Encodes the request as a message from `origin`.
     #[must_use]
-    pub fn wrapped(&self, origin: &str) -> Vec<u8> {
+    pub fn encode(&self, origin: &str) -> Vec<u8> {
         let (kind, payload) = match self {
             Request::GetUserAddress(names) => (Kind::GetUserAddress, codec::encode(names)),
             Request::ConnectUser(user, at) => (Kind::ConnectUser, codec::encode(&(user, at))),
@@ -102,7 +102,7 @@ impl Request {
         codec::encode(&Message { kind, origin: origin.to_owned(), payload })
     }
 
-    /// The request in a message; none if there is another thing in it than its type says.
+    /// Decodes the request of a message; returns `None` if the payload does not match the type.
     #[must_use]
     pub fn of(message: &Message) -> Option<Request> {
         let payload = &message.payload[..];
@@ -122,35 +122,37 @@ impl Request {
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Request::GetUserAddress(names) => write!(f, "where are {}", names.join(", ")),
+            Request::GetUserAddress(names) => write!(f, "addresses of {}", names.join(", ")),
             Request::ConnectUser(user, address) => write!(f, "connect {user} at {address}"),
             Request::DisconnectUser(user) => write!(f, "disconnect {user}"),
-            Request::GetSequenceNumber => f.write_str("next number"),
+            Request::GetSequenceNumber => f.write_str("next sequence number"),
         }
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RejectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::UnknownUser(user) => {
-                write!(f, "nobody called `{user}` is connected: see how the name is written")
+            RejectReason::UnknownUser(user) => {
+                write!(f, "user `{user}` is not connected: check the name")
             }
-            Refusal::Duplicate { user, address, origin } => write!(
+            RejectReason::Duplicate { user, address, origin } => write!(
                 f,
-                "`{user}` is connected at {address} already, by {origin}: disconnect it first, \
-                 or take another name"
+                "user `{user}` is already connected at {address} by {origin}: disconnect it first, \
+                 or use another name"
             ),
-            Refusal::Name(name) => {
-                write!(f, "`{name}` is no name: one has 1 to {NAME_BYTES_MAX} bytes")
+            RejectReason::Name(name) => {
+                write!(f, "invalid name `{name}`: use 1 to {NAME_BYTES_MAX} bytes")
             }
-            Refusal::Names(count) => {
-                write!(f, "{count} names in one lookup: give 1 to {NAMES_MAX}")
+            RejectReason::Names(count) => {
+                write!(f, "{count} names in one lookup: use 1 to {NAMES_MAX}")
             }
-            Refusal::Full => f.write_str("the directory is full: disconnect somebody first"),
-            Refusal::Malformed => f.write_str(
-                "the node does not understand that: client and node are of different versions",
-            ),
+            RejectReason::Full => {
+                f.write_str("the limit of users is reached: disconnect one first")
+            }
+            RejectReason::InvalidRequest => {
+                f.write_str("invalid request: client and node may have different versions")
+            }
         }
     }
 }
@@ -160,8 +162,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_comes_out_of_its_message_as_it_went_in() {
-        let at = "127.0.0.1:9".parse().expect("it is an address");
+    fn a_request_is_decoded_as_it_was_encoded() {
+        let at = "127.0.0.1:9".parse().expect("the address is valid");
         let requests = [
             Request::GetUserAddress(vec!["ann".to_owned(), "bob".to_owned()]),
             Request::ConnectUser("ann".to_owned(), at),
@@ -169,13 +171,14 @@ mod tests {
             Request::GetSequenceNumber,
         ];
         for request in requests {
-            let message: Message = codec::decode(&request.wrapped("me")).expect("it is a message");
+            let message: Message =
+                codec::decode(&request.encode("me")).expect("the message is valid");
             assert_eq!((message.origin.as_str(), Request::of(&message)), ("me", Some(request)));
         }
     }
 
     #[test]
-    fn a_message_with_another_payload_than_its_type_has_is_no_request() {
+    fn a_payload_that_does_not_match_the_type_is_rejected() {
         let payload = codec::encode(&7u8);
         for kind in [Kind::GetUserAddress, Kind::ConnectUser, Kind::GetSequenceNumber] {
             let (origin, payload) = (String::new(), payload.clone());

@@ -1,160 +1,162 @@
-//! What a person asks the orders, as one command each, and how the replies read.
+//! The client subcommands of the orders system, and the output of the replies.
 
 use std::fmt::Write as _;
 
 use clap::{Args, Subcommand, ValueEnum};
-use quorate::runtime::{Answered, ClientError, blocking::Client};
+use quorate::runtime::{ClientError, ReadReply, blocking::Client};
 use quorate::types::{Freshness, ReadLevel};
 
+use crate::common::cluster_status;
 use crate::common::codec;
-use crate::common::exit::{Done, Exit, Trouble};
-use crate::common::reach::{Reach, ReachFlags};
-use crate::common::show;
+use crate::common::connection::{ClusterConnection, ConnectionFlags};
+use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::orders::SYSTEM;
-use crate::orders::message::{Order, Query, Record, Refusal, Reply};
+use crate::orders::message::{Order, Query, Record, RejectReason, Reply};
 
-/// What can be asked.
+/// The client subcommands of the orders system.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Ask {
-    /// Place an order, as the customer's next one, and print its record
+pub enum ClientCommand {
+    /// Place the next order of a customer and print its record
     Place {
-        /// Who orders
+        /// Name of the customer
         customer: String,
-        /// Who is to do it
+        /// Engineer who executes the order
         engineer: String,
-        /// Who took it down
+        /// Administrator who accepted the order
         admin: String,
-        /// Which of the customer's orders it is: only as this one, and once, however often it is
-        /// placed
+        /// Place only as this order number of the customer; makes the command safe to repeat
         #[arg(long, value_name = "N")]
         number: Option<u64>,
     },
-    /// Print the number of a customer's last order
+    /// Print the number of the last order of a customer
     Last {
-        /// Who ordered
+        /// Name of the customer
         customer: String,
-        /// Who is asked, and how fresh the answer is to be
+        /// The node to read from and the freshness of the answer.
         #[command(flatten)]
-        how: How,
+        flags: ReadFlags,
     },
     /// Print the record of an order
     Show {
-        /// Who ordered
+        /// Name of the customer
         customer: String,
-        /// Which of the customer's orders
+        /// Number of the order
         number: u64,
-        /// Who is asked, and how fresh the answer is to be
+        /// The node to read from and the freshness of the answer.
         #[command(flatten)]
-        how: How,
+        flags: ReadFlags,
     },
-    /// Print every customer and the number of its last order, one line for each
+    /// Print all customers and the numbers of their last orders, one line each
     List {
-        /// Who is asked, and how fresh the answer is to be
+        /// The node to read from and the freshness of the answer.
         #[command(flatten)]
-        how: How,
+        flags: ReadFlags,
     },
-    /// Show every node, and who leads; ends with 0 if somebody does and all of them answer
+    /// Show all nodes and the leader; exits with 0 if there is a leader and all nodes answer
     Status,
 }
 
-/// Who is asked, and how fresh the answer is to be.
+/// The node to read from and the freshness of the answer.
 #[derive(Args, Clone, Debug)]
-pub struct How {
-    /// Ask this node and no other
+pub struct ReadFlags {
+    /// Read from this node only
     #[arg(long, value_name = "ADDRESS")]
     at: Option<String>,
-    /// How fresh the answer is to be
+    /// Freshness of the answer
     #[arg(long, value_enum, value_name = "LEVEL", default_value = "any")]
-    level: Level,
+    level: ReadFreshness,
 }
 
-/// How fresh an answer is to be.
+/// The required freshness of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Level {
-    /// Linearizable; where no leader is found for half of the timeout, local and marked
+pub enum ReadFreshness {
+    /// Linearizable, or after half of the timeout without a leader local and marked as possibly
+    /// stale
     Any,
-    /// With every order that was answered before
+    /// Linearizable: includes every acknowledged order
     Linearizable,
-    /// What the node has, at once, and marked: it may lack the latest orders
+    /// The local state of the node, marked as possibly stale
     Local,
 }
 
-/// What stands behind each line of an answer that may be old.
-const MARK: &str = " (local: it may be old)";
+/// The mark on each line of an answer that may be stale.
+const MARK: &str = " (local: may be stale)";
 
-/// A client of the orders.
+/// Returns a client of the orders system.
 ///
 /// # Errors
-/// What is wrong with the flags.
-pub fn reach(flags: &ReachFlags) -> Result<Reach, Trouble> {
-    flags.reach(SYSTEM, |_| ())
+/// A flag is invalid, or a certificate is missing.
+pub fn connect(flags: &ConnectionFlags) -> Result<ClusterConnection, CommandError> {
+    flags.connect(SYSTEM, |_| ())
 }
 
-/// Asks, and prints what came of it.
+/// Runs a subcommand and prints its result.
 ///
 /// # Errors
-/// Why there is no answer.
-pub fn obey(reach: &Reach, ask: Ask) -> Done {
-    match ask {
-        Ask::Place { customer, engineer, admin, number } => {
-            place(reach, &Order { customer, number, engineer, admin })
+/// The request was rejected, not answered, or its outcome is unknown.
+pub fn run(connection: &ClusterConnection, command: ClientCommand) -> CommandResult {
+    match command {
+        ClientCommand::Place { customer, engineer, admin, number } => {
+            place(connection, &Order { customer, number, engineer, admin })
         }
-        Ask::Last { customer, how } => last(read(reach, &how, &Query::Last(customer))?),
-        Ask::Show { customer, number, how } => {
-            print(read(reach, &how, &Query::Find(customer, number))?)
+        ClientCommand::Last { customer, flags } => {
+            last(read(connection, &flags, &Query::Last(customer))?)
         }
-        Ask::List { how } => list(reach, &how),
-        Ask::Status => show::status(reach),
+        ClientCommand::Show { customer, number, flags } => {
+            print(read(connection, &flags, &Query::Find(customer, number))?)
+        }
+        ClientCommand::List { flags } => list(connection, &flags),
+        ClientCommand::Status => cluster_status::print_status(connection),
     }
 }
 
-fn place(reach: &Reach, order: &Order) -> Done {
-    let told = reach.client.propose(&codec::encode(order))?;
-    reach.remember();
-    match reply(&told)? {
+fn place(connection: &ClusterConnection, order: &Order) -> CommandResult {
+    let reply_bytes = connection.client.propose(&codec::encode(order))?;
+    connection.remember();
+    match reply(&reply_bytes)? {
         Reply::Placed(record) => {
             println!("{record}");
-            Ok(Exit::Done)
+            Ok(Exit::Success)
         }
-        Reply::Refused(refusal) => Err(Trouble::new(Exit::No, refusal)),
-        _ => Err(nonsense()),
+        Reply::Rejected(reason) => Err(CommandError::new(Exit::Rejected, reason)),
+        _ => Err(unexpected_reply()),
     }
 }
 
-/// An answer, and what marks it if it may be old.
-struct Told {
+/// A reply, and the mark if it may be stale.
+struct MarkedReply {
     reply: Reply,
     mark: &'static str,
 }
 
-fn list(reach: &Reach, how: &How) -> Done {
+fn list(connection: &ClusterConnection, flags: &ReadFlags) -> CommandResult {
     let mut after = None;
     loop {
-        let told = read(reach, how, &Query::Customers(after))?;
-        after = match &told.reply {
-            Reply::Customers(page) => page.last().map(|(customer, _)| customer.clone()),
+        let page = read(connection, flags, &Query::Customers(after))?;
+        after = match &page.reply {
+            Reply::Customers(customers) => customers.last().map(|(customer, _)| customer.clone()),
             _ => None,
         };
-        print(told)?;
+        print(page)?;
         if after.is_none() {
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
     }
 }
 
-/// Prints of an order its customer and its number alone.
-fn last(Told { reply, mark }: Told) -> Done {
+/// Prints the customer and the number of an order, without the rest of its record.
+fn last(MarkedReply { reply, mark }: MarkedReply) -> CommandResult {
     match reply {
         Reply::Found(Record { customer, number, .. }) => {
             let reply = Reply::Customers(vec![(customer, number)]);
-            print(Told { reply, mark })
+            print(MarkedReply { reply, mark })
         }
-        reply => print(Told { reply, mark }),
+        reply => print(MarkedReply { reply, mark }),
     }
 }
 
-/// Prints an answer; what is refused is a no.
-fn print(Told { reply, mark }: Told) -> Done {
+/// Prints a reply; a rejection is an error.
+fn print(MarkedReply { reply, mark }: MarkedReply) -> CommandResult {
     match reply {
         Reply::Found(record) => println!("{record}{mark}"),
         Reply::Customers(page) => {
@@ -164,42 +166,47 @@ fn print(Told { reply, mark }: Told) -> Done {
             }
             print!("{text}");
         }
-        Reply::Refused(refusal) => {
-            return Err(Trouble::new(Exit::No, format_args!("{refusal}{mark}")));
+        Reply::Rejected(reason) => {
+            return Err(CommandError::new(Exit::Rejected, format_args!("{reason}{mark}")));
         }
-        Reply::Placed(_) => return Err(nonsense()),
+        Reply::Placed(_) => return Err(unexpected_reply()),
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
-/// Reads as fresh as is asked for. What is marked is the answer, by what its node says of it.
-fn read(reach: &Reach, how: &How, query: &Query) -> Result<Told, Trouble> {
+/// Reads with the required freshness, and marks the reply unless the node reports it as
+/// linearizable.
+fn read(
+    connection: &ClusterConnection,
+    flags: &ReadFlags,
+    query: &Query,
+) -> Result<MarkedReply, CommandError> {
     let query = codec::encode(query);
-    let ask = |client: &Client, level| match &how.at {
+    let request = |client: &Client, level| match &flags.at {
         Some(address) => client.read_at(address, level, &query),
         None => client.read(level, &query),
     };
-    let answered: Answered = match how.level {
-        Level::Linearizable => ask(&reach.client, ReadLevel::Linearizable),
-        Level::Local => ask(&reach.client, ReadLevel::Local),
-        Level::Any => {
-            let half = reach.client.with_deadline(reach.deadline / 2);
-            match ask(&half, ReadLevel::Linearizable) {
-                Err(ClientError::NotProposed(_)) => ask(&half, ReadLevel::Local),
-                answered => answered,
+    let answer: ReadReply = match flags.level {
+        ReadFreshness::Linearizable => request(&connection.client, ReadLevel::Linearizable),
+        ReadFreshness::Local => request(&connection.client, ReadLevel::Local),
+        ReadFreshness::Any => {
+            let half = connection.client.with_deadline(connection.deadline / 2);
+            match request(&half, ReadLevel::Linearizable) {
+                Err(ClientError::NotExecuted(_)) => request(&half, ReadLevel::Local),
+                answer => answer,
             }
         }
     }?;
-    reach.remember();
-    let mark = if answered.freshness == Freshness::Linearizable { "" } else { MARK };
-    Ok(Told { reply: reply(&answered.answer)?, mark })
+    connection.remember();
+    let mark = if answer.freshness == Freshness::Linearizable { "" } else { MARK };
+    Ok(MarkedReply { reply: reply(&answer.answer)?, mark })
 }
 
-fn reply(bytes: &[u8]) -> Result<Reply, Trouble> {
-    codec::decode(bytes).ok_or_else(nonsense)
+fn reply(bytes: &[u8]) -> Result<Reply, CommandError> {
+    codec::decode(bytes).ok_or_else(unexpected_reply)
 }
 
-/// The node replied to something else than it was asked.
-fn nonsense() -> Trouble {
-    Trouble::new(Exit::Refused, Refusal::Malformed)
+/// Returns the error for a reply that does not match the request.
+fn unexpected_reply() -> CommandError {
+    CommandError::new(Exit::ClusterRejected, RejectReason::InvalidRequest)
 }

@@ -1,79 +1,83 @@
-//! A customer's orders as clients count them: what their histories are held against in the storms.
+//! The history model of the orders system: the number of orders of each customer.
 
 use quorate_checker::model::{Effect, Model};
-use quorate_sim::workload::{Object, Question};
+use quorate_sim::workload::{Object, RequestBytes};
 
 use crate::common::codec;
-use crate::orders::message::{Order, Query, Refusal, Reply};
+use crate::orders::message::{Order, Query, RejectReason, Reply};
 
-/// How many orders each customer has. Whose they are, the storms look up in the log.
+/// The model: a counter per customer. The chaos tests check the contents of orders separately.
 #[derive(Clone, Copy, Debug)]
 struct Counts;
 
-/// What a customer's orders are asked.
+/// An operation on the orders of a customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Asked {
+struct CountOperation {
     customer: u64,
     call: Call,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Call {
-    /// To place the next one.
+    /// Places the next order.
     Next,
-    /// To place the one of this number.
+    /// Places the order with this number.
     Number(u64),
-    /// To show the last one.
+    /// Returns the last order.
     Last,
-    /// To show one.
+    /// Returns the order with a number.
     Find,
 }
 
-/// What that shows of the customer's last number.
+/// The information of a result about the last order number of a customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Told {
-    /// An order of this number is placed.
+enum CountResult {
+    /// An order with this number was placed.
     Placed(u64),
-    /// It is this.
+    /// This is the last number.
     Last(u64),
-    /// It is no less than this.
+    /// The last number is at least this.
     AtLeast(u64),
 }
 
-/// The object of the storms' clients.
+/// Returns the object against which the chaos tests check their histories.
 pub(super) fn object() -> Object {
-    Object::new(Counts, |_, question| asked(question), |_, asked, reply| told(asked.call, reply))
+    Object::new(
+        Counts,
+        |_, request| operation(request),
+        |_, operation, reply| result(operation.call, reply),
+    )
 }
 
-fn asked(question: Question<'_>) -> Option<Asked> {
-    let (customer, call) = match question {
-        Question::Command(command) => {
+fn operation(request: RequestBytes<'_>) -> Option<CountOperation> {
+    let (customer, call) = match request {
+        RequestBytes::Command(command) => {
             let Order { customer, number, .. } = codec::decode(command)?;
             (customer, number.map_or(Call::Next, Call::Number))
         }
-        Question::Query(query) => match codec::decode(query)? {
+        RequestBytes::Query(query) => match codec::decode(query)? {
             Query::Last(customer) => (customer, Call::Last),
             Query::Find(customer, _) => (customer, Call::Find),
-            // One page is of all customers.
+            // A page covers all customers.
             Query::Customers(_) => return None,
         },
     };
     let customer = customer.strip_prefix("cust")?.parse().ok()?;
-    Some(Asked { customer, call })
+    Some(CountOperation { customer, call })
 }
 
-/// Nothing, if it says nothing of a number and nothing happened.
-fn told(call: Call, reply: &[u8]) -> Option<Told> {
+/// Returns the result of a reply, or `None` if it has no number and no effect.
+fn result(call: Call, reply: &[u8]) -> Option<CountResult> {
     match codec::decode(reply)? {
-        Reply::Placed(record) => Some(Told::Placed(record.number)),
-        Reply::Found(record) if call == Call::Last => Some(Told::Last(record.number)),
-        Reply::Found(record) => Some(Told::AtLeast(record.number)),
-        Reply::Refused(refusal) => match refusal {
-            Refusal::UnknownCustomer(_) => Some(Told::Last(0)),
-            Refusal::UnknownOrder { last, .. } => Some(Told::Last(last)),
-            Refusal::NotNext { next, .. } => Some(Told::Last(next.checked_sub(1)?)),
-            Refusal::Taken(record) => Some(Told::AtLeast(record.number)),
-            Refusal::Name(_) | Refusal::Full | Refusal::Malformed => None,
+        Reply::Placed(record) => Some(CountResult::Placed(record.number)),
+        Reply::Found(record) if call == Call::Last => Some(CountResult::Last(record.number)),
+        Reply::Found(record) => Some(CountResult::AtLeast(record.number)),
+        Reply::Rejected(reason) => match reason {
+            RejectReason::UnknownCustomer(_) => Some(CountResult::Last(0)),
+            RejectReason::UnknownOrder { last, .. } => Some(CountResult::Last(last)),
+            RejectReason::NotNext { next, .. } => Some(CountResult::Last(next.checked_sub(1)?)),
+            RejectReason::Taken(record) => Some(CountResult::AtLeast(record.number)),
+            RejectReason::Name(_) | RejectReason::Full | RejectReason::InvalidRequest => None,
         },
         Reply::Customers(_) => None,
     }
@@ -81,40 +85,39 @@ fn told(call: Call, reply: &[u8]) -> Option<Told> {
 
 impl Model for Counts {
     type State = u64;
-    type Op = Asked;
-    type Ret = Told;
+    type Op = CountOperation;
+    type Ret = CountResult;
 
     fn init(&self) -> u64 {
         0
     }
 
-    fn step(&self, last: &u64, op: &Asked, told: Option<&Told>) -> Option<u64> {
+    fn step(&self, last: &u64, op: &CountOperation, result: Option<&CountResult>) -> Option<u64> {
         let next = last + 1;
-        let after = match (op.call, told) {
-            (Call::Next, None | Some(Told::Placed(_))) => next,
-            (Call::Number(number), None | Some(Told::Placed(_))) if number == next => next,
+        let after = match (op.call, result) {
+            (Call::Next, None | Some(CountResult::Placed(_))) => next,
+            (Call::Number(number), None | Some(CountResult::Placed(_))) if number == next => next,
             _ => *last,
         };
-        let fits = match told {
+        let is_legal = match result {
             None => true,
-            Some(Told::Placed(number)) => {
+            Some(CountResult::Placed(number)) => {
                 *number == next || op.call != Call::Next && number < &next
             }
-            Some(Told::Last(number)) => number == last,
-            Some(Told::AtLeast(number)) => number <= last,
+            Some(CountResult::Last(number)) => number == last,
+            Some(CountResult::AtLeast(number)) => number <= last,
         };
-        fits.then_some(after)
+        is_legal.then_some(after)
     }
 
-    fn key(&self, op: &Asked) -> Option<u64> {
+    fn key(&self, op: &CountOperation) -> Option<u64> {
         Some(op.customer)
     }
 
-    fn effect(&self, op: &Asked, told: Option<&Told>) -> Effect {
-        match (op.call, told) {
-            (Call::Last | Call::Find, _) | (_, Some(Told::Last(_) | Told::AtLeast(_))) => {
-                Effect::Observe
-            }
+    fn effect(&self, op: &CountOperation, result: Option<&CountResult>) -> Effect {
+        match (op.call, result) {
+            (Call::Last | Call::Find, _)
+            | (_, Some(CountResult::Last(_) | CountResult::AtLeast(_))) => Effect::ReadOnly,
             _ => Effect::Update,
         }
     }
@@ -125,18 +128,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_follows_the_last_one_and_an_old_answer_does_not_fit() {
-        let step = |last: u64, call, told| Counts.step(&last, &Asked { customer: 0, call }, told);
-        assert_eq!(step(2, Call::Next, Some(&Told::Placed(3))), Some(3));
-        assert_eq!(step(2, Call::Next, Some(&Told::Placed(2))), None);
+    fn a_number_follows_the_last_one_and_a_stale_answer_is_rejected() {
+        let step = |last: u64, call, result| {
+            Counts.step(&last, &CountOperation { customer: 0, call }, result)
+        };
+        assert_eq!(step(2, Call::Next, Some(&CountResult::Placed(3))), Some(3));
+        assert_eq!(step(2, Call::Next, Some(&CountResult::Placed(2))), None);
         assert_eq!(step(2, Call::Next, None), Some(3));
-        assert_eq!(step(2, Call::Number(3), Some(&Told::Placed(3))), Some(3));
-        assert_eq!(step(2, Call::Number(1), Some(&Told::Placed(1))), Some(2), "placed again");
-        assert_eq!(step(2, Call::Number(5), Some(&Told::Placed(5))), None);
+        assert_eq!(step(2, Call::Number(3), Some(&CountResult::Placed(3))), Some(3));
+        assert_eq!(
+            step(2, Call::Number(1), Some(&CountResult::Placed(1))),
+            Some(2),
+            "the order is repeated"
+        );
+        assert_eq!(step(2, Call::Number(5), Some(&CountResult::Placed(5))), None);
         assert_eq!(step(2, Call::Number(5), None), Some(2));
-        assert_eq!(step(2, Call::Number(5), Some(&Told::Last(2))), Some(2));
-        assert_eq!(step(2, Call::Last, Some(&Told::Last(1))), None, "an old answer");
-        assert_eq!(step(2, Call::Find, Some(&Told::AtLeast(2))), Some(2));
-        assert_eq!(step(2, Call::Find, Some(&Told::AtLeast(3))), None);
+        assert_eq!(step(2, Call::Number(5), Some(&CountResult::Last(2))), Some(2));
+        assert_eq!(step(2, Call::Last, Some(&CountResult::Last(1))), None, "a stale answer");
+        assert_eq!(step(2, Call::Find, Some(&CountResult::AtLeast(2))), Some(2));
+        assert_eq!(step(2, Call::Find, Some(&CountResult::AtLeast(3))), None);
     }
 }

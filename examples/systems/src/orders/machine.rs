@@ -1,4 +1,4 @@
-//! The orders' state, and what commands do to it. It knows nothing of nodes.
+//! The state machine of the orders system.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -9,21 +9,21 @@ use quorate::machine::StateMachine;
 use quorate::types::Index;
 
 use crate::common::{codec, rows};
-use crate::orders::message::{NAME_BYTES_MAX, Order, PAGE_MAX, Query, Record, Refusal, Reply};
+use crate::orders::message::{NAME_BYTES_MAX, Order, PAGE_MAX, Query, Record, RejectReason, Reply};
 
-/// The most orders of all customers together.
+/// The maximum number of orders of all customers together.
 pub const ORDERS_MAX: usize = 200_000;
 
-/// Every customer's orders.
+/// The state machine: the orders of every customer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Orders {
-    /// By customer, the first order first: nobody is here without an order, and the number of the
-    /// last one is how many there are.
+    /// The orders by customer, in order of number. A customer without orders is not in the map, and
+    /// the number of the last order equals the count.
     customers: BTreeMap<String, Vec<Placed>>,
     count: usize,
 }
 
-/// What an order has beside its customer and its number.
+/// An order without its customer and number.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Placed {
     engineer: String,
@@ -31,43 +31,45 @@ struct Placed {
 }
 
 impl Orders {
-    /// How many orders there are.
+    /// Returns the number of orders of all customers.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The number of the customer's last order; 0 before the first.
+    /// Returns the number of the last order of a customer; 0 before the first.
     #[must_use]
     pub fn last(&self, customer: &str) -> u64 {
         self.customers.get(customer).map_or(0, |orders| orders.len() as u64)
     }
 
     fn place(&mut self, order: Order) -> Reply {
-        if let Some(wrong) = order.names().into_iter().find(|name| !is_name(name)) {
-            return Reply::Refused(Refusal::Name(wrong.chars().take(NAME_BYTES_MAX).collect()));
+        if let Some(invalid) = order.names().into_iter().find(|name| !is_name(name)) {
+            return Reply::Rejected(RejectReason::Name(
+                invalid.chars().take(NAME_BYTES_MAX).collect(),
+            ));
         }
         let next = self.last(&order.customer) + 1;
         let number = order.number.unwrap_or(next);
         let Order { customer, engineer, admin, .. } = order;
-        if let Some(there) = self.record(&customer, number) {
-            return match (&there.engineer, &there.admin) == (&engineer, &admin) {
-                true => Reply::Placed(there),
-                false => Reply::Refused(Refusal::Taken(there)),
+        if let Some(existing) = self.record(&customer, number) {
+            return match (&existing.engineer, &existing.admin) == (&engineer, &admin) {
+                true => Reply::Placed(existing),
+                false => Reply::Rejected(RejectReason::Taken(existing)),
             };
         }
         if number != next {
-            return Reply::Refused(Refusal::NotNext { customer, number, next });
+            return Reply::Rejected(RejectReason::NotNext { customer, number, next });
         }
         if self.count >= ORDERS_MAX {
-            return Reply::Refused(Refusal::Full);
+            return Reply::Rejected(RejectReason::Full);
         }
         let record = Record { customer, number, engineer, admin };
         self.add(record.clone());
         Reply::Placed(record)
     }
 
-    /// Puts an order behind the customer's others.
+    /// Appends an order to those of its customer.
     fn add(&mut self, Record { customer, engineer, admin, .. }: Record) {
         self.customers.entry(customer).or_default().push(Placed { engineer, admin });
         self.count += 1;
@@ -83,12 +85,12 @@ impl Orders {
     fn find(&self, customer: String, number: Option<u64>) -> Reply {
         let last = self.last(&customer);
         if last == 0 {
-            return Reply::Refused(Refusal::UnknownCustomer(customer));
+            return Reply::Rejected(RejectReason::UnknownCustomer(customer));
         }
         let number = number.unwrap_or(last);
         match self.record(&customer, number) {
             Some(record) => Reply::Found(record),
-            None => Reply::Refused(Refusal::UnknownOrder { customer, number, last }),
+            None => Reply::Rejected(RejectReason::UnknownOrder { customer, number, last }),
         }
     }
 
@@ -105,7 +107,7 @@ impl StateMachine for Orders {
     fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
         codec::encode(&match codec::decode(command) {
             Some(order) => self.place(order),
-            None => Reply::Refused(Refusal::Malformed),
+            None => Reply::Rejected(RejectReason::InvalidRequest),
         })
     }
 
@@ -114,7 +116,7 @@ impl StateMachine for Orders {
             Some(Query::Last(customer)) => self.find(customer, None),
             Some(Query::Find(customer, number)) => self.find(customer, Some(number)),
             Some(Query::Customers(after)) => self.page(after),
-            None => Reply::Refused(Refusal::Malformed),
+            None => Reply::Rejected(RejectReason::InvalidRequest),
         })
     }
 
@@ -155,25 +157,25 @@ mod tests {
     }
 
     fn place(orders: &mut Orders, order: &Order) -> Reply {
-        let told = orders.apply(Index(1), &codec::encode(order));
-        codec::decode(&told).expect("it is a reply")
+        let reply = orders.apply(Index(1), &codec::encode(order));
+        codec::decode(&reply).expect("it is a reply")
     }
 
-    fn ask(orders: &Orders, query: &Query) -> Reply {
+    fn query(orders: &Orders, query: &Query) -> Reply {
         codec::decode(&orders.query(&codec::encode(query))).expect("it is a reply")
     }
 
     fn with(customers: &[&str]) -> Orders {
         let mut orders = Orders::default();
         for customer in customers {
-            let told = place(&mut orders, &order(customer, None));
-            assert!(matches!(told, Reply::Placed(_)), "{told:?}");
+            let reply = place(&mut orders, &order(customer, None));
+            assert!(matches!(reply, Reply::Placed(_)), "{reply:?}");
         }
         orders
     }
 
     #[test]
-    fn numbers_of_a_customer_go_up_one_by_one() {
+    fn order_numbers_of_a_customer_are_consecutive() {
         let mut orders = Orders::default();
         assert_eq!(place(&mut orders, &order("ann", None)), Reply::Placed(record("ann", 1)));
         assert_eq!(place(&mut orders, &order("bob", Some(1))), Reply::Placed(record("bob", 1)));
@@ -182,41 +184,41 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_not_the_next_is_refused() {
+    fn a_number_that_is_not_the_next_is_rejected() {
         let mut orders = with(&["ann"]);
         for number in [0, 3, u64::MAX] {
             let customer = "ann".to_owned();
-            let refusal = Refusal::NotNext { customer, number, next: 2 };
-            let told = place(&mut orders, &order("ann", Some(number)));
-            assert_eq!(told, Reply::Refused(refusal));
+            let reason = RejectReason::NotNext { customer, number, next: 2 };
+            let reply = place(&mut orders, &order("ann", Some(number)));
+            assert_eq!(reply, Reply::Rejected(reason));
         }
-        assert_eq!(orders, with(&["ann"]), "nothing happened");
+        assert_eq!(orders, with(&["ann"]), "the state is unchanged");
     }
 
     #[test]
-    fn an_order_that_is_placed_again_by_its_number_is_there_once() {
+    fn a_repeated_order_with_a_number_is_placed_once() {
         let mut orders = with(&["ann", "ann"]);
         let again = order("ann", Some(1));
         assert_eq!(place(&mut orders, &again), Reply::Placed(record("ann", 1)));
         let other = Order { engineer: "tim".to_owned(), ..again };
-        let taken = Reply::Refused(Refusal::Taken(record("ann", 1)));
+        let taken = Reply::Rejected(RejectReason::Taken(record("ann", 1)));
         assert_eq!(place(&mut orders, &other), taken);
-        assert_eq!(orders, with(&["ann", "ann"]), "nothing happened");
+        assert_eq!(orders, with(&["ann", "ann"]), "the state is unchanged");
     }
 
     #[test]
-    fn orders_are_found_and_those_that_are_not_there_are_named() {
+    fn existing_orders_are_found_and_missing_ones_are_reported() {
         let orders = with(&["ann", "ann"]);
         let ann = || "ann".to_owned();
-        assert_eq!(ask(&orders, &Query::Last(ann())), Reply::Found(record("ann", 2)));
-        assert_eq!(ask(&orders, &Query::Find(ann(), 1)), Reply::Found(record("ann", 1)));
+        assert_eq!(query(&orders, &Query::Last(ann())), Reply::Found(record("ann", 2)));
+        assert_eq!(query(&orders, &Query::Find(ann(), 1)), Reply::Found(record("ann", 1)));
         for number in [0, 3] {
-            let refusal = Refusal::UnknownOrder { customer: ann(), number, last: 2 };
-            assert_eq!(ask(&orders, &Query::Find(ann(), number)), Reply::Refused(refusal));
+            let reason = RejectReason::UnknownOrder { customer: ann(), number, last: 2 };
+            assert_eq!(query(&orders, &Query::Find(ann(), number)), Reply::Rejected(reason));
         }
-        let unknown = Reply::Refused(Refusal::UnknownCustomer("bob".to_owned()));
-        assert_eq!(ask(&orders, &Query::Last("bob".to_owned())), unknown);
-        assert_eq!(ask(&orders, &Query::Find("bob".to_owned(), 1)), unknown);
+        let unknown = Reply::Rejected(RejectReason::UnknownCustomer("bob".to_owned()));
+        assert_eq!(query(&orders, &Query::Last("bob".to_owned())), unknown);
+        assert_eq!(query(&orders, &Query::Find("bob".to_owned(), 1)), unknown);
     }
 
     #[test]
@@ -225,38 +227,38 @@ mod tests {
         let orders = with(&names.iter().map(String::as_str).collect::<Vec<_>>());
         let row = |name: &String| (name.clone(), 1);
         let first = names[..PAGE_MAX].iter().map(row).collect();
-        assert_eq!(ask(&orders, &Query::Customers(None)), Reply::Customers(first));
+        assert_eq!(query(&orders, &Query::Customers(None)), Reply::Customers(first));
         let rest = names[PAGE_MAX..].iter().map(row).collect();
         let after = Some(names[PAGE_MAX - 1].clone());
-        assert_eq!(ask(&orders, &Query::Customers(after)), Reply::Customers(rest));
+        assert_eq!(query(&orders, &Query::Customers(after)), Reply::Customers(rest));
     }
 
     #[test]
-    fn what_is_out_of_bounds_is_refused() {
+    fn requests_out_of_bounds_are_rejected() {
         let mut orders = Orders { count: ORDERS_MAX, ..with(&["ann"]) };
         let before = orders.clone();
         for name in [String::new(), "x".repeat(NAME_BYTES_MAX + 1)] {
-            let told = place(&mut orders, &order(&name, None));
-            assert!(matches!(told, Reply::Refused(Refusal::Name(_))), "{told:?}");
+            let reply = place(&mut orders, &order(&name, None));
+            assert!(matches!(reply, Reply::Rejected(RejectReason::Name(_))), "{reply:?}");
         }
-        assert_eq!(place(&mut orders, &order("ann", None)), Reply::Refused(Refusal::Full));
+        assert_eq!(place(&mut orders, &order("ann", None)), Reply::Rejected(RejectReason::Full));
         let again = place(&mut orders, &order("ann", Some(1)));
-        assert_eq!(again, Reply::Placed(record("ann", 1)), "that one is there");
-        let malformed = codec::encode(&Reply::Refused(Refusal::Malformed));
-        assert_eq!(orders.apply(Index(1), b"?"), malformed);
-        assert_eq!(orders.query(b"?"), malformed);
-        assert_eq!(orders, before, "nothing happened");
+        assert_eq!(again, Reply::Placed(record("ann", 1)), "that one is existing");
+        let invalid = codec::encode(&Reply::Rejected(RejectReason::InvalidRequest));
+        assert_eq!(orders.apply(Index(1), b"?"), invalid);
+        assert_eq!(orders.query(b"?"), invalid);
+        assert_eq!(orders, before, "the state is unchanged");
     }
 
     #[test]
     fn the_longest_page_fits_in_a_reply() {
         let name = |number| format!("{number:0>width$}", width = NAME_BYTES_MAX);
         let page = Reply::Customers((0..PAGE_MAX).map(|number| (name(number), 1)).collect());
-        assert!(codec::encode(&page).len() <= codec::WORD_BYTES_MAX);
+        assert!(codec::encode(&page).len() <= codec::ENCODED_BYTES_MAX);
     }
 
     #[test]
-    fn a_snapshot_brings_every_order_back() {
+    fn a_snapshot_restores_every_order() {
         let orders = with(&["ann", "bob", "ann"]);
         let mut restored = with(&["tim"]);
         restored.restore(&mut orders.snapshot()).expect("it is a snapshot");

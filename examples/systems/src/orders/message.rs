@@ -1,102 +1,101 @@
-//! What clients say to the orders and are told: one command, which places an order, the queries,
-//! and the replies to both.
+//! The protocol of the orders system: the command that places an order, queries, and replies.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The most letters, in bytes, of the name of a customer, an engineer or an admin.
+/// The maximum length of the name of a customer, an engineer or an admin, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
-/// The most customers on one page of them.
+/// The maximum number of customers in one page.
 pub const PAGE_MAX: usize = 500;
 
-/// The command: an order to be placed. It is one entry of the log, and no entry has two.
+/// The command that places an order; each is one log entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// Who orders.
+    /// The name of the customer.
     pub customer: String,
-    /// Which of the customer's orders this is, from 1; none for whichever comes next. An order
-    /// with a number may be placed again, and is placed once.
+    /// The order number of the customer, from 1, or `None` for the next one. An order with a number
+    /// may be repeated and is placed once.
     pub number: Option<u64>,
-    /// Who is to do it.
+    /// The engineer who executes the order.
     pub engineer: String,
-    /// Who took it down.
+    /// The administrator who accepted the order.
     pub admin: String,
 }
 
-/// What is asked without changing anything.
+/// A query, which does not change the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Query {
-    /// The last order of a customer.
+    /// Returns the last order of a customer.
     Last(String),
-    /// This order of a customer.
+    /// Returns the order of a customer with this number.
     Find(String, u64),
-    /// Customers and the numbers of their last orders, by name: up to [`PAGE_MAX`] of those after
-    /// this one, or of the first.
+    /// Returns up to [`PAGE_MAX`] customers in order of name, after this one or from the first,
+    /// with the numbers of their last orders.
     Customers(Option<String>),
 }
 
-/// The record of an order.
+/// The record of a placed order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Who ordered.
+    /// The name of the customer.
     pub customer: String,
-    /// Which of the customer's orders it is, from 1.
+    /// The order number of the customer, from 1.
     pub number: u64,
-    /// Who is to do it.
+    /// The engineer who executes the order.
     pub engineer: String,
-    /// Who took it down.
+    /// The administrator who accepted the order.
     pub admin: String,
 }
 
-/// What is replied.
+/// A reply to a command or a query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// The order is placed.
+    /// The record of the placed order.
     Placed(Record),
-    /// This is the order.
+    /// The record of the requested order.
     Found(Record),
-    /// Customers by name, each with the number of its last order.
+    /// A page of customers in order of name, with the numbers of their last orders.
     Customers(Vec<(String, u64)>),
-    /// Nothing happened.
-    Refused(Refusal),
+    /// The request was rejected and had no effect.
+    Rejected(RejectReason),
 }
 
-/// Why nothing is done.
+/// The reason for a rejection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Refusal {
-    /// The customer has never ordered.
+pub enum RejectReason {
+    /// The customer of this name has no orders.
     UnknownCustomer(String),
-    /// The customer has no order of this number.
+    /// The customer has no order with this number.
     UnknownOrder {
-        /// The customer.
+        /// The name of the customer.
         customer: String,
-        /// The number.
+        /// The requested order number.
         number: u64,
-        /// The number of the customer's last order.
+        /// The number of the last order of the customer.
         last: u64,
     },
-    /// The number of an order is neither the next one nor that of an earlier order.
+    /// The order number is neither the next one nor that of an earlier order.
     NotNext {
-        /// The customer.
+        /// The name of the customer.
         customer: String,
-        /// The number.
+        /// The requested order number.
         number: u64,
-        /// The one that comes next.
+        /// The next order number of the customer.
         next: u64,
     },
-    /// The customer has another order of this number: this one.
+    /// The different order that the customer already has with this number.
     Taken(Record),
-    /// A name is empty, or has more than [`NAME_BYTES_MAX`] bytes.
+    /// A name is empty or has more than [`NAME_BYTES_MAX`] bytes.
     Name(String),
-    /// There is no room for another order.
+    /// The limit of orders is reached.
     Full,
-    /// The bytes are no command, or no query.
-    Malformed,
+    /// The bytes are not a valid command or query.
+    InvalidRequest,
 }
 
 impl Order {
-    /// The names in it: of the customer, the engineer and the admin.
+    /// Returns the names of the customer, the engineer and the admin.
     #[must_use]
     pub fn names(&self) -> [&str; 3] {
         [&self.customer, &self.engineer, &self.admin]
@@ -121,35 +120,35 @@ impl fmt::Display for Record {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RejectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::UnknownCustomer(customer) => {
-                write!(f, "`{customer}` has never ordered: see how the name is written")
+            RejectReason::UnknownCustomer(customer) => {
+                write!(f, "customer `{customer}` has no orders: check the name")
             }
-            Refusal::UnknownOrder { customer, number, last } => {
-                write!(f, "`{customer}` has no order {number}: the last one is {last}")
+            RejectReason::UnknownOrder { customer, number, last } => {
+                write!(f, "customer `{customer}` has no order {number}: the last one is {last}")
             }
-            Refusal::NotNext { customer, number, next } => write!(
+            RejectReason::NotNext { customer, number, next } => write!(
                 f,
-                "{number} is not the next order of `{customer}`: that is {next}; leave the number \
-                 out to take whichever comes next"
+                "{number} is not the next order number of `{customer}`, which is {next}; omit the \
+                 number to place the next order"
             ),
-            Refusal::Taken(record) => write!(
+            RejectReason::Taken(record) => write!(
                 f,
-                "order {} of `{}` is another one, of engineer {} and admin {}: leave the number \
-                 out to take the next one",
+                "order {} of `{}` exists with engineer {} and admin {}: omit the number to place \
+                 the next order",
                 record.number, record.customer, record.engineer, record.admin
             ),
-            Refusal::Name(name) => {
-                write!(f, "`{name}` is no name: one has 1 to {NAME_BYTES_MAX} bytes")
+            RejectReason::Name(name) => {
+                write!(f, "invalid name `{name}`: use 1 to {NAME_BYTES_MAX} bytes")
             }
-            Refusal::Full => {
-                f.write_str("there is no room for another order: start a cluster for new ones")
+            RejectReason::Full => {
+                f.write_str("the limit of orders is reached: start another cluster for new orders")
             }
-            Refusal::Malformed => f.write_str(
-                "the node does not understand that: client and node are of different versions",
-            ),
+            RejectReason::InvalidRequest => {
+                f.write_str("invalid request: client and node may have different versions")
+            }
         }
     }
 }

@@ -1,22 +1,22 @@
-//! Orders of customers, numbered without gaps: a replicated map that is read at any node, and an
-//! experiment on what its size costs. `README.md` beside this file is its guide.
+//! Orders of customers, numbered without gaps, in a replicated map with reads at any node, and a
+//! benchmark of cluster sizes. `README.md` in this folder is the guide.
 
 pub mod bench;
+pub mod chaos;
 pub mod client;
 mod counts;
 pub mod machine;
 pub mod message;
 pub mod server;
-pub mod storm;
 
 use quorate::storage::ClusterId;
 
 use crate::common::system::System;
 
-/// The orders, as their clients know them.
+/// The constants of the orders system.
 pub const SYSTEM: System = System {
     name: "orders",
     cluster: ClusterId(u128::from_be_bytes(*b"quorate / orders")),
     nodes: &["127.0.0.1:7421", "127.0.0.1:7422", "127.0.0.1:7423"],
-    secure: false,
+    tls_by_default: false,
 };

@@ -1,48 +1,48 @@
-//! One node of the orders.
+//! A node of the orders system.
 
 use clap::Args;
 use quorate::raft::Config;
 
-use crate::common::exit::Done;
-use crate::common::nodes::end_with_the_input;
+use crate::common::exit::CommandResult;
+use crate::common::local_cluster::exit_at_stdin_eof;
 use crate::common::serve::ServeFlags;
 use crate::orders::SYSTEM;
 use crate::orders::machine::Orders;
 
-/// What a node is told.
+/// The flags of an orders node.
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
     #[command(flatten)]
     node: ServeFlags,
-    /// As the leader, bring every follower one order at a time, and the next one once it has that
-    /// on its disk: what `orders bench` compares with
+    /// As the leader, send every follower one order at a time, and the next one after its
+    /// acknowledgement; `orders bench` compares with this
     #[arg(long)]
     one_by_one: bool,
-    /// End with the standard input, at once, as a crash would: for whoever starts nodes and must
-    /// not leave any behind
+    /// Exit immediately at the end of standard input, so that the node does not outlive the process
+    /// that started it
     #[arg(long)]
     until_eof: bool,
 }
 
-/// Runs the node until it is ended. A client that comes to a follower is told who leads.
+/// Runs the node until it is shut down. A follower redirects clients to the leader.
 ///
 /// # Errors
-/// What is wrong with its flags, why it did not start, or why it stopped by itself.
-pub fn serve(flags: &Flags) -> Done {
+/// A flag is invalid, the node cannot start, or an error stopped it.
+pub fn serve(flags: &Flags) -> CommandResult {
     let mut config = flags.node.config(&SYSTEM)?;
-    // An order or a lookup in memory takes microseconds.
+    // Every command and query takes microseconds.
     config.inline_machine = true;
     if flags.one_by_one {
-        one_by_one(&mut config.replica.raft);
+        disable_batching(&mut config.replica.raft);
     }
     if flags.until_eof {
-        end_with_the_input();
+        exit_at_stdin_eof();
     }
     flags.node.run(config, Orders::default())
 }
 
-/// An append carries one entry, and there is one on its way to each follower.
-fn one_by_one(raft: &mut Config) {
+/// Limits each append to one entry, with one append in flight to each follower.
+fn disable_batching(raft: &mut Config) {
     raft.message_entries_max = 1;
     raft.inflight_messages_max = 1;
     raft.inflight_entries_max = 1;

@@ -1,19 +1,19 @@
-//! What must be seen to work, system by system, on real processes: the binaries that the guides
-//! name, their files, signals, and a network between them that can be cut.
+//! End-to-end tests of the example systems on real processes: their binaries, files and signals,
+//! with a network of proxies between the nodes.
 #![cfg(unix)]
 
+#[path = "../../../../tests/common/accept_any_server.rs"]
+mod accept_any_server;
 #[path = "../../../../tests/common/addresses.rs"]
 mod addresses;
-#[path = "../../../../tests/common/asked.rs"]
-mod asked;
-#[path = "../../../../tests/common/gullible.rs"]
-mod gullible;
+#[allow(dead_code, reason = "each package of tests uses what it needs")]
+#[path = "../../../../tests/common/command_output.rs"]
+mod command_output;
+#[path = "../../../../tests/common/http_client.rs"]
+mod http_client;
 #[allow(dead_code, reason = "each package of tests uses what it needs")]
 #[path = "../../../../tests/common/processes.rs"]
 mod processes;
-#[allow(dead_code, reason = "each package of tests uses what it needs")]
-#[path = "../../../../tests/common/said.rs"]
-mod said;
 mod support;
 
 mod chat;

@@ -1,19 +1,19 @@
-//! What was added to a counter, and the choices among what may have been.
+//! Additions to a counter, and the choices of those that took effect before a read.
 
 use crate::collections::span::{NEVER, Span, Time};
 use crate::history::OpId;
 
-/// One addition.
+/// One addition to the counter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Addition {
     pub(crate) id: OpId,
     pub(crate) span: Span,
-    pub(crate) more: i64,
-    /// The number after it, if it was told.
-    pub(crate) told: Option<i64>,
+    pub(crate) amount: i64,
+    /// The number after the addition, if it was returned.
+    pub(crate) sum: Option<i64>,
 }
 
-/// A number that was read, or told to an addition: just after it, and another just before it.
+/// A number that a read returned, or the number just before or after an addition that returned it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Read {
     pub(crate) id: OpId,
@@ -21,34 +21,35 @@ pub(crate) struct Read {
     pub(crate) number: i64,
 }
 
-/// Additions, in the order of invocation, and how far a look at them has come.
+/// Additions in the order of invocation, and the progress of the stages.
 #[derive(Debug)]
 pub(crate) struct Additions {
     all: Vec<Addition>,
-    /// What was invoked: when, and the sum up to it.
+    /// The invocations, each with the sum of the additions up to it.
     invoked: Vec<(Time, i64)>,
-    /// What returned: when, the sum up to it, and which it is.
+    /// The responses, each with the sum of the additions up to it, and the position in `all`.
     returned: Vec<(Time, i64, usize)>,
-    /// How many of `returned` certainly came before.
+    /// The number of responses that certainly come before the current stage.
     certain: usize,
-    /// How many of `all` can have come before.
+    /// The number of additions in `all` that can come before the current stage.
     possible: usize,
-    /// Those that can have come before, and not certainly did, in the order of invocation.
+    /// The additions that can come before the current stage, but need not, in the order of
+    /// invocation.
     open: Vec<u32>,
-    /// The same for all, and none of them was told a number.
+    /// Whether all additions have the same amount and none of them returned a number.
     uniform: bool,
 }
 
 impl Additions {
     pub(crate) fn new(mut all: Vec<Addition>) -> Additions {
-        all.retain(|addition| addition.more != 0);
+        all.retain(|addition| addition.amount != 0);
         all.sort_unstable_by_key(|addition| addition.span.invoked);
         let mut sum = 0;
-        let mut add = |more: i64| {
-            sum += more;
+        let mut add = |amount: i64| {
+            sum += amount;
             sum
         };
-        let invoked = all.iter().map(|addition| (addition.span.invoked, add(addition.more)));
+        let invoked = all.iter().map(|addition| (addition.span.invoked, add(addition.amount)));
         let invoked = invoked.collect();
         let known = all.iter().enumerate().filter(|(_, addition)| addition.span.is_known());
         let mut returned: Vec<(Time, i64, usize)> =
@@ -56,47 +57,47 @@ impl Additions {
         returned.sort_unstable();
         let mut sum = 0;
         for (_, up_to, place) in &mut returned {
-            sum += all[*place].more;
+            sum += all[*place].amount;
             *up_to = sum;
         }
-        let alike = |pair: &[Addition]| pair[0].more == pair[1].more;
-        let uniform = all.windows(2).all(alike) && all.iter().all(|one| one.told.is_none());
+        let alike = |pair: &[Addition]| pair[0].amount == pair[1].amount;
+        let uniform = all.windows(2).all(alike) && all.iter().all(|one| one.sum.is_none());
         Additions { all, invoked, returned, certain: 0, possible: 0, open: Vec::new(), uniform }
     }
 
-    /// The sum of what was invoked before `time`.
+    /// Returns the sum of the additions invoked before `time`.
     pub(crate) fn invoked_by(&self, time: Time) -> i64 {
         let count = self.invoked.partition_point(|(invoked, _)| *invoked < time);
         count.checked_sub(1).map_or(0, |place| self.invoked[place].1)
     }
 
-    /// The sum of what returned before `time`.
+    /// Returns the sum of the additions that returned before `time`.
     pub(crate) fn returned_by(&self, time: Time) -> i64 {
         let count = self.returned.partition_point(|(returned, ..)| *returned < time);
         count.checked_sub(1).map_or(0, |place| self.returned[place].1)
     }
 
-    /// What was invoked after `from` and returned before `to`.
+    /// Returns the additions invoked after `from` that returned before `to`.
     pub(crate) fn between(&self, from: Time, to: Time) -> Vec<&Addition> {
         let first = self.invoked.partition_point(|(invoked, _)| *invoked < from);
         let after = self.all[first..].iter().take_while(|addition| addition.span.invoked < to);
         after.filter(|addition| addition.span.returned < to).collect()
     }
 
-    /// What was invoked before `limit`, of what has a known outcome.
+    /// Iterates over the additions with known outcomes invoked before `limit`.
     pub(crate) fn invoked_before(&self, limit: Time) -> impl Iterator<Item = OpId> {
         let before = self.all.iter().take_while(move |addition| addition.span.invoked < limit);
         before.filter(|addition| addition.span.is_known()).map(|addition| addition.id)
     }
 
-    /// Goes on to where the counter is at `number`, all that returned before `certain` came before,
-    /// and what was invoked before `possible` may have. Nothing if something must have that
-    /// cannot.
+    /// Advances to the stage at which the counter is `number`. All additions that returned before
+    /// `certain` come before it, and those invoked before `possible` may. Returns `None` if an
+    /// addition must come before the stage and cannot.
     pub(crate) fn advance(&mut self, number: i64, certain: Time, possible: Time) -> Option<Stage> {
         while let Some(addition) = self.all.get(self.possible)
             && addition.span.invoked < possible
         {
-            self.open.push(u32::try_from(self.possible).expect("fewer than four billion"));
+            self.open.push(u32::try_from(self.possible).expect("the number of additions fits u32"));
             self.possible += 1;
         }
         let all = &self.all;
@@ -112,19 +113,19 @@ impl Additions {
         can.then(|| Stage { number, certain, open: self.open.clone() })
     }
 
-    /// The ways to come to `stage` if those places of `before` that are still open came before;
-    /// the counter was at `init` at first.
-    pub(crate) fn ways(&self, stage: &Stage, before: &[u32], init: i64) -> Ways {
+    /// Returns the choices that lead to `stage` if the additions at `before` that are still open
+    /// came before it. The initial number is `init`.
+    pub(crate) fn choices(&self, stage: &Stage, before: &[u32], init: i64) -> Choices {
         let is_open = |place: &u32| stage.open.binary_search(place).is_ok();
         let before: Vec<u32> = before.iter().copied().filter(is_open).collect();
         let of = |place: u32| &self.all[place as usize];
-        let chosen: i64 = before.iter().map(|place| of(*place).more).sum();
+        let chosen: i64 = before.iter().map(|place| of(*place).amount).sum();
         let need = stage.number - init - stage.certain - chosen;
         let last_invoked = before.iter().map(|place| of(*place).span.invoked).max();
         let mut candidates: Vec<Candidate> = Vec::with_capacity(stage.open.len());
         for place in &stage.open {
             if need > 0 && before.binary_search(place).is_err()
-                || of(*place).told.is_some_and(|told| told <= stage.number)
+                || of(*place).sum.is_some_and(|sum| sum <= stage.number)
                     && before.binary_search(place).is_err()
             {
                 candidates.push(Candidate::of(*place, of(*place), stage.number));
@@ -133,15 +134,15 @@ impl Additions {
         candidates.sort_unstable_by_key(|candidate| (candidate.returned, candidate.invoked));
         let mut left = vec![0; candidates.len() + 1];
         for place in (0..candidates.len()).rev() {
-            left[place] = left[place + 1] + candidates[place].more;
+            left[place] = left[place + 1] + candidates[place].amount;
             let (others, this) = (&candidates[..place], candidates[place]);
-            let recent = others.iter().enumerate().rev().take(BETTER_LOOKS_MAX);
+            let recent = others.iter().enumerate().rev().take(BETTER_CANDIDATES_MAX);
             let better = recent.filter(|(_, other)| other.is_better_than(&this));
             candidates[place].better = better.map(|(place, _)| place).next();
         }
         let last_invoked = last_invoked.unwrap_or(Time::MIN);
         let single = self.uniform;
-        Ways {
+        Choices {
             candidates,
             left,
             last_invoked,
@@ -149,35 +150,35 @@ impl Additions {
             chosen: Vec::new(),
             need,
             single,
-            at: At::Start,
+            at: Position::Start,
         }
     }
 }
 
-/// A time at which the counter was at a number that somebody read.
+/// A stage: a point in the order at which the counter had a number that was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
     number: i64,
-    /// The sum of what certainly came before.
+    /// The sum of the additions that certainly come before.
     certain: i64,
-    /// What may have come before, in the order of invocation.
+    /// The positions of the additions that may come before, in the order of invocation.
     pub(crate) open: Vec<u32>,
 }
 
-/// How far back to look for another candidate that is better.
-const BETTER_LOOKS_MAX: usize = 24;
+/// The number of earlier candidates that are compared to find a better one.
+const BETTER_CANDIDATES_MAX: usize = 24;
 
-/// What may be chosen.
+/// An addition that may be chosen.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     place: u32,
-    more: i64,
+    amount: i64,
     invoked: Time,
     returned: Time,
-    /// Whether a number that it was told says that it is chosen, or not.
+    /// Whether the number that it returned requires or forbids it, if it returned one.
     must: Option<bool>,
-    /// Another that adds the same, and neither is invoked nor returns later: if that is not
-    /// chosen, this need not be.
+    /// Another candidate with the same amount that is not invoked later and does not return later.
+    /// If that is not chosen, this one need not be.
     better: Option<usize>,
 }
 
@@ -185,68 +186,68 @@ impl Candidate {
     fn of(place: u32, addition: &Addition, number: i64) -> Candidate {
         Candidate {
             place,
-            more: addition.more,
+            amount: addition.amount,
             invoked: addition.span.invoked,
             returned: addition.span.returned,
-            must: addition.told.map(|told| told <= number),
+            must: addition.sum.map(|sum| sum <= number),
             better: None,
         }
     }
 
     fn is_better_than(&self, later: &Candidate) -> bool {
-        self.more == later.more
+        self.amount == later.amount
             && self.invoked <= later.invoked
             && self.must.is_none()
             && later.must.is_none()
     }
 }
 
-/// The choices of what came before a stage, beyond what certainly did: one after another, those
-/// first that have in them what returns first.
+/// The choices of additions before a stage, beyond the certain ones. Choices that contain the
+/// earliest responses come first.
 #[derive(Clone, Debug)]
-pub(crate) struct Ways {
-    /// In the order of their returns.
+pub(crate) struct Choices {
+    /// The candidates, in the order of their responses.
     candidates: Vec<Candidate>,
-    /// What the candidates from each place on add, all in all.
+    /// For each position, the sum of the candidates from there on.
     left: Vec<i64>,
-    /// What was invoked last of what was chosen before.
+    /// The last invocation among the additions chosen at earlier stages.
     last_invoked: Time,
     before: Vec<u32>,
-    /// For each candidate decided on: whether it is chosen, and the first return of those up to it
-    /// that are not.
+    /// For each decided candidate, whether it is chosen, and the first response of the omitted ones
+    /// up to it.
     chosen: Vec<(bool, Time)>,
-    /// What is still to be added.
+    /// The sum that is still missing.
     need: i64,
     /// Whether the first choice is as good as any other.
     single: bool,
-    at: At,
+    at: Position,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+enum Position {
     Start,
     Choice,
     End,
 }
 
-impl Ways {
-    /// The next choice, as the places of what is chosen, in order. Nothing if there is no more, or
-    /// no `steps` are left.
+impl Choices {
+    /// Returns the next choice as sorted positions, or `None` if there is none or `steps` is used
+    /// up.
     pub(crate) fn next(&mut self, steps: &mut u64) -> Option<Box<[u32]>> {
         let mut goes_on = match self.at {
-            At::Start => true,
-            At::Choice => !self.single && self.back(),
-            At::End => false,
+            Position::Start => true,
+            Position::Choice => !self.single && self.back(),
+            Position::End => false,
         };
         while goes_on && *steps > 0 {
             *steps -= 1;
             let place = self.chosen.len();
             let possible = self.need >= 0 && self.left[place] >= self.need;
             if possible && place == self.candidates.len() {
-                self.at = At::Choice;
+                self.at = Position::Choice;
                 return Some(self.choice());
             }
-            goes_on = match possible && (self.may_choose() || self.may_leave(place)) {
+            goes_on = match possible && (self.may_choose() || self.may_omit(place)) {
                 true => {
                     self.decide(self.may_choose());
                     true
@@ -254,17 +255,17 @@ impl Ways {
                 false => self.back(),
             };
         }
-        self.at = At::End;
+        self.at = Position::End;
         None
     }
 
-    /// Goes back to the last that was chosen and need not be. False if there is none.
+    /// Goes back to the last chosen candidate that may be omitted. Returns false if there is none.
     fn back(&mut self) -> bool {
         while let Some((chosen, _)) = self.chosen.pop() {
             let place = self.chosen.len();
             if chosen {
-                self.need += self.candidates[place].more;
-                if self.may_leave(place) {
+                self.need += self.candidates[place].amount;
+                if self.may_omit(place) {
                     self.decide(false);
                     return true;
                 }
@@ -281,17 +282,18 @@ impl Ways {
         places.into_boxed_slice()
     }
 
-    /// Whether the next candidate may be chosen: not if one is left out that must come before it.
+    /// Returns true if the next candidate may be chosen. It may not if an omitted one must precede
+    /// it.
     fn may_choose(&self) -> bool {
         let candidate = &self.candidates[self.chosen.len()];
         let worse = candidate.better.is_some_and(|better| !self.chosen[better].0);
         candidate.must != Some(false)
-            && candidate.more <= self.need
+            && candidate.amount <= self.need
             && candidate.invoked < self.first_left()
             && !worse
     }
 
-    /// The first return of what is left out.
+    /// Returns the first response of the omitted candidates.
     fn first_left(&self) -> Time {
         self.chosen.last().map_or(NEVER, |(_, returned)| *returned)
     }
@@ -300,15 +302,15 @@ impl Ways {
         let candidate = self.candidates[self.chosen.len()];
         let first_left = self.first_left();
         if choose {
-            self.need -= candidate.more;
+            self.need -= candidate.amount;
             self.chosen.push((true, first_left));
         } else {
             self.chosen.push((false, first_left.min(candidate.returned)));
         }
     }
 
-    /// Whether the candidate at `place` may be left out.
-    fn may_leave(&self, place: usize) -> bool {
+    /// Returns true if the candidate at `place` may be omitted.
+    fn may_omit(&self, place: usize) -> bool {
         let candidate = &self.candidates[place];
         candidate.must != Some(true) && candidate.returned > self.last_invoked
     }

@@ -1,19 +1,19 @@
-//! What no bank can show, whatever was asked of it: other accounts than it has, money made or
-//! lost, and debts where there can be none.
+//! Finds reads that no bank can return: unknown accounts, a changed total, or a forbidden negative
+//! balance.
 
 use std::collections::BTreeMap;
 
 use crate::history::OpId;
-use crate::value::{Value, Values};
-use crate::verdict::{Evidence, Verdict};
+use crate::value::{ValueId, ValueTable};
+use crate::verdict::{Counterexample, Verdict};
 
-/// Looks for such a thing in `reads` of a bank that had `init` at first. `debts` says whether an
-/// account may owe.
-pub(crate) fn impossible<'a>(
-    init: &BTreeMap<Value, i64>,
-    debts: bool,
-    mut reads: impl Iterator<Item = (OpId, &'a [(Value, i64)])>,
-    values: &Values,
+/// Finds such a read in `reads` of a bank with the balances `init`. `overdraft_possible` allows
+/// negative balances.
+pub(crate) fn find_violation<'a>(
+    init: &BTreeMap<ValueId, i64>,
+    overdraft_possible: bool,
+    mut reads: impl Iterator<Item = (OpId, &'a [(ValueId, i64)])>,
+    values: &ValueTable,
 ) -> Option<Verdict> {
     let total = |balances: &mut dyn Iterator<Item = i64>| balances.map(i128::from).sum::<i128>();
     let conserved = total(&mut init.values().copied());
@@ -21,16 +21,19 @@ pub(crate) fn impossible<'a>(
         let read = format!("read {} returned", id.0);
         let accounts = balances.iter().map(|(account, _)| account);
         let found = total(&mut balances.iter().map(|(_, balance)| *balance));
-        let owes = balances.iter().find(|(_, balance)| *balance < 0 && !debts);
-        let because = if !accounts.eq(init.keys()) {
-            format!("{read} other accounts than there are")
+        let owes = balances.iter().find(|(_, balance)| *balance < 0 && !overdraft_possible);
+        let reason = if !accounts.eq(init.keys()) {
+            format!("{read} other accounts than the bank has")
         } else if found != conserved {
-            format!("{read} {found} in all, although there is always {conserved}")
+            format!("{read} a total of {found}, although the total is always {conserved}")
         } else {
             let (account, balance) = owes?;
-            format!("{read} {balance} of {}, which cannot owe", values.words(*account))
+            format!(
+                "{read} a balance of {balance} for {}, which cannot be negative",
+                values.describe(*account)
+            )
         };
-        let evidence = Evidence { operations: vec![id], because, minimal: true };
-        Some(Verdict::NotLinearizable(evidence))
+        let counterexample = Counterexample { operations: vec![id], reason, minimal: true };
+        Some(Verdict::NotLinearizable(counterexample))
     })
 }

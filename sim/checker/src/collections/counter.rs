@@ -1,62 +1,63 @@
-//! A counter that only grows, or only shrinks.
+//! Decides counters that only grow, or only shrink.
 //!
-//! What is read of it grows with time, so reads that returned the same belong together, and the
-//! groups are in the order of their numbers. What remains is which additions come before each
-//! group: all that returned before one of the reads up to it was invoked, none that was invoked
-//! after one of the reads from it on had returned, so many that the number is right, and none
-//! without those that returned before it was invoked. If every addition adds the same there is one
-//! choice, those that return first. Otherwise there are as many as there are ways to make a sum of
-//! what is under way, which are tried one after another, from group to group and back.
+//! The numbers that are read grow with time, so reads of the same number form a group, and groups
+//! are ordered by their numbers. It remains to choose the additions before each group: all that
+//! returned before the last invocation of a read up to the group, none invoked after the first
+//! response of a read from the group on, with the right sum, and each with all additions that
+//! returned before its invocation. If all amounts are equal there is one choice, the additions with
+//! the first responses. Otherwise the search tries every subset of the concurrent additions with
+//! the right sum, from group to group, with backtracking.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
-use crate::collections::additions::{Addition, Additions, Read, Stage, Ways};
-use crate::collections::finding::{Fault, Finding, Narrowing, verdict};
+use crate::collections::additions::{Addition, Additions, Choices, Read, Stage};
+use crate::collections::bounds;
+use crate::collections::narrowing::{CheckResult, Narrowing, Violation, verdict};
 use crate::collections::span::{NEVER, Span, Time};
-use crate::collections::tides;
 use crate::history::OpId;
 use crate::verdict::Verdict;
 
-/// Reads of the same number, and what they and the reads around them allow.
+/// Reads of the same number, and the bounds of their group.
 #[derive(Clone, Copy, Debug)]
 struct Group {
     number: i64,
-    /// The read up to this group that was invoked last.
+    /// The read up to this group with the last invocation.
     last_invoked: Read,
-    /// The read from this group on that returned first.
+    /// The read from this group on with the first response.
     first_returned: Read,
 }
 
-/// The most choices that are followed.
-const TRIED_MAX: usize = 200_000;
+/// The most choices that the search visits.
+const VISITED_MAX: usize = 200_000;
 
-/// The most additions that are remembered as open, all groups taken together.
+/// The most open additions that are remembered, over all groups.
 const OPEN_MAX: usize = 8_000_000;
 
-/// How many additions may be looked at to find choices, all in all.
+/// The most additions that are examined to find choices, in total.
 const STEPS_MAX: u64 = 1_000_000;
 
-/// Decides on a counter that was at `init`; mostly nothing if it both grows and shrinks.
+/// Decides a counter with the initial number `init`. A counter that both grows and shrinks is
+/// decided only if a read is out of bounds.
 pub(crate) fn decide(init: i64, additions: &[Addition], reads: &[Read]) -> Option<Verdict> {
-    let sizes = additions.iter().map(|addition| i128::from(addition.more).abs());
-    let told = additions.iter().filter_map(|addition| addition.told);
-    let numbers = reads.iter().map(|read| read.number).chain(told);
+    let sizes = additions.iter().map(|addition| i128::from(addition.amount).abs());
+    let sum = additions.iter().filter_map(|addition| addition.sum);
+    let numbers = reads.iter().map(|read| read.number).chain(sum);
     let largest = numbers.chain([init]).map(|number| i128::from(number).abs()).max()?;
     if sizes.sum::<i128>() + largest > i128::from(i64::MAX / 4) {
         return None;
     }
-    let shrinks = additions.iter().any(|addition| addition.more < 0);
-    if shrinks && additions.iter().any(|addition| addition.more > 0) {
-        return tides::out_of_reach(init, additions, reads);
+    let shrinks = additions.iter().any(|addition| addition.amount < 0);
+    if shrinks && additions.iter().any(|addition| addition.amount > 0) {
+        return bounds::out_of_bounds(init, additions, reads);
     }
-    // A counter that shrinks is one that grows, seen in a mirror.
+    // A counter that shrinks is the mirror image of one that grows.
     let sign = if shrinks { -1 } else { 1 };
     let additions: Vec<Addition> = additions
         .iter()
         .map(|addition| Addition {
-            more: sign * addition.more,
-            told: addition.told.map(|told| sign * told),
+            amount: sign * addition.amount,
+            sum: addition.sum.map(|sum| sign * sum),
             ..*addition
         })
         .collect();
@@ -64,20 +65,20 @@ pub(crate) fn decide(init: i64, additions: &[Addition], reads: &[Read]) -> Optio
         reads.iter().map(|read| Read { number: sign * read.number, ..*read }).collect();
     let counter = Counter { init: sign * init, sign, additions, reads };
     let count = counter.additions.len() + counter.reads.len();
-    verdict(Narrowing::Singly, count, |known| counter.look(known))
+    verdict(Narrowing::Singly, count, |known| counter.check(known))
 }
 
-/// A counter that grows.
+/// A counter that only grows, or the mirror image of one that only shrinks.
 struct Counter {
     init: i64,
-    /// What numbers are said with.
+    /// The factor of numbers in sentences: -1 for a mirror image.
     sign: i64,
     additions: Vec<Addition>,
     reads: Vec<Read>,
 }
 
 impl Counter {
-    fn look(&self, known: &dyn Fn(OpId) -> bool) -> Finding {
+    fn check(&self, known: &dyn Fn(OpId) -> bool) -> CheckResult {
         let additions: Vec<Addition> = self
             .additions
             .iter()
@@ -85,98 +86,101 @@ impl Counter {
                 true => *addition,
                 false => {
                     let span = Span { invoked: addition.span.invoked, ..Span::NEVER };
-                    Addition { span, told: None, ..*addition }
+                    Addition { span, sum: None, ..*addition }
                 }
             })
             .collect();
         let mut reads: Vec<Read> =
             self.reads.iter().copied().filter(|read| known(read.id)).collect();
-        for Addition { id, span, more, told } in &additions {
-            let Some(told) = *told else { continue };
-            reads.push(Read { id: *id, span: *span, number: told });
-            reads.push(Read { id: *id, span: *span, number: told - more });
+        for Addition { id, span, amount, sum } in &additions {
+            let Some(sum) = *sum else { continue };
+            reads.push(Read { id: *id, span: *span, number: sum });
+            reads.push(Read { id: *id, span: *span, number: sum - amount });
         }
         reads.sort_unstable_by_key(|read| (read.number, read.span.invoked));
         let mut sums = Additions::new(additions);
         let groups = groups(&reads);
-        let fault = self.too_much(&reads, &sums);
-        let fault = fault.or_else(|| self.shrunk(&groups));
-        if let Some(fault) = fault.or_else(|| self.too_little(&reads, &sums)) {
-            return Finding::Wrong(fault);
+        let violation = self.too_much(&reads, &sums);
+        let violation = violation.or_else(|| self.shrunk(&groups));
+        if let Some(violation) = violation.or_else(|| self.too_little(&reads, &sums)) {
+            return CheckResult::NotLinearizable(violation);
         }
         self.choose(&groups, &reads, &mut sums)
     }
 
-    /// A number that is more than all that can have been added.
-    fn too_much(&self, reads: &[Read], sums: &Additions) -> Option<Fault> {
+    /// Finds a read that is greater than the sum of all additions invoked before its response.
+    fn too_much(&self, reads: &[Read], sums: &Additions) -> Option<Violation> {
         let most = |read: &Read| self.init + sums.invoked_by(read.span.returned);
         let read = reads.iter().find(|read| read.number > most(read))?;
-        let because = format!(
-            "operation {} returned {}, although all that was added by then makes {}",
+        let reason = format!(
+            "operation {} returned {}, although all additions invoked by then make {}",
             read.id.0,
             self.sign * read.number,
             self.sign * most(read)
         );
-        Some(Fault { kept: vec![read.id], because })
+        Some(Violation { kept: vec![read.id], reason })
     }
 
-    /// A number that is less than all that was certainly added.
-    fn too_little(&self, reads: &[Read], sums: &Additions) -> Option<Fault> {
+    /// Finds a read that is less than the sum of all additions that returned before its invocation.
+    fn too_little(&self, reads: &[Read], sums: &Additions) -> Option<Violation> {
         let least = |read: &Read| self.init + sums.returned_by(read.span.invoked);
         let read = reads.iter().find(|read| read.number < least(read))?;
         self.lacking_least(read, None, reads, sums)
     }
 
-    /// The fault of `read` that lacks something since an earlier one, `since` among others; of
-    /// the recent ones that which takes the fewest operations to show.
+    /// Returns the violation of `read` that misses additions since an earlier read. Of the recent
+    /// earlier reads and `since`, it uses the one that needs the fewest operations.
     fn lacking_least(
         &self,
         read: &Read,
         since: Option<&Read>,
         reads: &[Read],
         sums: &Additions,
-    ) -> Option<Fault> {
+    ) -> Option<Violation> {
         let is_earlier = |other: &&Read| other.span.returned < read.span.invoked;
         let mut earlier: Vec<&Read> = reads.iter().filter(is_earlier).collect();
         earlier.sort_by_key(|other| std::cmp::Reverse(other.span.returned));
         let earlier = since.filter(is_earlier).into_iter().chain(earlier.into_iter().take(64));
-        let faults = earlier.filter_map(|since| self.lacking(Some(since), read, sums));
-        let least = faults.min_by_key(|fault| fault.kept.len());
+        let violations = earlier.filter_map(|since| self.lacking(Some(since), read, sums));
+        let least = violations.min_by_key(|violation| violation.kept.len());
         least.or_else(|| self.lacking(None, read, sums))
     }
 
-    /// The fault of `read` if it lacks some of what was added before it, and after `since`, if
-    /// that is given.
-    fn lacking(&self, since: Option<&Read>, read: &Read, sums: &Additions) -> Option<Fault> {
+    /// Returns the violation of `read` if it misses some of the additions before it and after
+    /// `since`, or after the start.
+    fn lacking(&self, since: Option<&Read>, read: &Read, sums: &Additions) -> Option<Violation> {
         let (number, returned) =
             since.map_or((self.init, Time::MIN), |since| (since.number, since.span.returned));
         let mut between = sums.between(returned, read.span.invoked);
-        between.sort_by_key(|addition| (-addition.more, addition.id));
+        between.sort_by_key(|addition| (-addition.amount, addition.id));
         let mut least = number;
         let mut kept: Vec<OpId> = Vec::new();
         for addition in between {
             if least > read.number {
                 break;
             }
-            least += addition.more;
+            least += addition.amount;
             kept.push(addition.id);
         }
         if least <= read.number {
             return None;
         }
         let added: Vec<String> = kept.iter().take(8).map(|id| id.0.to_string()).collect();
-        let more = if kept.len() > 8 { ", …" } else { "" };
+        let ellipsis = if kept.len() > 8 { ", …" } else { "" };
         let after = match since {
             Some(since) => {
                 format!("operation {} returned {}", since.id.0, self.sign * since.number)
             }
-            None => format!("it was {} at first", self.sign * self.init),
+            None => format!("the initial number was {}", self.sign * self.init),
         };
         let then = match kept.len() {
             0 => String::new(),
-            _ => format!(" and then came {}{more}, which returned before", added.join(", ")),
+            _ => format!(
+                " and then additions {}{ellipsis} returned before its invocation",
+                added.join(", ")
+            ),
         };
-        let because = format!(
+        let reason = format!(
             "operation {} returned {}, although {after}{then}: that makes {}",
             read.id.0,
             self.sign * read.number,
@@ -184,91 +188,93 @@ impl Counter {
         );
         kept.push(read.id);
         kept.extend(since.map(|since| since.id));
-        Some(Fault { kept, because })
+        Some(Violation { kept, reason })
     }
 
-    /// A number that was read after a larger one.
-    fn shrunk(&self, groups: &[Group]) -> Option<Fault> {
+    /// Finds a read of a smaller number after a read of a larger one.
+    fn shrunk(&self, groups: &[Group]) -> Option<Violation> {
         groups.windows(2).find_map(|pair| {
             let (later, earlier) = (pair[0].last_invoked, pair[1].first_returned);
             if earlier.span.returned > later.span.invoked {
                 return None;
             }
-            let because = format!(
-                "operation {} returned {}, although operation {}, which returned before it was \
-                 invoked, returned {}",
+            let reason = format!(
+                "operation {} returned {}, although operation {}, which returned before its \
+                 invocation, returned {}",
                 later.id.0,
                 self.sign * later.number,
                 earlier.id.0,
                 self.sign * earlier.number
             );
-            Some(Fault { kept: vec![earlier.id, later.id], because })
+            Some(Violation { kept: vec![earlier.id, later.id], reason })
         })
     }
 
-    /// Chooses, group by group, what was added before it.
-    fn choose(&self, groups: &[Group], reads: &[Read], sums: &mut Additions) -> Finding {
+    /// Chooses the additions before each group.
+    fn choose(&self, groups: &[Group], reads: &[Read], sums: &mut Additions) -> CheckResult {
         let mut stages: Vec<Stage> = Vec::with_capacity(groups.len());
-        let mut under_way: Vec<Ways> = Vec::with_capacity(groups.len());
-        let mut tried: HashSet<(usize, Box<[u32]>), FixedState> = HashSet::default();
+        let mut pending: Vec<Choices> = Vec::with_capacity(groups.len());
+        let mut visited: HashSet<(usize, Box<[u32]>), FixedState> = HashSet::default();
         let (mut steps, mut opened) = (STEPS_MAX, 0);
         let mut choice: Option<Box<[u32]>> = Some(Box::default());
         while let Some(before) = choice.take() {
-            let place = under_way.len();
-            let Some(group) = groups.get(place) else { return Finding::Fine };
+            let place = pending.len();
+            let Some(group) = groups.get(place) else { return CheckResult::Linearizable };
             if stages.len() == place {
                 let (certain, possible) =
                     (group.last_invoked.span.invoked, group.first_returned.span.returned);
                 let Some(stage) = sums.advance(group.number, certain, possible) else {
-                    return Finding::Wrong(self.impossible(group, reads, sums));
+                    return CheckResult::NotLinearizable(self.impossible(group, reads, sums));
                 };
                 opened += stage.open.len();
                 stages.push(stage);
             }
-            if tried.len() > TRIED_MAX || opened > OPEN_MAX {
-                return Finding::Unsure;
+            if visited.len() > VISITED_MAX || opened > OPEN_MAX {
+                return CheckResult::Unknown;
             }
-            if tried.insert((place, before.clone())) {
-                under_way.push(sums.ways(&stages[place], &before, self.init));
+            if visited.insert((place, before.clone())) {
+                pending.push(sums.choices(&stages[place], &before, self.init));
             }
-            while let Some(ways) = under_way.last_mut() {
-                choice = ways.next(&mut steps);
+            while let Some(choices) = pending.last_mut() {
+                choice = choices.next(&mut steps);
                 if choice.is_some() {
                     break;
                 }
-                under_way.pop();
+                pending.pop();
             }
             if steps == 0 {
-                return Finding::Unsure;
+                return CheckResult::Unknown;
             }
         }
         match stages.len().checked_sub(1) {
-            Some(last) => Finding::Wrong(self.impossible(&groups[last], reads, sums)),
-            None => Finding::Fine,
+            Some(last) => CheckResult::NotLinearizable(self.impossible(&groups[last], reads, sums)),
+            None => CheckResult::Linearizable,
         }
     }
 
-    /// The fault of a group before which no additions can come.
-    fn impossible(&self, group: &Group, reads: &[Read], sums: &Additions) -> Fault {
+    /// Returns the violation of a group that no choice of additions leads to.
+    fn impossible(&self, group: &Group, reads: &[Read], sums: &Additions) -> Violation {
         let (later, bound) = (group.last_invoked, group.first_returned.span.returned);
-        if let Some(fault) = self.lacking_least(&later, Some(&group.first_returned), reads, sums) {
-            return fault;
+        if let Some(violation) =
+            self.lacking_least(&later, Some(&group.first_returned), reads, sums)
+        {
+            return violation;
         }
         let limit = later.span.invoked.max(bound);
         let kept = sums
             .invoked_before(limit)
             .chain(reads.iter().filter(|read| read.span.invoked <= limit).map(|read| read.id));
-        let because = format!(
-            "operation {} cannot have found {}: what was certainly added by then, with any of what \
-             was being added, does not make it, given all that was read before",
+        let reason = format!(
+            "operation {} cannot have returned {}: no choice of the concurrent additions makes \
+             this number, given the additions that returned before and all earlier reads",
             later.id.0,
             self.sign * later.number
         );
-        Fault { kept: kept.collect(), because }
+        Violation { kept: kept.collect(), reason }
     }
 }
 
-/// The groups of `reads`, which are in the order of their numbers.
+/// Groups `reads`, which are sorted by number.
 fn groups(reads: &[Read]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut last: Option<Read> = None;

@@ -1,59 +1,62 @@
-//! A list to which no value is appended twice: O(n log n), and the length of all that is read.
+//! Decides lists without repeated values, in O(n log n) plus the total length of all reads.
 //!
-//! The longest read shows the order of what it has in it, every other read is a part of it from
-//! its beginning, and what nobody read comes after everything. So the whole order is known, but for
-//! that of operations that do not concern one another, and it is one if none in it returned before
-//! one further to the front was invoked.
+//! The longest read shows the order of its values, every other read is a prefix of it, and values
+//! that were never read come last. So the order is known except for independent operations. It is a
+//! linearization unless an operation in it returned before an earlier one was invoked.
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 
 use crate::collections::span::{Span, Time};
 use crate::history::OpId;
-use crate::value::{Value, Values};
-use crate::verdict::{Evidence, Verdict};
+use crate::value::{ValueId, ValueTable};
+use crate::verdict::{Counterexample, Verdict};
 
-/// One value appended.
+/// An append of one value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Append {
     pub(crate) id: OpId,
     pub(crate) span: Span,
-    pub(crate) value: Value,
+    pub(crate) value: ValueId,
 }
 
-/// One read, whose outcome is known.
+/// A read with a known outcome.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Read<'a> {
     pub(crate) id: OpId,
     pub(crate) span: Span,
-    pub(crate) items: &'a [Value],
+    pub(crate) items: &'a [ValueId],
 }
 
-/// Which operation appends a value; nothing if several do.
-type Appended<'a> = HashMap<Value, Option<&'a Append>, FixedState>;
+/// The append of each value, or `None` if several append it.
+type Appended<'a> = HashMap<ValueId, Option<&'a Append>, FixedState>;
 
-/// Why a check ends early.
-enum End {
-    /// The operations that cannot be, no more than needed, and why.
-    Wrong(Vec<OpId>, String),
+/// The reason why a check ends early.
+enum EarlyExit {
+    /// The minimal operations of a violation, and the reason.
+    Violation(Vec<OpId>, String),
     /// A value is appended twice.
-    Unsure,
+    Unknown,
 }
 
-/// Decides on a list that is empty at first.
-pub(crate) fn decide(appends: &[Append], reads: &[Read<'_>], values: &Values) -> Option<Verdict> {
-    match look(appends, reads, values) {
+/// Decides a list that is initially empty.
+pub(crate) fn decide(
+    appends: &[Append],
+    reads: &[Read<'_>],
+    values: &ValueTable,
+) -> Option<Verdict> {
+    match check(appends, reads, values) {
         Ok(()) => Some(Verdict::Linearizable),
-        Err(End::Unsure) => None,
-        Err(End::Wrong(mut operations, because)) => {
+        Err(EarlyExit::Unknown) => None,
+        Err(EarlyExit::Violation(mut operations, reason)) => {
             operations.sort();
-            let evidence = Evidence { operations, because, minimal: true };
-            Some(Verdict::NotLinearizable(evidence))
+            let counterexample = Counterexample { operations, reason, minimal: true };
+            Some(Verdict::NotLinearizable(counterexample))
         }
     }
 }
 
-fn look(appends: &[Append], reads: &[Read<'_>], values: &Values) -> Result<(), End> {
+fn check(appends: &[Append], reads: &[Read<'_>], values: &ValueTable) -> Result<(), EarlyExit> {
     let Some(longest) = reads.iter().max_by_key(|read| read.items.len()) else {
         return Ok(());
     };
@@ -65,11 +68,11 @@ fn look(appends: &[Append], reads: &[Read<'_>], values: &Values) -> Result<(), E
     let order = appends_of(longest, &appended, values)?;
     if let Some(other) = reads.iter().find(|read| !longest.items.starts_with(read.items)) {
         appends_of(other, &appended, values)?;
-        let because = format!(
-            "reads {} and {} returned lists of which neither continues the other",
+        let reason = format!(
+            "reads {} and {} returned lists of which neither is a prefix of the other",
             other.id.0, longest.id.0
         );
-        return Err(End::Wrong(vec![other.id, longest.id], because));
+        return Err(EarlyExit::Violation(vec![other.id, longest.id], reason));
     }
     not_before_appended(reads, &order, values)?;
     let read: HashSet<OpId, FixedState> = order.iter().map(|append| append.id).collect();
@@ -77,37 +80,43 @@ fn look(appends: &[Append], reads: &[Read<'_>], values: &Values) -> Result<(), E
     in_order(reads, &order, unread, longest, values)
 }
 
-/// Which operations appended what `read` returned.
+/// Returns the appends of the values that `read` returned.
 fn appends_of<'a>(
     read: &Read<'_>,
     appended: &Appended<'a>,
-    values: &Values,
-) -> Result<Vec<&'a Append>, End> {
-    let mut seen: HashSet<Value, FixedState> = HashSet::default();
+    values: &ValueTable,
+) -> Result<Vec<&'a Append>, EarlyExit> {
+    let mut seen: HashSet<ValueId, FixedState> = HashSet::default();
     let mut order = Vec::with_capacity(read.items.len());
-    let mut wrong = None;
+    let mut violation = None;
     for value in read.items {
-        let says =
-            |what: &str| format!("read {} returned {} {what}", read.id.0, values.words(*value));
+        let describe =
+            |what: &str| format!("read {} returned {} {what}", read.id.0, values.describe(*value));
         match appended.get(value) {
-            Some(None) => return Err(End::Unsure),
-            None => wrong = wrong.or_else(|| Some(says("which was never appended"))),
+            Some(None) => return Err(EarlyExit::Unknown),
+            None => violation = violation.or_else(|| Some(describe("that was never appended"))),
             Some(Some(_)) if !seen.insert(*value) => {
-                wrong = wrong.or_else(|| Some(says("twice, which was appended once")));
+                violation =
+                    violation.or_else(|| Some(describe("twice, although it was appended once")));
             }
             Some(Some(append)) => {
                 if append.span.invoked > read.span.returned {
-                    wrong = wrong.or_else(|| Some(says("before it was appended")));
+                    violation =
+                        violation.or_else(|| Some(describe("before its append was invoked")));
                 }
                 order.push(*append);
             }
         }
     }
-    wrong.map_or(Ok(order), |because| Err(End::Wrong(vec![read.id], because)))
+    violation.map_or(Ok(order), |reason| Err(EarlyExit::Violation(vec![read.id], reason)))
 }
 
-/// Looks for a read that returned something before it was appended.
-fn not_before_appended(reads: &[Read<'_>], order: &[&Append], values: &Values) -> Result<(), End> {
+/// Finds a read that returned a value before its append was invoked.
+fn not_before_appended(
+    reads: &[Read<'_>],
+    order: &[&Append],
+    values: &ValueTable,
+) -> Result<(), EarlyExit> {
     let mut last: Option<&Append> = None;
     let last_up_to: Vec<&Append> = order
         .iter()
@@ -123,30 +132,30 @@ fn not_before_appended(reads: &[Read<'_>], order: &[&Append], values: &Values) -
         let Some(place) = read.items.len().checked_sub(1) else { continue };
         let append = last_up_to[place];
         if append.span.invoked > read.span.returned {
-            let because = format!(
+            let reason = format!(
                 "read {} returned {} before append {} of it was invoked",
                 read.id.0,
-                values.words(append.value),
+                values.describe(append.value),
                 append.id.0
             );
-            return Err(End::Wrong(vec![read.id], because));
+            return Err(EarlyExit::Violation(vec![read.id], reason));
         }
     }
     Ok(())
 }
 
-/// Looks for an operation that returned before one was invoked that must come before it.
+/// Finds an operation that returned before one was invoked that must come before it.
 fn in_order<'a>(
     reads: &[Read<'_>],
     order: &[&'a Append],
     unread: impl Iterator<Item = &'a Append>,
     longest: &Read<'_>,
-    values: &Values,
-) -> Result<(), End> {
+    values: &ValueTable,
+) -> Result<(), EarlyExit> {
     let mut by_length: Vec<&Read<'_>> = reads.iter().collect();
     by_length.sort_by_key(|read| read.items.len());
     let mut by_length = by_length.into_iter().peekable();
-    // The last to be invoked of what comes before; it is a read or none.
+    // The latest invocation so far, and the read that it is of; `None` for an append.
     let mut latest: (Time, Option<OpId>) = (Time::MIN, None);
     for count in 0..=order.len() {
         if let Some(append) = count.checked_sub(1).map(|place| order[place]) {
@@ -158,11 +167,11 @@ fn in_order<'a>(
             if let (time, Some(other)) = before
                 && read.span.returned < time
             {
-                let because = format!(
-                    "read {} found less than read {}, which returned before it was invoked",
+                let reason = format!(
+                    "read {} returned fewer values than read {}, which had returned before",
                     other.0, read.id.0
                 );
-                return Err(End::Wrong(vec![other, read.id], because));
+                return Err(EarlyExit::Violation(vec![other, read.id], reason));
             }
             latest = latest.max((read.span.invoked, Some(read.id)));
         }
@@ -173,34 +182,34 @@ fn in_order<'a>(
     Ok(())
 }
 
-/// Looks whether `append` can come after what was invoked at `latest`, a read or an append that
-/// is in the `longest` read.
+/// Checks that `append` can come after the latest invocation so far, of a read or of an append in
+/// the `longest` read.
 fn append_after(
     append: &Append,
     latest: (Time, Option<OpId>),
     longest: &Read<'_>,
-    values: &Values,
-) -> Result<(), End> {
+    values: &ValueTable,
+) -> Result<(), EarlyExit> {
     if append.span.returned > latest.0 {
         return Ok(());
     }
-    let value = values.words(append.value);
-    let (read, because) = match latest.1 {
+    let value = values.describe(append.value);
+    let (read, reason) = match latest.1 {
         Some(read) => (
             read,
             format!(
-                "read {} did not find {value}, although append {} of it had returned before",
+                "read {} did not return {value}, although append {} of it had returned before",
                 read.0, append.id.0
             ),
         ),
         None => (
             longest.id,
             format!(
-                "read {} did not find {value} before what was appended only after append {} of it \
+                "read {} did not return {value}, but a value appended after append {} of it \
                  had returned",
                 longest.id.0, append.id.0
             ),
         ),
     };
-    Err(End::Wrong(vec![append.id, read], because))
+    Err(EarlyExit::Violation(vec![append.id, read], reason))
 }

@@ -1,12 +1,16 @@
-//! A lock: acquisitions and releases take turns.
+//! Decides locks: acquisitions and releases alternate.
 
-use crate::collections::finding::{Narrowing, verdict};
-use crate::collections::switch::{Act, find};
+use crate::collections::narrowing::{Narrowing, verdict};
+use crate::collections::switch::{SwitchOp, check_switch};
 use crate::history::OpId;
 use crate::verdict::Verdict;
 
-/// Decides on `acts`, each a turn of a lock that is `held` at first. `words` says an act, as in
-/// `acquire 7`.
-pub(crate) fn decide(held: bool, acts: &[Act], words: &dyn Fn(OpId) -> String) -> Option<Verdict> {
-    verdict(Narrowing::OldestFirst, acts.len(), |known| find(held, acts, known, words))
+/// Decides a lock that is initially `held`. Each of `ops` toggles it; `describe` formats an
+/// operation, as in `acquire 7`.
+pub(crate) fn decide(
+    held: bool,
+    ops: &[SwitchOp],
+    describe: &dyn Fn(OpId) -> String,
+) -> Option<Verdict> {
+    verdict(Narrowing::OldestFirst, ops.len(), |known| check_switch(held, ops, known, describe))
 }

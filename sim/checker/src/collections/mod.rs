@@ -1,21 +1,20 @@
-//! Checks of objects that are more than one value, near-linear in the number of operations: they
-//! decide from what is known of the very object, where the search would try orders.
+//! Near-linear checks of collections and other objects, by algorithms for each object.
 //!
-//! Every check takes unknown outcomes as they are. Where it cannot tell, it says nothing.
+//! Every check takes unknown outcomes as they are. It returns nothing where it cannot decide.
 
 pub(crate) mod additions;
 pub(crate) mod bank;
+pub(crate) mod bounds;
 pub(crate) mod counter;
-pub(crate) mod finding;
 pub(crate) mod list;
 pub(crate) mod lock;
+pub(crate) mod narrowing;
+pub(crate) mod nonempty;
 pub(crate) mod pairs;
 pub(crate) mod queue;
 pub(crate) mod set;
 pub(crate) mod span;
 pub(crate) mod stabbing;
 pub(crate) mod stack;
-pub(crate) mod stretches;
 pub(crate) mod switch;
-pub(crate) mod tides;
 pub(crate) mod transactions;

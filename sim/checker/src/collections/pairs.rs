@@ -1,99 +1,101 @@
-//! Which operation took out of a collection what which other had put into it: known if no value is
-//! put in twice.
+//! Pairs each insertion with the operation that took its value, which is known if no value is
+//! inserted twice.
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 
-use crate::collections::finding::{Fault, Finding};
+use crate::collections::narrowing::{CheckResult, Violation};
 use crate::collections::span::{Span, Time};
 use crate::history::OpId;
-use crate::value::{Value, Values};
+use crate::value::{ValueId, ValueTable};
 
-/// One operation of a collection from which values are taken.
+/// An operation on a collection from which values are taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Access {
     pub(crate) id: OpId,
     pub(crate) span: Span,
-    pub(crate) what: What,
+    pub(crate) kind: AccessKind,
 }
 
-/// What it did.
+/// The kind of an operation on a collection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum What {
-    /// It put this in.
-    Insert(Value),
-    /// It took this out, or [`Value::NULL`], nothing; if that is known.
-    Take(Option<Value>),
+pub(crate) enum AccessKind {
+    /// The operation inserted this value.
+    Insert(ValueId),
+    /// The operation took this value, or [`ValueId::NULL`] if the collection was empty; `None` if
+    /// the result is unknown.
+    Take(Option<ValueId>),
 }
 
-/// How the operations of a collection are called.
+/// The names of the operations of a collection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Words<'a> {
-    /// `queue`
+pub(crate) struct OpNames<'a> {
+    /// The name of the object, such as `queue`.
     pub(crate) object: &'static str,
-    /// `enqueue`
+    /// The name of the insertion, such as `enqueue`.
     pub(crate) insert: &'static str,
-    /// `enqueued`
+    /// The past participle of the insertion, such as `enqueued`.
     pub(crate) inserted: &'static str,
-    /// `dequeue`
+    /// The name of the removal, such as `dequeue`.
     pub(crate) take: &'static str,
-    pub(crate) values: &'a Values,
+    pub(crate) values: &'a ValueTable,
 }
 
-/// One value, and when it came and went.
+/// One value, and the operations that inserted and took it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item {
-    pub(crate) value: Value,
-    /// What put it in, unless it was there before.
+    pub(crate) value: ValueId,
+    /// The operation that inserted the value, or `None` if it was present initially.
     pub(crate) insert: Option<OpId>,
     pub(crate) inserted: Span,
-    /// What took it, if that is known.
+    /// The operation that took the value, if it is known.
     pub(crate) take: Option<OpId>,
     pub(crate) taken: Span,
 }
 
 impl Item {
-    /// From when to when it was certainly there, if it ever was.
+    /// Returns the interval in which the value was certainly present, if there is one.
     pub(crate) fn zone(&self) -> Option<(Time, Time)> {
         let (from, to) = (self.inserted.returned, self.taken.invoked);
         (from < to).then_some((from, to))
     }
 
-    /// The operations that put it in and took it.
+    /// Returns the operations that inserted and took the value.
     pub(crate) fn operations(&self) -> impl Iterator<Item = OpId> {
         self.insert.into_iter().chain(self.take)
     }
 }
 
-/// What was put in and taken.
+/// The items of a collection, and its other takes.
 #[derive(Clone, Debug)]
 pub(crate) struct Pairs {
-    /// What was taken, and by whom is known.
+    /// The items that a known operation took.
     pub(crate) taken: Vec<Item>,
-    /// What was certainly put in, and is not known to be taken.
+    /// The items that were certainly inserted and that no known operation took.
     pub(crate) left: Vec<Item>,
-    /// Who found nothing, and when.
-    pub(crate) found_nothing: Vec<(OpId, Span)>,
-    /// When those were invoked that may have taken anything, or never happened; in order.
+    /// The takes that returned nothing.
+    pub(crate) empty_takes: Vec<(OpId, Span)>,
+    /// The invocations of takes that may have taken any value, or never took effect, in order.
     pub(crate) spare: Vec<Time>,
-    /// Every operation that took something known, or nothing, and when it was invoked.
+    /// All takes with a known result, and their invocations.
     pub(crate) takes: Vec<(OpId, Time)>,
 }
 
 impl Pairs {
-    /// The pairs among `accesses` of a collection that had `init` in it, if those that are `known`
-    /// have the outcome they have, and the others none.
+    /// Pairs the `accesses` of a collection that initially contains `init`. Operations that are not
+    /// `known` have an unknown outcome.
     ///
     /// # Errors
-    /// What is found if there are no pairs.
+    /// Returns the result of the check if there are no pairs.
     pub(crate) fn of(
-        init: &[Value],
+        init: &[ValueId],
         accesses: &[Access],
         known: &dyn Fn(OpId) -> bool,
-        words: &Words<'_>,
-    ) -> Result<Pairs, Finding> {
+        names: &OpNames<'_>,
+    ) -> Result<Pairs, CheckResult> {
         let (mut pairs, takes) = Pairs::takes(accesses, known);
-        let taken: HashSet<Value, FixedState> = takes.iter().map(|(_, value, _)| *value).collect();
+        let taken: HashSet<ValueId, FixedState> =
+            takes.iter().map(|(_, value, _)| *value).collect();
         let mut items: Vec<Item> = Vec::with_capacity(accesses.len() / 2 + init.len());
         let item = |value, insert, inserted| Item {
             value,
@@ -106,26 +108,26 @@ impl Pairs {
             items.push(item(*value, None, Span::initial(place, init.len())));
         }
         for access in accesses {
-            let What::Insert(value) = access.what else { continue };
+            let AccessKind::Insert(value) = access.kind else { continue };
             let span = access.span_if(known);
-            // An insertion that perhaps never happened, of what nobody is known to have taken:
-            // it explains nothing.
+            // An insertion that may never have taken effect, of a value that no known operation
+            // took, explains nothing.
             if span.is_known() || taken.contains(&value) {
                 items.push(item(value, Some(access.id), span));
             }
         }
-        let mut places: HashMap<Value, usize, FixedState> = HashMap::default();
+        let mut places: HashMap<ValueId, usize, FixedState> = HashMap::default();
         places.reserve(items.len());
         for (place, item) in items.iter().enumerate() {
-            if item.value == Value::NULL || places.insert(item.value, place).is_some() {
-                return Err(Finding::Unsure);
+            if item.value == ValueId::NULL || places.insert(item.value, place).is_some() {
+                return Err(CheckResult::Unknown);
             }
         }
         for (id, value, span) in takes {
             let place = places.get(&value).copied();
             let item = place.map(|place| &mut items[place]);
-            if let Some(fault) = fault_of_take((id, value, span), item.as_deref(), words) {
-                return Err(Finding::Wrong(fault));
+            if let Some(violation) = violation_of_take((id, value, span), item.as_deref(), names) {
+                return Err(CheckResult::NotLinearizable(violation));
             }
             if let Some(item) = item {
                 (item.take, item.taken) = (Some(id), span);
@@ -135,27 +137,27 @@ impl Pairs {
         Ok(pairs)
     }
 
-    /// The takes among `accesses`: those that took something, apart.
+    /// Separates the takes among `accesses`: those that took a value are returned apart.
     fn takes(
         accesses: &[Access],
         known: &dyn Fn(OpId) -> bool,
-    ) -> (Pairs, Vec<(OpId, Value, Span)>) {
+    ) -> (Pairs, Vec<(OpId, ValueId, Span)>) {
         let mut takes = Vec::with_capacity(accesses.len());
         let mut pairs = Pairs {
             taken: Vec::new(),
             left: Vec::new(),
-            found_nothing: Vec::new(),
+            empty_takes: Vec::new(),
             spare: Vec::new(),
             takes: Vec::new(),
         };
         for access in accesses {
-            let What::Take(told) = access.what else { continue };
+            let AccessKind::Take(returned) = access.kind else { continue };
             let span = access.span_if(known);
-            match told {
+            match returned {
                 Some(value) if span.is_known() => {
                     pairs.takes.push((access.id, span.invoked));
                     match value {
-                        Value::NULL => pairs.found_nothing.push((access.id, span)),
+                        ValueId::NULL => pairs.empty_takes.push((access.id, span)),
                         value => takes.push((access.id, value, span)),
                     }
                 }
@@ -166,9 +168,9 @@ impl Pairs {
         (pairs, takes)
     }
 
-    /// The evidence of a fault that needs one of those `left` not to be taken before `limit`: all
-    /// that could have taken it, and all that spare takes could have taken instead, put in up to
-    /// `last`.
+    /// Returns the operations that prove that one of `left` was not taken before `limit`: all takes
+    /// that could have taken it, and the insertions up to `last` whose values spare takes could
+    /// have taken instead.
     pub(crate) fn not_taken(&self, limit: Time, last: Time) -> impl Iterator<Item = OpId> {
         let takes = self.takes.iter().filter(move |(_, invoked)| *invoked < limit);
         let spare = self.spare.first().is_some_and(|invoked| *invoked < limit);
@@ -178,7 +180,7 @@ impl Pairs {
 }
 
 impl Access {
-    /// When it was under way, if its outcome is taken as known only where it is `known`.
+    /// Returns the span of the operation, with an unknown outcome unless it is `known`.
     fn span_if(&self, known: &dyn Fn(OpId) -> bool) -> Span {
         match self.span.is_known() && known(self.id) {
             true => self.span,
@@ -187,28 +189,28 @@ impl Access {
     }
 }
 
-/// What is wrong with a take by itself, or with two of the same value.
-fn fault_of_take(
-    (id, value, span): (OpId, Value, Span),
+/// Finds a violation of a take by itself, or of two takes of the same value.
+fn violation_of_take(
+    (id, value, span): (OpId, ValueId, Span),
     item: Option<&Item>,
-    words: &Words<'_>,
-) -> Option<Fault> {
-    let told = format!("{} {} returned {}", words.take, id.0, words.values.words(value));
-    let inserted = words.inserted;
+    names: &OpNames<'_>,
+) -> Option<Violation> {
+    let returned = format!("{} {} returned {}", names.take, id.0, names.values.describe(value));
+    let inserted = names.inserted;
     let Some(item) = item else {
-        let because = format!("{told}, which was never {inserted}");
-        return Some(Fault { kept: vec![id], because });
+        let reason = format!("{returned}, which was never {inserted}");
+        return Some(Violation { kept: vec![id], reason });
     };
     if span.returned < item.inserted.invoked {
         let insert = item.insert.map_or(0, |insert| insert.0);
-        let because =
-            format!("{told} before {} {insert}, the only one of it, was invoked", words.insert);
-        return Some(Fault { kept: vec![id], because });
+        let reason =
+            format!("{returned} before {} {insert}, the only one of it, was invoked", names.insert);
+        return Some(Violation { kept: vec![id], reason });
     }
     let other = item.take?;
-    let because = format!(
-        "{told}, and so did {} {}, although it was {inserted} only once",
-        words.take, other.0
+    let reason = format!(
+        "{returned}, and so did {} {}, although it was {inserted} only once",
+        names.take, other.0
     );
-    Some(Fault { kept: vec![id, other], because })
+    Some(Violation { kept: vec![id, other], reason })
 }

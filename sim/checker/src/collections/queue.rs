@@ -1,64 +1,73 @@
-//! First in, first out, when no value is enqueued twice: O(n log n).
+//! Decides queues without repeated values, in O(n log n).
 //!
-//! A complete history is linearizable if no dequeue is of a value never enqueued or dequeued
-//! before, none overtakes (a value enqueued before it was, and dequeued after, or never), and none
-//! finds nothing while there was always something (Henzinger, Sezgin & Vafeiadis, CONCUR 2013,
-//! §4; Bouajjani et al., ICALP 2015). Dequeues with unknown outcomes, of which each may have
-//! taken any value that nobody is known to have taken, at any time: the one invoked first takes
-//! what was certainly in the queue first, and so on. Any other choice can be changed into this
-//! one, and every value is then in the queue for less long.
+//! A complete history is linearizable if no dequeue returns a value that was never enqueued or was
+//! dequeued before, no value overtakes another (enqueued later and dequeued earlier), and no
+//! dequeue returns nothing while the queue was never empty (Henzinger, Sezgin & Vafeiadis, CONCUR
+//! 2013, §4; Bouajjani et al., ICALP 2015). A dequeue of unknown outcome may have taken any value
+//! that no known dequeue took, at any time. The check assigns the one invoked first to the value
+//! whose enqueue returned first, and so on. Any other assignment can be changed into this one, and
+//! every value is then in the queue for less time.
 
-use crate::collections::finding::{Fault, Finding, Narrowing, verdict};
-use crate::collections::pairs::{Access, Item, Pairs, Words};
+use crate::collections::narrowing::{CheckResult, Narrowing, Violation, verdict};
+use crate::collections::nonempty::{impossible_empty_take, never_empty};
+use crate::collections::pairs::{Access, Item, OpNames, Pairs};
 use crate::collections::span::{NEVER, Span};
-use crate::collections::stretches::{found_nothing, never_empty};
 use crate::history::OpId;
-use crate::value::{Value, Values};
+use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
-/// Decides on a queue that had `init` in it.
-pub(crate) fn decide(init: &[Value], accesses: &[Access], values: &Values) -> Option<Verdict> {
-    let words =
-        Words { object: "queue", insert: "enqueue", inserted: "enqueued", take: "dequeue", values };
-    verdict(Narrowing::Singly, accesses.len(), |known| look(init, accesses, known, &words))
+/// Decides a queue that initially contains `init`.
+pub(crate) fn decide(
+    init: &[ValueId],
+    accesses: &[Access],
+    values: &ValueTable,
+) -> Option<Verdict> {
+    let names = OpNames {
+        object: "queue",
+        insert: "enqueue",
+        inserted: "enqueued",
+        take: "dequeue",
+        values,
+    };
+    verdict(Narrowing::Singly, accesses.len(), |known| check(init, accesses, known, &names))
 }
 
-fn look(
-    init: &[Value],
+fn check(
+    init: &[ValueId],
     accesses: &[Access],
     known: &dyn Fn(OpId) -> bool,
-    words: &Words<'_>,
-) -> Finding {
-    let mut pairs = match Pairs::of(init, accesses, known, words) {
+    names: &OpNames<'_>,
+) -> CheckResult {
+    let mut pairs = match Pairs::of(init, accesses, known, names) {
         Ok(pairs) => pairs,
         Err(finding) => return finding,
     };
-    if let Some(fault) = fault(&pairs, &pairs.taken, words) {
-        return Finding::Wrong(fault);
+    if let Some(violation) = violation(&pairs, &pairs.taken, names) {
+        return CheckResult::NotLinearizable(violation);
     }
     pairs.left.sort_unstable_by_key(|item| item.inserted.returned);
     for (item, invoked) in pairs.left.iter_mut().zip(&pairs.spare) {
         item.taken = Span { invoked: *invoked, returned: NEVER };
     }
     if pairs.left.is_empty() {
-        return Finding::Fine;
+        return CheckResult::Linearizable;
     }
     let mut items = pairs.taken.clone();
     items.extend(&pairs.left);
-    fault(&pairs, &items, words).map_or(Finding::Fine, Finding::Wrong)
+    violation(&pairs, &items, names).map_or(CheckResult::Linearizable, CheckResult::NotLinearizable)
 }
 
-fn fault(pairs: &Pairs, items: &[Item], words: &Words<'_>) -> Option<Fault> {
+fn violation(pairs: &Pairs, items: &[Item], names: &OpNames<'_>) -> Option<Violation> {
     let mut by_inserted: Vec<Item> = items.to_vec();
     by_inserted.sort_unstable_by_key(|item| item.inserted.returned);
-    overtaking(pairs, &by_inserted, words).or_else(|| {
-        let dequeue = found_nothing(pairs, &by_inserted)?;
-        Some(never_empty(pairs, dequeue, &by_inserted, words))
+    overtaking(pairs, &by_inserted, names).or_else(|| {
+        let dequeue = impossible_empty_take(pairs, &by_inserted)?;
+        Some(never_empty(pairs, dequeue, &by_inserted, names))
     })
 }
 
-/// Two values that leave in the wrong order.
-fn overtaking(pairs: &Pairs, by_inserted: &[Item], words: &Words<'_>) -> Option<Fault> {
+/// Finds two values that leave in the wrong order.
+fn overtaking(pairs: &Pairs, by_inserted: &[Item], names: &OpNames<'_>) -> Option<Violation> {
     let mut later: Vec<&Item> = by_inserted.iter().filter(|item| item.take.is_some()).collect();
     later.sort_unstable_by_key(|item| item.inserted.invoked);
     let mut earlier = by_inserted.iter().peekable();
@@ -74,18 +83,18 @@ fn overtaking(pairs: &Pairs, by_inserted: &[Item], words: &Words<'_>) -> Option<
         if let Some(last) = last_to_leave
             && item.taken.returned < last.taken.invoked
         {
-            return Some(overtaken(pairs, last, item, words));
+            return Some(overtaken(pairs, last, item, names));
         }
     }
     None
 }
 
-fn overtaken(pairs: &Pairs, first: &Item, second: &Item, words: &Words<'_>) -> Fault {
-    let value = |item: &Item| words.values.words(item.value);
-    let by = |id: Option<OpId>| id.map_or("at first".to_owned(), |id| format!("by {}", id.0));
+fn overtaken(pairs: &Pairs, first: &Item, second: &Item, names: &OpNames<'_>) -> Violation {
+    let value = |item: &Item| names.values.describe(item.value);
+    let by = |id: Option<OpId>| id.map_or("initially".to_owned(), |id| format!("by {}", id.0));
     let dequeue = second.take.map_or(0, |take| take.0);
     let (a, b) = (value(first), value(second));
-    let mut because = format!(
+    let mut reason = format!(
         "dequeue {dequeue} returned {b} ({} {}), although {a} was enqueued before ({}) and ",
         "enqueued",
         by(second.insert),
@@ -94,12 +103,12 @@ fn overtaken(pairs: &Pairs, first: &Item, second: &Item, words: &Words<'_>) -> F
     let mut kept: Vec<OpId> = first.operations().chain(second.take).collect();
     match first.take {
         Some(take) => {
-            because += &format!("only dequeue {}, invoked later, returned it", take.0);
+            reason += &format!("only dequeue {}, invoked later, returned it", take.0);
         }
         None => {
-            because += "no dequeue invoked by then can have taken it";
+            reason += "no dequeue invoked by then can have taken it";
             kept.extend(pairs.not_taken(second.taken.returned, first.inserted.returned));
         }
     }
-    Fault { kept, because }
+    Violation { kept, reason }
 }

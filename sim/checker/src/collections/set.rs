@@ -1,118 +1,131 @@
-//! A set: each element is a switch, in or out, and no matter to the others, but where the whole
-//! set is read.
+//! Decides sets. Each element is an independent switch, in or out, except for reads of the whole
+//! set.
 //!
-//! A read looks at every element at one moment. It cannot be right if it is wrong about one
-//! element; that it is right about each is not enough. So where there are reads, each is given a
-//! moment, and the elements are looked at again; if they agree, that is an order. No such moments
-//! found, nothing is said.
+//! A read observes every element at one instant. It is wrong if it is wrong about one element, but
+//! being right about each element separately is not enough. So the check assigns an instant to each
+//! read and checks the elements again with these instants. If all are legal, the order is a
+//! linearization. If no such instants are found, the result is unknown.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::collections::finding::{Fault, Finding, Narrowing, narrowed};
+use crate::collections::narrowing::{CheckResult, Narrowing, Violation, narrowed};
 use crate::collections::span::{Span, Time};
-use crate::collections::switch::{Act, Kind, find};
+use crate::collections::switch::{Kind, SwitchOp, check_switch};
 use crate::history::OpId;
-use crate::value::Value;
-use crate::verdict::{Evidence, Verdict};
+use crate::value::ValueId;
+use crate::verdict::{Counterexample, Verdict};
 
 /// A read of the whole set.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Read<'a> {
     pub(crate) id: OpId,
     pub(crate) span: Span,
-    pub(crate) members: &'a [Value],
+    pub(crate) members: &'a [ValueId],
 }
 
-/// What is known of a set.
+/// The operations on a set.
 #[derive(Clone, Copy)]
-pub(crate) struct Told<'a> {
-    /// What is done to single elements.
-    pub(crate) acts: &'a [(Value, Act)],
-    /// Reads of the whole set, whose outcomes are known.
+pub(crate) struct SetHistory<'a> {
+    /// The operations on single elements.
+    pub(crate) ops: &'a [(ValueId, SwitchOp)],
+    /// The reads of the whole set with known outcomes.
     pub(crate) reads: &'a [Read<'a>],
-    /// Says an operation in words, as in `add 7 of x`.
-    pub(crate) words: &'a dyn Fn(OpId) -> String,
+    /// Formats an operation, as in `add 7 of x`.
+    pub(crate) describe: &'a dyn Fn(OpId) -> String,
 }
 
-/// The most looks of reads at elements.
-const LOOKS_MAX: usize = 20_000_000;
+/// The most pairs of reads and elements.
+const PAIRS_MAX: usize = 20_000_000;
 
-/// One element.
+/// One element, and the operations on it.
 #[derive(Debug)]
 struct Element {
-    value: Value,
+    value: ValueId,
     init: bool,
-    acts: Vec<Act>,
+    ops: Vec<SwitchOp>,
 }
 
-/// Decides on a set that had `init` in it.
+/// Decides a set that initially contains `init`.
 pub(crate) fn decide<'a>(
-    init: impl Iterator<Item = &'a Value>,
-    told: &Told<'_>,
+    init: impl Iterator<Item = &'a ValueId>,
+    history: &SetHistory<'_>,
 ) -> Option<Verdict> {
-    let in_disorder = |read: &&Read<'_>| !read.members.is_sorted_by(|a, b| a < b);
-    if let Some(read) = told.reads.iter().find(in_disorder) {
-        let because = format!("{} returned what is no set", (told.words)(read.id));
-        let fault = Fault { kept: vec![read.id], because };
-        let evidence = narrowed(Narrowing::Singly, 1, fault, |_| Finding::Fine);
-        return Some(Verdict::NotLinearizable(evidence));
+    let is_not_sorted = |read: &&Read<'_>| !read.members.is_sorted_by(|a, b| a < b);
+    if let Some(read) = history.reads.iter().find(is_not_sorted) {
+        let reason =
+            format!("{} returned values that are not a sorted set", (history.describe)(read.id));
+        let violation = Violation { kept: vec![read.id], reason };
+        let counterexample =
+            narrowed(Narrowing::Singly, 1, violation, |_| CheckResult::Linearizable);
+        return Some(Verdict::NotLinearizable(counterexample));
     }
-    let elements = elements(init, told);
-    if elements.len().checked_mul(told.reads.len())? > LOOKS_MAX {
+    let elements = elements(init, history);
+    if elements.len().checked_mul(history.reads.len())? > PAIRS_MAX {
         return None;
     }
-    match look(&elements, told, &|_| true) {
-        (_, Finding::Fine) => Some(Verdict::Linearizable),
-        (_, Finding::Unsure) => None,
-        (place, Finding::Wrong(fault)) => {
-            Some(Verdict::NotLinearizable(evidence(&elements, place, told, fault)))
+    match check(&elements, history, &|_| true) {
+        (_, CheckResult::Linearizable) => Some(Verdict::Linearizable),
+        (_, CheckResult::Unknown) => None,
+        (place, CheckResult::NotLinearizable(violation)) => {
+            Some(Verdict::NotLinearizable(counterexample(&elements, place, history, violation)))
         }
     }
 }
 
-/// Looks at each element, then for moments at which reads are right about all. Also tells which
-/// element is wrong.
-fn look(elements: &[Element], told: &Told<'_>, known: &dyn Fn(OpId) -> bool) -> (usize, Finding) {
-    let reads: Vec<Read<'_>> = told.reads.iter().copied().filter(|read| known(read.id)).collect();
+/// Checks each element, then searches for instants at which the reads are right about all elements.
+/// Also returns the position of the violated element.
+fn check(
+    elements: &[Element],
+    history: &SetHistory<'_>,
+    known: &dyn Fn(OpId) -> bool,
+) -> (usize, CheckResult) {
+    let reads: Vec<Read<'_>> =
+        history.reads.iter().copied().filter(|read| known(read.id)).collect();
     let spans: Vec<Span> = reads.iter().map(|read| read.span).collect();
-    let told = Told { reads: &reads, ..*told };
+    let history = SetHistory { reads: &reads, ..*history };
     let mut unsure = false;
     for (place, element) in elements.iter().enumerate() {
-        let acts = element.with_reads(&reads, &spans, 1);
-        match find(element.init, &acts, known, told.words) {
-            Finding::Fine => {}
-            Finding::Unsure => unsure = true,
-            wrong @ Finding::Wrong(_) => return (place, wrong),
+        let ops = element.with_reads(&reads, &spans, 1);
+        match check_switch(element.init, &ops, known, history.describe) {
+            CheckResult::Linearizable => {}
+            CheckResult::Unknown => unsure = true,
+            wrong @ CheckResult::NotLinearizable(_) => return (place, wrong),
         }
     }
-    let agreed = || reads.is_empty() || may_agree(elements, &told, known);
-    (0, if !unsure && agreed() { Finding::Fine } else { Finding::Unsure })
+    let reads_hold = || reads.is_empty() || have_read_points(elements, &history, known);
+    (0, if !unsure && reads_hold() { CheckResult::Linearizable } else { CheckResult::Unknown })
 }
 
-/// The evidence of a `fault` of the element at `place`: made small at that element first, and where
-/// there are reads then at all of them, because a read may be wrong about another by itself.
-fn evidence(elements: &[Element], place: usize, told: &Told<'_>, fault: Fault) -> Evidence {
-    let spans: Vec<Span> = told.reads.iter().map(|read| read.span).collect();
-    let (init, acts) = (elements[place].init, elements[place].with_reads(told.reads, &spans, 1));
-    let evidence = narrowed(Narrowing::OldestFirst, acts.len(), fault, |known| {
-        find(init, &acts, known, told.words)
+/// Returns the counterexample of a `violation` of the element at `place`. It is minimised for that
+/// element first, and then for all elements, because a read may be wrong about another element by
+/// itself.
+fn counterexample(
+    elements: &[Element],
+    place: usize,
+    history: &SetHistory<'_>,
+    violation: Violation,
+) -> Counterexample {
+    let spans: Vec<Span> = history.reads.iter().map(|read| read.span).collect();
+    let (init, ops) = (elements[place].init, elements[place].with_reads(history.reads, &spans, 1));
+    let counterexample = narrowed(Narrowing::OldestFirst, ops.len(), violation, |known| {
+        check_switch(init, &ops, known, history.describe)
     });
-    if told.reads.is_empty() {
-        return evidence;
+    if history.reads.is_empty() {
+        return counterexample;
     }
-    let count = elements.len() * told.reads.len() + told.acts.len();
-    let fault = Fault { kept: evidence.operations, because: evidence.because };
-    narrowed(Narrowing::Singly, count, fault, |known| look(elements, told, known).1)
+    let count = elements.len() * history.reads.len() + history.ops.len();
+    let violation = Violation { kept: counterexample.operations, reason: counterexample.reason };
+    narrowed(Narrowing::Singly, count, violation, |known| check(elements, history, known).1)
 }
 
-/// The elements that anything is known of, in the order in which they occur.
-fn elements<'a>(init: impl Iterator<Item = &'a Value>, told: &Told<'_>) -> Vec<Element> {
-    let mut places: HashMap<Value, usize, FixedState> = HashMap::default();
+/// Returns the elements that occur in the history, in the order of their first occurrence.
+fn elements<'a>(init: impl Iterator<Item = &'a ValueId>, history: &SetHistory<'_>) -> Vec<Element> {
+    let mut places: HashMap<ValueId, usize, FixedState> = HashMap::default();
     let mut elements: Vec<Element> = Vec::new();
-    let mut place = |elements: &mut Vec<Element>, value: Value| {
+    let mut place = |elements: &mut Vec<Element>, value: ValueId| {
         *places.entry(value).or_insert_with(|| {
-            elements.push(Element { value, init: false, acts: Vec::new() });
+            elements.push(Element { value, init: false, ops: Vec::new() });
             elements.len() - 1
         })
     };
@@ -120,47 +133,51 @@ fn elements<'a>(init: impl Iterator<Item = &'a Value>, told: &Told<'_>) -> Vec<E
         let place = place(&mut elements, *value);
         elements[place].init = true;
     }
-    for (value, act) in told.acts {
+    for (value, op) in history.ops {
         let place = place(&mut elements, *value);
-        elements[place].acts.push(*act);
+        elements[place].ops.push(*op);
     }
-    for value in told.reads.iter().flat_map(|read| read.members) {
+    for value in history.reads.iter().flat_map(|read| read.members) {
         place(&mut elements, *value);
     }
     elements
 }
 
 impl Element {
-    /// Its acts, and the looks of `reads` at it, which happened within `spans`; these count each
-    /// moment as `scale` moments.
-    fn with_reads(&self, reads: &[Read<'_>], spans: &[Span], scale: Time) -> Vec<Act> {
-        let scaled = |act: &Act| {
-            let invoked = act.span.invoked * scale;
-            let returned = if act.span.is_known() { act.span.returned * scale } else { Time::MAX };
-            Act { span: Span { invoked, returned }, ..*act }
+    /// Returns the operations on the element, and `reads` of it within `spans`, which count each
+    /// event as `scale` instants.
+    fn with_reads(&self, reads: &[Read<'_>], spans: &[Span], scale: Time) -> Vec<SwitchOp> {
+        let scaled = |op: &SwitchOp| {
+            let invoked = op.span.invoked * scale;
+            let returned = if op.span.is_known() { op.span.returned * scale } else { Time::MAX };
+            SwitchOp { span: Span { invoked, returned }, ..*op }
         };
-        let mut acts: Vec<Act> = self.acts.iter().map(scaled).collect();
-        acts.extend(reads.iter().zip(spans).map(|(read, span)| Act {
+        let mut ops: Vec<SwitchOp> = self.ops.iter().map(scaled).collect();
+        ops.extend(reads.iter().zip(spans).map(|(read, span)| SwitchOp {
             id: read.id,
             span: *span,
-            kind: Kind::Look,
+            kind: Kind::Read,
             state: read.members.binary_search(&self.value).is_ok(),
-            may_turn: false,
+            may_toggle: false,
         }));
-        acts
+        ops
     }
 
-    /// The first moment at which it can be in another state than at first.
+    /// Returns the first event at which the element can differ from its initial state.
     fn first_change(&self) -> Time {
-        let changes = self.acts.iter().filter(|act| act.may_turn && act.state != self.init);
-        changes.map(|act| act.span.invoked).min().unwrap_or(Time::MAX)
+        let changes = self.ops.iter().filter(|op| op.may_toggle && op.state != self.init);
+        changes.map(|op| op.span.invoked).min().unwrap_or(Time::MAX)
     }
 }
 
-/// Whether each read can be given a moment at which it is right about all elements; no if none was
-/// found, although there may be one.
-fn may_agree(elements: &[Element], told: &Told<'_>, known: &dyn Fn(OpId) -> bool) -> bool {
-    let reads = told.reads;
+/// Returns true if an instant was found for each read at which it is right about all elements.
+/// False means that none was found.
+fn have_read_points(
+    elements: &[Element],
+    history: &SetHistory<'_>,
+    known: &dyn Fn(OpId) -> bool,
+) -> bool {
+    let reads = history.reads;
     let mut first_right: Vec<Time> = reads.iter().map(|read| read.span.invoked).collect();
     for element in elements {
         let change = element.first_change();
@@ -174,50 +191,50 @@ fn may_agree(elements: &[Element], told: &Told<'_>, known: &dyn Fn(OpId) -> bool
     let by_change = |place: usize| (0, first_right[place]);
     let by_invocation = |place: usize| (0, reads[place].span.invoked);
     let by_return = |place: usize| (0, reads[place].span.returned - 1);
-    let plans: [&dyn Fn(usize) -> (usize, Time); 4] =
+    let rankings: [&dyn Fn(usize) -> (usize, Time); 4] =
         [&by_growth, &by_change, &by_return, &by_invocation];
-    plans.iter().any(|rank| {
+    rankings.iter().any(|rank| {
         let mut order: Vec<usize> = (0..reads.len()).collect();
         order.sort_by_key(|place| (rank(*place), reads[*place].span.returned));
-        let moments = moments(&order, |place| rank(place).1);
-        agree(elements, (told, known), &order, &moments)
+        let read_points = read_points(&order, |place| rank(place).1);
+        reads_agree(elements, (history, known), &order, &read_points)
     })
 }
 
-/// When each of `order` happens, in its order, none before it is `due`.
-fn moments(order: &[usize], due: impl Fn(usize) -> Time) -> Vec<Time> {
+/// Returns an instant for each read in `order`, increasing in that order, and none before `due`.
+fn read_points(order: &[usize], due: impl Fn(usize) -> Time) -> Vec<Time> {
     let mut now = Time::MIN;
-    let mut moments = vec![now; order.len()];
+    let mut read_points = vec![now; order.len()];
     for place in order {
         now = now.max(due(*place));
-        moments[*place] = now;
+        read_points[*place] = now;
     }
-    moments
+    read_points
 }
 
-/// Whether the reads are right about all elements if they happen right after `moments`, those of
-/// one moment in `order`.
-fn agree(
+/// Returns true if the reads are right about all elements at the instants just after `read_points`,
+/// in `order` where these are equal.
+fn reads_agree(
     elements: &[Element],
-    (told, known): (&Told<'_>, &dyn Fn(OpId) -> bool),
+    (history, known): (&SetHistory<'_>, &dyn Fn(OpId) -> bool),
     order: &[usize],
-    moments: &[Time],
+    read_points: &[Time],
 ) -> bool {
-    let within = |(read, moment): (&Read<'_>, &Time)| {
-        read.span.invoked <= *moment && *moment < read.span.returned
+    let within = |(read, event_index): (&Read<'_>, &Time)| {
+        read.span.invoked <= *event_index && *event_index < read.span.returned
     };
-    if !told.reads.iter().zip(moments).all(within) {
+    if !history.reads.iter().zip(read_points).all(within) {
         return false;
     }
-    let count = Time::try_from(order.len()).expect("there is memory for fewer");
+    let count = Time::try_from(order.len()).expect("the number of operations fits i64");
     let scale = 2 * count + 2;
     let mut spans = vec![Span::NEVER; order.len()];
     for (rank, place) in (0..count).zip(order) {
-        let invoked = moments[*place] * scale + 2 * rank + 1;
+        let invoked = read_points[*place] * scale + 2 * rank + 1;
         spans[*place] = Span { invoked, returned: invoked + 1 };
     }
     elements.iter().all(|element| {
-        let acts = element.with_reads(told.reads, &spans, scale);
-        find(element.init, &acts, known, told.words) == Finding::Fine
+        let ops = element.with_reads(history.reads, &spans, scale);
+        check_switch(element.init, &ops, known, history.describe) == CheckResult::Linearizable
     })
 }

@@ -1,42 +1,41 @@
-//! When an operation was under way.
+//! The spans of operations, from invocation to response.
 
-use crate::history::{Moment, Operation};
+use crate::history::{EventIndex, Operation};
 
-/// A moment of the history; what was there before it has negative times.
+/// An instant: the index of an event, or negative before the history begins.
 pub(crate) type Time = i64;
 
-/// After everything that happens.
+/// The instant after all events.
 pub(crate) const NEVER: Time = Time::MAX;
 
-/// From when to when an operation was under way: it took effect in between.
+/// The span of an operation: it takes effect between its invocation and its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) invoked: Time,
-    /// [`NEVER`] if its outcome is unknown.
+    /// The instant of the response; [`NEVER`] if the outcome is unknown.
     pub(crate) returned: Time,
 }
 
 impl Span {
-    /// Of something that never happens.
+    /// The span of an operation that never happens.
     pub(crate) const NEVER: Span = Span { invoked: NEVER, returned: NEVER };
 
-    /// When `operation` was under way.
+    /// Returns the span of `operation`.
     pub(crate) fn of<O, R>(operation: &Operation<O, R>) -> Span {
         let invoked = Time::from(operation.invoked.0);
         match operation.returned() {
-            Moment::NEVER => Span { invoked, returned: NEVER },
-            Moment(at) => Span { invoked, returned: Time::from(at) },
+            EventIndex::NEVER => Span { invoked, returned: NEVER },
+            EventIndex(at) => Span { invoked, returned: Time::from(at) },
         }
     }
 
-    /// The span of the one at `place` of `count` that were done one after another before the
-    /// history began.
+    /// Returns the span of the operation at `place` of `count` sequential ones before the history.
     pub(crate) fn initial(place: usize, count: usize) -> Span {
-        let from_end = Time::try_from(count - place).expect("there is memory for fewer");
+        let from_end = Time::try_from(count - place).expect("the number of operations fits i64");
         Span { invoked: -2 * from_end, returned: -2 * from_end + 1 }
     }
 
-    /// Whether the outcome is known.
+    /// Returns true if the outcome is known.
     pub(crate) fn is_known(self) -> bool {
         self.returned < NEVER
     }

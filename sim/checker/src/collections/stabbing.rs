@@ -1,36 +1,37 @@
-//! A line of places that are covered and uncovered, and windows on it that wait for a bare place.
+//! Windows over a line of positions that reports each window once it contains an uncovered
+//! position.
 
 use std::ops::Range;
 
-/// More covers than there ever are: of a place that was bare before.
+/// The cover count of a position that was found uncovered; greater than any real count.
 const SEEN: i32 = i32::MAX / 2;
 
 const NONE: u32 = u32::MAX;
 
-/// Windows on a line of places. Every window is told of once, when a place in it is bare for the
-/// first time. A tree over the places: O(log n) for each cover, place and window.
+/// Windows over a line of positions. Every window is reported once, when a position in it becomes
+/// uncovered for the first time. A segment tree: O(log n) for each cover, position and window.
 #[derive(Clone, Debug)]
 pub(crate) struct Windows {
-    /// The places that the tree has room for, a power of two.
+    /// The capacity of the tree in positions, a power of two.
     width: usize,
-    /// The fewest covers of a place below each node, those above the node not counted.
+    /// For each node, the least cover count of a position below it, without the covers above it.
     fewest: Vec<i32>,
-    /// The covers that all below each node share; taken away ones are negative.
+    /// For each node, the covers that all positions below it share; negative if removed.
     covers: Vec<i32>,
-    /// The first of the windows that stand at each node, in `waiting`.
+    /// For each node, the first of its windows in `waiting`.
     first: Vec<u32>,
-    /// Windows that stand at nodes, and the next at the same.
+    /// Windows at nodes, each with the next window at the same node.
     waiting: Vec<(u32, u32)>,
-    /// Which windows there are, and which have been told of.
-    told: Vec<bool>,
-    /// Windows to tell of.
+    /// For each window, whether it has been reported.
+    reported: Vec<bool>,
+    /// The windows to report.
     found: Vec<u32>,
-    /// Places that were found bare and whose windows are not yet found.
+    /// The uncovered positions whose windows have not been found yet.
     bare: Vec<usize>,
 }
 
 impl Windows {
-    /// No windows yet, on `places` places; room for `windows` of them.
+    /// Creates a line of `places` positions, with capacity for `windows` windows.
     pub(crate) fn new(places: usize, windows: usize) -> Windows {
         let width = places.max(1).next_power_of_two();
         Windows {
@@ -39,16 +40,16 @@ impl Windows {
             covers: vec![0; 2 * width],
             first: vec![NONE; 2 * width],
             waiting: Vec::with_capacity(windows * 2),
-            told: Vec::with_capacity(windows),
+            reported: Vec::with_capacity(windows),
             found: Vec::new(),
             bare: Vec::new(),
         }
     }
 
-    /// Has one more window; they are numbered in the order in which they come.
+    /// Adds a window. Windows are numbered in the order of their addition.
     pub(crate) fn add(&mut self, places: Range<usize>) {
-        let window = number(self.told.len());
-        self.told.push(false);
+        let window = number(self.reported.len());
+        self.reported.push(false);
         let (mut from, mut to) = (places.start + self.width, places.end + self.width);
         while from < to {
             if from & 1 == 1 {
@@ -69,7 +70,8 @@ impl Windows {
         self.waiting.push((window, next));
     }
 
-    /// Covers each place once for each of `ranges` that it is in. Once, before anything is told.
+    /// Covers each position once for each of `ranges` that contains it. Called once, before any
+    /// report.
     pub(crate) fn cover(&mut self, ranges: &[Range<usize>]) {
         let mut changes = vec![0_i32; self.width + 1];
         for range in ranges {
@@ -87,7 +89,7 @@ impl Windows {
         self.find_bare(1, 0);
     }
 
-    /// Covers each place of `range` once less.
+    /// Removes one cover from each position of `range`.
     pub(crate) fn uncover(&mut self, range: Range<usize>) {
         self.uncover_below(1, 0..self.width, &range);
         self.find_bare(1, 0);
@@ -113,7 +115,7 @@ impl Windows {
         self.fewest[node] = below + self.covers[node];
     }
 
-    /// Finds every bare place below `node`, which is covered `above` times from above.
+    /// Finds every uncovered position below `node`, which is covered `above` times from above.
     fn find_bare(&mut self, node: usize, above: i32) {
         if self.fewest[node] + above != 0 {
             return;
@@ -129,11 +131,11 @@ impl Windows {
         self.sum_up(node);
     }
 
-    /// A window in which there is a bare place, if there is one not yet told of.
+    /// Returns the next unreported window that contains an uncovered position.
     pub(crate) fn next_bare(&mut self) -> Option<usize> {
         loop {
             while let Some(window) = self.found.pop() {
-                if !std::mem::replace(&mut self.told[window as usize], true) {
+                if !std::mem::replace(&mut self.reported[window as usize], true) {
                     return Some(window as usize);
                 }
             }
@@ -152,5 +154,5 @@ impl Windows {
 }
 
 fn number(count: usize) -> u32 {
-    u32::try_from(count).expect("fewer than four billion windows")
+    u32::try_from(count).expect("the number of windows fits u32")
 }

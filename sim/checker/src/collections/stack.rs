@@ -1,85 +1,93 @@
-//! Last in, first out, when no value is pushed twice: O(n log n).
+//! Decides stacks without repeated values, in O(n log n).
 //!
-//! Three steps, each of which keeps whether there is an order (in each direction by cutting an
-//! order at a moment, or by putting one operation elsewhere; cf. decrease and conquer, Lee &
+//! The algorithm has three steps. Each preserves whether a linearization exists, as one can show by
+//! cutting an order at an instant, or by moving one operation (cf. decrease and conquer, Lee &
 //! Mathur, OOPSLA 2025):
 //!
-//! 1. A value whose push and pop overlap can be pushed and popped at one moment: it is no matter.
-//! 2. The others are certainly there from the return of their push to the invocation of their pop,
-//!    their zone. At a moment outside of all zones the stack can be taken to be empty: what
-//!    overlaps the moment can be put before or behind it. So zones that touch form stretches that
-//!    do not concern one another, and pops that find nothing need a moment between stretches.
-//! 3. All along a stretch one value is at the bottom. It can be any value whose push can precede
-//!    the stretch and whose pop can follow it; with it put aside the stretch becomes shorter, or
-//!    falls apart, and other values can be at the bottom of what is left.
+//! 1. A value whose push and pop are concurrent can be pushed and popped at one instant, so it does
+//!    not matter.
+//! 2. Every other value is certainly present from the response of its push to the invocation of its
+//!    pop: its zone. At an instant outside all zones the stack can be assumed empty, because every
+//!    operation that is pending then can be moved before or after it. So overlapping zones form
+//!    independent nonempty intervals, and a pop that returns nothing needs an instant between them.
+//! 3. During a nonempty interval one value is at the bottom. It can be any value whose push can
+//!    precede the interval and whose pop can follow it. Without it the interval becomes shorter, or
+//!    splits, and other values can be at the bottom of the rest.
 //!
-//! There is an order if nothing is left in the end. Values that stay are popped by imagined pops
-//! that all follow the history and overlap.
+//! A linearization exists if no value remains. Values that stay in the stack are popped by
+//! imaginary concurrent pops after the history.
 
-use crate::collections::finding::{Fault, Finding, Narrowing, verdict};
-use crate::collections::pairs::{Access, Item, Pairs, Words};
+use crate::collections::narrowing::{CheckResult, Narrowing, Violation, verdict};
+use crate::collections::nonempty::{chain, impossible_empty_take, never_empty, nonempty_intervals};
+use crate::collections::pairs::{Access, Item, OpNames, Pairs};
 use crate::collections::span::{NEVER, Span, Time};
 use crate::collections::stabbing::Windows;
-use crate::collections::stretches::{chain, found_nothing, never_empty, stretches};
 use crate::history::OpId;
-use crate::value::{Value, Values};
+use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
-/// When what stays in the stack is popped in the end.
+/// The instant at which the values that stay in the stack are popped.
 const END: Time = NEVER - 1;
 
-/// Decides on a stack that had `init` in it, the last on top.
-pub(crate) fn decide(init: &[Value], accesses: &[Access], values: &Values) -> Option<Verdict> {
-    let words = Words { object: "stack", insert: "push", inserted: "pushed", take: "pop", values };
-    verdict(Narrowing::Singly, accesses.len(), |known| look(init, accesses, known, &words))
+/// Decides a stack that initially contains `init`, the last value on top.
+pub(crate) fn decide(
+    init: &[ValueId],
+    accesses: &[Access],
+    values: &ValueTable,
+) -> Option<Verdict> {
+    let names =
+        OpNames { object: "stack", insert: "push", inserted: "pushed", take: "pop", values };
+    verdict(Narrowing::Singly, accesses.len(), |known| check(init, accesses, known, &names))
 }
 
-fn look(
-    init: &[Value],
+fn check(
+    init: &[ValueId],
     accesses: &[Access],
     known: &dyn Fn(OpId) -> bool,
-    words: &Words<'_>,
-) -> Finding {
-    let mut pairs = match Pairs::of(init, accesses, known, words) {
+    names: &OpNames<'_>,
+) -> CheckResult {
+    let mut pairs = match Pairs::of(init, accesses, known, names) {
         Ok(pairs) => pairs,
         Err(finding) => return finding,
     };
     pairs.left.sort_unstable_by_key(|item| item.inserted.returned);
     let (left, spare) = (pairs.left.len(), pairs.spare.len());
     if left > 0 && spare > 0 {
-        // Whatever the spare pops took: what is wrong without it is wrong with it.
-        if let Some(fault) = fault(&pairs, &pairs.taken, words) {
-            return Finding::Wrong(fault);
+        // A violation without the pops of unknown outcome exists regardless of what they took.
+        if let Some(violation) = violation(&pairs, &pairs.taken, names) {
+            return CheckResult::NotLinearizable(violation);
         }
     }
-    in_order(&mut pairs);
+    take_in_order(&mut pairs);
     let mut items = pairs.taken.clone();
     items.extend(&pairs.left);
-    match fault(&pairs, &items, words) {
-        None => Finding::Fine,
-        // If there is no choice what the spare pops took, or it was the best: of one value, the
-        // pop invoked first is.
-        Some(fault) if left == 0 || spare == 0 || left == 1 => Finding::Wrong(fault),
-        Some(_) if may_be_taken_at_need(&mut pairs) => Finding::Fine,
-        Some(_) => Finding::Unsure,
+    match violation(&pairs, &items, names) {
+        None => CheckResult::Linearizable,
+        // The violation is final if the pops of unknown outcome had no choice, or made the best
+        // one: for a single value, the pop invoked first.
+        Some(violation) if left == 0 || spare == 0 || left == 1 => {
+            CheckResult::NotLinearizable(violation)
+        }
+        Some(_) if can_be_taken_when_needed(&mut pairs) => CheckResult::Linearizable,
+        Some(_) => CheckResult::Unknown,
     }
 }
 
-/// Lets the spare pops take what was pushed first.
-fn in_order(pairs: &mut Pairs) {
-    none_taken(pairs);
+/// Assigns the pops of unknown outcome to the values in the order of their pushes.
+fn take_in_order(pairs: &mut Pairs) {
+    take_none(pairs);
     for (item, invoked) in pairs.left.iter_mut().zip(&pairs.spare) {
         item.taken.invoked = *invoked;
     }
 }
 
-/// Whether there is an order if spare pops take only what cannot stay. No if none was found,
-/// although there may be one.
+/// Returns true if a linearization was found in which the pops of unknown outcome take only values
+/// that cannot stay. False means that none was found.
 ///
-/// A spare pop that was invoked before the push returned takes the value at once, and it is no
-/// matter: the last of those is taken, because the others can do the same for earlier values.
-fn may_be_taken_at_need(pairs: &mut Pairs) -> bool {
-    none_taken(pairs);
+/// A pop of unknown outcome that was invoked before the push returned takes the value at once. Of
+/// these the last is used, because the others can do the same for earlier values.
+fn can_be_taken_when_needed(pairs: &mut Pairs) -> bool {
+    take_none(pairs);
     let mut spare = pairs.spare.clone();
     let mut take = |item: &mut Item| {
         let at_once = spare.partition_point(|invoked| *invoked < item.inserted.returned);
@@ -90,7 +98,7 @@ fn may_be_taken_at_need(pairs: &mut Pairs) -> bool {
             true
         })
     };
-    let nothing = pairs.found_nothing.iter().map(|(_, span)| span.invoked).max();
+    let nothing = pairs.empty_takes.iter().map(|(_, span)| span.invoked).max();
     for item in &mut pairs.left {
         if nothing.is_some_and(|nothing| item.inserted.returned < nothing) && !take(item) {
             return false;
@@ -100,7 +108,7 @@ fn may_be_taken_at_need(pairs: &mut Pairs) -> bool {
     loop {
         rest.retain(|item| item.zone().is_some());
         rest.sort_unstable_by_key(|item| item.inserted.returned);
-        if found_nothing(pairs, &rest).is_some() {
+        if impossible_empty_take(pairs, &rest).is_some() {
             return false;
         }
         rest = without_bottoms(&rest);
@@ -114,23 +122,23 @@ fn may_be_taken_at_need(pairs: &mut Pairs) -> bool {
     }
 }
 
-fn none_taken(pairs: &mut Pairs) {
+fn take_none(pairs: &mut Pairs) {
     for item in &mut pairs.left {
         item.taken = Span { invoked: END, returned: NEVER };
     }
 }
 
-fn fault(pairs: &Pairs, items: &[Item], words: &Words<'_>) -> Option<Fault> {
+fn violation(pairs: &Pairs, items: &[Item], names: &OpNames<'_>) -> Option<Violation> {
     let mut by_inserted: Vec<Item> =
         items.iter().copied().filter(|item| item.zone().is_some()).collect();
     by_inserted.sort_unstable_by_key(|item| item.inserted.returned);
-    match found_nothing(pairs, &by_inserted) {
-        Some(pop) => Some(never_empty(pairs, pop, &by_inserted, words)),
-        None => no_bottom(pairs, &without_bottoms(&by_inserted), words),
+    match impossible_empty_take(pairs, &by_inserted) {
+        Some(pop) => Some(never_empty(pairs, pop, &by_inserted, names)),
+        None => no_bottom(pairs, &without_bottoms(&by_inserted), names),
     }
 }
 
-/// What is left of items when those that can be at the bottom are put aside again and again.
+/// Repeatedly removes the items that can be at the bottom, and returns the rest.
 fn without_bottoms(by_inserted: &[Item]) -> Vec<Item> {
     let mut times: Vec<Time> = Vec::with_capacity(by_inserted.len() * 4);
     for Item { inserted, taken, .. } in by_inserted {
@@ -161,10 +169,10 @@ fn without_bottoms(by_inserted: &[Item]) -> Vec<Item> {
     rest.map(|(item, _)| *item).collect()
 }
 
-/// The fault of what is left: stretches that no value can be at the bottom of. The one that takes
-/// the fewest operations to show.
-fn no_bottom(pairs: &Pairs, rest: &[Item], words: &Words<'_>) -> Option<Fault> {
-    let chains = stretches(rest).into_iter().map(|(from, to)| chain(rest, from, to));
+/// Returns the violation of the remaining items: a nonempty interval without a possible bottom. It
+/// uses the interval that needs the fewest operations.
+fn no_bottom(pairs: &Pairs, rest: &[Item], names: &OpNames<'_>) -> Option<Violation> {
+    let chains = nonempty_intervals(rest).into_iter().map(|(from, to)| chain(rest, from, to));
     let cost = |chain: &Vec<Item>| {
         let stays = chain.iter().any(|item| item.take.is_none());
         (stays, chain.len())
@@ -174,14 +182,14 @@ fn no_bottom(pairs: &Pairs, rest: &[Item], words: &Words<'_>) -> Option<Fault> {
     if chain.iter().any(|item| item.take.is_none()) {
         kept.extend(pairs.not_taken(NEVER, NEVER));
     }
-    Some(Fault { kept, because: no_bottom_words(&chain, words) })
+    Some(Violation { kept, reason: describe_no_bottom(&chain, names) })
 }
 
-fn no_bottom_words(chain: &[Item], words: &Words<'_>) -> String {
-    let value = |item: &Item| words.values.words(item.value);
+fn describe_no_bottom(chain: &[Item], names: &OpNames<'_>) -> String {
+    let value = |item: &Item| names.values.describe(item.value);
     let push = |item: &Item| match item.insert {
         Some(push) => format!("push {}", push.0),
-        None => "there at first".to_owned(),
+        None => "present initially".to_owned(),
     };
     let pop = |item: &Item| match item.take {
         Some(pop) => format!("pop {}", pop.0),
@@ -201,8 +209,8 @@ fn no_bottom_words(chain: &[Item], words: &Words<'_>) -> String {
         _ => {
             let item = |item: &Item| format!("{} ({}, {})", value(item), push(item), pop(item));
             format!(
-                "one value is at the bottom for as long as the stack is not empty, but of those \
-                 that keep it from being empty none was there from the first to the last: {}",
+                "some value must be at the bottom while the stack is not empty, but none of \
+                 these was present from the first push to the last pop: {}",
                 chain.iter().map(item).collect::<Vec<_>>().join(", ")
             )
         }

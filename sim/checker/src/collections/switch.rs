@@ -1,254 +1,259 @@
-//! An object with two states, such as a lock, or one element of a set, which is in it or not.
+//! Decides switches: objects with two states, such as a lock, or the membership of one element in a
+//! set.
 //!
-//! Operations are ordered only when one returns that has no place yet (Lowe 2017, just in time):
-//! if it can have one it takes it, otherwise the switch is turned, by one of those under way, and
-//! then it can. No more than one turn is ever needed for one return, because operations that do the
-//! same can change places; of those, the one that returns first goes first. What only looks, or
-//! writes what is there already, needs no turn if the state was right at some moment since it was
-//! invoked. So all there is to remember of an order is the state, since when, and which operations
-//! under way were used to turn it.
+//! Operations are ordered only when one returns that is not ordered yet (just-in-time
+//! linearization, Lowe 2017). If it is legal now, it takes effect. Otherwise a pending operation
+//! toggles the switch first. One toggle per response suffices, because operations with the same
+//! effect are interchangeable; of those, the one with the first response goes first. A read, or a
+//! write of the present state, needs no toggle if the state was right at some instant since its
+//! invocation. So a configuration is the state, the instant since when, and the pending operations
+//! used to toggle it.
 
-use crate::collections::finding::{Fault, Finding};
+use crate::collections::narrowing::{CheckResult, Violation};
 use crate::collections::span::{NEVER, Span, Time};
 use crate::history::OpId;
 
 /// One operation on a switch.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Act {
+pub(crate) struct SwitchOp {
     pub(crate) id: OpId,
     pub(crate) span: Span,
     pub(crate) kind: Kind,
-    /// The state that it looks for, or leaves.
+    /// The state that the operation observes or sets.
     pub(crate) state: bool,
-    /// Whether it may turn the switch to its state, or do nothing, if its outcome is unknown.
-    pub(crate) may_turn: bool,
+    /// Whether the operation, with an unknown outcome, may toggle the switch to its state or do
+    /// nothing.
+    pub(crate) may_toggle: bool,
 }
 
-/// What an operation on a switch does, if its outcome is known.
+/// The effect of an operation with a known outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It found the switch in its state.
-    Look,
-    /// It turned the switch to its state from the other.
-    Turn,
-    /// It left the switch in its state, in which it may have been before.
+    /// The operation found the switch in its state.
+    Read,
+    /// The operation toggled the switch to its state from the other state.
+    Toggle,
+    /// The operation set the switch to its state, from either state.
     Write,
 }
 
-/// What can be said of the acts on one switch.
+/// The result of the check of one switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
-    /// There is an order.
-    Order,
-    /// There is none: this act cannot return as it did.
-    NoneAt(OpId),
-    /// Too much is possible.
-    Unsure,
+enum SwitchResult {
+    /// Some order explains all operations.
+    Linearizable,
+    /// No order explains the result of this operation.
+    NotLinearizable(OpId),
+    /// Too many configurations are possible.
+    Unknown,
 }
 
-/// The most other operations that a fault names.
+/// The most other operations that a sentence names.
 const OTHERS_MAX: usize = 8;
 
-/// The most ways to be in that are followed.
-const WAYS_MAX: usize = 4096;
+/// The most configurations that are followed.
+const CONFIGURATIONS_MAX: usize = 4096;
 
-/// One way in which everything up to some return can have happened.
+/// A configuration: one possibility of what has happened up to a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Way {
+struct Configuration {
     state: bool,
-    /// The slots of those under way that have turned the switch.
+    /// The slots of the pending operations that toggled the switch.
     used: u64,
-    /// How many with unknown outcomes have turned it, to each state.
+    /// The number of operations of unknown outcome that toggled the switch, by target state.
     unknown: [u32; 2],
-    /// Since when it is in `state`.
+    /// The instant since when the switch is in `state`.
     since: Time,
 }
 
-/// What is under way.
+/// The pending operations on one switch.
 #[derive(Debug)]
 struct Open {
-    /// The acts that may turn the switch, by slot.
-    slots: Vec<Option<Act>>,
-    /// How many with unknown outcomes are invoked, by the state that they turn to.
+    /// The pending operations that may toggle the switch, by slot.
+    slots: Vec<Option<SwitchOp>>,
+    /// The number of invoked operations of unknown outcome, by target state.
     unknown: [u32; 2],
 }
 
-impl Act {
-    /// It, if its outcome is taken as unknown.
-    pub(crate) fn unknown(self) -> Act {
-        Act { span: Span { invoked: self.span.invoked, ..Span::NEVER }, ..self }
+impl SwitchOp {
+    /// Returns the operation with an unknown outcome.
+    pub(crate) fn unknown(self) -> SwitchOp {
+        SwitchOp { span: Span { invoked: self.span.invoked, ..Span::NEVER }, ..self }
     }
 }
 
-/// What can be said of `acts` on a switch that is in state `init` at first. `words` says an act, as
-/// in `acquire 7`.
-pub(crate) fn find(
+/// Decides the operations `ops` on a switch with the initial state `init`. Operations that are not
+/// `known` have an unknown outcome. `describe` formats an operation, as in `acquire 7`.
+pub(crate) fn check_switch(
     init: bool,
-    acts: &[Act],
+    ops: &[SwitchOp],
     known: &dyn Fn(OpId) -> bool,
-    words: &dyn Fn(OpId) -> String,
-) -> Finding {
-    let weaker = |act: &Act| if known(act.id) { *act } else { act.unknown() };
-    let acts: Vec<Act> = acts.iter().map(weaker).collect();
-    let id = match look(init, &acts) {
-        Found::Order => return Finding::Fine,
-        Found::Unsure => return Finding::Unsure,
-        Found::NoneAt(id) => id,
+    describe: &dyn Fn(OpId) -> String,
+) -> CheckResult {
+    let weaker = |op: &SwitchOp| if known(op.id) { *op } else { op.unknown() };
+    let ops: Vec<SwitchOp> = ops.iter().map(weaker).collect();
+    let id = match check(init, &ops) {
+        SwitchResult::Linearizable => return CheckResult::Linearizable,
+        SwitchResult::Unknown => return CheckResult::Unknown,
+        SwitchResult::NotLinearizable(id) => id,
     };
-    let by = acts.iter().find(|act| act.id == id).map_or(NEVER, |act| act.span.returned);
-    let told = |act: &&Act| act.span.is_known() && act.span.invoked < by;
-    let kept: Vec<OpId> = acts.iter().filter(told).map(|act| act.id).collect();
+    let by = ops.iter().find(|op| op.id == id).map_or(NEVER, |op| op.span.returned);
+    let is_known = |op: &&SwitchOp| op.span.is_known() && op.span.invoked < by;
+    let kept: Vec<OpId> = ops.iter().filter(is_known).map(|op| op.id).collect();
     let others: Vec<String> = kept
         .iter()
         .filter(|other| **other != id)
         .take(OTHERS_MAX + 1)
-        .map(|id| words(*id))
+        .map(|id| describe(*id))
         .collect();
-    let because = match others.len() {
-        0 => format!("{} is not possible at any moment", words(id)),
+    let reason = match others.len() {
+        0 => format!("{} is impossible at any instant", describe(id)),
         1..=OTHERS_MAX => {
-            format!(
-                "{} is not possible, in whatever order, beside {}",
-                words(id),
-                others.join(", ")
-            )
+            format!("{} is impossible in any order with {}", describe(id), others.join(", "))
         }
         _ => format!(
-            "{} is not possible, in whatever order, beside the {} others that are shown",
-            words(id),
+            "{} is impossible in any order with the {} others of the counterexample",
+            describe(id),
             kept.len() - 1
         ),
     };
-    Finding::Wrong(Fault { kept, because })
+    CheckResult::NotLinearizable(Violation { kept, reason })
 }
 
-/// Looks for an order of `acts` of a switch that is in state `init` at first.
-fn look(init: bool, acts: &[Act]) -> Found {
-    let mut events: Vec<(Time, bool, usize)> = Vec::with_capacity(2 * acts.len());
-    for (place, act) in acts.iter().enumerate() {
-        events.push((act.span.invoked, false, place));
-        if act.span.is_known() {
-            events.push((act.span.returned, true, place));
+/// Searches for an order of `ops` on a switch with the initial state `init`.
+fn check(init: bool, ops: &[SwitchOp]) -> SwitchResult {
+    let mut events: Vec<(Time, bool, usize)> = Vec::with_capacity(2 * ops.len());
+    for (place, op) in ops.iter().enumerate() {
+        events.push((op.span.invoked, false, place));
+        if op.span.is_known() {
+            events.push((op.span.returned, true, place));
         }
     }
     events.sort_unstable();
     let mut open = Open { slots: Vec::new(), unknown: [0, 0] };
-    let mut ways = vec![Way { state: init, used: 0, unknown: [0, 0], since: Time::MIN }];
+    let mut configurations =
+        vec![Configuration { state: init, used: 0, unknown: [0, 0], since: Time::MIN }];
     let mut next = Vec::new();
     for (now, returns, place) in events {
-        let act = &acts[place];
+        let op = &ops[place];
         if !returns {
-            if !open.invoke(act) {
-                return Found::Unsure;
+            if !open.invoke(op) {
+                return SwitchResult::Unknown;
             }
             continue;
         }
-        let slot = open.slot(act.id);
-        for way in &ways {
-            way.after(act, slot, &open, now, &mut next);
+        let slot = open.slot(op.id);
+        for configuration in &configurations {
+            configuration.after(op, slot, &open, now, &mut next);
         }
         if let Some(slot) = slot {
             open.slots[slot] = None;
         }
         keep_best(&mut next);
-        std::mem::swap(&mut ways, &mut next);
+        std::mem::swap(&mut configurations, &mut next);
         next.clear();
-        if ways.is_empty() {
-            return Found::NoneAt(act.id);
+        if configurations.is_empty() {
+            return SwitchResult::NotLinearizable(op.id);
         }
-        if ways.len() > WAYS_MAX {
-            return Found::Unsure;
+        if configurations.len() > CONFIGURATIONS_MAX {
+            return SwitchResult::Unknown;
         }
     }
-    Found::Order
+    SwitchResult::Linearizable
 }
 
 impl Open {
-    /// Whether there is room for `act`, which is invoked.
-    fn invoke(&mut self, act: &Act) -> bool {
-        if !act.span.is_known() {
-            self.unknown[usize::from(act.state)] += u32::from(act.may_turn);
+    /// Adds an invoked operation. Returns false if there is no free slot.
+    fn invoke(&mut self, op: &SwitchOp) -> bool {
+        if !op.span.is_known() {
+            self.unknown[usize::from(op.state)] += u32::from(op.may_toggle);
             return true;
         }
-        if act.kind == Kind::Look {
+        if op.kind == Kind::Read {
             return true;
         }
         match self.slots.iter_mut().find(|slot| slot.is_none()) {
-            Some(slot) => *slot = Some(*act),
-            None => self.slots.push(Some(*act)),
+            Some(slot) => *slot = Some(*op),
+            None => self.slots.push(Some(*op)),
         }
         self.slots.len() <= 64
     }
 
     fn slot(&self, id: OpId) -> Option<usize> {
-        self.slots.iter().position(|act| act.is_some_and(|act| act.id == id))
+        self.slots.iter().position(|op| op.is_some_and(|op| op.id == id))
     }
 }
 
-impl Way {
-    /// The ways in which `act`, in `slot` if it may turn the switch, can have returned.
+impl Configuration {
+    /// Appends the configurations after `op`, in `slot` if it may toggle the switch, returned.
     fn after(
         mut self,
-        act: &Act,
+        op: &SwitchOp,
         slot: Option<usize>,
         open: &Open,
         now: Time,
-        ways: &mut Vec<Way>,
+        configurations: &mut Vec<Configuration>,
     ) {
         let bit = slot.map_or(0, |slot| 1 << slot);
         if self.used & bit != 0 {
             self.used &= !bit;
-            ways.push(self);
+            configurations.push(self);
             return;
         }
-        let right = self.state == act.state;
-        let placed = act.kind != Kind::Turn && (right || act.span.invoked < self.since);
+        let right = self.state == op.state;
+        let placed = op.kind != Kind::Toggle && (right || op.span.invoked < self.since);
         if placed {
-            ways.push(self);
+            configurations.push(self);
         }
-        let turned = Way { state: act.state, since: now, ..self };
-        if act.kind != Kind::Look && !right {
-            ways.push(turned);
+        let toggled = Configuration { state: op.state, since: now, ..self };
+        if op.kind != Kind::Read && !right {
+            configurations.push(toggled);
         }
-        // A turn by another: back, before this turns, or to where this finds what it needs. A
-        // write is better off if it turns back than if it changes nothing: this is its last chance.
-        let by_another = match act.kind {
-            Kind::Turn => right,
-            Kind::Look => !placed,
+        // Another operation toggles first: to the other state before this one toggles back, or to
+        // the state that this one needs. A write should toggle back rather than change nothing,
+        // because this is its last chance.
+        let by_another = match op.kind {
+            Kind::Toggle => right,
+            Kind::Read => !placed,
             Kind::Write => right || !placed,
         };
         if by_another {
-            let from = ways.len();
-            self.turned(bit, open, now, ways);
-            for way in &mut ways[from..] {
-                way.state = act.state;
+            let from = configurations.len();
+            self.toggled(bit, open, now, configurations);
+            for configuration in &mut configurations[from..] {
+                configuration.state = op.state;
             }
         }
     }
 
-    /// The ways to turn the switch now: by any kind of operation but that of `bit`, the first of it
-    /// to return.
-    fn turned(self, bit: u64, open: &Open, now: Time, ways: &mut Vec<Way>) {
+    /// Appends the configurations after a toggle by another operation: of each kind, the one with
+    /// the first response, except the one of `bit`.
+    fn toggled(self, bit: u64, open: &Open, now: Time, configurations: &mut Vec<Configuration>) {
         let (state, since) = (!self.state, now);
-        for kind in [Kind::Turn, Kind::Write] {
-            let free = open.slots.iter().enumerate().filter_map(|(slot, act)| {
-                let act = act.filter(|act| act.kind == kind && act.state == state)?;
-                ((self.used | bit) & 1 << slot == 0).then_some((act.span.returned, slot))
+        for kind in [Kind::Toggle, Kind::Write] {
+            let free = open.slots.iter().enumerate().filter_map(|(slot, op)| {
+                let op = op.filter(|op| op.kind == kind && op.state == state)?;
+                ((self.used | bit) & 1 << slot == 0).then_some((op.span.returned, slot))
             });
             if let Some((_, slot)) = free.min() {
-                ways.push(Way { state, since, used: self.used | 1 << slot, ..self });
+                configurations.push(Configuration {
+                    state,
+                    since,
+                    used: self.used | 1 << slot,
+                    ..self
+                });
             }
         }
         let towards = usize::from(state);
         if self.unknown[towards] < open.unknown[towards] {
             let mut unknown = self.unknown;
             unknown[towards] += 1;
-            ways.push(Way { state, since, unknown, ..self });
+            configurations.push(Configuration { state, since, unknown, ..self });
         }
     }
 
-    /// Whether whatever can follow `other` can follow this.
-    fn is_as_good_as(&self, other: &Way) -> bool {
+    /// Returns true if every continuation of `other` is one of `self`.
+    fn is_as_good_as(&self, other: &Configuration) -> bool {
         (self.state, self.used) == (other.state, other.used)
             && self.since >= other.since
             && self.unknown[0] <= other.unknown[0]
@@ -256,19 +261,26 @@ impl Way {
     }
 }
 
-/// Keeps of `ways` those that are not worse than another.
-fn keep_best(ways: &mut Vec<Way>) {
-    if ways.len() < 2 {
+/// Removes the configurations that another one dominates.
+fn keep_best(configurations: &mut Vec<Configuration>) {
+    if configurations.len() < 2 {
         return;
     }
-    let rank = |way: &Way| (way.state, way.used, way.unknown, std::cmp::Reverse(way.since));
-    ways.sort_unstable_by_key(rank);
-    let mut kept: Vec<Way> = Vec::with_capacity(ways.len());
-    for way in ways.iter() {
-        let alike = kept.iter().rev().take_while(|other| other.used == way.used);
-        if !alike.take(64).any(|other| other.is_as_good_as(way)) {
-            kept.push(*way);
+    let rank = |configuration: &Configuration| {
+        (
+            configuration.state,
+            configuration.used,
+            configuration.unknown,
+            std::cmp::Reverse(configuration.since),
+        )
+    };
+    configurations.sort_unstable_by_key(rank);
+    let mut kept: Vec<Configuration> = Vec::with_capacity(configurations.len());
+    for configuration in configurations.iter() {
+        let alike = kept.iter().rev().take_while(|other| other.used == configuration.used);
+        if !alike.take(64).any(|other| other.is_as_good_as(configuration)) {
+            kept.push(*configuration);
         }
     }
-    *ways = kept;
+    *configurations = kept;
 }

@@ -1,14 +1,14 @@
-//! What no registers can show, whatever was written when: a value that nobody wrote in time, or
-//! another than the transaction itself wrote just before.
+//! Finds transactions that no registers allow: a read of a value that no transaction had begun to
+//! write, or of another value than the transaction observed or wrote just before.
 
 use std::collections::BTreeMap;
 
 use crate::collections::span::{Span, Time};
 use crate::history::OpId;
-use crate::value::{Value, Values};
-use crate::verdict::{Evidence, Verdict};
+use crate::value::{ValueId, ValueTable};
+use crate::verdict::{Counterexample, Verdict};
 
-/// One transaction.
+/// One transaction and its steps.
 #[derive(Clone, Debug)]
 pub(crate) struct Transaction {
     pub(crate) id: OpId,
@@ -16,57 +16,64 @@ pub(crate) struct Transaction {
     pub(crate) steps: Vec<Step>,
 }
 
-/// One step of it.
+/// One step of a transaction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    /// It found this value at this key.
-    Found(Value, Value),
-    /// It wrote this value to this key.
-    Wrote(Value, Value),
+    /// The transaction read this value of this key: (key, value).
+    Read(ValueId, ValueId),
+    /// The transaction wrote this value to this key: (key, value).
+    Write(ValueId, ValueId),
 }
 
-/// Looks for such a thing in `transactions` on registers that all have `init` at first.
-pub(crate) fn impossible(
-    init: Value,
+/// Finds such a transaction in `transactions`. All registers have the initial value `init`.
+pub(crate) fn find_violation(
+    init: ValueId,
     transactions: &[Transaction],
-    values: &Values,
+    values: &ValueTable,
 ) -> Option<Verdict> {
-    let mut first_write: BTreeMap<(Value, Value), Time> = BTreeMap::new();
+    let mut first_write: BTreeMap<(ValueId, ValueId), Time> = BTreeMap::new();
     for transaction in transactions {
         for step in &transaction.steps {
-            if let Step::Wrote(key, value) = *step {
+            if let Step::Write(key, value) = *step {
                 let first = first_write.entry((key, value)).or_insert(transaction.span.invoked);
                 *first = transaction.span.invoked.min(*first);
             }
         }
     }
-    let in_time = |key: Value, value: Value, by: Time| {
+    let in_time = |key: ValueId, value: ValueId, by: Time| {
         value == init || first_write.get(&(key, value)).is_some_and(|first| *first < by)
     };
-    let told = transactions.iter().filter(|transaction| transaction.span.is_known());
-    for Transaction { id, span, steps } in told {
-        let mut own: BTreeMap<Value, Value> = BTreeMap::new();
+    let completed = transactions.iter().filter(|transaction| transaction.span.is_known());
+    for Transaction { id, span, steps } in completed {
+        let mut own: BTreeMap<ValueId, ValueId> = BTreeMap::new();
         for step in steps {
             let (key, value) = match *step {
-                Step::Wrote(key, value) => {
+                Step::Write(key, value) => {
                     own.insert(key, value);
                     continue;
                 }
-                Step::Found(key, value) => (key, value),
+                Step::Read(key, value) => (key, value),
             };
-            let found =
-                format!("operation {} read {} {}", id.0, values.words(key), values.words(value));
-            let because = match own.insert(key, value) {
+            let found = format!(
+                "operation {} read {} {}",
+                id.0,
+                values.describe(key),
+                values.describe(value)
+            );
+            let reason = match own.insert(key, value) {
                 Some(before) if before != value => {
-                    format!("{found}, although it was {} to it just before", values.words(before))
+                    format!(
+                        "{found}, although it had read or written {} just before",
+                        values.describe(before)
+                    )
                 }
                 None if !in_time(key, value, span.returned) => {
-                    format!("{found}, which nobody had begun to write by then")
+                    format!("{found}, which no transaction had begun to write by then")
                 }
                 _ => continue,
             };
-            let evidence = Evidence { operations: vec![*id], because, minimal: true };
-            return Some(Verdict::NotLinearizable(evidence));
+            let counterexample = Counterexample { operations: vec![*id], reason, minimal: true };
+            return Some(Verdict::NotLinearizable(counterexample));
         }
     }
     None

@@ -1,46 +1,51 @@
-//! Evidence as a drawing of characters: a line for each client, a bar for each operation.
+//! Draws a counterexample as text: a line for each client, a bar for each operation.
 
 use crate::explain::layout::{Layout, layout, with_nearest};
 use crate::explain::object::{last_return, operations};
-use crate::explain::words::{label, listed};
-use crate::history::{History, Moment, OpId};
+use crate::explain::text::{label, listed};
+use crate::history::{EventIndex, History, OpId};
 use crate::model::Model;
-use crate::verdict::Evidence;
+use crate::verdict::Counterexample;
 
 const COLUMNS_MAX: usize = 100;
 const LANES_MAX: usize = 20;
-/// Of what one operation is asked and returns, so much is written on its bar.
+/// The most characters of an operation and its result on a bar.
 const LABEL_MAX: usize = 28;
-/// Operations that are drawn at most: more do not fit.
-const DRAWN_MAX: usize = 40;
+/// The most operations that are drawn; more do not fit.
+const OPERATIONS_MAX: usize = 40;
 
-/// The operations of `evidence`, drawn as `|==write 3==|`, and between them as many of those around
-/// them as fit, as `|--get -> 3--|`; what is not known to return ends in `>`. At most 100 columns
-/// and about twenty lines. Columns are in the order of moments, and not to scale.
-pub fn lanes<M: Model>(model: &M, history: &History<M::Op, M::Ret>, evidence: &Evidence) -> String {
-    let end = last_return(history, &evidence.operations);
+/// Draws the operations of `counterexample` as `|==write 3==|`, and as many of the operations
+/// around them as fit as `|--get -> 3--|`. A bar that ends in `>` has no known response. The
+/// drawing has at most 100 columns and about twenty lines. Columns are in the order of events, not
+/// to scale.
+pub fn lanes<M: Model>(
+    model: &M,
+    history: &History<M::Op, M::Ret>,
+    counterexample: &Counterexample,
+) -> String {
+    let end = last_return(history, &counterexample.operations);
     let mut drawing = Drawing { model, history, label_max: LABEL_MAX, end };
-    let mut shown = listed(history, evidence, DRAWN_MAX);
+    let mut shown = listed(history, counterexample, OPERATIONS_MAX);
     while !drawing.fits(&shown, &shown) && !shown.is_empty() {
         match drawing.label_max {
-            0 => shown = listed(history, evidence, shown.len() - 1),
-            // A bar without words has the number of its operation alone.
+            0 => shown = listed(history, counterexample, shown.len() - 1),
+            // Without a label, a bar shows only the number of its operation.
             1..8 => drawing.label_max = 0,
             _ => drawing.label_max -= 4,
         }
     }
     let proof = shown;
-    let object = operations(model, history, evidence);
-    let fits = |ids: &[OpId]| ids.len() <= DRAWN_MAX && drawing.fits(ids, &proof);
-    let shown = with_nearest(history, &object, evidence, proof.clone(), fits);
-    drawing.draw(&shown, &proof, evidence.operations.len() - proof.len())
+    let object = operations(model, history, counterexample);
+    let fits = |ids: &[OpId]| ids.len() <= OPERATIONS_MAX && drawing.fits(ids, &proof);
+    let shown = with_nearest(history, &object, counterexample, proof.clone(), fits);
+    drawing.draw(&shown, &proof, counterexample.operations.len() - proof.len())
 }
 
 struct Drawing<'a, M: Model> {
     model: &'a M,
     history: &'a History<M::Op, M::Ret>,
     label_max: usize,
-    end: Moment,
+    end: EventIndex,
 }
 
 impl<M: Model> Drawing<'_, M> {
@@ -53,7 +58,7 @@ impl<M: Model> Drawing<'_, M> {
         layout(self.history, ids, proof, self.end, |id| self.label(id).len() + 4)
     }
 
-    /// What is written on a bar, in ASCII.
+    /// Returns the label of a bar, in ASCII.
     fn label(&self, id: OpId) -> String {
         if self.label_max == 0 {
             return id.0.to_string();
@@ -93,14 +98,14 @@ impl<M: Model> Drawing<'_, M> {
         }
         if folded > 0 {
             text.push_str(&format!(
-                "({folded} more operations of the evidence returned earlier)\n"
+                "({folded} more operations of the counterexample returned earlier)\n"
             ));
         }
         text
     }
 }
 
-/// The columns before the first bar.
+/// Returns the number of columns before the first bar.
 fn margin(layout: &Layout) -> usize {
     let digits = layout.lanes.iter().map(|client| client.0.to_string().len()).max().unwrap_or(1);
     "client ".len() + digits + 1

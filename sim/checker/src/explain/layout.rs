@@ -1,45 +1,45 @@
-//! Where operations stand in a picture: a lane for each client, a column for each character.
+//! Layout of operations in a picture: a lane for each client, a column for each character.
 
 use std::collections::BTreeSet;
 
 use crate::explain::object::last_return;
-use crate::history::{Client, History, Moment, OpId};
-use crate::verdict::Evidence;
+use crate::history::{Client, EventIndex, History, OpId};
+use crate::verdict::Counterexample;
 
-/// Where one operation stands.
+/// The position of one operation in the picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bar {
     pub(crate) id: OpId,
-    /// Its client's, from the top.
+    /// The lane of the client, counted from the top.
     pub(crate) lane: usize,
-    /// The columns of its first and last character.
+    /// The columns of the first and the last character.
     pub(crate) columns: (usize, usize),
-    /// Whether it returns in the picture; if not, it goes on to the right.
+    /// Whether the operation returns in the picture. If not, its bar extends to the right end.
     pub(crate) ends: bool,
 }
 
-/// Bars on lanes.
+/// The bars of operations on the lanes of their clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// In the order of invocation.
+    /// The bars, in the order of invocation.
     pub(crate) bars: Vec<Bar>,
-    /// Whose lane is which, from the top.
+    /// The client of each lane, from the top.
     pub(crate) lanes: Vec<Client>,
-    /// Which moment has which column, in order.
-    pub(crate) moments: Vec<(Moment, usize)>,
-    /// How many columns there are.
+    /// The column of each event, in order.
+    pub(crate) event_indexes: Vec<(EventIndex, usize)>,
+    /// The number of columns of the picture.
     pub(crate) columns: usize,
 }
 
-/// Places the operations `ids`, among them `proof`, both sorted: two events share no column and
-/// come in their order, and the bar of an operation has room for as many characters as `room` says.
-/// What returns after `end` goes on to the right. Clients of the proof come first, and then who
-/// asked first.
+/// Lays out the operations `ids`, which include `proof`; both are sorted. Events have distinct
+/// columns in their order, and each bar has room for as many characters as `room` returns. The bar
+/// of an operation that returns after `end` extends to the right end. The clients of `proof` come
+/// first, the others in the order of their first invocation.
 pub(crate) fn layout<O, R>(
     history: &History<O, R>,
     ids: &[OpId],
     proof: &[OpId],
-    end: Moment,
+    end: EventIndex,
     room: impl Fn(OpId) -> usize,
 ) -> Layout {
     let client = |id: &OpId| history.operation(*id).client;
@@ -49,7 +49,7 @@ pub(crate) fn layout<O, R>(
             lanes.push(client(id));
         }
     }
-    let mut events: Vec<(Moment, usize, bool)> = Vec::new();
+    let mut events: Vec<(EventIndex, usize, bool)> = Vec::new();
     let mut bars: Vec<Bar> = Vec::new();
     for (place, id) in ids.iter().enumerate() {
         let operation = history.operation(*id);
@@ -64,8 +64,8 @@ pub(crate) fn layout<O, R>(
     }
     events.sort();
     let mut next = 0;
-    let mut moments = Vec::new();
-    for (moment, place, returns) in events {
+    let mut event_indexes = Vec::new();
+    for (event_index, place, returns) in events {
         let bar = &mut bars[place];
         if returns {
             next = next.max(bar.columns.0 + room(bar.id) - 1);
@@ -73,7 +73,7 @@ pub(crate) fn layout<O, R>(
         } else {
             bar.columns.0 = next;
         }
-        moments.push((moment, next));
+        event_indexes.push((event_index, next));
         next += 1;
     }
     let open = bars.iter().filter(|bar| !bar.ends).map(|bar| bar.columns.0 + room(bar.id));
@@ -81,23 +81,24 @@ pub(crate) fn layout<O, R>(
     for bar in bars.iter_mut().filter(|bar| !bar.ends) {
         bar.columns.1 = columns - 1;
     }
-    Layout { bars, lanes, moments, columns }
+    Layout { bars, lanes, event_indexes, columns }
 }
 
-/// Misses after which nothing more is tried to fit.
+/// The number of operations that do not fit after which the search for more stops.
 const MISSES_MAX: u32 = 4;
 
-/// `shown`, all of it evidence, and of the `object` as much around the evidence as `fits`, nearest
-/// first; both sorted. What is invoked after the evidence ends is not near.
+/// Adds to `shown`, all of it from the counterexample, as many operations of `object` around it as
+/// `fits` allows, nearest first; both are sorted. Operations invoked after the last response of the
+/// counterexample are left out.
 pub(crate) fn with_nearest<O, R>(
     history: &History<O, R>,
     object: &[OpId],
-    evidence: &Evidence,
+    counterexample: &Counterexample,
     mut shown: Vec<OpId>,
     fits: impl Fn(&[OpId]) -> bool,
 ) -> Vec<OpId> {
-    let end = last_return(history, &evidence.operations);
-    let proof: BTreeSet<OpId> = evidence.operations.iter().copied().collect();
+    let end = last_return(history, &counterexample.operations);
+    let proof: BTreeSet<OpId> = counterexample.operations.iter().copied().collect();
     let mut misses = 0;
     for id in nearest(history, object, &shown) {
         if proof.contains(&id) || history.operation(id).invoked > end {
@@ -116,23 +117,23 @@ pub(crate) fn with_nearest<O, R>(
     shown
 }
 
-/// What is worth a place beside `proof`, both sorted, nearest first: the operations of `object` by
-/// how far they are, in moments, from the nearest invocation or return of the proof.
+/// Returns the operations of `object` outside `proof`, nearest first; both are sorted. The distance
+/// is the number of events to the nearest invocation or response of `proof`.
 fn nearest<O, R>(history: &History<O, R>, object: &[OpId], proof: &[OpId]) -> Vec<OpId> {
     let events = |id: &OpId| {
         let operation = history.operation(*id);
-        [Some(operation.invoked), Some(operation.returned()).filter(|at| *at != Moment::NEVER)]
+        [Some(operation.invoked), Some(operation.returned()).filter(|at| *at != EventIndex::NEVER)]
     };
-    let mut moments: Vec<Moment> = proof.iter().flat_map(events).flatten().collect();
-    moments.sort();
+    let mut event_indexes: Vec<EventIndex> = proof.iter().flat_map(events).flatten().collect();
+    event_indexes.sort();
     let distance = |id: &OpId| {
         let operation = history.operation(*id);
-        // What never returned is everywhere, but belongs to where it was invoked.
+        // A pending operation counts as near its invocation.
         let from = operation.invoked;
         let until = if operation.ret().is_some() { operation.returned() } else { from };
-        let next = moments.partition_point(|moment| *moment < from);
-        let after = moments.get(next).map_or(u32::MAX, |next| next.0.saturating_sub(until.0));
-        let before = next.checked_sub(1).map_or(u32::MAX, |last| from.0 - moments[last].0);
+        let next = event_indexes.partition_point(|event_index| *event_index < from);
+        let after = event_indexes.get(next).map_or(u32::MAX, |next| next.0.saturating_sub(until.0));
+        let before = next.checked_sub(1).map_or(u32::MAX, |last| from.0 - event_indexes[last].0);
         after.min(before)
     };
     let others = object.iter().filter(|id| proof.binary_search(id).is_err());

@@ -1,43 +1,44 @@
-//! Less evidence that proves the same.
+//! Minimises a counterexample.
 
 use crate::budget::Budget;
 use crate::check::check;
-use crate::explain::attempt::attempt;
-use crate::explain::object::{changes, forgotten, operations};
+use crate::explain::longest::longest_linearization;
+use crate::explain::object::{changes, operations, with_unknown_outcomes};
 use crate::explain::shrink::shrink;
 use crate::history::{History, OpId, Outcome};
 use crate::model::Model;
-use crate::verdict::{Evidence, Verdict};
+use crate::verdict::{Counterexample, Verdict};
 
-/// The most checks that are made; each gets an equal share of the budget.
+/// The most checks that are made. Each gets an equal share of the budget.
 const CHECKS_MAX: u64 = 256;
 
-/// Evidence of which no operation can be left out, against a history that is not linearizable:
-/// `evidence` with less in it if it is enough by itself, and otherwise what is found in the
-/// shortest part of the history, from its beginning, that is bad.
+/// Returns a counterexample of which no operation can be left out: a part of `counterexample` if
+/// that suffices by itself, and otherwise a part of the shortest prefix of the history that is not
+/// linearizable.
 ///
-/// Operations are only ever forgotten: an unknown outcome allows whatever a known one did, so that
-/// what is still bad proves the history bad. It makes at most some hundred checks, a few for each
-/// operation that stays; they share the configurations of `budget`, and each may use its memory.
-/// What it cannot decide within it stays, and the result is not called minimal; if it can show
-/// nothing, the result is `evidence`.
+/// Outcomes are only changed to unknown, which allows every linearization that the known outcome
+/// allowed. So a result that is still not linearizable proves that the history is not. The function
+/// makes at most 256 checks, a few for each operation that stays. They share the
+/// configurations of `budget`, and each may use its memory. Operations that cannot be decided
+/// within it stay, and the result is then not marked minimal. If no check fails, the result is
+/// `counterexample` unchanged.
 pub fn minimise<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
-    evidence: &Evidence,
+    counterexample: &Counterexample,
     budget: &Budget<'_>,
-) -> Evidence {
-    if evidence.minimal {
-        return evidence.clone();
+) -> Counterexample {
+    if counterexample.minimal {
+        return counterexample.clone();
     }
-    let object = operations(model, history, evidence);
+    let object = operations(model, history, counterexample);
     let share = Budget { configurations_max: budget.configurations_max / CHECKS_MAX, ..*budget };
     let mut checks_left = CHECKS_MAX;
     let mut bad = |known: &[OpId]| {
         checks_left = checks_left.checked_sub(1)?;
         let mut known = known.to_vec();
         known.sort();
-        match check(model, &forgotten(model, history, &object, &known), &share) {
+        match check(model, &with_unknown_outcomes(model, history, &object, &known), &share) {
             Verdict::Linearizable => Some(false),
             Verdict::NotLinearizable(_) => Some(true),
             Verdict::Unknown(_) => None,
@@ -49,20 +50,20 @@ pub fn minimise<M: Model>(
         ids.sort_by_key(|id| history.operation(*id).returned());
         ids
     };
-    let candidates = [by_return(&evidence.operations), by_return(&object)];
+    let candidates = [by_return(&counterexample.operations), by_return(&object)];
     let Some(candidates) = candidates.iter().find(|some| bad(some) == Some(true)) else {
-        return evidence.clone();
+        return counterexample.clone();
     };
-    // A known write says more than a read that shows it, and leaves checks less to try.
+    // A known write explains more than a read that observes it, and makes checks faster.
     let shrunk = shrink(candidates, |id| changes(model, history, *id), bad);
     let mut operations = shrunk.kept;
     operations.sort();
-    let mut less = Evidence { operations, because: String::new(), minimal: shrunk.minimal };
-    less.because = match attempt(model, history, &less) {
-        Some(attempt) if less.operations != evidence.operations => {
+    let mut less = Counterexample { operations, reason: String::new(), minimal: shrunk.minimal };
+    less.reason = match longest_linearization(model, history, &less) {
+        Some(attempt) if less.operations != counterexample.operations => {
             attempt.sentence(model, history, |id| id)
         }
-        _ => evidence.because.clone(),
+        _ => counterexample.reason.clone(),
     };
     less
 }

@@ -1,25 +1,26 @@
-//! Why a history is wrong, as briefly as it can be said: less evidence, words, and pictures.
+//! Explains why a history is not linearizable: minimised counterexamples, sentences and pictures.
 //!
-//! [`minimise`] first: what is drawn and told is the evidence, and little around it.
+//! Call [`minimise`] first, because the texts and pictures show the whole counterexample and little
+//! around it.
 
-mod attempt;
-#[cfg(test)]
-mod drawn;
 mod lanes;
 mod layout;
+mod longest;
 mod minimise;
 mod object;
+#[cfg(test)]
+mod output_tests;
 mod page;
 mod picture;
 mod shrink;
 #[cfg(test)]
 mod tests;
-mod words;
+mod text;
 
-pub use attempt::{Attempt, Reach, attempt};
 pub use lanes::lanes;
+pub use longest::{Coverage, PartialLinearization, longest_linearization};
 pub use minimise::minimise;
 pub(crate) use object::changes;
 pub use page::page;
 pub(crate) use shrink::shrink;
-pub use words::words;
+pub use text::describe;

@@ -1,53 +1,53 @@
-//! The operations that evidence is about, and history with most of them forgotten.
+//! The operations of the object of a counterexample, and histories with outcomes made unknown.
 
-use crate::history::{Client, History, Moment, OpId, Operation, Outcome};
+use crate::history::{Client, EventIndex, History, OpId, Operation, Outcome};
 use crate::model::{Effect, Model};
-use crate::verdict::Evidence;
+use crate::verdict::Counterexample;
 
-/// All operations of the object that `evidence` is about, in the order of invocation: those of its
-/// key, if every operation has one. Those that say nothing are left out: they failed, or are
-/// observations of which nobody learned.
+/// Returns all operations of the object of `counterexample`, in the order of invocation: those of
+/// its key, if every operation has one. Operations that cannot affect the verdict are left out:
+/// failed ones, and read-only ones with an unknown outcome.
 pub(crate) fn operations<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
-    evidence: &Evidence,
+    counterexample: &Counterexample,
 ) -> Vec<OpId> {
     let key = |id: &OpId| model.key(&history.operation(*id).op);
-    let first = evidence.operations.first().and_then(key);
+    let first = counterexample.operations.first().and_then(key);
     let keyless = |operation: &Operation<M::Op, M::Ret>| {
         !matches!(operation.outcome, Outcome::Failed) && model.key(&operation.op).is_none()
     };
     let whole = first.is_none()
-        || evidence.operations.iter().any(|id| key(id) != first)
+        || counterexample.operations.iter().any(|id| key(id) != first)
         || history.operations().iter().any(keyless);
-    let tells = |operation: &Operation<M::Op, M::Ret>| match operation.outcome {
+    let matters = |operation: &Operation<M::Op, M::Ret>| match operation.outcome {
         Outcome::Returned { .. } => true,
         Outcome::Failed => false,
-        Outcome::Unknown => model.effect(&operation.op, None) != Effect::Observe,
+        Outcome::Unknown => model.effect(&operation.op, None) != Effect::ReadOnly,
     };
     (0..)
         .map(OpId)
         .zip(history.operations())
-        .filter(|(_, operation)| tells(operation) && (whole || model.key(&operation.op) == first))
+        .filter(|(_, operation)| matters(operation) && (whole || model.key(&operation.op) == first))
         .map(|(id, _)| id)
         .collect()
 }
 
-/// Whether an operation may have changed the state.
+/// Returns true if an operation may have changed the state.
 pub(crate) fn changes<M: Model>(model: &M, history: &History<M::Op, M::Ret>, id: OpId) -> bool {
     let operation = history.operation(id);
-    model.effect(&operation.op, operation.ret()) != Effect::Observe
+    model.effect(&operation.op, operation.ret()) != Effect::ReadOnly
 }
 
-/// The last moment at which one of `known` returns: what is invoked later cannot matter to them.
-pub(crate) fn last_return<O, R>(history: &History<O, R>, known: &[OpId]) -> Moment {
+/// Returns the last response of the operations `known`. Later invocations cannot affect them.
+pub(crate) fn last_return<O, R>(history: &History<O, R>, known: &[OpId]) -> EventIndex {
     known.iter().map(|id| history.operation(*id).returned()).max().unwrap_or_default()
 }
 
-/// The history of an object's `operations` in which only the outcomes of `known` are known; both
-/// sorted. Whatever cannot matter is left out. Every operation has a client of its own, for clients
-/// whose operations are forgotten go on.
-pub(crate) fn forgotten<M: Model>(
+/// Returns the history of `operations` in which only the outcomes of `known` are known; both are
+/// sorted. Operations that cannot affect the verdict are left out. Every operation gets its own
+/// client, because a client may invoke nothing after an operation of unknown outcome.
+pub(crate) fn with_unknown_outcomes<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
     operations: &[OpId],
@@ -62,10 +62,11 @@ pub(crate) fn forgotten<M: Model>(
         }
         let outcome = match known.binary_search(id) {
             Ok(_) => operation.outcome.clone(),
-            Err(_) if model.effect(&operation.op, None) == Effect::Observe => continue,
+            Err(_) if model.effect(&operation.op, None) == Effect::ReadOnly => continue,
             Err(_) => Outcome::Unknown,
         };
-        let client = Client(u32::try_from(left.len()).expect("a history is no longer than that"));
+        let client =
+            Client(u32::try_from(left.len()).expect("a history has at most u32::MAX operations"));
         left.push(Operation {
             client,
             op: operation.op.clone(),
@@ -73,5 +74,5 @@ pub(crate) fn forgotten<M: Model>(
             outcome,
         });
     }
-    History::new(left).expect("part of a history, every client once")
+    History::new(left).expect("operations with a client each are well-formed")
 }

@@ -1,65 +1,72 @@
-//! Evidence as one HTML page that needs nothing else: no network, light or dark.
+//! Renders a counterexample as one self-contained HTML page, in light and dark colours.
 
 use std::collections::BTreeMap;
 
 use quorate_page::document::{Sentence, Table};
 use quorate_page::html;
 
-use crate::explain::attempt::{Attempt, Reach, attempt};
+use crate::explain::longest::{Coverage, PartialLinearization, longest_linearization};
 use crate::explain::object::{last_return, operations};
 use crate::explain::picture::{Picture, legible};
-use crate::explain::words::{label, listed, row};
+use crate::explain::text::{label, listed, row};
 use crate::history::{History, OpId};
 use crate::model::Model;
-use crate::verdict::Evidence;
+use crate::verdict::Counterexample;
 
-/// Letters of a sentence, a state, and a call or a result in a table.
+/// The most characters of a sentence, a state, and a call or a result in a table.
 const SENTENCE_MAX: usize = 600;
 const STATE_MAX: usize = 160;
 const CELL_MAX: usize = 80;
-/// Rows of a table: the last steps of an order, and the last of the evidence to return.
+/// The most rows of a table: the last steps of an order, and the last operations to return.
 const STEPS_MAX: usize = 12;
 const LISTED_MAX: usize = 30;
 
-/// Why `evidence` makes `history` wrong, on a page that stands by itself, below 300 KB for any
-/// history: the sentence; the evidence, and some operations around it, as bars on the lanes of
-/// their clients; the longest order that explains them, with its states, and what then fits
-/// nowhere.
-pub fn page<M: Model>(model: &M, history: &History<M::Op, M::Ret>, evidence: &Evidence) -> String {
-    let attempt = attempt(model, history, evidence);
-    let object = operations(model, history, evidence);
+/// Renders why `counterexample` makes `history` not linearizable, as a self-contained page of less
+/// than 300 KB: the sentence; the operations of the counterexample and some around them, as bars on
+/// the lanes of their clients; the longest order that explains them, with its states; and the
+/// operation that it cannot explain.
+pub fn page<M: Model>(
+    model: &M,
+    history: &History<M::Op, M::Ret>,
+    counterexample: &Counterexample,
+) -> String {
+    let attempt = longest_linearization(model, history, counterexample);
+    let object = operations(model, history, counterexample);
     let order = attempt.as_ref().map_or(&[][..], |attempt| &attempt.order);
     let places: BTreeMap<OpId, usize> = order.iter().copied().zip(1..).collect();
-    let misfit = attempt.as_ref().map(|attempt| attempt.misfit);
-    let picture = Picture { model, history, evidence, object: &object, places: &places, misfit };
+    let unexplained = attempt.as_ref().map(|attempt| attempt.unexplained);
+    let picture =
+        Picture { model, history, counterexample, object: &object, places: &places, unexplained };
     let mut document = picture.document();
     document.title = format!("A history of {} operations", history.operations().len());
     if let Some(violation) = &mut document.violation {
-        violation.saw = legible(&evidence.because, SENTENCE_MAX);
+        violation.finding = legible(&counterexample.reason, SENTENCE_MAX);
     }
     if let Some(attempt) = &attempt {
         let text = attempt.sentence(model, history, |id| id);
-        if text != evidence.because {
+        if text != counterexample.reason {
             let event = document.violation.as_ref().map(|violation| violation.event);
-            document.story.push(Sentence { text: legible(&text, SENTENCE_MAX), event });
+            document.explanation.push(Sentence { text: legible(&text, SENTENCE_MAX), event });
         }
-        document.tables.push(steps(model, history, evidence, attempt));
+        document.tables.push(steps(model, history, counterexample, attempt));
     }
-    document.tables.push(table(model, history, evidence));
+    document.tables.push(table(model, history, counterexample));
     html::page("Not linearizable", &[document])
 }
 
-/// The longest order: each operation, and the state after it.
+/// Builds the table of the longest order: each operation, and the state after it.
 fn steps<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
-    evidence: &Evidence,
-    attempt: &Attempt<M::State>,
+    counterexample: &Counterexample,
+    attempt: &PartialLinearization<M::State>,
 ) -> Table {
-    let note = match attempt.reach {
-        Reach::All => "The longest order that explains what was returned.",
-        Reach::Alone => "The longest order of these alone that explains what was returned.",
-        Reach::Found => "The longest order that was found.",
+    let note = match attempt.coverage {
+        Coverage::Exhaustive => "The longest order that explains what the operations returned.",
+        Coverage::CounterexampleOnly => {
+            "The longest order of these operations alone that explains what they returned."
+        }
+        Coverage::Partial => "The longest order that was found.",
     };
     let mut rows = Vec::new();
     let mut line = |place: &str, operation: &str, state: &str| {
@@ -67,31 +74,31 @@ fn steps<M: Model>(
         rows.push(vec![place.to_owned(), operation, state]);
     };
     let folded = attempt.order.len().saturating_sub(STEPS_MAX);
-    let last = last_return(history, &evidence.operations);
+    let last = last_return(history, &counterexample.operations);
     let mut state = model.init();
     if folded == 0 {
-        line("", "at first", &model.state_words(&state));
+        line("", "initial state", &model.describe_state(&state));
     }
     for (place, id) in (1..).zip(&attempt.order) {
         let operation = history.operation(*id);
-        let known = match attempt.reach {
-            Reach::All => evidence.operations.binary_search(id).is_ok(),
-            Reach::Alone | Reach::Found => operation.returned() <= last,
+        let known = match attempt.coverage {
+            Coverage::Exhaustive => counterexample.operations.binary_search(id).is_ok(),
+            Coverage::CounterexampleOnly | Coverage::Partial => operation.returned() <= last,
         };
         let ret = operation.ret().filter(|_| known);
         let after = model.step(&state, &operation.op, ret);
         state = after.unwrap_or_else(|| attempt.state.clone());
         if place == folded {
-            let words = format!("{folded} operations before");
-            line("", &words, &model.state_words(&state));
+            let words = format!("{folded} earlier operations");
+            line("", &words, &model.describe_state(&state));
         } else if place > folded {
             let words = format!("{}: {}", id.0, label(model, operation));
-            line(&place.to_string(), &words, &model.state_words(&state));
+            line(&place.to_string(), &words, &model.describe_state(&state));
         }
     }
-    let operation = history.operation(attempt.misfit);
-    let words = format!("{}: {}", attempt.misfit.0, label(model, operation));
-    line("", &words, "fits neither here nor later");
+    let operation = history.operation(attempt.unexplained);
+    let words = format!("{}: {}", attempt.unexplained.0, label(model, operation));
+    line("", &words, "legal neither here nor later");
     Table {
         title: "Longest order".to_owned(),
         note: note.to_owned(),
@@ -101,16 +108,20 @@ fn steps<M: Model>(
     }
 }
 
-/// The evidence, operation by operation.
-fn table<M: Model>(model: &M, history: &History<M::Op, M::Ret>, evidence: &Evidence) -> Table {
-    let claim = match evidence.minimal {
-        true => "Without any one of these it could be explained.",
-        false => "These are enough; fewer might be.",
+/// Builds the table of the operations of the counterexample.
+fn table<M: Model>(
+    model: &M,
+    history: &History<M::Op, M::Ret>,
+    counterexample: &Counterexample,
+) -> Table {
+    let claim = match counterexample.minimal {
+        true => "Without any one of them a linearization exists.",
+        false => "They suffice; fewer operations might suffice too.",
     };
-    let listed = listed(history, evidence, LISTED_MAX);
-    let folded = match evidence.operations.len() - listed.len() {
+    let listed = listed(history, counterexample, LISTED_MAX);
+    let folded = match counterexample.operations.len() - listed.len() {
         0 => String::new(),
-        folded => format!(" {folded} more returned earlier."),
+        folded => format!(" {folded} more operations returned earlier."),
     };
     let titles = ["Operation", "Client", "Call", "Result", "Invoked", "Returned"];
     let cells = |id: OpId| {
@@ -118,8 +129,11 @@ fn table<M: Model>(model: &M, history: &History<M::Op, M::Ret>, evidence: &Evide
         cells.iter().map(|cell| legible(cell, CELL_MAX)).collect()
     };
     Table {
-        title: "Evidence".to_owned(),
-        note: format!("Whatever became of all other operations, these cannot be. {claim}{folded}"),
+        title: "Counterexample".to_owned(),
+        note: format!(
+            "No linearization contains these operations, regardless of all other outcomes. \
+             {claim}{folded}"
+        ),
         columns: titles.map(str::to_owned).to_vec(),
         rows: listed.into_iter().map(cells).collect(),
         marked: None,

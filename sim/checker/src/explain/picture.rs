@@ -1,64 +1,65 @@
-//! The picture in a page: bars on the lanes of their clients.
+//! The picture of a page: operations as bars on the lanes of their clients.
 
 use std::collections::BTreeMap;
 
 use quorate_page::document::{
-    Clock, Document, Event, Fact, Kind, Lane, Operation, Outcome, Violation, Weight,
+    Clock, Document, Event, Fact, Kind, Lane, Operation, Outcome, Relevance, Violation,
 };
 
 use crate::explain::layout::{Bar, Layout, layout, with_nearest};
 use crate::explain::object::last_return;
-use crate::explain::words::{label, listed, result};
-use crate::history::{self, History, Moment, OpId};
+use crate::explain::text::{label, listed, result};
+use crate::history::{self, EventIndex, History, OpId};
 use crate::model::Model;
-use crate::verdict::Evidence;
+use crate::verdict::Counterexample;
 
-/// Operations that are drawn at most; with what is written of each, the page stays small.
-const DRAWN_MAX: usize = 100;
-/// Of the evidence, so many are drawn at most: the last to return.
-const PROOF_MAX: usize = 60;
-/// Of a screen: what fits on none can be scrolled to.
+/// The most operations that are drawn, so that the page stays small.
+const OPERATIONS_MAX: usize = 100;
+/// The most operations of the counterexample that are drawn: the last to return.
+const COUNTEREXAMPLE_MAX: usize = 60;
+/// The most columns and lanes of a screen. A larger picture scrolls.
 const COLUMNS_MAX: usize = 105;
 const LANES_MAX: usize = 20;
-/// Letters that a bar has room for, and of what is asked and returned.
+/// The most characters of a label on a bar, and of a call or a result.
 const LABEL_MAX: usize = 28;
-const WORDS_MAX: usize = 100;
+const TEXT_MAX: usize = 100;
 
-/// What is drawn, and of what.
+/// The input of a picture.
 pub(crate) struct Picture<'a, M: Model> {
     pub(crate) model: &'a M,
     pub(crate) history: &'a History<M::Op, M::Ret>,
-    pub(crate) evidence: &'a Evidence,
-    /// The operations of the object, sorted.
+    pub(crate) counterexample: &'a Counterexample,
+    /// The operations of the object, sorted by number.
     pub(crate) object: &'a [OpId],
-    /// The place of each in the longest order, from 1.
+    /// The position of each operation in the longest order, from 1.
     pub(crate) places: &'a BTreeMap<OpId, usize>,
-    pub(crate) misfit: Option<OpId>,
+    pub(crate) unexplained: Option<OpId>,
 }
 
-/// An invocation, a return, or a gap.
-struct Drawn {
+/// An invocation, a response, or a gap.
+struct PictureEvent {
     at: u64,
     lane: Lane,
     text: String,
-    /// The bar that it begins, or ends.
+    /// The index of the bar that begins, or ends, with the event.
     begins: Option<usize>,
     ends: Option<usize>,
 }
 
 impl<M: Model> Picture<'_, M> {
-    /// The operations as bars, what happens at their ends, and a line on what is not drawn.
+    /// Returns the document with bars, the events at their ends, and a line that counts the rest.
     pub(crate) fn document(&self) -> Document {
-        let proof = listed(self.history, self.evidence, PROOF_MAX);
+        let proof = listed(self.history, self.counterexample, COUNTEREXAMPLE_MAX);
         let fits = |ids: &[OpId]| {
             let layout = self.layout(ids, &proof);
             let small = layout.columns <= COLUMNS_MAX && layout.lanes.len() <= LANES_MAX;
-            small && ids.len() <= DRAWN_MAX
+            small && ids.len() <= OPERATIONS_MAX
         };
-        let shown = with_nearest(self.history, self.object, self.evidence, proof.clone(), fits);
+        let shown =
+            with_nearest(self.history, self.object, self.counterexample, proof.clone(), fits);
         let layout = self.layout(&shown, &proof);
         let mut document = Document {
-            clock: Clock::Places,
+            clock: Clock::Positions,
             facts: vec![Fact {
                 label: "drawn".to_owned(),
                 value: self.folded(&shown),
@@ -68,36 +69,36 @@ impl<M: Model> Picture<'_, M> {
             operations: layout.bars.iter().map(|bar| self.operation(bar, &proof)).collect(),
             ..Document::default()
         };
-        self.happens(&mut document, &layout, &shown);
+        self.add_events(&mut document, &layout, &shown);
         document
     }
 
-    /// Adds what happens at the ends of the bars, and at which end it shows what is wrong.
-    fn happens(&self, document: &mut Document, layout: &Layout, shown: &[OpId]) {
-        let mut drawn = self.gaps(layout, shown);
+    /// Adds the events at the ends of the bars, and marks the event that shows the violation.
+    fn add_events(&self, document: &mut Document, layout: &Layout, shown: &[OpId]) {
+        let mut events = self.gaps(layout, shown);
         for (place, (bar, operation)) in layout.bars.iter().zip(&document.operations).enumerate() {
             let lane = Lane::Client(operation.client);
-            let text = format!("asks {}: {}", bar.id.0, operation.call);
+            let text = format!("invokes {}: {}", bar.id.0, operation.call);
             let at = operation.invoked;
-            drawn.push(Drawn { at, lane, text, begins: Some(place), ends: None });
+            events.push(PictureEvent { at, lane, text, begins: Some(place), ends: None });
             if let Some(at) = operation.returned {
-                let text = format!("is told of {}: {}", bar.id.0, operation.result);
-                drawn.push(Drawn { at, lane, text, begins: None, ends: Some(place) });
+                let text = format!("response to {}: {}", bar.id.0, operation.result);
+                events.push(PictureEvent { at, lane, text, begins: None, ends: Some(place) });
             }
         }
-        drawn.sort_by_key(|event| event.at);
-        let misfit = layout.bars.iter().position(|bar| self.misfit == Some(bar.id));
-        for (place, Drawn { at, lane, text, begins, ends }) in (0..).zip(drawn) {
+        events.sort_by_key(|event| event.at);
+        let unexplained = layout.bars.iter().position(|bar| self.unexplained == Some(bar.id));
+        for (place, PictureEvent { at, lane, text, begins, ends }) in (0..).zip(events) {
             let causes = ends.and_then(|bar| document.operations[bar].event).into_iter().collect();
             if let Some(bar) = begins {
                 document.operations[bar].event = Some(place);
             }
-            let wrong = misfit.is_some() && (ends == misfit || begins == misfit);
+            let wrong = unexplained.is_some() && (ends == unexplained || begins == unexplained);
             if wrong || document.violation.is_none() {
                 document.violation = Some(Violation {
                     event: place,
                     check: "not linearizable".to_owned(),
-                    saw: String::new(),
+                    finding: String::new(),
                 });
             }
             let kind = if lane == Lane::Cluster { Kind::Phase } else { Kind::Client };
@@ -108,10 +109,10 @@ impl<M: Model> Picture<'_, M> {
     fn operation(&self, bar: &Bar, proof: &[OpId]) -> Operation {
         let operation = self.history.operation(bar.id);
         let client = u16::try_from(bar.lane).expect("lanes are few");
-        let weight = match (self.misfit == Some(bar.id), proof.binary_search(&bar.id)) {
-            (true, _) => Weight::Misfit,
-            (false, Ok(_)) => Weight::Evidence,
-            (false, Err(_)) => Weight::Beside,
+        let relevance = match (self.unexplained == Some(bar.id), proof.binary_search(&bar.id)) {
+            (true, _) => Relevance::Unexplained,
+            (false, Ok(_)) => Relevance::Evidence,
+            (false, Err(_)) => Relevance::Context,
         };
         let outcome = match operation.outcome {
             history::Outcome::Returned { .. } => Outcome::Returned,
@@ -124,37 +125,38 @@ impl<M: Model> Picture<'_, M> {
         };
         Operation {
             client,
-            call: legible(&self.model.call_words(&operation.op), WORDS_MAX),
-            result: legible(&result, WORDS_MAX),
+            call: legible(&self.model.describe_op(&operation.op), TEXT_MAX),
+            result: legible(&result, TEXT_MAX),
             invoked: 2 * bar.columns.0 as u64,
             returned: bar.ends.then_some(2 * bar.columns.1 as u64 + 1),
             outcome,
             event: None,
-            weight,
+            relevance,
             place: self.places.get(&bar.id).and_then(|place| u32::try_from(*place).ok()),
         }
     }
 
-    /// Where operations are not drawn, and how many.
-    fn gaps(&self, layout: &Layout, shown: &[OpId]) -> Vec<Drawn> {
+    /// Returns the gaps: where operations are not drawn, and how many.
+    fn gaps(&self, layout: &Layout, shown: &[OpId]) -> Vec<PictureEvent> {
         let hidden = self.object.iter().filter(|id| shown.binary_search(id).is_err());
-        let hidden: Vec<Moment> = hidden.map(|id| self.history.operation(*id).invoked).collect();
-        let before = |moment: Moment| hidden.partition_point(|other| *other < moment);
-        let mut said = 0;
+        let hidden: Vec<EventIndex> =
+            hidden.map(|id| self.history.operation(*id).invoked).collect();
+        let before = |event_index: EventIndex| hidden.partition_point(|other| *other < event_index);
+        let mut counted = 0;
         let mut gaps = Vec::new();
-        for (moment, column) in &layout.moments {
-            let count = before(*moment) - said;
+        for (event_index, column) in &layout.event_indexes {
+            let count = before(*event_index) - counted;
             if count > 0 {
-                said += count;
+                counted += count;
                 let (at, text) = (2 * *column as u64, format!("+{count} not drawn"));
-                gaps.push(Drawn { at, lane: Lane::Cluster, text, begins: None, ends: None });
+                gaps.push(PictureEvent { at, lane: Lane::Cluster, text, begins: None, ends: None });
             }
         }
         gaps
     }
 
     fn layout(&self, ids: &[OpId], proof: &[OpId]) -> Layout {
-        let end = last_return(self.history, &self.evidence.operations);
+        let end = last_return(self.history, &self.counterexample.operations);
         let place = |id: OpId| if self.places.contains_key(&id) { 4 } else { 0 };
         let room = |id: OpId| self.label(id).chars().count().min(LABEL_MAX) + place(id) + 3;
         layout(self.history, ids, proof, end, room)
@@ -164,26 +166,26 @@ impl<M: Model> Picture<'_, M> {
         label(self.model, self.history.operation(id))
     }
 
-    /// What is not drawn, counted.
+    /// Describes the operations that are not drawn.
     fn folded(&self, shown: &[OpId]) -> String {
         let others = self.history.operations().len() - self.object.len();
         let hidden = self.object.len() - shown.len();
-        let end = last_return(self.history, &self.evidence.operations);
+        let end = last_return(self.history, &self.counterexample.operations);
         let later = self.object.iter().filter(|id| self.history.operation(**id).invoked > end);
         let later = later.count();
         format!(
-            "{} operations, as their invocations and returns follow one another, not to scale. \
-             Not drawn are {} before or between them, {later} after the evidence, and {others} \
-             that do not matter: they failed, nobody learned what they read, or they are of other \
-             keys.",
+            "{} operations, in the order of invocations and responses, not to scale. Not drawn are \
+             {} operations before or between them, {later} after the counterexample, and \
+             {others} that cannot affect the verdict: failed operations, reads of unknown \
+             outcome, and operations on other keys.",
             shown.len(),
             hidden - later,
         )
     }
 }
 
-/// The first `letters_max` letters of `text`; an ellipsis stands for the rest. What cannot be seen,
-/// or turns the direction of writing, is replaced.
+/// Returns the first `letters_max` characters of `text`, with an ellipsis for the rest. Control
+/// characters and those that change the direction of writing are replaced.
 pub(crate) fn legible(text: &str, letters_max: usize) -> String {
     let mut legible = String::new();
     for (place, letter) in text.chars().enumerate() {

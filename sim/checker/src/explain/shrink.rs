@@ -1,20 +1,21 @@
-//! The smallest part of something that is still bad, in few looks.
+//! Finds a minimal failing subset with few tests.
 
-/// What is left, and whether it is known that none of it can be left out.
+/// The remaining elements, and whether they are known to be minimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shrunk<T> {
     pub(crate) kept: Vec<T>,
     pub(crate) minimal: bool,
 }
 
-/// A part of `candidates`, which are bad together, that is bad while none of it can be left out.
+/// Returns a subset of `candidates`, which fail together, that fails and of which no element can be
+/// left out.
 ///
-/// Adding to what is bad must leave it bad. `bad` may not know; then it is as if what it was asked
-/// of were not bad, and the result need not be minimal. The shortest bad beginning is found first,
-/// and its last element stays; of the others, those `preferred` stay rather than the rest, and
-/// those nearest to it rather than those far away. Each element that stays costs about twice the
-/// logarithm of its distance in looks: of the known ways (Zeller & Hildebrandt 2002; Marques-Silva,
-/// Janota & Belov 2013, progression), the second.
+/// Failing must be monotonic: a superset of a failing set fails. `bad` returns `None` if it cannot
+/// decide. That counts as passing, and then the result need not be minimal. The shortest failing
+/// prefix is found first, and its last element stays. Of the others, `preferred` elements stay
+/// before the rest, and near elements before far ones. Each element that stays costs about twice
+/// the logarithm of its distance in tests. Of the known algorithms (delta debugging, Zeller &
+/// Hildebrandt 2002; progression, Marques-Silva, Janota & Belov 2013), this is the second.
 pub(crate) fn shrink<T: Copy>(
     candidates: &[T],
     preferred: impl Fn(&T) -> bool,
@@ -24,10 +25,10 @@ pub(crate) fn shrink<T: Copy>(
     let mut minimal = true;
     loop {
         let mut is_bad = |length: usize| {
-            let asked: Vec<T> = kept.iter().chain(&rest[..length]).copied().collect();
-            let answer = bad(&asked);
-            minimal &= answer.is_some();
-            answer == Some(true)
+            let subset: Vec<T> = kept.iter().chain(&rest[..length]).copied().collect();
+            let result = bad(&subset);
+            minimal &= result.is_some();
+            result == Some(true)
         };
         let needed = first(rest.len(), &mut is_bad);
         if needed == 0 {
@@ -43,7 +44,8 @@ pub(crate) fn shrink<T: Copy>(
     }
 }
 
-/// The smallest length that `is_bad`, looked for from the small end; `longest` is.
+/// Returns the smallest length for which `is_bad` returns true, searched from small lengths on. It
+/// must return true for `longest`.
 fn first(longest: usize, is_bad: &mut impl FnMut(usize) -> bool) -> usize {
     let (mut good, mut length) = (None, 0);
     let mut bad = longest;
@@ -72,16 +74,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_looks_find_a_few_among_many() {
+    fn few_tests_find_a_small_subset_of_many() {
         let candidates: Vec<u32> = (0..10_000).collect();
         for needed in [vec![9_999], vec![17, 4_000, 4_003, 8_123], vec![0, 5_000, 9_999]] {
             let mut looks = 0;
             let shrunk = shrink(
                 &candidates,
                 |_| true,
-                |asked| {
+                |subset| {
                     looks += 1;
-                    Some(needed.iter().all(|one| asked.contains(one)))
+                    Some(needed.iter().all(|one| subset.contains(one)))
                 },
             );
             let mut kept = shrunk.kept;
@@ -92,8 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_preferred_stays() {
-        let either = |asked: &[u32]| Some(asked.contains(&9) && asked.iter().any(|one| *one < 5));
+    fn preferred_elements_stay() {
+        let either =
+            |subset: &[u32]| Some(subset.contains(&9) && subset.iter().any(|one| *one < 5));
         let all: Vec<u32> = (0..10).collect();
         let shrunk = shrink(&all, |one| *one == 2, either);
         assert_eq!(shrunk, Shrunk { kept: vec![9, 2], minimal: true });
@@ -102,22 +105,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_kept_and_said() {
-        let shrunk = shrink(&[1, 2, 3], |_| true, |asked| (asked.len() == 3).then_some(true));
+    fn undecided_elements_stay_and_the_result_is_not_minimal() {
+        let shrunk = shrink(&[1, 2, 3], |_| true, |subset| (subset.len() == 3).then_some(true));
         assert_eq!(shrunk, Shrunk { kept: vec![3, 1, 2], minimal: false });
     }
 
     proptest! {
-        /// Bad is whatever contains one of several sets.
+        /// A set fails if it contains one of several given sets.
         #[test]
-        fn minimal_means_minimal(
+        fn a_minimal_result_is_minimal(
             sets in prop::collection::vec(prop::collection::btree_set(0_u8..12, 0..5), 1..6),
         ) {
             let within =
-                |set: &BTreeSet<u8>, asked: &[u8]| set.iter().all(|one| asked.contains(one));
-            let bad = |asked: &[u8]| sets.iter().any(|set| within(set, asked));
+                |set: &BTreeSet<u8>, subset: &[u8]| set.iter().all(|one| subset.contains(one));
+            let bad = |subset: &[u8]| sets.iter().any(|set| within(set, subset));
             let all: Vec<u8> = (0..12).collect();
-            let shrunk = shrink(&all, |one| one % 3 == 0, |asked| Some(bad(asked)));
+            let shrunk = shrink(&all, |one| one % 3 == 0, |subset| Some(bad(subset)));
             let Shrunk { kept, minimal } = shrunk;
             prop_assert!(minimal && bad(&kept));
             for out in &kept {

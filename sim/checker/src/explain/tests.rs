@@ -1,34 +1,42 @@
-//! Evidence is held against the definition: it must be bad by itself, and no more than that.
+//! Tests minimised counterexamples against the definition: each is not linearizable by itself, and
+//! becomes linearizable without any one of its operations.
 
 use rand::RngExt;
 
-use crate::brute;
+use crate::brute_force;
 use crate::budget::Budget;
 use crate::check::check;
-use crate::explain::attempt::{Reach, attempt};
+use crate::explain::longest::{Coverage, longest_linearization};
 use crate::explain::minimise::minimise;
-use crate::explain::object::forgotten;
+use crate::explain::object::with_unknown_outcomes;
 use crate::generate::tests::{queues, registers};
 use crate::generate::{Random, Shape, history, random};
-use crate::history::{Client, History, OpId, Outcome, Part, Recorder};
+use crate::history::{Client, History, OpId, Outcome, Recorder, Subhistory};
 use crate::model::Model;
 use crate::models::{Counter, CounterOp, Queue, Register};
-use crate::verdict::{Evidence, Verdict};
+use crate::verdict::{Counterexample, Verdict};
 
-/// Whether `history` is bad, by the definition, when only the outcomes of `known` are known.
+/// Returns true if `history` is not linearizable, by the definition, when only the outcomes of
+/// `known` are known.
 fn bad<M: Model>(model: &M, history: &History<M::Op, M::Ret>, known: &[OpId]) -> bool {
-    let told = |id: &OpId| !matches!(history.operation(*id).outcome, Outcome::Failed);
-    let all: Vec<OpId> = (0..).map(OpId).take(history.operations().len()).filter(told).collect();
-    let less = forgotten(model, history, &all, known);
+    let not_failed = |id: &OpId| !matches!(history.operation(*id).outcome, Outcome::Failed);
+    let all: Vec<OpId> =
+        (0..).map(OpId).take(history.operations().len()).filter(not_failed).collect();
+    let less = with_unknown_outcomes(model, history, &all, known);
     let ids: Vec<OpId> = (0..).map(OpId).take(less.operations().len()).collect();
-    !brute::linearizable(model, Part::new(&less, &ids))
+    !brute_force::linearizable(model, Subhistory::new(&less, &ids))
 }
 
-/// Minimises `history` if it is bad, and holds the result against the definition.
-fn minimal_evidence<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Option<Evidence> {
+/// Minimises the counterexample of `history`, if it has one, and checks it against the definition.
+fn minimal_counterexample<M: Model>(
+    model: &M,
+    history: &History<M::Op, M::Ret>,
+) -> Option<Counterexample> {
     let budget = Budget::default();
-    let Verdict::NotLinearizable(evidence) = check(model, history, &budget) else { return None };
-    let whole = Evidence { minimal: false, ..evidence };
+    let Verdict::NotLinearizable(counterexample) = check(model, history, &budget) else {
+        return None;
+    };
+    let whole = Counterexample { minimal: false, ..counterexample };
     let less = minimise(model, history, &whole, &budget);
     assert!(less.minimal, "{history:?}");
     assert!(less.operations.is_sorted());
@@ -37,23 +45,26 @@ fn minimal_evidence<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Op
         let fewer: Vec<OpId> = less.operations.iter().copied().filter(|id| id != out).collect();
         assert!(!bad(model, history, &fewer), "not minimal: {less:?} of {history:?}");
     }
-    let attempt = attempt(model, history, &less).expect("what is bad has a longest order");
-    assert!(attempt.reach == Reach::All && less.operations.contains(&attempt.misfit));
+    let attempt =
+        longest_linearization(model, history, &less).expect("a counterexample has a longest order");
+    assert!(
+        attempt.coverage == Coverage::Exhaustive && less.operations.contains(&attempt.unexplained)
+    );
     assert_legal(model, history, &less, &attempt.order);
     Some(less)
 }
 
-/// An order must be legal, as far as it goes.
+/// Checks that `order` is legal.
 fn assert_legal<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
-    evidence: &Evidence,
+    counterexample: &Counterexample,
     order: &[OpId],
 ) {
     let mut state = model.init();
     for id in order {
         let operation = history.operation(*id);
-        let ret = operation.ret().filter(|_| evidence.operations.contains(id));
+        let ret = operation.ret().filter(|_| counterexample.operations.contains(id));
         state = model.step(&state, &operation.op, ret).expect("the order is legal");
     }
 }
@@ -61,17 +72,17 @@ fn assert_legal<M: Model>(
 const SMALL: Shape = Shape { operations: 9, clients: 3, unknown: 0.1, failed: 0.05, eager: 0.5 };
 
 #[test]
-fn evidence_of_a_register_is_minimal() {
+fn counterexample_of_a_register_is_minimal() {
     let count = |seed: &u64| {
         let made = registers(&mut random(*seed), &SMALL);
-        minimal_evidence(&Register::default(), &made).is_some()
+        minimal_counterexample(&Register::default(), &made).is_some()
     };
     let caught = (0..400).filter(count).count();
     assert!(caught > 60, "{caught}");
 }
 
 #[test]
-fn evidence_of_a_counter_is_minimal() {
+fn counterexample_of_a_counter_is_minimal() {
     let count = |seed: &u64| {
         let ask = |random: &mut Random| match random.random_bool(0.5) {
             true => CounterOp::Add(random.random_range(-2..3)),
@@ -86,24 +97,24 @@ fn evidence_of_a_counter_is_minimal() {
             CounterOp::Read => Some(*sum + i64::from(errors.random_bool(0.2))),
         };
         let made = history(&mut random(*seed), &SMALL, 0, ask, apply);
-        minimal_evidence(&Counter::default(), &made).is_some()
+        minimal_counterexample(&Counter::default(), &made).is_some()
     };
     let caught = (0..300).filter(count).count();
     assert!(caught > 60, "{caught}");
 }
 
 #[test]
-fn evidence_of_a_queue_is_minimal() {
+fn counterexample_of_a_queue_is_minimal() {
     let count = |seed: &u64| {
         let last = |errors: &mut Random, count| errors.random_bool(0.3).then_some(count - 1);
         let made = queues(*seed, &SMALL, |errors, count| last(errors, count).unwrap_or(0));
-        minimal_evidence(&Queue::default(), &made).is_some()
+        minimal_counterexample(&Queue::default(), &made).is_some()
     };
     let caught = (0..300).filter(count).count();
     assert!(caught > 20, "{caught}");
 }
 
-/// A sum of which nothing is known but what it does: nobody decides on it without search.
+/// A sum without hints, so that only the search decides on it.
 struct Plain;
 
 impl Model for Plain {
@@ -117,19 +128,19 @@ impl Model for Plain {
 
     fn step(&self, state: &i64, more: &Option<i64>, ret: Option<&i64>) -> Option<i64> {
         let after = state + more.unwrap_or(0);
-        ret.is_none_or(|told| *told == after).then_some(after)
+        ret.is_none_or(|not_failed| *not_failed == after).then_some(after)
     }
 }
 
 #[test]
-fn without_a_budget_the_evidence_stays_and_is_not_called_minimal() {
+fn without_a_budget_the_counterexample_stays_unminimised() {
     let recorder = Recorder::new();
-    for (more, told) in [(Some(2), 2), (None, 7), (Some(1), 3), (None, 3)] {
-        recorder.invoke(Client(0), more).returned(told);
+    for (more, not_failed) in [(Some(2), 2), (None, 7), (Some(1), 3), (None, 3)] {
+        recorder.invoke(Client(0), more).returned(not_failed);
     }
     let history = recorder.history();
     let operations = [0, 1, 2, 3].map(OpId).to_vec();
-    let whole = Evidence { operations, because: "it is so".to_owned(), minimal: false };
+    let whole = Counterexample { operations, reason: "it is so".to_owned(), minimal: false };
     let none = Budget { configurations_max: 0, bytes_max: 0, ..Budget::default() };
     assert_eq!(minimise(&Plain, &history, &whole, &none), whole);
     let stopped = Budget { stop: Some(&|| true), ..Budget::default() };

@@ -1,4 +1,4 @@
-//! A history of any of the objects that files can be about.
+//! A history of any of the models that files can contain.
 
 use crate::budget::Budget;
 use crate::check::check;
@@ -10,49 +10,49 @@ use crate::models::{
 };
 use crate::verdict::Verdict;
 
-/// An object, and a history of it.
+/// A history and the model of its object.
 #[derive(Clone, Debug)]
-pub struct Of<M: Model> {
-    /// The object.
+pub struct ModelHistory<M: Model> {
+    /// The model of the object.
     pub model: M,
-    /// What its clients asked and were told.
+    /// The operations on the object.
     pub history: History<M::Op, M::Ret>,
 }
 
-/// Does something with a history, whatever it is of.
+/// A generic function over a history of any model.
 pub trait Visitor {
-    /// What comes of it.
+    /// The result of the visit.
     type Out;
 
-    /// Does it.
+    /// Called once with the model and its history.
     fn visit<M: Model>(self, model: &M, history: &History<M::Op, M::Ret>) -> Self::Out;
 }
 
 macro_rules! histories {
     ($($(#[doc = $doc:literal])* $name:ident: $model:ty;)*) => {
-        /// A history, with the object that it is of.
+        /// A history of one of the known models.
         #[derive(Clone, Debug)]
         #[non_exhaustive]
         pub enum AnyHistory {
-            $($(#[doc = $doc])* $name(Of<$model>),)*
+            $($(#[doc = $doc])* $name(ModelHistory<$model>),)*
         }
 
-        $(impl From<Of<$model>> for AnyHistory {
-            fn from(of: Of<$model>) -> AnyHistory {
+        $(impl From<ModelHistory<$model>> for AnyHistory {
+            fn from(of: ModelHistory<$model>) -> AnyHistory {
                 AnyHistory::$name(of)
             }
         })*
 
         impl AnyHistory {
-            /// Does what `visitor` does.
+            /// Calls `visitor` with the model and the history.
             pub fn visit<V: Visitor>(&self, visitor: V) -> V::Out {
                 match self {
                     $(AnyHistory::$name(of) => visitor.visit(&of.model, &of.history),)*
                 }
             }
 
-            /// Does what only the notation's own files do.
-            pub(super) fn noted<V: Noted>(&self, visitor: V) -> V::Out {
+            /// Calls `visitor` with the model and the history, for models that have a notation.
+            pub(super) fn visit_notation<V: NotationVisitor>(&self, visitor: V) -> V::Out {
                 match self {
                     $(AnyHistory::$name(of) => visitor.visit(&of.model, &of.history),)*
                 }
@@ -62,42 +62,42 @@ macro_rules! histories {
 }
 
 histories! {
-    /// Of one register.
+    /// A history of one register.
     Register: Register;
-    /// Of a register for each key.
+    /// A history of a register for each key.
     Kv: Kv;
-    /// Of several registers, read and written together.
+    /// A history of several registers, read and written in transactions.
     Transactions: Transactions;
-    /// Of lists.
+    /// A history of append-only lists.
     List: List;
-    /// Of a lock.
+    /// A history of one lock.
     Lock: Lock;
-    /// Of a set.
+    /// A history of one set.
     Set: Set;
-    /// Of a counter.
+    /// A history of one counter.
     Counter: Counter;
-    /// Of a queue.
+    /// A history of one queue.
     Queue: Queue;
-    /// Of a stack.
+    /// A history of one stack.
     Stack: Stack;
-    /// Of a bank.
+    /// A history of one bank.
     Bank: Bank;
-    /// Of a lock for each key.
+    /// A history of a lock for each key.
     Locks: Keyed<Lock>;
-    /// Of a set for each key.
+    /// A history of a set for each key.
     Sets: Keyed<Set>;
-    /// Of a counter for each key.
+    /// A history of a counter for each key.
     Counters: Keyed<Counter>;
-    /// Of a queue for each key.
+    /// A history of a queue for each key.
     Queues: Keyed<Queue>;
-    /// Of a stack for each key.
+    /// A history of a stack for each key.
     Stacks: Keyed<Stack>;
-    /// Of a bank for each key.
+    /// A history of a bank for each key.
     Banks: Keyed<Bank>;
 }
 
-/// As [`Visitor`], for those that write.
-pub(super) trait Noted {
+/// Like [`Visitor`], for models that have a notation in files.
+pub(super) trait NotationVisitor {
     type Out;
     fn visit<M: Notation>(self, model: &M, history: &History<M::Op, M::Ret>) -> Self::Out;
 }
@@ -134,25 +134,25 @@ impl Visitor for Words {
 
     fn visit<M: Model>(self, model: &M, history: &History<M::Op, M::Ret>) -> Self::Out {
         let operation = history.operation(self.0);
-        let ret = operation.ret().map(|ret| model.ret_words(&operation.op, ret));
-        (model.call_words(&operation.op), ret)
+        let ret = operation.ret().map(|ret| model.describe_ret(&operation.op, ret));
+        (model.describe_op(&operation.op), ret)
     }
 }
 
 impl AnyHistory {
-    /// Decides whether it is linearizable, as [`check`] does.
+    /// Decides whether the history is linearizable, as [`check`] does.
     #[must_use]
     pub fn check(&self, budget: &Budget<'_>) -> Verdict {
         self.visit(Check(budget))
     }
 
-    /// How many operations it has, and on how many keys; those without one are one.
+    /// Returns the number of operations and the number of keys. Operations without a key share one.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         self.visit(Count)
     }
 
-    /// What an operation asked and, if that is known, returned, in words.
+    /// Describes the invocation of an operation, and its result if it is known.
     ///
     /// # Panics
     /// If the history has no such operation.

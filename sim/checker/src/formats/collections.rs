@@ -1,14 +1,17 @@
-//! How sets, queues, stacks and lists are written down.
+//! The notation of sets, queues, stacks and lists.
 
-use crate::formats::fault::Fault;
+use crate::formats::error::OffsetError;
 use crate::formats::notation::{
-    Call, Notation, Piece, Start, Told, WrittenCall, list, value_of, values_of,
+    Call, InitialState, Notation, OutputValue, Response, WrittenOp, list, value_of, values_of,
 };
 use crate::models::{List, ListOp, ListRet, Queue, QueueOp, Set, SetOp, SetRet, Stack, StackOp};
-use crate::value::{Value, Values};
+use crate::value::{ValueId, ValueTable};
 
-/// What a collection has in it at first.
-fn first_items(start: &Start<'_, '_>, values: &Values) -> Result<Vec<Value>, Fault> {
+/// Parses the initial content of a collection.
+fn first_items(
+    start: &InitialState<'_, '_>,
+    values: &ValueTable,
+) -> Result<Vec<ValueId>, OffsetError> {
     match start.init.filter(|init| !init.is_null()) {
         Some(init) => values_of(init, "a list of values", values),
         None => Ok(Vec::new()),
@@ -18,50 +21,51 @@ fn first_items(start: &Start<'_, '_>, values: &Values) -> Result<Vec<Value>, Fau
 impl Notation for Set {
     const NAME: &'static str = "set";
 
-    fn start(start: &Start<'_, '_>) -> Result<Set, Fault> {
-        let values = Values::new();
+    fn parse_init(start: &InitialState<'_, '_>) -> Result<Set, OffsetError> {
+        let values = ValueTable::new();
         Ok(Set { init: first_items(start, &values)?.into_iter().collect(), values })
     }
 
-    fn call(&self, call: &Call<'_, '_>) -> Result<SetOp, Fault> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Result<SetOp, OffsetError> {
         match call.f {
-            "add" => call.datum(&self.values).map(SetOp::Add),
-            "remove" => call.datum(&self.values).map(SetOp::Remove),
-            "contains" => call.datum(&self.values).map(SetOp::Contains),
+            "add" => call.parse_arg(&self.values).map(SetOp::Add),
+            "remove" => call.parse_arg(&self.values).map(SetOp::Remove),
+            "contains" => call.parse_arg(&self.values).map(SetOp::Contains),
             "read" => call.without_value().map(|()| SetOp::Read),
             _ => Err(call.unknown("`add`, `remove`, `contains` or `read`")),
         }
     }
 
-    fn answer(&self, op: &SetOp, told: &Told<'_, '_>) -> Result<SetRet, Fault> {
+    fn parse_ret(&self, op: &SetOp, response: &Response<'_, '_>) -> Result<SetRet, OffsetError> {
         match op {
             SetOp::Read => {
-                let result = told.result("what is in the set")?;
-                let mut members = values_of(result, "what is in the set", &self.values)?;
+                let result = response.result("the elements of the set")?;
+                let mut members = values_of(result, "the elements of the set", &self.values)?;
                 members.sort_unstable();
                 if let Some(twice) = members.windows(2).find(|pair| pair[0] == pair[1]) {
-                    let what = format!("a set has {} twice", self.values.words(twice[0]));
-                    return Err(Fault::new(result.place(), what));
+                    let message =
+                        format!("the set contains {} twice", self.values.describe(twice[0]));
+                    return Err(OffsetError::new(result.place(), message));
                 }
                 Ok(SetRet::Members(members.into()))
             }
-            SetOp::Contains(_) => told.result("true or false")?.truth().map(SetRet::Truth),
-            SetOp::Add(_) | SetOp::Remove(_) => match told.some() {
-                Some(result) => result.truth().map(SetRet::Truth),
+            SetOp::Contains(_) => response.result("true or false")?.truth().map(SetRet::Bool),
+            SetOp::Add(_) | SetOp::Remove(_) => match response.some() {
+                Some(result) => result.truth().map(SetRet::Bool),
                 None => Ok(SetRet::Done),
             },
         }
     }
 
-    fn done(&self, op: &SetOp) -> Option<SetRet> {
+    fn acknowledged_ret(&self, op: &SetOp) -> Option<SetRet> {
         matches!(op, SetOp::Add(_) | SetOp::Remove(_)).then_some(SetRet::Done)
     }
 
-    fn written_start(&self) -> Piece {
-        Piece::Datum(list(&self.init, &self.values))
+    fn write_init(&self) -> OutputValue {
+        OutputValue::Value(list(&self.init, &self.values))
     }
 
-    fn written_call(&self, op: &SetOp) -> WrittenCall {
+    fn write_op(&self, op: &SetOp) -> WrittenOp {
         let (f, value) = match *op {
             SetOp::Add(value) => ("add", Some(value)),
             SetOp::Remove(value) => ("remove", Some(value)),
@@ -71,44 +75,46 @@ impl Notation for Set {
         written(f, value, &self.values)
     }
 
-    fn written_answer(&self, _: &SetOp, ret: &SetRet) -> Option<Piece> {
+    fn write_ret(&self, _: &SetOp, ret: &SetRet) -> Option<OutputValue> {
         match ret {
             SetRet::Done => None,
-            SetRet::Truth(truth) => Some(Piece::Datum((*truth).into())),
-            SetRet::Members(members) => Some(Piece::Datum(list(members, &self.values))),
+            SetRet::Bool(truth) => Some(OutputValue::Value((*truth).into())),
+            SetRet::Members(members) => Some(OutputValue::Value(list(members, &self.values))),
         }
     }
 }
 
-/// An operation without a key, to be written.
-fn written(f: &'static str, value: Option<Value>, values: &Values) -> WrittenCall {
-    let value = value.map(|value| Piece::Datum(values.datum(value)));
-    WrittenCall { f, key: None, value }
+/// Builds an operation without a key.
+fn written(f: &'static str, value: Option<ValueId>, values: &ValueTable) -> WrittenOp {
+    let value = value.map(|value| OutputValue::Value(values.resolve(value)));
+    WrittenOp { f, key: None, value }
 }
 
-/// What goes into a queue or onto a stack: anything but nothing, which says that it is empty.
-fn inserted(call: &Call<'_, '_>, values: &Values) -> Result<Value, Fault> {
+/// Parses a value to insert: anything but null, which a removal returns from an empty collection.
+fn inserted(call: &Call<'_, '_>, values: &ValueTable) -> Result<ValueId, OffsetError> {
     let form = call.value()?;
     match value_of(form, values)? {
-        Value::NULL => Err(form.expected("a value: nothing is the answer when it is empty")),
+        ValueId::NULL => {
+            Err(form.expected("a value other than null, which an empty collection returns"))
+        }
         value => Ok(value),
     }
 }
 
-/// What comes out of one.
-fn taken(told: &Told<'_, '_>, values: &Values) -> Result<Value, Fault> {
-    value_of(told.result("what was taken, or null")?, values)
+/// Parses the result of a removal.
+fn taken(response: &Response<'_, '_>, values: &ValueTable) -> Result<ValueId, OffsetError> {
+    value_of(response.result("the value that was removed, or null")?, values)
 }
 
 impl Notation for Queue {
     const NAME: &'static str = "queue";
 
-    fn start(start: &Start<'_, '_>) -> Result<Queue, Fault> {
-        let values = Values::new();
+    fn parse_init(start: &InitialState<'_, '_>) -> Result<Queue, OffsetError> {
+        let values = ValueTable::new();
         Ok(Queue { init: first_items(start, &values)?.into(), values })
     }
 
-    fn call(&self, call: &Call<'_, '_>) -> Result<QueueOp, Fault> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Result<QueueOp, OffsetError> {
         match call.f {
             "enqueue" => inserted(call, &self.values).map(QueueOp::Enqueue),
             "dequeue" => call.without_value().map(|()| QueueOp::Dequeue),
@@ -116,42 +122,42 @@ impl Notation for Queue {
         }
     }
 
-    fn answer(&self, op: &QueueOp, told: &Told<'_, '_>) -> Result<Value, Fault> {
+    fn parse_ret(&self, op: &QueueOp, response: &Response<'_, '_>) -> Result<ValueId, OffsetError> {
         match op {
-            QueueOp::Enqueue(_) => told.nothing().map(|()| Value::NULL),
-            QueueOp::Dequeue => taken(told, &self.values),
+            QueueOp::Enqueue(_) => response.nothing().map(|()| ValueId::NULL),
+            QueueOp::Dequeue => taken(response, &self.values),
         }
     }
 
-    fn done(&self, op: &QueueOp) -> Option<Value> {
-        matches!(op, QueueOp::Enqueue(_)).then_some(Value::NULL)
+    fn acknowledged_ret(&self, op: &QueueOp) -> Option<ValueId> {
+        matches!(op, QueueOp::Enqueue(_)).then_some(ValueId::NULL)
     }
 
-    fn written_start(&self) -> Piece {
-        Piece::Datum(list(&self.init, &self.values))
+    fn write_init(&self) -> OutputValue {
+        OutputValue::Value(list(&self.init, &self.values))
     }
 
-    fn written_call(&self, op: &QueueOp) -> WrittenCall {
+    fn write_op(&self, op: &QueueOp) -> WrittenOp {
         match *op {
             QueueOp::Enqueue(value) => written("enqueue", Some(value), &self.values),
             QueueOp::Dequeue => written("dequeue", None, &self.values),
         }
     }
 
-    fn written_answer(&self, op: &QueueOp, ret: &Value) -> Option<Piece> {
-        matches!(op, QueueOp::Dequeue).then(|| Piece::Datum(self.values.datum(*ret)))
+    fn write_ret(&self, op: &QueueOp, ret: &ValueId) -> Option<OutputValue> {
+        matches!(op, QueueOp::Dequeue).then(|| OutputValue::Value(self.values.resolve(*ret)))
     }
 }
 
 impl Notation for Stack {
     const NAME: &'static str = "stack";
 
-    fn start(start: &Start<'_, '_>) -> Result<Stack, Fault> {
-        let values = Values::new();
+    fn parse_init(start: &InitialState<'_, '_>) -> Result<Stack, OffsetError> {
+        let values = ValueTable::new();
         Ok(Stack { init: first_items(start, &values)?, values })
     }
 
-    fn call(&self, call: &Call<'_, '_>) -> Result<StackOp, Fault> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Result<StackOp, OffsetError> {
         match call.f {
             "push" => inserted(call, &self.values).map(StackOp::Push),
             "pop" => call.without_value().map(|()| StackOp::Pop),
@@ -159,30 +165,30 @@ impl Notation for Stack {
         }
     }
 
-    fn answer(&self, op: &StackOp, told: &Told<'_, '_>) -> Result<Value, Fault> {
+    fn parse_ret(&self, op: &StackOp, response: &Response<'_, '_>) -> Result<ValueId, OffsetError> {
         match op {
-            StackOp::Push(_) => told.nothing().map(|()| Value::NULL),
-            StackOp::Pop => taken(told, &self.values),
+            StackOp::Push(_) => response.nothing().map(|()| ValueId::NULL),
+            StackOp::Pop => taken(response, &self.values),
         }
     }
 
-    fn done(&self, op: &StackOp) -> Option<Value> {
-        matches!(op, StackOp::Push(_)).then_some(Value::NULL)
+    fn acknowledged_ret(&self, op: &StackOp) -> Option<ValueId> {
+        matches!(op, StackOp::Push(_)).then_some(ValueId::NULL)
     }
 
-    fn written_start(&self) -> Piece {
-        Piece::Datum(list(&self.init, &self.values))
+    fn write_init(&self) -> OutputValue {
+        OutputValue::Value(list(&self.init, &self.values))
     }
 
-    fn written_call(&self, op: &StackOp) -> WrittenCall {
+    fn write_op(&self, op: &StackOp) -> WrittenOp {
         match *op {
             StackOp::Push(value) => written("push", Some(value), &self.values),
             StackOp::Pop => written("pop", None, &self.values),
         }
     }
 
-    fn written_answer(&self, op: &StackOp, ret: &Value) -> Option<Piece> {
-        matches!(op, StackOp::Pop).then(|| Piece::Datum(self.values.datum(*ret)))
+    fn write_ret(&self, op: &StackOp, ret: &ValueId) -> Option<OutputValue> {
+        matches!(op, StackOp::Pop).then(|| OutputValue::Value(self.values.resolve(*ret)))
     }
 }
 
@@ -190,8 +196,8 @@ impl Notation for List {
     const NAME: &'static str = "list";
     const KEYS: bool = true;
 
-    fn start(start: &Start<'_, '_>) -> Result<List, Fault> {
-        let values = Values::new();
+    fn parse_init(start: &InitialState<'_, '_>) -> Result<List, OffsetError> {
+        let values = ValueTable::new();
         let items = first_items(start, &values)?;
         match start.init {
             Some(init) if !items.is_empty() => Err(init.expected("an empty list")),
@@ -199,7 +205,7 @@ impl Notation for List {
         }
     }
 
-    fn call(&self, call: &Call<'_, '_>) -> Result<ListOp, Fault> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Result<ListOp, OffsetError> {
         if call.f == "txn" {
             let step = call.only_step()?;
             let key = value_of(step.key, &self.values)?;
@@ -212,26 +218,26 @@ impl Notation for List {
                 _ => Err(step.unknown()),
             };
         }
-        let key = call.key.map_or(Ok(Value::NULL), |key| value_of(key, &self.values))?;
+        let key = call.key.map_or(Ok(ValueId::NULL), |key| value_of(key, &self.values))?;
         match call.f {
-            "append" => Ok(ListOp::Append { key, value: call.datum(&self.values)? }),
+            "append" => Ok(ListOp::Append { key, value: call.parse_arg(&self.values)? }),
             "read" => call.without_value().map(|()| ListOp::Read { key }),
             _ => Err(call.unknown("`append`, `read` or `txn`")),
         }
     }
 
-    fn answer(&self, op: &ListOp, told: &Told<'_, '_>) -> Result<ListRet, Fault> {
+    fn parse_ret(&self, op: &ListOp, response: &Response<'_, '_>) -> Result<ListRet, OffsetError> {
         let (ListOp::Append { key, .. } | ListOp::Read { key }) = *op;
-        let told = told.of_step(key, &self.values)?;
+        let response = response.of_step(key, &self.values)?;
         match op {
-            ListOp::Append { .. } => told.nothing().map(|()| ListRet::Appended),
+            ListOp::Append { .. } => response.nothing().map(|()| ListRet::Appended),
             ListOp::Read { .. } => {
-                let items = told.result("what is in the list")?;
+                let items = response.result("the items of the list")?;
                 if items.is_null() {
                     return Ok(ListRet::Items([].into()));
                 }
-                let items: Result<Vec<Value>, Fault> = items
-                    .items("what is in the list")?
+                let items: Result<Vec<ValueId>, OffsetError> = items
+                    .items("the items of the list")?
                     .map(|item| value_of(item, &self.values))
                     .collect();
                 Ok(ListRet::Items(items?.into()))
@@ -239,27 +245,27 @@ impl Notation for List {
         }
     }
 
-    fn done(&self, op: &ListOp) -> Option<ListRet> {
+    fn acknowledged_ret(&self, op: &ListOp) -> Option<ListRet> {
         matches!(op, ListOp::Append { .. }).then_some(ListRet::Appended)
     }
 
-    fn written_start(&self) -> Piece {
-        Piece::Datum(list(&[], &self.values))
+    fn write_init(&self) -> OutputValue {
+        OutputValue::Value(list(&[], &self.values))
     }
 
-    fn written_call(&self, op: &ListOp) -> WrittenCall {
+    fn write_op(&self, op: &ListOp) -> WrittenOp {
         let (f, key, value) = match *op {
             ListOp::Append { key, value } => ("append", key, Some(value)),
             ListOp::Read { key } => ("read", key, None),
         };
-        let key = (key != Value::NULL).then(|| self.values.datum(key));
-        WrittenCall { key, ..written(f, value, &self.values) }
+        let key = (key != ValueId::NULL).then(|| self.values.resolve(key));
+        WrittenOp { key, ..written(f, value, &self.values) }
     }
 
-    fn written_answer(&self, _: &ListOp, ret: &ListRet) -> Option<Piece> {
+    fn write_ret(&self, _: &ListOp, ret: &ListRet) -> Option<OutputValue> {
         match ret {
             ListRet::Appended => None,
-            ListRet::Items(items) => Some(Piece::Datum(list(items, &self.values))),
+            ListRet::Items(items) => Some(OutputValue::Value(list(items, &self.values))),
         }
     }
 }

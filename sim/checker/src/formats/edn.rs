@@ -1,16 +1,17 @@
-//! EDN (<https://github.com/edn-format/edn>) as forms with places: total, and of bounded depth.
-//! Of tags only one matters to a history: that a list is an independent key and what it is about.
+//! Parses EDN (<https://github.com/edn-format/edn>) into forms with positions, for any input and
+//! with bounded depth. Tags are dropped, except those of a tuple of `jepsen.independent`: a key and
+//! its value.
 
-use crate::formats::fault::Fault;
-use crate::formats::form::{Forms, Inside, Kind};
+use crate::formats::error::OffsetError;
+use crate::formats::form::{Children, Forms, Kind};
 use crate::formats::scan::{DEPTH_MAX, Scanner};
 
-/// Whether a byte is nothing but space.
+/// Returns true if a byte is white space.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | 0xC)
 }
 
-/// Passes over space and comments.
+/// Skips white space and comments.
 pub(super) fn skip_space(scanner: &mut Scanner<'_>) {
     scanner.skip(is_space);
     while scanner.peek() == Some(b';') {
@@ -19,9 +20,12 @@ pub(super) fn skip_space(scanner: &mut Scanner<'_>) {
     }
 }
 
-/// Reads the next form, if there is one before the end or a closing bracket, and stops right
-/// after it.
-pub(super) fn form<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>) -> Result<bool, Fault> {
+/// Parses the next form, if there is one before the end or a closing bracket, and stops right after
+/// it. Returns whether there was one.
+pub(super) fn form<'a>(
+    scanner: &mut Scanner<'a>,
+    forms: &mut Forms<'a>,
+) -> Result<bool, OffsetError> {
     nested(scanner, forms, 0)
 }
 
@@ -29,10 +33,10 @@ fn nested<'a>(
     scanner: &mut Scanner<'a>,
     forms: &mut Forms<'a>,
     depth: usize,
-) -> Result<bool, Fault> {
+) -> Result<bool, OffsetError> {
     if depth > DEPTH_MAX {
-        let what = format!("more than {DEPTH_MAX} forms inside each other");
-        return Err(Fault::new(scanner.at, what));
+        let message = format!("more than {DEPTH_MAX} nested forms");
+        return Err(OffsetError::new(scanner.at, message));
     }
     loop {
         skip_space(scanner);
@@ -78,7 +82,8 @@ fn nested<'a>(
         (Some(b'\\'), _) => {
             scanner.at += 1;
             let first = scanner.peek();
-            // Whatever comes first belongs to the character, and the rest of one of many bytes.
+            // The first character always belongs to the form; the other bytes of a multi-byte
+            // character are symbol bytes.
             scanner.at += usize::from(first.is_some_and(|byte| byte.is_ascii()));
             scanner.skip(is_symbol);
             forms.push(at, Kind::Word(scanner.since(at)));
@@ -88,25 +93,25 @@ fn nested<'a>(
     Ok(true)
 }
 
-/// A form that must be there.
+/// Parses a form that must be present.
 fn required<'a>(
     scanner: &mut Scanner<'a>,
     forms: &mut Forms<'a>,
     depth: usize,
-) -> Result<(), Fault> {
+) -> Result<(), OffsetError> {
     match nested(scanner, forms, depth + 1)? {
         true => Ok(()),
         false => Err(scanner.expected("a form")),
     }
 }
 
-/// Forms up to a bracket.
+/// Parses forms up to the closing bracket.
 fn sequence<'a>(
     scanner: &mut Scanner<'a>,
     forms: &mut Forms<'a>,
     depth: usize,
-    (close, kind): (u8, fn(Inside) -> Kind<'a>),
-) -> Result<(), Fault> {
+    (close, kind): (u8, fn(Children) -> Kind<'a>),
+) -> Result<(), OffsetError> {
     let start = scanner.at;
     let opened = forms.open(start);
     scanner.at += 1;
@@ -120,13 +125,17 @@ fn sequence<'a>(
     scanner.at += 1;
     let is_map = forms.close(opened, kind);
     if is_map && !count.is_multiple_of(2) {
-        return Err(Fault::new(start, "expected a value for every key of this map"));
+        return Err(OffsetError::new(start, "expected a value for every key of this map"));
     }
     Ok(())
 }
 
-/// A tag, and what it is about.
-fn tagged<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) -> Result<(), Fault> {
+/// Parses a tag and its form.
+fn tagged<'a>(
+    scanner: &mut Scanner<'a>,
+    forms: &mut Forms<'a>,
+    depth: usize,
+) -> Result<(), OffsetError> {
     let start = scanner.at;
     scanner.at += 1;
     scanner.skip(is_symbol);
@@ -143,7 +152,7 @@ fn tagged<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) ->
     Ok(())
 }
 
-fn word<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>) -> Result<(), Fault> {
+fn word<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>) -> Result<(), OffsetError> {
     let at = scanner.at;
     scanner.skip(is_symbol);
     let kind = match scanner.since(at) {
@@ -157,13 +166,13 @@ fn word<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>) -> Result<(), Faul
     Ok(())
 }
 
-/// Whether a byte may stand in a symbol or a keyword.
+/// Returns true if a byte may be part of a symbol or a keyword.
 fn is_symbol(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b".*+!-_?$%&=<>:#/'|@".contains(&byte) || byte >= 0x80
 }
 
-/// The character that an escape stands for.
-fn escaped(scanner: &mut Scanner<'_>) -> Result<char, Fault> {
+/// Parses the character of an escape sequence.
+fn escaped(scanner: &mut Scanner<'_>) -> Result<char, OffsetError> {
     let at = scanner.at;
     let character = match scanner.peek() {
         Some(byte @ (b'"' | b'\\' | b'/' | b'\'')) => char::from(byte),
@@ -189,7 +198,7 @@ mod tests {
     use super::*;
     use crate::formats::form::Form;
 
-    fn parse(text: &str) -> Result<Forms<'_>, Fault> {
+    fn parse(text: &str) -> Result<Forms<'_>, OffsetError> {
         let mut forms = Forms::default();
         let mut scanner = Scanner::new(text, 0, text.len());
         while form(&mut scanner, &mut forms)? {}
@@ -199,7 +208,7 @@ mod tests {
         }
     }
 
-    /// The first form in a notation of its own, every kind by another letter.
+    /// Formats a form with a distinct notation for each kind.
     fn shown(form: Form<'_, '_>) -> String {
         let all = |forms: &mut dyn Iterator<Item = Form<'_, '_>>| {
             forms.map(shown).collect::<Vec<_>>().join(" ")
@@ -250,13 +259,13 @@ mod tests {
             ("#inst \"2020\"", "\"2020\""),
         ];
         for (text, expected) in cases {
-            let forms = parse(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
+            let forms = parse(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
             assert_eq!(shown(forms.at(0).unwrap()), expected, "{text}");
         }
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place() {
+    fn errors_have_their_position() {
         let cases = [
             ("[1 2", 5, "expected `]`, found the end"),
             ("{:a [1 2}", 9, "expected `]`, found '}'"),
@@ -268,17 +277,17 @@ mod tests {
             ("\"\\q\"", 3, "expected an escape, found `q`"),
             ("1]", 2, "expected the end, found ']'"),
         ];
-        for (text, column, what) in cases {
-            let wrong = parse(text).unwrap_err().in_text(text.as_bytes());
-            assert_eq!((wrong.column, wrong.what.as_str()), (column, what), "{text}");
+        for (text, column, message) in cases {
+            let error = parse(text).unwrap_err().in_text(text.as_bytes());
+            assert_eq!((error.column, error.message.as_str()), (column, message), "{text}");
         }
     }
 
     #[test]
     fn depth_is_bounded() {
         for opening in ["[", "{", "#{", "#_", "#a ", "^", "("] {
-            let wrong = parse(&opening.repeat(200_000)).unwrap_err();
-            assert!(format!("{wrong:?}").contains("more than 64"), "{opening}: {wrong:?}");
+            let error = parse(&opening.repeat(200_000)).unwrap_err();
+            assert!(format!("{error:?}").contains("more than 64"), "{opening}: {error:?}");
         }
     }
 

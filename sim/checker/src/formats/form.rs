@@ -1,12 +1,12 @@
-//! What a line says, before anybody asks what it means: a tree of forms, each with its place.
+//! Forms: a syntax tree of JSON or EDN with positions, before its meaning is known.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::formats::fault::Fault;
-use crate::value::Datum;
+use crate::formats::error::OffsetError;
+use crate::value::Value;
 
-/// The forms of one line, or of one map of a longer text: each before those inside it.
+/// The forms of one line, or of one map of a longer text, in pre-order.
 #[derive(Debug, Default)]
 pub(super) struct Forms<'a> {
     nodes: Vec<Node<'a>>,
@@ -18,90 +18,90 @@ struct Node<'a> {
     kind: Kind<'a>,
 }
 
-/// What a form is.
+/// The kind of a form, with its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind<'a> {
-    /// `null`, `nil`.
+    /// The absence of a value: `null` or `nil`.
     Null,
-    /// A truth.
+    /// A boolean: `true` or `false`.
     Bool(bool),
-    /// A whole number that fits.
+    /// A whole number that fits 64 bits.
     Integer(i64),
     /// Any other number, as it is written.
     Number(&'a str),
-    /// A text in quotes.
+    /// A string in quotes.
     Text(Cow<'a, str>),
-    /// A word without quotes; a keyword with its colon.
+    /// A word without quotes. A keyword includes its colon.
     Word(&'a str),
-    /// Several, in order.
-    List(Inside),
-    /// A key and a value, and so on.
-    Map(Inside),
-    /// Several, in no order.
-    Set(Inside),
-    /// A list that is marked as an independent key and what it is about.
-    Tuple(Inside),
+    /// A list or a vector, in order.
+    List(Children),
+    /// A map: its keys and values alternate.
+    Map(Children),
+    /// A set, without an order.
+    Set(Children),
+    /// A list that is tagged as an independent key with its value.
+    Tuple(Children),
 }
 
-/// The nodes inside a form end before this one.
+/// The end of the forms inside a form, as an index of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Inside {
+pub(super) struct Children {
     end: usize,
 }
 
-/// One form.
+/// A reference to one form.
 #[derive(Clone, Copy)]
 pub(super) struct Form<'t, 'a> {
     forms: &'t Forms<'a>,
     place: usize,
 }
 
-/// A form that is not finished yet.
+/// A form whose end has not been reached.
 #[must_use = "what is opened must be closed"]
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Opened(usize);
+pub(super) struct OpenForm(usize);
 
 impl<'a> Forms<'a> {
-    /// Forgets all of them.
+    /// Removes all forms, and keeps the memory.
     pub(super) fn clear(&mut self) {
         self.nodes.clear();
     }
 
-    /// How many there are, those inside others too.
+    /// Returns the number of forms, including nested ones.
     pub(super) fn count(&self) -> usize {
         self.nodes.len()
     }
 
-    /// The form at `place` of all of them.
+    /// Returns the form with the index `place`.
     pub(super) fn at(&self, place: usize) -> Option<Form<'_, 'a>> {
         (place < self.nodes.len()).then_some(Form { forms: self, place })
     }
 
-    /// Adds a form that has none inside.
+    /// Adds a form without nested forms.
     pub(super) fn push(&mut self, at: usize, kind: Kind<'a>) {
         self.nodes.push(Node { at, kind });
     }
 
-    /// Begins a form that has others inside: what is added from now on.
-    pub(super) fn open(&mut self, at: usize) -> Opened {
+    /// Opens a form; the forms added until it is closed are inside it.
+    pub(super) fn open(&mut self, at: usize) -> OpenForm {
         self.nodes.push(Node { at, kind: Kind::Null });
-        Opened(self.nodes.len() - 1)
+        OpenForm(self.nodes.len() - 1)
     }
 
-    /// Ends it; whether it is a map.
-    pub(super) fn close(&mut self, opened: Opened, kind: fn(Inside) -> Kind<'a>) -> bool {
+    /// Closes a form. Returns true if it is a map.
+    pub(super) fn close(&mut self, opened: OpenForm, kind: fn(Children) -> Kind<'a>) -> bool {
         let end = self.nodes.len();
         let node = &mut self.nodes[opened.0];
-        node.kind = kind(Inside { end });
+        node.kind = kind(Children { end });
         matches!(node.kind, Kind::Map(_))
     }
 
-    /// Forgets the forms after the first `count`.
+    /// Removes the forms after the first `count`.
     pub(super) fn truncate(&mut self, count: usize) {
         self.nodes.truncate(count);
     }
 
-    /// Says that the list, if it is one, at `place` is a tuple.
+    /// Turns the list at `place`, if it is one, into a tuple.
     pub(super) fn mark_tuple(&mut self, place: usize) {
         if let Some(node) = self.nodes.get_mut(place)
             && let Kind::List(inside) = node.kind
@@ -122,17 +122,17 @@ impl<'t, 'a> Form<'t, 'a> {
         &self.forms.nodes[self.place]
     }
 
-    /// What it is.
+    /// Returns the kind of the form.
     pub(super) fn kind(self) -> &'t Kind<'a> {
         &self.node().kind
     }
 
-    /// The byte of the text where it begins.
+    /// Returns the byte offset at which the form begins.
     pub(super) fn place(self) -> usize {
         self.node().at
     }
 
-    /// Where the next form that is not inside this one would be.
+    /// Returns the index of the next form that is not inside this one.
     pub(super) fn end(self) -> usize {
         match self.kind() {
             Kind::List(inside) | Kind::Map(inside) | Kind::Set(inside) | Kind::Tuple(inside) => {
@@ -142,17 +142,17 @@ impl<'t, 'a> Form<'t, 'a> {
         }
     }
 
-    /// Whether it is nothing.
+    /// Returns true if the form is `null` or `nil`.
     pub(super) fn is_null(self) -> bool {
         *self.kind() == Kind::Null
     }
 
-    /// Whether it has others inside, in order.
+    /// Returns true if the form is a list or a tuple.
     pub(super) fn is_list(self) -> bool {
         matches!(self.kind(), Kind::List(_) | Kind::Tuple(_))
     }
 
-    /// The forms directly inside.
+    /// Iterates over the forms directly inside this one.
     fn inside(self) -> impl Iterator<Item = Form<'t, 'a>> + Clone + use<'t, 'a> {
         let (forms, end) = (self.forms, self.end());
         let mut place = self.place + 1;
@@ -163,8 +163,8 @@ impl<'t, 'a> Form<'t, 'a> {
         })
     }
 
-    /// That something else was expected here.
-    pub(super) fn expected(self, what: &str) -> Fault {
+    /// Returns the error that another form was expected here.
+    pub(super) fn expected(self, expectation: &str) -> OffsetError {
         let found = match self.kind() {
             Kind::Null => "nothing".to_owned(),
             Kind::Bool(truth) => truth.to_string(),
@@ -175,32 +175,32 @@ impl<'t, 'a> Form<'t, 'a> {
             Kind::Map(_) => "a map".to_owned(),
             Kind::Set(_) => "a set".to_owned(),
         };
-        Fault::new(self.place(), format!("expected {what}, found {found}"))
+        OffsetError::new(self.place(), format!("expected {expectation}, found {found}"))
     }
 
-    /// A whole number.
-    pub(super) fn integer(self, what: &str) -> Result<i64, Fault> {
+    /// Returns the whole number that the form is.
+    pub(super) fn integer(self, expectation: &str) -> Result<i64, OffsetError> {
         match self.kind() {
             Kind::Integer(number) => Ok(*number),
-            _ => Err(self.expected(what)),
+            _ => Err(self.expected(expectation)),
         }
     }
 
-    /// A whole number that a client or an operation has.
-    pub(super) fn unsigned(self, what: &str) -> Result<u32, Fault> {
-        let number = self.integer(what)?;
-        u32::try_from(number).map_err(|_| self.expected(what))
+    /// Returns the unsigned number of 32 bits that the form is, such as that of a client.
+    pub(super) fn unsigned(self, expectation: &str) -> Result<u32, OffsetError> {
+        let number = self.integer(expectation)?;
+        u32::try_from(number).map_err(|_| self.expected(expectation))
     }
 
-    /// A truth.
-    pub(super) fn truth(self) -> Result<bool, Fault> {
+    /// Returns the boolean that the form is.
+    pub(super) fn truth(self) -> Result<bool, OffsetError> {
         match self.kind() {
             Kind::Bool(truth) => Ok(*truth),
             _ => Err(self.expected("true or false")),
         }
     }
 
-    /// A text, or a word without the colon before it.
+    /// Returns the string, or the word without its leading colon.
     pub(super) fn name(self) -> Option<&'t str> {
         match self.kind() {
             Kind::Text(text) => Some(text),
@@ -209,71 +209,72 @@ impl<'t, 'a> Form<'t, 'a> {
         }
     }
 
-    /// The forms of a list.
+    /// Iterates over the forms of a list.
     pub(super) fn items(
         self,
-        what: &str,
-    ) -> Result<impl Iterator<Item = Form<'t, 'a>> + Clone + use<'t, 'a>, Fault> {
-        if self.is_list() { Ok(self.inside()) } else { Err(self.expected(what)) }
+        expectation: &str,
+    ) -> Result<impl Iterator<Item = Form<'t, 'a>> + Clone + use<'t, 'a>, OffsetError> {
+        if self.is_list() { Ok(self.inside()) } else { Err(self.expected(expectation)) }
     }
 
-    /// The forms of a list or of a set.
+    /// Iterates over the forms of a list or a set.
     pub(super) fn elements(
         self,
-        what: &str,
-    ) -> Result<impl Iterator<Item = Form<'t, 'a>> + Clone + use<'t, 'a>, Fault> {
+        expectation: &str,
+    ) -> Result<impl Iterator<Item = Form<'t, 'a>> + Clone + use<'t, 'a>, OffsetError> {
         let several = self.is_list() || matches!(self.kind(), Kind::Set(_));
-        if several { Ok(self.inside()) } else { Err(self.expected(what)) }
+        if several { Ok(self.inside()) } else { Err(self.expected(expectation)) }
     }
 
-    /// The two forms of a list of two.
-    pub(super) fn pair(self, what: &str) -> Result<[Form<'t, 'a>; 2], Fault> {
-        let mut items = self.items(what)?;
+    /// Returns the two forms of a list of two.
+    pub(super) fn pair(self, expectation: &str) -> Result<[Form<'t, 'a>; 2], OffsetError> {
+        let mut items = self.items(expectation)?;
         match (items.next(), items.next(), items.next()) {
             (Some(first), Some(second), None) => Ok([first, second]),
-            _ => Err(Fault::new(self.place(), format!("expected {what}"))),
+            _ => Err(OffsetError::new(self.place(), format!("expected {expectation}"))),
         }
     }
 
-    /// The keys and values of a map.
+    /// Iterates over the keys and values of a map.
     pub(super) fn members(
         self,
-        what: &str,
-    ) -> Result<impl Iterator<Item = (Form<'t, 'a>, Form<'t, 'a>)> + use<'t, 'a>, Fault> {
+        expectation: &str,
+    ) -> Result<impl Iterator<Item = (Form<'t, 'a>, Form<'t, 'a>)> + use<'t, 'a>, OffsetError> {
         if !matches!(self.kind(), Kind::Map(_)) {
-            return Err(self.expected(what));
+            return Err(self.expected(expectation));
         }
         let mut inside = self.inside();
         Ok(std::iter::from_fn(move || Some((inside.next()?, inside.next()?))))
     }
 
-    /// The value of the key `name` of a map, if it is one and has it.
+    /// Returns the value of the key `name`, if the form is a map that contains it.
     pub(super) fn member(self, name: &str) -> Option<Form<'t, 'a>> {
         let mut members = self.members("a map").ok()?;
         members.find(|(key, _)| key.name() == Some(name)).map(|(_, value)| value)
     }
 
-    /// It as data.
-    pub(super) fn datum(self) -> Result<Datum, Fault> {
+    /// Converts the form to a value.
+    pub(super) fn value(self) -> Result<Value, OffsetError> {
         Ok(match self.kind() {
-            Kind::Null => Datum::Null,
-            Kind::Bool(truth) => Datum::Bool(*truth),
-            Kind::Integer(number) => Datum::Integer(*number),
-            Kind::Text(text) => Datum::Text(text.clone().into_owned()),
-            Kind::Word(word) => Datum::Text((*word).to_owned()),
+            Kind::Null => Value::Null,
+            Kind::Bool(truth) => Value::Bool(*truth),
+            Kind::Integer(number) => Value::Integer(*number),
+            Kind::Text(text) => Value::Text(text.clone().into_owned()),
+            Kind::Word(word) => Value::Text((*word).to_owned()),
             Kind::List(_) | Kind::Tuple(_) => {
-                let items: Result<Vec<Datum>, Fault> = self.inside().map(Form::datum).collect();
-                Datum::List(items?)
+                let items: Result<Vec<Value>, OffsetError> =
+                    self.inside().map(Form::value).collect();
+                Value::List(items?)
             }
             Kind::Number(_) => {
-                return Err(self.expected("a number without a fraction that fits 64 bits"));
+                return Err(self.expected("a whole number that fits 64 bits"));
             }
             Kind::Map(_) | Kind::Set(_) => return Err(self.expected("a value or a list of them")),
         })
     }
 }
 
-/// The beginning of a text that may be long.
+/// Returns the first characters of a text that may be long.
 pub(super) fn shortened(text: &str) -> String {
     const SHOWN_MAX: usize = 40;
     match text.char_indices().nth(SHOWN_MAX) {

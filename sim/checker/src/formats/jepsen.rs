@@ -1,19 +1,19 @@
-//! Jepsen's notations: `history.edn`, and the lines of its log.
+//! Parses Jepsen's notations: `history.edn`, and the lines of its log.
 
 use std::borrow::Cow;
 
-use crate::formats::building::{Building, Ending, Events, Place};
+use crate::formats::builder::{Completion, EventPosition, Events, HistoryBuilder};
 use crate::formats::edn;
-use crate::formats::fault::Fault;
+use crate::formats::error::OffsetError;
 use crate::formats::form::{Form, Forms, Kind};
 use crate::formats::notation::{Notation, Step};
 use crate::formats::object::Object;
 use crate::formats::scan::Scanner;
 
-/// Something that a client did or was told.
+/// An invocation or a completion.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Event<'t, 'a> {
-    place: Place,
+    place: EventPosition,
     kind: Type,
     f: Form<'t, 'a>,
     key: Option<Form<'t, 'a>>,
@@ -28,36 +28,36 @@ enum Type {
     Info,
 }
 
-type Handler<'h, 'a> = dyn FnMut(Event<'_, 'a>) -> Result<(), Fault> + 'h;
+type Handler<'h, 'a> = dyn FnMut(Event<'_, 'a>) -> Result<(), OffsetError> + 'h;
 
-/// A text with events.
+/// A text with events of clients.
 pub(super) trait Jepsen<'a>: Copy {
-    /// What it usually is a history of.
-    const USUAL: Option<Object>;
+    /// The model of the history unless another one is named.
+    const DEFAULT_OBJECT: Option<Object>;
 
-    /// Hands over the events of clients, one after the other.
-    fn each(&self, handle: &mut Handler<'_, 'a>) -> Result<(), Fault>;
+    /// Calls `handle` with each event of a client, in order.
+    fn each(&self, handle: &mut Handler<'_, 'a>) -> Result<(), OffsetError>;
 
-    /// The events, to be put together.
-    fn events(&self, found: Findings, failed_cas_shows: bool) -> Told<Self> {
-        Told { source: *self, keyed: found.keyed, failed_cas_shows }
+    /// Returns the events, for building a history.
+    fn events(&self, found: Findings, failed_cas_is_read: bool) -> JepsenEvents<Self> {
+        JepsenEvents { source: *self, keyed: found.keyed, failed_cas_is_read }
     }
 }
 
-/// What is to be known of a whole text before its first event is understood.
+/// Properties of a whole text that determine how its events are read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Findings {
-    /// Whether there is a `:key` beside every `:value`.
+    /// Whether every event has a `:key` beside its `:value`.
     pub(super) key_fields: bool,
-    /// Whether every value is an independent key with what it is about.
+    /// Whether every value is a pair of an independent key and a value.
     pub(super) keyed: bool,
     /// Whether every operation is a transaction of one step.
     pub(super) single_steps: bool,
 }
 
 impl Findings {
-    /// Looks at every event of `source`.
-    pub(super) fn of<'a>(source: &impl Jepsen<'a>) -> Result<Findings, Fault> {
+    /// Examines every event of `source`.
+    pub(super) fn of<'a>(source: &impl Jepsen<'a>) -> Result<Findings, OffsetError> {
         let mut found = Findings { key_fields: true, keyed: true, single_steps: true };
         let mut tuples = false;
         let mut invocations = 0_u64;
@@ -81,8 +81,8 @@ impl Findings {
     }
 }
 
-/// Whether `value` may be an independent key with what `f` is about: a pair, and where `f` is
-/// about a pair or a list itself, one in a pair.
+/// Returns true if `value` may be a pair of an independent key and a value of `f`. Where the value
+/// of `f` is itself a pair or a list, it must be nested in a pair.
 fn looks_keyed(f: Form<'_, '_>, value: Form<'_, '_>) -> bool {
     let Ok([key, about]) = value.pair("a key and a value") else { return false };
     match f.name() {
@@ -92,45 +92,45 @@ fn looks_keyed(f: Form<'_, '_>, value: Form<'_, '_>) -> bool {
     }
 }
 
-/// The events of a text, to be put together.
+/// The events of a text, and how to read them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Told<J> {
+pub(super) struct JepsenEvents<J> {
     source: J,
     keyed: bool,
-    failed_cas_shows: bool,
+    failed_cas_is_read: bool,
 }
 
-impl<'a, J: Jepsen<'a>> Events<'a> for Told<J> {
-    fn feed<M: Notation>(self, building: &mut Building<'a, M>) -> Result<(), Fault> {
+impl<'a, J: Jepsen<'a>> Events<'a> for JepsenEvents<J> {
+    fn feed<M: Notation>(self, builder: &mut HistoryBuilder<'a, M>) -> Result<(), OffsetError> {
         self.source.each(&mut |event| {
             let Event { place, f, .. } = event;
             let (mut key, mut value) = (event.key, event.value);
             if self.keyed && matches!(event.kind, Type::Invoke | Type::Ok) {
-                let missing = || Fault::new(place.at, "expected a key and a value");
+                let missing = || OffsetError::new(place.at, "expected a key and a value");
                 let [first, second] = value.ok_or_else(missing)?.pair("a key and a value")?;
                 (key, value) = (Some(first), Some(second));
             }
-            let ending = match event.kind {
+            let completion = match event.kind {
                 Type::Invoke => {
                     let name = match f.kind() {
                         Kind::Text(text) => Cow::clone(text),
                         Kind::Word(word) => Cow::Borrowed(word.strip_prefix(':').unwrap_or(word)),
                         _ => return Err(f.expected("the name of an operation")),
                     };
-                    return building.invoke(place, name, (key, value));
+                    return builder.invoke(place, name, (key, value));
                 }
-                Type::Ok => Ending::Done(value),
-                Type::Fail if self.failed_cas_shows => Ending::Refused,
-                Type::Fail => Ending::Failed,
-                Type::Info => Ending::Unknown,
+                Type::Ok => Completion::Acknowledged(value),
+                Type::Fail if self.failed_cas_is_read => Completion::ConditionFailed,
+                Type::Fail => Completion::Failed,
+                Type::Info => Completion::Unknown,
             };
-            building.end(place, (Some(f), key), ending)
+            builder.end(place, (Some(f), key), completion)
         })
     }
 }
 
-/// Reads what kind of event a word says it is.
-fn type_of(form: Form<'_, '_>) -> Result<Type, Fault> {
+/// Parses the type of an event.
+fn type_of(form: Form<'_, '_>) -> Result<Type, OffsetError> {
     match form.name() {
         Some("invoke") => Ok(Type::Invoke),
         Some("ok") => Ok(Type::Ok),
@@ -140,15 +140,15 @@ fn type_of(form: Form<'_, '_>) -> Result<Type, Fault> {
     }
 }
 
-/// The number of a client; none for other processes, such as the nemesis.
-fn client_of(process: Form<'_, '_>) -> Result<Option<u32>, Fault> {
+/// Parses the number of a client. Returns `None` for other processes, such as the nemesis.
+fn client_of(process: Form<'_, '_>) -> Result<Option<u32>, OffsetError> {
     match process.kind() {
         Kind::Integer(_) | Kind::Number(_) => process.unsigned("the number of a process").map(Some),
         _ => Ok(None),
     }
 }
 
-/// A history in EDN: maps, one after the other or in one vector.
+/// A history in EDN: maps in sequence, or in one vector or list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Edn<'a> {
     text: &'a str,
@@ -156,16 +156,16 @@ pub(super) struct Edn<'a> {
 }
 
 impl<'a> Edn<'a> {
-    /// The history that `text` is, of maps of at most `bytes_max`.
+    /// Creates the history of `text`, with maps of at most `bytes_max` bytes.
     pub(super) fn new(text: &'a str, bytes_max: usize) -> Edn<'a> {
         Edn { text, bytes_max }
     }
 }
 
 impl<'a> Jepsen<'a> for Edn<'a> {
-    const USUAL: Option<Object> = None;
+    const DEFAULT_OBJECT: Option<Object> = None;
 
-    fn each(&self, handle: &mut Handler<'_, 'a>) -> Result<(), Fault> {
+    fn each(&self, handle: &mut Handler<'_, 'a>) -> Result<(), OffsetError> {
         let mut forms = Forms::default();
         let mut outside = Scanner::new(self.text, 0, self.text.len());
         edn::skip_space(&mut outside);
@@ -175,21 +175,21 @@ impl<'a> Jepsen<'a> for Edn<'a> {
             _ => None,
         };
         outside.at += usize::from(close.is_some());
-        let (mut line, mut counted) = (1_u32, 0_usize);
+        let (mut line, mut check_count) = (1_u32, 0_usize);
         loop {
             edn::skip_space(&mut outside);
             let start = outside.at;
             forms.clear();
             let mut scanner = Scanner::limited(self.text, start, self.bytes_max);
             let more = edn::form(&mut scanner, &mut forms);
-            if !more.map_err(|fault| scanner.unless_too_long(start, fault))? {
+            if !more.map_err(|error| scanner.unless_too_long(start, error))? {
                 outside.at = scanner.at;
                 break;
             }
             outside.at = scanner.at;
-            let newlines = self.text.as_bytes()[counted..start].iter().filter(|b| **b == b'\n');
+            let newlines = self.text.as_bytes()[check_count..start].iter().filter(|b| **b == b'\n');
             line = line.saturating_add(u32::try_from(newlines.count()).unwrap_or(u32::MAX));
-            counted = start;
+            check_count = start;
             if let Some(event) = forms.at(0).map(|root| in_map(root, line)).transpose()?.flatten() {
                 handle(event)?;
             }
@@ -208,8 +208,8 @@ impl<'a> Jepsen<'a> for Edn<'a> {
     }
 }
 
-/// The event that a map is, if it is a client's.
-fn in_map<'t, 'a>(root: Form<'t, 'a>, line: u32) -> Result<Option<Event<'t, 'a>>, Fault> {
+/// Parses the event that a map is, if it is of a client.
+fn in_map<'t, 'a>(root: Form<'t, 'a>, line: u32) -> Result<Option<Event<'t, 'a>>, OffsetError> {
     let (mut kind, mut process, mut f, mut key, mut value) = (None, None, None, None, None);
     for (name, form) in root.members("an operation: a map")? {
         let field = match name.name().unwrap_or("") {
@@ -221,18 +221,19 @@ fn in_map<'t, 'a>(root: Form<'t, 'a>, line: u32) -> Result<Option<Event<'t, 'a>>
             _ => continue,
         };
         if field.replace(form).is_some() {
-            return Err(Fault::new(name.place(), "this key is here twice"));
+            return Err(OffsetError::new(name.place(), "this key occurs twice"));
         }
     }
-    let missing = |name: &str| Fault::new(root.place(), format!("this operation has no :{name}"));
+    let missing =
+        |name: &str| OffsetError::new(root.place(), format!("this operation has no :{name}"));
     let process = process.ok_or_else(|| missing("process"))?;
     let Some(client) = client_of(process)? else { return Ok(None) };
     let kind = type_of(kind.ok_or_else(|| missing("type"))?)?;
     let f = f.ok_or_else(|| missing("f"))?;
-    Ok(Some(Event { place: Place { at: root.place(), line, client }, kind, f, key, value }))
+    Ok(Some(Event { place: EventPosition { at: root.place(), line, client }, kind, f, key, value }))
 }
 
-/// The lines of a log in which `jepsen.util` tells of operations; the others are passed over.
+/// The lines of a log in which `jepsen.util` reports operations. Other lines are skipped.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Log<'a> {
     text: &'a str,
@@ -240,28 +241,28 @@ pub(super) struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    /// The log that `text` is, of lines of at most `bytes_max`.
+    /// Creates the log of `text`, with lines of at most `bytes_max` bytes.
     pub(super) fn new(text: &'a str, bytes_max: usize) -> Log<'a> {
         Log { text, bytes_max }
     }
 }
 
-/// What is before the operation on a line that tells of one.
-const TELLS: &str = "jepsen.util - ";
+/// The text before the operation on a line of the log.
+const LOG_MARKER: &str = "jepsen.util - ";
 
 impl<'a> Jepsen<'a> for Log<'a> {
-    const USUAL: Option<Object> = Some(Object::Register);
+    const DEFAULT_OBJECT: Option<Object> = Some(Object::Register);
 
-    fn each(&self, handle: &mut Handler<'_, 'a>) -> Result<(), Fault> {
+    fn each(&self, handle: &mut Handler<'_, 'a>) -> Result<(), OffsetError> {
         let mut forms = Forms::default();
         let mut events = 0_u64;
         let mut start = 0;
         for (line, text) in (1_u32..).zip(self.text.split('\n')) {
-            let at = text.find(TELLS).map(|before| start + before + TELLS.len());
+            let at = text.find(LOG_MARKER).map(|before| start + before + LOG_MARKER.len());
             let end = start + text.len();
             if text.len() > self.bytes_max {
-                let what = format!("this line is longer than {} bytes", self.bytes_max);
-                return Err(Fault::new(start, what));
+                let message = format!("this line is longer than {} bytes", self.bytes_max);
+                return Err(OffsetError::new(start, message));
             }
             start = end + 1;
             let Some(at) = at else { continue };
@@ -281,12 +282,15 @@ impl<'a> Jepsen<'a> for Log<'a> {
                 return Err(scanner.expected("a process, a type and an operation"));
             };
             let Some(client) = client_of(process)? else { continue };
-            let place = Place { at: process.place(), line, client };
+            let place = EventPosition { at: process.place(), line, client };
             events += 1;
             handle(Event { place, kind: type_of(kind)?, f, key: None, value })?;
         }
         match events {
-            0 => Err(Fault::new(0, "expected a history, found no operation in any known form")),
+            0 => Err(OffsetError::new(
+                0,
+                "expected a history, found no operation in any known notation",
+            )),
             _ => Ok(()),
         }
     }

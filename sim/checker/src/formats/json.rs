@@ -1,24 +1,31 @@
-//! JSON (RFC 8259) as forms with places: total, and of bounded depth.
+//! Parses JSON (RFC 8259) into forms with positions, for any input and with bounded depth.
 
-use crate::formats::fault::Fault;
+use crate::formats::error::OffsetError;
 use crate::formats::form::{Forms, Kind};
 use crate::formats::scan::{DEPTH_MAX, Scanner};
 
-/// Whether a byte is nothing but space.
+/// Returns true if a byte is white space.
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// Reads one value, which begins here or after some space, and stops right after it.
-pub(super) fn value<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>) -> Result<(), Fault> {
+/// Parses one value, after optional white space, and stops right after it.
+pub(super) fn value<'a>(
+    scanner: &mut Scanner<'a>,
+    forms: &mut Forms<'a>,
+) -> Result<(), OffsetError> {
     nested(scanner, forms, 0)
 }
 
-fn nested<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) -> Result<(), Fault> {
+fn nested<'a>(
+    scanner: &mut Scanner<'a>,
+    forms: &mut Forms<'a>,
+    depth: usize,
+) -> Result<(), OffsetError> {
     scanner.skip(is_space);
     let at = scanner.at;
     if depth > DEPTH_MAX {
-        return Err(Fault::new(at, format!("more than {DEPTH_MAX} lists inside each other")));
+        return Err(OffsetError::new(at, format!("more than {DEPTH_MAX} nested lists")));
     }
     match scanner.peek() {
         Some(b'"') => {
@@ -43,7 +50,11 @@ fn nested<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) ->
     }
 }
 
-fn array<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) -> Result<(), Fault> {
+fn array<'a>(
+    scanner: &mut Scanner<'a>,
+    forms: &mut Forms<'a>,
+    depth: usize,
+) -> Result<(), OffsetError> {
     let opened = forms.open(scanner.at);
     scanner.at += 1;
     scanner.skip(is_space);
@@ -63,7 +74,11 @@ fn array<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) -> 
     Ok(())
 }
 
-fn object<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) -> Result<(), Fault> {
+fn object<'a>(
+    scanner: &mut Scanner<'a>,
+    forms: &mut Forms<'a>,
+    depth: usize,
+) -> Result<(), OffsetError> {
     let opened = forms.open(scanner.at);
     scanner.at += 1;
     scanner.skip(is_space);
@@ -95,12 +110,12 @@ fn object<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) ->
     Ok(())
 }
 
-fn text<'a>(scanner: &mut Scanner<'a>) -> Result<std::borrow::Cow<'a, str>, Fault> {
+fn text<'a>(scanner: &mut Scanner<'a>) -> Result<std::borrow::Cow<'a, str>, OffsetError> {
     scanner.quoted(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\', escaped)
 }
 
-/// The character that an escape stands for.
-fn escaped(scanner: &mut Scanner<'_>) -> Result<char, Fault> {
+/// Parses the character of an escape sequence.
+fn escaped(scanner: &mut Scanner<'_>) -> Result<char, OffsetError> {
     let at = scanner.at;
     let Some(byte) = scanner.peek() else { return Err(scanner.expected("an escape")) };
     if !byte.is_ascii() {
@@ -126,7 +141,7 @@ mod tests {
     use super::*;
     use crate::formats::form::Form;
 
-    fn parse(text: &str) -> Result<Forms<'_>, Fault> {
+    fn parse(text: &str) -> Result<Forms<'_>, OffsetError> {
         let mut forms = Forms::default();
         let mut scanner = Scanner::new(text, 0, text.len());
         value(&mut scanner, &mut forms)?;
@@ -180,7 +195,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_another_reader_takes_is_taken_alike(value in json(), pretty: bool) {
+        fn valid_json_parses_as_in_serde_json(value in json(), pretty: bool) {
             let text = match pretty {
                 true => serde_json::to_string_pretty(&value).unwrap(),
                 false => value.to_string(),
@@ -190,7 +205,7 @@ mod tests {
         }
 
         #[test]
-        fn what_another_reader_refuses_is_refused(
+        fn invalid_json_is_rejected_as_in_serde_json(
             value in json(),
             cut in any::<prop::sample::Index>(),
             byte in "[\\[\\]{}:,\"\\\\0-9a-fntu. -]"
@@ -201,7 +216,7 @@ mod tests {
             let text: String = text.into_iter().collect();
             let theirs = serde_json::from_str::<serde_json::Value>(&text);
             let ours = parse(&text);
-            // It refuses numbers that are too large to have.
+            // serde_json rejects numbers that are too large for its types.
             if !theirs.as_ref().is_err_and(|error| error.to_string().contains("out of range")) {
                 prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{}: {:?} {:?}", text, ours, theirs);
             }
@@ -209,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place() {
+    fn errors_have_their_position() {
         let cases = [
             ("", 1, "expected a JSON value, found the end"),
             ("{\"a\":1,}", 8, "expected a name in quotes, found '}'"),
@@ -218,15 +233,15 @@ mod tests {
             ("[nul]", 2, "expected a JSON value, found `nul`"),
             ("[01]", 2, "expected a number, found `01`"),
             ("[1.]", 2, "expected a number, found `1`"),
-            ("\"abc", 1, "expected an end of this text, found none"),
+            ("\"abc", 1, "this string has no closing quote"),
             ("\"a\\q\"", 4, "expected an escape, found `q`"),
             ("\"\\u12g4\"", 4, "expected four hexadecimal digits, found `12g4`"),
-            ("\"\\ud800\"", 4, "half a pair of surrogates is no character"),
-            ("\"a\nb\"", 3, "expected a character of a text, found the end of the line"),
+            ("\"\\ud800\"", 4, "half of a surrogate pair is not a character"),
+            ("\"a\nb\"", 3, "expected a character of a string, found the end of the line"),
         ];
-        for (text, column, what) in cases {
-            let wrong = parse(text).unwrap_err().in_text(text.as_bytes());
-            assert_eq!((wrong.column, wrong.what.as_str()), (column, what), "{text}");
+        for (text, column, message) in cases {
+            let error = parse(text).unwrap_err().in_text(text.as_bytes());
+            assert_eq!((error.column, error.message.as_str()), (column, message), "{text}");
         }
     }
 
@@ -234,8 +249,8 @@ mod tests {
     fn depth_is_bounded() {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert!(parse(&nested(DEPTH_MAX + 1)).is_ok());
-        let wrong = parse(&nested(DEPTH_MAX + 2)).unwrap_err();
-        assert_eq!(wrong, Fault::new(DEPTH_MAX + 1, "more than 64 lists inside each other"));
+        let error = parse(&nested(DEPTH_MAX + 2)).unwrap_err();
+        assert_eq!(error, OffsetError::new(DEPTH_MAX + 1, "more than 64 nested lists"));
         assert!(parse(&nested(1_000_000)).is_err());
     }
 }

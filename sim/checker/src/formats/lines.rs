@@ -1,45 +1,50 @@
-//! JSON lines, `history/1`: a header, and an event on each further line.
+//! Parses JSON lines, `history/1`: a header, and an event on each further line.
 
 use std::borrow::Cow;
 
-use crate::formats::building::{Building, Ending, Events, Place};
-use crate::formats::fault::Fault;
+use crate::formats::builder::{Completion, EventPosition, Events, HistoryBuilder};
+use crate::formats::error::OffsetError;
 use crate::formats::form::{Form, Forms, Kind};
 use crate::formats::json;
 use crate::formats::notation::Notation;
 use crate::formats::object::Object;
 use crate::formats::scan::Scanner;
 
-/// What the first line of a file says.
+/// The fields of the first line of a file.
 #[derive(Debug, Default)]
 pub(super) struct Header<'a> {
     /// The forms of the line; `init` is one of them.
     pub(super) forms: Forms<'a>,
-    /// The byte after the line, if it is a header.
+    /// The byte offset after the line, or 0 if it is no header.
     pub(super) end: usize,
-    /// How many lines end before that.
+    /// The number of lines up to that offset.
     pub(super) lines: u32,
-    /// What the file calls itself.
+    /// The name of the history.
     pub(super) name: Option<String>,
-    /// What it is a history of.
+    /// The model of the history.
     pub(super) object: Option<Object>,
     /// Whether there is an object for each key.
     pub(super) keyed: bool,
-    /// Whether a bank's accounts may owe.
+    /// Whether balances of a bank may be negative.
     pub(super) overdraft: bool,
-    /// How many operations there are, and where that is said.
+    /// The number of operations, and the byte offset of that field.
     pub(super) ops: Option<(u32, usize)>,
 }
 
 impl<'a> Header<'a> {
-    /// Reads the first line that is not blank, if it is a header of `format`.
-    pub(super) fn read(text: &'a str, format: &str, bytes_max: usize) -> Result<Header<'a>, Fault> {
+    /// Parses the first line that is not blank, if it is a header of `format`.
+    pub(super) fn read(
+        text: &'a str,
+        format: &str,
+        bytes_max: usize,
+    ) -> Result<Header<'a>, OffsetError> {
         let mut lines = Lines { text, at: 0, line: 0, bytes_max, ops: None };
         let mut header = Header::default();
         let Some((start, end)) = lines.next_line()? else { return Ok(header) };
         let mut forms = Forms::default();
         let mut scanner = Scanner::new(text, start, end);
-        // What is no JSON object is no header, and is told when it is read as what it must be.
+        // A line that is no JSON object is no header; its error is reported when it is parsed as an
+        // event.
         if text.as_bytes().get(start) != Some(&b'{') {
             return Ok(header);
         }
@@ -57,17 +62,18 @@ impl<'a> Header<'a> {
         Ok(header)
     }
 
-    fn fields(&mut self, root: Form<'_, 'a>) -> Result<(), Fault> {
+    fn fields(&mut self, root: Form<'_, 'a>) -> Result<(), OffsetError> {
         for (name, value) in root.members("a header")? {
             match name.name().unwrap_or("") {
                 "name" if !value.is_null() => {
-                    let name = value.name().ok_or_else(|| value.expected("a text"))?;
+                    let name = value.name().ok_or_else(|| value.expected("a string"))?;
                     self.name = Some(name.to_owned());
                 }
                 "model" => {
                     let name = value.name().ok_or_else(|| value.expected("a model's name"))?;
                     let object = Object::by_name(name);
-                    self.object = Some(object.map_err(|what| Fault::new(value.place(), what))?);
+                    self.object =
+                        Some(object.map_err(|message| OffsetError::new(value.place(), message))?);
                 }
                 "keyed" => self.keyed = value.truth()?,
                 "overdraft" => self.overdraft = value.truth()?,
@@ -80,7 +86,7 @@ impl<'a> Header<'a> {
         Ok(())
     }
 
-    /// What it says of the object before the first operation.
+    /// Returns the form of the state before the first operation.
     pub(super) fn init(&self) -> Option<Form<'_, 'a>> {
         self.forms.at(0).and_then(|root| root.member("init"))
     }
@@ -97,13 +103,13 @@ pub(super) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// The lines of `text` after its header.
+    /// Creates the lines of `text` after its header.
     pub(super) fn new(text: &'a str, header: &Header<'a>, bytes_max: usize) -> Lines<'a> {
         Lines { text, at: header.end, line: header.lines, bytes_max, ops: header.ops }
     }
 
-    /// Where the next line that is not blank begins and ends.
-    pub(super) fn next_line(&mut self) -> Result<Option<(usize, usize)>, Fault> {
+    /// Returns the start and end of the next line that is not blank.
+    pub(super) fn next_line(&mut self) -> Result<Option<(usize, usize)>, OffsetError> {
         while self.at < self.text.len() {
             let start = self.at;
             let rest = &self.text[start..];
@@ -111,8 +117,8 @@ impl<'a> Lines<'a> {
             self.at = end + 1;
             self.line = self.line.saturating_add(1);
             if end - start > self.bytes_max {
-                let what = format!("this line is longer than {} bytes", self.bytes_max);
-                return Err(Fault::new(start, what));
+                let message = format!("this line is longer than {} bytes", self.bytes_max);
+                return Err(OffsetError::new(start, message));
             }
             let line = &self.text[start..end];
             let blank = line.bytes().take_while(|byte| json::is_space(*byte)).count();
@@ -124,7 +130,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// What one line says.
+/// The fields of one event.
 #[derive(Debug, Default)]
 struct Event<'t, 'a> {
     kind: Option<Form<'t, 'a>>,
@@ -137,7 +143,7 @@ struct Event<'t, 'a> {
 }
 
 impl<'t, 'a> Event<'t, 'a> {
-    fn read(root: Form<'t, 'a>) -> Result<Event<'t, 'a>, Fault> {
+    fn read(root: Form<'t, 'a>) -> Result<Event<'t, 'a>, OffsetError> {
         let mut event = Event::default();
         for (name, value) in root.members("an event: a JSON object")? {
             let field = match name.name().unwrap_or("") {
@@ -151,7 +157,7 @@ impl<'t, 'a> Event<'t, 'a> {
                 _ => continue,
             };
             if field.replace(value).is_some() {
-                return Err(Fault::new(name.place(), "this name is here twice"));
+                return Err(OffsetError::new(name.place(), "this field occurs twice"));
             }
         }
         Ok(event)
@@ -159,7 +165,7 @@ impl<'t, 'a> Event<'t, 'a> {
 }
 
 impl<'a> Events<'a> for Lines<'a> {
-    fn feed<M: Notation>(mut self, building: &mut Building<'a, M>) -> Result<(), Fault> {
+    fn feed<M: Notation>(mut self, builder: &mut HistoryBuilder<'a, M>) -> Result<(), OffsetError> {
         let mut forms = Forms::default();
         while let Some((start, end)) = self.next_line()? {
             forms.clear();
@@ -170,69 +176,70 @@ impl<'a> Events<'a> for Lines<'a> {
                 return Err(scanner.expected("the end of the line"));
             }
             if let Some(root) = forms.at(0) {
-                happen(building, root, self.line)?;
+                apply_event(builder, root, self.line)?;
             }
         }
-        counted(self.ops, building.count())
+        check_count(self.ops, builder.count())
     }
 }
 
-/// That there are as many operations as `said`, at a place of the text.
-pub(super) fn counted(said: Option<(u32, usize)>, count: u32) -> Result<(), Fault> {
-    match said {
+/// Checks that the header's number of operations, if it has one, is `count`.
+pub(super) fn check_count(stated: Option<(u32, usize)>, count: u32) -> Result<(), OffsetError> {
+    match stated {
         Some((ops, at)) if ops != count => {
-            let what = format!("the header says {ops} operations, and there are {count}");
-            Err(Fault::new(at, what))
+            let message = format!("the header states {ops} operations, but there are {count}");
+            Err(OffsetError::new(at, message))
         }
         _ => Ok(()),
     }
 }
 
-/// One event happens.
-fn happen<'a, M: Notation>(
-    building: &mut Building<'a, M>,
+/// Adds one event to the history.
+fn apply_event<'a, M: Notation>(
+    builder: &mut HistoryBuilder<'a, M>,
     root: Form<'_, 'a>,
     line: u32,
-) -> Result<(), Fault> {
+) -> Result<(), OffsetError> {
     const TYPE: &str = "\"invoke\", \"ok\", \"fail\" or \"info\"";
     let event = Event::read(root)?;
     let field = |form: Option<_>, name: &str| {
-        form.ok_or_else(|| Fault::new(root.place(), format!("this event has no `{name}`")))
+        form.ok_or_else(|| OffsetError::new(root.place(), format!("this event has no `{name}`")))
     };
     let kind = field(event.kind, "type")?;
     let id_form = field(event.id, "id")?;
     let id = id_form.unsigned("the number of an operation")?;
     let process = field(event.process, "process")?;
     let client = process.unsigned("the number of a process")?;
-    let place = Place { at: root.place(), line, client };
-    let ending = match kind.name().unwrap_or("") {
+    let place = EventPosition { at: root.place(), line, client };
+    let completion = match kind.name().unwrap_or("") {
         "invoke" => {
-            if id != building.count() {
-                let what = format!("{}, the next number of an operation", building.count());
-                return Err(id_form.expected(&what));
+            if id != builder.count() {
+                let message = format!("{}, the next number of an operation", builder.count());
+                return Err(id_form.expected(&message));
             }
             let f = field(event.f, "f")?;
-            let Kind::Text(name) = f.kind() else { return Err(f.expected("a text")) };
+            let Kind::Text(name) = f.kind() else { return Err(f.expected("a string")) };
             if let Some(result) = event.result {
-                return Err(result.expected("no result: it is only invoked here"));
+                return Err(result.expected("no result in an invocation"));
             }
-            return building.invoke(place, Cow::clone(name), (event.key, event.value));
+            return builder.invoke(place, Cow::clone(name), (event.key, event.value));
         }
-        "ok" => Ending::Returned(event.result),
-        "fail" => Ending::Failed,
-        "info" => Ending::Unknown,
+        "ok" => Completion::Returned(event.result),
+        "fail" => Completion::Failed,
+        "info" => Completion::Unknown,
         _ => return Err(kind.expected(TYPE)),
     };
-    if building.open(client) != Some(id) {
-        return Err(match building.client_of(id) {
+    if builder.open(client) != Some(id) {
+        return Err(match builder.client_of(id) {
             None => id_form.expected("an operation that was invoked"),
             Some(other) if other != client => {
-                process.expected(&format!("{other}, whose operation {id} is"))
+                process.expected(&format!("{other}, the process that invoked operation {id}"))
             }
-            Some(_) => {
-                Fault::new(id_form.place(), format!("operation {id} has a completion already"))
-            }
+            Some(_) => OffsetError::new(
+                id_form.place(),
+                format!("operation {id} has a completion already"),
+            ),
         });
     }
-    building.end(place, (event.f, event.key), ending)
+    builder.end(place, (event.f, event.key), completion)
 }

@@ -1,5 +1,5 @@
-//! Histories in files: reads them, whatever notation they are in, and writes them. What the
-//! notations are, byte for byte, is in `docs/HISTORY.md`.
+//! Histories in files: parses all notations and writes one. The notations are specified in
+//! `docs/HISTORY.md`.
 //!
 //! ```
 //! use quorate_checker::budget::Budget;
@@ -12,48 +12,48 @@
 //! {"type":"invoke","id":1,"process":2,"f":"read"}
 //! {"type":"ok","id":1,"process":2,"f":"read","result":0}
 //! "#;
-//! let loaded = formats::parse(text, &Options::default()).expect("it is a history");
+//! let loaded = formats::parse(text, &Options::default()).expect("the text is a history");
 //! let verdict = loaded.history.check(&Budget::default());
 //! assert!(matches!(verdict, Verdict::NotLinearizable(_)));
 //!
 //! let text = b"{\"format\":\"history/1\",\"model\":\"heap\"}";
-//! let wrong = formats::parse(text, &Options::default());
-//! assert!(wrong.is_err_and(|wrong| (wrong.line, wrong.column) == (1, 31)));
+//! let error = formats::parse(text, &Options::default());
+//! assert!(error.is_err_and(|error| (error.line, error.column) == (1, 31)));
 //! ```
 
 mod any;
-mod building;
+mod builder;
 mod collections;
 mod edn;
-mod fault;
+mod error;
 mod form;
+mod gzip;
 mod jepsen;
 mod json;
 mod lines;
 mod notation;
 mod object;
 mod others;
-mod packed;
+mod parse;
 mod porcupine;
-mod reading;
 mod registers;
 mod scan;
-mod writing;
+mod write;
 
 use std::io::Read;
 
-pub use any::{AnyHistory, Of, Visitor};
-pub use fault::Wrong;
+pub use any::{AnyHistory, ModelHistory, Visitor};
+pub use error::ParseError;
+pub use gzip::ReadError;
 pub use object::Object;
-pub use packed::ReadError;
-pub use reading::{Loaded, Options, parse};
-pub use writing::write;
+pub use parse::{Loaded, Options, parse};
+pub use write::write;
 
-/// Reads a history from `input`, unpacking it if it is packed by gzip.
+/// Reads a history from `input`, and decompresses it if it is a gzip file.
 ///
 /// # Errors
-/// That it cannot be read, or what is wrong with it and where.
+/// Returns the input error, or the parse error with its position.
 pub fn read(input: impl Read, options: &Options) -> Result<Loaded, ReadError> {
-    let text = packed::text(input, options.text_bytes_max)?;
-    parse(&text, options).map_err(ReadError::Wrong)
+    let text = gzip::text(input, options.text_bytes_max)?;
+    parse(&text, options).map_err(ReadError::Parse)
 }

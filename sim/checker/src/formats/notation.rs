@@ -1,111 +1,114 @@
-//! How an object's operations and answers are written down: one small trait for each object, and
-//! what all of them share.
+//! The notation of operations and results: a trait for each model, and shared parsers.
 
-use crate::formats::fault::Fault;
+use crate::formats::error::OffsetError;
 use crate::formats::form::{Form, shortened};
 use crate::model::Model;
-use crate::value::{Datum, Value, Values};
+use crate::value::{Value, ValueId, ValueTable};
 
-/// An object whose operations can be read from a file and written to one.
+/// A model whose operations can be read from a file and written to one.
 pub(super) trait Notation: Model + Sized {
-    /// What files call it.
+    /// The name of the model in files.
     const NAME: &'static str;
-    /// Whether its operations name a key.
+    /// Whether the operations have a key.
     const KEYS: bool = false;
 
-    /// The object before the first operation.
-    fn start(start: &Start<'_, '_>) -> Result<Self, Fault>;
+    /// Parses the object before the first operation.
+    fn parse_init(start: &InitialState<'_, '_>) -> Result<Self, OffsetError>;
 
-    /// What is asked.
-    fn call(&self, call: &Call<'_, '_>) -> Result<Self::Op, Fault>;
+    /// Parses an operation from its invocation.
+    fn parse_op(&self, call: &Call<'_, '_>) -> Result<Self::Op, OffsetError>;
 
-    /// What is answered to `op`.
-    fn answer(&self, op: &Self::Op, told: &Told<'_, '_>) -> Result<Self::Ret, Fault>;
+    /// Parses the response to `op`.
+    fn parse_ret(
+        &self,
+        op: &Self::Op,
+        response: &Response<'_, '_>,
+    ) -> Result<Self::Ret, OffsetError>;
 
-    /// The answer to `op` where all that is told is that it took effect; none if such an answer
-    /// says something that must be told.
-    fn done(&self, op: &Self::Op) -> Option<Self::Ret>;
+    /// Returns the result of `op` if only its success is known, or `None` if the result must be
+    /// reported.
+    fn acknowledged_ret(&self, op: &Self::Op) -> Option<Self::Ret>;
 
-    /// The answer to `op` that says that what it expects was not so: `false` to a compare-and-set.
-    fn refused(&self, op: &Self::Op) -> Option<Self::Ret> {
+    /// Returns the result of `op` if its condition was false: `false` for a compare-and-set.
+    fn failed_cas_ret(&self, op: &Self::Op) -> Option<Self::Ret> {
         let _ = op;
         None
     }
 
-    /// The object before the first operation, to be written.
-    fn written_start(&self) -> Piece;
+    /// Writes the object before the first operation.
+    fn write_init(&self) -> OutputValue;
 
-    /// What is asked, to be written.
-    fn written_call(&self, op: &Self::Op) -> WrittenCall;
+    /// Writes an operation as an invocation.
+    fn write_op(&self, op: &Self::Op) -> WrittenOp;
 
-    /// What is answered, to be written; nothing if the answer says nothing.
-    fn written_answer(&self, op: &Self::Op, ret: &Self::Ret) -> Option<Piece>;
+    /// Writes a response; `None` if it carries no value.
+    fn write_ret(&self, op: &Self::Op, ret: &Self::Ret) -> Option<OutputValue>;
 }
 
-/// What a file, or its reader's caller, says of an object before the first operation.
+/// The initial state of an object, as a file or the caller states it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Start<'t, 'a> {
-    /// What it is.
+pub(super) struct InitialState<'t, 'a> {
+    /// The form of the initial state.
     pub(super) init: Option<Form<'t, 'a>>,
-    /// Whether a bank's accounts may owe.
+    /// Whether balances of a bank may be negative.
     pub(super) overdraft: bool,
-    /// Whether keys of which nothing is said begin as the empty text.
+    /// Whether keys without a stated value are initially the empty string.
     pub(super) empty_texts: bool,
-    /// Whether reading nothing shows that nothing was written.
+    /// Whether a read of null shows that nothing was written.
     pub(super) nothing_is_read: bool,
 }
 
-/// What a client asks, as a file has it.
+/// An invocation, as a file contains it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call<'t, 'a> {
-    /// Where that stands.
+    /// The byte offset of the invocation.
     pub(super) at: usize,
     /// The name of the operation.
     pub(super) f: &'t str,
-    /// The key it is for.
+    /// The key that the operation accesses.
     pub(super) key: Option<Form<'t, 'a>>,
-    /// Its arguments.
+    /// The arguments of the operation.
     pub(super) value: Option<Form<'t, 'a>>,
-    /// As of [`Start`].
+    /// The value as in [`InitialState`].
     pub(super) nothing_is_read: bool,
 }
 
-/// What a client is told, as a file has it.
+/// A response, as a file contains it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Told<'t, 'a> {
-    /// Where that stands.
+pub(super) struct Response<'t, 'a> {
+    /// The byte offset of the response.
     pub(super) at: usize,
-    /// The name of the operation that it answers.
+    /// The name of the operation that returned.
     pub(super) f: &'t str,
-    /// The answer.
+    /// The result of the operation.
     pub(super) result: Option<Form<'t, 'a>>,
-    /// As of [`Start`].
+    /// The value as in [`InitialState`].
     pub(super) nothing_is_read: bool,
 }
 
-/// Something to be written.
+/// A value to write to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Piece {
-    /// Data.
-    Datum(Datum),
-    /// Names, each with something.
-    Object(Vec<(String, Datum)>),
+pub(super) enum OutputValue {
+    /// A plain value or a list.
+    Value(Value),
+    /// An object: names, each with a value.
+    Object(Vec<(String, Value)>),
 }
 
-/// An operation to be written.
+/// An operation to write to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct WrittenCall {
+pub(super) struct WrittenOp {
     /// The name of the operation.
     pub(super) f: &'static str,
-    /// The key it is for.
-    pub(super) key: Option<Datum>,
-    /// Its arguments.
-    pub(super) value: Option<Piece>,
+    /// The key that the operation accesses.
+    pub(super) key: Option<Value>,
+    /// The arguments of the operation.
+    pub(super) value: Option<OutputValue>,
 }
 
 impl<'t, 'a> Call<'t, 'a> {
-    /// That it has no arguments.
-    pub(super) fn without_value(&self) -> Result<(), Fault> {
+    /// Checks that the operation has no arguments.
+    pub(super) fn without_value(&self) -> Result<(), OffsetError> {
         match self.value {
             Some(value) if !value.is_null() => {
                 Err(value.expected(&format!("no value: `{}` has none", self.f)))
@@ -114,138 +117,143 @@ impl<'t, 'a> Call<'t, 'a> {
         }
     }
 
-    /// Its arguments.
-    pub(super) fn value(&self) -> Result<Form<'t, 'a>, Fault> {
-        let missing = || Fault::new(self.at, format!("`{}` has no `value`", self.f));
+    /// Returns the arguments of the operation.
+    pub(super) fn value(&self) -> Result<Form<'t, 'a>, OffsetError> {
+        let missing = || OffsetError::new(self.at, format!("`{}` has no `value`", self.f));
         self.value.ok_or_else(missing)
     }
 
-    /// Its argument, as data.
-    pub(super) fn datum(&self, values: &Values) -> Result<Value, Fault> {
+    /// Parses the argument as a value.
+    pub(super) fn parse_arg(&self, values: &ValueTable) -> Result<ValueId, OffsetError> {
         value_of(self.value()?, values)
     }
 
-    /// Its two arguments, as data.
-    pub(super) fn pair(&self, values: &Values) -> Result<[Value; 2], Fault> {
+    /// Parses the two arguments as values.
+    pub(super) fn pair(&self, values: &ValueTable) -> Result<[ValueId; 2], OffsetError> {
         let [from, to] = self.value()?.pair("a list of two values, from and to")?;
         Ok([value_of(from, values)?, value_of(to, values)?])
     }
 
-    /// Its only step, if it is a transaction.
-    pub(super) fn only_step(&self) -> Result<Step<'t, 'a>, Fault> {
+    /// Returns the only step of a transaction.
+    pub(super) fn only_step(&self) -> Result<Step<'t, 'a>, OffsetError> {
         match self.key {
             Some(key) => Err(key.expected("no key: the steps of a transaction have keys")),
             None => Step::only(self.value()?),
         }
     }
 
-    /// Its key, as data.
-    pub(super) fn key(&self, values: &Values) -> Result<Value, Fault> {
-        let missing = || Fault::new(self.at, format!("`{}` has no `key`", self.f));
+    /// Parses the key of the operation.
+    pub(super) fn key(&self, values: &ValueTable) -> Result<ValueId, OffsetError> {
+        let missing = || OffsetError::new(self.at, format!("`{}` has no `key`", self.f));
         value_of(self.key.ok_or_else(missing)?, values)
     }
 
-    /// That there is no such operation.
-    pub(super) fn unknown(&self, known: &str) -> Fault {
-        let what = format!("expected {known}, found `{}`", shortened(self.f));
-        Fault::new(self.at, what)
+    /// Returns the error that the operation is unknown.
+    pub(super) fn unknown(&self, known: &str) -> OffsetError {
+        let message = format!("expected {known}, found `{}`", shortened(self.f));
+        OffsetError::new(self.at, message)
     }
 }
 
-impl<'t, 'a> Told<'t, 'a> {
-    /// The answer.
-    pub(super) fn result(&self, what: &str) -> Result<Form<'t, 'a>, Fault> {
-        let missing = || Fault::new(self.at, format!("expected a result, {what}; there is none"));
+impl<'t, 'a> Response<'t, 'a> {
+    /// Returns the result, or an error if there is none; `expected` describes it in the error.
+    pub(super) fn result(&self, expected: &str) -> Result<Form<'t, 'a>, OffsetError> {
+        let missing =
+            || OffsetError::new(self.at, format!("expected a result, {expected}, found none"));
         self.result.ok_or_else(missing)
     }
 
-    /// The answer to the only step of a transaction, of `key`, if it was one: nothing to a write,
-    /// which is repeated.
-    pub(super) fn of_step(&self, key: Value, values: &Values) -> Result<Told<'t, 'a>, Fault> {
+    /// Returns the response to the only step of a transaction, of `key`, if it was one. The result
+    /// of a write is dropped, because it repeats the argument.
+    pub(super) fn of_step(
+        &self,
+        key: ValueId,
+        values: &ValueTable,
+    ) -> Result<Response<'t, 'a>, OffsetError> {
         let (Some(result), "txn") = (self.result, self.f) else { return Ok(*self) };
         let step = Step::only(result)?;
         if value_of(step.key, values)? != key {
-            return Err(step.key.expected("the key that was asked for"));
+            return Err(step.key.expected("the key of the invocation"));
         }
         let read = matches!(step.f, "r" | "read");
-        Ok(Told { result: read.then_some(step.value), ..*self })
+        Ok(Response { result: read.then_some(step.value), ..*self })
     }
 
-    /// That there is none.
-    pub(super) fn nothing(&self) -> Result<(), Fault> {
+    /// Checks that the response has no result.
+    pub(super) fn nothing(&self) -> Result<(), OffsetError> {
         match self.result {
             Some(result) if !result.is_null() => {
-                Err(result.expected("no result: this operation returns nothing"))
+                Err(result.expected("no result: the operation returns nothing"))
             }
             _ => Ok(()),
         }
     }
 
-    /// The answer, if there is one that is not nothing.
+    /// Returns the result unless it is null.
     pub(super) fn some(&self) -> Option<Form<'t, 'a>> {
         self.result.filter(|result| !result.is_null())
     }
 }
 
-/// What stands for `form`.
-pub(super) fn value_of(form: Form<'_, '_>, values: &Values) -> Result<Value, Fault> {
+/// Interns the value of `form`.
+pub(super) fn value_of(form: Form<'_, '_>, values: &ValueTable) -> Result<ValueId, OffsetError> {
     Ok(match form.is_null() {
-        true => Value::NULL,
-        false => values.of(form.datum()?),
+        true => ValueId::NULL,
+        false => values.intern(form.value()?),
     })
 }
 
-/// What stands for the elements of a list or a set.
+/// Interns the values of a list or a set.
 pub(super) fn values_of(
     form: Form<'_, '_>,
-    what: &str,
-    values: &Values,
-) -> Result<Vec<Value>, Fault> {
-    form.elements(what)?.map(|element| value_of(element, values)).collect()
+    message: &str,
+    values: &ValueTable,
+) -> Result<Vec<ValueId>, OffsetError> {
+    form.elements(message)?.map(|element| value_of(element, values)).collect()
 }
 
-/// Values, to be written as a list.
-pub(super) fn list<'v>(items: impl IntoIterator<Item = &'v Value>, values: &Values) -> Datum {
-    Datum::List(items.into_iter().map(|value| values.datum(*value)).collect())
+/// Builds the list of values to write.
+pub(super) fn list<'v>(items: impl IntoIterator<Item = &'v ValueId>, values: &ValueTable) -> Value {
+    Value::List(items.into_iter().map(|value| values.resolve(*value)).collect())
 }
 
 /// One step of a transaction: `["write", key, value]`.
 #[derive(Clone, Copy)]
 pub(super) struct Step<'t, 'a> {
-    /// Where it stands.
+    /// The byte offset of the step.
     pub(super) at: usize,
-    /// Its name.
+    /// The name of the step.
     pub(super) f: &'t str,
-    /// The key it is for.
+    /// The key that the step accesses.
     pub(super) key: Form<'t, 'a>,
-    /// What is written there, or was read.
+    /// The value to write, or the value that was read.
     pub(super) value: Form<'t, 'a>,
 }
 
 impl<'t, 'a> Step<'t, 'a> {
-    /// Reads one.
-    pub(super) fn read(form: Form<'t, 'a>) -> Result<Step<'t, 'a>, Fault> {
+    /// Parses one step of a transaction.
+    pub(super) fn read(form: Form<'t, 'a>) -> Result<Step<'t, 'a>, OffsetError> {
         const WHAT: &str = "a step: a list of a name, a key and a value";
         let mut items = form.items(WHAT)?;
         let (f, key, value) = (items.next(), items.next(), items.next());
         match (f.and_then(Form::name), key, value, items.next()) {
             (Some(f), Some(key), Some(value), None) => Ok(Step { at: form.place(), f, key, value }),
-            _ => Err(Fault::new(form.place(), format!("expected {WHAT}"))),
+            _ => Err(OffsetError::new(form.place(), format!("expected {WHAT}"))),
         }
     }
 
-    /// Reads the only one of a transaction.
-    pub(super) fn only(form: Form<'t, 'a>) -> Result<Step<'t, 'a>, Fault> {
+    /// Parses the only step of a transaction.
+    pub(super) fn only(form: Form<'t, 'a>) -> Result<Step<'t, 'a>, OffsetError> {
         let mut steps = form.items("a list of steps")?;
         match (steps.next(), steps.next()) {
             (Some(step), None) => Step::read(step),
-            _ => Err(Fault::new(form.place(), "expected a transaction of one step")),
+            _ => Err(OffsetError::new(form.place(), "expected a transaction of one step")),
         }
     }
 
-    /// That there is no such step.
-    pub(super) fn unknown(&self) -> Fault {
-        let what = format!("expected a step that the object has, found `{}`", shortened(self.f));
-        Fault::new(self.at, what)
+    /// Returns the error that the step is unknown.
+    pub(super) fn unknown(&self) -> OffsetError {
+        let message = format!("expected a known step, found `{}`", shortened(self.f));
+        OffsetError::new(self.at, message)
     }
 }

@@ -1,8 +1,8 @@
-//! The names that files and command lines give to objects.
+//! The names of models in files and on command lines.
 
 use std::fmt;
 
-/// An object that a history can be of.
+/// An object whose histories can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Object {
@@ -10,27 +10,27 @@ pub enum Object {
     Register,
     /// A register for each key: `get`, `put`, `append`, `cas`.
     Kv,
-    /// Several registers, read and written together: `txn`.
+    /// Several registers, read and written in transactions: `txn`.
     MultiRegister,
-    /// The same as Elle has it: reading nothing shows that nothing was written.
+    /// The same as in Elle: a read of null shows that nothing was written.
     RwRegister,
-    /// Lists: `append`, `read`.
+    /// Append-only lists: `append`, `read`.
     List,
     /// A lock: `acquire`, `release`.
     Lock,
     /// A set: `add`, `remove`, `contains`, `read`.
     Set,
-    /// A number: `add`, `read`.
+    /// A counter: `add`, `read`.
     Counter,
-    /// First in, first out: `enqueue`, `dequeue`.
+    /// A FIFO queue: `enqueue`, `dequeue`.
     Queue,
-    /// Last in, first out: `push`, `pop`.
+    /// A LIFO stack: `push`, `pop`.
     Stack,
-    /// Accounts: `read`, `transfer`.
+    /// A bank with accounts: `read`, `transfer`.
     Bank,
 }
 
-/// Every name, and what it is the name of; the first of several is the usual one.
+/// Every name with its object. The first name of an object is the usual one.
 const NAMES: [(&str, Object); 15] = [
     ("register", Object::Register),
     ("cas-register", Object::Register),
@@ -50,19 +50,23 @@ const NAMES: [(&str, Object); 15] = [
 ];
 
 impl Object {
-    /// The object of that name.
+    /// Returns the object with the name `name`.
     ///
     /// # Errors
-    /// A sentence with the names that there are.
+    /// Returns a sentence that lists the known names.
     pub fn by_name(name: &str) -> Result<Object, String> {
         let found = NAMES.iter().find(|(known, _)| *known == name);
         found.map(|(_, object)| *object).ok_or_else(|| {
             let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
-            format!("there is no model `{}`; there are {}", brief(name), names.join(", "))
+            format!(
+                "there is no model `{}`; the known models are {}",
+                brief(name),
+                names.join(", ")
+            )
         })
     }
 
-    /// Its usual name.
+    /// Returns the usual name of the object.
     #[must_use]
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(_, object)| *object == self).map_or("", |(name, _)| name)
@@ -84,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_object_has_a_name_that_leads_back_to_it() {
+    fn every_object_is_found_by_its_names() {
         for (name, object) in NAMES {
             assert_eq!(Object::by_name(name), Ok(object));
             assert_eq!(Object::by_name(object.name()), Ok(object), "{name}");

@@ -1,22 +1,24 @@
-//! How counters, locks and banks are written down, and objects of which there is one for each key.
+//! The notation of counters, locks and banks, and of objects with keys.
 
-use crate::formats::fault::Fault;
+use crate::formats::error::OffsetError;
 use crate::formats::form::Form;
-use crate::formats::notation::{Call, Notation, Piece, Start, Told, WrittenCall, value_of};
+use crate::formats::notation::{
+    Call, InitialState, Notation, OutputValue, Response, WrittenOp, value_of,
+};
 use crate::models::{Bank, BankOp, BankRet, Counter, CounterOp, Keyed, KeyedOp, Lock, LockOp};
-use crate::value::{Datum, Value, Values};
+use crate::value::{Value, ValueId, ValueTable};
 
 const NUMBER: &str = "a whole number";
 
 impl Notation for Counter {
     const NAME: &'static str = "counter";
 
-    fn start(start: &Start<'_, '_>) -> Result<Counter, Fault> {
+    fn parse_init(start: &InitialState<'_, '_>) -> Result<Counter, OffsetError> {
         let init = start.init.filter(|init| !init.is_null());
         Ok(Counter { init: init.map_or(Ok(0), |init| init.integer(NUMBER))? })
     }
 
-    fn call(&self, call: &Call<'_, '_>) -> Result<CounterOp, Fault> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Result<CounterOp, OffsetError> {
         match call.f {
             "add" => call.value()?.integer(NUMBER).map(CounterOp::Add),
             "read" => call.without_value().map(|()| CounterOp::Read),
@@ -24,43 +26,47 @@ impl Notation for Counter {
         }
     }
 
-    fn answer(&self, op: &CounterOp, told: &Told<'_, '_>) -> Result<Option<i64>, Fault> {
+    fn parse_ret(
+        &self,
+        op: &CounterOp,
+        response: &Response<'_, '_>,
+    ) -> Result<Option<i64>, OffsetError> {
         match op {
-            CounterOp::Read => told.result(NUMBER)?.integer(NUMBER).map(Some),
-            CounterOp::Add(_) => told.some().map(|result| result.integer(NUMBER)).transpose(),
+            CounterOp::Read => response.result(NUMBER)?.integer(NUMBER).map(Some),
+            CounterOp::Add(_) => response.some().map(|result| result.integer(NUMBER)).transpose(),
         }
     }
 
-    fn done(&self, op: &CounterOp) -> Option<Option<i64>> {
+    fn acknowledged_ret(&self, op: &CounterOp) -> Option<Option<i64>> {
         matches!(op, CounterOp::Add(_)).then_some(None)
     }
 
-    fn written_start(&self) -> Piece {
-        Piece::Datum(self.init.into())
+    fn write_init(&self) -> OutputValue {
+        OutputValue::Value(self.init.into())
     }
 
-    fn written_call(&self, op: &CounterOp) -> WrittenCall {
+    fn write_op(&self, op: &CounterOp) -> WrittenOp {
         let (f, value) = match *op {
-            CounterOp::Add(more) => ("add", Some(Piece::Datum(more.into()))),
+            CounterOp::Add(more) => ("add", Some(OutputValue::Value(more.into()))),
             CounterOp::Read => ("read", None),
         };
-        WrittenCall { f, key: None, value }
+        WrittenOp { f, key: None, value }
     }
 
-    fn written_answer(&self, _: &CounterOp, ret: &Option<i64>) -> Option<Piece> {
-        ret.map(|number| Piece::Datum(number.into()))
+    fn write_ret(&self, _: &CounterOp, ret: &Option<i64>) -> Option<OutputValue> {
+        ret.map(|number| OutputValue::Value(number.into()))
     }
 }
 
 impl Notation for Lock {
     const NAME: &'static str = "mutex";
 
-    fn start(start: &Start<'_, '_>) -> Result<Lock, Fault> {
+    fn parse_init(start: &InitialState<'_, '_>) -> Result<Lock, OffsetError> {
         let init = start.init.filter(|init| !init.is_null());
         Ok(Lock { held: init.map_or(Ok(false), Form::truth)? })
     }
 
-    fn call(&self, call: &Call<'_, '_>) -> Result<LockOp, Fault> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Result<LockOp, OffsetError> {
         match call.f {
             "acquire" => call.without_value().map(|()| LockOp::Acquire),
             "release" => call.without_value().map(|()| LockOp::Release),
@@ -68,51 +74,51 @@ impl Notation for Lock {
         }
     }
 
-    fn answer(&self, _: &LockOp, told: &Told<'_, '_>) -> Result<(), Fault> {
-        told.nothing()
+    fn parse_ret(&self, _: &LockOp, response: &Response<'_, '_>) -> Result<(), OffsetError> {
+        response.nothing()
     }
 
-    fn done(&self, _: &LockOp) -> Option<()> {
+    fn acknowledged_ret(&self, _: &LockOp) -> Option<()> {
         Some(())
     }
 
-    fn written_start(&self) -> Piece {
-        Piece::Datum(self.held.into())
+    fn write_init(&self) -> OutputValue {
+        OutputValue::Value(self.held.into())
     }
 
-    fn written_call(&self, op: &LockOp) -> WrittenCall {
+    fn write_op(&self, op: &LockOp) -> WrittenOp {
         let f = match op {
             LockOp::Acquire => "acquire",
             LockOp::Release => "release",
         };
-        WrittenCall { f, key: None, value: None }
+        WrittenOp { f, key: None, value: None }
     }
 
-    fn written_answer(&self, _: &LockOp, (): &()) -> Option<Piece> {
+    fn write_ret(&self, _: &LockOp, (): &()) -> Option<OutputValue> {
         None
     }
 }
 
-/// The name of an account. JSON has only texts before colons, so a text that is a number is that
-/// number.
-fn account(form: Form<'_, '_>, values: &Values) -> Result<Value, Fault> {
+/// Parses the name of an account. JSON keys are always strings, so a string that is a number is
+/// that number.
+fn account(form: Form<'_, '_>, values: &ValueTable) -> Result<ValueId, OffsetError> {
     let number: Option<i64> = form.name().and_then(|name| name.parse().ok());
     match number.filter(|number| form.name() == Some(&number.to_string())) {
-        Some(number) => Ok(values.of(number)),
+        Some(number) => Ok(values.intern(number)),
         None if form.is_null() => Err(form.expected("an account")),
         None => value_of(form, values),
     }
 }
 
-/// What every account has, by account.
-fn balances(form: Form<'_, '_>, values: &Values) -> Result<Vec<(Value, i64)>, Fault> {
+/// Parses the balances of all accounts, sorted by account.
+fn balances(form: Form<'_, '_>, values: &ValueTable) -> Result<Vec<(ValueId, i64)>, OffsetError> {
     let mut balances = Vec::new();
-    for (name, balance) in form.members("a map of accounts and what they have")? {
+    for (name, balance) in form.members("a map from accounts to balances")? {
         balances.push((account(name, values)?, balance.integer(NUMBER)?));
     }
     balances.sort_unstable();
     if balances.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-        return Err(Fault::new(form.place(), "an account is here twice"));
+        return Err(OffsetError::new(form.place(), "an account occurs twice"));
     }
     Ok(balances)
 }
@@ -120,13 +126,13 @@ fn balances(form: Form<'_, '_>, values: &Values) -> Result<Vec<(Value, i64)>, Fa
 impl Notation for Bank {
     const NAME: &'static str = "bank";
 
-    fn start(start: &Start<'_, '_>) -> Result<Bank, Fault> {
-        let values = Values::new();
+    fn parse_init(start: &InitialState<'_, '_>) -> Result<Bank, OffsetError> {
+        let values = ValueTable::new();
         let init = start.init.map_or(Ok(Vec::new()), |init| balances(init, &values))?;
         Ok(Bank { init: init.into_iter().collect(), overdraft: start.overdraft, values })
     }
 
-    fn call(&self, call: &Call<'_, '_>) -> Result<BankOp, Fault> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Result<BankOp, OffsetError> {
         match call.f {
             "read" => call.without_value().map(|()| BankOp::Read),
             "transfer" => {
@@ -145,53 +151,53 @@ impl Notation for Bank {
         }
     }
 
-    fn answer(&self, op: &BankOp, told: &Told<'_, '_>) -> Result<BankRet, Fault> {
+    fn parse_ret(&self, op: &BankOp, response: &Response<'_, '_>) -> Result<BankRet, OffsetError> {
         match op {
             BankOp::Read => {
-                let result = told.result("what every account has")?;
+                let result = response.result("the balances of all accounts")?;
                 Ok(BankRet::Balances(balances(result, &self.values)?.into()))
             }
             BankOp::Transfer { .. } => {
-                told.some().map_or(Ok(true), Form::truth).map(BankRet::Moved)
+                response.some().map_or(Ok(true), Form::truth).map(BankRet::Moved)
             }
         }
     }
 
-    fn done(&self, op: &BankOp) -> Option<BankRet> {
+    fn acknowledged_ret(&self, op: &BankOp) -> Option<BankRet> {
         matches!(op, BankOp::Transfer { .. }).then_some(BankRet::Moved(true))
     }
 
-    fn written_start(&self) -> Piece {
+    fn write_init(&self) -> OutputValue {
         self.written_balances(self.init.iter().map(|(account, balance)| (*account, *balance)))
     }
 
-    fn written_call(&self, op: &BankOp) -> WrittenCall {
+    fn write_op(&self, op: &BankOp) -> WrittenOp {
         match *op {
-            BankOp::Read => WrittenCall { f: "read", key: None, value: None },
+            BankOp::Read => WrittenOp { f: "read", key: None, value: None },
             BankOp::Transfer { from, to, amount } => {
-                let datum = |account| self.values.datum(account);
-                let parts = [("from", datum(from)), ("to", datum(to)), ("amount", amount.into())];
-                let object = parts.map(|(name, datum)| (name.to_owned(), datum)).into();
-                WrittenCall { f: "transfer", key: None, value: Some(Piece::Object(object)) }
+                let value = |account| self.values.resolve(account);
+                let parts = [("from", value(from)), ("to", value(to)), ("amount", amount.into())];
+                let object = parts.map(|(name, value)| (name.to_owned(), value)).into();
+                WrittenOp { f: "transfer", key: None, value: Some(OutputValue::Object(object)) }
             }
         }
     }
 
-    fn written_answer(&self, _: &BankOp, ret: &BankRet) -> Option<Piece> {
+    fn write_ret(&self, _: &BankOp, ret: &BankRet) -> Option<OutputValue> {
         Some(match ret {
-            BankRet::Moved(moved) => Piece::Datum((*moved).into()),
+            BankRet::Moved(moved) => OutputValue::Value((*moved).into()),
             BankRet::Balances(balances) => self.written_balances(balances.iter().copied()),
         })
     }
 }
 
 impl Bank {
-    fn written_balances(&self, balances: impl Iterator<Item = (Value, i64)>) -> Piece {
-        let name = |account| match self.values.datum(account) {
-            Datum::Text(text) => text,
+    fn written_balances(&self, balances: impl Iterator<Item = (ValueId, i64)>) -> OutputValue {
+        let name = |account| match self.values.resolve(account) {
+            Value::Text(text) => text,
             other => other.to_string(),
         };
-        Piece::Object(balances.map(|(account, has)| (name(account), has.into())).collect())
+        OutputValue::Object(balances.map(|(account, has)| (name(account), has.into())).collect())
     }
 }
 
@@ -199,35 +205,39 @@ impl<M: Notation> Notation for Keyed<M> {
     const NAME: &'static str = M::NAME;
     const KEYS: bool = true;
 
-    fn start(start: &Start<'_, '_>) -> Result<Keyed<M>, Fault> {
-        Ok(Keyed { each: M::start(start)?, keys: Values::new() })
+    fn parse_init(start: &InitialState<'_, '_>) -> Result<Keyed<M>, OffsetError> {
+        Ok(Keyed { each: M::parse_init(start)?, keys: ValueTable::new() })
     }
 
-    fn call(&self, call: &Call<'_, '_>) -> Result<KeyedOp<M::Op>, Fault> {
-        Ok(KeyedOp { key: call.key(&self.keys)?, op: self.each.call(call)? })
+    fn parse_op(&self, call: &Call<'_, '_>) -> Result<KeyedOp<M::Op>, OffsetError> {
+        Ok(KeyedOp { key: call.key(&self.keys)?, op: self.each.parse_op(call)? })
     }
 
-    fn answer(&self, op: &KeyedOp<M::Op>, told: &Told<'_, '_>) -> Result<M::Ret, Fault> {
-        self.each.answer(&op.op, told)
+    fn parse_ret(
+        &self,
+        op: &KeyedOp<M::Op>,
+        response: &Response<'_, '_>,
+    ) -> Result<M::Ret, OffsetError> {
+        self.each.parse_ret(&op.op, response)
     }
 
-    fn done(&self, op: &KeyedOp<M::Op>) -> Option<M::Ret> {
-        self.each.done(&op.op)
+    fn acknowledged_ret(&self, op: &KeyedOp<M::Op>) -> Option<M::Ret> {
+        self.each.acknowledged_ret(&op.op)
     }
 
-    fn refused(&self, op: &KeyedOp<M::Op>) -> Option<M::Ret> {
-        self.each.refused(&op.op)
+    fn failed_cas_ret(&self, op: &KeyedOp<M::Op>) -> Option<M::Ret> {
+        self.each.failed_cas_ret(&op.op)
     }
 
-    fn written_start(&self) -> Piece {
-        self.each.written_start()
+    fn write_init(&self) -> OutputValue {
+        self.each.write_init()
     }
 
-    fn written_call(&self, op: &KeyedOp<M::Op>) -> WrittenCall {
-        WrittenCall { key: Some(self.keys.datum(op.key)), ..self.each.written_call(&op.op) }
+    fn write_op(&self, op: &KeyedOp<M::Op>) -> WrittenOp {
+        WrittenOp { key: Some(self.keys.resolve(op.key)), ..self.each.write_op(&op.op) }
     }
 
-    fn written_answer(&self, op: &KeyedOp<M::Op>, ret: &M::Ret) -> Option<Piece> {
-        self.each.written_answer(&op.op, ret)
+    fn write_ret(&self, op: &KeyedOp<M::Op>, ret: &M::Ret) -> Option<OutputValue> {
+        self.each.write_ret(&op.op, ret)
     }
 }

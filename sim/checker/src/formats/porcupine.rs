@@ -1,4 +1,4 @@
-//! Porcupine's events and operations, in JSON: calls and returns that are matched by number, or
+//! Parses Porcupine's events and operations in JSON: calls and returns that are matched by id, or
 //! whole operations with times.
 
 use std::borrow::Cow;
@@ -6,40 +6,40 @@ use std::borrow::Cow;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::formats::building::{Building, Ending, Events, Place};
-use crate::formats::fault::Fault;
+use crate::formats::builder::{Completion, EventPosition, Events, HistoryBuilder};
+use crate::formats::error::OffsetError;
 use crate::formats::form::{Form, Forms, Kind};
 use crate::formats::json;
 use crate::formats::lines::{self, Header};
 use crate::formats::notation::Notation;
 use crate::formats::scan::Scanner;
 
-/// All calls and returns, in the order in which they happen.
+/// All calls and returns, in the order of their times.
 #[derive(Debug)]
 pub(super) struct Porcupine<'a> {
     text: &'a str,
-    halves: Vec<Half>,
-    /// How many operations its header says there are, and where.
+    records: Vec<EventRecord>,
+    /// The number of operations in the header, and the byte offset of that field.
     ops: Option<(u32, usize)>,
 }
 
 /// A call or a return.
 #[derive(Clone, Copy, Debug)]
-struct Half {
-    /// When, among whole operations; in the order of lines otherwise.
+struct EventRecord {
+    /// The time in a file of operations; 0 in a file of events, whose order is the clock.
     time: i64,
     returns: bool,
-    /// What calls and returns are matched by.
+    /// The id that matches a call and its return.
     id: i64,
     client: u32,
     line: u32,
-    /// Where it stands.
+    /// The byte offset of the record.
     at: usize,
-    /// Where what is asked or told stands; nowhere if nothing is told.
+    /// The byte offset of the arguments or the result, if there is one.
     value: Option<usize>,
 }
 
-/// Whether these are events or operations.
+/// The style of a file: events or operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
     Events,
@@ -58,7 +58,7 @@ impl Style {
 }
 
 impl<'a> Porcupine<'a> {
-    /// Whether `text` begins with an event or an operation of this notation.
+    /// Returns true if `text` begins with an event or an operation of this notation.
     pub(super) fn begins(text: &str, bytes_max: usize) -> bool {
         let mut forms = Forms::default();
         let mut scanner = Scanner::limited(text, 0, bytes_max);
@@ -66,13 +66,13 @@ impl<'a> Porcupine<'a> {
         read.is_ok() && forms.at(0).and_then(Style::of).is_some()
     }
 
-    /// Reads what comes after the header: values one after the other, or in one array.
+    /// Parses the text after the header: values in sequence, or in one array.
     pub(super) fn read(
         text: &'a str,
         header: &Header<'_>,
         bytes_max: usize,
-    ) -> Result<Porcupine<'a>, Fault> {
-        let mut read = Reading { halves: Vec::new(), style: None, line: 1, counted: 0 };
+    ) -> Result<Porcupine<'a>, OffsetError> {
+        let mut read = Reading { records: Vec::new(), style: None, line: 1, check_count: 0 };
         let mut outside = Scanner::new(text, header.end.min(text.len()), text.len());
         outside.skip(json::is_space);
         let array = outside.peek() == Some(b'[');
@@ -82,14 +82,14 @@ impl<'a> Porcupine<'a> {
             outside.skip(json::is_space);
             match outside.peek() {
                 None if !array => break,
-                Some(b']') if array && read.halves.is_empty() => break,
+                Some(b']') if array && read.records.is_empty() => break,
                 _ => {}
             }
             forms.clear();
             let start = outside.at;
             let mut scanner = Scanner::limited(text, start, bytes_max);
             let value = json::value(&mut scanner, &mut forms);
-            value.map_err(|fault| scanner.unless_too_long(start, fault))?;
+            value.map_err(|error| scanner.unless_too_long(start, error))?;
             outside.at = scanner.at;
             if let Some(root) = forms.at(0) {
                 read.count_lines(text, start);
@@ -110,49 +110,49 @@ impl<'a> Porcupine<'a> {
                 return Err(outside.expected("the end"));
             }
         }
-        let mut halves = read.halves;
+        let mut records = read.records;
         if read.style == Some(Style::Operations) {
-            // Intervals are closed: what returns when another is called is concurrent with it.
-            halves.sort_by_key(|half| (half.time, half.returns));
+            // Intervals are closed, so a call at the time of another return is concurrent with it.
+            records.sort_by_key(|record| (record.time, record.returns));
         }
-        Ok(Porcupine { text, halves, ops: header.ops })
+        Ok(Porcupine { text, records, ops: header.ops })
     }
 }
 
-/// What is read so far.
+/// The records parsed so far.
 struct Reading {
-    halves: Vec<Half>,
+    records: Vec<EventRecord>,
     style: Option<Style>,
     line: u32,
-    counted: usize,
+    check_count: usize,
 }
 
 impl Reading {
     fn count_lines(&mut self, text: &str, at: usize) {
-        let newlines = text.as_bytes()[self.counted..at].iter().filter(|byte| **byte == b'\n');
+        let newlines = text.as_bytes()[self.check_count..at].iter().filter(|byte| **byte == b'\n');
         let newlines = u32::try_from(newlines.count()).unwrap_or(u32::MAX);
         self.line = self.line.saturating_add(newlines);
-        self.counted = at;
+        self.check_count = at;
     }
 
-    fn value(&mut self, root: Form<'_, '_>) -> Result<(), Fault> {
+    fn value(&mut self, root: Form<'_, '_>) -> Result<(), OffsetError> {
         let style = Style::of(root)
             .ok_or_else(|| root.expected("an event with `Kind`, or an operation with `Call`"))?;
         if *self.style.get_or_insert(style) != style {
-            return Err(Fault::new(root.place(), "events and operations do not mix"));
+            return Err(OffsetError::new(root.place(), "the file mixes events and operations"));
         }
         let client = match root.member("ClientId").filter(|client| !client.is_null()) {
             Some(client) => client.unsigned("the number of a client")?,
             None => 0,
         };
         let field = |name: &str| {
-            let missing = || Fault::new(root.place(), format!("there is no `{name}` here"));
+            let missing = || OffsetError::new(root.place(), format!("there is no `{name}` here"));
             root.member(name).ok_or_else(missing)
         };
-        let half = Half {
+        let record = EventRecord {
             time: 0,
             returns: false,
-            id: self.halves.len() as i64,
+            id: self.records.len() as i64,
             client,
             line: self.line,
             at: root.place(),
@@ -160,100 +160,106 @@ impl Reading {
         };
         let place = |form: Form<'_, '_>| Some(form.place());
         match style {
-            Style::Events => self.halves.push(Half {
+            Style::Events => self.records.push(EventRecord {
                 returns: field("Kind")?.truth()?,
                 id: field("Id")?.integer("the number of an operation")?,
                 value: root.member("Value").and_then(place),
-                ..half
+                ..record
             }),
             Style::Operations => {
                 let time = field("Call")?.integer("a time")?;
                 let input = field("Input")?;
-                self.halves.push(Half { time, value: place(input), ..half });
+                self.records.push(EventRecord { time, value: place(input), ..record });
                 let Some(end) = root.member("Return").filter(|end| !end.is_null()) else {
                     return Ok(());
                 };
                 let ends = end.integer("a time")?;
                 if ends < time {
-                    return Err(end.expected(&format!("{time}, when it was called, or later")));
+                    return Err(end.expected(&format!("{time}, the time of the call, or later")));
                 }
                 let value = root.member("Output").and_then(place);
-                self.halves.push(Half { time: ends, returns: true, value, ..half });
+                self.records.push(EventRecord { time: ends, returns: true, value, ..record });
             }
         }
         Ok(())
     }
 }
 
-/// What an operation's number is known for.
+/// The state of an id.
 #[derive(Clone, Copy)]
-enum Known {
-    OfClient(u32),
+enum CallState {
+    Open(u32),
     Returned,
 }
 
 impl<'a> Events<'a> for Porcupine<'a> {
-    fn feed<M: Notation>(self, building: &mut Building<'a, M>) -> Result<(), Fault> {
-        let mut known: HashMap<i64, Known, FixedState> =
+    fn feed<M: Notation>(self, builder: &mut HistoryBuilder<'a, M>) -> Result<(), OffsetError> {
+        let mut calls: HashMap<i64, CallState, FixedState> =
             HashMap::with_hasher(FixedState::default());
-        let mut spare = self.halves.iter().map(|half| half.client).max().unwrap_or(0);
+        let mut spare = self.records.iter().map(|record| record.client).max().unwrap_or(0);
         let mut forms = Forms::default();
-        for half in &self.halves {
+        for record in &self.records {
             forms.clear();
-            if let Some(at) = half.value {
+            if let Some(at) = record.value {
                 let mut scanner = Scanner::new(self.text, at, self.text.len());
                 json::value(&mut scanner, &mut forms)?;
             }
             let value = forms.at(0).filter(|value| !value.is_null());
-            let place = |client| Place { at: half.at, line: half.line, client };
-            if half.returns {
-                let client = match known.insert(half.id, Known::Returned) {
-                    Some(Known::OfClient(client)) => client,
-                    Some(Known::Returned) => {
-                        let what = format!("operation {} has returned already", half.id);
-                        return Err(Fault::new(half.at, what));
+            let place = |client| EventPosition { at: record.at, line: record.line, client };
+            if record.returns {
+                let client = match calls.insert(record.id, CallState::Returned) {
+                    Some(CallState::Open(client)) => client,
+                    Some(CallState::Returned) => {
+                        let message = format!("operation {} has returned already", record.id);
+                        return Err(OffsetError::new(record.at, message));
                     }
                     None => {
-                        let what = format!("operation {} was never called", half.id);
-                        return Err(Fault::new(half.at, what));
+                        let message = format!("operation {} was never called", record.id);
+                        return Err(OffsetError::new(record.at, message));
                     }
                 };
-                building.end(place(client), (None, None), ending(value)?)?;
+                builder.end(place(client), (None, None), completion(value)?)?;
                 continue;
             }
-            // Clients of this notation need not wait: whose turn it is not is somebody else.
-            let mut client = half.client;
-            if !building.is_free(client) {
+            // Clients of this notation need not be sequential; further operations get a spare
+            // client.
+            let mut client = record.client;
+            if !builder.is_free(client) {
                 let next = spare.checked_add(1);
-                spare = next.ok_or_else(|| Fault::new(half.at, "there are too many clients"))?;
+                spare =
+                    next.ok_or_else(|| OffsetError::new(record.at, "there are too many clients"))?;
                 client = spare;
             }
-            if known.insert(half.id, Known::OfClient(client)).is_some() {
-                return Err(Fault::new(half.at, format!("operation {} is called twice", half.id)));
+            if calls.insert(record.id, CallState::Open(client)).is_some() {
+                return Err(OffsetError::new(
+                    record.at,
+                    format!("operation {} is called twice", record.id),
+                ));
             }
-            let missing = || Fault::new(half.at, "expected what was asked, found nothing");
+            let missing =
+                || OffsetError::new(record.at, "expected the arguments of the call, found nothing");
             let value = value.ok_or_else(missing)?;
             let f = value.member("f").ok_or_else(|| value.expected("an object with `f`"))?;
-            let Kind::Text(name) = f.kind() else { return Err(f.expected("a text")) };
+            let Kind::Text(name) = f.kind() else { return Err(f.expected("a string")) };
             let (key, argument) = (value.member("key"), value.member("value"));
-            building.invoke(place(client), Cow::clone(name), (key, argument))?;
+            builder.invoke(place(client), Cow::clone(name), (key, argument))?;
         }
-        lines::counted(self.ops, building.count())
+        lines::check_count(self.ops, builder.count())
     }
 }
 
-/// How an operation ends that is told `value`.
-fn ending<'t, 'a>(value: Option<Form<'t, 'a>>) -> Result<Ending<'t, 'a>, Fault> {
-    let Some(value) = value else { return Ok(Ending::Returned(None)) };
+/// Parses the completion of an operation from the value of its return.
+fn completion<'t, 'a>(value: Option<Form<'t, 'a>>) -> Result<Completion<'t, 'a>, OffsetError> {
+    let Some(value) = value else { return Ok(Completion::Returned(None)) };
     if !matches!(value.kind(), Kind::Map(_)) {
         return Err(value.expected("an object, with `result` if there is one"));
     }
     match value.member("type") {
-        None => Ok(Ending::Returned(value.member("result"))),
+        None => Ok(Completion::Returned(value.member("result"))),
         Some(kind) => match kind.name() {
-            Some("ok") => Ok(Ending::Returned(value.member("result"))),
-            Some("fail") => Ok(Ending::Failed),
-            Some("info") => Ok(Ending::Unknown),
+            Some("ok") => Ok(Completion::Returned(value.member("result"))),
+            Some("fail") => Ok(Completion::Failed),
+            Some("info") => Ok(Completion::Unknown),
             _ => Err(kind.expected("\"ok\", \"fail\" or \"info\"")),
         },
     }

@@ -1,51 +1,56 @@
-//! How registers are written down: one of them, one for each key, and several at once.
+//! The notation of registers: a single one, one for each key, and transactions over several.
 
-use crate::formats::fault::Fault;
-use crate::formats::notation::{Call, Notation, Piece, Start, Step, Told, WrittenCall, value_of};
+use crate::formats::error::OffsetError;
+use crate::formats::notation::{
+    Call, InitialState, Notation, OutputValue, Response, Step, WrittenOp, value_of,
+};
 use crate::models::{
     Access, Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet, Transactions,
 };
-use crate::value::{Datum, Value, Values};
+use crate::value::{Value, ValueId, ValueTable};
 
-/// The value that a register has at first.
-fn first_value(start: &Start<'_, '_>, values: &Values) -> Result<Value, Fault> {
+/// Parses the initial value of a register.
+fn first_value(start: &InitialState<'_, '_>, values: &ValueTable) -> Result<ValueId, OffsetError> {
     match start.init {
         Some(form) => value_of(form, values),
-        None if start.empty_texts => Ok(values.of("")),
-        None => Ok(Value::NULL),
+        None if start.empty_texts => Ok(values.intern("")),
+        None => Ok(ValueId::NULL),
     }
 }
 
 impl Notation for Register {
     const NAME: &'static str = "cas-register";
 
-    fn start(start: &Start<'_, '_>) -> Result<Register, Fault> {
-        let values = Values::new();
+    fn parse_init(start: &InitialState<'_, '_>) -> Result<Register, OffsetError> {
+        let values = ValueTable::new();
         Ok(Register { init: first_value(start, &values)?, values })
     }
 
-    fn call(&self, call: &Call<'_, '_>) -> Result<RegisterOp, Fault> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Result<RegisterOp, OffsetError> {
         match call.f {
             "read" => call.without_value().map(|()| RegisterOp::Read),
-            "write" => call.datum(&self.values).map(RegisterOp::Write),
+            "write" => call.parse_arg(&self.values).map(RegisterOp::Write),
             "cas" => call.pair(&self.values).map(|[from, to]| RegisterOp::Cas { from, to }),
             _ => Err(call.unknown("`read`, `write` or `cas`")),
         }
     }
 
-    fn answer(&self, op: &RegisterOp, told: &Told<'_, '_>) -> Result<RegisterRet, Fault> {
+    fn parse_ret(
+        &self,
+        op: &RegisterOp,
+        response: &Response<'_, '_>,
+    ) -> Result<RegisterRet, OffsetError> {
         match op {
-            RegisterOp::Read => {
-                value_of(told.result("what was read")?, &self.values).map(RegisterRet::Value)
-            }
-            RegisterOp::Write(_) => told.nothing().map(|()| RegisterRet::Written),
+            RegisterOp::Read => value_of(response.result("the value that was read")?, &self.values)
+                .map(RegisterRet::Value),
+            RegisterOp::Write(_) => response.nothing().map(|()| RegisterRet::Written),
             RegisterOp::Cas { .. } => {
-                told.result("true or false")?.truth().map(RegisterRet::Swapped)
+                response.result("true or false")?.truth().map(RegisterRet::Swapped)
             }
         }
     }
 
-    fn done(&self, op: &RegisterOp) -> Option<RegisterRet> {
+    fn acknowledged_ret(&self, op: &RegisterOp) -> Option<RegisterRet> {
         match op {
             RegisterOp::Read => None,
             RegisterOp::Write(_) => Some(RegisterRet::Written),
@@ -53,31 +58,31 @@ impl Notation for Register {
         }
     }
 
-    fn refused(&self, op: &RegisterOp) -> Option<RegisterRet> {
+    fn failed_cas_ret(&self, op: &RegisterOp) -> Option<RegisterRet> {
         matches!(op, RegisterOp::Cas { .. }).then_some(RegisterRet::Swapped(false))
     }
 
-    fn written_start(&self) -> Piece {
-        Piece::Datum(self.values.datum(self.init))
+    fn write_init(&self) -> OutputValue {
+        OutputValue::Value(self.values.resolve(self.init))
     }
 
-    fn written_call(&self, op: &RegisterOp) -> WrittenCall {
+    fn write_op(&self, op: &RegisterOp) -> WrittenOp {
         let (f, value) = match *op {
             RegisterOp::Read => ("read", None),
-            RegisterOp::Write(value) => ("write", Some(self.values.datum(value))),
+            RegisterOp::Write(value) => ("write", Some(self.values.resolve(value))),
             RegisterOp::Cas { from, to } => {
-                let pair = vec![self.values.datum(from), self.values.datum(to)];
-                ("cas", Some(Datum::List(pair)))
+                let pair = vec![self.values.resolve(from), self.values.resolve(to)];
+                ("cas", Some(Value::List(pair)))
             }
         };
-        WrittenCall { f, key: None, value: value.map(Piece::Datum) }
+        WrittenOp { f, key: None, value: value.map(OutputValue::Value) }
     }
 
-    fn written_answer(&self, _: &RegisterOp, ret: &RegisterRet) -> Option<Piece> {
+    fn write_ret(&self, _: &RegisterOp, ret: &RegisterRet) -> Option<OutputValue> {
         match *ret {
             RegisterRet::Written => None,
-            RegisterRet::Value(value) => Some(Piece::Datum(self.values.datum(value))),
-            RegisterRet::Swapped(swapped) => Some(Piece::Datum(swapped.into())),
+            RegisterRet::Value(value) => Some(OutputValue::Value(self.values.resolve(value))),
+            RegisterRet::Swapped(swapped) => Some(OutputValue::Value(swapped.into())),
         }
     }
 }
@@ -86,13 +91,13 @@ impl Notation for Kv {
     const NAME: &'static str = "kv";
     const KEYS: bool = true;
 
-    fn start(start: &Start<'_, '_>) -> Result<Kv, Fault> {
-        let values = Values::new();
+    fn parse_init(start: &InitialState<'_, '_>) -> Result<Kv, OffsetError> {
+        let values = ValueTable::new();
         Ok(Kv { init: first_value(start, &values)?, values })
     }
 
-    fn call(&self, call: &Call<'_, '_>) -> Result<KvOp, Fault> {
-        // Of one key: a transaction of one step.
+    fn parse_op(&self, call: &Call<'_, '_>) -> Result<KvOp, OffsetError> {
+        // A transaction of one step is an operation on one key.
         if call.f == "txn" {
             let step = call.only_step()?;
             let value = || value_of(step.value, &self.values);
@@ -104,26 +109,27 @@ impl Notation for Kv {
             return Ok(KvOp { key: value_of(step.key, &self.values)?, call });
         }
         let key = call.key(&self.values)?;
-        let asked = match call.f {
+        let parsed = match call.f {
             "get" | "read" => call.without_value().map(|()| KvCall::Get)?,
-            "put" | "write" => KvCall::Put(call.datum(&self.values)?),
-            "append" => KvCall::Append(call.datum(&self.values)?),
+            "put" | "write" => KvCall::Put(call.parse_arg(&self.values)?),
+            "append" => KvCall::Append(call.parse_arg(&self.values)?),
             "cas" => call.pair(&self.values).map(|[from, to]| KvCall::Cas { from, to })?,
             _ => return Err(call.unknown("`get`, `put`, `append` or `cas`")),
         };
-        Ok(KvOp { key, call: asked })
+        Ok(KvOp { key, call: parsed })
     }
 
-    fn answer(&self, op: &KvOp, told: &Told<'_, '_>) -> Result<KvRet, Fault> {
-        let told = told.of_step(op.key, &self.values)?;
+    fn parse_ret(&self, op: &KvOp, response: &Response<'_, '_>) -> Result<KvRet, OffsetError> {
+        let response = response.of_step(op.key, &self.values)?;
         match op.call {
-            KvCall::Get => value_of(told.result("what was read")?, &self.values).map(KvRet::Value),
-            KvCall::Put(_) | KvCall::Append(_) => told.nothing().map(|()| KvRet::Written),
-            KvCall::Cas { .. } => told.result("true or false")?.truth().map(KvRet::Swapped),
+            KvCall::Get => value_of(response.result("the value that was read")?, &self.values)
+                .map(KvRet::Value),
+            KvCall::Put(_) | KvCall::Append(_) => response.nothing().map(|()| KvRet::Written),
+            KvCall::Cas { .. } => response.result("true or false")?.truth().map(KvRet::Swapped),
         }
     }
 
-    fn done(&self, op: &KvOp) -> Option<KvRet> {
+    fn acknowledged_ret(&self, op: &KvOp) -> Option<KvRet> {
         match op.call {
             KvCall::Get => None,
             KvCall::Put(_) | KvCall::Append(_) => Some(KvRet::Written),
@@ -131,53 +137,53 @@ impl Notation for Kv {
         }
     }
 
-    fn refused(&self, op: &KvOp) -> Option<KvRet> {
+    fn failed_cas_ret(&self, op: &KvOp) -> Option<KvRet> {
         matches!(op.call, KvCall::Cas { .. }).then_some(KvRet::Swapped(false))
     }
 
-    fn written_start(&self) -> Piece {
-        Piece::Datum(self.values.datum(self.init))
+    fn write_init(&self) -> OutputValue {
+        OutputValue::Value(self.values.resolve(self.init))
     }
 
-    fn written_call(&self, op: &KvOp) -> WrittenCall {
-        let datum = |value: Value| self.values.datum(value);
+    fn write_op(&self, op: &KvOp) -> WrittenOp {
+        let data = |value: ValueId| self.values.resolve(value);
         let (f, value) = match op.call {
             KvCall::Get => ("get", None),
-            KvCall::Put(value) => ("put", Some(datum(value))),
-            KvCall::Append(more) => ("append", Some(datum(more))),
-            KvCall::Cas { from, to } => ("cas", Some(Datum::List(vec![datum(from), datum(to)]))),
+            KvCall::Put(value) => ("put", Some(data(value))),
+            KvCall::Append(more) => ("append", Some(data(more))),
+            KvCall::Cas { from, to } => ("cas", Some(Value::List(vec![data(from), data(to)]))),
         };
-        WrittenCall { f, key: Some(datum(op.key)), value: value.map(Piece::Datum) }
+        WrittenOp { f, key: Some(data(op.key)), value: value.map(OutputValue::Value) }
     }
 
-    fn written_answer(&self, _: &KvOp, ret: &KvRet) -> Option<Piece> {
+    fn write_ret(&self, _: &KvOp, ret: &KvRet) -> Option<OutputValue> {
         match *ret {
             KvRet::Written => None,
-            KvRet::Value(value) => Some(Piece::Datum(self.values.datum(value))),
-            KvRet::Swapped(swapped) => Some(Piece::Datum(swapped.into())),
+            KvRet::Value(value) => Some(OutputValue::Value(self.values.resolve(value))),
+            KvRet::Swapped(swapped) => Some(OutputValue::Value(swapped.into())),
         }
     }
 }
 
-/// Stands for nothing where reading it shows that nothing was written: [`Value::NULL`] says that
-/// nothing is known of a read.
-fn untouched() -> Datum {
-    Datum::List(vec![Datum::Null])
+/// The value of an unwritten key where a read of null shows that nothing was written.
+/// [`ValueId::NULL`] means that the result of a read is not known.
+fn untouched() -> Value {
+    Value::List(vec![Value::Null])
 }
 
 impl Notation for Transactions {
     const NAME: &'static str = "multi-register";
 
-    fn start(start: &Start<'_, '_>) -> Result<Transactions, Fault> {
-        let values = Values::new();
+    fn parse_init(start: &InitialState<'_, '_>) -> Result<Transactions, OffsetError> {
+        let values = ValueTable::new();
         let mut init = first_value(start, &values)?;
-        if init == Value::NULL && start.nothing_is_read {
-            init = values.of(untouched());
+        if init == ValueId::NULL && start.nothing_is_read {
+            init = values.intern(untouched());
         }
         Ok(Transactions { init, values })
     }
 
-    fn call(&self, call: &Call<'_, '_>) -> Result<Box<[Access]>, Fault> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Result<Box<[Access]>, OffsetError> {
         if call.f != "txn" {
             return Err(call.unknown("`txn`"));
         }
@@ -189,9 +195,9 @@ impl Notation for Transactions {
                 "r" | "read" => Access::Read(key),
                 "w" | "write" => {
                     let value = value_of(step.value, &self.values)?;
-                    let is_nothing = value == Value::NULL || value == self.init;
+                    let is_nothing = value == ValueId::NULL || value == self.init;
                     if is_nothing && self.shows_nothing(call.nothing_is_read) {
-                        let other = "a value that is not there before the first write";
+                        let other = "a value other than the initial value";
                         return Err(step.value.expected(other));
                     }
                     Access::Write(key, value)
@@ -202,8 +208,12 @@ impl Notation for Transactions {
         Ok(accesses.into())
     }
 
-    fn answer(&self, op: &Box<[Access]>, told: &Told<'_, '_>) -> Result<Box<[Value]>, Fault> {
-        let result = told.result("the steps with what was read")?;
+    fn parse_ret(
+        &self,
+        op: &Box<[Access]>,
+        response: &Response<'_, '_>,
+    ) -> Result<Box<[ValueId]>, OffsetError> {
+        let result = response.result("the steps with the values that were read")?;
         let mut read = Vec::with_capacity(op.len());
         for step in result.items("a list of steps")? {
             let step = Step::read(step)?;
@@ -211,58 +221,58 @@ impl Notation for Transactions {
             let value = value_of(step.value, &self.values)?;
             read.push(match (op.get(read.len()), step.f) {
                 (Some(Access::Read(of)), "r" | "read") if *of == key => {
-                    let nothing = value == Value::NULL;
-                    let shows = nothing && self.shows_nothing(told.nothing_is_read);
+                    let nothing = value == ValueId::NULL;
+                    let shows = nothing && self.shows_nothing(response.nothing_is_read);
                     if shows { self.init } else { value }
                 }
-                (Some(Access::Write(of, _)), "w" | "write") if *of == key => Value::NULL,
+                (Some(Access::Write(of, _)), "w" | "write") if *of == key => ValueId::NULL,
                 _ => {
-                    let what = "this is not the step that was asked for at this place";
-                    return Err(Fault::new(step.at, what));
+                    let message = "this step is not the invoked one at this position";
+                    return Err(OffsetError::new(step.at, message));
                 }
             });
         }
         if read.len() != op.len() {
-            let what = format!("expected {} steps, found {}", op.len(), read.len());
-            return Err(Fault::new(result.place(), what));
+            let message = format!("expected {} steps, found {}", op.len(), read.len());
+            return Err(OffsetError::new(result.place(), message));
         }
         Ok(read.into())
     }
 
-    fn done(&self, op: &Box<[Access]>) -> Option<Box<[Value]>> {
+    fn acknowledged_ret(&self, op: &Box<[Access]>) -> Option<Box<[ValueId]>> {
         let writes = |access: &Access| matches!(access, Access::Write(..));
-        op.iter().all(writes).then(|| vec![Value::NULL; op.len()].into())
+        op.iter().all(writes).then(|| vec![ValueId::NULL; op.len()].into())
     }
 
-    fn written_start(&self) -> Piece {
-        Piece::Datum(self.values.datum(self.init))
+    fn write_init(&self) -> OutputValue {
+        OutputValue::Value(self.values.resolve(self.init))
     }
 
-    fn written_call(&self, op: &Box<[Access]>) -> WrittenCall {
-        let value = self.written_steps(op, |_| Value::NULL);
-        WrittenCall { f: "txn", key: None, value: Some(value) }
+    fn write_op(&self, op: &Box<[Access]>) -> WrittenOp {
+        let value = self.write_steps(op, |_| ValueId::NULL);
+        WrittenOp { f: "txn", key: None, value: Some(value) }
     }
 
-    fn written_answer(&self, op: &Box<[Access]>, ret: &Box<[Value]>) -> Option<Piece> {
-        Some(self.written_steps(op, |place| ret.get(place).copied().unwrap_or_default()))
+    fn write_ret(&self, op: &Box<[Access]>, ret: &Box<[ValueId]>) -> Option<OutputValue> {
+        Some(self.write_steps(op, |place| ret.get(place).copied().unwrap_or_default()))
     }
 }
 
 impl Transactions {
-    /// Whether the state before the first operation is nothing, and reading that shows it.
+    /// Returns true if the initial value is unwritten and a read of null shows it.
     fn shows_nothing(&self, nothing_is_read: bool) -> bool {
-        nothing_is_read && self.values.datum(self.init) == untouched()
+        nothing_is_read && self.values.resolve(self.init) == untouched()
     }
 
-    fn written_steps(&self, op: &[Access], read: impl Fn(usize) -> Value) -> Piece {
-        let datum = |value: Value| self.values.datum(value);
+    fn write_steps(&self, op: &[Access], read: impl Fn(usize) -> ValueId) -> OutputValue {
+        let data = |value: ValueId| self.values.resolve(value);
         let step = |(place, access): (usize, &Access)| {
             let (f, key, value) = match *access {
                 Access::Read(key) => ("read", key, read(place)),
                 Access::Write(key, value) => ("write", key, value),
             };
-            Datum::List(vec![f.into(), datum(key), datum(value)])
+            Value::List(vec![f.into(), data(key), data(value)])
         };
-        Piece::Datum(Datum::List(op.iter().enumerate().map(step).collect()))
+        OutputValue::Value(Value::List(op.iter().enumerate().map(step).collect()))
     }
 }

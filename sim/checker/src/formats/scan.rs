@@ -1,56 +1,56 @@
-//! Steps through a text, byte by byte: what the readers of every notation share.
+//! A scanner over the bytes of a text, shared by the parsers of all notations.
 
 use std::borrow::Cow;
 
-use crate::formats::fault::Fault;
+use crate::formats::error::OffsetError;
 use crate::formats::form::{Forms, Kind, shortened};
 
-/// How deep forms may stand inside each other.
+/// The maximum nesting depth of forms.
 pub(super) const DEPTH_MAX: usize = 64;
 
-/// A place in a text.
+/// A position in a text.
 #[derive(Clone, Debug)]
 pub(super) struct Scanner<'a> {
     text: &'a str,
-    /// The byte that comes next.
+    /// The offset of the next byte.
     pub(super) at: usize,
-    /// The byte before which everything must end.
+    /// The offset at which the scanned part ends.
     end: usize,
 }
 
 impl<'a> Scanner<'a> {
-    /// At `at`, in the part of `text` that ends before `end`.
+    /// Creates a scanner at `at`, in the part of `text` that ends before `end`.
     pub(super) fn new(text: &'a str, at: usize, end: usize) -> Scanner<'a> {
         Scanner { text, at, end: end.min(text.len()) }
     }
 
-    /// At `at` in `text`, to read something of at most `bytes_max`.
+    /// Creates a scanner at `at` in `text` for something of at most `bytes_max` bytes.
     pub(super) fn limited(text: &'a str, at: usize, bytes_max: usize) -> Scanner<'a> {
         Scanner::new(text, at, at.saturating_add(bytes_max))
     }
 
-    /// What is wrong, unless it is that what is read is too long.
-    pub(super) fn unless_too_long(&self, start: usize, fault: Fault) -> Fault {
+    /// Returns `error`, or that the scanned part is too long if the scanner reached its limit.
+    pub(super) fn unless_too_long(&self, start: usize, error: OffsetError) -> OffsetError {
         if self.at < self.end || self.end >= self.text.len() {
-            return fault;
+            return error;
         }
-        Fault::new(start, format!("this is longer than {} bytes", self.end - start))
+        OffsetError::new(start, format!("this is longer than {} bytes", self.end - start))
     }
 
-    /// The byte that comes next.
+    /// Returns the next byte.
     #[inline]
     pub(super) fn peek(&self) -> Option<u8> {
         self.ahead(0)
     }
 
-    /// The byte that comes after so many others.
+    /// Returns the byte after `bytes` others.
     #[inline]
     pub(super) fn ahead(&self, bytes: usize) -> Option<u8> {
         let at = self.at + bytes;
         if at < self.end { self.text.as_bytes().get(at).copied() } else { None }
     }
 
-    /// Passes over the bytes that are as `passes` says.
+    /// Skips the bytes for which `passes` returns true.
     #[inline]
     pub(super) fn skip(&mut self, passes: impl Fn(u8) -> bool) {
         while self.peek().is_some_and(&passes) {
@@ -58,18 +58,18 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The text from `start` up to here. Both must be borders of characters.
+    /// Returns the text from `start` to the current position. Both must be character boundaries.
     pub(super) fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or("")
     }
 
-    /// That something else was expected here.
-    pub(super) fn expected(&self, what: &str) -> Fault {
-        self.expected_at(self.at, what)
+    /// Returns the error that something else was expected at the current position.
+    pub(super) fn expected(&self, expectation: &str) -> OffsetError {
+        self.expected_at(self.at, expectation)
     }
 
-    /// That something else was expected at `at`.
-    pub(super) fn expected_at(&self, at: usize, what: &str) -> Fault {
+    /// Returns the error that something else was expected at `at`.
+    pub(super) fn expected_at(&self, at: usize, expectation: &str) -> OffsetError {
         let rest = self.text.get(at..self.end).unwrap_or("");
         let found = match rest.chars().next() {
             None => "the end".to_owned(),
@@ -80,11 +80,15 @@ impl<'a> Scanner<'a> {
                 format!("`{}`", shortened(&rest[..end]))
             }
         };
-        Fault::new(at, format!("expected {what}, found {found}"))
+        OffsetError::new(at, format!("expected {expectation}, found {found}"))
     }
 
-    /// A number, which begins here.
-    pub(super) fn number(&mut self, forms: &mut Forms<'a>, strict: bool) -> Result<(), Fault> {
+    /// Parses a number, which begins at the current position.
+    pub(super) fn number(
+        &mut self,
+        forms: &mut Forms<'a>,
+        strict: bool,
+    ) -> Result<(), OffsetError> {
         let start = self.at;
         let negative = self.peek() == Some(b'-');
         if matches!(self.peek(), Some(b'-' | b'+')) {
@@ -95,7 +99,7 @@ impl<'a> Scanner<'a> {
         while let Some(digit @ b'0'..=b'9') = self.peek() {
             let digit = i64::from(digit - b'0');
             let next = number.and_then(|number| number.checked_mul(10));
-            // Negative ones reach one further.
+            // The range of negative numbers is larger by one.
             number = next.and_then(|next| match negative {
                 true => next.checked_sub(digit),
                 false => next.checked_add(digit),
@@ -125,12 +129,13 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// A text in quotes, which begins here. `escape` reads what comes after a backslash.
+    /// Parses a string in quotes, which begins at the current position. `escape` parses the
+    /// characters after a backslash.
     pub(super) fn quoted(
         &mut self,
         plain: impl Fn(u8) -> bool,
-        mut escape: impl FnMut(&mut Scanner<'a>) -> Result<char, Fault>,
-    ) -> Result<Cow<'a, str>, Fault> {
+        mut escape: impl FnMut(&mut Scanner<'a>) -> Result<char, OffsetError>,
+    ) -> Result<Cow<'a, str>, OffsetError> {
         let quote = self.at;
         self.at += 1;
         let mut start = self.at;
@@ -155,16 +160,16 @@ impl<'a> Scanner<'a> {
                     text.push(character);
                     start = self.at;
                 }
-                Some(_) => return Err(self.expected("a character of a text")),
+                Some(_) => return Err(self.expected("a character of a string")),
                 None => {
-                    return Err(Fault::new(quote, "expected an end of this text, found none"));
+                    return Err(OffsetError::new(quote, "this string has no closing quote"));
                 }
             }
         }
     }
 
-    /// The character of `\uXXXX`, of which the `u` is passed; a pair of surrogates is one.
-    pub(super) fn code_point(&mut self) -> Result<char, Fault> {
+    /// Parses the character of `\uXXXX` after the `u`. A pair of surrogates is one character.
+    pub(super) fn code_point(&mut self) -> Result<char, OffsetError> {
         let at = self.at;
         let first = self.code_unit()?;
         let second = if (0xD800..0xDC00).contains(&first)
@@ -178,12 +183,12 @@ impl<'a> Scanner<'a> {
         let mut decoded = char::decode_utf16([first].into_iter().chain(second));
         match (decoded.next(), decoded.next()) {
             (Some(Ok(character)), None) => Ok(character),
-            _ => Err(Fault::new(at, "half a pair of surrogates is no character")),
+            _ => Err(OffsetError::new(at, "half of a surrogate pair is not a character")),
         }
     }
 
-    /// The four digits of `\uXXXX`.
-    fn code_unit(&mut self) -> Result<u16, Fault> {
+    /// Parses the four digits of `\uXXXX`.
+    fn code_unit(&mut self) -> Result<u16, OffsetError> {
         let start = self.at;
         let mut unit: u16 = 0;
         for _ in 0..4 {
@@ -203,7 +208,7 @@ fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// Whether this follows the digits of a JSON number: `.5`, `e+9`, `.5E9`.
+/// Returns true if `text` can follow the digits of a JSON number: `.5`, `e+9`, `.5E9`.
 fn is_fraction(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let (fraction, exponent) = match text.split_once(['e', 'E']) {

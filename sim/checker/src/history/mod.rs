@@ -1,9 +1,9 @@
-//! What clients asked, what they were told, and in which order the two happened.
+//! Histories: operations with their invocations, responses and outcomes, in one total order.
 
 mod operation;
-mod part;
 mod recorder;
+mod subhistory;
 
-pub use operation::{Client, History, Malformed, Moment, OpId, Operation, Outcome};
-pub use part::Part;
+pub use operation::{Client, EventIndex, History, HistoryError, OpId, Operation, Outcome};
 pub use recorder::{Pending, Recorder};
+pub use subhistory::Subhistory;

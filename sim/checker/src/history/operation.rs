@@ -1,4 +1,4 @@
-//! One operation of one client, and all of them.
+//! Operations, their outcomes, and the history that holds them.
 
 use std::fmt;
 
@@ -6,61 +6,62 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub u32);
 
-/// The place of an invocation or a return in the order of all of them, from 0. No two events
-/// share one.
+/// The index of an event (an invocation or a response) in the total order of all events of a
+/// history, from 0. No two events share an index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Moment(pub u32);
+pub struct EventIndex(pub u32);
 
-impl Moment {
-    /// After everything that happens.
-    pub const NEVER: Moment = Moment(u32::MAX);
+impl EventIndex {
+    /// An index greater than that of every event.
+    pub const NEVER: EventIndex = EventIndex(u32::MAX);
 }
 
-/// One sequential client: it has at most one operation open, and none after one whose outcome it
-/// never learned.
+/// A sequential client. It has at most one pending operation, and invokes nothing after an
+/// operation whose outcome is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Client(pub u32);
 
-/// What a client knows of what became of its operation.
+/// The outcome of an operation, as far as its client knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome<R> {
-    /// It took effect between its invocation and `at`, and gave `ret`.
+    /// The operation took effect between its invocation and `at`, and returned `ret`.
     Returned {
-        /// When the client learned of it.
-        at: Moment,
-        /// What it was told.
+        /// The index of the response.
+        at: EventIndex,
+        /// The value that the operation returned.
         ret: R,
     },
-    /// It certainly had no effect, and shows nothing.
+    /// The operation certainly had no effect. It constrains nothing.
     Failed,
-    /// It took effect at some moment after its invocation, however late, or never.
+    /// The operation took effect at any point after its invocation, or never.
     Unknown,
 }
 
-/// One operation.
+/// One operation of one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation<O, R> {
-    /// Whose it is.
+    /// The client that invoked the operation.
     pub client: Client,
-    /// What was asked.
+    /// The operation and its arguments.
     pub op: O,
-    /// When.
-    pub invoked: Moment,
-    /// What came of it.
+    /// The index of the invocation.
+    pub invoked: EventIndex,
+    /// The outcome of the operation.
     pub outcome: Outcome<R>,
 }
 
 impl<O, R> Operation<O, R> {
-    /// When it returned; [`Moment::NEVER`] if its outcome is unknown or a failure.
+    /// Returns the index of the response, or [`EventIndex::NEVER`] if the operation failed or its
+    /// outcome is unknown.
     #[must_use]
-    pub fn returned(&self) -> Moment {
+    pub fn returned(&self) -> EventIndex {
         match self.outcome {
             Outcome::Returned { at, .. } => at,
-            Outcome::Failed | Outcome::Unknown => Moment::NEVER,
+            Outcome::Failed | Outcome::Unknown => EventIndex::NEVER,
         }
     }
 
-    /// What it returned, if that is known.
+    /// Returns the returned value, if the operation returned.
     #[must_use]
     pub fn ret(&self) -> Option<&R> {
         match &self.outcome {
@@ -70,43 +71,45 @@ impl<O, R> Operation<O, R> {
     }
 }
 
-/// A history: every operation in the order of invocation, so that an [`OpId`] is a position.
+/// A history: all operations in the order of invocation. An [`OpId`] is a position in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History<O, R> {
     operations: Vec<Operation<O, R>>,
 }
 
-/// Why operations are no history.
+/// The reason why a list of operations is not a well-formed history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Malformed {
-    /// It is not invoked after the one before it.
+pub enum HistoryError {
+    /// The operation is not invoked after the operation before it in the list.
     OutOfOrder(OpId),
-    /// It returns before it is invoked, or at [`Moment::NEVER`].
+    /// The operation returns before its invocation, or at [`EventIndex::NEVER`].
     ReturnsTooEarly(OpId),
-    /// Its client had an operation open, or one whose outcome it never learned.
+    /// The client already had a pending operation, or one whose outcome is unknown.
     ClientBusy(OpId),
-    /// There are more than four billion.
-    TooMany,
+    /// The list has more than `u32::MAX` operations.
+    TooManyOperations,
 }
 
-impl fmt::Display for Malformed {
+impl fmt::Display for HistoryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Malformed::OutOfOrder(OpId(id)) => {
-                write!(f, "operation {id} is not invoked after the one before it")
+            HistoryError::OutOfOrder(OpId(id)) => {
+                write!(f, "operation {id} is not invoked after the operation before it")
             }
-            Malformed::ReturnsTooEarly(OpId(id)) => {
-                write!(f, "operation {id} returns before it is invoked")
+            HistoryError::ReturnsTooEarly(OpId(id)) => {
+                write!(f, "operation {id} returns before its invocation")
             }
-            Malformed::ClientBusy(OpId(id)) => {
-                write!(f, "operation {id} is invoked while its client waits for another")
+            HistoryError::ClientBusy(OpId(id)) => {
+                write!(f, "operation {id} is invoked while its client has a pending operation")
             }
-            Malformed::TooMany => f.write_str("a history has at most four billion operations"),
+            HistoryError::TooManyOperations => {
+                f.write_str("a history has at most four billion operations")
+            }
         }
     }
 }
 
-impl std::error::Error for Malformed {}
+impl std::error::Error for HistoryError {}
 
 impl<O, R> Default for History<O, R> {
     fn default() -> History<O, R> {
@@ -115,26 +118,26 @@ impl<O, R> Default for History<O, R> {
 }
 
 impl<O, R> History<O, R> {
-    /// The history of `operations`.
+    /// Creates the history of `operations`, which must be in the order of invocation.
     ///
     /// # Errors
-    /// What makes them none.
-    pub fn new(operations: Vec<Operation<O, R>>) -> Result<History<O, R>, Malformed> {
+    /// Returns a [`HistoryError`] for the first operation that is not well-formed.
+    pub fn new(operations: Vec<Operation<O, R>>) -> Result<History<O, R>, HistoryError> {
         if u32::try_from(operations.len()).is_err() {
-            return Err(Malformed::TooMany);
+            return Err(HistoryError::TooManyOperations);
         }
-        let mut free: std::collections::BTreeMap<Client, Moment> =
+        let mut free: std::collections::BTreeMap<Client, EventIndex> =
             std::collections::BTreeMap::new();
         let mut previous = None;
         for (id, operation) in (0..).map(OpId).zip(&operations) {
             if previous >= Some(operation.invoked) {
-                return Err(Malformed::OutOfOrder(id));
+                return Err(HistoryError::OutOfOrder(id));
             }
             previous = Some(operation.invoked);
             if let Outcome::Returned { at, .. } = operation.outcome
-                && (at <= operation.invoked || at == Moment::NEVER)
+                && (at <= operation.invoked || at == EventIndex::NEVER)
             {
-                return Err(Malformed::ReturnsTooEarly(id));
+                return Err(HistoryError::ReturnsTooEarly(id));
             }
             let free_at = match operation.outcome {
                 Outcome::Failed => operation.invoked,
@@ -142,19 +145,19 @@ impl<O, R> History<O, R> {
             };
             let before = free.insert(operation.client, free_at);
             if before.is_some_and(|before| before > operation.invoked) {
-                return Err(Malformed::ClientBusy(id));
+                return Err(HistoryError::ClientBusy(id));
             }
         }
         Ok(History { operations })
     }
 
-    /// Every operation, in the order of invocation.
+    /// Returns all operations, in the order of invocation.
     #[must_use]
     pub fn operations(&self) -> &[Operation<O, R>] {
         &self.operations
     }
 
-    /// One operation.
+    /// Returns the operation with the number `id`.
     ///
     /// # Panics
     /// If the history has no such operation.
@@ -163,11 +166,11 @@ impl<O, R> History<O, R> {
         &self.operations[id.0 as usize]
     }
 
-    /// The same operations with other outcomes, as `outcome` says of each. Where outcomes only
-    /// become [`Outcome::Unknown`], nothing that was linearizable stops being so.
+    /// Returns the same operations with the outcomes that `outcome` returns. Changing outcomes only
+    /// to [`Outcome::Unknown`] keeps a linearizable history linearizable.
     ///
     /// # Panics
-    /// In debug builds, if one returns before it is invoked.
+    /// In debug builds, if an operation returns before its invocation.
     #[must_use]
     pub fn with_outcomes(
         &self,

@@ -1,12 +1,12 @@
-//! Records a history while it happens.
+//! Records a history while clients run.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::history::operation::{Client, History, Moment, OpId, Operation, Outcome};
+use crate::history::operation::{Client, EventIndex, History, OpId, Operation, Outcome};
 
-/// Records what clients ask and are told. The order of its calls is the only clock, so a
-/// deterministic simulation has a deterministic history; clones record into the same one.
+/// Records invocations and responses. The order of the calls is the only clock, so a deterministic
+/// simulation records a deterministic history. Clones record into the same history.
 #[derive(Debug)]
 pub struct Recorder<O, R> {
     shared: Arc<Mutex<Record<O, R>>>,
@@ -16,11 +16,11 @@ pub struct Recorder<O, R> {
 struct Record<O, R> {
     operations: Vec<Operation<O, R>>,
     now: u32,
-    /// The last operation of each client that is open, or whose outcome nobody learned.
+    /// For each client, its pending operation, or its last one if that has an unknown outcome.
     busy: BTreeMap<Client, OpId>,
 }
 
-/// An operation that is on its way. Dropped, its outcome is unknown.
+/// A pending operation. Dropping it leaves the outcome unknown.
 #[derive(Debug)]
 #[must_use = "an operation that is dropped has an unknown outcome"]
 pub struct Pending<O, R> {
@@ -41,7 +41,7 @@ impl<O, R> Default for Recorder<O, R> {
 }
 
 impl<O, R> Recorder<O, R> {
-    /// A recorder of nothing yet.
+    /// Creates a recorder with an empty history.
     #[must_use]
     pub fn new() -> Recorder<O, R> {
         let record = Record { operations: Vec::new(), now: 0, busy: BTreeMap::new() };
@@ -52,62 +52,65 @@ impl<O, R> Recorder<O, R> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `client` asks for `op`.
+    /// Records that `client` invokes `op`.
     ///
     /// # Panics
-    /// If the client waits for another operation, or never learned what became of one: such a
-    /// client's name is used up. Also after four billion events.
+    /// If the client has a pending operation, or one whose outcome is unknown: such a client cannot
+    /// invoke another operation. Also if the history has `u32::MAX` events.
     pub fn invoke(&self, client: Client, op: O) -> Pending<O, R> {
         let mut record = self.record();
-        let id = OpId(u32::try_from(record.operations.len()).expect("four billion at most"));
+        let id = OpId(
+            u32::try_from(record.operations.len())
+                .expect("a history has at most u32::MAX operations"),
+        );
         let before = record.busy.insert(client, id);
         assert!(before.is_none(), "{client:?} invokes while {before:?} has no known outcome");
-        let invoked = record.moment();
+        let invoked = record.next_event_index();
         record.operations.push(Operation { client, op, invoked, outcome: Outcome::Unknown });
         drop(record);
         Pending { recorder: self.clone(), id }
     }
 
-    /// What is recorded so far; what is on its way has an unknown outcome.
+    /// Returns the history recorded so far. Pending operations have an unknown outcome.
     #[must_use]
     pub fn history(&self) -> History<O, R>
     where
         O: Clone,
         R: Clone,
     {
-        History::new(self.record().operations.clone()).expect("what is recorded is a history")
+        History::new(self.record().operations.clone()).expect("a recorded history is well-formed")
     }
 }
 
 impl<O, R> Record<O, R> {
-    fn moment(&mut self) -> Moment {
-        let now = Moment(self.now);
-        assert!(now != Moment::NEVER, "a history has at most four billion events");
+    fn next_event_index(&mut self) -> EventIndex {
+        let now = EventIndex(self.now);
+        assert!(now != EventIndex::NEVER, "a history has at most four billion events");
         self.now += 1;
         now
     }
 }
 
 impl<O, R> Pending<O, R> {
-    /// Its number in the history.
+    /// Returns the number of the operation in the history.
     #[must_use]
     pub fn id(&self) -> OpId {
         self.id
     }
 
-    /// It returned `ret`.
+    /// Records that the operation returned `ret`.
     pub fn returned(self, ret: R) {
         let mut record = self.recorder.record();
-        let at = record.moment();
+        let at = record.next_event_index();
         record.end(self.id, Outcome::Returned { at, ret });
     }
 
-    /// It certainly had no effect.
+    /// Records that the operation certainly had no effect.
     pub fn failed(self) {
         self.recorder.record().end(self.id, Outcome::Failed);
     }
 
-    /// Nobody learns what became of it.
+    /// Leaves the outcome unknown, as dropping does.
     pub fn unknown(self) {
         drop(self);
     }

@@ -1,89 +1,89 @@
-//! Accounts, and money that moves between them.
+//! A bank model: accounts, and transfers that conserve the total.
 
 use std::collections::BTreeMap;
 
 use crate::budget::Budget;
 use crate::collections::bank;
-use crate::history::Part;
+use crate::history::Subhistory;
 use crate::model::{Effect, Model};
-use crate::value::{Value, Values};
+use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
-/// Accounts, and money that moves between them: none is made or lost.
+/// Accounts, and transfers between them. The total of all balances never changes.
 #[derive(Clone, Debug, Default)]
 pub struct Bank {
-    /// What every account has before the first operation.
-    pub init: BTreeMap<Value, i64>,
-    /// Whether an account may owe.
+    /// The balance of every account before the first operation.
+    pub init: BTreeMap<ValueId, i64>,
+    /// Whether balances may be negative.
     pub overdraft: bool,
-    /// What the accounts stand for.
-    pub values: Values,
+    /// The table of the account names.
+    pub values: ValueTable,
 }
 
-/// What a bank is asked.
+/// An operation on a bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BankOp {
-    /// What does every account have?
+    /// Reads the balances of all accounts.
     Read,
-    /// Move `amount` from one account to another.
+    /// Moves `amount` from one account to another.
     Transfer {
-        /// From this one.
-        from: Value,
-        /// To that one.
-        to: Value,
-        /// So much.
+        /// The account that pays.
+        from: ValueId,
+        /// The account that receives.
+        to: ValueId,
+        /// The amount to move.
         amount: i64,
     },
 }
 
-/// What a bank answers.
+/// The result of an operation on a bank.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum BankRet {
-    /// Whether the money was moved: not if `from` or `to` does not exist, or `from` would owe and
-    /// may not.
+    /// Whether the money was moved. It is not if `from` or `to` does not exist, or if the balance
+    /// of `from` would become negative and may not.
     Moved(bool),
-    /// What every account has, by account.
-    Balances(Box<[(Value, i64)]>),
+    /// The balances of all accounts, sorted by account.
+    Balances(Box<[(ValueId, i64)]>),
 }
 
 impl Bank {
     fn transfer(
         &self,
-        state: &BTreeMap<Value, i64>,
-        (from, to, amount): (Value, Value, i64),
-    ) -> Option<BTreeMap<Value, i64>> {
+        state: &BTreeMap<ValueId, i64>,
+        (from, to, amount): (ValueId, ValueId, i64),
+    ) -> Option<BTreeMap<ValueId, i64>> {
         let left = state.get(&from)?.checked_sub(amount)?;
         if !state.contains_key(&to) || left < 0 && !self.overdraft {
             return None;
         }
         let mut after = state.clone();
         after.insert(from, left);
-        let there = after.get_mut(&to)?;
-        *there = there.checked_add(amount)?;
+        let balance = after.get_mut(&to)?;
+        *balance = balance.checked_add(amount)?;
         Some(after)
     }
 }
 
 impl Model for Bank {
-    type State = BTreeMap<Value, i64>;
+    type State = BTreeMap<ValueId, i64>;
     type Op = BankOp;
     type Ret = BankRet;
 
-    fn init(&self) -> BTreeMap<Value, i64> {
+    fn init(&self) -> BTreeMap<ValueId, i64> {
         self.init.clone()
     }
 
     fn step(
         &self,
-        state: &BTreeMap<Value, i64>,
+        state: &BTreeMap<ValueId, i64>,
         op: &BankOp,
         ret: Option<&BankRet>,
-    ) -> Option<BTreeMap<Value, i64>> {
+    ) -> Option<BTreeMap<ValueId, i64>> {
         match (*op, ret) {
             (BankOp::Read, None) => Some(state.clone()),
-            (BankOp::Read, Some(BankRet::Balances(told))) => {
+            (BankOp::Read, Some(BankRet::Balances(returned))) => {
                 let here = state.iter().map(|(account, balance)| (*account, *balance));
-                told.iter().copied().eq(here).then(|| state.clone())
+                returned.iter().copied().eq(here).then(|| state.clone())
             }
             (BankOp::Transfer { from, to, amount }, None | Some(BankRet::Moved(_))) => {
                 let after = self.transfer(state, (from, to, amount));
@@ -100,27 +100,27 @@ impl Model for Bank {
 
     fn effect(&self, op: &BankOp, ret: Option<&BankRet>) -> Effect {
         match (op, ret) {
-            (BankOp::Read, _) | (_, Some(BankRet::Moved(false))) => Effect::Observe,
+            (BankOp::Read, _) | (_, Some(BankRet::Moved(false))) => Effect::ReadOnly,
             (BankOp::Transfer { .. }, _) => Effect::Update,
         }
     }
 
-    fn decide(&self, part: Part<'_, BankOp, BankRet>, _: &Budget<'_>) -> Option<Verdict> {
-        // To move less than nothing is to take from the other account, which may owe then.
-        let (mut debts, mut reads) = (self.overdraft, Vec::new());
-        debts |= self.init.values().any(|balance| *balance < 0);
+    fn decide(&self, part: Subhistory<'_, BankOp, BankRet>, _: &Budget<'_>) -> Option<Verdict> {
+        // A negative transfer takes from the other account, which may then be overdrawn.
+        let (mut overdraft_possible, mut reads) = (self.overdraft, Vec::new());
+        overdraft_possible |= self.init.values().any(|balance| *balance < 0);
         for (id, operation) in part.iter() {
             match (operation.op, operation.ret()) {
-                (BankOp::Transfer { amount, .. }, _) => debts |= amount < 0,
-                (BankOp::Read, Some(BankRet::Balances(told))) => reads.push((id, &**told)),
+                (BankOp::Transfer { amount, .. }, _) => overdraft_possible |= amount < 0,
+                (BankOp::Read, Some(BankRet::Balances(returned))) => reads.push((id, &**returned)),
                 (BankOp::Read, _) => {}
             }
         }
-        bank::impossible(&self.init, debts, reads.into_iter(), &self.values)
+        bank::find_violation(&self.init, overdraft_possible, reads.into_iter(), &self.values)
     }
 
-    fn call_words(&self, op: &BankOp) -> String {
-        let words = |value: Value| self.values.words(value);
+    fn describe_op(&self, op: &BankOp) -> String {
+        let words = |value: ValueId| self.values.describe(value);
         match *op {
             BankOp::Read => "read".to_owned(),
             BankOp::Transfer { from, to, amount } => {
@@ -129,21 +129,21 @@ impl Model for Bank {
         }
     }
 
-    fn ret_words(&self, _: &BankOp, ret: &BankRet) -> String {
+    fn describe_ret(&self, _: &BankOp, ret: &BankRet) -> String {
         match ret {
             BankRet::Moved(moved) => moved.to_string(),
             BankRet::Balances(balances) => self.balances_words(balances.iter().copied()),
         }
     }
 
-    fn state_words(&self, state: &BTreeMap<Value, i64>) -> String {
+    fn describe_state(&self, state: &BTreeMap<ValueId, i64>) -> String {
         self.balances_words(state.iter().map(|(account, balance)| (*account, *balance)))
     }
 }
 
 impl Bank {
-    fn balances_words(&self, balances: impl Iterator<Item = (Value, i64)>) -> String {
-        let pair = |(account, balance)| format!("{} = {balance}", self.values.words(account));
+    fn balances_words(&self, balances: impl Iterator<Item = (ValueId, i64)>) -> String {
+        let pair = |(account, balance)| format!("{} = {balance}", self.values.describe(account));
         balances.map(pair).collect::<Vec<_>>().join(", ")
     }
 }

@@ -1,47 +1,48 @@
-//! Many objects of one kind, each under a key of its own.
+//! A model of many independent objects of one kind, each with its own key.
 
 use std::collections::BTreeMap;
 
 use crate::budget::Budget;
-use crate::history::{History, OpId, Operation, Part};
-use crate::model::{Cell, Effect, Model};
-use crate::value::{Value, Values};
+use crate::history::{History, OpId, Operation, Subhistory};
+use crate::model::{Effect, Model, RegisterAccess};
+use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
-/// Many objects of one kind, each under a key of its own, all alike before the first operation.
+/// Many objects of one kind, each with its own key. All have the same state before the first
+/// operation.
 #[derive(Clone, Debug, Default)]
 pub struct Keyed<M> {
-    /// What each of them is.
+    /// The model of each object.
     pub each: M,
-    /// What keys stand for. What operations carry is of the table of `each`.
-    pub keys: Values,
+    /// The table of the keys. The values of operations are in the table of `each`.
+    pub keys: ValueTable,
 }
 
-/// What one of the objects is asked.
+/// An operation on one of the objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyedOp<O> {
-    /// Which one.
-    pub key: Value,
-    /// What it is asked.
+    /// The key of the object.
+    pub key: ValueId,
+    /// The operation on the object.
     pub op: O,
 }
 
 impl<M: Model> Model for Keyed<M> {
-    /// What those that are not in their first state remember.
-    type State = BTreeMap<Value, M::State>;
+    /// The states of the objects that are not in their first state.
+    type State = BTreeMap<ValueId, M::State>;
     type Op = KeyedOp<M::Op>;
     type Ret = M::Ret;
 
-    fn init(&self) -> BTreeMap<Value, M::State> {
+    fn init(&self) -> BTreeMap<ValueId, M::State> {
         BTreeMap::new()
     }
 
     fn step(
         &self,
-        state: &BTreeMap<Value, M::State>,
+        state: &BTreeMap<ValueId, M::State>,
         op: &KeyedOp<M::Op>,
         ret: Option<&M::Ret>,
-    ) -> Option<BTreeMap<Value, M::State>> {
+    ) -> Option<BTreeMap<ValueId, M::State>> {
         let first = self.each.init();
         let then = self.each.step(state.get(&op.key).unwrap_or(&first), &op.op, ret)?;
         let mut after = state.clone();
@@ -57,38 +58,39 @@ impl<M: Model> Model for Keyed<M> {
     }
 
     fn effect(&self, op: &KeyedOp<M::Op>, ret: Option<&M::Ret>) -> Effect {
-        // Of one key: the operations of a search are all for the same.
+        // All operations of a search have the same key.
         self.each.effect(&op.op, ret)
     }
 
-    fn cell(&self, op: &KeyedOp<M::Op>, ret: Option<&M::Ret>) -> Option<Cell> {
-        self.each.cell(&op.op, ret)
+    fn register_access(&self, op: &KeyedOp<M::Op>, ret: Option<&M::Ret>) -> Option<RegisterAccess> {
+        self.each.register_access(&op.op, ret)
     }
 
-    fn cell_init(&self) -> u64 {
-        self.each.cell_init()
+    fn register_init(&self) -> u64 {
+        self.each.register_init()
     }
 
-    fn hidden_bytes(&self, state: &BTreeMap<Value, M::State>) -> usize {
-        state.values().map(|state| self.each.hidden_bytes(state)).sum()
+    fn unhashed_bytes(&self, state: &BTreeMap<ValueId, M::State>) -> usize {
+        state.values().map(|state| self.each.unhashed_bytes(state)).sum()
     }
 
     fn decide(
         &self,
-        part: Part<'_, KeyedOp<M::Op>, M::Ret>,
+        part: Subhistory<'_, KeyedOp<M::Op>, M::Ret>,
         budget: &Budget<'_>,
     ) -> Option<Verdict> {
-        let operations = part.iter().map(|(_, operation)| inside(operation)).collect();
+        let operations = part.iter().map(|(_, operation)| unkeyed(operation)).collect();
         let history = History::new(operations).ok()?;
         let ids: Vec<OpId> = (0..).map(OpId).take(part.len()).collect();
-        let mut verdict = self.each.decide(Part::new(&history, &ids), budget)?;
+        let mut verdict = self.each.decide(Subhistory::new(&history, &ids), budget)?;
         match &mut verdict {
             Verdict::Linearizable => {}
             Verdict::NotLinearizable(_) => {
-                // Its sentence names operations: once more, with the numbers that they have.
-                let all = part.history().operations().iter().map(inside).collect();
+                // The sentence names operations, so decide again with their numbers in the whole
+                // history.
+                let all = part.history().operations().iter().map(unkeyed).collect();
                 let history = History::new(all).ok()?;
-                return self.each.decide(Part::new(&history, part.ids()), budget);
+                return self.each.decide(Subhistory::new(&history, part.ids()), budget);
             }
             Verdict::Unknown(exhausted) => {
                 if let Some((_, id)) = &mut exhausted.widest {
@@ -99,24 +101,24 @@ impl<M: Model> Model for Keyed<M> {
         Some(verdict)
     }
 
-    fn call_words(&self, op: &KeyedOp<M::Op>) -> String {
-        format!("{}: {}", self.keys.words(op.key), self.each.call_words(&op.op))
+    fn describe_op(&self, op: &KeyedOp<M::Op>) -> String {
+        format!("{}: {}", self.keys.describe(op.key), self.each.describe_op(&op.op))
     }
 
-    fn ret_words(&self, op: &KeyedOp<M::Op>, ret: &M::Ret) -> String {
-        self.each.ret_words(&op.op, ret)
+    fn describe_ret(&self, op: &KeyedOp<M::Op>, ret: &M::Ret) -> String {
+        self.each.describe_ret(&op.op, ret)
     }
 
-    fn state_words(&self, state: &BTreeMap<Value, M::State>) -> String {
-        let one = |(key, state): (&Value, &M::State)| {
-            format!("{}: {}", self.keys.words(*key), self.each.state_words(state))
+    fn describe_state(&self, state: &BTreeMap<ValueId, M::State>) -> String {
+        let one = |(key, state): (&ValueId, &M::State)| {
+            format!("{}: {}", self.keys.describe(*key), self.each.describe_state(state))
         };
         state.iter().map(one).collect::<Vec<_>>().join("; ")
     }
 }
 
-/// What is asked of the object itself.
-fn inside<O: Clone, R: Clone>(operation: &Operation<KeyedOp<O>, R>) -> Operation<O, R> {
+/// Returns the operation on the object, without its key.
+fn unkeyed<O: Clone, R: Clone>(operation: &Operation<KeyedOp<O>, R>) -> Operation<O, R> {
     Operation {
         client: operation.client,
         op: operation.op.op.clone(),

@@ -1,93 +1,93 @@
-//! Keys with one value each that is read, written, appended to, and compared and set.
+//! A key-value map model: get, put, append and compare-and-set.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::budget::Budget;
-use crate::history::{Moment, Part};
-use crate::model::{Cell, Effect, Model};
-use crate::models::lapses::{Word, lapses};
-use crate::models::since::{Asks, shown_since};
+use crate::history::{EventIndex, Subhistory};
+use crate::model::{Effect, Model, RegisterAccess};
+use crate::models::observable_since::{ValueWrite, observable_since};
+use crate::models::unknown_deadlines::{ValueUse, unknown_deadlines};
 use crate::stream::Stream;
-use crate::value::{Datum, Value, Values};
+use crate::value::{Value, ValueId, ValueTable};
 use crate::verdict::Verdict;
-use crate::zones::{Names, Told, What, append, gather, register, verdict};
+use crate::zones::{Action, Classification, OpNames, append, gather, register, verdict};
 
-/// Keys with one value each. Every key is a register, to whose text more may be appended.
+/// A key-value map. Every key is a register whose value may also be a text that appends extend.
 #[derive(Clone, Debug, Default)]
 pub struct Kv {
     /// The value of every key before the first operation.
-    pub init: Value,
-    /// What keys and values stand for.
-    pub values: Values,
+    pub init: ValueId,
+    /// The table of keys and values.
+    pub values: ValueTable,
 }
 
-/// What one key is asked.
+/// An operation on one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KvOp {
-    /// The key.
-    pub key: Value,
-    /// What it is asked.
+    /// The key that the operation accesses.
+    pub key: ValueId,
+    /// The operation on the key.
     pub call: KvCall,
 }
 
-/// What a key is asked.
+/// An operation on the register of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KvCall {
-    /// What is the value?
+    /// Reads the value of the key.
     Get,
-    /// Be this.
-    Put(Value),
-    /// Be what you are with this text after it; no value counts as the empty text.
-    Append(Value),
-    /// Be `to` if it is `from`.
+    /// Sets the value of the key.
+    Put(ValueId),
+    /// Appends this text to the value. [`Value::Null`] counts as the empty text.
+    Append(ValueId),
+    /// Sets the value to `to` if it is `from` (compare-and-set).
     Cas {
-        /// What it must be.
-        from: Value,
-        /// What it becomes then.
-        to: Value,
+        /// The value that the key must have.
+        from: ValueId,
+        /// The value that the key has afterwards.
+        to: ValueId,
     },
 }
 
-/// What a key answers.
+/// The result of an operation on a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KvRet {
-    /// It is written, or appended.
+    /// A `Put` or an `Append` took effect.
     Written,
-    /// The value before the call: what a `Get` read, what a `Put` replaced, and what a `Cas` found
-    /// that is not `from`.
-    Value(Value),
-    /// Whether the value was `from`.
+    /// The value before the operation: the value that a `Get` read, that a `Put` replaced, or that
+    /// a failed `Cas` found instead of `from`.
+    Value(ValueId),
+    /// Whether a `Cas` found `from`.
     Swapped(bool),
 }
 
 impl Kv {
-    /// What `value` is with the text of `more` after it.
-    fn appended(&self, value: Value, more: Value) -> Value {
+    /// Returns the id of the text of `value` followed by the text of `more`.
+    fn appended(&self, value: ValueId, more: ValueId) -> ValueId {
         let text = self.values.with(|data| {
-            let text = |value: Value| data[value.0 as usize].text();
+            let text = |value: ValueId| data[value.0 as usize].text();
             [text(value), text(more)].concat()
         });
-        self.values.of(Datum::Text(text))
+        self.values.intern(Value::Text(text))
     }
 }
 
 impl Model for Kv {
-    /// What the keys that are not at their first value have.
-    type State = BTreeMap<Value, Value>;
+    /// The values of the keys that are not at the initial value.
+    type State = BTreeMap<ValueId, ValueId>;
     type Op = KvOp;
     type Ret = KvRet;
 
-    fn init(&self) -> BTreeMap<Value, Value> {
+    fn init(&self) -> BTreeMap<ValueId, ValueId> {
         BTreeMap::new()
     }
 
     fn step(
         &self,
-        state: &BTreeMap<Value, Value>,
+        state: &BTreeMap<ValueId, ValueId>,
         op: &KvOp,
         ret: Option<&KvRet>,
-    ) -> Option<BTreeMap<Value, Value>> {
+    ) -> Option<BTreeMap<ValueId, ValueId>> {
         let now = state.get(&op.key).copied().unwrap_or(self.init);
         let then = match op.call {
             KvCall::Get => now,
@@ -103,9 +103,13 @@ impl Model for Kv {
         };
         let legal = match (op.call, ret) {
             (_, None) | (KvCall::Put(_) | KvCall::Append(_), Some(KvRet::Written)) => true,
-            (KvCall::Get | KvCall::Put(_), Some(KvRet::Value(told))) => *told == now,
-            (KvCall::Cas { from, .. }, Some(KvRet::Value(told))) => *told == now && from != now,
-            (KvCall::Cas { from, .. }, Some(KvRet::Swapped(told))) => *told == (from == now),
+            (KvCall::Get | KvCall::Put(_), Some(KvRet::Value(returned))) => *returned == now,
+            (KvCall::Cas { from, .. }, Some(KvRet::Value(returned))) => {
+                *returned == now && from != now
+            }
+            (KvCall::Cas { from, .. }, Some(KvRet::Swapped(returned))) => {
+                *returned == (from == now)
+            }
             _ => false,
         };
         if !legal {
@@ -127,152 +131,169 @@ impl Model for Kv {
         match (op.call, ret) {
             (KvCall::Get, _)
             | (KvCall::Cas { .. }, Some(KvRet::Swapped(false) | KvRet::Value(_))) => {
-                Effect::Observe
+                Effect::ReadOnly
             }
-            // Of one key: the operations of a search are all for the same.
-            (KvCall::Put(_), None | Some(KvRet::Written)) => Effect::Overwrite,
+            // All operations of a search have the same key.
+            (KvCall::Put(_), None | Some(KvRet::Written)) => Effect::BlindWrite,
             _ => Effect::Update,
         }
     }
 
-    fn lapses(&self, part: Part<'_, KvOp, KvRet>, end: Moment) -> Option<Vec<Moment>> {
-        self.values.with(|data| lapses(part, end, data, word))
+    fn unknown_deadlines(
+        &self,
+        part: Subhistory<'_, KvOp, KvRet>,
+        end: EventIndex,
+    ) -> Option<Vec<EventIndex>> {
+        self.values.with(|data| unknown_deadlines(part, end, data, value_use))
     }
 
-    fn shown_since(&self, part: Part<'_, KvOp, KvRet>) -> Option<Vec<Moment>> {
-        Some(self.values.with(|data| shown_since(part, self.init, data, asks, shows)))
+    fn observable_since(&self, part: Subhistory<'_, KvOp, KvRet>) -> Option<Vec<EventIndex>> {
+        Some(
+            self.values
+                .with(|data| observable_since(part, self.init, data, write_of, observed_value)),
+        )
     }
 
-    /// Appending makes texts that stay.
-    fn hidden_bytes(&self, state: &BTreeMap<Value, Value>) -> usize {
-        let text = |value: &Value, data: &[Datum]| match data.get(value.0 as usize) {
-            Some(Datum::Text(text)) => text.len(),
+    /// Counts the interned texts, which appends create and the table keeps.
+    fn unhashed_bytes(&self, state: &BTreeMap<ValueId, ValueId>) -> usize {
+        let text = |value: &ValueId, data: &[Value]| match data.get(value.0 as usize) {
+            Some(Value::Text(text)) => text.len(),
             _ => 0,
         };
         self.values.with(|data| state.values().map(|value| text(value, data)).sum())
     }
 
     fn stream(self: Arc<Self>) -> Option<Stream<KvOp, KvRet>> {
-        let (init, names) = (self.init, Names { read: "get", write: "put" });
-        let words = move |value| self.values.words(value);
-        Some(Stream::new(told, |op| u64::from(op.key.0), init, names, words))
+        let (init, names) = (self.init, OpNames { read: "get", write: "put" });
+        let describe = move |value| self.values.describe(value);
+        Some(Stream::new(classify, |op| u64::from(op.key.0), init, names, describe))
     }
 
-    /// In nearly linear time, if no value that was seen was put twice, no failed compare-and-set
-    /// matters, and texts tell what was appended.
-    fn decide(&self, part: Part<'_, KvOp, KvRet>, _: &Budget<'_>) -> Option<Verdict> {
+    /// Decides in nearly linear time, unless an observed value was put twice, a failed
+    /// compare-and-set matters, or texts do not determine which appends made them.
+    fn decide(&self, part: Subhistory<'_, KvOp, KvRet>, _: &Budget<'_>) -> Option<Verdict> {
         let key = part.iter().next().map(|(_, first)| first.op.key);
-        let told = |op: &KvOp, ret: Option<&KvRet>| match Some(op.key) == key {
-            true => told(op, ret),
-            false => Told::Nonsense,
+        let classify = |op: &KvOp, ret: Option<&KvRet>| match Some(op.key) == key {
+            true => classify(op, ret),
+            false => Classification::Invalid,
         };
-        let calls = gather(part, told)?;
-        let names = Names { read: "get", write: "put" };
-        let words = |value| self.values.words(value);
-        if calls.list.iter().any(|call| matches!(call.what, What::Append(_))) {
-            return verdict(&calls, names, &words, |calls| {
+        let calls = gather(part, classify)?;
+        let names = OpNames { read: "get", write: "put" };
+        let describe = |value| self.values.describe(value);
+        if calls.list.iter().any(|call| matches!(call.action, Action::Append(_))) {
+            return verdict(&calls, names, &describe, |calls| {
                 self.values.with(|data| append::decide(calls, self.init, data))
             });
         }
-        verdict(&calls, names, &words, |calls| register::decide(calls, self.init))
+        verdict(&calls, names, &describe, |calls| register::decide(calls, self.init))
     }
 
-    fn cell(&self, op: &KvOp, ret: Option<&KvRet>) -> Option<Cell> {
-        let number = |value: Value| u64::from(value.0);
+    fn register_access(&self, op: &KvOp, ret: Option<&KvRet>) -> Option<RegisterAccess> {
+        let number = |value: ValueId| u64::from(value.0);
         match (op.call, ret) {
-            (KvCall::Get, Some(KvRet::Value(value))) => Some(Cell::Holds(number(*value))),
-            (KvCall::Put(value), None | Some(KvRet::Written)) => Some(Cell::Becomes(number(value))),
+            (KvCall::Get, Some(KvRet::Value(value))) => {
+                Some(RegisterAccess::ReadEqual(number(*value)))
+            }
+            (KvCall::Put(value), None | Some(KvRet::Written)) => {
+                Some(RegisterAccess::Write(number(value)))
+            }
             (KvCall::Cas { from, to }, None | Some(KvRet::Swapped(true))) => {
-                Some(Cell::Swaps { from: number(from), to: number(to) })
+                Some(RegisterAccess::CompareAndSet { from: number(from), to: number(to) })
             }
             (KvCall::Cas { from, .. }, Some(KvRet::Swapped(false))) => {
-                Some(Cell::Differs(number(from)))
+                Some(RegisterAccess::ReadNotEqual(number(from)))
             }
             (KvCall::Cas { from, .. }, Some(KvRet::Value(found))) if *found != from => {
-                Some(Cell::Holds(number(*found)))
+                Some(RegisterAccess::ReadEqual(number(*found)))
             }
             _ => None,
         }
     }
 
-    fn cell_init(&self) -> u64 {
+    fn register_init(&self) -> u64 {
         u64::from(self.init.0)
     }
 
-    fn call_words(&self, op: &KvOp) -> String {
-        let words = |value: Value| self.values.words(value);
-        let key = words(op.key);
+    fn describe_op(&self, op: &KvOp) -> String {
+        let describe = |value: ValueId| self.values.describe(value);
+        let key = describe(op.key);
         match op.call {
             KvCall::Get => format!("get {key}"),
-            KvCall::Put(value) => format!("put {key} {}", words(value)),
-            KvCall::Append(more) => format!("append {key} {}", words(more)),
-            KvCall::Cas { from, to } => format!("cas {key} {} -> {}", words(from), words(to)),
+            KvCall::Put(value) => format!("put {key} {}", describe(value)),
+            KvCall::Append(more) => format!("append {key} {}", describe(more)),
+            KvCall::Cas { from, to } => format!("cas {key} {} -> {}", describe(from), describe(to)),
         }
     }
 
-    fn ret_words(&self, _: &KvOp, ret: &KvRet) -> String {
+    fn describe_ret(&self, _: &KvOp, ret: &KvRet) -> String {
         match *ret {
             KvRet::Written => String::new(),
-            KvRet::Value(value) => self.values.words(value),
+            KvRet::Value(value) => self.values.describe(value),
             KvRet::Swapped(swapped) => swapped.to_string(),
         }
     }
 
-    fn state_words(&self, state: &BTreeMap<Value, Value>) -> String {
-        let pair = |(key, value): (&Value, &Value)| {
-            format!("{} = {}", self.values.words(*key), self.values.words(*value))
+    fn describe_state(&self, state: &BTreeMap<ValueId, ValueId>) -> String {
+        let pair = |(key, value): (&ValueId, &ValueId)| {
+            format!("{} = {}", self.values.describe(*key), self.values.describe(*value))
         };
         state.iter().map(pair).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// What `op`, of one register, says if it returned `ret`.
-fn told(op: &KvOp, ret: Option<&KvRet>) -> Told {
+/// Classifies `op` on its register, with the result `ret`.
+fn classify(op: &KvOp, ret: Option<&KvRet>) -> Classification {
     match (op.call, ret) {
-        (KvCall::Get, None) => Told::Nothing,
-        (KvCall::Get, Some(KvRet::Value(value))) => Told::This(What::Read(*value)),
-        (KvCall::Put(value), None | Some(KvRet::Written)) => Told::This(What::Write(value)),
-        (KvCall::Append(more), None | Some(KvRet::Written)) => Told::This(What::Append(more)),
+        (KvCall::Get, None) => Classification::Irrelevant,
+        (KvCall::Get, Some(KvRet::Value(value))) => Classification::Action(Action::Read(*value)),
+        (KvCall::Put(value), None | Some(KvRet::Written)) => {
+            Classification::Action(Action::Write(value))
+        }
+        (KvCall::Append(more), None | Some(KvRet::Written)) => {
+            Classification::Action(Action::Append(more))
+        }
         (KvCall::Cas { from, to }, None | Some(KvRet::Swapped(true))) => {
-            Told::This(What::Swap { from, to })
+            Classification::Action(Action::CompareAndSet { from, to })
         }
         (KvCall::Cas { from, to }, Some(KvRet::Swapped(false))) => {
-            Told::This(What::Refused { from, to })
+            Classification::Action(Action::FailedCas { from, to })
         }
         (KvCall::Cas { from, to }, Some(KvRet::Value(found))) if *found != from => {
-            Told::This(What::Found { from, to, found: *found })
+            Classification::Action(Action::FailedCasFound { from, to, found: *found })
         }
-        (KvCall::Put(_), Some(KvRet::Value(_))) => Told::Otherwise,
-        _ => Told::Nonsense,
+        (KvCall::Put(_), Some(KvRet::Value(_))) => Classification::Unsupported,
+        _ => Classification::Invalid,
     }
 }
 
-fn asks(op: &KvOp) -> Asks {
+fn write_of(op: &KvOp) -> ValueWrite {
     match op.call {
-        KvCall::Get => Asks::Nothing,
-        KvCall::Put(written) | KvCall::Cas { to: written, .. } => Asks::Writes(written),
-        KvCall::Append(more) => Asks::Appends(more),
+        KvCall::Get => ValueWrite::None,
+        KvCall::Put(written) | KvCall::Cas { to: written, .. } => ValueWrite::Put(written),
+        KvCall::Append(more) => ValueWrite::Append(more),
     }
 }
 
-/// The value that `op` found, and left as it was.
-fn shows(op: &KvOp, ret: &KvRet) -> Option<Value> {
+/// Returns the value that `op` found and did not change.
+fn observed_value(op: &KvOp, ret: &KvRet) -> Option<ValueId> {
     match (op.call, ret) {
         (KvCall::Get | KvCall::Cas { .. }, KvRet::Value(value)) => Some(*value),
         _ => None,
     }
 }
 
-/// What `op`, of one register, tells of its value if it returned `ret`.
-fn word(op: &KvOp, ret: Option<&KvRet>) -> Word {
+/// Returns how `op`, with the result `ret`, uses the value of its register.
+fn value_use(op: &KvOp, ret: Option<&KvRet>) -> ValueUse {
     match (op.call, ret) {
-        (_, Some(KvRet::Swapped(false))) => Word::Differs,
-        (_, Some(KvRet::Value(value))) => Word::Shows(*value),
-        (KvCall::Cas { from, .. }, Some(_)) => Word::Shows(from),
-        (_, Some(_)) | (KvCall::Get, None) => Word::Nothing,
-        (KvCall::Cas { from, to }, None) => Word::Perhaps { written: to, asks: Some(from) },
+        (_, Some(KvRet::Swapped(false))) => ValueUse::Differs,
+        (_, Some(KvRet::Value(value))) => ValueUse::Observed(*value),
+        (KvCall::Cas { from, .. }, Some(_)) => ValueUse::Observed(from),
+        (_, Some(_)) | (KvCall::Get, None) => ValueUse::Irrelevant,
+        (KvCall::Cas { from, to }, None) => {
+            ValueUse::MayWrite { written: to, expected: Some(from) }
+        }
         (KvCall::Put(written) | KvCall::Append(written), None) => {
-            Word::Perhaps { written, asks: None }
+            ValueUse::MayWrite { written, expected: None }
         }
     }
 }
@@ -282,64 +303,64 @@ mod tests {
     use super::*;
     use crate::history::{Client, History, OpId, Operation, Outcome};
 
-    /// A call, when it was invoked, and when it returned what.
-    type Told = (KvCall, u32, Option<(u32, KvRet)>);
+    /// A call, the event of its invocation, and the event and result of its response.
+    type TimedCall = (KvCall, u32, Option<(u32, KvRet)>);
 
-    fn lapses_at(kv: &Kv, told: &[Told], end: Moment) -> Option<Vec<u32>> {
-        let key = kv.values.of("k");
-        let operations = (0..).zip(told).map(|(client, (call, invoked, returned))| {
+    fn deadlines_at(kv: &Kv, calls: &[TimedCall], end: EventIndex) -> Option<Vec<u32>> {
+        let key = kv.values.intern("k");
+        let operations = (0..).zip(calls).map(|(client, (call, invoked, returned))| {
             let outcome = match *returned {
-                Some((at, ret)) => Outcome::Returned { at: Moment(at), ret },
+                Some((at, ret)) => Outcome::Returned { at: EventIndex(at), ret },
                 None => Outcome::Unknown,
             };
             let op = KvOp { key, call: *call };
-            Operation { client: Client(client), op, invoked: Moment(*invoked), outcome }
+            Operation { client: Client(client), op, invoked: EventIndex(*invoked), outcome }
         });
-        let history = History::new(operations.collect()).expect("it is a history");
-        let ids: Vec<OpId> = (0..).take(told.len()).map(OpId).collect();
-        let found = kv.lapses(Part::new(&history, &ids), end);
-        found.map(|moments| moments.into_iter().map(|Moment(at)| at).collect())
+        let history = History::new(operations.collect()).expect("the text is a history");
+        let ids: Vec<OpId> = (0..).take(calls.len()).map(OpId).collect();
+        let found = kv.unknown_deadlines(Subhistory::new(&history, &ids), end);
+        found.map(|event_indexes| event_indexes.into_iter().map(|EventIndex(at)| at).collect())
     }
 
     #[test]
-    fn what_was_written_matters_until_a_value_with_its_text_was_seen_last() {
+    fn a_write_matters_until_its_text_is_last_observed() {
         let kv = Kv::default();
-        let [a, b, ab, c] = ["a", "b", "ab", "c"].map(|text| kv.values.of(text));
-        let told = [
+        let [a, b, ab, c] = ["a", "b", "ab", "c"].map(|text| kv.values.intern(text));
+        let calls = [
             (KvCall::Put(a), 0, None),
             (KvCall::Append(b), 1, None),
             (KvCall::Put(c), 2, None),
             (KvCall::Get, 3, Some((4, KvRet::Value(ab)))),
             (KvCall::Get, 5, Some((6, KvRet::Value(b)))),
         ];
-        assert_eq!(lapses_at(&kv, &told, Moment::NEVER), Some(vec![4, 6, 0, 0, 0]));
-        // A deletion shows in every text that was seen after it.
-        let deleted = [(KvCall::Put(Value::NULL), 0, None), told[3]];
-        assert_eq!(lapses_at(&kv, &deleted, Moment::NEVER), Some(vec![4, 0]));
+        assert_eq!(deadlines_at(&kv, &calls, EventIndex::NEVER), Some(vec![4, 6, 0, 0, 0]));
+        // A deletion may be the start of every text observed after it.
+        let deleted = [(KvCall::Put(ValueId::NULL), 0, None), calls[3]];
+        assert_eq!(deadlines_at(&kv, &deleted, EventIndex::NEVER), Some(vec![4, 0]));
     }
 
     #[test]
-    fn who_asks_for_a_value_lapses_before_the_value_does() {
+    fn an_operation_that_expects_a_value_has_its_own_deadline() {
         let kv = Kv::default();
-        let [a, b, c] = ["a", "b", "c"].map(|text| kv.values.of(text));
+        let [a, b, c] = ["a", "b", "c"].map(|text| kv.values.intern(text));
         let swap = |returned| (KvCall::Cas { from: a, to: b }, 1, returned);
-        let see = |value| (KvCall::Get, 2, Some((3, KvRet::Value(value))));
+        let get = |value| (KvCall::Get, 2, Some((3, KvRet::Value(value))));
         let put = (KvCall::Put(a), 0, None);
-        let at = |told: &[Told], end| lapses_at(&kv, told, end);
-        assert_eq!(at(&[put, swap(None), see(b)], Moment::NEVER), Some(vec![3, 3, 0]));
-        assert_eq!(at(&[put, swap(None), see(c)], Moment::NEVER), Some(vec![0, 0, 0]));
-        // What it returns later is not known yet.
-        let told = [put, swap(Some((9, KvRet::Value(c)))), see(b)];
-        assert_eq!(at(&told, Moment::NEVER), Some(vec![0, 0, 0]));
-        assert_eq!(at(&told, Moment(3)), Some(vec![3, 3, 0]));
+        let at = |calls: &[TimedCall], end| deadlines_at(&kv, calls, end);
+        assert_eq!(at(&[put, swap(None), get(b)], EventIndex::NEVER), Some(vec![3, 3, 0]));
+        assert_eq!(at(&[put, swap(None), get(c)], EventIndex::NEVER), Some(vec![0, 0, 0]));
+        // A response after `end` is not known yet.
+        let calls = [put, swap(Some((9, KvRet::Value(c)))), get(b)];
+        assert_eq!(at(&calls, EventIndex::NEVER), Some(vec![0, 0, 0]));
+        assert_eq!(at(&calls, EventIndex(3)), Some(vec![3, 3, 0]));
     }
 
     #[test]
-    fn what_a_value_was_not_may_be_explained_by_anything() {
+    fn a_failed_cas_leaves_deadlines_unknown() {
         let kv = Kv::default();
-        let [a, b] = ["a", "b"].map(|text| kv.values.of(text));
-        let refused = (KvCall::Cas { from: a, to: b }, 1, Some((2, KvRet::Swapped(false))));
-        let told = [(KvCall::Put(b), 0, None), refused];
-        assert_eq!(lapses_at(&kv, &told, Moment::NEVER), None);
+        let [a, b] = ["a", "b"].map(|text| kv.values.intern(text));
+        let failed_cas = (KvCall::Cas { from: a, to: b }, 1, Some((2, KvRet::Swapped(false))));
+        let calls = [(KvCall::Put(b), 0, None), failed_cas];
+        assert_eq!(deadlines_at(&kv, &calls, EventIndex::NEVER), None);
     }
 }

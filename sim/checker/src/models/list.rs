@@ -1,64 +1,64 @@
-//! Keys with one list each, to which values are appended.
+//! A list-append model: keys with one list each.
 
 use std::collections::BTreeMap;
 
 use crate::budget::Budget;
 use crate::collections::list::{self, Append, Read};
 use crate::collections::span::Span;
-use crate::history::Part;
+use crate::history::Subhistory;
 use crate::model::{Effect, Model};
-use crate::value::{Value, Values};
+use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
-/// Keys with one list each, empty at first, to which values are appended: a read shows the order
-/// of all that came before it (Kingsbury & Alvaro 2020, §3).
+/// Keys with one list each, initially empty, to which values are appended. A read returns the order
+/// of all appends before it (Kingsbury & Alvaro 2020, §3).
 #[derive(Clone, Debug, Default)]
 pub struct List {
-    /// What keys and values stand for.
-    pub values: Values,
+    /// The table of keys and values.
+    pub values: ValueTable,
 }
 
-/// What a list is asked.
+/// An operation on a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ListOp {
-    /// Have `value` at the end.
+    /// Appends `value` to the list of `key`.
     Append {
-        /// Which list.
-        key: Value,
-        /// What to append.
-        value: Value,
+        /// The key of the list.
+        key: ValueId,
+        /// The value to append.
+        value: ValueId,
     },
-    /// What is in the list?
+    /// Reads the whole list of `key`.
     Read {
-        /// Which list.
-        key: Value,
+        /// The key of the list.
+        key: ValueId,
     },
 }
 
-/// What a list answers.
+/// The result of an operation on a list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ListRet {
-    /// It is appended.
+    /// The value was appended.
     Appended,
-    /// Everything in the list.
-    Items(Box<[Value]>),
+    /// All values in the list, in order.
+    Items(Box<[ValueId]>),
 }
 
 impl Model for List {
-    type State = BTreeMap<Value, Vec<Value>>;
+    type State = BTreeMap<ValueId, Vec<ValueId>>;
     type Op = ListOp;
     type Ret = ListRet;
 
-    fn init(&self) -> BTreeMap<Value, Vec<Value>> {
+    fn init(&self) -> BTreeMap<ValueId, Vec<ValueId>> {
         BTreeMap::new()
     }
 
     fn step(
         &self,
-        state: &BTreeMap<Value, Vec<Value>>,
+        state: &BTreeMap<ValueId, Vec<ValueId>>,
         op: &ListOp,
         ret: Option<&ListRet>,
-    ) -> Option<BTreeMap<Value, Vec<Value>>> {
+    ) -> Option<BTreeMap<ValueId, Vec<ValueId>>> {
         let mut after = state.clone();
         let legal = match (op, ret) {
             (ListOp::Append { key, value }, None | Some(ListRet::Appended)) => {
@@ -83,11 +83,11 @@ impl Model for List {
     fn effect(&self, op: &ListOp, _: Option<&ListRet>) -> Effect {
         match op {
             ListOp::Append { .. } => Effect::Update,
-            ListOp::Read { .. } => Effect::Observe,
+            ListOp::Read { .. } => Effect::ReadOnly,
         }
     }
 
-    fn decide(&self, part: Part<'_, ListOp, ListRet>, _: &Budget<'_>) -> Option<Verdict> {
+    fn decide(&self, part: Subhistory<'_, ListOp, ListRet>, _: &Budget<'_>) -> Option<Verdict> {
         let (mut appends, mut reads, mut list) = (Vec::new(), Vec::new(), None);
         for (id, operation) in part.iter() {
             let span = Span::of(operation);
@@ -111,24 +111,24 @@ impl Model for List {
         list::decide(&appends, &reads, &self.values)
     }
 
-    fn call_words(&self, op: &ListOp) -> String {
-        let words = |value: Value| self.values.words(value);
+    fn describe_op(&self, op: &ListOp) -> String {
+        let words = |value: ValueId| self.values.describe(value);
         match *op {
             ListOp::Append { key, value } => format!("append {} {}", words(key), words(value)),
             ListOp::Read { key } => format!("read {}", words(key)),
         }
     }
 
-    fn ret_words(&self, _: &ListOp, ret: &ListRet) -> String {
+    fn describe_ret(&self, _: &ListOp, ret: &ListRet) -> String {
         match ret {
             ListRet::Appended => String::new(),
-            ListRet::Items(items) => self.values.list_words(items.iter()),
+            ListRet::Items(items) => self.values.describe_list(items.iter()),
         }
     }
 
-    fn state_words(&self, state: &BTreeMap<Value, Vec<Value>>) -> String {
-        let pair = |(key, items): (&Value, &Vec<Value>)| {
-            format!("{} = {}", self.values.words(*key), self.values.list_words(items))
+    fn describe_state(&self, state: &BTreeMap<ValueId, Vec<ValueId>>) -> String {
+        let pair = |(key, items): (&ValueId, &Vec<ValueId>)| {
+            format!("{} = {}", self.values.describe(*key), self.values.describe_list(items))
         };
         state.iter().map(pair).collect::<Vec<_>>().join(", ")
     }

@@ -1,27 +1,27 @@
-//! A lock that one client at a time holds.
+//! A lock model: acquire and release.
 
 use crate::budget::Budget;
 use crate::collections::lock;
 use crate::collections::span::Span;
-use crate::collections::switch::{Act, Kind};
-use crate::history::{OpId, Operation, Part};
+use crate::collections::switch::{Kind, SwitchOp};
+use crate::history::{OpId, Operation, Subhistory};
 use crate::model::{Effect, Model};
 use crate::verdict::Verdict;
 
-/// A lock. It is acquired only when it is free, and released only when it is held; who holds it is
-/// not its business.
+/// A lock. It can be acquired only when it is free, and released only when it is held. The model
+/// does not record the holder, so any client may release it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lock {
-    /// Whether it is held before the first operation.
+    /// Whether the lock is held before the first operation.
     pub held: bool,
 }
 
-/// What a lock is asked.
+/// An operation on a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LockOp {
-    /// Be held.
+    /// Acquires the lock, which must be free.
     Acquire,
-    /// Be free.
+    /// Releases the lock, which must be held.
     Release,
 }
 
@@ -45,29 +45,29 @@ impl Model for Lock {
         Effect::Update
     }
 
-    fn decide(&self, part: Part<'_, LockOp, ()>, _: &Budget<'_>) -> Option<Verdict> {
+    fn decide(&self, part: Subhistory<'_, LockOp, ()>, _: &Budget<'_>) -> Option<Verdict> {
         let act = |(id, operation): (OpId, &Operation<LockOp, ()>)| {
             let state = operation.op == LockOp::Acquire;
-            Act { id, span: Span::of(operation), kind: Kind::Turn, state, may_turn: true }
+            SwitchOp { id, span: Span::of(operation), kind: Kind::Toggle, state, may_toggle: true }
         };
-        let acts: Vec<Act> = part.iter().map(act).collect();
-        lock::decide(self.held, &acts, &|id| {
-            format!("{} {}", self.call_words(&part.history().operation(id).op), id.0)
+        let ops: Vec<SwitchOp> = part.iter().map(act).collect();
+        lock::decide(self.held, &ops, &|id| {
+            format!("{} {}", self.describe_op(&part.history().operation(id).op), id.0)
         })
     }
 
-    fn call_words(&self, op: &LockOp) -> String {
+    fn describe_op(&self, op: &LockOp) -> String {
         match op {
             LockOp::Acquire => "acquire".to_owned(),
             LockOp::Release => "release".to_owned(),
         }
     }
 
-    fn ret_words(&self, _: &LockOp, (): &()) -> String {
+    fn describe_ret(&self, _: &LockOp, (): &()) -> String {
         String::new()
     }
 
-    fn state_words(&self, held: &bool) -> String {
+    fn describe_state(&self, held: &bool) -> String {
         if *held { "held".to_owned() } else { "free".to_owned() }
     }
 }

@@ -1,18 +1,18 @@
-//! The objects that histories are usually of.
+//! Models of common objects.
 
 mod bank;
 mod counter;
 mod keyed;
 mod kv;
-mod lapses;
 mod list;
 mod lock;
+mod observable_since;
 mod queue;
 mod register;
 mod set;
-mod since;
 mod stack;
 mod transactions;
+mod unknown_deadlines;
 
 pub use bank::{Bank, BankOp, BankRet};
 pub use counter::{Counter, CounterOp};

@@ -1,97 +1,97 @@
-//! First in, first out.
+//! A FIFO queue model: enqueue and dequeue.
 
 use std::collections::VecDeque;
 
 use crate::budget::Budget;
-use crate::collections::pairs::{Access, What};
+use crate::collections::pairs::{Access, AccessKind};
 use crate::collections::queue;
 use crate::collections::span::Span;
-use crate::history::{OpId, Operation, Part};
+use crate::history::{OpId, Operation, Subhistory};
 use crate::model::{Effect, Model};
-use crate::value::{Value, Values};
+use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
-/// First in, first out.
+/// A FIFO queue of distinct or repeated items.
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
-    /// What is in it before the first operation, first the one that leaves first.
-    pub init: VecDeque<Value>,
-    /// What the values stand for.
-    pub values: Values,
+    /// The items before the first operation; the first one leaves first.
+    pub init: VecDeque<ValueId>,
+    /// The table of the items.
+    pub values: ValueTable,
 }
 
-/// What a queue is asked. [`Enqueue`](QueueOp::Enqueue) returns [`Value::NULL`];
-/// [`Dequeue`](QueueOp::Dequeue) what it took, or [`Value::NULL`] if there was nothing.
+/// An operation on a queue. [`Enqueue`](QueueOp::Enqueue) returns [`ValueId::NULL`];
+/// [`Dequeue`](QueueOp::Dequeue) returns the item, or [`ValueId::NULL`] if the queue was empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QueueOp {
-    /// Have this at the end.
-    Enqueue(Value),
-    /// Give up what is at the front.
+    /// Adds this item at the end.
+    Enqueue(ValueId),
+    /// Removes the item at the front.
     Dequeue,
 }
 
 impl Model for Queue {
-    type State = VecDeque<Value>;
+    type State = VecDeque<ValueId>;
     type Op = QueueOp;
-    type Ret = Value;
+    type Ret = ValueId;
 
-    fn init(&self) -> VecDeque<Value> {
+    fn init(&self) -> VecDeque<ValueId> {
         self.init.clone()
     }
 
     fn step(
         &self,
-        state: &VecDeque<Value>,
+        state: &VecDeque<ValueId>,
         op: &QueueOp,
-        ret: Option<&Value>,
-    ) -> Option<VecDeque<Value>> {
+        ret: Option<&ValueId>,
+    ) -> Option<VecDeque<ValueId>> {
         let mut after = state.clone();
         let answer = match op {
             QueueOp::Enqueue(value) => {
                 after.push_back(*value);
-                Value::NULL
+                ValueId::NULL
             }
-            QueueOp::Dequeue => after.pop_front().unwrap_or(Value::NULL),
+            QueueOp::Dequeue => after.pop_front().unwrap_or(ValueId::NULL),
         };
         ret.is_none_or(|ret| *ret == answer).then_some(after)
     }
 
-    fn effect(&self, op: &QueueOp, ret: Option<&Value>) -> Effect {
+    fn effect(&self, op: &QueueOp, ret: Option<&ValueId>) -> Effect {
         match (op, ret) {
-            (QueueOp::Dequeue, Some(&Value::NULL)) => Effect::Observe,
+            (QueueOp::Dequeue, Some(&ValueId::NULL)) => Effect::ReadOnly,
             _ => Effect::Update,
         }
     }
 
-    fn decide(&self, part: Part<'_, QueueOp, Value>, _: &Budget<'_>) -> Option<Verdict> {
-        let access = |(id, operation): (OpId, &Operation<QueueOp, Value>)| {
-            let what = match (operation.op, operation.ret()) {
-                (QueueOp::Enqueue(value), None | Some(&Value::NULL)) => What::Insert(value),
+    fn decide(&self, part: Subhistory<'_, QueueOp, ValueId>, _: &Budget<'_>) -> Option<Verdict> {
+        let access = |(id, operation): (OpId, &Operation<QueueOp, ValueId>)| {
+            let kind = match (operation.op, operation.ret()) {
+                (QueueOp::Enqueue(value), None | Some(&ValueId::NULL)) => AccessKind::Insert(value),
                 (QueueOp::Enqueue(_), Some(_)) => return None,
-                (QueueOp::Dequeue, told) => What::Take(told.copied()),
+                (QueueOp::Dequeue, returned) => AccessKind::Take(returned.copied()),
             };
-            Some(Access { id, span: Span::of(operation), what })
+            Some(Access { id, span: Span::of(operation), kind })
         };
         let accesses: Vec<Access> = part.iter().map(access).collect::<Option<_>>()?;
-        let init: Vec<Value> = self.init.iter().copied().collect();
+        let init: Vec<ValueId> = self.init.iter().copied().collect();
         queue::decide(&init, &accesses, &self.values)
     }
 
-    fn call_words(&self, op: &QueueOp) -> String {
+    fn describe_op(&self, op: &QueueOp) -> String {
         match op {
-            QueueOp::Enqueue(value) => format!("enqueue {}", self.values.words(*value)),
+            QueueOp::Enqueue(value) => format!("enqueue {}", self.values.describe(*value)),
             QueueOp::Dequeue => "dequeue".to_owned(),
         }
     }
 
-    fn ret_words(&self, op: &QueueOp, ret: &Value) -> String {
+    fn describe_ret(&self, op: &QueueOp, ret: &ValueId) -> String {
         match op {
             QueueOp::Enqueue(_) => String::new(),
-            QueueOp::Dequeue => self.values.words(*ret),
+            QueueOp::Dequeue => self.values.describe(*ret),
         }
     }
 
-    fn state_words(&self, state: &VecDeque<Value>) -> String {
-        self.values.list_words(state)
+    fn describe_state(&self, state: &VecDeque<ValueId>) -> String {
+        self.values.describe_list(state)
     }
 }

@@ -1,62 +1,62 @@
-//! One value that is read, written, and compared and set.
+//! A register model: read, write and compare-and-set.
 
 use std::sync::Arc;
 
 use crate::budget::Budget;
-use crate::history::{Moment, Part};
-use crate::model::{Cell, Effect, Model};
-use crate::models::since::{Asks, shown_since};
+use crate::history::{EventIndex, Subhistory};
+use crate::model::{Effect, Model, RegisterAccess};
+use crate::models::observable_since::{ValueWrite, observable_since};
 use crate::stream::Stream;
-use crate::value::{Value, Values};
+use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
-use crate::zones::{Names, Told, What, gather, register, verdict};
+use crate::zones::{Action, Classification, OpNames, gather, register, verdict};
 
-/// One value that is read, written, and compared and set.
+/// A register with read, write and compare-and-set.
 #[derive(Clone, Debug, Default)]
 pub struct Register {
     /// The value before the first operation.
-    pub init: Value,
-    /// What the values stand for.
-    pub values: Values,
+    pub init: ValueId,
+    /// The table of the values.
+    pub values: ValueTable,
 }
 
-/// What a register is asked.
+/// An operation on a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RegisterOp {
-    /// What is the value?
+    /// Reads the current value.
     Read,
-    /// Be this.
-    Write(Value),
-    /// Be `to` if it is `from`.
+    /// Sets the value to this.
+    Write(ValueId),
+    /// Sets the value to `to` if it is `from` (compare-and-set).
     Cas {
-        /// What it must be.
-        from: Value,
-        /// What it becomes then.
-        to: Value,
+        /// The value that the register must have.
+        from: ValueId,
+        /// The value that the register has afterwards.
+        to: ValueId,
     },
 }
 
-/// What a register answers.
+/// The result of an operation on a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RegisterRet {
-    /// It is written.
+    /// A `Write` took effect.
     Written,
-    /// The value that was read.
-    Value(Value),
-    /// Whether the value was `from`.
+    /// The value that a `Read` found.
+    Value(ValueId),
+    /// Whether a `Cas` found `from`.
     Swapped(bool),
 }
 
 impl Model for Register {
-    type State = Value;
+    type State = ValueId;
     type Op = RegisterOp;
     type Ret = RegisterRet;
 
-    fn init(&self) -> Value {
+    fn init(&self) -> ValueId {
         self.init
     }
 
-    fn step(&self, state: &Value, op: &RegisterOp, ret: Option<&RegisterRet>) -> Option<Value> {
+    fn step(&self, state: &ValueId, op: &RegisterOp, ret: Option<&RegisterRet>) -> Option<ValueId> {
         let (answer, after) = match *op {
             RegisterOp::Read => (RegisterRet::Value(*state), *state),
             RegisterOp::Write(value) => (RegisterRet::Written, value),
@@ -69,101 +69,114 @@ impl Model for Register {
     fn effect(&self, op: &RegisterOp, ret: Option<&RegisterRet>) -> Effect {
         match (op, ret) {
             (RegisterOp::Read, _) | (RegisterOp::Cas { .. }, Some(RegisterRet::Swapped(false))) => {
-                Effect::Observe
+                Effect::ReadOnly
             }
-            (RegisterOp::Write(_), _) => Effect::Overwrite,
+            (RegisterOp::Write(_), _) => Effect::BlindWrite,
             (RegisterOp::Cas { .. }, _) => Effect::Update,
         }
     }
 
-    fn shown_since(&self, part: Part<'_, RegisterOp, RegisterRet>) -> Option<Vec<Moment>> {
-        let asks = |op: &RegisterOp| match *op {
-            RegisterOp::Read => Asks::Nothing,
+    fn observable_since(
+        &self,
+        part: Subhistory<'_, RegisterOp, RegisterRet>,
+    ) -> Option<Vec<EventIndex>> {
+        let write_of = |op: &RegisterOp| match *op {
+            RegisterOp::Read => ValueWrite::None,
             RegisterOp::Write(written) | RegisterOp::Cas { to: written, .. } => {
-                Asks::Writes(written)
+                ValueWrite::Put(written)
             }
         };
-        let shows = |op: &RegisterOp, ret: &RegisterRet| match (*op, ret) {
+        let observed_value = |op: &RegisterOp, ret: &RegisterRet| match (*op, ret) {
             (RegisterOp::Read, RegisterRet::Value(value)) => Some(*value),
             _ => None,
         };
-        Some(shown_since(part, self.init, &[], asks, shows))
+        Some(observable_since(part, self.init, &[], write_of, observed_value))
     }
 
     fn stream(self: Arc<Self>) -> Option<Stream<RegisterOp, RegisterRet>> {
-        let (init, names) = (self.init, Names { read: "read", write: "write" });
-        let words = move |value| self.values.words(value);
-        Some(Stream::new(told, |_| 0, init, names, words))
+        let (init, names) = (self.init, OpNames { read: "read", write: "write" });
+        let describe = move |value| self.values.describe(value);
+        Some(Stream::new(classify, |_| 0, init, names, describe))
     }
 
-    /// In nearly linear time, if no value that was seen was written twice, and no failed
+    /// Decides in nearly linear time, unless an observed value was written twice, or a failed
     /// compare-and-set matters.
-    fn decide(&self, part: Part<'_, RegisterOp, RegisterRet>, _: &Budget<'_>) -> Option<Verdict> {
-        let calls = gather(part, told)?;
-        let names = Names { read: "read", write: "write" };
-        let words = |value| self.values.words(value);
-        verdict(&calls, names, &words, |calls| register::decide(calls, self.init))
+    fn decide(
+        &self,
+        part: Subhistory<'_, RegisterOp, RegisterRet>,
+        _: &Budget<'_>,
+    ) -> Option<Verdict> {
+        let calls = gather(part, classify)?;
+        let names = OpNames { read: "read", write: "write" };
+        let describe = |value| self.values.describe(value);
+        verdict(&calls, names, &describe, |calls| register::decide(calls, self.init))
     }
 
-    fn cell(&self, op: &RegisterOp, ret: Option<&RegisterRet>) -> Option<Cell> {
-        let number = |value: Value| u64::from(value.0);
+    fn register_access(
+        &self,
+        op: &RegisterOp,
+        ret: Option<&RegisterRet>,
+    ) -> Option<RegisterAccess> {
+        let number = |value: ValueId| u64::from(value.0);
         match (*op, ret) {
             (RegisterOp::Read, Some(RegisterRet::Value(value))) => {
-                Some(Cell::Holds(number(*value)))
+                Some(RegisterAccess::ReadEqual(number(*value)))
             }
             (RegisterOp::Write(value), None | Some(RegisterRet::Written)) => {
-                Some(Cell::Becomes(number(value)))
+                Some(RegisterAccess::Write(number(value)))
             }
             (RegisterOp::Cas { from, to }, None | Some(RegisterRet::Swapped(true))) => {
-                Some(Cell::Swaps { from: number(from), to: number(to) })
+                Some(RegisterAccess::CompareAndSet { from: number(from), to: number(to) })
             }
             (RegisterOp::Cas { from, .. }, Some(RegisterRet::Swapped(false))) => {
-                Some(Cell::Differs(number(from)))
+                Some(RegisterAccess::ReadNotEqual(number(from)))
             }
             _ => None,
         }
     }
 
-    fn cell_init(&self) -> u64 {
+    fn register_init(&self) -> u64 {
         u64::from(self.init.0)
     }
 
-    fn call_words(&self, op: &RegisterOp) -> String {
-        let words = |value: Value| self.values.words(value);
+    fn describe_op(&self, op: &RegisterOp) -> String {
+        let describe = |value: ValueId| self.values.describe(value);
         match *op {
             RegisterOp::Read => "read".to_owned(),
-            RegisterOp::Write(value) => format!("write {}", words(value)),
-            RegisterOp::Cas { from, to } => format!("cas {} -> {}", words(from), words(to)),
+            RegisterOp::Write(value) => format!("write {}", describe(value)),
+            RegisterOp::Cas { from, to } => format!("cas {} -> {}", describe(from), describe(to)),
         }
     }
 
-    fn ret_words(&self, _: &RegisterOp, ret: &RegisterRet) -> String {
+    fn describe_ret(&self, _: &RegisterOp, ret: &RegisterRet) -> String {
         match *ret {
             RegisterRet::Written => String::new(),
-            RegisterRet::Value(value) => self.values.words(value),
+            RegisterRet::Value(value) => self.values.describe(value),
             RegisterRet::Swapped(swapped) => swapped.to_string(),
         }
     }
 
-    fn state_words(&self, state: &Value) -> String {
-        self.values.words(*state)
+    fn describe_state(&self, state: &ValueId) -> String {
+        self.values.describe(*state)
     }
 }
 
-/// What `op`, of one register, says if it returned `ret`.
-fn told(op: &RegisterOp, ret: Option<&RegisterRet>) -> Told {
+/// Classifies `op` with the result `ret`.
+fn classify(op: &RegisterOp, ret: Option<&RegisterRet>) -> Classification {
     match (*op, ret) {
-        (RegisterOp::Read, None) => Told::Nothing,
-        (RegisterOp::Read, Some(RegisterRet::Value(value))) => Told::This(What::Read(*value)),
+        (RegisterOp::Read, None) => Classification::Irrelevant,
+        (RegisterOp::Read, Some(RegisterRet::Value(value))) => {
+            Classification::Action(Action::Read(*value))
+        }
         (RegisterOp::Write(value), None | Some(RegisterRet::Written)) => {
-            Told::This(What::Write(value))
+            Classification::Action(Action::Write(value))
         }
         (RegisterOp::Cas { from, to }, None | Some(RegisterRet::Swapped(true))) => {
-            Told::This(What::Swap { from, to })
+            Classification::Action(Action::CompareAndSet { from, to })
         }
         (RegisterOp::Cas { from, to }, Some(RegisterRet::Swapped(false))) => {
-            Told::This(What::Refused { from, to })
+            Classification::Action(Action::FailedCas { from, to })
         }
-        _ => Told::Nonsense,
+        _ => Classification::Invalid,
     }
 }

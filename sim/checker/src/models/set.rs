@@ -1,64 +1,65 @@
-//! A set of values.
+//! A set model: add, remove, contains and read.
 
 use std::collections::BTreeSet;
 
 use crate::budget::Budget;
-use crate::collections::set::{self, Read, Told};
+use crate::collections::set::{self, Read, SetHistory};
 use crate::collections::span::Span;
-use crate::collections::switch::{Act, Kind};
-use crate::history::{OpId, Part};
+use crate::collections::switch::{Kind, SwitchOp};
+use crate::history::{OpId, Subhistory};
 use crate::model::{Effect, Model};
-use crate::value::{Value, Values};
+use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
 /// A set of values.
 #[derive(Clone, Debug, Default)]
 pub struct Set {
-    /// What is in it before the first operation.
-    pub init: BTreeSet<Value>,
-    /// What the values stand for.
-    pub values: Values,
+    /// The elements before the first operation.
+    pub init: BTreeSet<ValueId>,
+    /// The table of the elements.
+    pub values: ValueTable,
 }
 
-/// What a set is asked.
+/// An operation on a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SetOp {
-    /// Have this.
-    Add(Value),
-    /// Have this no longer.
-    Remove(Value),
-    /// Is it in the set?
-    Contains(Value),
-    /// What is in the set?
+    /// Adds this element to the set.
+    Add(ValueId),
+    /// Removes this element from the set.
+    Remove(ValueId),
+    /// Tests whether this element is in the set.
+    Contains(ValueId),
+    /// Reads all elements of the set.
     Read,
 }
 
-/// What a set answers.
+/// The result of an operation on a set.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SetRet {
-    /// It is done; whether the set changed was not told.
+    /// The operation took effect; whether the set changed is not known.
     Done,
-    /// To `Add` and `Remove`: whether the set changed. To `Contains`: whether it has it.
-    Truth(bool),
-    /// Everything in the set, sorted, each once.
-    Members(Box<[Value]>),
+    /// For `Add` and `Remove`, whether the set changed. For `Contains`, whether the element is in
+    /// the set.
+    Bool(bool),
+    /// All elements, sorted, each once.
+    Members(Box<[ValueId]>),
 }
 
 impl Model for Set {
-    type State = BTreeSet<Value>;
+    type State = BTreeSet<ValueId>;
     type Op = SetOp;
     type Ret = SetRet;
 
-    fn init(&self) -> BTreeSet<Value> {
+    fn init(&self) -> BTreeSet<ValueId> {
         self.init.clone()
     }
 
     fn step(
         &self,
-        state: &BTreeSet<Value>,
+        state: &BTreeSet<ValueId>,
         op: &SetOp,
         ret: Option<&SetRet>,
-    ) -> Option<BTreeSet<Value>> {
+    ) -> Option<BTreeSet<ValueId>> {
         let mut after = state.clone();
         let truth = match op {
             SetOp::Add(value) => after.insert(*value),
@@ -68,7 +69,7 @@ impl Model for Set {
         };
         let legal = match ret {
             None | Some(SetRet::Done) => true,
-            Some(SetRet::Truth(told)) => *told == truth && *op != SetOp::Read,
+            Some(SetRet::Bool(returned)) => *returned == truth && *op != SetOp::Read,
             Some(SetRet::Members(members)) => members.iter().eq(state),
         };
         legal.then_some(after)
@@ -76,19 +77,19 @@ impl Model for Set {
 
     fn effect(&self, op: &SetOp, ret: Option<&SetRet>) -> Effect {
         match (op, ret) {
-            (SetOp::Contains(_) | SetOp::Read, _) | (_, Some(SetRet::Truth(false))) => {
-                Effect::Observe
+            (SetOp::Contains(_) | SetOp::Read, _) | (_, Some(SetRet::Bool(false))) => {
+                Effect::ReadOnly
             }
             (SetOp::Add(_) | SetOp::Remove(_), _) => Effect::Update,
         }
     }
 
-    fn decide(&self, part: Part<'_, SetOp, SetRet>, _: &Budget<'_>) -> Option<Verdict> {
-        let mut acts = Vec::with_capacity(part.len());
+    fn decide(&self, part: Subhistory<'_, SetOp, SetRet>, _: &Budget<'_>) -> Option<Verdict> {
+        let mut ops = Vec::with_capacity(part.len());
         let mut reads = Vec::new();
         for (id, operation) in part.iter() {
             let span = Span::of(operation);
-            let (value, state, may_turn) = match operation.op {
+            let (value, state, may_toggle) = match operation.op {
                 SetOp::Add(value) => (value, true, true),
                 SetOp::Remove(value) => (value, false, true),
                 SetOp::Contains(value) => (value, true, false),
@@ -97,49 +98,49 @@ impl Model for Set {
                         reads.push(Read { id, span, members });
                         continue;
                     }
-                    Some(SetRet::Truth(_)) => return None,
+                    Some(SetRet::Bool(_)) => return None,
                     Some(SetRet::Done) | None => continue,
                 },
             };
             let (kind, state) = match operation.ret() {
                 None => (Kind::Write, state),
-                Some(SetRet::Done) if may_turn => (Kind::Write, state),
+                Some(SetRet::Done) if may_toggle => (Kind::Write, state),
                 Some(SetRet::Done) => continue,
-                Some(SetRet::Truth(true)) if may_turn => (Kind::Turn, state),
-                Some(SetRet::Truth(false)) if may_turn => (Kind::Look, state),
-                Some(SetRet::Truth(truth)) => (Kind::Look, *truth),
+                Some(SetRet::Bool(true)) if may_toggle => (Kind::Toggle, state),
+                Some(SetRet::Bool(false)) if may_toggle => (Kind::Read, state),
+                Some(SetRet::Bool(truth)) => (Kind::Read, *truth),
                 Some(SetRet::Members(_)) => return None,
             };
-            acts.push((value, Act { id, span, kind, state, may_turn }));
+            ops.push((value, SwitchOp { id, span, kind, state, may_toggle }));
         }
-        let words = |id: OpId| {
+        let describe = |id: OpId| {
             let operation = part.history().operation(id);
-            let ret = operation.ret().map(|ret| self.ret_words(&operation.op, ret));
+            let ret = operation.ret().map(|ret| self.describe_ret(&operation.op, ret));
             let ret = ret.filter(|ret| !ret.is_empty() && operation.op != SetOp::Read);
             let ret = ret.map_or_else(String::new, |ret| format!(" -> {ret}"));
-            format!("{} (operation {}{ret})", self.call_words(&operation.op), id.0)
+            format!("{} (operation {}{ret})", self.describe_op(&operation.op), id.0)
         };
-        set::decide(self.init.iter(), &Told { acts: &acts, reads: &reads, words: &words })
+        set::decide(self.init.iter(), &SetHistory { ops: &ops, reads: &reads, describe: &describe })
     }
 
-    fn call_words(&self, op: &SetOp) -> String {
+    fn describe_op(&self, op: &SetOp) -> String {
         match *op {
-            SetOp::Add(value) => format!("add {}", self.values.words(value)),
-            SetOp::Remove(value) => format!("remove {}", self.values.words(value)),
-            SetOp::Contains(value) => format!("contains {}", self.values.words(value)),
+            SetOp::Add(value) => format!("add {}", self.values.describe(value)),
+            SetOp::Remove(value) => format!("remove {}", self.values.describe(value)),
+            SetOp::Contains(value) => format!("contains {}", self.values.describe(value)),
             SetOp::Read => "read".to_owned(),
         }
     }
 
-    fn ret_words(&self, _: &SetOp, ret: &SetRet) -> String {
+    fn describe_ret(&self, _: &SetOp, ret: &SetRet) -> String {
         match ret {
             SetRet::Done => String::new(),
-            SetRet::Truth(truth) => truth.to_string(),
-            SetRet::Members(members) => self.values.list_words(members),
+            SetRet::Bool(truth) => truth.to_string(),
+            SetRet::Members(members) => self.values.describe_list(members),
         }
     }
 
-    fn state_words(&self, state: &BTreeSet<Value>) -> String {
-        self.values.list_words(state)
+    fn describe_state(&self, state: &BTreeSet<ValueId>) -> String {
+        self.values.describe_list(state)
     }
 }

@@ -1,89 +1,94 @@
-//! Last in, first out.
+//! A LIFO stack model: push and pop.
 
 use crate::budget::Budget;
-use crate::collections::pairs::{Access, What};
+use crate::collections::pairs::{Access, AccessKind};
 use crate::collections::span::Span;
 use crate::collections::stack;
-use crate::history::{OpId, Operation, Part};
+use crate::history::{OpId, Operation, Subhistory};
 use crate::model::{Effect, Model};
-use crate::value::{Value, Values};
+use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
-/// Last in, first out.
+/// A LIFO stack of distinct or repeated items.
 #[derive(Clone, Debug, Default)]
 pub struct Stack {
-    /// What is in it before the first operation, last the one that leaves first.
-    pub init: Vec<Value>,
-    /// What the values stand for.
-    pub values: Values,
+    /// The items before the first operation; the last one leaves first.
+    pub init: Vec<ValueId>,
+    /// The table of the items.
+    pub values: ValueTable,
 }
 
-/// What a stack is asked. [`Push`](StackOp::Push) returns [`Value::NULL`];
-/// [`Pop`](StackOp::Pop) what it took, or [`Value::NULL`] if there was nothing.
+/// An operation on a stack. [`Push`](StackOp::Push) returns [`ValueId::NULL`];
+/// [`Pop`](StackOp::Pop) returns the item, or [`ValueId::NULL`] if the stack was empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StackOp {
-    /// Have this on top.
-    Push(Value),
-    /// Give up what is on top.
+    /// Adds this item on top.
+    Push(ValueId),
+    /// Removes the item on top.
     Pop,
 }
 
 impl Model for Stack {
-    type State = Vec<Value>;
+    type State = Vec<ValueId>;
     type Op = StackOp;
-    type Ret = Value;
+    type Ret = ValueId;
 
-    fn init(&self) -> Vec<Value> {
+    fn init(&self) -> Vec<ValueId> {
         self.init.clone()
     }
 
-    fn step(&self, state: &Vec<Value>, op: &StackOp, ret: Option<&Value>) -> Option<Vec<Value>> {
+    fn step(
+        &self,
+        state: &Vec<ValueId>,
+        op: &StackOp,
+        ret: Option<&ValueId>,
+    ) -> Option<Vec<ValueId>> {
         let mut after = state.clone();
         let answer = match op {
             StackOp::Push(value) => {
                 after.push(*value);
-                Value::NULL
+                ValueId::NULL
             }
-            StackOp::Pop => after.pop().unwrap_or(Value::NULL),
+            StackOp::Pop => after.pop().unwrap_or(ValueId::NULL),
         };
         ret.is_none_or(|ret| *ret == answer).then_some(after)
     }
 
-    fn effect(&self, op: &StackOp, ret: Option<&Value>) -> Effect {
+    fn effect(&self, op: &StackOp, ret: Option<&ValueId>) -> Effect {
         match (op, ret) {
-            (StackOp::Pop, Some(&Value::NULL)) => Effect::Observe,
+            (StackOp::Pop, Some(&ValueId::NULL)) => Effect::ReadOnly,
             _ => Effect::Update,
         }
     }
 
-    fn decide(&self, part: Part<'_, StackOp, Value>, _: &Budget<'_>) -> Option<Verdict> {
-        let access = |(id, operation): (OpId, &Operation<StackOp, Value>)| {
-            let what = match (operation.op, operation.ret()) {
-                (StackOp::Push(value), None | Some(&Value::NULL)) => What::Insert(value),
+    fn decide(&self, part: Subhistory<'_, StackOp, ValueId>, _: &Budget<'_>) -> Option<Verdict> {
+        let access = |(id, operation): (OpId, &Operation<StackOp, ValueId>)| {
+            let kind = match (operation.op, operation.ret()) {
+                (StackOp::Push(value), None | Some(&ValueId::NULL)) => AccessKind::Insert(value),
                 (StackOp::Push(_), Some(_)) => return None,
-                (StackOp::Pop, told) => What::Take(told.copied()),
+                (StackOp::Pop, returned) => AccessKind::Take(returned.copied()),
             };
-            Some(Access { id, span: Span::of(operation), what })
+            Some(Access { id, span: Span::of(operation), kind })
         };
         let accesses: Vec<Access> = part.iter().map(access).collect::<Option<_>>()?;
         stack::decide(&self.init, &accesses, &self.values)
     }
 
-    fn call_words(&self, op: &StackOp) -> String {
+    fn describe_op(&self, op: &StackOp) -> String {
         match op {
-            StackOp::Push(value) => format!("push {}", self.values.words(*value)),
+            StackOp::Push(value) => format!("push {}", self.values.describe(*value)),
             StackOp::Pop => "pop".to_owned(),
         }
     }
 
-    fn ret_words(&self, op: &StackOp, ret: &Value) -> String {
+    fn describe_ret(&self, op: &StackOp, ret: &ValueId) -> String {
         match op {
             StackOp::Push(_) => String::new(),
-            StackOp::Pop => self.values.words(*ret),
+            StackOp::Pop => self.values.describe(*ret),
         }
     }
 
-    fn state_words(&self, state: &Vec<Value>) -> String {
-        self.values.list_words(state)
+    fn describe_state(&self, state: &Vec<ValueId>) -> String {
+        self.values.describe_list(state)
     }
 }

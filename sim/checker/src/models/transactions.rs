@@ -1,56 +1,57 @@
-//! Several registers, read and written together.
+//! A multi-register model: transactions of reads and writes.
 
 use std::collections::BTreeMap;
 
 use crate::budget::Budget;
 use crate::collections::span::Span;
-use crate::collections::transactions::{Step, Transaction, impossible};
-use crate::history::Part;
+use crate::collections::transactions::{Step, Transaction, find_violation};
+use crate::history::Subhistory;
 use crate::model::{Effect, Model};
-use crate::value::{Value, Values};
+use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
-/// Several registers. One operation reads and writes any of them, in its order, at one instant.
+/// Several registers. A transaction reads and writes any of them, in its order, atomically.
 #[derive(Clone, Debug, Default)]
 pub struct Transactions {
     /// The value of every key before the first operation.
-    pub init: Value,
-    /// What keys and values stand for.
-    pub values: Values,
+    pub init: ValueId,
+    /// The table of keys and values.
+    pub values: ValueTable,
 }
 
-/// One step of a transaction. It returns, for each step, what was read; [`Value::NULL`] for a
-/// write, and for a read whose result was not told.
+/// One step of a transaction. A transaction returns a value for each step: the value read, or
+/// [`ValueId::NULL`] for a write and for a read whose result is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// What has this key?
-    Read(Value),
-    /// Let this key have this value.
-    Write(Value, Value),
+    /// Reads the value of this key.
+    Read(ValueId),
+    /// Sets this key to this value.
+    Write(ValueId, ValueId),
 }
 
 impl Model for Transactions {
-    type State = BTreeMap<Value, Value>;
+    type State = BTreeMap<ValueId, ValueId>;
     type Op = Box<[Access]>;
-    type Ret = Box<[Value]>;
+    type Ret = Box<[ValueId]>;
 
-    fn init(&self) -> BTreeMap<Value, Value> {
+    fn init(&self) -> BTreeMap<ValueId, ValueId> {
         BTreeMap::new()
     }
 
     fn step(
         &self,
-        state: &BTreeMap<Value, Value>,
+        state: &BTreeMap<ValueId, ValueId>,
         op: &Box<[Access]>,
-        ret: Option<&Box<[Value]>>,
-    ) -> Option<BTreeMap<Value, Value>> {
+        ret: Option<&Box<[ValueId]>>,
+    ) -> Option<BTreeMap<ValueId, ValueId>> {
         let mut after = state.clone();
         for (place, access) in op.iter().enumerate() {
             match *access {
                 Access::Read(key) => {
                     let now = after.get(&key).copied().unwrap_or(self.init);
-                    let told = ret.and_then(|ret| ret.get(place)).copied().unwrap_or(Value::NULL);
-                    if told != Value::NULL && told != now {
+                    let returned =
+                        ret.and_then(|ret| ret.get(place)).copied().unwrap_or(ValueId::NULL);
+                    if returned != ValueId::NULL && returned != now {
                         return None;
                     }
                 }
@@ -65,34 +66,34 @@ impl Model for Transactions {
         Some(after)
     }
 
-    fn effect(&self, op: &Box<[Access]>, _: Option<&Box<[Value]>>) -> Effect {
+    fn effect(&self, op: &Box<[Access]>, _: Option<&Box<[ValueId]>>) -> Effect {
         let reads = |access: &Access| matches!(access, Access::Read(_));
-        if op.iter().all(reads) { Effect::Observe } else { Effect::Update }
+        if op.iter().all(reads) { Effect::ReadOnly } else { Effect::Update }
     }
 
     fn decide(
         &self,
-        part: Part<'_, Box<[Access]>, Box<[Value]>>,
+        part: Subhistory<'_, Box<[Access]>, Box<[ValueId]>>,
         _: &Budget<'_>,
     ) -> Option<Verdict> {
         let mut transactions = Vec::with_capacity(part.len());
         for (id, operation) in part.iter() {
-            let told = |place: usize| operation.ret().and_then(|ret| ret.get(place)).copied();
+            let returned = |place: usize| operation.ret().and_then(|ret| ret.get(place)).copied();
             let step = |(place, access): (usize, &Access)| match *access {
-                Access::Write(key, value) => Some(Step::Wrote(key, value)),
+                Access::Write(key, value) => Some(Step::Write(key, value)),
                 Access::Read(key) => {
-                    let told = told(place).filter(|told| *told != Value::NULL);
-                    told.map(|told| Step::Found(key, told))
+                    let returned = returned(place).filter(|returned| *returned != ValueId::NULL);
+                    returned.map(|returned| Step::Read(key, returned))
                 }
             };
             let steps = operation.op.iter().enumerate().filter_map(step).collect();
             transactions.push(Transaction { id, span: Span::of(operation), steps });
         }
-        impossible(self.init, &transactions, &self.values)
+        find_violation(self.init, &transactions, &self.values)
     }
 
-    fn call_words(&self, op: &Box<[Access]>) -> String {
-        let words = |value: Value| self.values.words(value);
+    fn describe_op(&self, op: &Box<[Access]>) -> String {
+        let words = |value: ValueId| self.values.describe(value);
         let one = |access: &Access| match *access {
             Access::Read(key) => format!("read {}", words(key)),
             Access::Write(key, value) => format!("write {} {}", words(key), words(value)),
@@ -100,13 +101,13 @@ impl Model for Transactions {
         op.iter().map(one).collect::<Vec<_>>().join("; ")
     }
 
-    fn ret_words(&self, _: &Box<[Access]>, ret: &Box<[Value]>) -> String {
-        self.values.list_words(ret.iter())
+    fn describe_ret(&self, _: &Box<[Access]>, ret: &Box<[ValueId]>) -> String {
+        self.values.describe_list(ret.iter())
     }
 
-    fn state_words(&self, state: &BTreeMap<Value, Value>) -> String {
-        let pair = |(key, value): (&Value, &Value)| {
-            format!("{} = {}", self.values.words(*key), self.values.words(*value))
+    fn describe_state(&self, state: &BTreeMap<ValueId, ValueId>) -> String {
+        let pair = |(key, value): (&ValueId, &ValueId)| {
+            format!("{} = {}", self.values.describe(*key), self.values.describe(*value))
         };
         state.iter().map(pair).collect::<Vec<_>>().join(", ")
     }

@@ -1,29 +1,30 @@
-//! Weaker promises than linearizability, for those who gave no stronger one.
+//! Consistency models weaker than linearizability.
 //!
-//! [`staleness`] lets marked reads be old: by so much, or by any time. [`sequential`] forgets real
-//! time altogether, and keeps the order of each client.
+//! [`staleness`] lets marked reads be stale, with or without a bound. [`sequential`] ignores
+//! real-time order, and keeps the order of each client.
 //!
-//! # Which promise quorate's reads give
+//! # Guarantees of quorate's reads
 //!
 //! * `Linearizable`, `Lease` and `ReplicaLease` reads are [`Freshness::Current`].
-//! * A `Local` read shows what its node has applied: some beginning of the committed log. It was
-//!   right at some moment between the start and its return: [`Freshness::Local`]. Two of one client
-//!   may go back, where it turned to another node, or its node restarted and applies its log anew:
-//!   [`Session::Free`]. While a client stays with one node that does not restart, they do not:
-//!   [`Session::Reads`]. They need not show what their own client wrote: [`Session::Whole`] is no
-//!   promise of `Local`.
-//! * A `Bounded` read is refused unless its node has applied everything that was committed so long
-//!   ago. The node looks at its clock between the invocation and the return, so the read was right
-//!   at some moment not earlier than `staleness` before its invocation: [`Freshness::Bounded`]. The
-//!   node's clock may be slow: where clock rates differ from true time by a share of up to `ρ`, the
-//!   bound is `staleness / (1 - ρ)`. Sessions are as with `Local`.
+//! * A `Local` read observes the state that its node has applied: a prefix of the committed log.
+//!   That was current at some time between the start and the response: [`Freshness::Local`]. Two
+//!   reads of one client may go back if the client turned to another node, or if the node restarted
+//!   and applies its log again: [`SessionOrder::None`]. While a client stays with one node that
+//!   does not restart, they do not go back: [`SessionOrder::MonotonicReads`]. They need not observe
+//!   the client's own writes, so `Local` reads do not guarantee [`SessionOrder::ProgramOrder`].
+//! * A `Bounded` read is rejected unless its node has applied everything that was committed
+//!   `staleness` ago. The node reads its clock between the invocation and the response, so the
+//!   observed state was current at some time not earlier than `staleness` before the invocation:
+//!   [`Freshness::Bounded`]. The node's clock may be slow: if clock rates differ from true time by
+//!   a fraction of up to `ρ`, the bound is `staleness / (1 - ρ)`. Sessions are as with `Local`
+//!   reads.
 
-mod promise;
-mod searched;
+mod guarantee;
+mod search_verdict;
 pub mod sequential;
 mod session;
 pub mod staleness;
 #[cfg(test)]
 mod tests;
 
-pub use promise::{Freshness, Promise, Session};
+pub use guarantee::{Freshness, ReadGuarantee, SessionOrder};

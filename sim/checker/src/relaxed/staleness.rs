@@ -1,79 +1,84 @@
-//! Reads that may be old: right at some moment between so long before their invocation, and their
-//! return.
+//! Bounded staleness: a read observes a state between a bound before its invocation and its
+//! response.
 //!
-//! A read that may be old by `d` is an ordinary read that was invoked `d` earlier, so the history
-//! is rewritten and checked as ever. This is Δ-atomicity (Golab, Li & Shah 2011, §3) with a bound
-//! for each read.
+//! A read that may be stale by `d` is an ordinary read that was invoked `d` earlier, so the history
+//! is rewritten and checked for linearizability. This is Δ-atomicity (Golab, Li & Shah 2011, §3)
+//! with a bound for each read.
 
 use std::collections::BTreeSet;
 
 use crate::budget::Budget;
 use crate::check;
-use crate::explain::{attempt, minimise};
-use crate::history::{Client, History, Moment, OpId, Operation, Outcome};
+use crate::explain::{longest_linearization, minimise};
+use crate::history::{Client, EventIndex, History, OpId, Operation, Outcome};
 use crate::model::Model;
-use crate::relaxed::promise::{Promise, Session, earliest};
+use crate::relaxed::guarantee::{ReadGuarantee, SessionOrder, earliest};
 use crate::relaxed::session;
-use crate::verdict::{Evidence, Exhausted, Verdict};
+use crate::verdict::{BudgetExhausted, Counterexample, Verdict};
 
-/// A history whose old reads are invoked as early as what they show may be.
+/// A history whose stale reads are invoked as early as their observed state may be.
 #[derive(Clone, Debug)]
-pub struct Rewritten<O, R> {
-    /// The operations, in the order of their new invocations; moments are new, but in the old
-    /// order. A read that may be old is by a client of its own.
+pub struct RewrittenHistory<O, R> {
+    /// The operations, in the order of their new invocations. Events have new indexes in the old
+    /// order. A read that may be stale has a client of its own.
     pub history: History<O, R>,
-    /// For each operation its number before.
+    /// The number of each operation in the original history.
     pub origin: Vec<OpId>,
 }
 
-/// Decides whether there is an order of the operations that explains what they returned, in which
-/// every operation takes effect between its invocation and its return, or for an old read, at
-/// some moment not earlier than `promise` allows.
+/// Decides whether some order of the operations explains what they returned, in which every
+/// operation takes effect between its invocation and its response, or, for a stale read, not
+/// earlier than `guarantee` allows.
 ///
-/// Without a session it costs what [`check::check`] costs, and keys are independent. With one it is
-/// a search over the whole history, for which the orders within a client leave little choice as
-/// long as few clients are at work; it uses the budget a second time.
+/// Without a session it costs as much as [`check::check`], and keys are independent. With a session
+/// it is a search over the whole history, which is fast as long as few clients are concurrent; it
+/// uses the budget a second time.
 ///
-/// Evidence is as small as [`minimise`] makes it; there the budget is used once more.
+/// The counterexample is as small as [`minimise`] makes it, which uses the budget once more.
 ///
 /// # Panics
-/// If the clock goes back.
+/// If the clock of `guarantee` decreases.
 pub fn check<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
-    promise: &Promise<'_, M::Op, M::Ret>,
+    guarantee: &ReadGuarantee<'_, M::Op, M::Ret>,
     budget: &Budget<'_>,
 ) -> Verdict {
-    let rewritten = rewrite(model, history, promise);
+    let rewritten = rewrite(model, history, guarantee);
     let verdict = match check::check(model, &rewritten.history, budget) {
         Verdict::Linearizable => Verdict::Linearizable,
-        Verdict::NotLinearizable(evidence) => {
-            let evidence = minimise(model, &rewritten.history, &evidence, budget);
-            Verdict::NotLinearizable(rewritten.evidence(model, evidence))
+        Verdict::NotLinearizable(counterexample) => {
+            let counterexample = minimise(model, &rewritten.history, &counterexample, budget);
+            Verdict::NotLinearizable(rewritten.counterexample(model, counterexample))
         }
         Verdict::Unknown(exhausted) => {
             let original = |(count, id): (usize, OpId)| (count, rewritten.origin[id.0 as usize]);
-            Verdict::Unknown(Exhausted { widest: exhausted.widest.map(original), ..exhausted })
+            Verdict::Unknown(BudgetExhausted {
+                widest: exhausted.widest.map(original),
+                ..exhausted
+            })
         }
     };
-    match promise.session {
-        Session::Free => verdict,
-        Session::Reads | Session::Whole => session::check(model, history, promise, budget, verdict),
+    match guarantee.session {
+        SessionOrder::None => verdict,
+        SessionOrder::MonotonicReads | SessionOrder::ProgramOrder => {
+            session::check(model, history, guarantee, budget, verdict)
+        }
     }
 }
 
-/// `history`, with every old read invoked as early as what it shows may be.
+/// Returns `history` with every stale read invoked as early as its observed state may be.
 ///
 /// # Panics
-/// If the clock goes back.
+/// If the clock of `guarantee` decreases.
 pub fn rewrite<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
-    promise: &Promise<'_, M::Op, M::Ret>,
-) -> Rewritten<M::Op, M::Ret> {
-    let earliest = earliest(model, history, promise);
-    // What moved to a moment comes just before what happens at it.
-    let mut events: Vec<(Moment, bool, usize, bool)> = Vec::new();
+    guarantee: &ReadGuarantee<'_, M::Op, M::Ret>,
+) -> RewrittenHistory<M::Op, M::Ret> {
+    let earliest = earliest(model, history, guarantee);
+    // An invocation moved to an event comes just before that event.
+    let mut events: Vec<(EventIndex, bool, usize, bool)> = Vec::new();
     for (place, operation) in history.operations().iter().enumerate() {
         let from = earliest[place].unwrap_or(operation.invoked);
         events.push((from, earliest[place].is_none(), place, false));
@@ -86,7 +91,7 @@ pub fn rewrite<M: Model>(
     let mut unused = (0..).map(Client).filter(|client| !used.contains(client));
     let mut number = vec![0; earliest.len()];
     let (mut operations, mut origin): (Vec<Operation<M::Op, M::Ret>>, _) = (Vec::new(), Vec::new());
-    for (now, (_, _, place, returns)) in (0..).map(Moment).zip(events) {
+    for (now, (_, _, place, returns)) in (0..).map(EventIndex).zip(events) {
         if returns {
             let moved = &mut operations[number[place]];
             if let Outcome::Returned { at, .. } = &mut moved.outcome {
@@ -95,7 +100,7 @@ pub fn rewrite<M: Model>(
             continue;
         }
         number[place] = operations.len();
-        let id = OpId(u32::try_from(place).expect("a history is no longer than that"));
+        let id = OpId(u32::try_from(place).expect("a history has at most u32::MAX operations"));
         let operation = history.operation(id);
         let client = match earliest[place] {
             Some(_) => unused.next().expect("there are more clients than operations"),
@@ -105,19 +110,24 @@ pub fn rewrite<M: Model>(
         origin.push(id);
     }
     let history = History::new(operations).expect("invocations move back, each to its own client");
-    Rewritten { history, origin }
+    RewrittenHistory { history, origin }
 }
 
-impl<O, R> Rewritten<O, R> {
-    /// `evidence` against the rewritten history, said of the one before.
-    fn evidence<M: Model<Op = O, Ret = R>>(&self, model: &M, evidence: Evidence) -> Evidence {
+impl<O, R> RewrittenHistory<O, R> {
+    /// Translates `counterexample` from the rewritten history to the original one.
+    fn counterexample<M: Model<Op = O, Ret = R>>(
+        &self,
+        model: &M,
+        counterexample: Counterexample,
+    ) -> Counterexample {
         let original = |id: OpId| self.origin[id.0 as usize];
-        let because = match attempt(model, &self.history, &evidence) {
+        let reason = match longest_linearization(model, &self.history, &counterexample) {
             Some(attempt) => attempt.sentence(model, &self.history, original),
-            None => "no order explains these operations, old as their reads may be".to_owned(),
+            None => "no order explains these operations within the allowed staleness".to_owned(),
         };
-        let mut operations: Vec<OpId> = evidence.operations.into_iter().map(original).collect();
+        let mut operations: Vec<OpId> =
+            counterexample.operations.into_iter().map(original).collect();
         operations.sort();
-        Evidence { operations, because, minimal: evidence.minimal }
+        Counterexample { operations, reason, minimal: counterexample.minimal }
     }
 }

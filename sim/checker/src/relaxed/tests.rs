@@ -1,35 +1,35 @@
-//! Held against the definitions, tried out on every order of small histories.
+//! Tests the checks against the definitions, on every order of small histories.
 
 use rand::RngExt;
 
 use crate::budget::Budget;
 use crate::check;
 use crate::generate::{Random, Shape, history, random};
-use crate::history::{Client, History, Moment, OpId, Operation, Outcome, Recorder};
+use crate::history::{Client, EventIndex, History, OpId, Operation, Outcome, Recorder};
 use crate::model::{Effect, Model};
 use crate::models::{Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet};
-use crate::relaxed::promise::{Freshness, Promise, Session};
+use crate::relaxed::guarantee::{Freshness, ReadGuarantee, SessionOrder};
 use crate::relaxed::{sequential, staleness};
-use crate::value::Value;
-use crate::verdict::{Evidence, Verdict};
+use crate::value::ValueId;
+use crate::verdict::{Counterexample, Verdict};
 
 type Ops = Operation<RegisterOp, RegisterRet>;
 type Before<'a> = &'a dyn Fn(&Ops, &Ops) -> bool;
 
 const SMALL: Shape = Shape { operations: 8, clients: 3, unknown: 0.1, failed: 0.05, eager: 0.4 };
 
-/// A register whose reads return one of the last three values.
+/// Returns a history of a register whose reads return one of the last three values.
 fn old_reads(seed: u64) -> History<RegisterOp, RegisterRet> {
     let mut written = 0;
     let ask = |random: &mut Random| match random.random_bool(0.6) {
         true => RegisterOp::Read,
         false => {
             written += 1;
-            RegisterOp::Write(Value(written))
+            RegisterOp::Write(ValueId(written))
         }
     };
     let mut errors = random(seed);
-    let apply = |values: &mut Vec<Value>, op: &RegisterOp| match *op {
+    let apply = |values: &mut Vec<ValueId>, op: &RegisterOp| match *op {
         RegisterOp::Write(value) => {
             values.push(value);
             RegisterRet::Written
@@ -39,12 +39,12 @@ fn old_reads(seed: u64) -> History<RegisterOp, RegisterRet> {
             RegisterRet::Value(values[values.len() - 1 - old])
         }
     };
-    history(&mut random(seed), &SMALL, vec![Value::NULL], ask, apply)
+    history(&mut random(seed), &SMALL, vec![ValueId::NULL], ask, apply)
 }
 
-/// Whether some order of the operations in `left` explains their results, none of those that
-/// returned after one that it must be `before`; the others come before it, or never.
-fn explains(state: Value, left: &[&Ops], before: Before<'_>) -> bool {
+/// Returns true if some order of the operations in `left` explains their results and keeps
+/// `before`. Operations of unknown outcome may be left out.
+fn explains(state: ValueId, left: &[&Ops], before: Before<'_>) -> bool {
     let returned = |one: &Ops| matches!(one.outcome, Outcome::Returned { .. });
     let may_be_next = |one: &&&Ops| !left.iter().any(|other| returned(other) && before(other, one));
     !left.iter().any(|one| returned(one))
@@ -57,12 +57,12 @@ fn explains(state: Value, left: &[&Ops], before: Before<'_>) -> bool {
 }
 
 fn by_definition(history: &History<RegisterOp, RegisterRet>, before: Before<'_>) -> bool {
-    let told = |one: &&Ops| !matches!(one.outcome, Outcome::Failed);
-    let left: Vec<&Ops> = history.operations().iter().filter(told).collect();
-    explains(Value::NULL, &left, before)
+    let not_failed = |one: &&Ops| !matches!(one.outcome, Outcome::Failed);
+    let left: Vec<&Ops> = history.operations().iter().filter(not_failed).collect();
+    explains(ValueId::NULL, &left, before)
 }
 
-/// Holds `checked` against `before`, and its evidence too.
+/// Compares `checked` with `before`, and checks its counterexample.
 fn agrees(
     seed: u64,
     before: Before<'_>,
@@ -73,20 +73,20 @@ fn agrees(
     match checked(&made) {
         Verdict::Linearizable => assert!(right, "seed {seed}: {made:?}"),
         Verdict::Unknown(_) => panic!("seed {seed} has eight operations"),
-        Verdict::NotLinearizable(evidence) => {
+        Verdict::NotLinearizable(counterexample) => {
             assert!(!right, "seed {seed}: {made:?}");
-            assert!(evidence.minimal && !evidence.because.is_empty());
-            assert_minimal(&made, &evidence, before);
+            assert!(counterexample.minimal && !counterexample.reason.is_empty());
+            assert_minimal(&made, &counterexample, before);
         }
     }
     right
 }
 
-/// The evidence is bad by itself and not with one operation less. What is forgotten is dropped
-/// where it is a read, and has unknown results in its place where not.
+/// Checks that the counterexample violates the model by itself, and not without any one of its
+/// operations. A left-out read is dropped; another operation stays in its place with any result.
 fn assert_minimal(
     made: &History<RegisterOp, RegisterRet>,
-    evidence: &Evidence,
+    counterexample: &Counterexample,
     before: Before<'_>,
 ) {
     let with = |known: &[OpId]| {
@@ -98,14 +98,15 @@ fn assert_minimal(
         });
         by_definition(&less, before)
     };
-    assert!(!with(&evidence.operations), "not bad: {evidence:?} of {made:?}");
-    for out in &evidence.operations {
-        let fewer: Vec<OpId> = evidence.operations.iter().copied().filter(|id| id != out).collect();
-        assert!(with(&fewer), "not minimal: {evidence:?} of {made:?}");
+    assert!(!with(&counterexample.operations), "not bad: {counterexample:?} of {made:?}");
+    for out in &counterexample.operations {
+        let fewer: Vec<OpId> =
+            counterexample.operations.iter().copied().filter(|id| id != out).collect();
+        assert!(with(&fewer), "not minimal: {counterexample:?} of {made:?}");
     }
 }
 
-/// How many of a thousand histories are right.
+/// Returns how many of a thousand histories are correct.
 fn count(
     before: Before<'_>,
     checked: &dyn Fn(&History<RegisterOp, RegisterRet>) -> Verdict,
@@ -113,33 +114,36 @@ fn count(
     (0..1000).filter(|seed| agrees(*seed, before, checked)).count()
 }
 
-fn clock(moment: Moment) -> u64 {
-    u64::from(moment.0 / 3 * 10)
+fn clock(event_index: EventIndex) -> u64 {
+    u64::from(event_index.0 / 3 * 10)
 }
 
-/// What is stale by definition: whatever returned so long before has happened.
+/// The definition of staleness: whether `one` returned so long before `other` that `other` must
+/// observe it.
 fn precedes(one: &Ops, other: &Ops, freshness: Freshness) -> bool {
     match (&other.op, freshness) {
         (RegisterOp::Read, Freshness::Local) => false,
         (RegisterOp::Read, Freshness::Bounded(bound)) => {
-            let returned = one.returned() != Moment::NEVER;
+            let returned = one.returned() != EventIndex::NEVER;
             returned && clock(one.returned()) + bound < clock(other.invoked)
         }
         _ => one.returned() < other.invoked,
     }
 }
 
-/// Every third read is current.
+/// Makes every third read current.
 fn freshness_of(read: &Ops, freshness: Freshness) -> Freshness {
     if read.invoked.0.is_multiple_of(3) { Freshness::Current } else { freshness }
 }
 
-fn stale(freshness: Freshness, session: Session) -> usize {
+fn stale(freshness: Freshness, session: SessionOrder) -> usize {
     let before = |one: &Ops, other: &Ops| {
         let kept = match session {
-            Session::Free => false,
-            Session::Reads => one.op == RegisterOp::Read && other.op == RegisterOp::Read,
-            Session::Whole => true,
+            SessionOrder::None => false,
+            SessionOrder::MonotonicReads => {
+                one.op == RegisterOp::Read && other.op == RegisterOp::Read
+            }
+            SessionOrder::ProgramOrder => true,
         };
         let known = one.ret().is_some() && other.ret().is_some();
         kept && known && one.client == other.client && one.invoked < other.invoked
@@ -147,57 +151,57 @@ fn stale(freshness: Freshness, session: Session) -> usize {
     };
     let of = |_: OpId, operation: &Ops| freshness_of(operation, freshness);
     count(&before, &|made| {
-        let promise = Promise { freshness: &of, clock: &clock, session };
-        staleness::check(&Register::default(), made, &promise, &Budget::default())
+        let guarantee = ReadGuarantee { freshness: &of, clock: &clock, session };
+        staleness::check(&Register::default(), made, &guarantee, &Budget::default())
     })
 }
 
 #[test]
-fn old_reads_are_what_they_are_by_definition() {
-    let current = stale(Freshness::Current, Session::Free);
-    let bounded = stale(Freshness::Bounded(20), Session::Free);
-    let local = stale(Freshness::Local, Session::Free);
+fn staleness_matches_its_definition() {
+    let current = stale(Freshness::Current, SessionOrder::None);
+    let bounded = stale(Freshness::Bounded(20), SessionOrder::None);
+    let local = stale(Freshness::Local, SessionOrder::None);
     assert!(100 < current && current < bounded && bounded < local && local < 1000);
 }
 
 #[test]
-fn what_was_shown_was_asked_for_before() {
+fn observed_values_were_written_before() {
     let recorder = Recorder::new();
     let model = Kv::default();
-    let [key, a, b, ab] = ["k", "a", "b", "ab"].map(|text| model.values.of(text));
-    let asked = |call| recorder.invoke(Client(0), KvOp { key, call });
-    asked(KvCall::Get).returned(KvRet::Value(Value::NULL));
-    asked(KvCall::Put(a)).returned(KvRet::Written);
-    asked(KvCall::Append(b)).returned(KvRet::Written);
-    for shown in [ab, a, Value::NULL] {
-        asked(KvCall::Get).returned(KvRet::Value(shown));
+    let [key, a, b, ab] = ["k", "a", "b", "ab"].map(|text| model.values.intern(text));
+    let invoke = |call| recorder.invoke(Client(0), KvOp { key, call });
+    invoke(KvCall::Get).returned(KvRet::Value(ValueId::NULL));
+    invoke(KvCall::Put(a)).returned(KvRet::Written);
+    invoke(KvCall::Append(b)).returned(KvRet::Written);
+    for shown in [ab, a, ValueId::NULL] {
+        invoke(KvCall::Get).returned(KvRet::Value(shown));
     }
     let history = recorder.history();
     let freshness = &|_, _: &Operation<KvOp, KvRet>| Freshness::Local;
-    let clock = &|moment: Moment| u64::from(moment.0);
-    let promise = Promise { freshness, clock, session: Session::Free };
-    let found = super::promise::earliest(&model, &history, &promise);
+    let clock = &|event_index: EventIndex| u64::from(event_index.0);
+    let guarantee = ReadGuarantee { freshness, clock, session: SessionOrder::None };
+    let found = super::guarantee::earliest(&model, &history, &guarantee);
     let put = history.operation(OpId(1)).invoked;
     let appended = history.operation(OpId(2)).invoked;
-    let expected = [Moment(0), appended, put, Moment(0)].map(Some);
+    let expected = [EventIndex(0), appended, put, EventIndex(0)].map(Some);
     assert_eq!([found[0], found[3], found[4], found[5]], expected);
     assert_eq!(found[1..3], [None, None]);
-    let verdict = staleness::check(&model, &history, &promise, &Budget::default());
+    let verdict = staleness::check(&model, &history, &guarantee, &Budget::default());
     assert_eq!(verdict, Verdict::Linearizable);
 }
 
 #[test]
-fn sessions_are_what_they_are_by_definition() {
+fn sessions_match_their_definition() {
     for freshness in [Freshness::Bounded(20), Freshness::Local] {
-        let free = stale(freshness, Session::Free);
-        let reads = stale(freshness, Session::Reads);
-        let whole = stale(freshness, Session::Whole);
+        let free = stale(freshness, SessionOrder::None);
+        let reads = stale(freshness, SessionOrder::MonotonicReads);
+        let whole = stale(freshness, SessionOrder::ProgramOrder);
         assert!(100 < whole && whole < reads && reads < free, "{whole} {reads} {free}");
     }
 }
 
 #[test]
-fn sequential_consistency_is_what_it_is_by_definition() {
+fn sequential_consistency_matches_its_definition() {
     let before = |one: &Ops, other: &Ops| one.client == other.client && one.invoked < other.invoked;
     let right =
         count(&before, &|made| sequential::check(&Register::default(), made, &Budget::default()));
@@ -205,22 +209,23 @@ fn sequential_consistency_is_what_it_is_by_definition() {
 }
 
 #[test]
-fn sequential_consistency_is_no_property_of_single_keys() {
+fn sequential_consistency_is_not_local() {
     let recorder = Recorder::new();
     let ask = |client: u32, key: u32, call: KvCall, ret: KvRet| {
-        recorder.invoke(Client(client), KvOp { key: Value(key), call }).returned(ret);
+        recorder.invoke(Client(client), KvOp { key: ValueId(key), call }).returned(ret);
     };
     for (client, mine, other) in [(0, 1, 2), (1, 2, 1)] {
-        ask(client, mine, KvCall::Put(Value(7)), KvRet::Written);
-        ask(client, other, KvCall::Get, KvRet::Value(Value::NULL));
+        ask(client, mine, KvCall::Put(ValueId(7)), KvRet::Written);
+        ask(client, other, KvCall::Get, KvRet::Value(ValueId::NULL));
     }
     let (model, history, budget) = (Kv::default(), recorder.history(), Budget::default());
-    let Verdict::NotLinearizable(evidence) = sequential::check(&model, &history, &budget) else {
+    let Verdict::NotLinearizable(counterexample) = sequential::check(&model, &history, &budget)
+    else {
         panic!("both reads came before both writes");
     };
-    assert_eq!(evidence.operations, [0, 1, 2, 3].map(OpId));
+    assert_eq!(counterexample.operations, [0, 1, 2, 3].map(OpId));
     for key in [1, 2] {
-        let other = |_, operation: &Operation<KvOp, KvRet>| match operation.op.key == Value(key) {
+        let other = |_, operation: &Operation<KvOp, KvRet>| match operation.op.key == ValueId(key) {
             true => operation.outcome,
             false => Outcome::Failed,
         };
@@ -231,7 +236,7 @@ fn sequential_consistency_is_no_property_of_single_keys() {
 }
 
 #[test]
-fn a_search_gives_in_where_its_budget_ends() {
+fn a_search_stops_when_its_budget_is_exhausted() {
     let made = (0..).map(old_reads);
     let before = |one: &Ops, other: &Ops| one.client == other.client && one.invoked < other.invoked;
     let bad = made.into_iter().find(|made| !by_definition(made, &before)).expect("some is bad");
@@ -239,5 +244,5 @@ fn a_search_gives_in_where_its_budget_ends() {
     let verdict = sequential::check(&Register::default(), &bad, &none);
     assert!(matches!(verdict, Verdict::Unknown(_)), "{verdict:?}");
     let effect = Register::default().effect(&RegisterOp::Read, None);
-    assert_eq!(effect, Effect::Observe, "or the search would have had more to do");
+    assert_eq!(effect, Effect::ReadOnly, "or the search would have had more to do");
 }

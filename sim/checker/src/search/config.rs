@@ -1,11 +1,11 @@
-//! Where a search stands: a state, and what became of each open operation.
+//! Configurations of a search: a state, and the status of each pending operation.
 
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-/// A set of slots. Every open operation has one of its own.
+/// A set of slots. Every pending operation has a slot of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Bits<const W: usize>([u64; W]);
 
@@ -44,7 +44,7 @@ impl<const W: usize> Bits<W> {
         Bits(std::array::from_fn(|word| self.0[word] & !other.0[word]))
     }
 
-    /// The slots in it, in order.
+    /// Iterates over the slots of the set, in order.
     pub(super) fn slots(&self) -> impl Iterator<Item = u32> {
         let words = self.0;
         (0..).zip(words).flat_map(|(place, mut word): (u32, u64)| {
@@ -57,73 +57,74 @@ impl<const W: usize> Bits<W> {
     }
 }
 
-/// Where a search stands, between two returns or on the way to the next one.
+/// A configuration of a search, between two responses or on the way to the next one.
 ///
-/// | an open operation | `done` | `used` |
+/// | a pending operation | `done` | `used` |
 /// |---|---|---|
-/// | known, waits | no | no |
+/// | known, has not taken effect | no | no |
 /// | known, took effect | yes | a write: yes |
-/// | known write, may be thought to have been overwritten at once | yes | no |
+/// | known write, may count as overwritten at once | yes | no |
 /// | unknown outcome, may take effect | no | no |
 /// | unknown outcome, took effect | no | yes |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Config<const W: usize> {
-    /// The number of the state.
+    /// The number of the state in the space.
     pub(super) state: u32,
-    /// The return that comes next, and whether the last change of the state has shown in nothing
-    /// yet, so that only an operation that builds on it may follow.
+    /// The position of the next response, and the flag [`UNOBSERVED`]: no operation has observed
+    /// the last change of the state yet, so only an update that depends on it may follow.
     pub(super) place: u32,
-    /// Operations that may return.
+    /// The operations that may return.
     pub(super) done: Bits<W>,
-    /// Operations that cannot take effect any more, of those that could twice: see the table.
+    /// The operations that cannot take effect again; see the table.
     pub(super) used: Bits<W>,
 }
 
-/// Set in [`Config::place`].
-const BARE: u32 = 1 << 31;
+/// The flag in [`Config::place`] that marks an unobserved change.
+const UNOBSERVED: u32 = 1 << 31;
 
 impl<const W: usize> Config<W> {
     pub(super) fn new(state: u32) -> Config<W> {
         Config { state, place: 0, done: Bits::NONE, used: Bits::NONE }
     }
 
-    pub(super) fn is_bare(&self) -> bool {
-        self.place & BARE != 0
+    pub(super) fn is_unobserved(&self) -> bool {
+        self.place & UNOBSERVED != 0
     }
 
-    pub(super) fn set_bare(&mut self, bare: bool) {
-        self.place = if bare { self.place | BARE } else { self.place & !BARE };
+    pub(super) fn set_unobserved(&mut self, unobserved: bool) {
+        self.place = if unobserved { self.place | UNOBSERVED } else { self.place & !UNOBSERVED };
     }
 
-    /// The number of the return that comes next.
+    /// Returns the position of the next response.
     pub(super) fn at(&self) -> u32 {
-        self.place & !BARE
+        self.place & !UNOBSERVED
     }
 
-    /// Whether every way on from `other` is known to be one from here too. Operations of `exact`
-    /// are those open at its place that may neither be done too early nor too late.
-    fn covers(&self, other: &Config<W>, exact: &Bits<W>) -> bool {
+    /// Returns true if every continuation of `other` is known to be a continuation of `self`. The
+    /// operations of `known_updates` are the pending ones that must not take effect too early or
+    /// late.
+    fn dominates(&self, other: &Config<W>, known_updates: &Bits<W>) -> bool {
         let alike = self.state == other.state && self.place == other.place;
         let more = self.done.includes(&other.done) && other.used.includes(&self.used);
-        alike && more && self.done.without(&other.done).and(exact).is_empty()
+        alike && more && self.done.without(&other.done).and(known_updates).is_empty()
     }
 }
 
-/// Configurations, none of which covers another.
+/// A set of configurations, none of which dominates another.
 #[derive(Clone, Debug)]
-pub(super) struct Seen<const W: usize> {
+pub(super) struct ConfigSet<const W: usize> {
     entries: Vec<Entry<W>>,
-    /// The first entry with each tag, once there are more than a few.
+    /// The first entry with each tag, once there are more than [`FEW`] entries.
     heads: HashTable<Head>,
     live: usize,
 }
 
-/// One configuration, in the list of those with its tag.
+/// A configuration, in the list of configurations with the same tag.
 #[derive(Clone, Copy, Debug)]
 struct Entry<const W: usize> {
     config: Config<W>,
     tag: u32,
-    /// [`END`] after the last; [`COVERED`] if it is in no list.
+    /// The next entry: [`END`] after the last one, [`DOMINATED`] if the entry is in no list.
     next: u32,
 }
 
@@ -134,52 +135,52 @@ struct Head {
 }
 
 const END: u32 = u32::MAX;
-const COVERED: u32 = u32::MAX - 1;
-/// Up to so many entries, looking at all is faster than hashing.
+const DOMINATED: u32 = u32::MAX - 1;
+/// Up to this number of entries, a linear scan is faster than hashing.
 const FEW: usize = 6;
 
-/// What two configurations share if one may cover the other. `exact` is the same wherever the
-/// place is.
-fn tag_of<const W: usize>(config: &Config<W>, exact: &Bits<W>) -> u32 {
+/// Returns the hash of the parts that two configurations share if one may dominate the other.
+/// `known_updates` depends only on the place.
+fn tag_of<const W: usize>(config: &Config<W>, known_updates: &Bits<W>) -> u32 {
     let mut hasher = FixedState::with_seed(0).build_hasher();
     hasher.write_u64(u64::from(config.state) << 32 | u64::from(config.place));
-    for word in config.done.and(exact).0 {
+    for word in config.done.and(known_updates).0 {
         hasher.write_u64(word);
     }
     (hasher.finish() >> 32) as u32
 }
 
-/// A tag, spread over the bits that a hash table looks at.
+/// Spreads a tag over the bits that a hash table uses.
 fn spread(tag: u32) -> u64 {
     u64::from(tag).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-impl<const W: usize> Seen<W> {
-    pub(super) fn new() -> Seen<W> {
-        Seen { entries: Vec::new(), heads: HashTable::new(), live: 0 }
+impl<const W: usize> ConfigSet<W> {
+    pub(super) fn new() -> ConfigSet<W> {
+        ConfigSet { entries: Vec::new(), heads: HashTable::new(), live: 0 }
     }
 
-    /// How many there are.
+    /// Returns the number of configurations in the set.
     pub(super) fn len(&self) -> usize {
         self.live
     }
 
-    /// Bytes that it holds.
+    /// Returns the number of bytes that the set holds.
     pub(super) fn bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry<W>>() + self.heads.allocation_size()
     }
 
-    /// Bytes that it holds while the next configuration makes it grow; those that it holds if it
-    /// need not.
+    /// Returns the number of bytes that the set holds while the next insertion makes it grow, or
+    /// the current number if it need not grow.
     pub(super) fn bytes_next(&self) -> usize {
         let grows = self.entries.len() == self.entries.capacity();
         if grows { self.bytes() * 3 } else { self.bytes() }
     }
 
-    /// Forgets all of them, and keeps the memory if it was put to use.
+    /// Removes all configurations. Keeps the memory if most of it was in use.
     pub(super) fn clear(&mut self) {
         if self.heads.capacity() > 1024.max(8 * self.entries.len()) {
-            *self = Seen::new();
+            *self = ConfigSet::new();
             return;
         }
         if self.entries.len() > FEW {
@@ -190,28 +191,29 @@ impl<const W: usize> Seen<W> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Config<W>> {
-        self.entries.iter().filter(|entry| entry.next != COVERED).map(|entry| &entry.config)
+        self.entries.iter().filter(|entry| entry.next != DOMINATED).map(|entry| &entry.config)
     }
 
-    /// Adds `config`, unless one that is there covers it; those that it covers go. Operations of
-    /// `exact`, those open at its place, are done in either or neither of two that cover one
-    /// another.
-    pub(super) fn insert(&mut self, config: &Config<W>, exact: &Bits<W>) -> bool {
-        if config.is_bare() {
+    /// Inserts `config` unless another configuration dominates it, and removes those that it
+    /// dominates. The operations of `known_updates`, which are pending at its place, are done in
+    /// both or neither of two configurations of which one dominates the other. Returns true if it
+    /// was inserted.
+    pub(super) fn insert(&mut self, config: &Config<W>, known_updates: &Bits<W>) -> bool {
+        if config.is_unobserved() {
             let mut free = *config;
-            free.set_bare(false);
-            if self.is_covered(&free, exact) {
+            free.set_unobserved(false);
+            if self.is_dominated(&free, known_updates) {
                 return false;
             }
         }
-        let tag = tag_of(config, exact);
+        let tag = tag_of(config, known_updates);
         if self.entries.len() < FEW {
-            for entry in self.entries.iter_mut().filter(|entry| entry.next != COVERED) {
-                if entry.config.covers(config, exact) {
+            for entry in self.entries.iter_mut().filter(|entry| entry.next != DOMINATED) {
+                if entry.config.dominates(config, known_updates) {
                     return false;
                 }
-                if config.covers(&entry.config, exact) {
-                    entry.next = COVERED;
+                if config.dominates(&entry.config, known_updates) {
+                    entry.next = DOMINATED;
                     self.live -= 1;
                 }
             }
@@ -221,7 +223,8 @@ impl<const W: usize> Seen<W> {
         if self.entries.len() == FEW {
             self.link_first();
         }
-        let new = u32::try_from(self.entries.len()).expect("so many do not fit in memory");
+        let new =
+            u32::try_from(self.entries.len()).expect("memory is exhausted before u32 overflows");
         let Some(head) = self.heads.find_mut(spread(tag), |head| head.tag == tag) else {
             self.heads.insert_unique(spread(tag), Head { tag, entry: new }, |h| spread(h.tag));
             self.push(config, tag, END);
@@ -230,11 +233,11 @@ impl<const W: usize> Seen<W> {
         let (mut place, mut before) = (head.entry, END);
         while place != END {
             let Entry { config: there, next, .. } = self.entries[place as usize];
-            if there.covers(config, exact) {
+            if there.dominates(config, known_updates) {
                 return false;
             }
-            if config.covers(&there, exact) {
-                self.entries[place as usize].next = COVERED;
+            if config.dominates(&there, known_updates) {
+                self.entries[place as usize].next = DOMINATED;
                 self.live -= 1;
                 match before {
                     END => head.entry = next,
@@ -250,19 +253,19 @@ impl<const W: usize> Seen<W> {
         true
     }
 
-    /// Whether one that is there covers `config`.
-    fn is_covered(&self, config: &Config<W>, exact: &Bits<W>) -> bool {
+    /// Returns true if some configuration of the set dominates `config`.
+    fn is_dominated(&self, config: &Config<W>, known_updates: &Bits<W>) -> bool {
         if self.entries.len() <= FEW {
-            let live = |entry: &&Entry<W>| entry.next != COVERED;
+            let live = |entry: &&Entry<W>| entry.next != DOMINATED;
             let mut entries = self.entries.iter().filter(live);
-            return entries.any(|entry| entry.config.covers(config, exact));
+            return entries.any(|entry| entry.config.dominates(config, known_updates));
         }
-        let tag = tag_of(config, exact);
+        let tag = tag_of(config, known_updates);
         let head = self.heads.find(spread(tag), |head| head.tag == tag);
         let mut place = head.map_or(END, |head| head.entry);
         while place != END {
             let entry = &self.entries[place as usize];
-            if entry.config.covers(config, exact) {
+            if entry.config.dominates(config, known_updates) {
                 return true;
             }
             place = entry.next;
@@ -275,12 +278,12 @@ impl<const W: usize> Seen<W> {
         self.live += 1;
     }
 
-    /// Hashes the first few entries.
+    /// Links the first few entries into hashed lists.
     fn link_first(&mut self) {
         self.heads.clear();
         for (place, entry) in (0..).zip(&mut self.entries) {
             let (tag, new) = (entry.tag, place);
-            if entry.next == COVERED {
+            if entry.next == DOMINATED {
                 continue;
             }
             match self.heads.find_mut(spread(tag), |head| head.tag == tag) {

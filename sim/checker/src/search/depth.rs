@@ -1,56 +1,56 @@
-//! The search that follows one configuration as far as it leads, and then the last one left aside
-//! (Wing & Gong 1993; Lowe 2017): fast where most lead to the end.
+//! Depth-first search: follows one configuration as far as it leads, then the last alternative
+//! (Wing & Gong 1993; Lowe 2017). Fast if most configurations lead to the end.
 
-use crate::history::Moment;
-use crate::search::config::{Config, Seen};
+use crate::history::EventIndex;
+use crate::search::config::{Config, ConfigSet};
 use crate::search::meter::Meter;
 use crate::search::plan::Event;
 use crate::search::walk::{Space, Walk};
 use crate::verdict::Resource;
 
-/// A search, and where in the events it is.
-pub(super) struct Depth<'a, S, const W: usize> {
+/// A depth-first search and its position in the events.
+pub(super) struct DepthFirstSearch<'a, S, const W: usize> {
     walk: Walk<S, W>,
     events: &'a [Event],
-    /// The next event.
+    /// The position of the next event.
     cursor: usize,
-    /// The last event that it was at.
+    /// The last position that the search reached.
     furthest: usize,
-    seen: Seen<W>,
+    visited: ConfigSet<W>,
     stack: Vec<Config<W>>,
 }
 
-impl<'a, S: Space<W>, const W: usize> Depth<'a, S, W> {
-    pub(super) fn new(walk: Walk<S, W>, events: &'a [Event]) -> Depth<'a, S, W> {
+impl<'a, S: Space<W>, const W: usize> DepthFirstSearch<'a, S, W> {
+    pub(super) fn new(walk: Walk<S, W>, events: &'a [Event]) -> DepthFirstSearch<'a, S, W> {
         let stack = vec![Config::new(walk.space.init())];
-        Depth { walk, events, cursor: 0, furthest: 0, seen: Seen::new(), stack }
+        DepthFirstSearch { walk, events, cursor: 0, furthest: 0, visited: ConfigSet::new(), stack }
     }
 
-    /// The last return that was reached, and not passed by any.
-    pub(super) fn furthest(&self) -> Moment {
+    /// Returns the event index of the last response that was reached and never passed.
+    pub(super) fn furthest(&self) -> EventIndex {
         match self.events.get(self.furthest) {
             Some(Event::Returns(number)) => self.walk.tasks[*number as usize].ends,
-            _ => Moment::NEVER,
+            _ => EventIndex::NEVER,
         }
     }
 
-    /// How many operations have returned before it.
+    /// Returns the number of operations that returned before it.
     pub(super) fn returned(&self) -> usize {
         let before = self.events.iter().take(self.furthest);
         before.filter(|event| matches!(event, Event::Returns(_))).count()
     }
 
-    /// The walk, as if nothing had happened.
+    /// Returns the walk, moved back before the first event.
     pub(super) fn rewind(mut self) -> Walk<S, W> {
         self.go_to(0);
         self.walk
     }
 
-    /// Whether a way to the end was found while no more than about `configurations_max` were
-    /// looked at; nothing if that was not enough to tell.
+    /// Returns whether some configuration reaches the end, or `None` after about
+    /// `configurations_max` more configurations without an answer.
     ///
     /// # Errors
-    /// What was used up.
+    /// Returns the exhausted resource.
     pub(super) fn run(
         &mut self,
         configurations_max: u64,
@@ -65,16 +65,16 @@ impl<'a, S: Space<W>, const W: usize> Depth<'a, S, W> {
                 return Ok(None);
             }
             let stack = 3 * self.stack.capacity() * size_of::<Config<W>>();
-            meter.look(self.seen.bytes_next() + stack + self.walk.bytes())?;
-            if self.seen.insert(&config, &self.walk.exact()) {
+            meter.count(self.visited.bytes_next() + stack + self.walk.bytes())?;
+            if self.visited.insert(&config, &self.walk.known_updates()) {
                 self.walk.expand(&config, task, &mut self.stack);
             }
         }
         Ok(Some(false))
     }
 
-    /// Goes forward as long as the next to return is done. Returns who is not, or that there is
-    /// none; nothing if the configuration leads nowhere.
+    /// Advances while the next operation to return is done. Returns the first operation that is
+    /// not, `Some(None)` at the end, or `None` if the configuration is a dead end.
     fn follow(&mut self, config: &mut Config<W>) -> Option<Option<u32>> {
         loop {
             let Some(event) = self.events.get(self.cursor).copied() else { return Some(None) };
@@ -89,16 +89,17 @@ impl<'a, S: Space<W>, const W: usize> Depth<'a, S, W> {
                 }
                 Event::Returns(_) => {
                     self.furthest = self.furthest.max(self.cursor);
-                    let bare = config.is_bare();
-                    config.place = u32::try_from(self.cursor).expect("two for each operation");
-                    config.set_bare(bare);
-                    self.walk.settle(config);
+                    let unobserved = config.is_unobserved();
+                    config.place =
+                        u32::try_from(self.cursor).expect("two events per operation fit u32");
+                    config.set_unobserved(unobserved);
+                    self.walk.apply_reads(config);
                     if !config.done.has(task.slot) {
                         return Some(Some(number));
                     }
                     self.stack.extend(self.walk.unhidden(config, number));
                     self.forward(event);
-                    *config = self.walk.pass(config, number, task.ends)?;
+                    *config = self.walk.after_return(config, number, task.ends)?;
                 }
             }
         }
@@ -112,7 +113,7 @@ impl<'a, S: Space<W>, const W: usize> Depth<'a, S, W> {
         }
     }
 
-    /// Makes the event at `place` the next one.
+    /// Moves to the event at `place`.
     fn go_to(&mut self, place: usize) {
         while self.cursor > place {
             self.cursor -= 1;

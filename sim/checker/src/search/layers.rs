@@ -1,50 +1,56 @@
-//! The search that goes from return to return with all configurations at once (Lowe 2017, §4): it
-//! holds as much as there are at one return, and knows at once which return cannot be explained.
+//! Layered search: advances all configurations from response to response (Lowe 2017, §4). It holds
+//! the configurations of one response, and finds the first response that no order explains.
 
-use crate::search::config::{Config, Seen};
+use crate::search::config::{Config, ConfigSet};
 use crate::search::meter::Meter;
 use crate::search::plan::{Kind, Task};
 use crate::search::walk::{Space, Walk};
 use crate::verdict::Resource;
 
-/// All configurations that what happened so far can have led to.
+/// All configurations that can follow the events so far.
 #[derive(Debug)]
-pub(super) struct Layers<S, const W: usize> {
+pub(super) struct LayeredSearch<S, const W: usize> {
     walk: Walk<S, W>,
-    frontier: Seen<W>,
-    /// On the way to the next return.
-    seen: Seen<W>,
-    /// Just after it.
-    passed: Seen<W>,
+    frontier: ConfigSet<W>,
+    /// The configurations visited on the way to the next response.
+    visited: ConfigSet<W>,
+    /// The configurations just after it.
+    passed: ConfigSet<W>,
     stack: Vec<Config<W>>,
 }
 
-impl<S: Space<W>, const W: usize> Layers<S, W> {
-    /// Before anything has happened.
-    pub(super) fn new(walk: Walk<S, W>) -> Layers<S, W> {
-        let mut frontier = Seen::new();
-        frontier.insert(&Config::new(walk.space.init()), &walk.exact());
-        Layers { walk, frontier, seen: Seen::new(), passed: Seen::new(), stack: Vec::new() }
+impl<S: Space<W>, const W: usize> LayeredSearch<S, W> {
+    /// Creates a search before the first event.
+    pub(super) fn new(walk: Walk<S, W>) -> LayeredSearch<S, W> {
+        let mut frontier = ConfigSet::new();
+        frontier.insert(&Config::new(walk.space.init()), &walk.known_updates());
+        LayeredSearch {
+            walk,
+            frontier,
+            visited: ConfigSet::new(),
+            passed: ConfigSet::new(),
+            stack: Vec::new(),
+        }
     }
 
-    /// How many configurations there are; there is none if what happened cannot be explained.
+    /// Returns the number of configurations. None means that no order explains the events so far.
     pub(super) fn width(&self) -> usize {
         self.frontier.len()
     }
 
-    /// Bytes that it holds, and will while it grows.
+    /// Returns the number of bytes that the search holds, including the next growth.
     fn bytes(&self) -> usize {
-        let sets = [&self.frontier, &self.seen, &self.passed];
+        let sets = [&self.frontier, &self.visited, &self.passed];
         let sets: usize = sets.iter().map(|set| set.bytes_next()).sum();
         sets + 3 * self.stack.capacity() * size_of::<Config<W>>() + self.walk.bytes()
     }
 
-    /// The task is invoked.
+    /// Advances over the invocation of a task.
     pub(super) fn invoked(&mut self, number: u32) {
         self.walk.open(number);
     }
 
-    /// What became of the task, whose outcome is unknown, does not matter any more.
+    /// Removes a task whose outcome is unknown and no longer matters.
     pub(super) fn retired(&mut self, number: u32) {
         self.walk.close(number);
         let slot = self.walk.tasks[number as usize].slot;
@@ -53,38 +59,38 @@ impl<S: Space<W>, const W: usize> Layers<S, W> {
             let mut after = *config;
             after.done.clear(slot);
             after.used.clear(slot);
-            self.passed.insert(&after, &self.walk.exact());
+            self.passed.insert(&after, &self.walk.known_updates());
         }
         std::mem::swap(&mut self.frontier, &mut self.passed);
     }
 
-    /// The task has returned, as it was known that it would.
+    /// Advances over the response of a task.
     ///
     /// # Errors
-    /// What was used up.
+    /// Returns the exhausted resource.
     pub(super) fn returned(&mut self, number: u32, meter: &mut Meter<'_>) -> Result<(), Resource> {
         let task = self.walk.tasks[number as usize];
-        self.seen.clear();
+        self.visited.clear();
         self.passed.clear();
-        let mut exact = self.walk.exact();
+        let mut known_updates = self.walk.known_updates();
         if task.kind == Kind::Update {
-            exact.clear(task.slot);
+            known_updates.clear(task.slot);
         }
         for config in self.frontier.iter() {
             let mut config = *config;
-            self.walk.settle(&mut config);
+            self.walk.apply_reads(&mut config);
             if config.done.has(task.slot) {
                 self.stack.extend(self.walk.unhidden(&config, number));
                 forget(&mut config, &task);
-                self.passed.insert(&config, &exact);
+                self.passed.insert(&config, &known_updates);
             } else {
                 self.stack.push(config);
             }
         }
-        // Nothing else is left to be done: one that can be passed as it is passes.
+        // A configuration in which the task is done passes at once, without further operations.
         while let Some(config) = self.stack.pop() {
-            meter.look(self.bytes())?;
-            if !self.seen.insert(&config, &self.walk.exact()) {
+            meter.count(self.bytes())?;
+            if !self.visited.insert(&config, &self.walk.known_updates()) {
                 continue;
             }
             let first = self.stack.len();
@@ -95,18 +101,18 @@ impl<S: Space<W>, const W: usize> Layers<S, W> {
                     let mut config = self.stack.swap_remove(place);
                     self.stack.extend(self.walk.unhidden(&config, number));
                     forget(&mut config, &task);
-                    self.passed.insert(&config, &exact);
+                    self.passed.insert(&config, &known_updates);
                 } else {
                     place += 1;
                 }
             }
         }
-        meter.look(self.bytes())?;
+        meter.count(self.bytes())?;
         self.walk.close(number);
         self.frontier.clear();
         for config in self.passed.iter() {
-            if let Some(config) = self.walk.pass(config, number, task.ends) {
-                self.frontier.insert(&config, &exact);
+            if let Some(config) = self.walk.after_return(config, number, task.ends) {
+                self.frontier.insert(&config, &known_updates);
             }
         }
         Ok(())

@@ -1,16 +1,16 @@
-//! Counts what a search uses up.
+//! Counts the configurations of a search against its budget.
 
 use crate::budget::Budget;
 use crate::verdict::Resource;
 
-/// Counts what a search uses up.
+/// Counts the configurations of a search against its budget.
 #[derive(Debug)]
 pub(super) struct Meter<'a> {
     budget: &'a Budget<'a>,
     configurations: u64,
 }
 
-/// Between two questions whether to stop lie so many configurations.
+/// The number of configurations between two calls of the stop function.
 const STOP_EVERY: u64 = 4096;
 
 impl<'a> Meter<'a> {
@@ -18,23 +18,24 @@ impl<'a> Meter<'a> {
         Meter { budget, configurations: 0 }
     }
 
-    /// How many configurations were looked at.
+    /// Returns the number of configurations visited so far.
     pub(super) fn configurations(&self) -> u64 {
         self.configurations
     }
 
-    /// One more configuration is looked at, while the search holds `bytes`.
-    pub(super) fn look(&mut self, bytes: usize) -> Result<(), Resource> {
+    /// Counts one more configuration while the search holds `bytes`. Fails if the budget is
+    /// exhausted.
+    pub(super) fn count(&mut self, bytes: usize) -> Result<(), Resource> {
         if bytes > self.budget.bytes_max {
             return Err(Resource::Memory);
         }
         if self.configurations >= self.budget.configurations_max {
             return Err(Resource::Configurations);
         }
-        let asks = self.configurations.is_multiple_of(STOP_EVERY);
+        let is_due = self.configurations.is_multiple_of(STOP_EVERY);
         self.configurations += 1;
         match self.budget.stop {
-            Some(stop) if asks && stop() => Err(Resource::Stopped),
+            Some(stop) if is_due && stop() => Err(Resource::Stopped),
             _ => Ok(()),
         }
     }

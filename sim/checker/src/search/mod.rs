@@ -1,206 +1,227 @@
-//! Looks for an order of the operations that explains what they returned.
+//! Searches for a linearization: an order of the operations that explains what they returned.
 //!
-//! Between any two returns stand configurations: a state, and which of the open
-//! operations have taken effect. At a return, those in which the operation has not taken effect
-//! yet have others do so before it, but only as far as that takes (Lowe 2017, just-in-time
-//! linearization). What makes it fast is what need not be tried:
+//! Between two responses the search keeps configurations: a state, and the pending operations that
+//! have taken effect. At a response, the configurations in which the operation has not taken effect
+//! let other operations take effect before it, but only as many as are needed (just-in-time
+//! linearization, Lowe 2017). The search is fast because of the branches that it omits:
 //!
-//! * a. An observation takes effect as soon as it is legal: it changes nothing, ever.
-//! * b. When a write takes effect, all other open writes may be thought to have done so just
-//!   before it, unseen; which ones did is decided when they return or take effect in earnest.
-//!   Two writes in a row with nothing that sees the first are never tried.
-//! * c. Nothing that need not take effect does so if nothing sees its effect. Of one cell it is
-//!   known who will ask for which value: a value that something must still see, and that nothing
-//!   will bring back, is not left; values that nothing will ask for are one.
-//! * d. Of operations that do the same, the one that is needed first goes first.
-//! * e. A configuration is dropped if another one can do all that it can: the same with more
-//!   observations and hidden writes done, and fewer unknown operations used.
+//! * a. A read-only operation takes effect as soon as it is legal, because it never changes the
+//!   state.
+//! * b. When a blind write takes effect, every other pending blind write may count as having taken
+//!   effect just before it, unobserved. The search decides which of them did when they return or
+//!   take effect on their own. It never tries two consecutive blind writes without an operation
+//!   that observes the first.
+//! * c. An operation that need not take effect does so only if its effect is observed. For a
+//!   register the search knows in advance which values later operations observe: it does not leave
+//!   a value that an operation must still observe and that no operation writes again, and it merges
+//!   all values that no operation observes.
+//! * d. Of operations with the same effect, the one with the earliest deadline goes first.
+//! * e. A configuration is dropped if another one dominates it: the same state with more read-only
+//!   operations and hidden writes done, and fewer operations of unknown outcome used.
 
-mod cells;
 mod config;
 mod depth;
 mod layers;
 mod meter;
-mod opaque;
+mod model_space;
 mod plan;
+mod register_space;
 mod walk;
 
 use crate::budget::Budget;
-use crate::history::{Moment, OpId, Operation, Outcome, Part};
+use crate::history::{EventIndex, OpId, Operation, Outcome, Subhistory};
 use crate::model::Model;
-use crate::search::cells::{Cells, Sketch};
-use crate::search::depth::Depth;
-use crate::search::layers::Layers;
+use crate::search::depth::DepthFirstSearch;
+use crate::search::layers::LayeredSearch;
 use crate::search::meter::Meter;
-use crate::search::opaque::{Numbered, Opaque, Steps};
+use crate::search::model_space::{ModelSpace, NumberedModel, StateTable};
 use crate::search::plan::{Event, Plan};
+use crate::search::register_space::{RegisterSpace, RegisterTasks};
 use crate::search::walk::{Space, Walk};
-use crate::verdict::{Evidence, Exhausted, Resource, Verdict};
+use crate::verdict::{BudgetExhausted, Counterexample, Resource, Verdict};
 
-/// What a search may take from a model beyond its steps.
+/// The hints of a model that a search may use besides [`Model::step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trust {
-    /// Everything that it says of its operations.
-    Hints,
-    /// [`Model::effect`], but not [`Model::cell`].
+pub enum TrustedHints {
+    /// All hints about operations.
+    All,
+    /// [`Model::effect`], but not [`Model::register_access`].
     Effects,
-    /// Nothing: it is slow, and cannot be misled.
-    Nothing,
+    /// No hints. The search is slow, but wrong hints cannot mislead it.
+    None,
 }
 
-/// In which order a search goes.
+/// The order in which a search visits configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// One configuration as far as it leads, for a while; then all at once.
-    Both,
-    /// One configuration as far as it leads.
-    Depth,
-    /// All configurations at once, from return to return.
-    Layers,
+pub enum Traversal {
+    /// Depth-first up to a bound on configurations, then layer by layer.
+    Combined,
+    /// Depth-first: follows one configuration as far as it leads.
+    DepthFirst,
+    /// Layer by layer: advances all configurations from response to response.
+    Layered,
 }
 
-/// Decides by search whether the operations of `part` are linearizable, without
-/// [`Model::decide`] and whatever their keys are. The evidence is everything that returned up to
-/// the first return that no order explains.
-pub fn search<M: Model>(model: &M, part: Part<'_, M::Op, M::Ret>, budget: &Budget<'_>) -> Verdict {
-    search_by(model, part, budget, Trust::Hints, Order::Both)
+/// Decides by search whether `part` is linearizable, without [`Model::decide`] and regardless of
+/// keys. The counterexample consists of all operations that returned up to the first response that
+/// no order explains.
+pub fn search<M: Model>(
+    model: &M,
+    part: Subhistory<'_, M::Op, M::Ret>,
+    budget: &Budget<'_>,
+) -> Verdict {
+    search_by(model, part, budget, TrustedHints::All, Traversal::Combined)
 }
 
-/// [`search`], in an order, and with as much trust in the model as given.
+/// Runs [`search`] with the given hints and traversal.
 pub fn search_by<M: Model>(
     model: &M,
-    part: Part<'_, M::Op, M::Ret>,
+    part: Subhistory<'_, M::Op, M::Ret>,
     budget: &Budget<'_>,
-    trust: Trust,
-    order: Order,
+    trusted: TrustedHints,
+    traversal: Traversal,
 ) -> Verdict {
     let mut meter = Meter::new(budget);
-    let mut found = of_part(model, part, Moment::NEVER, (trust, order), &mut meter);
-    if let Found::None(first) = found {
-        found = Found::None(shortest(part, first, |last| {
-            of_part(model, part, last, (trust, order), &mut meter)
+    let mut found = search_until(model, part, EventIndex::NEVER, (trusted, traversal), &mut meter);
+    if let SearchOutcome::NotLinearizable(first) = found {
+        found = SearchOutcome::NotLinearizable(shortest(part, first, |last| {
+            search_until(model, part, last, (trusted, traversal), &mut meter)
         }));
     }
     match found {
-        Found::Order => Verdict::Linearizable,
-        Found::None(last) => Verdict::NotLinearizable(evidence(model, part, last)),
-        Found::Exhausted(mut exhausted) => {
+        SearchOutcome::Linearizable => Verdict::Linearizable,
+        SearchOutcome::NotLinearizable(last) => {
+            Verdict::NotLinearizable(counterexample(model, part, last))
+        }
+        SearchOutcome::Exhausted(mut exhausted) => {
             exhausted.key = part.iter().next().and_then(|(_, operation)| model.key(&operation.op));
             Verdict::Unknown(exhausted)
         }
     }
 }
 
-/// What a search comes to.
-enum Found {
-    Order,
-    /// No order explains what has returned up to this moment.
-    None(Moment),
-    Exhausted(Exhausted),
+/// The outcome of a search.
+enum SearchOutcome {
+    Linearizable,
+    /// No order explains the responses up to this event.
+    NotLinearizable(EventIndex),
+    Exhausted(BudgetExhausted),
 }
 
-/// Searches `part` as it was after the moment `last`.
-fn of_part<M: Model>(
+/// Searches `part` as it was after the event `last`.
+fn search_until<M: Model>(
     model: &M,
-    part: Part<'_, M::Op, M::Ret>,
-    last: Moment,
-    (trust, order): (Trust, Order),
+    part: Subhistory<'_, M::Op, M::Ret>,
+    last: EventIndex,
+    (trusted, traversal): (TrustedHints, Traversal),
     meter: &mut Meter<'_>,
-) -> Found {
-    if trust == Trust::Hints
-        && let Some(sketch) = Sketch::new(model, part, last)
+) -> SearchOutcome {
+    if trusted == TrustedHints::All
+        && let Some(register) = RegisterTasks::new(model, part, last)
     {
-        return of_sketch(sketch, order, meter);
+        return search_register(register, traversal, meter);
     }
-    let (mut object, tasks) = Numbered::new(model, part, last, trust != Trust::Nothing);
-    of_object(&mut object, &Plan::new(tasks), order, meter)
+    let (mut object, tasks) = StateTable::new(model, part, last, trusted != TrustedHints::None);
+    search_model(&mut object, &Plan::new(tasks), traversal, meter)
 }
 
-/// The first return up to which no order explains what happened, at `first` or later. A search of
-/// everything may stop before: it knows of open operations what they will return, and of values
-/// who will ask for them.
+/// Returns the first response, at `first` or later, up to which no order explains the history. A
+/// search of the whole history may stop earlier, because it knows the later results of pending
+/// operations and the later reads of values.
 fn shortest<O, R>(
-    part: Part<'_, O, R>,
-    first: Moment,
-    mut search: impl FnMut(Moment) -> Found,
-) -> Moment {
-    let mut returns: Vec<Moment> = part.iter().map(|(_, it)| it.returned()).collect();
-    returns.retain(|at| (first..Moment::NEVER).contains(at));
+    part: Subhistory<'_, O, R>,
+    first: EventIndex,
+    mut search: impl FnMut(EventIndex) -> SearchOutcome,
+) -> EventIndex {
+    let mut returns: Vec<EventIndex> = part.iter().map(|(_, it)| it.returned()).collect();
+    returns.retain(|at| (first..EventIndex::NEVER).contains(at));
     returns.sort_unstable();
     let (mut low, mut high) = (0, returns.len().saturating_sub(1));
     let mut stride = 1;
     while low < high {
         let middle = (low + stride - 1).min(low + (high - low) / 2);
         match search(returns[middle]) {
-            Found::None(_) => high = middle,
-            Found::Order => low = middle + 1,
-            Found::Exhausted(_) => break,
+            SearchOutcome::NotLinearizable(_) => high = middle,
+            SearchOutcome::Linearizable => low = middle + 1,
+            SearchOutcome::Exhausted(_) => break,
         }
         stride *= 2;
     }
     returns.get(high).copied().unwrap_or(first)
 }
 
-fn of_sketch(mut sketch: Sketch, order: Order, meter: &mut Meter<'_>) -> Found {
-    let plan = Plan::new(std::mem::take(&mut sketch.tasks));
+fn search_register(
+    mut register: RegisterTasks,
+    traversal: Traversal,
+    meter: &mut Meter<'_>,
+) -> SearchOutcome {
+    let plan = Plan::new(std::mem::take(&mut register.tasks));
     match plan.slots {
-        0..=64 => run(Cells::<1>::new(sketch), &plan, order, meter),
-        65..=128 => run(Cells::<2>::new(sketch), &plan, order, meter),
-        129..=256 => run(Cells::<4>::new(sketch), &plan, order, meter),
-        257..=1024 => run(Cells::<16>::new(sketch), &plan, order, meter),
-        1025..=SLOTS_MAX => run(Cells::<128>::new(sketch), &plan, order, meter),
-        _ => Found::Exhausted(exhausted(Resource::Memory, &plan)),
+        0..=64 => run(RegisterSpace::<1>::new(register), &plan, traversal, meter),
+        65..=128 => run(RegisterSpace::<2>::new(register), &plan, traversal, meter),
+        129..=256 => run(RegisterSpace::<4>::new(register), &plan, traversal, meter),
+        257..=1024 => run(RegisterSpace::<16>::new(register), &plan, traversal, meter),
+        1025..=SLOTS_MAX => run(RegisterSpace::<128>::new(register), &plan, traversal, meter),
+        _ => SearchOutcome::Exhausted(exhausted(Resource::Memory, &plan)),
     }
 }
 
-fn of_object(object: &mut dyn Steps, plan: &Plan, order: Order, meter: &mut Meter<'_>) -> Found {
+fn search_model(
+    object: &mut dyn NumberedModel,
+    plan: &Plan,
+    traversal: Traversal,
+    meter: &mut Meter<'_>,
+) -> SearchOutcome {
     let tasks = &plan.tasks;
     match plan.slots {
-        0..=64 => run(Opaque::<1>::new(object, tasks), plan, order, meter),
-        65..=128 => run(Opaque::<2>::new(object, tasks), plan, order, meter),
-        129..=256 => run(Opaque::<4>::new(object, tasks), plan, order, meter),
-        257..=1024 => run(Opaque::<16>::new(object, tasks), plan, order, meter),
-        1025..=SLOTS_MAX => run(Opaque::<128>::new(object, tasks), plan, order, meter),
-        _ => Found::Exhausted(exhausted(Resource::Memory, plan)),
+        0..=64 => run(ModelSpace::<1>::new(object, tasks), plan, traversal, meter),
+        65..=128 => run(ModelSpace::<2>::new(object, tasks), plan, traversal, meter),
+        129..=256 => run(ModelSpace::<4>::new(object, tasks), plan, traversal, meter),
+        257..=1024 => run(ModelSpace::<16>::new(object, tasks), plan, traversal, meter),
+        1025..=SLOTS_MAX => run(ModelSpace::<128>::new(object, tasks), plan, traversal, meter),
+        _ => SearchOutcome::Exhausted(exhausted(Resource::Memory, plan)),
     }
 }
 
-/// The most operations of one key that may be open at a time.
+/// The most operations of one key that may be pending at the same time.
 pub const SLOTS_MAX: usize = 128 * 64;
 
-fn exhausted(what: Resource, plan: &Plan) -> Exhausted {
-    Exhausted { what, key: None, ordered: (0, plan.tasks.len()), widest: None }
+fn exhausted(resource: Resource, plan: &Plan) -> BudgetExhausted {
+    BudgetExhausted { resource, key: None, ordered: (0, plan.tasks.len()), widest: None }
 }
 
-/// How many configurations one that goes as far as it leads may look at before it is given up,
-/// for each event.
+/// The number of configurations, per event, that the depth-first search may visit before the
+/// layered search takes over.
 const DEPTH_PER_EVENT: u64 = 2;
 
 fn run<S: Space<W>, const W: usize>(
     space: S,
     plan: &Plan,
-    order: Order,
+    traversal: Traversal,
     meter: &mut Meter<'_>,
-) -> Found {
+) -> SearchOutcome {
     let mut walk = Walk::new(space, plan.tasks.clone());
-    if order != Order::Layers {
-        let mut depth = Depth::new(walk, &plan.events);
-        let configurations_max = match order {
-            Order::Depth => u64::MAX,
-            Order::Both | Order::Layers => DEPTH_PER_EVENT * plan.events.len() as u64,
+    if traversal != Traversal::Layered {
+        let mut depth = DepthFirstSearch::new(walk, &plan.events);
+        let configurations_max = match traversal {
+            Traversal::DepthFirst => u64::MAX,
+            Traversal::Combined | Traversal::Layered => DEPTH_PER_EVENT * plan.events.len() as u64,
         };
         match depth.run(configurations_max, meter) {
-            Ok(Some(true)) => return Found::Order,
-            Ok(Some(false)) => return Found::None(depth.furthest()),
+            Ok(Some(true)) => return SearchOutcome::Linearizable,
+            Ok(Some(false)) => return SearchOutcome::NotLinearizable(depth.furthest()),
             Ok(None) => {}
-            Err(what) => {
+            Err(resource) => {
                 let ordered = (depth.returned(), plan.tasks.len());
-                return Found::Exhausted(Exhausted { ordered, ..exhausted(what, plan) });
+                return SearchOutcome::Exhausted(BudgetExhausted {
+                    ordered,
+                    ..exhausted(resource, plan)
+                });
             }
         }
         walk = depth.rewind();
     }
-    let mut layers = Layers::new(walk);
+    let mut layers = LayeredSearch::new(walk);
     let mut ordered = 0;
     let mut widest = None;
     for event in &plan.events {
@@ -209,12 +230,17 @@ fn run<S: Space<W>, const W: usize>(
             Event::Retires(number) => layers.retired(number),
             Event::Returns(number) => {
                 let task = &plan.tasks[number as usize];
-                if let Err(what) = layers.returned(number, meter) {
+                if let Err(resource) = layers.returned(number, meter) {
                     let ordered = (ordered, plan.tasks.len());
-                    return Found::Exhausted(Exhausted { what, key: None, ordered, widest });
+                    return SearchOutcome::Exhausted(BudgetExhausted {
+                        resource,
+                        key: None,
+                        ordered,
+                        widest,
+                    });
                 }
                 if layers.width() == 0 {
-                    return Found::None(task.ends);
+                    return SearchOutcome::NotLinearizable(task.ends);
                 }
                 ordered += 1;
                 if widest.is_none_or(|(width, _)| layers.width() > width) {
@@ -223,21 +249,26 @@ fn run<S: Space<W>, const W: usize>(
             }
         }
     }
-    Found::Order
+    SearchOutcome::Linearizable
 }
 
-/// Everything that returned up to the moment `last`.
-fn evidence<M: Model>(model: &M, part: Part<'_, M::Op, M::Ret>, last: Moment) -> Evidence {
-    let told = || part.iter().filter(|(_, operation)| operation.returned() <= last);
-    let operations: Vec<OpId> = told().map(|(id, _)| id).collect();
+/// Builds the counterexample of all operations that returned up to the event `last`.
+fn counterexample<M: Model>(
+    model: &M,
+    part: Subhistory<'_, M::Op, M::Ret>,
+    last: EventIndex,
+) -> Counterexample {
+    let returned_by_last = || part.iter().filter(|(_, operation)| operation.returned() <= last);
+    let operations: Vec<OpId> = returned_by_last().map(|(id, _)| id).collect();
     let ends = |(_, operation): &(OpId, &Operation<M::Op, M::Ret>)| operation.returned();
-    let because = match told().max_by_key(ends) {
+    let reason = match returned_by_last().max_by_key(ends) {
         Some((OpId(id), Operation { op, outcome: Outcome::Returned { ret, .. }, .. })) => {
-            let (call, ret) = (model.call_words(op), model.ret_words(op, ret));
+            let (call, ret) = (model.describe_op(op), model.describe_ret(op, ret));
             let space = if ret.is_empty() { "" } else { " " };
-            format!("{call} r{id} returned{space}{ret}, which no order of the operations explains")
+            let returned = format!("{call} {id} returned{space}{ret}");
+            format!("{returned}, which no order of the operations explains")
         }
         _ => "no order explains these operations".to_owned(),
     };
-    Evidence { operations, because, minimal: false }
+    Counterexample { operations, reason, minimal: false }
 }

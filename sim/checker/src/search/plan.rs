@@ -1,67 +1,67 @@
-//! The operations of a search, and the events in which they open and close.
+//! The operations of a search, and their events in order.
 
-use crate::history::{Moment, OpId};
+use crate::history::{EventIndex, OpId};
 
 /// One operation, as the search sees it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Task {
-    /// Its number in the history.
+    /// The number of the operation in the history.
     pub(super) id: OpId,
     pub(super) kind: Kind,
-    /// Whether it must take effect before it [ends](Task::ends): its outcome is known.
+    /// Whether the outcome is known: the task must take effect before it [ends](Task::ends).
     pub(super) known: bool,
-    /// Tasks of one class and kind can stand in for one another.
+    /// Tasks of the same class and kind are interchangeable.
     pub(super) class: u32,
-    /// Its bit; no two open tasks share one.
+    /// The bit of the task. No two pending tasks share a slot.
     pub(super) slot: u32,
-    pub(super) invoked: Moment,
-    /// When it returned. If its outcome is unknown, a moment after which it cannot matter any
-    /// more; [`Moment::NEVER`] if there is none.
-    pub(super) ends: Moment,
+    pub(super) invoked: EventIndex,
+    /// The index of the response. If the outcome is unknown, an event after which the task no
+    /// longer matters, or [`EventIndex::NEVER`].
+    pub(super) ends: EventIndex,
 }
 
-/// What a task can do, see [`crate::model::Effect`].
+/// The effect of a task, see [`crate::model::Effect`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    Observe,
-    Overwrite,
+    ReadOnly,
+    BlindWrite,
     Update,
 }
 
 impl Task {
-    /// By what time it is needed: those that must take effect come first.
-    pub(super) fn deadline(&self) -> Moment {
-        if self.known { self.ends } else { Moment::NEVER }
+    /// Returns the deadline by which the task must take effect, if it must.
+    pub(super) fn deadline(&self) -> EventIndex {
+        if self.known { self.ends } else { EventIndex::NEVER }
     }
 }
 
-/// What happens next.
+/// An event of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// This task is invoked.
+    /// The task is invoked.
     Opens(u32),
-    /// This task has returned.
+    /// The task, with a known outcome, returns.
     Returns(u32),
-    /// What became of this task does not matter any more.
+    /// The outcome of the task is unknown and no longer matters.
     Retires(u32),
 }
 
-/// Everything that happens.
+/// The tasks of a search and all their events.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) tasks: Vec<Task>,
     pub(super) events: Vec<Event>,
-    /// How many slots there are.
+    /// The number of slots in use.
     pub(super) slots: usize,
 }
 
 impl Plan {
-    /// Puts `tasks`, in the order of invocation, in slots, and their events in order.
+    /// Assigns slots to `tasks`, which are in the order of invocation, and orders their events.
     pub(super) fn new(mut tasks: Vec<Task>) -> Plan {
-        // Who retires does so with the return of the last that it mattered to, just after it.
+        // A task retires just after the last response that it can affect.
         let ends = |(number, task): (u32, &Task)| (task.ends, !task.known, number);
-        let mut ends: Vec<(Moment, bool, u32)> = (0..).zip(&tasks).map(ends).collect();
-        ends.retain(|(moment, ..)| *moment != Moment::NEVER);
+        let mut ends: Vec<(EventIndex, bool, u32)> = (0..).zip(&tasks).map(ends).collect();
+        ends.retain(|(event_index, ..)| *event_index != EventIndex::NEVER);
         ends.sort_unstable();
         let mut ends = ends.into_iter().peekable();
         let mut events = Vec::with_capacity(2 * tasks.len());
@@ -78,10 +78,10 @@ impl Plan {
                 slots += 1;
                 slots - 1
             });
-            let number = u32::try_from(number).expect("a history has four billion at most");
+            let number = u32::try_from(number).expect("a history has at most u32::MAX operations");
             events.push(Event::Opens(number));
         }
-        // After the last invocation nothing need retire any more.
+        // After the last invocation no task need retire.
         events.extend(ends.filter(|(_, retires, _)| !retires).map(|(.., n)| Event::Returns(n)));
         Plan { tasks, events, slots: slots as usize }
     }

@@ -1,80 +1,81 @@
-//! The step that every search takes: from one configuration to those that lie one operation
-//! further on the way to the next return.
+//! The step that all searches share: from one configuration to those with one more operation done,
+//! on the way to the next response. The rules a to e are those of the module `search`.
 
-use crate::history::Moment;
+use crate::history::EventIndex;
 use crate::search::config::{Bits, Config};
 use crate::search::plan::{Kind, Task};
 
-/// An object, as the search sees it: states are numbers, and so are tasks.
+/// The space of a search: an object whose states and tasks are numbers.
 pub(super) trait Space<const W: usize> {
-    /// The first state.
+    /// Returns the first state.
     fn init(&self) -> u32;
 
-    /// `task`, with this number, is now open.
+    /// Adds the task with this number to the pending tasks.
     fn open(&mut self, number: u32, task: &Task);
 
-    /// It no longer is.
+    /// Removes the task from the pending tasks.
     fn close(&mut self, number: u32, task: &Task);
 
-    /// The slots of the open observers that are legal in `state`.
+    /// Returns the slots of the pending read-only tasks that are legal in `state`.
     fn observers(&mut self, state: u32) -> Bits<W>;
 
-    /// The state after an overwrite.
+    /// Returns the state after a blind write.
     fn target(&mut self, number: u32) -> u32;
 
-    /// The state after an update, if it is legal in `state`.
+    /// Returns the state after an update, if it is legal in `state`.
     fn apply(&mut self, state: u32, number: u32) -> Option<u32>;
 
-    /// Whether an open update that has not taken effect may be legal in the state of `config`.
-    fn builds(&self, config: &Config<W>) -> bool;
+    /// Returns true if a pending update that has not taken effect may be legal in the state of
+    /// `config`.
+    fn enables_update(&self, config: &Config<W>) -> bool;
 
-    /// Whether `config` can be seen to lead nowhere, because something must still see the state
-    /// `gone`, which nothing can bring back after `now`.
-    fn is_doomed(&self, config: &Config<W>, gone: u32, now: Moment) -> bool {
+    /// Returns true if `config` is known to be a dead end, because a task must still observe the
+    /// state `gone`, which no task restores after `now`.
+    fn is_dead_end(&self, config: &Config<W>, gone: u32, now: EventIndex) -> bool {
         let _ = (config, gone, now);
         false
     }
 
-    /// Whether it can be of use to be in the state of `config` rather than in `other`.
-    fn is_wanted(&self, config: &Config<W>, other: u32, now: Moment) -> bool {
+    /// Returns true if the state of `config` can be more useful than the state `other`.
+    fn is_useful_state(&self, config: &Config<W>, other: u32, now: EventIndex) -> bool {
         let _ = (config, other, now);
         true
     }
 
-    /// Whether it can be of use that an overwrite with this `target`, which may be thought to have
-    /// been hidden, takes effect in earnest.
-    fn shows(&self, config: &Config<W>, target: u32, now: Moment) -> bool {
+    /// Returns true if it can be useful that a blind write with this `target`, which may count as
+    /// hidden, takes effect visibly.
+    fn is_useful_write(&self, config: &Config<W>, target: u32, now: EventIndex) -> bool {
         let _ = (config, target, now);
         true
     }
 
-    /// An overwrite is taking effect in `config`, which it then leaves in another state: has
-    /// whatever can take effect just before it, and is useless later, do so.
-    fn flush(&self, config: &mut Config<W>, now: Moment) {
+    /// Marks as done every task that can take effect just before a blind write changes the state of
+    /// `config`, and that would be useless after it.
+    fn complete_before_write(&self, config: &mut Config<W>, now: EventIndex) {
         let _ = (config, now);
     }
 
-    /// Makes equal what cannot be told apart after `now`.
-    fn blur(&self, config: &mut Config<W>, now: Moment) {
+    /// Replaces the state by a representative of those that are indistinguishable after `now`.
+    fn merge_unobserved(&self, config: &mut Config<W>, now: EventIndex) {
         let _ = (config, now);
     }
 
-    /// Bytes that it holds.
+    /// Returns the number of bytes that the space holds.
     fn bytes(&self) -> usize;
 }
 
-/// A space, and the tasks that are open in it.
+/// A space and its pending tasks.
 #[derive(Debug)]
 pub(super) struct Walk<S, const W: usize> {
     pub(super) space: S,
     pub(super) tasks: Vec<Task>,
-    /// Open overwrites and updates, by deadline.
+    /// The pending blind writes and updates, by deadline.
     writes: Vec<u32>,
     updates: Vec<u32>,
-    /// The slots of the open overwrites, and updates, whose outcome is known.
-    written: Bits<W>,
-    exact: Bits<W>,
-    /// When a class was last looked at.
+    /// The slots of the pending blind writes, and updates, whose outcome is known.
+    known_writes: Bits<W>,
+    known_updates: Bits<W>,
+    /// The round in which each class was tried last.
     stamps: Vec<u64>,
     stamp: u64,
 }
@@ -87,31 +88,31 @@ impl<S: Space<W>, const W: usize> Walk<S, W> {
             tasks,
             writes: Vec::new(),
             updates: Vec::new(),
-            written: Bits::NONE,
-            exact: Bits::NONE,
+            known_writes: Bits::NONE,
+            known_updates: Bits::NONE,
             stamps: vec![0; classes],
             stamp: 0,
         }
     }
 
-    /// The slots of the open tasks of which it always matters whether they are done.
-    pub(super) fn exact(&self) -> Bits<W> {
-        self.exact
+    /// Returns the slots of the pending updates with known outcomes.
+    pub(super) fn known_updates(&self) -> Bits<W> {
+        self.known_updates
     }
 
-    /// Bytes that it holds beyond those of the tasks.
+    /// Returns the number of bytes that the walk holds beyond those of the tasks.
     pub(super) fn bytes(&self) -> usize {
         self.space.bytes() + self.stamps.len() * size_of::<u64>()
     }
 
-    /// The task is now open.
+    /// Adds a task to the pending tasks.
     pub(super) fn open(&mut self, number: u32) {
         let task = self.tasks[number as usize];
         self.space.open(number, &task);
         let (list, known) = match task.kind {
-            Kind::Observe => return,
-            Kind::Overwrite => (&mut self.writes, &mut self.written),
-            Kind::Update => (&mut self.updates, &mut self.exact),
+            Kind::ReadOnly => return,
+            Kind::BlindWrite => (&mut self.writes, &mut self.known_writes),
+            Kind::Update => (&mut self.updates, &mut self.known_updates),
         };
         let key = |other: u32| (self.tasks[other as usize].deadline(), other);
         let place = list.partition_point(|other| key(*other) < key(number));
@@ -121,80 +122,84 @@ impl<S: Space<W>, const W: usize> Walk<S, W> {
         }
     }
 
-    /// The task no longer is.
+    /// Removes a task from the pending tasks.
     pub(super) fn close(&mut self, number: u32) {
         let task = self.tasks[number as usize];
         self.space.close(number, &task);
         let (list, known) = match task.kind {
-            Kind::Observe => return,
-            Kind::Overwrite => (&mut self.writes, &mut self.written),
-            Kind::Update => (&mut self.updates, &mut self.exact),
+            Kind::ReadOnly => return,
+            Kind::BlindWrite => (&mut self.writes, &mut self.known_writes),
+            Kind::Update => (&mut self.updates, &mut self.known_updates),
         };
         list.retain(|other| *other != number);
         known.clear(task.slot);
     }
 
-    /// Has every observer that is legal in the state take effect: it costs nothing, now or ever
-    /// (rule a). Returns whether there was one.
-    pub(super) fn settle(&mut self, config: &mut Config<W>) -> bool {
+    /// Lets every legal read-only task take effect, which excludes no continuation (rule a).
+    /// Returns true if there was one.
+    pub(super) fn apply_reads(&mut self, config: &mut Config<W>) -> bool {
         let done = config.done.or(&self.space.observers(config.state));
         let more = done != config.done;
         config.done = done;
         more
     }
 
-    /// A write that returns may have been hidden. If it was not, it takes effect before it
-    /// returns: this is `config` before it has, if that can be of use.
+    /// Returns `config` with the hidden write `number` undone, so that the search can let it take
+    /// effect visibly. `None` if the write was not hidden, or if a visible effect is useless.
     pub(super) fn unhidden(&mut self, config: &Config<W>, number: u32) -> Option<Config<W>> {
         let task = self.tasks[number as usize];
         let hidden = config.done.has(task.slot) && !config.used.has(task.slot);
-        if task.kind != Kind::Overwrite || !hidden {
+        if task.kind != Kind::BlindWrite || !hidden {
             return None;
         }
         let target = self.space.target(number);
         let mut before = *config;
         before.done.clear(task.slot);
-        self.space.shows(&before, target, task.ends).then_some(before)
+        self.space.is_useful_write(&before, target, task.ends).then_some(before)
     }
 
-    /// What is left of `config`, in which the task has returned at `now` and is closed; nothing if
-    /// it leads nowhere.
-    pub(super) fn pass(
+    /// Returns `config` after the task returned at `now` and was closed, or `None` for a dead end.
+    pub(super) fn after_return(
         &mut self,
         config: &Config<W>,
         number: u32,
-        now: Moment,
+        now: EventIndex,
     ) -> Option<Config<W>> {
         let task = &self.tasks[number as usize];
         let mut after = *config;
         after.done.clear(task.slot);
         after.used.clear(task.slot);
-        if task.kind == Kind::Overwrite {
+        if task.kind == Kind::BlindWrite {
             let gone = self.space.target(number);
-            if gone != after.state && self.space.is_doomed(&after, gone, now) {
+            if gone != after.state && self.space.is_dead_end(&after, gone, now) {
                 return None;
             }
         }
-        self.space.blur(&mut after, now);
+        self.space.merge_unobserved(&mut after, now);
         Some(after)
     }
 
-    /// The configurations one step after `config`, on the way to the return of the task `next`,
-    /// the most promising last. Observers of its state are done.
-    pub(super) fn expand(&mut self, config: &Config<W>, next: u32, ways: &mut Vec<Config<W>>) {
-        let first = ways.len();
+    /// Appends the configurations one step after `config`, on the way to the response of the task
+    /// `next`, the most promising last. The legal read-only tasks are done.
+    pub(super) fn expand(
+        &mut self,
+        config: &Config<W>,
+        next: u32,
+        successors: &mut Vec<Config<W>>,
+    ) {
+        let first = successors.len();
         let next = self.tasks[next as usize];
-        self.update(config, &next, ways);
-        if !config.is_bare() {
-            self.write(config, &next, ways);
+        self.update(config, &next, successors);
+        if !config.is_unobserved() {
+            self.write(config, &next, successors);
         }
-        ways[first..].reverse();
+        successors[first..].reverse();
         let done = |config: &Config<W>| config.done.has(next.slot);
-        ways[first..].sort_by_key(done);
+        successors[first..].sort_by_key(done);
     }
 
-    /// The ways on by an update.
-    fn update(&mut self, config: &Config<W>, next: &Task, ways: &mut Vec<Config<W>>) {
+    /// Appends the successors by an update.
+    fn update(&mut self, config: &Config<W>, next: &Task, successors: &mut Vec<Config<W>>) {
         self.stamp += 1;
         for place in 0..self.updates.len() {
             let number = self.updates[place];
@@ -209,30 +214,31 @@ impl<S: Space<W>, const W: usize> Walk<S, W> {
             }
             let mut after = *config;
             after.state = state;
-            after.set_bare(false);
+            after.set_unobserved(false);
             match task.known {
                 true => after.done.set(task.slot),
                 false => after.used.set(task.slot),
             }
-            let seen = self.settle(&mut after);
-            let left = state != config.state;
-            if left && self.space.is_doomed(&after, config.state, next.ends) {
+            let observed = self.apply_reads(&mut after);
+            let changed = state != config.state;
+            if changed && self.space.is_dead_end(&after, config.state, next.ends) {
                 continue;
             }
-            // Who need not take effect, and shows in nothing, only helps an update after it.
-            if !task.known && !seen && !after.done.has(next.slot) {
-                if !self.space.builds(&after) {
+            // A task that need not take effect, and whose effect is not observed, can only enable
+            // an update.
+            if !task.known && !observed && !after.done.has(next.slot) {
+                if !self.space.enables_update(&after) {
                     continue;
                 }
-                after.set_bare(true);
+                after.set_unobserved(true);
             }
-            ways.push(after);
+            successors.push(after);
         }
     }
 
-    /// The ways on by an overwrite. Every other open one may then have taken effect just before
-    /// it, unseen (rule b), and whether it did is decided when it matters.
-    fn write(&mut self, config: &Config<W>, next: &Task, ways: &mut Vec<Config<W>>) {
+    /// Appends the successors by a blind write. Every other pending write may then count as having
+    /// taken effect just before it, unobserved (rule b); the search decides later whether it did.
+    fn write(&mut self, config: &Config<W>, next: &Task, successors: &mut Vec<Config<W>>) {
         self.stamp += 1;
         for place in 0..self.writes.len() {
             let number = self.writes[place];
@@ -241,36 +247,36 @@ impl<S: Space<W>, const W: usize> Walk<S, W> {
                 continue;
             }
             let state = self.space.target(number);
-            // A write of the present value is of use to those that it hides.
-            if state == config.state && config.done.includes(&self.written) {
+            // A write of the current value is useful only to the writes that it hides.
+            if state == config.state && config.done.includes(&self.known_writes) {
                 continue;
             }
             let mut after = *config;
             after.state = state;
-            after.done = after.done.or(&self.written);
+            after.done = after.done.or(&self.known_writes);
             after.used.set(task.slot);
-            self.space.flush(&mut after, next.ends);
-            let seen = self.settle(&mut after);
-            let left = state != config.state;
-            if left && self.space.is_doomed(&after, config.state, next.ends) {
+            self.space.complete_before_write(&mut after, next.ends);
+            let observed = self.apply_reads(&mut after);
+            let changed = state != config.state;
+            if changed && self.space.is_dead_end(&after, config.state, next.ends) {
                 continue;
             }
             if after.done.has(next.slot) {
-                // Where `next` can be hidden, it can also take effect.
-                if next.kind == Kind::Overwrite && task.id != next.id && !seen {
+                // Where `next` can be hidden, it can also take effect visibly.
+                if next.kind == Kind::BlindWrite && task.id != next.id && !observed {
                     let other = self.target_of(next);
-                    if !self.space.is_wanted(&after, other, next.ends) {
+                    if !self.space.is_useful_state(&after, other, next.ends) {
                         continue;
                     }
                 }
-            } else if !seen {
-                // Another overwrite would hide it, and could do all that it does.
-                if !self.space.builds(&after) {
+            } else if !observed {
+                // Another blind write would hide it, and could do all that it does.
+                if !self.space.enables_update(&after) {
                     continue;
                 }
-                after.set_bare(true);
+                after.set_unobserved(true);
             }
-            ways.push(after);
+            successors.push(after);
         }
     }
 
@@ -280,8 +286,8 @@ impl<S: Space<W>, const W: usize> Walk<S, W> {
         self.space.target(number)
     }
 
-    /// Whether no other of its class was looked at in this round: of those that can stand in for
-    /// one another, the one that is needed first goes first (rule d).
+    /// Returns true if no other task of the class was tried in this round: of interchangeable
+    /// tasks, the one with the earliest deadline goes first (rule d).
     fn is_first(&mut self, task: &Task) -> bool {
         let stamp = &mut self.stamps[task.class as usize];
         std::mem::replace(stamp, self.stamp) != self.stamp

@@ -1,6 +1,7 @@
-//! Checks a history while it happens: says that it is wrong at the first event that makes it so.
+//! Checks a history while it happens, and raises an alarm at the first event that violates
+//! linearizability.
 
-mod cell;
+mod register_stream;
 mod retired;
 
 use std::fmt;
@@ -10,60 +11,60 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::history::OpId;
-use crate::stream::cell::{Cell, Event, Fault};
-use crate::stream::retired::Retired;
-use crate::value::Value;
-use crate::verdict::{Evidence, Verdict};
-use crate::zones::{Call, Calls, NEVER, Names, Time, Told, What, register, verdict};
+use crate::stream::register_stream::{Event, RegisterStream, Violation};
+use crate::stream::retired::RetiredValues;
+use crate::value::ValueId;
+use crate::verdict::{Counterexample, Verdict};
+use crate::zones::{Action, Call, Calls, Classification, NEVER, OpNames, Time, register, verdict};
 
-/// A check of registers that goes on while they are used, for values that are written once: it
-/// takes part in a simulation, which can stop at the event that shows the fault.
+/// A streaming check of registers, for values that are written once. A simulation runs it and stops
+/// at the event that shows the violation.
 ///
-/// It remembers what may still be seen, not what happened: writes that are on their way or whose
-/// outcome nobody learned, and values that no completed operation has certainly overwritten. Of the
-/// values that nobody can see any more, it keeps the latest few to tell who overwrote them.
+/// It remembers only operations that can still affect the verdict: pending writes, writes of
+/// unknown outcome, and values that no completed operation has certainly overwritten. Of the values
+/// that can no longer be read, it keeps the latest few to name the operations that overwrote them.
 ///
-/// Of some keys it cannot decide on all, and says so ([`Stream::decides`]): those where values are
-/// written again while they may still be seen, where something is appended, where a put tells what
-/// it replaced, or where a compare-and-set fails whose expected value may still be seen, unless it
-/// tells what it found. What it calls wrong is wrong all the same.
+/// It cannot decide every key ([`Stream::decides`]). It does not decide a key if a value is written
+/// again while it may still be read, if something is appended, if a put returns the value that it
+/// replaced, or if a failed compare-and-set does not return the value that it found, although its
+/// expected value may have been present. An alarm on such a key is right all the same.
 ///
-/// [`Model::stream`](crate::model::Model::stream) makes one.
+/// [`Model::stream`](crate::model::Model::stream) creates it.
 #[derive(Clone)]
 pub struct Stream<O, R> {
-    told: fn(&O, Option<&R>) -> Told,
+    classify: fn(&O, Option<&R>) -> Classification,
     key: fn(&O) -> u64,
-    init: Value,
-    names: Names,
-    words: Arc<dyn Fn(Value) -> String + Send + Sync>,
+    init: ValueId,
+    names: OpNames,
+    describe: Arc<dyn Fn(ValueId) -> String + Send + Sync>,
     now: Time,
     next: OpId,
     open: HashMap<OpId, Open<O>, FixedState>,
     places: HashMap<u64, usize, FixedState>,
-    cells: Vec<Cell>,
-    retired: Retired,
-    is_wrong: bool,
-    /// Whether every cell is swept after every return.
+    registers: Vec<RegisterStream>,
+    retired: RetiredValues,
+    is_violated: bool,
+    /// Whether every register is swept after every response.
     is_eager: bool,
 }
 
-/// An operation that has not returned.
+/// A pending operation and its register.
 #[derive(Clone, Copy)]
 struct Open<O> {
     op: O,
-    cell: usize,
+    register: usize,
     invoked: Time,
 }
 
-/// The history is wrong.
+/// A violation of linearizability that the stream found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
-    /// The operation whose outcome made it so.
+    /// The operation whose outcome shows the violation.
     pub operation: OpId,
-    /// What proves it. Nothing where that takes operations that were forgotten: a check of the
+    /// The counterexample, or `None` if it needs operations that were forgotten. A check of the
     /// whole history finds it. If values are written again after they were overwritten, it may
-    /// miss what those operations could have done.
-    pub evidence: Option<Evidence>,
+    /// ignore possible effects of forgotten operations.
+    pub counterexample: Option<Counterexample>,
 }
 
 impl<O, R> fmt::Debug for Stream<O, R> {
@@ -71,166 +72,179 @@ impl<O, R> fmt::Debug for Stream<O, R> {
         f.debug_struct("Stream")
             .field("operations", &self.next.0)
             .field("open", &self.open.len())
-            .field("keys", &self.cells.len())
-            .field("is_wrong", &self.is_wrong)
+            .field("keys", &self.registers.len())
+            .field("is_wrong", &self.is_violated)
             .finish_non_exhaustive()
     }
 }
 
 impl<O: Clone, R> Stream<O, R> {
-    /// Checks objects that are registers, each for a `key` of its own, with `init` at first.
+    /// Creates a check of registers, one for each `key`, with the initial value `init`.
     pub(crate) fn new(
-        told: fn(&O, Option<&R>) -> Told,
+        classify: fn(&O, Option<&R>) -> Classification,
         key: fn(&O) -> u64,
-        init: Value,
-        names: Names,
-        words: impl Fn(Value) -> String + Send + Sync + 'static,
+        init: ValueId,
+        names: OpNames,
+        describe: impl Fn(ValueId) -> String + Send + Sync + 'static,
     ) -> Stream<O, R> {
         Stream {
-            told,
+            classify,
             key,
             init,
             names,
-            words: Arc::new(words),
+            describe: Arc::new(describe),
             now: 0,
             next: OpId(0),
             open: HashMap::default(),
             places: HashMap::default(),
-            cells: Vec::new(),
-            retired: Retired::default(),
-            is_wrong: false,
+            registers: Vec::new(),
+            retired: RetiredValues::default(),
+            is_violated: false,
             is_eager: false,
         }
     }
 
-    /// Whether silence means that the history is linearizable so far.
+    /// Returns true if the absence of an alarm means that the history so far is linearizable.
     #[must_use]
     pub fn is_decided(&self) -> bool {
-        self.cells.iter().all(Cell::is_decided)
+        self.registers.iter().all(RegisterStream::is_decided)
     }
 
-    /// Whether silence means that what was asked of the object of `op` is linearizable so far.
+    /// Returns true if the absence of an alarm means that the subhistory of the object of `op` is
+    /// linearizable so far.
     #[must_use]
     pub fn decides(&self, op: &O) -> bool {
-        let cell = self.places.get(&(self.key)(op));
-        cell.is_none_or(|cell| self.cells[*cell].is_decided())
+        let register = self.places.get(&(self.key)(op));
+        register.is_none_or(|register| self.registers[*register].is_decided())
     }
 
-    /// How many operations and values it remembers: what is open, and what may still be seen.
+    /// Returns the number of operations and values that it remembers: pending operations, and
+    /// values that may still be read.
     #[must_use]
     pub fn remembered(&self) -> usize {
-        self.open.len() + self.cells.iter().map(Cell::remembered).sum::<usize>()
+        self.open.len() + self.registers.iter().map(RegisterStream::remembered).sum::<usize>()
     }
 
-    /// A client asks for `op`. Operations are numbered in the order of invocation, as a
-    /// [`crate::history::Recorder`] does it.
+    /// Records that a client invokes `op`. Operations are numbered in the order of invocation, as
+    /// by [`crate::history::Recorder`].
     ///
     /// # Panics
-    /// After four billion events.
+    /// If the history has `u32::MAX` events.
     pub fn invoke(&mut self, op: O) -> OpId {
         let id = self.next;
         self.next = OpId(id.0.checked_add(1).expect("there are at most four billion operations"));
-        if self.is_wrong {
+        if self.is_violated {
             return id;
         }
         let invoked = self.tick();
         let key = (self.key)(&op);
-        let count = self.cells.len();
-        let cell = *self.places.entry(key).or_insert(count);
-        if cell == count {
-            self.cells.push(Cell::new(self.init));
+        let count = self.registers.len();
+        let register = *self.places.entry(key).or_insert(count);
+        if register == count {
+            self.registers.push(RegisterStream::new(self.init));
         }
-        let asked = (self.told)(&op, None);
+        let classified = (self.classify)(&op, None);
         let call = Event { id, invoked, returned: NEVER };
-        match asked {
-            Told::Nothing => self.cells[cell].watch(id, invoked),
-            Told::This(What::Write(value)) => {
-                self.cells[cell].write(value, None, call);
+        match classified {
+            Classification::Irrelevant => self.registers[register].add_reader(id, invoked),
+            Classification::Action(Action::Write(value)) => {
+                self.registers[register].write(value, None, call);
             }
-            Told::This(What::Swap { from, to }) => {
-                self.cells[cell].watch(id, invoked);
-                self.cells[cell].write(to, Some(from), call);
+            Classification::Action(Action::CompareAndSet { from, to }) => {
+                self.registers[register].add_reader(id, invoked);
+                self.registers[register].write(to, Some(from), call);
             }
-            Told::This(_) | Told::Nonsense | Told::Otherwise => self.cells[cell].blur(),
+            Classification::Action(_) | Classification::Invalid | Classification::Unsupported => {
+                self.registers[register].give_up()
+            }
         }
-        self.open.insert(id, Open { op, cell, invoked });
+        self.open.insert(id, Open { op, register, invoked });
         id
     }
 
-    /// `id` returned `ret`: an alarm if that cannot be. There is one alarm at most.
+    /// Records that the operation `id` returned `ret`. Returns an alarm if that violates
+    /// linearizability. There is at most one alarm.
     ///
     /// # Panics
-    /// If no such operation is open, or after four billion events.
+    /// If the operation is not pending, or if the history has `u32::MAX` events.
     pub fn returned(&mut self, id: OpId, ret: &R) -> Option<Alarm> {
-        if self.is_wrong {
+        if self.is_violated {
             return None;
         }
-        let Open { op, cell, invoked } = self.close(id);
+        let Open { op, register, invoked } = self.close(id);
         let returned = self.tick();
         let event = Event { id, invoked, returned };
-        let place = &mut self.cells[cell];
-        place.unwatch(id);
-        let fault = match (self.told)(&op, Some(ret)) {
-            Told::This(What::Read(value)) => place.read(value, event),
-            Told::This(What::Write(value)) => place.written(value, event),
-            Told::This(What::Swap { from, to }) if from == to => place.read(from, event),
-            Told::This(What::Swap { to, .. }) => place.written(to, event),
-            Told::This(What::Refused { from, to }) => place.refused(from, to, id),
-            Told::This(What::Found { to, found, .. }) => place.found(found, to, event),
-            Told::Otherwise => {
-                place.blur();
+        let place = &mut self.registers[register];
+        place.remove_reader(id);
+        let violation = match (self.classify)(&op, Some(ret)) {
+            Classification::Action(Action::Read(value)) => place.read(value, event),
+            Classification::Action(Action::Write(value)) => place.written(value, event),
+            Classification::Action(Action::CompareAndSet { from, to }) if from == to => {
+                place.read(from, event)
+            }
+            Classification::Action(Action::CompareAndSet { to, .. }) => place.written(to, event),
+            Classification::Action(Action::FailedCas { from, to }) => {
+                place.failed_cas(from, to, id)
+            }
+            Classification::Action(Action::FailedCasFound { to, found, .. }) => {
+                place.found(found, to, event)
+            }
+            Classification::Unsupported => {
+                place.give_up();
                 Ok(())
             }
-            Told::This(What::Append(_)) | Told::Nothing => Ok(()),
-            Told::Nonsense => Err(Fault::Untold),
+            Classification::Action(Action::Append(_)) | Classification::Irrelevant => Ok(()),
+            Classification::Invalid => Err(Violation::Unexplained),
         };
-        let alarm = fault.err().map(|fault| self.alarm(cell, event, &op, ret, &fault));
-        if self.is_eager || self.cells[cell].is_full() {
-            self.cells[cell].sweep(returned, cell, &mut self.retired);
+        let alarm =
+            violation.err().map(|violation| self.alarm(register, event, &op, ret, &violation));
+        if self.is_eager || self.registers[register].is_full() {
+            self.registers[register].sweep(returned, register, &mut self.retired);
         }
         alarm
     }
 
-    /// `id` certainly had no effect: an alarm if somebody saw what it would have written.
+    /// Records that the operation `id` had no effect. Returns an alarm if its value was observed.
     ///
     /// # Panics
-    /// If no such operation is open.
+    /// If the operation is not pending.
     pub fn failed(&mut self, id: OpId) -> Option<Alarm> {
-        if self.is_wrong {
+        if self.is_violated {
             return None;
         }
-        let Open { op, cell, .. } = self.close(id);
-        self.cells[cell].unwatch(id);
-        let undone = match (self.told)(&op, None) {
-            Told::This(What::Write(value) | What::Swap { to: value, .. }) => {
-                self.cells[cell].undo(value, id)
-            }
+        let Open { op, register, .. } = self.close(id);
+        self.registers[register].remove_reader(id);
+        let undone = match (self.classify)(&op, None) {
+            Classification::Action(
+                Action::Write(value) | Action::CompareAndSet { to: value, .. },
+            ) => self.registers[register].undo(value, id),
             _ => Ok(()),
         };
         undone.err().map(|_| {
-            self.is_wrong = true;
-            Alarm { operation: id, evidence: None }
+            self.is_violated = true;
+            Alarm { operation: id, counterexample: None }
         })
     }
 
-    /// Nobody learns what became of `id`: it may still take effect.
+    /// Records that the outcome of the operation `id` is unknown: it may still take effect.
     ///
     /// # Panics
-    /// If no such operation is open.
+    /// If the operation is not pending.
     pub fn unknown(&mut self, id: OpId) {
-        if !self.is_wrong {
-            let Open { op, cell, .. } = self.close(id);
-            self.cells[cell].unwatch(id);
-            if let Told::This(What::Write(value) | What::Swap { to: value, .. }) =
-                (self.told)(&op, None)
+        if !self.is_violated {
+            let Open { op, register, .. } = self.close(id);
+            self.registers[register].remove_reader(id);
+            if let Classification::Action(
+                Action::Write(value) | Action::CompareAndSet { to: value, .. },
+            ) = (self.classify)(&op, None)
             {
-                self.cells[cell].settle(value, id);
+                self.registers[register].mark_unknown(value, id);
             }
         }
     }
 
     fn close(&mut self, id: OpId) -> Open<O> {
-        self.open.remove(&id).expect("an operation ends once, after it began")
+        self.open.remove(&id).expect("an operation returns once, after its invocation")
     }
 
     fn tick(&mut self) -> Time {
@@ -239,65 +253,77 @@ impl<O: Clone, R> Stream<O, R> {
         self.now
     }
 
-    /// What to say of a `fault` that the outcome of `event` shows.
-    fn alarm(&mut self, cell: usize, event: Event, op: &O, ret: &R, fault: &Fault) -> Alarm {
-        self.is_wrong = true;
+    /// Builds the alarm for a `violation` that the outcome of `event` shows.
+    fn alarm(
+        &mut self,
+        register: usize,
+        event: Event,
+        op: &O,
+        ret: &R,
+        violation: &Violation,
+    ) -> Alarm {
+        self.is_violated = true;
         let operation = event.id;
-        let Told::This(what) = (self.told)(op, Some(ret)) else {
-            return Alarm { operation, evidence: None };
+        let Classification::Action(action) = (self.classify)(op, Some(ret)) else {
+            return Alarm { operation, counterexample: None };
         };
-        let mut named = self.cells[cell].named();
-        match (fault, what) {
-            (Fault::NotThere, What::Read(value) | What::Found { found: value, .. }) => {
-                match self.retired.of(cell, value) {
-                    Some(overwritten) => named.extend(overwritten),
-                    None if self.retired.is_complete() => named.clear(),
-                    None => return Alarm { operation, evidence: None },
-                }
+        let mut known = self.registers[register].known();
+        match (violation, action) {
+            (
+                Violation::ValueAbsent,
+                Action::Read(value) | Action::FailedCasFound { found: value, .. },
+            ) => match self.retired.of(register, value) {
+                Some(overwritten) => known.extend(overwritten),
+                None if self.retired.is_complete() => known.clear(),
+                None => return Alarm { operation, counterexample: None },
+            },
+            (Violation::ValueAbsent | Violation::Unexplained, _) => {
+                return Alarm { operation, counterexample: None };
             }
-            (Fault::NotThere | Fault::Untold, _) => return Alarm { operation, evidence: None },
-            (Fault::Clash, _) => {}
+            (Violation::ZoneConflict, _) => {}
         }
-        let call = Call { invoked: event.invoked, returned: event.returned, what };
-        named.retain(|(id, _)| *id != event.id);
-        named.push((event.id, call));
-        let has_refusals = self.cells[cell].has_refusals();
-        let evidence = (!has_refusals).then(|| self.evidence(named)).flatten();
-        Alarm { operation, evidence }
+        let call = Call { invoked: event.invoked, returned: event.returned, action };
+        known.retain(|(id, _)| *id != event.id);
+        known.push((event.id, call));
+        let has_failed_cas = self.registers[register].has_failed_cas();
+        let counterexample = (!has_failed_cas).then(|| self.counterexample(known)).flatten();
+        Alarm { operation, counterexample }
     }
 
-    /// What proves that the calls `named` are wrong.
-    fn evidence(&self, mut named: Vec<(OpId, Call)>) -> Option<Evidence> {
-        named.sort_by_key(|(id, call)| (*id, call.returned));
-        named.dedup_by_key(|(id, _)| *id);
-        if !self.is_whole(&named) {
+    /// Returns the counterexample that the calls `known` contain.
+    fn counterexample(&self, mut known: Vec<(OpId, Call)>) -> Option<Counterexample> {
+        known.sort_by_key(|(id, call)| (*id, call.returned));
+        known.dedup_by_key(|(id, _)| *id);
+        if !self.has_all_writers(&known) {
             return None;
         }
         let calls = Calls {
-            ids: named.iter().map(|(id, _)| *id).collect(),
-            list: named.into_iter().map(|(_, call)| call).collect(),
+            ids: known.iter().map(|(id, _)| *id).collect(),
+            list: known.into_iter().map(|(_, call)| call).collect(),
         };
-        match verdict(&calls, self.names, &*self.words, |calls| register::decide(calls, self.init))
-        {
-            Some(Verdict::NotLinearizable(evidence)) => Some(evidence),
+        match verdict(&calls, self.names, &*self.describe, |calls| {
+            register::decide(calls, self.init)
+        }) {
+            Some(Verdict::NotLinearizable(counterexample)) => Some(counterexample),
             _ => None,
         }
     }
 
-    /// Whether whatever was seen was written there: what is missing may be unknown, or forgotten.
-    fn is_whole(&self, named: &[(OpId, Call)]) -> bool {
-        let is_written = |seen: Value| {
-            let writes = |(_, call): &(OpId, Call)| match call.what {
-                What::Write(value) | What::Swap { to: value, .. } => value == seen,
+    /// Returns true if `known` contains a write of every observed value, so that no forgotten write
+    /// is needed.
+    fn has_all_writers(&self, known: &[(OpId, Call)]) -> bool {
+        let is_written = |seen: ValueId| {
+            let writes = |(_, call): &(OpId, Call)| match call.action {
+                Action::Write(value) | Action::CompareAndSet { to: value, .. } => value == seen,
                 _ => false,
             };
-            seen == self.init || named.iter().any(writes)
+            seen == self.init || known.iter().any(writes)
         };
-        named.len() == 1
-            || named.iter().all(|(_, call)| match call.what {
-                What::Read(value)
-                | What::Swap { from: value, .. }
-                | What::Found { found: value, .. } => is_written(value),
+        known.len() == 1
+            || known.iter().all(|(_, call)| match call.action {
+                Action::Read(value)
+                | Action::CompareAndSet { from: value, .. }
+                | Action::FailedCasFound { found: value, .. } => is_written(value),
                 _ => true,
             })
     }

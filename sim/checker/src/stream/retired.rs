@@ -1,43 +1,43 @@
-//! Values that nobody can see any more, and who overwrote them.
+//! Values that can no longer be read, and the operations that overwrote them.
 
 use std::collections::VecDeque;
 
 use crate::history::OpId;
-use crate::value::Value;
+use crate::value::ValueId;
 use crate::zones::Call;
 
-/// How many values it keeps.
+/// The most values that are kept.
 const KEPT_MAX: usize = 4_096;
 
-/// The latest of the values that nobody can see any more, with operations that prove it.
+/// The latest of the values that can no longer be read, with operations that prove it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Retired {
-    kept: VecDeque<(usize, Value, Proof)>,
+pub(crate) struct RetiredValues {
+    kept: VecDeque<(usize, ValueId, Proof)>,
     has_forgotten: bool,
 }
 
-/// Operations that prove that a value cannot be seen any more: the first and the last of the value
-/// and of another, and both writers.
+/// The operations that prove that a value can no longer be read: the first and the last of the
+/// value and of another value, and both writers.
 pub(crate) type Proof = [Option<(OpId, Call)>; 6];
 
-impl Retired {
-    /// `value` of `cell` cannot be seen any more, as `proof` shows.
-    pub(crate) fn push(&mut self, cell: usize, value: Value, proof: Proof) {
+impl RetiredValues {
+    /// Adds `value` of a register, which can no longer be read, with its proof.
+    pub(crate) fn push(&mut self, register: usize, value: ValueId, proof: Proof) {
         if self.kept.len() == KEPT_MAX {
             self.kept.pop_front();
             self.has_forgotten = true;
         }
-        self.kept.push_back((cell, value, proof));
+        self.kept.push_back((register, value, proof));
     }
 
-    /// What proves that `value` cannot be seen any more.
-    pub(crate) fn of(&self, cell: usize, value: Value) -> Option<Vec<(OpId, Call)>> {
+    /// Returns the proof that `value` can no longer be read.
+    pub(crate) fn of(&self, register: usize, value: ValueId) -> Option<Vec<(OpId, Call)>> {
         let mut latest = self.kept.iter().rev();
-        let (.., proof) = latest.find(|(of, kept, _)| (*of, *kept) == (cell, value))?;
+        let (.., proof) = latest.find(|(of, kept, _)| (*of, *kept) == (register, value))?;
         Some(proof.iter().flatten().copied().collect())
     }
 
-    /// Whether a value that it does not have was never there.
+    /// Returns true if no retired value was ever dropped.
     pub(crate) fn is_complete(&self) -> bool {
         !self.has_forgotten
     }

@@ -1,31 +1,31 @@
-//! The stream, held against the definition tried out after every event.
+//! Compares the stream with brute force after every event.
 
 use std::collections::BTreeMap;
 
 use rand::RngExt;
 
 use super::*;
-use crate::brute;
+use crate::brute_force;
 use crate::budget::Budget;
 use crate::check::check;
 use crate::generate::{Random, Shape, history, random};
-use crate::history::{History, Moment, Operation, Outcome, Part};
+use crate::history::{EventIndex, History, Operation, Outcome, Subhistory};
 use crate::model::{Effect, Model};
 use crate::models::{Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet};
 
 type Made = History<RegisterOp, RegisterRet>;
 
-/// How a random register is used: the share of compare-and-sets, and how many values there
-/// are; any number if there is none.
+/// The parameters of a random register: the share of compare-and-sets, and the number of distinct
+/// values, or `None` for unique ones.
 #[derive(Clone, Copy)]
-struct Use {
+struct Workload {
     swaps: f64,
     values: Option<u32>,
     operations: u32,
 }
 
-/// A history of a register, with some results changed.
-fn register(random: &mut Random, with: Use) -> Made {
+/// Generates a history of a register, with some results changed.
+fn register(random: &mut Random, with: Workload) -> Made {
     let shape = Shape {
         operations: random.random_range(2..with.operations),
         clients: random.random_range(1..6),
@@ -39,16 +39,16 @@ fn register(random: &mut Random, with: Use) -> Made {
         let from = if random.random_bool(0.1) { random.random_range(0..=last) } else { last };
         if random.random_bool(with.swaps) {
             last = fresh;
-            return RegisterOp::Cas { from: Value(from), to: Value(fresh) };
+            return RegisterOp::Cas { from: ValueId(from), to: ValueId(fresh) };
         }
         if random.random_bool(0.5) {
             return RegisterOp::Read;
         }
         last = fresh;
-        RegisterOp::Write(Value(fresh))
+        RegisterOp::Write(ValueId(fresh))
     };
     let model = Register::default();
-    let made = history(random, &shape, Value::NULL, ask, |state, op| {
+    let made = history(random, &shape, ValueId::NULL, ask, |state, op| {
         let swapped = matches!(op, RegisterOp::Cas { from, .. } if from == state);
         let ret = match op {
             RegisterOp::Read => RegisterRet::Value(*state),
@@ -63,9 +63,9 @@ fn register(random: &mut Random, with: Use) -> Made {
         Outcome::Returned { at, ret } if random.random_bool(changed) => {
             let ret = match ret {
                 RegisterRet::Written => ret,
-                RegisterRet::Value(Value(value)) => {
+                RegisterRet::Value(ValueId(value)) => {
                     let near = value.saturating_sub(2)..=value + u32::from(id.0 > 3);
-                    RegisterRet::Value(Value(random.random_range(near)))
+                    RegisterRet::Value(ValueId(random.random_range(near)))
                 }
                 RegisterRet::Swapped(swapped) => RegisterRet::Swapped(!swapped),
             };
@@ -75,15 +75,15 @@ fn register(random: &mut Random, with: Use) -> Made {
     })
 }
 
-/// What happens, in order: an invocation, or an outcome.
+/// Returns the events in order: an invocation, or an outcome.
 fn events<O, R>(random: &mut Random, made: &History<O, R>) -> Vec<(OpId, bool)> {
-    let mut events: Vec<(Moment, bool, OpId)> = Vec::new();
+    let mut events: Vec<(EventIndex, bool, OpId)> = Vec::new();
     for (id, operation) in (0..).map(OpId).zip(made.operations()) {
         events.push((operation.invoked, false, id));
         let end = match &operation.outcome {
             Outcome::Returned { at, .. } => *at,
             Outcome::Failed | Outcome::Unknown => {
-                Moment(operation.invoked.0 + random.random_range(0..20))
+                EventIndex(operation.invoked.0 + random.random_range(0..20))
             }
         };
         events.push((end, true, id));
@@ -93,19 +93,19 @@ fn events<O, R>(random: &mut Random, made: &History<O, R>) -> Vec<(OpId, bool)> 
 }
 
 fn holds<M: Model>(model: &M, made: &History<M::Op, M::Ret>) -> bool {
-    let tells = |(id, operation): (u32, &Operation<M::Op, M::Ret>)| {
-        let tells = match operation.outcome {
+    let is_relevant = |(id, operation): (u32, &Operation<M::Op, M::Ret>)| {
+        let is_relevant = match operation.outcome {
             Outcome::Returned { .. } => true,
             Outcome::Failed => false,
-            Outcome::Unknown => model.effect(&operation.op, None) != Effect::Observe,
+            Outcome::Unknown => model.effect(&operation.op, None) != Effect::ReadOnly,
         };
-        tells.then_some(OpId(id))
+        is_relevant.then_some(OpId(id))
     };
-    let ids: Vec<OpId> = (0..).zip(made.operations()).filter_map(tells).collect();
-    brute::linearizable(model, Part::new(made, &ids))
+    let ids: Vec<OpId> = (0..).zip(made.operations()).filter_map(is_relevant).collect();
+    brute_force::linearizable(model, Subhistory::new(made, &ids))
 }
 
-/// `made` after some of its events.
+/// Returns the prefix of `made` with some of its events.
 fn prefix<O: Clone, R: Clone>(made: &History<O, R>, events: &[(OpId, bool)]) -> History<O, R> {
     let begun = events.iter().filter(|(_, ends)| !ends).count();
     let cut = made.operations()[..begun].to_vec();
@@ -119,15 +119,15 @@ fn prefix<O: Clone, R: Clone>(made: &History<O, R>, events: &[(OpId, bool)]) -> 
 #[derive(Debug, Default)]
 struct Tally {
     silent: u32,
-    /// Of the silent ones.
+    /// The number of silent streams that decided their history.
     decided: u32,
     alarms: u32,
     proofs: u32,
     undecided: u32,
 }
 
-/// Shows a stream everything that happens in `made`, and tries out after each return whether it
-/// should have said something. If values are written once, what proves it must prove it.
+/// Feeds a stream all events of `made`, and checks after each response whether it should have
+/// raised an alarm. With unique values, its counterexample must prove the violation.
 fn run<M: Model>(
     tally: &mut Tally,
     random: &mut Random,
@@ -158,13 +158,13 @@ fn run<M: Model>(
             assert!(!holds_now, "{alarm:?}, but {so_far:?}");
             assert_eq!(alarm.operation, *id);
             tally.alarms += 1;
-            if let Some(evidence) = alarm.evidence.filter(|_| is_unique) {
-                let known = &evidence.operations;
+            if let Some(counterexample) = alarm.counterexample.filter(|_| is_unique) {
+                let known = &counterexample.operations;
                 let only = so_far.with_outcomes(|id, operation| match &operation.outcome {
                     Outcome::Returned { .. } if !known.contains(&id) => Outcome::Unknown,
                     other => other.clone(),
                 });
-                assert!(!holds(&**model, &only), "{evidence:?} proves nothing of {so_far:?}");
+                assert!(!holds(&**model, &only), "{counterexample:?} proves nothing of {so_far:?}");
                 tally.proofs += 1;
             }
             return;
@@ -185,7 +185,7 @@ fn cases() -> u32 {
     cases.unwrap_or(3_000)
 }
 
-fn tally(seed: u64, with: Use) -> Tally {
+fn tally(seed: u64, with: Workload) -> Tally {
     let mut tally = Tally::default();
     let (mut random, model) = (random(seed), Arc::new(Register::default()));
     for _ in 0..cases() {
@@ -196,18 +196,18 @@ fn tally(seed: u64, with: Use) -> Tally {
     tally
 }
 
-/// What clients of the keys of a map do.
+/// The workload of the clients of a map.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Habit {
-    /// They get, put, and compare and set; one that fails tells what it found.
+enum MapWorkload {
+    /// Get, put, and compare-and-set; a failed one returns the value that it found.
     Plain,
-    /// Of every other key they also append to the value and take it away, and are told what it was.
+    /// On every other key, clients also append, and delete with the old value returned.
     Mixed,
 }
 
-/// A history of two keys of a map, with some results changed. Every value is written once, save by
-/// those who take it away.
-fn map(random: &mut Random, model: &Kv, habit: Habit) -> History<KvOp, KvRet> {
+/// Generates a history of two keys of a map, with some results changed. Every value is written
+/// once, except by deletions.
+fn map(random: &mut Random, model: &Kv, workload: MapWorkload) -> History<KvOp, KvRet> {
     let shape = Shape {
         operations: random.random_range(2..12),
         clients: random.random_range(1..6),
@@ -216,27 +216,27 @@ fn map(random: &mut Random, model: &Kv, habit: Habit) -> History<KvOp, KvRet> {
         eager: [0.9, 0.5, 0.2][random.random_range(0..3)],
     };
     let mut last = 0;
-    let text = |number: u32| model.values.of(&*format!("{number};"));
+    let text = |number: u32| model.values.intern(&*format!("{number};"));
     let ask = |random: &mut Random| {
         let key = random.random_range(1..3);
-        let old = if last == 0 { Value::NULL } else { text(last) };
+        let old = if last == 0 { ValueId::NULL } else { text(last) };
         let new = text(last + 1);
         last += 1;
         let call = match random.random_range(0..10) {
             0..3 => KvCall::Get,
             3..5 => KvCall::Put(new),
-            _ if habit == Habit::Mixed && key == 1 => match random.random_bool(0.5) {
+            _ if workload == MapWorkload::Mixed && key == 1 => match random.random_bool(0.5) {
                 true => KvCall::Append(new),
-                false => KvCall::Put(Value::NULL),
+                false => KvCall::Put(ValueId::NULL),
             },
             _ => KvCall::Cas { from: old, to: new },
         };
-        KvOp { key: Value(key), call }
+        KvOp { key: ValueId(key), call }
     };
     let made = history(random, &shape, BTreeMap::new(), ask, |state, op| {
-        let now = state.get(&op.key).copied().unwrap_or(Value::NULL);
+        let now = state.get(&op.key).copied().unwrap_or(ValueId::NULL);
         let ret = match op.call {
-            KvCall::Get | KvCall::Put(Value::NULL) => KvRet::Value(now),
+            KvCall::Get | KvCall::Put(ValueId::NULL) => KvRet::Value(now),
             KvCall::Put(_) | KvCall::Append(_) => KvRet::Written,
             KvCall::Cas { from, .. } if from == now => KvRet::Swapped(true),
             KvCall::Cas { .. } => KvRet::Value(now),
@@ -261,14 +261,14 @@ fn map(random: &mut Random, model: &Kv, habit: Habit) -> History<KvOp, KvRet> {
     })
 }
 
-fn tally_of_maps(seed: u64, habit: Habit) -> Tally {
+fn tally_of_maps(seed: u64, workload: MapWorkload) -> Tally {
     let mut tally = Tally::default();
     let mut random = random(seed);
     for _ in 0..cases() {
         let model = Arc::new(Kv::default());
-        let made = map(&mut random, &model, habit);
-        // Taking a value away writes the first one again: what proves something may then be less.
-        run(&mut tally, &mut random, &model, &made, habit == Habit::Plain);
+        let made = map(&mut random, &model, workload);
+        // A deletion writes the initial value again, so a counterexample may be weaker.
+        run(&mut tally, &mut random, &model, &made, workload == MapWorkload::Plain);
         let checked = check(&*model, &made, &Budget::default()) == Verdict::Linearizable;
         assert_eq!(checked, holds(&*model, &made), "{made:?}");
     }
@@ -277,51 +277,51 @@ fn tally_of_maps(seed: u64, habit: Habit) -> Tally {
 }
 
 #[test]
-fn it_speaks_at_the_first_event_that_makes_a_history_wrong() {
-    let tally = tally(1, Use { swaps: 0.0, values: None, operations: 11 });
+fn the_alarm_comes_at_the_first_violating_event() {
+    let tally = tally(1, Workload { swaps: 0.0, values: None, operations: 11 });
     assert_eq!(tally.undecided, 0);
     assert!(tally.silent > 100 && tally.alarms > 100, "{tally:?}");
     assert!(tally.proofs > tally.alarms * 9 / 10, "{tally:?}");
 }
 
 #[test]
-fn it_follows_compare_and_sets() {
-    let tally = tally(2, Use { swaps: 0.5, values: None, operations: 10 });
+fn compare_and_sets_are_checked() {
+    let tally = tally(2, Workload { swaps: 0.5, values: None, operations: 10 });
     assert!(tally.silent > 100 && tally.alarms > 100, "{tally:?}");
     assert!(tally.undecided < tally.alarms, "{tally:?}");
 }
 
 #[test]
-fn it_is_never_wrong_where_values_repeat() {
-    let tally = tally(3, Use { swaps: 0.2, values: Some(4), operations: 10 });
+fn repeated_values_cause_no_false_alarm() {
+    let tally = tally(3, Workload { swaps: 0.2, values: Some(4), operations: 10 });
     assert!(tally.silent > 100 && tally.alarms > 10, "{tally:?}");
 }
 
 #[test]
-fn it_follows_compare_and_sets_that_tell_what_they_found() {
-    let tally = tally_of_maps(5, Habit::Plain);
+fn failed_compare_and_sets_with_found_values_are_checked() {
+    let tally = tally_of_maps(5, MapWorkload::Plain);
     assert_eq!(tally.undecided, 0);
     assert_eq!(tally.decided, tally.silent);
     assert!(tally.silent > 100 && tally.alarms > 100 && tally.proofs > 10, "{tally:?}");
 }
 
 #[test]
-fn keys_that_it_cannot_decide_on_do_not_hide_the_others() {
-    let tally = tally_of_maps(6, Habit::Mixed);
+fn undecided_keys_do_not_hide_violations_of_others() {
+    let tally = tally_of_maps(6, MapWorkload::Mixed);
     assert!(tally.decided < tally.silent, "{tally:?}");
     assert!(tally.silent > 100 && tally.alarms > 100, "{tally:?}");
 }
 
 #[test]
-fn it_says_of_long_histories_what_a_check_of_the_whole_says() {
+fn long_histories_get_the_verdict_of_a_whole_check() {
     let (mut random, model) = (random(4), Arc::new(Register::default()));
     let (mut alarms, mut remembered_max) = (0, 0);
     for _ in 0..100 {
-        let made = register(&mut random, Use { swaps: 0.0, values: None, operations: 500 });
+        let made = register(&mut random, Workload { swaps: 0.0, values: None, operations: 500 });
         let lie = random.random_range(0..1_000);
         let made = made.with_outcomes(|id, operation| match operation.outcome {
-            Outcome::Returned { at, ret: RegisterRet::Value(Value(value)) } if id.0 == lie => {
-                let ret = RegisterRet::Value(Value(value.saturating_sub(1)));
+            Outcome::Returned { at, ret: RegisterRet::Value(ValueId(value)) } if id.0 == lie => {
+                let ret = RegisterRet::Value(ValueId(value.saturating_sub(1)));
                 Outcome::Returned { at, ret }
             }
             other => other,
@@ -342,9 +342,9 @@ fn it_says_of_long_histories_what_a_check_of_the_whole_says() {
                 }
             });
         }
-        let is_wrong = check(&*model, &made, &Budget::default()) != Verdict::Linearizable;
-        assert_eq!(alarm.is_some(), is_wrong, "{alarm:?}");
-        alarms += u32::from(is_wrong);
+        let is_violated = check(&*model, &made, &Budget::default()) != Verdict::Linearizable;
+        assert_eq!(alarm.is_some(), is_violated, "{alarm:?}");
+        alarms += u32::from(is_violated);
         let unknown = made.operations().iter().filter(|of| of.outcome == Outcome::Unknown);
         remembered_max =
             remembered_max.max(stream.remembered() - unknown.count().min(stream.remembered()));

@@ -1,61 +1,63 @@
-//! The operations of one register, made small: all that the near-linear checks look at.
+//! Compact operations of one register, the input of the near-linear checks.
 
-use crate::history::{Moment, OpId};
-use crate::value::Value;
+use crate::history::{EventIndex, OpId};
+use crate::value::ValueId;
 
-/// An instant: a [`Moment`] plus one, so that there is one before all of them.
+/// An instant: an [`EventIndex`] plus one, so that there is an instant before all events.
 pub(crate) type Time = u32;
 
-/// Before everything that happens: when the first value was written.
+/// The instant before all events, at which the initial value was written.
 pub(crate) const BEFORE: Time = 0;
 
-/// After everything that happens: when an operation of unknown outcome returns.
+/// The instant after all events, at which an operation of unknown outcome returns.
 pub(crate) const NEVER: Time = Time::MAX;
 
-/// The instant of `moment`.
-pub(crate) fn time(moment: Moment) -> Time {
-    moment.0.saturating_add(1)
+/// Returns the instant of the event `event_index`.
+pub(crate) fn time(event_index: EventIndex) -> Time {
+    event_index.0.saturating_add(1)
 }
 
-/// What one operation asked and was told.
+/// The action of an operation on a register, with its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
-    /// It read this value.
-    Read(Value),
-    /// It wrote this value.
-    Write(Value),
-    /// It appended this text.
-    Append(Value),
-    /// It changed `from` into `to`; if its outcome is unknown, only if it found `from`.
-    Swap { from: Value, to: Value },
-    /// It found that the value was not `from`, and so did not change it into `to`.
-    Refused { from: Value, to: Value },
-    /// It found another value than `from`, and so did not change it into `to`.
-    Found { from: Value, to: Value, found: Value },
+pub(crate) enum Action {
+    /// The operation read this value.
+    Read(ValueId),
+    /// The operation wrote this value.
+    Write(ValueId),
+    /// The operation appended this text.
+    Append(ValueId),
+    /// The operation changed `from` to `to`; if its outcome is unknown, only if it found `from`.
+    CompareAndSet { from: ValueId, to: ValueId },
+    /// The operation found another value than `from`, and did not change it to `to`.
+    FailedCas { from: ValueId, to: ValueId },
+    /// The operation found the value `found` instead of `from`, and did not change it to `to`.
+    FailedCasFound { from: ValueId, to: ValueId, found: ValueId },
 }
 
-/// One operation.
+/// One operation on the register.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     pub(crate) invoked: Time,
-    /// [`NEVER`] if its outcome is unknown.
+    /// The instant of the response; [`NEVER`] if the outcome is unknown.
     pub(crate) returned: Time,
-    pub(crate) what: What,
+    pub(crate) action: Action,
 }
 
 impl Call {
-    /// Whether its outcome is known.
+    /// Returns true if the outcome is known.
     pub(crate) fn is_known(&self) -> bool {
         self.returned != NEVER
     }
 
-    /// The same, if its outcome were unknown.
-    pub(crate) fn forgotten(self) -> Call {
-        let what = match self.what {
-            What::Refused { from, to } | What::Found { from, to, .. } => What::Swap { from, to },
-            what => what,
+    /// Returns the same call with an unknown outcome.
+    pub(crate) fn with_unknown_outcome(self) -> Call {
+        let action = match self.action {
+            Action::FailedCas { from, to } | Action::FailedCasFound { from, to, .. } => {
+                Action::CompareAndSet { from, to }
+            }
+            action => action,
         };
-        Call { returned: NEVER, what, ..self }
+        Call { returned: NEVER, action, ..self }
     }
 }
 

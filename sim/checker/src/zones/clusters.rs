@@ -1,51 +1,51 @@
-//! Values of a register, each with the operation that wrote it and those that read it, in chains:
-//! whether they can be put in an order.
+//! Clusters: each value of a register with its write and its reads, in chains of compare-and-set
+//! operations. Decides whether the chains can be ordered.
 
 use crate::zones::call::{BEFORE, NEVER, Time};
 
-/// The number of a cluster.
+/// The index of a cluster in a list of clusters.
 pub(crate) type ClusterId = u32;
 
-/// No cluster.
+/// The id that stands for no cluster.
 pub(crate) const NONE: ClusterId = ClusterId::MAX;
 
-/// One value: the operation that wrote it, and those that read it.
+/// One value: the operation that wrote it, and the operations that read it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cluster {
-    pub(crate) written: Written,
-    /// When its writer began; [`BEFORE`] for the first value.
+    pub(crate) written: WriteOrigin,
+    /// The invocation of the write; [`BEFORE`] for the initial value.
     pub(crate) write_invoked: Time,
-    /// When its writer returned; [`NEVER`] if that is unknown.
+    /// The response of the write; [`NEVER`] if its outcome is unknown.
     pub(crate) write_returned: Time,
     /// The last invocation of a read; [`BEFORE`] if there is none.
     pub(crate) read_invoked_max: Time,
-    /// The first return of a read; [`NEVER`] if there is none.
+    /// The first response of a read; [`NEVER`] if there is none.
     pub(crate) read_returned_min: Time,
-    /// The value that its writer found.
+    /// The cluster of the value that the writer found.
     pub(crate) parent: ClusterId,
-    /// The value that was made from it.
+    /// The cluster of the value that replaced this one.
     pub(crate) child: ClusterId,
     /// Whether an operation that certainly took effect found this value.
     pub(crate) is_found: bool,
-    /// Whether other operations wrote it too; they have clusters of their own.
+    /// Whether other operations wrote the same value; they have clusters of their own.
     pub(crate) is_repeated: bool,
 }
 
-/// How a value came to be.
+/// The origin of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Written {
-    /// By nobody.
+pub(crate) enum WriteOrigin {
+    /// No operation wrote the value.
     Never,
-    /// Once: by a write, or at first.
+    /// A write wrote the value, or it is the initial value.
     Once,
-    /// Out of the value before it.
-    Made,
+    /// A compare-and-set derived the value from its parent.
+    Derived,
 }
 
 impl Cluster {
-    /// A value of which nothing is known.
+    /// A value without any operation.
     pub(crate) const UNKNOWN: Cluster = Cluster {
-        written: Written::Never,
+        written: WriteOrigin::Never,
         write_invoked: BEFORE,
         write_returned: NEVER,
         read_invoked_max: BEFORE,
@@ -56,16 +56,16 @@ impl Cluster {
         is_repeated: false,
     };
 
-    /// The value that a register has at first.
+    /// The cluster of the initial value.
     pub(crate) const FIRST: Cluster =
-        Cluster { written: Written::Once, write_returned: BEFORE, ..Cluster::UNKNOWN };
+        Cluster { written: WriteOrigin::Once, write_returned: BEFORE, ..Cluster::UNKNOWN };
 
-    /// Whether some operation certainly saw this value.
+    /// Returns true if some operation certainly observed this value.
     pub(crate) fn is_observed(&self) -> bool {
         self.read_returned_min != NEVER || self.is_found
     }
 
-    /// Whether its writer certainly took effect.
+    /// Returns true if the writer certainly took effect.
     pub(crate) fn is_certain(&self) -> bool {
         self.write_returned != NEVER || self.is_observed()
     }
@@ -76,56 +76,58 @@ impl Cluster {
     }
 }
 
-/// The time that a chain of values spans. In any order, all of it comes before another chain or
-/// after it: before it, unless an operation of the other returned before one of its own began.
+/// The zone of a chain of values. In any order, the whole chain comes before or after another
+/// chain. It cannot come before if an operation of the other returned before one of its own was
+/// invoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Zone {
-    /// The first return of its operations.
+    /// The first response of its operations.
     pub(crate) first_return: Time,
     /// The last invocation of its operations.
     pub(crate) last_invoke: Time,
 }
 
 impl Zone {
-    /// Whether one of its operations returned before another began (Gibbons & Korach 1997).
+    /// Returns true if one of its operations returned before another was invoked: a forward zone
+    /// (Gibbons & Korach 1997).
     fn is_forward(&self) -> bool {
         self.first_return < self.last_invoke
     }
 
-    /// Whether something of this zone returned before something of the other began.
+    /// Returns true if an operation of this zone returned before one of `other` was invoked.
     fn precedes(&self, other: &Zone) -> bool {
         self.first_return < other.last_invoke
     }
 }
 
-/// Why clusters have no order.
+/// The reason why clusters have no order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Clash {
-    /// In the chain of this cluster, what must come first was invoked at `invoked`, after what
-    /// must come later had returned at `returned`.
-    Inside { invoked: Time, returned: Time },
-    /// Either chain has an operation that returned before one of the other began. The first of
-    /// them is a forward zone.
-    Apart(Zone, Zone),
+pub(crate) enum ZoneConflict {
+    /// In the chain of this cluster, an operation that must come first was invoked at `invoked`,
+    /// after one that must come later had returned at `returned`.
+    WithinChain { invoked: Time, returned: Time },
+    /// Each of the two chains has an operation that returned before one of the other was invoked.
+    /// The first chain has a forward zone.
+    BetweenChains(Zone, Zone),
 }
 
-/// Why `clusters` have no order; nothing if they have one. Each chain must have a first cluster
-/// that is [`Written::Once`].
+/// Returns why `clusters` have no order, or `None` if they have one. Each chain must begin with a
+/// cluster that is [`WriteOrigin::Once`].
 ///
-/// That looking at two chains at a time is enough: let every chain in a circle of "must come
-/// before" end with an operation that returned before one of the next began, and take the chain
-/// whose last invocation is the latest. All others of the circle must come before it, and the next
-/// one also after it.
-pub(crate) fn clash(clusters: &[Cluster]) -> Option<Clash> {
+/// Comparing pairs of chains suffices. In a cycle of "must come before", every chain has an
+/// operation that returned before one of the next chain was invoked. Take the chain with the latest
+/// last invocation: all others of the cycle must come before it, and the next one must also come
+/// after it.
+pub(crate) fn zone_conflict(clusters: &[Cluster]) -> Option<ZoneConflict> {
     let mut forward: Vec<Zone> = Vec::new();
     let mut backward: Vec<Zone> = Vec::new();
     for cluster in clusters {
-        if cluster.written == Written::Made || !cluster.is_certain() {
+        if cluster.written == WriteOrigin::Derived || !cluster.is_certain() {
             continue;
         }
         let zone = match chain(clusters, cluster) {
             Ok(zone) => zone,
-            Err(clash) => return Some(clash),
+            Err(zone_conflict) => return Some(zone_conflict),
         };
         match zone.is_forward() {
             true => forward.push(zone),
@@ -137,25 +139,25 @@ pub(crate) fn clash(clusters: &[Cluster]) -> Option<Clash> {
     }
     let overlap = forward.windows(2).find(|pair| pair[1].precedes(&pair[0]));
     if let Some(pair) = overlap {
-        return Some(Clash::Apart(pair[0], pair[1]));
+        return Some(ZoneConflict::BetweenChains(pair[0], pair[1]));
     }
     inside_of_one(&forward, &backward)
 }
 
-/// The zone of the chain that begins with `first`; an error if the chain itself has no order.
+/// Returns the zone of the chain that begins with `first`, or the conflict within the chain.
 #[inline]
-fn chain(clusters: &[Cluster], first: &Cluster) -> Result<Zone, Clash> {
+fn chain(clusters: &[Cluster], first: &Cluster) -> Result<Zone, ZoneConflict> {
     let mut zone = Zone { first_return: NEVER, last_invoke: BEFORE };
     let mut cluster = first;
     loop {
         if cluster.write_returned < zone.last_invoke {
             let (invoked, returned) = (zone.last_invoke, cluster.write_returned);
-            return Err(Clash::Inside { invoked, returned });
+            return Err(ZoneConflict::WithinChain { invoked, returned });
         }
         zone.last_invoke = zone.last_invoke.max(cluster.write_invoked);
         if cluster.read_returned_min < zone.last_invoke {
             let (invoked, returned) = (zone.last_invoke, cluster.read_returned_min);
-            return Err(Clash::Inside { invoked, returned });
+            return Err(ZoneConflict::WithinChain { invoked, returned });
         }
         zone.last_invoke = zone.last_invoke.max(cluster.read_invoked_max);
         let first_return = cluster.write_returned.min(cluster.read_returned_min);
@@ -167,12 +169,12 @@ fn chain(clusters: &[Cluster], first: &Cluster) -> Result<Zone, Clash> {
     }
 }
 
-/// A zone of `backward` that lies inside one of `forward`, which are sorted and do not overlap.
-fn inside_of_one(forward: &[Zone], backward: &[Zone]) -> Option<Clash> {
+/// Finds a zone of `backward` inside one of `forward`, which are sorted and do not overlap.
+fn inside_of_one(forward: &[Zone], backward: &[Zone]) -> Option<ZoneConflict> {
     let mut next = 0;
     for zone in backward {
         // The last forward zone that precedes this one. Clusters come nearly in order of time, so
-        // it is never far from the one before.
+        // it is near the previous one.
         while next < forward.len() && forward[next].precedes(zone) {
             next += 1;
         }
@@ -180,7 +182,7 @@ fn inside_of_one(forward: &[Zone], backward: &[Zone]) -> Option<Clash> {
             next -= 1;
         }
         if next > 0 && zone.precedes(&forward[next - 1]) {
-            return Some(Clash::Apart(forward[next - 1], *zone));
+            return Some(ZoneConflict::BetweenChains(forward[next - 1], *zone));
         }
     }
     None

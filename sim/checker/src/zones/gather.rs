@@ -1,13 +1,13 @@
-//! Makes the operations of one register small.
+//! Collects the compact operations of one register.
 
-use crate::history::{OpId, Operation, Outcome, Part};
-use crate::zones::call::{Call, Calls, NEVER, What, time};
+use crate::history::{OpId, Operation, Outcome, Subhistory};
+use crate::zones::call::{Action, Call, Calls, NEVER, time};
 
-/// The operations of `part`, each as `what` says of its call and of what it returned; nothing if
-/// `what` cannot say. Those of which it says nothing to know are left out.
+/// Collects the operations of `part`, each classified by `classify`. Irrelevant operations are left
+/// out. Returns `None` if some operation is invalid or unsupported.
 pub(crate) fn gather<O: Copy, R: Copy>(
-    part: Part<'_, O, R>,
-    what: impl Fn(&O, Option<&R>) -> Told,
+    part: Subhistory<'_, O, R>,
+    classify: impl Fn(&O, Option<&R>) -> Classification,
 ) -> Option<Calls> {
     let mut calls =
         Calls { list: Vec::with_capacity(part.len()), ids: Vec::with_capacity(part.len()) };
@@ -16,18 +16,18 @@ pub(crate) fn gather<O: Copy, R: Copy>(
             Outcome::Returned { at, ret } => (time(*at), Some(ret)),
             Outcome::Failed | Outcome::Unknown => (NEVER, None),
         };
-        match what(&operation.op, ret) {
-            Told::Nothing => {}
-            Told::Nonsense | Told::Otherwise => return None,
-            Told::This(what) => {
-                calls.list.push(Call { invoked: time(operation.invoked), returned, what });
+        match classify(&operation.op, ret) {
+            Classification::Irrelevant => {}
+            Classification::Invalid | Classification::Unsupported => return None,
+            Classification::Action(action) => {
+                calls.list.push(Call { invoked: time(operation.invoked), returned, action });
                 calls.ids.push(*id);
             }
         }
         Some(())
     };
-    // The operations of a key lie far apart in memory: copying them, which depends on nothing in
-    // them, waits for many at a time.
+    // The operations of a key are far apart in memory. Copying them in batches overlaps the cache
+    // misses, because the copies do not depend on each other.
     let mut near: Vec<Operation<O, R>> = Vec::with_capacity(part.len().min(NEAR));
     for ids in part.ids().chunks(NEAR) {
         near.clear();
@@ -37,18 +37,18 @@ pub(crate) fn gather<O: Copy, R: Copy>(
     Some(calls)
 }
 
-/// How many operations are copied together: they stay in the nearest cache.
+/// The number of operations that are copied together, so that they stay in the nearest cache.
 const NEAR: usize = 256;
 
-/// What an operation says.
+/// The classification of an operation and its result.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Told {
-    /// Nothing.
-    Nothing,
-    /// What no object of its kind says.
-    Nonsense,
-    /// Something that zones have no place for.
-    Otherwise,
-    /// This.
-    This(What),
+pub(crate) enum Classification {
+    /// The operation cannot affect the verdict.
+    Irrelevant,
+    /// No register can return this result for the operation.
+    Invalid,
+    /// The zone algorithms do not support the operation.
+    Unsupported,
+    /// The operation is this action on the register.
+    Action(Action),
 }

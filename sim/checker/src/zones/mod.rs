@@ -1,18 +1,18 @@
-//! Registers whose reads tell which write they saw, decided in nearly linear time: all operations
-//! of one value span a zone of time, and zones that are in each other's way are wrong (Gibbons &
-//! Korach 1997, "Testing shared memories", §4).
+//! Zones: decides registers whose reads determine the write that they observed, in nearly linear
+//! time. All operations on one value span a zone of time, and conflicting zones prove that the
+//! history is not linearizable (Gibbons & Korach 1997, "Testing shared memories", §4).
 
 pub(crate) mod append;
 mod call;
+mod cluster_table;
 mod clusters;
-mod evidence;
-mod finding;
+mod conflict;
+mod counterexample;
 mod gather;
-mod places;
 pub(crate) mod register;
 mod repeats;
 mod tokens;
 
-pub(crate) use call::{BEFORE, Call, Calls, NEVER, Time, What};
-pub(crate) use evidence::{Names, verdict};
-pub(crate) use gather::{Told, gather};
+pub(crate) use call::{Action, BEFORE, Call, Calls, NEVER, Time};
+pub(crate) use counterexample::{OpNames, verdict};
+pub(crate) use gather::{Classification, gather};

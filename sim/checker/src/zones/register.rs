@@ -1,113 +1,114 @@
-//! Decides on a register that is read, written, and compared and set, if what was written tells
-//! which operation wrote it (Gibbons & Korach 1997, §4: the reads-from mapping is known).
+//! Decides registers with read, write and compare-and-set, if the written values determine which
+//! operation wrote them (Gibbons & Korach 1997, §4: the reads-from mapping is known).
 
-use crate::value::Value;
-use crate::zones::call::{Call, NEVER, What};
-use crate::zones::clusters::{Cluster, ClusterId, NONE, Written, clash};
-use crate::zones::finding::{CallId, Finding, Why, Wrong, invoked_at, returned_at};
-use crate::zones::places::Places;
+use crate::value::ValueId;
+use crate::zones::call::{Action, Call, NEVER};
+use crate::zones::cluster_table::ClusterTable;
+use crate::zones::clusters::{Cluster, ClusterId, NONE, WriteOrigin, zone_conflict};
+use crate::zones::conflict::{CallId, Conflict, Violation, ZoneResult, invoked_at, returned_at};
 
-/// Decides on a register that has `init` at first.
+/// Decides a register with the initial value `init`.
 ///
-/// A write of unknown outcome whose value nobody saw can be left out of any order that has it, and
-/// so can a compare-and-set. A refusal can be left out too: what is wrong without it is wrong.
-pub(crate) fn decide(calls: &[Call], init: Value) -> Finding {
+/// A write or compare-and-set of unknown outcome whose value was never observed can be left out of
+/// any order. A failed compare-and-set can be left out too, because leaving it out allows more.
+pub(crate) fn decide(calls: &[Call], init: ValueId) -> ZoneResult {
     let mut register = Register::of(calls, init);
     if register.has_swaps {
-        register.find_all();
+        register.mark_found();
     }
     let is_unclear = |cluster: &Cluster| cluster.is_repeated && cluster.is_observed();
     if register.has_repeated && register.clusters.iter().any(is_unclear) {
-        return Finding::Ambiguous;
+        return ZoneResult::Ambiguous;
     }
-    match register.why(calls) {
-        Some(why) => Finding::Wrong(register.wrong(calls, why)),
-        None if register.has_refusals => Finding::Ambiguous,
-        None => Finding::Linearizable,
+    match register.conflict(calls) {
+        Some(conflict) => ZoneResult::NotLinearizable(register.violation(calls, conflict)),
+        None if register.has_failed_cas => ZoneResult::Ambiguous,
+        None => ZoneResult::Linearizable,
     }
 }
 
-/// The values of a register.
+/// The clusters of a register.
 #[derive(Debug)]
 struct Register {
     clusters: Vec<Cluster>,
-    places: Places,
+    places: ClusterTable,
     has_swaps: bool,
     /// Whether a value was written more than once.
     has_repeated: bool,
-    /// Whether there are refusals that say something.
-    has_refusals: bool,
+    /// Whether there are relevant failed compare-and-set operations.
+    has_failed_cas: bool,
 }
 
 impl Register {
-    fn of(calls: &[Call], init: Value) -> Register {
+    fn of(calls: &[Call], init: ValueId) -> Register {
         let (low, high) = span(calls, init);
         let mut register = Register {
             clusters: Vec::with_capacity(calls.len() / 2 + 2),
-            places: Places::new(low, high, 2 * calls.len() + 1),
+            places: ClusterTable::new(low, high, 2 * calls.len() + 1),
             has_swaps: false,
             has_repeated: false,
-            has_refusals: false,
+            has_failed_cas: false,
         };
         let first = register.place(init);
         register.clusters[first] = Cluster::FIRST;
         for call in calls {
-            match call.what {
-                What::Read(value) => {
+            match call.action {
+                Action::Read(value) => {
                     let place = register.place(value);
                     register.clusters[place].read(call.invoked, call.returned);
                 }
-                What::Write(value) => register.write(value, call, Written::Once, NONE),
-                What::Swap { from, to } if from == to => {
+                Action::Write(value) => register.write(value, call, WriteOrigin::Once, NONE),
+                Action::CompareAndSet { from, to } if from == to => {
                     let place = register.place(from);
                     if call.is_known() {
                         register.clusters[place].read(call.invoked, call.returned);
                     }
                 }
-                What::Swap { from, to } => {
+                Action::CompareAndSet { from, to } => {
                     let parent = register.place(from);
                     register.has_swaps = true;
-                    register.write(to, call, Written::Made, parent as ClusterId);
+                    register.write(to, call, WriteOrigin::Derived, parent as ClusterId);
                 }
-                What::Refused { from, to } => {
+                Action::FailedCas { from, to } => {
                     (_, _) = (register.place(from), register.place(to));
-                    register.has_refusals = true;
+                    register.has_failed_cas = true;
                 }
-                What::Found { from, to, found } => {
+                Action::FailedCasFound { from, to, found } => {
                     (_, _) = (register.place(from), register.place(to));
                     let place = register.place(found);
                     register.clusters[place].read(call.invoked, call.returned);
                 }
-                What::Append(_) => unreachable!("a register has no appends"),
+                Action::Append(_) => unreachable!("a register has no appends"),
             }
         }
-        if register.has_refusals {
-            register.has_refusals = calls.iter().any(|call| register.is_telling(call));
+        if register.has_failed_cas {
+            register.has_failed_cas = calls.iter().any(|call| register.is_relevant(call));
         }
         register
     }
 
-    /// Whether `call` was refused a value that the register may have had.
-    fn is_telling(&mut self, call: &Call) -> bool {
-        let What::Refused { from, .. } = call.what else { return false };
+    /// Returns true if `call` is a failed compare-and-set that expected a value that was written.
+    fn is_relevant(&mut self, call: &Call) -> bool {
+        let Action::FailedCas { from, .. } = call.action else { return false };
         let place = self.place(from);
-        self.clusters[place].written != Written::Never
+        self.clusters[place].written != WriteOrigin::Never
     }
 
     #[inline]
-    fn place(&mut self, value: Value) -> usize {
+    fn place(&mut self, value: ValueId) -> usize {
         let place = self.places.at(value);
         if *place == NONE {
-            *place = ClusterId::try_from(self.clusters.len()).expect("there are fewer than calls");
+            *place =
+                ClusterId::try_from(self.clusters.len()).expect("the number of clusters fits u32");
             self.clusters.push(Cluster::UNKNOWN);
         }
         *place as usize
     }
 
     #[inline]
-    fn write(&mut self, value: Value, call: &Call, written: Written, parent: ClusterId) {
+    fn write(&mut self, value: ValueId, call: &Call, written: WriteOrigin, parent: ClusterId) {
         let mut place = self.place(value);
-        if self.clusters[place].written != Written::Never {
+        if self.clusters[place].written != WriteOrigin::Never {
             self.clusters[place].is_repeated = true;
             self.has_repeated = true;
             place = self.clusters.len();
@@ -120,10 +121,11 @@ impl Register {
         cluster.parent = parent;
     }
 
-    /// Marks every value that a swap found which took effect: it returned, or what it wrote was
-    /// seen.
-    fn find_all(&mut self) {
-        let certain = |cluster: &Cluster| cluster.written == Written::Made && cluster.is_certain();
+    /// Marks every value found by a compare-and-set that took effect: it returned, or the value
+    /// that it wrote was observed.
+    fn mark_found(&mut self) {
+        let certain =
+            |cluster: &Cluster| cluster.written == WriteOrigin::Derived && cluster.is_certain();
         let mut seen: Vec<ClusterId> = (0..)
             .zip(&self.clusters)
             .filter(|(_, cluster)| certain(cluster))
@@ -132,34 +134,34 @@ impl Register {
         while let Some(place) = seen.pop() {
             let found = self.clusters[place as usize].parent;
             let parent = &mut self.clusters[found as usize];
-            let is_news = !parent.is_certain();
+            let is_new = !parent.is_certain();
             parent.is_found = true;
-            if is_news && parent.written == Written::Made {
+            if is_new && parent.written == WriteOrigin::Derived {
                 seen.push(found);
             }
         }
     }
 
-    fn why(&mut self, calls: &[Call]) -> Option<Why> {
+    fn conflict(&mut self, calls: &[Call]) -> Option<Conflict> {
         let unwritten =
-            |cluster: &Cluster| cluster.written == Written::Never && cluster.is_observed();
+            |cluster: &Cluster| cluster.written == WriteOrigin::Never && cluster.is_observed();
         if let Some(place) = self.clusters.iter().position(unwritten) {
-            return Some(self.observer(calls, place).map_or(Why::Somehow, Why::Unwritten));
+            return Some(self.observer(calls, place).map_or(Conflict::Other, Conflict::Unwritten));
         }
         if self.has_swaps
-            && let Some(why) = self.link(calls)
+            && let Some(conflict) = self.link(calls)
         {
-            return Some(why);
+            return Some(conflict);
         }
-        Some(Why::of(&clash(&self.clusters)?, calls))
+        Some(Conflict::of(&zone_conflict(&self.clusters)?, calls))
     }
 
-    /// Chains every value to that which was made from it.
-    fn link(&mut self, calls: &[Call]) -> Option<Why> {
+    /// Links every value to the value that replaced it.
+    fn link(&mut self, calls: &[Call]) -> Option<Conflict> {
         let mut left = 0;
         for place in 0..self.clusters.len() {
             let cluster = &self.clusters[place];
-            if cluster.written != Written::Made || !cluster.is_certain() {
+            if cluster.written != WriteOrigin::Derived || !cluster.is_certain() {
                 continue;
             }
             left += 1;
@@ -169,13 +171,17 @@ impl Register {
                 let one = self.swap_or_observer(calls, before as usize);
                 let other = self.swap_or_observer(calls, place);
                 let both = one.zip(other).filter(|(one, other)| one != other);
-                return Some(both.map_or(Why::Somehow, |(one, other)| Why::Twice(one, other)));
+                return Some(
+                    both.map_or(Conflict::Other, |(one, other)| {
+                        Conflict::ReplacedTwice(one, other)
+                    }),
+                );
             }
             self.clusters[parent].child = place as ClusterId;
         }
         let mut reached = vec![false; self.clusters.len()];
         for first in 0..self.clusters.len() {
-            if self.clusters[first].written != Written::Once {
+            if self.clusters[first].written != WriteOrigin::Once {
                 continue;
             }
             let mut next = self.clusters[first].child;
@@ -190,19 +196,20 @@ impl Register {
         }
         let in_circle = |place: &usize| {
             let cluster = &self.clusters[*place];
-            cluster.written == Written::Made && cluster.is_certain() && !reached[*place]
+            cluster.written == WriteOrigin::Derived && cluster.is_certain() && !reached[*place]
         };
         let place = (0..self.clusters.len()).find(in_circle)?;
-        Some(self.swap_or_observer(calls, place).map_or(Why::Somehow, Why::Circle))
+        Some(self.swap_or_observer(calls, place).map_or(Conflict::Other, Conflict::Cycle))
     }
 
-    /// The swap that made the value at `place`, or a call that proves that it took effect.
+    /// Returns the compare-and-set that wrote the value at `place`, or a call that proves its
+    /// effect.
     fn swap_or_observer(&self, calls: &[Call], place: usize) -> Option<CallId> {
         let cluster = &self.clusters[place];
         returned_at(calls, cluster.write_returned).or_else(|| self.observer(calls, place))
     }
 
-    /// A call whose outcome proves that the register had the value at `place`.
+    /// Returns a call whose outcome proves that the register had the value at `place`.
     fn observer(&self, calls: &[Call], place: usize) -> Option<CallId> {
         let mut seen = vec![false; self.clusters.len()];
         let mut place = place;
@@ -212,7 +219,7 @@ impl Register {
             }
             let child = |cluster: &Cluster| {
                 cluster.parent as usize == place
-                    && cluster.written == Written::Made
+                    && cluster.written == WriteOrigin::Derived
                     && cluster.is_certain()
             };
             place = self.clusters.iter().position(child)?;
@@ -223,9 +230,10 @@ impl Register {
         None
     }
 
-    /// `why`, with the calls that prove it, and the writers that these make certain.
-    fn wrong(&mut self, calls: &[Call], why: Why) -> Wrong {
-        let mut seen = why.calls();
+    /// Returns the violation of `conflict`, with the calls that prove it and the writers that they
+    /// imply.
+    fn violation(&mut self, calls: &[Call], conflict: Conflict) -> Violation {
+        let mut seen = conflict.calls();
         let mut known = Vec::new();
         for id in seen.clone() {
             let place = self.value_place(&calls[id as usize]);
@@ -252,33 +260,35 @@ impl Register {
             let from = others.partition_point(|(written, _)| *written < place);
             for (_, id) in others[from..].iter().take_while(|(written, _)| *written == place) {
                 related.push(*id);
-                match calls[*id as usize].what {
-                    What::Swap { from, .. } => next.push(self.place(from)),
-                    // If nobody knew that it was refused, it could have written what they saw.
-                    What::Refused { from, .. } => {
+                match calls[*id as usize].action {
+                    Action::CompareAndSet { from, .. } => next.push(self.place(from)),
+                    // With an unknown outcome, it could have written the observed value.
+                    Action::FailedCas { from, .. } => {
                         known.push(*id);
                         next.push(self.place(from));
                     }
-                    What::Found { from, found, .. } => {
+                    Action::FailedCasFound { from, found, .. } => {
                         known.push(*id);
                         next.extend([self.place(from), self.place(found)]);
                     }
-                    What::Read(_) | What::Write(_) | What::Append(_) => {}
+                    Action::Read(_) | Action::Write(_) | Action::Append(_) => {}
                 }
             }
         }
-        Wrong { why, known, related }
+        Violation { conflict, known, related }
     }
 
-    /// Every call that could have written a value, apart from the writer that its cluster knows:
-    /// with the place of the value, in order.
+    /// Returns every call that could have written a value, except the writer of its cluster, with
+    /// the position of the value, in order.
     fn others(&mut self, calls: &[Call]) -> Vec<(usize, CallId)> {
         let mut others = Vec::new();
         for (id, call) in (0..).zip(calls) {
-            let is_other = match call.what {
-                What::Read(_) => false,
-                What::Refused { .. } | What::Found { .. } => true,
-                What::Write(_) | What::Swap { .. } | What::Append(_) => self.has_repeated,
+            let is_other = match call.action {
+                Action::Read(_) => false,
+                Action::FailedCas { .. } | Action::FailedCasFound { .. } => true,
+                Action::Write(_) | Action::CompareAndSet { .. } | Action::Append(_) => {
+                    self.has_repeated
+                }
             };
             if is_other {
                 others.push((self.written_place(call), id));
@@ -288,33 +298,33 @@ impl Register {
         others
     }
 
-    /// The value that `call` saw or would leave.
+    /// Returns the value that `call` observed, or wrote if it took effect.
     fn value_place(&mut self, call: &Call) -> usize {
-        match call.what {
-            What::Found { found, .. } => self.place(found),
+        match call.action {
+            Action::FailedCasFound { found, .. } => self.place(found),
             _ => self.written_place(call),
         }
     }
 
-    /// The value that `call` would leave.
+    /// Returns the value of the register after `call`, if it took effect.
     fn written_place(&mut self, call: &Call) -> usize {
-        match call.what {
-            What::Read(value) | What::Write(value) | What::Append(value) => self.place(value),
-            What::Swap { to, .. } | What::Refused { to, .. } | What::Found { to, .. } => {
-                self.place(to)
-            }
+        match call.action {
+            Action::Read(value) | Action::Write(value) | Action::Append(value) => self.place(value),
+            Action::CompareAndSet { to, .. }
+            | Action::FailedCas { to, .. }
+            | Action::FailedCasFound { to, .. } => self.place(to),
         }
     }
 }
 
-/// The least and the greatest value of `calls` and `init`.
-fn span(calls: &[Call], init: Value) -> (Value, Value) {
+/// Returns the least and the greatest value of `calls` and `init`.
+fn span(calls: &[Call], init: ValueId) -> (ValueId, ValueId) {
     let (mut low, mut high) = (init, init);
     for call in calls {
-        let values = match call.what {
-            What::Read(value) | What::Write(value) | What::Append(value) => [value; 3],
-            What::Swap { from, to } | What::Refused { from, to } => [from, to, to],
-            What::Found { from, to, found } => [from, to, found],
+        let values = match call.action {
+            Action::Read(value) | Action::Write(value) | Action::Append(value) => [value; 3],
+            Action::CompareAndSet { from, to } | Action::FailedCas { from, to } => [from, to, to],
+            Action::FailedCasFound { from, to, found } => [from, to, found],
         };
         for value in values {
             (low, high) = (low.min(value), high.max(value));

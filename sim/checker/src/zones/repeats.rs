@@ -1,4 +1,4 @@
-//! Operations of the same text: which of them made which of the places where it was read.
+//! Assigns appends with equal texts to the places where their text was read.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -6,38 +6,38 @@ use std::collections::BinaryHeap;
 use crate::zones::call::{BEFORE, NEVER, Time};
 use crate::zones::clusters::{Cluster, ClusterId};
 
-/// Appends of which other operations have the same text. Each place where such a text was read has
-/// a cluster of one of them, whichever; that it was made by this one is not known if there are
-/// several.
+/// Groups of appends with equal texts. Each place where such a text was read has the cluster of an
+/// arbitrary append of the group; which append made it is not known if there are several.
 #[derive(Debug)]
 pub(crate) struct Repeats {
-    /// By the first of their clusters.
+    /// The groups, sorted by their first cluster.
     groups: Vec<Group>,
 }
 
-/// All operations of one text.
+/// All operations with one text.
 #[derive(Debug)]
 struct Group {
-    /// The first of all clusters, that of a write included.
+    /// The first cluster of the group, including that of a write.
     first: ClusterId,
-    /// That of the only write.
+    /// The cluster of the only write, if there is one.
     write: Option<ClusterId>,
-    /// Those of the appends, in the order of invocation.
+    /// The clusters of the appends, in the order of invocation.
     clusters: Vec<ClusterId>,
-    /// How many of the clusters stand for places.
+    /// The number of clusters that stand for places.
     places: usize,
-    /// Of the appends that made none of the places looked at so far, those invoked too late for
-    /// them, the last first: when each was invoked, and when it returned.
+    /// Unassigned appends that were invoked too late for the places so far, the last first, as
+    /// invocation and response.
     later: Vec<(Time, Time)>,
-    /// Those that could make the next place, the first that returned on top: when each returned,
-    /// and when it was invoked.
+    /// Appends that could make the next place, the one with the first response on top, as response
+    /// and invocation.
     ready: BinaryHeap<Reverse<(Time, Time)>>,
-    /// Those that returned too early for the places that were left: like `later`.
+    /// Appends that returned too early for the remaining places, like `later`.
     earlier: Vec<(Time, Time)>,
 }
 
 impl Repeats {
-    /// Those of each list, in order, have the same text; nothing if several of one are no appends.
+    /// Groups the operations of each list, which have the same text. Returns `None` if a list
+    /// contains several writes.
     pub(crate) fn new(
         alike: &[Vec<ClusterId>],
         is_append: impl Fn(ClusterId) -> bool,
@@ -60,29 +60,29 @@ impl Repeats {
         Some(Repeats { groups })
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no groups.
     pub(crate) fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
 
-    /// Whether it is not known of some of them which place they made.
-    pub(crate) fn are_open(&self) -> bool {
-        self.groups.iter().any(Group::is_open)
+    /// Returns true if the place of some append is not known.
+    pub(crate) fn are_ambiguous(&self) -> bool {
+        self.groups.iter().any(Group::is_ambiguous)
     }
 
-    /// The write that has the text of `first`, the first that has it, if appends have it too.
+    /// Returns the write with the text of `first`, the first operation with it, if appends have it
+    /// too.
     pub(crate) fn write(&self, first: ClusterId) -> Option<ClusterId> {
         self.find(first).and_then(|group| self.groups[group].write)
     }
 
-    /// The first append that has the text of `first`, the first that has it; `first` itself if no
-    /// other has it.
+    /// Returns the first append with the text of `first`, or `first` itself if its text is unique.
     pub(crate) fn append(&self, first: ClusterId) -> ClusterId {
         self.find(first).map_or(first, |group| self.groups[group].clusters[0])
     }
 
-    /// A cluster for one more place where an append of the text of `first`, the first that has it,
-    /// was read; nothing if there are more places than appends.
+    /// Returns a cluster for another place with the text of `first`, or `None` if there are more
+    /// places than appends.
     pub(crate) fn place(&mut self, first: ClusterId) -> Option<ClusterId> {
         let Some(group) = self.find(first) else { return Some(first) };
         let group = &mut self.groups[group];
@@ -94,9 +94,9 @@ impl Repeats {
         self.groups.binary_search_by_key(&first, |group| group.first).ok()
     }
 
-    /// Takes away when they were asked: what is wrong then is so whoever made which place.
-    pub(crate) fn forget(&mut self, clusters: &mut [Cluster]) {
-        for group in self.groups.iter_mut().filter(|group| group.is_open()) {
+    /// Removes the times of ambiguous appends. A conflict without them exists for every assignment.
+    pub(crate) fn forget_times(&mut self, clusters: &mut [Cluster]) {
+        for group in self.groups.iter_mut().filter(|group| group.is_ambiguous()) {
             for cluster in group.clusters.iter().rev() {
                 let cluster = &mut clusters[*cluster as usize];
                 group.later.push((cluster.write_invoked, cluster.write_returned));
@@ -105,22 +105,22 @@ impl Repeats {
         }
     }
 
-    /// After they were [forgotten](Repeats::forget): has each place in `chains` be made by the
-    /// append that returned first, of those that can have made it. Returns whether there always
-    /// was one. Another choice may do where this one does not.
-    pub(crate) fn remember<'a>(
+    /// After [`Repeats::forget_times`]: assigns to each place in `chains` the append with the first
+    /// response of those that can have made it. Returns true if there always was one. If not,
+    /// another assignment may exist.
+    pub(crate) fn assign_times<'a>(
         &mut self,
         clusters: &mut [Cluster],
         chains: impl Iterator<Item = &'a [(usize, ClusterId)]>,
     ) -> bool {
         let mut groups: Vec<Option<usize>> = vec![None; clusters.len()];
-        for (number, group) in self.groups.iter().enumerate().filter(|(_, it)| it.is_open()) {
+        for (number, group) in self.groups.iter().enumerate().filter(|(_, it)| it.is_ambiguous()) {
             for cluster in &group.clusters {
                 groups[*cluster as usize] = Some(number);
             }
         }
         for chain in chains {
-            // Before which return each of them took effect.
+            // The response before which each place took effect.
             let mut before: Vec<Time> = Vec::with_capacity(chain.len());
             for (_, place) in chain.iter().rev() {
                 let last = before.last().copied().unwrap_or(NEVER);
@@ -139,7 +139,7 @@ impl Repeats {
                 after = after.max(cluster.write_invoked).max(cluster.read_invoked_max);
             }
         }
-        for group in self.groups.iter_mut().filter(|group| group.is_open()) {
+        for group in self.groups.iter_mut().filter(|group| group.is_ambiguous()) {
             for place in group.places..group.clusters.len() {
                 let cluster = &mut clusters[group.clusters[place] as usize];
                 let append = group.left().expect("there are as many appends as clusters");
@@ -151,13 +151,13 @@ impl Repeats {
 }
 
 impl Group {
-    /// Whether it is not known which append made which place.
-    fn is_open(&self) -> bool {
+    /// Returns true if it is not known which append made which place.
+    fn is_ambiguous(&self) -> bool {
         self.clusters.len() > 1
     }
 
-    /// An append that can have taken effect after the invocation `after` and before the return
-    /// `before`, the first that returned.
+    /// Takes the append with the first response of those that can take effect after the invocation
+    /// `after` and before the response `before`.
     fn take(&mut self, after: Time, before: Time) -> Option<(Time, Time)> {
         while let Some((invoked, returned)) = self.later.pop_if(|(at, _)| *at < before) {
             self.ready.push(Reverse((returned, invoked)));
@@ -171,7 +171,7 @@ impl Group {
         None
     }
 
-    /// An append that made no place.
+    /// Takes an append that made no place.
     fn left(&mut self) -> Option<(Time, Time)> {
         let ready = |group: &mut Group| {
             let Reverse((returned, invoked)) = group.ready.pop()?;

@@ -1,11 +1,11 @@
-//! Texts that were put together from others, taken apart.
+//! Splits texts into the tokens that were concatenated.
 
 use std::cmp::Ordering;
 
-/// Texts none of which begins a different one, so that a text made of them has one reading.
+/// Texts of which none is a proper prefix of another, so that a concatenation has one parse.
 #[derive(Debug)]
 pub(crate) struct Tokens<'a> {
-    /// In order, each text once: with the least number that it has.
+    /// The distinct texts in order, each with its least number.
     sorted: Vec<Token<'a>>,
     /// The numbers of each text that has several, in order.
     alike: Vec<Vec<u32>>,
@@ -13,14 +13,15 @@ pub(crate) struct Tokens<'a> {
 
 #[derive(Clone, Copy, Debug)]
 struct Token<'a> {
-    /// Its first eight bytes, so that most comparisons need not look at the text.
+    /// The first eight bytes, which decide most comparisons.
     head: u64,
     text: &'a str,
     number: u32,
 }
 
 impl<'a> Tokens<'a> {
-    /// The tokens, each with a number; nothing if one of them is empty or begins a different one.
+    /// Creates the tokens from texts with numbers. Returns `None` if one is empty or a proper
+    /// prefix of another.
     pub(crate) fn new(tokens: impl Iterator<Item = (&'a str, u32)>) -> Option<Tokens<'a>> {
         let token = |(text, number)| Token { head: head(text), text, number };
         let mut sorted: Vec<Token<'a>> = tokens.map(token).collect();
@@ -48,19 +49,19 @@ impl<'a> Tokens<'a> {
         Some(Tokens { sorted, alike })
     }
 
-    /// The numbers of each text that has several, in order.
+    /// Returns the numbers of each text that has several, in order.
     pub(crate) fn alike(&self) -> &[Vec<u32>] {
         &self.alike
     }
 
-    /// The token that `text` begins with: its least number and its length.
+    /// Returns the least number and the length of the token with which `text` begins.
     pub(crate) fn first_of(&self, text: &str) -> Option<(u32, usize)> {
         let whole = Token { head: head(text), text, number: 0 };
         let last_of = |count: usize| {
             let token = self.sorted[..count].last()?;
             text.starts_with(token.text).then_some((token.number, token.text.len()))
         };
-        // Whatever sorts between a beginning of the text and the text has that beginning too.
+        // A text that sorts between a prefix and the whole text has that prefix too.
         let by_head = last_of(self.sorted.partition_point(|token| token.head <= whole.head));
         by_head.or_else(|| last_of(self.sorted.partition_point(|it| it.order(&whole).is_le())))
     }
@@ -72,8 +73,8 @@ impl Token<'_> {
     }
 }
 
-/// The first eight bytes of `text`, and zeros where it has fewer: never greater than those of a
-/// text that sorts after it.
+/// Returns the first eight bytes of `text`, padded with zeros. They are never greater than those of
+/// a text that sorts later.
 fn head(text: &str) -> u64 {
     if let Some(bytes) = text.as_bytes().first_chunk() {
         return u64::from_be_bytes(*bytes);
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_begins_another_is_refused() {
+    fn a_token_that_is_a_prefix_of_another_is_rejected() {
         assert!(tokens(&["1;", "2;", "12;"]).is_some());
         assert!(tokens(&["1", "2", "12"]).is_none());
         assert!(tokens(&["1;", ""]).is_none());
@@ -111,7 +112,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_is_read_as_it_was_put_together(
+        fn a_concatenation_is_split_into_its_tokens(
             texts in prop::collection::btree_set("[ab]{1,12}", 1..9),
             picks in prop::collection::vec(any::<prop::sample::Index>(), 0..9),
             rest in "[abc]{0,3}",

@@ -1,28 +1,28 @@
-//! Banks and transactions: what is said of them must be right, and little is said.
+//! Banks and transactions: every reported violation must be right.
 
 use std::collections::BTreeMap;
 
 use quorate_checker::generate::{Random, history};
 use quorate_checker::history::{Client, OpId, Recorder};
 use quorate_checker::models::{Access, Bank, BankOp, BankRet, Transactions};
-use quorate_checker::value::Value;
+use quorate_checker::value::ValueId;
 use quorate_checker::verdict::Verdict;
 use rand::RngExt;
 
 use crate::fuzz::{compare_many, decided, mutated, rounds, small_shape};
 
-fn value(random: &mut Random, count: u32) -> Value {
-    Value(random.random_range(1..=count))
+fn value(random: &mut Random, count: u32) -> ValueId {
+    ValueId(random.random_range(1..=count))
 }
 
 #[test]
-fn banks_are_refuted_as_the_definition_does() {
+fn violations_of_banks_agree_with_the_definition() {
     let tally = compare_many(rounds(10_000), |random| {
         let shape = small_shape(random);
         let overdraft = random.random_bool(0.3);
         let least = if random.random_bool(0.2) { -2 } else { 0 };
         let first = random.random_range(least..3);
-        let init: BTreeMap<Value, i64> = [(Value(1), first), (Value(2), 2)].into();
+        let init: BTreeMap<ValueId, i64> = [(ValueId(1), first), (ValueId(2), 2)].into();
         let ask = |random: &mut Random| match random.random_bool(0.4) {
             true => BankOp::Read,
             false => BankOp::Transfer {
@@ -31,7 +31,7 @@ fn banks_are_refuted_as_the_definition_does() {
                 amount: random.random_range(least..3),
             },
         };
-        let apply = |state: &mut BTreeMap<Value, i64>, op: &BankOp| match op {
+        let apply = |state: &mut BTreeMap<ValueId, i64>, op: &BankOp| match op {
             BankOp::Read => BankRet::Balances(state.clone().into_iter().collect()),
             BankOp::Transfer { from, to, amount } => {
                 let moves = state.get(from).is_some_and(|has| *has >= *amount || overdraft);
@@ -59,48 +59,51 @@ fn banks_are_refuted_as_the_definition_does() {
 }
 
 #[test]
-fn transactions_are_refuted_as_the_definition_does() {
+fn violations_of_transactions_agree_with_the_definition() {
     let tally = compare_many(rounds(10_000), |random| {
         let shape = small_shape(random);
         let ask = |random: &mut Random| {
             let access = |random: &mut Random| match random.random_bool(0.5) {
                 true => Access::Read(value(random, 2)),
-                false => Access::Write(value(random, 2), Value(random.random_range(2..5))),
+                false => Access::Write(value(random, 2), ValueId(random.random_range(2..5))),
             };
             (0..random.random_range(1..4)).map(|_| access(random)).collect::<Box<[Access]>>()
         };
-        let apply = |state: &mut BTreeMap<Value, Value>, op: &[Access]| {
+        let apply = |state: &mut BTreeMap<ValueId, ValueId>, op: &[Access]| {
             let step = |access: &Access| match access {
-                Access::Read(key) => state.get(key).copied().unwrap_or(Value(1)),
+                Access::Read(key) => state.get(key).copied().unwrap_or(ValueId(1)),
                 Access::Write(key, value) => {
                     state.insert(*key, *value);
-                    Value::NULL
+                    ValueId::NULL
                 }
             };
-            op.iter().map(step).collect::<Box<[Value]>>()
+            op.iter().map(step).collect::<Box<[ValueId]>>()
         };
         let made = history(random, &shape, BTreeMap::new(), ask, |state, op| apply(state, op));
         let made = mutated(random, &made, |random, _, ret| {
             let mut ret = ret.clone();
             let place = random.random_range(0..ret.len());
-            ret[place] = Value(random.random_range(0..6));
+            ret[place] = ValueId(random.random_range(0..6));
             ret
         });
-        (Transactions { init: Value(1), ..Transactions::default() }, made)
+        (Transactions { init: ValueId(1), ..Transactions::default() }, made)
     });
     assert!(tally.wrong > 500 && tally.minimal == tally.wrong, "{tally:?}");
 }
 
 #[test]
-fn a_value_read_before_anybody_wrote_it_is_found() {
+fn a_value_read_before_its_write_is_found() {
     let recorder = Recorder::new();
-    let (key, new) = (Value(1), Value(2));
+    let (key, new) = (ValueId(1), ValueId(2));
     let early = recorder.invoke(Client(1), Box::from([Access::Read(key)]));
     early.returned(Box::from([new]));
     let write = recorder.invoke(Client(1), Box::from([Access::Write(key, new)]));
-    write.returned(Box::from([Value::NULL]));
+    write.returned(Box::from([ValueId::NULL]));
     let verdict = decided(&Transactions::default(), &recorder.history());
-    let Some(Verdict::NotLinearizable(evidence)) = verdict else { panic!("{verdict:?}") };
-    assert_eq!(evidence.operations, [OpId(0)]);
-    assert_eq!(evidence.because, "operation 0 read v1 v2, which nobody had begun to write by then");
+    let Some(Verdict::NotLinearizable(counterexample)) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(counterexample.operations, [OpId(0)]);
+    assert_eq!(
+        counterexample.reason,
+        "operation 0 read v1 v2, which no transaction had begun to write by then"
+    );
 }

@@ -1,4 +1,4 @@
-//! Counters, held against the definition, and large ones.
+//! Counters, compared with the definition, and large ones.
 
 use quorate_checker::generate::{Random, Shape, history, random};
 use quorate_checker::history::{History, Outcome};
@@ -7,17 +7,17 @@ use quorate_checker::verdict::Verdict;
 use rand::RngExt;
 
 use crate::fuzz::{
-    compare_many, decided, middling_shape, mutated, none_called_wrong, rounds, small_shape,
+    assert_none_rejected, compare_many, decided, middling_shape, mutated, rounds, small_shape,
 };
 
-/// How a counter is used.
+/// The parameters of a random history of a counter.
 #[derive(Clone, Copy, Debug)]
 struct Usage {
     least: i64,
     most: i64,
     reads: f64,
-    /// How often an addition is told the number after it.
-    told: f64,
+    /// The probability that an addition returns the number after it.
+    sum_known: f64,
 }
 
 fn counter_history(
@@ -38,7 +38,9 @@ fn counter_history(
     };
     let made = history(random, shape, init, ask, apply);
     made.with_outcomes(|_, operation| match (&operation.op, &operation.outcome) {
-        (CounterOp::Add(_), Outcome::Returned { at, .. }) if !random.random_bool(usage.told) => {
+        (CounterOp::Add(_), Outcome::Returned { at, .. })
+            if !random.random_bool(usage.sum_known) =>
+        {
             Outcome::Returned { at: *at, ret: None }
         }
         (_, outcome) => *outcome,
@@ -52,18 +54,18 @@ fn small_usage(random: &mut Random) -> Usage {
         least,
         most,
         reads: random.random_range(0.2..0.6),
-        told: [0.0, 0.0, 0.3][random.random_range(0..3_usize)],
+        sum_known: [0.0, 0.0, 0.3][random.random_range(0..3_usize)],
     }
 }
 
 #[test]
-fn counters_are_judged_as_the_definition_does() {
+fn counters_are_decided_as_by_the_definition() {
     let tally = compare_many(rounds(20_000), |random| {
         let (shape, usage) = (small_shape(random), small_usage(random));
         let init = random.random_range(-1..=1);
         let made = counter_history(random, &shape, usage, init);
-        let made = mutated(random, &made, |random, _, told| {
-            told.map(|told| told + random.random_range(-2..=2))
+        let made = mutated(random, &made, |random, _, sum_known| {
+            sum_known.map(|sum_known| sum_known + random.random_range(-2..=2))
         });
         (Counter { init }, made)
     });
@@ -74,10 +76,10 @@ fn counters_are_judged_as_the_definition_does() {
 
 #[test]
 fn large_counters_are_decided() {
-    let ones = Usage { least: 1, most: 1, reads: 0.3, told: 0.0 };
+    let ones = Usage { least: 1, most: 1, reads: 0.3, sum_known: 0.0 };
     let many = Usage { most: 9, ..ones };
-    let told = Usage { told: 1.0, ..many };
-    for (seed, usage, unknown) in [(1, ones, 0.02), (2, many, 0.0), (3, told, 0.0)] {
+    let sum_known = Usage { sum_known: 1.0, ..many };
+    for (seed, usage, unknown) in [(1, ones, 0.02), (2, many, 0.0), (3, sum_known, 0.0)] {
         let shape = Shape { operations: 2000, clients: 10, unknown, failed: 0.05, eager: 0.5 };
         let made = counter_history(&mut random(seed), &shape, usage, 0);
         let verdict = decided(&Counter::default(), &made);
@@ -86,8 +88,8 @@ fn large_counters_are_decided() {
 }
 
 #[test]
-fn right_counters_are_not_called_wrong() {
-    let right = none_called_wrong(rounds(500), |random| {
+fn correct_counters_are_not_rejected() {
+    let right = assert_none_rejected(rounds(500), |random| {
         let (shape, usage) = (middling_shape(random), small_usage(random));
         (Counter::default(), counter_history(random, &shape, usage, 0))
     });

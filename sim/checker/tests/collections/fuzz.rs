@@ -1,16 +1,16 @@
-//! Small histories, right and wrong, and what must hold of every verdict on them.
+//! Small histories, correct and changed, and the properties of every verdict on them.
 
-use quorate_checker::brute;
+use quorate_checker::brute_force;
 use quorate_checker::budget::Budget;
-use quorate_checker::check::tells;
+use quorate_checker::check::affects_verdict;
 use quorate_checker::generate::{Random, Shape, random};
-use quorate_checker::history::{Client, History, Moment, OpId, Operation, Outcome, Part};
+use quorate_checker::history::{Client, EventIndex, History, OpId, Operation, Outcome, Subhistory};
 use quorate_checker::model::Model;
-use quorate_checker::verdict::{Evidence, Verdict};
+use quorate_checker::verdict::{Counterexample, Verdict};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-/// How often each verdict was come to.
+/// The number of times that each verdict occurred.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) right: u32,
@@ -19,30 +19,33 @@ pub(crate) struct Tally {
     pub(crate) undecided: u32,
 }
 
-/// How many histories to try, if `usual` is what every run of the tests tries.
+/// Returns the number of histories to try, if `usual` is the number for every run of the tests.
 pub(crate) fn rounds(usual: u64) -> u64 {
-    let asked = std::env::var("CHECKER_FUZZ_ROUNDS").ok();
-    asked.map_or(usual, |asked| asked.parse().expect("CHECKER_FUZZ_ROUNDS is a number"))
+    let rounds = std::env::var("CHECKER_FUZZ_ROUNDS").ok();
+    rounds.map_or(usual, |rounds| rounds.parse().expect("CHECKER_FUZZ_ROUNDS is a number"))
 }
 
-/// The operations of `history` that a check looks at: as `check` chooses them.
-fn told<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Vec<OpId> {
+/// Returns the operations of `history` that `check` uses.
+fn relevant<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Vec<OpId> {
     let operations = (0..).map(OpId).zip(history.operations());
-    operations.filter(|(_, operation)| tells(model, operation)).map(|(id, _)| id).collect()
+    operations
+        .filter(|(_, operation)| affects_verdict(model, operation))
+        .map(|(id, _)| id)
+        .collect()
 }
 
-/// What the model's own check says of `history`.
+/// Returns the verdict of the model's own check of `history`.
 pub(crate) fn decided<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Option<Verdict> {
-    let ids = told(model, history);
-    model.decide(Part::new(history, &ids), &Budget::default())
+    let ids = relevant(model, history);
+    model.decide(Subhistory::new(history, &ids), &Budget::default())
 }
 
 fn holds<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> bool {
-    let ids = told(model, history);
-    brute::linearizable(model, Part::new(history, &ids))
+    let ids = relevant(model, history);
+    brute_force::linearizable(model, Subhistory::new(history, &ids))
 }
 
-/// Asserts that the model's own check is right about `history`, and its evidence is evidence.
+/// Asserts that the model's own check of `history` is right, and that its counterexample is one.
 pub(crate) fn compare<M: Model>(model: &M, history: &History<M::Op, M::Ret>, tally: &mut Tally) {
     match decided(model, history) {
         None => tally.undecided += 1,
@@ -50,20 +53,24 @@ pub(crate) fn compare<M: Model>(model: &M, history: &History<M::Op, M::Ret>, tal
             assert!(holds(model, history), "not linearizable: {}", shown(model, history));
             tally.right += 1;
         }
-        Some(Verdict::NotLinearizable(evidence)) => {
-            assert!(!holds(model, history), "{evidence:?} {}", shown(model, history));
-            assert_evidence(model, history, &evidence);
+        Some(Verdict::NotLinearizable(counterexample)) => {
+            assert!(!holds(model, history), "{counterexample:?} {}", shown(model, history));
+            assert_evidence(model, history, &counterexample);
             tally.wrong += 1;
-            tally.minimal += u32::from(evidence.minimal);
+            tally.minimal += u32::from(counterexample.minimal);
         }
         Some(Verdict::Unknown(exhausted)) => panic!("{exhausted:?}"),
     }
 }
 
-fn assert_evidence<M: Model>(model: &M, history: &History<M::Op, M::Ret>, evidence: &Evidence) {
-    let told_without = |left_out: Option<OpId>| {
+fn assert_evidence<M: Model>(
+    model: &M,
+    history: &History<M::Op, M::Ret>,
+    counterexample: &Counterexample,
+) {
+    let violates_without = |left_out: Option<OpId>| {
         let weaker = history.with_outcomes(|id, operation| {
-            let kept = evidence.operations.contains(&id) && left_out != Some(id);
+            let kept = counterexample.operations.contains(&id) && left_out != Some(id);
             match &operation.outcome {
                 Outcome::Returned { at, ret } if kept => {
                     Outcome::Returned { at: *at, ret: ret.clone() }
@@ -74,29 +81,29 @@ fn assert_evidence<M: Model>(model: &M, history: &History<M::Op, M::Ret>, eviden
         });
         holds(model, &weaker)
     };
-    assert!(evidence.operations.is_sorted());
-    assert!(!evidence.because.is_empty());
-    assert!(!told_without(None), "no evidence: {evidence:?} {}", shown(model, history));
-    if evidence.minimal {
-        for id in &evidence.operations {
-            let less = told_without(Some(*id));
-            assert!(less, "not minimal: {id:?} of {evidence:?} {}", shown(model, history));
+    assert!(counterexample.operations.is_sorted());
+    assert!(!counterexample.reason.is_empty());
+    assert!(!violates_without(None), "no proof: {counterexample:?} {}", shown(model, history));
+    if counterexample.minimal {
+        for id in &counterexample.operations {
+            let less = violates_without(Some(*id));
+            assert!(less, "not minimal: {id:?} of {counterexample:?} {}", shown(model, history));
         }
     }
 }
 
-/// `history` in words, one operation a line.
+/// Formats `history`, one operation a line.
 fn shown<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> String {
     let mut words = String::new();
     for (id, operation) in history.operations().iter().enumerate() {
-        let ret = operation.ret().map(|ret| model.ret_words(&operation.op, ret));
-        let (call, span) = (model.call_words(&operation.op), operation.invoked.0);
+        let ret = operation.ret().map(|ret| model.describe_ret(&operation.op, ret));
+        let (call, span) = (model.describe_op(&operation.op), operation.invoked.0);
         words += &format!("\n{id}: {call} -> {ret:?} [{span}, {:?}]", operation.returned());
     }
     words
 }
 
-/// Shapes of small histories, every kind of them.
+/// Draws the shape of a small history.
 pub(crate) fn small_shape(random: &mut Random) -> Shape {
     Shape {
         operations: random.random_range(3..=9),
@@ -107,8 +114,8 @@ pub(crate) fn small_shape(random: &mut Random) -> Shape {
     }
 }
 
-/// `history` with something changed: results swapped, repeated or `redrawn`, an operation dropped,
-/// events in another order.
+/// Returns `history` with a change: results swapped, repeated or replaced by `redraw`, an operation
+/// dropped, or events reordered.
 pub(crate) fn mutated<O: Clone, R: Clone>(
     random: &mut Random,
     history: &History<O, R>,
@@ -155,13 +162,14 @@ fn set_ret<O, R>(operation: &mut Operation<O, R>, to: R) {
     }
 }
 
-/// `operations` with `swaps` events swapped with their neighbours; each has a client of its own.
+/// Returns `operations` after swapping `swaps` events with their neighbours. Each operation has a
+/// client of its own.
 fn reordered<O: Clone, R: Clone>(
     random: &mut Random,
     operations: Vec<Operation<O, R>>,
     swaps: u32,
 ) -> History<O, R> {
-    let mut events: Vec<(Moment, usize)> = Vec::new();
+    let mut events: Vec<(EventIndex, usize)> = Vec::new();
     for (place, operation) in operations.iter().enumerate() {
         events.push((operation.invoked, place));
         if matches!(operation.outcome, Outcome::Returned { .. }) {
@@ -177,16 +185,16 @@ fn reordered<O: Clone, R: Clone>(
     }
     let mut again: Vec<Operation<O, R>> = Vec::new();
     let mut places = vec![None; operations.len()];
-    for (moment, (_, of)) in (0..).map(Moment).zip(events) {
+    for (event_index, (_, of)) in (0..).map(EventIndex).zip(events) {
         match places[of] {
             None => {
                 places[of] = Some(again.len());
                 let client = Client(u32::try_from(again.len()).expect("few"));
-                again.push(Operation { client, invoked: moment, ..operations[of].clone() });
+                again.push(Operation { client, invoked: event_index, ..operations[of].clone() });
             }
             Some(place) => {
                 if let Outcome::Returned { at, .. } = &mut again[place].outcome {
-                    *at = moment;
+                    *at = event_index;
                 }
             }
         }
@@ -194,7 +202,7 @@ fn reordered<O: Clone, R: Clone>(
     History::new(again).expect("events in any order are a history")
 }
 
-/// Compares on `rounds` histories that `make` makes, and says what came of it.
+/// Compares the verdicts on `rounds` histories from `make`, and prints the numbers of verdicts.
 pub(crate) fn compare_many<M: Model>(
     rounds: u64,
     mut make: impl FnMut(&mut Random) -> (M, History<M::Op, M::Ret>),
@@ -208,7 +216,7 @@ pub(crate) fn compare_many<M: Model>(
     tally
 }
 
-/// Shapes of histories too large for the definition.
+/// Draws the shape of a history that is too large for brute force.
 pub(crate) fn middling_shape(random: &mut Random) -> Shape {
     Shape {
         operations: random.random_range(20..=300),
@@ -219,9 +227,9 @@ pub(crate) fn middling_shape(random: &mut Random) -> Shape {
     }
 }
 
-/// Asserts that none of `rounds` histories that `make` makes, all right, is called wrong, and says
-/// how many were called right.
-pub(crate) fn none_called_wrong<M: Model>(
+/// Asserts that none of `rounds` correct histories from `make` is rejected, and prints how many
+/// were accepted.
+pub(crate) fn assert_none_rejected<M: Model>(
     rounds: u64,
     mut make: impl FnMut(&mut Random) -> (M, History<M::Op, M::Ret>),
 ) -> u64 {

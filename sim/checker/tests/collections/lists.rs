@@ -1,17 +1,17 @@
-//! Lists, held against the definition, and large ones.
+//! Lists, compared with the definition, and large ones.
 
 use quorate_checker::generate::{Random, Shape, history, random};
 use quorate_checker::history::History;
 use quorate_checker::models::{List, ListOp, ListRet};
-use quorate_checker::value::Value;
+use quorate_checker::value::ValueId;
 use quorate_checker::verdict::Verdict;
 use rand::RngExt;
 
 use crate::fuzz::{
-    compare_many, decided, middling_shape, mutated, none_called_wrong, rounds, small_shape,
+    assert_none_rejected, compare_many, decided, middling_shape, mutated, rounds, small_shape,
 };
 
-const KEY: Value = Value(1);
+const KEY: ValueId = ValueId(1);
 
 fn list_history(
     random: &mut Random,
@@ -25,12 +25,12 @@ fn list_history(
             return ListOp::Read { key: KEY };
         }
         if random.random_bool(repeats) {
-            return ListOp::Append { key: KEY, value: Value(random.random_range(1..=next)) };
+            return ListOp::Append { key: KEY, value: ValueId(random.random_range(1..=next)) };
         }
         next += 1;
-        ListOp::Append { key: KEY, value: Value(next - 1) }
+        ListOp::Append { key: KEY, value: ValueId(next - 1) }
     };
-    let apply = |list: &mut Vec<Value>, op: &ListOp| match op {
+    let apply = |list: &mut Vec<ValueId>, op: &ListOp| match op {
         ListOp::Append { value, .. } => {
             list.push(*value);
             ListRet::Appended
@@ -46,7 +46,7 @@ fn redraw(random: &mut Random, _: &ListOp, ret: &ListRet) -> ListRet {
     let place = random.random_range(0..=items.len());
     match random.random_range(0..4) {
         0 => items.truncate(place),
-        1 => items.insert(place, Value(random.random_range(1..6))),
+        1 => items.insert(place, ValueId(random.random_range(1..6))),
         2 if place > 1 => items.swap(place - 1, place - 2),
         _ if place > 0 => drop(items.remove(place - 1)),
         _ => {}
@@ -55,7 +55,7 @@ fn redraw(random: &mut Random, _: &ListOp, ret: &ListRet) -> ListRet {
 }
 
 #[test]
-fn lists_are_judged_as_the_definition_does() {
+fn lists_are_decided_as_by_the_definition() {
     let tally = compare_many(rounds(20_000), |random| {
         let shape = small_shape(random);
         let repeats = if random.random_bool(0.2) { 0.2 } else { 0.0 };
@@ -77,8 +77,8 @@ fn large_lists_are_decided() {
 }
 
 #[test]
-fn right_lists_are_called_right() {
-    let right = none_called_wrong(rounds(500), |random| {
+fn correct_lists_are_accepted() {
+    let right = assert_none_rejected(rounds(500), |random| {
         let shape = middling_shape(random);
         (List::default(), list_history(random, &shape, 0.3, 0.0))
     });

@@ -1,5 +1,5 @@
-//! The checks of collections, held against the definition on small histories, and required to come
-//! to a verdict on large ones. `CHECKER_FUZZ_ROUNDS` asks for more small ones than usual.
+//! The checks of collections, compared with the definition on small histories, and required to
+//! decide large ones. `CHECKER_FUZZ_ROUNDS` sets the number of small ones.
 
 mod accounts;
 mod counters;

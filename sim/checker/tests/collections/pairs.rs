@@ -1,58 +1,58 @@
-//! Queues and stacks.
+//! Queues and stacks, compared with the definition, and large ones.
 
 use std::collections::VecDeque;
 
 use quorate_checker::generate::{Random, Shape, history, random};
 use quorate_checker::history::{Client, History, OpId, Operation, Recorder};
 use quorate_checker::models::{Queue, QueueOp, Stack, StackOp};
-use quorate_checker::value::Value;
+use quorate_checker::value::ValueId;
 use quorate_checker::verdict::Verdict;
 use rand::RngExt;
 
 use crate::fuzz::{
-    compare_many, decided, middling_shape, mutated, none_called_wrong, rounds, small_shape,
+    assert_none_rejected, compare_many, decided, middling_shape, mutated, rounds, small_shape,
 };
 
-/// What to put in next: mostly what nobody put in before.
-fn fresh(random: &mut Random, next: &mut u32, repeats: f64) -> Value {
+/// Draws the next value to insert, which is mostly new.
+fn fresh(random: &mut Random, next: &mut u32, repeats: f64) -> ValueId {
     if *next > 1 && random.random_bool(repeats) {
-        return Value(random.random_range(1..*next));
+        return ValueId(random.random_range(1..*next));
     }
     *next += 1;
-    Value(*next - 1)
+    ValueId(*next - 1)
 }
 
-fn redraw(random: &mut Random, takes: bool, ret: Value) -> Value {
+fn redraw(random: &mut Random, takes: bool, ret: ValueId) -> ValueId {
     match random.random_range(0..7) {
         _ if !takes => ret,
-        6 => Value(1000),
-        number => Value(number),
+        6 => ValueId(1000),
+        number => ValueId(number),
     }
 }
 
-fn some_init(random: &mut Random) -> Vec<Value> {
+fn some_init(random: &mut Random) -> Vec<ValueId> {
     let count = *[0, 0, 0, 1, 2].get(random.random_range(0..5_usize)).expect("there are five");
-    (0..count).map(|place| Value(1000 - place)).collect()
+    (0..count).map(|place| ValueId(1000 - place)).collect()
 }
 
 fn queue_history(
     random: &mut Random,
     shape: &Shape,
-    init: &[Value],
+    init: &[ValueId],
     repeats: f64,
-) -> History<QueueOp, Value> {
+) -> History<QueueOp, ValueId> {
     let mut next = 1;
     let puts = random.random_range(0.3..0.7);
     let ask = move |random: &mut Random| match random.random_bool(puts) {
         true => QueueOp::Enqueue(fresh(random, &mut next, repeats)),
         false => QueueOp::Dequeue,
     };
-    let apply = |queue: &mut VecDeque<Value>, op: &QueueOp| match op {
+    let apply = |queue: &mut VecDeque<ValueId>, op: &QueueOp| match op {
         QueueOp::Enqueue(value) => {
             queue.push_back(*value);
-            Value::NULL
+            ValueId::NULL
         }
-        QueueOp::Dequeue => queue.pop_front().unwrap_or(Value::NULL),
+        QueueOp::Dequeue => queue.pop_front().unwrap_or(ValueId::NULL),
     };
     history(random, shape, init.iter().copied().collect(), ask, apply)
 }
@@ -60,27 +60,27 @@ fn queue_history(
 fn stack_history(
     random: &mut Random,
     shape: &Shape,
-    init: &[Value],
+    init: &[ValueId],
     repeats: f64,
-) -> History<StackOp, Value> {
+) -> History<StackOp, ValueId> {
     let mut next = 1;
     let puts = random.random_range(0.3..0.7);
     let ask = move |random: &mut Random| match random.random_bool(puts) {
         true => StackOp::Push(fresh(random, &mut next, repeats)),
         false => StackOp::Pop,
     };
-    let apply = |stack: &mut Vec<Value>, op: &StackOp| match op {
+    let apply = |stack: &mut Vec<ValueId>, op: &StackOp| match op {
         StackOp::Push(value) => {
             stack.push(*value);
-            Value::NULL
+            ValueId::NULL
         }
-        StackOp::Pop => stack.pop().unwrap_or(Value::NULL),
+        StackOp::Pop => stack.pop().unwrap_or(ValueId::NULL),
     };
     history(random, shape, init.to_vec(), ask, apply)
 }
 
 #[test]
-fn queues_are_judged_as_the_definition_does() {
+fn queues_are_decided_as_by_the_definition() {
     let tally = compare_many(rounds(20_000), |random| {
         let shape = small_shape(random);
         let init = some_init(random);
@@ -96,7 +96,7 @@ fn queues_are_judged_as_the_definition_does() {
 }
 
 #[test]
-fn stacks_are_judged_as_the_definition_does() {
+fn stacks_are_decided_as_by_the_definition() {
     let tally = compare_many(rounds(20_000), |random| {
         let shape = small_shape(random);
         let init = some_init(random);
@@ -133,8 +133,8 @@ fn large_stacks_are_decided() {
 }
 
 #[test]
-fn right_queues_are_called_right() {
-    let right = none_called_wrong(rounds(500), |random| {
+fn correct_queues_are_accepted() {
+    let right = assert_none_rejected(rounds(500), |random| {
         let (shape, init) = (middling_shape(random), some_init(random));
         let made = queue_history(random, &shape, &init, 0.0);
         (Queue { init: init.into(), ..Queue::default() }, made)
@@ -143,8 +143,8 @@ fn right_queues_are_called_right() {
 }
 
 #[test]
-fn right_stacks_are_not_called_wrong() {
-    let right = none_called_wrong(rounds(500), |random| {
+fn correct_stacks_are_not_rejected() {
+    let right = assert_none_rejected(rounds(500), |random| {
         let (shape, init) = (middling_shape(random), some_init(random));
         let made = stack_history(random, &shape, &init, 0.0);
         (Stack { init, ..Stack::default() }, made)
@@ -153,14 +153,14 @@ fn right_stacks_are_not_called_wrong() {
 }
 
 #[test]
-fn a_value_that_nobody_dequeued_is_found_missing() {
+fn a_lost_value_is_found() {
     let shape = Shape { operations: 2000, clients: 20, ..Shape::default() };
     let made = queue_history(&mut random(1), &shape, &[], 0.0);
     let mut operations = made.operations().to_vec();
-    let takes = |operation: &Operation<QueueOp, Value>| {
-        operation.op == QueueOp::Dequeue && operation.ret().is_some_and(|ret| *ret != Value::NULL)
+    let takes = |operation: &Operation<QueueOp, ValueId>| {
+        operation.op == QueueOp::Dequeue && operation.ret().is_some_and(|ret| *ret != ValueId::NULL)
     };
-    let place = (1000..).find(|place| takes(&operations[*place])).expect("somebody dequeues");
+    let place = (1000..).find(|place| takes(&operations[*place])).expect("a dequeue takes it");
     operations.remove(place);
     let lost = History::new(operations).expect("one fewer is a history");
     let verdict = decided(&Queue::default(), &lost);
@@ -171,17 +171,17 @@ fn a_value_that_nobody_dequeued_is_found_missing() {
 fn a_dequeue_that_overtakes_is_shown_by_three_operations() {
     let recorder = Recorder::new();
     for value in [1, 2, 3] {
-        recorder.invoke(Client(1), QueueOp::Enqueue(Value(value))).returned(Value::NULL);
+        recorder.invoke(Client(1), QueueOp::Enqueue(ValueId(value))).returned(ValueId::NULL);
     }
     for value in [1, 3, 2] {
-        recorder.invoke(Client(1), QueueOp::Dequeue).returned(Value(value));
+        recorder.invoke(Client(1), QueueOp::Dequeue).returned(ValueId(value));
     }
     let verdict = decided(&Queue::default(), &recorder.history());
-    let Some(Verdict::NotLinearizable(evidence)) = verdict else { panic!("{verdict:?}") };
-    assert_eq!(evidence.operations, [OpId(1), OpId(4), OpId(5)]);
-    assert!(evidence.minimal);
+    let Some(Verdict::NotLinearizable(counterexample)) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(counterexample.operations, [OpId(1), OpId(4), OpId(5)]);
+    assert!(counterexample.minimal);
     assert_eq!(
-        evidence.because,
+        counterexample.reason,
         "dequeue 4 returned v3 (enqueued by 2), although v2 was enqueued before (by 1) and only \
          dequeue 5, invoked later, returned it"
     );

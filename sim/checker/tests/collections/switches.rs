@@ -1,25 +1,25 @@
-//! Sets and locks.
+//! Sets and locks, compared with the definition, and large ones.
 
 use std::collections::BTreeSet;
 
 use quorate_checker::generate::{Random, Shape, history, random};
 use quorate_checker::history::{History, Outcome};
 use quorate_checker::models::{Lock, LockOp, Set, SetOp, SetRet};
-use quorate_checker::value::Value;
+use quorate_checker::value::ValueId;
 use quorate_checker::verdict::Verdict;
 use rand::RngExt;
 
 use crate::fuzz::{
-    compare_many, decided, middling_shape, mutated, none_called_wrong, rounds, small_shape,
+    assert_none_rejected, compare_many, decided, middling_shape, mutated, rounds, small_shape,
 };
 
-/// How a set is used.
+/// The parameters of a random history of a set.
 #[derive(Clone, Copy, Debug)]
 struct Usage {
     elements: u32,
     reads: f64,
     removes: f64,
-    /// How often the result of an addition or removal is not told.
+    /// The probability that the result of an addition or removal is unknown.
     silent: f64,
 }
 
@@ -27,23 +27,23 @@ fn set_history(
     random: &mut Random,
     shape: &Shape,
     usage: Usage,
-    init: BTreeSet<Value>,
+    init: BTreeSet<ValueId>,
 ) -> History<SetOp, SetRet> {
     let ask = |random: &mut Random| {
         if random.random_bool(usage.reads) {
             return SetOp::Read;
         }
-        let value = Value(random.random_range(1..=usage.elements));
+        let value = ValueId(random.random_range(1..=usage.elements));
         match random.random_range(0..3) {
             0 => SetOp::Contains(value),
             _ if random.random_bool(usage.removes) => SetOp::Remove(value),
             _ => SetOp::Add(value),
         }
     };
-    let apply = |set: &mut BTreeSet<Value>, op: &SetOp| match op {
-        SetOp::Add(value) => SetRet::Truth(set.insert(*value)),
-        SetOp::Remove(value) => SetRet::Truth(set.remove(value)),
-        SetOp::Contains(value) => SetRet::Truth(set.contains(value)),
+    let apply = |set: &mut BTreeSet<ValueId>, op: &SetOp| match op {
+        SetOp::Add(value) => SetRet::Bool(set.insert(*value)),
+        SetOp::Remove(value) => SetRet::Bool(set.remove(value)),
+        SetOp::Contains(value) => SetRet::Bool(set.contains(value)),
         SetOp::Read => SetRet::Members(set.iter().copied().collect()),
     };
     let made = history(random, shape, init, ask, apply);
@@ -69,10 +69,10 @@ fn small_usage(random: &mut Random) -> Usage {
 
 fn redraw(random: &mut Random, op: &SetOp, ret: &SetRet) -> SetRet {
     match (op, ret) {
-        (_, SetRet::Truth(truth)) => SetRet::Truth(!truth),
+        (_, SetRet::Bool(truth)) => SetRet::Bool(!truth),
         (SetOp::Read, SetRet::Members(members)) => {
-            let mut members: BTreeSet<Value> = members.iter().copied().collect();
-            let value = Value(random.random_range(1..=3));
+            let mut members: BTreeSet<ValueId> = members.iter().copied().collect();
+            let value = ValueId(random.random_range(1..=3));
             if !members.remove(&value) {
                 members.insert(value);
             }
@@ -83,11 +83,11 @@ fn redraw(random: &mut Random, op: &SetOp, ret: &SetRet) -> SetRet {
 }
 
 #[test]
-fn sets_are_judged_as_the_definition_does() {
+fn sets_are_decided_as_by_the_definition() {
     let tally = compare_many(rounds(20_000), |random| {
         let (shape, usage) = (small_shape(random), small_usage(random));
-        let init: BTreeSet<Value> = match random.random_range(0..3) {
-            0 => [Value(1)].into(),
+        let init: BTreeSet<ValueId> = match random.random_range(0..3) {
+            0 => [ValueId(1)].into(),
             _ => BTreeSet::new(),
         };
         let made = set_history(random, &shape, usage, init.clone());
@@ -100,7 +100,7 @@ fn sets_are_judged_as_the_definition_does() {
 }
 
 #[test]
-fn locks_are_judged_as_the_definition_does() {
+fn locks_are_decided_as_by_the_definition() {
     let tally = compare_many(rounds(20_000), |random| {
         let shape = small_shape(random);
         let held = random.random_bool(0.3);
@@ -112,7 +112,7 @@ fn locks_are_judged_as_the_definition_does() {
     assert!(tally.minimal > tally.wrong * 9 / 10, "{tally:?}");
 }
 
-/// A lock cannot refuse, so what is asked when it is not possible fails; but for some `mistakes`.
+/// Generates a history of a lock. An operation that is illegal fails, except for some `mistakes`.
 fn lock_history(
     draw: &mut Random,
     shape: &Shape,
@@ -167,8 +167,8 @@ fn large_locks_are_decided() {
 }
 
 #[test]
-fn right_sets_are_not_called_wrong() {
-    let right = none_called_wrong(rounds(500), |random| {
+fn correct_sets_are_not_rejected() {
+    let right = assert_none_rejected(rounds(500), |random| {
         let (shape, usage) = (middling_shape(random), small_usage(random));
         let usage = Usage { elements: random.random_range(1..30), ..usage };
         (Set::default(), set_history(random, &shape, usage, BTreeSet::new()))
@@ -177,8 +177,8 @@ fn right_sets_are_not_called_wrong() {
 }
 
 #[test]
-fn right_locks_are_called_right() {
-    let right = none_called_wrong(rounds(500), |random| {
+fn correct_locks_are_accepted() {
+    let right = assert_none_rejected(rounds(500), |random| {
         let (shape, held) = (middling_shape(random), random.random_bool(0.5));
         (Lock { held }, lock_history(random, &shape, held, 0.0))
     });

@@ -1,5 +1,5 @@
-//! One stale read, one lost write, one duplicate application, one read inversion: after a long
-//! and honest history of every model, each is noticed, and nothing is where there is none.
+//! One stale read, lost write, duplicate application or read inversion after a long correct history
+//! of every model: each is detected, and nothing is reported without one.
 
 mod collections;
 mod registers;

@@ -1,20 +1,20 @@
-//! Registers, key-value maps, and transactions over several registers.
+//! Forged histories of registers, key-value maps, and transactions over several registers.
 
 use quorate_checker::generate::Random;
 use quorate_checker::model::Model;
 use quorate_checker::models::{
     Access, Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet, Transactions,
 };
-use quorate_checker::value::Value;
+use quorate_checker::value::ValueId;
 use rand::RngExt;
 
-use crate::stage::{Act, Forgery, Stage};
+use crate::stage::{ForgedOp, Forgery, Stage};
 
-/// Two values that do not occur before.
-const NEW: Value = Value(1_000);
-const NEWER: Value = Value(1_001);
+/// Two values that do not occur in the correct history.
+const NEW: ValueId = ValueId(1_000);
+const NEWER: ValueId = ValueId(1_001);
 
-fn register_apply(_: &Register, state: &mut Value, op: &RegisterOp) -> RegisterRet {
+fn register_apply(_: &Register, state: &mut ValueId, op: &RegisterOp) -> RegisterRet {
     match *op {
         RegisterOp::Read => RegisterRet::Value(*state),
         RegisterOp::Write(value) => {
@@ -31,21 +31,21 @@ fn register_apply(_: &Register, state: &mut Value, op: &RegisterOp) -> RegisterR
     }
 }
 
-fn few(random: &mut Random) -> Value {
-    Value(random.random_range(0..4))
+fn few(random: &mut Random) -> ValueId {
+    ValueId(random.random_range(0..4))
 }
 
-/// Values that are written once, however often a test asks.
-fn unique(random: &mut Random) -> Value {
-    Value(random.random_range(10_000..u32::MAX))
+/// Draws values that are written once, however often a test calls it.
+fn unique(random: &mut Random) -> ValueId {
+    ValueId(random.random_range(10_000..u32::MAX))
 }
 
 #[test]
 fn a_register() {
-    let forge = |_: &Register, state: &Value, forgery| {
-        let read = |value| Act::Call(RegisterOp::Read, RegisterRet::Value(value));
-        let write = |value| Act::Call(RegisterOp::Write(value), RegisterRet::Written);
-        let slow = |value| Act::Slow(RegisterOp::Write(value), RegisterRet::Written);
+    let forge = |_: &Register, state: &ValueId, forgery| {
+        let read = |value| ForgedOp::Call(RegisterOp::Read, RegisterRet::Value(value));
+        let write = |value| ForgedOp::Call(RegisterOp::Write(value), RegisterRet::Written);
+        let slow = |value| ForgedOp::Slow(RegisterOp::Write(value), RegisterRet::Written);
         match forgery {
             Forgery::StaleRead => vec![write(NEW), write(NEWER), read(NEW)],
             Forgery::LostWrite => vec![write(NEW), read(*state)],
@@ -53,46 +53,46 @@ fn a_register() {
             Forgery::Inversion => vec![slow(NEW), read(NEW), read(*state)],
         }
     };
-    let ask = |_: &Register, random: &mut Random| match random.random_range(0..2) {
+    let draw_op = |_: &Register, random: &mut Random| match random.random_range(0..2) {
         0 => RegisterOp::Read,
         _ => RegisterOp::Write(unique(random)),
     };
-    Stage { model: Register::default(), ask, apply: register_apply, forge }.play();
-    let ask = |_: &Register, random: &mut Random| match random.random_range(0..2) {
+    Stage { model: Register::default(), draw_op, apply: register_apply, forge }.play();
+    let draw_op = |_: &Register, random: &mut Random| match random.random_range(0..2) {
         0 => RegisterOp::Read,
         _ => RegisterOp::Write(few(random)),
     };
-    Stage { model: Register::default(), ask, apply: register_apply, forge }.play();
+    Stage { model: Register::default(), draw_op, apply: register_apply, forge }.play();
 }
 
 #[test]
 fn a_register_that_compares_and_sets() {
-    let ask = |_: &Register, random: &mut Random| match random.random_range(0..3) {
+    let draw_op = |_: &Register, random: &mut Random| match random.random_range(0..3) {
         0 => RegisterOp::Read,
         1 => RegisterOp::Write(few(random)),
         _ => RegisterOp::Cas { from: few(random), to: few(random) },
     };
-    let forge = |_: &Register, state: &Value, forgery| {
-        let read = |value| Act::Call(RegisterOp::Read, RegisterRet::Value(value));
-        let write = |value| Act::Call(RegisterOp::Write(value), RegisterRet::Written);
+    let forge = |_: &Register, state: &ValueId, forgery| {
+        let read = |value| ForgedOp::Call(RegisterOp::Read, RegisterRet::Value(value));
+        let write = |value| ForgedOp::Call(RegisterOp::Write(value), RegisterRet::Written);
         let cas = RegisterOp::Cas { from: *state, to: NEW };
-        let swaps = || Act::Call(cas, RegisterRet::Swapped(true));
+        let swaps = || ForgedOp::Call(cas, RegisterRet::Swapped(true));
         match forgery {
             Forgery::StaleRead => vec![write(NEWER), swaps()],
             Forgery::LostWrite => vec![swaps(), read(*state)],
             Forgery::Duplicate => vec![swaps(), write(*state), read(NEW)],
             Forgery::Inversion => {
-                vec![Act::Slow(cas, RegisterRet::Swapped(true)), read(NEW), read(*state)]
+                vec![ForgedOp::Slow(cas, RegisterRet::Swapped(true)), read(NEW), read(*state)]
             }
         }
     };
-    Stage { model: Register::default(), ask, apply: register_apply, forge }.play();
+    Stage { model: Register::default(), draw_op, apply: register_apply, forge }.play();
 }
 
 #[test]
 fn a_map_of_keys_to_values() {
-    let ask = |_: &Kv, random: &mut Random| {
-        let key = Value(random.random_range(0..3));
+    let draw_op = |_: &Kv, random: &mut Random| {
+        let key = ValueId(random.random_range(0..3));
         let call = match random.random_range(0..3) {
             0 => KvCall::Get,
             1 => KvCall::Put(unique(random)),
@@ -100,7 +100,7 @@ fn a_map_of_keys_to_values() {
         };
         KvOp { key, call }
     };
-    let apply = |_: &Kv, state: &mut std::collections::BTreeMap<Value, Value>, op: &KvOp| {
+    let apply = |_: &Kv, state: &mut std::collections::BTreeMap<ValueId, ValueId>, op: &KvOp| {
         let now = state.get(&op.key).copied().unwrap_or_default();
         match op.call {
             KvCall::Get => KvRet::Value(now),
@@ -109,15 +109,15 @@ fn a_map_of_keys_to_values() {
                 KvRet::Written
             }
             KvCall::Cas { .. } => KvRet::Swapped(false),
-            KvCall::Append(_) => unreachable!("nobody appends here"),
+            KvCall::Append(_) => unreachable!("this history has no appends"),
         }
     };
-    let forge = |_: &Kv, state: &std::collections::BTreeMap<Value, Value>, forgery| {
-        let key = Value(1);
+    let forge = |_: &Kv, state: &std::collections::BTreeMap<ValueId, ValueId>, forgery| {
+        let key = ValueId(1);
         let old = state.get(&key).copied().unwrap_or_default();
-        let get = |value| Act::Call(KvOp { key, call: KvCall::Get }, KvRet::Value(value));
-        let put = |value| Act::Call(KvOp { key, call: KvCall::Put(value) }, KvRet::Written);
-        let slow = |value| Act::Slow(KvOp { key, call: KvCall::Put(value) }, KvRet::Written);
+        let get = |value| ForgedOp::Call(KvOp { key, call: KvCall::Get }, KvRet::Value(value));
+        let put = |value| ForgedOp::Call(KvOp { key, call: KvCall::Put(value) }, KvRet::Written);
+        let slow = |value| ForgedOp::Slow(KvOp { key, call: KvCall::Put(value) }, KvRet::Written);
         match forgery {
             Forgery::StaleRead => vec![put(NEW), put(NEWER), get(NEW)],
             Forgery::LostWrite => vec![put(NEW), get(old)],
@@ -125,21 +125,21 @@ fn a_map_of_keys_to_values() {
             Forgery::Inversion => vec![slow(NEW), get(NEW), get(old)],
         }
     };
-    Stage { model: Kv::default(), ask, apply, forge }.play();
+    Stage { model: Kv::default(), draw_op, apply, forge }.play();
 }
 
 #[test]
-fn a_map_to_whose_texts_more_is_appended() {
-    type State = std::collections::BTreeMap<Value, Value>;
-    fn text(kv: &Kv, value: Value) -> String {
-        match kv.values.datum(value) {
-            quorate_checker::value::Datum::Text(text) => text,
+fn a_map_with_appends() {
+    type State = std::collections::BTreeMap<ValueId, ValueId>;
+    fn text(kv: &Kv, value: ValueId) -> String {
+        match kv.values.resolve(value) {
+            quorate_checker::value::Value::Text(text) => text,
             _ => String::new(),
         }
     }
-    let ask = |kv: &Kv, random: &mut Random| {
-        let key = kv.values.of("key");
-        let token = kv.values.of(&*format!("{};", random.random_range(0..1_000_000)));
+    let draw_op = |kv: &Kv, random: &mut Random| {
+        let key = kv.values.intern("key");
+        let token = kv.values.intern(&*format!("{};", random.random_range(0..1_000_000)));
         let call = match random.random_range(0..20) {
             0 => KvCall::Put(token),
             1..10 => KvCall::Append(token),
@@ -152,21 +152,21 @@ fn a_map_to_whose_texts_more_is_appended() {
         let then = match op.call {
             KvCall::Get => return KvRet::Value(now),
             KvCall::Put(value) => value,
-            KvCall::Append(more) => kv.values.of(&*(text(kv, now) + &text(kv, more))),
-            KvCall::Cas { .. } => unreachable!("nobody compares here"),
+            KvCall::Append(more) => kv.values.intern(&*(text(kv, now) + &text(kv, more))),
+            KvCall::Cas { .. } => unreachable!("this history has no compare-and-set"),
         };
         state.insert(op.key, then);
         KvRet::Written
     };
     let forge = |kv: &Kv, state: &State, forgery| {
-        let key = kv.values.of("key");
+        let key = kv.values.intern("key");
         let old = text(kv, state.get(&key).copied().unwrap_or_default());
         let get = |text: &str| {
-            let value = kv.values.of(text);
-            Act::Call(KvOp { key, call: KvCall::Get }, KvRet::Value(value))
+            let value = kv.values.intern(text);
+            ForgedOp::Call(KvOp { key, call: KvCall::Get }, KvRet::Value(value))
         };
-        let op = |text: &str| KvOp { key, call: KvCall::Append(kv.values.of(text)) };
-        let append = |text: &str| Act::Call(op(text), KvRet::Written);
+        let op = |text: &str| KvOp { key, call: KvCall::Append(kv.values.intern(text)) };
+        let append = |text: &str| ForgedOp::Call(op(text), KvRet::Written);
         let old = old.as_str();
         let with = |tokens: &str| format!("{old}{tokens}");
         match forgery {
@@ -174,22 +174,22 @@ fn a_map_to_whose_texts_more_is_appended() {
             Forgery::LostWrite => vec![append("a;"), append("b;"), get(&with("b;"))],
             Forgery::Duplicate => vec![append("a;"), get(&with("a;a;"))],
             Forgery::Inversion => {
-                let first = Act::Call(op("z;"), KvRet::Written);
-                let slow = Act::Slow(op("a;"), KvRet::Written);
+                let first = ForgedOp::Call(op("z;"), KvRet::Written);
+                let slow = ForgedOp::Slow(op("a;"), KvRet::Written);
                 vec![first, slow, get(&with("z;a;")), get(&with("z;"))]
             }
         }
     };
-    Stage { model: Kv::default(), ask, apply, forge }.play();
+    Stage { model: Kv::default(), draw_op, apply, forge }.play();
 }
 
 #[test]
 fn several_registers_at_once() {
     type Op = <Transactions as Model>::Op;
-    type State = std::collections::BTreeMap<Value, Value>;
-    let ask = |_: &Transactions, random: &mut Random| {
+    type State = std::collections::BTreeMap<ValueId, ValueId>;
+    let draw_op = |_: &Transactions, random: &mut Random| {
         let one = |random: &mut Random| {
-            let key = Value(random.random_range(0..3));
+            let key = ValueId(random.random_range(0..3));
             match random.random_bool(0.5) {
                 true => Access::Read(key),
                 false => Access::Write(key, unique(random)),
@@ -202,32 +202,32 @@ fn several_registers_at_once() {
             Access::Read(key) => state.get(&key).copied().unwrap_or_default(),
             Access::Write(key, value) => {
                 state.insert(key, value);
-                Value::NULL
+                ValueId::NULL
             }
         };
         op.iter().map(one).collect()
     };
     let forge = |_: &Transactions, state: &State, forgery| {
-        let (x, y) = (Value(1_100), Value(1_101));
+        let (x, y) = (ValueId(1_100), ValueId(1_101));
         assert!(!state.contains_key(&x));
         let write = |x_value, y_value| -> Box<[Access]> {
             [Access::Write(x, x_value), Access::Write(y, y_value)].into()
         };
-        let done = || -> Box<[Value]> { [Value::NULL; 2].into() };
-        let wrote = |x_value, y_value| Act::Call(write(x_value, y_value), done());
+        let done = || -> Box<[ValueId]> { [ValueId::NULL; 2].into() };
+        let wrote = |x_value, y_value| ForgedOp::Call(write(x_value, y_value), done());
         let read = |x_value, y_value| {
-            Act::Call([Access::Read(x), Access::Read(y)].into(), [x_value, y_value].into())
+            ForgedOp::Call([Access::Read(x), Access::Read(y)].into(), [x_value, y_value].into())
         };
-        let (a, b, c, d) = (Value(1_000), Value(1_001), Value(1_002), Value(1_003));
+        let (a, b, c, d) = (ValueId(1_000), ValueId(1_001), ValueId(1_002), ValueId(1_003));
         match forgery {
             Forgery::StaleRead => vec![wrote(a, b), wrote(c, d), read(a, b)],
             Forgery::LostWrite => vec![wrote(a, b), wrote(c, d), read(c, b)],
             Forgery::Duplicate => vec![wrote(a, b), wrote(c, d), read(c, d), read(a, b)],
             Forgery::Inversion => {
-                let slow = Act::Slow(write(c, d), done());
+                let slow = ForgedOp::Slow(write(c, d), done());
                 vec![wrote(a, b), slow, read(c, d), read(a, b)]
             }
         }
     };
-    Stage { model: Transactions::default(), ask, apply, forge }.play();
+    Stage { model: Transactions::default(), draw_op, apply, forge }.play();
 }

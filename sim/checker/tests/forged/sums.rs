@@ -1,18 +1,18 @@
-//! Counters, banks, locks, and an object of a user's own.
+//! Forged histories of counters, banks, locks, and a custom model.
 
 use std::collections::BTreeMap;
 
 use quorate_checker::generate::Random;
 use quorate_checker::model::Model;
 use quorate_checker::models::{Bank, BankOp, BankRet, Counter, CounterOp, Lock, LockOp};
-use quorate_checker::value::Value;
+use quorate_checker::value::ValueId;
 use rand::RngExt;
 
-use crate::stage::{Act, Forgery, Stage};
+use crate::stage::{ForgedOp, Forgery, Stage};
 
 #[test]
 fn a_counter() {
-    let ask = |_: &Counter, random: &mut Random| match random.random_bool(0.5) {
+    let draw_op = |_: &Counter, random: &mut Random| match random.random_bool(0.5) {
         true => CounterOp::Add(1),
         false => CounterOp::Read,
     };
@@ -24,35 +24,35 @@ fn a_counter() {
         CounterOp::Read => Some(*state),
     };
     let forge = |_: &Counter, state: &i64, forgery| {
-        let read = |more| Act::Call(CounterOp::Read, Some(state + more));
-        let add = || Act::Call(CounterOp::Add(1), None);
+        let read = |more| ForgedOp::Call(CounterOp::Read, Some(state + more));
+        let add = || ForgedOp::Call(CounterOp::Add(1), None);
         match forgery {
             Forgery::StaleRead => vec![add(), read(0)],
             Forgery::LostWrite => vec![add(), add(), read(1)],
             Forgery::Duplicate => vec![add(), read(2)],
-            Forgery::Inversion => vec![Act::Slow(CounterOp::Add(1), None), read(1), read(0)],
+            Forgery::Inversion => vec![ForgedOp::Slow(CounterOp::Add(1), None), read(1), read(0)],
         }
     };
-    Stage { model: Counter::default(), ask, apply, forge }.play();
+    Stage { model: Counter::default(), draw_op, apply, forge }.play();
 }
 
 #[test]
 fn a_bank() {
-    let accounts = (1..4).map(|account| (Value(account), 100)).collect();
+    let accounts = (1..4).map(|account| (ValueId(account), 100)).collect();
     let model = Bank { init: accounts, overdraft: true, ..Bank::default() };
-    let ask = |_: &Bank, random: &mut Random| match random.random_bool(0.5) {
+    let draw_op = |_: &Bank, random: &mut Random| match random.random_bool(0.5) {
         true => BankOp::Read,
         false => {
             let from = random.random_range(0..3);
             let to = (from + random.random_range(1..3)) % 3;
             let amount = random.random_range(1..20);
-            BankOp::Transfer { from: Value(1 + from), to: Value(1 + to), amount }
+            BankOp::Transfer { from: ValueId(1 + from), to: ValueId(1 + to), amount }
         }
     };
-    fn balances(state: &BTreeMap<Value, i64>) -> BankRet {
+    fn balances(state: &BTreeMap<ValueId, i64>) -> BankRet {
         BankRet::Balances(state.iter().map(|(account, has)| (*account, *has)).collect())
     }
-    let apply = |_: &Bank, state: &mut BTreeMap<Value, i64>, op: &BankOp| match *op {
+    let apply = |_: &Bank, state: &mut BTreeMap<ValueId, i64>, op: &BankOp| match *op {
         BankOp::Read => balances(state),
         BankOp::Transfer { from, to, amount } => {
             *state.entry(from).or_default() -= amount;
@@ -60,36 +60,36 @@ fn a_bank() {
             BankRet::Moved(true)
         }
     };
-    let forge = |_: &Bank, state: &BTreeMap<Value, i64>, forgery| {
-        let (from, to) = (Value(1), Value(2));
+    let forge = |_: &Bank, state: &BTreeMap<ValueId, i64>, forgery| {
+        let (from, to) = (ValueId(1), ValueId(2));
         let transfer = |amount| BankOp::Transfer { from, to, amount };
-        let moves = |amount| Act::Call(transfer(amount), BankRet::Moved(true));
+        let moves = |amount| ForgedOp::Call(transfer(amount), BankRet::Moved(true));
         let read = |moved: i64| {
             let mut state = state.clone();
             *state.entry(from).or_default() -= moved;
             *state.entry(to).or_default() += moved;
-            Act::Call(BankOp::Read, balances(&state))
+            ForgedOp::Call(BankOp::Read, balances(&state))
         };
         match forgery {
             Forgery::StaleRead => vec![moves(7), read(0)],
             Forgery::LostWrite => vec![moves(7), moves(11), read(11)],
             Forgery::Duplicate => vec![moves(7), read(14)],
             Forgery::Inversion => {
-                vec![Act::Slow(transfer(7), BankRet::Moved(true)), read(7), read(0)]
+                vec![ForgedOp::Slow(transfer(7), BankRet::Moved(true)), read(7), read(0)]
             }
         }
     };
-    Stage { model, ask, apply, forge }.play();
+    Stage { model, draw_op, apply, forge }.play();
 }
 
-/// A lock shows its state only by whom it lets pass, so its history is made of calls that would
-/// have had to wait.
+/// The state of a lock shows only in which operations succeed, so its history contains operations
+/// that would have had to wait.
 #[test]
 fn a_lock() {
     let model = Lock::default();
     let forge = |_: &Lock, held: &bool, forgery| {
         assert!(!held);
-        let call = |op| Act::Call(op, ());
+        let call = |op| ForgedOp::Call(op, ());
         match forgery {
             Forgery::StaleRead | Forgery::LostWrite => {
                 vec![call(LockOp::Acquire), call(LockOp::Acquire)]
@@ -97,18 +97,18 @@ fn a_lock() {
             Forgery::Duplicate => {
                 vec![call(LockOp::Acquire), call(LockOp::Release), call(LockOp::Release)]
             }
-            Forgery::Inversion => vec![Act::Slow(LockOp::Acquire, ()), call(LockOp::Acquire)],
+            Forgery::Inversion => vec![ForgedOp::Slow(LockOp::Acquire, ()), call(LockOp::Acquire)],
         }
     };
     for forgery in crate::stage::FORGERIES {
-        let history = crate::stage::acted::<Lock>(&forge(&model, &false, forgery));
+        let history = crate::stage::forged_history::<Lock>(&forge(&model, &false, forgery));
         assert!(!crate::stage::holds(&model, &history), "{forgery:?}");
     }
-    let fine = [LockOp::Acquire, LockOp::Release, LockOp::Acquire].map(|op| Act::Call(op, ()));
-    assert!(crate::stage::holds(&model, &crate::stage::acted::<Lock>(&fine)));
+    let fine = [LockOp::Acquire, LockOp::Release, LockOp::Acquire].map(|op| ForgedOp::Call(op, ()));
+    assert!(crate::stage::holds(&model, &crate::stage::forged_history::<Lock>(&fine)));
 }
 
-/// What a user writes: `init` and `step`, no hint.
+/// A custom model: `init` and `step`, without hints.
 struct Maximum;
 
 impl Model for Maximum {
@@ -127,8 +127,8 @@ impl Model for Maximum {
 }
 
 #[test]
-fn an_object_of_a_users_own() {
-    let ask = |_: &Maximum, random: &mut Random| {
+fn a_custom_model() {
+    let draw_op = |_: &Maximum, random: &mut Random| {
         random.random_bool(0.5).then(|| random.random_range(0..500))
     };
     let apply = |_: &Maximum, state: &mut u64, op: &Option<u64>| {
@@ -136,15 +136,17 @@ fn an_object_of_a_users_own() {
         *state
     };
     let forge = |_: &Maximum, state: &u64, forgery| {
-        let read = |value| Act::Call(None, value);
-        let offer = |value| Act::Call(Some(value), value);
+        let read = |value| ForgedOp::Call(None, value);
+        let offer = |value| ForgedOp::Call(Some(value), value);
         match forgery {
             Forgery::StaleRead => vec![offer(1_000), read(*state)],
-            Forgery::LostWrite => vec![offer(1_000), Act::Call(Some(999), 999)],
-            // Offering twice is offering once; what is seen of it is a greater number.
+            Forgery::LostWrite => vec![offer(1_000), ForgedOp::Call(Some(999), 999)],
+            // A duplicate offer has no effect, so a read observes a greater number instead.
             Forgery::Duplicate => vec![offer(1_000), read(2_000)],
-            Forgery::Inversion => vec![Act::Slow(Some(1_000), 1_000), read(1_000), read(*state)],
+            Forgery::Inversion => {
+                vec![ForgedOp::Slow(Some(1_000), 1_000), read(1_000), read(*state)]
+            }
         }
     };
-    Stage { model: Maximum, ask, apply, forge }.play();
+    Stage { model: Maximum, draw_op, apply, forge }.play();
 }

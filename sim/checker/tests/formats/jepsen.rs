@@ -1,12 +1,12 @@
-//! Jepsen's EDN, and its log.
+//! Tests of Jepsen's EDN and log notations.
 
 use quorate_checker::formats::{Object, Options};
-use quorate_checker::history::Moment;
+use quorate_checker::history::EventIndex;
 
-use super::shown::{linearizable, named, read, shown, wrong};
+use super::shown::{error, linearizable, named, read, shown};
 
 #[test]
-fn a_history_is_maps_one_after_the_other_or_in_a_vector() {
+fn maps_come_in_sequence_or_in_a_vector() {
     let maps = "{:index 0, :time 1, :type :invoke, :process 3, :f :write, :value 5}\n\
                 {:type :info, :process :nemesis, :f :start, :value nil}\n\
                 {:type :invoke :process 4 :f :read :value nil} ; a comment\n\
@@ -28,18 +28,18 @@ fn a_history_is_maps_one_after_the_other_or_in_a_vector() {
     ];
     let loaded = read(maps, &named("cas-register"));
     assert_eq!(shown(&loaded.history), expected);
-    assert_eq!(loaded.line(Moment(1)), Some(3));
-    assert_eq!(loaded.line(Moment(7)), Some(11));
+    assert_eq!(loaded.line(EventIndex(1)), Some(3));
+    assert_eq!(loaded.line(EventIndex(7)), Some(11));
     let vector = format!(" [{}]\n", maps.replace('\n', " \n "));
     assert_eq!(shown(&read(&vector, &named("cas-register")).history), expected);
-    let shows = Options { failed_cas_shows: true, ..named("cas-register") };
-    let refused = &shown(&read(maps, &shows).history)[3];
-    assert_eq!(refused, "3 4: cas 5 -> 6: false at 6");
-    assert!(wrong(maps, &Options::default()).what.contains("name the model"));
+    let shows = Options { failed_cas_is_read: true, ..named("cas-register") };
+    let failed = &shown(&read(maps, &shows).history)[3];
+    assert_eq!(failed, "3 4: cas 5 -> 6: false at 6");
+    assert!(error(maps, &Options::default()).message.contains("name the model"));
 }
 
 #[test]
-fn independent_keys_are_told_apart() {
+fn independent_keys_are_detected() {
     let plain = "{:type :invoke, :process 0, :f :write, :value [1 5]}
                  {:type :ok, :process 0, :f :write, :value [1 5]}
                  {:type :invoke, :process 0, :f :cas, :value [\"b\" [1 2]]}
@@ -55,7 +55,7 @@ fn independent_keys_are_told_apart() {
     assert_eq!(shown(&read(plain, &named("cas-register")).history), expected);
     let tagged = plain.replace("[1 5]", "#jepsen.independent.Tuple[1 5]");
     assert_eq!(shown(&read(&tagged, &named("cas-register")).history), expected);
-    // A read of everything shows that pairs are values.
+    // A read of the whole set shows that the pairs are values.
     let pairs = "{:type :invoke, :process 0, :f :add, :value [1 5]}
                  {:type :ok, :process 0, :f :add, :value [1 5]}
                  {:type :invoke, :process 0, :f :read, :value nil}
@@ -68,7 +68,7 @@ fn independent_keys_are_told_apart() {
     assert_eq!(shown(&loaded.history)[2], "0 2: 1: read: [5] at 3");
     assert!(linearizable(&loaded));
     let mixed = plain.replace("[2 nil]}", "2}").replace(":value [1 5]", ":value #a.Tuple[1 5]");
-    assert!(wrong(&mixed, &named("cas-register")).what.contains("a key and a value"));
+    assert!(error(&mixed, &named("cas-register")).message.contains("a key and a value"));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn transactions_of_one_step_are_of_independent_keys() {
     assert!(linearizable(&loaded));
     assert!(!linearizable(&read(&appends.replace("[1]", "[]"), &named("list"))));
     let two = appends.replace("[[:r 4 nil]]", "[[:r 4 nil] [:r 3 nil]]");
-    assert!(wrong(&two, &named("list")).what.contains("a transaction of one step"));
+    assert!(error(&two, &named("list")).message.contains("a transaction of one step"));
 
     let writes = appends.replace(":append", ":w").replace("[1]", "1");
     let loaded = read(&writes, &named("rw-register"));
@@ -104,12 +104,12 @@ fn transactions_of_one_step_are_of_independent_keys() {
     assert!(!linearizable(&read(&stale, &named("rw-register"))), "nothing was read, and it shows");
     assert!(linearizable(&read(&stale, &named("multi-register"))), "nothing is known of a read");
     let erased = "{:process 0, :type :invoke, :f :txn, :value [[:w 1 nil] [:r 1 nil]]}";
-    let refused = wrong(erased, &named("rw-register"));
-    assert!(refused.what.contains("a value that is not there before"), "{refused}");
+    let failed = error(erased, &named("rw-register"));
+    assert!(failed.message.contains("a value other than the initial value"), "{failed}");
 }
 
 #[test]
-fn a_key_beside_the_value_is_a_key_of_texts() {
+fn a_key_field_implies_a_map_of_texts() {
     let text = "{:process 0, :type :invoke, :f :get, :key \"7\", :value nil}
                 {:process 0, :type :ok, :f :get, :key \"7\", :value \"\"}
                 {:process 0, :type :invoke, :f :append, :key \"7\", :value \"x 0 0 y\"}
@@ -119,11 +119,11 @@ fn a_key_beside_the_value_is_a_key_of_texts() {
     assert!(linearizable(&loaded));
     assert!(!linearizable(&read(&text.replace("\"\"}", "\"x\"}"), &Options::default())));
     let other = text.replace(":ok, :f :get, :key \"7\"", ":ok, :f :get, :key \"8\"");
-    assert!(wrong(&other, &Options::default()).what.contains("the key that was asked for"));
+    assert!(error(&other, &Options::default()).message.contains("the key of the invocation"));
 }
 
 #[test]
-fn banks_and_queues_speak_as_jepsen_does() {
+fn banks_and_queues_are_read_in_jepsens_notation() {
     let bank = "{:type :invoke, :process 0, :f :transfer, :value {:from 0, :to 1, :amount 3}}
                 {:type :ok, :process 0, :f :transfer, :value {:from 0, :to 1, :amount 3}}
                 {:type :invoke, :process 0, :f :transfer, :value {:from 0, :to 1, :amount 99}}
@@ -141,7 +141,7 @@ fn banks_and_queues_speak_as_jepsen_does() {
 }
 
 #[test]
-fn a_log_tells_of_operations_among_other_things() {
+fn a_log_contains_operations_among_other_lines() {
     let log = "INFO  jepsen.core - ready\n\
                INFO  jepsen.util - 0\t:invoke\t:read\tnil\n\
                INFO  jepsen.util - :nemesis :info :start nil\n\
@@ -154,14 +154,14 @@ fn a_log_tells_of_operations_among_other_things() {
         ["init null", "0 0: read: null at 1", "1 2: cas 1 -> 2: failed", "0 3: write 3: unknown"];
     let loaded = read(log, &Options::default());
     assert_eq!(shown(&loaded.history), expected);
-    assert_eq!(loaded.line(Moment(3)), Some(6));
-    let shows = Options { failed_cas_shows: true, ..Options::default() };
+    assert_eq!(loaded.line(EventIndex(3)), Some(6));
+    let shows = Options { failed_cas_is_read: true, ..Options::default() };
     assert_eq!(shown(&read(log, &shows).history)[2], "1 2: cas 1 -> 2: false at 4");
-    assert!(wrong("a b\nc", &Options::default()).what.contains("no operation"));
+    assert!(error("a b\nc", &Options::default()).message.contains("no operation"));
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn errors_have_their_position() {
     let invoke = "{:type :invoke, :process 0, :f :write, :value 1}\n";
     let cases = [
         ("[{:type :invoke\n", (2, 1), "expected `}`, found the end"),
@@ -169,7 +169,7 @@ fn what_is_wrong_is_told_with_its_place() {
         ("{:process 0}", (1, 1), "this operation has no :type"),
         ("{:process 0, :type :go, :f :x}", (1, 20), "expected :invoke, :ok, :fail or :info"),
         ("{:process -1, :type :ok, :f :x}", (1, 11), "found -1"),
-        ("{:process 0, :type :ok, :f :write}", (1, 1), "has no operation under way"),
+        ("{:process 0, :type :ok, :f :write}", (1, 1), "has no pending operation"),
         ("[{:process 0, :process 1}]", (1, 15), "twice"),
         ("[1]", (1, 2), "expected an operation: a map"),
         ("[] 1", (1, 4), "expected the end"),
@@ -180,14 +180,17 @@ fn what_is_wrong_is_told_with_its_place() {
         ("INFO jepsen.util - 0 :invoke", (1, 29), "expected a process, a type"),
         ("INFO jepsen.util - 0 :start :read nil", (1, 22), "found :start"),
     ];
-    for (text, place, what) in cases {
-        let wrong = wrong(text, &named("register"));
-        assert_eq!((wrong.line, wrong.column), place, "{wrong}\n{text}");
-        assert!(wrong.what.contains(what), "{wrong}\n{what}");
+    for (text, place, message) in cases {
+        let error = error(text, &named("register"));
+        assert_eq!((error.line, error.column), place, "{error}\n{text}");
+        assert!(error.message.contains(message), "{error}\n{message}");
     }
-    let busy = wrong(&invoke.repeat(2), &named("register"));
-    assert_eq!((busy.line, busy.what.as_str()), (2, "process 0 waits for operation 0"));
+    let busy = error(&invoke.repeat(2), &named("register"));
+    assert_eq!(
+        (busy.line, busy.message.as_str()),
+        (2, "process 0 already has a pending operation, 0")
+    );
     let small = Options { line_bytes_max: 20, ..named("register") };
-    let long = wrong(&format!("{{:process :nemesis}}\n{invoke}"), &small);
-    assert_eq!((long.line, long.what.as_str()), (2, "this is longer than 20 bytes"));
+    let long = error(&format!("{{:process :nemesis}}\n{invoke}"), &small);
+    assert_eq!((long.line, long.message.as_str()), (2, "this is longer than 20 bytes"));
 }

@@ -1,34 +1,34 @@
-//! What holds of every history and every text.
+//! Properties of all histories and of all texts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use quorate_checker::formats::{self, AnyHistory, Object, Of, Options};
-use quorate_checker::history::{Client, History, Moment, Operation, Outcome};
+use quorate_checker::formats::{self, AnyHistory, ModelHistory, Object, Options};
+use quorate_checker::history::{Client, EventIndex, History, Operation, Outcome};
 use quorate_checker::model::Model;
 use quorate_checker::models::{
     Access, Bank, BankOp, BankRet, Counter, CounterOp, Keyed, KeyedOp, Kv, KvCall, KvOp, KvRet,
     List, ListOp, ListRet, Lock, LockOp, Queue, QueueOp, Register, RegisterOp, RegisterRet, Set,
     SetOp, SetRet, Stack, StackOp, Transactions,
 };
-use quorate_checker::value::{Datum, Value, Values};
+use quorate_checker::value::{Value, ValueId, ValueTable};
 
 use super::shown::{read, shown};
 
-/// How an operation goes: its client, how many events later it ends, and how.
-type Course = (u32, usize, u8);
+/// The timing of an operation: its client, the number of events until its completion, and its kind.
+type Timing = (u32, usize, u8);
 
-/// The history of operations that go as `courses` say, as far as clients can.
-fn history<O: Clone, R: Clone>(operations: &[(O, R)], courses: &[Course]) -> History<O, R> {
+/// Builds the history of operations with the given timings, as far as clients allow.
+fn history<O: Clone, R: Clone>(operations: &[(O, R)], timings: &[Timing]) -> History<O, R> {
     let mut now = 0;
-    let mut moment = || {
+    let mut event_index = || {
         now += 1;
-        Moment(now - 1)
+        EventIndex(now - 1)
     };
     let mut made: Vec<Operation<O, R>> = Vec::new();
     let mut open: Vec<(usize, u32, usize, R)> = Vec::new();
-    for (fresh, ((op, ret), (client, wait, end))) in (100..).zip(operations.iter().zip(courses)) {
+    for (fresh, ((op, ret), (client, wait, end))) in (100..).zip(operations.iter().zip(timings)) {
         for waits in &mut open {
             waits.2 = waits.2.saturating_sub(1);
         }
@@ -37,12 +37,12 @@ fn history<O: Clone, R: Clone>(operations: &[(O, R)], courses: &[Course]) -> His
         let (done, left): (Vec<_>, Vec<_>) = open.into_iter().partition(|waits| waits.2 == 0);
         open = left;
         for (id, _, _, ret) in done {
-            made[id].outcome = Outcome::Returned { at: moment(), ret };
+            made[id].outcome = Outcome::Returned { at: event_index(), ret };
         }
         let known = *end > 2 && client != u32::MAX;
         let client = if known { client } else { fresh };
         let outcome = if *end == 0 { Outcome::Failed } else { Outcome::Unknown };
-        let (op, invoked) = (op.clone(), moment());
+        let (op, invoked) = (op.clone(), event_index());
         made.push(Operation { client: Client(client), op, invoked, outcome });
         if known {
             open.push((made.len() - 1, client, wait + 1, ret.clone()));
@@ -51,11 +51,11 @@ fn history<O: Clone, R: Clone>(operations: &[(O, R)], courses: &[Course]) -> His
     History::new(made).expect("clients take turns")
 }
 
-fn reads_back<M: Model>(model: M, operations: &[(M::Op, M::Ret)], courses: &[Course])
+fn reads_back<M: Model>(model: M, operations: &[(M::Op, M::Ret)], timings: &[Timing])
 where
-    AnyHistory: From<Of<M>>,
+    AnyHistory: From<ModelHistory<M>>,
 {
-    let history = AnyHistory::from(Of { history: history(operations, courses), model });
+    let history = AnyHistory::from(ModelHistory { history: history(operations, timings), model });
     let mut text = Vec::new();
     formats::write(&mut text, "a \"name\"\n", &history).expect("memory takes everything");
     let text = String::from_utf8(text).expect("it is a text");
@@ -64,49 +64,49 @@ where
     assert_eq!(again.name.as_deref(), Some("a \"name\"\n"));
 }
 
-fn datum() -> impl Strategy<Value = Datum> {
+fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
-        any::<bool>().prop_map(Datum::Bool),
-        any::<i64>().prop_map(Datum::Integer),
-        any::<String>().prop_map(Datum::Text),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(Value::Integer),
+        any::<String>().prop_map(Value::Text),
     ];
     leaf.prop_recursive(3, 12, 4, |inner| {
-        let inner = prop_oneof![4 => inner, 1 => Just(Datum::Null)];
-        proptest::collection::vec(inner, 0..4).prop_map(Datum::List)
+        let inner = prop_oneof![4 => inner, 1 => Just(Value::Null)];
+        proptest::collection::vec(inner, 0..4).prop_map(Value::List)
     })
 }
 
-/// Ten values, the first of them nothing.
-fn values(data: &[Datum]) -> (Values, Vec<Value>) {
-    let values = Values::new();
-    let all = std::iter::once(Value::NULL).chain(data.iter().map(|d| values.of(d.clone())));
+/// Interns ten values, of which the first is null.
+fn values(data: &[Value]) -> (ValueTable, Vec<ValueId>) {
+    let values = ValueTable::new();
+    let all = std::iter::once(ValueId::NULL).chain(data.iter().map(|d| values.intern(d.clone())));
     let all = all.collect();
     (values, all)
 }
 
-/// What operations are drawn from: choices, and values by number.
+/// The numbers from which an operation is drawn: a choice, two values, and an amount.
 type Draw = (u8, usize, usize, i64);
 
-fn draws() -> impl Strategy<Value = (Vec<Datum>, Vec<Draw>, Vec<Course>)> {
+fn draws() -> impl Strategy<Value = (Vec<Value>, Vec<Draw>, Vec<Timing>)> {
     let draw = (any::<u8>(), 0..10_usize, 0..10_usize, any::<i64>());
-    let course = (0..4_u32, 0..5_usize, 0..12_u8);
+    let timing = (0..4_u32, 0..5_usize, 0..12_u8);
     (
-        proptest::collection::vec(datum(), 9),
+        proptest::collection::vec(value(), 9),
         proptest::collection::vec(draw, 0..20),
-        proptest::collection::vec(course, 20),
+        proptest::collection::vec(timing, 20),
     )
 }
 
 proptest! {
     #[test]
-    fn registers_read_back((data, draws, courses) in draws()) {
+    fn registers_read_back((data, draws, timings) in draws()) {
         let (values, v) = values(&data);
         let made: Vec<_> = draws.iter().map(|(kind, a, b, _)| match kind % 3 {
             0 => (RegisterOp::Read, RegisterRet::Value(v[*a])),
             1 => (RegisterOp::Write(v[*a]), RegisterRet::Written),
             _ => (RegisterOp::Cas { from: v[*a], to: v[*b] }, RegisterRet::Swapped(kind % 2 == 0)),
         }).collect();
-        reads_back(Register { init: v[3], values: values.clone() }, &made, &courses);
+        reads_back(Register { init: v[3], values: values.clone() }, &made, &timings);
         let kv: Vec<_> = made.iter().zip(&draws).map(|((op, ret), (kind, _, key, _))| {
             let (call, ret) = match (*op, *ret) {
                 (RegisterOp::Write(value), _) if kind % 2 == 0 => {
@@ -121,81 +121,81 @@ proptest! {
             };
             (KvOp { key: v[*key], call }, ret)
         }).collect();
-        reads_back(Kv { init: v[3], values: values.clone() }, &kv, &courses);
+        reads_back(Kv { init: v[3], values: values.clone() }, &kv, &timings);
         let transactions: Vec<_> = draws.chunks(3).map(|steps| {
             let access = |(kind, key, value, _): &Draw| match kind % 2 {
                 0 => (Access::Read(v[*key]), v[*value]),
-                _ => (Access::Write(v[*key], v[*value]), Value::NULL),
+                _ => (Access::Write(v[*key], v[*value]), ValueId::NULL),
             };
-            let (op, ret): (Vec<Access>, Vec<Value>) = steps.iter().map(access).unzip();
+            let (op, ret): (Vec<Access>, Vec<ValueId>) = steps.iter().map(access).unzip();
             (op.into(), ret.into())
         }).collect();
-        reads_back(Transactions { init: v[3], values }, &transactions, &courses);
+        reads_back(Transactions { init: v[3], values }, &transactions, &timings);
     }
 
     #[test]
-    fn collections_read_back((data, draws, courses) in draws()) {
+    fn collections_read_back((data, draws, timings) in draws()) {
         let (values, v) = values(&data);
         let sets: Vec<_> = draws.iter().map(|(kind, a, b, _)| {
-            let told = if kind % 5 == 0 { SetRet::Truth(kind % 2 == 0) } else { SetRet::Done };
-            let members: BTreeSet<Value> = v[*a.min(b)..*a.max(b)].iter().copied().collect();
+            let written = if kind % 5 == 0 { SetRet::Bool(kind % 2 == 0) } else { SetRet::Done };
+            let members: BTreeSet<ValueId> = v[*a.min(b)..*a.max(b)].iter().copied().collect();
             match kind % 4 {
-                0 => (SetOp::Add(v[*a]), told),
-                1 => (SetOp::Remove(v[*a]), told),
-                2 => (SetOp::Contains(v[*a]), SetRet::Truth(kind % 3 == 0)),
+                0 => (SetOp::Add(v[*a]), written),
+                1 => (SetOp::Remove(v[*a]), written),
+                2 => (SetOp::Contains(v[*a]), SetRet::Bool(kind % 3 == 0)),
                 _ => (SetOp::Read, SetRet::Members(members.into_iter().collect())),
             }
         }).collect();
         let set = Set { init: v[2..5].iter().copied().collect(), values: values.clone() };
-        // Their members are sorted by numbers that are others after reading: those are not shown.
-        let told: Vec<_> = sets.iter().filter(|(op, _)| *op != SetOp::Read).cloned().collect();
+        // The members are sorted by ids, which differ after parsing, so reads are not compared.
+        let written: Vec<_> = sets.iter().filter(|(op, _)| *op != SetOp::Read).cloned().collect();
         let empty = Set { init: BTreeSet::new(), values: values.clone() };
-        reads_back(empty.clone(), &told, &courses);
+        reads_back(empty.clone(), &written, &timings);
         let mut text = Vec::new();
-        let history = Of { model: set, history: history(&sets, &courses) }.into();
+        let history = ModelHistory { model: set, history: history(&sets, &timings) }.into();
         formats::write(&mut text, "", &history).expect("memory takes everything");
         let again = formats::parse(&text, &Options::default()).expect("it was written");
         prop_assert_eq!(again.history.counts(), history.counts());
 
         let inserted = |a: usize| v[a.max(1)];
         let queues: Vec<_> = draws.iter().map(|(kind, a, _, _)| match kind % 2 {
-            0 => (QueueOp::Enqueue(inserted(*a)), Value::NULL),
+            0 => (QueueOp::Enqueue(inserted(*a)), ValueId::NULL),
             _ => (QueueOp::Dequeue, v[*a]),
         }).collect();
         let queue = Queue { init: v[1..4].iter().copied().collect(), values: values.clone() };
-        reads_back(queue.clone(), &queues, &courses);
+        reads_back(queue.clone(), &queues, &timings);
         let stacks: Vec<_> = queues.iter().map(|(op, ret)| match op {
             QueueOp::Enqueue(value) => (StackOp::Push(*value), *ret),
             QueueOp::Dequeue => (StackOp::Pop, *ret),
         }).collect();
-        reads_back(Stack { init: v[1..4].to_vec(), values: values.clone() }, &stacks, &courses);
+        reads_back(Stack { init: v[1..4].to_vec(), values: values.clone() }, &stacks, &timings);
         let lists: Vec<_> = draws.iter().map(|(kind, a, b, _)| match kind % 2 {
             0 => (ListOp::Append { key: v[*a], value: v[*b] }, ListRet::Appended),
             _ => (ListOp::Read { key: v[*a] }, ListRet::Items(v[*b..].into())),
         }).collect();
-        reads_back(List { values: values.clone() }, &lists, &courses);
+        reads_back(List { values: values.clone() }, &lists, &timings);
         let keyed: Vec<_> = queues.iter().zip(&draws).map(|((op, ret), (_, _, key, _))| {
             (KeyedOp { key: v[*key], op: *op }, *ret)
         }).collect();
-        reads_back(Keyed { each: queue, keys: values }, &keyed, &courses);
+        reads_back(Keyed { each: queue, keys: values }, &keyed, &timings);
     }
 
     #[test]
-    fn numbers_locks_and_banks_read_back((data, draws, courses) in draws()) {
+    fn numbers_locks_and_banks_read_back((data, draws, timings) in draws()) {
         let counters: Vec<_> = draws.iter().map(|(kind, _, _, number)| match kind % 3 {
             0 => (CounterOp::Read, Some(*number)),
             1 => (CounterOp::Add(*number), None),
             _ => (CounterOp::Add(*number), Some(number.wrapping_add(1))),
         }).collect();
-        reads_back(Counter { init: 5 }, &counters, &courses);
+        reads_back(Counter { init: 5 }, &counters, &timings);
         let locks: Vec<_> = draws.iter().map(|(kind, ..)| match kind % 2 {
             0 => (LockOp::Acquire, ()),
             _ => (LockOp::Release, ()),
         }).collect();
-        reads_back(Lock { held: draws.len() % 2 == 0 }, &locks, &courses);
+        reads_back(Lock { held: draws.len() % 2 == 0 }, &locks, &timings);
         let (values, _) = values(&data);
-        let accounts: Vec<Value> = (0..5).map(|account| values.of(account)).collect();
-        let named: Vec<Value> = ["a", "b", "01", "+1", ""].map(|name| values.of(name)).into();
+        let accounts: Vec<ValueId> = (0..5).map(|account| values.intern(account)).collect();
+        let named: Vec<ValueId> = ["a", "b", "01", "+1", ""].map(|name| values.intern(name)).into();
         for accounts in [accounts, named] {
             let banks: Vec<_> = draws.iter().map(|(kind, a, b, number)| match kind % 2 {
                 0 => {
@@ -207,9 +207,10 @@ proptest! {
                     (BankOp::Transfer { from, to, amount: *number }, BankRet::Moved(kind % 3 == 0))
                 }
             }).collect();
-            let init: BTreeMap<Value, i64> = accounts.iter().map(|account| (*account, 3)).collect();
+            let init: BTreeMap<ValueId, i64> =
+            accounts.iter().map(|account| (*account, 3)).collect();
             let bank = Bank { init, overdraft: draws.len() % 3 == 0, values: values.clone() };
-            reads_back(bank, &banks, &courses);
+            reads_back(bank, &banks, &timings);
         }
     }
 }
@@ -237,7 +238,7 @@ const TEXTS: [&str; 6] = [
       \"Output\":{},\"Return\":9}]",
 ];
 
-/// Every model, and the one that the file says.
+/// Every model name in a file.
 const MODELS: [&str; 12] = [
     "",
     "register",
@@ -253,7 +254,7 @@ const MODELS: [&str; 12] = [
     "bank",
 ];
 
-/// Where to change a text, how, and to what.
+/// Draws changes of a text: position, length, kind and byte.
 fn changes() -> impl Strategy<Value = Vec<(Index, Index, u8, u8)>> {
     let change = (any::<Index>(), any::<Index>(), 0..6_u8, any::<u8>());
     proptest::collection::vec(change, 0..6)
@@ -279,7 +280,7 @@ proptest! {
                 2 => drop(text.remove(place)),
                 3 => text.truncate(place),
                 4 => text.swap(place, other),
-                // A piece of it once more.
+                // Repeat a piece of the text.
                 _ => {
                     let piece = text[place.min(other)..place.max(other)].to_vec();
                     text.splice(place..place, piece);
@@ -287,21 +288,21 @@ proptest! {
             }
         }
         let options = Options { object: Object::by_name(MODELS[model]).ok(), ..Options::default() };
-        if let Err(wrong) = formats::parse(&text, &options) {
+        if let Err(error) = formats::parse(&text, &options) {
             let lines = text.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-            prop_assert!((1..=lines).contains(&wrong.line) && wrong.column > 0, "{}", wrong);
+            prop_assert!((1..=lines).contains(&error.line) && error.column > 0, "{}", error);
         }
     }
 }
 
 #[test]
-fn the_texts_themselves_are_right() {
+fn the_unchanged_texts_parse() {
     for (text, model) in
         TEXTS.iter().zip(["kv", "bank", "multi-register", "kv", "register", "register"])
     {
         let options = Options { object: Object::by_name(model).ok(), ..Options::default() };
         let read = formats::parse(text.as_bytes(), &options);
-        // In one of them a set is read where a value should be.
+        // One of the texts has a set where a value is expected.
         assert_eq!(read.is_ok(), !text.contains("#{"), "{text}: {:?}", read.err());
     }
 }

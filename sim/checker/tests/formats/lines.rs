@@ -1,15 +1,15 @@
-//! JSON lines, `history/1`.
+//! Tests of JSON lines, `history/1`.
 
 use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use quorate_checker::formats::{self, Options, ReadError};
-use quorate_checker::history::Moment;
+use quorate_checker::history::EventIndex;
 
-use super::shown::{linearizable, named, read, shown, wrong};
+use super::shown::{error, linearizable, named, read, shown};
 
-/// A file: the rest of a header, and of each event.
+/// Builds a file from the rest of a header and of each event.
 fn file(header: &str, events: &[&str]) -> String {
     let mut text = format!("{{\"format\":\"history/1\",{header}}}\n");
     for event in events {
@@ -19,7 +19,7 @@ fn file(header: &str, events: &[&str]) -> String {
     text
 }
 
-/// Operations of one client, one after the other: call and result, each the rest of a JSON object.
+/// Builds a file of sequential operations of one client, each as invocation and result.
 fn in_turn(header: &str, operations: &[(&str, &str)]) -> String {
     let mut text = format!("{{\"format\":\"history/1\",{header}}}\n");
     for (id, (call, result)) in operations.iter().enumerate() {
@@ -31,7 +31,7 @@ fn in_turn(header: &str, operations: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn outcomes_are_what_the_lines_say() {
+fn lines_determine_outcomes() {
     let text = file(
         "\"name\":\"n\",\"model\":\"register\",\"init\":7,\"ops\":5",
         &[
@@ -57,12 +57,12 @@ fn outcomes_are_what_the_lines_say() {
     ];
     assert_eq!(shown(&loaded.history), expected);
     assert_eq!(loaded.name.as_deref(), Some("n"));
-    let lines = [0, 1, 2, 3, 4, 5, 6].map(|moment| loaded.line(Moment(moment)));
+    let lines = [0, 1, 2, 3, 4, 5, 6].map(|event_index| loaded.line(EventIndex(event_index)));
     assert_eq!(lines, [2, 3, 4, 6, 8, 9, 10].map(Some));
-    assert_eq!(loaded.line(Moment(7)), None);
+    assert_eq!(loaded.line(EventIndex(7)), None);
 }
 
-/// For each model: its header, operations of one client, and what the last one must not return.
+/// For each model: its header, operations of one client, and an illegal result of the last one.
 type Example = (&'static str, &'static [(&'static str, &'static str)], &'static str);
 
 const EXAMPLES: &[Example] = &[
@@ -190,15 +190,15 @@ const EXAMPLES: &[Example] = &[
 ];
 
 #[test]
-fn every_model_is_read_and_means_what_it_should() {
-    for (header, operations, wrong) in EXAMPLES {
+fn every_model_is_parsed_and_checked() {
+    for (header, operations, error) in EXAMPLES {
         let good = read(&in_turn(header, operations), &Options::default());
         assert!(linearizable(&good), "{header}: {:?}", shown(&good.history));
-        if wrong.is_empty() {
+        if error.is_empty() {
             continue;
         }
         let mut operations = operations.to_vec();
-        operations.last_mut().expect("there is one").1 = wrong;
+        operations.last_mut().expect("there is one").1 = error;
         let bad = read(&in_turn(header, &operations), &Options::default());
         assert!(!linearizable(&bad), "{header}: {:?}", shown(&bad.history));
     }
@@ -215,12 +215,12 @@ const HEADER: &str = r#"{"format":"history/1","model":"cas-register"}"#;
 const INVOKE: &str = r#"{"type":"invoke","id":0,"process":1,"f":"write","value":1}"#;
 const OK: &str = r#"{"type":"ok","id":0,"process":1}"#;
 
-/// Lines after the header, where they are wrong, and how.
-type Wrongs<'a> = (&'a [&'a str], (u64, u64), &'a str);
+/// Lines after the header, the position of the error, and its message.
+type ErrorCase<'a> = (&'a [&'a str], (u64, u64), &'a str);
 
 #[test]
-fn what_is_wrong_with_a_line_is_told_with_its_place() {
-    let cases: &[Wrongs] = &[
+fn errors_in_lines_have_their_position() {
+    let cases: &[ErrorCase] = &[
         (&["{\"type\":"], (2, 9), "expected a JSON value, found the end"),
         (&[INVOKE, "{} x"], (3, 4), "expected the end of the line, found `x`"),
         (&["[1]"], (2, 1), "expected an event: a JSON object, found a list"),
@@ -229,18 +229,18 @@ fn what_is_wrong_with_a_line_is_told_with_its_place() {
         (&[r#"{"type":"begin","id":0,"process":1}"#], (2, 9), "found \"begin\""),
         (&[r#"{"type":"ok","id":"0","process":1}"#], (2, 19), "found \"0\""),
         (&[r#"{"type":"ok","id":0,"process":-1}"#], (2, 31), "a process, found -1"),
-        (&[r#"{"type":"ok","id":0,"id":0}"#], (2, 21), "this name is here twice"),
+        (&[r#"{"type":"ok","id":0,"id":0}"#], (2, 21), "this field occurs twice"),
         (
             &[r#"{"type":"invoke","id":0,"process":1,"f":"pop"}"#],
             (2, 1),
             "expected `read`, `write` or `cas`, found `pop`",
         ),
-        (&[r#"{"type":"invoke","id":0,"process":1,"f":1}"#], (2, 41), "expected a text, found 1"),
+        (&[r#"{"type":"invoke","id":0,"process":1,"f":1}"#], (2, 41), "expected a string, found 1"),
         (&[r#"{"type":"invoke","id":0,"process":1,"f":"write"}"#], (2, 1), "no `value`"),
         (
             &[r#"{"type":"invoke","id":0,"process":1,"f":"write","value":1.5}"#],
             (2, 57),
-            "expected a number without a fraction that fits 64 bits, found 1.5",
+            "expected a whole number that fits 64 bits, found 1.5",
         ),
         (
             &[r#"{"type":"invoke","id":0,"process":1,"f":"cas","value":[1,2,3]}"#],
@@ -258,19 +258,27 @@ fn what_is_wrong_with_a_line_is_told_with_its_place() {
             "expected no key: this cas-register has none, found 1",
         ),
     ];
-    assert_wrong(cases);
+    assert_errors(cases);
 }
 
 #[test]
-fn what_no_clients_could_have_done_is_told_with_its_place() {
+fn impossible_events_are_rejected_with_their_position() {
     let (invoke, ok, info) = (INVOKE, OK, r#"{"type":"info","id":0,"process":1}"#);
-    let cases: &[Wrongs] = &[
+    let cases: &[ErrorCase] = &[
         (&[&invoke.replace("\"id\":0", "\"id\":1")], (2, 23), "expected 0, the next number"),
         (&[ok], (2, 19), "expected an operation that was invoked, found 0"),
         (&[invoke, ok, ok], (4, 19), "operation 0 has a completion already"),
         (&[invoke, info, ok], (4, 19), "operation 0 has a completion already"),
-        (&[invoke, &ok.replace("s\":1", "s\":2")], (3, 31), "expected 1, whose operation 0 is"),
-        (&[invoke, &invoke.replace("\"id\":0", "\"id\":1")], (3, 1), "waits for operation 0"),
+        (
+            &[invoke, &ok.replace("s\":1", "s\":2")],
+            (3, 31),
+            "expected 1, the process that invoked operation 0",
+        ),
+        (
+            &[invoke, &invoke.replace("\"id\":0", "\"id\":1")],
+            (3, 1),
+            "already has a pending operation, 0",
+        ),
         (
             &[invoke, info, &invoke.replace("\"id\":0", "\"id\":1")],
             (4, 1),
@@ -279,12 +287,12 @@ fn what_no_clients_could_have_done_is_told_with_its_place() {
         (
             &[invoke, r#"{"type":"ok","id":0,"process":1,"f":"read"}"#],
             (3, 37),
-            "expected `write`, which was asked, found \"read\"",
+            "expected `write`, the operation that was invoked, found \"read\"",
         ),
         (
             &[invoke, r#"{"type":"ok","id":0,"process":1,"result":true}"#],
             (3, 42),
-            "expected no result: this operation returns nothing, found true",
+            "expected no result: the operation returns nothing, found true",
         ),
         (
             &[
@@ -297,23 +305,23 @@ fn what_no_clients_could_have_done_is_told_with_its_place() {
         (
             &[r#"{"type":"invoke","id":0,"process":1,"f":"read"}"#, ok],
             (3, 1),
-            "expected a result, what was read; there is none",
+            "expected a result, the value that was read, found none",
         ),
     ];
-    assert_wrong(cases);
+    assert_errors(cases);
 }
 
-fn assert_wrong(cases: &[Wrongs]) {
-    for (lines, place, what) in cases {
+fn assert_errors(cases: &[ErrorCase]) {
+    for (lines, place, message) in cases {
         let text = format!("{HEADER}\n{}\n", lines.join("\n"));
-        let wrong = wrong(&text, &Options::default());
-        assert_eq!((wrong.line, wrong.column), *place, "{wrong}\n{text}");
-        assert!(wrong.what.contains(what), "{wrong}\n{what}");
+        let error = error(&text, &Options::default());
+        assert_eq!((error.line, error.column), *place, "{error}\n{text}");
+        assert!(error.message.contains(message), "{error}\n{message}");
     }
 }
 
 #[test]
-fn what_is_wrong_with_a_header_is_told_with_its_place() {
+fn errors_in_headers_have_their_position() {
     let cases = [
         ("", (1, 1), "found nothing"),
         ("{\"format\":\"history/2\"}", (1, 11), "expected \"history/1\""),
@@ -332,24 +340,24 @@ fn what_is_wrong_with_a_header_is_told_with_its_place() {
             (1, 45),
             "twice",
         ),
-        ("\u{1}", (1, 1), "no operation in any known form"),
+        ("\u{1}", (1, 1), "no operation in any known notation"),
     ];
-    for (text, place, what) in cases {
-        let wrong = wrong(text, &Options::default());
-        assert_eq!((wrong.line, wrong.column), place, "{wrong}\n{text}");
-        assert!(wrong.what.contains(what), "{wrong}\n{what}");
+    for (text, place, message) in cases {
+        let error = error(text, &Options::default());
+        assert_eq!((error.line, error.column), place, "{error}\n{text}");
+        assert!(error.message.contains(message), "{error}\n{message}");
     }
-    let other = wrong(HEADER, &named("queue"));
-    assert_eq!(other.what, "expected a history of `queue`, found one of `register`");
+    let other = error(HEADER, &named("queue"));
+    assert_eq!(other.message, "expected a history of `queue`, found one of `register`");
     let init = Options { init: Some("[1".to_owned()), ..Options::default() };
-    assert!(wrong(HEADER, &init).what.contains("before the first operation"));
+    assert!(error(HEADER, &init).message.contains("before the first operation"));
 }
 
 #[test]
-fn the_caller_may_say_what_the_file_does_not() {
+fn the_caller_may_name_the_model() {
     let text = r#"{"type":"invoke","id":0,"process":1,"f":"read"}
                   {"type":"ok","id":0,"process":1,"result":4}"#;
-    assert!(wrong(text, &Options::default()).what.contains("a header is missing"));
+    assert!(error(text, &Options::default()).message.contains("add a header"));
     let started = Options { init: Some("4".to_owned()), ..named("register") };
     assert!(linearizable(&read(text, &started)));
     assert!(!linearizable(&read(text, &named("register"))));
@@ -365,41 +373,41 @@ fn lines_texts_and_depth_are_bounded() {
         ..Options::default()
     };
     read(&text, &bounded(text.len(), line.len()));
-    let long = wrong(&text, &bounded(text.len(), line.len() - 1));
+    let long = error(&text, &bounded(text.len(), line.len() - 1));
     assert_eq!((long.line, long.column), (2, 1));
-    assert_eq!(long.what, "this line is longer than 57 bytes");
-    let long = wrong(&text, &bounded(text.len() - 1, line.len()));
-    assert_eq!(long.what, format!("this is longer than {} bytes", text.len() - 1));
+    assert_eq!(long.message, "this line is longer than 57 bytes");
+    let long = error(&text, &bounded(text.len() - 1, line.len()));
+    assert_eq!(long.message, format!("this is longer than {} bytes", text.len() - 1));
     let deep = text.replace(":1}", &format!(":{}}}", "[".repeat(100_000)));
-    let deep = wrong(&deep, &Options::default());
-    assert!(deep.what.contains("more than 64"), "{deep}");
+    let deep = error(&deep, &Options::default());
+    assert!(deep.message.contains("more than 64"), "{deep}");
     let bytes = formats::parse(b"{\"a\":\n\"\xff\"}", &Options::default());
-    let wrong = bytes.expect_err("it is no text");
-    assert_eq!((wrong.line, wrong.column), (2, 2), "{wrong}");
+    let error = bytes.expect_err("it is no text");
+    assert_eq!((error.line, error.column), (2, 2), "{error}");
 }
 
 #[test]
-fn packed_files_are_unpacked() {
+fn gzip_files_are_decompressed() {
     let text = in_turn("\"model\":\"counter\"", &[("\"f\":\"add\",\"value\":1", ""); 500]);
-    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
-    packer.write_all(text.as_bytes()).expect("memory takes everything");
-    let packed = packer.finish().expect("memory takes everything");
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes()).expect("memory takes everything");
+    let compressed = encoder.finish().expect("memory takes everything");
     let options = Options::default();
-    let unpacked = formats::read(&packed[..], &options).expect("it is whole");
-    assert_eq!(shown(&unpacked.history), shown(&read(&text, &options).history));
-    for cut in [2, 10, packed.len() / 2, packed.len() - 8, packed.len() - 1] {
-        match formats::read(&packed[..cut], &options) {
-            Err(ReadError::Wrong(wrong)) => assert!(wrong.what.contains("too early"), "{wrong}"),
+    let decompressed = formats::read(&compressed[..], &options).expect("it is whole");
+    assert_eq!(shown(&decompressed.history), shown(&read(&text, &options).history));
+    for cut in [2, 10, compressed.len() / 2, compressed.len() - 8, compressed.len() - 1] {
+        match formats::read(&compressed[..cut], &options) {
+            Err(ReadError::Parse(error)) => assert!(error.message.contains("too early"), "{error}"),
             other => panic!("{cut}: {other:?}"),
         }
     }
-    let mut damaged = packed.clone();
+    let mut damaged = compressed.clone();
     let last = damaged.len() - 6;
     damaged[last] ^= 1;
     match formats::read(&damaged[..], &options) {
-        Err(ReadError::Wrong(wrong)) => assert!(wrong.what.contains("damaged"), "{wrong}"),
+        Err(ReadError::Parse(error)) => assert!(error.message.contains("damaged"), "{error}"),
         other => panic!("{other:?}"),
     }
     let small = Options { text_bytes_max: text.len() - 1, ..Options::default() };
-    assert!(formats::read(&packed[..], &small).is_err());
+    assert!(formats::read(&compressed[..], &small).is_err());
 }

@@ -1,9 +1,9 @@
-//! Porcupine's events and operations.
+//! Tests of Porcupine's events and operations.
 
 use quorate_checker::formats::Options;
-use quorate_checker::history::Moment;
+use quorate_checker::history::EventIndex;
 
-use super::shown::{linearizable, named, read, shown, wrong};
+use super::shown::{error, linearizable, named, read, shown};
 
 #[test]
 fn events_are_matched_by_number() {
@@ -20,19 +20,19 @@ fn events_are_matched_by_number() {
         "0 0: write 1: \u{20}at 5",
         "1 1: read: 1 at 2",
         "1 3: cas 1 -> 2: unknown",
-        // The first client can have no more, and the file has none that is called 2.
+        // The first client cannot invoke more, and the file has no client 2.
         "2 4: cas 1 -> 3: failed",
     ];
     let loaded = read(events, &named("cas-register"));
     assert_eq!(shown(&loaded.history), expected);
-    assert_eq!(loaded.line(Moment(1)), Some(2));
+    assert_eq!(loaded.line(EventIndex(1)), Some(2));
     let lines = events.trim_matches(['[', ']']).replace("},\n", "}\n");
     assert_eq!(shown(&read(&lines, &named("cas-register")).history), expected);
     let header = "{\"format\":\"porcupine/1\",\"model\":\"cas-register\",\"init\":1}\n";
     let loaded = read(&format!("{header}{events}"), &Options::default());
     assert_eq!(shown(&loaded.history)[0], "init 1");
-    assert_eq!(loaded.line(Moment(1)), Some(3));
-    assert!(wrong(events, &Options::default()).what.contains("the name of the model"));
+    assert_eq!(loaded.line(EventIndex(1)), Some(3));
+    assert!(error(events, &Options::default()).message.contains("the name of the model"));
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn operations_have_closed_intervals() {
         )
     };
     let touching = read(&operations(5), &named("register"));
-    assert!(linearizable(&touching), "at 5 both are under way: {:?}", shown(&touching.history));
+    assert!(linearizable(&touching), "at 5 both are pending: {:?}", shown(&touching.history));
     assert!(!linearizable(&read(&operations(6), &named("register"))));
     let expected =
         ["init null", "0 0: write 1: \u{20}at 2", "1 1: read: null at 4", "0 3: write 2: unknown"];
@@ -54,7 +54,7 @@ fn operations_have_closed_intervals() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn errors_have_their_position() {
     let call = r#"{"Kind":false,"Value":{"f":"read"},"Id":3}"#;
     let ret = r#"{"Kind":true,"Value":{"result":1},"Id":3}"#;
     let cases = [
@@ -64,7 +64,7 @@ fn what_is_wrong_is_told_with_its_place() {
         (format!("[{ret}]"), (1, 2), "operation 3 was never called"),
         (format!("{call}\n{ret}\n{ret}"), (3, 1), "operation 3 has returned already"),
         (format!("{call}\n{call}"), (2, 1), "operation 3 is called twice"),
-        (format!("{call}\n{{\"Call\":1}}"), (2, 1), "events and operations do not mix"),
+        (format!("{call}\n{{\"Call\":1}}"), (2, 1), "the file mixes events and operations"),
         ("[{\"Id\":1}]".to_owned(), (1, 2), "an event with `Kind`"),
         (call.replace("false", "0"), (1, 9), "expected true or false"),
         (call.replace("\"read\"", "\"pop\""), (1, 1), "found `pop`"),
@@ -73,13 +73,17 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             format!("{{\"format\":\"porcupine/1\",\"ops\":2}}\n{call}\n{ret}"),
             (1, 31),
-            "the header says 2 operations, and there are 1",
+            "the header states 2 operations, but there are 1",
         ),
-        (r#"{"Input":{"f":"read"},"Call":5,"Return":4}"#.to_owned(), (1, 41), "expected 5, when"),
+        (
+            r#"{"Input":{"f":"read"},"Call":5,"Return":4}"#.to_owned(),
+            (1, 41),
+            "expected 5, the time of the call",
+        ),
     ];
-    for (text, place, what) in cases {
-        let wrong = wrong(&text, &named("register"));
-        assert_eq!((wrong.line, wrong.column), place, "{wrong}\n{text}");
-        assert!(wrong.what.contains(what), "{wrong}\n{what}");
+    for (text, place, message) in cases {
+        let error = error(&text, &named("register"));
+        assert_eq!((error.line, error.column), place, "{error}\n{text}");
+        assert!(error.message.contains(message), "{error}\n{message}");
     }
 }

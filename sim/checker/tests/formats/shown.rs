@@ -1,7 +1,7 @@
-//! Histories in words, to compare them by.
+//! Formats histories as text, for comparisons.
 
 use quorate_checker::budget::Budget;
-use quorate_checker::formats::{self, AnyHistory, Loaded, Options, Visitor, Wrong};
+use quorate_checker::formats::{self, AnyHistory, Loaded, Options, ParseError, Visitor};
 use quorate_checker::history::{History, Outcome};
 use quorate_checker::model::Model;
 use quorate_checker::verdict::Verdict;
@@ -15,34 +15,34 @@ impl Visitor for Shown {
         let operations = history.operations().iter();
         let line = operations.map(|operation| {
             let (client, invoked) = (operation.client.0, operation.invoked.0);
-            let call = model.call_words(&operation.op);
+            let call = model.describe_op(&operation.op);
             let end = match &operation.outcome {
                 Outcome::Failed => "failed".to_owned(),
                 Outcome::Unknown => "unknown".to_owned(),
                 Outcome::Returned { at, ret } => {
-                    format!("{} at {}", model.ret_words(&operation.op, ret), at.0)
+                    format!("{} at {}", model.describe_ret(&operation.op, ret), at.0)
                 }
             };
             format!("{client} {invoked}: {call}: {end}")
         });
-        let init = format!("init {}", model.state_words(&model.init()));
+        let init = format!("init {}", model.describe_state(&model.init()));
         std::iter::once(init).chain(line).collect()
     }
 }
 
-/// The state before the first operation, and each operation: client, moment, call, outcome.
+/// Formats the initial state, and each operation: client, event, call, outcome.
 pub(crate) fn shown(history: &AnyHistory) -> Vec<String> {
     history.visit(Shown)
 }
 
 pub(crate) fn read(text: &str, options: &Options) -> Loaded {
     let loaded = formats::parse(text.as_bytes(), options);
-    loaded.unwrap_or_else(|wrong| panic!("{wrong}\n{text}"))
+    loaded.unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
-pub(crate) fn wrong(text: &str, options: &Options) -> Wrong {
+pub(crate) fn error(text: &str, options: &Options) -> ParseError {
     match formats::parse(text.as_bytes(), options) {
-        Err(wrong) => wrong,
+        Err(error) => error,
         Ok(loaded) => panic!("it is read: {:?}\n{text}", shown(&loaded.history)),
     }
 }

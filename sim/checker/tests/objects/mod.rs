@@ -1,4 +1,4 @@
-//! What clients ask of each object, and what they are told.
+//! Generators of operations and results for each model.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -9,16 +9,16 @@ use quorate_checker::models::{
     ListRet, Lock, LockOp, Queue, QueueOp, Register, RegisterOp, RegisterRet, Set, SetOp, SetRet,
     Stack, StackOp, Transactions,
 };
-use quorate_checker::value::{Value, Values};
+use quorate_checker::value::{ValueId, ValueTable};
 use rand::RngExt;
 
 use crate::{Mix, Subject};
 
-/// Texts for values, so that they can be appended.
-fn values() -> Values {
-    let values = Values::new();
+/// Returns a table of texts, so that values can be appended.
+fn values() -> ValueTable {
+    let values = ValueTable::new();
     for number in 1..64 {
-        values.of(&*format!("{number};"));
+        values.intern(&*format!("{number};"));
     }
     values
 }
@@ -28,18 +28,18 @@ pub(crate) fn register() -> Register {
 }
 
 impl Subject for Register {
-    fn ask(&self, random: &mut Random, mix: &Mix) -> RegisterOp {
+    fn draw_op(&self, random: &mut Random, mix: &Mix) -> RegisterOp {
         if random.random_bool(mix.reads) {
             RegisterOp::Read
         } else if random.random_bool(mix.cas) {
-            let from = Value(mix.stale(random));
-            RegisterOp::Cas { from, to: Value(mix.fresh(random)) }
+            let from = ValueId(mix.stale(random));
+            RegisterOp::Cas { from, to: ValueId(mix.fresh(random)) }
         } else {
-            RegisterOp::Write(Value(mix.fresh(random)))
+            RegisterOp::Write(ValueId(mix.fresh(random)))
         }
     }
 
-    fn answer(&self, state: &Value, op: &RegisterOp) -> RegisterRet {
+    fn result(&self, state: &ValueId, op: &RegisterOp) -> RegisterRet {
         match op {
             RegisterOp::Read => RegisterRet::Value(*state),
             RegisterOp::Write(_) => RegisterRet::Written,
@@ -47,170 +47,170 @@ impl Subject for Register {
         }
     }
 
-    fn wrong(&self, random: &mut Random, mix: &Mix, op: &RegisterOp) -> RegisterRet {
+    fn wrong_result(&self, random: &mut Random, mix: &Mix, op: &RegisterOp) -> RegisterRet {
         match op {
-            RegisterOp::Read => RegisterRet::Value(Value(mix.stale(random))),
+            RegisterOp::Read => RegisterRet::Value(ValueId(mix.stale(random))),
             RegisterOp::Write(_) => RegisterRet::Written,
             RegisterOp::Cas { .. } => RegisterRet::Swapped(random.random_bool(0.5)),
         }
     }
 }
 
-/// Keys whose value is put, got, and compared and set.
+/// A map with put, get, and compare-and-set.
 pub(crate) fn kv() -> Kv {
-    Kv { init: Value::NULL, values: values() }
+    Kv { init: ValueId::NULL, values: values() }
 }
 
-/// Keys with texts to which more is appended.
+/// A map with appends.
 pub(crate) fn appending() -> Kv {
     let values = values();
-    Kv { init: values.of(""), values }
+    Kv { init: values.intern(""), values }
 }
 
 impl Subject for Kv {
-    fn ask(&self, random: &mut Random, mix: &Mix) -> KvOp {
-        let key = Value(random.random_range(1..3));
+    fn draw_op(&self, random: &mut Random, mix: &Mix) -> KvOp {
+        let key = ValueId(random.random_range(1..3));
         let call = if random.random_bool(mix.reads) {
             KvCall::Get
-        } else if self.init != Value::NULL && random.random_bool(0.6) {
-            KvCall::Append(Value(mix.fresh(random)))
+        } else if self.init != ValueId::NULL && random.random_bool(0.6) {
+            KvCall::Append(ValueId(mix.fresh(random)))
         } else if random.random_bool(mix.cas) {
-            KvCall::Cas { from: Value(mix.stale(random)), to: Value(mix.fresh(random)) }
+            KvCall::Cas { from: ValueId(mix.stale(random)), to: ValueId(mix.fresh(random)) }
         } else {
-            KvCall::Put(Value(mix.fresh(random)))
+            KvCall::Put(ValueId(mix.fresh(random)))
         };
         KvOp { key, call }
     }
 
-    fn answer(&self, state: &BTreeMap<Value, Value>, op: &KvOp) -> KvRet {
+    fn result(&self, state: &BTreeMap<ValueId, ValueId>, op: &KvOp) -> KvRet {
         let now = state.get(&op.key).copied().unwrap_or(self.init);
         match op.call {
             KvCall::Get => KvRet::Value(now),
             KvCall::Put(_) | KvCall::Append(_) => KvRet::Written,
-            // Half of those that fail tell what they found.
+            // Half of the failed ones return the value that they found.
             KvCall::Cas { from, to } if from != now && to.0.is_multiple_of(2) => KvRet::Value(now),
             KvCall::Cas { from, .. } => KvRet::Swapped(from == now),
         }
     }
 
-    fn wrong(&self, random: &mut Random, mix: &Mix, op: &KvOp) -> KvRet {
+    fn wrong_result(&self, random: &mut Random, mix: &Mix, op: &KvOp) -> KvRet {
         match op.call {
-            KvCall::Get => KvRet::Value(Value(mix.stale(random))),
+            KvCall::Get => KvRet::Value(ValueId(mix.stale(random))),
             KvCall::Put(_) | KvCall::Append(_) => KvRet::Written,
             KvCall::Cas { .. } => match random.random_range(0..3) {
-                0 => KvRet::Value(Value(mix.stale(random))),
-                told => KvRet::Swapped(told == 1),
+                0 => KvRet::Value(ValueId(mix.stale(random))),
+                chosen => KvRet::Swapped(chosen == 1),
             },
         }
     }
 }
 
-/// A queue.
+/// A queue of distinct and repeated values.
 pub(crate) fn queue() -> Queue {
     Queue::default()
 }
 
 impl Subject for Queue {
-    fn ask(&self, random: &mut Random, mix: &Mix) -> QueueOp {
+    fn draw_op(&self, random: &mut Random, mix: &Mix) -> QueueOp {
         match random.random_bool(0.5) {
             true => QueueOp::Dequeue,
-            false => QueueOp::Enqueue(Value(1 + mix.fresh(random))),
+            false => QueueOp::Enqueue(ValueId(1 + mix.fresh(random))),
         }
     }
 
-    fn answer(&self, state: &VecDeque<Value>, op: &QueueOp) -> Value {
+    fn result(&self, state: &VecDeque<ValueId>, op: &QueueOp) -> ValueId {
         match op {
-            QueueOp::Enqueue(_) => Value::NULL,
-            QueueOp::Dequeue => state.front().copied().unwrap_or(Value::NULL),
+            QueueOp::Enqueue(_) => ValueId::NULL,
+            QueueOp::Dequeue => state.front().copied().unwrap_or(ValueId::NULL),
         }
     }
 
-    fn wrong(&self, random: &mut Random, mix: &Mix, op: &QueueOp) -> Value {
+    fn wrong_result(&self, random: &mut Random, mix: &Mix, op: &QueueOp) -> ValueId {
         match op {
-            QueueOp::Enqueue(_) => Value::NULL,
-            QueueOp::Dequeue => Value(mix.stale(random)),
+            QueueOp::Enqueue(_) => ValueId::NULL,
+            QueueOp::Dequeue => ValueId(mix.stale(random)),
         }
     }
 }
 
-/// A stack.
+/// A stack of distinct and repeated values.
 pub(crate) fn stack() -> Stack {
     Stack::default()
 }
 
 impl Subject for Stack {
-    fn ask(&self, random: &mut Random, mix: &Mix) -> StackOp {
+    fn draw_op(&self, random: &mut Random, mix: &Mix) -> StackOp {
         match random.random_bool(0.5) {
             true => StackOp::Pop,
-            false => StackOp::Push(Value(1 + mix.fresh(random))),
+            false => StackOp::Push(ValueId(1 + mix.fresh(random))),
         }
     }
 
-    fn answer(&self, state: &Vec<Value>, op: &StackOp) -> Value {
+    fn result(&self, state: &Vec<ValueId>, op: &StackOp) -> ValueId {
         match op {
-            StackOp::Push(_) => Value::NULL,
-            StackOp::Pop => state.last().copied().unwrap_or(Value::NULL),
+            StackOp::Push(_) => ValueId::NULL,
+            StackOp::Pop => state.last().copied().unwrap_or(ValueId::NULL),
         }
     }
 
-    fn wrong(&self, random: &mut Random, mix: &Mix, op: &StackOp) -> Value {
+    fn wrong_result(&self, random: &mut Random, mix: &Mix, op: &StackOp) -> ValueId {
         match op {
-            StackOp::Push(_) => Value::NULL,
-            StackOp::Pop => Value(mix.stale(random)),
+            StackOp::Push(_) => ValueId::NULL,
+            StackOp::Pop => ValueId(mix.stale(random)),
         }
     }
 }
 
-/// A set.
+/// A set of a few values.
 pub(crate) fn set() -> Set {
     Set::default()
 }
 
 impl Subject for Set {
-    fn ask(&self, random: &mut Random, mix: &Mix) -> SetOp {
+    fn draw_op(&self, random: &mut Random, mix: &Mix) -> SetOp {
         match random.random_range(0..5) {
             0 => SetOp::Read,
-            1 => SetOp::Contains(Value(mix.stale(random))),
-            2 => SetOp::Remove(Value(mix.stale(random))),
-            _ => SetOp::Add(Value(mix.fresh(random))),
+            1 => SetOp::Contains(ValueId(mix.stale(random))),
+            2 => SetOp::Remove(ValueId(mix.stale(random))),
+            _ => SetOp::Add(ValueId(mix.fresh(random))),
         }
     }
 
-    fn answer(&self, state: &BTreeSet<Value>, op: &SetOp) -> SetRet {
+    fn result(&self, state: &BTreeSet<ValueId>, op: &SetOp) -> SetRet {
         match op {
-            SetOp::Add(value) if value.0 % 2 == 0 => SetRet::Truth(!state.contains(value)),
+            SetOp::Add(value) if value.0 % 2 == 0 => SetRet::Bool(!state.contains(value)),
             SetOp::Add(_) => SetRet::Done,
-            SetOp::Remove(value) | SetOp::Contains(value) => SetRet::Truth(state.contains(value)),
+            SetOp::Remove(value) | SetOp::Contains(value) => SetRet::Bool(state.contains(value)),
             SetOp::Read => SetRet::Members(state.iter().copied().collect()),
         }
     }
 
-    fn wrong(&self, random: &mut Random, mix: &Mix, op: &SetOp) -> SetRet {
+    fn wrong_result(&self, random: &mut Random, mix: &Mix, op: &SetOp) -> SetRet {
         match op {
             SetOp::Read => {
-                let some: BTreeSet<Value> = (0..3).map(|_| Value(mix.stale(random))).collect();
+                let some: BTreeSet<ValueId> = (0..3).map(|_| ValueId(mix.stale(random))).collect();
                 SetRet::Members(some.into_iter().collect())
             }
-            _ => SetRet::Truth(random.random_bool(0.5)),
+            _ => SetRet::Bool(random.random_bool(0.5)),
         }
     }
 }
 
-/// Lists of keys.
+/// A map of append-only lists.
 pub(crate) fn list() -> List {
     List::default()
 }
 
 impl Subject for List {
-    fn ask(&self, random: &mut Random, mix: &Mix) -> ListOp {
-        let key = Value(random.random_range(1..3));
+    fn draw_op(&self, random: &mut Random, mix: &Mix) -> ListOp {
+        let key = ValueId(random.random_range(1..3));
         match random.random_bool(mix.reads) {
             true => ListOp::Read { key },
-            false => ListOp::Append { key, value: Value(mix.fresh(random)) },
+            false => ListOp::Append { key, value: ValueId(mix.fresh(random)) },
         }
     }
 
-    fn answer(&self, state: &BTreeMap<Value, Vec<Value>>, op: &ListOp) -> ListRet {
+    fn result(&self, state: &BTreeMap<ValueId, Vec<ValueId>>, op: &ListOp) -> ListRet {
         match op {
             ListOp::Append { .. } => ListRet::Appended,
             ListOp::Read { key } => {
@@ -219,31 +219,31 @@ impl Subject for List {
         }
     }
 
-    fn wrong(&self, random: &mut Random, mix: &Mix, op: &ListOp) -> ListRet {
+    fn wrong_result(&self, random: &mut Random, mix: &Mix, op: &ListOp) -> ListRet {
         match op {
             ListOp::Append { .. } => ListRet::Appended,
             ListOp::Read { .. } => {
                 let count = random.random_range(0..4);
-                ListRet::Items((0..count).map(|_| Value(mix.stale(random))).collect())
+                ListRet::Items((0..count).map(|_| ValueId(mix.stale(random))).collect())
             }
         }
     }
 }
 
-/// A counter.
+/// A counter with positive and negative additions.
 pub(crate) fn counter() -> Counter {
     Counter::default()
 }
 
 impl Subject for Counter {
-    fn ask(&self, random: &mut Random, mix: &Mix) -> CounterOp {
+    fn draw_op(&self, random: &mut Random, mix: &Mix) -> CounterOp {
         match random.random_bool(mix.reads) {
             true => CounterOp::Read,
             false => CounterOp::Add(random.random_range(-1..4)),
         }
     }
 
-    fn answer(&self, state: &i64, op: &CounterOp) -> Option<i64> {
+    fn result(&self, state: &i64, op: &CounterOp) -> Option<i64> {
         match op {
             CounterOp::Read => Some(*state),
             CounterOp::Add(2) => None,
@@ -251,19 +251,19 @@ impl Subject for Counter {
         }
     }
 
-    fn wrong(&self, random: &mut Random, _: &Mix, _: &CounterOp) -> Option<i64> {
+    fn wrong_result(&self, random: &mut Random, _: &Mix, _: &CounterOp) -> Option<i64> {
         Some(random.random_range(-1..9))
     }
 }
 
-/// A lock.
+/// A lock that is initially free.
 pub(crate) fn lock() -> Lock {
     Lock::default()
 }
 
-/// Whatever it is asked, it says that it was done: half of the histories are wrong.
+/// Every operation succeeds, so half of the histories are illegal.
 impl Subject for Lock {
-    fn ask(&self, random: &mut Random, mix: &Mix) -> LockOp {
+    fn draw_op(&self, random: &mut Random, mix: &Mix) -> LockOp {
         let turn = mix.fresh(random) + u32::from(random.random_bool(0.1));
         match turn.is_multiple_of(2) {
             true => LockOp::Release,
@@ -271,20 +271,20 @@ impl Subject for Lock {
         }
     }
 
-    fn answer(&self, _: &bool, _: &LockOp) {}
+    fn result(&self, _: &bool, _: &LockOp) {}
 
-    fn wrong(&self, _: &mut Random, _: &Mix, _: &LockOp) {}
+    fn wrong_result(&self, _: &mut Random, _: &Mix, _: &LockOp) {}
 }
 
-/// Three accounts.
+/// A bank with three accounts.
 pub(crate) fn bank() -> Bank {
-    let init = (1..4).map(|account| (Value(account), 2)).collect();
+    let init = (1..4).map(|account| (ValueId(account), 2)).collect();
     Bank { init, ..Bank::default() }
 }
 
 impl Subject for Bank {
-    fn ask(&self, random: &mut Random, mix: &Mix) -> BankOp {
-        let mut account = || Value(random.random_range(1..5));
+    fn draw_op(&self, random: &mut Random, mix: &Mix) -> BankOp {
+        let mut account = || ValueId(random.random_range(1..5));
         let (from, to) = (account(), account());
         match random.random_bool(mix.reads) {
             true => BankOp::Read,
@@ -292,7 +292,7 @@ impl Subject for Bank {
         }
     }
 
-    fn answer(&self, state: &BTreeMap<Value, i64>, op: &BankOp) -> BankRet {
+    fn result(&self, state: &BTreeMap<ValueId, i64>, op: &BankOp) -> BankRet {
         let moved = BankRet::Moved(true);
         match op {
             BankOp::Read => BankRet::Balances(state.iter().map(|(a, b)| (*a, *b)).collect()),
@@ -301,10 +301,10 @@ impl Subject for Bank {
         }
     }
 
-    fn wrong(&self, random: &mut Random, _: &Mix, op: &BankOp) -> BankRet {
+    fn wrong_result(&self, random: &mut Random, _: &Mix, op: &BankOp) -> BankRet {
         match op {
             BankOp::Read => {
-                let mut has = |account| (Value(account), random.random_range(0..5));
+                let mut has = |account| (ValueId(account), random.random_range(0..5));
                 BankRet::Balances([has(1), has(2), has(3)].into())
             }
             BankOp::Transfer { .. } => BankRet::Moved(random.random_bool(0.5)),
@@ -312,18 +312,18 @@ impl Subject for Bank {
     }
 }
 
-/// Two registers, used together.
+/// Two registers that transactions access.
 pub(crate) fn transactions() -> Transactions {
     Transactions::default()
 }
 
 impl Subject for Transactions {
-    fn ask(&self, random: &mut Random, mix: &Mix) -> Box<[Access]> {
+    fn draw_op(&self, random: &mut Random, mix: &Mix) -> Box<[Access]> {
         let mut access = || {
-            let key = Value(random.random_range(1..3));
+            let key = ValueId(random.random_range(1..3));
             match random.random_bool(mix.reads) {
                 true => Access::Read(key),
-                false => Access::Write(key, Value(mix.fresh(random))),
+                false => Access::Write(key, ValueId(mix.fresh(random))),
             }
         };
         let (first, second) = (access(), access());
@@ -333,22 +333,22 @@ impl Subject for Transactions {
         }
     }
 
-    fn answer(&self, state: &BTreeMap<Value, Value>, op: &Box<[Access]>) -> Box<[Value]> {
+    fn result(&self, state: &BTreeMap<ValueId, ValueId>, op: &Box<[Access]>) -> Box<[ValueId]> {
         let mut state = state.clone();
         let mut answer = |access: &Access| match *access {
             Access::Read(key) => state.get(&key).copied().unwrap_or(self.init),
             Access::Write(key, value) => {
                 state.insert(key, value);
-                Value::NULL
+                ValueId::NULL
             }
         };
         op.iter().map(&mut answer).collect()
     }
 
-    fn wrong(&self, random: &mut Random, mix: &Mix, op: &Box<[Access]>) -> Box<[Value]> {
+    fn wrong_result(&self, random: &mut Random, mix: &Mix, op: &Box<[Access]>) -> Box<[ValueId]> {
         let mut answer = |access: &Access| match access {
-            Access::Read(_) => Value(mix.stale(random)),
-            Access::Write(..) => Value::NULL,
+            Access::Read(_) => ValueId(mix.stale(random)),
+            Access::Write(..) => ValueId::NULL,
         };
         op.iter().map(&mut answer).collect()
     }

@@ -1,11 +1,11 @@
-// Where lanes stand from top to bottom, and those of the faults and the clients.
+// The positions of all lanes, and the drawing of the faults and the clients' operations.
 const RULER = 26;
 const FAULT_ROW = 17;
 const FAULT_ROWS_MAX = 6;
 const [CLIENT_ROW, CLIENT_ROW_ALONE] = [21, 30];
-const [DISK, STAIRS, BETWEEN] = [8, 26, 24];
+const [DISK, LOG_PLOT, BETWEEN] = [8, 26, 24];
 
-// Puts each span into the first row that is free; what finds none shares the last.
+// Puts each span into the first free row, or into the last row if none is free.
 function stacked(spans, rowsMax) {
   const free = [];
   return spans.map(({ from, until }) => {
@@ -16,7 +16,7 @@ function stacked(spans, rowsMax) {
   });
 }
 
-// The lanes of a run that `shows` lets be seen.
+// The lanes of a run that `shows` does not hide.
 function lanesOf(run, shows) {
   let y = RULER + 6;
   const lanes = { faults: null, clients: [], nodes: [], height: 0 };
@@ -31,9 +31,9 @@ function lanesOf(run, shows) {
     y += rows * FAULT_ROW + 10;
   }
   if (shows.layer('clients')) {
-    const asked = new Set(run.operations.map(one => one.client));
+    const active = new Set(run.operations.map(one => one.client));
     run.clients.forEach((name, client) => {
-      if (!asked.has(client)) return;
+      if (!active.has(client)) return;
       const height = run.nodes.length ? CLIENT_ROW : CLIENT_ROW_ALONE;
       lanes.clients.push({ client, name, y, height });
       y += height;
@@ -46,8 +46,8 @@ function lanesOf(run, shows) {
     y += BAR;
     lane.disk = shows.layer('disk') && run.writes.length ? y + 3 : -1;
     if (lane.disk >= 0) y += DISK + 3;
-    lane.stairs = shows.layer('progress') ? y + 5 : -1;
-    if (lane.stairs >= 0) y += STAIRS + 5;
+    lane.logPlot = shows.layer('progress') ? y + 5 : -1;
+    if (lane.logPlot >= 0) y += LOG_PLOT + 5;
     lane.height = y - lane.y;
     lanes.nodes.push(lane);
     y += BETWEEN;
@@ -56,7 +56,7 @@ function lanesOf(run, shows) {
   return lanes;
 }
 
-// A text that fits into `room`, or what of it does; nothing if that is hardly anything.
+// The text, shortened to `room` pixels; empty if too little of it would be left.
 function fit(pen, text, room) {
   if (room < 14) return '';
   const full = pen.measureText(text).width;
@@ -110,7 +110,7 @@ function drawFaults(pen, scene) {
   });
 }
 
-// A fault tints the lanes of those whom it befalls.
+// Tints the lanes of the nodes that a fault affects.
 function drawFaultShades(pen, scene) {
   const { view, paint, run, lanes } = scene;
   if (!lanes.faults) return;
@@ -128,7 +128,7 @@ function drawFaultShades(pen, scene) {
   pen.globalAlpha = 1;
 }
 
-// The phases of a run, and whatever else concerns everybody: a line through all lanes.
+// Draws the phases of the run as lines through all lanes.
 function drawPhases(pen, scene) {
   const { view, paint, run, lanes } = scene;
   pen.font = `11px ${SANS}`;
@@ -145,7 +145,7 @@ function drawPhases(pen, scene) {
     pen.lineTo(x, lanes.height);
     pen.stroke();
     pen.setLineDash([]);
-    const text = fit(pen, run.what(event), 190);
+    const text = fit(pen, run.describe(event), 190);
     if (!lanes.phases || x < free) continue;
     pen.fillStyle = paint.ink('dim');
     pen.fillText(text, x + 4, lanes.phases + 7);
@@ -153,7 +153,7 @@ function drawPhases(pen, scene) {
   }
 }
 
-const WEIGHT_COLORS = ['card', 'one', 'bad'];
+const RELEVANCE_COLORS = ['card', 'one', 'bad'];
 
 function drawOperations(pen, scene) {
   const { view, paint, run, lanes } = scene;
@@ -166,8 +166,8 @@ function drawOperations(pen, scene) {
     const left = Math.max(GUTTER, view.x(one.invoked));
     const open = one.returned === Infinity;
     const right = open ? view.width : Math.min(view.width, view.x(one.returned));
-    // Where many bars share a pixel, one stands for them.
-    if (one.weight === BESIDE && right <= (edge.get(one.client) || 0)) return;
+    // Of several bars in one pixel, only the first is drawn.
+    if (one.relevance === CONTEXT && right <= (edge.get(one.client) || 0)) return;
     edge.set(one.client, Math.max(right, left + 1));
     drawOperation(pen, scene, one, lane, left, Math.max(2, right - left));
     scene.spots.push({
@@ -181,8 +181,8 @@ function drawOperations(pen, scene) {
 
 function drawOperation(pen, { paint, view }, one, lane, left, width) {
   const [y, height] = [lane.y + 2, lane.height - 4 - (lane.height > CLIENT_ROW ? 4 : 0)];
-  const strong = one.weight !== BESIDE;
-  const edge = strong ? WEIGHT_COLORS[one.weight] : one.outcome === RETURNED ? 'dim' : 'warn';
+  const strong = one.relevance !== CONTEXT;
+  const edge = strong ? RELEVANCE_COLORS[one.relevance] : one.outcome === RETURNED ? 'dim' : 'warn';
   pen.fillStyle = strong ? paint.ink(edge) : paint.mixed(edge, 'card', 0.1);
   pen.strokeStyle = paint.ink(edge);
   pen.setLineDash(one.outcome === RETURNED ? [] : [4, 3]);

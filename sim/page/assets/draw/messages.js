@@ -1,10 +1,10 @@
-// Arrows from node to node. Zoomed out, one stands for its neighbours, but none that was lost
-// goes missing behind one that was not.
+// Arrows from node to node. When zoomed out, one arrow stands for its neighbours, but a lost
+// message is never hidden by a delivered one.
 const ARROWS_MANY = 1200;
 const ARROW_ROOM = 3;
 const TOPIC_COLORS = ['four', 'one', 'dim', 'two', 'three', 'dim'];
 
-// The arrows in view: left and right end, message, and how each is to be drawn.
+// The visible arrows, each with its ends, its message and its style.
 function arrowsIn(scene) {
   const { view, run, shows, marks } = scene;
   const { messages } = run;
@@ -21,7 +21,7 @@ function arrowsIn(scene) {
     if (messages.start[i] > view.until || messages.end[i] < view.from) continue;
     const [from, to] = [rows.get(messages.from[i]), rows.get(messages.to[i])];
     if (!from || !to || from === to || !shows.topic(messages.topic[i])) continue;
-    const lost = messages.fate[i] === LOST;
+    const lost = messages.delivery[i] === LOST;
     const mark = arrowMark(run, marks, i);
     const left = view.x(messages.start[i]);
     if (taken && mark !== OWN) {
@@ -37,8 +37,8 @@ function arrowsIn(scene) {
   return arrows;
 }
 
-// What an arrow is to the chosen event, if one is: nothing, part of its past, of its future, or
-// its own.
+// The relation of an arrow to the chosen event: none, in its past, in its future, or its own
+// message.
 const [NO_PART, PAST, FUTURE, OWN] = [1, 2, 3, 4];
 
 function arrowMark(run, marks, i) {
@@ -56,14 +56,14 @@ function arrow(scene, i, from, to, left, mark) {
   const falls = to.y > from.y;
   const top = falls ? from.y + BAR : from.y;
   const bottom = falls ? to.y : to.y + BAR;
-  const lost = messages.fate[i] === LOST;
-  const travels = messages.fate[i] === TRAVELS;
+  const lost = messages.delivery[i] === LOST;
+  const inFlight = messages.delivery[i] === IN_FLIGHT;
   const took = messages.end[i] - messages.start[i];
-  // What is lost goes half of the way.
+  // A lost message is drawn half of the way.
   const end = lost && took <= 0 ? messages.start[i] + run.usual / 2 : messages.end[i];
-  const share = lost || travels ? 0.5 : 1;
+  const share = lost || inFlight ? 0.5 : 1;
   return {
-    i, mark, lost, travels, late: took > run.late && !lost, topic: messages.topic[i],
+    i, mark, lost, inFlight, late: took > run.late && !lost, topic: messages.topic[i],
     x1: left, y1: top, x2: view.x(end), y2: top + (bottom - top) * share,
   };
 }
@@ -101,12 +101,12 @@ function drawGroup(pen, paint, arrows, crowd) {
     pen.moveTo(one.x1, one.y1);
     pen.lineTo(one.x2, one.y2);
   }
-  // In a crowd the crosses say enough.
+  // Among many arrows only the crosses of lost messages are drawn.
   if (!lost || crowd > 0.2) pen.stroke();
   pen.setLineDash([]);
   pen.beginPath();
   for (const one of arrows) {
-    if (!one.lost && !one.travels) head(pen, one, mark === OWN ? 6 : arrows.length > 80 ? 3 : 4);
+    if (!one.lost && !one.inFlight) head(pen, one, mark === OWN ? 6 : arrows.length > 80 ? 3 : 4);
   }
   pen.fill();
   const arm = crowd > 0.2 ? 3.5 : 2.5;
@@ -122,7 +122,7 @@ function head(pen, { x1, y1, x2, y2 }, size) {
   pen.closePath();
 }
 
-// The drawn arrow nearest to a point, if it is near.
+// The drawn arrow nearest to a point, within `reach` pixels.
 function arrowNear(arrows, x, y, reach) {
   let [nearest, distance] = [null, reach];
   for (const one of arrows) {

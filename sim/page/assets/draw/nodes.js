@@ -1,16 +1,16 @@
-// The lanes of the nodes: roles and terms, what their disks do, and how far their logs have got.
+// The lanes of the nodes: roles and terms, disk writes, and log indices.
 
 function drawNodes(pen, scene) {
   for (const lane of scene.lanes.nodes) {
     drawBar(pen, scene, lane);
-    if (lane.stairs >= 0) drawStairs(pen, scene, lane);
+    if (lane.logPlot >= 0) drawLogPlot(pen, scene, lane);
     if (lane.disk >= 0) drawLine(pen, scene, lane);
   }
   drawWrites(pen, scene);
   for (const lane of scene.lanes.nodes) drawEvents(pen, scene, lane);
 }
 
-// One piece of a node's bar for as long as its condition, role and term last.
+// Draws a node's bar, one piece for each condition, role and term.
 function drawBar(pen, scene, lane) {
   const { view, run } = scene;
   const bars = run.byNode[lane.node].bars;
@@ -23,7 +23,7 @@ function drawBar(pen, scene, lane) {
     const end = i + 1 < bars.length ? at[bars[i + 1]] : run.end;
     const left = Math.max(GUTTER, view.x(at[event]));
     const right = Math.min(view.width, view.x(end));
-    // Of what shares a pixel, the first is drawn: nobody could tell them apart.
+    // Of several pieces in one pixel, only the first is drawn.
     if (right < drawn + 0.7) continue;
     drawn = right;
     const [condition, role, term] = [
@@ -34,12 +34,12 @@ function drawBar(pen, scene, lane) {
   }
 }
 
-// Commit as a line, what is applied as the area under it, the end of the log dotted.
-function drawStairs(pen, scene, lane) {
+// Draws the commit index as a line, the applied index as an area, the last index as a dotted line.
+function drawLogPlot(pen, scene, lane) {
   const { view, run, paint, scale } = scene;
   const steps = run.byNode[lane.node].steps;
-  const bottom = lane.stairs + STAIRS;
-  const y = index => bottom - (index - scale.low) / scale.span * (STAIRS - 2) - 1;
+  const bottom = lane.logPlot + LOG_PLOT;
+  const y = index => bottom - (index - scale.low) / scale.span * (LOG_PLOT - 2) - 1;
   const first = Math.max(0, firstWhere(steps.length, i => run.at[steps[i]] > view.from) - 1);
   const end = firstWhere(steps.length, i => run.at[steps[i]] > view.until);
   if (first >= end) return;
@@ -64,7 +64,7 @@ function drawStairs(pen, scene, lane) {
   };
   pen.save();
   pen.beginPath();
-  pen.rect(GUTTER, lane.stairs - 2, view.width, STAIRS + 4);
+  pen.rect(GUTTER, lane.logPlot - 2, view.width, LOG_PLOT + 4);
   pen.clip();
   pen.fillStyle = paint.mixed('one', 'card', 0.22);
   pen.beginPath();
@@ -85,8 +85,8 @@ function drawStairs(pen, scene, lane) {
   pen.restore();
 }
 
-// What the steps of all nodes that are in view lie between.
-function stairScale(scene) {
+// The range of the visible log indices of all nodes.
+function logScale(scene) {
   const { view, run, lanes } = scene;
   let [low, high] = [Infinity, -Infinity];
   const take = (event, least, most) => {
@@ -111,7 +111,7 @@ function drawLine(pen, { paint, view }, lane) {
   pen.fillRect(GUTTER, lane.disk + DISK / 2 - 0.5, view.width - GUTTER, 1);
 }
 
-// A write is given, and later durable; one that was torn or lost ends in a cross.
+// Draws each write from its submission to its outcome; a torn or lost write ends with a cross.
 function drawWrites(pen, scene) {
   const { view, run, paint } = scene;
   const rows = new Map(scene.lanes.nodes.map(lane => [lane.node, lane]));
@@ -121,14 +121,14 @@ function drawWrites(pen, scene) {
     if (!lane || lane.disk < 0 || write.from > view.until || write.until < view.from) return;
     const left = Math.max(GUTTER, view.x(write.from));
     const right = Math.min(view.width, Math.max(left + 1.5, view.x(write.until)));
-    const bad = write.end >= TORN;
+    const bad = write.outcome >= TORN;
     if (!bad && right < (edges.get(write.node) || 0) + 0.5) return;
     edges.set(write.node, right);
-    const ink = WRITE_COLORS[write.end];
-    pen.fillStyle = paint.mixed(ink, 'card', write.end === PENDING ? 0.5 : 0.35);
+    const ink = WRITE_COLORS[write.outcome];
+    pen.fillStyle = paint.mixed(ink, 'card', write.outcome === PENDING ? 0.5 : 0.35);
     pen.fillRect(left, lane.disk + 1, right - left, DISK - 2);
     pen.fillStyle = paint.ink(ink);
-    if (write.end === FLUSHED) pen.fillRect(right - 1.5, lane.disk, 1.5, DISK);
+    if (write.outcome === FLUSHED) pen.fillRect(right - 1.5, lane.disk, 1.5, DISK);
     if (bad) cross(pen, paint.ink('bad'), right, lane.disk + DISK / 2, 3.5);
     scene.spots.push({
       left, right: Math.max(right, left + 3), top: lane.disk - 1, bottom: lane.disk + DISK + 1,
@@ -149,7 +149,7 @@ function cross(pen, ink, x, y, arm) {
   pen.lineWidth = 1;
 }
 
-// A dot for each event, where there is room; starts and crashes wherever they are.
+// Draws a dot for each event where there is space, and every start and crash.
 const DOT_ROOM = 6;
 const START = KINDS.indexOf('start');
 const CRASH = KINDS.indexOf('crash');
@@ -160,7 +160,7 @@ function drawEvents(pen, scene, lane) {
   const first = firstWhere(all.length, i => run.at[all[i]] >= view.from);
   const end = firstWhere(all.length, i => run.at[all[i]] > view.until);
   const label = scene.labels.filter(one => one.node === lane.node);
-  // Where every place would have one, dots say nothing.
+  // If the dots would fill the lane, none is drawn.
   let dots = end - first > view.room / DOT_ROOM * 2 ? Infinity : -Infinity;
   let signs = -Infinity;
   for (let i = first; i < end; i++) {

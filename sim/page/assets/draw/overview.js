@@ -1,4 +1,4 @@
-// The whole run in a strip: who led, where much happened, what is in view, and a bar to scrub.
+// The whole run as a strip: the leaders, the density of events, the visible part, and a slider.
 const STRIP = 46;
 
 class Overview {
@@ -50,7 +50,7 @@ class Overview {
     pen.fillRect(this.x(time) - width / 2, 0, width, STRIP);
   }
 
-  // What does not change until the colours or the size do.
+  // The part that changes only with the colours or the size.
   picture(paint) {
     const key = [this.width, devicePixelRatio, paint.ink('card')].join(' ');
     if (this.key === key) return this.drawn;
@@ -61,7 +61,7 @@ class Overview {
     pen.font = `11px ${SANS}`;
     pen.textBaseline = 'middle';
     pen.fillStyle = paint.ink('dim');
-    pen.fillText('all of it', 12, STRIP / 2);
+    pen.fillText('whole run', 12, STRIP / 2);
     this.density(pen, paint);
     const height = Math.min(6, (STRIP - 18) / Math.max(1, run.nodes.length));
     run.nodes.forEach((_, node) => {
@@ -83,7 +83,7 @@ class Overview {
     return this.drawn;
   }
 
-  // How much happens when.
+  // Draws the number of events over time.
   density(pen, paint) {
     const { run } = this;
     const counts = new Float64Array(Math.ceil(this.width / 2) + 1);

@@ -1,4 +1,4 @@
-// The drawing of a run: what is in view is drawn anew whenever anything changes.
+// The drawing of a run. The visible part is redrawn after every change.
 class Timeline {
   constructor(run, paint, shows, choose) {
     Object.assign(this, { run, paint, shows, choose, chosen: -1, marks: null, hovered: null });
@@ -7,14 +7,14 @@ class Timeline {
     this.tip = element('div', { class: 'tip', hidden: true });
     this.box = element('div', {
       class: 'timeline', tabindex: 0, role: 'group',
-      'aria-label': 'Timeline; arrow keys go from event to event, + and − zoom',
+      'aria-label': 'Timeline; arrow keys move from event to event, + and − zoom',
     }, this.canvas, this.tip);
     this.moved = () => {};
     this.listen();
     new ResizeObserver(() => this.draw()).observe(this.box);
   }
 
-  // Draws at the next frame, once, however often it is asked to.
+  // Draws once in the next frame, however often it is called.
   draw() {
     if (this.due) return;
     this.due = requestAnimationFrame(() => {
@@ -34,7 +34,7 @@ class Timeline {
       run, view, paint, shows, marks, lanes, height, spots: [], labels: [], arrows: [],
       arrowsSeen: 0, faultEdges: (i, right) => this.nextFault(i, right),
     };
-    scene.scale = stairScale(scene);
+    scene.scale = logScale(scene);
     pen.fillStyle = paint.ink('card');
     pen.fillRect(0, 0, view.width, height);
     drawRuler(pen, scene);
@@ -55,7 +55,7 @@ class Timeline {
     this.moved();
   }
 
-  // How far to the right the text of a fault may go: to the next one of its row.
+  // The right end of the space for a fault's text: the next fault in its row.
   nextFault(i, right) {
     const { run, view } = this;
     for (let next = i + 1; next < run.faults.length; next++) {
@@ -92,10 +92,10 @@ class Timeline {
     for (const lane of lanes.nodes) {
       label(lane.name, lane.bar, `650 14px ${SANS}`, 'ink');
       if (lane.disk >= 0) aside('disk', lane.disk + DISK / 2);
-      if (lane.stairs < 0) continue;
-      aside(short(scale.high), lane.stairs + 5);
-      aside(short(scale.low), lane.stairs + STAIRS - 3);
-      label('log', lane.stairs + STAIRS / 2, `11px ${SANS}`, 'dim');
+      if (lane.logPlot < 0) continue;
+      aside(short(scale.high), lane.logPlot + 5);
+      aside(short(scale.low), lane.logPlot + LOG_PLOT - 3);
+      label('log', lane.logPlot + LOG_PLOT / 2, `11px ${SANS}`, 'dim');
     }
   }
 
@@ -146,7 +146,7 @@ class Timeline {
     pen.lineWidth = 1;
   }
 
-  // What is at a point of the canvas: an event, an arrow, or a piece with words of its own.
+  // The item at a point of the canvas: an event, an arrow, a fault, an operation or a write.
   under(x, y) {
     const { scene, run, view } = this;
     if (!scene || x < GUTTER) return null;
@@ -170,7 +170,7 @@ class Timeline {
     const { run } = this;
     const all = run.byNode[node].all;
     const after = firstWhere(all.length, i => run.at[all[i]] >= time);
-    // Several may be at one instant: the last of them is what the node came to.
+    // Of several events at the same time, the last one has the node's resulting state.
     const around = [after - 1, after].filter(i => i >= 0 && i < all.length).map(i => all[i]);
     around.sort((one, two) => Math.abs(run.at[one] - time) - Math.abs(run.at[two] - time));
     if (!around.length) return -1;
@@ -197,16 +197,16 @@ class Timeline {
     return run.writes[found.write].submitted;
   }
 
-  // What the pointer is at, in lines.
+  // The lines of the tooltip for an item.
   words(found) {
     const { run } = this;
     if (found.event !== undefined) {
       const { event } = found;
       return [`#${numberOf(event)} · ${instant(run, run.at[event])} · ${run.where(event)}`,
-        run.what(event)];
+        run.describe(event)];
     }
     if (found.arrow) return this.arrowWords(found.arrow.i);
-    const until = (from, end) => end === Infinity ? 'and stays'
+    const until = (from, end) => end === Infinity ? 'until the end of the run'
       : `for ${span(run, end - from)}`;
     if (found.fault !== undefined) {
       const { text, from, until: end } = run.faults[found.fault];
@@ -220,7 +220,7 @@ class Timeline {
         operationLabel(one)];
     }
     const write = run.writes[found.write];
-    return [`${run.nodes[write.node]} disk · ${WRITE_ENDS[write.end]} after `
+    return [`${run.nodes[write.node]} disk · ${WRITE_OUTCOMES[write.outcome]} after `
       + span(run, write.until - write.from), write.text];
   }
 
@@ -229,10 +229,10 @@ class Timeline {
     const { messages } = run;
     const took = span(run, messages.end[i] - messages.start[i]);
     const late = messages.end[i] - messages.start[i] > run.late ? ', late' : '';
-    const fate = messages.fate[i] === LOST ? 'lost' : messages.fate[i] === TRAVELS
-      ? 'still on its way' : `took ${took}${late}`;
+    const outcome = messages.delivery[i] === LOST ? 'lost' : messages.delivery[i] === IN_FLIGHT
+      ? 'still in flight' : `took ${took}${late}`;
     const [from, to] = [run.nodes[messages.from[i]], run.nodes[messages.to[i]]];
-    return [`${from} → ${to} · ${instant(run, messages.start[i])} · ${fate}`,
+    return [`${from} → ${to} · ${instant(run, messages.start[i])} · ${outcome}`,
       messages.texts.at(i)];
   }
 

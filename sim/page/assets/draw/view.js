@@ -1,4 +1,4 @@
-// Which part of the time is seen, and where an instant stands on the canvas.
+// The visible part of the time, and the position of a time on the canvas.
 const GUTTER = 84;
 const EDGE = 14;
 
@@ -22,7 +22,7 @@ class View {
     return this.from + (x - GUTTER) / this.room * (this.until - this.from);
   }
 
-  // How much time a pixel is.
+  // The time that one pixel covers.
   get grain() {
     return (this.until - this.from) / this.room;
   }
@@ -44,7 +44,7 @@ class View {
     this.show(this.from + by, this.until + by);
   }
 
-  // Moves as little as makes an instant stand clear of the edges.
+  // Pans just enough to keep a time away from the edges.
   reveal(time) {
     const air = (this.until - this.from) * 0.12;
     if (time < this.from + air) this.pan((time - this.from - air) / this.grain);
@@ -56,7 +56,7 @@ class View {
   }
 }
 
-// Round instants that divide the view, some `apart` pixels from one another.
+// Round times that divide the view, at least `apart` pixels from each other.
 function ticks(view, whole, apart) {
   const least = view.grain * apart;
   const power = 10 ** Math.floor(Math.log10(least));
@@ -69,7 +69,7 @@ function ticks(view, whole, apart) {
   return { step, times };
 }
 
-// An instant of the ruler, no finer than its step.
+// The label of a time on the ruler, as precise as the step.
 function tickLabel(run, time, step) {
   if (run.ordered) return '';
   const digits = Math.min(9, Math.max(0, -Math.floor(Math.log10(step / 1e9) + 1e-9)));

@@ -1,9 +1,9 @@
-// A piece of a node's lane: as long as its condition, role and term last.
+// A piece of a node's lane, during which condition, role and term stay the same.
 const SANS = 'system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif';
 const MONO = 'ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
 const BAR = 22;
 
-// Draws it from `left` to `right`; where its words stand is added to the labels of the scene.
+// Draws a piece from `left` to `right`, and adds the position of its text to the scene's labels.
 function drawPiece(pen, scene, lane, { left, right, condition, role, term, follows, away }) {
   const { paint } = scene;
   const width = Math.max(1, right - left);

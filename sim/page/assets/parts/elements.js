@@ -1,4 +1,4 @@
-// Elements, made of names, attributes and children. Whatever is given as text stays text.
+// Creates elements from names, attributes and children. Text stays text and is never markup.
 const SVG = 'http://www.w3.org/2000/svg';
 
 function element(name, attributes, ...children) {
@@ -9,7 +9,7 @@ function shape(name, attributes, ...children) {
   return filled(document.createElementNS(SVG, name), attributes, children);
 }
 
-// An attribute `paint` holds styles, and one that begins with `on` is what to do at that event.
+// The attribute `paint` holds styles; an attribute that begins with `on` is an event handler.
 function filled(made, attributes, children) {
   for (const [key, value] of Object.entries(attributes || {})) {
     if (value === null || value === undefined || value === false) continue;

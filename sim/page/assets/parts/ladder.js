@@ -1,4 +1,4 @@
-// How far a log has got: base ≤ snapshot ≤ applied ≤ committed ≤ last, durable ≤ last.
+// The indices of a log: base ≤ snapshot ≤ applied ≤ committed ≤ last, durable ≤ last.
 const [UP, DOWN, PAUSED] = [0, 1, 2];
 const [FOLLOWER, PRE_CANDIDATE, CANDIDATE, LEADER] = [0, 1, 2, 3];
 const ROLES = ['follower', 'pre-candidate', 'candidate', 'leader'];
@@ -8,7 +8,7 @@ const SWATCHES = {
   last: 'tail',
 };
 
-// The ladder as a bar, on the scale from `low` to `high`.
+// Draws the indices as a bar, on a scale from `low` to `high`.
 function ladder(log, low, high) {
   const x = index => 400 * (index - low) / Math.max(1, high - low);
   const part = (from, to, paint, y, height) => shape('rect', {
@@ -31,7 +31,7 @@ function ladder(log, low, high) {
     }));
 }
 
-// Its points as numbers.
+// Lists the indices as numbers.
 function figures(log) {
   return element('dl', { class: 'figures' }, ...POINTS.map(point => element('div', {},
     element('dt', {},

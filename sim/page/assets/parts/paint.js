@@ -1,4 +1,4 @@
-// What a pen paints with. Every colour is one of the style sheet, for light, dark and print.
+// Colours and patterns of the drawings. Every colour comes from the style sheet.
 const TERM_COLORS = 8;
 const color = name => `var(--${name})`;
 const termColor = term => `term-${term % TERM_COLORS}`;
@@ -8,7 +8,7 @@ class Paint {
     this.forget();
   }
 
-  // Reads the colours anew, since the page may have become dark.
+  // Reads the colours again, because the colour scheme may have changed.
   forget() {
     this.style = getComputedStyle(document.documentElement);
     this.known = new Map();
@@ -21,7 +21,7 @@ class Paint {
     return this.known.get(name);
   }
 
-  // Stripes of a colour on a ground: `slope` 1 rises, -1 falls, 0 stands upright.
+  // Stripes of a colour on a background: `slope` 1 rises, -1 falls, 0 is vertical.
   stripes(pen, name, slope, gap, ground) {
     const key = [name, slope, gap, ground].join(' ');
     if (!this.known.has(key)) this.known.set(key, pen.createPattern(
@@ -51,7 +51,7 @@ class Paint {
     return tile;
   }
 
-  // What a node's bar is filled with: the colour says the term, the filling the role.
+  // The fill of a node's bar: the colour shows the term, the pattern shows the role.
   role(pen, condition, role, term) {
     if (condition === DOWN) return this.stripes(pen, 'hatch', 1, 8, 'ground');
     if (condition === PAUSED) return this.stripes(pen, 'hatch', 0, 6, 'ground');
@@ -62,7 +62,7 @@ class Paint {
     return this.mixed(name, 'card', 0.24);
   }
 
-  // So much of one colour, the rest of another.
+  // A mixture of two colours, with `share` of the first.
   mixed(name, ground, share) {
     const key = [name, ground, share].join(' ');
     if (!this.known.has(key)) {
@@ -79,7 +79,7 @@ class Paint {
   }
 }
 
-// Makes a canvas as fine as the screen, and as large as `width` and `height` say.
+// Sets a canvas to `width` and `height` at the resolution of the screen.
 function fitted(canvas, width, height) {
   const ratio = devicePixelRatio || 1;
   const [across, down] = [Math.round(width * ratio), Math.round(height * ratio)];

@@ -1,4 +1,4 @@
-// Numbers and times, as people read them.
+// Formats numbers and times.
 const count = number => Number(number).toLocaleString('en');
 
 function short(number) {
@@ -10,17 +10,17 @@ function short(number) {
     : number === 0 ? '0' : number.toFixed(2);
 }
 
-// How many of something, with its name.
+// A number with its noun, in singular or plural.
 const counted = (number, one, many) => `${count(number)} ${number === 1 ? one : many || one + 's'}`;
 
-// An instant: seconds to the microsecond, or a place in an order.
+// A time: seconds to the microsecond, or a position in an order.
 function instant(run, time) {
-  return run.ordered ? `place ${count(time)}` : `${(time / 1e9).toFixed(6)} s`;
+  return run.ordered ? `position ${count(time)}` : `${(time / 1e9).toFixed(6)} s`;
 }
 
-// A span of nanoseconds, in the unit that suits it.
+// A duration in a fitting unit, from nanoseconds.
 function span(run, time) {
-  if (run.ordered) return counted(time, 'place');
+  if (run.ordered) return counted(time, 'position');
   if (time >= 1e9) return `${(time / 1e9).toFixed(3)} s`;
   return time >= 1e6 ? `${(time / 1e6).toFixed(2)} ms` : `${(time / 1e3).toFixed(0)} µs`;
 }

@@ -1,16 +1,16 @@
-// A document out of its bytes: the counterpart of src/encode/mod.rs. Events are columns.
+// Decodes a document from its bytes: the counterpart of src/encode/mod.rs. Events are columns.
 const VERSION = 1;
 const KINDS = [
-  'message', 'send', 'timer', 'disk', 'machine', 'client', 'order', 'start', 'crash', 'pause',
+  'message', 'send', 'timer', 'disk', 'machine', 'client', 'operator', 'start', 'crash', 'pause',
   'resume', 'fault', 'phase', 'other',
 ];
 const TOPICS = ['vote', 'append', 'heartbeat', 'snapshot', 'read', 'other'];
-const [TRAVELS, ARRIVED, LOST] = [0, 1, 2];
+const [IN_FLIGHT, ARRIVED, LOST] = [0, 1, 2];
 const [PENDING, FLUSHED, TORN, WRITE_LOST, WRITE_FAILED] = [0, 1, 2, 3, 4];
-const WRITE_ENDS = ['pending', 'durable', 'torn', 'lost', 'failed'];
+const WRITE_OUTCOMES = ['pending', 'durable', 'torn', 'lost', 'failed'];
 const [RETURNED, FAILED, UNKNOWN] = [0, 1, 2];
-const [BESIDE, EVIDENCE, MISFIT] = [0, 1, 2];
-// What a state says in numbers, in the order of its bits.
+const [CONTEXT, EVIDENCE, UNEXPLAINED] = [0, 1, 2];
+// The numbers of a state, in the order of their bits.
 const FIELDS = [
   'condition', 'role', 'term', 'leader', 'base', 'snapshot', 'applied', 'committed', 'durable',
   'last',
@@ -19,7 +19,7 @@ const FIELDS = [
 function readDocument(bytes) {
   const from = new Reader(bytes);
   const version = from.number();
-  if (version !== VERSION) throw new Error(`a document of version ${version}`);
+  if (version !== VERSION) throw new Error(`document version ${version} is not supported`);
   const read = { name: from.text(), title: from.text(), ordered: from.number() === 1 };
   read.facts = from.list(() => ({
     label: from.text(), value: from.text(), code: from.number() === 1,
@@ -38,7 +38,7 @@ function readDocument(bytes) {
     const took = from.option();
     return Object.assign(one, {
       returned: took < 0 ? Infinity : one.invoked + took, outcome: from.number(),
-      event: from.option(), weight: from.number(), place: from.option(),
+      event: from.option(), relevance: from.number(), place: from.option(),
     });
   });
   read.faults = from.list(() => {
@@ -49,9 +49,9 @@ function readDocument(bytes) {
     };
   });
   [read.violation] = from.list(() => ({
-    event: from.number(), check: from.text(), saw: from.text(),
+    event: from.number(), check: from.text(), finding: from.text(),
   }));
-  read.story = from.list(() => ({ text: from.text(), event: from.option() }));
+  read.explanation = from.list(() => ({ text: from.text(), event: from.option() }));
   read.tables = from.list(() => {
     const table = { title: from.text(), note: from.text(), columns: from.list(() => from.text()) };
     table.rows = from.list(() => table.columns.map(() => from.text()));
@@ -109,7 +109,7 @@ function readLog(from, read, event) {
   read.logChanges.push(change);
 }
 
-// Whose a lane is: a node's place, or -1.
+// The node, or the client, of a lane by position; -1 if it has none.
 const nodeOf = lane => lane % 2 ? (lane - 1) / 2 : -1;
 const clientOf = lane => lane > 0 && lane % 2 === 0 ? lane / 2 - 1 : -1;
 
@@ -117,7 +117,7 @@ function readMessages(from, read) {
   const length = from.number();
   const messages = {
     length, sent: new Uint32Array(length), from: new Uint16Array(length),
-    to: new Uint16Array(length), topic: new Uint8Array(length), fate: new Uint8Array(length),
+    to: new Uint16Array(length), topic: new Uint8Array(length), delivery: new Uint8Array(length),
     arrived: new Int32Array(length).fill(-1), start: new Float64Array(length),
     end: new Float64Array(length), texts: new Texts(from),
   };
@@ -129,13 +129,13 @@ function readMessages(from, read) {
     messages.to[i] = from.number();
     messages.topic[i] = from.number();
     messages.texts.take();
-    messages.fate[i] = from.number();
+    messages.delivery[i] = from.number();
     messages.start[i] = read.at[before];
     messages.end[i] = over;
-    if (messages.fate[i] === ARRIVED) {
+    if (messages.delivery[i] === ARRIVED) {
       messages.arrived[i] = before + from.signed();
       messages.end[i] = read.at[messages.arrived[i]];
-    } else if (messages.fate[i] === LOST) {
+    } else if (messages.delivery[i] === LOST) {
       messages.end[i] = messages.start[i] + from.signed();
     }
   }
@@ -149,7 +149,7 @@ function readWrites(from, read) {
     const write = { node: from.number(), text: from.text(), submitted: before += from.signed() };
     const after = from.option();
     write.ended = after < 0 ? -1 : before + after;
-    write.end = from.number();
+    write.outcome = from.number();
     write.from = read.at[before];
     write.until = write.ended < 0 ? over : read.at[write.ended];
     return write;

@@ -1,4 +1,4 @@
-// The log of every node at every event. Now and then a whole log is kept, to start from.
+// The log of every node at every event. A whole log is kept every KEPT_EVERY changes.
 const KEPT_EVERY = 256;
 
 class Log {
@@ -7,7 +7,7 @@ class Log {
     this.last = last;
   }
 
-  // What follows the index `keep` is replaced.
+  // Replaces the entries after index `keep`.
   replace({ keep, terms, texts }) {
     for (; this.last > keep; this.last--) this.entries.delete(this.last);
     this.last = keep;
@@ -24,7 +24,7 @@ class Logs {
     }
   }
 
-  // What a node's log held when `event` had happened.
+  // The log of a node after `event`.
   at(node, event) {
     const changes = this.changes[node];
     const kept = this.kept[node];

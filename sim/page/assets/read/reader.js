@@ -1,4 +1,4 @@
-// Numbers and texts out of a document's bytes: the counterpart of src/encode/writer.rs.
+// Decodes numbers and texts from a document's bytes: the counterpart of src/encode/writer.rs.
 class Reader {
   constructor(bytes) {
     this.bytes = bytes;
@@ -17,7 +17,7 @@ class Reader {
     let [number, scale] = [0, 1];
     for (;;) {
       const byte = this.bytes[this.next++];
-      if (byte === undefined) throw new Error('the document ends too early');
+      if (byte === undefined) throw new Error('the document is truncated');
       number += (byte & 0x7f) * scale;
       if (byte < 0x80) return number;
       scale *= 128;
@@ -29,7 +29,7 @@ class Reader {
     return folded % 2 ? -(folded + 1) / 2 : folded / 2;
   }
 
-  // A number that may be missing: -1 then.
+  // Reads a number that may be missing; -1 if it is.
   option() {
     return this.number() - 1;
   }
@@ -43,7 +43,7 @@ class Reader {
     return this.joined(pattern, this.numbersOf(pattern));
   }
 
-  // The numbers of a text of this pattern: by how much they differ from the last ones is written.
+  // The numbers of a text with this pattern, from their differences to the previous text.
   numbersOf(pattern) {
     const lasts = this.lasts[pattern];
     for (let i = 0; i < lasts.length; i++) lasts[i] += this.signed();
@@ -58,7 +58,7 @@ class Reader {
   }
 }
 
-// Many texts, put together only when they are looked at.
+// Many texts, each decoded only when it is needed.
 class Texts {
   constructor(reader) {
     this.reader = reader;
@@ -67,7 +67,7 @@ class Texts {
     this.numbers = [];
   }
 
-  // Takes the next text of the reader.
+  // Takes the next text from the reader.
   take() {
     const pattern = this.reader.number();
     this.patterns.push(pattern);

@@ -1,6 +1,6 @@
-// A run: a document, and what is worth knowing of it before it is drawn or asked about.
+// A run: a document with the indexes that drawing and searching need.
 
-// The first place at which `is` holds, in an order in which it holds from some place on.
+// The first position at which `is` holds, if it holds from some position on (binary search).
 function firstWhere(length, is) {
   let [low, high] = [0, length];
   while (low < high) {
@@ -11,10 +11,10 @@ function firstWhere(length, is) {
   return low;
 }
 
-// Events are counted from 1 wherever people see them.
+// The event number that people see, starting at 1.
 const numberOf = event => event + 1;
 
-// What an event is to the chosen one.
+// The relation of an event to the chosen event.
 const [BEFORE, AFTER, CHOSEN] = [1, 2, 3];
 
 class Run {
@@ -35,8 +35,8 @@ class Run {
     for (let event = 0; event < this.events; event++) {
       if (KINDS[this.kind[event]] === 'phase') this.phases.push(event);
     }
-    this.asked = new Map();
-    for (const one of this.operations) if (one.event >= 0) this.asked.set(one.event, one);
+    this.operationAt = new Map();
+    for (const one of this.operations) if (one.event >= 0) this.operationAt.set(one.event, one);
   }
 
   sortByLane() {
@@ -61,20 +61,20 @@ class Run {
 
   linkMessages() {
     const { messages } = this;
-    this.brought = new Int32Array(this.events).fill(-1);
+    this.arriving = new Int32Array(this.events).fill(-1);
     this.sends = new Map();
     for (let i = 0; i < messages.length; i++) {
-      if (messages.arrived[i] >= 0) this.brought[messages.arrived[i]] = i;
+      if (messages.arrived[i] >= 0) this.arriving[messages.arrived[i]] = i;
       const list = this.sends.get(messages.sent[i]);
       if (list) list.push(i);
       else this.sends.set(messages.sent[i], [i]);
     }
     const took = [];
     for (let i = 0; i < messages.length; i++) {
-      if (messages.fate[i] === ARRIVED) took.push(messages.end[i] - messages.start[i]);
+      if (messages.delivery[i] === ARRIVED) took.push(messages.end[i] - messages.start[i]);
     }
     took.sort((one, two) => one - two);
-    // Half of all messages are faster than this; what takes four times as long is late.
+    // The median travel time; a message that takes four times as long is late.
     this.usual = took.length ? took[took.length >> 1] : (this.end - this.begin) / 100;
     this.late = this.usual * 4;
   }
@@ -92,16 +92,16 @@ class Run {
     }
   }
 
-  // The events that an event came of: what the document says, and who sent what arrives with it.
+  // Calls `does` for each cause of an event: those in the document and the sending of its message.
   eachCause(event, does) {
-    const brought = this.brought[event];
-    const sent = brought < 0 ? -1 : this.messages.sent[brought];
+    const arriving = this.arriving[event];
+    const sent = arriving < 0 ? -1 : this.messages.sent[arriving];
     if (sent >= 0) does(sent);
     const start = this.causeStarts[event];
     for (let i = start; i < this.causeStarts[event + 1]; i++) {
       const cause = this.causes[i];
-      const told = cause === sent || this.causes.indexOf(cause, start) < i;
-      if (!told) does(cause);
+      const isKnown = cause === sent || this.causes.indexOf(cause, start) < i;
+      if (!isKnown) does(cause);
     }
   }
 
@@ -115,7 +115,7 @@ class Run {
     return [...this.effects.subarray(this.effectStarts[event], this.effectStarts[event + 1])];
   }
 
-  // Marks all that an event came of, all that came of it, and itself.
+  // Marks the causes of an event, its effects and the event itself.
   causal(event, past, future) {
     const marks = new Uint8Array(this.events);
     const spread = (mark, next) => {
@@ -147,7 +147,7 @@ class Run {
     return Math.max(0, firstWhere(this.events, i => this.at[i] > time) - 1);
   }
 
-  // How a node was when `event` had happened; none before its first word.
+  // The state of a node after `event`; null before its first state.
   stateAt(node, event) {
     const known = this.lastIn(this.byNode[node].states, event);
     if (known < 0) return null;
@@ -158,7 +158,7 @@ class Run {
     return state;
   }
 
-  // The node that led in the highest term when `event` had happened, or -1.
+  // The leader of the highest term after `event`, or -1.
   leaderAt(event) {
     let [leader, term] = [-1, -1];
     for (let node = 0; node < this.nodes.length; node++) {
@@ -174,23 +174,23 @@ class Run {
     return node >= 0 ? this.nodes[node] : client >= 0 ? this.clients[client] : 'cluster';
   }
 
-  // What happened, in one line.
-  what(event) {
+  // The description of an event in one line.
+  describe(event) {
     const text = this.texts.at(event);
-    const brought = this.brought[event];
-    if (text || brought < 0) return text || KINDS[this.kind[event]];
-    return `← ${this.nodes[this.messages.from[brought]]} ${this.messages.texts.at(brought)}`;
+    const arriving = this.arriving[event];
+    if (text || arriving < 0) return text || KINDS[this.kind[event]];
+    return `← ${this.nodes[this.messages.from[arriving]]} ${this.messages.texts.at(arriving)}`;
   }
 
-  // The operation that an event begins, or ends.
+  // The operation that an event begins or ends.
   operationOf(event) {
     if (clientOf(this.lane[event]) < 0) return null;
-    const begun = [event, ...this.causesOf(event)].find(one => this.asked.has(one));
-    return begun === undefined ? null : this.asked.get(begun);
+    const begun = [event, ...this.causesOf(event)].find(one => this.operationAt.has(one));
+    return begun === undefined ? null : this.operationAt.get(begun);
   }
 
   sentence(event) {
     return `event ${numberOf(event)}, ${instant(this, this.at[event])}, ${this.where(event)}: `
-      + this.what(event);
+      + this.describe(event);
   }
 }

@@ -1,11 +1,11 @@
-// What is known at the chosen event: the event, its node's state and log, its causes and effects.
+// Details of the chosen event: its node's state and log, its causes and its effects.
 const LINKS_MAX = 8;
 const LOG_ROWS_MAX = 14;
 
 class Inspector {
   constructor(choose, remark) {
     Object.assign(this, { choose, remark });
-    this.box = element('aside', { class: 'inspector', 'aria-label': 'The chosen event' });
+    this.box = element('aside', { class: 'inspector', 'aria-label': 'Chosen event' });
   }
 
   show(run, event, marks, causal) {
@@ -15,14 +15,14 @@ class Inspector {
       this.head(run, event),
       this.causal(run, event, marks, causal),
       node >= 0 ? this.node(run, event, node) : this.operation(run, event),
-      run.nodes.length ? this.everybody(run, event) : null,
+      run.nodes.length ? this.allNodes(run, event) : null,
     ];
     this.box.replaceChildren(...sections.filter(section => section !== null));
     this.box.scrollTop = 0;
   }
 
   nothing(run) {
-    if (!run.events) return [element('p', { class: 'empty' }, 'Nothing happened in this run.')];
+    if (!run.events) return [element('p', { class: 'empty' }, 'This run has no events.')];
     return [element('p', { class: 'empty' },
       'Choose an event: click on a lane, drag the strip below, or press an arrow key.')];
   }
@@ -35,9 +35,9 @@ class Inspector {
         element('span', { class: 'number' }, `#${numberOf(event)}`),
         element('span', { class: 'chip' }, run.where(event)),
         element('span', { class: 'chip faint' }, KINDS[kind[event]])),
-      element('p', { class: 'what' }, run.what(event)),
+      element('p', { class: 'description' }, run.describe(event)),
       element('p', { class: 'when' }, instant(run, at[event]),
-        run.ordered ? '' : ` · ${span(run, before)} after the one before`));
+        run.ordered ? '' : ` · ${span(run, before)} after the previous event`));
   }
 
   causal(run, event, marks, causal) {
@@ -47,40 +47,41 @@ class Inspector {
       element('ul', { class: 'links' }, ...events.slice(0, LINKS_MAX).map(other =>
         element('li', {}, button([
           element('span', { class: 'id' }, `#${numberOf(other)}`),
-          element('span', { class: 'who' }, run.where(other)),
-          element('span', { class: 'said' }, run.what(other)),
-        ], () => this.choose(other), { class: 'link', title: run.what(other) })))),
+          element('span', { class: 'lane' }, run.where(other)),
+          element('span', { class: 'text' }, run.describe(other)),
+        ], () => this.choose(other), { class: 'link', title: run.describe(other) })))),
       events.length > LINKS_MAX
         ? element('p', { class: 'empty' }, `and ${count(events.length - LINKS_MAX)} more`) : null,
     ) : null;
     if (!run.nodes.length || (!causes.length && !effects.length)) return null;
-    const tell = mark => marks ? marks.reduce((sum, one) => sum + (one === mark ? 1 : 0), 0) : 0;
+    const countOf = mark => marks ? marks.reduce((sum, one) => sum + (one === mark ? 1 : 0), 0) : 0;
     const choice = (name, label) => button(label, () => this.remark(name), {
       'aria-pressed': String(causal === name),
     });
     const sum = !marks ? null : element('p', { class: 'empty' },
-      `${counted(tell(1), 'event')} before it that it came of`
-      + (causal === 'both' ? `, ${count(tell(2))} that came of it` : ''));
+      `caused by ${counted(countOf(1), 'event')}`
+      + (causal === 'both' ? `, caused ${counted(countOf(2), 'event')}` : ''));
     return element('section', {},
       element('div', { class: 'row' }, element('h3', { class: 'grow' }, 'Causes'),
         element('div', { class: 'choices', role: 'group', 'aria-label': 'Highlight' },
           choice('off', 'off'), choice('past', 'past'), choice('both', 'past and future'))),
-      sum, list('because of', causes), list('led to', effects));
+      sum, list('caused by', causes), list('led to', effects));
   }
 
   operation(run, event) {
     const one = run.operationOf(event);
     if (!one) return null;
-    const part = ['', 'part of the evidence', 'fits nowhere'][one.weight];
+    const part = ['', 'part of the evidence', 'not explained by any order'][one.relevance];
     const rows = [
-      ['asked', one.call], ['told', one.outcome === RETURNED ? one.result || 'done'
-        : one.outcome === FAILED ? 'it failed' : 'nothing'],
-      ['took', one.returned === Infinity || run.ordered ? ''
+      ['request', one.call], ['result', one.outcome === RETURNED ? one.result || 'done'
+        : one.outcome === FAILED ? 'no effect' : 'unknown'],
+      ['duration', one.returned === Infinity || run.ordered ? ''
         : span(run, one.returned - one.invoked)],
-      ['order', one.place > 0 ? `number ${one.place} of the longest that explains it` : ''],
-      ['it is', part],
+      ['order', one.place > 0
+        ? `number ${one.place} in the longest order that explains the results` : ''],
+      ['relevance', part],
     ];
-    return element('section', {}, element('h3', {}, 'The operation'),
+    return element('section', {}, element('h3', {}, 'Operation'),
       element('dl', { class: 'facts' }, ...rows.filter(([, words]) => words).flatMap(
         ([label, words]) => [element('dt', {}, label), element('dd', {}, words)])));
   }
@@ -88,7 +89,7 @@ class Inspector {
   node(run, event, node) {
     const state = run.stateAt(node, event);
     const name = run.nodes[node];
-    if (!state) return element('section', {}, element('h3', {}, `${name} has said nothing yet`));
+    if (!state) return element('section', {}, element('h3', {}, `${name} has no state yet`));
     const all = run.nodes.map((_, other) => run.stateAt(other, event)).filter(one => one);
     const low = Math.min(...all.map(one => one.base));
     const high = Math.max(low + 1, ...all.map(one => one.last));
@@ -102,7 +103,7 @@ class Inspector {
       this.log(run, event, node, state));
   }
 
-  // The node's log beside its leader's: what is equal is folded.
+  // The node's log beside the leader's log, with the equal part folded.
   log(run, event, node, state) {
     const leads = run.leaderAt(event);
     const other = leads === node || leads < 0 ? -1 : leads;
@@ -129,8 +130,8 @@ class Inspector {
     }
     const folded = start - base - 1;
     const title = !theirs ? 'Log' : differs
-      ? `Log beside ${run.nodes[other]}, who leads: differs from ${count(first)} on`
-      : `Log: equal to that of ${run.nodes[other]}, who leads`;
+      ? `Log beside leader ${run.nodes[other]}: different from index ${count(first)} on`
+      : `Log: equal to the log of leader ${run.nodes[other]}`;
     const head = ['index', run.nodes[node], theirs ? run.nodes[other] : null]
       .filter(one => one !== null);
     return element('div', { class: 'log' }, element('h3', {}, title),
@@ -155,15 +156,15 @@ class Inspector {
     const same = !both || (mine && theirs && mine.term === theirs.term);
     const mark = index === state.committed ? ' ← committed' : '';
     return element('tr', { class: same ? null : 'differs' },
-      element('th', { scope: 'row', title: mark ? 'committed up to here' : null },
+      element('th', { scope: 'row', title: mark ? 'committed up to this index' : null },
         count(index), mark ? element('span', { class: 'sign' }, '✓') : null),
       cell(mine), both ? cell(theirs) : null);
   }
 
-  everybody(run, event) {
-    return element('section', {}, element('h3', {}, 'Every node at this event'),
+  allNodes(run, event) {
+    return element('section', {}, element('h3', {}, 'All nodes at this event'),
       element('table', { class: 'nodes' },
-        element('thead', {}, element('tr', {}, ...['', 'is', 'applied', 'committed', 'last']
+        element('thead', {}, element('tr', {}, ...['', 'role', 'applied', 'committed', 'last']
           .map((title, i) => element('th', {
             scope: 'col', class: i > 1 ? 'right' : null,
           }, title)))),
@@ -175,14 +176,14 @@ class Inspector {
           return element('tr', { class: here ? 'here' : null },
             element('th', { scope: 'row' }, button(name, () => {
               if (state) this.choose(state.since);
-            }, { class: 'link', title: `the last change of ${name}` })),
+            }, { class: 'link', title: `Last change of ${name}` })),
             element('td', {}, state ? roleBadge(state) : 'not started'),
             figure('applied'), figure('committed'), figure('last'));
         }))));
   }
 }
 
-// A role and a term, painted as on the lanes.
+// A badge with role and term, in the colours of the lanes.
 function roleBadge({ condition, role, term }) {
   const text = condition === DOWN ? 'down' : condition === PAUSED ? `paused, t${term}`
     : `t${term} ${ROLES[role]}`;

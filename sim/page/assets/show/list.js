@@ -1,4 +1,4 @@
-// All events as a table of which only the rows in view exist. Keys go through it, too.
+// All events as a table, of which only the visible rows exist. Keys also move through it.
 const ROW = 26;
 
 class List {
@@ -6,7 +6,7 @@ class List {
     Object.assign(this, { run, shows, choose, chosen: -1, marks: null, words: '' });
     this.rows = element('div', { role: 'rowgroup', class: 'rows' });
     this.scroller = element('div', { class: 'scroller' }, this.rows);
-    const titles = ['#', 'time', 'where', 'kind', 'what'];
+    const titles = ['#', 'time', 'where', 'kind', 'event'];
     this.box = element('div', {
       class: 'list', role: 'grid', tabindex: 0, 'aria-label': 'Events', 'aria-colcount': 5,
       'aria-readonly': 'true',
@@ -20,7 +20,7 @@ class List {
     this.filter();
   }
 
-  // Which events are listed: those of the nodes and kinds that are shown, with these words.
+  // Lists the events of the shown nodes and kinds that contain all search words.
   filter() {
     const { run, shows } = this;
     const words = this.words.toLowerCase().split(/\s+/).filter(word => word);
@@ -28,7 +28,7 @@ class List {
     for (let event = 0; event < run.events; event++) {
       if (!this.passes(event)) continue;
       if (words.length) {
-        const text = `${run.where(event)} ${run.what(event)}`.toLowerCase();
+        const text = `${run.where(event)} ${run.describe(event)}`.toLowerCase();
         if (!words.every(word => text.includes(word))) continue;
       }
       listed.push(event);
@@ -44,12 +44,12 @@ class List {
     return (node < 0 || this.shows.node(node)) && this.shows.kind(this.run.kind[event]);
   }
 
-  // The place of the first listed event that is not before this one.
+  // The row of the first listed event that is not before `event`.
   placeOf(event) {
     return firstWhere(this.listed.length, i => this.listed[i] >= event);
   }
 
-  // The listed event so many places on from the chosen one.
+  // The listed event `by` rows after the chosen one.
   step(by) {
     if (!this.listed.length) return -1;
     const place = this.placeOf(Math.max(0, this.chosen));
@@ -77,7 +77,7 @@ class List {
     for (let place = first; place < end; place++) rows.push(this.row(place));
     if (!this.listed.length) {
       rows.push(element('p', { class: 'empty' }, this.run.events
-        ? 'No event has these words, kinds and nodes.' : 'No events.'));
+        ? 'No event matches the search and the shown kinds and nodes.' : 'No events.'));
     }
     this.rows.replaceChildren(...rows);
     const chosen = this.rows.querySelector('[aria-selected=true]');
@@ -97,8 +97,8 @@ class List {
       class: (wrong ? 'wrong ' : '') + ['', 'past', 'future', ''][mark],
       onclick: () => this.choose(event),
     },
-      cell(numberOf(event), 'id'), cell(this.time(event), 'id'), cell(run.where(event), 'who'),
-      cell(KINDS[run.kind[event]], 'sort'), cell(run.what(event), 'said'));
+      cell(numberOf(event), 'id'), cell(this.time(event), 'id'), cell(run.where(event), 'lane'),
+      cell(KINDS[run.kind[event]], 'kind'), cell(run.describe(event), 'text'));
   }
 
   time(event) {

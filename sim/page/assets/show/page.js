@@ -1,4 +1,4 @@
-// The page as a whole: which run is looked at, which event is chosen, and what keys do.
+// The whole page: the current run, the chosen event and the keys.
 class Page {
   constructor(runs) {
     this.paint = new Paint();
@@ -25,7 +25,7 @@ class Page {
     this.begin();
   }
 
-  // Where the address points, or else what was wrong.
+  // Starts at the event in the address, or at the violation.
   begin() {
     const { place, event } = this.addressed();
     this.pane = this.panes[place] || this.panes[0];
@@ -42,8 +42,8 @@ class Page {
   }
 
   addressed() {
-    const told = new URLSearchParams(location.hash.slice(1));
-    const number = name => Math.trunc(Number(told.get(name)) || 0);
+    const parameters = new URLSearchParams(location.hash.slice(1));
+    const number = name => Math.trunc(Number(parameters.get(name)) || 0);
     return { event: number('e') - 1, place: Math.max(0, number('d') - 1) };
   }
 
@@ -57,7 +57,7 @@ class Page {
       pane.box.classList.toggle('now', pane === this.pane);
       pane.box.setAttribute('aria-current', String(pane === this.pane));
     }
-    // What is there already stays, or it would lose the focus.
+    // Unchanged panes are kept, because they would lose the focus otherwise.
     const [boxes, { children }] = [shown.map(pane => pane.box), this.stage];
     if (boxes.length !== children.length || boxes.some((box, place) => box !== children[place])) {
       this.stage.replaceChildren(...boxes);
@@ -70,12 +70,12 @@ class Page {
   buildHeader() {
     const { run } = this.pane;
     const { violation } = run;
-    const verdict = violation ? button([
-      element('b', {}, violation.check), element('span', {}, violation.saw),
+    const result = violation ? button([
+      element('b', {}, violation.check), element('span', {}, violation.finding),
       run.events && !run.ordered
         ? element('span', { class: 'at' }, instant(run, run.at[violation.event])) : null,
-    ], () => this.goTo(violation.event), { class: 'verdict wrong', title: 'Shows where' })
-      : element('div', { class: 'verdict fine' }, 'No check saw anything wrong.');
+    ], () => this.goTo(violation.event), { class: 'result wrong', title: 'Show the event' })
+      : element('div', { class: 'result fine' }, 'No check is violated.');
     const tab = (label, pressed, does) => button(label, does, { 'aria-pressed': String(pressed) });
     const tabs = this.panes.length < 2 ? null : element('div', {
       class: 'choices', role: 'group', 'aria-label': 'Runs',
@@ -89,7 +89,7 @@ class Page {
     this.header.replaceChildren(
       element('div', { class: 'row' }, element('h1', {}, run.title), tabs,
         element('span', { class: 'faint push' }, sizeOf(run))),
-      verdict);
+      result);
   }
 
   buildTools() {
@@ -106,7 +106,7 @@ class Page {
       oninput: event => {
         list.words = event.target.value;
         list.filter();
-        this.tell(`${counted(list.listed.length, 'event')} found`);
+        this.announce(`${counted(list.listed.length, 'event')} found`);
       },
       onkeydown: event => {
         if (event.key === 'Enter') this.choose(list.step(event.shiftKey ? -1 : 1));
@@ -114,36 +114,36 @@ class Page {
       },
     });
     this.search.value = list.words;
-    const wrong = run.violation ? button('What was wrong', () => this.goTo(run.violation.event),
+    const wrong = run.violation ? button('Show violation', () => this.goTo(run.violation.event),
       { class: 'alarm' }) : null;
     this.keys = keyList(this.panes.length > 1);
     const tools = [
       element('div', { class: 'choices' },
-        step('«', 'The first event', () => list.listed[0] ?? -1),
-        step('‹', 'The event before', () => list.step(-1)),
-        step('›', 'The next event', () => list.step(1)),
-        step('»', 'The last event', () => list.listed[list.listed.length - 1] ?? -1)),
+        step('«', 'First event', () => list.listed[0] ?? -1),
+        step('‹', 'Previous event', () => list.step(-1)),
+        step('›', 'Next event', () => list.step(1)),
+        step('»', 'Last event', () => list.listed[list.listed.length - 1] ?? -1)),
       element('div', { class: 'choices' },
-        button('−', zoom(1.6), { title: 'Further away', 'aria-label': 'Further away' }),
-        button('+', zoom(0.625), { title: 'Closer', 'aria-label': 'Closer' }),
+        button('−', zoom(1.6), { title: 'Zoom out', 'aria-label': 'Zoom out' }),
+        button('+', zoom(0.625), { title: 'Zoom in', 'aria-label': 'Zoom in' }),
         button('All', () => {
           timeline.view.fit();
           timeline.draw();
-        }, { title: 'All of the run' })),
+        }, { title: 'Show the whole run' })),
       wrong, element('span', { class: 'push' }), this.search,
       showMenu(this.pane, () => this.pane.changed()), this.keys,
     ];
     this.tools.replaceChildren(...tools.filter(tool => tool !== null));
   }
 
-  // What there is to read: events, story, tables, facts.
+  // Builds the tabs below: tables, explanation, events and facts.
   buildBelow() {
     const { run, list } = this.pane;
     const tabs = [
       ...run.tables.map(table => [table.title, () => readTable(table)]),
-      run.story.length ? ['Why', () => this.story(run)] : null,
+      run.explanation.length ? ['Explanation', () => this.explanation(run)] : null,
       ['Events', () => list.box],
-      run.facts.length ? ['About', () => readFacts(run.facts)] : null,
+      run.facts.length ? ['Facts', () => readFacts(run.facts)] : null,
     ].filter(one => one);
     const wanted = tabs.findIndex(([title]) => title === this.reading);
     const now = Math.max(0, wanted);
@@ -158,8 +158,8 @@ class Page {
     list.choseNow(this.pane.chosen, this.pane.marks);
   }
 
-  story(run) {
-    return element('ol', { class: 'story' }, ...run.story.map(({ text, event }) =>
+  explanation(run) {
+    return element('ol', { class: 'explanation' }, ...run.explanation.map(({ text, event }) =>
       element('li', {}, event < 0 ? text : [button(`#${numberOf(event)}`, () => this.goTo(event),
         { class: 'link' }), ` ${text}`])));
   }
@@ -171,21 +171,21 @@ class Page {
     this.show();
   }
 
-  // To the next run, if there are several.
+  // Turns to the next run, if there are several.
   turnOn() {
     if (this.panes.length < 2) return;
     this.turnTo(this.panes[(this.panes.indexOf(this.pane) + 1) % this.panes.length]);
     this.pane.timeline.box.focus();
   }
 
-  // Chooses an event of the run that is looked at.
+  // Chooses an event of the current run.
   choose(event, still) {
     if (event < 0 || event >= this.pane.run.events) return;
     this.pane.choose(event, still);
     this.show();
   }
 
-  // The same, from further away.
+  // Zooms to an event and chooses it.
   goTo(event) {
     this.pane.approach(event);
     this.choose(event);
@@ -204,14 +204,14 @@ class Page {
     const { run, chosen, marks, causal } = this.pane;
     this.inspector.show(run, chosen, marks, causal);
     if (chosen < 0) return;
-    this.tell(run.sentence(chosen));
+    this.announce(run.sentence(chosen));
     const place = this.panes.indexOf(this.pane);
     const address = `#e=${numberOf(chosen)}` + (place ? `&d=${place + 1}` : '');
     if (location.hash !== address) history.replaceState(null, '', address);
   }
 
-  tell(words) {
-    this.live.textContent = words;
+  announce(text) {
+    this.live.textContent = text;
   }
 
   listen() {
@@ -231,7 +231,7 @@ class Page {
     });
     addEventListener('afterprint', recolor);
     addEventListener('keydown', event => this.key(event));
-    // A click elsewhere closes what is open.
+    // A click elsewhere closes open popups.
     addEventListener('pointerdown', event => {
       for (const open of document.querySelectorAll('details.popup[open]')) {
         if (!open.contains(event.target)) open.open = false;
@@ -292,16 +292,16 @@ function readFacts(facts) {
   ]));
 }
 
-// Letters and digits back into bytes.
+// Decodes base64.
 function bytesOf(text) {
   const letters = atob(text.trim());
   return Uint8Array.from(letters, letter => letter.charCodeAt(0));
 }
 
 try {
-  const told = [...document.querySelectorAll('script.document')];
-  const runs = told.map(script => new Run(readDocument(bytesOf(script.textContent))));
-  // For the console: the page, and through it every run and its drawing.
+  const scripts = [...document.querySelectorAll('script.document')];
+  const runs = scripts.map(script => new Run(readDocument(bytesOf(script.textContent))));
+  // For the browser console: the page with every run and its drawing.
   window.quorate = new Page(runs);
 } catch (error) {
   document.body.append(element('p', { class: 'broken', role: 'alert' },

@@ -1,7 +1,7 @@
-// One run on the page: its drawing, the strip below it, and what of it is shown.
+// One run on the page: its drawing, its overview strip, and the filters.
 const LAYERS = { messages: 'messages', disk: 'disks', progress: 'logs', faults: 'faults',
   clients: 'clients' };
-// Of a long run, so many events before and after the chosen one are in view at first.
+// The number of events of a long run that are visible at first, before and after the chosen event.
 const [CLOSE_BEFORE, CLOSE_AFTER, LONG] = [140, 25, 1500];
 
 class Shows {
@@ -35,7 +35,7 @@ class Pane {
       this.title, this.timeline.box, this.overview.box);
   }
 
-  // Chooses an event: everything that shows one shows this.
+  // Chooses an event in all views of the run.
   choose(event, still) {
     this.chosen = event;
     this.mark();
@@ -43,7 +43,7 @@ class Pane {
     this.list.choseNow(event, this.marks);
   }
 
-  // Which events the chosen one came of, or led to.
+  // Marks the causes, or the causes and effects, of the chosen event.
   mark() {
     const wanted = this.chosen >= 0 && this.causal !== 'off';
     this.marks = wanted ? this.run.causal(this.chosen, true, this.causal === 'both') : null;
@@ -52,7 +52,7 @@ class Pane {
     this.timeline.draw();
   }
 
-  // The next event of the same lane, `by` 1 or -1.
+  // The next event of the same lane; `by` is 1 or -1.
   along(by) {
     if (this.chosen < 0) return this.list.step(by);
     const { lane, events } = this.run;
@@ -62,7 +62,7 @@ class Pane {
     return this.chosen;
   }
 
-  // The last event by then of the node above or below, `by` -1 or 1.
+  // The latest event, up to the chosen one, of the node above or below; `by` is -1 or 1.
   across(by) {
     const { run } = this;
     if (this.chosen < 0 || !run.nodes.length) return this.list.step(by);
@@ -73,7 +73,7 @@ class Pane {
     return last >= 0 ? last : this.chosen;
   }
 
-  // Brings what surrounds an event into view, if there is much else.
+  // Zooms to the events around an event, if the run is long.
   approach(event) {
     const { run, timeline } = this;
     if (run.events < LONG) return;
@@ -97,6 +97,6 @@ function sizeOf(run) {
     [run.ordered ? 0 : run.events, 'event'], [run.messages.length, 'message'],
     [run.operations.length, 'operation'], [run.faults.length, 'fault'],
   ];
-  const said = parts.filter(([number]) => number).map(([number, name]) => counted(number, name));
-  return said.join(', ') || 'nothing happened';
+  const sizes = parts.filter(([number]) => number).map(([number, name]) => counted(number, name));
+  return sizes.join(', ') || 'no events';
 }

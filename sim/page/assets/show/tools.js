@@ -1,15 +1,15 @@
-// The bar of buttons, what can be hidden, the legend, and the keys.
+// The filter menu, the splitter, the legend and the list of keys.
 const KEYS = [
-  ['← →', 'the event before, the next'],
-  ['Shift ← →', 'the same, of this node alone'],
-  ['↑ ↓', 'the node above, the node below; in the table, another row'],
-  ['Home End', 'the first event, the last'],
-  ['+ −', 'closer, further away'],
-  ['0', 'all of it'],
-  ['v', 'what was wrong'],
-  ['c', 'highlights causes, causes and effects, nothing'],
-  ['/', 'looks for words'],
-  ['?', 'this list'],
+  ['← →', 'previous or next event'],
+  ['Shift ← →', 'previous or next event of this node'],
+  ['↑ ↓', 'node above or below; in the table, row above or below'],
+  ['Home End', 'first or last event'],
+  ['+ −', 'zoom in or out'],
+  ['0', 'show the whole run'],
+  ['v', 'show the violation'],
+  ['c', 'highlight causes, causes and effects, or nothing'],
+  ['/', 'search'],
+  ['?', 'show this list'],
 ];
 
 function popup(label, ...content) {
@@ -17,7 +17,7 @@ function popup(label, ...content) {
     element('div', { class: 'sheet' }, ...content));
 }
 
-// What a pane shows, as boxes to tick.
+// The menu of checkboxes for what a pane shows.
 function showMenu(pane, changed) {
   const { run, shows } = pane;
   const box = (key, label) => {
@@ -32,18 +32,18 @@ function showMenu(pane, changed) {
   };
   const group = (title, boxes) => boxes.length
     ? element('fieldset', {}, element('legend', {}, title), ...boxes) : null;
-  const there = new Set(run.kind);
+  const kinds = new Set(run.kind);
   const topics = new Set(run.messages.topic);
   return popup('Show',
     group('Lanes', Object.entries(LAYERS).map(([layer, name]) => box('layer ' + layer, name))),
     group('Nodes', run.nodes.map((name, node) => box('node ' + node, name))),
-    group('Events', KINDS.map((name, kind) => there.has(kind) ? box('kind ' + kind, name) : null)
+    group('Events', KINDS.map((name, kind) => kinds.has(kind) ? box('kind ' + kind, name) : null)
       .filter(one => one)),
     group('Messages', TOPICS.map((name, topic) => topics.has(topic)
       ? box('topic ' + topic, name) : null).filter(one => one)));
 }
 
-// The handle between the drawing and what is to be read: it moves by dragging and by keys.
+// The handle between the drawing and the tabs below; it moves by dragging and by keys.
 function splitter(below) {
   const grow = by => {
     const height = Math.max(96, below.offsetHeight + by);
@@ -53,7 +53,7 @@ function splitter(below) {
   let last = null;
   return element('div', {
     class: 'split', role: 'separator', tabindex: 0, 'aria-orientation': 'horizontal',
-    'aria-label': 'Height of what is below',
+    'aria-label': 'Height of the tabs below',
     onpointerdown: event => {
       last = event.clientY;
       event.target.setPointerCapture(event.pointerId);
@@ -75,14 +75,14 @@ function splitter(below) {
 }
 
 function keyList(isOneOfSeveral) {
-  const all = isOneOfSeveral ? [['r', 'the other run'], ...KEYS] : KEYS;
+  const all = isOneOfSeveral ? [['r', 'show the other run'], ...KEYS] : KEYS;
   return popup('Keys', element('dl', { class: 'keys' }, ...all.flatMap(([keys, does]) => [
     element('dt', {}, ...keys.split(' ').map(key => element('kbd', {}, key))),
     element('dd', {}, does),
   ])));
 }
 
-// A small picture of something that is drawn, and what it means.
+// A sample of a drawn item with its meaning.
 function sample(words, draw, paint) {
   const canvas = element('canvas', { 'aria-hidden': 'true' });
   draw(fitted(canvas, 26, 14), paint);
@@ -117,7 +117,7 @@ function legend(run, paint) {
     if (bad) cross(pen, paint.ink('bad'), 21, 7.5, 3.5);
     else pen.fillRect(20.5, 3, 1.5, 9);
   };
-  const stairs = (pen, paint) => {
+  const logPlot = (pen, paint) => {
     pen.fillStyle = paint.mixed('one', 'card', 0.22);
     pen.fillRect(0, 9, 13, 4);
     pen.fillRect(13, 5, 13, 8);
@@ -134,15 +134,16 @@ function legend(run, paint) {
     ['lost', line('bad', 'lost')],
   ] : [];
   if (run.writes.length) items.push(['durable', disk('two')], ['torn or lost', disk('bad', true)]);
-  if (run.nodes.length) items.push(['committed over applied', stairs]);
-  if (run.operations.some(one => one.weight !== BESIDE)) items.push(
-    ['evidence', box('one')], ['fits nowhere', box('bad')], ['never answered', box('warn', true)]);
+  if (run.nodes.length) items.push(['commit index (line) and applied index (area)', logPlot]);
+  if (run.operations.some(one => one.relevance !== CONTEXT)) items.push(
+    ['evidence', box('one')], ['not explained by any order', box('bad')],
+    ['never answered', box('warn', true)]);
   return element('div', { class: 'legend', 'aria-label': 'Legend' },
     run.nodes.length ? element('span', {}, 'colour: term') : null,
     ...items.map(([words, draw]) => sample(words, draw, paint)));
 }
 
-// The bar of an operation.
+// Draws the bar of an operation.
 function box(ink, open) {
   return (pen, paint) => {
     pen.fillStyle = open ? paint.mixed(ink, 'card', 0.1) : paint.ink(ink);

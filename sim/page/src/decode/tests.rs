@@ -1,4 +1,4 @@
-//! Whatever a document says, its bytes say the same.
+//! Encoding and decoding a document returns the same document.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -70,42 +70,51 @@ fn one_event() -> impl Strategy<Value = Event> {
 }
 
 fn one_message() -> impl Strategy<Value = Message> {
-    let fate = prop_oneof![
-        Just(Fate::Travels),
-        (0..EVENTS).prop_map(Fate::Arrived),
-        number().prop_map(Fate::Lost),
+    let delivery = prop_oneof![
+        Just(Delivery::InFlight),
+        (0..EVENTS).prop_map(Delivery::Arrived),
+        number().prop_map(Delivery::Lost),
     ];
     let ends = (0..EVENTS, 0..NODES, 0..NODES);
-    (ends, select(&TOPICS[..]), text(), fate).prop_map(|((sent, from, to), topic, text, fate)| {
-        Message { sent, from, to, topic, text, fate }
-    })
+    (ends, select(&TOPICS[..]), text(), delivery).prop_map(
+        |((sent, from, to), topic, text, delivery)| Message {
+            sent,
+            from,
+            to,
+            topic,
+            text,
+            delivery,
+        },
+    )
 }
 
 fn one_write() -> impl Strategy<Value = Write> {
     let ended = option::of(0..EVENTS);
-    (0..NODES, text(), 0..EVENTS, ended, select(&WRITE_ENDS[..])).prop_map(
-        |(node, text, submitted, ended, end)| {
+    (0..NODES, text(), 0..EVENTS, ended, select(&WRITE_OUTCOMES[..])).prop_map(
+        |(node, text, submitted, ended, outcome)| {
             let ended = ended.map(|ended| ended.max(submitted));
-            Write { node, text, submitted, ended, end }
+            Write { node, text, submitted, ended, outcome }
         },
     )
 }
 
 fn one_operation() -> impl Strategy<Value = Operation> {
     let times = (0..1_u64 << 40, option::of(0..1_u64 << 40));
-    let sorts = (select(&OUTCOMES[..]), select(&WEIGHTS[..]));
+    let sorts = (select(&OUTCOMES[..]), select(&RELEVANCES[..]));
     let rest = (option::of(0..EVENTS), option::of(0..9_u32));
     (0..CLIENTS, (text(), text()), times, sorts, rest).prop_map(
-        |(client, (call, result), (invoked, took), (outcome, weight), (event, place))| Operation {
-            client,
-            call,
-            result,
-            invoked,
-            returned: took.map(|took| invoked + took),
-            outcome,
-            event,
-            weight,
-            place,
+        |(client, (call, result), (invoked, took), (outcome, relevance), (event, place))| {
+            Operation {
+                client,
+                call,
+                result,
+                invoked,
+                returned: took.map(|took| invoked + took),
+                outcome,
+                event,
+                relevance,
+                place,
+            }
         },
     )
 }
@@ -131,8 +140,11 @@ fn words() -> impl Strategy<Value = Document> {
     });
     let sentence =
         (text(), option::of(0..EVENTS)).prop_map(|(text, event)| Sentence { text, event });
-    let violation =
-        (0..EVENTS, text(), text()).prop_map(|(event, check, saw)| Violation { event, check, saw });
+    let violation = (0..EVENTS, text(), text()).prop_map(|(event, check, finding)| Violation {
+        event,
+        check,
+        finding,
+    });
     let table = (text(), vec(vec(text(), 2), 0..3), option::of(0..3_u32)).prop_map(
         |(title, rows, marked)| {
             let (note, columns) = (title.clone(), vec![title.clone(), String::new()]);
@@ -141,13 +153,13 @@ fn words() -> impl Strategy<Value = Document> {
     );
     let names = (text(), text(), select(&CLOCKS[..]));
     (names, vec(fact, 0..3), option::of(violation), vec(sentence, 0..3), vec(table, 0..3)).prop_map(
-        |((name, title, clock), facts, violation, story, tables)| Document {
+        |((name, title, clock), facts, violation, explanation, tables)| Document {
             name,
             title,
             clock,
             facts,
             violation,
-            story,
+            explanation,
             tables,
             ..Document::default()
         },
@@ -175,18 +187,18 @@ fn document() -> impl Strategy<Value = Document> {
 
 proptest! {
     #[test]
-    fn what_is_encoded_is_decoded(document in document()) {
+    fn every_encoded_document_is_decoded(document in document()) {
         prop_assert_eq!(decoded(&encoded(&document)), document);
     }
 }
 
 #[test]
-fn an_empty_document_is_one() {
+fn an_empty_document_is_encoded() {
     assert_eq!(decoded(&encoded(&Document::default())), Document::default());
 }
 
 #[test]
-fn a_number_beyond_the_greatest_is_shown_as_that() {
+fn a_number_above_the_maximum_becomes_the_maximum() {
     let state = State { last: u64::MAX, ..State::default() };
     let event = Event {
         at: 0,
@@ -205,7 +217,7 @@ fn a_number_beyond_the_greatest_is_shown_as_that() {
 
 #[test]
 #[should_panic(expected = "no event 7")]
-fn what_is_not_there_cannot_be_named() {
-    let story = vec![Sentence { text: "see there".to_owned(), event: Some(7) }];
-    encoded(&Document { story, ..Document::default() });
+fn a_reference_to_a_missing_event_panics() {
+    let explanation = vec![Sentence { text: "see there".to_owned(), event: Some(7) }];
+    encoded(&Document { explanation, ..Document::default() });
 }

@@ -1,25 +1,26 @@
-//! A document as bytes: what came before is not said again.
+//! Encodes a document as bytes, with each value as its difference from the one before.
 //!
-//! `assets/read/` has the same in the same order, for the page.
+//! `assets/read/` decodes the same fields in the same order, for the page.
 
 mod writer;
 
 use crate::document::{
-    Document, Entry, Event, Fate, Fault, Lane, Message, Operation, State, Table, Violation, Write,
+    Delivery, Document, Entry, Event, Fault, Lane, Message, Operation, State, Table, Violation,
+    Write,
 };
 use crate::encode::writer::Writer;
 
-/// The first number of every encoding.
+/// The version of the encoding, which is its first number.
 pub(crate) const VERSION: u64 = 1;
 
-/// The document as bytes.
+/// Encodes the document.
 ///
 /// # Panics
 ///
-/// Panics if an event, a message or a write names an event, a node or a client that is not there,
-/// or if an event is earlier than the one before it.
+/// If an event, message or write refers to an event, node or client that does not exist, or if an
+/// event is earlier than the one before it.
 pub(crate) fn encoded(document: &Document) -> Vec<u8> {
-    document.assert_whole();
+    document.assert_consistent();
     let mut to = Writer::default();
     to.number(VERSION);
     to.text(&document.name);
@@ -37,12 +38,12 @@ pub(crate) fn encoded(document: &Document) -> Vec<u8> {
     writes(&mut to, &document.writes);
     operations(&mut to, &document.operations);
     faults(&mut to, &document.faults);
-    list(&mut to, document.violation.as_slice(), |to, Violation { event, check, saw }| {
+    list(&mut to, document.violation.as_slice(), |to, Violation { event, check, finding }| {
         to.number(u64::from(*event));
         to.text(check);
-        to.text(saw);
+        to.text(finding);
     });
-    list(&mut to, &document.story, |to, sentence| {
+    list(&mut to, &document.explanation, |to, sentence| {
         to.text(&sentence.text);
         to.option(sentence.event.map(u64::from));
     });
@@ -79,7 +80,7 @@ fn events(to: &mut Writer, document: &Document) {
     });
 }
 
-/// One more than a bit for each field that changed, and the changes.
+/// Writes one more than a bit set of the changed fields, and then the changes.
 fn state(to: &mut Writer, is: &State, was: &mut State) {
     let (new, old) = (numbers(is), numbers(was));
     let changed = |place: usize| new[place] != old[place];
@@ -96,7 +97,7 @@ fn state(to: &mut Writer, is: &State, was: &mut State) {
 }
 
 fn numbers(state: &State) -> [u64; 10] {
-    // Taken apart in full, so that no field to come is forgotten here.
+    // Destructured completely, so that a new field cannot be forgotten here.
     let State {
         condition,
         role,
@@ -130,20 +131,20 @@ fn log(to: &mut Writer, event: &Event) {
 fn messages(to: &mut Writer, document: &Document) {
     let mut before = 0;
     list(to, &document.messages, |to, message| {
-        let Message { sent, from, to: target, topic, text, fate } = message;
+        let Message { sent, from, to: target, topic, text, delivery } = message;
         to.difference(u64::from(*sent), before);
         before = u64::from(*sent);
         to.number(u64::from(*from));
         to.number(u64::from(*target));
         to.number(*topic as u64);
         to.text(text);
-        match fate {
-            Fate::Travels => to.number(0),
-            Fate::Arrived(event) => {
+        match delivery {
+            Delivery::InFlight => to.number(0),
+            Delivery::Arrived(event) => {
                 to.number(1);
                 to.difference(u64::from(*event), before);
             }
-            Fate::Lost(at) => {
+            Delivery::Lost(at) => {
                 to.number(2);
                 to.difference(*at, document.events[*sent as usize].at);
             }
@@ -159,7 +160,7 @@ fn writes(to: &mut Writer, writes: &[Write]) {
         to.difference(u64::from(write.submitted), before);
         before = u64::from(write.submitted);
         to.option(write.ended.map(|event| u64::from(event) - before));
-        to.number(write.end as u64);
+        to.number(write.outcome as u64);
     });
 }
 
@@ -174,7 +175,7 @@ fn operations(to: &mut Writer, operations: &[Operation]) {
         to.option(operation.returned.map(|at| at - before));
         to.number(operation.outcome as u64);
         to.option(operation.event.map(u64::from));
-        to.number(operation.weight as u64);
+        to.number(operation.relevance as u64);
         to.option(operation.place.map(u64::from));
     });
 }

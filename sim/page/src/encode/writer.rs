@@ -1,27 +1,27 @@
-//! Numbers and text as few bytes.
+//! Encodes numbers and texts in few bytes.
 
 use std::collections::BTreeMap;
 
 use crate::document::NUMBER_MAX;
 
-/// Digits of a number that is exact in a script.
+/// The most digits of a number that JavaScript represents exactly.
 const DIGITS_MAX: usize = 15;
 
-/// What is written, and the patterns of its texts.
+/// The encoded bytes, and the patterns of the texts.
 ///
-/// Most texts of a run differ in their numbers alone: `-> n3 AppendEntries t4 last=12@t3`. The
-/// rest of such a text is a pattern, which is written once; each text is then the number of its
-/// pattern, and by how much each of its numbers differs from the one that the pattern had last.
+/// Most texts of a run differ only in their numbers: `-> n3 AppendEntries t4 last=12@t3`. The rest
+/// of such a text is a pattern, which is written once. Each text is then the number of its pattern
+/// and, for each of its numbers, the difference from the previous text of that pattern.
 #[derive(Default)]
 pub(crate) struct Writer {
     bytes: Vec<u8>,
     patterns: BTreeMap<Vec<String>, usize>,
-    /// The numbers that each pattern had last.
+    /// The numbers in the last text of each pattern.
     lasts: Vec<Vec<i64>>,
 }
 
 impl Writer {
-    /// All of it: the patterns come first.
+    /// Returns all bytes, with the patterns first.
     pub(crate) fn finish(self) -> Vec<u8> {
         let mut patterns: Vec<(&Vec<String>, usize)> =
             self.patterns.iter().map(|(pieces, place)| (pieces, *place)).collect();
@@ -39,7 +39,7 @@ impl Writer {
         head.bytes
     }
 
-    /// A number, small ones in few bytes; at most [`NUMBER_MAX`].
+    /// Writes a number, small ones in few bytes; a number above [`NUMBER_MAX`] becomes that.
     pub(crate) fn number(&mut self, number: u64) {
         let mut rest = number.min(NUMBER_MAX);
         while rest >= 0x80 {
@@ -49,13 +49,13 @@ impl Writer {
         self.bytes.push(rest as u8);
     }
 
-    /// By how much `is` is more than `was`, both at most [`NUMBER_MAX`].
+    /// Writes the difference from `was` to `is`, both limited to [`NUMBER_MAX`].
     pub(crate) fn difference(&mut self, is: u64, was: u64) {
         self.signed(is.min(NUMBER_MAX) as i64 - was.min(NUMBER_MAX) as i64);
     }
 
     fn signed(&mut self, number: i64) {
-        // Zigzag: the sign is the lowest bit.
+        // Zigzag encoding: the sign is the lowest bit.
         let folded = (number.unsigned_abs() << 1) - u64::from(number < 0);
         let mut rest = folded;
         while rest >= 0x80 {
@@ -65,12 +65,12 @@ impl Writer {
         self.bytes.push(rest as u8);
     }
 
-    /// A number that may be missing.
+    /// Writes a number that may be missing.
     pub(crate) fn option(&mut self, number: Option<u64>) {
         self.number(number.map_or(0, |number| number.min(NUMBER_MAX - 1) + 1));
     }
 
-    /// A text.
+    /// Writes a text as its pattern and its numbers.
     pub(crate) fn text(&mut self, text: &str) {
         let (pieces, numbers) = split(text);
         let next = self.patterns.len();
@@ -86,7 +86,7 @@ impl Writer {
     }
 }
 
-/// A text as pieces with a number between each two.
+/// Splits a text into pieces with one number between every two.
 fn split(text: &str) -> (Vec<String>, Vec<i64>) {
     let (mut pieces, mut numbers) = (vec![String::new()], Vec::new());
     let mut rest = text;
@@ -100,7 +100,7 @@ fn split(text: &str) -> (Vec<String>, Vec<i64>) {
                 numbers.push(number);
                 pieces.push(String::new());
             }
-            _ => pieces.last_mut().expect("there is a first one").push_str(run),
+            _ => pieces.last_mut().expect("the list starts with one piece").push_str(run),
         }
         rest = after;
     }
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_its_pattern_and_its_numbers() {
+    fn a_text_is_split_into_pattern_and_numbers() {
         let pieces = |text: &str| split(text).0.join("#");
         assert_eq!(pieces("-> n3 4@t2"), "-> n# #@t#");
         assert_eq!(split("-> n3 4@t2").1, [3, 4, 2]);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_like_the_last_is_a_byte_for_itself_and_one_for_each_number() {
+    fn a_text_with_a_known_pattern_takes_one_byte_and_one_for_each_number() {
         let mut writer = Writer::default();
         writer.text("-> n3 AppendEntries t4 last=1200@t3");
         let before = writer.bytes.len();

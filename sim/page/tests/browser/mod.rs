@@ -1,33 +1,38 @@
-//! A page in headless Chromium, and what a script finds there.
+//! Runs a script on a page in headless Chromium.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Names it goes by.
+/// The names of the Chromium executable.
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// Writes a page to the folder for tests.
+/// Writes a page to the test directory.
 fn written(name: &str, page: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, page).expect("the folder for tests can be written to");
+    std::fs::write(&path, page).expect("the test directory is writable");
     path
 }
 
-/// What `script` hands to `tell`, line by line, when the page has been built: `page` is the page's
-/// own object. Nothing where there is no Chromium, which the test `name` then says.
-pub(crate) fn told(name: &str, page: &str, address: &str, script: &str) -> Option<Vec<String>> {
+/// Returns the lines that `script` passes to `report` after the page is built; `page` is the page's
+/// own object. Returns `None` without Chromium, and prints that test `name` is skipped.
+pub(crate) fn run_script(
+    name: &str,
+    page: &str,
+    address: &str,
+    script: &str,
+) -> Option<Vec<String>> {
     let Some(browser) = NAMES.iter().find(|name| runs(name)) else {
         println!("SKIPPED {name}: no chromium");
         return None;
     };
-    let asks = format!(
+    let script_element = format!(
         "<script type=\"module\">\nconst page = window.quorate;\nconst lines = [];\n\
-         const tell = line => lines.push(encodeURIComponent(String(line)));\n\
-         try {{\n{script}\n}} catch (error) {{ tell(`broken: ${{error.stack}}`); }}\n\
-         const made = document.createElement('pre');\nmade.id = 'told';\n\
-         made.textContent = lines.join(' ');\ndocument.body.append(made);\n</script>\n</body>"
+         const report = line => lines.push(encodeURIComponent(String(line)));\n\
+         try {{\n{script}\n}} catch (error) {{ report(`broken: ${{error.stack}}`); }}\n\
+         const output = document.createElement('pre');\noutput.id = 'reported';\n\
+         output.textContent = lines.join(' ');\ndocument.body.append(output);\n</script>\n</body>"
     );
-    let path = written(&format!("{name}.html"), &page.replace("</body>", &asks));
+    let path = written(&format!("{name}.html"), &page.replace("</body>", &script_element));
     let profile = path.with_extension("profile");
     let output = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1280,800"])
@@ -36,10 +41,11 @@ pub(crate) fn told(name: &str, page: &str, address: &str, script: &str) -> Optio
         .arg(format!("file://{}{address}", path.display()))
         .stdin(Stdio::null())
         .output()
-        .expect("it was found");
+        .expect("the browser was found");
     let _ = std::fs::remove_dir_all(&profile);
     let dom = String::from_utf8(output.stdout).expect("a page is text");
-    let found = dom.split_once("<pre id=\"told\">").and_then(|(_, rest)| rest.split_once("</pre>"));
+    let found =
+        dom.split_once("<pre id=\"reported\">").and_then(|(_, rest)| rest.split_once("</pre>"));
     let Some((lines, _)) = found else {
         panic!("the page was not built:\n{}", String::from_utf8_lossy(&output.stderr))
     };
@@ -52,7 +58,7 @@ fn runs(name: &str) -> bool {
     quiet(Command::new(name).arg("--version")).is_ok_and(|status| status.success())
 }
 
-/// Undoes `encodeURIComponent`.
+/// Decodes the encoding of `encodeURIComponent`.
 fn plain(line: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = line;
@@ -62,5 +68,5 @@ fn plain(line: &str) -> String {
         rest = &after[2..];
     }
     bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8(bytes).expect("it was text")
+    String::from_utf8(bytes).expect("the line is UTF-8")
 }

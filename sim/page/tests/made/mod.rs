@@ -1,66 +1,66 @@
-//! A made-up run: something like a cluster in a storm, of as many events as are wanted.
+//! A generated run that resembles a cluster with faults, with a chosen number of events.
 
 mod toy;
 
 use std::collections::BTreeMap;
 
 use quorate_page::document::{
-    Condition, Document, Entry, Event, Fact, Fate, Fault, Kind, Lane, LogChange, Message,
-    Operation, Outcome, Role, Sentence, Topic, Violation, Weight, Write, WriteEnd,
+    Condition, Delivery, Document, Entry, Event, Fact, Fault, Kind, Lane, LogChange, Message,
+    Operation, Outcome, Relevance, Role, Sentence, Topic, Violation, Write, WriteOutcome,
 };
 
-use toy::{Says, Toy};
+use toy::{Contents, Toy};
 
 const MILLI: u64 = 1_000_000;
 
-/// What is to happen.
+/// A scheduled event of the generated run.
 #[derive(Clone, Debug)]
 enum Due {
-    Ask(u16),
-    Arrive(usize, Says),
-    Beat(u16, u64),
+    Request(u16),
+    Arrive(usize, Contents),
+    Heartbeat(u16, u64),
     Flush(usize, u64),
-    Doubt(u16),
-    Storm(u64),
+    ElectionTimeout(u16),
+    Fault(u64),
     Restart(u16),
     Resume(u16),
     Heal(usize),
 }
 
-/// A run in the making.
-pub(crate) struct Making {
+/// A generated run under construction.
+pub(crate) struct Generator {
     document: Document,
     nodes: Vec<Toy>,
     due: BTreeMap<(u64, u64), Due>,
     order: u64,
     random: u64,
     now: u64,
-    /// The operation of each client that is open, and where it stands in the log.
+    /// The pending operation of each client, with the index of its command.
     open: Vec<Option<(usize, u64)>>,
-    /// Pairs that do not hear one another.
+    /// Pairs of nodes that cannot reach each other.
     cut: Vec<(u16, u16)>,
 }
 
-/// A run of `nodes` nodes with about so many events.
+/// Generates a run of `nodes` nodes with about `events` events.
 pub(crate) fn made(nodes: u16, events: usize, seed: u64) -> Document {
-    let mut making = Making::new(nodes, seed);
-    while making.document.events.len() < events {
-        let Some(((at, _), due)) = making.due.pop_first() else { break };
-        making.now = at;
-        making.happens(due);
+    let mut generator = Generator::new(nodes, seed);
+    while generator.document.events.len() < events {
+        let Some(((at, _), due)) = generator.due.pop_first() else { break };
+        generator.now = at;
+        generator.handle(due);
     }
-    making.finish(seed)
+    generator.finish(seed)
 }
 
-impl Making {
-    fn new(nodes: u16, seed: u64) -> Making {
+impl Generator {
+    fn new(nodes: u16, seed: u64) -> Generator {
         let clients = 4;
         let document = Document {
             nodes: (1..=nodes).map(|node| format!("n{node}")).collect(),
             clients: (1..=clients).map(|client| format!("client {client}")).collect(),
             ..Document::default()
         };
-        let mut making = Making {
+        let mut generator = Generator {
             document,
             nodes: (0..nodes).map(|_| Toy::default()).collect(),
             due: BTreeMap::new(),
@@ -71,12 +71,12 @@ impl Making {
             cut: Vec::new(),
         };
         for node in 0..nodes {
-            making.on(node, Kind::Start, "starts from an empty disk", Vec::new());
-            making.doubts(node);
+            generator.on(node, Kind::Start, "starts from an empty disk", Vec::new());
+            generator.set_election_timeout(node);
         }
-        (0..clients as u16).for_each(|client| making.at(20 * MILLI, Due::Ask(client)));
-        making.at(400 * MILLI, Due::Storm(0));
-        making
+        (0..clients as u16).for_each(|client| generator.at(20 * MILLI, Due::Request(client)));
+        generator.at(400 * MILLI, Due::Fault(0));
+        generator
     }
 
     fn draw(&mut self, below: u64) -> u64 {
@@ -105,7 +105,7 @@ impl Making {
         place
     }
 
-    /// An event of a node's, which comes of the one before it there.
+    /// Adds an event of a node, caused by the node's previous event.
     fn on(&mut self, node: u16, kind: Kind, text: &str, mut causes: Vec<u32>) -> u32 {
         causes.extend(self.nodes[usize::from(node)].before);
         let event = self.event(Lane::Node(node), kind, text, causes);
@@ -113,29 +113,29 @@ impl Making {
         event
     }
 
-    fn happens(&mut self, due: Due) {
+    fn handle(&mut self, due: Due) {
         match due {
-            Due::Ask(client) => self.asks(client),
-            Due::Arrive(message, says) => self.arrives(message, says),
-            Due::Beat(node, term) => self.beats(node, term),
+            Due::Request(client) => self.request(client),
+            Due::Arrive(message, contents) => self.arrives(message, contents),
+            Due::Heartbeat(node, term) => self.heartbeats(node, term),
             Due::Flush(write, life) => self.flushes(write, life),
-            Due::Doubt(node) => self.doubted(node),
-            Due::Storm(number) => self.storms(number),
+            Due::ElectionTimeout(node) => self.election_timeout(node),
+            Due::Fault(number) => self.inject_fault(number),
             Due::Restart(node) => {
                 let toy = &mut self.nodes[usize::from(node)];
                 (toy.condition, toy.role) = (Condition::Up, Role::Follower);
-                let text = format!("starts with entries to {}", toy.last());
+                let text = format!("starts with entries up to {}", toy.last());
                 self.on(node, Kind::Start, &text, Vec::new());
-                self.doubts(node);
+                self.set_election_timeout(node);
             }
             Due::Resume(node) => {
                 self.nodes[usize::from(node)].condition = Condition::Up;
-                self.on(node, Kind::Resume, "goes on", Vec::new());
+                self.on(node, Kind::Resume, "continues", Vec::new());
             }
             Due::Heal(fault) => {
                 self.cut.clear();
                 self.document.faults[fault].until = Some(self.now);
-                self.event(Lane::Cluster, Kind::Fault, "the network is whole", Vec::new());
+                self.event(Lane::Cluster, Kind::Fault, "the network is healed", Vec::new());
             }
         }
     }
@@ -152,9 +152,9 @@ impl Making {
             .max_by_key(|node| self.nodes[usize::from(*node)].term)
     }
 
-    fn asks(&mut self, client: u16) {
+    fn request(&mut self, client: u16) {
         let again = 15 + self.draw(90);
-        self.at(again * MILLI, Due::Ask(client));
+        self.at(again * MILLI, Due::Request(client));
         let Some(leader) = self.leader() else { return };
         if self.open[usize::from(client)].is_some() {
             return;
@@ -164,7 +164,7 @@ impl Making {
         let event = self.event(
             Lane::Client(client),
             Kind::Client,
-            &format!("asks n{}: {call}", leader + 1),
+            &format!("sends {call} to n{}", leader + 1),
             Vec::new(),
         );
         let toy = &mut self.nodes[usize::from(leader)];
@@ -178,10 +178,10 @@ impl Making {
             returned: None,
             outcome: Outcome::Unknown,
             event: Some(event),
-            weight: Weight::Beside,
+            relevance: Relevance::Context,
             place: None,
         });
-        self.on(leader, Kind::Client, &format!("takes a proposal as {index}"), vec![event]);
+        self.on(leader, Kind::Client, &format!("appends a proposal at index {index}"), vec![event]);
         self.writes(leader);
         self.replicate(leader);
     }
@@ -189,14 +189,14 @@ impl Making {
     fn writes(&mut self, node: u16) {
         let toy = &self.nodes[usize::from(node)];
         let (last, life) = (toy.last(), toy.life);
-        let event = self.on(node, Kind::Disk, &format!("submits entries to {last}"), Vec::new());
+        let event = self.on(node, Kind::Disk, &format!("submits entries up to {last}"), Vec::new());
         let place = self.document.writes.len();
         self.document.writes.push(Write {
             node,
-            text: format!("entries to {last}"),
+            text: format!("entries up to {last}"),
             submitted: event,
             ended: None,
-            end: WriteEnd::Pending,
+            outcome: WriteOutcome::Pending,
         });
         self.nodes[usize::from(node)].writes.push((place, last));
         let took = 1500 + self.draw(4000);
@@ -213,71 +213,75 @@ impl Making {
         let (_, last) = toy.writes.remove(place);
         toy.durable = toy.durable.max(last.min(toy.last()));
         let submitted = self.document.writes[write].submitted;
-        let event =
-            self.on(node, Kind::Disk, &format!("entries to {last} are durable"), vec![submitted]);
+        let event = self.on(
+            node,
+            Kind::Disk,
+            &format!("entries up to {last} are durable"),
+            vec![submitted],
+        );
         let write = &mut self.document.writes[write];
-        (write.ended, write.end) = (Some(event), WriteEnd::Flushed);
+        (write.ended, write.outcome) = (Some(event), WriteOutcome::Flushed);
         match self.nodes[usize::from(node)].leader {
-            Some(leader) if leader != node => self.sends(node, leader, Says::Has(last)),
+            Some(leader) if leader != node => self.sends(node, leader, Contents::Has(last)),
             _ => self.commits(node),
         }
     }
 
     fn replicate(&mut self, leader: u16) {
         let toy = &self.nodes[usize::from(leader)];
-        let says = Says::Entries(toy.log.clone(), toy.committed);
+        let contents = Contents::Entries(toy.log.clone(), toy.committed);
         for to in (0..self.nodes.len() as u16).filter(|to| *to != leader) {
-            self.sends(leader, to, says.clone());
+            self.sends(leader, to, contents.clone());
         }
     }
 
-    fn sends(&mut self, from: u16, to: u16, says: Says) {
+    fn sends(&mut self, from: u16, to: u16, contents: Contents) {
         let toy = &self.nodes[usize::from(from)];
-        let (topic, text) = says.words(toy.term);
+        let (topic, text) = contents.describe(toy.term);
         let text = text.as_str();
         let sent = self.on(from, Kind::Send, &format!("-> n{} {text}", to + 1), Vec::new());
         let place = self.document.messages.len();
         let late = if self.draw(40) == 0 { 60_000 } else { 0 };
         let took = (400 + self.draw(2500) + late) * 1000;
         let deaf = self.cut.contains(&(from, to)) || self.draw(50) == 0;
-        let fate = if deaf { Fate::Lost(self.now + took / 2) } else { Fate::Travels };
+        let delivery = if deaf { Delivery::Lost(self.now + took / 2) } else { Delivery::InFlight };
         let text = text.to_owned();
-        self.document.messages.push(Message { sent, from, to, topic, text, fate });
+        self.document.messages.push(Message { sent, from, to, topic, text, delivery });
         if !deaf {
-            self.at(took, Due::Arrive(place, says));
+            self.at(took, Due::Arrive(place, contents));
         }
     }
 
-    fn arrives(&mut self, message: usize, says: Says) {
+    fn arrives(&mut self, message: usize, contents: Contents) {
         let Message { from, to, sent, .. } = self.document.messages[message];
         if !self.up(to) {
-            self.document.messages[message].fate = Fate::Lost(self.now);
+            self.document.messages[message].delivery = Delivery::Lost(self.now);
             return;
         }
         let term = self.nodes[usize::from(from)].term;
         let toy = &mut self.nodes[usize::from(to)];
-        if term > toy.term && !matches!(says, Says::Has(_)) {
+        if term > toy.term && !matches!(contents, Contents::Has(_)) {
             (toy.term, toy.role, toy.leader) = (term, Role::Follower, None);
         }
-        let grants = matches!(says, Says::Vote) && toy.hears(term, from);
+        let grants = matches!(contents, Contents::Vote) && toy.receive_term(term, from);
         let mut grew = false;
-        if let (Says::Entries(log, committed), true) = (&says, term == toy.term) {
+        if let (Contents::Entries(log, committed), true) = (&contents, term == toy.term) {
             (toy.role, toy.leader, toy.heard) = (Role::Follower, Some(from), self.now);
-            grew = toy.take(log);
+            grew = toy.accept_entries(log);
             toy.committed = toy.committed.max((*committed).min(toy.last()));
         }
         let event = self.on(to, Kind::Message, "", vec![sent]);
-        self.document.messages[message].fate = Fate::Arrived(event);
-        match says {
-            Says::Entries(..) if grew => self.writes(to),
-            Says::Entries(..) => {}
-            Says::Has(last) => {
+        self.document.messages[message].delivery = Delivery::Arrived(event);
+        match contents {
+            Contents::Entries(..) if grew => self.writes(to),
+            Contents::Entries(..) => {}
+            Contents::Has(last) => {
                 self.nodes[usize::from(to)].matched.insert(from, last);
                 self.commits(to);
             }
-            Says::Vote if grants => self.sends(to, from, Says::Granted),
-            Says::Vote => {}
-            Says::Granted => self.counts(to, from),
+            Contents::Vote if grants => self.sends(to, from, Contents::Granted),
+            Contents::Vote => {}
+            Contents::Granted => self.counts(to, from),
         }
         self.applies(to);
     }
@@ -294,19 +298,19 @@ impl Making {
         toy.matched.clear();
         toy.append("noop");
         let term = toy.term;
-        self.on(node, Kind::Timer, &format!("leads in term {term}"), Vec::new());
+        self.on(node, Kind::Timer, &format!("becomes leader of term {term}"), Vec::new());
         self.writes(node);
-        self.at(0, Due::Beat(node, term));
+        self.at(0, Due::Heartbeat(node, term));
     }
 
-    fn beats(&mut self, node: u16, term: u64) {
+    fn heartbeats(&mut self, node: u16, term: u64) {
         let toy = &self.nodes[usize::from(node)];
         if toy.role != Role::Leader || toy.term != term || !self.up(node) {
             return;
         }
         self.on(node, Kind::Timer, "sends a round of heartbeats", Vec::new());
         self.replicate(node);
-        self.at(40 * MILLI, Due::Beat(node, term));
+        self.at(40 * MILLI, Due::Heartbeat(node, term));
     }
 
     fn commits(&mut self, node: u16) {
@@ -331,46 +335,52 @@ impl Making {
         let (first, last) = (toy.applied + 1, toy.committed);
         toy.applied = last;
         let leads = toy.role == Role::Leader;
-        let event = self.on(node, Kind::Machine, &format!("applies {first} to {last}"), Vec::new());
+        let event =
+            self.on(node, Kind::Machine, &format!("applies indices {first} to {last}"), Vec::new());
         for client in 0..self.open.len() {
             if let Some((operation, index)) = self.open[client].filter(|_| leads)
                 && index <= last
             {
                 let operation = &mut self.document.operations[operation];
                 operation.returned = Some(self.now);
-                operation.result = format!("at {index}");
+                operation.result = format!("at index {index}");
                 operation.outcome = Outcome::Returned;
                 self.open[client] = None;
                 let lane = Lane::Client(client as u16);
-                self.event(lane, Kind::Client, &format!("is told: at {index}"), vec![event]);
+                self.event(
+                    lane,
+                    Kind::Client,
+                    &format!("receives the result: at index {index}"),
+                    vec![event],
+                );
             }
         }
     }
 
-    fn doubts(&mut self, node: u16) {
+    fn set_election_timeout(&mut self, node: u16) {
         let after = 150 + self.draw(150);
-        self.at(after * MILLI, Due::Doubt(node));
+        self.at(after * MILLI, Due::ElectionTimeout(node));
     }
 
-    fn doubted(&mut self, node: u16) {
+    fn election_timeout(&mut self, node: u16) {
         let toy = &mut self.nodes[usize::from(node)];
         let fresh = toy.heard + 150 * MILLI > self.now && toy.leader.is_some();
         if toy.role != Role::Leader && toy.condition == Condition::Up && !fresh {
             toy.term += 1;
             (toy.role, toy.leader, toy.voted) = (Role::Candidate, None, toy.term);
             toy.votes = vec![node];
-            let text = format!("stands in term {}", toy.term);
+            let text = format!("campaigns in term {}", toy.term);
             self.on(node, Kind::Timer, &text, Vec::new());
             for to in (0..self.nodes.len() as u16).filter(|to| *to != node) {
-                self.sends(node, to, Says::Vote);
+                self.sends(node, to, Contents::Vote);
             }
         }
-        self.doubts(node);
+        self.set_election_timeout(node);
     }
 
-    fn storms(&mut self, number: u64) {
+    fn inject_fault(&mut self, number: u64) {
         let next = 250 + self.draw(300);
-        self.at(next * MILLI, Due::Storm(number + 1));
+        self.at(next * MILLI, Due::Fault(number + 1));
         let node = match number % 2 {
             0 => self.leader().unwrap_or(0),
             _ => self.draw(self.nodes.len() as u64) as u16,
@@ -399,7 +409,7 @@ impl Making {
             0 => self.crashes(node, event, lasts),
             1 => {
                 self.nodes[usize::from(node)].condition = Condition::Paused;
-                self.on(node, Kind::Pause, "stands still", vec![event]);
+                self.on(node, Kind::Pause, "is paused", vec![event]);
                 self.at(lasts * MILLI, Due::Resume(node));
             }
             _ => {
@@ -417,8 +427,8 @@ impl Making {
         let event = self.on(node, Kind::Crash, "crashes", vec![event]);
         for (place, (write, _)) in torn.into_iter().enumerate() {
             let write = &mut self.document.writes[write];
-            let end = if place == 0 { WriteEnd::Torn } else { WriteEnd::Lost };
-            (write.ended, write.end) = (Some(event), end);
+            let end = if place == 0 { WriteOutcome::Torn } else { WriteOutcome::Lost };
+            (write.ended, write.outcome) = (Some(event), end);
         }
         self.at(lasts * MILLI, Due::Restart(node));
     }
@@ -426,9 +436,9 @@ impl Making {
     fn finish(mut self, seed: u64) -> Document {
         let last = self.document.events.len() as u32 - 1;
         let wrong = last - last / 10;
-        let told = |text: &str, event| Sentence { text: text.to_owned(), event: Some(event) };
+        let sentence = |text: &str, event| Sentence { text: text.to_owned(), event: Some(event) };
         let fact = |label: &str, value: String, code| Fact { label: label.to_owned(), value, code };
-        self.document.title = format!("seed {seed}, profile made-up");
+        self.document.title = format!("seed {seed}, profile generated");
         self.document.name = "original".to_owned();
         self.document.facts = vec![
             fact("replay", format!("cargo sim --seed {seed}"), true),
@@ -437,26 +447,30 @@ impl Making {
         self.document.violation = Some(Violation {
             event: wrong,
             check: "S1 election-safety".to_owned(),
-            saw: "two leaders in term 7: n2 (elected 1.912 s), n4 (elected 1.977 s)".to_owned(),
+            finding: "term t7 has two leaders: n2, elected at 1.912 s, and n4, elected at 1.977 s"
+                .to_owned(),
         });
-        self.document.story = vec![
-            told("n3 voted for n2, and lost that vote in a crash before it was durable", wrong / 2),
-            told("n3 voted for n4 in the same term", wrong),
+        self.document.explanation = vec![
+            sentence(
+                "n3 votes for n2 and loses that vote in a crash before it is durable",
+                wrong / 2,
+            ),
+            sentence("n3 votes for n4 in the same term", wrong),
         ];
         self.document
     }
 }
 
-/// What a log became.
+/// The change of a log.
 fn change(keep: u64, entries: &[Entry]) -> Option<LogChange> {
     Some(LogChange { keep, entries: entries.to_vec() })
 }
 
-/// The sort of a message.
-fn topic(says: &Says) -> Topic {
-    match says {
-        Says::Vote | Says::Granted => Topic::Vote,
-        Says::Entries(log, committed) if log.len() as u64 == *committed => Topic::Heartbeat,
-        Says::Entries(..) | Says::Has(_) => Topic::Append,
+/// The topic of a message.
+fn topic(contents: &Contents) -> Topic {
+    match contents {
+        Contents::Vote | Contents::Granted => Topic::Vote,
+        Contents::Entries(log, committed) if log.len() as u64 == *committed => Topic::Heartbeat,
+        Contents::Entries(..) | Contents::Has(_) => Topic::Append,
     }
 }

@@ -1,4 +1,4 @@
-//! One node of a made-up run. It looks like consensus and is none.
+//! One node of a generated run. It resembles a Raft node but implements no consensus.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +6,24 @@ use quorate_page::document::{Condition, Entry, LogChange, Role, State, Topic};
 
 use super::{change, topic};
 
-/// What a message says.
+/// The contents of a message.
 #[derive(Clone, Debug)]
-pub(super) enum Says {
+pub(super) enum Contents {
     Vote,
     Granted,
     Entries(Vec<Entry>, u64),
     Has(u64),
 }
 
-impl Says {
-    pub(super) fn words(&self, term: u64) -> (Topic, String) {
+impl Contents {
+    pub(super) fn describe(&self, term: u64) -> (Topic, String) {
         let text = match self {
-            Says::Vote => format!("RequestVote t{term}"),
-            Says::Granted => format!("RequestVoteReply t{term} granted"),
-            Says::Entries(log, committed) => {
+            Contents::Vote => format!("RequestVote t{term}"),
+            Contents::Granted => format!("RequestVoteReply t{term} granted"),
+            Contents::Entries(log, committed) => {
                 format!("AppendEntries t{term} last={}@t{term} committed={committed}", log.len())
             }
-            Says::Has(last) => format!("AppendEntriesReply t{term} matched={last}"),
+            Contents::Has(last) => format!("AppendEntriesReply t{term} matched={last}"),
         };
         (topic(self), text)
     }
@@ -61,7 +61,7 @@ impl Toy {
     }
 
     /// Takes over another log; true if anything changed.
-    pub(super) fn take(&mut self, log: &[Entry]) -> bool {
+    pub(super) fn accept_entries(&mut self, log: &[Entry]) -> bool {
         let equal = self.log.iter().zip(log).take_while(|(one, two)| one.term == two.term).count();
         if equal == log.len() {
             return false;
@@ -72,7 +72,7 @@ impl Toy {
         true
     }
 
-    pub(super) fn hears(&mut self, term: u64, _from: u16) -> bool {
+    pub(super) fn receive_term(&mut self, term: u64, _from: u16) -> bool {
         let grants = self.voted < term;
         self.voted = self.voted.max(term);
         grants

@@ -1,7 +1,7 @@
-//! `cargo sim check`: whether histories in files are linearizable.
+//! `cargo sim check`: checks history files for linearizability.
 
-mod judged;
-mod told;
+mod outcome;
+mod report;
 
 use std::fs::{self, File};
 use std::io;
@@ -20,56 +20,58 @@ use quorate_checker::verdict::Verdict;
 use crate::cli::args::CheckArguments;
 use crate::cli::clock::Stopwatch;
 use crate::cli::console;
-use crate::cli::exit::{Exit, Trouble};
-use crate::cli::histories::judged::{Found, Judged};
-use crate::cli::histories::told::Told;
+use crate::cli::exit::{CommandError, Exit};
+use crate::cli::histories::outcome::{FileOutcome, HistoryOutcome};
+use crate::cli::histories::report::FileReport;
 use crate::cli::interrupt;
-use crate::cli::progress::Waiting;
+use crate::cli::progress::SearchSpinner;
 
-/// How long evidence may take to become less.
+/// The time limit for minimising a counterexample.
 const MINIMISE_FOR: Duration = Duration::from_secs(10);
 
-/// Decides on every file, and tells.
-pub(crate) fn go(arguments: &CheckArguments) -> Result<Exit, Trouble> {
-    // While a file is read nobody looks; standard input may never end.
+/// Checks every file and prints the results.
+pub(crate) fn execute(arguments: &CheckArguments) -> Result<Exit, CommandError> {
+    // Reading does not poll for Ctrl-C, and standard input may never end: let Ctrl-C end it.
     interrupt::listen(false);
-    let mut told = Vec::new();
+    let mut reports = Vec::new();
     let mut page_wanted = arguments.html.as_deref();
     for path in &arguments.files {
         let name = match path == Path::new("-") {
             true => "standard input".to_owned(),
             false => path.display().to_string(),
         };
-        let mut found = look(path, &name, arguments, page_wanted.is_some());
-        if let Found::Judged { judged: Judged::NotLinearizable { page, .. }, .. } = &mut found
+        let mut outcome = check_file(path, &name, arguments, page_wanted.is_some());
+        if let FileOutcome::Checked {
+            outcome: HistoryOutcome::NotLinearizable { page, .. }, ..
+        } = &mut outcome
             && let (Some(page), Some(path)) = (page.take(), page_wanted.take())
         {
-            fs::write(path, page).map_err(|error| Trouble::file("--html", path, &error))?;
+            fs::write(path, page).map_err(|error| CommandError::file("--html", path, &error))?;
         }
-        let one = Told::of(&name, &found);
+        let report = FileReport::of(&name, &outcome);
         if !arguments.json {
-            one.say();
+            report.print();
         }
-        let exit = one.exit();
-        told.push(one);
+        let exit = report.exit();
+        reports.push(report);
         if exit == Exit::Interrupted {
             break;
         }
     }
-    let exits: Vec<Exit> = told.iter().map(Told::exit).collect();
-    let order = [Exit::Interrupted, Exit::Safety, Exit::Usage, Exit::GaveUp];
-    let exit = order.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Exit::Fine);
+    let exits: Vec<Exit> = reports.iter().map(FileReport::exit).collect();
+    let order = [Exit::Interrupted, Exit::Safety, Exit::Usage, Exit::LimitReached];
+    let exit = order.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Exit::Success);
     if arguments.json {
-        console::say(&told::document(&told, exit));
+        console::print_line(&report::document(&reports, exit));
     }
     Ok(exit)
 }
 
-fn look(path: &Path, name: &str, arguments: &CheckArguments, page: bool) -> Found {
+fn check_file(path: &Path, name: &str, arguments: &CheckArguments, page: bool) -> FileOutcome {
     let options = Options {
         object: arguments.model,
         init: arguments.init.clone(),
-        failed_cas_shows: arguments.failed_cas_shows,
+        failed_cas_is_read: arguments.failed_cas_is_read,
         ..Options::default()
     };
     let read = if path == Path::new("-") {
@@ -79,36 +81,36 @@ fn look(path: &Path, name: &str, arguments: &CheckArguments, page: bool) -> Foun
         file.and_then(|file| formats::read(file, &options))
     };
     match read {
-        Err(error) => Found::Unreadable(error.to_string()),
+        Err(error) => FileOutcome::Unreadable(error.to_string()),
         Ok(loaded) => {
-            interrupt::watch(true);
+            interrupt::set_polled(true);
             let watch = Stopwatch::start();
-            let judge = Judge { name, arguments, watch, page };
-            let judged = loaded.history.visit(judge);
-            interrupt::watch(false);
-            Found::Judged { loaded: Box::new(loaded), judged, elapsed: watch.elapsed() }
+            let checker = Checker { name, arguments, watch, page };
+            let outcome = loaded.history.visit(checker);
+            interrupt::set_polled(false);
+            FileOutcome::Checked { loaded: Box::new(loaded), outcome, elapsed: watch.elapsed() }
         }
     }
 }
 
-/// Checks, and explains what is not linearizable.
-struct Judge<'a> {
+/// Checks a history, and minimises and draws the counterexample if it is not linearizable.
+struct Checker<'a> {
     name: &'a str,
     arguments: &'a CheckArguments,
     watch: Stopwatch,
     page: bool,
 }
 
-impl Visitor for Judge<'_> {
-    type Out = Judged;
+impl Visitor for Checker<'_> {
+    type Out = HistoryOutcome;
 
-    fn visit<M: Model>(self, model: &M, history: &History<M::Op, M::Ret>) -> Judged {
-        let waiting = Waiting::start(self.name);
+    fn visit<M: Model>(self, model: &M, history: &History<M::Op, M::Ret>) -> HistoryOutcome {
+        let spinner = SearchSpinner::start(self.name);
         let until = |limit: Duration| {
-            let (watch, waiting) = (self.watch, &waiting);
+            let (watch, spinner) = (self.watch, &spinner);
             move || {
-                waiting.tick();
-                interrupt::heard() || watch.elapsed() >= limit
+                spinner.tick();
+                interrupt::interrupted() || watch.elapsed() >= limit
             }
         };
         let stop = until(self.arguments.time);
@@ -120,17 +122,17 @@ impl Visitor for Judge<'_> {
             stop: Some(&stop),
         };
         let verdict = quorate_checker::check::check(model, history, &budget);
-        let evidence = match verdict {
-            Verdict::Linearizable => return Judged::Linearizable,
-            Verdict::Unknown(_) if interrupt::heard() => return Judged::Interrupted,
-            Verdict::Unknown(exhausted) => return Judged::GaveUp(exhausted),
-            Verdict::NotLinearizable(evidence) => evidence,
+        let counterexample = match verdict {
+            Verdict::Linearizable => return HistoryOutcome::Linearizable,
+            Verdict::Unknown(_) if interrupt::interrupted() => return HistoryOutcome::Interrupted,
+            Verdict::Unknown(exhausted) => return HistoryOutcome::LimitReached(exhausted),
+            Verdict::NotLinearizable(counterexample) => counterexample,
         };
         let stop = until(self.watch.elapsed() + MINIMISE_FOR);
         let budget = Budget { configurations_max: 100_000_000, stop: Some(&stop), ..budget };
-        let evidence = explain::minimise(model, history, &evidence, &budget);
-        let lanes = explain::lanes(model, history, &evidence);
-        let page = self.page.then(|| explain::page(model, history, &evidence));
-        Judged::NotLinearizable { evidence, lanes, page }
+        let counterexample = explain::minimise(model, history, &counterexample, &budget);
+        let lanes = explain::lanes(model, history, &counterexample);
+        let page = self.page.then(|| explain::page(model, history, &counterexample));
+        HistoryOutcome::NotLinearizable { counterexample, lanes, page }
     }
 }

@@ -1,75 +1,77 @@
-//! The tests that shrinking writes: each has to fail with its bug, and to pass without it.
+//! Verifies the tests that shrinking emits: each must fail with its bug and pass without it.
 
 use std::fs;
 use std::path::Path;
 
-use crate::cli::exit::Trouble;
+use crate::cli::exit::CommandError;
 use crate::cli::mutants::builds::Builds;
-use crate::cli::mutants::hunt::Campaign;
+use crate::cli::mutants::campaign::Campaign;
 use crate::cli::mutants::table::Mutant;
-use crate::cli::mutants::tested::Trial;
+use crate::cli::mutants::test_output::TestRun;
 
-/// What the proof came to.
+/// The results of the emitted tests.
 #[derive(Debug, Default)]
-pub(crate) struct Proof {
-    /// How many tests there are.
+pub(crate) struct EmittedTestResults {
+    /// The number of emitted tests.
     pub(crate) tests: usize,
-    /// What is wrong with some.
-    pub(crate) wrong: Vec<String>,
+    /// The tests that do not detect their bug, one message each.
+    pub(crate) errors: Vec<String>,
 }
 
-/// One of the tests, as a module of the test binary that has them all.
-struct Emitted<'a> {
+/// One emitted test, a module of the test binary of all emitted tests.
+struct EmittedTest<'a> {
     mutant: &'a Mutant,
     module: String,
 }
 
-/// Builds the tests of what was shrunk into one binary of the folded build, and runs each with its
-/// bug on and without any. What was not folded has no place there.
-pub(crate) fn prove(
+/// Builds the emitted tests into one binary of the combined build, and runs each with its bug and
+/// without any. Mutants that are built separately are skipped.
+pub(crate) fn verify(
     builds: &Builds,
     mutants: &[Mutant],
     campaigns: &[Campaign],
-) -> Result<Proof, Trouble> {
+) -> Result<EmittedTestResults, CommandError> {
     let mut all = Vec::new();
     let mut main = String::new();
     for campaign in campaigns.iter().filter(|campaign| campaign.shrunk.is_some()) {
         let mutant = mutants.iter().find(|mutant| mutant.id == campaign.mutant);
-        let mutant = mutant.filter(|mutant| builds.is_folded(mutant));
+        let mutant = mutant.filter(|mutant| builds.is_combined(mutant));
         let Some(mutant) = mutant else { continue };
         let name = format!("{}-{}", mutant.id, campaign.campaign);
         let path = builds.scenarios().join(format!("{name}.rs"));
         let text = fs::read_to_string(&path);
-        let text = text.map_err(|error| Trouble::file("mutants", &path, &error))?;
+        let text = text.map_err(|error| CommandError::file("mutants", &path, &error))?;
         let module = name.to_ascii_lowercase().replace('-', "_");
         builds.add(&folder().join(format!("{module}.rs")), &text)?;
         main.push_str(&format!("mod {module};\n"));
-        all.push(Emitted { mutant, module });
+        all.push(EmittedTest { mutant, module });
     }
     if all.is_empty() {
-        return Ok(Proof::default());
+        return Ok(EmittedTestResults::default());
     }
-    builds.add(&folder().join("main.rs"), &format!("//! What shrinking emitted.\n\n{main}"))?;
-    let clean = builds.emitted(None, "")?;
-    let mut wrong = Vec::new();
-    for Emitted { mutant, module } in &all {
+    builds.add(&folder().join("main.rs"), &format!("//! Tests emitted by shrinking.\n\n{main}"))?;
+    let clean = builds.run_emitted_tests(None, "")?;
+    let mut errors = Vec::new();
+    for EmittedTest { mutant, module } in &all {
         let tests = format!("{module}::");
-        match (&clean, &builds.emitted(Some(mutant), &tests)?) {
-            (Trial::Ran { passed, .. }, Trial::Ran { failed, .. }) => {
+        match (&clean, &builds.run_emitted_tests(Some(mutant), &tests)?) {
+            (TestRun::Ran { passed, .. }, TestRun::Ran { failed, .. }) => {
                 if !passed.iter().any(|name| name.starts_with(&tests)) {
-                    wrong.push(format!("{module} fails without the bug"));
+                    errors.push(format!("{module} fails without the bug"));
                 }
                 if failed.is_empty() {
-                    wrong.push(format!("{module} passes with the bug"));
+                    errors.push(format!("{module} passes with the bug"));
                 }
             }
-            (Trial::Unbuildable(said), _) | (_, Trial::Unbuildable(said)) => {
-                return Err(Trouble(format!("the emitted tests do not compile: {said}")));
+            (TestRun::Unbuildable(messages), _) | (_, TestRun::Unbuildable(messages)) => {
+                return Err(CommandError(format!("the emitted tests do not compile: {messages}")));
             }
-            (Trial::Hung, _) | (_, Trial::Hung) => wrong.push(format!("{module} does not end")),
+            (TestRun::Hung, _) | (_, TestRun::Hung) => {
+                errors.push(format!("{module} reached the time limit"))
+            }
         }
     }
-    Ok(Proof { tests: all.len(), wrong })
+    Ok(EmittedTestResults { tests: all.len(), errors })
 }
 
 fn folder() -> &'static Path {

@@ -1,139 +1,141 @@
-//! `cargo sim mutants --explain`: what `explain` says of planted bugs, held against the files in
-//! `sim/tests/explained/`, one for a bug. The bug has to be named in it.
+//! `cargo sim mutants --explain`: compares the explanations of planted bugs with the files in
+//! `sim/tests/explained/`, one per bug. Each explanation must name the bug as the cause.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::MutantsArguments;
 use crate::cli::console;
-use crate::cli::exit::{Exit, Trouble};
+use crate::cli::exit::{CommandError, Exit};
 use crate::cli::mutants::builds::{Builds, cores};
-use crate::cli::mutants::hunt;
-use crate::cli::mutants::programs::finish;
-use crate::cli::mutants::table::{Hunter, Mutant};
-use crate::rung::Rung;
+use crate::cli::mutants::campaign;
+use crate::cli::mutants::programs::run_with_timeout;
+use crate::cli::mutants::table::{Detector, Mutant};
+use crate::strategy::Strategy;
 
-/// The files' place below the root of the sources.
+/// The directory of the files, relative to the root of the sources.
 const FOLDER: &str = "sim/tests/explained";
 
-/// What a file begins with: the bug, and the command whose answer follows.
-struct Head {
+/// The header of a file: the bug, and the command whose output follows.
+struct FileHeader {
     seed: u64,
     text: String,
 }
 
-impl Head {
-    fn new(mutant: &Mutant, seed: u64) -> Head {
+impl FileHeader {
+    fn new(mutant: &Mutant, seed: u64) -> FileHeader {
         let profile =
             mutant.profile.as_ref().map_or(String::new(), |name| format!(" --profile {name}"));
         let Mutant { id, wrong, .. } = mutant;
         let text = format!("# {id}: {wrong}\n# cargo sim explain --seed {seed}{profile}\n\n");
-        Head { seed, text }
+        FileHeader { seed, text }
     }
 
-    /// The head of a file that there is.
-    fn of(mutant: &Mutant, file: &str) -> Result<Head, String> {
+    /// Parses the header of an existing file.
+    fn of(mutant: &Mutant, file: &str) -> Result<FileHeader, String> {
         let second = file.lines().nth(1).unwrap_or_default();
         let words = second.strip_prefix("# cargo sim explain --seed ").unwrap_or_default();
         let seed = words.split_whitespace().next().and_then(|seed| seed.parse().ok());
-        let seed = seed.ok_or("line 2 has to be `# cargo sim explain --seed N`")?;
-        let head = Head::new(mutant, seed);
-        if file.starts_with(&head.text) {
-            Ok(head)
+        let seed = seed.ok_or("line 2 must be `# cargo sim explain --seed N`")?;
+        let header = FileHeader::new(mutant, seed);
+        if file.starts_with(&header.text) {
+            Ok(header)
         } else {
-            Err(format!("it has to begin with\n{}", head.text))
+            Err(format!("the file must begin with\n{}", header.text))
         }
     }
 }
 
-/// Holds what is said of each mutant that has a file, or is asked for by name, against its file. A
-/// file that is missing is written, with the first seed that finds the bug.
-pub(crate) fn go(
+/// Compares the explanation of each mutant that has a file, or is named with `--only`, with its
+/// file. A missing file is written, with the first seed that detects the bug.
+pub(crate) fn execute(
     arguments: &MutantsArguments,
     builds: &Builds,
     mutants: &[Mutant],
-) -> Result<Exit, Trouble> {
-    let (mut same, mut other) = (0, 0);
-    for mutant in mutants.iter().filter(|mutant| mutant.hunter == Hunter::Simulator) {
+) -> Result<Exit, CommandError> {
+    let (mut same, mut different) = (0, 0);
+    for mutant in mutants.iter().filter(|mutant| mutant.detector == Detector::Simulator) {
         let path = path(&builds.sources.root, &mutant.id);
         if !path.exists() && !arguments.only.contains(&mutant.id) {
             continue;
         }
-        let said = said(arguments, builds, mutant, &path)?;
+        let text = explanation_of(arguments, builds, mutant, &path)?;
         match fs::read_to_string(&path) {
-            Ok(file) if file == said => same += 1,
+            Ok(file) if file == text => same += 1,
             Ok(_) => {
-                other += 1;
+                different += 1;
                 let id = &mutant.id;
-                console::say(&format!("{id}: {} says something else than\n{said}", path.display()));
+                console::print_line(&format!("{id}: {} differs from\n{text}", path.display()));
             }
             Err(_) => {
-                let written = fs::write(&path, &said);
-                written.map_err(|error| Trouble::file("--explain", &path, &error))?;
-                console::say(&format!("{}: written\n{said}", path.display()));
+                let written = fs::write(&path, &text);
+                written.map_err(|error| CommandError::file("--explain", &path, &error))?;
+                console::print_line(&format!("{}: written\n{text}", path.display()));
             }
         }
     }
-    console::say(&format!("{same} as in their files, {other} not"));
-    Ok(if other == 0 { Exit::Fine } else { Exit::Vacuous })
+    console::print_line(&format!("{same} explanations equal their files, {different} differ"));
+    Ok(if different == 0 { Exit::Success } else { Exit::Vacuous })
 }
 
 fn path(sources: &Path, id: &str) -> PathBuf {
     sources.join(FOLDER).join(format!("{id}.txt"))
 }
 
-/// What is said of the mutant, with the seed of its file if that is there.
-fn said(
+/// Returns the header and the explanation of the mutant, for the seed of its file if it exists.
+fn explanation_of(
     arguments: &MutantsArguments,
     builds: &Builds,
     mutant: &Mutant,
     path: &Path,
-) -> Result<String, Trouble> {
-    let trouble = |what: &str| Trouble(format!("{}: {what}", mutant.id));
-    let built = builds.planted(mutant)?;
-    let planted = built.map_err(|said| trouble(&format!("does not compile: {said}")))?;
-    let hunt = builds.hunt(mutant, &planted, Rung::default(), cores());
-    let head = match fs::read_to_string(path) {
-        Ok(file) => Head::of(mutant, &file).map_err(|wrong| Trouble::wrong_file(path, &wrong))?,
+) -> Result<String, CommandError> {
+    let error = |what: &str| CommandError(format!("{}: {what}", mutant.id));
+    let built = builds.binary(mutant)?;
+    let binary = built.map_err(|text| error(&format!("does not compile: {text}")))?;
+    let command = builds.campaign_command(mutant, &binary, Strategy::default(), cores());
+    let header = match fs::read_to_string(path) {
+        Ok(file) => FileHeader::of(mutant, &file)
+            .map_err(|error| CommandError::invalid_file(path, &error))?,
         Err(_) => {
-            let (_, _, failure) = hunt::hunt(hunt, 0, arguments.seeds.get())?;
-            Head::new(mutant, failure.ok_or_else(|| trouble("no seed finds it"))?.seed)
+            let (_, _, failure) = campaign::run_sweep(command, 0, arguments.seeds.get())?;
+            FileHeader::new(mutant, failure.ok_or_else(|| error("no seed detects it"))?.seed)
         }
     };
-    let mut explain = planted.command();
-    explain.args(["explain", "--seed", &head.seed.to_string()]).args(hunt.family());
-    let ended = finish(&mut explain)?;
-    let (_, text) = ended.ok_or_else(|| trouble("explaining it does not end"))?;
-    Ok(head.text + &text)
+    let mut explain = binary.command();
+    explain.args(["explain", "--seed", &header.seed.to_string()]).args(command.seed_arguments());
+    let ended = run_with_timeout(&mut explain)?;
+    let (_, text) = ended.ok_or_else(|| error("its explanation reached the time limit"))?;
+    Ok(header.text + &text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::mutants::table;
-    use crate::explain::Telling;
+    use crate::explain::Explanation;
 
-    /// The files themselves are compared by `--explain`: that takes a build for each.
+    /// `--explain` compares the explanations themselves, because that takes a build for each.
     #[test]
-    fn every_file_is_of_a_mutant_and_tells_it_in_few_sentences() {
+    fn every_file_explains_a_mutant_in_few_sentences() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mutants = table::read(&root, &[]).expect("the table is well formed");
-        let files = fs::read_dir(root.join(FOLDER)).expect("there is the folder");
+        let files = fs::read_dir(root.join(FOLDER)).expect("the folder exists");
         let mut count = 0;
         for file in files {
-            let path = file.expect("it can be listed").path();
-            let id = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
+            let path = file.expect("the file can be listed").path();
+            let id = path.file_stem().expect("the file has a name").to_string_lossy().into_owned();
             let mutant = mutants.iter().find(|mutant| mutant.id == id);
-            let mutant = mutant.unwrap_or_else(|| panic!("{id}: there is no such mutant"));
-            let text = fs::read_to_string(&path).expect("it can be read");
-            let head = Head::of(mutant, &text).unwrap_or_else(|wrong| panic!("{id}: {wrong}"));
-            let told = &text[head.text.len()..];
-            let facts = told.lines().filter(|line| line.contains(" s  #")).count();
-            assert!((1..=Telling::FACTS_MAX).contains(&facts), "{id}: {facts} sentences");
-            let cause = told.lines().last().unwrap_or_default();
+            let mutant = mutant.unwrap_or_else(|| panic!("{id}: no such mutant"));
+            let text = fs::read_to_string(&path).expect("the file can be read");
+            let header =
+                FileHeader::of(mutant, &text).unwrap_or_else(|error| panic!("{id}: {error}"));
+            let explanation = &text[header.text.len()..];
+            let facts = explanation.lines().filter(|line| line.contains(" s  #")).count();
+            assert!((1..=Explanation::FACTS_MAX).contains(&facts), "{id}: {facts} sentences");
+            let cause = explanation.lines().last().unwrap_or_default();
             assert!(cause.starts_with("cause: ") && cause.len() > 40, "{id}: {cause}");
             count += 1;
         }
-        assert!(count > 0, "no bug is explained");
+        assert!(count > 0, "no file explains a bug");
     }
 }

@@ -1,47 +1,49 @@
-//! The kill table: what it took to find each planted bug.
+//! The kill table: the cost of detecting each planted bug.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cli::mutants::hunt::{Campaign, Verdict};
-use crate::cli::mutants::table::{Hunter, Impossible, Kind, Mutant};
+use crate::cli::mutants::campaign::{Campaign, Verdict};
+use crate::cli::mutants::table::{Detector, Impossible, Kind, Mutant};
 use crate::cli::shrink::ShrunkRecord;
-use crate::cli::text::{grouped, span};
+use crate::cli::text::{duration, grouped};
 use crate::summary::median;
 
-/// One mutant in the table.
+/// The row of one mutant.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) id: String,
     pub(crate) wrong: String,
     kind: Kind,
-    hunter: Hunter,
+    detector: Detector,
     pub(crate) campaigns: usize,
     pub(crate) killed: usize,
-    /// The median over the campaigns that killed it.
+    /// The median number of seeds over the campaigns that killed the mutant.
     pub(crate) seeds_to_kill: Option<u64>,
     pub(crate) cpu_seconds_to_kill: Option<f64>,
-    /// The tests that killed it, and how long they ran with the others that were named.
+    /// The tests that killed the mutant.
     pub(crate) tests: Vec<String>,
+    /// The run time of all tests of the mutant.
     pub(crate) test_seconds: Option<f64>,
-    /// The median lines of what is left of the runs that killed it, and what shrinking took.
+    /// The median number of lines of the shrunk scenarios.
     pub(crate) lines: Option<usize>,
+    /// The median time that shrinking took.
     seconds_to_shrink: Option<f64>,
-    /// The profile of the sweeps, unless it is the default one.
+    /// The profile of the sweeps, or `None` for the default profile.
     pub(crate) profile: Option<String>,
-    /// The checks, the assertions and the tests that fired.
+    /// The checks, assertions and tests that detected the mutant.
     pub(crate) checks: BTreeSet<String>,
-    /// The kinds of faults in the runs that killed it.
+    /// The kinds of faults in the runs that killed the mutant.
     faults: BTreeSet<String>,
-    /// The seed that the first campaign found.
+    /// The failing seed of the first campaign.
     seed: Option<u64>,
-    /// What the campaigns that did not kill it came to.
+    /// The results of the campaigns that did not kill the mutant.
     remarks: Vec<String>,
 }
 
-/// The rows, in the order of the table of mutants.
+/// Returns the rows in the order of the mutants.
 pub(crate) fn rows(mutants: &[Mutant], campaigns: &[Campaign]) -> Vec<Row> {
     mutants.iter().map(|mutant| row(mutant, campaigns)).collect()
 }
@@ -62,7 +64,7 @@ fn row(mutant: &Mutant, campaigns: &[Campaign]) -> Row {
         id: mutant.id.clone(),
         wrong: mutant.wrong.clone(),
         kind: mutant.kind,
-        hunter: mutant.hunter,
+        detector: mutant.detector,
         campaigns: all.len(),
         killed: killed.len(),
         seeds_to_kill: (!seeds.is_empty()).then(|| median(&seeds)),
@@ -79,33 +81,34 @@ fn row(mutant: &Mutant, campaigns: &[Campaign]) -> Row {
     }
 }
 
-/// The tests that found the bug.
+/// Returns the names of the tests that detected the bug.
 fn tests(campaign: &Campaign) -> impl Iterator<Item = String> {
     campaign.note.split(", ").map(str::to_owned)
 }
 
-/// What found the bug: a check, an assertion with its place in the sources, or tests.
+/// Returns what detected the bug: a check, an assertion with its source location, or tests.
 fn killer(campaign: &Campaign) -> String {
     match &campaign.failure {
-        Some(failure) if failure.kind == "panic" => format!("panic: {}", failure.saw),
+        Some(failure) if failure.kind == "panic" => format!("panic: {}", failure.detail),
         Some(failure) => failure.check.clone(),
         None => format!("test: {}", campaign.note),
     }
 }
 
-/// One campaign, in one line.
+/// Returns the result of a campaign as one line.
 pub(crate) fn campaign_line(campaign: &Campaign) -> String {
     let number = campaign.campaign + 1;
     let note = campaign.note.lines().next().unwrap_or_default();
     match (campaign.verdict, &campaign.failure) {
         (Verdict::Killed, Some(failure)) => {
             let (seed, seeds) = (failure.seed, grouped(failure.after_seeds));
-            let cpu = span(Duration::from_secs_f64(failure.after_cpu_seconds.max(0.0)));
+            let cpu = duration(Duration::from_secs_f64(failure.after_cpu_seconds.max(0.0)));
             let check = killer(campaign);
             let small = match &campaign.shrunk {
                 Some(ShrunkRecord { lines, seconds, runs, .. }) => {
-                    let (runs, took) = (grouped(*runs), span(Duration::from_secs_f64(*seconds)));
-                    format!("; {lines} lines after {runs} runs, {took}")
+                    let (runs, took) =
+                        (grouped(*runs), duration(Duration::from_secs_f64(*seconds)));
+                    format!("; shrunk to {lines} lines in {runs} runs, {took}")
                 }
                 None if note.is_empty() => String::new(),
                 None => format!("; {note}"),
@@ -116,7 +119,7 @@ pub(crate) fn campaign_line(campaign: &Campaign) -> String {
         }
         (Verdict::Killed, None) => {
             let took = Duration::from_secs_f64(campaign.test_seconds.unwrap_or(0.0));
-            format!("killed by {} in {}", killer(campaign), span(took))
+            format!("killed by {} in {}", killer(campaign), duration(took))
         }
         (Verdict::Survived, _) if note.is_empty() => {
             format!("campaign {number}: SURVIVED {} seeds", grouped(campaign.seeds_max))
@@ -132,11 +135,11 @@ pub(crate) fn campaign_line(campaign: &Campaign) -> String {
     }
 }
 
-/// The table for people, and below it what could not be planted.
+/// Returns the kill table as text, followed by the bugs that cannot be planted.
 pub(crate) fn table(rows: &[Row], impossible: &[Impossible]) -> String {
     let mut lines = vec![format!(
         "{:8} {:9} {:>6} {:>6} {:>8} {:>5} {:>6}  {:8}  {}",
-        "mutant", "kind", "killed", "seeds", "CPU s", "lines", "s", "seed", "by"
+        "mutant", "kind", "killed", "seeds", "CPU s", "lines", "s", "seed", "detected by"
     )];
     for row in rows {
         let kind = if row.kind == Kind::Safety { "safety" } else { "liveness" };
@@ -164,14 +167,15 @@ pub(crate) fn table(rows: &[Row], impossible: &[Impossible]) -> String {
             .iter()
             .filter_map(|row| row.seconds_to_shrink.map(Duration::from_secs_f64))
             .collect();
-        let (median_lines, median_took) = (median(&left), span(median(&took)));
-        lines.push(format!("{} shrunk: medians {median_lines} lines, {median_took}", left.len()));
+        let (median_lines, median_took) = (median(&left), duration(median(&took)));
+        lines.push(format!("{} shrunk: median {median_lines} lines, {median_took}", left.len()));
     }
-    lines.extend(impossible.iter().map(|bug| format!("impossible: {}: {}", bug.id, bug.reason)));
+    lines
+        .extend(impossible.iter().map(|bug| format!("not applicable: {}: {}", bug.id, bug.reason)));
     lines.join("\n")
 }
 
-/// The table for programs.
+/// Returns the kill table as JSON.
 pub(crate) fn json(rows: &[Row]) -> String {
-    serde_json::to_string_pretty(rows).expect("a row has nothing JSON lacks")
+    serde_json::to_string_pretty(rows).expect("a row is always valid JSON")
 }

@@ -1,77 +1,77 @@
-//! `cargo sim mutants`: plants the bugs of `sim/mutants.toml` in a copy of the sources and hunts
-//! each with a sweep or a test.
+//! `cargo sim mutants`: mutation tests. Plants each bug of `sim/mutants.toml` in a copy of the
+//! sources and runs simulator seeds or a test until the bug is detected.
 
 mod builds;
+mod campaign;
 mod campaigns;
+mod combine;
 mod emitted;
 mod explained;
-mod fold;
-mod hunt;
 mod kills;
-mod ladder;
 mod programs;
 mod results;
-mod small;
+mod shrink;
 mod sources;
+mod strategy_table;
 mod table;
-mod tested;
+mod test_campaign;
+mod test_output;
 mod tree;
-mod trial;
 
 use crate::cli::args::MutantsArguments;
 use crate::cli::console;
-use crate::cli::exit::{Exit, Trouble};
+use crate::cli::exit::{CommandError, Exit};
 use crate::cli::mutants::builds::Builds;
-use crate::cli::mutants::emitted::Proof;
-use crate::cli::mutants::hunt::Verdict;
+use crate::cli::mutants::campaign::Verdict;
+use crate::cli::mutants::emitted::EmittedTestResults;
 use crate::cli::mutants::results::Results;
 use crate::cli::mutants::sources::Sources;
-use crate::cli::mutants::table::{Hunter, Mutant};
-use crate::rung::Rung;
+use crate::cli::mutants::table::{Detector, Mutant};
+use crate::strategy::Strategy;
 
-/// Hunts the mutants and prints the kill table.
-pub(crate) fn go(arguments: &MutantsArguments) -> Result<Exit, Trouble> {
+/// Runs the campaigns against the mutants and prints the kill table.
+pub(crate) fn execute(arguments: &MutantsArguments) -> Result<Exit, CommandError> {
     let sources = Sources::read(sources::root()?)?;
     let all = table::read(&sources.root, &[])?;
     let mutants = table::read(&sources.root, &arguments.only)?;
     let impossible = table::impossible(&sources.root)?;
-    let builds = Builds::make(sources, &all, &mutants)?;
-    let folded = all.len() - builds.alone.len();
-    let others = if builds.alone.is_empty() { "" } else { "; not so:" };
-    eprintln!("{folded} of {} bugs are folded into one build{others}", all.len());
-    builds.alone.iter().for_each(|(id, why)| eprintln!("  {id}: {why}"));
+    let builds = Builds::prepare(sources, &all, &mutants)?;
+    let combined = all.len() - builds.separate.len();
+    let others = if builds.separate.is_empty() { "" } else { "; built separately:" };
+    eprintln!("{combined} of {} bugs are in one combined build{others}", all.len());
+    builds.separate.iter().for_each(|(id, why)| eprintln!("  {id}: {why}"));
     if arguments.explain {
-        return explained::go(arguments, &builds, &mutants);
+        return explained::execute(arguments, &builds, &mutants);
     }
-    let hunt = |rung, mutants: &[Mutant]| {
+    let run_campaigns = |strategy, mutants: &[Mutant]| {
         let results = Results::open(&builds.sources.folder(), builds.sources.fingerprint)?;
-        campaigns::all(arguments, &builds, mutants, rung, results)
+        campaigns::run_all(arguments, &builds, mutants, strategy, results)
     };
-    if arguments.rungs {
+    if arguments.strategies {
         let (swept, tested): (Vec<Mutant>, Vec<Mutant>) =
-            mutants.into_iter().partition(|mutant| mutant.hunter == Hunter::Simulator);
-        let mut rungs = Vec::new();
-        for rung in Rung::ALL {
-            rungs.push((rung, kills::rows(&swept, &hunt(rung, &swept)?)));
+            mutants.into_iter().partition(|mutant| mutant.detector == Detector::Simulator);
+        let mut strategies = Vec::new();
+        for strategy in Strategy::ALL {
+            strategies.push((strategy, kills::rows(&swept, &run_campaigns(strategy, &swept)?)));
         }
-        let tested = kills::rows(&tested, &hunt(arguments.rung, &tested)?);
-        console::say(&ladder::markdown(&rungs, &tested, arguments.seeds.get()));
-        return Ok(Exit::Fine);
+        let tested = kills::rows(&tested, &run_campaigns(arguments.strategy, &tested)?);
+        console::print_line(&strategy_table::markdown(&strategies, &tested, arguments.seeds.get()));
+        return Ok(Exit::Success);
     }
-    let campaigns = hunt(arguments.rung, &mutants)?;
+    let campaigns = run_campaigns(arguments.strategy, &mutants)?;
     let rows = kills::rows(&mutants, &campaigns);
     let text = match arguments.json {
         true => kills::json(&rows),
         false => kills::table(&rows, &impossible),
     };
-    console::say(&text);
+    console::print_line(&text);
     let mut all_killed = campaigns.iter().all(|campaign| campaign.verdict == Verdict::Killed);
     if arguments.shrink {
-        let Proof { tests, wrong } = emitted::prove(&builds, &mutants, &campaigns)?;
-        let right = tests - wrong.len().min(tests);
-        eprintln!("{right} of {tests} emitted tests fail with their bug and pass without");
-        wrong.iter().for_each(|wrong| eprintln!("  {wrong}"));
-        all_killed &= wrong.is_empty();
+        let EmittedTestResults { tests, errors } = emitted::verify(&builds, &mutants, &campaigns)?;
+        let valid = tests - errors.len().min(tests);
+        eprintln!("{valid} of {tests} emitted tests fail with their bug and pass without it");
+        errors.iter().for_each(|error| eprintln!("  {error}"));
+        all_killed &= errors.is_empty();
     }
-    Ok(if all_killed { Exit::Fine } else { Exit::Vacuous })
+    Ok(if all_killed { Exit::Success } else { Exit::Vacuous })
 }

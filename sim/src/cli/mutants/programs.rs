@@ -1,66 +1,68 @@
-//! The programs that hunt: commands and cargo, with a bug on or without.
+//! Runs the processes of mutation tests: simulator binaries and cargo, with or without a bug.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::cli::clock::{self, Stopwatch};
-use crate::cli::exit::Trouble;
+use crate::cli::exit::CommandError;
 
-/// What the environment of a folded build names the bug in that is on.
-pub(crate) const SWITCH: &str = "PLANTED_BUG";
+/// The environment variable that names the active bug of a combined build.
+pub(crate) const ACTIVE_BUG_VARIABLE: &str = "PLANTED_BUG";
 
-/// How long one process may run before it counts as hung.
+/// The time limit of one process, after which it counts as hung.
 const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
 
-/// A command, and the bug in it that is to be on.
+/// A simulator binary, and the bug in it that is active.
 #[derive(Clone, Debug)]
-pub(crate) struct Planted {
+pub(crate) struct MutantBinary {
     pub(crate) command: PathBuf,
-    /// None if the command has no bug, or always the same one.
-    pub(crate) on: Option<String>,
+    /// The id of the active bug; `None` for a binary without a switch.
+    pub(crate) active_bug: Option<String>,
 }
 
-impl Planted {
-    /// A command that needs no switch.
-    pub(crate) fn alone(command: PathBuf) -> Planted {
-        Planted { command, on: None }
+impl MutantBinary {
+    /// Returns a binary without a switch.
+    pub(crate) fn without_switch(command: PathBuf) -> MutantBinary {
+        MutantBinary { command, active_bug: None }
     }
 
-    /// The command, ready for its arguments.
+    /// Returns the command, to which arguments can be added.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.command);
-        switch(&mut command, self.on.as_deref());
+        set_active_bug(&mut command, self.active_bug.as_deref());
         command
     }
 }
 
-/// Puts this bug on where many are folded in, or none.
-pub(crate) fn switch(command: &mut Command, on: Option<&str>) {
+/// Sets the active bug of a combined build, or none.
+pub(crate) fn set_active_bug(command: &mut Command, on: Option<&str>) {
     match on {
-        Some(id) => command.env(SWITCH, id),
-        None => command.env_remove(SWITCH),
+        Some(id) => command.env(ACTIVE_BUG_VARIABLE, id),
+        None => command.env_remove(ACTIVE_BUG_VARIABLE),
     };
 }
 
-/// Runs cargo, however long it takes.
-pub(crate) fn ended(cargo: &mut Command) -> Result<Output, Trouble> {
+/// Runs cargo without a time limit.
+pub(crate) fn run_cargo(cargo: &mut Command) -> Result<Output, CommandError> {
     let output = cargo.stdin(Stdio::null()).output();
-    output.map_err(|error| Trouble(format!("mutants: cargo cannot be run: {error}")))
+    output.map_err(|error| CommandError(format!("mutants: cargo cannot be run: {error}")))
 }
 
-/// Runs a command. Returns whether it succeeded, and what it printed; `None` if it did not end in
-/// time.
-pub(crate) fn finish(command: &mut Command) -> Result<Option<(bool, String)>, Trouble> {
+/// Runs a command. Returns whether it succeeded and its standard output, or `None` if it reached
+/// the time limit.
+pub(crate) fn run_with_timeout(
+    command: &mut Command,
+) -> Result<Option<(bool, String)>, CommandError> {
     let program = command.get_program().to_owned();
-    let failed = |error| Trouble::file("mutants", Path::new(&program), &error);
+    let failed = |error| CommandError::file("mutants", Path::new(&program), &error);
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .map_err(failed)?;
-    // What it prints is read aside: it could fill the pipe.
+    // A thread reads the output, because it could fill the pipe.
     let mut pipe = child.stdout.take().expect("it is piped");
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
@@ -75,7 +77,7 @@ pub(crate) fn finish(command: &mut Command) -> Result<Option<(bool, String)>, Tr
             child.kill().and_then(|()| child.wait()).map_err(failed)?;
             break None;
         }
-        clock::pause(Duration::from_millis(5));
+        clock::sleep(Duration::from_millis(5));
     };
     let text = reader.join().expect("reading does not panic").map_err(failed)?;
     Ok(ended.map(|succeeded| (succeeded, text)))

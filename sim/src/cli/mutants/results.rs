@@ -1,15 +1,14 @@
-//! What hunts came to so far, in a file.
+//! The file of finished campaigns, with which an interrupted `cargo sim mutants` resumes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::cli::exit::Trouble;
-use crate::cli::mutants::hunt::{Campaign, Verdict};
-use crate::rung::Rung;
+use crate::cli::exit::CommandError;
+use crate::cli::mutants::campaign::{Campaign, Verdict};
+use crate::strategy::Strategy;
 
-/// The campaigns finished so far against one state of the sources, one JSON line each: a hunt
-/// that was stopped goes on where it was.
+/// The finished campaigns against one version of the sources, one JSON line each.
 pub(crate) struct Results {
     path: PathBuf,
     file: File,
@@ -18,32 +17,33 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    pub(crate) fn open(folder: &Path, fingerprint: u64) -> Result<Results, Trouble> {
+    pub(crate) fn open(folder: &Path, fingerprint: u64) -> Result<Results, CommandError> {
         let sources = format!("{fingerprint:016x}");
         let path = folder.join(format!("{sources}.jsonl"));
         let present = fs::read_to_string(&path).unwrap_or_default();
-        // The last line may have been cut short when the hunt was stopped.
+        // The last line may be incomplete if the process was stopped while it wrote it.
         let known = present.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let file = OpenOptions::new().create(true).append(true).open(&path);
-        let mut file = file.map_err(|error| Trouble::file("mutants", &path, &error))?;
+        let mut file = file.map_err(|error| CommandError::file("mutants", &path, &error))?;
         if !present.is_empty() && !present.ends_with('\n') {
             let ended = writeln!(file);
-            ended.map_err(|error| Trouble::file("mutants", &path, &error))?;
+            ended.map_err(|error| CommandError::file("mutants", &path, &error))?;
         }
         Ok(Results { path, file, sources, known })
     }
 
-    /// A finished campaign that answers what a new one would.
+    /// Returns a finished campaign that makes a new one with this budget unnecessary.
     pub(crate) fn known(
         &self,
         id: &str,
         edits: &str,
         number: u64,
-        (rung, seeds_max): (Rung, u64),
+        (strategy, seeds_max): (Strategy, u64),
     ) -> Option<&Campaign> {
         self.known.iter().rev().find(|campaign| {
-            let same = (campaign.mutant.as_str(), campaign.edits.as_str(), campaign.rung.as_str())
-                == (id, edits, rung.name());
+            let same =
+                (campaign.mutant.as_str(), campaign.edits.as_str(), campaign.strategy.as_str())
+                    == (id, edits, strategy.name());
             let enough = match (campaign.verdict, &campaign.failure) {
                 (Verdict::Killed, Some(failure)) => failure.after_seeds <= seeds_max,
                 (Verdict::Killed, None) => true,
@@ -54,11 +54,11 @@ impl Results {
         })
     }
 
-    pub(crate) fn add(&mut self, mut campaign: Campaign) -> Result<Campaign, Trouble> {
+    pub(crate) fn add(&mut self, mut campaign: Campaign) -> Result<Campaign, CommandError> {
         campaign.sources.clone_from(&self.sources);
-        let line = serde_json::to_string(&campaign).expect("a record has nothing JSON lacks");
+        let line = serde_json::to_string(&campaign).expect("a record is always valid JSON");
         let written = writeln!(self.file, "{line}");
-        written.map_err(|error| Trouble::file("mutants", &self.path, &error))?;
+        written.map_err(|error| CommandError::file("mutants", &self.path, &error))?;
         self.known.push(campaign.clone());
         Ok(campaign)
     }
@@ -75,7 +75,7 @@ mod tests {
             edits: "e".to_owned(),
             campaign: number,
             seeds_max,
-            rung: Rung::Swarm.name().to_owned(),
+            strategy: Strategy::Swarm.name().to_owned(),
             verdict,
             note: String::new(),
             failure: None,
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_hunt_goes_on_where_it_was() {
+    fn a_stopped_invocation_resumes_from_the_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut results = Results::open(folder.path(), 7).expect("it opens");
         results.add(campaign(0, 100, Verdict::Survived)).expect("it is written");
@@ -94,14 +94,17 @@ mod tests {
         drop(results);
 
         let mut results = Results::open(folder.path(), 7).expect("it opens");
-        let rung = Rung::Swarm;
+        let strategy = Strategy::Swarm;
         assert_eq!(results.known.len(), 2);
-        assert!(results.known("EL01", "e", 0, (rung, 100)).is_some());
-        assert!(results.known("EL01", "e", 0, (rung, 101)).is_none(), "it ran too few seeds");
-        assert!(results.known("EL01", "other", 0, (rung, 100)).is_none(), "the edits changed");
-        let other = (Rung::Nemeses, 100);
-        assert!(results.known("EL01", "e", 0, other).is_none(), "it was another rung");
-        assert!(results.known("EL01", "e", 1, (rung, 100)).is_none(), "it decided nothing");
+        assert!(results.known("EL01", "e", 0, (strategy, 100)).is_some());
+        assert!(results.known("EL01", "e", 0, (strategy, 101)).is_none(), "it ran too few seeds");
+        assert!(results.known("EL01", "other", 0, (strategy, 100)).is_none(), "the edits changed");
+        let other = (Strategy::Nemeses, 100);
+        assert!(results.known("EL01", "e", 0, other).is_none(), "the strategy differs");
+        assert!(
+            results.known("EL01", "e", 1, (strategy, 100)).is_none(),
+            "a hung campaign has no result"
+        );
         results.add(campaign(2, 100, Verdict::Survived)).expect("it is written");
         assert_eq!(Results::open(folder.path(), 7).expect("it opens").known.len(), 3);
         assert_eq!(Results::open(folder.path(), 8).expect("it opens").known.len(), 0);

@@ -1,4 +1,4 @@
-//! The table of planted bugs, `sim/mutants.toml`: each a few edits to the sources, as data.
+//! The table of planted bugs, `sim/mutants.toml`. Each bug is a list of edits to the sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::exit::Trouble;
+use crate::cli::exit::CommandError;
 use crate::profile::Profile;
+use crate::substitution::substitute;
 
-/// The table's place below the root of the sources.
+/// The path of the table, relative to the root of the sources.
 pub(crate) const PATH: &str = "sim/mutants.toml";
 
 #[derive(Debug, Deserialize)]
@@ -20,52 +21,49 @@ struct Table {
     impossible: Vec<Impossible>,
 }
 
-/// A bug of the list that cannot be planted here.
+/// A bug of the catalogue that cannot be planted in this design.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Impossible {
-    /// Its name in the list of bugs.
+    /// The id in the catalogue of bugs.
     pub(crate) id: String,
-    /// Which part of the design leaves it no place.
+    /// The part of the design that rules out the bug.
     pub(crate) reason: String,
 }
 
-/// One bug.
+/// A bug that can be planted.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mutant {
-    /// Its name in the list of bugs, with a letter after it if it is one of several forms.
+    /// The id in the catalogue of bugs; a letter at the end distinguishes several forms of one bug.
     pub(crate) id: String,
-    /// The wrong behaviour.
+    /// The wrong behaviour in one clause.
     pub(crate) wrong: String,
-    /// What it puts at risk.
+    /// The kind of property that the bug violates.
     pub(crate) kind: Kind,
-    /// Who is to find it.
-    pub(crate) hunter: Hunter,
-    /// The profile of the simulator's sweeps; the default one if it is not named.
+    /// The test method that must detect the bug.
+    pub(crate) detector: Detector,
+    /// The profile of the sweeps; `None` for the default profile.
     pub(crate) profile: Option<String>,
-    /// What `cargo test --package quorate` is told to run, if a test is the hunter.
+    /// The arguments of `cargo test --package quorate`, if the detector is a test.
     pub(crate) test: Option<String>,
-    /// How it is planted.
+    /// The edits that plant the bug.
     pub(crate) edit: Vec<Edit>,
 }
 
 impl Mutant {
-    /// The files it edits, with its edits made to what `text` says is in them.
+    /// Returns the edited files, with the edits applied to the contents that `text` returns.
     pub(crate) fn planted(
         &self,
         text: impl Fn(&Path) -> Result<String, String>,
-    ) -> Result<BTreeMap<PathBuf, String>, Trouble> {
+    ) -> Result<BTreeMap<PathBuf, String>, CommandError> {
         let mut files = BTreeMap::new();
-        for Edit { file, find, replace } in &self.edit {
+        for Edit { file, inside, find, replace } in &self.edit {
             let before = files.remove(file).map_or_else(|| text(file), Ok);
-            let after = before.and_then(|text| match text.matches(find).count() {
-                1 => Ok(text.replacen(find, replace, 1)),
-                times => Err(format!("`{find}` occurs {times} times, not once")),
-            });
+            let after = before.and_then(|text| substitute(&text, inside.as_deref(), find, replace));
             let after = after.map_err(|error| {
                 let error = error.replace('\n', " ");
-                Trouble(format!("{}: {}: {error}", self.id, file.display()))
+                CommandError(format!("{}: {}: {error}", self.id, file.display()))
             })?;
             files.insert(file.clone(), after);
         }
@@ -73,90 +71,101 @@ impl Mutant {
     }
 }
 
-/// What a bug puts at risk.
+/// The kind of property that a bug violates.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
-    /// Something bad happens.
+    /// A bad state is reached.
     Safety,
-    /// Something good never does.
+    /// A required state is never reached.
     Liveness,
 }
 
-/// Who is to find a bug.
+/// The test method that must detect a bug.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Hunter {
-    /// A sweep of the simulator.
+pub(crate) enum Detector {
+    /// A sweep of simulator seeds.
     Simulator,
-    /// One of the library's tests, which fails with the bug and passes without.
+    /// A test of the library, which fails with the bug and passes without it.
     Test,
 }
 
-/// One substitution.
+/// One text substitution in a source file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Edit {
-    /// The file, below the root of the sources.
+    /// The path of the file, relative to the root of the sources.
     pub(crate) file: PathBuf,
-    /// A text that occurs exactly once in it.
+    /// Text that occurs only in the first line of the item to change. Without it, `find` is
+    /// searched in the whole file.
+    pub(crate) inside: Option<String>,
+    /// Text that occurs exactly once in the item.
     pub(crate) find: String,
-    /// The text in its place.
+    /// The text that replaces it.
     pub(crate) replace: String,
 }
 
-/// The mutants of the sources below `root`, or only those called `only`.
-pub(crate) fn read(root: &Path, only: &[String]) -> Result<Vec<Mutant>, Trouble> {
+/// Returns the mutants of the sources below `root`, restricted to the ids `only` if not empty.
+pub(crate) fn read(root: &Path, only: &[String]) -> Result<Vec<Mutant>, CommandError> {
     let table = table(root)?;
     let ids: BTreeSet<&str> = table.mutant.iter().map(|mutant| mutant.id.as_str()).collect();
     if let Some(unknown) = only.iter().find(|id| !ids.contains(id.as_str())) {
         let known = ids.into_iter().collect::<Vec<_>>().join(", ");
-        return Err(Trouble(format!("--only: no mutant `{unknown}`; there are: {known}")));
+        return Err(CommandError(format!(
+            "--only: unknown mutant `{unknown}`; known mutants: {known}"
+        )));
     }
     let wanted = |mutant: &Mutant| only.is_empty() || only.contains(&mutant.id);
     let mutants: Vec<Mutant> = table.mutant.into_iter().filter(wanted).collect();
-    let rotten: Vec<String> = mutants.iter().filter_map(|mutant| rot(root, mutant)).collect();
-    if rotten.is_empty() { Ok(mutants) } else { Err(Trouble(rotten.join("; "))) }
+    let errors: Vec<String> =
+        mutants.iter().filter_map(|mutant| planting_error(root, mutant)).collect();
+    if errors.is_empty() { Ok(mutants) } else { Err(CommandError(errors.join("; "))) }
 }
 
-/// The bugs that cannot be planted in the sources below `root`.
-pub(crate) fn impossible(root: &Path) -> Result<Vec<Impossible>, Trouble> {
+/// Returns the bugs that cannot be planted in this design.
+pub(crate) fn impossible(root: &Path) -> Result<Vec<Impossible>, CommandError> {
     table(root).map(|table| table.impossible)
 }
 
-fn table(root: &Path) -> Result<Table, Trouble> {
+fn table(root: &Path) -> Result<Table, CommandError> {
     let path = root.join(PATH);
-    let text = fs::read_to_string(&path).map_err(|error| Trouble::file("table", &path, &error))?;
+    let text =
+        fs::read_to_string(&path).map_err(|error| CommandError::file("table", &path, &error))?;
     let table: Table = toml::from_str(&text).map_err(|error| {
         let message = error.message().replace('\n', " ");
         let at = error.span().map_or(0, |span| span.start);
         let line = text[..at].matches('\n').count() + 1;
-        Trouble(format!("table: {}: line {line}: {message}", path.display()))
+        CommandError(format!("table: {}: line {line}: {message}", path.display()))
     })?;
-    match table.mutant.iter().find_map(misled) {
+    match table.mutant.iter().find_map(configuration_error) {
         None => Ok(table),
-        Some(wrong) => Err(Trouble(format!("table: {}: {wrong}", path.display()))),
+        Some(error) => Err(CommandError(format!("table: {}: {error}", path.display()))),
     }
 }
 
-/// Why nobody can hunt the mutant as it is described, if so.
-fn misled(mutant: &Mutant) -> Option<String> {
+/// Returns the error in the detector, profile and test of a mutant, if there is one.
+fn configuration_error(mutant: &Mutant) -> Option<String> {
     let id = &mutant.id;
-    match (mutant.hunter, &mutant.profile, &mutant.test) {
-        (Hunter::Simulator, Some(profile), None) => {
+    match (mutant.detector, &mutant.profile, &mutant.test) {
+        (Detector::Simulator, Some(profile), None) => {
             let unknown = Profile::by_name(profile).err()?;
             Some(format!("{id}: {unknown}"))
         }
-        (Hunter::Simulator, None, None) | (Hunter::Test, None, Some(_)) => None,
-        (Hunter::Simulator, _, Some(_)) => Some(format!("{id}: the simulator runs no test")),
-        (Hunter::Test, ..) => Some(format!("{id}: a test is named, and no profile")),
+        (Detector::Simulator, None, None) | (Detector::Test, None, Some(_)) => None,
+        (Detector::Simulator, _, Some(_)) => {
+            Some(format!("{id}: `test` requires detector = \"test\""))
+        }
+        (Detector::Test, ..) => {
+            Some(format!("{id}: detector = \"test\" requires `test` and no `profile`"))
+        }
     }
 }
 
-/// Why the mutant can no longer be planted, if it cannot.
-fn rot(root: &Path, mutant: &Mutant) -> Option<String> {
+/// Returns the error if the mutant can no longer be planted.
+fn planting_error(root: &Path, mutant: &Mutant) -> Option<String> {
     let text = |file: &Path| fs::read_to_string(root.join(file)).map_err(|error| error.to_string());
-    mutant.planted(text).err().map(|trouble| trouble.0)
+    mutant.planted(text).err().map(|error| error.0)
 }
 
 #[cfg(test)]
@@ -167,7 +176,7 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
     }
 
-    /// The bugs that must be found at the least.
+    /// The bugs that the table must contain.
     const REQUIRED: &[&str] = &[
         "EL01", "EL02", "EL03", "EL04", "EL07", "EL19", "LR01", "LR02", "LR06", "LR09", "LR17",
         "LR18", "CM01", "CM07", "AP01", "AP05", "AP06", "AP08", "RD01", "RD02", "SN02", "SN03",
@@ -204,37 +213,45 @@ mod tests {
     }
 
     #[test]
-    fn what_is_impossible_is_said_to_be_with_a_reason() {
+    fn an_impossible_bug_has_a_reason() {
         for bug in impossible(&root()).expect("the table is well formed") {
             let reason = bug.reason.trim();
-            assert!(reason.len() > 40 && reason.ends_with('.'), "{}: a sentence says why", bug.id);
+            assert!(
+                reason.len() > 40 && reason.ends_with('.'),
+                "{}: the reason must be a sentence",
+                bug.id
+            );
         }
     }
 
     #[test]
-    fn a_hunter_that_cannot_hunt_is_refused() {
+    fn an_invalid_detector_is_rejected() {
         let mut mutant = read(&root(), &["CM01".to_owned()]).expect("it is there").remove(0);
-        assert_eq!(misled(&mutant), None);
+        assert_eq!(configuration_error(&mutant), None);
         mutant.profile = Some("disk".to_owned());
-        assert_eq!(misled(&mutant), None);
+        assert_eq!(configuration_error(&mutant), None);
         mutant.profile = Some("nowhere".to_owned());
-        assert!(misled(&mutant).is_some_and(|text| text.contains("unknown profile")));
-        mutant.hunter = Hunter::Test;
-        assert!(misled(&mutant).is_some(), "a test knows no profile");
+        assert!(configuration_error(&mutant).is_some_and(|text| text.contains("unknown profile")));
+        mutant.detector = Detector::Test;
+        assert!(configuration_error(&mutant).is_some(), "a test has no profile");
         (mutant.profile, mutant.test) = (None, Some("--test storage".to_owned()));
-        assert_eq!(misled(&mutant), None);
-        mutant.hunter = Hunter::Simulator;
-        assert!(misled(&mutant).is_some(), "the simulator runs no test");
+        assert_eq!(configuration_error(&mutant), None);
+        mutant.detector = Detector::Simulator;
+        assert!(configuration_error(&mutant).is_some(), "the simulator does not run tests");
     }
 
     #[test]
-    fn a_snippet_that_is_gone_or_no_longer_unique_is_refused() {
+    fn a_missing_or_ambiguous_snippet_is_rejected() {
         let mut mutant = read(&root(), &["CM01".to_owned()]).expect("it is there").remove(0);
-        assert_eq!(rot(&root(), &mutant), None);
+        assert_eq!(planting_error(&root(), &mutant), None);
         mutant.edit[0].find.push_str(" or not");
-        assert!(rot(&root(), &mutant).is_some_and(|text| text.starts_with("CM01: src/raft/")));
+        assert!(
+            planting_error(&root(), &mutant)
+                .is_some_and(|text| text.starts_with("CM01: src/raft/"))
+        );
         let edit = |find: &str, replace: &str| Edit {
             file: "f".into(),
+            inside: None,
             find: find.into(),
             replace: replace.into(),
         };
@@ -242,7 +259,7 @@ mod tests {
         let planted = |text: &str| mutant.planted(|_| Ok(text.to_owned()));
         let done = planted("abc").expect("each edit finds its text");
         assert_eq!(done, BTreeMap::from([("f".into(), "yc".to_owned())]));
-        assert!(planted("ac").is_err_and(|trouble| trouble.0.contains("0 times")));
-        assert!(planted("abcb").is_err_and(|trouble| trouble.0.contains("2 times")));
+        assert!(planted("ac").is_err_and(|error| error.0.contains("0 times")));
+        assert!(planted("abcb").is_err_and(|error| error.0.contains("2 times")));
     }
 }

@@ -1,4 +1,4 @@
-//! A copy of the sources in which bugs are planted, and which is built.
+//! A copy of the sources in which bugs are planted and built.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -7,63 +7,62 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cli::exit::Trouble;
-use crate::cli::mutants::programs::{ended, finish, switch};
+use crate::cli::exit::CommandError;
+use crate::cli::mutants::programs::{run_cargo, run_with_timeout, set_active_bug};
 use crate::cli::mutants::sources::Sources;
 use crate::cli::mutants::table::Mutant;
-use crate::cli::mutants::tested::{self, Trial};
+use crate::cli::mutants::test_output::{self, TestRun};
 
-/// A copy of the sources, and where it is built.
-pub(crate) struct Tree {
+/// A copy of the sources and its build directory.
+pub(crate) struct SourceTree {
     copy: PathBuf,
     build: PathBuf,
 }
 
-/// What the compiler found wrong, and where.
+/// A compiler error with its locations.
 #[derive(Debug)]
-pub(crate) struct Fault {
-    /// Places in files: the path below the root, and the offset in bytes.
-    pub(crate) places: Vec<(PathBuf, usize)>,
-    /// All that it said.
-    pub(crate) said: String,
+pub(crate) struct CompileError {
+    /// The locations: the path relative to the root, and the offset in bytes.
+    pub(crate) locations: Vec<(PathBuf, usize)>,
+    /// The rendered error message.
+    pub(crate) message: String,
 }
 
-impl Tree {
-    /// Brings the copy called `name` up to date, with `edited` files in place of the sources' own
-    /// or beside them. Files that are equal already are not touched, so that cargo need not build
-    /// them again.
+impl SourceTree {
+    /// Updates the copy called `name`, with the `edited` files replacing or added to the sources.
+    /// Unchanged files are not written, so that cargo does not rebuild them.
     pub(crate) fn copy(
         sources: &Sources,
         name: &str,
         edited: &BTreeMap<PathBuf, String>,
-    ) -> Result<Tree, Trouble> {
+    ) -> Result<SourceTree, CommandError> {
         let folder = sources.folder();
         let copy = folder.join(name);
         let there = |file: &Path| sources.files.contains_key(file) || edited.contains_key(file);
         let pruned = prune(&copy, Path::new(""), &there);
-        pruned.map_err(|error| Trouble::file("mutants", &copy, &error))?;
+        pruned.map_err(|error| CommandError::file("mutants", &copy, &error))?;
         let kept = sources.files.iter().filter(|(file, _)| !edited.contains_key(*file));
         let kept = kept.map(|(file, content)| (file, content.as_slice()));
-        let tree = Tree { copy, build: folder.join("build") };
+        let tree = SourceTree { copy, build: folder.join("build") };
         let edited = edited.iter().map(|(file, text)| (file, text.as_bytes()));
         kept.chain(edited).try_for_each(|(file, content)| tree.write(file, content))?;
         Ok(tree)
     }
 
-    /// Gives a file of the copy this content, unless it has it.
-    pub(crate) fn write(&self, file: &Path, content: &[u8]) -> Result<(), Trouble> {
+    /// Writes a file of the copy, unless it already has this content.
+    pub(crate) fn write(&self, file: &Path, content: &[u8]) -> Result<(), CommandError> {
         let path = self.copy.join(file);
         let written = write_if_changed(&path, content);
-        written.map_err(|error| Trouble::file("mutants", &path, &error))
+        written.map_err(|error| CommandError::file("mutants", &path, &error))
     }
 
-    /// Makes the mutant's edits in the copy while `use_it` uses it.
-    pub(crate) fn with<T>(
+    /// Calls `use_it` while the mutant is planted in the copy.
+    pub(crate) fn with_mutant<T>(
         &self,
         sources: &Sources,
         mutant: &Mutant,
-        use_it: impl FnOnce() -> Result<T, Trouble>,
-    ) -> Result<T, Trouble> {
+        use_it: impl FnOnce() -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
         let planted = mutant.planted(|file| sources.text(file))?;
         planted.iter().try_for_each(|(file, text)| self.write(file, text.as_bytes()))?;
         let used = use_it();
@@ -71,52 +70,52 @@ impl Tree {
         used
     }
 
-    /// Builds the command from the copy as it is, and keeps it as `to`; a warning is an error.
-    /// Returns what the compiler said if it does not compile.
-    pub(crate) fn build(&self, to: &Path) -> Result<Result<(), String>, Trouble> {
+    /// Builds the command from the copy and stores it as `to`; warnings are errors. Returns the
+    /// compiler errors if it does not compile.
+    pub(crate) fn build(&self, to: &Path) -> Result<Result<(), String>, CommandError> {
         let mut cargo = self.cargo(&["build", "--release", "--quiet", "--package", "quorate-sim"]);
         cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "false");
         cargo.env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true");
-        let output = ended(&mut cargo)?;
+        let output = run_cargo(&mut cargo)?;
         if !output.status.success() {
-            return Ok(Err(errors(&output.stderr)));
+            return Ok(Err(compiler_output(&output.stderr)));
         }
         let name = format!("quorate-sim{}", env::consts::EXE_SUFFIX);
-        keep(&self.build.join("release").join(name), to).map(Ok)
+        copy_binary(&self.build.join("release").join(name), to).map(Ok)
     }
 
-    /// What the compiler finds wrong in the libraries and commands of the copy as it is, with every
-    /// feature that a hunt asks for.
-    pub(crate) fn check(&self) -> Result<Vec<Fault>, Trouble> {
+    /// Returns the compiler errors of the libraries and commands of the copy, with every feature
+    /// that a campaign uses.
+    pub(crate) fn check(&self) -> Result<Vec<CompileError>, CommandError> {
         let words = ["check", "--package", "quorate", "--package", "quorate-sim"];
         let features = ["--features", "quorate/certs", "--message-format", "json"];
-        let output = ended(self.cargo(&words).args(features))?;
-        let faults: Vec<Fault> = String::from_utf8_lossy(&output.stdout)
+        let output = run_cargo(self.cargo(&words).args(features))?;
+        let errors: Vec<CompileError> = String::from_utf8_lossy(&output.stdout)
             .lines()
-            .filter_map(|line| fault(&serde_json::from_str(line).ok()?))
+            .filter_map(|line| compile_error(&serde_json::from_str(line).ok()?))
             .collect();
-        if faults.is_empty() && !output.status.success() {
-            return Err(Trouble(format!("mutants: {}", errors(&output.stderr))));
+        if errors.is_empty() && !output.status.success() {
+            return Err(CommandError(format!("mutants: {}", compiler_output(&output.stderr))));
         }
-        Ok(faults)
+        Ok(errors)
     }
 
-    /// Runs the library's tests that `words` name, as `cargo test` takes them, in the copy as it
-    /// is, with this bug on.
-    pub(crate) fn test(&self, words: &str, on: Option<&str>) -> Result<Trial, Trouble> {
+    /// Runs the tests of the library that the `cargo test` arguments `words` select, with this bug
+    /// active.
+    pub(crate) fn test(&self, words: &str, on: Option<&str>) -> Result<TestRun, CommandError> {
         let words: Vec<&str> =
             ["test", "--package", "quorate"].into_iter().chain(words.split_whitespace()).collect();
-        let output = ended(self.cargo(&words).arg("--no-run"))?;
+        let output = run_cargo(self.cargo(&words).arg("--no-run"))?;
         if !output.status.success() {
-            return Ok(Trial::Unbuildable(errors(&output.stderr)));
+            return Ok(TestRun::Unbuildable(compiler_output(&output.stderr)));
         }
         let mut cargo = self.cargo(&words);
-        switch(&mut cargo, on);
-        let ended = finish(cargo.arg("--no-fail-fast"))?;
-        Ok(ended.map_or(Trial::Hung, |(_, said)| tested::read(&said)))
+        set_active_bug(&mut cargo, on);
+        let ended = run_with_timeout(cargo.arg("--no-fail-fast"))?;
+        Ok(ended.map_or(TestRun::Hung, |(_, text)| test_output::read(&text)))
     }
 
-    /// Cargo, told to build in the copy; a warning is an error.
+    /// Returns a cargo command that builds the copy; warnings are errors.
     fn cargo(&self, words: &[&str]) -> Command {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
@@ -126,43 +125,43 @@ impl Tree {
             .arg("--target-dir")
             .arg(&self.build)
             .env("RUSTFLAGS", "-Dwarnings");
-        switch(&mut cargo, None);
+        set_active_bug(&mut cargo, None);
         cargo
     }
 }
 
-/// What a line of cargo's says is wrong, if it does.
-fn fault(line: &serde_json::Value) -> Option<Fault> {
+/// Returns the compiler error in a line of cargo's JSON output, if it is one.
+fn compile_error(line: &serde_json::Value) -> Option<CompileError> {
     let message = line.get("message")?;
-    let said = message["rendered"].as_str()?.to_owned();
-    let place = |span: &serde_json::Value| {
+    let text = message["rendered"].as_str()?.to_owned();
+    let location = |span: &serde_json::Value| {
         let file = PathBuf::from(span["file_name"].as_str()?);
         Some((file, usize::try_from(span["byte_start"].as_u64()?).ok()?))
     };
     let mut spans: Vec<_> = message["spans"].as_array()?.iter().collect();
-    // What is to blame comes before what it disagrees with.
+    // The primary span comes first.
     spans.sort_by_key(|span| span["is_primary"] != true);
-    let places = spans.into_iter().filter_map(place).collect();
-    (message["level"] == "error").then_some(Fault { places, said })
+    let locations = spans.into_iter().filter_map(location).collect();
+    (message["level"] == "error").then_some(CompileError { locations, message: text })
 }
 
-/// Copies a command to where no build replaces it; one that runs from there goes on.
-pub(crate) fn keep(command: &Path, to: &Path) -> Result<(), Trouble> {
+/// Copies a binary to a path where no build replaces it. A running copy at that path continues.
+pub(crate) fn copy_binary(command: &Path, to: &Path) -> Result<(), CommandError> {
     let folder = to.parent().map_or(Ok(()), fs::create_dir_all);
     let beside = to.with_extension("new");
     let copied = folder.and_then(|()| fs::copy(command, &beside));
     let kept = copied.and_then(|_| fs::rename(&beside, to));
-    kept.map_err(|error| Trouble::file("mutants", to, &error))
+    kept.map_err(|error| CommandError::file("mutants", to, &error))
 }
 
-/// What the compiler said, from its first error on.
-fn errors(stderr: &[u8]) -> String {
-    let said = String::from_utf8_lossy(stderr);
-    let first = said.lines().position(|line| line.starts_with("error")).unwrap_or_default();
-    said.lines().skip(first).collect::<Vec<_>>().join("\n")
+/// Returns the compiler output from the first error on.
+fn compiler_output(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let first = text.lines().position(|line| line.starts_with("error")).unwrap_or_default();
+    text.lines().skip(first).collect::<Vec<_>>().join("\n")
 }
 
-/// Removes every file of this folder of the copy that is not `wanted`, such as one that was moved.
+/// Removes every file of this folder of the copy that is not `wanted`, such as a moved file.
 fn prune(copy: &Path, folder: &Path, wanted: &impl Fn(&Path) -> bool) -> io::Result<()> {
     let entries = match fs::read_dir(copy.join(folder)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -208,15 +207,15 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_where_the_compiler_puts_the_blame() {
+    fn a_compiler_error_has_its_primary_location_first() {
         let line = serde_json::json!({ "reason": "compiler-message", "message": {
             "level": "error", "rendered": "error: no", "spans": [
                 { "file_name": "src/a.rs", "byte_start": 3, "is_primary": false },
                 { "file_name": "src/b.rs", "byte_start": 9, "is_primary": true },
             ],
         }});
-        let fault = super::fault(&line).expect("it is one");
-        assert_eq!(fault.said, "error: no");
-        assert_eq!(fault.places, [("src/b.rs".into(), 9), ("src/a.rs".into(), 3)]);
+        let fault = super::compile_error(&line).expect("it is one");
+        assert_eq!(fault.message, "error: no");
+        assert_eq!(fault.locations, [("src/b.rs".into(), 9), ("src/a.rs".into(), 3)]);
     }
 }

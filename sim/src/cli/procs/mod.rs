@@ -1,13 +1,13 @@
-//! `cargo sim procs FILE`: a scenario on real processes, each in a network namespace of its own.
+//! `cargo sim procs FILE`: runs a scenario on real processes, each in its own network namespace.
 
-mod apart;
-mod asking;
-mod chance;
+mod clients;
+mod detached;
 mod net;
 mod nodes;
+mod random_faults;
 mod relay;
 mod run;
-mod unreal;
+mod unsupported;
 mod verdict;
 
 use std::env;
@@ -15,58 +15,58 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::ProcsArguments;
-use crate::cli::clock::own_number;
+use crate::cli::clock::pid;
 use crate::cli::console;
-use crate::cli::exit::{Exit, Trouble};
+use crate::cli::exit::{CommandError, Exit};
 use crate::cli::interrupt;
-use crate::cli::procs::chance::Chance;
-use crate::cli::procs::net::Net;
-use crate::cli::procs::run::Course;
-use crate::cli::procs::unreal::Unreal;
+use crate::cli::procs::net::NamespaceNetwork;
+use crate::cli::procs::random_faults::RandomFaults;
+use crate::cli::procs::run::ScenarioRun;
+use crate::cli::procs::unsupported::UnsupportedLine;
 use crate::cli::scenario;
 use crate::run::RunOptions;
 
-/// Runs the scenario, if all of it can be made real or the rest may be left out.
-pub(crate) fn go(arguments: &ProcsArguments) -> Result<Exit, Trouble> {
+/// Runs the scenario if all its lines are supported on real processes, or `--skip` is given.
+pub(crate) fn execute(arguments: &ProcsArguments) -> Result<Exit, CommandError> {
     let file = &arguments.file;
     let scenario = scenario::read(file, &RunOptions::default())?;
-    let unreal = unreal::lines(&scenario);
-    for Unreal { line, what, why } in &unreal {
-        console::say(&format!("cannot be made real  {}:{line}: {what}: {why}", file.display()));
+    let unsupported = unsupported::unsupported_lines(&scenario);
+    for UnsupportedLine { line, text, reason } in &unsupported {
+        console::print_line(&format!("unsupported  {}:{line}: {text}: {reason}", file.display()));
     }
-    if !unreal.is_empty() && !arguments.skip {
-        let count = unreal.len();
+    if !unsupported.is_empty() && !arguments.skip {
+        let count = unsupported.len();
         let lines = if count == 1 { "1 line".to_owned() } else { format!("{count} lines") };
-        return Err(Trouble(format!(
-            "{}: {lines} cannot be made real on processes: leave them out with --skip",
+        return Err(CommandError(format!(
+            "{}: {lines} not supported on real processes: use --skip to skip them",
             file.display()
         )));
     }
     let binary = binary(arguments.binary.as_deref())?;
     interrupt::listen_and_clean_up();
     let nodes = scenario.case.settings.nodes().into();
-    let net = Net::lay(nodes, Chance::of(&scenario)).map_err(Trouble)?;
+    let net = NamespaceNetwork::create(nodes, RandomFaults::of(&scenario)).map_err(CommandError)?;
     let folder = folder()?;
-    console::say(&format!("{}, processes in {}", file.display(), folder.display()));
-    let left_out: Vec<usize> = unreal.iter().map(|unreal| unreal.line).collect();
-    let course = Course::new(&scenario, &left_out, net, &binary, &folder);
-    let seen = course.run();
-    let exit = verdict::tell(&scenario, &left_out, &seen);
-    for Unreal { line, what, .. } in &unreal {
-        console::say(&format!("skipped  {}:{line}: {what}", file.display()));
+    console::print_line(&format!("{}, processes in {}", file.display(), folder.display()));
+    let skipped: Vec<usize> = unsupported.iter().map(|unsupported| unsupported.line).collect();
+    let run = ScenarioRun::new(&scenario, &skipped, net, &binary, &folder);
+    let result = run.run();
+    let exit = verdict::report(&scenario, &skipped, &result);
+    for UnsupportedLine { line, text, .. } in &unsupported {
+        console::print_line(&format!("skipped  {}:{line}: {text}", file.display()));
     }
     match exit {
-        Exit::Fine => {
+        Exit::Success => {
             fs::remove_dir_all(&folder)
-                .map_err(|error| Trouble::file("to clean up", &folder, &error))?;
+                .map_err(|error| CommandError::file("cannot remove", &folder, &error))?;
         }
-        _ => console::say(&format!("logs and data are kept in {}", folder.display())),
+        _ => console::print_line(&format!("logs and data are kept in {}", folder.display())),
     }
     Ok(exit)
 }
 
-/// The program whose processes are run.
-fn binary(given: Option<&Path>) -> Result<PathBuf, Trouble> {
+/// Returns the path of the `quorate` binary.
+fn binary(given: Option<&Path>) -> Result<PathBuf, CommandError> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
     let beside = env::current_exe().ok().and_then(|own| Some(own.parent()?.join("quorate")));
     let built = ["release", "debug"].map(|profile| workspace.join(profile).join("quorate"));
@@ -78,16 +78,17 @@ fn binary(given: Option<&Path>) -> Result<PathBuf, Trouble> {
     let found = found.and_then(|path| path.canonicalize().ok());
     found.ok_or_else(|| {
         let wanted = given.map_or("quorate".into(), |path| path.display().to_string());
-        Trouble(format!(
-            "{wanted}: there is no such program: `cargo build --release --features cli --bin \
-             quorate` makes it, and --binary says where it is"
+        CommandError(format!(
+            "{wanted}: binary not found: build it with `cargo build --release --features cli --bin \
+             quorate`, or pass its path with --binary"
         ))
     })
 }
 
-/// A new directory for data and logs.
-fn folder() -> Result<PathBuf, Trouble> {
-    let path = env::temp_dir().join(format!("quorate-procs-{}", own_number()));
-    fs::create_dir(&path).map_err(|error| Trouble::file("data and logs", &path, &error))?;
+/// Creates a new directory for data and logs.
+fn folder() -> Result<PathBuf, CommandError> {
+    let path = env::temp_dir().join(format!("quorate-procs-{}", pid()));
+    fs::create_dir(&path)
+        .map_err(|error| CommandError::file("cannot create the data directory", &path, &error))?;
     Ok(path)
 }

@@ -1,4 +1,4 @@
-//! The nodes: processes of `quorate serve`, what is done to them, and their directories.
+//! The node processes (`quorate serve`), their data directories and the faults applied to both.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -6,38 +6,43 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::cli::clock::{Stopwatch, pause};
-use crate::cli::procs::apart::apart;
-use crate::cli::procs::asking::millis;
-use crate::cli::procs::net::Net;
+use crate::cli::clock::{Stopwatch, sleep};
+use crate::cli::procs::clients::millis;
+use crate::cli::procs::detached::detached_command;
+use crate::cli::procs::net::NamespaceNetwork;
 use crate::settings::Settings;
 
-/// Processes by their nodes. They are killed when this is dropped.
+/// The processes by node id, killed on drop.
 #[derive(Debug)]
 pub(super) struct Nodes {
     running: BTreeMap<u64, Child>,
-    /// Those that are to end by themselves.
+    /// The processes that were asked to stop with SIGTERM.
     stopping: BTreeMap<u64, Child>,
     binary: PathBuf,
     folder: PathBuf,
-    /// The words that all nodes are started with.
+    /// The arguments common to all nodes.
     words: Vec<String>,
-    /// Who founds the cluster, as words.
-    founders: String,
+    /// The bootstrap peers as `ID=ADDRESS,…`.
+    bootstrap_peers: String,
     voters: u64,
-    /// How many directories were taken away.
-    taken: u32,
+    /// The number of directories that were moved away.
+    lost_directories: u32,
 }
 
-/// How long a node may take to stop in good order.
+/// The time limit of a graceful stop.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
 impl Nodes {
-    /// Nobody runs yet.
-    pub(super) fn new(settings: &Settings, net: &Net, binary: &Path, folder: &Path) -> Nodes {
+    /// Returns the nodes before any process runs.
+    pub(super) fn new(
+        settings: &Settings,
+        net: &NamespaceNetwork,
+        binary: &Path,
+        folder: &Path,
+    ) -> Nodes {
         let config = &settings.config;
         let mut words: Vec<String> =
-            ["--plaintext", "--segment-size", "16MiB", "--segments-ahead", "1"]
+            ["--plaintext", "--segment-size", "16MiB", "--spare-segments", "1"]
                 .map(Into::into)
                 .into();
         for (flag, value) in [
@@ -49,17 +54,17 @@ impl Nodes {
             words.extend([flag.to_owned(), value]);
         }
         let voters = u64::from(settings.voters);
-        let one = |id| format!("{id}={}", net.address(id));
-        let founders: Vec<String> = (1..=voters).map(one).collect();
+        let peer = |id| format!("{id}={}", net.address(id));
+        let bootstrap_peers: Vec<String> = (1..=voters).map(peer).collect();
         Nodes {
             running: BTreeMap::new(),
             stopping: BTreeMap::new(),
             binary: binary.to_owned(),
             folder: folder.to_owned(),
             words,
-            founders: founders.join(","),
+            bootstrap_peers: bootstrap_peers.join(","),
             voters,
-            taken: 0,
+            lost_directories: 0,
         }
     }
 
@@ -67,34 +72,34 @@ impl Nodes {
         self.folder.join(format!("n{id}"))
     }
 
-    /// Starts a node, for the first time or again; nothing happens if it runs.
-    pub(super) fn start(&mut self, id: u64, net: &Net) -> Result<(), String> {
+    /// Starts or restarts a node; does nothing if it runs.
+    pub(super) fn start(&mut self, id: u64, net: &NamespaceNetwork) -> Result<(), String> {
         self.await_stop(id);
         if self.running.contains_key(&id) {
             return Ok(());
         }
-        let within = net.within(id);
-        let mut command = apart(&within[0]);
+        let within = net.exec_prefix(id);
+        let mut command = detached_command(&within[0]);
         command.args(&within[1..]).arg(&self.binary).arg("serve").args(["--id", &id.to_string()]);
         command.arg("--data-dir").arg(self.directory(id)).args(&self.words);
-        let known = if id <= self.voters { "--members" } else { "--join" };
-        command.args([known, &self.founders, "--listen", &net.listens_at(id)]);
+        let flag = if id <= self.voters { "--members" } else { "--join" };
+        command.args([flag, &self.bootstrap_peers, "--listen", &net.listen_address(id)]);
         let log = self.folder.join(format!("n{id}.log"));
-        let said = |error| format!("{}: {error}", log.display());
-        let out = File::options().create(true).append(true).open(&log).map_err(said)?;
-        let err = out.try_clone().map_err(said)?;
+        let message = |error| format!("{}: {error}", log.display());
+        let out = File::options().create(true).append(true).open(&log).map_err(message)?;
+        let err = out.try_clone().map_err(message)?;
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         let child = command.spawn().map_err(|error| format!("n{id}: {error}"))?;
         self.running.insert(id, child);
         Ok(())
     }
 
-    /// Whether the node's process is there, and is to stay.
+    /// Returns true if the process of the node runs and was not asked to stop.
     pub(super) fn runs(&self, id: u64) -> bool {
         self.running.contains_key(&id)
     }
 
-    /// The processes that have ended by themselves, and how.
+    /// Returns the processes that exited on their own, with their exit status.
     pub(super) fn ended(&mut self) -> Vec<(u64, String)> {
         let mut ended = Vec::new();
         for (id, child) in &mut self.running {
@@ -106,14 +111,14 @@ impl Nodes {
         ended
     }
 
-    /// `kill -9`.
+    /// Kills a node with SIGKILL.
     pub(super) fn kill(&mut self, id: u64) {
         if let Some(mut child) = self.running.remove(&id) {
-            end(&mut child);
+            kill_and_wait(&mut child);
         }
     }
 
-    /// Has a node stop in good order.
+    /// Stops a node gracefully with SIGTERM.
     pub(super) fn stop(&mut self, id: u64) -> Result<(), String> {
         self.signal(id, "TERM")?;
         if let Some(child) = self.running.remove(&id) {
@@ -126,36 +131,36 @@ impl Nodes {
         let Some(mut child) = self.stopping.remove(&id) else { return };
         let watch = Stopwatch::start();
         while watch.elapsed() < STOP_MAX && matches!(child.try_wait(), Ok(None)) {
-            pause(Duration::from_millis(10));
+            sleep(Duration::from_millis(10));
         }
-        end(&mut child);
+        kill_and_wait(&mut child);
     }
 
     /// Sends `STOP`, `CONT` or `TERM`, if the node runs.
     pub(super) fn signal(&self, id: u64, signal: &str) -> Result<(), String> {
         let Some(child) = self.running.get(&id) else { return Ok(()) };
-        run(apart("kill").arg(format!("-{signal}")).arg(child.id().to_string()))
+        run(detached_command("kill").arg(format!("-{signal}")).arg(child.id().to_string()))
     }
 
-    /// Takes the directory of a node that does not run away from it.
+    /// Moves the data directory of a stopped node away.
     pub(super) fn lose_directory(&mut self, id: u64) -> Result<(), String> {
-        self.taken += 1;
-        let away = self.folder.join(format!("n{id}.lost{}", self.taken));
+        self.lost_directories += 1;
+        let away = self.folder.join(format!("n{id}.lost{}", self.lost_directories));
         rename(&self.directory(id), &away)
     }
 
-    /// Copies a node's directory as it is, while its process stands still.
+    /// Copies the data directory of a node while its process is suspended.
     pub(super) fn save_directory(&mut self, id: u64) -> Result<(), String> {
         let image = self.folder.join(format!("n{id}.image"));
-        // An earlier one is of no use any more.
+        // An earlier copy is not needed any more.
         let _ = fs::remove_dir_all(&image);
         self.signal(id, "STOP")?;
-        let copied = run(apart("cp").arg("-a").arg(self.directory(id)).arg(&image));
+        let copied = run(detached_command("cp").arg("-a").arg(self.directory(id)).arg(&image));
         self.signal(id, "CONT")?;
         copied
     }
 
-    /// Puts the copy in the place of the directory of a node that does not run.
+    /// Replaces the data directory of a stopped node by the copy.
     pub(super) fn restore_directory(&mut self, id: u64) -> Result<(), String> {
         self.lose_directory(id)?;
         rename(&self.folder.join(format!("n{id}.image")), &self.directory(id))
@@ -164,13 +169,13 @@ impl Nodes {
 
 impl Drop for Nodes {
     fn drop(&mut self) {
-        self.running.values_mut().chain(self.stopping.values_mut()).for_each(end);
+        self.running.values_mut().chain(self.stopping.values_mut()).for_each(kill_and_wait);
     }
 }
 
-/// Ends a process that is ours, whatever it does.
-fn end(child: &mut Child) {
-    // It may have ended by itself.
+/// Kills a child process and reaps it.
+fn kill_and_wait(child: &mut Child) {
+    // The process may have exited already.
     let _ = child.kill();
     let _ = child.wait();
 }
@@ -181,6 +186,6 @@ fn rename(from: &Path, to: &Path) -> Result<(), String> {
 
 fn run(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {}", said.trim())) }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {}", errors.trim())) }
 }

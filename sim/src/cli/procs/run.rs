@@ -1,4 +1,4 @@
-//! The course of a scenario on processes: what is done to them when, and for how long.
+//! Runs a scenario on real processes: schedules its operations and ends the faults when due.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,391 +8,407 @@ use std::time::Duration;
 
 use quorate::types::{NodeId, ReadLevel};
 
-use crate::cli::clock::{Stopwatch, pause};
+use crate::cli::clock::{Stopwatch, sleep};
 use crate::cli::console;
 use crate::cli::interrupt;
-use crate::cli::procs::asking::Asking;
-use crate::cli::procs::net::Net;
+use crate::cli::procs::clients::ProcessClients;
+use crate::cli::procs::net::NamespaceNetwork;
 use crate::cli::procs::nodes::Nodes;
-use crate::cli::procs::unreal::edits;
-use crate::outcome::{Sightings, Tally};
-use crate::plan::{FOREVER, Op, Task, Verb, When, Who};
+use crate::cli::procs::unsupported::edits;
+use crate::outcome::{ScriptedResults, Tally};
+use crate::plan::{NodeSelector, Op, ScriptedOperation, UNTIL_STABILIZATION, Verb, When};
 use crate::scenario::Scenario;
 use crate::settings::Settings;
 use crate::time::SimTime;
 
-/// A scenario under way. The processes end before the network goes.
-pub(super) struct Course {
+/// A running scenario. Fields drop in order: the processes end before the network is deleted.
+pub(super) struct ScenarioRun {
     nodes: Nodes,
-    net: Net,
-    asking: Arc<Asking>,
+    net: NamespaceNetwork,
+    clients: Arc<ProcessClients>,
     threads: Vec<JoinHandle<()>>,
     settings: Settings,
     seed: u64,
     ops: Vec<Op>,
-    /// What is to be done, by the time and then in the order of planning.
-    agenda: BTreeMap<(Duration, u32), Deed>,
-    planned: u32,
-    /// What went wrong with the processes.
-    wrong: Vec<String>,
+    /// The scheduled actions, ordered by time and then by order of scheduling.
+    schedule: BTreeMap<(Duration, u32), ScheduledAction>,
+    scheduled_count: u32,
+    /// The errors of the processes, one sentence each.
+    errors: Vec<String>,
 }
 
-/// What came of it.
-pub(super) struct Seen {
-    /// What was seen from outside.
-    pub(super) sightings: Sightings,
-    /// What was counted until the storm was over.
+/// The result of a run.
+pub(super) struct RunResult {
+    /// The results of scripted requests and the observed leaders.
+    pub(super) results: ScriptedResults,
+    /// The counts at the end of the fault phase.
     pub(super) tally: Tally,
-    /// Whether chance had its say.
-    pub(super) by_chance: bool,
-    /// What went wrong with the processes, in sentences.
-    pub(super) wrong: Vec<String>,
-    /// Whether somebody led, and every key could be read, once the storm was over.
+    /// Whether the scenario configures random faults.
+    pub(super) has_random_faults: bool,
+    /// The errors of the processes, one sentence each.
+    pub(super) errors: Vec<String>,
+    /// Whether a leader was elected and every key was read after the fault phase.
     pub(super) recovered: bool,
-    /// Whether it was ended by the person who watched.
+    /// Whether the user pressed Ctrl-C.
     pub(super) interrupted: bool,
-    /// Who asked, with all that was told.
-    pub(super) asking: Arc<Asking>,
+    /// The clients, with their history.
+    pub(super) clients: Arc<ProcessClients>,
 }
 
-/// Something to be done at a time.
+/// An action that is scheduled for a time.
 #[derive(Clone, Debug)]
-enum Deed {
-    /// An operation of the plan.
-    Operate(usize),
-    /// A fault cuts these links no more.
-    Mend(Vec<(u64, u64)>),
-    /// These links change between cut and not, up to a time.
+enum ScheduledAction {
+    /// Run the operation of the plan with this index.
+    RunOperation(usize),
+    /// Remove one fault from these links.
+    Heal(Vec<(u64, u64)>),
+    /// Toggle these links between cut and healed, until a time.
     Flap { links: Vec<(u64, u64)>, every: Duration, until: Duration, is_cut: bool },
-    /// Somebody reads at the node, up to a time.
-    Consult { node: u64, every: Duration, until: Duration },
-    /// The node goes on.
-    Continue(u64),
-    /// The node starts again.
+    /// Read at the node, until a time.
+    PollReads { node: u64, every: Duration, until: Duration },
+    /// Resume the paused process of the node.
+    Resume(u64),
+    /// Restart the stopped node with this id.
     Start(u64),
-    /// The node's disk becomes what was saved of it, and the node starts so much later.
+    /// Restore the saved data directory of the node, and restart it after the given downtime.
     Restore(u64, Duration),
 }
 
-/// How long the nodes may take until one leads, at first and after the storm.
+/// The time limit for the election of a leader, at the start and after the fault phase.
 const LEADER_MAX: Duration = Duration::from_secs(30);
-/// How long nothing is looked at.
+/// The polling interval of the schedule.
 const TICK: Duration = Duration::from_millis(5);
 
-impl Course {
-    /// The course of the scenario without these lines.
+impl ScenarioRun {
+    /// Returns a run of the scenario without the skipped lines.
     pub(super) fn new(
         scenario: &Scenario,
-        left_out: &[usize],
-        net: Net,
+        skipped: &[usize],
+        net: NamespaceNetwork,
         binary: &Path,
         folder: &Path,
-    ) -> Course {
+    ) -> ScenarioRun {
         let case = &scenario.case;
         let nodes = Nodes::new(&case.settings, &net, binary, folder);
-        let asking = Asking::new(net.among_clients(), binary, net.addresses(), folder);
-        let mut course = Course {
+        let clients =
+            ProcessClients::new(net.client_exec_prefix(), binary, net.addresses(), folder);
+        let mut run = ScenarioRun {
             nodes,
             net,
-            asking: Arc::new(asking),
+            clients: Arc::new(clients),
             threads: Vec::new(),
             settings: case.settings.clone(),
             seed: case.seed,
             ops: case.plan.ops.clone(),
-            agenda: BTreeMap::new(),
-            planned: 0,
-            wrong: Vec::new(),
+            schedule: BTreeMap::new(),
+            scheduled_count: 0,
+            errors: Vec::new(),
         };
-        for (place, (op, line)) in case.plan.ops.iter().zip(&scenario.places.ops).enumerate() {
+        for (index, (op, line)) in case.plan.ops.iter().zip(&scenario.line_numbers.ops).enumerate()
+        {
             if let When::At(at) = op.when
-                && !left_out.contains(line)
+                && !skipped.contains(line)
             {
-                course.plan(at.since(SimTime::default()), Deed::Operate(place));
+                run.schedule_at(at.since(SimTime::default()), ScheduledAction::RunOperation(index));
             }
         }
-        course
+        run
     }
 
-    /// Runs it to its end.
-    pub(super) fn run(mut self) -> Seen {
+    /// Runs the scenario to its end.
+    pub(super) fn run(mut self) -> RunResult {
         for id in 1..=self.net.nodes() {
             let started = self.nodes.start(id, &self.net);
-            self.note(started);
+            self.record_error(started);
         }
         let (mut recovered, mut tally) = (false, Tally::default());
         if let Some(leader) = self.await_leader() {
-            if let Some(asking) = Arc::get_mut(&mut self.asking) {
-                asking.begin();
+            if let Some(clients) = Arc::get_mut(&mut self.clients) {
+                clients.restart_clock();
             }
-            self.say(&format!("{leader} leads"));
-            self.net.begin_chance();
+            self.log(&format!("{leader} is leader"));
+            self.net.enable_random_faults();
             self.start_clients();
-            self.storm();
+            self.run_fault_phase();
             tally = self.tally();
-            self.asking.end();
-            self.make_well();
+            self.clients.stop();
+            self.stabilize();
             recovered = self.await_leader().is_some() && self.read_all();
-        } else if !interrupt::heard() {
-            self.wrong.push("nobody ever led".to_owned());
+        } else if !interrupt::interrupted() {
+            self.errors.push("no leader was ever elected".to_owned());
         }
-        let interrupted = interrupt::heard();
+        let interrupted = interrupt::interrupted();
         self.end_threads();
-        self.note_ended();
-        let (asking, wrong) = (Arc::clone(&self.asking), std::mem::take(&mut self.wrong));
-        let (sightings, by_chance) = (asking.sightings().clone(), self.net.tally().is_some());
-        Seen { sightings, tally, by_chance, wrong, recovered, interrupted, asking }
+        self.record_ended_processes();
+        let (clients, errors) = (Arc::clone(&self.clients), std::mem::take(&mut self.errors));
+        let results = clients.results().clone();
+        let has_random_faults = self.net.tally().is_some();
+        RunResult { results, tally, has_random_faults, errors, recovered, interrupted, clients }
     }
 
-    /// What can be counted from outside.
+    /// Returns the counts that are observable from outside.
     fn tally(&self) -> Tally {
-        let sightings = self.asking.sightings();
-        let leaders = sightings.reigns.iter().filter_map(|reign| reign.leader);
+        let results = self.clients.results();
+        let leaders = results.leader_terms.iter().filter_map(|leader_term| leader_term.leader);
         let mut leaders: Vec<NodeId> = leaders.collect();
         leaders.dedup();
         Tally {
-            operations_checked: self.asking.answered(),
+            operations_checked: self.clients.answered(),
             leader_changes: (leaders.len() as u64).saturating_sub(1),
             ..self.net.tally().unwrap_or_default()
         }
     }
 
-    fn plan(&mut self, at: Duration, deed: Deed) {
-        self.planned += 1;
-        self.agenda.insert((at, self.planned), deed);
+    fn schedule_at(&mut self, at: Duration, action: ScheduledAction) {
+        self.scheduled_count += 1;
+        self.schedule.insert((at, self.scheduled_count), action);
     }
 
-    fn say(&self, text: &str) {
-        console::say(&format!("{:>8.3}s  {text}", self.asking.now().as_secs_f64()));
+    fn log(&self, text: &str) {
+        console::print_line(&format!("{:>8.3}s  {text}", self.clients.now().as_secs_f64()));
     }
 
-    fn note(&mut self, done: Result<(), String>) {
+    fn record_error(&mut self, done: Result<(), String>) {
         if let Err(error) = done {
-            self.say(&error);
-            self.wrong.push(error);
+            self.log(&error);
+            self.errors.push(error);
         }
     }
 
-    /// A process that has ended by itself is wrong.
-    fn note_ended(&mut self) {
+    /// Records an error for every process that exited on its own.
+    fn record_ended_processes(&mut self) {
         for (id, how) in self.nodes.ended() {
-            self.note(Err(format!("n{id} ended by itself: {how}: see n{id}.log")));
+            self.record_error(Err(format!("n{id} exited unexpectedly: {how}: see n{id}.log")));
         }
     }
 
     fn await_leader(&self) -> Option<NodeId> {
         let watch = Stopwatch::start();
-        while watch.elapsed() < LEADER_MAX && !interrupt::heard() {
-            if let Some(leader) = self.asking.leader() {
+        while watch.elapsed() < LEADER_MAX && !interrupt::interrupted() {
+            if let Some(leader) = self.clients.leader() {
                 return Some(leader);
             }
-            pause(Duration::from_millis(50));
+            sleep(Duration::from_millis(50));
         }
         None
     }
 
     fn start_clients(&mut self) {
-        let looking = Arc::clone(&self.asking);
-        self.threads.push(thread::spawn(move || looking.look()));
+        let looking = Arc::clone(&self.clients);
+        self.threads.push(thread::spawn(move || looking.poll_leader()));
         for client in 0..u64::from(self.settings.clients) {
-            let (asking, settings) = (Arc::clone(&self.asking), self.settings.clone());
+            let (clients, settings) = (Arc::clone(&self.clients), self.settings.clone());
             let seed = self.seed;
-            self.threads.push(thread::spawn(move || asking.work(client, seed, &settings)));
+            self.threads.push(thread::spawn(move || clients.run_client(client, seed, &settings)));
         }
     }
 
     fn end_threads(&mut self) {
-        self.asking.end();
+        self.clients.stop();
         for thread in self.threads.drain(..) {
             let ended = thread.join();
             assert!(ended.is_ok() || thread::panicking(), "a client panicked");
         }
     }
 
-    /// Does what is planned, each at its time, until the storm is over.
-    fn storm(&mut self) {
-        let storm = self.settings.storm;
-        while !interrupt::heard() {
-            let now = self.asking.now();
-            let due = self.agenda.first_key_value().map(|(at, _)| *at).filter(|at| at.0 <= now);
-            if now >= storm {
+    /// Executes the schedule until the end of the fault phase.
+    fn run_fault_phase(&mut self) {
+        let fault_phase = self.settings.fault_phase;
+        while !interrupt::interrupted() {
+            let now = self.clients.now();
+            let due = self.schedule.first_key_value().map(|(at, _)| *at).filter(|at| at.0 <= now);
+            if now >= fault_phase {
                 return;
             }
-            match due.and_then(|at| self.agenda.remove(&at)) {
-                Some(deed) => self.act(deed),
+            match due.and_then(|at| self.schedule.remove(&at)) {
+                Some(action) => self.execute(action),
                 None => {
-                    self.note_ended();
-                    pause(TICK);
+                    self.record_ended_processes();
+                    sleep(TICK);
                 }
             }
         }
     }
 
-    /// Takes every fault away.
-    fn make_well(&mut self) {
-        self.say("the storm is over: all is made well");
-        let mended = self.net.mend_all();
-        self.note(mended);
+    /// Removes every fault and restarts all nodes.
+    fn stabilize(&mut self) {
+        self.log("end of the fault phase: all faults are removed");
+        let healed = self.net.heal_all();
+        self.record_error(healed);
         for id in 1..=self.net.nodes() {
-            let woken = self.nodes.signal(id, "CONT");
-            self.note(woken);
+            let resumed = self.nodes.signal(id, "CONT");
+            self.record_error(resumed);
             let started = self.nodes.start(id, &self.net);
-            self.note(started);
+            self.record_error(started);
         }
     }
 
-    /// Reads every key that was asked for once more; whether that could be done.
+    /// Reads every used key once more; returns true if all reads succeeded.
     fn read_all(&self) -> bool {
         let own = (0..8).map(|key| format!("k{key}"));
-        let errands = self.ops.iter().filter_map(|op| match &op.verb {
-            Verb::Ask(errand) => Some(errand.key().to_owned()),
+        let requests = self.ops.iter().filter_map(|op| match &op.verb {
+            Verb::Request(request) => Some(request.key().to_owned()),
             _ => None,
         });
         let own = own.filter(|_| self.settings.clients > 0);
-        let keys: std::collections::BTreeSet<String> = own.chain(errands).collect();
+        let keys: std::collections::BTreeSet<String> = own.chain(requests).collect();
         keys.into_iter().all(|key| {
-            let task = Task::Get(key, ReadLevel::Linearizable, None);
-            let answer = self.asking.carry_out(&task, None, Duration::from_secs(10));
-            answer != crate::plan::Answer::Silence
+            let operation = ScriptedOperation::Get(key, ReadLevel::Linearizable, None);
+            let answer = self.clients.perform(&operation, None, Duration::from_secs(10));
+            answer != crate::plan::ScriptedOutcome::NoReply
         })
     }
 
-    fn act(&mut self, deed: Deed) {
-        let now = self.asking.now();
-        match deed {
-            Deed::Operate(place) => self.operate(place),
-            Deed::Mend(links) => {
-                self.say(&format!("mended: {}", told(&links)));
-                let mended = self.net.mend(&links);
-                self.note(mended);
+    fn execute(&mut self, action: ScheduledAction) {
+        let now = self.clients.now();
+        match action {
+            ScheduledAction::RunOperation(index) => self.run_operation(index),
+            ScheduledAction::Heal(links) => {
+                self.log(&format!("healed: {}", links_text(&links)));
+                let healed = self.net.heal(&links);
+                self.record_error(healed);
             }
-            Deed::Flap { links, every, until, is_cut } => {
-                let done = if is_cut { self.net.mend(&links) } else { self.net.cut(&links) };
-                self.note(done);
+            ScheduledAction::Flap { links, every, until, is_cut } => {
+                let done = if is_cut { self.net.heal(&links) } else { self.net.cut(&links) };
+                self.record_error(done);
                 if now < until || !is_cut {
-                    self.plan(now + every, Deed::Flap { links, every, until, is_cut: !is_cut });
+                    self.schedule_at(
+                        now + every,
+                        ScheduledAction::Flap { links, every, until, is_cut: !is_cut },
+                    );
                 }
             }
-            Deed::Consult { node, every, until } => {
-                let task = Task::Get("k0".to_owned(), ReadLevel::Linearizable, None);
-                self.send(move |asking, patience| {
-                    asking.carry_out(&task, Some(node), patience);
+            ScheduledAction::PollReads { node, every, until } => {
+                let operation =
+                    ScriptedOperation::Get("k0".to_owned(), ReadLevel::Linearizable, None);
+                self.spawn_request(move |clients, patience| {
+                    clients.perform(&operation, Some(node), patience);
                 });
                 if now + every <= until {
-                    self.plan(now + every, Deed::Consult { node, every, until });
+                    self.schedule_at(
+                        now + every,
+                        ScheduledAction::PollReads { node, every, until },
+                    );
                 }
             }
-            Deed::Continue(id) => {
-                self.say(&format!("n{id} goes on"));
-                let woken = self.nodes.signal(id, "CONT");
-                self.note(woken);
+            ScheduledAction::Resume(id) => {
+                self.log(&format!("n{id} is resumed"));
+                let resumed = self.nodes.signal(id, "CONT");
+                self.record_error(resumed);
             }
-            Deed::Start(id) => {
-                self.say(&format!("n{id} starts again"));
+            ScheduledAction::Start(id) => {
+                self.log(&format!("n{id} is restarted"));
                 let started = self.nodes.start(id, &self.net);
-                self.note(started);
+                self.record_error(started);
             }
-            Deed::Restore(id, down) => {
-                self.say(&format!("n{id} is set back to what it was"));
+            ScheduledAction::Restore(id, down) => {
+                self.log(&format!("n{id} is rolled back to the saved disk"));
                 self.nodes.kill(id);
                 let restored = self.nodes.restore_directory(id);
-                self.note(restored);
-                self.plan_start(id, down);
+                self.record_error(restored);
+                self.schedule_start(id, down);
             }
         }
     }
 
-    /// Has something asked meanwhile.
-    fn send(&mut self, ask: impl FnOnce(&Asking, Duration) + Send + 'static) {
-        let (asking, patience) = (Arc::clone(&self.asking), self.settings.patience);
-        self.threads.push(thread::spawn(move || ask(&asking, patience)));
+    /// Runs a request on its own thread.
+    fn spawn_request(&mut self, ask: impl FnOnce(&ProcessClients, Duration) + Send + 'static) {
+        let (clients, patience) = (Arc::clone(&self.clients), self.settings.request_timeout);
+        self.threads.push(thread::spawn(move || ask(&clients, patience)));
     }
 
-    fn resolve(&self, who: Who) -> Option<u64> {
-        match who {
-            Who::Node(node) => Some(node.0),
-            Who::Leader => self.asking.leader().map(|node| node.0),
-            Who::It | Who::Other => None,
+    fn resolve(&self, selector: NodeSelector) -> Option<u64> {
+        match selector {
+            NodeSelector::Node(node) => Some(node.0),
+            NodeSelector::Leader => self.clients.leader().map(|node| node.0),
+            NodeSelector::It | NodeSelector::Other => None,
         }
     }
 
-    fn plan_start(&mut self, id: u64, down: Duration) {
-        if down < FOREVER {
-            self.plan(self.asking.now() + down, Deed::Start(id));
+    fn schedule_start(&mut self, id: u64, down: Duration) {
+        if down < UNTIL_STABILIZATION {
+            self.schedule_at(self.clients.now() + down, ScheduledAction::Start(id));
         }
     }
 
-    /// Carries out one operation of the plan.
-    fn operate(&mut self, place: usize) {
-        let verb = self.ops[place].verb.clone();
-        self.say(&verb.to_string());
+    /// Runs one operation of the plan.
+    fn run_operation(&mut self, index: usize) {
+        let verb = self.ops[index].verb.clone();
+        self.log(&verb.to_string());
         let done = match &verb {
-            Verb::Crash(who, ..)
-            | Verb::Wipe(who, _)
-            | Verb::Stop(who, _)
-            | Verb::Pause(who, _)
-            | Verb::Rollback(who, ..) => self.befall(*who, &verb),
-            Verb::Ask(errand) => {
-                let (errand, via) = (errand.clone(), errand.via.and_then(|who| self.resolve(who)));
-                self.send(move |asking, patience| asking.errand(place, &errand, via, patience));
+            Verb::Crash(selector, ..)
+            | Verb::Wipe(selector, _)
+            | Verb::Stop(selector, _)
+            | Verb::Pause(selector, _)
+            | Verb::RollBack(selector, ..) => self.apply_process_fault(*selector, &verb),
+            Verb::Request(request) => {
+                let (request, via) =
+                    (request.clone(), request.via.and_then(|selector| self.resolve(selector)));
+                self.spawn_request(move |clients, patience| {
+                    clients.run_request(index, &request, via, patience)
+                });
                 Ok(())
             }
-            Verb::Change(..) | Verb::GiveUp(_) | Verb::Transfer(..) => {
-                self.order(&verb);
+            Verb::Change(..) | Verb::CancelChange(_) | Verb::Transfer(..) => {
+                self.run_operator_command(&verb);
                 Ok(())
             }
-            Verb::Surge(who, count) => {
-                let via = self.resolve(*who);
+            Verb::LoadSpike(selector, count) => {
+                let via = self.resolve(*selector);
                 for number in 0..*count {
-                    let task = Task::Put(format!("k{}", number % 8), format!("s{place}.{number}"));
-                    self.send(move |asking, patience| {
-                        asking.carry_out(&task, via, patience);
+                    let operation = ScriptedOperation::Put(
+                        format!("k{}", number % 8),
+                        format!("s{index}.{number}"),
+                    );
+                    self.spawn_request(move |clients, patience| {
+                        clients.perform(&operation, via, patience);
                     });
                 }
                 Ok(())
             }
-            Verb::Consult(who, every, lasting) => {
-                if let Some(node) = self.resolve(*who) {
-                    let until = self.asking.now().saturating_add(*lasting);
-                    self.act(Deed::Consult { node, every: *every, until });
+            Verb::PollReads(selector, every, lasting) => {
+                if let Some(node) = self.resolve(*selector) {
+                    let until = self.clients.now().saturating_add(*lasting);
+                    self.execute(ScheduledAction::PollReads { node, every: *every, until });
                 }
                 Ok(())
             }
             _ => self.cut(&verb),
         };
-        self.note(done);
+        self.record_error(done);
     }
 
-    /// What befalls one process.
-    fn befall(&mut self, who: Who, verb: &Verb) -> Result<(), String> {
-        let Some(id) = self.resolve(who).filter(|id| self.nodes.runs(*id)) else {
-            self.say("  there is no such process now: nothing happens");
+    /// Applies a fault to one process.
+    fn apply_process_fault(&mut self, selector: NodeSelector, verb: &Verb) -> Result<(), String> {
+        let Some(id) = self.resolve(selector).filter(|id| self.nodes.runs(*id)) else {
+            self.log("  skipped: no such process is running");
             return Ok(());
         };
-        if who == Who::Leader {
-            self.say(&format!("  the leader is n{id}"));
+        if selector == NodeSelector::Leader {
+            self.log(&format!("  the leader is n{id}"));
         }
         match verb {
             Verb::Crash(_, _, down) => {
                 self.nodes.kill(id);
-                self.plan_start(id, *down);
+                self.schedule_start(id, *down);
             }
             Verb::Wipe(_, down) => {
                 self.nodes.kill(id);
                 self.nodes.lose_directory(id)?;
-                self.plan_start(id, *down);
+                self.schedule_start(id, *down);
             }
             Verb::Stop(_, down) => {
                 self.nodes.stop(id)?;
-                self.plan_start(id, *down);
+                self.schedule_start(id, *down);
             }
-            Verb::Rollback(_, age, down) => {
+            Verb::RollBack(_, age, down) => {
                 self.nodes.save_directory(id)?;
-                self.plan(self.asking.now() + *age, Deed::Restore(id, *down));
+                self.schedule_at(self.clients.now() + *age, ScheduledAction::Restore(id, *down));
             }
             Verb::Pause(_, lasting) => {
                 self.nodes.signal(id, "STOP")?;
-                if *lasting < FOREVER {
-                    self.plan(self.asking.now() + *lasting, Deed::Continue(id));
+                if *lasting < UNTIL_STABILIZATION {
+                    self.schedule_at(self.clients.now() + *lasting, ScheduledAction::Resume(id));
                 }
             }
             _ => {}
@@ -400,108 +416,114 @@ impl Course {
         Ok(())
     }
 
-    /// What an operator orders; the answer is told when it comes.
-    fn order(&mut self, verb: &Verb) {
-        let said = verb.to_string();
+    /// Runs an operator command on its own thread, and logs its result.
+    fn run_operator_command(&mut self, verb: &Verb) {
+        let text = verb.to_string();
         let words = match verb {
             Verb::Transfer(_, to) => {
                 let to = to.map(|node| node.0.to_string());
                 ["transfer".to_owned()].into_iter().chain(to).collect()
             }
             Verb::Change(_, change) => self.members(&change.to_string()),
-            _ => vec!["members".to_owned(), "give-up".to_owned()],
+            _ => vec!["members".to_owned(), "cancel".to_owned()],
         };
-        self.send(move |asking, _| {
+        self.spawn_request(move |clients, _| {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            let done = if asking.order(&words) { "done" } else { "not done in time" };
-            let now = asking.now().as_secs_f64();
-            console::say(&format!("{now:>8.3}s  {done}: {said}"));
+            let done =
+                if clients.run_operator_command(&words) { "done" } else { "not done in time" };
+            let now = clients.now().as_secs_f64();
+            console::print_line(&format!("{now:>8.3}s  {done}: {text}"));
         });
     }
 
-    /// A change of the membership, as words for `quorate`.
+    /// Returns a membership change as arguments of `quorate`.
     fn members(&self, change: &str) -> Vec<String> {
-        let one = |id: u64| format!("{id}={}", self.net.address(id));
+        let peer = |id: u64| format!("{id}={}", self.net.address(id));
         let words = match edits(change) {
-            Some((Some(comes), Some(goes))) => {
-                vec!["replace".to_owned(), goes.to_string(), one(comes)]
+            Some((Some(added), Some(removed))) => {
+                vec!["replace".to_owned(), removed.to_string(), peer(added)]
             }
-            Some((Some(comes), None)) => vec!["add".to_owned(), one(comes)],
-            Some((None, Some(goes))) => vec!["remove".to_owned(), goes.to_string()],
+            Some((Some(added), None)) => vec!["add".to_owned(), peer(added)],
+            Some((None, Some(removed))) => vec!["remove".to_owned(), removed.to_string()],
             _ => Vec::new(),
         };
         ["members".to_owned()].into_iter().chain(words).collect()
     }
 
-    /// What befalls links.
+    /// Applies a fault to links.
     fn cut(&mut self, verb: &Verb) -> Result<(), String> {
-        let now = self.asking.now();
+        let now = self.clients.now();
         let leader = match verb.to_string().contains("leader") {
-            true => self.resolve(Who::Leader),
+            true => self.resolve(NodeSelector::Leader),
             false => None,
         };
         if let Some(leader) = leader {
-            self.say(&format!("  the leader is n{leader}"));
+            self.log(&format!("  the leader is n{leader}"));
         }
-        let who = |who: &Who| match who {
-            Who::Leader => leader,
-            Who::Node(node) => Some(node.0),
-            Who::It | Who::Other => None,
+        let resolve = |selector: &NodeSelector| match selector {
+            NodeSelector::Leader => leader,
+            NodeSelector::Node(node) => Some(node.0),
+            NodeSelector::It | NodeSelector::Other => None,
         };
-        let Some(links) = links(verb, self.net.nodes(), who) else {
-            self.say("  nobody leads now: nothing happens");
+        let Some(links) = links(verb, self.net.nodes(), resolve) else {
+            self.log("  skipped: there is no leader");
             return Ok(());
         };
         if let Verb::Flap(_, _, every, lasting) = verb {
             let until = now.saturating_add(*lasting);
-            self.act(Deed::Flap { links, every: *every, until, is_cut: false });
+            self.execute(ScheduledAction::Flap { links, every: *every, until, is_cut: false });
             return Ok(());
         }
         self.net.cut(&links)?;
-        if let Some(lasting) = verb.lasting().filter(|lasting| *lasting < FOREVER) {
-            self.plan(now + lasting, Deed::Mend(links));
+        if let Some(lasting) = verb.duration().filter(|lasting| *lasting < UNTIL_STABILIZATION) {
+            self.schedule_at(now + lasting, ScheduledAction::Heal(links));
         }
         Ok(())
     }
 }
 
-impl Drop for Course {
+impl Drop for ScenarioRun {
     fn drop(&mut self) {
         self.end_threads();
     }
 }
 
-/// The links that an operation cuts, as from whom to whom, if its nodes can be told.
-fn links(verb: &Verb, nodes: u64, who: impl Fn(&Who) -> Option<u64>) -> Option<Vec<(u64, u64)>> {
+/// Returns the links that an operation cuts, as (sender, receiver), or `None` if a node of it is
+/// unknown.
+fn links(
+    verb: &Verb,
+    nodes: u64,
+    resolve: impl Fn(&NodeSelector) -> Option<u64>,
+) -> Option<Vec<(u64, u64)>> {
     let all = (1..=nodes).flat_map(|from| (1..=nodes).map(move |to| (from, to)));
     let all = all.filter(|(from, to)| from != to);
     Some(match verb {
         Verb::Isolate(one, _) => {
-            let one = who(one)?;
+            let one = resolve(one)?;
             all.filter(|(from, to)| *from == one || *to == one).collect()
         }
-        Verb::Deafen(one, _) => {
-            let one = who(one)?;
+        Verb::BlockInbound(one, _) => {
+            let one = resolve(one)?;
             all.filter(|(_, to)| *to == one).collect()
         }
-        Verb::Mute(one, _) | Verb::Clog(one, _) => {
-            let one = who(one)?;
+        Verb::BlockOutbound(one, _) | Verb::Clog(one, _) => {
+            let one = resolve(one)?;
             all.filter(|(from, _)| *from == one).collect()
         }
         Verb::Strand(one, with, _) => {
-            let (one, with) = (who(one)?, who(with)?);
+            let (one, with) = (resolve(one)?, resolve(with)?);
             let cut = |(from, to): &(u64, u64)| {
                 *from == one && *to != with || *to == one && *from != with
             };
             all.filter(cut).collect()
         }
-        Verb::Cut(from, to, _) => vec![(who(from)?, who(to)?)],
+        Verb::Cut(from, to, _) => vec![(resolve(from)?, resolve(to)?)],
         Verb::Flap(one, other, ..) => {
-            let (one, other) = (who(one)?, who(other)?);
+            let (one, other) = (resolve(one)?, resolve(other)?);
             vec![(one, other), (other, one)]
         }
         Verb::Split(side, _) => {
-            let side: Vec<u64> = side.iter().filter_map(who).collect();
+            let side: Vec<u64> = side.iter().filter_map(resolve).collect();
             all.filter(|(from, to)| side.contains(from) != side.contains(to)).collect()
         }
         Verb::Only(pairs, _) => {
@@ -512,7 +534,7 @@ fn links(verb: &Verb, nodes: u64, who: impl Fn(&Who) -> Option<u64>) -> Option<V
     })
 }
 
-fn told(links: &[(u64, u64)]) -> String {
+fn links_text(links: &[(u64, u64)]) -> String {
     let links: Vec<String> = links.iter().map(|(from, to)| format!("n{from}->n{to}")).collect();
     links.join(" ")
 }
@@ -527,8 +549,8 @@ mod tests {
     fn links_are_cut_as_in_the_simulator() {
         let cases = [
             ("isolate n1", "n1->n2 n1->n3 n2->n1 n3->n1"),
-            ("deafen leader", "n1->n2 n3->n2"),
-            ("mute n1", "n1->n2 n1->n3"),
+            ("block inbound leader", "n1->n2 n3->n2"),
+            ("block outbound n1", "n1->n2 n1->n3"),
             ("strand n1 with n3", "n1->n2 n2->n1"),
             ("cut n1 -> n3", "n1->n3"),
             ("split n1 n3", "n1->n2 n2->n1 n2->n3 n3->n2"),
@@ -537,13 +559,13 @@ mod tests {
         ];
         for (line, cut) in cases {
             let line = format!("at 1s {line}");
-            let op = Op::read(&mut Words::of(&line, 1)).expect("the line is right");
-            let who = |who: &Who| match who {
-                Who::Node(node) => Some(node.0),
+            let op = Op::read(&mut Words::of(&line, 1)).expect("the line is valid");
+            let resolve = |selector: &NodeSelector| match selector {
+                NodeSelector::Node(node) => Some(node.0),
                 _ => Some(2),
             };
-            let links = links(&op.verb, 3, who).expect("it cuts links");
-            assert_eq!(told(&links), cut, "{line}");
+            let links = links(&op.verb, 3, resolve).expect("it cuts links");
+            assert_eq!(links_text(&links), cut, "{line}");
         }
     }
 }

@@ -1,88 +1,97 @@
-//! What came of a scenario on processes, expectation by expectation.
+//! The verdict on a scenario on real processes: its expectations and its history.
 
 use quorate_checker::verdict::Verdict;
 
 use crate::cli::console;
 use crate::cli::exit::Exit;
-use crate::cli::procs::run::Seen;
+use crate::cli::procs::run::RunResult;
 use crate::outcome::Tally;
-use crate::plan::Answer;
+use crate::plan::ScriptedOutcome;
 use crate::scenario::{Expect, Scenario};
 
-/// Tells what came of every expectation and of the history, and how the command ends.
-pub(super) fn tell(scenario: &Scenario, left_out: &[usize], seen: &Seen) -> Exit {
-    let mut exit = Exit::Fine;
-    // What was to come of a run that was ended early nobody knows.
-    let expected = if seen.interrupted { Vec::new() } else { verdicts(scenario, seen) };
-    for (line, expected, saw) in expected.into_iter().filter(|(line, ..)| !left_out.contains(line))
+/// Prints the result of every expectation and of the history, and returns the exit code.
+pub(super) fn report(scenario: &Scenario, skipped: &[usize], result: &RunResult) -> Exit {
+    let mut exit = Exit::Success;
+    // The expectations of an interrupted run are not decided.
+    let expected =
+        if result.interrupted { Vec::new() } else { expectation_results(scenario, result) };
+    for (line, expected, observed) in
+        expected.into_iter().filter(|(line, ..)| !skipped.contains(line))
     {
-        match saw {
-            None => console::say(&format!("ok    line {line}: {expected}")),
-            Some(saw) => {
-                console::say(&format!("FAIL  line {line}: expected `{expected}`, and {saw}"));
+        match observed {
+            None => console::print_line(&format!("ok    line {line}: {expected}")),
+            Some(observed) => {
+                console::print_line(&format!(
+                    "FAIL  line {line}: expected `{expected}`, observed: {observed}"
+                ));
                 exit = Exit::Vacuous;
             }
         }
     }
-    for wrong in &seen.wrong {
-        console::say(&format!("FAIL  {wrong}"));
+    for error in &result.errors {
+        console::print_line(&format!("FAIL  {error}"));
         exit = Exit::Panic;
     }
-    if !seen.recovered && !seen.interrupted {
-        console::say("FAIL  after the storm nobody led in time, or a key could not be read");
+    if !result.recovered && !result.interrupted {
+        console::print_line(
+            "FAIL  after the fault phase, no leader was elected in time or a key could not be read",
+        );
         exit = Exit::Liveness;
     }
-    if seen.by_chance {
-        console::say(&met(&seen.tally));
+    if result.has_random_faults {
+        console::print_line(&message_totals(&result.tally));
     }
-    let (verdict, operations) = seen.asking.verdict();
+    let (verdict, operations) = result.clients.verdict();
     match verdict {
-        Verdict::Linearizable => console::say(&format!(
+        Verdict::Linearizable => console::print_line(&format!(
             "ok    linearizable: {operations} operations, {} answered",
-            seen.asking.answered()
+            result.clients.answered()
         )),
-        Verdict::NotLinearizable(evidence) => {
-            console::say(&format!("FAIL  not linearizable: {}", evidence.because));
+        Verdict::NotLinearizable(counterexample) => {
+            console::print_line(&format!("FAIL  not linearizable: {}", counterexample.reason));
             exit = Exit::Safety;
         }
         Verdict::Unknown(why) => {
-            console::say(&format!("FAIL  nobody can tell whether it is linearizable: {why:?}"));
-            exit = if exit == Exit::Fine { Exit::GaveUp } else { exit };
+            console::print_line(&format!("FAIL  linearizability is undecided: {why:?}"));
+            exit = if exit == Exit::Success { Exit::LimitReached } else { exit };
         }
     }
-    if seen.interrupted && exit == Exit::Fine { Exit::Interrupted } else { exit }
+    if result.interrupted && exit == Exit::Success { Exit::Interrupted } else { exit }
 }
 
-/// Every line that expects something, what it expects, and what was seen if it is something else.
-fn verdicts(scenario: &Scenario, seen: &Seen) -> Vec<(usize, String, Option<String>)> {
-    let expect = scenario.expect.iter().zip(&scenario.places.expect);
-    let expect = expect.map(|(expect, line)| (*line, expect.to_string(), unmet(*expect, seen)));
-    let errands = scenario.errands().map(|(at, errand)| {
-        let answer = seen.sightings.answer(at).unwrap_or(&Answer::Silence);
-        let unmet = scenario.unmet_errand(at, errand, answer);
-        let saw = (!errand.is_met_by(answer)).then_some(unmet.saw);
-        (unmet.line.unwrap_or(0), unmet.expected, saw)
+/// Returns each expectation with its line, and the observation if the expectation is not met.
+fn expectation_results(
+    scenario: &Scenario,
+    result: &RunResult,
+) -> Vec<(usize, String, Option<String>)> {
+    let expect = scenario.expect.iter().zip(&scenario.line_numbers.expect);
+    let expect = expect.map(|(expect, line)| (*line, expect.to_string(), unmet(*expect, result)));
+    let requests = scenario.expected_requests().map(|(at, request)| {
+        let answer = result.results.outcome(at).unwrap_or(&ScriptedOutcome::NoReply);
+        let unmet = scenario.unmet_request(at, request, answer);
+        let observed = (!request.is_met_by(answer)).then_some(unmet.observed);
+        (unmet.line.unwrap_or(0), unmet.expected, observed)
     });
-    let mut verdicts: Vec<_> = expect.chain(errands).collect();
-    verdicts.sort_unstable();
-    verdicts
+    let mut results: Vec<_> = expect.chain(requests).collect();
+    results.sort_unstable();
+    results
 }
 
-/// What was seen, if it is something else than expected.
-fn unmet(expect: Expect, seen: &Seen) -> Option<String> {
+/// Returns the observation if the expectation is not met.
+fn unmet(expect: Expect, result: &RunResult) -> Option<String> {
     match expect {
-        Expect::AtLeast(..) | Expect::AtMost(..) => expect.counted_in(&seen.tally),
-        Expect::Pass => match (&seen.wrong[..], seen.recovered) {
+        Expect::AtLeast(..) | Expect::AtMost(..) => expect.count_mismatch(&result.tally),
+        Expect::Pass => match (&result.errors[..], result.recovered) {
             ([], true) => None,
             ([first, ..], _) => Some(first.clone()),
-            ([], false) => Some("nobody led in the end".to_owned()),
+            ([], false) => Some("no leader at the end".to_owned()),
         },
-        _ => expect.seen_in(&seen.sightings),
+        _ => expect.leader_mismatch(&result.results),
     }
 }
 
-/// What chance did to what nodes said to one another.
-fn met(tally: &Tally) -> String {
+/// Returns the number of messages between nodes and of their random faults.
+fn message_totals(tally: &Tally) -> String {
     let faults = tally.faults.iter().map(|(fault, count)| format!(", {fault} {count}"));
     format!("{} messages between nodes{}", tally.messages, faults.collect::<String>())
 }

@@ -1,92 +1,92 @@
-//! What there is to tell of a finished sweep, whatever the form.
+//! The content of the report of a finished sweep, independent of its format.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::cli::args::Family;
+use crate::cli::args::SeedOptions;
 use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
 use crate::cli::text::{Finding, replay_line};
 use crate::fingerprint::Fingerprint;
 use crate::summary::{FailedSeed, Summary};
-use crate::sweep::{End, Seeds};
+use crate::sweep::{Seeds, SweepEnd};
 
-/// From how many seeds on a sweep of the default profile must reach every mark that must be.
+/// The number of seeds from which on a default sweep must reach every required coverage mark.
 const GATE_SEEDS: u64 = 1_000;
 
-/// A finished sweep.
+/// The result of a finished sweep, or of the replay of one seed.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// What the command is called.
+    /// The command name that replay lines begin with, `cargo sim`.
     pub(crate) program: String,
-    /// What the seeds drew from.
-    pub(crate) family: Family,
-    /// The seeds that were asked for.
+    /// The profile and the search strategy of all seeds.
+    pub(crate) seed_options: SeedOptions,
+    /// The requested seeds, or the part of them that was run.
     pub(crate) seeds: Seeds,
-    /// From how many parts it was added up, if it was.
+    /// The number of merged parts, if this is the report of `cargo sim merge`.
     pub(crate) parts: Option<u64>,
-    /// How many threads ran them.
+    /// The number of threads that ran seeds.
     pub(crate) jobs: NonZeroUsize,
-    /// The one seed, if it is not a sweep.
-    pub(crate) replayed: Option<u64>,
-    /// What became of the bug that has to be found, if it was looked for.
+    /// The replayed seed, or `None` for a sweep.
+    pub(crate) replayed_seed: Option<u64>,
+    /// The result of the canary runs; `None` for a replay.
     pub(crate) canary: Option<Canary>,
-    /// What they came to.
+    /// The totals over all seeds that were run.
     pub(crate) summary: Summary,
-    /// Why no more were run.
-    pub(crate) end: End,
-    /// How long a person waited.
+    /// The reason why the sweep stopped.
+    pub(crate) end: SweepEnd,
+    /// The wall-clock time of the sweep.
     pub(crate) elapsed: Duration,
 }
 
 impl Report {
-    /// The exit code it comes to.
+    /// Returns the exit code of the command.
     pub(crate) fn exit(&self) -> Exit {
         let summary = &self.summary;
-        let large = self.family == Family::default() && summary.seeds >= GATE_SEEDS;
+        let large = self.seed_options == SeedOptions::default() && summary.seeds >= GATE_SEEDS;
         match summary.failed.first() {
             Some(failed) => Exit::of(&failed.failure),
-            None if self.end == End::Interrupted => Exit::Interrupted,
-            None if self.canary_lives() => Exit::Vacuous,
-            None if large && !summary.missed_musts().is_empty() => Exit::Vacuous,
-            None => Exit::Fine,
+            None if self.end == SweepEnd::Interrupted => Exit::Interrupted,
+            None if self.canary_undetected() => Exit::Vacuous,
+            None if large && !summary.missed_required().is_empty() => Exit::Vacuous,
+            None => Exit::Success,
         }
     }
 
-    /// The command line that runs a seed again.
+    /// Returns the command line that replays a seed.
     pub(crate) fn seed_line(&self, seed: u64) -> String {
-        replay_line(&self.program, seed, self.family)
+        replay_line(&self.program, seed, self.seed_options)
     }
 
-    /// Whether the bug was not found that has to be.
-    pub(crate) fn canary_lives(&self) -> bool {
+    /// Whether the canary was run and no check detected it.
+    pub(crate) fn canary_undetected(&self) -> bool {
         self.canary.as_ref().is_some_and(|canary| canary.found_by.is_none())
     }
 
-    /// How it ended, in a few words.
+    /// Returns the result in a few words, `passed` or `FAILED: seed 7`.
     pub(crate) fn verdict(&self) -> String {
-        let missed = self.summary.missed_musts().len();
+        let missed = self.summary.missed_required().len();
         match (self.exit(), self.summary.failed.as_slice()) {
-            (Exit::Interrupted, _) => "interrupted: nothing was wrong so far".to_owned(),
-            (_, [_]) if self.replayed.is_some() => "FAILED".to_owned(),
+            (Exit::Interrupted, _) => "interrupted: no failures so far".to_owned(),
+            (_, [_]) if self.replayed_seed.is_some() => "FAILED".to_owned(),
             (_, [one]) => format!("FAILED: seed {}", one.seed),
             (_, [first, ..]) => {
                 let count = self.summary.failed.len();
-                format!("FAILED: {count} seeds, the smallest is {}", first.seed)
+                format!("FAILED: {count} seeds, the smallest is seed {}", first.seed)
             }
-            (Exit::Vacuous, []) if self.canary_lives() => {
-                "VACUOUS: a bug that was planted to be found was not".to_owned()
+            (Exit::Vacuous, []) if self.canary_undetected() => {
+                "VACUOUS: no check detected the planted bug (canary)".to_owned()
             }
             (Exit::Vacuous, []) => {
-                format!("VACUOUS: {missed} marks that must be reached were not")
+                format!("VACUOUS: {missed} required coverage marks were not reached")
             }
             (_, []) => "passed".to_owned(),
         }
     }
 
-    /// What ran: `seeds 0..1000`, `part 2 of 4 of seeds 0..1000`, `seed 7`.
+    /// Returns the requested seeds: `seeds 0..1000`, `part 2 of 4 of seeds 0..1000`, `seed 7`.
     pub(crate) fn subject(&self) -> String {
-        if let Some(seed) = self.replayed {
+        if let Some(seed) = self.replayed_seed {
             return format!("seed {seed}");
         }
         let (first, last) = (*self.seeds.range.start(), *self.seeds.range.end());
@@ -103,23 +103,23 @@ impl Report {
         }
     }
 
-    /// Why it ended where it did.
-    pub(crate) fn ending(&self) -> &'static str {
+    /// Returns the reason why the sweep stopped.
+    pub(crate) fn end_text(&self) -> &'static str {
         match self.end {
-            End::Range => "all seeds were run",
-            End::Time => "the time was up",
-            End::Stable => {
-                "stable: in 500 seeds in a row no coverage mark was reached more often than in \
-                 any seed before, by a power of two"
+            SweepEnd::Range => "all seeds were run",
+            SweepEnd::Time => "time limit reached",
+            SweepEnd::Stable => {
+                "stable: in 500 seeds in a row, the count of no coverage mark reached a power of \
+                 two that it had not reached in an earlier seed"
             }
-            End::Failures => "enough seeds had failed",
-            End::Interrupted => "interrupted",
+            SweepEnd::Failures => "failure limit reached (--failures-max)",
+            SweepEnd::Interrupted => "interrupted",
         }
     }
 }
 
-/// The failed seeds of each fingerprint, with the check and the fingerprint as their name: what
-/// fails in one way often is one finding.
+/// Groups failed seeds by fingerprint, so that many seeds with one failure count as one finding.
+/// The name of a group is `CHECK [FINGERPRINT]`.
 pub(crate) fn by_fingerprint(failed: &[FailedSeed]) -> Vec<(String, Vec<&FailedSeed>)> {
     let mut groups: Vec<(Fingerprint, Vec<&FailedSeed>)> = Vec::new();
     for seed in failed {

@@ -1,36 +1,37 @@
-//! The summary for GitHub Actions: annotations, and Markdown for the step's summary.
+//! The summary for GitHub Actions: annotations, and Markdown for the step summary.
 
 use crate::cli::exit::Exit;
 use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::table;
-use crate::cli::text::{Finding, counted};
+use crate::cli::text::{Finding, quantity};
 
-/// One workflow command per way of failing.
+/// Returns one `::error` workflow command for each kind of failure.
 pub(crate) fn annotations(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, seeds) in by_fingerprint(&report.summary.failed) {
         let finding = Finding::of(&seeds[0].failure);
         let replay = report.seed_line(seeds[0].seed);
-        let count = counted(seeds.len() as u64, "seed");
-        let text = format!("{}\nreplay: {replay} ({count})", finding.saw);
-        let place = finding.place.as_deref().and_then(|place| place.rsplit_once(':'));
+        let count = quantity(seeds.len() as u64, "seed");
+        let text = format!("{}\nreplay: {replay} ({count})", finding.detail);
+        let place = finding.location.as_deref().and_then(|place| place.rsplit_once(':'));
         let place = place.map(|(file, line)| format!("file={},line={line},", property(file)));
         let place = place.unwrap_or_default();
         lines.push(format!("::error {place}title={}::{}", property(&name), data(&text)));
     }
     if report.exit() == Exit::Vacuous {
-        let text = format!("not reached: {}", report.summary.missed_musts().join(", "));
+        let missed = report.summary.missed_required().join(", ");
+        let text = format!("required coverage marks were not reached: {missed}");
         lines.push(format!("::error title=coverage::{}", data(&text)));
     }
     lines
 }
 
-/// Markdown: the failures, then the table.
+/// Returns the failures and the summary table as Markdown.
 pub(crate) fn step_summary(report: &Report) -> String {
     let mut text = format!("## {}: {}\n\n", report.program, cell(&report.verdict()));
     for (name, seeds) in by_fingerprint(&report.summary.failed) {
         let first = table::failure(seeds[0], &report.seed_line(seeds[0].seed));
-        let count = counted(seeds.len() as u64, "seed");
+        let count = quantity(seeds.len() as u64, "seed");
         text.push_str(&format!("### {}, {count}\n\n```text\n{first}\n```\n\n", cell(&name)));
     }
     text.push_str("| | |\n|---|---|\n");

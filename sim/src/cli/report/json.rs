@@ -1,97 +1,97 @@
-//! The summary as JSON. Fields are only ever added.
+//! The summary as JSON, the format that `cargo sim merge` reads.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::cli::report::content::Report;
-use crate::cli::report::worth::{chance_of_news, failing_share_max};
+use crate::cli::report::estimates::{failure_rate_max, new_mark_probability};
 use crate::cli::text::{Finding, rate};
 use crate::coverage::MARKS;
 use crate::fingerprint::Fingerprint;
 use crate::summary::FailedSeed;
-use crate::sweep::End;
+use crate::sweep::SweepEnd;
 
-/// A sweep, or one seed.
+/// The summary of a sweep, or of one replayed seed.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct SweepRecord {
-    /// The profile's name.
+    /// The name of the profile, `default`.
     pub(crate) profile: String,
-    /// The rung's name.
-    pub(crate) rung: String,
-    /// Which seeds were asked for.
+    /// The name of the search strategy, `nemeses`.
+    pub(crate) strategy: String,
+    /// The requested seeds in words, `seeds 0..1000`.
     pub(crate) subject: String,
-    /// The first seed of the range that was asked for, and the last.
+    /// The first and the last seed of the requested range.
     pub(crate) range: (u64, u64),
-    /// Which part of the range was run, and of how many; nothing if all of it was.
+    /// The part of the range that was run, from 1, and the number of parts; `null` for the whole.
     pub(crate) shard: Option<(u64, u64)>,
-    /// Why no more were run: `range`, `time`, `stable`, `failures` or `interrupted`.
+    /// The stop reason: `range`, `time`, `stable`, `failures` or `interrupted`.
     pub(crate) end: String,
-    /// The same in a few words.
-    pub(crate) ended: String,
-    /// The exit code.
+    /// The stop reason in words.
+    pub(crate) end_text: String,
+    /// The exit code of the command.
     pub(crate) exit_code: u8,
-    /// How it ended, in a few words.
+    /// The result in words, `passed`.
     pub(crate) verdict: String,
-    /// How many threads ran seeds.
+    /// The number of threads that ran seeds.
     pub(crate) jobs: u64,
-    /// How many seeds were run.
+    /// The number of seeds that were run.
     pub(crate) seeds: u64,
-    /// How many of them were run twice.
+    /// The number of seeds that were run twice to detect nondeterminism.
     pub(crate) seeds_rechecked: u64,
-    /// A hash over the seeds' digests.
+    /// A hash of the digests of all seeds, in hexadecimal.
     pub(crate) digest: String,
-    /// How long a person waited.
+    /// The wall-clock time of the sweep.
     pub(crate) wall_seconds: f64,
-    /// CPU time of first runs.
+    /// The CPU time of the first run of each seed.
     pub(crate) cpu_seconds: f64,
-    /// Events of all seeds.
+    /// The number of simulated events of all seeds.
     pub(crate) events: u64,
-    /// Per second of wall time.
+    /// Events per second of wall-clock time.
     pub(crate) events_per_second: u64,
-    /// Per second of CPU time.
+    /// Events per second of CPU time.
     pub(crate) events_per_cpu_second: u64,
-    /// Simulated time of all seeds.
+    /// The simulated time of all seeds.
     pub(crate) simulated_seconds: f64,
-    /// Messages given to the network.
+    /// The number of messages sent to the network.
     pub(crate) messages: u64,
-    /// Faults that landed, by kind.
+    /// The number of injected faults by kind.
     pub(crate) faults: BTreeMap<String, u64>,
-    /// Elections won.
+    /// The number of elections won.
     pub(crate) elections: u64,
-    /// Times the leader became another node.
+    /// The number of times another node became leader.
     pub(crate) leader_changes: u64,
-    /// Entries committed.
+    /// The number of committed log entries.
     pub(crate) entries_committed: u64,
-    /// Commands of clients among them.
+    /// The number of committed client commands.
     pub(crate) commands_committed: u64,
-    /// Client operations whose outcome was checked.
+    /// The number of client operations that the history check covered.
     pub(crate) operations_checked: u64,
-    /// What the seed in the middle did.
+    /// Medians over all seeds.
     pub(crate) median_seed: MedianRecord,
-    /// How many seeds did how much of that: pairs of a count and how many seeds had it.
-    pub(crate) spreads: SpreadsRecord,
+    /// The distributions over all seeds: pairs of a value and the number of seeds with it.
+    pub(crate) distributions: DistributionsRecord,
     /// The seed that took the most CPU time.
     pub(crate) slowest_seed: Option<SlowestRecord>,
-    /// In how many seeds each coverage mark was reached.
+    /// The number of seeds that reached each coverage mark.
     pub(crate) marks: BTreeMap<String, u64>,
-    /// About how many abstract states were reached; 0 where the search is not led by them.
+    /// The estimated number of abstract states; 0 unless the search strategy is `guided`.
     #[serde(default)]
-    pub(crate) states: u64,
-    /// The least of their hashes, out of which those of several parts are counted.
+    pub(crate) abstract_states: u64,
+    /// The smallest hashes of the abstract states, from which a merge estimates their number.
     #[serde(default)]
-    pub(crate) states_least: Vec<u64>,
+    pub(crate) state_hashes_min: Vec<u64>,
     /// The smallest seed that reached each coverage mark.
     pub(crate) first_seeds: BTreeMap<String, Option<u64>>,
-    /// The marks that no seed reached and every large sweep must.
-    pub(crate) missed_musts: Vec<String>,
-    /// The estimated probability that one seed more reaches a mark that none has reached.
-    pub(crate) chance_of_news: f64,
-    /// Below what share of all seeds fails, with 95 % confidence; nothing if some failed here.
-    pub(crate) failing_share_max: Option<f64>,
-    /// What became of a bug that has to be found; nothing where it was not looked for.
+    /// The required coverage marks that no seed reached.
+    pub(crate) missed_required_marks: Vec<String>,
+    /// The estimated probability that one more seed reaches a new coverage mark.
+    pub(crate) new_mark_probability: f64,
+    /// The upper bound of the failure rate with 95 % confidence; `null` if a seed failed.
+    pub(crate) failure_rate_max: Option<f64>,
+    /// The result of the canary runs; `null` for a replay.
     pub(crate) canary: Option<CanaryRecord>,
-    /// The seeds that failed, in order.
+    /// The failed seeds in ascending order.
     pub(crate) failures: Vec<FailureRecord>,
 }
 
@@ -103,20 +103,20 @@ pub(crate) struct MedianRecord {
     leader_changes: u64,
 }
 
-/// What each seed did, without saying which.
+/// Pairs of a value and the number of seeds that have it, for each measure.
 #[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct SpreadsRecord {
+pub(crate) struct DistributionsRecord {
     pub(crate) commands_committed: Vec<(u64, u64)>,
     pub(crate) faults_landed: Vec<(u64, u64)>,
     pub(crate) leader_changes: Vec<(u64, u64)>,
 }
 
-/// A bug that has to be found.
+/// The result of the canary, the planted bug that every sweep must detect.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct CanaryRecord {
-    /// How many seeds were run for it.
+    /// The number of seeds that were run with the bug.
     pub(crate) seeds: u64,
-    /// The check that found it, if one did.
+    /// The check that detected the bug; `null` if none did.
     pub(crate) found_by: Option<String>,
 }
 
@@ -128,36 +128,36 @@ pub(crate) struct SlowestRecord {
     pub(crate) events: u64,
 }
 
-/// One seed that failed.
+/// A failed seed and how to replay it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct FailureRecord {
-    /// The seed.
+    /// The number of the seed.
     pub(crate) seed: u64,
     /// `safety`, `liveness`, `panic`, `nondeterminism` or `stalled`.
     pub(crate) kind: String,
-    /// The check by number and name.
+    /// The check by number and name, `S1 election-safety`; the kind if no check failed.
     pub(crate) check: String,
-    /// The same for all runs that fail alike.
+    /// The fingerprint, equal for all runs with the same failure.
     pub(crate) fingerprint: String,
-    /// What it saw.
-    pub(crate) saw: String,
-    /// When in simulated time, in seconds.
+    /// The observed violation, or the panic message.
+    pub(crate) detail: String,
+    /// The simulated time of the violation, in seconds.
     pub(crate) at: Option<String>,
-    /// Where the sources say so: `sim/src/check/election.rs:41`.
-    pub(crate) place: Option<String>,
-    /// The command line that runs the seed again.
+    /// The source location of the check or the panic: `sim/src/check/election.rs:41`.
+    pub(crate) location: Option<String>,
+    /// The command line that replays the seed.
     pub(crate) replay: String,
-    /// How many seeds had been run with it, itself included.
+    /// The number of seeds that had been run by then, this one included.
     pub(crate) after_seeds: u64,
-    /// The CPU time of those.
+    /// The CPU time of these seeds.
     pub(crate) after_cpu_seconds: f64,
-    /// The kinds of faults that landed in the seed's run, or in all of its runs.
+    /// The kinds of faults that were injected into the run, or into all runs of the seed.
     pub(crate) faults: Vec<String>,
 }
 
-/// The report as one JSON object.
+/// Returns the report as one JSON object.
 pub(crate) fn document(report: &Report) -> String {
-    serde_json::to_string_pretty(&record(report)).expect("a record has nothing JSON lacks")
+    serde_json::to_string_pretty(&record(report)).expect("a record is always valid JSON")
 }
 
 fn record(report: &Report) -> SweepRecord {
@@ -165,13 +165,13 @@ fn record(report: &Report) -> SweepRecord {
     let medians = summary.medians();
     let named = MARKS.iter().map(|mark| mark.name.to_owned());
     SweepRecord {
-        profile: report.family.profile.name.to_owned(),
-        rung: report.family.rung.name().to_owned(),
+        profile: report.seed_options.profile.name.to_owned(),
+        strategy: report.seed_options.strategy.name().to_owned(),
         subject: report.subject(),
         range: (*report.seeds.range.start(), *report.seeds.range.end()),
         shard: (report.seeds.of > 1).then_some((report.seeds.index + 1, report.seeds.of)),
         end: end_name(report.end).to_owned(),
-        ended: report.ending().to_owned(),
+        end_text: report.end_text().to_owned(),
         exit_code: report.exit() as u8,
         verdict: report.verdict(),
         jobs: report.jobs.get() as u64,
@@ -196,7 +196,7 @@ fn record(report: &Report) -> SweepRecord {
             faults_landed: medians.faults_landed,
             leader_changes: medians.leader_changes,
         },
-        spreads: SpreadsRecord {
+        distributions: DistributionsRecord {
             commands_committed: summary.commands_committed.iter().collect(),
             faults_landed: summary.faults_landed.iter().collect(),
             leader_changes: summary.leader_changes.iter().collect(),
@@ -207,16 +207,20 @@ fn record(report: &Report) -> SweepRecord {
             events: slowest.events,
         }),
         marks: named.clone().zip(summary.marks.clone()).collect(),
-        states: summary.states.count(),
-        states_least: summary.states.iter().collect(),
+        abstract_states: summary.states.count(),
+        state_hashes_min: summary.states.iter().collect(),
         first_seeds: named.zip(summary.first_seeds.clone()).collect(),
-        chance_of_news: chance_of_news(summary),
-        failing_share_max: summary.failed.is_empty().then(|| failing_share_max(summary)),
+        new_mark_probability: new_mark_probability(summary),
+        failure_rate_max: summary.failed.is_empty().then(|| failure_rate_max(summary)),
         canary: report
             .canary
             .as_ref()
             .map(|canary| CanaryRecord { seeds: canary.seeds, found_by: canary.found_by.clone() }),
-        missed_musts: summary.missed_musts().iter().map(|name| (*name).to_owned()).collect(),
+        missed_required_marks: summary
+            .missed_required()
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect(),
         failures: summary.failed.iter().map(|failed| failure(failed, report)).collect(),
     }
 }
@@ -228,9 +232,9 @@ fn failure(failed: &FailedSeed, report: &Report) -> FailureRecord {
         kind: finding.kind.to_owned(),
         check: finding.check,
         fingerprint: Fingerprint::of(&failed.failure).to_string(),
-        saw: finding.saw,
+        detail: finding.detail,
         at: finding.at,
-        place: finding.place,
+        location: finding.location,
         replay: report.seed_line(failed.seed),
         after_seeds: failed.after_seeds,
         after_cpu_seconds: failed.after_cpu.as_secs_f64(),
@@ -238,16 +242,16 @@ fn failure(failed: &FailedSeed, report: &Report) -> FailureRecord {
     }
 }
 
-/// The names of the reasons for an end.
-pub(crate) const ENDS: [(&str, End); 5] = [
-    ("range", End::Range),
-    ("time", End::Time),
-    ("stable", End::Stable),
-    ("failures", End::Failures),
-    ("interrupted", End::Interrupted),
+/// The JSON names of the stop reasons.
+pub(crate) const ENDS: [(&str, SweepEnd); 5] = [
+    ("range", SweepEnd::Range),
+    ("time", SweepEnd::Time),
+    ("stable", SweepEnd::Stable),
+    ("failures", SweepEnd::Failures),
+    ("interrupted", SweepEnd::Interrupted),
 ];
 
-fn end_name(end: End) -> &'static str {
+fn end_name(end: SweepEnd) -> &'static str {
     let named = ENDS.iter().find(|(_, known)| *known == end);
-    named.expect("each has a name").0
+    named.expect("each reason has a name").0
 }

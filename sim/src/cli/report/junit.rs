@@ -1,36 +1,37 @@
-//! The summary as a JUnit report: the sweep, its coverage, and each way of failing are cases.
+//! The summary as a JUnit report: one test case for the sweep, one for its coverage, and one for
+//! each kind of failure.
 
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
-use crate::cli::exit::{Exit, Trouble};
+use crate::cli::exit::{CommandError, Exit};
 use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::table;
 
-/// The report as XML.
-pub(crate) fn document(report: &Report) -> Result<String, Trouble> {
+/// Returns the report as JUnit XML.
+pub(crate) fn document(report: &Report) -> Result<String, CommandError> {
     let mut suite = TestSuite::new(report.program.as_str());
     suite.set_time(report.elapsed);
     for (name, seeds) in by_fingerprint(&report.summary.failed) {
         let first = table::failure(seeds[0], &report.seed_line(seeds[0].seed));
         let numbers: Vec<String> = seeds.iter().map(|failed| failed.seed.to_string()).collect();
-        let text = format!("{first}\nall its seeds: {}", numbers.join(", "));
+        let text = format!("{first}\nall failing seeds: {}", numbers.join(", "));
         suite.add_test_case(case(&name, Some(&text), Duration::ZERO));
     }
     if report.summary.failed.is_empty() {
         suite.add_test_case(case(&report.subject(), None, report.elapsed));
     }
-    if report.replayed.is_none() {
-        let missed = report.summary.missed_musts().join(", ");
-        let text = format!("marks that must be reached were not: {missed}");
+    if report.replayed_seed.is_none() {
+        let missed = report.summary.missed_required().join(", ");
+        let text = format!("required coverage marks were not reached: {missed}");
         let vacuous = (report.exit() == Exit::Vacuous).then_some(text.as_str());
         suite.add_test_case(case("coverage", vacuous, Duration::ZERO));
     }
     let mut document = quick_junit::Report::new("quorate");
     document.set_time(report.elapsed);
     document.add_test_suite(suite);
-    document.to_string().map_err(|error| Trouble(format!("--junit: {error}")))
+    document.to_string().map_err(|error| CommandError(format!("--junit: {error}")))
 }
 
 fn case(name: &str, failed: Option<&str>, time: Duration) -> TestCase {

@@ -1,6 +1,7 @@
-//! What a sweep came to, told in every form that was asked for.
+//! The report of a sweep in every requested format: table, JSON, JUnit, HTML, GitHub Actions.
 
 pub(crate) mod content;
+mod estimates;
 mod github;
 pub(crate) mod json;
 mod junit;
@@ -8,19 +9,19 @@ mod page;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
-mod worth;
 
 use std::env;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::cli::args::ToldArguments;
+use crate::cli::args::OutputArguments;
 use crate::cli::console;
-use crate::cli::exit::Trouble;
+use crate::cli::exit::CommandError;
 use crate::cli::report::content::Report;
 
-/// The forms that were asked for; their files are open before the first seed runs.
+/// The requested output formats. Their files are opened before the first seed runs, so that a
+/// wrong path is reported at once.
 pub(crate) struct Outputs {
     json: bool,
     junit: Option<Output>,
@@ -35,8 +36,8 @@ struct Output {
 }
 
 impl Outputs {
-    /// Opens the files.
-    pub(crate) fn open(arguments: &ToldArguments) -> Result<Outputs, Trouble> {
+    /// Creates the output files.
+    pub(crate) fn open(arguments: &OutputArguments) -> Result<Outputs, CommandError> {
         let create = |flag, path: &Option<PathBuf>| {
             path.as_deref().map(|path| Output::create(flag, path)).transpose()
         };
@@ -49,8 +50,8 @@ impl Outputs {
         })
     }
 
-    /// Tells the report in every form.
-    pub(crate) fn write(self, report: &Report) -> Result<(), Trouble> {
+    /// Writes the report in every requested format.
+    pub(crate) fn write(self, report: &Report) -> Result<(), CommandError> {
         if let Some(output) = self.junit {
             output.write(&junit::document(report)?)?;
         }
@@ -60,35 +61,37 @@ impl Outputs {
         if let Some(output) = self.github {
             output.write(&github::step_summary(report))?;
             for line in github::annotations(report) {
-                // The runner reads both streams; JSON must stay alone on standard output.
-                if self.json { eprintln!("{line}") } else { console::say(&line) }
+                // GitHub reads both streams; standard output must contain only the JSON.
+                if self.json { eprintln!("{line}") } else { console::print_line(&line) }
             }
         }
         let text = if self.json { json::document(report) } else { table::summary(report) };
-        console::say(&text);
+        console::print_line(&text);
         Ok(())
     }
 }
 
 impl Output {
-    fn create(flag: &'static str, path: &Path) -> Result<Output, Trouble> {
-        let file = File::create(path).map_err(|error| Trouble::file(flag, path, &error))?;
+    fn create(flag: &'static str, path: &Path) -> Result<Output, CommandError> {
+        let file = File::create(path).map_err(|error| CommandError::file(flag, path, &error))?;
         Ok(Output { flag, path: path.to_owned(), file })
     }
 
-    /// The file that GitHub Actions shows below a job's steps.
-    fn step_summary() -> Result<Output, Trouble> {
+    /// Opens the step summary file, which GitHub Actions shows on the page of the job.
+    fn step_summary() -> Result<Output, CommandError> {
         let flag = "--github";
         let path = env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from).ok_or_else(|| {
-            Trouble(format!("{flag}: GITHUB_STEP_SUMMARY is not set: is this GitHub Actions?"))
+            CommandError(format!(
+                "{flag}: GITHUB_STEP_SUMMARY is not set; use it in GitHub Actions"
+            ))
         })?;
         let file = OpenOptions::new().create(true).append(true).open(&path);
-        let file = file.map_err(|error| Trouble::file(flag, &path, &error))?;
+        let file = file.map_err(|error| CommandError::file(flag, &path, &error))?;
         Ok(Output { flag, path, file })
     }
 
-    fn write(mut self, text: &str) -> Result<(), Trouble> {
+    fn write(mut self, text: &str) -> Result<(), CommandError> {
         let written = self.file.write_all(text.as_bytes());
-        written.map_err(|error| Trouble::file(self.flag, &self.path, &error))
+        written.map_err(|error| CommandError::file(self.flag, &self.path, &error))
     }
 }

@@ -1,4 +1,4 @@
-//! The summary as one HTML page that needs nothing else: no script, no network, light or dark.
+//! The summary as a self-contained HTML page: no script, no network access, light or dark theme.
 
 use crate::cli::exit::Exit;
 use crate::cli::report::content::Report;
@@ -19,10 +19,10 @@ code{font:13px ui-monospace,monospace;user-select:all}
 .bad{color:var(--bad)}.good{color:var(--good)}
 @media print{body{margin:0}}";
 
-/// The page.
+/// Returns the HTML page of a report.
 pub(crate) fn document(report: &Report) -> String {
     let verdict = escaped(&report.verdict());
-    let class = if report.exit() == Exit::Fine { "good" } else { "bad" };
+    let class = if report.exit() == Exit::Success { "good" } else { "bad" };
     let (program, subject) = (escaped(&report.program), escaped(&report.subject()));
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -47,7 +47,7 @@ fn failures(report: &Report) -> String {
         return String::new();
     }
     let mut text = "<h2>Failed seeds</h2>\n<table>\n<tr><th>Seed</th><th>Check</th>\
-                    <th>What it saw</th><th>At</th><th>Replay</th></tr>\n"
+                    <th>Detail</th><th>Simulated time</th><th>Replay</th></tr>\n"
         .to_owned();
     for failed in &report.summary.failed {
         let finding = Finding::of(&failed.failure);
@@ -56,7 +56,7 @@ fn failures(report: &Report) -> String {
              <td><code>{}</code></td></tr>\n",
             failed.seed,
             escaped(&finding.check),
-            escaped(&finding.saw),
+            escaped(&finding.detail),
             finding.at.unwrap_or_default(),
             escaped(&report.seed_line(failed.seed)),
         ));
@@ -66,15 +66,15 @@ fn failures(report: &Report) -> String {
 }
 
 fn coverage(report: &Report) -> String {
-    let mut text = "<h2>Coverage marks</h2>\n<table>\n<tr><th>Mark</th><th>Must</th>\
+    let mut text = "<h2>Coverage marks</h2>\n<table>\n<tr><th>Mark</th><th>Required</th>\
                     <th class=\"n\">Seeds</th></tr>\n"
         .to_owned();
     for (mark, seeds) in MARKS.iter().zip(&report.summary.marks) {
-        let class = if mark.must && *seeds == 0 { " class=\"bad\"" } else { "" };
-        let must = if mark.must { "must" } else { "may" };
+        let class = if mark.required && *seeds == 0 { " class=\"bad\"" } else { "" };
+        let required = if mark.required { "required" } else { "optional" };
         let (name, seeds) = (escaped(mark.name), grouped(*seeds));
         text.push_str(&format!(
-            "<tr{class}><td>{name}</td><td>{must}</td><td class=\"n\">{seeds}</td></tr>\n"
+            "<tr{class}><td>{name}</td><td>{required}</td><td class=\"n\">{seeds}</td></tr>\n"
         ));
     }
     text.push_str("</table>\n");

@@ -1,28 +1,29 @@
-//! The summary as a table for people, and the lines about one failed seed.
+//! The summary as a text table, and the message of one failed seed.
 
 use std::iter;
 
-use crate::cli::args::Family;
+use crate::cli::args::SeedOptions;
 use crate::cli::report::content::Report;
-use crate::cli::report::worth::{chance_of_news, failing_share_max};
-use crate::cli::text::{Finding, counted, grouped, rate, span};
+use crate::cli::report::estimates::{failure_rate_max, new_mark_probability};
+use crate::cli::text::{Finding, duration, grouped, quantity, rate};
 use crate::coverage::MARKS;
 use crate::summary::{FailedSeed, Summary};
 
-/// The width of the first column.
-const LABEL_WIDTH: usize = 16;
-/// Where lists are wrapped.
+/// The width of the label column.
+const LABEL_WIDTH: usize = 18;
+/// The column at which lists are wrapped.
 const LINE_WIDTH: usize = 98;
 
-/// What one failed seed is told with; `replay` runs it again.
+/// Returns the message of a failed seed: check, time, detail and the command line `replay`.
 pub(crate) fn failure(failed: &FailedSeed, replay: &str) -> String {
     let finding = Finding::of(&failed.failure);
-    let at = finding.at.map(|at| format!(" at {at} s")).unwrap_or_default();
-    let (check, saw, seed) = (finding.check, finding.saw, failed.seed);
-    format!("FAIL  {check}: {saw}\n      seed {seed}{at}\n      replay: {replay}")
+    let at = finding.at.as_ref().map(|at| format!(" at {at} s of simulated time"));
+    let (title, at, seed) = (finding.title(), at.unwrap_or_default(), failed.seed);
+    let detail = finding.detail;
+    format!("FAIL  seed {seed}: {title}{at}\n      {detail}\n      replay: {replay}")
 }
 
-/// The whole table.
+/// Returns the summary as a table of labels and values.
 pub(crate) fn summary(report: &Report) -> String {
     let mut lines = Vec::new();
     for (label, value) in rows(report) {
@@ -31,19 +32,19 @@ pub(crate) fn summary(report: &Report) -> String {
     lines.join("\n")
 }
 
-/// Label and value of each row.
+/// Returns the label and the value of each row of the table.
 pub(crate) fn rows(report: &Report) -> Vec<(&'static str, String)> {
     let (summary, tally) = (&report.summary, &report.summary.tally);
-    let Family { profile, rung } = report.family;
-    let mut rows = vec![("profile", format!("{} · rung {}", profile.name, rung.name()))];
-    match report.replayed {
+    let SeedOptions { profile, strategy } = report.seed_options;
+    let mut rows = vec![("profile", format!("{} · strategy {}", profile.name, strategy.name()))];
+    match report.replayed_seed {
         Some(seed) => rows.push(("seed", seed.to_string())),
         None => {
-            let time = span(report.elapsed);
-            let jobs = counted(report.jobs.get() as u64, "thread");
+            let time = duration(report.elapsed);
+            let jobs = quantity(report.jobs.get() as u64, "thread");
             let count = grouped(summary.seeds);
             rows.push(("seeds", format!("{count} in {time} on {jobs} · {}", report.subject())));
-            rows.push(("ended", report.ending().to_owned()));
+            rows.push(("stop reason", report.end_text().to_owned()));
         }
     }
     rows.push(("digest", format!("{:016x}", summary.digest)));
@@ -56,94 +57,91 @@ pub(crate) fn rows(report: &Report) -> Vec<(&'static str, String)> {
             grouped(rate(tally.events, summary.cpu)),
         ),
     ));
-    rows.push(("simulated", span(tally.simulated)));
+    rows.push(("simulated time", duration(tally.simulated)));
     rows.push(("messages", grouped(tally.messages)));
     let faults = tally.faults.iter().map(|(kind, landed)| format!("{kind} {}", grouped(*landed)));
-    rows.push(("faults", list(faults)));
-    rows.push(("elections", grouped(tally.elections)));
+    rows.push(("faults injected", list(faults)));
+    rows.push(("elections won", grouped(tally.elections)));
     rows.push(("leader changes", grouped(tally.leader_changes)));
     let (entries, commands) = (grouped(tally.entries_committed), tally.commands_committed);
-    rows.push(("committed", format!("{entries} entries, {} of clients", grouped(commands))));
-    rows.push(("checked", counted(tally.operations_checked, "client operation")));
-    rows.push(("run twice", counted(summary.rechecked, "seed")));
-    if report.replayed.is_none() {
+    let commands = grouped(commands);
+    rows.push(("committed", format!("{entries} entries, {commands} of them client commands")));
+    rows.push(("history checked", quantity(tally.operations_checked, "client operation")));
+    rows.push(("replayed", quantity(summary.rechecked, "seed") + ", to detect nondeterminism"));
+    if report.replayed_seed.is_none() {
         let medians = summary.medians();
         let (commands, faults) = (medians.commands_committed, medians.faults_landed);
-        rows.push((
-            "median seed",
-            format!(
-                "{} committed, {} landed, {}",
-                counted(commands, "command"),
-                counted(faults, "fault"),
-                counted(medians.leader_changes, "leader change"),
-            ),
-        ));
+        let (commands, faults) = (quantity(commands, "command"), quantity(faults, "fault"));
+        let changes = quantity(medians.leader_changes, "leader change");
+        rows.push(("median seed", format!("{commands} committed, {faults} injected, {changes}")));
         if let Some(slowest) = summary.slowest {
             let (seed, events) = (slowest.seed, grouped(slowest.events));
-            rows.push(("slowest seed", format!("{seed} · {}, {events} events", span(slowest.cpu))));
+            rows.push((
+                "slowest seed",
+                format!("{seed} · {}, {events} events", duration(slowest.cpu)),
+            ));
         }
     }
     rows.push(("coverage", format!("{} of {} marks reached", summary.reached(), MARKS.len())));
     coverage_rows(report, &mut rows);
     if summary.states.count() > 0 {
-        rows.push(("states", format!("about {} abstract ones", grouped(summary.states.count()))));
+        let states = grouped(summary.states.count());
+        rows.push(("states", format!("about {states} abstract states reached")));
     }
-    if report.replayed.is_none() {
-        rows.push(("growth", growth(report)));
+    if report.replayed_seed.is_none() {
+        rows.push(("coverage growth", growth(report)));
     }
     if let Some(canary) = &report.canary {
-        rows.push(("canary", canary.told()));
+        rows.push(("canary", canary.summary()));
     }
-    if summary.failed.is_empty() && report.replayed.is_none() && summary.seeds > 0 {
-        rows.push(("bound", bound(summary)));
+    if summary.failed.is_empty() && report.replayed_seed.is_none() && summary.seeds > 0 {
+        rows.push(("confidence", confidence(summary)));
     }
     rows.push(("result", report.verdict()));
     rows
 }
 
-/// A replay names the marks that it reached, a sweep those that it missed.
+/// Lists the marks that a replay reached, or those that a sweep missed.
 fn coverage_rows(report: &Report, rows: &mut Vec<(&'static str, String)>) {
     let summary = &report.summary;
-    if report.replayed.is_some() {
+    if report.replayed_seed.is_some() {
         let marks = MARKS.iter().zip(&summary.marks);
         rows.push(("  reached", list(marks.filter(|(_, n)| **n > 0).map(|(mark, _)| mark.name))));
         return;
     }
-    let (musts, others) = (summary.missed_musts(), summary.missed_others());
-    if !musts.is_empty() {
-        rows.push(("  missed, must", list(musts)));
+    let (required, optional) = (summary.missed_required(), summary.missed_others());
+    if !required.is_empty() {
+        rows.push(("  missed required", list(required)));
     }
-    if !others.is_empty() {
-        rows.push(("  missed, may", list(others)));
+    if !optional.is_empty() {
+        rows.push(("  missed optional", list(optional)));
     }
 }
 
-/// How many marks were reached after how many seeds, and what more seeds would bring.
+/// Returns the number of marks reached after 1, 10, 100 … seeds, and the estimated probability
+/// that one more seed reaches a new one.
 fn growth(report: &Report) -> String {
     let summary = &report.summary;
     let tens = iter::successors(Some(1_u64), |seeds| seeds.checked_mul(10));
     let steps = tens.take_while(|seeds| *seeds < summary.seeds);
     let step = |seeds| {
         let reached = summary.reached_by(report.seeds.at(seeds - 1)?);
-        Some(format!("{reached} after {}", counted(seeds, "seed")))
+        Some(format!("{reached} after {}", quantity(seeds, "seed")))
     };
     let mut items: Vec<String> = steps.filter_map(step).collect();
     if let Some(newest) = summary.first_seeds.iter().flatten().max() {
-        items.push(format!("the last new one by seed {newest}"));
+        items.push(format!("last new mark at seed {newest}"));
     }
-    let chance = chance_of_news(summary) * 100.0;
-    items.push(format!("one seed more brings another with a chance of about {chance:.2} %"));
+    let percent = new_mark_probability(summary) * 100.0;
+    items.push(format!("estimated probability that one more seed adds a mark: {percent:.2} %"));
     list(items)
 }
 
-/// What it says that no seed failed.
-fn bound(summary: &Summary) -> String {
-    let seeds = counted(summary.seeds, "seed");
-    let one_in = (1.0 / failing_share_max(summary)) as u64;
-    format!(
-        "0 failures in {seeds}: with 95 % confidence fewer than 1 seed in {} fails",
-        grouped(one_in)
-    )
+/// Returns the upper bound of the failure rate that a sweep without failures shows.
+fn confidence(summary: &Summary) -> String {
+    let seeds = quantity(summary.seeds, "seed");
+    let one_in = grouped((1.0 / failure_rate_max(summary)) as u64);
+    format!("0 failures in {seeds}: with 95 % confidence, fewer than 1 seed in {one_in} fails")
 }
 
 fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
@@ -151,7 +149,7 @@ fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     if items.is_empty() { "none".to_owned() } else { items.join(" · ") }
 }
 
-/// A row, with its value broken between the items of a list.
+/// Returns the lines of a row, with its value wrapped between the items of a list.
 fn wrapped(label: &str, value: &str) -> Vec<String> {
     let mut lines = vec![format!("{label:LABEL_WIDTH$}")];
     for (at, item) in value.split(" · ").enumerate() {
@@ -181,7 +179,7 @@ mod tests {
         assert!(lines.iter().all(|line| line.chars().count() <= LINE_WIDTH + 2), "{lines:?}");
         let text = lines.join(" ");
         assert!(items.iter().all(|item| text.contains(item.as_str())));
-        assert_eq!(wrapped("seeds", "5"), ["seeds           5"]);
+        assert_eq!(wrapped("seeds", "5"), ["seeds             5"]);
         assert_eq!(list(Vec::<String>::new()), "none");
     }
 }

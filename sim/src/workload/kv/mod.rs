@@ -1,8 +1,8 @@
-//! A key-value store to run where no other machine is given: get, put, delete, compare-and-set and
-//! append, on few keys, with values that tell which operation wrote them.
+//! The built-in key-value store: get, put, delete, compare-and-set and append on few keys, with
+//! values that identify the operation that wrote them.
 //!
-//! Every other key is plain: nothing is deleted from it and nothing appended to it, so that each of
-//! its values is written once, and what clients see of it can be judged at once.
+//! Every second key is simple: it has no deletes and appends, so that each of its values is written
+//! once, and its history can be checked while the run goes on.
 
 mod model;
 mod object;
@@ -20,7 +20,7 @@ use crate::workload::object::Object;
 pub use operation::{Operation, Reply};
 pub use store::Store;
 
-/// Clients of a key-value store.
+/// The clients of a key-value store.
 #[derive(Clone, Debug)]
 pub struct Kv {
     keys: u64,
@@ -28,16 +28,16 @@ pub struct Kv {
     model: Model,
 }
 
-/// Operations that follow one another mostly meet at one key: so many of them.
-const MEETING: u64 = 8;
-/// The shortest value: the number of the operation that wrote it.
+/// The number of consecutive operations that mostly use the same key.
+const CONTENDING: u64 = 8;
+/// The size of the shortest value in bytes: the number of the operation that wrote it.
 const VALUE_BYTES_MIN: u64 = 8;
 
 impl Kv {
-    /// Clients that use `keys` keys, and write up to `value_bytes_max` bytes at once.
+    /// Returns clients that use `keys` keys, and write up to `value_bytes_max` bytes at once.
     ///
     /// # Panics
-    /// If there is no key, or a value is shorter than a number or longer than the store allows.
+    /// If there is no key, or if a value is shorter than a number or longer than the store allows.
     #[must_use]
     pub fn new(keys: u64, value_bytes_max: u64) -> Kv {
         assert!(keys > 0, "operations need a key");
@@ -46,16 +46,16 @@ impl Kv {
         Kv { keys, value_bytes_max, model: Model::default() }
     }
 
-    /// The key of an operation: mostly that of its neighbours, so that they contend.
+    /// Returns the key of an operation: mostly that of its neighbours, so that they contend.
     fn key(&self, op: OpId, draw: &mut Draw<'_>) -> u64 {
         match draw.chance(250) {
-            false => mix(op.0 / MEETING, self.keys) % self.keys,
+            false => mix(op.0 / CONTENDING, self.keys) % self.keys,
             true => draw.below(self.keys),
         }
     }
 
-    /// The value that an operation writes, if it writes: another for each, and so that values
-    /// after one another can be told apart.
+    /// Returns the value that an operation writes, if it writes: a unique one, so that consecutive
+    /// values differ.
     fn value(&self, op: OpId) -> Vec<u8> {
         let length = VALUE_BYTES_MIN + mix(op.0, 0) % (self.value_bytes_max - VALUE_BYTES_MIN + 1);
         let mut value = op.0.to_string().into_bytes();
@@ -63,9 +63,9 @@ impl Kv {
         value
     }
 
-    /// A value that the key may have: what one of the operations just before has written.
+    /// Draws a value that the key may have: one that a recent operation has written.
     fn expected(&self, op: OpId, draw: &mut Draw<'_>) -> Option<Vec<u8>> {
-        let back = draw.below(MEETING / 2);
+        let back = draw.below(CONTENDING / 2);
         (back > 0).then(|| self.value(OpId(op.0.saturating_sub(back))))
     }
 }
@@ -102,7 +102,7 @@ impl Workload for Kv {
         operation.encode()
     }
 
-    /// That of a compare-and-set with two of the longest values.
+    /// The size of a compare-and-set with two of the longest values.
     fn command_bytes_max(&self) -> usize {
         const KEY_BYTES_MAX: usize = 21;
         const FIELDS_BYTES: usize = 16;
@@ -113,8 +113,8 @@ impl Workload for Kv {
         Operation::Get { key: &name(self.key(op, draw)) }.encode()
     }
 
-    fn words(&self, command: &[u8]) -> String {
-        words::words(command)
+    fn describe_command(&self, command: &[u8]) -> String {
+        words::describe(command)
     }
 
     fn is_kv(&self) -> bool {
@@ -127,37 +127,37 @@ impl Workload for Kv {
 
     fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {
         let expected = self.model.apply(command);
-        agree(command, reply, &expected)
+        check_equal(command, reply, &expected)
     }
 
     fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String> {
-        agree(query, answer, &self.model.query(query))
+        check_equal(query, answer, &self.model.query(query))
     }
 
     fn check_state(&self, machine: &Store) -> Result<(), String> {
         let (found, expected) = (machine.iter(), self.model.pairs());
         let mut pairs = found.zip(expected.iter().copied());
         if let Some((found, expected)) = pairs.find(|(found, expected)| found != expected) {
-            return Err(format!("the store has {found:?} where {expected:?} belongs"));
+            return Err(format!("the store has {found:?} instead of {expected:?}"));
         }
         match (machine.iter().count(), expected.len()) {
             (found, expected) if found == expected => Ok(()),
-            (found, expected) => Err(format!("the store has {found} keys of {expected}")),
+            (found, expected) => Err(format!("the store has {found} keys instead of {expected}")),
         }
     }
 }
 
-/// What the store calls a key.
+/// Returns the name of a key in the store.
 fn name(key: u64) -> Vec<u8> {
     format!("k{key}").into_bytes()
 }
 
-fn agree(asked: &[u8], found: &[u8], expected: &[u8]) -> Result<(), String> {
+fn check_equal(asked: &[u8], found: &[u8], expected: &[u8]) -> Result<(), String> {
     if found == expected {
         return Ok(());
     }
     let (asked, found) = (Operation::decode(asked), Reply::decode(found));
-    Err(format!("{asked:?} got {found:?}, and not {:?}", Reply::decode(expected)))
+    Err(format!("{asked:?} returned {found:?} instead of {:?}", Reply::decode(expected)))
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! What the store should do, in the dumbest way there is: a list of keys and values.
+//! A simple model of the store: a list of keys and values.
 
 use crate::workload::kv::operation::{Operation, Reply};
 
-/// Keys and values in the order in which they came.
+/// Keys and values, in the order in which they were written last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     pairs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Model {
-    /// The reply that a command should have; the list is then as after the command.
+    /// Applies a command to the model, and returns the expected reply.
     pub(super) fn apply(&mut self, command: &[u8]) -> Vec<u8> {
         let Some(operation) = Operation::decode(command) else {
             return Reply::Malformed.encode();
@@ -43,7 +43,7 @@ impl Model {
         Reply::Done.encode()
     }
 
-    /// The answer that a query should have.
+    /// Returns the expected answer to a query.
     pub(super) fn query(&self, query: &[u8]) -> Vec<u8> {
         match Operation::decode(query) {
             Some(Operation::Get { key }) => answer(self.value(key).as_deref()),
@@ -51,7 +51,7 @@ impl Model {
         }
     }
 
-    /// All pairs, in ascending order.
+    /// Returns all pairs, in ascending order.
     pub(super) fn pairs(&self) -> Vec<(&[u8], &[u8])> {
         let mut pairs: Vec<_> =
             self.pairs.iter().map(|(key, value)| (&key[..], &value[..])).collect();

@@ -1,60 +1,60 @@
-//! What is asked of the store and what it replies, as bytes.
+//! The operations of the store and its replies, and their encoding.
 //!
-//! An operation is a kind, the length of the key, the key, and what its kind needs; a reply is a
-//! kind and what belongs to it. Lengths of values are four bytes, little-endian.
+//! An operation is its kind, the length of the key, the key, and the fields of the kind; a reply is
+//! its kind and the fields of the kind. Lengths of values are four bytes, little-endian.
 
-/// One thing asked of the store.
+/// An operation on the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation<'a> {
-    /// The value of a key.
+    /// Reads the value of a key.
     Get {
-        /// The key.
+        /// The key to read.
         key: &'a [u8],
     },
-    /// A key has a value from now on.
+    /// Sets the value of a key.
     Put {
-        /// The key.
+        /// The key to write.
         key: &'a [u8],
-        /// Its new value.
+        /// The new value of the key.
         value: &'a [u8],
     },
-    /// A key has no value any more.
+    /// Removes a key and its value.
     Delete {
-        /// The key.
+        /// The key to remove.
         key: &'a [u8],
     },
-    /// A key has another value from now on if it has the expected one.
+    /// Sets the value of a key if it has the expected one.
     CompareAndSet {
-        /// The key.
+        /// The key to compare and write.
         key: &'a [u8],
-        /// The value it must have; none if it must have none.
+        /// The expected value; `None` if the key must be absent.
         expected: Option<&'a [u8]>,
-        /// Its new value.
+        /// The new value of the key.
         value: &'a [u8],
     },
-    /// The value of a key goes on; one without a value starts with nothing.
+    /// Appends to the value of a key; an absent key counts as empty.
     Append {
-        /// The key.
+        /// The key to append to.
         key: &'a [u8],
-        /// What is added at the end.
+        /// The bytes to append.
         value: &'a [u8],
     },
 }
 
-/// What the store replies.
+/// A reply of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
-    /// The key has no value, or had none.
+    /// The key is absent, or was absent.
     Absent,
-    /// The value that the key has, or had before it was deleted.
+    /// The value of the key, or its value before it was deleted.
     Value(&'a [u8]),
-    /// It is done.
+    /// The write was executed.
     Done,
-    /// The key has another value than expected: nothing happened.
+    /// The key has another value than the expected one, so nothing was written.
     Different(Option<&'a [u8]>),
-    /// The value would become too long: nothing happened.
+    /// The value would become too long, so nothing was written.
     TooLong,
-    /// The bytes are no operation, or change something as a query: nothing happened.
+    /// The bytes are no operation, or a write sent as a query, so nothing was written.
     Malformed,
 }
 
@@ -64,16 +64,16 @@ const DELETE: u8 = 2;
 const COMPARE_AND_SET: u8 = 3;
 const APPEND: u8 = 4;
 
-/// Stands in place of a length where there is no value.
+/// The length that stands for a missing value.
 const NO_VALUE: u32 = u32::MAX;
 
 impl<'a> Operation<'a> {
-    /// The longest key, in bytes.
+    /// The size of the longest key, in bytes.
     pub const KEY_BYTES_MAX: usize = u8::MAX as usize;
-    /// The longest value, in bytes.
+    /// The size of the longest value, in bytes.
     pub const VALUE_BYTES_MAX: usize = 4096;
 
-    /// The key that it is about.
+    /// Returns the key of the operation.
     #[must_use]
     pub fn key(&self) -> &'a [u8] {
         match self {
@@ -85,10 +85,10 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// The operation as bytes.
+    /// Encodes the operation.
     ///
     /// # Panics
-    /// If the key is too long.
+    /// If the key is longer than `KEY_BYTES_MAX`.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let (kind, key) = match *self {
@@ -112,7 +112,7 @@ impl<'a> Operation<'a> {
         bytes
     }
 
-    /// The operation that the bytes are, if they are one.
+    /// Decodes an operation; returns `None` for other bytes.
     #[must_use]
     pub fn decode(bytes: &'a [u8]) -> Option<Operation<'a>> {
         let (&[kind, length], rest) = bytes.split_first_chunk()?;
@@ -132,7 +132,7 @@ impl<'a> Operation<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// The reply as bytes.
+    /// Encodes the reply into bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         match *self {
@@ -149,7 +149,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// The reply that the bytes are, if they are one.
+    /// Decodes a reply; returns `None` for other bytes.
     #[must_use]
     pub fn decode(bytes: &'a [u8]) -> Option<Reply<'a>> {
         match bytes {

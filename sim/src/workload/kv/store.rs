@@ -11,14 +11,14 @@ use crate::workload::kv::operation::{Operation, Reply};
 
 type Values = BTreeMap<Vec<u8>, Arc<[u8]>>;
 
-/// The store. A clone shares the values until one of the two changes.
+/// The key-value store. A clone shares the values until one of the two changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Store {
     values: Arc<Values>,
 }
 
 impl Store {
-    /// The keys in ascending order, and their values.
+    /// Returns the keys in ascending order, with their values.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.values.iter().map(|(key, value)| (&key[..], &value[..]))
     }
@@ -82,7 +82,7 @@ impl StateMachine for Store {
     }
 
     /// Each key and its value, in ascending order: the key's length in one byte, the key, the
-    /// value's length in four, the value.
+    /// value's length in four bytes, the value.
     fn snapshot(&self) -> Box<dyn Read + Send> {
         let (values, piece) = (Arc::clone(&self.values), Cursor::new(Vec::new()));
         Box::new(Frozen { values, last: None, piece })
@@ -106,10 +106,10 @@ impl StateMachine for Store {
     }
 }
 
-/// The store as it was, to be read a value at a time.
+/// A frozen view of the store, which is read one value at a time.
 struct Frozen {
     values: Arc<Values>,
-    /// The last key that has been given out.
+    /// The last key that has been read.
     last: Option<Vec<u8>>,
     piece: Cursor<Vec<u8>>,
 }
@@ -139,7 +139,7 @@ impl Read for Frozen {
     }
 }
 
-/// The length of the next key; none at the end.
+/// Reads the length of the next key; returns `None` at the end.
 fn read_length(reader: &mut dyn Read) -> io::Result<Option<u8>> {
     let mut length = [0; 1];
     loop {

@@ -10,7 +10,7 @@ use crate::choice::{Choices, Key, Kind, Overrides};
 use crate::workload::{AnyMachine, AnyWorkload};
 
 /// The commands and queries of the operations of one run.
-fn asked(seed: u64, ops: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn operations(seed: u64, ops: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
     let kv = AnyWorkload::new(Kv::default());
     let choices = Choices::new(seed, Overrides::new());
     let draw = |op: u64| choices.draw(Key { counter: (op as u32) << 3, ..Kind::Client.key() });
@@ -19,14 +19,18 @@ fn asked(seed: u64, ops: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 #[test]
-fn the_same_seed_asks_the_same() {
-    assert_eq!(asked(7, 200), asked(7, 200));
-    assert_ne!(asked(7, 200), asked(8, 200));
-    assert_eq!(asked(7, 300)[..200], asked(7, 200), "later operations shift no earlier one");
+fn the_same_seed_makes_the_same_operations() {
+    assert_eq!(operations(7, 200), operations(7, 200));
+    assert_ne!(operations(7, 200), operations(8, 200));
+    assert_eq!(
+        operations(7, 300)[..200],
+        operations(7, 200),
+        "later operations shift no earlier one"
+    );
 }
 
 #[test]
-fn the_plainest_operation_gets() {
+fn the_simplest_operation_is_a_get() {
     let kv = Kv::default();
     let key = Kind::Client.key();
     let zeros = (0..8).map(|counter| (Key { counter, ..key }, 0)).collect();
@@ -36,11 +40,11 @@ fn the_plainest_operation_gets() {
 }
 
 #[test]
-fn the_store_agrees_with_the_model_from_command_to_command() {
+fn the_store_agrees_with_the_model_after_each_command() {
     let workload = AnyWorkload::new(Kv::default());
     for seed in 0..20 {
         let (mut checked, mut machine) = (workload.clone(), workload.machine());
-        for (position, (command, query)) in asked(seed, 500).iter().enumerate() {
+        for (position, (command, query)) in operations(seed, 500).iter().enumerate() {
             let reply = machine.apply(Index(position as u64 + 1), command);
             assert_eq!(checked.check_reply(command, &reply), Ok(()));
             assert_eq!(checked.check_answer(query, &machine.query(query)), Ok(()));
@@ -53,7 +57,7 @@ fn the_store_agrees_with_the_model_from_command_to_command() {
 fn every_kind_of_operation_and_reply_occurs_often() {
     let mut counts: BTreeMap<String, u32> = BTreeMap::new();
     let mut store = Store::default();
-    for (command, _) in asked(1, 2_000) {
+    for (command, _) in operations(1, 2_000) {
         let reply = store.apply(Index(1), &command);
         let operation = Operation::decode(&command).expect("clients ask for operations");
         let name = |text: String| text.split([' ', '(']).next().unwrap().to_owned();
@@ -76,9 +80,9 @@ fn every_kind_of_operation_and_reply_occurs_often() {
 }
 
 #[test]
-fn what_is_written_is_written_by_one_operation() {
+fn each_value_is_written_by_one_operation() {
     let mut values = BTreeSet::new();
-    for (command, _) in asked(3, 1_000) {
+    for (command, _) in operations(3, 1_000) {
         match Operation::decode(&command).expect("clients ask for operations") {
             Operation::Put { value, .. }
             | Operation::CompareAndSet { value, .. }
@@ -93,11 +97,11 @@ fn what_is_written_is_written_by_one_operation() {
 }
 
 #[test]
-fn no_command_changes_an_answer_unless_the_store_says_that_it_may() {
+fn a_command_changes_an_answer_only_if_the_conflict_test_says_so() {
     let mut machine = AnyWorkload::new(Kv::default()).machine();
     let test = machine.conflict_test();
     let (mut changed, mut kept) = (0, 0);
-    let asked: Vec<_> = asked(7, 600);
+    let asked: Vec<_> = operations(7, 600);
     for (position, (command, query)) in asked.iter().enumerate() {
         let before = machine.query(query);
         machine.apply(Index(position as u64 + 1), command);
@@ -110,10 +114,10 @@ fn no_command_changes_an_answer_unless_the_store_says_that_it_may() {
 }
 
 #[test]
-fn a_restored_store_goes_on_alike() {
+fn a_restored_store_behaves_identically() {
     let workload = AnyWorkload::new(Kv::default());
     let mut machines: [AnyMachine; 2] = [workload.machine(), workload.machine()];
-    for (position, (command, _)) in asked(5, 600).iter().enumerate() {
+    for (position, (command, _)) in operations(5, 600).iter().enumerate() {
         let index = Index(position as u64 + 1);
         let replies = machines.each_mut().map(|machine| machine.apply(index, command));
         assert_eq!(replies[0], replies[1]);
@@ -127,7 +131,7 @@ fn a_restored_store_goes_on_alike() {
 }
 
 #[test]
-fn a_wrong_reply_answer_or_state_is_told() {
+fn a_wrong_reply_answer_or_state_is_reported() {
     let mut kv = Kv::default();
     let put = Operation::Put { key: b"k", value: b"v" }.encode();
     let get = Operation::Get { key: b"k" }.encode();
@@ -138,7 +142,7 @@ fn a_wrong_reply_answer_or_state_is_told() {
     assert!(kv.check_answer(&get, &Reply::Absent.encode()).is_err());
     assert!(kv.check_state(&Store::default()).is_err(), "a key is missing");
     store.apply(Index(2), &put);
-    assert_eq!(kv.check_state(&store), Ok(()), "the same state by another way");
+    assert_eq!(kv.check_state(&store), Ok(()), "the same state after other commands");
     store.apply(Index(3), &Operation::Append { key: b"k", value: b"v" }.encode());
     assert!(kv.check_state(&store).is_err(), "another value");
     let error = kv.check_reply(&put, &Reply::TooLong.encode()).expect_err("nothing is too long");

@@ -1,11 +1,11 @@
-//! What commands of the store say, for people.
+//! Readable descriptions of the store's commands.
 
 use quorate_page::text::printable;
 
 use crate::workload::kv::operation::Operation;
 
-/// What a command says; bytes that are none are shown as text.
-pub(super) fn words(command: &[u8]) -> String {
+/// Returns a readable description of a command; other bytes are shown as text.
+pub(super) fn describe(command: &[u8]) -> String {
     let Some(operation) = Operation::decode(command) else { return printable(command) };
     let key = printable(operation.key());
     match operation {
@@ -29,9 +29,9 @@ mod tests {
     #[test]
     fn commands_of_the_store_are_words_and_others_are_text() {
         let put = Operation::Put { key: b"k1", value: b"\xff\n" };
-        assert_eq!(words(&put.encode()), "put k1 \\xff\\x0a");
+        assert_eq!(describe(&put.encode()), "put k1 \\xff\\x0a");
         let set = Operation::CompareAndSet { key: b"k", expected: None, value: b"v" };
-        assert_eq!(words(&set.encode()), "put k v if absent");
-        assert_eq!(words(b"\x09?"), "\\x09?");
+        assert_eq!(describe(&set.encode()), "put k v if absent");
+        assert_eq!(describe(b"\x09?"), "\\x09?");
     }
 }

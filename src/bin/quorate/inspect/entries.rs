@@ -1,4 +1,4 @@
-//! The entries of a directory's log, one line each.
+//! Lists the entries of a directory's log, one per line.
 
 use std::fmt;
 
@@ -7,48 +7,48 @@ use quorate::storage::FileDisk;
 use quorate::types::{Entry, EntryId, Index, Payload};
 use serde_json::{Value, json};
 
-use crate::escape::shown;
-use crate::inspect::found::Found;
+use crate::escape::escape_text;
+use crate::inspect::report::DirectoryReport;
 use crate::kv::Command;
 
-/// An entry, in words.
+/// A log entry with a description.
 #[derive(Debug)]
-pub(super) struct Listed {
+pub(super) struct ListedEntry {
     id: EntryId,
     bytes: usize,
-    what: String,
+    description: String,
 }
 
-/// The most bytes of a command that are shown.
-const SHOWN_MAX: usize = 60;
+/// The most bytes of a key or value that are printed.
+const PRINTED_BYTES_MAX: usize = 60;
 
-/// Entries from `first` on, at most `limit`; up to the first that cannot be read.
+/// Returns entries from `first` on, at most `limit`, up to the first that cannot be read.
 pub(super) fn list(
     disk: &mut FileDisk,
-    found: &mut Found,
+    report: &mut DirectoryReport,
     first: u64,
     limit: usize,
-) -> Vec<Listed> {
-    let (base, last) = (found.inspection.opened.base.index, found.inspection.opened.last.index);
+) -> Vec<ListedEntry> {
+    let (base, last) = (report.inspection.opened.base.index, report.inspection.opened.last.index);
     let mut next = Index(first).max(base.next());
     let mut listed = Vec::new();
     while next <= last && listed.len() < limit {
-        let Ok(entries) = found.inspection.entries(disk, next, last) else { break };
-        let wanted = limit - listed.len();
-        listed.extend(entries.iter().take(wanted).map(Listed::of));
+        let Ok(entries) = report.inspection.entries(disk, next, last) else { break };
+        let room = limit - listed.len();
+        listed.extend(entries.iter().take(room).map(ListedEntry::of));
         next = entries.last().map_or(last, |entry| entry.id.index).next();
     }
     listed
 }
 
-impl Listed {
-    fn of(entry: &Entry) -> Listed {
-        let what = match &entry.payload {
-            Payload::Noop => "a term begins".to_owned(),
+impl ListedEntry {
+    fn of(entry: &Entry) -> ListedEntry {
+        let description = match &entry.payload {
+            Payload::Noop => "no-op of a new term".to_owned(),
             Payload::Membership(membership) => format!("membership {membership}"),
-            Payload::Command(command) => request(command),
+            Payload::Command(command) => describe_request(command),
         };
-        Listed { id: entry.id, bytes: entry.bytes(), what }
+        ListedEntry { id: entry.id, bytes: entry.bytes(), description }
     }
 
     pub(super) fn json(&self) -> Value {
@@ -56,40 +56,40 @@ impl Listed {
             "index": self.id.index.0,
             "term": self.id.term.0,
             "bytes": self.bytes,
-            "what": self.what,
+            "description": self.description,
         })
     }
 }
 
-fn request(bytes: &[u8]) -> String {
+fn describe_request(bytes: &[u8]) -> String {
     match Request::decode(bytes) {
-        Some(Request::Plain(command)) => said(command),
-        Some(Request::Register { .. }) => "a session begins".to_owned(),
+        Some(Request::Plain(command)) => describe_command(command),
+        Some(Request::Register { .. }) => "new session".to_owned(),
         Some(Request::InSession { session, sequence, command, .. }) => {
-            format!("{} ({session}, {sequence})", said(command))
+            format!("{} ({session}, {sequence})", describe_command(command))
         }
-        _ => "another request".to_owned(),
+        _ => "unknown request".to_owned(),
     }
 }
 
-fn said(command: &[u8]) -> String {
+fn describe_command(command: &[u8]) -> String {
     match Command::decode(command) {
         Some(Command::Put { key, value }) => format!("put {} = {}", brief(key), brief(value)),
         Some(Command::Delete { key }) => format!("delete {}", brief(key)),
         Some(Command::CompareAndSet { key, .. }) => format!("compare and set {}", brief(key)),
-        None => format!("{} bytes of another state machine", command.len()),
+        None => format!("{} bytes, a command of another state machine", command.len()),
     }
 }
 
 fn brief(bytes: &[u8]) -> String {
-    match bytes.get(..SHOWN_MAX) {
-        Some(first) if bytes.len() > SHOWN_MAX => format!("{}…", shown(first)),
-        _ => shown(bytes),
+    match bytes.get(..PRINTED_BYTES_MAX) {
+        Some(first) if bytes.len() > PRINTED_BYTES_MAX => format!("{}…", escape_text(first)),
+        _ => escape_text(bytes),
     }
 }
 
-impl fmt::Display for Listed {
+impl fmt::Display for ListedEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}  {} bytes  {}", self.id, self.bytes, self.what)
+        write!(f, "{}  {} bytes  {}", self.id, self.bytes, self.description)
     }
 }

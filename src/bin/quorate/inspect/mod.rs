@@ -1,28 +1,28 @@
-//! `quorate inspect`: what a directory holds, whosever it is, and what is damaged. Nothing in it is
-//! changed, and no node has to be able to start on it.
+//! `quorate inspect`: prints the content of any data directory and its damage. It changes nothing,
+//! and works on directories that no node can start from.
 
 mod entries;
-mod found;
+mod report;
 
 use std::path::PathBuf;
 
 use clap::Args;
 use quorate::storage::{FileDisk, OpenError};
 
-use crate::exit::{Exit, Trouble};
-use crate::inspect::found::Found;
+use crate::exit::{CommandError, Exit};
+use crate::inspect::report::DirectoryReport;
 use crate::output::print;
 
-/// What `inspect` takes.
+/// The flags of `inspect`.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct InspectFlags {
-    /// The data directory of a node that does not run, or a copy of one
+    /// Data directory of a stopped node, or a copy of one
     directory: PathBuf,
-    /// List the entries of the log, too, from this index on
+    /// Also list log entries, from this index on
     #[arg(long, value_name = "INDEX", num_args = 0..=1, default_missing_value = "1")]
     entries: Option<u64>,
-    /// How many entries to list at most
+    /// Maximum number of entries to list
     #[arg(long, value_name = "N", default_value_t = 100, requires = "entries")]
     limit: usize,
 }
@@ -34,32 +34,34 @@ Examples:
   quorate inspect d1 --entries 4711 --limit 10
   quorate --json inspect d1
 
-Every sector of the log and of the snapshots is read and checked. Exit code 1: something is damaged;
-the file and the place in it are named.";
+Reads and verifies every sector of the log and the snapshots. Exit code 1: something is damaged; the
+file and the offset are printed.";
 
-pub(crate) fn run(flags: &InspectFlags, json: bool) -> Result<Exit, Trouble> {
+pub(crate) fn run(flags: &InspectFlags, json: bool) -> Result<Exit, CommandError> {
     let place = flags.directory.display();
-    let wrong = |error: &dyn std::fmt::Display| Trouble::wrong(format!("{place}: {error}"));
+    let invalid =
+        |error: &dyn std::fmt::Display| CommandError::invalid_input(format!("{place}: {error}"));
     if !flags.directory.is_dir() {
-        return Err(wrong(&"there is no such directory"));
+        return Err(invalid(&"no such directory"));
     }
-    let mut disk = FileDisk::look(&flags.directory).map_err(Trouble::wrong)?;
-    let mut found = match Found::of(&mut disk) {
-        Ok(found) => found,
-        Err(OpenError::Failed(failure)) => {
-            return Err(Trouble::new(Exit::No, format!("{place}: {failure}")));
+    let mut disk =
+        FileDisk::open_read_only(&flags.directory).map_err(CommandError::invalid_input)?;
+    let mut report = match DirectoryReport::of(&mut disk) {
+        Ok(report) => report,
+        Err(OpenError::Failed(error)) => {
+            return Err(CommandError::new(Exit::Negative, format!("{place}: {error}")));
         }
-        Err(error) => return Err(wrong(&error)),
+        Err(error) => return Err(invalid(&error)),
     };
     let listed = match flags.entries {
         None => Vec::new(),
-        Some(first) => entries::list(&mut disk, &mut found, first, flags.limit),
+        Some(first) => entries::list(&mut disk, &mut report, first, flags.limit),
     };
     if json {
-        print(&found.json(&listed).to_string())?;
+        print(&report.json(&listed).to_string())?;
     } else {
         let lines = listed.iter().map(|entry| format!("{entry}\n"));
-        print(&format!("{found}{}", lines.collect::<String>()))?;
+        print(&format!("{report}{}", lines.collect::<String>()))?;
     }
-    Ok(if found.damage.is_empty() { Exit::Done } else { Exit::No })
+    Ok(if report.damage.is_empty() { Exit::Done } else { Exit::Negative })
 }

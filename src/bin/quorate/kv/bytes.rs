@@ -1,19 +1,19 @@
-//! Byte strings with their length before them, in what is said and in snapshots.
+//! Length-prefixed byte strings, in commands, queries, replies and snapshots.
 
-/// Appends `part`, its length in four bytes before it.
+/// Appends `part` after its length in four bytes.
 pub(super) fn put(bytes: &mut Vec<u8>, part: &[u8]) {
     let length = u32::try_from(part.len()).expect("a command is bounded far below 4 GiB");
     bytes.extend(length.to_le_bytes());
     bytes.extend(part);
 }
 
-/// Appends a part that may be missing.
+/// Appends an optional part.
 pub(super) fn put_option(bytes: &mut Vec<u8>, part: Option<&[u8]>) {
     bytes.push(u8::from(part.is_some()));
     part.iter().for_each(|part| put(bytes, part));
 }
 
-/// Reads what [`put`] wrote; every method gives None where the bytes do not say so.
+/// Reads what [`put`] wrote; every method returns None if the bytes do not match.
 #[derive(Debug)]
 pub(super) struct Parts<'a>(pub(super) &'a [u8]);
 
@@ -45,7 +45,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// `value`, if nothing is left.
+    /// Returns `value` if no bytes are left.
     pub(super) fn end<T>(self, value: T) -> Option<T> {
         self.0.is_empty().then_some(value)
     }

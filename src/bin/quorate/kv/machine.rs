@@ -1,4 +1,4 @@
-//! The state machine: an ordered map in memory.
+//! The key-value state machine: an ordered map in memory.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -8,23 +8,23 @@ use std::sync::Arc;
 use quorate::machine::{ConflictTest, StateMachine};
 use quorate::types::Index;
 
+use crate::kv::messages::{Answer, Command, Pair, Query, Reply};
 use crate::kv::snapshot::{Snapshot, read_snapshot};
-use crate::kv::words::{Answer, Command, Pair, Query, Reply};
 
-/// Keys and values; clones share both.
+/// The keys and values; clones share both.
 pub(super) type Map = BTreeMap<Arc<[u8]>, Arc<[u8]>>;
 
 /// The most pairs in one answer.
 const PAIRS_MAX: u32 = 4096;
-/// The most bytes in one answer; a single larger pair still goes, alone.
+/// The most bytes in one answer; a single larger pair is returned alone.
 const ANSWER_BYTES_MAX: usize = 256 << 10;
 
-/// What a node keeps. A snapshot shares the map with it until the next command changes it.
+/// The store of a node. A snapshot shares the map until the next command changes it.
 #[derive(Debug, Default)]
 pub(crate) struct Store(Arc<Map>);
 
 impl Store {
-    fn carry_out(&mut self, command: Command<'_>) -> Reply {
+    fn execute(&mut self, command: Command<'_>) -> Reply {
         let before = self.0.get(command.key()).map(|value| value.to_vec());
         let value = match command {
             Command::Put { value, .. } => Some(value),
@@ -65,8 +65,8 @@ impl Store {
 impl StateMachine for Store {
     fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
         match Command::decode(command) {
-            Some(command) => self.carry_out(command).encode(),
-            None => Reply::Malformed.encode(),
+            Some(command) => self.execute(command).encode(),
+            None => Reply::Invalid.encode(),
         }
     }
 
@@ -74,7 +74,7 @@ impl StateMachine for Store {
         let answer = match Query::decode(query) {
             Some(Query::Get { key }) => Answer::Value(self.0.get(key).map(|value| value.to_vec())),
             Some(Query::Scan { prefix, after, limit }) => self.scan(prefix, after, limit),
-            None => Answer::Malformed,
+            None => Answer::Invalid,
         };
         answer.encode()
     }
@@ -105,11 +105,11 @@ mod tests {
     use super::*;
 
     fn apply(store: &mut Store, command: Command<'_>) -> Reply {
-        Reply::decode(&store.apply(Index(1), &command.encode())).expect("it replies")
+        Reply::decode(&store.apply(Index(1), &command.encode())).expect("a valid reply")
     }
 
     fn query(store: &Store, query: Query<'_>) -> Answer {
-        Answer::decode(&store.query(&query.encode())).expect("it answers")
+        Answer::decode(&store.query(&query.encode())).expect("a valid answer")
     }
 
     fn filled() -> Store {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comparison_decides() {
+    fn compare_and_set_sets_only_an_expected_value() {
         let (mut store, one) = (Store::default(), Some(&b"1"[..]));
         let set = |expected, value| Command::CompareAndSet { key: b"k", expected, value };
         assert_eq!(apply(&mut store, set(one, None)), Reply::Differs(None));
@@ -138,13 +138,13 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_goes_on_where_it_ended() {
+    fn a_scan_continues_after_the_last_key() {
         let store = filled();
         let scan = |after, limit| keys(query(&store, Query::Scan { prefix: b"a", after, limit }));
         assert_eq!(scan(None, 2), (vec!["a".to_owned(), "ab".to_owned()], true));
         assert_eq!(scan(Some(b"ab"), 2), (vec!["abc".to_owned()], false));
         assert_eq!(scan(Some(b"abc"), 2), (vec![], false));
-        assert_eq!(scan(Some(b""), 9).0.len(), 3, "what is before the prefix is no part of it");
+        assert_eq!(scan(Some(b""), 9).0.len(), 3, "keys before the prefix are excluded");
     }
 
     #[test]
@@ -158,25 +158,25 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_stays_what_it_was() {
+    fn a_snapshot_is_not_changed_by_later_commands() {
         let mut store = filled();
         let mut snapshot = store.snapshot();
         apply(&mut store, Command::Delete { key: b"ab" });
         let mut other = Store::default();
-        other.restore(&mut snapshot).expect("it is whole");
+        other.restore(&mut snapshot).expect("the snapshot is complete");
         assert_eq!(other.0, filled().0);
         assert_ne!(other.0, store.0);
     }
 
     #[test]
-    fn what_is_no_command_changes_nothing() {
+    fn an_invalid_command_changes_nothing() {
         let mut store = filled();
-        assert_eq!(Reply::decode(&store.apply(Index(1), b"nonsense")), Some(Reply::Malformed));
+        assert_eq!(Reply::decode(&store.apply(Index(1), b"invalid")), Some(Reply::Invalid));
         assert_eq!(store.0, filled().0);
     }
 
     #[test]
-    fn only_a_command_on_its_keys_concerns_a_query() {
+    fn a_query_conflicts_only_with_commands_on_its_keys() {
         let test = Store::default().conflict_test();
         let put = Command::Put { key: b"ab", value: b"1" }.encode();
         assert!(test.may_change(&Query::Get { key: b"ab" }.encode(), &put));

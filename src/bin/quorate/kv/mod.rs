@@ -1,9 +1,9 @@
-//! The key-value store: what a node keeps, and what clients say to it, as bytes.
+//! The key-value store: its state machine, and the encoding of commands, queries and replies.
 
 mod bytes;
 mod machine;
+mod messages;
 mod snapshot;
-mod words;
 
 pub(crate) use machine::Store;
-pub(crate) use words::{Answer, Command, Pair, Query, Reply};
+pub(crate) use messages::{Answer, Command, Pair, Query, Reply};

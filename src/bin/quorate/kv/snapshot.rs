@@ -1,4 +1,4 @@
-//! The store as a stream of bytes: a title, then every key and its value, in their order.
+//! The snapshot encoding of the store: a header, then every key and its value in key order.
 
 use std::io::{self, Read};
 use std::ops::Bound;
@@ -7,11 +7,11 @@ use std::sync::Arc;
 use crate::kv::bytes::put;
 use crate::kv::machine::Map;
 
-const TITLE: &[u8] = b"quorate kv 1\n";
-/// How much is encoded at a time.
+const HEADER: &[u8] = b"quorate kv 1\n";
+/// The bytes that are encoded at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// A map as it was, read piece by piece.
+/// A snapshot of a map, encoded piece by piece as it is read.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     map: Arc<Map>,
@@ -22,10 +22,10 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     pub(super) fn of(map: Arc<Map>) -> Snapshot {
-        Snapshot { map, at: None, piece: io::Cursor::new(TITLE.to_vec()) }
+        Snapshot { map, at: None, piece: io::Cursor::new(HEADER.to_vec()) }
     }
 
-    /// The pairs after the last one, as many as make a piece.
+    /// Encodes the pairs after the last one, as many as make a piece.
     fn next_piece(&mut self) -> Vec<u8> {
         let after = self.at.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut bytes = Vec::new();
@@ -54,23 +54,26 @@ impl Read for Snapshot {
     }
 }
 
-/// The map of a snapshot, to its end.
+/// Reads a snapshot to its end, and returns the map.
 pub(super) fn read_snapshot(from: &mut dyn Read) -> io::Result<Map> {
     let mut from = io::BufReader::with_capacity(PIECE_BYTES, from);
-    let mut title = [0; TITLE.len()];
-    from.read_exact(&mut title)?;
-    if title != *TITLE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "this is no key-value store"));
+    let mut header = [0; HEADER.len()];
+    from.read_exact(&mut header)?;
+    if header != *HEADER {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "not a snapshot of the key-value store",
+        ));
     }
     let mut map = Map::new();
     while let Some(key) = read_part(&mut from, true)? {
-        let value = read_part(&mut from, false)?.expect("a value is there, or an error is");
+        let value = read_part(&mut from, false)?.expect("a value follows a key");
         map.insert(key.into(), value.into());
     }
     Ok(map)
 }
 
-/// The next byte string; None at the end, where that may be.
+/// Reads the next byte string; returns None at the end of the stream if `may_end`.
 fn read_part(from: &mut impl Read, may_end: bool) -> io::Result<Option<Vec<u8>>> {
     let mut length = Vec::new();
     from.by_ref().take(4).read_to_end(&mut length)?;
@@ -100,23 +103,30 @@ mod tests {
 
     fn bytes(map: &Map) -> Vec<u8> {
         let mut bytes = Vec::new();
-        Snapshot::of(Arc::new(map.clone())).read_to_end(&mut bytes).expect("memory can be read");
+        Snapshot::of(Arc::new(map.clone()))
+            .read_to_end(&mut bytes)
+            .expect("a memory snapshot can be read");
         bytes
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn an_encoded_map_is_read_back() {
         for map in [map(0), map(1), map(2000)] {
-            assert_eq!(read_snapshot(&mut &bytes(&map)[..]).expect("it is whole"), map);
+            assert_eq!(
+                read_snapshot(&mut &bytes(&map)[..]).expect("the snapshot is complete"),
+                map
+            );
         }
     }
 
     #[test]
-    fn one_that_ends_early_is_refused() {
-        let whole = bytes(&map(3));
-        let ends: Vec<usize> =
-            (0..whole.len()).filter(|end| read_snapshot(&mut &whole[..*end]).is_ok()).collect();
-        // Only where a pair has ended can it not be told; the storage around it can.
+    fn a_truncated_snapshot_is_rejected() {
+        let complete = bytes(&map(3));
+        let ends: Vec<usize> = (0..complete.len())
+            .filter(|end| read_snapshot(&mut &complete[..*end]).is_ok())
+            .collect();
+        // A snapshot that ends after a pair looks complete; only the storage detects the
+        // truncation.
         assert_eq!(ends, [13, 22, 32]);
     }
 }

@@ -1,4 +1,4 @@
-//! Lines in and out: everything that a node says leaves by its standard output, its packets too.
+//! JSON lines on standard input and output, which also carry the packets between nodes.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
@@ -12,40 +12,40 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tracing::{debug, warn};
 
-use crate::lin_kv::speech::Line;
+use crate::lin_kv::messages::Message;
 
-/// How many lines wait to be read or written.
+/// The most lines that wait to be processed or written.
 const LINES_MAX: usize = 4096;
 
-/// The lines of the standard input, until it ends.
-pub(super) fn heard() -> Receiver<Line> {
+/// Reads messages from standard input on a thread, until it ends.
+pub(super) fn read_messages() -> Receiver<Message> {
     let (sender, queue) = mpsc::channel(LINES_MAX);
     thread::spawn(move || {
-        for line in io::stdin().lock().lines() {
-            let Ok(line) = line else { break };
-            match serde_json::from_str(&line) {
-                Ok(line) => {
-                    if sender.blocking_send(line).is_err() {
+        for message in io::stdin().lock().lines() {
+            let Ok(message) = message else { break };
+            match serde_json::from_str(&message) {
+                Ok(message) => {
+                    if sender.blocking_send(message).is_err() {
                         break;
                     }
                 }
-                Err(error) => warn!(%error, "a line is no message"),
+                Err(error) => warn!(%error, "ignored a line that is not a message"),
             }
         }
     });
     queue
 }
 
-/// Where lines go that are said. They end with the process.
-pub(super) fn said() -> Sender<Line> {
-    let (sender, mut queue) = mpsc::channel::<Line>(LINES_MAX);
+/// Writes messages to standard output on a thread, until the process ends.
+pub(super) fn write_messages() -> Sender<Message> {
+    let (sender, mut queue) = mpsc::channel::<Message>(LINES_MAX);
     thread::spawn(move || {
         let mut output = io::stdout().lock();
-        while let Some(line) = queue.blocking_recv() {
-            let mut text = serde_json::to_string(&line).expect("a line is JSON");
+        while let Some(message) = queue.blocking_recv() {
+            let mut text = serde_json::to_string(&message).expect("a message is JSON");
             text.push('\n');
             if output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_err() {
-                // Nobody listens any more, and nobody will say anything either.
+                // Standard output is closed: the bench has ended.
                 return;
             }
         }
@@ -53,16 +53,20 @@ pub(super) fn said() -> Sender<Line> {
     sender
 }
 
-/// Carries packets as lines.
+/// A transport that sends packets as messages of the bench.
 pub(super) struct Pipe {
     own: String,
     names: BTreeMap<NodeId, String>,
-    said: Sender<Line>,
+    outgoing: Sender<Message>,
 }
 
 impl Pipe {
-    pub(super) fn new(own: &str, names: BTreeMap<NodeId, String>, said: Sender<Line>) -> Pipe {
-        Pipe { own: own.to_owned(), names, said }
+    pub(super) fn new(
+        own: &str,
+        names: BTreeMap<NodeId, String>,
+        outgoing: Sender<Message>,
+    ) -> Pipe {
+        Pipe { own: own.to_owned(), names, outgoing }
     }
 }
 
@@ -71,20 +75,20 @@ impl Transport for Pipe {
         let Some(name) = self.names.get(&packet.to()) else { return };
         let mut bytes = Vec::new();
         if let Err(error) = wire::encode(&packet, &mut bytes) {
-            return debug!(%error, "a packet is beyond the bounds");
+            return debug!(%error, "dropped a packet that is too large");
         }
         let body = Map::from_iter([
             ("type".to_owned(), Value::from("packet")),
             ("data".to_owned(), Value::from(BASE64.encode(&bytes))),
         ]);
-        // What has no room is lost, as networks lose things.
-        let _ = self.said.try_send(Line { src: self.own.clone(), dest: name.clone(), body });
+        // A packet that does not fit in the queue is lost, as in a network.
+        let _ = self.outgoing.try_send(Message { src: self.own.clone(), dest: name.clone(), body });
     }
 }
 
-/// The packet that a line carries, if it is one.
-pub(super) fn packet(line: &Line) -> Option<Packet> {
-    let text = line.body.get("data").and_then(Value::as_str)?;
+/// Returns the packet that a message carries, if it is one.
+pub(super) fn packet(message: &Message) -> Option<Packet> {
+    let text = message.body.get("data").and_then(Value::as_str)?;
     let bytes = BASE64.decode(text.as_bytes()).ok()?;
     wire::decode(&bytes).ok()
 }

@@ -1,7 +1,7 @@
-//! The state machine: a register for each key, and what each client was answered last.
+//! The state machine: a register for each key, and the last answers to each client.
 //!
-//! A network may bring a request twice, and nodes pass requests on. So a request is known by its
-//! client and its number, and what was carried out once is answered from memory.
+//! The network may duplicate a request, and nodes forward requests. So each request carries its
+//! client and its number, and a repeated one is answered from memory.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
@@ -11,17 +11,17 @@ use quorate::types::Index;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::lin_kv::speech::{Code, refusal};
+use crate::lin_kv::messages::{Code, error_body};
 
-/// How many answers are kept for each client. Whoever asks again for an older one is told nothing.
+/// The most answers that are kept for each client. A request older than these is not answered.
 const ANSWERS_MAX: usize = 256;
 
-/// A request that changes something.
+/// A request that changes a register.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Request {
     pub(super) client: String,
     pub(super) number: u64,
-    /// The key's text.
+    /// The JSON text of the key.
     pub(super) key: String,
     pub(super) operation: Operation,
 }
@@ -32,23 +32,23 @@ pub(super) enum Operation {
     Cas { from: Value, to: Value },
 }
 
-/// The registers.
+/// The registers, and the last answers to each client.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(super) struct Registers {
     values: BTreeMap<String, Value>,
-    answered: BTreeMap<String, Answered>,
+    answered: BTreeMap<String, ClientAnswers>,
 }
 
-/// What one client was answered.
+/// The last answers to one client, by request number.
 #[derive(Debug, Default, Deserialize, Serialize)]
-struct Answered {
+struct ClientAnswers {
     answers: BTreeMap<u64, Value>,
-    /// Answers up to this number are forgotten.
+    /// Answers up to this number were dropped.
     forgotten: u64,
 }
 
 impl Registers {
-    fn carry_out(&mut self, request: Request) -> Option<Value> {
+    fn execute(&mut self, request: Request) -> Option<Value> {
         let Request { client, number, key, operation } = request;
         let answered = self.answered.entry(client).or_default();
         if let Some(answer) = answered.answers.get(&number) {
@@ -62,13 +62,13 @@ impl Registers {
                 self.values.insert(key, value);
                 json!({ "type": "write_ok" })
             }
-            (Operation::Cas { .. }, None) => refusal(Code::NoKey, "no such key"),
+            (Operation::Cas { .. }, None) => error_body(Code::NoKey, "no such key"),
             (Operation::Cas { from, to }, Some(value)) if *value == from => {
                 *value = to;
                 json!({ "type": "cas_ok" })
             }
             (Operation::Cas { from, .. }, Some(value)) => {
-                refusal(Code::Mismatch, &format!("it is {value}, and not {from}"))
+                error_body(Code::Mismatch, &format!("the value is {value}, not {from}"))
             }
         };
         answered.answers.insert(number, answer.clone());
@@ -82,21 +82,21 @@ impl Registers {
 }
 
 impl StateMachine for Registers {
-    /// The reply is the answer's body, or nothing if the answer is forgotten.
+    /// Returns the body of the answer, or nothing if the answer was dropped.
     fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
         let request = serde_json::from_slice(command);
-        let answer = request.ok().and_then(|request| self.carry_out(request));
+        let answer = request.ok().and_then(|request| self.execute(request));
         answer.map(|answer| answer.to_string().into_bytes()).unwrap_or_default()
     }
 
-    /// The value of a key as JSON, or nothing.
+    /// Returns the value of a key as JSON, or nothing.
     fn query(&self, key: &[u8]) -> Vec<u8> {
         let value = self.values.get(&*String::from_utf8_lossy(key));
         value.map(|value| value.to_string().into_bytes()).unwrap_or_default()
     }
 
     fn snapshot(&self) -> Box<dyn Read + Send> {
-        Box::new(Cursor::new(serde_json::to_vec(self).expect("all of it is JSON")))
+        Box::new(Cursor::new(serde_json::to_vec(self).expect("the registers are JSON")))
     }
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
@@ -109,59 +109,59 @@ impl StateMachine for Registers {
 mod tests {
     use super::*;
 
-    fn ask(registers: &mut Registers, number: u64, operation: Operation) -> Option<Value> {
+    fn apply(registers: &mut Registers, number: u64, operation: Operation) -> Option<Value> {
         let (client, key) = ("c1".to_owned(), "0".to_owned());
         let request = Request { client, number, key, operation };
-        let command = serde_json::to_vec(&request).expect("it is JSON");
+        let command = serde_json::to_vec(&request).expect("valid JSON");
         let reply = registers.apply(Index(number), &command);
-        (!reply.is_empty()).then(|| serde_json::from_slice(&reply).expect("it is JSON"))
+        (!reply.is_empty()).then(|| serde_json::from_slice(&reply).expect("valid JSON"))
     }
 
     fn kind(answer: Option<Value>) -> (String, Option<u64>) {
-        let answer = answer.expect("there is one");
-        (answer["type"].as_str().expect("it says").to_owned(), answer["code"].as_u64())
+        let answer = answer.expect("an answer");
+        (answer["type"].as_str().expect("a type").to_owned(), answer["code"].as_u64())
     }
 
     #[test]
-    fn a_request_that_comes_twice_is_carried_out_once() {
+    fn a_duplicate_request_is_executed_once() {
         let mut registers = Registers::default();
-        ask(&mut registers, 1, Operation::Write(json!(1)));
+        apply(&mut registers, 1, Operation::Write(json!(1)));
         let swap = || Operation::Cas { from: json!(1), to: json!(2) };
-        assert_eq!(kind(ask(&mut registers, 2, swap())), ("cas_ok".to_owned(), None));
-        assert_eq!(kind(ask(&mut registers, 2, swap())), ("cas_ok".to_owned(), None));
-        assert_eq!(kind(ask(&mut registers, 3, swap())), ("error".to_owned(), Some(22)));
-        ask(&mut registers, 1, Operation::Write(json!(1)));
+        assert_eq!(kind(apply(&mut registers, 2, swap())), ("cas_ok".to_owned(), None));
+        assert_eq!(kind(apply(&mut registers, 2, swap())), ("cas_ok".to_owned(), None));
+        assert_eq!(kind(apply(&mut registers, 3, swap())), ("error".to_owned(), Some(22)));
+        apply(&mut registers, 1, Operation::Write(json!(1)));
         assert_eq!(registers.query(b"0"), b"2");
     }
 
     #[test]
-    fn a_request_whose_answer_is_forgotten_changes_nothing() {
+    fn a_request_whose_answer_was_dropped_is_not_executed() {
         let mut registers = Registers::default();
         for number in 1..=ANSWERS_MAX as u64 + 1 {
-            ask(&mut registers, number, Operation::Write(json!(number)));
+            apply(&mut registers, number, Operation::Write(json!(number)));
         }
-        assert_eq!(ask(&mut registers, 1, Operation::Write(json!("late"))), None);
+        assert_eq!(apply(&mut registers, 1, Operation::Write(json!("late"))), None);
         assert_eq!(registers.query(b"0"), (ANSWERS_MAX + 1).to_string().into_bytes());
     }
 
     #[test]
-    fn what_a_snapshot_holds_comes_back() {
+    fn a_snapshot_is_restored() {
         let mut registers = Registers::default();
-        ask(&mut registers, 1, Operation::Write(json!({ "a": [1, null] })));
+        apply(&mut registers, 1, Operation::Write(json!({ "a": [1, null] })));
         let mut other = Registers::default();
-        other.restore(&mut registers.snapshot()).expect("it is a snapshot");
+        other.restore(&mut registers.snapshot()).expect("a valid snapshot");
         assert_eq!(other.query(b"0"), br#"{"a":[1,null]}"#);
         assert_eq!(
-            ask(&mut other, 1, Operation::Write(json!(2))),
+            apply(&mut other, 1, Operation::Write(json!(2))),
             Some(json!({ "type": "write_ok" }))
         );
         assert_eq!(other.query(b"0"), br#"{"a":[1,null]}"#);
     }
 
     #[test]
-    fn a_missing_key_is_named_so() {
+    fn a_missing_key_is_an_error() {
         let swap = Operation::Cas { from: json!(1), to: json!(2) };
-        let told = ask(&mut Registers::default(), 1, swap);
-        assert_eq!(kind(told), ("error".to_owned(), Some(20)));
+        let answer = apply(&mut Registers::default(), 1, swap);
+        assert_eq!(kind(answer), ("error".to_owned(), Some(20)));
     }
 }

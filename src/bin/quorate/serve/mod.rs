@@ -1,29 +1,30 @@
-//! `quorate serve`: one node, until somebody ends it or it cannot go on.
+//! `quorate serve`: runs one node until a signal or an error stops it.
 
-mod plan;
+mod server_config;
 
 use std::convert::Infallible;
 use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args};
-use quorate::http::{Endpoint, Serves};
+use quorate::http::{Endpoint, EndpointContent};
 use quorate::runtime::{Client, ClientConfig, Handle, Server, ServerConfig};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tracing::{info, level_filters::LevelFilter, warn};
 
-use crate::exit::{Exit, Trouble};
+use crate::exit::{CommandError, Exit};
 use crate::kv::Store;
 use crate::settings::{Level, Settings, Sources};
 use crate::signals;
-use crate::values::At;
+use crate::values::ListenAddress;
 
-/// What `serve` takes.
+/// The flags of `serve`.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ServeFlags {
-    /// A TOML file with settings: its keys are the flags' names. Flags and variables go before it
+    /// Configuration file in TOML, with the flags' names as keys; flags and environment variables
+    /// override it
     #[arg(long, env = "QUORATE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -32,34 +33,37 @@ pub(crate) struct ServeFlags {
 
 const AFTER_HELP: &str = "\
 Examples:
-  One of three nodes that found a cluster:
+  Bootstrap a new cluster of three nodes, here its first one:
     quorate serve --id 1 --data-dir d1 --members 1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103
-  A fourth one, which waits until `quorate members add 4=127.0.0.1:7104` lets it in:
+  Start a node that waits to be added by `quorate members add 4=127.0.0.1:7104`:
     quorate serve --id 4 --data-dir d4 --listen 127.0.0.1:7104 --join 1=127.0.0.1:7101
-  Any of them again: its directory knows the rest
+  Restart a node; its data directory holds its id, its cluster and the members:
     quorate serve --data-dir d1
   With a file that has `id = 1`, `data-dir = \"d1\"`, `members = [\"1=127.0.0.1:7101\", …]`:
     quorate serve --config quorate.toml
 
-SIGTERM or Ctrl-C hands the leadership over and ends the node in good order; a second one ends the
-process at once, which loses nothing either.";
+On SIGTERM or Ctrl-C a leader transfers its leadership, and the node shuts down in order. A second
+signal ends the process at once, without loss of acknowledged data. On SIGHUP the node reloads its
+certificates.";
 
-/// `given` says which of the flags were on the command line, and which are variables.
-pub(crate) fn run(flags: Box<ServeFlags>, given: &ArgMatches) -> Result<Exit, Trouble> {
-    let settings = flags.settings.flags_first(given);
+/// Runs the node; `matches` holds which flags come from the command line and which from the
+/// environment.
+pub(crate) fn run(flags: Box<ServeFlags>, matches: &ArgMatches) -> Result<Exit, CommandError> {
+    let settings = flags.settings.without_overridden_variables(matches);
     let (settings, sources) = settings.with_file(flags.config.as_deref())?;
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(filter(settings.log.unwrap_or_default()))
         .with_target(false)
         .init();
-    let config = plan::server_config(&settings, &sources)?;
-    // Several threads of a runtime would wake each other all the time that one of them looks out.
-    let runtime = match config.poll_max.is_zero() {
+    let config = server_config::server_config(&settings, &sources)?;
+    // With several runtime threads, a busy-polling thread would keep waking the others.
+    let runtime = match config.busy_poll_max.is_zero() {
         true => Runtime::new(),
         false => Builder::new_current_thread().enable_all().build(),
     };
-    let runtime = runtime.map_err(|error| Trouble::wrong(format!("no threads: {error}")))?;
+    let runtime = runtime
+        .map_err(|error| CommandError::invalid_input(format!("cannot start threads: {error}")))?;
     runtime.block_on(serve(config, &settings, &sources))
 }
 
@@ -67,56 +71,62 @@ async fn serve(
     config: ServerConfig,
     settings: &Settings,
     sources: &Sources,
-) -> Result<Exit, Trouble> {
-    let signals = signals::Signals::listen()
-        .map_err(|error| Trouble::wrong(format!("cannot listen for signals: {error}")))?;
+) -> Result<Exit, CommandError> {
+    let signals = signals::Signals::listen().map_err(|error| {
+        CommandError::invalid_input(format!("cannot listen for signals: {error}"))
+    })?;
     let hangups = signals::Hangups::listen();
-    let (id, cluster, safe) = (config.replica.raft.id, config.cluster, config.tls.is_some());
+    let (id, cluster, uses_tls) = (config.replica.raft.id, config.cluster, config.tls.is_some());
     let client = settings.ui.map(|_| Client::new(ClientConfig::of_node(&config))).transpose();
-    let client = client.map_err(Trouble::wrong)?;
-    let mut server = Server::start(config, Store::default()).await.map_err(Trouble::wrong)?;
-    // Nobody has to read it.
-    let _ =
-        writeln!(std::io::stdout(), "{id} of cluster {cluster} listens at {}", server.address());
+    let client = client.map_err(CommandError::invalid_input)?;
+    let mut server =
+        Server::start(config, Store::default()).await.map_err(CommandError::invalid_input)?;
+    // A closed standard output is no error.
+    let _ = writeln!(
+        std::io::stdout(),
+        "{id} of cluster {cluster} is listening on {}",
+        server.address()
+    );
     let _endpoints = endpoints(&server.handle(), client.clone(), settings, sources).await?;
     let handle = server.handle();
-    let _reloads = hangups.each(move || match handle.reload_tls() {
-        Ok(()) if !safe => info!("there are no certificates to read anew"),
+    let _reloads = hangups.spawn_for_each(move || match handle.reload_tls() {
+        Ok(()) if !uses_tls => info!("SIGHUP ignored: the node uses no certificates"),
         Ok(()) => {
-            info!("certificates are read anew");
+            info!("certificates reloaded");
             if let Some(Err(error)) = client.as_ref().map(Client::reload_tls) {
-                warn!(%error, "the page asks other nodes by the certificate it had");
+                warn!(%error, "the status page keeps its old certificate");
             }
         }
-        Err(error) => warn!(%error, "certificates stay what they were"),
+        Err(error) => warn!(%error, "certificates not reloaded; the old ones stay in use"),
     });
     let signal = signals.wait();
-    let failed = |failure| Trouble::new(Exit::Failed, failure);
+    let failed = |failure| CommandError::new(Exit::NodeStopped, failure);
     tokio::select! {
-        ended = server.ended() => return ended.map(|()| Exit::Done).map_err(failed),
+        ended = server.stopped() => return ended.map(|()| Exit::Done).map_err(failed),
         signal = signal => info!(signal, "shutting down"),
     }
     server.shutdown().await.map(|()| Exit::Done).map_err(failed)
 }
 
-/// What the node tells over HTTP, until this is dropped.
+/// Serves the HTTP endpoints until the returned set is dropped.
 async fn endpoints(
     handle: &Handle,
-    others: Option<Client>,
+    peer_client: Option<Client>,
     settings: &Settings,
     sources: &Sources,
-) -> Result<JoinSet<Infallible>, Trouble> {
+) -> Result<JoinSet<Infallible>, CommandError> {
     let mut running = JoinSet::new();
-    let page = Serves::Page { others };
-    let wanted = [("metrics", settings.metrics, Serves::Metrics), ("ui", settings.ui, page)];
-    for (field, at, serves) in wanted {
-        let Some(At(address)) = at else { continue };
+    let page = EndpointContent::Page { peer_client };
+    let endpoints_to_serve =
+        [("metrics", settings.metrics, EndpointContent::Metrics), ("ui", settings.ui, page)];
+    for (field, address, serves) in endpoints_to_serve {
+        let Some(ListenAddress(address)) = address else { continue };
         let endpoint = Endpoint::bind(address, serves, handle.clone()).await;
         let endpoint = endpoint.map_err(|error| {
-            sources.mistake(field, format!("cannot listen at {address}: {error}"))
+            sources.error(field, format!("cannot listen on {address}: {error}"))
         })?;
         let address = endpoint.address().unwrap_or(address);
-        // Nobody has to read it.
+        // A closed standard output is no error.
         let _ = writeln!(std::io::stdout(), "{field} at http://{address}/");
         running.spawn(endpoint.run());
     }

@@ -1,15 +1,19 @@
-//! A crash and a failure at every operation of taking, receiving and removing.
+//! A crash and a disk error at every operation of taking, receiving and removing snapshots.
 
 use super::memory::CRASHES;
 use super::*;
 use crate::storage::disk::DiskError;
 
-/// A life of a node: two snapshots taken, a third received, each put in force. None once the
-/// fuel is used up.
-fn life(node: &mut Node, sender: &mut Node, received: &SnapshotMeta) -> Option<SnapshotEvent> {
+/// Takes two snapshots and receives a third, and makes each the current one. Returns None once the
+/// fuel is used up, or the event that ended it early.
+fn take_two_and_receive(
+    node: &mut Node,
+    sender: &mut Node,
+    received: &SnapshotMeta,
+) -> Option<SnapshotEvent> {
     for index in [10, 20] {
         match node.take(id(index), &content(1300, index as u8))? {
-            SnapshotEvent::Taken(meta) => node.put_in_force(&meta),
+            SnapshotEvent::Taken(meta) => node.set_current(&meta),
             event => return Some(event),
         }
         if !node.settle() {
@@ -20,7 +24,7 @@ fn life(node: &mut Node, sender: &mut Node, received: &SnapshotMeta) -> Option<S
         }
     }
     match node.receive(sender, received, &mut 0)? {
-        SnapshotEvent::Received(meta) => node.put_in_force(&meta),
+        SnapshotEvent::Received(meta) => node.set_current(&meta),
         event => return Some(event),
     }
     if !node.settle() {
@@ -35,41 +39,41 @@ fn sender() -> (Node, SnapshotMeta) {
     (sender, meta)
 }
 
-/// How many operations a life without trouble takes.
-fn operations_of_a_life() -> usize {
+/// Returns how many operations [`take_two_and_receive`] takes without an error.
+fn operations_without_error() -> usize {
     let ((mut sender, meta), mut node) = (sender(), Node::new());
-    assert_eq!(life(&mut node, &mut sender, &meta), None);
+    assert_eq!(take_two_and_receive(&mut node, &mut sender, &meta), None);
     assert_eq!(node.disk.files(), [snapshot(20), snapshot(30)]);
     node.disk.actions.len()
 }
 
-/// What a node can still do, whatever has happened to it: receive the snapshot.
+/// Checks that the node can still receive the snapshot, whatever happened before.
 fn receives(node: &mut Node, sender: &mut Node, meta: &SnapshotMeta) {
-    if node.in_force.last < meta.last {
+    if node.current.last < meta.last {
         let event = node.receive(sender, meta, &mut 0);
         assert_eq!(event, Some(SnapshotEvent::Received(meta.clone())));
-        node.put_in_force(meta);
+        node.set_current(meta);
         assert!(node.settle());
     }
     assert_eq!(node.content(meta), content(512 * 9 + 1, 30));
     let partials =
         node.disk.files().into_iter().filter(|f| matches!(f, FileName::PartialSnapshot(_)));
-    assert_eq!(partials.count(), 0, "no unfinished file is left over");
+    assert_eq!(partials.count(), 0, "no partial file is left");
 }
 
 #[test]
-fn a_crash_at_any_operation_loses_nothing_in_force() {
-    let total = operations_of_a_life();
-    assert!(total > 40, "a life has many places to crash at: {total}");
+fn a_crash_at_any_operation_keeps_the_snapshot_in_force() {
+    let total = operations_without_error();
+    assert!(total > 40, "there are many operations to crash at: {total}");
     for fuel in 0..=total {
         for kept in CRASHES {
             let ((mut sender, meta), mut node) = (sender(), Node::new());
             node.fuel = fuel;
-            assert_eq!(life(&mut node, &mut sender, &meta), None);
-            let in_force = node.in_force.clone();
+            assert_eq!(take_two_and_receive(&mut node, &mut sender, &meta), None);
+            let current = node.current.clone();
             let mut node = node.restarted(kept);
-            if in_force.root != Root::default() {
-                assert_eq!(node.snapshots.in_force(), Some(&in_force), "{fuel} {kept:?}");
+            if current.root != Root::default() {
+                assert_eq!(node.snapshots.current(), Some(&current), "{fuel} {kept:?}");
             }
             receives(&mut node, &mut sender, &meta);
         }
@@ -77,11 +81,11 @@ fn a_crash_at_any_operation_loses_nothing_in_force() {
 }
 
 #[test]
-fn a_failure_at_any_operation_is_final_unless_it_was_a_read() {
-    for at in 0..operations_of_a_life() {
+fn a_disk_error_at_any_operation_except_a_read_is_final() {
+    for at in 0..operations_without_error() {
         let ((mut sender, meta), mut node) = (sender(), Node::new());
         node.disk.fails = Some((at, DiskError::Failed("broken".to_owned())));
-        let event = life(&mut node, &mut sender, &meta);
+        let event = take_two_and_receive(&mut node, &mut sender, &meta);
         let action = node.disk.actions[at].clone();
         if action.starts_with("read") {
             let reason = match event {
@@ -94,21 +98,21 @@ fn a_failure_at_any_operation_is_final_unless_it_was_a_read() {
             continue;
         }
         assert_eq!(event, None, "{action}");
-        let failure = node.failure.take().expect("it is said").to_string();
+        let error = node.failure.take().expect("the store reported an error").to_string();
         let place = if action.starts_with("sync dir") { "directory" } else { "snapshot-" };
-        assert!(failure.contains(place) && failure.contains("broken"), "{action}: {failure}");
+        assert!(error.contains(place) && error.contains("broken"), "{action}: {error}");
         let restarted = node.restarted(Kept::Nothing);
         receives(&mut { restarted }, &mut sender, &meta);
     }
 }
 
 #[test]
-fn a_full_disk_costs_the_unfinished_snapshot_and_nothing_else() {
+fn a_full_disk_abandons_only_the_unfinished_snapshot() {
     let mut abandoned = 0;
-    for at in 0..operations_of_a_life() {
+    for at in 0..operations_without_error() {
         let ((mut sender, meta), mut node) = (sender(), Node::new());
         node.disk.fails = Some((at, DiskError::Full));
-        let event = life(&mut node, &mut sender, &meta);
+        let event = take_two_and_receive(&mut node, &mut sender, &meta);
         let action = node.disk.actions[at].clone();
         let word = action.split(' ').next().expect("an action has a first word");
         if !["create", "write", "sync", "rename"].contains(&word) || action == "sync directory" {
@@ -121,7 +125,7 @@ fn a_full_disk_costs_the_unfinished_snapshot_and_nothing_else() {
         assert_eq!(reason, AbandonReason::Full, "{action}");
         assert!(node.settle() && node.events.is_empty(), "{action}: {:?}", node.events);
         let whole = |file: &FileName| matches!(file, FileName::Snapshot(_));
-        assert!(node.disk.files().iter().all(whole), "{action}: the space is given back");
+        assert!(node.disk.files().iter().all(whole), "{action}: the space is freed");
         receives(&mut node, &mut sender, &meta);
         abandoned += 1;
     }

@@ -1,14 +1,14 @@
-//! A disk of memory that forgets in a crash what was not synced, and a node's snapshots on it.
+//! An in-memory disk that loses unsynced changes in a crash, and the snapshots of a node on it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Read;
 
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName, OperationId};
-use crate::storage::failure::Failure;
+use crate::storage::error::StorageError;
 use crate::storage::identity::ClusterId;
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::snapshots::{SnapshotConfig, SnapshotEvent, SnapshotReader, Snapshots};
-use crate::types::{EntryId, Index, Membership, NodeId, Part, Root, SnapshotMeta, Term};
+use crate::types::{EntryId, Index, Membership, NodeId, Root, SnapshotMeta, SnapshotPart, Term};
 
 pub(super) const CLUSTER: ClusterId = ClusterId(u128::from_le_bytes(*b"the test cluster"));
 
@@ -20,13 +20,13 @@ pub(super) const CONFIG: SnapshotConfig = SnapshotConfig {
     manifest_bytes_max: 4096,
 };
 
-/// What of the things not synced a crash leaves.
+/// The unsynced changes that a crash keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
     Nothing,
     Names,
     Contents,
-    /// Names, and every other sector.
+    /// Names, and the sectors with an even number.
     EvenSectors,
     OddSectors,
     Everything,
@@ -47,13 +47,13 @@ struct Content {
     durable: Vec<u8>,
 }
 
-/// Files by number; names now and as the directory has them durably.
+/// Files by number, with their present and their durable names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MemoryDisk {
     contents: Vec<Content>,
     names: BTreeMap<FileName, usize>,
     durable_names: BTreeMap<FileName, usize>,
-    /// Which coming action fails, counted from 0, and how.
+    /// The action that fails, counted from 0, and its error.
     pub(super) fails: Option<(usize, DiskError)>,
     pub(super) actions: Vec<String>,
 }
@@ -95,7 +95,7 @@ impl MemoryDisk {
         Ok(&mut self.contents[*number])
     }
 
-    fn carry_out(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+    fn apply(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
         match action {
             FileAction::Create { file, bytes } => {
                 let zeros = vec![0; *bytes as usize];
@@ -122,7 +122,7 @@ impl MemoryDisk {
             }
             FileAction::Rename { from, to } => {
                 self.content(*from)?;
-                let number = self.names.remove(from).expect("it was just looked at");
+                let number = self.names.remove(from).expect("the file exists");
                 self.names.insert(*to, number);
             }
             FileAction::Remove { file } => drop(self.names.remove(file)),
@@ -143,55 +143,56 @@ impl Disk for MemoryDisk {
         self.actions.push(format!("{action:?}"));
         match &self.fails {
             Some((at, error)) if *at == number => Err(error.clone()),
-            _ => self.carry_out(action),
+            _ => self.apply(action),
         }
     }
 }
 
-/// The snapshots of one node and its disk.
+/// The snapshots of one node, and its disk.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) disk: MemoryDisk,
     pub(super) snapshots: Snapshots,
     pub(super) operations: Operations,
-    pub(super) in_force: SnapshotMeta,
+    pub(super) current: SnapshotMeta,
     pub(super) events: VecDeque<SnapshotEvent>,
-    /// What ended the node.
-    pub(super) failure: Option<Failure>,
-    /// How many more operations are carried out before the node stands still.
+    /// The error that stopped the node.
+    pub(super) failure: Option<StorageError>,
+    /// The number of operations that are still executed before the node stops as in a crash.
     pub(super) fuel: usize,
 }
 
 impl Node {
-    pub(super) fn open(mut disk: MemoryDisk, in_force: SnapshotMeta) -> Result<Node, Failure> {
-        let opened = Snapshots::open(&mut disk, CLUSTER, &in_force, CONFIG)?;
-        assert_eq!(opened.damage, None, "the snapshot in force is whole");
+    pub(super) fn open(mut disk: MemoryDisk, current: SnapshotMeta) -> Result<Node, StorageError> {
+        let opened = Snapshots::open(&mut disk, CLUSTER, &current, CONFIG)?;
+        assert_eq!(opened.damage, None, "the current snapshot is intact");
         let (operations, events) = (Operations::default(), VecDeque::new());
         let snapshots = opened.snapshots;
         let (failure, fuel) = (None, usize::MAX);
-        Ok(Node { disk, snapshots, operations, in_force, events, failure, fuel })
+        Ok(Node { disk, snapshots, operations, current, events, failure, fuel })
     }
 
     pub(super) fn new() -> Node {
-        Node::open(MemoryDisk::default(), SnapshotMeta::default()).expect("empty is no damage")
+        Node::open(MemoryDisk::default(), SnapshotMeta::default())
+            .expect("an empty directory opens")
     }
 
     /// Crashes and starts again.
     pub(super) fn restarted(mut self, kept: Kept) -> Node {
         self.disk.crash(kept);
-        Node::open(self.disk, self.in_force).expect("what is in force is durable")
+        Node::open(self.disk, self.current).expect("the current snapshot is durable")
     }
 
-    /// Carries out what is asked for, and all that follows. False once the fuel is used up, or
-    /// after a failure.
+    /// Executes the requested operations and all that follow. Returns false once the fuel is used
+    /// up, or after an error.
     pub(super) fn settle(&mut self) -> bool {
         loop {
-            let asked: Vec<_> = self.operations.take().collect();
-            if asked.is_empty() {
+            let requested: Vec<_> = self.operations.take().collect();
+            if requested.is_empty() {
                 self.events.extend(self.snapshots.take_events());
                 return self.failure.is_none();
             }
-            for operation in asked {
+            for operation in requested {
                 if self.fuel == 0 || self.failure.is_some() {
                     return false;
                 }
@@ -203,7 +204,7 @@ impl Node {
     }
 
     fn complete(&mut self, id: OperationId, result: Result<Vec<u8>, DiskError>) {
-        let (owner, file, offset) = self.operations.done(id);
+        let (owner, file, offset) = self.operations.complete(id);
         assert_eq!(owner, Owner::Snapshots);
         if self.failure.is_none() {
             let operations = &mut self.operations;
@@ -212,7 +213,7 @@ impl Node {
         }
     }
 
-    /// Takes a snapshot until it ends one way or the other; None once the fuel is used up.
+    /// Takes a snapshot until it is complete or abandoned; None once the fuel is used up.
     pub(super) fn take(&mut self, last: EntryId, content: &[u8]) -> Option<SnapshotEvent> {
         assert!(self.snapshots.begin(&mut self.operations, last, membership()));
         let mut chunks = content.chunks(CONFIG.chunk_bytes as usize);
@@ -220,8 +221,8 @@ impl Node {
             if !self.settle() {
                 return None;
             }
-            match self.events.pop_front().expect("taking goes on until it ends") {
-                SnapshotEvent::ChunkWanted => match chunks.next() {
+            match self.events.pop_front().expect("an event follows") {
+                SnapshotEvent::ReadyForChunk => match chunks.next() {
                     Some(chunk) => self.snapshots.chunk(&mut self.operations, chunk.to_vec()),
                     None => self.snapshots.end(&mut self.operations),
                 },
@@ -230,36 +231,36 @@ impl Node {
         }
     }
 
-    /// Takes a snapshot and puts it in force.
+    /// Takes a snapshot and makes it the current one.
     pub(super) fn take_in_force(&mut self, last: EntryId, content: &[u8]) -> SnapshotMeta {
         let taken = self.take(last, content);
         let Some(SnapshotEvent::Taken(meta)) = taken else { panic!("not taken: {taken:?}") };
-        self.put_in_force(&meta);
+        self.set_current(&meta);
         assert!(self.settle());
         meta
     }
 
-    pub(super) fn put_in_force(&mut self, meta: &SnapshotMeta) {
-        self.in_force = meta.clone();
-        self.snapshots.put_in_force(&mut self.operations, meta);
+    pub(super) fn set_current(&mut self, meta: &SnapshotMeta) {
+        self.current = meta.clone();
+        self.snapshots.set_current(&mut self.operations, meta);
     }
 
-    /// What is served for a part.
-    pub(super) fn served(&mut self, root: Root, part: Part) -> Vec<SnapshotEvent> {
+    /// Returns the events that serving a part causes.
+    pub(super) fn served(&mut self, root: Root, part: SnapshotPart) -> Vec<SnapshotEvent> {
         self.snapshots.serve(&mut self.operations, root, part);
         assert!(self.settle());
         self.events.drain(..).collect()
     }
 
-    pub(super) fn part(&mut self, root: Root, part: Part) -> Vec<u8> {
+    pub(super) fn part(&mut self, root: Root, part: SnapshotPart) -> Vec<u8> {
         match self.served(root, part).as_slice() {
             [SnapshotEvent::Part { bytes, .. }] => bytes.to_vec(),
             other => panic!("{part} is served: {other:?}"),
         }
     }
 
-    /// Receives `meta` from `sender` until it ends; None once the fuel is used up. Counts the
-    /// parts that came.
+    /// Receives `meta` from `sender` until it is complete or abandoned; None once the fuel is used
+    /// up. Counts the parts in `parts`.
     pub(super) fn receive(
         &mut self,
         sender: &mut Node,
@@ -274,9 +275,10 @@ impl Node {
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
             }
-            let (root, wanted) = self.snapshots.wanted().expect("it is being received");
-            assert!(!wanted.is_empty() && wanted.len() <= CONFIG.window as usize);
-            for part in wanted {
+            let (root, missing) =
+                self.snapshots.parts_to_request().expect("the snapshot is being received");
+            assert!(!missing.is_empty() && missing.len() <= CONFIG.window as usize);
+            for part in missing {
                 let bytes = sender.part(root, part);
                 self.snapshots.part(&mut self.operations, root, part, &bytes);
                 *parts += 1;
@@ -287,7 +289,10 @@ impl Node {
     pub(super) fn content(&mut self, meta: &SnapshotMeta) -> Vec<u8> {
         let mut content = Vec::new();
         let reader = SnapshotReader::open(&mut self.disk, CLUSTER, meta);
-        reader.expect("the snapshot is whole").read_to_end(&mut content).expect("and readable");
+        reader
+            .expect("the snapshot is intact")
+            .read_to_end(&mut content)
+            .expect("the content is readable");
         content
     }
 }
@@ -300,12 +305,12 @@ pub(super) fn id(index: u64) -> EntryId {
     EntryId::new(Term(1 + index / 100), Index(index))
 }
 
-/// Content whose every chunk differs.
+/// Returns content of which every chunk differs.
 pub(super) fn content(bytes: usize, seed: u8) -> Vec<u8> {
     (0..bytes).map(|at| (at / 512) as u8 ^ (at % 7) as u8 ^ seed).collect()
 }
 
 #[test]
-fn this_disk_keeps_the_contract() {
+fn the_memory_disk_fulfils_the_disk_contract() {
     crate::storage::contract::check_disk(MemoryDisk::default);
 }

@@ -1,5 +1,5 @@
-//! Snapshots on a disk of memory: taken, carried over, served and kept, with every crash, every
-//! failure and every damaged byte in between.
+//! Snapshots on an in-memory disk: taken, received, served and kept, with a crash, a disk error or
+//! a damaged byte at any point.
 
 mod bounds;
 mod crash;
@@ -25,37 +25,37 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_was_taken_is_read(bytes in 0_usize..4000, seed: u8) {
+    fn a_taken_snapshot_is_read_back(bytes in 0_usize..4000, seed: u8) {
         let (mut node, content) = (Node::new(), content(bytes, seed));
         let meta = node.take_in_force(id(7), &content);
         prop_assert_eq!((meta.last, meta.bytes), (id(7), bytes as u64));
         prop_assert_eq!(&meta.membership, &membership());
         prop_assert_eq!(node.content(&meta), content.clone());
         let mut node = node.restarted(Kept::Nothing);
-        prop_assert_eq!(node.snapshots.in_force(), Some(&meta));
+        prop_assert_eq!(node.snapshots.current(), Some(&meta));
         prop_assert_eq!(node.content(&meta), content);
     }
 
     #[test]
-    fn what_was_received_is_the_same_file(bytes in 0_usize..4000, seed: u8) {
+    fn a_received_snapshot_is_the_same_file(bytes in 0_usize..4000, seed: u8) {
         let (mut sender, mut receiver) = (Node::new(), Node::new());
         let meta = sender.take_in_force(id(7), &content(bytes, seed));
         let event = receiver.receive(&mut sender, &meta, &mut 0);
         prop_assert_eq!(event, Some(SnapshotEvent::Received(meta.clone())));
         prop_assert_eq!(receiver.disk.bytes(snapshot(7)), sender.disk.bytes(snapshot(7)));
-        receiver.put_in_force(&meta);
+        receiver.set_current(&meta);
         let mut receiver = receiver.restarted(Kept::Nothing);
         prop_assert_eq!(receiver.content(&meta), content(bytes, seed));
     }
 
     #[test]
-    fn no_bytes_make_decoding_panic(mut bytes: Vec<u8>, at in 0_usize..4096, byte: u8) {
+    fn decoding_any_bytes_never_panics(mut bytes: Vec<u8>, at in 0_usize..4096, byte: u8) {
         let _ = Manifest::decode(bytes.clone());
         let manifest = Manifest::new(id(3), membership(), 600, 512, &[7; 64]);
         let mut header = Header::of(CLUSTER, &manifest).encode();
         let is_same = header[at] == byte;
         header[at] = byte;
-        prop_assert_eq!(Header::decode(&header).is_ok(), is_same, "a header is checked whole");
+        prop_assert_eq!(Header::decode(&header).is_ok(), is_same, "any other byte is rejected");
         let mut encoded = manifest.encoded().to_vec();
         let at = at % encoded.len();
         encoded[at] = byte;
@@ -68,7 +68,7 @@ proptest! {
 }
 
 #[test]
-fn equal_states_have_equal_roots_whoever_takes_them() {
+fn equal_states_have_equal_roots_on_all_nodes() {
     let (mut one, mut other) = (Node::new(), Node::new());
     other.take_in_force(id(5), b"earlier");
     let meta = one.take_in_force(id(10), &content(1500, 1));
@@ -78,12 +78,12 @@ fn equal_states_have_equal_roots_whoever_takes_them() {
 }
 
 #[test]
-fn a_snapshot_is_durable_before_it_is_named_and_read_back_before_it_counts() {
+fn a_snapshot_is_synced_renamed_and_read_back_before_it_is_reported() {
     let mut node = Node::new();
     node.take_in_force(id(7), &content(600, 0));
     let actions: Vec<&str> = node.disk.actions.iter().map(String::as_str).collect();
     let part = partial(7);
-    let whole = snapshot(7);
+    let complete = snapshot(7);
     let expected = [
         format!("create {part} of 4096"),
         format!("write {part} at 4096, 512 bytes"),
@@ -91,42 +91,42 @@ fn a_snapshot_is_durable_before_it_is_named_and_read_back_before_it_counts() {
         format!("write {part} at 8192, 222 bytes"),
         format!("write {part} at 0, 4096 bytes"),
         format!("sync {part}"),
-        format!("rename {part} to {whole}"),
+        format!("rename {part} to {complete}"),
         "sync directory".to_owned(),
-        format!("read {whole} at 0, 4096 bytes"),
-        format!("read {whole} at 4096, 600 bytes"),
-        format!("read {whole} at 8192, 222 bytes"),
+        format!("read {complete} at 0, 4096 bytes"),
+        format!("read {complete} at 4096, 600 bytes"),
+        format!("read {complete} at 8192, 222 bytes"),
     ];
     assert_eq!(actions, expected);
 }
 
 #[test]
-fn the_last_two_stay() {
+fn the_last_two_snapshots_are_kept() {
     let mut node = Node::new();
     let metas: Vec<SnapshotMeta> =
         (1..=4).map(|n| node.take_in_force(id(n * 10), &content(700, n as u8))).collect();
     assert_eq!(node.disk.files(), [snapshot(30), snapshot(40)]);
-    assert_eq!(node.snapshots.in_force(), Some(&metas[3]));
+    assert_eq!(node.snapshots.current(), Some(&metas[3]));
     assert_eq!(node.snapshots.previous(), Some(&metas[2]));
     let node = node.restarted(Kept::Nothing);
     assert_eq!(node.snapshots.previous(), Some(&metas[2]));
 }
 
 #[test]
-fn nothing_goes_before_the_superblock_says_so() {
+fn no_snapshot_is_removed_before_the_superblock_names_the_next() {
     let mut node = Node::new();
     node.take_in_force(id(10), b"ten");
     node.take_in_force(id(20), b"twenty");
     let Some(SnapshotEvent::Taken(_)) = node.take(id(30), b"thirty") else { panic!("not taken") };
     assert_eq!(node.disk.files(), [10, 20, 30].map(snapshot));
-    // The superblock still names the second: a start touches neither older nor newer files.
+    // The superblock still names the second one: a start removes neither older nor newer files.
     let node = node.restarted(Kept::Nothing);
     assert_eq!(node.disk.files(), [10, 20, 30].map(snapshot));
-    assert_eq!(node.snapshots.in_force().map(|meta| meta.last), Some(id(20)));
+    assert_eq!(node.snapshots.current().map(|meta| meta.last), Some(id(20)));
 }
 
 #[test]
-fn only_one_thing_is_made_at_a_time_and_nothing_old() {
+fn one_snapshot_at_a_time_is_taken_or_received_and_none_that_is_older() {
     let mut node = Node::new();
     let operations = &mut node.operations;
     assert!(node.snapshots.begin(operations, id(10), membership()));
@@ -141,14 +141,14 @@ fn only_one_thing_is_made_at_a_time_and_nothing_old() {
     assert_eq!(node.events.pop_front(), None);
     assert_eq!(node.disk.files(), []);
     node.snapshots.abandon(&mut node.operations);
-    assert_eq!(node.snapshots.wanted(), None);
+    assert_eq!(node.snapshots.parts_to_request(), None);
     node.take_in_force(id(20), b"twenty");
     assert!(!node.snapshots.begin(&mut node.operations, id(20), membership()));
-    assert!(!node.snapshots.receive(&mut node.operations, &newer), "older than the one in force");
+    assert!(!node.snapshots.receive(&mut node.operations, &newer), "older than the current one");
 }
 
 #[test]
-fn a_snapshot_that_is_here_is_not_received_again() {
+fn a_snapshot_that_exists_is_not_received_again() {
     let mut node = Node::new();
     let meta = node.take_in_force(id(10), b"ten");
     assert!(node.snapshots.receive(&mut node.operations, &meta));
@@ -159,46 +159,51 @@ fn a_snapshot_that_is_here_is_not_received_again() {
 }
 
 #[test]
-fn parts_may_be_lost_repeated_late_or_wrong() {
+fn parts_may_be_lost_repeated_late_or_corrupt() {
     let (mut sender, mut receiver) = (Node::new(), Node::new());
     let content = content(512 * 20 + 30, 3);
     let meta = sender.take_in_force(id(7), &content);
     let root = meta.root;
     assert!(receiver.snapshots.receive(&mut receiver.operations, &meta));
-    let mut wrong = 0;
+    let mut corrupt = 0;
     for round in 0_usize.. {
-        assert!(round < 1000, "it ends");
+        assert!(round < 1000, "the transfer ends");
         assert!(receiver.settle());
-        let Some((_, wanted)) = receiver.snapshots.wanted() else { break };
+        let Some((_, wanted)) = receiver.snapshots.parts_to_request() else { break };
         for (number, part) in wanted.into_iter().enumerate() {
             let mut bytes = sender.part(root, part);
             let operations = &mut receiver.operations;
             let mut give =
                 |root, bytes: &[u8]| receiver.snapshots.part(operations, root, part, bytes);
-            // One wrong piece costs the whole manifest: from some round on they come right.
-            let is_right = round > 8 && matches!(part, Part::Manifest(_));
-            match if is_right { 3 } else { (round + number) % 4 } {
+            // One corrupt piece invalidates the whole manifest, so its pieces are correct from some
+            // round on.
+            let is_correct = round > 8 && matches!(part, SnapshotPart::Manifest(_));
+            match if is_correct { 3 } else { (round + number) % 4 } {
                 0 => {
                     bytes[round % 20] ^= 1;
-                    wrong += usize::from(give(root, &bytes) == PartOutcome::Wrong);
+                    corrupt += usize::from(give(root, &bytes) == PartOutcome::Corrupt);
                 }
-                1 => assert_eq!(give(root, &bytes[1..]), PartOutcome::Wrong),
-                2 => assert_eq!(give(Root([9; 32]), &bytes), PartOutcome::NotWanted),
+                1 => assert_eq!(give(root, &bytes[1..]), PartOutcome::Corrupt),
+                2 => assert_eq!(give(Root([9; 32]), &bytes), PartOutcome::NotNeeded),
                 _ => {
                     let accepted = give(root, &bytes) == PartOutcome::Accepted;
-                    assert!(accepted || (round <= 8 && matches!(part, Part::Manifest(_))));
-                    assert_eq!(give(root, &bytes), PartOutcome::NotWanted, "once is enough");
+                    assert!(accepted || (round <= 8 && matches!(part, SnapshotPart::Manifest(_))));
+                    assert_eq!(
+                        give(root, &bytes),
+                        PartOutcome::NotNeeded,
+                        "a second copy is not needed"
+                    );
                 }
             }
         }
     }
-    assert!(wrong > 3, "wrong bytes were noticed: {wrong}");
+    assert!(corrupt > 3, "corrupt parts were detected: {corrupt}");
     assert_eq!(receiver.events.pop_front(), Some(SnapshotEvent::Received(meta.clone())));
     assert_eq!(receiver.content(&meta), content);
 }
 
 #[test]
-fn a_restart_goes_on_with_what_it_has_and_another_root_starts_over() {
+fn a_restart_resumes_a_partial_file_unless_the_root_differs() {
     let (mut sender, mut receiver) = (Node::new(), Node::new());
     let (old, new) = (content(512 * 20, 1), content(512 * 30, 2));
     let first = sender.take_in_force(id(7), &old);
@@ -212,8 +217,8 @@ fn a_restart_goes_on_with_what_it_has_and_another_root_starts_over() {
     let event = same.receive(&mut sender, &first, &mut after);
     assert_eq!(event, Some(SnapshotEvent::Received(first.clone())));
     assert_eq!(same.content(&first), old);
-    let had = before + 20 - after;
-    assert!(after < 20 && had > 0, "{after} parts were asked for after {before}");
+    let kept = before + 20 - after;
+    assert!(after < 20 && kept > 0, "{after} parts were requested after {before}");
 
     let mut other_sender = Node::new();
     let second = other_sender.take_in_force(id(7), &new);
@@ -226,32 +231,38 @@ fn a_restart_goes_on_with_what_it_has_and_another_root_starts_over() {
 
 fn second_manifest_pieces(node: &mut Node, root: Root) -> usize {
     let is_part = |event: &SnapshotEvent| matches!(event, SnapshotEvent::Part { .. });
-    (0..).take_while(|n| is_part(&node.served(root, Part::Manifest(*n))[0])).count()
+    (0..).take_while(|n| is_part(&node.served(root, SnapshotPart::Manifest(*n))[0])).count()
 }
 
 #[test]
-fn what_is_not_here_is_gone_and_reads_for_peers_are_bounded() {
+fn missing_parts_are_unavailable_and_reads_for_peers_are_bounded() {
     let mut node = Node::new();
     let meta = node.take_in_force(id(7), &content(512 * 5, 0));
-    let gone = |root, part| vec![SnapshotEvent::Gone { root, part }];
+    let unavailable = |root, part| vec![SnapshotEvent::PartUnavailable { root, part }];
     let other = Root([3; 32]);
-    assert_eq!(node.served(other, Part::Chunk(0)), gone(other, Part::Chunk(0)));
-    assert_eq!(node.served(meta.root, Part::Chunk(5)), gone(meta.root, Part::Chunk(5)));
-    let far = Part::Manifest(u32::MAX);
-    assert_eq!(node.served(meta.root, far), gone(meta.root, far));
+    assert_eq!(
+        node.served(other, SnapshotPart::Chunk(0)),
+        unavailable(other, SnapshotPart::Chunk(0))
+    );
+    assert_eq!(
+        node.served(meta.root, SnapshotPart::Chunk(5)),
+        unavailable(meta.root, SnapshotPart::Chunk(5))
+    );
+    let far = SnapshotPart::Manifest(u32::MAX);
+    assert_eq!(node.served(meta.root, far), unavailable(meta.root, far));
     for chunk in [0, 0, 1, 2, 3] {
-        node.snapshots.serve(&mut node.operations, meta.root, Part::Chunk(chunk));
+        node.snapshots.serve(&mut node.operations, meta.root, SnapshotPart::Chunk(chunk));
     }
     assert_eq!(node.operations.take().count(), CONFIG.serving_max as usize);
 }
 
 #[test]
-fn a_snapshot_too_large_for_its_manifest_is_given_up() {
+fn a_snapshot_with_too_large_a_manifest_is_abandoned() {
     let mut node = Node::new();
     let chunks = CONFIG.manifest_bytes_max as usize / 32;
     let (last, reason) = (id(7), AbandonReason::TooLarge);
     let abandoned = Some(SnapshotEvent::Abandoned { last, reason });
-    assert_eq!(node.take(last, &content(512 * (chunks + 1), 0)), abandoned, "while it is taken");
+    assert_eq!(node.take(last, &content(512 * (chunks + 1), 0)), abandoned, "at a chunk");
     assert_eq!(node.take(last, &content(512 * chunks, 0)), abandoned, "at its end");
     assert!(node.settle());
     assert_eq!(node.disk.files(), []);
@@ -260,7 +271,7 @@ fn a_snapshot_too_large_for_its_manifest_is_given_up() {
 }
 
 #[test]
-fn a_file_of_a_known_snapshot_is_as_it_always_was() {
+fn the_encoding_of_a_snapshot_file_is_stable() {
     let mut node = Node::new();
     node.take_in_force(EntryId::new(Term(3), Index(70)), &content(1100, 5));
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/format/snapshot-v1.bin");

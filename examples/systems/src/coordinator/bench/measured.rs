@@ -1,46 +1,47 @@
-//! What was measured: how long each request took at each node, beside each load.
+//! Benchmark results: the latency of each request at each node, for each write load.
 
 use std::fmt;
 
 use crate::common::latencies::Latencies;
 
-/// What else the cluster does meanwhile.
+/// The write load during a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Load {
-    /// Nothing.
+    /// No writes during the reads.
     Idle,
-    /// Writes, one after the other, to keys that nobody reads.
+    /// Sequential writes to keys that are not read.
     OtherKeys,
-    /// Writes, one after the other, to the key that is read.
+    /// Sequential writes to the key that is read.
     SameKey,
 }
 
-/// What a node is asked.
+/// The kind of a measured request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Request {
-    /// Nothing: it says that this is no query.
+    /// An empty query, which is rejected without a read; the baseline.
     Nothing,
-    /// The value of the key, by itself where it may.
+    /// A read of the key with [`ReadLevel::Replica`](quorate::types::ReadLevel), answered locally
+    /// with a lease.
     Replica,
-    /// The value of the key, with the coordinator's word on how fresh that has to be.
+    /// A linearizable read of the key, with a round through the coordinator.
     Linearizable,
 }
 
-/// What was measured beside one load.
+/// The results with one write load.
 #[derive(Clone, Debug)]
-pub(super) struct Measured {
+pub(super) struct LoadResult {
     pub(super) load: Load,
-    pub(super) nodes: Vec<AtNode>,
-    /// The writes beside it; none where there were none.
+    pub(super) nodes: Vec<NodeResult>,
+    /// The latencies of the writes, if there were any.
     pub(super) writes: Option<Latencies>,
 }
 
-/// What was measured at one node.
+/// The results of one node.
 #[derive(Clone, Debug)]
-pub(super) struct AtNode {
+pub(super) struct NodeResult {
     pub(super) id: u64,
     pub(super) leads: bool,
-    /// In the order of [`Request::ALL`].
+    /// The latencies in the order of [`Request::ALL`].
     pub(super) requests: [Latencies; Request::ALL.len()],
 }
 
@@ -53,13 +54,12 @@ impl Request {
         [Request::Nothing, Request::Replica, Request::Linearizable];
 }
 
-impl AtNode {
+impl NodeResult {
     pub(super) fn of(&self, request: Request) -> &Latencies {
         &self.requests[request as usize]
     }
 
-    /// How many times as long as for nothing a read takes that the node answers by itself: the
-    /// medians of both.
+    /// Returns the median latency of a local read divided by that of the empty query.
     pub(super) fn price(&self) -> f64 {
         let median = |request| self.of(request).milliseconds(0.5);
         median(Request::Replica) / median(Request::Nothing).max(f64::EPSILON)
@@ -83,14 +83,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_price_is_that_of_the_read_over_that_of_nothing() {
-        let mut node = AtNode { id: 1, leads: false, requests: Default::default() };
+    fn the_price_is_the_ratio_of_a_local_read_to_an_empty_query() {
+        let mut node = NodeResult { id: 1, leads: false, requests: Default::default() };
         for (request, millis) in [(Request::Nothing, 2), (Request::Replica, 3)] {
             node.requests[request as usize].add(Duration::from_millis(millis));
         }
         assert!((node.price() - 1.5).abs() < 0.01, "{}", node.price());
-        for (place, request) in Request::ALL.into_iter().enumerate() {
-            assert_eq!(request as usize, place);
+        for (index, request) in Request::ALL.into_iter().enumerate() {
+            assert_eq!(request as usize, index);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! `coordinator bench`: what a read costs at each node, answered by itself or through the
-//! coordinator, beside a request to the same node that does nothing.
+//! `coordinator bench`: measures reads at each node, answered locally or through the coordinator,
+//! and compares them with an empty request.
 
 mod measured;
 mod readers;
@@ -13,49 +13,49 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
-use crate::common::exit::{Done, Exit, Trouble};
-use crate::common::nodes::{Nodes, ended_by_signal};
+use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::local_cluster::{LocalCluster, stop_flag_on_signal};
 use crate::coordinator::SYSTEM;
-use crate::coordinator::bench::measured::{Load, Measured};
+use crate::coordinator::bench::measured::{Load, LoadResult};
 use crate::coordinator::bench::readers::Readers;
 use crate::coordinator::bench::writer::Writer;
 
-/// What `bench` takes.
+/// The flags of `bench`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
   coordinator bench
   coordinator bench --rounds 100 --out small
 
-Nodes are processes of this machine, on loopback addresses of their own, in a temporary directory;
-they end with the command, however it ends. DIR/table.md and DIR/table.json are written.")]
+The nodes are processes on loopback addresses with data in a temporary directory; they end with the
+command. The results are written to DIR/table.md and DIR/table.json.")]
 pub struct Flags {
-    /// How often each request is measured at each node, beside each load
+    /// Number of measurements of each request, node and load
     #[arg(long, value_name = "N", default_value = "3000",
         value_parser = RangedU64ValueParser::<u64>::new().range(1..=1_000_000))]
     rounds: u64,
-    /// How many nodes there are
+    /// Number of nodes in the cluster
     #[arg(long, value_name = "N", default_value = "3",
         value_parser = RangedU64ValueParser::<u64>::new().range(1..=9))]
     size: u64,
-    /// Where the table goes; made if it is missing
+    /// Directory of the results; created if missing
     #[arg(long, value_name = "DIR", default_value = "coordinator-bench")]
     out: PathBuf,
-    /// Where the nodes' directories are made, and removed: on the disk that writes are to meet
+    /// Directory for temporary data; determines the disk of the nodes
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
 }
 
-/// Measures, writes the table, and prints it.
+/// Runs the benchmark, writes the tables, and prints the Markdown table.
 ///
 /// # Errors
-/// A file cannot be written, a node does not start, or something asked is not answered.
-pub fn run(flags: &Flags) -> Done {
+/// A file cannot be written, a node does not start, or a request is not answered.
+pub fn run(flags: &Flags) -> CommandResult {
     let failed = |path: &Path, error: &dyn std::fmt::Display| {
-        Trouble::wrong(format!("{}: {error}", path.display()))
+        CommandError::usage(format!("{}: {error}", path.display()))
     };
     fs::create_dir_all(&flags.out).map_err(|error| failed(&flags.out, &error))?;
-    let stop = ended_by_signal()?;
+    let stop = stop_flag_on_signal()?;
     let measured = measure(flags, &stop)?;
     let text = table::text(&measured, flags.rounds);
     for (name, text) in [("table.md", &text), ("table.json", &table::json(&measured))] {
@@ -64,20 +64,20 @@ pub fn run(flags: &Flags) -> Done {
     }
     print!("{text}");
     eprintln!("written: table.md and table.json in {}", flags.out.display());
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
-/// One cluster, beside each load in turn.
-fn measure(flags: &Flags, stop: &AtomicBool) -> Result<Vec<Measured>, Trouble> {
-    let nodes = Nodes::start(SYSTEM, flags.size, &[], flags.scratch.as_deref())?;
+/// Measures one cluster with each load in turn.
+fn measure(flags: &Flags, stop: &AtomicBool) -> Result<Vec<LoadResult>, CommandError> {
+    let nodes = LocalCluster::start(SYSTEM, flags.size, &[], flags.scratch.as_deref())?;
     let readers = Readers::connect(&nodes)?;
     let mut all = Vec::new();
     for load in Load::ALL {
         let writer = Writer::start(load, &nodes)?;
         let measured = readers.measure(load, flags.rounds, || stop.load(Ordering::Relaxed));
-        // It ends in any case: a node that fails is told of by whoever saw it first.
+        // The writer is ended in any case; the first error is returned.
         let writes = writer.end();
-        all.push(Measured { writes: writes?, ..measured? });
+        all.push(LoadResult { writes: writes?, ..measured? });
     }
     Ok(all)
 }

@@ -1,6 +1,6 @@
-//! One client for each node, all on one thread: every request is measured in turn at every node, so
-//! that what else the machine does meets all of them alike.
-#![expect(clippy::disallowed_methods, reason = "it measures")]
+//! Clients, one for each node, all on one thread. Requests are measured in turn at every node, so
+//! that other load on the machine affects all of them equally.
+#![expect(clippy::disallowed_methods, reason = "it measures real time")]
 
 use std::time::Instant;
 
@@ -9,16 +9,16 @@ use quorate::types::ReadLevel;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::common::codec;
-use crate::common::exit::{Exit, Trouble};
-use crate::common::nodes::Nodes;
-use crate::coordinator::bench::measured::{AtNode, Load, Measured, Request};
+use crate::common::exit::{CommandError, Exit};
+use crate::common::local_cluster::LocalCluster;
+use crate::coordinator::bench::measured::{Load, LoadResult, NodeResult, Request};
 use crate::coordinator::bench::writer::KEY;
 use crate::coordinator::message::Query;
 
-/// How many rounds nobody looks at: connections come about, memory is touched.
+/// The number of warm-up rounds, which are not recorded.
 const WARM: u64 = 50;
 
-/// Clients, each with a connection of its own.
+/// The clients, each with its own connection.
 pub(super) struct Readers {
     runtime: Runtime,
     readers: Vec<Reader>,
@@ -31,62 +31,63 @@ struct Reader {
 }
 
 impl Readers {
-    /// A client for each node.
+    /// Creates a client for each node.
     ///
     /// # Errors
-    /// The system has no threads.
-    pub(super) fn connect(nodes: &Nodes) -> Result<Readers, Trouble> {
+    /// A thread cannot be started.
+    pub(super) fn connect(nodes: &LocalCluster) -> Result<Readers, CommandError> {
         let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Trouble::wrong(format!("no threads: {error}")))?;
+        let runtime = runtime
+            .map_err(|error| CommandError::usage(format!("cannot start a thread: {error}")))?;
         let inside = runtime.enter();
         let reader = |(id, address)| {
-            let client = Client::new(nodes.client_config()).map_err(Trouble::wrong)?;
+            let client = Client::new(nodes.client_config()).map_err(CommandError::usage)?;
             Ok(Reader { client, address, id })
         };
-        let readers: Result<_, Trouble> = (1..).zip(nodes.addresses()).map(reader).collect();
+        let readers: Result<_, CommandError> = (1..).zip(nodes.addresses()).map(reader).collect();
         let readers = readers?;
         drop(inside);
         Ok(Readers { runtime, readers })
     }
 
-    /// Measures each request so many times at each node; the writes are for others to add.
+    /// Measures each request `rounds` times at each node; the caller adds the writes.
     ///
     /// # Errors
-    /// Something was not answered, or it is to `stop`.
+    /// A request was not answered, or `stop` returned true.
     pub(super) fn measure(
         &self,
         load: Load,
         rounds: u64,
         stop: impl Fn() -> bool,
-    ) -> Result<Measured, Trouble> {
+    ) -> Result<LoadResult, CommandError> {
         self.runtime.block_on(async {
             let mut nodes = Vec::new();
             for reader in &self.readers {
                 let status = reader.client.report(&reader.address).await?.status;
                 let leads = status.leader == Some(status.id);
-                nodes.push(AtNode { id: reader.id, leads, requests: Default::default() });
+                nodes.push(NodeResult { id: reader.id, leads, requests: Default::default() });
             }
             for round in 0..WARM + rounds {
                 if stop() {
-                    return Err(Trouble::new(Exit::Unreached, "stopped before it was over"));
+                    return Err(CommandError::new(Exit::Unavailable, "interrupted by a signal"));
                 }
                 for (reader, node) in self.readers.iter().zip(&mut nodes) {
                     for request in order(round) {
-                        let asked = Instant::now();
-                        reader.ask(request).await?;
+                        let started = Instant::now();
+                        reader.send(request).await?;
                         if round >= WARM {
-                            node.requests[request as usize].add(asked.elapsed());
+                            node.requests[request as usize].add(started.elapsed());
                         }
                     }
                 }
             }
-            Ok(Measured { load, nodes, writes: None })
+            Ok(LoadResult { load, nodes, writes: None })
         })
     }
 }
 
-/// The order of a round: each comes first as often as any other, and after each as often, for a
-/// node that was asked just now answers sooner.
+/// Returns the order of requests in a round. Over all rounds every order is used equally often,
+/// because a node answers faster right after another request.
 fn order(round: u64) -> [Request; Request::ALL.len()] {
     let mut order = Request::ALL;
     order.rotate_left((round % 3) as usize);
@@ -97,7 +98,7 @@ fn order(round: u64) -> [Request; Request::ALL.len()] {
 }
 
 impl Reader {
-    async fn ask(&self, request: Request) -> Result<(), ClientError> {
+    async fn send(&self, request: Request) -> Result<(), ClientError> {
         let get = || codec::encode(&Query::Get(KEY.to_owned()));
         let (level, query) = match request {
             Request::Nothing => (ReadLevel::Local, Vec::new()),
@@ -115,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_order_has_its_turn() {
+    fn every_order_is_used() {
         let orders: BTreeSet<_> = (0..6).map(|round| order(round).map(|it| it as u8)).collect();
         assert_eq!(orders.len(), 6);
     }

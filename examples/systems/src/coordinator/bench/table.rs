@@ -1,57 +1,57 @@
-//! What was measured, as a table in Markdown and as JSON.
+//! The benchmark results as a Markdown table and as JSON.
 
 use serde_json::{Value, json};
 
 use crate::common::latencies::Latencies;
 use crate::common::table;
-use crate::coordinator::bench::measured::{AtNode, Measured, Request};
+use crate::coordinator::bench::measured::{LoadResult, NodeResult, Request};
 
 const TITLES: [&str; 10] = [
     "writes",
     "node",
-    "nothing p50",
+    "empty p50",
     "p99",
-    "by itself p50",
+    "local p50",
     "p99",
-    "/ nothing",
-    "asking p50",
+    "/ empty",
+    "round p50",
     "p99",
-    "a write p50",
+    "write p50",
 ];
 
-/// The table, and what its numbers are.
-pub(super) fn text(measured: &[Measured], rounds: u64) -> String {
+/// Returns the table with a legend.
+pub(super) fn text(measured: &[LoadResult], rounds: u64) -> String {
     let rows = measured.iter().flat_map(|all| all.nodes.iter().map(move |node| row(all, node)));
     let rows: Vec<[String; TITLES.len()]> =
         std::iter::once(TITLES.map(str::to_owned)).chain(rows).collect();
-    format!("{}\n{}", table::markdown(&rows), words(rounds))
+    format!("{}\n{}", table::markdown(&rows), legend(rounds))
 }
 
-fn words(rounds: u64) -> String {
+fn legend(rounds: u64) -> String {
     let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     format!(
-        "All times in µs, each of {rounds} requests, one at a time, on one connection to each \
-         node; every request in turn at every node. All nodes and clients share one machine with \
+        "All times in µs, over {rounds} requests each, one at a time, on one connection to each \
+         node; the requests alternate between nodes. All nodes and clients share one machine with \
          {processors} processors and one disk.\n\
          \n\
-         - writes: what one more client does meanwhile: nothing, or one write after the other, to \
-         keys that nobody reads, or to the one that is read.\n\
-         - nothing: a request that the node answers without a look at anything.\n\
-         - by itself: a read at the level `Replica`, answered by the coordinator's lease or a \
-         child's loan of it; / nothing: its median over that of nothing.\n\
-         - asking: a read at the level `Linearizable`: the coordinator asks all children whether \
-         it still is one, and a child asks the coordinator.\n\
-         - a write: until every live node has it on its disk.\n"
+         - writes: the concurrent load of one more client: none, or sequential writes to keys that \
+         are not read, or to the key that is read.\n\
+         - empty: a request that the node answers without a read.\n\
+         - local: a read at the level `Replica`, answered with the leader lease or a read lease; / \
+         empty: its median divided by that of the empty request.\n\
+         - round: a read at the level `Linearizable`: the coordinator confirms its leadership with \
+         a heartbeat round, and a follower asks the coordinator.\n\
+         - write: acknowledged once every live node has it on its disk.\n"
     )
 }
 
-/// A quantile in whole microseconds.
+/// Formats a quantile in whole microseconds.
 fn micros(latencies: &Latencies, quantile: f64) -> String {
     format!("{:.0}", latencies.milliseconds(quantile) * 1000.0)
 }
 
-fn row(measured: &Measured, node: &AtNode) -> [String; TITLES.len()] {
-    let role = if node.leads { "coordinator" } else { "child" };
+fn row(measured: &LoadResult, node: &NodeResult) -> [String; TITLES.len()] {
+    let role = if node.leads { "coordinator" } else { "follower" };
     let [nothing, replica, linearizable] = Request::ALL.map(|request| node.of(request));
     let writes = measured.writes.as_ref();
     [
@@ -68,17 +68,17 @@ fn row(measured: &Measured, node: &AtNode) -> [String; TITLES.len()] {
     ]
 }
 
-/// All of it for programs.
-pub(super) fn json(measured: &[Measured]) -> String {
+/// Returns the results as JSON.
+pub(super) fn json(measured: &[LoadResult]) -> String {
     format!("{:#}\n", Value::from_iter(measured.iter().map(object)))
 }
 
-fn object(measured: &Measured) -> Value {
+fn object(measured: &LoadResult) -> Value {
     let quantiles = |latencies: &Latencies| {
         let [p50, p99] = [0.5, 0.99].map(|quantile| latencies.milliseconds(quantile));
         json!({ "p50_ms": p50, "p99_ms": p99 })
     };
-    let node = |node: &AtNode| {
+    let node = |node: &NodeResult| {
         let [nothing, replica, linearizable] =
             Request::ALL.map(|request| quantiles(node.of(request)));
         json!({
@@ -104,35 +104,35 @@ mod tests {
     use super::*;
     use crate::coordinator::bench::measured::Load;
 
-    fn measured() -> Measured {
+    fn measured() -> LoadResult {
         let of = |micros| {
             let mut latencies = Latencies::default();
             latencies.add(Duration::from_micros(micros));
             latencies
         };
-        let node = AtNode { id: 2, leads: false, requests: [100, 110, 400].map(of) };
-        Measured { load: Load::OtherKeys, nodes: vec![node], writes: Some(of(900)) }
+        let node = NodeResult { id: 2, leads: false, requests: [100, 110, 400].map(of) };
+        LoadResult { load: Load::OtherKeys, nodes: vec![node], writes: Some(of(900)) }
     }
 
     #[test]
-    fn a_row_has_what_was_measured() {
+    fn a_row_has_the_results_of_a_node() {
         let text = text(&[measured()], 7);
-        let row = text.lines().nth(2).expect("it is behind the titles");
+        let row = text.lines().nth(2).expect("the third line is the first row");
         let cells: Vec<&str> =
             row.split('|').map(str::trim).filter(|cell| !cell.is_empty()).collect();
         let expected =
-            ["other keys", "2, child", "100", "100", "110", "110", "1.10", "400", "400", "900"];
+            ["other keys", "2, follower", "100", "100", "110", "110", "1.10", "400", "400", "900"];
         assert_eq!(cells, expected);
-        assert!(text.contains("each of 7 requests"), "{text}");
+        assert!(text.contains("over 7 requests each"), "{text}");
     }
 
     #[test]
-    fn programs_get_the_same() {
-        let told: Value = serde_json::from_str(&json(&[measured()])).expect("it is JSON");
-        assert_eq!(told[0]["nodes"][0]["replica"]["p50_ms"], 0.11);
-        assert_eq!(told[0]["write"]["p99_ms"], 0.9);
-        let idle = Measured { load: Load::Idle, writes: None, ..measured() };
-        let told: Value = serde_json::from_str(&json(&[idle])).expect("it is JSON");
-        assert_eq!(told[0]["write"], Value::Null);
+    fn the_json_has_the_same_results() {
+        let value: Value = serde_json::from_str(&json(&[measured()])).expect("the text is JSON");
+        assert_eq!(value[0]["nodes"][0]["replica"]["p50_ms"], 0.11);
+        assert_eq!(value[0]["write"]["p99_ms"], 0.9);
+        let idle = LoadResult { load: Load::Idle, writes: None, ..measured() };
+        let value: Value = serde_json::from_str(&json(&[idle])).expect("the text is JSON");
+        assert_eq!(value[0]["write"], Value::Null);
     }
 }

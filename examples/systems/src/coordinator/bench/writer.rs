@@ -1,6 +1,5 @@
-//! Writes beside what is measured: one client that puts the next value once it is told that every
-//! live node has the last one.
-#![expect(clippy::disallowed_methods, reason = "it measures")]
+//! The write load: one client that writes sequentially, each write acknowledged by every live node.
+#![expect(clippy::disallowed_methods, reason = "it measures real time")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,44 +10,44 @@ use quorate::runtime::blocking::Client;
 use quorate::types::Acknowledge;
 
 use crate::common::codec;
-use crate::common::exit::Trouble;
+use crate::common::exit::CommandError;
 use crate::common::latencies::Latencies;
-use crate::common::nodes::Nodes;
+use crate::common::local_cluster::LocalCluster;
 use crate::coordinator::bench::measured::Load;
 use crate::coordinator::message::{Command, Reply};
 
-/// The key that is read.
+/// The key that the measured reads read.
 pub(super) const KEY: &str = "measured";
-/// How many keys others are written to.
+/// The number of keys that [`Load::OtherKeys`] writes.
 const OTHERS: u64 = 100;
 
-/// A thread that writes until it is to end.
+/// The writer thread, which runs until [`Writer::end`].
 pub(super) struct Writer {
     end: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Result<Latencies, Trouble>>>,
+    thread: Option<JoinHandle<Result<Latencies, CommandError>>>,
 }
 
 impl Writer {
-    /// Begins; the key that is read has a value by then.
+    /// Writes the key that is read, and starts the writer thread.
     ///
     /// # Errors
-    /// The key could not be written.
-    pub(super) fn start(load: Load, nodes: &Nodes) -> Result<Writer, Trouble> {
+    /// The key cannot be written.
+    pub(super) fn start(load: Load, nodes: &LocalCluster) -> Result<Writer, CommandError> {
         let mut config = nodes.client_config();
         config.acknowledge = Acknowledge::AllLive;
-        let client = Client::new(config).map_err(Trouble::wrong)?;
+        let client = Client::new(config).map_err(CommandError::usage)?;
         put(&client, KEY.to_owned())?;
         let end = Arc::new(AtomicBool::new(false));
-        let ended = Arc::clone(&end);
+        let is_ended = Arc::clone(&end);
         let write = move || {
             let mut latencies = Latencies::default();
             for number in 0u64.. {
-                if ended.load(Ordering::Relaxed) {
+                if is_ended.load(Ordering::Relaxed) {
                     break;
                 }
-                let asked = Instant::now();
+                let started = Instant::now();
                 put(&client, load.key(number))?;
-                latencies.add(asked.elapsed());
+                latencies.add(started.elapsed());
             }
             Ok(latencies)
         };
@@ -56,18 +55,18 @@ impl Writer {
         Ok(Writer { end, thread })
     }
 
-    /// Ends: how long the writes took, if there were any.
+    /// Ends the thread and returns the latencies of its writes, if there were any.
     ///
     /// # Errors
-    /// A write was not answered.
-    pub(super) fn end(self) -> Result<Option<Latencies>, Trouble> {
+    /// A write was not acknowledged.
+    pub(super) fn end(self) -> Result<Option<Latencies>, CommandError> {
         self.end.store(true, Ordering::Relaxed);
         self.thread.map(|thread| thread.join().expect("no panic")).transpose()
     }
 }
 
 impl Load {
-    /// The key that the write of this number goes to.
+    /// Returns the key of the write with this number.
     fn key(self, number: u64) -> String {
         match self {
             Load::Idle | Load::SameKey => KEY.to_owned(),
@@ -76,11 +75,11 @@ impl Load {
     }
 }
 
-fn put(client: &Client, key: String) -> Result<(), Trouble> {
+fn put(client: &Client, key: String) -> Result<(), CommandError> {
     let command = Command::Put { key, value: "a value".to_owned() };
-    let told = client.propose(&codec::encode(&command))?;
-    match codec::decode(&told) {
+    let reply = client.propose(&codec::encode(&command))?;
+    match codec::decode(&reply) {
         Some(Reply::Put) => Ok(()),
-        told => Err(Trouble::wrong(format!("`{command}` was told {told:?}"))),
+        reply => Err(CommandError::usage(format!("unexpected reply to `{command}`: {reply:?}"))),
     }
 }

@@ -1,5 +1,6 @@
-//! Customers that order as fast as they are answered, and a look at every node's map afterwards.
-#![expect(clippy::disallowed_methods, reason = "it measures, and a person waits for it")]
+//! The benchmark load: customers that place orders sequentially, and the comparison of the maps of
+//! all nodes afterwards.
+#![expect(clippy::disallowed_methods, reason = "it measures real time")]
 
 use std::io::{IsTerminal, stderr};
 use std::iter;
@@ -11,35 +12,39 @@ use quorate::runtime::blocking::Client;
 use quorate::types::ReadLevel;
 
 use crate::common::codec;
-use crate::common::exit::{Exit, Trouble};
+use crate::common::exit::{CommandError, Exit};
 use crate::common::latencies::Latencies;
-use crate::common::nodes::{LOOK, Nodes};
+use crate::common::local_cluster::{LocalCluster, POLL_INTERVAL};
 use crate::orders::bench::cpu;
 use crate::orders::bench::measured::Run;
 use crate::orders::message::{Order, Query, Reply};
 
-/// How long followers may take to carry out what the leader has answered.
+/// The time limit for followers to apply all acknowledged orders.
 const EQUAL_MAX: Duration = Duration::from_secs(60);
 
-/// What a cluster is asked to do.
+/// The load of one run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load<'a> {
-    /// How many orders in all.
+    /// The total number of orders.
     pub(super) orders: u64,
-    /// How many customers, each a thread.
+    /// The number of customers, one thread each.
     pub(super) threads: u64,
-    /// What it is called while it goes on.
+    /// The name in the progress line.
     pub(super) name: &'a str,
-    /// Whether it is to end early.
+    /// Set to stop the run early.
     pub(super) stop: &'a AtomicBool,
 }
 
 impl Load<'_> {
-    /// Places every order, and sees that all nodes have the same map in the end.
+    /// Places all orders, and waits until all nodes have the same map.
     ///
     /// # Errors
-    /// An order was not placed, a map differs, or the load was stopped.
-    pub(super) fn run(&self, nodes: &Nodes, all: &mut Latencies) -> Result<Run, Trouble> {
+    /// An order was not placed, a map differs, or the run was stopped.
+    pub(super) fn run(
+        &self,
+        nodes: &LocalCluster,
+        all: &mut Latencies,
+    ) -> Result<Run, CommandError> {
         let own = || cpu::of(std::process::id());
         let of_nodes = || nodes.processes().map(cpu::of).collect::<Option<Vec<Duration>>>();
         let (nodes_before, own_before) = (of_nodes(), own());
@@ -50,16 +55,16 @@ impl Load<'_> {
         let each = nodes_before.zip(of_nodes());
         let each = each.map(|(before, after)| iter::zip(before, after).map(spent).collect());
         let clients = own_before.zip(own()).map(spent);
-        latencies.iter().for_each(|latencies| all.add_all(latencies));
+        latencies.iter().for_each(|latencies| all.merge(latencies));
         self.await_equal_maps(nodes)?;
         Ok(Run { orders: self.orders, took, nodes: each, clients })
     }
 
-    fn place_all(&self, nodes: &Nodes) -> Result<Vec<Latencies>, Trouble> {
-        let clients: Result<Vec<Client>, Trouble> =
+    fn place_all(&self, nodes: &LocalCluster) -> Result<Vec<Latencies>, CommandError> {
+        let clients: Result<Vec<Client>, CommandError> =
             (0..self.threads).map(|_| nodes.client()).collect();
         let placed = AtomicU64::new(0);
-        // One that fails ends all.
+        // The first error stops all customers.
         let failed = AtomicBool::new(false);
         thread::scope(|scope| {
             let (placed, failed) = (&placed, &failed);
@@ -73,29 +78,29 @@ impl Load<'_> {
             let customers: Vec<ScopedJoinHandle<'_, _>> =
                 iter::zip(0.., clients?).map(work).collect();
             while !customers.iter().all(ScopedJoinHandle::is_finished) {
-                self.tell(placed.load(Ordering::Relaxed));
-                thread::sleep(LOOK);
+                self.print_progress(placed.load(Ordering::Relaxed));
+                thread::sleep(POLL_INTERVAL);
             }
-            self.tell_no_more();
+            self.clear_progress();
             customers.into_iter().map(|customer| customer.join().expect("no panic")).collect()
         })
     }
 
-    /// One customer: the next order once the last one is answered.
+    /// Runs one customer, who places the next order after the reply to the last one.
     fn place(
         &self,
         customer: u64,
         client: &Client,
         placed: &AtomicU64,
         failed: &AtomicBool,
-    ) -> Result<Latencies, Trouble> {
+    ) -> Result<Latencies, CommandError> {
         let mut latencies = Latencies::default();
         for number in 1..=self.share(customer) {
             if failed.load(Ordering::Relaxed) {
                 break;
             }
             if self.stop.load(Ordering::Relaxed) {
-                return Err(Trouble::new(Exit::Unreached, "stopped before it was over"));
+                return Err(CommandError::new(Exit::Unavailable, "interrupted by a signal"));
             }
             let order = Order {
                 customer: name(customer),
@@ -103,13 +108,16 @@ impl Load<'_> {
                 engineer: format!("engineer{}", number % 8),
                 admin: "bench".to_owned(),
             };
-            let asked = Instant::now();
-            let told = client.propose(&codec::encode(&order))?;
-            latencies.add(asked.elapsed());
-            match codec::decode(&told) {
+            let started_at = Instant::now();
+            let reply = client.propose(&codec::encode(&order))?;
+            latencies.add(started_at.elapsed());
+            match codec::decode(&reply) {
                 Some(Reply::Placed(record)) if record.number == number => {}
-                told => {
-                    return Err(Trouble::new(Exit::No, format!("`{order}` was told {told:?}")));
+                reply => {
+                    return Err(CommandError::new(
+                        Exit::Rejected,
+                        format!("unexpected reply to `{order}`: {reply:?}"),
+                    ));
                 }
             }
             placed.fetch_add(1, Ordering::Relaxed);
@@ -117,24 +125,24 @@ impl Load<'_> {
         Ok(latencies)
     }
 
-    /// How many of the orders are this customer's.
+    /// Returns the number of orders of this customer.
     fn share(&self, customer: u64) -> u64 {
         self.orders / self.threads + u64::from(customer < self.orders % self.threads)
     }
 
-    fn tell(&self, placed: u64) {
+    fn print_progress(&self, placed: u64) {
         if stderr().is_terminal() {
             eprint!("\r{}: {placed} of {} orders  ", self.name, self.orders);
         }
     }
 
-    fn tell_no_more(&self) {
+    fn clear_progress(&self) {
         if stderr().is_terminal() {
             eprint!("\r\x1b[K");
         }
     }
 
-    fn await_equal_maps(&self, nodes: &Nodes) -> Result<(), Trouble> {
+    fn await_equal_maps(&self, nodes: &LocalCluster) -> Result<(), CommandError> {
         let client = nodes.client()?;
         let shares = (0..self.threads).map(|customer| (name(customer), self.share(customer)));
         let mut expected: Vec<(String, u64)> = shares.filter(|(_, share)| *share > 0).collect();
@@ -144,15 +152,15 @@ impl Load<'_> {
         let due = Instant::now() + EQUAL_MAX;
         for address in nodes.addresses() {
             loop {
-                let told = client.read_at(&address, ReadLevel::Local, &query)?;
-                if codec::decode(&told.answer).as_ref() == Some(&expected) {
+                let reply = client.read_at(&address, ReadLevel::Local, &query)?;
+                if codec::decode(&reply.answer).as_ref() == Some(&expected) {
                     break;
                 }
                 if Instant::now() > due {
                     let text = format!("the map of the node at {address} differs after a minute");
-                    return Err(Trouble::new(Exit::No, text));
+                    return Err(CommandError::new(Exit::Rejected, text));
                 }
-                thread::sleep(LOOK);
+                thread::sleep(POLL_INTERVAL);
             }
         }
         Ok(())

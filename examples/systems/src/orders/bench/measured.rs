@@ -1,35 +1,35 @@
-//! What one kind of cluster was measured to do.
+//! Benchmark results of one kind of cluster.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::common::latencies::Latencies;
 
-/// One kind of cluster.
+/// One kind of cluster that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Setup {
-    /// How many nodes it has.
+    /// The number of nodes.
     pub(super) nodes: u64,
-    /// Whether its leader brings followers as many orders at once as there are.
+    /// Whether the leader sends several orders per append and several appends in flight.
     pub(super) batching: bool,
 }
 
-/// What all runs of one setup came to.
+/// The results of all runs of one setup.
 #[derive(Clone, Debug)]
-pub(super) struct Measured {
+pub(super) struct SetupResult {
     pub(super) setup: Setup,
     pub(super) runs: Vec<Run>,
     pub(super) latencies: Latencies,
 }
 
-/// One run: a cluster, from its first order to its last reply.
+/// The result of one run, from the first order to the last reply.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub(super) orders: u64,
     pub(super) took: Duration,
-    /// The processor time of every node; none where the system does not tell.
+    /// The CPU time of every node, if the system reports it.
     pub(super) nodes: Option<Vec<Duration>>,
-    /// That of the clients.
+    /// The CPU time of the clients, if the system reports it.
     pub(super) clients: Option<Duration>,
 }
 
@@ -39,29 +39,29 @@ impl Run {
     }
 }
 
-/// A number of each run: their mean, the least and the most.
+/// Mean, minimum and maximum of the rates of all runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Spread {
+pub(super) struct RateSummary {
     pub(super) mean: f64,
-    pub(super) least: f64,
-    pub(super) most: f64,
+    pub(super) min: f64,
+    pub(super) max: f64,
 }
 
-impl Measured {
-    pub(super) fn new(setup: Setup) -> Measured {
-        Measured { setup, runs: Vec::new(), latencies: Latencies::default() }
+impl SetupResult {
+    pub(super) fn new(setup: Setup) -> SetupResult {
+        SetupResult { setup, runs: Vec::new(), latencies: Latencies::default() }
     }
 
-    pub(super) fn per_second(&self) -> Spread {
+    pub(super) fn per_second(&self) -> RateSummary {
         let rates: Vec<f64> = self.runs.iter().map(Run::per_second).collect();
-        Spread {
+        RateSummary {
             mean: rates.iter().sum::<f64>() / rates.len().max(1) as f64,
-            least: rates.iter().copied().fold(f64::INFINITY, f64::min),
-            most: rates.iter().copied().fold(0.0, f64::max),
+            min: rates.iter().copied().fold(f64::INFINITY, f64::min),
+            max: rates.iter().copied().fold(0.0, f64::max),
         }
     }
 
-    /// How many processors were busy with this at a time, over all runs; none if that is not known.
+    /// Returns the mean number of busy processors over all runs, if the CPU time is known.
     pub(super) fn processors(&self, of: impl Fn(&Run) -> Option<Duration>) -> Option<f64> {
         let busy: Option<Duration> = self.runs.iter().map(of).sum();
         let took: Duration = self.runs.iter().map(|run| run.took).sum();
@@ -87,10 +87,10 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_averaged_and_processors_are_shared_out_over_all_runs() {
-        let mut measured = Measured::new(Setup { nodes: 2, batching: true });
+    fn rates_and_processors_are_averaged_over_all_runs() {
+        let mut measured = SetupResult::new(Setup { nodes: 2, batching: true });
         measured.runs = vec![run(1, 1), run(4, 1)];
-        let spread = Spread { mean: 62.5, least: 25.0, most: 100.0 };
+        let spread = RateSummary { mean: 62.5, min: 25.0, max: 100.0 };
         assert_eq!(measured.per_second(), spread);
         let all = |run: &Run| run.nodes.as_ref().map(|nodes| nodes.iter().sum());
         assert_eq!(measured.processors(all), Some(4.0 / 5.0));

@@ -1,4 +1,4 @@
-//! What was measured as a picture: orders a second and waits, by the number of nodes.
+//! The benchmark results as a plot: throughput and latency by the number of nodes.
 
 use std::error::Error;
 use std::path::Path;
@@ -6,14 +6,14 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::orders::bench::measured::Measured;
+use crate::orders::bench::measured::SetupResult;
 
 const SIZE: (u32, u32) = (1100, 460);
 const FONT: &str = "sans-serif";
-/// With batching and without: colours that nobody takes for one another.
+/// The colours with and without batching, distinguishable with colour blindness.
 const COLOURS: [RGBColor; 2] = [RGBColor(0, 114, 178), RGBColor(213, 94, 0)];
 
-/// One line of a picture: its name, its colour, whether it is the upper one of two, its points.
+/// One line of a chart.
 struct Line {
     name: String,
     colour: RGBColor,
@@ -21,31 +21,31 @@ struct Line {
     points: Vec<(f64, f64)>,
 }
 
-/// Draws both pictures beside one another, as SVG.
+/// Draws both charts side by side as SVG.
 ///
 /// # Errors
 /// The file cannot be written.
-pub(super) fn write(path: &Path, measured: &[Measured]) -> Result<(), Box<dyn Error>> {
+pub(super) fn write(path: &Path, measured: &[SetupResult]) -> Result<(), Box<dyn Error>> {
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let (left, right) = area.split_horizontally(SIZE.0 / 2);
     let rates = lines(measured, "", true, |measured| measured.per_second().mean);
     draw(&left, "orders per second", &rates)?;
-    let mut waits = Vec::new();
+    let mut latencies = Vec::new();
     for (name, quantile) in [("p50 ", 0.5), ("p99 ", 0.99)] {
-        let wait = |measured: &Measured| measured.latencies.milliseconds(quantile);
-        waits.extend(lines(measured, name, quantile < 0.9, wait));
+        let latency = |measured: &SetupResult| measured.latencies.milliseconds(quantile);
+        latencies.extend(lines(measured, name, quantile < 0.9, latency));
     }
-    draw(&right, "milliseconds until the reply", &waits)?;
+    draw(&right, "latency in milliseconds", &latencies)?;
     area.present()?;
     Ok(())
 }
 
 fn lines(
-    measured: &[Measured],
+    measured: &[SetupResult],
     name: &str,
     is_filled: bool,
-    of: impl Fn(&Measured) -> f64,
+    of: impl Fn(&SetupResult) -> f64,
 ) -> Vec<Line> {
     let line = |(batching, colour)| {
         let those = measured.iter().filter(|measured| measured.setup.batching == batching);
@@ -86,8 +86,8 @@ fn draw(
         let style = ShapeStyle { color: colour.to_rgba(), filled: *is_filled, stroke_width: 2 };
         chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
         let dots = points.iter().map(|point| Circle::new(*point, 4, style));
-        let sign = move |(x, y)| Circle::new((x + 10, y), 4, style);
-        chart.draw_series(dots)?.label(name).legend(sign);
+        let symbol = move |(x, y)| Circle::new((x + 10, y), 4, style);
+        chart.draw_series(dots)?.label(name).legend(symbol);
     }
     chart
         .configure_series_labels()
@@ -98,12 +98,12 @@ fn draw(
     Ok(())
 }
 
-/// The label of a number of nodes; none between two.
+/// Formats the label of a whole number of nodes; fractions have none.
 fn whole(nodes: &f64) -> String {
     if nodes.fract().abs() < 1e-9 { format!("{nodes:.0}") } else { String::new() }
 }
 
-/// A number without zeros at its end.
+/// Formats a number without trailing zeros.
 fn plain(number: &f64) -> String {
     let text = format!("{number:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -118,15 +118,15 @@ mod tests {
     use crate::orders::bench::measured::{Run, Setup};
 
     #[test]
-    fn a_number_is_as_long_as_it_must_be() {
-        let told = [0.0, 2.5, 10_000.0, 0.1 + 0.2].map(|number| plain(&number));
-        assert_eq!(told, ["0", "2.5", "10000", "0.3"]);
+    fn a_number_has_no_trailing_zeros() {
+        let formatted = [0.0, 2.5, 10_000.0, 0.1 + 0.2].map(|number| plain(&number));
+        assert_eq!(formatted, ["0", "2.5", "10000", "0.3"]);
     }
 
     #[test]
-    fn the_picture_has_a_dot_for_each_number_and_names_for_each_line() {
+    fn the_plot_has_a_dot_for_each_result_and_a_name_for_each_line() {
         let of = |nodes, batching| {
-            let mut measured = Measured::new(Setup { nodes, batching });
+            let mut measured = SetupResult::new(Setup { nodes, batching });
             let took = Duration::from_secs(nodes);
             measured.runs.push(Run { orders: 500, took, nodes: None, clients: None });
             measured.latencies.add(Duration::from_millis(nodes));
@@ -136,9 +136,9 @@ mod tests {
         let root = tempfile::TempDir::new().expect("there is room");
         let path = root.path().join("plot.svg");
         write(&path, &measured).expect("there is room");
-        let svg = fs::read_to_string(&path).expect("it is there");
+        let svg = fs::read_to_string(&path).expect("the file exists");
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"), "{svg}");
-        // Two numbers of nodes, three lines of each kind, and a sign for each line.
+        // Two sizes, three lines of each kind, and a legend symbol for each line.
         assert_eq!(svg.matches("<circle").count(), (2 + 1) * 3 * 2);
         for name in ["p50 with batching", "p99 without batching", "orders per second"] {
             assert!(svg.contains(name), "no {name}");

@@ -1,4 +1,4 @@
-//! The nodes of one system as processes, each with a directory of its own, and clients beside them.
+//! The nodes of one system as processes, each with its own data directory, and client commands.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -10,43 +10,43 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use crate::addresses::free_address;
+use crate::command_output::CommandOutput;
 use crate::processes::{Processes, eventually};
-use crate::said::Told;
-use crate::support::wires::Wires;
+use crate::support::network::ProxyNetwork;
 
-/// What a cluster is made of.
+/// The configuration of a cluster.
 #[derive(Clone, Copy)]
 pub(crate) struct Setup {
-    /// A system's command.
+    /// The path of the system's command.
     pub(crate) program: &'static str,
-    /// How many nodes found it.
+    /// The number of bootstrap peers.
     pub(crate) count: u64,
-    /// What every node is told beyond its place.
-    pub(crate) serve: &'static [&'static str],
-    /// What every client is told.
-    pub(crate) ask: &'static [&'static str],
-    /// Whether all have certificates.
+    /// The additional flags of every node.
+    pub(crate) server_flags: &'static [&'static str],
+    /// The additional flags of every client.
+    pub(crate) client_flags: &'static [&'static str],
+    /// Whether nodes and clients use TLS.
     pub(crate) certs: bool,
-    /// Whether somebody listens on the wires.
-    pub(crate) listens: bool,
+    /// Whether the network captures its traffic.
+    pub(crate) capture_traffic: bool,
 }
 
-/// How many nodes may join that did not found the cluster: they have certificates, too.
-const JOINING_MAX: u64 = 2;
+/// The number of nodes that may join later; they get certificates, too.
+const JOINING_NODES_MAX: u64 = 2;
 
-/// Nodes that run, and the wires before them. Commands of the system know where the nodes are.
+/// The running nodes, and the proxies in front of them.
 pub(crate) struct Cluster {
-    // The processes end before their directories go.
+    // The processes end before their directories are deleted, because fields drop in order.
     processes: Processes,
-    /// The network between them.
-    pub(crate) wires: Wires,
+    /// The network between the nodes.
+    pub(crate) network: ProxyNetwork,
     setup: Setup,
-    /// Where each listens, and where it is reached.
-    places: BTreeMap<u64, (SocketAddr, SocketAddr)>,
+    /// The listen address and the proxy address of each node.
+    node_addresses: BTreeMap<u64, (SocketAddr, SocketAddr)>,
     root: TempDir,
 }
 
-/// Somebody who asks, in the directory of a cluster's clients.
+/// A client, with its state files in the directory of the cluster.
 #[derive(Clone)]
 pub(crate) struct Client {
     setup: Setup,
@@ -55,15 +55,15 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Runs a command of the system until it ends; the nodes are where its variable says.
-    pub(crate) fn ask(&self, words: &[&str]) -> Told {
+    /// Runs a client command to its end, with the addresses in the environment variable.
+    pub(crate) fn run(&self, words: &[&str]) -> CommandOutput {
         let mut command = command(&self.setup, &self.root);
         command.env(variable(&self.setup, "NODES"), &self.nodes);
-        Told::of(command.args(words).args(self.setup.ask))
+        CommandOutput::run(command.args(words).args(self.setup.client_flags))
     }
 }
 
-/// A command that finds the nodes by itself.
+/// Returns a command of the system without addresses.
 fn command(setup: &Setup, root: &Path) -> Command {
     let mut command = Command::new(setup.program);
     command.current_dir(root).env("XDG_STATE_HOME", root).stdin(Stdio::null());
@@ -73,190 +73,209 @@ fn command(setup: &Setup, root: &Path) -> Command {
     command
 }
 
-/// A variable of the system's.
+/// Returns the name of an environment variable of the system.
 fn variable(setup: &Setup, end: &str) -> String {
     let name = Path::new(setup.program).file_name().and_then(OsStr::to_str);
-    format!("{}_{end}", name.expect("it has a name").to_uppercase())
+    format!("{}_{end}", name.expect("the program has a name").to_uppercase())
 }
 
 impl Setup {
-    /// Nodes 1 to `count` of the program that speak in the clear.
+    /// Returns a setup of nodes 1 to `count` with plaintext connections.
     pub(crate) fn of(program: &'static str, count: u64) -> Setup {
-        Setup { program, count, serve: &[], ask: &[], certs: false, listens: false }
+        Setup {
+            program,
+            count,
+            server_flags: &[],
+            client_flags: &[],
+            certs: false,
+            capture_traffic: false,
+        }
     }
 
-    /// The cluster, once somebody leads.
+    /// Starts the cluster and waits until it is healthy.
     pub(crate) fn start(self) -> Cluster {
-        let wires = if self.listens { Wires::listening() } else { Wires::default() };
+        let network =
+            if self.capture_traffic { ProxyNetwork::capturing() } else { ProxyNetwork::default() };
         let root = TempDir::new().expect("there is room");
-        let (processes, places) = (Processes::default(), BTreeMap::new());
-        let mut cluster = Cluster { processes, wires, setup: self, places, root };
-        (1..=self.count).for_each(|id| cluster.place(id));
+        let (processes, node_addresses) = (Processes::default(), BTreeMap::new());
+        let mut cluster = Cluster { processes, network, setup: self, node_addresses, root };
+        (1..=self.count).for_each(|id| cluster.add_addresses(id));
         if self.certs {
             let ids: Vec<String> =
-                (1..=self.count + JOINING_MAX).map(|id| id.to_string()).collect();
+                (1..=self.count + JOINING_NODES_MAX).map(|id| id.to_string()).collect();
             let mut command = cluster.command();
-            let guests = "client/user,admin/admin";
-            Told::of(command.args(["certs", "certs", "--for", &ids.join(","), "--for", guests]))
-                .ok();
+            let holders = "client/user,admin/admin";
+            CommandOutput::run(command.args([
+                "certs",
+                "certs",
+                "--for",
+                &ids.join(","),
+                "--for",
+                holders,
+            ]))
+            .ok();
         }
         cluster.ids().into_iter().for_each(|id| cluster.serve(id));
-        cluster.is_well();
+        cluster.wait_until_healthy();
         cluster
     }
 }
 
 impl Cluster {
-    /// Nodes 1 to `count` of the program, which is a system's command; somebody leads.
+    /// Starts nodes 1 to `count` of the program and waits until the cluster is healthy.
     pub(crate) fn start(program: &'static str, count: u64) -> Cluster {
         Setup::of(program, count).start()
     }
 
-    /// The same, with these flags for each `serve`.
+    /// As [`Cluster::start`], with these flags for every node.
     pub(crate) fn start_with(
         program: &'static str,
         count: u64,
         flags: &'static [&'static str],
     ) -> Cluster {
-        Setup { serve: flags, ..Setup::of(program, count) }.start()
+        Setup { server_flags: flags, ..Setup::of(program, count) }.start()
     }
 
-    fn place(&mut self, id: u64) {
+    fn add_addresses(&mut self, id: u64) {
         let listen = free_address();
-        self.places.insert(id, (listen, self.wires.before(id, listen)));
+        self.node_addresses.insert(id, (listen, self.network.start_proxy(id, listen)));
     }
 
-    /// Starts a node that did not found the cluster, and waits to be added: `add` takes what this
-    /// gives.
+    /// Starts a node that waits to be added to the cluster. Returns its id and address for `add`.
     pub(crate) fn join(&mut self, id: u64) -> String {
-        self.place(id);
+        self.add_addresses(id);
         self.serve(id);
-        format!("{id}={}", self.places[&id].1)
+        format!("{id}={}", self.node_addresses[&id].1)
     }
 
-    /// The node was removed: it ends, and nobody knows of it any more.
+    /// Kills a removed node and forgets its addresses.
     pub(crate) fn forget(&mut self, id: u64) {
         self.kill(id);
-        self.places.remove(&id);
+        self.node_addresses.remove(&id);
     }
 
     pub(crate) fn ids(&self) -> Vec<u64> {
-        self.places.keys().copied().collect()
+        self.node_addresses.keys().copied().collect()
     }
 
     pub(crate) fn directory(&self, id: u64) -> PathBuf {
         self.root.path().join(format!("d{id}"))
     }
 
-    /// Where these nodes are reached, as `--nodes` takes it.
+    /// Returns the addresses of these nodes as a value of `--nodes`.
     pub(crate) fn addresses(&self, ids: &[u64]) -> String {
-        let addresses = ids.iter().map(|id| self.places[id].1.to_string());
+        let addresses = ids.iter().map(|id| self.node_addresses[id].1.to_string());
         addresses.collect::<Vec<_>>().join(",")
     }
 
-    /// Where the node itself listens, with no wire before it.
-    pub(crate) fn listens(&self, id: u64) -> SocketAddr {
-        self.places[&id].0
+    /// Returns the address at which the node itself listens, without the proxy.
+    pub(crate) fn listen_address(&self, id: u64) -> SocketAddr {
+        self.node_addresses[&id].0
     }
 
-    /// What the node has said so far.
-    pub(crate) fn words(&self, id: u64) -> String {
+    /// Returns the log of the node so far.
+    pub(crate) fn log(&self, id: u64) -> String {
         self.processes.words(&format!("d{id}"))
     }
 
-    /// Starts the node, for the first time or again.
+    /// Starts or restarts the node.
     pub(crate) fn serve(&mut self, id: u64) {
-        let founders = self.places.iter().filter(|(id, _)| **id <= self.setup.count);
-        let founders = founders.map(|(id, (_, address))| format!("{id}={address}"));
-        let founders = founders.collect::<Vec<_>>().join(",");
-        let how = if id <= self.setup.count { "--members" } else { "--join" };
+        let bootstrap_peers = self.node_addresses.iter().filter(|(id, _)| **id <= self.setup.count);
+        let bootstrap_peers = bootstrap_peers.map(|(id, (_, address))| format!("{id}={address}"));
+        let bootstrap_peers = bootstrap_peers.collect::<Vec<_>>().join(",");
+        let flag = if id <= self.setup.count { "--members" } else { "--join" };
         let mut command = self.command();
-        command.args(["serve", "--id", &id.to_string(), how, &founders]);
+        command.args(["serve", "--id", &id.to_string(), flag, &bootstrap_peers]);
         command.arg("--data-dir").arg(self.directory(id));
-        command.args(["--listen", &self.places[&id].0.to_string()]).args(self.setup.serve);
+        command
+            .args(["--listen", &self.node_addresses[&id].0.to_string()])
+            .args(self.setup.server_flags);
         let log = self.root.path().join(format!("d{id}.log"));
         self.processes.spawn(&format!("d{id}"), &mut command, &log);
     }
 
-    /// `kill -9`.
+    /// Kills the node with SIGKILL.
     pub(crate) fn kill(&mut self, id: u64) {
         self.processes.kill(&format!("d{id}"));
     }
 
-    /// Waits until the node has ended.
-    pub(crate) fn ended(&mut self, id: u64) {
+    /// Waits until the process of the node has exited.
+    pub(crate) fn wait_for_exit(&mut self, id: u64) {
         self.processes.ended(&format!("d{id}"));
     }
 
-    /// Sends `TERM`, `KILL`, `STOP` or `CONT`.
+    /// Sends the signal `TERM`, `KILL`, `STOP`, `CONT` or `HUP` to the node.
     pub(crate) fn signal(&self, id: u64, signal: &str) {
         self.processes.signal(&format!("d{id}"), signal);
     }
 
-    /// Runs a command of the system until it ends; the nodes are where its variable says.
-    pub(crate) fn ask(&self, words: &[&str]) -> Told {
-        self.ask_of(&self.ids(), words)
+    /// Runs a client command to its end, with the addresses of all nodes.
+    pub(crate) fn run(&self, words: &[&str]) -> CommandOutput {
+        self.run_at(&self.ids(), words)
     }
 
-    /// The same, by a client that was told of these nodes alone.
-    pub(crate) fn ask_of(&self, ids: &[u64], words: &[&str]) -> Told {
-        self.client(ids).ask(words)
+    /// Runs a client command to its end, with the addresses of these nodes only.
+    pub(crate) fn run_at(&self, ids: &[u64], words: &[&str]) -> CommandOutput {
+        self.client(ids).run(words)
     }
 
-    /// A client that was told of these nodes.
+    /// Returns a client with the addresses of these nodes.
     pub(crate) fn client(&self, ids: &[u64]) -> Client {
         let (setup, root) = (self.setup, self.root.path().to_owned());
         Client { setup, root, nodes: self.addresses(ids) }
     }
 
-    /// A command that finds the nodes by itself, in the directory of this cluster's clients.
+    /// Returns a command without addresses, with the state files of this cluster.
     pub(crate) fn command(&self) -> Command {
         command(&self.setup, self.root.path())
     }
 
-    /// Types these lines at the prompt.
-    pub(crate) fn type_in(&self, lines: &str) -> Told {
+    /// Runs these lines at the prompt.
+    pub(crate) fn run_prompt(&self, lines: &str) -> CommandOutput {
         let input = self.root.path().join("typed");
         let mut file = std::fs::File::create(&input).expect("there is room");
         file.write_all(lines.as_bytes()).expect("there is room");
         let mut command = self.command();
-        command.args(["--nodes", &self.addresses(&self.ids())]).args(self.setup.ask).arg("prompt");
-        Told::of(command.stdin(std::fs::File::open(&input).expect("it is there")))
+        command
+            .args(["--nodes", &self.addresses(&self.ids())])
+            .args(self.setup.client_flags)
+            .arg("prompt");
+        CommandOutput::run(command.stdin(std::fs::File::open(&input).expect("the file exists")))
     }
 
-    /// Who leads, once somebody does.
+    /// Waits until there is a leader, and returns its id.
     pub(crate) fn leader(&self) -> u64 {
         self.leader_where(|_| true)
     }
 
-    /// Who leads, once its side would go on in a split down the middle.
+    /// Waits until the leader has the casting vote, and returns its id.
     pub(crate) fn leader_with_casting_vote(&self) -> u64 {
         self.leader_where(|line| line.contains("casting vote"))
     }
 
-    fn leader_where(&self, is_so: impl Fn(&str) -> bool) -> u64 {
+    fn leader_where(&self, matches: impl Fn(&str) -> bool) -> u64 {
         let mut leader = None;
-        eventually("somebody leads", || {
-            let told = self.ask(&["status", "--timeout", "3"]);
-            let mut lines = told.out.lines().filter(|line| line.contains(" leads"));
-            leader = lines.find(|line| is_so(line)).and_then(first_number);
+        eventually("there is a leader", || {
+            let status = self.run(&["status", "--timeout", "3"]);
+            let mut lines = status.out.lines().filter(|line| line.contains(" leader,"));
+            leader = lines.find(|line| matches(line)).and_then(first_number);
             leader.is_some()
         });
-        leader.expect("it was waited for")
+        leader.expect("a leader was found")
     }
 
-    /// Waits until this one leads.
-    pub(crate) fn leads(&self, id: u64) {
-        eventually("the right one leads", || self.leader() == id);
+    /// Waits until this node is leader.
+    pub(crate) fn wait_for_leader(&self, id: u64) {
+        eventually("the expected node is leader", || self.leader() == id);
     }
 
-    /// Waits until somebody leads and all answer.
-    pub(crate) fn is_well(&self) {
-        eventually("all is well", || self.ask(&["status", "--timeout", "3"]).code == 0);
+    /// Waits until there is a leader and all nodes answer.
+    pub(crate) fn wait_until_healthy(&self) {
+        eventually("the cluster is healthy", || self.run(&["status", "--timeout", "3"]).code == 0);
     }
 }
 
-/// The number that a line begins with, after a letter: `n4 127.0.0.1:7404 leads`.
+/// Returns the node id at the beginning of a line: `n4 127.0.0.1:7404 leader, …`.
 fn first_number(line: &str) -> Option<u64> {
     line.split_whitespace().next()?.trim_start_matches(char::is_alphabetic).parse().ok()
 }

@@ -1,9 +1,9 @@
-//! What tests of every system stand on: nodes as processes, and the network between them.
+//! Test support for all systems: nodes as processes, and the network between them.
 
 mod cluster;
 pub(crate) mod forger;
-mod heard;
-mod wires;
+mod network;
+mod traffic;
 
 pub(crate) use cluster::{Cluster, Setup};
-pub(crate) use wires::Caller;
+pub(crate) use network::Caller;

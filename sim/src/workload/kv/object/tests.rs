@@ -1,11 +1,11 @@
-//! What is said of clients while they use the store, held against a check of all that happened.
+//! Compares the incremental check of client histories with a check of the whole history.
 
 use quorate::machine::StateMachine;
 use quorate::types::Index;
 use quorate_checker::budget::Budget;
 use quorate_checker::generate::{Shape, history, random};
-use quorate_checker::history::{Moment, Outcome, Part};
-use quorate_checker::model::{Cell, Effect, Model};
+use quorate_checker::history::{EventIndex, Outcome, Subhistory};
+use quorate_checker::model::{Effect, Model, RegisterAccess};
 use quorate_checker::relaxed::Freshness;
 use quorate_checker::verdict::Verdict;
 
@@ -15,7 +15,7 @@ use crate::request::OpId;
 use crate::workload::contract::Workload;
 use crate::workload::kv::{self, Store};
 
-/// The same map, but none that is checked while it is used.
+/// The same model without an incremental check.
 struct Unstreamed(Kv);
 
 impl Model for Unstreamed {
@@ -39,11 +39,11 @@ impl Model for Unstreamed {
         self.0.effect(op, ret)
     }
 
-    fn cell(&self, op: &KvOp, ret: Option<&KvRet>) -> Option<Cell> {
-        self.0.cell(op, ret)
+    fn register_access(&self, op: &KvOp, ret: Option<&KvRet>) -> Option<RegisterAccess> {
+        self.0.register_access(op, ret)
     }
 
-    fn decide(&self, part: Part<'_, KvOp, KvRet>, budget: &Budget<'_>) -> Option<Verdict> {
+    fn decide(&self, part: Subhistory<'_, KvOp, KvRet>, budget: &Budget<'_>) -> Option<Verdict> {
         self.0.decide(part, budget)
     }
 }
@@ -51,26 +51,26 @@ impl Model for Unstreamed {
 fn unstreamed() -> Object {
     Object::new(
         Unstreamed(Kv::default()),
-        |model, question| asked(&model.0, question),
-        |model, op, bytes| told(&model.0, op, bytes),
+        |model, question| parse_operation(&model.0, question),
+        |model, op, bytes| parse_result(&model.0, op, bytes),
     )
 }
 
-/// What a client asks: a query, or a command.
-type Asks = (bool, Vec<u8>);
+/// An operation of a client: whether it is a query, and its bytes.
+type RequestData = (bool, Vec<u8>);
 
-/// What happens to an operation.
+/// An event of an operation.
 #[derive(Clone, Debug)]
 enum Event {
-    /// It is asked for; whether its client may ask again.
-    Invoked(Asks, bool),
-    Told(Vec<u8>),
+    /// The operation starts; the flag says whether its client may resend it.
+    Invoked(RequestData, bool),
+    Returned(Vec<u8>),
     Failed,
     Unknown,
 }
 
-/// What happens to the clients of an honest store, and then some of them are lied to. Clients
-/// crash, operations fail, and some who gave up are answered all the same.
+/// Returns the events of a store's clients, with some wrong results. Clients crash, operations
+/// fail, and some clients that gave up get a result nevertheless.
 fn events(seed: u64) -> Vec<(OpId, Event)> {
     let choices = Choices::new(seed, Overrides::new());
     let mut draw = choices.draw(Kind::Plan.key());
@@ -95,25 +95,25 @@ fn events(seed: u64) -> Vec<(OpId, Event)> {
         history(&mut random(seed), &shape, Store::default(), ask, |store, (is_query, bytes)| {
             if *is_query { store.query(bytes) } else { store.apply(Index(1), bytes) }
         });
-    let lies = *draw.pick(&[0, 100]);
-    let mut heard: Vec<Vec<u8>> = Vec::new();
-    let mut events: Vec<(Moment, u8, OpId, Event)> = Vec::new();
+    let wrong_permille = *draw.pick(&[0, 100]);
+    let mut results: Vec<Vec<u8>> = Vec::new();
+    let mut events: Vec<(EventIndex, u8, OpId, Event)> = Vec::new();
     for (op, operation) in (0..).map(OpId).zip(made.operations()) {
         let begun = operation.invoked;
         let is_repeated = draw.chance(500);
         events.push((begun, 0, op, Event::Invoked(operation.op.clone(), is_repeated)));
-        let later = Moment(begun.0 + draw.below(20) as u32);
+        let later = EventIndex(begun.0 + draw.below(20) as u32);
         match &operation.outcome {
             Outcome::Returned { at, ret } => {
-                // A put that tells something else than that it is done leaves its key to the end.
-                let asked = Operation::decode(&operation.op.1);
-                let is_put = matches!(asked, Some(Operation::Put { .. }));
-                let told = match draw.chance(lies) && !is_put && !heard.is_empty() {
-                    true => draw.pick(&heard).clone(),
+                // A put with another reply than `Done` would defer the check of its key to the end.
+                let decoded = Operation::decode(&operation.op.1);
+                let is_put = matches!(decoded, Some(Operation::Put { .. }));
+                let result = match draw.chance(wrong_permille) && !is_put && !results.is_empty() {
+                    true => draw.pick(&results).clone(),
                     false => ret.clone(),
                 };
-                heard.push(ret.clone());
-                events.push((*at, 2, op, Event::Told(told)));
+                results.push(ret.clone());
+                events.push((*at, 2, op, Event::Returned(result)));
                 if is_repeated && draw.chance(200) {
                     events.push((later.min(*at), 1, op, Event::Unknown));
                 }
@@ -126,16 +126,16 @@ fn events(seed: u64) -> Vec<(OpId, Event)> {
     events.into_iter().map(|(.., op, event)| (op, event)).collect()
 }
 
-/// Shows `object` an event: what it says of it.
+/// Passes an event to `object`, and returns its report.
 fn show(object: &mut Object, op: OpId, event: &Event) -> Result<(), String> {
     match event {
         Event::Invoked((is_query, bytes), is_repeated) => {
             let question =
-                if *is_query { Question::Query(bytes) } else { Question::Command(bytes) };
+                if *is_query { RequestBytes::Query(bytes) } else { RequestBytes::Command(bytes) };
             object.invoked(op, question, *is_repeated);
             Ok(())
         }
-        Event::Told(told) => object.told(op, told, Freshness::Current),
+        Event::Returned(result) => object.answered(op, result, Freshness::Current),
         Event::Failed => object.failed(op),
         Event::Unknown => {
             object.unknown(op);
@@ -145,32 +145,33 @@ fn show(object: &mut Object, op: OpId, event: &Event) -> Result<(), String> {
 }
 
 fn is_wrong(object: &Object) -> bool {
-    let ended = object.ended(&Budget::default());
+    let ended = object.finish(&Budget::default());
     assert!(ended.is_decided);
     ended.verdict.is_err()
 }
 
-/// Whether the key of `op` is not plain.
+/// Whether the key of `op` also has deletes and appends, so that its history is decided only at the
+/// end. Of the keys here, `k1` does.
 fn is_mixed(events: &[(OpId, Event)], op: OpId) -> bool {
-    let asks = |(of, event): &(OpId, Event)| match event {
+    let invoked = |(of, event): &(OpId, Event)| match event {
         Event::Invoked((_, bytes), _) if *of == op => Some(bytes[2..].starts_with(b"k1")),
         _ => None,
     };
-    events.iter().find_map(asks).expect("it was asked for")
+    events.iter().find_map(invoked).expect("it was asked for")
 }
 
 #[test]
-fn what_is_said_at_once_is_what_a_check_of_all_says_and_comes_at_the_first_event() {
+fn the_incremental_check_agrees_with_a_full_check_and_reports_at_the_first_event() {
     let (mut at_once, mut at_the_end, mut silent) = (0, 0, 0);
     'histories: for seed in 0..2_000 {
         let events = events(seed);
         let (mut streamed, mut plain) = (object(), unstreamed());
         for (count, (op, event)) in (1..).zip(&events) {
-            let said = show(&mut streamed, *op, event);
-            show(&mut plain, *op, event).expect("it says nothing at once");
+            let reported = show(&mut streamed, *op, event);
+            show(&mut plain, *op, event).expect("it has no incremental check");
             let wrong = is_wrong(&plain);
-            let context = || format!("seed {seed}: {op:?} {said:?} {:?}", &events[..count]);
-            if let Err(why) = &said {
+            let context = || format!("seed {seed}: {op:?} {reported:?} {:?}", &events[..count]);
+            if let Err(why) = &reported {
                 assert!(wrong, "a false alarm: {}", context());
                 assert!(why.starts_with(&format!("operation {}, ", op.0)), "{why}");
                 at_once += 1;
@@ -178,7 +179,7 @@ fn what_is_said_at_once_is_what_a_check_of_all_says_and_comes_at_the_first_event
             }
             assert_eq!(is_wrong(&streamed), wrong, "{}", context());
             if wrong {
-                assert!(is_mixed(&events, *op), "it comes too late: {}", context());
+                assert!(is_mixed(&events, *op), "the report is late: {}", context());
                 at_the_end += 1;
                 continue 'histories;
             }
@@ -189,13 +190,13 @@ fn what_is_said_at_once_is_what_a_check_of_all_says_and_comes_at_the_first_event
 }
 
 #[test]
-fn the_first_wrong_answer_is_named_and_explained() {
+fn the_first_wrong_result_is_named_and_explained() {
     let mut object = object();
     let key = b"k0";
     let put = |value| (false, Operation::Put { key, value }.encode());
     let get = || (true, Operation::Get { key }.encode());
-    let done = || Event::Told(Reply::Done.encode());
-    let value = |value| Event::Told(Reply::Value(value).encode());
+    let done = || Event::Returned(Reply::Done.encode());
+    let value = |value| Event::Returned(Reply::Value(value).encode());
     let first = [
         (OpId(3), Event::Invoked(put(b"a"), true)),
         (OpId(3), done()),
@@ -212,8 +213,8 @@ fn the_first_wrong_answer_is_named_and_explained() {
     let why = show(&mut object, OpId(9), &value(b"a")).expect_err("it was overwritten");
     assert_eq!(
         why,
-        "operation 9, get \"k0\", came to \"a\": get 4 returned \"a\", although get 2 returned \
-         \"b\" before get 4 began and after put 0 (0 is operation 3, 2 is operation 7, 4 is \
+        "operation 9, get \"k0\", returned \"a\": get 4 returned \"a\", although get 2 returned \
+         \"b\" before get 4 was invoked and after put 0 (0 is operation 3, 2 is operation 7, 4 is \
          operation 9)"
     );
 }

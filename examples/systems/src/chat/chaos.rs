@@ -1,0 +1,34 @@
+//! Chaos tests of the chat: all faults, and crashes with a last survivor.
+
+pub use crate::common::messaging::chaos::Clients;
+
+#[cfg(test)]
+mod tests {
+    use quorate_sim::chaos;
+    use quorate_sim::profile::Profile;
+    use quorate_sim::run::{RunOptions, run};
+    use quorate_sim::workload::AnyWorkload;
+
+    use super::*;
+
+    #[test]
+    fn messages_are_delivered_once_and_in_order_in_every_chaos_run() {
+        let tally =
+            chaos::run(Clients::default(), 0..20).unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(tally.commands_committed > 0, "no command was committed");
+    }
+
+    #[test]
+    fn the_last_survivor_loses_no_message() {
+        let profile = Profile::by_name("survivor").expect("the profile exists");
+        let workload = AnyWorkload::new(Clients::default());
+        let options = RunOptions { profile, workload, ..RunOptions::default() };
+        let mut committed = 0;
+        for seed in 0..10 {
+            let outcome = run(seed, &options);
+            assert!(outcome.failure.is_none(), "seed {seed}: {:?}", outcome.failure);
+            committed += outcome.tally.commands_committed;
+        }
+        assert!(committed > 0, "no command was committed");
+    }
+}

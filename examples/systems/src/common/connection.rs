@@ -1,0 +1,157 @@
+//! The connection of a client to its cluster. Node addresses and certificates come from flags,
+//! environment variables, the values remembered from the last success, or defaults.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use quorate::runtime::blocking::Client;
+use quorate::runtime::{ClientConfig, Principal, Role};
+use quorate::types::Membership;
+
+use crate::common::exit::CommandError;
+use crate::common::system::System;
+use crate::common::tls::{default_principal, parse_client_or_admin};
+
+/// The flags of a cluster connection.
+#[derive(Args, Clone, Debug)]
+pub struct ConnectionFlags {
+    /// Addresses of nodes; a subset is enough. Remembered once a node has answered
+    ///
+    /// Default: the environment variable NAME_NODES (e.g. DIRECTORY_NODES), then the remembered
+    /// addresses, then the addresses of the guide.
+    #[arg(long, global = true, value_name = "ADDRESS", value_delimiter = ',')]
+    nodes: Vec<String>,
+    /// Time limit for an answer, in seconds
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "10")]
+    timeout: f64,
+    /// Use TLS with the certificates in this directory. Remembered once a node has answered
+    ///
+    /// Default: the environment variable NAME_CERTS (e.g. COURIER_CERTS), then the remembered
+    /// directory.
+    #[arg(long, global = true, value_name = "DIR", conflicts_with = "plaintext")]
+    certs: Option<PathBuf>,
+    /// Certificate to use [default: client/user, or admin/admin for administrator commands]
+    #[arg(long, global = true, value_name = "ROLE/NAME", value_parser = parse_client_or_admin)]
+    certificate: Option<Principal>,
+    /// Allow plaintext connections beyond loopback; without this flag and without certificates,
+    /// only loopback addresses are allowed
+    #[arg(long, global = true)]
+    plaintext: bool,
+}
+
+/// A client of a system, with the addresses that it remembers.
+pub struct ClusterConnection {
+    /// The client, which connects on its first request.
+    pub client: Client,
+    /// The system that the client belongs to.
+    pub system: System,
+    /// The time limit of each request, from `--timeout`.
+    pub deadline: Duration,
+    nodes: Vec<String>,
+    /// The directory of its certificates, if it uses TLS.
+    certs: Option<PathBuf>,
+}
+
+/// The time limit of one attempt at a node, after which the client tries the next node.
+const ATTEMPT_MAX: Duration = Duration::from_secs(2);
+
+impl ConnectionFlags {
+    /// Returns a client of the system; `adjust` changes its configuration.
+    ///
+    /// # Errors
+    /// A flag is invalid, or a certificate is missing.
+    pub fn connect(
+        &self,
+        system: System,
+        adjust: impl FnOnce(&mut ClientConfig),
+    ) -> Result<ClusterConnection, CommandError> {
+        self.connect_as(Role::Client, system, adjust)
+    }
+
+    /// Returns a client with the administrator role.
+    ///
+    /// # Errors
+    /// A flag is invalid, or a certificate is missing.
+    pub fn connect_as_admin(&self, system: System) -> Result<ClusterConnection, CommandError> {
+        self.connect_as(Role::Admin, system, |_| {})
+    }
+
+    fn connect_as(
+        &self,
+        role: Role,
+        system: System,
+        adjust: impl FnOnce(&mut ClientConfig),
+    ) -> Result<ClusterConnection, CommandError> {
+        let nodes = match self.nodes.is_empty() {
+            false => self.nodes.clone(),
+            true => system.default_nodes(),
+        };
+        let mut config = ClientConfig::new(system.cluster, nodes.iter().cloned());
+        config.deadline = Duration::try_from_secs_f64(self.timeout)
+            .map_err(|error| CommandError::usage(format!("--timeout: {error}")))?;
+        config.attempt_max = ATTEMPT_MAX;
+        config.plaintext = self.plaintext;
+        let certs = self.certs(&system)?;
+        if let Some(certs) = &certs {
+            let principal = self.certificate.clone().unwrap_or_else(|| default_principal(role));
+            config.tls = Some(system.tls_config(certs, &principal)?);
+        }
+        adjust(&mut config);
+        let deadline = config.deadline;
+        let client = Client::new(config).map_err(CommandError::usage)?;
+        Ok(ClusterConnection { client, system, deadline, nodes, certs })
+    }
+
+    /// Returns the directory of certificates, or `None` for plaintext.
+    fn certs(&self, system: &System) -> Result<Option<PathBuf>, CommandError> {
+        if self.plaintext {
+            return Ok(None);
+        }
+        let certs =
+            system.certs_directory(self.certs.as_deref()).or_else(|| system.remembered_certs());
+        match certs {
+            None if system.tls_by_default => Err(system.missing_certificates()),
+            certs => Ok(certs),
+        }
+    }
+}
+
+impl ClusterConnection {
+    /// Returns the addresses of the nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().map(String::as_str)
+    }
+
+    /// Stores the addresses and the certificates as defaults, after a node has answered.
+    pub fn remember(&self) {
+        self.remember_nodes(&self.nodes);
+        let certs = self.certs.as_ref().and_then(|certs| fs::canonicalize(certs).ok());
+        if let Some(certs) = certs.as_ref().and_then(|certs| certs.to_str()) {
+            self.write_state_file("certs", &format!("{certs}\n"));
+        }
+    }
+
+    /// Stores the addresses of a new membership as defaults.
+    pub fn remember_members(&self, membership: &Membership) {
+        let addresses = membership.members().iter().map(|member| member.address.as_str());
+        let addresses = addresses.filter(|address| !address.is_empty()).map(str::to_owned);
+        self.remember();
+        self.remember_nodes(&addresses.collect::<Vec<_>>());
+    }
+
+    fn remember_nodes(&self, nodes: &[String]) {
+        self.write_state_file("nodes", &(nodes.join("\n") + "\n"));
+    }
+
+    fn write_state_file(&self, extension: &str, text: &str) {
+        let Some(file) = self.system.state_file(extension) else { return };
+        if fs::read_to_string(&file).is_ok_and(|known| known == text) {
+            return;
+        }
+        // If the file cannot be written, the user has to pass the flags next time.
+        let _ = file.parent().map(fs::create_dir_all);
+        let _ = fs::write(file, text);
+    }
+}

@@ -1,0 +1,292 @@
+//! The subcommands for users, shared by `chat` and `courier`, and the output of the replies.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use crate::common::cluster_status;
+use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::messaging::client::UserClient;
+use crate::common::messaging::message::{Command, Mail, Mode, Query, RejectReason, Reply};
+use crate::common::prompt::{self, MessagePrinter};
+
+/// The interval at which the prompt polls for messages.
+const RECEIVE_INTERVAL: Duration = Duration::from_millis(500);
+/// The warning shown in survivor mode.
+const NOT_SAFE: &str = "survivor mode: not safe under partitions";
+
+/// The subcommands that change the state, except for `send`, which each system defines.
+#[derive(Clone, Debug, Subcommand)]
+pub enum MessagingCommand {
+    /// Create an account for a new user
+    Create {
+        /// Name of the new user
+        user: String,
+    },
+    /// Delete the account of the active user with its history; other users keep their copies of
+    /// messages
+    Delete {
+        /// Also delete waiting messages; without this flag they prevent the deletion
+        #[arg(long)]
+        discard: bool,
+    },
+    /// Log in; ends a session elsewhere
+    Login {
+        /// Name of the user
+        user: String,
+    },
+    /// Log out; new messages wait for the next login
+    Logout,
+    /// Print the waiting messages and acknowledge them
+    Receive,
+}
+
+/// Runs a subcommand and prints its result.
+///
+/// # Errors
+/// The request was rejected, not answered, or its outcome is unknown.
+pub fn run(client: &UserClient, command: MessagingCommand) -> CommandResult {
+    match command {
+        MessagingCommand::Create { user } => client.create(user).map(|_| Exit::Success),
+        MessagingCommand::Delete { discard } => delete(client, discard),
+        MessagingCommand::Login { user } => log_in(client, user),
+        MessagingCommand::Logout => {
+            let session = client.session()?;
+            client.propose(&Command::Logout(session.clone()))?;
+            client.forget_session(&session.user);
+            Ok(Exit::Success)
+        }
+        MessagingCommand::Receive => {
+            client.receive(|mail| print(&line(mail))).map(|_| Exit::Success)
+        }
+    }
+}
+
+/// Sends a message and prints its number.
+///
+/// # Errors
+/// The message was rejected, or its outcome is unknown.
+pub fn send(client: &UserClient, to: String, text: String) -> CommandResult {
+    let session = client.session()?;
+    match client.propose(&Command::Send { session, to, text })? {
+        Reply::Sent(number) => print_now(&format!("{number}\n")),
+        _ => Err(unexpected_reply()),
+    }
+}
+
+/// Runs the prompt, which prints messages as they arrive and warns in survivor mode.
+///
+/// # Errors
+/// The terminal cannot be read.
+pub fn prompt<C: Subcommand>(
+    client: UserClient,
+    execute: impl Fn(&UserClient, C) -> CommandResult,
+) -> CommandResult {
+    let system = client.connection.system;
+    let text = match client.mode() {
+        Ok(Mode::Majority) => format!("{}> ", system.name),
+        Ok(Mode::Survivor) => {
+            eprintln!("{NOT_SAFE}: in a partition both sides continue, and messages are lost");
+            format!("{} ({NOT_SAFE})> ", system.name)
+        }
+        Err(error) => {
+            eprintln!("the mode of the nodes is unknown: {}", error.text);
+            format!("{} (mode unknown)> ", system.name)
+        }
+    };
+    let client = Arc::new(client);
+    let listener = Arc::clone(&client);
+    prompt::run_with_printer(
+        &system,
+        &text,
+        |printer| drop(thread::spawn(move || listen(&listener, printer))),
+        |command| execute(&client, command),
+    )
+}
+
+/// Polls for messages while the prompt runs.
+#[expect(clippy::disallowed_methods, reason = "it polls at a fixed interval")]
+fn listen(client: &UserClient, mut printer: MessagePrinter) {
+    loop {
+        thread::sleep(RECEIVE_INTERVAL);
+        // Errors are ignored here, because commands report them; the next poll retries.
+        let _ = client.receive(|mail| printer(line(mail)));
+    }
+}
+
+/// A subcommand that prints state without changing it.
+#[derive(Clone, Debug)]
+pub enum View {
+    /// The user names that match a pattern.
+    List(String),
+    /// The waiting messages of the active user.
+    Waiting,
+    /// The last messages that the active user sent and received.
+    History,
+    /// The state of every account.
+    Dump,
+}
+
+/// Prints a view page by page; `read` runs one query.
+///
+/// # Errors
+/// No user is logged in, or the error of `read`.
+pub fn print_view(
+    client: &UserClient,
+    view: View,
+    read: impl Fn(&Query) -> Result<Reply, CommandError>,
+) -> CommandResult {
+    match view {
+        View::List(pattern) => list(read, &pattern),
+        View::Waiting => {
+            let session = client.session()?;
+            mails(read, |after| Query::Waiting { session: session.clone(), after })
+        }
+        View::History => {
+            let session = client.session()?;
+            mails(read, |after| Query::History { session: session.clone(), after })
+        }
+        View::Dump => dump(read),
+    }
+}
+
+/// Prints the status of the cluster and its mode.
+///
+/// # Errors
+/// No node answers.
+pub fn status(client: &UserClient) -> CommandResult {
+    let exit = cluster_status::print_status(&client.connection)?;
+    match client.mode()? {
+        Mode::Majority => print_now("majority mode: a minority is unavailable\n")?,
+        Mode::Survivor => print_now(&format!("{NOT_SAFE}\n"))?,
+    };
+    Ok(exit)
+}
+
+fn list(read: impl Fn(&Query) -> Result<Reply, CommandError>, pattern: &str) -> CommandResult {
+    let mut after = String::new();
+    loop {
+        let pattern = pattern.to_owned();
+        let Reply::Users(users, more) = read(&Query::List { pattern, after })? else {
+            return Err(unexpected_reply());
+        };
+        for user in &users {
+            print_now(&format!("{user}\n"))?;
+        }
+        match users.last() {
+            Some(last) if more => after = last.clone(),
+            _ => return Ok(Exit::Success),
+        }
+    }
+}
+
+fn delete(client: &UserClient, discard: bool) -> CommandResult {
+    let session = client.session()?;
+    let user = session.user.clone();
+    let Reply::Deleted(lost) = client.propose(&Command::Delete { session, discard })? else {
+        return Err(unexpected_reply());
+    };
+    client.forget_session(&user);
+    match lost {
+        0 => Ok(Exit::Success),
+        _ => print_now(&format!("deleted {lost} waiting messages\n")),
+    }
+}
+
+fn log_in(client: &UserClient, user: String) -> CommandResult {
+    if client.log_in(user)? {
+        print_now("ended a session elsewhere\n")?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Prints all pages of a message query.
+fn mails(
+    read: impl Fn(&Query) -> Result<Reply, CommandError>,
+    query: impl Fn(u64) -> Query,
+) -> CommandResult {
+    let mut after = 0;
+    loop {
+        let Reply::Messages(mails, more) = read(&query(after))? else {
+            return Err(unexpected_reply());
+        };
+        for mail in &mails {
+            print_now(&line(mail))?;
+        }
+        match mails.last() {
+            Some(last) if more => after = last.number,
+            _ => return Ok(Exit::Success),
+        }
+    }
+}
+
+fn dump(read: impl Fn(&Query) -> Result<Reply, CommandError>) -> CommandResult {
+    let mut after = String::new();
+    loop {
+        let Reply::Accounts(accounts, more) = read(&Query::Dump { after })? else {
+            return Err(unexpected_reply());
+        };
+        for account in &accounts {
+            let logged = if account.is_logged_in { "logged in" } else { "logged out" };
+            let (user, history) = (&account.user, account.history);
+            let mut text = format!("{user}: {logged}, history {history}, waiting");
+            account.waiting.iter().try_for_each(|number| write!(text, " {number}")).ok();
+            print_now(&(text + "\n"))?;
+        }
+        match accounts.last() {
+            Some(last) if more => after = last.user.clone(),
+            _ => return Ok(Exit::Success),
+        }
+    }
+}
+
+/// Formats a message as one line, with control characters escaped.
+fn line(mail: &Mail) -> String {
+    let text: String = mail.text.chars().flat_map(shown).collect();
+    format!("{} {} to {}: {text}\n", mail.number, mail.from, mail.to)
+}
+
+/// Escapes a control character, so that a message cannot control the terminal.
+fn shown(letter: char) -> impl Iterator<Item = char> {
+    let escaped = letter.is_control().then(|| letter.escape_default());
+    let plain = (!letter.is_control()).then_some(letter);
+    escaped.into_iter().flatten().chain(plain)
+}
+
+/// Prints and flushes text.
+///
+/// # Errors
+/// Standard output fails.
+pub fn print_now(text: &str) -> CommandResult {
+    print(text).map_err(|error| CommandError::usage(format!("cannot print: {error}")))?;
+    Ok(Exit::Success)
+}
+
+/// Prints and flushes text, so that the caller may acknowledge a printed message.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Returns the error for a reply that does not match the request.
+#[must_use]
+pub fn unexpected_reply() -> CommandError {
+    CommandError::new(Exit::ClusterRejected, RejectReason::InvalidRequest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_without_control_characters() {
+        let [from, to] = ["ann", "bob"].map(str::to_owned);
+        let mail = Mail { number: 7, from, to, text: "a\nb\u{1b}[2J ü".to_owned() };
+        assert_eq!(line(&mail), "7 ann to bob: a\\nb\\u{1b}[2J ü\n");
+    }
+}

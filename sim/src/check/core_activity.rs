@@ -1,0 +1,164 @@
+//! Elections, terms and messages of the core in the stabilization phase: few elections (L3), no
+//! term raised by a node outside the core (L4), and few messages and no new term in an idle cluster
+//! (S30).
+
+use std::time::Duration;
+
+use quorate::raft::{RoleName, Status};
+use quorate::types::{Message, Term};
+
+use crate::check::bounds::{Bounds, prevents_disruptive_servers};
+use crate::check::finding::{CheckResult, L3, L4, S30};
+use crate::check::model::Model;
+use crate::check::nodes::{Nodes, Slot};
+use crate::time::SimTime;
+
+/// The core's terms and elections since the stabilization phase began.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CoreActivity {
+    core: Option<Nodes>,
+    /// The highest term that a core node may be in: the highest term at the start of the phase plus
+    /// the terms that core nodes began since.
+    term_max: Term,
+    elections: u64,
+    idle: Option<Idle>,
+}
+
+/// The core's activity since the cluster became idle.
+#[derive(Clone, Copy, Debug)]
+struct Idle {
+    /// The start of the one-second window in which messages are counted.
+    since: SimTime,
+    messages: u64,
+    elections: u64,
+    terms: u64,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+impl CoreActivity {
+    pub(super) fn stabilized(&mut self, model: &Model, core: Nodes) {
+        self.core = Some(core);
+        let terms = model
+            .nodes
+            .iter()
+            .map(|node| node.status.map_or(node.disk.hard_state.term, |status| status.term));
+        // Messages in flight may make each node begin one more term.
+        let begun = model.nodes.len() as u64;
+        self.term_max = Term(terms.max().unwrap_or_default().0 + begun);
+    }
+
+    pub(super) fn idle(&mut self, now: SimTime) {
+        self.idle = Some(Idle { since: now, messages: 0, elections: 0, terms: 0 });
+    }
+
+    /// The core, once the cluster is idle.
+    pub(super) fn idle_core(&self) -> Option<Nodes> {
+        self.idle.and(self.core)
+    }
+
+    /// Whether the node is in the core and still a member. A removed node may not know of its
+    /// removal, and counts as a node outside the core.
+    fn is_core_member(&self, model: &Model, slot: Slot) -> bool {
+        let members = &model.committed.electorate().membership;
+        self.core.is_some_and(|core| core.contains(slot)) && members.is_member(model.node(slot).id)
+    }
+
+    pub(super) fn stepped(
+        &mut self,
+        model: &Model,
+        slot: Slot,
+        status: &Status,
+        bounds: &Bounds,
+    ) -> CheckResult {
+        let before = model.node(slot).status;
+        let Some(before) = before.filter(|before| before.term < status.term) else { return Ok(()) };
+        let in_core = self.is_core_member(model, slot);
+        // A removed node that does not know of its removal campaigns until the world isolates it.
+        let may_disturb = !prevents_disruptive_servers(&bounds.config)
+            && self.core.is_some_and(|core| core.contains(slot));
+        if status.role == RoleName::Candidate && (in_core || may_disturb) {
+            self.term_max = self.term_max.max(status.term);
+        }
+        if !in_core {
+            return Ok(());
+        }
+        if status.term > self.term_max {
+            let (id, term) = (status.id, status.term);
+            return L4
+                .violated(format!("{id} enters term {term}, but no core node started that term"));
+        }
+        let Some(idle) = &mut self.idle else { return Ok(()) };
+        idle.terms += 1;
+        // Every core node may follow each allowed election into its term.
+        if idle.terms <= bounds.idle_elections_max * model.nodes.len() as u64 {
+            return Ok(());
+        }
+        let (id, from, to) = (status.id, before.term, status.term);
+        S30.violated(format!(
+            "{id} changes from term {from} to term {to} although the cluster is idle"
+        ))
+    }
+
+    pub(super) fn elected(&mut self, slot: Slot, status: &Status, bounds: &Bounds) -> CheckResult {
+        if !self.core.is_some_and(|core| core.contains(slot)) {
+            return Ok(());
+        }
+        let (id, term) = (status.id, status.term);
+        if let Some(idle) = &mut self.idle {
+            idle.elections += 1;
+            if idle.elections > bounds.idle_elections_max {
+                return S30.violated(format!("{id} wins term {term} although the cluster is idle"));
+            }
+        }
+        self.elections += 1;
+        let max = bounds.stabilization_elections_max;
+        if self.elections <= max {
+            return Ok(());
+        }
+        L3.violated(format!(
+            "{id} wins term {term} after {max} other elections in the stabilization phase"
+        ))
+    }
+
+    pub(super) fn sent(
+        &mut self,
+        model: &Model,
+        from: Slot,
+        message: &Message,
+        bounds: &Bounds,
+        now: SimTime,
+    ) -> CheckResult {
+        if !self.is_core_member(model, from) {
+            return Ok(());
+        }
+        let Some(idle) = &mut self.idle else { return Ok(()) };
+        if now.since(idle.since) >= SECOND {
+            (idle.since, idle.messages) = (now, 0);
+        }
+        idle.messages += 1;
+        let max = messages_per_second_max(model.nodes.len() as u64, bounds);
+        if idle.messages <= max {
+            return Ok(());
+        }
+        let (id, name, begin) = (message.from, message.body.name(), idle.since);
+        S30.violated(format!(
+            "the core of the idle cluster sends more than {max} messages in the second after \
+             {begin} s; the last one is {name} from {id}"
+        ))
+    }
+}
+
+/// The most messages per second of an idle core of up to `nodes` nodes. In each heartbeat interval
+/// the leader sends at most two messages to each peer, and each is answered. In each election
+/// timeout every node outside the core may request the vote of every other node. Clocks run at most
+/// twice as fast as real time.
+fn messages_per_second_max(nodes: u64, bounds: &Bounds) -> u64 {
+    let per_second = |interval: Duration| {
+        let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1);
+        1 + u64::try_from(SECOND.as_nanos()).unwrap_or(u64::MAX) / nanos
+    };
+    let heartbeats = per_second(bounds.heartbeat_interval);
+    let campaigns = per_second(bounds.election_timeout_min);
+    2 * (4 * nodes * heartbeats + 2 * nodes * nodes * campaigns)
+}

@@ -1,0 +1,204 @@
+//! Deadlines in the stabilization phase: a core node answers requests (L2) and catches up (L5)
+//! within a bound derived from the run's settings.
+
+use std::collections::BTreeMap;
+
+use quorate::types::{Index, SnapshotMeta, Tag};
+
+use crate::check::bounds::Bounds;
+use crate::check::costs::Volume;
+use crate::check::finding::{CheckResult, L2, L5};
+use crate::check::log::Log;
+use crate::check::model::{DiskRef, Model};
+use crate::check::nodes::{Nodes, Slot};
+use crate::check::wait_reason::describe_wait;
+use crate::time::SimTime;
+
+/// The requests and catch-ups that the core must complete in time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Deadlines {
+    /// The requests that nodes received and have not answered.
+    requests: BTreeMap<Tag, PendingRequest>,
+    /// The size of the largest snapshot so far, in bytes.
+    snapshot_bytes: u64,
+    stabilization: Option<Stabilization>,
+}
+
+/// A request that a node received and has not answered.
+#[derive(Clone, Copy, Debug)]
+struct PendingRequest {
+    slot: Slot,
+    at: SimTime,
+    /// Whether the node may answer only after every live voter has the entry.
+    for_all_live: bool,
+}
+
+/// The state of the stabilization phase.
+#[derive(Clone, Debug)]
+struct Stabilization {
+    core: Nodes,
+    since: SimTime,
+    /// The core nodes that lag, each with the start of its deadline and the index to apply.
+    behind: BTreeMap<Slot, (SimTime, Index)>,
+    /// For each leader, the time until which it counts a voter outside the core as live although
+    /// that voter lacks a committed entry.
+    held_back: BTreeMap<Slot, SimTime>,
+    /// The lowest applied index of any core node at the start of the phase or of the node.
+    applied: Index,
+    /// The earliest time at which a deadline may be missed.
+    next: SimTime,
+}
+
+impl Deadlines {
+    /// Records that a node received a request.
+    pub(super) fn requested(&mut self, slot: Slot, tag: Tag, now: SimTime) {
+        self.requests.insert(tag, PendingRequest { slot, at: now, for_all_live: false });
+        if let Some(stabilization) = &mut self.stabilization {
+            stabilization.next = stabilization.next.min(now);
+        }
+    }
+
+    /// Marks a request as one for all live voters.
+    pub(super) fn for_all_live(&mut self, tag: Tag) {
+        if let Some(request) = self.requests.get_mut(&tag) {
+            request.for_all_live = true;
+        }
+    }
+
+    /// Removes a request that its node answered.
+    pub(super) fn answered(&mut self, tag: Tag) {
+        self.requests.remove(&tag);
+    }
+
+    /// Removes the requests of a node that crashed.
+    pub(super) fn crashed(&mut self, slot: Slot) {
+        self.requests.retain(|_, request| request.slot != slot);
+    }
+
+    /// Records a reply that a leader received from a peer. A voter outside the core that replies
+    /// but never receives the committed entries delays every acknowledgement for all live voters,
+    /// forever if the fault that separates it is permanent.
+    pub(super) fn peer_matched(
+        &mut self,
+        model: &Model,
+        bounds: &Bounds,
+        (leader, peer): (Slot, Slot),
+        now: SimTime,
+    ) {
+        let Some(stabilization) =
+            self.stabilization.as_mut().filter(|stabilization| !stabilization.core.contains(peer))
+        else {
+            return;
+        };
+        let electorate = model.electorate(leader);
+        let committed = model.node(leader).status.map_or(Index::ZERO, |status| status.committed);
+        let which = model.node(peer).disk_named_by(&electorate.membership);
+        let lacks = |of: &Log| of.id_at(committed) != model.committed.id_at(committed);
+        let answers = which == Some(DiskRef::Current) && electorate.is_voter(peer);
+        if answers && lacks(&model.node(peer).disk.log) {
+            stabilization.held_back.insert(leader, now.after(bounds.config.election_timeout_max));
+        }
+    }
+
+    pub(super) fn snapshot(&mut self, meta: &SnapshotMeta) {
+        self.snapshot_bytes = self.snapshot_bytes.max(meta.bytes);
+    }
+
+    /// Starts the stabilization phase, with deadlines for the nodes of `core`.
+    pub(super) fn stabilized(&mut self, model: &Model, core: Nodes, now: SimTime) {
+        let slots = || model.slots().filter(|slot| core.contains(*slot));
+        let target = model.committed.last();
+        let statuses = slots().filter_map(|slot| model.node(slot).status);
+        let least = statuses.map(|status| status.applied).min().unwrap_or(target);
+        let applied = |slot| model.node(slot).status.map_or(Index::ZERO, |status| status.applied);
+        let behind = slots().filter(|slot| applied(*slot) < target);
+        let behind = behind.map(|slot| (slot, (now, target))).collect();
+        let (since, held_back, next) = (now, BTreeMap::new(), now);
+        self.stabilization =
+            Some(Stabilization { core, since, behind, held_back, applied: least, next });
+    }
+
+    /// Starts the deadline of a core node that starts with `applied` as its applied index.
+    pub(super) fn started(&mut self, model: &Model, slot: Slot, applied: Index, now: SimTime) {
+        let Some(stabilization) =
+            self.stabilization.as_mut().filter(|stabilization| stabilization.core.contains(slot))
+        else {
+            return;
+        };
+        let target = model.committed.last();
+        if applied < target {
+            stabilization.behind.insert(slot, (now, target));
+        }
+        stabilization.applied = stabilization.applied.min(applied);
+        stabilization.next = stabilization.next.min(now);
+    }
+
+    /// Records a node's new applied index.
+    pub(super) fn applied(&mut self, slot: Slot, applied: Index) {
+        let Some(stabilization) = &mut self.stabilization else { return };
+        if stabilization.behind.get(&slot).is_some_and(|(_, target)| *target <= applied) {
+            stabilization.behind.remove(&slot);
+        }
+    }
+
+    /// Checks all deadlines at time `now`.
+    pub(super) fn check(&mut self, model: &Model, bounds: &Bounds, now: SimTime) -> CheckResult {
+        let Some(stabilization) =
+            self.stabilization.as_mut().filter(|stabilization| stabilization.next <= now)
+        else {
+            return Ok(());
+        };
+        let bound = bounds.recovery_time_max(stabilization.volume(model, self.snapshot_bytes));
+        stabilization.next = SimTime(u64::MAX);
+        for (tag, PendingRequest { slot, at, for_all_live }) in &self.requests {
+            if !stabilization.core.contains(*slot) {
+                continue;
+            }
+            let held_back = stabilization.held_back.get(slot).filter(|_| *for_all_live);
+            let since = stabilization.since.max(*at).max(held_back.copied().unwrap_or_default());
+            if now.since(since) >= bound {
+                let (id, waits) =
+                    (model.node(*slot).id, describe_wait(model, stabilization.core, *slot));
+                return L2.violated(format!(
+                    "{id} has not answered request {tag} within {bound:?} after {since} s: {waits}"
+                ));
+            }
+            stabilization.next = stabilization.next.min(since.after(bound));
+        }
+        let members = &model.committed.electorate().membership;
+        for (slot, (since, target)) in &mut stabilization.behind {
+            let id = model.node(*slot).id;
+            if !members.is_member(id) {
+                // A node outside the membership receives nothing: its time starts when it is added.
+                *since = now;
+            } else if now.since(*since) >= bound {
+                let waits = describe_wait(model, stabilization.core, *slot);
+                return L5.violated(format!(
+                    "{id} has not applied index {target} within {bound:?} after {since} s: {waits}"
+                ));
+            }
+            stabilization.next = stabilization.next.min(since.after(bound));
+        }
+        Ok(())
+    }
+}
+
+impl Stabilization {
+    /// The most that the core has to send, write and apply: all entries from the lowest applied
+    /// index to the end of the longest log, and a snapshot for each peer if any node needs one.
+    fn volume(&self, model: &Model, snapshot_bytes: u64) -> Volume {
+        let slots = || model.slots().filter(|slot| self.core.contains(*slot));
+        let longest = model.nodes.iter().map(|node| &node.memory.log).max_by_key(|log| log.last());
+        let longest = longest.expect("there are nodes");
+        let base = slots().filter_map(|slot| model.node(slot).status).map(|status| status.base);
+        let ends = slots().map(|slot| model.node(slot).memory.log.last());
+        let lags = ends.min() < base.max();
+        let peers = model.nodes.len() as u64 - 1;
+        Volume {
+            entries: longest.last().0.saturating_sub(self.applied.0),
+            entry_bytes: longest.bytes_after(self.applied, &model.entries),
+            // A snapshot may be replaced by a later one while it is sent.
+            snapshot_bytes: if lags { 2 * peers * snapshot_bytes } else { 0 },
+        }
+    }
+}

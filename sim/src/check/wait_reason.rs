@@ -1,0 +1,73 @@
+//! The reason why a request or a catch-up of a core node takes too long, for L2 and L5.
+
+use std::fmt::Write;
+
+use quorate::raft::RoleName;
+use quorate::types::NodeId;
+
+use crate::check::model::{Model, Node};
+use crate::check::nodes::{Nodes, Slot};
+
+/// Describes what the node in `slot` waits for, and the state of every core node.
+pub(super) fn describe_wait(model: &Model, core: Nodes, slot: Slot) -> String {
+    let mut reason = format!("it waits {}", describe_need(model, core, slot));
+    for slot in model.slots().filter(|slot| core.contains(*slot)) {
+        let node = model.node(slot);
+        // Writing to a string cannot fail.
+        let _ = match &node.status {
+            None => write!(reason, "; {} is down", node.id),
+            Some(status) => {
+                let (status, last) = (status.to_string(), node.disk.log.last_id());
+                write!(reason, "; {}, disk up to {last}", status.trim_end())
+            }
+        };
+    }
+    reason
+}
+
+/// Describes what the node needs next, as the end of a sentence that begins "it waits".
+fn describe_need(model: &Model, core: Nodes, slot: Slot) -> String {
+    let Some(own) = model.node(slot).status else { return "to start".to_owned() };
+    let in_core = || model.slots().filter(|slot| core.contains(*slot)).map(|slot| model.node(slot));
+    let leads = |node: &&Node| node.status.is_some_and(|status| status.role == RoleName::Leader);
+    let term = |node: &&Node| node.status.map(|status| status.term);
+    let Some(leader) = in_core().filter(leads).max_by_key(term) else {
+        return "for a leader: no core node leads".to_owned();
+    };
+    let Some(leader_status) = leader.status else { return "for a leader".to_owned() };
+    if own.term != leader_status.term || own.leader != Some(leader.id) {
+        return format!(
+            "for a message from {}, the leader of term {}",
+            leader.id, leader_status.term
+        );
+    }
+    if own.applied < own.committed {
+        return format!("to apply indices {} to {}", own.applied.next(), own.committed);
+    }
+    if own.committed < leader_status.committed {
+        return format!(
+            "for indices {} to {}, which leader {} has committed",
+            own.committed.next(),
+            leader_status.committed,
+            leader.id,
+        );
+    }
+    let last = leader_status.last.index;
+    if leader_status.committed == last {
+        return format!("for a reply from leader {}, whose whole log is committed", leader.id);
+    }
+    let next = leader_status.committed.next();
+    let id = leader.memory.log.id_at(next);
+    let has = |node: &&Node| id.is_some() && node.disk.log.id_at(next) == id;
+    let names =
+        |nodes: Vec<NodeId>| nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(" ");
+    let membership = &model.electorate(model.slot(leader.id)).membership;
+    let voters = model.nodes.iter().filter(|node| membership.is_voter(node.id));
+    let (have, lack): (Vec<&Node>, Vec<&Node>) = voters.partition(has);
+    let ids = |nodes: Vec<&Node>| names(nodes.iter().map(|node| node.id).collect());
+    format!(
+        "for the commit of index {next}: voters [{}] have the entry on disk, voters [{}] do not",
+        ids(have),
+        ids(lack)
+    )
+}

@@ -1,0 +1,36 @@
+//! The outcome of the check of one history file.
+
+use std::time::Duration;
+
+use quorate_checker::formats::Loaded;
+use quorate_checker::verdict::{BudgetExhausted, Counterexample, Resource};
+
+/// The outcome of one file.
+pub(super) enum FileOutcome {
+    /// The file cannot be read or is not a history; the text is one line.
+    Unreadable(String),
+    /// The history was read and checked.
+    Checked { loaded: Box<Loaded>, outcome: HistoryOutcome, elapsed: Duration },
+}
+
+/// The outcome of the check of one history.
+pub(super) enum HistoryOutcome {
+    Linearizable,
+    NotLinearizable {
+        counterexample: Counterexample,
+        lanes: String,
+        page: Option<String>,
+    },
+    /// The time, memory or step limit was reached before a result.
+    LimitReached(BudgetExhausted),
+    Interrupted,
+}
+
+/// Returns the reached limit in words, and advice to the user.
+pub(super) fn advice(exhausted: &BudgetExhausted) -> (&'static str, &'static str) {
+    match exhausted.resource {
+        Resource::Stopped => ("time limit reached", "raise it with --time"),
+        Resource::Memory => ("memory limit reached", "raise it with --memory"),
+        Resource::Configurations => ("step limit reached", "check fewer concurrent clients"),
+    }
+}

@@ -1,0 +1,183 @@
+//! One campaign against one mutant: a sweep until a seed fails, and the verification that the seed
+//! fails because of the planted bug.
+
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cli::exit::CommandError;
+use crate::cli::mutants::programs::{MutantBinary, run_with_timeout};
+use crate::cli::report::json::{FailureRecord, SweepRecord};
+use crate::cli::shrink::ShrunkRecord;
+use crate::strategy::Strategy;
+
+/// The distance between the first seeds of two campaigns.
+const CAMPAIGN_STRIDE: u64 = 1_000_000;
+
+/// The result of a campaign.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Campaign {
+    /// The fingerprint of the sources, in hexadecimal.
+    pub(crate) sources: String,
+    /// The id of the mutant, `EL01`.
+    pub(crate) mutant: String,
+    /// A hash of the edits of the mutant, in hexadecimal.
+    pub(crate) edits: String,
+    /// The number of the campaign, from 0; the first runs the seeds of the default sweep.
+    pub(crate) campaign: u64,
+    /// The limit of seeds of the campaign.
+    pub(crate) seeds_max: u64,
+    /// The name of the search strategy.
+    pub(crate) strategy: String,
+    /// The verdict of the campaign.
+    pub(crate) verdict: Verdict,
+    /// Details of the verdict; may be empty.
+    pub(crate) note: String,
+    /// The failure that killed the mutant, or was rejected.
+    pub(crate) failure: Option<FailureRecord>,
+    /// The run time of the tests that killed the mutant, if tests did.
+    #[serde(default)]
+    pub(crate) test_seconds: Option<f64>,
+    /// The shrunk run, if the failed run was shrunk.
+    #[serde(default)]
+    pub(crate) shrunk: Option<ShrunkRecord>,
+}
+
+/// The verdict of a campaign.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Verdict {
+    /// A check failed, fails again on replay, and passes without the bug.
+    Killed,
+    /// No seed failed within the limit.
+    Survived,
+    /// A seed failed, but its replay passes or fails in another way.
+    Rejected,
+    /// A process reached the time limit.
+    Hung,
+    /// The mutant does not compile without warnings.
+    Unbuildable,
+}
+
+/// The two binaries of a campaign and their arguments.
+#[derive(Clone, Copy)]
+pub(crate) struct CampaignCommand<'a> {
+    /// The binary with the bug active.
+    pub(crate) mutant: &'a MutantBinary,
+    /// The binary without the bug.
+    pub(crate) original: &'a MutantBinary,
+    /// The profile, or `None` for the default profile.
+    pub(crate) profile: Option<&'a str>,
+    /// The search strategy of the sweeps.
+    pub(crate) strategy: Strategy,
+    /// The number of seeds that run in parallel.
+    pub(crate) jobs: NonZeroUsize,
+}
+
+impl<'a> CampaignCommand<'a> {
+    /// Returns the flags of the profile and the search strategy.
+    pub(crate) fn seed_arguments(self) -> Vec<&'a str> {
+        let profile = self.profile.map(|profile| ["--profile", profile]);
+        profile.into_iter().chain([["--strategy", self.strategy.name()]]).flatten().collect()
+    }
+}
+
+/// The verdict of a sweep, its details, and the failure if a seed failed.
+pub(crate) type SweepOutcome = (Verdict, String, Option<FailureRecord>);
+
+/// Runs up to `seeds_max` seeds until one kills the mutant. Seeds that fail without the bug, too,
+/// are skipped, because they show nothing.
+pub(crate) fn run_sweep(
+    command: CampaignCommand<'_>,
+    campaign: u64,
+    seeds_max: u64,
+) -> Result<SweepOutcome, CommandError> {
+    let first = campaign * CAMPAIGN_STRIDE;
+    let end = first + seeds_max;
+    let jobs = command.jobs.to_string();
+    let (mut from, mut cpu_seconds) = (first, 0.0);
+    while from < end {
+        let range = format!("{from}..{end}");
+        let words = ["--seeds", &range, "--failures-max", "1", "--jobs", &jobs];
+        let Some(sweep) = run(command.mutant, command, &words)? else {
+            return Ok((
+                Verdict::Hung,
+                format!("time limit of the sweep of {range} reached"),
+                None,
+            ));
+        };
+        let Some(mut failure) = sweep.failures.into_iter().next() else { break };
+        cpu_seconds += failure.after_cpu_seconds;
+        failure.after_cpu_seconds = cpu_seconds;
+        failure.after_seeds = failure.seed - first + 1;
+        from = failure.seed + 1;
+        match verify_kill(command, &failure)? {
+            KillEvidence::Conclusive(verdict, note) => return Ok((verdict, note, Some(failure))),
+            KillEvidence::FailsAnyway => {}
+        }
+    }
+    Ok((Verdict::Survived, String::new(), None))
+}
+
+/// The evidence that a failed seed gives.
+enum KillEvidence {
+    Conclusive(Verdict, String),
+    /// The seed fails without the bug, too.
+    FailsAnyway,
+}
+
+/// Verifies that the failure is caused by the bug: the seed passes without it and fails again.
+fn verify_kill(
+    command: CampaignCommand<'_>,
+    failure: &FailureRecord,
+) -> Result<KillEvidence, CommandError> {
+    let rejected = |note: String| Ok(KillEvidence::Conclusive(Verdict::Rejected, note));
+    let hung = |note: String| Ok(KillEvidence::Conclusive(Verdict::Hung, note));
+    if failure.kind == "nondeterminism" {
+        return rejected("nondeterminism does not count as a kill".to_owned());
+    }
+    let seed = failure.seed.to_string();
+    match run(command.original, command, &["--seed", &seed])? {
+        Some(original) if original.failures.is_empty() => {}
+        Some(_) => return Ok(KillEvidence::FailsAnyway),
+        None => return hung(format!("time limit of seed {seed} without the bug reached")),
+    }
+    let Some(replay) = run(command.mutant, command, &["--seed", &seed])? else {
+        return hung(format!("time limit of the replay of seed {seed} reached"));
+    };
+    match replay.failures.first() {
+        Some(again) if (&again.check, &again.detail) == (&failure.check, &failure.detail) => {
+            Ok(KillEvidence::Conclusive(Verdict::Killed, String::new()))
+        }
+        Some(again) => rejected(format!("the replay fails with {} instead", again.detail)),
+        None => rejected("the replay passes".to_owned()),
+    }
+}
+
+/// Runs a sweep and returns its summary, or `None` if it reached the time limit.
+fn run(
+    binary: &MutantBinary,
+    command: CampaignCommand<'_>,
+    words: &[&str],
+) -> Result<Option<SweepRecord>, CommandError> {
+    let mut process = binary.command();
+    process.args(words).arg("--json").args(command.seed_arguments());
+    let Some((_, text)) = run_with_timeout(&mut process)? else { return Ok(None) };
+    let record = serde_json::from_str(&text);
+    record.map(Some).map_err(|error| {
+        let (words, path) = (words.join(" "), binary.command.display());
+        CommandError(format!("mutants: {path} {words}: no JSON summary: {error}"))
+    })
+}
+
+/// Returns the digests of these seeds with and without the bug; `None` at the time limit.
+pub(crate) fn digests(
+    command: CampaignCommand<'_>,
+    seeds: &str,
+) -> Result<[Option<String>; 2], CommandError> {
+    let digest = |binary| {
+        let sweep = run(binary, command, &["--seeds", seeds])?;
+        Ok(sweep.map(|sweep| sweep.digest))
+    };
+    Ok([digest(command.mutant)?, digest(command.original)?])
+}

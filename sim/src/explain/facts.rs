@@ -1,0 +1,230 @@
+//! Facts that several families of checks use: how a node voted, won an election and received an
+//! entry, and whether each was durable.
+
+use quorate::raft::{RoleName, Status};
+use quorate::types::{Body, EntryId, Index, NodeId, Term};
+
+use crate::explain::explanation::Draft;
+use crate::explain::history::{History, WriteOutcome};
+use crate::explain::phrases;
+use crate::record::{EventId, EventKind};
+
+/// Adds an input of a node and, if it is a message, the sending of that message.
+pub(super) fn step(history: &History<'_>, draft: &mut Draft, id: EventId) {
+    let Some(node) = history.event(id).node else { return };
+    draft.fact(id, history.at(id), format!("{node} {}", phrases::step(history, id)));
+    if let Some((sending, _)) = history.message_of(id) {
+        message_sent(history, draft, sending);
+    }
+}
+
+/// Adds the sending of a message.
+fn message_sent(history: &History<'_>, draft: &mut Draft, sending: EventId) {
+    let Some(message) = history.event(sending).message() else { return };
+    let sentence = format!("{} sends {} {}", message.from, message.to, own(message));
+    draft.fact(sending, history.at(sending), sentence);
+}
+
+/// Describes a message in a sentence about its sender: `its RequestVote in term t3 …`.
+fn own(message: &quorate::types::Message) -> String {
+    let whole = phrases::message(message);
+    let possessive = format!("{}'s ", message.from);
+    format!("its {}", whole.strip_prefix(&possessive).unwrap_or(&whole))
+}
+
+/// Adds every event of a node's vote in a term. Returns true if a write with a vote for `candidate`
+/// became durable.
+pub(super) fn vote(
+    history: &History<'_>,
+    draft: &mut Draft,
+    node: NodeId,
+    term: Term,
+    candidate: NodeId,
+) -> bool {
+    let mut durable = false;
+    for (id, write, vote) in history.votes(node, term) {
+        let candidate_name = if vote == node { "itself".to_owned() } else { vote.to_string() };
+        let sentence = format!(
+            "{node} submits its vote for {candidate_name} in term {term} to its disk as write \
+                 {}",
+            write.id,
+        );
+        draft.fact(id, history.at(id), sentence);
+        let write = format!("write {} with the vote for {candidate_name}", write.id);
+        durable |= write_outcome(history, draft, id, &write) && vote == candidate;
+    }
+    for (id, event) in history.events_of(node) {
+        let Some(message) = event.message().filter(|message| message.term == term) else {
+            continue;
+        };
+        let (from, to) = (message.from, message.to);
+        let sentence = match message.body {
+            Body::RequestVoteReply { granted: true } if from == node => {
+                format!("{node} sends {to} its vote in term {term}")
+            }
+            Body::RequestVote { .. } if from == node && !draft.has_fact(id) => {
+                format!("{node} requests {to}'s vote in term {term}")
+            }
+            _ => continue,
+        };
+        draft.fact(id, history.at(id), sentence);
+    }
+    durable
+}
+
+/// Adds the outcome of a write. Returns true if the write is on the disk.
+pub(super) fn write_outcome(
+    history: &History<'_>,
+    draft: &mut Draft,
+    submission: EventId,
+    write: &str,
+) -> bool {
+    let Some(node) = history.event(submission).node else { return false };
+    match history.write_outcome(submission) {
+        WriteOutcome::Durable(id) => {
+            draft.fact(id, history.at(id), format!("{write} is durable on {node}'s disk"));
+            true
+        }
+        WriteOutcome::Kept(start) => {
+            let sentence = format!("{node} restarts, and {write} is on its disk");
+            draft.fact(start, history.at(start), sentence);
+            true
+        }
+        WriteOutcome::Lost(crash, start) => {
+            draft.fact(
+                crash,
+                history.at(crash),
+                format!("{node} crashes before {write} is durable"),
+            );
+            if let Some(start) = start {
+                let now = history.state_after(start).map_or(String::new(), |now| match now.vote {
+                    Some(vote) => format!(" in term {} with a vote for {vote}", now.term),
+                    None => format!(" in term {} without a vote", now.term),
+                });
+                draft.fact(
+                    start,
+                    history.at(start),
+                    format!("{node} restarts{now}, and {write} is lost"),
+                );
+            }
+            false
+        }
+        WriteOutcome::Pending => false,
+    }
+}
+
+/// Adds the events of a node's election in a term. Returns the other nodes whose votes it counted.
+pub(super) fn election(
+    history: &History<'_>,
+    draft: &mut Draft,
+    leader: NodeId,
+    term: Term,
+) -> Vec<NodeId> {
+    let candidacy = history.events_of(leader).find(|(id, _)| {
+        let is_candidate = |now: &Status| now.term == term && now.role == RoleName::Candidate;
+        history.state_after(*id).is_some_and(is_candidate)
+            && !history.state_before(*id).is_some_and(is_candidate)
+    });
+    if let Some((id, _)) = candidacy {
+        let last = history.state_after(id).map_or(EntryId::ZERO, |now| now.last);
+        let sentence =
+            format!("{leader} becomes a candidate in term {term} with a log up to {last}");
+        draft.fact(id, history.at(id), sentence);
+    }
+    let mut voters = Vec::new();
+    for (id, from, sending) in history.grants(leader, term) {
+        let late = if history.at(id).since(history.at(sending)).as_millis() > 500 {
+            format!(", sent at {} s", history.at(sending))
+        } else {
+            String::new()
+        };
+        draft.fact(
+            id,
+            history.at(id),
+            format!("{leader} receives {from}'s vote in term {term}{late}"),
+        );
+        voters.push(from);
+    }
+    let won =
+        history.elections().into_iter().find(|(_, node, won)| (*node, *won) == (leader, term));
+    if let Some((id, ..)) = won {
+        let membership = history.membership(leader, id);
+        let sentence =
+            format!("{leader} becomes leader of term {term} with the membership {membership}");
+        draft.fact(id, history.at(id), sentence);
+    }
+    voters
+}
+
+/// Adds the write that brought an entry into a node's log. Returns true if the entry became durable
+/// on that node.
+pub(super) fn entry(
+    history: &History<'_>,
+    draft: &mut Draft,
+    node: NodeId,
+    entry: EntryId,
+) -> bool {
+    let Some((id, write)) = history.write_of(node, entry) else { return false };
+    let (first, last) = (write.entries[0].id, write.entries[write.entries.len() - 1].id);
+    let entries = phrases::entries(first, last);
+    let sentence = format!("{node} submits {entries} to its disk as write {}", write.id);
+    draft.fact(id, history.at(id), sentence);
+    write_outcome(history, draft, id, &format!("write {} with entry {entry}", write.id))
+}
+
+/// Describes the entry that each node's disk holds at an index.
+pub(super) fn disks(history: &History<'_>, index: Index, at: EventId) -> String {
+    let nodes = &history.record().nodes;
+    let has = |node: &NodeId| format!("{node} {}", history.logs(*node, at).on_disk(index));
+    nodes.iter().map(has).collect::<Vec<_>>().join(", ")
+}
+
+/// Adds the first commit of an index, with the nodes that had its entry on disk.
+pub(super) fn commit(history: &History<'_>, draft: &mut Draft, index: Index) {
+    let Some((step, node)) = history.first_commit(index) else { return };
+    let entry = history.logs(node, step).memory.get(&index).copied();
+    let entry = entry.map_or_else(|| format!("index {index}"), |entry| format!("entry {entry}"));
+    let sentence = format!(
+        "{node} {} and commits {entry}; {}",
+        phrases::step(history, step),
+        disks(history, index, step)
+    );
+    draft.fact(step, history.at(step), sentence);
+}
+
+/// Adds up to `steps` inputs that led to an event, following one message to the next.
+pub(super) fn causal_steps(history: &History<'_>, draft: &mut Draft, of: EventId, steps: usize) {
+    let mut at = history.step_of(of);
+    for _ in 0..steps {
+        let Some(id) = at else { return };
+        step(history, draft, id);
+        at = match history.event(id).cause {
+            Some(cause) if cause != id => history.step_of(cause).filter(|step| *step != id),
+            _ => return,
+        };
+    }
+}
+
+/// Adds the crashes, starts, lost disks and pauses of a node after event `since`.
+pub(super) fn node_faults(history: &History<'_>, draft: &mut Draft, node: NodeId, since: EventId) {
+    for (id, event) in history.events_of(node).filter(|(id, _)| *id > since) {
+        let sentence = match &event.kind {
+            EventKind::Crashed { not_durable: 0, .. } => format!("{node} crashes"),
+            EventKind::Crashed { not_durable, kept } => {
+                format!("{node} crashes; {kept} of {not_durable} pending writes survive")
+            }
+            EventKind::Wiped => format!("{node} loses its disk and gets an empty one"),
+            EventKind::Paused => format!("{node} is paused"),
+            EventKind::Resumed => format!("{node} continues"),
+            EventKind::Started { .. } => match history.state_after(id) {
+                Some(now) => format!(
+                    "{node} starts in term {} with a log up to {} and commit index {}",
+                    now.term, now.last, now.committed
+                ),
+                None => continue,
+            },
+            _ => continue,
+        };
+        draft.fact(id, history.at(id), sentence);
+    }
+}

@@ -1,0 +1,308 @@
+//! Queries on the recording of a failed run.
+
+use std::collections::BTreeMap;
+
+use quorate::raft::{RoleName, Status};
+use quorate::types::Payload;
+use quorate::types::{Body, EntryId, HardState, Index, Membership, Message, NodeId, Term, Write};
+
+use crate::record::{Event, EventId, EventKind, Record};
+use crate::request::{OpId, PayloadOrigin};
+use crate::time::SimTime;
+
+/// The recording of a failed run.
+#[derive(Clone, Copy)]
+pub(super) struct History<'a> {
+    record: &'a Record,
+    /// The event that shows the failure.
+    pub(super) failing: EventId,
+}
+
+/// The outcome of one write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WriteOutcome {
+    /// The write is durable since this event.
+    Durable(EventId),
+    /// The write is lost: the node crashed in the first event and restarted in the second.
+    Lost(EventId, Option<EventId>),
+    /// The write survived a crash, as the start in this event shows, without a completion.
+    Kept(EventId),
+    /// The write is neither durable nor lost yet.
+    Pending,
+}
+
+/// A node's log in memory and on disk.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Logs {
+    /// The entries once every pending write is durable, by index.
+    pub(super) memory: BTreeMap<Index, EntryId>,
+    /// The entries that survive a crash.
+    pub(super) disk: BTreeMap<Index, EntryId>,
+    /// The last entry of the snapshot that replaces the start of the log.
+    pub(super) snapshot: EntryId,
+}
+
+impl<'a> History<'a> {
+    pub(super) fn new(record: &'a Record, failing: EventId) -> History<'a> {
+        History { record, failing }
+    }
+
+    pub(super) fn record(&self) -> &'a Record {
+        self.record
+    }
+
+    pub(super) fn event(&self, id: EventId) -> &'a Event {
+        self.record.event(id)
+    }
+
+    /// The simulated time of an event.
+    pub(super) fn at(&self, id: EventId) -> SimTime {
+        self.event(id).at
+    }
+
+    /// The node of the event that shows the failure.
+    pub(super) fn node(&self) -> Option<NodeId> {
+        self.event(self.failing).node
+    }
+
+    /// Every event up to the failure, in order.
+    pub(super) fn all(&self) -> impl DoubleEndedIterator<Item = (EventId, &'a Event)> + use<'a> {
+        self.record.through(self.failing)
+    }
+
+    /// Every event of one node up to the failure, in order.
+    pub(super) fn events_of(
+        &self,
+        node: NodeId,
+    ) -> impl DoubleEndedIterator<Item = (EventId, &'a Event)> + use<'a> {
+        self.all().filter(move |(_, event)| event.node == Some(node))
+    }
+
+    /// The last input or start of the event's node, at or before the event.
+    pub(super) fn step_of(&self, event: EventId) -> Option<EventId> {
+        let mut at = Some(event);
+        while let Some(id) = at {
+            let event = self.event(id);
+            if matches!(event.kind, EventKind::TookInput(_) | EventKind::Started { .. }) {
+                return Some(id);
+            }
+            at = event.before;
+        }
+        None
+    }
+
+    /// The node's status before an input.
+    pub(super) fn state_before(&self, step: EventId) -> Option<&'a Status> {
+        self.record.state_before(step)
+    }
+
+    /// The node's status after an event.
+    pub(super) fn state_after(&self, id: EventId) -> Option<&'a Status> {
+        self.record.state(id)
+    }
+
+    /// The message that a node received in an input, with the event of its sending.
+    pub(super) fn message_of(&self, step: EventId) -> Option<(EventId, &'a Message)> {
+        self.record.taken_message(step)
+    }
+
+    /// The inputs in which a node became leader, with node and term.
+    pub(super) fn elections(&self) -> Vec<(EventId, NodeId, Term)> {
+        let leads = |status: &Status| (status.role == RoleName::Leader).then_some(status.term);
+        let won = |(id, event): (EventId, &Event)| {
+            let term = leads(self.record.state(id)?)?;
+            let before = self.record.state_before(id).and_then(leads);
+            (before != Some(term)).then_some((id, event.node?, term))
+        };
+        self.all().filter_map(won).collect()
+    }
+
+    /// The writes with a node's vote in a term, with their submissions.
+    pub(super) fn votes(&self, node: NodeId, term: Term) -> Vec<(EventId, &'a Write, NodeId)> {
+        let vote = |hard: HardState| hard.vote.filter(|_| hard.term == term);
+        let write = |(id, event): (EventId, &'a Event)| match &event.kind {
+            EventKind::Submitted(write) => Some((id, &**write, write.hard_state.and_then(vote)?)),
+            _ => None,
+        };
+        self.events_of(node).filter_map(write).collect()
+    }
+
+    /// The last write of a node that contains the entry, with its submission.
+    pub(super) fn write_of(&self, node: NodeId, entry: EntryId) -> Option<(EventId, &'a Write)> {
+        self.events_of(node).rev().find_map(|(id, event)| match &event.kind {
+            EventKind::Submitted(write) if write.entries.iter().any(|one| one.id == entry) => {
+                Some((id, &**write))
+            }
+            _ => None,
+        })
+    }
+
+    /// The outcome of the write that was submitted in this event.
+    pub(super) fn write_outcome(&self, submission: EventId) -> WriteOutcome {
+        let event = self.event(submission);
+        let (Some(node), EventKind::Submitted(write)) = (event.node, &event.kind) else {
+            return WriteOutcome::Pending;
+        };
+        let mut crash = None;
+        for (id, event) in self.events_of(node).filter(|(id, _)| *id > submission) {
+            match &event.kind {
+                EventKind::Durable(done) if *done == write.id => return WriteOutcome::Durable(id),
+                EventKind::Crashed { .. } => crash = Some(id),
+                EventKind::Started { kept, lost } => {
+                    return match crash {
+                        Some(crash) if lost.contains(&write.id) => {
+                            WriteOutcome::Lost(crash, Some(id))
+                        }
+                        Some(_) if kept.contains(&write.id) => WriteOutcome::Kept(id),
+                        _ => WriteOutcome::Pending,
+                    };
+                }
+                _ => {}
+            }
+        }
+        crash.map_or(WriteOutcome::Pending, |crash| WriteOutcome::Lost(crash, None))
+    }
+
+    /// The writes of a node that are neither durable nor lost.
+    pub(super) fn pending_writes(&self, node: NodeId) -> Vec<(EventId, Write)> {
+        let open = |(id, event): (EventId, &Event)| match &event.kind {
+            EventKind::Submitted(write) if self.write_outcome(id) == WriteOutcome::Pending => {
+                Some((id, (**write).clone()))
+            }
+            _ => None,
+        };
+        self.events_of(node).filter_map(open).collect()
+    }
+
+    /// A node's log after the last of its events at or before `at`.
+    pub(super) fn logs(&self, node: NodeId, at: EventId) -> Logs {
+        let mut logs = Logs::default();
+        let mut pending: Vec<&Write> = Vec::new();
+        let events = self.record.through(at).filter(|(_, event)| event.node == Some(node));
+        for (id, event) in events {
+            match &event.kind {
+                EventKind::Submitted(write) => {
+                    apply_write(&mut logs.memory, &mut logs.snapshot, write);
+                    pending.push(write);
+                }
+                EventKind::Durable(done) => {
+                    let through = pending.iter().position(|write| write.id == *done);
+                    for write in pending.drain(..through.map_or(0, |place| place + 1)) {
+                        apply_write(&mut logs.disk, &mut logs.snapshot, write);
+                    }
+                }
+                EventKind::Started { .. } => {
+                    for write in pending.drain(..) {
+                        apply_write(&mut logs.disk, &mut logs.snapshot, write);
+                    }
+                    let last = self.record.state(id).map_or(Index::ZERO, |now| now.last.index);
+                    logs.disk.retain(|index, _| *index <= last);
+                    logs.memory = logs.disk.clone();
+                }
+                EventKind::Wiped => {
+                    logs = Logs::default();
+                    pending.clear();
+                }
+                _ => {}
+            }
+        }
+        logs
+    }
+
+    /// The membership that a node uses after the last of its events at or before `at`.
+    pub(super) fn membership(&self, node: NodeId, at: EventId) -> &'a Membership {
+        let of = |(_, event): (EventId, &'a Event)| match &event.kind {
+            EventKind::MembershipAdopted(membership) if event.node == Some(node) => {
+                Some(&**membership)
+            }
+            _ => None,
+        };
+        self.record.through(at).rev().find_map(of).unwrap_or(&self.record.membership)
+    }
+
+    /// The first event after which a node had committed `index`, with the node.
+    pub(super) fn first_commit(&self, index: Index) -> Option<(EventId, NodeId)> {
+        let reached = |id| self.record.state(id).is_some_and(|now| now.committed >= index);
+        let (id, event) = self.all().find(|(id, _)| reached(*id))?;
+        Some((id, event.node?))
+    }
+
+    /// The entry that was first committed at an index.
+    pub(super) fn committed_at(&self, index: Index) -> Option<EntryId> {
+        let (step, node) = self.first_commit(index)?;
+        self.logs(node, step).memory.get(&index).copied()
+    }
+
+    /// The entries that carry an operation's command, each with the event of its first write.
+    pub(super) fn entries_of(&self, op: OpId) -> Vec<(EventId, EntryId)> {
+        let mut found: BTreeMap<EntryId, EventId> = BTreeMap::new();
+        for (id, event) in self.all() {
+            let EventKind::Submitted(write) = &event.kind else { continue };
+            for entry in &write.entries {
+                if operation(&entry.payload) == Some(op) {
+                    found.entry(entry.id).or_insert(id);
+                }
+            }
+        }
+        found.into_iter().map(|(entry, id)| (id, entry)).collect()
+    }
+
+    /// The operation whose command the entry carries.
+    pub(super) fn operation_of(&self, entry: EntryId) -> Option<OpId> {
+        self.all().find_map(|(_, event)| match &event.kind {
+            EventKind::Submitted(write) => {
+                let entry = write.entries.iter().find(|one| one.id == entry)?;
+                operation(&entry.payload)
+            }
+            _ => None,
+        })
+    }
+
+    /// The granted votes that a candidate received in a term: the input, the voter and the sending.
+    pub(super) fn grants(&self, candidate: NodeId, term: Term) -> Vec<(EventId, NodeId, EventId)> {
+        let grant = |(id, _): (EventId, &Event)| {
+            let (sending, message) = self.message_of(id)?;
+            let granted = matches!(message.body, Body::RequestVoteReply { granted: true });
+            (granted && message.term == term).then_some((id, message.from, sending))
+        };
+        self.events_of(candidate).filter_map(grant).collect()
+    }
+}
+
+fn operation(payload: &Payload) -> Option<OpId> {
+    match PayloadOrigin::of(payload) {
+        PayloadOrigin::Command { op, .. } => Some(op),
+        PayloadOrigin::NoOperation | PayloadOrigin::Unmarked => None,
+    }
+}
+
+/// Applies a write to a log.
+fn apply_write(log: &mut BTreeMap<Index, EntryId>, snapshot: &mut EntryId, write: &Write) {
+    if let Some(meta) = &write.install {
+        log.clear();
+        *snapshot = meta.last;
+    }
+    if let Some(first) = write.entries.first() {
+        log.split_off(&first.id.index);
+        log.extend(write.entries.iter().map(|entry| (entry.id.index, entry.id)));
+    }
+}
+
+impl Logs {
+    /// The last entry of the log in memory.
+    pub(super) fn last(&self) -> EntryId {
+        self.memory.last_key_value().map_or(self.snapshot, |(_, id)| *id)
+    }
+
+    /// Describes the disk's entry at an index, for example `has 4@t2 on disk`.
+    pub(super) fn on_disk(&self, index: Index) -> String {
+        match self.disk.get(&index) {
+            Some(id) => format!("has {id} on disk"),
+            None if index <= self.snapshot.index => "has it in a snapshot".to_owned(),
+            None => {
+                let last = self.disk.last_key_value().map_or(self.snapshot, |(_, id)| *id);
+                format!("has a log up to {last} on disk")
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Explanations of wrong memberships, S22, of failed starts, S16 and S27, and of stops, S34.
+
+use crate::explain::explanation::Draft;
+use crate::explain::facts;
+use crate::explain::history::History;
+use crate::record::EventKind;
+
+pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
+    let Some(node) = history.node() else { return };
+    let steps = history.events_of(node).rev().filter_map(|(id, event)| match &event.kind {
+        EventKind::MembershipAdopted(membership) => {
+            Some((id, format!("{node} uses the membership {membership} from now on")))
+        }
+        EventKind::MembershipChangeCommitted(entry) => {
+            Some((id, format!("{node} reports a membership change as complete with entry {entry}")))
+        }
+        EventKind::NotStarted(why) => Some((id, format!("{node} fails to start: {why}"))),
+        EventKind::Started { .. } => {
+            let now = history.state_after(id)?;
+            let (term, last, done) = (now.term, now.last, now.committed);
+            Some((
+                id,
+                format!(
+                    "{node} starts in term {term} with a log up to {last} and commit index {done}"
+                ),
+            ))
+        }
+        EventKind::Stopped(why) => Some((id, format!("{node} stops: {why}"))),
+        EventKind::Restored(index) => {
+            Some((id, format!("{node} restores a snapshot up to index {index}")))
+        }
+        EventKind::Crashed { .. } => Some((id, format!("{node} crashes"))),
+        EventKind::DiskFailed(words) => Some((id, format!("{node}'s disk fails: {words}"))),
+        _ => None,
+    });
+    for (id, sentence) in steps.take(7) {
+        draft.fact(id, history.at(id), sentence);
+    }
+    facts::causal_steps(history, draft, history.failing, 3);
+    let committed =
+        history.state_after(history.failing).map(|now| now.committed).unwrap_or_default();
+    draft.cause(match &history.event(history.failing).kind {
+        EventKind::MembershipAdopted(membership) => format!(
+            "{node} changes to the membership {membership} at commit index {committed}, which is \
+             not an allowed step from its previous membership"
+        ),
+        EventKind::NotStarted(why) => {
+            format!("{node} cannot start from its disk although no fault damaged it: {why}")
+        }
+        EventKind::Stopped(why) => {
+            format!("{node} stops although no disk fault justifies it: {why}")
+        }
+        EventKind::MembershipChangeCommitted(entry) => {
+            format!(
+                "{node} reports a membership change as complete with entry {entry}, but that \
+                 entry completes no change"
+            )
+        }
+        _ => {
+            let membership = history.membership(node, history.failing);
+            format!(
+                "{node} uses the membership {membership}, which is not the last membership in its \
+                 log"
+            )
+        }
+    });
+}

@@ -1,0 +1,231 @@
+//! Explanations of missing progress, L1 to L6, of activity in an idle cluster, S30, and of exceeded
+//! bounds, S29.
+
+use std::collections::BTreeMap;
+
+use quorate::raft::{RoleName, Status};
+use quorate::types::NodeId;
+
+use crate::explain::explanation::Draft;
+use crate::explain::facts;
+use crate::explain::history::History;
+use crate::explain::phrases;
+use crate::record::{EventId, EventKind};
+use crate::request::OpId;
+
+pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
+    let stabilized = history.all().rev().find_map(|(id, event)| match &event.kind {
+        EventKind::Stabilized(core) => Some((id, core)),
+        _ => None,
+    });
+    let core = stabilized.map_or(&history.record().nodes[..], |(_, core)| core);
+    let since = stabilized.map_or(EventId(1), |(id, _)| id);
+    if let Some((id, core)) = stabilized {
+        let core = phrases::listed(core.iter().copied());
+        let sentence =
+            format!("the stabilization phase begins: {core} can reach each other and do not crash");
+        draft.fact(id, history.at(id), sentence);
+    }
+    for (id, leader, term) in history.elections().into_iter().rev().take(3) {
+        draft.fact(id, history.at(id), format!("{leader} wins term {term}"));
+    }
+    let nodes: Vec<(NodeId, Option<&Status>)> = core
+        .iter()
+        .map(|node| (*node, history.record().state_of(*node, history.failing)))
+        .collect();
+    for (node, _) in &nodes {
+        unanswered(history, draft, *node);
+    }
+    if !draft.has_cause() {
+        unfinished_change(history, draft, &nodes);
+    }
+    if draft.has_cause() {
+        return;
+    }
+    for (node, now) in &nodes {
+        stalled_node(history, draft, *node, *now);
+        rejections(history, draft, *node, since);
+    }
+    draft.cause(what_is_awaited(&nodes));
+}
+
+/// Explains the oldest request that a node received more than a second ago and has not answered.
+fn unanswered(history: &History<'_>, draft: &mut Draft, node: NodeId) {
+    let mut open = BTreeMap::new();
+    for (id, event) in history.events_of(node) {
+        match &event.kind {
+            EventKind::RequestReceived { client, op, tag } => {
+                open.insert(*tag, (id, *client, *op));
+            }
+            EventKind::RequestAnswered(tag) => {
+                open.remove(tag);
+            }
+            EventKind::Crashed { .. } => open.clear(),
+            _ => {}
+        }
+    }
+    let long = |(id, ..): &&(EventId, u16, Option<OpId>)| {
+        history.at(history.failing).since(history.at(*id)).as_secs() > 1
+    };
+    let Some((id, client, op)) = open.values().filter(long).min().copied() else { return };
+    let request = op.map_or("a session request".to_owned(), |op| format!("operation {}", op.0));
+    draft.fact(id, history.at(id), format!("client {client} sends {request} to {node}"));
+    let then = history.state_after(id).map(|now| (now.role, now.term));
+    let Some((role, term)) = then else { return };
+    let over = history.events_of(node).find(|(at, _)| {
+        *at > id && history.state_after(*at).is_some_and(|now| (now.role, now.term) != (role, term))
+    });
+    if let Some((at, now)) = over.and_then(|(at, _)| Some((at, history.state_after(at)?))) {
+        let sentence = format!(
+            "{node} {} and becomes a {} in term {}",
+            phrases::step(history, at),
+            now.role,
+            now.term
+        );
+        draft.fact(at, history.at(at), sentence);
+        return draft.cause(format!(
+            "{node} received {request} as a {role} in term {term}, became a {} in term {} and \
+             never answered, so the client waits for ever",
+            now.role, now.term
+        ));
+    }
+    draft.cause(format!("{node} received {request} as a {role} in term {term} and never answers"));
+}
+
+/// Explains a membership change that is committed but not completed.
+fn unfinished_change(
+    history: &History<'_>,
+    draft: &mut Draft,
+    nodes: &[(NodeId, Option<&Status>)],
+) {
+    let leader =
+        nodes.iter().filter_map(|(_, now)| *now).filter(|now| now.role == RoleName::Leader);
+    let Some(now) = leader.max_by_key(|now| now.term) else { return };
+    let (leader, term) = (now.id, now.term);
+    let membership = history.membership(leader, history.failing);
+    if !membership.is_joint() || now.committed < now.last.index {
+        return;
+    }
+    let mut whose = None;
+    for (id, event) in history.all() {
+        if let (EventKind::MembershipAdopted(one), Some(node)) = (&event.kind, event.node)
+            && one.ptr_eq(membership)
+            && (whose.is_none() || node == leader)
+        {
+            let led = history.state_after(id).map(|now| now.term).unwrap_or_default();
+            whose = whose.or(Some((node, led)));
+            draft.fact(
+                id,
+                event.at,
+                format!("{node} uses the membership {membership} in term {led}"),
+            );
+        }
+    }
+    let (by, led) = whose.unwrap_or((leader, term));
+    draft.cause(format!(
+        "the membership change to {membership}, which {by} started in term {led}, is committed \
+         but never completed: {leader} leads term {term} and does not take the step that \
+         completes it"
+    ));
+}
+
+/// Adds the state of a node at the end, at the event since which it makes no progress.
+fn stalled_node(history: &History<'_>, draft: &mut Draft, node: NodeId, now: Option<&Status>) {
+    let Some(now) = now else {
+        let down = history.events_of(node).rev().find(|(id, _)| history.state_after(*id).is_none());
+        if let Some((id, event)) = down {
+            draft.fact(id, event.at, format!("{node} {}, and stays down", event.kind));
+        }
+        return;
+    };
+    let ladder = |id: EventId| {
+        history.state_after(id).map(|at| (at.last, at.durable, at.committed, at.applied))
+    };
+    let own = (now.last, now.durable, now.committed, now.applied);
+    let moved =
+        history.events_of(node).rev().find(|(id, _)| ladder(*id).is_some_and(|at| at != own));
+    let since = moved.and_then(|(last, _)| history.events_of(node).find(|(id, _)| *id > last));
+    if let Some((id, event)) = since {
+        let (role, term, last, committed) = (now.role, now.term, now.last, now.committed);
+        let sentence = format!(
+            "{node}, now a {role} in term {term}, makes no progress from here on: its log ends \
+             with {last}, its durable index is {}, its commit index is {committed} and its \
+             applied index is {}",
+            now.durable, now.applied
+        );
+        draft.fact(id, event.at, sentence);
+    }
+}
+
+/// Adds the most frequent rejection of a node since event `since`.
+fn rejections(history: &History<'_>, draft: &mut Draft, node: NodeId, since: EventId) {
+    let mut counts: BTreeMap<(NodeId, &str, &str), (u64, EventId)> = BTreeMap::new();
+    for (id, event) in history.events_of(node).filter(|(id, _)| *id > since) {
+        if let EventKind::MessageRejected { from, message, reason } = &event.kind {
+            let (count, last) =
+                counts.entry((*from, message, phrases::reject_reason(*reason))).or_insert((0, id));
+            (*count, *last) = (*count + 1, id);
+        }
+    }
+    let most = counts.into_iter().max_by_key(|(_, (count, _))| *count);
+    if let Some(((from, message, why), (count, id))) = most.filter(|(_, (count, _))| *count > 2) {
+        let sentence =
+            format!("{node} rejects {from}'s {message} for the {count}th time because {why}");
+        draft.fact(id, history.at(id), sentence);
+    }
+}
+
+/// Describes what the core waits for.
+fn what_is_awaited(nodes: &[(NodeId, Option<&Status>)]) -> String {
+    let down = nodes.iter().find(|(_, now)| now.is_none());
+    if let Some((node, _)) = down {
+        return format!("{node} stays down, and the other nodes wait for it");
+    }
+    let up: Vec<&Status> = nodes.iter().filter_map(|(_, now)| *now).collect();
+    let leader = up.iter().filter(|now| now.role == RoleName::Leader).max_by_key(|now| now.term);
+    let Some(leader) = leader else {
+        let highest = up.iter().map(|now| now.term).max().unwrap_or_default();
+        return format!(
+            "no node wins an election: the highest term is {highest}, and it has no leader"
+        );
+    };
+    let (id, term) = (leader.id, leader.term);
+    if leader.committed < leader.last.index {
+        let next = leader.committed.next();
+        return format!(
+            "{id} leads term {term} and waits for the commit of index {next}; its log ends with {}",
+            leader.last
+        );
+    }
+    let behind = up.iter().find(|now| now.committed < leader.committed || now.term != term);
+    if let Some(behind) = behind {
+        return format!(
+            "{} waits for {id}, the leader of term {term}: its commit index is {}, and the \
+             leader's commit index is {}",
+            behind.id, behind.committed, leader.committed
+        );
+    }
+    let slow = up.iter().find(|now| now.applied < now.committed);
+    match slow {
+        Some(slow) => format!(
+            "{} has commit index {} but applies only up to index {}",
+            slow.id, slow.committed, slow.applied
+        ),
+        None => {
+            format!(
+                "all entries are committed and applied under {id}, the leader of term {term}, but \
+                 the run makes no progress"
+            )
+        }
+    }
+}
+
+/// Adds the last inputs of a run that ended in a panic or in which time stopped.
+pub(super) fn explain_last_steps(history: &History<'_>, draft: &mut Draft) {
+    facts::causal_steps(history, draft, history.failing, 5);
+    let Some(node) = history.node() else { return };
+    let before = history
+        .step_of(history.failing)
+        .map_or(EventId(1), |id| EventId(id.0.saturating_sub(200).max(1)));
+    facts::node_faults(history, draft, node, before);
+}

@@ -1,0 +1,103 @@
+//! The texts of a run's statuses, writes, entries and commands on the page.
+
+use quorate::machine::Request;
+use quorate::raft::Status;
+use quorate::types::{Entry, Payload, Write};
+use quorate_page::text::printable;
+
+use crate::request::{OpId, unmark};
+
+/// Formats the bytes of a user's command, without the simulator's mark.
+pub type CommandText<'a> = &'a dyn Fn(&[u8]) -> String;
+
+/// The most characters of a command on the page.
+const COMMAND_MAX: usize = 60;
+
+/// Describes a node's status beside its role, term and log indices.
+pub(crate) fn detail(status: &Status) -> String {
+    let mut parts = Vec::new();
+    if let Some(vote) = status.vote {
+        parts.push(format!("voted {vote}"));
+    }
+    if status.disk_full {
+        parts.push("disk full".to_owned());
+    }
+    let counts = [
+        ("pending reads", status.reads_waiting),
+        ("messages waiting for the disk", status.outbox_messages),
+    ];
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+    parts.extend(counts.map(|(label, count)| format!("{label} {count}")));
+    parts.join(" · ")
+}
+
+/// Describes a write to a disk.
+pub(crate) fn write(write: &Write) -> String {
+    let mut parts = Vec::new();
+    if let Some(hard_state) = &write.hard_state {
+        let vote = hard_state.vote.map_or(String::new(), |vote| format!(" voted {vote}"));
+        parts.push(format!("term {}{vote}", hard_state.term));
+    }
+    if let Some(meta) = &write.install {
+        parts.push(format!("snapshot up to {}", meta.last));
+    }
+    match (write.entries.first(), write.entries.last()) {
+        (Some(first), Some(last)) if first.id != last.id => {
+            parts.push(format!("entries {} to {}", first.id, last.id));
+        }
+        (Some(only), _) => parts.push(format!("entry {}", only.id)),
+        (None, _) => {}
+    }
+    if parts.is_empty() { "commit index".to_owned() } else { parts.join(", ") }
+}
+
+/// Describes a log entry without its index and term.
+pub(crate) fn entry(entry: &Entry, format: CommandText<'_>) -> String {
+    match &entry.payload {
+        Payload::Noop => "noop".to_owned(),
+        Payload::Membership(membership) => membership.to_string(),
+        Payload::Command(bytes) => match Request::decode(bytes) {
+            Some(Request::Register { .. }) => "open a session".to_owned(),
+            Some(Request::Plain(command) | Request::InSession { command, .. }) => {
+                command_text(command, format)
+            }
+            None => shortened(&printable(bytes)),
+        },
+    }
+}
+
+/// The operation of an entry, with the text of its command.
+pub(crate) fn command_of(entry: &Entry, format: CommandText<'_>) -> Option<(OpId, String)> {
+    let Payload::Command(bytes) = &entry.payload else { return None };
+    let (Request::Plain(command) | Request::InSession { command, .. }) = Request::decode(bytes)?
+    else {
+        return None;
+    };
+    let (command, op) = unmark(command)?;
+    Some((op, shortened(&format(command))))
+}
+
+fn command_text(command: &[u8], format: CommandText<'_>) -> String {
+    match unmark(command) {
+        Some((command, _)) => shortened(&format(command)),
+        None => shortened(&printable(command)),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(COMMAND_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_command_is_cut_short() {
+        assert_eq!(shortened("put k v"), "put k v");
+        assert_eq!(shortened(&"x".repeat(99)).chars().count(), COMMAND_MAX + 1);
+    }
+}

@@ -1,0 +1,192 @@
+//! Scripted requests: operations on the key-value store that a scenario sends and may expect a
+//! result of.
+
+use std::fmt;
+
+use quorate::types::ReadLevel;
+
+use crate::plan::{NodeSelector, ScriptedOperation, ScriptedOutcome, ScriptedRequest};
+use crate::words::{self, Exact, SyntaxError, Words};
+
+/// The word for a missing value.
+const NOTHING: &str = "nothing";
+
+/// The read levels with their scenario words; the first one is the default.
+const LEVELS: [(ReadLevel, &str); 4] = [
+    (ReadLevel::Linearizable, "linearizable"),
+    (ReadLevel::Lease, "lease"),
+    (ReadLevel::Replica, "replica"),
+    (ReadLevel::Local, "local"),
+];
+
+impl ScriptedRequest {
+    /// The verbs of scripted requests.
+    pub(crate) const NAMES: [&'static str; 3] = ["put", "cas", "get"];
+
+    /// Returns true if the outcome is the expected one.
+    #[must_use]
+    pub fn is_met_by(&self, answer: &ScriptedOutcome) -> bool {
+        match (&self.operation, answer) {
+            (ScriptedOperation::Get(_, _, Some(expected)), ScriptedOutcome::Value(value)) => {
+                value == expected
+            }
+            (ScriptedOperation::Get(_, _, None), ScriptedOutcome::Value(_))
+            | (ScriptedOperation::Put(..) | ScriptedOperation::Swap(..), ScriptedOutcome::Done) => {
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns the key of the request.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match &self.operation {
+            ScriptedOperation::Put(key, _)
+            | ScriptedOperation::Swap(key, ..)
+            | ScriptedOperation::Get(key, ..) => key,
+        }
+    }
+
+    /// Parses the arguments of `put`.
+    pub(super) fn put(words: &mut Words<'_>) -> Result<ScriptedRequest, SyntaxError> {
+        let expected = "a key and its value, like x=1";
+        let (key, value) = words.read(expected, |word| pair(word).filter(|(_, v)| v != NOTHING))?;
+        ScriptedRequest {
+            operation: ScriptedOperation::Put(key, value),
+            via: None,
+            expected: false,
+        }
+        .with_via(words)
+    }
+
+    /// Parses the arguments of `cas`.
+    pub(super) fn swap(words: &mut Words<'_>) -> Result<ScriptedRequest, SyntaxError> {
+        let (key, from) = words.read("a key and its value, like x=1 or x=nothing", pair)?;
+        words.need("->")?;
+        let to = words.read("a value", |word| text(word).filter(|to| to != NOTHING))?;
+        ScriptedRequest {
+            operation: ScriptedOperation::Swap(key, value(from), to),
+            via: None,
+            expected: false,
+        }
+        .with_via(words)
+    }
+
+    /// Parses the arguments of `get` without `expect`.
+    pub(super) fn get(words: &mut Words<'_>) -> Result<ScriptedRequest, SyntaxError> {
+        let key = words.read("a key", text)?;
+        ScriptedRequest::read_of(key, None, words)
+    }
+
+    /// Parses the words after `expect put`, `expect cas` or `expect get`, up to the time.
+    pub(crate) fn expected(
+        name: &str,
+        words: &mut Words<'_>,
+    ) -> Result<ScriptedRequest, SyntaxError> {
+        let request = match name {
+            "put" => ScriptedRequest::put(words)?,
+            "cas" => ScriptedRequest::swap(words)?,
+            _ => {
+                let expected = "a key and its value, like x=1 or x=nothing";
+                let (key, expected) = words.read(expected, pair)?;
+                ScriptedRequest::read_of(key, Some(value(expected)), words)?
+            }
+        };
+        Ok(ScriptedRequest { expected: true, ..request })
+    }
+
+    fn read_of(
+        key: String,
+        expected: Option<Option<String>>,
+        words: &mut Words<'_>,
+    ) -> Result<ScriptedRequest, SyntaxError> {
+        let operation =
+            ScriptedOperation::Get(key.clone(), ReadLevel::Linearizable, expected.clone());
+        let request = ScriptedRequest { operation, via: None, expected: false }.with_via(words)?;
+        let level = match words.peek().filter(|word| !["at", ","].contains(word)) {
+            None => ReadLevel::Linearizable,
+            Some(word) => match words::duration(word) {
+                Some(age) => {
+                    words.duration()?;
+                    ReadLevel::Bounded(age)
+                }
+                None => {
+                    let names = LEVELS.map(|(_, name)| name);
+                    LEVELS[words.name("read level", &names)?].0
+                }
+            },
+        };
+        Ok(ScriptedRequest { operation: ScriptedOperation::Get(key, level, expected), ..request })
+    }
+
+    /// Parses `via NODE`, if it comes next, into the request.
+    fn with_via(self, words: &mut Words<'_>) -> Result<ScriptedRequest, SyntaxError> {
+        let via = if words.accept("via") { Some(NodeSelector::read(words)?) } else { None };
+        Ok(ScriptedRequest { via, ..self })
+    }
+}
+
+/// Returns the word if it is a key or a value: letters, digits and `._/`, but no name of a node.
+fn text(word: &str) -> Option<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._/".contains(c);
+    let is_text = !word.is_empty() && word.len() <= 64 && word.chars().all(fits);
+    (is_text && words::nodes_in(word).next().is_none()).then(|| word.to_owned())
+}
+
+fn pair(word: &str) -> Option<(String, String)> {
+    let (key, value) = word.split_once('=')?;
+    Some((text(key)?, text(value)?))
+}
+
+/// Returns the value of a word, or `None` for a missing value.
+fn value(word: String) -> Option<String> {
+    (word != NOTHING).then_some(word)
+}
+
+/// Prints a value, or the word for a missing one.
+struct ValueText<'a>(&'a Option<String>);
+
+impl fmt::Display for ValueText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_deref().unwrap_or(NOTHING))
+    }
+}
+
+impl fmt::Display for ScriptedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.operation {
+            ScriptedOperation::Put(key, value) => write!(f, "put {key}={value}")?,
+            ScriptedOperation::Swap(key, from, to) => {
+                write!(f, "cas {key}={} -> {to}", ValueText(from))?
+            }
+            ScriptedOperation::Get(key, _, None) => write!(f, "get {key}")?,
+            ScriptedOperation::Get(key, _, Some(value)) => {
+                write!(f, "get {key}={}", ValueText(value))?
+            }
+        }
+        if let Some(via) = self.via {
+            write!(f, " via {via}")?;
+        }
+        match self.operation {
+            ScriptedOperation::Get(_, ReadLevel::Bounded(age), _) => write!(f, " {}", Exact(age)),
+            ScriptedOperation::Get(_, level, _) if level != ReadLevel::Linearizable => {
+                let name = LEVELS.iter().find(|(known, _)| *known == level);
+                write!(f, " {}", name.map_or("", |(_, name)| name))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl ScriptedOutcome {
+    /// Describes the outcome for the request's key, after the word `saw`.
+    #[must_use]
+    pub fn describe(&self, key: &str) -> String {
+        match self {
+            ScriptedOutcome::Done => "that the write was executed".to_owned(),
+            ScriptedOutcome::Value(value) => format!("{key}={}", ValueText(value)),
+            ScriptedOutcome::NoReply => "no reply".to_owned(),
+        }
+    }
+}

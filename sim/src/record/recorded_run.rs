@@ -1,0 +1,117 @@
+//! Queries on a recorded run: its events, statuses and causes.
+
+use std::collections::BTreeSet;
+
+use quorate::raft::{PeerStatus, Status};
+use quorate::types::{Membership, Message, NodeId};
+
+use crate::outcome::Outcome;
+use crate::plan::Op;
+use crate::record::event::{Event, EventId, EventKind};
+
+/// The events of a recorded run, with the nodes' statuses.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The nodes of the world, in the order of their ids.
+    pub nodes: Vec<NodeId>,
+    /// The membership that the cluster starts with.
+    pub membership: Membership,
+    /// The operations of the plan; events refer to them by position.
+    pub plan: Vec<Op>,
+    /// The events of the run in order. The first event has the number 1.
+    pub events: Vec<Event>,
+    /// The nodes' statuses; events refer to them by position, and successive events may share one.
+    pub states: Vec<Status>,
+}
+
+/// A recorded run with its outcome.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// The outcome of the run, up to the end of the recording.
+    pub outcome: Outcome,
+    /// The recorded events and statuses.
+    pub record: Record,
+    /// Each leader's view of its peers at the end of the recording.
+    pub peers: Vec<(NodeId, Vec<PeerStatus>)>,
+}
+
+impl Record {
+    /// The event with number `id`.
+    ///
+    /// # Panics
+    /// If the recording has no such event.
+    #[must_use]
+    pub fn event(&self, id: EventId) -> &Event {
+        &self.events[id.0 as usize - 1]
+    }
+
+    /// Every event with its number, in order.
+    pub fn all(&self) -> impl DoubleEndedIterator<Item = (EventId, &Event)> + ExactSizeIterator {
+        self.events.iter().enumerate().map(|(place, event)| (EventId(place as u32 + 1), event))
+    }
+
+    /// The events up to and including `id`, in order.
+    pub fn through(&self, id: EventId) -> impl DoubleEndedIterator<Item = (EventId, &Event)> {
+        self.all().take(id.0 as usize)
+    }
+
+    /// The number of the last event; `None` if there are no events.
+    #[must_use]
+    pub fn last(&self) -> Option<EventId> {
+        (!self.events.is_empty()).then_some(EventId(self.events.len() as u32))
+    }
+
+    /// The status of the event's node after it; `None` if that node is down or there is none.
+    #[must_use]
+    pub fn state(&self, id: EventId) -> Option<&Status> {
+        self.event(id).state.map(|state| &self.states[state as usize])
+    }
+
+    /// The status of the event's node before it; `None` if that node was down or there is none.
+    #[must_use]
+    pub fn state_before(&self, id: EventId) -> Option<&Status> {
+        self.state(self.event(id).before?)
+    }
+
+    /// The status of `node` after event `at` of any node; `None` if `node` is down.
+    #[must_use]
+    pub fn state_of(&self, node: NodeId, at: EventId) -> Option<&Status> {
+        let (id, _) = self.through(at).rev().find(|(_, event)| event.node == Some(node))?;
+        self.state(id)
+    }
+
+    /// The message that a node took in event `id` and the event of its sending, if there is one.
+    #[must_use]
+    pub fn taken_message(&self, id: EventId) -> Option<(EventId, &Message)> {
+        let event = self.event(id);
+        let EventKind::TookInput(_) = event.kind else { return None };
+        let cause = event.cause?;
+        Some((cause, self.event(cause).message()?))
+    }
+
+    /// The event `of` and all events that happened before it in causal order.
+    #[must_use]
+    pub fn causal_past(&self, of: EventId) -> BTreeSet<EventId> {
+        let mut past = BTreeSet::new();
+        let mut open = vec![of];
+        while let Some(id) = open.pop() {
+            if past.insert(id) {
+                let event = self.event(id);
+                open.extend([event.before, event.cause].into_iter().flatten());
+            }
+        }
+        past
+    }
+
+    /// The event as a line: its number, time, the node's status after it, and the event.
+    #[must_use]
+    pub fn line(&self, id: EventId) -> String {
+        let event = self.event(id);
+        let subject = match (self.state(id), event.node) {
+            (Some(status), _) => status.to_string(),
+            (None, Some(node)) => node.to_string(),
+            (None, None) => String::new(),
+        };
+        format!("{id:<7} {:>10}  {subject:<37}  {}", event.at, event.kind)
+    }
+}

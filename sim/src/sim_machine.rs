@@ -1,0 +1,195 @@
+//! The state machine of a workload on a simulated node: it records the commands that it applies,
+//! can fail on request, and may keep a durable checkpoint.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, Cursor, Read};
+use std::num::NonZero;
+
+use quorate::machine::{ConflictTest, Digest, StateMachine};
+use quorate::types::Index;
+
+use crate::observe::Executed;
+use crate::plan::MachineFault;
+use crate::request::unmark;
+use crate::workload::AnyMachine;
+
+/// A workload's state machine, and the commands that it has applied since they were last taken.
+#[derive(Clone)]
+pub(crate) struct SimMachine {
+    machine: AnyMachine,
+    executed: RefCell<Vec<Executed>>,
+    /// The index of the last command in the state.
+    last: Index,
+    /// The number of commands after which the state is made durable; `None` if it lives in memory.
+    checkpoint_every: Option<NonZero<u64>>,
+    /// The number of commands applied so far.
+    count: u64,
+    checkpoint: Option<MachineCheckpoint>,
+    /// The fault of the next command, and a random number for its details.
+    next_fault: Cell<Option<(MachineFault, u64)>>,
+}
+
+/// A state that survives a restart.
+#[derive(Clone, Debug)]
+pub(crate) struct MachineCheckpoint {
+    machine: AnyMachine,
+    /// The index of the last command in the state.
+    last: Index,
+}
+
+impl SimMachine {
+    /// Returns a machine that lives in memory.
+    pub(crate) fn new(machine: AnyMachine) -> SimMachine {
+        let (executed, last) = (RefCell::default(), Index::ZERO);
+        SimMachine {
+            machine,
+            executed,
+            last,
+            checkpoint_every: None,
+            count: 0,
+            checkpoint: None,
+            next_fault: Cell::new(None),
+        }
+    }
+
+    /// Returns a machine that makes its state durable after every `each` commands, with the
+    /// checkpoint of an earlier start.
+    pub(crate) fn durable(
+        machine: AnyMachine,
+        each: NonZero<u64>,
+        kept: Option<MachineCheckpoint>,
+    ) -> SimMachine {
+        let mut subject = SimMachine { checkpoint_every: Some(each), ..SimMachine::new(machine) };
+        if let Some(MachineCheckpoint { machine, last }) = &kept {
+            (subject.machine, subject.last) = (machine.clone(), *last);
+        }
+        subject.checkpoint = kept;
+        subject
+    }
+
+    /// Makes the machine fail with its next command.
+    pub(crate) fn fail_next(&self, fault: MachineFault, bit: u64) {
+        self.next_fault.set(Some((fault, bit)));
+    }
+
+    /// Applies a command with a fault.
+    fn apply_with_fault(
+        &mut self,
+        fault: MachineFault,
+        bit: u64,
+        index: Index,
+        command: &[u8],
+    ) -> Vec<u8> {
+        match fault {
+            MachineFault::SkippedCommand => Vec::new(),
+            MachineFault::RepeatedCommand => {
+                self.machine.apply(index, command);
+                self.machine.apply(index, command)
+            }
+            MachineFault::WrongReply => {
+                let mut reply = self.machine.apply(index, command);
+                reply.push(bit as u8);
+                reply
+            }
+            MachineFault::BitFlip => {
+                let reply = self.machine.apply(index, command);
+                self.flip(bit);
+                reply
+            }
+        }
+    }
+
+    /// Flips a bit of the state, if the result is a state.
+    fn flip(&mut self, bit: u64) {
+        let mut bytes = Vec::new();
+        let mut flipped = self.machine.clone();
+        self.machine.snapshot().read_to_end(&mut bytes).expect("a state in memory can be read");
+        if bytes.is_empty() {
+            return;
+        }
+        let place = (bit / 8) as usize % bytes.len();
+        bytes[place] ^= 1 << (bit % 8);
+        if flipped.restore(&mut &bytes[..]).is_ok() {
+            self.machine = flipped;
+        }
+    }
+
+    /// Returns the state that a restart would find.
+    pub(crate) fn checkpoint(&self) -> Option<MachineCheckpoint> {
+        self.checkpoint.clone()
+    }
+
+    fn save_checkpoint(&mut self) {
+        if self.checkpoint_every.is_some() {
+            self.checkpoint =
+                Some(MachineCheckpoint { machine: self.machine.clone(), last: self.last });
+        }
+    }
+
+    /// Returns the commands applied since the last call, in order.
+    pub(crate) fn take_executed(&self) -> Vec<Executed> {
+        self.executed.take()
+    }
+
+    /// Returns the workload's machine.
+    pub(crate) fn machine(&self) -> &AnyMachine {
+        &self.machine
+    }
+}
+
+impl StateMachine for SimMachine {
+    fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+        let command = unmark(command).map_or(command, |(command, _)| command);
+        let reply = match self.next_fault.take() {
+            None => self.machine.apply(index, command),
+            Some((fault, bit)) => self.apply_with_fault(fault, bit, index, command),
+        };
+        self.executed.get_mut().push(Executed { index, reply: reply.clone() });
+        self.last = index;
+        self.count += 1;
+        if self.checkpoint_every.is_some_and(|each| self.count.is_multiple_of(each.get())) {
+            self.save_checkpoint();
+        }
+        reply
+    }
+
+    fn query(&self, query: &[u8]) -> Vec<u8> {
+        self.machine.query(query)
+    }
+
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        Box::new(Cursor::new(self.last.0.to_le_bytes()).chain(self.machine.snapshot()))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        let mut last = [0; 8];
+        snapshot.read_exact(&mut last)?;
+        self.machine.restore(snapshot)?;
+        self.next_fault.set(None);
+        self.last = Index(u64::from_le_bytes(last));
+        self.save_checkpoint();
+        Ok(())
+    }
+
+    fn conflict_test(&self) -> ConflictTest {
+        let test = self.machine.conflict_test();
+        ConflictTest::new(move |query, command| {
+            let command = unmark(command).map_or(command, |(command, _)| command);
+            test.may_change(query, command)
+        })
+    }
+
+    fn applied(&self) -> Index {
+        if self.checkpoint_every.is_some() { self.last } else { self.machine.applied() }
+    }
+
+    fn digest(&self) -> io::Result<Digest> {
+        self.machine.digest()
+    }
+}
+
+impl std::fmt::Debug for SimMachine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Subject")
+    }
+}

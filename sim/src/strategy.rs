@@ -1,0 +1,60 @@
+//! Search strategies: how a run's faults and options are drawn.
+
+/// A search strategy; each one includes what the earlier ones do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Strategy {
+    /// Every kind of fault of the profile in every run, at random times, with the default options.
+    Random,
+    /// Each run omits some kinds of faults, and draws its options (Groce and others, "Swarm
+    /// testing", 2012).
+    Swarm,
+    /// Swarm, and fault patterns for the weak points of the protocol.
+    #[default]
+    Nemeses,
+    /// Many runs per seed: the first one is drawn by nemeses, and most others continue differently
+    /// from the rarest abstract states of earlier ones.
+    Guided,
+}
+
+impl Strategy {
+    /// All strategies, in ascending order.
+    pub const ALL: [Strategy; 4] =
+        [Strategy::Random, Strategy::Swarm, Strategy::Nemeses, Strategy::Guided];
+
+    /// Returns the strategy with this name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Strategy> {
+        Strategy::ALL.into_iter().find(|strategy| strategy.name() == name)
+    }
+
+    /// Returns the largest number of runs of a seed; it ends with the first that fails.
+    #[must_use]
+    pub const fn runs(self) -> u64 {
+        match self {
+            Strategy::Random | Strategy::Swarm | Strategy::Nemeses => 1,
+            Strategy::Guided => 64,
+        }
+    }
+
+    /// Returns the name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Strategy::Random => "random",
+            Strategy::Swarm => "swarm",
+            Strategy::Nemeses => "nemeses",
+            Strategy::Guided => "guided",
+        }
+    }
+
+    /// Returns a short description for `--help`.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Strategy::Random => "every kind of fault in every run, at random times",
+            Strategy::Swarm => "each run omits some kinds of faults, and draws its options",
+            Strategy::Nemeses => "as swarm, with fault patterns that target weak points of Raft",
+            Strategy::Guided => "64 runs per seed, which continue from rare states of earlier runs",
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Writes a file under a temporary name beside its target, and renames it once it is complete.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+
+/// The suffix of a temporary name, and the number of random alphanumeric characters before it.
+const SUFFIX: &str = ".part";
+const UNIQUE: usize = 6;
+
+/// A file that replaces its target once it is complete. It is locked while it is written, and
+/// removed when dropped; the file of a killed process is removed by the next one for the same
+/// target.
+#[derive(Debug)]
+pub(crate) struct AtomicFile {
+    target: PathBuf,
+    temporary: NamedTempFile,
+}
+
+impl AtomicFile {
+    /// Creates an empty temporary file beside `target`.
+    pub(crate) fn create(target: &Path) -> io::Result<AtomicFile> {
+        let prefix = prefix(target)?;
+        let directory = directory(target);
+        // On other systems a lock also excludes readers; abandoned files are removed by hand there.
+        let locks = cfg!(unix);
+        if locks {
+            remove_abandoned(directory, &prefix);
+        }
+        let mut builder = Builder::new();
+        builder.prefix(&prefix).rand_bytes(UNIQUE).suffix(SUFFIX);
+        // Permissions of an ordinary file; a temporary file is private by default.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let temporary = builder.tempfile_in(directory)?;
+        if locks {
+            // On a file system without locks no file is taken for abandoned either.
+            let _ = temporary.as_file().try_lock();
+        }
+        Ok(AtomicFile { target: target.to_owned(), temporary })
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        self.temporary.as_file()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Syncs the file and renames it to its target, durably.
+    pub(crate) fn commit(self) -> io::Result<()> {
+        self.temporary.as_file().sync_all()?;
+        self.temporary.persist(&self.target).map_err(|error| error.error)?;
+        #[cfg(unix)]
+        File::open(directory(&self.target))?.sync_all()?;
+        Ok(())
+    }
+}
+
+fn directory(target: &Path) -> &Path {
+    target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Returns `.NAME.`, hidden from tools that list complete files.
+fn prefix(target: &Path) -> io::Result<OsString> {
+    let name = target.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    let mut prefix = OsString::from(".");
+    prefix.push(name);
+    prefix.push(".");
+    Ok(prefix)
+}
+
+/// Removes files that no process writes any more. No name is used twice, so a file that another
+/// process has just created is not removed.
+fn remove_abandoned(directory: &Path, prefix: &OsString) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let (name, prefix) = (entry.file_name(), prefix.as_encoded_bytes());
+        let middle = name.as_encoded_bytes().strip_prefix(prefix);
+        let middle = middle.and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
+        let unique =
+            |middle: &[u8]| middle.len() == UNIQUE && middle.iter().all(u8::is_ascii_alphanumeric);
+        if !middle.is_some_and(unique) {
+            continue;
+        }
+        if File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            // A failure only wastes space.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).expect("the directory exists").flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_target_is_replaced_only_by_a_complete_file() {
+        let root = tempfile::tempdir().expect("a temporary file can be created");
+        let target = root.path().join("file");
+        fs::write(&target, "old").expect("the disk has space");
+        let temporary = AtomicFile::create(&target).expect("the disk has space");
+        temporary.file().write_all(b"new").expect("the disk has space");
+        assert_eq!(fs::read(&target).expect("the file exists"), b"old");
+        let other = AtomicFile::create(&target).expect("two processes may write at once");
+        assert_eq!(names(root.path()).len(), 3, "a file that is being written is kept");
+        temporary.commit().expect("the disk has space");
+        assert_eq!(fs::read(&target).expect("the file exists"), b"new");
+        drop(other);
+        assert_eq!(names(root.path()), ["file"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_abandoned_file_is_removed_by_the_next_process() {
+        let root = tempfile::tempdir().expect("a temporary file can be created");
+        let others = [".file.a.b456.part", ".file.part", ".other.aB3456.part", "file.aB3456.part"];
+        for name in others.into_iter().chain([".file.aB3456.part"]) {
+            fs::write(root.path().join(name), "half").expect("the disk has space");
+        }
+        drop(AtomicFile::create(&root.path().join("file")).expect("the disk has space"));
+        assert_eq!(names(root.path()), others);
+    }
+}

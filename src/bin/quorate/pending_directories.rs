@@ -1,0 +1,96 @@
+//! Directories that are being created, and that are removed again unless all of them are complete.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use quorate::storage::{DiskError, FileDisk};
+
+use crate::exit::CommandError;
+
+/// The directories of a command that is still running.
+#[derive(Debug, Default)]
+pub(crate) struct PendingDirectories {
+    /// Directories that did not exist before, each after its parent.
+    created: Vec<PathBuf>,
+    /// Directories that were empty before: their whole content belongs to this command.
+    own_content: Vec<PathBuf>,
+}
+
+impl PendingDirectories {
+    /// Opens the directory, and creates it if it is missing.
+    pub(crate) fn create(&mut self, directory: &Path) -> Result<FileDisk, DiskError> {
+        let missing = directory.ancestors().take_while(|path| !path.as_os_str().is_empty());
+        let mut missing: Vec<_> = missing.take_while(|path| !path.exists()).collect();
+        missing.reverse();
+        self.created.extend(missing.into_iter().map(Path::to_owned));
+        FileDisk::open(directory)
+    }
+
+    /// Declares that the content of the open directory belongs to this command.
+    pub(crate) fn own_content(&mut self, directory: &Path) {
+        self.own_content.push(directory.to_owned());
+    }
+
+    /// Removes everything, and adds to `error` what could not be removed.
+    pub(crate) fn roll_back(self, error: CommandError) -> CommandError {
+        let mut left = Vec::new();
+        for directory in &self.own_content {
+            if empty(directory).is_err() {
+                left.push(directory.display().to_string());
+            }
+        }
+        for directory in self.created.iter().rev() {
+            // A directory that another process has put a file into stays.
+            let _ = fs::remove_dir(directory);
+        }
+        let left = match left.is_empty() {
+            true => "nothing was created".to_owned(),
+            false => format!("remove these directories and try again: {}", left.join(", ")),
+        };
+        CommandError { text: format!("{}; {left}", error.text), ..error }
+    }
+}
+
+fn empty(directory: &Path) -> io::Result<()> {
+    fs::read_dir(directory)?.try_for_each(|entry| fs::remove_file(entry?.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollback_removes_everything_that_was_created() {
+        let root = tempfile::tempdir().expect("a temporary file can be created");
+        let (there, new) = (root.path().join("there"), root.path().join("a/b/new"));
+        fs::create_dir(&there).expect("the disk has space");
+        let mut pending = PendingDirectories::default();
+        for directory in [&there, &new] {
+            drop(pending.create(directory).expect("the disk has space"));
+            pending.own_content(directory);
+            fs::write(directory.join("log-1"), "half").expect("the disk has space");
+        }
+        assert_eq!(
+            pending.roll_back(CommandError::invalid_input("no")).text,
+            "no; nothing was created"
+        );
+        let count = |path: &Path| fs::read_dir(path).expect("the directory exists").count();
+        assert_eq!((count(root.path()), count(&there)), (1, 0));
+    }
+
+    #[test]
+    fn a_rollback_keeps_foreign_files_and_names_what_is_left() {
+        let root = tempfile::tempdir().expect("a temporary file can be created");
+        let (other, own) = (root.path().join("out/1"), root.path().join("out/2"));
+        let mut pending = PendingDirectories::default();
+        drop(pending.create(&other).expect("the disk has space"));
+        drop(pending.create(&own).expect("the disk has space"));
+        pending.own_content(&own);
+        fs::create_dir(own.join("lost+found")).expect("the disk has space");
+        let text = pending.roll_back(CommandError::invalid_input("no")).text;
+        let left = format!("no; remove these directories and try again: {}", own.display());
+        assert_eq!(text, left);
+        assert!(other.join("lock").exists());
+    }
+}

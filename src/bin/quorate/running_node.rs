@@ -1,0 +1,76 @@
+//! Read access to the superblock and the snapshots of a running node, without its log. Open files
+//! stay readable after the node removes them, so nothing is copied.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use quorate::storage::{Disk, DiskError, FileAction, FileName};
+use quorate::types::Index;
+
+/// The superblock and the open snapshot files of a running node.
+#[derive(Debug)]
+pub(crate) struct RunningNodeFiles {
+    superblock: Vec<u8>,
+    snapshots: BTreeMap<FileName, (File, u64)>,
+}
+
+impl RunningNodeFiles {
+    /// Opens all of them. The snapshot that the superblock names may have been removed in between,
+    /// because the node has a newer one; another attempt finds that.
+    pub(crate) fn open(directory: &Path) -> io::Result<RunningNodeFiles> {
+        let superblock = fs::read(directory.join(FileName::Superblock.to_string()))?;
+        let mut snapshots = BTreeMap::new();
+        for entry in fs::read_dir(directory)? {
+            let Some(name) = entry?.file_name().to_str().and_then(snapshot) else { continue };
+            let file = match File::open(directory.join(name.to_string())) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                file => file?,
+            };
+            let bytes = file.metadata()?.len();
+            snapshots.insert(name, (file, bytes));
+        }
+        Ok(RunningNodeFiles { superblock, snapshots })
+    }
+
+    fn read(&mut self, name: FileName, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut read = Vec::new();
+        if name == FileName::Superblock {
+            let rest = self.superblock.get(usize::try_from(offset).unwrap_or(usize::MAX)..);
+            rest.unwrap_or_default().take(bytes as u64).read_to_end(&mut read)?;
+            return Ok(read);
+        }
+        let (file, _) = self.snapshots.get_mut(&name).ok_or(io::ErrorKind::NotFound)?;
+        file.seek(SeekFrom::Start(offset))?;
+        file.take(bytes as u64).read_to_end(&mut read)?;
+        Ok(read)
+    }
+}
+
+impl Disk for RunningNodeFiles {
+    fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
+        let snapshots = self.snapshots.iter().map(|(name, (_, bytes))| (*name, *bytes));
+        Ok([(FileName::Superblock, self.superblock.len() as u64)]
+            .into_iter()
+            .chain(snapshots)
+            .collect())
+    }
+
+    fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+        let FileAction::Read { file, offset, bytes } = action else {
+            return Err(DiskError::Failed(format!(
+                "the directory belongs to a running node and is read-only: {action:?}"
+            )));
+        };
+        let read = self.read(*file, *offset, *bytes);
+        read.map_err(|error| DiskError::Failed(format!("read {file}: {error}")))
+    }
+}
+
+/// Returns the complete snapshot with the file name `text`, if it is one.
+fn snapshot(text: &str) -> Option<FileName> {
+    let number = u64::from_str_radix(text.strip_prefix("snapshot-")?, 16).ok()?;
+    let name = FileName::Snapshot(Index(number));
+    (name.to_string() == text).then_some(name)
+}

@@ -1,0 +1,200 @@
+//! Builds the configuration of a node from its settings; each error names the setting.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use quorate::raft::ConfigError;
+use quorate::replica::ReplicaConfigError;
+use quorate::runtime::{Principal, ServerConfig, ServerConfigError};
+use quorate::storage::{ClusterId, FileDisk, FileName, Inspection, OpenError, StorageConfig};
+use quorate::types::NodeId;
+
+use crate::certs;
+use crate::exit::CommandError;
+use crate::settings::{Settings, Sources};
+use crate::values::{Cluster, NodeAddress};
+
+pub(super) fn server_config(
+    settings: &Settings,
+    sources: &Sources,
+) -> Result<ServerConfig, CommandError> {
+    let mut config = bootstrap_join_or_restart(settings, sources)?;
+    config.plaintext = settings.plaintext.unwrap_or(false);
+    config.inline_machine = true;
+    config.busy_poll_max = settings.busy_poll_max.map_or(config.busy_poll_max, |span| span.0);
+    if let Some(certs) = &settings.certs {
+        let node = Principal::Node(config.replica.raft.id);
+        let files = certs::files(certs, &node).map_err(|error| sources.error("certs", error))?;
+        config.tls = Some(files);
+    }
+    let replica = &mut config.replica;
+    if let Some(timeout) = settings.election_timeout {
+        replica.raft.election_timeout_min = timeout.0;
+        replica.raft.election_timeout_max = timeout.0.saturating_mul(2);
+    }
+    replica.raft.heartbeat_interval =
+        settings.heartbeat.map_or(replica.raft.heartbeat_interval, |heartbeat| heartbeat.0);
+    replica.snapshot_entries = settings.snapshot_entries.unwrap_or(replica.snapshot_entries);
+    replica.trailing_entries = settings.trailing_entries.unwrap_or(replica.trailing_entries);
+    let storage = &mut replica.storage;
+    storage.segment_bytes = settings.segment_size.map_or(storage.segment_bytes, |size| size.0);
+    storage.spare_segments = settings.spare_segments.unwrap_or(storage.spare_segments);
+    config.check().map_err(|error| sources.error(setting_of(&error), error))?;
+    let replica = config.replica.check();
+    replica.map_err(|error| sources.error(setting_of_replica(&error), error))?;
+    Ok(config)
+}
+
+/// Returns the configuration of a bootstrap peer, of a node that joins, or of one that restarts.
+fn bootstrap_join_or_restart(
+    settings: &Settings,
+    sources: &Sources,
+) -> Result<ServerConfig, CommandError> {
+    let directory = settings.data_dir.as_deref().ok_or_else(|| {
+        CommandError::invalid_input(
+            "--data-dir (or QUORATE_DATA_DIR) is missing: the directory of the node's log",
+        )
+    })?;
+    if settings.members.is_some() && settings.join.is_some() {
+        return Err(sources.error(
+            "join",
+            "a node either bootstraps the cluster or joins it: remove --members or --join",
+        ));
+    }
+    let (id, cluster) = node_and_cluster(settings, sources, directory)?;
+    let required = || {
+        id.ok_or_else(|| {
+            CommandError::invalid_input("--id is missing: the node's id, a number from 1")
+        })
+    };
+    if let Some(members) = &settings.members {
+        let members = members.iter().map(|node| (node.id, node.address));
+        let mut config = ServerConfig::new(directory, cluster, required()?, members)
+            .map_err(|error| sources.error("members", error))?;
+        config.listen = settings.listen.unwrap_or(config.listen);
+        return Ok(config);
+    }
+    if let Some(listed) = &settings.join {
+        let id = required()?;
+        let (listen, peers) = joining(settings, sources, id, listed)?;
+        return Ok(ServerConfig::joining(directory, cluster, (id, listen), peers));
+    }
+    restart(settings, directory)
+}
+
+/// Returns the ids of the node and its cluster. A data directory in use holds both, and the
+/// settings must not contradict it.
+fn node_and_cluster(
+    settings: &Settings,
+    sources: &Sources,
+    directory: &Path,
+) -> Result<(Option<NodeId>, ClusterId), CommandError> {
+    let at = directory.display();
+    let (id, cluster) = (settings.id.map(NodeId), settings.cluster.map(|cluster| cluster.0));
+    if let Some(id) = id.filter(|id| id.0 == 0) {
+        return Err(sources.error("id", format!("{} is no node id: ids are numbers from 1", id.0)));
+    }
+    // If the directory cannot be read, the start reports why.
+    let found = FileDisk::open_read_only(directory).ok().and_then(|mut disk| {
+        let found = Inspection::identity(&mut disk);
+        found.ok()
+    });
+    let Some(found) = found else { return Ok((id, cluster.unwrap_or(Cluster::default().0))) };
+    if let Some(id) = id.filter(|id| *id != found.node) {
+        return Err(
+            sources.error("id", format!("{at} belongs to node {}, not to {id}", found.node))
+        );
+    }
+    if let Some(cluster) = cluster.filter(|cluster| *cluster != found.cluster) {
+        let message = format!(
+            "{at} belongs to cluster {}, not to {cluster}: remove --cluster, or, if the directory \
+             was never used, empty it",
+            found.cluster
+        );
+        return Err(sources.error("cluster", message));
+    }
+    Ok((Some(found.node), found.cluster))
+}
+
+/// Returns the listen address of a node that joins, and the members it waits for. The list may
+/// include the node itself.
+fn joining(
+    settings: &Settings,
+    sources: &Sources,
+    id: NodeId,
+    listed: &[NodeAddress],
+) -> Result<(SocketAddr, Vec<(NodeId, SocketAddr)>), CommandError> {
+    let error = |message: String| Err(sources.error("join", message));
+    for (place, node) in listed.iter().enumerate() {
+        if listed[..place].iter().any(|other| other.id == node.id) {
+            return error(format!("{} is listed twice", node.id));
+        }
+    }
+    let own = listed.iter().find(|node| node.id == id).map(|node| node.address);
+    let Some(listen) = settings.listen.or(own) else {
+        return error(
+            "--listen is missing: the address at which the members reach this node".to_owned(),
+        );
+    };
+    let others = listed.iter().filter(|node| node.id != id);
+    let peers: Vec<_> = others.map(|NodeAddress { id, address }| (*id, *address)).collect();
+    match peers.iter().find(|(_, address)| *address == listen) {
+        Some((peer, _)) => {
+            error(format!("{listen} is the address of {peer}: choose another --listen"))
+        }
+        None if peers.is_empty() => {
+            error(format!("{id} is this node itself: list members of the cluster"))
+        }
+        None => Ok((listen, peers)),
+    }
+}
+
+/// Returns the configuration of a node whose data directory has been in use, from its membership.
+fn restart(settings: &Settings, directory: &Path) -> Result<ServerConfig, CommandError> {
+    let at = directory.display();
+    let missing = |why: &dyn std::fmt::Display| {
+        CommandError::invalid_input(format!(
+            "--members or --join is missing, and {at} does not hold the membership: {why}"
+        ))
+    };
+    let used = directory.join(FileName::Superblock.to_string()).exists();
+    let disk = FileDisk::open_read_only(directory);
+    let mut disk = disk
+        .map_err(|error| if used { CommandError::invalid_input(error) } else { missing(&error) })?;
+    let found = Inspection::open(&mut disk, &StorageConfig::default());
+    let found = found.map_err(|error| match error {
+        OpenError::NotFormatted => missing(&error),
+        error => CommandError::invalid_input(format!("{at}: {error}")),
+    });
+    let opened = found?.opened;
+    let id = opened.identity.node;
+    let membership = opened.memberships.last().map(|(_, membership)| membership);
+    let membership = membership.unwrap_or(&opened.snapshot.membership);
+    let own = membership.member(id).and_then(|member| member.address.as_str().parse().ok());
+    let listen: SocketAddr = settings
+        .listen
+        .or(own)
+        .ok_or_else(|| missing(&format!("{id} has no address in the membership")))?;
+    Ok(ServerConfig::joining(directory, opened.identity.cluster, (id, listen), []))
+}
+
+/// Returns the setting that causes the error.
+fn setting_of(error: &ServerConfigError) -> &'static str {
+    match error {
+        ServerConfigError::NotAMember(_) => "id",
+        ServerConfigError::PlaintextNotAllowed(_) => "listen",
+        _ => "members",
+    }
+}
+
+fn setting_of_replica(error: &ReplicaConfigError) -> &'static str {
+    match error {
+        ReplicaConfigError::Raft(ConfigError::IdIsZero) => "id",
+        ReplicaConfigError::Raft(ConfigError::HeartbeatIntervalIsZero) => "heartbeat",
+        ReplicaConfigError::Raft(ConfigError::BootstrapPeersWithoutNode) => "members",
+        ReplicaConfigError::Raft(_) => "election_timeout",
+        ReplicaConfigError::Storage(text) if text.starts_with("spare_segments") => "spare_segments",
+        ReplicaConfigError::Storage(_) => "segment_size",
+        _ => "snapshot_entries",
+    }
+}

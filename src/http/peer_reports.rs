@@ -1,0 +1,88 @@
+//! The reports of the other nodes, which are requested only while the page is open.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::runtime::{Client, Report};
+use crate::types::{Membership, NodeId};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, timeout};
+
+/// The age at which a report is requested again.
+const REPORT_AGE_MAX: Duration = Duration::from_millis(500);
+/// The time for which a request of the page waits for the reports of its round.
+const ROUND_WAIT_MAX: Duration = Duration::from_millis(300);
+/// The time limit of a report; the page does not wait that long.
+const REPORT_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// The last reports of the other nodes. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct PeerReports {
+    /// The client that requests the reports; none if the page shows only what this node knows.
+    client: Option<Client>,
+    cache: Arc<Mutex<CachedReports>>,
+}
+
+/// The cache of reports, and the state of the last round of requests.
+#[derive(Debug, Default)]
+struct CachedReports {
+    requested_at: Option<Instant>,
+    /// Whether a reply of the last round is outstanding.
+    round_in_flight: bool,
+    reports: BTreeMap<NodeId, Report>,
+}
+
+impl PeerReports {
+    pub(super) fn new(client: Option<Client>) -> PeerReports {
+        let client = client.map(|client| client.with_deadline(REPORT_TIME_MAX));
+        PeerReports { client, cache: Arc::default() }
+    }
+
+    /// Returns the known reports. Starts a round of requests unless one was just started, and waits
+    /// shortly for its replies, so that the reports are of about the same time.
+    pub(super) async fn reports(&self, membership: &Membership, own: NodeId) -> Vec<Report> {
+        if let Some(round) = self.start_round(membership, own) {
+            // A later reply is shown with the next request of the page.
+            let _ = timeout(ROUND_WAIT_MAX, round).await;
+        }
+        self.lock_cache().reports.values().cloned().collect()
+    }
+
+    /// Requests the reports of all other members, in a task of its own.
+    fn start_round(&self, membership: &Membership, own: NodeId) -> Option<JoinHandle<()>> {
+        let client = self.client.as_ref()?;
+        let mut cache = self.lock_cache();
+        if cache.round_in_flight
+            || cache.requested_at.is_some_and(|at| at.elapsed() < REPORT_AGE_MAX)
+        {
+            return None;
+        }
+        (cache.requested_at, cache.round_in_flight) = (Some(Instant::now()), true);
+        cache.reports.retain(|id, _| membership.is_member(*id));
+        let mut requests = JoinSet::new();
+        for member in membership.members().iter().filter(|member| member.id != own) {
+            let (id, address, client) = (member.id, member.address.clone(), client.clone());
+            if !address.as_str().is_empty() {
+                requests.spawn(async move { (id, client.report(address.as_str()).await) });
+            }
+        }
+        let peer_reports = self.clone();
+        Some(tokio::spawn(async move {
+            while let Some(reply) = requests.join_next().await {
+                match reply {
+                    Ok((id, Ok(report))) => {
+                        drop(peer_reports.lock_cache().reports.insert(id, report))
+                    }
+                    Ok((id, Err(_))) => drop(peer_reports.lock_cache().reports.remove(&id)),
+                    Err(_) => {}
+                }
+            }
+            peer_reports.lock_cache().round_in_flight = false;
+        }))
+    }
+
+    fn lock_cache(&self) -> MutexGuard<'_, CachedReports> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,73 @@
+//! The status of a node and of its peers, for operators and metrics.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::progress::{Mode, Progress};
+use crate::raft::{Raft, Role};
+use crate::types::{NodeId, PeerStatus, Status};
+
+impl Raft {
+    /// Returns the node's state as of the last step.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let (common, log) = (&self.common, &self.common.log);
+        let (unapplied_bytes, reads) = match &self.role {
+            Role::Follower(follower) => (0, follower.reads.len()),
+            Role::Leader(leader) => (leader.unapplied.bytes(), leader.reads_waiting()),
+            Role::PreCandidate(_) | Role::Candidate(_) => (0, 0),
+        };
+        Status {
+            id: common.id(),
+            role: self.role.name(),
+            term: common.term(),
+            vote: common.vote(),
+            vote_lease: common.vote_lease(),
+            leader: self.leader(),
+            last: log.last(),
+            durable: log.durable(),
+            committed: log.committed(),
+            applied: log.applied(),
+            snapshot: log.snapshot().index,
+            base: log.base().index,
+            disk_full: common.disk_full,
+            tail_bytes: log.tail_bytes(),
+            unapplied_bytes,
+            outbox_messages: common.outbox.held(),
+            reads_waiting: reads + common.reads.len(),
+        }
+    }
+
+    /// The time after the last step for which the node may answer reads from its own state: as a
+    /// leader at the levels `Lease` and `Replica`, as a follower at the level `Replica`. Zero if it
+    /// may not.
+    #[must_use]
+    pub fn lease_remaining(&self) -> Duration {
+        match &self.role {
+            Role::Follower(follower) => follower.read_lease.remaining(self.common.now),
+            Role::Leader(leader) => leader.lease_remaining(&self.common),
+            Role::PreCandidate(_) | Role::Candidate(_) => Duration::ZERO,
+        }
+    }
+
+    /// Returns the replication progress of each peer; empty unless this node leads.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        let Role::Leader(leader) = &self.role else { return Vec::new() };
+        let status = |(id, progress): &(NodeId, Progress)| PeerStatus {
+            id: *id,
+            probing: matches!(progress.mode(), Mode::Probe { .. }),
+            snapshot: match progress.mode() {
+                Mode::Snapshot { last, .. } => Some(last),
+                Mode::Probe { .. } | Mode::Replicate => None,
+            },
+            disk_full: progress.disk_full(),
+            suspected: leader.suspects(&self.common, progress),
+            matched: progress.matched(),
+            next: progress.next(),
+            inflight_entries: progress.inflight().entries(),
+            inflight_bytes: progress.inflight().bytes(),
+        };
+        leader.peers.iter().map(status).collect()
+    }
+}

@@ -1,0 +1,73 @@
+//! The state of one surviving data directory.
+
+use crate::storage::{Inspection, OpenedStorage, StorageError};
+use crate::types::{EntryId, Index, Membership};
+
+/// The verified state in one data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryState {
+    /// The state that a start would recover, without the tail. With damage, an earlier state of the
+    /// log.
+    pub opened: OpenedStorage,
+    /// The corruption for which a start would reject the log, if any. A damaged directory may be
+    /// the recovery source, but it may lack entries that it acknowledged, so that it is no evidence
+    /// of what other nodes committed.
+    pub damage: Option<StorageError>,
+}
+
+impl DirectoryState {
+    /// Returns the last membership of the log, committed or not.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        self.opened.memberships.last().map_or(&self.opened.snapshot.membership, |(_, last)| last)
+    }
+
+    /// Returns the last entry that is known to be committed, from the durable commit index and the
+    /// memberships. A leader appends a membership only after it committed the one before, except
+    /// that survivors start a new lineage without waiting for that.
+    #[must_use]
+    pub fn committed(&self) -> EntryId {
+        let memberships = &self.opened.memberships;
+        let lineage = |membership: &Membership| membership.lineages().last().copied();
+        let waited = |pair: &&[(Index, Membership)]| lineage(&pair[0].1) == lineage(&pair[1].1);
+        let followed = memberships.windows(2).rev().find(waited);
+        let followed = followed.map_or(Index::ZERO, |pair| pair[0].0);
+        let known = self.opened.committed.max(followed).min(self.opened.last.index);
+        let known = known.max(self.opened.snapshot.last.index);
+        self.id_at(known).expect("the log reaches back to its snapshot")
+    }
+
+    /// Returns true if the log has the entry, or a snapshot covers it.
+    #[must_use]
+    pub fn has(&self, id: EntryId) -> bool {
+        let within = id.index <= self.opened.last.index;
+        within && self.id_at(id.index).is_none_or(|own| own == id)
+    }
+
+    /// Returns the memberships that may be active, with their indices. The first is committed.
+    pub(crate) fn memberships_from(&self, committed: Index) -> Vec<(Index, &Membership)> {
+        let snapshot = &self.opened.snapshot;
+        let first = (snapshot.last.index, &snapshot.membership);
+        let listed = self.opened.memberships.iter().map(|(index, listed)| (*index, listed));
+        let mut all: Vec<_> = [first].into_iter().chain(listed).collect();
+        let later = all.partition_point(|(index, _)| *index <= committed);
+        all.split_off(later.saturating_sub(1))
+    }
+
+    /// Returns the id of the entry at `index`; `None` before the log's base and after its end.
+    pub(crate) fn id_at(&self, index: Index) -> Option<EntryId> {
+        let OpenedStorage { base, runs, last, .. } = &self.opened;
+        if index < base.index || index > last.index {
+            return None;
+        }
+        let before = runs.partition_point(|run| run.index <= index);
+        let term = before.checked_sub(1).map_or(base.term, |place| runs[place].term);
+        Some(EntryId::new(term, index))
+    }
+}
+
+impl From<Inspection> for DirectoryState {
+    fn from(inspection: Inspection) -> DirectoryState {
+        DirectoryState { opened: inspection.opened, damage: inspection.damage }
+    }
+}

@@ -1,0 +1,100 @@
+//! The reasons for which a recovery is rejected: there is no usable source, it is not needed, or it
+//! would leave two clusters.
+
+use std::fmt;
+
+use crate::storage::ClusterId;
+use crate::types::{ChangeError, NodeId};
+
+/// The reason for which a recovery is rejected. Nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecoveryRejectReason {
+    /// No directory of the cluster can be read.
+    NoReadableDirectory,
+    /// There are directories of several clusters: the caller must name one.
+    SeveralClusters(Vec<ClusterId>),
+    /// Two directories belong to this node: one of them is an older copy.
+    DuplicateNode(NodeId),
+    /// These nodes are alive and a quorum: the cluster needs no recovery.
+    QuorumAlive(Vec<NodeId>),
+    /// These nodes are alive or have undamaged directories, and are a quorum: they can be started
+    /// without data loss.
+    QuorumAvailable(Vec<NodeId>),
+    /// These nodes are alive and their directories were not surveyed: they may have more entries.
+    NotSurveyed(Vec<NodeId>),
+    /// The id of the new cluster is that of a surveyed cluster, or of its origin.
+    SameCluster(ClusterId),
+    /// The new membership is invalid, empty or not settled.
+    Membership(Option<ChangeError>),
+    /// This member of the new cluster needs a new incarnation, which no surveyed directory has.
+    IncarnationNotNew(NodeId),
+}
+
+/// The operator's consent to a recovery although a quorum may be alive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consent {
+    /// No consent: the recovery is rejected if a quorum may be alive.
+    #[default]
+    None,
+    /// Consent to two clusters. The old cluster may run beside the new one: each serves its own
+    /// clients, neither learns what the other acknowledges, and they can never be merged.
+    TwoClusters,
+}
+
+struct CommaSeparated<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for CommaSeparated<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, item) in self.0.iter().enumerate() {
+            let comma = if place == 0 { "" } else { ", " };
+            write!(f, "{comma}{item}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for RecoveryRejectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecoveryRejectReason::NoReadableDirectory => {
+                f.write_str("no directory of the cluster can be read")
+            }
+            RecoveryRejectReason::SeveralClusters(clusters) => {
+                write!(f, "several clusters, name one: {}", CommaSeparated(clusters))
+            }
+            RecoveryRejectReason::DuplicateNode(node) => {
+                write!(f, "two directories belong to {node}: leave the older copy out")
+            }
+            RecoveryRejectReason::QuorumAlive(alive) => write!(
+                f,
+                "a quorum is alive: {}; remove the others from the membership instead",
+                CommaSeparated(alive)
+            ),
+            RecoveryRejectReason::QuorumAvailable(nodes) => {
+                let nodes = CommaSeparated(nodes);
+                write!(f, "a quorum is available: start {nodes}, without data loss")
+            }
+            RecoveryRejectReason::NotSurveyed(nodes) => write!(
+                f,
+                "alive and not surveyed, perhaps with more entries: \
+                 stop {} and add the directories",
+                CommaSeparated(nodes)
+            ),
+            RecoveryRejectReason::SameCluster(cluster) => {
+                write!(f, "the new cluster needs a new id, and {cluster} is in use")
+            }
+            RecoveryRejectReason::Membership(None) => {
+                f.write_str("the new membership must have voters and no change in flight")
+            }
+            RecoveryRejectReason::Membership(Some(error)) => {
+                write!(f, "the new membership is invalid: {error}")
+            }
+            RecoveryRejectReason::IncarnationNotNew(node) => {
+                write!(f, "{node} needs a new incarnation in the new cluster")
+            }
+        }
+    }
+}
+
+impl std::error::Error for RecoveryRejectReason {}

@@ -1,0 +1,49 @@
+//! A rate limiter for snapshot bytes, which share the disk and the network with consensus traffic.
+
+use core::time::Duration;
+
+use crate::types::Instant;
+
+/// A limiter of bytes per second: each transfer delays the next one by its size over the rate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RateLimiter {
+    bytes_per_second: u64,
+    ready_at: Instant,
+}
+
+impl RateLimiter {
+    /// Returns a limiter for `bytes_per_second`, which must not be 0.
+    pub(crate) fn new(bytes_per_second: u64) -> RateLimiter {
+        assert!(bytes_per_second > 0, "the rate is not 0");
+        RateLimiter { bytes_per_second, ready_at: Instant::ZERO }
+    }
+
+    /// Returns the time from which the next bytes are allowed.
+    pub(crate) fn ready_at(&self) -> Instant {
+        self.ready_at
+    }
+
+    /// Counts `bytes` at `now`. Unused rate is not saved.
+    pub(crate) fn spend(&mut self, now: Instant, bytes: usize) {
+        let nanos = u128::from(bytes as u64) * 1_000_000_000 / u128::from(self.bytes_per_second);
+        let lasts = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        self.ready_at = self.ready_at.max(now).after(lasts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_delay_later_ones_and_unused_rate_is_lost() {
+        let mut rate = RateLimiter::new(1_000);
+        assert_eq!(rate.ready_at(), Instant::ZERO);
+        rate.spend(Instant(5_000_000_000), 500);
+        assert_eq!(rate.ready_at(), Instant(5_500_000_000));
+        rate.spend(Instant(5_100_000_000), 500);
+        assert_eq!(rate.ready_at(), Instant(6_000_000_000));
+        rate.spend(Instant(9_000_000_000), 1);
+        assert_eq!(rate.ready_at(), Instant(9_001_000_000));
+    }
+}

@@ -1,0 +1,240 @@
+//! Taking snapshots of the state machine: a frozen view is read in pieces at a bounded rate, and
+//! each piece is written before the next is read.
+
+use crate::replica::rate_limiter::RateLimiter;
+use crate::types::{Entry, Index, Instant};
+
+/// The progress of the snapshot that is being taken, and the conditions for the next one.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotTaker {
+    stage: Stage,
+    rate: RateLimiter,
+    /// The number and the size of the entries applied since the last snapshot was started.
+    entries: u64,
+    bytes: u64,
+    entries_max: u64,
+    bytes_max: u64,
+    /// Whether a peer or an operator requested a snapshot that has not been started yet.
+    demanded: bool,
+    /// The last index of the last snapshot, and that of the one before it.
+    last: Index,
+    older: Index,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// No snapshot is being taken.
+    Idle,
+    /// The node has requested a view from the worker.
+    Freezing,
+    /// The store is ready for the next bytes of the view, at most this many.
+    WantsBytes(usize),
+    /// The node has requested at most this many bytes from the driver.
+    Reading(usize),
+    /// The store writes bytes, or verifies the written snapshot.
+    Writing,
+    /// The snapshot is completely written, and the store records it as the current one.
+    Recording,
+}
+
+impl SnapshotTaker {
+    /// `last` and `older` are the last indices of the last snapshot and of the one before it.
+    pub(crate) fn new(
+        entries_max: u64,
+        bytes_max: u64,
+        bytes_per_second: u64,
+        (last, older): (Index, Index),
+    ) -> SnapshotTaker {
+        let rate = RateLimiter::new(bytes_per_second);
+        SnapshotTaker {
+            stage: Stage::Idle,
+            rate,
+            entries: 0,
+            bytes: 0,
+            entries_max,
+            bytes_max,
+            demanded: false,
+            last,
+            older,
+        }
+    }
+
+    /// Counts entries that go to the state machine.
+    pub(crate) fn count(&mut self, entries: &[Entry]) {
+        self.entries += entries.len() as u64;
+        self.bytes += entries.iter().map(|entry| entry.bytes() as u64).sum::<u64>();
+    }
+
+    /// Requests a snapshot of the current state. It is started as soon as none is in progress,
+    /// because one in progress may end at an earlier index.
+    pub(crate) fn demand(&mut self) {
+        self.demanded = true;
+    }
+
+    /// Returns true if the node should request a view now. While the node `serves` a snapshot to a
+    /// peer, the thresholds are doubled, because newer snapshots remove the one that is served.
+    pub(crate) fn start(&mut self, serves: bool) -> bool {
+        let times = if serves { 2 } else { 1 };
+        let due = self.entries / times >= self.entries_max || self.bytes / times >= self.bytes_max;
+        if self.stage != Stage::Idle || !(due || self.demanded) {
+            return false;
+        }
+        self.demanded = false;
+        self.stage = Stage::Freezing;
+        (self.entries, self.bytes) = (0, 0);
+        true
+    }
+
+    /// Handles a frozen view. Returns false if none was requested.
+    pub(crate) fn on_frozen(&mut self) -> bool {
+        let awaited = self.stage == Stage::Freezing;
+        if awaited {
+            self.stage = Stage::Writing;
+        }
+        awaited
+    }
+
+    /// Handles the store's request for the next bytes.
+    pub(crate) fn want(&mut self, bytes: usize) {
+        assert_eq!(self.stage, Stage::Writing, "one piece is written at a time");
+        self.stage = Stage::WantsBytes(bytes);
+    }
+
+    /// Returns the number of bytes to request from the driver now, if any.
+    pub(crate) fn view(&mut self, now: Instant) -> Option<usize> {
+        let Stage::WantsBytes(bytes) = self.stage else { return None };
+        if now < self.rate.ready_at() {
+            return None;
+        }
+        self.stage = Stage::Reading(bytes);
+        Some(bytes)
+    }
+
+    /// Handles `bytes` bytes that the driver read. Returns false if none were requested.
+    pub(crate) fn on_viewed(&mut self, now: Instant, bytes: usize) -> bool {
+        let Stage::Reading(asked) = self.stage else { return false };
+        assert!(bytes <= asked, "contract: a view read returns at most the requested bytes");
+        self.rate.spend(now, bytes);
+        self.stage = Stage::Writing;
+        true
+    }
+
+    /// Sets the last index of the current snapshot, own or received.
+    pub(crate) fn set_last(&mut self, last: Index) {
+        if last > self.last {
+            self.older = core::mem::replace(&mut self.last, last);
+        }
+    }
+
+    /// Marks the snapshot as completely written: the store may start to receive another one.
+    pub(crate) fn written(&mut self) {
+        self.stage = Stage::Recording;
+    }
+
+    /// Ends the snapshot in progress, finished or not.
+    pub(crate) fn end(&mut self) {
+        self.stage = Stage::Idle;
+    }
+
+    /// Returns true if the store is writing the snapshot in progress.
+    pub(crate) fn is_writing(&self) -> bool {
+        matches!(self.stage, Stage::WantsBytes(_) | Stage::Reading(_) | Stage::Writing)
+    }
+
+    /// Returns the index through which the log may be compacted: it keeps `trailing` entries before
+    /// the end of the last snapshot, and all entries after the one before it.
+    pub(crate) fn base(&self, trailing: u64) -> Index {
+        self.older.min(Index(self.last.0.saturating_sub(trailing)))
+    }
+
+    /// Returns the time from which the next bytes may be requested.
+    pub(crate) fn deadline(&self) -> Instant {
+        match self.stage {
+            Stage::WantsBytes(_) => self.rate.ready_at(),
+            _ => Instant::NEVER,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{EntryId, Payload, Term};
+
+    fn entries(count: u64) -> Vec<Entry> {
+        let id = |index| EntryId::new(Term(1), Index(index));
+        (1..=count).map(|index| Entry { id: id(index), payload: Payload::Noop }).collect()
+    }
+
+    fn taker() -> SnapshotTaker {
+        SnapshotTaker::new(3, 1 << 20, 1_000, (Index(7), Index(4)))
+    }
+
+    #[test]
+    fn a_snapshot_starts_after_enough_entries_or_bytes() {
+        let mut taker = taker();
+        taker.count(&entries(2));
+        assert!(!taker.start(false));
+        taker.count(&entries(1));
+        assert!(!taker.start(true), "a snapshot is being sent");
+        assert!(taker.start(false));
+        assert!(!taker.start(false), "one at a time");
+        let mut by_bytes = SnapshotTaker::new(1 << 20, 90, 1_000, (Index(0), Index(0)));
+        by_bytes.count(&entries(3));
+        assert!(by_bytes.start(false));
+    }
+
+    #[test]
+    fn demands_during_a_snapshot_start_one_more_after_it() {
+        let mut taker = taker();
+        taker.demand();
+        assert!(taker.start(false));
+        assert!(taker.on_frozen());
+        taker.demand();
+        taker.demand();
+        assert!(!taker.start(false), "one at a time");
+        taker.written();
+        assert!(!taker.start(false), "it is not recorded yet");
+        taker.end();
+        assert!(taker.start(false));
+        assert!(taker.on_frozen());
+        taker.end();
+        assert!(!taker.start(false), "there is no further demand");
+    }
+
+    #[test]
+    fn the_view_is_read_in_pieces_within_the_rate() {
+        let mut taker = taker();
+        taker.count(&entries(3));
+        taker.start(false);
+        assert!(taker.on_frozen());
+        taker.want(500);
+        let now = Instant(1_000_000_000);
+        assert_eq!(taker.view(now), Some(500));
+        assert_eq!(taker.view(now), None, "it is requested already");
+        assert!(taker.on_viewed(now, 500));
+        taker.want(500);
+        assert_eq!(taker.view(now), None, "the rate");
+        assert_eq!(taker.deadline(), Instant(1_500_000_000));
+        assert_eq!(taker.view(taker.deadline()), Some(500));
+        assert!(taker.on_viewed(taker.deadline(), 20));
+        assert!(!taker.on_viewed(taker.deadline(), 20), "no more were requested");
+        assert!(taker.is_writing());
+        taker.written();
+        assert!(!taker.is_writing(), "there is nothing left to abandon");
+        taker.count(&entries(3));
+        assert!(!taker.start(false), "it is not recorded yet");
+    }
+
+    #[test]
+    fn the_log_keeps_entries_after_the_older_snapshot_and_trailing_ones() {
+        let mut taker = taker();
+        assert_eq!(taker.base(0), Index(4));
+        assert_eq!(taker.base(5), Index(2));
+        assert_eq!(taker.base(50), Index(0));
+        taker.set_last(Index(20));
+        assert_eq!(taker.base(5), Index(7));
+        taker.set_last(Index(20));
+        assert_eq!(taker.base(0), Index(7), "the same snapshot again");
+    }
+}

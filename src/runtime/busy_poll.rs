@@ -1,0 +1,98 @@
+//! Busy polling before a thread sleeps, because waking a thread whose processor sleeps takes tens
+//! of microseconds, and more on a virtual machine.
+
+use std::time::Duration;
+
+use crate::runtime::clock::Clock;
+use crate::types::Instant;
+
+/// The time to poll before sleeping; zero disables busy polling.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BusyPoll {
+    max: Duration,
+}
+
+impl BusyPoll {
+    pub(super) fn new(max: Duration) -> BusyPoll {
+        BusyPoll { max }
+    }
+
+    /// Calls `poll_once` until it returns something or the time is over, and yields the processor
+    /// between two calls.
+    #[cfg(not(madsim))]
+    pub(super) fn poll<T>(self, mut poll_once: impl FnMut() -> Option<T>) -> Option<T> {
+        let found = poll_once();
+        if found.is_some() || self.max.is_zero() {
+            return found;
+        }
+        let clock = Clock::start();
+        while clock.now() < self.end() {
+            std::thread::yield_now();
+            let found = poll_once();
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    }
+
+    /// Keeps this thread awake for the time, as a branch of a `select!`: the runtime polls its
+    /// sockets between two yields. Never completes; once the time is over, the thread may sleep.
+    pub(super) async fn keep_awake<T>(self) -> T {
+        if self.max.is_zero() {
+            return std::future::pending().await;
+        }
+        let clock = Clock::start();
+        while clock.now() < self.end() {
+            tokio::task::yield_now().await;
+            std::thread::yield_now();
+        }
+        std::future::pending().await
+    }
+
+    /// The end of the time, on a clock that starts together with the polling.
+    fn end(self) -> Instant {
+        Instant(0).after(self.max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_look_is_free() {
+        let disabled = BusyPoll::new(Duration::ZERO);
+        assert_eq!(disabled.poll(|| Some(7)), Some(7));
+        let mut polls = 0;
+        let mut empty = || {
+            polls += 1;
+            None::<u8>
+        };
+        assert_eq!(disabled.poll(&mut empty), None);
+        assert_eq!(polls, 1);
+    }
+
+    #[test]
+    fn what_comes_meanwhile_is_found() {
+        let mut polls = 0;
+        let found = BusyPoll::new(Duration::from_secs(3600)).poll(|| {
+            polls += 1;
+            (polls == 5).then_some(polls)
+        });
+        assert_eq!(found, Some(5));
+    }
+
+    #[tokio::test]
+    async fn others_go_on_meanwhile() {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move { sender.send(7) });
+        let busy_poll = BusyPoll::new(Duration::from_secs(3600));
+        let received = tokio::select! {
+            biased;
+            received = receiver => received.ok(),
+            never = busy_poll.keep_awake() => never,
+        };
+        assert_eq!(received, Some(7));
+    }
+}

@@ -1,0 +1,69 @@
+//! Forwards the proposals of clients from a node to the leader, and returns the replies.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use crate::runtime::client::config::ClientConfig;
+use crate::runtime::client::connection::{Connection, ConnectionError, Dialer, SentFlag, lock};
+use crate::runtime::client::nodes::Nodes;
+use crate::runtime::transport::link::Security;
+use crate::storage::ClusterId;
+use crate::wire::{LeaderHint, ReplyBody, RequestBody};
+
+/// The connection of a node to the leader. Clones share the connection.
+#[derive(Clone)]
+pub(in crate::runtime) struct Forwarder {
+    config: Arc<ClientConfig>,
+    security: Security,
+    open: Arc<Mutex<Option<(LeaderHint, Connection)>>>,
+}
+
+impl Forwarder {
+    /// Returns a forwarder that is not connected yet and uses the TLS files of the node.
+    pub(in crate::runtime) fn new(cluster: ClusterId, security: Security) -> Forwarder {
+        let no_addresses: [&str; 0] = [];
+        let config = Arc::new(ClientConfig::new(cluster, no_addresses));
+        Forwarder { config, security, open: Arc::default() }
+    }
+
+    /// Sends the request to the leader once, and returns the reply; none if the leader did not
+    /// receive it.
+    pub(in crate::runtime) async fn forward(
+        &self,
+        leader: &LeaderHint,
+        body: RequestBody,
+    ) -> Option<ReplyBody> {
+        let connection = self.connection(leader);
+        match connection.send(body, &SentFlag::default()).await {
+            Ok(reply) => Some(reply),
+            Err(ConnectionError::Lost(_)) => Some(ReplyBody::Unknown),
+            Err(ConnectionError::Unreachable(_) | ConnectionError::TooLarge) => None,
+        }
+    }
+
+    fn connection(&self, leader: &LeaderHint) -> Connection {
+        let mut open = lock(&self.open);
+        match &*open {
+            Some((current, connection)) if current == leader && !connection.is_closed() => {
+                connection.clone()
+            }
+            _ => {
+                let dialer = Dialer {
+                    config: Arc::clone(&self.config),
+                    security: self.security.clone(),
+                    nodes: Arc::new(Mutex::new(Nodes::new(Vec::new(), 0))),
+                    node: Some(leader.id),
+                };
+                let connection = Connection::open(leader.address.as_str().to_owned(), dialer);
+                *open = Some((leader.clone(), connection.clone()));
+                connection
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Forwarder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Forwarder")
+    }
+}

@@ -1,0 +1,91 @@
+//! Runs the jobs of a lane, on whichever thread calls it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::machine::FrozenView;
+use crate::replica::Input;
+use crate::runtime::metrics::{Counts, Stopwatch};
+
+/// The result of a job, for the driver.
+pub(in crate::runtime) enum Event {
+    /// An input for the node.
+    Input(Input),
+    /// A frozen view of the state machine, to be passed to the bulk lane that reads it.
+    View(FrozenView),
+    /// The named lane panicked; its jobs have no results.
+    Panicked(&'static str),
+}
+
+/// A job, with a stopwatch that was started when the job was queued.
+pub(super) type Job<T> = (T, Stopwatch);
+
+/// The function that executes the jobs of a lane.
+type Work<T> = Box<dyn FnMut(T, Stopwatch) -> Event + Send>;
+
+/// Executes jobs. Its fields are dropped in their order: the work, which holds the open directory,
+/// is dropped before the sender, because the driver reopens the directory once the last sender is
+/// gone.
+pub(super) struct JobRunner<T> {
+    /// The work; none once it has panicked.
+    work: Arc<Mutex<Option<Work<T>>>>,
+    events: UnboundedSender<Vec<Event>>,
+    counts: Arc<Counts>,
+    pub(super) name: &'static str,
+    number: usize,
+}
+
+impl<T> Clone for JobRunner<T> {
+    fn clone(&self) -> JobRunner<T> {
+        JobRunner {
+            work: Arc::clone(&self.work),
+            events: self.events.clone(),
+            counts: Arc::clone(&self.counts),
+            name: self.name,
+            number: self.number,
+        }
+    }
+}
+
+impl<T> JobRunner<T> {
+    pub(super) fn new(
+        (name, number): (&'static str, usize),
+        (events, counts): (UnboundedSender<Vec<Event>>, Arc<Counts>),
+        work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
+    ) -> JobRunner<T> {
+        let work: Work<T> = Box::new(work);
+        JobRunner { work: Arc::new(Mutex::new(Some(work))), events, counts, name, number }
+    }
+
+    /// Counts one more queued job.
+    pub(super) fn count_queued(&self) {
+        self.counts.disk.depths[self.number].increment();
+    }
+
+    /// Runs `jobs` and sends their events. Returns false if the work has panicked or the receiver
+    /// is gone.
+    pub(super) fn run(&self, jobs: &mut Vec<Job<T>>) -> bool {
+        let mut guard = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(work) = &mut *guard else { return false };
+        let events = catch_unwind(AssertUnwindSafe(|| {
+            let events = jobs.drain(..).map(|(job, queued_at)| {
+                let event = work(job, queued_at);
+                self.counts.disk.depths[self.number].decrement();
+                event
+            });
+            events.collect()
+        }));
+        if events.is_err() {
+            *guard = None;
+        }
+        let sent = self.events.send(events.unwrap_or_else(|_| vec![Event::Panicked(self.name)]));
+        sent.is_ok() && guard.is_some()
+    }
+
+    #[cfg(test)]
+    pub(super) fn work_weak(&self) -> std::sync::Weak<impl Sized + use<T>> {
+        Arc::downgrade(&self.work)
+    }
+}

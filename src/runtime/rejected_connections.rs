@@ -1,0 +1,178 @@
+//! The reasons for which connections are rejected or closed, and their counters.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The reasons, on the remote's side, for which a connection is rejected or closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ConnectionRejectReason {
+    /// The remote did not complete the handshake within `handshake_timeout`.
+    HandshakeTimeout,
+    /// The remote closed the connection before it completed the handshake.
+    ClosedInHandshake,
+    /// The limit of connections was reached.
+    TooManyConnections,
+    /// A newer connection of the same node took the place of this one.
+    Replaced,
+    /// The remote sent plaintext, or something else that is not TLS.
+    NotTls,
+    /// The remote supports no TLS version or algorithm that this node accepts.
+    UnsupportedTls,
+    /// The remote presented no certificate.
+    NoCertificate,
+    /// The certificate has expired, or is not valid yet.
+    CertificateExpired,
+    /// No trusted authority of the certificate's role issued it, or it was revoked.
+    CertificateUntrusted,
+    /// The certificate does not name a principal by exactly one URI.
+    NoPrincipal,
+    /// TLS failed for another reason.
+    TlsFailed,
+    /// The remote belongs to another cluster.
+    OtherCluster,
+    /// The role of the remote's certificate does not permit the connection.
+    RoleNotAllowed,
+    /// The remote is another node than its certificate names, or than the one that was called.
+    IdentityMismatch,
+    /// The hello is invalid for another reason.
+    InvalidHello,
+    /// The remote sent a packet in the name of another node.
+    WrongSender,
+    /// The remote sent a packet that is addressed to another node.
+    WrongRecipient,
+    /// A frame was longer than its kind permits.
+    FrameTooLong,
+    /// A frame was invalid, or not permitted at its place.
+    InvalidFrame,
+    /// Nothing arrived, or nothing could be written, within the time limit.
+    KeepaliveTimeout,
+    /// Nothing but keepalives arrived within the time limit.
+    Idle,
+}
+
+impl ConnectionRejectReason {
+    /// Every reason, in the order of the variants.
+    pub const ALL: [ConnectionRejectReason; 21] = [
+        ConnectionRejectReason::HandshakeTimeout,
+        ConnectionRejectReason::ClosedInHandshake,
+        ConnectionRejectReason::TooManyConnections,
+        ConnectionRejectReason::Replaced,
+        ConnectionRejectReason::NotTls,
+        ConnectionRejectReason::UnsupportedTls,
+        ConnectionRejectReason::NoCertificate,
+        ConnectionRejectReason::CertificateExpired,
+        ConnectionRejectReason::CertificateUntrusted,
+        ConnectionRejectReason::NoPrincipal,
+        ConnectionRejectReason::TlsFailed,
+        ConnectionRejectReason::OtherCluster,
+        ConnectionRejectReason::RoleNotAllowed,
+        ConnectionRejectReason::IdentityMismatch,
+        ConnectionRejectReason::InvalidHello,
+        ConnectionRejectReason::WrongSender,
+        ConnectionRejectReason::WrongRecipient,
+        ConnectionRejectReason::FrameTooLong,
+        ConnectionRejectReason::InvalidFrame,
+        ConnectionRejectReason::KeepaliveTimeout,
+        ConnectionRejectReason::Idle,
+    ];
+
+    /// Returns the name of the reason, as metrics label it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            ConnectionRejectReason::HandshakeTimeout => "handshake_timeout",
+            ConnectionRejectReason::ClosedInHandshake => "closed_in_handshake",
+            ConnectionRejectReason::TooManyConnections => "too_many_connections",
+            ConnectionRejectReason::Replaced => "replaced",
+            ConnectionRejectReason::NotTls => "not_tls",
+            ConnectionRejectReason::UnsupportedTls => "unsupported_tls",
+            ConnectionRejectReason::NoCertificate => "no_certificate",
+            ConnectionRejectReason::CertificateExpired => "certificate_expired",
+            ConnectionRejectReason::CertificateUntrusted => "certificate_untrusted",
+            ConnectionRejectReason::NoPrincipal => "no_principal",
+            ConnectionRejectReason::TlsFailed => "tls_failed",
+            ConnectionRejectReason::OtherCluster => "other_cluster",
+            ConnectionRejectReason::RoleNotAllowed => "role_not_allowed",
+            ConnectionRejectReason::IdentityMismatch => "identity_mismatch",
+            ConnectionRejectReason::InvalidHello => "invalid_hello",
+            ConnectionRejectReason::WrongSender => "wrong_sender",
+            ConnectionRejectReason::WrongRecipient => "wrong_recipient",
+            ConnectionRejectReason::FrameTooLong => "frame_too_long",
+            ConnectionRejectReason::InvalidFrame => "invalid_frame",
+            ConnectionRejectReason::KeepaliveTimeout => "keepalive_timeout",
+            ConnectionRejectReason::Idle => "idle",
+        }
+    }
+
+    /// Returns the reason for which the error ended a connection; none if it has another cause.
+    pub(super) fn of(error: &io::Error) -> Option<ConnectionRejectReason> {
+        error.get_ref()?.downcast_ref::<ConnectionRejected>().map(|rejected| rejected.reason)
+    }
+}
+
+/// Returns an error that is counted for `reason` and displays `message`.
+pub(super) fn reject(reason: ConnectionRejectReason, message: impl fmt::Display) -> io::Error {
+    let kind = match reason {
+        ConnectionRejectReason::HandshakeTimeout
+        | ConnectionRejectReason::KeepaliveTimeout
+        | ConnectionRejectReason::Idle => io::ErrorKind::TimedOut,
+        _ => io::ErrorKind::InvalidData,
+    };
+    io::Error::new(kind, ConnectionRejected { reason, message: message.to_string() })
+}
+
+#[derive(Debug)]
+struct ConnectionRejected {
+    reason: ConnectionRejectReason,
+    message: String,
+}
+
+impl fmt::Display for ConnectionRejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ConnectionRejected {}
+
+/// The number of connections that were rejected or closed, by reason.
+#[derive(Debug, Default)]
+pub(super) struct RejectedConnections([AtomicU64; ConnectionRejectReason::ALL.len()]);
+
+impl RejectedConnections {
+    /// Counts the error, unless it has another cause than the remote.
+    pub(super) fn count(&self, error: &io::Error) {
+        if let Some(reason) = ConnectionRejectReason::of(error) {
+            self.0[reason as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns every reason with its count.
+    pub(super) fn counts(&self) -> Vec<(ConnectionRejectReason, u64)> {
+        let count = |reason: ConnectionRejectReason| {
+            (reason, self.0[reason as usize].load(Ordering::Relaxed))
+        };
+        ConnectionRejectReason::ALL.into_iter().map(count).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_counted_as_itself() {
+        let rejected = RejectedConnections::default();
+        for (index, reason) in ConnectionRejectReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index, "{}", reason.name());
+            for _ in 0..index {
+                rejected.count(&reject(reason, "because"));
+            }
+        }
+        rejected.count(&io::ErrorKind::BrokenPipe.into());
+        let counts: Vec<u64> = rejected.counts().into_iter().map(|(_, count)| count).collect();
+        assert_eq!(counts, (0..ConnectionRejectReason::ALL.len() as u64).collect::<Vec<_>>());
+    }
+}

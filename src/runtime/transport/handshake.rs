@@ -1,0 +1,261 @@
+//! The handshake of a connection between nodes, and the reader of its frames.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+
+use crate::runtime::principal::Principal;
+use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
+use crate::storage::ClusterId;
+use crate::types::{Incarnation, NodeId};
+use crate::wire::{
+    ExpectedPeer, Frame, FrameError, FrameReader, Hello, HelloError, Versions, WireError,
+};
+
+/// The size of the read buffer, in bytes: enough for a hello and the frames right behind it.
+const READ_BYTES: usize = 64 << 10;
+
+/// The identity of this node, which it sends in its hello.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::runtime) struct Handshake {
+    pub(in crate::runtime) cluster: ClusterId,
+    /// The cluster that this one was recovered or restored from.
+    pub(in crate::runtime) origin: Option<ClusterId>,
+    pub(in crate::runtime) node: NodeId,
+    pub(in crate::runtime) incarnation: Incarnation,
+}
+
+impl Handshake {
+    fn hello(&self, to: NodeId) -> Vec<u8> {
+        let hello = Hello {
+            versions: Versions::SUPPORTED,
+            cluster: self.cluster.0,
+            from: self.node,
+            to,
+            incarnation: self.incarnation.0,
+        };
+        let mut bytes = Vec::new();
+        hello.encode(&mut bytes);
+        bytes
+    }
+
+    /// Checks a hello, and returns the node that sent it. `peer` is the node that this one called,
+    /// if it did.
+    fn check(&self, hello: &Hello, peer: Option<NodeId>) -> io::Result<NodeId> {
+        let expected = ExpectedPeer {
+            cluster: self.cluster.0,
+            origin: self.origin.map(|origin| origin.0),
+            local: self.node,
+            peer,
+            incarnation: None,
+        };
+        match hello.check(&expected) {
+            Ok(_) => Ok(hello.from),
+            Err(error) => Err(reject(reject_reason(&error), error)),
+        }
+    }
+
+    /// Sends the hello to `peer`, and checks that the reply is from that node.
+    pub(super) async fn initiate<S>(
+        &self,
+        stream: &mut S,
+        peer: NodeId,
+    ) -> io::Result<ConnectionReader>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        write_all(stream, &self.hello(peer)).await?;
+        let mut reader = ConnectionReader::new();
+        let hello = reader.hello(stream).await?;
+        self.check(&hello, Some(peer))?;
+        Ok(reader)
+    }
+
+    /// Replies to the hello of a caller, and returns its node id. If the connection has a
+    /// certificate, it must be that node's own.
+    pub(super) async fn respond<S>(
+        &self,
+        stream: &mut S,
+        hello: &Hello,
+        principal: Option<&Principal>,
+    ) -> io::Result<NodeId>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match principal {
+            None => {}
+            Some(Principal::Node(id)) if *id == hello.from => {}
+            Some(Principal::Node(id)) => {
+                let message = format_args!("the certificate of {id} was used by {}", hello.from);
+                return Err(reject(ConnectionRejectReason::IdentityMismatch, message));
+            }
+            Some(principal) => {
+                let message = format_args!("{principal} connected as node {}", hello.from);
+                return Err(reject(ConnectionRejectReason::RoleNotAllowed, message));
+            }
+        }
+        // The reply is sent even if the hello is invalid, so that the caller can see why.
+        write_all(stream, &self.hello(hello.from)).await?;
+        self.check(hello, None)
+    }
+}
+
+/// Returns the reason that is counted for an invalid hello.
+fn reject_reason(error: &HelloError) -> ConnectionRejectReason {
+    match error {
+        HelloError::Cluster { .. } | HelloError::Predecessor { .. } => {
+            ConnectionRejectReason::OtherCluster
+        }
+        HelloError::Node { .. } | HelloError::DuplicateId { .. } => {
+            ConnectionRejectReason::IdentityMismatch
+        }
+        HelloError::Address { .. } => ConnectionRejectReason::WrongRecipient,
+        _ => ConnectionRejectReason::InvalidHello,
+    }
+}
+
+/// Reads the frames of a connection.
+pub(in crate::runtime) struct ConnectionReader {
+    frames: FrameReader,
+    buffer: Vec<u8>,
+    /// The range of the buffered bytes that were received and not yet parsed.
+    start: usize,
+    end: usize,
+}
+
+impl ConnectionReader {
+    pub(in crate::runtime) fn new() -> ConnectionReader {
+        ConnectionReader {
+            frames: FrameReader::new(),
+            buffer: vec![0; READ_BYTES],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// Returns the number of bytes of all frames that were returned, headers included.
+    pub(in crate::runtime) fn read_bytes(&self) -> u64 {
+        self.frames.consumed_bytes()
+    }
+
+    /// Returns the next frame. Cancel-safe: no byte is lost if the future is dropped.
+    pub(in crate::runtime) async fn next<S>(&mut self, stream: &mut S) -> io::Result<Frame>
+    where
+        S: AsyncRead + Unpin,
+    {
+        loop {
+            if let Some(frame) = self.buffered_frame()? {
+                return Ok(frame);
+            }
+            self.fill_buffer(stream).await?;
+        }
+    }
+
+    /// Returns the next frame; fails if no byte arrives for `keepalive_timeout`.
+    pub(in crate::runtime) async fn next_within<S>(
+        &mut self,
+        keepalive_timeout: Duration,
+        stream: &mut S,
+    ) -> io::Result<Frame>
+    where
+        S: AsyncRead + Unpin,
+    {
+        loop {
+            if let Some(frame) = self.buffered_frame()? {
+                return Ok(frame);
+            }
+            let timed_out = |_| {
+                let message = "no keepalive: nothing was received within keepalive_timeout";
+                Err(reject(ConnectionRejectReason::KeepaliveTimeout, message))
+            };
+            timeout(keepalive_timeout, self.fill_buffer(stream)).await.unwrap_or_else(timed_out)?;
+        }
+    }
+
+    /// Returns the next frame if it was received completely.
+    fn buffered_frame(&mut self) -> io::Result<Option<Frame>> {
+        let mut bytes = &self.buffer[self.start..self.end];
+        let frame = self.frames.read(&mut bytes);
+        self.start = self.end - bytes.len();
+        frame.map_err(|error| frame_error(&error))
+    }
+
+    /// Reads into the buffer, whose earlier contents were all parsed.
+    async fn fill_buffer<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> io::Result<()> {
+        let count = stream.read(&mut self.buffer).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        (self.start, self.end) = (0, count);
+        Ok(())
+    }
+
+    async fn hello<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> io::Result<Hello> {
+        match self.next(stream).await? {
+            Frame::Hello(hello) => Ok(hello),
+            // The frame reader accepts only a hello as the first frame.
+            _ => Err(reject(ConnectionRejectReason::InvalidFrame, "the first frame is no hello")),
+        }
+    }
+}
+
+#[cfg(test)]
+impl ConnectionReader {
+    /// Returns a reader that has read the hello of a client.
+    pub(in crate::runtime) async fn after_client_hello() -> ConnectionReader {
+        let mut bytes = Vec::new();
+        let versions = Versions::SUPPORTED;
+        let hello = crate::wire::ClientHello { versions, cluster: 7, node: None, full: false };
+        hello.encode(&mut bytes);
+        let mut frames = ConnectionReader::new();
+        frames.next(&mut &bytes[..]).await.expect("the hello is valid");
+        frames
+    }
+}
+
+/// Writes all bytes and flushes the stream.
+pub(in crate::runtime) async fn write_all<S>(stream: &mut S, bytes: &[u8]) -> io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+/// Writes all bytes and flushes the stream; fails if no byte is accepted for `max`. The bytes that
+/// TLS buffers, up to 64 KiB, must be accepted within one `max` at the end.
+pub(in crate::runtime) async fn write_all_within<S>(
+    max: Duration,
+    stream: &mut S,
+    bytes: &[u8],
+) -> io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
+    let mut unwritten = bytes;
+    while !unwritten.is_empty() {
+        let written = timeout(max, stream.write(unwritten)).await.unwrap_or_else(stalled)?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        unwritten = &unwritten[written..];
+    }
+    timeout(max, stream.flush()).await.unwrap_or_else(stalled)
+}
+
+fn stalled<T>(_: Elapsed) -> io::Result<T> {
+    let message = "a write stalled: the other side accepted no bytes within the time limit";
+    Err(reject(ConnectionRejectReason::KeepaliveTimeout, message))
+}
+
+/// Returns the error of a frame that cannot be parsed, with the reason that is counted.
+fn frame_error(error: &WireError) -> io::Error {
+    let reject_reason = match error.error {
+        FrameError::TooLong { .. } => ConnectionRejectReason::FrameTooLong,
+        _ => ConnectionRejectReason::InvalidFrame,
+    };
+    reject(reject_reason, error)
+}

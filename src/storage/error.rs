@@ -1,0 +1,158 @@
+//! Storage errors: the damaged file, the offset, the cause and the advice for the operator.
+
+use std::fmt;
+
+use crate::storage::disk::{DiskError, FileName};
+use crate::types::{EntryId, Index, NodeId};
+
+/// An error that stops the node, or that makes the content of its directory unusable. The storage
+/// never retries a failed write, because its effect is unknown, and never repairs damage by
+/// guessing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageError {
+    /// The affected file; None for the directory itself, for the log as a whole, or if the error is
+    /// in no file.
+    pub file: Option<FileName>,
+    /// The offset of the damage in the file, in bytes.
+    pub offset: u64,
+    /// The error in a few words, without file, offset and advice.
+    pub message: String,
+    /// The cause, which decides the advice to the operator.
+    pub cause: ErrorCause,
+}
+
+/// The cause of a [`StorageError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCause {
+    /// The bytes on disk are not the bytes that were written, cannot be read any more, or are
+    /// rejected by the state machine.
+    Damage,
+    /// An operation of a running node failed on the disk.
+    Disk,
+    /// A tool that only inspects a directory cannot read it.
+    Unreadable,
+    /// The log has diverged from a peer's log: at least one of them lost committed entries.
+    DivergedLog,
+    /// A thread of the node, or the state machine, panicked.
+    Panic,
+}
+
+/// Why a directory cannot be formatted or opened. The directory is unchanged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// A value of the configuration is out of its bounds; the text names the field.
+    Config(&'static str),
+    /// The directory has no superblock.
+    NotFormatted,
+    /// The directory that should be formatted already has this file.
+    NotEmpty(FileName),
+    /// A file belongs to another cluster, node or incarnation, or to a newer version.
+    Mismatch {
+        /// The file with the mismatch.
+        file: FileName,
+        /// The name of the field that differs.
+        field: &'static str,
+        /// The value that the file must have.
+        expected: String,
+        /// The value that the file has.
+        found: String,
+    },
+    /// The disk failed, or a file is damaged.
+    Failed(StorageError),
+    /// The file system has no room for the writes that opening requires.
+    Full,
+}
+
+impl ErrorCause {
+    /// Returns the advice to the operator, as a clause that ends the error text.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            ErrorCause::Damage => {
+                "nothing was changed; restore the file from a copy, or remove the node from the \
+                 cluster and add it again with an empty directory"
+            }
+            ErrorCause::Disk => "the node has stopped; check the disk, then restart the node",
+            ErrorCause::Unreadable => "nothing was changed; make it readable, then try again",
+            ErrorCause::DivergedLog => {
+                "the node has stopped; find out which node's log is correct, then remove the \
+                 other nodes and add them again"
+            }
+            ErrorCause::Panic => {
+                "the node has stopped; see its log for the panic message, fix the cause, then \
+                 restart the node"
+            }
+        }
+    }
+}
+
+impl StorageError {
+    /// An error about bytes in `file` at `offset` that differ from those that were written.
+    pub(crate) fn damage(file: FileName, offset: u64, message: impl Into<String>) -> StorageError {
+        let (file, message) = (Some(file), message.into());
+        StorageError { file, offset, message, cause: ErrorCause::Damage }
+    }
+
+    /// An error about a state machine that cannot be restored from the snapshot through `last`.
+    pub(crate) fn state_machine(last: Index, error: &dyn fmt::Display) -> StorageError {
+        let message = format!("the state machine cannot be restored from the snapshot: {error}");
+        let file = Some(FileName::Snapshot(last));
+        StorageError { file, offset: 0, message, cause: ErrorCause::Damage }
+    }
+
+    /// An error about a log that holds the same entry as that of `peer`, but after different ones.
+    pub(crate) fn diverged_log(id: EntryId, peer: NodeId) -> StorageError {
+        let message =
+            format!("the log diverges from the log of {peer} before entry {id}, which both hold");
+        StorageError { file: None, offset: 0, message, cause: ErrorCause::DivergedLog }
+    }
+
+    /// An error about a failed disk operation of a running node.
+    pub(crate) fn disk(file: Option<FileName>, offset: u64, error: &DiskError) -> StorageError {
+        let message = match file {
+            Some(_) => error.to_string(),
+            None => format!("the directory: {error}"),
+        };
+        StorageError { file, offset, message, cause: ErrorCause::Disk }
+    }
+}
+
+impl From<StorageError> for OpenError {
+    fn from(failure: StorageError) -> OpenError {
+        OpenError::Failed(failure)
+    }
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let advice = self.cause.advice();
+        match self.file {
+            Some(file) => write!(f, "{file} at {}: {}; {advice}", self.offset, self.message),
+            None => write!(f, "{}; {advice}", self.message),
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Config(text) => f.write_str(text),
+            OpenError::NotFormatted => {
+                f.write_str("the directory is not formatted: it has no superblock")
+            }
+            OpenError::NotEmpty(file) => {
+                write!(f, "{file}: the directory is in use and cannot be formatted again")
+            }
+            OpenError::Mismatch { file, field, expected, found } => {
+                write!(f, "{file}: {field} is {found}, expected {expected}")
+            }
+            OpenError::Failed(failure) => failure.fmt(f),
+            OpenError::Full => {
+                f.write_str("the file system is full: free space for a log segment, then restart")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StorageError {}
+impl std::error::Error for OpenError {}

@@ -1,0 +1,129 @@
+//! Spare segments: empty segments that are created in advance, so that an append never waits for a
+//! file to grow, and a full file system is noticed while there is still room.
+
+use std::collections::VecDeque;
+
+use crate::storage::disk::{DiskError, FileAction, FileName, Lane, OperationId};
+use crate::storage::error::StorageError;
+use crate::storage::operations::{Operations, Owner};
+
+/// Segments that are empty, durable and named, and the creation of the next one.
+#[derive(Clone, Debug)]
+pub(crate) struct SpareSegments {
+    segments: VecDeque<u64>,
+    /// The number of the next segment to create.
+    next: u64,
+    segment_bytes: u64,
+    creating: Option<Creation>,
+    /// The removal of a segment whose creation found the file system full.
+    discarding: Option<OperationId>,
+    /// Whether the last creation found the file system full; none is tried until
+    /// [`SpareSegments::retry`].
+    full: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Creation {
+    create: OperationId,
+    sync: OperationId,
+    created: bool,
+}
+
+/// The change of free space that the result of an operation shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SpaceChange {
+    Unchanged,
+    /// There was no room for a segment.
+    Full,
+}
+
+impl SpareSegments {
+    /// Starts with the empty segments `segments`; new ones are numbered from `next` on.
+    pub(crate) fn new(ready: Vec<u64>, next: u64, segment_bytes: u64) -> SpareSegments {
+        assert!(ready.iter().all(|number| *number < next), "new segments come last");
+        let segments = VecDeque::from(ready);
+        SpareSegments {
+            segments,
+            next,
+            segment_bytes,
+            creating: None,
+            discarding: None,
+            full: false,
+        }
+    }
+
+    /// Removes and returns the next empty segment, which is then in use.
+    pub(crate) fn take(&mut self) -> Option<u64> {
+        self.segments.pop_front()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Allows the creation of segments again after the file system was full.
+    pub(crate) fn retry(&mut self) {
+        self.full = false;
+    }
+
+    /// Begins to create the next segment if there are fewer than `count`; one at a time.
+    pub(crate) fn advance(&mut self, count: usize, operations: &mut Operations) {
+        if self.full || self.is_busy() || self.segments.len() >= count {
+            return;
+        }
+        let (file, bytes) = (FileName::Segment(self.next), self.segment_bytes);
+        let create = operations.request(Owner::Log, Lane::Bulk, FileAction::Create { file, bytes });
+        let sync = operations.request(Owner::Log, Lane::Bulk, FileAction::SyncDirectory);
+        self.creating = Some(Creation { create, sync, created: false });
+    }
+
+    fn is_busy(&self) -> bool {
+        self.creating.is_some() || self.discarding.is_some()
+    }
+
+    /// Returns true if the operation belongs to a spare segment.
+    pub(crate) fn has(&self, id: OperationId) -> bool {
+        let creates = |creating: &Creation| creating.create == id || creating.sync == id;
+        self.discarding == Some(id) || self.creating.as_ref().is_some_and(creates)
+    }
+
+    /// Takes the result of a creation, of the sync of its name, or of a removal.
+    ///
+    /// # Errors
+    /// A [`StorageError`] if the disk failed, unless the creation found the file system full.
+    pub(crate) fn completed(
+        &mut self,
+        id: OperationId,
+        result: Result<Vec<u8>, DiskError>,
+        operations: &mut Operations,
+    ) -> Result<SpaceChange, StorageError> {
+        let file = FileName::Segment(self.next);
+        if self.discarding == Some(id) {
+            self.discarding = None;
+            let failure = |error| StorageError::disk(Some(file), 0, &error);
+            return result.map(|_| SpaceChange::Unchanged).map_err(failure);
+        }
+        let creating = self.creating.as_mut().expect("the caller asked whether it has it");
+        if id == creating.create {
+            match result {
+                Ok(_) => creating.created = true,
+                Err(DiskError::Full) => {
+                    // A partly created segment would occupy space that other files need.
+                    let discard = FileAction::Remove { file };
+                    self.discarding = Some(operations.request(Owner::Log, Lane::Bulk, discard));
+                    self.full = true;
+                    return Ok(SpaceChange::Full);
+                }
+                Err(error) => return Err(StorageError::disk(Some(file), 0, &error)),
+            }
+        } else {
+            result.map_err(|error| StorageError::disk(None, 0, &error))?;
+            if creating.created {
+                self.segments.push_back(self.next);
+                self.next += 1;
+            }
+            self.creating = None;
+        }
+        Ok(SpaceChange::Unchanged)
+    }
+}

@@ -1,0 +1,233 @@
+//! Updates of the superblock: two copies, then the other two, then all of them are read back.
+
+use crate::storage::block::{Digest, FlushSeq};
+use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
+use crate::storage::error::{ErrorCause, StorageError};
+use crate::storage::operations::{Operations, Owner};
+use crate::storage::superblock::{
+    COPIES, COPY_BYTES, COPY_STRIDE, Encoded, FILE_BYTES, Superblock, SuperblockCopy,
+};
+
+/// The number of copies that must be intact before an update counts as durable.
+const COPIES_MIN: usize = 3;
+
+/// The durable superblock, the target that was requested, and an update from one to the other.
+#[derive(Clone, Debug)]
+pub(crate) struct SuperblockUpdater {
+    durable: Superblock,
+    /// The checksum of the durable superblock.
+    digest: Digest,
+    target: Superblock,
+    /// The number of requests so far; an update satisfies every request made before it began.
+    requests: u64,
+    satisfied: u64,
+    update: Option<Update>,
+    /// The order in which the copies are written; damaged ones come first.
+    order: [usize; COPIES],
+}
+
+#[derive(Clone, Debug)]
+struct Update {
+    superblock: Superblock,
+    /// The encoding of one copy.
+    copy: Encoded,
+    requests: u64,
+    stage: Stage,
+    /// The operations that the stage waits for.
+    pending: Vec<OperationId>,
+    /// The number of copies that were read back as they were written.
+    intact: usize,
+}
+
+/// The stage of an update. Each stage begins only after the one before has succeeded, so that two
+/// copies are intact and equal, whatever fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    FirstPair,
+    SecondPair,
+    ReadingBack,
+}
+
+impl SuperblockUpdater {
+    /// Creates the updater of the superblock that was read from `copies`.
+    pub(crate) fn new(durable: Superblock, copies: &[SuperblockCopy]) -> SuperblockUpdater {
+        let is_intact = |place: &usize| match copies.get(*place) {
+            Some(SuperblockCopy::Valid(superblock, _)) => **superblock == durable,
+            _ => false,
+        };
+        let mut order = [0, 1, 2, 3];
+        order.sort_by_key(is_intact);
+        let (target, digest) = (durable.clone(), durable.encode().digest);
+        SuperblockUpdater {
+            durable,
+            digest,
+            target,
+            requests: 0,
+            satisfied: 0,
+            update: None,
+            order,
+        }
+    }
+
+    /// Returns the durable superblock.
+    pub(crate) fn durable(&self) -> &Superblock {
+        &self.durable
+    }
+
+    /// Returns the superblock that will be durable once every request is satisfied.
+    pub(crate) fn target(&self) -> &Superblock {
+        &self.target
+    }
+
+    /// Changes the target, and returns the number of the request for
+    /// [`SuperblockUpdater::is_durable`].
+    pub(crate) fn request(&mut self, change: impl FnOnce(&mut Superblock)) -> u64 {
+        change(&mut self.target);
+        self.requests += 1;
+        self.requests
+    }
+
+    pub(crate) fn is_durable(&self, request: u64) -> bool {
+        self.satisfied >= request
+    }
+
+    /// Begins an update if a request is unsatisfied and no update is under way.
+    pub(crate) fn advance(&mut self, acknowledged: FlushSeq, operations: &mut Operations) {
+        if self.update.is_some() || self.satisfied == self.requests {
+            return;
+        }
+        let mut superblock = self.target.clone();
+        superblock.seq = self.durable.seq + 1;
+        superblock.parent = self.digest;
+        superblock.ack_floor = superblock.ack_floor.max(acknowledged);
+        let copy = superblock.encode();
+        let waits = self.write_pair(&copy.bytes, Stage::FirstPair, operations);
+        let (requested, stage, intact) = (self.requests, Stage::FirstPair, 0);
+        self.update =
+            Some(Update { superblock, copy, requests: requested, stage, pending: waits, intact });
+    }
+
+    /// Writes and syncs the copies of one pair.
+    fn write_pair(
+        &self,
+        bytes: &[u8],
+        stage: Stage,
+        operations: &mut Operations,
+    ) -> Vec<OperationId> {
+        let file = FileName::Superblock;
+        let (first, second) = self.order.split_at(2);
+        let pair = if stage == Stage::FirstPair { first } else { second };
+        let write = |copy: &usize| {
+            let offset = *copy as u64 * COPY_STRIDE;
+            FileAction::Write { file, offset, bytes: bytes.to_vec() }
+        };
+        let actions = pair.iter().map(write).chain([FileAction::Sync { file }]);
+        actions.map(|action| operations.request(Owner::Superblock, Lane::Log, action)).collect()
+    }
+
+    /// Takes the result of an operation of the update.
+    ///
+    /// # Errors
+    /// A [`StorageError`] if too few copies were read back as they were written.
+    pub(crate) fn completed(
+        &mut self,
+        id: OperationId,
+        bytes: &[u8],
+        operations: &mut Operations,
+    ) -> Result<(), StorageError> {
+        let mut update = self.update.take().expect("an operation is of the update under way");
+        update.pending.retain(|waits| *waits != id);
+        if update.stage == Stage::ReadingBack {
+            update.intact += usize::from(bytes == update.copy.bytes);
+        }
+        if !update.pending.is_empty() {
+            self.update = Some(update);
+            return Ok(());
+        }
+        match update.stage {
+            Stage::FirstPair => {
+                update.stage = Stage::SecondPair;
+                update.pending = self.write_pair(&update.copy.bytes, Stage::SecondPair, operations);
+                self.update = Some(update);
+                return Ok(());
+            }
+            Stage::SecondPair => {
+                update.stage = Stage::ReadingBack;
+                update.pending = read_back(operations);
+                self.update = Some(update);
+                return Ok(());
+            }
+            Stage::ReadingBack => {}
+        }
+        if update.intact < COPIES_MIN {
+            let message = "fewer than three copies were read back as they were written";
+            let (file, message) = (Some(FileName::Superblock), message.to_owned());
+            return Err(StorageError { file, offset: 0, message, cause: ErrorCause::Disk });
+        }
+        (self.durable, self.digest) = (update.superblock, update.copy.digest);
+        self.satisfied = update.requests;
+        Ok(())
+    }
+}
+
+/// Requests a read of every copy.
+fn read_back(operations: &mut Operations) -> Vec<OperationId> {
+    let read = |copy: usize| {
+        let (file, offset) = (FileName::Superblock, copy as u64 * COPY_STRIDE);
+        let action = FileAction::Read { file, offset, bytes: COPY_BYTES };
+        operations.request(Owner::Superblock, Lane::Log, action)
+    };
+    (0..COPIES).map(read).collect()
+}
+
+/// Returns the actions that write `superblock` as the first one of a new directory.
+pub(crate) fn first_actions(superblock: &Superblock) -> Vec<FileAction> {
+    let (file, bytes) = (FileName::Superblock, superblock.encode().bytes);
+    let write = |copy: usize| {
+        let offset = copy as u64 * COPY_STRIDE;
+        FileAction::Write { file, offset, bytes: bytes.clone() }
+    };
+    let create = FileAction::Create { file, bytes: FILE_BYTES };
+    let sync = FileAction::Sync { file };
+    let first = [create, FileAction::SyncDirectory, write(0), write(1), sync.clone()];
+    first.into_iter().chain([write(2), write(3), sync]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::storage::disk::Operation;
+    use crate::storage::identity::{ClusterId, Identity};
+    use crate::types::{Incarnation, Index, Membership, NodeId};
+
+    #[test]
+    fn a_request_during_an_update_waits_for_the_next_update() {
+        let (cluster, node, incarnation) = (ClusterId(1), NodeId(1), Incarnation(1));
+        let identity = Identity { cluster, node, incarnation };
+        let durable = Superblock::new(identity, &Membership::new([node]));
+        let (mut updater, mut operations) =
+            (SuperblockUpdater::new(durable, &[]), Operations::default());
+        let first = updater.request(|superblock| superblock.clean = true);
+        updater.advance(FlushSeq(0), &mut operations);
+        let second = updater.request(|superblock| superblock.committed = Index(7));
+        updater.advance(FlushSeq(0), &mut operations);
+        let mut written = Vec::new();
+        let mut requested: VecDeque<Operation> = operations.take().collect();
+        while let Some(operation) = requested.pop_front() {
+            let read = match operation.action {
+                FileAction::Read { .. } => written.clone(),
+                FileAction::Write { bytes, .. } => std::mem::replace(&mut written, bytes),
+                _ => Vec::new(),
+            };
+            let done = updater.completed(operation.id, &read, &mut operations);
+            done.expect("the copies are intact");
+            requested.extend(operations.take());
+        }
+        assert!(updater.is_durable(first));
+        assert!(!updater.is_durable(second), "the update was under way at the request");
+        updater.advance(FlushSeq(0), &mut operations);
+        assert!(operations.take().count() > 0, "the next update follows");
+    }
+}

@@ -1,0 +1,163 @@
+//! The encoding of a membership, as `docs/FORMAT.md` specifies; the same in the log, in the
+//! superblock, in a snapshot and on the wire. Each membership has exactly one encoding.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::types::id::{EntryId, Index, NodeId, Term};
+use crate::types::membership::member::{Address, Incarnation, Lineage, Member, PendingTransition};
+use crate::types::membership::state::{Membership, Parts};
+use crate::types::membership::voters::Voters;
+
+const INCOMING: u8 = 1;
+const OUTGOING: u8 = 2;
+const TARGET: u8 = 4;
+/// The distance from a voter set's bit to the bit of its casting vote.
+const CASTING_SHIFT: u8 = 3;
+const REMOVE: u8 = 0x40;
+const PROMOTE: u8 = 0x80;
+/// The fixed size of a member in bytes: id, incarnation, roles, priority, length of the address.
+const MEMBER_BYTES: usize = 8 + 16 + 3;
+/// The size of a lineage in bytes: its leader, and the term and the index of its first entry.
+const LINEAGE_BYTES: usize = 8 + 8 + 8;
+
+impl Membership {
+    /// Returns the size of the encoded membership in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        bytes(self.members(), self.lineages())
+    }
+
+    /// Encodes the membership.
+    ///
+    /// # Panics
+    /// If it has more than 255 members; [`Membership::BYTES_MAX`] allows fewer.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let parts = &*self.0;
+        let count = u8::try_from(parts.members.len());
+        let count = count.expect("contract: a membership is within bounds");
+        let lineages = u8::try_from(parts.lineages.len()).expect("lineages are bounded");
+        let mut bytes = Vec::with_capacity(self.bytes());
+        bytes.extend([count, lineages]);
+        for member in &parts.members {
+            bytes.extend(member.id.0.to_le_bytes());
+            bytes.extend(member.incarnation.0.to_le_bytes());
+            let address = member.address.as_str().as_bytes();
+            let length = u8::try_from(address.len()).expect("an address has at most 255 bytes");
+            bytes.extend([parts.roles(member), member.priority, length]);
+            bytes.extend(address);
+        }
+        for Lineage { by, at } in &parts.lineages {
+            bytes.extend([by.0, at.term.0, at.index.0].iter().flat_map(|word| word.to_le_bytes()));
+        }
+        bytes
+    }
+
+    /// Decodes a membership. Returns `None` if `bytes` are not exactly one encoded membership, or
+    /// if it is invalid.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Membership> {
+        let (&[members, lineages], mut rest) = bytes.split_first_chunk::<2>()?;
+        let mut parts = Parts::default();
+        let mut sets: [Vec<NodeId>; 3] = Default::default();
+        let mut castings = [None; 3];
+        for _ in 0..members {
+            let (roles, member) = take_member(&mut rest)?;
+            if parts.members.last().is_some_and(|last| last.id >= member.id) {
+                return None;
+            }
+            let holders = castings.iter_mut();
+            for ((bit, set), holder) in
+                [INCOMING, OUTGOING, TARGET].iter().zip(&mut sets).zip(holders)
+            {
+                if roles & bit != 0 {
+                    set.push(member.id);
+                }
+                if roles & (bit << CASTING_SHIFT) != 0 {
+                    if roles & bit == 0 || holder.is_some() {
+                        return None;
+                    }
+                    *holder = Some(member.id);
+                }
+            }
+            parts.members.push(member);
+        }
+        if usize::from(lineages) > Membership::LINEAGES_MAX {
+            return None;
+        }
+        for _ in 0..lineages {
+            parts.lineages.push(take_lineage(&mut rest)?);
+        }
+        let mut sets = sets.into_iter().zip(castings);
+        let mut set = || {
+            let (ids, holder) = sets.next().expect("there are three sets");
+            Voters::new(ids).with_casting(holder)
+        };
+        (parts.incoming, parts.outgoing, parts.target) = (set(), set(), set());
+        let membership = Membership(Arc::new(parts));
+        (rest.is_empty() && membership.violation().is_none()).then_some(membership)
+    }
+}
+
+impl Parts {
+    /// Drops the oldest lineages if the members leave no room for them.
+    pub(super) fn fit_lineages(&mut self) {
+        let over = bytes(&self.members, &self.lineages).saturating_sub(Membership::BYTES_MAX);
+        let dropped = over.div_ceil(LINEAGE_BYTES).min(self.lineages.len());
+        self.lineages.drain(..dropped);
+    }
+
+    fn roles(&self, member: &Member) -> u8 {
+        let mut roles = match member.pending {
+            PendingTransition::None => 0,
+            PendingTransition::Remove => REMOVE,
+            PendingTransition::Promote => PROMOTE,
+        };
+        let sets = [(INCOMING, &self.incoming), (OUTGOING, &self.outgoing), (TARGET, &self.target)];
+        for (bit, voters) in sets {
+            if voters.contains(&member.id) {
+                roles |= bit;
+            }
+            if voters.casting() == Some(member.id) {
+                roles |= bit << CASTING_SHIFT;
+            }
+        }
+        roles
+    }
+}
+
+fn bytes(members: &[Member], lineages: &[Lineage]) -> usize {
+    let member = |member: &Member| MEMBER_BYTES + member.address.as_str().len();
+    2 + members.iter().map(member).sum::<usize>() + lineages.len() * LINEAGE_BYTES
+}
+
+/// Decodes the next lineage of `rest`.
+fn take_lineage(rest: &mut &[u8]) -> Option<Lineage> {
+    let (by, more) = rest.split_first_chunk::<8>()?;
+    let (term, more) = more.split_first_chunk::<8>()?;
+    let (index, more) = more.split_first_chunk::<8>()?;
+    *rest = more;
+    let at = EntryId::new(Term(u64::from_le_bytes(*term)), Index(u64::from_le_bytes(*index)));
+    Some(Lineage { by: NodeId(u64::from_le_bytes(*by)), at })
+}
+
+/// Decodes the next member of `rest`, and its roles.
+fn take_member(rest: &mut &[u8]) -> Option<(u8, Member)> {
+    let (fixed, more) = rest.split_first_chunk::<MEMBER_BYTES>()?;
+    let (id, fixed) = fixed.split_first_chunk::<8>()?;
+    let (incarnation, fixed) = fixed.split_first_chunk::<16>()?;
+    let &[roles, priority, length] = fixed else { return None };
+    let (address, more) = more.split_at_checked(usize::from(length))?;
+    *rest = more;
+    let pending = match roles & (REMOVE | PROMOTE) {
+        0 => PendingTransition::None,
+        REMOVE => PendingTransition::Remove,
+        PROMOTE => PendingTransition::Promote,
+        _ => return None,
+    };
+    let address = Address::new(core::str::from_utf8(address).ok()?)?;
+    let (id, incarnation) = (NodeId(u64::from_le_bytes(*id)), u128::from_le_bytes(*incarnation));
+    let incarnation = Incarnation(incarnation);
+    Some((roles, Member { id, incarnation, address, priority, pending }))
+}

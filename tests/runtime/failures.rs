@@ -1,0 +1,105 @@
+//! Failures of a running cluster: crashes, shutdowns and panics.
+
+use quorate::runtime::{Server, ServerConfig, ServerConfigError, ServerError};
+use quorate::types::NodeId;
+
+use crate::cluster::{CLUSTER, Cluster, Lines, eventually};
+
+#[tokio::test]
+async fn a_cluster_continues_when_the_leader_crashes_and_restarts() {
+    let mut cluster = Cluster::start_with_tls(3).await;
+    let mut count = 0;
+    for _ in 0..3 {
+        for _ in 0..20 {
+            count += 1;
+            assert_eq!(cluster.add(&format!("line {count}")).await, count);
+        }
+        let leader = cluster.leader().await;
+        cluster.kill(leader).await;
+        count += 1;
+        assert_eq!(cluster.add(&format!("line {count}")).await, count);
+        cluster.restart(leader).await;
+        assert_eq!(cluster.read(leader).await.lines().count() as u64, count);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_all_nodes_crash() {
+    let mut cluster = Cluster::start(3).await;
+    for count in 1..=130 {
+        cluster.add(&format!("line {count}")).await;
+    }
+    for id in [1, 2, 3].map(NodeId) {
+        cluster.kill(id).await;
+    }
+    for id in [1, 2, 3].map(NodeId) {
+        cluster.restart(id).await;
+    }
+    assert_eq!(cluster.read(NodeId(2)).await.lines().count(), 130);
+    assert_eq!(cluster.add("one more").await, 131);
+}
+
+#[tokio::test]
+async fn a_leader_transfers_its_leadership_before_it_shuts_down() {
+    let mut cluster = Cluster::start_with_tls(3).await;
+    cluster.add("one").await;
+    let leader = cluster.leader().await;
+    let server = cluster.servers.remove(&leader).expect("the node runs");
+    let others = cluster.handle(*cluster.servers.keys().next().expect("two nodes are left"));
+    let term = others.leadership().borrow().term;
+    server.shutdown().await.expect("no failure");
+    eventually("another node leads in the next term", async || {
+        let leadership = *others.leadership().borrow();
+        leadership.leader.is_some_and(|other| other != leader) && leadership.term == term.next()
+    })
+    .await;
+    // The directory is unlocked immediately.
+    cluster.restart(leader).await;
+    assert_eq!(cluster.read(leader).await, "one\n");
+}
+
+#[tokio::test]
+async fn a_state_machine_that_panics_stops_its_node() {
+    for inline_machine in [false, true] {
+        let mut cluster = Cluster::unstarted(1);
+        let config = ServerConfig { inline_machine, ..cluster.config(NodeId(1)) };
+        let server = Server::start(config, Lines::default()).await.expect("the directory is empty");
+        cluster.servers.insert(NodeId(1), server);
+        cluster.leader().await;
+        let reply = cluster.handle(NodeId(1)).propose(b"panic").await;
+        assert!(reply.is_err(), "{reply:?}");
+        let server = cluster.servers.get_mut(&NodeId(1)).expect("the node was started");
+        let failure = server.stopped().await.expect_err("the node has failed");
+        assert!(failure.to_string().contains("quorate-machine panicked"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_directory_serves_one_node_of_one_cluster_at_a_time() {
+    let mut cluster = Cluster::start(1).await;
+    let id = NodeId(1);
+    let error = Server::start(cluster.config(id), Lines::default())
+        .await
+        .expect_err("the directory is in use");
+    assert!(error.to_string().contains("in use by another process"), "{error}");
+    cluster.kill(id).await;
+    let mut config = cluster.config(id);
+    config.cluster.0 += 1;
+    let error = Server::start(config, Lines::default())
+        .await
+        .expect_err("the directory belongs to another cluster");
+    assert!(error.to_string().contains(&CLUSTER.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn plaintext_beyond_loopback_must_be_allowed() {
+    let cluster = Cluster::start(1).await;
+    let mut config = cluster.joining(NodeId(2));
+    config.listen.set_ip([0, 0, 0, 0].into());
+    let error =
+        Server::start(config, Lines::default()).await.expect_err("plaintext is not allowed");
+    assert!(
+        matches!(error, ServerError::Config(ServerConfigError::PlaintextNotAllowed(_))),
+        "{error}"
+    );
+}
