@@ -11,6 +11,7 @@ mod tidy {
     mod cycles;
     mod documents;
     mod exceptions;
+    mod glossary;
     mod layers;
     mod names;
     mod paths;
@@ -18,4 +19,5 @@ mod tidy {
     mod sizes;
     mod source;
     mod tree;
+    mod vocabulary;
 }

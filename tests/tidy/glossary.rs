@@ -1,0 +1,147 @@
+//! The rule that the glossary of ARCHITECTURE.md explains the public names: every type, message,
+//! scenario word and metric.
+
+use std::collections::BTreeSet;
+
+use quorate_sim::fault::Fault;
+use quorate_sim::plan::Trigger;
+use quorate_sim::plan::read::VERBS;
+use quorate_sim::scenario::ROWS;
+
+use super::source::{Source, words};
+use super::tree::{Finding, assert_clean, root, sources};
+
+/// Last words of type names that say what kind of item it is; the words before them carry the
+/// meaning.
+const KINDS: [&str; 10] = [
+    "arguments",
+    "builder",
+    "config",
+    "error",
+    "flags",
+    "id",
+    "name",
+    "options",
+    "reason",
+    "table",
+];
+
+/// Words of the Raft paper that need no line.
+const COMMON: [&str; 5] = ["bytes", "client", "cluster", "follower", "leader"];
+
+const DEFINING: [&str; 4] = ["struct", "enum", "trait", "type"];
+
+/// The glossary's part of ARCHITECTURE.md.
+fn glossary() -> String {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the file exists");
+    let (_, glossary) = text.split_once("\n## Glossary").expect("it has a glossary");
+    glossary.to_owned()
+}
+
+/// The words in backticks or in the first column of the glossary's tables, in lower case.
+fn explained(glossary: &str) -> BTreeSet<String> {
+    let rows = glossary.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    rows.flat_map(|cell| cell.split([',', '·'])).map(normal).collect()
+}
+
+/// A term without backticks, in lower case, its words separated by single spaces.
+fn normal(term: &str) -> String {
+    let mut text = String::new();
+    let mut before = ' ';
+    for c in term.trim().chars().filter(|c| *c != '`') {
+        let starts = c.is_uppercase() && before.is_lowercase();
+        if (starts || matches!(c, '_' | '-' | ' ')) && !text.ends_with(' ') {
+            text.push(' ');
+        }
+        if c.is_alphanumeric() {
+            text.extend(c.to_lowercase());
+        }
+        before = c;
+    }
+    text.trim().to_owned()
+}
+
+/// The words of a type's name that carry its meaning, in lower case: `ServerConfigError` is
+/// `server`, `LeaderHint` is `leader hint`.
+fn meaning(name: &str) -> String {
+    let mut words: Vec<String> = normal(name).split(' ').map(str::to_owned).collect();
+    while words.len() > 1 && KINDS.contains(&words[words.len() - 1].as_str()) {
+        words.pop();
+    }
+    words.join(" ")
+}
+
+/// Whether the glossary explains a name: the whole of it, or its last word.
+fn is_explained(name: &str, glossary: &BTreeSet<String>) -> bool {
+    let meaning = meaning(name);
+    let root = meaning.rsplit(' ').next().unwrap_or(&meaning);
+    let whole = normal(name);
+    let words = [whole.as_str(), meaning.as_str(), root];
+    words.iter().any(|word| glossary.contains(*word) || COMMON.contains(word))
+}
+
+/// The public types of the libraries: no commands, no tests.
+fn public_types(source: &Source) -> Vec<(usize, &str)> {
+    let libraries = ["src/", "sim/src/", "sim/checker/src/"];
+    let commands = ["src/bin/", "sim/src/cli/"];
+    if !libraries.iter().any(|folder| source.path.starts_with(folder))
+        || commands.iter().any(|folder| source.path.starts_with(folder))
+    {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let mut before = ["", ""];
+    for (position, word) in words(&source.production) {
+        if before[0] == "pub" && DEFINING.contains(&before[1]) {
+            found.push((position, word));
+        }
+        before = [before[1], word];
+    }
+    found
+}
+
+#[test]
+fn the_glossary_explains_every_public_type() {
+    let explained = explained(&glossary());
+    let unexplained = sources().iter().flat_map(|source| {
+        let types = public_types(source).into_iter();
+        let unknown = types.filter(|(_, name)| !is_explained(name, &explained));
+        unknown.map(move |(position, name)| Finding {
+            path: source.path.clone(),
+            line: source.line_of(position),
+            item: name.to_owned(),
+            size: 0,
+            advice: format!("`{name}`: its last word has no line in ARCHITECTURE.md's glossary"),
+        })
+    });
+    assert_clean("glossary", &unexplained.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_glossary_explains_every_scenario_word_and_metric() {
+    let glossary = glossary();
+    let explained = explained(&glossary);
+    let verbs = VERBS.iter().map(|syntax| syntax.verb);
+    let triggers = Trigger::ALL.iter().map(|(_, words)| *words);
+    let faults = Fault::ALL.iter().map(|fault| fault.name());
+    let settings = ROWS.iter().map(|row| row.name);
+    for word in verbs.chain(triggers).chain(faults).chain(settings) {
+        assert!(explained.contains(&normal(word)), "ARCHITECTURE.md: no line for `{word}`");
+    }
+    let metrics = std::fs::read_to_string(root().join("docs/METRICS.md")).expect("the file exists");
+    let names = metrics.split('`').filter_map(|word| word.split('{').next());
+    for name in names.filter(|name| name.starts_with("quorate_")) {
+        assert!(glossary.contains(&format!("`{name}`")), "ARCHITECTURE.md: no line for `{name}`");
+    }
+}
+
+#[test]
+fn a_name_without_a_line_is_noticed() {
+    let terms = explained("| node, `NodeId` | a process | peer |\n| leader lease | a right | |\n");
+    assert!(
+        ["Node", "NodeError", "NodeId", "ServerNode", "LeaderLease"]
+            .iter()
+            .all(|name| is_explained(name, &terms))
+    );
+    assert!(["Desk", "NodeDesk", "Lease"].iter().all(|name| !is_explained(name, &terms)));
+}

@@ -1,0 +1,191 @@
+//! Words that may not come back: each has a standard word in its place. The rule reads code,
+//! comments, messages, documents, specs and scenarios.
+
+use std::path::Path;
+
+use super::source::{Source, is_word_char};
+use super::tree::{Finding, assert_clean, root, sources};
+
+/// A word or phrase in lower case, and what to write in its place. An identifier is read as its
+/// words: `toldBy`, `told_by` and `ToldBy` all contain "told".
+const REPLACED: [(&str, &str); 36] = [
+    ("told", "say who sent or reported what: received, reported, answered"),
+    ("tells", "reports, returns, says, distinguishes"),
+    ("nobody", "name the actor: no node, no client, nothing"),
+    ("somebody", "name the actor: a client, another node"),
+    ("anybody", "name the actor: any client, any node"),
+    ("everybody", "name the actor: every node"),
+    ("whoever", "name the actor: the node that, the caller"),
+    ("whomever", "name the actor"),
+    ("whom", "name the actor"),
+    ("who counts", "the active membership, its voters"),
+    ("founder", "bootstrap peer"),
+    ("founders", "bootstrap peers"),
+    ("founding", "bootstrap"),
+    ("stranger", "an unknown incarnation, an unauthenticated peer, not a member"),
+    ("strangers", "unauthenticated peers, non-members"),
+    ("loan", "read lease"),
+    ("loans", "read leases"),
+    ("lend", "grant (a read lease)"),
+    ("lends", "grants (a read lease)"),
+    ("borrower", "holder (of a read lease)"),
+    ("tenure", "leader lease"),
+    ("storm", "chaos run, fault phase"),
+    ("storms", "chaos runs"),
+    ("calm", "stabilization phase"),
+    ("rung", "search strategy"),
+    ("rungs", "search strategies"),
+    ("imprint", "state digest"),
+    ("errand", "scripted request, job"),
+    ("bringer", "membership source"),
+    ("vouch", "LogIsComplete"),
+    ("treason", "the name of what the disk does"),
+    ("usurp", "the name of what the candidate does"),
+    ("reign", "leader term"),
+    ("denial", "a reject reason"),
+    ("misspeaks", "replies wrongly"),
+    ("as asked", "say what the field holds"),
+];
+
+/// Beginnings of a documentation comment that put a relative clause in the subject's place.
+const OPENINGS: [&str; 6] = ["What ", "Who ", "Whoever ", "Whose ", "Whatever ", "How far "];
+
+/// The fewest words with which documentation can say more than the name it stands above.
+const DOCUMENTATION_WORDS_MIN: usize = 4;
+
+/// The kinds of text files beside sources that people read, and the folders that hold them.
+const TEXT_EXTENSIONS: [&str; 7] = ["md", "txt", "scenario", "toml", "js", "css", "html"];
+const TEXT_FOLDERS: [&str; 7] =
+    ["docs", "examples", "sim", "tests/specs", "benches", "src", "fuzz"];
+
+/// The words of a line in lower case, identifiers split at underscores and capitals, with single
+/// spaces between and around.
+fn spoken(line: &str) -> String {
+    let mut text = String::from(" ");
+    let mut before = ' ';
+    for c in line.chars() {
+        let boundary = !c.is_alphanumeric() || (c.is_uppercase() && before.is_lowercase());
+        if boundary && !text.ends_with(' ') {
+            text.push(' ');
+        }
+        if c.is_alphanumeric() {
+            text.extend(c.to_lowercase());
+        }
+        before = c;
+    }
+    if !text.ends_with(' ') {
+        text.push(' ');
+    }
+    text
+}
+
+/// Returns the advice for every replaced word of a line.
+fn replaced_words(line: &str) -> Vec<String> {
+    let spoken = spoken(line);
+    let found = REPLACED.iter().filter(|(word, _)| spoken.contains(&format!(" {word} ")));
+    found.map(|(word, instead)| format!("`{word}`: write {instead}")).collect()
+}
+
+fn finding(path: &str, line: usize, advice: String) -> Finding {
+    Finding { path: path.to_owned(), line, item: advice.clone(), size: 0, advice }
+}
+
+fn replaced(path: &str, text: &str) -> Vec<Finding> {
+    let lines = text.lines().enumerate();
+    let found = lines.flat_map(|(at, line)| {
+        replaced_words(line).into_iter().map(move |advice| finding(path, at + 1, advice))
+    });
+    found.collect()
+}
+
+/// The documentation comments of a file: the line of each one's beginning, and its text.
+fn documentation(text: &str) -> Vec<(usize, String)> {
+    let mut found: Vec<(usize, String)> = Vec::new();
+    let mut inside = false;
+    for (at, line) in text.lines().enumerate() {
+        let comment = line.trim_start().strip_prefix("///").filter(|rest| !rest.starts_with('/'));
+        match (comment, inside) {
+            (Some(text), true) => found.last_mut().expect("it began").1.push_str(text),
+            (Some(text), false) => found.push((at + 1, text.trim_start().to_owned())),
+            (None, _) => {}
+        }
+        inside = comment.is_some();
+    }
+    found
+}
+
+fn empty_documentation(source: &Source) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (line, text) in documentation(&source.text) {
+        if let Some(opening) = OPENINGS.iter().find(|opening| text.starts_with(**opening)) {
+            let advice = format!("`{}…`: begin with the thing or the verb", opening.trim_end());
+            found.push(finding(&source.path, line, advice));
+        }
+        let words = text.split(|c: char| !is_word_char(c)).filter(|word| !word.is_empty()).count();
+        if words < DOCUMENTATION_WORDS_MIN {
+            let advice = format!("`{text}` says nothing: meaning, unit or range, or a better name");
+            found.push(finding(&source.path, line, advice));
+        }
+    }
+    found
+}
+
+/// Every text file below a folder that people read, as path and content.
+fn texts(folder: &Path, found: &mut Vec<(String, String)>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries {
+        let path = entry.expect("the folder can be listed").path();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if path.is_dir() && !path.ends_with("target") {
+            texts(&path, found);
+        } else if extension.is_some_and(|extension| TEXT_EXTENSIONS.contains(&extension)) {
+            let text = std::fs::read_to_string(&path).expect("a text file is readable");
+            let inside = path.strip_prefix(root()).expect("it is in the workspace");
+            found.push((inside.to_string_lossy().replace('\\', "/"), text));
+        }
+    }
+}
+
+#[test]
+fn replaced_words_do_not_come_back() {
+    let own = "tests/tidy/vocabulary.rs";
+    let sources = sources().iter().filter(|source| source.path != own);
+    let mut found: Vec<Finding> =
+        sources.flat_map(|source| replaced(&source.path, &source.text)).collect();
+    let mut others = Vec::new();
+    TEXT_FOLDERS.iter().for_each(|folder| texts(&root().join(folder), &mut others));
+    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "Cargo.toml"] {
+        let text = std::fs::read_to_string(root().join(name)).expect("the document is there");
+        others.push((name.to_owned(), text));
+    }
+    found.extend(others.iter().flat_map(|(path, text)| replaced(path, text)));
+    assert_clean("vocabulary", &found);
+}
+
+#[test]
+fn documentation_says_something() {
+    let found: Vec<Finding> = sources().iter().flat_map(empty_documentation).collect();
+    assert_clean("documentation", &found);
+}
+
+#[test]
+fn a_replaced_word_is_noticed_wherever_it_stands() {
+    let found = |line: &str| replaced_words(line).len();
+    assert_eq!(found("/// The node is told so."), 1);
+    assert_eq!(found("struct ToldBy { whom_told: u8 }"), 2);
+    assert_eq!(found("let x = founders_of(Storm);"), 2);
+    assert_eq!(found("assert!(who_counts(x));"), 1);
+    assert_eq!(found("A brainstorm of totally retold foundations."), 0);
+}
+
+#[test]
+fn empty_documentation_is_noticed() {
+    let found = |text: &str| empty_documentation(&Source::new("src/a.rs", text)).len();
+    assert_eq!(found("/// What it is.\nstruct A;\n"), 2);
+    assert_eq!(found("/// What it is for.\nstruct A;\n"), 1);
+    assert_eq!(found("/// The node.\nstruct A;\n"), 1);
+    assert_eq!(found("/// Why.\nstruct A;\n"), 1);
+    assert_eq!(found("/// The node that restarted.\nstruct A;\n"), 0);
+    assert_eq!(found("/// The\n/// node that\n/// restarted.\nstruct A;\n"), 0);
+    assert_eq!(found("//// What a line.\n// What a comment.\nstruct A;\n"), 0);
+}
