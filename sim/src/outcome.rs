@@ -78,7 +78,7 @@ impl ScriptedResults {
         self.leader(from).or(begun)
     }
 
-    /// Returns the outcome of a plan operation, the first time that it was a scripted request.
+    /// Returns the outcome of the first scripted request that the plan operation `op` started.
     #[must_use]
     pub fn outcome(&self, op: usize) -> Option<&ScriptedOutcome> {
         self.requests.iter().find(|answered| answered.op == op).map(|answered| &answered.outcome)
@@ -124,7 +124,8 @@ pub enum Failure {
 }
 
 impl Outcome {
-    /// Adds the next run of the same seed, which decides the failure of the whole.
+    /// Adds the next run of a guided seed, which has many runs: counts are summed, and the failure
+    /// is that of the last run.
     pub(crate) fn add(&mut self, next: Outcome) {
         // Destructured in full, so that a new field cannot be forgotten here.
         let Outcome { seed: _, digest, tally, marks, states, scripted, failure } = next;

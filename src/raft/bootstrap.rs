@@ -6,8 +6,8 @@
 //! that had not heard of the first time, and entries committed with its old disk would be lost. So
 //! each peer sends the list of peers it has seen, by incarnation and start, and forms the
 //! membership only when the latest list of every peer equals its own. A node that has a membership
-//! replies with it and never agrees to another list; its reply is valid only for the start of the
-//! prober that sent the probe. A peer that hears of two disks of one peer drops what it has seen
+//! replies with it and never agrees to another list; a prober that has restarted since its probe
+//! ignores the reply. A peer that hears of two disks of one peer drops what it has seen
 //! and restarts the bootstrap, as if the node had just started. `docs/MEMBERSHIP.md` explains why
 //! no cluster is bootstrapped twice.
 
@@ -55,9 +55,9 @@ impl Bootstrap {
         }
     }
 
-    /// Whether the message is rejected while this node has no membership. Until a node replies that
-    /// the cluster exists, every message is; after that, only an append from the start of the log,
-    /// because its entries rely on the first membership, which is not an entry.
+    /// Whether the message is rejected while this node has no membership. Before a node replies
+    /// that the cluster exists, every message is rejected. After that, only an append from the
+    /// start of the log is: its entries rely on the first membership, which is not an entry.
     pub(crate) fn blocks(&self, message: &Message) -> bool {
         match &message.body {
             Body::AppendEntries { prev, .. } if self.cluster_exists => *prev == EntryId::ZERO,

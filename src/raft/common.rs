@@ -213,8 +213,9 @@ impl Common {
         !self.disk_is_stuck() && !self.quarantined
     }
 
-    /// Whether the node entered its current term after its start. Otherwise the round that a late
-    /// heartbeat echoes may be one that the node answered in this term before the restart.
+    /// Whether the node entered its current term after its start. If not, it may have answered a
+    /// round of this term before the restart. If the leader echoes that reply, the node could count
+    /// a read lease from a later reply of its own to the same round.
     pub(crate) fn entered_term_since_start(&self) -> bool {
         self.term() > self.started_in
     }

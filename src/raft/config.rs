@@ -18,8 +18,9 @@ pub struct Config {
     /// The shortest time without leader contact after which a node campaigns.
     pub election_timeout_min: Duration,
     /// The longest time without leader contact after which a node campaigns; every timeout is drawn
-    /// between the two (Raft §5.2). With `check_quorum`, a leader that has not heard from a quorum
-    /// for this long steps down with its next heartbeat.
+    /// between the two (Raft §5.2). If other voters have a higher priority, the node adds less
+    /// than the difference of the two. With `check_quorum`, a leader that has not heard from a
+    /// quorum for this long steps down with its next heartbeat.
     pub election_timeout_max: Duration,
     /// The time between two heartbeat rounds of a leader.
     pub heartbeat_interval: Duration,
@@ -34,8 +35,9 @@ pub struct Config {
     /// Whether a node rejects vote requests while it heard from a leader within
     /// `election_timeout_min` (thesis §4.2.3).
     pub stickiness: bool,
-    /// Whether the leader of an even number of voters takes the casting vote: when the network
-    /// splits the voters in halves, the leader's half keeps a quorum.
+    /// Whether the leader of an even number of voters takes the casting vote, by a membership
+    /// change in the log. Half of the voters are then a quorum if they include its holder: when the
+    /// network splits the voters in halves, the leader's half can still commit and elect.
     pub casting_vote: bool,
     /// The rules by which a leader suspends silent voters, and readmits them once they are back;
     /// `None` turns this off. A suspended voter is a learner meanwhile.
@@ -50,9 +52,10 @@ pub struct Config {
     pub lease: Option<Lease>,
     /// The largest command that may be proposed, in bytes.
     pub command_bytes_max: usize,
-    /// The most entries in one message or one fetch.
+    /// The most entries in one message, one fetch or one batch for the state machine.
     pub message_entries_max: usize,
-    /// The most bytes of entries in one message or one fetch; a single larger entry is sent alone.
+    /// The most bytes of entries in one message, or in one fetch for a peer; a single larger entry
+    /// is sent alone.
     pub message_bytes_max: usize,
     /// The most append messages in flight to one peer.
     pub inflight_messages_max: usize,
@@ -74,8 +77,8 @@ pub struct Config {
     pub apply_bytes_max: usize,
     /// The most reads waiting on this node, its own and those that other nodes forwarded to it.
     pub reads_max: usize,
-    /// The most messages waiting for the disk, not counting a candidate's vote requests. Beyond it,
-    /// the newest message is dropped, as a network might drop it.
+    /// The most messages waiting for the disk. Beyond it, the newest message is dropped, as a
+    /// network might drop it, unless it is a candidate's vote request.
     pub outbox_messages_max: usize,
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Candidate {
     /// The write of the node's vote for itself; `None` once it is durable. Before that, the vote
     /// does not count and no request leaves.
     own_vote: Option<WriteId>,
-    /// A voter whose log has every acknowledged entry granted its vote (`Config::survivor`).
+    /// A voter whose log has every committed entry granted its vote (`Config::survivor`).
     complete_log_granted: bool,
 }
 
@@ -41,7 +41,8 @@ impl PreCandidate {
     }
 
     pub(crate) fn transition(&self, common: &Common) -> Transition {
-        // Only the election itself shows whether a granting voter has a complete log.
+        // Whether a granting voter has a complete log shows only in the election itself. Until then
+        // any other voter that granted is assumed to have one.
         let complete_log_granted = self.tally.granted().iter().any(|id| *id != common.id());
         match vote_result(common, &self.tally, complete_log_granted) {
             VoteResult::Won => Transition::StartElection,
@@ -75,8 +76,8 @@ impl Candidate {
     /// itself and, once that vote is durable, asks every other voter. In a `transfer`, the leader
     /// asked this node to campaign.
     pub(crate) fn new(common: &mut Common, transfer: bool) -> Candidate {
-        // A leader that grants read leases withholds its vote until they end, even after a crash,
-        // which loses the list of their holders.
+        // A leader must not vote for another node before the read leases that it granted end. After
+        // a crash it no longer knows them, so the stored vote lease covers the longest one.
         if common.config.lease.is_some_and(|lease| lease.read_leases) {
             common.extend_vote_lease(common.vote_lease_span());
         }

@@ -182,9 +182,11 @@ impl Follower {
                 common.now,
             );
         }
+        // `verified` may be in memory only; the leader counts `matched`, which is on the disk too.
         let (verified, base) = (self.verified, common.log.base().index);
         let matched = verified.min(common.log.durable());
-        // An installed snapshot replaces every entry on the disk once it is durable.
+        // While an install is pending, the log counts fewer entries as durable. The base is past
+        // all that this node acknowledged in this term, so the leader sees no rolled-back disk.
         let durable = common.log.durable().max(base);
         let (round, ready) = (heartbeat.round, common.readiness());
         common.send(from, Body::HeartbeatReply { round, verified, matched, durable, ready });
@@ -210,9 +212,9 @@ impl Follower {
     }
 
     /// Answers the read from the node's own state if its level allows that, forwards it to the
-    /// leader otherwise, or rejects it if no leader is known. Under a read lease, a write after the
-    /// verified part of the log is not complete yet, so that the read need not wait for it
-    /// (docs/READS.md).
+    /// leader otherwise, or rejects it if no leader is known. Under a read lease, no entry is
+    /// committed before this node has acknowledged it to the leader, so that the read need not wait
+    /// for entries after the verified part of the log (docs/READS.md).
     pub(crate) fn on_read(
         &mut self,
         common: &mut Common,

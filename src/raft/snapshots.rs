@@ -43,8 +43,8 @@ pub(crate) fn offer(common: &mut Common, peer: NodeId, progress: &mut Progress, 
 }
 
 /// Replaces the whole log with the snapshot, and returns whether it did. A log that already has the
-/// snapshot's last entry, or is committed beyond it, stays: an acknowledged entry is never
-/// discarded.
+/// snapshot's last entry, or is committed beyond it, stays: its later entries may count for a
+/// quorum.
 pub(crate) fn install(common: &mut Common, meta: SnapshotMeta) -> bool {
     assert!(
         screen::is_valid_snapshot(&meta, common.term()),
@@ -64,8 +64,9 @@ pub(crate) fn install(common: &mut Common, meta: SnapshotMeta) -> bool {
     true
 }
 
-/// Whether the snapshot is of a log that contradicts this node's committed entries, after both
-/// logs' nodes took over (`Config::survivor`). Installing it would hide the contradiction.
+/// Whether the snapshot is of a log that contradicts this node's committed entries, because with
+/// `Config::survivor` both this node's side and the other one took over. Installing it would hide
+/// the contradiction.
 fn is_of_diverged_log(common: &Common, meta: &SnapshotMeta) -> bool {
     let committed = common.log.membership_at(common.log.committed());
     committed.is_some_and(|committed| {

@@ -1,9 +1,9 @@
 //! Takeover by the last survivor: which nodes are silent, and whether this node may continue
 //! without them.
 //!
-//! `docs/SURVIVOR.md` has the argument. In short: an acknowledged entry is on the disk of every
-//! voter, so that any voter that was up all the time may continue alone. A node may do so if a
-//! leader has allowed it since the node's start, and the node was not paused since then.
+//! `docs/SURVIVOR.md` has the argument. In short: a committed entry is on the disk of every voter,
+//! so that any voter that was up all the time may continue alone. A node may do so if a leader has
+//! allowed it since the node's start, and the node was not paused since then.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -94,7 +94,7 @@ impl Survival {
         self.after.is_some_and(|after| known && now < self.last_contact(id).after(after / 4))
     }
 
-    /// Allows this node to take over: from now on its disk has every acknowledged entry.
+    /// Allows this node to take over: from now on its disk has every committed entry.
     pub(crate) fn allow_takeover(&mut self) {
         self.takeover_allowed = true;
     }
@@ -104,7 +104,7 @@ impl Survival {
         self.takeover_allowed = false;
     }
 
-    /// Whether this node may take over, because its log has every acknowledged entry.
+    /// Whether this node may take over, because its log has every committed entry.
     pub(crate) fn may_take_over(&self) -> bool {
         self.takeover_allowed
     }

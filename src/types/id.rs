@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-/// One member process of the cluster. An id is never reused for another process.
+/// One node of the cluster. It keeps its id when it restarts, and when it returns with a new disk,
+/// which has another incarnation. No other node ever gets the id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
 

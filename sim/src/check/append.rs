@@ -158,7 +158,7 @@ fn check_acknowledged(model: &Model, from: Slot, message: &Message, matched: Ind
     ))
 }
 
-/// Checks that the index up to which a node reports its log as verified equals the leader's log.
+/// Checks that a node's log equals the leader's up to the index that it reports as verified.
 fn check_verified(model: &Model, from: Slot, message: &Message, verified: Index) -> CheckResult {
     let (node, leader) = (model.node(from), model.node(model.slot(message.to)));
     let term = message.term;

@@ -83,8 +83,8 @@ impl Bounds {
     /// The longest time after the last fault in which a core node answers a request (L2) or applies
     /// all committed entries (L5): the core elects a leader, and then transfers `volume`.
     ///
-    /// Each allowed election takes at most two timeouts, one until a node campaigns and one in
-    /// which no node wins, and each timeout includes one round of messages.
+    /// Each allowed election takes at most two timeouts, one until a node campaigns, one more if
+    /// that campaign fails. One round of messages is added to each timeout.
     pub(super) fn recovery_time_max(&self, volume: Volume) -> Duration {
         let timeouts = u32::try_from(2 * self.stabilization_elections_max).unwrap_or(u32::MAX);
         let timeout = self.config.election_timeout_max + self.costs.round_trip();

@@ -1,8 +1,8 @@
 //! TLS 1.3 with certificates on both sides.
 //!
-//! A certificate names a [`Principal`](crate::runtime::Principal) by one URI, and is valid only if
-//! an authority of the same role has issued it. So the authority of clients cannot issue
-//! certificates of nodes.
+//! A certificate names a [`Principal`](crate::runtime::Principal) by one URI. Nodes, clients and
+//! administrators have separate certificate authorities (CAs), and a certificate is valid only if a
+//! CA of its own kind has issued it: one for a node that the CA of clients has issued is invalid.
 
 mod chain;
 mod config;

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_decodes_and_a_truncated_one_does_not() {
+    fn a_truncated_change_decodes_to_no_equal_change() {
         let change = every_edit();
         let bytes = change.encode().expect("the value is short");
         assert_eq!(Change::decode(&bytes), Some(change.clone()));

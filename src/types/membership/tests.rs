@@ -51,7 +51,7 @@ fn a_change_of_voters_is_staged_then_joint_then_left() {
 }
 
 #[test]
-fn a_change_without_voters_completes_at_once() {
+fn a_change_that_keeps_the_voters_completes_at_once() {
     let before = of(&[1, 2]).with_learners(ids(&[5]));
     let change = Change::new()
         .learner(NodeId(7))
