@@ -3,13 +3,15 @@
 use super::layers::ROOMS;
 use super::tree::{FOLDERS, root};
 
-const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+pub(crate) const DOCUMENTS: [&str; 4] =
+    ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
 /// The longest plan, in lines before the glossary.
 const ARCHITECTURE_LINES_MAX: usize = 200;
 /// The longest front page, in lines.
 const README_LINES_MAX: usize = 150;
 
-fn document(name: &str) -> String {
+/// Returns the text of a document at the root of the workspace.
+pub(crate) fn document(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).expect("the document is there")
 }
 

@@ -8,8 +8,9 @@ use quorate_sim::plan::Trigger;
 use quorate_sim::plan::read::VERBS;
 use quorate_sim::scenario::ROWS;
 
-use super::source::{Source, words};
-use super::tree::{Finding, assert_clean, root, sources};
+use super::documents::document;
+use super::source::{Source, spoken_words, words};
+use super::tree::{Finding, assert_clean, sources};
 
 /// Last words of type names that say what kind of item it is; the words before them carry the
 /// meaning.
@@ -33,7 +34,7 @@ const DEFINING: [&str; 4] = ["struct", "enum", "trait", "type"];
 
 /// The glossary's part of ARCHITECTURE.md.
 fn glossary() -> String {
-    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the file exists");
+    let text = document("ARCHITECTURE.md");
     let (_, glossary) = text.split_once("\n## Glossary").expect("it has a glossary");
     glossary.to_owned()
 }
@@ -41,30 +42,13 @@ fn glossary() -> String {
 /// The words in backticks or in the first column of the glossary's tables, in lower case.
 fn explained(glossary: &str) -> BTreeSet<String> {
     let rows = glossary.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
-    rows.flat_map(|cell| cell.split([',', '·'])).map(normal).collect()
-}
-
-/// A term without backticks, in lower case, its words separated by single spaces.
-fn normal(term: &str) -> String {
-    let mut text = String::new();
-    let mut before = ' ';
-    for c in term.trim().chars().filter(|c| *c != '`') {
-        let starts = c.is_uppercase() && before.is_lowercase();
-        if (starts || matches!(c, '_' | '-' | ' ')) && !text.ends_with(' ') {
-            text.push(' ');
-        }
-        if c.is_alphanumeric() {
-            text.extend(c.to_lowercase());
-        }
-        before = c;
-    }
-    text.trim().to_owned()
+    rows.flat_map(|cell| cell.split([',', '·'])).map(spoken_words).collect()
 }
 
 /// The words of a type's name that carry its meaning, in lower case: `ServerConfigError` is
 /// `server`, `LeaderHint` is `leader hint`.
 fn meaning(name: &str) -> String {
-    let mut words: Vec<String> = normal(name).split(' ').map(str::to_owned).collect();
+    let mut words: Vec<String> = spoken_words(name).split(' ').map(str::to_owned).collect();
     while words.len() > 1 && KINDS.contains(&words[words.len() - 1].as_str()) {
         words.pop();
     }
@@ -75,7 +59,7 @@ fn meaning(name: &str) -> String {
 fn is_explained(name: &str, glossary: &BTreeSet<String>) -> bool {
     let meaning = meaning(name);
     let root = meaning.rsplit(' ').next().unwrap_or(&meaning);
-    let whole = normal(name);
+    let whole = spoken_words(name);
     let words = [whole.as_str(), meaning.as_str(), root];
     words.iter().any(|word| glossary.contains(*word) || COMMON.contains(word))
 }
@@ -126,9 +110,9 @@ fn the_glossary_explains_every_scenario_word_and_metric() {
     let faults = Fault::ALL.iter().map(|fault| fault.name());
     let settings = ROWS.iter().map(|row| row.name);
     for word in verbs.chain(triggers).chain(faults).chain(settings) {
-        assert!(explained.contains(&normal(word)), "ARCHITECTURE.md: no line for `{word}`");
+        assert!(explained.contains(&spoken_words(word)), "ARCHITECTURE.md: no line for `{word}`");
     }
-    let metrics = std::fs::read_to_string(root().join("docs/METRICS.md")).expect("the file exists");
+    let metrics = document("docs/METRICS.md");
     let names = metrics.split('`').filter_map(|word| word.split('{').next());
     for name in names.filter(|name| name.starts_with("quorate_")) {
         assert!(glossary.contains(&format!("`{name}`")), "ARCHITECTURE.md: no line for `{name}`");

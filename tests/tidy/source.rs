@@ -70,6 +70,25 @@ pub(crate) fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
+/// The words of a text in lower case, with single spaces between. An identifier is read as its
+/// words: `sentBy`, `sent_by` and `SentBy` are all "sent by".
+pub(crate) fn spoken_words(text: &str) -> String {
+    let mut spoken = String::new();
+    let mut before = ' ';
+    for c in text.chars() {
+        let boundary = !c.is_alphanumeric() || (c.is_uppercase() && before.is_lowercase());
+        if boundary && !spoken.is_empty() && !spoken.ends_with(' ') {
+            spoken.push(' ');
+        }
+        if c.is_alphanumeric() {
+            spoken.extend(c.to_lowercase());
+        }
+        before = c;
+    }
+    spoken.truncate(spoken.trim_end().len());
+    spoken
+}
+
 /// The positions at which `phrase` stands as whole words: `a::b` is not found in `xa::b`.
 pub(crate) fn phrases<'a>(text: &'a str, phrase: &'a str) -> impl Iterator<Item = usize> + 'a {
     text.match_indices(phrase).map(|(at, _)| at).filter(move |&at| {

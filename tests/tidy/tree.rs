@@ -66,31 +66,38 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn sources() -> &'static [Source] {
     static SOURCES: OnceLock<Vec<Source>> = OnceLock::new();
     SOURCES.get_or_init(|| {
-        let mut paths = Vec::new();
-        for folder in FOLDERS {
-            collect(&root().join(folder), &mut paths);
-        }
-        paths.sort();
-        paths.iter().map(|path| read(path)).collect()
+        let files = files(&FOLDERS, &["rs"]);
+        files.iter().map(|(path, text)| Source::new(path, text)).collect()
     })
 }
 
-fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
+/// Returns the path and the text of every file below these folders with one of the extensions,
+/// ordered by path. A path begins at the root of the workspace.
+pub(crate) fn files(folders: &[&str], extensions: &[&str]) -> Vec<(String, String)> {
+    let mut paths = Vec::new();
+    for folder in folders {
+        collect(&root().join(folder), extensions, &mut paths);
+    }
+    paths.sort();
+    paths.iter().map(|path| read(path)).collect()
+}
+
+fn collect(folder: &Path, extensions: &[&str], paths: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries {
         let path = entry.expect("the folder can be listed").path();
         if path.is_dir() && !path.ends_with("target") {
-            collect(&path, paths);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            collect(&path, extensions, paths);
+        } else if extensions.iter().any(|it| path.extension().is_some_and(|own| own == *it)) {
             paths.push(path);
         }
     }
 }
 
-fn read(path: &Path) -> Source {
+fn read(path: &Path) -> (String, String) {
     let text = std::fs::read_to_string(path).expect("a source file is readable text");
     let inside = path.strip_prefix(root()).expect("the file is in the workspace");
-    Source::new(&inside.to_string_lossy().replace('\\', "/"), &text)
+    (inside.to_string_lossy().replace('\\', "/"), text)
 }
 
 /// Panics with every finding that no exception excuses, and with every exception of the rule

@@ -1,10 +1,9 @@
 //! Words that may not come back: each has a standard word in its place. The rule reads code,
 //! comments, messages, documents, specs and scenarios.
 
-use std::path::Path;
-
-use super::source::{Source, is_word_char};
-use super::tree::{Finding, assert_clean, root, sources};
+use super::documents::{DOCUMENTS, document};
+use super::source::{Source, is_word_char, spoken_words};
+use super::tree::{Finding, assert_clean, files, sources};
 
 /// A word or phrase in lower case, and what to write in its place. An identifier is read as its
 /// words: `toldBy`, `told_by` and `ToldBy` all contain "told".
@@ -58,30 +57,9 @@ const TEXT_EXTENSIONS: [&str; 7] = ["md", "txt", "scenario", "toml", "js", "css"
 const TEXT_FOLDERS: [&str; 7] =
     ["docs", "examples", "sim", "tests/specs", "benches", "src", "fuzz"];
 
-/// The words of a line in lower case, identifiers split at underscores and capitals, with single
-/// spaces between and around.
-fn spoken(line: &str) -> String {
-    let mut text = String::from(" ");
-    let mut before = ' ';
-    for c in line.chars() {
-        let boundary = !c.is_alphanumeric() || (c.is_uppercase() && before.is_lowercase());
-        if boundary && !text.ends_with(' ') {
-            text.push(' ');
-        }
-        if c.is_alphanumeric() {
-            text.extend(c.to_lowercase());
-        }
-        before = c;
-    }
-    if !text.ends_with(' ') {
-        text.push(' ');
-    }
-    text
-}
-
 /// Returns the advice for every replaced word of a line.
 fn replaced_words(line: &str) -> Vec<String> {
-    let spoken = spoken(line);
+    let spoken = format!(" {} ", spoken_words(line));
     let found = REPLACED.iter().filter(|(word, _)| spoken.contains(&format!(" {word} ")));
     found.map(|(word, instead)| format!("`{word}`: write {instead}")).collect()
 }
@@ -130,34 +108,15 @@ fn empty_documentation(source: &Source) -> Vec<Finding> {
     found
 }
 
-/// Every text file below a folder that people read, as path and content.
-fn texts(folder: &Path, found: &mut Vec<(String, String)>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries {
-        let path = entry.expect("the folder can be listed").path();
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        if path.is_dir() && !path.ends_with("target") {
-            texts(&path, found);
-        } else if extension.is_some_and(|extension| TEXT_EXTENSIONS.contains(&extension)) {
-            let text = std::fs::read_to_string(&path).expect("a text file is readable");
-            let inside = path.strip_prefix(root()).expect("it is in the workspace");
-            found.push((inside.to_string_lossy().replace('\\', "/"), text));
-        }
-    }
-}
-
 #[test]
 fn replaced_words_do_not_come_back() {
     let own = "tests/tidy/vocabulary.rs";
     let sources = sources().iter().filter(|source| source.path != own);
     let mut found: Vec<Finding> =
         sources.flat_map(|source| replaced(&source.path, &source.text)).collect();
-    let mut others = Vec::new();
-    TEXT_FOLDERS.iter().for_each(|folder| texts(&root().join(folder), &mut others));
-    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "Cargo.toml"] {
-        let text = std::fs::read_to_string(root().join(name)).expect("the document is there");
-        others.push((name.to_owned(), text));
-    }
+    let mut others = files(&TEXT_FOLDERS, &TEXT_EXTENSIONS);
+    let documents = DOCUMENTS.into_iter().chain(["Cargo.toml"]);
+    others.extend(documents.map(|name| (name.to_owned(), document(name))));
     found.extend(others.iter().flat_map(|(path, text)| replaced(path, text)));
     assert_clean("vocabulary", &found);
 }
