@@ -65,19 +65,7 @@ impl Stage {
 
     /// The node's state machine answers a client's read with this stated freshness.
     pub(crate) fn serves_as(&mut self, op: OpId, node: u64, index: u64, freshness: Freshness) {
-        let machine = &self.actor(node).machine;
-        let (answer, state) = (machine.query(b"how many"), machine.results());
-        let (node, index, applied) = (NodeId(node), Index(index), machine.applied().index);
-        let answer = &answer[..];
-        self.observes(Observation::ReadServed {
-            op,
-            node,
-            freshness,
-            index,
-            applied,
-            state,
-            answer,
-        });
+        self.serves_changed(op, (node, index), freshness, |_, _| {});
     }
 
     /// The node's state machine answers a client's read, changed by `change`.
@@ -88,11 +76,21 @@ impl Stage {
         index: u64,
         change: impl FnOnce(&mut Option<Digest>, &mut Vec<u8>),
     ) {
+        self.serves_changed(op, (node, index), Freshness::Linearizable, change);
+    }
+
+    fn serves_changed(
+        &mut self,
+        op: OpId,
+        (node, index): (u64, u64),
+        freshness: Freshness,
+        change: impl FnOnce(&mut Option<Digest>, &mut Vec<u8>),
+    ) {
         let machine = &self.actor(node).machine;
         let (mut answer, mut state) = (machine.query(b"how many"), machine.results());
         let (node, index, applied) = (NodeId(node), Index(index), machine.applied().index);
         change(&mut state, &mut answer);
-        let (answer, freshness) = (&answer[..], Freshness::Linearizable);
+        let answer = &answer[..];
         self.observes(Observation::ReadServed {
             op,
             node,
