@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 
 use crate::types::{Index, Membership};
 
-/// The membership at the snapshot's end, and those in the log after it.
+/// The membership of the snapshot, and the memberships in the log after it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Memberships {
-    /// By ascending index, the first at most the snapshot's index; never empty.
+    /// Each membership with the index from which it is active, in ascending order; never empty. The
+    /// first index is at most the snapshot's.
     list: Vec<(Index, Membership)>,
 }
 
@@ -22,8 +23,8 @@ impl Memberships {
         self.list.last().expect("the list is never empty")
     }
 
-    /// The membership that was active when the log ended at `index`; `None` if that is before the
-    /// snapshot and was compacted.
+    /// The membership that was active when the log ended at `index`; `None` if it is older than the
+    /// snapshot's membership and was compacted.
     pub(crate) fn at(&self, index: Index) -> Option<&Membership> {
         let after = self.list.partition_point(|(first, _)| *first <= index);
         after.checked_sub(1).map(|place| &self.list[place].1)
@@ -31,7 +32,7 @@ impl Memberships {
 
     /// Adds the membership that the log has at `index`.
     pub(crate) fn push(&mut self, index: Index, membership: Membership) {
-        assert!(index > self.last().0, "memberships follow one another");
+        assert!(index > self.last().0, "memberships are added in log order");
         self.list.push((index, membership));
     }
 
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn truncation_restores_the_previous_membership_and_keeps_the_snapshots() {
+    fn truncation_restores_the_previous_membership_and_keeps_the_oldest_one() {
         let mut memberships = Memberships::new(Index(5), of(1));
         memberships.push(Index(7), of(2));
         memberships.push(Index(9), of(3));

@@ -1,8 +1,8 @@
 //! The log's indices and terms, and a bounded tail of its entries in memory.
 //!
-//! The indices obey base ≤ snapshot ≤ applied ≤ committed ≤ last and durable ≤ last. A snapshot
-//! received from another node replaces the whole log at once; until the state machine is restored
-//! from it, applied < snapshot.
+//! The indices obey base ≤ snapshot ≤ applied ≤ committed ≤ last and applied ≤ durable ≤ last. A
+//! snapshot received from another node replaces the whole log at once. After that, and after a
+//! rebuild, applied < snapshot until the state machine is restored from the snapshot.
 //!
 //! Entries that left the tail are *cold*: they are on the disk, and the log only returns the range
 //! to fetch.
@@ -33,14 +33,15 @@ pub struct Log {
     applied: Index,
 }
 
-/// The location of the entries in a range.
+/// The entries of a range if they are in memory, or else the range to fetch from the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slice {
     /// In memory: as many as the bounds allow, at least one unless the range is empty.
     Hot(Vec<Entry>),
-    /// The first entry is on the disk only: fetch up to `last`, within the bound on entries.
+    /// The first entry is on the disk only: fetch the entries up to `last`, which respects the
+    /// bound on their number.
     Cold {
-        /// The last index to fetch; the first index of the range is the first to fetch.
+        /// The last index to fetch; the first one is that of the range.
         last: Index,
     },
 }
@@ -50,17 +51,17 @@ pub enum Slice {
 pub enum AppendCheck {
     /// The log has all of the entries.
     AllPresent,
-    /// The log equals the entries before this index, and lacks or contradicts the entry at it.
+    /// The log has the entries before this index, and has no entry or another one at it.
     MissingFrom(Index),
-    /// The log contradicts the entries at a committed index, which no correct leader causes.
+    /// The log has another entry at a committed index, which no correct leader causes.
     ConflictsWithCommitted,
 }
 
 impl Log {
-    /// Returns the log that the disk had.
+    /// Returns the log that was durable when the node stopped.
     ///
     /// # Errors
-    /// A sentence that names the field of `restored` that contradicts the others.
+    /// A sentence that names a field of `restored` that contradicts the others.
     pub fn new(restored: &Restored) -> Result<Log, &'static str> {
         let runs = Self::restored_runs(restored)?;
         let snapshot = restored.snapshot.last;
@@ -71,12 +72,12 @@ impl Log {
             return Err("last is before the snapshot");
         }
         if runs.term_at(snapshot.index) != Some(snapshot.term) {
-            return Err("the snapshot's term is not the log's");
+            return Err("the snapshot's term differs from the log's");
         }
         let tail = Self::restored_tail(restored, &runs)?;
         let memberships = Self::restored_memberships(restored)?;
         if restored.applied < snapshot.index || restored.applied > restored.last {
-            return Err("applied is outside the log");
+            return Err("applied is before the snapshot or after last");
         }
         Ok(Log {
             runs,
@@ -126,7 +127,7 @@ impl Log {
     fn restored_tail(restored: &Restored, runs: &TermRuns) -> Result<Tail, &'static str> {
         let first = restored.tail.first().map_or(restored.last.next(), |entry| entry.id.index);
         if first <= runs.base().index {
-            return Err("tail begins before the base");
+            return Err("tail begins at or before the base");
         }
         let mut tail = Tail::new(first);
         let mut next = first;
@@ -210,20 +211,21 @@ impl Log {
         &self.memberships.last().1
     }
 
-    /// The index of the active membership's entry; at most the snapshot's index if it is older.
+    /// The index of the active membership's entry. If the snapshot covers that entry, it may be a
+    /// later index, but at most the snapshot's.
     #[must_use]
     pub fn membership_index(&self) -> Index {
         self.memberships.last().0
     }
 
-    /// The membership that was active when the log ended at `index`; `None` if that is before the
-    /// snapshot and was compacted.
+    /// The membership that was active when the log ended at `index`; `None` if it is older than the
+    /// snapshot's membership and was compacted.
     #[must_use]
     pub fn membership_at(&self, index: Index) -> Option<&Membership> {
         self.memberships.at(index)
     }
 
-    /// The bytes of the entries in memory.
+    /// The total size of the entries in memory, in bytes.
     #[must_use]
     pub fn tail_bytes(&self) -> usize {
         self.tail.bytes()
@@ -240,26 +242,27 @@ impl Log {
         self.tail.after(self.applied)
     }
 
-    /// The term at `index`, if it is the base or an entry of the log.
+    /// The term of the entry at `index`; `None` if `index` is before the base or after the last
+    /// entry.
     #[must_use]
     pub fn term_at(&self, index: Index) -> Option<Term> {
         self.runs.term_at(index)
     }
 
-    /// The first entry of the last term in the log, or the base.
+    /// The first entry of the log's last term; the base if all entries have its term.
     #[must_use]
     pub fn last_term_start(&self) -> EntryId {
         self.runs.last_start()
     }
 
-    /// Whether the log has the entry `id` (the consistency check of Raft §5.3).
+    /// Whether `id` is an entry of the log or its base (the consistency check of Raft §5.3).
     #[must_use]
     pub fn has(&self, id: EntryId) -> bool {
         self.term_at(id.index) == Some(id.term)
     }
 
-    /// Returns the last entry at or before `index` whose term is at most `term`, but no entry
-    /// before the base. If another log has `term` at `index`, the two logs match at most up to the
+    /// Returns the last entry at or before `index` whose term is at most `term`, or the base if the
+    /// log has none. If another log has `term` at `index`, the two logs match at most up to the
     /// returned entry.
     #[must_use]
     pub fn find_conflict_by_term(&self, index: Index, term: Term) -> EntryId {
@@ -325,13 +328,15 @@ impl Log {
         self.tail = Tail::new(last.index.next());
         self.memberships = Memberships::new(last.index, snapshot.membership.clone());
         self.snapshot = last;
-        // Of the durable entries, only committed ones are known to be covered by the snapshot.
+        // Only the committed ones of the durable entries are known to be entries that the snapshot
+        // covers.
         self.durable = self.durable.min(self.committed);
         self.committed = last.index;
     }
 
     /// Restarts the log from a snapshot that ends with `last`, an entry of this log. The state
-    /// machine is restored from the snapshot and applies the later entries once more.
+    /// machine is restored from the snapshot and then applies the later entries, also those that it
+    /// had applied before.
     pub fn rebuild(&mut self, last: EntryId) {
         assert!(last.index > self.snapshot.index, "snapshots only advance");
         assert!(last.index <= self.durable, "a state machine restarts from a durable entry");
@@ -411,7 +416,9 @@ impl Log {
         self.applied = index;
     }
 
-    /// Returns up to `entries_max` entries of `first..=last`, of up to `bytes_max` bytes together.
+    /// Returns up to `entries_max` entries of `first..=last`, of up to `bytes_max` bytes together
+    /// but at least one; or the range to fetch, if `first` is not in memory. `first` must be after
+    /// the base.
     #[must_use]
     pub fn slice(&self, first: Index, last: Index, entries_max: usize, bytes_max: usize) -> Slice {
         assert!(first > self.base().index, "the log still has the entry");
@@ -427,7 +434,7 @@ impl Log {
         Slice::Hot(self.tail.slice(first, last, entries_max, bytes_max))
     }
 
-    /// Drops the oldest durable entries in memory while there are more than `bytes_max` bytes.
+    /// Drops the oldest durable entries from memory while those in memory exceed `bytes_max` bytes.
     pub fn evict(&mut self, bytes_max: usize) {
         self.tail.evict(bytes_max, self.durable);
     }

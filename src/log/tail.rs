@@ -43,8 +43,8 @@ impl Tail {
         self.first = self.first.min(last.next());
     }
 
-    /// Drops the oldest entries while there are more than `bytes_max` bytes, but none after `last`.
-    /// Returns the number of dropped entries.
+    /// Drops the oldest entries while all of them together exceed `bytes_max` bytes, but none after
+    /// `last`. Returns the number of dropped entries.
     pub(crate) fn evict(&mut self, bytes_max: usize, last: Index) -> usize {
         let mut evicted = 0;
         while self.bytes > bytes_max && self.first <= last {
@@ -76,7 +76,7 @@ impl Tail {
         bytes_max: usize,
     ) -> Vec<Entry> {
         assert!(first >= self.first && last < self.next(), "the tail holds the range");
-        let start = usize::try_from(first.0 - self.first.0).expect("the tail fits memory");
+        let start = usize::try_from(first.0 - self.first.0).expect("the tail fits in memory");
         let count = usize::try_from((last.0 + 1).saturating_sub(first.0)).unwrap_or(usize::MAX);
         let range = self.entries.range(start..).take(count.min(entries_max));
         let mut bytes = 0;

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use crate::types::{EntryId, Index, Term};
 
-/// The start of each term in a log. The first run is the log's base: the entry before the first one
-/// that the log has, or index 0.
+/// The first entry of each term in a log. The first run begins at the log's base: the entry before
+/// the first one that the log has, or index 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TermRuns {
     /// The base, then the first entry of every later term; terms and indices ascend strictly.
@@ -28,7 +28,7 @@ impl TermRuns {
         EntryId::new(run.term, self.last)
     }
 
-    /// The first entry of the last term in the log.
+    /// The first entry of the log's last term; the base if all entries have its term.
     pub(crate) fn last_start(&self) -> EntryId {
         self.starts[self.starts.len() - 1]
     }
@@ -63,7 +63,8 @@ impl TermRuns {
         self.starts[0].index = base;
     }
 
-    /// The term at `index`, if it is the base or an entry of the log.
+    /// The term of the entry at `index`; `None` if `index` is before the base or after the last
+    /// entry.
     pub(crate) fn term_at(&self, index: Index) -> Option<Term> {
         if index < self.base().index || index > self.last {
             return None;
@@ -71,8 +72,8 @@ impl TermRuns {
         Some(self.starts[self.run_of(index)].term)
     }
 
-    /// Returns the last entry at or before `index` whose term is at most `term`, but no entry
-    /// before the base. If another log has `term` at `index`, the two logs match at most up to the
+    /// Returns the last entry at or before `index` whose term is at most `term`, or the base if the
+    /// log has none. If another log has `term` at `index`, the two logs match at most up to the
     /// returned entry.
     pub(crate) fn find_conflict_by_term(&self, index: Index, term: Term) -> EntryId {
         let index = index.min(self.last);
@@ -101,7 +102,8 @@ impl TermRuns {
 mod tests {
     use super::*;
 
-    /// Returns a log with the terms `terms` after a base at index 10 in term 3.
+    /// Returns the runs of a log with one entry of each of `terms`, after a base at index 10 in
+    /// term 3.
     fn runs(terms: &[u64]) -> TermRuns {
         let mut runs = TermRuns::new(EntryId::new(Term(3), Index(10)));
         terms.iter().for_each(|term| runs.push(Term(*term)));

@@ -11,7 +11,7 @@ pub struct Window {
     pub messages_max: usize,
     /// The most entries in flight.
     pub entries_max: usize,
-    /// The most bytes of entries in flight; one larger message may be sent alone.
+    /// The most bytes of entries in flight; a single larger entry may be sent alone.
     pub bytes_max: usize,
 }
 
@@ -59,7 +59,7 @@ impl Inflight {
             || self.bytes >= window.bytes_max
     }
 
-    /// The number of further entries, and of their bytes, that the window allows.
+    /// The number of entries, and the number of their bytes, that the window still allows.
     #[must_use]
     pub fn room(&self, window: &Window) -> (usize, usize) {
         let entries = window.entries_max.saturating_sub(self.entries);
@@ -67,10 +67,10 @@ impl Inflight {
         (entries, bytes)
     }
 
-    /// Closes the window until a message is acknowledged, because the next entry does not fit.
-    /// Otherwise, an entry on the disk would be read again and again.
+    /// Closes the window until a message is acknowledged or lost, because the next entry does not
+    /// fit. Without this, an entry that is on the disk only would be fetched again and again.
     pub fn close(&mut self) {
-        assert!(self.entries > 0, "an entry that travels alone fits");
+        assert!(self.entries > 0, "an entry that is sent alone always fits");
         self.closed = true;
     }
 
@@ -82,7 +82,7 @@ impl Inflight {
         self.bytes += bytes;
     }
 
-    /// Removes the messages whose entries are acknowledged up to `matched`.
+    /// Removes the messages that end at or before `matched`, because the peer acknowledged them.
     pub fn free_through(&mut self, matched: Index) {
         while let Some(sent) = self.messages.pop_front_if(|sent| sent.last <= matched) {
             self.closed = false;

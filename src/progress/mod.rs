@@ -12,7 +12,8 @@ use crate::types::{EntryId, Incarnation, Index, Instant, Readiness};
 pub enum Mode {
     /// Searching for the last common entry, with one message at a time.
     Probe {
-        /// A message is in flight; its reply, or the reply to a later heartbeat, allows the next.
+        /// A message is in flight; its reply, or the reply to a later heartbeat, allows another
+        /// one.
         paused: bool,
     },
     /// Streaming: messages follow one another within the in-flight window.
@@ -34,8 +35,8 @@ pub struct Progress {
     matched: Index,
     next: Index,
     inflight: Inflight,
-    /// The leader's round when entries were last sent: the reply to a later round shows which of
-    /// them arrived.
+    /// The leader's round when entries or a snapshot offer were last sent: the reply to a later
+    /// round shows what arrived.
     sent_round: u64,
     /// The peer does not know that its log matches the leader's: it needs an append, even an empty
     /// one.
@@ -46,9 +47,12 @@ pub struct Progress {
     pub(crate) acked_round: u64,
     /// The incarnation of the peer's disk; zero before its first reply.
     pub(crate) incarnation: Incarnation,
-    /// The leader's round when `matched` last rose: a reply to a later round was sent after that.
+    /// The leader's round when `matched` last rose. The peer sent its reply to any later round
+    /// after the acknowledgement that raised `matched`.
     pub(crate) matched_round: u64,
-    /// The disk has less than it acknowledged: its replies do not count any more.
+    /// The peer's disk has less than the peer acknowledged: the leader rejects its replies until
+    /// this view is reset, because the peer returns with another incarnation, or is removed and
+    /// added again.
     pub(crate) disk_rolled_back: bool,
     /// The peer's report about itself in its last heartbeat reply.
     pub(crate) ready: Readiness,
@@ -61,8 +65,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Returns the view of a peer when a leader is elected at `now`, with a log that ends at
-    /// `last`: nothing is known of the peer, and it counts as heard from.
+    /// Returns the view of a peer of which the leader knows nothing yet. The next entry to send
+    /// follows `last`, and the peer counts as heard from at `now`.
     #[must_use]
     pub fn new(last: Index, now: Instant) -> Progress {
         Progress {
@@ -125,7 +129,7 @@ impl Progress {
         }
     }
 
-    /// Whether a snapshot may be offered now.
+    /// Whether no snapshot offer is in flight, so that one may be made.
     #[must_use]
     pub fn may_offer(&self) -> bool {
         !matches!(self.mode, Mode::Snapshot { paused: true, .. })
@@ -143,8 +147,8 @@ impl Progress {
         self.disk_full = false;
     }
 
-    /// Resumes streaming to a peer whose next entry is in the log, which ends at `last`: after a
-    /// snapshot offer, or after the peer had no space, once it lacks no entry.
+    /// Resumes streaming after a snapshot offer, or after the peer had no space and now lacks no
+    /// entry of the log, which ends at `last`. The log must still have the peer's next entry.
     pub fn resume(&mut self, last: Index) {
         match self.mode {
             Mode::Snapshot { .. } => self.mode = Mode::Replicate,
@@ -196,13 +200,14 @@ impl Progress {
         }
     }
 
-    /// Resets the view, because the peer answers with another disk of which nothing is known. The
+    /// Resets the view, because the peer replies from another disk, of which nothing is known. The
     /// leader probes with the last entry of its log, which ends at `last`.
     pub(crate) fn reset_for_disk(&mut self, incarnation: Incarnation, last: Index) {
         *self = Progress { incarnation, ..Progress::new(last.previous(), self.last_contact) };
     }
 
-    /// Records that the disk is an older image of itself: its acknowledgements do not count.
+    /// Resets the view and records that the peer's disk was rolled back to an older image: the
+    /// peer's replies do not count any more.
     pub(crate) fn mark_rolled_back(&mut self, last: Index) {
         self.reset_for_disk(self.incarnation, last);
         self.disk_rolled_back = true;
@@ -215,8 +220,8 @@ impl Progress {
         }
     }
 
-    /// Records that the peer has the leader's log up to `verified`, and no space for more. One
-    /// message per heartbeat round finds out when it has space again.
+    /// Records that the peer has the leader's log up to `verified`, and no space for more. From
+    /// then on, one message per heartbeat round probes whether it has space again.
     pub fn no_space(&mut self, verified: Index) {
         if matches!(self.mode, Mode::Snapshot { .. }) {
             return;
@@ -394,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_ends_at_the_index_that_the_peer_has_by_then() {
+    fn after_an_offer_streaming_resumes_after_the_last_entry_of_the_peer() {
         type Answer = fn(&mut Progress);
         let answers: [(Answer, u64); 3] = [
             (|progress| progress.accepted(Index(12)), 12),

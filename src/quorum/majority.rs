@@ -1,4 +1,4 @@
-//! The number that a quorum of a membership has reached.
+//! The highest index, round or time that a quorum of a membership has reached.
 
 use crate::types::{Membership, NodeId, Voters};
 
@@ -18,7 +18,7 @@ pub fn reached(membership: &Membership, reached: impl Fn(NodeId) -> u64) -> u64 
     incoming.min(outgoing)
 }
 
-/// Whether the members for which `members` returns true form a quorum.
+/// Whether the members for which `members` returns true include a quorum.
 pub fn is_quorum(membership: &Membership, members: impl Fn(NodeId) -> bool) -> bool {
     reached(membership, |id| u64::from(members(id))) > 0
 }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_an_even_set_is_no_quorum() {
+    fn half_of_an_even_set_without_a_casting_vote_is_no_quorum() {
         let membership = Membership::new(ids(&[1, 2, 3, 4]));
         assert!(!is_quorum(&membership, |id| id.0 <= 2));
         assert!(is_quorum(&membership, |id| id.0 <= 3));

@@ -9,8 +9,8 @@ use crate::types::{
     SnapshotMeta, Tag, Term, Write,
 };
 
-/// One action for the driver. The driver may carry actions out at once and in any order, except
-/// that all [`Action::Persist`]s keep their order, and so do all [`Action::Apply`]s and
+/// One action for the driver. The driver may carry out actions concurrently and in any order,
+/// except that all [`Action::Persist`]s keep their order, and so do all [`Action::Apply`]s and
 /// [`Action::Restore`]s together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -20,7 +20,7 @@ pub enum Action {
     /// Make the write durable, then report `Input::Persisted`.
     Persist(Write),
     /// Apply the entries in order, then report `Input::Applied` with the last index. The next batch
-    /// follows only after that.
+    /// follows only after that report.
     Apply(Vec<Entry>),
     /// Restore the state machine from the snapshot, then report `Input::Applied` with its last
     /// index. The snapshot is installed durably, and no batch is being applied.
@@ -36,8 +36,8 @@ pub enum Action {
         meta: SnapshotMeta,
     },
     /// Read the entries from `first` to `last` from the disk, then report `Input::Fetched` with as
-    /// many as `bytes_max` allows, but at least one. All of them are durable; entries compacted
-    /// since may be left out.
+    /// many as `bytes_max` allows, but at least one. All of them are durable. If some were
+    /// truncated or compacted since, report only those from `first` on that are left, or none.
     Fetch {
         /// The component that the entries are for; at most one fetch per consumer is pending.
         consumer: Consumer,
@@ -73,16 +73,17 @@ pub enum Action {
         /// The entry with the last membership of the change.
         id: EntryId,
     },
-    /// The request had no effect and will have none, so that a retry is safe. Only the target of
-    /// an aborted leadership transfer may still be elected later.
+    /// The request had no effect and will have none, so that a retry is safe, with two exceptions:
+    /// the target of an aborted leadership transfer may still be elected later, and the nodes that
+    /// a cancelled membership change was to make voters stay learners.
     Rejected {
         /// The tag of the request.
         tag: Tag,
         /// Why the node rejected the request.
         reason: RejectReason,
     },
-    /// The node lost its leadership after it appended the proposal or the membership change: it
-    /// may be committed now, later or never.
+    /// The node lost its leadership after it appended the proposal or the membership change: the
+    /// entry may be committed already, later or never.
     Unknown {
         /// The tag of the request.
         tag: Tag,
@@ -100,24 +101,27 @@ pub enum Action {
     },
     /// The active membership changed. Until it is committed, a truncation of the log may undo it.
     ActiveMembershipChanged(Membership),
-    /// The cluster exists, but its membership does not name the incarnation of this node's disk:
-    /// the disk was emptied, was never a member's, or is an older image of a member's disk.
-    /// Reported once after a start. The node's replies do not count until one membership change
-    /// has removed its vote and another one has given it back.
+    /// The cluster exists, but rejects this node's disk: its membership names another incarnation,
+    /// because the disk was emptied or was never a member's, or the disk was rolled back to an
+    /// older image. Reported at most once after a start. The node's replies do not count until one
+    /// membership change has removed its vote and another one has given it back;
+    /// [`Action::RolledBackDisk`] has the rule for a rolled-back disk.
     UnknownIncarnation {
         /// The node that rejected the disk.
         from: NodeId,
     },
     /// The leader's log contradicts entries that this node knows as committed: with
-    /// `Config::survivor`, this node and the leader each took over while the other was alive. The
-    /// node rejects this leader's entries until the node is wiped and added again.
+    /// `Config::survivor`, this node's side and the leader's side each continued while the other
+    /// was alive. The node rejects this leader's entries until the node is wiped and added again.
     DivergedLog {
         /// The leader whose log contradicts this node's.
         from: NodeId,
     },
     /// The peer's disk has less than the peer acknowledged to this leader: it was rolled back to an
-    /// older image. The peer's replies do not count until one membership change has removed its
-    /// vote and another one has given it back.
+    /// older image. In this term the leader counts no reply of that disk until the peer is removed
+    /// from the membership and added again; to suspend its vote is not enough. Another disk of the
+    /// peer starts over once the membership accepts it. A later leader cannot detect an earlier
+    /// rollback.
     RolledBackDisk {
         /// The peer with the older disk.
         node: NodeId,
@@ -179,8 +183,8 @@ pub enum MessageRejectReason {
     StaleReply,
     /// The log has no entry with the previous index and term (Raft §5.3).
     PrevMismatch,
-    /// The entries contradict a committed entry, or one that the same leader sent before: the
-    /// sender is faulty.
+    /// The entries or the snapshot contradict a committed entry, or an entry that the same leader
+    /// sent before: the sender is faulty, or the logs have diverged (`Config::survivor`).
     ConflictsWithCommitted,
     /// The sender claims the leadership of a term that has a leader: the sender is faulty.
     SecondLeader,
@@ -192,9 +196,9 @@ pub enum MessageRejectReason {
     ReadNotReady,
     /// Too many messages wait for the disk.
     OutboxFull,
-    /// The disk has no space for the entries.
+    /// This node's disk has no space for the entries.
     DiskFull,
-    /// This node has no membership: an empty disk does not vote.
+    /// This node has no membership: a node with an empty disk does not vote.
     NoMembership,
     /// The sender's bootstrap peers are not this node's.
     OtherBootstrapPeers,
@@ -206,7 +210,7 @@ pub enum MessageRejectReason {
 }
 
 impl MessageRejectReason {
-    /// Every reason, in the order of their numbers in counters.
+    /// Every reason, in the order in which the variants are declared.
     pub const ALL: [MessageRejectReason; 21] = [
         MessageRejectReason::Misaddressed,
         MessageRejectReason::Malformed,

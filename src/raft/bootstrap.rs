@@ -7,7 +7,7 @@
 //! each peer sends the list of peers it has seen, by incarnation and start, and forms the
 //! membership only when the latest list of every peer equals its own. A node that has a membership
 //! replies with it and never agrees to another list; a prober that has restarted since its probe
-//! ignores the reply. A peer that hears of two disks of one peer drops what it has seen
+//! ignores the reply. A peer that sees two disks of the same other peer drops all that it has seen
 //! and restarts the bootstrap, as if the node had just started. `docs/MEMBERSHIP.md` explains why
 //! no cluster is bootstrapped twice.
 
@@ -19,14 +19,14 @@ use crate::types::{Body, BootstrapPeer, EntryId, Instant, Membership, Message, N
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Bootstrap {
     membership: Membership,
-    /// All bootstrap peers by ascending id, this node included. A peer that was seen has its
-    /// incarnation and start.
+    /// All bootstrap peers by ascending id, this node included. The incarnation and the start of a
+    /// peer are unknown until it is seen.
     pub(crate) seen: Vec<BootstrapPeer>,
     /// The list that each peer sent last, in the same order; empty for this node.
     seen_by_peers: Vec<Vec<BootstrapPeer>>,
     /// When the next probes are sent.
     pub(crate) due: Instant,
-    /// A node replied that the cluster exists, but no longer has the first membership.
+    /// Another node replied that the cluster exists, but no longer has the first membership.
     pub(crate) cluster_exists: bool,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Bootstrap {
 pub(crate) enum ProbeOutcome {
     /// The peer's list is recorded.
     Recorded,
-    /// The peer's list names other bootstrap peers.
+    /// The peer's list names other bootstrap peers, or the sender is none of them.
     OtherBootstrapPeers,
     /// The probe comes from another disk than the peer's earlier probes.
     UnknownIncarnation,
@@ -55,9 +55,10 @@ impl Bootstrap {
         }
     }
 
-    /// Whether the message is rejected while this node has no membership. Before a node replies
-    /// that the cluster exists, every message is rejected. After that, only an append from the
-    /// start of the log is: its entries rely on the first membership, which is not an entry.
+    /// Whether the message is rejected while this node has no membership. Until another node has
+    /// replied that the cluster exists, every message is rejected. After that, only an append that
+    /// begins at the start of the log is rejected: its entries rely on the first membership, which
+    /// is not an entry.
     pub(crate) fn blocks(&self, message: &Message) -> bool {
         match &message.body {
             Body::AppendEntries { prev, .. } if self.cluster_exists => *prev == EntryId::ZERO,

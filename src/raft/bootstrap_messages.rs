@@ -1,4 +1,5 @@
-//! Bootstrap messages: the ones that a bootstrap peer without a membership sends and accepts.
+//! Bootstrap messages: the probes of a bootstrap peer that has no membership yet, and the replies
+//! of nodes that have one.
 
 use crate::raft::action::{Action, MessageRejectReason};
 use crate::raft::bootstrap::ProbeOutcome;
@@ -27,8 +28,9 @@ impl Common {
     }
 
     /// Handles bootstrap messages, and rejects two kinds of other messages: those from a disk that
-    /// the membership does not name, to which a leader replies, and those to a bootstrap peer that
-    /// knows of no cluster. Returns true if the message needs no further handling.
+    /// the membership does not name, to which a leader replies, and those that a bootstrap peer
+    /// without a membership cannot use (`Bootstrap::blocks`). Returns true if the message needs no
+    /// further handling.
     pub(crate) fn handle_bootstrap_or_reject(
         &mut self,
         message: &Message,
@@ -56,8 +58,9 @@ impl Common {
         true
     }
 
-    /// Probes a sender that is no bootstrap peer; peers are probed regularly. Such a sender has the
-    /// cluster's membership, and may be all that is left of the cluster.
+    /// Probes a sender that is no bootstrap peer, because only bootstrap peers are probed
+    /// regularly. The sender has the cluster's membership, and all other nodes that have it may be
+    /// gone.
     fn probe_outsider(&mut self, from: NodeId) {
         if let Some(bootstrap) = &self.bootstrap
             && bootstrap.position(from).is_none()
@@ -91,10 +94,10 @@ impl Common {
         }
     }
 
-    /// Replies to a probe with the first membership, if it names the prober's disk and this log
-    /// still starts with it: the prober then gets every later membership from the log. Otherwise it
-    /// replies with the active membership, and with the log or a snapshot as the source of the
-    /// prober's first one.
+    /// Replies to a probe with the first membership, if it names the prober's disk and this node's
+    /// log has not compacted it: the prober then gets every later membership from the log.
+    /// Otherwise the reply has the active membership, and names the log or a snapshot as the source
+    /// of the prober's first one.
     fn send_bootstrapped(&mut self, from: NodeId, seen: &[BootstrapPeer]) {
         let Some(prober) = seen.iter().find(|peer| peer.id == from) else {
             return self.reject_message(
@@ -130,8 +133,8 @@ impl Common {
         }
     }
 
-    /// Handles the reply that the cluster exists: this node is a member, or another disk is the
-    /// member's.
+    /// Handles the reply of a node that has a membership, which either names this node's disk, or
+    /// rejects it.
     fn on_bootstrapped(
         &mut self,
         from: NodeId,
@@ -159,7 +162,7 @@ impl Common {
         } else if bootstrap.is_consistent_with(&membership) {
             self.install_first_membership(membership);
         } else {
-            // The peers of an earlier bootstrap may have agreed to another list.
+            // The peers of an earlier bootstrap may have agreed on another list.
             self.reject_message(from, "Bootstrapped", MessageRejectReason::UnknownIncarnation);
             self.restart_bootstrap();
         }

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::types::{Index, Instant, NodeId, Tag};
 
-/// The state of a membership change that is not in the log: only the leader that makes it has it.
+/// The state of a membership change that is not in the log: a new leader does not have it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ChangeInProgress {
     /// The tag of the request that waits for the change under way.
@@ -19,8 +19,8 @@ pub(crate) struct ChangeInProgress {
 }
 
 /// Rounds of replication to a new voter, each up to where the log ended when the round began. A
-/// round that takes at most one shortest election timeout shows that the node keeps up (thesis
-/// §4.2.1).
+/// round that takes at most `election_timeout_min`, or after which the node has the whole log,
+/// shows that the node keeps up (thesis §4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CatchUp {
     target: Index,

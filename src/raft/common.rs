@@ -39,9 +39,9 @@ pub(crate) struct Common {
     /// Until this instant the node withholds its vote and does not campaign, because a leader's
     /// lease relies on it.
     pub(crate) vote_withheld_until: Instant,
-    /// The confirmed freshness of the state machine, from the leaders' heartbeats.
+    /// The latest confirmed bound on the staleness of the state machine, from leaders' heartbeats.
     pub(crate) freshness_bound: Option<FreshnessBound>,
-    /// The last heartbeat round that the node answered. Leases count from the first reply to a
+    /// The last heartbeat round that the node answered. Read leases count from the first reply to a
     /// round.
     pub(crate) answered_round: AnsweredRound,
     pub(crate) log: Log,
@@ -50,7 +50,8 @@ pub(crate) struct Common {
     pub(crate) reads: ConfirmedReads,
     pub(crate) rejected_messages: RejectedMessages,
     pub(crate) priority_transfer_backoff: PriorityTransferBackoff,
-    /// When the other nodes were last heard from, for `Config::survivor`.
+    /// The last contacts with the other nodes, and whether this node may take over
+    /// (`Config::survivor`).
     pub(crate) survival: Survival,
     /// The bootstrap under way, while a bootstrap peer has no membership.
     pub(crate) bootstrap: Option<Bootstrap>,
@@ -60,7 +61,8 @@ pub(crate) struct Common {
     pub(crate) reported_unknown_incarnation: bool,
     /// The term in which the node started.
     started_in: Term,
-    /// Until this instant the node, if it leads, neither suspends nor readmits a voter.
+    /// Until this instant the node, if it leads, neither suspends nor readmits a voter by
+    /// `Config::suspension`.
     pub(crate) suspension_not_before: Instant,
     /// The pending fetches: consumer, first and last index.
     fetches: Vec<(Consumer, Index, Index)>,
@@ -124,8 +126,9 @@ impl Common {
     /// Advances the clock to `now`. Returns true if the node was paused for so long that other
     /// nodes may have taken over without it (`Config::survivor`).
     pub(crate) fn advance_clock(&mut self, now: Instant) -> bool {
-        // A leader steps at least once per heartbeat interval. After a longer gap it has not read
-        // the messages that arrived meanwhile, so no voter counts as silent.
+        // A leader steps at least once per heartbeat interval. After a gap of a whole election
+        // timeout, messages that arrived meanwhile may be unread, so no voter is suspended for
+        // silence yet.
         if let Some(rules) = self.config.suspension
             && now >= self.now.after(self.config.election_timeout_max)
         {
@@ -202,7 +205,7 @@ impl Common {
         self.may_accept_transfer() && !self.withholds_vote()
     }
 
-    /// Whether the node may campaign at its leader's request.
+    /// Whether the node may campaign at its leader's request, even during a vote lease.
     pub(crate) fn may_accept_transfer(&self) -> bool {
         self.is_electable() && self.may_lead()
     }
@@ -236,7 +239,7 @@ impl Common {
 
     /// Whether the node may be elected: it is a voter, or the change that removed its vote is not
     /// known to be committed. In that case its log may be the only one with the change, so that no
-    /// other node can win (thesis §4.2.2). The membership must name the incarnation of its disk.
+    /// other node can win (thesis §4.2.2). The membership must accept the incarnation of its disk.
     pub(crate) fn is_electable(&self) -> bool {
         let own = self.id();
         let committed = self.log.membership_at(self.log.committed());
@@ -289,8 +292,8 @@ impl Common {
         }
     }
 
-    /// Whether the sender's disk is the one that the active membership names, or the membership
-    /// names none. Replies of another disk do not count.
+    /// Whether the active membership accepts the sender's disk: it names that disk, names no disk
+    /// of the sender, or does not contain the sender. Replies of another disk do not count.
     pub(crate) fn is_from_known_disk(&self, message: &Message) -> bool {
         let member = self.log.membership().member(message.from);
         member.is_none_or(|member| member.accepts_incarnation(message.incarnation))
@@ -413,7 +416,8 @@ impl Common {
                 let outcome = AppendOutcome::Rejected { prev: prev.index, hint: EntryId::ZERO };
                 Body::AppendEntriesReply(outcome)
             }
-            // Round 0 confirms nothing: the sender may lead a later term with rounds of its own.
+            // Round 0 confirms nothing: by the time of the reply, the sender may lead this term,
+            // with rounds of its own.
             Body::Heartbeat(_) => Body::HeartbeatReply {
                 round: 0,
                 verified: Index::ZERO,

@@ -6,7 +6,8 @@ use core::time::Duration;
 use crate::types::{Entry, Membership, NodeId};
 
 /// The configuration of one node. The defaults of [`Config::new`] suit a network with round trips
-/// of a few milliseconds. Every field may be changed before the start.
+/// of a few milliseconds. Every field may be changed before the start; [`Config::check`] rejects
+/// invalid combinations. Every bound in bytes or on a number is at least 1.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
     /// The node's id; never 0.
@@ -15,14 +16,16 @@ pub struct Config {
     /// priority. The first membership takes effect once all bootstrap peers have agreed on it.
     /// `None` for a node that joins an existing cluster; a node that has a membership ignores it.
     pub bootstrap_peers: Option<Membership>,
-    /// The shortest time without leader contact after which a node campaigns.
+    /// The shortest time without leader contact after which a node campaigns; at least three times
+    /// `heartbeat_interval`.
     pub election_timeout_min: Duration,
-    /// The longest time without leader contact after which a node campaigns; every timeout is drawn
-    /// between the two (Raft §5.2). If other voters have a higher priority, the node adds less
-    /// than the difference of the two. With `check_quorum`, a leader that has not heard from a
-    /// quorum for this long steps down with its next heartbeat.
+    /// The longest time without leader contact after which a node campaigns; at least 1.25 times
+    /// `election_timeout_min` and at most an hour. Each timeout is drawn between the two values
+    /// (Raft §5.2). If other voters have a higher priority, the node adds less than the difference
+    /// of the two to its timeout. With `check_quorum`, a leader that has not heard from a quorum
+    /// for this long steps down when its next heartbeat is due.
     pub election_timeout_max: Duration,
-    /// The time between two heartbeat rounds of a leader.
+    /// The time between two heartbeat rounds of a leader; longer than zero.
     pub heartbeat_interval: Duration,
     /// The longest time that a leader waits for the next entries or heartbeat to carry a new commit
     /// index, before it sends the index in a message of its own. Zero sends it at once. If nothing
@@ -32,8 +35,8 @@ pub struct Config {
     pub pre_vote: bool,
     /// Whether a leader without contact to a quorum steps down (thesis §6.2).
     pub check_quorum: bool,
-    /// Whether a node rejects vote requests while it heard from a leader within
-    /// `election_timeout_min` (thesis §4.2.3).
+    /// Whether a node rejects vote requests while it has heard from a leader within the last
+    /// `election_timeout_min` (thesis §4.2.3). Requires `check_quorum`.
     pub stickiness: bool,
     /// Whether the leader of an even number of voters takes the casting vote, by a membership
     /// change in the log. Half of the voters are then a quorum if they include its holder: when the
@@ -46,9 +49,9 @@ pub struct Config {
     /// turns this off. *A network partition then causes split brain*: read [`Survivor`] first. All
     /// nodes need the same value.
     pub survivor: Option<Survivor>,
-    /// The lease that a leader holds while a quorum answers; `None` turns leases off. Under a
-    /// lease, reads at the level [`ReadLevel::Lease`](crate::types::ReadLevel::Lease) need no
-    /// message.
+    /// The lease that a leader holds while a quorum answers its heartbeats; `None` turns leases
+    /// off. Under a lease, reads at the level [`ReadLevel::Lease`](crate::types::ReadLevel::Lease)
+    /// need no message.
     pub lease: Option<Lease>,
     /// The largest command that may be proposed, in bytes.
     pub command_bytes_max: usize,
@@ -64,8 +67,8 @@ pub struct Config {
     /// The most bytes of entries in flight to one peer; a single larger entry is sent alone.
     pub inflight_bytes_max: usize,
     /// The most bytes of entries in a leader's log that its own state machine has not applied.
-    /// Beyond it, proposals are rejected as busy. Entries of earlier terms count too; while some of
-    /// them are on the leader's disk only, it accepts no proposal.
+    /// Proposals that would exceed it are rejected as busy. Entries of earlier terms count too;
+    /// while an unapplied one of them is on the leader's disk only, the leader accepts no proposal.
     pub unapplied_bytes_max: usize,
     /// The most proposals that wait for every live voter, committed ones included. Beyond it,
     /// further proposals of this kind are rejected as busy.
@@ -85,28 +88,30 @@ pub struct Config {
 /// The rules by which a leader suspends silent voters and readmits them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Suspension {
-    /// The duration of the silence after which a voter is suspended.
+    /// The duration of the silence after which a voter is suspended; at least twice
+    /// `election_timeout_max`.
     pub after: Duration,
-    /// The number of voters that always remain. With two, the leader commits alone if it holds the
-    /// casting vote, so that a committed entry may be on one disk only; with one, it always does.
+    /// The number of voters that always remain, at least 1. With two voters left, the leader
+    /// commits alone if it holds the casting vote; with one, it always commits alone. A committed
+    /// entry may then be on one disk only.
     pub voters_min: usize,
-    /// The shortest time between two automatic suspensions or readmissions.
+    /// The shortest time between two automatic suspensions or readmissions; at least `after`.
     pub pause: Duration,
 }
 
 /// The rules by which the surviving nodes continue without the others, down to the last one.
 ///
-/// **This is safe only if every node that another one no longer hears has crashed.** Where a
+/// **This is safe only if every node from which another node no longer hears has crashed.** Where a
 /// network can separate two live nodes, or delay their messages for as long as [`Survivor::after`],
-/// each continues without the other: *split brain*, and entries acknowledged by one of them are
-/// lost. `docs/SURVIVOR.md` shows such a run. The mode is for nodes that crash and a network that
-/// does not fail, such as nodes on one board, or nodes with redundant links.
+/// each continues without the other: *split brain*, and entries committed by one of them are lost.
+/// `docs/SURVIVOR.md` shows such a run. The mode is for nodes that crash and a network that does
+/// not fail, such as nodes on one board, or nodes with redundant links.
 ///
 /// In return, three nodes survive any two crashes, one after the other or both at once: the last
-/// one continues, and no acknowledged entry is lost. The price: every entry waits for *every*
-/// voter's disk, so that after any crash nothing is committed for [`Survivor::after`]. Nodes that
-/// all start at the same time, as after a power cut, elect no leader before every voter is up.
-/// After a takeover, the last survivor is the only voter.
+/// one continues, and no committed entry is lost. The price: every entry waits for *every* voter's
+/// disk, so that after any crash nothing is committed for [`Survivor::after`]. Nodes that all start
+/// at the same time, as after a power cut, elect no leader before every voter is up. After a
+/// takeover by the last survivor, it is the only voter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Survivor {
     /// The silence after which a node counts as dead; at least four times `election_timeout_max`.
@@ -120,7 +125,7 @@ pub struct Survivor {
 pub struct Lease {
     /// The largest clock rate error, in parts per million; at most [`Lease::DRIFT_PPM_MAX`]. With a
     /// larger error, reads may be stale. A clock must advance while its machine is suspended; the
-    /// clock of a frozen virtual machine does not, and exceeds any bound.
+    /// clock of a frozen virtual machine does not, so its error exceeds any bound.
     pub drift_ppm: u32,
     /// Whether a leader grants read leases, and a follower requests them: reads at the level
     /// [`ReadLevel::Replica`](crate::types::ReadLevel::Replica) then need no message. A holder that
@@ -151,7 +156,7 @@ pub enum ConfigError {
     ElectionTimeoutTooLong,
     /// `stickiness` without `check_quorum`: followers would keep a leader that hears no quorum.
     StickinessWithoutCheckQuorum,
-    /// `bootstrap_peers` lacks this node as a voter, or is no valid simple membership.
+    /// `bootstrap_peers` lacks this node as a voter, is invalid, or is staged or joint.
     BootstrapPeersWithoutNode,
     /// `suspension.after` is less than twice `election_timeout_max`, `suspension.voters_min` is 0,
     /// or `suspension.pause` is shorter than `suspension.after`: a short silence would cost voters.
@@ -208,10 +213,10 @@ impl Config {
         }
     }
 
-    /// Checks the fields in the order of their declaration, and the combinations between them.
+    /// Checks every field, and the combinations of fields.
     ///
     /// # Errors
-    /// A [`ConfigError`] that names the first invalid field or combination.
+    /// A [`ConfigError`] that names one invalid field or combination.
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.id.0 == 0 {
             return Err(ConfigError::IdIsZero);
@@ -292,21 +297,23 @@ impl Config {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ConfigError::IdIsZero => f.write_str("id is 0: give the node an id from 1"),
-            ConfigError::HeartbeatIntervalIsZero => f.write_str("heartbeat_interval is zero"),
+            ConfigError::IdIsZero => f.write_str("id is 0: it must be at least 1"),
+            ConfigError::HeartbeatIntervalIsZero => {
+                f.write_str("heartbeat_interval is zero: set a longer interval")
+            }
             ConfigError::ElectionTimeoutTooShort => f.write_str(
                 "election_timeout_min is less than three times heartbeat_interval: \
                  raise the first or lower the second",
             ),
             ConfigError::ElectionTimeoutsTooClose => f.write_str(
-                "election_timeout_max is less than 1.25 times election_timeout_min: raise it, \
-                 or nodes campaign at the same time",
+                "election_timeout_max is less than 1.25 times election_timeout_min: raise \
+                 the first, or nodes campaign at the same time",
             ),
             ConfigError::ElectionTimeoutTooLong => {
                 f.write_str("election_timeout_max is over an hour: check its unit")
             }
             ConfigError::BootstrapPeersWithoutNode => {
-                f.write_str("bootstrap_peers must be a simple membership with this node as a voter")
+                f.write_str("bootstrap_peers must be a valid membership with this node as a voter")
             }
             ConfigError::SuspensionTooEager => f.write_str(
                 "suspension.after must be at least twice election_timeout_max, suspension.pause at \
@@ -319,7 +326,7 @@ impl fmt::Display for ConfigError {
                 f.write_str("survivor and suspension both suspend voters: configure only one")
             }
             ConfigError::DriftTooLarge => {
-                f.write_str("lease.drift_ppm is over 500000: set a bound of at most 50 %")
+                f.write_str("lease.drift_ppm is over 500000: set at most 500000 (50 %)")
             }
             ConfigError::StickinessWithoutCheckQuorum => f.write_str(
                 "stickiness without check_quorum would keep a leader that hears no quorum: \
@@ -327,16 +334,16 @@ impl fmt::Display for ConfigError {
             ),
             ConfigError::BoundIsZero(name) => write!(f, "{name} is 0: it must be at least 1"),
             ConfigError::CommandLargerThanMessage => f.write_str(
-                "command_bytes_max plus 32 bytes of overhead is over message_bytes_max: the \
-                 largest command would not fit a message",
+                "command_bytes_max plus 32 bytes of overhead is over message_bytes_max: \
+                 lower the first or raise the second, or the largest command fits in no message",
             ),
             ConfigError::MessageLargerThanInflight => f.write_str(
-                "message_bytes_max is over inflight_bytes_max: a full message would not fit the \
-                 window",
+                "message_bytes_max is over inflight_bytes_max: lower the first or raise the \
+                 second, or a full message does not fit in the window",
             ),
             ConfigError::CommandLargerThanUnapplied => f.write_str(
-                "command_bytes_max plus 32 bytes of overhead is over unapplied_bytes_max: the \
-                 largest command could never be proposed",
+                "command_bytes_max plus 32 bytes of overhead is over unapplied_bytes_max: \
+                 lower the first or raise the second, or the largest command is never accepted",
             ),
         }
     }

@@ -21,8 +21,8 @@ pub(crate) struct Follower {
     /// When the leader was last heard from; meaningless while no leader is known.
     last_contact: Instant,
     pub(crate) deadline: Instant,
-    /// The last index up to which the log is known to match this leader's, durable or not. Only
-    /// entries accepted from this leader in this term are counted.
+    /// The last index up to which the log is known to match this leader's, durable or not: only
+    /// entries accepted from this leader in this term count, and those that a snapshot covers.
     pub(crate) verified: Index,
     pub(crate) reads: ForwardedReads,
     pub(crate) read_lease: ReadLease,
@@ -185,8 +185,9 @@ impl Follower {
         // `verified` may be in memory only; the leader counts `matched`, which is on the disk too.
         let (verified, base) = (self.verified, common.log.base().index);
         let matched = verified.min(common.log.durable());
-        // While an install is pending, the log counts fewer entries as durable. The base is past
-        // all that this node acknowledged in this term, so the leader sees no rolled-back disk.
+        // While an install is pending, the log counts fewer entries as durable. The base is at or
+        // after every index that this node acknowledged in this term, so the leader sees no
+        // rolled-back disk.
         let durable = common.log.durable().max(base);
         let (round, ready) = (heartbeat.round, common.readiness());
         common.send(from, Body::HeartbeatReply { round, verified, matched, durable, ready });
@@ -328,7 +329,7 @@ impl Follower {
     }
 }
 
-/// Appends the entries from `first` on, in place of the log's entries from there on.
+/// Appends the entries from `first` on, after it truncates the log's own entries from there on.
 fn append_from(common: &mut Common, entries: Vec<Entry>, first: Index) {
     if first <= common.log.last().index {
         common.truncate(first.previous());

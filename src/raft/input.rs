@@ -54,7 +54,7 @@ pub enum Input {
         change: Change,
     },
     /// A user cancels a membership change whose new voters are still catching up. The outcomes are
-    /// those of [`Input::ChangeMembership`].
+    /// those of [`Input::ChangeMembership`]; the cancelled request ends in `Action::Rejected`.
     CancelMembershipChange {
         /// The tag that the outcome carries.
         tag: Tag,
@@ -68,13 +68,13 @@ pub enum Input {
         /// The voter that becomes the leader; `None` lets the leader choose the best target.
         to: Option<NodeId>,
     },
-    /// The disk has a verified snapshot of the state machine as of `meta.last`. The node ignores it
-    /// if the node has a later snapshot.
+    /// The disk has a verified snapshot of the state machine as of `meta.last`. A node that has a
+    /// later snapshot ignores this input.
     SnapshotTaken {
         /// The snapshot; every entry that it covers is applied.
         meta: SnapshotMeta,
-        /// Entries through this index may be compacted; at most the snapshot's last. Entries kept
-        /// after it spare lagging peers a snapshot.
+        /// Entries through this index may be compacted; at most the snapshot's last. A peer that
+        /// lacks only entries after it needs no snapshot.
         base: Index,
     },
     /// A snapshot that an `Action::ReceiveSnapshot` requested since the start is complete, verified
@@ -95,9 +95,9 @@ pub enum Input {
     /// still votes and acknowledges entries.
     Quarantine(bool),
     /// A snapshot of another replica's correct state machine is installed on the disk: the state
-    /// machine and the log start over from its last entry. Allowed in quarantine, while the state
-    /// machine processes nothing. The node ignores it if the node has a snapshot that
-    /// ends there or later.
+    /// machine and the log start over from its last entry. Allowed only in quarantine, while the
+    /// state machine processes nothing. A node that has a snapshot that ends there or later ignores
+    /// this input.
     Rebuild {
         /// The snapshot; the log has its last entry.
         meta: SnapshotMeta,

@@ -20,7 +20,7 @@ impl Jitter {
         mixed ^ (mixed >> 31)
     }
 
-    /// Draws a duration from `min` to `max`, both included, uniformly by the nanosecond.
+    /// Draws a duration uniformly from `min` to `max`, both included, in whole nanoseconds.
     pub(crate) fn between(&mut self, min: Duration, max: Duration) -> Duration {
         assert!(min <= max, "a range is not empty");
         let width = (max - min).as_nanos() + 1;

@@ -30,7 +30,8 @@ pub(crate) struct Leader {
     pub(crate) change_in_progress: ChangeInProgress,
     pub(crate) transfer: Option<Transfer>,
     pub(crate) heartbeat_due: Instant,
-    /// The latest time to send a new commit index that no other message has carried yet.
+    /// The latest time to send a new commit index in a message of its own; `None` if no peer needs
+    /// that.
     commit_due: Option<Instant>,
     /// The number of the last heartbeat round sent.
     pub(crate) round: u64,
@@ -216,7 +217,8 @@ impl Leader {
         }
     }
 
-    /// Answers the committed proposals that are on the disk of every voter that is not suspected.
+    /// Answers the proposals that wait for every live voter, once they are committed and on the
+    /// disk of every voter that is not suspected.
     fn answer_all_live(&mut self, common: &mut Common) {
         if self.proposals.all_live_count() == 0 {
             return;
@@ -281,8 +283,8 @@ impl Leader {
             AppendOutcome::NoSpace { verified } => progress.no_space(verified),
             AppendOutcome::Rejected { prev, hint } => {
                 // The follower's entries up to `hint.index` have terms of at most `hint.term`, so
-                // the logs match at most up to the last entry of this leader's log with such a
-                // term.
+                // the logs match at most up to the last entry of this leader's log with a term of
+                // at most `hint.term`.
                 let agreed = common.log.find_conflict_by_term(hint.index, hint.term).index;
                 let agreed = agreed.min(hint.index);
                 if !progress.rejected(prev, agreed) {
@@ -382,8 +384,9 @@ impl Leader {
         }
     }
 
-    /// Sends [`Body::TakeoverAllowed`] to the voters that every commit waits for, but only to those
-    /// heard from recently: no node takes them for dead before the message arrives.
+    /// Sends [`Body::TakeoverAllowed`] to the voters that every commit waits for, if they have
+    /// every committed entry and were heard from recently: no node counts them as dead before it
+    /// arrives.
     fn allow_takeover(&self, common: &mut Common) {
         let membership = common.log.membership().clone();
         if common.log.membership_index() > common.log.committed() {
@@ -505,8 +508,8 @@ impl Leader {
         self.unapplied.applied(common.log.applied());
         self.advance_commit(common);
         if self.advance_membership(common) {
-            // The new membership is active from its append on, and its quorum may have more
-            // entries.
+            // The new membership is active from its append on, and its quorum may have reached a
+            // later index.
             self.advance_commit(common);
         }
         self.answer_all_live(common);

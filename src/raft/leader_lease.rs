@@ -54,7 +54,7 @@ impl LeaderLease {
         self.is_over
     }
 
-    /// Grants a read lease until the given instant; an earlier longer one stays in force.
+    /// Grants a read lease until the given instant; an earlier one that ends later stays in force.
     pub(crate) fn grant_read_lease(&mut self, to: NodeId, until: Instant) {
         match self.read_leases.iter_mut().find(|(holder, _)| *holder == to) {
             Some((_, longer)) => *longer = until.max(*longer),
@@ -74,7 +74,7 @@ impl LeaderLease {
     }
 
     /// The last index that all holders have, where `matched` returns the last index that a holder
-    /// has.
+    /// has; `None` without a holder.
     pub(crate) fn matched_by_holders(&self, matched: impl Fn(NodeId) -> Index) -> Option<Index> {
         self.read_leases.iter().map(|(holder, _)| matched(*holder)).min()
     }
@@ -93,14 +93,14 @@ impl LeaderLease {
 
 const MILLION: u128 = 1_000_000;
 
-/// Returns the time on this clock during which `span` has surely not passed on any other clock:
-/// clock rates are off by at most `drift_ppm` parts per million, either way.
+/// Returns a duration on this clock in which `span` has surely not passed on any other clock: clock
+/// rates are off by at most `drift_ppm` parts per million, either way.
 pub(crate) fn shrunk(span: Duration, drift_ppm: u32) -> Duration {
     let (slow, fast) = (MILLION - u128::from(drift_ppm), MILLION + u128::from(drift_ppm));
     nanos(span.as_nanos() * slow / fast)
 }
 
-/// Returns the time on this clock after which `span` has surely passed on any other clock.
+/// Returns a duration on this clock in which `span` has surely passed on any other clock.
 pub(crate) fn stretched(span: Duration, drift_ppm: u32) -> Duration {
     let (slow, fast) = (MILLION - u128::from(drift_ppm), MILLION + u128::from(drift_ppm));
     nanos((span.as_nanos() * fast).div_ceil(slow))

@@ -1,5 +1,5 @@
 //! Leadership transfers (thesis §3.10): requested by a user, to a voter of higher priority, or
-//! because the leader's disk is stuck.
+//! because the leader's disk is stuck or the leader has lost its vote.
 
 use crate::progress::{Mode, Progress};
 use crate::raft::action::Action;
@@ -42,8 +42,8 @@ impl Leader {
         self.peers.iter().filter(voter).max_by_key(rank).map(|(id, _)| *id)
     }
 
-    /// Asks the target to campaign once it has the whole log. Until then this leader replicates
-    /// what the target lacks.
+    /// Asks the target to campaign once it has the whole log and no read lease is in force. Until
+    /// then this leader replicates the entries that the target lacks.
     pub(crate) fn advance_transfer(&mut self, common: &mut Common) {
         let Some(Transfer { to, .. }) = self.transfer else { return };
         let last = common.log.last().index;
@@ -65,7 +65,8 @@ impl Leader {
         }
     }
 
-    /// Asks the best target to campaign, because this node stops leading in any case.
+    /// Asks the best target to campaign, because this node stops leading in any case; not while a
+    /// read lease is in force.
     pub(crate) fn yield_leadership(&mut self, common: &mut Common) {
         if let Some(to) = self.best_transfer_target(common)
             && !self.leader_lease.has_read_leases(common.now)

@@ -28,8 +28,9 @@ impl Leader {
         }
     }
 
-    /// Whether no change is under way that the next leader would have to finish first. A staged
-    /// change is no obstacle, because its new voters may never catch up.
+    /// Whether a transfer to a voter of higher priority may begin. A joint change must be completed
+    /// first, because the next leader would have to finish it. A staged change may continue,
+    /// because its new voters may never catch up.
     fn may_transfer_by_priority(&self, common: &Common) -> bool {
         !common.log.membership().is_joint() && self.may_append_step(common)
     }
@@ -68,7 +69,9 @@ impl Leader {
     /// Returns the membership without its dead voters; `None` if there are none, if no voter would
     /// remain, or if the disk is full. It may interrupt any change, which could otherwise wait for
     /// the dead voters for ever. Only the remaining voters must agree to it, because a voter that
-    /// is silent for so long is dead and cannot continue alone (`docs/SURVIVOR.md`).
+    /// is silent for so long is dead and cannot continue alone (`docs/SURVIVOR.md`). No voter would
+    /// remain if this leader itself has no vote and all voters are dead: it then waits for one of
+    /// them.
     fn surviving_membership(&self, common: &Common) -> Option<Membership> {
         let (own, membership) = (common.id(), common.log.membership());
         let silent = |id: NodeId| id != own && common.survival.is_silent(id, common.now);
@@ -87,8 +90,8 @@ impl Leader {
         members.find(|member| self.new_voter_keeps_up(common, member.id)).map(|member| member.id)
     }
 
-    /// Returns the voter that was silent for longest, if it exceeds `after` and enough voters
-    /// remain.
+    /// Returns the voter that was silent for longest, if it was silent for `after` and more than
+    /// `voters_min` voters are left.
     fn voter_to_suspend(
         &self,
         common: &Common,

@@ -5,7 +5,7 @@
 //! The membership in the log records how far a change is, so that a new leader continues where the
 //! previous one stopped. Each step waits until the previous one is committed. At most one
 //! membership of the log is therefore uncommitted, and the quorums of two consecutive memberships
-//! overlap.
+//! overlap. The only exception is the removal of dead voters with `Config::survivor`.
 
 use crate::progress::Progress;
 use crate::raft::action::Action;
@@ -84,7 +84,8 @@ impl Leader {
         common.log.membership_index() <= common.log.committed()
     }
 
-    /// Whether the next step of a change may be appended.
+    /// Whether the next step of a change may be appended: the previous one and an entry of this
+    /// term are committed, the disk has space, and no transfer is under way.
     pub(crate) fn may_append_step(&self, common: &Common) -> bool {
         let committed = self.has_committed_in_term(common) && self.is_membership_committed(common);
         committed && !common.disk_full && self.transfer.is_none()
@@ -100,7 +101,7 @@ impl Leader {
             return false;
         }
         let next = if !self.may_append_step(common) {
-            // The previous step is not committed, or nothing is appended now.
+            // The previous step is not committed, or no entry may be appended now.
             return false;
         } else if membership.is_joint() {
             membership.leave_joint()
@@ -219,7 +220,7 @@ impl Leader {
         departing.retain(|(_, until)| *until > now);
     }
 
-    /// Whether this leader completed a change that removed its vote.
+    /// Whether a completed and committed change has removed this leader's vote.
     pub(crate) fn has_lost_vote(&self, common: &Common) -> bool {
         let membership = common.log.membership();
         membership.is_settled()
@@ -247,8 +248,8 @@ fn last_change_entry(common: &Common) -> EntryId {
     EntryId::new(common.term(), common.log.membership_index())
 }
 
-/// The holder of the casting vote in the next membership: this leader, so that its half of the
-/// voters keeps a quorum.
+/// The holder of the casting vote in the next membership: with `Config::casting_vote` this leader,
+/// so that its half of the voters keeps a quorum.
 fn casting_vote_holder(common: &Common) -> Option<NodeId> {
     (common.config.casting_vote && !common.survival.is_on()).then_some(common.id())
 }

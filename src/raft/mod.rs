@@ -419,7 +419,7 @@ impl Raft {
         if is_later && message.body.is_reply() { Transition::Stay } else { self.dispatch(message) }
     }
 
-    /// Becomes a follower in a later term (§5.1); a candidate also does so for its term's leader.
+    /// Becomes a follower in a later term (§5.1); a (pre-)candidate also follows its term's leader.
     fn adopt_term(&mut self, message: &Message) {
         let from_leader = matches!(
             message.body,

@@ -158,8 +158,8 @@ impl Outbox {
         next.or_else(|| self.held_acknowledgements.pop_front_if(may_leave)).map(|(_, m)| m)
     }
 
-    /// Drops the waiting messages of terms before `term`. This matters most for acknowledgements,
-    /// because their entries may be truncated before they could leave.
+    /// Drops the waiting messages of terms before `term`. This matters most for acknowledgements:
+    /// their entries may be truncated before the messages could leave.
     pub(crate) fn drop_before(&mut self, term: Term) {
         self.held.retain(|(_, message)| message.term >= term);
         self.held_acknowledgements.retain(|(_, message)| message.term >= term);
@@ -180,7 +180,7 @@ impl Outbox {
         durable
     }
 
-    /// The instant of the first pending write; meaningless while no write is pending.
+    /// When the disk began with the first pending write; meaningless while no write is pending.
     pub(crate) fn instant(&mut self) -> &mut Instant {
         &mut self.oldest_write_since
     }

@@ -1,5 +1,5 @@
-//! The identities of the peers' disks: acknowledgements of one disk do not count for another, and a
-//! disk that lost acknowledged entries does not count at all.
+//! The identities of the peers' disks: acknowledgements of one disk do not count for another, and
+//! replies of a disk that lost acknowledged entries do not count at all.
 
 use crate::progress::Progress;
 use crate::raft::action::{Action, MessageRejectReason};
@@ -8,9 +8,10 @@ use crate::raft::leader::Leader;
 use crate::types::{Body, Incarnation, Index, Member, Membership, Message};
 
 impl Leader {
-    /// Whether the message comes from a disk whose replies count. A peer with a new disk starts
-    /// over with no acknowledged entry. A disk that was rolled back to an older image is rejected,
-    /// and its node gets [`Body::UnknownIncarnation`].
+    /// Whether the message comes from a disk whose replies count. The progress of a peer with a new
+    /// disk is reset: the leader knows of no entry that this disk has. A message from a disk that
+    /// was rolled back to an older image is rejected, and the peer is sent
+    /// [`Body::UnknownIncarnation`].
     pub(crate) fn accepts_disk_of(&mut self, common: &mut Common, message: &Message) -> bool {
         if !message.body.requires_known_disk() {
             return true;
@@ -67,7 +68,7 @@ impl Leader {
 
 /// Whether the peer's disk lacks entries that the peer acknowledged. The reply to `round` was sent
 /// after the acknowledgements that the leader had received before that round, and a correct disk
-/// does not lose them within the leader's term.
+/// does not lose acknowledged entries within the leader's term.
 fn lacks_acknowledged_entries(progress: &Progress, round: u64, durable: Index) -> bool {
     round > progress.matched_round && durable < progress.matched()
 }

@@ -50,7 +50,8 @@ impl Proposals {
         self.by_all_live.pop_front_if(|next| next.index <= reached)
     }
 
-    /// Removes any proposal left, because this node stops leading.
+    /// Removes one of the remaining proposals, because this node stops leading; `None` if none is
+    /// left.
     pub(crate) fn pop(&mut self) -> Option<PendingProposal> {
         self.by_quorum.pop_front().or_else(|| self.by_all_live.pop_front())
     }

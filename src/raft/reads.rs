@@ -98,7 +98,7 @@ impl ForwardedReads {
         self.waiting.iter_mut().map(|read| &mut read.since).chain(&mut self.requested_at)
     }
 
-    /// Allows the next request at once: the leader has replied, or never will.
+    /// Allows the next request at once, because the leader has replied or never will.
     pub(crate) fn clear_request(&mut self) {
         self.requested_at = None;
     }
@@ -122,13 +122,13 @@ impl ForwardedReads {
 /// The requester of a read index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reader {
-    /// A user of the leader.
+    /// A user of this node, the leader.
     Own(Tag),
     /// A follower, for the reads up to `ticket`.
     Peer { id: NodeId, start_id: u64, ticket: u64 },
 }
 
-/// A read on the leader that waits for a heartbeat round begun after it.
+/// A read on the leader that waits for a heartbeat round that began after the read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LeaderRead {
     pub(crate) reader: Reader,

@@ -51,12 +51,12 @@ pub(crate) fn replicate_to(
     }
 }
 
-/// Whether the peer has been sent every entry, in the mode [`Mode::Replicate`].
+/// Whether the leader streams to the peer ([`Mode::Replicate`]) and has sent it every entry.
 fn is_idle(common: &Common, progress: &Progress) -> bool {
     progress.mode() == Mode::Replicate && progress.next() > common.log.last().index
 }
 
-/// Whether the peer lacks the latest commit index and no entries are left that would carry it.
+/// Whether the peer lacks the latest commit index and no entry is left to send that would carry it.
 pub(crate) fn needs_commit(common: &Common, progress: &Progress) -> bool {
     is_idle(common, progress) && progress.committed_sent < common.log.committed()
 }

@@ -101,7 +101,7 @@ pub(crate) fn is_valid_snapshot(meta: &SnapshotMeta, term: Term) -> bool {
     is_in_range && is_valid_entry_id(*last, term) && is_valid_membership(&meta.membership)
 }
 
-/// Whether a log may contain this membership: it has a voter and no contradiction.
+/// Whether a log may contain this membership: it has a voter and breaks no rule or bound.
 fn is_valid_membership(membership: &Membership) -> bool {
     !membership.incoming().is_empty() && membership.violation().is_none()
 }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_membership_has_as_many_voters_and_members_as_it_may() {
+    fn a_membership_beyond_the_bounds_on_voters_and_members_is_invalid() {
         const VOTERS: usize = Membership::VOTERS_MAX;
         for (counts, allowed) in [
             ((VOTERS, VOTERS, 132 - VOTERS), true),

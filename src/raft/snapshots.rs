@@ -43,8 +43,8 @@ pub(crate) fn offer(common: &mut Common, peer: NodeId, progress: &mut Progress, 
 }
 
 /// Replaces the whole log with the snapshot, and returns whether it did. A log that already has the
-/// snapshot's last entry, or is committed beyond it, stays: its later entries may count for a
-/// quorum.
+/// snapshot's last entry, or whose commit index is not before it, stays: its later entries may
+/// count for a quorum.
 pub(crate) fn install(common: &mut Common, meta: SnapshotMeta) -> bool {
     assert!(
         screen::is_valid_snapshot(&meta, common.term()),
@@ -65,8 +65,8 @@ pub(crate) fn install(common: &mut Common, meta: SnapshotMeta) -> bool {
 }
 
 /// Whether the snapshot is of a log that contradicts this node's committed entries, because with
-/// `Config::survivor` both this node's side and the other one took over. Installing it would hide
-/// the contradiction.
+/// `Config::survivor` two groups of nodes each continued without the other. Installing it would
+/// hide the contradiction.
 fn is_of_diverged_log(common: &Common, meta: &SnapshotMeta) -> bool {
     let committed = common.log.membership_at(common.log.committed());
     committed.is_some_and(|committed| {
@@ -86,8 +86,8 @@ pub(crate) fn rebuild(common: &mut Common, meta: SnapshotMeta) {
 }
 
 impl Follower {
-    /// Handles the leader's offer of a snapshot: acknowledges it if the log has its last entry, and
-    /// requests the snapshot otherwise.
+    /// Handles the leader's offer of a snapshot: acknowledges it if this node has everything that
+    /// it covers, rejects it if it contradicts the log, and requests the snapshot otherwise.
     pub(crate) fn on_install_snapshot(
         &mut self,
         common: &mut Common,

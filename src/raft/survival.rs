@@ -16,8 +16,8 @@ use crate::types::{Instant, Membership, NodeId};
 pub(crate) struct Survival {
     /// The silence after which a node counts as dead; `None` without `Config::survivor`.
     after: Option<Duration>,
-    /// A leader allowed this node to take over, or this node was elected; not restarted or paused
-    /// since then.
+    /// A leader allowed this node to take over, or this node was elected, and the node was neither
+    /// restarted nor paused since then.
     takeover_allowed: bool,
     /// The start, the end of the last pause, or the last leader contact: silence counts from here.
     silence_start: Instant,
@@ -37,7 +37,8 @@ impl Survival {
         self.after.is_some()
     }
 
-    /// The latest time for the next step after one at `now`: a longer gap may be a pause.
+    /// The time by which a step must follow the one at `now`: a node that runs but takes no step
+    /// would count as paused.
     pub(crate) fn deadline(&self, now: Instant) -> Instant {
         self.after.map_or(Instant::NEVER, |after| now.after(after / 8))
     }

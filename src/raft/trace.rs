@@ -120,7 +120,8 @@ impl fmt::Display for Action {
     }
 }
 
-/// Writes only what the write changes: it omits a commit hint of 0 and an unchanged hard state.
+/// Writes only the parts that the write has: it omits a commit index of 0 and an unchanged hard
+/// state.
 fn fmt_write(write: &Write, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "writes {}", write.id)?;
     if let Some(hard_state) = write.hard_state {

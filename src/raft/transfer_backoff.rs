@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use crate::types::Instant;
 
-/// When this node, as leader, next tries to transfer to a higher priority. Each attempt doubles the
-/// wait; a long time without an attempt resets it. A voter that cannot keep the leadership
-/// therefore does not get it again and again.
+/// When this node, as leader, next tries to transfer to a voter of higher priority. Each attempt
+/// doubles the wait; a long time without an attempt resets it. A voter that cannot keep the
+/// leadership therefore does not get it again and again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct PriorityTransferBackoff {
     not_before: Instant,
@@ -17,8 +17,8 @@ pub(crate) struct PriorityTransferBackoff {
 const WAIT_TIMEOUTS_MAX: u32 = 64;
 
 impl PriorityTransferBackoff {
-    /// Begins when the node is elected: other voters get one election timeout to be heard from
-    /// first.
+    /// Delays the first attempt after the node's election by one election timeout, in which the
+    /// other voters can be heard from.
     pub(crate) fn begin(&mut self, now: Instant, timeout: Duration) {
         self.not_before = self.not_before.max(now.after(timeout));
     }

@@ -5,10 +5,10 @@ use alloc::collections::VecDeque;
 use crate::log::Log;
 use crate::types::Index;
 
-/// The entries that a leader has not applied, inherited ones included.
+/// The entries that a leader has not applied, including those inherited from earlier terms.
 ///
-/// The size of inherited entries that are on the disk only is not known in memory. Until they are
-/// applied, there is no room for a proposal.
+/// The size of an inherited entry is unknown while the entry is on the disk only. Until these
+/// entries are applied, there is no room for a proposal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Unapplied {
     /// The last unapplied entry of unknown size; it and all unapplied entries before it are on the
@@ -92,7 +92,7 @@ mod tests {
             tail,
             ..Restored::default()
         };
-        Log::new(&restored).expect("the log agrees with itself")
+        Log::new(&restored).expect("the restored state is consistent")
     }
 
     #[test]

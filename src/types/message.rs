@@ -121,7 +121,7 @@ pub enum Body {
     /// receiver may take over as the last survivor (`Config::survivor`).
     TakeoverAllowed,
     /// Accompanies a vote of this term: the voter was allowed to take over all the time, so that
-    /// its log has every acknowledged entry (`Config::survivor`).
+    /// its log has every committed entry (`Config::survivor`).
     LogIsComplete,
     /// A bootstrap peer has no membership yet and names the bootstrap peers that it has seen.
     BootstrapProbe {

@@ -43,19 +43,19 @@ fn restored() -> impl Strategy<Value = Restored> {
 
 /// Every error in a restored state.
 const WRONG: [&str; 15] = [
-    "applied is outside the log",
+    "applied is before the snapshot or after last",
     "last exceeds the maximum index",
     "last is before the base",
     "last is before the snapshot",
     "runs do not ascend from the base",
     "runs do not end at last",
     "runs leave the first entry without a term",
-    "tail begins before the base",
+    "tail begins at or before the base",
     "tail differs from runs",
     "tail does not end at last",
     "the base has an index without a term, or a term without an index",
     "the snapshot is before the base",
-    "the snapshot's term is not the log's",
+    "the snapshot's term differs from the log's",
     "the term exceeds the maximum",
     "the term is lower than the last entry's term",
 ];
