@@ -1,5 +1,5 @@
-//! A client of the three processes of `examples/kv.rs`: with those running, in a fourth terminal
-//! `cargo run --features tokio --example client`. Kill a node meanwhile: the client goes on.
+//! A client of the three processes of `examples/kv.rs`. While they run, run in a fourth terminal
+//! `cargo run --features tokio --example client`. If you kill one node, the client continues.
 
 use quorate::runtime::{Client, ClientConfig, ClientError};
 use quorate::storage::ClusterId;

@@ -1,6 +1,6 @@
-//! HTTP in front of a replicated map: with the three processes of `examples/kv.rs` running,
+//! HTTP in front of a replicated map. While the three processes of `examples/kv.rs` run, run
 //! `cargo run --features tokio --example http`, and then `curl -X PUT localhost:8080/name -d value`
-//! and `curl localhost:8080/name`. Run any number of these servers: they keep no state.
+//! and `curl localhost:8080/name`. Any number of these servers can run, because they keep no state.
 
 use axum::Router;
 use axum::extract::{Path, State};

@@ -1,6 +1,6 @@
-//! A durable map replicated by three processes, with a prompt on each: in three terminals
-//! `cargo run --features tokio --example kv -- 1`, with 2, and with 3. `name=value` puts, `name`
-//! gets. Kill any one of them, and the other two continue.
+//! A durable map replicated by three processes, each with a prompt. In three terminals run
+//! `cargo run --features tokio --example kv -- 1`, and the same with 2 and with 3. At the prompt,
+//! `name=value` puts a value and `name` gets it. If you kill one process, the other two continue.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Cursor, Read};

@@ -15,7 +15,7 @@ use quorate::storage::{ClusterId, FileDisk, Identity};
 use quorate::types::{Change, Incarnation, Membership, NodeId};
 
 const IDS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
-// Random in a real cluster, like the incarnations.
+// In a real cluster, cluster ids and incarnations are random.
 const OLD: ClusterId = ClusterId(0x01d);
 const NEW: ClusterId = ClusterId(0x4e3);
 const COPY: ClusterId = ClusterId(0xc09);

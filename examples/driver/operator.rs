@@ -16,7 +16,7 @@ impl<D: Disk> Cluster<D> {
         self.agree();
     }
 
-    /// Freezes the node's state machine, and returns the view with the head of a backup of it.
+    /// Freezes the node's state machine, and returns the view with the header of a backup of it.
     pub(crate) fn freeze(&self, id: NodeId) -> (BackupHeader, FrozenView) {
         let Replica { node, worker } = &self.nodes[&id].0;
         let frozen = worker.freeze().expect("the state machine is in memory");

@@ -12,7 +12,7 @@ use crate::workload::{AnyWorkload, Workload};
 /// A failed chaos run: the failure, its seed, and the end of its trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChaosFailure {
-    /// The seed; it fails again whenever it is run.
+    /// The seed of the failed run; the same seed always fails in the same way.
     pub seed: u64,
     /// The reason why the run failed.
     pub failure: Failure,
@@ -20,7 +20,7 @@ pub struct ChaosFailure {
     pub trace: Vec<String>,
 }
 
-/// The number of trace lines that are kept.
+/// The most trace lines that a failure keeps.
 const LINES_MAX: usize = 60;
 
 /// Runs `workload` once for each of `seeds`, each time in a cluster with faults of its own and with
@@ -53,7 +53,7 @@ pub fn run(
     Ok(tally)
 }
 
-/// Returns the end of the trace of a seed.
+/// Runs a seed again, with a trace, and returns the last lines of the trace.
 fn trace_of(seed: u64, options: &RunOptions) -> Vec<String> {
     let lines: Arc<Mutex<VecDeque<String>>> = Arc::default();
     let sink = {

@@ -35,7 +35,7 @@ pub enum Kind {
     Latency,
     /// Whether a message takes far longer than others.
     Delay,
-    /// The extra delay of such a message.
+    /// The extra delay of a message that takes far longer than others.
     Lateness,
     /// The duration of a flush.
     Flush,
@@ -61,13 +61,13 @@ pub enum Kind {
     KeptWrites,
     /// The pause of a client before its next operation.
     ThinkTime,
-    /// The next operation of a client, and the node that it asks.
+    /// The next operation of a client, and the node to which the client sends it.
     Client,
-    /// The content of a misrouted message.
+    /// The kind, the sender and the content of a misrouted message.
     Misroute,
     /// The old messages that are replayed.
     Replay,
-    /// The nodes of the core in the stabilization phase.
+    /// The nodes of the core in the stabilization phase, and the links that other nodes keep to it.
     Core,
     /// The order in which a resumed process gets the messages that it missed.
     Resume,
@@ -75,9 +75,9 @@ pub enum Kind {
     Retry,
     /// The details of a disk fault.
     Damage,
-    /// The membership options of a run.
+    /// The options of a run for membership changes, spares, priorities and last-survivor mode.
     Members,
-    /// The read level of a read.
+    /// The read level of a read, and the lease options of a run.
     ReadLevel,
     /// The point at which a proposal counts as done.
     Acknowledge,
@@ -87,11 +87,12 @@ pub enum Kind {
     Validation,
     /// The details of a machine fault.
     MachineFault,
-    /// The proposals that reach their node together.
+    /// The time for which drivers gather proposals, and the time by which leaders delay commit
+    /// indices.
     Gather,
-    /// A new seed for all choices from a time on, the counter in microseconds. Choices that a node
-    /// drew at its start, such as its election timeout, stay until it restarts. It is never drawn,
-    /// only overridden, and 0 keeps the seed.
+    /// A new seed for all choices from the time on that the counter gives, in microseconds. Choices
+    /// that a node drew at its start, such as its election timeout, stay until it restarts. It is
+    /// never drawn, only overridden, and 0 keeps the seed.
     Reseed,
 }
 
@@ -110,7 +111,7 @@ pub struct Key {
     pub counter: u32,
 }
 
-/// Values set for some choices, by key, instead of drawn ones.
+/// Values that replace the drawn values of some choices, by key.
 pub type Overrides = BTreeMap<Key, u64>;
 
 /// The source of all choices of one run.
@@ -129,13 +130,13 @@ pub struct Draw<'a> {
 }
 
 impl Choices {
-    /// Returns the choices of `seed`, except those in `overrides`.
+    /// Returns the choices of `seed`, with the values in `overrides` in place of the drawn ones.
     #[must_use]
     pub fn new(seed: u64, overrides: Overrides) -> Choices {
         Choices { seed: Some(seed), overrides }
     }
 
-    /// Returns the benign value for every choice.
+    /// Returns choices that all have the benign value.
     #[must_use]
     pub fn benign() -> Choices {
         Choices { seed: None, overrides: Overrides::new() }
@@ -147,7 +148,7 @@ impl Choices {
     /// If `bound` is 0.
     #[must_use]
     pub fn choose(&self, key: Key, bound: u64) -> u64 {
-        assert!(bound > 0, "{key}: a choice without options");
+        assert!(bound > 0, "choice {key} has no options: its bound is 0");
         if !self.overrides.is_empty()
             && let Some(value) = self.overrides.get(&key)
         {
@@ -169,19 +170,21 @@ impl Choices {
         Draw { choices: self, key }
     }
 
-    /// Returns a time within `span`; the least is the benign one.
+    /// Returns a duration within `span`; the shortest is the benign one.
     #[must_use]
     pub fn within(&self, key: Key, span: DurationRange) -> Duration {
         span.min + Duration::from_nanos(self.choose(key, span.width() + 1))
     }
 
-    /// Returns the times at which another seed takes over, in microseconds.
+    /// Returns the times at which another seed takes over, in microseconds from the start of the
+    /// run.
     pub fn reseeds(&self) -> impl Iterator<Item = u32> {
         let all = Kind::Reseed.key()..=Key { counter: u32::MAX, ..Kind::Reseed.key() };
         self.overrides.range(all).map(|(key, _)| key.counter)
     }
 
-    /// Switches to another seed if one takes over at this time, in microseconds from the start.
+    /// Switches to another seed if one takes over at this time, in microseconds from the start of
+    /// the run.
     pub fn reseed(&mut self, micros: u32) {
         let key = Key { counter: micros, ..Kind::Reseed.key() };
         let next = self.overrides.get(&key).filter(|seed| **seed > 0);
@@ -225,7 +228,7 @@ impl Draw<'_> {
         &options[self.below(options.len() as u64) as usize]
     }
 
-    /// Draws the next choice, a time within `span`; the least is the benign one.
+    /// Draws the next choice, a duration within `span`; the shortest is the benign one.
     pub fn within(&mut self, span: DurationRange) -> Duration {
         span.min + Duration::from_nanos(self.below(span.width() + 1))
     }
@@ -289,7 +292,8 @@ impl fmt::Display for Key {
 }
 
 impl Key {
-    /// Parses a key in its printed form: `Latency/1.1/2/3`.
+    /// Parses a key in its printed form, `kind/node.start/peer/counter`: `Latency/1.1/2/3`. Returns
+    /// `None` for any other text.
     #[must_use]
     pub fn read(text: &str) -> Option<Key> {
         let mut parts = text.split('/');
@@ -337,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_of_the_key_and_the_seed_count() {
+    fn every_field_of_the_key_and_the_seed_affect_the_value() {
         let choices = Choices::new(7, Overrides::new());
         let base = key(0);
         let others = [
@@ -354,9 +358,9 @@ mod tests {
     }
 
     #[test]
-    fn a_key_reads_as_it_prints() {
+    fn a_printed_key_parses_to_the_same_key() {
         for (at, kind) in Kind::ALL.into_iter().enumerate() {
-            assert_eq!(kind as usize, at, "{kind:?} stands in its place");
+            assert_eq!(kind as usize, at, "{kind:?} has its own number as its position");
             let key = Key { kind, ..key(at as u32) };
             assert_eq!(Key::read(&key.to_string()), Some(key));
         }
@@ -399,12 +403,12 @@ mod tests {
         let forced = Choices::new(5, Overrides::from([(key(1), 0), (key(2), 999_999)]));
         assert_eq!(forced.choose(key(0), 100), plain.choose(key(0), 100));
         assert_eq!(forced.choose(key(1), 100), 0);
-        assert_eq!(forced.choose(key(2), 100), 99, "beyond the domain counts as its largest");
+        assert_eq!(forced.choose(key(2), 100), 99, "a larger override counts as the largest value");
         assert_eq!(forced.choose(key(3), 100), plain.choose(key(3), 100));
     }
 
     #[test]
-    fn another_seed_takes_over_where_it_is_given() {
+    fn another_seed_takes_over_at_the_given_time() {
         let redraw = |micros| Key { counter: micros, ..Kind::Reseed.key() };
         let given = Overrides::from([(redraw(20), 9), (redraw(30), 0), (key(1), 5)]);
         let mut choices = Choices::new(5, given);
@@ -415,7 +419,7 @@ mod tests {
         for micros in [20, 30] {
             choices.reseed(micros);
             assert_eq!(choices.bits(key(0)), plain(9).bits(key(0)));
-            assert_eq!(choices.choose(key(1), 100), 5, "what is given stays");
+            assert_eq!(choices.choose(key(1), 100), 5, "an override stays");
         }
         let mut benign = Choices { seed: None, ..choices };
         benign.reseed(20);

@@ -37,7 +37,7 @@ spots! {
     CrashBeforeFlush "crash/before-flush" true
     /// A crash keeps a part of the unflushed writes.
     CrashPartKept "crash/part-kept" true
-    /// A crash keeps all writes whose flush was not reported yet.
+    /// A crash keeps all writes that were not durable yet.
     CrashAllKept "crash/all-kept" true
     /// A node crashes after a flush and before it is notified of the flush.
     CrashBeforeReport "crash/before-report" true
@@ -49,9 +49,9 @@ spots! {
     CrashWhileApplying "crash/while-applying" true
     /// A leader crashes with uncommitted entries.
     CrashUncommitted "crash/leader-with-uncommitted" true
-    /// A crash keeps a part of one flush (a torn write).
+    /// A crash keeps some unflushed sectors of a segment and loses others (a torn write).
     CrashTornFlush "crash/torn-flush" true
-    /// A crash tears writes in both zones of a segment: some sectors are lost, some kept.
+    /// A crash tears a write, and loses sectors in both zones of segments.
     CrashBothZones "crash/torn-in-both-zones" true
     /// A crash loses the creation, renaming or removal of a file.
     CrashLostName "crash/lost-name" true
@@ -81,15 +81,15 @@ spots! {
     LeaderInherits "leader/inherits-uncommitted" true
     /// A leader steps down because of a later term.
     LeaderDeposed "leader/deposed" true
-    /// A leader steps down in its own term because it hears from no quorum.
+    /// A leader steps down in its own term, for example because it hears from no quorum.
     LeaderLosesQuorum "leader/loses-quorum" true
     /// Two nodes lead at the same time, in different terms.
     LeadersTwo "leader/two-at-once" true
-    /// A node wins an election without asking any other voter.
+    /// A node becomes leader in a cluster that started with one voter.
     LeaderOfOneVoter "leader/single-voter" true
     /// A candidate starts another election.
     CandidateAgain "candidate/again" true
-    /// A candidate finds that another node won.
+    /// A candidate becomes a follower.
     CandidateLoses "candidate/loses" true
     /// Two nodes are candidates in the same term.
     CandidatesTwo "candidate/two-in-a-term" true
@@ -149,26 +149,26 @@ spots! {
     ReadLeaseAtChange "read-lease/valid-at-change" true
     /// A leader steps down while a read lease that it granted is valid.
     ReadLeaseAtStepDown "read-lease/valid-at-step-down" true
-    /// A leader starts a transfer while a read lease that it granted is valid.
+    /// The operator requests a transfer from a node that granted a read lease which is still valid.
     ReadLeaseAtTransfer "read-lease/valid-at-transfer" true
     /// A node truncates its log while it holds a read lease.
     ReadLeaseAtTruncation "read-lease/held-at-truncation" false
     /// A leader rejects a proposal although its whole log is committed: too little of it is
     /// applied.
     BusyUnapplied "request-rejected/busy-unapplied" true
-    /// The outcome of a proposal is unknown because its leader stepped down.
+    /// The outcome of a proposal is unknown, for example because its leader stepped down.
     UnknownByStepDown "outcome/unknown-step-down" true
-    /// The outcome of a proposal is unknown because the node crashed.
+    /// The outcome of a request is unknown because its node crashed.
     UnknownByCrash "outcome/unknown-crash" true
-    /// The outcome of a proposal is unknown because of the client's request timeout.
+    /// The outcome of an operation is unknown because of the client's request timeout.
     UnknownByTimeout "outcome/unknown-timeout" true
     /// An outcome arrives after the client's request timeout.
     OutcomeTooLate "outcome/too-late" true
     /// A request reaches a node that is down.
     RejectedByDownNode "outcome/node-down" true
-    /// A message arrives that an earlier start of its sender sent.
+    /// A message arrives with an earlier term than the term in which its sender restarted.
     FromEarlierStart "network/from-earlier-start" true
-    /// A message arrives that was sent in an earlier term of its receiver.
+    /// A message arrives with an earlier term than its receiver's.
     FromEarlierTerm "network/from-earlier-term" true
     /// A proposal is answered once every live voter has it.
     AnsweredByAllLive "outcome/all-live" true
@@ -186,7 +186,7 @@ spots! {
     SessionOver "session/over" true
     /// The client history is found linearizable without knowledge of the log.
     HistoryDecided "history/decided" true
-    /// The client history of some objects is checked while the run goes on.
+    /// A part of the client history is checked while the run goes on.
     HistoryStreamed "history/streamed" true
     /// The check of the client history exceeds its budget.
     HistoryUndecided "history/undecided" false
@@ -204,7 +204,7 @@ spots! {
     RestartWithSnapshot "restart/with-snapshot" true
     /// A node restarts with entries before its snapshot.
     RestartTrailing "restart/with-trailing-entries" true
-    /// A disk error stops a node.
+    /// A node stops because of a storage error.
     DiskStopped "disk/node-stopped" true
     /// A running node reads damaged data, and stops.
     DiskDamageRead "disk/damage-read-while-running" true
@@ -220,7 +220,7 @@ spots! {
     LearnerInCore "stabilization/learner-in-core" true
     /// A membership change is complete.
     ChangeCompleted "change/completed" true
-    /// A membership change is cancelled before it is joint.
+    /// A membership change is cancelled before its joint membership is in the log.
     ChangeCancelled "change/cancelled" true
     /// A second membership change is rejected while another is in progress.
     ChangeInFlight "change/second-rejected" true
@@ -234,7 +234,7 @@ spots! {
     LearnerPromoted "change/learner-promoted" true
     /// A node truncates a membership from its log.
     MembershipTruncated "change/truncated" true
-    /// A leader that is no longer a voter transfers the leadership and leaves.
+    /// A leader that is no longer a voter steps down.
     LeaderRemoved "change/leader-removed" true
     /// A leader suspends a silent voter.
     VoterSuspended "change/suspended" true
@@ -273,7 +273,7 @@ spots! {
     ResultsAgreed "validation/agreed" true
     /// Too few nodes have the results to compare.
     ResultsUnavailable "validation/unavailable" true
-    /// Results differ, and too few nodes have them to find the wrong one.
+    /// Results differ, and no majority of equal results shows which node is wrong.
     ResultsInconclusive "validation/inconclusive" false
     /// A node finds that its state machine has diverged.
     NodeQuarantined "validation/quarantined" false
@@ -373,7 +373,8 @@ const RECEIVED: [Mark; 18] = [
 
 /// The marks of each fault kind, one per role. Machine faults and rolled-back disks occur in one
 /// profile each, so none of their marks is required. A pre-candidate uses its disk so little that
-/// disk faults rarely meet one, and requests to the leader rarely reach a candidate.
+/// disk faults rarely affect it. Membership changes, transfers and lost disks rarely affect a
+/// pre-candidate or a candidate.
 macro_rules! by_role {
     ($($kind:literal)*; $($of_disks:literal)*; $($of_members:literal)*; $($rare:literal)*) => {
         [
@@ -524,7 +525,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_unique_and_there_are_enough() {
+    fn mark_names_are_unique() {
         let mut names: Vec<&str> = MARKS.iter().map(|mark| mark.name).collect();
         names.sort_unstable();
         names.dedup();
@@ -533,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn families_are_numbered_as_their_kinds_are() {
+    fn each_family_of_marks_has_the_order_of_its_kinds() {
         for fault in Fault::ALL {
             for role in RoleName::ALL {
                 let name = MARKS[MarkId::fault(fault, role).0].name;

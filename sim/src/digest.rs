@@ -11,7 +11,7 @@ pub const fn mix(left: u64, right: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
-/// Returns the hash of some bytes, which depends on their number, too.
+/// Returns the hash of `bytes`, which also depends on their number.
 #[must_use]
 pub fn of_bytes(bytes: &[u8]) -> u64 {
     let mut hash = bytes.len() as u64;
@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn order_and_length_count() {
+    fn order_and_length_change_the_hash() {
         assert_ne!(mix(1, 2), mix(2, 1));
         assert_ne!(of_bytes(b""), of_bytes(b"\0"));
         assert_ne!(of_bytes(b"\0"), of_bytes(b"\0\0"));

@@ -1,8 +1,8 @@
-//! Counts of distinct hashes in bounded memory, which can be added up.
+//! Counts of distinct hashes in bounded memory, which can be merged.
 
 use std::collections::BTreeSet;
 
-/// A count of distinct hashes: exact while they are few, and else an estimate from the smallest of
+/// A count of distinct hashes: exact below 1,024 hashes, otherwise an estimate from the smallest of
 /// them, usually within 3 % (Bar-Yossef and others, "Counting distinct elements in a data stream",
 /// 2002).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct DistinctCount {
     least: BTreeSet<u64>,
 }
 
-/// The number of hashes that are kept.
+/// The most hashes that a count keeps.
 const KEPT_MAX: usize = 1_024;
 
 impl DistinctCount {
@@ -36,7 +36,7 @@ impl DistinctCount {
         }
     }
 
-    /// Returns the kept hashes, which suffice to add this count to another one.
+    /// Returns the kept hashes; adding them to another count merges the two.
     pub fn iter(&self) -> impl Iterator<Item = u64> {
         self.least.iter().copied()
     }
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn few_are_counted_and_many_estimated() {
+    fn few_hashes_are_counted_exactly_and_many_are_estimated() {
         assert_eq!(of([]).count(), 0);
         assert_eq!(of((0..1_000).chain(0..1_000)).count(), 1_000);
         for many in [2_000, 50_000] {

@@ -12,7 +12,7 @@ pub struct DurationRange {
 }
 
 impl DurationRange {
-    /// Returns the range between two numbers of microseconds.
+    /// Returns the range from `least` to `most` microseconds, inclusive.
     #[must_use]
     pub const fn micros(least: u64, most: u64) -> DurationRange {
         DurationRange { min: Duration::from_micros(least), max: Duration::from_micros(most) }

@@ -9,7 +9,7 @@ use crate::outcome::Failure;
 /// fingerprint, in every build of the same sources.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint {
-    /// The number of the check, or `panic`, `stall` or `nondeterminism`.
+    /// The id of the check, for example `S1`, or `panic`, `stall` or `nondeterminism`.
     kind: &'static str,
     /// The evidence, without the parts that differ from run to run.
     shape: String,
@@ -19,7 +19,8 @@ pub struct Fingerprint {
 const WORDS_MAX: usize = 16;
 
 impl Fingerprint {
-    /// Returns the fingerprint of a failure. That of a panic includes its place, if it is known.
+    /// Returns the fingerprint of a failure. The fingerprint of a panic includes its source
+    /// position, if it is known.
     #[must_use]
     pub fn of(failure: &Failure) -> Fingerprint {
         match failure {
@@ -43,8 +44,8 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// Returns the first clause of a sentence, without brackets; `#` replaces each word with a digit,
-/// and several such words in a row.
+/// Returns the first [`WORDS_MAX`] words of the first clause of a sentence, without the text in
+/// brackets. One `#` replaces each sequence of words that contain digits.
 fn shape(saw: &str) -> String {
     let mut depth = 0usize;
     let mut plain = String::new();
@@ -68,8 +69,8 @@ fn shape(saw: &str) -> String {
     words.join(" ")
 }
 
-/// Returns the shape of a panic's message, and its place in the sources, `… at
-/// src/raft/leader.rs:41`.
+/// Returns the shape of a panic's message, and its source position, if the message ends with one:
+/// `… at src/raft/leader.rs:41`.
 fn shape_of_panic(saw: &str) -> String {
     let place = saw.rsplit_once(" at ").filter(|(_, place)| place.contains(".rs:"));
     let (message, place) = place.unwrap_or((saw, ""));
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn words_count_and_numbers_do_not() {
+    fn fingerprints_depend_on_words_and_not_on_numbers() {
         let one = safety("S1", "n2 leads t7 from 4@t2, and n4 does");
         assert_eq!(one, safety("S1", "n12 leads t1 from 40@t3, but {n4 n5} do"));
         assert_ne!(one, safety("S1", "n2 speaks as the leader of t7"));

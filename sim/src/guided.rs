@@ -1,7 +1,8 @@
 //! The guided search: a corpus of rare abstract states from which new runs continue differently.
 //!
-//! Each run reports the abstract states that it reached, and when it first reached each. States
-//! that no earlier run reached are kept, and the next run starts to differ at the rarest of them.
+//! An abstract state is a hash of a coarse view of the cluster. Each run reports the abstract
+//! states that it reached, and when it first reached each. States that no earlier run reached are
+//! kept, and a later run continues differently from the rarest of them.
 
 use std::collections::BTreeMap;
 
@@ -33,13 +34,13 @@ struct NewState<T> {
     run: T,
     state: u64,
     point: RunPoint,
-    /// The number of runs that continued from here.
+    /// The number of runs that continued from this state.
     continued: u64,
 }
 
-/// The number of new states of one run that are kept, spread over the run.
+/// The most new states of one run that are kept, spread over the run.
 const NEW_STATES_PER_RUN_MAX: usize = 4;
-/// The weight of a continued run, in runs that reach the state.
+/// The number of runs that one continuation from a state adds to the runs that reached the state.
 const USE_WEIGHT: u64 = 2;
 
 impl<T: Clone> Corpus<T> {
@@ -68,8 +69,8 @@ impl<T: Clone> Corpus<T> {
         }));
     }
 
-    /// Returns the run to continue from, and the point: one of the rarest states, chosen by
-    /// `number`. Returns `None` if the corpus is empty.
+    /// Returns the run to continue from, and the point at which it reached one of the rarest
+    /// states; `number` chooses among these. Returns `None` if the corpus is empty.
     pub(crate) fn pick(&mut self, number: u64) -> Option<(T, RunPoint)> {
         let common = |new_state: &NewState<T>| {
             self.seen[&new_state.state] + new_state.continued * USE_WEIGHT
@@ -108,7 +109,8 @@ mod tests {
         corpus.learn(&'b', &states(&[(7, 5), (8, 20)]));
         let picked: Vec<char> =
             (0..4).filter_map(|number| corpus.pick(number)).map(|(run, _)| run).collect();
-        // Two runs came to 7, one to 8: they weigh 2 and 1, and 2 more with each use.
+        // Two runs reached state 7 and one run reached state 8, and each continuation counts as 2
+        // runs.
         assert_eq!(picked, ['b', 'a', 'b', 'a']);
     }
 

@@ -40,8 +40,8 @@ pub enum Observation<'a> {
         status: &'a Status,
         /// The log on the node's disk.
         log: &'a Log,
-        /// The digest as in [`Observation::Applied`]; the state machine starts empty or from a
-        /// snapshot.
+        /// The digest as in [`Observation::Applied`]; the state machine starts empty, from a
+        /// snapshot, or from its own durable state.
         state: Option<Digest>,
     },
     /// A node failed to start.
@@ -62,8 +62,8 @@ pub enum Observation<'a> {
         /// The error message of the node.
         reason: &'a str,
     },
-    /// A node crashed and lost its memory. The writes that its disk keeps of those not yet durable
-    /// show when it starts again.
+    /// A node crashed and lost its memory. The next start shows which of its pending writes the
+    /// disk kept.
     Crashed {
         /// The node that crashed.
         node: NodeId,
@@ -91,13 +91,13 @@ pub enum Observation<'a> {
         /// The entry of the last membership of the change.
         id: EntryId,
     },
-    /// A leader received a peer's reply and raised the index up to which the peer's log matches.
+    /// A leader received a peer's reply; this is its view of the peer's log after the reply.
     PeerMatched {
-        /// The leader that counts the peer.
+        /// The leader that received the reply.
         node: NodeId,
-        /// The peer that acknowledged its log.
+        /// The peer that sent the reply.
         peer: NodeId,
-        /// The last index up to which the peer's disk equals the leader's log.
+        /// The index up to which the leader counts the peer's log as matched.
         matched: Index,
     },
     /// A leader answers a proposal that had to be durable on every live voter.
@@ -136,8 +136,8 @@ pub enum Observation<'a> {
         entries: &'a [Entry],
         /// The commands among them that the user's state machine executed, in index order.
         executed: &'a [Executed],
-        /// The rolling digest of all applied results after each entry; `None` if the state machine
-        /// cannot compute it.
+        /// The rolling digest of all applied entries and their outcomes, after each entry; `None`
+        /// after an outcome that the state machine does not know.
         states: &'a [Option<Digest>],
     },
     /// A simulated fault will make a node's state machine process its next command wrongly.
@@ -174,7 +174,7 @@ pub enum Observation<'a> {
         /// The digest as in [`Observation::Applied`].
         state: Option<Digest>,
     },
-    /// The world inspects a node's state machine: when a snapshot is taken, and at the end.
+    /// The world inspects a node's state machine when the node takes a snapshot, and at the end.
     MachineInspected {
         /// The node that is inspected.
         node: NodeId,
@@ -207,7 +207,8 @@ pub enum Observation<'a> {
         /// The tag of the request.
         tag: Tag,
     },
-    /// A client invoked a command: with a session at most once, without one once per log entry.
+    /// A client invoked a command. In a session, the command is executed at most once; without a
+    /// session, once for each log entry that holds it.
     ProposeInvoked {
         /// The number of the operation.
         op: OpId,
@@ -258,7 +259,7 @@ pub enum Observation<'a> {
     Rejected {
         /// The number of the operation.
         op: OpId,
-        /// The reason of the rejection.
+        /// The reason why the node rejected it.
         reason: RejectReason,
     },
     /// The outcome of an operation is unknown to its client: the node reported that, or crashed, or
@@ -273,7 +274,7 @@ pub enum Observation<'a> {
         node: NodeId,
     },
     /// The fault phase ended and the stabilization phase begins: the nodes of `core` can reach each
-    /// other and do not crash, and every fault elsewhere is permanent.
+    /// other and do not crash, and faults of the other nodes last until the end of the run.
     Stabilized {
         /// The nodes that must make progress.
         core: &'a [NodeId],
@@ -299,7 +300,7 @@ pub struct Violation {
     pub place: String,
 }
 
-/// Joins the lines of a text into one line, as clauses separated by semicolons.
+/// Joins the lines of a text into one line, with semicolons between them.
 pub(crate) fn in_one_line(text: &str) -> String {
     let clauses = text.split(['\r', '\n']).map(str::trim).filter(|clause| !clause.is_empty());
     clauses.collect::<Vec<_>>().join("; ")

@@ -47,7 +47,7 @@ pub(crate) struct Observer {
     /// The last candidate and its term.
     candidate: Option<(NodeId, Term)>,
     committed: Index,
-    /// The start number and term of each node at its last start; older messages are from before.
+    /// The start number and term of each node at its last start; older terms are from before it.
     started_in: BTreeMap<NodeId, (u16, Term)>,
     /// The number of entries that the last fetch requested.
     fetch_asked: u64,
@@ -67,7 +67,7 @@ pub(crate) struct Observer {
 struct PendingRead {
     level: ReadLevel,
     leads: bool,
-    /// Whether a delayed answer means that a quorum round has to confirm the read.
+    /// Whether the read waits for a heartbeat round if the node does not answer it at once.
     waits_for_round: bool,
 }
 
@@ -268,7 +268,7 @@ impl Observer {
         self.reach_if(start_number >= 5, Spot::RestartOften);
     }
 
-    /// Marks the kind of a crash: `kept` of `parts` writes survive that were not durable.
+    /// Marks the kind of a crash: of the `parts` writes that were not durable, `kept` survive.
     pub(crate) fn crashed(
         &mut self,
         status: &Status,
@@ -361,7 +361,8 @@ impl Observer {
         self.reach_if(entries >= 3, Spot::LogTruncatedDeep);
     }
 
-    /// Marks a fetch of `count` entries from the disk of a node in its start number `incarnation`.
+    /// Marks a fetch of `count` entries from the disk of a node that has started `start_number`
+    /// times.
     pub(crate) fn fetches(&mut self, consumer: Consumer, count: u64, start_number: u16) {
         self.reach(match consumer {
             Consumer::Apply => Spot::FetchForApply,
@@ -428,7 +429,7 @@ impl Observer {
         self.note(now, node, &format_args!("cannot start from a damaged disk: {error}"));
     }
 
-    /// Reports a node that cannot start from its disk in its current state.
+    /// Reports a node that cannot start yet, because its disk is full or a read fails.
     pub(crate) fn start_deferred(&mut self, now: SimTime, node: NodeId, error: &OpenError) {
         self.reach(Spot::DiskRefusedForNow);
         self.note(now, node, &format_args!("cannot start for now: {error}"));
@@ -440,7 +441,7 @@ impl Observer {
         }
     }
 
-    /// Marks the in-flight entries of a leader to each of its peers.
+    /// Marks a full window, given the number of in-flight `entries` to each peer of a leader.
     pub(crate) fn inflight_windows(&mut self, mut entries: impl Iterator<Item = usize>) {
         let max = self.config.inflight_entries_max;
         self.reach_if(entries.any(|entries| entries >= max), Spot::WindowFull);
@@ -478,7 +479,7 @@ impl Observer {
             && status.committed == status.last.index
     }
 
-    /// Marks a leader's membership change; `inherited` if an earlier leader wrote the first one.
+    /// Marks a leader's membership change; `inherited` if an earlier leader wrote `was`.
     pub(crate) fn membership_changed(
         &mut self,
         leader: NodeId,

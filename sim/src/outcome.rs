@@ -25,9 +25,10 @@ pub struct Outcome {
     pub tally: Tally,
     /// The number of times that each coverage mark was reached, by mark; see `coverage`.
     pub marks: Vec<u32>,
-    /// The abstract states of the run, with the guided strategy.
+    /// The number of distinct abstract states of the run; they are counted only with the guided
+    /// strategy.
     pub states: DistinctCount,
-    /// The results of the run's scripted requests and leader expectations.
+    /// The results of the run's scripted requests, and its leaders over time.
     pub scripted: ScriptedResults,
     /// The reason why the run failed, if it did.
     pub failure: Option<Failure>,
@@ -39,7 +40,7 @@ pub struct ScriptedResults {
     /// The outcomes of the scripted requests, in the order in which they started.
     pub requests: Vec<ScriptedResult>,
     /// The leaders over time; no node leads before the first one.
-    pub leader_terms: Vec<LeaderTerm>,
+    pub leader_periods: Vec<LeaderPeriod>,
 }
 
 /// The outcome of one scripted request.
@@ -55,7 +56,7 @@ pub struct ScriptedResult {
 
 /// A period in which a node leads in the highest term, or no node leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaderTerm {
+pub struct LeaderPeriod {
     /// The start of the period.
     pub since: SimTime,
     /// The leader, if there is one.
@@ -66,15 +67,15 @@ impl ScriptedResults {
     /// Returns the leader at a time.
     #[must_use]
     pub fn leader(&self, at: SimTime) -> Option<NodeId> {
-        let begun = self.leader_terms.iter().rev().find(|period| period.since <= at);
+        let begun = self.leader_periods.iter().rev().find(|period| period.since <= at);
         begun.and_then(|period| period.leader)
     }
 
-    /// Returns the first leader between two times.
+    /// Returns the leader at `from` or, if there is none, the first leader until `to`, inclusive.
     #[must_use]
     pub fn first_leader(&self, from: SimTime, to: SimTime) -> Option<NodeId> {
-        let within = |period: &&LeaderTerm| (from..=to).contains(&period.since);
-        let begun = self.leader_terms.iter().filter(within).find_map(|period| period.leader);
+        let within = |period: &&LeaderPeriod| (from..=to).contains(&period.since);
+        let begun = self.leader_periods.iter().filter(within).find_map(|period| period.leader);
         self.leader(from).or(begun)
     }
 
@@ -96,13 +97,13 @@ pub struct Tally {
     pub faults: BTreeMap<&'static str, u64>,
     /// The number of elections won.
     pub elections: u64,
-    /// The number of times that another node became the cluster's leader.
+    /// The number of times that a node other than the last leader became leader.
     pub leader_changes: u64,
-    /// The number of committed client commands.
+    /// The number of replies that clients received to their committed commands.
     pub commands_committed: u64,
     /// The number of committed entries of any kind.
     pub entries_committed: u64,
-    /// The number of client operations whose outcome was checked.
+    /// The number of replies to commands and answers to reads that clients received.
     pub operations_checked: u64,
     /// The number of messages sent.
     pub messages: u64,
@@ -113,13 +114,14 @@ pub struct Tally {
 pub enum Failure {
     /// A safety check found a violation.
     Safety(Violation),
-    /// A liveness check found no progress in time.
+    /// A liveness check found a violation, for example no progress in time.
     Liveness(Violation),
-    /// The algorithm or a state machine panicked.
+    /// A node, a state machine or the simulator panicked.
     Panic(String),
     /// The second run of the seed had another outcome.
     Nondeterminism(String),
-    /// Simulated time stopped advancing because events trigger one another without end.
+    /// Simulated time stopped advancing, or nearly stopped, because events trigger one another
+    /// without end.
     Stalled(String),
 }
 

@@ -50,7 +50,7 @@ pub struct Profile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownProfile(pub String);
 
-/// Crashes, and the delays that make a crash in the middle of some work likely.
+/// Crashes, and the delays that make a crash in the middle of work likely.
 const CRASHES: Faults = Faults::of(&[
     Fault::Crash,
     Fault::Stop,
@@ -63,7 +63,7 @@ const CRASHES: Faults = Faults::of(&[
 
 const DEFAULT: Profile = Profile {
     name: "default",
-    summary: "every fault kind, a random subset in each run",
+    summary: "most fault kinds, a random subset in each run",
     faults: Faults::ALL.without(Faults::of(&[Fault::MachineFault])),
     always: Faults::NONE,
     distance: 1,
@@ -85,11 +85,12 @@ const DEFAULT: Profile = Profile {
 const CLOCK_FAULTS: [Fault; 5] =
     [Fault::ClockDrift, Fault::ClockStep, Fault::Pause, Fault::Partition, Fault::OneWay];
 
-/// Faults in which a silent node is always dead: messages between live nodes arrive soon.
+/// Faults under which a silent node is always dead, because messages between live nodes arrive
+/// soon.
 const NODE_FAULTS: Faults =
     Faults::of(&[Fault::Crash, Fault::Stop, Fault::LoadSpike, Fault::SlowApply, Fault::Campaign]);
 
-/// The base of profiles without membership changes and lost disks.
+/// The base of the profiles that have neither membership changes nor lost disks.
 const FIXED_MEMBERS: Profile = Profile { churn_permille: 0, wipe_permille: 0, ..DEFAULT };
 
 static PROFILES: [Profile; 16] = [
@@ -149,7 +150,7 @@ static PROFILES: [Profile; 16] = [
     },
     Profile {
         name: "membership",
-        summary: "membership changes and leadership transfers, with every other fault",
+        summary: "membership changes and leadership transfers, with the faults of default",
         always: Faults::of(&Fault::OF_MEMBERS),
         churn_permille: 1000,
         ..DEFAULT

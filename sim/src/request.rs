@@ -26,9 +26,9 @@ pub(crate) enum PayloadOrigin {
 /// The number of bytes of a mark: the length of the padding (4 bytes) and the operation (8 bytes).
 pub(crate) const MARK_BYTES: usize = 12;
 
-/// Returns the user's `command`, padded to `length` bytes if it is shorter, and marked with its
-/// operation. Every command of a run has this form; the user's state machine sees neither mark nor
-/// padding.
+/// Returns the user's `command`, marked with its operation, and padded if it would otherwise be
+/// shorter than `length` bytes with the mark. Every command of a run has this form; the user's
+/// state machine sees neither mark nor padding.
 ///
 /// # Panics
 /// If the padding is 4 GiB or longer.
@@ -42,7 +42,8 @@ pub fn mark(mut command: Vec<u8>, op: OpId, length: usize) -> Vec<u8> {
     command
 }
 
-/// Splits a marked command into the user's command and the operation; `None` without a mark.
+/// Splits a marked command into the user's command and the operation; `None` if the command is too
+/// short for its mark and padding.
 #[must_use]
 pub fn unmark(command: &[u8]) -> Option<(&[u8], OpId)> {
     let (command, op) = command.split_last_chunk()?;

@@ -32,7 +32,8 @@ pub struct RunOptions {
     pub strategy: Strategy,
     /// Choices that are set instead of drawn.
     pub overrides: Overrides,
-    /// Whether the checks run. They affect only the failure and the marks `history/…`.
+    /// Whether the checks run. Until one fails and ends the run, they affect only the marks
+    /// `history/…`.
     pub checks: bool,
     /// The sink of the trace, one line per event: `time node role term
     /// last/durable/committed/applied event`.
@@ -41,7 +42,7 @@ pub struct RunOptions {
     pub length: u32,
     /// Whether the disks lie about flushes: a planted bug that the checks must find.
     pub canary: bool,
-    /// The number of events after which the run ends in any case.
+    /// The most events of the run; after them the run ends without a failure.
     pub events_max: u64,
     /// The replicated state machine, and the clients' operations.
     pub workload: AnyWorkload,
@@ -78,7 +79,7 @@ impl fmt::Debug for RunOptions {
     }
 }
 
-/// Everything that decides a run, except its workload. The same case is the same run.
+/// Everything that decides a run, except its workload. Two runs of the same case are identical.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
     /// The seed of everything that the other fields leave open.
@@ -102,9 +103,9 @@ struct RunResult {
     shapes: AbstractStates,
 }
 
-/// The number of runs of a seed that are drawn before any continues another one.
+/// The number of runs of a seed that are drawn before a run continues an earlier one.
 const NEW_RUNS_FIRST: u64 = 8;
-/// The interval, in runs, at which a run is drawn later, too, because no corpus is complete.
+/// The interval, in runs, at which later runs are drawn too, because no corpus is complete.
 const NEW_RUN_EVERY: u64 = 4;
 
 impl Case {
@@ -123,8 +124,8 @@ impl Case {
         Case { seed, settings, plan, overrides: options.overrides.clone() }
     }
 
-    /// Returns the run of a seed. With [`Strategy::Guided`] a seed has many runs: this is the one
-    /// that fails, or else the first.
+    /// Returns the case of a seed. With [`Strategy::Guided`] a seed has many cases: this is the one
+    /// whose run fails, or else the first.
     #[must_use]
     pub fn of_seed(seed: u64, options: &RunOptions) -> Case {
         let failing = match options.strategy {
@@ -134,9 +135,9 @@ impl Case {
         failing.unwrap_or_else(|| Case::draw(seed, options))
     }
 
-    /// Returns the same run up to a point. From there on everything is drawn from `seed`, including
-    /// the rest of the plan, but not the choices that running nodes drew at their start; and the
-    /// node of the point may get a fault right then.
+    /// Returns a case whose run is the same up to a point. From there on everything is drawn from
+    /// `seed`, including the rest of the plan, but not the choices that running nodes drew at their
+    /// start. The node of the point may get a fault at that time.
     fn diverge_at(&self, point: RunPoint, seed: u64, strategy: Strategy) -> Case {
         let mut diverged = self.clone();
         let micros = u32::try_from(point.at.0.div_ceil(1_000)).unwrap_or(u32::MAX);
@@ -159,7 +160,7 @@ impl Case {
         self.execute(options, None, false).outcome
     }
 
-    /// Runs the case as [`Case::run`] does, and records it to its end, or as far as `until` says.
+    /// Runs the case as [`Case::run`] does, and records the run up to `until`.
     ///
     /// # Panics
     /// Never, because a recorded run has a recording.
@@ -215,8 +216,8 @@ impl Case {
     }
 }
 
-/// Runs a seed with its strategy. With [`Strategy::Guided`] these are many runs, whose counts are
-/// added up until one fails; the trace is that of the failing run, or else of the first.
+/// Runs a seed with its strategy. With [`Strategy::Guided`] a seed has many runs, whose counts are
+/// summed until one fails; the trace is that of the failing run, or else of the first.
 #[must_use]
 pub fn run(seed: u64, options: &RunOptions) -> Outcome {
     if options.strategy.runs() == 1 {
@@ -229,13 +230,15 @@ pub fn run(seed: u64, options: &RunOptions) -> Outcome {
     outcome
 }
 
-/// Runs a seed with its strategy and records it; of many runs, the failing one, or else the first.
+/// Runs a seed with its strategy and records the run; if the seed has many runs, the failing one or
+/// else the first.
 #[must_use]
 pub fn record(seed: u64, options: &RunOptions, until: RecordUntil) -> Recording {
     Case::of_seed(seed, options).record(options, until)
 }
 
-/// Runs all runs of a guided seed; returns their sum, and the failing one, which is the last.
+/// Runs a guided seed until a run fails; returns the sum of the runs, and the case of the failing
+/// run, which is the last.
 fn explore(seed: u64, options: &RunOptions) -> (Outcome, Option<Case>) {
     let options = &RunOptions { trace: None, ..options.clone() };
     let mut corpus = Corpus::new();

@@ -25,12 +25,12 @@ pub struct Settings {
     pub voters: u8,
     /// The number of initial learners: the nodes after the voters.
     pub learners: u8,
-    /// The number of nodes that are no members at first: those after the learners.
+    /// The number of nodes that are not members at first: those after the learners.
     pub spares: u8,
     /// Whether the voters start without a membership and bootstrap the cluster; learners then start
     /// as spares.
     pub bootstraps: bool,
-    /// The priority of each member, by its number; members without one have the default.
+    /// The priority of each member, by its number; other members have the default priority.
     pub priorities: Vec<u8>,
     /// The Raft configuration of every node, except its id.
     pub config: Config,
@@ -38,7 +38,7 @@ pub struct Settings {
     pub faults: Faults,
     /// The duration of the fault phase, in which clients send requests and faults occur.
     pub fault_phase: Duration,
-    /// The number of slots of the plan.
+    /// The number of slots of the plan; each slot holds one drawn fault pattern, or none.
     pub plan_slots: u16,
     /// The network latency of a message.
     pub latency: DurationRange,
@@ -67,7 +67,7 @@ pub struct Settings {
     pub session_limits: SessionLimits,
     /// The delay between a finished flush and its notification, when the notification is late.
     pub report_delay: DurationRange,
-    /// The time to apply one batch, and to read one from the disk.
+    /// The time to apply one batch, and also the time to read one from the disk.
     pub batch_time: DurationRange,
     /// The rate of steps whose actions are executed late, one by one, in 1,000.
     pub lag_permille: u64,
@@ -122,7 +122,7 @@ pub struct Validation {
 }
 
 impl Settings {
-    /// The largest number of nodes in a run.
+    /// The largest number of nodes in a run, including spares.
     pub const NODES_MAX: u8 = 11;
 
     /// Draws the settings of a run from `profile` for a search strategy. The fault phase is
@@ -241,7 +241,7 @@ impl Settings {
         (self.config.command_bytes_max - Request::OVERHEAD_BYTES_MAX) as u64
     }
 
-    /// Returns the number of nodes.
+    /// Returns the number of nodes: voters, learners and spares.
     #[must_use]
     pub fn nodes(&self) -> u8 {
         self.voters + self.learners + self.spares
@@ -254,14 +254,14 @@ impl Settings {
         if self.bootstraps { Membership::default() } else { self.membership() }
     }
 
-    /// Returns the incarnation of node `id`'s disk after it has lost `lost` disks.
+    /// Returns the incarnation of the disk of node `id` after the node has lost `lost` disks.
     #[must_use]
     pub fn incarnation(id: NodeId, lost: u16) -> Incarnation {
         Incarnation(u128::from(lost) << 64 | u128::from(id.0))
     }
 
     /// Returns the first membership of the cluster. It names the incarnations of its members if
-    /// disks can be lost; bootstrap peers name them by themselves.
+    /// disks can be lost; if the cluster bootstraps, the bootstrap peers add them.
     #[must_use]
     pub fn membership(&self) -> Membership {
         let node = |number: u8| NodeId(u64::from(number));
@@ -297,7 +297,7 @@ impl Settings {
     }
 }
 
-/// The fault kinds that are drawn by their own probabilities, not as one kind among others.
+/// The fault kinds that are not drawn like the others: options of the profile enable them.
 const DRAWN_APART: Faults = Faults::of(&Fault::OF_MEMBERS)
     .and(Faults::of(&Fault::OF_IDENTITY))
     .and(Faults::of(&[Fault::MachineFault]));
@@ -337,15 +337,16 @@ fn draw_members(
     let voters_min = *draw.pick(&[2, 3, 1]);
     if draw.chance(profile.suspension_permille) {
         config.suspension = Some(Suspension { after, voters_min, pause });
-        // With fewer voters to count on, a leader cannot know which of their disks are damaged.
+        // After suspensions fewer voters have each entry, and a leader cannot know which of their
+        // disks are damaged.
         let losses = [Fault::BitRot, Fault::MisdirectedWrite, Fault::LostWrite];
         return faults.without(Faults::of(&losses)).and(Faults::of(&Fault::OF_MEMBERS));
     }
     faults.and(Faults::of(&Fault::OF_MEMBERS))
 }
 
-/// Draws whether leaders hold leases, and the clock error: within the leases' bound, unless the
-/// profile is about clocks beyond it.
+/// Draws whether leaders hold leases, and the clock error: within the drift bound of the leases,
+/// unless the profile is about clocks that exceed it.
 fn draw_leases(
     choices: &Choices,
     profile: &Profile,
@@ -441,8 +442,8 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64, command_bytes: usize) -> Config {
     config
 }
 
-/// Draws for how long drivers gather proposals, and for how long leaders delay the announcement of
-/// a commit index; returns the first one.
+/// Draws the time for which drivers gather proposals, and the time by which leaders delay the
+/// announcement of a commit index. Returns the former, and sets the latter in `config`.
 fn draw_gather(choices: &Choices, unit: u64, config: &mut Config) -> Duration {
     let mut draw = choices.draw(Kind::Gather.key());
     let gather = Duration::from_micros(*draw.pick(&[0, unit, 0, unit * 10]));

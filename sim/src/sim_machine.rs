@@ -99,7 +99,7 @@ impl SimMachine {
         }
     }
 
-    /// Flips a bit of the state, if the result is a state.
+    /// Flips a bit of the state, if the result is a valid state.
     fn flip(&mut self, bit: u64) {
         let mut bytes = Vec::new();
         let mut flipped = self.machine.clone();
@@ -114,7 +114,7 @@ impl SimMachine {
         }
     }
 
-    /// Returns the state that a restart would find.
+    /// Returns the durable state, which the node starts with after a crash.
     pub(crate) fn checkpoint(&self) -> Option<MachineCheckpoint> {
         self.checkpoint.clone()
     }
@@ -190,6 +190,6 @@ impl StateMachine for SimMachine {
 
 impl std::fmt::Debug for SimMachine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Subject")
+        f.write_str("SimMachine")
     }
 }

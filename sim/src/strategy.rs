@@ -27,7 +27,7 @@ impl Strategy {
         Strategy::ALL.into_iter().find(|strategy| strategy.name() == name)
     }
 
-    /// Returns the largest number of runs of a seed; it ends with the first that fails.
+    /// Returns the most runs of one seed; a seed ends with its first failing run.
     #[must_use]
     pub const fn runs(self) -> u64 {
         match self {

@@ -32,7 +32,7 @@ pub fn substitute(
     }
 }
 
-/// The lines of the item whose first line contains `anchor`.
+/// Returns the byte range of the lines of the item whose first line contains `anchor`.
 fn item(text: &str, anchor: &str) -> Result<std::ops::Range<usize>, String> {
     let mut opening = text.match_indices(anchor).map(|(at, _)| at);
     let (Some(at), None) = (opening.next(), opening.next()) else {
@@ -90,7 +90,7 @@ fn three() {
     }
 
     #[test]
-    fn text_or_anchor_that_is_missing_or_repeated_is_an_error() {
+    fn a_missing_or_repeated_text_or_anchor_is_an_error() {
         let error = |inside, find| substitute(TEXT, inside, find, "").expect_err("it must fail");
         assert_eq!(error(None, "go();"), "`go();` occurs 3 times, not once");
         assert_eq!(error(None, "gone"), "`gone` occurs 0 times, not once");
@@ -99,7 +99,7 @@ fn three() {
     }
 
     #[test]
-    fn an_anchor_may_stand_in_the_last_line() {
+    fn an_anchor_may_be_in_the_last_line() {
         assert_eq!(substitute("mod a;", Some("mod"), "a", "b").as_deref(), Ok("mod b;"));
     }
 }

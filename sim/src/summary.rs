@@ -14,29 +14,30 @@ use crate::sweep::SeedRun;
 pub struct Summary {
     /// The number of seeds run.
     pub seeds: u64,
-    /// A hash over their digests, in order; for one seed its digest.
+    /// A hash over the digests of the seeds, in order; for one seed its digest.
     pub digest: u64,
-    /// The sums of their counts.
+    /// The sums of the counts of the seeds.
     pub tally: Tally,
     /// The number of seeds that reached each mark of [`MARKS`].
     pub marks: Vec<u64>,
-    /// The abstract states of the seeds, with the guided strategy.
+    /// The number of distinct abstract states of all seeds; they are counted only with the guided
+    /// strategy.
     pub states: DistinctCount,
     /// The smallest seed that reached each mark of [`MARKS`].
     pub first_seeds: Vec<Option<u64>>,
-    /// The number of seeds that were run twice to compare.
+    /// The number of seeds that were run twice to compare the outcomes.
     pub rechecked: u64,
-    /// The CPU time of the first runs.
+    /// The total CPU time of the first runs of all seeds.
     pub cpu: Duration,
     /// The failed seeds, in order.
     pub failed: Vec<FailedSeed>,
     /// The seed with the most CPU time.
     pub slowest: Option<SlowestSeed>,
-    /// The numbers of committed client commands, one per seed.
+    /// The numbers of replies to committed client commands, one number per seed.
     pub commands_committed: Histogram,
-    /// The numbers of faults that took effect, one per seed.
+    /// The numbers of faults that took effect, one number per seed.
     pub faults_landed: Histogram,
-    /// The numbers of leader changes, one per seed.
+    /// The numbers of leader changes, one number per seed.
     pub leader_changes: Histogram,
 }
 
@@ -60,7 +61,7 @@ pub struct FailedSeed {
 pub struct SlowestSeed {
     /// The seed that took the longest.
     pub seed: u64,
-    /// The CPU time of one run.
+    /// The CPU time of its first run.
     pub cpu: Duration,
     /// The number of its events.
     pub events: u64,
@@ -69,7 +70,7 @@ pub struct SlowestSeed {
 /// The median over the seeds, of each count by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Medians {
-    /// The median of committed client commands.
+    /// The median of the replies to committed client commands.
     pub commands_committed: u64,
     /// The median of faults that took effect.
     pub faults_landed: u64,
@@ -123,13 +124,13 @@ impl Summary {
         }
     }
 
-    /// Returns the names of required marks that no seed reached.
+    /// Returns the names of the required marks that no seed reached.
     #[must_use]
     pub fn missed_required(&self) -> Vec<&'static str> {
         self.missed(true)
     }
 
-    /// Returns the names of other marks that no seed reached.
+    /// Returns the names of the marks that are not required and that no seed reached.
     #[must_use]
     pub fn missed_others(&self) -> Vec<&'static str> {
         self.missed(false)
@@ -198,7 +199,7 @@ impl Summary {
     }
 }
 
-/// Returns the lower median, or 0 of no values.
+/// Returns the lower median, or the default value if there are no values.
 #[cfg(any(feature = "cli", test))]
 pub(crate) fn median<T: Copy + Ord + Default>(values: &[T]) -> T {
     let mut sorted = values.to_vec();
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_seed_says_what_it_took_to_find() {
+    fn a_failed_seed_records_the_cost_of_finding_it() {
         let mut summary = Summary::default();
         summary.add(&run(1, 0, None));
         summary.add(&run(2, 0, Some(Failure::Panic("planted".to_owned()))));
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_run_reaches_nothing() {
+    fn without_seeds_no_mark_is_reached() {
         let summary = Summary::default();
         assert_eq!(summary.reached(), 0);
         let missed = summary.missed_required().len() + summary.missed_others().len();

@@ -1,5 +1,5 @@
-//! Sweeps: runs many seeds on several threads, and reports their outcomes in the order of the
-//! seeds, so that the output does not depend on the threads' speed.
+//! Sweeps: a sweep runs many seeds on several threads, and reports their outcomes in the order of
+//! the seeds, so that the output does not depend on the threads' speed.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::outcome::{Failure, Outcome};
 
-/// The seeds of a sweep: every `of`-th of a range, from the `index`-th on.
+/// The seeds of a sweep: every `of`-th seed of a range, from position `index` on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seeds {
     /// The whole range, over all shards.
@@ -48,9 +48,9 @@ pub struct Sweep<'a> {
 pub struct SeedRun {
     /// The outcome of the seed.
     pub outcome: Outcome,
-    /// The CPU time of its first run.
+    /// The CPU time of the first run of the seed.
     pub cpu: Duration,
-    /// Whether it was run twice to compare.
+    /// Whether the seed was run twice to compare the outcomes.
     pub rechecked: bool,
 }
 
@@ -61,9 +61,9 @@ pub enum SweepEnd {
     Range,
     /// The time limit was reached.
     Time,
-    /// No new coverage was reached for a while.
+    /// Too many seeds in a row reached no new coverage.
     Stable,
-    /// Too many seeds failed.
+    /// The number of failing seeds reached its bound.
     Failures,
     /// The user interrupted the sweep.
     Interrupted,
@@ -76,7 +76,7 @@ impl Seeds {
         Seeds { range, index: 0, of: 1 }
     }
 
-    /// Returns the seed at a position from 0, if there is one.
+    /// Returns the seed at `position`, from 0, if there is one.
     #[must_use]
     pub fn at(&self, position: u64) -> Option<u64> {
         let offset = position.checked_mul(self.of)?.checked_add(self.index)?;
@@ -84,7 +84,7 @@ impl Seeds {
         self.range.contains(&seed).then_some(seed)
     }
 
-    /// Returns the number of seeds, or the largest number if it is larger.
+    /// Returns the number of seeds, or `u64::MAX` if there are more.
     #[must_use]
     pub fn count(&self) -> u64 {
         let last_offset = self.range.end() - self.range.start();
@@ -96,7 +96,8 @@ impl Seeds {
 }
 
 impl Sweep<'_> {
-    /// Runs the seeds and passes each one to `each`, in their order, on the calling thread.
+    /// Runs the seeds, and passes their runs to `each`, in the order of the seeds, on the calling
+    /// thread.
     ///
     /// An end caused by outcomes is decided in the order of the seeds, too: later seeds that other
     /// threads have already run are dropped.
@@ -129,7 +130,7 @@ impl Sweep<'_> {
                 (Some(seed), None) => Ok(self.run_seed(position, seed)),
             };
             let ended = result.is_err();
-            // The receiver is gone only if the sweep has ended.
+            // The receiver is dropped only when the sweep has ended.
             if sender.send((position, result)).is_err() || ended {
                 return;
             }
@@ -202,7 +203,7 @@ fn difference(first: &Outcome, second: &Outcome) -> Option<String> {
     } else if first.marks != second.marks {
         "the same digest, but other coverage marks when run again".to_owned()
     } else {
-        "the same digest, but another failure when run again".to_owned()
+        "the same digest, but another failure or other results when run again".to_owned()
     };
     Some(match &first.failure {
         Some(failure) => format!("{difference}; the first run failed with {failure:?}"),
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_deal_out_every_seed_once() {
+    fn shards_run_every_seed_once() {
         let mut dealt = Vec::new();
         for index in 0..3 {
             let seeds = Seeds { range: 10..=20, index, of: 3 };
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_seed_of_all_can_be_run() {
+    fn the_largest_seed_can_be_run() {
         let seeds = Seeds::all(u64::MAX..=u64::MAX);
         assert_eq!((seeds.at(0), seeds.at(1), seeds.count()), (Some(u64::MAX), None, 1));
         assert_eq!(Seeds::all(0..=u64::MAX).count(), u64::MAX);

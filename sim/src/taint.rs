@@ -1,5 +1,5 @@
-//! The state machines that may be wrong after machine faults: the failed ones, and those that
-//! restored a snapshot of theirs.
+//! The state machines that may be wrong after machine faults: those with a fault, and those that
+//! restored a snapshot of a state that may be wrong.
 
 use std::collections::BTreeSet;
 
@@ -32,8 +32,8 @@ impl Taint {
         self.nodes.iter().filter(|other| **other != node).count()
     }
 
-    /// Returns true if a node has started from a wrong state of another one: more state machines
-    /// may be wrong than the nodes can detect.
+    /// Returns true if a node has started from, or restored, a snapshot of a state of another node
+    /// that may be wrong: more state machines may then be wrong than the nodes can detect.
     pub(crate) fn is_too_many(&self) -> bool {
         self.too_many
     }
@@ -44,22 +44,23 @@ impl Taint {
         self.nodes.insert(node);
     }
 
-    /// Records that a node freezes its state after `index` for a snapshot, which may be installed
-    /// even if the node crashes before it can report the snapshot.
+    /// Records that a node freezes its state after `index` for a snapshot. The snapshot may be
+    /// installed even if the node crashes before it can report it.
     pub(crate) fn note_snapshot(&mut self, node: NodeId, index: Index) {
         if self.has(node) {
             self.snapshots.insert(index);
         }
     }
 
-    /// Records that a node starts with the state of a snapshot that ends at `index`: its own, or
-    /// another's that it had received but not restored when it crashed.
+    /// Records that a node starts with the state of a snapshot that ends at `index`: a snapshot of
+    /// its own, or one of another node that it had received but not restored before it crashed.
     pub(crate) fn started(&mut self, node: NodeId, index: Index) {
         self.too_many |= self.snapshots.contains(&index) && !self.has(node);
         self.update(node, index);
     }
 
-    /// Records that a node's state machine restores another's snapshot that ends at `index`.
+    /// Records that a node's state machine restores a snapshot of another node that ends at
+    /// `index`.
     pub(crate) fn restored(&mut self, node: NodeId, index: Index) {
         self.too_many |= self.snapshots.contains(&index);
         self.update(node, index);

@@ -20,7 +20,7 @@ impl SimTime {
         SimTime(self.0.saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
     }
 
-    /// Returns the duration since `earlier`, or zero if that is later.
+    /// Returns the duration since `earlier`, or zero if `earlier` is later than this time.
     #[must_use]
     pub fn since(self, earlier: SimTime) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

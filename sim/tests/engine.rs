@@ -30,7 +30,7 @@ fn a_seed_has_one_outcome() {
 }
 
 #[test]
-fn seeds_differ() {
+fn different_seeds_give_different_runs() {
     assert_ne!(default_run(1).digest, default_run(2).digest);
 }
 
@@ -106,7 +106,7 @@ fn a_plan_with_every_slot_empty_has_no_planned_fault() {
 }
 
 #[test]
-fn a_longer_run_is_longer() {
+fn a_longer_length_makes_a_longer_run() {
     let (mut short, mut long) = (Tally::default(), Tally::default());
     for seed in 0..6 {
         short.add(&default_run(seed).tally);
@@ -131,18 +131,18 @@ struct Counter {
     count: u64,
     /// The position among all counters that this thread has created.
     number: u64,
-    flaw: Flaw,
+    bug: Bug,
 }
 
 /// The workload of clients of a [`Counter`].
 #[derive(Clone)]
 struct Counting {
-    flaw: Flaw,
+    bug: Bug,
     expected: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Flaw {
+enum Bug {
     /// The counter has no bug.
     None,
     /// The reply depends on the instance.
@@ -164,10 +164,10 @@ impl StateMachine for Counter {
     fn apply(&mut self, _: Index, _: &[u8]) -> Vec<u8> {
         self.count += 1;
         COMMANDS.set(COMMANDS.get() + 1);
-        let odd = match self.flaw {
-            Flaw::Instance => self.number,
-            Flaw::SharedCount => COMMANDS.get(),
-            Flaw::Hundredth if self.count.is_multiple_of(100) => 1,
+        let odd = match self.bug {
+            Bug::Instance => self.number,
+            Bug::SharedCount => COMMANDS.get(),
+            Bug::Hundredth if self.count.is_multiple_of(100) => 1,
             _ => 0,
         };
         (self.count + odd).to_le_bytes().to_vec()
@@ -178,7 +178,7 @@ impl StateMachine for Counter {
     }
 
     fn snapshot(&self) -> Box<dyn Read + Send> {
-        let kept = if self.flaw == Flaw::IncompleteSnapshot { 0 } else { self.count };
+        let kept = if self.bug == Bug::IncompleteSnapshot { 0 } else { self.count };
         Box::new(Cursor::new(kept.to_le_bytes()))
     }
 
@@ -195,7 +195,7 @@ impl Workload for Counting {
 
     fn machine(&self) -> Counter {
         COUNTERS.set(COUNTERS.get() + 1);
-        Counter { count: 0, number: COUNTERS.get(), flaw: self.flaw }
+        Counter { count: 0, number: COUNTERS.get(), bug: self.bug }
     }
 
     fn command(&self, _: OpId, _: &mut Draw<'_>) -> Vec<u8> {
@@ -208,24 +208,24 @@ impl Workload for Counting {
 
     fn check_reply(&mut self, _: &[u8], reply: &[u8]) -> Result<(), String> {
         self.expected += 1;
-        match self.flaw {
-            Flaw::Instance | Flaw::SharedCount => Ok(()),
+        match self.bug {
+            Bug::Instance | Bug::SharedCount => Ok(()),
             _ if *reply == self.expected.to_le_bytes() => Ok(()),
             _ => Err(format!("the count is not {}", self.expected)),
         }
     }
 }
 
-fn count_with(flaw: Flaw, profile: &str, seed: u64) -> Outcome {
-    let workload = AnyWorkload::new(Counting { flaw, expected: 0 });
+fn count_with(bug: Bug, profile: &str, seed: u64) -> Outcome {
+    let workload = AnyWorkload::new(Counting { bug, expected: 0 });
     let profile = Profile::by_name(profile).expect("the profile exists");
     run(seed, &RunOptions { workload, profile, ..RunOptions::default() })
 }
 
 #[track_caller]
-fn assert_detected(flaw: Flaw, profile: &str, number: &str, expected: &str) {
+fn assert_detected(bug: Bug, profile: &str, number: &str, expected: &str) {
     for seed in 0..3 {
-        match count_with(flaw, profile, seed).failure {
+        match count_with(bug, profile, seed).failure {
             Some(Failure::Safety(Violation { number: found, finding, .. })) => {
                 let matches = found == number && finding.contains(expected);
                 assert!(matches, "seed {seed}: {found} {finding}");
@@ -238,29 +238,29 @@ fn assert_detected(flaw: Flaw, profile: &str, number: &str, expected: &str) {
 #[test]
 fn a_correct_user_machine_passes() {
     for seed in 0..3 {
-        assert_eq!(count_with(Flaw::None, "default", seed).failure, None, "seed {seed}");
+        assert_eq!(count_with(Bug::None, "default", seed).failure, None, "seed {seed}");
     }
 }
 
 #[test]
 fn a_machine_that_depends_on_its_instance_is_detected() {
-    assert_detected(Flaw::Instance, "no-faults", "S26", "but the expected outcome is");
+    assert_detected(Bug::Instance, "no-faults", "S26", "but the expected outcome is");
 }
 
 #[test]
 fn a_machine_that_depends_on_shared_state_is_detected() {
-    assert_detected(Flaw::SharedCount, "no-faults", "S26", "but the expected outcome is");
+    assert_detected(Bug::SharedCount, "no-faults", "S26", "but the expected outcome is");
 }
 
 /// Without faults no node starts from a snapshot.
 #[test]
 fn an_incomplete_snapshot_is_detected_without_faults() {
-    assert_detected(Flaw::IncompleteSnapshot, "no-faults", "S26", "a state machine restored from");
+    assert_detected(Bug::IncompleteSnapshot, "no-faults", "S26", "a state machine restored from");
 }
 
 #[test]
 fn a_reply_that_the_workload_rejects_is_detected() {
-    assert_detected(Flaw::Hundredth, "default", "U1", "the count is not");
+    assert_detected(Bug::Hundredth, "default", "U1", "the count is not");
 }
 
 /// A key-value store that answers queries from an earlier state.

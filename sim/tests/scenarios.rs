@@ -22,7 +22,7 @@ fn scenarios() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn each_meets_its_expectation() {
+fn every_scenario_meets_its_expectation() {
     assert!(scenarios().len() >= 8, "{:?}", scenarios().keys());
     for (name, text) in scenarios() {
         if let Err(error) = run_text(&text) {
@@ -32,7 +32,7 @@ fn each_meets_its_expectation() {
 }
 
 #[test]
-fn each_has_a_reason_and_an_expectation() {
+fn every_scenario_has_a_reason_and_an_expectation() {
     for (name, text) in scenarios() {
         assert!(text.starts_with("# "), "{name} has no comment with its reason");
         assert!(text.contains("\nexpect "), "{name} has no `expect` line");
@@ -40,7 +40,7 @@ fn each_has_a_reason_and_an_expectation() {
 }
 
 #[test]
-fn each_is_in_the_printed_form() {
+fn every_scenario_is_in_the_printed_form() {
     let workload = RunOptions::default().workload;
     for (name, text) in scenarios() {
         let scenario = Scenario::read(&text, &workload).unwrap_or_else(|m| panic!("{name}:{m}"));

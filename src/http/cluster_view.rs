@@ -25,8 +25,8 @@ impl ClusterView {
         ClusterView { handle, peer_reports: PeerReports::new(client), start: Instant::now() }
     }
 
-    /// Returns the current view as JSON. It contains only numbers that metrics and reports show,
-    /// too.
+    /// Returns the current view as JSON. It contains only values that the metrics and the reports
+    /// of nodes also contain.
     pub(super) async fn to_json(&self) -> Value {
         let metrics = self.handle.metrics();
         let membership = self.handle.membership().borrow().clone();

@@ -34,8 +34,8 @@ const HEADER_BYTES_MAX: usize = 16 << 10;
 #[derive(Clone, Debug)]
 pub enum EndpointContent {
     /// `/metrics` in the text format of Prometheus; `/health`, which is 200 if the node knows a
-    /// leader and has applied all but the last entries, and 503 otherwise; `/live`, which is 200
-    /// while the node runs.
+    /// leader and has applied all but the last 10,000 committed entries, and 503 otherwise;
+    /// `/live`, which is 200 while the node runs.
     Metrics,
     /// `/`, a page that shows the running cluster: nodes, roles, terms, logs, links, throughput and
     /// latency. Also `/health` and `/live`.
@@ -48,8 +48,9 @@ pub enum EndpointContent {
     },
 }
 
-/// An HTTP address of a node. There is neither TLS nor authentication: every client that reaches
-/// the address can read everything that is served there, but no value of the state machine.
+/// The HTTP listener of a node at one address. There is neither TLS nor authentication: every
+/// client that reaches the address can read everything that is served there, but no data of the
+/// state machine.
 #[derive(Debug)]
 pub struct Endpoint {
     listener: TcpListener,
@@ -57,8 +58,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Listens at the address; requests are answered only by [`Endpoint::run`]. At a loopback
-    /// address only requests for `localhost` or an IP address are answered, so that no page of
+    /// Listens at the address; [`Endpoint::run`] answers the requests. At a loopback address it
+    /// answers only requests whose `Host` is `localhost` or an IP address, so that no page of
     /// another origin can read the responses.
     ///
     /// # Errors

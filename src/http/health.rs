@@ -11,7 +11,8 @@ const LAG_MAX: u64 = 10_000;
 pub(super) struct Health {
     /// Whether the node runs.
     pub(super) live: bool,
-    /// Whether the node knows a leader and has applied all but the last few committed entries.
+    /// Whether the node knows a leader and has applied all but the last [`LAG_MAX`] committed
+    /// entries.
     pub(super) ready: bool,
     summary: NodeSummary,
 }

@@ -166,7 +166,8 @@ function showWeb(nodes, links, leader) {
   at('web').replaceChildren(...lines.filter(line => line), ...circles);
 }
 
-// Returns the quantile of the durations since then, in milliseconds; NaN if there are none.
+// Returns the quantile `share` of the durations counted in `now` but not in `then`, in
+// milliseconds; NaN if there are none.
 function quantile(now, then, share) {
   const counts = now.map(([bound, all], i) => [bound, all - then[i][1]]);
   const total = counts.reduce((sum, [, part]) => sum + part, 0);
@@ -344,8 +345,9 @@ async function look() {
     at('fresh').textContent = `the view of n${view.node}, updated each second`;
     at('fresh').className = '';
   } catch (error) {
-    const ago = repliedAt ? `${((performance.now() - repliedAt) / 1000).toFixed(0)} s ago` : 'never';
-    at('fresh').textContent = `the node does not reply; its last reply was ${ago}`;
+    const ago = `${((performance.now() - repliedAt) / 1000).toFixed(0)} s ago`;
+    at('fresh').textContent = 'the node does not reply; '
+      + (repliedAt ? `its last reply was ${ago}` : 'it has not replied yet');
     at('fresh').className = 'bad';
   }
   setTimeout(look, EVERY);

@@ -11,9 +11,10 @@ use tokio::time::{Instant, timeout};
 
 /// The age at which a report is requested again.
 const REPORT_AGE_MAX: Duration = Duration::from_millis(500);
-/// The time for which a request of the page waits for the reports of its round.
+/// The longest time for which a request of the page waits for the reports of its round.
 const ROUND_WAIT_MAX: Duration = Duration::from_millis(300);
-/// The time limit of a report; the page does not wait that long.
+/// The time limit of the request for a report. The page shows a reply that arrives after
+/// [`ROUND_WAIT_MAX`] with its next request.
 const REPORT_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// The last reports of the other nodes. Clones share them.
@@ -39,8 +40,9 @@ impl PeerReports {
         PeerReports { client, cache: Arc::default() }
     }
 
-    /// Returns the known reports. Starts a round of requests unless one was just started, and waits
-    /// shortly for its replies, so that the reports are of about the same time.
+    /// Returns the known reports. Starts a round of requests unless the last one started less than
+    /// [`REPORT_AGE_MAX`] ago or is in flight, and waits up to [`ROUND_WAIT_MAX`] for its replies,
+    /// so that the reports are of about the same time.
     pub(super) async fn reports(&self, membership: &Membership, own: NodeId) -> Vec<Report> {
         if let Some(round) = self.start_round(membership, own) {
             // A later reply is shown with the next request of the page.
@@ -49,7 +51,7 @@ impl PeerReports {
         self.lock_cache().reports.values().cloned().collect()
     }
 
-    /// Requests the reports of all other members, in a task of its own.
+    /// Requests the reports of all other members in a new task; returns None if no round is due.
     fn start_round(&self, membership: &Membership, own: NodeId) -> Option<JoinHandle<()>> {
         let client = self.client.as_ref()?;
         let mut cache = self.lock_cache();

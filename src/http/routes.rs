@@ -16,7 +16,7 @@ use crate::http::site::Site;
 use crate::runtime::Metrics;
 
 const PAGE: &str = include_str!("page.html");
-/// The style and the script that this page has in addition to those of the page of a recorded run.
+/// The style and the script of the status page, besides those that the simulator's page also has.
 const STYLE: &str = include_str!("live.css");
 const SCRIPT: &str = include_str!("live.js");
 /// The placeholder in the page for the nonce of the reply, which the content security policy names.

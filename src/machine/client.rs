@@ -11,8 +11,8 @@ use crate::types::Command;
 /// The client's side of one session.
 ///
 /// The caller sends each call of [`ClientSession::calls`], as often and to as many nodes as needed,
-/// and passes each outcome to [`ClientSession::on_outcome`]. After the session has ended, it
-/// creates another one with another nonce.
+/// and passes each outcome to [`ClientSession::on_outcome`]. After the session has ended, the
+/// caller creates a new one with a new nonce.
 #[derive(Clone, Debug)]
 pub struct ClientSession {
     nonce: Nonce,
@@ -23,8 +23,8 @@ pub struct ClientSession {
     pending: BTreeMap<Sequence, Arc<[u8]>>,
 }
 
-/// A call to propose; each of its copies may reach the log. The nonce identifies its session, so
-/// that outcomes of another session are ignored.
+/// A call that the caller proposes to the cluster, once or more often; each copy may reach the log.
+/// The nonce identifies the session, so that outcomes of another session are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
     /// The registration of a session.
@@ -40,10 +40,11 @@ pub enum SessionEvent {
     Opened(SessionId),
     /// The request was executed exactly once, with this reply.
     Reply(Sequence, Arc<[u8]>),
-    /// The session has ended. These requests had no reply: each was executed once or never, and no
-    /// new copy of one will be executed; copies in flight may still be.
+    /// The session has ended. These requests had no reply: each is executed at most once. The
+    /// client sends no more copies of them, but a copy in flight may still be executed.
     Ended(Vec<Sequence>),
-    /// No news: a repeated outcome, or one that a later copy of the call replaces.
+    /// The outcome changes nothing: the call has ended already or is of another session, or a later
+    /// copy of it may have another outcome.
     Ignored,
 }
 
@@ -68,8 +69,8 @@ impl ClientSession {
     }
 
     /// Adds a command with the next sequence number. Returns `None` while the window is full, and
-    /// after the session has ended. Commands may be added before the session is registered, and are
-    /// among the calls once it is.
+    /// after the session has ended. Commands may be added before the session is registered;
+    /// [`ClientSession::calls`] returns them once it is.
     pub fn submit(&mut self, command: &[u8]) -> Option<Call> {
         if self.state == State::Ended || !self.has_room() {
             return None;
@@ -81,9 +82,9 @@ impl ClientSession {
         Some(Call::Request(self.nonce, sequence))
     }
 
-    /// Abandons a request. Whether it was executed stays unknown; its copies that reach the log
-    /// after a later request are not. Does nothing for a registration, or a request of another
-    /// session.
+    /// Abandons a request, whose outcome the client no longer learns. A copy of it may still be
+    /// executed until the log has a later request that was encoded while no earlier request was
+    /// pending. Does nothing for a registration, or a request of another session.
     pub fn abandon(&mut self, call: Call) {
         if let Call::Request(nonce, sequence) = call
             && nonce == self.nonce
@@ -101,7 +102,8 @@ impl ClientSession {
         registers.into_iter().chain(requests)
     }
 
-    /// Returns the command to propose for a call; `None` unless [`ClientSession::calls`] has it.
+    /// Returns the command to propose for a call; `None` unless [`ClientSession::calls`] contains
+    /// it.
     #[must_use]
     pub fn command(&self, call: Call) -> Option<Command> {
         if !self.awaits(call) {

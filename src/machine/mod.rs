@@ -40,9 +40,9 @@ pub struct Machine<M> {
     /// The last entry whose command the user's state machine executed.
     executed: Index,
     /// The index that the user's state machine had applied at the start or the last restore. It has
-    /// executed all commands up to there.
+    /// executed all commands through this index.
     user_start: Index,
-    /// The rolling hash over all outcomes; `None` since one of them was unknown.
+    /// The rolling hash over all outcomes; `None` once one of them is unknown.
     results: Option<Digest>,
     /// Whether the user's state is invalid, after a failed restore or because it has diverged.
     is_invalid: bool,
@@ -68,7 +68,8 @@ impl<M: StateMachine> Machine<M> {
     /// state machine had executed before this start, because no request waits for them.
     ///
     /// # Panics
-    /// If the entries are not consecutive, or after a failed [`Machine::restore`].
+    /// If the entries are not consecutive. Also after a failed [`Machine::restore`] or a
+    /// [`Machine::discard_state`], until a restore succeeds.
     pub fn apply(&mut self, entries: &[Entry]) -> Vec<(Index, Outcome)> {
         let mut outcomes = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -77,11 +78,12 @@ impl<M: StateMachine> Machine<M> {
         outcomes
     }
 
-    /// Answers a query from the user's state, which may be ahead of [`Machine::applied`] if it is
-    /// durable by itself.
+    /// Answers a query from the user's state, which may be ahead of [`Machine::applied`] if the
+    /// state machine has durable state of its own.
     ///
     /// # Panics
-    /// After a failed [`Machine::restore`], like [`Machine::snapshot`] and [`Machine::digest`].
+    /// After a failed [`Machine::restore`] or a [`Machine::discard_state`], until a restore
+    /// succeeds. [`Machine::snapshot`] and [`Machine::digest`] panic then too.
     pub fn query(&self, query: &[u8]) -> Vec<u8> {
         self.assert_restored();
         self.user.query(query)
@@ -97,7 +99,8 @@ impl<M: StateMachine> Machine<M> {
     }
 
     /// Restores the machine from a snapshot of the state at `last`. A user's state machine with
-    /// durable state at or after that entry keeps its state.
+    /// durable state that has executed every command of the snapshot keeps that state, unless
+    /// [`Machine::discard_state`] marked it as invalid.
     ///
     /// # Errors
     /// A [`RestoreError`]; its variants document the state of the machine after it.
@@ -122,7 +125,7 @@ impl<M: StateMachine> Machine<M> {
     }
 
     /// Marks the user's state as invalid, durable state included, because it has diverged. The next
-    /// [`Machine::restore`] replaces it, and must come before any other call.
+    /// [`Machine::restore`] replaces it; until then the machine can neither apply nor answer.
     pub fn discard_state(&mut self) {
         self.is_invalid = true;
     }
@@ -171,7 +174,7 @@ impl<M: StateMachine> Machine<M> {
     }
 
     fn assert_restored(&self) {
-        assert!(!self.is_invalid, "a failed restore leaves no state");
+        assert!(!self.is_invalid, "contract: the state is invalid until a restore succeeds");
     }
 
     fn apply_one(&mut self, entry: &Entry) -> Option<Outcome> {

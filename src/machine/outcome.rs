@@ -14,17 +14,18 @@ pub enum Outcome {
     /// The session with this id is registered.
     Registered(SessionId),
     /// The session, or its record of this request, is no longer stored. The command was not
-    /// executed at this index; it may have been before, and never will be again.
+    /// executed at this index. It may have been executed before, and will never be executed again.
     SessionExpired,
     /// The sequence number is beyond the session's window: the command was not executed. A later
-    /// copy of the request may still be.
+    /// copy of the request may still be executed.
     OutsideWindow,
     /// The bytes are not an encoded request: they had no effect.
     Malformed,
 }
 
 impl Outcome {
-    /// Returns the outcome for hashing: its kind, its reply, and its number.
+    /// Returns the outcome for hashing: its kind, its reply, and the length of the reply or the
+    /// session id.
     pub(crate) fn hashed(&self) -> (u8, &[u8], [u8; 8]) {
         match self {
             Outcome::Reply(reply) => (1, reply, (reply.len() as u64).to_le_bytes()),

@@ -38,7 +38,7 @@ pub struct SessionLimits {
 pub enum Request<'a> {
     /// Executes the command, once for each of its copies in the log.
     Plain(&'a [u8]),
-    /// Registers a session, or returns the one that `nonce` has registered.
+    /// Registers a session, or returns the session that `nonce` has registered.
     Register {
         /// The client's random number for this session.
         nonce: Nonce,

@@ -46,8 +46,8 @@ pub(crate) enum Admission {
 }
 
 impl Sessions {
-    /// Registers a session, or returns the one that `nonce` has registered. The least recently used
-    /// sessions beyond the limit expire.
+    /// Registers a session, or returns the session that `nonce` has registered. The least recently
+    /// used sessions beyond the limit expire.
     pub(crate) fn register(&mut self, at: Index, nonce: Nonce, limits: SessionLimits) -> SessionId {
         assert!(limits.is_valid(), "decoding rejects invalid limits");
         let id = match self.by_nonce.get(&nonce) {
@@ -63,8 +63,8 @@ impl Sessions {
         id
     }
 
-    /// Decides about the request at index `at`, and drops the replies that the client has
-    /// acknowledged.
+    /// Decides whether the request at index `at` is executed, and drops the records of the requests
+    /// that the client has acknowledged.
     pub(crate) fn admit(
         &mut self,
         at: Index,
@@ -116,7 +116,7 @@ impl Sessions {
     /// earlier one.
     pub(crate) fn insert(&mut self, id: SessionId, session: Session) -> Result<(), &'static str> {
         if self.open.len() >= self.sessions_max as usize {
-            return Err("more sessions than their bound");
+            return Err("more sessions than sessions_max allows");
         }
         if self.open.last_key_value().is_some_and(|(last, _)| *last >= id) {
             return Err("sessions out of order");
@@ -187,7 +187,7 @@ impl Session {
     }
 
     fn record(&mut self, sequence: Sequence, reply: Option<Arc<[u8]>>) {
-        assert!((self.floor..self.end()).contains(&sequence), "it was admitted");
+        assert!((self.floor..self.end()).contains(&sequence), "the request was admitted");
         let max = u64::from(self.replies_bytes_max);
         // A reply larger than the limit is dropped, instead of all others.
         let kept = reply.filter(|reply| reply.len() as u64 <= max);

@@ -1,8 +1,8 @@
 //! The encoding of a machine's snapshot: the sessions, then the bytes of the user's state machine.
 //!
-//! `docs/FORMAT.md`, section "Commands and sessions", specifies it. Decoding any bytes ends with an
-//! error, or with sessions that some log leads to, and takes no more memory than the stream has
-//! bytes.
+//! `docs/FORMAT.md`, section "Commands and sessions", specifies it. Decoding arbitrary bytes
+//! returns an error, or sessions that some log could produce, and its memory grows only with the
+//! bytes that the stream really has.
 
 use std::collections::{BTreeMap, btree_map};
 use std::fmt;
@@ -24,7 +24,7 @@ pub struct FrozenView {
     user: Box<dyn Read + Send>,
 }
 
-/// The error for which a machine was not restored.
+/// The error that prevented the restore of a machine.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RestoreError {
@@ -34,7 +34,7 @@ pub enum RestoreError {
     NotASnapshot,
     /// The snapshot has an unsupported version. The machine is unchanged.
     Version(u32),
-    /// The snapshot is that of another entry. The machine is unchanged.
+    /// The snapshot ends at another entry than requested. The machine is unchanged.
     OtherEntry {
         /// The last entry that the snapshot should cover.
         expected: EntryId,
@@ -140,8 +140,9 @@ impl std::error::Error for RestoreError {
     }
 }
 
-/// Returns the digest of the sessions without their replies, which a state machine with durable
-/// state of its own may not know, and which affect no decision.
+/// Returns the digest of the sessions without their replies. Replies are left out because a node
+/// whose state machine has durable state of its own may not know them, and because they do not
+/// decide which requests are executed.
 pub(crate) fn digest_of(sessions: &Sessions) -> Digest {
     let mut bytes = encoded_counts(sessions).to_vec();
     for (id, session) in sessions.open() {
@@ -267,7 +268,7 @@ fn read_executed(reader: &mut dyn Read, session: &mut Session) -> Result<(), Res
     let sequence = Sequence(long(reader)?);
     let is_ascending = session.executed.last_key_value().is_none_or(|(last, _)| *last < sequence);
     if !is_ascending || !(session.floor..session.end()).contains(&sequence) {
-        return Err(RestoreError::Sessions("a request outside the window"));
+        return Err(RestoreError::Sessions("a request is out of order or outside the window"));
     }
     let length = number(reader)?;
     let room = u64::from(session.replies_bytes_max) - session.replies_bytes;

@@ -29,7 +29,7 @@ impl ConflictTest {
 }
 
 impl Default for ConflictTest {
-    /// Returns the test by which every command may change every answer.
+    /// Returns the test that assumes that every command may change every answer.
     fn default() -> ConflictTest {
         ConflictTest::new(|_, _| true)
     }
@@ -41,8 +41,8 @@ impl fmt::Debug for ConflictTest {
     }
 }
 
-/// A user's state machine. Every node applies the same commands in the same order to its own, which
-/// must reach the same state and give the same replies.
+/// A user's state machine. Every node has one and applies the same commands to it in the same
+/// order: all of them must reach the same state and give the same replies.
 pub trait StateMachine {
     /// Applies one command and returns the reply to its proposer.
     ///
@@ -59,23 +59,24 @@ pub trait StateMachine {
     /// give equal bytes, so that the default [`StateMachine::digest`] is correct.
     fn snapshot(&self) -> Box<dyn Read + Send>;
 
-    /// Replaces the state by the bytes of a [`StateMachine::snapshot`], perhaps of another node, up
-    /// to the end of the reader. After an error the state may be invalid: only another `restore`
-    /// may follow.
+    /// Replaces the state by that in the bytes of a [`StateMachine::snapshot`], perhaps of another
+    /// node. Reads up to the end of the reader. After an error the state may be invalid: only
+    /// another `restore` may follow.
     ///
     /// # Errors
     /// The error of reading, or [`io::ErrorKind::InvalidData`] for bytes that are not a snapshot.
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()>;
 
-    /// Returns the test of which commands may change the answer to a query. A read that a follower
-    /// answers under a read lease waits for those commands only. By default every command may.
+    /// Returns the test for conflicts between commands and queries. A read that a follower answers
+    /// under a read lease waits only for commands that may change its answer. By default every
+    /// command may.
     fn conflict_test(&self) -> ConflictTest {
         ConflictTest::default()
     }
 
     /// Returns the index of the last applied command, for a state machine with durable state of its
-    /// own; it is never given commands up to there again. A state machine in memory keeps the
-    /// default of 0.
+    /// own. Commands at or before that index are not applied to it again. A state machine in memory
+    /// keeps the default of 0.
     fn applied(&self) -> Index {
         Index::ZERO
     }

@@ -143,7 +143,7 @@ fn requests_below_the_acknowledged_number_are_never_executed() {
 }
 
 #[test]
-fn a_request_beyond_the_window_waits_for_room() {
+fn a_request_beyond_the_window_is_not_executed_until_there_is_room() {
     let (machine, outcomes) =
         after(&[register(7), request(1, 4, 1, "d"), request(1, 3, 1, "c"), request(1, 4, 2, "d")]);
     assert_eq!(outcomes[1..], [Outcome::OutsideWindow, reply("1c"), reply("2d")]);
@@ -331,7 +331,7 @@ fn each_error_in_a_snapshot_is_named() {
     assert_eq!(restore(20, 9), "the snapshot ends at entry 9@t1, not at 6@t1");
     let sessions = |error: &str| format!("the sessions in the snapshot are invalid: {error}");
     assert_eq!(restore(36, 2), sessions("the results hash is inconsistent"));
-    assert_eq!(restore(53, 1), sessions("more sessions than their bound"));
+    assert_eq!(restore(53, 1), sessions("more sessions than sessions_max allows"));
 }
 
 #[test]
@@ -352,16 +352,17 @@ fn a_wrong_length_allocates_no_memory() {
 }
 
 #[test]
-fn a_user_that_rejects_a_snapshot_needs_another() {
+fn a_state_machine_that_rejects_a_snapshot_needs_another() {
     let first = busy();
     let bytes = bytes_of(&first);
     let mut second = Machine::new(Notes::default());
     second.user().rejects.set(true);
-    let error = second.restore(first.applied(), &mut &bytes[..]).expect_err("the user rejects it");
+    let error =
+        second.restore(first.applied(), &mut &bytes[..]).expect_err("the state machine rejects it");
     assert!(matches!(error, RestoreError::User(_)));
     let mut broken = second.clone();
     let applies = std::panic::AssertUnwindSafe(|| broken.apply(&log(1, &[register(1)])));
-    assert!(std::panic::catch_unwind(applies).is_err(), "it applies nothing");
+    assert!(std::panic::catch_unwind(applies).is_err(), "an invalid machine applies nothing");
     second.user().rejects.set(false);
     second.restore(first.applied(), &mut &bytes[..]).unwrap();
     assert_eq!(bytes_of(&second), bytes);
@@ -404,7 +405,7 @@ fn a_durable_state_machine_gets_no_command_twice() {
 }
 
 #[test]
-fn a_durable_state_machine_keeps_a_state_as_late_as_the_snapshot() {
+fn a_durable_state_machine_keeps_a_state_that_is_as_late_as_the_snapshot() {
     let requests = [Request::Plain(b"a"), register(7), register(8)];
     let (_, machine) = restarted(&requests);
     machine.user().rejects.set(true);
@@ -416,7 +417,7 @@ fn a_durable_state_machine_keeps_a_state_as_late_as_the_snapshot() {
 }
 
 #[test]
-fn a_durable_state_machine_takes_a_later_snapshot() {
+fn a_durable_state_machine_is_restored_from_a_later_snapshot() {
     let (later, _) = after(&[Request::Plain(b"a"), Request::Plain(b"b")]);
     let durable = Notes { text: b"a".to_vec(), applied: Some(Index(1)), ..Notes::default() };
     let mut machine = Machine::new(durable);

@@ -8,7 +8,7 @@ use crate::recovery::format::{BackupHeader, OffsetReader, chunk_frame, end_frame
 use crate::types::Root;
 
 /// Writes a backup of the state in `content`: a `FrozenView` of a running node's machine, or a
-/// `SnapshotReader` of its directory. The node runs on meanwhile; one chunk is in memory at a time.
+/// `SnapshotReader` of its directory. The node continues to run; one chunk is in memory at a time.
 ///
 /// Returns the root hash of the backup. Equal states with equal headers have equal roots.
 ///

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use crate::storage::{Disk, OpenError, StorageConfig, StorageImport};
 
-/// The error for which a snapshot was not copied.
+/// The error that prevented the copy of a snapshot.
 #[derive(Debug)]
 pub(crate) enum CopyError {
     /// The content of the snapshot cannot be read.
@@ -30,7 +30,7 @@ pub(crate) fn copy_snapshot(
     }
 }
 
-/// Reads up to `bytes` bytes; fewer only before the end, and none at it.
+/// Reads `bytes` bytes, or fewer if the content ends before; none at its end.
 pub(crate) fn read_chunk(content: &mut dyn Read, bytes: u32) -> io::Result<Vec<u8>> {
     let mut chunk = Vec::new();
     content.take(u64::from(bytes)).read_to_end(&mut chunk)?;

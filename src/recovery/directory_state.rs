@@ -6,12 +6,12 @@ use crate::types::{EntryId, Index, Membership};
 /// The verified state in one data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryState {
-    /// The state that a start would recover, without the tail. With damage, an earlier state of the
-    /// log.
+    /// The state that a start would recover, except the tail. If the log is damaged, it is an
+    /// earlier state of the log.
     pub opened: OpenedStorage,
     /// The corruption for which a start would reject the log, if any. A damaged directory may be
-    /// the recovery source, but it may lack entries that it acknowledged, so that it is no evidence
-    /// of what other nodes committed.
+    /// the recovery source, but it may lack entries that its node acknowledged. The recovery
+    /// therefore does not count it when it decides which committed entries may be lost.
     pub damage: Option<StorageError>,
 }
 
@@ -23,8 +23,8 @@ impl DirectoryState {
     }
 
     /// Returns the last entry that is known to be committed, from the durable commit index and the
-    /// memberships. A leader appends a membership only after it committed the one before, except
-    /// that survivors start a new lineage without waiting for that.
+    /// memberships. A leader appends a membership only after the one before it is committed. Only
+    /// survivors that start a new lineage do not wait for that.
     #[must_use]
     pub fn committed(&self) -> EntryId {
         let memberships = &self.opened.memberships;

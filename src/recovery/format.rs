@@ -20,13 +20,13 @@ const HASH_BYTES: usize = 32;
 /// The header of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupHeader {
-    /// The id of the cluster whose state it has.
+    /// The id of the cluster whose state the backup contains.
     pub cluster: ClusterId,
     /// The last entry that the state covers; not zero.
     pub last: EntryId,
     /// The active membership at that entry.
     pub membership: Membership,
-    /// The size of its chunks in bytes, from 512 to 1 MiB; the last may be shorter.
+    /// The size of each chunk, from 512 bytes to 1 MiB; the last chunk may be shorter.
     pub chunk_bytes: u32,
 }
 
@@ -129,8 +129,8 @@ pub(crate) fn end_frame(bytes: u64, root: Root) -> Vec<u8> {
     frame
 }
 
-/// Reads the next frame. Returns its verified chunk, or `None` at the end, whose root must match
-/// the hashes so far.
+/// Reads the next frame. Returns the verified chunk, or `None` at the end frame, whose root must
+/// match the chunk hashes so far.
 pub(crate) fn read_frame(
     from: &mut OffsetReader<'_>,
     head: &BackupHeader,
@@ -138,10 +138,10 @@ pub(crate) fn read_frame(
     hashes: &mut Vec<u8>,
 ) -> io::Result<Option<Vec<u8>>> {
     let start = from.offset;
-    let length = u32::from_le_bytes(from.array("a chunk, or the end")?);
+    let length = u32::from_le_bytes(from.array("the frame of a chunk or of the end")?);
     if length == 0 {
-        let total = u64::from_le_bytes(from.array("the end")?);
-        let root = Root(from.array("the end")?);
+        let total = u64::from_le_bytes(from.array("the end frame")?);
+        let root = Root(from.array("the end frame")?);
         if (total, root) != (bytes, head.root(bytes, hashes)) {
             return Err(damage(start, "the root does not match the chunks"));
         }
@@ -209,7 +209,7 @@ fn damage(offset: u64, description: impl Into<String>) -> io::Error {
 
 impl fmt::Display for BackupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the backup at {}: {}", self.offset, self.description)
+        write!(f, "the backup at offset {}: {}", self.offset, self.description)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::types::{Entry, EntryId, Incarnation, Index, Membership, NodeId, Paylo
 /// directories are created.
 ///
 /// In the new cluster the whole log of the source is committed, at the same indices. Memberships of
-/// the old cluster become empty entries, and the snapshot has the new membership. A node of the new
+/// the old cluster become no-op entries, and the snapshot has the new membership. A node of the new
 /// cluster that has only the first part of the log thus never takes the old voters for active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -33,8 +33,8 @@ pub struct Plan {
     term: Term,
 }
 
-/// The error for which a directory was not created. The target is incomplete, and no node can start
-/// with it; the source is unchanged.
+/// The error that prevented the creation of a directory. The target may be incomplete: no node can
+/// start with it, and it must be emptied before another attempt. The source is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecoveryError {
@@ -51,10 +51,11 @@ pub enum RecoveryError {
 impl Plan {
     /// Plans the recovery of the surveyed cluster, or of `old` if there are several, as `cluster`
     /// with `membership`, whose members must have new incarnations. `alive` are the members of the
-    /// old cluster that answer.
+    /// old cluster that still run.
     ///
     /// # Errors
-    /// A [`RecoveryRejectReason`]. With [`Consent::TwoClusters`], a possible quorum is no reason.
+    /// A [`RecoveryRejectReason`]. With [`Consent::TwoClusters`], the recovery is not rejected
+    /// because of a possible quorum.
     pub fn new(
         survey: &Survey,
         old: Option<ClusterId>,
@@ -97,11 +98,12 @@ impl Plan {
         &self.source
     }
 
-    /// Creates the data directory of `node` in an empty directory from the source, which it only
-    /// reads.
+    /// Creates the data directory of `node` in the empty directory `target`. The directory `source`
+    /// is only read.
     ///
     /// # Errors
-    /// A [`RecoveryError`]. No node can start with the incomplete directory, which must be removed.
+    /// A [`RecoveryError`]. No node can start with the incomplete target, which must be emptied
+    /// before another attempt.
     pub fn create_directory(
         &self,
         source: &mut impl Disk,
@@ -143,7 +145,7 @@ impl Plan {
     }
 }
 
-/// Returns the entry, with an empty payload in place of a membership of the old cluster.
+/// Returns the entry; a membership of the old cluster is replaced by a no-op.
 fn without_membership(entry: Entry) -> Entry {
     match entry.payload {
         Payload::Membership(_) => Entry { payload: Payload::Noop, ..entry },
@@ -178,9 +180,9 @@ impl fmt::Display for RecoveryError {
             RecoveryError::Source(error) => {
                 write!(f, "the source directory cannot be read: {error}")
             }
-            RecoveryError::SourceChanged => {
-                f.write_str("the source directory was changed since it was surveyed: plan again")
-            }
+            RecoveryError::SourceChanged => f.write_str(
+                "the source directory was changed since it was surveyed: survey it and plan again",
+            ),
             RecoveryError::NotMember(node) => {
                 write!(f, "{node} is not a member of the new cluster")
             }

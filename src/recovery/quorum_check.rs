@@ -5,11 +5,11 @@ use crate::recovery::reject_reason::RecoveryRejectReason;
 use crate::recovery::source::RecoverySource;
 use crate::types::NodeId;
 
-/// Rejects the recovery if the `alive` nodes are a quorum, or are one together with the undamaged
-/// directories.
+/// Rejects the recovery if the `alive` nodes are a quorum, or form one together with the nodes
+/// whose directories are undamaged.
 ///
 /// # Errors
-/// A [`RecoveryRejectReason`], also if an alive node was not surveyed.
+/// A [`RecoveryRejectReason`], also if the directory of an alive node was not surveyed.
 pub(crate) fn reject_if_quorum_available(
     source: &RecoverySource,
     alive: &[NodeId],

@@ -1,5 +1,5 @@
-//! The reasons for which a recovery is rejected: there is no usable source, it is not needed, or it
-//! would leave two clusters.
+//! The reasons for which a recovery is rejected: there is no usable source, the recovery is not
+//! needed, or it would leave two clusters.
 
 use std::fmt;
 
@@ -38,7 +38,7 @@ pub enum Consent {
     #[default]
     None,
     /// Consent to two clusters. The old cluster may run beside the new one: each serves its own
-    /// clients, neither learns what the other acknowledges, and they can never be merged.
+    /// clients, neither learns which commands the other acknowledges, and they can never be merged.
     TwoClusters,
 }
 
@@ -61,14 +61,18 @@ impl fmt::Display for RecoveryRejectReason {
                 f.write_str("no directory of the cluster can be read")
             }
             RecoveryRejectReason::SeveralClusters(clusters) => {
-                write!(f, "several clusters, name one: {}", CommaSeparated(clusters))
+                write!(
+                    f,
+                    "the directories belong to several clusters, name one: {}",
+                    CommaSeparated(clusters)
+                )
             }
             RecoveryRejectReason::DuplicateNode(node) => {
                 write!(f, "two directories belong to {node}: leave the older copy out")
             }
             RecoveryRejectReason::QuorumAlive(alive) => write!(
                 f,
-                "a quorum is alive: {}; remove the others from the membership instead",
+                "a quorum is alive: {}; remove the other nodes from the membership instead",
                 CommaSeparated(alive)
             ),
             RecoveryRejectReason::QuorumAvailable(nodes) => {
@@ -82,7 +86,7 @@ impl fmt::Display for RecoveryRejectReason {
                 CommaSeparated(nodes)
             ),
             RecoveryRejectReason::SameCluster(cluster) => {
-                write!(f, "the new cluster needs a new id, and {cluster} is in use")
+                write!(f, "the new cluster needs a new id: {cluster} is in use")
             }
             RecoveryRejectReason::Membership(None) => {
                 f.write_str("the new membership must have voters and no change in flight")

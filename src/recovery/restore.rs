@@ -11,12 +11,12 @@ use crate::recovery::reject_reason::RecoveryRejectReason;
 use crate::storage::{ClusterId, Disk, Identity, OpenError, Origin, StorageConfig, StorageImport};
 use crate::types::{Membership, NodeId};
 
-/// The error for which a directory was not created from a backup. The target is incomplete, and no
-/// node can start with it.
+/// The error that prevented the creation of a directory from a backup. The target may be
+/// incomplete: no node can start with it, and it must be emptied before another attempt.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// The restore is rejected before anything was written.
+    /// The restore was rejected before anything was written.
     Rejected(RecoveryRejectReason),
     /// The node is not a member of the new cluster.
     NotMember(NodeId),
@@ -31,10 +31,11 @@ pub enum RestoreError {
 /// Creates the data directory of `node` in an empty directory, with the state of the backup in
 /// `from`, for a new cluster with `membership`. Each member must have an incarnation, and all
 /// directories must be created before a node starts. Indices and sessions are those of the backup.
-/// It takes the memory of one chunk, and 32 bytes for each.
+/// The restore holds one chunk in memory, and 32 bytes for every chunk.
 ///
 /// # Errors
-/// A [`RestoreError`]. No node can start with the incomplete directory, which must be removed.
+/// A [`RestoreError`]. No node can start with the incomplete directory, which must be emptied
+/// before another attempt.
 pub fn restore(
     from: &mut dyn Read,
     cluster: ClusterId,

@@ -60,8 +60,9 @@ pub enum DataLoss {
 impl RecoverySource {
     /// Returns the most complete directory of `cluster`, or of the only cluster in the survey.
     ///
-    /// It is one that has the last entry known to be committed. Of these it has the last entry that
-    /// is most up to date (Raft §5.4.1), and undamaged ones precede damaged ones.
+    /// The candidates are the directories that have the last entry known to be committed. The
+    /// choice is the candidate whose last entry is most up to date (Raft §5.4.1); of equal ones, an
+    /// undamaged directory before a damaged one.
     ///
     /// # Errors
     /// A [`RecoveryRejectReason`] if no directory is readable, several clusters are surveyed and
@@ -92,7 +93,7 @@ impl RecoverySource {
         let known = known.ok_or(RecoveryRejectReason::NoReadableDirectory)?;
         let candidates = all.iter().filter(|(_, state)| state.has(known));
         let order = |state: &DirectoryState| (state.opened.last, state.damage.is_none());
-        // Of equal ones, the one that was surveyed first.
+        // Of equal candidates, the reversed iterator chooses the one surveyed first.
         let chosen = candidates.rev().max_by_key(|(_, state)| order(state));
         let (directory, chosen) =
             *chosen.expect("a directory has each entry that it knows to be committed");
@@ -117,12 +118,12 @@ impl RecoverySource {
     /// Returns the last membership of the log, committed or not.
     #[must_use]
     pub fn membership(&self) -> &Membership {
-        self.memberships.last().expect("one is always active")
+        self.memberships.last().expect("a membership is always active")
     }
 }
 
-/// Returns the nodes with undamaged directories. A disk of another incarnation than the one in the
-/// membership is not the member's.
+/// Returns the nodes with undamaged directories. A directory of another incarnation than the
+/// membership names does not count, because it is not the member's.
 fn undamaged(states: &[&DirectoryState], membership: &Membership) -> Vec<NodeId> {
     let is_undamaged = |state: &&&DirectoryState| {
         let identity = state.opened.identity;
@@ -156,8 +157,8 @@ fn loss(
         if *at > committed && !may_be_committed(chosen, states, *at, membership) {
             break;
         }
-        // The incoming voters will decide alone. Any later membership needs a quorum of them too,
-        // so that a surveyed directory would have it.
+        // The incoming voters decide alone after the change. Any later membership needs a quorum of
+        // them too; unless the absent voters are a quorum, a surveyed directory has it.
         if is_quorum(&alone(membership.incoming()), absent) {
             return DataLoss::Possible { from };
         }
@@ -204,8 +205,8 @@ impl fmt::Display for DataLoss {
             ),
             DataLoss::Certain { from, through } => write!(
                 f,
-                "committed entries are lost: those up to {through} at least were committed, and \
-                 from {from} on they may differ or be missing"
+                "committed entries are lost: the entries through {through} were committed, but \
+                 those from {from} on may differ or be missing"
             ),
         }
     }
@@ -223,8 +224,8 @@ impl fmt::Display for RecoverySource {
             let through = last.index;
             writeln!(
                 f,
-                "entries from {from} through {through} become committed; whether they were \
-                 before is unknown"
+                "entries from {from} through {through} become committed; it is unknown whether \
+                 they were committed before"
             )?;
         }
         writeln!(f, "{}", self.loss)

@@ -97,7 +97,7 @@ impl SurveyedDirectory {
         ]
     }
 
-    /// Returns the remarks on the directory, for below the table.
+    /// Returns the remarks on the directory, which are written below the table.
     fn remarks(&self) -> Vec<String> {
         let state = match &self.result {
             Err(error) => return vec![format!("unusable: {error}")],

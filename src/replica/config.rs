@@ -23,16 +23,18 @@ pub struct ReplicaConfig {
     /// The number of entries that the log keeps before the last one a snapshot covers, for peers
     /// that lag.
     pub trailing_entries: u64,
-    /// The maximum rate in bytes per second, both of writing a snapshot and of sending snapshots.
+    /// The maximum rate of writing a snapshot, and separately of sending snapshots, in bytes per
+    /// second.
     pub snapshot_bytes_per_second: u64,
-    /// The maximum number of snapshot parts that a receiver has requested and not received.
+    /// The maximum number of snapshot parts that a receiver has requested and not received yet.
     pub parts_inflight_max: usize,
     /// The time without a reply after which a receiver requests a snapshot part again.
     pub part_timeout: Duration,
     /// The period after which a node tries again to write to a full disk.
     pub space_retry: Duration,
-    /// The number of applied entries after which a node compares its results with other nodes'. It
-    /// keeps that many of its last digests, and those of the last 4,096 multiples of this number.
+    /// The number of applied entries after which a node compares its results with other nodes'. The
+    /// node keeps the digests after that many last entries, and those at the last 4,096 multiples
+    /// of this number.
     pub validation_entries: u64,
     /// The time after which a node compares its results although fewer entries were applied.
     pub validation_period: Duration,
@@ -57,7 +59,7 @@ pub enum ReplicaConfigError {
     CommandLargerThanStored,
     /// `storage.command_bytes_max` is smaller than [`Membership::BYTES_MAX`].
     MembershipLargerThanStored,
-    /// The named bound or duration is 0, so that nothing could satisfy it.
+    /// The named bound or duration is 0, but must be greater.
     BoundIsZero(&'static str),
 }
 

@@ -115,11 +115,15 @@ mod tests {
         other.write(&write(entries(2, 3, &["c"])));
         let chain = other.at(id(2, 3)).expect("the chain is known from index 1 on");
         assert_eq!(one.compare(id(2, 3), chain, &[]), ChainMatch::Same);
-        assert_eq!(one.compare(id(1, 3), chain, &[]), ChainMatch::Unavailable, "it was truncated");
+        assert_eq!(
+            one.compare(id(1, 3), chain, &[]),
+            ChainMatch::Unavailable,
+            "the entry was truncated"
+        );
         assert_eq!(
             one.compare(id(2, 4), chain, &[]),
             ChainMatch::Unavailable,
-            "it is beyond the log"
+            "the entry is beyond the log"
         );
     }
 

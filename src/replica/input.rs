@@ -24,7 +24,8 @@ pub enum Input {
     /// The next bytes of the frozen view; fewer than requested only at its end.
     ViewRead(Vec<u8>),
     /// The worker cannot freeze a view now, or the rest of the view cannot be read. The node
-    /// abandons the snapshot, and takes one when the log has grown by as much again.
+    /// abandons the snapshot, and takes the next one once as many entries were applied again as the
+    /// configuration requires.
     ViewFailed,
     /// Users propose commands, in this order, each encoded by `Request::encode`. Each ends in
     /// exactly one of `Output::Replied`, `Output::Rejected` and `Output::Unknown`; with
@@ -55,8 +56,10 @@ pub enum Input {
         /// Identifies the request in its outcome; no other pending request has it.
         tag: Tag,
     },
-    /// The user wants another node to lead. Ends in exactly one of `Output::LeadershipTransferred`
-    /// and `Output::Rejected`, within an election timeout.
+    /// A user transfers the leadership to another node. The request ends in exactly one of
+    /// `Output::LeadershipTransferred` and `Output::Rejected`, at the latest with the first
+    /// heartbeat after the longest election timeout. If this node stops before, the request ends in
+    /// `Output::Unknown`.
     TransferLeadership {
         /// Identifies the request in its outcome; no other pending request has it.
         tag: Tag,

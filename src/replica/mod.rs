@@ -1,4 +1,4 @@
-//! A complete node without IO: [`Node`] connects the consensus algorithm and its log store,
+//! A complete node without IO: [`Node`] connects the consensus algorithm and its log store;
 //! [`Worker`] has the client sessions and the user's state machine.
 //!
 //! The two share nothing and exchange only [`Output::Work`] and [`Input::WorkDone`]. A driver may

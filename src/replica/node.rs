@@ -75,7 +75,8 @@ enum Task {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Running,
-    /// Pending writes become durable; all other inputs are ignored or rejected.
+    /// Pending writes become durable. The node handles only completions of the disk: it rejects
+    /// requests, and ignores other inputs.
     Closing,
     Stopped,
 }
@@ -125,7 +126,8 @@ impl Node {
     }
 
     /// Takes one input and appends the resulting outputs to `outputs`. A stopped node rejects
-    /// requests and ignores everything else.
+    /// requests and ignores everything else; so does a node that is shutting down, except for
+    /// completions of the disk.
     ///
     /// # Panics
     /// If the driver breaks the contract; the message names the rule.
@@ -356,8 +358,8 @@ impl Node {
                         .push(Output::StateCompared(ComparisonResult::Rebuilt { index: last }));
                     self.enqueue(raft::Input::Quarantine(false));
                 }
-                // If the state was found diverged during an ordinary restore, it still is: the
-                // user's machine may have kept it.
+                // If the state was found diverged during an ordinary restore, it is still diverged,
+                // because the user's state machine may have kept its durable state.
                 if rebuilt || self.validation.is_usable() {
                     self.validation.restarted(last, state_digest, self.now);
                 }
@@ -485,7 +487,7 @@ impl Node {
         }
     }
 
-    /// Handles the events of the store, with those that follow from them.
+    /// Handles the events of the store, and the events that these cause.
     fn drain_events(&mut self) {
         while !self.events.is_empty() {
             let mut events = core::mem::take(&mut self.events);
@@ -505,7 +507,8 @@ impl Node {
             Event::Disk(operation) => self.outputs.push(Output::Disk(operation)),
             Event::Persisted(write) => self.enqueue(raft::Input::Persisted(write)),
             Event::Fetched { id, entries } => {
-                let consumer = self.fetches.remove(&id).expect("only what was last_fetch comes");
+                let consumer =
+                    self.fetches.remove(&id).expect("only requested entries are fetched");
                 self.enqueue(raft::Input::Fetched { consumer, entries });
             }
             Event::Full(full) => {

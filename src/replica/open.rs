@@ -21,7 +21,7 @@ pub struct Replica<M> {
     pub worker: Worker<M>,
 }
 
-/// The error for which a node cannot start.
+/// The error that prevents the start of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -47,7 +47,8 @@ impl<M: StateMachine> Replica<M> {
     /// Formats an empty directory for a node of a cluster whose first membership is `membership`.
     ///
     /// # Errors
-    /// [`OpenError::Config`], or [`OpenError::Storage`] if the directory was ever used.
+    /// [`OpenError::Config`], or [`OpenError::Storage`] if the directory is not empty or the disk
+    /// failed.
     pub fn create(
         disk: &mut impl Disk,
         identity: Identity,
@@ -58,12 +59,12 @@ impl<M: StateMachine> Replica<M> {
         Storage::format(disk, identity, membership, &config.storage).map_err(OpenError::Storage)
     }
 
-    /// Starts a node on its directory. `machine` is the user's state machine: empty, or with the
-    /// state that it made durable itself. `seed` seeds the node's random numbers and must differ
-    /// between starts of the node. It reads the disk and blocks until recovery is complete.
+    /// Starts a node on its directory. `machine` is the user's state machine: either empty, or with
+    /// a state that it made durable itself. `seed` seeds the node's random numbers and must differ
+    /// between starts of the node. The call reads the disk and blocks until recovery is complete.
     ///
     /// # Errors
-    /// An [`OpenError`] that names the error and its place; the directory is left unchanged.
+    /// An [`OpenError`] that names the error and its place. No entry, vote or snapshot is lost.
     pub fn open(
         disk: &mut impl Disk,
         cluster: ClusterId,

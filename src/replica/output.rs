@@ -19,10 +19,12 @@ pub enum Output {
     Disk(Operation),
     /// Gives the work to the worker; the driver then reports `Input::WorkDone`.
     Work(Work),
-    /// Lets the worker freeze a view of its state; the driver keeps it and reports
-    /// `Input::ViewFrozen`. Earlier views are no longer needed.
+    /// Lets the worker freeze a view of its state; the driver keeps the view and reports
+    /// `Input::ViewFrozen`, or `Input::ViewFailed` if the worker cannot. Earlier views are no
+    /// longer needed.
     FreezeView,
-    /// Reads the next bytes of the view; the driver then reports `Input::ViewRead`.
+    /// Reads the next bytes of the view; the driver then reports `Input::ViewRead`, or
+    /// `Input::ViewFailed` if they cannot be read.
     ReadView {
         /// The number of bytes to read.
         bytes: usize,
@@ -39,8 +41,8 @@ pub enum Output {
         /// The outcome of the request in the state machine.
         outcome: Outcome,
     },
-    /// The proposal is in the leader's memory only: it may be applied later, or be lost without a
-    /// further output.
+    /// The proposal is only in the memory of the leader, this node: it may be applied later, or be
+    /// lost without a further output.
     MayBeLost {
         /// The tag of the proposal.
         tag: Tag,
@@ -60,7 +62,8 @@ pub enum Output {
         /// The answer of the state machine.
         answer: Vec<u8>,
     },
-    /// The request had no effect and will have none: it is safe to retry.
+    /// The request had no effect and will have none: it is safe to retry. Only the target of an
+    /// aborted leadership transfer may still be elected later.
     Rejected {
         /// The tag of the request.
         tag: Tag,
@@ -85,27 +88,27 @@ pub enum Output {
         /// The tag of the request.
         tag: Tag,
     },
-    /// The cluster rejects this node's disk: it was wiped, was never that of a member, or was
-    /// rolled back. Emitted at most once after a start. The node neither votes nor acknowledges
-    /// until an operator suspends or removes it as a voter and adds it again.
+    /// The cluster rejects this node's disk, because the disk was wiped, was never that of a
+    /// member, or was rolled back. Emitted at most once after a start. The node neither votes nor
+    /// acknowledges until an operator suspends or removes it as a voter and adds it again.
     UnknownIncarnation {
         /// The node that rejected this one.
         from: NodeId,
     },
-    /// The leader's log contradicts entries that this node knows as committed: both continued as
-    /// survivors without the other. The cluster rejects this node until an operator wipes it and
-    /// adds it again.
+    /// The leader's log contradicts entries that this node knows as committed: this node and the
+    /// leader continued as survivors without each other. The cluster rejects this node until an
+    /// operator wipes it and adds it again.
     DivergedLog {
         /// The leader whose log differs.
         from: NodeId,
     },
-    /// The disk of a peer has less than the peer acknowledged to this leader: it was rolled back.
-    /// The leader no longer counts its acknowledgements; an operator must suspend or remove the
-    /// voter and add it again.
+    /// The disk of a peer has fewer entries than the peer acknowledged to this leader: the disk was
+    /// rolled back. The leader no longer counts the peer's acknowledgements; an operator must
+    /// suspend or remove the voter and add it again.
     RolledBackDisk {
         /// The peer with that disk.
         node: NodeId,
-        /// The last index that it had acknowledged.
+        /// The last index that the peer had acknowledged.
         acknowledged: Index,
         /// The last index that its disk has.
         durable: Index,
@@ -119,7 +122,7 @@ pub enum Output {
         role: RoleName,
         /// The term from now on.
         term: Term,
-        /// The leader the node follows from now on, itself included.
+        /// The leader the node follows from now on: the node itself while it leads.
         leader: Option<NodeId>,
     },
     /// The node dropped or rejected a message of a peer. For traces and counters only.
@@ -147,19 +150,19 @@ pub enum ComparisonResult {
         /// The last applied index of the compared states.
         index: Index,
     },
-    /// Too few voters knew their digest, and none of those differed.
+    /// Too few voters knew their digest, and no known digest differed.
     Unavailable {
         /// The last applied index of the compared states.
         index: Index,
     },
     /// An alarm: digests differ, and too few voters knew theirs to form a majority. The node
-    /// compares again.
+    /// compares again after a timeout.
     Inconclusive {
         /// The last applied index of the compared states.
         index: Index,
     },
-    /// An alarm: a majority of the voters has another digest than this node. It applies nothing and
-    /// serves no reads until it has rebuilt its state from another node's snapshot.
+    /// An alarm: a majority of the voters has another digest than this node. This node applies
+    /// nothing and serves no reads until it has rebuilt its state from another node's snapshot.
     Diverged {
         /// The last applied index of the compared states.
         index: Index,
@@ -191,18 +194,18 @@ pub enum Work {
     },
     /// Restores the state machine from the snapshot, which is on the disk.
     Restore(SnapshotMeta),
-    /// Restores it like [`Work::Restore`], because its state has diverged: a state machine with
-    /// durable state of its own must discard that.
+    /// Restores the state machine like [`Work::Restore`], because its state has diverged: a state
+    /// machine with durable state of its own must discard that state.
     Rebuild(SnapshotMeta),
 }
 
-/// A filter for the [`Note`]s of the algorithm's steps, because the clone of a message with its
-/// entries may cost as much as the step. Notes of snapshots are always recorded.
+/// A filter for the [`Note`]s of the algorithm's steps. Recording one clones the message with its
+/// entries, which may cost as much as the step. Every filter records the notes of snapshots.
 #[derive(Clone, Copy, Debug)]
 pub struct NoteFilter {
-    /// Returns true for inputs of which [`Note::RaftInput`] is recorded.
+    /// Returns true for inputs that [`Note::RaftInput`] records.
     pub inputs: fn(&raft::Input) -> bool,
-    /// Returns true for actions of which [`Note::RaftAction`] is recorded.
+    /// Returns true for actions that [`Note::RaftAction`] records.
     pub actions: fn(&raft::Action) -> bool,
 }
 

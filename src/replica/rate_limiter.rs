@@ -23,7 +23,8 @@ impl RateLimiter {
         self.ready_at
     }
 
-    /// Counts `bytes` at `now`. Unused rate is not saved.
+    /// Counts `bytes` transferred at `now`. Time without a transfer does not allow a faster one
+    /// later.
     pub(crate) fn spend(&mut self, now: Instant, bytes: usize) {
         let nanos = u128::from(bytes as u64) * 1_000_000_000 / u128::from(self.bytes_per_second);
         let lasts = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
@@ -36,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_delay_later_ones_and_unused_rate_is_lost() {
+    fn a_transfer_delays_the_next_one_and_unused_rate_is_not_saved() {
         let mut rate = RateLimiter::new(1_000);
         assert_eq!(rate.ready_at(), Instant::ZERO);
         rate.spend(Instant(5_000_000_000), 500);

@@ -15,7 +15,8 @@ pub(crate) struct Requests {
     committed: BTreeMap<Index, (Tag, EntryId)>,
     /// The outcomes of proposals that are applied here and still wait for other nodes' disks.
     early_outcomes: BTreeMap<Index, Outcome>,
-    /// Reads, with the query until it goes to the state machine, and with the read index after.
+    /// Pending reads: each with its query until that goes to the state machine, and with its read
+    /// index afterwards.
     reads: BTreeMap<Tag, Read>,
 }
 
@@ -84,8 +85,9 @@ impl Requests {
         }
     }
 
-    /// Handles the outcome of the entry at `index`. If a proposal `waits` there for other nodes'
-    /// disks, its outcome is kept; else it is returned, if a proposal of this node is there.
+    /// Handles the outcome of the entry at `index`. If a proposal of this node is committed there,
+    /// returns its outcome. Otherwise keeps the outcome if a proposal `waits` there for other
+    /// nodes' disks.
     pub(crate) fn applied(
         &mut self,
         index: Index,

@@ -1,4 +1,5 @@
-//! The receiver of a peer's snapshot: it requests each part until it arrives.
+//! The receiver of a peer's snapshot: it requests each part, and again after a timeout, until the
+//! part arrives.
 
 use core::time::Duration;
 
@@ -25,9 +26,10 @@ struct Current {
 /// The decision about an offered snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OfferDecision {
-    /// No transfer starts: this snapshot or another is being received, or none may start.
+    /// No transfer starts, because this snapshot or another one is being received, or because none
+    /// may start now.
     Keep,
-    /// The store starts to receive it, in place of any other.
+    /// The store starts to receive the offered snapshot, in place of any other.
     Start,
 }
 
@@ -41,7 +43,8 @@ impl SnapshotReceiver {
 
     /// Decides about a peer's offer. A transfer is not abandoned for a newer snapshot while its
     /// parts arrive, because otherwise a leader that takes snapshots faster than they travel would
-    /// never complete one. Else the offered one replaces it if it `may_start`.
+    /// never complete one. Otherwise, a transfer of the offered snapshot starts in its place, if
+    /// one `may_start`.
     pub(crate) fn on_offer(
         &mut self,
         now: Instant,
@@ -95,7 +98,8 @@ impl SnapshotReceiver {
     ) -> Option<(NodeId, Vec<SnapshotPart>)> {
         let again = now.after(self.timeout);
         let current = self.current.as_mut().filter(|current| current.meta.root == root)?;
-        // A part that the store cannot take now needs no deadline: it is requested when it can.
+        // A part that the store cannot take now needs no deadline: it is requested once the store
+        // can take it.
         current.requested.retain(|(part, due)| now < *due || wanted.contains(part));
         let mut parts = Vec::new();
         for part in wanted.into_iter().take(self.inflight_max) {
@@ -154,7 +158,7 @@ mod tests {
     #[test]
     fn parts_are_requested_within_the_bound_and_again_after_the_timeout() {
         let mut receiver = SnapshotReceiver::new(2, SECOND);
-        assert_eq!(receiver.request(at(0), meta(5).root, chunks(0)), None, "nothing was on_offer");
+        assert_eq!(receiver.request(at(0), meta(5).root, chunks(0)), None, "nothing was offered");
         assert_eq!(receiver.on_offer(at(0), NodeId(1), &meta(5), true), OfferDecision::Start);
         let (first, second) = (SnapshotPart::Chunk(0), SnapshotPart::Chunk(1));
         assert_eq!(
@@ -178,7 +182,7 @@ mod tests {
         receiver.on_offer(at(0), NodeId(1), &meta(5), true);
         receiver.request(at(0), meta(5).root, chunks(0));
         assert_eq!(receiver.request(at(1), meta(5).root, Vec::new()), None);
-        assert!(receiver.deadline() > at(1), "it would be woken again and again");
+        assert!(receiver.deadline() > at(1), "the node would wake again and again");
         let first = vec![SnapshotPart::Chunk(0), SnapshotPart::Chunk(1)];
         assert_eq!(receiver.request(at(1), meta(5).root, chunks(0)), Some((NodeId(1), first)));
     }
@@ -191,7 +195,7 @@ mod tests {
         assert_eq!(receiver.on_offer(at(5), NodeId(1), &meta(9), true), OfferDecision::Keep);
         assert_eq!(receiver.root(), Some(meta(5).root));
         assert_eq!(receiver.on_offer(at(6), NodeId(1), &meta(9), false), OfferDecision::Keep);
-        assert_eq!(receiver.root(), Some(meta(5).root), "none may start");
+        assert_eq!(receiver.root(), Some(meta(5).root), "no transfer may start");
         assert_eq!(receiver.on_offer(at(6), NodeId(1), &meta(9), true), OfferDecision::Start);
         assert_eq!(receiver.root(), Some(meta(9).root));
     }

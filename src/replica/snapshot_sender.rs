@@ -85,13 +85,13 @@ mod tests {
         sender.enqueue(wanted(2, 5));
         sender.enqueue(wanted(2, 7));
         assert_eq!(sender.start(now), Some(wanted(1, 0)));
-        assert_eq!(sender.start(now), None, "one is being read");
+        assert_eq!(sender.start(now), None, "a part is being read already");
         assert_eq!(sender.finish(now, 500), wanted(1, 0));
         assert_eq!(sender.start(now), None, "the rate");
         assert_eq!(sender.deadline(), Instant(1_500_000_000));
         assert_eq!(sender.start(sender.deadline()), Some(wanted(2, 5)));
         sender.finish(sender.deadline(), 0);
-        assert!(!sender.is_busy(), "the third was beyond the bound of its peer");
+        assert!(!sender.is_busy(), "the third request was beyond its peer's bound");
     }
 
     #[test]

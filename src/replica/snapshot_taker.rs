@@ -66,13 +66,14 @@ impl SnapshotTaker {
     }
 
     /// Requests a snapshot of the current state. It is started as soon as none is in progress,
-    /// because one in progress may end at an earlier index.
+    /// because one in progress may cover only an earlier index.
     pub(crate) fn demand(&mut self) {
         self.demanded = true;
     }
 
     /// Returns true if the node should request a view now. While the node `serves` a snapshot to a
-    /// peer, the thresholds are doubled, because newer snapshots remove the one that is served.
+    /// peer, the thresholds are doubled, because taking newer snapshots removes the one that is
+    /// served.
     pub(crate) fn start(&mut self, serves: bool) -> bool {
         let times = if serves { 2 } else { 1 };
         let due = self.entries / times >= self.entries_max || self.bytes / times >= self.bytes_max;
@@ -141,8 +142,8 @@ impl SnapshotTaker {
         matches!(self.stage, Stage::WantsBytes(_) | Stage::Reading(_) | Stage::Writing)
     }
 
-    /// Returns the index through which the log may be compacted: it keeps `trailing` entries before
-    /// the end of the last snapshot, and all entries after the one before it.
+    /// Returns the index through which the log may be compacted. The log keeps the last `trailing`
+    /// entries that the last snapshot covers, and all entries after the snapshot before it.
     pub(crate) fn base(&self, trailing: u64) -> Index {
         self.older.min(Index(self.last.0.saturating_sub(trailing)))
     }
@@ -178,28 +179,28 @@ mod tests {
         taker.count(&entries(1));
         assert!(!taker.start(true), "a snapshot is being sent");
         assert!(taker.start(false));
-        assert!(!taker.start(false), "one at a time");
+        assert!(!taker.start(false), "one snapshot at a time");
         let mut by_bytes = SnapshotTaker::new(1 << 20, 90, 1_000, (Index(0), Index(0)));
         by_bytes.count(&entries(3));
         assert!(by_bytes.start(false));
     }
 
     #[test]
-    fn demands_during_a_snapshot_start_one_more_after_it() {
+    fn requests_during_a_snapshot_start_one_more_after_it() {
         let mut taker = taker();
         taker.demand();
         assert!(taker.start(false));
         assert!(taker.on_frozen());
         taker.demand();
         taker.demand();
-        assert!(!taker.start(false), "one at a time");
+        assert!(!taker.start(false), "one snapshot at a time");
         taker.written();
-        assert!(!taker.start(false), "it is not recorded yet");
+        assert!(!taker.start(false), "the snapshot is not recorded yet");
         taker.end();
         assert!(taker.start(false));
         assert!(taker.on_frozen());
         taker.end();
-        assert!(!taker.start(false), "there is no further demand");
+        assert!(!taker.start(false), "no further snapshot is requested");
     }
 
     #[test]
@@ -211,7 +212,7 @@ mod tests {
         taker.want(500);
         let now = Instant(1_000_000_000);
         assert_eq!(taker.view(now), Some(500));
-        assert_eq!(taker.view(now), None, "it is requested already");
+        assert_eq!(taker.view(now), None, "these bytes are requested already");
         assert!(taker.on_viewed(now, 500));
         taker.want(500);
         assert_eq!(taker.view(now), None, "the rate");
@@ -223,7 +224,7 @@ mod tests {
         taker.written();
         assert!(!taker.is_writing(), "there is nothing left to abandon");
         taker.count(&entries(3));
-        assert!(!taker.start(false), "it is not recorded yet");
+        assert!(!taker.start(false), "the snapshot is not recorded yet");
     }
 
     #[test]

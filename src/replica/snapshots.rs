@@ -104,7 +104,7 @@ impl Snapshots {
 
     /// Handles a frozen view of the state after `last`, with the membership that was active there.
     /// The membership is unknown if an installed snapshot has overtaken the view, or on a node that
-    /// joined later. A snapshot without a membership is of no use, so that none is taken.
+    /// joined later. Without the membership, no snapshot is taken.
     pub(crate) fn on_frozen(
         &mut self,
         last: EntryId,
@@ -146,8 +146,8 @@ impl Snapshots {
         self.taker.end();
     }
 
-    /// Handles an own snapshot that is in use now. Returns the index through which the log may be
-    /// compacted.
+    /// Handles a snapshot of this node that is the current one now. Returns the index through which
+    /// the log may be compacted.
     pub(crate) fn on_taken(&mut self, meta: &SnapshotMeta) -> Index {
         self.counts.0 += 1;
         self.taker.end();
@@ -155,7 +155,7 @@ impl Snapshots {
         self.taker.base(self.trailing)
     }
 
-    /// Handles a received snapshot that is in use now.
+    /// Handles a received snapshot that is the current one now.
     pub(crate) fn on_installed(&mut self, meta: &SnapshotMeta) {
         self.taker.set_last(meta.last.index);
     }
@@ -211,8 +211,8 @@ impl Snapshots {
     }
 
     /// Handles a transfer message. Only members' requests are served. Bytes are accepted from any
-    /// node, because hashes verify them and the sender may have become a member since this node's
-    /// last membership.
+    /// node, because hashes verify them and the sender may be a member of a later membership that
+    /// this node does not have yet.
     pub(crate) fn on_transfer(
         &mut self,
         now: Instant,

@@ -61,7 +61,7 @@ impl StateDigests {
             .map(|(index, _)| *index)
     }
 
-    /// Returns the digest after `index`; unknown if it is not, or no longer, kept.
+    /// Returns the digest after `index`; unknown if it is not kept.
     pub(crate) fn at(&self, index: Index) -> StateDigest {
         let back = self.last.0.checked_sub(index.0);
         let recent = back.and_then(|back| (self.recent.len() as u64).checked_sub(back + 1));

@@ -1,8 +1,8 @@
 //! Verification of the state machine: the node compares its state digests with the other voters',
-//! and rebuilds its state from another node's snapshot if a majority has a different one.
+//! and rebuilds its state from another node's snapshot if a majority has a different state.
 //!
-//! Each node compares and evaluates for itself only. An unknown digest or a missing reply counts
-//! neither for nor against any state.
+//! Each node compares only its own state, and evaluates the replies by itself. An unknown digest or
+//! a missing reply counts neither for nor against any state.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ struct Round {
     /// The digests that voters have replied with.
     replies: BTreeMap<NodeId, StateDigest>,
     until: Instant,
-    /// The membership of the last evaluation, if no reply has arrived since.
+    /// The membership at the last evaluation; `None` if a reply has arrived since.
     evaluated_for: Option<Membership>,
 }
 
@@ -65,8 +65,8 @@ struct Rebuild {
 const UNVERIFIED_TIMEOUTS: u32 = 8;
 
 impl Validation {
-    /// Returns the validation of a node whose state machine has applied `last`. `seed` separates
-    /// the round numbers of two starts.
+    /// Returns the validation of a node whose state machine has applied `last`. Round numbers are
+    /// counted from `seed`, so that those of two starts rarely coincide.
     pub(crate) fn new(
         config: &ReplicaConfig,
         seed: u64,
@@ -107,8 +107,9 @@ impl Validation {
         matches!(self.verification, StateVerification::Unverified | StateVerification::Consistent)
     }
 
-    /// Returns true if the node may serve reads. An unverified one must compare first if there are
-    /// other voters, but only for a bounded time, because they may never know their digests.
+    /// Returns true if the node may serve reads. An unverified node must compare first if there are
+    /// other voters. It waits for a bounded time only, because they may never know their digests,
+    /// unless it has seen different digests.
     pub(crate) fn may_serve_reads(&self, now: Instant, membership: &Membership) -> bool {
         match self.verification {
             StateVerification::Consistent => true,
@@ -147,7 +148,7 @@ impl Validation {
         }
     }
 
-    /// Handles a restore from a snapshot that ends at `last`: the state is unverified.
+    /// Handles a restore from a snapshot that ends at `last`, after which the state is unverified.
     pub(crate) fn restarted(&mut self, last: Index, state_digest: StateDigest, now: Instant) {
         self.digests.restart(last, state_digest);
         self.waiting.clear();
@@ -243,7 +244,8 @@ impl Validation {
             }
             ComparisonResult::Inconclusive { .. } => {
                 self.comparisons.inconclusive += 1;
-                // Some node has diverged: an unverified node waits until it is found consistent.
+                // Some node has diverged, so an unverified node rejects reads until it is found
+                // consistent.
                 self.unverified_until = Instant::NEVER;
             }
             ComparisonResult::NoMajority { .. } => {
@@ -281,8 +283,8 @@ impl Validation {
         outputs.push(self.message(to, ComparisonBody::Reply { round, index, state_digest }));
     }
 
-    /// Handles a voter's reply. Rounds of two starts may have the same number: their replies are
-    /// for different indices, or valid for both.
+    /// Handles a member's reply; only voters' replies are evaluated. If rounds of two starts have
+    /// the same number, their replies are for different indices, or valid for both.
     pub(crate) fn on_reply(
         &mut self,
         from: NodeId,
@@ -347,8 +349,9 @@ impl Validation {
 /// Evaluates the replies so far. Returns `None` while further replies may change the result.
 ///
 /// Results and states are evaluated separately. Either alone may show that the node has diverged.
-/// The node is consistent if one agrees and the other does too or is unknown, because a state
-/// machine with durable state of its own may not know its results after a restart.
+/// The node is consistent if one of them agrees with a majority and the other does so too or is
+/// unknown, because a state machine with durable state of its own may not know its results after a
+/// restart.
 fn evaluate(
     id: NodeId,
     round: &Round,
@@ -379,15 +382,15 @@ fn evaluate(
 /// The result of evaluating one part of the digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PartResult {
-    /// A majority has the same as this node.
+    /// A majority has the same value as this node.
     Agreed,
-    /// A majority has the same, and this node differs from it.
+    /// A majority has the same value, and this node has another one.
     Diverged,
-    /// No majority can have the same.
+    /// No value can reach a majority any more.
     NoMajority,
-    /// Some differ from this node, and too few are known for a majority.
+    /// Some values differ from that of this node, and too few are known for a majority.
     Differs,
-    /// Too few are known for a majority, and none differs.
+    /// Too few values are known for a majority, and none differs from that of this node.
     Unknown,
     /// Further replies may change the result.
     Pending,
@@ -475,7 +478,7 @@ mod tests {
             let (now, after) = (Instant::ZERO, Index::ZERO);
             validation.advance(now, &membership, after, &mut Vec::new())
         };
-        assert_eq!(advance(&[]), None, "it asks");
+        assert_eq!(advance(&[]), None, "the node requests digests");
         assert_eq!(advance(&[(2, 8, 7), (3, 8, 7)]), None, "an earlier start requested that");
         assert_eq!(advance(&[(2, 9, 1)]), CONSISTENT);
     }
@@ -503,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn no_majority_is_found_once_none_is_possible() {
+    fn no_majority_is_reported_once_none_is_possible() {
         assert_eq!(result(2, &[(2, 7)], false), NO_MAJORITY);
         assert_eq!(result(3, &[(2, 7), (3, 8)], false), NO_MAJORITY);
         assert_eq!(result(4, &[(2, 1), (3, 7), (4, 7)], false), NO_MAJORITY);
@@ -525,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn states_are_evaluated_beside_results() {
+    fn states_and_results_are_evaluated_separately() {
         let membership = Membership::new([1, 2, 3].map(NodeId));
         let result = |own, two, three| {
             let replies = [(NodeId(2), two), (NodeId(3), three)].into();
@@ -537,7 +540,7 @@ mod tests {
         assert_eq!(
             result(digest(0, 1), digest(7, 1), digest(7, 1)),
             CONSISTENT,
-            "the own results are unknown"
+            "this node's results are unknown"
         );
         assert_eq!(
             result(digest(1, 1), digest(1, 0), digest(1, 0)),

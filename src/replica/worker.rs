@@ -31,7 +31,7 @@ impl<M: StateMachine> Worker<M> {
         &self.machine
     }
 
-    /// Executes the next piece of work. It reads snapshots from `disk`.
+    /// Executes the next piece of work. Restores read their snapshots from `disk`.
     pub fn execute(&mut self, work: Work, disk: &mut impl Disk) -> WorkResult {
         match work {
             Work::Apply(entries) => {

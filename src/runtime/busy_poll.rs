@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::runtime::clock::Clock;
 use crate::types::Instant;
 
-/// The time to poll before sleeping; zero disables busy polling.
+/// The duration of busy polling before a thread sleeps; zero disables it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BusyPoll {
     max: Duration,
@@ -17,8 +17,8 @@ impl BusyPoll {
         BusyPoll { max }
     }
 
-    /// Calls `poll_once` until it returns something or the time is over, and yields the processor
-    /// between two calls.
+    /// Calls `poll_once` until it returns a value or the duration is over, and yields the processor
+    /// between two calls. A duration of zero allows one call.
     #[cfg(not(madsim))]
     pub(super) fn poll<T>(self, mut poll_once: impl FnMut() -> Option<T>) -> Option<T> {
         let found = poll_once();
@@ -36,8 +36,9 @@ impl BusyPoll {
         None
     }
 
-    /// Keeps this thread awake for the time, as a branch of a `select!`: the runtime polls its
-    /// sockets between two yields. Never completes; once the time is over, the thread may sleep.
+    /// Keeps this thread awake for the duration, as a branch of a `select!`: the runtime polls its
+    /// sockets between two yields. Never completes; once the duration is over, the thread may
+    /// sleep.
     pub(super) async fn keep_awake<T>(self) -> T {
         if self.max.is_zero() {
             return std::future::pending().await;
@@ -50,7 +51,7 @@ impl BusyPoll {
         std::future::pending().await
     }
 
-    /// The end of the time, on a clock that starts together with the polling.
+    /// The end of the polling, on a clock that starts together with it.
     fn end(self) -> Instant {
         Instant(0).after(self.max)
     }
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_look_is_free() {
+    fn disabled_busy_polling_still_polls_once() {
         let disabled = BusyPoll::new(Duration::ZERO);
         assert_eq!(disabled.poll(|| Some(7)), Some(7));
         let mut polls = 0;
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_meanwhile_is_found() {
+    fn a_value_that_arrives_during_the_polling_is_returned() {
         let mut polls = 0;
         let found = BusyPoll::new(Duration::from_secs(3600)).poll(|| {
             polls += 1;
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn others_go_on_meanwhile() {
+    async fn other_tasks_run_while_the_thread_is_kept_awake() {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         tokio::spawn(async move { sender.send(7) });
         let busy_poll = BusyPoll::new(Duration::from_secs(3600));

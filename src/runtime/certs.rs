@@ -97,7 +97,8 @@ impl Authority {
         Ok(Authority { role, certificate: certificate.to_owned(), key })
     }
 
-    /// Returns the certificate of the authority in PEM format, for the trust files of others.
+    /// Returns the certificate of the authority in PEM format, for the authority files of
+    /// `TlsConfig`.
     #[must_use]
     pub fn certificate(&self) -> &str {
         &self.certificate
@@ -190,7 +191,7 @@ impl Authority {
     }
 }
 
-/// The file name of an authority after its role; reserved, so that no principal may have it.
+/// The name in an authority's file names, after the role. No principal may have this name.
 const AUTHORITY_NAME: &str = "authority";
 
 /// The lock file of the directory. Writers wait for its lock, so that a key and a certificate of
@@ -310,7 +311,7 @@ impl Directory {
     }
 }
 
-/// Returns the parameters that every certificate has: its subject and its validity.
+/// Returns the parameters that all certificates set: the subject and the validity.
 fn params(name: &str, days: u32) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();

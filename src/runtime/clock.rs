@@ -1,4 +1,4 @@
-//! The monotonic clock of a node. On Linux it also runs while the machine is suspended.
+//! The monotonic clock of a node. On Linux it keeps running while the machine is suspended.
 
 #[cfg(all(target_os = "linux", not(madsim)))]
 use std::time::Duration;

@@ -27,23 +27,24 @@ pub struct ServerConfig {
     pub peers: BTreeMap<NodeId, Address>,
     /// The configuration of the replica.
     pub replica: ReplicaConfig,
-    /// The limits of connections.
+    /// The timeouts and limits of connections.
     pub network: NetworkConfig,
     /// The limits of the service to clients.
     pub service: ServiceConfig,
-    /// The most requests of the program that wait in the driver's queue. A caller beyond it waits.
+    /// The most requests of the program in the driver's queue. Further callers wait until it has
+    /// room.
     pub requests_max: usize,
     /// Whether the driver's thread calls the state machine itself where that saves two thread
     /// switches, which take some 60 µs per command or query. Only for an in-memory state machine
-    /// whose calls take microseconds, because the node does nothing else during a call and a long
-    /// one delays heartbeats.
+    /// whose calls take microseconds, because the node does nothing else during a call: a long call
+    /// delays heartbeats.
     pub inline_machine: bool,
     /// The time for which the node's threads busy-poll before they sleep; zero, the default,
     /// disables it. Waking a thread takes tens of microseconds, several times in each request of a
-    /// lone client: 200 µs save a quarter of the latency of a write, and half of that of a read.
-    /// The cost is up to one processor per thread while requests are in flight. Not for machines
-    /// with other work, and best on a tokio runtime of one thread, because a multi-threaded one
-    /// wakes its other threads meanwhile.
+    /// single client: with 200 µs, a write takes a quarter less time, and a read half. The cost is
+    /// up to one processor per thread while requests are in flight. Do not use it on machines with
+    /// other work. Prefer a tokio runtime of one thread: a busy-polling thread keeps waking the
+    /// other threads of a multi-threaded one.
     pub busy_poll_max: Duration,
     /// Whether plaintext connections beyond loopback are allowed. Without it, and without TLS,
     /// `listen` must be a loopback address.
@@ -54,7 +55,8 @@ pub struct ServerConfig {
     pub tls: Option<TlsConfig>,
 }
 
-/// The limits of connections between nodes.
+/// The timeouts and limits of connections between nodes. Connections of clients share the timeouts
+/// of the handshake and of keepalives, and the limits of handshakes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkConfig {
     /// The time limit for establishing a connection, TLS and hellos included. The addresses of one
@@ -68,34 +70,35 @@ pub struct NetworkConfig {
     /// The time with nothing but keepalives after which a connection is closed. The next packet
     /// opens it again.
     pub idle_max: Duration,
-    /// The wait before a failed connection is retried, at first; each further failure doubles it.
+    /// The first wait before a failed connection is retried; each further failure doubles the wait.
     pub retry_min: Duration,
-    /// The longest wait before a failed connection is retried.
+    /// The longest wait before a failed connection is retried. At least `retry_min`.
     pub retry_max: Duration,
     /// The most packets that wait for one lane of one peer. Further packets are dropped, as a
     /// network may drop them.
     pub packets_max: usize,
     /// The most connections that have not completed their handshake.
     pub handshakes_max: usize,
-    /// The most of these from one IPv4 address, or from one /64 of IPv6, so that one host cannot
-    /// keep out all others. One more connection is rejected.
+    /// The most connections in their handshake from one IPv4 address, or from one IPv6 /64 prefix,
+    /// so that one host cannot keep out all others. Further connections are rejected.
     pub handshakes_per_address_max: usize,
-    /// The most connections that other nodes have open to this one, and as many that clients have.
+    /// The most open inbound connections of other nodes, and separately of clients. Further
+    /// connections are rejected.
     pub connections_max: usize,
 }
 
 /// The limits of a node's service to clients. A request beyond a limit is rejected or waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceConfig {
-    /// The most requests of one connection whose replies are not written yet. No more is read from
-    /// the connection until one of them is.
+    /// The most requests of one connection whose replies are not written yet. At the limit, the
+    /// node reads no further request from the connection until a reply is written.
     pub requests_per_connection_max: usize,
-    /// The most requests of all connections whose replies are not written yet. One more is rejected
-    /// as overload.
+    /// The most requests of all connections whose replies are not written yet. Further requests are
+    /// rejected as overload.
     pub requests_max: usize,
-    /// The most bytes that the commands and queries of all these requests, and the replies that are
-    /// not written yet, have together, in KiB. A request beyond it is rejected as overload, and so
-    /// is a read whose answer is. The reply to a committed proposal is sent in any case.
+    /// The most KiB of pending commands and queries and of unwritten replies, over all connections.
+    /// A request that would exceed it is rejected as overload, and so is a read whose answer would.
+    /// The reply to a committed proposal is sent in any case.
     pub requests_kib_max: u32,
     /// The time without a written byte after which a connection with unwritten replies is closed.
     pub stall_max: Duration,
@@ -104,8 +107,8 @@ pub struct ServiceConfig {
     /// The time limit for writing the remaining replies when the node shuts down or a connection is
     /// closed, and for the client to read them.
     pub drain_max: Duration,
-    /// Whether a node that does not lead forwards a client's proposal to the leader, and the reply
-    /// back, for clients that cannot reach every node. Without it the client is redirected.
+    /// Whether a node that does not lead forwards a client's proposal to the leader and returns the
+    /// reply, for clients that cannot reach every node. Otherwise it redirects the client.
     pub forwards: bool,
 }
 

@@ -40,8 +40,8 @@ pub(super) struct Driver {
     stage: Stage,
 }
 
-/// The receiving ends of the driver's queues. The senders kept here keep each queue open until the
-/// node stops.
+/// The receiving ends of the driver's queues, and senders that keep the queues of packets and
+/// requests open until the node stops.
 pub(super) struct Queues {
     pub(super) lane_events: UnboundedReceiver<Vec<Event>>,
     pub(super) urgent: Receiver<Packet>,
@@ -98,8 +98,8 @@ impl Driver {
         (driver, handle)
     }
 
-    /// Runs until the node is closed or stops after a failure. Returns the result, and the queue
-    /// that ends once all lanes have ended.
+    /// Runs until the node is closed or stops after a failure. Returns the result, and the queue of
+    /// lane events, which ends once all lanes have ended.
     pub(super) async fn run(mut self) -> (Result<(), StorageError>, UnboundedReceiver<Vec<Event>>) {
         let mut outputs = Vec::new();
         self.node.start(&mut outputs);
@@ -161,7 +161,8 @@ impl Driver {
         self.drain_requests(request);
     }
 
-    /// Takes requests. Proposals that arrived together share one log write and one message.
+    /// Takes requests, at most [`BATCH`]. Their proposals share one log write, and one message to
+    /// each peer.
     fn drain_requests(&mut self, mut first: Option<NodeRequest>) {
         let mut proposals = Vec::new();
         for _ in 0..BATCH {
@@ -245,7 +246,7 @@ impl Driver {
     }
 
     fn report(&mut self) -> Report {
-        // The step updates the remaining lease time to the current clock.
+        // The step sets the core's clock to the current time, from which it computes the lease.
         self.step(Input::Timeout);
         Report {
             status: self.node.status(),
@@ -324,7 +325,8 @@ fn log_output(output: &Output) {
         Output::RolledBackDisk { node, acknowledged, durable } => {
             error!(
                 %node, %acknowledged, %durable,
-                "the disk is rolled back: it lacks entries that the node had acknowledged"
+                "the disk of this peer was rolled back: it lacks entries that the peer had \
+                 acknowledged; remove the peer from the membership and add it again"
             );
         }
         other => debug!(?other, "unexpected output"),

@@ -2,7 +2,7 @@
 
 /// Returns a random number.
 #[cfg(not(madsim))]
-#[expect(clippy::disallowed_methods, reason = "no two starts, no two clients draw the same")]
+#[expect(clippy::disallowed_methods, reason = "each start and each client needs its own")]
 pub(super) fn entropy() -> u128 {
     rand::random()
 }

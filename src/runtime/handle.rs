@@ -102,7 +102,7 @@ impl Handle {
         self.send_request(|sender| NodeRequest::ChangeMembership(change, sender)).await
     }
 
-    /// Cancels a membership change that is staged: its new voters do not have the log yet.
+    /// Cancels a staged membership change, whose new voters have not caught up yet.
     ///
     /// # Errors
     /// A [`RequestError`].
@@ -119,7 +119,8 @@ impl Handle {
         self.send_request(|sender| NodeRequest::TransferLeadership(to, sender)).await
     }
 
-    /// Makes the node start an election, as if its election timeout had passed.
+    /// Makes the node start a pre-vote now, as if its election timeout had passed. The pre-vote is
+    /// rejected while a majority of the voters hears from a leader.
     ///
     /// # Errors
     /// [`RequestError::Stopped`].

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The reasons, on the remote's side, for which a connection is rejected or closed.
+/// The reasons for which a connection is rejected or closed because of the remote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ConnectionRejectReason {
@@ -12,9 +12,9 @@ pub enum ConnectionRejectReason {
     HandshakeTimeout,
     /// The remote closed the connection before it completed the handshake.
     ClosedInHandshake,
-    /// The limit of connections was reached.
+    /// A limit was reached: `connections_max`, or `handshakes_per_address_max`.
     TooManyConnections,
-    /// A newer connection of the same node took the place of this one.
+    /// A newer connection of the same node replaced this one.
     Replaced,
     /// The remote sent plaintext, or something else that is not TLS.
     NotTls,
@@ -34,7 +34,7 @@ pub enum ConnectionRejectReason {
     OtherCluster,
     /// The role of the remote's certificate does not permit the connection.
     RoleNotAllowed,
-    /// The remote is another node than its certificate names, or than the one that was called.
+    /// The remote is another node than the one that its certificate names or that was called.
     IdentityMismatch,
     /// The hello is invalid for another reason.
     InvalidHello,
@@ -106,7 +106,7 @@ impl ConnectionRejectReason {
         }
     }
 
-    /// Returns the reason for which the error ended a connection; none if it has another cause.
+    /// Returns the reason of an error that [`reject`] returned; none for any other error.
     pub(super) fn of(error: &io::Error) -> Option<ConnectionRejectReason> {
         error.get_ref()?.downcast_ref::<ConnectionRejected>().map(|rejected| rejected.reason)
     }
@@ -142,7 +142,7 @@ impl std::error::Error for ConnectionRejected {}
 pub(super) struct RejectedConnections([AtomicU64; ConnectionRejectReason::ALL.len()]);
 
 impl RejectedConnections {
-    /// Counts the error, unless it has another cause than the remote.
+    /// Counts the error if it has a [`ConnectionRejectReason`].
     pub(super) fn count(&self, error: &io::Error) {
         if let Some(reason) = ConnectionRejectReason::of(error) {
             self.0[reason as usize].fetch_add(1, Ordering::Relaxed);
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_reason_is_counted_as_itself() {
+    fn each_reason_has_its_own_counter() {
         let rejected = RejectedConnections::default();
         for (index, reason) in ConnectionRejectReason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, index, "{}", reason.name());

@@ -62,7 +62,7 @@ pub struct ReadReply {
     pub applied: Index,
 }
 
-/// One request to the node, with the sender for its reply where it has one.
+/// One request to the node, with the sender for its reply if it has a reply.
 pub(super) enum NodeRequest {
     Propose(Command, Acknowledge, Stopwatch, Sender<Reply<ProposalOutcome>>),
     Read(ReadLevel, Vec<u8>, Stopwatch, Sender<Reply<ReadReply>>),
@@ -91,8 +91,8 @@ enum PendingRequest {
 }
 
 impl PendingRequests {
-    /// Registers the request and returns the input for the node. Returns the request itself if the
-    /// driver handles it without the node.
+    /// Registers the request and returns the input for the node. Returns the request itself if it
+    /// is a [`NodeRequest::Report`] or [`NodeRequest::Close`], which the driver handles itself.
     pub(super) fn submit(&mut self, request: NodeRequest) -> Result<Input, NodeRequest> {
         Ok(match request {
             NodeRequest::Propose(command, acknowledge, since, sender) => {
@@ -231,7 +231,7 @@ impl PendingRequest {
                 | PendingRequest::LeadershipTransfer(_),
                 _,
             ) => {
-                unreachable!("the outcome is of the kind of its request")
+                unreachable!("the kind of the outcome is that of its request")
             }
         }
     }

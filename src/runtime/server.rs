@@ -35,8 +35,8 @@ use crate::runtime::transport::{
 use crate::storage::{self, Disk, DiskError, FileDisk, Identity, Storage, StorageError};
 use crate::types::{Incarnation, Membership, Packet};
 
-/// The most inbound packets that wait in each queue for the node, in packets. A connection is not
-/// read further while its queue is full.
+/// The most inbound packets in each queue for the node. A connection is not read while the queue
+/// for its next packet is full.
 const INBOUND_PACKETS_MAX: usize = 1024;
 
 /// A node that runs in this process. Dropping it stops the node as a crash would, and loses nothing
@@ -76,7 +76,8 @@ impl Server {
     /// synchronously, and so blocks the calling thread.
     ///
     /// # Errors
-    /// A [`ServerError`]; the directory stays as it was.
+    /// A [`ServerError`]. The directory may have been created and formatted by then; another start
+    /// uses it.
     pub async fn start<M>(config: ServerConfig, machine: M) -> Result<Server, ServerError>
     where
         M: StateMachine + Send + 'static,
@@ -124,9 +125,10 @@ impl Server {
         opened.run((inbound, receivers), (Box::new(peers), registry), address, serve)
     }
 
-    /// Starts a node with another transport than TCP sockets. Ignores `ServerConfig::listen`,
-    /// `peers` and `network`. The transport delivers the packets that it receives for this node to
-    /// the returned [`PacketInbox`].
+    /// Starts a node with another transport than TCP sockets, which does not serve clients. The
+    /// fields `listen`, `peers`, `network`, `service` and `tls` of the configuration are not used,
+    /// but must pass [`ServerConfig::check`]. The transport delivers the packets that it receives
+    /// for this node to the returned [`PacketInbox`].
     ///
     /// # Errors
     /// A [`ServerError`].
@@ -185,7 +187,8 @@ impl Server {
     }
 
     /// Stops the node gracefully: a leader transfers its leadership, pending writes become durable,
-    /// and the directory is unlocked. Takes up to an election timeout.
+    /// clients receive their replies, and the directory is unlocked. Takes up to an election
+    /// timeout, and then up to `ServiceConfig::drain_max`.
     ///
     /// # Errors
     /// The storage failure or panic for which the node stopped.

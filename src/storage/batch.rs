@@ -19,13 +19,13 @@ pub(crate) struct Batch {
     pub(crate) committed: Index,
     /// The entries of all merged writes; their indices are consecutive.
     pub(crate) entries: VecDeque<Entry>,
-    /// The headers of the first entries, as far as they are computed.
+    /// The headers of the first entries; those of later entries are not computed yet.
     pub(crate) headers: VecDeque<Header>,
     /// The link that the first header follows.
     after: Link,
     /// The writes to report, each once the entries through its index are durable.
     pub(crate) writes: VecDeque<(WriteId, Index)>,
-    /// Whether all entries go into one flush, however many they are.
+    /// Whether all entries go into one flush, even beyond `flush_bytes_max`.
     pub(crate) single_flush: bool,
 }
 
@@ -40,7 +40,7 @@ impl WriteQueue {
         if !self.batches.back().is_some_and(|batch| batch.can_merge(&write)) {
             self.batches.push_back(Batch::default());
         }
-        let batch = self.batches.back_mut().expect("one was pushed if there was none");
+        let batch = self.batches.back_mut().expect("a batch was pushed if there was none");
         batch.hard_state = write.hard_state.or(batch.hard_state);
         batch.install = write.install.or(batch.install.take());
         batch.committed = batch.committed.max(write.committed);
@@ -49,7 +49,7 @@ impl WriteQueue {
         batch.writes.push_back((write.id, last));
     }
 
-    /// Adds entries that are written again in one flush; no write is reported for them.
+    /// Adds entries to write again in a single flush; no write is reported as durable for them.
     pub(crate) fn push_single_flush(&mut self, entries: Vec<Entry>, committed: Index) {
         let entries = entries.into();
         self.batches.push_back(Batch {
@@ -107,7 +107,7 @@ impl Batch {
     }
 
     /// Returns true if `write` may become durable together with this batch: it neither truncates
-    /// the batch nor installs a snapshot.
+    /// the batch nor installs a snapshot, and the batch is not a rewrite in a single flush.
     fn can_merge(&self, write: &Write) -> bool {
         let last = self.entries.back().map(|entry| entry.id.index);
         let follows = match (last, write.entries.first()) {
@@ -164,7 +164,7 @@ mod tests {
         ahead.push(write(1, 1, 5..=6));
         ahead.chain(before);
         ahead.push(write(2, 1, 7..=9));
-        let mut batch = ahead.pop().expect("both in one");
+        let mut batch = ahead.pop().expect("both writes are in one batch");
         assert_eq!(batch.headers, expected.range(..2).cloned().collect::<VecDeque<_>>());
         batch.chain(before, 4);
         assert_eq!(batch.headers, expected.range(..4).cloned().collect::<VecDeque<_>>());

@@ -13,7 +13,7 @@ use crate::types::{Command, Entry, EntryId, Incarnation, Index, Membership, Payl
 pub(crate) const BLOCK_BYTES: usize = 144;
 /// The size of the header of one entry, in bytes.
 pub(crate) const RECORD_BYTES: usize = 56;
-/// The most entries in one flush: a header block of as many is smaller than a mebibyte.
+/// The maximum number of entries in one flush: a header block of that many is smaller than 1 MiB.
 pub(crate) const ENTRIES_MAX: usize = 16_384;
 
 const MAGIC: [u8; 8] = *b"QUORALOG";
@@ -45,7 +45,7 @@ pub(crate) struct Record {
     pub(crate) kind: u32,
     pub(crate) body_bytes: u32,
     pub(crate) body: Digest,
-    /// The digest of the header of the entry before.
+    /// The digest of the header of the entry before this one.
     pub(crate) chain: Digest,
 }
 
@@ -72,12 +72,13 @@ pub(crate) struct Block {
     pub(crate) body_bytes: u64,
 }
 
-/// Why a payload is not a header block of the expected segment.
+/// The reason why a payload is not a header block of the expected segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BlockError {
-    /// It is not a header block, or it contradicts itself; the text says how.
+    /// The payload is not a header block, or contradicts itself; the text says how.
     Invalid(&'static str),
-    /// It belongs to another node or segment: the name of the field, our value and theirs.
+    /// The payload belongs to another node or segment: the name of the field, the expected value,
+    /// and the value found.
     Mismatch(&'static str, String, String),
 }
 
@@ -99,8 +100,8 @@ impl Digest {
 }
 
 impl Link {
-    /// Returns the link that a log follows which begins after `id` but lacks that entry: it begins
-    /// at index 1, or after a received snapshot.
+    /// Returns the link before the first entry of a log that begins after `id` and lacks the entry
+    /// `id` itself: a log that begins at index 1, or after a received snapshot.
     pub(crate) fn anchor(id: EntryId) -> Link {
         if id == EntryId::ZERO {
             return Link::default();
@@ -123,7 +124,7 @@ pub(crate) fn body_of(entry: &Entry) -> Cow<'_, [u8]> {
 
 impl Record {
     /// Creates the header of `entry`, given the digest of its body and the digest `chain` of the
-    /// header before.
+    /// header before it.
     pub(crate) fn of(entry: &Entry, body: Digest, chain: Digest) -> Record {
         let kind = match entry.payload {
             Payload::Noop => KIND_NOOP,
@@ -163,7 +164,8 @@ impl Record {
         Link { id: self.id, chain: Digest::of(&self.encode()) }
     }
 
-    /// Returns the record's length in the body zone, in bytes: its header, repeated, and its body.
+    /// Returns the bytes that the record occupies in the body zone: a copy of its header, and its
+    /// body.
     pub(crate) fn bytes(&self) -> usize {
         RECORD_BYTES + self.body_bytes as usize
     }

@@ -50,11 +50,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_read_past_the_end_fails_for_good() {
+    fn a_read_past_the_end_makes_all_later_reads_fail() {
         let mut reader = Reader::new(&[1, 0, 2, 0, 0, 0, 3]);
         assert_eq!(reader.u16(), Some(1));
         assert_eq!(reader.u32(), Some(2));
         assert_eq!(reader.u64(), None);
-        assert_eq!(reader.array::<1>(), None, "a failed read leaves nothing for a shorter one");
+        assert_eq!(reader.array::<1>(), None, "a shorter read after the failed one fails too");
     }
 }

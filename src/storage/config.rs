@@ -14,15 +14,17 @@ pub struct StorageConfig {
     /// The number of empty segments that are created in advance, from 1 to 65536. They take further
     /// flushes while the file system is full.
     pub spare_segments: usize,
-    /// The largest command, in bytes.
+    /// The maximum size of a command, in bytes.
     pub command_bytes_max: usize,
-    /// The most bytes of entries and their headers in one flush. It must hold a command of
-    /// `command_bytes_max`, and a segment must hold a flush of this size. A membership that is
-    /// larger is flushed alone.
+    /// The maximum size of the entries and their headers in one flush, in bytes. It must hold a
+    /// command of `command_bytes_max`, and a segment must hold a flush of this size. A larger
+    /// membership gets a flush of its own.
     pub flush_bytes_max: usize,
-    /// The most bytes of one read of a fetch; it must hold a command of `command_bytes_max`.
+    /// The maximum size of one disk read of a fetch, in bytes; it must hold a command of
+    /// `command_bytes_max`.
     pub read_bytes_max: usize,
-    /// The most bytes of entries that opening returns, counted like `Entry::bytes`.
+    /// The maximum size of the entries in `OpenedStorage::tail`, in bytes, counted like
+    /// `Entry::bytes`.
     pub tail_bytes_max: usize,
     /// The limits of snapshots.
     pub snapshots: SnapshotConfig,
@@ -47,7 +49,8 @@ impl StorageConfig {
     pub const ENTRY_BYTES: usize = 2 * RECORD_BYTES;
 
     /// Returns the size of the smallest segment that holds a flush of `flush_bytes_max` bytes. A
-    /// membership of the largest size always fits: with its headers it is as large as the padding.
+    /// flush of one membership of the largest size fits too, because it takes no more than the two
+    /// pages of padding.
     fn segment_bytes_min(&self) -> u64 {
         // The payload is padded twice, however it is split over the two zones.
         let payload = framed_bytes(BLOCK_BYTES + self.flush_bytes_max);
@@ -57,7 +60,7 @@ impl StorageConfig {
     /// Checks every limit.
     ///
     /// # Errors
-    /// A sentence that names the field which is out of its bounds.
+    /// A text that names the field that is out of its bounds.
     pub fn check(&self) -> Result<(), &'static str> {
         const BYTES_MAX: u64 = 1 << 32;
         const COUNT_MAX: usize = 1 << 16;

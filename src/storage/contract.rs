@@ -50,7 +50,7 @@ fn writes_are_read_at_their_offset(disk: &mut impl Disk) {
     write(disk, A, 5000, b"!");
     assert_eq!(disk.list(), Ok(vec![(A, 5001)]), "a write beyond the end extends the file");
     let gap = read(disk, A, 10, 4991);
-    assert!(gap[..4990].iter().all(|byte| *byte == 0), "the gap before it is zeros");
+    assert!(gap[..4990].iter().all(|byte| *byte == 0), "the gap before the write is zeros");
     assert_eq!(gap[4990], b'!', "the bytes are after the gap");
     write(disk, A, 3, b"");
     done(disk, FileAction::Sync { file: A });
@@ -86,7 +86,7 @@ fn renames_and_removals_free_names(disk: &mut impl Disk) {
     assert_eq!(disk.list(), Ok(vec![(A, 3), (C, 3)]), "a renamed file loses its old name");
     write(disk, C, 0, b"x");
     done(disk, FileAction::Create { file: B, bytes: 1 });
-    assert_eq!(read(disk, C, 0, 3), b"xbb", "a new file of the old name is another file");
+    assert_eq!(read(disk, C, 0, 3), b"xbb", "a new file with the old name is another file");
     for file in [B, C, C] {
         done(disk, FileAction::Remove { file });
     }

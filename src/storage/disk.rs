@@ -17,7 +17,7 @@ pub struct OperationId(pub u64);
 pub struct Operation {
     /// The number that its [`Completion`] repeats.
     pub id: OperationId,
-    /// The lane, which decides the operations that it has to wait for.
+    /// The lane: the operation is executed after all earlier ones of its lane.
     pub lane: Lane,
     /// The action to execute.
     pub action: FileAction,
@@ -71,7 +71,7 @@ pub enum FileAction {
         /// The file to sync.
         file: FileName,
     },
-    /// Reads `bytes` bytes at `offset`, or fewer if the file ends before.
+    /// Reads `bytes` bytes at `offset`, or fewer if the file ends before that.
     Read {
         /// The file to read.
         file: FileName,
@@ -112,7 +112,7 @@ pub struct Completion {
 pub enum DiskError {
     /// The file system is full. The content of the operation's file is unknown.
     Full,
-    /// Any other error, as the operating system describes it.
+    /// Any other error; the text is that of the operating system.
     Failed(String),
 }
 

@@ -37,16 +37,16 @@ pub enum ErrorCause {
     Panic,
 }
 
-/// Why a directory cannot be formatted or opened. The directory is unchanged.
+/// The reason why a directory cannot be formatted or opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenError {
     /// A value of the configuration is out of its bounds; the text names the field.
     Config(&'static str),
     /// The directory has no superblock.
     NotFormatted,
-    /// The directory that should be formatted already has this file.
+    /// The directory to format is not empty: it already has this file.
     NotEmpty(FileName),
-    /// A file belongs to another cluster, node or incarnation, or to a newer version.
+    /// A file belongs to another cluster, node or incarnation, or has a newer version.
     Mismatch {
         /// The file with the mismatch.
         file: FileName,
@@ -73,7 +73,9 @@ impl ErrorCause {
                  cluster and add it again with an empty directory"
             }
             ErrorCause::Disk => "the node has stopped; check the disk, then restart the node",
-            ErrorCause::Unreadable => "nothing was changed; make it readable, then try again",
+            ErrorCause::Unreadable => {
+                "nothing was changed; make the directory readable, then try again"
+            }
             ErrorCause::DivergedLog => {
                 "the node has stopped; find out which node's log is correct, then remove the \
                  other nodes and add them again"
@@ -100,7 +102,8 @@ impl StorageError {
         StorageError { file, offset: 0, message, cause: ErrorCause::Damage }
     }
 
-    /// An error about a log that holds the same entry as that of `peer`, but after different ones.
+    /// An error about a log that holds the entry `id` like the log of `peer`, but different entries
+    /// before it.
     pub(crate) fn diverged_log(id: EntryId, peer: NodeId) -> StorageError {
         let message =
             format!("the log diverges from the log of {peer} before entry {id}, which both hold");
@@ -141,7 +144,7 @@ impl fmt::Display for OpenError {
                 f.write_str("the directory is not formatted: it has no superblock")
             }
             OpenError::NotEmpty(file) => {
-                write!(f, "{file}: the directory is in use and cannot be formatted again")
+                write!(f, "{file}: the directory already has this file; use an empty directory")
             }
             OpenError::Mismatch { file, field, expected, found } => {
                 write!(f, "{file}: {field} is {found}, expected {expected}")

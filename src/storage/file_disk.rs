@@ -1,4 +1,4 @@
-//! A disk on a directory of the file system; each action is executed and waited for.
+//! A disk on a directory of the file system; each action blocks until it is complete.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -12,11 +12,11 @@ use crate::types::Index;
 /// The file whose lock marks the directory as in use.
 const LOCK: &str = "lock";
 const IN_USE: &str = "in use by another process: stop that process, or choose another directory";
-/// The bytes of a new file that are written at once.
+/// The maximum number of zero bytes in one write to a new file.
 const ZEROS_BYTES: usize = 1 << 20;
 /// The alignment of the memory, offset and length of a direct write, in bytes.
 const ALIGNMENT: usize = 4096;
-/// The most files that are kept open.
+/// The maximum number of files that are kept open.
 const OPEN_MAX: usize = 64;
 
 /// The files of one node, in a directory of its own.
@@ -45,8 +45,8 @@ struct Directory {
 #[derive(Clone, Debug)]
 struct OpenFile {
     file: Arc<File>,
-    /// Whether it was written since the last sync: closing it could hide a write error from a later
-    /// sync.
+    /// Whether the file was written since the last sync. Then it is not closed, because that could
+    /// hide a write error from a later sync.
     dirty: bool,
 }
 
@@ -110,7 +110,8 @@ impl FileDisk {
     }
 
     fn open_files(&self) -> MutexGuard<'_, BTreeMap<FileName, OpenFile>> {
-        // The map is consistent at any time, so a panic of another holder does not matter.
+        // The map is consistent at any time, so a panic of another thread that held the lock does
+        // not matter.
         self.directory.open_files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -250,7 +251,7 @@ fn try_lock(lock: &File, path: &Path) -> Result<(), DiskError> {
     }
 }
 
-/// Returns the error of a file operation, as the operating system describes it.
+/// Returns the error of a file operation, with the text of the operating system.
 fn disk_error(operation: &str, path: &Path, error: &io::Error) -> DiskError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskError::Full,
@@ -258,7 +259,7 @@ fn disk_error(operation: &str, path: &Path, error: &io::Error) -> DiskError {
     }
 }
 
-/// Returns the store's file with the name `text`, if there is one.
+/// Parses the name of a file of the store; `None` if a file of this name does not belong to it.
 fn parse(text: &str) -> Option<FileName> {
     let number = |digits: &str| u64::from_str_radix(digits, 16).ok();
     let name = if text == "superblock" {
@@ -390,7 +391,7 @@ fn drop_cache(file: &File) -> io::Result<()> {
     Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
 }
 
-/// Does nothing, because this system has no call for it.
+/// Does nothing, because this system has no call that drops cached pages.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 fn drop_cache(_: &File) -> io::Result<()> {
     Ok(())
@@ -406,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fulfils_the_disk_contract() {
+    fn a_file_disk_fulfils_the_disk_contract() {
         let mut directories = Vec::new();
         check_disk(|| {
             let directory = tempfile::tempdir().expect("a directory for a test");

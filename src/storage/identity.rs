@@ -42,7 +42,8 @@ impl Identity {
         bytes
     }
 
-    /// Returns the first field in which `other` differs: its name, our value and theirs.
+    /// Returns the first field in which `other` differs: its name, the value here, and the value in
+    /// `other`.
     pub(crate) fn first_difference(
         &self,
         other: &Identity,

@@ -95,7 +95,7 @@ impl StorageImport {
     pub fn end_snapshot(&mut self, disk: &mut impl Disk) -> Result<(), OpenError> {
         self.run(disk, Storage::end_snapshot)?;
         let taken = self.superblock.snapshot.last.index > Index::ZERO;
-        assert!(taken, "an ended snapshot is taken, or an error was returned");
+        assert!(taken, "the end completes the snapshot, or returns an error");
         Ok(())
     }
 
@@ -126,8 +126,8 @@ impl StorageImport {
         if self.storage.last() == last { Ok(()) } else { Err(OpenError::Full) }
     }
 
-    /// Completes the import: the directory is the node's, in `term` and without a vote, with every
-    /// entry committed.
+    /// Completes the import: a node can start on the directory, in `term`, without a vote, and with
+    /// every entry committed.
     ///
     /// # Errors
     /// An [`OpenError`] if the disk failed.

@@ -1,11 +1,11 @@
-//! Locates the entries of the log in the segments, with a bounded number of samples a segment.
+//! Locates the entries of the log in the segments, with a bounded number of samples per segment.
 
 use std::collections::VecDeque;
 
 use crate::storage::block::{FlushSeq, Link};
 use crate::types::Index;
 
-/// The most header blocks of one segment that the index remembers.
+/// The maximum number of header blocks of one segment whose positions the index keeps.
 const SAMPLES_MAX: usize = 64;
 
 /// The location of a durable flush.
@@ -28,7 +28,7 @@ pub(crate) struct LogIndex {
     segments: VecDeque<Segment>,
     /// The ranges of entries that form the log, in ascending order of indices and of flushes.
     extents: VecDeque<Extent>,
-    /// The entry before the first.
+    /// The entry before the first one of the log.
     base: Link,
     /// The last entry, or the base if the log is empty.
     last: Link,
@@ -37,13 +37,13 @@ pub(crate) struct LogIndex {
 #[derive(Clone, Debug)]
 struct Segment {
     number: u64,
-    /// The number of its first flush; `prev` is the link which that flush follows.
+    /// The number of the segment's first flush; `prev` is the link before that flush.
     seq: FlushSeq,
     prev: Link,
     /// The offset at which its header blocks end.
     header_end: u64,
     body_start: u64,
-    /// Every `stride`-th of its `flushes`, from the first.
+    /// Samples of every `stride`-th of the `flushes` flushes, from the first on.
     samples: Vec<Sample>,
     stride: usize,
     flushes: usize,
@@ -74,7 +74,7 @@ pub(crate) struct Position {
     pub(crate) offset: u64,
     /// The offset at which the segment's header blocks end.
     pub(crate) end: u64,
-    /// The last entry that follows there without a truncation.
+    /// The last entry that can be read from there on without crossing a truncation.
     pub(crate) last: Index,
 }
 
@@ -135,7 +135,7 @@ impl LogIndex {
                 flushes: 0,
             });
         }
-        let segment = self.segments.back_mut().expect("it was pushed if there was none");
+        let segment = self.segments.back_mut().expect("a segment was pushed if there was none");
         assert_eq!(segment.number, flush.segment, "segments are filled one after the other");
         assert_eq!(segment.header_end, flush.header.0, "header blocks leave no gap");
         segment.header_end = flush.header.1;
@@ -211,7 +211,7 @@ impl LogIndex {
             }
             self.extents.drain(..if goes_on { before - 1 } else { before });
             if goes_on {
-                let extent = self.extents.front_mut().expect("the extent that goes on is kept");
+                let extent = self.extents.front_mut().expect("the extent that continues is kept");
                 (extent.prev, extent.seq, extent.segment, extent.offset) = (prev, seq, segment, 0);
             }
             self.base = self.extents.front().map_or(self.last, |extent| extent.prev);

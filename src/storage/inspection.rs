@@ -14,14 +14,14 @@ use crate::storage::store::Storage;
 use crate::storage::superblock_updater::SuperblockUpdater;
 use crate::types::{Entry, Index};
 
-/// The content of any node's directory, and a reader of its log. Nothing is written.
+/// The content of a node's directory, and a reader of its log. Inspecting writes nothing.
 #[derive(Clone, Debug)]
 pub struct Inspection {
-    /// The content that a start would recover, except the tail. With `damage`, the certain content:
-    /// the log after its last complete flush before the damage, and the written commit index, which
-    /// may be beyond its end.
+    /// The content that a start would recover, except the tail. With `damage`, the content that is
+    /// certain: the log as it was after the last complete flush before the damage, and the commit
+    /// index on disk, which may be beyond the end of that log.
     pub opened: OpenedStorage,
-    /// The reason why a start would reject the log.
+    /// The reason why a start would reject the log; `None` if it would not.
     pub damage: Option<StorageError>,
     /// The last index of the newest snapshot, and why it cannot be used. A start would use the
     /// snapshot before it, which is in `opened`, and lose nothing, because the log reaches back to
@@ -78,7 +78,8 @@ impl Inspection {
     }
 
     /// Reads entries from `first` on, at least one and none after `last`: as many as the
-    /// configuration's `read_bytes_max` allows. Both are after the base and at most the log's last.
+    /// configuration's `read_bytes_max` allows. Both indices must be after the base of the log and
+    /// not after its last entry.
     ///
     /// # Errors
     /// An [`OpenError`] if the entries cannot be read.

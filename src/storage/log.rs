@@ -1,4 +1,5 @@
-//! The append path of the log: one flush at a time, each with every entry that waits for it.
+//! The append path of the log: one flush at a time, each with as many of the waiting entries as
+//! fit.
 
 use std::collections::VecDeque;
 
@@ -42,7 +43,7 @@ pub(crate) struct Log {
     acknowledged: FlushSeq,
     /// Segments to remove once no read of them is pending.
     obsolete: VecDeque<u64>,
-    /// The directory sync that makes the present removal durable.
+    /// The directory sync that makes the removal in progress durable.
     removing: Option<OperationId>,
 }
 
@@ -57,7 +58,7 @@ struct Writing {
 
 #[derive(Clone, Debug)]
 enum Stage {
-    /// Waits for this request to the superblock.
+    /// Waits until this request of a superblock update is durable.
     Superblock(u64),
     /// The next entries can be written.
     Entries,
@@ -175,10 +176,10 @@ impl Log {
         known.is_some()
     }
 
-    /// Takes the link of the entry before the batch's first, which has been read.
+    /// Handles the link of the entry before the batch's first, which has been read.
     pub(crate) fn on_link(&mut self, link: Link) {
         let writing = self.writing.as_mut().expect("a link is read for the batch being written");
-        assert!(matches!(writing.stage, Stage::Link), "the batch waits for it");
+        assert!(matches!(writing.stage, Stage::Link), "the batch waits for the link");
         (writing.link, writing.stage) = (Some(link), Stage::Entries);
     }
 
@@ -214,7 +215,7 @@ impl Log {
         let prev = writing.link.take().expect("the caller checked that the link is known");
         let body_start = end - body_framed;
         let block = Block {
-            entries: u32::try_from(entries).expect("a flush has few entries"),
+            entries: u32::try_from(entries).expect("a flush has at most ENTRIES_MAX entries"),
             identity: self.identity,
             segment: segment.number,
             seq: self.next_seq,
@@ -263,10 +264,12 @@ impl Log {
         }
     }
 
-    /// Takes the completion of an operation of the flush under way.
+    /// Handles the completion of an operation of the flush under way.
     pub(crate) fn flushed(&mut self, id: OperationId, persisted: &mut Vec<WriteId>) {
-        let writing =
-            self.writing.as_mut().expect("the caller checked that the operation is one of the log");
+        let writing = self
+            .writing
+            .as_mut()
+            .expect("the caller checked that the operation belongs to a flush");
         let Stage::Flush { flush, entries, operations } = &mut writing.stage else {
             unreachable!("the caller checked that a flush is under way")
         };
@@ -302,7 +305,7 @@ impl Log {
         }
     }
 
-    /// Takes the completion of a removal or of its sync; returns true if a segment is durably
+    /// Handles the completion of a removal or of its sync; returns true if a segment is durably
     /// removed.
     pub(crate) fn removed(&mut self, id: OperationId, operations: &mut Operations) -> bool {
         if self.removing != Some(id) {

@@ -27,15 +27,15 @@ pub struct OpenedStorage {
     pub identity: Identity,
     /// The log that the directory was made from, if it did not begin empty.
     pub origin: Option<Origin>,
-    /// The durable term and vote.
+    /// The durable term, vote and vote lease.
     pub hard_state: HardState,
-    /// The highest commit index that was written.
+    /// The highest commit index on disk, at least the last index of the current snapshot.
     pub committed: Index,
     /// The snapshot to start from: the current one, or the one before it if that is damaged.
     pub snapshot: SnapshotMeta,
     /// The last index of the snapshot before the current one; 0 if there is none.
     pub previous_snapshot: Index,
-    /// The entry before the first on disk; at most the last entry of the snapshot.
+    /// The entry before the first one on disk; not after the last entry of the snapshot.
     pub base: EntryId,
     /// The first entry of each term after the base.
     pub runs: Vec<EntryId>,
@@ -56,12 +56,12 @@ pub(crate) struct Directory {
 }
 
 impl Storage {
-    /// Formats an empty directory for a node. If a crash interrupts it, it can be repeated; a
-    /// directory that was opened once is never formatted again.
+    /// Formats an empty directory for a node. After a crash during the formatting, the call can be
+    /// repeated; a directory that was opened once is never formatted again.
     ///
     /// # Errors
-    /// An [`OpenError`] if the directory is in use, the configuration is out of its bounds, or the
-    /// disk failed.
+    /// An [`OpenError`] if the directory is not empty, the configuration is out of its bounds, or
+    /// the disk failed.
     pub fn format(
         disk: &mut impl Disk,
         identity: Identity,
@@ -80,7 +80,8 @@ impl Storage {
     }
 
     /// Recovers a directory after an orderly stop or a crash. Either everything that was reported
-    /// durable is recovered, or an error is returned and nothing has been changed.
+    /// durable is recovered, or an error is returned. Nothing is written before the whole log was
+    /// read successfully, and an error of the writes after that loses nothing.
     ///
     /// # Errors
     /// An [`OpenError`] if the directory is not formatted, belongs to another cluster or node, or
@@ -118,7 +119,7 @@ impl Storage {
         let start = LogStart {
             index: recovered.index,
             // The rewritten flush keeps its number: it does not matter whether the first copy is
-            // still there.
+            // still on disk.
             next_seq: match recovered.unacknowledged {
                 Some(_) => recovered.last_seq,
                 None => recovered.last_seq.next(),
@@ -144,7 +145,8 @@ impl Storage {
         Ok((storage, OpenedStorage { tail, ..opened }))
     }
 
-    /// Describes the recovered content except the tail; the log has memberships at these indices.
+    /// Returns the recovered content except the tail. `memberships_at` are the indices at which the
+    /// log has memberships.
     pub(crate) fn describe(
         &mut self,
         disk: &mut impl Disk,
@@ -238,7 +240,7 @@ impl Storage {
         self.carry_out(disk, events).map(drop)
     }
 
-    /// Executes the operations, including those that follow from them, and returns the other
+    /// Executes the operations among the events, and those that follow from them. Returns the other
     /// events.
     pub(crate) fn carry_out(
         &mut self,
@@ -285,8 +287,8 @@ impl Directory {
     }
 }
 
-/// Opens the snapshots at a complete one that the log, which begins after `base`, reaches back to;
-/// also returns the damage if that is not the current snapshot.
+/// Opens the snapshots at the newest complete one from which the log, which begins after `base`,
+/// continues. Also returns the damage if that is not the current snapshot.
 pub(crate) fn open_snapshots(
     disk: &mut impl Disk,
     superblock: &Superblock,
@@ -297,7 +299,8 @@ pub(crate) fn open_snapshots(
     let found = Snapshots::open(disk, cluster, current, config.snapshots)?;
     let start = found.snapshots.current().map_or(Index::ZERO, |meta| meta.last.index);
     match found.damage {
-        // The log does not reach back to the snapshot before the damaged one.
+        // The log does not reach back to the snapshot before the damaged one, so a start from it
+        // would lack entries.
         Some(damage) if start < base => Err(damage.into()),
         _ => Ok(found),
     }
@@ -323,8 +326,8 @@ pub(crate) fn write_first_superblock(
     Ok(())
 }
 
-/// Whether formatting was interrupted for certain: the second pair of copies is untouched, or the
-/// first pair is complete and no later superblock was written.
+/// Returns true if formatting was certainly interrupted: no later superblock was written, some of
+/// the first copies are missing, and the second pair is untouched or the first pair complete.
 fn is_half_formatted(copies: &[SuperblockCopy]) -> bool {
     let first = |copy: &&SuperblockCopy| match copy {
         SuperblockCopy::Valid(superblock, _) => superblock.seq == 1,

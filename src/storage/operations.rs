@@ -9,7 +9,7 @@ use crate::storage::disk::{FileAction, FileName, Lane, Operation, OperationId};
 pub(crate) struct Operations {
     last: OperationId,
     under_way: BTreeMap<OperationId, PendingOperation>,
-    /// The operations requested in the present step, in order.
+    /// The operations that were requested since the last [`Operations::take`], in order.
     requested: Vec<Operation>,
 }
 

@@ -1,4 +1,5 @@
-//! Reads entries from the segments: first the header blocks that locate them, then the bodies.
+//! Reads entries from the segments: first the header blocks that locate the entries, then the
+//! bodies.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use crate::storage::sector::{PAYLOAD_BYTES, SECTOR_BYTES, SectorCodec, framed_by
 use crate::storage::segment::NodeSegment;
 use crate::types::{Entry, Index};
 
-/// The bytes of a header zone that are read at first; a larger block is read whole.
+/// The size of the first read of a header zone, in bytes; a larger header block is then read whole.
 const HEADER_PIECE_BYTES: u64 = 64 << 10;
 
 /// The caller's id of a fetch, which is returned with the entries.
@@ -52,7 +53,8 @@ pub(crate) struct PendingReads {
 struct Read {
     purpose: Purpose,
     first: Index,
-    /// The last entry to read at most: the last that follows in the segments without a truncation.
+    /// The highest index that this read may return: no truncation lies between the first entry and
+    /// this one in the segments.
     last: Index,
     segment: u64,
     /// The offset and the length in bytes of the requested file range.
@@ -130,7 +132,7 @@ impl PendingReads {
         self.under_way.contains_key(&id)
     }
 
-    /// Takes the bytes of a completed disk read.
+    /// Handles the bytes of a completed disk read.
     ///
     /// # Errors
     /// A [`StorageError`] if the bytes differ from those that were written.

@@ -1,5 +1,5 @@
-//! Recovery: reads a directory before the start, and returns the log as far as it was acknowledged
-//! or the first error. It changes nothing.
+//! Recovery: reads a directory before the start, and returns the log with everything that was
+//! acknowledged, or the first error. It changes nothing.
 
 use std::collections::VecDeque;
 
@@ -22,12 +22,15 @@ pub(crate) struct RecoveredLog {
     pub(crate) runs: Vec<EntryId>,
     /// The indices at which the log has memberships.
     pub(crate) memberships: Vec<Index>,
-    /// The first of the last entries that together are at most `tail_bytes_max` large.
+    /// The index of the first entry of the tail: the last entries, of at most `tail_bytes_max`
+    /// bytes together.
     pub(crate) tail_first: Index,
-    /// The entry that the last flush follows, if nothing shows that this flush was acknowledged.
+    /// The entry before the last flush, if nothing shows that this flush was acknowledged; it is
+    /// then written again.
     pub(crate) unacknowledged: Option<EntryId>,
     pub(crate) last_seq: FlushSeq,
-    /// Segments that are empty and of the configured size, and other segments without a flush.
+    /// Segments that are empty and of the configured size; `unused_segments` are the others that
+    /// hold no flush of the log.
     pub(crate) spare_segments: Vec<u64>,
     pub(crate) unused_segments: Vec<u64>,
     pub(crate) next_segment: u64,
@@ -129,8 +132,8 @@ fn is_single_unfinished_flush(
     scan.is_torn(disk, start, end)
 }
 
-/// Checks that no write after flush `seq`, the last known one, is of a flush after the next: a
-/// flush begins only when the one before it is durable.
+/// Checks that the stray writes after flush `seq`, the last known one, are of the next flush at
+/// most, because a flush begins only when the flush before it is durable.
 fn check_no_missing_flush(seq: FlushSeq, stray: StrayWrites) -> Result<(), OpenError> {
     let next = seq.next();
     match stray.highest.filter(|(_, _, highest)| *highest > next) {
@@ -143,10 +146,11 @@ fn check_no_missing_flush(seq: FlushSeq, stray: StrayWrites) -> Result<(), OpenE
     }
 }
 
-/// Returns true if flush `seq` was certainly reported durable: the superblock says so, or a flush
-/// began after it, `here` in its segment or in a `later` one. In a later one the same flush may
-/// have been rewritten, so that only a header with another number shows it. An orderly stop shows
-/// nothing, because the start before it may have left a torn flush.
+/// Returns true if flush `seq` was certainly reported durable: the superblock says so, or a later
+/// flush began, which requires that this one is durable. After the flush in its own segment
+/// (`here`), any valid sector proves that a later flush began. In a `later` segment, only a header
+/// block with a higher number does, because a start may have rewritten flush `seq` there. An
+/// orderly stop proves nothing, because the start before it may have left a torn flush.
 fn is_acknowledged(
     superblock: &Superblock,
     seq: FlushSeq,
@@ -157,7 +161,8 @@ fn is_acknowledged(
     seq <= superblock.ack_floor || here.valid || another
 }
 
-/// Returns the file range of a flush's bodies, which ends where those of the flush before begin.
+/// Returns the file range of a flush's bodies, which ends where the bodies of the flush before it
+/// begin.
 pub(crate) fn body_range(
     found: &HeaderBlock,
     scan: &SegmentScan,
@@ -179,9 +184,9 @@ pub(crate) fn body_range(
 }
 
 /// Scans the segments after the last one with a flush: returns those that are empty and of the
-/// configured size, and the stray writes. Segments are filled in order, so whatever follows an
-/// empty one is garbage. None has a complete flush at its front, so no flush may begin after it
-/// either.
+/// configured size, and the stray writes. Segments are filled in order, so sectors after an empty
+/// segment are ignored. No segment here begins with a complete header block, so a header block
+/// further back in one means damage.
 fn scan_trailing_segments(
     disk: &mut impl Disk,
     identity: Identity,
@@ -267,8 +272,8 @@ impl<'a> Replay<'a> {
                         format!("flush {} is before flush {}", found.block.seq.0, until.0);
                     return Err(damage(scan.segment.number, offset, message));
                 }
-                // A flush that began there was torn by a crash, and a later start began it again
-                // elsewhere.
+                // A crash tore the flush that began there, and a later start wrote it again in
+                // another segment.
                 _ => break,
             }
         }
@@ -310,7 +315,7 @@ impl<'a> Replay<'a> {
         let seq = last.block.seq;
         check_no_missing_flush(seq, stray)?;
         let acknowledged = is_acknowledged(self.superblock, seq, here, later);
-        // The last flush may be torn if no flush followed it: then it was not acknowledged.
+        // The last flush may be torn if it was not acknowledged.
         if acknowledged {
             scan.verify_bodies(disk, start, end)?;
         } else if scan.is_torn(disk, start, end)? {

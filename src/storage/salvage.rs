@@ -24,7 +24,7 @@ pub(crate) fn salvage(
     }
     let mut replay = Replay::new(superblock, 0);
     for place in 0..scans.len() {
-        // A flush that is also the first of the next segment was written again there.
+        // If the next segment begins with this flush, the flush was written again there.
         let until = scans.get(place + 1).map_or(FlushSeq::MAX, |(_, first)| *first);
         if !replay_complete(disk, &mut scans[place].0, until, &mut replay) {
             break;

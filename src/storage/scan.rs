@@ -9,10 +9,10 @@ use crate::storage::identity::Identity;
 use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, SectorState, framed_bytes, is_zero};
 use crate::storage::segment::NodeSegment;
 
-/// The most bytes of one read; every header block is smaller.
+/// The maximum size of one read, in bytes; every header block is smaller.
 const PIECE_BYTES: u64 = 1 << 20;
-/// The bytes of a header zone that are read at first. Each further piece is twice as large as the
-/// one before, so that a search for the first flush alone does not read bodies.
+/// The size of the first read of a header zone, in bytes. Each further piece is twice as large as
+/// the one before, so that a search for the first flush alone does not read bodies.
 const FIRST_PIECE_BYTES: u64 = PAGE_BYTES as u64;
 
 /// One segment, and the piece of it that was read last.
@@ -35,9 +35,10 @@ pub(crate) struct HeaderBlock {
 /// The writes found outside the known complete flushes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct StrayWrites {
-    /// Whether a valid sector was found, so that a flush began there.
+    /// Whether a valid sector was found, which proves that a flush began there.
     pub(crate) valid: bool,
-    /// The highest flush number of a header block found there, with its file and offset.
+    /// The highest flush number in a header block found there, with the file and offset of that
+    /// block.
     pub(crate) highest: Option<(FileName, u64, FlushSeq)>,
 }
 
@@ -51,7 +52,7 @@ impl StrayWrites {
     }
 }
 
-/// Returns `number` as a size if it is at most `limit`.
+/// Returns `number` as a `usize`; `None` if it is larger than `limit`.
 pub(crate) fn at_most(number: u64, limit: u64) -> Option<usize> {
     usize::try_from(number).ok().filter(|_| number <= limit)
 }

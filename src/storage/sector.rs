@@ -10,7 +10,7 @@ pub(crate) const PAYLOAD_BYTES: usize = 508;
 /// The padding unit of a flush in each zone, in bytes: no later flush writes to its pages.
 pub(crate) const PAGE_BYTES: usize = 4096;
 
-/// The two ends of a segment; a sector of one zone is invalid in the other.
+/// The two ends of a segment; a sector of one zone is invalid in the other zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Zone {
     Headers,
@@ -29,7 +29,8 @@ pub(crate) enum SectorState {
 }
 
 /// Tables for the checksum of a payload of zeros, because most sectors of a small flush are
-/// padding. A CRC is linear, so the contribution of each byte before the payload can be looked up.
+/// padding. A CRC is linear, so the contribution of each byte that precedes the payload can be
+/// looked up.
 struct ZeroChecksums {
     of_zero: u32,
     /// The contributions of the bytes of the initial CRC.
@@ -134,7 +135,7 @@ impl SectorCodec {
     }
 }
 
-/// Writes a payload, piece by piece, into sectors with a single copy.
+/// Frames a payload in sectors, piece by piece; each byte is copied once.
 #[derive(Clone, Debug)]
 pub(crate) struct Framer {
     codec: SectorCodec,

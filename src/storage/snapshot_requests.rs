@@ -9,7 +9,8 @@ impl Storage {
     /// Begins to take a snapshot of the state after `last`, under `membership`. Each
     /// [`ReadyForChunk`](crate::storage::SnapshotEvent::ReadyForChunk) is answered by
     /// [`Storage::write_snapshot`] or [`Storage::end_snapshot`]. Returns false if the snapshot is
-    /// not newer than the present one, or another one is being taken or received.
+    /// not newer than the newest complete one, if another one is being taken or received, or if a
+    /// file for this index exists.
     #[must_use]
     pub fn take_snapshot(
         &mut self,
@@ -59,8 +60,8 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Begins or continues to receive the snapshot `meta`. Returns false if it is not newer than
-    /// the present one.
+    /// Begins or continues to receive the snapshot `meta`. Returns false if another snapshot,
+    /// complete or being taken, is at least as new.
     #[must_use]
     pub fn receive_snapshot(&mut self, meta: &SnapshotMeta, events: &mut Vec<Event>) -> bool {
         if self.failed {
@@ -78,7 +79,7 @@ impl Storage {
         self.snapshots.parts_to_request()
     }
 
-    /// Takes a part of the snapshot `root` that a peer has sent.
+    /// Handles a part of the snapshot `root` that a peer has sent.
     pub fn receive_part(
         &mut self,
         root: Root,
@@ -94,7 +95,8 @@ impl Storage {
         outcome
     }
 
-    /// Reads a part of the snapshot `root` for a peer: a `Part` or `PartUnavailable` event follows.
+    /// Reads a part of the snapshot `root` for a peer: a `Part` or `PartUnavailable` event follows,
+    /// or no event if the chunk is being read already or `serving_max` reads are pending.
     pub fn serve_part(&mut self, root: Root, part: SnapshotPart, events: &mut Vec<Event>) {
         if self.failed {
             return;
@@ -103,8 +105,8 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Returns the last index of the complete snapshot before the current one; 0 if there is none.
-    /// The log after it is kept, so that the node survives damage to the current one.
+    /// Returns the last index of the complete snapshot before the current one, or 0 if there is
+    /// none. The log after it is kept, so that the node survives damage to the current one.
     #[must_use]
     pub fn previous_snapshot(&self) -> Index {
         self.snapshots.previous().map_or(Index::ZERO, |meta| meta.last.index)

@@ -7,7 +7,7 @@ use crate::storage::disk::{DiskError, FileAction, FileName, Lane, OperationId};
 use crate::storage::error::StorageError;
 use crate::storage::operations::{Operations, Owner};
 
-/// Segments that are empty, durable and named, and the creation of the next one.
+/// Empty segments whose content and names are durable, and the creation of the next one.
 #[derive(Clone, Debug)]
 pub(crate) struct SpareSegments {
     segments: VecDeque<u64>,
@@ -66,7 +66,7 @@ impl SpareSegments {
         self.full = false;
     }
 
-    /// Begins to create the next segment if there are fewer than `count`; one at a time.
+    /// Begins to create the next segment if there are fewer than `count` and none is being created.
     pub(crate) fn advance(&mut self, count: usize, operations: &mut Operations) {
         if self.full || self.is_busy() || self.segments.len() >= count {
             return;
@@ -87,7 +87,7 @@ impl SpareSegments {
         self.discarding == Some(id) || self.creating.as_ref().is_some_and(creates)
     }
 
-    /// Takes the result of a creation, of the sync of its name, or of a removal.
+    /// Handles the result of a creation, of the sync of its name, or of a removal.
     ///
     /// # Errors
     /// A [`StorageError`] if the disk failed, unless the creation found the file system full.
@@ -103,7 +103,10 @@ impl SpareSegments {
             let failure = |error| StorageError::disk(Some(file), 0, &error);
             return result.map(|_| SpaceChange::Unchanged).map_err(failure);
         }
-        let creating = self.creating.as_mut().expect("the caller asked whether it has it");
+        let creating = self
+            .creating
+            .as_mut()
+            .expect("the caller checked that the operation is one of a spare segment");
         if id == creating.create {
             match result {
                 Ok(_) => creating.created = true,

@@ -28,7 +28,7 @@ pub struct Storage {
     pub(crate) updater: SuperblockUpdater,
     pub(crate) log: Log,
     pub(crate) snapshots: Snapshots,
-    /// The last index of the current snapshot that was last passed on to `snapshots`.
+    /// The last index of the current snapshot that `snapshots` knows of.
     recorded_index: Index,
     /// The number of spare segments to keep now: 0 until the start.
     pub(crate) spare_segments_target: usize,
@@ -47,7 +47,7 @@ enum Closing {
     No,
     /// The close was requested; it waits until the log is idle.
     Requested,
-    /// Waits until the superblock durably records the orderly stop.
+    /// The close waits until the superblock durably records the orderly stop.
     Recording(u64),
     Done,
 }
@@ -75,7 +75,7 @@ pub enum Event {
     /// The file system has no room for spare segments (true), or has room again (false). Writes go
     /// on until the last spare segment is full.
     Full(bool),
-    /// Everything is durable, and the superblock records that the node stopped in order.
+    /// Everything is durable, and the superblock records the orderly stop of the node.
     Closed,
     /// The store has failed for good: no event follows, and every further call is ignored.
     Failed(StorageError),
@@ -131,7 +131,7 @@ impl Storage {
         &self.updater.durable().snapshot
     }
 
-    /// Returns the entry before the first on disk.
+    /// Returns the entry before the first one on disk.
     #[must_use]
     pub fn base(&self) -> EntryId {
         self.log.index.base().id
@@ -147,7 +147,7 @@ impl Storage {
     /// opening.
     pub fn start(&mut self, events: &mut Vec<Event>) {
         self.spare_segments_target = self.config.spare_segments;
-        // The caller has not heard of a full file system during the opening.
+        // No event of the opening reached the caller, not even one about a full file system.
         self.full = false;
         self.log.spare_segments.retry();
         let litter = std::mem::take(&mut self.unused_segments);
@@ -159,7 +159,7 @@ impl Storage {
     ///
     /// # Panics
     /// If the entries leave a gap or replace one at or before the base, if a command is larger than
-    /// `command_bytes_max`, or if a membership is invalid.
+    /// `command_bytes_max`, if a membership is invalid, or after [`Storage::close`].
     pub fn persist(&mut self, write: Write, events: &mut Vec<Event>) {
         if self.failed {
             return;
@@ -170,11 +170,11 @@ impl Storage {
                 Payload::Noop => {}
                 Payload::Command(command) => {
                     let within = command.len() <= self.config.command_bytes_max;
-                    assert!(within, "contract: command_bytes_max holds");
+                    assert!(within, "contract: a command has at most command_bytes_max bytes");
                 }
                 Payload::Membership(membership) => {
                     let flawless = membership.violation().is_none();
-                    assert!(flawless, "contract: a node may have the membership");
+                    assert!(flawless, "contract: the membership is valid");
                 }
             }
         }
@@ -208,8 +208,8 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Removes the log through `through` in whole segments, but no entry that the current snapshot
-    /// does not cover.
+    /// Removes the segments that hold only entries through `through`, but no entry that the current
+    /// snapshot does not cover.
     pub fn compact(&mut self, through: Index, events: &mut Vec<Event>) {
         if self.failed {
             return;
@@ -220,7 +220,8 @@ impl Storage {
     }
 
     /// Makes `meta`, a snapshot that is verified and durable as a file, the current one;
-    /// [`Event::SnapshotRecorded`] reports it. A snapshot that is not newer is ignored.
+    /// [`Event::SnapshotRecorded`] reports it. A snapshot that is not newer than the current one is
+    /// ignored.
     pub fn set_snapshot(&mut self, meta: SnapshotMeta, events: &mut Vec<Event>) {
         if self.failed || meta.last.index <= self.updater.target().snapshot.last.index {
             return;
@@ -239,7 +240,7 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Stops in order: makes the pending writes durable, then reports [`Event::Closed`].
+    /// Stops the store in order: makes the pending writes durable, then reports [`Event::Closed`].
     pub fn close(&mut self, events: &mut Vec<Event>) {
         if self.failed || self.closing != Closing::No {
             return;
@@ -248,7 +249,7 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Takes the result of an operation.
+    /// Handles the result of an operation.
     ///
     /// # Panics
     /// If the operation was not requested, or its completion was reported before.
@@ -277,7 +278,7 @@ impl Storage {
         }
     }
 
-    /// Takes the result of an operation on the segments.
+    /// Handles the result of an operation on the segments.
     fn on_log(
         &mut self,
         id: OperationId,

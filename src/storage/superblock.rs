@@ -35,9 +35,9 @@ pub(crate) struct Superblock {
     pub(crate) identity: Identity,
     /// The log that the directory was made from, if it did not begin empty.
     pub(crate) origin: Option<Origin>,
-    /// The number of the update, counted from 1 at formatting.
+    /// The number of this update of the superblock; formatting writes number 1.
     pub(crate) seq: u64,
-    /// The checksum of the superblock before.
+    /// The checksum of the superblock before this one.
     pub(crate) parent: Digest,
     pub(crate) hard_state: HardState,
     pub(crate) committed: Index,
@@ -65,7 +65,7 @@ pub(crate) struct Encoded {
 pub(crate) enum SuperblockCopy {
     Valid(Box<Superblock>, Digest),
     Zero,
-    /// A superblock of this newer version, which cannot be read.
+    /// A superblock of this version, which is newer than this program reads.
     Newer(u32),
     Bad,
 }
@@ -123,7 +123,7 @@ impl Superblock {
         bytes.extend(origin.last.term.0.to_le_bytes());
         bytes.extend(origin.last.index.0.to_le_bytes());
         let membership = &self.snapshot.membership;
-        assert!(membership.violation().is_none(), "contract: a node may have the membership");
+        assert!(membership.violation().is_none(), "contract: the membership is valid");
         let membership = membership.encode();
         let length = u16::try_from(membership.len())
             .expect("a membership is at most Membership::BYTES_MAX long");
@@ -204,11 +204,12 @@ impl SuperblockCopy {
     }
 }
 
-/// Chooses the current superblock: the one with the highest number of which two copies are equal.
-/// A single copy was left by an interrupted update, on which nothing depended.
+/// Chooses the current superblock: the one with the highest number of which two copies are equal. A
+/// number of which only one copy is intact belongs to an interrupted update, on which nothing
+/// depended.
 ///
 /// # Errors
-/// An [`OpenError`] if there is none, or it does not follow the one before.
+/// An [`OpenError`] if there is none, or if the copies contradict each other.
 pub(crate) fn choose(copies: &[SuperblockCopy]) -> Result<&Superblock, OpenError> {
     let valid = |copy| match copy {
         &SuperblockCopy::Valid(ref superblock, digest) => Some((&**superblock, digest)),

@@ -29,7 +29,7 @@ pub(crate) struct SuperblockUpdater {
 #[derive(Clone, Debug)]
 struct Update {
     superblock: Superblock,
-    /// The encoding of one copy.
+    /// The encoding of the superblock, the same for every copy.
     copy: Encoded,
     requests: u64,
     stage: Stage,
@@ -39,8 +39,8 @@ struct Update {
     intact: usize,
 }
 
-/// The stage of an update. Each stage begins only after the one before has succeeded, so that two
-/// copies are intact and equal, whatever fails.
+/// The stage of an update. Each stage begins only after the stage before it has succeeded, so that
+/// two copies are always intact and equal, even if a write fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     FirstPair,
@@ -125,7 +125,7 @@ impl SuperblockUpdater {
         actions.map(|action| operations.request(Owner::Superblock, Lane::Log, action)).collect()
     }
 
-    /// Takes the result of an operation of the update.
+    /// Handles the result of an operation of the update.
     ///
     /// # Errors
     /// A [`StorageError`] if too few copies were read back as they were written.
@@ -135,7 +135,8 @@ impl SuperblockUpdater {
         bytes: &[u8],
         operations: &mut Operations,
     ) -> Result<(), StorageError> {
-        let mut update = self.update.take().expect("an operation is of the update under way");
+        let mut update =
+            self.update.take().expect("the operation belongs to the update in progress");
         update.pending.retain(|waits| *waits != id);
         if update.stage == Stage::ReadingBack {
             update.intact += usize::from(bytes == update.copy.bytes);

@@ -15,9 +15,9 @@ pub enum Acknowledge {
     /// Once the entry is committed, and durable on every voter that is not suspected dead.
     ///
     /// The leader suspects a voter that it has not heard from for `Config::election_timeout_max`.
-    /// It may be wrong: a live voter behind a slow or a broken link is suspected, and lacks the
-    /// entry if the other voters are lost. A voter that is live but cannot write delays the
-    /// acknowledgement until it can.
+    /// The suspicion may be wrong: a live voter behind a slow or broken link is suspected, and may
+    /// lack the entry if the other voters are lost. A voter that is live but cannot write delays
+    /// the acknowledgement until it can.
     AllLive,
     /// At once, before the entry is durable anywhere: it may be lost, even without a crash. The
     /// outcome has no result of the state machine, and no read sees the entry before it is
@@ -27,7 +27,8 @@ pub enum Acknowledge {
 
 impl Acknowledge {
     /// Returns the level to use under `membership`: [`Acknowledge::Default`] becomes
-    /// [`Acknowledge::AllLive`] if a voter set of it is even, else [`Acknowledge::Quorum`].
+    /// [`Acknowledge::AllLive`] if one of its voter sets has an even number of voters, else
+    /// [`Acknowledge::Quorum`].
     #[must_use]
     pub fn resolved(self, membership: &Membership) -> Acknowledge {
         let splits = membership.incoming().can_split() || membership.outgoing().can_split();

@@ -46,7 +46,7 @@ impl Payload {
 }
 
 impl Entry {
-    /// The fixed size of an entry beside its payload, in bytes, wherever entry sizes are bounded.
+    /// The bytes that an entry counts beside its payload in every bound on the size of entries.
     pub const OVERHEAD_BYTES: usize = 32;
 
     /// Returns the size of the entry in bytes, as every bound in bytes counts it.
@@ -65,7 +65,8 @@ impl Entry {
     }
 }
 
-/// Formats entries for a trace: up to four one by one, more as the first and the last.
+/// Formats entries for a trace: up to four entries one by one, more than four as the first and the
+/// last.
 pub(crate) struct EntryList<'a>(pub(crate) &'a [Entry]);
 
 impl Deref for Command {

@@ -13,8 +13,9 @@ use crate::types::id::Index;
 pub struct HashChain(pub u64);
 
 impl HashChain {
-    /// A chain restarts at every multiple of this index. A node without earlier entries, after a
-    /// restart or a snapshot install, soon computes the same chains as the others again.
+    /// A chain restarts at every index that is a multiple of this number. A node without earlier
+    /// entries, after a restart or a snapshot install, soon computes the same chains as the others
+    /// again.
     pub const SPAN: u64 = 256;
 
     /// Returns the chain that ends with `entry`, given the chain of the entry before it. Returns

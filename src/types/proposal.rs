@@ -7,7 +7,8 @@ use crate::types::id::Tag;
 /// A command to append to the log, with the caller's tag and the required acknowledgement.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Proposal {
-    /// Identifies the proposal in its outcome; no other pending request of the node has it.
+    /// Identifies the proposal in its outcome; no other pending request of the node has the same
+    /// tag.
     pub tag: Tag,
     /// The condition under which the proposal is acknowledged.
     pub acknowledge: Acknowledge,

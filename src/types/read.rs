@@ -6,7 +6,7 @@ use core::time::Duration;
 /// The required freshness of a read's answer, and the assumptions it may rest on.
 ///
 /// Each level but the last two is linearizable: the answer has every write that was complete when
-/// the read was requested. A node that cannot answer at the level's own cost pays that of
+/// the read was requested. A node that cannot answer in the level's own way answers as for
 /// [`ReadLevel::Linearizable`]; the guarantee stays the same. docs/READS.md has the argument for
 /// each level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

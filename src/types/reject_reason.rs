@@ -11,7 +11,7 @@ use crate::types::membership::ChangeError;
 pub enum RejectReason {
     /// Only the leader accepts the request: retry at the named node, if one is known.
     NotLeader {
-        /// The leader this node follows.
+        /// The leader this node follows, if it knows one.
         leader: Option<NodeId>,
     },
     /// A bound of the configuration is reached: retry later.
@@ -28,9 +28,9 @@ pub enum RejectReason {
     MembershipChangeInFlight,
     /// The requested membership is invalid.
     Membership(ChangeError),
-    /// No membership change is in a phase in which it can be cancelled.
+    /// There is no membership change in flight that can still be cancelled.
     NoChangeToCancel,
-    /// The membership change was cancelled: the voters that it was to add stay learners.
+    /// The membership change was cancelled: the nodes that it would have made voters stay learners.
     ChangeCancelled,
     /// The leader is transferring its leadership: retry at the next leader.
     Transferring,
@@ -64,7 +64,7 @@ impl fmt::Display for RejectReason {
             RejectReason::ChangeCancelled => f.write_str("the membership change was cancelled"),
             RejectReason::Transferring => f.write_str("the leader is transferring its leadership"),
             RejectReason::NoTransferTarget => {
-                f.write_str("no voter that the leader could transfer to")
+                f.write_str("there is no voter to transfer the leadership to")
             }
             RejectReason::TransferAborted => {
                 f.write_str("the target did not take over the leadership in time")

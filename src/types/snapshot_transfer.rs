@@ -15,8 +15,8 @@ use crate::types::write::Root;
 pub enum Packet {
     /// A message of the consensus algorithm.
     Message(Message),
-    /// An [`Body::AppendEntries`](crate::types::Body::AppendEntries) message, with the hash chain
-    /// of its `prev` entry in the sender's log.
+    /// A [`Body::AppendEntries`](crate::types::Body::AppendEntries) message, with the hash chain of
+    /// its `prev` entry in the sender's log.
     Chained(Message, HashChain),
     /// A message of a snapshot transfer.
     SnapshotTransfer(SnapshotTransfer),
@@ -48,7 +48,7 @@ pub enum SnapshotTransferBody {
     Gone,
 }
 
-/// A part of a snapshot. Each has a fixed size, but the last of its kind may be shorter.
+/// A part of a snapshot. All parts of a kind have the same size, but the last one may be shorter.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SnapshotPart {
     /// A piece of the manifest, by number from 0. The manifest has the hashes of all chunks, and

@@ -16,13 +16,14 @@ pub struct Status {
     pub id: NodeId,
     /// The current role of the node.
     pub role: RoleName,
-    /// Its current term, durable or in a pending write.
+    /// The current term of the node, durable or in a pending write.
     pub term: Term,
-    /// The candidate that it voted for in that term, if any.
+    /// The candidate that the node voted for in that term, if any.
     pub vote: Option<NodeId>,
-    /// The longest vote lease that it gave a leader; zero if none.
+    /// The longest vote lease that the node gave a leader; zero if it gave none.
     pub vote_lease: Duration,
-    /// The leader it follows, itself included.
+    /// The leader that the node follows: the node itself while it leads; `None` if it knows no
+    /// leader.
     pub leader: Option<NodeId>,
     /// The last entry of its log.
     pub last: EntryId,
@@ -30,7 +31,7 @@ pub struct Status {
     pub durable: Index,
     /// The last index known to be committed.
     pub committed: Index,
-    /// The last index its state machine has applied.
+    /// The last index that the state machine has applied.
     pub applied: Index,
     /// The last index covered by its snapshot.
     pub snapshot: Index,
@@ -51,7 +52,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// Returns the durable part of the status: term, vote and vote lease.
+    /// Returns the part of the status that a node must never lose: term, vote and vote lease.
     #[must_use]
     pub fn hard_state(&self) -> HardState {
         HardState { term: self.term, vote: self.vote, vote_lease: self.vote_lease }
@@ -69,7 +70,7 @@ pub struct PeerStatus {
     pub snapshot: Option<Index>,
     /// Whether the peer had no space for the entries last sent.
     pub disk_full: bool,
-    /// Whether the leader has not heard from it for the longest election timeout. No proposal
+    /// Whether the leader has not heard from the peer for the longest election timeout. No proposal
     /// waits for a suspected peer.
     pub suspected: bool,
     /// The highest index known to be durable on the peer and equal to the leader's log.
@@ -104,16 +105,17 @@ impl RoleName {
 /// The last known result of comparing this node's state machine with the others'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateVerification {
-    /// The node started with a state that has not been compared since. It rejects reads for a
-    /// bounded time.
+    /// The state has not been compared since the node started or restored a snapshot. The node
+    /// rejects reads for a bounded time, or until a conclusive comparison if it has seen different
+    /// digests.
     Unverified,
     /// A majority of the voters had the same results in the last conclusive comparison.
     Consistent,
     /// A majority of the voters had other results. The node applies nothing, serves no reads, and
     /// waits for a snapshot to rebuild its state from.
     Quarantined,
-    /// No results are those of a majority, so that the correct ones are unknown. The node applies
-    /// nothing and serves no reads until an operator intervenes.
+    /// No majority of the voters had the same results, so that the correct results are unknown. The
+    /// node applies nothing and serves no reads until an operator intervenes.
     NoMajority,
 }
 

@@ -1,5 +1,5 @@
-//! State comparison between nodes: a node requests the state digests of the others at an index, and
-//! one that has diverged rebuilds its state machine from another node's snapshot.
+//! State comparison between nodes: a node requests the state digests of the other nodes at an
+//! index, and a node that has diverged rebuilds its state machine from another node's snapshot.
 
 use core::fmt;
 
@@ -36,7 +36,8 @@ pub enum ComparisonBody {
     /// Requests the receiver's state digest at `index`. The receiver replies once it has applied
     /// that index.
     Request {
-        /// The number of the requesting node's comparison, different after each start of the node.
+        /// The number of the requesting node's comparison, counted from a number that differs
+        /// between the node's starts.
         round: u64,
         /// The index after which the digests are compared.
         index: Index,
@@ -47,10 +48,11 @@ pub enum ComparisonBody {
         round: u64,
         /// The `index` of the request.
         index: Index,
-        /// The sender's digest at `index`; unknown in parts that it has not, or no longer, stored.
+        /// The sender's digest at `index`; a part is unknown if the sender has not computed it or
+        /// no longer stores it.
         state_digest: StateDigest,
     },
-    /// The sender's state machine has diverged. It restarts from the first offered snapshot that
+    /// The sender's state machine has diverged. It is rebuilt from the first offered snapshot that
     /// ends after `after`.
     WantSnapshot {
         /// The last index of the sender's own snapshot.
@@ -68,10 +70,10 @@ pub enum ComparisonBody {
 pub struct Comparisons {
     /// Comparisons in which a majority had the same results as this node.
     pub consistent: u64,
-    /// Comparisons in which too few nodes knew their results, and none differed.
+    /// Comparisons in which too few voters knew their results, and no known result differed.
     pub unavailable: u64,
-    /// Comparisons in which some results differed, and too few nodes knew theirs to find the
-    /// diverged ones; or in which no majority had the same results.
+    /// Comparisons in which some results differed, and too few voters knew theirs to find out which
+    /// nodes diverged; or in which no majority had the same results.
     pub inconclusive: u64,
     /// Comparisons in which a majority had other results than this node.
     pub diverged: u64,

@@ -29,8 +29,8 @@ impl HardState {
     }
 }
 
-/// One batch of disk writes. A crash may leave any prefix of it durable, in this order: the hard
-/// state, the snapshot, then the entries one by one.
+/// One batch of disk writes. A crash may leave any prefix of the batch durable, in this order: the
+/// hard state, the snapshot, then the entries one by one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Write {
     /// The number that the driver reports in `Input::Persisted` once this batch and every earlier
@@ -76,19 +76,19 @@ impl SnapshotMeta {
     }
 }
 
-/// The state a node starts from: exactly what was durable when it stopped.
+/// The state a node starts from: the state that was durable when it stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Restored {
     /// The incarnation of the disk; zero if incarnations are not checked.
     pub incarnation: Incarnation,
     /// The term, the vote and the vote lease.
     pub hard_state: HardState,
-    /// The commit index of the last durable write, capped at the last index of the log.
+    /// The highest durable commit index. The node uses at most the last index of the log.
     pub committed: Index,
     /// The last snapshot, which ends at or after `base`.
     pub snapshot: SnapshotMeta,
-    /// The entry before the first that the disk still has. It is at or before the snapshot's last
-    /// entry, because some covered entries are kept for peers that lag.
+    /// The entry before the first one that the disk still has. It is at or before the snapshot's
+    /// last entry, because some covered entries are kept for peers that lag.
     pub base: EntryId,
     /// The first entry of each term in the log after `base`, in ascending order.
     pub runs: Vec<EntryId>,
@@ -99,8 +99,8 @@ pub struct Restored {
     /// The last entries of the log, as many as the driver passes at once: consecutive and ending
     /// at `last`, or none. The core requests older ones with `Action::Fetch`.
     pub tail: Vec<Entry>,
-    /// The last index that the state machine has applied; at least the snapshot's index once the
-    /// snapshot is installed.
+    /// The last index that the state machine has applied; at least the last index of the snapshot,
+    /// once the state machine was restored from it.
     pub applied: Index,
 }
 

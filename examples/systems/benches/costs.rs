@@ -50,8 +50,8 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// Starts nodes with the configuration of `adjust`, and waits until all answer and one is
-    /// leader.
+    /// Starts `count` nodes, whose configuration `adjust` changes. Waits until there is a leader,
+    /// and all nodes answer.
     fn start(count: u64, has_tls: bool, adjust: impl Fn(&mut ServerConfig)) -> Fallible<Cluster> {
         let root = TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?;
         let certs = match has_tls {
@@ -164,7 +164,7 @@ fn get<'a>(client: &'a Client, address: String, level: ReadLevel) -> BenchReques
 fn measure_pair(without: &BenchRequest<'_>, with: &BenchRequest<'_>) -> Fallible<[f64; 2]> {
     let mut took = [Latencies::default(), Latencies::default()];
     for round in 0..WARM + ROUNDS {
-        // The second request of a round finds all threads awake, so the order alternates.
+        // The order alternates, because the threads are still awake for the second request.
         let turns: [usize; 2] = if round % 2 == 0 { [0, 1] } else { [1, 0] };
         for turn in turns {
             let started = Instant::now();

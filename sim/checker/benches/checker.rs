@@ -32,7 +32,7 @@ struct Goal {
     row: &'static str,
     /// The longest time that the check should take.
     goal: Duration,
-    /// The time that Porcupine takes, or `None` if it runs out of 8 GB.
+    /// The time that Porcupine takes, or `None` if 8 GB of memory are not enough for it.
     porcupine: Option<Duration>,
 }
 

@@ -30,8 +30,8 @@ pub fn linearizable<M: Model>(model: &M, part: Subhistory<'_, M::Op, M::Ret>) ->
             if must == 0 {
                 return true;
             }
-            // The rest depends on nothing else (Lowe 2017, §3), and more optional operations allow
-            // more.
+            // Only the state and the operations that are left decide the rest of the search (Lowe
+            // 2017, §3). A visited configuration with more optional operations covers this one.
             let seen = seen.entry(must).or_default().entry(state.clone()).or_default();
             if seen.iter().any(|more| may & !more == 0) {
                 continue;

@@ -22,7 +22,7 @@ struct Case {
 /// Returns the cases of both folders, or `None` if `QUORATE_DATA` is not set.
 fn cases(test: &str) -> Option<Vec<Case>> {
     let Some(data) = env::var_os("QUORATE_DATA") else {
-        println!("SKIPPED {test}: QUORATE_DATA names no folder");
+        println!("SKIPPED {test}: QUORATE_DATA is not set");
         return None;
     };
     let folders = ["facts", "public"].map(|name| Path::new(&data).join(name).join("histories"));
@@ -64,7 +64,7 @@ impl Visitor for Count {
 
 #[test]
 fn every_history_is_parsed_completely() {
-    let Some(cases) = cases("every_history_is_read_whole") else { return };
+    let Some(cases) = cases("every_history_is_parsed_completely") else { return };
     for case in &cases {
         let loaded = load(case);
         let known = ["ops", "unknown_ops", "processes"]
@@ -77,7 +77,7 @@ fn every_history_is_parsed_completely() {
 
 #[test]
 fn a_written_history_parses_the_same() {
-    let Some(cases) = cases("what_is_written_reads_the_same") else { return };
+    let Some(cases) = cases("a_written_history_parses_the_same") else { return };
     for case in &cases {
         let loaded = load(case);
         let mut text = Vec::new();
@@ -95,7 +95,7 @@ fn a_written_history_parses_the_same() {
 
 #[test]
 fn every_verdict_matches_the_known_one() {
-    let Some(cases) = cases("every_verdict_is_the_known_one") else { return };
+    let Some(cases) = cases("every_verdict_matches_the_known_one") else { return };
     let mut different = Vec::new();
     for case in &cases {
         let known = case.known["linearizable"].as_bool().expect("each has a verdict");

@@ -178,7 +178,7 @@ fn tally(seed: u64, with: Workload) -> Tally {
 const PLAIN: Workload = Workload { swaps: 0.0, guesses: 0.0, unique: true, changed: 0.2 };
 
 #[test]
-fn registers_with_unique_values() {
+fn registers_with_unique_values_are_always_decided() {
     let tally = tally(1, PLAIN);
     assert_eq!(tally.silent, 0);
     assert!(tally.right > cases() / 4 && tally.wrong > cases() / 6, "{tally:?}");
@@ -187,7 +187,7 @@ fn registers_with_unique_values() {
 }
 
 #[test]
-fn registers_that_compare_and_set() {
+fn most_registers_with_compare_and_set_are_decided() {
     let tally = tally(2, Workload { swaps: 0.5, guesses: 0.1, ..PLAIN });
     assert!(tally.silent < cases() / 2, "{tally:?}");
     assert!(tally.right > cases() / 10 && tally.wrong > cases() / 10, "{tally:?}");
@@ -196,13 +196,13 @@ fn registers_that_compare_and_set() {
 }
 
 #[test]
-fn registers_whose_values_repeat() {
+fn registers_with_repeated_values_may_stay_undecided() {
     let tally = tally(3, Workload { swaps: 0.2, guesses: 0.5, unique: false, changed: 0.1 });
     assert!(tally.silent > cases() / 10, "{tally:?}");
     assert!(tally.right > 0 && tally.wrong > 0, "{tally:?}");
 }
 
-/// Texts to put and append: some of which none is a prefix of another, or arbitrary ones.
+/// Distinct texts to put and append, of which none is a prefix of another.
 const CLEAR: [&str; 12] =
     ["a;", "b;", "ab;", "ba;", "aab;", "c;", "aaaaaaaa1;", "aaaaaaaa2;", "d;", "e;", "f;", "g;"];
 const REPEATED: [&str; 12] =
@@ -262,7 +262,7 @@ fn tally_appends(seed: u64, texts: &[&str], init: &Value) -> Tally {
 }
 
 #[test]
-fn texts_that_grow() {
+fn appends_of_unique_texts_are_always_decided() {
     for init in [Value::Null, Value::from(""), Value::from("bb;")] {
         let tally = tally_appends(4, &CLEAR, &init);
         assert_eq!(tally.silent, 0);
@@ -273,7 +273,7 @@ fn texts_that_grow() {
 }
 
 #[test]
-fn texts_that_grow_by_the_same_more_than_once() {
+fn most_appends_of_repeated_texts_are_decided() {
     for init in [Value::Null, Value::from("bb;")] {
         let tally = tally_appends(6, &REPEATED, &init);
         assert!(tally.silent < cases() / 10, "{tally:?}");
@@ -283,7 +283,7 @@ fn texts_that_grow_by_the_same_more_than_once() {
 }
 
 #[test]
-fn texts_that_are_put_and_appended() {
+fn most_texts_both_put_and_appended_are_decided() {
     for init in [Value::Null, Value::from(""), Value::from("bb;")] {
         let tally = tally_appends(7, &PAIRED, &init);
         assert!(tally.silent < cases() / 10, "{tally:?}");
@@ -293,7 +293,7 @@ fn texts_that_are_put_and_appended() {
 }
 
 #[test]
-fn texts_with_several_parses() {
+fn texts_with_several_parses_may_stay_undecided() {
     let tally = tally_appends(5, &BLURRED, &Value::from(""));
     assert!(tally.silent > cases() / 20, "{tally:?}");
     assert!(tally.right > 0 && tally.wrong > 0, "{tally:?}");

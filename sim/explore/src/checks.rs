@@ -49,7 +49,7 @@ pub(crate) struct Checks {
     /// For each log, whether its membership changes are allowed.
     steps: Vec<Result<(), String>>,
     histories: Interned<History>,
-    /// The history after a history and a view of a node that commits or does not.
+    /// For a history, a node's view and whether the node commits as a leader: the next history.
     with: HashMap<(u32, u32, bool), u32, FixedState>,
     /// Pairs of logs that match.
     matching: HashMap<(u32, u32), (), FixedState>,
@@ -91,7 +91,7 @@ impl Checks {
         if *node.raft.membership() != membership {
             let active = node.raft.membership();
             return Err(format!(
-                "{} has the active membership {active}, but its log has {membership}",
+                "{} uses the membership {active}, but the last one in its log is {membership}",
                 status.id
             ));
         }
@@ -171,7 +171,7 @@ impl Checks {
         }
     }
 
-    /// Returns the most that was reached.
+    /// Returns the largest counts that any path reached.
     pub(crate) fn reached(&self) -> Reached {
         self.reached
     }
@@ -207,7 +207,7 @@ impl Checks {
     }
 
     /// Checks that a newly committed entry is on the disks of a quorum of one of the `memberships`,
-    /// or of all voters where each may be the last survivor.
+    /// or, with last survivors, of all voters, because each may become the last survivor.
     fn committed_by_quorum(
         &self,
         leader: &Facts,

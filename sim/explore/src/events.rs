@@ -5,7 +5,7 @@
 pub(crate) enum Move {
     /// A message, by its number, is delivered.
     Deliver(u32),
-    /// A message is delivered, and stays in flight for another delivery.
+    /// The message is delivered, and stays in flight, so that it can be delivered again.
     Repeat(u32),
     /// The clock of the node is at its deadline, and the node is stepped.
     Timeout,
@@ -16,8 +16,9 @@ pub(crate) enum Move {
     Start,
     /// The first pending write becomes durable.
     Flush,
-    /// The node crashes. Of the first pending write only this number of parts is durable, and of
-    /// later writes nothing. The node starts again, or stays down.
+    /// The node crashes. This number of parts of its first pending write is durable, and nothing of
+    /// later writes. The node starts again at once; with last survivors it stays down until
+    /// [`Move::Start`].
     Crash(u32),
     /// A user proposes a command.
     Propose,

@@ -13,7 +13,7 @@ pub(crate) struct History {
     committed: Vec<(Entry, Term)>,
 }
 
-/// The most that was reached on any path, each value by itself.
+/// The largest counts that any path reached; each may come from another path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reached {
     /// The number of terms with a leader.
@@ -37,8 +37,9 @@ pub(crate) struct NodeView<'a> {
 }
 
 impl History {
-    /// Returns the history with the additions of the node, or how the node contradicts it. With
-    /// last survivors, dead nodes lose their votes even during another change.
+    /// Returns the history with the leader and the commits that the node adds, or how the node
+    /// contradicts it. With `last_survivor`, a log may have several uncommitted memberships,
+    /// because dead nodes lose their votes even during another change.
     pub(crate) fn with(&self, node: &NodeView<'_>, last_survivor: bool) -> Result<History, String> {
         let mut history = self.clone();
         if node.role == RoleName::Leader {

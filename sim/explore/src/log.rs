@@ -89,8 +89,8 @@ mod tests {
         let joint = two.clone().joint_with([1, 2, 3].map(NodeId));
         let steps = |before, after: &[Membership]| check_steps(before, &log(after), false);
         assert!(steps(&three, &[joint.clone(), two.clone()]).is_ok());
-        assert!(steps(&three, core::slice::from_ref(&two)).is_err(), "in one step");
-        assert!(steps(&three, &[joint, three.clone()]).is_err(), "back out of it");
+        assert!(steps(&three, core::slice::from_ref(&two)).is_err(), "no joint membership");
+        assert!(steps(&three, &[joint, three.clone()]).is_err(), "the change is undone");
         assert_eq!(active_membership(&three, &log(core::slice::from_ref(&two))), two);
     }
 

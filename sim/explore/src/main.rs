@@ -15,16 +15,16 @@ struct Arguments {
     /// The scopes to explore [default: all]
     #[arg(value_name = "SCOPE")]
     scopes: Vec<String>,
-    /// The most distinct states of the whole cluster
+    /// Stop a scope after this many distinct states of the whole cluster
     #[arg(long, value_name = "N", default_value = "4000000000")]
     states: u64,
-    /// The most minutes for one scope
+    /// Stop a scope after this many minutes
     #[arg(long, value_name = "MINUTES", default_value = "30")]
     minutes: u64,
-    /// The most memory of this process, in MiB
+    /// Stop a scope when the peak memory of this process exceeds this many MiB
     #[arg(long, value_name = "MIB", default_value = "8192")]
     memory: u64,
-    /// Use the short bounds, which take seconds
+    /// Use the short bounds, with which a scope takes seconds
     #[arg(long)]
     short: bool,
     /// List all scopes, and exit

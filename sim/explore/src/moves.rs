@@ -16,11 +16,11 @@ use crate::world::World;
 /// The result of an event for a node.
 #[derive(Clone, Debug)]
 enum MoveOutcome {
-    /// Another state, with messages and commits.
+    /// The node reaches this state, sends these messages and makes these commits.
     Reached { state: u32, messages: Vec<u32>, commits: Vec<Commit> },
-    /// A term beyond the bound.
+    /// The node would reach a term beyond the bound.
     BeyondBounds,
-    /// A violated safety property.
+    /// The step violates a safety property: the property, and how.
     Violation(String),
 }
 
@@ -166,8 +166,9 @@ impl Moves {
         }
     }
 
-    /// Returns true if the node may be stepped by its clock. With last survivors only due nodes
-    /// are, leaders first, except for further heartbeats of leaders.
+    /// Returns true if the clock may step the node now. With last survivors, a node that is not due
+    /// is stepped only if it leads, for a further heartbeat, and due leaders are stepped before all
+    /// other due nodes.
     fn may_time_out(&self, world: &World, place: usize) -> bool {
         let (bounds, used, facts) = (&self.scope.bounds, world.used, self.fact(world, place));
         let leads_and_is_due = |place| {
@@ -281,7 +282,8 @@ impl Moves {
             self.pass_time_for_others(next)?;
         }
         if matches!(event.kind, Move::Crash(_)) && self.scope.last_survivor {
-            // A message of the node may have arrived before; messages to it are forgotten.
+            // Messages to the node are lost. Messages from it may be dropped, too, because the
+            // paths in which they arrive before the crash are explored as well.
             let concerns = |message: u32| {
                 let from = self.network.get(message).from.0 as usize - 1;
                 [from, self.network.receiver(message)].contains(&event.place)
@@ -327,7 +329,8 @@ impl Moves {
         }
     }
 
-    /// Advances the clocks of the other nodes as that of n1. Passing time alone sends no message.
+    /// Advances the clocks of the other nodes like the clock of n1. No node sends a message then,
+    /// because time passes without a step.
     fn pass_time_for_others(&mut self, world: &mut World) -> Result<(), String> {
         for place in 1..world.states.len() {
             let key = (world.states[place], Move::TimePasses.code());
@@ -412,7 +415,7 @@ fn bounded_kind(scope: &Scope, event: Event, facts: &Facts) -> Option<BoundedKin
         Move::Deliver(_) | Move::Flush => None,
         Move::Start => Some(BoundedKind::Timeout),
         Move::Repeat(_) => Some(BoundedKind::Repeat),
-        // Where nodes do not pause, the timeout of a due node is no choice.
+        // With last survivors nodes do not pause, so a due node is always stepped.
         Move::Timeout if scope.last_survivor && facts.is_due => None,
         Move::Timeout if facts.leads() => Some(BoundedKind::Heartbeat),
         Move::Timeout => Some(BoundedKind::Timeout),

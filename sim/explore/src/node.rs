@@ -53,8 +53,8 @@ pub(crate) enum NodeEvent {
 #[derive(Clone, Debug)]
 pub(crate) struct Commit {
     pub(crate) last: Index,
-    /// The active memberships before and after the step. A commit may let the leader append the
-    /// membership that decides the rest.
+    /// The active memberships before and after the step; a quorum of either may decide. They differ
+    /// if the commit lets the leader append the next membership of a change.
     pub(crate) memberships: [Membership; 2],
 }
 
@@ -181,12 +181,12 @@ impl Node {
                 _ => None,
             })
         };
-        let immediate_delivery = ready(Index::ZERO)?;
+        let immediate = ready(Index::ZERO)?;
         // With a read lease the node waits for entries that may change the answer.
         let waits_for = (status.applied.0..=status.last.index.0).rev().map(Index);
         let mut waits_for = waits_for.take_while(|index| ready(*index).is_none());
         match status.role {
-            RoleName::Leader => Some(immediate_delivery),
+            RoleName::Leader => Some(immediate),
             _ => Some(waits_for.next().unwrap_or(status.applied)),
         }
     }
@@ -237,7 +237,7 @@ impl Run {
         let (before, memberships) = (node.raft.status(), node.raft.membership().clone());
         node.raft.step(self.now, input, &mut actions);
         let status = node.raft.status();
-        // A leader that has lost its vote steps down when it commits that.
+        // A leader that is no longer a voter steps down when it commits its removal.
         let leads = before.role == RoleName::Leader || status.role == RoleName::Leader;
         if leads && before.term == status.term && status.committed > before.committed {
             let memberships = [memberships, node.raft.membership().clone()];
@@ -307,9 +307,9 @@ fn parts(write: &Write) -> usize {
     usize::from(write.hard_state.is_some()) + write.entries.len()
 }
 
-/// Returns the node with its clock at the origin, and every instant at the same number of whole
-/// election timeouts from it. Where all clocks run at the same rate, half timeouts count, and an
-/// instant is rounded to the nearest, because heartbeats take no time.
+/// Returns the node with its clock at the origin, and every instant rounded to a whole number of
+/// election timeouts from the origin, unless it is less than one timeout in the future. With leases
+/// an instant is rounded to the nearest half timeout, because heartbeats take no time.
 fn normal_at(raft: &Raft, now: Instant, scope: &Scope) -> (Raft, WriteId) {
     let timeout = u64::try_from(ELECTION_TIMEOUT.as_nanos())
         .expect("an election timeout fits u64 nanoseconds");
@@ -330,8 +330,8 @@ fn normal_at(raft: &Raft, now: Instant, scope: &Scope) -> (Raft, WriteId) {
     })
 }
 
-/// Rounds an instant with last survivors: to a number of steps in the past, up to the number that
-/// means death, to the next heartbeat, or to the next step.
+/// Rounds an instant for a scope with last survivors: a past instant to a whole number of steps, at
+/// most [`STEPS_TO_DEATH`], and a future instant to the next heartbeat or to the next step.
 fn in_steps(now: Instant, instant: Instant) -> Instant {
     let step = SURVIVOR_STEP.as_nanos() as u64;
     if instant > now.after(HEARTBEAT) {

@@ -68,7 +68,7 @@ fn four() {
     let Reached { terms, committed, .. } = reached("four");
     assert!(
         terms == 2 && committed > 1,
-        "the half without the casting vote elects a leader with a vote of the other"
+        "the half without the casting vote elects a leader with a vote of the other half"
     );
 }
 
@@ -83,7 +83,7 @@ fn read_lease() {
     let Reached { committed, .. } = reached("read-lease");
     assert_eq!(
         committed, 2,
-        "the command is committed, with the other node or after its read lease"
+        "the command is committed, by the other node's acknowledgement or after its read lease"
     );
 }
 
@@ -91,7 +91,7 @@ fn read_lease() {
 fn survivor() {
     let Reached { terms, committed, changes } = reached("survivor");
     assert_eq!(terms, 2, "the last survivor leads");
-    assert!(committed > 2 && changes > 0, "and makes progress alone");
+    assert!(committed > 2 && changes > 0, "the last survivor makes progress alone");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Decodes what `encode` writes, as the page does, for the tests.
+//! Decodes the bytes that `encode` writes, as the script of the page does; used by tests.
 
 #[cfg(test)]
 mod tests;
@@ -72,7 +72,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads the position of one of these values.
+    /// Reads a position, and returns the value of `of` at that position.
     fn one<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.number::<usize>()]
     }

@@ -4,7 +4,7 @@
 //! referred to by position, from 0. Times are nanoseconds since the start of the run, or positions
 //! in an order. A number above [`NUMBER_MAX`] is shown as [`NUMBER_MAX`].
 
-/// The largest number that a page shows exactly: JavaScript can represent the sum of two such.
+/// The largest number that a page shows exactly: JavaScript represents the sum of two of them.
 pub const NUMBER_MAX: u64 = 1 << 52;
 
 /// One run, or a part of it.

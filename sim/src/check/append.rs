@@ -1,5 +1,6 @@
-//! Leaders' logs and followers' acknowledgements: S6, S9, and the part of S17 about the durable
-//! index that a node reports.
+//! Leaders' logs and followers' acknowledgements: S6, S9, the part of S17 about the durable index
+//! that a node reports, and the part of S24 about acknowledgements from a disk that the membership
+//! does not name.
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, Incarnation, Index, Message, Term, Write};
@@ -148,7 +149,7 @@ fn check_acknowledged(model: &Model, from: Slot, message: &Message, matched: Ind
              ends at index {last}"
         ));
     }
-    // A lagging driver may not have given this part of the leader's log to its disk yet.
+    // A lagging driver may not have given this part of the leader's log to the leader's disk yet.
     let Some(has) = leader.memory.log.id_at(matched).filter(|has| *has != held) else {
         return Ok(());
     };
@@ -162,7 +163,7 @@ fn check_acknowledged(model: &Model, from: Slot, message: &Message, matched: Ind
 fn check_verified(model: &Model, from: Slot, message: &Message, verified: Index) -> CheckResult {
     let (node, leader) = (model.node(from), model.node(model.slot(message.to)));
     let term = message.term;
-    // A lagging driver may not have given all of the log to the disk yet.
+    // A lagging driver may not have given the node's whole log to the disk yet.
     let known = |status: Status| status.term == term && status.last == node.memory.log.last_id();
     if !leader.leads(term) || !node.status.is_some_and(known) {
         return Ok(());

@@ -17,12 +17,14 @@ impl Apply {
         Apply { applied: vec![Index::ZERO; model.nodes.len()] }
     }
 
-    /// Records that a node's state machine starts empty, or from a snapshot that ends at `applied`.
+    /// Records that a node's state machine starts with the log applied up to `applied`: empty, from
+    /// a snapshot, or from its own durable state.
     pub(super) fn starts_at(&mut self, slot: Slot, applied: Index) {
         self.applied[slot.0] = applied;
     }
 
-    /// The last index that the node's state machine has applied since its start.
+    /// The last index that the node's state machine has applied, or that its state covered when it
+    /// started.
     pub(super) fn applied(&self, slot: Slot) -> Index {
         self.applied[slot.0]
     }

@@ -35,10 +35,10 @@ pub struct Bounds {
     pub election_timeout_min: Duration,
     /// The most elections that core nodes may win in the stabilization phase.
     pub stabilization_elections_max: u64,
-    /// The most elections that core nodes may win, and terms that each may begin, while the cluster
-    /// is idle.
+    /// The most elections that core nodes may win while the cluster is idle. Each of these
+    /// elections may also change the term of every node once.
     pub idle_elections_max: u64,
-    /// The durations of messages, flushes and batches in the absence of faults.
+    /// The longest durations of messages, flushes and batches in the absence of faults.
     pub costs: Costs,
     /// The configuration of every node, except for the node's id.
     pub config: Config,
@@ -46,7 +46,7 @@ pub struct Bounds {
     pub drift_ppm: u32,
 }
 
-/// Whether the options prevent removed and half-isolated nodes from starting elections for ever
+/// Whether the options prevent removed and half-isolated nodes from starting elections without end
 /// (thesis §4.2.3, §9.6).
 pub(crate) fn prevents_disruptive_servers(config: &Config) -> bool {
     config.pre_vote && config.check_quorum && config.stickiness
@@ -124,8 +124,11 @@ impl SendBudgets {
                 Ok(())
             }
             None => {
-                let (id, max) = (model.node(from).id, self.max);
-                S29.violated(format!("{id} sends more than {max} messages after few inputs"))
+                let (id, per_input, max) = (model.node(from).id, self.per_input, self.max);
+                S29.violated(format!(
+                    "{id} sends more messages than its inputs allow: {per_input} for each input, \
+                     and at most {max} saved up"
+                ))
             }
         }
     }
@@ -144,7 +147,8 @@ impl Bounds {
             ("pending reads", status.reads_waiting, self.reads_max),
             ("bytes of entries in memory", status.tail_bytes, tail_max),
         ];
-        // The model learns of a write only when the node submits it to the disk.
+        // The bytes in memory are checked only if the model knows the whole log: it learns of a
+        // write when the node submits the write to the disk.
         let known = if status.last == log.last_id() { &limits[..] } else { &limits[..2] };
         let Some((bounded, is, max)) = known.iter().find(|(_, is, max)| is > max) else {
             return Ok(());
@@ -153,9 +157,9 @@ impl Bounds {
         S29.violated(format!("{id} has {is} {bounded}, but the bound is {max}"))
     }
 
-    /// Checks a write after the model applied it: a leader appends commands of clients only while
-    /// its unapplied bytes are within the bound. Entries of earlier terms, and the empty entry with
-    /// which a leader begins its term, may exceed the bound.
+    /// Checks a write after the model applied it: a leader appends a command of a client only if
+    /// its unapplied bytes, including the command, stay within the bound. Entries of earlier terms,
+    /// and the empty entry with which a leader begins its term, may exceed the bound.
     pub(super) fn submitted(&self, model: &Model, slot: Slot, write: &Write) -> CheckResult {
         let node = model.node(slot);
         let is_command = |entry: &&Entry| matches!(entry.payload, Payload::Command(_));
@@ -194,7 +198,7 @@ impl Bounds {
     }
 }
 
-/// Checks the bytes of a batch; a single entry may exceed the bound if it is alone.
+/// Checks the bytes of a message or batch; a single entry may exceed the bound if it is alone.
 fn check_bytes(
     does: &str,
     id: quorate::types::NodeId,

@@ -14,17 +14,17 @@ use crate::digest;
 use crate::request::{OpId, PayloadOrigin};
 use crate::time::SimTime;
 
-/// Every operation, and the lowest index that the next linearizable read must see.
+/// Every operation, and the index up to which the next linearizable read must see the log.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clients {
-    /// The operations by number; `None` for a number that was never invoked.
+    /// The operations by number; `None` for a number without an operation.
     ops: Vec<Option<Op>>,
     /// The pending reads by operation.
     reads: BTreeMap<OpId, Read>,
     /// The highest index at which a completed command was executed or a linearizable read was
     /// served; the next linearizable read must see all entries up to it.
     floor: Index,
-    /// The times at which the floor rose, each with its new value.
+    /// The times at which the floor rose, each with the new floor.
     floors: Vec<(SimTime, Index)>,
     /// The highest index acknowledged to a client.
     acknowledged: Index,
@@ -49,15 +49,15 @@ struct Op {
     outcome: Option<OpOutcome>,
 }
 
-/// A read's request, and the state of the cluster at its invocation.
+/// The request of a read, and the state of the cluster when the client invoked the read.
 #[derive(Clone, Debug)]
 pub(super) struct Read {
     pub(super) query: Vec<u8>,
     pub(super) level: ReadLevel,
     pub(super) since: SimTime,
-    /// The latest term that a leader had won.
+    /// The latest term that any leader had won by then.
     pub(super) won: Term,
-    /// The highest index that any node had committed.
+    /// The highest index that any node had committed by then.
     pub(super) committed: Index,
 }
 
@@ -70,7 +70,7 @@ enum OpOutcome {
     Unknown,
 }
 
-/// One answer to a read, with the state it was served from.
+/// One answer to a read, with the state from which the node served it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ServedRead {
     pub(super) node: NodeId,
@@ -110,7 +110,7 @@ impl Clients {
         }
     }
 
-    /// The floor before time `at`.
+    /// The floor just before time `at`.
     fn floor_before(&self, at: SimTime) -> Index {
         let after = self.floors.partition_point(|(since, _)| *since < at);
         after.checked_sub(1).map_or(Index::ZERO, |place| self.floors[place].1)
@@ -120,12 +120,12 @@ impl Clients {
         self.known(op).expect("an operation is invoked before it ends")
     }
 
-    /// The operation, or `None` if it was not invoked.
+    /// The operation, or `None` if no client invoked it.
     fn known(&mut self, op: OpId) -> Option<&mut Op> {
         self.ops.get_mut(usize::try_from(op.0).ok()?)?.as_mut()
     }
 
-    /// Sets the operation's outcome; an operation has one outcome.
+    /// Sets the operation's outcome; a second outcome violates S19.
     fn end(&mut self, op: OpId, ended: OpOutcome) -> CheckResult<&mut Op> {
         let operation = self.op(op);
         if let Some(earlier) = operation.outcome {
@@ -139,8 +139,9 @@ impl Clients {
         Ok(operation)
     }
 
-    /// Matches newly committed entries with operations. A command is invoked before its commit, so
-    /// a proposal is ordered after every operation that was complete at its invocation.
+    /// Matches newly committed entries with operations. A command is invoked before it is
+    /// committed, so its entry is ordered after every operation that was complete at the
+    /// invocation.
     pub(super) fn match_committed(&mut self, model: &Model) -> CheckResult {
         while self.matched_to < model.committed.last() {
             self.matched_to = self.matched_to.next();
@@ -264,8 +265,8 @@ impl Clients {
         Ok(())
     }
 
-    /// Checks the answer to a read, with clocks off by at most `drift_ppm` parts per million, and
-    /// returns the read.
+    /// Checks the answer to a read and returns the read. Clocks run too fast or too slow by at most
+    /// `drift_ppm` parts per million.
     pub(super) fn served(
         &mut self,
         model: &Model,
@@ -285,7 +286,8 @@ impl Clients {
                 read.level
             ));
         }
-        // A read under a read lease waits only for commands that may change its answer (S21).
+        // A read at replica level must include only the commands that may change its answer; S21
+        // checks these.
         let floor = match freshness {
             Freshness::Linearizable if read.level == ReadLevel::Replica => Index::ZERO,
             Freshness::Linearizable => floor,
@@ -299,7 +301,7 @@ impl Clients {
                 "{node} serves read {number} at read index {index}, but an operation at index \
                  {floor} was completed {}",
                 match freshness {
-                    Freshness::Within(age) => format!("{age:?} before the read began"),
+                    Freshness::Within(age) => format!("more than {age:?} before the read began"),
                     _ => "before the read began".to_owned(),
                 }
             ));

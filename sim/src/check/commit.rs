@@ -5,15 +5,16 @@ use quorate::types::{EntryId, Index, Membership, NodeId, Term};
 
 use crate::check::electorate::{Decision, Electorate};
 use crate::check::finding::{CheckResult, S10, S11, S12, S13, S14, S15, S16, S23, S24, S33};
-use crate::check::model::{Model, Node};
+use crate::check::model::{DiskRef, Model, Node, REPLACED_DISK_RULE};
 use crate::check::nodes::Slot;
 
-/// The index that each term committed, and the part of each node's log compared with it.
+/// The last index committed in each term, and the part of each node's log that was compared with
+/// the committed log.
 #[derive(Clone, Debug)]
 pub(super) struct Commit {
     /// For each node, the index up to which its log was compared with the committed log.
     compared: Vec<Index>,
-    /// The last index that each term committed, in the order of the commits.
+    /// The last index that was committed in each term, in the order of the commits.
     committed_by_term: Vec<(Term, Index)>,
 }
 
@@ -110,9 +111,9 @@ pub(super) fn check_durable_on_all_live(
     let voters = model.slots().filter(|slot| electorate.is_voter(*slot));
     for slot in voters.filter(|slot| *slot == leader || live.contains(&model.node(*slot).id)) {
         let node = model.node(slot);
-        let named = node.disk_named_by(&electorate.membership).map(|named| node.disk_of(named));
-        if named.is_some_and(|disk| !disk.log.has(entry)) {
-            let held = describe_held(node, index);
+        let named = node.disk_named_by(&electorate.membership);
+        if let Some(named) = named.filter(|named| !node.disk_of(*named).log.has(entry)) {
+            let held = describe_held(node, named, index);
             return S33.violated(format!(
                 "{id} acknowledges entry {entry} for all live voters, but {held}"
             ));
@@ -159,8 +160,9 @@ fn check_commit_hint(model: &Model, slot: Slot, status: &Status) -> CheckResult 
     Ok(())
 }
 
-/// Returns a node whose disk holds the entry at `index` that a quorum holds durably. If there is no
-/// such quorum, returns `None`, and whether nodes without a vote would complete one.
+/// Returns a node whose disk holds the entry at `index` that a quorum of disks holds. If no entry
+/// at that index is on a quorum of disks, returns `None`; the decision then says whether nodes
+/// without a vote would complete a quorum.
 fn holder(model: &Model, electorate: &Electorate, index: Index) -> (Option<Slot>, Decision) {
     let mut nearest = Decision::NoQuorum;
     let id = |slot: Slot| {
@@ -211,11 +213,18 @@ fn extend(model: &mut Model, slot: Slot, index: Index, after: &Membership) -> Ch
             _ => &S12,
         };
         let disks: Vec<String> =
-            model.nodes.iter().map(|node| describe_held(node, index)).collect();
+            model.nodes.iter().map(|node| describe_held(node, DiskRef::Current, index)).collect();
         let (disks, membership) = (disks.join(", "), &before.membership);
+        let rule = match check {
+            _ if model.last_survivor_enabled => {
+                "; in last-survivor mode every voter must have the entry"
+            }
+            check if *check == S24 => REPLACED_DISK_RULE,
+            _ => "",
+        };
         return check.violated(format!(
             "{id} commits index {index}, but that entry is not durable on a quorum of \
-             {membership}: {disks}"
+             {membership}: {disks}{rule}"
         ));
     };
     let reached = model.committed.last();
@@ -243,14 +252,20 @@ fn decided_by_replaced_disk(model: &Model, electorate: &Electorate, index: Index
     })
 }
 
-fn describe_held(node: &Node, index: Index) -> String {
-    match node.disk.log.id_at(index) {
-        Some(id) => format!("{} has {id} on disk", node.id),
-        None => format!("the log on {}'s disk ends at index {}", node.id, node.disk.log.last()),
+/// Describes what one of a node's disks has at `index`.
+fn describe_held(node: &Node, which: DiskRef, index: Index) -> String {
+    let (id, log) = (node.id, &node.disk_of(which).log);
+    let disk = match which {
+        DiskRef::Current => "disk",
+        DiskRef::Lost(_) => "lost disk",
+    };
+    match log.id_at(index) {
+        Some(entry) => format!("{id} has {entry} on {disk}"),
+        None => format!("the log on {id}'s {disk} ends at index {}", log.last()),
     }
 }
 
-/// Raft §5.4.2: a leader counts replicas only for entries of its own term.
+/// Checks that a leader commits by counting replicas only entries of its own term (Raft §5.4.2).
 fn check_own_term_commit(model: &Model, slot: Slot, status: &Status) -> CheckResult {
     let node = model.node(slot);
     let before = node.status.map_or(status.committed, |before| before.committed);

@@ -1,4 +1,5 @@
-//! The durations of messages, flushes and batches without faults, and the time to transfer a log.
+//! The longest durations of messages, flushes and batches without faults, and the time to transfer
+//! a log.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ pub struct Costs {
     pub message: Duration,
     /// The longest time of one disk flush.
     pub flush: Duration,
-    /// The longest time to read one batch from disk and to apply it.
+    /// The longest time to read one batch from disk, and the longest time to apply one batch.
     pub batch: Duration,
     /// The rate at which one node writes or sends a snapshot, in bytes per second.
     pub snapshot_bytes_per_second: u64,
@@ -19,7 +20,7 @@ pub struct Costs {
     pub part_bytes: u64,
 }
 
-/// The amount to send, to write and to apply until one node has all that another node has.
+/// The amount to send, write and apply until every core node has caught up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Volume {
     pub(super) entries: u64,
@@ -29,14 +30,16 @@ pub(super) struct Volume {
 }
 
 impl Costs {
-    /// The time of a request, the flush that its reply depends on, and the reply. The disk may
-    /// first have to finish one flush of entries and one of a vote, each written in two parts.
+    /// The time of a request, of the flush that its reply depends on, and of the reply. Four
+    /// flushes count, because the disk may have to finish both a flush of entries and a flush of a
+    /// vote, each in two parts.
     pub(super) fn round_trip(&self) -> Duration {
         self.message * 2 + self.flush * 4
     }
 
-    /// The time to transfer the volume without any overlap: each message of entries is read from
-    /// disk and acknowledged, and then each batch is applied.
+    /// The time to transfer the volume without any overlap: each message of entries and each part
+    /// of a snapshot is read from disk, sent and acknowledged, and then each batch is read and
+    /// applied.
     pub(super) fn transfer_time(&self, volume: Volume, config: &Config) -> Duration {
         let Volume { entries, entry_bytes, snapshot_bytes } = volume;
         let pieces = |count_max: usize, bytes_max: usize| {

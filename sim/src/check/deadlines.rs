@@ -38,14 +38,16 @@ struct PendingRequest {
 struct Stabilization {
     core: Nodes,
     since: SimTime,
-    /// The core nodes that lag, each with the start of its deadline and the index to apply.
+    /// The core nodes that lag, each with the time from which its deadline counts and the index
+    /// that it must apply.
     behind: BTreeMap<Slot, (SimTime, Index)>,
     /// For each leader, the time until which it counts a voter outside the core as live although
     /// that voter lacks a committed entry.
     held_back: BTreeMap<Slot, SimTime>,
-    /// The lowest applied index of any core node at the start of the phase or of the node.
+    /// The lowest applied index of any core node, taken when the phase starts and whenever a core
+    /// node starts later.
     applied: Index,
-    /// The earliest time at which a deadline may be missed.
+    /// The earliest time at which a deadline may expire.
     next: SimTime,
 }
 
@@ -118,7 +120,7 @@ impl Deadlines {
             Some(Stabilization { core, since, behind, held_back, applied: least, next });
     }
 
-    /// Starts the deadline of a core node that starts with `applied` as its applied index.
+    /// Starts the catch-up deadline of a core node that starts with applied index `applied`.
     pub(super) fn started(&mut self, model: &Model, slot: Slot, applied: Index, now: SimTime) {
         let Some(stabilization) =
             self.stabilization.as_mut().filter(|stabilization| stabilization.core.contains(slot))
@@ -169,7 +171,8 @@ impl Deadlines {
         for (slot, (since, target)) in &mut stabilization.behind {
             let id = model.node(*slot).id;
             if !members.is_member(id) {
-                // A node outside the membership receives nothing: its time starts when it is added.
+                // A node outside the membership receives nothing, so its deadline counts from the
+                // time at which it becomes a member.
                 *since = now;
             } else if now.since(*since) >= bound {
                 let waits = describe_wait(model, stabilization.core, *slot);
@@ -197,7 +200,7 @@ impl Stabilization {
         Volume {
             entries: longest.last().0.saturating_sub(self.applied.0),
             entry_bytes: longest.bytes_after(self.applied, &model.entries),
-            // A snapshot may be replaced by a later one while it is sent.
+            // A later snapshot may replace a snapshot while it is sent, so each peer counts twice.
             snapshot_bytes: if lags { 2 * peers * snapshot_bytes } else { 0 },
         }
     }

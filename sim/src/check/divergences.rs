@@ -10,7 +10,7 @@ use crate::check::model::Model;
 use crate::check::nodes::Slot;
 use crate::taint::Taint;
 
-/// The state machines that may be wrong, and the nodes that have detected it.
+/// The state machines that may be wrong, and the nodes that are quarantined.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Divergences {
     pub(super) taint: Taint,
@@ -44,7 +44,8 @@ impl Divergences {
         self.nodes[slot.0] = Divergence::default();
     }
 
-    /// Resets a node whose state machine was replaced by a peer's snapshot that ends at `index`.
+    /// Records that a peer's snapshot that ends at `index` replaced the node's state machine. A
+    /// quarantine lasts until the node reports that it rebuilt its state.
     pub(super) fn restored(&mut self, id: NodeId, slot: Slot, index: Index) {
         self.taint.restored(id, index);
         self.nodes[slot.0].diverged_at = None;

@@ -1,4 +1,5 @@
-//! Terms, votes and leaders: S1 to S5, S7, and the part of S8 about the source of entries.
+//! Terms, votes and leaders: S1 to S5, S7, the part of S8 about the source of entries, and the
+//! parts of S23 and S24 about elections.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use quorate::types::{Body, HardState, Membership, Message, NodeId, Term, Write};
 
 use crate::check::electorate::Decision;
 use crate::check::finding::{CheckResult, S1, S2, S3, S4, S5, S7, S8, S23, S24};
-use crate::check::model::{DiskRef, Model, Node};
+use crate::check::model::{DiskRef, Model, Node, REPLACED_DISK_RULE};
 use crate::check::nodes::Slot;
 use crate::time::SimTime;
 
@@ -25,7 +26,7 @@ pub(super) struct Election {
 #[derive(Clone, Copy, Debug)]
 struct Leadership {
     slot: Slot,
-    /// The number of the node's start in which it won; a restarted node must win again.
+    /// The number of the start during which the node won the term; a restarted node must win again.
     start: u64,
     at: SimTime,
 }
@@ -74,7 +75,7 @@ impl Election {
         vote_in(&self.votes[slot.0], term)
     }
 
-    /// The vote in `term` on the disk of the node that the membership `by` names.
+    /// The vote of `node` in `term`, on the disk that the membership `by` names for this node.
     fn vote_by(&self, node: &Node, slot: Slot, term: Term, by: &Membership) -> Option<NodeId> {
         match node.disk_named_by(by)? {
             DiskRef::Current => self.vote(slot, term),
@@ -145,9 +146,10 @@ impl Election {
         let names: Vec<String> =
             model.slots().filter(voted).map(|slot| model.node(slot).id.to_string()).collect();
         let names = if names.is_empty() { "no node".to_owned() } else { names.join(", ") };
+        let rule = if *check == S24 { REPLACED_DISK_RULE } else { "" };
         check.violated(format!(
             "{id} becomes leader of term {term} with durable votes of {names}, which is not a \
-             quorum of {membership}"
+             quorum of {membership}{rule}"
         ))
     }
 

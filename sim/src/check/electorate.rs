@@ -31,7 +31,7 @@ struct VoterSet {
 pub(super) enum Decision {
     /// The nodes are a quorum.
     Quorum,
-    /// The nodes would be a quorum only if each of them had a vote.
+    /// The nodes are a quorum only if those of them without a vote are counted too.
     QuorumWithNonVoters,
     /// The nodes are not a quorum.
     NoQuorum,
@@ -48,7 +48,8 @@ impl VoterSet {
         VoterSet { voters: voters.iter().filter_map(slot).collect(), size, casting }
     }
 
-    /// Whether `nodes` are a majority of this set, if `non_voters` had a vote too.
+    /// Whether `nodes` decide for this set of voters: as a majority, or as half with the holder of
+    /// the casting vote. Each node of `non_voters` counts as one more vote.
     fn decides(&self, nodes: Nodes, non_voters: Nodes) -> bool {
         let votes = 2 * (nodes.intersection(self.voters).count() + non_voters.count());
         let casting = self.casting.is_some_and(|holder| nodes.contains(holder));
@@ -167,7 +168,7 @@ mod tests {
         assert!(cast(1).quorums_intersect(&cast(1)));
         assert!(
             !cast(1).quorums_intersect(&cast(2)),
-            "moving only the casting vote is not one step"
+            "moving the casting vote in one step is unsafe"
         );
     }
 }

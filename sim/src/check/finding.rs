@@ -34,13 +34,14 @@ impl Check {
         Check { number, name, invariant }
     }
 
-    /// Returns an error with the finding `text`, located at the caller.
+    /// Returns an error with the finding `text` and the source position of the caller.
     #[track_caller]
     pub(crate) fn violated<T>(&'static self, text: String) -> CheckResult<T> {
         Err(Finding { check: self, text, place: Location::caller() })
     }
 
-    /// Returns a violation that was found outside the observed event stream, located at the caller.
+    /// Returns a violation that was found outside the observed event stream, with the source
+    /// position of the caller.
     #[track_caller]
     pub(crate) fn violation_at(&'static self, text: String, at: SimTime) -> Violation {
         self.violation(text, at, Location::caller())
@@ -120,13 +121,13 @@ checks! {
     S19 "exactly-once"
         "A command is executed at most once, and has one outcome and one reply."
     S20 "linearizable"
-        "Reads and writes take effect between their invocation and their response."
+        "Reads and writes are linearizable; a stale read is at most as old as it states."
     S21 "lease-safety"
         "A read served under a lease sees every committed command that may change its answer."
     S22 "membership-steps"
         "A node uses the last membership in its log; each membership is one safe step."
     S23 "only-voters-count"
-        "No election and no commit needs a node that has no vote."
+        "Elections and commits count only the nodes that have a vote."
     S24 "replaced-disk"
         "A disk that replaces a lost disk counts in no quorum before the membership admits it."
     S25 "snapshot-consistent"
@@ -168,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_finding_of_several_lines_is_printed_in_one() {
+    fn a_finding_of_several_lines_becomes_one_line() {
         let seen = U1.violation_at("not what it was\r\n  - 1\n\n  + 2\r".to_owned(), SimTime(0));
         assert_eq!(seen.finding, "not what it was; - 1; + 2");
     }

@@ -56,7 +56,8 @@ impl History {
                 object.unknown(op);
                 Ok(())
             }
-            // A command in an expired session may have been executed before.
+            // A command whose session expired may have been executed before, so its outcome stays
+            // unknown.
             _ => Ok(()),
         };
         known.or_else(|finding| S20.violated(finding))
@@ -76,7 +77,8 @@ impl History {
     }
 }
 
-/// The freshness that an answer claims, with clocks off by `drift_ppm` parts per million.
+/// The freshness that an answer claims, in real time, if clocks run too fast or too slow by at most
+/// `drift_ppm` parts per million.
 fn claimed_freshness(freshness: Fresh, drift_ppm: u32) -> Freshness {
     match freshness {
         Fresh::Linearizable => Freshness::Current,

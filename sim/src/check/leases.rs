@@ -74,13 +74,14 @@ impl Leases {
         S21.violated(format!("{node} serves read {} ({}) {why}", op.0, read.level))
     }
 
-    /// If a clock has exceeded the leases' drift bound, adds that to a finding about a read.
+    /// If a clock has exceeded the drift bound of the leases, adds this cause to a finding of S20
+    /// or S21.
     pub(super) fn add_clock_cause(&self, finding: Finding) -> Finding {
         match self.clock_bound_exceeded {
             Some((node, at)) if finding.is(&S20) || finding.is(&S21) => {
                 finding.with_detail(&format!(
-                    "; since {at} s the clock of {node} has exceeded the drift bound that leases \
-                     allow"
+                    "; the clock of {node} exceeded the drift bound of the leases at {at} s, so \
+                     leases may not hold"
                 ))
             }
             _ => finding,

@@ -176,8 +176,8 @@ impl Image {
         Image { hard_state: HardState::default(), log: Log::new(first) }
     }
 
-    /// Applies a write of node `by`: truncates the log and appends the entries. A gap in the log
-    /// violates `gap_check`.
+    /// Applies a write of node `by`: sets the hard state, truncates the log and appends the
+    /// entries. A gap in the log violates `gap_check`.
     pub(super) fn write(
         &mut self,
         by: NodeId,

@@ -1,4 +1,4 @@
-//! Membership changes: S22, and the part of L6 about nodes that campaign.
+//! Membership changes: S22, and campaigns of nodes that have no vote: L6.
 
 use std::sync::Arc;
 
@@ -119,7 +119,8 @@ pub(super) fn stepped(
     ))
 }
 
-/// Checks that a node that reports the bootstrapped cluster has its first membership on disk.
+/// Checks that a node that reports the first membership of the cluster has that membership on its
+/// disk.
 pub(super) fn sent(model: &Model, from: Slot, message: &Message) -> CheckResult {
     let Body::Bootstrapped { membership, source: MembershipSource::Reply, .. } = &message.body
     else {
@@ -137,7 +138,7 @@ pub(super) fn sent(model: &Model, from: Slot, message: &Message) -> CheckResult 
     ))
 }
 
-/// Checks a node's report that a membership change is complete with entry `entry`.
+/// Checks a node's report that entry `entry` completes a membership change.
 pub(super) fn change_committed(model: &Model, id: NodeId, entry: EntryId) -> CheckResult {
     let electorates = model.committed.electorates();
     let place = electorates.binary_search_by_key(&entry.index, |(index, _)| *index);

@@ -86,8 +86,8 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// Creates the checks for a cluster that starts with `membership` among `nodes`. Every node
-    /// must stay within `bounds` and runs the state machine of `workload`.
+    /// Creates the checks for a world of `nodes`, in which the cluster starts with `membership`.
+    /// Every node must stay within `bounds` and runs the state machine of `workload`.
     #[must_use]
     pub fn new(
         nodes: &[NodeId],
@@ -204,7 +204,7 @@ impl Checks {
         }
     }
 
-    /// Checks the log prefix of a peer that a leader takes for matched.
+    /// Checks the index up to which a leader counts a peer's log as matched.
     fn peer_matched(
         &mut self,
         now: SimTime,
@@ -266,8 +266,8 @@ impl Checks {
         Ok(())
     }
 
-    /// Counts an answer of a node whose state machine may be wrong as an unknown outcome. Returns
-    /// true if the node's state machine may be wrong.
+    /// Checks that a node that answers a client is not quarantined. If the node's state machine may
+    /// be wrong, counts the answer as an unknown outcome and returns true.
     fn discard_tainted_answer(
         &mut self,
         now: SimTime,

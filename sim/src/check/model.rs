@@ -56,6 +56,10 @@ pub(super) enum DiskRef {
     Lost(usize),
 }
 
+/// Ends a finding about a quorum that only replacement disks would complete.
+pub(super) const REPLACED_DISK_RULE: &str =
+    "; a disk that replaced a lost disk does not count until the membership names it";
+
 /// The model of the cluster.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
@@ -94,8 +98,8 @@ impl Node {
         self.status.is_some_and(|status| status.role == RoleName::Leader && status.term == term)
     }
 
-    /// The disk of this node that `membership` names by its incarnation. `None` if the node never
-    /// had that disk.
+    /// The disk of this node that `membership` names by its incarnation: the current disk if it
+    /// names none. `None` if the node never had the named disk.
     pub(super) fn disk_named_by(&self, membership: &Membership) -> Option<DiskRef> {
         let member = membership.member(self.id);
         if member.is_none_or(|member| member.accepts_incarnation(self.incarnation)) {
@@ -129,7 +133,7 @@ impl Node {
         self.synced = self.disk.log.last();
     }
 
-    /// Checks that memory and disk are equal, when no write is pending.
+    /// Checks that memory and disk are equal, for a node without pending writes.
     fn compare_memory_with_disk(&mut self) -> CheckResult {
         let (id, memory, disk) = (self.id, &self.memory, &self.disk);
         if memory.hard_state != disk.hard_state {
@@ -183,8 +187,9 @@ impl Model {
         (0..self.nodes.len()).map(Slot)
     }
 
-    /// The voters under the membership that the node uses. The membership comes from the node's
-    /// status: a leader counts acknowledgements of entries that its own disk has not received yet.
+    /// The voters under the membership that the node uses. It comes from the node's status and not
+    /// from its disk, because a leader counts acknowledgements of entries that its own disk has not
+    /// received yet.
     pub(super) fn electorate(&self, slot: Slot) -> &Electorate {
         &self.node(slot).electorate
     }

@@ -37,7 +37,8 @@ impl Shadow {
         }
     }
 
-    /// Applies entries that a node has applied. Returns true once enough entries are applied.
+    /// Applies entries that a node has applied, and compares their results with the expected ones.
+    /// Returns true once [`ENTRIES_MAX`] entries after the snapshot are applied.
     pub(super) fn follow<'o>(
         &mut self,
         entries: &[Entry],

@@ -8,10 +8,11 @@ use quorate::types::{Index, NodeId, Root, SnapshotMeta};
 use crate::check::finding::{CheckResult, S25, S26};
 use crate::check::model::Model;
 
-/// The state after every index, as computed by a state machine without faults.
+/// The expected state after every index, as a digest of all entries and outcomes up to it, computed
+/// by a state machine without faults.
 #[derive(Clone, Debug, Default)]
 pub(super) struct States {
-    /// The state after each index, starting with the empty state at index 0.
+    /// The digest after each index, starting with that of the empty state at index 0.
     after: Vec<Option<Digest>>,
     /// For each last index of a snapshot, the root of the first snapshot and the node that took it.
     snapshots: BTreeMap<Index, (Root, NodeId)>,
@@ -86,7 +87,7 @@ impl States {
             ));
         }
         let (root, first) = *self.snapshots.entry(last.index).or_insert((meta.root, id));
-        // One of the two state machines may know fewer replies.
+        // If a state machine has forgotten replies, equal states may have different snapshots.
         if root != meta.root && !self.replies_forgotten {
             return S25.violated(format!(
                 "{id} takes a snapshot up to {last} that differs from {first}'s snapshot up \

@@ -1,5 +1,5 @@
 //! The user's state machine: a reference copy without faults applies the log, and every node's
-//! machine is compared with it. The parts of S19 and S26 about replies, and U1.
+//! machine is compared with it. Covers U1, and the parts of S19 and S26 about replies.
 
 use quorate::machine::Outcome;
 use quorate::types::{Entry, EntryId, Index, NodeId};
@@ -15,7 +15,8 @@ use crate::workload::{AnyWorkload, ReferenceMachine, ReferenceMismatch};
 pub(super) struct UserMachine {
     workload: AnyWorkload,
     reference: ReferenceMachine,
-    /// The outcome of the entry at each index, starting at index 1.
+    /// The outcome of the entry at each index, starting at index 1; `None` for an entry without a
+    /// command.
     outcomes: Vec<Option<Outcome>>,
     /// The state machine restored from the last sampled snapshot, while it applies the log.
     shadow: Option<Shadow>,
@@ -91,7 +92,8 @@ impl UserMachine {
         }
     }
 
-    /// Checks the answer to a read from the state after `applied`.
+    /// Checks the answer to a read from the state after `applied`, if the reference is at the same
+    /// index.
     pub(super) fn answered(&self, applied: Index, query: &[u8], answer: &[u8]) -> CheckResult {
         if applied != self.reference.applied().index {
             return Ok(());
@@ -99,7 +101,7 @@ impl UserMachine {
         self.reference.check_answer(query, answer).or_else(violation_of)
     }
 
-    /// Compares a node's state machine with the reference.
+    /// Compares a node's state machine with the reference, if both have applied the same entries.
     pub(super) fn inspected(&self, id: NodeId, view: MachineView<'_>) -> CheckResult {
         if view.applied != self.reference.applied() {
             return Ok(());
@@ -114,7 +116,8 @@ impl UserMachine {
         })
     }
 
-    /// Restores one in [`SHADOW_INTERVAL`] snapshots into a shadow machine.
+    /// Restores one in [`SHADOW_INTERVAL`] snapshots into a shadow machine, unless the last shadow
+    /// machine is still applying entries.
     pub(super) fn snapshot_frozen(
         &mut self,
         id: NodeId,

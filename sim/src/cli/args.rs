@@ -19,10 +19,10 @@ use crate::time::SimTime;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 success · 2 usage error, or a file cannot be read or written · 10 safety violation \
-or non-linearizable history · 11 liveness violation · 12 panic · 13 nondeterministic run · 14 a \
-sweep missed a required coverage mark (a rare situation that it must reach), a planted bug was \
-not detected, or `diff` found a difference · 15 a history check ran out of time or memory · 130 \
-interrupted.
+or non-linearizable history · 11 liveness violation · 12 panic, or `procs` had an unexpected error \
+· 13 nondeterministic run · 14 a sweep missed a required coverage mark (a rare situation that it \
+must reach), a planted bug was not detected, a scenario's expectation was not met, or `diff` found \
+a difference · 15 a history check ran out of time or memory · 130 interrupted.
 Several failing seeds: the code of the smallest seed. Several histories: the first of 130, 10, 2, \
 15 that applies.";
 
@@ -50,8 +50,8 @@ pub(crate) enum Command {
     Bench(BenchArguments),
     /// Checks history files for linearizability (file formats: docs/HISTORY.md)
     Check(CheckArguments),
-    /// Runs mutation tests: plants known bugs in a copy of the sources and runs seeds until a check
-    /// detects each
+    /// Runs mutation tests: plants known bugs in a copy of the sources, one at a time, and runs
+    /// seeds or tests until each bug is detected
     Mutants(MutantsArguments),
     /// Merges the --json summaries of a sweep that was run in parts with --shard
     Merge(MergeArguments),
@@ -177,7 +177,7 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(crate) time: Option<Duration>,
     /// Run seeds until coverage is `stable`: 500 seeds in a row add no coverage. A seed adds
-    /// coverage if the count of a mark reaches a power of two that it reached in no earlier seed
+    /// coverage if its count of a coverage mark reaches a power of two that no earlier seed reached
     #[arg(long, value_name = "CONDITION", value_parser = values::stop_condition)]
     pub(crate) until: Option<StopCondition>,
     /// Number of threads that run seeds [default: one per core]
@@ -227,7 +227,7 @@ pub(crate) struct OutputArguments {
     /// Write a self-contained HTML page with summary, coverage and failures
     #[arg(long, value_name = "FILE.html")]
     pub(crate) report: Option<PathBuf>,
-    /// Print GitHub Actions annotations and append to the step summary
+    /// Print GitHub Actions annotations, and append the summary to the step summary of the job
     #[arg(long)]
     pub(crate) github: bool,
 }
@@ -284,7 +284,7 @@ pub(crate) struct ShrinkArguments {
 
 #[derive(Args, Debug)]
 pub(crate) struct BenchArguments {
-    /// Repetitions of each measurement; the fastest run of each seed is reported
+    /// Number of repetitions of each measurement; the fastest run of each seed counts
     #[arg(long, value_name = "N", default_value = "3")]
     pub(crate) repetitions: NonZeroUsize,
     /// Print the measurements as JSON
@@ -300,24 +300,23 @@ pub(crate) struct MutantsArguments {
     /// Search strategy of the sweeps
     #[arg(long, value_name = "NAME", value_parser = values::strategy(), default_value = "nemeses")]
     pub(crate) strategy: Strategy,
-    /// Maximum number of seeds per campaign, after which the mutant counts as survived; with the
-    /// strategy `guided`, one seed counts as 64
+    /// Number of seeds per sweep after which the mutant counts as survived; a seed of the strategy
+    /// `guided` counts as 64, because it has 64 runs
     #[arg(long, value_name = "N", default_value = "10000")]
     pub(crate) seeds: NonZeroU64,
-    /// Number of campaigns per mutant; the first uses the seeds of the default sweep, every other
-    /// one uses seeds of its own
+    /// Number of sweeps per mutant; sweep K of them begins at seed (K - 1) x 1,000,000
     #[arg(long, value_name = "K", default_value = "3")]
-    pub(crate) campaigns: NonZeroU64,
-    /// Explain the mutants that have a file in sim/tests/explained/ or are named with --only, and
-    /// compare with that file; a missing file is written
-    #[arg(long, conflicts_with_all = ["campaigns", "json", "strategy", "shrink"])]
+    pub(crate) sweeps: NonZeroU64,
+    /// Explain a failing run of each mutant that has a file in sim/tests/explained/ or is named
+    /// with --only, and compare the explanation with that file; a missing file is written
+    #[arg(long, conflicts_with_all = ["sweeps", "json", "strategy", "shrink"])]
     pub(crate) explain: bool,
     /// Shrink each run that killed a mutant, and verify that the shrunk run fails with the bug and
     /// passes without it
     #[arg(long)]
     pub(crate) shrink: bool,
-    /// Run each mutant with every search strategy, or with the test that its entry names, and print
-    /// a comparison as a Markdown table
+    /// Run each mutant with every search strategy, or with the tests that its entry in
+    /// sim/mutants.toml names, and print the comparison as Markdown tables
     #[arg(long, conflicts_with_all = ["explain", "json", "strategy"])]
     pub(crate) strategies: bool,
     /// Number of mutants tested in parallel [default: one per core]
@@ -436,7 +435,7 @@ mod tests {
         assert_eq!(sweep.jobs, NonZeroUsize::new(3));
         assert_eq!(sweep.shard, Some(Shard { number: 2, of: 3 }));
         assert_eq!(sweep.seed_options.profile.name, "no-faults");
-        assert!(read("mutants --only EL01,CM01 --seeds 5 --campaigns 1").is_ok());
+        assert!(read("mutants --only EL01,CM01 --seeds 5 --sweeps 1").is_ok());
         assert!(read("explain --seed 7 --profile disk").is_ok());
         assert!(read("at --seed 7 --time 1.9s --node n3").is_ok());
         assert!(read("why-not --seed 7 --leader n3 --from 2s --to 4.25s").is_ok());
@@ -478,7 +477,7 @@ mod tests {
             ("at --seed 7 --event 0", "'0'"),
             ("at --seed 7 --node 3", "'3'"),
             ("why-not --seed 7", "--leader"),
-            ("mutants --campaigns 0", "--campaigns"),
+            ("mutants --sweeps 0", "--sweeps"),
             ("mutants --explain --strategy swarm", "--strategy"),
             ("mutants --explain --shrink", "--shrink"),
             ("mutants --strategies --strategy swarm", "--strategy"),

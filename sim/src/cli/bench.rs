@@ -146,7 +146,7 @@ fn measure(program: &Program, options: &RunOptions) -> Result<Measurement, Faile
     Ok(Measurement { cpu: cpu.collect::<Result<_, _>>()?, tally: summary.tally })
 }
 
-/// Runs each seed with the usual length for as long as its long run takes, then the long run.
+/// Runs each seed [`LONG_RUN_FACTOR`] times with the usual length, and then once as a long run.
 fn measure_long(
     program: &Program,
     usual: &RunOptions,

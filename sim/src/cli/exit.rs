@@ -18,12 +18,13 @@ pub(crate) enum Exit {
     Safety = 10,
     /// A liveness check failed, or simulated time does not advance.
     Liveness = 11,
-    /// A node's code or a state machine panicked.
+    /// A node's code or a state machine panicked, or a run on real processes had an unexpected
+    /// error.
     Panic = 12,
     /// Two runs of one seed differ.
     Nondeterminism = 13,
-    /// A required coverage mark was not reached, a planted bug was not detected, or the runs that
-    /// `diff` compares differ.
+    /// A required coverage mark was not reached, a planted bug was not detected, an expectation of
+    /// a scenario was not met, or the runs that `diff` compares differ.
     Vacuous = 14,
     /// A history check reached its time or memory limit before it had a result.
     LimitReached = 15,

@@ -13,8 +13,8 @@ static POLLED: AtomicBool = AtomicBool::new(false);
 /// Whether a second Ctrl-C is ignored because the process has to clean up.
 static CLEANS_UP: AtomicBool = AtomicBool::new(false);
 
-/// Installs the Ctrl-C handler. Ctrl-C ends the process at once unless `polled`, which promises
-/// that the caller polls [`interrupted`].
+/// Installs the Ctrl-C handler. If `polled`, the caller polls [`interrupted`], and only a second
+/// Ctrl-C ends the process; otherwise the first one does.
 pub(crate) fn listen(polled: bool) {
     set_polled(polled);
     let result = ctrlc::set_handler(|| {

@@ -65,14 +65,14 @@ impl Progress {
                 if elapsed >= *last + LINE_EVERY {
                     *last = elapsed;
                     let goal = match self.goal {
-                        ProgressGoal::Seeds(seeds) => format!(" of {}", grouped(seeds)),
+                        ProgressGoal::Seeds(seeds) => format!(" of {} seeds", grouped(seeds)),
                         ProgressGoal::Time(limit) => {
-                            format!(" in {} of {}", duration(elapsed), duration(limit))
+                            format!(" seeds in {} of {}", duration(elapsed), duration(limit))
                         }
-                        ProgressGoal::Open => String::new(),
+                        ProgressGoal::Open => " seeds".to_owned(),
                     };
                     let done = grouped(summary.seeds);
-                    eprintln!("{done}{goal} seeds, {}", state(summary, elapsed));
+                    eprintln!("{done}{goal}, {}", state(summary, elapsed));
                 }
             }
         }
@@ -95,13 +95,14 @@ impl Progress {
     }
 }
 
-/// A spinner for the check of one history; shown only if the check takes longer than a second.
+/// The progress display of the check of one history: a spinner on a terminal if the check takes
+/// longer than a second, otherwise a line every 10 seconds.
 pub(crate) struct SearchSpinner<'a> {
     watch: Stopwatch,
     name: &'a str,
     /// The spinner, if standard error is a terminal.
     bar: Option<ProgressBar>,
-    /// The number of lines printed if it is not.
+    /// The number of lines due so far, one every 10 seconds, if standard error is no terminal.
     lines: AtomicU64,
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn read(file: &Path, options: &RunOptions) -> Result<Scenario, Comman
     let text = fs::read_to_string(file);
     let text = text.map_err(|error| CommandError::file("--scenario", file, &error))?;
     let scenario = Scenario::read(&text, &options.workload);
-    scenario.map_err(|mistake| CommandError(format!("{}:{mistake}", file.display())))
+    scenario.map_err(|error| CommandError(format!("{}:{error}", file.display())))
 }
 
 /// Returns the totals of a run as one line.

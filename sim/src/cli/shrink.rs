@@ -49,7 +49,7 @@ pub(crate) struct ShrunkRecord {
     pub(crate) lines: usize,
     /// The number of nodes of the shrunk run.
     pub(crate) nodes: u8,
-    /// The number of planned faults of the shrunk run.
+    /// The number of operations in the plan of the shrunk run: faults and scripted requests.
     pub(crate) faults: usize,
     /// The number of client operations of the shrunk run.
     pub(crate) operations: u64,
@@ -201,7 +201,7 @@ fn scenario_file(shrunk: &Shrunk, origin: &str) -> String {
     format!("# {}: {}\n# Found by `{origin}`.\n{}", finding.check, finding.detail, shrunk.scenario)
 }
 
-/// Returns a Rust test that fails as long as the run fails.
+/// Returns a Rust test that runs the shrunk scenario and fails as long as that run fails.
 fn test_file(shrunk: &Shrunk, origin: &str) -> String {
     let finding = finding(shrunk);
     let name: String = shrunk

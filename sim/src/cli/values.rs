@@ -25,7 +25,7 @@ pub(crate) struct Shard {
 /// The condition after which a sweep stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StopCondition {
-    /// No new coverage in many seeds in a row.
+    /// Many seeds in a row have added no coverage.
     Stable,
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     };
     let millis = whole_number(number)?.checked_mul(millis_per_unit);
     match millis {
-        Some(0) => Err("the duration is zero".to_owned()),
+        Some(0) => Err("the duration must be longer than zero".to_owned()),
         Some(millis) => Ok(Duration::from_millis(millis)),
         None => Err("the duration is too long".to_owned()),
     }
@@ -97,7 +97,7 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     };
     let bytes = whole_number(number)?.checked_mul(1 << shift);
     match bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
-        Some(0) => Err("the size is zero".to_owned()),
+        Some(0) => Err("the size must be larger than zero".to_owned()),
         Some(bytes) => Ok(bytes),
         None => Err("the size is too large".to_owned()),
     }

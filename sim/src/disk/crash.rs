@@ -1,4 +1,4 @@
-//! The things that a crash can take from a disk, and the result of a crash.
+//! The changes and writes that a crash can lose, and the result of a crash.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub enum Pending {
     Change(Change),
     /// One write to one sector.
     Sector {
-        /// The file, by its last name.
+        /// The file, by the name that it was given last.
         file: FileName,
         /// The number of the sector, from 0.
         sector: u64,

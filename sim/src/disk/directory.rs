@@ -13,9 +13,9 @@ pub(super) struct FileId(pub(super) u64);
 /// The unsynced directory changes that may survive a crash together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeOrder {
-    /// Those before the first lost one, as with a journal.
+    /// The changes before the first lost one, as on a file system with a journal.
     Prefix,
-    /// Any, except those after a lost change with a name in common.
+    /// Every change, except a change after a lost one with which it shares a name.
     PerFile,
 }
 
@@ -66,7 +66,7 @@ impl Directory {
         self.unsynced.push((change, file));
     }
 
-    /// Makes the changes durable; if not `stored`, they only count as durable.
+    /// Makes the changes durable; if not `stored`, they count as durable, but a crash loses them.
     pub(super) fn sync(&mut self, stored: bool) {
         for (change, file) in mem::take(&mut self.unsynced) {
             if stored {

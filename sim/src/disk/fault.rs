@@ -5,18 +5,19 @@ use quorate::storage::{FileAction, FileName};
 /// A fault of one disk operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// A creation fails; a file that it would replace is gone.
+    /// A creation fails; a file that it would have replaced is removed.
     CreateFails,
     /// A write fails after its first `sectors` sectors are in the cache.
     WriteFails {
         /// The number of sectors written before the failure.
         sectors: u64,
     },
-    /// A write, and the sync after it, are reported as done, but the disk stores nothing. The cache
-    /// still shows the write: in a segment file forever, in any other file only until the sync.
+    /// A write, and the sync after it, are reported as done, but the disk does not store the write.
+    /// The cache still shows the write: in a segment file forever, in any other file only until the
+    /// sync.
     WriteLost,
-    /// As [`Fault::WriteLost`], and the disk stores the sectors at another place instead, up to the
-    /// end of the file there.
+    /// Like [`Fault::WriteLost`], but the disk stores the sectors at another place instead, up to
+    /// the end of the file there.
     WriteMisdirected {
         /// The file that is overwritten; if it does not exist, no file is overwritten.
         file: FileName,
@@ -56,7 +57,7 @@ struct Armed {
 }
 
 impl Fault {
-    /// Returns true if the operation that it hits reports an error.
+    /// Returns true if the operation that the fault hits reports an error.
     #[must_use]
     pub fn is_reported(self) -> bool {
         !matches!(self, Fault::WriteLost | Fault::WriteMisdirected { .. })
@@ -99,8 +100,8 @@ impl Faults {
         self.armed.len()
     }
 
-    /// Returns the fault that hits this operation; at most one does, and another due one hits
-    /// later.
+    /// Returns the fault that hits this operation. At most one fault hits an operation; other
+    /// faults that are due hit later operations.
     pub(super) fn next(&mut self, action: &FileAction) -> Option<Fault> {
         let mut due = None;
         for (place, armed) in self.armed.iter_mut().enumerate() {

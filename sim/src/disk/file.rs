@@ -8,7 +8,7 @@ use quorate::storage::FileName;
 
 use crate::disk::packed::{Packed, SECTOR_BYTES, Sector, SectorParts, ZEROS};
 
-/// The number of sectors of a page; most writes cover one sector.
+/// The number of sectors of a page. Pages are small because most writes cover one sector.
 const PAGE_SECTORS: usize = 8;
 const PAGE_BYTES: usize = PAGE_SECTORS * SECTOR_BYTES;
 
@@ -25,7 +25,7 @@ pub(super) struct File {
     /// The unsynced writes, the oldest first: the disk may have stored any of their sectors.
     unsynced: Vec<UnsyncedWrite>,
     /// Sectors that the cache shows in place of the last unsynced write or of the disk's content,
-    /// because the disk lost them without an error.
+    /// because the disk did not store them.
     unstored: BTreeMap<u64, Sector>,
 }
 
@@ -171,8 +171,8 @@ impl File {
         shown.unwrap_or_else(|| self.durable.sector(number))
     }
 
-    /// Returns every unsynced write of a sector, by sector and then the oldest first: the number of
-    /// the sector, and the index of the write.
+    /// Returns the unsynced versions of all sectors, by sector and then the oldest first: the
+    /// number of the sector, and the index of the write in `unsynced`.
     fn versions(&self) -> Vec<(u64, usize)> {
         let writes = self.unsynced.iter().enumerate();
         let versions =
@@ -237,8 +237,8 @@ impl File {
         self.durable.stored()
     }
 
-    /// Returns every unsynced write of a sector: the number of the sector, and the index of the
-    /// write among those of the sector.
+    /// Returns the unsynced versions of all sectors: the number of the sector, and the index of the
+    /// version among those of the sector, from 0.
     pub(super) fn unsynced(&self) -> impl Iterator<Item = (u64, usize)> {
         let versions = self.versions().into_iter();
         versions.scan(None, |last, (number, _)| Some(number_version(last, number)))
@@ -249,9 +249,9 @@ impl File {
         self.unsynced().filter(|(_, place)| *place == 0).count()
     }
 
-    /// Simulates a power failure: of a sector's unsynced writes, the last one that `keep` selects
+    /// Simulates a power failure: of a sector's unsynced versions, the last one that `keep` selects
     /// is stored, and the cache is lost. `keep` gets the number of the sector and the index of the
-    /// write.
+    /// version.
     pub(super) fn crash(&mut self, mut keep: impl FnMut(u64, usize) -> bool) {
         let mut last = None;
         let versions = self.versions();
@@ -286,8 +286,8 @@ impl File {
         true
     }
 
-    /// Overwrites bytes on the disk, unnoticed by the cache, from the start of the sector of
-    /// `offset` to the end of the file at most.
+    /// Overwrites bytes on the disk but not in the cache: from the start of the sector of `offset`,
+    /// to the end of the file at most.
     pub(super) fn overwrite(&mut self, offset: u64, bytes: &[u8]) {
         let start = offset - offset % SECTOR_BYTES as u64;
         let left = self.durable_bytes.saturating_sub(start);
@@ -296,8 +296,8 @@ impl File {
     }
 }
 
-/// Returns a sector's number, and how many sectors before it in ascending order had the same
-/// number; `last` holds the previous result.
+/// Returns `number` and its index among equal numbers, from 0. The caller passes the numbers in
+/// ascending order; `last` holds the previous result.
 fn number_version(last: &mut Option<(u64, usize)>, number: u64) -> (u64, usize) {
     let place = match *last {
         Some((before, place)) if before == number => place + 1,
@@ -348,8 +348,8 @@ fn copy_out(number: u64, sector: SectorParts<'_>, offset: u64, into: &mut [u8]) 
     }
 }
 
-/// Returns the overlap of piece `number`, where all pieces have the same `size`, and `count` bytes
-/// at `offset`: as a range in the piece, and as a range in the bytes.
+/// Returns the overlap of piece `number` with the `count` bytes at `offset`: as a range in the
+/// piece, and as a range in the bytes. All pieces have the same `size`.
 fn overlap(number: u64, size: usize, offset: u64, count: usize) -> (Range<usize>, Range<usize>) {
     let start = number * size as u64;
     let first = start.max(offset);

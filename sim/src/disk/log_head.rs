@@ -1,13 +1,14 @@
 //! The end of the log on a disk: the last completed flush, and the writes after it.
 //!
-//! A loss or an overwrite there cannot be distinguished from data that was never written, so faults
-//! that a log must survive or report spare the end. Flipped bits are detectable everywhere.
+//! A loss or an overwrite at the end cannot be distinguished from data that was never written, so
+//! faults that a log must survive or report leave the end intact. Flipped bits are detectable
+//! everywhere.
 
 use std::ops::Range;
 
 use quorate::storage::FileName;
 
-/// The segment writes of the last completed flush, and those since.
+/// The segment writes of the last completed flush, and the writes since then.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LogHead {
     flushed: Vec<SegmentWrite>,

@@ -1,8 +1,9 @@
-//! A node's simulated disk, in memory, at the level of files and sectors. Its caller decides about
+//! A node's simulated disk, in memory, at the level of files and sectors. The caller decides about
 //! crashes and faults.
 //!
-//! The disk draws no random numbers: every fault is requested, and a crash asks about each thing
-//! that is not durable. The disk is sparse, and a clone shares its sectors until they are written.
+//! The disk draws no random numbers: the caller arms every fault, and decides at a crash about each
+//! change and write that is not durable. The disk is sparse, and a clone shares its sectors until
+//! they are written.
 //!
 //! ```
 //! use quorate::storage::{FileAction, FileName};
@@ -63,9 +64,9 @@ impl SimDisk {
     /// Executes one action, and returns the bytes that it read.
     ///
     /// # Errors
-    /// [`DiskError::Full`] beyond the capacity; a write is then stored as far as there is space,
-    /// and a file that a creation replaces is gone. [`DiskError::Failed`] because of a [`Fault`],
-    /// or for a file that does not exist.
+    /// [`DiskError::Full`] beyond the capacity; a write is then carried out as far as there is
+    /// space, and a file that a creation replaces is removed. [`DiskError::Failed`] because of a
+    /// [`Fault`], or for a file that does not exist.
     pub fn apply(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
         let fault = self.faults.next(action);
         match action {
@@ -136,7 +137,8 @@ impl SimDisk {
         if matches!(name, FileName::Segment(_)) {
             self.head.synced(name);
         } else {
-            // Files other than segments are read back to see the state of the disk.
+            // The storage reads files other than segments back to verify them, so their reads must
+            // show the disk.
             file.forget_clean();
         }
         Ok(())
@@ -182,11 +184,11 @@ impl SimDisk {
         Ok(())
     }
 
-    /// Simulates a power failure. `keep` is asked about each thing that is not durable: first about
-    /// the directory's changes, in their order, except those that `order` no longer allows to be
-    /// kept; then about the writes to every file that still has a name, sector by sector and the
-    /// oldest first. Of each sector the last kept write is what the disk has. Afterwards the cache
-    /// is empty and everything is durable.
+    /// Simulates a power failure. `keep` returns true for each change or write that the disk keeps.
+    /// It is called first for the changes of the directory, in their order, except those that
+    /// `order` no longer allows to be kept; then for the writes to every file that still has a
+    /// name, sector by sector and the oldest first. The disk has the last kept write of each
+    /// sector. Afterwards the cache is empty and everything is durable.
     pub fn crash(&mut self, order: ChangeOrder, mut keep: impl FnMut(Pending) -> bool) -> Crash {
         let mut crash = Crash::default();
         self.head.crashed();
@@ -213,8 +215,8 @@ impl SimDisk {
         crash
     }
 
-    /// Drops the clean part of the cache, as an operating system does that needs memory: from now
-    /// on reads return what the disk has. Unsynced writes stay.
+    /// Drops the clean part of the cache, as an operating system does when it needs memory: from
+    /// now on reads return the content of the disk. Unsynced writes stay.
     pub fn forget_cache(&mut self) {
         self.directory.forget_clean();
         self.files.values_mut().for_each(File::forget_clean);
@@ -230,12 +232,12 @@ impl SimDisk {
         image
     }
 
-    /// Makes the disk report every flush as done from now on, without doing it.
+    /// Makes the disk report every sync of a file as done from now on, without storing the writes.
     pub fn lie_about_flushes(&mut self) {
         self.lies_about_flushes = true;
     }
 
-    /// Removes everything durably. The capacity and armed faults stay.
+    /// Removes all files durably. The capacity and armed faults stay.
     pub fn wipe(&mut self) {
         self.files.clear();
         self.directory = Directory::default();
@@ -248,7 +250,7 @@ impl SimDisk {
         self.capacity = bytes;
     }
 
-    /// Returns the number of bytes that files may still grow by.
+    /// Returns the number of bytes by which files may still grow; `u64::MAX` without a capacity.
     #[must_use]
     pub fn free_bytes(&self) -> u64 {
         let Some(capacity) = self.capacity else { return u64::MAX };
@@ -305,7 +307,7 @@ impl SimDisk {
     }
 
     /// Stores the writes of the last completed flush that [`Fault::WriteLost`] or
-    /// [`Fault::WriteMisdirected`] left out.
+    /// [`Fault::WriteMisdirected`] did not store.
     pub fn store_head(&mut self) {
         for (name, sectors) in self.head.take_lost() {
             if let Ok(file) = self.find(name) {
@@ -314,8 +316,8 @@ impl SimDisk {
         }
     }
 
-    /// Returns everything that is not durable, in the order in which a crash asks about it. A crash
-    /// asks about files without a name only if it has restored the name.
+    /// Returns every change and write that is not durable, in the order of [`SimDisk::crash`]. A
+    /// crash includes a file without a name only if it has restored the name.
     #[must_use]
     pub fn pending(&self) -> Vec<Pending> {
         let changes = self.directory.unsynced().map(Pending::Change);

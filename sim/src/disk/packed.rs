@@ -1,5 +1,5 @@
-//! Compact storage of sectors: a run keeps most sectors that were ever written, and in a log most
-//! of them are zeros before a checksum.
+//! Compact storage of sectors. A run keeps most of the sectors that were ever written, and most
+//! sectors of a log are zeros followed by a checksum.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ impl Packed {
         })
     }
 
-    /// Returns the sector with `before` others before it.
+    /// Returns the sector that has `before` sectors before it, if there is one.
     pub(super) fn sector(&self, before: usize) -> Option<Sector> {
         self.sectors().nth(before).map(SectorParts::whole)
     }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_takes_little() {
+    fn a_padding_sector_takes_nine_bytes() {
         let mut padding = ZEROS;
         padding[SECTOR_BYTES - 4..].copy_from_slice(&[1, 2, 3, 4]);
         assert_eq!(Packed::of(&[padding; 7]).0.len(), 7 * (1 + END_BYTES));

@@ -52,7 +52,7 @@ fn is_failed(result: Result<Vec<u8>, DiskError>) -> bool {
 }
 
 #[test]
-fn the_simulated_disk_is_a_disk() {
+fn the_simulated_disk_passes_the_tests_of_disks() {
     check_disk(SimDisk::default);
 }
 
@@ -61,7 +61,7 @@ fn every_subset_of_unsynced_sectors_can_survive() {
     for subset in 0u8..16 {
         let mut disk = disk_with(A, 4);
         apply_all(&mut disk, &[fill(A, 0, 4, 1)]);
-        assert_eq!(firsts(&mut disk, A), [1; 4], "the cache shows what is unsynced");
+        assert_eq!(firsts(&mut disk, A), [1; 4], "the cache shows unsynced writes");
         assert_eq!(disk.unsynced_sectors(), 4);
         let crash = disk.crash(ChangeOrder::Prefix, |pending| match pending {
             Pending::Sector { sector, .. } => subset >> sector & 1 == 1,
@@ -152,7 +152,7 @@ fn a_rename_is_atomic_and_independent_of_content() {
 }
 
 #[test]
-fn lost_changes_lose_later_ones_as_the_order_says() {
+fn the_order_decides_which_changes_after_a_lost_one_are_lost() {
     let lost_first = |order| {
         let mut disk = disk_with(A, 1);
         let rename = FileAction::Rename { from: PART, to: WHOLE };
@@ -186,7 +186,7 @@ fn a_failed_sync_leaves_a_wrong_cache() {
     disk.arm(Fault::SyncFails { sectors: 1 }, 1);
     apply_all(&mut disk, &[sync.clone(), fill(A, 0, 3, 1)]);
     assert!(is_failed(disk.apply(&sync)));
-    assert_eq!(disk.apply(&sync), Ok(vec![]), "what failed counts as clean");
+    assert_eq!(disk.apply(&sync), Ok(vec![]), "sectors of a failed sync count as clean");
     assert_eq!(disk.unsynced_sectors(), 0);
     assert_eq!(firsts(&mut disk, A), [1, 1, 1]);
     let mut crashed = disk.clone();
@@ -194,7 +194,7 @@ fn a_failed_sync_leaves_a_wrong_cache() {
     assert_eq!(firsts(&mut crashed, A), [1, 0, 0]);
     apply_all(&mut disk, &[fill(A, 2, 1, 2)]);
     disk.forget_cache();
-    assert_eq!(firsts(&mut disk, A), [1, 0, 2], "what is unsynced is not forgotten");
+    assert_eq!(firsts(&mut disk, A), [1, 0, 2], "the cache keeps unsynced writes");
     apply_all(&mut disk, &[sync]);
     disk.crash(ChangeOrder::Prefix, |_| false);
     assert_eq!(firsts(&mut disk, A), [1, 0, 2]);
@@ -301,7 +301,7 @@ fn a_misdirected_write_hits_another_place() {
         apply_all(&mut disk, &[FileAction::SyncDirectory]);
         disk.arm(Fault::WriteMisdirected { file: hit, offset: 2 * SECTOR + 7 }, 0);
         apply_all(&mut disk, &[fill(A, 0, 2, 1), FileAction::Sync { file: A }]);
-        assert_eq!(firsts(&mut disk, A)[..2], [1, 1], "the cache shows what was meant");
+        assert_eq!(firsts(&mut disk, A)[..2], [1, 1], "the cache shows the intended write");
         disk.forget_cache();
         let found = (firsts(&mut disk, A), firsts(&mut disk, B));
         assert_eq!(found, (expected.0.to_vec(), expected.1.to_vec()), "no file grows");
@@ -335,7 +335,7 @@ fn a_full_disk_fails_and_removals_free_its_space() {
     apply_all(&mut disk, &[fill(A, 0, 4, 2)]);
     assert_eq!(disk.apply(&fill(B, 9, 1, 1)), Err(DiskError::Full));
     apply_all(&mut disk, &[create(B, 1), FileAction::Remove { file: B }]);
-    assert_eq!(disk.free_bytes(), SECTOR, "at once");
+    assert_eq!(disk.free_bytes(), SECTOR, "a removal frees space at once");
     disk.set_capacity(None);
     apply_all(&mut disk, &[fill(A, 100, 1, 1)]);
 }
@@ -373,7 +373,7 @@ fn missing_files_and_invalid_offsets_fail() {
 }
 
 #[test]
-fn zeros_cost_nothing() {
+fn a_large_file_of_zeros_takes_no_memory() {
     let mut disk = disk_with(A, 1 << 40);
     assert_eq!(
         disk.apply(&FileAction::Read { file: A, offset: 1 << 48, bytes: 3 }),

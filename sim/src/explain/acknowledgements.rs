@@ -33,7 +33,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     }
 }
 
-/// The index up to which a message acknowledges its receiver's log.
+/// The index up to which a message acknowledges the log of the leader that receives it.
 fn acknowledged(message: &Message) -> Option<Index> {
     match message.body {
         Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
@@ -129,7 +129,7 @@ fn matched_too_far(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     ));
 }
 
-/// Explains a node that starts with other contents than its disk held.
+/// Explains a node that starts with another term, vote or log than its disk held.
 fn restarts(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     let Some(now) = history.state_after(history.failing) else { return };
     facts::node_faults(history, draft, node, before_last_crash(history, node));
@@ -179,7 +179,7 @@ fn wrong_durable_index(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     let last = logs.disk.last_key_value().map_or(logs.snapshot, |(_, id)| *id);
     let now = history.state_after(history.failing);
     let sentence = now.map_or_else(String::new, |now| {
-        format!(": it reports index {} as durable in a log up to {}", now.durable, now.last)
+        format!("; the node reports index {} as durable in a log up to {}", now.durable, now.last)
     });
     let late: Vec<EventId> = history
         .events_of(node)

@@ -104,7 +104,7 @@ fn operation_facts(history: &History<'_>, draft: &mut Draft, op: OpId) -> Option
                 format!("the client receives a rejection of operation {number}: {reason}")
             }
             EventKind::Unknown(one) if *one == op => {
-                format!("the client receives no outcome of operation {number}: it stays unknown")
+                format!("the client never receives an outcome of operation {number}")
             }
             _ => continue,
         };
@@ -183,7 +183,7 @@ fn serves_stale_read(
     ));
 }
 
-/// Whether the node received any message between the request and the answer, as a clause.
+/// Describes in a clause that no message between the request and the answer confirms the answer.
 fn heard_since(history: &History<'_>, node: NodeId, op: OpId) -> String {
     let request = history
         .events_of(node)

@@ -1,5 +1,8 @@
 //! Explanations of wrong commits, S10 to S14, S16 and S33, and of their quorums, S23 and S24.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate::quorum;
 use quorate::raft::{RoleName, Status};
 use quorate::types::{EntryId, Index, NodeId, Term};
 
@@ -60,8 +63,8 @@ fn leader_lacks_entry(history: &History<'_>, draft: &mut Draft, step: EventId, n
     match had.is_empty() {
         true => draft.cause(format!(
             "{leader}, whose log {has}, leads term {term}, but lacks entry {decided}, the first \
-             committed entry missing there: none of the nodes that voted for {leader} has the \
-             entry, so the entry was committed, or {leader} elected, without a quorum"
+             committed entry missing there: {}",
+            missing_overlap(history, (leader, term), step, index)
         )),
         false => {
             let voter = had[0];
@@ -77,6 +80,44 @@ fn leader_lacks_entry(history: &History<'_>, draft: &mut Draft, step: EventId, n
     }
 }
 
+/// Says why no node that elected the leader at `step` has the committed entry at `index`: the
+/// election had no quorum, the commit had none, or an entry was lost in between.
+fn missing_overlap(
+    history: &History<'_>,
+    (leader, term): (NodeId, Term),
+    step: EventId,
+    index: Index,
+) -> String {
+    let granted = history.grants(leader, term).into_iter().map(|(_, voter, _)| voter);
+    let voted: BTreeSet<NodeId> = granted.chain([leader]).collect();
+    let electors = listed(voted.iter().copied());
+    let membership = history.membership(leader, step);
+    if !quorum::is_quorum(membership, |node| voted.contains(&node)) {
+        return format!(
+            "only {electors} voted for {leader}, which is not a quorum of {membership}"
+        );
+    }
+    let Some((commit, by)) = history.first_commit(index) else {
+        return format!("none of {electors}, which voted for {leader}, has the entry");
+    };
+    let entry = history.logs(by, commit).memory.get(&index).copied();
+    let holds = |node: &NodeId| history.logs(*node, commit).disk.get(&index).copied() == entry;
+    let holders: Vec<NodeId> = history.record().nodes.iter().copied().filter(holds).collect();
+    let membership = history.membership(by, commit);
+    let durable = quorum::is_quorum(membership, |node| holders.contains(&node));
+    let holders = listed(holders);
+    match durable {
+        false => format!(
+            "when {by} committed the entry, it was durable on {holders} only, which is not a \
+             quorum of {membership}, and none of {electors}, which voted for {leader}, has it"
+        ),
+        true => format!(
+            "when {by} committed the entry, it was durable on {holders}, a quorum of \
+             {membership}; {electors} voted for {leader}, and none of them has the entry now"
+        ),
+    }
+}
+
 /// The last entry of a node's log when it entered the term.
 fn log_at_election(history: &History<'_>, leader: NodeId, term: Term) -> EntryId {
     let at =
@@ -87,7 +128,7 @@ fn log_at_election(history: &History<'_>, leader: NodeId, term: Term) -> EntryId
 /// The first index at which a log lacks the committed entry, with that entry.
 fn first_missing(
     history: &History<'_>,
-    log: &std::collections::BTreeMap<Index, EntryId>,
+    log: &BTreeMap<Index, EntryId>,
     snapshot: Index,
 ) -> Option<(Index, EntryId)> {
     let all = history

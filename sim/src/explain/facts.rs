@@ -113,7 +113,8 @@ pub(super) fn write_outcome(
     }
 }
 
-/// Adds the events of a node's election in a term. Returns the other nodes whose votes it counted.
+/// Adds the events of a leader's election in a term. Returns the other nodes whose votes the leader
+/// received.
 pub(super) fn election(
     history: &History<'_>,
     draft: &mut Draft,

@@ -23,9 +23,11 @@ pub(super) struct History<'a> {
 pub(super) enum WriteOutcome {
     /// The write is durable since this event.
     Durable(EventId),
-    /// The write is lost: the node crashed in the first event and restarted in the second.
+    /// The write is lost: the node crashed in the first event and, if it has restarted, did so in
+    /// the second.
     Lost(EventId, Option<EventId>),
-    /// The write survived a crash, as the start in this event shows, without a completion.
+    /// The write was never reported as durable but survived a crash: the node started with it in
+    /// this event.
     Kept(EventId),
     /// The write is neither durable nor lost yet.
     Pending,

@@ -76,7 +76,7 @@ fn cause(history: &History<'_>, node: NodeId) -> String {
             )
         }
         (EventKind::Applied { first, last, .. }, _) if last.index > committed => format!(
-            "{node}'s state machine receives {} although only index {committed} is committed",
+            "{node}'s state machine receives {}, but the node's commit index is {committed}",
             entries(*first, *last)
         ),
         (EventKind::Applied { first, last, .. }, _) => {

@@ -46,10 +46,10 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
         stalled_node(history, draft, *node, *now);
         rejections(history, draft, *node, since);
     }
-    draft.cause(what_is_awaited(&nodes));
+    draft.cause(missing_progress(&nodes));
 }
 
-/// Explains the oldest request that a node received more than a second ago and has not answered.
+/// Explains the oldest request that a node received two or more seconds ago and has not answered.
 fn unanswered(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     let mut open = BTreeMap::new();
     for (id, event) in history.events_of(node) {
@@ -157,7 +157,8 @@ fn stalled_node(history: &History<'_>, draft: &mut Draft, node: NodeId, now: Opt
     }
 }
 
-/// Adds the most frequent rejection of a node since event `since`.
+/// Adds the most frequent message rejection of a node since event `since`, if it occurs three
+/// times or more.
 fn rejections(history: &History<'_>, draft: &mut Draft, node: NodeId, since: EventId) {
     let mut counts: BTreeMap<(NodeId, &str, &str), (u64, EventId)> = BTreeMap::new();
     for (id, event) in history.events_of(node).filter(|(id, _)| *id > since) {
@@ -175,8 +176,8 @@ fn rejections(history: &History<'_>, draft: &mut Draft, node: NodeId, since: Eve
     }
 }
 
-/// Describes what the core waits for.
-fn what_is_awaited(nodes: &[(NodeId, Option<&Status>)]) -> String {
+/// Describes the progress that the core of nodes waits for.
+fn missing_progress(nodes: &[(NodeId, Option<&Status>)]) -> String {
     let down = nodes.iter().find(|(_, now)| now.is_none());
     if let Some((node, _)) = down {
         return format!("{node} stays down, and the other nodes wait for it");

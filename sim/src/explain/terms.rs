@@ -18,7 +18,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     }
 }
 
-/// Explains a message in a term that is not durable on its sender's disk.
+/// Explains a reply in a term that is not durable on its sender's disk.
 fn reply_before_durable(
     history: &History<'_>,
     draft: &mut Draft,

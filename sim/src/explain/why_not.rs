@@ -16,7 +16,9 @@ type Counts = BTreeMap<String, (u64, SimTime, SimTime)>;
 /// Explains why the node did not lead between `from` and `to`, with one line for each obstacle.
 #[must_use]
 pub fn why_not_leader(record: &Record, node: NodeId, from: SimTime, to: SimTime) -> Vec<String> {
-    let Some(last) = last_by(record, to) else { return vec!["no event happened by then".into()] };
+    let Some(last) = last_by(record, to) else {
+        return vec!["the run has no event up to that time".into()];
+    };
     let history = History::new(record, last);
     let mut counts = Counts::new();
     for (id, event) in history.all().filter(|(_, event)| event.at >= from) {
@@ -74,8 +76,8 @@ fn obstacle(history: &History<'_>, node: NodeId, id: EventId) -> Option<String> 
             (canvass && (from == node || to == node))
                 .then(|| format!("{from}'s {name} did not reach {to}: {why}"))
         }
-        EventKind::Crashed { .. } if own => Some("{node} crashed".to_owned()),
-        EventKind::Paused if own => Some("{node} was paused".to_owned()),
+        EventKind::Crashed { .. } if own => Some(format!("{node} crashed")),
+        EventKind::Paused if own => Some(format!("{node} was paused")),
         EventKind::TookInput(_) if own => heard_leader(history, id),
         _ => None,
     }
@@ -101,7 +103,9 @@ fn is_vote_request(message: &str) -> bool {
 /// Explains why the index was not committed by `by`, with one line for each voter without it.
 #[must_use]
 pub fn why_not_committed(record: &Record, index: Index, by: SimTime) -> Vec<String> {
-    let Some(last) = last_by(record, by) else { return vec!["no event happened by then".into()] };
+    let Some(last) = last_by(record, by) else {
+        return vec!["the run has no event up to that time".into()];
+    };
     let history = History::new(record, last);
     if let Some((id, node)) = history.first_commit(index) {
         return vec![format!("{node} committed index {index} at {} s ({id})", history.at(id))];
@@ -138,7 +142,7 @@ pub fn why_not_committed(record: &Record, index: Index, by: SimTime) -> Vec<Stri
     lines
 }
 
-/// Describes why a voter does not have the leader's entry.
+/// Describes the most likely reason why a voter does not have the leader's entry on disk.
 fn missing_because(history: &History<'_>, leader: NodeId, voter: NodeId, index: Index) -> String {
     let at = history.failing;
     if history.record().state_of(voter, at).is_none() {
@@ -166,7 +170,7 @@ fn missing_because(history: &History<'_>, leader: NodeId, voter: NodeId, index: 
         }
     }
     match lost {
-        Some(why) => format!("{leader}'s last message did not reach it: {why}"),
+        Some(why) => format!("a message from {leader} did not reach it: {why}"),
         None => {
             format!("its log ends with {}, and the entry is in flight or not sent", theirs.last())
         }

@@ -7,7 +7,8 @@ use crate::coverage::Spot;
 use crate::observer::{GrantedReadLease, Observer, PendingRead};
 
 impl Observer {
-    /// Records a read requested of a node; a leader's log ended at `led_from` when it was elected.
+    /// Records a read that reaches a node. `led_from` is the last index of a leader's log before
+    /// its election.
     pub(crate) fn read_requested(
         &mut self,
         status: &Status,
@@ -31,7 +32,7 @@ impl Observer {
         self.read_in_progress = None;
     }
 
-    /// Marks the way in which a read was confirmed, when it only waits for the state machine.
+    /// Marks the way in which a read was confirmed, once it waits only for the state machine.
     pub(super) fn read_ready(&mut self, tag: Tag, freshness: Freshness) {
         let Some(read) = self.reads.remove(&tag) else { return };
         let PendingRead { level, leads, waits_for_round } = read;

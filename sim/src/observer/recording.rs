@@ -1,5 +1,5 @@
-//! Events for the recording beside the observations. If the run is not recorded, these functions do
-//! nothing.
+//! Events that the recording contains besides the observations. If the run is not recorded, these
+//! functions do nothing.
 
 use quorate::raft::{MessageRejectReason, Status};
 use quorate::storage::{DiskError, FileAction};
@@ -90,7 +90,7 @@ impl Observer {
         }
     }
 
-    /// Records a disk operation of a node. Its data is not durable before a flush.
+    /// Records a disk operation of a node, except reads. Its data is not durable before a flush.
     pub(crate) fn operated(&mut self, now: SimTime, node: NodeId, action: &FileAction) {
         if let Some(recorder) = &mut self.recorder
             && !matches!(action, FileAction::Read { .. })

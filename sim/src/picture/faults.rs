@@ -13,7 +13,7 @@ use crate::time::SimTime;
 pub(crate) fn add(document: &mut Document, record: &Record) {
     let stabilized =
         record.events.iter().find(|event| matches!(event.kind, EventKind::Stabilized(_)));
-    // A failed run may end before its fault phase; later ends of faults are then unknown.
+    // A failed run may end during its fault phase; ends of faults after that are unknown.
     let over = stabilized.or(record.events.last()).map_or(SimTime::default(), |event| event.at);
     let mut open: BTreeMap<u32, usize> = BTreeMap::new();
     for (id, event) in record.all() {
@@ -26,7 +26,7 @@ pub(crate) fn add(document: &mut Document, record: &Record) {
                 document.faults.push(Fault {
                     text: verb.to_string(),
                     from: event.at.0,
-                    // A fault that would end after the fault phase is permanent unless lifted.
+                    // A fault that would end later has no end yet; `PlanOpEnded` may set it.
                     until: (end <= over).then_some(end.0),
                     nodes: affected_nodes(verb, event.node)
                         .iter()

@@ -33,27 +33,27 @@ struct NodeLogs {
 
 /// The logs of all nodes.
 pub(crate) struct Logs<'a> {
-    books: Vec<NodeLogs>,
+    nodes: Vec<NodeLogs>,
     format: CommandText<'a>,
 }
 
 impl fmt::Debug for Logs<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Logs").field("books", &self.books).finish_non_exhaustive()
+        f.debug_struct("Logs").field("nodes", &self.nodes).finish_non_exhaustive()
     }
 }
 
 impl<'a> Logs<'a> {
     pub(crate) fn new(nodes: usize, format: CommandText<'a>) -> Logs<'a> {
-        Logs { books: vec![NodeLogs::default(); nodes], format }
+        Logs { nodes: vec![NodeLogs::default(); nodes], format }
     }
 
     /// Records a write that node number `node` submits.
     pub(crate) fn submit(&mut self, node: usize, write: &Write) {
         let installed = write.install.as_ref().map(|meta| meta.last.index.0);
         let first = write.entries.first().map(|entry| entry.id.index.0 - 1);
-        let book = &mut self.books[node];
-        let last = book.memory.last_key_value().map_or(0, |(last, _)| *last);
+        let logs = &mut self.nodes[node];
+        let last = logs.memory.last_key_value().map_or(0, |(last, _)| *last);
         let entry = |entry: &quorate::types::Entry| Entry {
             term: entry.id.term.0,
             text: text::entry(entry, self.format),
@@ -63,12 +63,12 @@ impl<'a> Logs<'a> {
             replaces: installed.is_some(),
             entries: write.entries.iter().map(entry).collect(),
         };
-        book.pending.push(change);
+        logs.pending.push(change);
     }
 
-    /// Whether the pending write at this position is completely in a log that ends at `last`.
+    /// Whether a log that ends at `last` has all entries of the pending write at this position.
     pub(crate) fn is_fully_written(&self, node: u16, place: usize, last: u64) -> bool {
-        let change = self.books[usize::from(node)].pending.get(place);
+        let change = self.nodes[usize::from(node)].pending.get(place);
         change.is_none_or(|change| change.keep + change.entries.len() as u64 <= last)
     }
 
@@ -79,29 +79,29 @@ impl<'a> Logs<'a> {
         event: &Event,
         status: Option<&Status>,
     ) -> Option<LogChange> {
-        let book = &mut self.books[node];
+        let logs = &mut self.nodes[node];
         match &event.kind {
             EventKind::Submitted(_) => {
-                let change = book
+                let change = logs
                     .pending
                     .last()
                     .filter(|change| change.replaces || !change.entries.is_empty())?;
-                change.apply(&mut book.memory);
+                change.apply(&mut logs.memory);
                 Some(LogChange { keep: change.keep, entries: change.entries.clone() })
             }
-            EventKind::Durable(_) if !book.pending.is_empty() => {
-                book.pending.remove(0).apply(&mut book.disk);
+            EventKind::Durable(_) if !logs.pending.is_empty() => {
+                logs.pending.remove(0).apply(&mut logs.disk);
                 None
             }
             EventKind::Wiped => {
-                *book = NodeLogs::default();
+                *logs = NodeLogs::default();
                 Some(LogChange { keep: 0, entries: Vec::new() })
             }
             EventKind::Started { kept, .. } => {
-                book.pending.drain(..).take(kept.len()).for_each(|one| one.apply(&mut book.disk));
+                logs.pending.drain(..).take(kept.len()).for_each(|one| one.apply(&mut logs.disk));
                 let last = status.map_or(0, |status| status.last.index.0);
-                book.disk.retain(|index, _| *index <= last);
-                book.start()
+                logs.disk.retain(|index, _| *index <= last);
+                logs.start()
             }
             _ => None,
         }

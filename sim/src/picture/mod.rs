@@ -208,7 +208,7 @@ impl DocumentBuilder<'_> {
         self.document.violation = outcome.failure.as_ref().and_then(|failure| {
             let failed = self.record.last()?;
             let event = self.record.event(failed);
-            // The event before the failure shows the violation.
+            // The event that caused the failure, or the one before it, shows the violation.
             let shown = match event.kind {
                 EventKind::Failed(_) => event.cause.or(event.before).unwrap_or(failed),
                 _ => failed,

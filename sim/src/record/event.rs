@@ -24,7 +24,8 @@ pub struct Event {
     pub node: Option<NodeId>,
     /// The kind and contents of the event.
     pub kind: EventKind,
-    /// The node's status after it, by position in the recording; `None` while the node is down.
+    /// The node's status after the event, by position in the recording; `None` while the node is
+    /// down.
     pub state: Option<u32>,
     /// The previous event of the same node.
     pub before: Option<EventId>,
@@ -74,7 +75,7 @@ pub enum EventKind {
         /// The reason of the rejection.
         reason: MessageRejectReason,
     },
-    /// The node changes to this membership in its last input.
+    /// The node's last input, or its start, changed its membership to this one.
     MembershipAdopted(Box<Membership>),
     /// The node submits a write to its disk.
     Submitted(Box<Write>),
@@ -82,7 +83,7 @@ pub enum EventKind {
     DiskOperation(String),
     /// The node receives the completion of a write.
     Durable(WriteId),
-    /// The described operation of the node's disk fails.
+    /// The node's disk fails, as the text describes.
     DiskFailed(String),
     /// The node sends a packet.
     Sent(Box<Sent>),
@@ -93,7 +94,7 @@ pub enum EventKind {
         /// The reason of the loss.
         reason: LossReason,
     },
-    /// A misrouted or replayed message arrives at the node, which no node sent to it now.
+    /// A fault delivers a misrouted or replayed message to the node.
     Injected {
         /// The number of the packet.
         packet: u64,
@@ -179,7 +180,8 @@ pub enum EventKind {
     Idle,
     /// The end of the run.
     Ended,
-    /// The run fails, shown by the event before. It is the last event of the recording.
+    /// The run fails; the event before it shows the failure. This is the last event of the
+    /// recording.
     Failed(Box<Failure>),
 }
 
@@ -194,7 +196,7 @@ pub enum InputKind {
     Disk,
     /// The node's state machine has finished a request.
     Worker,
-    /// A part of a frozen view of the state machine.
+    /// The node receives a part of a frozen view of its state machine.
     View,
     /// Commands of clients, by the tags of their requests.
     Propose(Vec<Tag>),
@@ -239,7 +241,7 @@ pub enum LossReason {
     Loss,
     /// A fault blocks the link.
     Blocked,
-    /// The receiver is down at the arrival.
+    /// The receiver is down when the packet arrives.
     Down,
 }
 
@@ -277,7 +279,7 @@ impl InputKind {
 }
 
 impl Event {
-    /// The message that a node sent or that was injected, if the event is one of these.
+    /// The message of the event, if the event is a sent message or an injected one.
     #[must_use]
     pub fn message(&self) -> Option<&Message> {
         match &self.kind {

@@ -61,13 +61,15 @@ impl Record {
         (!self.events.is_empty()).then_some(EventId(self.events.len() as u32))
     }
 
-    /// The status of the event's node after it; `None` if that node is down or there is none.
+    /// The status of the event's node after the event; `None` if the node is down, or if the event
+    /// has no node.
     #[must_use]
     pub fn state(&self, id: EventId) -> Option<&Status> {
         self.event(id).state.map(|state| &self.states[state as usize])
     }
 
-    /// The status of the event's node before it; `None` if that node was down or there is none.
+    /// The status of the event's node before the event; `None` if the node was down, or if the
+    /// event has no node.
     #[must_use]
     pub fn state_before(&self, id: EventId) -> Option<&Status> {
         self.state(self.event(id).before?)
@@ -80,7 +82,8 @@ impl Record {
         self.state(id)
     }
 
-    /// The message that a node took in event `id` and the event of its sending, if there is one.
+    /// The message that a node took in event `id`, and the event that sent or injected it; `None`
+    /// if the node took no message.
     #[must_use]
     pub fn taken_message(&self, id: EventId) -> Option<(EventId, &Message)> {
         let event = self.event(id);
@@ -103,7 +106,7 @@ impl Record {
         past
     }
 
-    /// The event as a line: its number, time, the node's status after it, and the event.
+    /// The event as a line: its number, its time, the node's status after the event, and its text.
     #[must_use]
     pub fn line(&self, id: EventId) -> String {
         let event = self.event(id);

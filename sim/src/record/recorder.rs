@@ -34,10 +34,11 @@ pub(crate) struct Recorder {
     until: RecordUntil,
     /// The recording state of each node, by its position in the record's list of nodes.
     tracks: Vec<NodeTrack>,
-    /// The sending of each packet.
+    /// The event that sent each packet.
     sent: BTreeMap<u64, EventId>,
-    /// The invocation of each operation, and the arrival of each attempt at its node.
+    /// The event that invoked each operation.
     invoked: BTreeMap<OpId, EventId>,
+    /// The event at which each unanswered request reached its node.
     requests: BTreeMap<Tag, EventId>,
     /// The last start of each operation of the plan.
     planned: BTreeMap<u32, EventId>,
@@ -220,7 +221,8 @@ impl Recorder {
         self.sent.insert(packet, id);
     }
 
-    /// Records an event of a node that has no further details.
+    /// Records an event of a node. Its cause is the operation of the plan that takes effect now,
+    /// for a pause or a clock fault, or else the last input of the node.
     pub(crate) fn node_event(&mut self, now: SimTime, node: NodeId, kind: EventKind) {
         let cause = match kind {
             EventKind::Paused | EventKind::ClockBoundExceeded => self.current_plan_op,
@@ -229,19 +231,20 @@ impl Recorder {
         self.record_event(now, Some(node), cause, kind);
     }
 
-    /// Sets the number of writes that are not durable in a crash, and of those that survive it.
+    /// Sets the number of writes that are not durable at the node's next crash event, and the
+    /// number of them that survive.
     pub(crate) fn crash_survivors(&mut self, node: NodeId, not_durable: usize, kept: usize) {
         self.track(node).crash_counts = (not_durable, kept);
     }
 
-    /// Records the start of an operation of the plan, which node `it` triggered if it is given.
+    /// Records the start of an operation of the plan; `it` is the node that triggered it, if any.
     pub(crate) fn plan_op_begins(&mut self, now: SimTime, op: u32, it: Option<NodeId>) {
         let id = self.record_event(now, it, None, EventKind::PlanOpBegan(op));
         self.planned.insert(op, id);
         self.current_plan_op = Some(id);
     }
 
-    /// Ends the effect of the operation of the plan that started last.
+    /// Records that the operation of the plan that started last has taken effect.
     pub(crate) fn plan_op_begun(&mut self) {
         self.current_plan_op = None;
     }

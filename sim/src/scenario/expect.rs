@@ -126,9 +126,9 @@ impl Expect {
     }
 
     /// The leader that contradicts the expectation; `None` if it is met.
-    pub(crate) fn leader_mismatch(self, sightings: &ScriptedResults) -> Option<String> {
+    pub(crate) fn leader_mismatch(self, results: &ScriptedResults) -> Option<String> {
         match self {
-            Expect::Leader(expected, at) => match (expected, sightings.leader(at)) {
+            Expect::Leader(expected, at) => match (expected, results.leader(at)) {
                 (_, None) => Some("no leader".to_owned()),
                 (Some(expected), Some(leader)) if leader != expected => {
                     Some(format!("leader {leader}"))
@@ -136,7 +136,7 @@ impl Expect {
                 _ => None,
             },
             Expect::NoLeader(from, to) => {
-                sightings.first_leader(from, to).map(|leader| format!("leader {leader}"))
+                results.first_leader(from, to).map(|leader| format!("leader {leader}"))
             }
             _ => None,
         }

@@ -83,8 +83,8 @@ pub fn run_text(text: &str) -> Result<Outcome, ScenarioError> {
 }
 
 impl Scenario {
-    /// Converts a case of `workload` to a scenario of the same run, which may meet every kind of
-    /// fault in its plan.
+    /// Converts a case of `workload` to a scenario of the same run. The faults of the settings are
+    /// extended by every kind that the settings and the plan cause.
     #[must_use]
     pub fn of(case: Case, expect: Vec<Expect>, workload: &AnyWorkload) -> Scenario {
         let defaults = defaults::defaults(workload.command_bytes_max());
@@ -173,7 +173,7 @@ impl Scenario {
         unmet.map(|(at, request, answer)| self.unmet_request(at, request, answer))
     }
 
-    /// The kinds of faults that the run may meet besides those of its lines.
+    /// The kinds of faults that may occur in the run besides those of its lines.
     pub(crate) fn extra_faults(&self) -> Faults {
         let Case { settings, plan, .. } = &self.case;
         settings.faults.without(faults_of(settings, plan))
@@ -220,7 +220,7 @@ struct Parser {
     scenario: Scenario,
     /// Whether the clients accept scripted requests.
     is_kv: bool,
-    /// The reason why the settings are invalid, at the line after which they were.
+    /// The reason why the settings read so far are invalid, at the line that made them invalid.
     problem: Option<SyntaxError>,
 }
 
@@ -266,7 +266,7 @@ impl Parser {
                 let redraw = Key { counter: key.counter, ..Kind::Reseed.key() };
                 if key.kind == Kind::Reseed && key != redraw {
                     return Err(
-                        words.error("the key belongs to no node: write Reseed/0.0/0/MICROSECONDS")
+                        words.error("a reseed belongs to no node: write Reseed/0.0/0/MICROSECONDS")
                     );
                 }
                 words.need("=")?;
@@ -347,7 +347,7 @@ impl Parser {
 
 /// Records the line of an element that may occur only once.
 fn set_once(line: &mut usize, words: &Words<'_>) -> Result<(), SyntaxError> {
-    let error = words.error(format!("line {line} sets the same: remove one of the two lines"));
+    let error = words.error(format!("line {line} already sets this: remove one of the two lines"));
     if *line > 0 {
         return Err(error);
     }

@@ -92,7 +92,7 @@ const BOUND_MAX: u64 = 1 << 32;
 rows! {
     "nodes" count (voters, 1, 11) "Number of initial voters: n1, n2 and so on.";
     "learners" count (learners, 0, 10) "Number of initial learners: the nodes after the voters.";
-    "spares" count (spares, 0, 10) "Number of nodes that are no members at first: the last ones.";
+    "spares" count (spares, 0, 10) "Number of nodes that are not members at first: the last ones.";
     "bootstrap" switch (bootstraps)
         "The voters start without a membership and bootstrap the cluster; learners start as \
          spares.";
@@ -130,15 +130,16 @@ rows! {
     "message entries" count (config.message_entries_max, 1, BOUND_MAX)
         "Most entries in one message.";
     "message bytes" count (config.message_bytes_max, 1, BOUND_MAX)
-        "Most bytes of entries in one message; four entries of the largest size.";
+        "Most bytes of entries in one message; by default four entries of the largest size.";
     "inflight messages" count (config.inflight_messages_max, 1, BOUND_MAX)
         "Most in-flight AppendEntries messages to one peer.";
     "inflight entries" count (config.inflight_entries_max, 1, BOUND_MAX)
         "Most in-flight entries to one peer.";
     "inflight bytes" count (config.inflight_bytes_max, 1, BOUND_MAX)
-        "Most in-flight bytes to one peer; eight messages of the largest size.";
+        "Most in-flight bytes to one peer; by default eight messages of the largest size.";
     "unapplied bytes" count (config.unapplied_bytes_max, 1, BOUND_MAX)
-        "Most bytes in a leader's log that are not applied; 64 entries of the largest size.";
+        "Most bytes in a leader's log that are not applied; by default 64 entries of the largest \
+         size.";
     "tail bytes" count (config.tail_bytes_max, 1, BOUND_MAX)
         "Most bytes of durable entries kept in memory.";
     "apply bytes" count (config.apply_bytes_max, 1, BOUND_MAX)
@@ -355,7 +356,10 @@ impl Row {
         let rated = settings.priorities.len();
         if settings.nodes() > Settings::NODES_MAX {
             let most = Settings::NODES_MAX;
-            return Some(format!("{} nodes are more than {most}: take some out", settings.nodes()));
+            return Some(format!(
+                "{} nodes are more than {most}: remove some nodes",
+                settings.nodes()
+            ));
         }
         if rated != 0 && rated != members {
             return Some(format!("{rated} priorities for {members} members: write one per member"));

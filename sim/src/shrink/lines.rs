@@ -208,7 +208,7 @@ pub(super) fn without_node(lines: &[String], gone: u64) -> Vec<String> {
     lines.iter().filter(|line| !named(line)).map(moved).collect()
 }
 
-/// The word with each node after `gone` renumbered by one.
+/// The word with the number of each node after `gone` lowered by one.
 fn renumbered(word: &str, gone: u64) -> String {
     let (named, address) = match word.split_once('@') {
         Some((named, address)) => (named, format!("@{address}")),

@@ -1,10 +1,11 @@
 //! Shrinks a failing run to the fewest scenario lines that still fail in the same way.
 //!
 //! The search edits lines and knows little about their meaning. It removes groups of lines (delta
-//! debugging), removes nodes, and removes or rounds words, and keeps every change that still fails
-//! with the same fingerprint. It also tries other seeds, because the open choices may be drawn
-//! anew. Candidates have a fixed order, and of the candidates that run at once the first failing
-//! one wins, so the result does not depend on the number of threads.
+//! debugging), removes nodes, and removes or rounds words, and keeps every change after which the
+//! run still fails with the same fingerprint. It also tries other seeds, which draw the choices
+//! that no line fixes. Candidates have a fixed order, and of the candidates that run at the same
+//! time the first failing one in that order wins, so the result does not depend on the number of
+//! threads.
 
 mod lines;
 
@@ -72,7 +73,7 @@ pub struct Size {
 
 /// The maximum number of rounds over all kinds of changes.
 const ROUNDS_MAX: u32 = 5;
-/// The number of other seeds to try with a change that does not fail with the current seed.
+/// The number of other seeds to try with a change with which the current seed does not fail.
 const SEEDS: u64 = 6;
 /// The largest numbers of lines and events for which other seeds are tried.
 const RESEEDED_LINES_MAX: usize = 24;

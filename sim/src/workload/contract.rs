@@ -9,8 +9,8 @@ use crate::workload::object::Object;
 
 /// A state machine to run in the simulator, and the operations of its clients.
 ///
-/// Each run uses one value of this type to make commands and queries; it never changes. If checks
-/// are on, a clone of it follows the log and may keep a model. So a run is the same with and
+/// Each run uses one value of this type to make commands and queries, and never changes it. If
+/// checks are on, a clone of it follows the log and may keep a model. So a run is the same with and
 /// without checks, and leaving out one operation changes no other.
 pub trait Workload: Clone + Send + Sync + 'static {
     /// The user's state machine; every node has its own.
@@ -23,7 +23,8 @@ pub trait Workload: Clone + Send + Sync + 'static {
     /// everything else is drawn from `draw`, where the first option of each choice is the simplest.
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
 
-    /// Returns the size of the largest command that [`Workload::command`] makes, in bytes.
+    /// Returns the size of the largest command that [`Workload::command`] makes, in bytes; 64 by
+    /// default.
     fn command_bytes_max(&self) -> usize {
         64
     }
@@ -45,7 +46,7 @@ pub trait Workload: Clone + Send + Sync + 'static {
         false
     }
 
-    /// Returns the model of the object that the clients use, for the linearizability checker: it
+    /// Returns the model of the object that the clients use, for the linearizability checker, which
     /// compares the clients' results with this model, without looking at the log. `None` disables
     /// that check; [`Object::machine`] makes the state machine its own model.
     ///

@@ -1,5 +1,5 @@
 //! The object that clients use, for the checker: their operations and results, in the terms of a
-//! model that knows no cluster and no log.
+//! model without a cluster and a log.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,7 +42,7 @@ pub enum RequestBytes<'a> {
 pub(crate) struct HistoryResult {
     /// The result for everything that was not checked during the run.
     pub(crate) verdict: Result<(), String>,
-    /// Whether the check came to a result within its budget.
+    /// Whether the check reached a result within its budget.
     pub(crate) is_decided: bool,
     /// Whether a part of the history was checked during the run.
     pub(crate) is_streamed: bool,
@@ -65,13 +65,13 @@ struct TypedObject<M: Model> {
     /// The incremental check of the history during the run, if the model supports it.
     stream: Option<Stream<M::Op, M::Ret>>,
     operations: Vec<Operation<M::Op, M::Ret>>,
-    /// The run's number of each operation.
+    /// The number of each operation in the run.
     names: Vec<OpId>,
     open: BTreeMap<OpId, OpenOperation>,
-    /// The reads with a possibly stale result, and their guaranteed freshness.
+    /// The reads with a possibly stale result, and the freshness that the result claims.
     stale_reads: BTreeMap<Place, Freshness>,
     now: u32,
-    /// The time of each event, from the first on.
+    /// The time of each event in nanoseconds, by its number. Numbers start at 1.
     times: Vec<u64>,
     time: u64,
 }
@@ -92,7 +92,11 @@ impl Object {
     /// If the model has a [`Model::stream`], the first impossible result stops the run. Everything
     /// that the stream does not decide is checked at the end.
     #[must_use]
-    pub fn new<M>(model: M, reads: ParseOperation<M>, hears: ParseResult<M>) -> Object
+    pub fn new<M>(
+        model: M,
+        parse_operation: ParseOperation<M>,
+        parse_result: ParseResult<M>,
+    ) -> Object
     where
         M: Model<Op: Send, Ret: Send> + Send + 'static,
     {
@@ -100,8 +104,8 @@ impl Object {
         let stream = Arc::clone(&model).stream();
         Object(Box::new(TypedObject {
             model,
-            parse_operation: reads,
-            parse_result: hears,
+            parse_operation,
+            parse_result,
             stream,
             operations: Vec::new(),
             names: Vec::new(),
@@ -113,9 +117,9 @@ impl Object {
         }))
     }
 
-    /// Returns the object whose model is a state machine: `fresh` makes it, and every step restores
-    /// one from a snapshot. The machine always gets the same index, so a machine whose replies
-    /// depend on the index needs another model.
+    /// Returns the object whose model is a state machine: `fresh` creates the machine, and every
+    /// step of the model restores it from a snapshot. The machine always gets the same index, so a
+    /// machine whose replies depend on the index needs another model.
     #[must_use]
     pub fn machine<S: StateMachine>(
         fresh: impl Fn() -> S + Clone + Send + Sync + 'static,
@@ -132,7 +136,8 @@ impl Object {
         )
     }
 
-    /// An operation starts. If `is_repeated`, a reply may come after its client gave up.
+    /// Records that an operation starts. If `is_repeated`, a reply may come after its client gave
+    /// up.
     pub(crate) fn invoked(&mut self, op: OpId, question: RequestBytes<'_>, is_repeated: bool) {
         self.0.invoked(op, question, is_repeated);
     }
@@ -142,7 +147,8 @@ impl Object {
         self.0.set_time(time);
     }
 
-    /// An operation returns. Only its first result counts; its freshness is in nanoseconds.
+    /// Records that an operation returns. Only its first result counts; `freshness` is in
+    /// nanoseconds.
     ///
     /// # Errors
     /// A sentence that says why the result is impossible, if that is known already.
@@ -155,15 +161,15 @@ impl Object {
         self.0.answered(op, result, freshness)
     }
 
-    /// An operation certainly had no effect.
+    /// Records that an operation certainly had no effect.
     ///
     /// # Errors
-    /// As of [`Object::answered`].
+    /// The same as for [`Object::answered`].
     pub(crate) fn failed(&mut self, op: OpId) -> Result<(), String> {
         self.0.failed(op)
     }
 
-    /// A client gave up: the operation may take effect at any time, or never.
+    /// Records that a client gave up: the operation may take effect at any time, or never.
     pub(crate) fn unknown(&mut self, op: OpId) {
         self.0.unknown(op);
     }
@@ -208,8 +214,8 @@ where
             debug_assert_eq!(number, place, "both numbers are equal");
         }
         self.open.insert(op, OpenOperation { place, is_repeated });
-        // A client of the world may go on after an operation with an unknown outcome, so every
-        // operation counts as a client of its own.
+        // A client of the simulator may continue after an operation with an unknown outcome, so
+        // every operation counts as an operation of its own client.
         let (client, outcome) = (Client(place.0), Outcome::Unknown);
         self.operations.push(Operation { client, op: asked, invoked, outcome });
         self.names.push(op);
@@ -304,7 +310,7 @@ impl<M: Model> TypedObject<M> {
         check(&*self.model, &history, budget)
     }
 
-    /// Checks all operations, in which stale reads are as fresh as guaranteed.
+    /// Checks all operations; a stale read must be only as fresh as its result claims.
     fn check_with_stale_reads(&self, budget: &Budget<'_>) -> Verdict {
         let history = History::new(self.operations.clone()).expect("event numbers ascend");
         let current = Freshness::Current;
@@ -336,12 +342,12 @@ impl<M: Model> TypedObject<M> {
         format!("operation {name}, {call}, returned {outcome}: {why}")
     }
 
-    /// Returns the run's number of the operation at `place`.
+    /// Returns the number in the run of the operation at `place`.
     fn name(&self, place: Place) -> OpId {
         self.names[place.0 as usize]
     }
 
-    /// Describes `evidence`, with the run's numbers of its operations.
+    /// Describes `evidence`, with the numbers of its operations in the run.
     fn describe_counterexample(&self, evidence: &Counterexample) -> String {
         let named = |place: &Place| {
             let (Place(number), OpId(name)) = (place, self.name(*place));

@@ -32,14 +32,14 @@ struct CheckedMachine {
     wrong: Option<String>,
 }
 
-/// A view of a node's state machine, for the checks.
+/// A node's state machine and its digests, for the checks.
 #[derive(Clone, Copy, Debug)]
 pub struct MachineView<'a> {
     /// The last entry that it has applied.
     pub applied: EntryId,
-    /// The digest of its state; `None` if the machine has none.
+    /// The digest of its state; `None` if the machine cannot compute one.
     pub digest: Option<Digest>,
-    /// The rolling hash over all results; `None` if it is unknown.
+    /// The rolling hash over all applied entries and their outcomes; `None` if it is unknown.
     pub results: Option<Digest>,
     /// The user's state machine inside it.
     pub machine: &'a AnyMachine,
@@ -66,7 +66,7 @@ impl ReferenceMachine {
     }
 
     /// Applies committed entries, except those that it has applied before; returns the outcome of
-    /// each command. Commands carry marks, as by [`mark`].
+    /// each command. Every command must carry a mark, as from [`mark`].
     ///
     /// [`mark`]: crate::request::mark
     ///
@@ -74,7 +74,7 @@ impl ReferenceMachine {
     /// The first violation.
     ///
     /// # Panics
-    /// If there is a gap before the entries.
+    /// If the first new entry does not follow the last applied one.
     pub fn follow(
         &mut self,
         entries: &[Entry],
@@ -103,7 +103,7 @@ impl ReferenceMachine {
     /// The difference between the two, or the workload's finding about the state.
     ///
     /// # Panics
-    /// If the node's machine has applied more or fewer entries.
+    /// If the last entries that the two machines have applied differ.
     pub fn compare(&self, view: MachineView<'_>) -> Result<(), ReferenceMismatch> {
         assert_eq!(view.applied, self.applied(), "only states at one entry are compared");
         if let Some(found) = view.digest {
@@ -139,7 +139,7 @@ impl ReferenceMachine {
         Ok(())
     }
 
-    /// Returns the rolling hash over the results of all entries so far.
+    /// Returns the rolling hash over all applied entries and their outcomes.
     #[must_use]
     pub fn results(&self) -> Option<Digest> {
         self.machine.results()

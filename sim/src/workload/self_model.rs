@@ -6,7 +6,8 @@ use quorate::machine::StateMachine;
 use quorate::types::Index;
 use quorate_checker::model::{Effect, Model};
 
-/// A state machine as a model, by its constructor; the model's state is a snapshot.
+/// The model of a state machine, given the machine's constructor; a state of the model is a
+/// snapshot.
 #[derive(Clone)]
 pub(super) struct SelfModel<F>(pub(super) F);
 

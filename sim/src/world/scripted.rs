@@ -1,6 +1,6 @@
 //! The scripted requests of a run, their outcomes, and the leaders over time.
 
-use crate::outcome::{LeaderTerm, ScriptedResult, ScriptedResults};
+use crate::outcome::{LeaderPeriod, ScriptedResult, ScriptedResults};
 use crate::plan::{ScriptedOutcome, ScriptedRequest};
 use crate::time::SimTime;
 use crate::world::node::Place;
@@ -9,7 +9,7 @@ use crate::world::node::Place;
 #[derive(Clone, Debug, Default)]
 pub(super) struct ScriptedRequests {
     pub(super) requests: Vec<RunningRequest>,
-    pub(super) leader_terms: Vec<LeaderTerm>,
+    pub(super) leader_periods: Vec<LeaderPeriod>,
 }
 
 /// A scripted request that has started.
@@ -32,6 +32,6 @@ impl ScriptedRequests {
             ScriptedResult { op: running.op as usize, since: running.since, outcome: answer }
         };
         let answers = self.requests.iter().map(answered).collect();
-        ScriptedResults { requests: answers, leader_terms: self.leader_terms.clone() }
+        ScriptedResults { requests: answers, leader_periods: self.leader_periods.clone() }
     }
 }

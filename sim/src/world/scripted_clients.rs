@@ -5,7 +5,7 @@ use quorate::types::{NodeId, ReadLevel};
 
 use crate::observe::Observation;
 use crate::observer::Observer;
-use crate::outcome::{LeaderTerm, ScriptedResults};
+use crate::outcome::{LeaderPeriod, ScriptedResults};
 use crate::plan::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 use crate::request;
 use crate::workload::kv::{Operation, Reply};
@@ -24,9 +24,9 @@ impl World {
     /// Records the current leader if it has changed.
     pub(super) fn note_leader(&mut self) {
         let leader = self.leader().map(Place::id);
-        let last = self.scripted.leader_terms.last().and_then(|period| period.leader);
+        let last = self.scripted.leader_periods.last().and_then(|period| period.leader);
         if leader != last {
-            self.scripted.leader_terms.push(LeaderTerm { since: self.now, leader });
+            self.scripted.leader_periods.push(LeaderPeriod { since: self.now, leader });
         }
     }
 

@@ -324,8 +324,8 @@ crate::forgeries! {
 
     S21 a_replica_read_misses_a_commit_while_a_clock_drifts on written
     "n3 serves read 1 (by replica) after it applied only index 0, but index 2 was committed \
-     before the read began and the command at index 2 may change the answer; since 1.005700 s \
-     the clock of n1 has exceeded the drift bound that leases allow"
+     before the read began and the command at index 2 may change the answer; the clock of n1 \
+     exceeded the drift bound of the leases at 1.005700 s, so leases may not hold"
     |stage| {
         stage.observes(Observation::ClockBoundExceeded { node: NodeId(1) });
         let op = stage.reads_at_level(ReadLevel::Replica);

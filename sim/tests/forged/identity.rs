@@ -38,7 +38,8 @@ crate::forgeries! {
     }
 
     S24 a_replaced_disk_elects_a_leader on second_is_new
-    "n1 becomes leader of term t2 with durable votes of n1, n2, which is not a quorum of {n1 n2 n3}"
+    "n1 becomes leader of term t2 with durable votes of n1, n2, which is not a quorum of {n1 n2 \
+     n3}; a disk that replaced a lost disk does not count until the membership names it"
     |stage| {
         stage.votes(2, 2, 1);
         stage.wins(1, 2, &[]);
@@ -57,7 +58,8 @@ crate::forgeries! {
 
     S24 a_replaced_disk_commits on second_is_new
     "n1 commits index 2, but that entry is not durable on a quorum of {n1 n2 n3}: n1 has 2@t1 on \
-     disk, n2 has 2@t1 on disk, the log on n3's disk ends at index 1"
+     disk, n2 has 2@t1 on disk, the log on n3's disk ends at index 1; a disk that replaced a lost \
+     disk does not count until the membership names it"
     |stage| {
         stage.holds(1, &[noop(2, 1)]);
         stage.enters(2, 1);

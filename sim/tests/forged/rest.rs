@@ -92,7 +92,7 @@ crate::forgeries! {
     }
 
     S29 one_input_causes_too_many_messages
-    "n1 sends more than 25856 messages after few inputs"
+    "n1 sends more messages than its inputs allow: 340 for each input, and at most 25856 saved up"
     |stage| {
         stage.wins(1, 1, &[2, 3]);
         for _ in 0..=4096 + 64 * 5 * 68 {

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
-/// The suffix of a temporary name, and the number of random alphanumeric characters before it.
+/// The suffix of the name of a temporary file.
 const SUFFIX: &str = ".part";
+/// The number of random alphanumeric characters before the suffix.
 const UNIQUE: usize = 6;
 
-/// A file that replaces its target once it is complete. It is locked while it is written, and
-/// removed when dropped; the file of a killed process is removed by the next one for the same
-/// target.
+/// A temporary file that replaces its target once it is complete. It is locked while it is written,
+/// and deleted if this is dropped before [`AtomicFile::commit`]. The next process that writes the
+/// same target deletes the temporary file of a killed process.
 #[derive(Debug)]
 pub(crate) struct AtomicFile {
     target: PathBuf,
@@ -25,7 +26,7 @@ impl AtomicFile {
     pub(crate) fn create(target: &Path) -> io::Result<AtomicFile> {
         let prefix = prefix(target)?;
         let directory = directory(target);
-        // On other systems a lock also excludes readers; abandoned files are removed by hand there.
+        // Elsewhere a lock would also block readers, so abandoned files have to be deleted by hand.
         let locks = cfg!(unix);
         if locks {
             remove_abandoned(directory, &prefix);
@@ -37,7 +38,7 @@ impl AtomicFile {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let temporary = builder.tempfile_in(directory)?;
         if locks {
-            // On a file system without locks no file is taken for abandoned either.
+            // The lock fails on a file system without locks, where no file is deleted as abandoned.
             let _ = temporary.as_file().try_lock();
         }
         Ok(AtomicFile { target: target.to_owned(), temporary })
@@ -74,8 +75,8 @@ fn prefix(target: &Path) -> io::Result<OsString> {
     Ok(prefix)
 }
 
-/// Removes files that no process writes any more. No name is used twice, so a file that another
-/// process has just created is not removed.
+/// Deletes the temporary files that no process has locked any more. Names are random, so the path
+/// of a file found unlocked is not reused before the file is deleted.
 fn remove_abandoned(directory: &Path, prefix: &OsString) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten() {

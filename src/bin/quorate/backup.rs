@@ -1,4 +1,4 @@
-//! `quorate backup`: writes the snapshot of a data directory to one file, also of a running node.
+//! `quorate backup`: writes the snapshot of a data directory to one file, even while the node runs.
 
 use std::fmt::Display;
 use std::fs::{self, File};
@@ -48,7 +48,8 @@ const ATTEMPTS_MAX: usize = 5;
 #[derive(Debug)]
 struct Written {
     head: BackupHeader,
-    /// The last index of the newest snapshot and its damage, if the backup is of the one before it.
+    /// The last index and the damage of the newest snapshot, if the snapshot before it was backed
+    /// up instead.
     damaged: Option<(Index, StorageError)>,
 }
 
@@ -114,7 +115,7 @@ impl Written {
     }
 }
 
-/// Writes the last intact snapshot of the directory.
+/// Writes the newest intact snapshot of the directory to the backup file.
 fn write(
     directory: &Path,
     output: &AtomicFile,

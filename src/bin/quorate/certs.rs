@@ -86,7 +86,8 @@ pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, CommandError> 
 /// A text if the directory does not exist, or cannot be read.
 pub(crate) fn files(directory: &Path, principal: &Principal) -> Result<TlsConfig, String> {
     if !directory.is_dir() {
-        return Err(format!("{}: there is no such directory", directory.display()));
+        let directory = directory.display();
+        return Err(format!("{directory} does not exist: create it with `quorate certs`"));
     }
     let directory = Directory::open(directory).map_err(|error| error.to_string())?;
     Ok(directory.config(principal))

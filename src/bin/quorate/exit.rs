@@ -11,9 +11,9 @@ use serde_json::json;
 pub(crate) enum Exit {
     /// The command succeeded, with a positive result.
     Done = 0,
-    /// The result is negative: no such key, a failed compare, or damage.
+    /// The result is negative: no such key, a failed compare, no leader, or damage.
     Negative = 1,
-    /// The command line, a configuration or a file is invalid.
+    /// The command line, a configuration or a file is invalid, or the output cannot be written.
     InvalidInput = 2,
     /// The request was not executed, because no node was reachable or a signal interrupted it.
     NotExecuted = 3,

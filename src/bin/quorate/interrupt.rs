@@ -49,7 +49,8 @@ impl Interrupt {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// Changes the exit code of an error after a signal, because the work left nothing behind.
+    /// Changes the exit code of an error after a signal to [`Exit::NotExecuted`], because the
+    /// interrupted command has removed its files.
     pub(crate) fn or_interrupted<T>(
         &self,
         done: Result<T, CommandError>,

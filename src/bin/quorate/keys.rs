@@ -145,7 +145,7 @@ pub(crate) struct ScanFlags {
     /// Prefix of the keys to list
     #[arg(default_value = "")]
     prefix: String,
-    /// Only keys after this one
+    /// List only keys after this one
     #[arg(long, value_name = "KEY")]
     after: Option<String>,
     /// Maximum number of keys

@@ -46,7 +46,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub(crate) fn transfer(flags: &TransferFlags, json: bool) -> Result<Exit, CommandError> {
     let leader = flags.client.run(async |client| {
         client.transfer_leadership(flags.id.map(NodeId)).await?;
-        // The transfer is complete: a missing reply of the new leader is no failure.
+        // The transfer is complete: if the new leader does not reply in time, that is no failure.
         let new_leader = timeout(flags.client.timeout.0, async {
             loop {
                 let report = client.report_of_leader().await.ok();
@@ -90,7 +90,7 @@ pub(crate) fn snapshot(flags: &SnapshotFlags, json: bool) -> Result<Exit, Comman
                 sleep(POLL).await;
             }
         });
-        let late = format!("{address} has no such snapshot yet: see `quorate status`");
+        let late = format!("the snapshot of {address} is not complete: see `quorate status`");
         taken.await.map_err(|_| CommandError::new(Exit::Unknown, late))
     })?;
     report(

@@ -55,7 +55,7 @@ then add it:
         #[command(flatten)]
         client: ClientFlags,
     },
-    /// Replace a member by a node that waits to join, in one change
+    /// Replace a member with a node that waits to join, in one change
     #[command(after_help = "Example:\n  quorate members replace 3 4=127.0.0.1:7104")]
     Replace {
         /// Id of the member to remove

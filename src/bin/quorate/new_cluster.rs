@@ -89,7 +89,7 @@ impl NewCluster {
             };
             let made =
                 pending.create(&directory).map_err(CommandError::invalid_input).and_then(|disk| {
-                    // Another process may have written here since the first check.
+                    // Another process may have created files here since the first check.
                     self.expect_empty(id, &[LOCK])?;
                     pending.own_content(&directory);
                     make(id, &mut Interruptible(interrupt, disk)).map_err(with_path)

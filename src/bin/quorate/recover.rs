@@ -32,8 +32,8 @@ pub(crate) struct RecoverFlags {
     /// Ids of nodes of the old cluster that are still alive
     #[arg(long, value_name = "N", value_delimiter = ',')]
     alive: Vec<u64>,
-    /// Recover although the old cluster may still have a quorum. Both clusters then accept writes
-    /// that the other one never learns
+    /// Recover although the old cluster may still have a quorum. Each cluster may then accept
+    /// writes that the other cluster does not have
     #[arg(long)]
     allow_split_brain: bool,
 }

@@ -17,8 +17,8 @@ pub(crate) struct RunningNodeFiles {
 }
 
 impl RunningNodeFiles {
-    /// Opens all of them. The snapshot that the superblock names may have been removed in between,
-    /// because the node has a newer one; another attempt finds that.
+    /// Opens the superblock and all complete snapshots. The node may replace the snapshot that the
+    /// superblock names before it is opened; a second attempt then finds the newer snapshot.
     pub(crate) fn open(directory: &Path) -> io::Result<RunningNodeFiles> {
         let superblock = fs::read(directory.join(FileName::Superblock.to_string()))?;
         let mut snapshots = BTreeMap::new();
@@ -68,7 +68,7 @@ impl Disk for RunningNodeFiles {
     }
 }
 
-/// Returns the complete snapshot with the file name `text`, if it is one.
+/// Parses the file name of a complete snapshot; returns None for any other file.
 fn snapshot(text: &str) -> Option<FileName> {
     let number = u64::from_str_radix(text.strip_prefix("snapshot-")?, 16).ok()?;
     let name = FileName::Snapshot(Index(number));

@@ -15,8 +15,8 @@ use crate::values::{Bytes, Cluster, ListenAddress, NodeAddress, Span};
 
 macro_rules! settings {
     ($($(#[$attribute:meta])* $field:ident: $kind:ty,)*) => {
-        /// The settings of a node. Each is a flag, an environment variable QUORATE_… and a key of
-        /// the file, which is the flag's name.
+        /// The settings of a node. Each can be set by a flag, by an environment variable QUORATE_…,
+        /// and in the file by a key with the name of the flag.
         #[derive(Args, Clone, Debug, Default, Deserialize)]
         #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
         pub(crate) struct Settings {
@@ -65,12 +65,12 @@ settings! {
     #[arg(long, env = "QUORATE_PLAINTEXT", num_args = 0..=1, default_missing_value = "true",
         require_equals = true, value_name = "BOOL")]
     plaintext: bool,
-    /// Serve /metrics and /health over HTTP at this address, or at this port on loopback
+    /// Serve /metrics, /health and /live over HTTP at this address, or at this port on loopback
     #[arg(long, env = "QUORATE_METRICS", value_name = "ADDRESS")]
     metrics: ListenAddress,
     /// Serve a status page of the cluster over HTTP at this address, or at this port on loopback
     ///
-    /// Both are read-only and have no access control.
+    /// The page and the metrics are read-only and have no access control.
     #[arg(long, env = "QUORATE_UI", value_name = "ADDRESS")]
     ui: ListenAddress,
     /// Minimum election timeout; the maximum is twice as long [default: 300ms]
@@ -121,7 +121,8 @@ pub(crate) struct Sources {
 }
 
 impl Settings {
-    /// Drops `members` or `join` from an environment variable if the other one is a flag.
+    /// Drops a `join` that comes from an environment variable if `members` is given as a flag, and
+    /// the reverse, because a node either bootstraps or joins.
     pub(crate) fn without_overridden_variables(mut self, given: &ArgMatches) -> Settings {
         let is_flag = |name| given.value_source(name) == Some(ValueSource::CommandLine);
         match (is_flag("members"), is_flag("join")) {
@@ -135,7 +136,8 @@ impl Settings {
     /// Returns these settings, completed with those of the file.
     ///
     /// # Errors
-    /// A [`CommandError`] with the line if the file cannot be read, or has an invalid setting.
+    /// A [`CommandError`] if the file cannot be read, or a setting is invalid; the second names the
+    /// line.
     pub(crate) fn with_file(
         mut self,
         file: Option<&Path>,

@@ -1,4 +1,4 @@
-//! Signals: the first SIGTERM or Ctrl-C stops the command in order, the second ends it at once.
+//! Signals: the first SIGTERM or Ctrl-C shuts the command down cleanly, the second ends it at once.
 
 use std::io;
 
@@ -15,7 +15,7 @@ pub(crate) struct Signals {
     interrupt: Signal,
 }
 
-/// Listens for SIGHUP on Unix, which no longer ends the process once this exists.
+/// Listens for SIGHUP on Unix. After [`Hangups::listen`] SIGHUP no longer ends the process.
 pub(crate) struct Hangups(#[cfg(unix)] Option<Signal>);
 
 impl Hangups {
@@ -57,7 +57,7 @@ impl Signals {
         Ok(Signals { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the first signal and returns its name; after that another one ends the process.
+    /// Waits for the first signal and returns its name; a second signal ends the process.
     pub(crate) async fn wait(mut self) -> &'static str {
         let first = self.next().await;
         tokio::spawn(async move {
@@ -82,7 +82,7 @@ impl Signals {
     }
 
     pub(crate) async fn wait(self) -> &'static str {
-        // If Ctrl-C cannot be listened for, it ends the process by default.
+        // If no handler can be installed, Ctrl-C ends the process.
         let _ = tokio::signal::ctrl_c().await;
         tokio::spawn(async {
             let _ = tokio::signal::ctrl_c().await;

@@ -88,8 +88,9 @@ impl MemberStatus {
 }
 
 impl ClusterStatus {
-    /// Requests the membership from the nodes of `--nodes`, takes that of the longest log of the
-    /// latest term, and requests a report from each member.
+    /// Requests a report from each node of `--nodes`. Takes the membership from the report with the
+    /// latest term, and of several with the one that has the longest log. Then requests a report
+    /// from each of its members.
     async fn collect(client: &Client, flags: &ClientFlags) -> Result<ClusterStatus, CommandError> {
         let client = client.with_deadline(flags.timeout.0 / TIMEOUT_SHARE);
         let mut latest = None::<Report>;

@@ -11,8 +11,8 @@ use quorate::storage::ClusterId;
 use quorate::types::{NodeId, ReadLevel};
 use serde::de::{Deserialize, Deserializer, Visitor};
 
-/// Makes a type parse from text in the settings file as on the command line. The error arises while
-/// the file is parsed, and so has its line.
+/// Implements `Deserialize` for types that the settings file and the command line write as the same
+/// text. An invalid value is an error of the parser of the file, which reports its line.
 macro_rules! from_text {
     ($($name:ident),*) => {$(
         impl<'de> Deserialize<'de> for $name {

@@ -26,7 +26,7 @@ impl Node {
         self.enqueue(raft::Input::Message(message));
     }
 
-    /// Sends a message; an append with the hash chain of its `prev` entry, if that is known.
+    /// Sends a message. An append carries the hash chain of its `prev` entry, if that is known.
     pub(super) fn send(&mut self, message: Message) {
         let chain = match &message.body {
             Body::AppendEntries { prev, .. } => self.hash_chains.at(*prev),
@@ -57,7 +57,8 @@ impl Node {
     }
 
     /// Handles the request of a quarantined peer for a snapshot that ends after `after`. Offers the
-    /// last one if it does. Else it takes a new one, or first appends an entry for it to cover.
+    /// last snapshot if it ends there. Otherwise it requests a new snapshot of this node's state,
+    /// or, if no later entry is applied, first appends a no-op for the snapshot to cover.
     fn on_snapshot_wanted(&mut self, from: NodeId, after: Index) {
         if self.validation.verification() != StateVerification::Consistent {
             return;
@@ -81,7 +82,7 @@ impl Node {
         }
     }
 
-    /// Returns true if the state machine must be rebuilt, and may be from this snapshot.
+    /// Returns true if the state machine must be rebuilt, and this snapshot is fit for it.
     pub(super) fn may_rebuild_from(&self, meta: &SnapshotMeta) -> bool {
         let newer = meta.last.index > self.storage.snapshot().last.index;
         let log = self.raft.log();

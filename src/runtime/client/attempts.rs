@@ -112,7 +112,7 @@ impl Attempts<'_> {
     }
 
     /// Sends the request until a reply states its outcome. `body` returns the request for each
-    /// attempt; the call ends without a reply once it returns none.
+    /// attempt; once `body` returns none, the call ends without a reply.
     ///
     /// # Errors
     /// A [`ClientError`], once the request may not be retried or the deadline has passed.
@@ -152,8 +152,8 @@ impl Attempts<'_> {
         }
     }
 
-    /// Handles an attempt without a reply in time. `was_sent` is false if the request was withdrawn
-    /// before it was sent.
+    /// Handles an attempt that received no reply within its time limit. `was_sent` is false if the
+    /// request was withdrawn before it was sent.
     fn timed_out(&mut self, address: String, was_sent: bool) -> Result<NextStep, ClientError> {
         self.nodes().mark_failed(&address);
         self.may_have_executed |= was_sent;
@@ -173,10 +173,11 @@ impl Attempts<'_> {
         Ok(NextStep::RetryNow)
     }
 
-    /// Waits before the next attempt, twice as long each time.
+    /// Waits before the next attempt: up to `retry_min` at first, and up to twice as long each
+    /// time, at most `retry_max`.
     ///
     /// # Errors
-    /// A [`ClientError`] if the deadline is earlier.
+    /// A [`ClientError`], without a wait, if the wait would end after the deadline.
     pub(super) async fn wait(&mut self) -> Result<(), ClientError> {
         // Between half of the wait and all of it, so that callers that failed together spread out.
         let wait =
@@ -199,8 +200,8 @@ impl Attempts<'_> {
         }
     }
 
-    /// Returns the error of a call whose last attempt was rejected. The rejection says nothing
-    /// about earlier attempts.
+    /// Returns the error of a call whose last attempt was rejected. Earlier attempts may have been
+    /// executed nevertheless.
     fn rejected(&self, cause: RejectCause) -> ClientError {
         match self.may_have_executed && self.retry_policy != RetryPolicy::ReadOnly {
             true => ClientError::Unknown(AttemptError::Rejected(cause)),

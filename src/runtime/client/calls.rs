@@ -62,26 +62,27 @@ impl Client {
     /// Proposes the command, which every node's state machine applies exactly once, and returns the
     /// reply.
     ///
-    /// The command is sent within the client's session, again and again until there is a reply:
-    /// through lost connections, and to the next leader. As many calls may be in flight as the
-    /// window of `ClientConfig::session` permits, without an order between them; further calls
+    /// The command is sent within the client's session, and resent until there is a reply, also
+    /// after lost connections and leader changes. Up to the window of `ClientConfig::session`,
+    /// calls are in flight concurrently, and their commands are applied in any order; further calls
     /// wait.
     ///
     /// # Errors
     /// After [`ClientError::NotExecuted`] and [`ClientError::Rejected`] the command was not applied
-    /// and will not be. After [`ClientError::Unknown`] it was applied once, or will be, or never.
+    /// and will not be. After [`ClientError::Unknown`] it may have been applied once, or may still
+    /// be applied once.
     pub async fn propose(&self, command: &[u8]) -> Result<Arc<[u8]>, ClientError> {
         let Shared { pool, session } = &*self.shared;
         session.propose(pool, self.call_deadline(), command).await
     }
 
     /// Proposes the command outside of any session, to be applied at most once: for
-    /// [`Acknowledge::LeaderOnly`], or to spare the cluster the memory of a session. It is not sent
-    /// again once it may have been appended.
+    /// [`Acknowledge::LeaderOnly`], or to save the memory that nodes use for a session. The command
+    /// is not sent again once it may have been appended.
     ///
     /// # Errors
-    /// Those of [`Client::propose`]; [`ClientError::Unknown`] whenever a leader or a connection is
-    /// lost.
+    /// Those of [`Client::propose`]; [`ClientError::Unknown`] if the leader steps down or stops, or
+    /// the connection is lost, after the command was sent.
     pub async fn propose_at_most_once(
         &self,
         command: &[u8],
@@ -98,9 +99,9 @@ impl Client {
         }
     }
 
-    /// Queries the state machine. The two levels that need the leader are sent to it; other levels
-    /// to the connected node, and to the next one if that fails. `docs/READS.md` describes the read
-    /// levels and their costs.
+    /// Queries the state machine. A read at the level `Linearizable` or `Lease` is sent to the
+    /// leader, a read at any other level to the node in use, and to the next node if that fails.
+    /// `docs/READS.md` describes the read levels and their costs.
     ///
     /// # Errors
     /// A [`ClientError`]; never [`ClientError::Unknown`].
@@ -112,8 +113,8 @@ impl Client {
         self.read_via(route, level, query).await
     }
 
-    /// Queries the state machine of the node at `address`, `host:port`, at any level, and of no
-    /// other.
+    /// Queries the state machine of the node at `address` (`host:port`), at any read level. The
+    /// request is not sent to any other node.
     ///
     /// # Errors
     /// A [`ClientError`]; never [`ClientError::Unknown`].
@@ -134,7 +135,8 @@ impl Client {
         self.report_via(Route::At(address)).await
     }
 
-    /// Returns the report of the leader, which knows the replication progress of every other node.
+    /// Returns the report of the leader, which contains the replication progress of every other
+    /// node. If the node that answers knows no leader, returns that node's own report.
     ///
     /// # Errors
     /// A [`ClientError`]; never [`ClientError::Unknown`].
@@ -151,8 +153,8 @@ impl Client {
         }
     }
 
-    /// Changes the membership, and waits until the change is complete; new voters have the log by
-    /// then. For administrators.
+    /// Changes the membership, and waits until the change is complete, when new voters have caught
+    /// up. For administrators.
     ///
     /// # Errors
     /// A [`ClientError`]. After [`ClientError::Unknown`] the change may still complete: check a
@@ -162,7 +164,7 @@ impl Client {
         self.expect_membership_change(self.send(Route::Leader, RetryPolicy::Never, body).await?)
     }
 
-    /// Cancels a membership change that is staged: its new voters do not have the log yet. For
+    /// Cancels a staged membership change, whose new voters have not caught up yet. For
     /// administrators.
     ///
     /// # Errors
@@ -189,8 +191,8 @@ impl Client {
         }
     }
 
-    /// Makes the node at `address` start an election, as if its election timeout had passed. For
-    /// administrators.
+    /// Makes the node at `address` start a pre-vote now, as if its election timeout had passed. The
+    /// pre-vote is rejected while a majority of the voters hears from a leader. For administrators.
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -200,9 +202,9 @@ impl Client {
         )
     }
 
-    /// Makes the node at `address` take a snapshot of its state machine, and returns when the node
-    /// has started. `Status::snapshot` of a report shows when the snapshot is complete. For
-    /// administrators.
+    /// Makes the node at `address` take a snapshot of its state machine, and returns once the node
+    /// has accepted the request. `Status::snapshot` of a report shows when the snapshot is
+    /// complete. For administrators.
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -228,7 +230,7 @@ impl Client {
     }
 
     fn call_deadline(&self) -> Instant {
-        // A deadline beyond this would overflow `Instant`.
+        // A far longer deadline could overflow `Instant`.
         const FAR: Duration = Duration::from_secs(86_400 * 365);
         Instant::now() + self.deadline.min(FAR)
     }

@@ -34,17 +34,18 @@ pub struct ClientConfig {
     /// The time limit for establishing a connection, TLS and hellos included. The addresses of one
     /// host name are tried in turn and share it.
     pub connect_timeout: Duration,
-    /// The interval at which an idle side of a connection sends a keepalive; at most that of the
-    /// nodes.
+    /// The interval at which an idle side of a connection sends a keepalive; at most
+    /// `NetworkConfig::keepalive_interval` of the nodes.
     pub keepalive_interval: Duration,
     /// The time without a received byte after which a connection is closed. At least twice
     /// `keepalive_interval`.
     pub keepalive_timeout: Duration,
-    /// The time without a request after which a connection is closed; less than that of the nodes.
+    /// The time without a request after which a connection is closed; less than
+    /// `ServiceConfig::idle_max` of the nodes.
     pub idle_max: Duration,
-    /// The wait before all nodes are tried again, at first; each further round doubles it.
+    /// The first wait before all nodes are tried again; each further round doubles the wait.
     pub retry_min: Duration,
-    /// The longest wait before all nodes are tried again.
+    /// The longest wait before all nodes are tried again. At least `retry_min`.
     pub retry_max: Duration,
     /// The most requests that wait to be written on one connection. Further callers wait.
     pub requests_max: usize,
@@ -147,7 +148,7 @@ impl ClientConfig {
 }
 
 impl ClientConfig {
-    /// Returns the protection of connections. Reads the TLS files, if there are any.
+    /// Returns whether connections use plaintext or TLS. Reads the TLS files, if there are any.
     #[cfg(feature = "tls")]
     pub(super) fn security(&self) -> Result<Security, ClientConfigError> {
         let Some(files) = &self.tls else {
@@ -214,7 +215,7 @@ impl fmt::Display for ClientConfigError {
                 "acknowledge may not be LeaderOnly: use Client::propose_at_most_once for that",
             ),
             ClientConfigError::InvalidSessionLimits(limits) => {
-                write!(f, "a limit of the session is out of its range: {limits:?}")
+                write!(f, "a session limit is out of its range, see SessionLimits: {limits:?}")
             }
             ClientConfigError::Zero(field) => write!(f, "{field} is zero: it must be positive"),
             ClientConfigError::KeepaliveTimeoutTooShort => {

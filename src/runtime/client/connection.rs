@@ -55,7 +55,7 @@ pub(super) struct Dialer {
     pub(super) node: Option<NodeId>,
 }
 
-/// Whether a request is sent or withdrawn; the first of the two decides.
+/// Records whether a request was sent or withdrawn, whichever happened first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SentFlag(Arc<OnceLock<bool>>);
 
@@ -153,7 +153,7 @@ impl Dialer {
         let mut frames = ConnectionReader::new();
         let reply = match frames.next(&mut link.stream).await? {
             Frame::ClientHello(reply) => reply,
-            _ => return Err(protocol_error("the first frame of the node is no client hello")),
+            _ => return Err(protocol_error("the node's first frame is not a client hello")),
         };
         hello.check(&reply).map_err(|error| protocol_error(&error.to_string()))?;
         Ok((link, frames))
@@ -195,14 +195,14 @@ impl Dialer {
                     drop(caller.send(Ok(reply.body)));
                 }
                 Frame::Keepalive => {}
-                _ => return Err(protocol_error("a node sent a frame that is no reply")),
+                _ => return Err(protocol_error("the node sent a frame that is not a reply")),
             }
         }
     }
 
-    /// Writes requests in batches, and keepalives while there are none; until every handle is
-    /// dropped or the connection is idle for too long. A slow write does not end the connection
-    /// while the node sends keepalives.
+    /// Writes requests in batches, and keepalives while there are none. Returns once every handle
+    /// is dropped or the connection was idle for `idle_max`. A slow write does not end the
+    /// connection while the node sends keepalives.
     async fn write(
         &self,
         mut write: impl AsyncWrite + Unpin,

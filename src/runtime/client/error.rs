@@ -8,14 +8,14 @@ use crate::wire::ServiceRejectReason;
 /// The error of a client call, by the outcome of its request.
 ///
 /// After [`ClientError::NotExecuted`] and [`ClientError::Rejected`] the request was not executed
-/// and will not be. Only after [`ClientError::Unknown`] it may have been.
+/// and will not be. Only after [`ClientError::Unknown`] may it have been executed, or still be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientError {
     /// The request was not executed before the deadline, and will not be: it is safe to send again.
     NotExecuted(AttemptError),
     /// The outcome is unknown: the request may have been executed once, or may be executed later.
-    /// Find out by a read before sending it again.
+    /// Before you send it again, find out with a read whether it was executed.
     Unknown(AttemptError),
     /// The cluster rejected the request, and would reject it again.
     Rejected(RejectCause),
@@ -39,7 +39,7 @@ pub enum AttemptError {
         /// The error that ended the connection.
         error: String,
     },
-    /// The node did not reply before the deadline.
+    /// The node did not reply before the deadline, or within `attempt_max`.
     TimedOut {
         /// The address of the node.
         address: String,
@@ -56,7 +56,7 @@ pub enum AttemptError {
         /// The address of the node.
         address: String,
     },
-    /// The leader lost its leadership before the request was committed.
+    /// The node lost its leadership, or stopped, before the outcome of the request was known.
     OutcomeUnknown {
         /// The address of the node.
         address: String,
@@ -138,7 +138,7 @@ impl fmt::Display for AttemptError {
             }
             AttemptError::Overloaded { address } => write!(f, "{address} is overloaded"),
             AttemptError::OutcomeUnknown { address } => {
-                write!(f, "{address} lost its leadership before the request was committed")
+                write!(f, "{address} lost its leadership or stopped before the outcome was known")
             }
             AttemptError::SessionExpired => f.write_str(
                 "the session has expired: raise sessions_max if there are more clients than that",

@@ -27,7 +27,7 @@ impl Forwarder {
     }
 
     /// Sends the request to the leader once, and returns the reply; none if the leader did not
-    /// receive it.
+    /// receive the request.
     pub(in crate::runtime) async fn forward(
         &self,
         leader: &LeaderHint,

@@ -60,7 +60,7 @@ impl Session {
                 None if attempts.may_have_executed() => {
                     return Err(ClientError::Unknown(AttemptError::SessionExpired));
                 }
-                // No attempt was appended to the log: propose the command in a new session.
+                // No attempt can have been executed: propose the command in a new session.
                 None => drop(slot),
             }
         }
@@ -85,7 +85,7 @@ impl Session {
             freed.as_mut().enable();
             let call = {
                 let mut state = lock(&self.state);
-                // The end of a session is notified only to the proposals that were waiting then.
+                // A session that ended before `freed` was enabled does not notify it.
                 if state.is_ended() {
                     continue;
                 }

@@ -22,12 +22,12 @@ pub(in crate::runtime) enum Event {
 /// A job, with a stopwatch that was started when the job was queued.
 pub(super) type Job<T> = (T, Stopwatch);
 
-/// The function that executes the jobs of a lane.
+/// The function that executes one job of a lane, and returns its event.
 type Work<T> = Box<dyn FnMut(T, Stopwatch) -> Event + Send>;
 
 /// Executes jobs. Its fields are dropped in their order: the work, which holds the open directory,
-/// is dropped before the sender, because the driver reopens the directory once the last sender is
-/// gone.
+/// is dropped before the sender, because the server reports that the node has stopped, and the
+/// directory is unlocked, once the last sender is gone.
 pub(super) struct JobRunner<T> {
     /// The work; none once it has panicked.
     work: Arc<Mutex<Option<Work<T>>>>,

@@ -43,13 +43,13 @@ impl<T: Send + 'static> Lane<T> {
         })
     }
 
-    /// Queues a job until [`Lane::submit`].
+    /// Queues a job until [`Lane::submit`], which runs it on the lane's thread.
     pub(super) fn queue(&mut self, job: T) {
         self.slow = true;
         self.queue_quick(job);
     }
 
-    /// Queues a job that takes less time than waking a thread.
+    /// Queues a job that takes less time than waking a thread, and so may run on the caller's.
     pub(super) fn queue_quick(&mut self, job: T) {
         self.runner.count_queued();
         self.queued.push((job, Stopwatch::start()));

@@ -1,6 +1,6 @@
 //! The lanes: slow work runs beside the driver, in order within each lane. The log lane executes
-//! the operations of the log, the bulk lane other disk operations, and the machine lane the state
-//! machine.
+//! the disk operations of the log, the bulk lane executes all other disk operations and reads
+//! snapshot views, and the machine lane calls the state machine.
 //!
 //! Quick calls of the state machine run on the driver's thread, unless earlier ones are queued.
 
@@ -23,7 +23,7 @@ use crate::runtime::lanes::lane::Lane;
 use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::storage::{Completion, Disk, Lane as DiskLane, Operation};
 
-/// A job of the bulk lane: a disk operation, or a part of a snapshot view.
+/// A job of the bulk lane: a disk operation, or holding or reading a frozen view.
 enum BulkJob {
     Disk(Operation),
     HoldView(FrozenView),
@@ -43,8 +43,8 @@ pub(super) struct Lanes {
     machine: Lane<MachineJob>,
     /// Whether commands and queries may run on the driver's thread.
     inline: bool,
-    /// Whether a view was frozen since the last command was applied: the next command may have to
-    /// copy the state, and is not quick.
+    /// Whether a view was frozen since the last command was applied. If so, the next command is not
+    /// quick, because it may have to copy the state.
     frozen: bool,
 }
 
@@ -107,7 +107,8 @@ impl Lanes {
         Ok(Lanes { log, bulk, machine, inline, frozen: false })
     }
 
-    /// Queues the work of the output until [`Lanes::submit`]; returns an output of another kind.
+    /// Queues the work of the output until [`Lanes::submit`]; returns an output that is not work
+    /// for a lane.
     pub(super) fn take(&mut self, output: Output) -> Option<Output> {
         match output {
             Output::Disk(operation) => match operation.lane {

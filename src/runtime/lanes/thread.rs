@@ -53,8 +53,8 @@ impl<T: Send + 'static> LaneThread<T> {
     }
 }
 
-/// Waits for the next batch; none once the sender is gone. Busy-polls for the configured time
-/// first, which the blocking receive of the channel would not.
+/// Waits for the next batch; returns none once the sender is gone. Busy-polls for the configured
+/// time before it parks, in place of the channel's blocking receive, which does not.
 fn next_batch<T>(jobs: &Receiver<T>, busy_poll: BusyPoll) -> Option<T> {
     let poll_once = || match jobs.try_recv() {
         Err(TryRecvError::Empty) => None,
@@ -62,7 +62,8 @@ fn next_batch<T>(jobs: &Receiver<T>, busy_poll: BusyPoll) -> Option<T> {
     };
     let mut next = busy_poll.poll(poll_once);
     while next.is_none() {
-        // Returns at once, and only once, if the earlier batches were received without parking.
+        // If earlier batches were received without parking, their unpark makes one call return at
+        // once, and the loop polls again.
         thread::park();
         next = poll_once();
     }

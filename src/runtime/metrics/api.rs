@@ -11,10 +11,10 @@ use crate::runtime::metrics::counts::Counts;
 use crate::runtime::metrics::value::{BUCKET_BOUNDS_MICROSECONDS, Histogram};
 use crate::types::{Index, NodeId, RoleName, Term};
 
-/// The live metrics of a node; reading them does not involve the node. Clones share them.
+/// The live metrics of a node. Reading them does not use the node's thread. Clones share them.
 ///
-/// [`Metrics::text`] is the text for a Prometheus server. A program with a registry of its own can
-/// register this there, as a [`Collector`](prometheus_client::collector::Collector):
+/// [`Metrics::text`] returns the text for a Prometheus server. A program that has its own registry
+/// can register these metrics as a [`Collector`](prometheus_client::collector::Collector):
 ///
 /// ```no_run
 /// # fn add(handle: &quorate::runtime::Handle) {
@@ -87,9 +87,9 @@ pub struct Totals {
 /// The durations that are recorded in histograms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LatencyMetric {
-    /// From a request of a proposal until it is committed and applied.
+    /// From the request of a proposal until it is committed and applied.
     Proposal,
-    /// From a request of a read until it is answered.
+    /// From the request of a read until it is answered.
     Read,
     /// From the request of a log sync until it is done.
     Flush,
@@ -132,7 +132,7 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(self.clone()));
         let mut text = String::new();
-        encode(&mut text, &registry).expect("a string takes every text");
+        encode(&mut text, &registry).expect("writing to a string does not fail");
         text
     }
 

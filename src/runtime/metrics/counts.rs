@@ -33,8 +33,8 @@ pub(in crate::runtime) struct Counts {
     pub(in crate::runtime) requests: RequestCounts,
     pub(in crate::runtime) disk: DiskCounts,
     pub(in crate::runtime) network: NetworkCounts,
-    /// The time at which the peers were recorded last, in milliseconds since the start, and whether
-    /// the node led then.
+    /// The time of the last recording of the leader's view of its peers, in milliseconds since the
+    /// start; and whether the node led at its last step.
     peers_observed_at: AtomicU64,
     was_leader: AtomicBool,
 }

@@ -66,11 +66,11 @@ impl Families<'_, '_> {
         )?;
         let points = LOG_POINTS.into_iter().zip(&state.log);
         let points = points.map(|(point, gauge)| ([("point", point.to_owned())], gauge.get()));
-        self.gauges("log_index", "The log index of each point", None, points)?;
-        let (help, tail) = ("Entries that are kept in memory", state.tail_bytes.get());
+        self.gauges("log_index", "The log index of each point, such as applied", None, points)?;
+        let (help, tail) = ("Bytes of entries that are kept in memory", state.tail_bytes.get());
         self.gauges("log_tail", help, Some(&Unit::Bytes), [(NO_LABELS, tail)])?;
         let (help, bytes) =
-            ("Entries of a leader's log that it has not applied", state.unapplied_bytes.get());
+            ("Bytes of entries that the leader has not applied", state.unapplied_bytes.get());
         self.gauges("log_unapplied", help, Some(&Unit::Bytes), [(NO_LABELS, bytes)])?;
         let help = "Messages that wait for a disk write before they are sent";
         self.gauge("outbox_messages", help, state.outbox.get())?;
@@ -212,7 +212,7 @@ impl Families<'_, '_> {
         let with_progress = || peers.iter().filter(|(_, peer)| peer.has_progress.get() != 0);
         let peer_label = |id: &NodeId| [("peer", id.0.to_string())];
         let matched = with_progress().map(|(id, peer)| (peer_label(id), peer.matched.get()));
-        let help = "The last index at which the peer's log is known to match this leader's";
+        let help = "The last index known to be durable on the peer and equal to this leader's log";
         self.gauges("peer_matched_index", help, None, matched)?;
         let [.., last] = &counts.state.log;
         let last = last.get();
@@ -220,7 +220,7 @@ impl Families<'_, '_> {
         let lag = with_progress().map(|(id, peer)| (peer_label(id), lag(peer)));
         self.gauges(
             "peer_lag_entries",
-            "Entries of this leader's log that the peer lacks",
+            "Entries of this leader's log that are not known to be durable on the peer",
             None,
             lag,
         )?;

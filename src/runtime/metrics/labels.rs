@@ -90,7 +90,7 @@ impl Label for ProposalEnd {
     }
 }
 
-/// The level and the outcome of a read; the name contains both, separated by a space.
+/// The level and the outcome of a read; each name contains both, separated by a space.
 impl Label for (ReadLevel, ReadEnd) {
     const NAMES: &'static [&'static str] = &[
         "linearizable answered",

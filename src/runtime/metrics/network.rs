@@ -39,7 +39,7 @@ pub(in crate::runtime) struct NetworkCounts {
 /// The metrics of one peer.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct PeerCounts {
-    /// Whether the next three gauges are valid, which only a leader records.
+    /// Whether this node leads, and so the next three gauges are valid.
     pub(in crate::runtime) has_progress: Gauge,
     pub(in crate::runtime) matched: Gauge,
     pub(in crate::runtime) inflight_bytes: Gauge,
@@ -76,7 +76,7 @@ impl NetworkCounts {
         }
     }
 
-    /// Reports the length of the queue under this name.
+    /// Reports the length of the queue as the metric of this queue name, while the queue exists.
     pub(in crate::runtime) fn watch<T: Send + 'static>(
         &self,
         name: &'static str,
@@ -136,7 +136,7 @@ impl Drop for OpenConnection<'_> {
     }
 }
 
-/// Watches a queue without keeping it open.
+/// Adds a queue to the watched ones, without keeping it open.
 fn watch<T: Send + 'static>(
     queues: &Mutex<Vec<WatchedQueue>>,
     name: &'static str,

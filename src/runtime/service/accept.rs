@@ -37,8 +37,8 @@ pub(in crate::runtime) struct Service {
 /// A client whose connection is accepted.
 pub(in crate::runtime) struct AcceptedClient {
     role: Role,
-    /// Whether the client is a node that forwards proposals of its own clients. A forwarding node
-    /// names in its hello the node that it means.
+    /// Whether the client counts as a node that forwards proposals of its own clients: its hello
+    /// names this node, as that of a forwarding node does, and this node forwards proposals, too.
     forwards: bool,
     _connection: OwnedSemaphorePermit,
 }
@@ -85,7 +85,7 @@ impl Service {
             }
             (Err(error), Some(_)) => Err(reject(ConnectionRejectReason::InvalidHello, error)),
             (_, None) => {
-                let message = "connections_max clients are connected";
+                let message = "the limit of client connections (connections_max) is reached";
                 Err(reject(ConnectionRejectReason::TooManyConnections, message))
             }
         }
@@ -109,8 +109,8 @@ impl Service {
         connection.run(stream, frames, self.closing.subscribe()).await
     }
 
-    /// Accepts no more requests, and waits for the replies to the pending ones, at most
-    /// `drain_max`.
+    /// Accepts no more requests, and waits at most `drain_max` until the replies to the pending
+    /// requests are written and all clients are disconnected.
     pub(in crate::runtime) async fn drain(&self) {
         self.closing.send_replace(true);
         let all = u32::try_from(self.network.connections_max).unwrap_or(u32::MAX);

@@ -41,7 +41,7 @@ pub(super) struct Connection {
     stall_max: Duration,
     drain_max: Duration,
     limits: ServiceLimits,
-    /// A permit for each further request of the connection; each written reply returns its permit.
+    /// The permits for further requests of the connection; a written reply releases its permit.
     window: Arc<Semaphore>,
     window_max: u32,
 }
@@ -105,7 +105,7 @@ impl Connection {
             ended = self.write(&mut write, queue) => return ended,
             ended = reading => ended?,
         };
-        // A client that has not read its replies by then loses them.
+        // Replies that the client has not read by the deadline are lost.
         let remaining = deadline.saturating_duration_since(Instant::now());
         let _ = timeout(remaining, close_gracefully(&mut read, &mut write)).await;
         Ok(())
@@ -164,7 +164,7 @@ impl Connection {
             Some(permits) => Ok(permits),
         };
         match permits {
-            // The writer is gone only together with the whole connection.
+            // The send fails only if the whole connection has ended.
             Err(reason) => drop(replies.send(reply(ReplyBody::ServiceRejected(reason), None))),
             Ok(permits) => {
                 let (node, replies) = (Arc::clone(&self.node), replies.clone());
@@ -192,7 +192,7 @@ impl Connection {
                 _ = queue.recv_many(&mut batch, BATCH) => {}
                 () = sleep_until(keepalive_at) => encode_keepalive(&mut bytes),
             }
-            // Released once the replies are written, which bounds the unwritten replies.
+            // The permits are released once the replies are written, which bounds unwritten ones.
             let mut held_permits = Vec::with_capacity(batch.len());
             for Outgoing { mut reply, permits } in batch.drain(..) {
                 if reply.encode(&mut bytes).is_err() {

@@ -22,7 +22,7 @@ pub(super) struct ServiceLimits {
     kib_max: usize,
 }
 
-/// The permits of one request, and then those of its reply.
+/// The permits of one request; after [`LimitPermits::exchange_for_reply`], those of its reply.
 pub(super) struct LimitPermits {
     limits: ServiceLimits,
     _request: OwnedSemaphorePermit,
@@ -61,7 +61,7 @@ impl LimitPermits {
     pub(super) fn exchange_for_reply(mut self, body: ReplyBody) -> (ReplyBody, LimitPermits) {
         self.kib = None;
         let ServiceLimits { kib, kib_max, .. } = &self.limits;
-        // A reply longer than the whole limit may be sent when no other one is pending.
+        // A reply larger than the whole limit may be sent if no other reply is unwritten.
         let count = |bytes: usize| bytes.div_ceil(1 << 10).min(*kib_max);
         let (body, kib) = match body {
             ReplyBody::Answered { ref answer, .. } => match self.limits.kib(count(answer.len())) {
@@ -152,8 +152,8 @@ async fn execute_admin_request(handle: &Handle, request: RequestBody) -> ReplyBo
                 handle.transfer_leadership(to).await.map(|()| ReplyBody::LeadershipTransferred);
             return result.unwrap_or_else(|error| error_reply(handle, &error, ReplyBody::Unknown));
         }
-        // These are complete once the node has taken them. A node that had stopped did not take
-        // them.
+        // The reply says only that the node has accepted the request. If it had stopped before, the
+        // request is rejected.
         RequestBody::Campaign => return started_reply(handle, handle.campaign().await),
         RequestBody::TakeSnapshot => return started_reply(handle, handle.snapshot().await),
         RequestBody::Propose { .. } | RequestBody::Read { .. } | RequestBody::Report => {
@@ -187,7 +187,7 @@ fn proposal_reply(outcome: ProposalOutcome) -> ReplyBody {
 }
 
 /// Returns the reply for an error. `stopped` is the reply if the node stopped before the outcome
-/// was known, when a proposal may have been executed.
+/// was known: [`ReplyBody::Unknown`] if the request may have been executed.
 fn error_reply(handle: &Handle, error: &RequestError, stopped: ReplyBody) -> ReplyBody {
     match error {
         RequestError::Rejected(reason) => reject_reply(handle, *reason),

@@ -85,7 +85,7 @@ impl TestConnection {
         }
     }
 
-    /// Waits until the node closes the connection, and returns the reason that is counted.
+    /// Waits until the node closes the connection, and returns the counted reject reason.
     async fn reject_reason(mut self) -> Option<ConnectionRejectReason> {
         let mut unread = io::sink();
         let rest = io::copy(&mut self.stream, &mut unread);

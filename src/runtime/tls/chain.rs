@@ -69,7 +69,7 @@ impl TrustAnchors {
         certificates: &[CertificateDer<'_>],
         usage: CertificateUsage,
     ) -> Option<UnixTime> {
-        // Verification at the end of time fails as expired, and the error contains the expiry.
+        // At the largest time, verification fails as expired, and the error contains the expiry.
         let end = UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::MAX));
         let (own, intermediates) = certificates.split_first()?;
         let (_, principal) = principal_of(own).ok()?;
@@ -130,7 +130,7 @@ fn rejection(reason: ConnectionRejectReason, message: impl std::fmt::Display) ->
     CertificateError::Other(rustls::OtherError(error)).into()
 }
 
-/// Converts the error, so that TLS sends the remote the matching alert.
+/// Converts the error, so that rustls sends the matching alert to the remote.
 fn certificate_error(error: &webpki::Error) -> rustls::Error {
     use webpki::Error;
 

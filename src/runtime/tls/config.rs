@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 /// start, and again by `Handle::reload_tls` or `Client::reload_tls`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TlsConfig {
-    /// The own certificate, followed by the intermediate certificates up to the authority, if any.
+    /// The certificate of this node, client or administrator, followed by the intermediate
+    /// certificates up to the authority, if there are any.
     pub certificate: PathBuf,
     /// The private key of the certificate.
     pub key: PathBuf,
-    /// The certificates of the authorities that may issue certificates of nodes.
+    /// The certificates of the authorities that may issue certificates for nodes.
     pub node_authorities: PathBuf,
-    /// The authorities of clients; without it no client is accepted. Only nodes need it.
+    /// The authorities of clients. Without this file no client is accepted. Only nodes need it.
     pub client_authorities: Option<PathBuf>,
-    /// The authorities of administrators; without it no administrator is accepted. Only nodes need
-    /// it.
+    /// The authorities of administrators. Without this file no administrator is accepted. Only
+    /// nodes need it.
     pub admin_authorities: Option<PathBuf>,
     /// The revocation lists of the authorities, one per authority, in one file.
     pub revocation_lists: Option<PathBuf>,
@@ -30,7 +31,8 @@ pub struct TlsError {
 }
 
 impl TlsConfig {
-    /// Returns the minimal configuration, with which a node accepts no clients and administrators.
+    /// Returns the minimal configuration. A node with it accepts neither clients nor
+    /// administrators.
     #[must_use]
     pub fn new(
         certificate: impl Into<PathBuf>,

@@ -101,8 +101,8 @@ impl Tls {
         Ok((stream.into(), principal, checked))
     }
 
-    /// Performs the handshake with a called node, whose certificate must name `node` if that is
-    /// given.
+    /// Performs the handshake with a called node. Its certificate must name `node`, unless that is
+    /// none.
     pub(in crate::runtime) async fn connect(
         &self,
         tcp: TcpStream,
@@ -126,7 +126,7 @@ impl Tls {
         }
         match node.map(Principal::Node) {
             Some(node) if node != principal => {
-                let message = format_args!("{node} was called, and {principal} replied");
+                let message = format_args!("called {node}, but the certificate names {principal}");
                 Err(reject(ConnectionRejectReason::IdentityMismatch, message))
             }
             _ => Ok((stream.into(), principal, checked)),
@@ -160,7 +160,7 @@ impl LoadedTls {
             .with_client_cert_verifier(Arc::clone(&verifier) as Arc<_>)
             .with_single_cert(certificates.clone(), key.clone_key())
             .map_err(invalid)?;
-        // The certificate is verified on each connection: sessions are not resumed.
+        // TLS sessions are not resumed, so that the certificate is verified on each connection.
         server.send_tls13_tickets = 0;
         server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
 
@@ -182,8 +182,8 @@ impl LoadedTls {
 /// machines sleep.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// The certificate of a remote, which is verified again whenever the files are reloaded, and when
-/// it expires.
+/// The certificate of a remote, which is verified again when the files are reloaded, when it
+/// expires, and at least every [`RECHECK_INTERVAL`].
 #[derive(Debug)]
 pub(in crate::runtime) struct CertificateWatch {
     certificates: Vec<CertificateDer<'static>>,
@@ -210,7 +210,7 @@ impl CertificateWatch {
         let mut current = Arc::clone(&self.watch.borrow());
         loop {
             let wait = self.time_to_expiry(&current).min(RECHECK_INTERVAL);
-            // The certificate is verified again also at the end of the wait.
+            // The certificate is verified again after a reload, and at the end of the wait.
             let _ = timeout(wait, self.changed()).await;
             current = Arc::clone(&self.watch.borrow_and_update());
             if let Err(error) = self.principal(&current) {
@@ -230,7 +230,7 @@ impl CertificateWatch {
 
     async fn changed(&mut self) {
         if self.watch.changed().await.is_err() {
-            // The TLS context was dropped, so that the files are not read again.
+            // The TLS context was dropped, so the files are never read again.
             std::future::pending().await
         }
     }

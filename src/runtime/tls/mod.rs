@@ -2,7 +2,7 @@
 //!
 //! A certificate names a [`Principal`](crate::runtime::Principal) by one URI. Nodes, clients and
 //! administrators have separate certificate authorities (CAs), and a certificate is valid only if a
-//! CA of its own kind has issued it: one for a node that the CA of clients has issued is invalid.
+//! CA of its role has issued it: a certificate that the clients' CA issued for a node is invalid.
 
 mod chain;
 mod config;

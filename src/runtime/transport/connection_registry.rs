@@ -12,11 +12,11 @@ use crate::runtime::rejected_connections::{ConnectionRejectReason, RejectedConne
 use crate::runtime::transport::link::Security;
 use crate::types::NodeId;
 
-/// The most connections that one node may have open to another: twice what it needs, because new
-/// connections are made before the old ones are known to be closed.
+/// The most connections that one node may have open to another: twice the three that it needs,
+/// because it may reconnect before the called node knows that the old connections are closed.
 const PER_NODE_MAX: usize = 6;
 
-/// The open inbound connections of this node, and what all its connections share.
+/// The open inbound connections of this node, and the state that all its connections share.
 #[derive(Debug)]
 pub(in crate::runtime) struct ConnectionRegistry {
     pub(in crate::runtime) security: Security,

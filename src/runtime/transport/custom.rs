@@ -15,7 +15,8 @@ pub trait Transport: Send {
     /// its queue.
     fn send(&mut self, packet: Packet);
 
-    /// Takes over the addresses of a changed active membership. The default does nothing.
+    /// Takes the members' addresses from the active membership, at the start and after each change.
+    /// The default implementation does nothing.
     fn update_membership(&mut self, membership: &Membership) {
         let _ = membership;
     }

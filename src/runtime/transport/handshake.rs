@@ -42,8 +42,8 @@ impl Handshake {
         bytes
     }
 
-    /// Checks a hello, and returns the node that sent it. `peer` is the node that this one called,
-    /// if it did.
+    /// Checks a hello, and returns the node that sent it. `peer` is the node that this node called;
+    /// none if the sender of the hello called this node.
     fn check(&self, hello: &Hello, peer: Option<NodeId>) -> io::Result<NodeId> {
         let expected = ExpectedPeer {
             cluster: self.cluster.0,
@@ -74,8 +74,8 @@ impl Handshake {
         Ok(reader)
     }
 
-    /// Replies to the hello of a caller, and returns its node id. If the connection has a
-    /// certificate, it must be that node's own.
+    /// Replies to the hello of a caller, and returns the caller's node id. If the connection has a
+    /// certificate, it must name that node.
     pub(super) async fn respond<S>(
         &self,
         stream: &mut S,
@@ -197,7 +197,10 @@ impl ConnectionReader {
         match self.next(stream).await? {
             Frame::Hello(hello) => Ok(hello),
             // The frame reader accepts only a hello as the first frame.
-            _ => Err(reject(ConnectionRejectReason::InvalidFrame, "the first frame is no hello")),
+            _ => {
+                let message = "the first frame is not a hello";
+                Err(reject(ConnectionRejectReason::InvalidFrame, message))
+            }
         }
     }
 }

@@ -76,7 +76,8 @@ impl Listener {
             let pause = || sleep(handler.config.retry_max);
             let (tcp, from) = accept_next(|| self.0.accept(), pause).await;
             let Some(pending_handshake) = pending_handshakes.admit(slot, from.ip()) else {
-                let message = "too many connections of this address are in their handshake";
+                let message = "the limit of handshakes from this address \
+                               (handshakes_per_address_max) is reached";
                 let error = reject(ConnectionRejectReason::TooManyConnections, message);
                 handler.reject(from, &error);
                 continue;
@@ -97,7 +98,7 @@ where
         match accept().await {
             Ok(call) => return call,
             Err(error) => {
-                // The usual cause is too many open files, until other connections are closed.
+                // The usual cause is the limit of open files.
                 warn!(%error, "cannot accept a connection");
                 pause().await;
             }
@@ -176,7 +177,7 @@ impl ConnectionHandler {
             }
             // The frame reader accepts only a hello as the first frame.
             _ => {
-                let message = "the first frame is no hello";
+                let message = "the first frame is not a hello";
                 return Err(reject(ConnectionRejectReason::InvalidFrame, message));
             }
         };
@@ -202,7 +203,7 @@ impl ConnectionHandler {
         mut frames: ConnectionReader,
     ) -> io::Result<()> {
         let (mut read, mut write) = split(stream);
-        // Keepalives are sent also while the driver is slow to take the received packets.
+        // Keepalives are sent even while the queue for received packets is full.
         tokio::select! {
             biased;
             ended = self.send_keepalives(&mut write) => ended,
@@ -219,7 +220,7 @@ impl ConnectionHandler {
     where
         R: AsyncRead + Unpin,
     {
-        // The caller closes an idle connection first; this closes those of a faulty caller.
+        // A correct caller closes an idle connection first, after `idle_max`.
         let idle_max = 2 * self.config.idle_max;
         let mut last_packet = Instant::now();
         let counts = &self.handle.registry.counts;
@@ -283,7 +284,7 @@ impl ConnectionHandler {
     }
 }
 
-/// Classifies an end of the connection before the handshake was complete.
+/// Gives an error its reject reason if the remote closed the connection during the handshake.
 fn closed_in_handshake(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
@@ -311,7 +312,7 @@ mod tests {
                 Err(io::Error::other("full"))
             })
         };
-        // A pause counts only if it is awaited.
+        // The pause is counted only if `accept_next` awaits it.
         let pause = || async { pauses.set(pauses.get() + 1) };
         assert_eq!(accept_next(accept, pause).await, 4);
         assert_eq!(pauses.get(), 3);

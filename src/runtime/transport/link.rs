@@ -34,7 +34,7 @@ pub(in crate::runtime) struct Link {
     pub(in crate::runtime) trust: Trust,
 }
 
-/// The protection of connections.
+/// The protection of connections: plaintext or TLS.
 #[derive(Clone, Debug)]
 pub(in crate::runtime) enum Security {
     /// A plaintext connection without authentication.
@@ -74,8 +74,8 @@ impl Security {
         first_reachable(resolved.collect(), deadline, connect).await
     }
 
-    /// Connects to the node at an address. With TLS, the node's certificate must name `node` if
-    /// that is given.
+    /// Connects to the node at an address. With TLS, the node's certificate must name `node`,
+    /// unless that is none.
     pub(in crate::runtime) async fn connect(
         &self,
         address: SocketAddr,
@@ -142,7 +142,7 @@ impl Link {
 
 /// The trust in the other end of a connection.
 pub(in crate::runtime) enum Trust {
-    /// No identity was proved.
+    /// The other end has not proved its identity.
     Plaintext,
     /// The other end has proved its identity by a certificate, which may be revoked or expire.
     #[cfg(feature = "tls")]

@@ -2,7 +2,7 @@
 //! on demand.
 //!
 //! The calling side sends packets; the called side sends only keepalives. Like a network, the
-//! transport may drop packets: the algorithm sends again what is still needed.
+//! transport may drop packets: the core resends what is still needed.
 
 pub(super) mod connection_registry;
 mod custom;

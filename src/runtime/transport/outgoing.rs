@@ -45,8 +45,8 @@ enum CloseReason {
 }
 
 impl PeerConnection {
-    /// Sends the packets from the queue until it is closed. Connects for the next packet, and again
-    /// after each failure.
+    /// Sends the packets from the queue until it is closed. Connects when there is a packet, and
+    /// drops the queued packets after a failure.
     pub(super) async fn run(self, mut queue: Receiver<Packet>) {
         let mut retry_wait = self.config.retry_min;
         let mut was_connected = true;
@@ -75,7 +75,7 @@ impl PeerConnection {
             }
             sleep(retry_wait).await;
             retry_wait = (retry_wait * 2).min(self.config.retry_max);
-            // The packets that waited are outdated, and the algorithm sends again what is still
+            // Packets that were queued during the wait are outdated; the core resends what is still
             // needed.
             while queue.try_recv().is_ok() {
                 self.counts.dropped.add(&DropReason::Unreachable, 1);
@@ -179,7 +179,7 @@ impl PeerConnection {
         }
     }
 
-    /// Reads keepalives until the peer sends none, and returns the error.
+    /// Reads keepalives until they stop or another frame arrives, and returns the error.
     async fn read_keepalives<R>(&self, read: &mut R, frames: &mut ConnectionReader) -> io::Error
     where
         R: AsyncRead + Unpin,
@@ -188,7 +188,7 @@ impl PeerConnection {
             match frames.next_within(self.config.keepalive_timeout, read).await {
                 Ok(Frame::Keepalive) => {}
                 Ok(_) => {
-                    let message = "the called node sent a frame that is no keepalive";
+                    let message = "the called node sent a frame that is not a keepalive";
                     return reject(ConnectionRejectReason::InvalidFrame, message);
                 }
                 Err(error) => return error,

@@ -66,8 +66,8 @@ impl Peers {
 }
 
 impl Transport for Peers {
-    /// Takes over the addresses of the members. A removed member keeps its address, so that the
-    /// packets in flight still reach it.
+    /// Takes the addresses of the members from the membership. The address of a removed member is
+    /// kept, so that the last packets still reach it.
     fn update_membership(&mut self, membership: &Membership) {
         for member in membership.members() {
             if !member.address.as_str().is_empty() {

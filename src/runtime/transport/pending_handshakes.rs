@@ -38,7 +38,7 @@ impl PendingHandshakes {
         slot.expect("the semaphore is never closed")
     }
 
-    /// Starts a handshake, unless the limit of its address is reached.
+    /// Counts one more handshake; returns none if the limit of its address is reached.
     pub(super) fn admit(
         self: &Arc<PendingHandshakes>,
         slot: OwnedSemaphorePermit,
@@ -70,8 +70,8 @@ impl Drop for PendingHandshake {
     }
 }
 
-/// Returns the address that is counted: an IPv4 address, or the /64 of an IPv6 address, because one
-/// host may use all of it.
+/// Returns the counted address: an IPv4 address unchanged, and of an IPv6 address the /64 prefix,
+/// because one host may use all addresses with it.
 fn network_prefix(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

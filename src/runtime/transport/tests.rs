@@ -94,8 +94,8 @@ async fn a_full_bulk_queue_delays_neither_keepalives_nor_urgent_packets() {
     for _ in 0..3 {
         log.send(entries()).await;
     }
-    // Much longer than the keepalive timeout: two of the three packets wait for the node, the third
-    // for them.
+    // Much longer than the keepalive timeout. The first packet fills the queue, the reader holds
+    // the second one, and the third one is not read yet.
     for _ in 0..20 {
         sleep(config.keepalive_timeout / 2).await;
         log.send_keepalive().await;

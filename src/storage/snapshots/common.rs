@@ -19,16 +19,17 @@ pub struct SnapshotConfig {
     /// The size of a chunk, from 512 bytes to 1 MiB. It is part of the root hash: nodes with the
     /// same chunk size have equal roots for equal states.
     pub chunk_bytes: u32,
-    /// The most parts of a received snapshot that are requested or being written at once.
+    /// The maximum number of parts of a received snapshot that are requested or being written at
+    /// once.
     pub window: u32,
     /// The number of received chunks after which a sync makes them durable: the most chunks that a
     /// crash can lose.
     pub sync_chunks: u32,
-    /// The most chunks that are read for peers at once. Further requests are dropped, because a
-    /// peer repeats them.
+    /// The maximum number of chunks that are read for peers at once. Further requests are dropped,
+    /// because a peer repeats them.
     pub serving_max: u32,
-    /// The largest manifest, in bytes; it has 32 bytes for each chunk. It is held in memory, and so
-    /// limits the size of a snapshot.
+    /// The maximum size of a manifest, in bytes. A manifest has 32 bytes for each chunk and is held
+    /// in memory, so that this limits the size of a snapshot.
     pub manifest_bytes_max: u32,
 }
 
@@ -73,7 +74,7 @@ pub enum SnapshotEvent {
 pub enum AbandonReason {
     /// The file system is full.
     Full,
-    /// Its manifest would be larger than `manifest_bytes_max`.
+    /// The manifest would be larger than `manifest_bytes_max`.
     TooLarge,
     /// The bytes read back differ from those that were written.
     Damaged(StorageError),
@@ -81,16 +82,17 @@ pub enum AbandonReason {
     Superseded,
 }
 
-/// The purpose of an operation.
+/// The purpose of an operation. *Work* is the taking, receiving or finishing of one snapshot; at
+/// most one is in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// A step of the present work.
+    /// A step of the work in progress.
     Step,
-    /// A write of this chunk of the present work.
+    /// The write of this chunk of a snapshot being received.
     Chunk(u32),
-    /// A read that verifies these chunks of the present work.
+    /// A read that verifies these chunks of the work in progress.
     Check(Range<u32>),
-    /// A step of work that was abandoned since.
+    /// An operation of work that has been abandoned.
     Abandoned,
     /// The removal of obsolete files.
     Removal,
@@ -98,7 +100,7 @@ pub(crate) enum Purpose {
     Serve(Arc<Manifest>, u32),
 }
 
-/// An operation that is not completed.
+/// An operation of snapshots that is not completed yet.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingOperation {
     pub(crate) purpose: Purpose,
@@ -116,7 +118,7 @@ pub(crate) enum OperationKind {
     Remove,
 }
 
-/// The next step of the present work.
+/// The next step of the work in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NextStep {
     /// The work continues with a pending operation.
@@ -202,12 +204,12 @@ impl Common {
         self.request(operations, Purpose::Check(run), read);
     }
 
-    /// Returns true if an operation of the present work is pending.
+    /// Returns true if an operation of the work in progress is pending.
     pub(crate) fn is_busy(&self) -> bool {
         self.pending.values().any(|operation| operation.purpose.is_work())
     }
 
-    /// Marks the pending operations of the present work as abandoned.
+    /// Marks the pending operations of the work in progress as abandoned.
     pub(crate) fn abandon_work(&mut self) {
         for operation in self.pending.values_mut().filter(|asked| asked.purpose.is_work()) {
             operation.purpose = Purpose::Abandoned;
@@ -225,7 +227,7 @@ impl SnapshotConfig {
     /// Checks every limit.
     ///
     /// # Errors
-    /// A sentence that names the field which is out of its bounds.
+    /// A text that names the field that is out of its bounds.
     pub fn check(&self) -> Result<(), &'static str> {
         if !(CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&self.chunk_bytes) {
             return Err("chunk_bytes must be from 512 to 1048576");

@@ -53,7 +53,7 @@ impl Finishing {
         !matches!(self.stage, Stage::Writing | Stage::Syncing)
     }
 
-    /// Takes the completion of a step, except the read of a run of chunks.
+    /// Handles the completion of a step, except the read of a run of chunks.
     pub(crate) fn on_step(
         &mut self,
         common: &mut Common,
@@ -95,7 +95,7 @@ impl Finishing {
         NextStep::Continue
     }
 
-    /// Takes a run of chunks that was read back.
+    /// Handles a run of chunks that was read back.
     pub(crate) fn on_check(
         &mut self,
         common: &mut Common,

@@ -14,9 +14,10 @@ pub(crate) const HEADER_BYTES: u64 = 4096;
 pub(crate) const CHUNK_BYTES_MIN: u32 = 512;
 /// The largest chunk, in bytes.
 pub(crate) const CHUNK_BYTES_MAX: u32 = 1 << 20;
-/// The smallest limit on manifests: one with the largest membership has room for a few hashes.
+/// The smallest valid `manifest_bytes_max`: a manifest with the largest membership still has room
+/// for a few hashes.
 pub(crate) const MANIFEST_BYTES_MIN: u32 = 4096;
-/// The most bytes of one read; no chunk is larger.
+/// The maximum size of one read, in bytes; no chunk is larger.
 pub(crate) const RUN_BYTES: u64 = 1 << 20;
 /// The size of the hash of a chunk, in bytes.
 pub(crate) const HASH_BYTES: u64 = 32;
@@ -141,7 +142,7 @@ impl Manifest {
         encoded.extend(last.term.0.to_le_bytes());
         encoded.extend(last.index.0.to_le_bytes());
         encoded.extend(bytes.to_le_bytes());
-        assert!(membership.violation().is_none(), "contract: a node may have the membership");
+        assert!(membership.violation().is_none(), "contract: the membership is valid");
         let members = membership.encode();
         let length = u32::try_from(members.len())
             .expect("a membership is at most Membership::BYTES_MAX long");

@@ -34,13 +34,13 @@ pub use receiving::PartOutcome;
 
 /// The snapshots of one node. At most one is taken or received at a time.
 ///
-/// Files are removed only when the superblock names a snapshot that was verified since the start:
-/// that one, the one before it and newer ones stay. No file is removed because it is damaged or
-/// unknown.
+/// Files are removed only when the superblock names a snapshot that was verified since the start.
+/// That snapshot, the one before it and all newer ones are kept. No file is removed because it is
+/// damaged or unknown.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshots {
     common: Common,
-    /// Every snapshot file; with its manifest, if it may be served.
+    /// Every snapshot file, by its last index; with its manifest if the file may be served.
     files: BTreeMap<Index, Option<Arc<Manifest>>>,
     partials: BTreeSet<Index>,
     /// The manifest of a partial file from before the start that can be completed.
@@ -54,10 +54,11 @@ pub(crate) struct Snapshots {
 /// The result of [`Snapshots::open`].
 #[derive(Clone, Debug)]
 pub(crate) struct OpenedSnapshots {
-    /// The snapshots; the current one is the one that the superblock names, or the one before it.
+    /// The snapshots; the current one is the snapshot that the superblock names, or, if that is
+    /// damaged, the one before it.
     pub(crate) snapshots: Snapshots,
-    /// Why the snapshot that the superblock names cannot be used. Then the node may start from
-    /// [`Snapshots::current`] only if its log reaches back to there.
+    /// The reason why the snapshot that the superblock names cannot be used, if it cannot. Then the
+    /// node may start from [`Snapshots::current`] only if its log reaches back to that snapshot.
     pub(crate) damage: Option<StorageError>,
 }
 
@@ -153,9 +154,10 @@ impl Snapshots {
         }
     }
 
-    /// Begins or continues to receive the snapshot `meta`, in place of other work. Parts that were
-    /// received before a restart are kept if they are of this snapshot. If the snapshot is complete
-    /// already, it is reported at once. Returns false if the present snapshot is at least as new.
+    /// Begins or continues to receive the snapshot `meta`, in place of the work in progress. Parts
+    /// that were received before a restart are kept if they are of this snapshot. If the snapshot
+    /// is complete already, it is reported at once. Returns false if another snapshot, complete or
+    /// being taken, is at least as new.
     #[must_use]
     pub(crate) fn receive(&mut self, operations: &mut Operations, meta: &SnapshotMeta) -> bool {
         let here = self.files.get(&meta.last.index).and_then(Option::as_ref);
@@ -206,7 +208,7 @@ impl Snapshots {
         }
     }
 
-    /// Takes a part of the snapshot `root` that a peer has sent.
+    /// Handles a part of the snapshot `root` that a peer has sent.
     pub(crate) fn part(
         &mut self,
         operations: &mut Operations,
@@ -240,7 +242,8 @@ impl Snapshots {
     }
 
     /// Reads a part of the snapshot `root` for a peer: [`SnapshotEvent::Part`] or
-    /// [`SnapshotEvent::PartUnavailable`] follows, or no event if `serving_max` reads are pending.
+    /// [`SnapshotEvent::PartUnavailable`] follows, or no event if this chunk is being read already
+    /// or `serving_max` reads are pending.
     pub(crate) fn serve(&mut self, operations: &mut Operations, root: Root, part: SnapshotPart) {
         let mut whole = self.files.values().flatten();
         let manifest = whole.find(|manifest| manifest.meta().root == root).cloned();
@@ -256,8 +259,8 @@ impl Snapshots {
         }
     }
 
-    /// Takes note that the superblock durably names `meta`, and removes files that are older than
-    /// the snapshot before it. Does nothing unless `meta` was verified.
+    /// Makes `meta`, which the superblock durably names, the current snapshot, and removes the
+    /// files that are older than the snapshot before it. Does nothing unless `meta` was verified.
     pub(crate) fn set_current(&mut self, operations: &mut Operations, meta: &SnapshotMeta) {
         if meta.root == Root::default() {
             return;
@@ -280,7 +283,7 @@ impl Snapshots {
         self.common.remove(operations, &files);
     }
 
-    /// Takes the result of an operation of the snapshots.
+    /// Handles the result of an operation of the snapshots.
     ///
     /// # Errors
     /// A [`StorageError`] if the operation failed in a way that leaves the content of the disk

@@ -15,17 +15,17 @@ use crate::types::{Index, Root, SnapshotMeta};
 pub(crate) struct SnapshotScan {
     /// The last index of the snapshot to start from; None for the empty state.
     pub(crate) start: Option<Index>,
-    /// Why the current snapshot cannot be used, if it cannot.
+    /// The reason why the snapshot that the superblock names cannot be used, if it cannot.
     pub(crate) damage: Option<StorageError>,
-    /// Every snapshot file; with its manifest, if it may be served.
+    /// Every snapshot file, by its last index; with its manifest if the file may be served.
     pub(crate) files: BTreeMap<Index, Option<Arc<Manifest>>>,
     pub(crate) partials: BTreeSet<Index>,
     /// The manifest of a partial file that can be completed.
     pub(crate) resumable: Option<Arc<Manifest>>,
 }
 
-/// Scans every file and changes none. The current snapshot is read in full; if it is damaged, the
-/// one before it is read in full and used instead.
+/// Scans every file and changes none. The snapshot that the superblock names is read in full; if it
+/// is damaged, the snapshot before it is read in full and used instead.
 pub(crate) fn scan<D: Disk>(
     disk: &mut D,
     cluster: ClusterId,

@@ -14,8 +14,8 @@ use crate::types::{Root, SnapshotMeta};
 /// it before the start, or on a thread that may block.
 ///
 /// It holds one chunk and the manifest in memory. Damage is an error of kind
-/// [`io::ErrorKind::InvalidData`] that names file and offset; the bytes returned before it are
-/// correct.
+/// [`io::ErrorKind::InvalidData`] that names file and offset; the bytes returned before the error
+/// are correct.
 #[derive(Debug)]
 pub struct SnapshotReader<'d, D: Disk> {
     disk: &'d mut D,

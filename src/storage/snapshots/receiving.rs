@@ -23,9 +23,10 @@ pub(crate) struct Receiving {
 pub enum PartOutcome {
     /// The part was missing and is valid.
     Accepted,
-    /// The part is not needed, or not any more.
+    /// The part is not needed, because it is present or its snapshot is not being received.
     NotNeeded,
-    /// The part was missing, and its bytes are wrong: the sender's file or the network is at fault.
+    /// The part was missing, and its bytes do not match: the sender's file or the network corrupted
+    /// them.
     Corrupt,
 }
 
@@ -66,8 +67,8 @@ impl Receiving {
         Receiving { meta, stage: Stage::Manifest(Pieces::default()) }
     }
 
-    /// Continues with a partial file whose header and manifest are valid: first its chunks are
-    /// verified.
+    /// Continues with a partial file whose header and manifest are valid. Its chunks are verified
+    /// first.
     pub(crate) fn resume(
         common: &mut Common,
         operations: &mut Operations,
@@ -91,7 +92,7 @@ impl Receiving {
         }
     }
 
-    /// Takes a part that a peer has sent.
+    /// Handles a part that a peer has sent.
     pub(crate) fn part(
         &mut self,
         common: &mut Common,
@@ -119,7 +120,7 @@ impl Receiving {
         (outcome, self.next())
     }
 
-    /// Takes the completion of creating the partial file, or of a later step.
+    /// Handles the completion of creating the partial file, or of a later step.
     pub(crate) fn on_step(&mut self, common: &mut Common, operations: &mut Operations) -> NextStep {
         if let Stage::Chunks(chunks) = &mut self.stage
             && !chunks.created
@@ -135,7 +136,7 @@ impl Receiving {
         NextStep::Continue
     }
 
-    /// Takes the completion of a chunk's write.
+    /// Handles the completion of a chunk's write.
     pub(crate) fn on_chunk(
         &mut self,
         common: &mut Common,
@@ -156,7 +157,7 @@ impl Receiving {
         self.next()
     }
 
-    /// Takes chunks that were read from a partial file; those that cannot be read are missing.
+    /// Handles chunks that were read from a partial file; those that cannot be read are missing.
     pub(crate) fn on_check(
         &mut self,
         common: &mut Common,
@@ -187,7 +188,7 @@ impl Receiving {
 }
 
 impl Pieces {
-    /// Takes the next piece, unless its size or its fields do not match `meta`. Returns the
+    /// Handles the next piece, unless its size or its fields do not match `meta`. Returns the
     /// manifest after the last piece.
     fn take(
         &mut self,

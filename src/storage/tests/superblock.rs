@@ -39,7 +39,7 @@ fn a_membership_of_the_largest_size_is_read_back() {
 }
 
 #[test]
-#[should_panic(expected = "contract: a node may have the membership")]
+#[should_panic(expected = "contract: the membership is valid")]
 fn a_membership_above_the_largest_size_is_not_written() {
     let membership = Membership::new(nodes(MEMBERS_MAX)).joint_with([NodeId(1)]);
     let _ = Superblock::new(identity(), &membership).encode();

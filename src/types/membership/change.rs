@@ -53,8 +53,7 @@ impl Change {
         Change::default()
     }
 
-    /// Makes the node a voter. A node that is not a member is a learner first, until it has the
-    /// log.
+    /// Makes the node a voter. A node that is not a voter yet is a learner until it has the log.
     #[must_use]
     pub fn voter(self, id: NodeId) -> Change {
         self.with(Edit::Role(id, Role::Voter))
@@ -78,16 +77,16 @@ impl Change {
         self.with(Edit::Role(id, Role::Suspended))
     }
 
-    /// Gives the voter the casting vote, or no voter. A leader whose configuration says so takes
-    /// the casting vote itself.
+    /// Gives the casting vote to the voter `holder`, or to no voter. A leader takes the casting
+    /// vote itself if its `Config::casting_vote` says so.
     #[must_use]
     pub fn casting(self, holder: Option<NodeId>) -> Change {
         self.with(Edit::Casting(holder))
     }
 
-    /// Names the incarnation of the member's disk; messages from others are rejected. It cannot
-    /// replace a voter's known incarnation: suspend or remove the voter first, and then add it
-    /// with the other one.
+    /// Names the incarnation of the member's disk; messages from other incarnations of the node are
+    /// rejected. The edit cannot replace a voter's known incarnation: suspend or remove the voter
+    /// first, then add it with the new incarnation.
     #[must_use]
     pub fn incarnation(self, id: NodeId, incarnation: Incarnation) -> Change {
         self.with(Edit::Incarnation(id, incarnation))
@@ -130,7 +129,7 @@ impl Membership {
     /// voters or the casting vote, else complete.
     ///
     /// # Errors
-    /// The reason for which the change is invalid for this membership.
+    /// A [`ChangeError`] if the change is invalid for this membership.
     ///
     /// # Panics
     /// If this membership is staged or joint: one change must complete before the next.
@@ -188,7 +187,8 @@ impl Membership {
 
     /// Returns the joint membership that follows this staged one (Raft §6). If the target voters
     /// are an even set that contains `casting`, that node gets the casting vote. If the result has
-    /// the same voters as before, the change is cancelled because it changes nothing.
+    /// the same voters and casting vote as before, the change is cancelled because it changes
+    /// nothing.
     #[must_use]
     pub fn enter_joint(&self, casting: Option<NodeId>) -> Membership {
         let mut parts = Parts::clone(&self.0);
@@ -204,11 +204,12 @@ impl Membership {
     }
 
     /// Returns the membership without the votes of the `silent` nodes, which are learners until
-    /// they return. A change in flight continues with the other nodes, and is cancelled if none of
-    /// its target voters is left.
+    /// they return; a silent node that the change in flight removes is no longer a member. The
+    /// change continues with the other nodes, and is cancelled if none of its target voters is
+    /// left.
     ///
     /// The quorums of the result need not intersect those of this membership. The caller must know
-    /// that the silent nodes decide nothing without it.
+    /// that the silent nodes cannot decide anything on their own.
     #[must_use]
     pub fn without_voters(&self, silent: impl Fn(NodeId) -> bool) -> Membership {
         let mut parts = Parts::clone(&self.0);
@@ -245,7 +246,7 @@ impl Membership {
     }
 
     /// Returns the membership that follows this joint one: the incoming voters decide alone (Raft
-    /// §6). A member that lost its vote may return with any disk.
+    /// §6). A member that loses its vote is accepted with any incarnation from then on.
     #[must_use]
     pub fn leave_joint(&self) -> Membership {
         let mut parts = Parts::clone(&self.0);

@@ -101,7 +101,8 @@ impl Membership {
 }
 
 impl Parts {
-    /// Drops the oldest lineages if the members leave no room for them.
+    /// Drops the oldest lineages that do not fit beside the members within
+    /// [`Membership::BYTES_MAX`].
     pub(super) fn fit_lineages(&mut self) {
         let over = bytes(&self.members, &self.lineages).saturating_sub(Membership::BYTES_MAX);
         let dropped = over.div_ceil(LINEAGE_BYTES).min(self.lineages.len());

@@ -6,8 +6,8 @@ use crate::types::membership::member::Lineage;
 use crate::types::membership::state::Membership;
 
 impl Membership {
-    /// The maximum number of lineages in a membership. A node that was away while more began is
-    /// rejected until an operator wipes it and adds it again.
+    /// The maximum number of lineages in a membership. A node that was away while more lineages
+    /// than this began is rejected until an operator wipes it and adds it again.
     pub const LINEAGES_MAX: usize = 16;
 
     /// Returns the last lineages of this membership, the oldest first.
@@ -16,8 +16,8 @@ impl Membership {
         &self.0.lineages
     }
 
-    /// Returns the same membership with a new lineage. It drops the oldest ones if there are more
-    /// than [`Membership::LINEAGES_MAX`] or no room for them.
+    /// Returns the same membership with a new lineage. The oldest lineages are dropped if there are
+    /// more than [`Membership::LINEAGES_MAX`], or if they have no room.
     #[must_use]
     pub fn with_lineage(mut self, lineage: Lineage) -> Membership {
         let parts = Arc::make_mut(&mut self.0);
@@ -29,8 +29,9 @@ impl Membership {
         self
     }
 
-    /// Returns true if this membership follows from `earlier`: the last lineage of `earlier` is one
-    /// of its own, so that the two are not of survivors that continued independently.
+    /// Returns true if this membership follows from `earlier`: it contains the last lineage of
+    /// `earlier`. If neither of two memberships follows from the other, their survivors continued
+    /// independently.
     #[must_use]
     pub fn descends_from(&self, earlier: &Membership) -> bool {
         earlier.lineages().last().is_none_or(|last| self.lineages().contains(last))

@@ -10,12 +10,12 @@ use crate::types::id::{EntryId, NodeId};
 pub struct Member {
     /// The id of the node.
     pub id: NodeId,
-    /// The incarnation of the disk that became a member; zero if any is accepted.
+    /// The incarnation of the disk that became a member; zero if every incarnation is accepted.
     pub incarnation: Incarnation,
-    /// The address at which other nodes reach it; empty if unknown.
+    /// The address at which other nodes reach the member; empty if unknown.
     pub address: Address,
-    /// The priority for leadership: of the voters that have the log, the one with the highest
-    /// should lead.
+    /// The priority for leadership: of the voters that have the whole log, one with the highest
+    /// priority should lead.
     pub priority: u8,
     /// The transition that follows when the change in flight is complete, or when a suspended voter
     /// returns.
@@ -44,8 +44,8 @@ pub struct Incarnation(pub u128);
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address(Arc<str>);
 
-/// A record that survivors continued without the votes of the other voters. Its parent is the one
-/// before it in [`Membership::lineages`](crate::types::Membership::lineages).
+/// A record that survivors continued without the votes of the other voters. Its parent is the
+/// record before it in [`Membership::lineages`](crate::types::Membership::lineages).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lineage {
     /// The leader that removed the votes.
@@ -54,7 +54,7 @@ pub struct Lineage {
     pub at: EntryId,
 }
 
-/// A voter of the first membership, as another one has seen it during bootstrap.
+/// A voter of the first membership, as another voter of it has seen it during bootstrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BootstrapPeer {
     /// The id of the peer.
@@ -95,7 +95,8 @@ impl Member {
         }
     }
 
-    /// Returns true if the member's incarnation is this one, or unknown.
+    /// Returns true if the member's incarnation is `incarnation`, or zero, which accepts every
+    /// incarnation.
     #[must_use]
     pub fn accepts_incarnation(&self, incarnation: Incarnation) -> bool {
         self.incarnation == incarnation || self.incarnation == Incarnation::default()

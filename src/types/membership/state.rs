@@ -31,8 +31,8 @@ pub(super) struct Parts {
 impl Membership {
     /// The maximum number of voters in one voter set.
     pub const VOTERS_MAX: usize = 64;
-    /// The maximum size of an encoded membership in bytes. No node stores, sends or starts with a
-    /// larger one: it is the room in a copy of the superblock.
+    /// The maximum size of an encoded membership in bytes. A copy of the superblock has room for no
+    /// more, so that no node stores, sends or starts with a larger one.
     pub const BYTES_MAX: usize = 3584;
     /// The maximum number of members within [`Membership::BYTES_MAX`], if none has an address.
     pub const MEMBERS_MAX: usize = (Membership::BYTES_MAX - 2) / 27;
@@ -49,7 +49,7 @@ impl Membership {
         Membership(Arc::new(parts))
     }
 
-    /// Returns the same membership, joint with the `outgoing` voters. Without any it is not joint.
+    /// Returns the same membership, joint with the `outgoing` voters; not joint if there are none.
     #[must_use]
     pub fn joint_with(mut self, outgoing: impl IntoIterator<Item = NodeId>) -> Membership {
         let parts = Arc::make_mut(&mut self.0);
@@ -60,7 +60,7 @@ impl Membership {
         self
     }
 
-    /// Returns the same membership with `learners` added. One that is a voter stays a voter.
+    /// Returns the same membership with `learners` added. A node that is a voter stays a voter.
     #[must_use]
     pub fn with_learners(mut self, learners: impl IntoIterator<Item = NodeId>) -> Membership {
         let parts = Arc::make_mut(&mut self.0);
@@ -136,7 +136,7 @@ impl Membership {
         &self.0.members
     }
 
-    /// Returns true if there are no members: a node that has not learned of a membership yet.
+    /// Returns true if there are no members, as on a node that has not received a membership yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.members.is_empty()

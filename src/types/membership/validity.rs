@@ -25,8 +25,9 @@ impl Membership {
         self.conflicting_roles().map(ChangeError::ConflictingRoles)
     }
 
-    /// Returns a member with conflicting roles. A membership is not both staged and joint, a
-    /// member to remove is a voter now and not later, and one to promote is not a voter later.
+    /// Returns a member with conflicting roles. A membership is never both staged and joint. A
+    /// member to remove is a voter before the change and not after it; a member to promote is not a
+    /// voter after the change.
     fn conflicting_roles(&self) -> Option<NodeId> {
         let Parts { members, incoming, outgoing, target: wanted, .. } = &*self.0;
         if self.is_joint() && self.is_staged() {

@@ -26,7 +26,7 @@ impl Voters {
         Voters { ids, casting: None }
     }
 
-    /// Returns the same set, in which `holder` has the casting vote.
+    /// Returns the same set, in which `holder`, or no voter, has the casting vote.
     ///
     /// # Panics
     /// If `holder` is not in the set.

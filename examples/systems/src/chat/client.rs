@@ -38,7 +38,8 @@ pub enum ClientCommand {
         /// Address of a node to read from; the answer may be stale
         node: Option<String>,
     },
-    /// Show all nodes, the primary and the mode; exits with 0 if there is a primary and all answer
+    /// Show all nodes, the primary and the mode; exits with 0 if there is a primary and all nodes
+    /// answer
     Status,
 }
 

@@ -64,12 +64,12 @@ fn node_state(report: &Report) -> String {
     format!("{role}, term {}, applied {}, {state}", status.term.0, status.applied.0)
 }
 
-/// Returns true if no comparison has found the state of the node to differ.
+/// Returns true unless the node is quarantined, or states differ without a majority.
 fn is_consistent(report: &Report) -> bool {
     matches!(report.verification, StateVerification::Unverified | StateVerification::Consistent)
 }
 
-/// Returns the result of the comparisons with other nodes.
+/// Describes the result of the comparisons with other nodes.
 fn verification_text(verification: StateVerification, agreed: u64) -> String {
     match verification {
         StateVerification::Consistent if agreed > 0 => {

@@ -9,7 +9,7 @@ use quorate::runtime::ClientError;
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  success
-  1  rejected by the state machine; the message says why
+  1  rejected by the state machine; the message says why. Or `status` found the cluster unhealthy
   2  usage error, or a file cannot be read or written
   3  unavailable: no node answered in time; nothing happened, and a retry is safe
   4  unknown outcome: the request may have been executed, or may still be
@@ -21,15 +21,15 @@ Exit codes:
 pub enum Exit {
     /// The command succeeded, or printed its help.
     Success = 0,
-    /// The state machine rejected the request.
+    /// The state machine rejected the request, or `status` found the cluster unhealthy.
     Rejected = 1,
     /// The command line is invalid, or a file cannot be read or written.
     Usage = 2,
-    /// No node answered in time; nothing happened.
+    /// The request was not executed in time, and will not be: it is safe to retry.
     Unavailable = 3,
     /// The outcome of the request is unknown.
     Unknown = 4,
-    /// The cluster rejected the request; nothing happened.
+    /// The cluster rejected the request, which was not executed.
     ClusterRejected = 5,
     /// The node stopped because of an error.
     NodeFailed = 6,

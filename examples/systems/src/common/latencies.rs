@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 #[derive(Clone, Debug)]
 pub struct Latencies(Histogram<u64>);
 
-/// The largest recorded latency, one hour; longer ones are recorded as this.
+/// The largest recorded latency, one hour; longer latencies are recorded as one hour.
 const MICROSECONDS_MAX: u64 = 3_600_000_000;
 
 impl Default for Latencies {

@@ -80,7 +80,7 @@ impl LocalCluster {
     #[must_use]
     pub fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new(self.system.cluster, self.addresses());
-        // A pause of the machine is part of the measurement, not a reason to give up.
+        // Long, because a pause of the machine must be measured and not end the benchmark.
         config.deadline = START_MAX;
         config
     }
@@ -128,7 +128,7 @@ impl LocalCluster {
             if Instant::now() > due {
                 return Err(CommandError::new(
                     Exit::Unavailable,
-                    "no leader was elected within a minute",
+                    "within a minute no leader was elected, or a node did not answer",
                 ));
             }
             thread::sleep(POLL_INTERVAL);
@@ -190,7 +190,7 @@ pub fn stop_flag_on_signal() -> Result<Arc<AtomicBool>, CommandError> {
     Ok(stop)
 }
 
-/// Returns free loopback addresses. Another process may take one before it is used.
+/// Returns free loopback addresses. Another process may take one of them before it is used.
 ///
 /// # Errors
 /// No port is free.

@@ -29,8 +29,8 @@ pub fn run<C: Subcommand>(
     run_with_printer(system, &format!("{}> ", system.name), |_| {}, execute)
 }
 
-/// As [`run`], with another prompt text. `begin` gets a printer for messages that arrive while the
-/// prompt waits.
+/// Does the same as [`run`], with another prompt text. `begin` receives a printer for messages that
+/// arrive while the prompt waits.
 ///
 /// # Errors
 /// The terminal cannot be read.

@@ -70,7 +70,7 @@ fn reload(has_tls: bool, handle: Handle, others: Option<Client>) -> impl Fn() + 
     }
 }
 
-/// The SIGHUP signals of the process, on Unix. Once created, SIGHUP no longer ends the process.
+/// The SIGHUP signals of the process, on Unix. Once this exists, SIGHUP no longer ends the process.
 struct HangupSignals(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
 
 impl HangupSignals {

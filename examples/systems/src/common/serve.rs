@@ -33,7 +33,7 @@ pub struct ServeFlags {
         required_unless_present = "join"
     )]
     pub members: Vec<NodeAddress>,
-    /// Nodes of a running cluster that this node joins; it waits until it is added there
+    /// Nodes of a running cluster that this node joins; it waits until it is added to the cluster
     #[arg(
         long,
         value_name = "ID=ADDRESS",

@@ -22,8 +22,8 @@ pub struct System {
 }
 
 impl System {
-    /// Returns the default addresses: of the environment variable, the remembered ones, or those of
-    /// the guide.
+    /// Returns the default addresses: those in the environment variable, else the remembered ones,
+    /// else those of the guide.
     #[must_use]
     pub fn default_nodes(&self) -> Vec<String> {
         if let Ok(nodes) = env::var(self.variable("NODES")) {
@@ -43,8 +43,8 @@ impl System {
         format!("{}_{end}", self.name.to_uppercase())
     }
 
-    /// Returns the path of a state file of the user, `NAME.EXTENSION`, by the XDG rules, or `None`
-    /// for a user without a home directory.
+    /// Returns the path of a state file of the user, `NAME.EXTENSION`, in the XDG state directory;
+    /// `None` for a user without a home directory.
     #[must_use]
     pub fn state_file(&self, extension: &str) -> Option<PathBuf> {
         let set = |name| env::var_os(name).filter(|value: &OsString| !value.is_empty());

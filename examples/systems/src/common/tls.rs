@@ -37,7 +37,7 @@ pub struct CertsFlags {
     /// Validity of new certificates in days
     #[arg(long, value_name = "N", default_value_t = 365)]
     days: u32,
-    /// Replace existing certificates by new ones
+    /// Replace existing certificates with new ones
     #[arg(long)]
     renew: bool,
 }
@@ -137,7 +137,7 @@ impl System {
             let how = format!("create it with `{system} certs {at} {named}`, or copy it here");
             let file = file.display();
             return Err(CommandError::usage(format!(
-                "--certs: {principal} has no file {file}: {how}"
+                "--certs: the file {file} of {principal} is missing: {how}"
             )));
         }
         let known = [

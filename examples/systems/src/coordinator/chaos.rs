@@ -120,7 +120,7 @@ impl Workload for Clients {
             .map_or_else(|| "invalid command".to_owned(), |command: Command| command.to_string())
     }
 
-    /// Every key is a linearizable register.
+    /// Returns the object of the history check, in which every key is a linearizable register.
     fn object(&self) -> Option<Object> {
         Some(Object::new(Kv::default(), operation, result))
     }

@@ -20,10 +20,10 @@ pub enum ClientCommand {
         key: String,
         /// New value, up to 1,024 bytes
         value: String,
-        /// Only if this is the current value
+        /// Set the value only if this is the current value
         #[arg(long = "if", value_name = "VALUE", conflicts_with = "if_absent")]
         expected: Option<String>,
-        /// Only if the key has no value
+        /// Set the value only if the key has no value
         #[arg(long)]
         if_absent: bool,
     },

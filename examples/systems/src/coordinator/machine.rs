@@ -98,7 +98,8 @@ impl StateMachine for Pairs {
         rows::read(snapshot, |(key, value)| drop(self.0.insert(key, value)))
     }
 
-    /// A command affects reads of its key, and pages that may contain it.
+    /// Returns the test that a command conflicts with reads of its key, and with pages that may
+    /// contain its key.
     fn conflict_test(&self) -> ConflictTest {
         ConflictTest::new(|query, command| {
             let Some(command) = codec::decode::<Command>(command) else { return false };

@@ -22,8 +22,8 @@ const VOTERS_MIN: usize = 2;
 pub struct Flags {
     #[command(flatten)]
     node: ServeFlags,
-    /// Duration of the leader lease and the read leases in seconds, and so the maximum delay of
-    /// writes by a follower that stops answering; must be the same on all nodes
+    /// Duration of the leader lease and the read leases in seconds; must be the same on all nodes.
+    /// A write waits at most two leases for a follower that stops answering
     #[arg(long, value_name = "SECONDS", default_value = "0.3")]
     lease: f64,
     /// Silence in seconds after which a follower is suspended; at least four leases

@@ -45,7 +45,8 @@ impl Workload for Clients {
         self.messaging.describe_command(command)
     }
 
-    /// No message is sent twice, or acknowledged out of the order of its sender.
+    /// Checks that no message is sent twice, and that the messages of each sender are acknowledged
+    /// in order.
     fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {
         match (codec::decode(command), codec::decode(reply)) {
             (Some(Command::Send { text, .. }), Some(Reply::Sent(_))) => {

@@ -61,15 +61,15 @@ pub enum ClientCommand {
         at: AtFlags,
     },
     /// Show all nodes, the leader, whether the states agree, and the mode; exits with 0 if there is
-    /// a leader, all answer and no state differs
+    /// a leader, all nodes answer and no state differs
     Status,
 }
 
 /// The node to read from and the freshness of the answer.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AtFlags {
-    /// Read from this node only, and print the maximum age of its answer; an id (2 or n2) or an
-    /// address
+    /// Read only from this node, given by its id (2 or n2) or address, and print the maximum age of
+    /// the answer
     #[arg(long, value_name = "NODE")]
     at: Option<String>,
     /// Maximum age of the answer in seconds [default: any age]
@@ -77,8 +77,8 @@ pub struct AtFlags {
     within: Option<f64>,
 }
 
-/// The fraction of the deadline that is spent on an answer of known age before an answer of any age
-/// is accepted, and on the lookup of a leader or an address.
+/// The divisor of the deadline: this part of it is spent on an answer of known age before an answer
+/// of any age is accepted, and on the lookup of a leader or an address.
 const DEADLINE_PART: u32 = 4;
 /// A maximum age that every answer of known age meets.
 const ANY_KNOWN_AGE: Duration = Duration::from_secs(86_400 * 365);
@@ -147,8 +147,8 @@ fn print_view(client: &UserClient, view: View, at: &AtFlags) -> CommandResult {
     })
 }
 
-/// Reads from the node at this address: an answer of known age, or of any age if the node does not
-/// know the age and the user set no limit.
+/// Reads from the node at this address. The answer has a known age, unless the node does not know
+/// the age and the user set no limit.
 fn read_of(
     client: &UserClient,
     address: &str,

@@ -49,12 +49,12 @@ impl Workload for Clients {
         request.map_or_else(|| "invalid request".to_owned(), |request| request.to_string())
     }
 
-    /// The whole directory is one linearizable object.
+    /// Returns the object of the history check: the whole directory is one linearizable object.
     fn object(&self) -> Option<Object> {
         Some(Object::machine(Directory::default))
     }
 
-    /// Sequence numbers increase and are never repeated.
+    /// Checks that sequence numbers increase and are never repeated.
     fn check_reply(&mut self, _: &[u8], reply: &[u8]) -> Result<(), String> {
         let reply = codec::decode(reply).ok_or("the reply cannot be decoded")?;
         let Reply::Sequence(number) = reply else { return Ok(()) };

@@ -118,7 +118,8 @@ impl StateMachine for Directory {
         })
     }
 
-    /// Sequence numbers do not affect lookups; a user's registration affects lookups that name it.
+    /// Returns the test that a change of a user conflicts with lookups of that user. Sequence
+    /// numbers conflict with no lookup.
     fn conflict_test(&self) -> ConflictTest {
         ConflictTest::new(|query, command| match (decode_request(query), decode_request(command)) {
             (Some((_, Request::GetUserAddress(names))), Some((_, request))) => match request {

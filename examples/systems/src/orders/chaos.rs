@@ -36,7 +36,7 @@ impl Workload for Clients {
         Orders::default()
     }
 
-    /// Every operation has a unique engineer, so an order identifies its operation.
+    /// Draws an order. Each operation has a unique engineer, so an order identifies its operation.
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
         let number = (draw.below(4) == 3).then(|| draw.below(NUMBERS));
         let (engineer, admin) = (format!("e{}", op.0), "chaos".to_owned());
@@ -60,12 +60,13 @@ impl Workload for Clients {
             .map_or_else(|| "invalid order".to_owned(), |order: Order| order.to_string())
     }
 
-    /// The number of orders of each customer is linearizable.
+    /// Returns the object of the history check: the number of orders of each customer.
     fn object(&self) -> Option<Object> {
         Some(counts::object())
     }
 
-    /// The order numbers of a customer have no gaps, and a placed order does not change.
+    /// Checks that the order numbers of a customer have no gaps, and that a placed order does not
+    /// change.
     fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {
         let reply = codec::decode(reply).ok_or("the reply cannot be decoded")?;
         let Reply::Placed(record) = reply else { return Ok(()) };
@@ -90,7 +91,7 @@ impl Workload for Clients {
         }
     }
 
-    /// The map has exactly the placed orders.
+    /// Checks that the map has exactly the placed orders.
     fn check_state(&self, machine: &Orders) -> Result<(), String> {
         let (count, placed) = (machine.count(), self.engineers.len());
         if count != placed {

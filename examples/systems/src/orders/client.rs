@@ -70,8 +70,8 @@ pub struct ReadFlags {
 /// The required freshness of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ReadFreshness {
-    /// Linearizable, or after half of the timeout without a leader local and marked as possibly
-    /// stale
+    /// Linearizable; if no leader answers within half of the timeout, the local state of a node,
+    /// marked as possibly stale
     Any,
     /// Linearizable: includes every acknowledged order
     Linearizable,
@@ -79,7 +79,7 @@ pub enum ReadFreshness {
     Local,
 }
 
-/// The mark on each line of an answer that may be stale.
+/// The text after each line of an answer that may be stale.
 const MARK: &str = " (local: may be stale)";
 
 /// Returns a client of the orders system.
@@ -123,7 +123,7 @@ fn place(connection: &ClusterConnection, order: &Order) -> CommandResult {
     }
 }
 
-/// A reply, and the mark if it may be stale.
+/// A reply, and [`MARK`] if the reply may be stale.
 struct MarkedReply {
     reply: Reply,
     mark: &'static str,

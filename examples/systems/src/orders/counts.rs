@@ -29,14 +29,14 @@ enum Call {
     Find,
 }
 
-/// The information of a result about the last order number of a customer.
+/// The information in a reply about the last order number of a customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum CountResult {
     /// An order with this number was placed.
     Placed(u64),
-    /// This is the last number.
+    /// The last number of the customer is this one.
     Last(u64),
-    /// The last number is at least this.
+    /// The last number of the customer is this one or a larger one.
     AtLeast(u64),
 }
 
@@ -66,7 +66,7 @@ fn operation(request: RequestBytes<'_>) -> Option<CountOperation> {
     Some(CountOperation { customer, call })
 }
 
-/// Returns the result of a reply, or `None` if it has no number and no effect.
+/// Returns the result of a reply, or `None` if the reply has no number and the request no effect.
 fn result(call: Call, reply: &[u8]) -> Option<CountResult> {
     match codec::decode(reply)? {
         Reply::Placed(record) => Some(CountResult::Placed(record.number)),

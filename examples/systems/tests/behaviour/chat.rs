@@ -69,7 +69,7 @@ fn the_lowest_id_is_preferred_as_leader_and_clients_find_the_primary() {
     wait_until_equal(&cluster);
 }
 
-/// Returns the primary on the status page of the node, and the number of followers there.
+/// Returns the primary and the number of followers that the status page of the node shows.
 fn primary_on_the_page(cluster: &Cluster, id: u64) -> (Option<u64>, usize) {
     let log = cluster.log(id);
     let at = log.rsplit("status page at http://").next();

@@ -127,8 +127,8 @@ fn reads_are_local_at_every_node_and_never_stale() {
     let nodes = cluster.ids().into_iter().map(|id| cluster.addresses(&[id]));
     let nodes: Vec<String> = nodes.collect();
     let mut number = 0;
-    // A node that was briefly without messages may have lost its read lease and sends a read index
-    // request. Its answer is not stale then either, and local in another round.
+    // A node that briefly received no messages may have lost its read lease, and then sends a read
+    // index request. Its answer is not stale in this case either; a later round is local.
     eventually("a round of reads needs no read index request", || {
         let requests_before = read_index_requests(&cluster);
         for _ in 0..20 {
@@ -155,9 +155,9 @@ fn reads_are_local_at_every_node_and_never_stale() {
     );
 }
 
-/// Delays a write and reads at a follower meanwhile: the written key, which must not be stale, and
-/// another key. Returns true if the other key was read while the write and the read of its key
-/// waited.
+/// Delays a write, and meanwhile reads two keys at a follower: the written key, whose value must
+/// not be stale, and another key. Returns true if the other key was read while the write and the
+/// read of the written key waited.
 fn reads_beside_a_write(cluster: &Cluster, client: &Client, value: &str) -> bool {
     let [slow, follower] = followers(cluster);
     let (leader, node) = (cluster.leader(), cluster.addresses(&[follower]));
@@ -193,7 +193,8 @@ fn a_read_waits_only_for_a_conflicting_write() {
     let client = client(&cluster);
     put(&client, "key", "first");
     let mut number = 0;
-    // The write waits until the read lease expires, which may be too early on a busy machine.
+    // The write waits only until the slow node's read lease expires. On a busy machine that may be
+    // before the other key is read, so a round may have to be repeated.
     eventually("a read is answered while another one and a write wait", || {
         number += 1;
         let seen = reads_beside_a_write(&cluster, &client, &number.to_string());

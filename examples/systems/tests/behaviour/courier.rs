@@ -131,8 +131,8 @@ fn the_last_survivor_continues() {
     let mut sent = Vec::new();
     let mut left = cluster.ids();
     while left.len() > 1 {
-        // The first is acknowledged when all remaining nodes have it, the second when they know
-        // that it is committed.
+        // The first message is acknowledged when all remaining nodes have it, the second one when
+        // they know that the first one is committed.
         for part in ["first", "second"] {
             sent.push(format!("{part} by {}", left.len()));
             send(&cluster, sent.last().expect("a text was just added")).ok();
@@ -192,7 +192,7 @@ fn a_fast_message_may_be_lost_and_an_acknowledged_one_is_not() {
         lost.push('x');
         let words = ["--as", "ann", "send", "bob", &lost, "--fast", "--timeout", "2"];
         let output = cluster.run_at(&[leader], &words);
-        // Otherwise it had already stepped down, or another node was leader.
+        // Otherwise the node had already stepped down, or was not the leader when it was cut off.
         output.out.starts_with(&format!("accepted by n{leader};"))
     });
     eventually("the others elect a leader", || {
@@ -282,7 +282,8 @@ fn a_follower_answers_reads_and_reports_their_age() {
         assert!(first.0 && second.0, "the answer lacks ann");
         let grows = first.1.is_some() && first.1 < second.1;
         if !grows {
-            // The node was leader at that time and had not confirmed it yet.
+            // The node was leader when the others were killed, and had not confirmed that it leads:
+            // it does not know the age.
             others.iter().for_each(|id| cluster.serve(*id));
             cluster.wait_until_healthy();
         }
@@ -415,7 +416,7 @@ fn forged_votes_are_rejected() {
 #[test]
 fn nodes_compare_their_states() {
     let cluster = with_accounts(PLAINTEXT);
-    // Enough entries to reach an index at which whole states are compared.
+    // More than the 128 entries after which nodes compare their whole states.
     let lines: String = (0..140).map(|text| format!("send bob {text}\n")).collect();
     cluster.run_prompt(&lines).ok();
     let states = || {

@@ -33,7 +33,7 @@ fn the_highest_id_is_preferred_as_leader() {
 }
 
 #[test]
-fn any_one_node_may_crash() {
+fn the_cluster_survives_a_crash_of_any_node() {
     let mut cluster = directory();
     for id in cluster.ids() {
         let (before, after) = (format!("before{id}"), format!("after{id}"));
@@ -82,7 +82,7 @@ fn in_an_even_split_clients_of_the_other_side_find_a_node_that_answers() {
     cluster.run(&["connect", "ann", "10.0.0.1:1"]).ok();
     let (side, other) = halves(&cluster);
     cluster.network.split(&side, &other);
-    // The clients know the other side first, and then try the rest.
+    // The nodes of the other side come first in the clients' list.
     let nodes = [&other[..], &side[..]].concat();
     for _ in 0..3 {
         cluster.run_at(&nodes, &["lookup", "ann", "--timeout", "20"]).ok();
@@ -96,7 +96,7 @@ fn a_client_tries_the_next_node_if_one_does_not_answer() {
     cluster.run(&["connect", "ann", "10.0.0.1:1"]).ok();
     let (_, [silent, _]) = halves(&cluster);
     cluster.signal(silent, "STOP");
-    // Clients begin with a random node, some of them with this one.
+    // Clients begin with a random node, so some of them begin with the silent one.
     for _ in 0..4 {
         let output = cluster.run_at(&[silent, 1, 2, 3, 4], &["lookup", "ann"]).ok();
         assert_eq!(output, "ann 10.0.0.1:1\n");

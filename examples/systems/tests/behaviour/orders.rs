@@ -122,7 +122,8 @@ fn a_restarted_follower_catches_up_its_log() {
     assert_eq!(cluster.run_prompt(&lines).ok().lines().count(), 40);
     cluster.serve(follower);
     eventually("it has all orders", || map_of(&cluster, follower) == "ann 21\nbob 20\n");
-    // It has the log, not only the map: with it and one other node, nothing is lost.
+    // The follower has the log, not only the map: with one other node it has a quorum, and nothing
+    // is lost.
     let leader = cluster.leader();
     cluster.kill(leader);
     let output = cluster.run(&["list", "--level", "linearizable", "--timeout", "20"]).ok();

@@ -7,8 +7,8 @@ use crate::history::OpId;
 use crate::value::{ValueId, ValueTable};
 use crate::verdict::{Counterexample, Verdict};
 
-/// Finds such a read in `reads` of a bank with the balances `init`. `overdraft_possible` allows
-/// negative balances.
+/// Finds a read in `reads` that a bank with the initial balances `init` cannot return.
+/// `overdraft_possible` allows negative balances.
 pub(crate) fn find_violation<'a>(
     init: &BTreeMap<ValueId, i64>,
     overdraft_possible: bool,

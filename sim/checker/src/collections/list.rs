@@ -144,7 +144,7 @@ fn not_before_appended(
     Ok(())
 }
 
-/// Finds an operation that returned before one was invoked that must come before it.
+/// Finds an operation that returned before the invocation of an operation that must precede it.
 fn in_order<'a>(
     reads: &[Read<'_>],
     order: &[&'a Append],

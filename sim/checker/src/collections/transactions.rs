@@ -25,7 +25,7 @@ pub(crate) enum Step {
     Write(ValueId, ValueId),
 }
 
-/// Finds such a transaction in `transactions`. All registers have the initial value `init`.
+/// Finds a transaction in `transactions` that no registers with the initial value `init` allow.
 pub(crate) fn find_violation(
     init: ValueId,
     transactions: &[Transaction],

@@ -84,7 +84,7 @@ pub(crate) fn layout<O, R>(
     Layout { bars, lanes, event_indexes, columns }
 }
 
-/// The number of operations that do not fit after which the search for more stops.
+/// The search for more operations stops once more than this number of them did not fit.
 const MISSES_MAX: u32 = 4;
 
 /// Adds to `shown`, all of it from the counterexample, as many operations of `object` around it as

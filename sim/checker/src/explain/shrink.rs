@@ -7,8 +7,8 @@ pub(crate) struct Shrunk<T> {
     pub(crate) minimal: bool,
 }
 
-/// Returns a subset of `candidates`, which fail together, that fails and of which no element can be
-/// left out.
+/// Returns a failing subset of `candidates` of which no element can be left out. All candidates
+/// together must fail.
 ///
 /// Failing must be monotonic: a superset of a failing set fails. `bad` returns `None` if it cannot
 /// decide. That counts as passing, and then the result need not be minimal. The shortest failing
@@ -44,8 +44,8 @@ pub(crate) fn shrink<T: Copy>(
     }
 }
 
-/// Returns the smallest length for which `is_bad` returns true, searched from small lengths on. It
-/// must return true for `longest`.
+/// Returns the smallest length for which `is_bad` returns true, searched from small lengths on.
+/// `is_bad` must return true for `longest`.
 fn first(longest: usize, is_bad: &mut impl FnMut(usize) -> bool) -> usize {
     let (mut good, mut length) = (None, 0);
     let mut bad = longest;

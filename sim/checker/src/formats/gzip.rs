@@ -49,7 +49,7 @@ pub(super) fn text(mut input: impl Read, bytes_max: usize) -> Result<Vec<u8>, Re
     };
     match read {
         Ok(_) if text.len() > bytes_max => {
-            parse_error(&[], format!("this is longer than {bytes_max} bytes"))
+            parse_error(&[], format!("the text is longer than {bytes_max} bytes"))
         }
         Ok(_) => Ok(text),
         Err(error) if compressed && error.kind() == io::ErrorKind::UnexpectedEof => {

@@ -70,7 +70,7 @@ impl Loaded {
 /// Returns the first error and its position.
 pub fn parse(text: &[u8], options: &Options) -> Result<Loaded, ParseError> {
     if text.len() > options.text_bytes_max.min(u32::MAX as usize) {
-        let message = format!("this is longer than {} bytes", options.text_bytes_max);
+        let message = format!("the text is longer than {} bytes", options.text_bytes_max);
         return Err(OffsetError::new(0, message).in_text(&[]));
     }
     let unmarked = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
@@ -177,7 +177,7 @@ fn jepsen<'a, J: Jepsen<'a>>(source: &J, options: &Options) -> Result<Loaded, In
     };
     let object = options.object.or(guessed);
     let object = object.ok_or_else(|| {
-        let message = "the file does not state its model: name the model";
+        let message = "the file does not state its model: name the model, as with --model";
         OffsetError::new(0, message)
     })?;
     // Transactions of one step are independent by key, and much easier to decide.

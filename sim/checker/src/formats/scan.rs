@@ -34,7 +34,7 @@ impl<'a> Scanner<'a> {
         if self.at < self.end || self.end >= self.text.len() {
             return error;
         }
-        OffsetError::new(start, format!("this is longer than {} bytes", self.end - start))
+        OffsetError::new(start, format!("this value is longer than {} bytes", self.end - start))
     }
 
     /// Returns the next byte.
@@ -43,7 +43,7 @@ impl<'a> Scanner<'a> {
         self.ahead(0)
     }
 
-    /// Returns the byte after `bytes` others.
+    /// Returns the byte that is `bytes` bytes after the next one.
     #[inline]
     pub(super) fn ahead(&self, bytes: usize) -> Option<u8> {
         let at = self.at + bytes;

@@ -55,8 +55,8 @@ impl<O, R> Recorder<O, R> {
     /// Records that `client` invokes `op`.
     ///
     /// # Panics
-    /// If the client has a pending operation, or one whose outcome is unknown: such a client cannot
-    /// invoke another operation. Also if the history has `u32::MAX` events.
+    /// If the client has a pending operation, or one whose outcome is unknown, because it cannot
+    /// invoke another operation then. Also if the history has `u32::MAX` events.
     pub fn invoke(&self, client: Client, op: O) -> Pending<O, R> {
         let mut record = self.record();
         let id = OpId(

@@ -7,12 +7,13 @@
 //!
 //! * `Linearizable`, `Lease` and `ReplicaLease` reads are [`Freshness::Current`].
 //! * A `Local` read observes the state that its node has applied: a prefix of the committed log.
-//!   That was current at some time between the start and the response: [`Freshness::Local`]. Two
-//!   reads of one client may go back if the client turned to another node, or if the node restarted
-//!   and applies its log again: [`SessionOrder::None`]. While a client stays with one node that
-//!   does not restart, they do not go back: [`SessionOrder::MonotonicReads`]. They need not observe
-//!   the client's own writes, so `Local` reads do not guarantee [`SessionOrder::ProgramOrder`].
-//! * A `Bounded` read is rejected unless its node has applied everything that was committed
+//!   That was current at some time between the start and the response: [`Freshness::Local`]. A
+//!   later read of a client may observe an older state if the client turned to another node, or if
+//!   the node restarted and applies its log again: [`SessionOrder::None`]. While a client stays
+//!   with one node that does not restart, no read observes an older state than an earlier one:
+//!   [`SessionOrder::MonotonicReads`]. The reads need not observe the client's own writes, so
+//!   `Local` reads do not guarantee [`SessionOrder::ProgramOrder`].
+//! * A `Bounded` read is answered once its node has applied everything that was committed
 //!   `staleness` ago. The node reads its clock between the invocation and the response, so the
 //!   observed state was current at some time not earlier than `staleness` before the invocation:
 //!   [`Freshness::Bounded`]. The node's clock may be slow: if clock rates differ from true time by

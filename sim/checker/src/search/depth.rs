@@ -34,7 +34,7 @@ impl<'a, S: Space<W>, const W: usize> DepthFirstSearch<'a, S, W> {
         }
     }
 
-    /// Returns the number of operations that returned before it.
+    /// Returns the number of operations that returned before [`DepthFirstSearch::furthest`].
     pub(super) fn returned(&self) -> usize {
         let before = self.events.iter().take(self.furthest);
         before.filter(|event| matches!(event, Event::Returns(_))).count()

@@ -14,7 +14,7 @@ pub(super) struct LayeredSearch<S, const W: usize> {
     frontier: ConfigSet<W>,
     /// The configurations visited on the way to the next response.
     visited: ConfigSet<W>,
-    /// The configurations just after it.
+    /// The configurations just after that response.
     passed: ConfigSet<W>,
     stack: Vec<Config<W>>,
 }

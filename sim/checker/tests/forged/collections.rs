@@ -19,7 +19,7 @@ fn unique(random: &mut Random) -> ValueId {
 }
 
 #[test]
-fn a_set() {
+fn only_forged_set_histories_are_rejected() {
     let draw_op = |_: &Set, random: &mut Random| {
         let value = ValueId(random.random_range(1..20));
         match random.random_range(0..3) {
@@ -56,7 +56,7 @@ fn a_set() {
 }
 
 #[test]
-fn a_queue() {
+fn only_forged_queue_histories_are_rejected() {
     let draw_op = |_: &Queue, random: &mut Random| match random.random_bool(0.5) {
         true => QueueOp::Enqueue(unique(random)),
         false => QueueOp::Dequeue,
@@ -84,7 +84,7 @@ fn a_queue() {
 }
 
 #[test]
-fn a_stack() {
+fn only_forged_stack_histories_are_rejected() {
     let draw_op = |_: &Stack, random: &mut Random| match random.random_bool(0.5) {
         true => StackOp::Push(unique(random)),
         false => StackOp::Pop,
@@ -112,7 +112,7 @@ fn a_stack() {
 }
 
 #[test]
-fn a_list() {
+fn only_forged_list_histories_are_rejected() {
     let draw_op = |_: &List, random: &mut Random| {
         let key = ValueId(random.random_range(1..3));
         match random.random_bool(0.5) {

@@ -41,7 +41,7 @@ fn unique(random: &mut Random) -> ValueId {
 }
 
 #[test]
-fn a_register() {
+fn only_forged_register_histories_are_rejected() {
     let forge = |_: &Register, state: &ValueId, forgery| {
         let read = |value| ForgedOp::Call(RegisterOp::Read, RegisterRet::Value(value));
         let write = |value| ForgedOp::Call(RegisterOp::Write(value), RegisterRet::Written);
@@ -66,7 +66,7 @@ fn a_register() {
 }
 
 #[test]
-fn a_register_that_compares_and_sets() {
+fn only_forged_compare_and_set_histories_are_rejected() {
     let draw_op = |_: &Register, random: &mut Random| match random.random_range(0..3) {
         0 => RegisterOp::Read,
         1 => RegisterOp::Write(few(random)),
@@ -90,7 +90,7 @@ fn a_register_that_compares_and_sets() {
 }
 
 #[test]
-fn a_map_of_keys_to_values() {
+fn only_forged_map_histories_are_rejected() {
     let draw_op = |_: &Kv, random: &mut Random| {
         let key = ValueId(random.random_range(0..3));
         let call = match random.random_range(0..3) {
@@ -129,7 +129,7 @@ fn a_map_of_keys_to_values() {
 }
 
 #[test]
-fn a_map_with_appends() {
+fn only_forged_append_histories_are_rejected() {
     type State = std::collections::BTreeMap<ValueId, ValueId>;
     fn text(kv: &Kv, value: ValueId) -> String {
         match kv.values.resolve(value) {
@@ -184,7 +184,7 @@ fn a_map_with_appends() {
 }
 
 #[test]
-fn several_registers_at_once() {
+fn only_forged_transaction_histories_are_rejected() {
     type Op = <Transactions as Model>::Op;
     type State = std::collections::BTreeMap<ValueId, ValueId>;
     let draw_op = |_: &Transactions, random: &mut Random| {

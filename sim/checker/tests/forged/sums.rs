@@ -11,7 +11,7 @@ use rand::RngExt;
 use crate::stage::{ForgedOp, Forgery, Stage};
 
 #[test]
-fn a_counter() {
+fn only_forged_counter_histories_are_rejected() {
     let draw_op = |_: &Counter, random: &mut Random| match random.random_bool(0.5) {
         true => CounterOp::Add(1),
         false => CounterOp::Read,
@@ -37,7 +37,7 @@ fn a_counter() {
 }
 
 #[test]
-fn a_bank() {
+fn only_forged_bank_histories_are_rejected() {
     let accounts = (1..4).map(|account| (ValueId(account), 100)).collect();
     let model = Bank { init: accounts, overdraft: true, ..Bank::default() };
     let draw_op = |_: &Bank, random: &mut Random| match random.random_bool(0.5) {
@@ -85,7 +85,7 @@ fn a_bank() {
 /// The state of a lock shows only in which operations succeed, so its history contains operations
 /// that would have had to wait.
 #[test]
-fn a_lock() {
+fn only_forged_lock_histories_are_rejected() {
     let model = Lock::default();
     let forge = |_: &Lock, held: &bool, forgery| {
         assert!(!held);
@@ -127,7 +127,7 @@ impl Model for Maximum {
 }
 
 #[test]
-fn a_custom_model() {
+fn only_forged_histories_of_a_custom_model_are_rejected() {
     let draw_op = |_: &Maximum, random: &mut Random| {
         random.random_bool(0.5).then(|| random.random_range(0..500))
     };

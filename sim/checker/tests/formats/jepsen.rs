@@ -192,5 +192,5 @@ fn errors_have_their_position() {
     );
     let small = Options { line_bytes_max: 20, ..named("register") };
     let long = error(&format!("{{:process :nemesis}}\n{invoke}"), &small);
-    assert_eq!((long.line, long.message.as_str()), (2, "this is longer than 20 bytes"));
+    assert_eq!((long.line, long.message.as_str()), (2, "this value is longer than 20 bytes"));
 }

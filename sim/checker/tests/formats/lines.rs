@@ -377,7 +377,7 @@ fn lines_texts_and_depth_are_bounded() {
     assert_eq!((long.line, long.column), (2, 1));
     assert_eq!(long.message, "this line is longer than 57 bytes");
     let long = error(&text, &bounded(text.len() - 1, line.len()));
-    assert_eq!(long.message, format!("this is longer than {} bytes", text.len() - 1));
+    assert_eq!(long.message, format!("the text is longer than {} bytes", text.len() - 1));
     let deep = text.replace(":1}", &format!(":{}}}", "[".repeat(100_000)));
     let deep = error(&deep, &Options::default());
     assert!(deep.message.contains("more than 64"), "{deep}");

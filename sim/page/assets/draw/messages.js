@@ -59,7 +59,7 @@ function arrow(scene, i, from, to, left, mark) {
   const lost = messages.delivery[i] === LOST;
   const inFlight = messages.delivery[i] === IN_FLIGHT;
   const took = messages.end[i] - messages.start[i];
-  // A lost message is drawn half of the way.
+  // A lost message is drawn for half of the way to its receiver.
   const end = lost && took <= 0 ? messages.start[i] + run.usual / 2 : messages.end[i];
   const share = lost || inFlight ? 0.5 : 1;
   return {

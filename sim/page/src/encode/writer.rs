@@ -39,7 +39,7 @@ impl Writer {
         head.bytes
     }
 
-    /// Writes a number, small ones in few bytes; a number above [`NUMBER_MAX`] becomes that.
+    /// Writes a number with 7 bits per byte; a number above [`NUMBER_MAX`] becomes [`NUMBER_MAX`].
     pub(crate) fn number(&mut self, number: u64) {
         let mut rest = number.min(NUMBER_MAX);
         while rest >= 0x80 {

@@ -60,7 +60,8 @@ impl Toy {
         self.last()
     }
 
-    /// Takes over another log; true if anything changed.
+    /// Replaces the entries after the common prefix by those of `log`. Returns true if anything
+    /// changed.
     pub(super) fn accept_entries(&mut self, log: &[Entry]) -> bool {
         let equal = self.log.iter().zip(log).take_while(|(one, two)| one.term == two.term).count();
         if equal == log.len() {

@@ -31,6 +31,8 @@ pub(super) fn advice(exhausted: &BudgetExhausted) -> (&'static str, &'static str
     match exhausted.resource {
         Resource::Stopped => ("time limit reached", "raise it with --time"),
         Resource::Memory => ("memory limit reached", "raise it with --memory"),
-        Resource::Configurations => ("step limit reached", "check fewer concurrent clients"),
+        Resource::Configurations => {
+            ("step limit reached", "record a history with fewer concurrent clients")
+        }
     }
 }

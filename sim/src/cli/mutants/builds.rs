@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::cli::exit::CommandError;
-use crate::cli::mutants::campaign::{self, CampaignCommand};
 use crate::cli::mutants::combine::{self, Change};
+use crate::cli::mutants::mutant_sweep::{self, SweepCommand};
 use crate::cli::mutants::programs::{ACTIVE_BUG_VARIABLE, MutantBinary};
 use crate::cli::mutants::sources::Sources;
 use crate::cli::mutants::table::{Detector, Mutant};
@@ -32,9 +32,9 @@ pub(crate) struct Builds {
     pub(crate) original: MutantBinary,
     combined: SourceTree,
     command: PathBuf,
-    /// The bugs that need a separate build, with the reason.
+    /// The ids of the bugs that need a separate build, each with the reason.
     pub(crate) separate: BTreeMap<String, String>,
-    /// The source tree in which these bugs are planted one after the other.
+    /// The source tree in which the separate bugs are planted, one at a time.
     plain: Mutex<SourceTree>,
     /// The lock file, held while this process uses the source trees.
     _lock: File,
@@ -89,16 +89,16 @@ impl Builds {
         Ok(built.map(|()| MutantBinary::without_switch(command)))
     }
 
-    /// Returns the commands of a campaign against a mutant that is built.
-    pub(crate) fn campaign_command<'a>(
+    /// Returns the binaries and arguments of a sweep with a mutant that is built.
+    pub(crate) fn sweep_command<'a>(
         &'a self,
         mutant: &'a Mutant,
         binary: &'a MutantBinary,
         strategy: Strategy,
         jobs: NonZeroUsize,
-    ) -> CampaignCommand<'a> {
+    ) -> SweepCommand<'a> {
         let profile = mutant.profile.as_deref();
-        CampaignCommand { mutant: binary, original: &self.original, profile, strategy, jobs }
+        SweepCommand { mutant: binary, original: &self.original, profile, strategy, jobs }
     }
 
     /// Returns the directory of the shrunk scenarios that detect mutants.
@@ -106,7 +106,7 @@ impl Builds {
         self.sources.folder().join("scenarios")
     }
 
-    /// Runs the tests with the mutant twice.
+    /// Runs the tests that the argument `test` selects twice with the mutant.
     pub(crate) fn test_twice(
         &self,
         mutant: &Mutant,
@@ -158,14 +158,14 @@ impl Builds {
         let inactive = MutantBinary::without_switch(self.command.clone());
         for profile in profiles {
             let (mutant, original, profile) = (&inactive, &self.original, profile.as_deref());
-            let command = CampaignCommand {
+            let command = SweepCommand {
                 mutant,
                 original,
                 profile,
                 strategy: Strategy::default(),
                 jobs: cores(),
             };
-            let [combined, original] = campaign::digests(command, SEEDS)?;
+            let [combined, original] = mutant_sweep::digests(command, SEEDS)?;
             if combined.is_none() || combined != original {
                 return Err(CommandError(format!(
                     "mutants: the combined build without an active bug changes the outcome of \
@@ -233,7 +233,11 @@ fn changes_of(
     let planted = mutant.planted(|file| sources.text(file))?;
     let changes = planted.into_iter().map(|(file, text)| {
         if crate_of(&file).is_none() {
-            return Err(format!("{} is not in one of {}", file.display(), CRATES.join(", ")));
+            return Err(format!(
+                "{} is in none of the directories {}",
+                file.display(),
+                CRATES.join(", ")
+            ));
         }
         let changes = combine::changes(&sources.text(&file)?, &text)?;
         Ok((file, changes))
@@ -347,7 +351,7 @@ mod tests {
         let text = format!(
             "id = {id:?}\nwrong = \"x\"\nkind = \"safety\"\ndetector = \"simulator\"\n{edits}"
         );
-        toml::from_str(&text).expect("it is well formed")
+        toml::from_str(&text).expect("the mutant is valid TOML")
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::cli::exit::CommandError;
 use crate::cli::mutants::builds::Builds;
-use crate::cli::mutants::campaign::Campaign;
+use crate::cli::mutants::mutant_sweep::MutantSweep;
 use crate::cli::mutants::table::Mutant;
 use crate::cli::mutants::test_output::TestRun;
 
@@ -29,15 +29,15 @@ struct EmittedTest<'a> {
 pub(crate) fn verify(
     builds: &Builds,
     mutants: &[Mutant],
-    campaigns: &[Campaign],
+    sweeps: &[MutantSweep],
 ) -> Result<EmittedTestResults, CommandError> {
     let mut all = Vec::new();
     let mut main = String::new();
-    for campaign in campaigns.iter().filter(|campaign| campaign.shrunk.is_some()) {
-        let mutant = mutants.iter().find(|mutant| mutant.id == campaign.mutant);
+    for sweep in sweeps.iter().filter(|sweep| sweep.shrunk.is_some()) {
+        let mutant = mutants.iter().find(|mutant| mutant.id == sweep.mutant);
         let mutant = mutant.filter(|mutant| builds.is_combined(mutant));
         let Some(mutant) = mutant else { continue };
-        let name = format!("{}-{}", mutant.id, campaign.campaign);
+        let name = format!("{}-{}", mutant.id, sweep.number);
         let path = builds.scenarios().join(format!("{name}.rs"));
         let text = fs::read_to_string(&path);
         let text = text.map_err(|error| CommandError::file("mutants", &path, &error))?;

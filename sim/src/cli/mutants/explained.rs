@@ -8,7 +8,7 @@ use crate::cli::args::MutantsArguments;
 use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
 use crate::cli::mutants::builds::{Builds, cores};
-use crate::cli::mutants::campaign;
+use crate::cli::mutants::mutant_sweep;
 use crate::cli::mutants::programs::run_with_timeout;
 use crate::cli::mutants::table::{Detector, Mutant};
 use crate::strategy::Strategy;
@@ -92,12 +92,12 @@ fn explanation_of(
     let error = |what: &str| CommandError(format!("{}: {what}", mutant.id));
     let built = builds.binary(mutant)?;
     let binary = built.map_err(|text| error(&format!("does not compile: {text}")))?;
-    let command = builds.campaign_command(mutant, &binary, Strategy::default(), cores());
+    let command = builds.sweep_command(mutant, &binary, Strategy::default(), cores());
     let header = match fs::read_to_string(path) {
         Ok(file) => FileHeader::of(mutant, &file)
             .map_err(|error| CommandError::invalid_file(path, &error))?,
         Err(_) => {
-            let (_, _, failure) = campaign::run_sweep(command, 0, arguments.seeds.get())?;
+            let (_, _, failure) = mutant_sweep::run_sweep(command, 0, arguments.seeds.get())?;
             FileHeader::new(mutant, failure.ok_or_else(|| error("no seed detects it"))?.seed)
         }
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cli::mutants::campaign::{Campaign, Verdict};
+use crate::cli::mutants::mutant_sweep::{MutantSweep, Verdict};
 use crate::cli::mutants::table::{Detector, Impossible, Kind, Mutant};
 use crate::cli::shrink::ShrunkRecord;
 use crate::cli::text::{duration, grouped};
@@ -18,14 +18,14 @@ pub(crate) struct Row {
     pub(crate) wrong: String,
     kind: Kind,
     detector: Detector,
-    pub(crate) campaigns: usize,
+    pub(crate) sweeps: usize,
     pub(crate) killed: usize,
-    /// The median number of seeds over the campaigns that killed the mutant.
+    /// The number of seeds up to the failing one: the median of the sweeps that killed the mutant.
     pub(crate) seeds_to_kill: Option<u64>,
     pub(crate) cpu_seconds_to_kill: Option<f64>,
     /// The tests that killed the mutant.
     pub(crate) tests: Vec<String>,
-    /// The run time of all tests of the mutant.
+    /// The wall-clock time of the tests that killed the mutant, in seconds.
     pub(crate) test_seconds: Option<f64>,
     /// The median number of lines of the shrunk scenarios.
     pub(crate) lines: Option<usize>,
@@ -37,21 +37,21 @@ pub(crate) struct Row {
     pub(crate) checks: BTreeSet<String>,
     /// The kinds of faults in the runs that killed the mutant.
     faults: BTreeSet<String>,
-    /// The failing seed of the first campaign.
+    /// The failing seed of the first sweep that killed the mutant.
     seed: Option<u64>,
-    /// The results of the campaigns that did not kill the mutant.
+    /// The results of the sweeps that did not kill the mutant, one line each.
     remarks: Vec<String>,
 }
 
 /// Returns the rows in the order of the mutants.
-pub(crate) fn rows(mutants: &[Mutant], campaigns: &[Campaign]) -> Vec<Row> {
-    mutants.iter().map(|mutant| row(mutant, campaigns)).collect()
+pub(crate) fn rows(mutants: &[Mutant], sweeps: &[MutantSweep]) -> Vec<Row> {
+    mutants.iter().map(|mutant| row(mutant, sweeps)).collect()
 }
 
-fn row(mutant: &Mutant, campaigns: &[Campaign]) -> Row {
-    let all: Vec<&Campaign> = campaigns.iter().filter(|c| c.mutant == mutant.id).collect();
-    let (killed, others): (Vec<&Campaign>, Vec<&Campaign>) =
-        all.iter().partition(|campaign| campaign.verdict == Verdict::Killed);
+fn row(mutant: &Mutant, sweeps: &[MutantSweep]) -> Row {
+    let all: Vec<&MutantSweep> = sweeps.iter().filter(|c| c.mutant == mutant.id).collect();
+    let (killed, others): (Vec<&MutantSweep>, Vec<&MutantSweep>) =
+        all.iter().partition(|sweep| sweep.verdict == Verdict::Killed);
     let failures: Vec<_> = killed.iter().filter_map(|c| c.failure.as_ref()).collect();
     let seeds: Vec<u64> = failures.iter().map(|failure| failure.after_seeds).collect();
     let cpu: Vec<Duration> =
@@ -65,46 +65,46 @@ fn row(mutant: &Mutant, campaigns: &[Campaign]) -> Row {
         wrong: mutant.wrong.clone(),
         kind: mutant.kind,
         detector: mutant.detector,
-        campaigns: all.len(),
+        sweeps: all.len(),
         killed: killed.len(),
         seeds_to_kill: (!seeds.is_empty()).then(|| median(&seeds)),
         cpu_seconds_to_kill: (!cpu.is_empty()).then(|| median(&cpu).as_secs_f64()),
         tests: killed.iter().filter(|c| c.failure.is_none()).flat_map(|c| tests(c)).collect(),
-        test_seconds: killed.iter().find_map(|campaign| campaign.test_seconds),
+        test_seconds: killed.iter().find_map(|sweep| sweep.test_seconds),
         lines: (!lines.is_empty()).then(|| median(&lines)),
         seconds_to_shrink: (!took.is_empty()).then(|| median(&took).as_secs_f64()),
         profile: mutant.profile.clone(),
-        checks: killed.iter().map(|campaign| killer(campaign)).collect(),
+        checks: killed.iter().map(|sweep| killer(sweep)).collect(),
         faults: failures.iter().flat_map(|failure| failure.faults.clone()).collect(),
         seed: failures.first().map(|failure| failure.seed),
-        remarks: others.iter().map(|campaign| campaign_line(campaign)).collect(),
+        remarks: others.iter().map(|sweep| sweep_line(sweep)).collect(),
     }
 }
 
 /// Returns the names of the tests that detected the bug.
-fn tests(campaign: &Campaign) -> impl Iterator<Item = String> {
-    campaign.note.split(", ").map(str::to_owned)
+fn tests(sweep: &MutantSweep) -> impl Iterator<Item = String> {
+    sweep.note.split(", ").map(str::to_owned)
 }
 
 /// Returns what detected the bug: a check, an assertion with its source location, or tests.
-fn killer(campaign: &Campaign) -> String {
-    match &campaign.failure {
+fn killer(sweep: &MutantSweep) -> String {
+    match &sweep.failure {
         Some(failure) if failure.kind == "panic" => format!("panic: {}", failure.detail),
         Some(failure) => failure.check.clone(),
-        None => format!("test: {}", campaign.note),
+        None => format!("test: {}", sweep.note),
     }
 }
 
-/// Returns the result of a campaign as one line.
-pub(crate) fn campaign_line(campaign: &Campaign) -> String {
-    let number = campaign.campaign + 1;
-    let note = campaign.note.lines().next().unwrap_or_default();
-    match (campaign.verdict, &campaign.failure) {
+/// Returns the result of a sweep as one line.
+pub(crate) fn sweep_line(sweep: &MutantSweep) -> String {
+    let number = sweep.number + 1;
+    let note = sweep.note.lines().next().unwrap_or_default();
+    match (sweep.verdict, &sweep.failure) {
         (Verdict::Killed, Some(failure)) => {
             let (seed, seeds) = (failure.seed, grouped(failure.after_seeds));
             let cpu = duration(Duration::from_secs_f64(failure.after_cpu_seconds.max(0.0)));
-            let check = killer(campaign);
-            let small = match &campaign.shrunk {
+            let check = killer(sweep);
+            let small = match &sweep.shrunk {
                 Some(ShrunkRecord { lines, seconds, runs, .. }) => {
                     let (runs, took) =
                         (grouped(*runs), duration(Duration::from_secs_f64(*seconds)));
@@ -113,25 +113,23 @@ pub(crate) fn campaign_line(campaign: &Campaign) -> String {
                 None if note.is_empty() => String::new(),
                 None => format!("; {note}"),
             };
-            format!(
-                "campaign {number}: killed by {check}, seed {seed}, {seeds} seeds, {cpu}{small}"
-            )
+            format!("sweep {number}: killed by {check}, seed {seed}, {seeds} seeds, {cpu}{small}")
         }
         (Verdict::Killed, None) => {
-            let took = Duration::from_secs_f64(campaign.test_seconds.unwrap_or(0.0));
-            format!("killed by {} in {}", killer(campaign), duration(took))
+            let took = Duration::from_secs_f64(sweep.test_seconds.unwrap_or(0.0));
+            format!("killed by {} in {}", killer(sweep), duration(took))
         }
         (Verdict::Survived, _) if note.is_empty() => {
-            format!("campaign {number}: SURVIVED {} seeds", grouped(campaign.seeds_max))
+            format!("sweep {number}: SURVIVED {} seeds", grouped(sweep.seeds_max))
         }
-        (Verdict::Survived, _) => format!("campaign {number}: SURVIVED: {note}"),
+        (Verdict::Survived, _) => format!("sweep {number}: SURVIVED: {note}"),
         (Verdict::Rejected, Some(failure)) => {
             let (seed, check) = (failure.seed, &failure.check);
-            format!("campaign {number}: REJECTED {check}, seed {seed}: {note}")
+            format!("sweep {number}: REJECTED {check}, seed {seed}: {note}")
         }
-        (Verdict::Rejected, None) => format!("campaign {number}: REJECTED: {note}"),
-        (Verdict::Hung, _) => format!("campaign {number}: HUNG: {note}"),
-        (Verdict::Unbuildable, _) => format!("campaign {number}: UNBUILDABLE: {note}"),
+        (Verdict::Rejected, None) => format!("sweep {number}: REJECTED: {note}"),
+        (Verdict::Hung, _) => format!("sweep {number}: HUNG: {note}"),
+        (Verdict::Unbuildable, _) => format!("sweep {number}: UNBUILDABLE: {note}"),
     }
 }
 
@@ -143,7 +141,7 @@ pub(crate) fn table(rows: &[Row], impossible: &[Impossible]) -> String {
     )];
     for row in rows {
         let kind = if row.kind == Kind::Safety { "safety" } else { "liveness" };
-        let killed = format!("{}/{}", row.killed, row.campaigns);
+        let killed = format!("{}/{}", row.killed, row.sweeps);
         let seeds = row.seeds_to_kill.map_or_else(|| "-".to_owned(), grouped);
         let cpu = row.cpu_seconds_to_kill.map_or_else(|| "-".to_owned(), |s| format!("{s:.3}"));
         let left = row.lines.map_or_else(|| "-".to_owned(), |lines| lines.to_string());
@@ -159,8 +157,8 @@ pub(crate) fn table(rows: &[Row], impossible: &[Impossible]) -> String {
         ));
         lines.extend(row.remarks.iter().map(|remark| format!("         {remark}")));
     }
-    let killed = rows.iter().filter(|row| row.killed == row.campaigns).count();
-    lines.push(format!("{killed} of {} killed in every campaign", rows.len()));
+    let killed = rows.iter().filter(|row| row.killed == row.sweeps).count();
+    lines.push(format!("{killed} of {} killed in every sweep", rows.len()));
     let left: Vec<usize> = rows.iter().filter_map(|row| row.lines).collect();
     if !left.is_empty() {
         let took: Vec<Duration> = rows

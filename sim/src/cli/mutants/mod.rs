@@ -2,34 +2,34 @@
 //! sources and runs simulator seeds or a test until the bug is detected.
 
 mod builds;
-mod campaign;
-mod campaigns;
 mod combine;
 mod emitted;
 mod explained;
 mod kills;
+mod mutant_sweep;
+mod mutant_sweeps;
 mod programs;
 mod results;
 mod shrink;
 mod sources;
 mod strategy_table;
 mod table;
-mod test_campaign;
 mod test_output;
+mod test_verdict;
 mod tree;
 
 use crate::cli::args::MutantsArguments;
 use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
 use crate::cli::mutants::builds::Builds;
-use crate::cli::mutants::campaign::Verdict;
 use crate::cli::mutants::emitted::EmittedTestResults;
+use crate::cli::mutants::mutant_sweep::Verdict;
 use crate::cli::mutants::results::Results;
 use crate::cli::mutants::sources::Sources;
 use crate::cli::mutants::table::{Detector, Mutant};
 use crate::strategy::Strategy;
 
-/// Runs the campaigns against the mutants and prints the kill table.
+/// Runs the sweeps with each mutant and prints the kill table.
 pub(crate) fn execute(arguments: &MutantsArguments) -> Result<Exit, CommandError> {
     let sources = Sources::read(sources::root()?)?;
     let all = table::read(&sources.root, &[])?;
@@ -43,31 +43,31 @@ pub(crate) fn execute(arguments: &MutantsArguments) -> Result<Exit, CommandError
     if arguments.explain {
         return explained::execute(arguments, &builds, &mutants);
     }
-    let run_campaigns = |strategy, mutants: &[Mutant]| {
+    let run_sweeps = |strategy, mutants: &[Mutant]| {
         let results = Results::open(&builds.sources.folder(), builds.sources.fingerprint)?;
-        campaigns::run_all(arguments, &builds, mutants, strategy, results)
+        mutant_sweeps::run_all(arguments, &builds, mutants, strategy, results)
     };
     if arguments.strategies {
         let (swept, tested): (Vec<Mutant>, Vec<Mutant>) =
             mutants.into_iter().partition(|mutant| mutant.detector == Detector::Simulator);
         let mut strategies = Vec::new();
         for strategy in Strategy::ALL {
-            strategies.push((strategy, kills::rows(&swept, &run_campaigns(strategy, &swept)?)));
+            strategies.push((strategy, kills::rows(&swept, &run_sweeps(strategy, &swept)?)));
         }
-        let tested = kills::rows(&tested, &run_campaigns(arguments.strategy, &tested)?);
+        let tested = kills::rows(&tested, &run_sweeps(arguments.strategy, &tested)?);
         console::print_line(&strategy_table::markdown(&strategies, &tested, arguments.seeds.get()));
         return Ok(Exit::Success);
     }
-    let campaigns = run_campaigns(arguments.strategy, &mutants)?;
-    let rows = kills::rows(&mutants, &campaigns);
+    let sweeps = run_sweeps(arguments.strategy, &mutants)?;
+    let rows = kills::rows(&mutants, &sweeps);
     let text = match arguments.json {
         true => kills::json(&rows),
         false => kills::table(&rows, &impossible),
     };
     console::print_line(&text);
-    let mut all_killed = campaigns.iter().all(|campaign| campaign.verdict == Verdict::Killed);
+    let mut all_killed = sweeps.iter().all(|sweep| sweep.verdict == Verdict::Killed);
     if arguments.shrink {
-        let EmittedTestResults { tests, errors } = emitted::verify(&builds, &mutants, &campaigns)?;
+        let EmittedTestResults { tests, errors } = emitted::verify(&builds, &mutants, &sweeps)?;
         let valid = tests - errors.len().min(tests);
         eprintln!("{valid} of {tests} emitted tests fail with their bug and pass without it");
         errors.iter().for_each(|error| eprintln!("  {error}"));

@@ -1,19 +1,19 @@
-//! The file of finished campaigns, with which an interrupted `cargo sim mutants` resumes.
+//! The file of finished sweeps, from which an interrupted `cargo sim mutants` resumes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::cli::exit::CommandError;
-use crate::cli::mutants::campaign::{Campaign, Verdict};
+use crate::cli::mutants::mutant_sweep::{MutantSweep, Verdict};
 use crate::strategy::Strategy;
 
-/// The finished campaigns against one version of the sources, one JSON line each.
+/// The finished sweeps with the mutants of one version of the sources, one JSON line each.
 pub(crate) struct Results {
     path: PathBuf,
     file: File,
     pub(crate) sources: String,
-    known: Vec<Campaign>,
+    known: Vec<MutantSweep>,
 }
 
 impl Results {
@@ -32,35 +32,35 @@ impl Results {
         Ok(Results { path, file, sources, known })
     }
 
-    /// Returns a finished campaign that makes a new one with this budget unnecessary.
+    /// Returns the finished sweep `number` with this mutant and strategy, if its result is valid
+    /// for a sweep of `seeds_max` seeds, which then need not run.
     pub(crate) fn known(
         &self,
         id: &str,
         edits: &str,
         number: u64,
         (strategy, seeds_max): (Strategy, u64),
-    ) -> Option<&Campaign> {
-        self.known.iter().rev().find(|campaign| {
-            let same =
-                (campaign.mutant.as_str(), campaign.edits.as_str(), campaign.strategy.as_str())
-                    == (id, edits, strategy.name());
-            let enough = match (campaign.verdict, &campaign.failure) {
+    ) -> Option<&MutantSweep> {
+        self.known.iter().rev().find(|sweep| {
+            let same = (sweep.mutant.as_str(), sweep.edits.as_str(), sweep.strategy.as_str())
+                == (id, edits, strategy.name());
+            let enough = match (sweep.verdict, &sweep.failure) {
                 (Verdict::Killed, Some(failure)) => failure.after_seeds <= seeds_max,
                 (Verdict::Killed, None) => true,
-                (Verdict::Survived, _) => campaign.seeds_max >= seeds_max,
+                (Verdict::Survived, _) => sweep.seeds_max >= seeds_max,
                 _ => false,
             };
-            same && campaign.campaign == number && enough
+            same && sweep.number == number && enough
         })
     }
 
-    pub(crate) fn add(&mut self, mut campaign: Campaign) -> Result<Campaign, CommandError> {
-        campaign.sources.clone_from(&self.sources);
-        let line = serde_json::to_string(&campaign).expect("a record is always valid JSON");
+    pub(crate) fn add(&mut self, mut sweep: MutantSweep) -> Result<MutantSweep, CommandError> {
+        sweep.sources.clone_from(&self.sources);
+        let line = serde_json::to_string(&sweep).expect("a record is always valid JSON");
         let written = writeln!(self.file, "{line}");
         written.map_err(|error| CommandError::file("mutants", &self.path, &error))?;
-        self.known.push(campaign.clone());
-        Ok(campaign)
+        self.known.push(sweep.clone());
+        Ok(sweep)
     }
 }
 
@@ -68,12 +68,12 @@ impl Results {
 mod tests {
     use super::*;
 
-    fn campaign(number: u64, seeds_max: u64, verdict: Verdict) -> Campaign {
-        Campaign {
+    fn sweep(number: u64, seeds_max: u64, verdict: Verdict) -> MutantSweep {
+        MutantSweep {
             sources: String::new(),
             mutant: "EL01".to_owned(),
             edits: "e".to_owned(),
-            campaign: number,
+            number,
             seeds_max,
             strategy: Strategy::Swarm.name().to_owned(),
             verdict,
@@ -88,8 +88,8 @@ mod tests {
     fn a_stopped_invocation_resumes_from_the_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut results = Results::open(folder.path(), 7).expect("it opens");
-        results.add(campaign(0, 100, Verdict::Survived)).expect("it is written");
-        results.add(campaign(1, 100, Verdict::Hung)).expect("it is written");
+        results.add(sweep(0, 100, Verdict::Survived)).expect("it is written");
+        results.add(sweep(1, 100, Verdict::Hung)).expect("it is written");
         write!(results.file, "{{\"cut sho").expect("it is written");
         drop(results);
 
@@ -103,9 +103,9 @@ mod tests {
         assert!(results.known("EL01", "e", 0, other).is_none(), "the strategy differs");
         assert!(
             results.known("EL01", "e", 1, (strategy, 100)).is_none(),
-            "a hung campaign has no result"
+            "a hung sweep has no result"
         );
-        results.add(campaign(2, 100, Verdict::Survived)).expect("it is written");
+        results.add(sweep(2, 100, Verdict::Survived)).expect("it is written");
         assert_eq!(Results::open(folder.path(), 7).expect("it opens").known.len(), 3);
         assert_eq!(Results::open(folder.path(), 8).expect("it opens").known.len(), 0);
     }

@@ -4,16 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::cli::exit::CommandError;
-use crate::cli::mutants::campaign::CampaignCommand;
+use crate::cli::mutants::mutant_sweep::SweepCommand;
 use crate::cli::mutants::programs::{MutantBinary, run_with_timeout};
 use crate::cli::report::json::FailureRecord;
 use crate::cli::shrink::ShrunkRecord;
 
 /// Shrinks the run that killed a mutant, and writes its scenario and its test as `name` in the
 /// folder. The scenario must fail in the same way with the bug and pass without it; the inner error
-/// says which of the two does not hold.
+/// says which condition does not hold, or why there is no shrunk run.
 pub(crate) fn shrink(
-    command: CampaignCommand<'_>,
+    command: SweepCommand<'_>,
     failure: &FailureRecord,
     folder: &Path,
     name: &str,

@@ -15,7 +15,7 @@ pub(crate) fn markdown(
     seeds_max: u64,
 ) -> String {
     let mut lines = vec![
-        "| strategy | detected in every campaign | seeds, median | CPU s, median | missed |"
+        "| strategy | detected in every sweep | seeds, median | CPU s, median | missed |"
             .to_owned(),
         "|---|---|---|---|---|".to_owned(),
     ];
@@ -82,7 +82,7 @@ fn strategy_row(strategy: Strategy, rows: &[Row]) -> String {
         .filter_map(|row| row.cpu_seconds_to_kill.map(Duration::from_secs_f64))
         .collect();
     let (always, others): (Vec<&Row>, Vec<&Row>) =
-        rows.iter().partition(|row| row.killed == row.campaigns);
+        rows.iter().partition(|row| row.killed == row.sweeps);
     let others: Vec<String> = others.iter().map(|row| missed(row)).collect();
     let medians = match seeds.is_empty() {
         true => ["-".to_owned(), "-".to_owned()],
@@ -102,7 +102,7 @@ fn strategy_row(strategy: Strategy, rows: &[Row]) -> String {
 fn missed(row: &Row) -> String {
     match row.killed {
         0 => row.id.clone(),
-        killed => format!("{} ({killed} of {})", row.id, row.campaigns),
+        killed => format!("{} ({killed} of {})", row.id, row.sweeps),
     }
 }
 
@@ -126,11 +126,11 @@ fn bug_row(rows: &[&Row]) -> String {
 /// Returns the table cell of one bug and one strategy.
 fn cell(row: &Row) -> String {
     match (row.seeds_to_kill, row.cpu_seconds_to_kill) {
-        (Some(seeds), Some(seconds)) if row.killed == row.campaigns => {
+        (Some(seeds), Some(seconds)) if row.killed == row.sweeps => {
             format!("{}; {seconds:.1} s", grouped(seeds))
         }
         (Some(seeds), Some(seconds)) => {
-            let (killed, of) = (row.killed, row.campaigns);
+            let (killed, of) = (row.killed, row.sweeps);
             format!("{}; {seconds:.1} s, {killed} of {of}", grouped(seeds))
         }
         _ => "not detected".to_owned(),
@@ -140,11 +140,11 @@ fn cell(row: &Row) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::mutants::campaign::{Campaign, Verdict};
     use crate::cli::mutants::kills;
+    use crate::cli::mutants::mutant_sweep::{MutantSweep, Verdict};
     use crate::cli::mutants::table::Mutant;
 
-    fn campaign(mutant: &str, number: u64, killed: Option<(u64, f64)>) -> Campaign {
+    fn sweep(mutant: &str, number: u64, killed: Option<(u64, f64)>) -> MutantSweep {
         let failure = killed.map(|(seeds, seconds)| {
             serde_json::json!({
                 "seed": seeds - 1, "kind": "safety", "check": "S9 log-matching", "detail": "two",
@@ -154,10 +154,10 @@ mod tests {
         });
         let verdict = if killed.is_some() { Verdict::Killed } else { Verdict::Survived };
         serde_json::from_value(serde_json::json!({
-            "sources": "", "mutant": mutant, "edits": "", "campaign": number, "seeds_max": 9,
+            "sources": "", "mutant": mutant, "edits": "", "number": number, "seeds_max": 9,
             "strategy": "", "verdict": verdict, "note": "", "failure": failure,
         }))
-        .expect("it is a campaign")
+        .expect("the record of a sweep is valid")
     }
 
     #[test]
@@ -167,11 +167,10 @@ mod tests {
             toml::from_str(&format!("id = '{id}'\n{text}")).expect("it is well formed")
         };
         let mutants = [mutant("A1"), mutant("B2")];
-        let low =
-            [campaign("A1", 0, Some((3, 1.0))), campaign("A1", 1, None), campaign("B2", 0, None)];
-        let high = [campaign("A1", 0, Some((2, 0.5))), campaign("B2", 0, Some((6, 1.5)))];
-        let rows = |campaigns: &[Campaign]| kills::rows(&mutants, campaigns);
-        let mut tested = campaign("A1", 0, None);
+        let low = [sweep("A1", 0, Some((3, 1.0))), sweep("A1", 1, None), sweep("B2", 0, None)];
+        let high = [sweep("A1", 0, Some((2, 0.5))), sweep("B2", 0, Some((6, 1.5)))];
+        let rows = |sweeps: &[MutantSweep]| kills::rows(&mutants, sweeps);
+        let mut tested = sweep("A1", 0, None);
         (tested.verdict, tested.note) = (Verdict::Killed, "a::b, c::d".to_owned());
         tested.test_seconds = Some(1.2);
         let strategies = [(Strategy::Random, rows(&low)), (Strategy::Swarm, rows(&high))];

@@ -21,11 +21,11 @@ struct Table {
     impossible: Vec<Impossible>,
 }
 
-/// A bug of the catalogue that cannot be planted in this design.
+/// A known bug of Raft implementations that cannot be planted in this design.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Impossible {
-    /// The id in the catalogue of bugs.
+    /// The id of the bug, unique in the table.
     pub(crate) id: String,
     /// The part of the design that rules out the bug.
     pub(crate) reason: String,
@@ -35,7 +35,7 @@ pub(crate) struct Impossible {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mutant {
-    /// The id in the catalogue of bugs; a letter at the end distinguishes several forms of one bug.
+    /// The id of the bug, unique in the table; a letter at its end distinguishes forms of one bug.
     pub(crate) id: String,
     /// The wrong behaviour in one clause.
     pub(crate) wrong: String,
@@ -75,9 +75,9 @@ impl Mutant {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
-    /// A bad state is reached.
+    /// A forbidden state is reached.
     Safety,
-    /// A required state is never reached.
+    /// A required state, such as a commit, is never reached.
     Liveness,
 }
 

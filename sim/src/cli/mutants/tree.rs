@@ -85,7 +85,7 @@ impl SourceTree {
     }
 
     /// Returns the compiler errors of the libraries and commands of the copy, with every feature
-    /// that a campaign uses.
+    /// that a sweep uses.
     pub(crate) fn check(&self) -> Result<Vec<CompileError>, CommandError> {
         let words = ["check", "--package", "quorate", "--package", "quorate-sim"];
         let features = ["--features", "quorate/certs", "--message-format", "json"];

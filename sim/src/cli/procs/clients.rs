@@ -19,7 +19,7 @@ use serde_json::Value as Json;
 use crate::cli::clock::{Stopwatch, sleep};
 use crate::cli::procs::detached::detached_command;
 use crate::digest::mix;
-use crate::outcome::{LeaderTerm, ScriptedResult, ScriptedResults};
+use crate::outcome::{LeaderPeriod, ScriptedResult, ScriptedResults};
 use crate::plan::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 use crate::settings::Settings;
 use crate::time::SimTime;
@@ -139,9 +139,9 @@ impl ProcessClients {
             let leader = self.leader();
             let now = SimTime::default().after(self.now());
             let mut results = self.results();
-            let last = results.leader_terms.last().and_then(|leader_term| leader_term.leader);
+            let last = results.leader_periods.last().and_then(|period| period.leader);
             if leader != last {
-                results.leader_terms.push(LeaderTerm { since: now, leader });
+                results.leader_periods.push(LeaderPeriod { since: now, leader });
             }
             drop(results);
             sleep(LEADER_POLL_INTERVAL);

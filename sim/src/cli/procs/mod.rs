@@ -36,7 +36,7 @@ pub(crate) fn execute(arguments: &ProcsArguments) -> Result<Exit, CommandError> 
     }
     if !unsupported.is_empty() && !arguments.skip {
         let count = unsupported.len();
-        let lines = if count == 1 { "1 line".to_owned() } else { format!("{count} lines") };
+        let lines = if count == 1 { "1 line is".to_owned() } else { format!("{count} lines are") };
         return Err(CommandError(format!(
             "{}: {lines} not supported on real processes: use --skip to skip them",
             file.display()

@@ -118,7 +118,7 @@ impl Nodes {
         }
     }
 
-    /// Stops a node gracefully with SIGTERM.
+    /// Asks a node to stop gracefully, with SIGTERM.
     pub(super) fn stop(&mut self, id: u64) -> Result<(), String> {
         self.signal(id, "TERM")?;
         if let Some(child) = self.running.remove(&id) {
@@ -149,7 +149,7 @@ impl Nodes {
         rename(&self.directory(id), &away)
     }
 
-    /// Copies the data directory of a node while its process is suspended.
+    /// Copies the data directory of a node while its process is paused.
     pub(super) fn save_directory(&mut self, id: u64) -> Result<(), String> {
         let image = self.folder.join(format!("n{id}.image"));
         // An earlier copy is not needed any more.

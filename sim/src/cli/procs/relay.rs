@@ -235,7 +235,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns the bytes that a node receives of `sent`, and the counts, with these settings.
+    /// Sends the bytes through a relay with these scenario settings, and returns the bytes that the
+    /// node receives and the counts of faults.
     fn forwarded(text: &str, sent: &[u8]) -> (Vec<u8>, crate::outcome::Tally) {
         let workload = RunOptions::default().workload;
         let scenario = Scenario::read(text, &workload).unwrap_or_else(|m| panic!("{m}"));
@@ -254,7 +255,7 @@ mod tests {
         caller.write_all(sent).expect("the relay reads");
         caller.shutdown(Shutdown::Write).expect("the connection is open");
         let mut received = Vec::new();
-        called.read_to_end(&mut received).expect("the connection is closed in good order");
+        called.read_to_end(&mut received).expect("the connection is closed without an error");
         drop(relay);
         (received, faults.tally())
     }

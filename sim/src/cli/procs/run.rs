@@ -62,9 +62,9 @@ enum ScheduledAction {
     RunOperation(usize),
     /// Remove one fault from these links.
     Heal(Vec<(u64, u64)>),
-    /// Toggle these links between cut and healed, until a time.
+    /// Cut or heal these links in turn at the interval `every`, up to the time `until`.
     Flap { links: Vec<(u64, u64)>, every: Duration, until: Duration, is_cut: bool },
-    /// Read at the node, until a time.
+    /// Read at the node at the interval `every`, up to the time `until`.
     PollReads { node: u64, every: Duration, until: Duration },
     /// Resume the paused process of the node.
     Resume(u64),
@@ -149,7 +149,7 @@ impl ScenarioRun {
     /// Returns the counts that are observable from outside.
     fn tally(&self) -> Tally {
         let results = self.clients.results();
-        let leaders = results.leader_terms.iter().filter_map(|leader_term| leader_term.leader);
+        let leaders = results.leader_periods.iter().filter_map(|period| period.leader);
         let mut leaders: Vec<NodeId> = leaders.collect();
         leaders.dedup();
         Tally {

@@ -82,11 +82,10 @@ fn setting(name: &str, scenario: &Scenario) -> Option<&'static str> {
             (config.election_timeout_max != twice)
                 .then_some("with `quorate serve` the maximum is always twice the minimum")
         }
-        "clients" => {
-            (settings.clients > CLIENTS_MAX).then_some("each client is a process: at most 16")
-        }
+        "clients" => (settings.clients > CLIENTS_MAX)
+            .then_some("each client operation is a process: use at most 16 clients"),
         "fault phase" => (settings.fault_phase > Duration::from_secs(600))
-            .then_some("the phase runs in real time: at most 10 minutes"),
+            .then_some("the fault phase runs in real time: use at most 10 minutes"),
         "faults" => {
             let others = scenario.extra_faults().without(Faults::of(&MESSAGE_FAULTS));
             (others != Faults::NONE).then_some(
@@ -126,7 +125,7 @@ fn operation(op: &Op) -> Option<&'static str> {
         | Verb::PollReads(..)
         | Verb::Request(_) => None,
         Verb::LoadSpike(_, count) => {
-            (*count > LOAD_SPIKE_MAX).then_some("each command is a process: at most count=50")
+            (*count > LOAD_SPIKE_MAX).then_some("each command is a process: use at most count=50")
         }
         Verb::Change(node, _) | Verb::CancelChange(node) | Verb::Transfer(node, _)
             if !is_leader(node) =>

@@ -84,7 +84,9 @@ fn unmet(expect: Expect, result: &RunResult) -> Option<String> {
         Expect::Pass => match (&result.errors[..], result.recovered) {
             ([], true) => None,
             ([first, ..], _) => Some(first.clone()),
-            ([], false) => Some("no leader at the end".to_owned()),
+            ([], false) => {
+                Some("no leader was elected in time or a key could not be read".to_owned())
+            }
         },
         _ => expect.leader_mismatch(&result.results),
     }

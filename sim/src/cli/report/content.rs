@@ -11,7 +11,7 @@ use crate::fingerprint::Fingerprint;
 use crate::summary::{FailedSeed, Summary};
 use crate::sweep::{Seeds, SweepEnd};
 
-/// The number of seeds from which on a default sweep must reach every required coverage mark.
+/// A default sweep of this many seeds or more must reach every required coverage mark.
 const GATE_SEEDS: u64 = 1_000;
 
 /// The result of a finished sweep, or of the replay of one seed.
@@ -58,7 +58,7 @@ impl Report {
         replay_line(&self.program, seed, self.seed_options)
     }
 
-    /// Whether the canary was run and no check detected it.
+    /// Returns true if the canary was run and no check detected it.
     pub(crate) fn canary_undetected(&self) -> bool {
         self.canary.as_ref().is_some_and(|canary| canary.found_by.is_none())
     }

@@ -30,23 +30,26 @@ pub struct Kv {
 
 /// The number of consecutive operations that mostly use the same key.
 const CONTENDING: u64 = 8;
-/// The size of the shortest value in bytes: the number of the operation that wrote it.
+/// The size of the shortest value in bytes, which has space for the number of the operation that
+/// writes it.
 const VALUE_BYTES_MIN: u64 = 8;
 
 impl Kv {
     /// Returns clients that use `keys` keys, and write up to `value_bytes_max` bytes at once.
     ///
     /// # Panics
-    /// If there is no key, or if a value is shorter than a number or longer than the store allows.
+    /// If `keys` is 0, or if `value_bytes_max` is less than 8 or more than
+    /// [`Operation::VALUE_BYTES_MAX`].
     #[must_use]
     pub fn new(keys: u64, value_bytes_max: u64) -> Kv {
-        assert!(keys > 0, "operations need a key");
+        assert!(keys > 0, "the number of keys must be at least 1");
         let bounds = VALUE_BYTES_MIN..=Operation::VALUE_BYTES_MAX as u64;
-        assert!(bounds.contains(&value_bytes_max), "{value_bytes_max} bytes are out of bounds");
+        assert!(bounds.contains(&value_bytes_max), "{value_bytes_max} bytes are not in {bounds:?}");
         Kv { keys, value_bytes_max, model: Model::default() }
     }
 
-    /// Returns the key of an operation: mostly that of its neighbours, so that they contend.
+    /// Returns the key of an operation: mostly the key of the operations before and after it, so
+    /// that they contend.
     fn key(&self, op: OpId, draw: &mut Draw<'_>) -> u64 {
         match draw.chance(250) {
             false => mix(op.0 / CONTENDING, self.keys) % self.keys,
@@ -54,8 +57,8 @@ impl Kv {
         }
     }
 
-    /// Returns the value that an operation writes, if it writes: a unique one, so that consecutive
-    /// values differ.
+    /// Returns the value that an operation writes, if it is a write. Each value is unique, so
+    /// consecutive values differ.
     fn value(&self, op: OpId) -> Vec<u8> {
         let length = VALUE_BYTES_MIN + mix(op.0, 0) % (self.value_bytes_max - VALUE_BYTES_MIN + 1);
         let mut value = op.0.to_string().into_bytes();
@@ -63,7 +66,8 @@ impl Kv {
         value
     }
 
-    /// Draws a value that the key may have: one that a recent operation has written.
+    /// Draws the expected value of a compare-and-set: the value of a recent operation, or `None`
+    /// for an absent key.
     fn expected(&self, op: OpId, draw: &mut Draw<'_>) -> Option<Vec<u8>> {
         let back = draw.below(CONTENDING / 2);
         (back > 0).then(|| self.value(OpId(op.0.saturating_sub(back))))

@@ -38,7 +38,7 @@ fn parse_result(kv: &Kv, op: &KvOp, bytes: &[u8]) -> Option<KvRet> {
     }
 }
 
-/// Interns `bytes`. The store's clients write texts, so no information is lost.
+/// Interns `bytes` as text. The store's clients write only UTF-8, so no information is lost.
 fn intern(kv: &Kv, bytes: &[u8]) -> ValueId {
     kv.values.intern(Value::Text(String::from_utf8_lossy(bytes).into_owned()))
 }

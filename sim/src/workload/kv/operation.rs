@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn operations_are_these_bytes() {
+    fn operations_have_a_fixed_encoding() {
         let golden: [(Operation<'_>, &[u8]); 6] = [
             (Operation::Get { key: b"k" }, b"\0\x01k"),
             (Operation::Put { key: b"k", value: b"v" }, b"\x01\x01kv"),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_come_back() {
+    fn replies_decode_to_the_encoded_reply() {
         let replies = [
             Reply::Absent,
             Reply::Value(b""),

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_is_these_bytes_and_shows_nothing_later() {
+    fn a_snapshot_has_a_fixed_encoding_and_no_later_writes() {
         let (mut store, _) = after(&[
             Operation::Put { key: b"l", value: b"" },
             Operation::Put { key: b"k", value: b"vw" },

@@ -25,7 +25,7 @@ fn the_same_seed_makes_the_same_operations() {
     assert_eq!(
         operations(7, 300)[..200],
         operations(7, 200),
-        "later operations shift no earlier one"
+        "more operations do not change the earlier ones"
     );
 }
 
@@ -150,7 +150,7 @@ fn a_wrong_reply_answer_or_state_is_reported() {
 }
 
 #[test]
-fn bounds_are_checked_at_once() {
+fn a_store_without_keys_or_with_invalid_value_sizes_panics() {
     for (keys, bytes) in [(0, 8), (1, 7), (1, Operation::VALUE_BYTES_MAX as u64 + 1)] {
         assert!(std::panic::catch_unwind(|| Kv::new(keys, bytes)).is_err(), "{keys} {bytes}");
     }

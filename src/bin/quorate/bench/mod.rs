@@ -51,7 +51,7 @@ pub(crate) struct BenchFlags {
     client: ClientFlags,
 }
 
-/// The largest value, in bytes, because the size of a command is limited.
+/// The largest size of a value, in bytes: less than the size limit of a command.
 const SIZE_MAX: u64 = 512 << 10;
 
 pub(crate) fn run(flags: &BenchFlags, json: bool) -> Result<Exit, CommandError> {
@@ -112,12 +112,12 @@ async fn work(
 ) {
     let size = usize::try_from(flags.size.0).unwrap_or_default();
     let value = vec![b'v'; size];
-    // Every client starts at another key, and cycles through all of them.
+    // Every client starts at a different key, and cycles through all keys.
     let mut turn = number.wrapping_mul(7919);
     while !finished.load(Ordering::Relaxed) {
         turn = turn.wrapping_add(1);
         let key = format!("bench/{:08}", turn % flags.keys);
-        // Spreads the reads over each hundred requests, with other keys in each cycle.
+        // Spreads the reads over each hundred requests; each cycle reads different keys.
         let reads = turn.wrapping_mul(37).wrapping_add(turn / flags.keys) % 100 < flags.reads;
         let started = Instant::now();
         let done = if reads {

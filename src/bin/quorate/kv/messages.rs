@@ -12,8 +12,8 @@ pub(crate) enum Command<'a> {
     Put { key: &'a [u8], value: &'a [u8] },
     /// Deletes the key and its value.
     Delete { key: &'a [u8] },
-    /// Puts `value`, or deletes the key if it is None, if the key has the expected value; None
-    /// expects no such key.
+    /// Sets the key to `value` if its current value is `expected`. An `expected` of None requires
+    /// that the key does not exist; a `value` of None deletes the key.
     CompareAndSet { key: &'a [u8], expected: Option<&'a [u8]>, value: Option<&'a [u8]> },
 }
 
@@ -22,7 +22,7 @@ pub(crate) enum Command<'a> {
 pub(crate) enum Reply {
     /// The command was executed; holds the value that the key had before.
     Done(Option<Vec<u8>>),
-    /// The key did not have the expected value, but this one.
+    /// The compare failed and nothing was changed; holds the current value of the key.
     Differs(Option<Vec<u8>>),
     /// The bytes are not a command. Nothing was executed.
     Invalid,

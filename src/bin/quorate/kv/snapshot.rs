@@ -8,7 +8,7 @@ use crate::kv::bytes::put;
 use crate::kv::machine::Map;
 
 const HEADER: &[u8] = b"quorate kv 1\n";
-/// The bytes that are encoded at a time.
+/// The size, in bytes, at which a piece of the encoded snapshot is complete.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// A snapshot of a map, encoded piece by piece as it is read.
@@ -25,7 +25,8 @@ impl Snapshot {
         Snapshot { map, at: None, piece: io::Cursor::new(HEADER.to_vec()) }
     }
 
-    /// Encodes the pairs after the last one, as many as make a piece.
+    /// Encodes pairs after the last encoded one until the piece has [`PIECE_BYTES`]; returns no
+    /// bytes at the end of the map.
     fn next_piece(&mut self) -> Vec<u8> {
         let after = self.at.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut bytes = Vec::new();

@@ -38,7 +38,7 @@ impl Message {
         self.body.get("type").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Returns the number that an answer refers to.
+    /// Returns the `msg_id` of the message, to which its answer refers.
     pub(super) fn number(&self) -> Option<u64> {
         self.body.get("msg_id").and_then(Value::as_u64)
     }

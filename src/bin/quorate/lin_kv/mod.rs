@@ -1,5 +1,5 @@
 //! `quorate lin-kv`: a node of linearizable registers that speaks JSON lines on standard I/O, for
-//! test benches like Maelstrom. The bench is the network, also for packets between the nodes.
+//! test benches like Maelstrom. The bench also carries the packets between the nodes.
 
 mod messages;
 mod pipe;
@@ -27,8 +27,8 @@ use crate::lin_kv::messages::{Code, Message, error_body};
 use crate::lin_kv::pipe::Pipe;
 use crate::lin_kv::registers::{Operation, Registers, Request};
 
-/// The flags of `lin-kv`. A bench starts every node by the same command, so each is also a
-/// variable.
+/// The flags of `lin-kv`. Each can also be set by an environment variable, because a bench starts
+/// every node with the same command.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct LinKvFlags {
@@ -68,7 +68,8 @@ const CLUSTER: ClusterId = ClusterId(0x6c69_6e6b_7600);
 pub(crate) fn run(flags: &LinKvFlags) -> Result<Exit, CommandError> {
     if flags.data_dir.is_none() {
         return Err(CommandError::invalid_input(
-            "--data-dir (or QUORATE_DATA_DIR) is missing: the parent directory of the nodes' data",
+            "--data-dir (or QUORATE_DATA_DIR) is missing: name the parent directory of the nodes' \
+             data directories",
         ));
     }
     tracing_subscriber::fmt()
@@ -155,7 +156,7 @@ fn start(
         .map_err(CommandError::invalid_input)
 }
 
-/// A running node, as its requests use it.
+/// The parts of a running node that its requests share.
 #[derive(Clone)]
 struct Node {
     handle: Handle,
@@ -194,7 +195,7 @@ impl Node {
         }
     }
 
-    /// Delivers a packet from a peer, unless it is another peer's.
+    /// Delivers a packet that a peer sent in its own name; drops any other packet.
     async fn receive(&self, message: &Message, inbox: &PacketInbox) {
         match pipe::packet(message) {
             Some(packet) if self.names.get(&packet.from()) == Some(&message.src) => {
@@ -238,8 +239,9 @@ impl Node {
         Err(error_body(Code::Unavailable, "no leader answered in time"))
     }
 
-    /// Executes a request here, or forwards it to the leader. Every attempt carries the same
-    /// request number, so only the log proves that the request was not executed.
+    /// Executes a request if this node leads, or forwards it to the leader. Every attempt carries
+    /// the same request number, so the request is executed at most once. If the time is over, the
+    /// outcome is unknown.
     async fn change(&self, message: &Message) -> Result<Option<Value>, Value> {
         let command = serde_json::to_vec(&request(message)?).expect("the text is JSON");
         let mut leadership = self.handle.leadership();
@@ -263,10 +265,11 @@ impl Node {
                 }
             }
         }
-        Err(error_body(Code::Timeout, "no leader executed the request in time"))
+        Err(error_body(Code::Timeout, "no leader replied in time: the outcome is unknown"))
     }
 
-    /// Forwards a request to the leader, which answers the client itself.
+    /// Forwards a request to the leader, which answers the client itself. Drops a request that was
+    /// forwarded [`HOPS_MAX`] times.
     async fn forward(&self, message: &Message, leader: &str) {
         let hops = message.body.get("hops").and_then(Value::as_u64).unwrap_or_default();
         if hops < HOPS_MAX {
@@ -293,6 +296,6 @@ fn request(message: &Message) -> Result<Request, Value> {
 }
 
 async fn send(outgoing: &Sender<Message>, message: Message) {
-    // After the bench has closed the output, no message is needed.
+    // The send fails only once the bench has closed the output; then it expects no messages.
     let _ = outgoing.send(message).await;
 }

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::lin_kv::messages::{Code, error_body};
 
-/// The most answers that are kept for each client. A request older than these is not answered.
+/// The most answers that are kept for each client. A request whose answer was dropped is neither
+/// executed again nor answered.
 const ANSWERS_MAX: usize = 256;
 
 /// A request that changes a register.
@@ -43,7 +44,7 @@ pub(super) struct Registers {
 #[derive(Debug, Default, Deserialize, Serialize)]
 struct ClientAnswers {
     answers: BTreeMap<u64, Value>,
-    /// Answers up to this number were dropped.
+    /// The highest request number whose answer was dropped.
     forgotten: u64,
 }
 

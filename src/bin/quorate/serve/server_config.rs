@@ -52,7 +52,7 @@ fn bootstrap_join_or_restart(
 ) -> Result<ServerConfig, CommandError> {
     let directory = settings.data_dir.as_deref().ok_or_else(|| {
         CommandError::invalid_input(
-            "--data-dir (or QUORATE_DATA_DIR) is missing: the directory of the node's log",
+            "--data-dir (or QUORATE_DATA_DIR) is missing: name the directory of the node's log",
         )
     })?;
     if settings.members.is_some() && settings.join.is_some() {
@@ -64,7 +64,7 @@ fn bootstrap_join_or_restart(
     let (id, cluster) = node_and_cluster(settings, sources, directory)?;
     let required = || {
         id.ok_or_else(|| {
-            CommandError::invalid_input("--id is missing: the node's id, a number from 1")
+            CommandError::invalid_input("--id is missing: give the node's id, a number from 1")
         })
     };
     if let Some(members) = &settings.members {
@@ -92,7 +92,7 @@ fn node_and_cluster(
     let at = directory.display();
     let (id, cluster) = (settings.id.map(NodeId), settings.cluster.map(|cluster| cluster.0));
     if let Some(id) = id.filter(|id| id.0 == 0) {
-        return Err(sources.error("id", format!("{} is no node id: ids are numbers from 1", id.0)));
+        return Err(sources.error("id", format!("{} is not a node id: use 1 or more", id.0)));
     }
     // If the directory cannot be read, the start reports why.
     let found = FileDisk::open_read_only(directory).ok().and_then(|mut disk| {
@@ -133,7 +133,7 @@ fn joining(
     let own = listed.iter().find(|node| node.id == id).map(|node| node.address);
     let Some(listen) = settings.listen.or(own) else {
         return error(
-            "--listen is missing: the address at which the members reach this node".to_owned(),
+            "--listen is missing: give the address at which the members reach this node".to_owned(),
         );
     };
     let others = listed.iter().filter(|node| node.id != id);

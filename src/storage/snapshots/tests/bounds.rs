@@ -28,7 +28,7 @@ fn a_membership_of_the_largest_size_is_read_back() {
 }
 
 #[test]
-#[should_panic(expected = "contract: a node may have the membership")]
+#[should_panic(expected = "contract: the membership is valid")]
 fn a_membership_above_the_largest_size_is_not_written() {
     let membership = voters(64).with_learners((65..=MEMBERS_MAX + 1).map(NodeId));
     let _ = Manifest::new(id(3), membership, 0, 512, &[]);
@@ -74,7 +74,7 @@ fn a_manifest_of_the_wrong_size_is_rejected() {
     for bytes in [513, u64::MAX] {
         assert_eq!(error_of_manifest_with(32, &bytes.to_le_bytes()).as_deref(), wrong, "{bytes}");
     }
-    // A membership length beyond the membership does not read from the hashes.
+    // A membership length that is too large does not make the membership extend into the hashes.
     assert_eq!(error_of_manifest_with(40, &61_u32.to_le_bytes()).as_deref(), wrong);
     assert_eq!(
         error_of_manifest_with(44, &[1, 0, 0, 0]).as_deref(),

@@ -4,8 +4,8 @@ use super::memory::CRASHES;
 use super::*;
 use crate::storage::disk::DiskError;
 
-/// Takes two snapshots and receives a third, and makes each the current one. Returns None once the
-/// fuel is used up, or the event that ended it early.
+/// Takes two snapshots and receives a third, and makes each the current one. Returns None at the
+/// end or once no operations are left, or the event that ended it early.
 fn take_two_and_receive(
     node: &mut Node,
     sender: &mut Node,
@@ -35,7 +35,7 @@ fn take_two_and_receive(
 
 fn sender() -> (Node, SnapshotMeta) {
     let mut sender = Node::new();
-    let meta = sender.take_in_force(id(30), &content(512 * 9 + 1, 30));
+    let meta = sender.take_current(id(30), &content(512 * 9 + 1, 30));
     (sender, meta)
 }
 
@@ -62,18 +62,18 @@ fn receives(node: &mut Node, sender: &mut Node, meta: &SnapshotMeta) {
 }
 
 #[test]
-fn a_crash_at_any_operation_keeps_the_snapshot_in_force() {
+fn a_crash_at_any_operation_keeps_the_current_snapshot() {
     let total = operations_without_error();
     assert!(total > 40, "there are many operations to crash at: {total}");
-    for fuel in 0..=total {
+    for count in 0..=total {
         for kept in CRASHES {
             let ((mut sender, meta), mut node) = (sender(), Node::new());
-            node.fuel = fuel;
+            node.operations_left = count;
             assert_eq!(take_two_and_receive(&mut node, &mut sender, &meta), None);
             let current = node.current.clone();
             let mut node = node.restarted(kept);
             if current.root != Root::default() {
-                assert_eq!(node.snapshots.current(), Some(&current), "{fuel} {kept:?}");
+                assert_eq!(node.snapshots.current(), Some(&current), "{count} {kept:?}");
             }
             receives(&mut node, &mut sender, &meta);
         }

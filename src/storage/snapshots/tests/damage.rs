@@ -6,8 +6,8 @@ use super::*;
 /// Returns a node with two snapshots, of 1300 and 1400 bytes.
 fn node_with_two() -> (Node, SnapshotMeta, SnapshotMeta) {
     let mut node = Node::new();
-    let older = node.take_in_force(id(10), &content(1300, 1));
-    let newer = node.take_in_force(id(20), &content(1400, 2));
+    let older = node.take_current(id(10), &content(1300, 1));
+    let newer = node.take_current(id(20), &content(1400, 2));
     (node, older, newer)
 }
 
@@ -37,7 +37,7 @@ fn any_damaged_byte_is_found_and_the_older_snapshot_is_used() {
         assert!(damage.offset <= at as u64, "{damage} for byte {at}");
         assert_eq!(opened.snapshots.current(), Some(&older));
         let mut node = Node { disk, snapshots: opened.snapshots, ..node.clone() };
-        let third = node.take_in_force(id(30), b"thirty");
+        let third = node.take_current(id(30), b"thirty");
         assert_eq!(node.snapshots.current(), Some(&third));
         assert_eq!(node.disk.files(), [10, 20, 30].map(snapshot), "no damaged file is removed");
     }
@@ -76,7 +76,10 @@ fn a_file_of_another_cluster_root_or_version_is_rejected() {
     };
     assert!(error_of(ClusterId(7), &newer).ends_with("the snapshot belongs to another cluster"));
     let other = SnapshotMeta { root: Root([1; 32]), ..newer.clone() };
-    assert!(error_of(CLUSTER, &other).starts_with("the file holds snapshot "), "another root");
+    assert!(
+        error_of(CLUSTER, &other).starts_with("the file holds snapshot "),
+        "a snapshot with another root"
+    );
     let mut header = node.disk.bytes(snapshot(20))[..4096].to_vec();
     header[8] = 2;
     let error = Header::decode(&header).expect_err("another version");
@@ -118,8 +121,8 @@ fn a_reader_returns_no_damaged_bytes() {
 #[test]
 fn damaged_chunks_of_a_partial_file_are_requested_again() {
     let (mut sender, mut receiver) = (Node::new(), Node::new());
-    let meta = sender.take_in_force(id(7), &content(512 * 9, 1));
-    receiver.fuel = 19;
+    let meta = sender.take_current(id(7), &content(512 * 9, 1));
+    receiver.operations_left = 19;
     assert_eq!(receiver.receive(&mut sender, &meta, &mut 0), None);
     let mut receiver = receiver.restarted(Kept::Everything);
     receiver.disk.bytes(partial(7))[4096 + 700] ^= 1;

@@ -159,7 +159,7 @@ pub(super) struct Node {
     /// The error that stopped the node.
     pub(super) failure: Option<StorageError>,
     /// The number of operations that are still executed before the node stops as in a crash.
-    pub(super) fuel: usize,
+    pub(super) operations_left: usize,
 }
 
 impl Node {
@@ -168,8 +168,8 @@ impl Node {
         assert_eq!(opened.damage, None, "the current snapshot is intact");
         let (operations, events) = (Operations::default(), VecDeque::new());
         let snapshots = opened.snapshots;
-        let (failure, fuel) = (None, usize::MAX);
-        Ok(Node { disk, snapshots, operations, current, events, failure, fuel })
+        let (failure, operations_left) = (None, usize::MAX);
+        Ok(Node { disk, snapshots, operations, current, events, failure, operations_left })
     }
 
     pub(super) fn new() -> Node {
@@ -183,8 +183,8 @@ impl Node {
         Node::open(self.disk, self.current).expect("the current snapshot is durable")
     }
 
-    /// Executes the requested operations and all that follow. Returns false once the fuel is used
-    /// up, or after an error.
+    /// Executes the requested operations and all that follow from them. Returns false once no
+    /// operations are left, or after an error.
     pub(super) fn settle(&mut self) -> bool {
         loop {
             let requested: Vec<_> = self.operations.take().collect();
@@ -193,10 +193,10 @@ impl Node {
                 return self.failure.is_none();
             }
             for operation in requested {
-                if self.fuel == 0 || self.failure.is_some() {
+                if self.operations_left == 0 || self.failure.is_some() {
                     return false;
                 }
-                self.fuel -= 1;
+                self.operations_left -= 1;
                 let result = self.disk.execute(&operation.action);
                 self.complete(operation.id, result);
             }
@@ -213,7 +213,7 @@ impl Node {
         }
     }
 
-    /// Takes a snapshot until it is complete or abandoned; None once the fuel is used up.
+    /// Takes a snapshot until it is complete or abandoned; None once no operations are left.
     pub(super) fn take(&mut self, last: EntryId, content: &[u8]) -> Option<SnapshotEvent> {
         assert!(self.snapshots.begin(&mut self.operations, last, membership()));
         let mut chunks = content.chunks(CONFIG.chunk_bytes as usize);
@@ -231,8 +231,8 @@ impl Node {
         }
     }
 
-    /// Takes a snapshot and makes it the current one.
-    pub(super) fn take_in_force(&mut self, last: EntryId, content: &[u8]) -> SnapshotMeta {
+    /// Takes a snapshot and makes it the current snapshot.
+    pub(super) fn take_current(&mut self, last: EntryId, content: &[u8]) -> SnapshotMeta {
         let taken = self.take(last, content);
         let Some(SnapshotEvent::Taken(meta)) = taken else { panic!("not taken: {taken:?}") };
         self.set_current(&meta);
@@ -259,8 +259,8 @@ impl Node {
         }
     }
 
-    /// Receives `meta` from `sender` until it is complete or abandoned; None once the fuel is used
-    /// up. Counts the parts in `parts`.
+    /// Receives `meta` from `sender` until it is complete or abandoned; None once no operations are
+    /// left. Counts the parts in `parts`.
     pub(super) fn receive(
         &mut self,
         sender: &mut Node,

@@ -27,7 +27,7 @@ proptest! {
     #[test]
     fn a_taken_snapshot_is_read_back(bytes in 0_usize..4000, seed: u8) {
         let (mut node, content) = (Node::new(), content(bytes, seed));
-        let meta = node.take_in_force(id(7), &content);
+        let meta = node.take_current(id(7), &content);
         prop_assert_eq!((meta.last, meta.bytes), (id(7), bytes as u64));
         prop_assert_eq!(&meta.membership, &membership());
         prop_assert_eq!(node.content(&meta), content.clone());
@@ -39,7 +39,7 @@ proptest! {
     #[test]
     fn a_received_snapshot_is_the_same_file(bytes in 0_usize..4000, seed: u8) {
         let (mut sender, mut receiver) = (Node::new(), Node::new());
-        let meta = sender.take_in_force(id(7), &content(bytes, seed));
+        let meta = sender.take_current(id(7), &content(bytes, seed));
         let event = receiver.receive(&mut sender, &meta, &mut 0);
         prop_assert_eq!(event, Some(SnapshotEvent::Received(meta.clone())));
         prop_assert_eq!(receiver.disk.bytes(snapshot(7)), sender.disk.bytes(snapshot(7)));
@@ -55,7 +55,7 @@ proptest! {
         let mut header = Header::of(CLUSTER, &manifest).encode();
         let is_same = header[at] == byte;
         header[at] = byte;
-        prop_assert_eq!(Header::decode(&header).is_ok(), is_same, "any other byte is rejected");
+        prop_assert_eq!(Header::decode(&header).is_ok(), is_same, "every other header is rejected");
         let mut encoded = manifest.encoded().to_vec();
         let at = at % encoded.len();
         encoded[at] = byte;
@@ -70,17 +70,17 @@ proptest! {
 #[test]
 fn equal_states_have_equal_roots_on_all_nodes() {
     let (mut one, mut other) = (Node::new(), Node::new());
-    other.take_in_force(id(5), b"earlier");
-    let meta = one.take_in_force(id(10), &content(1500, 1));
-    assert_eq!(other.take_in_force(id(10), &content(1500, 1)), meta);
-    assert_ne!(Node::new().take_in_force(id(11), &content(1500, 1)).root, meta.root);
-    assert_ne!(Node::new().take_in_force(id(10), &content(1500, 2)).root, meta.root);
+    other.take_current(id(5), b"earlier");
+    let meta = one.take_current(id(10), &content(1500, 1));
+    assert_eq!(other.take_current(id(10), &content(1500, 1)), meta);
+    assert_ne!(Node::new().take_current(id(11), &content(1500, 1)).root, meta.root);
+    assert_ne!(Node::new().take_current(id(10), &content(1500, 2)).root, meta.root);
 }
 
 #[test]
 fn a_snapshot_is_synced_renamed_and_read_back_before_it_is_reported() {
     let mut node = Node::new();
-    node.take_in_force(id(7), &content(600, 0));
+    node.take_current(id(7), &content(600, 0));
     let actions: Vec<&str> = node.disk.actions.iter().map(String::as_str).collect();
     let part = partial(7);
     let complete = snapshot(7);
@@ -104,7 +104,7 @@ fn a_snapshot_is_synced_renamed_and_read_back_before_it_is_reported() {
 fn the_last_two_snapshots_are_kept() {
     let mut node = Node::new();
     let metas: Vec<SnapshotMeta> =
-        (1..=4).map(|n| node.take_in_force(id(n * 10), &content(700, n as u8))).collect();
+        (1..=4).map(|n| node.take_current(id(n * 10), &content(700, n as u8))).collect();
     assert_eq!(node.disk.files(), [snapshot(30), snapshot(40)]);
     assert_eq!(node.snapshots.current(), Some(&metas[3]));
     assert_eq!(node.snapshots.previous(), Some(&metas[2]));
@@ -115,8 +115,8 @@ fn the_last_two_snapshots_are_kept() {
 #[test]
 fn no_snapshot_is_removed_before_the_superblock_names_the_next() {
     let mut node = Node::new();
-    node.take_in_force(id(10), b"ten");
-    node.take_in_force(id(20), b"twenty");
+    node.take_current(id(10), b"ten");
+    node.take_current(id(20), b"twenty");
     let Some(SnapshotEvent::Taken(_)) = node.take(id(30), b"thirty") else { panic!("not taken") };
     assert_eq!(node.disk.files(), [10, 20, 30].map(snapshot));
     // The superblock still names the second one: a start removes neither older nor newer files.
@@ -126,13 +126,13 @@ fn no_snapshot_is_removed_before_the_superblock_names_the_next() {
 }
 
 #[test]
-fn one_snapshot_at_a_time_is_taken_or_received_and_none_that_is_older() {
+fn only_one_newer_snapshot_is_taken_or_received_at_a_time() {
     let mut node = Node::new();
     let operations = &mut node.operations;
     assert!(node.snapshots.begin(operations, id(10), membership()));
-    assert!(!node.snapshots.begin(operations, id(11), membership()), "one is being taken");
+    assert!(!node.snapshots.begin(operations, id(11), membership()), "a snapshot is being taken");
     let older = SnapshotMeta { root: Root([1; 32]), ..SnapshotMeta::empty(id(9), membership()) };
-    assert!(!node.snapshots.receive(operations, &older), "older than the one being taken");
+    assert!(!node.snapshots.receive(operations, &older), "older than the snapshot being taken");
     let newer = SnapshotMeta { root: Root([1; 32]), ..SnapshotMeta::empty(id(12), membership()) };
     assert!(node.snapshots.receive(operations, &newer));
     assert!(node.settle());
@@ -142,27 +142,33 @@ fn one_snapshot_at_a_time_is_taken_or_received_and_none_that_is_older() {
     assert_eq!(node.disk.files(), []);
     node.snapshots.abandon(&mut node.operations);
     assert_eq!(node.snapshots.parts_to_request(), None);
-    node.take_in_force(id(20), b"twenty");
+    node.take_current(id(20), b"twenty");
     assert!(!node.snapshots.begin(&mut node.operations, id(20), membership()));
-    assert!(!node.snapshots.receive(&mut node.operations, &newer), "older than the current one");
+    assert!(
+        !node.snapshots.receive(&mut node.operations, &newer),
+        "older than the current snapshot"
+    );
 }
 
 #[test]
 fn a_snapshot_that_exists_is_not_received_again() {
     let mut node = Node::new();
-    let meta = node.take_in_force(id(10), b"ten");
+    let meta = node.take_current(id(10), b"ten");
     assert!(node.snapshots.receive(&mut node.operations, &meta));
     assert!(node.settle());
     assert_eq!(node.events.pop_front(), Some(SnapshotEvent::Received(meta.clone())));
     let other = SnapshotMeta { root: Root([1; 32]), ..meta };
-    assert!(!node.snapshots.receive(&mut node.operations, &other), "another of the same index");
+    assert!(
+        !node.snapshots.receive(&mut node.operations, &other),
+        "another snapshot with the same index"
+    );
 }
 
 #[test]
 fn parts_may_be_lost_repeated_late_or_corrupt() {
     let (mut sender, mut receiver) = (Node::new(), Node::new());
     let content = content(512 * 20 + 30, 3);
-    let meta = sender.take_in_force(id(7), &content);
+    let meta = sender.take_current(id(7), &content);
     let root = meta.root;
     assert!(receiver.snapshots.receive(&mut receiver.operations, &meta));
     let mut corrupt = 0;
@@ -206,8 +212,8 @@ fn parts_may_be_lost_repeated_late_or_corrupt() {
 fn a_restart_resumes_a_partial_file_unless_the_root_differs() {
     let (mut sender, mut receiver) = (Node::new(), Node::new());
     let (old, new) = (content(512 * 20, 1), content(512 * 30, 2));
-    let first = sender.take_in_force(id(7), &old);
-    receiver.fuel = 20;
+    let first = sender.take_current(id(7), &old);
+    receiver.operations_left = 20;
     let mut before = 0;
     assert_eq!(receiver.receive(&mut sender, &first, &mut before), None);
     let receiver = receiver.restarted(Kept::Nothing);
@@ -221,7 +227,7 @@ fn a_restart_resumes_a_partial_file_unless_the_root_differs() {
     assert!(after < 20 && kept > 0, "{after} parts were requested after {before}");
 
     let mut other_sender = Node::new();
-    let second = other_sender.take_in_force(id(7), &new);
+    let second = other_sender.take_current(id(7), &new);
     let (mut other, mut parts) = (receiver, 0);
     let event = other.receive(&mut other_sender, &second, &mut parts);
     assert_eq!(event, Some(SnapshotEvent::Received(second.clone())));
@@ -237,7 +243,7 @@ fn second_manifest_pieces(node: &mut Node, root: Root) -> usize {
 #[test]
 fn missing_parts_are_unavailable_and_reads_for_peers_are_bounded() {
     let mut node = Node::new();
-    let meta = node.take_in_force(id(7), &content(512 * 5, 0));
+    let meta = node.take_current(id(7), &content(512 * 5, 0));
     let unavailable = |root, part| vec![SnapshotEvent::PartUnavailable { root, part }];
     let other = Root([3; 32]);
     assert_eq!(
@@ -273,11 +279,11 @@ fn a_snapshot_with_too_large_a_manifest_is_abandoned() {
 #[test]
 fn the_encoding_of_a_snapshot_file_is_stable() {
     let mut node = Node::new();
-    node.take_in_force(EntryId::new(Term(3), Index(70)), &content(1100, 5));
+    node.take_current(EntryId::new(Term(3), Index(70)), &content(1100, 5));
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/format/snapshot-v1.bin");
     if std::env::var_os("UPDATE_FORMAT").is_some() {
         std::fs::write(path, node.disk.bytes(snapshot(70))).expect("the tree is writable");
     }
     let golden = std::fs::read(path).expect("a golden file of the tree");
-    assert!(*node.disk.bytes(snapshot(70)) == golden, "the format has changed: a new version");
+    assert!(*node.disk.bytes(snapshot(70)) == golden, "the format changed: it needs a new version");
 }

@@ -79,7 +79,8 @@ impl Workload for Clients {
         command.map_or_else(|| "invalid command".to_owned(), |command| command.to_string())
     }
 
-    /// Message numbers increase; acknowledged messages were sent and not acknowledged before.
+    /// Checks that message numbers increase, and that the replies to acknowledgements and deletions
+    /// count exactly the messages that waited.
     fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {
         let reply = codec::decode(reply).ok_or("the reply cannot be decoded")?;
         let command = codec::decode(command).ok_or("the command cannot be decoded")?;
@@ -101,7 +102,8 @@ impl Workload for Clients {
         }
     }
 
-    /// A client sees all messages that wait for it, in the order in which they were sent.
+    /// Checks that a client sees all messages that wait for it, in the order in which they were
+    /// sent.
     fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String> {
         let query = codec::decode(query).ok_or("the query cannot be decoded")?;
         let answer = codec::decode(answer).ok_or("the answer cannot be decoded")?;
@@ -119,7 +121,7 @@ impl Workload for Clients {
         }
     }
 
-    /// No sent message is lost, and no acknowledged message waits.
+    /// Checks that no sent message is lost, and that no acknowledged message still waits.
     fn check_state(&self, machine: &MessageStore) -> Result<(), String> {
         for user in (0..USERS).map(|user| format!("user{user}")) {
             let waiting = machine.waiting(&user);
@@ -156,7 +158,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Removes the messages of a user up to this number, and returns how many there were.
+    /// Removes the waiting messages of a user up to this number, and returns their count.
     fn take(&mut self, user: &str, upto: u64) -> Result<u64, String> {
         let waiting = self.waiting.get_mut(user).ok_or_else(|| format!("unknown user {user}"))?;
         let before = waiting.len();

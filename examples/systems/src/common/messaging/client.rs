@@ -93,7 +93,7 @@ impl UserClient {
     /// Returns the session of the active user.
     ///
     /// # Errors
-    /// No user is logged in, or the named user is not.
+    /// No user is logged in on this machine, or not the user named with `--as`.
     pub fn session(&self) -> Result<Session, CommandError> {
         Ok(self.login(self.active_user().as_deref())?.0)
     }
@@ -128,19 +128,19 @@ impl UserClient {
     /// Deletes the state file of a session that has ended.
     pub fn forget_session(&self, user: &str) {
         let file = self.connection.system.state_file(&format!("session-{user}"));
-        // The cluster rejects a stale session file.
+        // If the file cannot be deleted, the cluster rejects the session in it.
         let _ = file.map(fs::remove_file);
     }
 
     /// Receives the waiting messages of the active user: passes each message that was not shown
     /// before to `show`, stores its number in a state file, and then acknowledges it to the
-    /// cluster. After a crash the messages are still waiting; a message is shown twice only if the
-    /// crash was between `show` and the write of the state file. Returns the number of shown
-    /// messages.
+    /// cluster. After a crash the unacknowledged messages are still waiting; a message is shown
+    /// twice only if the crash was between `show` and the write of the state file. Returns the
+    /// number of shown messages.
     ///
     /// # Errors
-    /// No user is logged in, the cluster does not answer, or `show` fails. No message is
-    /// acknowledged that was not shown.
+    /// No user is logged in, the cluster does not answer, or `show` fails. Only messages that were
+    /// shown are acknowledged.
     pub fn receive(
         &self,
         mut show: impl FnMut(&Mail) -> io::Result<()>,
@@ -220,7 +220,7 @@ fn unseen(waiting: &[Mail], seen: u64) -> impl Iterator<Item = &Mail> {
     waiting.iter().filter(move |mail| mail.number > seen)
 }
 
-/// Returns a random number that is unguessable and unique.
+/// Returns a random number that cannot be guessed.
 #[expect(clippy::disallowed_methods, reason = "the token of a session must be random")]
 fn random_number() -> u64 {
     rand::random()

@@ -34,7 +34,7 @@ pub enum MessagingCommand {
         #[arg(long)]
         discard: bool,
     },
-    /// Log in; ends a session elsewhere
+    /// Log in; ends the user's session on any other machine
     Login {
         /// Name of the user
         user: String,

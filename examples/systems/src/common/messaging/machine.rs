@@ -290,11 +290,12 @@ fn is_letter(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.')
 }
 
-/// Returns true if a name matches a pattern; a star takes as many characters as it must.
+/// Returns true if a name matches a pattern: `*` matches any number of characters, `?` matches one.
 fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut at, mut read) = (0, 0);
-    // The position of the last star, and the end of the text that it covers.
+    // The position of the last star in the pattern, and the end of the part of `name` that it
+    // matches.
     let mut star = None;
     while read < name.len() {
         match pattern.get(at) {
@@ -316,7 +317,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     pattern[at..].iter().all(|letter| *letter == b'*')
 }
 
-/// Returns a name of any length, cut to the maximum length, for error messages.
+/// Returns the first [`NAME_BYTES_MAX`] characters of a name, for error messages.
 fn shortened(name: &str) -> String {
     name.chars().take(NAME_BYTES_MAX).collect()
 }
@@ -385,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_login_ends_the_one_before() {
+    fn a_new_login_ends_the_earlier_session() {
         let mut store = store(&["ann"]);
         let again = apply(&mut store, Command::Login(of("ann", 2)));
         assert_eq!(again, Reply::LoggedIn { id: 7, ended_another: true });
@@ -399,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_for_which_messages_wait_is_deleted_only_with_them() {
+    fn an_account_with_waiting_messages_is_deleted_only_with_discard() {
         let mut store = store(&["ann", "bob"]);
         send(&mut store, "ann", "bob", "x");
         let delete = |discard| Command::Delete { session: of("bob", 1), discard };
@@ -417,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_history_has_the_last_messages_both_ways_and_each_once() {
+    fn a_history_has_the_last_sent_and_received_messages_once_each() {
         let mut store = store(&["ann", "bob"]);
         for _ in 0..HISTORY_MAX {
             send(&mut store, "ann", "ann", "x");

@@ -60,7 +60,7 @@ impl NodeResult {
     }
 
     /// Returns the median latency of a local read divided by that of the empty query.
-    pub(super) fn price(&self) -> f64 {
+    pub(super) fn local_over_empty(&self) -> f64 {
         let median = |request| self.of(request).milliseconds(0.5);
         median(Request::Replica) / median(Request::Nothing).max(f64::EPSILON)
     }
@@ -83,12 +83,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_price_is_the_ratio_of_a_local_read_to_an_empty_query() {
+    fn a_local_read_is_compared_with_an_empty_query() {
         let mut node = NodeResult { id: 1, leads: false, requests: Default::default() };
         for (request, millis) in [(Request::Nothing, 2), (Request::Replica, 3)] {
             node.requests[request as usize].add(Duration::from_millis(millis));
         }
-        assert!((node.price() - 1.5).abs() < 0.01, "{}", node.price());
+        let ratio = node.local_over_empty();
+        assert!((ratio - 1.5).abs() < 0.01, "{ratio}");
         for (index, request) in Request::ALL.into_iter().enumerate() {
             assert_eq!(request as usize, index);
         }

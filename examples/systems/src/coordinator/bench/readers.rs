@@ -50,7 +50,8 @@ impl Readers {
         Ok(Readers { runtime, readers })
     }
 
-    /// Measures each request `rounds` times at each node; the caller adds the writes.
+    /// Measures each request `rounds` times at each node. Leaves the latencies of the writes to the
+    /// caller.
     ///
     /// # Errors
     /// A request was not answered, or `stop` returned true.
@@ -86,8 +87,8 @@ impl Readers {
     }
 }
 
-/// Returns the order of requests in a round. Over all rounds every order is used equally often,
-/// because a node answers faster right after another request.
+/// Returns the order of requests in a round. Six rounds use every order once, because a node
+/// answers faster right after another request.
 fn order(round: u64) -> [Request; Request::ALL.len()] {
     let mut order = Request::ALL;
     order.rotate_left((round % 3) as usize);

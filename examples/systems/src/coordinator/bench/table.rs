@@ -61,7 +61,7 @@ fn row(measured: &LoadResult, node: &NodeResult) -> [String; TITLES.len()] {
         micros(nothing, 0.99),
         micros(replica, 0.5),
         micros(replica, 0.99),
-        format!("{:.2}", node.price()),
+        format!("{:.2}", node.local_over_empty()),
         micros(linearizable, 0.5),
         micros(linearizable, 0.99),
         writes.map_or_else(|| "-".to_owned(), |writes| micros(writes, 0.5)),
@@ -87,7 +87,7 @@ fn object(measured: &LoadResult) -> Value {
             "nothing": nothing,
             "replica": replica,
             "linearizable": linearizable,
-            "replica_over_nothing": node.price(),
+            "replica_over_nothing": node.local_over_empty(),
         })
     };
     json!({

@@ -127,7 +127,7 @@ impl Cluster {
         Setup::of(program, count).start()
     }
 
-    /// As [`Cluster::start`], with these flags for every node.
+    /// Does the same as [`Cluster::start`], with these flags for every node.
     pub(crate) fn start_with(
         program: &'static str,
         count: u64,

@@ -35,8 +35,8 @@ pub(crate) struct ProxyNetwork(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// The cut links. Bytes in both directions are held back until the links are healed, by when
-    /// the callers have given up.
+    /// The cut links. Bytes in both directions are held back until the links are healed, so the
+    /// callers time out.
     cut: BTreeSet<(Caller, u64)>,
     /// The delay of bytes to each node.
     delay: BTreeMap<u64, Duration>,

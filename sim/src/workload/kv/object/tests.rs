@@ -70,7 +70,7 @@ enum Event {
 }
 
 /// Returns the events of a store's clients, with some wrong results. Clients crash, operations
-/// fail, and some clients that gave up get a result nevertheless.
+/// fail, and some clients that gave up receive a result later.
 fn events(seed: u64) -> Vec<(OpId, Event)> {
     let choices = Choices::new(seed, Overrides::new());
     let mut draw = choices.draw(Kind::Plan.key());
@@ -126,7 +126,7 @@ fn events(seed: u64) -> Vec<(OpId, Event)> {
     events.into_iter().map(|(.., op, event)| (op, event)).collect()
 }
 
-/// Passes an event to `object`, and returns its report.
+/// Passes an event to `object`, and returns the violation that it reports, if any.
 fn show(object: &mut Object, op: OpId, event: &Event) -> Result<(), String> {
     match event {
         Event::Invoked((is_query, bytes), is_repeated) => {
@@ -151,7 +151,7 @@ fn is_wrong(object: &Object) -> bool {
 }
 
 /// Whether the key of `op` also has deletes and appends, so that its history is decided only at the
-/// end. Of the keys here, `k1` does.
+/// end. Only `k1` has them.
 fn is_mixed(events: &[(OpId, Event)], op: OpId) -> bool {
     let invoked = |(of, event): &(OpId, Event)| match event {
         Event::Invoked((_, bytes), _) if *of == op => Some(bytes[2..].starts_with(b"k1")),

@@ -1,4 +1,4 @@
-//! Campaigns against all mutants, several mutants in parallel.
+//! Sweeps with each mutant, several mutants in parallel.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -9,38 +9,38 @@ use std::thread;
 use crate::cli::args::MutantsArguments;
 use crate::cli::exit::CommandError;
 use crate::cli::mutants::builds::{Builds, cores};
-use crate::cli::mutants::campaign::{self, Campaign, Verdict};
 use crate::cli::mutants::kills;
+use crate::cli::mutants::mutant_sweep::{self, MutantSweep, Verdict};
 use crate::cli::mutants::programs::MutantBinary;
 use crate::cli::mutants::results::Results;
 use crate::cli::mutants::shrink;
 use crate::cli::mutants::sources::hash;
 use crate::cli::mutants::table::{Detector, Mutant};
-use crate::cli::mutants::test_campaign;
+use crate::cli::mutants::test_verdict;
 use crate::strategy::Strategy;
 
-/// The shared state of all campaigns.
-struct CampaignRunner<'a> {
+/// The state that the sweeps with all mutants share.
+struct SweepRunner<'a> {
     arguments: &'a MutantsArguments,
     builds: &'a Builds,
     strategy: Strategy,
-    /// The number of seeds that one campaign runs in parallel.
+    /// The number of seeds that one sweep runs in parallel.
     jobs: NonZeroUsize,
     results: Mutex<Results>,
 }
 
-/// Runs the campaigns against each mutant with this strategy. Prints and returns them in the order
-/// of the mutants.
+/// Runs the sweeps with each mutant and this strategy. Prints and returns their results in the
+/// order of `mutants`.
 pub(crate) fn run_all(
     arguments: &MutantsArguments,
     builds: &Builds,
     mutants: &[Mutant],
     strategy: Strategy,
     results: Results,
-) -> Result<Vec<Campaign>, CommandError> {
+) -> Result<Vec<MutantSweep>, CommandError> {
     let threads = arguments.jobs.unwrap_or(cores()).get().min(mutants.len());
     let jobs = NonZeroUsize::new(cores().get() / threads.max(1)).unwrap_or(NonZeroUsize::MIN);
-    let runner = CampaignRunner { arguments, builds, strategy, jobs, results: Mutex::new(results) };
+    let runner = SweepRunner { arguments, builds, strategy, jobs, results: Mutex::new(results) };
     let next = AtomicUsize::new(0);
     let (send, receive) = mpsc::channel();
     thread::scope(|scope| {
@@ -50,7 +50,7 @@ pub(crate) fn run_all(
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(mutant) = mutants.get(at) else { break };
-                    // The receiver is gone if another campaign returned an error.
+                    // The receiver is gone if the sweeps of another mutant returned an error.
                     if send.send((at, runner.run_mutant(mutant))).is_err() {
                         break;
                     }
@@ -59,7 +59,7 @@ pub(crate) fn run_all(
         }
         drop(send);
         let mut early = BTreeMap::new();
-        let mut campaigns = Vec::new();
+        let mut sweeps = Vec::new();
         let mut printed = 0;
         for (at, finished) in receive {
             early.insert(at, finished?);
@@ -67,40 +67,40 @@ pub(crate) fn run_all(
                 let Mutant { id, wrong, .. } = &mutants[printed];
                 printed += 1;
                 eprintln!("{printed} of {}: {id}: {wrong}", mutants.len());
-                finished.iter().for_each(|one| eprintln!("  {}", kills::campaign_line(one)));
-                campaigns.extend(finished);
+                finished.iter().for_each(|one| eprintln!("  {}", kills::sweep_line(one)));
+                sweeps.extend(finished);
             }
         }
-        Ok(campaigns)
+        Ok(sweeps)
     })
 }
 
-impl CampaignRunner<'_> {
-    /// Runs all campaigns against one mutant, except for those that an earlier invocation finished.
-    /// A test is run as a single campaign, because it has no seeds.
-    fn run_mutant(&self, mutant: &Mutant) -> Result<Vec<Campaign>, CommandError> {
+impl SweepRunner<'_> {
+    /// Runs all sweeps with one mutant, except for those that an earlier invocation finished. If
+    /// tests must detect the mutant, runs the tests once instead, because they have no seeds.
+    fn run_mutant(&self, mutant: &Mutant) -> Result<Vec<MutantSweep>, CommandError> {
         // Every strategy gets the same number of runs.
         let seeds_max = self.arguments.seeds.get().div_ceil(self.strategy.runs());
         let edits = format!("{:016x}", edits_hash(mutant));
         let numbers = match mutant.detector {
-            Detector::Simulator => 0..self.arguments.campaigns.get(),
+            Detector::Simulator => 0..self.arguments.sweeps.get(),
             Detector::Test => 0..1,
         };
         let mut built = None;
-        let mut campaigns = Vec::new();
+        let mut sweeps = Vec::new();
         for number in numbers {
             let budget = (self.strategy, seeds_max);
             let known = self.results().known(&mutant.id, &edits, number, budget).cloned();
-            let is_done = |known: &Campaign| known.shrunk.is_some() || mutant.test.is_some();
+            let is_done = |known: &MutantSweep| known.shrunk.is_some() || mutant.test.is_some();
             if let Some(known) = known.filter(|known| !self.arguments.shrink || is_done(known)) {
-                campaigns.push(known);
+                sweeps.push(known);
                 continue;
             }
-            let mut campaign = Campaign {
+            let mut sweep = MutantSweep {
                 sources: String::new(),
                 mutant: mutant.id.clone(),
                 edits: edits.clone(),
-                campaign: number,
+                number,
                 seeds_max,
                 strategy: self.strategy.name().to_owned(),
                 verdict: Verdict::Unbuildable,
@@ -110,42 +110,42 @@ impl CampaignRunner<'_> {
                 shrunk: None,
             };
             if let Some(test) = &mutant.test {
-                let (verdict, note, took) = test_campaign::run_tests(self.builds, mutant, test)?;
-                (campaign.verdict, campaign.note) = (verdict, note);
-                campaign.test_seconds = took.map(|took| took.as_secs_f64());
+                let (verdict, note, took) = test_verdict::run_tests(self.builds, mutant, test)?;
+                (sweep.verdict, sweep.note) = (verdict, note);
+                sweep.test_seconds = took.map(|took| took.as_secs_f64());
             } else {
                 let built = match &mut built {
                     Some(built) => built,
                     none => none.insert(self.builds.binary(mutant)?),
                 };
                 match built {
-                    Ok(planted) => self.sweep(mutant, planted, &mut campaign)?,
-                    Err(errors) => campaign.note.clone_from(errors),
+                    Ok(planted) => self.sweep(mutant, planted, &mut sweep)?,
+                    Err(errors) => sweep.note.clone_from(errors),
                 }
             }
-            campaigns.push(self.results().add(campaign)?);
+            sweeps.push(self.results().add(sweep)?);
         }
-        Ok(campaigns)
+        Ok(sweeps)
     }
 
-    /// Runs one campaign of the simulator.
+    /// Runs one sweep with the mutant, and shrinks its failing run if that is requested.
     fn sweep(
         &self,
         mutant: &Mutant,
         planted: &MutantBinary,
-        campaign: &mut Campaign,
+        sweep: &mut MutantSweep,
     ) -> Result<(), CommandError> {
-        let command = self.builds.campaign_command(mutant, planted, self.strategy, self.jobs);
-        let number = campaign.campaign;
-        (campaign.verdict, campaign.note, campaign.failure) =
-            campaign::run_sweep(command, number, campaign.seeds_max)?;
+        let command = self.builds.sweep_command(mutant, planted, self.strategy, self.jobs);
+        let number = sweep.number;
+        (sweep.verdict, sweep.note, sweep.failure) =
+            mutant_sweep::run_sweep(command, number, sweep.seeds_max)?;
         if let (true, Verdict::Killed, Some(failure)) =
-            (self.arguments.shrink, campaign.verdict, &campaign.failure)
+            (self.arguments.shrink, sweep.verdict, &sweep.failure)
         {
             let (folder, name) = (self.builds.scenarios(), format!("{}-{number}", mutant.id));
             match shrink::shrink(command, failure, &folder, &name)? {
-                Ok(left) => campaign.shrunk = Some(left),
-                Err(wrong) => campaign.note = wrong,
+                Ok(left) => sweep.shrunk = Some(left),
+                Err(wrong) => sweep.note = wrong,
             }
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! One campaign against one mutant: a sweep until a seed fails, and the verification that the seed
-//! fails because of the planted bug.
+//! One sweep with one mutant: runs seeds until one fails, and verifies that this seed fails
+//! because of the planted bug.
 
 use std::num::NonZeroUsize;
 
@@ -11,27 +11,27 @@ use crate::cli::report::json::{FailureRecord, SweepRecord};
 use crate::cli::shrink::ShrunkRecord;
 use crate::strategy::Strategy;
 
-/// The distance between the first seeds of two campaigns.
-const CAMPAIGN_STRIDE: u64 = 1_000_000;
+/// The distance between the first seeds of two consecutive sweeps with one mutant.
+const SWEEP_STRIDE: u64 = 1_000_000;
 
-/// The result of a campaign.
+/// The result of one sweep with a mutant, or of the tests that must detect the mutant.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Campaign {
+pub(crate) struct MutantSweep {
     /// The fingerprint of the sources, in hexadecimal.
     pub(crate) sources: String,
     /// The id of the mutant, `EL01`.
     pub(crate) mutant: String,
     /// A hash of the edits of the mutant, in hexadecimal.
     pub(crate) edits: String,
-    /// The number of the campaign, from 0; the first runs the seeds of the default sweep.
-    pub(crate) campaign: u64,
-    /// The limit of seeds of the campaign.
+    /// The number of the sweep, from 0. Its first seed is this number times [`SWEEP_STRIDE`].
+    pub(crate) number: u64,
+    /// The number of seeds after which the mutant counts as survived.
     pub(crate) seeds_max: u64,
     /// The name of the search strategy.
     pub(crate) strategy: String,
-    /// The verdict of the campaign.
+    /// Whether the mutant was killed, and otherwise why not.
     pub(crate) verdict: Verdict,
-    /// Details of the verdict; may be empty.
+    /// Details of the verdict, such as the names of the failed tests; may be empty.
     pub(crate) note: String,
     /// The failure that killed the mutant, or was rejected.
     pub(crate) failure: Option<FailureRecord>,
@@ -43,25 +43,27 @@ pub(crate) struct Campaign {
     pub(crate) shrunk: Option<ShrunkRecord>,
 }
 
-/// The verdict of a campaign.
+/// The verdict of a sweep with a mutant, or of the tests that must detect it.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Verdict {
-    /// A check failed, fails again on replay, and passes without the bug.
+    /// A seed or a test failed with the bug, failed again when it was repeated, and passes without
+    /// the bug.
     Killed,
-    /// No seed failed within the limit.
+    /// No seed or test failed because of the bug.
     Survived,
-    /// A seed failed, but its replay passes or fails in another way.
+    /// A seed failed, but not in the same way when it was run again; or a test fails without the
+    /// bug, too.
     Rejected,
-    /// A process reached the time limit.
+    /// A process reached its time limit.
     Hung,
     /// The mutant does not compile without warnings.
     Unbuildable,
 }
 
-/// The two binaries of a campaign and their arguments.
+/// The two binaries of a sweep and their arguments.
 #[derive(Clone, Copy)]
-pub(crate) struct CampaignCommand<'a> {
+pub(crate) struct SweepCommand<'a> {
     /// The binary with the bug active.
     pub(crate) mutant: &'a MutantBinary,
     /// The binary without the bug.
@@ -74,7 +76,7 @@ pub(crate) struct CampaignCommand<'a> {
     pub(crate) jobs: NonZeroUsize,
 }
 
-impl<'a> CampaignCommand<'a> {
+impl<'a> SweepCommand<'a> {
     /// Returns the flags of the profile and the search strategy.
     pub(crate) fn seed_arguments(self) -> Vec<&'a str> {
         let profile = self.profile.map(|profile| ["--profile", profile]);
@@ -85,28 +87,28 @@ impl<'a> CampaignCommand<'a> {
 /// The verdict of a sweep, its details, and the failure if a seed failed.
 pub(crate) type SweepOutcome = (Verdict, String, Option<FailureRecord>);
 
-/// Runs up to `seeds_max` seeds until one kills the mutant. Seeds that fail without the bug, too,
-/// are skipped, because they show nothing.
+/// Runs up to `seeds_max` seeds, from the first seed of sweep `number` on, until one kills the
+/// mutant. A seed that also fails without the bug is skipped, because it does not show the bug.
 pub(crate) fn run_sweep(
-    command: CampaignCommand<'_>,
-    campaign: u64,
+    command: SweepCommand<'_>,
+    number: u64,
     seeds_max: u64,
 ) -> Result<SweepOutcome, CommandError> {
-    let first = campaign * CAMPAIGN_STRIDE;
+    let first = number * SWEEP_STRIDE;
     let end = first + seeds_max;
     let jobs = command.jobs.to_string();
     let (mut from, mut cpu_seconds) = (first, 0.0);
     while from < end {
         let range = format!("{from}..{end}");
         let words = ["--seeds", &range, "--failures-max", "1", "--jobs", &jobs];
-        let Some(sweep) = run(command.mutant, command, &words)? else {
+        let Some(summary) = run(command.mutant, command, &words)? else {
             return Ok((
                 Verdict::Hung,
                 format!("time limit of the sweep of {range} reached"),
                 None,
             ));
         };
-        let Some(mut failure) = sweep.failures.into_iter().next() else { break };
+        let Some(mut failure) = summary.failures.into_iter().next() else { break };
         cpu_seconds += failure.after_cpu_seconds;
         failure.after_cpu_seconds = cpu_seconds;
         failure.after_seeds = failure.seed - first + 1;
@@ -121,14 +123,16 @@ pub(crate) fn run_sweep(
 
 /// The evidence that a failed seed gives.
 enum KillEvidence {
+    /// The verdict of the sweep, with its details.
     Conclusive(Verdict, String),
-    /// The seed fails without the bug, too.
+    /// The seed also fails without the bug.
     FailsAnyway,
 }
 
-/// Verifies that the failure is caused by the bug: the seed passes without it and fails again.
+/// Verifies that the bug causes the failure: the seed passes without the bug, and fails with it
+/// again in the same way.
 fn verify_kill(
-    command: CampaignCommand<'_>,
+    command: SweepCommand<'_>,
     failure: &FailureRecord,
 ) -> Result<KillEvidence, CommandError> {
     let rejected = |note: String| Ok(KillEvidence::Conclusive(Verdict::Rejected, note));
@@ -154,10 +158,11 @@ fn verify_kill(
     }
 }
 
-/// Runs a sweep and returns its summary, or `None` if it reached the time limit.
+/// Runs the simulator with these flags and returns its summary, or `None` if it reached the time
+/// limit.
 fn run(
     binary: &MutantBinary,
-    command: CampaignCommand<'_>,
+    command: SweepCommand<'_>,
     words: &[&str],
 ) -> Result<Option<SweepRecord>, CommandError> {
     let mut process = binary.command();
@@ -170,9 +175,10 @@ fn run(
     })
 }
 
-/// Returns the digests of these seeds with and without the bug; `None` at the time limit.
+/// Returns the digest of a sweep over these seeds with the mutant's binary, and with the original
+/// one; `None` for a sweep that reached the time limit.
 pub(crate) fn digests(
-    command: CampaignCommand<'_>,
+    command: SweepCommand<'_>,
     seeds: &str,
 ) -> Result<[Option<String>; 2], CommandError> {
     let digest = |binary| {

@@ -1,32 +1,33 @@
-//! A campaign by tests: they must fail twice with the bug and pass without it.
+//! The verdict of the tests that must detect a mutant: a test kills it if the test fails twice with
+//! the bug and passes without it.
 
 use std::time::Duration;
 
 use crate::cli::exit::CommandError;
 use crate::cli::mutants::builds::Builds;
-use crate::cli::mutants::campaign::Verdict;
+use crate::cli::mutants::mutant_sweep::Verdict;
 use crate::cli::mutants::table::Mutant;
 use crate::cli::mutants::test_output::TestRun;
 
 /// The verdict, its details, and the run time of the tests that killed the mutant.
-pub(crate) type TestCampaignOutcome = (Verdict, String, Option<Duration>);
+pub(crate) type TestOutcome = (Verdict, String, Option<Duration>);
 
-/// Runs the tests against the mutant.
+/// Runs the tests that the argument `test` selects: twice with the bug and, if needed, without it.
 pub(crate) fn run_tests(
     builds: &Builds,
     mutant: &Mutant,
     test: &str,
-) -> Result<TestCampaignOutcome, CommandError> {
+) -> Result<TestOutcome, CommandError> {
     let (first, again) = builds.test_twice(mutant, test)?;
     outcome(first, again, || builds.test_original(test))
 }
 
-/// Returns the outcome of two runs with the bug and, if tests failed in both, of one without it.
+/// Returns the outcome of two runs with the bug and, if a test failed in both, of one without it.
 fn outcome(
     first: TestRun,
     again: TestRun,
     original: impl FnOnce() -> Result<TestRun, CommandError>,
-) -> Result<TestCampaignOutcome, CommandError> {
+) -> Result<TestOutcome, CommandError> {
     let hung =
         |which: &str| Ok((Verdict::Hung, format!("time limit of the tests {which} reached"), None));
     let rejected = |note: &str| Ok((Verdict::Rejected, note.to_owned(), None));
@@ -40,7 +41,7 @@ fn outcome(
         }
     };
     if failed.is_empty() {
-        return Ok((Verdict::Survived, "every test passed".to_owned(), None));
+        return Ok((Verdict::Survived, "no test failed in both runs".to_owned(), None));
     }
     match original()? {
         TestRun::Ran { passed, .. } if failed.is_subset(&passed) => {
