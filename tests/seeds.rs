@@ -1,5 +1,6 @@
 //! Seeds of `cargo sim` that once failed, each with the bug that it found. A change of the
-//! simulator's random choices may change a seed's schedule; the named spec or test keeps it.
+//! simulator's random choices may change the schedule of a seed, so that it no longer shows the
+//! bug; the named spec or test still does.
 
 use quorate_sim::profile::Profile;
 use quorate_sim::run::{RunOptions, run};
@@ -21,8 +22,8 @@ const SEEDS: &[Seed] = &[
     Seed {
         profile: "default",
         seed: 62,
-        bug: "segments after one that could not be removed were removed: \
-                 tests/storage/crash.rs, a_disk_error_at_any_operation",
+        bug: "segments were removed although an earlier segment could not be removed: \
+                 tests/storage/crash.rs, a_disk_error_at_any_operation_loses_nothing_reported",
     },
     Seed {
         profile: "default",
@@ -34,13 +35,13 @@ const SEEDS: &[Seed] = &[
         profile: "disk",
         seed: 92,
         bug: "all copies of a superblock were written at once and failed partly: \
-                 tests/storage/crash.rs, a_disk_error_at_any_operation",
+                 tests/storage/crash.rs, a_disk_error_at_any_operation_loses_nothing_reported",
     },
     Seed {
         profile: "snapshot",
         seed: 158,
         bug: "a clean shutdown marked a torn write of an earlier crash as acknowledged: \
-                 tests/storage/damage.rs, what_a_crash_cut_short",
+                 tests/storage/damage.rs, a_torn_flush_stays_dropped_at_later_starts",
     },
     Seed {
         profile: "snapshot",
@@ -58,7 +59,7 @@ const SEEDS: &[Seed] = &[
         profile: "reads",
         seed: 1270,
         bug: "a removed node that did not know of its removal disrupted an idle cluster \
-                 without pre-vote and stickiness: the simulator cuts it off",
+                 without pre-vote and stickiness: the simulator now cuts it off",
     },
     Seed {
         profile: "reads",
@@ -70,12 +71,13 @@ const SEEDS: &[Seed] = &[
         profile: "reads",
         seed: 4715,
         bug: "a leader promoted a suspended voter while the simulator cut it off for good: \
-                 the simulator never cuts off a node that may be promoted",
+                 the simulator no longer cuts off a node that may be promoted",
     },
     Seed {
         profile: "reads",
         seed: 23085,
-        bug: "the simulator cut off a member that was added in a log it did not inspect",
+        bug: "the simulator cut off a node that was a member only in a log which the simulator did \
+                 not inspect",
     },
     Seed {
         profile: "reads",
@@ -86,7 +88,7 @@ const SEEDS: &[Seed] = &[
         profile: "reads",
         seed: 48031,
         bug: "a restarted node took the late echo of a reply from before its restart for \
-                 one of its own, and a read lease with it: src/raft/common.rs",
+                 an echo of a newer reply, and accepted a read lease with it: src/raft/common.rs",
     },
     Seed {
         profile: "reads",
@@ -104,8 +106,8 @@ const SEEDS: &[Seed] = &[
     Seed {
         profile: "default",
         seed: 1228,
-        bug: "the checks required an acknowledgement by all live voters, which one outside \
-                 the core delayed: it is live, and its disk stays full: \
+        bug: "the checks required an acknowledgement by all live voters, although a live voter \
+                 outside the core, whose disk stays full, delayed it: \
                  tests/specs/acknowledge/slow_voter_delays_the_acknowledgement.txt",
     },
     Seed {
@@ -125,7 +127,7 @@ const SEEDS: &[Seed] = &[
         profile: "snapshot",
         seed: 381,
         bug: "a former pre-candidate replied twice to an old heartbeat round, and took the \
-                 echo of the first reply for one of the second: \
+                 echo of the first reply for an echo of the second: \
                  tests/specs/lease/read_lease_counts_from_the_first_reply.txt",
     },
     Seed {

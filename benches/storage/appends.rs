@@ -17,8 +17,8 @@
 //! hashes, chains, headers, checksums, and the index. Each thread polls for the other's message for
 //! a while before it sleeps, so that no wake-up delays a flush.
 //!
-//! Segments are created before the measurement. In production a lane of its own creates them, which
-//! writes the same number of bytes once more; neither side is charged for it.
+//! Segments are created before the measurement. In production a separate lane creates them and
+//! fills them with zeros, so that every byte is written twice. Neither side includes that cost.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -38,7 +38,7 @@ struct Load {
     clients: usize,
     /// The size of each command, in bytes.
     bytes: usize,
-    /// The number of groups in which the clients append: 1 together, 2 alternating.
+    /// The number of groups of clients: 1 if all append together, 2 if two groups alternate.
     turns: usize,
     /// The number of flushes in one round.
     flushes: usize,
@@ -81,17 +81,17 @@ fn row(path: &Path, load: Load, rounds: usize, flushes: usize) {
     let Load { clients, bytes, turns, .. } = load;
     let path = path.join(format!("{clients}-{bytes}-{turns}"));
     let mut subject = Subject::new(&path, load, flushes * (rounds + 1));
-    let mut peer = Peer::new(&path.join("peer"), subject.segment_bytes);
+    let mut limit = Limit::new(&path.join("limit"), subject.segment_bytes);
     subject.run(flushes);
     let (mut stores, mut handed, mut bares) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         let (time, done) = subject.run(flushes);
         stores.push(time);
-        handed.push(peer.handed(&done));
-        bares.push(peer.bare(&done));
+        handed.push(limit.handed(&done));
+        bares.push(limit.bare(&done));
     }
     subject.worker.join();
-    peer.worker.join();
+    limit.worker.join();
     let ratio = |limits: &[Duration]| {
         let ratios = limits.iter().zip(&stores).map(|(limit, store)| percent(*limit, *store));
         median(&ratios.collect::<Vec<_>>())
@@ -197,14 +197,14 @@ impl Subject {
 }
 
 /// The limit: repeats the writes and syncs of the store's thread.
-struct Peer {
+struct Limit {
     file: Arc<File>,
     bytes: Vec<u8>,
     worker: Worker<Vec<Done>, ()>,
 }
 
-impl Peer {
-    fn new(path: &Path, bytes: u64) -> Peer {
+impl Limit {
+    fn new(path: &Path, bytes: u64) -> Limit {
         let file = File::create_new(path).expect("a new file");
         let zeros = vec![0; 1 << 20];
         for piece in 0..bytes >> 20 {
@@ -217,7 +217,7 @@ impl Peer {
         let worker = Worker::new(move |flush: Vec<Done>| {
             flush.iter().for_each(|done| repeat(&theirs, &content, *done));
         });
-        Peer { file, bytes, worker }
+        Limit { file, bytes, worker }
     }
 
     /// Repeats the operations on this thread, one after the other.

@@ -1,8 +1,9 @@
 //! The cost of the store relative to the disk below it: appends, recovery, and memory.
 //!
 //! `cargo bench --bench storage` prints three tables; with `-- --quick` smaller ones, in less than
-//! 20 seconds; with `-- appends`, `memory` or `recovery` only that one. Every figure with a goal is
-//! a ratio to a peer that was measured alternately with it: absolute times depend on the machine.
+//! 20 seconds; with `-- appends`, `-- memory` or `-- recovery` only that table. Every figure with a
+//! goal is a ratio to a baseline that is measured alternately with it, because absolute times
+//! depend on the machine.
 //! The files are real, below `target/`, and never on a tmpfs, where a sync costs nothing.
 
 mod appends;

@@ -1,7 +1,7 @@
 //! Recovery of a long log, against one read and a checksum of the same files.
 //!
 //! Before each measurement of either side the directory is opened as the store opens it, which
-//! syncs every file and drops its cached pages. The peer reads every file of the directory once
+//! syncs every file and drops its cached pages. The baseline reads every file of the directory once
 //! from its beginning to its end, empty segments included, and computes one CRC-32C.
 
 use std::fs::File;

@@ -69,7 +69,7 @@ fn at_free_ports(words: &str, ports: &mut BTreeMap<String, String>) -> String {
     output + rest
 }
 
-/// The reader, who executes the page.
+/// Executes the steps of the page in order.
 struct PageRunner {
     nodes: Processes,
     root: tempfile::TempDir,

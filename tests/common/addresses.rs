@@ -4,7 +4,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A range of ports below the ephemeral ports of common systems.
+/// The lowest port that is tried; the range of tried ports is below the ephemeral ports of common
+/// systems.
 const FIRST: u32 = 10_000;
 const COUNT: u32 = 20_000;
 

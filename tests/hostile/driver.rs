@@ -16,7 +16,7 @@ use crate::bytes::Bytes;
 use crate::disk::Disk;
 use crate::messages::{Known, change, is_impossible, known_bootstrap_peer, message_end};
 
-/// The maximum number of other voters. The outbox holds a candidate's requests to them in any case.
+/// The maximum number of other voters. A full outbox still keeps the vote requests to all of them.
 const OTHERS_MAX: usize = 5;
 
 /// A pending request of a user.
@@ -560,7 +560,7 @@ fn cluster(bytes: &mut Bytes<'_>) -> (NodeId, Membership) {
     let simple = |voters: &[u64]| Membership::new(ids(voters));
     let (id, membership) = match bytes.below(8) {
         0 | 1 => (1, simple(&[1, 2, 3])),
-        // The three have yet to bootstrap the cluster.
+        // A bootstrap peer of three that have not bootstrapped the cluster.
         2 => (1, Membership::default()),
         3 => (2, simple(&[1, 2, 3, 4, 5])),
         4 => (1, simple(&[1])),

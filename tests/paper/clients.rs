@@ -35,7 +35,8 @@ fn a_leader_begins_its_term_with_a_blank_entry() {
     assert_eq!(terms(cluster.node(ONE).applied()), [1, 1, 2]);
 }
 
-/// §8: before that entry is committed, a leader does not know which entries are, and a read waits.
+/// §8: before that entry is committed, a leader does not know which entries are committed, and a
+/// read waits.
 #[test]
 fn a_read_waits_for_an_entry_of_the_leaders_own_term() {
     let disk = || stored(voters(3), 1, None, 1, log(&[1, 1]));

@@ -154,7 +154,8 @@ fn a_vote_is_durable_before_its_reply() {
     assert_eq!(bodies(node.take_sent()), [vote_reply(true)]);
 }
 
-/// Figure 2: so is a candidate's vote for itself, before it counts and before it asks others.
+/// Figure 2: a candidate's vote for itself is on stable storage before the vote counts, and before
+/// the candidate asks other nodes.
 #[test]
 fn a_candidates_own_vote_counts_once_it_is_durable() {
     let mut node = fresh(3);

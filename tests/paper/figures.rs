@@ -103,7 +103,7 @@ fn figure_8_c_an_old_entry_on_a_majority_is_not_committed() {
 /// Figure 8 (d): "If S1 crashes as in (d), S5 could be elected leader (with votes from S2, S3, and
 /// S4) and overwrite the entry with its own entry from term 3."
 #[test]
-fn figure_8_d_another_leader_may_overwrite_it() {
+fn figure_8_d_another_leader_may_overwrite_the_old_entry() {
     let mut cluster = up_to_c();
     cluster.crash(ONE);
     cluster.restart(FIVE);
@@ -124,7 +124,7 @@ fn figure_8_d_another_leader_may_overwrite_it() {
 /// before crashing, as in (e), then this entry is committed (S5 cannot win an election). At this
 /// point all preceding entries in the log are committed as well."
 #[test]
-fn figure_8_e_an_entry_of_the_current_term_commits_it() {
+fn figure_8_e_an_entry_of_the_current_term_commits_the_old_entry() {
     let mut cluster = up_to_c();
     cluster.release();
     cluster.isolate(FOUR);

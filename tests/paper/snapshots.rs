@@ -203,7 +203,7 @@ fn an_offered_snapshot_restarts_the_election_timeout() {
 
 /// §7: a leader with a compacted log goes on as before: it commits the entries of a majority.
 #[test]
-fn a_compacted_log_goes_on() {
+fn a_leader_with_a_compacted_log_commits_entries() {
     let mut server = Server::start(&[1, 1, 1]);
     server.lead();
     server.take_snapshot(4, 4);

@@ -103,7 +103,10 @@ fn a_truncated_or_longer_backup_is_rejected() {
     }
     let longer = [&backup[..], &[0]].concat();
     let text = damage(&longer).to_string();
-    assert_eq!(text, format!("the backup at {}: trailing bytes after the end", backup.len()));
+    assert_eq!(
+        text,
+        format!("the backup at offset {}: trailing bytes after the end", backup.len())
+    );
 }
 
 #[test]

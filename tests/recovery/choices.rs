@@ -264,7 +264,7 @@ fn a_new_cluster_needs_a_new_id_and_new_incarnations() {
 }
 
 #[test]
-fn directories_that_do_not_belong_together_are_planned() {
+fn directories_of_several_clusters_or_one_node_twice_are_rejected() {
     let one = state(1, &three(), &vec![(1, None)], 1);
     let of = |own: Vec<DirectoryState>, cluster| {
         RecoverySource::choose(&survey(own), cluster).map(|c| c.node)

@@ -139,7 +139,7 @@ async fn an_invalid_connection_is_counted() {
     let address = cluster.servers[&NodeId(1)].address();
     let mut stream = TcpStream::connect(address).await.expect("the node listens");
     stream.write_all(&[0; 64]).await.expect("the connection is open");
-    eventually("the configuration is rejected", async || {
+    eventually("the connection is rejected", async || {
         sample(&metrics, "quorate_rejected_connections_total{reason=\"invalid_frame\"}") == 1.0
     })
     .await;

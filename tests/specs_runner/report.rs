@@ -12,11 +12,11 @@ use super::script::{Script, ScriptError};
 /// The outcome of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It printed the expected output.
+    /// The script printed the expected output.
     AsExpected,
-    /// It printed other output; the text shows the first difference.
+    /// The script printed other output; the text shows the first difference.
     Differs(String),
-    /// It could not be parsed, carried out, or violated a safety property.
+    /// The script could not be parsed or carried out, or it violated a safety property.
     Broken(String),
 }
 

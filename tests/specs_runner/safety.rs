@@ -33,7 +33,7 @@ impl SafetyChecks {
         let known = |entry: EntryId| entry.index < log.base().index || log.has(entry);
         let mut earlier = self.acknowledged.iter().filter(|entry| entry.term < term);
         match earlier.find(|entry| !known(**entry)) {
-            Some(entry) => Err(format!("{id} leads {term} without {entry}, acknowledged")),
+            Some(entry) => Err(format!("{id} leads {term} without the acknowledged {entry}")),
             None => Ok(()),
         }
     }

@@ -393,7 +393,7 @@ fn fail_everywhere(name: &str, script: &[Step], bulk_first: bool) {
 }
 
 #[test]
-fn a_disk_error_at_any_operation() {
+fn a_disk_error_at_any_operation_loses_nothing_reported() {
     for bulk_first in [false, true] {
         fail_everywhere("append", &appends(), bulk_first);
         fail_everywhere("truncate", &truncates(), bulk_first);
@@ -406,38 +406,38 @@ fn a_disk_error_at_any_operation() {
 }
 
 #[test]
-fn a_crash_at_any_operation_of_appending() {
+fn a_crash_at_any_operation_of_appending_loses_nothing_reported() {
     crash_in_both_orders("append", &appends());
 }
 
 #[test]
-fn a_crash_at_any_operation_after_a_start() {
+fn a_crash_at_any_operation_after_a_start_loses_nothing_reported() {
     crash_in_both_orders("start again", &starts_again());
 }
 
 #[test]
-fn a_crash_at_any_operation_of_truncating() {
+fn a_crash_at_any_operation_of_truncating_loses_nothing_reported() {
     crash_in_both_orders("truncate", &truncates());
     crash_in_both_orders("truncate memberships", &truncates_memberships());
 }
 
 #[test]
-fn a_crash_at_any_operation_of_changing_segments() {
+fn a_crash_at_any_operation_of_changing_segments_loses_nothing_reported() {
     crash_in_both_orders("fill segments", &fills_segments());
 }
 
 #[test]
-fn a_crash_at_any_operation_of_compacting() {
+fn a_crash_at_any_operation_of_compacting_loses_nothing_reported() {
     crash_in_both_orders("compact", &compacts());
 }
 
 #[test]
-fn a_crash_at_any_operation_of_a_superblock_update() {
+fn a_crash_at_any_operation_of_a_superblock_update_loses_nothing_reported() {
     crash_in_both_orders("vote", &votes());
 }
 
 #[test]
-fn a_crash_at_any_operation_of_a_snapshot_install() {
+fn a_crash_at_any_operation_of_a_snapshot_install_loses_nothing_reported() {
     crash_in_both_orders("install over a log", &installs_over_a_log());
     crash_in_both_orders("install and close", &installs_and_closes());
 }

@@ -1,12 +1,12 @@
 //! Calls that may not occur: those that make two runs of a seed differ, leave work unfinished, or
 //! panic without a reason.
 
-use super::layers::{ROOMS, room_of};
+use super::layers::{LIBRARY_FOLDERS, folder_of};
 use super::source::{Source, phrases};
 use super::tree::{Finding, assert_clean, sources};
 
 /// Sources of nondeterminism: clocks, entropy, the iteration order of a hash map.
-const UNREPEATABLE: [&str; 14] = [
+const NONDETERMINISTIC: [&str; 14] = [
     "HashMap",
     "HashSet",
     "RandomState",
@@ -35,22 +35,22 @@ const CLOCK_READERS: [&str; 1] = ["sim/src/cli/clock.rs"];
 /// The folder of the simulator's command line, which may show rounded numbers.
 const ROUNDED_IN: &str = "sim/src/cli/";
 
-/// Rooms that use clocks and threads, because they are not deterministic anyway.
-const UNREPEATABLE_ROOMS: [&str; 2] = ["runtime", "http"];
+/// Folders that may use clocks and threads, because real time and real sockets decide there anyway.
+const NONDETERMINISTIC_FOLDERS: [&str; 2] = ["runtime", "http"];
 
-fn is_repeatable(source: &Source) -> bool {
-    let room = room_of(&source.path);
-    room.is_some_and(|room| !UNREPEATABLE_ROOMS.contains(&room))
+fn must_be_deterministic(source: &Source) -> bool {
+    let folder = folder_of(&source.path);
+    folder.is_some_and(|folder| !NONDETERMINISTIC_FOLDERS.contains(&folder))
         && !CLOCK_READERS.contains(&source.path.as_str())
 }
 
 fn is_core(source: &Source) -> bool {
-    let room = room_of(&source.path);
-    ROOMS.iter().any(|other| other.no_std && room == Some(other.name))
+    let folder = folder_of(&source.path);
+    LIBRARY_FOLDERS.iter().any(|other| other.no_std && folder == Some(other.name))
 }
 
 /// Every place in production code that contains one of `words`.
-fn said(source: &Source, words: &[&str], why: &str) -> Vec<Finding> {
+fn findings_of(source: &Source, words: &[&str], why: &str) -> Vec<Finding> {
     let found = words.iter().flat_map(|word| {
         phrases(&source.production, word).map(move |position| Finding {
             path: source.path.clone(),
@@ -63,23 +63,23 @@ fn said(source: &Source, words: &[&str], why: &str) -> Vec<Finding> {
     found.collect()
 }
 
-fn unrepeatable(source: &Source) -> Vec<Finding> {
+fn nondeterministic(source: &Source) -> Vec<Finding> {
     let mut found = Vec::new();
-    if is_repeatable(source) {
-        found.extend(said(source, &UNREPEATABLE, "two runs of a seed would differ"));
+    if must_be_deterministic(source) {
+        found.extend(findings_of(source, &NONDETERMINISTIC, "two runs of a seed would differ"));
     }
-    if is_repeatable(source) && !source.path.starts_with(ROUNDED_IN) {
-        found.extend(said(source, &ROUNDED, "code that decides must use integers"));
+    if must_be_deterministic(source) && !source.path.starts_with(ROUNDED_IN) {
+        found.extend(findings_of(source, &ROUNDED, "code that decides must use integers"));
     }
     if is_core(source) {
-        found.extend(said(source, &NOT_IN_THE_CORE, "the core is built without it"));
+        found.extend(findings_of(source, &NOT_IN_THE_CORE, "the core is built without it"));
     }
     found
 }
 
 /// Every `select!` of the adapter that polls its branches in random order, which would make two
 /// runs of a seed on simulated sockets differ.
-fn chances(source: &Source) -> Vec<Finding> {
+fn random_selects(source: &Source) -> Vec<Finding> {
     const CALL: &str = "select! {";
     let unfair =
         |at: &usize| !source.production[at + CALL.len()..].trim_start().starts_with("biased;");
@@ -89,16 +89,16 @@ fn chances(source: &Source) -> Vec<Finding> {
         line: source.line_of(position),
         item: "select".to_owned(),
         size: 0,
-        advice: "say which branch goes first: `biased;`, and what is small before what is not"
+        advice: "begin with `biased;`, and order the branches: the rare and short ones first"
             .to_owned(),
     };
-    let repeats = room_of(&source.path) == Some("runtime");
+    let repeats = folder_of(&source.path) == Some("runtime");
     found.map(finding).filter(|_| repeats).collect()
 }
 
 fn unwraps(source: &Source) -> Vec<Finding> {
     let calls = [".unwrap()", ".unwrap_unchecked()", ".unwrap_err()"];
-    said(source, &calls, "say in `expect` why it cannot fail")
+    findings_of(source, &calls, "use `expect` with the reason why the call cannot fail")
 }
 
 /// Every `expect` in production code whose reason is not a text of at least two words.
@@ -117,7 +117,7 @@ fn bare_expects(source: &Source) -> Vec<Finding> {
         line: source.line_of(position),
         item: "expect".to_owned(),
         size: 0,
-        advice: "`expect` without a reason in words".to_owned(),
+        advice: "`expect` without a reason of at least two words".to_owned(),
     })
     .collect()
 }
@@ -137,21 +137,21 @@ fn unfinished(source: &Source) -> Vec<Finding> {
             line: source.line_of(position),
             item: (*word).to_owned(),
             size: 0,
-            advice: format!("`{word}`: finish it, or write an issue"),
+            advice: format!("`{word}`: finish the work, or write an issue"),
         })
         .collect()
 }
 
 #[test]
-fn nothing_unrepeatable_decides() {
-    let findings: Vec<Finding> = sources().iter().flat_map(unrepeatable).collect();
+fn code_that_decides_makes_no_nondeterministic_call() {
+    let findings: Vec<Finding> = sources().iter().flat_map(nondeterministic).collect();
     assert_clean("calls", &findings);
 }
 
 #[test]
-fn an_unrepeatable_call_is_noticed() {
-    let found = |path: &str, text: &str| unrepeatable(&Source::new(path, text)).len();
-    for word in UNREPEATABLE {
+fn a_nondeterministic_call_is_noticed() {
+    let found = |path: &str, text: &str| nondeterministic(&Source::new(path, text)).len();
+    for word in NONDETERMINISTIC {
         assert_eq!(found("sim/src/world.rs", &format!("fn f() {{ {word} }}\n")), 1, "{word}");
     }
     for word in ROUNDED {
@@ -170,12 +170,12 @@ fn an_unrepeatable_call_is_noticed() {
 
 #[test]
 fn no_branch_is_taken_by_chance() {
-    assert_clean("select", &sources().iter().flat_map(chances).collect::<Vec<_>>());
+    assert_clean("select", &sources().iter().flat_map(random_selects).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_branch_taken_by_chance_is_noticed() {
-    let found = |path: &str, text: &str| chances(&Source::new(path, text)).len();
+    let found = |path: &str, text: &str| random_selects(&Source::new(path, text)).len();
     let fair = "fn f() { tokio::select! {\n biased;\n () = a => {} } }\n";
     let unfair = "fn f() { tokio::select! {\n () = a => {} } }\n";
     assert_eq!(found("src/runtime/driver.rs", unfair), 1);

@@ -1,4 +1,4 @@
-//! The rule that no file imports itself through others, inside a room or across rooms, and that
+//! The rule that no file imports itself through others, inside a folder or across folders, and that
 //! no file imports a `lib.rs`.
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ fn imports(sources: &[Source], root: &str) -> (Imports, Vec<Finding>) {
     let modules: BTreeMap<String, &Source> =
         sources.iter().filter_map(|s| Some((module_of(&s.path, root)?, s))).collect();
     let mut imports = Imports::new();
-    let mut from_face = Vec::new();
+    let mut from_lib = Vec::new();
     for (module, source) in &modules {
         let edges = imports.entry(source.path.clone()).or_default();
         for path in paths_below(source, "crate") {
@@ -38,7 +38,7 @@ fn imports(sources: &[Source], root: &str) -> (Imports, Vec<Finding>) {
             let owner = lengths.map(|n| path.parts[..n].join("::")).find_map(|m| modules.get(&m));
             match owner {
                 Some(owner) => drop(edges.insert(owner.path.clone(), line)),
-                None => from_face.push(face_import(source, line, &path.parts.join("::"))),
+                None => from_lib.push(lib_import(source, line, &path.parts.join("::"))),
             }
         }
         for (child, owner) in children(&modules, module) {
@@ -50,7 +50,7 @@ fn imports(sources: &[Source], root: &str) -> (Imports, Vec<Finding>) {
         }
         edges.remove(&source.path);
     }
-    (imports, from_face)
+    (imports, from_lib)
 }
 
 /// The files directly below a module, by the name their parent knows them by.
@@ -67,7 +67,7 @@ fn children<'a>(
     })
 }
 
-fn face_import(source: &Source, line: usize, item: &str) -> Finding {
+fn lib_import(source: &Source, line: usize, item: &str) -> Finding {
     Finding {
         path: source.path.clone(),
         line,
@@ -78,7 +78,7 @@ fn face_import(source: &Source, line: usize, item: &str) -> Finding {
 }
 
 /// One finding for each import that closes a cycle.
-fn circles(imports: &Imports) -> Vec<Finding> {
+fn cycles(imports: &Imports) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut done = Vec::new();
     for start in imports.keys() {
@@ -93,19 +93,19 @@ fn walk<'a>(
     done: &mut Vec<&'a String>,
     found: &mut Vec<Finding>,
 ) {
-    let here = *trail.last().expect("a trail begins somewhere");
+    let here = *trail.last().expect("a trail begins with a file");
     if done.contains(&here) {
         return;
     }
     for (next, line) in &imports[here] {
         if let Some(first) = trail.iter().position(|file| *file == next) {
-            let circle: Vec<&str> = trail[first..].iter().map(|file| file.as_str()).collect();
+            let cycle: Vec<&str> = trail[first..].iter().map(|file| file.as_str()).collect();
             found.push(Finding {
                 path: here.clone(),
                 line: *line,
                 item: next.clone(),
                 size: 0,
-                advice: format!("a circle of imports: {} → {next}", circle.join(" → ")),
+                advice: format!("a cycle of imports: {} → {next}", cycle.join(" → ")),
             });
         } else {
             trail.push(next);
@@ -116,27 +116,27 @@ fn walk<'a>(
     done.push(here);
 }
 
-fn circles_and_face_imports(sources: &[Source]) -> Vec<Finding> {
+fn cycles_and_lib_imports(sources: &[Source]) -> Vec<Finding> {
     let mut found = Vec::new();
     for root in CRATES {
-        let (imports, from_face) = imports(sources, root);
-        found.extend(from_face);
-        found.extend(circles(&imports));
+        let (imports, from_lib) = imports(sources, root);
+        found.extend(from_lib);
+        found.extend(cycles(&imports));
     }
     found
 }
 
 #[test]
 fn no_file_imports_itself_through_others() {
-    assert_clean("cycles", &circles_and_face_imports(sources()));
+    assert_clean("cycles", &cycles_and_lib_imports(sources()));
 }
 
 #[test]
-fn a_circle_is_noticed() {
+fn a_cycle_is_noticed() {
     let found = |files: &[(&str, &str)]| -> Vec<Finding> {
         let sources: Vec<Source> =
             files.iter().map(|(path, text)| Source::new(path, text)).collect();
-        circles_and_face_imports(&sources)
+        cycles_and_lib_imports(&sources)
     };
     let two = [
         ("src/raft/a.rs", "use crate::raft::b::B;\n"),
@@ -144,7 +144,7 @@ fn a_circle_is_noticed() {
     ];
     assert_eq!(
         found(&two)[0].advice,
-        "a circle of imports: src/raft/a.rs → src/raft/b.rs → src/raft/a.rs"
+        "a cycle of imports: src/raft/a.rs → src/raft/b.rs → src/raft/a.rs"
     );
     let three = [
         ("src/log/mod.rs", "use crate::raft::a::A;\n"),
@@ -152,17 +152,17 @@ fn a_circle_is_noticed() {
         ("src/raft/b.rs", "fn f() -> crate::log::Log {}\n"),
     ];
     assert_eq!(found(&three).len(), 1);
-    let through_the_face_of_a_room = [
+    let through_mod_rs = [
         ("sim/src/check/mod.rs", "mod a;\npub use a::A;\npub trait Check {}\n"),
         ("sim/src/check/a.rs", "use crate::check::Check;\n"),
     ];
-    assert_eq!(found(&through_the_face_of_a_room).len(), 1);
+    assert_eq!(found(&through_mod_rs).len(), 1);
     let through_lib = [("src/lib.rs", "pub mod a;\n"), ("src/a.rs", "use crate::Term;\n")];
     assert_eq!(found(&through_lib)[0].item, "Term");
 }
 
 #[test]
-fn a_tree_of_imports_is_no_circle() {
+fn imports_without_a_cycle_are_allowed() {
     let diamond = [
         ("src/lib.rs", "pub mod raft;\n"),
         ("src/raft/mod.rs", "mod a;\nmod b;\npub use a::A;\nuse crate::raft::b::B;\n"),
@@ -172,5 +172,5 @@ fn a_tree_of_imports_is_no_circle() {
         ("sim/src/main.rs", "use quorate_sim::run;\n"),
     ];
     let sources: Vec<Source> = diamond.iter().map(|(path, text)| Source::new(path, text)).collect();
-    assert_eq!(circles_and_face_imports(&sources), []);
+    assert_eq!(cycles_and_lib_imports(&sources), []);
 }

@@ -19,6 +19,11 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[];
 fn every_exception_names_a_rule_and_gives_a_reason() {
     for exception in EXCEPTIONS {
         assert!(super::tree::RULES.contains(&exception.rule), "no such rule: {}", exception.rule);
-        assert!(exception.reason.contains(' '), "{} {}: why?", exception.path, exception.item);
+        assert!(
+            exception.reason.contains(' '),
+            "{} {}: the reason has fewer than two words",
+            exception.path,
+            exception.item
+        );
     }
 }

@@ -1,35 +1,35 @@
-//! The rooms (folders) of the library, and the rule that imports only point down.
+//! The folders of the library in layers, and the rule that a folder imports only from lower layers.
 
 use super::paths::{NamedPath, paths_below};
 use super::source::Source;
 use super::tree::{Finding, assert_clean, sources};
 
 /// One folder of the library and its place among the layers.
-pub(crate) struct Room {
+pub(crate) struct Folder {
     pub(crate) name: &'static str,
-    /// The floor of the room: it may import only from rooms on lower floors.
-    pub(crate) floor: u8,
-    /// The rooms it may import from.
+    /// The layer of the folder: the folder may import only from folders of lower layers.
+    pub(crate) layer: u8,
+    /// The folders that the folder may import from.
     pub(crate) below: &'static [&'static str],
-    /// Whether it is built without the standard library.
+    /// Whether the folder is built without the standard library.
     pub(crate) no_std: bool,
 }
 
-/// The table of ARCHITECTURE.md: every room of the library, and the simulator.
-pub(crate) const ROOMS: [Room; 13] = [
-    Room { name: "types", floor: 1, below: &[], no_std: true },
-    Room { name: "quorum", floor: 2, below: &["types"], no_std: true },
-    Room { name: "log", floor: 2, below: &["types"], no_std: true },
-    Room { name: "wire", floor: 2, below: &["types"], no_std: false },
-    Room { name: "storage", floor: 2, below: &["types"], no_std: false },
-    Room { name: "machine", floor: 2, below: &["types"], no_std: false },
-    Room { name: "progress", floor: 3, below: &["quorum", "types"], no_std: true },
-    Room { name: "recovery", floor: 3, below: &["quorum", "storage", "types"], no_std: false },
-    Room { name: "raft", floor: 4, below: &["progress", "log", "quorum", "types"], no_std: true },
-    Room { name: "replica", floor: 5, below: BELOW_REPLICA, no_std: false },
-    Room { name: "runtime", floor: 6, below: BELOW_DRIVERS, no_std: false },
-    Room { name: "http", floor: 7, below: &["runtime", "types"], no_std: false },
-    Room { name: "sim", floor: 6, below: BELOW_DRIVERS, no_std: false },
+/// The folders in the table of ARCHITECTURE.md: those of the library, and the simulator.
+pub(crate) const LIBRARY_FOLDERS: [Folder; 13] = [
+    Folder { name: "types", layer: 1, below: &[], no_std: true },
+    Folder { name: "quorum", layer: 2, below: &["types"], no_std: true },
+    Folder { name: "log", layer: 2, below: &["types"], no_std: true },
+    Folder { name: "wire", layer: 2, below: &["types"], no_std: false },
+    Folder { name: "storage", layer: 2, below: &["types"], no_std: false },
+    Folder { name: "machine", layer: 2, below: &["types"], no_std: false },
+    Folder { name: "progress", layer: 3, below: &["quorum", "types"], no_std: true },
+    Folder { name: "recovery", layer: 3, below: &["quorum", "storage", "types"], no_std: false },
+    Folder { name: "raft", layer: 4, below: &["progress", "log", "quorum", "types"], no_std: true },
+    Folder { name: "replica", layer: 5, below: BELOW_REPLICA, no_std: false },
+    Folder { name: "runtime", layer: 6, below: BELOW_DRIVERS, no_std: false },
+    Folder { name: "http", layer: 7, below: &["runtime", "types"], no_std: false },
+    Folder { name: "sim", layer: 6, below: BELOW_DRIVERS, no_std: false },
 ];
 
 const BELOW_REPLICA: &[&str] =
@@ -39,9 +39,9 @@ const BELOW_DRIVERS: &[&str] = &[
     "types",
 ];
 
-/// The room of a file: the folder below `src/`, or the simulator. Tests and the root files of
+/// The folder of a file: the folder below `src/`, or the simulator. Tests and the root files of
 /// crates belong to none.
-pub(crate) fn room_of(path: &str) -> Option<&str> {
+pub(crate) fn folder_of(path: &str) -> Option<&str> {
     if path == "src/lib.rs" || path.starts_with("src/bin/") {
         return None;
     }
@@ -51,9 +51,9 @@ pub(crate) fn room_of(path: &str) -> Option<&str> {
     }
 }
 
-/// Imports that do not point down.
+/// Imports that do not point to a lower layer.
 fn upward_imports(source: &Source) -> Vec<Finding> {
-    let Some(name) = room_of(&source.path) else { return Vec::new() };
+    let Some(name) = folder_of(&source.path) else { return Vec::new() };
     let finding = |line: usize, item: String, advice: String| Finding {
         path: source.path.clone(),
         line,
@@ -61,20 +61,20 @@ fn upward_imports(source: &Source) -> Vec<Finding> {
         size: 0,
         advice,
     };
-    let Some(room) = ROOMS.iter().find(|room| room.name == name) else {
-        let advice = format!("room `{name}` is in no table: give it a floor");
+    let Some(folder) = LIBRARY_FOLDERS.iter().find(|folder| folder.name == name) else {
+        let advice = format!("folder `{name}` has no layer: add it to LIBRARY_FOLDERS");
         return vec![finding(1, name.to_owned(), advice)];
     };
     let library = if name == "sim" { "quorate" } else { "crate" };
     let mut found = Vec::new();
     for NamedPath { position, parts } in paths_below(source, library) {
         let from = parts.first().map_or("", String::as_str);
-        if from != name && !room.below.contains(&from) {
-            let advice = if ROOMS.iter().any(|other| other.name == from) {
-                format!("`{name}` (floor {}) may not import from `{from}`", room.floor)
+        if from != name && !folder.below.contains(&from) {
+            let advice = if LIBRARY_FOLDERS.iter().any(|other| other.name == from) {
+                format!("`{name}` (layer {}) may not import from `{from}`", folder.layer)
             } else {
                 let path = parts.join("::");
-                format!("`{library}::{path}` comes through lib.rs: import it from its room")
+                format!("`{library}::{path}` comes through lib.rs: import it from its folder")
             };
             found.push(finding(source.line_of(position), parts.join("::"), advice));
         }
@@ -90,12 +90,12 @@ fn imports_point_down() {
 
 #[test]
 fn the_table_itself_points_down() {
-    for room in &ROOMS {
-        for below in room.below {
-            let other = ROOMS.iter().find(|other| other.name == *below);
-            let other = other.unwrap_or_else(|| panic!("{below} is in no table"));
-            assert!(other.floor < room.floor, "{} imports {below}", room.name);
-            assert!(other.no_std || !room.no_std, "{} needs std through {below}", room.name);
+    for folder in &LIBRARY_FOLDERS {
+        for below in folder.below {
+            let other = LIBRARY_FOLDERS.iter().find(|other| other.name == *below);
+            let other = other.unwrap_or_else(|| panic!("{below} is not in LIBRARY_FOLDERS"));
+            assert!(other.layer < folder.layer, "{} imports {below}", folder.name);
+            assert!(other.no_std || !folder.no_std, "{} needs std through {below}", folder.name);
         }
     }
 }
@@ -104,7 +104,7 @@ fn the_table_itself_points_down() {
 fn an_upward_import_is_noticed() {
     let found = |path: &str, text: &str| upward_imports(&Source::new(path, text)).len();
     let up = "use crate::raft::Raft;\n";
-    assert_eq!(found("src/log/mod.rs", up), 1, "from floor 4 to floor 2");
+    assert_eq!(found("src/log/mod.rs", up), 1, "from layer 4 to layer 2");
     assert_eq!(found("src/quorum/mod.rs", "use crate::log::Log;\n"), 1, "between siblings");
     assert_eq!(found("src/raft/mod.rs", "fn f() { crate::wire::encode() }\n"), 1, "unlisted");
     assert_eq!(found("src/raft/mod.rs", "use crate::{log::Log, Term};\n"), 1, "through lib.rs");

@@ -1,7 +1,7 @@
 //! Names that may not occur: those that hide what an item does, and second words for an idea that
 //! the glossary of ARCHITECTURE.md already has a word for.
 
-use super::layers::{ROOMS, room_of};
+use super::layers::{LIBRARY_FOLDERS, folder_of};
 use super::source::{Source, words};
 use super::tree::{Finding, assert_clean, sources};
 
@@ -36,14 +36,16 @@ const DEFINING_WORDS: [&str; 8] =
 /// The advice about a name that is defined here, if it breaks the rule.
 fn wrong_with(name: &str) -> Option<String> {
     if HIDING_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
-        return Some(format!("`{name}` hides an `if`: name what it does, ask with `may_`"));
+        return Some(format!(
+            "`{name}` hides a condition: name the action, and test the condition outside"
+        ));
     }
     if EMPTY_NAMES.contains(&name.to_lowercase().as_str()) || name.starts_with("process_") {
         return Some(format!("`{name}` says nothing: name what it does"));
     }
     let stem = name.strip_suffix('2')?;
     let counts = stem.len() > 2 && stem.ends_with(|c: char| c.is_alphabetic() || c == '_');
-    counts.then(|| format!("`{name}` is a second `{stem}`: name what differs"))
+    counts.then(|| format!("`{name}` is a second `{stem}`: name the difference"))
 }
 
 fn empty_names(source: &Source) -> Vec<Finding> {
@@ -69,10 +71,10 @@ fn empty_names(source: &Source) -> Vec<Finding> {
     found
 }
 
-/// Every second word in the code of the rooms that the glossary covers.
+/// Every second word in the code of the folders that the glossary covers.
 fn second_words(source: &Source) -> Vec<Finding> {
-    let room = room_of(&source.path);
-    if !ROOMS.iter().any(|other| room == Some(other.name)) {
+    let folder = folder_of(&source.path);
+    if !LIBRARY_FOLDERS.iter().any(|other| folder == Some(other.name)) {
         return Vec::new();
     }
     let mut found = Vec::new();

@@ -20,7 +20,7 @@ fn finding(source: &Source, position: usize, item: &str, advice: String) -> Find
     Finding { path, line, item: item.to_owned(), size: 0, advice }
 }
 
-/// Every other place of the room that would change a role.
+/// Every other place of the folder that would change a role.
 fn role_changes(source: &Source) -> Vec<Finding> {
     if !source.path.starts_with("src/raft/") || source.path == ROLES_CHANGE_IN {
         return Vec::new();
@@ -44,12 +44,12 @@ fn role_changes(source: &Source) -> Vec<Finding> {
     found.map(|(position, item)| finding(source, position, item, advice.clone())).collect()
 }
 
-/// Every place of the room that would let an action leave without the outbox.
+/// Every place of the folder that would let an action leave without the outbox.
 fn leaks(source: &Source) -> Vec<Finding> {
-    let in_room = source.path.starts_with("src/raft/");
+    let in_raft = source.path.starts_with("src/raft/");
     let mut found = Vec::new();
     for (action, files) in LEAVING.iter().filter(|(_, files)| !files.contains(&&*source.path)) {
-        for position in phrases(&source.production, action).filter(|_| in_room) {
+        for position in phrases(&source.production, action).filter(|_| in_raft) {
             let advice = format!("`{action}` is for {} alone", files.join(", "));
             found.push(finding(source, position, action, advice));
         }

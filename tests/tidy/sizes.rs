@@ -4,7 +4,7 @@ use super::source::Source;
 use super::tree::{Finding, assert_clean, sources};
 
 const FILE_LINES_MAX: usize = 600;
-/// The longest example: a newcomer reads it on one page.
+/// The first example that a newcomer reads, and its maximum length in lines: one page.
 const FIRST_PAGE: (&str, usize) = ("examples/three_nodes.rs", 80);
 const FUNCTION_LINES_MAX: usize = 70;
 const LINE_COLUMNS_MAX: usize = 100;
@@ -12,7 +12,7 @@ const LINE_COLUMNS_MAX: usize = 100;
 fn long_files(source: &Source) -> Vec<Finding> {
     let lines = source.text.lines().count();
     let max = if source.path == FIRST_PAGE.0 { FIRST_PAGE.1 } else { FILE_LINES_MAX };
-    let advice = format!("{lines} lines, over {max}: which two things are in this file?");
+    let advice = format!("{lines} lines, over {max}: split the file");
     let finding = Finding { advice, ..whole_file(source, "file", lines) };
     if lines > max { vec![finding] } else { Vec::new() }
 }
@@ -46,11 +46,11 @@ fn long_lines(source: &Source) -> Vec<Finding> {
 }
 
 /// The rule for a file's first line: a `//!` sentence of at least two words that says its purpose.
-fn missing_signs(source: &Source) -> Vec<Finding> {
-    let sign = source.text.lines().next().and_then(|line| line.strip_prefix("//! "));
-    let says_something = sign.is_some_and(|sign| sign.split_whitespace().count() >= 2);
-    let advice = "begin with a `//!` line that says what the file is for".to_owned();
-    let finding = Finding { advice, ..whole_file(source, "sign", 0) };
+fn missing_purposes(source: &Source) -> Vec<Finding> {
+    let purpose = source.text.lines().next().and_then(|line| line.strip_prefix("//! "));
+    let says_something = purpose.is_some_and(|purpose| purpose.split_whitespace().count() >= 2);
+    let advice = "begin with a `//!` line that says what the file implements".to_owned();
+    let finding = Finding { advice, ..whole_file(source, "purpose", 0) };
     if says_something { Vec::new() } else { vec![finding] }
 }
 
@@ -104,13 +104,13 @@ fn a_long_line_is_noticed() {
 }
 
 #[test]
-fn files_say_what_they_are_for() {
-    assert_clean("first-line", &sources().iter().flat_map(missing_signs).collect::<Vec<_>>());
+fn files_begin_with_their_purpose() {
+    assert_clean("first-line", &sources().iter().flat_map(missing_purposes).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_missing_sign_is_noticed() {
-    let found = |text: &str| missing_signs(&Source::new("src/a.rs", text)).len();
+fn a_missing_purpose_is_noticed() {
+    let found = |text: &str| missing_purposes(&Source::new("src/a.rs", text)).len();
     assert_eq!(found("//! What the log is made of.\n"), 0);
     assert_eq!(found("use crate::types::Term;\n//! What the log is made of.\n"), 1);
     assert_eq!(found("//! Log.\n"), 1);

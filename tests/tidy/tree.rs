@@ -153,5 +153,5 @@ fn an_exception_excuses_exactly_one_thing_and_must_be_needed() {
     assert_eq!(complaints_of(&[finding("f", 81)]), 2, "it grew: not excused, and stale");
     assert_eq!(complaints_of(&[finding("f", 79)]), 2, "it shrank: the line must follow");
     assert_eq!(complaints_of(&[]), 1, "stale");
-    assert_eq!(complaints("other", &[], &[exception]).len(), 0, "not this rule's business");
+    assert_eq!(complaints("other", &[], &[exception]).len(), 0, "the exception is of another rule");
 }

@@ -113,7 +113,7 @@ impl Etcd {
     }
 }
 
-/// Returns the index of the leader once one accepts writes.
+/// Returns the client address of the leader, once it accepts writes.
 async fn leader_of(clients: &[SocketAddr]) -> Result<SocketAddr, Box<dyn Error>> {
     let end = Instant::now() + ELECTION_WAIT_MAX;
     while Instant::now() < end {

@@ -32,7 +32,8 @@ Exit codes:
   0  success
   1  negative result: no such key, compare failed, no leader, or damage found
   2  invalid command line, configuration or file, or the output cannot be written
-  3  not executed: no node was reachable, or a signal interrupted it; safe to retry
+  3  not executed: no node accepted it in time (unreachable, busy or
+     disk full), or a signal interrupted it; safe to retry
   4  unknown: the command may have been executed, or may still be executed
   5  rejected: not executed, and a retry fails again unless something changes
   6  the node stopped because of an error, which its log names

@@ -110,7 +110,7 @@ fn a_leader_without_quorum_contact_steps_down_under_check_quorum() {
 }
 
 #[test]
-fn reads_are_answered_or_not() {
+fn a_read_may_be_expected_to_be_answered_or_not() {
     play(
         json!({}),
         json!([

@@ -34,8 +34,8 @@ pub(crate) struct Play {
     patience: BTreeMap<NodeId, Patience>,
 }
 
-/// A node that campaigns after a fixed number of ticks instead of a random one. The scenario
-/// decides when this node is called: a call may come late, and `Campaign` is one that comes early.
+/// A node that campaigns after a fixed number of ticks instead of a random one. The player ignores
+/// the random deadline of the node, and passes `Campaign` once the ticks have passed.
 struct Patience {
     ticks: u32,
     /// The node's current deadline, and the ticks since it was set. A new deadline means that the

@@ -1,4 +1,4 @@
-//! The scenario language, as types. A scenario that does not fit them is not played, with a reason.
+//! The scenario language, as types. A scenario that does not fit them is skipped with a reason.
 
 use std::collections::BTreeMap;
 
@@ -272,7 +272,7 @@ impl Scenario {
         }
         let silent = ["learner-must-vote", "add-node-not-immediately-fatal"];
         if silent.iter().any(|id| case["id"] == *id) {
-            return Err("a voter to come is a learner until it has the log".into());
+            return Err("a new voter is a learner until it has the log".into());
         }
         serde_json::from_value(case.clone()).map_err(|error| format!("invalid scenario: {error}"))
     }

@@ -42,7 +42,7 @@ fn an_isolated_leader_loses_no_acknowledged_write() {
         let leader = cluster.leader();
         network.isolate(leader);
         load.answered(60);
-        assert_ne!(cluster.leader(), leader, "clients are answered by another");
+        assert_ne!(cluster.leader(), leader, "another node answers the clients");
         network.heal();
     }
     load.answered(20);
@@ -62,7 +62,7 @@ fn a_leader_whose_messages_are_lost_steps_down() {
         network.cut(leader, other);
     }
     load.answered(60);
-    assert_ne!(cluster.leader(), leader, "clients are answered by another");
+    assert_ne!(cluster.leader(), leader, "another node answers the clients");
     network.heal();
     load.answered(20);
     load.must_be_linearizable();
