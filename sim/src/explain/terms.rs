@@ -35,15 +35,15 @@ fn reply_before_durable(
         history.at(history.failing),
         format!("{node} sends {to} its {message_name} in term {term}"),
     );
-    let Some((id, _)) = own else {
+    let Some((id, written)) = own else {
         return draft.cause(format!(
             "{node} replies in term {term} but never submitted that term to its disk, so after a \
              crash it would return to an earlier term"
         ));
     };
-    let sentence = format!("{node} submits term {term} to its disk");
+    let sentence = format!("{node} submits term {written} to its disk");
     draft.fact(*id, history.at(*id), sentence);
-    facts::write_outcome(history, draft, *id, &format!("the write with term {term}"));
+    facts::write_outcome(history, draft, *id, &format!("the write with term {written}"));
     draft.cause(format!(
         "{node} replies to {to} in term {term} before that term is durable, so after a crash now \
          {node} would return to an earlier term"

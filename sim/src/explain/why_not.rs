@@ -27,14 +27,24 @@ pub fn why_not_leader(record: &Record, node: NodeId, from: SimTime, to: SimTime)
             (*count, *latest) = (*count + 1, event.at);
         }
     }
-    if history.elections().iter().any(|(id, leader, _)| *leader == node && history.at(*id) >= from)
-    {
-        counts.insert(format!("{node} won an election"), (1, from, to));
+    for (id, _, term) in history.elections().iter().filter(|(_, leader, _)| *leader == node) {
+        let at = history.at(*id);
+        if at >= from {
+            counts.insert(format!("{node} won the election of term {term}"), (1, at, at));
+        }
     }
     if counts.is_empty() {
-        return vec![format!(
-            "{node} never requested a vote: it was down, or its election timeout did not expire"
-        )];
+        let sent = |id: EventId| history.event(id).message().filter(|sent| sent.from == node);
+        let requested = history
+            .all()
+            .filter(|(_, event)| event.at >= from)
+            .any(|(id, _)| sent(id).is_some_and(|sent| is_vote_request(sent.body.name())));
+        return vec![match requested {
+            true => format!("{node} requested votes, and no reply has rejected it yet"),
+            false => format!(
+                "{node} never requested a vote: it was down, or its election timeout did not expire"
+            ),
+        }];
     }
     lines(counts)
 }

@@ -14,6 +14,8 @@ use crate::sweep::{Seeds, SweepEnd};
 /// A default sweep of this many seeds or more must reach every required coverage mark.
 const GATE_SEEDS: u64 = 1_000;
 
+const CANARY_MISSED: &str = "no check detected the planted bug (canary)";
+
 /// The result of a finished sweep, or of the replay of one seed.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -65,7 +67,6 @@ impl Report {
 
     /// Returns the result in a few words, `passed` or `FAILED: seed 7`.
     pub(crate) fn verdict(&self) -> String {
-        let missed = self.summary.missed_required().len();
         match (self.exit(), self.summary.failed.as_slice()) {
             (Exit::Interrupted, _) => "interrupted: no failures so far".to_owned(),
             (_, [_]) if self.replayed_seed.is_some() => "FAILED".to_owned(),
@@ -74,14 +75,25 @@ impl Report {
                 let count = self.summary.failed.len();
                 format!("FAILED: {count} seeds, the smallest is seed {}", first.seed)
             }
-            (Exit::Vacuous, []) if self.canary_undetected() => {
-                "VACUOUS: no check detected the planted bug (canary)".to_owned()
-            }
+            (Exit::Vacuous, []) if self.canary_undetected() => format!("VACUOUS: {CANARY_MISSED}"),
             (Exit::Vacuous, []) => {
+                let missed = self.summary.missed_required().len();
                 format!("VACUOUS: {missed} required coverage marks were not reached")
             }
             (_, []) => "passed".to_owned(),
         }
+    }
+
+    /// Returns why the sweep proves nothing, with every missed mark; `None` if it does or failed.
+    pub(crate) fn vacuous_because(&self) -> Option<String> {
+        if self.exit() != Exit::Vacuous {
+            return None;
+        }
+        let missed = self.summary.missed_required().join(", ");
+        Some(match self.canary_undetected() {
+            true => CANARY_MISSED.to_owned(),
+            false => format!("required coverage marks were not reached: {missed}"),
+        })
     }
 
     /// Returns the requested seeds: `seeds 0..1000`, `part 2 of 4 of seeds 0..1000`, `seed 7`.

@@ -1,6 +1,5 @@
 //! The summary for GitHub Actions: annotations, and Markdown for the step summary.
 
-use crate::cli::exit::Exit;
 use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::table;
 use crate::cli::text::{Finding, quantity};
@@ -18,9 +17,7 @@ pub(crate) fn annotations(report: &Report) -> Vec<String> {
         let place = place.unwrap_or_default();
         lines.push(format!("::error {place}title={}::{}", property(&name), data(&text)));
     }
-    if report.exit() == Exit::Vacuous {
-        let missed = report.summary.missed_required().join(", ");
-        let text = format!("required coverage marks were not reached: {missed}");
+    if let Some(text) = report.vacuous_because() {
         lines.push(format!("::error title=coverage::{}", data(&text)));
     }
     lines

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::CommandError;
 use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::table;
 
@@ -23,10 +23,8 @@ pub(crate) fn document(report: &Report) -> Result<String, CommandError> {
         suite.add_test_case(case(&report.subject(), None, report.elapsed));
     }
     if report.replayed_seed.is_none() {
-        let missed = report.summary.missed_required().join(", ");
-        let text = format!("required coverage marks were not reached: {missed}");
-        let vacuous = (report.exit() == Exit::Vacuous).then_some(text.as_str());
-        suite.add_test_case(case("coverage", vacuous, Duration::ZERO));
+        let vacuous = report.vacuous_because();
+        suite.add_test_case(case("coverage", vacuous.as_deref(), Duration::ZERO));
     }
     let mut document = quick_junit::Report::new("quorate");
     document.set_time(report.elapsed);

@@ -95,6 +95,10 @@ fn a_large_sweep_must_reach_every_required_mark() {
     assert_eq!(blind.exit(), Exit::Vacuous);
     assert!(blind.verdict().contains("no check detected"), "{}", blind.verdict());
     assert!(table::summary(&blind).contains("NOT DETECTED in 100 seeds"));
+    assert!(github::annotations(&blind)[0].contains("no check detected the planted bug"));
+    assert!(
+        junit::document(&blind).is_ok_and(|text| text.contains("no check detected the planted"))
+    );
     let failed = Report { canary: blind.canary, ..report(vec![Some(safety())], 1) };
     assert_eq!(failed.exit(), Exit::Safety, "a failed seed outranks the canary");
     assert!(table::summary(&large).contains(&format!("VACUOUS: {missed} required coverage marks")));
