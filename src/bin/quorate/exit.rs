@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     Negative = 1,
     /// The command line, a configuration or a file is invalid, or the output cannot be written.
     InvalidInput = 2,
-    /// The request was not executed, because no node accepted it in time or a signal interrupted it.
+    /// The request was not executed: no node accepted it in time, or a signal interrupted it.
     NotExecuted = 3,
     /// The request may have been executed, or may still be.
     Unknown = 4,
