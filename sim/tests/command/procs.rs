@@ -35,7 +35,7 @@ fn unsupported_lines_are_listed_and_nothing_starts() {
         assert!(line.starts_with("unsupported") && line.contains(part), "{line}");
     }
     let error = stderr(&output);
-    assert!(error.contains("3 lines not supported") && error.contains("--skip"), "{error}");
+    assert!(error.contains("3 lines are not supported") && error.contains("--skip"), "{error}");
 }
 
 #[test]
