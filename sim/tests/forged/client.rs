@@ -300,8 +300,8 @@ crate::forgeries! {
     }
 
     S20 a_bounded_read_is_older_than_its_stated_age on written
-    "n3 serves read 2 at read index 0, but an operation at index 2 was completed 1s before the \
-     read began"
+    "n3 serves read 2 at read index 0, but an operation at index 2 was completed more than 1s \
+     before the read began"
     |stage| {
         stage.confirms(OpId(0), id(2, 1));
         let second = Duration::from_secs(1);
