@@ -3,7 +3,7 @@
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Body, Entry, Message, Packet, SnapshotTransferBody};
+use crate::types::{Body, Entry, Packet, SnapshotTransferBody};
 use crate::wire::error::{FrameError, WireError};
 use crate::wire::frame::{FRAME_HEADER_BYTES, Header, append, open};
 use crate::wire::kind::Kind;
@@ -76,8 +76,8 @@ pub(super) fn decode_body(header: &Header, body: &[u8]) -> Result<Packet, FrameE
 /// Returns the kind of frame for a packet.
 fn kind_of(packet: &Packet) -> Kind {
     match packet {
-        Packet::Message(Message { body: Body::AppendEntries { .. }, .. }) => Kind::Append,
-        Packet::Chained(Message { body: Body::AppendEntries { .. }, .. }, _) => Kind::Chained,
+        Packet::Message(message) if message.body.is_bulk() => Kind::Append,
+        Packet::Chained(message, _) if message.body.is_bulk() => Kind::Chained,
         Packet::Message(_) | Packet::Chained(..) => Kind::Control,
         Packet::SnapshotTransfer(_) => Kind::SnapshotTransfer,
         Packet::Comparison(_) => Kind::Comparison,
@@ -87,10 +87,10 @@ fn kind_of(packet: &Packet) -> Kind {
 /// Returns an upper estimate of the size of the packet's entries or snapshot bytes.
 fn payload_bytes(packet: &Packet) -> usize {
     match packet {
-        Packet::Message(message) | Packet::Chained(message, _) => match &message.body {
-            Body::AppendEntries { entries, .. } => entries.iter().map(Entry::bytes).sum(),
-            _ => 0,
-        },
+        Packet::Message(message) | Packet::Chained(message, _) => {
+            let Body::AppendEntries { entries, .. } = &message.body else { return 0 };
+            entries.iter().map(Entry::bytes).sum()
+        }
         Packet::Comparison(_) => 0,
         Packet::SnapshotTransfer(transfer) => match &transfer.body {
             SnapshotTransferBody::Bytes(_, bytes) => bytes.len(),

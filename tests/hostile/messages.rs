@@ -382,7 +382,16 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
             }
             Body::BootstrapProbe { seen } => seen.windows(2).any(|pair| pair[0].id >= pair[1].id),
             Body::Bootstrapped { membership, .. } => is_invalid(membership),
-            _ => false,
+            Body::RequestVoteReply { .. }
+            | Body::AppendEntriesReply(
+                AppendOutcome::Accepted { .. } | AppendOutcome::NoSpace { .. },
+            )
+            | Body::ReadIndex { .. }
+            | Body::InstallSnapshotReply { .. }
+            | Body::TimeoutNow
+            | Body::UnknownIncarnation
+            | Body::TakeoverAllowed
+            | Body::LogIsComplete => false,
         }
 }
 

@@ -72,7 +72,12 @@ pub(super) fn message(message: &Message) -> String {
         Body::TimeoutNow => {
             format!("{from}'s TimeoutNow in term {term}, which starts the receiver's campaign")
         }
-        _ => format!("{from}'s {} in term {term}", body.name()),
+        Body::AppendEntriesReply(AppendOutcome::NoSpace { .. })
+        | Body::BootstrapProbe { .. }
+        | Body::Bootstrapped { .. }
+        | Body::UnknownIncarnation
+        | Body::TakeoverAllowed
+        | Body::LogIsComplete => format!("{from}'s {} in term {term}", body.name()),
     }
 }
 
