@@ -1,6 +1,6 @@
-//! The serde forms that a derive does not give: byte strings, bounded lists and durations. The wire
-//! format fixes them, and `docs/FORMAT.md` describes them. Decoding allocates for what arrives, never
-//! for a claimed length.
+//! The serde forms that a derive does not give: byte strings, bounded lists and durations. They are
+//! part of the wire format (`docs/FORMAT.md`). Decoding allocates for what arrives, never for a
+//! claimed length.
 
 use alloc::vec::Vec;
 use core::fmt;
