@@ -21,7 +21,7 @@ const PLAIN_BYTES: usize = FRAME_HEADER_BYTES + 128;
 /// unchanged. A node whose configured bounds are within [`Kind::bytes_max`] and
 /// [`Body::ENTRIES_MAX`] sends no such packet.
 pub fn encode(packet: &Packet, into: &mut Vec<u8>) -> Result<(), WireError> {
-    let kind = kind_of(packet);
+    let (kind, start) = (kind_of(packet), into.len());
     into.reserve(PLAIN_BYTES + payload_bytes(packet));
     let written = append(kind, into, |into| match packet {
         Packet::Message(message) => write(kind, message, into),
@@ -29,6 +29,8 @@ pub fn encode(packet: &Packet, into: &mut Vec<u8>) -> Result<(), WireError> {
         Packet::SnapshotTransfer(transfer) => write(kind, transfer, into),
         Packet::Comparison(comparison) => write(kind, comparison, into),
     });
+    assert_eq!(into.len() > start, written.is_ok(), "only a valid packet has a frame");
+    debug_assert!(written.is_err() || open(&into[start..]).is_ok_and(|(it, _)| it.kind == kind));
     written.map_err(|error| WireError { offset: 0, error })
 }
 
