@@ -2,7 +2,7 @@
 //! proves little.
 
 use quorate::raft::{MessageRejectReason, RejectReason, RoleName};
-use quorate::types::Body;
+use quorate::types::MessageKind;
 
 use crate::fault::Fault;
 
@@ -350,7 +350,8 @@ const REQUEST_REJECTED: [Mark; 6] = [
     must("request-rejected/disk-full"),
 ];
 
-const RECEIVED: [Mark; 18] = [
+/// The marks of received messages, in the order of [`MessageKind::ALL`].
+const RECEIVED: [Mark; MessageKind::ALL.len()] = [
     must("received/pre-vote"),
     must("received/pre-vote-reply"),
     must("received/request-vote"),
@@ -468,28 +469,8 @@ impl MarkId {
     }
 
     /// Returns the mark of a message that a node receives.
-    pub(crate) fn received(body: &Body) -> MarkId {
-        let place = match body {
-            Body::PreVote { .. } => 0,
-            Body::PreVoteReply { .. } => 1,
-            Body::RequestVote { .. } => 2,
-            Body::RequestVoteReply { .. } => 3,
-            Body::AppendEntries { .. } => 4,
-            Body::AppendEntriesReply(_) => 5,
-            Body::Heartbeat { .. } => 6,
-            Body::HeartbeatReply { .. } => 7,
-            Body::ReadIndex { .. } => 8,
-            Body::ReadIndexReply { .. } => 9,
-            Body::InstallSnapshot { .. } => 10,
-            Body::InstallSnapshotReply { .. } => 11,
-            Body::TimeoutNow => 12,
-            Body::BootstrapProbe { .. } => 13,
-            Body::Bootstrapped { .. } => 14,
-            Body::UnknownIncarnation => 15,
-            Body::TakeoverAllowed => 16,
-            Body::LogIsComplete => 17,
-        };
-        MarkId(RECEIVED_FROM + place)
+    pub(crate) fn received(kind: MessageKind) -> MarkId {
+        MarkId(RECEIVED_FROM + kind as usize)
     }
 
     /// Returns the mark of `fault` at a node in `role`.

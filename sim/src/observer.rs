@@ -192,10 +192,10 @@ impl Observer {
         match observation {
             Observation::Sent { message } => {
                 self.tally.messages += 1;
-                match &message.body {
-                    Body::AppendEntries { entries, .. } => self.reach_batch(entries),
-                    Body::Heartbeat(heartbeat) => self.read_lease_granted(message, heartbeat),
-                    _ => {}
+                if let Body::AppendEntries { entries, .. } = &message.body {
+                    self.reach_batch(entries);
+                } else if let Body::Heartbeat(heartbeat) = &message.body {
+                    self.read_lease_granted(message, heartbeat);
                 }
             }
             Observation::Replied { .. } => {
@@ -291,7 +291,7 @@ impl Observer {
 
     /// Marks the kind of a message that a running node receives.
     pub(crate) fn received(&mut self, message: &Message, status: &Status) {
-        self.reach(MarkId::received(&message.body));
+        self.reach(MarkId::received(message.body.kind()));
         self.reach_if(message.term < status.term, Spot::FromEarlierTerm);
         let sender = self.started_in.get(&message.from);
         let earlier = sender.is_some_and(|(start, term)| *start > 1 && message.term < *term);

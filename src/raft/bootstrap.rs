@@ -60,10 +60,8 @@ impl Bootstrap {
     /// begins at the start of the log is rejected: its entries rely on the first membership, which
     /// is not an entry.
     pub(crate) fn blocks(&self, message: &Message) -> bool {
-        match &message.body {
-            Body::AppendEntries { prev, .. } if self.cluster_exists => *prev == EntryId::ZERO,
-            _ => !self.cluster_exists,
-        }
+        let is_from_start = matches!(message.body, Body::AppendEntries { prev: EntryId::ZERO, .. });
+        !self.cluster_exists || is_from_start
     }
 
     /// Returns the node's position among the bootstrap peers, if it is one.

@@ -37,23 +37,22 @@ impl Common {
         is_leader: bool,
     ) -> bool {
         let (from, name) = (message.from, message.body.name());
-        match &message.body {
-            Body::PreVote { .. } => return false,
-            Body::BootstrapProbe { seen } => self.on_bootstrap_probe(from, seen),
-            Body::Bootstrapped { start_id, membership, source } => {
-                self.on_bootstrapped(from, *start_id, membership.clone(), *source);
+        let body = &message.body;
+        let blocked = self.bootstrap.as_ref().is_some_and(|bootstrap| bootstrap.blocks(message));
+        if let Body::BootstrapProbe { seen } = body {
+            self.on_bootstrap_probe(from, seen);
+        } else if let Body::Bootstrapped { start_id, membership, source } = body {
+            self.on_bootstrapped(from, *start_id, membership.clone(), *source);
+        } else if body.requires_known_disk() && !self.is_from_known_disk(message) {
+            self.reject_message(from, name, MessageRejectReason::UnknownIncarnation);
+            if is_leader {
+                self.send(from, Body::UnknownIncarnation);
             }
-            body if body.requires_known_disk() && !self.is_from_known_disk(message) => {
-                self.reject_message(from, name, MessageRejectReason::UnknownIncarnation);
-                if is_leader {
-                    self.send(from, Body::UnknownIncarnation);
-                }
-            }
-            _ if self.bootstrap.as_ref().is_some_and(|bootstrap| bootstrap.blocks(message)) => {
-                self.reject_message(from, name, MessageRejectReason::NoMembership);
-                self.probe_outsider(from);
-            }
-            _ => return false,
+        } else if blocked && !matches!(body, Body::PreVote { .. }) {
+            self.reject_message(from, name, MessageRejectReason::NoMembership);
+            self.probe_outsider(from);
+        } else {
+            return false;
         }
         true
     }

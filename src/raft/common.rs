@@ -17,8 +17,8 @@ use crate::raft::rejected_messages::RejectedMessages;
 use crate::raft::survival::Survival;
 use crate::raft::transfer_backoff::PriorityTransferBackoff;
 use crate::types::{
-    AppendOutcome, Body, BootstrapPeer, Entry, EntryId, Freshness, HardState, Incarnation, Index,
-    Instant, Membership, Message, NodeId, Payload, ReadLevel, Readiness, RejectReason, RoleName,
+    Body, BootstrapPeer, Entry, EntryId, Freshness, HardState, Incarnation, Index, Instant,
+    Membership, Message, NodeId, Payload, ReadLevel, Readiness, RejectReason, RoleName,
     SnapshotMeta, Tag, Term,
 };
 
@@ -405,30 +405,6 @@ impl Common {
         let last = entries.last().expect("a batch is not empty").id.index;
         self.log.begin_apply(last);
         self.actions.push(Action::Apply(entries));
-    }
-
-    /// Answers a message of an earlier term with the current term (Raft §5.1), so that an outdated
-    /// leader steps down and an outdated candidate catches up.
-    pub(crate) fn reply_to_stale_message(&mut self, message: &Message) {
-        let body = match &message.body {
-            Body::RequestVote { .. } => Body::RequestVoteReply { granted: false },
-            Body::AppendEntries { prev, .. } => {
-                let outcome = AppendOutcome::Rejected { prev: prev.index, hint: EntryId::ZERO };
-                Body::AppendEntriesReply(outcome)
-            }
-            // Round 0 confirms nothing: by the time of the reply, the sender may lead this term,
-            // with rounds of its own.
-            Body::Heartbeat(_) => Body::HeartbeatReply {
-                round: 0,
-                verified: Index::ZERO,
-                matched: Index::ZERO,
-                durable: Index::ZERO,
-                ready: Readiness::default(),
-            },
-            Body::InstallSnapshot { .. } => Body::InstallSnapshotReply { matched: Index::ZERO },
-            _ => return,
-        };
-        self.send(message.from, body);
     }
 
     /// Rejects every read that waits for the state machine.

@@ -28,6 +28,7 @@ mod read_lease_grants;
 mod reads;
 mod rejected_messages;
 mod replication;
+mod role;
 mod screen;
 mod snapshots;
 mod start;
@@ -54,9 +55,10 @@ use crate::raft::common::Common;
 use crate::raft::election::{Candidate, PreCandidate};
 use crate::raft::follower::Follower;
 use crate::raft::leader::Leader;
+use crate::raft::role::Role;
 use crate::raft::transition::Transition;
 use crate::types::{
-    Body, Entry, EntryId, Freshness, Incarnation, Index, Instant, Membership, Message, NodeId,
+    Body, Entry, Freshness, Incarnation, Index, Instant, Membership, Message, MessageClass, NodeId,
     ReadLevel, Restored, SnapshotMeta, Tag, Term, WriteId,
 };
 
@@ -71,15 +73,6 @@ use crate::types::{
 pub struct Raft {
     common: Common,
     role: Role,
-}
-
-/// The node's current role, with the data that only this role has.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Role {
-    Follower(Follower),
-    PreCandidate(PreCandidate),
-    Candidate(Candidate),
-    Leader(Box<Leader>),
 }
 
 impl Raft {
@@ -389,29 +382,27 @@ impl Raft {
         if self.common.handle_bootstrap_or_reject(&message, matches!(self.role, Role::Leader(_))) {
             return Transition::Stay;
         }
-        match &message.body {
-            Body::PreVote { next_term, last } => {
-                let fresh = self.hears_leader();
-                let common = &mut self.common;
-                election::on_pre_vote(common, message.from, *next_term, *last, fresh);
-                return Transition::Stay;
+        if let Body::PreVote { next_term, last } = message.body {
+            let fresh = self.hears_leader();
+            election::on_pre_vote(&mut self.common, message.from, next_term, last, fresh);
+            return Transition::Stay;
+        }
+        if matches!(message.body, Body::RequestVote { transfer: false, .. })
+            && message.term > self.common.term()
+            && (self.hears_leader() || self.common.withholds_vote())
+        {
+            let sticky = self.hears_leader().then_some(MessageRejectReason::LeaderHeard);
+            let reason = sticky.unwrap_or(MessageRejectReason::VoteWithheld);
+            self.common.reject_message(message.from, name, reason);
+            return Transition::Stay;
+        }
+        let is_pre_vote_reply = matches!(message.body, Body::PreVoteReply { .. });
+        if message.term < self.common.term() && !is_pre_vote_reply {
+            self.common.reject_message(message.from, name, MessageRejectReason::StaleTerm);
+            if let Some(reply) = screen::stale_reply(&message.body) {
+                self.common.send(message.from, reply);
             }
-            Body::RequestVote { transfer: false, .. }
-                if message.term > self.common.term()
-                    && (self.hears_leader() || self.common.withholds_vote()) =>
-            {
-                let sticky = self.hears_leader().then_some(MessageRejectReason::LeaderHeard);
-                let reason = sticky.unwrap_or(MessageRejectReason::VoteWithheld);
-                self.common.reject_message(message.from, name, reason);
-                return Transition::Stay;
-            }
-            Body::PreVoteReply { .. } => {}
-            _ if message.term < self.common.term() => {
-                self.common.reject_message(message.from, name, MessageRejectReason::StaleTerm);
-                self.common.reply_to_stale_message(&message);
-                return Transition::Stay;
-            }
-            _ => {}
+            return Transition::Stay;
         }
         let is_later = message.term > self.common.term();
         self.adopt_term(&message);
@@ -421,10 +412,7 @@ impl Raft {
 
     /// Becomes a follower in a later term (§5.1); a (pre-)candidate also follows its term's leader.
     fn adopt_term(&mut self, message: &Message) {
-        let from_leader = matches!(
-            message.body,
-            Body::AppendEntries { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot { .. }
-        );
+        let from_leader = message.body.class() == MessageClass::LeaderRequest;
         let campaigns = matches!(self.role, Role::PreCandidate(_) | Role::Candidate(_));
         let term = message.term;
         if term > self.common.term() || (from_leader && campaigns && term == self.common.term()) {
@@ -440,66 +428,15 @@ impl Raft {
         {
             return Transition::Stay;
         }
-        match (&mut self.role, message.body) {
-            (_, Body::UnknownIncarnation) => common.on_unknown_incarnation(from),
-            (role, Body::RequestVote { last, transfer }) => {
-                let granted = election::on_request_vote(common, from, last, transfer);
-                role.defer_own_election(common, granted, last);
-            }
-            (Role::PreCandidate(candidate), Body::PreVoteReply { next_term, granted }) => {
-                return candidate.on_reply(common, from, next_term, granted);
-            }
-            (Role::Candidate(candidate), Body::RequestVoteReply { granted }) => {
-                return candidate.on_reply(common, from, granted);
-            }
-            (Role::Follower(follower), Body::AppendEntries { prev, entries, committed }) => {
-                follower.on_append_entries(common, from, prev, entries, committed);
-            }
-            (Role::Follower(follower), Body::Heartbeat(heartbeat)) => {
-                follower.on_heartbeat(common, from, &heartbeat);
-            }
-            (Role::Follower(follower), Body::TimeoutNow) => {
-                return follower.on_timeout_now(common, from);
-            }
-            (Role::Follower(follower), Body::TakeoverAllowed) => {
-                follower.on_takeover_allowed(common, from)
-            }
-            (Role::Candidate(candidate), Body::LogIsComplete) => {
-                if common.log.membership().is_voter(from) {
-                    return candidate.on_log_is_complete(common);
-                }
-                common.reject_message(from, name, MessageRejectReason::NotVoter);
-            }
-            (Role::Follower(follower), Body::InstallSnapshot { meta }) => {
-                follower.on_install_snapshot(common, from, meta);
-            }
-            (Role::Follower(follower), Body::ReadIndexReply { start_id, ticket, index }) => {
-                follower.on_read_index_reply(common, from, start_id, ticket, index);
-            }
-            (Role::Leader(leader), Body::AppendEntriesReply(outcome)) => {
-                leader.on_append_entries_reply(common, from, outcome);
-            }
-            (
-                Role::Leader(leader),
-                Body::HeartbeatReply { round, verified, matched, ready, .. },
-            ) => {
-                leader.on_heartbeat_reply(common, from, round, verified, matched, ready);
-            }
-            (Role::Leader(leader), Body::InstallSnapshotReply { matched }) => {
-                leader.on_install_snapshot_reply(common, from, matched);
-            }
-            (Role::Leader(leader), Body::ReadIndex { start_id, ticket }) => {
-                leader.on_read_index(common, from, start_id, ticket);
-            }
-            (
-                Role::Leader(_),
-                Body::AppendEntries { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot { .. },
-            ) => {
-                common.reject_message(from, name, MessageRejectReason::SecondLeader);
-            }
-            _ => common.reject_message(from, name, MessageRejectReason::WrongRole),
-        }
-        Transition::Stay
+        let class = message.body.class();
+        self.role.handle(common, from, message.body).unwrap_or_else(|| {
+            let is_second =
+                matches!(self.role, Role::Leader(_)) && class == MessageClass::LeaderRequest;
+            let wrong_role = MessageRejectReason::WrongRole;
+            let reason = if is_second { MessageRejectReason::SecondLeader } else { wrong_role };
+            self.common.reject_message(from, name, reason);
+            Transition::Stay
+        })
     }
 
     /// Whether a leader was heard from so recently that no other node may win (thesis §4.2.3).
@@ -572,29 +509,6 @@ impl Raft {
         assert!(self.common.is_electable(), "only an electable node campaigns");
         if let Role::Follower(follower) = &mut self.role {
             follower.on_leader_lost(&mut self.common);
-        }
-    }
-}
-
-impl Role {
-    fn name(&self) -> RoleName {
-        match self {
-            Role::Follower(_) => RoleName::Follower,
-            Role::PreCandidate(_) => RoleName::PreCandidate,
-            Role::Candidate(_) => RoleName::Candidate,
-            Role::Leader(_) => RoleName::Leader,
-        }
-    }
-
-    /// Restarts the election timeout if this node granted the vote, or is a candidate whose log is
-    /// behind the requester's, because the requester is more likely to win.
-    fn defer_own_election(&mut self, common: &mut Common, granted: bool, last: EntryId) {
-        match self {
-            Role::Follower(follower) if granted => follower.deadline = common.election_deadline(),
-            Role::Candidate(candidate) if last > common.log.last() => {
-                candidate.deadline = common.election_deadline();
-            }
-            _ => {}
         }
     }
 }

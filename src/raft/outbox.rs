@@ -9,8 +9,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::types::{
-    AppendOutcome, Body, Entry, HardState, Index, Instant, Message, SnapshotMeta, Term, Write,
-    WriteId,
+    Body, Entry, HardState, Index, Instant, Message, SnapshotMeta, Term, Write, WriteId,
 };
 
 /// The pending writes, and the messages that wait for them.
@@ -133,13 +132,10 @@ impl Outbox {
     /// dropped, it could campaign for ever and never win.
     pub(crate) fn post(&mut self, message: Message, held_max: usize) -> PostOutcome {
         let full = self.held() >= held_max && !matches!(message.body, Body::RequestVote { .. });
-        let (queue, gate) = match message.body {
-            Body::AppendEntriesReply(AppendOutcome::Accepted { .. })
-            | Body::InstallSnapshotReply { .. }
-            | Body::Bootstrapped { .. } => {
-                (&mut self.held_acknowledgements, self.hard_state_write.max(self.entries_write))
-            }
-            _ => (&mut self.held, self.hard_state_write),
+        let (queue, gate) = if message.body.reveals_entries() {
+            (&mut self.held_acknowledgements, self.hard_state_write.max(self.entries_write))
+        } else {
+            (&mut self.held, self.hard_state_write)
         };
         if gate <= self.persisted {
             return PostOutcome::SendNow(message);
@@ -220,6 +216,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::AppendOutcome;
     use crate::types::{EntryId, Incarnation, Membership, NodeId, Payload, Readiness};
 
     fn entry(term: u64, index: u64) -> Entry {

@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::raft::action::MessageRejectReason;
 use crate::types::{
     AppendOutcome, Body, Entry, EntryId, Heartbeat, Index, Membership, Message, NodeId, Payload,
-    SnapshotMeta, Term,
+    Readiness, SnapshotMeta, Term,
 };
 
 /// Returns why the message is invalid for node `to`, or `None` if it is valid.
@@ -26,14 +26,7 @@ fn is_well_formed(message: &Message) -> bool {
         return false;
     }
     // Only pre-votes and bootstrap messages are sent before the first election.
-    let is_valid_in_term_zero = matches!(
-        message.body,
-        Body::PreVote { .. }
-            | Body::PreVoteReply { .. }
-            | Body::BootstrapProbe { .. }
-            | Body::Bootstrapped { .. }
-    );
-    if term == Term::ZERO && !is_valid_in_term_zero {
+    if term == Term::ZERO && !message.body.is_sent_before_first_term() {
         return false;
     }
     match &message.body {
@@ -68,6 +61,42 @@ fn is_well_formed(message: &Message) -> bool {
         | Body::LogIsComplete
         | Body::UnknownIncarnation
         | Body::ReadIndex { .. } => true,
+    }
+}
+
+/// Returns the reply to a message of an earlier term, if it gets one. The reply carries the current
+/// term (Raft §5.1), so that an outdated leader steps down and an outdated candidate catches up.
+pub(crate) fn stale_reply(body: &Body) -> Option<Body> {
+    match body {
+        Body::RequestVote { .. } => Some(Body::RequestVoteReply { granted: false }),
+        Body::AppendEntries { prev, .. } => {
+            let outcome = AppendOutcome::Rejected { prev: prev.index, hint: EntryId::ZERO };
+            Some(Body::AppendEntriesReply(outcome))
+        }
+        // Round 0 confirms nothing: by the time of the reply, the sender may lead this term, with
+        // rounds of its own.
+        Body::Heartbeat(_) => Some(Body::HeartbeatReply {
+            round: 0,
+            verified: Index::ZERO,
+            matched: Index::ZERO,
+            durable: Index::ZERO,
+            ready: Readiness::default(),
+        }),
+        Body::InstallSnapshot { .. } => Some(Body::InstallSnapshotReply { matched: Index::ZERO }),
+        Body::PreVote { .. }
+        | Body::PreVoteReply { .. }
+        | Body::RequestVoteReply { .. }
+        | Body::AppendEntriesReply(_)
+        | Body::HeartbeatReply { .. }
+        | Body::ReadIndex { .. }
+        | Body::ReadIndexReply { .. }
+        | Body::InstallSnapshotReply { .. }
+        | Body::TimeoutNow
+        | Body::BootstrapProbe { .. }
+        | Body::Bootstrapped { .. }
+        | Body::UnknownIncarnation
+        | Body::TakeoverAllowed
+        | Body::LogIsComplete => None,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::types::write::SnapshotMeta;
 
 /// One message from one node to another. The network may lose, duplicate, delay or reorder it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Message {
     /// The node that sent it.
     pub from: NodeId,
@@ -24,8 +25,10 @@ pub struct Message {
     pub body: Body,
 }
 
-/// The content of a message.
+/// The content of a message. New variants go last, because their positions are on the wire
+/// (`tests/wire/golden.rs`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum Body {
     /// Asks whether the receiver would vote for the sender in an election (thesis §9.6). It changes
     /// no state at the receiver.
@@ -61,6 +64,10 @@ pub enum Body {
         /// The entry that precedes `entries` in the leader's log.
         prev: EntryId,
         /// Entries with consecutive indices from `prev.index + 1` on.
+        #[cfg_attr(
+            feature = "std",
+            serde(with = "crate::types::serial::List::<{ Body::ENTRIES_MAX }>")
+        )]
         entries: Vec<Entry>,
         /// The leader's commit index.
         committed: Index,
@@ -86,17 +93,6 @@ pub enum Body {
         /// The follower's request for a read lease, and its ability to lead.
         ready: Readiness,
     },
-    /// The leader no longer has the entries that the follower needs next and offers a snapshot in
-    /// their place (Raft §7). The snapshot's bytes travel as [`crate::types::SnapshotTransfer`]s.
-    InstallSnapshot {
-        /// The leader's last snapshot.
-        meta: SnapshotMeta,
-    },
-    /// The follower's log equals the leader's up to the end of an offered snapshot.
-    InstallSnapshotReply {
-        /// The index of the snapshot's last entry, once durable; 0 in a reply of a later term.
-        matched: Index,
-    },
     /// A follower requests a read index, at which its pending reads are linearizable (thesis
     /// §6.4.1).
     ReadIndex {
@@ -115,17 +111,26 @@ pub enum Body {
         /// The index after whose application the covered reads are linearizable.
         index: Index,
     },
+    /// The leader no longer has the entries that the follower needs next and offers a snapshot in
+    /// their place (Raft §7). The snapshot's bytes travel as [`crate::types::SnapshotTransfer`]s.
+    InstallSnapshot {
+        /// The leader's last snapshot.
+        meta: SnapshotMeta,
+    },
+    /// The follower's log equals the leader's up to the end of an offered snapshot.
+    InstallSnapshotReply {
+        /// The index of the snapshot's last entry, once durable; 0 in a reply of a later term.
+        matched: Index,
+    },
     /// The leader asks the receiver to start an election at once (thesis §3.10).
     TimeoutNow,
-    /// From now on the leader commits no entry that is missing on the receiver's disk, so that the
-    /// receiver may take over as the last survivor (`Config::survivor`).
-    TakeoverAllowed,
-    /// Accompanies a vote of this term: the voter was allowed to take over all the time, so that
-    /// its log has every committed entry (`Config::survivor`).
-    LogIsComplete,
     /// A bootstrap peer has no membership yet and names the bootstrap peers that it has seen.
     BootstrapProbe {
         /// Every bootstrap peer, by ascending id, the sender included.
+        #[cfg_attr(
+            feature = "std",
+            serde(with = "crate::types::serial::List::<{ Membership::MEMBERS_MAX }>")
+        )]
         seen: Vec<BootstrapPeer>,
     },
     /// The reply to a [`Body::BootstrapProbe`] from a node that has a membership.
@@ -141,10 +146,17 @@ pub enum Body {
     /// The leader rejects the receiver's disk: it is another incarnation than the one in the
     /// membership, or it was rolled back.
     UnknownIncarnation,
+    /// From now on the leader commits no entry that is missing on the receiver's disk, so that the
+    /// receiver may take over as the last survivor (`Config::survivor`).
+    TakeoverAllowed,
+    /// Accompanies a vote of this term: the voter was allowed to take over all the time, so that
+    /// its log has every committed entry (`Config::survivor`).
+    LogIsComplete,
 }
 
 /// The source of the membership from which a late bootstrap peer's log continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum MembershipSource {
     /// The reply itself, which carries the first membership.
     Reply,
@@ -156,6 +168,7 @@ pub enum MembershipSource {
 
 /// The fields of a heartbeat. Durations are of the leader's own clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Heartbeat {
     /// The number of the leader's round within its term, from 1.
     pub round: u64,
@@ -168,9 +181,11 @@ pub struct Heartbeat {
     pub echo: u64,
     /// The vote lease: how long from receipt the receiver withholds its vote from other
     /// candidates; zero if the leader holds no lease.
+    #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
     pub vote_lease: Duration,
     /// The read lease: how long the receiver may answer reads without the leader, counted from
     /// when it sent its answer to round `echo`; zero if the leader grants none.
+    #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
     pub read_lease: Duration,
 }
 
@@ -185,6 +200,7 @@ impl Heartbeat {
 
 /// The state that a follower reports to its leader beside its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Readiness {
     /// Whether it wants a read lease, to answer reads without the leader.
     pub wants_read_lease: bool,
@@ -211,6 +227,7 @@ impl fmt::Display for Readiness {
 
 /// The result of an [`Body::AppendEntries`] at the follower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum AppendOutcome {
     /// The follower's log durably equals the leader's up to `matched`.
     Accepted {
@@ -232,36 +249,180 @@ pub enum AppendOutcome {
     },
 }
 
+/// Defines [`MessageKind`] and the [`Properties`] of each kind from the table of messages.
+macro_rules! messages {
+    ($($number:literal $name:ident: $class:ident, $topic:ident $(, $property:ident)*;)*) => {
+        /// The kind of a message: its [`Body`] without the fields. Its number is on the wire.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum MessageKind {$(
+            #[doc = concat!("The kind of a [`Body::", stringify!($name), "`].")]
+            $name = $number,
+        )*}
+
+        impl MessageKind {
+            /// Every kind, by ascending number.
+            pub const ALL: &[MessageKind] = &[$(MessageKind::$name),*];
+
+            /// Returns the name of the message as traces print it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {$(MessageKind::$name => stringify!($name),)*}
+            }
+
+            const fn properties(self) -> Properties {
+                match self {$(
+                    MessageKind::$name => Properties {
+                        $($property: true,)*
+                        ..Properties::of(MessageClass::$class, MessageTopic::$topic)
+                    },
+                )*}
+            }
+        }
+
+        impl Body {
+            /// Returns the kind of the message.
+            #[must_use]
+            pub const fn kind(&self) -> MessageKind {
+                match self {$(Body::$name { .. } => MessageKind::$name,)*}
+            }
+        }
+    };
+}
+
+// The table of messages: number on the wire, name, class and topic; then the properties that hold.
+// Fields of traces are in `Fields`. A new message takes the next number.
+messages! {
+     0 PreVote: Request, Election, before_first_term;
+     1 PreVoteReply: Reply, Election, before_first_term, known_disk;
+     2 RequestVote: Request, Election;
+     3 RequestVoteReply: Reply, Election, known_disk;
+     4 AppendEntries: LeaderRequest, Append, bulk;
+     5 AppendEntriesReply: LeaderReply, Append, known_disk;
+     6 Heartbeat: LeaderRequest, Heartbeat;
+     7 HeartbeatReply: LeaderReply, Heartbeat, known_disk;
+     8 ReadIndex: Request, Read, known_disk;
+     9 ReadIndexReply: Reply, Read;
+    10 InstallSnapshot: LeaderRequest, Snapshot;
+    11 InstallSnapshotReply: LeaderReply, Snapshot, known_disk, after_entries;
+    12 TimeoutNow: LeaderOrder, Election;
+    13 BootstrapProbe: Request, Participation, before_first_term;
+    14 Bootstrapped: Reply, Participation, before_first_term, after_entries;
+    15 UnknownIncarnation: Request, Participation;
+    16 TakeoverAllowed: LeaderOrder, Participation;
+    17 LogIsComplete: Reply, Participation;
+}
+
+/// The class of a message: which nodes send it, and whether it answers another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageClass {
+    /// Only the leader of the message's term sends it, and its receiver follows that leader.
+    LeaderRequest,
+    /// The reply to a [`MessageClass::LeaderRequest`].
+    LeaderReply,
+    /// Only the leader of the message's term sends it, and no reply exists.
+    LeaderOrder,
+    /// A request or a notice of any node.
+    Request,
+    /// A reply to any other message.
+    Reply,
+}
+
+/// The topic of a message: the part of the protocol that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageTopic {
+    /// Elections and leadership transfers.
+    Election,
+    /// The replication of the log.
+    Append,
+    /// Heartbeats of the leader.
+    Heartbeat,
+    /// Snapshots for followers that lag.
+    Snapshot,
+    /// Read indices for linearizable reads.
+    Read,
+    /// The nodes and disks that take part: bootstrap, unknown disks and the last survivor.
+    Participation,
+}
+
+/// The properties of a kind of message; each `bool` is documented at the method of [`Body`].
+struct Properties {
+    class: MessageClass,
+    topic: MessageTopic,
+    before_first_term: bool,
+    known_disk: bool,
+    after_entries: bool,
+    bulk: bool,
+}
+
+impl Properties {
+    /// Returns the properties of a message of which none of the special ones holds.
+    const fn of(class: MessageClass, topic: MessageTopic) -> Properties {
+        let (before_first_term, known_disk, after_entries, bulk) = (false, false, false, false);
+        Properties { class, topic, before_first_term, known_disk, after_entries, bulk }
+    }
+}
+
 impl Body {
+    /// The maximum number of entries in one message.
+    pub const ENTRIES_MAX: usize = 4096;
+
+    /// Returns the name of the message as traces print it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.kind().name()
+    }
+
+    /// Returns the class of the message.
+    #[must_use]
+    pub const fn class(&self) -> MessageClass {
+        self.kind().properties().class
+    }
+
+    /// Returns the topic of the message.
+    #[must_use]
+    pub const fn topic(&self) -> MessageTopic {
+        self.kind().properties().topic
+    }
+
     /// Returns true if this is a reply, which only matters to the node that sent the request.
     #[must_use]
     pub fn is_reply(&self) -> bool {
-        matches!(
-            self,
-            Body::PreVoteReply { .. }
-                | Body::RequestVoteReply { .. }
-                | Body::AppendEntriesReply(_)
-                | Body::HeartbeatReply { .. }
-                | Body::InstallSnapshotReply { .. }
-                | Body::ReadIndexReply { .. }
-                | Body::LogIsComplete
-                | Body::Bootstrapped { .. }
-        )
+        match self.class() {
+            MessageClass::LeaderReply | MessageClass::Reply => true,
+            MessageClass::LeaderRequest | MessageClass::LeaderOrder | MessageClass::Request => {
+                false
+            }
+        }
     }
 
     /// Returns true if the receiver must know the sender's disk, because the message states what
     /// that disk holds or has voted, or because it counts as a sign of life.
     #[must_use]
     pub fn requires_known_disk(&self) -> bool {
-        matches!(
-            self,
-            Body::PreVoteReply { .. }
-                | Body::RequestVoteReply { .. }
-                | Body::AppendEntriesReply(_)
-                | Body::HeartbeatReply { .. }
-                | Body::InstallSnapshotReply { .. }
-                | Body::ReadIndex { .. }
-        )
+        self.kind().properties().known_disk
+    }
+
+    /// Returns true if nodes send the message even before the first election, in term zero.
+    #[must_use]
+    pub fn is_sent_before_first_term(&self) -> bool {
+        self.kind().properties().before_first_term
+    }
+
+    /// Returns true if the message carries entries of the log, so that it may be long: it has its
+    /// own kind of frame, and a lane in which it delays no short message.
+    #[must_use]
+    pub fn is_bulk(&self) -> bool {
+        self.kind().properties().bulk
+    }
+
+    /// Returns true if the message reveals entries in the sender's log, so that it may leave only
+    /// once they are durable. Every other message waits for the term and the vote only.
+    #[must_use]
+    pub fn reveals_entries(&self) -> bool {
+        if let Body::AppendEntriesReply(outcome) = self {
+            return matches!(outcome, AppendOutcome::Accepted { .. });
+        }
+        self.kind().properties().after_entries
     }
 
     /// Returns the index up to which the sender acknowledges that its log durably equals the
@@ -272,32 +433,24 @@ impl Body {
             Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
             | Body::HeartbeatReply { matched, .. }
             | Body::InstallSnapshotReply { matched } => *matched,
-            _ => Index::ZERO,
-        }
-    }
-
-    /// Returns the name of the message as traces print it.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Body::PreVote { .. } => "PreVote",
-            Body::PreVoteReply { .. } => "PreVoteReply",
-            Body::RequestVote { .. } => "RequestVote",
-            Body::RequestVoteReply { .. } => "RequestVoteReply",
-            Body::AppendEntries { .. } => "AppendEntries",
-            Body::AppendEntriesReply(_) => "AppendEntriesReply",
-            Body::Heartbeat(_) => "Heartbeat",
-            Body::HeartbeatReply { .. } => "HeartbeatReply",
-            Body::InstallSnapshot { .. } => "InstallSnapshot",
-            Body::InstallSnapshotReply { .. } => "InstallSnapshotReply",
-            Body::ReadIndex { .. } => "ReadIndex",
-            Body::ReadIndexReply { .. } => "ReadIndexReply",
-            Body::TimeoutNow => "TimeoutNow",
-            Body::TakeoverAllowed => "TakeoverAllowed",
-            Body::LogIsComplete => "LogIsComplete",
-            Body::BootstrapProbe { .. } => "BootstrapProbe",
-            Body::Bootstrapped { .. } => "Bootstrapped",
-            Body::UnknownIncarnation => "UnknownIncarnation",
+            Body::AppendEntriesReply(
+                AppendOutcome::Rejected { .. } | AppendOutcome::NoSpace { .. },
+            )
+            | Body::PreVote { .. }
+            | Body::PreVoteReply { .. }
+            | Body::RequestVote { .. }
+            | Body::RequestVoteReply { .. }
+            | Body::AppendEntries { .. }
+            | Body::Heartbeat(_)
+            | Body::ReadIndex { .. }
+            | Body::ReadIndexReply { .. }
+            | Body::InstallSnapshot { .. }
+            | Body::TimeoutNow
+            | Body::BootstrapProbe { .. }
+            | Body::Bootstrapped { .. }
+            | Body::UnknownIncarnation
+            | Body::TakeoverAllowed
+            | Body::LogIsComplete => Index::ZERO,
         }
     }
 }

@@ -12,6 +12,8 @@ mod message;
 mod proposal;
 mod read;
 mod reject_reason;
+#[cfg(feature = "std")]
+pub(crate) mod serial;
 mod snapshot_transfer;
 mod status;
 mod time;
@@ -27,7 +29,10 @@ pub use membership::{
     Address, BootstrapPeer, Change, ChangeError, Incarnation, Lineage, Member, Membership,
     PendingTransition, Voters,
 };
-pub use message::{AppendOutcome, Body, Heartbeat, MembershipSource, Message, Readiness};
+pub use message::{
+    AppendOutcome, Body, Heartbeat, MembershipSource, Message, MessageClass, MessageKind,
+    MessageTopic, Readiness,
+};
 pub use proposal::Proposal;
 pub use read::{Freshness, ReadLevel};
 pub use reject_reason::RejectReason;

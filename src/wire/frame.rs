@@ -114,8 +114,16 @@ pub(super) fn append(
     let start = into.len();
     into.resize(start + FRAME_HEADER_BYTES, 0);
     let body = start + FRAME_HEADER_BYTES;
-    match write(into).and_then(|()| Header::of(kind, &into[body..])) {
+    let written = write(into);
+    assert!(into.len() >= body, "a body follows what was written before");
+    match written.and_then(|()| Header::of(kind, &into[body..])) {
         Ok(header) => {
+            assert_eq!(
+                header.frame_bytes(),
+                into.len() - start,
+                "the header has the body's length"
+            );
+            debug_assert_eq!(Header::decode(&header.encode()), Ok(header), "a header decodes");
             into[start..body].copy_from_slice(&header.encode());
             Ok(())
         }

@@ -108,8 +108,13 @@ impl FrameReader {
             Kind::ClientHello => Frame::ClientHello(ClientHello::decode_body(body)?),
             Kind::Request => Frame::Request(ClientRequest::decode_body(body)?),
             Kind::Reply => Frame::Reply(ClientReply::decode_body(body)?),
-            _ => Frame::Packet(decode_body(&header, body)?),
+            Kind::Control
+            | Kind::Append
+            | Kind::SnapshotTransfer
+            | Kind::Chained
+            | Kind::Comparison => Frame::Packet(decode_body(&header, body)?),
         };
+        assert_eq!(self.greeted.is_none(), header.kind.is_hello(), "one hello comes first");
         self.offset += self.arrived.len() as u64;
         self.greeted = self.greeted.or(Some(header.kind));
         self.header = None;
@@ -121,6 +126,7 @@ impl FrameReader {
     /// Takes bytes until `needed` bytes of the frame have arrived. Returns false if more are
     /// missing.
     fn take(&mut self, bytes: &mut &[u8], needed: usize) -> bool {
+        assert!(self.arrived.len() <= needed, "a frame takes no byte of the next one");
         let missing = needed - self.arrived.len();
         let (taken, left) = bytes.split_at(missing.min(bytes.len()));
         let spare = self.arrived.capacity() - self.arrived.len();

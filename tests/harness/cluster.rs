@@ -9,10 +9,11 @@ use quorate::types::{
     NodeId, ReadLevel, Restored, Tag,
 };
 
-use super::network::{Kind, Network};
+use super::network::Network;
 use super::node::Node;
 use super::safety::Safety;
 use super::{TICK, plain, voters};
+use quorate::types::MessageKind;
 
 /// The maximum number of deliveries in a test; a test beyond it does not terminate.
 const DELIVERIES_MAX: u64 = 20_000;
@@ -159,8 +160,8 @@ impl Cluster {
     }
 
     /// Delivers the messages of these kinds in flight, but not the ones that they cause.
-    pub(crate) fn deliver_kinds(&mut self, kinds: &[Kind]) {
-        self.deliver_where(|message| kinds.contains(&Kind::of(&message.body)));
+    pub(crate) fn deliver_kinds(&mut self, kinds: &[MessageKind]) {
+        self.deliver_where(|message| kinds.contains(&message.body.kind()));
     }
 
     /// Delivers the selected messages in flight, but not the ones that they cause.

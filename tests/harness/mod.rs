@@ -17,8 +17,8 @@ use quorate::types::{
 };
 
 pub(crate) use cluster::Cluster;
-pub(crate) use network::Kind;
 pub(crate) use node::Node;
+pub(crate) use quorate::types::MessageKind;
 pub(crate) use safety::Safety;
 
 pub(crate) const ONE: NodeId = NodeId(1);

@@ -2,58 +2,14 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use quorate::types::{Body, Message, NodeId};
-
-/// The kind of a message, without its fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
-    PreVote,
-    PreVoteReply,
-    Vote,
-    VoteReply,
-    Append,
-    AppendReply,
-    Heartbeat,
-    HeartbeatReply,
-    ReadIndex,
-    ReadIndexReply,
-    InstallSnapshot,
-    InstallSnapshotReply,
-    TimeoutNow,
-    BootstrapProbe,
-    Bootstrapped,
-    UnknownIncarnation,
-}
-
-impl Kind {
-    pub(crate) fn of(body: &Body) -> Kind {
-        match body {
-            Body::PreVote { .. } => Kind::PreVote,
-            Body::PreVoteReply { .. } => Kind::PreVoteReply,
-            Body::RequestVote { .. } => Kind::Vote,
-            Body::RequestVoteReply { .. } => Kind::VoteReply,
-            Body::AppendEntries { .. } => Kind::Append,
-            Body::AppendEntriesReply(_) => Kind::AppendReply,
-            Body::Heartbeat { .. } => Kind::Heartbeat,
-            Body::HeartbeatReply { .. } => Kind::HeartbeatReply,
-            Body::ReadIndex { .. } => Kind::ReadIndex,
-            Body::ReadIndexReply { .. } => Kind::ReadIndexReply,
-            Body::InstallSnapshot { .. } => Kind::InstallSnapshot,
-            Body::InstallSnapshotReply { .. } => Kind::InstallSnapshotReply,
-            Body::TimeoutNow | Body::TakeoverAllowed | Body::LogIsComplete => Kind::TimeoutNow,
-            Body::BootstrapProbe { .. } => Kind::BootstrapProbe,
-            Body::Bootstrapped { .. } => Kind::Bootstrapped,
-            Body::UnknownIncarnation => Kind::UnknownIncarnation,
-        }
-    }
-}
+use quorate::types::{Message, MessageKind, NodeId};
 
 /// The messages in flight, and the cut links and dropped kinds.
 #[derive(Default)]
 pub(crate) struct Network {
     waiting: VecDeque<Message>,
     cut: BTreeSet<(NodeId, NodeId)>,
-    dropped: BTreeSet<Kind>,
+    dropped: BTreeSet<MessageKind>,
     /// Every message ever sent, lost or not.
     sent: Vec<Message>,
 }
@@ -90,7 +46,7 @@ impl Network {
     /// Returns true if the message's link is not cut and its kind is not dropped.
     pub(crate) fn carries(&self, message: &Message) -> bool {
         !self.cut.contains(&(message.from, message.to))
-            && !self.dropped.contains(&Kind::of(&message.body))
+            && !self.dropped.contains(&message.body.kind())
     }
 
     /// Cuts the link from one node to the other in this direction only.
@@ -107,7 +63,7 @@ impl Network {
         self.cut.retain(|&(from, to)| from != node && to != node);
     }
 
-    pub(crate) fn drop_kinds(&mut self, kinds: impl IntoIterator<Item = Kind>) {
+    pub(crate) fn drop_kinds(&mut self, kinds: impl IntoIterator<Item = MessageKind>) {
         self.dropped = kinds.into_iter().collect();
     }
 

@@ -318,23 +318,23 @@ fn after(term: Term) -> Term {
     Term(term.0.wrapping_add(1))
 }
 
+/// Returns true if a node sends such messages before the first election, by an independent
+/// definition.
+fn precedes_elections(body: &Body) -> bool {
+    let names = ["PreVote", "PreVoteReply", "BootstrapProbe", "Bootstrapped"];
+    names.contains(&body.name())
+}
+
 /// Returns true if no correct node sends this message to `node`: it must be rejected and counted.
 pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
     let term = message.term;
     let beyond = |index: Index| index > Index::MAX;
     let ahead = |id: EntryId| id.term > term || beyond(id.index);
     let half_zero = |id: EntryId| (id.index.0 == 0) != (id.term.0 == 0);
-    let canvass = matches!(
-        message.body,
-        Body::PreVote { .. }
-            | Body::PreVoteReply { .. }
-            | Body::BootstrapProbe { .. }
-            | Body::Bootstrapped { .. }
-    );
     message.to != node
         || message.from == node
         || term > Term::MAX
-        || (term == Term::ZERO && !canvass)
+        || (term == Term::ZERO && !precedes_elections(&message.body))
         || match &message.body {
             Body::PreVote { next_term, last } => {
                 *next_term != after(term) || last.term > *next_term || beyond(last.index)
@@ -382,7 +382,16 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
             }
             Body::BootstrapProbe { seen } => seen.windows(2).any(|pair| pair[0].id >= pair[1].id),
             Body::Bootstrapped { membership, .. } => is_invalid(membership),
-            _ => false,
+            Body::RequestVoteReply { .. }
+            | Body::AppendEntriesReply(
+                AppendOutcome::Accepted { .. } | AppendOutcome::NoSpace { .. },
+            )
+            | Body::ReadIndex { .. }
+            | Body::InstallSnapshotReply { .. }
+            | Body::TimeoutNow
+            | Body::UnknownIncarnation
+            | Body::TakeoverAllowed
+            | Body::LogIsComplete => false,
         }
 }
 

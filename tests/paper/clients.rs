@@ -4,7 +4,7 @@ use quorate::raft::{Action, RejectReason};
 use quorate::types::{Payload, Tag};
 
 use crate::harness::{
-    Cluster, FIVE, FOUR, Kind, ONE, THREE, TWO, entry_id, log, stored, terms, voters,
+    Cluster, FIVE, FOUR, MessageKind, ONE, THREE, TWO, entry_id, log, stored, terms, voters,
 };
 
 /// §8: "If the client's first choice is not the leader, that server will reject the client's
@@ -41,7 +41,7 @@ fn a_leader_begins_its_term_with_a_blank_entry() {
 fn a_read_waits_for_an_entry_of_the_leaders_own_term() {
     let disk = || stored(voters(3), 1, None, 1, log(&[1, 1]));
     let mut cluster = Cluster::stored([disk(), disk(), disk()]);
-    cluster.network.drop_kinds([Kind::Append]);
+    cluster.network.drop_kinds([MessageKind::AppendEntries]);
     cluster.elect(ONE);
     let tag = cluster.read(ONE);
     for _ in 0..3 {
@@ -68,7 +68,7 @@ fn a_read_waits_for_a_heartbeat_round_with_a_majority() {
     cluster.hold();
     let tag = cluster.read(ONE);
     assert_eq!(cluster.node(ONE).read_index(tag), None);
-    cluster.deliver_kinds(&[Kind::Heartbeat]);
+    cluster.deliver_kinds(&[MessageKind::Heartbeat]);
     assert_eq!(cluster.node(ONE).read_index(tag), None);
     cluster.deliver_where(|message| message.from == TWO);
     assert_eq!(cluster.node(ONE).read_index(tag), None, "two of five are no majority");
@@ -84,9 +84,9 @@ fn a_reply_to_an_earlier_heartbeat_does_not_confirm_a_read() {
     cluster.elect(ONE);
     cluster.hold();
     cluster.heartbeat(ONE);
-    cluster.deliver_kinds(&[Kind::Heartbeat]);
+    cluster.deliver_kinds(&[MessageKind::Heartbeat]);
     let tag = cluster.read(ONE);
-    cluster.deliver_kinds(&[Kind::HeartbeatReply]);
+    cluster.deliver_kinds(&[MessageKind::HeartbeatReply]);
     assert_eq!(cluster.node(ONE).read_index(tag), None);
     cluster.release();
     assert_eq!(cluster.node(ONE).read_index(tag), Some(1));

@@ -7,7 +7,8 @@ use quorate::raft::{Input, MessageRejectReason, RoleName};
 use quorate::types::{Body, EntryId, NodeId, Restored, Term};
 
 use crate::harness::{
-    Cluster, FIVE, FOUR, Kind, Node, ONE, THREE, TICK, TWO, entry_id, log, plain, stored, voters,
+    Cluster, FIVE, FOUR, MessageKind, Node, ONE, THREE, TICK, TWO, entry_id, log, plain, stored,
+    voters,
 };
 use crate::{append, bodies, heartbeat, vote_reply};
 
@@ -265,9 +266,9 @@ fn a_new_leader_sends_heartbeats_at_once() {
     node.deliver_message(THREE, 1, vote_reply(true));
     let mut receivers: Vec<NodeId> = Vec::new();
     for message in node.take_sent() {
-        match Kind::of(&message.body) {
-            Kind::Heartbeat => receivers.push(message.to),
-            Kind::Append => {}
+        match message.body.kind() {
+            MessageKind::Heartbeat => receivers.push(message.to),
+            MessageKind::AppendEntries => {}
             other => panic!("a new leader sends no {other:?}"),
         }
     }
@@ -285,7 +286,7 @@ fn heartbeats_keep_the_leader() {
     assert_eq!(cluster.leaders(), [THREE]);
     assert!(cluster.nodes().all(|(_, node)| node.term() == 1));
     let beats = cluster.network.sent()[before..].iter();
-    let to_one = beats.filter(|m| m.to == ONE && Kind::of(&m.body) == Kind::Heartbeat);
+    let to_one = beats.filter(|m| m.to == ONE && m.body.kind() == MessageKind::Heartbeat);
     let intervals = 20_000 / TICK.as_millis() as usize;
     assert_eq!(to_one.count(), intervals, "one heartbeat per interval");
 }

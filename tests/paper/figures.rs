@@ -2,7 +2,9 @@
 
 use quorate::types::NodeId;
 
-use crate::harness::{Cluster, FIVE, FOUR, Kind, ONE, THREE, TWO, log, stored, terms, voters};
+use crate::harness::{
+    Cluster, FIVE, FOUR, MessageKind, ONE, THREE, TWO, log, stored, terms, voters,
+};
 
 /// Figure 7: "When the leader at the top comes to power, it is possible that any of scenarios (a–f)
 /// could occur in follower logs." The leader makes each log equal to its own, without special
@@ -70,7 +72,7 @@ fn up_to_c() -> Cluster {
     let [first, second] = [0, 1].map(|at| cluster.node(ONE).log()[at].clone());
     cluster.give(ONE, TWO, second.id, Vec::new());
     cluster.give(ONE, THREE, first.id, vec![second]);
-    cluster.deliver_kinds(&[Kind::AppendReply]);
+    cluster.deliver_kinds(&[MessageKind::AppendEntriesReply]);
     cluster.network.take(|_| true);
     expect_logs(&cluster, [&[1, 2, 4], &[1, 2], &[1, 2], &[1], &[1, 3]]);
     let matched: Vec<u64> =
@@ -81,8 +83,8 @@ fn up_to_c() -> Cluster {
 
 /// Delivers only vote requests and replies.
 fn vote(cluster: &mut Cluster) {
-    cluster.deliver_kinds(&[Kind::Vote]);
-    cluster.deliver_kinds(&[Kind::VoteReply]);
+    cluster.deliver_kinds(&[MessageKind::RequestVote]);
+    cluster.deliver_kinds(&[MessageKind::RequestVoteReply]);
 }
 
 fn expect_logs(cluster: &Cluster, expected: [&[u64]; 5]) {

@@ -4,8 +4,8 @@ use quorate::raft::{Action, MessageRejectReason, RoleName};
 use quorate::types::{AppendOutcome, Body, EntryId, Heartbeat, Index, Message, NodeId, Restored};
 
 use crate::harness::{
-    Cluster, FIVE, FOUR, Kind, Node, ONE, THREE, TWO, entries_after, entry_id, log, plain, stored,
-    terms, voters,
+    Cluster, FIVE, FOUR, MessageKind, Node, ONE, THREE, TWO, entries_after, entry_id, log, plain,
+    stored, terms, voters,
 };
 use crate::{append, bodies};
 
@@ -55,14 +55,14 @@ fn an_entry_is_committed_once_a_majority_has_it_and_not_before() {
         cluster.elect(ONE);
         cluster.hold();
         let tag = cluster.propose(ONE, "data");
-        cluster.deliver_kinds(&[Kind::Append]);
+        cluster.deliver_kinds(&[MessageKind::AppendEntries]);
         for follower in 2..=voter_count {
             let holders = follower - 1;
             let committed = cluster.node(ONE).committed() == 2;
             assert_eq!(committed, holders > voter_count / 2, "{holders} of {voter_count}");
             let from = NodeId(follower);
             cluster.deliver_where(|message| {
-                message.from == from && Kind::of(&message.body) == Kind::AppendReply
+                message.from == from && message.body.kind() == MessageKind::AppendEntriesReply
             });
         }
         let outcomes = cluster.node_mut(ONE).take_outcomes();
@@ -124,13 +124,13 @@ fn followers_learn_the_commit_index_from_the_leader() {
     cluster.elect(ONE);
     cluster.hold();
     cluster.propose(ONE, "data");
-    cluster.deliver_kinds(&[Kind::Append]);
-    cluster.deliver_kinds(&[Kind::AppendReply]);
+    cluster.deliver_kinds(&[MessageKind::AppendEntries]);
+    cluster.deliver_kinds(&[MessageKind::AppendEntriesReply]);
     assert_eq!(cluster.node(ONE).committed(), 2);
     assert_eq!(cluster.node(TWO).committed(), 1);
     cluster.network.take(|_| true);
     cluster.heartbeat(ONE);
-    cluster.deliver_kinds(&[Kind::Heartbeat]);
+    cluster.deliver_kinds(&[MessageKind::Heartbeat]);
     assert_eq!(cluster.node(TWO).committed(), 2);
 }
 
@@ -233,7 +233,7 @@ fn a_request_that_overtakes_another_has_no_effect() {
     cluster.propose(ONE, "b");
     let mut to_two = cluster
         .network
-        .take(|message| message.to == TWO && Kind::of(&message.body) == Kind::Append);
+        .take(|message| message.to == TWO && message.body.kind() == MessageKind::AppendEntries);
     assert_eq!(to_two.len(), 2, "the leader pipelines");
     let second = to_two.pop().expect("there are two");
     let before = cluster.node(TWO).log();
@@ -356,7 +356,7 @@ fn a_crashed_follower_catches_up_after_its_restart() {
     cluster.elect(ONE);
     cluster.hold();
     cluster.propose(ONE, "data");
-    cluster.deliver_kinds(&[Kind::Append]);
+    cluster.deliver_kinds(&[MessageKind::AppendEntries]);
     // It has written the entry, and its reply is lost in the crash.
     cluster.network.take(|_| true);
     cluster.crash(TWO);

@@ -2,7 +2,7 @@
 //! and their kinds.
 
 use quorate::raft::{Action, Input};
-use quorate::types::{Body, Message};
+use quorate::types::{Message, MessageTopic};
 
 use super::node::Node;
 
@@ -69,9 +69,10 @@ impl Kind {
     }
 
     pub(crate) fn of_message(message: &Message) -> Kind {
-        match message.body {
-            Body::Heartbeat { .. } | Body::HeartbeatReply { .. } => Kind::Heartbeats,
-            _ => Kind::Messages,
+        if message.body.topic() == MessageTopic::Heartbeat {
+            Kind::Heartbeats
+        } else {
+            Kind::Messages
         }
     }
 

@@ -3,7 +3,7 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use quorate::raft::Input;
-use quorate::types::{Body, Message, NodeId, Tag, Term};
+use quorate::types::{Body, Message, MessageTopic, NodeId, Tag, Term};
 
 use crate::checks::{Checks, Facts};
 use crate::events::{BoundedKind, Event, Move};
@@ -229,7 +229,7 @@ impl Moves {
     pub(crate) fn immediate_delivery(&self, world: &World) -> Option<Event> {
         let takes_none = |message: &u32| {
             let body = &self.network.get(*message).body;
-            matches!(body, Body::Heartbeat(_) | Body::HeartbeatReply { .. } | Body::TakeoverAllowed)
+            body.topic() == MessageTopic::Heartbeat || *body == Body::TakeoverAllowed
         };
         let place = |message: &u32| self.network.receiver(*message);
         let up = |message: &u32| !self.fact(world, place(message)).is_down;

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use quorate::raft::{Action, Input, Raft, RoleName};
 use quorate::types::{
     Acknowledge, Body, Command, Entry, EntryId, HardState, Index, Instant, Membership, Message,
-    NodeId, ReadLevel, Restored, SnapshotMeta, Tag, Term, Write, WriteId,
+    MessageClass, NodeId, ReadLevel, Restored, SnapshotMeta, Tag, Term, Write, WriteId,
 };
 
 use crate::scope::{ELECTION_TIMEOUT, HEARTBEAT, STEPS_TO_DEATH, SURVIVOR_STEP, Scope};
@@ -212,11 +212,16 @@ impl ElectionState {
     /// request of a term that the node durably left, or in which it durably cannot lead.
     pub(crate) fn ignores(self, message: &Message) -> bool {
         let ElectionState { term, gave_vote } = self;
-        match &message.body {
-            Body::PreVoteReply { next_term, .. } => *next_term <= term && message.term <= term,
-            body if body.is_reply() => message.term < term || (message.term == term && gave_vote),
-            Body::TimeoutNow => message.term < term,
-            _ => false,
+        let (is_earlier, is_current) = (message.term < term, message.term == term);
+        if let Body::PreVoteReply { next_term, .. } = message.body {
+            return next_term <= term && message.term <= term;
+        }
+        match message.body.class() {
+            MessageClass::LeaderReply | MessageClass::Reply => {
+                is_earlier || (is_current && gave_vote)
+            }
+            MessageClass::LeaderOrder => is_earlier && message.body == Body::TimeoutNow,
+            MessageClass::LeaderRequest | MessageClass::Request => false,
         }
     }
 }

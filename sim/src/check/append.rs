@@ -83,10 +83,8 @@ impl Acknowledgements {
                 None => acked.push((disk, message.term, matched)),
             }
         }
-        match message.body {
-            Body::HeartbeatReply { verified, .. } => check_verified(model, from, message, verified),
-            _ => Ok(()),
-        }
+        let Body::HeartbeatReply { verified, .. } = message.body else { return Ok(()) };
+        check_verified(model, from, message, verified)
     }
 
     /// Checks that a leader counts a peer's log as matched only up to the index that the peer

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, HardState, Membership, Message, NodeId, Term, Write};
+use quorate::types::{
+    Body, HardState, Membership, Message, MessageClass, MessageKind, NodeId, Term, Write,
+};
 
 use crate::check::electorate::Decision;
 use crate::check::finding::{CheckResult, S1, S2, S3, S4, S5, S7, S8, S23, S24};
@@ -180,34 +182,25 @@ impl Election {
     }
 
     pub(super) fn sent(&self, model: &Model, from: Slot, message: &Message) -> CheckResult {
-        match &message.body {
-            Body::RequestVote { .. } => self.check_vote_request(model, from, message.term),
-            Body::AppendEntries { .. }
-            | Body::Heartbeat { .. }
-            | Body::InstallSnapshot { .. }
-            | Body::TimeoutNow
-            | Body::TakeoverAllowed => self.check_leader_message(model, from, message.term),
-            Body::RequestVoteReply { granted: true } => {
-                self.check_vote_grant(model, from, message)?;
-                check_knows_membership(model, from, message)?;
+        if let Body::RequestVoteReply { granted: true } = message.body {
+            self.check_vote_grant(model, from, message)?;
+        }
+        if let Body::RequestVoteReply { granted: true } | Body::PreVoteReply { granted: true, .. } =
+            message.body
+        {
+            check_knows_membership(model, from, message)?;
+        }
+        match message.body.class() {
+            MessageClass::LeaderRequest | MessageClass::LeaderOrder => {
+                self.check_leader_message(model, from, message.term)
+            }
+            MessageClass::LeaderReply | MessageClass::Reply => {
                 check_reply_term(model, from, message)
             }
-            Body::PreVoteReply { granted: true, .. } => {
-                check_knows_membership(model, from, message)?;
-                check_reply_term(model, from, message)
+            MessageClass::Request if message.body.kind() == MessageKind::RequestVote => {
+                self.check_vote_request(model, from, message.term)
             }
-            Body::RequestVoteReply { granted: false }
-            | Body::PreVoteReply { .. }
-            | Body::AppendEntriesReply(_)
-            | Body::HeartbeatReply { .. }
-            | Body::InstallSnapshotReply { .. }
-            | Body::ReadIndexReply { .. }
-            | Body::LogIsComplete => check_reply_term(model, from, message),
-            Body::PreVote { .. }
-            | Body::ReadIndex { .. }
-            | Body::BootstrapProbe { .. }
-            | Body::Bootstrapped { .. }
-            | Body::UnknownIncarnation => Ok(()),
+            MessageClass::Request => Ok(()),
         }
     }
 

@@ -41,23 +41,18 @@ impl Forwarded {
         won: Term,
         floor: Index,
     ) -> CheckResult {
-        match message.body {
-            Body::ReadIndex { start_id, ticket } => {
-                self.remember(
-                    model.slot(message.from),
-                    ForwardedRead { start_id, ticket, won, floor },
-                );
-                Ok(())
+        if let Body::ReadIndex { start_id, ticket } = message.body {
+            let read = ForwardedRead { start_id, ticket, won, floor };
+            self.remember(model.slot(message.from), read);
+        } else if let Body::ReadIndexReply { start_id, ticket, index } = message.body {
+            let read = &self.reads[model.slot(message.to).0];
+            let is_same =
+                |read: &&ForwardedRead| (read.start_id, read.ticket) == (start_id, ticket);
+            if let Some(read) = read.iter().rev().find(is_same) {
+                return check_reply(message, *read, index);
             }
-            Body::ReadIndexReply { start_id, ticket, index } => {
-                let read = &self.reads[model.slot(message.to).0];
-                let is_same =
-                    |read: &&ForwardedRead| (read.start_id, read.ticket) == (start_id, ticket);
-                let read = read.iter().rev().find(is_same).copied();
-                read.map_or(Ok(()), |read| check_reply(message, read, index))
-            }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// Remembers a request at its first sending; a resent request keeps its first state.

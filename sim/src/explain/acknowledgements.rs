@@ -1,6 +1,6 @@
 //! Explanations of acknowledgements, S6, and of durable state, S17 and S28.
 
-use quorate::types::{AppendOutcome, Body, Index, Message, NodeId};
+use quorate::types::{Body, Index, Message, NodeId};
 
 use crate::explain::explanation::Draft;
 use crate::explain::facts;
@@ -35,19 +35,12 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
 
 /// The index up to which a message acknowledges the log of the leader that receives it.
 fn acknowledged(message: &Message) -> Option<Index> {
-    match message.body {
-        Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
-        | Body::InstallSnapshotReply { matched } => Some(matched),
-        Body::HeartbeatReply { matched, .. } => Some(matched).filter(|index| *index > Index::ZERO),
-        _ => None,
-    }
+    Some(message.body.acknowledged()).filter(|index| *index > Index::ZERO)
 }
 
 fn verified(message: &Message) -> Option<Index> {
-    match message.body {
-        Body::HeartbeatReply { verified, .. } => Some(verified),
-        _ => None,
-    }
+    let Body::HeartbeatReply { verified, .. } = message.body else { return None };
+    Some(verified)
 }
 
 /// Explains an acknowledgement of an entry that is not durable or not equal to the leader's entry.

@@ -58,16 +58,16 @@ pub(super) fn vote(
             continue;
         };
         let (from, to) = (message.from, message.to);
-        let sentence = match message.body {
-            Body::RequestVoteReply { granted: true } if from == node => {
-                format!("{node} sends {to} its vote in term {term}")
-            }
-            Body::RequestVote { .. } if from == node && !draft.has_fact(id) => {
-                format!("{node} requests {to}'s vote in term {term}")
-            }
-            _ => continue,
-        };
-        draft.fact(id, history.at(id), sentence);
+        if from != node {
+            continue;
+        }
+        if let Body::RequestVoteReply { granted: true } = message.body {
+            let sentence = format!("{node} sends {to} its vote in term {term}");
+            draft.fact(id, history.at(id), sentence);
+        } else if matches!(message.body, Body::RequestVote { .. }) && !draft.has_fact(id) {
+            let sentence = format!("{node} requests {to}'s vote in term {term}");
+            draft.fact(id, history.at(id), sentence);
+        }
     }
     durable
 }

@@ -13,20 +13,16 @@ pub(super) fn message(message: &Message) -> String {
         Body::PreVote { next_term, last } => {
             format!("{from}'s PreVote for term {next_term} with a log up to {last}")
         }
-        Body::PreVoteReply { next_term, granted: true } => {
-            format!("{from}'s PreVoteReply that grants term {next_term}")
-        }
-        Body::PreVoteReply { next_term, granted: false } => {
-            format!("{from}'s PreVoteReply that rejects term {next_term}")
+        Body::PreVoteReply { next_term, granted } => {
+            let verb = if *granted { "grants" } else { "rejects" };
+            format!("{from}'s PreVoteReply that {verb} term {next_term}")
         }
         Body::RequestVote { last, .. } => {
             format!("{from}'s RequestVote in term {term} with a log up to {last}")
         }
-        Body::RequestVoteReply { granted: true } => {
-            format!("{from}'s RequestVoteReply that grants its vote in term {term}")
-        }
-        Body::RequestVoteReply { granted: false } => {
-            format!("{from}'s RequestVoteReply that rejects the vote in term {term}")
+        Body::RequestVoteReply { granted } => {
+            let answer = if *granted { "grants its vote" } else { "rejects the vote" };
+            format!("{from}'s RequestVoteReply that {answer} in term {term}")
         }
         Body::AppendEntries { prev, entries, committed } => {
             let carried = match (entries.first(), entries.last()) {
@@ -38,10 +34,11 @@ pub(super) fn message(message: &Message) -> String {
                  index {committed}"
             )
         }
-        Body::AppendEntriesReply(AppendOutcome::Accepted { matched }) => {
+        Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
+        | Body::HeartbeatReply { matched, .. } => {
+            let name = body.name();
             format!(
-                "{from}'s AppendEntriesReply in term {term} that acknowledges the log up to index \
-                 {matched}"
+                "{from}'s {name} in term {term} that acknowledges the log up to index {matched}"
             )
         }
         Body::AppendEntriesReply(AppendOutcome::Rejected { prev, .. }) => {
@@ -49,12 +46,6 @@ pub(super) fn message(message: &Message) -> String {
         }
         Body::Heartbeat(heartbeat) => {
             format!("{from}'s Heartbeat in term {term} with commit index {}", heartbeat.committed)
-        }
-        Body::HeartbeatReply { matched, .. } => {
-            format!(
-                "{from}'s HeartbeatReply in term {term} that acknowledges the log up to index \
-                 {matched}"
-            )
         }
         Body::InstallSnapshot { meta } => {
             format!("{from}'s InstallSnapshot in term {term} with a snapshot up to {}", meta.last)
@@ -72,7 +63,12 @@ pub(super) fn message(message: &Message) -> String {
         Body::TimeoutNow => {
             format!("{from}'s TimeoutNow in term {term}, which starts the receiver's campaign")
         }
-        _ => format!("{from}'s {} in term {term}", body.name()),
+        Body::AppendEntriesReply(AppendOutcome::NoSpace { .. })
+        | Body::BootstrapProbe { .. }
+        | Body::Bootstrapped { .. }
+        | Body::UnknownIncarnation
+        | Body::TakeoverAllowed
+        | Body::LogIsComplete => format!("{from}'s {} in term {term}", body.name()),
     }
 }
 

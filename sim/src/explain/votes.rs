@@ -15,13 +15,13 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     let (id, event) = (history.failing, history.event(history.failing));
     if let Some(message) = event.message() {
         let (from, to, term) = (message.from, message.to, message.term);
-        match message.body {
-            Body::RequestVoteReply { granted: true } => {
-                return sends_vote(history, draft, from, to, term);
-            }
-            Body::RequestVote { .. } => return requests_votes(history, draft, from, term),
-            _ => return sends_as_leader(history, draft, from, term),
+        if let Body::RequestVoteReply { granted: true } = message.body {
+            return sends_vote(history, draft, from, to, term);
         }
+        if let Body::RequestVote { .. } = message.body {
+            return requests_votes(history, draft, from, term);
+        }
+        return sends_as_leader(history, draft, from, term);
     }
     let now = history.state_after(id).filter(|now| now.role == RoleName::Leader);
     match (now, event.node) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use quorate::raft::RoleName;
-use quorate::types::{Body, Index, NodeId};
+use quorate::types::{Index, MessageClass, NodeId};
 
 use crate::explain::history::History;
 use crate::explain::phrases;
@@ -63,22 +63,14 @@ fn obstacle(history: &History<'_>, node: NodeId, id: EventId) -> Option<String> 
                 phrases::reject_reason(*reason),
             ))
         }
-        EventKind::MessageRejected { from, message, reason }
-            if own && message.ends_with("VoteReply") =>
-        {
+        EventKind::MessageRejected { from, message, reason } if own && is_vote_reply(message) => {
             let why = phrases::reject_reason(*reason);
             Some(format!("{node} rejected {from}'s {message} because {why}"))
         }
         EventKind::Dropped { reason, .. } => {
             let message = history.event(event.cause?).message()?;
             let (from, to, name) = (message.from, message.to, message.body.name());
-            let canvass = matches!(
-                message.body,
-                Body::PreVote { .. }
-                    | Body::PreVoteReply { .. }
-                    | Body::RequestVote { .. }
-                    | Body::RequestVoteReply { .. }
-            );
+            let canvass = is_vote_request(name) || is_vote_reply(name);
             let why = match reason {
                 LossReason::Down => "the receiver was down".to_owned(),
                 other => other.to_string(),
@@ -97,7 +89,7 @@ fn obstacle(history: &History<'_>, node: NodeId, id: EventId) -> Option<String> 
 fn heard_leader(history: &History<'_>, step: EventId) -> Option<String> {
     let (_, message) = history.message_of(step)?;
     let now = history.state_after(step)?;
-    let leads = matches!(message.body, Body::Heartbeat { .. } | Body::AppendEntries { .. });
+    let leads = message.body.class() == MessageClass::LeaderRequest;
     (leads && now.leader == Some(message.from) && now.role == RoleName::Follower).then(|| {
         format!(
             "{} received a message from {}, the leader of term {}, before its election timeout",
@@ -107,7 +99,11 @@ fn heard_leader(history: &History<'_>, step: EventId) -> Option<String> {
 }
 
 fn is_vote_request(message: &str) -> bool {
-    message == "PreVote" || message == "RequestVote"
+    message.ends_with("Vote")
+}
+
+fn is_vote_reply(message: &str) -> bool {
+    message.ends_with("VoteReply")
 }
 
 /// Explains why the index was not committed by `by`, with one line for each voter without it.

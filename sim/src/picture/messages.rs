@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate::types::Body;
+use quorate::types::{Body, MessageTopic};
 use quorate_page::document::{Delivery, Message, Topic};
 
 use crate::record::Sent;
@@ -65,16 +65,12 @@ pub(crate) fn text(sent: &Sent) -> String {
 }
 
 fn topic(body: &Body) -> Topic {
-    match body {
-        Body::PreVote { .. }
-        | Body::PreVoteReply { .. }
-        | Body::RequestVote { .. }
-        | Body::RequestVoteReply { .. }
-        | Body::TimeoutNow => Topic::Vote,
-        Body::AppendEntries { .. } | Body::AppendEntriesReply(_) => Topic::Append,
-        Body::Heartbeat(_) | Body::HeartbeatReply { .. } => Topic::Heartbeat,
-        Body::InstallSnapshot { .. } | Body::InstallSnapshotReply { .. } => Topic::Snapshot,
-        Body::ReadIndex { .. } | Body::ReadIndexReply { .. } => Topic::Read,
-        _ => Topic::Other,
+    match body.topic() {
+        MessageTopic::Election => Topic::Vote,
+        MessageTopic::Append => Topic::Append,
+        MessageTopic::Heartbeat => Topic::Heartbeat,
+        MessageTopic::Snapshot => Topic::Snapshot,
+        MessageTopic::Read => Topic::Read,
+        MessageTopic::Participation => Topic::Other,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quorate::types::{Body, Message, NodeId, Packet};
+use quorate::types::{Message, MessageTopic, NodeId, Packet};
 use quorate::wire;
 
 use crate::choice::{Choices, Key, Kind};
@@ -261,7 +261,7 @@ impl Network {
     /// Remembers some messages for replays: one in 61 heartbeats, one in four others.
     pub(crate) fn remember(&mut self, message: &Message) {
         self.seen += 1;
-        let beat = matches!(message.body, Body::Heartbeat { .. } | Body::HeartbeatReply { .. });
+        let beat = message.body.topic() == MessageTopic::Heartbeat;
         if !self.seen.is_multiple_of(if beat { 61 } else { 4 }) {
             return;
         }
@@ -370,6 +370,7 @@ mod tests {
     use crate::strategy::Strategy;
 
     use super::*;
+    use quorate::types::Body;
 
     const A: Place = Place(0);
     const B: Place = Place(1);

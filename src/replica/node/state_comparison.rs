@@ -28,14 +28,14 @@ impl Node {
 
     /// Sends a message. An append carries the hash chain of its `prev` entry, if that is known.
     pub(super) fn send(&mut self, message: Message) {
-        let chain = match &message.body {
-            Body::AppendEntries { prev, .. } => self.hash_chains.at(*prev),
-            _ => None,
+        let packet = if let Body::AppendEntries { prev, .. } = message.body
+            && let Some(chain) = self.hash_chains.at(prev)
+        {
+            Packet::Chained(message, chain)
+        } else {
+            Packet::Message(message)
         };
-        self.outputs.push(Output::Send(match chain {
-            Some(chain) => Packet::Chained(message, chain),
-            None => Packet::Message(message),
-        }));
+        self.outputs.push(Output::Send(packet));
     }
 
     /// Handles a comparison message; it is ignored unless a member sent it to this node.

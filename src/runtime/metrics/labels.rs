@@ -6,7 +6,7 @@ use crate::raft::MessageRejectReason;
 use crate::replica::ComparisonResult;
 use crate::runtime::metrics::value::Counter;
 use crate::storage::{DiskError, FileAction};
-use crate::types::{Body, Packet, ReadLevel, RejectReason, RoleName, StateVerification};
+use crate::types::{MessageTopic, Packet, ReadLevel, RejectReason, RoleName, StateVerification};
 
 /// A type whose values are counted by a label with a fixed set of values.
 pub(in crate::runtime) trait Label {
@@ -283,23 +283,15 @@ impl Label for Packet {
             Packet::Chained(..) => 0,
             Packet::SnapshotTransfer(_) => 6,
             Packet::Comparison(_) => 8,
-            Packet::Message(message) => match message.body {
-                Body::AppendEntries { .. } => 0,
-                Body::AppendEntriesReply(_) => 1,
-                Body::Heartbeat(_) => 2,
-                Body::HeartbeatReply { .. } => 3,
-                Body::PreVote { .. }
-                | Body::PreVoteReply { .. }
-                | Body::RequestVote { .. }
-                | Body::RequestVoteReply { .. }
-                | Body::TimeoutNow => 4,
-                Body::InstallSnapshot { .. } | Body::InstallSnapshotReply { .. } => 5,
-                Body::ReadIndex { .. } | Body::ReadIndexReply { .. } => 7,
-                Body::TakeoverAllowed
-                | Body::LogIsComplete
-                | Body::BootstrapProbe { .. }
-                | Body::Bootstrapped { .. }
-                | Body::UnknownIncarnation => 9,
+            Packet::Message(message) => match (message.body.topic(), message.body.is_reply()) {
+                (MessageTopic::Append, false) => 0,
+                (MessageTopic::Append, true) => 1,
+                (MessageTopic::Heartbeat, false) => 2,
+                (MessageTopic::Heartbeat, true) => 3,
+                (MessageTopic::Election, _) => 4,
+                (MessageTopic::Snapshot, _) => 5,
+                (MessageTopic::Read, _) => 7,
+                (MessageTopic::Participation, _) => 9,
             },
         }
     }

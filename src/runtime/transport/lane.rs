@@ -1,6 +1,6 @@
 //! The lanes between nodes, which keep bulk data from delaying heartbeats and votes.
 
-use crate::types::{Body, Message, Packet};
+use crate::types::Packet;
 
 /// A lane between two nodes. Packets of one lane arrive in order; lanes do not wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,8 @@ impl Lane {
     pub(super) fn of(packet: &Packet) -> Lane {
         match packet {
             Packet::SnapshotTransfer(_) => Lane::Snapshot,
-            Packet::Message(Message { body: Body::AppendEntries { .. }, .. })
-            | Packet::Chained(..) => Lane::Log,
+            Packet::Message(message) if message.body.is_bulk() => Lane::Log,
+            Packet::Chained(..) => Lane::Log,
             Packet::Message(_) | Packet::Comparison(_) => Lane::Control,
         }
     }

@@ -9,7 +9,7 @@ use quorate::types::{
 };
 
 use super::script::{Expect, Injected, Persisted, Propose, Read, Scenario, Step, Which};
-use crate::harness::{Cluster, Kind, TICK, entries_after, entry_id, plain, terms};
+use crate::harness::{Cluster, MessageKind, TICK, entries_after, entry_id, plain, terms};
 use crate::tables::role_named;
 
 /// The tightness of the bounds. No expectation depends on it.
@@ -267,24 +267,24 @@ fn restored(membership: Option<Membership>, persisted: Option<&Persisted>) -> Re
 }
 
 /// Returns the kinds of messages that a name in a scenario stands for.
-fn kinds_named(name: &str) -> &'static [Kind] {
+fn kinds_named(name: &str) -> &'static [MessageKind] {
     match name {
-        "append_request" => &[Kind::Append],
-        "append_reply" => &[Kind::AppendReply],
-        "vote_request" => &[Kind::Vote],
-        "vote_reply" => &[Kind::VoteReply],
-        "pre_vote_request" | "prevote_request" => &[Kind::PreVote],
-        "pre_vote_reply" | "prevote_reply" => &[Kind::PreVoteReply],
-        "heartbeat" | "heartbeat_request" => &[Kind::Heartbeat],
-        "heartbeat_reply" => &[Kind::HeartbeatReply],
-        "read_index" | "read_index_request" => &[Kind::ReadIndex],
-        "read_index_reply" => &[Kind::ReadIndexReply],
+        "append_request" => &[MessageKind::AppendEntries],
+        "append_reply" => &[MessageKind::AppendEntriesReply],
+        "vote_request" => &[MessageKind::RequestVote],
+        "vote_reply" => &[MessageKind::RequestVoteReply],
+        "pre_vote_request" | "prevote_request" => &[MessageKind::PreVote],
+        "pre_vote_reply" | "prevote_reply" => &[MessageKind::PreVoteReply],
+        "heartbeat" | "heartbeat_request" => &[MessageKind::Heartbeat],
+        "heartbeat_reply" => &[MessageKind::HeartbeatReply],
+        "read_index" | "read_index_request" => &[MessageKind::ReadIndex],
+        "read_index_reply" => &[MessageKind::ReadIndexReply],
         other => panic!("unknown message {other}"),
     }
 }
 
 fn is_one(message: &Message, which: &Which) -> bool {
-    let kind = Kind::of(&message.body);
+    let kind = message.body.kind();
     which.from.is_none_or(|from| from == message.from.0)
         && which.to.is_none_or(|to| to == message.to.0)
         && which.kind.as_ref().is_none_or(|name| kinds_named(name).contains(&kind))

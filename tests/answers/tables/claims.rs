@@ -8,8 +8,8 @@ use quorate::types::{Body, Change, Entry, Heartbeat, Index, Message, NodeId, Res
 use super::{PEERS, in_role};
 use crate::cases::{CaseFile, Verdict};
 use crate::harness::{
-    Cluster, ELECTION_TICKS, Kind, Node, ONE, THREE, TICK, TWO, entry_id, log, plain, stored,
-    voters,
+    Cluster, ELECTION_TICKS, MessageKind, Node, ONE, THREE, TICK, TWO, entry_id, log, plain,
+    stored, voters,
 };
 
 #[test]
@@ -81,7 +81,7 @@ fn leader_heartbeat() {
     let sent = leader.take_sent();
     let beats: Vec<NodeId> = sent
         .iter()
-        .filter(|message| Kind::of(&message.body) == Kind::Heartbeat)
+        .filter(|message| message.body.kind() == MessageKind::Heartbeat)
         .map(|message| message.to)
         .collect();
     assert_eq!(beats, PEERS);

@@ -11,7 +11,7 @@ use quorate::types::{AppendOutcome, Body, EntryId, Index, Membership, NodeId, Ta
 
 use crate::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{
-    Cluster, Kind, Node, ONE, THREE, TWO, entry_id, log, plain, stored, terms, voters,
+    Cluster, MessageKind, Node, ONE, THREE, TWO, entry_id, log, plain, stored, terms, voters,
 };
 
 /// A leader with its log, and the matched index of each voter.
@@ -241,10 +241,11 @@ fn leader_acknowledge_commit() {
             );
             cluster.hold();
             let tag = cluster.propose(ONE, "data");
-            cluster.deliver_kinds(&[Kind::Append]);
+            cluster.deliver_kinds(&[MessageKind::AppendEntries]);
             let acks: Vec<NodeId> = case.acks.into_iter().map(NodeId).collect();
             cluster.deliver_where(|message| {
-                Kind::of(&message.body) == Kind::AppendReply && acks.contains(&message.from)
+                message.body.kind() == MessageKind::AppendEntriesReply
+                    && acks.contains(&message.from)
             });
             assert_eq!(cluster.node(ONE).committed() == 2, case.expect_committed);
             let id = entry_id(1, 2);

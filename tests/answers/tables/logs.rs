@@ -11,7 +11,7 @@ use quorate::types::{
 
 use crate::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{
-    Cluster, Kind, ONE, THREE, TWO, entries_after, entry_id, log, stored, terms, voters,
+    Cluster, MessageKind, ONE, THREE, TWO, entries_after, entry_id, log, stored, terms, voters,
 };
 
 #[test]
@@ -91,8 +91,8 @@ fn leader_and_follower(
     cluster.cut(ONE, TWO);
     cluster.hold();
     cluster.campaign(ONE);
-    cluster.deliver_kinds(&[Kind::Vote]);
-    cluster.deliver_kinds(&[Kind::VoteReply]);
+    cluster.deliver_kinds(&[MessageKind::RequestVote]);
+    cluster.deliver_kinds(&[MessageKind::RequestVoteReply]);
     assert!(cluster.node(ONE).leads(), "the third node votes for it");
     cluster.isolate(THREE);
     cluster.uncut(ONE, TWO);

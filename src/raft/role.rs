@@ -1,0 +1,117 @@
+//! The roles of a node, and which role handles which message.
+
+use alloc::boxed::Box;
+
+use crate::raft::action::MessageRejectReason;
+use crate::raft::common::Common;
+use crate::raft::election::{self, Candidate, PreCandidate};
+use crate::raft::follower::Follower;
+use crate::raft::leader::Leader;
+use crate::raft::transition::Transition;
+use crate::types::{Body, EntryId, NodeId, RoleName};
+
+/// The node's current role, with the data that only this role has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Role {
+    Follower(Follower),
+    PreCandidate(PreCandidate),
+    Candidate(Candidate),
+    Leader(Box<Leader>),
+}
+
+impl Role {
+    pub(crate) fn name(&self) -> RoleName {
+        match self {
+            Role::Follower(_) => RoleName::Follower,
+            Role::PreCandidate(_) => RoleName::PreCandidate,
+            Role::Candidate(_) => RoleName::Candidate,
+            Role::Leader(_) => RoleName::Leader,
+        }
+    }
+
+    /// Handles a valid message of the current term. Returns `None` if this role does not handle it.
+    pub(crate) fn handle(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        body: Body,
+    ) -> Option<Transition> {
+        match body {
+            Body::UnknownIncarnation => common.on_unknown_incarnation(from),
+            Body::RequestVote { last, transfer } => {
+                let granted = election::on_request_vote(common, from, last, transfer);
+                self.defer_own_election(common, granted, last);
+            }
+            Body::PreVoteReply { next_term, granted } => {
+                return Some(self.pre_candidate()?.on_reply(common, from, next_term, granted));
+            }
+            Body::RequestVoteReply { granted } => {
+                return Some(self.candidate()?.on_reply(common, from, granted));
+            }
+            Body::LogIsComplete => {
+                let candidate = self.candidate()?;
+                if common.log.membership().is_voter(from) {
+                    return Some(candidate.on_log_is_complete(common));
+                }
+                common.reject_message(from, body.name(), MessageRejectReason::NotVoter);
+            }
+            Body::AppendEntries { prev, entries, committed } => {
+                self.follower()?.on_append_entries(common, from, prev, entries, committed);
+            }
+            Body::Heartbeat(heartbeat) => self.follower()?.on_heartbeat(common, from, &heartbeat),
+            Body::InstallSnapshot { meta } => {
+                self.follower()?.on_install_snapshot(common, from, meta);
+            }
+            Body::ReadIndexReply { start_id, ticket, index } => {
+                self.follower()?.on_read_index_reply(common, from, start_id, ticket, index);
+            }
+            Body::TimeoutNow => return Some(self.follower()?.on_timeout_now(common, from)),
+            Body::TakeoverAllowed => self.follower()?.on_takeover_allowed(common, from),
+            Body::AppendEntriesReply(outcome) => {
+                self.leader()?.on_append_entries_reply(common, from, outcome);
+            }
+            Body::HeartbeatReply { round, verified, matched, durable: _, ready } => {
+                self.leader()?.on_heartbeat_reply(common, from, round, verified, matched, ready);
+            }
+            Body::InstallSnapshotReply { matched } => {
+                self.leader()?.on_install_snapshot_reply(common, from, matched);
+            }
+            Body::ReadIndex { start_id, ticket } => {
+                self.leader()?.on_read_index(common, from, start_id, ticket);
+            }
+            // Handled before the term is compared, in every role.
+            Body::PreVote { .. } | Body::BootstrapProbe { .. } | Body::Bootstrapped { .. } => {
+                return None;
+            }
+        }
+        Some(Transition::Stay)
+    }
+
+    fn follower(&mut self) -> Option<&mut Follower> {
+        if let Role::Follower(follower) = self { Some(follower) } else { None }
+    }
+
+    fn pre_candidate(&mut self) -> Option<&mut PreCandidate> {
+        if let Role::PreCandidate(candidate) = self { Some(candidate) } else { None }
+    }
+
+    fn candidate(&mut self) -> Option<&mut Candidate> {
+        if let Role::Candidate(candidate) = self { Some(candidate) } else { None }
+    }
+
+    fn leader(&mut self) -> Option<&mut Leader> {
+        if let Role::Leader(leader) = self { Some(leader) } else { None }
+    }
+
+    /// Restarts the election timeout if this node granted the vote, or is a candidate whose log is
+    /// behind the requester's, because the requester is more likely to win.
+    fn defer_own_election(&mut self, common: &mut Common, granted: bool, last: EntryId) {
+        match self {
+            Role::Follower(follower) if granted => follower.deadline = common.election_deadline(),
+            Role::Candidate(candidate) if last > common.log.last() => {
+                candidate.deadline = common.election_deadline();
+            }
+            _ => {}
+        }
+    }
+}
