@@ -4,18 +4,18 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::log::{Log, Slice};
-use crate::raft::action::{Action, MessageRejectReason};
+use crate::raft::api::action::{Action, MessageRejectReason};
+use crate::raft::api::config::{Config, Lease};
+use crate::raft::api::input::Consumer;
+use crate::raft::api::rejected_messages::RejectedMessages;
 use crate::raft::bootstrap::Bootstrap;
-use crate::raft::config::{Config, Lease};
-use crate::raft::input::Consumer;
-use crate::raft::jitter::Jitter;
-use crate::raft::leader_lease::stretched;
-use crate::raft::outbox::{Outbox, PostOutcome};
-use crate::raft::read_lease::{AnsweredRound, FreshnessBound};
+use crate::raft::election::jitter::Jitter;
+use crate::raft::journal::outbox::{Outbox, PostOutcome};
+use crate::raft::leader::lease::stretched;
+use crate::raft::leader::transfer_backoff::PriorityTransferBackoff;
+use crate::raft::members::survival::Survival;
+use crate::raft::reads::read_lease::{AnsweredRound, FreshnessBound};
 use crate::raft::reads::{ConfirmedRead, ConfirmedReads};
-use crate::raft::rejected_messages::RejectedMessages;
-use crate::raft::survival::Survival;
-use crate::raft::transfer_backoff::PriorityTransferBackoff;
 use crate::types::{
     AppendOutcome, Body, BootstrapPeer, Entry, EntryId, Freshness, HardState, Incarnation, Index,
     Instant, Membership, Message, NodeId, Payload, ReadLevel, Readiness, RejectReason, RoleName,

@@ -3,46 +3,26 @@
 //! [`Raft::step`] takes one [`Input`] and appends the [`Action`]s that the driver carries out. Only
 //! this file changes a node's role; a role's handlers return the transition they want.
 
-mod action;
+mod api;
 mod bootstrap;
-mod bootstrap_messages;
-mod catch_up;
 mod common;
-mod config;
 mod election;
+mod explore;
 mod follower;
-mod input;
 mod invariants;
-mod jitter;
+mod journal;
 mod leader;
-mod leader_lease;
-mod leadership_transfer;
-mod maintenance;
-mod membership_change;
-mod normal_form;
-mod outbox;
-mod peer_disks;
-mod proposals;
-mod read_lease;
-mod read_lease_grants;
+mod members;
 mod reads;
-mod rejected_messages;
-mod replication;
 mod screen;
-mod snapshots;
-mod start;
 mod status;
-mod survival;
-mod trace;
-mod transfer_backoff;
 mod transition;
-mod unapplied;
 
-pub use action::{Action, MessageRejectReason};
-pub use config::{Config, ConfigError, Lease, Survivor, Suspension};
-pub use input::{Consumer, Input};
-pub use rejected_messages::RejectedMessages;
-pub use start::StartError;
+pub use api::action::{Action, MessageRejectReason};
+pub use api::config::{Config, ConfigError, Lease, Survivor, Suspension};
+pub use api::input::{Consumer, Input};
+pub use api::rejected_messages::RejectedMessages;
+pub use api::start::StartError;
 
 pub use crate::types::{PeerStatus, RejectReason, RoleName, Status};
 
@@ -233,7 +213,7 @@ impl Raft {
                 self.if_leader(tag, |leader, common| leader.on_transfer(common, tag, to))
             }
             Input::SnapshotTaken { meta, base } => {
-                snapshots::on_taken(&mut self.common, meta, base);
+                journal::snapshots::on_taken(&mut self.common, meta, base);
                 Transition::Stay
             }
             Input::SnapshotReceived { meta } => self.on_snapshot_received(meta),
@@ -244,7 +224,7 @@ impl Raft {
             Input::Campaign => self.on_campaign(),
             Input::Quarantine(quarantined) => self.on_quarantine(quarantined),
             Input::Rebuild { meta } => {
-                snapshots::rebuild(&mut self.common, meta);
+                journal::snapshots::rebuild(&mut self.common, meta);
                 Transition::Stay
             }
             Input::AppendNoop => {
@@ -342,7 +322,7 @@ impl Raft {
         match &mut self.role {
             Role::Follower(follower) => follower.on_snapshot_received(common, meta),
             Role::PreCandidate(_) | Role::Candidate(_) => {
-                if snapshots::install(common, meta) {
+                if journal::snapshots::install(common, meta) {
                     return Transition::Follow { term: common.term(), leader: None };
                 }
             }

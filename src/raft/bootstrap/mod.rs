@@ -11,6 +11,8 @@
 //! and restarts the bootstrap, as if the node had just started. `docs/MEMBERSHIP.md` explains why
 //! no cluster is bootstrapped twice.
 
+pub(crate) mod messages;
+
 use alloc::vec::Vec;
 
 use crate::types::{Body, BootstrapPeer, EntryId, Instant, Membership, Message, NodeId};

@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
+use crate::raft::api::config::Lease;
 use crate::raft::common::Common;
-use crate::raft::config::Lease;
 use crate::raft::leader::Leader;
-use crate::raft::leader_lease::{shrunk, stretched};
+use crate::raft::leader::lease::{shrunk, stretched};
 use crate::types::{Freshness, Instant, ReadLevel};
 
 impl Leader {

@@ -1,9 +1,11 @@
 //! Linearizable reads by read index (thesis §6.4), on the leader and forwarded by followers.
 
+pub(crate) mod read_lease;
+
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use crate::raft::action::Action;
+use crate::raft::api::action::Action;
 use crate::types::{Freshness, Index, Instant, NodeId, Tag};
 
 /// Reads with a known read index that wait for the state machine to apply it, by ascending index.

@@ -3,10 +3,10 @@
 //! Clocks, counters and random numbers would otherwise distinguish states that behave alike, and
 //! the exploration would not end.
 
-use crate::raft::jitter::Jitter;
-use crate::raft::read_lease::AnsweredRound;
-use crate::raft::rejected_messages::RejectedMessages;
-use crate::raft::transfer_backoff::PriorityTransferBackoff;
+use crate::raft::api::rejected_messages::RejectedMessages;
+use crate::raft::election::jitter::Jitter;
+use crate::raft::leader::transfer_backoff::PriorityTransferBackoff;
+use crate::raft::reads::read_lease::AnsweredRound;
 use crate::raft::{Raft, Role};
 use crate::types::{Instant, NodeId, WriteId};
 

@@ -2,7 +2,7 @@
 //! because the leader's disk is stuck or the leader has lost its vote.
 
 use crate::progress::{Mode, Progress};
-use crate::raft::action::Action;
+use crate::raft::api::action::Action;
 use crate::raft::common::Common;
 use crate::raft::leader::{Leader, Transfer};
 use crate::types::{Body, NodeId, RejectReason, Tag};

@@ -1,7 +1,9 @@
 //! Elections: pre-votes (thesis §9.6), candidates, and the voter's decision (Raft §5.2, §5.4.1).
 
+pub(crate) mod jitter;
+
 use crate::quorum::{Tally, VoteResult};
-use crate::raft::action::MessageRejectReason;
+use crate::raft::api::action::MessageRejectReason;
 use crate::raft::common::Common;
 use crate::raft::transition::Transition;
 use crate::types::{Body, EntryId, Instant, NodeId, Term, WriteId};

@@ -3,8 +3,8 @@
 
 use core::fmt;
 
-use crate::raft::action::Action;
-use crate::raft::input::{Consumer, Input};
+use crate::raft::api::action::Action;
+use crate::raft::api::input::{Consumer, Input};
 use crate::types::{
     Acknowledge, EntryList, Freshness, Proposal, ReadLevel, RoleName, Status, Write,
 };

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use crate::log::Slice;
 use crate::progress::{Mode, Progress, Window};
+use crate::raft::api::input::Consumer;
 use crate::raft::common::Common;
-use crate::raft::input::Consumer;
-use crate::raft::snapshots;
+use crate::raft::journal::snapshots;
 use crate::types::{Body, Entry, EntryId, Index, NodeId};
 
 /// The configured in-flight window of every peer.

@@ -1,7 +1,7 @@
 //! Bootstrap messages: the probes of a bootstrap peer that has no membership yet, and the replies
 //! of nodes that have one.
 
-use crate::raft::action::{Action, MessageRejectReason};
+use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::bootstrap::ProbeOutcome;
 use crate::raft::common::Common;
 use crate::types::{

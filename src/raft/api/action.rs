@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::raft::input::Consumer;
+use crate::raft::api::input::Consumer;
 use crate::types::{
     Entry, EntryId, Freshness, Index, Membership, Message, NodeId, RejectReason, RoleName,
     SnapshotMeta, Tag, Term, Write,

@@ -8,10 +8,10 @@
 //! overlap. The only exception is the removal of dead voters with `Config::survivor`.
 
 use crate::progress::Progress;
-use crate::raft::action::Action;
-use crate::raft::catch_up::CatchUp;
+use crate::raft::api::action::Action;
 use crate::raft::common::Common;
 use crate::raft::leader::Leader;
+use crate::raft::leader::catch_up::CatchUp;
 use crate::types::{
     Change, EntryId, Instant, Membership, NodeId, Payload, PendingTransition, RejectReason, Tag,
 };

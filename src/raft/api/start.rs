@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::raft::config::ConfigError;
+use crate::raft::api::config::ConfigError;
 
 /// Why a node cannot start.
 #[derive(Clone, Debug, PartialEq, Eq)]

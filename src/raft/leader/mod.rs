@@ -1,21 +1,32 @@
 //! The leader role: appends proposals, replicates entries, commits them, and confirms its
 //! leadership for reads.
 
+mod catch_up;
+mod change;
+mod disks;
+pub(crate) mod lease;
+mod lease_grants;
+mod maintenance;
+mod proposals;
+mod replication;
+mod transfer;
+pub(crate) mod transfer_backoff;
+mod unapplied;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::progress::Progress;
 use crate::quorum;
-use crate::raft::action::{Action, MessageRejectReason};
-use crate::raft::catch_up::ChangeInProgress;
+use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::common::Common;
-use crate::raft::leader_lease::LeaderLease;
-use crate::raft::proposals::{PendingProposal, Proposals};
+use crate::raft::leader::catch_up::ChangeInProgress;
+use crate::raft::leader::lease::LeaderLease;
+use crate::raft::leader::proposals::{PendingProposal, Proposals};
+use crate::raft::leader::unapplied::Unapplied;
 use crate::raft::reads::{LeaderRead, Reader};
-use crate::raft::replication;
 use crate::raft::transition::Transition;
-use crate::raft::unapplied::Unapplied;
 use crate::types::{
     Acknowledge, AppendOutcome, Body, Entry, EntryId, Freshness, Heartbeat, Index, Instant, NodeId,
     Payload, Proposal, ReadLevel, Readiness, RejectReason, Tag,

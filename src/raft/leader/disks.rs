@@ -2,7 +2,7 @@
 //! replies of a disk that lost acknowledged entries do not count at all.
 
 use crate::progress::Progress;
-use crate::raft::action::{Action, MessageRejectReason};
+use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::common::Common;
 use crate::raft::leader::Leader;
 use crate::types::{Body, Incarnation, Index, Member, Membership, Message};

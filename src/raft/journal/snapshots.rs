@@ -4,7 +4,7 @@
 //! only, so it stays valid under any leader: every later leader has the same entries (Raft §5.4.3).
 
 use crate::progress::Progress;
-use crate::raft::action::{Action, MessageRejectReason};
+use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::common::Common;
 use crate::raft::follower::Follower;
 use crate::raft::screen;

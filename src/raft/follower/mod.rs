@@ -4,10 +4,10 @@
 use alloc::vec::Vec;
 
 use crate::log::AppendCheck;
-use crate::raft::action::{Action, MessageRejectReason};
+use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::common::Common;
-use crate::raft::read_lease::ReadLease;
 use crate::raft::reads::ForwardedReads;
+use crate::raft::reads::read_lease::ReadLease;
 use crate::raft::transition::Transition;
 use crate::types::{
     AppendOutcome, Body, Entry, EntryId, Freshness, Heartbeat, Index, Instant, NodeId, ReadLevel,

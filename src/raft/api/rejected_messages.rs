@@ -1,6 +1,6 @@
 //! Counts of rejected messages.
 
-use crate::raft::action::MessageRejectReason;
+use crate::raft::api::action::MessageRejectReason;
 
 /// The number of messages a node rejected since its start, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
