@@ -213,6 +213,11 @@ impl Config {
         }
     }
 
+    /// The vote lease that a leader requests from the nodes that answer its heartbeats.
+    pub(crate) fn vote_lease_span(&self) -> Duration {
+        self.election_timeout_min
+    }
+
     /// Checks every field, and the combinations of fields.
     ///
     /// # Errors

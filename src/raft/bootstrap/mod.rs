@@ -14,6 +14,7 @@
 pub(crate) mod messages;
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::types::{Body, BootstrapPeer, EntryId, Instant, Membership, Message, NodeId};
 
@@ -23,13 +24,13 @@ pub(crate) struct Bootstrap {
     membership: Membership,
     /// All bootstrap peers by ascending id, this node included. The incarnation and the start of a
     /// peer are unknown until it is seen.
-    pub(crate) seen: Vec<BootstrapPeer>,
+    seen: Vec<BootstrapPeer>,
     /// The list that each peer sent last, in the same order; empty for this node.
     seen_by_peers: Vec<Vec<BootstrapPeer>>,
     /// When the next probes are sent.
-    pub(crate) due: Instant,
+    due: Instant,
     /// Another node replied that the cluster exists, but no longer has the first membership.
-    pub(crate) cluster_exists: bool,
+    cluster_exists: bool,
 }
 
 /// The outcome of a received bootstrap probe.
@@ -46,6 +47,8 @@ pub(crate) enum ProbeOutcome {
 impl Bootstrap {
     /// Starts the bootstrap of the node `own`, which is one of the members of `membership`.
     pub(crate) fn new(membership: &Membership, own: BootstrapPeer, now: Instant) -> Bootstrap {
+        assert!(membership.is_member(own.id), "the node is a bootstrap peer");
+        assert!(own.is_known(), "the node knows its own disk");
         let seen =
             membership.ids().map(|id| if id == own.id { own } else { BootstrapPeer::unknown(id) });
         Bootstrap {
@@ -55,6 +58,35 @@ impl Bootstrap {
             due: now,
             cluster_exists: false,
         }
+    }
+
+    /// When the next probes are sent.
+    pub(crate) fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// The peers seen so far.
+    pub(crate) fn seen(&self) -> &[BootstrapPeer] {
+        &self.seen
+    }
+
+    /// Returns the list to send to every other peer, if the probes are due: the next ones are then
+    /// due after `interval`.
+    pub(crate) fn take_probe(
+        &mut self,
+        now: Instant,
+        interval: Duration,
+    ) -> Option<Vec<BootstrapPeer>> {
+        if self.due > now {
+            return None;
+        }
+        self.due = now.after(interval);
+        Some(self.seen.clone())
+    }
+
+    /// Records that another node replied that the cluster exists, without its first membership.
+    pub(crate) fn record_cluster_exists(&mut self) {
+        self.cluster_exists = true;
     }
 
     /// Whether the message is rejected while this node has no membership. Until another node has
@@ -95,6 +127,7 @@ impl Bootstrap {
         }
         self.seen[place] = reported;
         self.seen_by_peers[place] = seen.to_vec();
+        assert_eq!(self.seen_by_peers[place].len(), self.seen.len(), "one record for each peer");
         ProbeOutcome::Recorded
     }
 
@@ -123,5 +156,13 @@ impl Bootstrap {
             membership = membership.with_member(member);
         }
         Some(membership)
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Bootstrap {
+    /// The only instant in the bootstrap's state.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.due
     }
 }

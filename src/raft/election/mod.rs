@@ -1,6 +1,8 @@
 //! Elections: pre-votes (thesis §9.6), candidates, and the voter's decision (Raft §5.2, §5.4.1).
 
-pub(crate) mod jitter;
+pub(crate) mod ballot;
+mod jitter;
+pub(crate) mod timing;
 
 use crate::quorum::{Tally, VoteResult};
 use crate::raft::api::action::MessageRejectReason;
@@ -12,14 +14,14 @@ use crate::types::{Body, EntryId, Instant, NodeId, Term, WriteId};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PreCandidate {
     tally: Tally,
-    pub(crate) deadline: Instant,
+    deadline: Instant,
 }
 
 /// The state of a candidate in its current term.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Candidate {
     tally: Tally,
-    pub(crate) deadline: Instant,
+    deadline: Instant,
     /// The write of the node's vote for itself; `None` once it is durable. Before that, the vote
     /// does not count and no request leaves.
     own_vote: Option<WriteId>,
@@ -34,12 +36,17 @@ impl PreCandidate {
         let mut tally = Tally::default();
         tally.count(common.id(), true);
         let next_term = common.term().next();
-        common.send_to_voters(&Body::PreVote { next_term, last: common.log.last() });
+        common.send_to_voters(&Body::PreVote { next_term, last: common.log().last() });
         PreCandidate { tally, deadline: common.election_deadline() }
     }
 
+    /// The end of the election timeout.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
     pub(crate) fn on_timeout(&self, common: &Common) -> Transition {
-        if common.now < self.deadline { Transition::Stay } else { campaign_again(common) }
+        if common.now() < self.deadline { Transition::Stay } else { campaign_again(common) }
     }
 
     pub(crate) fn transition(&self, common: &Common) -> Transition {
@@ -64,7 +71,7 @@ impl PreCandidate {
             common.reject_message(from, "PreVoteReply", MessageRejectReason::StaleReply);
             return Transition::Stay;
         }
-        if !common.log.membership().is_voter(from) {
+        if !common.log().membership().is_voter(from) {
             common.reject_message(from, "PreVoteReply", MessageRejectReason::NotVoter);
             return Transition::Stay;
         }
@@ -80,22 +87,30 @@ impl Candidate {
     pub(crate) fn new(common: &mut Common, transfer: bool) -> Candidate {
         // A leader must not vote for another node before the read leases that it granted end. After
         // a crash it no longer knows them, so the stored vote lease covers the longest one.
-        if common.config.lease.is_some_and(|lease| lease.read_leases) {
-            common.extend_vote_lease(common.vote_lease_span());
+        if common.config().lease.is_some_and(|lease| lease.read_leases) {
+            common.extend_vote_lease(common.config().vote_lease_span());
         }
         common.vote_for(common.id());
-        common.send_to_voters(&Body::RequestVote { last: common.log.last(), transfer });
+        common.send_to_voters(&Body::RequestVote { last: common.log().last(), transfer });
         Candidate {
             tally: Tally::default(),
             deadline: common.election_deadline(),
-            own_vote: Some(common.outbox.hard_state_write()),
+            own_vote: Some(common.journal.outbox().hard_state_write()),
             complete_log_granted: false,
         }
     }
 
-    /// The pending write of the node's own vote.
-    pub(crate) fn own_vote(&mut self) -> Option<&mut WriteId> {
-        self.own_vote.as_mut()
+    /// The end of the election timeout.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Restarts the election timeout if the requester of a vote has a later log, which ends with
+    /// `last`: it is more likely to win.
+    pub(crate) fn defer_own_election(&mut self, common: &mut Common, last: EntryId) {
+        if last > common.log().last() {
+            self.deadline = common.election_deadline();
+        }
     }
 
     fn transition(&self, common: &Common) -> Transition {
@@ -109,7 +124,7 @@ impl Candidate {
     /// Counts the node's own vote once its write is durable. The vote requests leave at the same
     /// time, and the election timeout starts over.
     pub(crate) fn on_persisted(&mut self, common: &mut Common) -> Transition {
-        if self.own_vote.take_if(|write| common.outbox.has_persisted(*write)).is_some() {
+        if self.own_vote.take_if(|write| common.journal.outbox().has_persisted(*write)).is_some() {
             self.tally.count(common.id(), true);
             self.deadline = common.election_deadline();
         }
@@ -119,7 +134,7 @@ impl Candidate {
     /// Campaigns again after the election timeout. While the node's own vote is not durable, no
     /// request has left, and another term would only add writes to the disk.
     pub(crate) fn on_timeout(&mut self, common: &mut Common) -> Transition {
-        if common.now < self.deadline {
+        if common.now() < self.deadline {
             return Transition::Stay;
         }
         if self.own_vote.is_none() {
@@ -141,23 +156,52 @@ impl Candidate {
         from: NodeId,
         granted: bool,
     ) -> Transition {
-        if !common.log.membership().is_voter(from) {
+        if !common.log().membership().is_voter(from) {
             common.reject_message(from, "RequestVoteReply", MessageRejectReason::NotVoter);
             return Transition::Stay;
         }
         self.tally.count(from, granted);
         self.transition(common)
     }
+
+    /// Panics if the candidate has not voted for itself, or counts its own vote too early.
+    pub(crate) fn assert_invariants(&self, common: &Common) {
+        assert!(common.ballot.vote() == Some(common.id()), "a candidate votes for itself");
+        let counted = self.tally.granted().contains(&common.id());
+        assert!(counted == self.own_vote.is_none(), "an own vote counts once it is durable");
+    }
+}
+
+#[cfg(feature = "explore")]
+impl PreCandidate {
+    /// The only instant in the state.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.deadline
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Candidate {
+    /// Renumbers the pending write of the node's own vote: `durable` becomes 0.
+    pub(crate) fn renumber(&mut self, durable: WriteId) {
+        if let Some(write) = &mut self.own_vote {
+            write.0 -= durable.0;
+        }
+    }
+
+    /// The only instant in the state.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.deadline
+    }
 }
 
 /// The result of an election by quorum, or by the survivors' rule with `Config::survivor`.
 fn vote_result(common: &Common, tally: &Tally, complete_log_granted: bool) -> VoteResult {
-    let membership = common.log.membership();
+    let membership = common.log().membership();
     if !common.survival.is_on() {
         return tally.result(membership);
     }
-    let votes = (tally.granted(), tally.rejected());
-    common.survival.vote_result(common.id(), membership, votes, complete_log_granted, common.now)
+    common.survival.vote_result(common.id(), membership, tally, complete_log_granted, common.now())
 }
 
 /// Campaigns again after an undecided election, or follows if the node may not campaign.
@@ -169,61 +213,37 @@ fn campaign_again(common: &Common) -> Transition {
 }
 
 /// Answers whether this node would vote for the candidate in `next_term`, and changes no state.
+/// `withheld` is the reason why it gives no vote in any later term now, if there is one.
 pub(crate) fn on_pre_vote(
     common: &mut Common,
     from: NodeId,
     next_term: Term,
     last: EntryId,
-    hears_leader: bool,
+    withheld: Option<MessageRejectReason>,
 ) {
-    let reject_reason = if next_term <= common.term() {
-        Some(MessageRejectReason::StaleTerm)
-    } else if hears_leader {
-        Some(MessageRejectReason::LeaderHeard)
-    } else if common.withholds_vote() {
-        Some(MessageRejectReason::VoteWithheld)
-    } else {
-        vote_reject_reason(common, last)
-    };
-    if let Some(reason) = reject_reason {
+    let reason = common.ballot.pre_vote_reject_reason(next_term, last, withheld, common.log());
+    if let Some(reason) = reason {
         common.reject_message(from, "PreVote", reason);
     }
-    common.send(from, Body::PreVoteReply { next_term, granted: reject_reason.is_none() });
+    common.send(from, Body::PreVoteReply { next_term, granted: reason.is_none() });
 }
 
-/// Grants or rejects the vote of the current term, and returns whether it was granted. A vote lease
-/// does not matter in a `transfer`, because the leader itself asked for the election.
+/// Grants or rejects the vote of the current term, and returns whether it was granted.
 pub(crate) fn on_request_vote(
     common: &mut Common,
     from: NodeId,
     last: EntryId,
     transfer: bool,
 ) -> bool {
-    let reject_reason = if common.withholds_vote() && !transfer {
-        Some(MessageRejectReason::VoteWithheld)
-    } else if common.vote().is_some_and(|vote| vote != from) {
-        Some(MessageRejectReason::AlreadyVoted)
-    } else {
-        vote_reject_reason(common, last)
-    };
-    match reject_reason {
+    let now = common.now();
+    let reason = common.ballot.vote_reject_reason(from, last, transfer, common.log(), now);
+    match reason {
         Some(reason) => common.reject_message(from, "RequestVote", reason),
         None => common.vote_for(from),
     }
-    common.send(from, Body::RequestVoteReply { granted: reject_reason.is_none() });
-    if reject_reason.is_none() && common.survival.may_take_over() {
+    common.send(from, Body::RequestVoteReply { granted: reason.is_none() });
+    if reason.is_none() && common.survival.may_take_over() {
         common.send(from, Body::LogIsComplete);
     }
-    reject_reason.is_none()
-}
-
-/// Returns the reason that forbids this node, in any term, to vote for a candidate whose log ends
-/// with `last`; `None` if there is none. A candidate's log must be at least as up to date as the
-/// node's (Raft §5.4.1). A node without a membership never votes: its disk may have been emptied,
-/// and an earlier vote or vote lease lost with it.
-fn vote_reject_reason(common: &Common, last: EntryId) -> Option<MessageRejectReason> {
-    if common.log.membership().is_empty() {
-        return Some(MessageRejectReason::NoMembership);
-    }
-    (last < common.log.last()).then_some(MessageRejectReason::LogBehind)
+    reason.is_none()
 }

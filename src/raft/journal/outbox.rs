@@ -165,26 +165,6 @@ impl Outbox {
         self.held_acknowledgements.retain(|(_, message)| message.term >= term);
     }
 
-    /// Renumbers the writes from the first one that is not durable. Returns the previous number of
-    /// the last durable write.
-    pub(crate) fn renumber(&mut self) -> WriteId {
-        let durable = self.persisted;
-        let later = |write: WriteId| WriteId(write.0.saturating_sub(durable.0));
-        self.submitted = later(self.submitted);
-        self.persisted = later(self.persisted);
-        self.hard_state_write = later(self.hard_state_write);
-        self.entries_write = later(self.entries_write);
-        let held = self.held.iter_mut().chain(&mut self.held_acknowledgements);
-        held.for_each(|(gate, _)| *gate = later(*gate));
-        self.pending_writes.iter_mut().for_each(|(write, ..)| *write = later(*write));
-        durable
-    }
-
-    /// When the disk began with the first pending write; meaningless while no write is pending.
-    pub(crate) fn instant(&mut self) -> &mut Instant {
-        &mut self.oldest_write_since
-    }
-
     /// The write that makes the latest hard state durable.
     pub(crate) fn hard_state_write(&self) -> WriteId {
         self.hard_state_write
@@ -214,6 +194,29 @@ impl Outbox {
                 "no held message may leave"
             );
         }
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Outbox {
+    /// Renumbers the writes from the first one that is not durable. Returns the previous number of
+    /// the last durable write.
+    pub(crate) fn renumber(&mut self) -> WriteId {
+        let durable = self.persisted;
+        let later = |write: WriteId| WriteId(write.0.saturating_sub(durable.0));
+        self.submitted = later(self.submitted);
+        self.persisted = later(self.persisted);
+        self.hard_state_write = later(self.hard_state_write);
+        self.entries_write = later(self.entries_write);
+        let held = self.held.iter_mut().chain(&mut self.held_acknowledgements);
+        held.for_each(|(gate, _)| *gate = later(*gate));
+        self.pending_writes.iter_mut().for_each(|(write, ..)| *write = later(*write));
+        durable
+    }
+
+    /// When the disk began with the first pending write; meaningless while no write is pending.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.oldest_write_since
     }
 }
 

@@ -10,7 +10,11 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::types::{Index, Instant, NodeId};
+use crate::progress::Progress;
+use crate::raft::api::config::{Config, Lease};
+use crate::raft::clock_drift::{shrunk, stretched};
+use crate::raft::leader::peers::Peers;
+use crate::types::{Freshness, Index, Instant, NodeId, ReadLevel};
 
 /// The leader's record of its heartbeat rounds and of the read leases that it granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -50,8 +54,59 @@ impl LeaderLease {
         self.is_over = true;
     }
 
-    pub(crate) fn is_over(&self) -> bool {
-        self.is_over
+    /// The configured lease, unless this leader gave it up by asking another node to campaign.
+    pub(crate) fn active(&self, config: &Config) -> Option<Lease> {
+        config.lease.filter(|_| !self.is_over)
+    }
+
+    /// The vote lease that the leader requests from the nodes that answer heartbeats.
+    pub(crate) fn vote_lease(&self, config: &Config) -> Duration {
+        self.active(config).map_or(Duration::ZERO, |_| config.vote_lease_span())
+    }
+
+    /// Until this instant no other node can be elected, given that round `confirmed` is confirmed.
+    pub(crate) fn end_of(&self, config: &Config, confirmed: u64) -> Option<Instant> {
+        let lease = self.active(config)?;
+        let since = self.round_start(confirmed)?;
+        Some(since.after(shrunk(config.vote_lease_span(), lease.drift_ppm)))
+    }
+
+    /// The read lease that followers may get at `now`: its length, counted from the holder's reply
+    /// that the heartbeat echoes, and its latest end by this leader's clock. `None` without a
+    /// leader lease, and while the leader is `transferring` its leadership.
+    pub(crate) fn grantable(
+        &self,
+        config: &Config,
+        confirmed: u64,
+        transferring: bool,
+        now: Instant,
+    ) -> Option<(Duration, Instant)> {
+        let lease = self.active(config).filter(|lease| lease.read_leases)?;
+        let end = self.end_of(config, confirmed).filter(|_| !transferring)?;
+        let length = end.since(now);
+        (!length.is_zero()).then(|| (length, now.after(stretched(length, lease.drift_ppm))))
+    }
+
+    /// The freshness at `now` of the state at the commit index, or `None` if the level requires a
+    /// heartbeat round.
+    pub(crate) fn freshness(
+        &self,
+        level: ReadLevel,
+        config: &Config,
+        confirmed: u64,
+        now: Instant,
+    ) -> Option<Freshness> {
+        match level {
+            ReadLevel::Lease | ReadLevel::Replica => {
+                let end = self.end_of(config, confirmed)?;
+                (now < end).then_some(Freshness::Linearizable)
+            }
+            ReadLevel::Bounded(staleness) => {
+                let age = now.since(self.round_start(confirmed)?);
+                (age <= staleness).then_some(Freshness::Within(age))
+            }
+            ReadLevel::Linearizable | ReadLevel::Local => None,
+        }
     }
 
     /// Grants a read lease until the given instant; an earlier one that ends later stays in force.
@@ -73,12 +128,30 @@ impl LeaderLease {
         self.read_leases.iter().map(|(_, until)| *until).max()
     }
 
-    /// The last index that all holders have, where `matched` returns the last index that a holder
-    /// has; `None` without a holder.
-    pub(crate) fn matched_by_holders(&self, matched: impl Fn(NodeId) -> Index) -> Option<Index> {
+    /// The last index that every holder of a read lease has; `None` without a holder. A holder that
+    /// is no peer any more counts as having nothing.
+    pub(crate) fn bound(&mut self, peers: &Peers, now: Instant) -> Option<Index> {
+        if !self.has_read_leases(now) {
+            return None;
+        }
+        let matched = |id: NodeId| peers.get(id).map_or(Index::ZERO, Progress::matched);
         self.read_leases.iter().map(|(holder, _)| matched(*holder)).min()
     }
 
+    /// Panics if the recorded rounds or the read leases contradict the leader's clock.
+    pub(crate) fn assert_invariants(&self, round: u64, now: Instant) {
+        let order = self.rounds.iter().is_sorted_by(|one, next| one.0 < next.0 && one.1 <= next.1);
+        assert!(order, "rounds are in order");
+        let last = self.rounds.back();
+        assert!(last.is_none_or(|(last, at)| *last <= round && *at <= now), "rounds have begun");
+        assert!(self.rounds.len() <= LeaderLease::ROUNDS_MAX, "the record of rounds is bounded");
+        let leases_end = self.read_leases.is_empty() || !self.is_over;
+        assert!(leases_end, "read leases end before the leader lease does");
+    }
+}
+
+#[cfg(feature = "explore")]
+impl LeaderLease {
     /// Returns every instant in the lease's state.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
         let rounds = self.rounds.iter_mut().map(|(_, since)| since);
@@ -91,54 +164,25 @@ impl LeaderLease {
     }
 }
 
-const MILLION: u128 = 1_000_000;
-
-/// Returns a duration on this clock in which `span` has surely not passed on any other clock: clock
-/// rates are off by at most `drift_ppm` parts per million, either way.
-pub(crate) fn shrunk(span: Duration, drift_ppm: u32) -> Duration {
-    let (slow, fast) = (MILLION - u128::from(drift_ppm), MILLION + u128::from(drift_ppm));
-    nanos(span.as_nanos() * slow / fast)
-}
-
-/// Returns a duration on this clock in which `span` has surely passed on any other clock.
-pub(crate) fn stretched(span: Duration, drift_ppm: u32) -> Duration {
-    let (slow, fast) = (MILLION - u128::from(drift_ppm), MILLION + u128::from(drift_ppm));
-    nanos((span.as_nanos() * fast).div_ceil(slow))
-}
-
-fn nanos(nanos: u128) -> Duration {
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_shrunk_span_stretches_to_at_most_its_length() {
-        for drift_ppm in [0, 1, 100, 333_333, 500_000] {
-            for millis in [1, 7, 300, 3_600_000] {
-                let span = Duration::from_millis(millis);
-                assert!(shrunk(span, drift_ppm) <= span && span <= stretched(span, drift_ppm));
-                assert!(stretched(shrunk(span, drift_ppm), drift_ppm) <= span);
-            }
-        }
-        assert_eq!(shrunk(Duration::from_millis(300), 500_000), Duration::from_millis(100));
-        assert_eq!(stretched(Duration::from_millis(100), 500_000), Duration::from_millis(300));
-    }
-
-    #[test]
     fn a_read_lease_is_never_shortened_and_expires() {
+        let mut peers = Peers::new([2, 3].map(NodeId).into_iter(), Index(9), Instant::ZERO);
+        for (id, progress) in peers.iter_mut() {
+            progress.accepted(Index(id.0));
+        }
         let mut lease = LeaderLease::default();
         lease.grant_read_lease(NodeId(2), Instant(50));
         lease.grant_read_lease(NodeId(2), Instant(40));
         lease.grant_read_lease(NodeId(3), Instant(60));
-        assert_eq!(lease.matched_by_holders(|id| Index(id.0)), Some(Index(2)));
-        assert!(lease.has_read_leases(Instant(49)));
-        assert!(lease.has_read_leases(Instant(50)));
-        assert_eq!(lease.matched_by_holders(|id| Index(id.0)), Some(Index(3)));
-        assert!(!lease.has_read_leases(Instant(60)));
-        assert_eq!(lease.matched_by_holders(|id| Index(id.0)), None);
+        assert_eq!(lease.bound(&peers, Instant(49)), Some(Index(2)));
+        assert_eq!(lease.bound(&peers, Instant(50)), Some(Index(3)));
+        peers.remove(|id| id == NodeId(3));
+        assert_eq!(lease.bound(&peers, Instant(59)), Some(Index(0)), "no peer any more");
+        assert_eq!(lease.bound(&peers, Instant(60)), None);
     }
 
     #[test]

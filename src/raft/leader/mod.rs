@@ -1,110 +1,117 @@
 //! The leader role: appends proposals, replicates entries, commits them, and confirms its
-//! leadership for reads.
+//! leadership for reads. The leader's parts own their data; this file brings them together.
 
 mod catch_up;
 mod change;
 mod disks;
-pub(crate) mod lease;
-mod lease_grants;
+mod lease;
 mod maintenance;
-mod proposals;
+mod peers;
+pub(crate) mod proposals;
+mod reads;
 mod replication;
+pub(crate) mod replies;
 mod transfer;
 pub(crate) mod transfer_backoff;
 mod unapplied;
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::progress::Progress;
-use crate::quorum;
 use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::common::Common;
-use crate::raft::leader::catch_up::ChangeInProgress;
+use crate::raft::leader::change::ChangeInProgress;
 use crate::raft::leader::lease::LeaderLease;
+use crate::raft::leader::peers::Peers;
 use crate::raft::leader::proposals::{PendingProposal, Proposals};
+use crate::raft::leader::reads::{LeaderRead, LeaderReads, Reader};
+use crate::raft::leader::replies::HeartbeatReply;
+use crate::raft::leader::transfer::Transfers;
 use crate::raft::leader::unapplied::Unapplied;
-use crate::raft::reads::{LeaderRead, Reader};
 use crate::raft::transition::Transition;
 use crate::types::{
-    Acknowledge, AppendOutcome, Body, Entry, EntryId, Freshness, Heartbeat, Index, Instant, NodeId,
-    Payload, Proposal, ReadLevel, Readiness, RejectReason, Tag,
+    Acknowledge, AppendOutcome, Body, Change, Entry, EntryId, Freshness, Heartbeat, Index, Instant,
+    Membership, Message, NodeId, Payload, Proposal, ReadLevel, RejectReason, Tag,
 };
 
 /// The state that only a leader has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Leader {
-    /// The replication progress of every other member, and of recently removed members, by
-    /// ascending id.
-    pub(crate) peers: Vec<(NodeId, Progress)>,
-    pub(crate) change_in_progress: ChangeInProgress,
-    pub(crate) transfer: Option<Transfer>,
-    pub(crate) heartbeat_due: Instant,
+    /// The index of the empty entry that began this leader's term.
+    term_start: Index,
+    peers: Peers,
+    heartbeat_due: Instant,
     /// The latest time to send a new commit index in a message of its own; `None` if no peer needs
     /// that.
     commit_due: Option<Instant>,
     /// The number of the last heartbeat round sent.
-    pub(crate) round: u64,
-    pub(crate) leader_lease: LeaderLease,
-    /// The index of the empty entry that began this leader's term.
-    term_start: Index,
-    pub(crate) proposals: Proposals,
-    pub(crate) unapplied: Unapplied,
-    /// This node's reads that came before an entry of this term was committed.
-    early_reads: VecDeque<Tag>,
-    /// Reads that wait for a heartbeat round, by ascending round.
-    reads: VecDeque<LeaderRead>,
-}
-
-/// A leadership transfer under way. Proposals are rejected meanwhile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Transfer {
-    /// The tag of the user's request; `None` if the leader began the transfer itself.
-    pub(crate) tag: Option<Tag>,
-    pub(crate) to: NodeId,
-    /// When the transfer is aborted and this leader continues.
-    pub(crate) deadline: Instant,
+    round: u64,
+    lease: LeaderLease,
+    change: ChangeInProgress,
+    transfers: Transfers,
+    proposals: Proposals,
+    unapplied: Unapplied,
+    reads: LeaderReads,
 }
 
 impl Leader {
     /// Starts to lead the current term: appends an empty entry, whose commit also commits the
     /// entries of earlier terms (Raft §8), and sends heartbeats at once.
     pub(crate) fn new(common: &mut Common) -> Leader {
-        let last = common.log.last().index;
-        let others = common.log.membership().ids().filter(|id| *id != common.id());
-        let peers = others.map(|id| (id, Progress::new(last, common.now))).collect();
-        let first = common.append(Payload::Noop).index;
-        common.priority_transfer_backoff.begin(common.now, common.config.election_timeout_max);
+        let (own, now) = (common.id(), common.now());
+        let last = common.log().last().index;
+        let others = common.log().membership().ids().filter(|id| *id != own);
+        let peers = Peers::new(others, last, now);
+        let term_start = common.append(Payload::Noop).index;
+        let timeout = common.config().election_timeout_max;
+        common.timing.begin_leading(now, timeout);
         let mut leader = Leader {
+            term_start,
             peers,
-            change_in_progress: ChangeInProgress::default(),
-            transfer: None,
-            heartbeat_due: common.now,
+            heartbeat_due: now,
             commit_due: None,
             round: 0,
-            leader_lease: LeaderLease::default(),
-            term_start: first,
+            lease: LeaderLease::default(),
+            change: ChangeInProgress::default(),
+            transfers: Transfers::default(),
             proposals: Proposals::default(),
-            unapplied: Unapplied::of(&common.log),
-            early_reads: VecDeque::new(),
-            reads: VecDeque::new(),
+            unapplied: Unapplied::of(common.log()),
+            reads: LeaderReads::default(),
         };
         leader.send_heartbeats(common);
         leader
     }
 
-    /// Returns every instant in the leader's state.
-    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
-        let contacts = self.peers.iter_mut().map(|(_, progress)| &mut progress.last_contact);
-        let transfer = self.transfer.iter_mut().map(|transfer| &mut transfer.deadline);
-        let lease = self.leader_lease.instants();
-        let own = [&mut self.heartbeat_due].into_iter().chain(&mut self.commit_due).chain(lease);
-        contacts.chain(own).chain(transfer).chain(self.change_in_progress.instants())
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.peers
     }
 
-    fn peer(&mut self, id: NodeId) -> Option<&mut Progress> {
-        self.peers.iter_mut().find(|(peer, _)| *peer == id).map(|(_, progress)| progress)
+    /// Whether the proposal at `index` waits for every live voter.
+    pub(crate) fn waits_for_all_live(&self, index: Index) -> bool {
+        self.proposals.waits_for_all_live(index)
+    }
+
+    /// The total bytes of the unapplied entries whose size is known.
+    pub(crate) fn unapplied_bytes(&self) -> usize {
+        self.unapplied.bytes()
+    }
+
+    pub(crate) fn reads_waiting(&self) -> usize {
+        self.reads.len()
+    }
+
+    /// The time from now on for which this leader may answer reads without a heartbeat round.
+    pub(crate) fn lease_remaining(&self, common: &Common) -> Duration {
+        let lease = self.lease.active(common.config());
+        let round = lease.map(|_| self.confirmed_round(common));
+        let end = round.and_then(|round| self.lease.end_of(common.config(), round));
+        end.map_or(Duration::ZERO, |end| end.since(common.now()))
+    }
+
+    /// The latest time at which the leader needs [`Input::Timeout`](crate::raft::Input::Timeout).
+    pub(crate) fn deadline(&self) -> Instant {
+        self.commit_due.map_or(self.heartbeat_due, |due| due.min(self.heartbeat_due))
     }
 
     /// Records that the sender of a message was heard from and returns its progress. Rejects the
@@ -115,9 +122,9 @@ impl Leader {
         from: NodeId,
         message: &'static str,
     ) -> Option<&mut Progress> {
-        match self.peer(from) {
+        match self.peers.get_mut(from) {
             Some(progress) => {
-                progress.last_contact = common.now;
+                progress.last_contact = common.now();
                 Some(progress)
             }
             None => {
@@ -130,24 +137,17 @@ impl Leader {
     /// Returns the highest number that a quorum has reached: `own` is this node's, and `of` returns
     /// a peer's from its progress. With `Config::survivor`, every voter must have reached it.
     fn quorum_reached(&self, common: &Common, own: u64, of: impl Fn(&Progress) -> u64) -> u64 {
-        let reached = |id: NodeId| {
-            if id == common.id() {
-                return own;
-            }
-            let peer = self.peers.iter().find(|(peer, _)| *peer == id);
-            peer.map_or(0, |(_, progress)| of(progress))
-        };
-        let membership = common.log.membership();
+        let (id, membership) = (common.id(), common.log().membership());
         if common.survival.is_on() {
-            return membership.voters().map(reached).min().unwrap_or(0);
+            return self.peers.all_reached(membership, id, own, of);
         }
-        quorum::reached(membership, reached)
+        self.peers.quorum_reached(membership, id, own, of)
     }
 
     /// Whether an entry of this term is committed. Until then, the commit index may be behind the
     /// one of earlier leaders (Raft §8).
-    pub(crate) fn has_committed_in_term(&self, common: &Common) -> bool {
-        common.log.committed() >= self.term_start
+    fn has_committed_in_term(&self, common: &Common) -> bool {
+        common.log().committed() >= self.term_start
     }
 
     pub(crate) fn on_propose(
@@ -155,29 +155,29 @@ impl Leader {
         common: &mut Common,
         Proposal { tag, acknowledge, command }: Proposal,
     ) {
-        let acknowledge = acknowledge.resolved(common.log.membership());
+        let acknowledge = acknowledge.resolved(common.log().membership());
         let waits_for_all = acknowledge == Acknowledge::AllLive;
-        if command.len() > common.config.command_bytes_max {
+        if command.len() > common.config().command_bytes_max {
             return common.reject(tag, RejectReason::TooLarge);
         }
         let bytes = Entry::OVERHEAD_BYTES + command.len();
-        if self.transfer.is_some() {
+        if self.transfers.is_active() {
             return common.reject(tag, RejectReason::Transferring);
         }
-        if common.disk_full {
+        if common.health.disk_full() {
             return common.reject(tag, RejectReason::DiskFull);
         }
-        if !self.unapplied.has_room(bytes, common.config.unapplied_bytes_max) {
+        if !self.unapplied.has_room(bytes, common.config().unapplied_bytes_max) {
             return common.reject(tag, RejectReason::Busy);
         }
-        if waits_for_all && self.proposals.all_live_count() >= common.config.all_live_max {
+        if waits_for_all && self.proposals.all_live_count() >= common.config().all_live_max {
             return common.reject(tag, RejectReason::Busy);
         }
         let index = self.append(common, Payload::Command(command));
         match acknowledge {
             Acknowledge::LeaderOnly => {
                 let id = EntryId::new(common.term(), index);
-                common.actions.push(Action::MayBeLost { tag, id });
+                common.output.push(Action::MayBeLost { tag, id });
             }
             _ if waits_for_all => self.proposals.wait_for_all_live(PendingProposal { tag, index }),
             _ => self.proposals.wait_for_quorum(PendingProposal { tag, index }),
@@ -187,14 +187,14 @@ impl Leader {
     /// Appends an empty entry, unless entries are rejected now or too many are not applied yet.
     pub(crate) fn on_append_noop(&mut self, common: &mut Common) {
         let room =
-            self.unapplied.has_room(Entry::OVERHEAD_BYTES, common.config.unapplied_bytes_max);
-        if room && !common.disk_full && self.transfer.is_none() {
+            self.unapplied.has_room(Entry::OVERHEAD_BYTES, common.config().unapplied_bytes_max);
+        if room && !common.health.disk_full() && !self.transfers.is_active() {
             self.append(common, Payload::Noop);
         }
     }
 
     /// Appends an entry and counts its bytes as unapplied.
-    pub(crate) fn append(&mut self, common: &mut Common, payload: Payload) -> Index {
+    fn append(&mut self, common: &mut Common, payload: Payload) -> Index {
         let bytes = Entry::OVERHEAD_BYTES + payload.bytes();
         let index = common.append(payload).index;
         self.unapplied.push(index, bytes);
@@ -203,7 +203,7 @@ impl Leader {
 
     /// The last index up to which a quorum has the log on its disks.
     fn quorum_matched(&self, common: &Common) -> Index {
-        let durable = common.log.durable().0;
+        let durable = common.log().durable().0;
         Index(self.quorum_reached(common, durable, |peer| peer.matched().0))
     }
 
@@ -212,136 +212,39 @@ impl Leader {
     /// must have them as well, because its reads wait only for entries that its own log has.
     fn advance_commit(&mut self, common: &mut Common) {
         let index = self.quorum_matched(common);
-        let index = self.read_lease_bound(common.now).map_or(index, |bound| bound.min(index));
-        if index <= common.log.committed() || common.log.term_at(index) != Some(common.term()) {
+        let index =
+            self.lease.bound(&self.peers, common.now()).map_or(index, |bound| bound.min(index));
+        if index <= common.log().committed() || common.log().term_at(index) != Some(common.term()) {
             return;
         }
         let established = self.has_committed_in_term(common);
-        common.log.commit(index);
+        common.journal.commit(index);
         while let Some(proposal) = self.proposals.pop_committed(index) {
             common.report_committed(proposal.tag, proposal.index);
         }
         if !established {
-            while let Some(tag) = self.early_reads.pop_front() {
+            while let Some(tag) = self.reads.pop_early() {
                 self.queue_read(common, Reader::Own(tag));
             }
         }
     }
 
-    /// Answers the proposals that wait for every live voter, once they are committed and on the
-    /// disk of every voter that is not suspected.
-    fn answer_all_live(&mut self, common: &mut Common) {
-        if self.proposals.all_live_count() == 0 {
-            return;
-        }
-        let own = common.log.membership().is_voter(common.id());
-        let mut reached = common.log.committed();
-        if own {
-            reached = reached.min(common.log.durable());
-        }
-        for (id, peer) in &self.peers {
-            if common.log.membership().is_voter(*id) && !self.suspects(common, peer) {
-                reached = reached.min(peer.matched());
-            }
-        }
-        while let Some(proposal) = self.proposals.pop_all_live(reached) {
-            common.report_committed(proposal.tag, proposal.index);
-        }
-    }
-
-    /// Whether the peer was silent for the longest election timeout, so that it may be dead.
-    pub(crate) fn suspects(&self, common: &Common, peer: &Progress) -> bool {
-        common.now >= peer.last_contact.after(common.config.election_timeout_max)
-    }
-
-    /// Returns the last index that every holder of a read lease has, or `None` without a holder. A
-    /// holder that is no peer any more counts as having nothing.
-    fn read_lease_bound(&mut self, now: Instant) -> Option<Index> {
-        if !self.leader_lease.has_read_leases(now) {
-            return None;
-        }
-        self.leader_lease.matched_by_holders(|id| {
-            let peer = self.peers.iter().find(|(peer, _)| *peer == id);
-            peer.map_or(Index::ZERO, |(_, progress)| progress.matched())
-        })
-    }
-
-    pub(crate) fn on_append_entries_reply(
-        &mut self,
-        common: &mut Common,
-        from: NodeId,
-        outcome: AppendOutcome,
-    ) {
-        let name = "AppendEntriesReply";
-        let last = common.log.last().index;
-        let (transferring, round) = (self.transfer.is_some(), self.round);
-        let Some(progress) = self.record_contact(common, from, name) else { return };
-        match outcome {
-            AppendOutcome::Accepted { matched } if matched > last => {
-                common.reject_message(from, name, MessageRejectReason::ImpossibleMatch);
-            }
-            AppendOutcome::Accepted { matched } => {
-                let before = progress.matched();
-                progress.accepted(matched);
-                progress.record_matched_round(before, round);
-                if transferring && matched > before {
-                    self.advance_transfer(common);
-                }
-            }
-            AppendOutcome::NoSpace { verified } if verified > last => {
-                common.reject_message(from, name, MessageRejectReason::ImpossibleMatch);
-            }
-            AppendOutcome::NoSpace { verified } => progress.no_space(verified),
-            AppendOutcome::Rejected { prev, hint } => {
-                // The follower's entries up to `hint.index` have terms of at most `hint.term`, so
-                // the logs match at most up to the last entry of this leader's log with a term of
-                // at most `hint.term`.
-                let agreed = common.log.find_conflict_by_term(hint.index, hint.term).index;
-                let agreed = agreed.min(hint.index);
-                if !progress.rejected(prev, agreed) {
-                    common.reject_message(from, name, MessageRejectReason::StaleReply);
-                }
-            }
-        }
-    }
-
-    pub(crate) fn on_install_snapshot_reply(
-        &mut self,
-        common: &mut Common,
-        from: NodeId,
-        matched: Index,
-    ) {
-        let name = "InstallSnapshotReply";
-        let (last, current) = (common.log.last().index, self.round);
-        let Some(progress) = self.record_contact(common, from, name) else { return };
-        if matched > last {
-            return common.reject_message(from, name, MessageRejectReason::ImpossibleMatch);
-        }
-        let before = progress.matched();
-        progress.accepted(matched);
-        progress.record_matched_round(before, current);
-    }
-
-    /// The latest time at which the leader needs [`Input::Timeout`](crate::raft::Input::Timeout).
-    pub(crate) fn deadline(&self) -> Instant {
-        self.commit_due.map_or(self.heartbeat_due, |due| due.min(self.heartbeat_due))
-    }
-
     /// Sends every peer the entries and the commit index that it lacks.
     fn replicate(&mut self, common: &mut Common) {
-        let due = self.commit_due.unwrap_or(common.now.after(common.config.commit_delay));
-        let is_due = due <= common.now;
-        for (id, progress) in &mut self.peers {
-            replication::replicate_to(common, *id, progress, (self.round, is_due));
+        let due = self.commit_due.unwrap_or(common.now().after(common.config().commit_delay));
+        let is_due = due <= common.now();
+        for (id, progress) in self.peers.iter_mut() {
+            replication::replicate_to(common, id, progress, self.round, is_due);
         }
-        let needs_commit = |(_, peer): &(_, Progress)| replication::needs_commit(common, peer);
-        self.commit_due = self.peers.iter().any(needs_commit).then_some(due);
+        let mut peers = self.peers.iter();
+        let is_needed = peers.any(|(_, peer)| replication::needs_commit(common, peer));
+        self.commit_due = is_needed.then_some(due);
     }
 
     /// Sends entries that came from the disk to the peer that lacks them.
     pub(crate) fn on_fetched(&mut self, common: &mut Common, peer: NodeId, entries: Vec<Entry>) {
         let round = self.round;
-        if let Some(progress) = self.peer(peer) {
+        if let Some(progress) = self.peers.get_mut(peer) {
             replication::send_fetched(common, peer, progress, entries, round);
         }
     }
@@ -349,27 +252,24 @@ impl Leader {
     /// Starts a heartbeat round. The replies of a quorum confirm that this node still leads.
     fn send_heartbeats(&mut self, common: &mut Common) {
         let confirmed = self.confirmed_round(common);
-        let grantable = self.grantable_read_lease(common, confirmed);
+        let (now, transferring) = (common.now(), self.transfers.is_active());
+        let grantable = self.lease.grantable(common.config(), confirmed, transferring, now);
         let quorum_matched = self.quorum_matched(common);
         self.round += 1;
-        self.heartbeat_due = common.now.after(common.config.heartbeat_interval);
+        self.heartbeat_due = now.after(common.config().heartbeat_interval);
         let established = self.has_committed_in_term(common);
         if established {
-            self.leader_lease.begin_round(self.round, common.now, confirmed);
+            self.lease.begin_round(self.round, now, confirmed);
         }
         let heartbeat = Heartbeat {
             round: self.round,
-            committed: common.log.committed(),
-            confirmed: if self.leader_lease.round_start(confirmed).is_some() {
-                confirmed
-            } else {
-                0
-            },
+            committed: common.log().committed(),
+            confirmed: if self.lease.round_start(confirmed).is_some() { confirmed } else { 0 },
             echo: 0,
-            vote_lease: self.lease(common).map_or(Duration::ZERO, |_| common.vote_lease_span()),
+            vote_lease: self.lease.vote_lease(common.config()),
             read_lease: Duration::ZERO,
         };
-        for (id, progress) in &mut self.peers {
+        for (id, progress) in self.peers.iter_mut() {
             progress.committed_sent = heartbeat.committed;
             // A holder must have every committed entry, or its answers could be stale. A holder
             // that delays the commit index and does not advance gets no new lease, even if it
@@ -381,52 +281,34 @@ impl Leader {
             });
             if let Some((_, until)) = granted {
                 progress.matched_at_grant = matched;
-                self.leader_lease.grant_read_lease(*id, until);
+                self.lease.grant_read_lease(id, until);
             }
             let read_lease = granted.map_or(Duration::ZERO, |(length, _)| length);
             // Until an entry of this term is committed, the commit index may lack completed writes:
             // the round confirms no freshness.
             let echo = if established { progress.acked_round } else { 0 };
             let heartbeat = Heartbeat { echo, read_lease, ..heartbeat };
-            common.send(*id, Body::Heartbeat(heartbeat));
+            common.send(id, Body::Heartbeat(heartbeat));
         }
         if common.survival.is_on() {
-            self.allow_takeover(common);
-        }
-    }
-
-    /// Sends [`Body::TakeoverAllowed`] to the voters that every commit waits for, if they have
-    /// every committed entry and were heard from recently: no node counts them as dead before it
-    /// arrives.
-    fn allow_takeover(&self, common: &mut Common) {
-        let membership = common.log.membership().clone();
-        if common.log.membership_index() > common.log.committed() {
-            return;
-        }
-        for (id, progress) in &self.peers {
-            let may_take_over = membership.incoming().contains(id)
-                && progress.matched() >= common.log.committed()
-                && common.survival.is_fresh(*id, common.now);
-            if may_take_over {
-                common.send(*id, Body::TakeoverAllowed);
-            }
+            maintenance::allow_takeover(common, &self.peers);
         }
     }
 
     pub(crate) fn on_timeout(&mut self, common: &mut Common) -> Transition {
-        if common.now < self.heartbeat_due {
+        if common.now() < self.heartbeat_due {
             return Transition::Stay;
         }
-        if common.config.check_quorum && !self.has_quorum_contact(common) {
+        if common.config().check_quorum && !self.has_quorum_contact(common) {
             return Transition::Follow { term: common.term(), leader: None };
         }
         if common.disk_is_stuck() {
-            self.yield_leadership(common);
+            transfer::yield_leadership(common, &self.peers, &mut self.lease);
             return Transition::Follow { term: common.term(), leader: None };
         }
-        self.drop_departed_peers(common.now);
-        self.expire_transfer(common);
-        self.advance_transfer(common);
+        self.change.drop_departed(&mut self.peers, common.now());
+        self.transfers.expire(common);
+        self.transfers.advance(common, &self.peers, &mut self.lease);
         self.maintain_membership(common);
         self.send_heartbeats(common);
         Transition::Stay
@@ -439,51 +321,76 @@ impl Leader {
             return true;
         }
         let contact =
-            Instant(self.quorum_reached(common, common.now.0, |peer| peer.last_contact.0));
-        common.now < contact.after(common.config.election_timeout_max)
+            Instant(self.quorum_reached(common, common.now().0, |peer| peer.last_contact.0));
+        common.now() < contact.after(common.config().election_timeout_max)
+    }
+
+    pub(crate) fn on_append_entries_reply(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        outcome: AppendOutcome,
+    ) {
+        let round = self.round;
+        let Some(progress) = self.record_contact(common, from, "AppendEntriesReply") else {
+            return;
+        };
+        let has_more = replies::on_append_entries_reply(common, from, progress, outcome, round);
+        if has_more && self.transfers.is_active() {
+            self.transfers.advance(common, &self.peers, &mut self.lease);
+        }
+    }
+
+    pub(crate) fn on_install_snapshot_reply(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        matched: Index,
+    ) {
+        let round = self.round;
+        if let Some(progress) = self.record_contact(common, from, "InstallSnapshotReply") {
+            replies::on_install_snapshot_reply(common, from, progress, matched, round);
+        }
     }
 
     pub(crate) fn on_heartbeat_reply(
         &mut self,
         common: &mut Common,
         from: NodeId,
-        round: u64,
-        verified: Index,
-        matched: Index,
-        ready: Readiness,
+        reply: HeartbeatReply,
     ) {
-        let name = "HeartbeatReply";
-        let current = self.round;
-        let impossible = round > current || verified > common.log.last().index;
-        let Some(progress) = self.record_contact(common, from, name) else { return };
-        if impossible {
-            return common.reject_message(from, name, MessageRejectReason::ImpossibleMatch);
+        let round = self.round;
+        if let Some(progress) = self.record_contact(common, from, "HeartbeatReply") {
+            replies::on_heartbeat_reply(common, from, progress, reply, round);
         }
-        if round >= progress.acked_round {
-            (progress.acked_round, progress.ready) = (round, ready);
-        }
-        let before = progress.matched();
-        progress.heartbeat_replied(round, verified, matched);
-        progress.record_matched_round(before, current);
     }
 
-    pub(crate) fn reads_waiting(&self) -> usize {
-        self.early_reads.len() + self.reads.len()
+    /// Whether the message comes from a disk whose replies count.
+    pub(crate) fn accepts_disk_of(&mut self, common: &mut Common, message: &Message) -> bool {
+        if !message.body.requires_known_disk() {
+            return true;
+        }
+        let Some(progress) = self.peers.get_mut(message.from) else { return true };
+        let last = common.log().last().index;
+        if disks::is_from_other_disk(progress, message.incarnation, last) {
+            self.change.restart_catch_up(message.from);
+        }
+        disks::accepts_disk_of(common, progress, message, self.round)
     }
 
     fn reads_are_full(&self, common: &Common) -> bool {
-        self.reads_waiting() + common.reads.len() >= common.config.reads_max
+        self.reads_waiting() + common.reads.len() >= common.config().reads_max
     }
 
     pub(crate) fn on_read(&mut self, common: &mut Common, tag: Tag, level: ReadLevel) {
         if self.reads_are_full(common) {
             common.reject(tag, RejectReason::Busy);
         } else if let Some(freshness) = self.freshness(common, level) {
-            common.confirm_read(tag, common.log.committed(), freshness);
+            common.confirm_read(tag, common.log().committed(), freshness);
         } else if self.has_committed_in_term(common) {
             self.queue_read(common, Reader::Own(tag));
         } else {
-            self.early_reads.push_back(tag);
+            self.reads.push_early(tag);
         }
     }
 
@@ -498,7 +405,7 @@ impl Leader {
             return;
         }
         let reader = Reader::Peer { id: from, start_id, ticket };
-        if self.reads.iter().any(|read| read.reader == reader) {
+        if self.reads.contains(reader) {
             return;
         }
         if self.reads_are_full(common) || !self.has_committed_in_term(common) {
@@ -509,80 +416,146 @@ impl Leader {
 
     /// Queues the read for the next heartbeat round, which begins after the read (thesis §6.4).
     fn queue_read(&mut self, common: &Common, reader: Reader) {
-        let (index, round) = (common.log.committed(), self.round + 1);
-        self.reads.push_back(LeaderRead { reader, index, round });
+        let (index, round) = (common.log().committed(), self.round + 1);
+        self.reads.push(LeaderRead { reader, index, round });
+    }
+
+    /// The freshness of the state at the commit index, or `None` if the level requires a heartbeat
+    /// round.
+    fn freshness(&self, common: &Common, level: ReadLevel) -> Option<Freshness> {
+        let confirmed = self.confirmed_round(common);
+        self.lease.freshness(level, common.config(), confirmed, common.now())
+    }
+
+    /// Returns why no entry other than a proposal's may be appended now, or `None` if it may: a
+    /// transfer is under way, no entry of this term is committed, or the disk is full.
+    fn blocked_reason(&self, common: &Common) -> Option<RejectReason> {
+        if self.transfers.is_active() {
+            Some(RejectReason::Transferring)
+        } else if !self.has_committed_in_term(common) {
+            Some(RejectReason::Busy)
+        } else if common.health.disk_full() {
+            Some(RejectReason::DiskFull)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn on_change(&mut self, common: &mut Common, tag: Tag, change: &Change) {
+        let blocked = self.blocked_reason(common);
+        if let Some(changed) = self.change.on_request(common, blocked, tag, change) {
+            self.begin_change(common, changed);
+        }
+    }
+
+    /// Cancels a membership change whose new voters are still catching up.
+    pub(crate) fn on_cancel_change(&mut self, common: &mut Common, tag: Tag) {
+        let blocked = self.blocked_reason(common);
+        if let Some(cancelled) = self.change.on_cancel(common, blocked, tag) {
+            self.append_membership(common, cancelled);
+        }
+    }
+
+    pub(crate) fn on_transfer(&mut self, common: &mut Common, tag: Tag, to: Option<NodeId>) {
+        self.transfers.on_request(common, &self.peers, &mut self.lease, tag, to);
+    }
+
+    fn begin_change(&mut self, common: &mut Common, changed: Membership) {
+        let first = self.change.first_step(common, &self.peers, changed);
+        self.append_membership(common, first);
+    }
+
+    /// Appends a membership, which is active from then on, committed or not.
+    fn append_membership(&mut self, common: &mut Common, membership: Membership) {
+        self.append(common, Payload::Membership(membership));
+        self.change.update_peers(common, &mut self.peers);
+    }
+
+    /// Appends the next step of the change under way, once the previous one is committed. Returns
+    /// whether it appended one.
+    fn advance_membership(&mut self, common: &mut Common) -> bool {
+        let blocked = self.blocked_reason(common);
+        let next = self.change.next_step(common, &self.peers, blocked);
+        let Some(next) = next else { return false };
+        self.append_membership(common, next);
+        true
+    }
+
+    /// Begins at most one automatic membership change or leadership transfer.
+    fn maintain_membership(&mut self, common: &mut Common) {
+        if let Some(survivors) = maintenance::surviving_membership(common) {
+            return self.append_membership(common, survivors);
+        }
+        let blocked = self.blocked_reason(common);
+        if change::reject_reason(common, blocked).is_none()
+            && let Some(change) = maintenance::automatic_change(common, &self.peers, &self.change)
+            && let Ok(changed) = common.log().membership().changed(&change)
+        {
+            self.begin_change(common, changed);
+        } else if maintenance::may_transfer_by_priority(common, blocked)
+            && let Some(to) = transfer::higher_priority_target(common, &self.peers)
+            && maintenance::attempt_priority_transfer(common)
+        {
+            self.transfers.begin(common, &self.peers, &mut self.lease, None, to);
+        }
     }
 
     /// Ends a leader's step: commits, replicates and answers reads. A leader that has lost its vote
     /// in a completed change asks another node to campaign, and steps down.
     pub(crate) fn advance(&mut self, common: &mut Common) -> Transition {
-        self.unapplied.applied(common.log.applied());
+        self.unapplied.applied(common.log().applied());
         self.advance_commit(common);
         if self.advance_membership(common) {
             // The new membership is active from its append on, and its quorum may have reached a
             // later index.
             self.advance_commit(common);
         }
-        self.answer_all_live(common);
+        proposals::answer_all_live(common, &self.peers, &mut self.proposals);
         self.replicate(common);
         self.advance_reads(common);
-        if !self.has_lost_vote(common) {
+        if !self.has_committed_in_term(common) || !change::has_lost_vote(common) {
             return Transition::Stay;
         }
-        self.yield_leadership(common);
+        transfer::yield_leadership(common, &self.peers, &mut self.lease);
         Transition::Follow { term: common.term(), leader: None }
     }
 
     /// Answers the reads whose round is confirmed. Starts a new round for the others, unless a
     /// round is still unconfirmed.
     fn advance_reads(&mut self, common: &mut Common) {
-        if self.reads.is_empty() {
+        if !self.reads.wait_for_round() {
             return;
         }
-        if self.confirmed_round(common) == self.round {
-            self.answer_reads(common);
-            if !self.reads.is_empty() {
-                self.send_heartbeats(common);
-            }
-        }
-        self.answer_reads(common);
-    }
-
-    fn answer_reads(&mut self, common: &mut Common) {
         let confirmed = self.confirmed_round(common);
-        while let Some(read) = self.reads.pop_front_if(|read| read.round <= confirmed) {
-            match read.reader {
-                Reader::Own(tag) => {
-                    common.confirm_read(tag, read.index, Freshness::Linearizable);
-                }
-                Reader::Peer { id, start_id, ticket } => {
-                    common.send(id, Body::ReadIndexReply { start_id, ticket, index: read.index });
-                }
-            }
+        reads::answer_reads(common, &mut self.reads, confirmed);
+        if confirmed == self.round && self.reads.wait_for_round() {
+            self.send_heartbeats(common);
+            let confirmed = self.confirmed_round(common);
+            reads::answer_reads(common, &mut self.reads, confirmed);
         }
     }
 
     /// The last round that a quorum has answered.
-    pub(crate) fn confirmed_round(&self, common: &Common) -> u64 {
+    fn confirmed_round(&self, common: &Common) -> u64 {
         self.quorum_reached(common, self.round, |peer| peer.acked_round)
     }
 
     /// Ends the leadership and every pending request. A later leader may still commit the
     /// proposals.
     pub(crate) fn resign(&mut self, common: &mut Common) {
-        self.abandon_change(common);
-        self.finish_transfer(common);
-        if let Some(until) = self.leader_lease.read_leases_end() {
-            common.vote_withheld_until = common.vote_withheld_until.max(until);
+        self.change.abandon(common);
+        self.transfers.finish(common);
+        if let Some(until) = self.lease.read_leases_end() {
+            common.ballot.withhold_vote_until(until);
         }
         while let Some(proposal) = self.proposals.pop() {
             let id = EntryId::new(common.term(), proposal.index);
-            common.actions.push(Action::Unknown { tag: proposal.tag, id });
+            common.output.push(Action::Unknown { tag: proposal.tag, id });
         }
-        for tag in self.early_reads.drain(..) {
+        while let Some(tag) = self.reads.pop_early() {
             common.reject(tag, RejectReason::NoLeader);
         }
-        for read in self.reads.drain(..) {
+        while let Some(read) = self.reads.pop() {
             if let Reader::Own(tag) = read.reader {
                 common.reject(tag, RejectReason::NoLeader);
             }
@@ -590,22 +563,37 @@ impl Leader {
     }
 
     pub(crate) fn assert_invariants(&self, common: &Common) {
-        let last = common.log.last();
-        for (_, progress) in &self.peers {
-            progress.assert_invariants(last);
-            let inflight = progress.inflight();
-            let window = replication::window(common);
-            assert!(inflight.messages() <= window.messages_max, "the window bounds messages");
-            assert!(inflight.entries() <= window.entries_max, "the window bounds entries");
-            let alone = inflight.entries() <= 1;
-            assert!(alone || inflight.bytes() <= window.bytes_max, "the window bounds bytes");
-        }
-        self.unapplied.assert_invariants(&common.log);
-        self.proposals.assert_invariants(last.index);
-        assert!(
-            self.reads.iter().is_sorted_by_key(|read| read.round),
-            "reads wait in the order of their rounds"
-        );
+        let (last, now) = (common.log().last(), common.now());
         assert!(last.term == common.term(), "a leader's log ends in its term");
+        let term = common.log().term_at(self.term_start);
+        assert!(term.is_none_or(|term| term == common.term()), "its first entry is of its term");
+        self.peers.assert_invariants(common.id(), last);
+        for (_, progress) in self.peers.iter() {
+            replication::assert_within_window(common, progress);
+            assert!(progress.acked_round <= self.round, "only sent rounds are answered");
+            assert!(progress.last_contact <= now, "no peer was heard from in the future");
+        }
+        self.lease.assert_invariants(self.round, now);
+        self.change.assert_invariants(common, &self.peers);
+        self.transfers.assert_invariants(common.id());
+        self.unapplied.assert_invariants(common.log());
+        self.proposals.assert_invariants(common.log().committed(), last.index);
+        self.reads.assert_invariants(self.round);
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Leader {
+    /// Drops what only matters to reads under leases.
+    pub(crate) fn forget_rounds(&mut self) {
+        self.lease.forget_rounds();
+    }
+
+    /// Returns every instant in the leader's state.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        let contacts = self.peers.iter_mut().map(|(_, progress)| &mut progress.last_contact);
+        let own = [&mut self.heartbeat_due].into_iter().chain(&mut self.commit_due);
+        let parts = self.lease.instants().chain(self.transfers.instant());
+        contacts.chain(own).chain(parts).chain(self.change.instants())
     }
 }

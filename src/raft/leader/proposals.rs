@@ -2,6 +2,9 @@
 
 use alloc::collections::VecDeque;
 
+use crate::progress::Progress;
+use crate::raft::common::Common;
+use crate::raft::leader::peers::Peers;
 use crate::types::{Index, Tag};
 
 /// A proposal in the log whose outcome is not reported yet.
@@ -56,7 +59,9 @@ impl Proposals {
         self.by_quorum.pop_front().or_else(|| self.by_all_live.pop_front())
     }
 
-    pub(crate) fn assert_invariants(&self, last: Index) {
+    pub(crate) fn assert_invariants(&self, committed: Index, last: Index) {
+        let next = self.by_quorum.front();
+        assert!(next.is_none_or(|next| next.index > committed), "a committed proposal is answered");
         for waiting in [&self.by_quorum, &self.by_all_live] {
             assert!(
                 waiting.iter().is_sorted_by(|one, other| one.index < other.index),
@@ -68,4 +73,30 @@ impl Proposals {
             );
         }
     }
+}
+
+/// Answers the proposals that wait for every live voter, once they are committed and on the
+/// disk of every voter that is not suspected.
+pub(crate) fn answer_all_live(common: &mut Common, peers: &Peers, proposals: &mut Proposals) {
+    if proposals.all_live_count() == 0 {
+        return;
+    }
+    let own = common.log().membership().is_voter(common.id());
+    let mut reached = common.log().committed();
+    if own {
+        reached = reached.min(common.log().durable());
+    }
+    for (id, peer) in peers.iter() {
+        if common.log().membership().is_voter(id) && !suspects(common, peer) {
+            reached = reached.min(peer.matched());
+        }
+    }
+    while let Some(proposal) = proposals.pop_all_live(reached) {
+        common.report_committed(proposal.tag, proposal.index);
+    }
+}
+
+/// Whether the peer was silent for the longest election timeout, so that it may be dead.
+pub(crate) fn suspects(common: &Common, peer: &Progress) -> bool {
+    common.now() >= peer.last_contact.after(common.config().election_timeout_max)
 }

@@ -10,11 +10,11 @@ use crate::raft::journal::snapshots;
 use crate::types::{Body, Entry, EntryId, Index, NodeId};
 
 /// The configured in-flight window of every peer.
-pub(crate) fn window(common: &Common) -> Window {
+fn window(common: &Common) -> Window {
     Window {
-        messages_max: common.config.inflight_messages_max,
-        entries_max: common.config.inflight_entries_max,
-        bytes_max: common.config.inflight_bytes_max,
+        messages_max: common.config().inflight_messages_max,
+        entries_max: common.config().inflight_entries_max,
+        bytes_max: common.config().inflight_bytes_max,
     }
 }
 
@@ -30,15 +30,16 @@ pub(crate) fn replicate_to(
     common: &mut Common,
     peer: NodeId,
     progress: &mut Progress,
-    (round, commit_due): (u64, bool),
+    round: u64,
+    commit_due: bool,
 ) {
-    let first_membership_is_compacted = common.log.membership_at(Index::ZERO).is_none();
-    if progress.next() <= common.log.base().index
+    let first_membership_is_compacted = common.log().membership_at(Index::ZERO).is_none();
+    if progress.next() <= common.log().base().index
         || (progress.next() == FIRST && first_membership_is_compacted)
     {
         return snapshots::offer(common, peer, progress, round);
     }
-    let last = common.log.last().index;
+    let last = common.log().last().index;
     progress.resume(last);
     let window = window(common);
     while progress.next() <= last && progress.may_send(&window) {
@@ -51,14 +52,23 @@ pub(crate) fn replicate_to(
     }
 }
 
+/// Panics if more is in flight to the peer than its window allows.
+pub(crate) fn assert_within_window(common: &Common, progress: &Progress) {
+    let (window, inflight) = (window(common), progress.inflight());
+    assert!(inflight.messages() <= window.messages_max, "the window bounds messages");
+    assert!(inflight.entries() <= window.entries_max, "the window bounds entries");
+    let alone = inflight.entries() <= 1;
+    assert!(alone || inflight.bytes() <= window.bytes_max, "the window bounds bytes");
+}
+
 /// Whether the leader streams to the peer ([`Mode::Replicate`]) and has sent it every entry.
 fn is_idle(common: &Common, progress: &Progress) -> bool {
-    progress.mode() == Mode::Replicate && progress.next() > common.log.last().index
+    progress.mode() == Mode::Replicate && progress.next() > common.log().last().index
 }
 
 /// Whether the peer lacks the latest commit index and no entry is left to send that would carry it.
 pub(crate) fn needs_commit(common: &Common, progress: &Progress) -> bool {
-    is_idle(common, progress) && progress.committed_sent < common.log.committed()
+    is_idle(common, progress) && progress.committed_sent < common.log().committed()
 }
 
 /// Sends entries from the disk to the peer if they are still its next ones.
@@ -88,10 +98,10 @@ fn next_entries(
     window: &Window,
 ) -> Option<Vec<Entry>> {
     let (room_entries, room_bytes) = progress.inflight().room(window);
-    let entries_max = room_entries.min(common.config.message_entries_max);
-    let bytes_max = room_bytes.min(common.config.message_bytes_max);
-    let (first, last) = (progress.next(), common.log.last().index);
-    match common.log.slice(first, last, entries_max, bytes_max) {
+    let entries_max = room_entries.min(common.config().message_entries_max);
+    let bytes_max = room_bytes.min(common.config().message_bytes_max);
+    let (first, last) = (progress.next(), common.log().last().index);
+    match common.log().slice(first, last, entries_max, bytes_max) {
         Slice::Hot(entries) => limited_to_window(common, progress, entries, window),
         Slice::Cold { last } => {
             common.fetch(Consumer::Peer(peer), first, last);
@@ -109,13 +119,13 @@ fn limited_to_window(
     window: &Window,
 ) -> Option<Vec<Entry>> {
     let (room_entries, room_bytes) = progress.inflight().room(window);
-    let bytes_max = room_bytes.min(common.config.message_bytes_max);
+    let bytes_max = room_bytes.min(common.config().message_bytes_max);
     let mut bytes = 0;
     let count = entries.iter().take_while(|entry| {
         bytes += entry.bytes();
         bytes <= bytes_max
     });
-    let count = count.count().min(room_entries).min(common.config.message_entries_max);
+    let count = count.count().min(room_entries).min(common.config().message_entries_max);
     let alone = progress.inflight().entries() == 0;
     entries.truncate(count.max(usize::from(alone)));
     if entries.is_empty() {
@@ -133,12 +143,13 @@ fn send_entries(
     round: u64,
 ) {
     let prev_index = progress.next().previous();
-    let prev_term = common.log.term_at(prev_index).expect("the log has the previous entry's term");
+    let prev_term =
+        common.log().term_at(prev_index).expect("the log has the previous entry's term");
     let prev = EntryId::new(prev_term, prev_index);
     let last = entries.last().map_or(prev_index, |entry| entry.id.index);
     let bytes = entries.iter().map(Entry::bytes).sum();
     progress.sent(last, entries.len(), bytes, round);
-    let committed = common.log.committed();
+    let committed = common.log().committed();
     progress.committed_sent = committed;
     common.send(peer, Body::AppendEntries { prev, entries, committed });
 }

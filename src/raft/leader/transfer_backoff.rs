@@ -23,11 +23,6 @@ impl PriorityTransferBackoff {
         self.not_before = self.not_before.max(now.after(timeout));
     }
 
-    /// The instant in the backoff's state.
-    pub(crate) fn instant(&mut self) -> &mut Instant {
-        &mut self.not_before
-    }
-
     /// Whether an attempt is due. An attempt that is due counts as made and doubles the wait.
     pub(crate) fn attempt(&mut self, now: Instant, timeout: Duration) -> bool {
         if now < self.not_before {
@@ -39,5 +34,13 @@ impl PriorityTransferBackoff {
         self.wait = wait.saturating_mul(2).clamp(timeout.saturating_mul(2), longest);
         self.not_before = now.after(self.wait);
         true
+    }
+}
+
+#[cfg(feature = "explore")]
+impl PriorityTransferBackoff {
+    /// The instant in the backoff's state.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.not_before
     }
 }

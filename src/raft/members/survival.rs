@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::quorum::VoteResult;
+use crate::quorum::{Tally, VoteResult};
 use crate::types::{Instant, Membership, NodeId};
 
 /// Which other nodes are alive as far as this node knows, and whether it may take over.
@@ -116,11 +116,11 @@ impl Survival {
         &self,
         own: NodeId,
         membership: &Membership,
-        (granted, rejected): (&[NodeId], &[NodeId]),
+        tally: &Tally,
         complete_log_granted: bool,
         now: Instant,
     ) -> VoteResult {
-        let missing = membership.voters().filter(|id| !granted.contains(id));
+        let missing = membership.voters().filter(|id| !tally.granted().contains(id));
         let missing: Vec<NodeId> = missing.collect();
         let dead = |id: &NodeId| *id != own && self.is_silent(*id, now);
         if missing.is_empty() {
@@ -131,13 +131,25 @@ impl Survival {
             } else {
                 VoteResult::Pending
             }
-        } else if missing.iter().any(|id| !dead(id) && rejected.contains(id)) {
+        } else if missing.iter().any(|id| !dead(id) && tally.rejected().contains(id)) {
             VoteResult::Lost
         } else {
             VoteResult::Pending
         }
     }
 
+    /// Panics if the contacts contradict one another.
+    pub(crate) fn assert_invariants(&self, now: Instant) {
+        assert!(self.is_on() || self.contacts.is_empty(), "contacts matter to survivors only");
+        let order = self.contacts.is_sorted_by(|(one, _), (next, _)| one < next);
+        assert!(order, "contacts are in the order of the ids");
+        let past = self.contacts.iter().all(|(_, at)| *at <= now);
+        assert!(past && self.silence_start <= now, "no node was heard from in the future");
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Survival {
     /// Returns every instant in the survival state.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
         self.contacts.iter_mut().map(|(_, at)| at).chain([&mut self.silence_start])

@@ -1,56 +1,60 @@
-//! Linearizable reads by read index (thesis §6.4), on the leader and forwarded by followers.
+//! Linearizable reads by read index (thesis §6.4): the reads of a node in any role that wait for
+//! its state machine, and how fresh the state of the node is.
 
 pub(crate) mod read_lease;
 
 use alloc::collections::VecDeque;
-use core::time::Duration;
 
 use crate::raft::api::action::Action;
-use crate::types::{Freshness, Index, Instant, NodeId, Tag};
+use crate::raft::output::Output;
+use crate::raft::reads::read_lease::{AnsweredRound, FreshnessBound};
+use crate::types::{Freshness, Index, Instant, ReadLevel, RejectReason, Tag, Term};
 
-/// Reads with a known read index that wait for the state machine to apply it, by ascending index.
-/// They survive a role change, because the index stays valid.
+/// Reads with a known read index that wait for the state machine to apply it, and the freshness of
+/// the node's own state. They survive a role change, because the index stays valid.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ConfirmedReads {
+pub(crate) struct Reads {
+    /// The waiting reads, by ascending index.
     waiting: VecDeque<ConfirmedRead>,
     /// A random number that identifies this start of the node.
-    pub(crate) start_id: u64,
+    start_id: u64,
     /// The number of the last read forwarded to a leader.
     last_ticket: u64,
+    /// The latest confirmed bound on the staleness of the state machine, from leaders' heartbeats.
+    freshness_bound: Option<FreshnessBound>,
+    /// The last heartbeat round that the node answered. Read leases count from the first reply to a
+    /// round.
+    answered_round: AnsweredRound,
 }
 
 /// A read that may be answered once `index` is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ConfirmedRead {
-    pub(crate) tag: Tag,
-    pub(crate) index: Index,
-    pub(crate) freshness: Freshness,
+struct ConfirmedRead {
+    tag: Tag,
+    index: Index,
+    freshness: Freshness,
 }
 
 impl ConfirmedRead {
-    pub(crate) fn ready(self) -> Action {
+    fn ready(self) -> Action {
         Action::ReadReady { tag: self.tag, index: self.index, freshness: self.freshness }
     }
 }
 
-impl ConfirmedReads {
-    pub(crate) fn new(start_id: u64) -> ConfirmedReads {
-        ConfirmedReads { waiting: VecDeque::new(), start_id, last_ticket: 0 }
+impl Reads {
+    pub(crate) fn new(start_id: u64) -> Reads {
+        Reads {
+            waiting: VecDeque::new(),
+            start_id,
+            last_ticket: 0,
+            freshness_bound: None,
+            answered_round: AnsweredRound::default(),
+        }
     }
 
-    pub(crate) fn insert(&mut self, read: ConfirmedRead) {
-        let place = self.waiting.partition_point(|other| other.index <= read.index);
-        self.waiting.insert(place, read);
-    }
-
-    /// Removes the next read that waits for an index up to `applied`.
-    pub(crate) fn pop_through(&mut self, applied: Index) -> Option<ConfirmedRead> {
-        self.waiting.pop_front_if(|read| read.index <= applied)
-    }
-
-    /// Removes the last read that waits for an index after `index`, and returns its tag.
-    pub(crate) fn pop_after(&mut self, index: Index) -> Option<Tag> {
-        self.waiting.pop_back_if(|read| read.index > index).map(|read| read.tag)
+    /// The random number that identifies this start of the node.
+    pub(crate) fn start_id(&self) -> u64 {
+        self.start_id
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -61,79 +65,78 @@ impl ConfirmedReads {
         self.last_ticket += 1;
         self.last_ticket
     }
-}
 
-/// A follower's reads that wait for the leader's reply, by ascending ticket. A reply covers every
-/// read up to its ticket, because the leader chose its index after all of them had begun.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct ForwardedReads {
-    waiting: VecDeque<ForwardedRead>,
-    /// When the leader was last asked, if that request is unanswered.
-    requested_at: Option<Instant>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct ForwardedRead {
-    ticket: u64,
-    tag: Tag,
-    since: Instant,
-}
-
-impl ForwardedReads {
-    pub(crate) fn push(&mut self, ticket: u64, tag: Tag, since: Instant) {
-        self.waiting.push_back(ForwardedRead { ticket, tag, since });
-    }
-
-    /// Returns the ticket to request now, or `None` if no read waits or the last request is younger
-    /// than `retry_after`.
-    pub(crate) fn next_request(&mut self, now: Instant, retry_after: Duration) -> Option<u64> {
-        if self.requested_at.is_some_and(|at| now < at.after(retry_after)) {
-            return None;
+    /// Answers the read `tag` once `index` is applied, with the given freshness.
+    pub(crate) fn confirm(
+        &mut self,
+        tag: Tag,
+        index: Index,
+        freshness: Freshness,
+        applied: Index,
+        output: &mut Output,
+    ) {
+        let read = ConfirmedRead { tag, index, freshness };
+        if applied >= index {
+            output.push(read.ready());
+        } else {
+            let place = self.waiting.partition_point(|other| other.index <= read.index);
+            self.waiting.insert(place, read);
         }
-        let ticket = self.waiting.back()?.ticket;
-        self.requested_at = Some(now);
-        Some(ticket)
     }
 
-    /// Returns every instant in the reads' state.
-    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
-        self.waiting.iter_mut().map(|read| &mut read.since).chain(&mut self.requested_at)
+    /// Answers the reads that wait for an index up to `applied`.
+    pub(crate) fn answer_through(&mut self, applied: Index, output: &mut Output) {
+        while let Some(read) = self.waiting.pop_front_if(|read| read.index <= applied) {
+            output.push(read.ready());
+        }
     }
 
-    /// Allows the next request at once, because the leader has replied or never will.
-    pub(crate) fn clear_request(&mut self) {
-        self.requested_at = None;
+    /// Rejects the reads that wait for an index after `last`.
+    pub(crate) fn reject_after(&mut self, last: Index, reason: RejectReason, output: &mut Output) {
+        while let Some(read) = self.waiting.pop_back_if(|read| read.index > last) {
+            output.push(Action::Rejected { tag: read.tag, reason });
+        }
     }
 
-    /// Removes the next read that a reply to `ticket` covers, and returns its tag.
-    pub(crate) fn pop_through(&mut self, ticket: u64) -> Option<Tag> {
-        self.waiting.pop_front_if(|read| read.ticket <= ticket).map(|read| read.tag)
+    /// Returns the bound on the staleness of the node's own state if it suffices for `level`.
+    pub(crate) fn fresh_enough(&self, level: ReadLevel, now: Instant) -> Option<FreshnessBound> {
+        let ReadLevel::Bounded(staleness) = level else { return None };
+        self.freshness_bound.filter(|fresh| now.since(fresh.since) <= staleness)
     }
 
-    /// Removes the next read that has waited longer than `wait_max`, and returns its tag.
-    pub(crate) fn pop_older(&mut self, now: Instant, wait_max: Duration) -> Option<Tag> {
-        let older = |read: &mut ForwardedRead| read.since.after(wait_max) < now;
-        self.waiting.pop_front_if(older).map(|read| read.tag)
+    /// Records a confirmed bound on the staleness, unless a later one is known.
+    pub(crate) fn learn_freshness(&mut self, bound: FreshnessBound) {
+        if self.freshness_bound.is_none_or(|known| known.since < bound.since) {
+            self.freshness_bound = Some(bound);
+        }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.len()
+    /// Records that the node answers the round, and returns whether it is its first reply to it.
+    pub(crate) fn answer_round(&mut self, term: Term, round: u64) -> bool {
+        self.answered_round.record_if_new(term, round)
+    }
+
+    /// Panics unless every waiting read waits, in the order of the indices.
+    pub(crate) fn assert_invariants(&self, applied: Index, now: Instant) {
+        let order = self.waiting.iter().is_sorted_by_key(|read| read.index);
+        assert!(order, "reads wait in the order of their indices");
+        let waits = self.waiting.front().is_none_or(|read| read.index > applied);
+        assert!(waits, "no read waits for an index that is applied");
+        let past = self.freshness_bound.is_none_or(|fresh| fresh.since <= now);
+        assert!(past, "the state is as of an earlier instant");
     }
 }
 
-/// The requester of a read index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Reader {
-    /// A user of this node, the leader.
-    Own(Tag),
-    /// A follower, for the reads up to `ticket`.
-    Peer { id: NodeId, start_id: u64, ticket: u64 },
-}
+#[cfg(feature = "explore")]
+impl Reads {
+    /// Drops what only matters to reads under leases.
+    pub(crate) fn forget_rounds(&mut self) {
+        self.freshness_bound = None;
+        self.answered_round = AnsweredRound::default();
+    }
 
-/// A read on the leader that waits for a heartbeat round that began after the read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct LeaderRead {
-    pub(crate) reader: Reader,
-    pub(crate) index: Index,
-    pub(crate) round: u64,
+    /// The only instant in the reads' state.
+    pub(crate) fn instant(&mut self) -> Option<&mut Instant> {
+        self.freshness_bound.as_mut().map(|fresh| &mut fresh.since)
+    }
 }

@@ -49,37 +49,36 @@ impl ReadLease {
     /// The most replies recorded.
     const REPLIES_MAX: usize = 16;
 
-    /// Handles a heartbeat: extends the read lease and the freshness bound by what it confirms, and
-    /// records the reply if it `is_new`, as [`AnsweredRound::record_if_new`] returned for the
-    /// round.
+    /// Handles a heartbeat: extends the read lease by what it confirms, and records the reply if it
+    /// `is_new`, as [`AnsweredRound::record_if_new`] returned for the round. Returns the freshness
+    /// bound that the heartbeat confirms.
     pub(crate) fn on_heartbeat(
         &mut self,
         heartbeat: &Heartbeat,
         is_new: bool,
-        freshness_bound: &mut Option<FreshnessBound>,
         now: Instant,
-    ) {
+    ) -> Option<FreshnessBound> {
+        assert!(heartbeat.echo < heartbeat.round, "an echoed reply is to an earlier round");
+        assert!(heartbeat.confirmed < heartbeat.round, "a confirmed round is an earlier one");
         let echoed = self.replies.iter().find(|reply| reply.round == heartbeat.echo);
         let echoed_at = echoed.map(|reply| reply.sent_at);
         if let Some(sent_at) = echoed_at.filter(|_| !heartbeat.read_lease.is_zero()) {
             self.until = self.until.max(sent_at.after(heartbeat.read_lease));
         }
         let confirmed = self.replies.iter().rfind(|reply| reply.round <= heartbeat.confirmed);
-        if let Some(bound) = confirmed.and_then(|reply| reply.round_start)
-            && freshness_bound.is_none_or(|known| known.since < bound.since)
-        {
-            *freshness_bound = Some(bound);
-        }
+        let bound = confirmed.and_then(|reply| reply.round_start);
         if !is_new {
-            return;
+            return bound;
         }
         if self.replies.len() == ReadLease::REPLIES_MAX {
             self.replies.pop_front();
         }
-        debug_assert!(self.replies.back().is_none_or(|last| last.round < heartbeat.round));
+        assert!(self.replies.back().is_none_or(|last| last.round < heartbeat.round), "new rounds");
+        assert!(echoed_at.is_none_or(|sent_at| sent_at <= now), "a reply was sent before its echo");
         let round_start =
             echoed_at.map(|since| FreshnessBound { since, index: heartbeat.committed });
         self.replies.push_back(SentReply { round: heartbeat.round, sent_at: now, round_start });
+        bound
     }
 
     /// Whether the node may answer a read at `now` from its own state.
@@ -90,19 +89,6 @@ impl ReadLease {
     /// The time after `now` until the read lease ends.
     pub(crate) fn remaining(&self, now: Instant) -> Duration {
         self.until.since(now)
-    }
-
-    /// Returns every instant in the read lease's state.
-    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
-        let replies = self.replies.iter_mut().flat_map(|reply| {
-            [Some(&mut reply.sent_at), reply.round_start.as_mut().map(|fresh| &mut fresh.since)]
-        });
-        replies.flatten().chain([&mut self.until])
-    }
-
-    /// Drops the recorded replies. Without read leases, they only matter to bounded reads.
-    pub(crate) fn forget_replies(&mut self) {
-        self.replies.clear();
     }
 }
 
@@ -125,6 +111,22 @@ impl FreshnessBound {
     }
 }
 
+#[cfg(feature = "explore")]
+impl ReadLease {
+    /// Returns every instant in the read lease's state.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        let replies = self.replies.iter_mut().flat_map(|reply| {
+            [Some(&mut reply.sent_at), reply.round_start.as_mut().map(|fresh| &mut fresh.since)]
+        });
+        replies.flatten().chain([&mut self.until])
+    }
+
+    /// Drops the recorded replies. Without read leases, they only matter to bounded reads.
+    pub(crate) fn forget_replies(&mut self) {
+        self.replies.clear();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,25 +145,25 @@ mod tests {
 
     #[test]
     fn a_read_lease_counts_from_the_echoed_reply() {
-        let (mut lease, mut fresh) = (ReadLease::default(), None);
-        lease.on_heartbeat(&heartbeat(1, 0, 0, 100), true, &mut fresh, Instant(10));
+        let mut lease = ReadLease::default();
+        lease.on_heartbeat(&heartbeat(1, 0, 0, 100), true, Instant(10));
         assert!(!lease.is_valid(Instant(11)), "no reply was echoed");
-        lease.on_heartbeat(&heartbeat(2, 0, 1, 100), true, &mut fresh, Instant(50));
+        lease.on_heartbeat(&heartbeat(2, 0, 1, 100), true, Instant(50));
         assert!(lease.is_valid(Instant(109)));
         assert_eq!(lease.remaining(Instant(109)), Duration::from_nanos(1));
         assert!(!lease.is_valid(Instant(110)));
         assert_eq!(lease.remaining(Instant(120)), Duration::ZERO);
-        lease.on_heartbeat(&heartbeat(3, 0, 7, 900), true, &mut fresh, Instant(60));
+        lease.on_heartbeat(&heartbeat(3, 0, 7, 900), true, Instant(60));
         assert!(!lease.is_valid(Instant(110)), "no such reply was sent");
     }
 
     #[test]
     fn a_confirmed_round_is_as_fresh_as_the_reply_before_it() {
-        let (mut lease, mut fresh) = (ReadLease::default(), None);
-        lease.on_heartbeat(&heartbeat(1, 0, 0, 0), true, &mut fresh, Instant(10));
-        lease.on_heartbeat(&heartbeat(2, 1, 1, 0), true, &mut fresh, Instant(20));
+        let mut lease = ReadLease::default();
+        lease.on_heartbeat(&heartbeat(1, 0, 0, 0), true, Instant(10));
+        let fresh = lease.on_heartbeat(&heartbeat(2, 1, 1, 0), true, Instant(20));
         assert_eq!(fresh, None, "round 1 may have begun at any time");
-        lease.on_heartbeat(&heartbeat(3, 2, 2, 0), true, &mut fresh, Instant(30));
+        let fresh = lease.on_heartbeat(&heartbeat(3, 2, 2, 0), true, Instant(30));
         assert_eq!(fresh, Some(FreshnessBound { since: Instant(10), index: Index(2) }));
     }
 
@@ -170,7 +172,7 @@ mod tests {
         let (mut answered, mut fresh) = (AnsweredRound::default(), None);
         let mut heard = |lease: &mut ReadLease, term, heartbeat: &Heartbeat, now| {
             let is_new = answered.record_if_new(Term(term), heartbeat.round);
-            lease.on_heartbeat(heartbeat, is_new, &mut fresh, Instant(now));
+            fresh = fresh.or(lease.on_heartbeat(heartbeat, is_new, Instant(now)));
         };
         let mut lease = ReadLease::default();
         heard(&mut lease, 1, &heartbeat(5, 0, 0, 0), 10);
