@@ -8,13 +8,17 @@ const MILLION: u128 = 1_000_000;
 /// rates are off by at most `drift_ppm` parts per million, either way.
 pub(crate) fn shrunk(span: Duration, drift_ppm: u32) -> Duration {
     let (slow, fast) = (MILLION - u128::from(drift_ppm), MILLION + u128::from(drift_ppm));
-    nanos(span.as_nanos() * slow / fast)
+    let shrunk = nanos(span.as_nanos() * slow / fast);
+    assert!(shrunk <= span, "a fast clock counts more than `span`");
+    shrunk
 }
 
 /// Returns a duration on this clock in which `span` has surely passed on any other clock.
 pub(crate) fn stretched(span: Duration, drift_ppm: u32) -> Duration {
     let (slow, fast) = (MILLION - u128::from(drift_ppm), MILLION + u128::from(drift_ppm));
-    nanos((span.as_nanos() * fast).div_ceil(slow))
+    let stretched = nanos((span.as_nanos() * fast).div_ceil(slow));
+    assert!(stretched >= span.min(nanos(u128::MAX)), "a slow clock counts less than `span`");
+    stretched
 }
 
 fn nanos(nanos: u128) -> Duration {

@@ -19,6 +19,7 @@ use crate::raft::members::Members;
 use crate::raft::members::survival::Survival;
 use crate::raft::output::Output;
 use crate::raft::reads::Reads;
+use crate::raft::screen;
 use crate::types::{
     AppendOutcome, Body, BootstrapPeer, Entry, EntryId, Freshness, Index, Instant, Message, NodeId,
     Payload, ReadLevel, Readiness, RejectReason, Restored, RoleName, Tag, Term, WriteId,
@@ -179,6 +180,7 @@ impl Common {
         assert!(to != from, "no node sends a message to itself");
         let message = Message { from, incarnation, to, term, body };
         let name = message.body.name();
+        debug_assert!(screen::reject_reason(to, &message).is_none(), "{name} is valid");
         match self.journal.post(message, self.config.outbox_messages_max) {
             PostOutcome::SendNow(message) => self.output.push(Action::Send(message)),
             PostOutcome::Held => {}

@@ -404,6 +404,10 @@ impl Raft {
     }
 
     fn dispatch(&mut self, message: Message) -> Transition {
+        assert!(message.to == self.common.id(), "a message of another node is rejected");
+        let is_current = message.term == self.common.term();
+        let is_pre_vote = matches!(message.body, Body::PreVoteReply { .. });
+        assert!(is_current || is_pre_vote, "a message of another term is not handled");
         let (common, from, name) = (&mut self.common, message.from, message.body.name());
         if let Role::Leader(leader) = &mut self.role
             && !leader.accepts_disk_of(common, &message)
@@ -499,6 +503,7 @@ impl Raft {
     }
 
     fn become_follower(&mut self, term: Term, leader: Option<NodeId>) {
+        assert!(leader != Some(self.common.id()), "no node follows itself");
         assert!(term >= self.common.term(), "a node never returns to an earlier term");
         let common = &mut self.common;
         let follower = match &mut self.role {
@@ -535,6 +540,8 @@ impl Raft {
     }
 
     fn become_leader(&mut self) {
+        let voted = self.common.ballot.vote();
+        assert!(voted == Some(self.common.id()), "a leader voted for itself");
         assert!(matches!(self.role, Role::Candidate(_)), "only a candidate is elected");
         self.common.report_role(RoleName::Leader, Some(self.common.id()));
         self.common.survival.allow_takeover();

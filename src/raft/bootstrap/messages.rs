@@ -166,6 +166,8 @@ fn bootstrap_if_agreed(common: &mut Common) {
 
 /// Makes `membership` active before the first log entry.
 fn install_first_membership(common: &mut Common, membership: Membership) {
+    assert!(common.log().membership().is_empty(), "a cluster is bootstrapped once");
+    assert!(membership.is_member(common.id()), "a bootstrap peer is a member");
     common.members.end_bootstrap();
     common.journal.bootstrap(membership);
 }

@@ -25,7 +25,10 @@ impl Jitter {
         assert!(min <= max, "a range is not empty");
         let width = (max - min).as_nanos() + 1;
         let offset = (u128::from(self.next()) * width) >> 64;
-        min + Duration::from_nanos(u64::try_from(offset).expect("a timeout is under an hour"))
+        let drawn =
+            min + Duration::from_nanos(u64::try_from(offset).expect("a timeout is under an hour"));
+        assert!(drawn <= max, "a draw is within the range");
+        drawn
     }
 }
 

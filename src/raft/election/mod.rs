@@ -67,6 +67,7 @@ impl PreCandidate {
         next_term: Term,
         granted: bool,
     ) -> Transition {
+        assert!(from != common.id(), "no node receives its own message");
         if next_term != common.term().next() {
             common.reject_message(from, "PreVoteReply", MessageRejectReason::StaleReply);
             return Transition::Stay;
@@ -85,6 +86,7 @@ impl Candidate {
     /// itself and, once that vote is durable, asks every other voter. In a `transfer`, the leader
     /// asked this node to campaign.
     pub(crate) fn new(common: &mut Common, transfer: bool) -> Candidate {
+        assert!(common.ballot.vote().is_none(), "a candidate has not voted in its new term");
         // A leader must not vote for another node before the read leases that it granted end. After
         // a crash it no longer knows them, so the stored vote lease covers the longest one.
         if common.config().lease.is_some_and(|lease| lease.read_leases) {
@@ -125,6 +127,7 @@ impl Candidate {
     /// time, and the election timeout starts over.
     pub(crate) fn on_persisted(&mut self, common: &mut Common) -> Transition {
         if self.own_vote.take_if(|write| common.journal.outbox().has_persisted(*write)).is_some() {
+            assert!(common.ballot.vote() == Some(common.id()), "a candidate votes for itself");
             self.tally.count(common.id(), true);
             self.deadline = common.election_deadline();
         }
@@ -156,6 +159,7 @@ impl Candidate {
         from: NodeId,
         granted: bool,
     ) -> Transition {
+        assert!(from != common.id(), "no node receives its own message");
         if !common.log().membership().is_voter(from) {
             common.reject_message(from, "RequestVoteReply", MessageRejectReason::NotVoter);
             return Transition::Stay;
@@ -221,6 +225,7 @@ pub(crate) fn on_pre_vote(
     last: EntryId,
     withheld: Option<MessageRejectReason>,
 ) {
+    assert!(next_term > Term::ZERO, "an election begins a term");
     let reason = common.ballot.pre_vote_reject_reason(next_term, last, withheld, common.log());
     if let Some(reason) = reason {
         common.reject_message(from, "PreVote", reason);
@@ -235,12 +240,15 @@ pub(crate) fn on_request_vote(
     last: EntryId,
     transfer: bool,
 ) -> bool {
+    assert!(from != common.id(), "no node receives its own message");
     let now = common.now();
     let reason = common.ballot.vote_reject_reason(from, last, transfer, common.log(), now);
     match reason {
         Some(reason) => common.reject_message(from, "RequestVote", reason),
         None => common.vote_for(from),
     }
+    let voted = common.ballot.vote() == Some(from);
+    assert!(reason.is_some() || voted, "a granted vote is recorded");
     common.send(from, Body::RequestVoteReply { granted: reason.is_none() });
     if reason.is_none() && common.survival.may_take_over() {
         common.send(from, Body::LogIsComplete);

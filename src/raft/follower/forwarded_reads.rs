@@ -23,6 +23,9 @@ struct ForwardedRead {
 
 impl ForwardedReads {
     pub(crate) fn push(&mut self, ticket: u64, tag: Tag, since: Instant) {
+        let last = self.waiting.back();
+        assert!(last.is_none_or(|last| last.ticket < ticket), "tickets ascend");
+        assert!(last.is_none_or(|last| last.since <= since), "reads wait in order");
         self.waiting.push_back(ForwardedRead { ticket, tag, since });
     }
 

@@ -99,6 +99,7 @@ impl Follower {
         from: NodeId,
         message: &'static str,
     ) -> bool {
+        assert!(from != common.id(), "no node follows itself");
         if self.leader.is_some_and(|leader| leader != from) {
             common.reject_message(from, message, MessageRejectReason::SecondLeader);
             return false;
@@ -111,6 +112,8 @@ impl Follower {
         self.deadline = common.election_deadline();
         common.ballot.renew_vote_lease(common.now());
         common.survival.on_leader_contact(common.now());
+        assert!(self.leader == Some(from), "a term has one leader");
+        assert!(self.hears_leader(common), "the leader was just heard from");
         true
     }
 
@@ -123,6 +126,10 @@ impl Follower {
         entries: Vec<Entry>,
         committed: Index,
     ) {
+        assert!(from != common.id(), "no node receives its own message");
+        let first = entries.first().map(|entry| entry.id.index);
+        assert!(first.is_none_or(|first| first == prev.index.next()), "entries follow `prev`");
+        assert!(prev.term <= common.term(), "no leader has entries of a later term");
         if !self.accept_leader(common, from, "AppendEntries") {
             return;
         }
@@ -164,6 +171,7 @@ impl Follower {
         self.verified = self.verified.max(matched);
         self.learn_committed(common, committed);
         send_accepted(common, from, matched);
+        assert!(self.verified <= common.log().last().index, "verified entries exist");
     }
 
     /// Rejects the entries after `known`, up to which the logs match, because the disk is full.
@@ -187,6 +195,11 @@ impl Follower {
         from: NodeId,
         heartbeat: &Heartbeat,
     ) {
+        assert!(heartbeat.round > 0, "rounds are counted from 1");
+        assert!(
+            heartbeat.read_lease <= heartbeat.vote_lease,
+            "no read lease outlives the leader lease"
+        );
         common.extend_vote_lease(heartbeat.vote_lease);
         if !self.accept_leader(common, from, "Heartbeat") {
             return;
@@ -205,6 +218,7 @@ impl Follower {
         // after every index that this node acknowledged in this term, so the leader sees no
         // rolled-back disk.
         let durable = common.log().durable().max(base);
+        assert!(matched <= durable, "what matches on the disk is durable");
         let (round, ready) = (heartbeat.round, common.readiness());
         common.send(from, Body::HeartbeatReply { round, verified, matched, durable, ready });
         self.reject_overdue_reads(common);
@@ -225,6 +239,7 @@ impl Follower {
     /// Advances the commit index to the leader's, but not beyond the part of the log that is known
     /// to match the leader's, because later entries may be of another leader.
     fn learn_committed(&self, common: &mut Common, committed: Index) {
+        assert!(self.leader.is_some(), "a commit index comes from a leader");
         common.journal.commit(committed.min(self.verified));
     }
 
@@ -275,6 +290,7 @@ impl Follower {
         ticket: u64,
         index: Index,
     ) {
+        assert!(from != common.id(), "no node receives its own message");
         let mut covered = false;
         while start_id == common.reads.start_id()
             && let Some(tag) = self.reads.pop_through(ticket)
@@ -297,6 +313,8 @@ impl Follower {
         from: NodeId,
         meta: SnapshotMeta,
     ) {
+        assert!(meta.last.index > Index::ZERO, "a snapshot covers entries");
+        assert!(meta.last.term <= common.term(), "no leader has entries of a later term");
         if !self.accept_leader(common, from, "InstallSnapshot") {
             return;
         }
@@ -436,6 +454,8 @@ impl Follower {
 
 /// Appends the entries from `first` on, after it truncates the log's own entries from there on.
 fn append_from(common: &mut Common, entries: Vec<Entry>, first: Index) {
+    assert!(first > common.log().committed(), "no committed entry is replaced");
+    assert!(!entries.is_empty(), "there are entries to append");
     if first <= common.log().last().index {
         common.journal.truncate(first.previous());
     }
@@ -446,5 +466,6 @@ fn append_from(common: &mut Common, entries: Vec<Entry>, first: Index) {
 }
 
 fn send_accepted(common: &mut Common, from: NodeId, matched: Index) {
+    assert!(matched <= common.log().last().index, "an acknowledged entry exists");
     common.send(from, Body::AppendEntriesReply(AppendOutcome::Accepted { matched }));
 }

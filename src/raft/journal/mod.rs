@@ -63,6 +63,7 @@ impl Journal {
 
     /// Makes `membership` active before the first log entry.
     pub(crate) fn bootstrap(&mut self, membership: Membership) {
+        assert!(self.log.membership().is_empty(), "a cluster is bootstrapped once");
         let meta = SnapshotMeta { membership, ..self.snapshot.clone() };
         self.log.bootstrap(&meta.membership);
         self.snapshot = meta.clone();
@@ -71,6 +72,7 @@ impl Journal {
 
     /// Replaces the whole log with the snapshot.
     pub(crate) fn install(&mut self, meta: SnapshotMeta) {
+        assert!(meta.last.index > self.log.committed(), "no committed entry is replaced");
         self.log.reset(&meta);
         self.snapshot = meta.clone();
         self.outbox.write_install(meta);
@@ -78,6 +80,7 @@ impl Journal {
 
     /// Records a snapshot taken of this node's state machine and compacts the log through `base`.
     pub(crate) fn take_snapshot(&mut self, meta: SnapshotMeta, base: Index) {
+        assert!(base <= meta.last.index, "only entries that a snapshot covers are compacted");
         self.log.take_snapshot(meta.last);
         self.snapshot = meta;
         if base > self.log.base().index {
@@ -128,7 +131,9 @@ impl Journal {
 
     /// Marks every write up to `write` as durable.
     pub(crate) fn persisted(&mut self, write: WriteId, now: Instant) {
+        let before = self.log.durable();
         self.log.persisted(self.outbox.persisted(write, now));
+        assert!(self.log.durable() >= before, "a durable entry stays durable");
     }
 
     /// Returns the message if it may leave at once; see [`Outbox::post`].

@@ -50,12 +50,16 @@ pub(crate) enum PostOutcome {
 impl Outbox {
     /// Adds `hard_state` to the next write.
     pub(crate) fn write_hard_state(&mut self, hard_state: HardState) {
+        let earlier = self.hard_state.is_none_or(|earlier| earlier.term <= hard_state.term);
+        assert!(earlier, "a term only increases");
         self.hard_state = Some(hard_state);
         self.hard_state_write = self.submitted.next();
     }
 
     /// Adds `entry` to the next write.
     pub(crate) fn write_entry(&mut self, entry: Entry) {
+        let last = self.entries.last().map(|last| last.id.index);
+        assert!(last.is_none_or(|last| last.next() == entry.id.index), "a write has no gap");
         self.entries.push(entry);
         self.entries_write = self.submitted.next();
     }
@@ -104,6 +108,8 @@ impl Outbox {
         if self.pending_writes.is_empty() {
             self.oldest_write_since = now;
         }
+        let before = self.pending_writes.back();
+        assert!(before.is_none_or(|(id, _)| *id < self.submitted), "writes are numbered in order");
         self.pending_writes.push_back((self.submitted, last));
         let hard_state = self.hard_state.take();
         Some(Write { id: self.submitted, hard_state, committed, install, entries })
@@ -141,6 +147,7 @@ impl Outbox {
             }
             _ => (&mut self.held, self.hard_state_write),
         };
+        assert!(gate <= self.submitted.next(), "a message waits for this step's write at most");
         if gate <= self.persisted {
             return PostOutcome::SendNow(message);
         }
@@ -180,6 +187,13 @@ impl Outbox {
 
     pub(crate) fn assert_invariants(&self) {
         assert!(self.persisted <= self.submitted, "only submitted writes are durable");
+        let pending = self.pending_writes.front();
+        assert!(
+            pending.is_none_or(|(id, _)| *id > self.persisted),
+            "a durable write is not pending"
+        );
+        let gates = self.hard_state_write.max(self.entries_write);
+        assert!(gates <= self.submitted, "a step submits what messages wait for");
         assert!(self.hard_state.is_none(), "a step submits its hard state");
         assert!(self.install.is_none(), "a step submits its installed snapshot");
         assert!(self.entries.is_empty(), "a step submits its entries");

@@ -55,7 +55,9 @@ pub(crate) fn install(common: &mut Common, meta: SnapshotMeta) -> bool {
         return false;
     }
     common.reject_reads_after(meta.last.index);
+    let last = meta.last;
     common.journal.install(meta);
+    assert!(common.log().last() == last, "the snapshot replaces the whole log");
     true
 }
 

@@ -75,7 +75,9 @@ impl ChangeInProgress {
             }
             Some(RejectReason::MembershipChangeInFlight) if may_append_step(common, blocked) => {
                 self.cancelled_tag = self.tag.replace(tag);
-                return Some(common.log().membership().cancelled());
+                let cancelled = common.log().membership().cancelled();
+                assert!(cancelled.is_settled(), "a cancelled change is complete");
+                return Some(cancelled);
             }
             Some(reason) => reason,
         };
@@ -122,6 +124,7 @@ impl ChangeInProgress {
 
     /// Answers the requests that wait for the change, once its last step is committed.
     fn complete(&mut self, common: &mut Common) {
+        assert!(common.log().membership().is_settled(), "the last step completes a change");
         if !is_membership_committed(common) {
             return;
         }
@@ -203,6 +206,10 @@ impl ChangeInProgress {
                 self.departing.push((id, until));
             }
         }
+        debug_assert!(
+            membership.ids().all(|id| (id == own) != peers.get(id).is_some()),
+            "every other member is a peer"
+        );
     }
 
     /// Drops the removed members that were sent the log for long enough.
@@ -268,6 +275,7 @@ pub(crate) fn has_lost_vote(common: &Common) -> bool {
 
 /// Returns the joint membership that follows the staged one.
 fn joint_after(common: &Common, peers: &Peers, staged: &Membership) -> Membership {
+    assert!(staged.is_staged(), "a joint membership follows a staged one");
     let next = staged.enter_joint(casting_vote_holder(common));
     disks::with_known_incarnations(common, peers, next)
 }

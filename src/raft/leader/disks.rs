@@ -34,6 +34,7 @@ pub(crate) fn accepts_disk_of(
     message: &Message,
     round: u64,
 ) -> bool {
+    assert!(progress.incarnation == message.incarnation, "the progress is of this disk");
     assert!(message.body.requires_known_disk(), "other messages count from any disk");
     let (from, last) = (message.from, common.log().last().index);
     let acknowledged = progress.matched();

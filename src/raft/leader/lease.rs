@@ -35,6 +35,9 @@ impl LeaderLease {
 
     /// Records a round that begins now; the leader has committed an entry of its term before.
     pub(crate) fn begin_round(&mut self, round: u64, now: Instant, confirmed: u64) {
+        let last = self.rounds.back();
+        assert!(last.is_none_or(|(last, at)| *last < round && *at <= now), "rounds ascend");
+        assert!(confirmed < round, "a round is confirmed after it was sent");
         while self.rounds.len() == LeaderLease::ROUNDS_MAX
             || self.rounds.front().is_some_and(|(older, _)| *older < confirmed)
         {
@@ -84,6 +87,7 @@ impl LeaderLease {
         let lease = self.active(config).filter(|lease| lease.read_leases)?;
         let end = self.end_of(config, confirmed).filter(|_| !transferring)?;
         let length = end.since(now);
+        assert!(length <= config.vote_lease_span(), "no read lease outlives the leader lease");
         (!length.is_zero()).then(|| (length, now.after(stretched(length, lease.drift_ppm))))
     }
 

@@ -63,6 +63,7 @@ impl Leader {
         let last = common.log().last().index;
         let others = common.log().membership().ids().filter(|id| *id != own);
         let peers = Peers::new(others, last, now);
+        assert!(common.ballot.vote() == Some(own), "a leader voted for itself");
         let term_start = common.append(Payload::Noop).index;
         let timeout = common.config().election_timeout_max;
         common.timing.begin_leading(now, timeout);
@@ -114,26 +115,6 @@ impl Leader {
         self.commit_due.map_or(self.heartbeat_due, |due| due.min(self.heartbeat_due))
     }
 
-    /// Records that the sender of a message was heard from and returns its progress. Rejects the
-    /// message of a node that is no peer.
-    fn record_contact(
-        &mut self,
-        common: &mut Common,
-        from: NodeId,
-        message: &'static str,
-    ) -> Option<&mut Progress> {
-        match self.peers.get_mut(from) {
-            Some(progress) => {
-                progress.last_contact = common.now();
-                Some(progress)
-            }
-            None => {
-                common.reject_message(from, message, MessageRejectReason::NotVoter);
-                None
-            }
-        }
-    }
-
     /// Returns the highest number that a quorum has reached: `own` is this node's, and `of` returns
     /// a peer's from its progress. With `Config::survivor`, every voter must have reached it.
     fn quorum_reached(&self, common: &Common, own: u64, of: impl Fn(&Progress) -> u64) -> u64 {
@@ -174,6 +155,7 @@ impl Leader {
             return common.reject(tag, RejectReason::Busy);
         }
         let index = self.append(common, Payload::Command(command));
+        assert!(index > self.term_start, "a proposal follows the first entry of the term");
         match acknowledge {
             Acknowledge::LeaderOnly => {
                 let id = EntryId::new(common.term(), index);
@@ -219,6 +201,7 @@ impl Leader {
         }
         let established = self.has_committed_in_term(common);
         common.journal.commit(index);
+        assert!(index <= common.log().last().index, "only existing entries are committed");
         while let Some(proposal) = self.proposals.pop_committed(index) {
             common.report_committed(proposal.tag, proposal.index);
         }
@@ -269,7 +252,9 @@ impl Leader {
             vote_lease: self.lease.vote_lease(common.config()),
             read_lease: Duration::ZERO,
         };
+        assert!(confirmed < self.round, "a round is confirmed after it was sent");
         for (id, progress) in self.peers.iter_mut() {
+            assert!(progress.acked_round < self.round, "no peer answers a round in advance");
             progress.committed_sent = heartbeat.committed;
             // A holder must have every committed entry, or its answers could be stale. A holder
             // that delays the commit index and does not advance gets no new lease, even if it
@@ -287,6 +272,7 @@ impl Leader {
             // Until an entry of this term is committed, the commit index may lack completed writes:
             // the round confirms no freshness.
             let echo = if established { progress.acked_round } else { 0 };
+            assert!(read_lease <= heartbeat.vote_lease, "no read lease outlives the lease");
             let heartbeat = Heartbeat { echo, read_lease, ..heartbeat };
             common.send(id, Body::Heartbeat(heartbeat));
         }
@@ -332,7 +318,7 @@ impl Leader {
         outcome: AppendOutcome,
     ) {
         let round = self.round;
-        let Some(progress) = self.record_contact(common, from, "AppendEntriesReply") else {
+        let Some(progress) = self.peers.record_contact(common, from, "AppendEntriesReply") else {
             return;
         };
         let has_more = replies::on_append_entries_reply(common, from, progress, outcome, round);
@@ -348,7 +334,7 @@ impl Leader {
         matched: Index,
     ) {
         let round = self.round;
-        if let Some(progress) = self.record_contact(common, from, "InstallSnapshotReply") {
+        if let Some(progress) = self.peers.record_contact(common, from, "InstallSnapshotReply") {
             replies::on_install_snapshot_reply(common, from, progress, matched, round);
         }
     }
@@ -360,7 +346,7 @@ impl Leader {
         reply: HeartbeatReply,
     ) {
         let round = self.round;
-        if let Some(progress) = self.record_contact(common, from, "HeartbeatReply") {
+        if let Some(progress) = self.peers.record_contact(common, from, "HeartbeatReply") {
             replies::on_heartbeat_reply(common, from, progress, reply, round);
         }
     }
@@ -401,7 +387,7 @@ impl Leader {
         start_id: u64,
         ticket: u64,
     ) {
-        if self.record_contact(common, from, "ReadIndex").is_none() {
+        if self.peers.record_contact(common, from, "ReadIndex").is_none() {
             return;
         }
         let reader = Reader::Peer { id: from, start_id, ticket };
@@ -416,6 +402,7 @@ impl Leader {
 
     /// Queues the read for the next heartbeat round, which begins after the read (thesis §6.4).
     fn queue_read(&mut self, common: &Common, reader: Reader) {
+        assert!(self.has_committed_in_term(common), "the commit index is up to date");
         let (index, round) = (common.log().committed(), self.round + 1);
         self.reads.push(LeaderRead { reader, index, round });
     }
@@ -461,6 +448,7 @@ impl Leader {
     }
 
     fn begin_change(&mut self, common: &mut Common, changed: Membership) {
+        assert!(common.log().membership().is_settled(), "one change at a time");
         let first = self.change.first_step(common, &self.peers, changed);
         self.append_membership(common, first);
     }
@@ -560,6 +548,8 @@ impl Leader {
                 common.reject(tag, RejectReason::NoLeader);
             }
         }
+        assert!(self.reads.len() == 0, "every read is rejected");
+        assert!(!self.transfers.is_active(), "no transfer is left");
     }
 
     pub(crate) fn assert_invariants(&self, common: &Common) {

@@ -4,6 +4,8 @@ use alloc::vec::Vec;
 
 use crate::progress::Progress;
 use crate::quorum;
+use crate::raft::api::action::MessageRejectReason;
+use crate::raft::common::Common;
 use crate::types::{EntryId, Index, Instant, Membership, NodeId};
 
 /// The replication progress of every other member, and of recently removed members, by ascending
@@ -29,6 +31,26 @@ impl Peers {
 
     pub(crate) fn get_mut(&mut self, id: NodeId) -> Option<&mut Progress> {
         self.position(id).ok().map(|place| &mut self.0[place].1)
+    }
+
+    /// Records that the sender of a message was heard from and returns its progress. Rejects the
+    /// message of a node that is no peer.
+    pub(crate) fn record_contact(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        message: &'static str,
+    ) -> Option<&mut Progress> {
+        match self.get_mut(from) {
+            Some(progress) => {
+                progress.last_contact = common.now();
+                Some(progress)
+            }
+            None => {
+                common.reject_message(from, message, MessageRejectReason::NotVoter);
+                None
+            }
+        }
     }
 
     /// The peers by ascending id.

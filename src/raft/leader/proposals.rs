@@ -25,11 +25,15 @@ pub(crate) struct Proposals {
 impl Proposals {
     /// Adds a proposal that waits for a quorum.
     pub(crate) fn wait_for_quorum(&mut self, proposal: PendingProposal) {
+        let last = self.by_quorum.back();
+        assert!(last.is_none_or(|last| last.index < proposal.index), "a log only grows");
         self.by_quorum.push_back(proposal);
     }
 
     /// Adds a proposal that waits for every live voter.
     pub(crate) fn wait_for_all_live(&mut self, proposal: PendingProposal) {
+        let last = self.by_all_live.back();
+        assert!(last.is_none_or(|last| last.index < proposal.index), "a log only grows");
         self.by_all_live.push_back(proposal);
     }
 

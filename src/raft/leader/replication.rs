@@ -101,6 +101,8 @@ fn next_entries(
     let entries_max = room_entries.min(common.config().message_entries_max);
     let bytes_max = room_bytes.min(common.config().message_bytes_max);
     let (first, last) = (progress.next(), common.log().last().index);
+    assert!(first <= last, "the peer lacks an entry");
+    assert!(first > common.log().base().index, "the log has the peer's next entry");
     match common.log().slice(first, last, entries_max, bytes_max) {
         Slice::Hot(entries) => limited_to_window(common, progress, entries, window),
         Slice::Cold { last } => {
@@ -148,6 +150,9 @@ fn send_entries(
     let prev = EntryId::new(prev_term, prev_index);
     let last = entries.last().map_or(prev_index, |entry| entry.id.index);
     let bytes = entries.iter().map(Entry::bytes).sum();
+    let first = entries.first().map(|entry| entry.id.index);
+    assert!(first.is_none_or(|first| first == prev_index.next()), "entries follow `prev`");
+    assert!(progress.matched() <= prev_index, "matched entries are not sent again");
     progress.sent(last, entries.len(), bytes, round);
     let committed = common.log().committed();
     progress.committed_sent = committed;

@@ -62,6 +62,7 @@ impl Transfers {
     ) {
         assert!(self.current.is_none(), "one transfer at a time");
         assert!(to != common.id(), "a leader transfers to another node");
+        assert!(common.log().membership().incoming().contains(&to), "a voter can lead");
         let deadline = common.now().after(common.config().election_timeout_max);
         self.current = Some(Transfer { tag, to, deadline });
         self.advance(common, peers, lease);

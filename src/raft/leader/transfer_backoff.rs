@@ -33,6 +33,7 @@ impl PriorityTransferBackoff {
         let wait = if is_quiet { timeout } else { self.wait };
         self.wait = wait.saturating_mul(2).clamp(timeout.saturating_mul(2), longest);
         self.not_before = now.after(self.wait);
+        assert!(self.wait >= timeout, "a wait is longer than an election");
         true
     }
 }

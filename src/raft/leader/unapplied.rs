@@ -47,6 +47,7 @@ impl Unapplied {
         while let Some((_, bytes)) = self.sizes.pop_front_if(|(next, _)| *next <= index) {
             self.bytes -= bytes;
         }
+        assert!(!self.sizes.is_empty() || self.bytes == 0, "no entry is left to count");
     }
 
     /// Whether `bytes` more fit within `bytes_max`; false while entries of unknown size are

@@ -46,6 +46,7 @@ impl Survival {
     /// Advances the clock from the previous step at `before` to `now`. Returns whether the node was
     /// paused for so long that others may have taken over without it.
     pub(crate) fn advance_clock(&mut self, before: Instant, now: Instant) -> bool {
+        assert!(now >= before, "contract: now never goes back");
         let Some(after) = self.after else { return false };
         let paused = now >= before.after(after / 2);
         if paused {
@@ -120,6 +121,7 @@ impl Survival {
         complete_log_granted: bool,
         now: Instant,
     ) -> VoteResult {
+        assert!(self.is_on(), "only survivors continue without a quorum");
         let missing = membership.voters().filter(|id| !tally.granted().contains(id));
         let missing: Vec<NodeId> = missing.collect();
         let dead = |id: &NodeId| *id != own && self.is_silent(*id, now);

@@ -107,6 +107,7 @@ impl AnsweredRound {
 impl FreshnessBound {
     /// Returns the largest age of the state at `now`.
     pub(crate) fn at(&self, now: Instant) -> Freshness {
+        assert!(self.since <= now, "the state is as of an earlier instant");
         Freshness::Within(now.since(self.since))
     }
 }
