@@ -88,7 +88,8 @@ const SEEDS: &[Seed] = &[
         profile: "reads",
         seed: 48031,
         bug: "a restarted node took the late echo of a reply from before its restart for \
-                 an echo of a newer reply, and accepted a read lease with it: src/raft/common.rs",
+                 an echo of a newer reply, and accepted a read lease with it: \
+                 src/raft/election/ballot.rs",
     },
     Seed {
         profile: "reads",

@@ -7,20 +7,11 @@ impl Raft {
     /// assertions; the simulator calls it in every build.
     pub fn assert_invariants(&self) {
         let common = &self.common;
-        common.log.assert_invariants();
-        common.outbox.assert_invariants();
-        assert!(common.log.last().term <= common.term(), "no entry is of a later term");
-        assert!(common.actions.is_empty(), "a step returns all of its actions");
-        assert!(common.snapshot.last == common.log.snapshot(), "the log's snapshot is the node's");
+        common.assert_invariants();
         match &self.role {
-            Role::Follower(follower) => {
-                assert!(follower.verified <= common.log.last().index, "verified entries exist");
-                assert!(follower.leader != Some(common.id()), "no node follows itself");
-            }
+            Role::Follower(follower) => follower.assert_invariants(common),
             Role::PreCandidate(_) => {}
-            Role::Candidate(_) => {
-                assert!(common.vote() == Some(common.id()), "a candidate votes for itself");
-            }
+            Role::Candidate(candidate) => candidate.assert_invariants(common),
             Role::Leader(leader) => leader.assert_invariants(common),
         }
     }

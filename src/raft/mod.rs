@@ -3,47 +3,31 @@
 //! [`Raft::step`] takes one [`Input`] and appends the [`Action`]s that the driver carries out. Only
 //! this file changes a node's role; a role's handlers return the transition they want.
 
-mod action;
+mod api;
 mod bootstrap;
-mod bootstrap_messages;
-mod catch_up;
+mod clock_drift;
 mod common;
-mod config;
 mod election;
+#[cfg(feature = "explore")]
+mod explore;
 mod follower;
-mod input;
+mod health;
 mod invariants;
-mod jitter;
+mod journal;
 mod leader;
-mod leader_lease;
-mod leadership_transfer;
-mod maintenance;
-mod membership_change;
-mod normal_form;
-mod outbox;
-mod peer_disks;
-mod proposals;
-mod read_lease;
-mod read_lease_grants;
+mod members;
+mod output;
 mod reads;
-mod rejected_messages;
-mod replication;
 mod role;
 mod screen;
-mod snapshots;
-mod start;
 mod status;
-mod survival;
-mod trace;
-mod transfer_backoff;
 mod transition;
-mod unapplied;
 
-pub use action::{Action, MessageRejectReason};
-pub use config::{Config, ConfigError, Lease, Survivor, Suspension};
-pub use input::{Consumer, Input};
-pub use rejected_messages::RejectedMessages;
-pub use start::StartError;
+pub use api::action::{Action, MessageRejectReason};
+pub use api::config::{Config, ConfigError, Lease, Survivor, Suspension};
+pub use api::input::{Consumer, Input};
+pub use api::rejected_messages::RejectedMessages;
+pub use api::start::StartError;
 
 pub use crate::types::{PeerStatus, RejectReason, RoleName, Status};
 
@@ -51,6 +35,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::log::Log;
+use crate::progress::Progress;
 use crate::raft::common::Common;
 use crate::raft::election::{Candidate, PreCandidate};
 use crate::raft::follower::Follower;
@@ -100,18 +85,16 @@ impl Raft {
         if restored.hard_state.term < log.last().term {
             return Err(StartError::Restored("the term is lower than the last entry's term"));
         }
-        let snapshot = restored.snapshot;
         let memberships = restored.memberships.iter().map(|(_, membership)| membership);
-        if memberships.chain([&snapshot.membership]).any(|listed| listed.violation().is_some()) {
+        let snapshot = &restored.snapshot.membership;
+        if memberships.chain([snapshot]).any(|listed| listed.violation().is_some()) {
             return Err(StartError::Restored("a membership is invalid"));
         }
-        let incarnation = restored.incarnation;
         let bootstraps = config.bootstrap_peers.is_some() && log.membership().is_empty();
-        if bootstraps && incarnation == Incarnation::default() {
+        if bootstraps && restored.incarnation == Incarnation::default() {
             return Err(StartError::Restored("a bootstrapping node has no incarnation"));
         }
-        let state = restored.hard_state;
-        let mut common = Common::new(config, state, snapshot, log, incarnation, seed, now);
+        let mut common = Common::new(config, restored, log, seed, now);
         let role = Role::Follower(Follower::new(None, &mut common));
         Ok(Raft { common, role })
     }
@@ -121,10 +104,9 @@ impl Raft {
     /// # Panics
     /// If the driver breaks the contract; the message names the rule.
     pub fn step(&mut self, now: Instant, input: Input, actions: &mut Vec<Action>) {
-        assert!(now >= self.common.now, "contract: now never goes back");
         let paused = self.common.advance_clock(now);
-        self.common.is_starting = false;
-        core::mem::swap(actions, &mut self.common.actions);
+        self.common.apply.begin_step();
+        self.common.output.swap(actions);
         if paused && matches!(self.role, Role::Leader(_)) {
             self.enter(Transition::Follow { term: self.common.term(), leader: None });
         }
@@ -135,7 +117,7 @@ impl Raft {
             self.enter(transition);
         }
         self.common.finish_step();
-        core::mem::swap(actions, &mut self.common.actions);
+        self.common.output.swap(actions);
         if cfg!(debug_assertions) {
             self.assert_invariants();
         }
@@ -145,21 +127,18 @@ impl Raft {
     /// after a start that found committed entries to apply.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        if self.common.is_starting && self.common.log.committed() > self.common.log.applied() {
-            return self.common.now;
+        if self.common.apply.is_due(self.common.log()) {
+            return self.common.now();
         }
-        let survival_deadline = self.common.survival.deadline(self.common.now);
+        let survival_deadline = self.common.survival.deadline(self.common.now());
         survival_deadline.min(self.role_deadline())
     }
 
     fn role_deadline(&self) -> Instant {
         match &self.role {
-            Role::Follower(follower) => {
-                let bootstrap = self.common.bootstrap.as_ref();
-                follower.deadline.min(bootstrap.map_or(Instant::NEVER, |bootstrap| bootstrap.due))
-            }
-            Role::PreCandidate(candidate) => candidate.deadline,
-            Role::Candidate(candidate) => candidate.deadline,
+            Role::Follower(follower) => follower.deadline().min(self.common.members.deadline()),
+            Role::PreCandidate(candidate) => candidate.deadline(),
+            Role::Candidate(candidate) => candidate.deadline(),
             Role::Leader(leader) => leader.deadline(),
         }
     }
@@ -169,37 +148,36 @@ impl Raft {
     #[must_use]
     pub fn matched(&self, peer: NodeId) -> Option<Index> {
         let Role::Leader(leader) = &self.role else { return None };
-        let peer = leader.peers.iter().find(|(id, _)| *id == peer);
-        peer.map(|(_, progress)| progress.matched())
+        leader.peers().get(peer).map(Progress::matched)
     }
 
     /// Returns true if this node leads and the proposal at `index` waits for every live voter.
     #[must_use]
     pub fn waits_for_all_live(&self, index: Index) -> bool {
-        matches!(&self.role, Role::Leader(leader) if leader.proposals.waits_for_all_live(index))
+        matches!(&self.role, Role::Leader(leader) if leader.waits_for_all_live(index))
     }
 
     /// The active membership: the last one in the log, committed or not (Raft §6).
     #[must_use]
     pub fn membership(&self) -> &Membership {
-        self.common.log.membership()
+        self.common.log().membership()
     }
 
     /// The number of messages rejected since the start, by reason.
     #[must_use]
     pub fn rejected_messages(&self) -> &RejectedMessages {
-        &self.common.rejected_messages
+        self.common.output.rejected_messages()
     }
 
     /// The node's log and its indices.
     #[must_use]
     pub fn log(&self) -> &Log {
-        &self.common.log
+        self.common.log()
     }
 
     fn leader(&self) -> Option<NodeId> {
         match &self.role {
-            Role::Follower(follower) => follower.leader,
+            Role::Follower(follower) => follower.leader(),
             Role::PreCandidate(_) | Role::Candidate(_) => None,
             Role::Leader(_) => Some(self.common.id()),
         }
@@ -210,7 +188,10 @@ impl Raft {
             Input::Message(message) => self.on_message(message),
             Input::Timeout => self.on_timeout(),
             Input::Persisted(write) => self.on_persisted(write),
-            Input::Applied(index) => self.on_applied(index),
+            Input::Applied(index) => {
+                self.common.on_applied(index);
+                Transition::Stay
+            }
             Input::Fetched { consumer, entries } => self.on_fetched(consumer, entries),
             Input::Propose(proposals) => proposals.into_iter().fold(Transition::Stay, |_, next| {
                 self.if_leader(next.tag, |leader, common| leader.on_propose(common, next))
@@ -226,18 +207,18 @@ impl Raft {
                 self.if_leader(tag, |leader, common| leader.on_transfer(common, tag, to))
             }
             Input::SnapshotTaken { meta, base } => {
-                snapshots::on_taken(&mut self.common, meta, base);
+                journal::snapshots::on_taken(&mut self.common, meta, base);
                 Transition::Stay
             }
             Input::SnapshotReceived { meta } => self.on_snapshot_received(meta),
             Input::DiskFull(full) => {
-                self.common.disk_full = full;
+                self.common.health.set_disk_full(full);
                 Transition::Stay
             }
             Input::Campaign => self.on_campaign(),
             Input::Quarantine(quarantined) => self.on_quarantine(quarantined),
             Input::Rebuild { meta } => {
-                snapshots::rebuild(&mut self.common, meta);
+                journal::snapshots::rebuild(&mut self.common, meta);
                 Transition::Stay
             }
             Input::AppendNoop => {
@@ -251,7 +232,7 @@ impl Raft {
 
     fn on_timeout(&mut self) -> Transition {
         let common = &mut self.common;
-        common.advance_bootstrap();
+        bootstrap::messages::advance_bootstrap(common);
         match &mut self.role {
             Role::Follower(follower) => follower.on_timeout(common),
             Role::PreCandidate(candidate) => candidate.on_timeout(common),
@@ -262,29 +243,16 @@ impl Raft {
 
     fn on_persisted(&mut self, write: WriteId) -> Transition {
         let common = &mut self.common;
-        common.log.persisted(common.outbox.persisted(write, common.now));
-        while let Some(message) = common.outbox.release() {
-            common.actions.push(Action::Send(message));
-        }
+        common.on_persisted(write);
         match &mut self.role {
             Role::Candidate(candidate) => candidate.on_persisted(common),
             _ => Transition::Stay,
         }
     }
 
-    fn on_applied(&mut self, index: Index) -> Transition {
-        let Common { log, reads, actions, .. } = &mut self.common;
-        assert!(index <= log.applying(), "contract: only entries handed over are applied");
-        assert!(index >= log.applied(), "contract: the applied index never goes back");
-        log.mark_applied(index);
-        while let Some(read) = reads.pop_through(index) {
-            actions.push(read.ready());
-        }
-        Transition::Stay
-    }
-
     fn on_fetched(&mut self, consumer: Consumer, entries: Vec<Entry>) -> Transition {
-        if !self.common.finish_fetch(consumer, &entries) {
+        let Common { apply, journal, .. } = &mut self.common;
+        if !apply.finish_fetch(consumer, &entries, journal.log()) {
             return Transition::Stay;
         }
         match (consumer, &mut self.role) {
@@ -312,13 +280,13 @@ impl Raft {
         let common = &mut self.common;
         match &mut self.role {
             _ if level == ReadLevel::Local => {
-                let index = common.log.applied();
+                let index = common.log().applied();
                 common.confirm_read(tag, index, Freshness::Unknown);
             }
             Role::Follower(follower) => follower.on_read(common, tag, level, conflict),
             Role::Leader(leader) => leader.on_read(common, tag, level),
             Role::PreCandidate(_) | Role::Candidate(_) => {
-                if common.reads.len() >= common.config.reads_max {
+                if common.reads.len() >= common.config().reads_max {
                     common.reject(tag, RejectReason::Busy);
                 } else if !common.confirm_if_fresh(tag, level) {
                     common.reject(tag, RejectReason::NoLeader);
@@ -335,7 +303,7 @@ impl Raft {
         match &mut self.role {
             Role::Follower(follower) => follower.on_snapshot_received(common, meta),
             Role::PreCandidate(_) | Role::Candidate(_) => {
-                if snapshots::install(common, meta) {
+                if journal::snapshots::install(common, meta) {
                     return Transition::Follow { term: common.term(), leader: None };
                 }
             }
@@ -353,7 +321,7 @@ impl Raft {
     /// Enters or leaves quarantine. A leader or a candidate in quarantine becomes a follower.
     fn on_quarantine(&mut self, quarantined: bool) -> Transition {
         let common = &mut self.common;
-        common.quarantined = quarantined;
+        common.health.set_quarantined(quarantined);
         if !quarantined {
             return Transition::Stay;
         }
@@ -376,23 +344,24 @@ impl Raft {
             self.common.reject_message(message.from, name, reason);
             return Transition::Stay;
         }
-        if self.common.log.membership().is_member(message.from) {
-            self.common.survival.record_contact(message.from, self.common.now);
+        if self.common.log().membership().is_member(message.from) {
+            self.common.survival.record_contact(message.from, self.common.now());
         }
-        if self.common.handle_bootstrap_or_reject(&message, matches!(self.role, Role::Leader(_))) {
+        if bootstrap::messages::handle_bootstrap_or_reject(
+            &mut self.common,
+            &message,
+            matches!(self.role, Role::Leader(_)),
+        ) {
             return Transition::Stay;
         }
+        let withheld = self.common.ballot.withheld_reason(self.hears_leader(), self.common.now());
         if let Body::PreVote { next_term, last } = message.body {
-            let fresh = self.hears_leader();
-            election::on_pre_vote(&mut self.common, message.from, next_term, last, fresh);
+            election::on_pre_vote(&mut self.common, message.from, next_term, last, withheld);
             return Transition::Stay;
         }
-        if matches!(message.body, Body::RequestVote { transfer: false, .. })
+        if let (Body::RequestVote { transfer: false, .. }, Some(reason)) = (&message.body, withheld)
             && message.term > self.common.term()
-            && (self.hears_leader() || self.common.withholds_vote())
         {
-            let sticky = self.hears_leader().then_some(MessageRejectReason::LeaderHeard);
-            let reason = sticky.unwrap_or(MessageRejectReason::VoteWithheld);
             self.common.reject_message(message.from, name, reason);
             return Transition::Stay;
         }
@@ -422,6 +391,10 @@ impl Raft {
     }
 
     fn dispatch(&mut self, message: Message) -> Transition {
+        assert!(message.to == self.common.id(), "a message of another node is rejected");
+        let is_current = message.term == self.common.term();
+        let is_pre_vote = matches!(message.body, Body::PreVoteReply { .. });
+        assert!(is_current || is_pre_vote, "a message of another term is not handled");
         let (common, from, name) = (&mut self.common, message.from, message.body.name());
         if let Role::Leader(leader) = &mut self.role
             && !leader.accepts_disk_of(common, &message)
@@ -441,7 +414,7 @@ impl Raft {
 
     /// Whether a leader was heard from so recently that no other node may win (thesis §4.2.3).
     fn hears_leader(&self) -> bool {
-        self.common.config.stickiness
+        self.common.config().stickiness
             && match &self.role {
                 Role::Follower(follower) => follower.hears_leader(&self.common),
                 Role::PreCandidate(_) | Role::Candidate(_) => false,
@@ -453,7 +426,9 @@ impl Raft {
         match transition {
             Transition::Stay => {}
             Transition::Follow { term, leader } => self.become_follower(term, leader),
-            Transition::StartPreVote if self.common.config.pre_vote => self.become_pre_candidate(),
+            Transition::StartPreVote if self.common.config().pre_vote => {
+                self.become_pre_candidate()
+            }
             Transition::StartPreVote | Transition::StartElection => self.become_candidate(false),
             Transition::StartTransferElection => self.become_candidate(true),
             Transition::BecomeLeader => self.become_leader(),
@@ -461,10 +436,11 @@ impl Raft {
     }
 
     fn become_follower(&mut self, term: Term, leader: Option<NodeId>) {
+        assert!(leader != Some(self.common.id()), "no node follows itself");
         assert!(term >= self.common.term(), "a node never returns to an earlier term");
         let common = &mut self.common;
         let follower = match &mut self.role {
-            Role::Follower(before) => before.following(leader, common.now),
+            Role::Follower(before) => before.following(leader, common.now()),
             Role::PreCandidate(_) | Role::Candidate(_) => Follower::new(leader, common),
             Role::Leader(resigning) => {
                 resigning.resign(common);
@@ -497,6 +473,8 @@ impl Raft {
     }
 
     fn become_leader(&mut self) {
+        let voted = self.common.ballot.vote();
+        assert!(voted == Some(self.common.id()), "a leader voted for itself");
         assert!(matches!(self.role, Role::Candidate(_)), "only a candidate is elected");
         self.common.report_role(RoleName::Leader, Some(self.common.id()));
         self.common.survival.allow_takeover();

@@ -2,11 +2,13 @@
 
 use alloc::boxed::Box;
 
-use crate::raft::action::MessageRejectReason;
+use crate::raft::api::action::MessageRejectReason;
+use crate::raft::bootstrap;
 use crate::raft::common::Common;
 use crate::raft::election::{self, Candidate, PreCandidate};
 use crate::raft::follower::Follower;
 use crate::raft::leader::Leader;
+use crate::raft::leader::replies::HeartbeatReply;
 use crate::raft::transition::Transition;
 use crate::types::{Body, EntryId, NodeId, RoleName};
 
@@ -37,7 +39,7 @@ impl Role {
         body: Body,
     ) -> Option<Transition> {
         match body {
-            Body::UnknownIncarnation => common.on_unknown_incarnation(from),
+            Body::UnknownIncarnation => bootstrap::messages::on_unknown_incarnation(common, from),
             Body::RequestVote { last, transfer } => {
                 let granted = election::on_request_vote(common, from, last, transfer);
                 self.defer_own_election(common, granted, last);
@@ -50,7 +52,7 @@ impl Role {
             }
             Body::LogIsComplete => {
                 let candidate = self.candidate()?;
-                if common.log.membership().is_voter(from) {
+                if common.log().membership().is_voter(from) {
                     return Some(candidate.on_log_is_complete(common));
                 }
                 common.reject_message(from, body.name(), MessageRejectReason::NotVoter);
@@ -71,7 +73,8 @@ impl Role {
                 self.leader()?.on_append_entries_reply(common, from, outcome);
             }
             Body::HeartbeatReply { round, verified, matched, durable: _, ready } => {
-                self.leader()?.on_heartbeat_reply(common, from, round, verified, matched, ready);
+                let reply = HeartbeatReply { round, verified, matched, ready };
+                self.leader()?.on_heartbeat_reply(common, from, reply);
             }
             Body::InstallSnapshotReply { matched } => {
                 self.leader()?.on_install_snapshot_reply(common, from, matched);
@@ -107,11 +110,9 @@ impl Role {
     /// behind the requester's, because the requester is more likely to win.
     fn defer_own_election(&mut self, common: &mut Common, granted: bool, last: EntryId) {
         match self {
-            Role::Follower(follower) if granted => follower.deadline = common.election_deadline(),
-            Role::Candidate(candidate) if last > common.log.last() => {
-                candidate.deadline = common.election_deadline();
-            }
-            _ => {}
+            Role::Follower(follower) if granted => follower.defer_own_election(common),
+            Role::Candidate(candidate) => candidate.defer_own_election(common, last),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Leader(_) => {}
         }
     }
 }

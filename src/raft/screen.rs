@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use crate::raft::action::MessageRejectReason;
+use crate::raft::api::action::MessageRejectReason;
 use crate::types::{
     AppendOutcome, Body, Entry, EntryId, Heartbeat, Index, Membership, Message, NodeId, Payload,
     Readiness, SnapshotMeta, Term,

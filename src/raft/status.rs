@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::progress::{Mode, Progress};
+use crate::raft::leader::proposals::suspects;
 use crate::raft::{Raft, Role};
 use crate::types::{NodeId, PeerStatus, Status};
 
@@ -11,18 +12,18 @@ impl Raft {
     /// Returns the node's state as of the last step.
     #[must_use]
     pub fn status(&self) -> Status {
-        let (common, log) = (&self.common, &self.common.log);
+        let (common, log) = (&self.common, self.common.log());
         let (unapplied_bytes, reads) = match &self.role {
-            Role::Follower(follower) => (0, follower.reads.len()),
-            Role::Leader(leader) => (leader.unapplied.bytes(), leader.reads_waiting()),
+            Role::Follower(follower) => (0, follower.reads_waiting()),
+            Role::Leader(leader) => (leader.unapplied_bytes(), leader.reads_waiting()),
             Role::PreCandidate(_) | Role::Candidate(_) => (0, 0),
         };
         Status {
             id: common.id(),
             role: self.role.name(),
             term: common.term(),
-            vote: common.vote(),
-            vote_lease: common.vote_lease(),
+            vote: common.ballot.vote(),
+            vote_lease: common.ballot.vote_lease(),
             leader: self.leader(),
             last: log.last(),
             durable: log.durable(),
@@ -30,10 +31,10 @@ impl Raft {
             applied: log.applied(),
             snapshot: log.snapshot().index,
             base: log.base().index,
-            disk_full: common.disk_full,
+            disk_full: common.health.disk_full(),
             tail_bytes: log.tail_bytes(),
             unapplied_bytes,
-            outbox_messages: common.outbox.held(),
+            outbox_messages: common.journal.outbox().held(),
             reads_waiting: reads + common.reads.len(),
         }
     }
@@ -44,7 +45,7 @@ impl Raft {
     #[must_use]
     pub fn lease_remaining(&self) -> Duration {
         match &self.role {
-            Role::Follower(follower) => follower.read_lease.remaining(self.common.now),
+            Role::Follower(follower) => follower.lease_remaining(self.common.now()),
             Role::Leader(leader) => leader.lease_remaining(&self.common),
             Role::PreCandidate(_) | Role::Candidate(_) => Duration::ZERO,
         }
@@ -54,20 +55,20 @@ impl Raft {
     #[must_use]
     pub fn peers(&self) -> Vec<PeerStatus> {
         let Role::Leader(leader) = &self.role else { return Vec::new() };
-        let status = |(id, progress): &(NodeId, Progress)| PeerStatus {
-            id: *id,
+        let status = |(id, progress): (NodeId, &Progress)| PeerStatus {
+            id,
             probing: matches!(progress.mode(), Mode::Probe { .. }),
             snapshot: match progress.mode() {
                 Mode::Snapshot { last, .. } => Some(last),
                 Mode::Probe { .. } | Mode::Replicate => None,
             },
             disk_full: progress.disk_full(),
-            suspected: leader.suspects(&self.common, progress),
+            suspected: suspects(&self.common, progress),
             matched: progress.matched(),
             next: progress.next(),
             inflight_entries: progress.inflight().entries(),
             inflight_bytes: progress.inflight().bytes(),
         };
-        leader.peers.iter().map(status).collect()
+        leader.peers().iter().map(status).collect()
     }
 }

@@ -10,9 +10,9 @@ const ROLES_CHANGE_IN: &str = "src/raft/mod.rs";
 /// The actions that leave a node, and the files that may name them: those that release an action
 /// with the outbox's consent, and those that only print it.
 const LEAVING: [(&str, &[&str]); 3] = [
-    ("Action::Send", &["src/raft/common.rs", "src/raft/mod.rs", "src/raft/trace.rs"]),
-    ("Action::Persist", &["src/raft/common.rs", "src/raft/trace.rs"]),
-    ("Action::Apply", &["src/raft/common.rs", "src/raft/trace.rs"]),
+    ("Action::Send", &["src/raft/common.rs", "src/raft/api/trace.rs"]),
+    ("Action::Persist", &["src/raft/common.rs", "src/raft/api/trace.rs"]),
+    ("Action::Apply", &["src/raft/journal/apply.rs", "src/raft/api/trace.rs"]),
 ];
 
 fn finding(source: &Source, position: usize, item: &str, advice: String) -> Finding {

@@ -1,0 +1,265 @@
+//! The actions that a node requests from its driver, and the reasons why it rejects messages.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::raft::api::input::Consumer;
+use crate::types::{
+    Entry, EntryId, Freshness, Index, Membership, Message, NodeId, RejectReason, RoleName,
+    SnapshotMeta, Tag, Term, Write,
+};
+
+/// One action for the driver. The driver may carry out actions concurrently and in any order,
+/// except that all [`Action::Persist`]s keep their order, and so do all [`Action::Apply`]s and
+/// [`Action::Restore`]s together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// Send the message. The state that it reveals is already durable.
+    Send(Message),
+    /// Make the write durable, then report `Input::Persisted`.
+    Persist(Write),
+    /// Apply the entries in order, then report `Input::Applied` with the last index. The next batch
+    /// follows only after that report.
+    Apply(Vec<Entry>),
+    /// Restore the state machine from the snapshot, then report `Input::Applied` with its last
+    /// index. The snapshot is installed durably, and no batch is being applied.
+    Restore(SnapshotMeta),
+    /// Receive the snapshot from a node that has it, make it durable as a file and report
+    /// `Input::SnapshotReceived`. The action is repeated while the node needs the snapshot: a
+    /// transfer under way continues, and a complete one is reported again. A later snapshot
+    /// replaces an earlier one.
+    ReceiveSnapshot {
+        /// The leader that offered the snapshot.
+        from: NodeId,
+        /// The metadata of the snapshot.
+        meta: SnapshotMeta,
+    },
+    /// Read the entries from `first` to `last` from the disk, then report `Input::Fetched` with as
+    /// many as `bytes_max` allows, but at least one. All of them are durable. If some were
+    /// truncated or compacted since, report only those from `first` on that are left, or none.
+    Fetch {
+        /// The component that the entries are for; at most one fetch per consumer is pending.
+        consumer: Consumer,
+        /// The first index to read.
+        first: Index,
+        /// The last index to read, included.
+        last: Index,
+        /// The most bytes of entries to return, as `Entry::bytes` counts them.
+        bytes_max: usize,
+    },
+    /// The proposal is committed and will be applied on every node. With
+    /// [`Acknowledge::AllLive`](crate::types::Acknowledge::AllLive), it is also on the disk of
+    /// every voter that this leader has heard from within the longest election timeout.
+    Committed {
+        /// The tag of the proposal.
+        tag: Tag,
+        /// The term and index of the entry.
+        id: EntryId,
+    },
+    /// The proposal with
+    /// [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly) is in this leader's
+    /// memory. It may be committed later, or be lost without notice.
+    MayBeLost {
+        /// The tag of the proposal.
+        tag: Tag,
+        /// The term and index of the entry.
+        id: EntryId,
+    },
+    /// The membership change is complete and committed.
+    MembershipChangeCommitted {
+        /// The tag of the change request.
+        tag: Tag,
+        /// The entry with the last membership of the change.
+        id: EntryId,
+    },
+    /// The request had no effect and will have none, so that a retry is safe, with two exceptions:
+    /// the target of an aborted leadership transfer may still be elected later, and the nodes that
+    /// a cancelled membership change was to make voters stay learners.
+    Rejected {
+        /// The tag of the request.
+        tag: Tag,
+        /// Why the node rejected the request.
+        reason: RejectReason,
+    },
+    /// The node lost its leadership after it appended the proposal or the membership change: the
+    /// entry may be committed already, later or never.
+    Unknown {
+        /// The tag of the request.
+        tag: Tag,
+        /// The term and index of the entry.
+        id: EntryId,
+    },
+    /// The state machine may answer the read from its current state.
+    ReadReady {
+        /// The tag of the read.
+        tag: Tag,
+        /// The read index, which is applied.
+        index: Index,
+        /// The freshness of the answer.
+        freshness: Freshness,
+    },
+    /// The active membership changed. Until it is committed, a truncation of the log may undo it.
+    ActiveMembershipChanged(Membership),
+    /// The cluster exists, but rejects this node's disk: its membership names another incarnation,
+    /// because the disk was emptied or was never a member's, or the disk was rolled back to an
+    /// older image. Reported at most once after a start. The node's replies do not count until one
+    /// membership change has removed its vote and another one has given it back;
+    /// [`Action::RolledBackDisk`] has the rule for a rolled-back disk.
+    UnknownIncarnation {
+        /// The node that rejected the disk.
+        from: NodeId,
+    },
+    /// The leader's log contradicts entries that this node knows as committed: with
+    /// `Config::survivor`, this node's side and the leader's side each continued while the other
+    /// was alive. The node rejects this leader's entries until the node is wiped and added again.
+    DivergedLog {
+        /// The leader whose log contradicts this node's.
+        from: NodeId,
+    },
+    /// The peer's disk has less than the peer acknowledged to this leader: it was rolled back to an
+    /// older image. In this term the leader counts no reply of that disk until the peer is removed
+    /// from the membership and added again; to suspend its vote is not enough. Another disk of the
+    /// peer starts over once the membership accepts it. A later leader cannot detect an earlier
+    /// rollback.
+    RolledBackDisk {
+        /// The peer with the older disk.
+        node: NodeId,
+        /// The last index that the peer had acknowledged.
+        acknowledged: Index,
+        /// The last index that its disk has now.
+        durable: Index,
+    },
+    /// The node stopped leading during the requested transfer. [`Action::RoleChanged`] reports the
+    /// next leader, which is not always the target.
+    LeadershipTransferred {
+        /// The tag of the transfer request.
+        tag: Tag,
+    },
+    /// The node's role, term or known leader changed.
+    RoleChanged {
+        /// The role from now on.
+        role: RoleName,
+        /// The term from now on.
+        term: Term,
+        /// The leader from now on, which may be the node itself; `None` if it knows none.
+        leader: Option<NodeId>,
+    },
+    /// The node dropped or declined a message. For traces and counters only.
+    MessageRejected {
+        /// The sender of the message.
+        from: NodeId,
+        /// The name of the message, such as `PreVote`.
+        message: &'static str,
+        /// Why the node rejected the message.
+        reason: MessageRejectReason,
+    },
+}
+
+/// Why a node dropped or declined a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum MessageRejectReason {
+    /// The message is addressed to another node, or its sender is this node.
+    Misaddressed,
+    /// The message breaks the protocol: a term or an index is out of order or out of bounds.
+    Malformed,
+    /// The sender is not a member, or the message is a vote and the sender is not a voter.
+    NotVoter,
+    /// The message is of an earlier term.
+    StaleTerm,
+    /// A candidate asked for a vote, but this node has heard from a leader within
+    /// `Config::election_timeout_min` (thesis §4.2.3).
+    LeaderHeard,
+    /// A candidate asked for a vote during a vote lease (thesis §6.4.1).
+    VoteWithheld,
+    /// The node's vote in this term went to another candidate (Raft §5.2).
+    AlreadyVoted,
+    /// The candidate's log is behind the node's log (Raft §5.4.1).
+    LogBehind,
+    /// The message does not concern the node's current role.
+    WrongRole,
+    /// The reply belongs to an earlier campaign, append, round or start of this node.
+    StaleReply,
+    /// The log has no entry with the previous index and term (Raft §5.3).
+    PrevMismatch,
+    /// The entries or the snapshot contradict a committed entry, or an entry that the same leader
+    /// sent before: the sender is faulty, or the logs have diverged (`Config::survivor`).
+    ConflictsWithCommitted,
+    /// The sender claims the leadership of a term that has a leader: the sender is faulty.
+    SecondLeader,
+    /// The sender acknowledges entries or a heartbeat round that this leader never sent: the sender
+    /// is faulty.
+    ImpossibleMatch,
+    /// A forwarded read came before an entry of the leader's term was committed, or while too many
+    /// reads wait. The follower asks again.
+    ReadNotReady,
+    /// Too many messages wait for the disk.
+    OutboxFull,
+    /// This node's disk has no space for the entries.
+    DiskFull,
+    /// This node has no membership: a node with an empty disk does not vote.
+    NoMembership,
+    /// The sender's bootstrap peers are not this node's.
+    OtherBootstrapPeers,
+    /// A disk's incarnation differs from the one in the membership, or from the one that a
+    /// bootstrap peer named before.
+    UnknownIncarnation,
+    /// The sender's disk has less than it acknowledged before.
+    RolledBackDisk,
+}
+
+impl MessageRejectReason {
+    /// Every reason, in the order in which the variants are declared.
+    pub const ALL: [MessageRejectReason; 21] = [
+        MessageRejectReason::Misaddressed,
+        MessageRejectReason::Malformed,
+        MessageRejectReason::NotVoter,
+        MessageRejectReason::StaleTerm,
+        MessageRejectReason::LeaderHeard,
+        MessageRejectReason::VoteWithheld,
+        MessageRejectReason::AlreadyVoted,
+        MessageRejectReason::LogBehind,
+        MessageRejectReason::WrongRole,
+        MessageRejectReason::StaleReply,
+        MessageRejectReason::PrevMismatch,
+        MessageRejectReason::ConflictsWithCommitted,
+        MessageRejectReason::SecondLeader,
+        MessageRejectReason::ImpossibleMatch,
+        MessageRejectReason::ReadNotReady,
+        MessageRejectReason::OutboxFull,
+        MessageRejectReason::DiskFull,
+        MessageRejectReason::NoMembership,
+        MessageRejectReason::OtherBootstrapPeers,
+        MessageRejectReason::UnknownIncarnation,
+        MessageRejectReason::RolledBackDisk,
+    ];
+}
+
+impl fmt::Display for MessageRejectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            MessageRejectReason::Misaddressed => "misaddressed",
+            MessageRejectReason::Malformed => "malformed",
+            MessageRejectReason::NotVoter => "not a member or voter",
+            MessageRejectReason::StaleTerm => "stale term",
+            MessageRejectReason::LeaderHeard => "leader was heard recently",
+            MessageRejectReason::VoteWithheld => "vote is withheld",
+            MessageRejectReason::AlreadyVoted => "already voted",
+            MessageRejectReason::LogBehind => "log is behind",
+            MessageRejectReason::WrongRole => "wrong role",
+            MessageRejectReason::StaleReply => "stale reply",
+            MessageRejectReason::PrevMismatch => "no such previous entry",
+            MessageRejectReason::ConflictsWithCommitted => "conflicts with committed",
+            MessageRejectReason::SecondLeader => "second leader",
+            MessageRejectReason::ImpossibleMatch => "impossible match",
+            MessageRejectReason::ReadNotReady => "read not ready",
+            MessageRejectReason::OutboxFull => "outbox full",
+            MessageRejectReason::DiskFull => "disk full",
+            MessageRejectReason::NoMembership => "no membership",
+            MessageRejectReason::OtherBootstrapPeers => "other bootstrap peers",
+            MessageRejectReason::UnknownIncarnation => "unknown incarnation",
+            MessageRejectReason::RolledBackDisk => "rolled-back disk",
+        })
+    }
+}

@@ -1,0 +1,412 @@
+//! A node's configuration: timeouts, features and bounds, and the check of their combinations.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::types::{Entry, Membership, NodeId};
+
+/// The configuration of one node. The defaults of [`Config::new`] suit a network with round trips
+/// of a few milliseconds. Every field may be changed before the start; [`Config::check`] rejects
+/// invalid combinations. Every bound in bytes or on a number is at least 1.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Config {
+    /// The node's id; never 0.
+    pub id: NodeId,
+    /// The members of a new cluster, this node among its voters, each with its address and
+    /// priority. The first membership takes effect once all bootstrap peers have agreed on it.
+    /// `None` for a node that joins an existing cluster; a node that has a membership ignores it.
+    pub bootstrap_peers: Option<Membership>,
+    /// The shortest time without leader contact after which a node campaigns; at least three times
+    /// `heartbeat_interval`.
+    pub election_timeout_min: Duration,
+    /// The longest time without leader contact after which a node campaigns; at least 1.25 times
+    /// `election_timeout_min` and at most an hour. Each timeout is drawn between the two values
+    /// (Raft §5.2). If other voters have a higher priority, the node adds less than the difference
+    /// of the two to its timeout. With `check_quorum`, a leader that has not heard from a quorum
+    /// for this long steps down when its next heartbeat is due.
+    pub election_timeout_max: Duration,
+    /// The time between two heartbeat rounds of a leader; longer than zero.
+    pub heartbeat_interval: Duration,
+    /// The longest time that a leader waits for the next entries or heartbeat to carry a new commit
+    /// index, before it sends the index in a message of its own. Zero sends it at once. If nothing
+    /// else is sent, followers apply that much later; nothing else is delayed.
+    pub commit_delay: Duration,
+    /// Whether a node asks for pre-votes before it raises its term (thesis §9.6).
+    pub pre_vote: bool,
+    /// Whether a leader without contact to a quorum steps down (thesis §6.2).
+    pub check_quorum: bool,
+    /// Whether a node rejects vote requests while it has heard from a leader within the last
+    /// `election_timeout_min` (thesis §4.2.3). Requires `check_quorum`.
+    pub stickiness: bool,
+    /// Whether the leader of an even number of voters takes the casting vote, by a membership
+    /// change in the log. Half of the voters are then a quorum if they include its holder: when the
+    /// network splits the voters in halves, the leader's half can still commit and elect.
+    pub casting_vote: bool,
+    /// The rules by which a leader suspends silent voters, and readmits them once they are back;
+    /// `None` turns this off. A suspended voter is a learner meanwhile.
+    pub suspension: Option<Suspension>,
+    /// The rules by which nodes continue without silent ones, down to the last survivor; `None`
+    /// turns this off. *A network partition then causes split brain*: read [`Survivor`] first. All
+    /// nodes need the same value.
+    pub survivor: Option<Survivor>,
+    /// The lease that a leader holds while a quorum answers its heartbeats; `None` turns leases
+    /// off. Under a lease, reads at the level [`ReadLevel::Lease`](crate::types::ReadLevel::Lease)
+    /// need no message.
+    pub lease: Option<Lease>,
+    /// The largest command that may be proposed, in bytes.
+    pub command_bytes_max: usize,
+    /// The most entries in one message, one fetch or one batch for the state machine.
+    pub message_entries_max: usize,
+    /// The most bytes of entries in one message, or in one fetch for a peer; a single larger entry
+    /// is sent alone.
+    pub message_bytes_max: usize,
+    /// The most append messages in flight to one peer.
+    pub inflight_messages_max: usize,
+    /// The most entries in flight to one peer.
+    pub inflight_entries_max: usize,
+    /// The most bytes of entries in flight to one peer; a single larger entry is sent alone.
+    pub inflight_bytes_max: usize,
+    /// The most bytes of entries in a leader's log that its own state machine has not applied.
+    /// Proposals that would exceed it are rejected as busy. Entries of earlier terms count too;
+    /// while an unapplied one of them is on the leader's disk only, the leader accepts no proposal.
+    pub unapplied_bytes_max: usize,
+    /// The most proposals that wait for every live voter, committed ones included. Beyond it,
+    /// further proposals of this kind are rejected as busy.
+    pub all_live_max: usize,
+    /// The most bytes of durable entries kept in memory; older ones are fetched from the disk.
+    pub tail_bytes_max: usize,
+    /// The most bytes of entries passed to the state machine at once; a single larger entry is
+    /// passed alone.
+    pub apply_bytes_max: usize,
+    /// The most reads waiting on this node, its own and those that other nodes forwarded to it.
+    pub reads_max: usize,
+    /// The most messages waiting for the disk. Beyond it, the newest message is dropped, as a
+    /// network might drop it, unless it is a candidate's vote request.
+    pub outbox_messages_max: usize,
+}
+
+/// The rules by which a leader suspends silent voters and readmits them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Suspension {
+    /// The duration of the silence after which a voter is suspended; at least twice
+    /// `election_timeout_max`.
+    pub after: Duration,
+    /// The number of voters that always remain, at least 1. With two voters left, the leader
+    /// commits alone if it holds the casting vote; with one, it always commits alone. A committed
+    /// entry may then be on one disk only.
+    pub voters_min: usize,
+    /// The shortest time between two automatic suspensions or readmissions; at least `after`.
+    pub pause: Duration,
+}
+
+/// The rules by which the surviving nodes continue without the others, down to the last one.
+///
+/// **This is safe only if every node from which another node no longer hears has crashed.** Where a
+/// network can separate two live nodes, or delay their messages for as long as [`Survivor::after`],
+/// each continues without the other: *split brain*, and entries committed by one of them are lost.
+/// `docs/SURVIVOR.md` shows such a run. The mode is for nodes that crash and a network that does
+/// not fail, such as nodes on one board, or nodes with redundant links.
+///
+/// In return, three nodes survive any two crashes, one after the other or both at once: the last
+/// one continues, and no committed entry is lost. The price: every entry waits for *every* voter's
+/// disk, so that after any crash nothing is committed for [`Survivor::after`]. Nodes that all start
+/// at the same time, as after a power cut, elect no leader before every voter is up. After a
+/// takeover by the last survivor, it is the only voter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Survivor {
+    /// The silence after which a node counts as dead; at least four times `election_timeout_max`.
+    /// It must exceed twice the longest pause of a process, and the longest delay of a message plus
+    /// a heartbeat interval.
+    pub after: Duration,
+}
+
+/// The parameters of leader leases. All nodes of a cluster need the same value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// The largest clock rate error, in parts per million; at most [`Lease::DRIFT_PPM_MAX`]. With a
+    /// larger error, reads may be stale. A clock must advance while its machine is suspended; the
+    /// clock of a frozen virtual machine does not, so its error exceeds any bound.
+    pub drift_ppm: u32,
+    /// Whether a leader grants read leases, and a follower requests them: reads at the level
+    /// [`ReadLevel::Replica`](crate::types::ReadLevel::Replica) then need no message. A holder that
+    /// falls silent delays commits until its read lease ends, at most `election_timeout_min`.
+    pub read_leases: bool,
+}
+
+impl Lease {
+    /// The largest clock rate error that a configuration may name, in parts per million.
+    pub const DRIFT_PPM_MAX: u32 = 500_000;
+}
+
+/// Why a configuration is invalid: which field or combination, and what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// `id` is 0, which names no node.
+    IdIsZero,
+    /// `heartbeat_interval` is zero: a leader would send heartbeats without end.
+    HeartbeatIntervalIsZero,
+    /// `election_timeout_min` is less than three times `heartbeat_interval`: one late heartbeat
+    /// would start an election.
+    ElectionTimeoutTooShort,
+    /// `election_timeout_max` is less than 1.25 times `election_timeout_min`: nodes would campaign
+    /// at the same time again and again.
+    ElectionTimeoutsTooClose,
+    /// `election_timeout_max` is over an hour, which is probably a wrong unit.
+    ElectionTimeoutTooLong,
+    /// `stickiness` without `check_quorum`: followers would keep a leader that hears no quorum.
+    StickinessWithoutCheckQuorum,
+    /// `bootstrap_peers` lacks this node as a voter, is invalid, or is staged or joint.
+    BootstrapPeersWithoutNode,
+    /// `suspension.after` is less than twice `election_timeout_max`, `suspension.voters_min` is 0,
+    /// or `suspension.pause` is shorter than `suspension.after`: a short silence would cost voters.
+    SuspensionTooEager,
+    /// `survivor.after` is less than four times `election_timeout_max`: a short silence would count
+    /// as death.
+    SurvivorTooEager,
+    /// `survivor` together with `suspension`: each suspends voters by its own rules.
+    SurvivorWithSuspension,
+    /// `lease.drift_ppm` exceeds [`Lease::DRIFT_PPM_MAX`]: leases would be too short to use.
+    DriftTooLarge,
+    /// The named bound is zero, so that nothing could pass it.
+    BoundIsZero(&'static str),
+    /// `command_bytes_max` plus the overhead of an entry exceeds `message_bytes_max`: the largest
+    /// command would exceed the bound on messages.
+    CommandLargerThanMessage,
+    /// `message_bytes_max` exceeds `inflight_bytes_max`: one full message would exceed the window.
+    MessageLargerThanInflight,
+    /// `command_bytes_max` plus the overhead of an entry exceeds `unapplied_bytes_max`: the largest
+    /// command could never be proposed.
+    CommandLargerThanUnapplied,
+}
+
+impl Config {
+    /// Returns the default configuration of node `id`.
+    #[must_use]
+    pub fn new(id: NodeId) -> Config {
+        Config {
+            id,
+            bootstrap_peers: None,
+            election_timeout_min: Duration::from_millis(300),
+            election_timeout_max: Duration::from_millis(600),
+            heartbeat_interval: Duration::from_millis(50),
+            commit_delay: Duration::ZERO,
+            pre_vote: true,
+            check_quorum: true,
+            stickiness: true,
+            casting_vote: true,
+            suspension: None,
+            survivor: None,
+            lease: None,
+            command_bytes_max: 1 << 20,
+            message_entries_max: 4096,
+            message_bytes_max: 2 << 20,
+            inflight_messages_max: 64,
+            inflight_entries_max: 16384,
+            inflight_bytes_max: 8 << 20,
+            unapplied_bytes_max: 64 << 20,
+            all_live_max: 4096,
+            tail_bytes_max: 16 << 20,
+            apply_bytes_max: 4 << 20,
+            reads_max: 4096,
+            outbox_messages_max: 4096,
+        }
+    }
+
+    /// The vote lease that a leader requests from the nodes that answer its heartbeats.
+    pub(crate) fn vote_lease_span(&self) -> Duration {
+        self.election_timeout_min
+    }
+
+    /// Checks every field, and the combinations of fields.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that names one invalid field or combination.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.id.0 == 0 {
+            return Err(ConfigError::IdIsZero);
+        }
+        let is_valid = |peers: &Membership| {
+            peers.incoming().contains(&self.id) && peers.is_settled() && peers.violation().is_none()
+        };
+        if !self.bootstrap_peers.as_ref().is_none_or(is_valid) {
+            return Err(ConfigError::BootstrapPeersWithoutNode);
+        }
+        if self.heartbeat_interval.is_zero() {
+            return Err(ConfigError::HeartbeatIntervalIsZero);
+        }
+        if self.election_timeout_max > Duration::from_secs(3600) {
+            return Err(ConfigError::ElectionTimeoutTooLong);
+        }
+        if self.election_timeout_min < self.heartbeat_interval.saturating_mul(3) {
+            return Err(ConfigError::ElectionTimeoutTooShort);
+        }
+        if self.election_timeout_max < self.election_timeout_min.saturating_mul(5) / 4 {
+            return Err(ConfigError::ElectionTimeoutsTooClose);
+        }
+        if self.stickiness && !self.check_quorum {
+            return Err(ConfigError::StickinessWithoutCheckQuorum);
+        }
+        if self.suspension.is_some_and(|suspension| {
+            suspension.after < self.election_timeout_max.saturating_mul(2)
+                || suspension.voters_min == 0
+                || suspension.pause < suspension.after
+        }) {
+            return Err(ConfigError::SuspensionTooEager);
+        }
+        let after_min = self.election_timeout_max.saturating_mul(4);
+        if self.survivor.is_some_and(|survivor| survivor.after < after_min) {
+            return Err(ConfigError::SurvivorTooEager);
+        }
+        if self.survivor.is_some() && self.suspension.is_some() {
+            return Err(ConfigError::SurvivorWithSuspension);
+        }
+        if self.lease.is_some_and(|lease| lease.drift_ppm > Lease::DRIFT_PPM_MAX) {
+            return Err(ConfigError::DriftTooLarge);
+        }
+        self.check_bounds()
+    }
+
+    fn check_bounds(&self) -> Result<(), ConfigError> {
+        let bounds = [
+            ("command_bytes_max", self.command_bytes_max),
+            ("message_entries_max", self.message_entries_max),
+            ("message_bytes_max", self.message_bytes_max),
+            ("inflight_messages_max", self.inflight_messages_max),
+            ("inflight_entries_max", self.inflight_entries_max),
+            ("inflight_bytes_max", self.inflight_bytes_max),
+            ("unapplied_bytes_max", self.unapplied_bytes_max),
+            ("all_live_max", self.all_live_max),
+            ("tail_bytes_max", self.tail_bytes_max),
+            ("apply_bytes_max", self.apply_bytes_max),
+            ("reads_max", self.reads_max),
+            ("outbox_messages_max", self.outbox_messages_max),
+        ];
+        if let Some((name, _)) = bounds.iter().find(|(_, bound)| *bound == 0) {
+            return Err(ConfigError::BoundIsZero(name));
+        }
+        let largest_entry = self.command_bytes_max.saturating_add(Entry::OVERHEAD_BYTES);
+        if largest_entry > self.message_bytes_max {
+            return Err(ConfigError::CommandLargerThanMessage);
+        }
+        if self.message_bytes_max > self.inflight_bytes_max {
+            return Err(ConfigError::MessageLargerThanInflight);
+        }
+        if largest_entry > self.unapplied_bytes_max {
+            return Err(ConfigError::CommandLargerThanUnapplied);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::IdIsZero => f.write_str("id is 0: it must be at least 1"),
+            ConfigError::HeartbeatIntervalIsZero => {
+                f.write_str("heartbeat_interval is zero: set a longer interval")
+            }
+            ConfigError::ElectionTimeoutTooShort => f.write_str(
+                "election_timeout_min is less than three times heartbeat_interval: \
+                 raise the first or lower the second",
+            ),
+            ConfigError::ElectionTimeoutsTooClose => f.write_str(
+                "election_timeout_max is less than 1.25 times election_timeout_min: raise \
+                 the first, or nodes campaign at the same time",
+            ),
+            ConfigError::ElectionTimeoutTooLong => {
+                f.write_str("election_timeout_max is over an hour: check its unit")
+            }
+            ConfigError::BootstrapPeersWithoutNode => {
+                f.write_str("bootstrap_peers must be a valid membership with this node as a voter")
+            }
+            ConfigError::SuspensionTooEager => f.write_str(
+                "suspension.after must be at least twice election_timeout_max, suspension.pause at \
+                 least suspension.after, and suspension.voters_min at least 1",
+            ),
+            ConfigError::SurvivorTooEager => {
+                f.write_str("survivor.after must be at least four times election_timeout_max")
+            }
+            ConfigError::SurvivorWithSuspension => {
+                f.write_str("survivor and suspension both suspend voters: configure only one")
+            }
+            ConfigError::DriftTooLarge => {
+                f.write_str("lease.drift_ppm is over 500000: set at most 500000 (50 %)")
+            }
+            ConfigError::StickinessWithoutCheckQuorum => f.write_str(
+                "stickiness without check_quorum would keep a leader that hears no quorum: \
+                 turn both on or both off",
+            ),
+            ConfigError::BoundIsZero(name) => write!(f, "{name} is 0: it must be at least 1"),
+            ConfigError::CommandLargerThanMessage => f.write_str(
+                "command_bytes_max plus 32 bytes of overhead is over message_bytes_max: \
+                 lower the first or raise the second, or the largest command fits in no message",
+            ),
+            ConfigError::MessageLargerThanInflight => f.write_str(
+                "message_bytes_max is over inflight_bytes_max: lower the first or raise the \
+                 second, or a full message does not fit in the window",
+            ),
+            ConfigError::CommandLargerThanUnapplied => f.write_str(
+                "command_bytes_max plus 32 bytes of overhead is over unapplied_bytes_max: \
+                 lower the first or raise the second, or the largest command is never accepted",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejected(change: impl FnOnce(&mut Config)) -> ConfigError {
+        let mut config = Config::new(NodeId(1));
+        change(&mut config);
+        config.check().expect_err("the configuration is invalid")
+    }
+
+    #[test]
+    fn the_default_is_accepted() {
+        assert_eq!(Config::new(NodeId(1)).check(), Ok(()));
+    }
+
+    #[test]
+    fn each_wrong_field_is_named() {
+        use ConfigError::*;
+        assert_eq!(rejected(|c| c.id = NodeId(0)), IdIsZero);
+        assert_eq!(rejected(|c| c.heartbeat_interval = Duration::ZERO), HeartbeatIntervalIsZero);
+        assert_eq!(rejected(|c| c.tail_bytes_max = 0), BoundIsZero("tail_bytes_max"));
+        assert_eq!(rejected(|c| c.reads_max = 0), BoundIsZero("reads_max"));
+        let day = Duration::from_secs(86_400);
+        assert_eq!(rejected(|c| c.election_timeout_max = day), ElectionTimeoutTooLong);
+    }
+
+    #[test]
+    fn each_wrong_combination_is_named() {
+        use ConfigError::*;
+        let ms = Duration::from_millis;
+        assert_eq!(rejected(|c| c.heartbeat_interval = ms(101)), ElectionTimeoutTooShort);
+        assert_eq!(rejected(|c| c.election_timeout_max = ms(374)), ElectionTimeoutsTooClose);
+        assert_eq!(rejected(|c| c.check_quorum = false), StickinessWithoutCheckQuorum);
+        let lease = Some(Lease { drift_ppm: Lease::DRIFT_PPM_MAX + 1, read_leases: false });
+        assert_eq!(rejected(|c| c.lease = lease), DriftTooLarge);
+        assert_eq!(rejected(|c| c.command_bytes_max = 2 << 20), CommandLargerThanMessage);
+        let survivor = |after| Some(Survivor { after: ms(after) });
+        assert_eq!(rejected(|c| c.survivor = survivor(2399)), SurvivorTooEager);
+        let suspension = Suspension { after: ms(1200), voters_min: 1, pause: ms(1200) };
+        let both = |c: &mut Config| (c.survivor, c.suspension) = (survivor(2400), Some(suspension));
+        assert_eq!(rejected(both), SurvivorWithSuspension);
+        assert_eq!(rejected(|c| c.inflight_bytes_max = 1 << 20), MessageLargerThanInflight);
+        assert_eq!(rejected(|c| c.unapplied_bytes_max = 99), CommandLargerThanUnapplied);
+    }
+
+    #[test]
+    fn the_limits_themselves_are_accepted() {
+        let mut config = Config::new(NodeId(1));
+        config.heartbeat_interval = Duration::from_millis(100);
+        config.election_timeout_max = Duration::from_millis(375);
+        config.command_bytes_max = config.message_bytes_max - Entry::OVERHEAD_BYTES;
+        assert_eq!(config.check(), Ok(()));
+    }
+}

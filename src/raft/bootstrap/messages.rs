@@ -1,0 +1,179 @@
+//! Bootstrap messages: the probes of a bootstrap peer that has no membership yet, and the replies
+//! of nodes that have one.
+
+use crate::raft::api::action::{Action, MessageRejectReason};
+use crate::raft::bootstrap::ProbeOutcome;
+use crate::raft::common::Common;
+use crate::types::{Body, BootstrapPeer, Index, Membership, MembershipSource, Message, NodeId};
+
+/// Sends the due bootstrap probes, and ends the bootstrap of a node that has a membership.
+pub(crate) fn advance_bootstrap(common: &mut Common) {
+    let own = common.id();
+    if !common.log().membership().is_empty() {
+        common.members.end_bootstrap();
+    }
+    let (now, interval) = (common.now(), common.config().heartbeat_interval);
+    let due = common.members.bootstrap_mut().and_then(|it| it.take_probe(now, interval));
+    let Some(seen) = due else { return };
+    for other in seen.iter().map(|peer| peer.id).filter(|id| *id != own) {
+        common.send(other, Body::BootstrapProbe { seen: seen.clone() });
+    }
+    bootstrap_if_agreed(common);
+}
+
+/// Handles bootstrap messages, and rejects two kinds of other messages: those from a disk that
+/// the membership does not name, to which a leader replies, and those that a bootstrap peer
+/// without a membership cannot use (`Bootstrap::blocks`). Returns true if the message needs no
+/// further handling.
+pub(crate) fn handle_bootstrap_or_reject(
+    common: &mut Common,
+    message: &Message,
+    is_leader: bool,
+) -> bool {
+    let (from, name) = (message.from, message.body.name());
+    let body = &message.body;
+    let blocked = common.members.bootstrap().is_some_and(|bootstrap| bootstrap.blocks(message));
+    if let Body::BootstrapProbe { seen } = body {
+        on_bootstrap_probe(common, from, seen);
+    } else if let Body::Bootstrapped { start_id, membership, source } = body {
+        on_bootstrapped(common, from, *start_id, membership.clone(), *source);
+    } else if body.requires_known_disk() && !is_from_known_disk(common, message) {
+        common.reject_message(from, name, MessageRejectReason::UnknownIncarnation);
+        if is_leader {
+            common.send(from, Body::UnknownIncarnation);
+        }
+    } else if blocked && !matches!(body, Body::PreVote { .. }) {
+        common.reject_message(from, name, MessageRejectReason::NoMembership);
+        probe_outsider(common, from);
+    } else {
+        return false;
+    }
+    true
+}
+
+/// Probes a sender that is no bootstrap peer, because only bootstrap peers are probed
+/// regularly. The sender has the cluster's membership, and all other nodes that have it may be
+/// gone.
+fn probe_outsider(common: &mut Common, from: NodeId) {
+    if let Some(bootstrap) = common.members.bootstrap()
+        && bootstrap.position(from).is_none()
+    {
+        let seen = bootstrap.seen().to_vec();
+        common.send(from, Body::BootstrapProbe { seen });
+    }
+}
+
+/// Handles the probe of a node without a membership, which has seen the peers `seen`.
+fn on_bootstrap_probe(common: &mut Common, from: NodeId, seen: &[BootstrapPeer]) {
+    if !common.log().membership().is_empty() {
+        return send_bootstrapped(common, from, seen);
+    }
+    match common.members.bootstrap_mut().map(|bootstrap| bootstrap.record_probe(from, seen)) {
+        Some(ProbeOutcome::Recorded) => bootstrap_if_agreed(common),
+        Some(ProbeOutcome::OtherBootstrapPeers) => {
+            common.reject_message(from, "BootstrapProbe", MessageRejectReason::OtherBootstrapPeers)
+        }
+        Some(ProbeOutcome::UnknownIncarnation) => {
+            common.reject_message(from, "BootstrapProbe", MessageRejectReason::UnknownIncarnation);
+            restart_bootstrap(common);
+        }
+        None => common.reject_message(from, "BootstrapProbe", MessageRejectReason::NoMembership),
+    }
+}
+
+/// Replies to a probe with the first membership, if it names the prober's disk and this node's
+/// log has not compacted it: the prober then gets every later membership from the log.
+/// Otherwise the reply has the active membership, and names the log or a snapshot as the source
+/// of the prober's first one.
+fn send_bootstrapped(common: &mut Common, from: NodeId, seen: &[BootstrapPeer]) {
+    let Some(prober) = seen.iter().find(|peer| peer.id == from) else {
+        return common.reject_message(
+            from,
+            "BootstrapProbe",
+            MessageRejectReason::OtherBootstrapPeers,
+        );
+    };
+    let is_first_member = |first: &&Membership| {
+        first.member(from).is_some_and(|member| member.accepts_incarnation(prober.incarnation))
+    };
+    let first = common.log().membership_at(Index::ZERO);
+    let (membership, source) = match first {
+        Some(first) if is_first_member(&first) => (first, MembershipSource::Reply),
+        Some(_) => (common.log().membership(), MembershipSource::Log),
+        None => (common.log().membership(), MembershipSource::Snapshot),
+    };
+    let body =
+        Body::Bootstrapped { start_id: prober.start_id, membership: membership.clone(), source };
+    common.send(from, body);
+}
+
+/// Restarts the bootstrap, because two disks claim to be the same peer: replies to earlier
+/// probes and records of them are no longer valid, as after a restart of the node.
+fn restart_bootstrap(common: &mut Common) {
+    let (id, start_id, now) = (common.id(), common.timing.draw_start_id(), common.now());
+    common.members.restart_bootstrap(id, start_id, now);
+}
+
+/// Handles the reply of a node that has a membership, which either names this node's disk, or
+/// rejects it.
+fn on_bootstrapped(
+    common: &mut Common,
+    from: NodeId,
+    start_id: u64,
+    membership: Membership,
+    source: MembershipSource,
+) {
+    let (own, incarnation) = (common.id(), common.members.incarnation());
+    let Some(bootstrap) = common.members.bootstrap_mut() else {
+        return common.reject_message(from, "Bootstrapped", MessageRejectReason::WrongRole);
+    };
+    if bootstrap.own_peer(own).start_id != start_id {
+        return common.reject_message(from, "Bootstrapped", MessageRejectReason::StaleReply);
+    }
+    let member = membership.member(own);
+    if !member.is_some_and(|member| member.accepts_incarnation(incarnation)) {
+        // No agreement is needed: the log arrives once the node is made a member.
+        common.members.end_bootstrap();
+        common.reject_message(from, "Bootstrapped", MessageRejectReason::UnknownIncarnation);
+        on_unknown_incarnation(common, from);
+    } else if source == MembershipSource::Log {
+        common.members.end_bootstrap();
+    } else if source == MembershipSource::Snapshot {
+        bootstrap.record_cluster_exists();
+    } else if bootstrap.is_consistent_with(&membership) {
+        install_first_membership(common, membership);
+    } else {
+        // The peers of an earlier bootstrap may have agreed on another list.
+        common.reject_message(from, "Bootstrapped", MessageRejectReason::UnknownIncarnation);
+        restart_bootstrap(common);
+    }
+}
+
+/// Reports, once per start, that the cluster's membership does not name this node's disk.
+pub(crate) fn on_unknown_incarnation(common: &mut Common, from: NodeId) {
+    if common.members.report_unknown_incarnation() {
+        common.output.push(Action::UnknownIncarnation { from });
+    }
+}
+
+fn bootstrap_if_agreed(common: &mut Common) {
+    let own = common.id();
+    if let Some(membership) = common.members.bootstrap().and_then(|it| it.agreed_membership(own)) {
+        install_first_membership(common, membership);
+    }
+}
+
+/// Makes `membership` active before the first log entry.
+fn install_first_membership(common: &mut Common, membership: Membership) {
+    assert!(common.log().membership().is_empty(), "a cluster is bootstrapped once");
+    assert!(membership.is_member(common.id()), "a bootstrap peer is a member");
+    common.members.end_bootstrap();
+    common.journal.bootstrap(membership);
+}
+
+/// Whether the active membership accepts the sender's disk: it names that disk, names no disk of
+/// the sender, or does not contain the sender. Replies of another disk do not count.
+fn is_from_known_disk(common: &Common, message: &Message) -> bool {
+    let member = common.log().membership().member(message.from);
+    member.is_none_or(|member| member.accepts_incarnation(message.incarnation))
+}

@@ -1,0 +1,166 @@
+//! Bootstrap: the first membership takes effect once all bootstrap peers have seen one another and
+//! name the same incarnations of their disks.
+//!
+//! A node without a membership never votes. If it were enough for the bootstrap peers to hear of
+//! one another, a peer whose disk was wiped could bootstrap the cluster a second time with peers
+//! that had not heard of the first time, and entries committed with its old disk would be lost. So
+//! each peer sends the list of peers it has seen, by incarnation and start, and forms the
+//! membership only when the latest list of every peer equals its own. A node that has a membership
+//! replies with it and never agrees to another list; a prober that has restarted since its probe
+//! ignores the reply. A peer that sees two disks of the same other peer drops all that it has seen
+//! and restarts the bootstrap, as if the node had just started. `docs/MEMBERSHIP.md` explains why
+//! no cluster is bootstrapped twice.
+
+pub(crate) mod messages;
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::types::{Body, BootstrapPeer, EntryId, Instant, Membership, Message, NodeId};
+
+/// The state of a bootstrap peer that has no membership yet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Bootstrap {
+    membership: Membership,
+    /// All bootstrap peers by ascending id, this node included. The incarnation and the start of a
+    /// peer are unknown until it is seen.
+    seen: Vec<BootstrapPeer>,
+    /// The list that each peer sent last, in the same order; empty for this node.
+    seen_by_peers: Vec<Vec<BootstrapPeer>>,
+    /// When the next probes are sent.
+    due: Instant,
+    /// Another node replied that the cluster exists, but no longer has the first membership.
+    cluster_exists: bool,
+}
+
+/// The outcome of a received bootstrap probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProbeOutcome {
+    /// The peer's list is recorded.
+    Recorded,
+    /// The peer's list names other bootstrap peers, or the sender is none of them.
+    OtherBootstrapPeers,
+    /// The probe comes from another disk than the peer's earlier probes.
+    UnknownIncarnation,
+}
+
+impl Bootstrap {
+    /// Starts the bootstrap of the node `own`, which is one of the members of `membership`.
+    pub(crate) fn new(membership: &Membership, own: BootstrapPeer, now: Instant) -> Bootstrap {
+        assert!(membership.is_member(own.id), "the node is a bootstrap peer");
+        assert!(own.is_known(), "the node knows its own disk");
+        let seen =
+            membership.ids().map(|id| if id == own.id { own } else { BootstrapPeer::unknown(id) });
+        Bootstrap {
+            membership: membership.clone(),
+            seen: seen.collect(),
+            seen_by_peers: membership.ids().map(|_| Vec::new()).collect(),
+            due: now,
+            cluster_exists: false,
+        }
+    }
+
+    /// When the next probes are sent.
+    pub(crate) fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// The peers seen so far.
+    pub(crate) fn seen(&self) -> &[BootstrapPeer] {
+        &self.seen
+    }
+
+    /// Returns the list to send to every other peer, if the probes are due: the next ones are then
+    /// due after `interval`.
+    pub(crate) fn take_probe(
+        &mut self,
+        now: Instant,
+        interval: Duration,
+    ) -> Option<Vec<BootstrapPeer>> {
+        if self.due > now {
+            return None;
+        }
+        self.due = now.after(interval);
+        Some(self.seen.clone())
+    }
+
+    /// Records that another node replied that the cluster exists, without its first membership.
+    pub(crate) fn record_cluster_exists(&mut self) {
+        self.cluster_exists = true;
+    }
+
+    /// Whether the message is rejected while this node has no membership. Until another node has
+    /// replied that the cluster exists, every message is rejected. After that, only an append that
+    /// begins at the start of the log is rejected: its entries rely on the first membership, which
+    /// is not an entry.
+    pub(crate) fn blocks(&self, message: &Message) -> bool {
+        let is_from_start = matches!(message.body, Body::AppendEntries { prev: EntryId::ZERO, .. });
+        !self.cluster_exists || is_from_start
+    }
+
+    /// Returns the node's position among the bootstrap peers, if it is one.
+    pub(crate) fn position(&self, id: NodeId) -> Option<usize> {
+        self.seen.iter().position(|peer| peer.id == id)
+    }
+
+    /// Restarts the bootstrap with no other peer seen, as after a restart of the node.
+    pub(crate) fn restart(&mut self, own: BootstrapPeer, now: Instant) {
+        *self = Bootstrap::new(&self.membership, own, now);
+    }
+
+    /// Returns the record of this node in its own list.
+    pub(crate) fn own_peer(&self, id: NodeId) -> BootstrapPeer {
+        self.seen[self.position(id).expect("the node is a bootstrap peer")]
+    }
+
+    /// Records the list in another peer's probe.
+    pub(crate) fn record_probe(&mut self, from: NodeId, seen: &[BootstrapPeer]) -> ProbeOutcome {
+        let has_same_ids = seen.iter().map(|peer| peer.id).eq(self.membership.ids());
+        let Some(place) = self.position(from).filter(|_| has_same_ids) else {
+            return ProbeOutcome::OtherBootstrapPeers;
+        };
+        let (known, reported) = (self.seen[place], seen[place]);
+        if known.is_known() && known.incarnation != reported.incarnation {
+            return ProbeOutcome::UnknownIncarnation;
+        }
+        self.seen[place] = reported;
+        self.seen_by_peers[place] = seen.to_vec();
+        assert_eq!(self.seen_by_peers[place].len(), self.seen.len(), "one record for each peer");
+        ProbeOutcome::Recorded
+    }
+
+    /// Whether the membership accepts the incarnation of every peer seen so far.
+    pub(crate) fn is_consistent_with(&self, membership: &Membership) -> bool {
+        let is_consistent = |peer: &&BootstrapPeer| {
+            let member = membership.member(peer.id);
+            member.is_none_or(|member| member.accepts_incarnation(peer.incarnation))
+        };
+        self.seen.iter().filter(|peer| peer.is_known()).all(|peer| is_consistent(&peer))
+    }
+
+    /// Returns the first membership if all peers agree on the same list.
+    pub(crate) fn agreed_membership(&self, own: NodeId) -> Option<Membership> {
+        let known = self.seen.iter().all(BootstrapPeer::is_known);
+        let mut others =
+            self.seen.iter().zip(&self.seen_by_peers).filter(|(peer, _)| peer.id != own);
+        if !known || !others.all(|(_, seen)| *seen == self.seen) {
+            return None;
+        }
+        let mut membership = self.membership.clone();
+        for peer in &self.seen {
+            let member = membership.member(peer.id).expect("every bootstrap peer is a member");
+            let mut member = member.clone();
+            member.incarnation = peer.incarnation;
+            membership = membership.with_member(member);
+        }
+        Some(membership)
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Bootstrap {
+    /// The only instant in the bootstrap's state.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.due
+    }
+}

@@ -1,0 +1,235 @@
+//! The node's term, vote and vote lease: whether it may vote for a candidate, and whether it may be
+//! elected itself.
+
+use core::time::Duration;
+
+use crate::log::Log;
+use crate::raft::api::action::MessageRejectReason;
+use crate::raft::clock_drift::stretched;
+use crate::raft::journal::Journal;
+use crate::types::{EntryId, HardState, Incarnation, Instant, Membership, NodeId, Term};
+
+/// The node's term and vote, and the vote lease that it granted to a leader.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Ballot {
+    hard_state: HardState,
+    /// Until this instant the node withholds its vote and does not campaign, because a leader's
+    /// lease relies on it.
+    withheld_until: Instant,
+    /// The term in which the node started.
+    started_in: Term,
+}
+
+impl Ballot {
+    /// Returns the ballot of a node that starts with `hard_state`. Clock rates are off by at most
+    /// `drift_ppm` parts per million.
+    pub(crate) fn new(hard_state: HardState, drift_ppm: u32, now: Instant) -> Ballot {
+        // The vote lease counts from the last leader contact, which is before the start.
+        let withheld_until = now.after(stretched(hard_state.vote_lease, drift_ppm));
+        Ballot { hard_state, withheld_until, started_in: hard_state.term }
+    }
+
+    pub(crate) fn term(&self) -> Term {
+        self.hard_state.term
+    }
+
+    pub(crate) fn vote(&self) -> Option<NodeId> {
+        self.hard_state.vote
+    }
+
+    /// The longest vote lease that a leader ever requested from the node.
+    pub(crate) fn vote_lease(&self) -> Duration {
+        self.hard_state.vote_lease
+    }
+
+    /// Whether the node entered its current term after its start. If not, it may have answered a
+    /// round of this term before the restart. If the leader echoes that reply, the node could count
+    /// a read lease from a later reply of its own to the same round.
+    pub(crate) fn entered_term_since_start(&self) -> bool {
+        self.term() > self.started_in
+    }
+
+    /// Changes the hard state, and adds it to the next write: every change passes here.
+    fn set(&mut self, hard_state: HardState, journal: &mut Journal) {
+        let before = self.hard_state;
+        assert!(hard_state.term >= before.term, "a term only increases");
+        assert!(hard_state.vote_lease >= before.vote_lease, "a vote lease is never shortened");
+        let keeps_vote = before.vote.is_none() || hard_state.vote == before.vote;
+        assert!(hard_state.term > before.term || keeps_vote, "a vote is never changed");
+        self.hard_state = hard_state;
+        journal.write_hard_state(hard_state);
+    }
+
+    /// Enters a later term, in which the node has not voted yet (Raft §5.1).
+    pub(crate) fn enter_term(&mut self, term: Term, journal: &mut Journal) {
+        assert!(term > self.term(), "a term only increases");
+        assert!(term <= Term::MAX, "no term exceeds the maximum");
+        self.set(HardState { term, vote: None, ..self.hard_state }, journal);
+        journal.drop_messages_before(term);
+    }
+
+    /// Votes in the current term, once (Raft §5.2).
+    pub(crate) fn vote_for(&mut self, candidate: NodeId, journal: &mut Journal) {
+        assert!(self.vote().is_none_or(|vote| vote == candidate), "at most one vote in a term");
+        assert!(self.term() > Term::ZERO, "no election is held in term 0");
+        if self.vote().is_none() {
+            self.set(HardState { vote: Some(candidate), ..self.hard_state }, journal);
+        }
+    }
+
+    /// Lengthens the vote lease to `span`, if it was shorter. Leader contacts from now on start a
+    /// lease of that length.
+    pub(crate) fn extend_vote_lease(&mut self, span: Duration, journal: &mut Journal) {
+        if span > self.hard_state.vote_lease {
+            self.set(HardState { vote_lease: span, ..self.hard_state }, journal);
+        }
+    }
+
+    /// Restarts the vote lease at a leader contact.
+    pub(crate) fn renew_vote_lease(&mut self, now: Instant) {
+        if !self.hard_state.vote_lease.is_zero() {
+            self.withhold_vote_until(now.after(self.hard_state.vote_lease));
+        }
+    }
+
+    /// Withholds the node's vote until the given instant, or longer if it was withheld for longer.
+    pub(crate) fn withhold_vote_until(&mut self, until: Instant) {
+        self.withheld_until = self.withheld_until.max(until);
+    }
+
+    /// Whether a leader relies on this node to give no vote now.
+    pub(crate) fn withholds_vote(&self, now: Instant) -> bool {
+        now < self.withheld_until
+    }
+
+    /// Returns why the node gives no vote in a later term now, or `None` if it may: it
+    /// `hears_leader`, or a leader's lease relies on it.
+    pub(crate) fn withheld_reason(
+        &self,
+        hears_leader: bool,
+        now: Instant,
+    ) -> Option<MessageRejectReason> {
+        if hears_leader {
+            return Some(MessageRejectReason::LeaderHeard);
+        }
+        self.withholds_vote(now).then_some(MessageRejectReason::VoteWithheld)
+    }
+
+    /// Returns why the node does not vote for the candidate in the current term, or `None` if it
+    /// may. The candidate's log ends with `last`. A vote lease does not matter in a `transfer`,
+    /// because the leader itself asked for the election.
+    pub(crate) fn vote_reject_reason(
+        &self,
+        candidate: NodeId,
+        last: EntryId,
+        transfer: bool,
+        log: &Log,
+        now: Instant,
+    ) -> Option<MessageRejectReason> {
+        if self.withholds_vote(now) && !transfer {
+            Some(MessageRejectReason::VoteWithheld)
+        } else if self.vote().is_some_and(|vote| vote != candidate) {
+            Some(MessageRejectReason::AlreadyVoted)
+        } else {
+            log_reject_reason(log, last)
+        }
+    }
+
+    /// Returns why the node would not vote in `next_term` for a candidate whose log ends with
+    /// `last`, or `None` if it would. `withheld` is what [`Ballot::withheld_reason`] returned.
+    pub(crate) fn pre_vote_reject_reason(
+        &self,
+        next_term: Term,
+        last: EntryId,
+        withheld: Option<MessageRejectReason>,
+        log: &Log,
+    ) -> Option<MessageRejectReason> {
+        if next_term <= self.term() {
+            return Some(MessageRejectReason::StaleTerm);
+        }
+        withheld.or_else(|| log_reject_reason(log, last))
+    }
+
+    /// Whether the node `own` may be elected: it is a voter, or the change that removed its vote is
+    /// not known to be committed. In that case its log may be the only one with the change, so that
+    /// no other node can win (thesis §4.2.2). The membership must accept the incarnation of its
+    /// disk.
+    pub(crate) fn is_electable(&self, own: NodeId, incarnation: Incarnation, log: &Log) -> bool {
+        let committed = log.membership_at(log.committed());
+        let votes = |membership: &Membership| {
+            let member = membership.member(own);
+            membership.is_voter(own) && member.is_some_and(|it| it.accepts_incarnation(incarnation))
+        };
+        let may_vote = votes(log.membership()) || committed.is_some_and(votes);
+        may_vote && self.term() < Term::MAX
+    }
+
+    /// Panics if the ballot contradicts itself or the log.
+    pub(crate) fn assert_invariants(&self, log: &Log) {
+        assert!(log.last().term <= self.term(), "no entry is of a later term");
+        assert!(self.started_in <= self.term(), "a node never returns to an earlier term");
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Ballot {
+    /// The end of the vote lease; meaningless once it has passed.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.withheld_until
+    }
+}
+
+/// Returns the reason that forbids a node, in any term, to vote for a candidate whose log ends with
+/// `last`; `None` if there is none. A candidate's log must be at least as up to date as the
+/// node's (Raft §5.4.1). A node without a membership never votes: its disk may have been emptied,
+/// and an earlier vote or vote lease lost with it.
+fn log_reject_reason(log: &Log, last: EntryId) -> Option<MessageRejectReason> {
+    if log.membership().is_empty() {
+        return Some(MessageRejectReason::NoMembership);
+    }
+    (last < log.last()).then_some(MessageRejectReason::LogBehind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Restored, SnapshotMeta};
+
+    fn started(state: HardState) -> (Ballot, Journal) {
+        let log = Log::new(&Restored::default()).expect("an empty log is consistent");
+        let ballot = Ballot::new(state, 0, Instant(100));
+        (ballot, Journal::new(log, SnapshotMeta::default()))
+    }
+
+    fn written(journal: &mut Journal) -> Option<HardState> {
+        journal.take_write(Instant(100)).and_then(|write| write.hard_state)
+    }
+
+    #[test]
+    fn every_change_of_the_hard_state_is_written() {
+        let (mut ballot, mut journal) = started(HardState::new(Term(1), None));
+        ballot.vote_for(NodeId(2), &mut journal);
+        assert_eq!(written(&mut journal), Some(HardState::new(Term(1), Some(NodeId(2)))));
+        ballot.vote_for(NodeId(2), &mut journal);
+        assert_eq!(written(&mut journal), None, "the same vote again changes nothing");
+        ballot.extend_vote_lease(Duration::from_nanos(7), &mut journal);
+        assert_eq!(written(&mut journal), Some(ballot.hard_state));
+        ballot.enter_term(Term(3), &mut journal);
+        let vote_lease = Duration::from_nanos(7);
+        let expected = HardState { vote_lease, ..HardState::new(Term(3), None) };
+        assert_eq!(written(&mut journal), Some(expected));
+    }
+
+    #[test]
+    fn a_stored_vote_lease_withholds_the_vote_after_a_start() {
+        let vote_lease = Duration::from_nanos(50);
+        let (mut ballot, _) = started(HardState { vote_lease, ..HardState::default() });
+        let reason = |ballot: &Ballot, now| ballot.withheld_reason(false, Instant(now));
+        assert_eq!(reason(&ballot, 149), Some(MessageRejectReason::VoteWithheld));
+        assert_eq!(reason(&ballot, 150), None);
+        ballot.renew_vote_lease(Instant(120));
+        assert_eq!(reason(&ballot, 169), Some(MessageRejectReason::VoteWithheld));
+        let heard = ballot.withheld_reason(true, Instant(200));
+        assert_eq!(heard, Some(MessageRejectReason::LeaderHeard));
+    }
+}

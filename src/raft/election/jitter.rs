@@ -1,0 +1,54 @@
+//! Pseudo-random numbers from the node's seed: election timeouts, and the number that identifies a
+//! start of the node.
+
+use core::time::Duration;
+
+/// A SplitMix64 stream (Steele, Lea and Flood, 2014).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Jitter(u64);
+
+impl Jitter {
+    pub(crate) fn new(seed: u64) -> Jitter {
+        Jitter(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Draws a duration uniformly from `min` to `max`, both included, in whole nanoseconds.
+    pub(crate) fn between(&mut self, min: Duration, max: Duration) -> Duration {
+        assert!(min <= max, "a range is not empty");
+        let width = (max - min).as_nanos() + 1;
+        let offset = (u128::from(self.next()) * width) >> 64;
+        let drawn =
+            min + Duration::from_nanos(u64::try_from(offset).expect("a timeout is under an hour"));
+        assert!(drawn <= max, "a draw is within the range");
+        drawn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stream_is_the_published_one() {
+        let mut jitter = Jitter::new(1_234_567);
+        assert_eq!(jitter.next(), 6_457_827_717_110_365_317);
+        assert_eq!(jitter.next(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn both_ends_of_a_range_occur_and_nothing_beyond() {
+        let mut jitter = Jitter::new(7);
+        let (min, max) = (Duration::from_nanos(10), Duration::from_nanos(13));
+        let drawn: alloc::collections::BTreeSet<_> =
+            (0..200).map(|_| jitter.between(min, max).as_nanos()).collect();
+        assert_eq!(drawn.into_iter().collect::<alloc::vec::Vec<_>>(), [10, 11, 12, 13]);
+    }
+}

@@ -1,0 +1,54 @@
+//! The normal form of a node, for explorers that visit every reachable state.
+//!
+//! Clocks, counters and random numbers would otherwise distinguish states that behave alike, and
+//! the exploration would not end.
+
+use crate::raft::{Raft, Role};
+use crate::types::{Instant, WriteId};
+
+impl Raft {
+    /// Returns the node in its normal form, which is equal for all nodes that behave alike, and the
+    /// number that the last durable write had before.
+    ///
+    /// Writes are renumbered from the first one that is not durable, rejected messages are not
+    /// counted, and the jitter is reset. Every instant in the node's state, its clock included, is
+    /// mapped by `instant`, which must keep equal instants equal and must not swap their order. As
+    /// long as the node takes no read, it behaves like its normal form except for its election
+    /// timeouts.
+    #[must_use]
+    pub fn normal_form(&self, instant: impl Fn(Instant) -> Instant) -> (Raft, WriteId) {
+        let mut normal = self.clone();
+        let durable = normal.common.normalize();
+        normal.clear_irrelevant_instants();
+        if let Role::Candidate(candidate) = &mut normal.role {
+            candidate.renumber(durable);
+        }
+        normal.instants(|known| *known = instant(*known));
+        (normal, durable)
+    }
+
+    /// Resets the instants that decide nothing in this role.
+    fn clear_irrelevant_instants(&mut self) {
+        let Raft { common, role } = self;
+        if let Role::Follower(follower) = role {
+            follower.normalize(common.now());
+        }
+        if common.config().lease.is_none() {
+            match role {
+                Role::Follower(follower) => follower.forget_rounds(),
+                Role::Leader(leader) => leader.forget_rounds(),
+                Role::PreCandidate(_) | Role::Candidate(_) => {}
+            }
+        }
+    }
+
+    fn instants(&mut self, mut each: impl FnMut(&mut Instant)) {
+        self.common.map_instants(&mut each);
+        match &mut self.role {
+            Role::Follower(follower) => follower.instants().for_each(each),
+            Role::PreCandidate(candidate) => each(candidate.instant()),
+            Role::Candidate(candidate) => each(candidate.instant()),
+            Role::Leader(leader) => leader.instants().for_each(each),
+        }
+    }
+}

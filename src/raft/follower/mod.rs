@@ -1,0 +1,471 @@
+//! The follower role: appends the leader's entries, forwards reads, and campaigns after the
+//! election timeout.
+
+mod forwarded_reads;
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::log::AppendCheck;
+use crate::raft::api::action::{Action, MessageRejectReason};
+use crate::raft::common::Common;
+use crate::raft::follower::forwarded_reads::ForwardedReads;
+use crate::raft::journal::snapshots;
+use crate::raft::reads::read_lease::ReadLease;
+use crate::raft::transition::Transition;
+use crate::types::{
+    AppendOutcome, Body, Entry, EntryId, Freshness, Heartbeat, Index, Instant, NodeId, ReadLevel,
+    RejectReason, RoleName, SnapshotMeta, Tag,
+};
+
+/// The state that only a follower has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Follower {
+    leader: Option<NodeId>,
+    /// When the leader was last heard from; meaningless while no leader is known.
+    last_contact: Instant,
+    deadline: Instant,
+    /// The last index up to which the log is known to match this leader's, durable or not: only
+    /// entries accepted from this leader in this term count, and those that a snapshot covers.
+    verified: Index,
+    reads: ForwardedReads,
+    read_lease: ReadLease,
+}
+
+impl Follower {
+    /// Creates a follower of `leader`, or one that knows no leader, with a new election timeout.
+    pub(crate) fn new(leader: Option<NodeId>, common: &mut Common) -> Follower {
+        Follower {
+            leader,
+            last_contact: common.now(),
+            deadline: common.election_deadline(),
+            verified: Index::ZERO,
+            reads: ForwardedReads::default(),
+            read_lease: ReadLease::default(),
+        }
+    }
+
+    /// Returns this follower in another term or under another leader. It keeps its waiting reads
+    /// and its election deadline, which only a leader's message or a granted vote renews.
+    pub(crate) fn following(&mut self, leader: Option<NodeId>, now: Instant) -> Follower {
+        // The previous leader will not reply any more, so the next one is asked at once.
+        self.reads.clear_request();
+        Follower {
+            leader,
+            last_contact: now,
+            deadline: self.deadline,
+            verified: Index::ZERO,
+            reads: core::mem::take(&mut self.reads),
+            read_lease: ReadLease::default(),
+        }
+    }
+
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.leader
+    }
+
+    /// The end of the election timeout.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The number of reads that wait for the leader's reply.
+    pub(crate) fn reads_waiting(&self) -> usize {
+        self.reads.len()
+    }
+
+    /// The time after `now` until the read lease ends.
+    pub(crate) fn lease_remaining(&self, now: Instant) -> Duration {
+        self.read_lease.remaining(now)
+    }
+
+    /// Restarts the election timeout, because this node granted its vote.
+    pub(crate) fn defer_own_election(&mut self, common: &mut Common) {
+        self.deadline = common.election_deadline();
+    }
+
+    /// Whether a leader was heard from so recently that no other node should be elected (thesis
+    /// §4.2.3).
+    pub(crate) fn hears_leader(&self, common: &Common) -> bool {
+        let fresh_until = self.last_contact.after(common.config().election_timeout_min);
+        self.leader.is_some() && common.now() < fresh_until
+    }
+
+    /// Accepts `from` as the leader of the current term and restarts the election timeout. Rejects
+    /// the message and returns false if the term has another leader.
+    pub(crate) fn accept_leader(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        message: &'static str,
+    ) -> bool {
+        assert!(from != common.id(), "no node follows itself");
+        if self.leader.is_some_and(|leader| leader != from) {
+            common.reject_message(from, message, MessageRejectReason::SecondLeader);
+            return false;
+        }
+        if self.leader.is_none() {
+            self.leader = Some(from);
+            common.report_role(RoleName::Follower, self.leader);
+        }
+        self.last_contact = common.now();
+        self.deadline = common.election_deadline();
+        common.ballot.renew_vote_lease(common.now());
+        common.survival.on_leader_contact(common.now());
+        assert!(self.leader == Some(from), "a term has one leader");
+        assert!(self.hears_leader(common), "the leader was just heard from");
+        true
+    }
+
+    /// Appends the leader's entries (Raft §5.3, rules 2 to 5 of the AppendEntries receiver).
+    pub(crate) fn on_append_entries(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        prev: EntryId,
+        entries: Vec<Entry>,
+        committed: Index,
+    ) {
+        assert!(from != common.id(), "no node receives its own message");
+        let first = entries.first().map(|entry| entry.id.index);
+        assert!(first.is_none_or(|first| first == prev.index.next()), "entries follow `prev`");
+        assert!(prev.term <= common.term(), "no leader has entries of a later term");
+        if !self.accept_leader(common, from, "AppendEntries") {
+            return;
+        }
+        if prev.index < common.log().base().index {
+            // The snapshot is committed, so the leader has every entry that it covers (Raft
+            // §5.4.3).
+            let snapshot = common.log().snapshot().index;
+            self.verified = self.verified.max(snapshot);
+            return send_accepted(common, from, snapshot);
+        }
+        if !common.log().has(prev) {
+            common.reject_message(from, "AppendEntries", MessageRejectReason::PrevMismatch);
+            let hint = common.log().find_conflict_by_term(prev.index, prev.term);
+            let outcome = AppendOutcome::Rejected { prev: prev.index, hint };
+            return common.send(from, Body::AppendEntriesReply(outcome));
+        }
+        let matched = entries.last().map_or(prev.index, |entry| entry.id.index);
+        match common.log().check_append(&entries) {
+            AppendCheck::AllPresent => {}
+            AppendCheck::MissingFrom(index)
+                if index > self.verified && common.health.disk_full() =>
+            {
+                return self.reject_no_space(common, from, index.previous(), committed);
+            }
+            AppendCheck::MissingFrom(index) if index > self.verified => {
+                append_from(common, entries, index)
+            }
+            AppendCheck::MissingFrom(_) | AppendCheck::ConflictsWithCommitted => {
+                if common.survival.is_on() {
+                    common.output.push(Action::DivergedLog { from });
+                }
+                return common.reject_message(
+                    from,
+                    "AppendEntries",
+                    MessageRejectReason::ConflictsWithCommitted,
+                );
+            }
+        }
+        self.verified = self.verified.max(matched);
+        self.learn_committed(common, committed);
+        send_accepted(common, from, matched);
+        assert!(self.verified <= common.log().last().index, "verified entries exist");
+    }
+
+    /// Rejects the entries after `known`, up to which the logs match, because the disk is full.
+    fn reject_no_space(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        known: Index,
+        committed: Index,
+    ) {
+        self.verified = self.verified.max(known);
+        self.learn_committed(common, committed);
+        common.reject_message(from, "AppendEntries", MessageRejectReason::DiskFull);
+        let outcome = AppendOutcome::NoSpace { verified: self.verified };
+        common.send(from, Body::AppendEntriesReply(outcome));
+    }
+
+    pub(crate) fn on_heartbeat(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        heartbeat: &Heartbeat,
+    ) {
+        assert!(heartbeat.round > 0, "rounds are counted from 1");
+        assert!(
+            heartbeat.read_lease <= heartbeat.vote_lease,
+            "no read lease outlives the leader lease"
+        );
+        common.extend_vote_lease(heartbeat.vote_lease);
+        if !self.accept_leader(common, from, "Heartbeat") {
+            return;
+        }
+        self.learn_committed(common, heartbeat.committed);
+        let is_new = common.reads.answer_round(common.term(), heartbeat.round);
+        if common.ballot.entered_term_since_start()
+            && let Some(bound) = self.read_lease.on_heartbeat(heartbeat, is_new, common.now())
+        {
+            common.reads.learn_freshness(bound);
+        }
+        // `verified` may be in memory only; the leader counts `matched`, which is on the disk too.
+        let (verified, base) = (self.verified, common.log().base().index);
+        let matched = verified.min(common.log().durable());
+        // While an install is pending, the log counts fewer entries as durable. The base is at or
+        // after every index that this node acknowledged in this term, so the leader sees no
+        // rolled-back disk.
+        let durable = common.log().durable().max(base);
+        assert!(matched <= durable, "what matches on the disk is durable");
+        let (round, ready) = (heartbeat.round, common.readiness());
+        common.send(from, Body::HeartbeatReply { round, verified, matched, durable, ready });
+        self.reject_overdue_reads(common);
+        self.request_read_index(common);
+    }
+
+    /// Allows this node to take over as the last survivor: from now on the leader commits no entry
+    /// that this node's disk lacks.
+    pub(crate) fn on_takeover_allowed(&self, common: &mut Common, from: NodeId) {
+        let voters = common.log().membership().incoming();
+        if self.leader == Some(from) && voters.contains(&common.id()) && common.survival.is_on() {
+            common.survival.allow_takeover();
+        } else {
+            common.reject_message(from, "TakeoverAllowed", MessageRejectReason::WrongRole);
+        }
+    }
+
+    /// Advances the commit index to the leader's, but not beyond the part of the log that is known
+    /// to match the leader's, because later entries may be of another leader.
+    fn learn_committed(&self, common: &mut Common, committed: Index) {
+        assert!(self.leader.is_some(), "a commit index comes from a leader");
+        common.journal.commit(committed.min(self.verified));
+    }
+
+    /// Answers the read from the node's own state if its level allows that, forwards it to the
+    /// leader otherwise, or rejects it if no leader is known. Under a read lease, no entry is
+    /// committed before this node has acknowledged it to the leader, so that the read need not wait
+    /// for entries after the verified part of the log (docs/READS.md).
+    pub(crate) fn on_read(
+        &mut self,
+        common: &mut Common,
+        tag: Tag,
+        level: ReadLevel,
+        conflict: Index,
+    ) {
+        if self.reads.len() + common.reads.len() >= common.config().reads_max {
+            common.reject(tag, RejectReason::Busy);
+        } else if level == ReadLevel::Replica && self.read_lease.is_valid(common.now()) {
+            common.confirm_read(tag, conflict.min(self.verified), Freshness::Linearizable);
+        } else if !common.confirm_if_fresh(tag, level) {
+            self.forward_read(common, tag);
+        }
+    }
+
+    fn forward_read(&mut self, common: &mut Common, tag: Tag) {
+        if self.leader.is_none() {
+            return common.reject(tag, RejectReason::NoLeader);
+        }
+        self.reads.push(common.reads.next_ticket(), tag, common.now());
+        self.request_read_index(common);
+    }
+
+    /// Requests a read index from the leader for all waiting reads, unless a recent request is
+    /// still unanswered: reads that arrive meanwhile share the next request.
+    fn request_read_index(&mut self, common: &mut Common) {
+        let retry_after = common.config().heartbeat_interval;
+        if let Some(leader) = self.leader
+            && let Some(ticket) = self.reads.next_request(common.now(), retry_after)
+        {
+            common.send(leader, Body::ReadIndex { start_id: common.reads.start_id(), ticket });
+        }
+    }
+
+    pub(crate) fn on_read_index_reply(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        start_id: u64,
+        ticket: u64,
+        index: Index,
+    ) {
+        assert!(from != common.id(), "no node receives its own message");
+        let mut covered = false;
+        while start_id == common.reads.start_id()
+            && let Some(tag) = self.reads.pop_through(ticket)
+        {
+            covered = true;
+            common.confirm_read(tag, index, Freshness::Linearizable);
+        }
+        if !covered {
+            return common.reject_message(from, "ReadIndexReply", MessageRejectReason::StaleReply);
+        }
+        self.reads.clear_request();
+        self.request_read_index(common);
+    }
+
+    /// Handles the leader's offer of a snapshot: acknowledges it if this node has everything that
+    /// it covers, rejects it if it contradicts the log, and requests the snapshot otherwise.
+    pub(crate) fn on_install_snapshot(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        meta: SnapshotMeta,
+    ) {
+        assert!(meta.last.index > Index::ZERO, "a snapshot covers entries");
+        assert!(meta.last.term <= common.term(), "no leader has entries of a later term");
+        if !self.accept_leader(common, from, "InstallSnapshot") {
+            return;
+        }
+        if snapshots::is_of_diverged_log(common, &meta) {
+            common.output.push(Action::DivergedLog { from });
+            return common.reject_message(
+                from,
+                "InstallSnapshot",
+                MessageRejectReason::ConflictsWithCommitted,
+            );
+        }
+        let known = common.log().committed().max(self.verified);
+        if common.log().has(meta.last) {
+            self.acknowledge_snapshot(common, meta.last);
+        } else if meta.last.index >= common.log().base().index && meta.last.index <= known {
+            common.reject_message(
+                from,
+                "InstallSnapshot",
+                MessageRejectReason::ConflictsWithCommitted,
+            );
+        } else if meta.last.index <= known {
+            self.acknowledge_snapshot(common, meta.last);
+        } else {
+            common.output.push(Action::ReceiveSnapshot { from, meta });
+        }
+    }
+
+    /// Installs a received snapshot; the leader that offered it may have lost its leadership since.
+    pub(crate) fn on_snapshot_received(&mut self, common: &mut Common, meta: SnapshotMeta) {
+        let last = meta.last;
+        let is_contradicted = last.index <= self.verified && !common.log().has(last);
+        if is_contradicted || snapshots::is_of_diverged_log(common, &meta) {
+            return;
+        }
+        snapshots::install(common, meta);
+        if common.log().has(last) || last.index < common.log().base().index {
+            self.acknowledge_snapshot(common, last);
+        }
+    }
+
+    /// Marks everything up to `last` as verified and committed, because the log or its snapshot has
+    /// it, and acknowledges it to the leader as soon as it is durable.
+    fn acknowledge_snapshot(&mut self, common: &mut Common, last: EntryId) {
+        assert!(last.index <= common.log().last().index, "the acknowledged entry exists");
+        self.verified = self.verified.max(last.index);
+        common.journal.commit(last.index);
+        if let Some(leader) = self.leader {
+            common.send(leader, Body::InstallSnapshotReply { matched: last.index });
+        }
+    }
+
+    /// Starts an election because the leader transfers its leadership to this node (thesis §3.10).
+    pub(crate) fn on_timeout_now(&mut self, common: &mut Common, from: NodeId) -> Transition {
+        if self.leader != Some(from) || !common.may_accept_transfer() {
+            common.reject_message(from, "TimeoutNow", MessageRejectReason::WrongRole);
+            return Transition::Stay;
+        }
+        Transition::StartTransferElection
+    }
+
+    /// Starts a campaign after the election timeout, or only forgets the leader if the node may not
+    /// campaign.
+    pub(crate) fn on_timeout(&mut self, common: &mut Common) -> Transition {
+        if common.now() < self.deadline {
+            return Transition::Stay;
+        }
+        if common.may_campaign() {
+            return Transition::StartPreVote;
+        }
+        self.deadline = common.election_deadline();
+        self.on_leader_lost(common);
+        if self.leader.take().is_some() {
+            common.report_role(RoleName::Follower, None);
+        }
+        Transition::Stay
+    }
+
+    /// Rejects the reads that have waited for the leader's reply longer than the longest election
+    /// timeout: the leader's messages arrive here, but this node's messages may not reach the
+    /// leader.
+    fn reject_overdue_reads(&mut self, common: &mut Common) {
+        let wait_max = common.config().election_timeout_max;
+        while let Some(tag) = self.reads.pop_older(common.now(), wait_max) {
+            common.reject(tag, RejectReason::NoLeader);
+        }
+    }
+
+    /// Drops the read lease: the node answers no more reads from its own state.
+    pub(crate) fn drop_read_lease(&mut self) {
+        self.read_lease = ReadLease::default();
+    }
+
+    /// Rejects every read that waits for the leader's reply.
+    pub(crate) fn reject_forwarded_reads(&mut self, common: &mut Common, reason: RejectReason) {
+        while let Some(tag) = self.reads.pop_through(u64::MAX) {
+            common.reject(tag, reason);
+        }
+    }
+
+    /// Rejects the reads that depend on the lost leader: those that wait for its reply, and those
+    /// that wait for an index not yet committed here.
+    pub(crate) fn on_leader_lost(&mut self, common: &mut Common) {
+        self.reject_forwarded_reads(common, RejectReason::NoLeader);
+        common.reject_reads_after(common.log().committed());
+    }
+
+    /// Panics if the follower's state contradicts the node's.
+    pub(crate) fn assert_invariants(&self, common: &Common) {
+        assert!(self.verified <= common.log().last().index, "verified entries exist");
+        assert!(self.leader != Some(common.id()), "no node follows itself");
+        assert!(self.last_contact <= common.now(), "no leader was heard from in the future");
+        let forwarded = self.leader.is_some() || self.reads.len() == 0;
+        assert!(forwarded, "reads are forwarded to a leader only");
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Follower {
+    /// Resets the last contact with a leader that is no longer known to `now`.
+    pub(crate) fn normalize(&mut self, now: Instant) {
+        if self.leader.is_none() {
+            self.last_contact = now;
+        }
+    }
+
+    /// Drops what only matters to reads under leases.
+    pub(crate) fn forget_rounds(&mut self) {
+        self.read_lease.forget_replies();
+    }
+
+    /// Returns every instant in the follower's state.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        let own = [&mut self.last_contact, &mut self.deadline].into_iter();
+        own.chain(self.reads.instants()).chain(self.read_lease.instants())
+    }
+}
+
+/// Appends the entries from `first` on, after it truncates the log's own entries from there on.
+fn append_from(common: &mut Common, entries: Vec<Entry>, first: Index) {
+    assert!(first > common.log().committed(), "no committed entry is replaced");
+    assert!(!entries.is_empty(), "there are entries to append");
+    if first <= common.log().last().index {
+        common.journal.truncate(first.previous());
+    }
+    for entry in entries.into_iter().filter(|entry| entry.id.index >= first) {
+        common.journal.append(entry);
+    }
+    common.reject_reads_after(common.log().last().index);
+}
+
+fn send_accepted(common: &mut Common, from: NodeId, matched: Index) {
+    assert!(matched <= common.log().last().index, "an acknowledged entry exists");
+    common.send(from, Body::AppendEntriesReply(AppendOutcome::Accepted { matched }));
+}

@@ -1,0 +1,135 @@
+//! Committed entries on their way to the state machine: passed from memory, or fetched from the
+//! disk first.
+
+use alloc::vec::Vec;
+
+use crate::log::{Log, Slice};
+use crate::raft::api::action::Action;
+use crate::raft::api::config::Config;
+use crate::raft::api::input::Consumer;
+use crate::raft::journal::Journal;
+use crate::raft::output::Output;
+use crate::types::{Entry, Index};
+
+/// The entries requested from the disk, and whether the node has yet to hand over the entries that
+/// were committed before its start.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Apply {
+    /// No step was taken yet. Entries committed before the start may wait to be applied.
+    is_starting: bool,
+    /// The pending fetches: consumer, first and last index.
+    fetches: Vec<(Consumer, Index, Index)>,
+}
+
+impl Apply {
+    pub(crate) fn new() -> Apply {
+        Apply { is_starting: true, fetches: Vec::new() }
+    }
+
+    /// Records that the node takes a step.
+    pub(crate) fn begin_step(&mut self) {
+        self.is_starting = false;
+    }
+
+    /// Whether a step is due at once, because entries committed before the start may be applied.
+    pub(crate) fn is_due(&self, log: &Log) -> bool {
+        self.is_starting && log.committed() > log.applied()
+    }
+
+    /// Requests entries from the disk, unless a fetch for this consumer is pending.
+    pub(crate) fn fetch(
+        &mut self,
+        consumer: Consumer,
+        first: Index,
+        last: Index,
+        config: &Config,
+        output: &mut Output,
+    ) {
+        assert!(first <= last, "a fetch requests at least one entry");
+        if self.fetches.iter().any(|(other, ..)| *other == consumer) {
+            return;
+        }
+        self.fetches.push((consumer, first, last));
+        let bytes_max = match consumer {
+            Consumer::Apply => config.apply_bytes_max,
+            Consumer::Peer(_) => config.message_bytes_max,
+        };
+        output.push(Action::Fetch { consumer, first, last, bytes_max });
+    }
+
+    /// Ends the consumer's pending fetch. Returns true if the log still has the entries: it may
+    /// have been truncated or compacted since the request.
+    pub(crate) fn finish_fetch(
+        &mut self,
+        consumer: Consumer,
+        entries: &[Entry],
+        log: &Log,
+    ) -> bool {
+        let place = self.fetches.iter().position(|(other, ..)| *other == consumer);
+        let place = place.expect("contract: only a requested fetch is answered");
+        let (_, first, last) = self.fetches.swap_remove(place);
+        let expected = (first.0..=last.0).map(Index);
+        assert!(
+            entries.len() as u64 <= last.0 - first.0 + 1
+                && entries.iter().map(|entry| entry.id.index).eq(expected.take(entries.len())),
+            "contract: a fetch returns consecutive entries from the first index requested"
+        );
+        let base = log.base().index;
+        let kept = |entry: &Entry| entry.id.index > base && log.has(entry.id);
+        !entries.is_empty() && entries.iter().all(kept)
+    }
+
+    /// Passes the next committed entries to the state machine, or fetches them from the disk. An
+    /// installed snapshot is restored first. In quarantine, no entry is passed.
+    pub(crate) fn advance(
+        &mut self,
+        journal: &mut Journal,
+        quarantined: bool,
+        config: &Config,
+        output: &mut Output,
+    ) {
+        if let Some(snapshot) = journal.begin_restore() {
+            return output.push(Action::Restore(snapshot));
+        }
+        if quarantined {
+            return;
+        }
+        let (entries_max, bytes_max) = (config.message_entries_max, config.apply_bytes_max);
+        match journal.log().next_to_apply(entries_max, bytes_max) {
+            None => {}
+            Some((_, Slice::Hot(entries))) => apply(entries, journal, output),
+            Some((first, Slice::Cold { last })) => {
+                self.fetch(Consumer::Apply, first, last, config, output);
+            }
+        }
+    }
+
+    /// Panics if two fetches of one consumer are pending.
+    pub(crate) fn assert_invariants(&self) {
+        for (place, (consumer, first, last)) in self.fetches.iter().enumerate() {
+            assert!(first <= last, "a fetch requests at least one entry");
+            let mut later = self.fetches[place + 1..].iter();
+            assert!(later.all(|(other, ..)| other != consumer), "one fetch for each consumer");
+        }
+    }
+}
+
+/// Passes fetched entries to the state machine if they are the next to apply.
+pub(crate) fn apply_fetched(entries: Vec<Entry>, journal: &mut Journal, output: &mut Output) {
+    let log = journal.log();
+    let next = entries.first().is_some_and(|first| first.id.index == log.applied().next());
+    if next && log.applying() == log.applied() {
+        apply(entries, journal, output);
+    }
+}
+
+/// Passes `entries`, which follow the last applied entry, to the state machine.
+fn apply(entries: Vec<Entry>, journal: &mut Journal, output: &mut Output) {
+    let last = entries.last().expect("a batch is not empty").id.index;
+    let next = journal.log().applied().next();
+    assert!(entries[0].id.index == next, "a batch begins after the last applied entry");
+    assert!(last <= journal.log().committed(), "only committed entries are applied");
+    assert!(last <= journal.log().durable(), "only durable entries are applied");
+    journal.begin_apply(last);
+    output.push(Action::Apply(entries));
+}

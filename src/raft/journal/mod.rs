@@ -1,0 +1,168 @@
+//! The node's log and last snapshot, and the outbox through which every change of them, and of the
+//! hard state, is written.
+
+pub(crate) mod apply;
+pub(crate) mod outbox;
+pub(crate) mod snapshots;
+
+use crate::log::Log;
+use crate::raft::journal::outbox::{Outbox, PostOutcome};
+use crate::types::{
+    Entry, HardState, Index, Instant, Membership, Message, SnapshotMeta, Term, Write, WriteId,
+};
+
+/// The log, the last snapshot, and the writes that make them durable. A change of one cannot miss
+/// the others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Journal {
+    log: Log,
+    /// The last snapshot; `log.snapshot()` is its last entry.
+    snapshot: SnapshotMeta,
+    outbox: Outbox,
+}
+
+impl Journal {
+    pub(crate) fn new(log: Log, snapshot: SnapshotMeta) -> Journal {
+        assert!(log.snapshot() == snapshot.last, "the log's snapshot is the node's");
+        Journal { log, snapshot, outbox: Outbox::default() }
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(crate) fn snapshot(&self) -> &SnapshotMeta {
+        &self.snapshot
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Adds `hard_state` to the next write.
+    pub(crate) fn write_hard_state(&mut self, hard_state: HardState) {
+        self.outbox.write_hard_state(hard_state);
+    }
+
+    /// Appends an entry, received from the leader or created here.
+    pub(crate) fn append(&mut self, entry: Entry) {
+        self.log.append(entry.clone());
+        self.outbox.write_entry(entry);
+    }
+
+    /// Truncates the log after `last`.
+    pub(crate) fn truncate(&mut self, last: Index) {
+        self.log.truncate(last);
+        self.outbox.truncate(last);
+    }
+
+    /// Commits the log through `index`, unless a later index is committed.
+    pub(crate) fn commit(&mut self, index: Index) {
+        self.log.commit(index);
+    }
+
+    /// Makes `membership` active before the first log entry.
+    pub(crate) fn bootstrap(&mut self, membership: Membership) {
+        assert!(self.log.membership().is_empty(), "a cluster is bootstrapped once");
+        let meta = SnapshotMeta { membership, ..self.snapshot.clone() };
+        self.log.bootstrap(&meta.membership);
+        self.snapshot = meta.clone();
+        self.outbox.write_install(meta);
+    }
+
+    /// Replaces the whole log with the snapshot.
+    pub(crate) fn install(&mut self, meta: SnapshotMeta) {
+        assert!(meta.last.index > self.log.committed(), "no committed entry is replaced");
+        self.log.reset(&meta);
+        self.snapshot = meta.clone();
+        self.outbox.write_install(meta);
+    }
+
+    /// Records a snapshot taken of this node's state machine and compacts the log through `base`.
+    pub(crate) fn take_snapshot(&mut self, meta: SnapshotMeta, base: Index) {
+        assert!(base <= meta.last.index, "only entries that a snapshot covers are compacted");
+        self.log.take_snapshot(meta.last);
+        self.snapshot = meta;
+        if base > self.log.base().index {
+            self.log.compact(base);
+        }
+    }
+
+    /// Restarts the log from a snapshot of this same log.
+    pub(crate) fn rebuild(&mut self, meta: SnapshotMeta) {
+        self.log.rebuild(meta.last);
+        self.snapshot = meta;
+    }
+
+    /// Begins to restore the state machine from the last snapshot, if that is due, and returns the
+    /// snapshot.
+    pub(crate) fn begin_restore(&mut self) -> Option<SnapshotMeta> {
+        if !self.log.may_restore() {
+            return None;
+        }
+        self.log.begin_restore();
+        Some(self.snapshot.clone())
+    }
+
+    /// Records that the entries up to `last` are passed to the state machine.
+    pub(crate) fn begin_apply(&mut self, last: Index) {
+        self.log.begin_apply(last);
+    }
+
+    /// Records that the state machine has applied the log up to `index`.
+    pub(crate) fn mark_applied(&mut self, index: Index) {
+        assert!(index <= self.log.applying(), "contract: only entries handed over are applied");
+        assert!(index >= self.log.applied(), "contract: the applied index never goes back");
+        self.log.mark_applied(index);
+    }
+
+    /// Drops durable entries from memory until at most `bytes_max` bytes are left.
+    pub(crate) fn evict(&mut self, bytes_max: usize) {
+        self.log.evict(bytes_max);
+    }
+
+    /// Returns the write of the current step, or `None` if nothing is to be written.
+    pub(crate) fn take_write(&mut self, now: Instant) -> Option<Write> {
+        // An entry that is not durable may still be lost, so the stored commit index ends before
+        // it.
+        let committed = self.log.committed().min(self.log.durable());
+        self.outbox.take_write(committed, now)
+    }
+
+    /// Marks every write up to `write` as durable.
+    pub(crate) fn persisted(&mut self, write: WriteId, now: Instant) {
+        let before = self.log.durable();
+        self.log.persisted(self.outbox.persisted(write, now));
+        assert!(self.log.durable() >= before, "a durable entry stays durable");
+    }
+
+    /// Returns the message if it may leave at once; see [`Outbox::post`].
+    pub(crate) fn post(&mut self, message: Message, held_max: usize) -> PostOutcome {
+        self.outbox.post(message, held_max)
+    }
+
+    /// Returns the next message whose write is durable.
+    pub(crate) fn release(&mut self) -> Option<Message> {
+        self.outbox.release()
+    }
+
+    /// Drops the waiting messages of terms before `term`.
+    pub(crate) fn drop_messages_before(&mut self, term: Term) {
+        self.outbox.drop_before(term);
+    }
+
+    /// Panics if the log, the snapshot or the outbox contradict one another.
+    pub(crate) fn assert_invariants(&self) {
+        self.log.assert_invariants();
+        self.outbox.assert_invariants();
+        assert!(self.snapshot.last == self.log.snapshot(), "the log's snapshot is the node's");
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Journal {
+    /// The outbox, whose writes and instants an explorer renumbers.
+    pub(crate) fn outbox_mut(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+}

@@ -1,0 +1,378 @@
+//! Messages that wait for the disk: the only place that decides when a message may leave.
+//!
+//! A message must not reveal a term or a vote that a crash could still undo (Raft §5.1, §5.2), and
+//! an acknowledgement must not reveal an entry that a crash could undo (Raft §5.3). A message
+//! therefore waits for the write that makes its content durable. All other actions of a step may be
+//! carried out at once.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::types::{
+    Body, Entry, HardState, Index, Instant, Message, SnapshotMeta, Term, Write, WriteId,
+};
+
+/// The pending writes, and the messages that wait for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Outbox {
+    /// The last write submitted to the disk, and the last one known to be durable.
+    submitted: WriteId,
+    persisted: WriteId,
+    /// The last write with a hard state, and the last one with entries or an installed snapshot.
+    hard_state_write: WriteId,
+    entries_write: WriteId,
+    /// The pending writes, each with the last index that it makes durable.
+    pending_writes: VecDeque<(WriteId, Index)>,
+    /// When the disk began with the first pending write.
+    oldest_write_since: Instant,
+    /// Messages that wait for a hard state, and acknowledgements that also wait for entries. The
+    /// awaited writes ascend in each queue.
+    held: VecDeque<(WriteId, Message)>,
+    held_acknowledgements: VecDeque<(WriteId, Message)>,
+    /// The content that the current step adds to the next write.
+    hard_state: Option<HardState>,
+    install: Option<SnapshotMeta>,
+    entries: Vec<Entry>,
+}
+
+/// The outcome of posting a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PostOutcome {
+    /// The message may leave at once.
+    SendNow(Message),
+    /// The message waits for the disk.
+    Held,
+    /// Too many messages wait already. The message is dropped, as a network might drop it.
+    OutboxFull,
+}
+
+impl Outbox {
+    /// Adds `hard_state` to the next write.
+    pub(crate) fn write_hard_state(&mut self, hard_state: HardState) {
+        let earlier = self.hard_state.is_none_or(|earlier| earlier.term <= hard_state.term);
+        assert!(earlier, "a term only increases");
+        self.hard_state = Some(hard_state);
+        self.hard_state_write = self.submitted.next();
+    }
+
+    /// Adds `entry` to the next write.
+    pub(crate) fn write_entry(&mut self, entry: Entry) {
+        let last = self.entries.last().map(|last| last.id.index);
+        assert!(last.is_none_or(|last| last.next() == entry.id.index), "a write has no gap");
+        self.entries.push(entry);
+        self.entries_write = self.submitted.next();
+    }
+
+    /// Adds the installation of a snapshot, which replaces the whole log, to the next write.
+    /// Pending writes make no index of the new log durable. A waiting acknowledgement of the old
+    /// log stays valid if the snapshot covers it, and is dropped otherwise: this term's leader sent
+    /// its entries, yet they contradict a committed snapshot, so that leader is faulty.
+    pub(crate) fn write_install(&mut self, meta: SnapshotMeta) {
+        assert!(self.entries.is_empty(), "a step installs before it appends");
+        for (_, durable) in &mut self.pending_writes {
+            *durable = Index::ZERO;
+        }
+        self.drop_acknowledgements_after(meta.last.index);
+        self.install = Some(meta);
+        self.entries_write = self.submitted.next();
+    }
+
+    /// Truncates the pending writes after `last`, because later indices are about to be
+    /// overwritten: they are not durable and not acknowledged any more. An acknowledgement to the
+    /// current leader is dropped only if that leader has contradicted itself.
+    pub(crate) fn truncate(&mut self, last: Index) {
+        assert!(self.entries.is_empty(), "a step truncates the log before it appends");
+        for (_, durable) in &mut self.pending_writes {
+            *durable = last.min(*durable);
+        }
+        self.drop_acknowledgements_after(last);
+    }
+
+    /// Drops the waiting acknowledgements of indices after `last`.
+    fn drop_acknowledgements_after(&mut self, last: Index) {
+        let is_valid = |(_, message): &(WriteId, Message)| message.body.acknowledged() <= last;
+        self.held.retain(is_valid);
+        self.held_acknowledgements.retain(is_valid);
+    }
+
+    /// Returns the write of the current step, or `None` if nothing is to be written.
+    pub(crate) fn take_write(&mut self, committed: Index, now: Instant) -> Option<Write> {
+        if self.hard_state.is_none() && self.install.is_none() && self.entries.is_empty() {
+            return None;
+        }
+        self.submitted = self.submitted.next();
+        let (install, entries) = (self.install.take(), core::mem::take(&mut self.entries));
+        let installed = install.as_ref().map_or(Index::ZERO, |meta| meta.last.index);
+        let last = entries.last().map_or(installed, |entry| entry.id.index);
+        if self.pending_writes.is_empty() {
+            self.oldest_write_since = now;
+        }
+        let before = self.pending_writes.back();
+        assert!(before.is_none_or(|(id, _)| *id < self.submitted), "writes are numbered in order");
+        self.pending_writes.push_back((self.submitted, last));
+        let hard_state = self.hard_state.take();
+        Some(Write { id: self.submitted, hard_state, committed, install, entries })
+    }
+
+    /// When the disk began with the first pending write; `None` if no write is pending.
+    pub(crate) fn oldest_write_since(&self) -> Option<Instant> {
+        (!self.pending_writes.is_empty()).then_some(self.oldest_write_since)
+    }
+
+    /// Marks every write up to `write` as durable. Returns the last index that this makes durable.
+    pub(crate) fn persisted(&mut self, write: WriteId, now: Instant) -> Index {
+        assert!(write <= self.submitted, "contract: only a submitted write is persisted");
+        self.persisted = self.persisted.max(write);
+        let mut durable = Index::ZERO;
+        while let Some((_, last)) = self.pending_writes.pop_front_if(|(id, _)| *id <= write) {
+            durable = durable.max(last);
+            self.oldest_write_since = now;
+        }
+        durable
+    }
+
+    /// Returns the message if it may leave at once, and keeps it otherwise, unless `held_max`
+    /// messages wait already.
+    ///
+    /// A candidate's vote requests are always kept, one for each voter: if some of them were always
+    /// dropped, it could campaign for ever and never win.
+    pub(crate) fn post(&mut self, message: Message, held_max: usize) -> PostOutcome {
+        let full = self.held() >= held_max && !matches!(message.body, Body::RequestVote { .. });
+        let (queue, gate) = if message.body.reveals_entries() {
+            (&mut self.held_acknowledgements, self.hard_state_write.max(self.entries_write))
+        } else {
+            (&mut self.held, self.hard_state_write)
+        };
+        assert!(gate <= self.submitted.next(), "a message waits for this step's write at most");
+        if gate <= self.persisted {
+            return PostOutcome::SendNow(message);
+        }
+        if full {
+            return PostOutcome::OutboxFull;
+        }
+        queue.push_back((gate, message));
+        PostOutcome::Held
+    }
+
+    /// Returns the next message whose write is durable.
+    pub(crate) fn release(&mut self) -> Option<Message> {
+        let may_leave = |(gate, _): &mut (WriteId, Message)| *gate <= self.persisted;
+        let next = self.held.pop_front_if(may_leave);
+        next.or_else(|| self.held_acknowledgements.pop_front_if(may_leave)).map(|(_, m)| m)
+    }
+
+    /// Drops the waiting messages of terms before `term`. This matters most for acknowledgements:
+    /// their entries may be truncated before the messages could leave.
+    pub(crate) fn drop_before(&mut self, term: Term) {
+        self.held.retain(|(_, message)| message.term >= term);
+        self.held_acknowledgements.retain(|(_, message)| message.term >= term);
+    }
+
+    /// The write that makes the latest hard state durable.
+    pub(crate) fn hard_state_write(&self) -> WriteId {
+        self.hard_state_write
+    }
+
+    pub(crate) fn has_persisted(&self, write: WriteId) -> bool {
+        write <= self.persisted
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held.len() + self.held_acknowledgements.len()
+    }
+
+    pub(crate) fn assert_invariants(&self) {
+        assert!(self.persisted <= self.submitted, "only submitted writes are durable");
+        let pending = self.pending_writes.front();
+        assert!(
+            pending.is_none_or(|(id, _)| *id > self.persisted),
+            "a durable write is not pending"
+        );
+        let gates = self.hard_state_write.max(self.entries_write);
+        assert!(gates <= self.submitted, "a step submits what messages wait for");
+        assert!(self.hard_state.is_none(), "a step submits its hard state");
+        assert!(self.install.is_none(), "a step submits its installed snapshot");
+        assert!(self.entries.is_empty(), "a step submits its entries");
+        for queue in [&self.held, &self.held_acknowledgements] {
+            assert!(
+                queue.iter().is_sorted_by_key(|(gate, _)| *gate),
+                "held messages are in write order"
+            );
+            let next = queue.front();
+            assert!(
+                next.is_none_or(|(gate, _)| *gate > self.persisted),
+                "no held message may leave"
+            );
+        }
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Outbox {
+    /// Renumbers the writes from the first one that is not durable. Returns the previous number of
+    /// the last durable write.
+    pub(crate) fn renumber(&mut self) -> WriteId {
+        let durable = self.persisted;
+        let later = |write: WriteId| WriteId(write.0.saturating_sub(durable.0));
+        self.submitted = later(self.submitted);
+        self.persisted = later(self.persisted);
+        self.hard_state_write = later(self.hard_state_write);
+        self.entries_write = later(self.entries_write);
+        let held = self.held.iter_mut().chain(&mut self.held_acknowledgements);
+        held.for_each(|(gate, _)| *gate = later(*gate));
+        self.pending_writes.iter_mut().for_each(|(write, ..)| *write = later(*write));
+        durable
+    }
+
+    /// When the disk began with the first pending write; meaningless while no write is pending.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.oldest_write_since
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::AppendOutcome;
+    use crate::types::{EntryId, Incarnation, Membership, NodeId, Payload, Readiness};
+
+    fn entry(term: u64, index: u64) -> Entry {
+        Entry { id: EntryId::new(Term(term), Index(index)), payload: Payload::Noop }
+    }
+
+    fn message(term: u64, body: Body) -> Message {
+        Message {
+            from: NodeId(1),
+            incarnation: Incarnation::default(),
+            to: NodeId(2),
+            term: Term(term),
+            body,
+        }
+    }
+
+    fn accepted(term: u64, matched: u64) -> Message {
+        let outcome = AppendOutcome::Accepted { matched: Index(matched) };
+        message(term, Body::AppendEntriesReply(outcome))
+    }
+
+    fn heartbeat_reply(term: u64) -> Message {
+        message(
+            term,
+            Body::HeartbeatReply {
+                round: 1,
+                verified: Index(0),
+                matched: Index(0),
+                durable: Index(0),
+                ready: Readiness::default(),
+            },
+        )
+    }
+
+    fn released(outbox: &mut Outbox) -> Vec<Message> {
+        core::iter::from_fn(|| outbox.release()).collect()
+    }
+
+    #[test]
+    fn an_acknowledgement_waits_for_its_entries_and_a_heartbeat_reply_does_not() {
+        let mut outbox = Outbox::default();
+        outbox.write_entry(entry(1, 1));
+        assert_eq!(outbox.post(accepted(1, 1), 9), PostOutcome::Held);
+        assert_eq!(outbox.post(heartbeat_reply(1), 9), PostOutcome::SendNow(heartbeat_reply(1)));
+        let write = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
+        assert_eq!(released(&mut outbox), []);
+        assert_eq!(outbox.persisted(write.id, Instant::ZERO), Index(1));
+        assert_eq!(released(&mut outbox), [accepted(1, 1)]);
+    }
+
+    #[test]
+    fn every_message_waits_for_a_new_term() {
+        let mut outbox = Outbox::default();
+        outbox.write_hard_state(HardState::new(Term(2), None));
+        assert_eq!(outbox.post(heartbeat_reply(2), 9), PostOutcome::Held);
+        let write = outbox.take_write(Index(0), Instant::ZERO).expect("a term is to be written");
+        outbox.persisted(write.id, Instant::ZERO);
+        assert_eq!(released(&mut outbox), [heartbeat_reply(2)]);
+    }
+
+    #[test]
+    fn messages_of_an_earlier_term_are_dropped() {
+        let mut outbox = Outbox::default();
+        outbox.write_entry(entry(1, 1));
+        outbox.post(accepted(1, 1), 9);
+        let first = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
+        outbox.write_hard_state(HardState::new(Term(2), None));
+        outbox.drop_before(Term(2));
+        outbox.take_write(Index(0), Instant::ZERO);
+        outbox.persisted(first.id, Instant::ZERO);
+        assert_eq!(released(&mut outbox), []);
+    }
+
+    #[test]
+    fn a_full_outbox_drops_replies_and_keeps_vote_requests() {
+        let mut outbox = Outbox::default();
+        outbox.write_hard_state(HardState::new(Term(2), None));
+        assert_eq!(outbox.post(heartbeat_reply(2), 1), PostOutcome::Held);
+        assert_eq!(outbox.post(heartbeat_reply(2), 1), PostOutcome::OutboxFull);
+        let request = message(2, Body::RequestVote { last: EntryId::ZERO, transfer: false });
+        assert_eq!(outbox.post(request, 1), PostOutcome::Held);
+    }
+
+    #[test]
+    fn a_truncated_entry_does_not_become_durable() {
+        let mut outbox = Outbox::default();
+        outbox.write_entry(entry(1, 1));
+        outbox.write_entry(entry(1, 2));
+        let first = outbox.take_write(Index(0), Instant::ZERO).expect("entries are to be written");
+        outbox.truncate(Index(1));
+        outbox.write_entry(entry(2, 2));
+        let second = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
+        assert_eq!(outbox.persisted(first.id, Instant::ZERO), Index(1));
+        assert_eq!(outbox.persisted(second.id, Instant::ZERO), Index(2));
+    }
+
+    #[test]
+    fn an_installed_snapshot_replaces_the_pending_entries() {
+        let mut outbox = Outbox::default();
+        outbox.write_entry(entry(1, 9));
+        let first = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
+        let last = EntryId::new(Term(1), Index(5));
+        outbox.write_install(SnapshotMeta::empty(last, Membership::default()));
+        let installed = message(1, Body::InstallSnapshotReply { matched: Index(5) });
+        assert_eq!(outbox.post(installed.clone(), 9), PostOutcome::Held);
+        let second =
+            outbox.take_write(Index(0), Instant::ZERO).expect("a snapshot is to be installed");
+        assert_eq!(
+            outbox.persisted(first.id, Instant::ZERO),
+            Index(0),
+            "the entries belong to the replaced log"
+        );
+        assert_eq!(released(&mut outbox), []);
+        assert_eq!(outbox.persisted(second.id, Instant::ZERO), Index(5));
+        assert_eq!(released(&mut outbox), [installed]);
+    }
+
+    #[test]
+    fn the_next_write_starts_when_the_previous_one_ends() {
+        let mut outbox = Outbox::default();
+        assert_eq!(outbox.oldest_write_since(), None);
+        let write = |outbox: &mut Outbox, index, now| {
+            outbox.write_entry(entry(1, index));
+            outbox.take_write(Index(0), Instant(now)).expect("an entry is to be written").id
+        };
+        let first = write(&mut outbox, 1, 10);
+        let second = write(&mut outbox, 2, 20);
+        assert_eq!(outbox.oldest_write_since(), Some(Instant(10)));
+        outbox.persisted(first, Instant(70));
+        assert_eq!(outbox.oldest_write_since(), Some(Instant(70)));
+        outbox.persisted(second, Instant(90));
+        assert_eq!(outbox.oldest_write_since(), None);
+        write(&mut outbox, 3, 500);
+        assert_eq!(outbox.oldest_write_since(), Some(Instant(500)));
+    }
+
+    #[test]
+    #[should_panic(expected = "contract: only a submitted write is persisted")]
+    fn an_unsubmitted_write_breaks_the_contract() {
+        Outbox::default().persisted(WriteId(1), Instant::ZERO);
+    }
+}

@@ -1,0 +1,48 @@
+//! The catch-up rounds of a new voter.
+
+use core::time::Duration;
+
+use crate::types::{Index, Instant};
+
+/// Rounds of replication to a new voter, each up to where the log ended when the round began. A
+/// round that takes at most `election_timeout_min`, or after which the node has the whole log,
+/// shows that the node keeps up (thesis §4.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CatchUp {
+    target: Index,
+    since: Instant,
+    keeps_up: bool,
+}
+
+impl CatchUp {
+    /// Starts the first round, up to `last`.
+    pub(crate) fn new(last: Index, now: Instant) -> CatchUp {
+        CatchUp { target: last, since: now, keeps_up: false }
+    }
+
+    /// Whether the node keeps up, as far as its last round shows.
+    pub(crate) fn keeps_up(&self) -> bool {
+        self.keeps_up
+    }
+
+    /// Updates the round: the peer's log matches up to `matched`, the leader's log ends at `last`,
+    /// and a round may take at most `bound`.
+    pub(crate) fn observe(&mut self, matched: Index, last: Index, now: Instant, bound: Duration) {
+        assert!(now >= self.since, "a round began before its end");
+        assert!(matched <= last && self.target <= last, "a round is over entries of the log");
+        if matched >= self.target {
+            self.keeps_up = now <= self.since.after(bound) || matched >= last;
+            (self.target, self.since) = (last, now);
+        } else if now > self.since.after(bound) {
+            self.keeps_up = false;
+        }
+    }
+}
+
+#[cfg(feature = "explore")]
+impl CatchUp {
+    /// The only instant in the state.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.since
+    }
+}

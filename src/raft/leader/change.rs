@@ -1,0 +1,296 @@
+//! Membership changes by the leader: staged until the new voters have caught up, joint until both
+//! voter sets have agreed, and completed by this leader or a later one (Raft §6; thesis §4.2.1,
+//! §4.3).
+//!
+//! The membership in the log records how far a change is, so that a new leader continues where the
+//! previous one stopped. Each step waits until the previous one is committed. At most one
+//! membership of the log is therefore uncommitted, and the quorums of two consecutive memberships
+//! overlap. The only exception is the removal of dead voters with `Config::survivor`.
+
+use alloc::vec::Vec;
+
+use crate::progress::Progress;
+use crate::raft::api::action::Action;
+use crate::raft::common::Common;
+use crate::raft::leader::catch_up::CatchUp;
+use crate::raft::leader::disks;
+use crate::raft::leader::peers::Peers;
+use crate::types::{
+    Change, EntryId, Instant, Membership, NodeId, PendingTransition, RejectReason, Tag,
+};
+
+/// The state of a membership change that is not in the log: a new leader does not have it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct ChangeInProgress {
+    /// The tag of the request that waits for the change under way.
+    tag: Option<Tag>,
+    /// The tag of the request whose change is being cancelled.
+    cancelled_tag: Option<Tag>,
+    /// The catch-up of every node that is to become a voter.
+    catching_up: Vec<(NodeId, CatchUp)>,
+    /// Removed members that are still sent the log, each until the given instant.
+    departing: Vec<(NodeId, Instant)>,
+}
+
+impl ChangeInProgress {
+    /// Returns the membership with which the requested change begins, or rejects the request.
+    /// `blocked` is the reason why the leader may append nothing now, if there is one.
+    pub(crate) fn on_request(
+        &mut self,
+        common: &mut Common,
+        blocked: Option<RejectReason>,
+        tag: Tag,
+        change: &Change,
+    ) -> Option<Membership> {
+        if let Some(reason) = reject_reason(common, blocked) {
+            common.reject(tag, reason);
+            return None;
+        }
+        match common.log().membership().changed(change) {
+            Ok(changed) => {
+                assert!(self.tag.is_none(), "one change at a time");
+                self.tag = Some(tag);
+                Some(changed)
+            }
+            Err(error) => {
+                common.reject(tag, RejectReason::Membership(error));
+                None
+            }
+        }
+    }
+
+    /// Returns the membership that cancels a change whose new voters are still catching up, or
+    /// rejects the request.
+    pub(crate) fn on_cancel(
+        &mut self,
+        common: &mut Common,
+        blocked: Option<RejectReason>,
+        tag: Tag,
+    ) -> Option<Membership> {
+        let staged = common.log().membership().is_staged();
+        let reason = match reject_reason(common, blocked) {
+            None => RejectReason::NoChangeToCancel,
+            Some(RejectReason::MembershipChangeInFlight) if !staged => {
+                RejectReason::NoChangeToCancel
+            }
+            Some(RejectReason::MembershipChangeInFlight) if may_append_step(common, blocked) => {
+                self.cancelled_tag = self.tag.replace(tag);
+                let cancelled = common.log().membership().cancelled();
+                assert!(cancelled.is_settled(), "a cancelled change is complete");
+                return Some(cancelled);
+            }
+            Some(reason) => reason,
+        };
+        common.reject(tag, reason);
+        None
+    }
+
+    /// Returns the first step of a change, or the second one at once if no voter has to catch up.
+    pub(crate) fn first_step(
+        &self,
+        common: &Common,
+        peers: &Peers,
+        changed: Membership,
+    ) -> Membership {
+        let ready = changed.is_staged() && self.all_new_voters_keep_up(common, peers, &changed);
+        if ready { joint_after(common, peers, &changed) } else { changed }
+    }
+
+    /// Returns the next step of the change under way, once the previous one is committed. Completes
+    /// the change if it was the last one.
+    pub(crate) fn next_step(
+        &mut self,
+        common: &mut Common,
+        peers: &Peers,
+        blocked: Option<RejectReason>,
+    ) -> Option<Membership> {
+        self.update_catch_up(common, peers);
+        let membership = common.log().membership();
+        if membership.is_settled() {
+            self.complete(common);
+            return None;
+        }
+        if !may_append_step(common, blocked) {
+            // The previous step is not committed, or no entry may be appended now.
+            None
+        } else if membership.is_joint() {
+            Some(membership.leave_joint())
+        } else if self.all_new_voters_keep_up(common, peers, membership) {
+            Some(joint_after(common, peers, membership))
+        } else {
+            None
+        }
+    }
+
+    /// Answers the requests that wait for the change, once its last step is committed.
+    fn complete(&mut self, common: &mut Common) {
+        assert!(common.log().membership().is_settled(), "the last step completes a change");
+        if !is_membership_committed(common) {
+            return;
+        }
+        if let Some(tag) = self.cancelled_tag.take() {
+            common.reject(tag, RejectReason::ChangeCancelled);
+        }
+        if let Some(tag) = self.tag.take() {
+            let id = last_change_entry(common);
+            common.output.push(Action::MembershipChangeCommitted { tag, id });
+        }
+    }
+
+    /// Whether every new voter of the staged membership keeps up and was heard from recently.
+    fn all_new_voters_keep_up(&self, common: &Common, peers: &Peers, staged: &Membership) -> bool {
+        let membership = common.log().membership();
+        let mut target = staged.target().iter();
+        target.all(|id| membership.is_voter(*id) || self.new_voter_keeps_up(common, peers, *id))
+    }
+
+    /// Whether this new voter keeps up and was heard from recently. With leases, it must also have
+    /// answered a heartbeat, and so granted the vote lease, because the new voters may soon decide
+    /// alone.
+    pub(crate) fn new_voter_keeps_up(&self, common: &Common, peers: &Peers, id: NodeId) -> bool {
+        let contact_max = common.config().election_timeout_min;
+        let known = self.catching_up.iter().find(|(other, _)| *other == id);
+        let has_vote_lease =
+            |peer: &Progress| common.config().lease.is_none() || peer.acked_round > 0;
+        known.is_some_and(|(_, catch_up)| catch_up.keeps_up())
+            && peers.get(id).is_some_and(|peer| {
+                common.now() < peer.last_contact.after(contact_max) && has_vote_lease(peer)
+            })
+    }
+
+    /// Updates the catch-up of the new voters and of the suspended voters that may be readmitted.
+    fn update_catch_up(&mut self, common: &Common, peers: &Peers) {
+        let membership = common.log().membership();
+        let is_suspended = |id: NodeId| {
+            membership.member(id).is_some_and(|m| m.pending == PendingTransition::Promote)
+        };
+        let is_new_voter = |id: NodeId| {
+            !membership.is_voter(id) && (membership.target().contains(&id) || is_suspended(id))
+        };
+        self.catching_up.retain(|(id, _)| is_new_voter(*id));
+        let (now, last) = (common.now(), common.log().last().index);
+        let bound = common.config().election_timeout_min;
+        for (id, progress) in peers.iter().filter(|(id, _)| is_new_voter(*id)) {
+            let place = self.catching_up.iter().position(|(other, _)| *other == id);
+            let place = place.unwrap_or_else(|| {
+                self.catching_up.push((id, CatchUp::new(last, now)));
+                self.catching_up.len() - 1
+            });
+            self.catching_up[place].1.observe(progress.matched(), last, now, bound);
+        }
+    }
+
+    /// Starts over with the catch-up of a node that has another disk.
+    pub(crate) fn restart_catch_up(&mut self, id: NodeId) {
+        self.catching_up.retain(|(other, _)| *other != id);
+    }
+
+    /// Makes every member a peer. A removed member is still sent the log for a while, so that it
+    /// learns of its removal and stops campaigning.
+    pub(crate) fn update_peers(&mut self, common: &Common, peers: &mut Peers) {
+        let membership = common.log().membership();
+        let (own, now) = (common.id(), common.now());
+        // The entry just appended is the first one that a new peer is sent.
+        let last = common.log().membership_index().previous();
+        for id in membership.ids().filter(|id| *id != own) {
+            let departed = self.departing.iter().position(|(other, _)| *other == id);
+            let departed = departed.map(|departed| self.departing.swap_remove(departed));
+            // A member that was removed and is back may have another disk.
+            if departed.is_some() || peers.get(id).is_none() {
+                peers.reset(id, last, now);
+            }
+        }
+        let until = now.after(common.config().election_timeout_max.saturating_mul(2));
+        for (id, _) in peers.iter().filter(|(id, _)| !membership.is_member(*id)) {
+            if !self.departing.iter().any(|(other, _)| *other == id) {
+                self.departing.push((id, until));
+            }
+        }
+        debug_assert!(
+            membership.ids().all(|id| (id == own) != peers.get(id).is_some()),
+            "every other member is a peer"
+        );
+    }
+
+    /// Drops the removed members that were sent the log for long enough.
+    pub(crate) fn drop_departed(&mut self, peers: &mut Peers, now: Instant) {
+        let departing = &self.departing;
+        peers.remove(|id| departing.iter().any(|(other, until)| *other == id && *until <= now));
+        self.departing.retain(|(_, until)| *until > now);
+    }
+
+    /// Reports the outcome of the change under way as unknown, because this node stops leading.
+    pub(crate) fn abandon(&mut self, common: &mut Common) {
+        let cancelled = self.cancelled_tag.take().into_iter();
+        for tag in cancelled.chain(self.tag.take()) {
+            common.output.push(Action::Unknown { tag, id: last_change_entry(common) });
+        }
+    }
+
+    /// Panics if a request waits for no change, or if a departing node is a member.
+    pub(crate) fn assert_invariants(&self, common: &Common, peers: &Peers) {
+        let membership = common.log().membership();
+        for (id, _) in &self.departing {
+            assert!(!membership.is_member(*id), "only a removed node departs");
+            assert!(peers.get(*id).is_some(), "a departing node is still sent the log");
+        }
+        let is_complete = membership.is_settled() && is_membership_committed(common);
+        assert!(self.tag.is_none() || !is_complete, "a complete change is answered");
+        assert!(self.cancelled_tag.is_none() || !is_complete, "a cancelled change is answered");
+    }
+}
+
+#[cfg(feature = "explore")]
+impl ChangeInProgress {
+    /// Returns every instant in the change's state.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        let since = self.catching_up.iter_mut().map(|(_, catch_up)| catch_up.instant());
+        since.chain(self.departing.iter_mut().map(|(_, until)| until))
+    }
+}
+
+/// Returns why no change can begin now, or `None` if one can. `blocked` is the reason why the
+/// leader may append nothing now, if there is one.
+pub(crate) fn reject_reason(
+    common: &Common,
+    blocked: Option<RejectReason>,
+) -> Option<RejectReason> {
+    let settled = common.log().membership().is_settled();
+    let in_flight = !settled || !is_membership_committed(common);
+    blocked.or(in_flight.then_some(RejectReason::MembershipChangeInFlight))
+}
+
+/// Whether the next step of a change may be appended: the previous one is committed, and nothing
+/// has `blocked` it.
+pub(crate) fn may_append_step(common: &Common, blocked: Option<RejectReason>) -> bool {
+    blocked.is_none() && is_membership_committed(common)
+}
+
+/// Whether a completed and committed change has removed the vote of this leader, which has
+/// committed an entry of its term.
+pub(crate) fn has_lost_vote(common: &Common) -> bool {
+    let membership = common.log().membership();
+    membership.is_settled() && !membership.is_voter(common.id()) && is_membership_committed(common)
+}
+
+/// Returns the joint membership that follows the staged one.
+fn joint_after(common: &Common, peers: &Peers, staged: &Membership) -> Membership {
+    assert!(staged.is_staged(), "a joint membership follows a staged one");
+    let next = staged.enter_joint(casting_vote_holder(common));
+    disks::with_known_incarnations(common, peers, next)
+}
+
+fn is_membership_committed(common: &Common) -> bool {
+    common.log().membership_index() <= common.log().committed()
+}
+
+/// The entry with the last appended step of the change, in this leader's term.
+fn last_change_entry(common: &Common) -> EntryId {
+    EntryId::new(common.term(), common.log().membership_index())
+}
+
+/// The holder of the casting vote in the next membership: with `Config::casting_vote` this leader,
+/// so that its half of the voters keeps a quorum.
+fn casting_vote_holder(common: &Common) -> Option<NodeId> {
+    (common.config().casting_vote && !common.survival.is_on()).then_some(common.id())
+}

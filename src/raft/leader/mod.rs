@@ -1,0 +1,589 @@
+//! The leader role: appends proposals, replicates entries, commits them, and confirms its
+//! leadership for reads. The leader's parts own their data; this file brings them together.
+
+mod catch_up;
+mod change;
+mod disks;
+mod lease;
+mod maintenance;
+mod peers;
+pub(crate) mod proposals;
+mod reads;
+mod replication;
+pub(crate) mod replies;
+mod transfer;
+pub(crate) mod transfer_backoff;
+mod unapplied;
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::progress::Progress;
+use crate::raft::api::action::{Action, MessageRejectReason};
+use crate::raft::common::Common;
+use crate::raft::leader::change::ChangeInProgress;
+use crate::raft::leader::lease::LeaderLease;
+use crate::raft::leader::peers::Peers;
+use crate::raft::leader::proposals::{PendingProposal, Proposals};
+use crate::raft::leader::reads::{LeaderRead, LeaderReads, Reader};
+use crate::raft::leader::replies::HeartbeatReply;
+use crate::raft::leader::transfer::Transfers;
+use crate::raft::leader::unapplied::Unapplied;
+use crate::raft::transition::Transition;
+use crate::types::{
+    Acknowledge, AppendOutcome, Body, Change, Entry, EntryId, Freshness, Heartbeat, Index, Instant,
+    Membership, Message, NodeId, Payload, Proposal, ReadLevel, RejectReason, Tag,
+};
+
+/// The state that only a leader has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Leader {
+    /// The index of the empty entry that began this leader's term.
+    term_start: Index,
+    peers: Peers,
+    heartbeat_due: Instant,
+    /// The latest time to send a new commit index in a message of its own; `None` if no peer needs
+    /// that.
+    commit_due: Option<Instant>,
+    /// The number of the last heartbeat round sent.
+    round: u64,
+    lease: LeaderLease,
+    change: ChangeInProgress,
+    transfers: Transfers,
+    proposals: Proposals,
+    unapplied: Unapplied,
+    reads: LeaderReads,
+}
+
+impl Leader {
+    /// Starts to lead the current term: appends an empty entry, whose commit also commits the
+    /// entries of earlier terms (Raft §8), and sends heartbeats at once.
+    pub(crate) fn new(common: &mut Common) -> Leader {
+        let (own, now) = (common.id(), common.now());
+        let last = common.log().last().index;
+        let others = common.log().membership().ids().filter(|id| *id != own);
+        let peers = Peers::new(others, last, now);
+        assert!(common.ballot.vote() == Some(own), "a leader voted for itself");
+        let term_start = common.append(Payload::Noop).index;
+        let timeout = common.config().election_timeout_max;
+        common.timing.begin_leading(now, timeout);
+        let mut leader = Leader {
+            term_start,
+            peers,
+            heartbeat_due: now,
+            commit_due: None,
+            round: 0,
+            lease: LeaderLease::default(),
+            change: ChangeInProgress::default(),
+            transfers: Transfers::default(),
+            proposals: Proposals::default(),
+            unapplied: Unapplied::of(common.log()),
+            reads: LeaderReads::default(),
+        };
+        leader.send_heartbeats(common);
+        leader
+    }
+
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Whether the proposal at `index` waits for every live voter.
+    pub(crate) fn waits_for_all_live(&self, index: Index) -> bool {
+        self.proposals.waits_for_all_live(index)
+    }
+
+    /// The total bytes of the unapplied entries whose size is known.
+    pub(crate) fn unapplied_bytes(&self) -> usize {
+        self.unapplied.bytes()
+    }
+
+    pub(crate) fn reads_waiting(&self) -> usize {
+        self.reads.len()
+    }
+
+    /// The time from now on for which this leader may answer reads without a heartbeat round.
+    pub(crate) fn lease_remaining(&self, common: &Common) -> Duration {
+        let lease = self.lease.active(common.config());
+        let round = lease.map(|_| self.confirmed_round(common));
+        let end = round.and_then(|round| self.lease.end_of(common.config(), round));
+        end.map_or(Duration::ZERO, |end| end.since(common.now()))
+    }
+
+    /// The latest time at which the leader needs [`Input::Timeout`](crate::raft::Input::Timeout).
+    pub(crate) fn deadline(&self) -> Instant {
+        self.commit_due.map_or(self.heartbeat_due, |due| due.min(self.heartbeat_due))
+    }
+
+    /// Returns the highest number that a quorum has reached: `own` is this node's, and `of` returns
+    /// a peer's from its progress. With `Config::survivor`, every voter must have reached it.
+    fn quorum_reached(&self, common: &Common, own: u64, of: impl Fn(&Progress) -> u64) -> u64 {
+        let (id, membership) = (common.id(), common.log().membership());
+        if common.survival.is_on() {
+            return self.peers.all_reached(membership, id, own, of);
+        }
+        self.peers.quorum_reached(membership, id, own, of)
+    }
+
+    /// Whether an entry of this term is committed. Until then, the commit index may be behind the
+    /// one of earlier leaders (Raft §8).
+    fn has_committed_in_term(&self, common: &Common) -> bool {
+        common.log().committed() >= self.term_start
+    }
+
+    pub(crate) fn on_propose(
+        &mut self,
+        common: &mut Common,
+        Proposal { tag, acknowledge, command }: Proposal,
+    ) {
+        let acknowledge = acknowledge.resolved(common.log().membership());
+        let waits_for_all = acknowledge == Acknowledge::AllLive;
+        if command.len() > common.config().command_bytes_max {
+            return common.reject(tag, RejectReason::TooLarge);
+        }
+        let bytes = Entry::OVERHEAD_BYTES + command.len();
+        if self.transfers.is_active() {
+            return common.reject(tag, RejectReason::Transferring);
+        }
+        if common.health.disk_full() {
+            return common.reject(tag, RejectReason::DiskFull);
+        }
+        if !self.unapplied.has_room(bytes, common.config().unapplied_bytes_max) {
+            return common.reject(tag, RejectReason::Busy);
+        }
+        if waits_for_all && self.proposals.all_live_count() >= common.config().all_live_max {
+            return common.reject(tag, RejectReason::Busy);
+        }
+        let index = self.append(common, Payload::Command(command));
+        assert!(index > self.term_start, "a proposal follows the first entry of the term");
+        match acknowledge {
+            Acknowledge::LeaderOnly => {
+                let id = EntryId::new(common.term(), index);
+                common.output.push(Action::MayBeLost { tag, id });
+            }
+            _ if waits_for_all => self.proposals.wait_for_all_live(PendingProposal { tag, index }),
+            _ => self.proposals.wait_for_quorum(PendingProposal { tag, index }),
+        }
+    }
+
+    /// Appends an empty entry, unless entries are rejected now or too many are not applied yet.
+    pub(crate) fn on_append_noop(&mut self, common: &mut Common) {
+        let room =
+            self.unapplied.has_room(Entry::OVERHEAD_BYTES, common.config().unapplied_bytes_max);
+        if room && !common.health.disk_full() && !self.transfers.is_active() {
+            self.append(common, Payload::Noop);
+        }
+    }
+
+    /// Appends an entry and counts its bytes as unapplied.
+    fn append(&mut self, common: &mut Common, payload: Payload) -> Index {
+        let bytes = Entry::OVERHEAD_BYTES + payload.bytes();
+        let index = common.append(payload).index;
+        self.unapplied.push(index, bytes);
+        index
+    }
+
+    /// The last index up to which a quorum has the log on its disks.
+    fn quorum_matched(&self, common: &Common) -> Index {
+        let durable = common.log().durable().0;
+        Index(self.quorum_reached(common, durable, |peer| peer.matched().0))
+    }
+
+    /// Commits the entries that a quorum has on its disks (Raft §5.3), if the last one is of this
+    /// leader's term; earlier entries are then committed too (§5.4.2). Every holder of a read lease
+    /// must have them as well, because its reads wait only for entries that its own log has.
+    fn advance_commit(&mut self, common: &mut Common) {
+        let index = self.quorum_matched(common);
+        let index =
+            self.lease.bound(&self.peers, common.now()).map_or(index, |bound| bound.min(index));
+        if index <= common.log().committed() || common.log().term_at(index) != Some(common.term()) {
+            return;
+        }
+        let established = self.has_committed_in_term(common);
+        common.journal.commit(index);
+        assert!(index <= common.log().last().index, "only existing entries are committed");
+        while let Some(proposal) = self.proposals.pop_committed(index) {
+            common.report_committed(proposal.tag, proposal.index);
+        }
+        if !established {
+            while let Some(tag) = self.reads.pop_early() {
+                self.queue_read(common, Reader::Own(tag));
+            }
+        }
+    }
+
+    /// Sends every peer the entries and the commit index that it lacks.
+    fn replicate(&mut self, common: &mut Common) {
+        let due = self.commit_due.unwrap_or(common.now().after(common.config().commit_delay));
+        let is_due = due <= common.now();
+        for (id, progress) in self.peers.iter_mut() {
+            replication::replicate_to(common, id, progress, self.round, is_due);
+        }
+        let mut peers = self.peers.iter();
+        let is_needed = peers.any(|(_, peer)| replication::needs_commit(common, peer));
+        self.commit_due = is_needed.then_some(due);
+    }
+
+    /// Sends entries that came from the disk to the peer that lacks them.
+    pub(crate) fn on_fetched(&mut self, common: &mut Common, peer: NodeId, entries: Vec<Entry>) {
+        let round = self.round;
+        if let Some(progress) = self.peers.get_mut(peer) {
+            replication::send_fetched(common, peer, progress, entries, round);
+        }
+    }
+
+    /// Starts a heartbeat round. The replies of a quorum confirm that this node still leads.
+    fn send_heartbeats(&mut self, common: &mut Common) {
+        let confirmed = self.confirmed_round(common);
+        let (now, transferring) = (common.now(), self.transfers.is_active());
+        let grantable = self.lease.grantable(common.config(), confirmed, transferring, now);
+        let quorum_matched = self.quorum_matched(common);
+        self.round += 1;
+        self.heartbeat_due = now.after(common.config().heartbeat_interval);
+        let established = self.has_committed_in_term(common);
+        if established {
+            self.lease.begin_round(self.round, now, confirmed);
+        }
+        let heartbeat = Heartbeat {
+            round: self.round,
+            committed: common.log().committed(),
+            confirmed: if self.lease.round_start(confirmed).is_some() { confirmed } else { 0 },
+            echo: 0,
+            vote_lease: self.lease.vote_lease(common.config()),
+            read_lease: Duration::ZERO,
+        };
+        assert!(confirmed < self.round, "a round is confirmed after it was sent");
+        for (id, progress) in self.peers.iter_mut() {
+            assert!(progress.acked_round < self.round, "no peer answers a round in advance");
+            progress.committed_sent = heartbeat.committed;
+            // A holder must have every committed entry, or its answers could be stale. A holder
+            // that delays the commit index and does not advance gets no new lease, even if it
+            // replies.
+            let matched = progress.matched();
+            let advances = matched >= quorum_matched || matched > progress.matched_at_grant;
+            let granted = grantable.filter(|_| {
+                progress.ready.wants_read_lease && advances && matched >= heartbeat.committed
+            });
+            if let Some((_, until)) = granted {
+                progress.matched_at_grant = matched;
+                self.lease.grant_read_lease(id, until);
+            }
+            let read_lease = granted.map_or(Duration::ZERO, |(length, _)| length);
+            // Until an entry of this term is committed, the commit index may lack completed writes:
+            // the round confirms no freshness.
+            let echo = if established { progress.acked_round } else { 0 };
+            assert!(read_lease <= heartbeat.vote_lease, "no read lease outlives the lease");
+            let heartbeat = Heartbeat { echo, read_lease, ..heartbeat };
+            common.send(id, Body::Heartbeat(heartbeat));
+        }
+        if common.survival.is_on() {
+            maintenance::allow_takeover(common, &self.peers);
+        }
+    }
+
+    pub(crate) fn on_timeout(&mut self, common: &mut Common) -> Transition {
+        if common.now() < self.heartbeat_due {
+            return Transition::Stay;
+        }
+        if common.config().check_quorum && !self.has_quorum_contact(common) {
+            return Transition::Follow { term: common.term(), leader: None };
+        }
+        if common.disk_is_stuck() {
+            transfer::yield_leadership(common, &self.peers, &mut self.lease);
+            return Transition::Follow { term: common.term(), leader: None };
+        }
+        self.change.drop_departed(&mut self.peers, common.now());
+        self.transfers.expire(common);
+        self.transfers.advance(common, &self.peers, &mut self.lease);
+        self.maintain_membership(common);
+        self.send_heartbeats(common);
+        Transition::Stay
+    }
+
+    /// Whether a quorum was heard from within the longest election timeout (thesis §6.2).
+    fn has_quorum_contact(&self, common: &Common) -> bool {
+        if common.survival.is_on() {
+            // A voter that is silent for too long is dead, and the leader continues without it.
+            return true;
+        }
+        let contact =
+            Instant(self.quorum_reached(common, common.now().0, |peer| peer.last_contact.0));
+        common.now() < contact.after(common.config().election_timeout_max)
+    }
+
+    pub(crate) fn on_append_entries_reply(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        outcome: AppendOutcome,
+    ) {
+        let round = self.round;
+        let Some(progress) = self.peers.record_contact(common, from, "AppendEntriesReply") else {
+            return;
+        };
+        let has_more = replies::on_append_entries_reply(common, from, progress, outcome, round);
+        if has_more && self.transfers.is_active() {
+            self.transfers.advance(common, &self.peers, &mut self.lease);
+        }
+    }
+
+    pub(crate) fn on_install_snapshot_reply(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        matched: Index,
+    ) {
+        let round = self.round;
+        if let Some(progress) = self.peers.record_contact(common, from, "InstallSnapshotReply") {
+            replies::on_install_snapshot_reply(common, from, progress, matched, round);
+        }
+    }
+
+    pub(crate) fn on_heartbeat_reply(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        reply: HeartbeatReply,
+    ) {
+        let round = self.round;
+        if let Some(progress) = self.peers.record_contact(common, from, "HeartbeatReply") {
+            replies::on_heartbeat_reply(common, from, progress, reply, round);
+        }
+    }
+
+    /// Whether the message comes from a disk whose replies count.
+    pub(crate) fn accepts_disk_of(&mut self, common: &mut Common, message: &Message) -> bool {
+        if !message.body.requires_known_disk() {
+            return true;
+        }
+        let Some(progress) = self.peers.get_mut(message.from) else { return true };
+        let last = common.log().last().index;
+        if disks::is_from_other_disk(progress, message.incarnation, last) {
+            self.change.restart_catch_up(message.from);
+        }
+        disks::accepts_disk_of(common, progress, message, self.round)
+    }
+
+    fn reads_are_full(&self, common: &Common) -> bool {
+        self.reads_waiting() + common.reads.len() >= common.config().reads_max
+    }
+
+    pub(crate) fn on_read(&mut self, common: &mut Common, tag: Tag, level: ReadLevel) {
+        if self.reads_are_full(common) {
+            common.reject(tag, RejectReason::Busy);
+        } else if let Some(freshness) = self.freshness(common, level) {
+            common.confirm_read(tag, common.log().committed(), freshness);
+        } else if self.has_committed_in_term(common) {
+            self.queue_read(common, Reader::Own(tag));
+        } else {
+            self.reads.push_early(tag);
+        }
+    }
+
+    pub(crate) fn on_read_index(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        start_id: u64,
+        ticket: u64,
+    ) {
+        if self.peers.record_contact(common, from, "ReadIndex").is_none() {
+            return;
+        }
+        let reader = Reader::Peer { id: from, start_id, ticket };
+        if self.reads.contains(reader) {
+            return;
+        }
+        if self.reads_are_full(common) || !self.has_committed_in_term(common) {
+            return common.reject_message(from, "ReadIndex", MessageRejectReason::ReadNotReady);
+        }
+        self.queue_read(common, reader);
+    }
+
+    /// Queues the read for the next heartbeat round, which begins after the read (thesis §6.4).
+    fn queue_read(&mut self, common: &Common, reader: Reader) {
+        assert!(self.has_committed_in_term(common), "the commit index is up to date");
+        let (index, round) = (common.log().committed(), self.round + 1);
+        self.reads.push(LeaderRead { reader, index, round });
+    }
+
+    /// The freshness of the state at the commit index, or `None` if the level requires a heartbeat
+    /// round.
+    fn freshness(&self, common: &Common, level: ReadLevel) -> Option<Freshness> {
+        let confirmed = self.confirmed_round(common);
+        self.lease.freshness(level, common.config(), confirmed, common.now())
+    }
+
+    /// Returns why no entry other than a proposal's may be appended now, or `None` if it may: a
+    /// transfer is under way, no entry of this term is committed, or the disk is full.
+    fn blocked_reason(&self, common: &Common) -> Option<RejectReason> {
+        if self.transfers.is_active() {
+            Some(RejectReason::Transferring)
+        } else if !self.has_committed_in_term(common) {
+            Some(RejectReason::Busy)
+        } else if common.health.disk_full() {
+            Some(RejectReason::DiskFull)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn on_change(&mut self, common: &mut Common, tag: Tag, change: &Change) {
+        let blocked = self.blocked_reason(common);
+        if let Some(changed) = self.change.on_request(common, blocked, tag, change) {
+            self.begin_change(common, changed);
+        }
+    }
+
+    /// Cancels a membership change whose new voters are still catching up.
+    pub(crate) fn on_cancel_change(&mut self, common: &mut Common, tag: Tag) {
+        let blocked = self.blocked_reason(common);
+        if let Some(cancelled) = self.change.on_cancel(common, blocked, tag) {
+            self.append_membership(common, cancelled);
+        }
+    }
+
+    pub(crate) fn on_transfer(&mut self, common: &mut Common, tag: Tag, to: Option<NodeId>) {
+        self.transfers.on_request(common, &self.peers, &mut self.lease, tag, to);
+    }
+
+    fn begin_change(&mut self, common: &mut Common, changed: Membership) {
+        assert!(common.log().membership().is_settled(), "one change at a time");
+        let first = self.change.first_step(common, &self.peers, changed);
+        self.append_membership(common, first);
+    }
+
+    /// Appends a membership, which is active from then on, committed or not.
+    fn append_membership(&mut self, common: &mut Common, membership: Membership) {
+        self.append(common, Payload::Membership(membership));
+        self.change.update_peers(common, &mut self.peers);
+    }
+
+    /// Appends the next step of the change under way, once the previous one is committed. Returns
+    /// whether it appended one.
+    fn advance_membership(&mut self, common: &mut Common) -> bool {
+        let blocked = self.blocked_reason(common);
+        let next = self.change.next_step(common, &self.peers, blocked);
+        let Some(next) = next else { return false };
+        self.append_membership(common, next);
+        true
+    }
+
+    /// Begins at most one automatic membership change or leadership transfer.
+    fn maintain_membership(&mut self, common: &mut Common) {
+        if let Some(survivors) = maintenance::surviving_membership(common) {
+            return self.append_membership(common, survivors);
+        }
+        let blocked = self.blocked_reason(common);
+        if change::reject_reason(common, blocked).is_none()
+            && let Some(change) = maintenance::automatic_change(common, &self.peers, &self.change)
+            && let Ok(changed) = common.log().membership().changed(&change)
+        {
+            self.begin_change(common, changed);
+        } else if maintenance::may_transfer_by_priority(common, blocked)
+            && let Some(to) = transfer::higher_priority_target(common, &self.peers)
+            && maintenance::attempt_priority_transfer(common)
+        {
+            self.transfers.begin(common, &self.peers, &mut self.lease, None, to);
+        }
+    }
+
+    /// Ends a leader's step: commits, replicates and answers reads. A leader that has lost its vote
+    /// in a completed change asks another node to campaign, and steps down.
+    pub(crate) fn advance(&mut self, common: &mut Common) -> Transition {
+        self.unapplied.applied(common.log().applied());
+        self.advance_commit(common);
+        if self.advance_membership(common) {
+            // The new membership is active from its append on, and its quorum may have reached a
+            // later index.
+            self.advance_commit(common);
+        }
+        proposals::answer_all_live(common, &self.peers, &mut self.proposals);
+        self.replicate(common);
+        self.advance_reads(common);
+        if !self.has_committed_in_term(common) || !change::has_lost_vote(common) {
+            return Transition::Stay;
+        }
+        transfer::yield_leadership(common, &self.peers, &mut self.lease);
+        Transition::Follow { term: common.term(), leader: None }
+    }
+
+    /// Answers the reads whose round is confirmed. Starts a new round for the others, unless a
+    /// round is still unconfirmed.
+    fn advance_reads(&mut self, common: &mut Common) {
+        if !self.reads.wait_for_round() {
+            return;
+        }
+        let confirmed = self.confirmed_round(common);
+        reads::answer_reads(common, &mut self.reads, confirmed);
+        if confirmed == self.round && self.reads.wait_for_round() {
+            self.send_heartbeats(common);
+            let confirmed = self.confirmed_round(common);
+            reads::answer_reads(common, &mut self.reads, confirmed);
+        }
+    }
+
+    /// The last round that a quorum has answered.
+    fn confirmed_round(&self, common: &Common) -> u64 {
+        self.quorum_reached(common, self.round, |peer| peer.acked_round)
+    }
+
+    /// Ends the leadership and every pending request. A later leader may still commit the
+    /// proposals.
+    pub(crate) fn resign(&mut self, common: &mut Common) {
+        self.change.abandon(common);
+        self.transfers.finish(common);
+        if let Some(until) = self.lease.read_leases_end() {
+            common.ballot.withhold_vote_until(until);
+        }
+        while let Some(proposal) = self.proposals.pop() {
+            let id = EntryId::new(common.term(), proposal.index);
+            common.output.push(Action::Unknown { tag: proposal.tag, id });
+        }
+        while let Some(tag) = self.reads.pop_early() {
+            common.reject(tag, RejectReason::NoLeader);
+        }
+        while let Some(read) = self.reads.pop() {
+            if let Reader::Own(tag) = read.reader {
+                common.reject(tag, RejectReason::NoLeader);
+            }
+        }
+        assert!(self.reads.len() == 0, "every read is rejected");
+        assert!(!self.transfers.is_active(), "no transfer is left");
+    }
+
+    pub(crate) fn assert_invariants(&self, common: &Common) {
+        let (last, now) = (common.log().last(), common.now());
+        assert!(last.term == common.term(), "a leader's log ends in its term");
+        let term = common.log().term_at(self.term_start);
+        assert!(term.is_none_or(|term| term == common.term()), "its first entry is of its term");
+        self.peers.assert_invariants(common.id(), last);
+        for (_, progress) in self.peers.iter() {
+            replication::assert_within_window(common, progress);
+            assert!(progress.acked_round <= self.round, "only sent rounds are answered");
+            assert!(progress.last_contact <= now, "no peer was heard from in the future");
+        }
+        self.lease.assert_invariants(self.round, now);
+        self.change.assert_invariants(common, &self.peers);
+        self.transfers.assert_invariants(common.id());
+        self.unapplied.assert_invariants(common.log());
+        self.proposals.assert_invariants(common.log().committed(), last.index);
+        self.reads.assert_invariants(self.round);
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Leader {
+    /// Drops what only matters to reads under leases.
+    pub(crate) fn forget_rounds(&mut self) {
+        self.lease.forget_rounds();
+    }
+
+    /// Returns every instant in the leader's state.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        let contacts = self.peers.iter_mut().map(|(_, progress)| &mut progress.last_contact);
+        let own = [&mut self.heartbeat_due].into_iter().chain(&mut self.commit_due);
+        let parts = self.lease.instants().chain(self.transfers.instant());
+        contacts.chain(own).chain(parts).chain(self.change.instants())
+    }
+}

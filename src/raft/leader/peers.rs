@@ -1,0 +1,156 @@
+//! The leader's peers: the replication progress of each, by id.
+
+use alloc::vec::Vec;
+
+use crate::progress::Progress;
+use crate::quorum;
+use crate::raft::api::action::MessageRejectReason;
+use crate::raft::common::Common;
+use crate::types::{EntryId, Index, Instant, Membership, NodeId};
+
+/// The replication progress of every other member, and of recently removed members, by ascending
+/// id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Peers(Vec<(NodeId, Progress)>);
+
+impl Peers {
+    /// Returns the peers of a new leader, which knows nothing about them. Its log ends at `last`.
+    pub(crate) fn new(ids: impl Iterator<Item = NodeId>, last: Index, now: Instant) -> Peers {
+        let peers = Peers(ids.map(|id| (id, Progress::new(last, now))).collect());
+        peers.assert_order();
+        peers
+    }
+
+    fn position(&self, id: NodeId) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&id, |(peer, _)| *peer)
+    }
+
+    pub(crate) fn get(&self, id: NodeId) -> Option<&Progress> {
+        self.position(id).ok().map(|place| &self.0[place].1)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: NodeId) -> Option<&mut Progress> {
+        self.position(id).ok().map(|place| &mut self.0[place].1)
+    }
+
+    /// Records that the sender of a message was heard from and returns its progress. Rejects the
+    /// message of a node that is no peer.
+    pub(crate) fn record_contact(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        message: &'static str,
+    ) -> Option<&mut Progress> {
+        match self.get_mut(from) {
+            Some(progress) => {
+                progress.last_contact = common.now();
+                Some(progress)
+            }
+            None => {
+                common.reject_message(from, message, MessageRejectReason::NotVoter);
+                None
+            }
+        }
+    }
+
+    /// The peers by ascending id.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Progress)> {
+        self.0.iter().map(|(id, progress)| (*id, progress))
+    }
+
+    /// The peers by ascending id.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (NodeId, &mut Progress)> {
+        self.0.iter_mut().map(|(id, progress)| (*id, progress))
+    }
+
+    /// The peers that are incoming voters of the membership, by ascending id.
+    pub(crate) fn voters(
+        &self,
+        membership: &Membership,
+    ) -> impl Iterator<Item = (NodeId, &Progress)> {
+        self.iter().filter(|(id, _)| membership.incoming().contains(id))
+    }
+
+    /// Sets the progress of a peer to that of a peer of which the leader knows nothing.
+    pub(crate) fn reset(&mut self, id: NodeId, last: Index, now: Instant) {
+        let unknown = Progress::new(last, now);
+        match self.position(id) {
+            Ok(place) => self.0[place].1 = unknown,
+            Err(place) => self.0.insert(place, (id, unknown)),
+        }
+    }
+
+    /// Removes the peers that `is_gone` names.
+    pub(crate) fn remove(&mut self, is_gone: impl Fn(NodeId) -> bool) {
+        self.0.retain(|(id, _)| !is_gone(*id));
+    }
+
+    /// Returns the highest number that a quorum of the membership has reached: `own` is the one of
+    /// this node, the leader `id`, and `of` returns a peer's from its progress.
+    pub(crate) fn quorum_reached(
+        &self,
+        membership: &Membership,
+        id: NodeId,
+        own: u64,
+        of: impl Fn(&Progress) -> u64,
+    ) -> u64 {
+        quorum::reached(membership, |voter| self.reached(voter, id, own, &of))
+    }
+
+    /// Returns the highest number that every voter has reached; see [`Peers::quorum_reached`].
+    pub(crate) fn all_reached(
+        &self,
+        membership: &Membership,
+        id: NodeId,
+        own: u64,
+        of: impl Fn(&Progress) -> u64,
+    ) -> u64 {
+        membership.voters().map(|voter| self.reached(voter, id, own, &of)).min().unwrap_or(0)
+    }
+
+    fn reached(&self, voter: NodeId, id: NodeId, own: u64, of: impl Fn(&Progress) -> u64) -> u64 {
+        if voter == id { own } else { self.get(voter).map_or(0, of) }
+    }
+
+    fn assert_order(&self) {
+        debug_assert!(
+            self.0.iter().is_sorted_by(|(one, _), (next, _)| one < next),
+            "peers are in the order of their ids"
+        );
+    }
+
+    /// Panics if a peer's progress contradicts the log of the leader `own`, which ends at `last`.
+    pub(crate) fn assert_invariants(&self, own: NodeId, last: EntryId) {
+        self.assert_order();
+        assert!(self.get(own).is_none(), "no leader is its own peer");
+        for (_, progress) in self.iter() {
+            progress.assert_invariants(last);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_stay_in_order_and_the_own_number_counts() {
+        let ids = [2, 4].map(NodeId);
+        let mut peers = Peers::new(ids.into_iter(), Index(5), Instant::ZERO);
+        peers.reset(NodeId(3), Index(5), Instant(9));
+        assert!(peers.iter().map(|(id, _)| id.0).eq([2, 3, 4]));
+        let reached = |peers: &Peers, own| {
+            let members = Membership::new([1, 2, 3].map(NodeId));
+            let of = |progress: &Progress| progress.last_contact.0;
+            (
+                peers.quorum_reached(&members, NodeId(1), own, of),
+                peers.all_reached(&members, NodeId(1), own, of),
+            )
+        };
+        assert_eq!(reached(&peers, 7), (7, 0));
+        assert_eq!(reached(&peers, 12), (9, 0));
+        peers.remove(|id| id == NodeId(3));
+        assert_eq!(reached(&peers, 7), (0, 0), "a voter that is no peer has reached nothing");
+        assert!(peers.get(NodeId(3)).is_none());
+    }
+}

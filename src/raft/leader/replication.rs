@@ -1,0 +1,160 @@
+//! Replication to one peer: the entries it lacks, within its in-flight window and message bounds.
+
+use alloc::vec::Vec;
+
+use crate::log::Slice;
+use crate::progress::{Mode, Progress, Window};
+use crate::raft::api::input::Consumer;
+use crate::raft::common::Common;
+use crate::raft::journal::snapshots;
+use crate::types::{Body, Entry, EntryId, Index, NodeId};
+
+/// The configured in-flight window of every peer.
+fn window(common: &Common) -> Window {
+    Window {
+        messages_max: common.config().inflight_messages_max,
+        entries_max: common.config().inflight_entries_max,
+        bytes_max: common.config().inflight_bytes_max,
+    }
+}
+
+/// The index of a log's first entry.
+const FIRST: Index = Index(1);
+
+/// Sends the peer the entries that it lacks, within its window; entries that are only on the disk
+/// are fetched first. Without entries to send, it sends an empty append if the peer does not know
+/// whether its log matches, or if `commit_due` says that the peer [must learn](needs_commit) the
+/// commit index now. A peer that needs compacted entries, or the first membership, which is not an
+/// entry, is offered a snapshot. `round` is the last heartbeat round sent.
+pub(crate) fn replicate_to(
+    common: &mut Common,
+    peer: NodeId,
+    progress: &mut Progress,
+    round: u64,
+    commit_due: bool,
+) {
+    let first_membership_is_compacted = common.log().membership_at(Index::ZERO).is_none();
+    if progress.next() <= common.log().base().index
+        || (progress.next() == FIRST && first_membership_is_compacted)
+    {
+        return snapshots::offer(common, peer, progress, round);
+    }
+    let last = common.log().last().index;
+    progress.resume(last);
+    let window = window(common);
+    while progress.next() <= last && progress.may_send(&window) {
+        let Some(entries) = next_entries(common, peer, progress, &window) else { break };
+        send_entries(common, peer, progress, entries, round);
+    }
+    let needs_append = progress.needs_append() && is_idle(common, progress);
+    if needs_append || (commit_due && needs_commit(common, progress)) {
+        send_entries(common, peer, progress, Vec::new(), round);
+    }
+}
+
+/// Panics if more is in flight to the peer than its window allows.
+pub(crate) fn assert_within_window(common: &Common, progress: &Progress) {
+    let (window, inflight) = (window(common), progress.inflight());
+    assert!(inflight.messages() <= window.messages_max, "the window bounds messages");
+    assert!(inflight.entries() <= window.entries_max, "the window bounds entries");
+    let alone = inflight.entries() <= 1;
+    assert!(alone || inflight.bytes() <= window.bytes_max, "the window bounds bytes");
+}
+
+/// Whether the leader streams to the peer ([`Mode::Replicate`]) and has sent it every entry.
+fn is_idle(common: &Common, progress: &Progress) -> bool {
+    progress.mode() == Mode::Replicate && progress.next() > common.log().last().index
+}
+
+/// Whether the peer lacks the latest commit index and no entry is left to send that would carry it.
+pub(crate) fn needs_commit(common: &Common, progress: &Progress) -> bool {
+    is_idle(common, progress) && progress.committed_sent < common.log().committed()
+}
+
+/// Sends entries from the disk to the peer if they are still its next ones.
+pub(crate) fn send_fetched(
+    common: &mut Common,
+    peer: NodeId,
+    progress: &mut Progress,
+    entries: Vec<Entry>,
+    round: u64,
+) {
+    let window = window(common);
+    let is_next = entries.first().is_some_and(|entry| entry.id.index == progress.next());
+    if is_next
+        && progress.may_send(&window)
+        && let Some(entries) = limited_to_window(common, progress, entries, &window)
+    {
+        send_entries(common, peer, progress, entries, round);
+    }
+}
+
+/// Returns the next entries for the peer; `None` if they do not fit the window, or are only on the
+/// disk, from which they are then requested.
+fn next_entries(
+    common: &mut Common,
+    peer: NodeId,
+    progress: &mut Progress,
+    window: &Window,
+) -> Option<Vec<Entry>> {
+    let (room_entries, room_bytes) = progress.inflight().room(window);
+    let entries_max = room_entries.min(common.config().message_entries_max);
+    let bytes_max = room_bytes.min(common.config().message_bytes_max);
+    let (first, last) = (progress.next(), common.log().last().index);
+    assert!(first <= last, "the peer lacks an entry");
+    assert!(first > common.log().base().index, "the log has the peer's next entry");
+    match common.log().slice(first, last, entries_max, bytes_max) {
+        Slice::Hot(entries) => limited_to_window(common, progress, entries, window),
+        Slice::Cold { last } => {
+            common.fetch(Consumer::Peer(peer), first, last);
+            None
+        }
+    }
+}
+
+/// Limits `entries` to one message and to the window. An entry that is too large is sent alone once
+/// nothing else is in flight.
+fn limited_to_window(
+    common: &Common,
+    progress: &mut Progress,
+    mut entries: Vec<Entry>,
+    window: &Window,
+) -> Option<Vec<Entry>> {
+    let (room_entries, room_bytes) = progress.inflight().room(window);
+    let bytes_max = room_bytes.min(common.config().message_bytes_max);
+    let mut bytes = 0;
+    let count = entries.iter().take_while(|entry| {
+        bytes += entry.bytes();
+        bytes <= bytes_max
+    });
+    let count = count.count().min(room_entries).min(common.config().message_entries_max);
+    let alone = progress.inflight().entries() == 0;
+    entries.truncate(count.max(usize::from(alone)));
+    if entries.is_empty() {
+        progress.wait_for_room();
+        return None;
+    }
+    Some(entries)
+}
+
+fn send_entries(
+    common: &mut Common,
+    peer: NodeId,
+    progress: &mut Progress,
+    entries: Vec<Entry>,
+    round: u64,
+) {
+    let prev_index = progress.next().previous();
+    let prev_term =
+        common.log().term_at(prev_index).expect("the log has the previous entry's term");
+    let prev = EntryId::new(prev_term, prev_index);
+    let last = entries.last().map_or(prev_index, |entry| entry.id.index);
+    let bytes = entries.iter().map(Entry::bytes).sum();
+    let first = entries.first().map(|entry| entry.id.index);
+    assert!(first.is_none_or(|first| first == prev_index.next()), "entries follow `prev`");
+    assert!(progress.matched() <= prev_index, "matched entries are not sent again");
+    progress.sent(last, entries.len(), bytes, round);
+    let committed = common.log().committed();
+    progress.committed_sent = committed;
+    common.send(peer, Body::AppendEntries { prev, entries, committed });
+}

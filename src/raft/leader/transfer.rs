@@ -1,0 +1,155 @@
+//! Leadership transfers (thesis §3.10): requested by a user, to a voter of higher priority, or
+//! because the leader's disk is stuck or the leader has lost its vote.
+
+use crate::progress::{Mode, Progress};
+use crate::raft::api::action::Action;
+use crate::raft::common::Common;
+use crate::raft::leader::lease::LeaderLease;
+use crate::raft::leader::peers::Peers;
+use crate::types::{Body, Instant, NodeId, RejectReason, Tag};
+
+/// The leadership transfer under way, if there is one. Proposals are rejected meanwhile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Transfers {
+    current: Option<Transfer>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Transfer {
+    /// The tag of the user's request; `None` if the leader began the transfer itself.
+    tag: Option<Tag>,
+    to: NodeId,
+    /// When the transfer is aborted and this leader continues.
+    deadline: Instant,
+}
+
+impl Transfers {
+    pub(crate) fn is_active(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// Begins the transfer that a user requests, to the best target if `to` is `None`.
+    pub(crate) fn on_request(
+        &mut self,
+        common: &mut Common,
+        peers: &Peers,
+        lease: &mut LeaderLease,
+        tag: Tag,
+        to: Option<NodeId>,
+    ) {
+        if self.is_active() {
+            return common.reject(tag, RejectReason::Transferring);
+        }
+        let voters = common.log().membership().incoming();
+        let is_other_voter = |to: &NodeId| *to != common.id() && voters.contains(to);
+        match to
+            .filter(is_other_voter)
+            .or_else(|| best_transfer_target(common, peers).filter(|_| to.is_none()))
+        {
+            Some(to) => self.begin(common, peers, lease, Some(tag), to),
+            None => common.reject(tag, RejectReason::NoTransferTarget),
+        }
+    }
+
+    /// Begins a transfer to `to`, for the user's request `tag` or by the leader itself.
+    pub(crate) fn begin(
+        &mut self,
+        common: &mut Common,
+        peers: &Peers,
+        lease: &mut LeaderLease,
+        tag: Option<Tag>,
+        to: NodeId,
+    ) {
+        assert!(self.current.is_none(), "one transfer at a time");
+        assert!(to != common.id(), "a leader transfers to another node");
+        assert!(common.log().membership().incoming().contains(&to), "a voter can lead");
+        let deadline = common.now().after(common.config().election_timeout_max);
+        self.current = Some(Transfer { tag, to, deadline });
+        self.advance(common, peers, lease);
+    }
+
+    /// Asks the target to campaign once it has the whole log and no read lease is in force. Until
+    /// then this leader replicates the entries that the target lacks.
+    pub(crate) fn advance(&self, common: &mut Common, peers: &Peers, lease: &mut LeaderLease) {
+        let Some(Transfer { to, .. }) = self.current else { return };
+        let last = common.log().last().index;
+        let ready = |peer: &Progress| peer.ready.may_lead && peer.matched() == last;
+        // The holder of a read lease relies on no other leader being elected meanwhile.
+        if peers.get(to).is_some_and(ready) && !lease.has_read_leases(common.now()) {
+            lease.end();
+            common.send(to, Body::TimeoutNow);
+        }
+    }
+
+    /// Ends a transfer whose target did not become leader in time; this leader continues.
+    pub(crate) fn expire(&mut self, common: &mut Common) {
+        let now = common.now();
+        if let Some(expired) = self.current.take_if(|transfer| transfer.deadline <= now)
+            && let Some(tag) = expired.tag
+        {
+            common.reject(tag, RejectReason::TransferAborted);
+        }
+    }
+
+    /// Reports a requested transfer as done, because the node no longer leads.
+    pub(crate) fn finish(&mut self, common: &mut Common) {
+        if let Some(Transfer { tag: Some(tag), .. }) = self.current.take() {
+            common.output.push(Action::LeadershipTransferred { tag });
+        }
+    }
+
+    /// Panics if the leader `own` transfers its leadership to itself.
+    pub(crate) fn assert_invariants(&self, own: NodeId) {
+        assert!(self.current.is_none_or(|it| it.to != own), "a leader transfers to another node");
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Transfers {
+    /// The only instant in the state.
+    pub(crate) fn instant(&mut self) -> Option<&mut Instant> {
+        self.current.as_mut().map(|transfer| &mut transfer.deadline)
+    }
+}
+
+/// Asks the best target to campaign, because this node stops leading in any case; not while a read
+/// lease is in force.
+pub(crate) fn yield_leadership(common: &mut Common, peers: &Peers, lease: &mut LeaderLease) {
+    if let Some(to) = best_transfer_target(common, peers)
+        && !lease.has_read_leases(common.now())
+    {
+        lease.end();
+        common.send(to, Body::TimeoutNow);
+    }
+}
+
+/// Returns the best voter to lead next: by readiness, then the longest known log, then priority.
+fn best_transfer_target(common: &Common, peers: &Peers) -> Option<NodeId> {
+    let membership = common.log().membership();
+    let rank = |(id, peer): &(NodeId, &Progress)| {
+        let is_ready = may_take_leadership(common, peer);
+        (is_ready, peer.matched(), membership.priority(*id), core::cmp::Reverse(*id))
+    };
+    peers.voters(membership).max_by_key(rank).map(|(id, _)| id)
+}
+
+/// Returns the voter that should lead in this node's place: the one with the highest priority above
+/// this node's that is ready and has every committed entry.
+pub(crate) fn higher_priority_target(common: &Common, peers: &Peers) -> Option<NodeId> {
+    let membership = common.log().membership();
+    let own = membership.priority(common.id());
+    let is_eligible = |(id, peer): &(NodeId, &Progress)| {
+        membership.priority(*id) > own
+            && peer.matched() >= common.log().committed()
+            && may_take_leadership(common, peer)
+    };
+    let rank = |(id, _): &(NodeId, &Progress)| (membership.priority(*id), core::cmp::Reverse(*id));
+    peers.voters(membership).filter(is_eligible).max_by_key(rank).map(|(id, _)| id)
+}
+
+/// Whether the peer was heard from lately, may lead, receives entries and has disk space.
+fn may_take_leadership(common: &Common, peer: &Progress) -> bool {
+    let fresh_until = peer.last_contact.after(common.config().heartbeat_interval.saturating_mul(2));
+    let receives_entries = peer.mode() == Mode::Replicate && !peer.disk_full();
+    common.now() <= fresh_until && peer.ready.may_lead && receives_entries
+}

@@ -1,0 +1,47 @@
+//! The backoff between a leader's attempts to transfer to a voter of higher priority.
+
+use core::time::Duration;
+
+use crate::types::Instant;
+
+/// When this node, as leader, next tries to transfer to a voter of higher priority. Each attempt
+/// doubles the wait; a long time without an attempt resets it. A voter that cannot keep the
+/// leadership therefore does not get it again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct PriorityTransferBackoff {
+    not_before: Instant,
+    wait: Duration,
+}
+
+/// The longest wait, in election timeouts.
+const WAIT_TIMEOUTS_MAX: u32 = 64;
+
+impl PriorityTransferBackoff {
+    /// Delays the first attempt after the node's election by one election timeout, in which the
+    /// other voters can be heard from.
+    pub(crate) fn begin(&mut self, now: Instant, timeout: Duration) {
+        self.not_before = self.not_before.max(now.after(timeout));
+    }
+
+    /// Whether an attempt is due. An attempt that is due counts as made and doubles the wait.
+    pub(crate) fn attempt(&mut self, now: Instant, timeout: Duration) -> bool {
+        if now < self.not_before {
+            return false;
+        }
+        let is_quiet = now >= self.not_before.after(self.wait.saturating_mul(8));
+        let longest = timeout.saturating_mul(WAIT_TIMEOUTS_MAX);
+        let wait = if is_quiet { timeout } else { self.wait };
+        self.wait = wait.saturating_mul(2).clamp(timeout.saturating_mul(2), longest);
+        self.not_before = now.after(self.wait);
+        assert!(self.wait >= timeout, "a wait is longer than an election");
+        true
+    }
+}
+
+#[cfg(feature = "explore")]
+impl PriorityTransferBackoff {
+    /// The instant in the backoff's state.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.not_before
+    }
+}

@@ -1,0 +1,133 @@
+//! The bytes of a leader's entries that its state machine has not applied, which bound proposals.
+
+use alloc::collections::VecDeque;
+
+use crate::log::Log;
+use crate::types::Index;
+
+/// The entries that a leader has not applied, including those inherited from earlier terms.
+///
+/// The size of an inherited entry is unknown while the entry is on the disk only. Until these
+/// entries are applied, there is no room for a proposal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Unapplied {
+    /// The last unapplied entry of unknown size; it and all unapplied entries before it are on the
+    /// disk only.
+    cold: Option<Index>,
+    /// Every later unapplied entry with its bytes, by ascending index.
+    sizes: VecDeque<(Index, usize)>,
+    bytes: usize,
+}
+
+impl Unapplied {
+    /// Returns the unapplied entries in the log of a node that begins to lead.
+    pub(crate) fn of(log: &Log) -> Unapplied {
+        let cold = log.tail_first().previous();
+        let mut unapplied = Unapplied {
+            cold: Some(cold).filter(|cold| *cold > log.applied()),
+            sizes: VecDeque::new(),
+            bytes: 0,
+        };
+        for entry in log.unapplied_in_memory() {
+            unapplied.push(entry.id.index, entry.bytes());
+        }
+        unapplied
+    }
+
+    /// Adds an appended entry of `bytes` bytes.
+    pub(crate) fn push(&mut self, index: Index, bytes: usize) {
+        assert!(self.sizes.back().is_none_or(|(last, _)| *last < index), "a log only grows");
+        self.bytes += bytes;
+        self.sizes.push_back((index, bytes));
+    }
+
+    /// Removes every entry up to `index`, which is applied.
+    pub(crate) fn applied(&mut self, index: Index) {
+        self.cold = self.cold.filter(|cold| *cold > index);
+        while let Some((_, bytes)) = self.sizes.pop_front_if(|(next, _)| *next <= index) {
+            self.bytes -= bytes;
+        }
+        assert!(!self.sizes.is_empty() || self.bytes == 0, "no entry is left to count");
+    }
+
+    /// Whether `bytes` more fit within `bytes_max`; false while entries of unknown size are
+    /// unapplied.
+    pub(crate) fn has_room(&self, bytes: usize, bytes_max: usize) -> bool {
+        self.cold.is_none() && self.bytes.saturating_add(bytes) <= bytes_max
+    }
+
+    /// The total bytes of the unapplied entries whose size is known.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn assert_invariants(&self, log: &Log) {
+        let (applied, last) = (log.applied(), log.last().index);
+        let counted = self.sizes.iter().map(|(_, bytes)| bytes).sum::<usize>();
+        assert_eq!(self.bytes, counted, "the byte count matches the listed entries");
+        assert!(self.cold.is_none_or(|cold| cold > applied), "applied entries are removed");
+        let first = self.cold.unwrap_or(applied).next();
+        let listed = self.sizes.iter().map(|(index, _)| *index);
+        assert!(listed.eq((first.0..=last.0).map(Index)), "every unapplied entry is listed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Command, Entry, EntryId, Payload, Restored, Term};
+
+    const BYTES: usize = Entry::OVERHEAD_BYTES + 8;
+
+    /// Returns a log of nine entries of `BYTES` each, with those from `hot` on in memory and the
+    /// first three applied.
+    fn log(hot: u64) -> Log {
+        let id = |index| EntryId::new(Term(1), Index(index));
+        let payload = || Payload::Command(Command::from(&[0; 8][..]));
+        let tail = (hot..=9).map(|index| Entry { id: id(index), payload: payload() }).collect();
+        let restored = Restored {
+            last: Index(9),
+            committed: Index(9),
+            applied: Index(3),
+            runs: alloc::vec![id(1)],
+            tail,
+            ..Restored::default()
+        };
+        Log::new(&restored).expect("the restored state is consistent")
+    }
+
+    #[test]
+    fn inherited_entries_in_memory_count_until_they_are_applied() {
+        for hot in [1, 4] {
+            let mut unapplied = Unapplied::of(&log(hot));
+            assert_eq!(unapplied.bytes(), 6 * BYTES);
+            assert!(unapplied.has_room(BYTES, 7 * BYTES));
+            assert!(!unapplied.has_room(BYTES + 1, 7 * BYTES));
+            unapplied.applied(Index(8));
+            assert_eq!(unapplied.bytes(), BYTES);
+        }
+    }
+
+    #[test]
+    fn inherited_entries_on_disk_leave_no_room_until_they_are_applied() {
+        let mut unapplied = Unapplied::of(&log(6));
+        assert_eq!(unapplied.bytes(), 4 * BYTES, "only entries in memory have a known size");
+        assert!(!unapplied.has_room(0, usize::MAX));
+        unapplied.applied(Index(4));
+        assert!(!unapplied.has_room(0, usize::MAX));
+        unapplied.applied(Index(5));
+        assert!(unapplied.has_room(BYTES, 5 * BYTES));
+    }
+
+    #[test]
+    fn appended_entries_count_until_they_are_applied() {
+        let mut unapplied = Unapplied::of(&log(4));
+        unapplied.applied(Index(9));
+        unapplied.push(Index(10), 100);
+        unapplied.push(Index(11), 30);
+        assert!(unapplied.has_room(70, 200));
+        assert!(!unapplied.has_room(71, 200));
+        unapplied.applied(Index(10));
+        assert_eq!(unapplied.bytes(), 30);
+    }
+}

@@ -1,0 +1,79 @@
+//! The node's place in the cluster: the incarnation of its disk, its bootstrap, and the membership
+//! that it reported last.
+
+pub(crate) mod survival;
+
+use crate::raft::bootstrap::Bootstrap;
+use crate::types::{BootstrapPeer, Incarnation, Instant, Membership, NodeId};
+
+/// The node's own identity, and the membership as far as the driver knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Members {
+    /// The incarnation of the node's disk.
+    incarnation: Incarnation,
+    /// The bootstrap under way, while a bootstrap peer has no membership.
+    bootstrap: Option<Bootstrap>,
+    /// `Action::UnknownIncarnation` was reported since the start.
+    reported_unknown_incarnation: bool,
+    /// The membership that was reported last.
+    reported: Membership,
+}
+
+impl Members {
+    pub(crate) fn new(
+        incarnation: Incarnation,
+        active: Membership,
+        bootstrap: Option<Bootstrap>,
+    ) -> Members {
+        assert!(bootstrap.is_none() || active.is_empty(), "only a node without members bootstraps");
+        Members { incarnation, bootstrap, reported_unknown_incarnation: false, reported: active }
+    }
+
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    pub(crate) fn bootstrap(&self) -> Option<&Bootstrap> {
+        self.bootstrap.as_ref()
+    }
+
+    pub(crate) fn bootstrap_mut(&mut self) -> Option<&mut Bootstrap> {
+        self.bootstrap.as_mut()
+    }
+
+    pub(crate) fn end_bootstrap(&mut self) {
+        self.bootstrap = None;
+    }
+
+    /// Restarts the bootstrap of the node `id`, if one is under way, as a restart of the node would.
+    pub(crate) fn restart_bootstrap(&mut self, id: NodeId, start_id: u64, now: Instant) {
+        let own = BootstrapPeer { id, incarnation: self.incarnation, start_id };
+        if let Some(bootstrap) = &mut self.bootstrap {
+            bootstrap.restart(own, now);
+        }
+    }
+
+    /// When the next bootstrap probes are due.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.bootstrap.as_ref().map_or(Instant::NEVER, Bootstrap::due)
+    }
+
+    /// Records that the membership does not name this node's disk; returns true the first time.
+    pub(crate) fn report_unknown_incarnation(&mut self) -> bool {
+        !core::mem::replace(&mut self.reported_unknown_incarnation, true)
+    }
+
+    /// The membership that was reported last.
+    pub(crate) fn reported(&self) -> &Membership {
+        &self.reported
+    }
+
+    pub(crate) fn set_reported(&mut self, membership: Membership) {
+        self.reported = membership;
+    }
+
+    /// Panics if the last reported membership is not the `active` one.
+    pub(crate) fn assert_invariants(&self, active: &Membership) {
+        assert!(self.reported.ptr_eq(active), "a step reports the active membership");
+    }
+}

@@ -1,0 +1,159 @@
+//! Takeover by the last survivor: which nodes are silent, and whether this node may continue
+//! without them.
+//!
+//! `docs/SURVIVOR.md` has the argument. In short: a committed entry is on the disk of every voter,
+//! so that any voter that was up all the time may continue alone. A node may do so if a leader has
+//! allowed it since the node's start, and the node was not paused since then.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::quorum::{Tally, VoteResult};
+use crate::types::{Instant, Membership, NodeId};
+
+/// Which other nodes are alive as far as this node knows, and whether it may take over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Survival {
+    /// The silence after which a node counts as dead; `None` without `Config::survivor`.
+    after: Option<Duration>,
+    /// A leader allowed this node to take over, or this node was elected, and the node was neither
+    /// restarted nor paused since then.
+    takeover_allowed: bool,
+    /// The start, the end of the last pause, or the last leader contact: silence counts from here.
+    silence_start: Instant,
+    /// When other nodes were heard from since `silence_start`, by ascending id.
+    contacts: Vec<(NodeId, Instant)>,
+}
+
+impl Survival {
+    /// The state of a node that has just started, and may not take over yet.
+    pub(crate) fn new(after: Option<Duration>, now: Instant) -> Survival {
+        let silence_start = if after.is_some() { now } else { Instant::ZERO };
+        Survival { after, takeover_allowed: false, silence_start, contacts: Vec::new() }
+    }
+
+    /// Whether `Config::survivor` is set, so that nodes continue without silent ones.
+    pub(crate) fn is_on(&self) -> bool {
+        self.after.is_some()
+    }
+
+    /// The time by which a step must follow the one at `now`: a node that runs but takes no step
+    /// would count as paused.
+    pub(crate) fn deadline(&self, now: Instant) -> Instant {
+        self.after.map_or(Instant::NEVER, |after| now.after(after / 8))
+    }
+
+    /// Advances the clock from the previous step at `before` to `now`. Returns whether the node was
+    /// paused for so long that others may have taken over without it.
+    pub(crate) fn advance_clock(&mut self, before: Instant, now: Instant) -> bool {
+        assert!(now >= before, "contract: now never goes back");
+        let Some(after) = self.after else { return false };
+        let paused = now >= before.after(after / 2);
+        if paused {
+            *self = Survival::new(self.after, now);
+        }
+        paused
+    }
+
+    /// Records that another node was heard from.
+    pub(crate) fn record_contact(&mut self, id: NodeId, now: Instant) {
+        if self.after.is_none() {
+            return;
+        }
+        match self.contacts.binary_search_by_key(&id, |(other, _)| *other) {
+            Ok(place) => self.contacts[place].1 = now,
+            Err(place) => self.contacts.insert(place, (id, now)),
+        }
+    }
+
+    /// Records a leader contact and drops the other contacts: followers send nothing to one
+    /// another, so their silence means nothing.
+    pub(crate) fn on_leader_contact(&mut self, now: Instant) {
+        if self.after.is_some() {
+            (self.silence_start, self.contacts) = (now, Vec::new());
+        }
+    }
+
+    /// Drops the contacts of nodes that are no members.
+    pub(crate) fn retain_members(&mut self, members: &Membership) {
+        self.contacts.retain(|(id, _)| members.is_member(*id));
+    }
+
+    fn last_contact(&self, id: NodeId) -> Instant {
+        let found = self.contacts.iter().find(|(other, _)| *other == id);
+        found.map_or(self.silence_start, |(_, at)| *at)
+    }
+
+    /// Whether the node was silent for so long that it counts as dead.
+    pub(crate) fn is_silent(&self, id: NodeId, now: Instant) -> bool {
+        self.after.is_some_and(|after| now >= self.last_contact(id).after(after))
+    }
+
+    /// Whether the node was heard from so recently that
+    /// [`Body::TakeoverAllowed`](crate::types::Body) reaches it before it counts as dead.
+    pub(crate) fn is_fresh(&self, id: NodeId, now: Instant) -> bool {
+        let known = self.contacts.iter().any(|(other, _)| *other == id);
+        self.after.is_some_and(|after| known && now < self.last_contact(id).after(after / 4))
+    }
+
+    /// Allows this node to take over: from now on its disk has every committed entry.
+    pub(crate) fn allow_takeover(&mut self) {
+        self.takeover_allowed = true;
+    }
+
+    /// Forbids this node to take over, because it has lost its vote.
+    pub(crate) fn forbid_takeover(&mut self) {
+        self.takeover_allowed = false;
+    }
+
+    /// Whether this node may take over, because its log has every committed entry.
+    pub(crate) fn may_take_over(&self) -> bool {
+        self.takeover_allowed
+    }
+
+    /// The result of an election: every voter that is not dead must have granted its vote. If any
+    /// voter is missing, this node or one that granted must have a complete log.
+    pub(crate) fn vote_result(
+        &self,
+        own: NodeId,
+        membership: &Membership,
+        tally: &Tally,
+        complete_log_granted: bool,
+        now: Instant,
+    ) -> VoteResult {
+        assert!(self.is_on(), "only survivors continue without a quorum");
+        let missing = membership.voters().filter(|id| !tally.granted().contains(id));
+        let missing: Vec<NodeId> = missing.collect();
+        let dead = |id: &NodeId| *id != own && self.is_silent(*id, now);
+        if missing.is_empty() {
+            VoteResult::Won
+        } else if missing.iter().all(dead) {
+            if self.takeover_allowed || complete_log_granted {
+                VoteResult::Won
+            } else {
+                VoteResult::Pending
+            }
+        } else if missing.iter().any(|id| !dead(id) && tally.rejected().contains(id)) {
+            VoteResult::Lost
+        } else {
+            VoteResult::Pending
+        }
+    }
+
+    /// Panics if the contacts contradict one another.
+    pub(crate) fn assert_invariants(&self, now: Instant) {
+        assert!(self.is_on() || self.contacts.is_empty(), "contacts matter to survivors only");
+        let order = self.contacts.is_sorted_by(|(one, _), (next, _)| one < next);
+        assert!(order, "contacts are in the order of the ids");
+        let past = self.contacts.iter().all(|(_, at)| *at <= now);
+        assert!(past && self.silence_start <= now, "no node was heard from in the future");
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Survival {
+    /// Returns every instant in the survival state.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        self.contacts.iter_mut().map(|(_, at)| at).chain([&mut self.silence_start])
+    }
+}

@@ -1,0 +1,142 @@
+//! Linearizable reads by read index (thesis §6.4): the reads of a node in any role that wait for
+//! its state machine, and how fresh the state of the node is.
+
+pub(crate) mod read_lease;
+
+use alloc::collections::VecDeque;
+
+use crate::raft::api::action::Action;
+use crate::raft::output::Output;
+use crate::raft::reads::read_lease::{AnsweredRound, FreshnessBound};
+use crate::types::{Freshness, Index, Instant, ReadLevel, RejectReason, Tag, Term};
+
+/// Reads with a known read index that wait for the state machine to apply it, and the freshness of
+/// the node's own state. They survive a role change, because the index stays valid.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Reads {
+    /// The waiting reads, by ascending index.
+    waiting: VecDeque<ConfirmedRead>,
+    /// A random number that identifies this start of the node.
+    start_id: u64,
+    /// The number of the last read forwarded to a leader.
+    last_ticket: u64,
+    /// The latest confirmed bound on the staleness of the state machine, from leaders' heartbeats.
+    freshness_bound: Option<FreshnessBound>,
+    /// The last heartbeat round that the node answered. Read leases count from the first reply to a
+    /// round.
+    answered_round: AnsweredRound,
+}
+
+/// A read that may be answered once `index` is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct ConfirmedRead {
+    tag: Tag,
+    index: Index,
+    freshness: Freshness,
+}
+
+impl ConfirmedRead {
+    fn ready(self) -> Action {
+        Action::ReadReady { tag: self.tag, index: self.index, freshness: self.freshness }
+    }
+}
+
+impl Reads {
+    pub(crate) fn new(start_id: u64) -> Reads {
+        Reads {
+            waiting: VecDeque::new(),
+            start_id,
+            last_ticket: 0,
+            freshness_bound: None,
+            answered_round: AnsweredRound::default(),
+        }
+    }
+
+    /// The random number that identifies this start of the node.
+    pub(crate) fn start_id(&self) -> u64 {
+        self.start_id
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(crate) fn next_ticket(&mut self) -> u64 {
+        self.last_ticket += 1;
+        self.last_ticket
+    }
+
+    /// Answers the read `tag` once `index` is applied, with the given freshness.
+    pub(crate) fn confirm(
+        &mut self,
+        tag: Tag,
+        index: Index,
+        freshness: Freshness,
+        applied: Index,
+        output: &mut Output,
+    ) {
+        let read = ConfirmedRead { tag, index, freshness };
+        if applied >= index {
+            output.push(read.ready());
+        } else {
+            let place = self.waiting.partition_point(|other| other.index <= read.index);
+            self.waiting.insert(place, read);
+        }
+    }
+
+    /// Answers the reads that wait for an index up to `applied`.
+    pub(crate) fn answer_through(&mut self, applied: Index, output: &mut Output) {
+        while let Some(read) = self.waiting.pop_front_if(|read| read.index <= applied) {
+            output.push(read.ready());
+        }
+    }
+
+    /// Rejects the reads that wait for an index after `last`.
+    pub(crate) fn reject_after(&mut self, last: Index, reason: RejectReason, output: &mut Output) {
+        while let Some(read) = self.waiting.pop_back_if(|read| read.index > last) {
+            output.push(Action::Rejected { tag: read.tag, reason });
+        }
+    }
+
+    /// Returns the bound on the staleness of the node's own state if it suffices for `level`.
+    pub(crate) fn fresh_enough(&self, level: ReadLevel, now: Instant) -> Option<FreshnessBound> {
+        let ReadLevel::Bounded(staleness) = level else { return None };
+        self.freshness_bound.filter(|fresh| now.since(fresh.since) <= staleness)
+    }
+
+    /// Records a confirmed bound on the staleness, unless a later one is known.
+    pub(crate) fn learn_freshness(&mut self, bound: FreshnessBound) {
+        if self.freshness_bound.is_none_or(|known| known.since < bound.since) {
+            self.freshness_bound = Some(bound);
+        }
+    }
+
+    /// Records that the node answers the round, and returns whether it is its first reply to it.
+    pub(crate) fn answer_round(&mut self, term: Term, round: u64) -> bool {
+        self.answered_round.record_if_new(term, round)
+    }
+
+    /// Panics unless every waiting read waits, in the order of the indices.
+    pub(crate) fn assert_invariants(&self, applied: Index, now: Instant) {
+        let order = self.waiting.iter().is_sorted_by_key(|read| read.index);
+        assert!(order, "reads wait in the order of their indices");
+        let waits = self.waiting.front().is_none_or(|read| read.index > applied);
+        assert!(waits, "no read waits for an index that is applied");
+        let past = self.freshness_bound.is_none_or(|fresh| fresh.since <= now);
+        assert!(past, "the state is as of an earlier instant");
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Reads {
+    /// Drops what only matters to reads under leases.
+    pub(crate) fn forget_rounds(&mut self) {
+        self.freshness_bound = None;
+        self.answered_round = AnsweredRound::default();
+    }
+
+    /// The only instant in the reads' state.
+    pub(crate) fn instant(&mut self) -> Option<&mut Instant> {
+        self.freshness_bound.as_mut().map(|fresh| &mut fresh.since)
+    }
+}
