@@ -168,7 +168,8 @@ impl Common {
         }
     }
 
-    /// The longest vote lease that a leader ever requested from the node.
+    /// The length of the node's vote lease: the longest that a leader requested, or that the node
+    /// needed as a candidate that may grant read leases. Zero until then.
     pub(crate) fn vote_lease(&self) -> Duration {
         self.hard_state.vote_lease
     }
@@ -484,8 +485,8 @@ impl Common {
     /// Ends a step: submits its write, reports the membership and passes committed entries to the
     /// state machine.
     pub(crate) fn finish_step(&mut self) {
-        // An entry that is not durable may still be lost, so the stored commit index ends before
-        // it.
+        // An entry that is not durable may still be lost, so the commit index that is stored with
+        // the write does not exceed the durable index.
         let committed = self.log.committed().min(self.log.durable());
         if let Some(write) = self.outbox.take_write(committed, self.now) {
             self.actions.push(Action::Persist(write));

@@ -384,9 +384,9 @@ impl Leader {
         }
     }
 
-    /// Sends [`Body::TakeoverAllowed`] to the voters that every commit waits for, if they have
-    /// every committed entry and were heard from recently: no node counts them as dead before it
-    /// arrives.
+    /// Sends [`Body::TakeoverAllowed`] to each incoming voter that has every committed entry on its
+    /// disk, and that was heard from so recently that no node counts it as dead before the message
+    /// arrives. Every later commit waits for the incoming voters.
     fn allow_takeover(&self, common: &mut Common) {
         let membership = common.log.membership().clone();
         if common.log.membership_index() > common.log.committed() {
