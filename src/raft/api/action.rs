@@ -74,8 +74,8 @@ pub enum Action {
         id: EntryId,
     },
     /// The request had no effect and will have none, so that a retry is safe, with two exceptions:
-    /// the target of an aborted leadership transfer may still be elected later, and the nodes that
-    /// a cancelled membership change was to make voters stay learners.
+    /// after an aborted leadership transfer, the target may still be elected; after a cancelled
+    /// membership change, the nodes that were to become voters stay learners.
     Rejected {
         /// The tag of the request.
         tag: Tag,
@@ -168,8 +168,8 @@ pub enum MessageRejectReason {
     NotVoter,
     /// The message is of an earlier term.
     StaleTerm,
-    /// A candidate asked for a vote, but this node has heard from a leader within
-    /// `Config::election_timeout_min` (thesis §4.2.3).
+    /// A node asked for a vote or a pre-vote, but this node leads, or has heard from a leader
+    /// within `Config::election_timeout_min` (thesis §4.2.3).
     LeaderHeard,
     /// A candidate asked for a vote during a vote lease (thesis §6.4.1).
     VoteWithheld,
@@ -177,7 +177,8 @@ pub enum MessageRejectReason {
     AlreadyVoted,
     /// The candidate's log is behind the node's log (Raft §5.4.1).
     LogBehind,
-    /// The message does not concern the node's current role.
+    /// The message is for another role or state than the node's, for example a `TimeoutNow` that a
+    /// candidate receives.
     WrongRole,
     /// The reply belongs to an earlier campaign, append, round or start of this node.
     StaleReply,

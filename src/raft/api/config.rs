@@ -21,9 +21,9 @@ pub struct Config {
     pub election_timeout_min: Duration,
     /// The longest time without leader contact after which a node campaigns; at least 1.25 times
     /// `election_timeout_min` and at most an hour. Each timeout is drawn between the two values
-    /// (Raft §5.2). If other voters have a higher priority, the node adds less than the difference
-    /// of the two to its timeout. With `check_quorum`, a leader that has not heard from a quorum
-    /// for this long steps down when its next heartbeat is due.
+    /// (Raft §5.2). If other voters have a higher priority, the node adds to its timeout less than
+    /// the difference of the two timeouts. With `check_quorum`, a leader that has not heard from a
+    /// quorum for this long steps down when its next heartbeat is due.
     pub election_timeout_max: Duration,
     /// The time between two heartbeat rounds of a leader; longer than zero.
     pub heartbeat_interval: Duration,
@@ -68,7 +68,8 @@ pub struct Config {
     pub inflight_bytes_max: usize,
     /// The most bytes of entries in a leader's log that its own state machine has not applied.
     /// Proposals that would exceed it are rejected as busy. Entries of earlier terms count too;
-    /// while an unapplied one of them is on the leader's disk only, the leader accepts no proposal.
+    /// while an unapplied one of them is not in memory, the leader does not know its size and
+    /// accepts no proposal.
     pub unapplied_bytes_max: usize,
     /// The most proposals that wait for every live voter, committed ones included. Beyond it,
     /// further proposals of this kind are rejected as busy.
@@ -101,7 +102,7 @@ pub struct Suspension {
 
 /// The rules by which the surviving nodes continue without the others, down to the last one.
 ///
-/// **This is safe only if every node from which another node no longer hears has crashed.** Where a
+/// **This is safe only if a node that falls silent to any other node has crashed.** Where a
 /// network can separate two live nodes, or delay their messages for as long as [`Survivor::after`],
 /// each continues without the other: *split brain*, and entries committed by one of them are lost.
 /// `docs/SURVIVOR.md` shows such a run. The mode is for nodes that crash and a network that does
@@ -157,7 +158,7 @@ pub enum ConfigError {
     /// `stickiness` without `check_quorum`: followers would keep a leader that hears no quorum.
     StickinessWithoutCheckQuorum,
     /// `bootstrap_peers` lacks this node as a voter, is invalid, or is staged or joint.
-    BootstrapPeersWithoutNode,
+    InvalidBootstrapPeers,
     /// `suspension.after` is less than twice `election_timeout_max`, `suspension.voters_min` is 0,
     /// or `suspension.pause` is shorter than `suspension.after`: a short silence would cost voters.
     SuspensionTooEager,
@@ -230,7 +231,7 @@ impl Config {
             peers.incoming().contains(&self.id) && peers.is_settled() && peers.violation().is_none()
         };
         if !self.bootstrap_peers.as_ref().is_none_or(is_valid) {
-            return Err(ConfigError::BootstrapPeersWithoutNode);
+            return Err(ConfigError::InvalidBootstrapPeers);
         }
         if self.heartbeat_interval.is_zero() {
             return Err(ConfigError::HeartbeatIntervalIsZero);
@@ -317,7 +318,7 @@ impl fmt::Display for ConfigError {
             ConfigError::ElectionTimeoutTooLong => {
                 f.write_str("election_timeout_max is over an hour: check its unit")
             }
-            ConfigError::BootstrapPeersWithoutNode => {
+            ConfigError::InvalidBootstrapPeers => {
                 f.write_str("bootstrap_peers must be a valid membership with this node as a voter")
             }
             ConfigError::SuspensionTooEager => f.write_str(

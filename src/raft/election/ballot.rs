@@ -37,7 +37,8 @@ impl Ballot {
         self.hard_state.vote
     }
 
-    /// The longest vote lease that a leader ever requested from the node.
+    /// The length of the node's vote lease: the longest that a leader requested, or that the node
+    /// needed as a candidate that may grant read leases. Zero until then.
     pub(crate) fn vote_lease(&self) -> Duration {
         self.hard_state.vote_lease
     }

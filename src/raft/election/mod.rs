@@ -25,7 +25,8 @@ pub(crate) struct Candidate {
     /// The write of the node's vote for itself; `None` once it is durable. Before that, the vote
     /// does not count and no request leaves.
     own_vote: Option<WriteId>,
-    /// A voter whose log has every committed entry granted its vote (`Config::survivor`).
+    /// Whether a voter reported that its log has every committed entry, and that it votes for this
+    /// node (`Config::survivor`).
     complete_log_granted: bool,
 }
 

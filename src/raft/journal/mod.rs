@@ -123,8 +123,8 @@ impl Journal {
 
     /// Returns the write of the current step, or `None` if nothing is to be written.
     pub(crate) fn take_write(&mut self, now: Instant) -> Option<Write> {
-        // An entry that is not durable may still be lost, so the stored commit index ends before
-        // it.
+        // An entry that is not durable may still be lost, so the commit index that is stored with
+        // the write does not exceed the durable index.
         let committed = self.log.committed().min(self.log.durable());
         self.outbox.take_write(committed, now)
     }

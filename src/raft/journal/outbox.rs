@@ -64,9 +64,10 @@ impl Outbox {
     }
 
     /// Adds the installation of a snapshot, which replaces the whole log, to the next write.
-    /// Pending writes make no index of the new log durable. A waiting acknowledgement of the old
-    /// log stays valid if the snapshot covers it, and is dropped otherwise: this term's leader sent
-    /// its entries, yet they contradict a committed snapshot, so that leader is faulty.
+    /// Pending writes make no index of the new log durable. An acknowledgement of the old log that
+    /// waits for the disk stays valid if the snapshot covers its index, and is dropped otherwise:
+    /// the acknowledged entries contradict the committed snapshot although this term's leader sent
+    /// them, so that leader is faulty.
     pub(crate) fn write_install(&mut self, meta: SnapshotMeta) {
         assert!(self.entries.is_empty(), "a step installs before it appends");
         for (_, durable) in &mut self.pending_writes {

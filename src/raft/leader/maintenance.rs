@@ -91,9 +91,9 @@ fn voter_to_suspend(common: &Common, peers: &Peers, rules: Suspension) -> Option
     (common.now() >= peer.last_contact.after(rules.after)).then_some(id)
 }
 
-/// Sends [`Body::TakeoverAllowed`] to the voters that every commit waits for, if they have
-/// every committed entry and were heard from recently: no node counts them as dead before it
-/// arrives.
+/// Sends [`Body::TakeoverAllowed`] to each incoming voter that has every committed entry on its
+/// disk, and that was heard from so recently that no node counts it as dead before the message
+/// arrives. Every later commit waits for the incoming voters.
 pub(crate) fn allow_takeover(common: &mut Common, peers: &Peers) {
     let membership = common.log().membership().clone();
     if common.log().membership_index() > common.log().committed() {

@@ -7,12 +7,12 @@ use crate::types::Index;
 
 /// The entries that a leader has not applied, including those inherited from earlier terms.
 ///
-/// The size of an inherited entry is unknown while the entry is on the disk only. Until these
-/// entries are applied, there is no room for a proposal.
+/// The size of an inherited entry is unknown if the entry is not in memory. Until the entries of
+/// unknown size are applied, there is no room for a proposal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Unapplied {
-    /// The last unapplied entry of unknown size; it and all unapplied entries before it are on the
-    /// disk only.
+    /// The last unapplied entry of unknown size; neither it nor any unapplied entry before it is in
+    /// memory.
     cold: Option<Index>,
     /// Every later unapplied entry with its bytes, by ascending index.
     sizes: VecDeque<(Index, usize)>,

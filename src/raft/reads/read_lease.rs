@@ -23,8 +23,9 @@ struct SentReply {
     round: u64,
     /// When the reply was sent.
     sent_at: Instant,
-    /// An instant before the round began, and the commit index in its heartbeat; `None` if unknown.
-    round_start: Option<FreshnessBound>,
+    /// The freshness bound once the round is confirmed: an instant before the round began, and the
+    /// commit index in its heartbeat. `None` if no such instant is known.
+    bound: Option<FreshnessBound>,
 }
 
 /// The highest round that the node answered in a term, across role changes. A delayed or duplicated
@@ -66,7 +67,7 @@ impl ReadLease {
             self.until = self.until.max(sent_at.after(heartbeat.read_lease));
         }
         let confirmed = self.replies.iter().rfind(|reply| reply.round <= heartbeat.confirmed);
-        let bound = confirmed.and_then(|reply| reply.round_start);
+        let bound = confirmed.and_then(|reply| reply.bound);
         if !is_new {
             return bound;
         }
@@ -75,9 +76,8 @@ impl ReadLease {
         }
         assert!(self.replies.back().is_none_or(|last| last.round < heartbeat.round), "new rounds");
         assert!(echoed_at.is_none_or(|sent_at| sent_at <= now), "a reply was sent before its echo");
-        let round_start =
-            echoed_at.map(|since| FreshnessBound { since, index: heartbeat.committed });
-        self.replies.push_back(SentReply { round: heartbeat.round, sent_at: now, round_start });
+        let own = echoed_at.map(|since| FreshnessBound { since, index: heartbeat.committed });
+        self.replies.push_back(SentReply { round: heartbeat.round, sent_at: now, bound: own });
         bound
     }
 
@@ -117,7 +117,7 @@ impl ReadLease {
     /// Returns every instant in the read lease's state.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
         let replies = self.replies.iter_mut().flat_map(|reply| {
-            [Some(&mut reply.sent_at), reply.round_start.as_mut().map(|fresh| &mut fresh.since)]
+            [Some(&mut reply.sent_at), reply.bound.as_mut().map(|fresh| &mut fresh.since)]
         });
         replies.flatten().chain([&mut self.until])
     }

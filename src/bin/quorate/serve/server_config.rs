@@ -191,7 +191,7 @@ fn setting_of_replica(error: &ReplicaConfigError) -> &'static str {
     match error {
         ReplicaConfigError::Raft(ConfigError::IdIsZero) => "id",
         ReplicaConfigError::Raft(ConfigError::HeartbeatIntervalIsZero) => "heartbeat",
-        ReplicaConfigError::Raft(ConfigError::BootstrapPeersWithoutNode) => "members",
+        ReplicaConfigError::Raft(ConfigError::InvalidBootstrapPeers) => "members",
         ReplicaConfigError::Raft(_) => "election_timeout",
         ReplicaConfigError::Storage(text) if text.starts_with("spare_segments") => "spare_segments",
         ReplicaConfigError::Storage(_) => "segment_size",
