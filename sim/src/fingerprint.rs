@@ -25,7 +25,7 @@ impl Fingerprint {
     pub fn of(failure: &Failure) -> Fingerprint {
         match failure {
             Failure::Safety(violation) | Failure::Liveness(violation) => {
-                Fingerprint { kind: violation.number, shape: shape(&violation.finding) }
+                Fingerprint { kind: violation.id, shape: shape(&violation.finding) }
             }
             Failure::Panic(saw) => Fingerprint { kind: "panic", shape: shape_of_panic(saw) },
             // The differing or repeated events do not show the cause.
@@ -84,9 +84,9 @@ mod tests {
 
     use super::*;
 
-    fn safety(number: &'static str, saw: &str) -> Fingerprint {
+    fn safety(id: &'static str, saw: &str) -> Fingerprint {
         let (saw, place) = (saw.to_owned(), String::new());
-        let violation = Violation { number, check: "", finding: saw, at: SimTime(0), place };
+        let violation = Violation { id, check: "", finding: saw, at: SimTime(0), place };
         Fingerprint::of(&Failure::Safety(violation))
     }
 

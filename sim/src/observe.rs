@@ -289,7 +289,7 @@ pub enum Observation<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The check's id in the list of invariants, for example `S1` or `L1`.
-    pub number: &'static str,
+    pub id: &'static str,
     /// The check's name, for example `election-safety`.
     pub check: &'static str,
     /// The finding, in one sentence with nodes, terms and indices.

@@ -172,7 +172,7 @@ impl Tally {
 impl Failure {
     /// Returns the failure of a run in which a check found a violation.
     pub(crate) fn of(violation: Violation) -> Failure {
-        let liveness = violation.number.starts_with('L');
+        let liveness = violation.id.starts_with('L');
         if liveness { Failure::Liveness(violation) } else { Failure::Safety(violation) }
     }
 
@@ -188,9 +188,9 @@ impl fmt::Display for Failure {
     /// Prints one line: the failed check or kind of failure, and the evidence.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Safety(Violation { number, check, finding: saw, at, .. })
-            | Failure::Liveness(Violation { number, check, finding: saw, at, .. }) => {
-                write!(f, "{number} {check} at {at} s: {saw}")
+            Failure::Safety(Violation { id, check, finding: saw, at, .. })
+            | Failure::Liveness(Violation { id, check, finding: saw, at, .. }) => {
+                write!(f, "{id} {check} at {at} s: {saw}")
             }
             Failure::Panic(text) => write!(f, "panic: {text}"),
             Failure::Nondeterminism(text) => write!(f, "not deterministic: {text}"),

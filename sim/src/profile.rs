@@ -63,7 +63,7 @@ const CRASHES: Faults = Faults::of(&[
 
 const DEFAULT: Profile = Profile {
     name: "default",
-    summary: "most fault kinds, a random subset in each run",
+    summary: "most fault kinds; the search strategy decides which ones occur in a run",
     faults: Faults::ALL.without(Faults::of(&[Fault::MachineFault])),
     always: Faults::NONE,
     distance: 1,

@@ -223,11 +223,11 @@ fn count_with(bug: Bug, profile: &str, seed: u64) -> Outcome {
 }
 
 #[track_caller]
-fn assert_detected(bug: Bug, profile: &str, number: &str, expected: &str) {
+fn assert_detected(bug: Bug, profile: &str, id: &str, expected: &str) {
     for seed in 0..3 {
         match count_with(bug, profile, seed).failure {
-            Some(Failure::Safety(Violation { number: found, finding, .. })) => {
-                let matches = found == number && finding.contains(expected);
+            Some(Failure::Safety(Violation { id: found, finding, .. })) => {
+                let matches = found == id && finding.contains(expected);
                 assert!(matches, "seed {seed}: {found} {finding}");
             }
             other => panic!("seed {seed}: {other:?}"),
@@ -331,10 +331,10 @@ fn a_stale_reply_ends_the_run_at_once() {
         let workload = AnyWorkload::new(ExpectsStore(Kv::new(8, 24)));
         let correct = RunOptions { profile, ..RunOptions::default() };
         let outcome = run(seed, &RunOptions { workload, ..correct.clone() });
-        let Some(Failure::Safety(Violation { number, finding, at, .. })) = outcome.failure else {
+        let Some(Failure::Safety(Violation { id, finding, at, .. })) = outcome.failure else {
             panic!("seed {seed}: {:?}", outcome.failure);
         };
-        assert_eq!(number, "S20", "seed {seed}: {finding}");
+        assert_eq!(id, "S20", "seed {seed}: {finding}");
         assert!(
             finding.starts_with("operation ") && finding.contains(", get "),
             "seed {seed}: {finding}"

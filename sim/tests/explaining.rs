@@ -116,13 +116,13 @@ impl Stage {
         self.push(of, Some(submission), EventKind::Durable(WriteId(write)));
     }
 
-    /// Explains a violation of check `number` at the last event.
-    fn explained(mut self, number: &'static str) -> Explanation {
+    /// Explains a violation of check `id` at the last event.
+    fn explained(mut self, id: &'static str) -> Explanation {
         let at = self.record.events.last().map_or(SimTime(0), |event| event.at);
         let (finding, place) = ("something".to_owned(), "check.rs:7".to_owned());
-        let violation = Violation { number, check: "check", finding, at, place };
+        let violation = Violation { id, check: "check", finding, at, place };
         let failure =
-            if number.starts_with('L') { Failure::Liveness } else { Failure::Safety }(violation);
+            if id.starts_with('L') { Failure::Liveness } else { Failure::Safety }(violation);
         let of = self.record.events.last().and_then(|event| event.node);
         self.push(of.map_or(1, |of| of.0), None, EventKind::Failed(Box::new(failure)));
         let explanation = explain(&self.record).expect("the run failed");

@@ -8,12 +8,12 @@ use quorate_sim::run::{RunOptions, run};
 /// A seed in which a partition lasts longer than `survivor.after`.
 const SPLIT_BRAIN_SEED: u64 = 1;
 
-/// Returns the number of the check that the seed violates, and the finding.
+/// Returns the id of the check that the seed violates, and the finding.
 fn violation(profile: &str, seed: u64) -> Option<(&'static str, String)> {
     let profile = Profile::by_name(profile).expect("the profile exists");
     match run(seed, &RunOptions { profile, ..RunOptions::default() }).failure? {
         Failure::Safety(violation) | Failure::Liveness(violation) => {
-            Some((violation.number, violation.finding))
+            Some((violation.id, violation.finding))
         }
         other => panic!("seed {seed}: {other:?}"),
     }
@@ -22,9 +22,9 @@ fn violation(profile: &str, seed: u64) -> Option<(&'static str, String)> {
 #[test]
 fn a_partition_causes_a_split_brain() {
     let found = violation("survivor-partitioned", SPLIT_BRAIN_SEED);
-    let (number, finding) = found.expect("both sides continue");
-    assert_eq!(number, "S10", "{finding}");
-    assert!(finding.contains("leads term t2, but its log ends at"), "{finding}");
+    let (id, finding) = found.expect("both sides continue");
+    assert_eq!(id, "S10", "{finding}");
+    assert!(finding.contains("the leader of term t2, ends at index"), "{finding}");
 }
 
 /// Every violation in the profile's runs is a consequence of two leaders that both continue.
@@ -32,7 +32,7 @@ fn a_partition_causes_a_split_brain() {
 fn a_split_brain_is_frequent() {
     let found = (0..20).filter_map(|seed| violation("survivor-partitioned", seed));
     let found: Vec<_> = found.collect();
-    let split = |(number, _): &&(&str, String)| matches!(*number, "S10" | "S11" | "S12");
+    let split = |(id, _): &&(&str, String)| matches!(*id, "S10" | "S11" | "S12");
     assert!(found.len() > 2 && found.iter().all(|one| split(&one)), "{found:?}");
 }
 

@@ -38,7 +38,7 @@ pub struct Log {
 pub enum Slice {
     /// In memory: as many as the bounds allow, at least one unless the range is empty.
     Hot(Vec<Entry>),
-    /// The first entry is on the disk only: fetch the entries up to `last`, which respects the
+    /// The first entry is not in memory: fetch the entries up to `last`, which respects the
     /// bound on their number.
     Cold {
         /// The last index to fetch; the first one is that of the range.

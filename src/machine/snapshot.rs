@@ -41,7 +41,7 @@ pub enum RestoreError {
         /// The last entry according to the snapshot.
         found: EntryId,
     },
-    /// The sessions are inconsistent, as the text describes. The machine is unchanged.
+    /// The header or the sessions are invalid, as the text describes. The machine is unchanged.
     Sessions(&'static str),
     /// The user's state machine rejected its part. Its state is invalid: it must be restored from
     /// another snapshot before any other call.
@@ -121,9 +121,7 @@ impl fmt::Display for RestoreError {
             RestoreError::OtherEntry { expected, found } => {
                 write!(f, "the snapshot ends at entry {found}, not at {expected}")
             }
-            RestoreError::Sessions(error) => {
-                write!(f, "the sessions in the snapshot are invalid: {error}")
-            }
+            RestoreError::Sessions(error) => write!(f, "the snapshot is invalid: {error}"),
             RestoreError::User(error) => {
                 write!(f, "the state machine rejects the snapshot: {error}")
             }

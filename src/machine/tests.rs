@@ -329,9 +329,9 @@ fn each_error_in_a_snapshot_is_named() {
     assert_eq!(restore(0, b'x'), "these bytes are not a snapshot");
     assert_eq!(restore(8, 9), "the snapshot has version 9, but this program supports 1");
     assert_eq!(restore(20, 9), "the snapshot ends at entry 9@t1, not at 6@t1");
-    let sessions = |error: &str| format!("the sessions in the snapshot are invalid: {error}");
-    assert_eq!(restore(36, 2), sessions("the results hash is inconsistent"));
-    assert_eq!(restore(53, 1), sessions("more sessions than sessions_max allows"));
+    let invalid = |error: &str| format!("the snapshot is invalid: {error}");
+    assert_eq!(restore(36, 2), invalid("the results hash is inconsistent"));
+    assert_eq!(restore(53, 1), invalid("more sessions than sessions_max allows"));
 }
 
 #[test]

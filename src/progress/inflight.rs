@@ -68,7 +68,7 @@ impl Inflight {
     }
 
     /// Closes the window until a message is acknowledged or lost, because the next entry does not
-    /// fit. Without this, an entry that is on the disk only would be fetched again and again.
+    /// fit. Without this, an entry that is not in memory would be fetched again and again.
     pub fn close(&mut self) {
         assert!(self.entries > 0, "an entry that is sent alone always fits");
         self.closed = true;

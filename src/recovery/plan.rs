@@ -54,8 +54,8 @@ impl Plan {
     /// old cluster that still run.
     ///
     /// # Errors
-    /// A [`RecoveryRejectReason`]. With [`Consent::TwoClusters`], the recovery is not rejected
-    /// because of a possible quorum.
+    /// A [`RecoveryRejectReason`]. [`Consent::TwoClusters`] omits the check that no quorum of the
+    /// old cluster may be alive.
     pub fn new(
         survey: &Survey,
         old: Option<ClusterId>,
@@ -187,7 +187,7 @@ impl fmt::Display for RecoveryError {
                 write!(f, "{node} is not a member of the new cluster")
             }
             RecoveryError::Target(error) => {
-                write!(f, "the new directory is incomplete, empty it: {error}")
+                write!(f, "the new directory is incomplete and must be emptied: {error}")
             }
         }
     }

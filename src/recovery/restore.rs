@@ -77,7 +77,7 @@ impl fmt::Display for RestoreError {
             RestoreError::Damaged(damage) => damage.fmt(f),
             RestoreError::Backup(error) => write!(f, "the backup cannot be read: {error}"),
             RestoreError::Target(error) => {
-                write!(f, "the new directory is incomplete, empty it: {error}")
+                write!(f, "the new directory is incomplete and must be emptied: {error}")
             }
         }
     }

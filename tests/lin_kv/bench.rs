@@ -1,4 +1,5 @@
-//! The test bench: node processes that speak JSON lines, and the network between nodes and clients.
+//! The test harness: node processes that speak JSON lines, and the network between nodes and
+//! clients.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

@@ -1,4 +1,4 @@
-//! `quorate lin-kv` in a test bench of processes: the bench is the network, which loses,
+//! `quorate lin-kv` in a test harness of processes: the harness is the network, which loses,
 //! duplicates, delays and partitions messages; nodes are killed and paused; and the history is
 //! linearizable.
 //!

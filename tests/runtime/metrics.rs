@@ -153,7 +153,7 @@ async fn the_document_lists_exactly_the_exported_metrics() {
     let exported: BTreeSet<(String, String)> = parsed
         .families
         .into_iter()
-        .map(|(name, sort)| if sort == "counter" { (name + "_total", sort) } else { (name, sort) })
+        .map(|(name, kind)| if kind == "counter" { (name + "_total", kind) } else { (name, kind) })
         .collect();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/METRICS.md");
     let document = std::fs::read_to_string(path).expect("the document exists");
@@ -161,9 +161,9 @@ async fn the_document_lists_exactly_the_exported_metrics() {
     let documented: BTreeSet<(String, String)> = rows
         .map(|row| {
             let (name, rest) = row.split_once('`').expect("the name is quoted");
-            let sort = rest.split('|').nth(1).expect("the type comes next").trim();
+            let kind = rest.split('|').nth(1).expect("the type comes next").trim();
             let name = name.split('{').next().unwrap_or(name);
-            (format!("quorate_{name}"), sort.to_owned())
+            (format!("quorate_{name}"), kind.to_owned())
         })
         .collect();
     assert_eq!(exported, documented);

@@ -13,7 +13,7 @@ pub(crate) struct History {
     committed: Vec<(Entry, Term)>,
 }
 
-/// The largest counts that any path reached; each may come from another path.
+/// The largest count of each kind that any path reached; the three may come from different paths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reached {
     /// The number of terms with a leader.

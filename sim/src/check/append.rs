@@ -172,9 +172,12 @@ fn check_verified(model: &Model, from: Slot, message: &Message, verified: Index)
         return Ok(());
     };
     let (id, to) = (node.id, message.to);
-    let has = ours.unwrap_or_default();
+    let has = ours.map_or_else(
+        || format!("ends at index {}", node.memory.log.last()),
+        |ours| format!("has entry {ours}"),
+    );
     S6.violated(format!(
-        "{id} reports to {to} in term {term} that its log equals the leader's up to entry {has}, \
-         but leader {to} holds entry {theirs} there"
+        "{id} reports to {to} in term {term} that its log equals the leader's up to index \
+         {verified}, but {id}'s log {has} and leader {to} holds entry {theirs} at that index"
     ))
 }

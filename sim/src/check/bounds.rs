@@ -80,8 +80,10 @@ impl Bounds {
 }
 
 impl Bounds {
-    /// The longest time after the last fault in which a core node answers a request (L2) or applies
-    /// all committed entries (L5): the core elects a leader, and then transfers `volume`.
+    /// The longest time in which a core node answers a request (L2) or applies all committed
+    /// entries (L5): the core elects a leader, and then transfers `volume`. The time counts from
+    /// the start of the stabilization phase, or from the request or the node's start if that is
+    /// later.
     ///
     /// Each allowed election takes at most two timeouts, one until a node campaigns, one more if
     /// that campaign fails. One round of messages is added to each timeout.

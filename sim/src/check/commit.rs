@@ -92,9 +92,9 @@ impl Commit {
     }
 }
 
-/// Checks an acknowledgement for all live voters: every voter that the leader heard from, and the
-/// leader itself, has the entry on disk. If a voter lost its disk and the leader may not know it
-/// yet, the lost disk must have had the entry.
+/// Checks an acknowledgement of an entry as durable on every live voter: every voter that the
+/// leader heard from, and the leader itself, has the entry on disk. If a voter lost its disk and
+/// the leader may not know it yet, the lost disk must have had the entry.
 pub(super) fn check_durable_on_all_live(
     model: &Model,
     id: NodeId,
@@ -104,7 +104,8 @@ pub(super) fn check_durable_on_all_live(
     let (leader, index) = (model.slot(id), entry.index);
     if !model.committed.has(entry) {
         return S33.violated(format!(
-            "{id} acknowledges entry {entry} for all live voters, but that entry is not committed"
+            "{id} acknowledges entry {entry} as durable on every live voter, but that entry is not \
+             committed"
         ));
     }
     let electorate = model.electorate(leader);
@@ -115,7 +116,7 @@ pub(super) fn check_durable_on_all_live(
         if let Some(named) = named.filter(|named| !node.disk_of(*named).log.has(entry)) {
             let held = describe_held(node, named, index);
             return S33.violated(format!(
-                "{id} acknowledges entry {entry} for all live voters, but {held}"
+                "{id} acknowledges entry {entry} as durable on every live voter, but {held}"
             ));
         }
     }
@@ -307,11 +308,12 @@ fn check_leader_has(
         return Ok(());
     }
     let (id, decided) = (node.id, model.committed.id_at(index).unwrap_or_default());
-    let has = log.id_at(index).map_or(format!("ends at index {}", log.last()), |id| {
-        format!("has entry {id} at that index")
-    });
+    let has = log.id_at(index).map_or_else(
+        || format!("ends at index {}", log.last()),
+        |has| format!("has entry {has} there"),
+    );
     S10.violated(format!(
-        "{id} leads term {term}, but its log {has}, and entry {decided} was committed in term \
-         {by}"
+        "entry {decided} was committed in term {by}, but the log of {id}, the leader of term \
+         {term}, {has}"
     ))
 }

@@ -60,7 +60,7 @@ impl Deadlines {
         }
     }
 
-    /// Marks a request as one for all live voters.
+    /// Marks a request as one that is acknowledged once it is durable on every live voter.
     pub(super) fn for_all_live(&mut self, tag: Tag) {
         if let Some(request) = self.requests.get_mut(&tag) {
             request.for_all_live = true;
@@ -78,8 +78,8 @@ impl Deadlines {
     }
 
     /// Records a reply that a leader received from a peer. A voter outside the core that replies
-    /// but never receives the committed entries delays every acknowledgement for all live voters,
-    /// forever if the fault that separates it is permanent.
+    /// but never receives the committed entries delays every proposal that waits for all live
+    /// voters, forever if the fault that separates it is permanent.
     pub(super) fn peer_matched(
         &mut self,
         model: &Model,

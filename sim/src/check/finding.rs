@@ -10,7 +10,7 @@ use crate::time::SimTime;
 pub struct Check {
     /// The check's id: `S` and a number for safety, `L` and a number for liveness, or `U1` for the
     /// user's own workload.
-    pub number: &'static str,
+    pub id: &'static str,
     /// The check's name in words and hyphens, for example `election-safety`.
     pub name: &'static str,
     /// The invariant that must hold, in one sentence.
@@ -30,8 +30,8 @@ pub(crate) struct Finding {
 pub(crate) type CheckResult<T = ()> = Result<T, Finding>;
 
 impl Check {
-    const fn new(number: &'static str, name: &'static str, invariant: &'static str) -> Check {
-        Check { number, name, invariant }
+    const fn new(id: &'static str, name: &'static str, invariant: &'static str) -> Check {
+        Check { id, name, invariant }
     }
 
     /// Returns an error with the finding `text` and the source position of the caller.
@@ -51,7 +51,7 @@ impl Check {
         let place = format!("{}:{}", place.file(), place.line());
         // A user's state machine may report an error of several lines.
         let text = in_one_line(&text);
-        Violation { number: self.number, check: self.name, finding: text, at, place }
+        Violation { id: self.id, check: self.name, finding: text, at, place }
     }
 }
 
@@ -145,7 +145,7 @@ checks! {
     S31 "state-validation"
         "Only a node with a wrong state quarantines itself; it answers no client until rebuilt."
     S33 "all-live"
-        "A proposal acknowledged for all live voters is durable on the disk of each of them."
+        "An entry acknowledged as durable on every live voter is on the disk of each of them."
     S34 "no-unexpected-stop"
         "A node stops by itself only for a failed or damaged disk or for a diverged log."
     L1 "progress"

@@ -1,5 +1,6 @@
-//! Logs as lists of entry ids. An id stands for its entry and for all entries before it, because
-//! every entry is checked for Log Matching (S8) when it is first seen.
+//! Logs, stored as the id of the last entry of each run of equal terms. An id stands for its entry
+//! and for all entries before it, because every entry is checked for Log Matching (S8) when it is
+//! first seen.
 
 use std::sync::Arc;
 

@@ -52,8 +52,8 @@ fn check_follows(
     }
     if !before.quorums_intersect(after) {
         return S22.violated(format!(
-            "{id} changes its membership at index {at} from {was} to {is}, but a quorum of \
-                 one does not intersect every quorum of the other"
+            "{id} changes its membership at index {at} from {was} to {is}, but the two have \
+             quorums that share no node"
         ));
     }
     Ok(())

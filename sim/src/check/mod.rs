@@ -3,8 +3,8 @@
 //!
 //! The checks observe a run from outside. They model each node's disk and memory from the writes
 //! that the node submits, and compare the node's messages and status with that model. The model
-//! stores a log as the ids of its entries, so the cost of an event grows with the number of
-//! elections in a run and hardly with the number of entries.
+//! stores the id of the last entry of each run of equal terms in a log, so the cost of an event
+//! grows with the number of elections in a run and hardly with the number of entries.
 
 mod append;
 mod apply;

@@ -26,7 +26,8 @@ a difference · 15 a history check ran out of time or memory · 130 interrupted.
 Several failing seeds: the code of the smallest seed. Several histories: the first of 130, 10, 2, \
 15 that applies.";
 
-/// Runs simulated Raft clusters with injected faults, one run per seed, and checks every step
+/// Runs simulated Raft clusters with injected faults, one or more runs per seed, and checks every
+/// step
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo-sim",
@@ -268,7 +269,8 @@ pub(crate) struct ShrinkArguments {
     /// Write a self-contained HTML page with the original and the shrunk run side by side
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// Number of threads that run candidates; does not change the result [default: one per core]
+    /// Number of threads that run candidate scenarios; does not change the result [default: one per
+    /// core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// Maximum number of runs
@@ -301,7 +303,7 @@ pub(crate) struct MutantsArguments {
     #[arg(long, value_name = "NAME", value_parser = values::strategy(), default_value = "nemeses")]
     pub(crate) strategy: Strategy,
     /// Number of seeds per sweep after which the mutant counts as survived; a seed of the strategy
-    /// `guided` counts as 64, because it has 64 runs
+    /// `guided` counts as 64, because it has up to 64 runs
     #[arg(long, value_name = "N", default_value = "10000")]
     pub(crate) seeds: NonZeroU64,
     /// Number of sweeps per mutant; sweep K of them begins at seed (K - 1) x 1,000,000

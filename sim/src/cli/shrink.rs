@@ -37,7 +37,7 @@ const TIME_OF_SWEEP: Duration = Duration::from_secs(30);
 /// The JSON record of a shrunk run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ShrunkRecord {
-    /// The check by number and name, or the kind of failure if no check failed.
+    /// The check by id and name, or the kind of failure if no check failed.
     pub(crate) check: String,
     /// The violation that the check observed in the shrunk run.
     pub(crate) detail: String,

@@ -12,7 +12,7 @@ use crate::strategy::Strategy;
 pub(crate) struct Finding {
     /// `safety`, `liveness`, `panic`, `nondeterminism` or `stalled`.
     pub(crate) kind: &'static str,
-    /// The check by number and name, `S1 election-safety`; the kind again where no check fired.
+    /// The check by id and name, `S1 election-safety`; the kind again where no check fired.
     pub(crate) check: String,
     /// The observed violation, or the panic message.
     pub(crate) detail: String,
@@ -28,7 +28,7 @@ impl Finding {
         match failure {
             Failure::Safety(violation) | Failure::Liveness(violation) => Finding {
                 kind: if matches!(failure, Failure::Safety(_)) { "safety" } else { "liveness" },
-                check: format!("{} {}", violation.number, violation.check),
+                check: format!("{} {}", violation.id, violation.check),
                 detail: violation.finding.clone(),
                 at: Some(violation.at.to_string()),
                 location: Some(violation.place.clone()),
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_finding_names_the_check() {
         let violation = Violation {
-            number: "S1",
+            id: "S1",
             check: "election-safety",
             finding: "two leaders".to_owned(),
             at: SimTime(1_500_000),

@@ -5,6 +5,7 @@ use quorate::types::{Body, Index, Message, NodeId};
 use crate::explain::explanation::Draft;
 use crate::explain::facts;
 use crate::explain::history::{History, WriteOutcome};
+use crate::explain::phrases;
 use crate::record::{EventId, EventKind};
 
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
@@ -150,8 +151,9 @@ fn restarts(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     let logs = history.logs(node, history.failing);
     let last = logs.disk.last_key_value().map_or(logs.snapshot, |(_, id)| *id);
     draft.cause(format!(
-        "{node} starts with a log up to {}, but its disk held a log up to {last}",
-        now.last,
+        "{node} starts with {}, but its disk held {}",
+        phrases::log_up_to(now.last),
+        phrases::log_up_to(last)
     ));
 }
 
@@ -196,7 +198,8 @@ fn wrong_durable_index(history: &History<'_>, draft: &mut Draft, node: NodeId) {
         }
     }
     draft.cause(format!(
-        "{node}'s memory differs from its disk, which has a log up to {last}{sentence}"
+        "{node}'s memory differs from its disk, which has {}{sentence}",
+        phrases::log_up_to(last)
     ));
 }
 

@@ -39,10 +39,10 @@ fn leader_lacks_entry(history: &History<'_>, draft: &mut Draft, step: EventId, n
     };
     facts::commit(history, draft, index);
     let voters = facts::election(history, draft, leader, term);
-    let has = own
-        .memory
-        .get(&index)
-        .map_or(format!("ends with {}", own.last()), |id| format!("has entry {id} there"));
+    let has = own.memory.get(&index).map_or_else(
+        || format!("ends with {} and lacks the committed entry {decided}", own.last()),
+        |id| format!("has entry {id} in place of the committed entry {decided}"),
+    );
     let had: Vec<NodeId> = voters
         .into_iter()
         .filter(|voter| {
@@ -62,8 +62,7 @@ fn leader_lacks_entry(history: &History<'_>, draft: &mut Draft, step: EventId, n
     }
     match had.is_empty() {
         true => draft.cause(format!(
-            "{leader}, whose log {has}, leads term {term}, but lacks entry {decided}, the first \
-             committed entry missing there: {}",
+            "the log of {leader}, the leader of term {term}, {has}: {}",
             missing_overlap(history, (leader, term), step, index)
         )),
         false => {
@@ -74,7 +73,7 @@ fn leader_lacks_entry(history: &History<'_>, draft: &mut Draft, step: EventId, n
                 "{voter}, whose log ends with {theirs}, votes in term {term} for {leader}, whose \
                  log ends with {candidate} and is less up to date: the log with the later last \
                  term, or with the higher last index in the same term, is more up to date. So \
-                 {leader} becomes leader, and its log {has} although entry {decided} is committed"
+                 {leader} becomes leader, although its log {has}"
             ));
         }
     }
@@ -155,8 +154,10 @@ fn commits(history: &History<'_>, draft: &mut Draft, step: EventId, now: &Status
     let own = history.logs(node, step);
     let top = own.memory.get(&index).copied().unwrap_or(EntryId::new(term, index));
     let disks = facts::disks(history, index, step);
-    let sentence =
-        format!("{node} {} and commits entry {top}; {disks}", phrases::step(history, step));
+    let sentence = format!(
+        "{node} {}; {node} then commits entry {top}; {disks}",
+        phrases::step(history, step)
+    );
     draft.fact(step, history.at(step), sentence);
     let earlier = history.first_commit(index).filter(|(id, _)| *id < step);
     if let Some((first, by)) = earlier {

@@ -128,8 +128,8 @@ pub(super) fn election(
     });
     if let Some((id, _)) = candidacy {
         let last = history.state_after(id).map_or(EntryId::ZERO, |now| now.last);
-        let sentence =
-            format!("{leader} becomes a candidate in term {term} with a log up to {last}");
+        let log = phrases::log_up_to(last);
+        let sentence = format!("{leader} becomes a candidate in term {term} with {log}");
         draft.fact(id, history.at(id), sentence);
     }
     let mut voters = Vec::new();
@@ -185,8 +185,13 @@ pub(super) fn commit(history: &History<'_>, draft: &mut Draft, index: Index) {
     let Some((step, node)) = history.first_commit(index) else { return };
     let entry = history.logs(node, step).memory.get(&index).copied();
     let entry = entry.map_or_else(|| format!("index {index}"), |entry| format!("entry {entry}"));
+    let upto = history.state_after(step).map_or(index, |now| now.committed);
+    let commits = match upto > index {
+        true => format!("commits up to index {upto}, including {entry}"),
+        false => format!("commits {entry}"),
+    };
     let sentence = format!(
-        "{node} {} and commits {entry}; {}",
+        "{node} {}; {node} then {commits}; {}",
         phrases::step(history, step),
         disks(history, index, step)
     );
@@ -219,8 +224,10 @@ pub(super) fn node_faults(history: &History<'_>, draft: &mut Draft, node: NodeId
             EventKind::Resumed => format!("{node} continues"),
             EventKind::Started { .. } => match history.state_after(id) {
                 Some(now) => format!(
-                    "{node} starts in term {} with a log up to {} and commit index {}",
-                    now.term, now.last, now.committed
+                    "{node} starts in term {} with {} and commit index {}",
+                    now.term,
+                    phrases::log_up_to(now.last),
+                    now.committed
                 ),
                 None => continue,
             },

@@ -303,7 +303,10 @@ impl Logs {
             None if index <= self.snapshot.index => "has it in a snapshot".to_owned(),
             None => {
                 let last = self.disk.last_key_value().map_or(self.snapshot, |(_, id)| *id);
-                format!("has a log up to {last} on disk")
+                match last {
+                    EntryId::ZERO => "has an empty log on disk".to_owned(),
+                    _ => format!("has a log up to {last} on disk"),
+                }
             }
         }
     }

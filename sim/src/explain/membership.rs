@@ -3,6 +3,7 @@
 use crate::explain::explanation::Draft;
 use crate::explain::facts;
 use crate::explain::history::History;
+use crate::explain::phrases;
 use crate::record::EventKind;
 
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
@@ -17,13 +18,8 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
         EventKind::NotStarted(why) => Some((id, format!("{node} fails to start: {why}"))),
         EventKind::Started { .. } => {
             let now = history.state_after(id)?;
-            let (term, last, done) = (now.term, now.last, now.committed);
-            Some((
-                id,
-                format!(
-                    "{node} starts in term {term} with a log up to {last} and commit index {done}"
-                ),
-            ))
+            let (term, log, done) = (now.term, phrases::log_up_to(now.last), now.committed);
+            Some((id, format!("{node} starts in term {term} with {log} and commit index {done}")))
         }
         EventKind::Stopped(why) => Some((id, format!("{node} stops: {why}"))),
         EventKind::Restored(index) => {

@@ -55,8 +55,7 @@ pub fn explain(record: &Record) -> Option<Explanation> {
     let mut draft = Draft::default();
     match failure.as_ref() {
         Failure::Safety(violation) | Failure::Liveness(violation) => {
-            let explainer =
-                EXPLAINERS.iter().find(|(numbers, _)| numbers.contains(&violation.number));
+            let explainer = EXPLAINERS.iter().find(|(ids, _)| ids.contains(&violation.id));
             explainer
                 .map_or(progress::explain_last_steps as Explainer, |(_, explainer)| *explainer)(
                 &history, &mut draft,

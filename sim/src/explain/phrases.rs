@@ -6,19 +6,27 @@ use quorate::types::{AppendOutcome, Body, EntryId, Message, NodeId};
 use crate::explain::history::History;
 use crate::record::{EventId, EventKind, InputKind};
 
+/// Describes a log by its last entry: `a log up to 4@t2`, or `an empty log`.
+pub(super) fn log_up_to(last: EntryId) -> String {
+    match last {
+        EntryId::ZERO => "an empty log".to_owned(),
+        _ => format!("a log up to {last}"),
+    }
+}
+
 /// Describes a message as a noun phrase: `n2's RequestVote in term t3 with a log up to 4@t2`.
 pub(super) fn message(message: &Message) -> String {
     let Message { from, term, body, .. } = message;
     match body {
         Body::PreVote { next_term, last } => {
-            format!("{from}'s PreVote for term {next_term} with a log up to {last}")
+            format!("{from}'s PreVote for term {next_term} with {}", log_up_to(*last))
         }
         Body::PreVoteReply { next_term, granted } => {
             let verb = if *granted { "grants" } else { "rejects" };
             format!("{from}'s PreVoteReply that {verb} term {next_term}")
         }
         Body::RequestVote { last, .. } => {
-            format!("{from}'s RequestVote in term {term} with a log up to {last}")
+            format!("{from}'s RequestVote in term {term} with {}", log_up_to(*last))
         }
         Body::RequestVoteReply { granted } => {
             let answer = if *granted { "grants its vote" } else { "rejects the vote" };

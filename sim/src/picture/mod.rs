@@ -233,7 +233,7 @@ impl DocumentBuilder<'_> {
 fn violation(failure: &Failure, event: u32) -> Violation {
     let (check, finding) = match failure {
         Failure::Safety(violation) | Failure::Liveness(violation) => {
-            (format!("{} {}", violation.number, violation.check), violation.finding.clone())
+            (format!("{} {}", violation.id, violation.check), violation.finding.clone())
         }
         Failure::Panic(text) => ("panic".to_owned(), text.clone()),
         Failure::Nondeterminism(text) => ("nondeterminism".to_owned(), text.clone()),

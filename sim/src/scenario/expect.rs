@@ -71,7 +71,7 @@ impl Expect {
     pub fn of(failure: &Failure) -> Option<Expect> {
         match failure {
             Failure::Safety(violation) | Failure::Liveness(violation) => {
-                let check = CHECKS.iter().find(|check| check.number == violation.number);
+                let check = CHECKS.iter().find(|check| check.id == violation.id);
                 check.map(|check| Expect::Violated(check))
             }
             Failure::Panic(_) => Some(Expect::Panic),
@@ -164,7 +164,7 @@ impl Expect {
     /// Parses the words after `expect`.
     pub(super) fn read(words: &mut Words<'_>) -> Result<Expect, SyntaxError> {
         // A check is named by its id, by its name, or by both.
-        if let Some(check) = CHECKS.iter().find(|check| words.accept(check.number)) {
+        if let Some(check) = CHECKS.iter().find(|check| words.accept(check.id)) {
             words.accept(check.name);
             return Ok(Expect::Violated(check));
         }
@@ -227,7 +227,7 @@ impl fmt::Display for Expect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Expect::Pass => f.write_str("pass"),
-            Expect::Violated(check) => write!(f, "{} {}", check.number, check.name),
+            Expect::Violated(check) => write!(f, "{} {}", check.id, check.name),
             Expect::Panic => f.write_str("panic"),
             Expect::Stall => f.write_str("stall"),
             Expect::AtLeast(counted, number) => write!(f, "{} >= {number}", counted.name()),

@@ -58,7 +58,8 @@ pub enum ScenarioError {
 /// An expectation that was not met, with the outcome of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unmet {
-    /// The line number of the expectation, starting at 1, if the scenario was read from a text.
+    /// The line number of the expectation, starting at 1; `None` if the scenario was not read from
+    /// a text, or if no line has the expectation: `expect pass` is the default.
     pub line: Option<usize>,
     /// The expectation as it is written.
     pub expected: String,
@@ -83,8 +84,9 @@ pub fn run_text(text: &str) -> Result<Outcome, ScenarioError> {
 }
 
 impl Scenario {
-    /// Converts a case of `workload` to a scenario of the same run. The faults of the settings are
-    /// extended by every kind that the settings and the plan cause.
+    /// Returns the scenario of the same run as `case`, a case of `workload`. Fault kinds that
+    /// follow from other settings, such as the rate of lost messages, or from the plan are added to
+    /// those of the settings.
     #[must_use]
     pub fn of(case: Case, expect: Vec<Expect>, workload: &AnyWorkload) -> Scenario {
         let defaults = defaults::defaults(workload.command_bytes_max());
@@ -122,7 +124,9 @@ impl Scenario {
         parser.finish(text)
     }
 
-    /// The lines of the scenario: the number of voters, and every setting that is not the default.
+    /// The lines of the scenario: the seed unless it is 0, the number of voters, every other
+    /// setting that is not the default, the fixed decisions (`choose`), the plan and the
+    /// expectations.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let Case { seed, settings, plan, overrides } = &self.case;
@@ -307,7 +311,8 @@ impl Parser {
         Ok(self.scenario)
     }
 
-    /// Checks that the nodes, times and faults of a line exist in this run.
+    /// Checks that the nodes of a line exist, that the times of requests and expectations are
+    /// within the fault phase, and that the settings allow the faults of the run.
     fn check_fits(&self, mut words: Words<'_>) -> Result<(), SyntaxError> {
         let settings = &self.scenario.case.settings;
         let nodes = u64::from(settings.nodes());

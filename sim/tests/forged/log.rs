@@ -68,8 +68,8 @@ crate::forgeries! {
     }
 
     S6 a_different_log_is_reported_as_the_leaders on led
-    "n2 reports to n3 in term t2 that its log equals the leader's up to entry 1@t1, but leader n3 \
-     holds entry 1@t2 there"
+    "n2 reports to n3 in term t2 that its log equals the leader's up to index 1, but n2's log has \
+     entry 1@t1 and leader n3 holds entry 1@t2 at that index"
     |stage| {
         stage.all_hold(&[1, 2], &[noop(1, 1)]);
         stage.wins(3, 2, &[4, 5]);
@@ -162,12 +162,12 @@ crate::forgeries! {
     }
 
     S10 a_leader_lacks_a_committed_entry on one_entry
-    "n4 leads term t2, but its log ends at index 0, and entry 1@t1 was committed in term t1"
+    "entry 1@t1 was committed in term t1, but the log of n4, the leader of term t2, ends at index 0"
     |stage| stage.wins(4, 2, &[2, 5])
 
     S10 a_leader_has_a_different_entry on led
-    "n4 leads term t3, but its log has entry 1@t2 at that index, and entry 1@t1 was committed in \
-     term t1"
+    "entry 1@t1 was committed in term t1, but the log of n4, the leader of term t3, has entry 1@t2 \
+     there"
     |stage| {
         stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
         stage.wins(4, 2, &[2, 5]);
@@ -179,7 +179,7 @@ crate::forgeries! {
     }
 
     S10 a_later_leader_lacks_a_newly_committed_entry on led
-    "n4 leads term t2, but its log ends at index 0, and entry 1@t1 was committed in term t1"
+    "entry 1@t1 was committed in term t1, but the log of n4, the leader of term t2, ends at index 0"
     |stage| {
         stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
         stage.wins(4, 2, &[2, 5]);
@@ -470,7 +470,8 @@ crate::forgeries! {
     }
 
     S33 a_live_voter_lacks_the_answered_entry on one_entry
-    "n1 acknowledges entry 1@t1 for all live voters, but the log on n4's disk ends at index 0"
+    "n1 acknowledges entry 1@t1 as durable on every live voter, but the log on n4's disk ends at \
+     index 0"
     |stage| {
         let (node, id, live) = (NodeId(1), id(1, 1), [NodeId(2), NodeId(3), NodeId(4)]);
         stage.observes(Observation::AllLiveAcknowledged { node, id, live: &live[..2] });
@@ -478,7 +479,7 @@ crate::forgeries! {
     }
 
     S33 the_answered_entry_is_not_committed on led
-    "n1 acknowledges entry 1@t1 for all live voters, but that entry is not committed"
+    "n1 acknowledges entry 1@t1 as durable on every live voter, but that entry is not committed"
     |stage| {
         stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
         let (node, id) = (NodeId(1), id(1, 1));

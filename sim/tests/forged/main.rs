@@ -23,7 +23,7 @@ use crate::stage::Stage;
 /// A trace that violates one check at its last event.
 pub(crate) struct Forgery {
     /// The id of the check.
-    number: &'static str,
+    check: &'static str,
     /// The name of the test.
     test: &'static str,
     /// The finding of the check.
@@ -42,8 +42,8 @@ impl Forgery {
         (self.play)(&mut stage);
         let violation = stage.violation().unwrap_or_else(|| panic!("no check fired"));
         assert_eq!(
-            (violation.number, violation.finding.as_str()),
-            (self.number, self.finding),
+            (violation.id, violation.finding.as_str()),
+            (self.check, self.finding),
             "the wrong check fired, or with another finding"
         );
     }
@@ -51,9 +51,9 @@ impl Forgery {
 
 /// Defines a test for each forgery, and a list of all forgeries.
 macro_rules! forgeries {
-    ($($number:ident $test:ident $(on $on:ident)? $finding:literal $play:expr)*) => {
+    ($($check:ident $test:ident $(on $on:ident)? $finding:literal $play:expr)*) => {
         pub(crate) const FORGERIES: &[$crate::Forgery] = &[$($crate::Forgery {
-            number: stringify!($number),
+            check: stringify!($check),
             test: concat!(module_path!(), "::", stringify!($test)),
             finding: $finding,
             play: $play,
@@ -96,10 +96,10 @@ fn every_check_has_a_forgery() {
     // The world checks progress by itself, so no event stream can violate it.
     for check in CHECKS.iter().filter(|check| check.name != "progress") {
         let forged = lists.iter().copied().flatten();
-        let forged: Vec<_> = forged.filter(|forgery| forgery.number == check.number).collect();
-        assert!(!forged.is_empty(), "{} {} has no forgery", check.number, check.name);
+        let forged: Vec<_> = forged.filter(|forgery| forgery.check == check.id).collect();
+        assert!(!forged.is_empty(), "{} {} has no forgery", check.id, check.name);
         for forgery in forged {
-            println!("{:<5} {:<22} {}", check.number, check.name, forgery.test);
+            println!("{:<5} {:<22} {}", check.id, check.name, forgery.test);
         }
     }
 }

@@ -30,13 +30,14 @@ pub(crate) struct Args {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  success
-  1  negative result: no such key, compare failed, no leader, or damage found
+  1  negative result: no such key, compare failed, no leader, a member that
+     does not answer, or damage found
   2  invalid command line, configuration or file, or the output cannot be written
   3  not executed: no node accepted it in time (unreachable, busy or
      disk full), or a signal interrupted it; safe to retry
   4  unknown: the command may have been executed, or may still be executed
   5  rejected: not executed, and a retry fails again unless something changes
-  6  the node stopped because of an error, which its log names
+  6  the node stopped because of an error, which its log output names
 
 Start a cluster of three nodes on this machine, each command in its own terminal:
   quorate serve --id 1 --data-dir d1 --members 1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103

@@ -22,8 +22,8 @@ Examples:
   quorate put picture - < picture.png
   quorate put --escaped 'a\\tb' '\\xff\\x00'
 
-The put is executed exactly once, also across leader changes. Exit code 4: the timeout expired, and
-the put may have been executed, or may still be.")]
+The put is executed at most once, also across leader changes, and exactly once if the exit code is
+0. Exit code 4: the timeout expired, and the put may have been executed, or may still be.")]
 pub(crate) struct PutFlags {
     key: String,
     /// Value to set; `-` reads it from standard input, unchanged
@@ -85,6 +85,11 @@ impl Escaping {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ReadFlags {
     /// Consistency: linearizable, lease, replica, local, or the largest staleness, like 2s
+    ///
+    /// `lease` and `replica` are linearizable while clocks keep the drift bound of the leases: with
+    /// `lease`, a leader that holds a leader lease answers without asking other nodes; with
+    /// `replica`, so does a follower that holds a read lease. `local` is the state of the node that
+    /// answers, of any age.
     #[arg(long, value_name = "LEVEL", default_value = "linearizable")]
     level: Consistency,
     /// Read from the node at this address only

@@ -50,7 +50,7 @@ then add it:
     /// Remove a member, which may be down
     #[command(after_help = "Example:\n  quorate members remove 4")]
     Remove {
-        /// Id of the member; it must not be reused
+        /// Id of the member; it must not be given to another node
         id: u64,
         #[command(flatten)]
         client: ClientFlags,

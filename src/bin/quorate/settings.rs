@@ -38,7 +38,7 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Id of this node, from 1; the id of a removed node must not be reused
+    /// Id of this node, from 1; never the id of a removed node
     #[arg(long, env = "QUORATE_ID", value_name = "N")]
     id: u64,
     /// Data directory of the node, created if it is missing

@@ -34,9 +34,10 @@ pub use receiving::PartOutcome;
 
 /// The snapshots of one node. At most one is taken or received at a time.
 ///
-/// Files are removed only when the superblock names a snapshot that was verified since the start.
-/// That snapshot, the one before it and all newer ones are kept. No file is removed because it is
-/// damaged or unknown.
+/// Older snapshots are removed only once the superblock names a snapshot that was verified since
+/// the start: that snapshot, the one before it and all newer ones are kept. Partial files are
+/// removed earlier, when the node begins to take or receive another snapshot, and so are the files
+/// of a snapshot that is abandoned. No file is removed because it is damaged or unknown.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshots {
     common: Common,

@@ -172,8 +172,8 @@ fn two_logs() -> impl Strategy<Value = (Vec<u64>, Vec<u64>)> {
     })
 }
 
-/// Appends runs of equal terms, each a number of double steps after the previous term. Terms leave
-/// the remainder `parity` when divided by two, or any if `parity` is 2.
+/// Appends `runs` of equal terms, each given as half the increase of the term, and a length. With
+/// `parity` 0 or 1, a term is one larger if its remainder modulo 2 would not be `parity`.
 fn extend(log: &mut Vec<u64>, runs: &[(u64, usize)], parity: u64) {
     for (steps, length) in runs {
         let mut term = log.last().copied().unwrap_or(0) + 2 * steps;

@@ -20,7 +20,8 @@ struct Args {
     command: Command,
     #[command(flatten)]
     connection: ConnectionFlags,
-    /// Origin of the requests, shown to other users: name@host
+    /// Origin of the requests, shown to other users, by convention name@host; by default the user
+    /// name without a host
     #[arg(long, global = true, value_name = "NAME", env = "USER", default_value = "unknown")]
     origin: String,
 }

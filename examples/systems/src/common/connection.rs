@@ -20,7 +20,7 @@ pub struct ConnectionFlags {
     /// Addresses of nodes; a subset is enough. Remembered once a node has answered
     ///
     /// Default: the environment variable NAME_NODES (e.g. DIRECTORY_NODES), then the remembered
-    /// addresses, then the addresses of the guide.
+    /// addresses, then the addresses that the system's README.md uses.
     #[arg(long, global = true, value_name = "ADDRESS", value_delimiter = ',')]
     nodes: Vec<String>,
     /// Time limit for an answer, in seconds

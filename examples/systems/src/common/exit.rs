@@ -14,7 +14,7 @@ Exit codes:
   3  unavailable: no node answered in time; nothing happened, and a retry is safe
   4  unknown outcome: the request may have been executed, or may still be
   5  rejected by the cluster: nothing happened, and a retry does not help without a change
-  6  the node stopped because of an error; the last line of its log says which";
+  6  the node stopped because of an error: see the last line on its standard error";
 
 /// The exit code of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -138,7 +138,7 @@ impl LocalCluster {
     /// Checks that all processes run.
     ///
     /// # Errors
-    /// A process has exited; the message has the last line of its log.
+    /// A process has exited; the message has the last line of its log output.
     fn check_alive(&mut self) -> Result<(), CommandError> {
         let has_ended = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
         let Some(position) = self.children.iter_mut().position(has_ended) else { return Ok(()) };

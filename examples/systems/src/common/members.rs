@@ -18,7 +18,7 @@ pub enum MemberCommand {
     },
     /// Remove a node, running or not
     Remove {
-        /// Id of the node; it must not be reused
+        /// Id of the node; it must not be given to another node
         id: u64,
     },
     /// Cancel a pending change that waits for a new node

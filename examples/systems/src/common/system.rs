@@ -14,7 +14,7 @@ pub struct System {
     pub name: &'static str,
     /// The cluster id; nodes of other clusters are rejected.
     pub cluster: ClusterId,
-    /// The default addresses of its nodes, those of its guide.
+    /// The default addresses of its nodes: those that its README.md uses.
     pub nodes: &'static [&'static str],
     /// Whether TLS is the default, so that only `--plaintext` disables it. Otherwise `--certs`
     /// enables it.
@@ -23,7 +23,7 @@ pub struct System {
 
 impl System {
     /// Returns the default addresses: those in the environment variable, else the remembered ones,
-    /// else those of the guide.
+    /// else those that the system's README.md uses.
     #[must_use]
     pub fn default_nodes(&self) -> Vec<String> {
         if let Ok(nodes) = env::var(self.variable("NODES")) {

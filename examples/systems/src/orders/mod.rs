@@ -1,5 +1,5 @@
-//! Orders of customers, numbered without gaps, in a replicated map with reads at any node, and a
-//! benchmark of cluster sizes. `README.md` in this folder is the guide.
+//! Orders of customers, each customer's numbered without gaps, in a replicated map with reads at
+//! any node, and a benchmark of cluster sizes. `README.md` in this folder is the guide.
 
 pub mod bench;
 pub mod chaos;

@@ -9,7 +9,7 @@ use crate::history::{History, OpId, Outcome};
 use crate::model::Model;
 use crate::verdict::{Counterexample, Verdict};
 
-/// The most checks that are made. Each gets an equal share of the budget.
+/// The most checks that are made. Each may visit an equal share of the budget's configurations.
 const CHECKS_MAX: u64 = 256;
 
 /// Returns a counterexample of which no operation can be left out: a part of `counterexample` if
@@ -18,10 +18,10 @@ const CHECKS_MAX: u64 = 256;
 ///
 /// Outcomes are only changed to unknown, which allows every linearization that the known outcome
 /// allowed. So a result that is still not linearizable proves that the history is not. The function
-/// makes at most 256 checks, a few for each operation that stays. They share the
-/// configurations of `budget`, and each may use its memory. Operations that cannot be decided
-/// within it stay, and the result is then not marked minimal. If no check fails, the result is
-/// `counterexample` unchanged.
+/// makes at most 256 checks, a few for each operation that stays. Each check may visit 1/256 of the
+/// configurations of `budget`, and use all of its memory. An operation stays if no check within
+/// these limits shows that it can be left out; the result is then not marked minimal. If neither
+/// candidate is shown to be not linearizable, the result is `counterexample` unchanged.
 pub fn minimise<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
@@ -31,14 +31,18 @@ pub fn minimise<M: Model>(
     if counterexample.minimal {
         return counterexample.clone();
     }
-    let object = operations(model, history, counterexample);
+    let object_operations = operations(model, history, counterexample);
     let share = Budget { configurations_max: budget.configurations_max / CHECKS_MAX, ..*budget };
     let mut checks_left = CHECKS_MAX;
     let mut bad = |known: &[OpId]| {
         checks_left = checks_left.checked_sub(1)?;
         let mut known = known.to_vec();
         known.sort();
-        match check(model, &with_unknown_outcomes(model, history, &object, &known), &share) {
+        match check(
+            model,
+            &with_unknown_outcomes(model, history, &object_operations, &known),
+            &share,
+        ) {
             Verdict::Linearizable => Some(false),
             Verdict::NotLinearizable(_) => Some(true),
             Verdict::Unknown(_) => None,
@@ -50,11 +54,12 @@ pub fn minimise<M: Model>(
         ids.sort_by_key(|id| history.operation(*id).returned());
         ids
     };
-    let candidates = [by_return(&counterexample.operations), by_return(&object)];
+    let candidates = [by_return(&counterexample.operations), by_return(&object_operations)];
     let Some(candidates) = candidates.iter().find(|some| bad(some) == Some(true)) else {
         return counterexample.clone();
     };
-    // A known write explains more than a read that observes it, and makes checks faster.
+    // Writes stay in preference to reads: a write shows where an observed value comes from, and a
+    // write with a known outcome leaves the checks fewer orders to try.
     let shrunk = shrink(candidates, |id| changes(model, history, *id), bad);
     let mut operations = shrunk.kept;
     operations.sort();

@@ -1,4 +1,5 @@
-//! The guarantees of the reads of a history: how stale they may be, and in which order.
+//! The guarantees of the reads of a history: how stale the state that a read observes may be, and
+//! whether later reads of a client may observe older states.
 
 use crate::check::Partitions;
 use crate::history::{EventIndex, History, OpId, Operation, Subhistory};
@@ -9,8 +10,8 @@ use crate::model::{Effect, Model};
 pub enum Freshness {
     /// None: the read observes a state between its invocation and its response.
     Current,
-    /// The read observes a state not older than this before its invocation, in the units of
-    /// [`ReadGuarantee::clock`].
+    /// The read observes a state that was current at some time between its response and this long
+    /// before its invocation, in the units of [`ReadGuarantee::clock`].
     Bounded(u64),
     /// The read observes any state since the start.
     Local,
@@ -44,8 +45,9 @@ pub struct ReadGuarantee<'a, O, R> {
     pub session: SessionOrder,
 }
 
-/// Returns, for each operation that may be stale, the first event that is not too old and at which
-/// the observed state was possible. The observed state may begin just before that event.
+/// Returns, for each operation that may be stale, the first event that is within its staleness
+/// bound and not before the observed state was possible: the operation takes effect just before
+/// that event or later. Returns `None` for the other operations.
 pub(crate) fn earliest<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,

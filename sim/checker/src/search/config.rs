@@ -63,7 +63,7 @@ impl<const W: usize> Bits<W> {
 /// |---|---|---|
 /// | known, has not taken effect | no | no |
 /// | known, took effect | yes | a write: yes |
-/// | known write, may count as overwritten at once | yes | no |
+/// | known write, hidden: may have taken effect just before another write | yes | no |
 /// | unknown outcome, may take effect | no | no |
 /// | unknown outcome, took effect | no | yes |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,8 @@ pub(super) struct Config<const W: usize> {
     /// The number of the state in the space.
     pub(super) state: u32,
     /// The position of the next response, and the flag [`UNOBSERVED`]: no operation has observed
-    /// the last change of the state yet, so only an update that depends on it may follow.
+    /// the last change of the state yet. Only an update may follow, because a blind write would
+    /// make that change useless.
     pub(super) place: u32,
     /// The operations that may return.
     pub(super) done: Bits<W>,
@@ -100,9 +101,9 @@ impl<const W: usize> Config<W> {
         self.place & !UNOBSERVED
     }
 
-    /// Returns true if every continuation of `other` is known to be a continuation of `self`. The
-    /// operations of `known_updates` are the pending ones that must not take effect too early or
-    /// late.
+    /// Returns true if every continuation of `other` is known to be a continuation of `self`. Of
+    /// `known_updates`, the pending updates whose outcome is known, both must have done the same
+    /// ones, because an update that is done cannot take effect again.
     fn dominates(&self, other: &Config<W>, known_updates: &Bits<W>) -> bool {
         let alike = self.state == other.state && self.place == other.place;
         let more = self.done.includes(&other.done) && other.used.includes(&self.used);
@@ -177,7 +178,8 @@ impl<const W: usize> ConfigSet<W> {
         if grows { self.bytes() * 3 } else { self.bytes() }
     }
 
-    /// Removes all configurations. Keeps the memory if most of it was in use.
+    /// Removes all configurations. Keeps the memory, unless the hash table has over 1024 slots and
+    /// fewer than an eighth of them were in use.
     pub(super) fn clear(&mut self) {
         if self.heads.capacity() > 1024.max(8 * self.entries.len()) {
             *self = ConfigSet::new();
@@ -195,9 +197,8 @@ impl<const W: usize> ConfigSet<W> {
     }
 
     /// Inserts `config` unless another configuration dominates it, and removes those that it
-    /// dominates. The operations of `known_updates`, which are pending at its place, are done in
-    /// both or neither of two configurations of which one dominates the other. Returns true if it
-    /// was inserted.
+    /// dominates. `known_updates` are the updates with a known outcome that are pending at its
+    /// place. Returns true if it was inserted.
     pub(super) fn insert(&mut self, config: &Config<W>, known_updates: &Bits<W>) -> bool {
         if config.is_unobserved() {
             let mut free = *config;

@@ -48,8 +48,8 @@ const QUEUED_MAX: usize = 64;
 const WAITING_BYTES_MAX: usize = 16 << 20;
 
 impl Relay {
-    /// Starts a relay thread, which calls `enter`, accepts connections at the first address and
-    /// forwards them to the node at the second.
+    /// Starts a relay thread, which calls `enter` to join the network namespace of the node, and
+    /// then accepts connections at the first address and forwards them to the node at the second.
     ///
     /// # Errors
     /// `enter` or the listener fails.
@@ -141,13 +141,15 @@ fn forward_connection(caller: &TcpStream, node: &str, faults: &RandomFaults) -> 
             let _ = io::copy(&mut from, &mut to);
             close();
         });
-        forward_requests(caller, post, faults)
+        forward_from_caller(caller, post, faults)
     })
 }
 
-/// Reads frames from the caller until it closes the connection, and queues each with its arrival
-/// times. Dropping `post` ends the delivery.
-fn forward_requests(
+/// Reads frames from the caller until it closes the connection, and queues every copy of a frame
+/// that is to arrive, with the time of its arrival: none of a lost message, two of a duplicated
+/// one.
+/// Dropping `post` ends the delivery.
+fn forward_from_caller(
     mut caller: &TcpStream,
     post: SyncSender<DelayedBytes>,
     faults: &RandomFaults,

@@ -135,7 +135,7 @@ pub(crate) struct FailureRecord {
     pub(crate) seed: u64,
     /// `safety`, `liveness`, `panic`, `nondeterminism` or `stalled`.
     pub(crate) kind: String,
-    /// The check by number and name, `S1 election-safety`; the kind if no check failed.
+    /// The check by id and name, `S1 election-safety`; the kind if no check failed.
     pub(crate) check: String,
     /// The fingerprint, equal for all runs with the same failure.
     pub(crate) fingerprint: String,

@@ -16,9 +16,9 @@ use crate::summary::Summary;
 use crate::sweep::{SeedRun, Seeds, SweepEnd};
 use crate::time::SimTime;
 
-fn violation(number: &'static str, check: &'static str, saw: &str) -> Violation {
+fn violation(id: &'static str, check: &'static str, saw: &str) -> Violation {
     let place = "sim/src/check/election.rs:41".to_owned();
-    Violation { number, check, finding: saw.to_owned(), at: SimTime(1_204_310_000), place }
+    Violation { id, check, finding: saw.to_owned(), at: SimTime(1_204_310_000), place }
 }
 
 fn safety() -> Failure {

@@ -1,4 +1,4 @@
-//! The JSON messages between the test bench and the nodes, one per line.
+//! The JSON messages between the test harness and the nodes, one per line.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ pub(super) struct Message {
     pub(super) body: Map<String, Value>,
 }
 
-/// The error codes of the bench's protocol.
+/// The error codes of the test harness's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
     /// The request may have been executed, or may still be.

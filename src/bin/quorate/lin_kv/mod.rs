@@ -1,5 +1,5 @@
 //! `quorate lin-kv`: a node of linearizable registers that speaks JSON lines on standard I/O, for
-//! test benches like Maelstrom. The bench also carries the packets between the nodes.
+//! test harnesses like Maelstrom. The harness also carries the packets between the nodes.
 
 mod messages;
 mod pipe;
@@ -27,12 +27,13 @@ use crate::lin_kv::messages::{Code, Message, error_body};
 use crate::lin_kv::pipe::Pipe;
 use crate::lin_kv::registers::{Operation, Registers, Request};
 
-/// The flags of `lin-kv`. Each can also be set by an environment variable, because a bench starts
-/// every node with the same command.
+/// The flags of `lin-kv`. Each can also be set by an environment variable, because a test
+/// harness starts every node with the same command.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct LinKvFlags {
-    /// Parent directory of the nodes' data directories; use a new one for every run of a bench
+    /// Parent directory of the nodes' data directories; use a new one for every run of a test
+    /// harness such as Maelstrom
     #[arg(long, env = "QUORATE_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Number of applied entries after which the node takes a snapshot [default: 1000000]
@@ -48,8 +49,8 @@ Reads one JSON message per line from standard input and writes one per line to s
 `init`, `read`, `write`, `cas`, `echo`, and messages of type `packet` between the nodes. Ends at the
 end of standard input.
 
-A node's data directory outlives it, so a bench may kill and restart nodes. A new run needs an empty
-directory, because an old one holds the keys and the answers of the run before.
+A node's data directory outlives it, so a test harness may kill and restart nodes. A new run needs
+an empty directory, because an old one holds the keys and the answers of the run before.
 
 Example:
   quorate lin-kv --data-dir \"$(mktemp -d)\"";
@@ -62,7 +63,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 const REQUESTS_MAX: usize = 1024;
 /// The most times a request is forwarded, because two nodes may take each other for the leader.
 const HOPS_MAX: u64 = 8;
-/// The same id for every node, because a bench has one cluster and one network.
+/// The same id for every node, because a test harness has one cluster and one network.
 const CLUSTER: ClusterId = ClusterId(0x6c69_6e6b_7600);
 
 pub(crate) fn run(flags: &LinKvFlags) -> Result<Exit, CommandError> {
@@ -296,6 +297,6 @@ fn request(message: &Message) -> Result<Request, Value> {
 }
 
 async fn send(outgoing: &Sender<Message>, message: Message) {
-    // The send fails only once the bench has closed the output; then it expects no messages.
+    // The send fails only once the harness has closed the output; then it expects no messages.
     let _ = outgoing.send(message).await;
 }

@@ -45,7 +45,7 @@ pub(super) fn write_messages() -> Sender<Message> {
             let mut text = serde_json::to_string(&message).expect("a message is JSON");
             text.push('\n');
             if output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_err() {
-                // Standard output is closed: the bench has ended.
+                // Standard output is closed: the harness has ended.
                 return;
             }
         }
@@ -53,7 +53,7 @@ pub(super) fn write_messages() -> Sender<Message> {
     sender
 }
 
-/// A transport that sends packets as messages of the bench.
+/// A transport that sends packets as messages of the test harness.
 pub(super) struct Pipe {
     own: String,
     names: BTreeMap<NodeId, String>,

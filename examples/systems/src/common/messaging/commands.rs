@@ -161,7 +161,9 @@ pub fn print_view(
 pub fn status(client: &UserClient) -> CommandResult {
     let exit = cluster_status::print_status(&client.connection)?;
     match client.mode()? {
-        Mode::Majority => print_now("majority mode: a minority is unavailable\n")?,
+        Mode::Majority => {
+            print_now("majority mode: nodes cut off from the majority do not serve\n")?
+        }
         Mode::Survivor => print_now(&format!("{NOT_SAFE}\n"))?,
     };
     Ok(exit)

@@ -34,11 +34,11 @@ impl Readers {
     /// Creates a client for each node.
     ///
     /// # Errors
-    /// A thread cannot be started.
+    /// The operating system provides no event queue, or the configuration of a client is invalid.
     pub(super) fn connect(nodes: &LocalCluster) -> Result<Readers, CommandError> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime
-            .map_err(|error| CommandError::usage(format!("cannot start a thread: {error}")))?;
+            .map_err(|error| CommandError::usage(format!("cannot wait for sockets: {error}")))?;
         let inside = runtime.enter();
         let reader = |(id, address)| {
             let client = Client::new(nodes.client_config()).map_err(CommandError::usage)?;
@@ -87,8 +87,8 @@ impl Readers {
     }
 }
 
-/// Returns the order of requests in a round. Six rounds use every order once, because a node
-/// answers faster right after another request.
+/// Returns the order of requests in a round. A node answers a request faster right after another
+/// one, so the order changes from round to round: six rounds use each of the six orders once.
 fn order(round: u64) -> [Request; Request::ALL.len()] {
     let mut order = Request::ALL;
     order.rotate_left((round % 3) as usize);
