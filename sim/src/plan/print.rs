@@ -3,9 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::plan::{
-    KeptWrites, Op, Plan, ScriptedRequest, TriggerCondition, UNTIL_STABILIZATION, Verb, When,
-};
+use crate::faults::{ScriptedRequest, UNTIL_STABILIZATION, Verb};
+use crate::plan::{Op, Plan, TriggerCondition, When};
 use crate::time::SimTime;
 use crate::words::Exact;
 
@@ -17,8 +16,10 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let (When::At(time), Verb::Request(request @ ScriptedRequest { expected: true, .. })) =
-            (self.when, &self.verb)
+        if let (
+            When::At(time),
+            Verb::ScriptedRequest(request @ ScriptedRequest { expected: true, .. }),
+        ) = (self.when, &self.verb)
         {
             return write!(f, "expect {request} at {}", instant(time));
         }
@@ -58,87 +59,6 @@ impl fmt::Display for When {
     }
 }
 
-/// A named number, its value and its default; it prints as ` name=value`, or as nothing if the
-/// value is the default.
-struct NamedNumber(&'static str, u32, u32);
-
-impl fmt::Display for NamedNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let NamedNumber(name, number, default) = self;
-        if number == default { Ok(()) } else { write!(f, " {name}={number}") }
-    }
-}
-
-impl fmt::Display for Verb {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counted = |count: &u32| NamedNumber("count", *count, 1);
-        match self {
-            Verb::Crash(node, KeptWrites::None, _) => write!(f, "crash {node}")?,
-            Verb::Crash(node, keep, _) => write!(f, "crash {node} keep={keep}")?,
-            Verb::Wipe(node, _) => write!(f, "wipe {node}")?,
-            Verb::RollBack(node, age, _) => write!(f, "roll back {node} by {}", Exact(*age))?,
-            Verb::Stop(node, _) => write!(f, "stop {node}")?,
-            Verb::LoadSpike(node, count) => write!(f, "load spike {node}{}", counted(count))?,
-            Verb::PollReads(node, period, _) => {
-                write!(f, "poll reads {node} every {}", Exact(*period))?;
-            }
-            Verb::Pause(node, _) => write!(f, "pause {node}")?,
-            Verb::Isolate(node, _) => write!(f, "isolate {node}")?,
-            Verb::BlockInbound(node, _) => write!(f, "block inbound {node}")?,
-            Verb::BlockOutbound(node, _) => write!(f, "block outbound {node}")?,
-            Verb::Strand(node, with, _) => write!(f, "strand {node} with {with}")?,
-            Verb::Cut(from, to, _) => write!(f, "cut {from} -> {to}")?,
-            Verb::Split(side, _) => {
-                f.write_str("split")?;
-                side.iter().try_for_each(|node| write!(f, " {node}"))?;
-            }
-            Verb::Only(links, _) => {
-                f.write_str("only")?;
-                links.iter().try_for_each(|(one, other)| write!(f, " {one}-{other}"))?;
-            }
-            Verb::Flap(one, other, period, _) => {
-                write!(f, "flap {one}-{other} every {}", Exact(*period))?;
-            }
-            Verb::Clog(node, _) => write!(f, "clog {node}")?,
-            Verb::ClockDrift(node, ppm, _) => write!(f, "clock drift {node} {ppm:+}ppm")?,
-            Verb::ClockStep(node, by) => write!(f, "clock step {node} by {}", Exact(*by))?,
-            Verb::SlowDisk(node, by, _) => write!(f, "slow disk {node} by {}", Exact(*by))?,
-            Verb::SlowApply(node, by, _) => write!(f, "slow apply {node} by {}", Exact(*by))?,
-            Verb::Misroute(node, count) => write!(f, "misroute {node}{}", counted(count))?,
-            Verb::Replay(node, count) => write!(f, "replay {node}{}", counted(count))?,
-            Verb::Campaign(node) => write!(f, "campaign {node}")?,
-            Verb::FailCall(node, call, after, sectors) => {
-                let (after, sectors) =
-                    (NamedNumber("after", *after, 0), NamedNumber("sectors", *sectors, 0));
-                write!(f, "fail {call} {node}{after}{sectors}")?;
-            }
-            Verb::FillDisk(node, room, _) => {
-                write!(f, "fill disk {node}{}", NamedNumber("room", *room, 0))?
-            }
-            Verb::StallDisk(node, _) => write!(f, "stall disk {node}")?,
-            Verb::Corrupt(node, region) => write!(f, "corrupt {region} {node}")?,
-            Verb::MisdirectWrite(node, region, after) => {
-                write!(f, "misdirect write {node} to {region}{}", NamedNumber("after", *after, 0))?;
-            }
-            Verb::LoseWrite(node, after) => {
-                write!(f, "lose write {node}{}", NamedNumber("after", *after, 0))?;
-            }
-            Verb::Change(node, change) => write!(f, "change {node} {change}")?,
-            Verb::CancelChange(node) => write!(f, "cancel change {node}")?,
-            Verb::Transfer(node, Some(to)) => write!(f, "transfer {node} to {to}")?,
-            Verb::Transfer(node, None) => write!(f, "transfer {node}")?,
-            Verb::MachineFault(node, fault) => write!(f, "machine fault {node} {fault}")?,
-            Verb::Request(request) => write!(f, "{request}")?,
-        }
-        match self.duration() {
-            Some(duration) if duration < UNTIL_STABILIZATION => {
-                write!(f, " for {}", Exact(duration))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 /// A time, printed as the duration from the start of the run.
 fn instant(time: SimTime) -> Exact {
     Exact(Duration::from_nanos(time.0))
@@ -148,7 +68,12 @@ fn instant(time: SimTime) -> Exact {
 mod tests {
     use quorate::types::{Change, NodeId};
 
-    use crate::plan::{Call, NodeSelector, Region, Trigger};
+    use crate::faults::{
+        BitRot, Bridge, Call, ClockDrift, Crash, FailedCall, FullDisk, KeptWrites, LostWrite,
+        MembershipChange, MisdirectedWrite, NodeSelector, OneWay, Partition, Region, StalledDisk,
+        Transfer,
+    };
+    use crate::plan::Trigger;
 
     use super::*;
 
@@ -160,23 +85,34 @@ mod tests {
         let [from, to] = [1_200, 3_000].map(|millis| SimTime::default().after(ms(millis)));
         let vote = TriggerCondition::next(Trigger::SubmitsVote, from, to);
         let vote = When::On(TriggerCondition { node: Some(n(3)), ..vote });
-        let lines = [
-            (at(1_850), Verb::Isolate(NodeSelector::Node(n(1)), ms(600))),
-            (vote, Verb::Crash(NodeSelector::Node(n(3)), KeptWrites::None, ms(90))),
-            (at(20), Verb::Cut(NodeSelector::Leader, NodeSelector::Node(n(4)), ms(1))),
-            (at(20), Verb::Only(vec![(n(1), n(2)), (n(2), n(3))], ms(5))),
-            (at(20), Verb::ClockDrift(NodeSelector::Node(n(2)), -500, ms(5))),
-            (at(20), Verb::FailCall(NodeSelector::It, Call::Flush, 0, 3)),
-            (at(20), Verb::FailCall(NodeSelector::Leader, Call::FlushDirectory, 2, 0)),
-            (at(20), Verb::FillDisk(NodeSelector::Node(n(2)), 4096, ms(900))),
-            (at(20), Verb::StallDisk(NodeSelector::Node(n(2)), UNTIL_STABILIZATION)),
-            (at(20), Verb::Corrupt(NodeSelector::Node(n(2)), Region::Headers)),
-            (at(20), Verb::MisdirectWrite(NodeSelector::Node(n(2)), Region::Superblock, 1)),
-            (at(20), Verb::LoseWrite(NodeSelector::Node(n(2)), 0)),
-            (at(20), Verb::Change(NodeSelector::Leader, Change::new().voter(n(4)).remove(n(2)))),
-            (at(20), Verb::Transfer(NodeSelector::It, Some(n(3)))),
-        ]
-        .map(|(when, verb)| Op { when, verb }.to_string());
+        let [leader, it, n2] = [NodeSelector::Leader, NodeSelector::It, NodeSelector::Node(n(2))];
+        let crash = Crash { node: NodeSelector::Node(n(3)), keep: KeptWrites::None, down: ms(90) };
+        let flush = FailedCall { node: it, call: Call::Flush, after: 0, sectors: 3 };
+        let of_directory =
+            FailedCall { node: leader, call: Call::FlushDirectory, after: 2, sectors: 0 };
+        let misdirected = MisdirectedWrite { node: n2, region: Region::Superblock, after: 1 };
+        let change = Change::new().voter(n(4)).remove(n(2));
+        let verbs: [Verb; 12] = [
+            OneWay::Cut(leader, NodeSelector::Node(n(4)), ms(1)).into(),
+            Bridge::Only(vec![(n(1), n(2)), (n(2), n(3))], ms(5)).into(),
+            ClockDrift { node: n2, ppm: -500, duration: ms(5) }.into(),
+            flush.into(),
+            of_directory.into(),
+            FullDisk { node: n2, room: 4096, duration: ms(900) }.into(),
+            StalledDisk { node: n2, duration: UNTIL_STABILIZATION }.into(),
+            BitRot { node: n2, region: Region::Headers }.into(),
+            misdirected.into(),
+            LostWrite { node: n2, after: 0 }.into(),
+            MembershipChange::Change(leader, change).into(),
+            Transfer { node: it, to: Some(n(3)) }.into(),
+        ];
+        let isolate = Partition::Isolate(NodeSelector::Node(n(1)), ms(600));
+        let first = [(at(1_850), isolate.into()), (vote, crash.into())];
+        let lines: Vec<String> = first
+            .into_iter()
+            .chain(verbs.map(|verb| (at(20), verb)))
+            .map(|(when, verb)| Op { when, verb }.to_string())
+            .collect();
         assert_eq!(
             lines,
             [
