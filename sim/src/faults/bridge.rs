@@ -5,19 +5,63 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 
+use crate::faults::argument::{Argument, For, Node, several};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::links::{LinkSelector, Resolve};
-use crate::faults::planned::{Extent, For, Planned, Syntax, for_duration, several};
+use crate::faults::operation::{Extent, Planned, Syntax, operation};
 use crate::faults::selector::NodeSelector;
-use crate::words;
+use crate::words::{self, SyntaxError, Words};
 
-/// A network with missing links for the duration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bridge {
-    /// The first node keeps only its links with the second one.
-    Strand(NodeSelector, NodeSelector, Duration),
-    /// Blocks all messages except between these pairs of nodes.
-    Only(Vec<(NodeId, NodeId)>, Duration),
+operation! {
+    /// A network with missing links for the duration.
+    enum Bridge {
+        /// The first node keeps only its links with the second one.
+        Strand "strand" (node: NodeSelector as Node, with: NodeSelector as Ally, duration: Duration as For)
+        /// Blocks all messages except between these pairs of nodes.
+        Only "only" (links: Vec<(NodeId, NodeId)> as Links, duration: Duration as For)
+    }
+    on_processes |_| Ok(());
+}
+
+/// The node that a stranded node is still connected with: `with n2`.
+pub(super) struct Ally;
+
+impl Argument for Ally {
+    type Value = NodeSelector;
+    const USAGE: &'static str = "with NODE";
+
+    fn read(words: &mut Words<'_>) -> Result<NodeSelector, SyntaxError> {
+        words.need("with")?;
+        NodeSelector::read(words)
+    }
+
+    fn write(node: &NodeSelector, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " with {node}")
+    }
+
+    fn nodes(node: &NodeSelector) -> Vec<NodeSelector> {
+        vec![*node]
+    }
+}
+
+/// Pairs of connected nodes: `n1-n2 n2-n3`.
+pub(super) struct Links;
+
+impl Argument for Links {
+    type Value = Vec<(NodeId, NodeId)>;
+    const USAGE: &'static str = "ID-ID..";
+
+    fn read(words: &mut Words<'_>) -> Result<Vec<(NodeId, NodeId)>, SyntaxError> {
+        let pair = |word: &str| {
+            let (one, other) = word.split_once('-')?;
+            Some((words::node(one)?, words::node(other)?))
+        };
+        several(words, "a pair of nodes, like n1-n2", pair)
+    }
+
+    fn write(links: &Vec<(NodeId, NodeId)>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        links.iter().try_for_each(|(one, other)| write!(f, " {one}-{other}"))
+    }
 }
 
 impl Bridge {
@@ -78,57 +122,4 @@ fn draw_links(draw: &mut FaultDraw<'_>) -> Vec<(NodeId, NodeId)> {
 /// Returns every pair of different numbers below `count`, the smaller one first.
 fn pairs(count: u64) -> impl Iterator<Item = (u64, u64)> {
     (0..count).flat_map(move |one| (one + 1..count).map(move |other| (one, other)))
-}
-
-impl Planned for Bridge {
-    fn syntax<V: From<Bridge>>() -> Vec<Syntax<V>> {
-        let strand = Syntax {
-            verb: "strand",
-            arguments: "NODE with NODE [for DURATION]",
-            summary: "The first node keeps only its links with the second one.",
-            read: |w| {
-                let node = NodeSelector::read(w)?;
-                w.need("with")?;
-                Ok(Bridge::Strand(node, NodeSelector::read(w)?, for_duration(w)?).into())
-            },
-        };
-        let only = Syntax {
-            verb: "only",
-            arguments: "ID-ID.. [for DURATION]",
-            summary: "Blocks all messages except between these pairs of nodes.",
-            read: |w| {
-                let links = several(w, "a pair of nodes, like n1-n2", pair)?;
-                Ok(Bridge::Only(links, for_duration(w)?).into())
-            },
-        };
-        vec![strand, only]
-    }
-
-    fn extent(&self) -> Extent {
-        let (nodes, duration) = match self {
-            Bridge::Strand(node, with, duration) => (vec![*node, *with], duration),
-            Bridge::Only(_, duration) => (Vec::new(), duration),
-        };
-        Extent { nodes, duration: Some(*duration), on_processes: Ok(()) }
-    }
-}
-
-impl fmt::Display for Bridge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Bridge::Strand(node, with, duration) => {
-                write!(f, "strand {node} with {with}{}", For(*duration))
-            }
-            Bridge::Only(links, duration) => {
-                f.write_str("only")?;
-                links.iter().try_for_each(|(one, other)| write!(f, " {one}-{other}"))?;
-                write!(f, "{}", For(*duration))
-            }
-        }
-    }
-}
-
-fn pair(word: &str) -> Option<(NodeId, NodeId)> {
-    let (one, other) = word.split_once('-')?;
-    Some((words::node(one)?, words::node(other)?))
 }

@@ -3,30 +3,56 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::faults::argument::{Argument, By, For, Node};
 use crate::faults::fault_draw::FaultDraw;
-use crate::faults::planned::{Extent, For, Planned, Syntax, by, for_duration};
+use crate::faults::operation::{Extent, Planned, Syntax, operation};
 use crate::faults::processes::CLOCK;
 use crate::faults::selector::NodeSelector;
-use crate::words::{Exact, SyntaxError, Words};
+use crate::words::{SyntaxError, Words};
 
-/// The node's clock runs fast, or slow if the rate error is negative.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClockDrift {
-    /// The node whose clock drifts.
-    pub node: NodeSelector,
-    /// The rate error in parts per million.
-    pub ppm: i32,
-    /// How long the clock drifts.
-    pub duration: Duration,
+operation! {
+    /// The node's clock runs fast (`+`) or slow (`-`) by N parts per million.
+    struct ClockDrift "clock drift" {
+        /// The node whose clock drifts.
+        node: NodeSelector as Node,
+        /// The rate error in parts per million; negative if the clock is slow.
+        ppm: i32 as RateError,
+        /// How long the clock drifts.
+        duration: Duration as For,
+    }
+    on_processes |_| Err(CLOCK);
 }
 
-/// The node's clock steps forward.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClockStep {
-    /// The node whose clock steps.
-    pub node: NodeSelector,
-    /// The time by which it steps.
-    pub by: Duration,
+operation! {
+    /// The node's clock steps forward by the duration.
+    struct ClockStep "clock step" {
+        /// The node whose clock steps.
+        node: NodeSelector as Node,
+        /// The time by which it steps.
+        by: Duration as By,
+    }
+    on_processes |_| Err(CLOCK);
+}
+
+/// The rate error of a clock in parts per million.
+pub(super) struct RateError;
+
+impl Argument for RateError {
+    type Value = i32;
+    const USAGE: &'static str = "+N|-N ppm";
+
+    fn read(words: &mut Words<'_>) -> Result<i32, SyntaxError> {
+        let read = |word: &str| {
+            let signed = word.strip_suffix("ppm").filter(|word| word.starts_with(['+', '-']))?;
+            // The bound excludes clocks that run backwards or twice as fast.
+            signed.parse().ok().filter(|ppm| (-500_000..=500_000).contains(ppm))
+        };
+        words.read("a drift of up to 500000 millionths, like +300ppm or -300ppm", read)
+    }
+
+    fn write(ppm: &i32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " {ppm:+}ppm")
+    }
 }
 
 impl ClockDrift {
@@ -46,62 +72,8 @@ impl ClockDrift {
     }
 }
 
-impl Planned for ClockDrift {
-    fn syntax<V: From<ClockDrift>>() -> Vec<Syntax<V>> {
-        vec![Syntax {
-            verb: "clock drift",
-            arguments: "NODE +N|-N ppm [for DURATION]",
-            summary: "The node's clock runs fast (`+`) or slow (`-`) by N parts per million.",
-            read: |w| {
-                let (node, ppm) = (NodeSelector::read(w)?, ppm(w)?);
-                Ok(ClockDrift { node, ppm, duration: for_duration(w)? }.into())
-            },
-        }]
-    }
-
-    fn extent(&self) -> Extent {
-        Extent::of(self.node, Some(self.duration)).only_simulated(CLOCK)
-    }
-}
-
-impl fmt::Display for ClockDrift {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "clock drift {} {:+}ppm{}", self.node, self.ppm, For(self.duration))
-    }
-}
-
-fn ppm(words: &mut Words<'_>) -> Result<i32, SyntaxError> {
-    let read = |word: &str| {
-        let signed = word.strip_suffix("ppm").filter(|word| word.starts_with(['+', '-']))?;
-        // The bound excludes clocks that run backwards or twice as fast.
-        signed.parse().ok().filter(|ppm| (-500_000..=500_000).contains(ppm))
-    };
-    words.read("a drift of up to 500000 millionths, like +300ppm or -300ppm", read)
-}
-
 impl ClockStep {
     pub(super) fn draw(_: &mut FaultDraw<'_>, node: NodeSelector, by: Duration) -> ClockStep {
         ClockStep { node, by }
-    }
-}
-
-impl Planned for ClockStep {
-    fn syntax<V: From<ClockStep>>() -> Vec<Syntax<V>> {
-        vec![Syntax {
-            verb: "clock step",
-            arguments: "NODE by DURATION",
-            summary: "The node's clock steps forward by the duration.",
-            read: |w| Ok(ClockStep { node: NodeSelector::read(w)?, by: by(w)? }.into()),
-        }]
-    }
-
-    fn extent(&self) -> Extent {
-        Extent::of(self.node, None).only_simulated(CLOCK)
-    }
-}
-
-impl fmt::Display for ClockStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "clock step {} by {}", self.node, Exact(self.by))
     }
 }

@@ -3,68 +3,102 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::faults::argument::{After, Argument, Node, named};
 use crate::faults::fault_draw::FaultDraw;
-use crate::faults::planned::{Extent, NamedNumber, Planned, Syntax, named};
+use crate::faults::operation::{Extent, Planned, Syntax, operation};
 use crate::faults::processes::DISK;
-use crate::faults::region::{DiskDraw, Region};
 use crate::faults::selector::NodeSelector;
+use crate::words::{SyntaxError, Words};
 
-/// Bits flip in a region of the node's disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BitRot {
-    /// The node whose disk changes.
-    pub node: NodeSelector,
-    /// The region that changes.
-    pub region: Region,
+operation! {
+    /// Flips bits in this region of the node's disk.
+    struct BitRot "corrupt" {
+        /// The region that changes.
+        region: Region as Region,
+        /// The node whose disk changes.
+        node: NodeSelector as Node,
+    }
+    on_processes |_| Err(DISK);
 }
 
-/// A write of the node goes to another region of its disk instead, and is reported as done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MisdirectedWrite {
-    /// The node that writes.
-    pub node: NodeSelector,
-    /// The region that the write goes to.
-    pub region: Region,
-    /// The number of writes before the affected one.
-    pub after: u32,
+operation! {
+    /// A write of the node, after N others, goes to this region of its disk instead.
+    struct MisdirectedWrite "misdirect write" {
+        /// The node that writes.
+        node: NodeSelector as Node,
+        /// The region that the write goes to.
+        region: Region as Target,
+        /// The number of writes before the affected one.
+        after: u32 as After,
+    }
+    on_processes |_| Err(DISK);
 }
 
-/// A write of the node is reported as done and flushed, but not stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LostWrite {
-    /// The node that writes.
-    pub node: NodeSelector,
-    /// The number of writes before the affected one.
-    pub after: u32,
+operation! {
+    /// A write of the node, after N others, is reported as done but not stored.
+    struct LostWrite "lose write" {
+        /// The node that writes.
+        node: NodeSelector as Node,
+        /// The number of writes before the affected one.
+        after: u32 as After,
+    }
+    on_processes |_| Err(DISK);
+}
+
+named! {
+    /// A region of the durable data on a disk.
+    Region "REGION" "disk region" {
+        /// A copy of the superblock.
+        Superblock "superblock",
+        /// The entry headers of a segment.
+        Headers "headers",
+        /// The entry bodies of a segment.
+        Bodies "bodies",
+        /// The bytes of a snapshot file.
+        Snapshot "snapshot",
+    }
+}
+
+/// The region that a misdirected write goes to: `to headers`.
+pub(super) struct Target;
+
+impl Argument for Target {
+    type Value = Region;
+    const USAGE: &'static str = "to REGION";
+
+    fn read(words: &mut Words<'_>) -> Result<Region, SyntaxError> {
+        words.need("to")?;
+        Region::read(words)
+    }
+
+    fn write(region: &Region, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " to {}", region.name())
+    }
+}
+
+/// The choices that every disk fault draws first, whether its kind uses them or not: a run then
+/// makes the same choices afterwards for each kind.
+pub(super) struct DiskDraw {
+    /// The number of calls before the affected one.
+    pub(super) after: u32,
+    /// The number of sectors of a failed call that are done.
+    pub(super) sectors: u32,
+    /// The affected region.
+    pub(super) region: Region,
+}
+
+impl DiskDraw {
+    pub(super) fn of(draw: &mut FaultDraw<'_>) -> DiskDraw {
+        let after = *draw.pick(&[0, 0, 1, 3, 10]);
+        let sectors = *draw.pick(&[0, 1, 2, 7, 20]);
+        let regions = [Region::Bodies, Region::Headers, Region::Superblock, Region::Snapshot];
+        DiskDraw { after, sectors, region: *draw.pick(&regions) }
+    }
 }
 
 impl BitRot {
     pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, _: Duration) -> BitRot {
         BitRot { node, region: DiskDraw::of(draw).region }
-    }
-}
-
-impl Planned for BitRot {
-    fn syntax<V: From<BitRot>>() -> Vec<Syntax<V>> {
-        vec![Syntax {
-            verb: "corrupt",
-            arguments: "REGION NODE",
-            summary: "Flips bits in this region of the node's disk.",
-            read: |w| {
-                let region = named(w, "disk region", &Region::ALL)?;
-                Ok(BitRot { node: NodeSelector::read(w)?, region }.into())
-            },
-        }]
-    }
-
-    fn extent(&self) -> Extent {
-        Extent::of(self.node, None).only_simulated(DISK)
-    }
-}
-
-impl fmt::Display for BitRot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "corrupt {} {}", self.region.name(), self.node)
     }
 }
 
@@ -79,61 +113,8 @@ impl MisdirectedWrite {
     }
 }
 
-impl Planned for MisdirectedWrite {
-    fn syntax<V: From<MisdirectedWrite>>() -> Vec<Syntax<V>> {
-        vec![Syntax {
-            verb: "misdirect write",
-            arguments: "NODE to REGION [after=N]",
-            summary: "A write of the node, after N others, goes to this region of its disk \
-                      instead.",
-            read: |w| {
-                let node = NodeSelector::read(w)?;
-                w.need("to")?;
-                let region = named(w, "disk region", &Region::ALL)?;
-                let after = w.given("after")?.unwrap_or(0);
-                Ok(MisdirectedWrite { node, region, after }.into())
-            },
-        }]
-    }
-
-    fn extent(&self) -> Extent {
-        Extent::of(self.node, None).only_simulated(DISK)
-    }
-}
-
-impl fmt::Display for MisdirectedWrite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let after = NamedNumber("after", self.after, 0);
-        write!(f, "misdirect write {} to {}{after}", self.node, self.region.name())
-    }
-}
-
 impl LostWrite {
     pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, _: Duration) -> LostWrite {
         LostWrite { node, after: DiskDraw::of(draw).after }
-    }
-}
-
-impl Planned for LostWrite {
-    fn syntax<V: From<LostWrite>>() -> Vec<Syntax<V>> {
-        vec![Syntax {
-            verb: "lose write",
-            arguments: "NODE [after=N]",
-            summary: "A write of the node, after N others, is reported as done but not stored.",
-            read: |w| {
-                let node = NodeSelector::read(w)?;
-                Ok(LostWrite { node, after: w.given("after")?.unwrap_or(0) }.into())
-            },
-        }]
-    }
-
-    fn extent(&self) -> Extent {
-        Extent::of(self.node, None).only_simulated(DISK)
-    }
-}
-
-impl fmt::Display for LostWrite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "lose write {}{}", self.node, NamedNumber("after", self.after, 0))
     }
 }

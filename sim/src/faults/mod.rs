@@ -3,35 +3,27 @@
 //! A fault occurs by chance, for a message or a step, or it is planned: an operation of the plan,
 //! with its data, its parser, its text and its draw in a file of its own.
 
+mod argument;
 mod bridge;
 mod campaign;
 mod clock;
-mod clog;
-mod crash;
 mod damage;
+mod disk_calls;
 mod disk_identity;
-mod failed_call;
 mod fault_draw;
-mod flap;
-mod full_disk;
+mod link;
 mod links;
 mod load_spike;
 mod machine_fault;
-mod misroute;
-mod one_way;
+mod messages;
+mod operation;
 mod operator;
 mod partition;
-mod pause;
-mod planned;
+mod process;
 pub(crate) mod processes;
-mod region;
-mod replay;
 mod scripted_request;
 mod selector;
-mod slow_apply;
-mod slow_disk;
-mod stalled_disk;
-mod stop;
+mod slowness;
 
 use std::fmt;
 use std::time::Duration;
@@ -40,36 +32,28 @@ use quorate::raft::RoleName;
 
 use crate::words::{SyntaxError, Words};
 
+pub use argument::UNTIL_STABILIZATION;
 pub use bridge::Bridge;
 pub use campaign::Campaign;
 pub use clock::{ClockDrift, ClockStep};
-pub use clog::Clog;
-pub use crash::{Crash, KeptWrites};
-pub use damage::{BitRot, LostWrite, MisdirectedWrite};
+pub use damage::{BitRot, LostWrite, MisdirectedWrite, Region};
+pub use disk_calls::{Call, FailedCall, FullDisk, StalledDisk};
 pub use disk_identity::{Rollback, Wipe};
-pub use failed_call::{Call, FailedCall};
 pub(crate) use fault_draw::{FaultDraw, Scale};
-pub use flap::Flap;
-pub use full_disk::FullDisk;
+pub use link::{Clog, Flap, OneWay};
 pub(crate) use links::{LinkSelector, Resolve};
 pub use load_spike::LoadSpike;
 pub use machine_fault::{FaultyMachine, MachineFault};
-pub use misroute::Misroute;
-pub use one_way::OneWay;
+pub use messages::{Misroute, Replay};
+pub use operation::Syntax;
+pub(crate) use operation::{Extent, Planned};
 pub(crate) use operator::single_edits;
 pub use operator::{MembershipChange, Transfer};
 pub use partition::Partition;
-pub use pause::Pause;
-pub(crate) use planned::{Extent, Planned, named};
-pub use planned::{Syntax, UNTIL_STABILIZATION};
-pub use region::Region;
-pub use replay::Replay;
+pub use process::{Crash, KeptWrites, Pause, Stop};
 pub use scripted_request::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 pub use selector::NodeSelector;
-pub use slow_apply::SlowApply;
-pub use slow_disk::SlowDisk;
-pub use stalled_disk::StalledDisk;
-pub use stop::Stop;
+pub use slowness::{SlowApply, SlowDisk};
 
 /// The family of a fault kind: what it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,36 +5,93 @@ use std::time::Duration;
 
 use quorate::types::{Address, Change, NodeId};
 
+use crate::faults::argument::{Argument, Node};
 use crate::faults::fault_draw::FaultDraw;
-use crate::faults::planned::{Extent, Planned, Syntax};
+use crate::faults::operation::{Extent, Planned, Syntax, operation};
 use crate::faults::selector::NodeSelector;
 use crate::words::{self, SyntaxError, Words};
 
-/// A request about the membership.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MembershipChange {
-    /// Asks the node to change the membership.
-    Change(NodeSelector, Change),
-    /// Asks the node to cancel the membership change in progress.
-    Cancel(NodeSelector),
+operation! {
+    /// A request about the membership.
+    enum MembershipChange {
+        /// Asks the node to change the membership: `+n4` is a voter, `?n4` a learner, `~n4` a
+        /// suspended voter, `-n4` is removed, `n4!200` has this priority, `n4@host-4` this address,
+        /// `casting=n4` holds the casting vote, and with `casting=none` no node does; `nothing` is
+        /// a change without edits.
+        Change "change" (node: NodeSelector as Node, change: Change as Edits)
+        /// Asks the node to cancel the membership change in progress.
+        Cancel "cancel change" (node: NodeSelector as Node)
+    }
+    on_processes |request| match request {
+        MembershipChange::Change(node, change) => {
+            on_leader(*node)?;
+            let text = "`quorate members` changes one node at a time: +n4, -n4, or both";
+            single_edits(change).map(drop).ok_or(text)
+        }
+        MembershipChange::Cancel(node) => on_leader(*node),
+    };
 }
 
-/// Asks the node to transfer the leadership.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transfer {
-    /// The node that gets the request.
-    pub node: NodeSelector,
-    /// The next leader, or the best target if `None`.
-    pub to: Option<NodeId>,
+operation! {
+    /// Asks the node to transfer the leadership to this node, or to the best target.
+    struct Transfer "transfer" {
+        /// The node that gets the request.
+        node: NodeSelector as Node,
+        /// The next leader, or the best target if `None`.
+        to: Option<NodeId> as NextLeader,
+    }
+    on_processes |transfer| on_leader(transfer.node);
 }
 
-/// Returns the extent of a request to this node; on real processes only the leader gets requests.
-fn extent(node: NodeSelector) -> Extent {
-    let extent = Extent::of(node, None);
+/// The edits of a membership change; `nothing` for none.
+pub(super) struct Edits;
+
+impl Argument for Edits {
+    type Value = Change;
+    const USAGE: &'static str = "EDIT..";
+
+    fn read(words: &mut Words<'_>) -> Result<Change, SyntaxError> {
+        let mut change = Change::new();
+        if words.accept("nothing") {
+            return Ok(change);
+        }
+        loop {
+            let expected = "an edit, like +n4, ?n4, ~n4, -n4, n4!200, n4@host-4 or casting=n4";
+            change = words.read(expected, |word| edited(change.clone(), word))?;
+            if words.is_empty() {
+                return Ok(change);
+            }
+        }
+    }
+
+    fn write(change: &Change, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " {change}")
+    }
+}
+
+/// The next leader, or the best target if there is none: `to n2`.
+pub(super) struct NextLeader;
+
+impl Argument for NextLeader {
+    type Value = Option<NodeId>;
+    const USAGE: &'static str = "[to ID]";
+
+    fn read(words: &mut Words<'_>) -> Result<Option<NodeId>, SyntaxError> {
+        if words.accept("to") { words.node().map(Some) } else { Ok(None) }
+    }
+
+    fn write(to: &Option<NodeId>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.map_or(Ok(()), |to| write!(f, " to {to}"))
+    }
+}
+
+/// Returns an error unless the request goes to the leader, because on real processes no other node
+/// gets requests.
+fn on_leader(node: NodeSelector) -> Result<(), &'static str> {
     match node {
-        NodeSelector::Leader => extent,
+        NodeSelector::Leader => Ok(()),
         NodeSelector::Node(_) | NodeSelector::It | NodeSelector::Other => {
-            extent.only_simulated("operator commands go to the leader: use `leader`")
+            Err("operator commands go to the leader: use `leader`")
         }
     }
 }
@@ -104,51 +161,6 @@ fn draw_several_edits(draw: &mut FaultDraw<'_>) -> Change {
     change
 }
 
-impl Planned for MembershipChange {
-    fn syntax<V: From<MembershipChange>>() -> Vec<Syntax<V>> {
-        let change = Syntax {
-            verb: "change",
-            arguments: "NODE EDIT..",
-            summary: "Asks the node to change the membership: `+n4` is a voter, `?n4` a learner, \
-                      `~n4` a suspended voter, `-n4` is removed, `n4!200` has this priority, \
-                      `n4@host-4` this address, `casting=n4` holds the casting vote, and with \
-                      `casting=none` no node does; `nothing` is a change without edits.",
-            read: |w| Ok(MembershipChange::Change(NodeSelector::read(w)?, change(w)?).into()),
-        };
-        let cancel = Syntax {
-            verb: "cancel change",
-            arguments: "NODE",
-            summary: "Asks the node to cancel the membership change in progress.",
-            read: |w| Ok(MembershipChange::Cancel(NodeSelector::read(w)?).into()),
-        };
-        vec![change, cancel]
-    }
-
-    fn extent(&self) -> Extent {
-        match self {
-            MembershipChange::Change(node, change) => {
-                let extent = extent(*node);
-                if extent.on_processes.is_ok() && single_edits(change).is_none() {
-                    return extent.only_simulated(
-                        "`quorate members` changes one node at a time: +n4, -n4, or both",
-                    );
-                }
-                extent
-            }
-            MembershipChange::Cancel(node) => extent(*node),
-        }
-    }
-}
-
-impl fmt::Display for MembershipChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MembershipChange::Change(node, change) => write!(f, "change {node} {change}"),
-            MembershipChange::Cancel(node) => write!(f, "cancel change {node}"),
-        }
-    }
-}
-
 /// Returns the added and the removed node of a change, or `None` if it is more than that.
 pub(crate) fn single_edits(change: &Change) -> Option<(Option<NodeId>, Option<NodeId>)> {
     let mut edits = (None, None);
@@ -163,20 +175,6 @@ pub(crate) fn single_edits(change: &Change) -> Option<(Option<NodeId>, Option<No
         }
     }
     (edits != (None, None)).then_some(edits)
-}
-
-fn change(words: &mut Words<'_>) -> Result<Change, SyntaxError> {
-    let mut change = Change::new();
-    if words.accept("nothing") {
-        return Ok(change);
-    }
-    loop {
-        let expected = "an edit, like +n4, ?n4, ~n4, -n4, n4!200, n4@host-4 or casting=n4";
-        change = words.read(expected, |word| edited(change.clone(), word))?;
-        if words.is_empty() {
-            return Ok(change);
-        }
-    }
 }
 
 /// Returns the change with one more edit, or `None` if the word is no edit.
@@ -218,33 +216,6 @@ impl Transfer {
     }
 }
 
-impl Planned for Transfer {
-    fn syntax<V: From<Transfer>>() -> Vec<Syntax<V>> {
-        vec![Syntax {
-            verb: "transfer",
-            arguments: "NODE [to ID]",
-            summary: "Asks the node to transfer the leadership to this node, or to the best \
-                      target.",
-            read: |w| {
-                let node = NodeSelector::read(w)?;
-                let to = if w.accept("to") { Some(w.node()?) } else { None };
-                Ok(Transfer { node, to }.into())
-            },
-        }]
-    }
-
-    fn extent(&self) -> Extent {
-        extent(self.node)
-    }
-}
-
-impl fmt::Display for Transfer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "transfer {}", self.node)?;
-        self.to.map_or(Ok(()), |to| write!(f, " to {to}"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,7 +223,7 @@ mod tests {
     #[test]
     fn a_change_adds_at_most_one_node_and_removes_at_most_one() {
         let edits = |line: &str| {
-            let change = change(&mut Words::of(line, 1)).expect("the line is a change");
+            let change = Edits::read(&mut Words::of(line, 1)).expect("the line is a change");
             single_edits(&change)
         };
         assert_eq!(edits("+n4"), Some((Some(NodeId(4)), None)));

@@ -5,18 +5,42 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 
+use crate::faults::argument::{Argument, For, Node, several};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::links::{LinkSelector, Resolve};
-use crate::faults::planned::{Extent, For, Planned, Syntax, for_duration, several};
+use crate::faults::operation::{Extent, Planned, Syntax, operation};
 use crate::faults::selector::NodeSelector;
+use crate::words::{SyntaxError, Words};
 
-/// A partition for the duration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Partition {
-    /// Blocks all messages to and from the node.
-    Isolate(NodeSelector, Duration),
-    /// Blocks all messages between these nodes and the others.
-    Split(Vec<NodeSelector>, Duration),
+operation! {
+    /// A partition for the duration.
+    enum Partition {
+        /// Blocks all messages to and from the node.
+        Isolate "isolate" (node: NodeSelector as Node, duration: Duration as For)
+        /// Blocks all messages between these nodes and the others.
+        Split "split" (side: Vec<NodeSelector> as Nodes, duration: Duration as For)
+    }
+    on_processes |_| Ok(());
+}
+
+/// The nodes of one side.
+pub(super) struct Nodes;
+
+impl Argument for Nodes {
+    type Value = Vec<NodeSelector>;
+    const USAGE: &'static str = "NODE..";
+
+    fn read(words: &mut Words<'_>) -> Result<Vec<NodeSelector>, SyntaxError> {
+        several(words, "a node", NodeSelector::of)
+    }
+
+    fn write(side: &Vec<NodeSelector>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        side.iter().try_for_each(|node| write!(f, " {node}"))
+    }
+
+    fn nodes(side: &Vec<NodeSelector>) -> Vec<NodeSelector> {
+        side.clone()
+    }
 }
 
 impl Partition {
@@ -57,46 +81,4 @@ fn draw_side(draw: &mut FaultDraw<'_>, first: NodeSelector) -> Vec<NodeSelector>
         }
     }
     side
-}
-
-impl Planned for Partition {
-    fn syntax<V: From<Partition>>() -> Vec<Syntax<V>> {
-        let isolate = Syntax {
-            verb: "isolate",
-            arguments: "NODE [for DURATION]",
-            summary: "Blocks all messages to and from the node.",
-            read: |w| Ok(Partition::Isolate(NodeSelector::read(w)?, for_duration(w)?).into()),
-        };
-        let split = Syntax {
-            verb: "split",
-            arguments: "NODE.. [for DURATION]",
-            summary: "Blocks all messages between these nodes and the others.",
-            read: |w| {
-                let side = several(w, "a node", NodeSelector::of)?;
-                Ok(Partition::Split(side, for_duration(w)?).into())
-            },
-        };
-        vec![isolate, split]
-    }
-
-    fn extent(&self) -> Extent {
-        let (nodes, duration) = match self {
-            Partition::Isolate(node, duration) => (vec![*node], duration),
-            Partition::Split(side, duration) => (side.clone(), duration),
-        };
-        Extent { nodes, duration: Some(*duration), on_processes: Ok(()) }
-    }
-}
-
-impl fmt::Display for Partition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Partition::Isolate(node, duration) => write!(f, "isolate {node}{}", For(*duration)),
-            Partition::Split(side, duration) => {
-                f.write_str("split")?;
-                side.iter().try_for_each(|node| write!(f, " {node}"))?;
-                write!(f, "{}", For(*duration))
-            }
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use quorate::types::ReadLevel;
 
-use crate::faults::planned::{Extent, Planned, Syntax};
+use crate::faults::operation::{Extent, Planned, Syntax};
 use crate::faults::selector::NodeSelector;
 use crate::words::{self, Exact, SyntaxError, Words};
 
@@ -195,27 +195,24 @@ impl fmt::Display for ValueText<'_> {
 
 impl Planned for ScriptedRequest {
     fn syntax<V: From<ScriptedRequest>>() -> Vec<Syntax<V>> {
-        let put = Syntax {
-            verb: "put",
-            arguments: "KEY=VALUE [via NODE]",
-            summary: "A client sets the key to the value, and sends the request to this node \
-                      first.",
-            read: |w| Ok(ScriptedRequest::put(w)?.into()),
-        };
-        let swap = Syntax {
-            verb: "cas",
-            arguments: "KEY=VALUE -> VALUE [via NODE]",
-            summary: "A client sets the key to the second value if it has the first one, or \
-                      `nothing`.",
-            read: |w| Ok(ScriptedRequest::swap(w)?.into()),
-        };
-        let get = Syntax {
-            verb: "get",
-            arguments: "KEY [via NODE] [LEVEL]",
-            summary: "A client reads the key, at this node only.",
-            read: |w| Ok(ScriptedRequest::get(w)?.into()),
-        };
-        vec![put, swap, get]
+        let put = "A client sets the key to the value, and sends the request to this node first.";
+        let swap = "A client sets the key to the second value if it has the first one, or \
+                    `nothing`.";
+        let get = "A client reads the key, at this node only.";
+        vec![
+            Syntax::new(
+                "put",
+                "KEY=VALUE [via NODE]",
+                put,
+                |w| Ok(ScriptedRequest::put(w)?.into()),
+            ),
+            Syntax::new("cas", "KEY=VALUE -> VALUE [via NODE]", swap, |w| {
+                Ok(ScriptedRequest::swap(w)?.into())
+            }),
+            Syntax::new("get", "KEY [via NODE] [LEVEL]", get, |w| {
+                Ok(ScriptedRequest::get(w)?.into())
+            }),
+        ]
     }
 
     fn extent(&self) -> Extent {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::faults::named;
 use crate::plan::Trigger;
 use crate::words::{SyntaxError, Words};
 
@@ -44,7 +43,8 @@ impl Trigger {
 
     /// Parses the words of a trigger.
     pub(super) fn read(words: &mut Words<'_>) -> Result<Trigger, SyntaxError> {
-        named(words, "trigger", &Self::ALL)
+        let names = Self::ALL.map(|(_, name)| name);
+        Ok(Self::ALL[words.name("trigger", &names)?].0)
     }
 }
 

@@ -193,9 +193,9 @@ fn reference() -> Vec<String> {
         .into_iter()
         .map(|it| format!("- `{} {}`: {}", it.verb, it.arguments, it.summary));
     let triggers = Trigger::ALL.map(|(_, name)| format!("- `{name}`: "));
-    let parts = Call::ALL.map(|(_, name)| name).into_iter();
-    let parts = parts.chain(Region::ALL.map(|(_, name)| name));
-    let parts = parts.chain(MachineFault::ALL.map(|(_, name)| name));
+    let parts = Call::ALL.iter().map(|(_, name)| *name);
+    let parts = parts.chain(Region::ALL.iter().map(|(_, name)| *name));
+    let parts = parts.chain(MachineFault::ALL.iter().map(|(_, name)| *name));
     let kinds = Fault::ALL.map(Fault::name);
     let names = parts.chain(kinds).map(|name| format!("`{name}`"));
     settings.chain(verbs).chain(triggers).chain(names).collect()

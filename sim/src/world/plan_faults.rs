@@ -160,7 +160,7 @@ impl World {
                     self.send_admin_request(place, AdminRequest::Transfer(to));
                 }
             }
-            Verb::Flap(Flap { one, other: another, period, duration }) => {
+            Verb::Flap(Flap { ends: (one, another), period, duration }) => {
                 if let (Some(one), Some(another)) = (resolve(one), resolve(another))
                     && one != another
                 {
