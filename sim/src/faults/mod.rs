@@ -371,11 +371,12 @@ impl Faults {
     /// The kinds of a disk, except crashes and slow disks.
     pub(crate) const OF_DISKS: Faults = Faults::of_family(Family::Disk);
     /// The kinds that are planned for a node or a link.
-    pub(crate) const PLANNED: Faults = Faults::planned();
+    pub(crate) const PLANNED: Faults = Faults::drawn();
     /// The kinds that occur by chance for each message; they also exist on real processes.
     pub(crate) const OF_MESSAGES: Faults =
         Faults::of_family(Family::Network).without(Faults::PLANNED);
 
+    /// Returns the set of the kinds of this family.
     const fn of_family(family: Family) -> Faults {
         let (mut set, mut at) = (0, 0);
         while at < KINDS.len() {
@@ -387,7 +388,8 @@ impl Faults {
         Faults(set)
     }
 
-    const fn planned() -> Faults {
+    /// Returns the set of the kinds that have a draw.
+    const fn drawn() -> Faults {
         let (mut set, mut at) = (0, 0);
         while at < KINDS.len() {
             if KINDS[at].draw.is_some() {

@@ -104,7 +104,8 @@ macro_rules! operation {
         )+);
     };
     (@impl $kind:ident, $on_processes:expr, $(
-        [$($summary:literal)+] $verb:literal [$($shape:tt)+] ($($field:ident: $value:ty as $argument:ident),+)
+        [$($summary:literal)+] $verb:literal [$($shape:tt)+]
+        ($($field:ident: $value:ty as $argument:ident),+)
     )+) => {
         impl Planned for $kind {
             fn syntax<V: From<$kind>>() -> Vec<Syntax<V>> {
