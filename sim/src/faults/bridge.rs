@@ -9,6 +9,7 @@ use crate::faults::argument::{Argument, For, Node, several};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::links::{LinkSelector, Resolve};
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
+use crate::faults::processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
 use crate::words::{self, SyntaxError, Words};
 
@@ -20,7 +21,10 @@ operation! {
         /// Blocks all messages except between these pairs of nodes.
         Only "only" (links: Vec<(NodeId, NodeId)> as Links, duration: Duration as For)
     }
-    on_processes |_| Ok(());
+    on_processes |bridge| {
+        let (Bridge::Strand(_, _, duration) | Bridge::Only(_, duration)) = bridge;
+        Ok(ProcessAction::Cut(Box::new(|resolve| bridge.blocks(resolve)), *duration))
+    };
 }
 
 /// The node that a stranded node is still connected with: `with n2`.

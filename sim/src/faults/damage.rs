@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::faults::argument::{After, Argument, Node, named};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::processes::DISK;
+use crate::faults::processes::{DISK, OnProcesses};
 use crate::faults::selector::NodeSelector;
 use crate::words::{SyntaxError, Words};
 

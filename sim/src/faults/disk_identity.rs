@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::faults::argument::{Argument, By, For, Node};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
+use crate::faults::processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
 
 operation! {
@@ -16,7 +17,7 @@ operation! {
         /// How long the node stays down.
         down: Duration as For,
     }
-    on_processes |_| Ok(());
+    on_processes |wipe| Ok(ProcessAction::Wipe(wipe.node, wipe.down));
 }
 
 operation! {
@@ -30,7 +31,7 @@ operation! {
         /// How long the node stays down.
         down: Duration as For,
     }
-    on_processes |_| Ok(());
+    on_processes |it| Ok(ProcessAction::RollBack(it.node, it.age, it.down));
 }
 
 impl Wipe {

@@ -7,6 +7,7 @@ use crate::faults::argument::{Argument, Every, For, Node};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::links::{LinkSelector, Resolve};
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
+use crate::faults::processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
 use crate::words::{SyntaxError, Words};
 
@@ -20,7 +21,12 @@ operation! {
         /// Blocks messages from the first node to the second one.
         Cut "cut" (from: NodeSelector as Node, to: NodeSelector as Receiver, duration: Duration as For)
     }
-    on_processes |_| Ok(());
+    on_processes |one_way| {
+        let (OneWay::BlockInbound(_, duration)
+        | OneWay::BlockOutbound(_, duration)
+        | OneWay::Cut(_, _, duration)) = one_way;
+        Ok(ProcessAction::Cut(Box::new(|resolve| one_way.blocks(resolve)), *duration))
+    };
 }
 
 operation! {
@@ -33,7 +39,10 @@ operation! {
         /// How long the link flaps.
         duration: Duration as For,
     }
-    on_processes |_| Ok(());
+    on_processes |flap| {
+        let links = Box::new(|resolve: Resolve<'_>| flap.blocks(resolve));
+        Ok(ProcessAction::Flap(links, flap.period, flap.duration))
+    };
 }
 
 operation! {
@@ -44,7 +53,9 @@ operation! {
         /// How long the messages are held back.
         duration: Duration as For,
     }
-    on_processes |_| Ok(());
+    on_processes |clog| {
+        Ok(ProcessAction::Cut(Box::new(|resolve| clog.delays(resolve)), clog.duration))
+    };
 }
 
 /// The node at the end of a link: `-> n2`.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::faults::argument::{Argument, Count, Every, For, Node};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
+use crate::faults::processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
 
 operation! {
@@ -19,7 +20,10 @@ operation! {
         LoadSpike::Commands(_, count) if *count > PROCESSES_MAX => {
             Err("each command is a process: use at most count=50")
         }
-        LoadSpike::Commands(..) | LoadSpike::PollReads(..) => Ok(()),
+        LoadSpike::Commands(node, count) => Ok(ProcessAction::SendCommands(*node, *count)),
+        LoadSpike::PollReads(node, period, duration) => {
+            Ok(ProcessAction::PollReads(*node, *period, *duration))
+        }
     };
 }
 

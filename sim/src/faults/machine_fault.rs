@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::faults::argument::{Argument, Node, named};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::processes::MACHINE;
+use crate::faults::processes::{MACHINE, OnProcesses};
 use crate::faults::selector::NodeSelector;
 use crate::words::{SyntaxError, Words};
 

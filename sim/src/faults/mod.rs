@@ -41,7 +41,6 @@ pub use disk_calls::{Call, FailedCall, FullDisk, StalledDisk};
 pub use disk_identity::{Rollback, Wipe};
 pub(crate) use fault_draw::{FaultDraw, Scale};
 pub use link::{Clog, Flap, OneWay};
-pub(crate) use links::{LinkSelector, Resolve};
 pub use load_spike::LoadSpike;
 pub use machine_fault::{FaultyMachine, MachineFault};
 pub use messages::{Misroute, Replay};
@@ -51,6 +50,7 @@ pub(crate) use operator::single_edits;
 pub use operator::{MembershipChange, Transfer};
 pub use partition::Partition;
 pub use process::{Crash, KeptWrites, Pause, Stop};
+pub(crate) use processes::{OnProcesses, ProcessAction, SelectLinks};
 pub use scripted_request::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 pub use selector::NodeSelector;
 pub use slowness::{SlowApply, SlowDisk};
@@ -316,9 +316,14 @@ impl Verb {
         (syntax[at].read)(words)
     }
 
-    /// Returns the nodes that the operation names, how long it lasts, and where it exists.
+    /// Returns the nodes that the operation names, and how long it lasts.
     pub(crate) fn extent(&self) -> Extent {
         self.planned().extent()
+    }
+
+    /// Returns how the operation is executed on real processes, or why it does not exist there.
+    pub(crate) fn on_processes(&self) -> OnProcesses<'_> {
+        self.planned().on_processes()
     }
 
     /// Returns how long the effect lasts, or `None` if it has no duration.

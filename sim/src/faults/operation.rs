@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::faults::argument::Argument;
+use crate::faults::processes::OnProcesses;
 use crate::faults::selector::NodeSelector;
 use crate::words::{SyntaxError, Words};
 
@@ -39,19 +40,20 @@ pub(crate) trait Planned: fmt::Display {
     where
         Self: Sized;
 
-    /// Returns the nodes that the operation names, how long it lasts, and where it exists.
+    /// Returns the nodes that the operation names, and how long it lasts.
     fn extent(&self) -> Extent;
+
+    /// Returns how the operation is executed on real processes, or why it does not exist there.
+    fn on_processes(&self) -> OnProcesses<'_>;
 }
 
-/// The nodes that an operation names, how long it lasts, and where it exists.
+/// The nodes that an operation names, and how long it lasts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// The nodes that the operation affects, as far as it names them.
     pub(crate) nodes: Vec<NodeSelector>,
     /// How long the effect lasts; `None` if it has no duration.
     pub(crate) duration: Option<Duration>,
-    /// The reason why the operation does not exist on real processes, if it does not.
-    pub(crate) on_processes: Result<(), &'static str>,
 }
 
 impl Extent {
@@ -63,7 +65,7 @@ impl Extent {
 }
 
 /// Defines a kind of operation: its type with its verbs and their arguments, and the function that
-/// says whether the operation exists on real processes, or why not. The doc comment of a verb is
+/// says how the operation is executed on real processes, or why it does not exist there. The doc comment of a verb is
 /// also its summary in the reference. The fields of a verb's tuple are the values of its arguments.
 macro_rules! operation {
     (
@@ -121,15 +123,18 @@ macro_rules! operation {
             }
 
             fn extent(&self) -> Extent {
-                let on_processes: fn(&$kind) -> Result<(), &'static str> = $on_processes;
-                let mut extent =
-                    Extent { nodes: Vec::new(), duration: None, on_processes: on_processes(self) };
+                let mut extent = Extent { nodes: Vec::new(), duration: None };
                 match self {
                     $($($shape)+ => {
                         $(extent.add::<$argument>($field);)+
                     })+
                 }
                 extent
+            }
+
+            fn on_processes(&self) -> OnProcesses<'_> {
+                let on_processes: fn(&$kind) -> OnProcesses<'_> = $on_processes;
+                on_processes(self)
             }
         }
 

@@ -8,6 +8,7 @@ use quorate::types::{Address, Change, NodeId};
 use crate::faults::argument::{Argument, Node};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
+use crate::faults::processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
 use crate::words::{self, SyntaxError, Words};
 
@@ -26,9 +27,13 @@ operation! {
         MembershipChange::Change(node, change) => {
             on_leader(*node)?;
             let text = "`quorate members` changes one node at a time: +n4, -n4, or both";
-            single_edits(change).map(drop).ok_or(text)
+            single_edits(change).ok_or(text)?;
+            Ok(ProcessAction::ChangeMembership(change))
         }
-        MembershipChange::Cancel(node) => on_leader(*node),
+        MembershipChange::Cancel(node) => {
+            on_leader(*node)?;
+            Ok(ProcessAction::CancelChange)
+        }
     };
 }
 
@@ -40,7 +45,10 @@ operation! {
         /// The next leader, or the best target if `None`.
         to: Option<NodeId> as NextLeader,
     }
-    on_processes |transfer| on_leader(transfer.node);
+    on_processes |transfer| {
+        on_leader(transfer.node)?;
+        Ok(ProcessAction::Transfer(transfer.to))
+    };
 }
 
 /// The edits of a membership change; `nothing` for none.

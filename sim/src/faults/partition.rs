@@ -9,6 +9,7 @@ use crate::faults::argument::{Argument, For, Node, several};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::links::{LinkSelector, Resolve};
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
+use crate::faults::processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
 use crate::words::{SyntaxError, Words};
 
@@ -20,7 +21,10 @@ operation! {
         /// Blocks all messages between these nodes and the others.
         Split "split" (side: Vec<NodeSelector> as Nodes, duration: Duration as For)
     }
-    on_processes |_| Ok(());
+    on_processes |partition| {
+        let (Partition::Isolate(_, duration) | Partition::Split(_, duration)) = partition;
+        Ok(ProcessAction::Cut(Box::new(|resolve| partition.blocks(resolve)), *duration))
+    };
 }
 
 /// The nodes of one side.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::faults::argument::{Argument, For, Node};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
+use crate::faults::processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
 use crate::words::{SyntaxError, Words};
 
@@ -21,7 +22,7 @@ operation! {
         down: Duration as For,
     }
     on_processes |crash| match crash.keep {
-        KeptWrites::None | KeptWrites::All => Ok(()),
+        KeptWrites::None | KeptWrites::All => Ok(ProcessAction::Kill(crash.node, crash.down)),
         KeptWrites::Part => Err("the kernel keeps all writes of a killed process"),
     };
 }
@@ -34,7 +35,7 @@ operation! {
         /// How long the node stays down.
         down: Duration as For,
     }
-    on_processes |_| Ok(());
+    on_processes |stop| Ok(ProcessAction::ShutDown(stop.node, stop.down));
 }
 
 operation! {
@@ -45,7 +46,7 @@ operation! {
         /// How long the node pauses.
         duration: Duration as For,
     }
-    on_processes |_| Ok(());
+    on_processes |pause| Ok(ProcessAction::Pause(pause.node, pause.duration));
 }
 
 /// The part of the unflushed writes that survives a crash.

@@ -6,6 +6,7 @@ use std::fmt;
 use quorate::types::ReadLevel;
 
 use crate::faults::operation::{Extent, Planned, Syntax};
+use crate::faults::processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
 use crate::words::{self, Exact, SyntaxError, Words};
 
@@ -216,7 +217,11 @@ impl Planned for ScriptedRequest {
     }
 
     fn extent(&self) -> Extent {
-        Extent { nodes: self.via.into_iter().collect(), duration: None, on_processes: Ok(()) }
+        Extent { nodes: self.via.into_iter().collect(), duration: None }
+    }
+
+    fn on_processes(&self) -> OnProcesses<'_> {
+        Ok(ProcessAction::SendRequest)
     }
 }
 

@@ -15,9 +15,8 @@ use crate::cli::procs::clients::ProcessClients;
 use crate::cli::procs::net::NamespaceNetwork;
 use crate::cli::procs::nodes::Nodes;
 use crate::faults::{
-    Crash, Flap, LinkSelector, LoadSpike, MembershipChange, NodeSelector, Pause, Resolve, Rollback,
-    ScriptedOperation, ScriptedOutcome, Stop, Transfer, UNTIL_STABILIZATION, Verb, Wipe,
-    single_edits,
+    NodeSelector, ProcessAction, ScriptedOperation, ScriptedOutcome, SelectLinks,
+    UNTIL_STABILIZATION, Verb, single_edits,
 };
 use crate::outcome::{ScriptedResults, Tally};
 use crate::plan::{Op, When};
@@ -339,65 +338,39 @@ impl ScenarioRun {
     fn run_operation(&mut self, index: usize) {
         let verb = self.ops[index].verb.clone();
         self.log(&verb.to_string());
-        let done = match &verb {
-            Verb::Crash(Crash { node, down, .. }) => {
-                self.stop_process(*node, *down, |nodes, id| {
-                    nodes.kill(id);
-                    Ok(())
-                })
-            }
-            Verb::Stop(Stop { node, down }) => self.stop_process(*node, *down, Nodes::stop),
-            Verb::Wipe(Wipe { node, down }) => self.stop_process(*node, *down, |nodes, id| {
+        let done = match verb.on_processes() {
+            Err(reason) => Err(reason.to_owned()),
+            Ok(ProcessAction::Kill(node, down)) => self.stop_process(node, down, |nodes, id| {
+                nodes.kill(id);
+                Ok(())
+            }),
+            Ok(ProcessAction::ShutDown(node, down)) => self.stop_process(node, down, Nodes::stop),
+            Ok(ProcessAction::Wipe(node, down)) => self.stop_process(node, down, |nodes, id| {
                 nodes.kill(id);
                 nodes.lose_directory(id)
             }),
-            Verb::Rollback(rollback) => self.roll_back(rollback),
-            Verb::Pause(pause) => self.pause(pause),
-            Verb::Partition(partition) => self.cut(&verb, |resolve| partition.blocks(resolve)),
-            Verb::OneWay(one_way) => self.cut(&verb, |resolve| one_way.blocks(resolve)),
-            Verb::Bridge(bridge) => self.cut(&verb, |resolve| bridge.blocks(resolve)),
-            Verb::Flap(flap) => self.cut(&verb, |resolve| flap.blocks(resolve)),
-            Verb::Clog(clog) => self.cut(&verb, |resolve| clog.delays(resolve)),
-            Verb::LoadSpike(load) => {
-                self.add_load(index, load);
-                Ok(())
+            Ok(ProcessAction::RollBack(node, age, down)) => self.roll_back(node, age, down),
+            Ok(ProcessAction::Pause(node, duration)) => self.pause(node, duration),
+            Ok(ProcessAction::Cut(select, duration)) => self.cut(&verb, &select, duration),
+            Ok(ProcessAction::Flap(select, every, duration)) => {
+                self.flap(&verb, &select, every, duration)
             }
-            Verb::ScriptedRequest(request) => {
-                let (request, via) =
-                    (request.clone(), request.via.and_then(|selector| self.resolve(selector)));
-                self.spawn_request(move |clients, patience| {
-                    clients.run_request(index, &request, via, patience)
-                });
-                Ok(())
+            Ok(ProcessAction::SendCommands(node, count)) => self.send_commands(index, node, count),
+            Ok(ProcessAction::PollReads(node, every, duration)) => {
+                self.poll_reads(node, every, duration)
             }
-            Verb::MembershipChange(MembershipChange::Change(_, change)) => {
-                self.run_operator_command(&verb, self.members(change));
-                Ok(())
+            Ok(ProcessAction::SendRequest) => self.send_request(index),
+            Ok(ProcessAction::ChangeMembership(change)) => {
+                self.run_operator_command(&verb, self.members(change))
             }
-            Verb::MembershipChange(MembershipChange::Cancel(_)) => {
-                self.run_operator_command(&verb, vec!["members".to_owned(), "cancel".to_owned()]);
-                Ok(())
+            Ok(ProcessAction::CancelChange) => {
+                self.run_operator_command(&verb, vec!["members".to_owned(), "cancel".to_owned()])
             }
-            Verb::Transfer(Transfer { to, .. }) => {
+            Ok(ProcessAction::Transfer(to)) => {
                 let to = to.map(|node| node.0.to_string());
                 let words = ["transfer".to_owned()].into_iter().chain(to).collect();
-                self.run_operator_command(&verb, words);
-                Ok(())
+                self.run_operator_command(&verb, words)
             }
-            Verb::ClockDrift(_)
-            | Verb::ClockStep(_)
-            | Verb::SlowDisk(_)
-            | Verb::SlowApply(_)
-            | Verb::Misroute(_)
-            | Verb::Replay(_)
-            | Verb::Campaign(_)
-            | Verb::FailedCall(_)
-            | Verb::FullDisk(_)
-            | Verb::StalledDisk(_)
-            | Verb::BitRot(_)
-            | Verb::MisdirectedWrite(_)
-            | Verb::LostWrite(_)
-            | Verb::FaultyMachine(_) => verb.extent().on_processes.map_err(str::to_owned),
         };
         self.record_error(done);
     }
@@ -427,49 +400,69 @@ impl ScenarioRun {
         Ok(())
     }
 
-    fn roll_back(&mut self, rollback: &Rollback) -> Result<(), String> {
-        let Some(id) = self.running_process(rollback.node) else { return Ok(()) };
+    fn roll_back(
+        &mut self,
+        node: NodeSelector,
+        age: Duration,
+        down: Duration,
+    ) -> Result<(), String> {
+        let Some(id) = self.running_process(node) else { return Ok(()) };
         self.nodes.save_directory(id)?;
-        let at = self.clients.now() + rollback.age;
-        self.schedule_at(at, ScheduledAction::Restore(id, rollback.down));
+        self.schedule_at(self.clients.now() + age, ScheduledAction::Restore(id, down));
         Ok(())
     }
 
-    fn pause(&mut self, pause: &Pause) -> Result<(), String> {
-        let Some(id) = self.running_process(pause.node) else { return Ok(()) };
+    fn pause(&mut self, node: NodeSelector, duration: Duration) -> Result<(), String> {
+        let Some(id) = self.running_process(node) else { return Ok(()) };
         self.nodes.signal(id, "STOP")?;
-        if pause.duration < UNTIL_STABILIZATION {
-            let at = self.clients.now() + pause.duration;
-            self.schedule_at(at, ScheduledAction::Resume(id));
+        if duration < UNTIL_STABILIZATION {
+            self.schedule_at(self.clients.now() + duration, ScheduledAction::Resume(id));
         }
         Ok(())
     }
 
-    fn add_load(&mut self, index: usize, load: &LoadSpike) {
-        match load {
-            LoadSpike::Commands(selector, count) => {
-                let via = self.resolve(*selector);
-                for number in 0..*count {
-                    let operation = ScriptedOperation::Put(
-                        format!("k{}", number % 8),
-                        format!("s{index}.{number}"),
-                    );
-                    self.spawn_request(move |clients, patience| {
-                        clients.perform(&operation, via, patience);
-                    });
-                }
-            }
-            LoadSpike::PollReads(selector, every, lasting) => {
-                if let Some(node) = self.resolve(*selector) {
-                    let until = self.clients.now().saturating_add(*lasting);
-                    self.execute(ScheduledAction::PollReads { node, every: *every, until });
-                }
-            }
+    fn send_commands(
+        &mut self,
+        index: usize,
+        node: NodeSelector,
+        count: u32,
+    ) -> Result<(), String> {
+        let via = self.resolve(node);
+        for number in 0..count {
+            let operation =
+                ScriptedOperation::Put(format!("k{}", number % 8), format!("s{index}.{number}"));
+            self.spawn_request(move |clients, patience| {
+                clients.perform(&operation, via, patience);
+            });
         }
+        Ok(())
+    }
+
+    fn poll_reads(
+        &mut self,
+        node: NodeSelector,
+        every: Duration,
+        duration: Duration,
+    ) -> Result<(), String> {
+        if let Some(node) = self.resolve(node) {
+            let until = self.clients.now().saturating_add(duration);
+            self.execute(ScheduledAction::PollReads { node, every, until });
+        }
+        Ok(())
+    }
+
+    /// Sends the scripted request of the operation with this index.
+    fn send_request(&mut self, index: usize) -> Result<(), String> {
+        let Verb::ScriptedRequest(request) = self.ops[index].verb.clone() else { return Ok(()) };
+        let via = request.via.and_then(|selector| self.resolve(selector));
+        self.spawn_request(move |clients, patience| {
+            clients.run_request(index, &request, via, patience)
+        });
+        Ok(())
     }
 
     /// Runs an operator command on its own thread, and logs its result.
-    fn run_operator_command(&mut self, verb: &Verb, words: Vec<String>) {
+    fn run_operator_command(&mut self, verb: &Verb, words: Vec<String>) -> Result<(), String> {
         let text = verb.to_string();
         self.spawn_request(move |clients, _| {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -478,6 +471,7 @@ impl ScenarioRun {
             let now = clients.now().as_secs_f64();
             console::print_line(&format!("{now:>8.3}s  {done}: {text}"));
         });
+        Ok(())
     }
 
     /// Returns a membership change as arguments of `quorate`.
@@ -494,14 +488,37 @@ impl ScenarioRun {
         ["members".to_owned()].into_iter().chain(words).collect()
     }
 
-    /// Applies a fault to links: those that `selected` returns for the nodes that selectors mean.
     fn cut(
         &mut self,
         verb: &Verb,
-        selected: impl FnOnce(Resolve<'_>) -> Option<LinkSelector>,
+        select: &SelectLinks<'_>,
+        duration: Duration,
     ) -> Result<(), String> {
-        let now = self.clients.now();
-        let leader = match verb.to_string().contains("leader") {
+        let Some(links) = self.selected_links(verb, select) else { return Ok(()) };
+        self.net.cut(&links)?;
+        if duration < UNTIL_STABILIZATION {
+            self.schedule_at(self.clients.now() + duration, ScheduledAction::Heal(links));
+        }
+        Ok(())
+    }
+
+    fn flap(
+        &mut self,
+        verb: &Verb,
+        select: &SelectLinks<'_>,
+        every: Duration,
+        duration: Duration,
+    ) -> Result<(), String> {
+        if let Some(links) = self.selected_links(verb, select) {
+            let until = self.clients.now().saturating_add(duration);
+            self.execute(ScheduledAction::Flap { links, every, until, is_cut: false });
+        }
+        Ok(())
+    }
+
+    /// Returns the selected links, as (sender, receiver), if the nodes of the operation are known.
+    fn selected_links(&self, verb: &Verb, select: &SelectLinks<'_>) -> Option<Vec<(u64, u64)>> {
+        let leader = match verb.extent().nodes.contains(&NodeSelector::Leader) {
             true => self.resolve(NodeSelector::Leader),
             false => None,
         };
@@ -513,21 +530,14 @@ impl ScenarioRun {
             NodeSelector::Node(node) => Some(node),
             NodeSelector::It | NodeSelector::Other => None,
         };
-        let Some(selected) = selected(&resolve) else {
+        let Some(selected) = select(&resolve) else {
             self.log("  skipped: there is no leader");
-            return Ok(());
+            return None;
         };
-        let links = links(self.net.nodes(), &selected);
-        if let Verb::Flap(Flap { period, duration, .. }) = verb {
-            let until = now.saturating_add(*duration);
-            self.execute(ScheduledAction::Flap { links, every: *period, until, is_cut: false });
-            return Ok(());
-        }
-        self.net.cut(&links)?;
-        if let Some(lasting) = verb.duration().filter(|lasting| *lasting < UNTIL_STABILIZATION) {
-            self.schedule_at(now + lasting, ScheduledAction::Heal(links));
-        }
-        Ok(())
+        let nodes = self.net.nodes();
+        let all = (1..=nodes).flat_map(|from| (1..=nodes).map(move |to| (from, to)));
+        let is_cut = |(from, to): &(u64, u64)| from != to && selected(NodeId(*from), NodeId(*to));
+        Some(all.filter(is_cut).collect())
     }
 }
 
@@ -535,13 +545,6 @@ impl Drop for ScenarioRun {
     fn drop(&mut self) {
         self.end_threads();
     }
-}
-
-/// Returns the selected links, as (sender, receiver).
-fn links(nodes: u64, selected: &LinkSelector) -> Vec<(u64, u64)> {
-    let all = (1..=nodes).flat_map(|from| (1..=nodes).map(move |to| (from, to)));
-    let is_cut = |(from, to): &(u64, u64)| from != to && selected(NodeId(*from), NodeId(*to));
-    all.filter(is_cut).collect()
 }
 
 fn links_text(links: &[(u64, u64)]) -> String {

@@ -93,7 +93,7 @@ fn setting(name: &str, scenario: &Scenario) -> Option<&'static str> {
 
 fn operation(op: &Op) -> Option<&'static str> {
     match op.when {
-        When::At(_) => op.verb.extent().on_processes.err(),
+        When::At(_) => op.verb.on_processes().err(),
         When::On(_) => Some("triggers on node events are not observable: use `at TIME`"),
     }
 }
