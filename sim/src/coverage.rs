@@ -4,7 +4,7 @@
 use quorate::raft::{MessageRejectReason, RejectReason, RoleName};
 use quorate::types::MessageKind;
 
-use crate::fault::Fault;
+use crate::faults::Fault;
 
 /// A named situation that a sweep can reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -372,52 +372,6 @@ const RECEIVED: [Mark; MessageKind::ALL.len()] = [
     may("received/log-is-complete"),
 ];
 
-/// The marks of each fault kind, one per role. Machine faults and rolled-back disks occur in one
-/// profile each, so none of their marks is required. A pre-candidate uses its disk so little that
-/// disk faults rarely affect it. Membership changes, transfers and lost disks rarely affect a
-/// pre-candidate or a candidate.
-macro_rules! by_role {
-    ($($kind:literal)*; $($of_disks:literal)*; $($of_members:literal)*; $($rare:literal)*) => {
-        [
-            $([
-                must(concat!("fault/", $kind, "/follower")),
-                must(concat!("fault/", $kind, "/pre-candidate")),
-                must(concat!("fault/", $kind, "/candidate")),
-                must(concat!("fault/", $kind, "/leader")),
-            ],)*
-            $([
-                must(concat!("fault/", $of_disks, "/follower")),
-                may(concat!("fault/", $of_disks, "/pre-candidate")),
-                must(concat!("fault/", $of_disks, "/candidate")),
-                must(concat!("fault/", $of_disks, "/leader")),
-            ],)*
-            $([
-                must(concat!("fault/", $of_members, "/follower")),
-                may(concat!("fault/", $of_members, "/pre-candidate")),
-                may(concat!("fault/", $of_members, "/candidate")),
-                must(concat!("fault/", $of_members, "/leader")),
-            ],)*
-            $([
-                may(concat!("fault/", $rare, "/follower")),
-                may(concat!("fault/", $rare, "/pre-candidate")),
-                may(concat!("fault/", $rare, "/candidate")),
-                may(concat!("fault/", $rare, "/leader")),
-            ]),*
-        ]
-    };
-}
-
-/// The fault marks, in the order of [`Fault::ALL`] and of [`RoleName::ALL`].
-const FAULTS: [[Mark; RoleName::ALL.len()]; Fault::ALL.len()] = by_role! {
-    "loss" "duplicate" "delay" "reorder" "clog" "one-way" "partition" "bridge" "flap" "crash"
-    "pause" "clock-drift" "clock-step" "slow-disk" "slow-apply" "lag" "misroute" "replay" "campaign"
-    "stop" "load-spike";
-    "failed-flush" "failed-write" "failed-read" "full-disk" "stalled-disk" "bit-rot"
-    "misdirected-write" "lost-write";
-    "change" "transfer" "wipe";
-    "rollback" "machine-fault"
-};
-
 const MESSAGE_REJECTED_FROM: usize = SPOTS.len();
 const REQUEST_REJECTED_FROM: usize = MESSAGE_REJECTED_FROM + MESSAGE_REJECTED.len();
 const RECEIVED_FROM: usize = REQUEST_REJECTED_FROM + REQUEST_REJECTED.len();
@@ -441,7 +395,9 @@ const fn all() -> [Mark; COUNT] {
             RECEIVED[at - RECEIVED_FROM]
         } else {
             let place = at - FAULTS_FROM;
-            FAULTS[place / RoleName::ALL.len()][place % RoleName::ALL.len()]
+            let (names, required) = Fault::ALL[place / RoleName::ALL.len()].marks();
+            let role = place % RoleName::ALL.len();
+            Mark { name: names[role], required: required[role] }
         };
         at += 1;
     }

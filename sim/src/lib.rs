@@ -21,7 +21,7 @@ pub mod disk;
 pub mod distinct;
 pub mod duration_range;
 pub mod explain;
-pub mod fault;
+pub mod faults;
 pub mod fingerprint;
 mod guided;
 pub mod histogram;

@@ -20,7 +20,7 @@ use quorate::types::{
 
 use crate::check::{Bounds, Checks};
 use crate::coverage::{MARKS, MarkId, Spot};
-use crate::fault::Fault;
+use crate::faults::Fault;
 use crate::guided::AbstractStates;
 use crate::observe::{Observation, Violation};
 use crate::outcome::Tally;

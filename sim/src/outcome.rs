@@ -9,8 +9,8 @@ use quorate::types::NodeId;
 
 use crate::digest::mix;
 use crate::distinct::DistinctCount;
+use crate::faults::ScriptedOutcome;
 use crate::observe::{Violation, in_one_line};
-use crate::plan::ScriptedOutcome;
 use crate::time::SimTime;
 
 /// The outcome of one seed. The same seed, profile and options have the same outcome on every

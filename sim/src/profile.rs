@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::fault::{Fault, Faults};
+use crate::faults::{Fault, Faults};
 
 /// A named family of runs; the seed draws one run from it.
 #[derive(Debug, PartialEq, Eq)]
@@ -117,11 +117,7 @@ static PROFILES: [Profile; 16] = [
     Profile {
         name: "disk",
         summary: "failing, full, stalled and corrupting disks; crashes; no network faults",
-        faults: Faults::of(&Fault::OF_DISKS).and(Faults::of(&[
-            Fault::Crash,
-            Fault::Stop,
-            Fault::SlowDisk,
-        ])),
+        faults: Faults::OF_DISKS.and(Faults::of(&[Fault::Crash, Fault::Stop, Fault::SlowDisk])),
         always: Faults::of(&[Fault::Crash]),
         ..FIXED_MEMBERS
     },
@@ -135,7 +131,7 @@ static PROFILES: [Profile; 16] = [
     Profile {
         name: "snapshot",
         summary: "snapshots every few entries, slow transfers, nodes that fall behind",
-        faults: CRASHES.and(Faults::of(&Fault::OF_DISKS)).and(Faults::of(&[
+        faults: CRASHES.and(Faults::OF_DISKS).and(Faults::of(&[
             Fault::Loss,
             Fault::Duplicate,
             Fault::Delay,
@@ -151,7 +147,7 @@ static PROFILES: [Profile; 16] = [
     Profile {
         name: "membership",
         summary: "membership changes and leadership transfers, with the faults of default",
-        always: Faults::of(&Fault::OF_MEMBERS),
+        always: Faults::OF_MEMBERS,
         churn_permille: 1000,
         ..DEFAULT
     },
@@ -181,7 +177,7 @@ static PROFILES: [Profile; 16] = [
     Profile {
         name: "reads",
         summary: "leader and read leases, clocks at their allowed drift, frequent leader changes",
-        faults: DEFAULT.faults.without(Faults::of(&Fault::OF_DISKS)),
+        faults: DEFAULT.faults.without(Faults::OF_DISKS),
         always: Faults::of(&[
             Fault::ClockDrift,
             Fault::Pause,
@@ -199,7 +195,7 @@ static PROFILES: [Profile; 16] = [
     Profile {
         name: "read-leases",
         summary: "read leases in every run; leaders suspend silent voters and readmit them",
-        faults: DEFAULT.faults.without(Faults::of(&Fault::OF_DISKS)),
+        faults: DEFAULT.faults.without(Faults::OF_DISKS),
         always: Faults::of(&[Fault::Crash, Fault::Partition, Fault::LoadSpike]),
         voters: &[3, 5, 3, 4],
         churn_permille: 1000,

@@ -13,7 +13,7 @@ use quorate::types::{Entry, Incarnation, Member, Membership, NodeId};
 use crate::check::{Costs, prevents_disruptive_servers};
 use crate::choice::{Choices, Draw, Key, Kind};
 use crate::duration_range::DurationRange;
-use crate::fault::{Fault, Faults};
+use crate::faults::{ClockDrift, Fault, Faults};
 use crate::profile::Profile;
 use crate::request::MARK_BYTES;
 use crate::strategy::Strategy;
@@ -103,11 +103,6 @@ pub struct Clocks {
     pub drift_ppm_max: u32,
     /// Whether the clock of a node stops while its process is paused.
     pub stop_while_paused: bool,
-}
-
-impl Clocks {
-    /// The upper bound of both rate errors, in parts per million.
-    pub const DRIFT_PPM_MAX: u32 = 50_000;
 }
 
 /// The options of state machine comparison in a run.
@@ -298,9 +293,8 @@ impl Settings {
 }
 
 /// The fault kinds that are not drawn like the others: options of the profile enable them.
-const DRAWN_APART: Faults = Faults::of(&Fault::OF_MEMBERS)
-    .and(Faults::of(&Fault::OF_IDENTITY))
-    .and(Faults::of(&[Fault::MachineFault]));
+const DRAWN_APART: Faults =
+    Faults::OF_MEMBERS.and(Faults::OF_IDENTITY).and(Faults::of(&[Fault::MachineFault]));
 
 fn draw_faults(draw: &mut Draw<'_>, profile: &Profile) -> Faults {
     let share = *draw.pick(&[500, 1000, 300, 700]);
@@ -329,7 +323,7 @@ fn draw_members(
     let mut draw = choices.draw(Kind::Members.key());
     config.casting_vote = *draw.pick(&[true, true, true, false]);
     if !draw.chance(profile.churn_permille) {
-        return faults.without(Faults::of(&Fault::OF_MEMBERS));
+        return faults.without(Faults::OF_MEMBERS);
     }
     let timeout = config.election_timeout_max;
     let after = timeout * draw.between(2, 5) as u32;
@@ -340,9 +334,9 @@ fn draw_members(
         // After suspensions fewer voters have each entry, and a leader cannot know which of their
         // disks are damaged.
         let losses = [Fault::BitRot, Fault::MisdirectedWrite, Fault::LostWrite];
-        return faults.without(Faults::of(&losses)).and(Faults::of(&Fault::OF_MEMBERS));
+        return faults.without(Faults::of(&losses)).and(Faults::OF_MEMBERS);
     }
-    faults.and(Faults::of(&Fault::OF_MEMBERS))
+    faults.and(Faults::OF_MEMBERS)
 }
 
 /// Draws whether leaders hold leases, and the clock error: within the drift bound of the leases,
@@ -354,7 +348,7 @@ fn draw_leases(
     config: &mut Config,
 ) -> (Faults, Clocks) {
     let mut draw = choices.draw(Key { counter: 100, ..Kind::ReadLevel.key() });
-    let drift_ppm_max = Clocks::DRIFT_PPM_MAX;
+    let drift_ppm_max = ClockDrift::PPM_MAX;
     let exact = Clocks { error_ppm_max: 0, drift_ppm_max, stop_while_paused: false };
     if !draw.chance(profile.leases_permille) {
         return (faults, exact);

@@ -8,8 +8,8 @@ use std::num::NonZero;
 use quorate::machine::{ConflictTest, Digest, StateMachine};
 use quorate::types::Index;
 
+use crate::faults::MachineFault;
 use crate::observe::Executed;
-use crate::plan::MachineFault;
 use crate::request::unmark;
 use crate::workload::AnyMachine;
 

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use quorate_sim::fault::Fault;
+use quorate_sim::faults::{Fault, Verb};
 use quorate_sim::plan::Trigger;
-use quorate_sim::plan::read::VERBS;
 use quorate_sim::scenario::ROWS;
 
 use super::documents::document;
@@ -105,7 +104,7 @@ fn the_glossary_explains_every_public_type() {
 fn the_glossary_explains_every_scenario_word_and_metric() {
     let glossary = glossary();
     let explained = explained(&glossary);
-    let verbs = VERBS.iter().map(|syntax| syntax.verb);
+    let verbs = Verb::syntax().into_iter().map(|syntax| syntax.verb);
     let triggers = Trigger::ALL.iter().map(|(_, words)| *words);
     let faults = Fault::ALL.iter().map(|fault| fault.name());
     let settings = ROWS.iter().map(|row| row.name);

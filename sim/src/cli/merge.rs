@@ -15,7 +15,7 @@ use crate::cli::report::Outputs;
 use crate::cli::report::content::Report;
 use crate::cli::report::json::{ENDS, FailureRecord, SweepRecord};
 use crate::coverage::MARKS;
-use crate::fault::Fault;
+use crate::faults::Fault;
 use crate::histogram::Histogram;
 use crate::observe::Violation;
 use crate::outcome::{Failure, Tally};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use quorate::types::NodeId;
 use quorate_page::document::{Document, Fault};
 
-use crate::plan::{NodeSelector, Verb};
+use crate::faults::{NodeSelector, Verb};
 use crate::record::{EventKind, Record};
 use crate::time::SimTime;
 
@@ -49,45 +49,10 @@ pub(crate) fn add(document: &mut Document, record: &Record) {
 /// The nodes that an operation of the plan affects, as far as the operation names them; `it` is the
 /// node that triggered the operation.
 fn affected_nodes(verb: &Verb, it: Option<NodeId>) -> Vec<NodeId> {
-    let named = |selector: &NodeSelector| match selector {
-        NodeSelector::Node(node) => Some(*node),
+    let named = |selector: NodeSelector| match selector {
+        NodeSelector::Node(node) => Some(node),
         NodeSelector::It => it,
         NodeSelector::Other | NodeSelector::Leader => None,
     };
-    match verb {
-        Verb::Split(side, _) => side.iter().filter_map(named).collect(),
-        Verb::Only(..) => Vec::new(),
-        Verb::Strand(one, other, _) | Verb::Cut(one, other, _) | Verb::Flap(one, other, ..) => {
-            [one, other].into_iter().filter_map(named).collect()
-        }
-        Verb::Crash(selector, ..)
-        | Verb::Wipe(selector, ..)
-        | Verb::RollBack(selector, ..)
-        | Verb::Stop(selector, ..)
-        | Verb::LoadSpike(selector, ..)
-        | Verb::PollReads(selector, ..)
-        | Verb::Pause(selector, ..)
-        | Verb::Isolate(selector, ..)
-        | Verb::BlockInbound(selector, ..)
-        | Verb::BlockOutbound(selector, ..)
-        | Verb::Clog(selector, ..)
-        | Verb::ClockDrift(selector, ..)
-        | Verb::ClockStep(selector, ..)
-        | Verb::SlowDisk(selector, ..)
-        | Verb::SlowApply(selector, ..)
-        | Verb::Misroute(selector, ..)
-        | Verb::Replay(selector, ..)
-        | Verb::Campaign(selector)
-        | Verb::FailCall(selector, ..)
-        | Verb::FillDisk(selector, ..)
-        | Verb::StallDisk(selector, ..)
-        | Verb::Corrupt(selector, ..)
-        | Verb::MisdirectWrite(selector, ..)
-        | Verb::LoseWrite(selector, ..)
-        | Verb::Change(selector, ..)
-        | Verb::CancelChange(selector)
-        | Verb::Transfer(selector, ..)
-        | Verb::MachineFault(selector, ..) => named(selector).into_iter().collect(),
-        Verb::Request(request) => request.via.as_ref().and_then(named).into_iter().collect(),
-    }
+    verb.extent().nodes.into_iter().filter_map(named).collect()
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 
-use crate::choice::{Choices, Draw, Key, Kind};
-use crate::fault::Fault;
-use crate::plan::{
-    Call, KeptWrites, MachineFault, NodeSelector, Op, Plan, Region, Trigger, TriggerCondition,
-    Verb, When,
+use crate::choice::{Choices, Key, Kind};
+use crate::faults::{
+    Campaign, Crash, Fault, FaultDraw, Faults, KeptWrites, NodeSelector, Replay, Scale, SlowDisk,
+    Verb,
 };
-use crate::settings::{Clocks, Settings};
+use crate::plan::{Op, Plan, Trigger, TriggerCondition, When};
+use crate::settings::Settings;
 use crate::strategy::Strategy;
 use crate::time::SimTime;
 
@@ -96,8 +96,7 @@ impl Plan {
             return Plan { ops };
         }
         for slot in 1..=settings.plan_slots {
-            let draw = choices.draw(Key { peer: slot, ..Kind::Plan.key() });
-            let mut planner = Planner { draw, settings, ops: &mut ops };
+            let mut planner = Planner::new(settings, choices, slot, &mut ops);
             // The benign choice leaves the slot empty.
             if planner.draw.chance(950) {
                 let pattern = *planner.draw.pick(&patterns);
@@ -110,7 +109,7 @@ impl Plan {
 
 /// Returns the patterns that the run's faults allow, each repeated by its weight.
 fn patterns(settings: &Settings, strategy: Strategy) -> Vec<Pattern> {
-    let weight = |fault: &Fault| if Fault::OF_DISKS.contains(fault) { 1 } else { 2 };
+    let weight = |fault: &Fault| if Faults::OF_DISKS.has(*fault) { 1 } else { 2 };
     let singles = planned_faults(settings);
     let single = |fault: &Fault| (Pattern::Single(*fault), weight(fault), true);
     let mut weighed: Vec<WeightedPattern> = singles.iter().map(single).collect();
@@ -130,7 +129,7 @@ type WeightedPattern = (Pattern, usize, bool);
 fn protocol_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPattern> {
     let has = |fault| settings.faults.has(fault);
     let crash = has(Fault::Crash);
-    let on_disks = singles.iter().any(|fault| Fault::OF_DISKS.contains(fault));
+    let on_disks = singles.iter().any(|fault| Faults::OF_DISKS.has(*fault));
     let on_nodes = crash || has(Fault::Partition) || has(Fault::OneWay) || has(Fault::Pause);
     let can_be_outvoted = settings.voters > 2;
     vec![
@@ -181,24 +180,41 @@ fn cluster_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatte
 /// Returns the run's fault kinds that are planned for a node or link, rather than drawn by chance
 /// for each message or step.
 pub(super) fn planned_faults(settings: &Settings) -> Vec<Fault> {
-    let by_chance = |fault| {
-        matches!(fault, Fault::Loss | Fault::Duplicate | Fault::Delay | Fault::Reorder | Fault::Lag)
-    };
-    settings.faults.iter().filter(|fault| !by_chance(*fault)).collect()
+    settings.faults.iter().filter(|fault| Faults::PLANNED.has(*fault)).collect()
 }
 
 pub(super) struct Planner<'a> {
-    pub(super) draw: Draw<'a>,
+    pub(super) draw: FaultDraw<'a>,
     pub(super) settings: &'a Settings,
     pub(super) ops: &'a mut Vec<Op>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    /// Creates the planner of one slot of a plan.
+    pub(super) fn new(
+        settings: &'a Settings,
+        choices: &'a Choices,
+        slot: u16,
+        ops: &'a mut Vec<Op>,
+    ) -> Planner<'a> {
+        let scale = Scale {
+            nodes: settings.nodes(),
+            voters: settings.voters,
+            election_timeout_max: settings.config.election_timeout_max,
+            latency_max: settings.latency.max,
+            takeover: settings.config.survivor.map_or(Duration::ZERO, |it| it.after * 2),
+            segment_bytes: settings.storage.segment_bytes as u32,
+            drift_ppm_max: settings.clocks.drift_ppm_max,
+        };
+        let draw = choices.draw(Key { peer: slot, ..Kind::Plan.key() });
+        Planner { draw: FaultDraw::new(draw, scale), settings, ops }
+    }
+
     fn draw_pattern(&mut self, pattern: Pattern) {
         match pattern {
             Pattern::Single(fault) => {
                 let at = self.any_moment();
-                let target = self.any_node();
+                let target = self.draw.any_node();
                 let verb = self.verb(fault, target);
                 self.push(at, verb);
             }
@@ -226,13 +242,13 @@ impl Planner<'_> {
     }
 
     /// Adds an operation at this time.
-    pub(super) fn push(&mut self, at: SimTime, verb: Verb) {
-        self.ops.push(Op { when: When::At(at), verb });
+    pub(super) fn push(&mut self, at: SimTime, verb: impl Into<Verb>) {
+        self.ops.push(Op { when: When::At(at), verb: verb.into() });
     }
 
     /// Adds an operation with this trigger condition.
-    pub(super) fn push_on(&mut self, occasion: TriggerCondition, verb: Verb) {
-        self.ops.push(Op { when: When::On(occasion), verb });
+    pub(super) fn push_on(&mut self, occasion: TriggerCondition, verb: impl Into<Verb>) {
+        self.ops.push(Op { when: When::On(occasion), verb: verb.into() });
     }
 
     fn crash_around_write(&mut self) {
@@ -250,11 +266,8 @@ impl Planner<'_> {
         let delay = if self.draw.chance(300) { self.delay() } else { Duration::ZERO };
         let soon = self.soon_after(trigger);
         let keep = *self.draw.pick(&[KeptWrites::None, KeptWrites::Part, KeptWrites::None]);
-        let down = self.downtime();
-        self.push_on(
-            TriggerCondition { node, nth, times, delay, ..soon },
-            Verb::Crash(NodeSelector::It, keep, down),
-        );
+        let crash = Crash { node: NodeSelector::It, keep, down: self.draw.downtime() };
+        self.push_on(TriggerCondition { node, nth, times, delay, ..soon }, crash);
     }
 
     fn fault_during_file_work(&mut self) {
@@ -279,11 +292,13 @@ impl Planner<'_> {
         let times = self.draw.between(1, 3) as u32;
         let at_once = TriggerCondition { node, nth, times, ..self.any_time(trigger) };
         if self.settings.faults.has(Fault::SlowDisk) {
-            let slow = Verb::SlowDisk(NodeSelector::It, self.extra_time(), self.fault_duration());
+            let by = self.draw.extra_time();
+            let slow =
+                SlowDisk { node: NodeSelector::It, by, duration: self.draw.fault_duration() };
             self.push_on(at_once, slow);
         }
-        let (rival, delay) = (NodeSelector::Node(self.voter()), self.delay());
-        self.push_on(TriggerCondition { delay, ..at_once }, Verb::Campaign(rival));
+        let (rival, delay) = (NodeSelector::Node(self.draw.voter()), self.delay());
+        self.push_on(TriggerCondition { delay, ..at_once }, Campaign { node: rival });
     }
 
     fn bit_rot_while_down(&mut self) {
@@ -316,8 +331,7 @@ impl Planner<'_> {
     /// Draws one of the run's disk fault kinds, if it has any.
     fn disk_fault(&mut self) -> Option<Fault> {
         let faults = self.settings.faults;
-        let kinds = Fault::OF_DISKS.into_iter().filter(|fault| faults.has(*fault));
-        let kinds: Vec<Fault> = kinds.collect();
+        let kinds: Vec<Fault> = faults.iter().filter(|it| Faults::OF_DISKS.has(*it)).collect();
         let place = self.draw.below(kinds.len().max(1) as u64);
         kinds.get(place as usize).copied()
     }
@@ -375,102 +389,13 @@ impl Planner<'_> {
         let delay = self.delay();
         let soon = self.soon_after(trigger);
         let count = self.draw.between(5, 60) as u32;
-        self.push_on(
-            TriggerCondition { nth, times, delay, ..soon },
-            Verb::Replay(NodeSelector::It, count),
-        );
+        let replay = Replay { node: NodeSelector::It, count };
+        self.push_on(TriggerCondition { nth, times, delay, ..soon }, replay);
     }
 
+    /// Draws an operation of this fault kind, which is none that occurs by chance.
     pub(super) fn verb(&mut self, fault: Fault, target: NodeSelector) -> Verb {
-        let duration = self.fault_duration();
-        match fault {
-            Fault::Crash => {
-                let keep = *self.draw.pick(&[KeptWrites::Part, KeptWrites::None, KeptWrites::All]);
-                Verb::Crash(target, keep, self.downtime())
-            }
-            Fault::Pause => Verb::Pause(target, duration),
-            Fault::Partition if self.draw.chance(500) => {
-                Verb::Split(self.side(target), self.partition_duration(duration))
-            }
-            Fault::Partition => Verb::Isolate(target, self.partition_duration(duration)),
-            Fault::OneWay => match self.draw.below(3) {
-                0 => Verb::Cut(target, self.any_node(), duration),
-                1 => Verb::BlockInbound(target, duration),
-                _ => Verb::BlockOutbound(target, duration),
-            },
-            Fault::Bridge if self.draw.chance(300) => {
-                Verb::Strand(target, NodeSelector::Node(self.voter()), duration)
-            }
-            Fault::Bridge => Verb::Only(self.links(), duration),
-            Fault::Flap => {
-                let period = self.settings.latency.max * self.draw.between(2, 60) as u32;
-                Verb::Flap(target, self.any_node(), period, duration * 2)
-            }
-            Fault::Clog => Verb::Clog(target, duration),
-            Fault::ClockDrift => {
-                let steps = i64::from(Clocks::DRIFT_PPM_MAX);
-                let most = i64::from(self.settings.clocks.drift_ppm_max);
-                let ppm = (self.draw.below(steps as u64 + 1) as i64 * most / steps) as i32;
-                Verb::ClockDrift(
-                    target,
-                    if self.draw.chance(500) { -ppm } else { ppm },
-                    duration * 4,
-                )
-            }
-            Fault::ClockStep => Verb::ClockStep(target, duration),
-            Fault::SlowDisk => Verb::SlowDisk(target, self.extra_time(), duration * 2),
-            Fault::SlowApply => Verb::SlowApply(target, self.extra_time(), duration * 2),
-            Fault::Misroute => Verb::Misroute(target, self.draw.between(1, 8) as u32),
-            Fault::Replay => Verb::Replay(target, self.draw.between(1, 30) as u32),
-            Fault::Campaign => Verb::Campaign(target),
-            Fault::Wipe => Verb::Wipe(target, self.downtime()),
-            Fault::Rollback => Verb::RollBack(target, duration * 2, self.downtime()),
-            Fault::Stop => Verb::Stop(target, self.downtime()),
-            Fault::LoadSpike => Verb::LoadSpike(target, self.load_spike()),
-            Fault::Change => Verb::Change(self.operator_target(target), self.change()),
-            Fault::Transfer => Verb::Transfer(self.operator_target(target), self.transfer_target()),
-            Fault::MachineFault => {
-                let errors = [
-                    MachineFault::SkippedCommand,
-                    MachineFault::RepeatedCommand,
-                    MachineFault::WrongReply,
-                    MachineFault::BitFlip,
-                ];
-                Verb::MachineFault(target, *self.draw.pick(&errors))
-            }
-            _ => self.disk_verb(fault, target, duration),
-        }
-    }
-
-    fn disk_verb(&mut self, fault: Fault, target: NodeSelector, duration: Duration) -> Verb {
-        let after = *self.draw.pick(&[0, 0, 1, 3, 10]);
-        let sectors = *self.draw.pick(&[0, 1, 2, 7, 20]);
-        let region = *self.draw.pick(&[
-            Region::Bodies,
-            Region::Headers,
-            Region::Superblock,
-            Region::Snapshot,
-        ]);
-        match fault {
-            Fault::FailedFlush => {
-                let calls = [Call::Flush, Call::Flush, Call::FlushDirectory];
-                Verb::FailCall(target, *self.draw.pick(&calls), after, sectors)
-            }
-            Fault::FailedWrite => {
-                let calls = [Call::Write, Call::Write, Call::Create, Call::Rename, Call::Remove];
-                Verb::FailCall(target, *self.draw.pick(&calls), after, sectors)
-            }
-            Fault::FailedRead => Verb::FailCall(target, Call::Read, after, 0),
-            Fault::FullDisk => {
-                let segment = self.settings.storage.segment_bytes as u32;
-                let room = *self.draw.pick(&[0, 0, 512, 4096, segment / 2, segment - 1]);
-                Verb::FillDisk(target, room, duration * 4)
-            }
-            Fault::StalledDisk => Verb::StallDisk(target, duration * 3),
-            Fault::MisdirectedWrite => Verb::MisdirectWrite(target, region, after),
-            Fault::LostWrite => Verb::LoseWrite(target, after),
-            _ => Verb::Corrupt(target, region),
-        }
+        Verb::draw(&mut self.draw, fault, target).expect("patterns have planned kinds only")
     }
 
     /// Draws one of the run's fault kinds that affect a node or its links.
@@ -515,57 +440,15 @@ impl Planner<'_> {
             .after(Duration::from_millis(self.draw.between(phase_millis / 50, phase_millis)))
     }
 
-    /// Draws the duration of a fault: from well below the election timeout to well above it.
-    pub(super) fn fault_duration(&mut self) -> Duration {
-        let timeout = self.settings.config.election_timeout_max.as_millis() as u64;
-        let percent = *self.draw.pick(&[25, 60, 100, 100, 150, 150, 250, 400, 800]);
-        let span = timeout * percent / 100;
-        Duration::from_millis(span * self.draw.between(75, 125) / 100 + 1)
-    }
-
-    /// Returns the duration of a partition. With last-survivor takeover it is long enough for both
-    /// sides to declare the other one dead and go on.
-    fn partition_duration(&self, duration: Duration) -> Duration {
-        let after = self.settings.config.survivor.map_or(Duration::ZERO, |it| it.after * 2);
-        after + duration
-    }
-
-    /// Draws how long a node stays down: from an immediate restart to many election timeouts.
-    pub(super) fn downtime(&mut self) -> Duration {
-        if self.draw.chance(250) { self.settings.latency.max } else { self.fault_duration() * 2 }
-    }
-
     /// Draws the delay between a trigger and its operation; often zero.
     pub(super) fn delay(&mut self) -> Duration {
         let trips = *self.draw.pick(&[0, 0, 1, 3, 10]);
         self.settings.latency.max * trips
     }
 
-    /// Draws the number of requests in one load spike.
-    pub(super) fn load_spike(&mut self) -> u32 {
-        *self.draw.pick(&[10, 3, 30, 100])
-    }
-
-    fn extra_time(&mut self) -> Duration {
-        let trips = *self.draw.pick(&[2, 10, 50, 200]);
-        self.settings.latency.max * trips
-    }
-
-    fn any_node(&mut self) -> NodeSelector {
-        if self.draw.chance(400) { NodeSelector::Leader } else { NodeSelector::Node(self.node()) }
-    }
-
     pub(super) fn any_or_one_node(&mut self) -> Option<NodeId> {
-        let node = self.node();
+        let node = self.draw.node();
         self.draw.chance(400).then_some(node)
-    }
-
-    pub(super) fn node(&mut self) -> NodeId {
-        NodeId(self.draw.between(1, u64::from(self.settings.nodes())))
-    }
-
-    pub(super) fn voter(&mut self) -> NodeId {
-        NodeId(self.draw.between(1, u64::from(self.settings.voters)))
     }
 
     /// Draws a voter other than `first`, if there are two.

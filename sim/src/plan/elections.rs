@@ -3,19 +3,21 @@
 
 use std::time::Duration;
 
-use crate::fault::Fault;
+use crate::faults::{
+    Bridge, Campaign, Crash, Fault, KeptWrites, LoadSpike, NodeSelector, OneWay, Partition, Verb,
+};
 use crate::plan::draw::Planner;
-use crate::plan::{KeptWrites, NodeSelector, Trigger, TriggerCondition, Verb};
+use crate::plan::{Trigger, TriggerCondition};
 use crate::time::SimTime;
 
 impl Planner<'_> {
     /// Two nodes campaign at once, and voters crash right after their votes.
     pub(super) fn two_candidates(&mut self) {
         let at = self.any_moment();
-        let first = self.voter();
+        let first = self.draw.voter();
         let second = self.voter_after(first);
         for candidate in [first, second] {
-            self.push(at, Verb::Campaign(NodeSelector::Node(candidate)));
+            self.push(at, Campaign { node: NodeSelector::Node(candidate) });
         }
         if self.settings.faults.has(Fault::Crash) {
             let trigger = *self.draw.pick(&[Trigger::SubmitsVote, Trigger::Acknowledges]);
@@ -25,7 +27,7 @@ impl Planner<'_> {
             let next = TriggerCondition::next(trigger, at, to);
             self.push_on(
                 TriggerCondition { times, ..next },
-                Verb::Crash(NodeSelector::It, KeptWrites::None, down),
+                Crash { node: NodeSelector::It, keep: KeptWrites::None, down },
             );
         }
     }
@@ -35,27 +37,29 @@ impl Planner<'_> {
     pub(super) fn figure_8(&mut self) {
         let timeout = self.settings.config.election_timeout_max;
         let at = self.any_moment();
-        let ally = self.voter();
-        let strand = Verb::Strand(NodeSelector::Leader, NodeSelector::Node(ally), timeout * 2);
+        let ally = self.draw.voter();
+        let strand = Bridge::Strand(NodeSelector::Leader, NodeSelector::Node(ally), timeout * 2);
         self.push(at, strand);
         let crash_at = at.after(timeout * self.draw.between(1, 4) as u32 / 4);
         let down = timeout * self.draw.between(2, 6) as u32 / 2;
-        let crash = Verb::Crash(NodeSelector::Leader, KeptWrites::All, down);
-        self.push(crash_at, crash);
+        let crash = |down| Crash { node: NodeSelector::Leader, keep: KeptWrites::All, down };
+        self.push(crash_at, crash(down));
         let times = self.draw.between(1, 3) as u32;
         let to = crash_at.after(timeout * 6);
         let trigger = *self.draw.pick(&[Trigger::SubmitsEntries, Trigger::BecomesLeader]);
         let delay = self.delay();
         let next = TriggerCondition::next(trigger, crash_at, to);
-        let verb = match self.draw.below(3) {
-            0 => Verb::BlockOutbound(NodeSelector::Leader, timeout),
-            1 => Verb::Crash(NodeSelector::Leader, KeptWrites::All, timeout * 2),
-            _ => Verb::Strand(NodeSelector::Leader, NodeSelector::Node(self.voter()), timeout),
+        let verb: Verb = match self.draw.below(3) {
+            0 => OneWay::BlockOutbound(NodeSelector::Leader, timeout).into(),
+            1 => crash(timeout * 2).into(),
+            _ => {
+                let ally = NodeSelector::Node(self.draw.voter());
+                Bridge::Strand(NodeSelector::Leader, ally, timeout).into()
+            }
         };
         self.push_on(TriggerCondition { times, delay, ..next }, verb);
         let last = TriggerCondition::next(Trigger::AdvancesCommit, crash_at, to);
-        let verb = Verb::Crash(NodeSelector::Leader, KeptWrites::All, timeout * 2);
-        self.push_on(TriggerCondition { delay, ..last }, verb);
+        self.push_on(TriggerCondition { delay, ..last }, crash(timeout * 2));
     }
 
     /// A leader with a long log tail is isolated, for longer or shorter than an election takes. The
@@ -65,10 +69,14 @@ impl Planner<'_> {
         let at = self.any_moment();
         let timeout = self.settings.config.election_timeout_max;
         let duration = timeout * self.draw.between(4, 16) as u32 / 4;
-        self.push(at, Verb::Isolate(NodeSelector::Leader, duration));
-        let count = self.load_spike();
-        self.push(at, Verb::LoadSpike(NodeSelector::Leader, count));
-        self.push_on_new_leaders(at, duration, Verb::LoadSpike(NodeSelector::It, count * 2 / 3));
+        self.push(at, Partition::Isolate(NodeSelector::Leader, duration));
+        let count = LoadSpike::draw_count(&mut self.draw);
+        self.push(at, LoadSpike::Commands(NodeSelector::Leader, count));
+        self.push_on_new_leaders(
+            at,
+            duration,
+            LoadSpike::Commands(NodeSelector::It, count * 2 / 3),
+        );
     }
 
     /// A leader keeps its link with one follower only, and clients read at that follower all the
@@ -77,25 +85,25 @@ impl Planner<'_> {
     /// vote lease to end.
     pub(super) fn reads_at_isolated_follower(&mut self) {
         let timeout = self.settings.config.election_timeout_max;
-        let (at, ally) = (self.any_moment(), NodeSelector::Node(self.node()));
-        let strand = Verb::Strand(NodeSelector::Leader, ally, timeout * 3);
+        let (at, ally) = (self.any_moment(), NodeSelector::Node(self.draw.node()));
+        let strand = Bridge::Strand(NodeSelector::Leader, ally, timeout * 3);
         if self.settings.faults.has(Fault::Transfer) && self.draw.chance(500) {
             self.transfer_then_cut(at, timeout, strand);
         } else {
             self.push(at, strand);
         }
-        self.push(at, Verb::PollReads(ally, timeout / 64, timeout * 3));
+        self.push(at, LoadSpike::PollReads(ally, timeout / 64, timeout * 3));
         let rivals = if self.settings.faults.has(Fault::Campaign) { 4 } else { 0 };
         for place in 0..rivals {
-            let rival = NodeSelector::Node(self.voter());
+            let rival = NodeSelector::Node(self.draw.voter());
             let at = at.after(timeout * (place + 1) / 4);
-            self.push(at, Verb::Campaign(rival));
+            self.push(at, Campaign { node: rival });
         }
-        self.push_on_new_leaders(at, timeout * 4, Verb::LoadSpike(NodeSelector::It, 10));
+        self.push_on_new_leaders(at, timeout * 4, LoadSpike::Commands(NodeSelector::It, 10));
     }
 
     /// Adds an operation for the next two nodes that become leader within this time.
-    fn push_on_new_leaders(&mut self, from: SimTime, within: Duration, verb: Verb) {
+    fn push_on_new_leaders(&mut self, from: SimTime, within: Duration, verb: LoadSpike) {
         let next = TriggerCondition::next(Trigger::BecomesLeader, from, from.after(within));
         self.push_on(TriggerCondition { times: 2, ..next }, verb);
     }

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 
-use crate::fault::Fault;
+use crate::faults::{
+    Campaign, ClockDrift, Crash, Fault, KeptWrites, LoadSpike, NodeSelector, OneWay, Partition,
+    Transfer, Verb,
+};
 use crate::plan::draw::Planner;
-use crate::plan::{KeptWrites, NodeSelector, Trigger, TriggerCondition, Verb};
+use crate::plan::{Trigger, TriggerCondition};
 use crate::time::SimTime;
 
 impl Planner<'_> {
@@ -24,11 +27,11 @@ impl Planner<'_> {
         if faults.has(Fault::ClockDrift) && (is_plain || self.draw.chance(700)) {
             self.skew_clocks(at, duration);
         }
-        let holder = NodeSelector::Node(self.voter());
+        let holder = NodeSelector::Node(self.draw.voter());
         let at_leader = is_plain || self.draw.chance(700);
         let reader = if at_leader { NodeSelector::Leader } else { holder };
         let period = (vote_lease / 100).max(Duration::from_millis(1));
-        self.push(at, Verb::PollReads(reader, period, duration));
+        self.push(at, LoadSpike::PollReads(reader, period, duration));
         let end = at.after(heartbeat * self.draw.between(4, 12) as u32 / 4);
         match kind {
             0 if faults.has(Fault::Transfer) => {
@@ -36,35 +39,40 @@ impl Planner<'_> {
                 return self.transfer_then_cut(
                     end,
                     duration,
-                    Verb::Isolate(NodeSelector::Leader, duration),
+                    Partition::Isolate(NodeSelector::Leader, duration),
                 );
             }
             1 if faults.has(Fault::Crash) => {
-                self.push(end, Verb::Isolate(NodeSelector::Leader, vote_lease * 2));
+                self.push(end, Partition::Isolate(NodeSelector::Leader, vote_lease * 2));
                 self.crash_others(end);
             }
             2 => {
-                self.push(end, Verb::Cut(NodeSelector::Leader, holder, vote_lease));
-                self.push(end, Verb::LoadSpike(NodeSelector::Leader, 10));
+                self.push(end, OneWay::Cut(NodeSelector::Leader, holder, vote_lease));
+                self.push(end, LoadSpike::Commands(NodeSelector::Leader, 10));
                 return;
             }
-            _ => self.push(end, Verb::Isolate(NodeSelector::Leader, vote_lease * 2)),
+            _ => self.push(end, Partition::Isolate(NodeSelector::Leader, vote_lease * 2)),
         }
         // A restarted node has lost its vote lease and may vote at once; other voters vote once it
         // ends.
         let soonest = if is_plain { 55 } else { 0 };
-        let rival = NodeSelector::Node(self.voter());
+        let rival = NodeSelector::Node(self.draw.voter());
         for _ in 0..16 {
             let when = end.after(vote_lease * self.draw.between(soonest, 115) as u32 / 100);
-            self.push(when, Verb::Campaign(rival));
+            self.push(when, Campaign { node: rival });
         }
     }
 
     /// The leader transfers its leadership, and hears nothing from the target: when the target
     /// becomes a candidate within this time, `cut` isolates the leader.
-    pub(super) fn transfer_then_cut(&mut self, at: SimTime, within: Duration, cut: Verb) {
-        let successor = Some(self.voter()).filter(|_| self.draw.chance(500));
-        self.push(at, Verb::Transfer(NodeSelector::Leader, successor));
+    pub(super) fn transfer_then_cut(
+        &mut self,
+        at: SimTime,
+        within: Duration,
+        cut: impl Into<Verb>,
+    ) {
+        let successor = Some(self.draw.voter()).filter(|_| self.draw.chance(500));
+        self.push(at, Transfer { node: NodeSelector::Leader, to: successor });
         self.push_on(TriggerCondition::next(Trigger::BecomesCandidate, at, at.after(within)), cut);
     }
 
@@ -72,21 +80,22 @@ impl Planner<'_> {
     fn skew_clocks(&mut self, at: SimTime, duration: Duration) {
         let most = self.settings.clocks.drift_ppm_max as i32;
         for node in 1..=self.settings.nodes() {
-            self.push(
-                at,
-                Verb::ClockDrift(NodeSelector::Node(NodeId(node.into())), most, duration),
-            );
+            let node = NodeSelector::Node(NodeId(node.into()));
+            self.push(at, ClockDrift { node, ppm: most, duration });
         }
-        self.push(at, Verb::ClockDrift(NodeSelector::Leader, -most, duration));
+        self.push(at, ClockDrift { node: NodeSelector::Leader, ppm: -most, duration });
     }
 
     /// All voters crash except one, possibly the leader, and restart at once.
     fn crash_others(&mut self, at: SimTime) {
-        let spared = self.voter();
+        let spared = self.draw.voter();
         let down = self.settings.latency.max;
         for voter in (1..=self.settings.voters).map(|number| NodeId(number.into())) {
             if voter != spared {
-                self.push(at, Verb::Crash(NodeSelector::Node(voter), KeptWrites::Part, down));
+                self.push(
+                    at,
+                    Crash { node: NodeSelector::Node(voter), keep: KeptWrites::Part, down },
+                );
             }
         }
     }

@@ -1,18 +1,20 @@
 //! Draws the operator's requests: membership changes and transfers, with faults among them.
 
-use quorate::types::{Address, Change, NodeId};
+use quorate::types::{Change, NodeId};
 
-use crate::fault::Fault;
+use crate::faults::{
+    Crash, Fault, KeptWrites, MembershipChange, NodeSelector, Partition, Transfer, Verb, Wipe,
+};
 use crate::plan::draw::{Planner, planned_faults};
-use crate::plan::{KeptWrites, NodeSelector, Trigger, TriggerCondition, Verb};
+use crate::plan::{Trigger, TriggerCondition};
 use crate::time::SimTime;
 
 impl Planner<'_> {
     /// A membership change, followed during its course by another one, a fault or a transfer.
     pub(super) fn membership_churn(&mut self) {
         let at = self.any_moment();
-        let change = self.change();
-        self.push(at, Verb::Change(NodeSelector::Leader, change));
+        let change = self.leader_change();
+        self.push(at, change);
         let to = at.after(self.settings.config.election_timeout_max * 10);
         for _ in 0..self.draw.between(0, 2) {
             let nth = self.draw.between(1, 6) as u32;
@@ -20,10 +22,13 @@ impl Planner<'_> {
             let moved = TriggerCondition::next(Trigger::ChangesMembership, at, to);
             let target =
                 *self.draw.pick(&[NodeSelector::It, NodeSelector::Leader, NodeSelector::Other]);
-            let verb = match self.draw.below(6) {
-                0 => Verb::Change(NodeSelector::Leader, self.change()),
-                1 => Verb::CancelChange(NodeSelector::Leader),
-                2 => Verb::Transfer(NodeSelector::Leader, self.transfer_target()),
+            let verb: Verb = match self.draw.below(6) {
+                0 => self.leader_change(),
+                1 => MembershipChange::Cancel(NodeSelector::Leader).into(),
+                2 => {
+                    let to = Transfer::draw_next_leader(&mut self.draw);
+                    Transfer { node: NodeSelector::Leader, to }.into()
+                }
                 _ => {
                     let faults = self.settings.faults.iter();
                     let kinds = [Fault::Crash, Fault::Partition, Fault::Pause, Fault::Stop];
@@ -37,10 +42,16 @@ impl Planner<'_> {
         let timeout = self.settings.config.election_timeout_max;
         let next = at.after(timeout * self.draw.between(1, 16) as u32 / 4);
         let verb = match self.draw.below(4) {
-            0 => Verb::CancelChange(NodeSelector::Leader),
-            _ => Verb::Change(NodeSelector::Leader, self.change()),
+            0 => MembershipChange::Cancel(NodeSelector::Leader).into(),
+            _ => self.leader_change(),
         };
         self.push(next, verb);
+    }
+
+    /// Draws a membership change for the leader.
+    fn leader_change(&mut self) -> Verb {
+        let change = MembershipChange::draw_edits(&mut self.draw);
+        MembershipChange::Change(NodeSelector::Leader, change).into()
     }
 
     /// A fault during bootstrap; often one of the bootstrap peers starts late.
@@ -51,7 +62,7 @@ impl Planner<'_> {
         let heartbeat = self.settings.config.heartbeat_interval;
         let start = SimTime::default();
         let at = start.after(heartbeat * self.draw.below(41) as u32 / 4);
-        let target = NodeSelector::Node(self.voter());
+        let target = NodeSelector::Node(self.draw.voter());
         let kinds = planned_faults(self.settings);
         let fault = *self.draw.pick(&kinds);
         let verb = self.verb(fault, target);
@@ -65,7 +76,7 @@ impl Planner<'_> {
             self.push(at, verb);
         }
         if self.settings.faults.has(Fault::Partition) && self.draw.chance(300) {
-            let late = Verb::Isolate(NodeSelector::Node(self.voter()), heartbeat * 20);
+            let late = Partition::Isolate(NodeSelector::Node(self.draw.voter()), heartbeat * 20);
             self.push(start, late);
         }
     }
@@ -79,19 +90,19 @@ impl Planner<'_> {
         let lost_at = self.draw.between(1, quarters);
         let back_at = quarters + self.draw.below(12);
         let span = |quarters: u64| heartbeat * quarters as u32 / 4;
-        let last = self.voter();
+        let last = self.draw.voter();
         let loser = self.voter_after(last);
-        let late = Verb::Crash(NodeSelector::Node(last), KeptWrites::None, span(quarters));
-        self.push(start, late);
-        let wipe = Verb::Wipe(NodeSelector::Node(loser), span(back_at - lost_at));
+        let (node, down) = (NodeSelector::Node(last), span(quarters));
+        self.push(start, Crash { node, keep: KeptWrites::None, down });
+        let wipe = Wipe { node: NodeSelector::Node(loser), down: span(back_at - lost_at) };
         self.push(start.after(span(lost_at)), wipe);
     }
 
     /// A node loses its disk; the operator takes its vote, and later restores it. The node may lose
     /// its disk again.
     pub(super) fn replace_disk(&mut self) {
-        let (at, node, down) = (self.any_moment(), self.node(), self.downtime());
-        self.push(at, Verb::Wipe(NodeSelector::Node(node), down));
+        let (at, node, down) = (self.any_moment(), self.draw.node(), self.draw.downtime());
+        self.push(at, Wipe { node: NodeSelector::Node(node), down });
         if !self.settings.faults.has(Fault::Change) {
             return;
         }
@@ -104,11 +115,11 @@ impl Planner<'_> {
         };
         for change in [out, Change::new().voter(node), Change::new().voter(node)] {
             when = when.after(timeout * self.draw.between(2, 12) as u32 / 4);
-            self.push(when, Verb::Change(NodeSelector::Leader, change));
+            self.push(when, MembershipChange::Change(NodeSelector::Leader, change));
         }
         if self.draw.chance(300) {
             let again = when.after(timeout * self.draw.between(0, 8) as u32 / 4);
-            let verb = Verb::Wipe(NodeSelector::Node(node), self.downtime());
+            let verb = Wipe { node: NodeSelector::Node(node), down: self.draw.downtime() };
             self.push(again, verb);
         }
     }
@@ -119,15 +130,15 @@ impl Planner<'_> {
         let first = if self.draw.chance(500) {
             NodeSelector::Leader
         } else {
-            NodeSelector::Node(self.voter())
+            NodeSelector::Node(self.draw.voter())
         };
         let mut side = vec![first];
         let start = self.draw.below(voters);
         let others =
             (0..voters / 2 - 1).map(|at| NodeSelector::Node(NodeId((start + at) % voters + 1)));
         side.extend(others);
-        let duration = self.fault_duration() * 2;
-        let split = Verb::Split(side, duration);
+        let duration = self.draw.fault_duration() * 2;
+        let split = Partition::Split(side, duration);
         if self.draw.chance(500) {
             let at = self.any_moment();
             self.push(at, split);
@@ -138,65 +149,5 @@ impl Planner<'_> {
             let nth = self.draw.between(1, 4) as u32;
             self.push_on(TriggerCondition { trigger, nth, ..any_time }, split);
         }
-    }
-
-    /// Returns the node for an operator's request: mostly the leader, because no other node can
-    /// execute it.
-    pub(super) fn operator_target(&mut self, target: NodeSelector) -> NodeSelector {
-        if self.draw.chance(800) { NodeSelector::Leader } else { target }
-    }
-
-    /// Draws the transfer target: a certain node, or the best one.
-    pub(super) fn transfer_target(&mut self) -> Option<NodeId> {
-        let node = self.node();
-        self.draw.chance(600).then_some(node)
-    }
-
-    /// Draws the edits of a membership change.
-    pub(super) fn change(&mut self) -> Change {
-        let (one, other) = (self.node(), self.node());
-        match self.draw.below(16) {
-            0..=2 => Change::new().voter(one),
-            3 | 4 => Change::new().remove(one),
-            5 | 6 if one != other => Change::new().voter(one).remove(other),
-            7 => Change::new().learner(one),
-            8 => Change::new().priority(one, *self.draw.pick(&[255, 0, 101, 100])),
-            9 => {
-                let host = self.draw.below(100);
-                let address = Address::new(&format!("host-{host}")).expect("the address is short");
-                Change::new().address(one, address)
-            }
-            10 => Change::new().casting(self.draw.chance(800).then_some(one)),
-            11 => Change::new().suspend(one),
-            12 | 13 => self.change_to_new_voters(),
-            _ => self.change_several(),
-        }
-    }
-
-    /// Draws a change that makes a range of nodes voters, independent of the current membership.
-    fn change_to_new_voters(&mut self) -> Change {
-        let nodes = u64::from(self.settings.nodes());
-        let count = self.draw.between(1, nodes.min(7));
-        let start = self.draw.below(nodes);
-        (0..count).fold(Change::new(), |change, at| change.voter(NodeId((start + at) % nodes + 1)))
-    }
-
-    /// Draws a change of several nodes.
-    fn change_several(&mut self) -> Change {
-        let mut change = Change::new();
-        let mut named = Vec::new();
-        for _ in 0..self.draw.between(2, 4) {
-            let (node, kind) = (self.node(), self.draw.below(4));
-            if named.contains(&node) {
-                continue;
-            }
-            named.push(node);
-            change = match kind {
-                0 | 1 => change.voter(node),
-                2 => change.remove(node),
-                _ => change.learner(node),
-            };
-        }
-        change
     }
 }

@@ -1,153 +1,11 @@
-//! Parses scenario lines: the verbs, their arguments, and the conditions under which they run.
+//! Parses scenario lines: operations, and the conditions under which they run.
 
 use std::time::Duration;
 
-use quorate::types::{Address, Change, NodeId};
-
-use crate::plan::{
-    Call, KeptWrites, MachineFault, NodeSelector, Op, Region, ScriptedRequest, Trigger,
-    TriggerCondition, UNTIL_STABILIZATION, Verb, When,
-};
+use crate::faults::{NodeSelector, ScriptedRequest, UNTIL_STABILIZATION, Verb};
+use crate::plan::{Op, Trigger, TriggerCondition, When};
 use crate::time::SimTime;
-use crate::words::{self, SyntaxError, Words};
-
-/// The syntax of one verb, its summary, and its parser.
-#[derive(Clone, Copy, Debug)]
-pub struct VerbSyntax {
-    /// The words that name the verb: `crash`, `slow disk`.
-    pub verb: &'static str,
-    /// The arguments after the verb: `NODE [keep=part|all] [for DURATION]`.
-    pub arguments: &'static str,
-    /// One or two sentences for the reference: the effect of the verb.
-    pub summary: &'static str,
-    read: fn(&mut Words<'_>) -> Result<Verb, SyntaxError>,
-}
-
-macro_rules! verbs {
-    ($($verb:literal $arguments:literal $summary:literal $read:expr;)*) => {
-        /// Every verb of the scenario language.
-        pub static VERBS: &[VerbSyntax] = &[
-            $(VerbSyntax { verb: $verb, arguments: $arguments, summary: $summary, read: $read }),*
-        ];
-    };
-}
-
-verbs! {
-    "crash" "NODE [keep=part|all] [for DURATION]"
-        "The node crashes, loses its memory and its unflushed writes, and restarts after the \
-         duration; `keep` keeps a part or all of the unflushed writes."
-        |w| Ok(Verb::Crash(NodeSelector::read(w)?, kept_writes(w)?, for_duration(w)?));
-    "stop" "NODE [for DURATION]"
-        "The node shuts down cleanly, and restarts after the duration."
-        |w| Ok(Verb::Stop(NodeSelector::read(w)?, for_duration(w)?));
-    "pause" "NODE [for DURATION]"
-        "The node makes no steps; messages that arrive meanwhile are delivered together at the end."
-        |w| Ok(Verb::Pause(NodeSelector::read(w)?, for_duration(w)?));
-    "wipe" "NODE [for DURATION]"
-        "The node loses its disk, and restarts on an empty one. The line does nothing if the \
-         cluster could not survive the loss."
-        |w| Ok(Verb::Wipe(NodeSelector::read(w)?, for_duration(w)?));
-    "roll back" "NODE by DURATION [for DURATION]"
-        "Copies the node's disk; after the first duration the node crashes, and after the second \
-         one it restarts on the copy."
-        |w| Ok(Verb::RollBack(NodeSelector::read(w)?, by(w)?, for_duration(w)?));
-    "isolate" "NODE [for DURATION]"
-        "Blocks all messages to and from the node."
-        |w| Ok(Verb::Isolate(NodeSelector::read(w)?, for_duration(w)?));
-    "block inbound" "NODE [for DURATION]"
-        "Blocks all messages to the node; messages from it arrive."
-        |w| Ok(Verb::BlockInbound(NodeSelector::read(w)?, for_duration(w)?));
-    "block outbound" "NODE [for DURATION]"
-        "Blocks all messages from the node; messages to it arrive."
-        |w| Ok(Verb::BlockOutbound(NodeSelector::read(w)?, for_duration(w)?));
-    "strand" "NODE with NODE [for DURATION]"
-        "The first node keeps only its links with the second one."
-        strand;
-    "cut" "NODE -> NODE [for DURATION]"
-        "Blocks messages from the first node to the second one."
-        cut;
-    "split" "NODE.. [for DURATION]"
-        "Blocks all messages between these nodes and the others."
-        |w| Ok(Verb::Split(several(w, "a node", NodeSelector::of)?, for_duration(w)?));
-    "only" "ID-ID.. [for DURATION]"
-        "Blocks all messages except between these pairs of nodes."
-        |w| Ok(Verb::Only(several(w, "a pair of nodes, like n1-n2", pair)?, for_duration(w)?));
-    "flap" "NODE-NODE every DURATION [for DURATION]"
-        "The link between the two nodes goes down and up again, each time for the first duration."
-        flap;
-    "clog" "NODE [for DURATION]"
-        "Holds back all messages from the node, and delivers them together at the end."
-        |w| Ok(Verb::Clog(NodeSelector::read(w)?, for_duration(w)?));
-    "clock drift" "NODE +N|-N ppm [for DURATION]"
-        "The node's clock runs fast (`+`) or slow (`-`) by N parts per million."
-        |w| Ok(Verb::ClockDrift(NodeSelector::read(w)?, ppm(w)?, for_duration(w)?));
-    "clock step" "NODE by DURATION"
-        "The node's clock steps forward by the duration."
-        |w| Ok(Verb::ClockStep(NodeSelector::read(w)?, by(w)?));
-    "slow disk" "NODE by DURATION [for DURATION]"
-        "Each flush of the node takes longer by the first duration."
-        |w| Ok(Verb::SlowDisk(NodeSelector::read(w)?, by(w)?, for_duration(w)?));
-    "slow apply" "NODE by DURATION [for DURATION]"
-        "The node's state machine takes longer for each batch by the first duration."
-        |w| Ok(Verb::SlowApply(NodeSelector::read(w)?, by(w)?, for_duration(w)?));
-    "misroute" "NODE [count=N]"
-        "The node receives N messages that no correct node would send to it."
-        |w| Ok(Verb::Misroute(NodeSelector::read(w)?, count(w)?));
-    "replay" "NODE [count=N]"
-        "The node receives N old messages again."
-        |w| Ok(Verb::Replay(NodeSelector::read(w)?, count(w)?));
-    "campaign" "NODE"
-        "The node starts an election, even if its leader is healthy."
-        |w| Ok(Verb::Campaign(NodeSelector::read(w)?));
-    "load spike" "NODE [count=N]"
-        "The node receives N commands at once."
-        |w| Ok(Verb::LoadSpike(NodeSelector::read(w)?, count(w)?));
-    "poll reads" "NODE every DURATION [for DURATION]"
-        "A client reads at the node, at once and after every first duration."
-        |w| Ok(Verb::PollReads(NodeSelector::read(w)?, every(w)?, for_duration(w)?));
-    "fail" "CALL NODE [after=N] [sectors=N]"
-        "A disk call of the node fails, after N other calls of this kind; `sectors` of it are done."
-        fail;
-    "fill disk" "NODE [room=BYTES] [for DURATION]"
-        "The node's disk accepts only this many more bytes, or none."
-        fill_disk;
-    "stall disk" "NODE [for DURATION]"
-        "The node's disk completes no call."
-        |w| Ok(Verb::StallDisk(NodeSelector::read(w)?, for_duration(w)?));
-    "corrupt" "REGION NODE"
-        "Flips bits in this region of the node's disk."
-        |w| { let region = Region::read(w)?; Ok(Verb::Corrupt(NodeSelector::read(w)?, region)) };
-    "misdirect write" "NODE to REGION [after=N]"
-        "A write of the node, after N others, goes to this region of its disk instead."
-        misdirect;
-    "lose write" "NODE [after=N]"
-        "A write of the node, after N others, is reported as done but not stored."
-        |w| Ok(Verb::LoseWrite(NodeSelector::read(w)?, w.given("after")?.unwrap_or(0)));
-    "change" "NODE EDIT.."
-        "Asks the node to change the membership: `+n4` is a voter, `?n4` a learner, `~n4` a \
-         suspended voter, `-n4` is removed, `n4!200` has this priority, `n4@host-4` this address, \
-         `casting=n4` holds the casting vote, and with `casting=none` no node does; `nothing` \
-         is a change without edits."
-        |w| Ok(Verb::Change(NodeSelector::read(w)?, change(w)?));
-    "cancel change" "NODE"
-        "Asks the node to cancel the membership change in progress."
-        |w| Ok(Verb::CancelChange(NodeSelector::read(w)?));
-    "transfer" "NODE [to ID]"
-        "Asks the node to transfer the leadership to this node, or to the best target."
-        transfer;
-    "machine fault" "NODE FAULT"
-        "The node's state machine makes this error with the next command."
-        machine_fault;
-    "put" "KEY=VALUE [via NODE]"
-        "A client sets the key to the value, and sends the request to this node first."
-        |w| Ok(Verb::Request(ScriptedRequest::put(w)?));
-    "cas" "KEY=VALUE -> VALUE [via NODE]"
-        "A client sets the key to the second value if it has the first one, or `nothing`."
-        |w| Ok(Verb::Request(ScriptedRequest::swap(w)?));
-    "get" "KEY [via NODE] [LEVEL]"
-        "A client reads the key, at this node only."
-        |w| Ok(Verb::Request(ScriptedRequest::get(w)?));
-}
+use crate::words::{SyntaxError, Words};
 
 impl Op {
     /// The words that an operation begins with.
@@ -167,7 +25,7 @@ impl Op {
         if matches!(request.via, Some(NodeSelector::It | NodeSelector::Other)) {
             return Err(words.error("`it` and `other` are nodes of a trigger: name a node"));
         }
-        Ok(Op { when, verb: Verb::Request(request) })
+        Ok(Op { when, verb: request.into() })
     }
 
     /// Parses one line of the plan.
@@ -179,10 +37,8 @@ impl Op {
         if !matches!(when, When::At(_)) {
             words.need(",")?;
         }
-        let names: Vec<&str> = VERBS.iter().map(|syntax| syntax.verb).collect();
-        let syntax = &VERBS[words.name("verb", &names)?];
         let mut named = words.clone();
-        let verb = (syntax.read)(words)?;
+        let verb = Verb::read(words)?;
         words.end()?;
         while matches!(when, When::At(_)) && !named.is_empty() {
             let of_trigger = |part: &str| {
@@ -220,168 +76,10 @@ impl When {
     }
 }
 
-/// Parses the duration of a fault; without `for` it has no end of its own.
-fn for_duration(words: &mut Words<'_>) -> Result<Duration, SyntaxError> {
-    if words.accept("for") { words.duration() } else { Ok(UNTIL_STABILIZATION) }
-}
-
-fn by(words: &mut Words<'_>) -> Result<Duration, SyntaxError> {
-    words.need("by")?;
-    words.duration()
-}
-
-/// Parses a period, which is never zero because the operation would then never end.
-fn every(words: &mut Words<'_>) -> Result<Duration, SyntaxError> {
-    words.need("every")?;
-    let period = words.duration()?;
-    if period.is_zero() {
-        return Err(words.error("the period is 0s: write a longer duration"));
-    }
-    Ok(period)
-}
-
-/// Parses a count from 1 to 10,000; the default is 1.
-fn count(words: &mut Words<'_>) -> Result<u32, SyntaxError> {
-    const MOST: u32 = 10_000;
-    let count = words.given("count")?.unwrap_or(1);
-    match count {
-        1..=MOST => Ok(count),
-        _ => Err(words.error(format!("count= is from 1 to {MOST}: write several lines for more"))),
-    }
-}
-
-fn kept_writes(words: &mut Words<'_>) -> Result<KeptWrites, SyntaxError> {
-    let part = |word: &str| {
-        let name = word.strip_prefix("keep=")?;
-        KeptWrites::ALL.iter().find(|(_, known)| *known == name).map(|(kept, _)| *kept)
-    };
-    match words.peek().is_some_and(|word| word.starts_with("keep=")) {
-        true => words.read("keep=none, keep=part or keep=all", part),
-        false => Ok(KeptWrites::None),
-    }
-}
-
-/// Parses the words up to `for` or the end of the line; at least one is needed.
-fn several<T>(
-    words: &mut Words<'_>,
-    expected: &str,
-    one: impl Fn(&str) -> Option<T>,
-) -> Result<Vec<T>, SyntaxError> {
-    let mut all = vec![words.read(expected, &one)?];
-    while words.peek().is_some_and(|word| word != "for") {
-        all.push(words.read(expected, &one)?);
-    }
-    Ok(all)
-}
-
-fn pair(word: &str) -> Option<(NodeId, NodeId)> {
-    let (one, other) = word.split_once('-')?;
-    Some((words::node(one)?, words::node(other)?))
-}
-
-fn strand(words: &mut Words<'_>) -> Result<Verb, SyntaxError> {
-    let node = NodeSelector::read(words)?;
-    words.need("with")?;
-    Ok(Verb::Strand(node, NodeSelector::read(words)?, for_duration(words)?))
-}
-
-fn cut(words: &mut Words<'_>) -> Result<Verb, SyntaxError> {
-    let from = NodeSelector::read(words)?;
-    words.need("->")?;
-    Ok(Verb::Cut(from, NodeSelector::read(words)?, for_duration(words)?))
-}
-
-fn flap(words: &mut Words<'_>) -> Result<Verb, SyntaxError> {
-    let ends = |word: &str| {
-        let (one, other) = word.split_once('-')?;
-        Some((NodeSelector::of(one)?, NodeSelector::of(other)?))
-    };
-    let (one, other) = words.read("two nodes, like n1-n2 or n1-leader", ends)?;
-    Ok(Verb::Flap(one, other, every(words)?, for_duration(words)?))
-}
-
-fn ppm(words: &mut Words<'_>) -> Result<i32, SyntaxError> {
-    let read = |word: &str| {
-        let signed = word.strip_suffix("ppm").filter(|word| word.starts_with(['+', '-']))?;
-        // The bound excludes clocks that run backwards or twice as fast.
-        signed.parse().ok().filter(|ppm| (-500_000..=500_000).contains(ppm))
-    };
-    words.read("a drift of up to 500000 millionths, like +300ppm or -300ppm", read)
-}
-
-fn fail(words: &mut Words<'_>) -> Result<Verb, SyntaxError> {
-    let call = Call::read(words)?;
-    let node = NodeSelector::read(words)?;
-    let after = words.given("after")?.unwrap_or(0);
-    Ok(Verb::FailCall(node, call, after, words.given("sectors")?.unwrap_or(0)))
-}
-
-fn fill_disk(words: &mut Words<'_>) -> Result<Verb, SyntaxError> {
-    let node = NodeSelector::read(words)?;
-    let room = words.given("room")?.unwrap_or(0);
-    Ok(Verb::FillDisk(node, room, for_duration(words)?))
-}
-
-fn misdirect(words: &mut Words<'_>) -> Result<Verb, SyntaxError> {
-    let node = NodeSelector::read(words)?;
-    words.need("to")?;
-    let region = Region::read(words)?;
-    Ok(Verb::MisdirectWrite(node, region, words.given("after")?.unwrap_or(0)))
-}
-
-fn transfer(words: &mut Words<'_>) -> Result<Verb, SyntaxError> {
-    let node = NodeSelector::read(words)?;
-    let to = if words.accept("to") { Some(words.node()?) } else { None };
-    Ok(Verb::Transfer(node, to))
-}
-
-fn machine_fault(words: &mut Words<'_>) -> Result<Verb, SyntaxError> {
-    let node = NodeSelector::read(words)?;
-    Ok(Verb::MachineFault(node, MachineFault::read(words)?))
-}
-fn change(words: &mut Words<'_>) -> Result<Change, SyntaxError> {
-    let mut change = Change::new();
-    if words.accept("nothing") {
-        return Ok(change);
-    }
-    loop {
-        let expected = "an edit, like +n4, ?n4, ~n4, -n4, n4!200, n4@host-4 or casting=n4";
-        change = words.read(expected, |word| edited(change.clone(), word))?;
-        if words.is_empty() {
-            return Ok(change);
-        }
-    }
-}
-
-/// Returns the change with one more edit, or `None` if the word is no edit.
-fn edited(change: Change, word: &str) -> Option<Change> {
-    let rest = |sign: char| word.strip_prefix(sign).and_then(words::node);
-    if let Some(holder) = word.strip_prefix("casting=") {
-        let no_holder = holder == "none";
-        return (no_holder || words::node(holder).is_some())
-            .then(|| change.casting(words::node(holder)));
-    }
-    if let Some(node) = rest('+') {
-        return Some(change.voter(node));
-    }
-    if let Some(node) = rest('?') {
-        return Some(change.learner(node));
-    }
-    if let Some(node) = rest('~') {
-        return Some(change.suspend(node));
-    }
-    if let Some(node) = rest('-') {
-        return Some(change.remove(node));
-    }
-    if let Some((node, priority)) = word.split_once('!') {
-        return Some(change.priority(words::node(node)?, priority.parse().ok()?));
-    }
-    let (node, address) = word.split_once('@')?;
-    Some(change.address(words::node(node)?, Address::new(address)?))
-}
-
 #[cfg(test)]
 mod tests {
+    use crate::faults::Syntax;
+
     use super::*;
 
     fn read(line: &str) -> Result<Op, SyntaxError> {
@@ -439,7 +137,7 @@ mod tests {
             let op = read(line).unwrap_or_else(|error| panic!("{line}: {error}"));
             assert_eq!(op.to_string(), line);
         }
-        for VerbSyntax { verb, .. } in VERBS {
+        for Syntax { verb, .. } in Verb::syntax() {
             assert!(LINES.iter().any(|line| line.contains(verb)), "{verb}");
         }
     }

@@ -2,9 +2,10 @@
 
 use quorate::types::NodeId;
 
-use crate::choice::{Choices, Key, Kind};
+use crate::choice::Choices;
+use crate::faults::NodeSelector;
 use crate::plan::draw::{Planner, planned_faults};
-use crate::plan::{NodeSelector, Op, When};
+use crate::plan::{Op, When};
 use crate::settings::Settings;
 use crate::time::SimTime;
 
@@ -21,8 +22,8 @@ impl Op {
     ) -> Option<Op> {
         let faults = planned_faults(settings);
         // No slot of a plan has this number.
-        let draw = choices.draw(Key { peer: u16::MAX, ..Kind::Plan.key() });
-        let mut planner = Planner { draw, settings, ops: &mut Vec::new() };
+        let mut ops = Vec::new();
+        let mut planner = Planner::new(settings, choices, u16::MAX, &mut ops);
         if faults.is_empty() || !planner.draw.chance(STRIKES_PERMILLE) {
             return None;
         }

@@ -1,8 +1,8 @@
 //! Draws a node that falls behind repeatedly, and needs newer and newer snapshots.
 
-use crate::fault::Fault;
+use crate::faults::{Fault, LoadSpike, NodeSelector, Partition, SlowApply};
 use crate::plan::draw::Planner;
-use crate::plan::{NodeSelector, Trigger, TriggerCondition, Verb};
+use crate::plan::{Trigger, TriggerCondition};
 use crate::time::SimTime;
 
 /// The number of isolations after the first one, while the node restores a snapshot.
@@ -12,7 +12,7 @@ impl Planner<'_> {
     /// A node is isolated repeatedly while the others get many requests. Its state machine takes
     /// long to restore the first snapshot that it needs because of this.
     pub(super) fn repeated_snapshot_install(&mut self) {
-        let target = self.voter();
+        let target = self.draw.voter();
         let apart = self.settings.config.election_timeout_max * self.draw.between(4, 12) as u32 / 2;
         // The node needs the first snapshot within four isolation periods, and has restored it by
         // the end of the fault phase.
@@ -21,14 +21,15 @@ impl Planner<'_> {
         let (from, to) = (at, at.after(apart * 4));
         let slowness = end.since(to).min(apart * (2 * ROUNDS));
         let first = TriggerCondition::next(Trigger::InstallsSnapshot, from, to);
-        let slow = Verb::SlowApply(NodeSelector::It, slowness, self.settings.flush.max * 8);
+        let duration = self.settings.flush.max * 8;
+        let slow = SlowApply { node: NodeSelector::It, by: slowness, duration };
         self.push_on(TriggerCondition { node: Some(target), ..first }, slow);
         for round in 0..=ROUNDS {
             let at = at.after(apart * (2 * round));
-            self.push(at, Verb::Isolate(NodeSelector::Node(target), apart));
+            self.push(at, Partition::Isolate(NodeSelector::Node(target), apart));
             if self.settings.faults.has(Fault::LoadSpike) {
-                let count = self.load_spike();
-                self.push(at.after(apart / 2), Verb::LoadSpike(NodeSelector::Leader, count));
+                let count = LoadSpike::draw_count(&mut self.draw);
+                self.push(at.after(apart / 2), LoadSpike::Commands(NodeSelector::Leader, count));
             }
         }
     }

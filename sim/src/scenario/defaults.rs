@@ -9,7 +9,7 @@ use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Membership, NodeId};
 
 use crate::duration_range::DurationRange;
-use crate::fault::Faults;
+use crate::faults::{ClockDrift, Faults};
 use crate::request::MARK_BYTES;
 use crate::settings::{Clocks, Settings, Validation};
 
@@ -61,7 +61,7 @@ pub(super) fn defaults(command_bytes: usize) -> Settings {
         command_bytes: 16,
         clocks: Clocks {
             error_ppm_max: 0,
-            drift_ppm_max: Clocks::DRIFT_PPM_MAX,
+            drift_ppm_max: ClockDrift::PPM_MAX,
             stop_while_paused: false,
         },
         validation: Validation { entries: 16, period: Duration::from_millis(1_200), states: false },

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate::types::NodeId;
 
 use crate::check::{CHECKS, Check};
-use crate::fault::Fault;
+use crate::faults::Fault;
 use crate::outcome::{Failure, Outcome, ScriptedResults, Tally};
 use crate::time::SimTime;
 use crate::words::{Exact, SyntaxError, Words};

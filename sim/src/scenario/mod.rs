@@ -19,10 +19,9 @@ mod rows;
 use std::fmt;
 
 use crate::choice::{Key, Kind, Overrides};
-use crate::fault::{Fault, Faults};
+use crate::faults::{Fault, Faults, ScriptedOutcome, ScriptedRequest, Verb};
 use crate::outcome::{Failure, Outcome};
-use crate::plan::read::VERBS;
-use crate::plan::{Op, Plan, ScriptedOutcome, ScriptedRequest, Verb};
+use crate::plan::{Op, Plan};
 use crate::run::{Case, RunOptions};
 use crate::settings::Settings;
 use crate::words::{Exact, Words, duration, nodes_in};
@@ -187,7 +186,7 @@ impl Scenario {
     pub(crate) fn expected_requests(&self) -> impl Iterator<Item = (usize, &ScriptedRequest)> {
         let ops = self.case.plan.ops.iter().enumerate();
         ops.filter_map(|(at, op)| match &op.verb {
-            Verb::Request(request) if request.expected => Some((at, request)),
+            Verb::ScriptedRequest(request) if request.expected => Some((at, request)),
             _ => None,
         })
     }
@@ -241,7 +240,7 @@ impl Parser {
                 true => Op::expected(&mut words)?,
                 false => Op::read(&mut words)?,
             };
-            if matches!(op.verb, Verb::Request(_)) && !self.is_kv {
+            if matches!(op.verb, Verb::ScriptedRequest(_)) && !self.is_kv {
                 let text = "the clients of this workload use no keys: remove the line, or use the \
                             workload `Kv`";
                 return Err(words.error(text));
@@ -250,7 +249,7 @@ impl Parser {
             line_numbers.ops.push(number);
             return Ok(());
         }
-        if VERBS.iter().any(|usage| words.clone().accept(usage.verb)) {
+        if Verb::syntax().iter().any(|syntax| words.clone().accept(syntax.verb)) {
             let verb = words.word("a verb")?.to_owned();
             return Err(words.error(format!(
                 "`{verb}` needs a time or a trigger: write it like `at 1s {verb} ..`"

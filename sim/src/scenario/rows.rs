@@ -7,8 +7,8 @@ use std::time::Duration;
 use quorate::machine::SessionLimits;
 use quorate::raft::{Lease, Survivor, Suspension};
 
-use crate::fault::{Fault, Faults};
-use crate::settings::{Clocks, Settings};
+use crate::faults::{ClockDrift, Fault, Faults};
+use crate::settings::Settings;
 use crate::words::{Exact, SyntaxError, Words};
 
 /// One setting of the scenario language.
@@ -293,12 +293,12 @@ fn read_lease(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), Synt
 }
 
 fn read_clock_error(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), SyntaxError> {
-    settings.clocks.error_ppm_max = ppm(words, Clocks::DRIFT_PPM_MAX)?;
+    settings.clocks.error_ppm_max = ppm(words, ClockDrift::PPM_MAX)?;
     Ok(())
 }
 
 fn read_clock_drift(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), SyntaxError> {
-    settings.clocks.drift_ppm_max = ppm(words, Clocks::DRIFT_PPM_MAX)?;
+    settings.clocks.drift_ppm_max = ppm(words, ClockDrift::PPM_MAX)?;
     Ok(())
 }
 

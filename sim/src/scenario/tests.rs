@@ -97,7 +97,7 @@ fn scripted_requests_run_and_their_outcomes_are_compared() {
     let answers = &outcome.scripted.requests;
     assert_eq!(answers.len(), 6, "{answers:?}");
     assert!(
-        answers.iter().all(|it| it.outcome != crate::plan::ScriptedOutcome::NoReply),
+        answers.iter().all(|it| it.outcome != crate::faults::ScriptedOutcome::NoReply),
         "{answers:?}"
     );
     let error = |line: &str| run_text(&format!("{text}{line}")).expect_err(line).to_string();
@@ -181,18 +181,21 @@ fn syntax_errors_name_their_place_and_the_remedy() {
 
 /// The lines that the reference must contain for every element of the language.
 fn reference() -> Vec<String> {
-    use crate::plan::{Call, MachineFault, Region, Trigger};
+    use crate::faults::{Call, MachineFault, Region};
+    use crate::plan::Trigger;
     let defaults = read("").expect("the scenario is valid");
     let settings = ROWS.iter().map(|row| {
         let value = (row.print)(&defaults.case.settings);
         let value = if value.is_empty() { "none".to_owned() } else { value };
         format!("- `{} {}` (`{value}`): {}", row.name, row.arguments, row.summary)
     });
-    let verbs = VERBS.iter().map(|it| format!("- `{} {}`: {}", it.verb, it.arguments, it.summary));
+    let verbs = Verb::syntax()
+        .into_iter()
+        .map(|it| format!("- `{} {}`: {}", it.verb, it.arguments, it.summary));
     let triggers = Trigger::ALL.map(|(_, name)| format!("- `{name}`: "));
-    let parts = Call::ALL.map(|(_, name)| name).into_iter();
-    let parts = parts.chain(Region::ALL.map(|(_, name)| name));
-    let parts = parts.chain(MachineFault::ALL.map(|(_, name)| name));
+    let parts = Call::ALL.iter().map(|(_, name)| *name);
+    let parts = parts.chain(Region::ALL.iter().map(|(_, name)| *name));
+    let parts = parts.chain(MachineFault::ALL.iter().map(|(_, name)| *name));
     let kinds = Fault::ALL.map(Fault::name);
     let names = parts.chain(kinds).map(|name| format!("`{name}`"));
     settings.chain(verbs).chain(triggers).chain(names).collect()

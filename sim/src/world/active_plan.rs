@@ -168,14 +168,16 @@ fn bit(trigger: Trigger) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::{KeptWrites, NodeSelector, TriggerCondition, Verb};
+    use crate::faults::{Crash, KeptWrites, NodeSelector};
+    use crate::plan::TriggerCondition;
 
     use super::*;
 
     fn plan(by: Option<NodeId>, nth: u32, times: u32) -> ActivePlan {
         let vote = TriggerCondition::next(Trigger::SubmitsVote, SimTime(10), SimTime(90));
         let when = When::On(TriggerCondition { node: by, nth, times, ..vote });
-        let verb = Verb::Crash(NodeSelector::It, KeptWrites::None, Duration::ZERO);
+        let verb =
+            Crash { node: NodeSelector::It, keep: KeptWrites::None, down: Duration::ZERO }.into();
         let mut plan = ActivePlan::new(Plan { ops: vec![Op { when, verb }] });
         assert_eq!(plan.schedule(), [(SimTime(10), 0)]);
         plan.arm(0);

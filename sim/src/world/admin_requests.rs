@@ -5,7 +5,7 @@ use quorate::replica::Input;
 use quorate::types::Tag;
 
 use crate::coverage::Spot;
-use crate::fault::Fault;
+use crate::faults::Fault;
 use crate::observer::Observer;
 use crate::world::World;
 use crate::world::node::Place;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate::types::Instant;
 
-use crate::settings::Clocks;
+use crate::faults::ClockDrift;
 use crate::time::SimTime;
 
 const MILLION: u64 = 1_000_000;
@@ -86,7 +86,7 @@ impl Clock {
 
 /// Returns the rate of a clock that runs `ppm` parts per million fast.
 fn rate(ppm: i32) -> u64 {
-    let most = Clocks::DRIFT_PPM_MAX as i32;
+    let most = ClockDrift::PPM_MAX as i32;
     let ppm = ppm.clamp(-most, most);
     MILLION.saturating_add_signed(i64::from(ppm))
 }

@@ -5,9 +5,12 @@ use quorate::storage::{Disk, FileAction, FileName};
 use crate::choice::{Draw, Key, Kind};
 use crate::coverage::Spot;
 use crate::disk::{self, SECTOR_BYTES};
-use crate::fault::Fault;
+use crate::faults::{
+    BitRot, Call, FailedCall, Fault, FullDisk, LostWrite, MisdirectedWrite, Region, Rollback,
+    StalledDisk, Verb, Wipe,
+};
 use crate::observer::Observer;
-use crate::plan::{Call, Region, Trigger, Verb};
+use crate::plan::Trigger;
 use crate::world::World;
 use crate::world::active_plan::Effect;
 use crate::world::node::{Node, Place};
@@ -21,10 +24,10 @@ impl World {
             return;
         }
         match *verb {
-            Verb::FailCall(_, call, after, sectors) => {
+            Verb::FailedCall(FailedCall { call, after, sectors, .. }) => {
                 node.disk.arm(failure(call, sectors), after.into());
             }
-            Verb::FillDisk(_, room, duration) => {
+            Verb::FullDisk(FullDisk { room, duration, .. }) => {
                 let sizes = node.disk.list().expect("a simulated disk lists its files");
                 let used: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
                 node.disk.set_capacity(Some(used + u64::from(room)));
@@ -32,14 +35,14 @@ impl World {
                 observer.fault(Fault::FullDisk, node.role());
                 self.begin_effect(Effect::DiskFilled(place), Some(duration));
             }
-            Verb::StallDisk(_, duration) => {
+            Verb::StalledDisk(StalledDisk { duration, .. }) => {
                 // The stabilization phase has no stalled disks.
                 let until = now.after(duration).min(phase_end);
                 node.stalled_until = node.stalled_until.max(until);
                 observer.fault(Fault::StalledDisk, node.role());
             }
-            Verb::Wipe(_, down) => self.wipe(place, down, observer),
-            Verb::RollBack(_, age, down) => {
+            Verb::Wipe(Wipe { down, .. }) => self.wipe(place, down, observer),
+            Verb::Rollback(Rollback { age, down, .. }) => {
                 node.rollback_image = Some(node.disk.durable_copy());
                 self.begin_effect(Effect::RollbackPending(place, down), Some(age));
             }
@@ -58,7 +61,7 @@ impl World {
         let key = Key { node: place.0 + 1, peer: node.damage_faults, ..Kind::Damage.key() };
         let mut draw = self.choices.draw(key);
         match *verb {
-            Verb::Corrupt(_, region) if corrupt_region(node, region, &mut draw) => {
+            Verb::BitRot(BitRot { region, .. }) if corrupt_region(node, region, &mut draw) => {
                 node.damaged = true;
                 // The process notices the damage only if it reads from the disk, not from the
                 // cache.
@@ -67,13 +70,13 @@ impl World {
                 }
                 observer.fault(Fault::BitRot, node.role());
             }
-            Verb::MisdirectWrite(_, region, after) => {
+            Verb::MisdirectedWrite(MisdirectedWrite { region, after, .. }) => {
                 if let Some((file, offset)) = target(node, region, false, &mut draw) {
                     node.damaged = true;
                     node.disk.arm(disk::Fault::WriteMisdirected { file, offset }, after.into());
                 }
             }
-            Verb::LoseWrite(_, after) => {
+            Verb::LostWrite(LostWrite { after, .. }) => {
                 node.damaged = true;
                 node.disk.arm(disk::Fault::WriteLost, after.into());
             }

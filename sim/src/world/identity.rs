@@ -6,10 +6,9 @@ use std::time::Duration;
 use quorate::types::{Index, Membership, NodeId};
 
 use crate::coverage::Spot;
-use crate::fault::Fault;
+use crate::faults::{Fault, KeptWrites};
 use crate::observe::Observation;
 use crate::observer::Observer;
-use crate::plan::KeptWrites;
 use crate::settings::Settings;
 use crate::world::World;
 use crate::world::logged_membership::LoggedMembership;

@@ -9,8 +9,8 @@ use quorate::types::{Body, Membership};
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;
+use crate::faults::KeptWrites;
 use crate::observer::Observer;
-use crate::plan::KeptWrites;
 use crate::world::World;
 use crate::world::node::{Node, Place};
 

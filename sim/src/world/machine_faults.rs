@@ -5,10 +5,9 @@ use quorate::replica::{ComparisonResult, Output};
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;
-use crate::fault::Fault;
+use crate::faults::{Fault, MachineFault};
 use crate::observe::Observation;
 use crate::observer::Observer;
-use crate::plan::MachineFault;
 use crate::world::World;
 use crate::world::node::Place;
 

@@ -12,7 +12,7 @@ use quorate::types::{
 };
 
 use crate::choice::{Draw, Key, Kind};
-use crate::fault::Fault;
+use crate::faults::Fault;
 use crate::observer::Observer;
 use crate::settings::Settings;
 use crate::world::World;

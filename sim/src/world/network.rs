@@ -6,7 +6,7 @@ use quorate::types::{Message, MessageTopic, NodeId, Packet};
 use quorate::wire;
 
 use crate::choice::{Choices, Key, Kind};
-use crate::fault::Fault;
+use crate::faults::Fault;
 use crate::record::{Delivery, LossReason};
 use crate::settings::Settings;
 use crate::time::SimTime;
@@ -365,7 +365,7 @@ mod tests {
     use quorate::types::{Incarnation, NodeId, Term};
 
     use crate::choice::Overrides;
-    use crate::fault::Faults;
+    use crate::faults::Faults;
     use crate::profile::Profile;
     use crate::strategy::Strategy;
 

@@ -12,10 +12,10 @@ use quorate::types::{
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;
-use crate::fault::Fault;
+use crate::faults::{Fault, KeptWrites};
 use crate::observe::Observation;
 use crate::observer::Observer;
-use crate::plan::{KeptWrites, Trigger};
+use crate::plan::Trigger;
 use crate::world::World;
 use crate::world::network::Envelope;
 use crate::world::node::{Place, ViewRequest};

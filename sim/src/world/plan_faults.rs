@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use quorate::raft::RoleName;
 
-use crate::fault::Fault;
+use crate::faults::{
+    BitRot, Campaign, ClockDrift, ClockStep, Clog, Crash, FailedCall, Fault, FaultyMachine, Flap,
+    FullDisk, LoadSpike, LostWrite, MembershipChange, MisdirectedWrite, Misroute, NodeSelector,
+    Pause, Replay, Rollback, SlowApply, SlowDisk, StalledDisk, Stop, Transfer, Verb, Wipe,
+};
 use crate::observe::Observation;
 use crate::observer::Observer;
-use crate::plan::{NodeSelector, Trigger, Verb, When};
+use crate::plan::{Trigger, When};
 use crate::world::active_plan::{DelayedOp, Effect};
 use crate::world::network::Links;
 use crate::world::node::Place;
@@ -77,7 +81,7 @@ impl World {
         let verb = self.plan.start_op(op).verb.clone();
         observer.plan_op_begins(self.now, op, it.map(Place::id));
         match &verb {
-            Verb::Request(request) => {
+            Verb::ScriptedRequest(request) => {
                 let via = request.via.and_then(|node| self.resolve(node, it, other));
                 self.start_scripted_request(op, request, via, observer);
             }
@@ -119,34 +123,44 @@ impl World {
     ) {
         let resolve = |node| self.resolve(node, it, other);
         match *verb {
-            Verb::Crash(node, keep, down) => {
+            Verb::Crash(Crash { node, keep, down }) => {
                 if let Some(place) = resolve(node) {
                     self.crash(place, keep, down, observer);
                 }
             }
-            Verb::Pause(node, duration) => {
+            Verb::Pause(Pause { node, duration }) => {
                 if let Some(place) = resolve(node).filter(|place| self.pause(*place, duration)) {
                     observer.fault(Fault::Pause, self.nodes[place.0 as usize].role());
                     observer.pauses(self.now, place.id());
                     self.stop_clock(place, observer);
                 }
             }
-            Verb::Misroute(node, _)
-            | Verb::Replay(node, _)
-            | Verb::Campaign(node)
-            | Verb::Stop(node, _)
-            | Verb::LoadSpike(node, _)
-            | Verb::MachineFault(node, _) => {
+            Verb::Misroute(Misroute { node, .. })
+            | Verb::Replay(Replay { node, .. })
+            | Verb::Campaign(Campaign { node })
+            | Verb::Stop(Stop { node, .. })
+            | Verb::LoadSpike(LoadSpike::Commands(node, _))
+            | Verb::FaultyMachine(FaultyMachine { node, .. }) => {
                 if let Some(place) = resolve(node) {
                     self.apply_input_fault(place, verb, observer);
                 }
             }
-            Verb::Change(node, _) | Verb::CancelChange(node) | Verb::Transfer(node, _) => {
+            Verb::MembershipChange(MembershipChange::Change(node, ref change)) => {
                 if let Some(place) = resolve(node) {
-                    self.send_admin_request(place, admin_request(verb));
+                    self.send_admin_request(place, AdminRequest::Change(change.clone()));
                 }
             }
-            Verb::Flap(one, another, period, duration) => {
+            Verb::MembershipChange(MembershipChange::Cancel(node)) => {
+                if let Some(place) = resolve(node) {
+                    self.send_admin_request(place, AdminRequest::CancelChange);
+                }
+            }
+            Verb::Transfer(Transfer { node, to }) => {
+                if let Some(place) = resolve(node) {
+                    self.send_admin_request(place, AdminRequest::Transfer(to));
+                }
+            }
+            Verb::Flap(Flap { ends: (one, another), period, duration }) => {
                 if let (Some(one), Some(another)) = (resolve(one), resolve(another))
                     && one != another
                 {
@@ -155,21 +169,21 @@ impl World {
                     self.begin_effect(Effect::Flapping { links, period, until, down: false }, None);
                 }
             }
-            Verb::Clog(node, duration) => {
+            Verb::Clog(Clog { node, duration }) => {
                 if let Some(place) = resolve(node) {
                     let links = self.links(|from, _| from == place);
                     let until = self.now.after(duration).min(self.fault_phase_end());
                     self.network.clog(links, until);
                 }
             }
-            Verb::FailCall(node, ..)
-            | Verb::FillDisk(node, ..)
-            | Verb::StallDisk(node, _)
-            | Verb::Corrupt(node, _)
-            | Verb::MisdirectWrite(node, ..)
-            | Verb::LoseWrite(node, _)
-            | Verb::Wipe(node, _)
-            | Verb::RollBack(node, ..) => {
+            Verb::FailedCall(FailedCall { node, .. })
+            | Verb::FullDisk(FullDisk { node, .. })
+            | Verb::StalledDisk(StalledDisk { node, .. })
+            | Verb::BitRot(BitRot { node, .. })
+            | Verb::MisdirectedWrite(MisdirectedWrite { node, .. })
+            | Verb::LostWrite(LostWrite { node, .. })
+            | Verb::Wipe(Wipe { node, .. })
+            | Verb::Rollback(Rollback { node, .. }) => {
                 if let Some(place) = resolve(node) {
                     self.apply_disk_fault(place, verb, observer);
                 }
@@ -182,10 +196,12 @@ impl World {
     fn apply_input_fault(&mut self, place: Place, verb: &Verb, observer: &mut Observer) {
         let role = self.nodes[place.0 as usize].role();
         match *verb {
-            Verb::Misroute(_, count) => self.inject_misrouted(place, count, observer),
-            Verb::Replay(_, count) => self.replay(place, count, observer),
-            Verb::MachineFault(_, fault) => self.inject_machine_fault(place, fault, observer),
-            Verb::LoadSpike(_, count) => {
+            Verb::Misroute(Misroute { count, .. }) => self.inject_misrouted(place, count, observer),
+            Verb::Replay(Replay { count, .. }) => self.replay(place, count, observer),
+            Verb::FaultyMachine(FaultyMachine { fault, .. }) => {
+                self.inject_machine_fault(place, fault, observer)
+            }
+            Verb::LoadSpike(LoadSpike::Commands(_, count)) => {
                 observer.fault(Fault::LoadSpike, role);
                 self.load_spike(place, count, observer);
             }
@@ -193,7 +209,7 @@ impl World {
                 observer.fault(Fault::Campaign, role);
                 self.queue.push(self.now, Event::Campaign { node: place.0 });
             }
-            Verb::Stop(_, down) if role.is_some() => {
+            Verb::Stop(Stop { down, .. }) if role.is_some() => {
                 observer.fault(Fault::Stop, role);
                 self.nodes[place.0 as usize].stop_downtime = down;
                 self.queue.push(self.now, Event::Stop { node: place.0 });
@@ -213,13 +229,13 @@ impl World {
         let now = self.now;
         let resolve = |node| self.resolve(node, it, other);
         let effect = match verb {
-            Verb::ClockDrift(node, ppm, _) => resolve(*node).map(|place| {
+            Verb::ClockDrift(ClockDrift { node, ppm, .. }) => resolve(*node).map(|place| {
                 self.nodes[place.0 as usize].clock.drift(now, *ppm);
                 self.note_clock_bound(place, ppm.unsigned_abs(), observer);
                 self.rearm(place);
                 Effect::Drifting(place)
             }),
-            Verb::ClockStep(node, by) => {
+            Verb::ClockStep(ClockStep { node, by }) => {
                 if let Some(place) = resolve(*node) {
                     self.nodes[place.0 as usize].clock.step(now, *by);
                     self.note_clock_bound(place, u32::MAX, observer);
@@ -228,18 +244,20 @@ impl World {
                 }
                 None
             }
-            Verb::SlowDisk(node, by, _) => resolve(*node).map(|place| {
+            Verb::SlowDisk(SlowDisk { node, by, .. }) => resolve(*node).map(|place| {
                 self.nodes[place.0 as usize].flush_delay += *by;
                 Effect::DiskSlowed(place, *by)
             }),
-            Verb::SlowApply(node, by, _) => resolve(*node).map(|place| {
+            Verb::SlowApply(SlowApply { node, by, .. }) => resolve(*node).map(|place| {
                 self.nodes[place.0 as usize].work_delay += *by;
                 Effect::ApplySlowed(place, *by)
             }),
-            Verb::PollReads(node, period, duration) => resolve(*node).map(|place| {
-                let until = now.after(*duration);
-                Effect::PollingReads { place, period: *period, until }
-            }),
+            Verb::LoadSpike(LoadSpike::PollReads(node, period, duration)) => {
+                resolve(*node).map(|place| {
+                    let until = now.after(*duration);
+                    Effect::PollingReads { place, period: *period, until }
+                })
+            }
             _ => self.blocked_by(verb, it, other).map(|links| {
                 self.network.block(links);
                 Effect::Blocked(links)
@@ -267,40 +285,14 @@ impl World {
 
     /// Returns the links that the operation blocks, if it blocks links and its nodes are known.
     fn blocked_by(&self, verb: &Verb, it: Option<Place>, other: Option<Place>) -> Option<Links> {
-        let resolve = |node| self.resolve(node, it, other);
-        Some(match verb {
-            Verb::Isolate(node, _) => {
-                let place = resolve(*node)?;
-                self.links(|from, to| from == place || to == place)
-            }
-            Verb::BlockInbound(node, _) => {
-                let place = resolve(*node)?;
-                self.links(|_, to| to == place)
-            }
-            Verb::BlockOutbound(node, _) => {
-                let place = resolve(*node)?;
-                self.links(|from, _| from == place)
-            }
-            Verb::Strand(node, with, _) => {
-                let (place, ally) = (resolve(*node)?, resolve(*with)?);
-                self.links(|from, to| {
-                    (from == place && to != ally) || (to == place && from != ally)
-                })
-            }
-            Verb::Cut(from, to, _) => {
-                let (from, to) = (resolve(*from)?, resolve(*to)?);
-                self.links(|one, other| one == from && other == to)
-            }
-            Verb::Split(side, _) => {
-                let side: Vec<Place> = side.iter().filter_map(|node| resolve(*node)).collect();
-                self.links(|from, to| side.contains(&from) != side.contains(&to))
-            }
-            Verb::Only(pairs, _) => self.links(|from, to| {
-                let pair = |one: Place, other: Place| pairs.contains(&(one.id(), other.id()));
-                !pair(from, to) && !pair(to, from)
-            }),
-            _ => return None,
-        })
+        let resolve = |node| self.resolve(node, it, other).map(Place::id);
+        let blocked = match verb {
+            Verb::Partition(partition) => partition.blocks(&resolve),
+            Verb::OneWay(one_way) => one_way.blocks(&resolve),
+            Verb::Bridge(bridge) => bridge.blocks(&resolve),
+            _ => None,
+        };
+        blocked.map(|blocked| self.links(|from, to| blocked(from.id(), to.id())))
     }
 
     /// Returns the links between different nodes that `chosen` selects.
@@ -397,14 +389,5 @@ impl World {
         }
         self.read_at(place, observer);
         self.queue.push(self.now.after(period), Event::PollRead { effect: number });
-    }
-}
-
-/// Returns the operator's request of the verb.
-fn admin_request(verb: &Verb) -> AdminRequest {
-    match verb {
-        Verb::Change(_, change) => AdminRequest::Change(change.clone()),
-        Verb::Transfer(_, to) => AdminRequest::Transfer(*to),
-        _ => AdminRequest::CancelChange,
     }
 }

@@ -4,8 +4,8 @@ use quorate::storage::FileName;
 
 use crate::choice::{Draw, Key, Kind};
 use crate::disk::{Change, ChangeOrder, Crash, Pending};
+use crate::faults::KeptWrites;
 use crate::observer::Observer;
-use crate::plan::KeptWrites;
 use crate::world::World;
 use crate::world::node::{Place, Running};
 

@@ -9,10 +9,10 @@ use quorate::types::Membership;
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;
-use crate::fault::Fault;
+use crate::faults::{Fault, KeptWrites};
 use crate::observe::Observation;
 use crate::observer::Observer;
-use crate::plan::{KeptWrites, Trigger};
+use crate::plan::Trigger;
 use crate::settings::Settings;
 use crate::sim_machine::SimMachine;
 use crate::workload::Workload;

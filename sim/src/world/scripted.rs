@@ -1,7 +1,7 @@
 //! The scripted requests of a run, their outcomes, and the leaders over time.
 
+use crate::faults::{ScriptedOutcome, ScriptedRequest};
 use crate::outcome::{LeaderPeriod, ScriptedResult, ScriptedResults};
-use crate::plan::{ScriptedOutcome, ScriptedRequest};
 use crate::time::SimTime;
 use crate::world::node::Place;
 

@@ -3,10 +3,10 @@
 use quorate::machine::{Call, ClientSession, Nonce};
 use quorate::types::{NodeId, ReadLevel};
 
+use crate::faults::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 use crate::observe::Observation;
 use crate::observer::Observer;
 use crate::outcome::{LeaderPeriod, ScriptedResults};
-use crate::plan::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 use crate::request;
 use crate::workload::kv::{Operation, Reply};
 use crate::world::World;

@@ -7,9 +7,8 @@ use quorate::types::{EntryId, NodeId, Term};
 
 use super::*;
 use crate::choice::Overrides;
-use crate::plan::{
-    KeptWrites, NodeSelector, Op, Trigger, TriggerCondition, UNTIL_STABILIZATION, Verb, When,
-};
+use crate::faults::{Clog, Crash, KeptWrites, NodeSelector, Partition, UNTIL_STABILIZATION};
+use crate::plan::{Op, Trigger, TriggerCondition, When};
 use crate::profile::Profile;
 use crate::strategy::Strategy;
 use crate::workload::kv::Kv;
@@ -52,7 +51,7 @@ fn when(trigger: Trigger) -> When {
 fn crash_on(trigger: Trigger, keep: KeptWrites) -> Vec<Op> {
     vec![Op {
         when: when(trigger),
-        verb: Verb::Crash(NodeSelector::It, keep, Duration::from_secs(1)),
+        verb: Crash { node: NodeSelector::It, keep, down: Duration::from_secs(1) }.into(),
     }]
 }
 
@@ -113,9 +112,9 @@ fn packets_outlive_the_start_that_sent_them() {
 
 #[test]
 fn a_clog_without_an_end_ends_with_the_fault_phase() {
-    let clog = Verb::Clog(NodeSelector::Node(NodeId(1)), UNTIL_STABILIZATION);
+    let clog = Clog { node: NodeSelector::Node(NodeId(1)), duration: UNTIL_STABILIZATION };
     let at = SimTime::default().after(Duration::from_millis(5));
-    let ops = vec![Op { when: When::At(at), verb: clog }];
+    let ops = vec![Op { when: When::At(at), verb: clog.into() }];
     let (mut world, mut observer) = world_of(no_fault_settings(), ops);
     advance_until(&mut world, &mut observer, |world| world.stabilization.is_some());
     let (arrives, ends) = (world.network.latest_arrival(), world.fault_phase_end());
@@ -157,8 +156,8 @@ fn a_paused_node_gets_missed_events_together_and_late() {
 
 #[test]
 fn an_isolated_node_exchanges_no_messages() {
-    let isolate = Verb::Isolate(NodeSelector::It, Duration::from_secs(2));
-    let ops = vec![Op { when: when(Trigger::BecomesLeader), verb: isolate }];
+    let isolate = Partition::Isolate(NodeSelector::It, Duration::from_secs(2));
+    let ops = vec![Op { when: when(Trigger::BecomesLeader), verb: isolate.into() }];
     let (mut world, mut observer) = world_of(no_fault_settings(), ops);
     advance_until(&mut world, &mut observer, |world| world.leader().is_some());
     let leader = world.leader().expect("a leader is elected");

@@ -19,8 +19,8 @@ use serde_json::Value as Json;
 use crate::cli::clock::{Stopwatch, sleep};
 use crate::cli::procs::detached::detached_command;
 use crate::digest::mix;
+use crate::faults::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 use crate::outcome::{LeaderPeriod, ScriptedResult, ScriptedResults};
-use crate::plan::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 use crate::settings::Settings;
 use crate::time::SimTime;
 

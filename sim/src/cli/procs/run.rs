@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use quorate::types::{NodeId, ReadLevel};
+use quorate::types::{Change, NodeId, ReadLevel};
 
 use crate::cli::clock::{Stopwatch, sleep};
 use crate::cli::console;
@@ -14,9 +14,12 @@ use crate::cli::interrupt;
 use crate::cli::procs::clients::ProcessClients;
 use crate::cli::procs::net::NamespaceNetwork;
 use crate::cli::procs::nodes::Nodes;
-use crate::cli::procs::unsupported::edits;
+use crate::faults::{
+    NodeSelector, ProcessAction, ScriptedOperation, ScriptedOutcome, SelectLinks,
+    UNTIL_STABILIZATION, Verb, single_edits,
+};
 use crate::outcome::{ScriptedResults, Tally};
-use crate::plan::{NodeSelector, Op, ScriptedOperation, UNTIL_STABILIZATION, Verb, When};
+use crate::plan::{Op, When};
 use crate::scenario::Scenario;
 use crate::settings::Settings;
 use crate::time::SimTime;
@@ -247,7 +250,7 @@ impl ScenarioRun {
     fn read_all(&self) -> bool {
         let own = (0..8).map(|key| format!("k{key}"));
         let requests = self.ops.iter().filter_map(|op| match &op.verb {
-            Verb::Request(request) => Some(request.key().to_owned()),
+            Verb::ScriptedRequest(request) => Some(request.key().to_owned()),
             _ => None,
         });
         let own = own.filter(|_| self.settings.clients > 0);
@@ -255,7 +258,7 @@ impl ScenarioRun {
         keys.into_iter().all(|key| {
             let operation = ScriptedOperation::Get(key, ReadLevel::Linearizable, None);
             let answer = self.clients.perform(&operation, None, Duration::from_secs(10));
-            answer != crate::plan::ScriptedOutcome::NoReply
+            answer != ScriptedOutcome::NoReply
         })
     }
 
@@ -335,98 +338,132 @@ impl ScenarioRun {
     fn run_operation(&mut self, index: usize) {
         let verb = self.ops[index].verb.clone();
         self.log(&verb.to_string());
-        let done = match &verb {
-            Verb::Crash(selector, ..)
-            | Verb::Wipe(selector, _)
-            | Verb::Stop(selector, _)
-            | Verb::Pause(selector, _)
-            | Verb::RollBack(selector, ..) => self.apply_process_fault(*selector, &verb),
-            Verb::Request(request) => {
-                let (request, via) =
-                    (request.clone(), request.via.and_then(|selector| self.resolve(selector)));
-                self.spawn_request(move |clients, patience| {
-                    clients.run_request(index, &request, via, patience)
-                });
+        let done = match verb.on_processes() {
+            Err(reason) => Err(reason.to_owned()),
+            Ok(ProcessAction::Kill(node, down)) => self.stop_process(node, down, |nodes, id| {
+                nodes.kill(id);
                 Ok(())
+            }),
+            Ok(ProcessAction::ShutDown(node, down)) => self.stop_process(node, down, Nodes::stop),
+            Ok(ProcessAction::Wipe(node, down)) => self.stop_process(node, down, |nodes, id| {
+                nodes.kill(id);
+                nodes.lose_directory(id)
+            }),
+            Ok(ProcessAction::RollBack(node, age, down)) => self.roll_back(node, age, down),
+            Ok(ProcessAction::Pause(node, duration)) => self.pause(node, duration),
+            Ok(ProcessAction::Cut(select, duration)) => self.cut(&verb, &select, duration),
+            Ok(ProcessAction::Flap(select, every, duration)) => {
+                self.flap(&verb, &select, every, duration)
             }
-            Verb::Change(..) | Verb::CancelChange(_) | Verb::Transfer(..) => {
-                self.run_operator_command(&verb);
-                Ok(())
+            Ok(ProcessAction::SendCommands(node, count)) => self.send_commands(index, node, count),
+            Ok(ProcessAction::PollReads(node, every, duration)) => {
+                self.poll_reads(node, every, duration)
             }
-            Verb::LoadSpike(selector, count) => {
-                let via = self.resolve(*selector);
-                for number in 0..*count {
-                    let operation = ScriptedOperation::Put(
-                        format!("k{}", number % 8),
-                        format!("s{index}.{number}"),
-                    );
-                    self.spawn_request(move |clients, patience| {
-                        clients.perform(&operation, via, patience);
-                    });
-                }
-                Ok(())
+            Ok(ProcessAction::SendRequest) => self.send_request(index),
+            Ok(ProcessAction::ChangeMembership(change)) => {
+                self.run_operator_command(&verb, self.members(change))
             }
-            Verb::PollReads(selector, every, lasting) => {
-                if let Some(node) = self.resolve(*selector) {
-                    let until = self.clients.now().saturating_add(*lasting);
-                    self.execute(ScheduledAction::PollReads { node, every: *every, until });
-                }
-                Ok(())
+            Ok(ProcessAction::CancelChange) => {
+                self.run_operator_command(&verb, vec!["members".to_owned(), "cancel".to_owned()])
             }
-            _ => self.cut(&verb),
+            Ok(ProcessAction::Transfer(to)) => {
+                let to = to.map(|node| node.0.to_string());
+                let words = ["transfer".to_owned()].into_iter().chain(to).collect();
+                self.run_operator_command(&verb, words)
+            }
         };
         self.record_error(done);
     }
 
-    /// Applies a fault to one process.
-    fn apply_process_fault(&mut self, selector: NodeSelector, verb: &Verb) -> Result<(), String> {
+    /// Returns the node that the selector means, if its process is running.
+    fn running_process(&self, selector: NodeSelector) -> Option<u64> {
         let Some(id) = self.resolve(selector).filter(|id| self.nodes.runs(*id)) else {
             self.log("  skipped: no such process is running");
-            return Ok(());
+            return None;
         };
         if selector == NodeSelector::Leader {
             self.log(&format!("  the leader is n{id}"));
         }
-        match verb {
-            Verb::Crash(_, _, down) => {
-                self.nodes.kill(id);
-                self.schedule_start(id, *down);
-            }
-            Verb::Wipe(_, down) => {
-                self.nodes.kill(id);
-                self.nodes.lose_directory(id)?;
-                self.schedule_start(id, *down);
-            }
-            Verb::Stop(_, down) => {
-                self.nodes.stop(id)?;
-                self.schedule_start(id, *down);
-            }
-            Verb::RollBack(_, age, down) => {
-                self.nodes.save_directory(id)?;
-                self.schedule_at(self.clients.now() + *age, ScheduledAction::Restore(id, *down));
-            }
-            Verb::Pause(_, lasting) => {
-                self.nodes.signal(id, "STOP")?;
-                if *lasting < UNTIL_STABILIZATION {
-                    self.schedule_at(self.clients.now() + *lasting, ScheduledAction::Resume(id));
-                }
-            }
-            _ => {}
+        Some(id)
+    }
+
+    /// Stops one process, and schedules its restart.
+    fn stop_process(
+        &mut self,
+        node: NodeSelector,
+        down: Duration,
+        stop: fn(&mut Nodes, u64) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let Some(id) = self.running_process(node) else { return Ok(()) };
+        stop(&mut self.nodes, id)?;
+        self.schedule_start(id, down);
+        Ok(())
+    }
+
+    fn roll_back(
+        &mut self,
+        node: NodeSelector,
+        age: Duration,
+        down: Duration,
+    ) -> Result<(), String> {
+        let Some(id) = self.running_process(node) else { return Ok(()) };
+        self.nodes.save_directory(id)?;
+        self.schedule_at(self.clients.now() + age, ScheduledAction::Restore(id, down));
+        Ok(())
+    }
+
+    fn pause(&mut self, node: NodeSelector, duration: Duration) -> Result<(), String> {
+        let Some(id) = self.running_process(node) else { return Ok(()) };
+        self.nodes.signal(id, "STOP")?;
+        if duration < UNTIL_STABILIZATION {
+            self.schedule_at(self.clients.now() + duration, ScheduledAction::Resume(id));
         }
         Ok(())
     }
 
+    fn send_commands(
+        &mut self,
+        index: usize,
+        node: NodeSelector,
+        count: u32,
+    ) -> Result<(), String> {
+        let via = self.resolve(node);
+        for number in 0..count {
+            let operation =
+                ScriptedOperation::Put(format!("k{}", number % 8), format!("s{index}.{number}"));
+            self.spawn_request(move |clients, patience| {
+                clients.perform(&operation, via, patience);
+            });
+        }
+        Ok(())
+    }
+
+    fn poll_reads(
+        &mut self,
+        node: NodeSelector,
+        every: Duration,
+        duration: Duration,
+    ) -> Result<(), String> {
+        if let Some(node) = self.resolve(node) {
+            let until = self.clients.now().saturating_add(duration);
+            self.execute(ScheduledAction::PollReads { node, every, until });
+        }
+        Ok(())
+    }
+
+    /// Sends the scripted request of the operation with this index.
+    fn send_request(&mut self, index: usize) -> Result<(), String> {
+        let Verb::ScriptedRequest(request) = self.ops[index].verb.clone() else { return Ok(()) };
+        let via = request.via.and_then(|selector| self.resolve(selector));
+        self.spawn_request(move |clients, patience| {
+            clients.run_request(index, &request, via, patience)
+        });
+        Ok(())
+    }
+
     /// Runs an operator command on its own thread, and logs its result.
-    fn run_operator_command(&mut self, verb: &Verb) {
+    fn run_operator_command(&mut self, verb: &Verb, words: Vec<String>) -> Result<(), String> {
         let text = verb.to_string();
-        let words = match verb {
-            Verb::Transfer(_, to) => {
-                let to = to.map(|node| node.0.to_string());
-                ["transfer".to_owned()].into_iter().chain(to).collect()
-            }
-            Verb::Change(_, change) => self.members(&change.to_string()),
-            _ => vec!["members".to_owned(), "cancel".to_owned()],
-        };
         self.spawn_request(move |clients, _| {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let done =
@@ -434,51 +471,73 @@ impl ScenarioRun {
             let now = clients.now().as_secs_f64();
             console::print_line(&format!("{now:>8.3}s  {done}: {text}"));
         });
+        Ok(())
     }
 
     /// Returns a membership change as arguments of `quorate`.
-    fn members(&self, change: &str) -> Vec<String> {
-        let peer = |id: u64| format!("{id}={}", self.net.address(id));
-        let words = match edits(change) {
+    fn members(&self, change: &Change) -> Vec<String> {
+        let peer = |NodeId(id)| format!("{id}={}", self.net.address(id));
+        let words = match single_edits(change) {
             Some((Some(added), Some(removed))) => {
-                vec!["replace".to_owned(), removed.to_string(), peer(added)]
+                vec!["replace".to_owned(), removed.0.to_string(), peer(added)]
             }
             Some((Some(added), None)) => vec!["add".to_owned(), peer(added)],
-            Some((None, Some(removed))) => vec!["remove".to_owned(), removed.to_string()],
+            Some((None, Some(removed))) => vec!["remove".to_owned(), removed.0.to_string()],
             _ => Vec::new(),
         };
         ["members".to_owned()].into_iter().chain(words).collect()
     }
 
-    /// Applies a fault to links.
-    fn cut(&mut self, verb: &Verb) -> Result<(), String> {
-        let now = self.clients.now();
-        let leader = match verb.to_string().contains("leader") {
+    fn cut(
+        &mut self,
+        verb: &Verb,
+        select: &SelectLinks<'_>,
+        duration: Duration,
+    ) -> Result<(), String> {
+        let Some(links) = self.selected_links(verb, select) else { return Ok(()) };
+        self.net.cut(&links)?;
+        if duration < UNTIL_STABILIZATION {
+            self.schedule_at(self.clients.now() + duration, ScheduledAction::Heal(links));
+        }
+        Ok(())
+    }
+
+    fn flap(
+        &mut self,
+        verb: &Verb,
+        select: &SelectLinks<'_>,
+        every: Duration,
+        duration: Duration,
+    ) -> Result<(), String> {
+        if let Some(links) = self.selected_links(verb, select) {
+            let until = self.clients.now().saturating_add(duration);
+            self.execute(ScheduledAction::Flap { links, every, until, is_cut: false });
+        }
+        Ok(())
+    }
+
+    /// Returns the selected links, as (sender, receiver), if the nodes of the operation are known.
+    fn selected_links(&self, verb: &Verb, select: &SelectLinks<'_>) -> Option<Vec<(u64, u64)>> {
+        let leader = match verb.extent().nodes.contains(&NodeSelector::Leader) {
             true => self.resolve(NodeSelector::Leader),
             false => None,
         };
         if let Some(leader) = leader {
             self.log(&format!("  the leader is n{leader}"));
         }
-        let resolve = |selector: &NodeSelector| match selector {
-            NodeSelector::Leader => leader,
-            NodeSelector::Node(node) => Some(node.0),
+        let resolve = |selector| match selector {
+            NodeSelector::Leader => leader.map(NodeId),
+            NodeSelector::Node(node) => Some(node),
             NodeSelector::It | NodeSelector::Other => None,
         };
-        let Some(links) = links(verb, self.net.nodes(), resolve) else {
+        let Some(selected) = select(&resolve) else {
             self.log("  skipped: there is no leader");
-            return Ok(());
+            return None;
         };
-        if let Verb::Flap(_, _, every, lasting) = verb {
-            let until = now.saturating_add(*lasting);
-            self.execute(ScheduledAction::Flap { links, every: *every, until, is_cut: false });
-            return Ok(());
-        }
-        self.net.cut(&links)?;
-        if let Some(lasting) = verb.duration().filter(|lasting| *lasting < UNTIL_STABILIZATION) {
-            self.schedule_at(now + lasting, ScheduledAction::Heal(links));
-        }
-        Ok(())
+        let nodes = self.net.nodes();
+        let all = (1..=nodes).flat_map(|from| (1..=nodes).map(move |to| (from, to)));
+        let is_cut = |(from, to): &(u64, u64)| from != to && selected(NodeId(*from), NodeId(*to));
+        Some(all.filter(is_cut).collect())
     }
 }
 
@@ -488,84 +547,7 @@ impl Drop for ScenarioRun {
     }
 }
 
-/// Returns the links that an operation cuts, as (sender, receiver), or `None` if a node of it is
-/// unknown.
-fn links(
-    verb: &Verb,
-    nodes: u64,
-    resolve: impl Fn(&NodeSelector) -> Option<u64>,
-) -> Option<Vec<(u64, u64)>> {
-    let all = (1..=nodes).flat_map(|from| (1..=nodes).map(move |to| (from, to)));
-    let all = all.filter(|(from, to)| from != to);
-    Some(match verb {
-        Verb::Isolate(one, _) => {
-            let one = resolve(one)?;
-            all.filter(|(from, to)| *from == one || *to == one).collect()
-        }
-        Verb::BlockInbound(one, _) => {
-            let one = resolve(one)?;
-            all.filter(|(_, to)| *to == one).collect()
-        }
-        Verb::BlockOutbound(one, _) | Verb::Clog(one, _) => {
-            let one = resolve(one)?;
-            all.filter(|(from, _)| *from == one).collect()
-        }
-        Verb::Strand(one, with, _) => {
-            let (one, with) = (resolve(one)?, resolve(with)?);
-            let cut = |(from, to): &(u64, u64)| {
-                *from == one && *to != with || *to == one && *from != with
-            };
-            all.filter(cut).collect()
-        }
-        Verb::Cut(from, to, _) => vec![(resolve(from)?, resolve(to)?)],
-        Verb::Flap(one, other, ..) => {
-            let (one, other) = (resolve(one)?, resolve(other)?);
-            vec![(one, other), (other, one)]
-        }
-        Verb::Split(side, _) => {
-            let side: Vec<u64> = side.iter().filter_map(resolve).collect();
-            all.filter(|(from, to)| side.contains(from) != side.contains(to)).collect()
-        }
-        Verb::Only(pairs, _) => {
-            let pair = |one: u64, other: u64| pairs.contains(&(NodeId(one), NodeId(other)));
-            all.filter(|(from, to)| !pair(*from, *to) && !pair(*to, *from)).collect()
-        }
-        _ => return None,
-    })
-}
-
 fn links_text(links: &[(u64, u64)]) -> String {
     let links: Vec<String> = links.iter().map(|(from, to)| format!("n{from}->n{to}")).collect();
     links.join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::words::Words;
-
-    use super::*;
-
-    #[test]
-    fn links_are_cut_as_in_the_simulator() {
-        let cases = [
-            ("isolate n1", "n1->n2 n1->n3 n2->n1 n3->n1"),
-            ("block inbound leader", "n1->n2 n3->n2"),
-            ("block outbound n1", "n1->n2 n1->n3"),
-            ("strand n1 with n3", "n1->n2 n2->n1"),
-            ("cut n1 -> n3", "n1->n3"),
-            ("split n1 n3", "n1->n2 n2->n1 n2->n3 n3->n2"),
-            ("only n1-n2", "n1->n3 n2->n3 n3->n1 n3->n2"),
-            ("flap n2-n3 every 1s", "n2->n3 n3->n2"),
-        ];
-        for (line, cut) in cases {
-            let line = format!("at 1s {line}");
-            let op = Op::read(&mut Words::of(&line, 1)).expect("the line is valid");
-            let resolve = |selector: &NodeSelector| match selector {
-                NodeSelector::Node(node) => Some(node.0),
-                _ => Some(2),
-            };
-            let links = links(&op.verb, 3, resolve).expect("it cuts links");
-            assert_eq!(links_text(&links), cut, "{line}");
-        }
-    }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::cli::procs::random_faults;
-use crate::fault::{Fault, Faults};
-use crate::plan::{KeptWrites, NodeSelector, Op, Verb, When};
+use crate::faults::Faults;
+use crate::plan::{Op, When};
 use crate::scenario::{Count, Expect, ROWS, Scenario};
 
 /// A scenario line that is not supported on real processes.
@@ -32,17 +32,9 @@ const SUPPORTED_SETTINGS: [&str; 11] = [
     "reads",
     "fault phase",
 ];
-/// The random faults of messages, which are supported and counted.
-const MESSAGE_FAULTS: [Fault; 4] = [Fault::Loss, Fault::Duplicate, Fault::Delay, Fault::Reorder];
 /// The most clients, because every operation of a client is a process.
 const CLIENTS_MAX: u16 = 16;
-/// The most commands of a load spike, because each is a process.
-pub(super) const LOAD_SPIKE_MAX: u32 = 50;
 
-const TRIGGER: &str = "triggers on node events are not observable: use `at TIME`";
-const CLOCK: &str = "all processes share the clock of this machine";
-const DISK: &str = "disk faults at a call or a byte cannot be injected into a process";
-const FORGED: &str = "real processes cannot send forged or misrouted messages";
 const INSIDE: &str = "the internal state of a process is not observable";
 
 /// Returns the unsupported lines in their order.
@@ -87,7 +79,7 @@ fn setting(name: &str, scenario: &Scenario) -> Option<&'static str> {
         "fault phase" => (settings.fault_phase > Duration::from_secs(600))
             .then_some("the fault phase runs in real time: use at most 10 minutes"),
         "faults" => {
-            let others = scenario.extra_faults().without(Faults::of(&MESSAGE_FAULTS));
+            let others = scenario.extra_faults().without(Faults::OF_MESSAGES);
             (others != Faults::NONE).then_some(
                 "random faults are supported only for messages between nodes: loss, duplicate, \
                  delay and reorder",
@@ -100,79 +92,16 @@ fn setting(name: &str, scenario: &Scenario) -> Option<&'static str> {
 }
 
 fn operation(op: &Op) -> Option<&'static str> {
-    let is_leader = |node: &NodeSelector| *node == NodeSelector::Leader;
-    if !matches!(op.when, When::At(_)) {
-        return Some(TRIGGER);
+    match op.when {
+        When::At(_) => op.verb.on_processes().err(),
+        When::On(_) => Some("triggers on node events are not observable: use `at TIME`"),
     }
-    match &op.verb {
-        Verb::Crash(_, KeptWrites::Part, _) => {
-            Some("the kernel keeps all writes of a killed process")
-        }
-        Verb::Crash(..)
-        | Verb::Stop(..)
-        | Verb::Pause(..)
-        | Verb::Wipe(..)
-        | Verb::RollBack(..)
-        | Verb::Isolate(..)
-        | Verb::BlockInbound(..)
-        | Verb::BlockOutbound(..)
-        | Verb::Strand(..)
-        | Verb::Cut(..)
-        | Verb::Split(..)
-        | Verb::Only(..)
-        | Verb::Flap(..)
-        | Verb::Clog(..)
-        | Verb::PollReads(..)
-        | Verb::Request(_) => None,
-        Verb::LoadSpike(_, count) => {
-            (*count > LOAD_SPIKE_MAX).then_some("each command is a process: use at most count=50")
-        }
-        Verb::Change(node, _) | Verb::CancelChange(node) | Verb::Transfer(node, _)
-            if !is_leader(node) =>
-        {
-            Some("operator commands go to the leader: use `leader`")
-        }
-        Verb::Change(_, change) => match edits(&change.to_string()) {
-            Some(_) => None,
-            None => Some("`quorate members` changes one node at a time: +n4, -n4, or both"),
-        },
-        Verb::CancelChange(_) | Verb::Transfer(..) => None,
-        Verb::ClockDrift(..) | Verb::ClockStep(..) => Some(CLOCK),
-        Verb::SlowDisk(..)
-        | Verb::FailCall(..)
-        | Verb::FillDisk(..)
-        | Verb::StallDisk(..)
-        | Verb::Corrupt(..)
-        | Verb::MisdirectWrite(..)
-        | Verb::LoseWrite(..) => Some(DISK),
-        Verb::Misroute(..) | Verb::Replay(..) => Some(FORGED),
-        Verb::SlowApply(..) | Verb::MachineFault(..) => {
-            Some("the state machine of `quorate` is correct")
-        }
-        Verb::Campaign(_) => Some("no command starts an election: use `transfer leader to`"),
-    }
-}
-
-/// Returns the added and the removed node of a change, or `None` if it is more than that.
-pub(super) fn edits(change: &str) -> Option<(Option<u64>, Option<u64>)> {
-    let mut edits = (None, None);
-    for word in change.split_whitespace() {
-        let (place, node) = match word.split_at_checked(1)? {
-            ("+", node) => (&mut edits.0, node),
-            ("-", node) => (&mut edits.1, node),
-            _ => return None,
-        };
-        if place.replace(crate::words::node(node)?.0).is_some() {
-            return None;
-        }
-    }
-    (edits != (None, None)).then_some(edits)
 }
 
 fn expectation(expect: Expect, scenario: &Scenario) -> Option<&'static str> {
     let is_counted = |counted| match counted {
         Count::Messages => true,
-        Count::Faults(fault) => MESSAGE_FAULTS.contains(&fault),
+        Count::Faults(fault) => Faults::OF_MESSAGES.has(fault),
         _ => false,
     };
     match expect {
@@ -189,6 +118,7 @@ fn expectation(expect: Expect, scenario: &Scenario) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use crate::faults::processes::{CLOCK, DISK};
     use crate::run::RunOptions;
 
     use super::*;
@@ -239,14 +169,5 @@ mod tests {
         };
         assert!([2, 3, 4].iter().all(|line| why(*line).contains("`latency`")), "{unsupported:#?}");
         assert!(why(5) == INSIDE && why(6).contains("only for messages"), "{unsupported:#?}");
-    }
-
-    #[test]
-    fn a_change_adds_at_most_one_node_and_removes_at_most_one() {
-        assert_eq!(edits("+n4"), Some((Some(4), None)));
-        assert_eq!(edits("-n2 +n4"), Some((Some(4), Some(2))));
-        for more in ["+n4 +n5", "?n4", "n4!3", "casting=n1", "nothing"] {
-            assert_eq!(edits(more), None, "{more}");
-        }
     }
 }

@@ -5,8 +5,49 @@ use std::fmt;
 
 use quorate::types::ReadLevel;
 
-use crate::plan::{NodeSelector, ScriptedOperation, ScriptedOutcome, ScriptedRequest};
+use crate::faults::operation::{Extent, Planned, Syntax};
+use crate::faults::processes::{OnProcesses, ProcessAction};
+use crate::faults::selector::NodeSelector;
 use crate::words::{self, Exact, SyntaxError, Words};
+
+/// One request of a client to the simulator's key-value store.
+///
+/// The client resends it until it is answered or the request timeout is over. A write is executed
+/// at most once, however often it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptedRequest {
+    /// The operation on the store.
+    pub operation: ScriptedOperation,
+    /// The node that gets the request first, or any node if `None`. A read is sent to this node
+    /// only; a write is redirected from it to the leader.
+    pub via: Option<NodeSelector>,
+    /// Whether the scenario expects an outcome of the request.
+    pub expected: bool,
+}
+
+/// An operation on the key-value store. A missing key has the value `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScriptedOperation {
+    /// Sets the key to the value.
+    Put(String, String),
+    /// Sets the key to the second value if it has the first one (compare-and-swap).
+    Swap(String, Option<String>, String),
+    /// Reads the key at this read level; the last field is the value that the scenario expects, if
+    /// any.
+    Get(String, ReadLevel, Option<Option<String>>),
+}
+
+/// The outcome of a scripted request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScriptedOutcome {
+    /// The write was executed.
+    Done,
+    /// The key has this value. For a compare-and-swap: the value differs from the expected one, so
+    /// nothing was written.
+    Value(Option<String>),
+    /// The client got no reply before its request timeout.
+    NoReply,
+}
 
 /// The word for a missing value.
 const NOTHING: &str = "nothing";
@@ -49,7 +90,7 @@ impl ScriptedRequest {
     }
 
     /// Parses the arguments of `put`.
-    pub(super) fn put(words: &mut Words<'_>) -> Result<ScriptedRequest, SyntaxError> {
+    fn put(words: &mut Words<'_>) -> Result<ScriptedRequest, SyntaxError> {
         let expected = "a key and its value, like x=1";
         let (key, value) = words.read(expected, |word| pair(word).filter(|(_, v)| v != NOTHING))?;
         ScriptedRequest {
@@ -61,7 +102,7 @@ impl ScriptedRequest {
     }
 
     /// Parses the arguments of `cas`.
-    pub(super) fn swap(words: &mut Words<'_>) -> Result<ScriptedRequest, SyntaxError> {
+    fn swap(words: &mut Words<'_>) -> Result<ScriptedRequest, SyntaxError> {
         let (key, from) = words.read("a key and its value, like x=1 or x=nothing", pair)?;
         words.need("->")?;
         let to = words.read("a value", |word| text(word).filter(|to| to != NOTHING))?;
@@ -74,7 +115,7 @@ impl ScriptedRequest {
     }
 
     /// Parses the arguments of `get` without `expect`.
-    pub(super) fn get(words: &mut Words<'_>) -> Result<ScriptedRequest, SyntaxError> {
+    fn get(words: &mut Words<'_>) -> Result<ScriptedRequest, SyntaxError> {
         let key = words.read("a key", text)?;
         ScriptedRequest::read_of(key, None, words)
     }
@@ -150,6 +191,37 @@ struct ValueText<'a>(&'a Option<String>);
 impl fmt::Display for ValueText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_deref().unwrap_or(NOTHING))
+    }
+}
+
+impl Planned for ScriptedRequest {
+    fn syntax<V: From<ScriptedRequest>>() -> Vec<Syntax<V>> {
+        let put = "A client sets the key to the value, and sends the request to this node first.";
+        let swap = "A client sets the key to the second value if it has the first one, or \
+                    `nothing`.";
+        let get = "A client reads the key, at this node only.";
+        vec![
+            Syntax::new(
+                "put",
+                "KEY=VALUE [via NODE]",
+                put,
+                |w| Ok(ScriptedRequest::put(w)?.into()),
+            ),
+            Syntax::new("cas", "KEY=VALUE -> VALUE [via NODE]", swap, |w| {
+                Ok(ScriptedRequest::swap(w)?.into())
+            }),
+            Syntax::new("get", "KEY [via NODE] [LEVEL]", get, |w| {
+                Ok(ScriptedRequest::get(w)?.into())
+            }),
+        ]
+    }
+
+    fn extent(&self) -> Extent {
+        Extent { nodes: self.via.into_iter().collect(), duration: None }
+    }
+
+    fn on_processes(&self) -> OnProcesses<'_> {
+        Ok(ProcessAction::SendRequest)
     }
 }
 

@@ -1,0 +1,129 @@
+//! Some pairs of nodes can exchange messages only through other nodes.
+
+use std::fmt;
+use std::time::Duration;
+
+use quorate::types::NodeId;
+
+use crate::faults::argument::{Argument, For, Node, several};
+use crate::faults::fault_draw::FaultDraw;
+use crate::faults::links::{LinkSelector, Resolve};
+use crate::faults::operation::{Extent, Planned, Syntax, operation};
+use crate::faults::processes::{OnProcesses, ProcessAction};
+use crate::faults::selector::NodeSelector;
+use crate::words::{self, SyntaxError, Words};
+
+operation! {
+    /// A network with missing links for the duration.
+    enum Bridge {
+        /// The first node keeps only its links with the second one.
+        Strand "strand" (node: NodeSelector as Node, with: NodeSelector as Ally, duration: Duration as For)
+        /// Blocks all messages except between these pairs of nodes.
+        Only "only" (links: Vec<(NodeId, NodeId)> as Links, duration: Duration as For)
+    }
+    on_processes |bridge| {
+        let (Bridge::Strand(_, _, duration) | Bridge::Only(_, duration)) = bridge;
+        Ok(ProcessAction::Cut(Box::new(|resolve| bridge.blocks(resolve)), *duration))
+    };
+}
+
+/// The node that a stranded node is still connected with: `with n2`.
+pub(super) struct Ally;
+
+impl Argument for Ally {
+    type Value = NodeSelector;
+    const USAGE: &'static str = "with NODE";
+
+    fn read(words: &mut Words<'_>) -> Result<NodeSelector, SyntaxError> {
+        words.need("with")?;
+        NodeSelector::read(words)
+    }
+
+    fn write(node: &NodeSelector, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " with {node}")
+    }
+
+    fn nodes(node: &NodeSelector) -> Vec<NodeSelector> {
+        vec![*node]
+    }
+}
+
+/// Pairs of connected nodes: `n1-n2 n2-n3`.
+pub(super) struct Links;
+
+impl Argument for Links {
+    type Value = Vec<(NodeId, NodeId)>;
+    const USAGE: &'static str = "ID-ID..";
+
+    fn read(words: &mut Words<'_>) -> Result<Vec<(NodeId, NodeId)>, SyntaxError> {
+        let pair = |word: &str| {
+            let (one, other) = word.split_once('-')?;
+            Some((words::node(one)?, words::node(other)?))
+        };
+        several(words, "a pair of nodes, like n1-n2", pair)
+    }
+
+    fn write(links: &Vec<(NodeId, NodeId)>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        links.iter().try_for_each(|(one, other)| write!(f, " {one}-{other}"))
+    }
+}
+
+impl Bridge {
+    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, duration: Duration) -> Bridge {
+        if draw.chance(300) {
+            Bridge::Strand(node, NodeSelector::Node(draw.voter()), duration)
+        } else {
+            Bridge::Only(draw_links(draw), duration)
+        }
+    }
+
+    /// Returns the links that are blocked, if their nodes are known.
+    pub(crate) fn blocks(&self, resolve: Resolve<'_>) -> Option<LinkSelector> {
+        Some(match self {
+            Bridge::Strand(node, with, _) => {
+                let (node, ally) = (resolve(*node)?, resolve(*with)?);
+                Box::new(move |from, to| from == node && to != ally || to == node && from != ally)
+            }
+            Bridge::Only(pairs, _) => {
+                let pairs = pairs.clone();
+                Box::new(move |from, to| {
+                    !pairs.contains(&(from, to)) && !pairs.contains(&(to, from))
+                })
+            }
+        })
+    }
+}
+
+/// Draws a topology in which some nodes are connected only through others: two meshes with a
+/// bridge node, a star, a chain, or a mesh of a bare majority with the other nodes attached by
+/// one link each.
+fn draw_links(draw: &mut FaultDraw<'_>) -> Vec<(NodeId, NodeId)> {
+    let nodes = u64::from(draw.scale.nodes);
+    let start = draw.below(nodes);
+    let place = |at: u64| NodeId((start + at) % nodes + 1);
+    let all = 0..nodes;
+    match draw.below(4) {
+        0 => {
+            let half = nodes / 2;
+            let mesh = |one: u64, other: u64| (one <= half) == (other <= half);
+            let bridged = |one: u64, other: u64| one == half || mesh(one, other);
+            pairs(nodes)
+                .filter(|(a, b)| bridged(*a, *b))
+                .map(|(a, b)| (place(a), place(b)))
+                .collect()
+        }
+        1 => all.skip(1).map(|leaf| (place(0), place(leaf))).collect(),
+        2 => all.skip(1).map(|next| (place(next - 1), place(next))).collect(),
+        _ => {
+            let core = nodes / 2 + 1;
+            let mesh = pairs(core).map(|(a, b)| (place(a), place(b)));
+            let hanging = (core..nodes).map(|leaf| (place(leaf), place(leaf - core + 1)));
+            mesh.chain(hanging).collect()
+        }
+    }
+}
+
+/// Returns every pair of different numbers below `count`, the smaller one first.
+fn pairs(count: u64) -> impl Iterator<Item = (u64, u64)> {
+    (0..count).flat_map(move |one| (one + 1..count).map(move |other| (one, other)))
+}

@@ -1,0 +1,79 @@
+//! A node's clock runs fast or slow, or steps forward.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::faults::argument::{Argument, By, For, Node};
+use crate::faults::fault_draw::FaultDraw;
+use crate::faults::operation::{Extent, Planned, Syntax, operation};
+use crate::faults::processes::{CLOCK, OnProcesses};
+use crate::faults::selector::NodeSelector;
+use crate::words::{SyntaxError, Words};
+
+operation! {
+    /// The node's clock runs fast (`+`) or slow (`-`) by N parts per million.
+    struct ClockDrift "clock drift" {
+        /// The node whose clock drifts.
+        node: NodeSelector as Node,
+        /// The rate error in parts per million; negative if the clock is slow.
+        ppm: i32 as RateError,
+        /// How long the clock drifts.
+        duration: Duration as For,
+    }
+    on_processes |_| Err(CLOCK);
+}
+
+operation! {
+    /// The node's clock steps forward by the duration.
+    struct ClockStep "clock step" {
+        /// The node whose clock steps.
+        node: NodeSelector as Node,
+        /// The time by which it steps.
+        by: Duration as By,
+    }
+    on_processes |_| Err(CLOCK);
+}
+
+/// The rate error of a clock in parts per million.
+pub(super) struct RateError;
+
+impl Argument for RateError {
+    type Value = i32;
+    const USAGE: &'static str = "+N|-N ppm";
+
+    fn read(words: &mut Words<'_>) -> Result<i32, SyntaxError> {
+        let read = |word: &str| {
+            let signed = word.strip_suffix("ppm").filter(|word| word.starts_with(['+', '-']))?;
+            // The bound excludes clocks that run backwards or twice as fast.
+            signed.parse().ok().filter(|ppm| (-500_000..=500_000).contains(ppm))
+        };
+        words.read("a drift of up to 500000 millionths, like +300ppm or -300ppm", read)
+    }
+
+    fn write(ppm: &i32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " {ppm:+}ppm")
+    }
+}
+
+impl ClockDrift {
+    /// The largest rate error that is drawn, in parts per million.
+    pub const PPM_MAX: u32 = 50_000;
+
+    pub(super) fn draw(
+        draw: &mut FaultDraw<'_>,
+        node: NodeSelector,
+        duration: Duration,
+    ) -> ClockDrift {
+        let steps = i64::from(ClockDrift::PPM_MAX);
+        let most = i64::from(draw.scale.drift_ppm_max);
+        let ppm = (draw.below(steps as u64 + 1) as i64 * most / steps) as i32;
+        let ppm = if draw.chance(500) { -ppm } else { ppm };
+        ClockDrift { node, ppm, duration: duration * 4 }
+    }
+}
+
+impl ClockStep {
+    pub(super) fn draw(_: &mut FaultDraw<'_>, node: NodeSelector, by: Duration) -> ClockStep {
+        ClockStep { node, by }
+    }
+}

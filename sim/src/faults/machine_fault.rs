@@ -1,0 +1,41 @@
+//! A node's state machine makes an error.
+
+use std::time::Duration;
+
+use crate::faults::argument::{Argument, Node, named};
+use crate::faults::fault_draw::FaultDraw;
+use crate::faults::operation::{Extent, Planned, Syntax, operation};
+use crate::faults::processes::{MACHINE, OnProcesses};
+use crate::faults::selector::NodeSelector;
+use crate::words::{SyntaxError, Words};
+
+operation! {
+    /// The node's state machine makes this error with the next command.
+    struct FaultyMachine "machine fault" {
+        /// The node of the state machine.
+        node: NodeSelector as Node,
+        /// The error.
+        fault: MachineFault as MachineFault,
+    }
+    on_processes |_| Err(MACHINE);
+}
+
+named! {
+    /// An error of a node's state machine.
+    MachineFault "FAULT" "machine fault" {
+        /// The state machine does not apply a command.
+        SkippedCommand "skipped command",
+        /// The state machine applies a command twice.
+        RepeatedCommand "repeated command",
+        /// The state machine returns a wrong reply to a command.
+        WrongReply "wrong reply",
+        /// A bit of the state machine's state flips.
+        BitFlip "bit flip",
+    }
+}
+
+impl FaultyMachine {
+    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, _: Duration) -> FaultyMachine {
+        FaultyMachine { node, fault: draw.pick(MachineFault::ALL).0 }
+    }
+}

@@ -1,0 +1,457 @@
+//! Every kind of fault and of planned operation: a registry with one row for each.
+//!
+//! A fault occurs by chance, for a message or a step, or it is planned: an operation of the plan,
+//! with its data, its parser, its text and its draw in a file of its own.
+
+mod argument;
+mod bridge;
+mod campaign;
+mod clock;
+mod damage;
+mod disk_calls;
+mod disk_identity;
+mod fault_draw;
+mod link;
+mod links;
+mod load_spike;
+mod machine_fault;
+mod messages;
+mod operation;
+mod operator;
+mod partition;
+mod process;
+pub(crate) mod processes;
+mod scripted_request;
+mod selector;
+mod slowness;
+
+use std::fmt;
+use std::time::Duration;
+
+use quorate::raft::RoleName;
+
+use crate::words::{SyntaxError, Words};
+
+pub use argument::UNTIL_STABILIZATION;
+pub use bridge::Bridge;
+pub use campaign::Campaign;
+pub use clock::{ClockDrift, ClockStep};
+pub use damage::{BitRot, LostWrite, MisdirectedWrite, Region};
+pub use disk_calls::{Call, FailedCall, FullDisk, StalledDisk};
+pub use disk_identity::{Rollback, Wipe};
+pub(crate) use fault_draw::{FaultDraw, Scale};
+pub use link::{Clog, Flap, OneWay};
+pub use load_spike::LoadSpike;
+pub use machine_fault::{FaultyMachine, MachineFault};
+pub use messages::{Misroute, Replay};
+pub use operation::Syntax;
+pub(crate) use operation::{Extent, Planned};
+pub(crate) use operator::single_edits;
+pub use operator::{MembershipChange, Transfer};
+pub use partition::Partition;
+pub use process::{Crash, KeptWrites, Pause, Stop};
+pub(crate) use processes::{OnProcesses, ProcessAction, SelectLinks};
+pub use scripted_request::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
+pub use selector::NodeSelector;
+pub use slowness::{SlowApply, SlowDisk};
+
+/// The family of a fault kind: what it strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    /// Messages and links between nodes.
+    Network,
+    /// A node: its process, its clock, its speed or its load.
+    Node,
+    /// The calls and the contents of a disk; neither crashes nor slow disks.
+    Disk,
+    /// Membership and leadership, on request of the operator.
+    Members,
+    /// The identity of a disk: another disk takes its place.
+    Identity,
+}
+
+/// What the registry says about a fault kind.
+struct KindRow {
+    name: &'static str,
+    family: Family,
+    /// The coverage mark for each role, in the order of [`RoleName::ALL`].
+    marks: [&'static str; RoleName::ALL.len()],
+    /// Whether a default sweep must strike nodes in each of these roles.
+    required: [bool; RoleName::ALL.len()],
+    /// Draws an operation of the kind; `None` if the kind occurs by chance for each message or step.
+    draw: Option<DrawVerb>,
+}
+
+/// Draws an operation on the node, for about this duration.
+type DrawVerb = fn(&mut FaultDraw<'_>, NodeSelector, Duration) -> Verb;
+
+const EVERY_ROLE: [bool; 4] = [true; 4];
+/// A pre-candidate uses its disk so little that disk faults rarely affect it.
+const NOT_PRE_CANDIDATE: [bool; 4] = [true, false, true, true];
+/// Membership changes, transfers and lost disks rarely affect a pre-candidate or a candidate.
+const FOLLOWER_AND_LEADER: [bool; 4] = [true, false, false, true];
+/// Machine faults and rolled-back disks occur in one profile each.
+const NO_ROLE: [bool; 4] = [false; 4];
+
+/// Defines the fault kinds. Each row has the name, the family, the roles in which a sweep must
+/// strike nodes, and the draw of its operation.
+macro_rules! faults {
+    (@draw by_chance) => { None };
+    (@draw $kind:ident::$draw:ident) => {
+        Some(|draw, node, duration| $kind::$draw(draw, node, duration).into())
+    };
+    ($(
+        $(#[$about:meta])*
+        $fault:ident $name:literal $family:ident $required:ident ($($draw:tt)+);
+    )*) => {
+        /// One kind of simulated fault.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Fault { $($(#[$about])* $fault),* }
+
+        const KINDS: &[KindRow] = &[$(KindRow {
+            name: $name,
+            family: Family::$family,
+            marks: [
+                concat!("fault/", $name, "/follower"),
+                concat!("fault/", $name, "/pre-candidate"),
+                concat!("fault/", $name, "/candidate"),
+                concat!("fault/", $name, "/leader"),
+            ],
+            required: $required,
+            draw: faults!(@draw $($draw)+),
+        }),*];
+
+        impl Fault {
+            /// Every fault kind, in the order of declaration.
+            pub const ALL: [Fault; KINDS.len()] = [$(Fault::$fault),*];
+        }
+    };
+}
+
+faults! {
+    /// The network drops a message.
+    Loss "loss" Network EVERY_ROLE (by_chance);
+    /// A message arrives twice.
+    Duplicate "duplicate" Network EVERY_ROLE (by_chance);
+    /// A message takes far longer than others, up to several election timeouts.
+    Delay "delay" Network EVERY_ROLE (by_chance);
+    /// A message overtakes an earlier one on the same link.
+    Reorder "reorder" Network EVERY_ROLE (by_chance);
+    /// A link holds back all messages for a while, then delivers them together.
+    Clog "clog" Network EVERY_ROLE (Clog::draw);
+    /// A link works in one direction only.
+    OneWay "one-way" Network EVERY_ROLE (OneWay::draw);
+    /// The network partitions the nodes into groups that cannot exchange messages.
+    Partition "partition" Network EVERY_ROLE (Partition::draw);
+    /// Some pairs of nodes can exchange messages only through other nodes: a bridge, a star, a
+    /// chain.
+    Bridge "bridge" Network EVERY_ROLE (Bridge::draw);
+    /// A link goes up and down repeatedly.
+    Flap "flap" Network EVERY_ROLE (Flap::draw);
+    /// A node loses its memory and its unflushed writes, stays down, and restarts.
+    Crash "crash" Node EVERY_ROLE (Crash::draw);
+    /// A node makes no steps for a while; messages that arrive meanwhile are delivered together
+    /// later.
+    Pause "pause" Node EVERY_ROLE (Pause::draw);
+    /// A node's clock runs fast or slow.
+    ClockDrift "clock-drift" Node EVERY_ROLE (ClockDrift::draw);
+    /// A node's clock steps forward.
+    ClockStep "clock-step" Node EVERY_ROLE (ClockStep::draw);
+    /// A node's flushes take long.
+    SlowDisk "slow-disk" Node EVERY_ROLE (SlowDisk::draw);
+    /// A node's state machine takes long to apply.
+    SlowApply "slow-apply" Node EVERY_ROLE (SlowApply::draw);
+    /// A node's driver executes actions late, one by one, between further inputs.
+    Lag "lag" Node EVERY_ROLE (by_chance);
+    /// A message arrives that no correct node would send to this receiver.
+    Misroute "misroute" Network EVERY_ROLE (Misroute::draw);
+    /// An old message arrives again, possibly one from an earlier start of its sender.
+    Replay "replay" Network EVERY_ROLE (Replay::draw);
+    /// A node starts an election although its leader is healthy.
+    Campaign "campaign" Node EVERY_ROLE (Campaign::draw);
+    /// A node shuts down cleanly, stays down, and restarts.
+    Stop "stop" Node EVERY_ROLE (Stop::draw);
+    /// A node receives many requests, at once or in quick succession.
+    LoadSpike "load-spike" Node EVERY_ROLE (LoadSpike::draw);
+    /// A flush fails, of a file or of the directory.
+    FailedFlush "failed-flush" Disk NOT_PRE_CANDIDATE (FailedCall::draw_flush);
+    /// A write fails half-way, or the creation, renaming or removal of a file fails.
+    FailedWrite "failed-write" Disk NOT_PRE_CANDIDATE (FailedCall::draw_write);
+    /// A read from the disk fails.
+    FailedRead "failed-read" Disk NOT_PRE_CANDIDATE (FailedCall::draw_read);
+    /// A node's disk has no space for new files.
+    FullDisk "full-disk" Disk NOT_PRE_CANDIDATE (FullDisk::draw);
+    /// A node's disk completes no call for many election timeouts.
+    StalledDisk "stalled-disk" Disk NOT_PRE_CANDIDATE (StalledDisk::draw);
+    /// Durable data on a node's disk changes.
+    BitRot "bit-rot" Disk NOT_PRE_CANDIDATE (BitRot::draw);
+    /// A write goes to the wrong place on a node's disk, and is reported as done.
+    MisdirectedWrite "misdirected-write" Disk NOT_PRE_CANDIDATE (MisdirectedWrite::draw);
+    /// A node's disk does not store a write, but reports it as done and flushed.
+    LostWrite "lost-write" Disk NOT_PRE_CANDIDATE (LostWrite::draw);
+    /// The operator asks for a membership change, or for its cancellation.
+    Change "change" Members FOLLOWER_AND_LEADER (MembershipChange::draw);
+    /// The operator asks for a leadership transfer.
+    Transfer "transfer" Members FOLLOWER_AND_LEADER (Transfer::draw);
+    /// A node loses its disk, and starts on an empty one under the same id.
+    Wipe "wipe" Identity FOLLOWER_AND_LEADER (Wipe::draw);
+    /// A node starts on an older copy of its disk. Safety cannot hold with this fault, but no node
+    /// may panic. Runs with it may also lose more disks than the cluster survives.
+    Rollback "rollback" Identity NO_ROLE (Rollback::draw);
+    /// A node's state machine makes an error.
+    MachineFault "machine-fault" Node NO_ROLE (FaultyMachine::draw);
+}
+
+/// Defines the kinds of planned operations. Each row has the type of its data, and the fault kind
+/// of the operation.
+macro_rules! verbs {
+    ($($(#[$about:meta])* $kind:ident($data:pat) $fault:expr;)*) => {
+        /// The effect of a planned operation.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Verb { $($(#[$about])* $kind($kind)),* }
+
+        impl Verb {
+            /// Returns the fault kind of the operation, or `None` for a scripted request.
+            #[must_use]
+            pub fn fault(&self) -> Option<Fault> {
+                match self { $(Verb::$kind($data) => $fault),* }
+            }
+
+            /// Returns every verb of the scenario language.
+            #[must_use]
+            pub fn syntax() -> Vec<Syntax<Verb>> {
+                [$($kind::syntax()),*].concat()
+            }
+
+            fn planned(&self) -> &dyn Planned {
+                match self { $(Verb::$kind(planned) => planned),* }
+            }
+        }
+
+        $(impl From<$kind> for Verb {
+            fn from(planned: $kind) -> Verb {
+                Verb::$kind(planned)
+            }
+        })*
+    };
+}
+
+verbs! {
+    /// A node crashes and restarts.
+    Crash(_) Some(Fault::Crash);
+    /// A node shuts down cleanly and restarts.
+    Stop(_) Some(Fault::Stop);
+    /// A node makes no steps.
+    Pause(_) Some(Fault::Pause);
+    /// A node loses its disk.
+    Wipe(_) Some(Fault::Wipe);
+    /// A node starts on an older copy of its disk.
+    Rollback(_) Some(Fault::Rollback);
+    /// The network is partitioned.
+    Partition(_) Some(Fault::Partition);
+    /// Links work in one direction only.
+    OneWay(_) Some(Fault::OneWay);
+    /// Some nodes are connected only through others.
+    Bridge(_) Some(Fault::Bridge);
+    /// A link goes down and up again.
+    Flap(_) Some(Fault::Flap);
+    /// Links hold back messages.
+    Clog(_) Some(Fault::Clog);
+    /// A clock runs fast or slow.
+    ClockDrift(_) Some(Fault::ClockDrift);
+    /// A clock steps forward.
+    ClockStep(_) Some(Fault::ClockStep);
+    /// A node's flushes take longer.
+    SlowDisk(_) Some(Fault::SlowDisk);
+    /// A node's state machine takes longer.
+    SlowApply(_) Some(Fault::SlowApply);
+    /// A node receives messages that no correct node would send to it.
+    Misroute(_) Some(Fault::Misroute);
+    /// A node receives old messages again.
+    Replay(_) Some(Fault::Replay);
+    /// A node starts an election.
+    Campaign(_) Some(Fault::Campaign);
+    /// A node receives many requests.
+    LoadSpike(_) Some(Fault::LoadSpike);
+    /// A call of a node to its disk fails.
+    FailedCall(failed) Some(match failed.call {
+        Call::Flush | Call::FlushDirectory => Fault::FailedFlush,
+        Call::Read => Fault::FailedRead,
+        Call::Write | Call::Create | Call::Rename | Call::Remove => Fault::FailedWrite,
+    });
+    /// A node's disk accepts only a few more bytes.
+    FullDisk(_) Some(Fault::FullDisk);
+    /// A node's disk completes no call.
+    StalledDisk(_) Some(Fault::StalledDisk);
+    /// Bits flip on a node's disk.
+    BitRot(_) Some(Fault::BitRot);
+    /// A write goes to the wrong place.
+    MisdirectedWrite(_) Some(Fault::MisdirectedWrite);
+    /// A write is not stored.
+    LostWrite(_) Some(Fault::LostWrite);
+    /// The operator asks for a membership change, or for its cancellation.
+    MembershipChange(_) Some(Fault::Change);
+    /// The operator asks for a leadership transfer.
+    Transfer(_) Some(Fault::Transfer);
+    /// A node's state machine makes an error.
+    FaultyMachine(_) Some(Fault::MachineFault);
+    /// A client sends a request to the key-value store.
+    ScriptedRequest(_) None;
+}
+
+impl Verb {
+    /// Draws an operation of this fault kind on the node; `None` if the kind occurs by chance only.
+    pub(crate) fn draw(draw: &mut FaultDraw<'_>, fault: Fault, node: NodeSelector) -> Option<Verb> {
+        let draw_verb = KINDS[fault as usize].draw?;
+        let duration = draw.fault_duration();
+        Some(draw_verb(draw, node, duration))
+    }
+
+    /// Parses a verb and its arguments.
+    pub(crate) fn read(words: &mut Words<'_>) -> Result<Verb, SyntaxError> {
+        let syntax = Verb::syntax();
+        let names: Vec<&str> = syntax.iter().map(|syntax| syntax.verb).collect();
+        let at = words.name("verb", &names)?;
+        (syntax[at].read)(words)
+    }
+
+    /// Returns the nodes that the operation names, and how long it lasts.
+    pub(crate) fn extent(&self) -> Extent {
+        self.planned().extent()
+    }
+
+    /// Returns how the operation is executed on real processes, or why it does not exist there.
+    pub(crate) fn on_processes(&self) -> OnProcesses<'_> {
+        self.planned().on_processes()
+    }
+
+    /// Returns how long the effect lasts, or `None` if it has no duration.
+    #[must_use]
+    pub fn duration(&self) -> Option<Duration> {
+        self.extent().duration
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.planned().fmt(f)
+    }
+}
+
+impl Fault {
+    /// Returns the name in scenarios, summaries and coverage marks.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        KINDS[self as usize].name
+    }
+
+    /// Returns the coverage mark for each role, and whether a default sweep must reach it, in the
+    /// order of [`RoleName::ALL`].
+    pub(crate) const fn marks(self) -> ([&'static str; 4], [bool; 4]) {
+        let KindRow { marks, required, .. } = &KINDS[self as usize];
+        (*marks, *required)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A set of fault kinds.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Faults(u64);
+
+impl Faults {
+    /// The empty set of fault kinds.
+    pub const NONE: Faults = Faults(0);
+    /// The set of all fault kinds.
+    pub const ALL: Faults = Faults((1 << Fault::ALL.len()) - 1);
+    /// The kinds about membership and leadership, requested by the operator.
+    pub(crate) const OF_MEMBERS: Faults = Faults::of_family(Family::Members);
+    /// The kinds that replace a node's disk with another one.
+    pub(crate) const OF_IDENTITY: Faults = Faults::of_family(Family::Identity);
+    /// The kinds of a disk, except crashes and slow disks.
+    pub(crate) const OF_DISKS: Faults = Faults::of_family(Family::Disk);
+    /// The kinds that are planned for a node or a link.
+    pub(crate) const PLANNED: Faults = Faults::drawn();
+    /// The kinds that occur by chance for each message; they also exist on real processes.
+    pub(crate) const OF_MESSAGES: Faults =
+        Faults::of_family(Family::Network).without(Faults::PLANNED);
+
+    /// Returns the set of the kinds of this family.
+    const fn of_family(family: Family) -> Faults {
+        let (mut set, mut at) = (0, 0);
+        while at < KINDS.len() {
+            if KINDS[at].family as u8 == family as u8 {
+                set |= 1 << at;
+            }
+            at += 1;
+        }
+        Faults(set)
+    }
+
+    /// Returns the set of the kinds that have a draw.
+    const fn drawn() -> Faults {
+        let (mut set, mut at) = (0, 0);
+        while at < KINDS.len() {
+            if KINDS[at].draw.is_some() {
+                set |= 1 << at;
+            }
+            at += 1;
+        }
+        Faults(set)
+    }
+
+    /// Returns the set of these kinds.
+    pub(crate) const fn of(kinds: &[Fault]) -> Faults {
+        let (mut set, mut at) = (0, 0);
+        while at < kinds.len() {
+            set |= 1 << kinds[at] as u8;
+            at += 1;
+        }
+        Faults(set)
+    }
+
+    /// Returns the union of both sets.
+    pub(crate) const fn and(self, other: Faults) -> Faults {
+        Faults(self.0 | other.0)
+    }
+
+    /// Returns true if the set contains `fault`.
+    #[must_use]
+    pub const fn has(self, fault: Fault) -> bool {
+        self.0 & (1 << fault as u8) != 0
+    }
+
+    /// Inserts `fault` into the set.
+    pub fn insert(&mut self, fault: Fault) {
+        self.0 |= 1 << fault as u8;
+    }
+
+    /// Returns the set without the kinds in `other`.
+    pub(crate) const fn without(self, other: Faults) -> Faults {
+        Faults(self.0 & !other.0)
+    }
+
+    /// Returns the kinds in the set, in the order of declaration.
+    pub fn iter(self) -> impl Iterator<Item = Fault> {
+        Fault::ALL.into_iter().filter(move |fault| self.has(*fault))
+    }
+}
+
+impl FromIterator<Fault> for Faults {
+    fn from_iter<I: IntoIterator<Item = Fault>>(faults: I) -> Faults {
+        let mut set = Faults::NONE;
+        faults.into_iter().for_each(|fault| set.insert(fault));
+        set
+    }
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
