@@ -11,10 +11,14 @@ use crate::types::membership::Membership;
 /// The bytes of one command of the user's state machine. The core does not interpret them; a clone
 /// shares them.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Command(Arc<[u8]>);
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+pub struct Command(
+    #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Bytes"))] Arc<[u8]>,
+);
 
 /// The content of a log entry.
 #[derive(Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum Payload {
     /// No content: a new leader's first entry, which commits the entries before it (Raft §8).
     Noop,
@@ -26,6 +30,7 @@ pub enum Payload {
 
 /// One log entry: its term and index, and its payload.
 #[derive(Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Entry {
     /// The term in which the entry was appended, and its index.
     pub id: EntryId,

@@ -10,6 +10,7 @@ use crate::types::id::Index;
 /// divides. It detects bugs and corrupted disks, not attackers: it is small and fast, and easy to
 /// forge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct HashChain(pub u64);
 
 impl HashChain {

@@ -5,14 +5,17 @@ use core::fmt;
 /// One node of the cluster. It keeps its id when it restarts, and when it returns with a new disk,
 /// which has another incarnation. No other node ever gets the id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct NodeId(pub u64);
 
 /// A logical era with at most one leader (Raft §5.1). Starts at 0, a term without a leader.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Term(pub u64);
 
 /// A position in the log. The first entry has index 1; 0 is the position before it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Index(pub u64);
 
 /// The term and the index of an entry, which together identify its content (Raft §5.3).
@@ -20,6 +23,7 @@ pub struct Index(pub u64);
 /// The order is that of "at least as up to date" (Raft §5.4.1): the later term is greater, and
 /// within one term the higher index.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct EntryId {
     /// The term of the leader that first appended the entry.
     pub term: Term,

@@ -11,6 +11,7 @@ use crate::types::write::SnapshotMeta;
 
 /// One message from one node to another. The network may lose, duplicate, delay or reorder it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Message {
     /// The node that sent it.
     pub from: NodeId,
@@ -24,8 +25,10 @@ pub struct Message {
     pub body: Body,
 }
 
-/// The content of a message.
+/// The content of a message. New variants go last, because their positions are on the wire
+/// (`tests/wire/golden.rs`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum Body {
     /// Asks whether the receiver would vote for the sender in an election (thesis §9.6). It changes
     /// no state at the receiver.
@@ -61,6 +64,10 @@ pub enum Body {
         /// The entry that precedes `entries` in the leader's log.
         prev: EntryId,
         /// Entries with consecutive indices from `prev.index + 1` on.
+        #[cfg_attr(
+            feature = "std",
+            serde(with = "crate::types::serial::List::<{ Body::ENTRIES_MAX }>")
+        )]
         entries: Vec<Entry>,
         /// The leader's commit index.
         committed: Index,
@@ -86,17 +93,6 @@ pub enum Body {
         /// The follower's request for a read lease, and its ability to lead.
         ready: Readiness,
     },
-    /// The leader no longer has the entries that the follower needs next and offers a snapshot in
-    /// their place (Raft §7). The snapshot's bytes travel as [`crate::types::SnapshotTransfer`]s.
-    InstallSnapshot {
-        /// The leader's last snapshot.
-        meta: SnapshotMeta,
-    },
-    /// The follower's log equals the leader's up to the end of an offered snapshot.
-    InstallSnapshotReply {
-        /// The index of the snapshot's last entry, once durable; 0 in a reply of a later term.
-        matched: Index,
-    },
     /// A follower requests a read index, at which its pending reads are linearizable (thesis
     /// §6.4.1).
     ReadIndex {
@@ -115,17 +111,26 @@ pub enum Body {
         /// The index after whose application the covered reads are linearizable.
         index: Index,
     },
+    /// The leader no longer has the entries that the follower needs next and offers a snapshot in
+    /// their place (Raft §7). The snapshot's bytes travel as [`crate::types::SnapshotTransfer`]s.
+    InstallSnapshot {
+        /// The leader's last snapshot.
+        meta: SnapshotMeta,
+    },
+    /// The follower's log equals the leader's up to the end of an offered snapshot.
+    InstallSnapshotReply {
+        /// The index of the snapshot's last entry, once durable; 0 in a reply of a later term.
+        matched: Index,
+    },
     /// The leader asks the receiver to start an election at once (thesis §3.10).
     TimeoutNow,
-    /// From now on the leader commits no entry that is missing on the receiver's disk, so that the
-    /// receiver may take over as the last survivor (`Config::survivor`).
-    TakeoverAllowed,
-    /// Accompanies a vote of this term: the voter was allowed to take over all the time, so that
-    /// its log has every committed entry (`Config::survivor`).
-    LogIsComplete,
     /// A bootstrap peer has no membership yet and names the bootstrap peers that it has seen.
     BootstrapProbe {
         /// Every bootstrap peer, by ascending id, the sender included.
+        #[cfg_attr(
+            feature = "std",
+            serde(with = "crate::types::serial::List::<{ Membership::MEMBERS_MAX }>")
+        )]
         seen: Vec<BootstrapPeer>,
     },
     /// The reply to a [`Body::BootstrapProbe`] from a node that has a membership.
@@ -141,10 +146,17 @@ pub enum Body {
     /// The leader rejects the receiver's disk: it is another incarnation than the one in the
     /// membership, or it was rolled back.
     UnknownIncarnation,
+    /// From now on the leader commits no entry that is missing on the receiver's disk, so that the
+    /// receiver may take over as the last survivor (`Config::survivor`).
+    TakeoverAllowed,
+    /// Accompanies a vote of this term: the voter was allowed to take over all the time, so that
+    /// its log has every committed entry (`Config::survivor`).
+    LogIsComplete,
 }
 
 /// The source of the membership from which a late bootstrap peer's log continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum MembershipSource {
     /// The reply itself, which carries the first membership.
     Reply,
@@ -156,6 +168,7 @@ pub enum MembershipSource {
 
 /// The fields of a heartbeat. Durations are of the leader's own clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Heartbeat {
     /// The number of the leader's round within its term, from 1.
     pub round: u64,
@@ -168,9 +181,11 @@ pub struct Heartbeat {
     pub echo: u64,
     /// The vote lease: how long from receipt the receiver withholds its vote from other
     /// candidates; zero if the leader holds no lease.
+    #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
     pub vote_lease: Duration,
     /// The read lease: how long the receiver may answer reads without the leader, counted from
     /// when it sent its answer to round `echo`; zero if the leader grants none.
+    #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
     pub read_lease: Duration,
 }
 
@@ -185,6 +200,7 @@ impl Heartbeat {
 
 /// The state that a follower reports to its leader beside its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Readiness {
     /// Whether it wants a read lease, to answer reads without the leader.
     pub wants_read_lease: bool,
@@ -211,6 +227,7 @@ impl fmt::Display for Readiness {
 
 /// The result of an [`Body::AppendEntries`] at the follower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum AppendOutcome {
     /// The follower's log durably equals the leader's up to `matched`.
     Accepted {
@@ -233,6 +250,9 @@ pub enum AppendOutcome {
 }
 
 impl Body {
+    /// The maximum number of entries in one message.
+    pub const ENTRIES_MAX: usize = 4096;
+
     /// Returns true if this is a reply, which only matters to the node that sent the request.
     #[must_use]
     pub fn is_reply(&self) -> bool {

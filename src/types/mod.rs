@@ -12,6 +12,8 @@ mod message;
 mod proposal;
 mod read;
 mod reject_reason;
+#[cfg(feature = "std")]
+pub(crate) mod serial;
 mod snapshot_transfer;
 mod status;
 mod time;

@@ -26,6 +26,7 @@ pub enum Packet {
 
 /// One message of a snapshot transfer. The network may lose, duplicate, delay or reorder it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct SnapshotTransfer {
     /// The node that sent it.
     pub from: NodeId,
@@ -39,17 +40,22 @@ pub struct SnapshotTransfer {
 
 /// The content of a snapshot transfer message.
 #[derive(Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum SnapshotTransferBody {
     /// Requests this part from the node that has the snapshot.
     Request(SnapshotPart),
     /// The bytes of a requested part.
-    Bytes(SnapshotPart, Arc<[u8]>),
+    Bytes(
+        SnapshotPart,
+        #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Bytes"))] Arc<[u8]>,
+    ),
     /// The sender does not have the snapshot, or no longer has it.
     Gone,
 }
 
 /// A part of a snapshot. All parts of a kind have the same size, but the last one may be shorter.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum SnapshotPart {
     /// A piece of the manifest, by number from 0. The manifest has the hashes of all chunks, and
     /// the root is its hash.

@@ -8,6 +8,7 @@ use crate::types::write::SnapshotMeta;
 
 /// One message of the state comparison. The network may lose, duplicate, delay or reorder it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Comparison {
     /// The node that sent it.
     pub from: NodeId,
@@ -19,6 +20,7 @@ pub struct Comparison {
 
 /// The digest of a state machine after it applied an index; each part may be unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct StateDigest {
     /// The rolling hash over all applied commands and their results.
     pub results: Option<Hash128>,
@@ -28,10 +30,12 @@ pub struct StateDigest {
 
 /// The first half of a BLAKE3 hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Hash128(pub [u8; 16]);
 
 /// The content of a comparison message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum ComparisonBody {
     /// Requests the receiver's state digest at `index`. The receiver replies once it has applied
     /// that index.

@@ -51,11 +51,13 @@ pub struct Write {
 
 /// The root hash that identifies a snapshot's content; zeros for the empty state.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Root(pub [u8; 32]);
 
 /// The description of a snapshot, which replaces the log up to `last`. The core passes `bytes` and
 /// `root` on without interpreting them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct SnapshotMeta {
     /// The last entry the snapshot covers; [`EntryId::ZERO`] for the empty state.
     pub last: EntryId,

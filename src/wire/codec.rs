@@ -3,12 +3,8 @@
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Body, Entry, HashChain, Message, Packet, SnapshotTransferBody};
+use crate::types::{Body, Entry, Message, Packet, SnapshotTransferBody};
 use crate::wire::error::{FrameError, WireError};
-use crate::wire::form::{
-    OwnedChained, OwnedComparison, OwnedMessage, OwnedTransfer, SharedChained, SharedComparison,
-    SharedMessage, SharedTransfer,
-};
 use crate::wire::frame::{FRAME_HEADER_BYTES, Header, append, open};
 use crate::wire::kind::Kind;
 
@@ -23,15 +19,15 @@ const PLAIN_BYTES: usize = FRAME_HEADER_BYTES + 128;
 /// # Errors
 /// A [`WireError`] if the packet exceeds the bounds that [`decode`] enforces; `into` is then
 /// unchanged. A node whose configured bounds are within [`Kind::bytes_max`] and
-/// [`crate::wire::APPEND_ENTRIES_MAX`] sends no such packet.
+/// [`Body::ENTRIES_MAX`] sends no such packet.
 pub fn encode(packet: &Packet, into: &mut Vec<u8>) -> Result<(), WireError> {
     let kind = kind_of(packet);
     into.reserve(PLAIN_BYTES + payload_bytes(packet));
     let written = append(kind, into, |into| match packet {
-        Packet::Message(message) => write(kind, &SharedMessage(message), into),
-        Packet::Chained(message, chain) => write(kind, &SharedChained(message, chain.0), into),
-        Packet::SnapshotTransfer(transfer) => write(kind, &SharedTransfer(transfer), into),
-        Packet::Comparison(comparison) => write(kind, &SharedComparison(comparison), into),
+        Packet::Message(message) => write(kind, message, into),
+        Packet::Chained(message, chain) => write(kind, &(message, chain), into),
+        Packet::SnapshotTransfer(transfer) => write(kind, transfer, into),
+        Packet::Comparison(comparison) => write(kind, comparison, into),
     });
     written.map_err(|error| WireError { offset: 0, error })
 }
@@ -61,18 +57,14 @@ pub(super) fn decode_body(header: &Header, body: &[u8]) -> Result<Packet, FrameE
         Kind::Hello | Kind::Keepalive | Kind::ClientHello | Kind::Request | Kind::Reply => {
             return Err(FrameError::UnexpectedKind { found: kind });
         }
-        Kind::Control => Packet::Message(read::<OwnedMessage, CONTROL_MAX>(kind, body)?.0),
-        Kind::Append => Packet::Message(read::<OwnedMessage, APPEND_MAX>(kind, body)?.0),
-        Kind::SnapshotTransfer => {
-            Packet::SnapshotTransfer(read::<OwnedTransfer, TRANSFER_MAX>(kind, body)?.0)
-        }
+        Kind::Control => Packet::Message(read::<_, CONTROL_MAX>(kind, body)?),
+        Kind::Append => Packet::Message(read::<_, APPEND_MAX>(kind, body)?),
+        Kind::SnapshotTransfer => Packet::SnapshotTransfer(read::<_, TRANSFER_MAX>(kind, body)?),
         Kind::Chained => {
-            let OwnedChained(message, chain) = read::<OwnedChained, APPEND_MAX>(kind, body)?;
-            Packet::Chained(message, HashChain(chain))
+            let (message, chain) = read::<_, APPEND_MAX>(kind, body)?;
+            Packet::Chained(message, chain)
         }
-        Kind::Comparison => {
-            Packet::Comparison(read::<OwnedComparison, COMPARISON_MAX>(kind, body)?.0)
-        }
+        Kind::Comparison => Packet::Comparison(read::<_, COMPARISON_MAX>(kind, body)?),
     };
     let expected = kind_of(&packet);
     if expected != kind {

@@ -28,7 +28,6 @@
 mod client;
 mod codec;
 mod error;
-mod form;
 mod frame;
 mod hello;
 mod kind;
@@ -40,7 +39,6 @@ pub use client::{
 };
 pub use codec::{decode, encode, encode_keepalive};
 pub use error::{FrameError, WireError};
-pub use form::APPEND_ENTRIES_MAX;
 pub use frame::FRAME_HEADER_BYTES;
 pub use hello::{AcceptedHello, ExpectedPeer, Hello, HelloError, Versions};
 pub use kind::{Kind, WIRE_VERSION};

@@ -11,9 +11,7 @@ use quorate::types::{
     MembershipSource, Message, NodeId, Packet, Payload, PendingTransition, Readiness, Root,
     SnapshotMeta, SnapshotPart, SnapshotTransfer, SnapshotTransferBody, StateDigest, Term,
 };
-use quorate::wire::{
-    APPEND_ENTRIES_MAX, FRAME_HEADER_BYTES, FrameError, Kind, WireError, decode, encode,
-};
+use quorate::wire::{FRAME_HEADER_BYTES, FrameError, Kind, WireError, decode, encode};
 
 fn any_index() -> impl Strategy<Value = Index> {
     any::<u64>().prop_map(Index)
@@ -258,9 +256,9 @@ proptest! {
 
 #[test]
 fn a_packet_at_its_bounds_round_trips_and_a_larger_one_is_rejected() {
-    let full = append(vec![Command::from("x"); APPEND_ENTRIES_MAX]);
+    let full = append(vec![Command::from("x"); Body::ENTRIES_MAX]);
     assert_eq!(decode(&frame(&full)), Ok(full));
-    let many = append(vec![Command::from("x"); APPEND_ENTRIES_MAX + 1]);
+    let many = append(vec![Command::from("x"); Body::ENTRIES_MAX + 1]);
     let FrameError::Body { kind: Kind::Append, reason } = encode_error(&many) else {
         panic!("too many")
     };

@@ -37,6 +37,7 @@ pub enum PendingTransition {
 /// The identifier of a node's data directory, chosen when it is formatted. A wiped disk has a new
 /// one, because it lost the votes and acknowledgements of the old one.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Incarnation(pub u128);
 
 /// The address of a member in a form that the driver defines, usually host and port. The core does
@@ -56,6 +57,7 @@ pub struct Lineage {
 
 /// A voter of the first membership, as another voter of it has seen it during bootstrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct BootstrapPeer {
     /// The id of the peer.
     pub id: NodeId,

@@ -1,14 +1,14 @@
-//! The wire form of the types that only clients and nodes exchange; see [`crate::wire::form`].
+//! The wire form of the types that only clients and nodes exchange.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::types::serial::Nanos;
 use crate::types::{
     Acknowledge, ChangeError, Comparisons, EntryId, Freshness, Index, Membership, NodeId,
     PeerStatus, ReadLevel, RejectReason, Report, RoleName, StateVerification, Status, Term,
 };
-use crate::wire::form::{EntryIdForm, IndexForm, NodeIdForm, TermForm, membership, nanos};
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Acknowledge")]
@@ -25,7 +25,7 @@ pub(super) enum ReadLevelForm {
     Linearizable,
     Lease,
     Replica,
-    Bounded(#[serde(with = "nanos")] Duration),
+    Bounded(#[serde(with = "Nanos")] Duration),
     Local,
 }
 
@@ -33,17 +33,14 @@ pub(super) enum ReadLevelForm {
 #[serde(remote = "Freshness")]
 pub(super) enum FreshnessForm {
     Linearizable,
-    Within(#[serde(with = "nanos")] Duration),
+    Within(#[serde(with = "Nanos")] Duration),
     Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "RejectReason")]
 pub(super) enum RejectReasonForm {
-    NotLeader {
-        #[serde(with = "node")]
-        leader: Option<NodeId>,
-    },
+    NotLeader { leader: Option<NodeId> },
     Busy,
     TooLarge,
     NoLeader,
@@ -66,10 +63,10 @@ enum ChangeErrorForm {
     TooManyVoters,
     TooLarge,
     IdIsZero,
-    NotMember(#[serde(with = "NodeIdForm")] NodeId),
-    CastingWithoutVote(#[serde(with = "NodeIdForm")] NodeId),
-    ConflictingRoles(#[serde(with = "NodeIdForm")] NodeId),
-    OtherIncarnationVotes(#[serde(with = "NodeIdForm")] NodeId),
+    NotMember(NodeId),
+    CastingWithoutVote(NodeId),
+    ConflictingRoles(NodeId),
+    OtherIncarnationVotes(NodeId),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,13 +76,12 @@ pub(super) struct ReportForm {
     status: Status,
     #[serde(with = "peers")]
     peers: Vec<PeerStatus>,
-    #[serde(with = "membership")]
     membership: Membership,
     #[serde(with = "StateVerificationForm")]
     verification: StateVerification,
     #[serde(with = "ComparisonsForm")]
     comparisons: Comparisons,
-    #[serde(with = "nanos")]
+    #[serde(with = "Nanos")]
     lease: Duration,
 }
 
@@ -121,29 +117,19 @@ enum StateVerificationForm {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Status")]
 struct StatusForm {
-    #[serde(with = "NodeIdForm")]
     id: NodeId,
     #[serde(with = "RoleNameForm")]
     role: RoleName,
-    #[serde(with = "TermForm")]
     term: Term,
-    #[serde(with = "node")]
     vote: Option<NodeId>,
-    #[serde(with = "nanos")]
+    #[serde(with = "Nanos")]
     vote_lease: Duration,
-    #[serde(with = "node")]
     leader: Option<NodeId>,
-    #[serde(with = "EntryIdForm")]
     last: EntryId,
-    #[serde(with = "IndexForm")]
     durable: Index,
-    #[serde(with = "IndexForm")]
     committed: Index,
-    #[serde(with = "IndexForm")]
     applied: Index,
-    #[serde(with = "IndexForm")]
     snapshot: Index,
-    #[serde(with = "IndexForm")]
     base: Index,
     disk_full: bool,
     tail_bytes: usize,
@@ -155,63 +141,21 @@ struct StatusForm {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "PeerStatus")]
 struct PeerStatusForm {
-    #[serde(with = "NodeIdForm")]
     id: NodeId,
     probing: bool,
-    #[serde(with = "index")]
     snapshot: Option<Index>,
     disk_full: bool,
     suspected: bool,
-    #[serde(with = "IndexForm")]
     matched: Index,
-    #[serde(with = "IndexForm")]
     next: Index,
     inflight_entries: usize,
     inflight_bytes: usize,
 }
 
-/// An optional node id, as an optional number.
-pub(super) mod node {
-    use crate::types::NodeId;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(in crate::wire) fn serialize<S: Serializer>(
-        node: &Option<NodeId>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        node.map(|node| node.0).serialize(serializer)
-    }
-
-    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<NodeId>, D::Error> {
-        Ok(Option::<u64>::deserialize(deserializer)?.map(NodeId))
-    }
-}
-
-/// An optional index, as an optional number.
-mod index {
-    use crate::types::Index;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        index: &Option<Index>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        index.map(|index| index.0).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Index>, D::Error> {
-        Ok(Option::<u64>::deserialize(deserializer)?.map(Index))
-    }
-}
-
 /// An address, as its UTF-8 bytes.
 pub(super) mod address {
     use crate::types::Address;
-    use crate::wire::form::BytesVisitor;
+    use crate::types::serial::BytesVisitor;
     use serde::de::Error as _;
     use serde::{Deserializer, Serializer};
 
@@ -254,7 +198,7 @@ pub(super) mod report {
 /// A membership change, encoded by [`Change::encode`](crate::types::Change::encode).
 pub(super) mod change {
     use crate::types::Change;
-    use crate::wire::form::BytesVisitor;
+    use crate::types::serial::BytesVisitor;
     use serde::de::Error as _;
     use serde::ser::Error as _;
     use serde::{Deserializer, Serializer};
@@ -279,10 +223,12 @@ pub(super) mod change {
 
 /// The peers of a report, as a list.
 mod peers {
+    use crate::types::serial::List;
     use crate::types::{Membership, PeerStatus};
     use crate::wire::client::form::PeerStatusForm;
-    use crate::wire::form::{list, write_list};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    type Peers = List<{ Membership::MEMBERS_MAX }>;
 
     struct Shared<'a>(&'a PeerStatus);
 
@@ -299,13 +245,13 @@ mod peers {
         peers: &[PeerStatus],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        write_list(peers.iter().map(Shared), Membership::MEMBERS_MAX, serializer)
+        Peers::serialize(&peers.iter().map(Shared).collect::<Vec<_>>(), serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<PeerStatus>, D::Error> {
-        let owned = list::<Owned, D>(Membership::MEMBERS_MAX, deserializer)?;
+        let owned = Peers::deserialize::<Owned, D>(deserializer)?;
         Ok(owned.into_iter().map(|Owned(peer)| peer).collect())
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::types::serial::Bytes;
 use crate::types::{Address, EntryId, Freshness, Index, NodeId, RejectReason, Report};
 use crate::wire::client::form::{FreshnessForm, RejectReasonForm, address, report};
 use crate::wire::codec::{read, write};
 use crate::wire::error::{FrameError, WireError};
-use crate::wire::form::{EntryIdForm, IndexForm, NodeIdForm, bytes};
 use crate::wire::frame::{append, read_whole};
 use crate::wire::kind::Kind;
 
@@ -30,43 +30,36 @@ pub enum ReplyBody {
     /// The state machine applied the command and replied.
     Replied {
         /// The id of the command's log entry.
-        #[serde(with = "EntryIdForm")]
         id: EntryId,
         /// The reply of the state machine.
-        #[serde(with = "bytes")]
+        #[serde(with = "Bytes")]
         reply: Arc<[u8]>,
     },
     /// A client session was registered.
     Registered {
         /// The id of the request's log entry.
-        #[serde(with = "EntryIdForm")]
         id: EntryId,
         /// The session id: the index of the entry that registered it.
-        #[serde(with = "IndexForm")]
         session: Index,
     },
     /// The session, or its reply to this request, is no longer stored.
     SessionExpired {
         /// The id of the request's log entry.
-        #[serde(with = "EntryIdForm")]
         id: EntryId,
     },
     /// The sequence number of the request is beyond the session's window.
     OutsideWindow {
         /// The id of the request's log entry.
-        #[serde(with = "EntryIdForm")]
         id: EntryId,
     },
     /// The command is not an encoded request.
     Malformed {
         /// The id of the command's log entry.
-        #[serde(with = "EntryIdForm")]
         id: EntryId,
     },
     /// The command is in the leader's memory only, and may be lost.
     MayBeLost {
         /// The id of the command's entry in the leader's log.
-        #[serde(with = "EntryIdForm")]
         id: EntryId,
     },
     /// The state machine's answer to a read.
@@ -75,19 +68,16 @@ pub enum ReplyBody {
         #[serde(with = "FreshnessForm")]
         freshness: Freshness,
         /// The read index that the read waited for.
-        #[serde(with = "IndexForm")]
         index: Index,
         /// The last index that the state machine had applied.
-        #[serde(with = "IndexForm")]
         applied: Index,
         /// The answer of the state machine.
-        #[serde(with = "bytes")]
+        #[serde(with = "Bytes")]
         answer: Vec<u8>,
     },
     /// The membership change is complete and committed.
     MembershipChangeCommitted {
         /// The id of the entry with the last membership of the change.
-        #[serde(with = "EntryIdForm")]
         id: EntryId,
     },
     /// The leader transferred its leadership.
@@ -114,7 +104,6 @@ pub enum ReplyBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderHint {
     /// The id of the leader.
-    #[serde(with = "NodeIdForm")]
     pub id: NodeId,
     /// The leader's address; empty if the membership has none.
     #[serde(with = "address")]

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::types::serial::Bytes;
 use crate::types::{Acknowledge, Change, Command, NodeId, ReadLevel};
-use crate::wire::client::form::{AcknowledgeForm, ReadLevelForm, change, node};
+use crate::wire::client::form::{AcknowledgeForm, ReadLevelForm, change};
 use crate::wire::codec::{read, write};
 use crate::wire::error::{FrameError, WireError};
-use crate::wire::form::bytes;
 use crate::wire::frame::{append, read_whole};
 use crate::wire::kind::Kind;
 
@@ -30,7 +30,6 @@ pub enum RequestBody {
         #[serde(with = "AcknowledgeForm")]
         acknowledge: Acknowledge,
         /// The bytes of the command.
-        #[serde(with = "bytes")]
         command: Command,
     },
     /// Reads from the state machine.
@@ -39,7 +38,7 @@ pub enum RequestBody {
         #[serde(with = "ReadLevelForm")]
         level: ReadLevel,
         /// The bytes of the query.
-        #[serde(with = "bytes")]
+        #[serde(with = "Bytes")]
         query: Vec<u8>,
     },
     /// Requests the full status of the node.
@@ -49,7 +48,7 @@ pub enum RequestBody {
     /// Cancels a change while target voters still lack the log. For administrators.
     CancelMembershipChange,
     /// Transfers the leadership to the named voter, or to the best one. For administrators.
-    TransferLeadership(#[serde(with = "node")] Option<NodeId>),
+    TransferLeadership(Option<NodeId>),
     /// Starts an election at the node. For administrators.
     Campaign,
     /// Takes a snapshot of the node's state machine. For administrators.

@@ -1,0 +1,123 @@
+//! The serde forms that a derive does not give: byte strings, bounded lists and durations. The wire
+//! format fixes them, and `docs/FORMAT.md` describes them. Decoding allocates for what arrives, never
+//! for a claimed length.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::time::Duration;
+
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
+
+use crate::types::membership::Membership;
+
+/// A duration, in nanoseconds.
+pub(crate) struct Nanos;
+
+impl Nanos {
+    pub(crate) fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_nanos)
+    }
+}
+
+/// A byte string, in any container that holds bytes.
+pub(crate) struct Bytes;
+
+impl Bytes {
+    pub(crate) fn serialize<S: Serializer>(
+        bytes: &impl Deref<Target = [u8]>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub(crate) fn deserialize<'de, T: From<&'de [u8]>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<T, D::Error> {
+        from.deserialize_bytes(BytesVisitor).map(T::from)
+    }
+}
+
+/// A list of at most `MAX` items.
+pub(crate) struct List<const MAX: usize>;
+
+impl<const MAX: usize> List<MAX> {
+    pub(crate) fn serialize<T: Serialize, S: Serializer>(
+        items: &[T],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        if items.len() > MAX {
+            let count = items.len();
+            let reason = format_args!("a list of {count} items; at most {MAX} are allowed");
+            return Err(ser::Error::custom(reason));
+        }
+        to.collect_seq(items)
+    }
+
+    pub(crate) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<T>, D::Error> {
+        from.deserialize_seq(ListVisitor::<T, MAX>(PhantomData))
+    }
+}
+
+impl Serialize for Membership {
+    /// Writes the bytes of [`Membership::encode`]; an invalid membership is an error.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.violation() {
+            Some(violation) => Err(ser::Error::custom(violation)),
+            None => to.serialize_bytes(&self.encode()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Membership {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Membership, D::Error> {
+        let bytes = from.deserialize_bytes(BytesVisitor)?;
+        Membership::decode(bytes).ok_or_else(|| de::Error::custom("invalid membership"))
+    }
+}
+
+/// A visitor that borrows bytes from the input.
+pub(crate) struct BytesVisitor;
+
+impl<'de> Visitor<'de> for BytesVisitor {
+    type Value = &'de [u8];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<&'de [u8], E> {
+        Ok(bytes)
+    }
+}
+
+/// A visitor that takes items one by one.
+struct ListVisitor<T, const MAX: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for ListVisitor<T, MAX> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {MAX}")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+        let claimed = items.size_hint().unwrap_or(usize::MAX);
+        if claimed > MAX {
+            return Err(de::Error::invalid_length(claimed, &self));
+        }
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(list)
+    }
+}
