@@ -14,11 +14,12 @@ use crate::runtime::clock::Clock;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
 use crate::runtime::metrics::{Counts, SnapshotStep};
-use crate::runtime::request::{NodeRequest, PendingRequests, Reply};
+use crate::runtime::request::{DriverRequest, NodeRequest, PendingRequests};
 use crate::runtime::transport::connection_registry::ConnectionRegistry;
 use crate::runtime::transport::{InboundQueues, Transport};
 use crate::storage::{ErrorCause, StorageError};
 use crate::types::{Membership, Packet, Report, RoleName};
+use crate::wire::{ReplyBody, RequestBody};
 
 /// The most items taken from one queue before the other queues get their turn.
 const BATCH: usize = 256;
@@ -46,40 +47,46 @@ pub(super) struct Queues {
     pub(super) lane_events: UnboundedReceiver<Vec<Event>>,
     pub(super) urgent: Receiver<Packet>,
     pub(super) bulk: Receiver<Packet>,
-    pub(super) requests: Receiver<NodeRequest>,
+    pub(super) requests: Receiver<DriverRequest>,
+    pub(super) request_sender: Sender<DriverRequest>,
     pub(super) _inbound: InboundQueues,
-    pub(super) _request_sender: Sender<NodeRequest>,
+}
+
+/// The parts of a driver that exist before it.
+pub(super) struct DriverParts {
+    pub(super) node: Node,
+    pub(super) clock: Clock,
+    pub(super) lanes: Lanes,
+    pub(super) transport: Box<dyn Transport>,
+    pub(super) queues: Queues,
+    pub(super) busy_poll: BusyPoll,
 }
 
 /// The stage of the shutdown.
 enum Stage {
     Running,
     /// The leader transfers its leadership before it closes.
-    TransferringLeadership(oneshot::Receiver<Reply<()>>),
+    TransferringLeadership(oneshot::Receiver<ReplyBody>),
     Closing,
     Stopped(Result<(), StorageError>),
 }
 
 impl Driver {
-    /// Returns the driver of a node that was just opened, and a handle that sends to `requests`.
-    pub(super) fn new(
-        node: Node,
-        clock: Clock,
-        (lanes, peers): (Lanes, Box<dyn Transport>),
-        (queues, busy_poll): (Queues, BusyPoll),
-        (requests, registry): (Sender<NodeRequest>, Arc<ConnectionRegistry>),
-    ) -> (Driver, Handle) {
+    /// Returns the driver of a node that was just opened, and a handle to it.
+    pub(super) fn new(parts: DriverParts, registry: Arc<ConnectionRegistry>) -> (Driver, Handle) {
+        let DriverParts { node, clock, lanes, transport, queues, busy_poll } = parts;
         let status = node.status();
         let leadership = Leadership { role: status.role, term: status.term, leader: status.leader };
         let (leadership, leadership_receiver) = watch::channel(leadership);
         let membership = node.raft().log().membership().clone();
         registry.counts.set_membership(&membership);
         let (membership, membership_receiver) = watch::channel(membership);
+        let requests = queues.request_sender.clone();
         let driver = Driver {
             node,
             clock,
             lanes,
-            transport: peers,
+            transport,
             pending: PendingRequests::default(),
             queues,
             busy_poll,
@@ -163,21 +170,27 @@ impl Driver {
 
     /// Takes requests, at most [`BATCH`]. Their proposals share one log write, and one message to
     /// each peer.
-    fn drain_requests(&mut self, mut first: Option<NodeRequest>) {
+    fn drain_requests(&mut self, mut first: Option<DriverRequest>) {
         let mut proposals = Vec::new();
         for _ in 0..BATCH {
             let Some(request) = first.take().or_else(|| self.queues.requests.try_recv().ok())
             else {
                 break;
             };
+            let request = match request {
+                DriverRequest::Execute(request) => request,
+                DriverRequest::Close => {
+                    self.start_closing();
+                    continue;
+                }
+            };
             match self.pending.submit(request) {
                 Ok(Input::Propose(more)) => proposals.extend(more),
                 Ok(input) => self.step(input),
-                Err(NodeRequest::Report(sender)) => {
+                Err(report) => {
                     // The caller may have dropped its future.
-                    let _ = sender.send(self.report());
+                    let _ = report.send(ReplyBody::Report(Box::new(self.report())));
                 }
-                Err(_) => self.start_closing(),
             }
         }
         if !proposals.is_empty() {
@@ -213,7 +226,7 @@ impl Driver {
             self.counts.events.snapshots.add(&SnapshotStep::Installed, 1);
         }
         let Some(output) = self.lanes.take(output) else { return };
-        let Some(output) = self.pending.complete(output, &self.counts) else { return };
+        let Some(output) = self.pending.complete(output, &self.node, &self.counts) else { return };
         match output {
             Output::Send(packet) => self.transport.send(packet),
             Output::ActiveMembershipChanged(membership) => {
@@ -224,9 +237,9 @@ impl Driver {
             }
             Output::RoleChanged { role, term, leader } => {
                 info!(?role, %term, leader = leader.map(tracing::field::display), "role");
-                let Leadership { term: old_term, leader: old_leader, .. } =
-                    self.leadership.send_replace(Leadership { role, term, leader });
-                self.counts.role_changed(role, (term, leader), (old_term, old_leader));
+                let old = self.leadership.send_replace(Leadership { role, term, leader });
+                let is_new_leader = leader.is_some() && (term, leader) != (old.term, old.leader);
+                self.counts.role_changed(role, is_new_leader);
             }
             Output::Stopped(failure) => {
                 error!(%failure, "the node has stopped");
@@ -266,9 +279,11 @@ impl Driver {
         }
         let others = self.node.raft().log().membership().voters().count() > 1;
         if self.node.status().role == RoleName::Leader && others {
-            let (input, reply) = self.pending.transfer_leadership();
+            let (request, reply) = NodeRequest::new(RequestBody::TransferLeadership(None));
             self.stage = Stage::TransferringLeadership(reply);
-            self.step(input);
+            if let Ok(input) = self.pending.submit(request) {
+                self.step(input);
+            }
         } else {
             self.close();
         }
@@ -301,7 +316,7 @@ pub(super) fn panic_failure(lane: &str) -> StorageError {
 /// One item received from a queue.
 enum Received {
     Packet(Packet),
-    Request(NodeRequest),
+    Request(DriverRequest),
     LaneEvents(Vec<Event>),
 }
 

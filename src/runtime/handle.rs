@@ -3,21 +3,24 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc::Sender;
-use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use crate::machine;
-use crate::runtime::metrics::Stopwatch;
 use crate::runtime::rejected_connections::ConnectionRejectReason;
-use crate::runtime::request::{NodeRequest, ProposalOutcome, ReadReply, Reply, RequestError};
+use crate::runtime::request::{
+    self, DriverRequest, Effect, NodeRequest, Operation, ProposalOutcome, ReadReply, RequestError,
+    TypedReply, reject_reply,
+};
 #[cfg(feature = "tls")]
 use crate::runtime::tls::TlsError;
 use crate::runtime::transport::connection_registry::ConnectionRegistry;
 #[cfg(feature = "tls")]
 use crate::runtime::transport::link::Security;
 use crate::types::{
-    Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Report, RoleName, Term,
+    Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, RejectReason, Report,
+    RoleName, Term,
 };
+use crate::wire::{ReplyBody, RequestBody};
 
 /// A handle to a node that runs in this process. Clones share the node.
 ///
@@ -25,7 +28,7 @@ use crate::types::{
 /// request.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    pub(super) requests: Sender<NodeRequest>,
+    pub(super) requests: Sender<DriverRequest>,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) membership: watch::Receiver<Membership>,
     pub(super) registry: Arc<ConnectionRegistry>,
@@ -79,8 +82,8 @@ impl Handle {
         command: Command,
         acknowledge: Acknowledge,
     ) -> Result<ProposalOutcome, RequestError> {
-        let since = Stopwatch::start();
-        self.send_request(|sender| NodeRequest::Propose(command, acknowledge, since, sender)).await
+        let request = RequestBody::Propose { acknowledge, command };
+        self.call(request, request::proposal_outcome).await
     }
 
     /// Queries the state machine; any node accepts reads. `docs/READS.md` describes the read
@@ -89,8 +92,8 @@ impl Handle {
     /// # Errors
     /// A [`RequestError`]; never [`RequestError::Unknown`].
     pub async fn read(&self, level: ReadLevel, query: &[u8]) -> Result<ReadReply, RequestError> {
-        let since = Stopwatch::start();
-        self.send_request(|sender| NodeRequest::Read(level, query.to_vec(), since, sender)).await
+        let request = RequestBody::Read { level, query: query.to_vec() };
+        self.call(request, request::read_reply).await
     }
 
     /// Changes the membership, and waits until the change is complete. Only the leader accepts
@@ -99,7 +102,7 @@ impl Handle {
     /// # Errors
     /// A [`RequestError`].
     pub async fn change_membership(&self, change: Change) -> Result<EntryId, RequestError> {
-        self.send_request(|sender| NodeRequest::ChangeMembership(change, sender)).await
+        self.call(RequestBody::ChangeMembership(change), request::membership_change).await
     }
 
     /// Cancels a staged membership change, whose new voters have not caught up yet.
@@ -107,7 +110,7 @@ impl Handle {
     /// # Errors
     /// A [`RequestError`].
     pub async fn cancel_membership_change(&self) -> Result<EntryId, RequestError> {
-        self.send_request(NodeRequest::CancelMembershipChange).await
+        self.call(RequestBody::CancelMembershipChange, request::membership_change).await
     }
 
     /// Transfers the leadership to the voter `to`, or to a voter that the leader chooses if none
@@ -116,7 +119,7 @@ impl Handle {
     /// # Errors
     /// A [`RequestError`]; never [`RequestError::Unknown`].
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), RequestError> {
-        self.send_request(|sender| NodeRequest::TransferLeadership(to, sender)).await
+        self.call(RequestBody::TransferLeadership(to), request::leadership_transfer).await
     }
 
     /// Makes the node start a pre-vote now, as if its election timeout had passed. The pre-vote is
@@ -125,7 +128,7 @@ impl Handle {
     /// # Errors
     /// [`RequestError::Stopped`].
     pub async fn campaign(&self) -> Result<(), RequestError> {
-        self.requests.send(NodeRequest::Campaign).await.map_err(|_| RequestError::Stopped)
+        self.call(RequestBody::Campaign, request::started).await
     }
 
     /// Makes the node take a snapshot of its state machine, however few entries it has applied
@@ -135,7 +138,7 @@ impl Handle {
     /// # Errors
     /// [`RequestError::Stopped`].
     pub async fn snapshot(&self) -> Result<(), RequestError> {
-        self.requests.send(NodeRequest::Snapshot).await.map_err(|_| RequestError::Stopped)
+        self.call(RequestBody::TakeSnapshot, request::started).await
     }
 
     /// Returns the full status of the node.
@@ -143,9 +146,7 @@ impl Handle {
     /// # Errors
     /// [`RequestError::Stopped`].
     pub async fn report(&self) -> Result<Report, RequestError> {
-        let (sender, reply) = oneshot::channel();
-        self.requests.send(NodeRequest::Report(sender)).await.map_err(|_| RequestError::Stopped)?;
-        reply.await.map_err(|_| RequestError::Stopped)
+        self.call(RequestBody::Report, request::report).await
     }
 
     /// Returns a receiver of the node's role, term and leader, which is notified of each change.
@@ -193,20 +194,37 @@ impl Handle {
         crate::runtime::metrics::Metrics::new(Arc::clone(&self.registry.counts))
     }
 
-    async fn send_request<T>(
+    /// Sends the request to the node, and returns its reply; none if the node stopped first.
+    pub(super) async fn request(&self, body: RequestBody) -> Option<ReplyBody> {
+        let effect = Operation::of(&body).effect;
+        let (request, reply) = NodeRequest::new(body);
+        self.requests.send(DriverRequest::Execute(request)).await.ok()?;
+        match effect {
+            Effect::Read | Effect::Change => reply.await.ok(),
+            Effect::Start => Some(ReplyBody::Started),
+        }
+    }
+
+    /// Returns the reply to a request that a stopped node did not execute.
+    pub(super) fn stopped_reply(&self) -> ReplyBody {
+        let leader = self.leadership.borrow().leader;
+        reject_reply(RejectReason::Stopped, leader, &self.membership.borrow())
+    }
+
+    async fn call<T>(
         &self,
-        request: impl FnOnce(oneshot::Sender<Reply<T>>) -> NodeRequest,
-    ) -> Reply<T> {
-        let (sender, reply) = oneshot::channel();
-        self.requests.send(request(sender)).await.map_err(|_| RequestError::Stopped)?;
-        reply.await.unwrap_or(Err(RequestError::Stopped))
+        body: RequestBody,
+        result: fn(ReplyBody) -> TypedReply<T>,
+    ) -> Result<T, RequestError> {
+        let reply = self.request(body).await.ok_or(RequestError::Stopped)?;
+        result(reply).map_err(|reply| RequestError::of(&reply))
     }
 }
 
 #[cfg(test)]
 impl Handle {
     /// Returns a handle to a node that the test simulates, and the queue of its requests.
-    pub(super) fn for_test() -> (Handle, tokio::sync::mpsc::Receiver<NodeRequest>) {
+    pub(super) fn for_test() -> (Handle, tokio::sync::mpsc::Receiver<DriverRequest>) {
         use crate::runtime::config::NetworkConfig;
         use crate::runtime::metrics::Counts;
         use crate::runtime::transport::link;

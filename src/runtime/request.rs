@@ -1,4 +1,5 @@
-//! Requests of the program to a running node, and their replies.
+//! Requests to a running node and their replies: the rules of each operation, the requests that
+//! wait for their outcome, and the typed results.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,16 +7,11 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot::{self, Sender};
 
-use crate::machine::Outcome;
-use crate::replica::{Input, Output};
-use crate::runtime::metrics::{Counts, ProposalEnd, ReadEnd, Stopwatch};
-use crate::types::{
-    Acknowledge, Change, Command, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason,
-    Report, Tag,
-};
-
-/// The result of a request.
-pub(super) type Reply<T> = Result<T, RequestError>;
+use crate::machine::{Outcome, SessionId};
+use crate::replica::{Input, Node, Output};
+use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
+use crate::types::{EntryId, Freshness, Index, Membership, NodeId, RejectReason, Report, Tag};
+use crate::wire::{LeaderHint, ReplyBody, RequestBody};
 
 /// The reasons for which a request fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +38,7 @@ pub enum ProposalOutcome {
         outcome: Outcome,
     },
     /// The command is in the leader's memory and may be lost; only with
-    /// [`Acknowledge::LeaderOnly`].
+    /// [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly).
     MayBeLost {
         /// The log position at which the leader appended the command.
         id: EntryId,
@@ -62,17 +58,89 @@ pub struct ReadReply {
     pub applied: Index,
 }
 
-/// One request to the node, with the sender for its reply if it has a reply.
-pub(super) enum NodeRequest {
-    Propose(Command, Acknowledge, Stopwatch, Sender<Reply<ProposalOutcome>>),
-    Read(ReadLevel, Vec<u8>, Stopwatch, Sender<Reply<ReadReply>>),
-    ChangeMembership(Change, Sender<Reply<EntryId>>),
-    CancelMembershipChange(Sender<Reply<EntryId>>),
-    TransferLeadership(Option<NodeId>, Sender<Reply<()>>),
-    Campaign,
-    Snapshot,
-    Report(Sender<Report>),
+/// The rules of one operation, which every layer between a client and the node follows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operation {
+    pub(super) access: Access,
+    pub(super) effect: Effect,
+    /// The bytes of the command or the query, which count against the limit of all requests.
+    pub(super) bytes: usize,
+    pub(super) metric: RequestMetric,
+}
+
+/// The clients that may request an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Every client; also nodes, for their status page.
+    Everyone,
+    /// Clients and administrators.
+    Clients,
+    /// Clients and administrators, and nodes that forward the requests of such clients to the
+    /// leader.
+    Forwarded,
+    /// Administrators only. The request is logged.
+    Admins,
+}
+
+/// The effect of an operation on the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// None: it may be requested again. If the node stops, the request was not executed.
+    Read,
+    /// It changes the cluster. If the node stops, the outcome is unknown.
+    Change,
+    /// It starts work of the node, once for any number of requests. The node replies as soon as it
+    /// has accepted the request.
+    Start,
+}
+
+impl Operation {
+    /// Returns the rules for the request.
+    pub(super) fn of(request: &RequestBody) -> Operation {
+        use Access::{Admins, Clients, Everyone, Forwarded};
+        use Effect::{Change, Read, Start};
+        use RequestMetric as Metric;
+        let (access, effect, bytes, metric) = match request {
+            RequestBody::Propose { command, .. } => {
+                (Forwarded, Change, command.len(), Metric::Proposal)
+            }
+            RequestBody::Read { level, query } => {
+                (Clients, Read, query.len(), Metric::Read(*level))
+            }
+            RequestBody::Report => (Everyone, Read, 0, Metric::None),
+            RequestBody::ChangeMembership(_) => (Admins, Change, 0, Metric::None),
+            RequestBody::CancelMembershipChange => (Admins, Change, 0, Metric::None),
+            RequestBody::TransferLeadership(_) => (Admins, Change, 0, Metric::None),
+            RequestBody::Campaign => (Admins, Start, 0, Metric::None),
+            RequestBody::TakeSnapshot => (Admins, Start, 0, Metric::None),
+        };
+        Operation { access, effect, bytes, metric }
+    }
+}
+
+/// One item in the driver's queue.
+#[derive(Debug)]
+pub(super) enum DriverRequest {
+    Execute(NodeRequest),
+    /// Shuts the node down gracefully.
     Close,
+}
+
+/// One request to the node, with the sender for its reply.
+#[derive(Debug)]
+pub(super) struct NodeRequest {
+    pub(super) body: RequestBody,
+    since: Stopwatch,
+    pub(super) reply: Sender<ReplyBody>,
+}
+
+impl NodeRequest {
+    /// Returns the request, and the receiver of its reply, which fails if the node stops first.
+    pub(super) fn new(body: RequestBody) -> (NodeRequest, oneshot::Receiver<ReplyBody>) {
+        let since = Stopwatch::start();
+        let (reply, receiver) = oneshot::channel();
+        (NodeRequest { body, since, reply }, receiver)
+    }
 }
 
 /// The requests that wait for their outcome, by tag.
@@ -83,157 +151,142 @@ pub(super) struct PendingRequests {
 }
 
 #[derive(Debug)]
-enum PendingRequest {
-    Proposal(Stopwatch, Sender<Reply<ProposalOutcome>>),
-    Read(ReadLevel, Stopwatch, Sender<Reply<ReadReply>>),
-    MembershipChange(Sender<Reply<EntryId>>),
-    LeadershipTransfer(Sender<Reply<()>>),
+struct PendingRequest {
+    metric: RequestMetric,
+    since: Stopwatch,
+    reply: Sender<ReplyBody>,
 }
 
 impl PendingRequests {
-    /// Registers the request and returns the input for the node. Returns the request itself if it
-    /// is a [`NodeRequest::Report`] or [`NodeRequest::Close`], which the driver handles itself.
-    pub(super) fn submit(&mut self, request: NodeRequest) -> Result<Input, NodeRequest> {
-        Ok(match request {
-            NodeRequest::Propose(command, acknowledge, since, sender) => {
-                let tag = self.register(PendingRequest::Proposal(since, sender));
+    /// Returns the input for the node, and registers the request unless it has [`Effect::Start`],
+    /// whose caller has its reply already. Returns the sender of the reply if the request is for a
+    /// report, which the driver makes.
+    pub(super) fn submit(&mut self, request: NodeRequest) -> Result<Input, Sender<ReplyBody>> {
+        let NodeRequest { body, since, reply } = request;
+        let metric = Operation::of(&body).metric;
+        let tag = Tag(self.last + 1);
+        let input = match body {
+            RequestBody::Propose { acknowledge, command } => {
                 Input::propose(tag, acknowledge, command)
             }
-            NodeRequest::Read(level, query, since, sender) => Input::Read {
-                tag: self.register(PendingRequest::Read(level, since, sender)),
-                level,
-                query,
-            },
-            NodeRequest::ChangeMembership(change, sender) => Input::ChangeMembership {
-                tag: self.register(PendingRequest::MembershipChange(sender)),
-                change,
-            },
-            NodeRequest::CancelMembershipChange(sender) => Input::CancelMembershipChange {
-                tag: self.register(PendingRequest::MembershipChange(sender)),
-            },
-            NodeRequest::TransferLeadership(to, sender) => Input::TransferLeadership {
-                tag: self.register(PendingRequest::LeadershipTransfer(sender)),
-                to,
-            },
-            NodeRequest::Campaign => Input::Campaign,
-            NodeRequest::Snapshot => Input::TakeSnapshot,
-            NodeRequest::Report(_) | NodeRequest::Close => return Err(request),
-        })
-    }
-
-    /// Returns the input that transfers the leadership, and the receiver of its result.
-    pub(super) fn transfer_leadership(&mut self) -> (Input, oneshot::Receiver<Reply<()>>) {
-        let (sender, reply) = oneshot::channel();
-        (
-            Input::TransferLeadership {
-                tag: self.register(PendingRequest::LeadershipTransfer(sender)),
-                to: None,
-            },
-            reply,
-        )
-    }
-
-    fn register(&mut self, pending: PendingRequest) -> Tag {
-        self.last += 1;
-        self.by_tag.insert(Tag(self.last), pending);
-        Tag(self.last)
+            RequestBody::Read { level, query } => Input::Read { tag, level, query },
+            RequestBody::ChangeMembership(change) => Input::ChangeMembership { tag, change },
+            RequestBody::CancelMembershipChange => Input::CancelMembershipChange { tag },
+            RequestBody::TransferLeadership(to) => Input::TransferLeadership { tag, to },
+            RequestBody::Campaign => return Ok(Input::Campaign),
+            RequestBody::TakeSnapshot => return Ok(Input::TakeSnapshot),
+            RequestBody::Report => return Err(reply),
+        };
+        self.last = tag.0;
+        self.by_tag.insert(tag, PendingRequest { metric, since, reply });
+        Ok(input)
     }
 
     /// Sends the reply if the output ends a request; returns any other output.
-    pub(super) fn complete(&mut self, output: Output, counts: &Counts) -> Option<Output> {
+    pub(super) fn complete(
+        &mut self,
+        output: Output,
+        node: &Node,
+        counts: &Counts,
+    ) -> Option<Output> {
         let (tag, reply) = match output {
-            Output::Replied { tag, id, outcome } => (tag, Ok(RequestOutcome::Done(id, outcome))),
-            Output::MayBeLost { tag, id } => (tag, Ok(RequestOutcome::MayBeLost(id))),
+            Output::Replied { tag, id, outcome } => (tag, applied_reply(id, outcome)),
+            Output::MayBeLost { tag, id } => (tag, ReplyBody::MayBeLost { id }),
             Output::Answered { tag, freshness, index, applied, answer } => {
-                (tag, Ok(RequestOutcome::Read(ReadReply { answer, freshness, index, applied })))
+                (tag, ReplyBody::Answered { freshness, index, applied, answer })
             }
             Output::MembershipChangeCommitted { tag, id } => {
-                (tag, Ok(RequestOutcome::MembershipChanged(id)))
+                (tag, ReplyBody::MembershipChangeCommitted { id })
             }
-            Output::LeadershipTransferred { tag } => {
-                (tag, Ok(RequestOutcome::LeadershipTransferred))
+            Output::LeadershipTransferred { tag } => (tag, ReplyBody::LeadershipTransferred),
+            Output::Rejected { tag, reason } => {
+                let (leader, membership) = (node.status().leader, node.raft().log().membership());
+                (tag, reject_reply(reason, leader, membership))
             }
-            Output::Rejected { tag, reason } => (tag, Err(RequestError::Rejected(reason))),
-            Output::Unknown { tag } => (tag, Err(RequestError::Unknown)),
+            Output::Unknown { tag } => (tag, ReplyBody::Unknown),
             other => return Some(other),
         };
-        if let Some(pending) = self.by_tag.remove(&tag) {
-            pending.count(&reply, counts);
-            pending.send(reply);
+        if let Some(PendingRequest { metric, since, reply: sender }) = self.by_tag.remove(&tag) {
+            counts.request_ended(metric, since, &reply);
+            // A caller that has dropped its future receives no reply.
+            drop(sender.send(reply));
         }
         None
     }
 }
 
-/// The outcome of a request of any kind.
-enum RequestOutcome {
-    Done(EntryId, Outcome),
-    MayBeLost(EntryId),
-    Read(ReadReply),
-    MembershipChanged(EntryId),
-    LeadershipTransferred,
+fn applied_reply(id: EntryId, outcome: Outcome) -> ReplyBody {
+    match outcome {
+        Outcome::Reply(reply) => ReplyBody::Replied { id, reply },
+        Outcome::Registered(session) => ReplyBody::Registered { id, session: session.0 },
+        Outcome::SessionExpired => ReplyBody::SessionExpired { id },
+        Outcome::OutsideWindow => ReplyBody::OutsideWindow { id },
+        Outcome::Malformed => ReplyBody::Malformed { id },
+    }
 }
 
-impl PendingRequest {
-    fn count(&self, reply: &Reply<RequestOutcome>, counts: &Counts) {
-        match self {
-            PendingRequest::Proposal(since, _) => {
-                let end = match reply {
-                    Ok(RequestOutcome::MayBeLost(_)) => ProposalEnd::MayBeLost,
-                    Ok(_) => ProposalEnd::Done,
-                    Err(RequestError::Rejected(_)) => ProposalEnd::Rejected,
-                    Err(RequestError::Unknown | RequestError::Stopped) => ProposalEnd::Unknown,
-                };
-                counts.proposal_ended(end, *since);
-            }
-            PendingRequest::Read(level, since, _) => {
-                let answered = reply.is_ok();
-                let end = if answered { ReadEnd::Answered } else { ReadEnd::Rejected };
-                counts.read_ended(*level, end, *since);
-            }
-            PendingRequest::MembershipChange(_) | PendingRequest::LeadershipTransfer(_) => {}
-        }
-        if let Err(RequestError::Rejected(reason)) = reply {
-            counts.requests.rejected.add(reason, 1);
-        }
-    }
+/// Returns the reply to a rejected request. It names the leader: the one of the reason, or else
+/// `leader`, the one that the node knows.
+pub(super) fn reject_reply(
+    reason: RejectReason,
+    leader: Option<NodeId>,
+    membership: &Membership,
+) -> ReplyBody {
+    let leader = if let RejectReason::NotLeader { leader } = reason { leader } else { leader };
+    let leader = leader.map(|id| {
+        let member = membership.member(id);
+        LeaderHint { id, address: member.map(|member| member.address.clone()).unwrap_or_default() }
+    });
+    ReplyBody::Rejected { reason, leader }
+}
 
-    /// Sends the reply; a caller that has dropped its future receives none.
-    fn send(self, reply: Reply<RequestOutcome>) {
-        match (self, reply) {
-            (PendingRequest::Proposal(_, sender), Ok(RequestOutcome::Done(id, outcome))) => {
-                drop(sender.send(Ok(ProposalOutcome::Done { id, outcome })));
-            }
-            (PendingRequest::Proposal(_, sender), Ok(RequestOutcome::MayBeLost(id))) => {
-                drop(sender.send(Ok(ProposalOutcome::MayBeLost { id })));
-            }
-            (PendingRequest::Read(_, _, sender), Ok(RequestOutcome::Read(read_reply))) => {
-                drop(sender.send(Ok(read_reply)));
-            }
-            (
-                PendingRequest::MembershipChange(sender),
-                Ok(RequestOutcome::MembershipChanged(id)),
-            ) => drop(sender.send(Ok(id))),
-            (
-                PendingRequest::LeadershipTransfer(sender),
-                Ok(RequestOutcome::LeadershipTransferred),
-            ) => drop(sender.send(Ok(()))),
-            (PendingRequest::Proposal(_, sender), Err(error)) => drop(sender.send(Err(error))),
-            (PendingRequest::Read(_, _, sender), Err(error)) => drop(sender.send(Err(error))),
-            (PendingRequest::MembershipChange(sender), Err(error)) => drop(sender.send(Err(error))),
-            (PendingRequest::LeadershipTransfer(sender), Err(error)) => {
-                drop(sender.send(Err(error)))
-            }
-            (
-                PendingRequest::Proposal(..)
-                | PendingRequest::Read(..)
-                | PendingRequest::MembershipChange(_)
-                | PendingRequest::LeadershipTransfer(_),
-                _,
-            ) => {
-                unreachable!("the kind of the outcome is that of its request")
-            }
+/// The typed result of a request; the reply itself if it is of another kind than the result.
+pub(super) type TypedReply<T> = Result<T, ReplyBody>;
+
+pub(super) fn proposal_outcome(reply: ReplyBody) -> TypedReply<ProposalOutcome> {
+    let (id, outcome) = match reply {
+        ReplyBody::Replied { id, reply } => (id, Outcome::Reply(reply)),
+        ReplyBody::Registered { id, session } => (id, Outcome::Registered(SessionId(session))),
+        ReplyBody::SessionExpired { id } => (id, Outcome::SessionExpired),
+        ReplyBody::OutsideWindow { id } => (id, Outcome::OutsideWindow),
+        ReplyBody::Malformed { id } => (id, Outcome::Malformed),
+        ReplyBody::MayBeLost { id } => return Ok(ProposalOutcome::MayBeLost { id }),
+        other => return Err(other),
+    };
+    Ok(ProposalOutcome::Done { id, outcome })
+}
+
+pub(super) fn read_reply(reply: ReplyBody) -> TypedReply<ReadReply> {
+    match reply {
+        ReplyBody::Answered { freshness, index, applied, answer } => {
+            Ok(ReadReply { answer, freshness, index, applied })
         }
+        other => Err(other),
+    }
+}
+
+pub(super) fn report(reply: ReplyBody) -> TypedReply<Report> {
+    if let ReplyBody::Report(report) = reply { Ok(*report) } else { Err(reply) }
+}
+
+pub(super) fn membership_change(reply: ReplyBody) -> TypedReply<EntryId> {
+    if let ReplyBody::MembershipChangeCommitted { id } = reply { Ok(id) } else { Err(reply) }
+}
+
+pub(super) fn leadership_transfer(reply: ReplyBody) -> TypedReply<()> {
+    if reply == ReplyBody::LeadershipTransferred { Ok(()) } else { Err(reply) }
+}
+
+pub(super) fn started(reply: ReplyBody) -> TypedReply<()> {
+    if reply == ReplyBody::Started { Ok(()) } else { Err(reply) }
+}
+
+impl RequestError {
+    /// Returns the error that a reply without a result stands for. The outcome is unknown after any
+    /// reply but a rejection.
+    pub(super) fn of(reply: &ReplyBody) -> RequestError {
+        let ReplyBody::Rejected { reason, .. } = reply else { return RequestError::Unknown };
+        RequestError::Rejected(*reason)
     }
 }
 

@@ -17,13 +17,13 @@ use crate::runtime::busy_poll::BusyPoll;
 use crate::runtime::client::Forwarder;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::{ServerConfig, ServerConfigError};
-use crate::runtime::driver::{Driver, Queues, panic_failure};
+use crate::runtime::driver::{Driver, DriverParts, Queues, panic_failure};
 use crate::runtime::entropy::entropy;
 use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
 use crate::runtime::metrics::Counts;
-use crate::runtime::request::NodeRequest;
-use crate::runtime::service::Service;
+use crate::runtime::request::DriverRequest;
+use crate::runtime::service::{Executor, Service};
 use crate::runtime::tasks::Tasks;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::{Tls, TlsError};
@@ -101,7 +101,7 @@ impl Server {
         D: Disk + Clone + Send + 'static,
     {
         let opened = OpenedNode::open(disk, config, machine)?;
-        let (inbound, receivers) = inbound_queues(&opened.counts);
+        let inbound = Inbound::new(&opened.counts);
         let OpenedNode { config, handshake, counts, .. } = &opened;
         let (handshake, listen, network) = (*handshake, config.listen, config.network.clone());
         let registry =
@@ -112,17 +112,11 @@ impl Server {
         let listener = listener.map_err(|error| ServerError::Listen(listen, error))?;
         let address = listener.address().unwrap_or(listen);
         info!(%address, node = %handshake.node, cluster = %handshake.cluster, "listening");
-        let inbound_sender = inbound.clone();
+        let queues = inbound.senders.clone();
         let serve = move |handle, service| {
-            listener.run(ConnectionHandler {
-                handshake,
-                config: network,
-                queues: inbound_sender,
-                handle,
-                service,
-            })
+            listener.run(ConnectionHandler { handshake, config: network, queues, handle, service })
         };
-        opened.run((inbound, receivers), (Box::new(peers), registry), address, serve)
+        opened.run(inbound, Box::new(peers), registry, address, serve)
     }
 
     /// Starts a node with another transport than TCP sockets, which does not serve clients. The
@@ -143,8 +137,8 @@ impl Server {
         D: Disk + Clone + Send + 'static,
     {
         let opened = OpenedNode::open(disk, config, machine)?;
-        let (inbound, receivers) = inbound_queues(&opened.counts);
-        let inbox = PacketInbox::new(inbound.clone(), opened.handshake.node);
+        let inbound = Inbound::new(&opened.counts);
+        let inbox = PacketInbox::new(inbound.senders.clone(), opened.handshake.node);
         let address = opened.config.listen;
         let counts = Arc::clone(&opened.counts);
         let registry = Arc::new(ConnectionRegistry::new(
@@ -152,9 +146,8 @@ impl Server {
             &opened.config.network,
             counts,
         ));
-        let transport = (Box::new(transport) as Box<_>, registry);
-        let server =
-            opened.run((inbound, receivers), transport, address, |_, _| future::pending())?;
+        let transport = Box::new(transport);
+        let server = opened.run(inbound, transport, registry, address, |_, _| future::pending())?;
         Ok((server, inbox))
     }
 
@@ -194,7 +187,7 @@ impl Server {
     /// The storage failure or panic for which the node stopped.
     pub async fn shutdown(mut self) -> Result<(), StorageError> {
         // A node that has stopped already accepts no requests.
-        let _ = self.handle.requests.send(NodeRequest::Close).await;
+        let _ = self.handle.requests.send(DriverRequest::Close).await;
         self.stopped().await
     }
 }
@@ -252,8 +245,9 @@ where
     /// Runs the node, and polls the future that `serve` returns until the node stops.
     fn run<L>(
         self,
-        (inbound, receivers): (InboundQueues, InboundReceivers),
-        (mut transport, registry): (Box<dyn Transport>, Arc<ConnectionRegistry>),
+        inbound: Inbound,
+        mut transport: Box<dyn Transport>,
+        registry: Arc<ConnectionRegistry>,
         address: SocketAddr,
         serve: impl FnOnce(Handle, Service) -> L,
     ) -> Result<Server, ServerError>
@@ -267,7 +261,7 @@ where
         let (lane_events, lane_event_queue) = mpsc::unbounded_channel();
         let busy_poll = BusyPoll::new(config.busy_poll_max);
         let lanes =
-            Lanes::start(&disk, (worker, config.inline_machine), busy_poll, &lane_events, &counts);
+            Lanes::start(&disk, worker, config.inline_machine, busy_poll, &lane_events, &counts);
         let lanes = lanes.map_err(ServerError::Threads)?;
         drop((lane_events, disk));
         if let Some(bootstrap_peers) = &config.replica.raft.bootstrap_peers {
@@ -278,18 +272,18 @@ where
         counts.network.watch("requests", &requests);
         let queues = Queues {
             lane_events: lane_event_queue,
-            urgent: receivers.urgent,
-            bulk: receivers.bulk,
+            urgent: inbound.urgent,
+            bulk: inbound.bulk,
             requests: request_queue,
-            _inbound: inbound,
-            _request_sender: requests.clone(),
+            request_sender: requests,
+            _inbound: inbound.senders,
         };
         let forwarder = Forwarder::new(handshake.cluster, registry.security.clone());
-        let (queues, outputs) = ((queues, busy_poll), (lanes, transport));
-        let (driver, handle) = Driver::new(node, clock, outputs, queues, (requests, registry));
-        let identity = (handshake.cluster, handshake.node);
-        let service =
-            Service::new(identity, config.network, config.service, (handle.clone(), forwarder));
+        let parts = DriverParts { node, clock, lanes, transport, queues, busy_poll };
+        let (driver, handle) = Driver::new(parts, registry);
+        let executor = Executor { handle: handle.clone(), forwarder: Some(forwarder) };
+        let Handshake { cluster, node, .. } = handshake;
+        let service = Service::new(cluster, node, config.network, config.service, executor);
         let serve = serve(handle.clone(), service.clone());
         let (stopped_sender, stopped) = oneshot::channel();
         let mut tasks = Tasks::default();
@@ -309,18 +303,22 @@ where
     }
 }
 
-/// The receiving ends of the queues for packets from peers.
-struct InboundReceivers {
+/// Both ends of the queues for packets from peers.
+struct Inbound {
+    senders: InboundQueues,
     urgent: Receiver<Packet>,
     bulk: Receiver<Packet>,
 }
 
-fn inbound_queues(counts: &Counts) -> (InboundQueues, InboundReceivers) {
-    let (urgent, urgent_queue) = mpsc::channel(INBOUND_PACKETS_MAX);
-    let (bulk, bulk_queue) = mpsc::channel(INBOUND_PACKETS_MAX);
-    counts.network.watch("urgent", &urgent);
-    counts.network.watch("bulk", &bulk);
-    (InboundQueues { urgent, bulk }, InboundReceivers { urgent: urgent_queue, bulk: bulk_queue })
+impl Inbound {
+    fn new(counts: &Counts) -> Inbound {
+        let (urgent_sender, urgent) = mpsc::channel(INBOUND_PACKETS_MAX);
+        let (bulk_sender, bulk) = mpsc::channel(INBOUND_PACKETS_MAX);
+        counts.network.watch("urgent", &urgent_sender);
+        counts.network.watch("bulk", &bulk_sender);
+        let senders = InboundQueues { urgent: urgent_sender, bulk: bulk_sender };
+        Inbound { senders, urgent, bulk }
+    }
 }
 
 /// Formats an empty disk for this node. Leaves any other disk as it is: opening it checks its

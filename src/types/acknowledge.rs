@@ -4,6 +4,7 @@ use crate::types::membership::Membership;
 
 /// The condition under which the leader acknowledges a proposal, chosen for each proposal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum Acknowledge {
     /// As [`Acknowledge::Quorum`] if the number of voters is odd, and as
     /// [`Acknowledge::AllLive`] if it is even, in the membership that is active when the leader

@@ -10,6 +10,7 @@ use core::time::Duration;
 /// [`ReadLevel::Linearizable`]; the guarantee stays the same. docs/READS.md has the argument for
 /// each level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum ReadLevel {
     /// Linearizable on any node, without clock assumptions: the leader confirms with a quorum that
     /// it still leads (thesis §6.4).
@@ -20,19 +21,20 @@ pub enum ReadLevel {
     /// As [`ReadLevel::Lease`], also on followers that hold a read lease.
     Replica,
     /// The answer has every write that was complete this long before the read was requested.
-    Bounded(Duration),
+    Bounded(#[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))] Duration),
     /// The state that the node has applied, which may be of any age.
     Local,
 }
 
 /// The freshness of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum Freshness {
     /// The answer has every write that was complete when the read was requested.
     Linearizable,
     /// The answer has every write that was complete this long before the read was requested, and
     /// may lack later ones.
-    Within(Duration),
+    Within(#[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))] Duration),
     /// The answer may be of any age.
     Unknown,
 }

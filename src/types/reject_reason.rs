@@ -7,6 +7,7 @@ use crate::types::membership::ChangeError;
 
 /// The reason for which a node rejects a proposal, a read or an administrative request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum RejectReason {
     /// Only the leader accepts the request: retry at the named node, if one is known.

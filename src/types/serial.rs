@@ -11,7 +11,7 @@ use core::time::Duration;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 
-use crate::types::membership::Membership;
+use crate::types::membership::{Address, Change, Membership};
 
 /// A duration, in nanoseconds.
 pub(crate) struct Nanos;
@@ -84,8 +84,40 @@ impl<'de> Deserialize<'de> for Membership {
     }
 }
 
+impl Serialize for Change {
+    /// Writes the bytes of [`Change::encode`]; a change with too many edits is an error.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.encode() {
+            Some(bytes) => to.serialize_bytes(&bytes),
+            None => Err(ser::Error::custom("the membership change has too many edits")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Change {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Change, D::Error> {
+        let bytes = from.deserialize_bytes(BytesVisitor)?;
+        Change::decode(bytes).ok_or_else(|| de::Error::custom("invalid membership change"))
+    }
+}
+
+impl Serialize for Address {
+    /// Writes the UTF-8 bytes of the address.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(self.as_str().as_bytes())
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Address, D::Error> {
+        let bytes = from.deserialize_bytes(BytesVisitor)?;
+        let text = core::str::from_utf8(bytes).map_err(de::Error::custom)?;
+        Address::new(text).ok_or_else(|| de::Error::custom("the address is too long"))
+    }
+}
+
 /// A visitor that borrows bytes from the input.
-pub(crate) struct BytesVisitor;
+struct BytesVisitor;
 
 impl<'de> Visitor<'de> for BytesVisitor {
     type Value = &'de [u8];

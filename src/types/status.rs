@@ -11,6 +11,7 @@ use crate::types::write::HardState;
 
 /// A summary of a node's consensus state; cheap enough to take after every step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Status {
     /// The id of this node.
     pub id: NodeId,
@@ -21,6 +22,7 @@ pub struct Status {
     /// The candidate that the node voted for in that term, if any.
     pub vote: Option<NodeId>,
     /// The longest vote lease that the node gave a leader; zero if it gave none.
+    #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
     pub vote_lease: Duration,
     /// The leader that the node follows: the node itself while it leads; `None` if it knows no
     /// leader.
@@ -61,6 +63,7 @@ impl Status {
 
 /// The replication progress of one peer, as its leader knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct PeerStatus {
     /// The id of the peer.
     pub id: NodeId,
@@ -85,6 +88,7 @@ pub struct PeerStatus {
 
 /// The role of a node (Raft §5.1; pre-candidate: thesis §9.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum RoleName {
     /// Takes entries from the leader, or waits for a leader.
     Follower,
@@ -104,6 +108,7 @@ impl RoleName {
 
 /// The last known result of comparing this node's state machine with the others'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum StateVerification {
     /// The state has not been compared since the node started or restored a snapshot. The node
     /// rejects reads for a bounded time, or until a conclusive comparison if it has seen different
@@ -121,10 +126,15 @@ pub enum StateVerification {
 
 /// The full status of a node, for operators and clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Report {
     /// The state of the consensus algorithm.
     pub status: Status,
     /// The replication progress of each peer; empty unless this node leads.
+    #[cfg_attr(
+        feature = "std",
+        serde(with = "crate::types::serial::List::<{ Membership::MEMBERS_MAX }>")
+    )]
     pub peers: Vec<PeerStatus>,
     /// The active membership of the cluster.
     pub membership: Membership,
@@ -134,6 +144,7 @@ pub struct Report {
     pub comparisons: Comparisons,
     /// The time left in which the node may answer reads without a quorum: the rest of its leader
     /// lease or read lease; zero if it holds neither.
+    #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
     pub lease: Duration,
 }
 

@@ -71,6 +71,7 @@ pub enum ComparisonBody {
 
 /// The number of a node's comparisons since its start, by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Comparisons {
     /// Comparisons in which a majority had the same results as this node.
     pub consistent: u64,

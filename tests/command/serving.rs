@@ -215,6 +215,11 @@ fn certificates_decide_the_permissions() {
         "1",
     ]);
     assert!(issued.ok().contains("certs/node-1.pem"));
+    for (flag, name) in [("--clients", "../app"), ("--admins", "the ops")] {
+        let rejected = nodes.quorate(&["certs", "certs", flag, name]);
+        rejected.fails_with(2, "ASCII letters, digits, `-`, `_` and `.`");
+        rejected.fails_with(2, flag);
+    }
     let (certs, members) = (nodes.root().join("certs"), nodes.listed(&[1]));
     let certs = certs.to_string_lossy().into_owned();
     nodes.serve_with(1, &["--members", &members, "--certs", &certs]);

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::exit::{CommandError, Exit};
 use crate::output::report;
-use crate::values::Cluster;
+use crate::values::{Cluster, parse_admin, parse_client};
 
 /// The flags of `certs`.
 #[derive(Args, Debug)]
@@ -31,11 +31,11 @@ pub(crate) struct CertsFlags {
     #[arg(long, value_name = "N", value_delimiter = ',')]
     nodes: Vec<u64>,
     /// Names of clients to issue certificates for; clients may read and write
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    clients: Vec<String>,
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = parse_client)]
+    clients: Vec<Principal>,
     /// Names of administrators to issue certificates for; administrators may do everything
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    admins: Vec<String>,
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = parse_admin)]
+    admins: Vec<Principal>,
     /// Validity of the certificates, in days
     #[arg(long, value_name = "N", default_value_t = 365)]
     days: u32,
@@ -46,12 +46,10 @@ pub(crate) struct CertsFlags {
 
 pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, CommandError> {
     let nodes = flags.nodes.iter().map(|id| Principal::Node(NodeId(*id)));
-    let clients = flags.clients.iter().map(|name| Principal::Client(name.as_str().into()));
-    let admins = flags.admins.iter().map(|name| Principal::Admin(name.as_str().into()));
     let cluster = flags.cluster.unwrap_or_default().0;
     let directory = Directory::open(&flags.directory).map_err(CommandError::invalid_input)?;
     let mut issued = Vec::new();
-    for principal in nodes.chain(clients).chain(admins) {
+    for principal in nodes.chain(flags.clients.iter().chain(&flags.admins).cloned()) {
         let files = directory
             .issue(cluster, &principal, flags.days)
             .map_err(CommandError::invalid_input)?;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use quorate::runtime::Principal;
+use quorate::runtime::{PRINCIPAL_NAME_BYTES_MAX, Principal};
 use quorate::storage::ClusterId;
 use quorate::types::{NodeId, ReadLevel};
 use serde::de::{Deserialize, Deserializer, Visitor};
@@ -150,11 +150,28 @@ impl FromStr for ClientPrincipal {
 
     fn from_str(text: &str) -> Result<ClientPrincipal, String> {
         match text.split_once('/') {
-            Some(("client", name)) => Ok(ClientPrincipal(Principal::Client(name.into()))),
-            Some(("admin", name)) => Ok(ClientPrincipal(Principal::Admin(name.into()))),
+            Some(("client", name)) => parse_client(name).map(ClientPrincipal),
+            Some(("admin", name)) => parse_admin(name).map(ClientPrincipal),
             _ => Err(format!("`{text}` is not client/NAME or admin/NAME")),
         }
     }
+}
+
+/// Parses the name of a client.
+pub(crate) fn parse_client(name: &str) -> Result<Principal, String> {
+    Principal::client(name).ok_or_else(|| invalid_name(name))
+}
+
+/// Parses the name of an administrator.
+pub(crate) fn parse_admin(name: &str) -> Result<Principal, String> {
+    Principal::admin(name).ok_or_else(|| invalid_name(name))
+}
+
+fn invalid_name(name: &str) -> String {
+    format!(
+        "`{name}` is not a name: use 1 to {PRINCIPAL_NAME_BYTES_MAX} ASCII letters, digits, `-`, \
+         `_` and `.`"
+    )
 }
 
 /// Splits text into a number and the unit after it.
@@ -234,6 +251,19 @@ mod tests {
         for text in ["127.0.0.1:1", "0=127.0.0.1:1", "x=127.0.0.1:1", "1=localhost"] {
             let error = text.parse::<NodeAddress>().expect_err(text);
             assert!(error.contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_client_is_one_that_a_certificate_may_have() {
+        let app: ClientPrincipal = "client/app-1.x_y".parse().expect("a valid name");
+        assert_eq!(Some(app.0), Principal::client("app-1.x_y"));
+        let long = "a".repeat(PRINCIPAL_NAME_BYTES_MAX + 1);
+        for name in ["", "../ops", "a b", "ä", &long] {
+            let error = parse_client(name).expect_err(name);
+            assert!(error.contains(&format!("`{name}` is not a name: use 1 to 64 ASCII")));
+            assert_eq!(parse_admin(name), Err(error.clone()));
+            assert_eq!(format!("admin/{name}").parse::<ClientPrincipal>(), Err(error));
         }
     }
 

@@ -292,15 +292,20 @@ impl Attempts<'_> {
                 self.last_error = Some(AttemptError::NotReady { address, reason });
                 Ok(if redirected { NextStep::RetryNow } else { NextStep::RetryLater })
             }
-            reply => {
-                if let ReplyBody::Replied { .. }
-                | ReplyBody::Registered { .. }
-                | ReplyBody::MembershipChangeCommitted { .. } = reply
-                {
-                    self.nodes().set_leader(&address);
-                }
+            ReplyBody::Replied { .. }
+            | ReplyBody::Registered { .. }
+            | ReplyBody::MembershipChangeCommitted { .. } => {
+                self.nodes().set_leader(&address);
                 Ok(NextStep::Done(reply))
             }
+            ReplyBody::SessionExpired { .. }
+            | ReplyBody::OutsideWindow { .. }
+            | ReplyBody::Malformed { .. }
+            | ReplyBody::MayBeLost { .. }
+            | ReplyBody::Answered { .. }
+            | ReplyBody::LeadershipTransferred
+            | ReplyBody::Started
+            | ReplyBody::Report(_) => Ok(NextStep::Done(reply)),
         }
     }
 }

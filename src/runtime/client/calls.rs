@@ -12,7 +12,7 @@ use crate::runtime::client::attempts::{ConnectionPool, RetryPolicy, Route};
 use crate::runtime::client::config::{ClientConfig, ClientConfigError};
 use crate::runtime::client::error::{AttemptError, ClientError, RejectCause};
 use crate::runtime::client::session::Session;
-use crate::runtime::request::{ProposalOutcome, ReadReply};
+use crate::runtime::request::{self, Effect, Operation, ProposalOutcome, ReadReply, TypedReply};
 #[cfg(feature = "tls")]
 use crate::runtime::tls::TlsError;
 #[cfg(feature = "tls")]
@@ -90,12 +90,15 @@ impl Client {
     ) -> Result<ProposalOutcome, ClientError> {
         let command = Request::Plain(command).encode();
         let body = RequestBody::Propose { acknowledge, command };
-        match self.send(Route::Leader, RetryPolicy::Never, body).await? {
-            ReplyBody::Replied { id, reply } => {
-                Ok(ProposalOutcome::Done { id, outcome: Outcome::Reply(reply) })
+        let reply = self.send(Route::Leader, body).await?;
+        match request::proposal_outcome(reply) {
+            Ok(
+                outcome @ (ProposalOutcome::Done { outcome: Outcome::Reply(_), .. }
+                | ProposalOutcome::MayBeLost { .. }),
+            ) => Ok(outcome),
+            Ok(ProposalOutcome::Done { .. }) | Err(_) => {
+                Err(ClientError::Rejected(RejectCause::MalformedCommand))
             }
-            ReplyBody::MayBeLost { id } => Ok(ProposalOutcome::MayBeLost { id }),
-            _ => Err(ClientError::Rejected(RejectCause::MalformedCommand)),
         }
     }
 
@@ -161,7 +164,7 @@ impl Client {
     /// report.
     pub async fn change_membership(&self, change: Change) -> Result<EntryId, ClientError> {
         let body = RequestBody::ChangeMembership(change);
-        self.expect_membership_change(self.send(Route::Leader, RetryPolicy::Never, body).await?)
+        self.call(Route::Leader, body, request::membership_change).await
     }
 
     /// Cancels a staged membership change, whose new voters have not caught up yet. For
@@ -170,10 +173,8 @@ impl Client {
     /// # Errors
     /// A [`ClientError`].
     pub async fn cancel_membership_change(&self) -> Result<EntryId, ClientError> {
-        self.expect_membership_change(
-            self.send(Route::Leader, RetryPolicy::Never, RequestBody::CancelMembershipChange)
-                .await?,
-        )
+        let body = RequestBody::CancelMembershipChange;
+        self.call(Route::Leader, body, request::membership_change).await
     }
 
     /// Transfers the leadership to the voter `to`, or to a voter that the leader chooses if none is
@@ -182,13 +183,8 @@ impl Client {
     /// # Errors
     /// A [`ClientError`].
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), ClientError> {
-        match self
-            .send(Route::Leader, RetryPolicy::Never, RequestBody::TransferLeadership(to))
-            .await?
-        {
-            ReplyBody::LeadershipTransferred => Ok(()),
-            _ => Err(self.unexpected_reply()),
-        }
+        let body = RequestBody::TransferLeadership(to);
+        self.call(Route::Leader, body, request::leadership_transfer).await
     }
 
     /// Makes the node at `address` start a pre-vote now, as if its election timeout had passed. The
@@ -197,9 +193,7 @@ impl Client {
     /// # Errors
     /// A [`ClientError`].
     pub async fn campaign(&self, address: &str) -> Result<(), ClientError> {
-        self.expect_started(
-            self.send(Route::At(address), RetryPolicy::Idempotent, RequestBody::Campaign).await?,
-        )
+        self.call(Route::At(address), RequestBody::Campaign, request::started).await
     }
 
     /// Makes the node at `address` take a snapshot of its state machine, and returns once the node
@@ -209,10 +203,7 @@ impl Client {
     /// # Errors
     /// A [`ClientError`].
     pub async fn snapshot(&self, address: &str) -> Result<(), ClientError> {
-        self.expect_started(
-            self.send(Route::At(address), RetryPolicy::Idempotent, RequestBody::TakeSnapshot)
-                .await?,
-        )
+        self.call(Route::At(address), RequestBody::TakeSnapshot, request::started).await
     }
 
     /// Reads the files of `ClientConfig::tls` again, synchronously. New connections use the new
@@ -235,15 +226,25 @@ impl Client {
         Instant::now() + self.deadline.min(FAR)
     }
 
-    async fn send(
+    async fn call<T>(
         &self,
         route: Route<'_>,
-        retry_policy: RetryPolicy,
         body: RequestBody,
-    ) -> Result<ReplyBody, ClientError> {
+        result: fn(ReplyBody) -> TypedReply<T>,
+    ) -> Result<T, ClientError> {
+        let reply = self.send(route, body).await?;
+        result(reply).map_err(|_| ClientError::Unknown(AttemptError::UnexpectedReply))
+    }
+
+    async fn send(&self, route: Route<'_>, body: RequestBody) -> Result<ReplyBody, ClientError> {
+        let retry_policy = match Operation::of(&body).effect {
+            Effect::Read => RetryPolicy::ReadOnly,
+            Effect::Start => RetryPolicy::Idempotent,
+            Effect::Change => RetryPolicy::Never,
+        };
         let mut attempts = self.shared.pool.attempts(self.call_deadline(), retry_policy);
         let reply = attempts.send(route, || Some(body.clone())).await?;
-        reply.ok_or_else(|| self.unexpected_reply())
+        reply.ok_or(ClientError::Unknown(AttemptError::UnexpectedReply))
     }
 
     async fn read_via(
@@ -253,37 +254,11 @@ impl Client {
         query: &[u8],
     ) -> Result<ReadReply, ClientError> {
         let body = RequestBody::Read { level, query: query.to_vec() };
-        match self.send(route, RetryPolicy::ReadOnly, body).await? {
-            ReplyBody::Answered { freshness, index, applied, answer } => {
-                Ok(ReadReply { answer, freshness, index, applied })
-            }
-            _ => Err(self.unexpected_reply()),
-        }
+        self.call(route, body, request::read_reply).await
     }
 
     async fn report_via(&self, route: Route<'_>) -> Result<Report, ClientError> {
-        match self.send(route, RetryPolicy::ReadOnly, RequestBody::Report).await? {
-            ReplyBody::Report(report) => Ok(*report),
-            _ => Err(self.unexpected_reply()),
-        }
-    }
-
-    fn expect_membership_change(&self, reply: ReplyBody) -> Result<EntryId, ClientError> {
-        match reply {
-            ReplyBody::MembershipChangeCommitted { id } => Ok(id),
-            _ => Err(self.unexpected_reply()),
-        }
-    }
-
-    fn expect_started(&self, reply: ReplyBody) -> Result<(), ClientError> {
-        match reply {
-            ReplyBody::Started => Ok(()),
-            _ => Err(self.unexpected_reply()),
-        }
-    }
-
-    fn unexpected_reply(&self) -> ClientError {
-        ClientError::Unknown(AttemptError::UnexpectedReply)
+        self.call(route, RequestBody::Report, request::report).await
     }
 }
 

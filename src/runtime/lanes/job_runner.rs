@@ -51,8 +51,10 @@ impl<T> Clone for JobRunner<T> {
 
 impl<T> JobRunner<T> {
     pub(super) fn new(
-        (name, number): (&'static str, usize),
-        (events, counts): (UnboundedSender<Vec<Event>>, Arc<Counts>),
+        name: &'static str,
+        number: usize,
+        events: UnboundedSender<Vec<Event>>,
+        counts: Arc<Counts>,
         work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
     ) -> JobRunner<T> {
         let work: Work<T> = Box::new(work);

@@ -28,12 +28,14 @@ pub(super) struct Lane<T> {
 impl<T: Send + 'static> Lane<T> {
     #[cfg_attr(madsim, expect(unused_variables, reason = "no thread polls under madsim"))]
     pub(super) fn start(
-        (name, number): (&'static str, usize),
-        (events, counts): (&UnboundedSender<Vec<Event>>, &Arc<Counts>),
+        name: &'static str,
+        number: usize,
+        events: &UnboundedSender<Vec<Event>>,
+        counts: &Arc<Counts>,
         busy_poll: BusyPoll,
         work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
     ) -> io::Result<Lane<T>> {
-        let runner = JobRunner::new((name, number), (events.clone(), Arc::clone(counts)), work);
+        let runner = JobRunner::new(name, number, events.clone(), Arc::clone(counts), work);
         Ok(Lane {
             queued: Vec::new(),
             slow: false,
@@ -93,8 +95,10 @@ mod tests {
         let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
         let busy_poll = BusyPoll::new(Duration::ZERO);
         let lane = Lane::start(
-            ("lane", 0),
-            (&events, &counts),
+            "lane",
+            0,
+            &events,
+            &counts,
             busy_poll,
             |(gate, thread_sender): TestJob, _| {
                 if let Some(gate) = gate {

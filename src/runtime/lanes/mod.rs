@@ -54,7 +54,8 @@ impl Lanes {
     /// commands and queries run on the driver's thread where no earlier job is queued.
     pub(super) fn start<M, D>(
         disk: &D,
-        (mut worker, inline): (Worker<M>, bool),
+        mut worker: Worker<M>,
+        inline: bool,
         busy_poll: BusyPoll,
         events: &UnboundedSender<Vec<Event>>,
         counts: &Arc<Counts>,
@@ -63,47 +64,51 @@ impl Lanes {
         M: StateMachine + Send + 'static,
         D: Disk + Clone + Send + 'static,
     {
-        let outputs = (events, counts);
         let (mut log_disk, log_counts) = (disk.clone(), Arc::clone(counts));
-        let log =
-            Lane::start(("quorate-log", 0), outputs, busy_poll, move |operation, queued_at| {
-                Event::Input(execute_operation(&mut log_disk, &operation, queued_at, &log_counts))
-            })?;
-        let (mut bulk_disk, bulk_counts) = (disk.clone(), Arc::clone(counts));
-        let mut view = None::<FrozenView>;
-        let bulk = Lane::start(("quorate-bulk", 1), outputs, busy_poll, move |job, queued_at| {
-            Event::Input(match job {
-                BulkJob::Disk(operation) => {
-                    execute_operation(&mut bulk_disk, &operation, queued_at, &bulk_counts)
-                }
-                BulkJob::HoldView(frozen) => {
-                    let last = frozen.last();
-                    view = Some(frozen);
-                    Input::ViewFrozen(last)
-                }
-                BulkJob::ReadView(bytes) => read_view(view.as_mut(), bytes),
-            })
-        })?;
-        let (mut machine_disk, machine_counts) = (disk.clone(), Arc::clone(counts));
-        let machine = Lane::start(
-            ("quorate-machine", 2),
-            outputs,
+        let log = Lane::start(
+            "quorate-log",
+            0,
+            events,
+            counts,
             busy_poll,
-            move |job, queued_at| match job {
-                MachineJob::Work(work) => {
-                    let applies = matches!(work, Work::Apply(_));
-                    let done = worker.execute(work, &mut machine_disk);
-                    if applies {
-                        machine_counts.disk.apply_times.observe(queued_at);
-                    }
-                    Event::Input(Input::WorkDone(done))
-                }
-                MachineJob::Freeze => match worker.freeze() {
-                    Some(frozen) => Event::View(frozen),
-                    None => Event::Input(Input::ViewFailed),
-                },
+            move |operation, queued_at| {
+                Event::Input(execute_operation(&mut log_disk, &operation, queued_at, &log_counts))
             },
         )?;
+        let (mut bulk_disk, bulk_counts) = (disk.clone(), Arc::clone(counts));
+        let mut view = None::<FrozenView>;
+        let bulk =
+            Lane::start("quorate-bulk", 1, events, counts, busy_poll, move |job, queued_at| {
+                Event::Input(match job {
+                    BulkJob::Disk(operation) => {
+                        execute_operation(&mut bulk_disk, &operation, queued_at, &bulk_counts)
+                    }
+                    BulkJob::HoldView(frozen) => {
+                        let last = frozen.last();
+                        view = Some(frozen);
+                        Input::ViewFrozen(last)
+                    }
+                    BulkJob::ReadView(bytes) => read_view(view.as_mut(), bytes),
+                })
+            })?;
+        let (mut machine_disk, machine_counts) = (disk.clone(), Arc::clone(counts));
+        let machine =
+            Lane::start("quorate-machine", 2, events, counts, busy_poll, move |job, queued_at| {
+                match job {
+                    MachineJob::Work(work) => {
+                        let applies = matches!(work, Work::Apply(_));
+                        let done = worker.execute(work, &mut machine_disk);
+                        if applies {
+                            machine_counts.disk.apply_times.observe(queued_at);
+                        }
+                        Event::Input(Input::WorkDone(done))
+                    }
+                    MachineJob::Freeze => match worker.freeze() {
+                        Some(frozen) => Event::View(frozen),
+                        None => Event::Input(Input::ViewFailed),
+                    },
+                }
+            })?;
         Ok(Lanes { log, bulk, machine, inline, frozen: false })
     }
 
@@ -163,7 +168,7 @@ fn execute_operation(
     if let Err(error) = &result {
         warn!(action = ?operation.action, %error, "a disk operation failed");
     }
-    counts.operation_done(operation, result.as_ref().err(), (queued_at, started));
+    counts.operation_done(operation, result.as_ref().err(), queued_at, started);
     Input::Disk(Completion { id: operation.id, result })
 }
 

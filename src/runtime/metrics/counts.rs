@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crate::raft::MessageRejectReason;
 use crate::replica::{ComparisonResult, Node};
-use crate::runtime::metrics::labels::{CountersByLabel, Label, ProposalEnd, ReadEnd, SnapshotStep};
+use crate::runtime::metrics::labels::{
+    CountersByLabel, Label, ProposalEnd, ReadEnd, RequestMetric, SnapshotStep,
+};
 use crate::runtime::metrics::network::NetworkCounts;
 use crate::runtime::metrics::value::{Counter, ENABLED, Gauge, Histogram, Stopwatch};
 use crate::storage::{ClusterId, DiskError, FileAction, Lane, Operation};
-use crate::types::{Membership, NodeId, ReadLevel, RejectReason, RoleName, Term};
+use crate::types::{Membership, NodeId, ReadLevel, RejectReason, RoleName};
+use crate::wire::ReplyBody;
 
 /// The points of the log, in ascending order except `durable`, which may lie anywhere up to `last`.
 pub(in crate::runtime) const LOG_POINTS: [&str; 6] =
@@ -163,46 +166,52 @@ impl Counts {
         self.state.learners.set(membership.learners().count() as u64);
     }
 
-    /// Records a change of role, term or leader; `previous` is the term and leader before it.
-    pub(in crate::runtime) fn role_changed(
-        &self,
-        role: RoleName,
-        (term, leader): (Term, Option<NodeId>),
-        previous: (Term, Option<NodeId>),
-    ) {
-        if leader.is_some() && (term, leader) != previous {
+    /// Records a change of role, term or leader, and whether a leader of a term became known.
+    pub(in crate::runtime) fn role_changed(&self, role: RoleName, is_new_leader: bool) {
+        if is_new_leader {
             self.events.leader_changes.add(1);
         }
         self.events.roles.add(&role, 1);
     }
 
-    /// Records the outcome of a proposal.
-    pub(in crate::runtime) fn proposal_ended(&self, outcome: ProposalEnd, since: Stopwatch) {
-        self.requests.proposals.add(&outcome, 1);
-        if matches!(outcome, ProposalEnd::Done | ProposalEnd::MayBeLost) {
-            self.requests.proposal_times.observe(since);
-        }
-    }
-
-    /// Records the outcome of a read.
-    pub(in crate::runtime) fn read_ended(
+    /// Records the reply to a request.
+    pub(in crate::runtime) fn request_ended(
         &self,
-        level: ReadLevel,
-        outcome: ReadEnd,
+        metric: RequestMetric,
         since: Stopwatch,
+        reply: &ReplyBody,
     ) {
-        self.requests.reads.add(&(level, outcome), 1);
-        if matches!(outcome, ReadEnd::Answered) {
-            self.requests.read_times.observe(since);
+        let requests = &self.requests;
+        match metric {
+            RequestMetric::Proposal => {
+                let end = ProposalEnd::of(reply);
+                requests.proposals.add(&end, 1);
+                if matches!(end, ProposalEnd::Done | ProposalEnd::MayBeLost) {
+                    requests.proposal_times.observe(since);
+                }
+            }
+            RequestMetric::Read(level) => {
+                let end = ReadEnd::of(reply);
+                requests.reads.add(&(level, end), 1);
+                if matches!(end, ReadEnd::Answered) {
+                    requests.read_times.observe(since);
+                }
+            }
+            RequestMetric::None => {}
+        }
+        if let ReplyBody::Rejected { reason, .. } = reply {
+            requests.rejected.add(reason, 1);
         }
     }
 
-    /// Records a disk operation, with stopwatches started when it was queued and when it began.
+    /// Records a disk operation. `queued_at` was started when the operation was queued, `started`
+    /// when it began.
     pub(in crate::runtime) fn operation_done(
         &self,
         operation: &Operation,
         error: Option<&DiskError>,
-        (queued_at, started): (Stopwatch, Stopwatch),
+        queued_at: Stopwatch,
+        started: Stopwatch,
     ) {
         let disk = &self.disk;
         disk.operations.add(&operation.action, 1);

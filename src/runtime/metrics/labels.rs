@@ -7,6 +7,7 @@ use crate::replica::ComparisonResult;
 use crate::runtime::metrics::value::Counter;
 use crate::storage::{DiskError, FileAction};
 use crate::types::{MessageTopic, Packet, ReadLevel, RejectReason, RoleName, StateVerification};
+use crate::wire::ReplyBody;
 
 /// A type whose values are counted by a label with a fixed set of values.
 pub(in crate::runtime) trait Label {
@@ -41,6 +42,15 @@ impl<S: Label> CountersByLabel<S> {
     pub(in crate::runtime) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         S::NAMES.iter().copied().zip(self.0.iter().map(Counter::get))
     }
+}
+
+/// The counters that an operation adds to.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::runtime) enum RequestMetric {
+    Proposal,
+    Read(ReadLevel),
+    /// Only that of rejected requests.
+    None,
 }
 
 /// The outcome of a proposal.
@@ -80,6 +90,33 @@ pub(in crate::runtime) enum SnapshotStep {
     Installed,
     PartSent,
     PartReceived,
+}
+
+impl ProposalEnd {
+    pub(super) fn of(reply: &ReplyBody) -> ProposalEnd {
+        match reply {
+            ReplyBody::MayBeLost { .. } => ProposalEnd::MayBeLost,
+            ReplyBody::Rejected { .. } | ReplyBody::ServiceRejected(_) => ProposalEnd::Rejected,
+            ReplyBody::Unknown => ProposalEnd::Unknown,
+            ReplyBody::Replied { .. }
+            | ReplyBody::Registered { .. }
+            | ReplyBody::SessionExpired { .. }
+            | ReplyBody::OutsideWindow { .. }
+            | ReplyBody::Malformed { .. }
+            | ReplyBody::Answered { .. }
+            | ReplyBody::MembershipChangeCommitted { .. }
+            | ReplyBody::LeadershipTransferred
+            | ReplyBody::Started
+            | ReplyBody::Report(_) => ProposalEnd::Done,
+        }
+    }
+}
+
+impl ReadEnd {
+    pub(super) fn of(reply: &ReplyBody) -> ReadEnd {
+        let answered = matches!(reply, ReplyBody::Answered { .. });
+        if answered { ReadEnd::Answered } else { ReadEnd::Rejected }
+    }
 }
 
 impl Label for ProposalEnd {

@@ -14,6 +14,6 @@ mod value;
 #[cfg(feature = "metrics")]
 pub use api::{Bucket, LatencyHistogram, LatencyMetric, Metrics, NodeSummary, PeerLink, Totals};
 pub(super) use counts::Counts;
-pub(super) use labels::{DropReason, ProposalEnd, ReadEnd, SnapshotStep};
+pub(super) use labels::{DropReason, RequestMetric, SnapshotStep};
 pub(super) use network::{OpenConnection, PeerCounts};
 pub(super) use value::Stopwatch;

@@ -7,13 +7,11 @@ use tokio::io::AsyncWrite;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
-use crate::runtime::client::Forwarder;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
-use crate::runtime::handle::Handle;
 use crate::runtime::principal::{Principal, Role};
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::service::connection::Connection;
-use crate::runtime::service::requests::ServiceLimits;
+use crate::runtime::service::requests::{Executor, Rights, ServiceLimits};
 use crate::runtime::transport::handshake::{ConnectionReader, write_all_within};
 use crate::runtime::transport::link::Stream;
 use crate::storage::ClusterId;
@@ -27,8 +25,7 @@ pub(in crate::runtime) struct Service {
     node: NodeId,
     network: NetworkConfig,
     config: ServiceConfig,
-    handle: Handle,
-    forwarder: Option<Forwarder>,
+    executor: Executor,
     connections: Arc<Semaphore>,
     limits: ServiceLimits,
     closing: Arc<watch::Sender<bool>>,
@@ -36,25 +33,23 @@ pub(in crate::runtime) struct Service {
 
 /// A client whose connection is accepted.
 pub(in crate::runtime) struct AcceptedClient {
-    role: Role,
-    /// Whether the client counts as a node that forwards proposals of its own clients: its hello
-    /// names this node, as that of a forwarding node does, and this node forwards proposals, too.
-    forwards: bool,
+    rights: Rights,
     _connection: OwnedSemaphorePermit,
 }
 
 impl Service {
     pub(in crate::runtime) fn new(
-        (cluster, node): (ClusterId, NodeId),
+        cluster: ClusterId,
+        node: NodeId,
         network: NetworkConfig,
         config: ServiceConfig,
-        (handle, forwarder): (Handle, Forwarder),
+        mut executor: Executor,
     ) -> Service {
-        let forwarder = config.forwards.then_some(forwarder);
+        executor.forwarder = executor.forwarder.filter(|_| config.forwards);
         let connections = Arc::new(Semaphore::new(network.connections_max));
         let limits = ServiceLimits::new(&config);
         let closing = Arc::new(watch::Sender::new(false));
-        Service { cluster, node, network, config, handle, forwarder, connections, limits, closing }
+        Service { cluster, node, network, config, executor, connections, limits, closing }
     }
 
     /// Replies to the hello of a client, and accepts it unless it is invalid or the limit is
@@ -77,8 +72,9 @@ impl Service {
         write_all_within(self.network.keepalive_timeout, stream, &bytes).await?;
         match (hello.check(&reply), permit) {
             (Ok(()), Some(permit)) => {
-                let forwards = self.forwarder.is_some() && hello.node.is_some();
-                Ok(AcceptedClient { role, forwards, _connection: permit })
+                // A hello that names this node may be that of a node that forwards proposals.
+                let forwards = self.executor.forwarder.is_some() && hello.node.is_some();
+                Ok(AcceptedClient { rights: Rights { role, forwards }, _connection: permit })
             }
             (Err(error), Some(_)) if hello.cluster != cluster => {
                 Err(reject(ConnectionRejectReason::OtherCluster, error))
@@ -99,13 +95,10 @@ impl Service {
         frames: ConnectionReader,
     ) -> io::Result<()> {
         // A forwarded proposal is not forwarded again, which would allow loops.
-        let forwarder = self.forwarder.clone().filter(|_| !client.forwards);
-        let connection = Connection::new(
-            (client.role, client.forwards),
-            (self.handle.clone(), forwarder),
-            (&self.network, &self.config),
-            self.limits.clone(),
-        );
+        let mut executor = self.executor.clone();
+        executor.forwarder = executor.forwarder.filter(|_| !client.rights.forwards);
+        let (network, config, limits) = (&self.network, &self.config, self.limits.clone());
+        let connection = Connection::new(client.rights, executor, network, config, limits);
         connection.run(stream, frames, self.closing.subscribe()).await
     }
 

@@ -9,13 +9,10 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::runtime::client::Forwarder;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
-use crate::runtime::handle::Handle;
-use crate::runtime::principal::Role;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::service::requests::{
-    LimitPermits, ServiceLimits, execute, is_allowed, too_large_reply,
+    Executor, LimitPermits, Rights, ServiceLimits, too_large_reply,
 };
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::handshake::{ConnectionReader, write_all_within};
@@ -31,11 +28,8 @@ const BATCH_BYTES: usize = 256 << 10;
 
 /// The connection of one client.
 pub(super) struct Connection {
-    role: Role,
-    /// Whether the client is a node that forwards proposals of its own clients.
-    forwards: bool,
-    /// The node, and the forwarder to the leader if this connection's proposals are forwarded.
-    node: Arc<(Handle, Option<Forwarder>)>,
+    rights: Rights,
+    executor: Arc<Executor>,
     network: NetworkConfig,
     idle_max: Duration,
     stall_max: Duration,
@@ -57,16 +51,16 @@ type HeldPermits = (OwnedSemaphorePermit, Option<LimitPermits>);
 
 impl Connection {
     pub(super) fn new(
-        (role, forwards): (Role, bool),
-        node: (Handle, Option<Forwarder>),
-        (network, config): (&NetworkConfig, &ServiceConfig),
+        rights: Rights,
+        executor: Executor,
+        network: &NetworkConfig,
+        config: &ServiceConfig,
         limits: ServiceLimits,
     ) -> Connection {
         let window = config.requests_per_connection_max.min(Semaphore::MAX_PERMITS >> 4);
         Connection {
-            role,
-            forwards,
-            node: Arc::new(node),
+            rights,
+            executor: Arc::new(executor),
             network: network.clone(),
             idle_max: config.idle_max,
             stall_max: config.stall_max,
@@ -156,21 +150,17 @@ impl Connection {
             reply: ClientReply { number, body: reply_body },
             permits: (slot, permits),
         };
-        let permits = match self.limits.acquire(&body) {
-            _ if !is_allowed((self.role, self.forwards), &body) => {
-                Err(ServiceRejectReason::NotAllowed)
-            }
-            None => Err(ServiceRejectReason::Overloaded),
-            Some(permits) => Ok(permits),
+        let permits = match self.rights.allow(&body) {
+            true => self.limits.acquire(&body).ok_or(ServiceRejectReason::Overloaded),
+            false => Err(ServiceRejectReason::NotAllowed),
         };
         match permits {
             // The send fails only if the whole connection has ended.
             Err(reason) => drop(replies.send(reply(ReplyBody::ServiceRejected(reason), None))),
             Ok(permits) => {
-                let (node, replies) = (Arc::clone(&self.node), replies.clone());
+                let (executor, replies) = (Arc::clone(&self.executor), replies.clone());
                 requests.spawn(async move {
-                    let (handle, forwarder) = &*node;
-                    let reply_body = execute(handle, forwarder.as_ref(), body).await;
+                    let reply_body = executor.execute(body).await;
                     let (reply_body, permits) = permits.exchange_for_reply(reply_body);
                     drop(replies.send(reply(reply_body, Some(permits))));
                 });

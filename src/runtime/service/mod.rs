@@ -8,3 +8,4 @@ mod requests;
 mod tests;
 
 pub(super) use accept::{AcceptedClient, Service};
+pub(super) use requests::Executor;

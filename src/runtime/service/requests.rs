@@ -1,16 +1,15 @@
-//! Executes one request of a client, and turns its outcome into a reply.
+//! Executes the requests of clients, within their rights and the limits of the service.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::info;
 
-use crate::machine::Outcome;
 use crate::runtime::client::Forwarder;
 use crate::runtime::config::ServiceConfig;
 use crate::runtime::handle::Handle;
 use crate::runtime::principal::Role;
-use crate::runtime::request::{ProposalOutcome, ReadReply, RequestError};
+use crate::runtime::request::{Access, Effect, Operation};
 use crate::types::RejectReason;
 use crate::wire::{LeaderHint, ReplyBody, RequestBody, ServiceRejectReason};
 
@@ -29,6 +28,23 @@ pub(super) struct LimitPermits {
     kib: Option<OwnedSemaphorePermit>,
 }
 
+/// The rights of one client.
+#[derive(Clone, Copy)]
+pub(super) struct Rights {
+    pub(super) role: Role,
+    /// Whether the client is a node that forwards proposals of its own clients, whose roles it has
+    /// checked.
+    pub(super) forwards: bool,
+}
+
+/// The node that executes the requests of clients.
+#[derive(Clone)]
+pub(in crate::runtime) struct Executor {
+    pub(in crate::runtime) handle: Handle,
+    /// The forwarder to the leader, if proposals are forwarded.
+    pub(in crate::runtime) forwarder: Option<Forwarder>,
+}
+
 impl ServiceLimits {
     pub(super) fn new(config: &ServiceConfig) -> ServiceLimits {
         let kib_max = (config.requests_kib_max as usize).min(Semaphore::MAX_PERMITS);
@@ -38,11 +54,7 @@ impl ServiceLimits {
 
     /// Acquires the permits of a request; none if a limit is reached.
     pub(super) fn acquire(&self, body: &RequestBody) -> Option<LimitPermits> {
-        let bytes = match body {
-            RequestBody::Propose { command, .. } => command.len(),
-            RequestBody::Read { query, .. } => query.len(),
-            _ => 0,
-        };
+        let bytes = Operation::of(body).bytes;
         let request = Arc::clone(&self.requests).try_acquire_owned().ok()?;
         let kib = self.kib(bytes.div_ceil(1 << 10))?;
         Some(LimitPermits { limits: self.clone(), _request: request, kib: Some(kib) })
@@ -73,61 +85,54 @@ impl LimitPermits {
                 let kib = self.limits.kib(room);
                 (body, kib)
             }
-            short => (short, None),
+            ReplyBody::Registered { .. }
+            | ReplyBody::SessionExpired { .. }
+            | ReplyBody::OutsideWindow { .. }
+            | ReplyBody::Malformed { .. }
+            | ReplyBody::MayBeLost { .. }
+            | ReplyBody::MembershipChangeCommitted { .. }
+            | ReplyBody::LeadershipTransferred
+            | ReplyBody::Started
+            | ReplyBody::Report(_)
+            | ReplyBody::Rejected { .. }
+            | ReplyBody::Unknown
+            | ReplyBody::ServiceRejected(_) => (body, None),
         };
         (body, LimitPermits { kib, ..self })
     }
 }
 
-/// Whether a client with this role may send this request. `forwards` is true for a node that
-/// forwards the proposal of its own client, whose role it has checked.
-pub(super) fn is_allowed((role, forwards): (Role, bool), body: &RequestBody) -> bool {
-    match body {
-        // Nodes request the reports of other nodes for their status page.
-        RequestBody::Report => true,
-        RequestBody::Propose { .. } if forwards => true,
-        RequestBody::Propose { .. } | RequestBody::Read { .. } => role != Role::Node,
-        RequestBody::ChangeMembership(_)
-        | RequestBody::CancelMembershipChange
-        | RequestBody::TransferLeadership(_)
-        | RequestBody::Campaign
-        | RequestBody::TakeSnapshot => role == Role::Admin,
+impl Rights {
+    /// Returns true if a client with these rights may send the request.
+    pub(super) fn allow(self, request: &RequestBody) -> bool {
+        match Operation::of(request).access {
+            Access::Everyone => true,
+            Access::Clients => self.role != Role::Node,
+            Access::Forwarded => self.role != Role::Node || self.forwards,
+            Access::Admins => self.role == Role::Admin,
+        }
     }
 }
 
-/// Executes the request on the node, or on the leader by `forwarder`, and returns the reply.
-pub(super) async fn execute(
-    handle: &Handle,
-    forwarder: Option<&Forwarder>,
-    body: RequestBody,
-) -> ReplyBody {
-    match body {
-        RequestBody::Propose { acknowledge, command } => {
-            let result = handle.propose_command(command.clone(), acknowledge).await;
-            let reply = match result {
-                Ok(outcome) => return proposal_reply(outcome),
-                Err(error) => error_reply(handle, &error, ReplyBody::Unknown),
-            };
-            match (forwarder, leader_to_forward_to(&reply)) {
-                (Some(forwarder), Some(leader)) => {
-                    let forwarded =
-                        forwarder.forward(leader, RequestBody::Propose { acknowledge, command });
-                    forwarded.await.unwrap_or(reply)
-                }
-                _ => reply,
-            }
+impl Executor {
+    /// Executes the request on the node, or on the leader, and returns the reply.
+    pub(super) async fn execute(&self, request: RequestBody) -> ReplyBody {
+        let Operation { access, effect, .. } = Operation::of(&request);
+        if access == Access::Admins {
+            info!(?request, "administrator request");
         }
-        RequestBody::Read { level, query } => match handle.read(level, &query).await {
-            Ok(ReadReply { answer, freshness, index, applied }) => {
-                ReplyBody::Answered { freshness, index, applied, answer }
+        let forwarder = self.forwarder.as_ref().filter(|_| access == Access::Forwarded);
+        let forwarded = forwarder.map(|forwarder| (forwarder, request.clone()));
+        let reply = self.handle.request(request).await.unwrap_or_else(|| match effect {
+            Effect::Change => ReplyBody::Unknown,
+            Effect::Read | Effect::Start => self.handle.stopped_reply(),
+        });
+        match (forwarded, leader_to_forward_to(&reply)) {
+            (Some((forwarder, request)), Some(leader)) => {
+                forwarder.forward(leader, request).await.unwrap_or(reply)
             }
-            Err(error) => error_reply(handle, &error, stopped_reply(handle)),
-        },
-        RequestBody::Report => match handle.report().await {
-            Ok(report) => ReplyBody::Report(Box::new(report)),
-            Err(error) => error_reply(handle, &error, stopped_reply(handle)),
-        },
-        request => execute_admin_request(handle, request).await,
+            (Some(_), None) | (None, _) => reply,
+        }
     }
 }
 
@@ -139,78 +144,6 @@ fn leader_to_forward_to(reply: &ReplyBody) -> Option<&LeaderHint> {
         }
         _ => None,
     }
-}
-
-/// Executes a request that only administrators may send.
-async fn execute_admin_request(handle: &Handle, request: RequestBody) -> ReplyBody {
-    info!(?request, "administrator request");
-    let result = match request {
-        RequestBody::ChangeMembership(change) => handle.change_membership(change).await,
-        RequestBody::CancelMembershipChange => handle.cancel_membership_change().await,
-        RequestBody::TransferLeadership(to) => {
-            let result =
-                handle.transfer_leadership(to).await.map(|()| ReplyBody::LeadershipTransferred);
-            return result.unwrap_or_else(|error| error_reply(handle, &error, ReplyBody::Unknown));
-        }
-        // The reply says only that the node has accepted the request. If it had stopped before, the
-        // request is rejected.
-        RequestBody::Campaign => return started_reply(handle, handle.campaign().await),
-        RequestBody::TakeSnapshot => return started_reply(handle, handle.snapshot().await),
-        RequestBody::Propose { .. } | RequestBody::Read { .. } | RequestBody::Report => {
-            unreachable!("every client may send this request")
-        }
-    };
-    match result {
-        Ok(id) => ReplyBody::MembershipChangeCommitted { id },
-        Err(error) => error_reply(handle, &error, ReplyBody::Unknown),
-    }
-}
-
-fn started_reply(handle: &Handle, result: Result<(), RequestError>) -> ReplyBody {
-    match result {
-        Ok(()) => ReplyBody::Started,
-        Err(error) => error_reply(handle, &error, stopped_reply(handle)),
-    }
-}
-
-fn proposal_reply(outcome: ProposalOutcome) -> ReplyBody {
-    match outcome {
-        ProposalOutcome::MayBeLost { id } => ReplyBody::MayBeLost { id },
-        ProposalOutcome::Done { id, outcome } => match outcome {
-            Outcome::Reply(reply) => ReplyBody::Replied { id, reply },
-            Outcome::Registered(session) => ReplyBody::Registered { id, session: session.0 },
-            Outcome::SessionExpired => ReplyBody::SessionExpired { id },
-            Outcome::OutsideWindow => ReplyBody::OutsideWindow { id },
-            Outcome::Malformed => ReplyBody::Malformed { id },
-        },
-    }
-}
-
-/// Returns the reply for an error. `stopped` is the reply if the node stopped before the outcome
-/// was known: [`ReplyBody::Unknown`] if the request may have been executed.
-fn error_reply(handle: &Handle, error: &RequestError, stopped: ReplyBody) -> ReplyBody {
-    match error {
-        RequestError::Rejected(reason) => reject_reply(handle, *reason),
-        RequestError::Unknown => ReplyBody::Unknown,
-        RequestError::Stopped => stopped,
-    }
-}
-
-fn stopped_reply(handle: &Handle) -> ReplyBody {
-    reject_reply(handle, RejectReason::Stopped)
-}
-
-fn reject_reply(handle: &Handle, reason: RejectReason) -> ReplyBody {
-    let leader_id = match reason {
-        RejectReason::NotLeader { leader } => leader,
-        _ => handle.leadership.borrow().leader,
-    };
-    let membership = handle.membership.borrow();
-    let leader = leader_id.map(|id| {
-        let member = membership.member(id);
-        LeaderHint { id, address: member.map(|member| member.address.clone()).unwrap_or_default() }
-    });
-    ReplyBody::Rejected { reason, leader }
 }
 
 /// Returns the reply that replaces an answer too large for a frame.

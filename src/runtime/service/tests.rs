@@ -7,14 +7,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::machine::Outcome;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
 use crate::runtime::principal::Role;
 use crate::runtime::rejected_connections::ConnectionRejectReason;
-use crate::runtime::request::{NodeRequest, ProposalOutcome, ReadReply};
+use crate::runtime::request::DriverRequest;
 use crate::runtime::service::connection::Connection;
-use crate::runtime::service::requests::{ServiceLimits, execute, is_allowed};
+use crate::runtime::service::requests::{Executor, Rights, ServiceLimits};
 use crate::runtime::transport::handshake::ConnectionReader;
 use crate::types::{
     Acknowledge, Change, Command, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason,
@@ -26,20 +25,21 @@ use crate::wire::{
 const MIB: usize = 1 << 20;
 
 /// Simulates a node that replies to each read and proposal with one MiB.
-async fn simulate_node(mut requests: mpsc::Receiver<NodeRequest>) {
+async fn simulate_node(mut requests: mpsc::Receiver<DriverRequest>) {
     while let Some(request) = requests.recv().await {
-        match request {
-            NodeRequest::Read(_, _, _, sender) => {
+        let DriverRequest::Execute(request) = request else { continue };
+        let reply = match request.body {
+            RequestBody::Read { .. } => {
                 let (index, applied) = (Index(1), Index(1));
                 let (answer, freshness) = (vec![7; MIB], Freshness::Linearizable);
-                let _ = sender.send(Ok(ReadReply { answer, freshness, index, applied }));
+                ReplyBody::Answered { freshness, index, applied, answer }
             }
-            NodeRequest::Propose(_, _, _, sender) => {
-                let outcome = Outcome::Reply(vec![7; MIB].into());
-                let _ = sender.send(Ok(ProposalOutcome::Done { id: EntryId::ZERO, outcome }));
+            RequestBody::Propose { .. } => {
+                ReplyBody::Replied { id: EntryId::ZERO, reply: vec![7; MIB].into() }
             }
-            _ => {}
-        }
+            _ => continue,
+        };
+        let _ = request.reply.send(reply);
     }
 }
 
@@ -58,8 +58,9 @@ impl TestConnection {
         let (stream, remote) = duplex(64 << 10);
         let (closing, closed) = watch::channel(false);
         let (network, limits) = (NetworkConfig::default(), ServiceLimits::new(&config));
-        let connection =
-            Connection::new((Role::Client, false), (handle, None), (&network, &config), limits);
+        let rights = Rights { role: Role::Client, forwards: false };
+        let executor = Executor { handle, forwarder: None };
+        let connection = Connection::new(rights, executor, &network, &config, limits);
         let served =
             connection.run(Box::new(remote), ConnectionReader::after_client_hello().await, closed);
         let served = tokio::spawn(served);
@@ -132,6 +133,7 @@ async fn a_request_of_a_node_that_stops_has_an_unknown_outcome() {
         let starts_immediately = matches!(body, RequestBody::Campaign | RequestBody::TakeSnapshot);
         let is_read_only = matches!(body, RequestBody::Read { .. } | RequestBody::Report);
         let (handle, mut requests) = Handle::for_test();
+        let executor = Executor { handle, forwarder: None };
         // The node takes the request and stops without a reply.
         let stopping = tokio::spawn(async move { drop(requests.recv().await) });
         let expected = match (starts_immediately, is_read_only) {
@@ -139,17 +141,17 @@ async fn a_request_of_a_node_that_stops_has_an_unknown_outcome() {
             (_, true) => stopped.clone(),
             _ => ReplyBody::Unknown,
         };
-        assert_eq!(execute(&handle, None, body.clone()).await, expected, "{body:?}");
+        assert_eq!(executor.execute(body.clone()).await, expected, "{body:?}");
         stopping.await.expect("no panic");
         let expected = if expected == ReplyBody::Started { stopped.clone() } else { expected };
-        assert_eq!(execute(&handle, None, body.clone()).await, expected, "{body:?}, later");
+        assert_eq!(executor.execute(body.clone()).await, expected, "{body:?}, later");
     }
 }
 
 #[test]
 fn each_role_may_send_its_own_requests() {
     let allowed_requests = |role, forwards| -> Vec<RequestBody> {
-        all_requests().into_iter().filter(|body| is_allowed((role, forwards), body)).collect()
+        all_requests().into_iter().filter(|body| Rights { role, forwards }.allow(body)).collect()
     };
     let [node, client, admin] = Role::ALL.map(|role| allowed_requests(role, false));
     assert_eq!(node, [RequestBody::Report]);

@@ -8,13 +8,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::runtime::client::Forwarder;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
-use crate::runtime::service::Service;
+use crate::runtime::service::{Executor, Service};
 use crate::runtime::transport::handshake::{ConnectionReader, Handshake};
 use crate::runtime::transport::incoming::{ConnectionHandler, InboundQueues};
-use crate::runtime::transport::link::Security;
 use crate::storage::ClusterId;
 use crate::types::{Body, EntryId, Incarnation, Index, Message, NodeId, Packet, Term};
 use crate::wire::{Frame, Hello, Versions, encode, encode_keepalive};
@@ -79,11 +77,9 @@ async fn a_full_bulk_queue_delays_neither_keepalives_nor_urgent_packets() {
     let config = NetworkConfig::default();
     let (urgent, mut urgent_queue) = mpsc::channel(1);
     let (bulk, mut bulk_queue) = mpsc::channel(1);
-    let identity = (ClusterId(7), NodeId(1));
-    let forwarder = Forwarder::new(identity.0, Security::Plaintext { beyond_loopback: false });
-    let node = (handle.clone(), forwarder);
-    let service = Service::new(identity, config.clone(), ServiceConfig::default(), node);
-    let (cluster, node) = identity;
+    let (cluster, node) = (ClusterId(7), NodeId(1));
+    let executor = Executor { handle: handle.clone(), forwarder: None };
+    let service = Service::new(cluster, node, config.clone(), ServiceConfig::default(), executor);
     let handshake = Handshake { cluster, origin: None, node, incarnation: Incarnation(1) };
     let queues = InboundQueues { urgent, bulk };
     let handler =

@@ -7,6 +7,7 @@ use crate::types::membership::state::Membership;
 
 /// The reason for which a membership, or a change of one, is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum ChangeError {
     /// The change would leave no voters.

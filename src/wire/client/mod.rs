@@ -1,7 +1,6 @@
 //! The client protocol: one [`ClientHello`] from each side, then requests from the client and
 //! replies from the node. Each reply has the number of its request; replies come in any order.
 
-mod form;
 mod hello;
 mod reply;
 mod request;

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::types::serial::Bytes;
 use crate::types::{Address, EntryId, Freshness, Index, NodeId, RejectReason, Report};
-use crate::wire::client::form::{FreshnessForm, RejectReasonForm, address, report};
 use crate::wire::codec::{read, write};
 use crate::wire::error::{FrameError, WireError};
 use crate::wire::frame::{append, read_whole};
@@ -65,7 +64,6 @@ pub enum ReplyBody {
     /// The state machine's answer to a read.
     Answered {
         /// The guaranteed freshness of the answer.
-        #[serde(with = "FreshnessForm")]
         freshness: Freshness,
         /// The read index that the read waited for.
         index: Index,
@@ -85,11 +83,10 @@ pub enum ReplyBody {
     /// The node has started the requested work; later reports show its progress.
     Started,
     /// The full status of the node.
-    Report(#[serde(with = "report")] Box<Report>),
+    Report(Box<Report>),
     /// The request had no effect and will have none.
     Rejected {
         /// The reason for the rejection.
-        #[serde(with = "RejectReasonForm")]
         reason: RejectReason,
         /// The leader, if the node knows it.
         leader: Option<LeaderHint>,
@@ -106,7 +103,6 @@ pub struct LeaderHint {
     /// The id of the leader.
     pub id: NodeId,
     /// The leader's address; empty if the membership has none.
-    #[serde(with = "address")]
     pub address: Address,
 }
 

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::types::serial::Bytes;
 use crate::types::{Acknowledge, Change, Command, NodeId, ReadLevel};
-use crate::wire::client::form::{AcknowledgeForm, ReadLevelForm, change};
 use crate::wire::codec::{read, write};
 use crate::wire::error::{FrameError, WireError};
 use crate::wire::frame::{append, read_whole};
@@ -27,7 +26,6 @@ pub enum RequestBody {
     /// Proposes a command, encoded by `machine::Request::encode`.
     Propose {
         /// The condition under which the proposal is acknowledged.
-        #[serde(with = "AcknowledgeForm")]
         acknowledge: Acknowledge,
         /// The bytes of the command.
         command: Command,
@@ -35,7 +33,6 @@ pub enum RequestBody {
     /// Reads from the state machine.
     Read {
         /// The required freshness of the answer.
-        #[serde(with = "ReadLevelForm")]
         level: ReadLevel,
         /// The bytes of the query.
         #[serde(with = "Bytes")]
@@ -44,7 +41,7 @@ pub enum RequestBody {
     /// Requests the full status of the node.
     Report,
     /// Changes the membership. For administrators.
-    ChangeMembership(#[serde(with = "change")] Change),
+    ChangeMembership(Change),
     /// Cancels a change while target voters still lack the log. For administrators.
     CancelMembershipChange,
     /// Transfers the leadership to the named voter, or to the best one. For administrators.

@@ -3,12 +3,11 @@
 use std::fmt;
 
 use quorate::machine::Request;
-use quorate::storage::FileDisk;
+use quorate::storage::{FileDisk, Inspection};
 use quorate::types::{Entry, EntryId, Index, Payload};
 use serde_json::{Value, json};
 
 use crate::escape::escape_text;
-use crate::inspect::report::DirectoryReport;
 use crate::kv::Command;
 
 /// A log entry with a description.
@@ -25,15 +24,15 @@ const PRINTED_BYTES_MAX: usize = 60;
 /// Returns entries from `first` on, at most `limit`, up to the first that cannot be read.
 pub(super) fn list(
     disk: &mut FileDisk,
-    report: &mut DirectoryReport,
+    inspection: &mut Inspection,
     first: u64,
     limit: usize,
 ) -> Vec<ListedEntry> {
-    let (base, last) = (report.inspection.opened.base.index, report.inspection.opened.last.index);
+    let (base, last) = (inspection.opened.base.index, inspection.opened.last.index);
     let mut next = Index(first).max(base.next());
     let mut listed = Vec::new();
     while next <= last && listed.len() < limit {
-        let Ok(entries) = report.inspection.entries(disk, next, last) else { break };
+        let Ok(entries) = inspection.entries(disk, next, last) else { break };
         let room = limit - listed.len();
         listed.extend(entries.iter().take(room).map(ListedEntry::of));
         next = entries.last().map_or(last, |entry| entry.id.index).next();

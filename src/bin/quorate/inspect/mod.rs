@@ -55,7 +55,7 @@ pub(crate) fn run(flags: &InspectFlags, json: bool) -> Result<Exit, CommandError
     };
     let listed = match flags.entries {
         None => Vec::new(),
-        Some(first) => entries::list(&mut disk, &mut report, first, flags.limit),
+        Some(first) => entries::list(&mut disk, &mut report.inspection, first, flags.limit),
     };
     if json {
         print(&report.json(&listed).to_string())?;

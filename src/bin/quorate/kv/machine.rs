@@ -1,6 +1,5 @@
 //! The key-value state machine: an ordered map in memory.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -9,10 +8,7 @@ use quorate::machine::{ConflictTest, StateMachine};
 use quorate::types::Index;
 
 use crate::kv::messages::{Answer, Command, Pair, Query, Reply};
-use crate::kv::snapshot::{Snapshot, read_snapshot};
-
-/// The keys and values; clones share both.
-pub(super) type Map = BTreeMap<Arc<[u8]>, Arc<[u8]>>;
+use crate::kv::snapshot::{Map, Snapshot, read_snapshot};
 
 /// The most pairs in one answer.
 const PAIRS_MAX: u32 = 4096;

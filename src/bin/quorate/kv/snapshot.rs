@@ -1,11 +1,14 @@
 //! The snapshot encoding of the store: a header, then every key and its value in key order.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::kv::bytes::put;
-use crate::kv::machine::Map;
+
+/// The keys and values; clones share both.
+pub(super) type Map = BTreeMap<Arc<[u8]>, Arc<[u8]>>;
 
 const HEADER: &[u8] = b"quorate kv 1\n";
 /// The size, in bytes, at which a piece of the encoded snapshot is complete.
