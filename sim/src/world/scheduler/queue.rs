@@ -1,0 +1,147 @@
+//! The queue of future events, ordered by time and, at one instant, by order of scheduling.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use quorate::storage::Lane;
+
+use crate::time::SimTime;
+use crate::world::place::Place;
+
+/// One future event. An event with a start number concerns one start of a node, and does nothing
+/// after that start has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A message reaches the node that it is addressed to.
+    Arrive { slot: u32 },
+    /// A message reaches this node, even if it is addressed to another one.
+    Inject { place: Place, slot: u32 },
+    /// A request of a client reaches its node.
+    Request { slot: u32 },
+    /// A driver proposes the batch that it has gathered.
+    BatchReady { place: Place, start_number: u16 },
+    /// The deadline of a node may have come.
+    Wake { place: Place, start_number: u16 },
+    /// A disk finishes the first operation of a lane.
+    OperationDone { place: Place, start_number: u16, lane: Lane },
+    /// A node is notified of the finished operations of a lane.
+    CompletionReported { place: Place, start_number: u16, lane: Lane },
+    /// A worker finishes its first work.
+    WorkDone { place: Place, start_number: u16 },
+    /// A driver finishes a node's request for its worker's frozen view.
+    ViewDone { place: Place, start_number: u16 },
+    /// A lagging driver executes its next output.
+    ExecuteOutput { place: Place, start_number: u16 },
+    /// A node starts an election, on request of the plan.
+    Campaign { place: Place },
+    /// A request of the operator reaches its node.
+    AdminRequest { request: u32 },
+    /// A node is asked to shut down.
+    Stop { place: Place },
+    /// A node that is down restarts.
+    Restart { place: Place, start_number: u16 },
+    /// A paused node resumes.
+    Resume { place: Place, pause: u16 },
+    /// A client's timer fires: it starts its next operation, or gives up on the pending one.
+    ClientTimer { client: u16, timer: u32 },
+    /// An operation of the plan is due; a triggered one becomes armed.
+    Planned { op: u32 },
+    /// A triggered operation is due after its delay.
+    FireDelayed { number: u32 },
+    /// A fault with a duration ends.
+    EndEffect { effect: u32 },
+    /// A flapping link changes its state.
+    Flap { effect: u32 },
+    /// A client of a `poll reads` operation reads.
+    PollRead { effect: u32 },
+    /// All further choices are drawn from another seed.
+    Reseed { micros: u32 },
+    /// The fault phase ends.
+    Stabilize,
+    /// The progress of the core is checked.
+    CheckProgress,
+    /// The run ends after this event.
+    End,
+}
+
+/// The queue of future events.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queue {
+    heap: BinaryHeap<Scheduled>,
+    scheduled: u64,
+}
+
+/// A scheduled event. An earlier event is greater, because the heap returns the greatest first.
+#[derive(Clone, Copy, Debug)]
+struct Scheduled {
+    at: SimTime,
+    number: u64,
+    event: Event,
+}
+
+impl Scheduled {
+    /// The order of the event; no two events have the same key.
+    fn key(&self) -> u128 {
+        u128::from(self.at.0) << 64 | u128::from(self.number)
+    }
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Scheduled) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Scheduled) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Scheduled) -> Ordering {
+        other.key().cmp(&self.key())
+    }
+}
+
+impl Queue {
+    /// Schedules `event` at `at`.
+    pub(crate) fn push(&mut self, at: SimTime, event: Event) {
+        self.scheduled += 1;
+        self.heap.push(Scheduled { at, number: self.scheduled, event });
+    }
+
+    /// Returns the time of the next event, or the largest time if there is none.
+    pub(crate) fn next(&self) -> SimTime {
+        self.heap.peek().map_or(SimTime(u64::MAX), |next| next.at)
+    }
+
+    /// Removes and returns the next event.
+    pub(crate) fn pop(&mut self) -> Option<(SimTime, Event)> {
+        self.heap.pop().map(|next| (next.at, next.event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_come_by_time_then_by_order_of_scheduling() {
+        let mut queue = Queue::default();
+        queue.push(SimTime(7), Event::Stabilize);
+        queue.push(SimTime(5), Event::End);
+        queue.push(SimTime(5), Event::Arrive { slot: 1 });
+        assert_eq!(queue.pop(), Some((SimTime(5), Event::End)));
+        assert_eq!(queue.pop(), Some((SimTime(5), Event::Arrive { slot: 1 })));
+        assert_eq!(queue.pop(), Some((SimTime(7), Event::Stabilize)));
+        assert_eq!(queue.pop(), None);
+    }
+
+    #[test]
+    fn an_event_stays_small() {
+        assert!(size_of::<Event>() <= 8);
+    }
+}
