@@ -46,7 +46,10 @@ use crate::world::faults::Faults;
 use crate::world::load::Load;
 use crate::world::load::replies::ClientReply;
 use crate::world::load::surroundings::Surroundings;
-pub(crate) use crate::world::network::{Network, Sender};
+pub(crate) use crate::world::network::Network;
+#[cfg(feature = "cli")]
+pub(crate) use crate::world::network::Sender;
+#[cfg(feature = "cli")]
 pub(crate) use crate::world::place::Place;
 use crate::world::recovery::Recovery;
 use crate::world::run::Run;

@@ -14,6 +14,7 @@ use crate::profile::Profile;
 use crate::strategy::Strategy;
 use crate::workload::kv::Kv;
 use crate::world::cluster::node::Node;
+use crate::world::place::Place;
 
 const SEED: u64 = 11;
 

@@ -163,7 +163,8 @@ impl Node {
         }
         let counter = executed.number;
         let key = Key { node: place.0 + 1, start_number, counter, ..Kind::FlushReport.key() };
-        if !executed.paused && !(synced && run.setup.choices.chance(key, 150)) {
+        let is_late = executed.paused || (synced && run.setup.choices.chance(key, 150));
+        if !is_late {
             return true;
         }
         let key = Key { kind: Kind::FlushReportDelay, ..key };
