@@ -7,7 +7,7 @@ use quorate::types::NodeId;
 use crate::plan::{Op, Plan, Trigger, When};
 use crate::time::SimTime;
 use crate::world::network::Links;
-use crate::world::node::Place;
+use crate::world::place::Place;
 
 /// The plan during a run.
 #[derive(Clone, Debug)]

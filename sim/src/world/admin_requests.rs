@@ -8,16 +8,16 @@ use crate::coverage::Spot;
 use crate::fault::Fault;
 use crate::observer::Observer;
 use crate::world::World;
-use crate::world::node::Place;
 use crate::world::operator::{AdminRequest, OPERATOR_TAG_BIT, Operator};
-use crate::world::queue::Event;
+use crate::world::place::Place;
+use crate::world::scheduler::queue::Event;
 
 impl World {
     /// Sends a request of the operator to a node.
     pub(super) fn send_admin_request(&mut self, place: Place, request: AdminRequest) {
         let number = self.operator.requests.len() as u32;
         self.operator.requests.push((place, request));
-        self.queue.push(self.now, Event::AdminRequest { request: number });
+        self.scheduler.at_once(Event::AdminRequest { request: number });
     }
 
     /// Delivers a request, if the node is up and the cluster survives the change.

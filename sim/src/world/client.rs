@@ -8,7 +8,7 @@ use quorate::types::{Acknowledge, Command, NodeId, ReadLevel, Tag};
 use crate::choice::Draw;
 use crate::observe::OpId;
 use crate::settings::Settings;
-use crate::world::node::Place;
+use crate::world::place::Place;
 
 /// All clients: first those of the load; then the load-spike client, which only sends many requests
 /// at once; the prober, which tests progress in the stabilization phase; and one for each scripted

@@ -16,10 +16,11 @@ use crate::observe::{Observation, OpId};
 use crate::observer::Observer;
 use crate::request;
 use crate::workload::Workload;
+use crate::world::World;
 use crate::world::client::{Attempt, NextOperation, Request, RequestKind, command_length};
-use crate::world::node::Place;
-use crate::world::queue::Event;
-use crate::world::{EventKind, World};
+use crate::world::place::Place;
+use crate::world::scheduler::EventKind;
+use crate::world::scheduler::queue::Event;
 
 impl World {
     pub(super) fn schedule_clients(&mut self) {
@@ -44,8 +45,11 @@ impl World {
         let key = Key { peer: client, counter: timer.turn, ..Kind::ThinkTime.key() };
         let think = self.choices.within(key, self.settings.think_time);
         let longest = self.settings.config.election_timeout_max * 4;
-        let at = self.now.after((think * self.backoff_factor(client, 10)).min(longest.max(think)));
-        self.queue.push(at, Event::ClientTimer { client, timer: timer.number });
+        let at = self
+            .scheduler
+            .now()
+            .after((think * self.backoff_factor(client, 10)).min(longest.max(think)));
+        self.scheduler.at(at, Event::ClientTimer { client, timer: timer.number });
     }
 
     /// Returns the backoff factor of a client, without which retries would overload the nodes.
@@ -67,7 +71,7 @@ impl World {
             self.clients.set_leader(client, None);
             observer.reach(Spot::UnknownByTimeout);
             for op in given_up {
-                observer.observe(self.now, Observation::Unknown { op });
+                observer.observe(self.scheduler.now(), Observation::Unknown { op });
             }
             self.continue_after_failure(client);
         } else if client == self.clients.load_spike_client() {
@@ -122,8 +126,8 @@ impl World {
             // A waiting client must have tried every node before the core counts as stalled.
             Some(_) => self.settings.config.election_timeout_max * 2,
         };
-        let at = self.now.after(patience);
-        self.queue.push(at, Event::ClientTimer { client, timer });
+        let at = self.scheduler.now().after(patience);
+        self.scheduler.at(at, Event::ClientTimer { client, timer });
     }
 
     /// Resends the session's unanswered calls: to the next node, unless a node named the leader.
@@ -173,7 +177,7 @@ impl World {
             tag,
             kind: RequestKind::Propose(command, acknowledge),
         });
-        self.queue.push(self.now.after(travels), Event::Request { slot });
+        self.scheduler.after(travels, Event::Request { slot });
         observer.reach(Spot::SessionCall);
     }
 
@@ -211,15 +215,18 @@ impl World {
         let beside = reads && client.is_multiple_of(2);
         let to = target.unwrap_or(if beside { home } else { believed });
         let travels = draw.within(self.settings.latency) / 2;
-        let gives_up = self.now.after(travels + self.settings.request_timeout);
-        self.queue.push(gives_up, Event::ClientTimer { client, timer: timer.number });
+        let gives_up = self.scheduler.now().after(travels + self.settings.request_timeout);
+        self.scheduler.at(gives_up, Event::ClientTimer { client, timer: timer.number });
         if reads {
             let query = self.workload.query(op, &mut draw);
             let level = match target {
                 None => self.draw_read_level(client, timer.turn),
                 Some(_) => ReadLevel::Linearizable,
             };
-            observer.observe(self.now, Observation::ReadInvoked { op, level, query: &query });
+            observer.observe(
+                self.scheduler.now(),
+                Observation::ReadInvoked { op, level, query: &query },
+            );
             self.clients.count_started(client);
             return self.send_outside_session(
                 client,
@@ -235,7 +242,10 @@ impl World {
         }
         let session = None;
         self.clients.count_started(client);
-        observer.observe(self.now, Observation::ProposeInvoked { op, command: &command, session });
+        observer.observe(
+            self.scheduler.now(),
+            Observation::ProposeInvoked { op, command: &command, session },
+        );
         let command = quorate::machine::Request::Plain(&command).encode();
         // The prober tests what the core must do without the nodes outside.
         let fixed = target.is_some().then_some(Acknowledge::Quorum);
@@ -268,15 +278,15 @@ impl World {
             let key = Key { peer: client, counter: turn << 3, ..Kind::Client.key() };
             let command = self.command(op, false, &mut choices.draw(key));
             observer.observe(
-                self.now,
+                self.scheduler.now(),
                 Observation::ProposeInvoked { op, command: &command, session: None },
             );
             let command = quorate::machine::Request::Plain(&command).encode();
             self.propose(client, op, (to, Duration::ZERO), command, None);
         }
         let timer = self.clients.start_timer(client).number;
-        let gives_up = self.now.after(self.settings.request_timeout);
-        self.queue.push(gives_up, Event::ClientTimer { client, timer });
+        let gives_up = self.scheduler.now().after(self.settings.request_timeout);
+        self.scheduler.at(gives_up, Event::ClientTimer { client, timer });
     }
 
     /// Sends one read of a `poll reads` operation, with the usual request timeout.
@@ -288,15 +298,16 @@ impl World {
         let key = Key { peer: client, counter: timer.turn << 3, ..Kind::Client.key() };
         let query = self.workload.query(op, &mut choices.draw(key));
         let level = self.draw_read_level(client, timer.turn);
-        observer.observe(self.now, Observation::ReadInvoked { op, level, query: &query });
+        observer
+            .observe(self.scheduler.now(), Observation::ReadInvoked { op, level, query: &query });
         self.send_outside_session(
             client,
             op,
             (to, Duration::ZERO),
             RequestKind::Read(level, query),
         );
-        let gives_up = self.now.after(self.settings.request_timeout);
-        self.queue.push(gives_up, Event::ClientTimer { client, timer: timer.number });
+        let gives_up = self.scheduler.now().after(self.settings.request_timeout);
+        self.scheduler.at(gives_up, Event::ClientTimer { client, timer: timer.number });
     }
 
     /// Proposes a command outside a session; the acknowledgement is drawn, unless it is `fixed`.
@@ -341,7 +352,7 @@ impl World {
 
     fn send_request(&mut self, (to, travels): (Place, Duration), tag: Tag, kind: RequestKind) {
         let slot = self.clients.dispatch(Request { to, tag, kind });
-        self.queue.push(self.now.after(travels), Event::Request { slot });
+        self.scheduler.after(travels, Event::Request { slot });
     }
 
     /// Submits a command in the client's session, if the session has room.
@@ -359,7 +370,8 @@ impl World {
         state.sequences.insert(sequence, op);
         let session = Some((id, sequence));
         self.clients.count_started(client);
-        observer.observe(self.now, Observation::ProposeInvoked { op, command, session });
+        observer
+            .observe(self.scheduler.now(), Observation::ProposeInvoked { op, command, session });
         self.call(client, call, observer);
     }
 
@@ -376,27 +388,26 @@ impl World {
     pub(super) fn request(&mut self, slot: u32, observer: &mut Observer) {
         let Some(Request { to, tag, kind }) = self.clients.collect(slot) else { return };
         let host = &mut self.nodes[to.0 as usize];
-        let incarnation = host.start_number;
+        let start_number = host.start_number;
         let Some(running) = host.running.as_deref_mut() else {
-            self.count_event(EventKind::Undelivered, tag.0);
+            self.scheduler.count(EventKind::Undelivered, tag.0);
             observer.reach(Spot::RejectedByDownNode);
             self.client_is_rejected(tag, RejectReason::NotLeader { leader: None }, observer);
             return;
         };
         running.unanswered.push(tag);
         if let Some((client, op)) = self.clients.attempt_owner(tag) {
-            observer.client_request(self.now, client, op, (tag, to.id()));
+            observer.client_request(self.scheduler.now(), client, op, (tag, to.id()));
         }
-        observer.observe(self.now, Observation::RequestReceived { node: to.id(), tag });
+        observer.observe(self.scheduler.now(), Observation::RequestReceived { node: to.id(), tag });
         match kind {
             RequestKind::Propose(command, acknowledge) => {
                 running.gathered.push(Proposal { tag, acknowledge, command });
                 if self.settings.gather.is_zero() {
-                    self.propose_gathered(to, incarnation, observer);
+                    self.propose_gathered(to, start_number, observer);
                 } else if running.gathered.len() == 1 {
-                    let at = self.now.after(self.settings.gather);
-                    self.queue
-                        .push(at, Event::BatchReady { node: to.0, start_number: incarnation });
+                    let at = self.scheduler.now().after(self.settings.gather);
+                    self.scheduler.at(at, Event::BatchReady { place: to, start_number });
                 }
             }
             RequestKind::Read(level, query) => {
@@ -420,7 +431,8 @@ impl World {
         for Proposal { tag, acknowledge, .. } in &proposals {
             if acknowledge.resolved(membership) == Acknowledge::AllLive {
                 running.for_all_live.insert(*tag);
-                observer.observe(self.now, Observation::RequestForAllLive { tag: *tag });
+                observer
+                    .observe(self.scheduler.now(), Observation::RequestForAllLive { tag: *tag });
             }
         }
         if proposals.len() > 1 {
@@ -445,7 +457,10 @@ impl World {
         self.clients.set_leader(client, Some(at.id()));
         let waited = call.is_some() || op.is_some_and(|op| self.clients.get(client).finish(op));
         if let Some(op) = op.filter(|_| waited) {
-            observer.observe(self.now, Observation::Replied { op, node: at.id(), id, outcome });
+            observer.observe(
+                self.scheduler.now(),
+                Observation::Replied { op, node: at.id(), id, outcome },
+            );
         }
         if let Some(call) = call {
             return self.session_replied(client, call, outcome, observer);
@@ -481,7 +496,7 @@ impl World {
             SessionEvent::Ended(_) => {
                 observer.reach(Spot::SessionOver);
                 for op in std::mem::take(&mut state.sequences).into_values() {
-                    observer.observe(self.now, Observation::Unknown { op });
+                    observer.observe(self.scheduler.now(), Observation::Unknown { op });
                 }
             }
             SessionEvent::Opened(_) => {}
@@ -512,7 +527,7 @@ impl World {
         self.clients.get(client).failures = 0;
         let node = at.id();
         let served = Observation::ReadServed { op, node, freshness, index, applied, state, answer };
-        observer.observe(self.now, served);
+        observer.observe(self.scheduler.now(), served);
         self.scripted_reply(client, answer);
         if client == self.clients.prober() {
             self.probe_served();
@@ -537,7 +552,7 @@ impl World {
         }
         self.clients.set_leader(client, Some(at.id()));
         self.clients.get(client).failures = 0;
-        observer.observe(self.now, Observation::Unknown { op });
+        observer.observe(self.scheduler.now(), Observation::Unknown { op });
         if client != self.clients.load_spike_client() {
             self.schedule_next_operation(client);
         }
@@ -563,7 +578,7 @@ impl World {
             match op {
                 Some(op) if self.clients.get(client).finish(op) => {
                     self.clients.count_rejected(client);
-                    observer.observe(self.now, Observation::Rejected { op, reason });
+                    observer.observe(self.scheduler.now(), Observation::Rejected { op, reason });
                 }
                 _ => return,
             }
@@ -578,7 +593,7 @@ impl World {
         if call.is_none() {
             match op {
                 Some(op) if self.clients.get(client).finish(op) => {
-                    observer.observe(self.now, Observation::Unknown { op });
+                    observer.observe(self.scheduler.now(), Observation::Unknown { op });
                 }
                 _ => return,
             }

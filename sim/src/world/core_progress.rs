@@ -12,9 +12,10 @@ use crate::observe::{Observation, Violation};
 use crate::observer::Observer;
 use crate::world::World;
 use crate::world::client::NextOperation;
-use crate::world::node::{Node, Place, Running};
+use crate::world::node::{Node, Running};
 use crate::world::operator::AdminRequest;
-use crate::world::queue::Event;
+use crate::world::place::Place;
+use crate::world::scheduler::queue::Event;
 use crate::world::stabilization::Stabilization;
 
 /// The longest time without progress of the core, in election timeouts: at least the first number,
@@ -51,7 +52,8 @@ impl World {
                 .get(stabilization.reads_served)
                 .map(|place| NextOperation::ReadAt(*place));
         }
-        let any = stabilization.core[(self.events % stabilization.core.len() as u64) as usize];
+        let any = stabilization.core
+            [(self.scheduler.events() % stabilization.core.len() as u64) as usize];
         Some(NextOperation::ProposeAt(self.core_leader(stabilization).unwrap_or(any)))
     }
 
@@ -70,13 +72,13 @@ impl World {
         }
         let progress = self.progress(&stabilization);
         if progress > stabilization.progress {
-            (stabilization.progress, stabilization.progress_at) = (progress, self.now);
+            (stabilization.progress, stabilization.progress_at) = (progress, self.scheduler.now());
         }
         self.cut_off_removed(&stabilization);
         self.help_core(&mut stabilization, observer);
         if self.taint.is_too_many() {
             // More state machines may be wrong than the nodes can detect, so nothing is guaranteed.
-            self.queue.push(self.now, Event::End);
+            self.scheduler.at_once(Event::End);
             return;
         }
         let Config { heartbeat_interval, election_timeout_max, .. } = self.settings.config;
@@ -86,19 +88,19 @@ impl World {
         let stabilization_max = STABILIZATION_MAX.0.max(election_timeout_max * STABILIZATION_MAX.1);
         let served = stabilization.probed && stabilization.reads_served == stabilization.core.len();
         let settled = served && self.missing_progress(&stabilization).is_none();
-        let landed = self.now > stabilization.last_message_arrival;
+        let landed = self.scheduler.now() > stabilization.last_message_arrival;
         if settled && landed {
-            observer.observe(self.now, Observation::Idle);
+            observer.observe(self.scheduler.now(), Observation::Idle);
             let idle = IDLE.0.max(heartbeat_interval * IDLE.1);
-            self.queue.push(self.now.after(idle), Event::End);
+            self.scheduler.after(idle, Event::End);
         } else if !settled
-            && (self.now.since(stabilization.progress_at) > standstill
-                || self.now.since(stabilization.since) > stabilization_max)
+            && (self.scheduler.now().since(stabilization.progress_at) > standstill
+                || self.scheduler.now().since(stabilization.since) > stabilization_max)
         {
             observer.fail(self.stall_report(&stabilization));
         } else {
-            let again = self.now.after(heartbeat_interval);
-            self.queue.push(again, Event::CheckProgress);
+            let again = self.scheduler.now().after(heartbeat_interval);
+            self.scheduler.at(again, Event::CheckProgress);
         }
         self.stabilization = Some(stabilization);
     }
@@ -110,14 +112,14 @@ impl World {
             stabilization.as_ref().and_then(|stabilization| self.missing_progress(stabilization))
         {
             let saw = format!("while the cluster was idle: {finding}");
-            observer.fail(L1.violation_at(saw, self.now));
+            observer.fail(L1.violation_at(saw, self.scheduler.now()));
         }
         self.stabilization = stabilization;
         for running in self.nodes.iter().filter_map(|node| node.running.as_deref()) {
             running.note_comparisons(observer);
-            running.show_machine(self.now, observer);
+            running.show_machine(self.scheduler.now(), observer);
         }
-        observer.observe(self.now, Observation::Ended);
+        observer.observe(self.scheduler.now(), Observation::Ended);
         self.ended = true;
     }
 
@@ -258,7 +260,7 @@ impl World {
         let Some(running) = node.running.as_deref() else { return false };
         let (status, raft) = (&running.status, running.node.raft());
         let (own, patience) =
-            (node.clock.read(self.now), self.settings.config.election_timeout_max);
+            (node.clock.read(self.scheduler.now()), self.settings.config.election_timeout_max);
         running.heard.iter().any(|(peer, (term, at))| {
             let outside = !self.is_heard(stabilization, *peer) && raft.membership().is_voter(*peer);
             let alive = *term == status.term && own < at.after(patience);
@@ -283,7 +285,7 @@ impl World {
     fn help_core(&mut self, stabilization: &mut Stabilization, observer: &mut Observer) {
         let patience = self.settings.config.election_timeout_max * 3;
         let Some(leader) = self.core_leader(stabilization) else { return };
-        if self.now.since(stabilization.last_admin_request_at) < patience {
+        if self.scheduler.now().since(stabilization.last_admin_request_at) < patience {
             return;
         }
         let differs = |place: &Place| self.states_differ(*place, leader);
@@ -296,7 +298,7 @@ impl World {
                 stabilization.last_admin_request_at,
                 stabilization.probed,
                 stabilization.reads_served,
-            ) = (self.now, false, 0);
+            ) = (self.scheduler.now(), false, 0);
             return;
         }
         let membership = &self.nodes[leader.0 as usize].last_membership.membership;
@@ -312,7 +314,7 @@ impl World {
         } else {
             return;
         };
-        stabilization.last_admin_request_at = self.now;
+        stabilization.last_admin_request_at = self.scheduler.now();
         self.send_admin_request(leader, request);
     }
 
@@ -324,8 +326,10 @@ impl World {
                 _ => "no command is committed".to_owned(),
             }
         });
-        let mut saw =
-            format!("{lacks}, {:?} after the fault phase;", self.now.since(stabilization.since));
+        let mut saw = format!(
+            "{lacks}, {:?} after the fault phase;",
+            self.scheduler.now().since(stabilization.since)
+        );
         for node in &self.nodes {
             let id = node.place.id();
             let core = if stabilization.core.contains(&node.place) { "core" } else { "outside" };
@@ -350,7 +354,7 @@ impl World {
             let membership = &self.nodes[leader.0 as usize].last_membership.membership;
             let _ = write!(saw, " {}", self.absent_voters(stabilization, membership));
         }
-        L1.violation_at(saw, self.now)
+        L1.violation_at(saw, self.scheduler.now())
     }
 }
 

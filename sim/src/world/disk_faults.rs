@@ -10,12 +10,13 @@ use crate::observer::Observer;
 use crate::plan::{Call, Region, Trigger, Verb};
 use crate::world::World;
 use crate::world::active_plan::Effect;
-use crate::world::node::{Node, Place};
+use crate::world::node::Node;
+use crate::world::place::Place;
 
 impl World {
     /// Applies a disk fault of the plan to a node, if the cluster survives it.
     pub(super) fn apply_disk_fault(&mut self, place: Place, verb: &Verb, observer: &mut Observer) {
-        let (now, phase_end) = (self.now, self.fault_phase_end());
+        let (now, phase_end) = (self.scheduler.now(), self.fault_phase_end());
         let node = &mut self.nodes[place.0 as usize];
         if !node.formatted {
             return;

@@ -12,9 +12,11 @@ use crate::choice::{Key, Kind};
 use crate::observe::Observation;
 use crate::observer::Observer;
 use crate::plan::Trigger;
-use crate::world::node::{CompletionReport, Place, ViewRequest};
-use crate::world::queue::Event;
-use crate::world::{EventKind, World};
+use crate::world::World;
+use crate::world::node::{CompletionReport, ViewRequest};
+use crate::world::place::Place;
+use crate::world::scheduler::EventKind;
+use crate::world::scheduler::queue::Event;
 
 impl World {
     /// Queues an operation of a node at its disk.
@@ -30,14 +32,13 @@ impl World {
     /// Starts the next disk operation of a lane.
     fn begin_operation(&mut self, place: Place, lane: usize) {
         let node = &mut self.nodes[place.0 as usize];
-        let (incarnation, delay) = (node.start_number, node.flush_delay);
-        let stalled = node.stalled_until.since(self.now.min(node.stalled_until));
+        let (start_number, delay) = (node.start_number, node.flush_delay);
+        let stalled = node.stalled_until.since(self.scheduler.now().min(node.stalled_until));
         let Some(running) = node.running.as_deref_mut() else { return };
         let Some(operation) = running.lanes[lane].front() else { return };
         running.counts.operations += 1;
         let counter = running.counts.operations;
-        let key =
-            |kind| Key { node: place.0 + 1, start_number: incarnation, counter, ..Kind::key(kind) };
+        let key = |kind| Key { node: place.0 + 1, start_number, counter, ..Kind::key(kind) };
         let lasts = match operation.action {
             FileAction::Sync { .. } | FileAction::Create { .. } | FileAction::SyncDirectory => {
                 stalled.max(self.choices.within(key(Kind::Flush), self.settings.flush) + delay)
@@ -49,8 +50,8 @@ impl World {
             }
         };
         let lane = lane as u8;
-        let event = Event::OperationDone { node: place.0, start_number: incarnation, lane };
-        self.queue.push(self.now.after(lasts), event);
+        let event = Event::OperationDone { place: place, start_number, lane };
+        self.scheduler.after(lasts, event);
     }
 
     /// Executes the first disk operation of a lane; the node is notified at once or later.
@@ -61,14 +62,14 @@ impl World {
         lane: usize,
         observer: &mut Observer,
     ) {
-        let now = self.now;
+        let now = self.scheduler.now();
         let node = &mut self.nodes[place.0 as usize];
         let late = node.held.is_some();
         let Some(running) = node.started_as(start_number) else { return };
         let Some(Operation { id, action, .. }) = running.lanes[lane].pop_front() else { return };
         let counter = running.counts.operations;
         let result = node.disk.apply(&action);
-        self.count_event(EventKind::Operation, u64::from(place.0) << 56 ^ id.0);
+        self.scheduler.count(EventKind::Operation, u64::from(place.0) << 56 ^ id.0);
         self.count_disk_faults(place, observer);
         match &result {
             Ok(_) => observer.operated(now, place.id(), &action),
@@ -85,12 +86,12 @@ impl World {
         running.reports[lane]
             .push_back(CompletionReport { completion: Completion { id, result }, fatal });
         let key = Key { node: place.0 + 1, start_number, counter, ..Kind::FlushReport.key() };
-        let event = Event::CompletionReported { node: place.0, start_number, lane: lane as u8 };
+        let event = Event::CompletionReported { place: place, start_number, lane: lane as u8 };
         if waiting {
             // It is reported right after the previous one.
         } else if late || (synced && self.choices.chance(key, 150)) {
             let key = Key { kind: Kind::FlushReportDelay, ..key };
-            self.queue.push(now.after(self.choices.within(key, self.settings.report_delay)), event);
+            self.scheduler.after(self.choices.within(key, self.settings.report_delay), event);
         } else {
             self.report_completions(place, start_number, lane, observer);
         }
@@ -109,7 +110,8 @@ impl World {
             let Some(running) = node.started_as(start_number) else { return };
             let Some(report) = running.reports[lane].pop_front() else { return };
             if report.fatal {
-                observer.observe(self.now, Observation::DiskFailed { node: place.id() });
+                observer
+                    .observe(self.scheduler.now(), Observation::DiskFailed { node: place.id() });
             }
             self.step(place, Input::Disk(report.completion), observer);
         }
@@ -126,21 +128,18 @@ impl World {
 
     fn begin_work(&mut self, place: Place) {
         let node = &self.nodes[place.0 as usize];
-        let incarnation = node.start_number;
+        let start_number = node.start_number;
         let Some(work) = node.running.as_deref().and_then(|running| running.work.front()) else {
             return;
         };
         let query = matches!(work, Work::Query { .. });
         let lasts = if query { Duration::ZERO } else { self.work_time(place) };
-        self.queue.push(
-            self.now.after(lasts),
-            Event::WorkDone { node: place.0, start_number: incarnation },
-        );
+        self.scheduler.after(lasts, Event::WorkDone { place: place, start_number });
     }
 
     /// Finishes the first work of a worker, and passes the result to the node.
     pub(super) fn work_done(&mut self, place: Place, start_number: u16, observer: &mut Observer) {
-        let now = self.now;
+        let now = self.scheduler.now();
         let node = &mut self.nodes[place.0 as usize];
         if node.start_number != start_number {
             return;
@@ -191,7 +190,10 @@ impl World {
         let executed = worker.machine().user().take_executed();
         let (entries, executed, states) = (&entries[..], &executed[..], &states[..]);
         let node = place.id();
-        observer.observe(self.now, Observation::Applied { node, entries, executed, states });
+        observer.observe(
+            self.scheduler.now(),
+            Observation::Applied { node, entries, executed, states },
+        );
         WorkResult::Applied { last, outcomes, state_digests }
     }
 
@@ -199,18 +201,15 @@ impl World {
     pub(super) fn request_view(&mut self, place: Place, viewing: ViewRequest) {
         let lasts = self.work_time(place);
         let node = &mut self.nodes[place.0 as usize];
-        let incarnation = node.start_number;
+        let start_number = node.start_number;
         let Some(running) = node.running.as_deref_mut() else { return };
         running.view_request = Some(viewing);
-        self.queue.push(
-            self.now.after(lasts),
-            Event::ViewDone { node: place.0, start_number: incarnation },
-        );
+        self.scheduler.after(lasts, Event::ViewDone { place: place, start_number });
     }
 
     /// Finishes the request for the frozen view.
     pub(super) fn view_done(&mut self, place: Place, start_number: u16, observer: &mut Observer) {
-        let now = self.now;
+        let now = self.scheduler.now();
         let Some(running) = self.nodes[place.0 as usize].started_as(start_number) else { return };
         let input = match running.view_request.take() {
             None => return,
@@ -241,12 +240,11 @@ impl World {
     /// Draws the duration of work that a node's worker or driver starts now.
     fn work_time(&mut self, place: Place) -> Duration {
         let node = &mut self.nodes[place.0 as usize];
-        let (incarnation, delay) = (node.start_number, node.work_delay);
+        let (start_number, delay) = (node.start_number, node.work_delay);
         let Some(running) = node.running.as_deref_mut() else { return Duration::ZERO };
         running.counts.works += 1;
         let counter = running.counts.works;
-        let key =
-            Key { node: place.0 + 1, start_number: incarnation, counter, ..Kind::BatchTime.key() };
+        let key = Key { node: place.0 + 1, start_number, counter, ..Kind::BatchTime.key() };
         self.choices.within(key, self.settings.batch_time) + delay
     }
 }

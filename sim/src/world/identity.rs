@@ -13,8 +13,8 @@ use crate::plan::KeptWrites;
 use crate::settings::Settings;
 use crate::world::World;
 use crate::world::logged_membership::LoggedMembership;
-use crate::world::node::Place;
-use crate::world::queue::Event;
+use crate::world::place::Place;
+use crate::world::scheduler::queue::Event;
 
 impl World {
     /// Records that the node has this membership durably at `index`: the node is bootstrapped.
@@ -95,7 +95,8 @@ impl World {
         node.last_membership =
             LoggedMembership { index: Index::ZERO, membership: Membership::default() };
         let incarnation = Settings::incarnation(place.id(), node.disks_lost);
-        observer.observe(self.now, Observation::Wiped { node: place.id(), incarnation });
+        observer
+            .observe(self.scheduler.now(), Observation::Wiped { node: place.id(), incarnation });
     }
 
     /// A node restarts on an older copy of its disk after `down`: it has lost acknowledged state,
@@ -123,8 +124,8 @@ impl World {
         }
         let node = &mut self.nodes[place.0 as usize];
         node.start_number += 1;
-        let again = Event::Restart { node: place.0, start_number: node.start_number };
-        self.queue.push(self.now.after(down), again);
+        let again = Event::Restart { place: place, start_number: node.start_number };
+        self.scheduler.after(down, again);
     }
 
     /// Returns the bootstrap peers that must be repaired so that the cluster is bootstrapped, or so

@@ -12,7 +12,8 @@ use crate::coverage::Spot;
 use crate::observer::Observer;
 use crate::plan::KeptWrites;
 use crate::world::World;
-use crate::world::node::{Node, Place};
+use crate::world::node::Node;
+use crate::world::place::Place;
 
 impl World {
     /// Records whether the node may take over: a leader may, and so may a voter that its leader

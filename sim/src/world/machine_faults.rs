@@ -10,7 +10,7 @@ use crate::observe::Observation;
 use crate::observer::Observer;
 use crate::plan::MachineFault;
 use crate::world::World;
-use crate::world::node::Place;
+use crate::world::place::Place;
 
 impl World {
     /// Makes a node's state machine fail with its next command, unless too many may then be wrong.
@@ -32,7 +32,7 @@ impl World {
         };
         running.worker.machine().user().fail_next(fault, self.choices.choose(key, u64::MAX));
         observer.fault(Fault::MachineFault, node.role());
-        observer.observe(self.now, Observation::MachineFault { node: place.id() });
+        observer.observe(self.scheduler.now(), Observation::MachineFault { node: place.id() });
     }
 
     /// Records whether a leader finds in this step that its state machine has diverged.
@@ -64,7 +64,8 @@ impl World {
             ComparisonResult::Diverged { .. } => Spot::NodeQuarantined,
             ComparisonResult::Rebuilt { .. } => Spot::NodeRebuilt,
         });
-        observer.observe(self.now, Observation::StateCompared { node: place.id(), result });
+        observer
+            .observe(self.scheduler.now(), Observation::StateCompared { node: place.id(), result });
     }
 
     /// Returns true if two nodes with the same log have different states.

@@ -9,7 +9,8 @@ use crate::coverage::Spot;
 use crate::observer::Observer;
 use crate::world::World;
 use crate::world::logged_membership::LoggedMembership;
-use crate::world::node::{Node, Place};
+use crate::world::node::Node;
+use crate::world::place::Place;
 
 impl World {
     /// Records the membership changes of a node's last step.

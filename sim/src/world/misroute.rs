@@ -16,7 +16,7 @@ use crate::fault::Fault;
 use crate::observer::Observer;
 use crate::settings::Settings;
 use crate::world::World;
-use crate::world::node::Place;
+use crate::world::place::Place;
 
 /// The id of a node outside the cluster.
 const NON_MEMBER: NodeId = NodeId(200);

@@ -23,11 +23,12 @@ mod network;
 mod node;
 mod operator;
 mod outputs;
+mod place;
 mod plan_faults;
 mod power_loss;
 mod processes;
-mod queue;
 mod recovery;
+mod scheduler;
 mod scripted;
 mod scripted_clients;
 mod shape;
@@ -42,7 +43,6 @@ use quorate::replica::{Input, Note, Output};
 use quorate::types::{Index, Instant, Message, NodeId, Packet, SnapshotTransferBody};
 
 use crate::choice::{Choices, Key, Kind};
-use crate::digest;
 use crate::observe::Observation;
 use crate::observer::Observer;
 use crate::plan::{Plan, Trigger};
@@ -58,9 +58,10 @@ use crate::world::logged_membership::LoggedMembership;
 use crate::world::network::Envelope;
 pub(crate) use crate::world::network::Network;
 use crate::world::node::Node;
-pub(crate) use crate::world::node::Place;
 use crate::world::operator::Operator;
-use crate::world::queue::{Event, Queue};
+pub(crate) use crate::world::place::Place;
+use crate::world::scheduler::queue::Event;
+use crate::world::scheduler::{EventKind, Scheduler};
 use crate::world::scripted::ScriptedRequests;
 use crate::world::stabilization::Stabilization;
 
@@ -70,8 +71,7 @@ pub(crate) struct World {
     settings: Settings,
     workload: AnyWorkload,
     choices: Choices,
-    now: SimTime,
-    queue: Queue,
+    scheduler: Scheduler,
     nodes: Vec<Node>,
     network: Network,
     clients: Clients,
@@ -85,10 +85,6 @@ pub(crate) struct World {
     /// A node lost durable state that safety depends on: from then on the run only must not panic.
     safety_lost: bool,
     taint: Taint,
-    digest: u64,
-    events: u64,
-    /// The number of events at the current instant.
-    events_now: u32,
     ended: bool,
     /// Buffers reused between steps to save allocations.
     outputs: Vec<Output>,
@@ -96,13 +92,6 @@ pub(crate) struct World {
     /// The buffer into which packets are encoded.
     encode_buffer: Vec<u8>,
 }
-
-/// More events at one instant than this mean that events trigger one another without end.
-const EVENTS_AT_ONE_INSTANT_MAX: u32 = 100_000;
-/// More events than this beyond one per `EVENT_NANOS_MIN` nanoseconds of the run mean the same; the
-/// busiest runs of a correct cluster have a fifth of that rate.
-const EVENTS_BEYOND_RATE_MAX: u64 = 1_000_000;
-const EVENT_NANOS_MIN: u64 = 2_000;
 
 impl World {
     /// Returns the world at the start, in which every node is about to start for the first time.
@@ -131,14 +120,10 @@ impl World {
             operator: Operator::default(),
             committed_membership: first.clone(),
             plan: ActivePlan::new(plan),
-            now: SimTime::default(),
-            queue: Queue::default(),
+            scheduler: Scheduler::default(),
             stabilization: None,
             safety_lost: false,
             taint: Taint::default(),
-            digest: 0,
-            events: 0,
-            events_now: 0,
             ended: false,
             outputs: Vec::new(),
             notes: Vec::new(),
@@ -148,12 +133,12 @@ impl World {
             choices,
         };
         for place in 0..count {
-            world.queue.push(world.now, Event::Restart { node: place, start_number: 1 });
+            world.scheduler.at_once(Event::Restart { place: Place(place), start_number: 1 });
         }
         world.schedule_reseeds();
         world.schedule_plan();
         world.schedule_clients();
-        world.queue.push(world.fault_phase_end(), Event::Stabilize);
+        world.scheduler.at(world.fault_phase_end(), Event::Stabilize);
         world
     }
 
@@ -166,7 +151,7 @@ impl World {
     fn schedule_reseeds(&mut self) {
         for micros in self.choices.reseeds() {
             let at = SimTime::default().after(Duration::from_micros(micros.into()));
-            self.queue.push(at, Event::Reseed { micros });
+            self.scheduler.at(at, Event::Reseed { micros });
         }
     }
 
@@ -178,16 +163,17 @@ impl World {
     /// Runs to the end, until `observer` has seen a violation, or until there were `events_max`
     /// events.
     pub(crate) fn run(&mut self, observer: &mut Observer, events_max: u64) {
-        let continue_after_failure = |world: &World| !world.ended && world.events < events_max;
+        let continue_after_failure =
+            |world: &World| !world.ended && world.scheduler.events() < events_max;
         while continue_after_failure(self)
-            && observer.may_continue(self.queue.next())
+            && observer.may_continue(self.scheduler.next())
             && self.advance(observer)
         {}
     }
 
     /// Returns the current time, and the number of events so far.
     pub(crate) fn position(&self) -> (SimTime, u64) {
-        (self.now, self.events)
+        (self.scheduler.now(), self.scheduler.events())
     }
 
     /// Returns the peer status of each leader.
@@ -200,35 +186,17 @@ impl World {
 
     /// Returns a hash over all events so far.
     pub(crate) fn digest(&self) -> u64 {
-        self.digest
+        self.scheduler.digest()
     }
 
     /// Returns the reason why time does not advance, or hardly does, if that is so.
     pub(crate) fn stalled(&self) -> Option<String> {
-        let (events, now) = (self.events, self.now);
-        if self.events_now > EVENTS_AT_ONE_INSTANT_MAX {
-            Some(format!("over {EVENTS_AT_ONE_INSTANT_MAX} events at {now}s without an end"))
-        } else {
-            self.is_flooded().then(|| format!("{events} events by {now}s without an end"))
-        }
-    }
-
-    fn is_flooded(&self) -> bool {
-        self.events > EVENTS_BEYOND_RATE_MAX + self.now.0 / EVENT_NANOS_MIN
+        self.scheduler.stalled()
     }
 
     /// Executes the next event; returns false if there is none, or if there are far too many.
     fn advance(&mut self, observer: &mut Observer) -> bool {
-        let Some((at, event)) = self.queue.pop() else { return false };
-        debug_assert!(at >= self.now, "time never goes backwards");
-        if at > self.now {
-            self.now = at;
-            self.events_now = 0;
-        }
-        self.events_now += 1;
-        if self.events_now > EVENTS_AT_ONE_INSTANT_MAX || self.is_flooded() {
-            return false;
-        }
+        let Some(event) = self.scheduler.advance() else { return false };
         self.handle_event(event, observer);
         true
     }
@@ -239,41 +207,39 @@ impl World {
         }
         match event {
             Event::Arrive { slot } => self.arrive(slot, observer),
-            Event::Inject { node, slot } => {
+            Event::Inject { place, slot } => {
                 if let Some(envelope) = self.network.collect(slot) {
-                    self.receive(Place(node), &envelope, observer);
+                    self.receive(place, &envelope, observer);
                 }
             }
             Event::Request { slot } => self.request(slot, observer),
-            Event::BatchReady { node, start_number: incarnation } => {
-                self.propose_gathered(Place(node), incarnation, observer);
+            Event::BatchReady { place, start_number } => {
+                self.propose_gathered(place, start_number, observer);
             }
-            Event::Wake { node, start_number: incarnation } => {
-                self.wake(Place(node), incarnation, observer)
+            Event::Wake { place, start_number } => self.wake(place, start_number, observer),
+            Event::OperationDone { place, start_number, lane } => {
+                self.operation_done(place, start_number, lane.into(), observer);
             }
-            Event::OperationDone { node, start_number: incarnation, lane } => {
-                self.operation_done(Place(node), incarnation, lane.into(), observer);
+            Event::CompletionReported { place, start_number, lane } => {
+                self.report_completions(place, start_number, lane.into(), observer);
             }
-            Event::CompletionReported { node, start_number: incarnation, lane } => {
-                self.report_completions(Place(node), incarnation, lane.into(), observer);
+            Event::WorkDone { place, start_number } => {
+                self.work_done(place, start_number, observer)
             }
-            Event::WorkDone { node, start_number: incarnation } => {
-                self.work_done(Place(node), incarnation, observer)
+            Event::ViewDone { place, start_number } => {
+                self.view_done(place, start_number, observer)
             }
-            Event::ViewDone { node, start_number: incarnation } => {
-                self.view_done(Place(node), incarnation, observer)
+            Event::ExecuteOutput { place, start_number } => {
+                self.execute_next_output(place, start_number, observer);
             }
-            Event::ExecuteOutput { node, start_number: incarnation } => {
-                self.execute_next_output(Place(node), incarnation, observer);
-            }
-            Event::Stop { node } => self.step(Place(node), Input::Close, observer),
+            Event::Stop { place } => self.step(place, Input::Close, observer),
             Event::AdminRequest { request } => self.admin_request_arrives(request, observer),
-            Event::Campaign { node } => self.step(Place(node), Input::Campaign, observer),
-            Event::Restart { node, start_number: incarnation } if self.may_recover(Place(node)) => {
-                self.restart(Place(node), incarnation, observer);
+            Event::Campaign { place } => self.step(place, Input::Campaign, observer),
+            Event::Restart { place, start_number } if self.may_recover(place) => {
+                self.restart(place, start_number, observer);
             }
-            Event::Resume { node, pause } if self.may_recover(Place(node)) => {
-                self.resume(Place(node), pause, observer);
+            Event::Resume { place, pause } if self.may_recover(place) => {
+                self.resume(place, pause, observer);
             }
             Event::Restart { .. } | Event::Resume { .. } => {}
             Event::ClientTimer { client, timer } => {
@@ -300,15 +266,15 @@ impl World {
                 .and_then(|envelope| Place::of(envelope.to, self.nodes.len())),
             Event::Request { slot } => self.clients.place_of(slot),
             Event::AdminRequest { request } => Some(self.operator.place_of(request)),
-            Event::Wake { node, .. }
-            | Event::Inject { node, .. }
-            | Event::BatchReady { node, .. }
-            | Event::CompletionReported { node, .. }
-            | Event::WorkDone { node, .. }
-            | Event::ViewDone { node, .. }
-            | Event::ExecuteOutput { node, .. }
-            | Event::Stop { node }
-            | Event::Campaign { node } => Some(Place(node)),
+            Event::Wake { place, .. }
+            | Event::Inject { place, .. }
+            | Event::BatchReady { place, .. }
+            | Event::CompletionReported { place, .. }
+            | Event::WorkDone { place, .. }
+            | Event::ViewDone { place, .. }
+            | Event::ExecuteOutput { place, .. }
+            | Event::Stop { place }
+            | Event::Campaign { place } => Some(place),
             _ => None,
         };
         let held = place.and_then(|place| self.nodes[place.0 as usize].held.as_mut());
@@ -320,9 +286,9 @@ impl World {
         let packet = Packet::Message(message);
         let Some(mut envelope) = Envelope::encode(&packet, &mut self.encode_buffer) else { return };
         self.network.number(&mut envelope);
-        observer.packet_injected(self.now, place.id(), envelope.number, &packet);
+        observer.packet_injected(self.scheduler.now(), place.id(), envelope.number, &packet);
         let slot = self.network.dispatch(envelope);
-        self.queue.push(self.now, Event::Inject { node: place.0, slot });
+        self.scheduler.at_once(Event::Inject { place: place, slot });
     }
 
     fn arrive(&mut self, slot: u32, observer: &mut Observer) {
@@ -334,8 +300,8 @@ impl World {
     /// Delivers a packet to the node at `to`, even if it is addressed to another node.
     fn receive(&mut self, to: Place, envelope: &Envelope, observer: &mut Observer) {
         let Some(running) = &self.nodes[to.0 as usize].running else {
-            self.count_event(EventKind::Undelivered, u64::from(to.0));
-            observer.packet_dropped(self.now, to.id(), envelope.number);
+            self.scheduler.count(EventKind::Undelivered, u64::from(to.0));
+            observer.packet_dropped(self.scheduler.now(), to.id(), envelope.number);
             return;
         };
         let packet = envelope.decode();
@@ -352,7 +318,7 @@ impl World {
     }
 
     fn wake(&mut self, place: Place, start_number: u16, observer: &mut Observer) {
-        let now = self.now;
+        let now = self.scheduler.now();
         let node = &mut self.nodes[place.0 as usize];
         let own = node.clock.read(now);
         let Some(running) = node.started_as(start_number) else { return };
@@ -380,7 +346,7 @@ impl World {
 
     /// Passes an input to a node, and executes the outputs of the step.
     fn step(&mut self, place: Place, input: Input, observer: &mut Observer) {
-        let now = self.now;
+        let now = self.scheduler.now();
         let node = &mut self.nodes[place.0 as usize];
         let own = node.clock.read(now);
         let Some(running) = node.running.as_deref_mut() else { return };
@@ -404,8 +370,8 @@ impl World {
         let membership = running.node.raft().membership().clone();
         let counted = answers.and_then(|peer| Some((peer, running.node.raft().matched(peer)?)));
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
-        self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
-        self.fold(ladder ^ (outputs.len() as u64) << 56);
+        self.scheduler.count(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
+        self.scheduler.fold(ladder ^ (outputs.len() as u64) << 56);
         if before.role != status.role {
             self.note_leader();
         }
@@ -440,9 +406,9 @@ impl World {
 
     /// Schedules a wake-up of the node at its deadline.
     fn rearm(&mut self, place: Place) {
-        let now = self.now;
+        let now = self.scheduler.now();
         let node = &mut self.nodes[place.0 as usize];
-        let incarnation = node.start_number;
+        let start_number = node.start_number;
         let Some(running) = node.running.as_deref_mut() else { return };
         let deadline = running.node.deadline();
         if deadline == Instant::NEVER {
@@ -452,19 +418,8 @@ impl World {
         // An earlier wake-up finds that it came too early, and schedules the later one.
         if at < running.wake_at {
             running.wake_at = at;
-            self.queue.push(at, Event::Wake { node: place.0, start_number: incarnation });
+            self.scheduler.at(at, Event::Wake { place: place, start_number });
         }
-    }
-
-    /// Counts one more event, and adds it to the digest.
-    fn count_event(&mut self, kind: EventKind, value: u64) {
-        self.events += 1;
-        self.fold(self.now.0 ^ (kind as u64) << 56);
-        self.fold(value);
-    }
-
-    fn fold(&mut self, value: u64) {
-        self.digest = digest::mix(self.digest, value);
     }
 }
 
@@ -475,46 +430,5 @@ fn replying_peer(input: &Input) -> Option<NodeId> {
             packet.message().filter(|message| message.body.is_reply()).map(|message| message.from)
         }
         _ => None,
-    }
-}
-
-/// The kind of an event; its number is part of the digest.
-#[derive(Clone, Copy, Debug)]
-#[repr(u8)]
-enum EventKind {
-    Message = 1,
-    Transfer,
-    Timeout,
-    Disk,
-    Done,
-    View,
-    Propose,
-    Read,
-    /// A request of the operator, or any other input.
-    AdminRequest,
-    /// A message or a request reaches a node that is down.
-    Undelivered,
-    Operation,
-    Crash,
-    Start,
-    Fault,
-    /// Nodes compare their state machines.
-    Comparison,
-}
-
-impl EventKind {
-    fn of(input: &Input) -> EventKind {
-        match input {
-            Input::Packet(Packet::Message(_) | Packet::Chained(..)) => EventKind::Message,
-            Input::Packet(Packet::Comparison(_)) => EventKind::Comparison,
-            Input::Packet(Packet::SnapshotTransfer(_)) => EventKind::Transfer,
-            Input::Timeout => EventKind::Timeout,
-            Input::Disk(_) => EventKind::Disk,
-            Input::WorkDone(_) => EventKind::Done,
-            Input::ViewFrozen(_) | Input::ViewRead(_) | Input::ViewFailed => EventKind::View,
-            Input::Propose(_) => EventKind::Propose,
-            Input::Read { .. } => EventKind::Read,
-            _ => EventKind::AdminRequest,
-        }
     }
 }

@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::record::{Delivery, LossReason};
 use crate::settings::Settings;
 use crate::time::SimTime;
-use crate::world::node::Place;
+use crate::world::place::Place;
 
 /// A set of links, each in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -17,11 +17,8 @@ use crate::sim_machine::{MachineCheckpoint, SimMachine};
 use crate::time::SimTime;
 use crate::world::clock::Clock;
 use crate::world::logged_membership::LoggedMembership;
-use crate::world::queue::Event;
-
-/// The index of a node in the world's list: its id minus one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place(pub(crate) u8);
+use crate::world::place::Place;
+use crate::world::scheduler::queue::Event;
 
 /// One node of the world.
 #[derive(Clone, Debug)]
@@ -148,19 +145,6 @@ pub(crate) struct ChoiceCounts {
     pub(crate) carried: u32,
 }
 
-impl Place {
-    /// Returns the place of node `id`, if it is one of the world's `nodes` nodes.
-    pub(crate) fn of(id: NodeId, nodes: usize) -> Option<Place> {
-        let place = id.0.checked_sub(1)?;
-        ((place as usize) < nodes).then_some(Place(place as u8))
-    }
-
-    /// Returns the id of the node at this place.
-    pub(crate) fn id(self) -> NodeId {
-        NodeId(u64::from(self.0) + 1)
-    }
-}
-
 impl Node {
     pub(crate) fn new(place: Place, clock: Clock, last_membership: LoggedMembership) -> Node {
         Node {
@@ -195,7 +179,7 @@ impl Node {
         self.running.as_ref().map(|running| running.status.role)
     }
 
-    /// Returns the process, if it belongs to start `incarnation`.
+    /// Returns the process, if it belongs to this start.
     pub(crate) fn started_as(&mut self, start_number: u16) -> Option<&mut Running> {
         if self.start_number == start_number { self.running.as_deref_mut() } else { None }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use quorate::types::{Change, NodeId, Tag};
 
-use crate::world::node::Place;
+use crate::world::place::Place;
 
 /// The operator's requests, and the pending ones.
 #[derive(Clone, Debug, Default)]

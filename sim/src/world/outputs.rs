@@ -18,9 +18,10 @@ use crate::observer::Observer;
 use crate::plan::{KeptWrites, Trigger};
 use crate::world::World;
 use crate::world::network::Envelope;
-use crate::world::node::{Place, ViewRequest};
+use crate::world::node::ViewRequest;
 use crate::world::operator::Operator;
-use crate::world::queue::Event;
+use crate::world::place::Place;
+use crate::world::scheduler::queue::Event;
 
 const MILLION: u64 = 1_000_000;
 
@@ -65,7 +66,7 @@ impl World {
         through: WriteId,
         observer: &mut Observer,
     ) -> u32 {
-        let now = self.now;
+        let now = self.scheduler.now();
         let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return 0 };
         let (mut writes, mut bootstrap) = (0, None);
         while let Some(write) = running.writes.pop_front_if(|write| write.id <= through) {
@@ -86,7 +87,7 @@ impl World {
         notes: &mut Vec<Note>,
         observer: &mut Observer,
     ) {
-        let now = self.now;
+        let now = self.scheduler.now();
         for note in notes.drain(..) {
             let Some(running) = self.nodes[place.0 as usize].running.as_deref() else { return };
             let status = running.status;
@@ -110,8 +111,8 @@ impl World {
                             self.note_committed(place, tag, id, observer);
                         }
                         Action::Fetch { consumer, first, last, .. } => {
-                            let incarnation = self.nodes[place.0 as usize].start_number;
-                            observer.fetches(consumer, last.0 - first.0 + 1, incarnation);
+                            let start_number = self.nodes[place.0 as usize].start_number;
+                            observer.fetches(consumer, last.0 - first.0 + 1, start_number);
                         }
                         _ => {}
                     }
@@ -128,7 +129,7 @@ impl World {
     /// Records a reply that a leader received from a member's named disk.
     fn note_heard(&mut self, place: Place, message: &Message) {
         let node = &mut self.nodes[place.0 as usize];
-        let own = node.clock.read(self.now);
+        let own = node.clock.read(self.scheduler.now());
         let Some(running) = node.running.as_deref_mut() else { return };
         let leads = running.status.role == RoleName::Leader && running.status.term == message.term;
         let member = running.node.raft().membership().member(message.from);
@@ -143,7 +144,7 @@ impl World {
     /// Records a proposal that is answered because all live voters have it.
     fn note_committed(&mut self, place: Place, tag: Tag, id: EntryId, observer: &mut Observer) {
         let node = &mut self.nodes[place.0 as usize];
-        let own = node.clock.read(self.now);
+        let own = node.clock.read(self.scheduler.now());
         let Some(running) = node.running.as_deref_mut() else { return };
         if !running.for_all_live.remove(&tag) {
             return;
@@ -156,15 +157,15 @@ impl World {
         let live: Vec<NodeId> = lately.map(|(peer, _)| *peer).collect();
         observer.reach(Spot::AnsweredByAllLive);
         observer.observe(
-            self.now,
+            self.scheduler.now(),
             Observation::AllLiveAcknowledged { node: place.id(), id, live: &live },
         );
     }
 
     /// Records a write that the algorithm has submitted to its storage.
     fn note_submitted(&mut self, place: Place, write: Write, observer: &mut Observer) {
-        let now = self.now;
-        self.fold(write.id.0 << 16 ^ write.entries.len() as u64);
+        let now = self.scheduler.now();
+        self.scheduler.fold(write.id.0 << 16 ^ write.entries.len() as u64);
         observer.observe(now, Observation::Submitted { node: place.id(), write: &write });
         let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
         let first = write.entries.first().map(|first| first.id.index);
@@ -191,7 +192,7 @@ impl World {
     ) {
         let node = &self.nodes[place.0 as usize];
         let Some(running) = node.running.as_deref() else { return };
-        let (incarnation, counter) = (node.start_number, running.counts.steps);
+        let (start_number, counter) = (node.start_number, running.counts.steps);
         let (status, lagging) = (running.status, !running.backlog.is_empty());
         if status.committed > before.committed
             && self.fire_trigger(
@@ -211,8 +212,7 @@ impl World {
         if outputs.is_empty() {
             return;
         }
-        let key =
-            |kind| Key { node: place.0 + 1, start_number: incarnation, counter, ..Kind::key(kind) };
+        let key = |kind| Key { node: place.0 + 1, start_number, counter, ..Kind::key(kind) };
         if self.settings.faults.has(Fault::Reorder) && outputs.len() > 1 {
             self.shuffle(outputs, key(Kind::Order));
         }
@@ -221,7 +221,7 @@ impl World {
             if late {
                 observer.fault(Fault::Lag, Some(status.role));
             }
-            self.delay_outputs(place, incarnation, outputs);
+            self.delay_outputs(place, start_number, outputs);
             return;
         }
         let torn = self.torn_at(key(Kind::TornStep), outputs.len());
@@ -231,7 +231,7 @@ impl World {
                 let down = self.settings.config.election_timeout_min / 2;
                 self.crash(place, KeptWrites::Part, down, observer);
             }
-            if self.nodes[place.0 as usize].start_number != incarnation {
+            if self.nodes[place.0 as usize].start_number != start_number {
                 return;
             }
             self.execute_output(place, output, observer);
@@ -281,8 +281,9 @@ impl World {
         let counter = running.counts.carried;
         let key = Key { node: place.0 + 1, start_number, counter, ..Kind::LagDelay.key() };
         let longest = self.settings.latency.max.as_nanos() as u64 / 4;
-        let at = self.now.after(Duration::from_nanos(self.choices.choose(key, longest + 1)));
-        self.queue.push(at, Event::ExecuteOutput { node: place.0, start_number });
+        let at =
+            self.scheduler.now().after(Duration::from_nanos(self.choices.choose(key, longest + 1)));
+        self.scheduler.at(at, Event::ExecuteOutput { place: place, start_number });
     }
 
     /// Executes the next output of a lagging driver.
@@ -321,15 +322,15 @@ impl World {
             }
             Output::ReadView { bytes } => self.request_view(place, ViewRequest::Read(bytes)),
             Output::Replied { tag, id, outcome } => {
-                running.answered(tag, self.now, observer);
+                running.answered(tag, self.scheduler.now(), observer);
                 self.client_commits(tag, place, id, &outcome, observer);
             }
             Output::MayBeLost { tag, .. } => {
-                running.answered(tag, self.now, observer);
+                running.answered(tag, self.scheduler.now(), observer);
                 self.client_reply_may_be_lost(tag, place, observer);
             }
             Output::Answered { tag, freshness, index, applied, answer } => {
-                running.answered(tag, self.now, observer);
+                running.answered(tag, self.scheduler.now(), observer);
                 let state = running.answered_in.remove(&tag).flatten();
                 let indices = (index, applied);
                 self.client_reads(tag, place, freshness, indices, (state, &answer), observer);
@@ -340,16 +341,16 @@ impl World {
             | Output::Unknown { tag }
                 if Operator::owns_tag(tag) =>
             {
-                running.answered(tag, self.now, observer);
+                running.answered(tag, self.scheduler.now(), observer);
                 self.operator.finish(tag);
-                observer.operator_reply(self.now, place.id(), &output);
+                observer.operator_reply(self.scheduler.now(), place.id(), &output);
             }
             Output::Rejected { tag, reason } => {
-                running.answered(tag, self.now, observer);
+                running.answered(tag, self.scheduler.now(), observer);
                 self.client_is_rejected(tag, reason, observer);
             }
             Output::Unknown { tag } => {
-                running.answered(tag, self.now, observer);
+                running.answered(tag, self.scheduler.now(), observer);
                 observer.reach(Spot::UnknownByStepDown);
                 self.client_outcome_unknown(tag, observer);
             }
@@ -406,7 +407,7 @@ impl World {
         };
         let reads_damage = node.damaged && !failed && failure.file.is_some();
         observer.reach_if(reads_damage, Spot::DiskDamageRead);
-        observer.stopped(self.now, place.id(), failure, justified);
+        observer.stopped(self.scheduler.now(), place.id(), failure, justified);
         let down = self.settings.config.election_timeout_max * 2;
         self.crash(place, KeptWrites::All, down, observer);
     }
@@ -422,14 +423,15 @@ impl World {
     }
 
     fn send(&mut self, place: Place, packet: Packet, observer: &mut Observer) {
-        let now = self.now;
+        let now = self.scheduler.now();
         let Some(to) = self.place(packet.to()) else { return };
         let part = matches!(&packet, Packet::SnapshotTransfer(transfer)
             if matches!(transfer.body, SnapshotTransferBody::Bytes(..)));
         let (acknowledges, is_heartbeat) = match &packet {
             Packet::Message(message) | Packet::Chained(message, _) => {
                 observer.observe(now, Observation::Sent { message });
-                self.fold(digest_number(&message.body) << 32 ^ message.to.0 << 24 ^ message.term.0);
+                self.scheduler
+                    .fold(digest_number(&message.body) << 32 ^ message.to.0 << 24 ^ message.term.0);
                 (is_acknowledgement(message), matches!(message.body, Body::Heartbeat { .. }))
             }
             Packet::SnapshotTransfer(transfer) => {
@@ -445,10 +447,10 @@ impl World {
             let by_itself = self.leads_by_itself(place);
             observer.reach_if(by_itself, Spot::PriorityTransfer);
         }
-        let incarnation = self.nodes[place.0 as usize].start_number;
+        let start_number = self.nodes[place.0 as usize].start_number;
         let link = (place, to);
         let transmission =
-            self.network.decide(now, link, incarnation, &self.choices, &self.settings);
+            self.network.decide(now, link, start_number, &self.choices, &self.settings);
         let role = self.nodes[to.0 as usize].role();
         transmission.faults.into_iter().flatten().for_each(|fault| observer.fault(fault, role));
         if let Some(message) = packet.message()
@@ -463,7 +465,7 @@ impl World {
         observer.packet_sent(now, &packet, transmission.delivery(envelope.number));
         for at in [transmission.copy, transmission.arrival].into_iter().flatten() {
             let slot = self.network.dispatch(envelope.clone());
-            self.queue.push(at, Event::Arrive { slot });
+            self.scheduler.at(at, Event::Arrive { slot });
         }
         if acknowledges {
             self.fire_trigger(Trigger::Acknowledges, place, Some(to), observer);

@@ -8,17 +8,18 @@ use crate::fault::Fault;
 use crate::observe::Observation;
 use crate::observer::Observer;
 use crate::plan::{NodeSelector, Trigger, Verb, When};
+use crate::world::World;
 use crate::world::active_plan::{DelayedOp, Effect};
 use crate::world::network::Links;
-use crate::world::node::Place;
 use crate::world::operator::AdminRequest;
-use crate::world::queue::Event;
-use crate::world::{EventKind, World};
+use crate::world::place::Place;
+use crate::world::scheduler::EventKind;
+use crate::world::scheduler::queue::Event;
 
 impl World {
     pub(super) fn schedule_plan(&mut self) {
         for (at, op) in self.plan.schedule() {
-            self.queue.push(at, Event::Planned { op });
+            self.scheduler.at(at, Event::Planned { op });
         }
     }
 
@@ -45,16 +46,16 @@ impl World {
         if !self.plan.is_awaited(trigger) || self.stabilization.is_some() {
             return false;
         }
-        let incarnation = self.nodes[it.0 as usize].start_number;
-        for (op, delay) in self.plan.fired(trigger, it.id(), self.now) {
+        let start_number = self.nodes[it.0 as usize].start_number;
+        for (op, delay) in self.plan.fired(trigger, it.id(), self.scheduler.now()) {
             if delay.is_zero() {
                 self.perform(op, Some(it), other, observer);
             } else {
                 let number = self.plan.delay(DelayedOp { op, it, other });
-                self.queue.push(self.now.after(delay), Event::FireDelayed { number });
+                self.scheduler.after(delay, Event::FireDelayed { number });
             }
         }
-        self.nodes[it.0 as usize].start_number != incarnation
+        self.nodes[it.0 as usize].start_number != start_number
     }
 
     /// Executes a triggered operation after its delay.
@@ -73,9 +74,9 @@ impl World {
         other: Option<Place>,
         observer: &mut Observer,
     ) {
-        self.fold((EventKind::Fault as u64) << 56 ^ self.now.0);
+        self.scheduler.fold((EventKind::Fault as u64) << 56 ^ self.scheduler.now().0);
         let verb = self.plan.start_op(op).verb.clone();
-        observer.plan_op_begins(self.now, op, it.map(Place::id));
+        observer.plan_op_begins(self.scheduler.now(), op, it.map(Place::id));
         match &verb {
             Verb::Request(request) => {
                 let via = request.via.and_then(|node| self.resolve(node, it, other));
@@ -127,7 +128,7 @@ impl World {
             Verb::Pause(node, duration) => {
                 if let Some(place) = resolve(node).filter(|place| self.pause(*place, duration)) {
                     observer.fault(Fault::Pause, self.nodes[place.0 as usize].role());
-                    observer.pauses(self.now, place.id());
+                    observer.pauses(self.scheduler.now(), place.id());
                     self.stop_clock(place, observer);
                 }
             }
@@ -151,14 +152,14 @@ impl World {
                     && one != another
                 {
                     let links = Links::one(one, another).and(Links::one(another, one));
-                    let until = self.now.after(duration);
+                    let until = self.scheduler.now().after(duration);
                     self.begin_effect(Effect::Flapping { links, period, until, down: false }, None);
                 }
             }
             Verb::Clog(node, duration) => {
                 if let Some(place) = resolve(node) {
                     let links = self.links(|from, _| from == place);
-                    let until = self.now.after(duration).min(self.fault_phase_end());
+                    let until = self.scheduler.now().after(duration).min(self.fault_phase_end());
                     self.network.clog(links, until);
                 }
             }
@@ -191,12 +192,12 @@ impl World {
             }
             Verb::Campaign(_) if role.is_some() => {
                 observer.fault(Fault::Campaign, role);
-                self.queue.push(self.now, Event::Campaign { node: place.0 });
+                self.scheduler.at_once(Event::Campaign { place: place });
             }
             Verb::Stop(_, down) if role.is_some() => {
                 observer.fault(Fault::Stop, role);
                 self.nodes[place.0 as usize].stop_downtime = down;
-                self.queue.push(self.now, Event::Stop { node: place.0 });
+                self.scheduler.at_once(Event::Stop { place: place });
             }
             _ => {}
         }
@@ -210,7 +211,7 @@ impl World {
         other: Option<Place>,
         observer: &mut Observer,
     ) {
-        let now = self.now;
+        let now = self.scheduler.now();
         let resolve = |node| self.resolve(node, it, other);
         let effect = match verb {
             Verb::ClockDrift(node, ppm, _) => resolve(*node).map(|place| {
@@ -253,7 +254,7 @@ impl World {
     /// Stops the clock of a paused process, in runs in which clocks stop.
     fn stop_clock(&mut self, place: Place, observer: &mut Observer) {
         if self.settings.clocks.stop_while_paused {
-            self.nodes[place.0 as usize].clock.stop(self.now);
+            self.nodes[place.0 as usize].clock.stop(self.scheduler.now());
             self.note_clock_bound(place, u32::MAX, observer);
         }
     }
@@ -261,7 +262,10 @@ impl World {
     /// Records a clock error in parts per million that exceeds the bound of the leases.
     pub(super) fn note_clock_bound(&self, place: Place, ppm: u32, observer: &mut Observer) {
         if self.settings.config.lease.is_some_and(|lease| ppm > lease.drift_ppm) {
-            observer.observe(self.now, Observation::ClockBoundExceeded { node: place.id() });
+            observer.observe(
+                self.scheduler.now(),
+                Observation::ClockBoundExceeded { node: place.id() },
+            );
         }
     }
 
@@ -329,11 +333,15 @@ impl World {
     pub(super) fn begin_effect(&mut self, effect: Effect, duration: Option<Duration>) {
         let number = self.plan.begin(effect);
         let (at, event) = match (effect, duration) {
-            (Effect::PollingReads { .. }, _) => (self.now, Event::PollRead { effect: number }),
-            (_, Some(duration)) => (self.now.after(duration), Event::EndEffect { effect: number }),
-            (_, None) => (self.now, Event::Flap { effect: number }),
+            (Effect::PollingReads { .. }, _) => {
+                (self.scheduler.now(), Event::PollRead { effect: number })
+            }
+            (_, Some(duration)) => {
+                (self.scheduler.now().after(duration), Event::EndEffect { effect: number })
+            }
+            (_, None) => (self.scheduler.now(), Event::Flap { effect: number }),
         };
-        self.queue.push(at, event);
+        self.scheduler.at(at, event);
     }
 
     /// Ends a fault that lasts; in the stabilization phase it stays instead.
@@ -341,12 +349,12 @@ impl World {
         if self.stabilization.is_some() {
             return;
         }
-        observer.plan_op_ends(self.now, self.plan.began(effect));
+        observer.plan_op_ends(self.scheduler.now(), self.plan.began(effect));
         match *self.plan.effect(effect) {
             Effect::Blocked(links) => self.network.unblock(links),
             Effect::Flapping { .. } | Effect::PollingReads { .. } => {}
             Effect::Drifting(place) => {
-                self.nodes[place.0 as usize].clock.recover(self.now);
+                self.nodes[place.0 as usize].clock.recover(self.scheduler.now());
                 self.rearm(place);
             }
             Effect::DiskSlowed(place, by) => {
@@ -375,8 +383,8 @@ impl World {
         }
         if down {
             self.network.unblock(links);
-            if self.now >= until {
-                observer.plan_op_ends(self.now, self.plan.began(number));
+            if self.scheduler.now() >= until {
+                observer.plan_op_ends(self.scheduler.now(), self.plan.began(number));
                 return;
             }
         } else {
@@ -384,7 +392,7 @@ impl World {
             self.count_fault(Fault::Flap, &effect, observer);
         }
         *self.plan.effect(number) = Effect::Flapping { links, period, until, down: !down };
-        self.queue.push(self.now.after(period), Event::Flap { effect: number });
+        self.scheduler.after(period, Event::Flap { effect: number });
     }
 
     /// Lets a client of a `poll reads` operation read.
@@ -392,11 +400,11 @@ impl World {
         let Effect::PollingReads { place, period, until } = *self.plan.effect(number) else {
             return;
         };
-        if self.stabilization.is_some() || self.now > until {
+        if self.stabilization.is_some() || self.scheduler.now() > until {
             return;
         }
         self.read_at(place, observer);
-        self.queue.push(self.now.after(period), Event::PollRead { effect: number });
+        self.scheduler.after(period, Event::PollRead { effect: number });
     }
 }
 

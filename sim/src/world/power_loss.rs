@@ -7,7 +7,8 @@ use crate::disk::{Change, ChangeOrder, Crash, Pending};
 use crate::observer::Observer;
 use crate::plan::KeptWrites;
 use crate::world::World;
-use crate::world::node::{Place, Running};
+use crate::world::node::Running;
+use crate::world::place::Place;
 
 /// The rule that selects the unflushed writes and name changes that survive.
 #[derive(Clone, Copy, Debug)]

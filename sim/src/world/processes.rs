@@ -16,12 +16,14 @@ use crate::plan::{KeptWrites, Trigger};
 use crate::settings::Settings;
 use crate::sim_machine::SimMachine;
 use crate::workload::Workload;
+use crate::world::World;
 use crate::world::logged_membership::LoggedMembership;
-use crate::world::node::{Place, Running};
+use crate::world::node::Running;
 use crate::world::operator::Operator;
 use crate::world::outputs::NEEDED_NOTES;
-use crate::world::queue::Event;
-use crate::world::{EventKind, World};
+use crate::world::place::Place;
+use crate::world::scheduler::EventKind;
+use crate::world::scheduler::queue::Event;
 
 /// The cluster id of every run.
 const CLUSTER: ClusterId = ClusterId(0x51);
@@ -29,7 +31,7 @@ const CLUSTER: ClusterId = ClusterId(0x51);
 impl World {
     /// Starts a node that is down.
     pub(super) fn restart(&mut self, place: Place, start_number: u16, observer: &mut Observer) {
-        let now = self.now;
+        let now = self.scheduler.now();
         let node = &self.nodes[place.0 as usize];
         if node.running.is_some() || node.start_number != start_number || node.start_refused {
             return;
@@ -69,7 +71,7 @@ impl World {
         let ahead = machine.user().applied() > machine.applied().index;
         observer.reach_if(ahead, Spot::RestartMachineAhead);
         node.running = Some(Box::new(running));
-        self.count_event(EventKind::Start, u64::from(place.0));
+        self.scheduler.count(EventKind::Start, u64::from(place.0));
         self.begin_node(place, observer);
         if start_number > 1 {
             self.fire_trigger(Trigger::Restarts, place, None, observer);
@@ -78,7 +80,7 @@ impl World {
 
     /// Opens a node's directory, and formats it first if it is new.
     fn open(&mut self, place: Place, start_number: u16) -> Result<Replica<SimMachine>, OpenError> {
-        let now = self.now;
+        let now = self.scheduler.now();
         let key = |kind| Key { node: place.0 + 1, start_number, ..Kind::key(kind) };
         let config = self.settings.replica(place.id());
         let seed = self.choices.choose(key(Kind::Boot), u64::MAX);
@@ -115,15 +117,16 @@ impl World {
         let full =
             *error == OpenError::Storage(storage::OpenError::Full) && node.full_disk_faults > 0;
         if failed || full {
-            let again = Event::Restart { node: place.0, start_number: node.start_number };
-            observer.start_deferred(self.now, place.id(), error);
+            let again = Event::Restart { place: place, start_number: node.start_number };
+            observer.start_deferred(self.scheduler.now(), place.id(), error);
             let down = self.settings.config.election_timeout_max;
-            return self.queue.push(self.now.after(down), again);
+            return self.scheduler.after(down, again);
         }
         node.start_refused = true;
         let (node, damaged, why) = (place.id(), node.damaged, &error.to_string()[..]);
-        observer.start_refused(self.now, node, error);
-        observer.observe(self.now, Observation::StartFailed { node, damaged, reason: why });
+        observer.start_refused(self.scheduler.now(), node, error);
+        observer
+            .observe(self.scheduler.now(), Observation::StartFailed { node, damaged, reason: why });
     }
 
     /// Crashes a running node. It restarts after `down`.
@@ -158,10 +161,10 @@ impl World {
         down: Duration,
         observer: &mut Observer,
     ) -> bool {
-        let now = self.now;
+        let now = self.scheduler.now();
         let node = &mut self.nodes[place.0 as usize];
         let Some(running) = node.running.take() else { return false };
-        let incarnation = node.start_number;
+        let start_number = node.start_number;
         self.note_leader();
         let unreported = running.reports.iter().any(|reports| !reports.is_empty());
         let (pending, lost) = self.lose_power(place, &running, keep, observer);
@@ -174,9 +177,9 @@ impl World {
         node.start_number += 1;
         node.down_since = now;
         observer.observe(now, Observation::Crashed { node: place.id() });
-        let again = Event::Restart { node: place.0, start_number: incarnation + 1 };
-        self.queue.push(now.after(down), again);
-        self.count_event(EventKind::Crash, u64::from(place.0) << 32 ^ lost as u64);
+        let again = Event::Restart { place: place, start_number: start_number + 1 };
+        self.scheduler.after(down, again);
+        self.scheduler.count(EventKind::Crash, u64::from(place.0) << 32 ^ lost as u64);
         if !running.unanswered.is_empty() {
             observer.reach(Spot::UnknownByCrash);
         }
@@ -199,8 +202,8 @@ impl World {
         }
         node.held = Some(Vec::new());
         node.pause += 1;
-        let resume = Event::Resume { node: place.0, pause: node.pause };
-        self.queue.push(self.now.after(duration), resume);
+        let resume = Event::Resume { place: place, pause: node.pause };
+        self.scheduler.after(duration, resume);
         true
     }
 
@@ -213,11 +216,11 @@ impl World {
         }
         let held = node.held.take();
         if held.is_some() {
-            observer.resumes(self.now, place.id());
+            observer.resumes(self.scheduler.now(), place.id());
         }
         let mut held = held.unwrap_or_default();
         if node.clock.is_stopped() {
-            node.clock.recover(self.now);
+            node.clock.recover(self.scheduler.now());
             self.rearm(place);
         }
         let (node, counter) = (place.0 + 1, u32::from(pause));
@@ -230,7 +233,7 @@ impl World {
             _ => {}
         }
         for event in held {
-            self.queue.push(self.now, event);
+            self.scheduler.at_once(event);
         }
     }
 }

@@ -13,8 +13,9 @@ use crate::observer::Observer;
 use crate::settings::Settings;
 use crate::world::World;
 use crate::world::network::Links;
-use crate::world::node::{Node, Place};
-use crate::world::queue::Event;
+use crate::world::node::Node;
+use crate::world::place::Place;
+use crate::world::scheduler::queue::Event;
 use crate::world::stabilization::Stabilization;
 
 impl World {
@@ -43,8 +44,8 @@ impl World {
         }
         self.mark_stabilization(&core, observer);
         let ids: Vec<NodeId> = core.iter().map(|place| place.id()).collect();
-        observer.observe(self.now, Observation::Stabilized { core: &ids });
-        let (since, progress_at) = (self.now, self.now);
+        observer.observe(self.scheduler.now(), Observation::Stabilized { core: &ids });
+        let (since, progress_at) = (self.scheduler.now(), self.scheduler.now());
         let last_message_arrival = self.network.latest_arrival();
         self.stabilization = Some(Stabilization {
             core,
@@ -54,10 +55,10 @@ impl World {
             probed: false,
             reads_served: 0,
             last_message_arrival,
-            last_admin_request_at: self.now,
+            last_admin_request_at: self.scheduler.now(),
         });
         self.restart_client_timers();
-        self.queue.push(self.now, Event::CheckProgress);
+        self.scheduler.at_once(Event::CheckProgress);
     }
 
     fn mark_stabilization(&self, core: &[Place], observer: &mut Observer) {
@@ -148,7 +149,7 @@ impl World {
 
     /// Repairs the node: removes all faults from it, and restarts or resumes it.
     fn repair(&mut self, place: Place, observer: &mut Observer) {
-        let now = self.now;
+        let now = self.scheduler.now();
         let node = &mut self.nodes[place.0 as usize];
         node.clock.recover(now);
         node.disk.set_capacity(None);
@@ -158,9 +159,9 @@ impl World {
         node.flush_delay = Duration::ZERO;
         node.work_delay = Duration::ZERO;
         node.stop_downtime = Duration::ZERO;
-        let (incarnation, pause) = (node.start_number, node.pause);
+        let (start_number, pause) = (node.start_number, node.pause);
         if node.running.is_none() {
-            self.queue.push(now, Event::Restart { node: place.0, start_number: incarnation });
+            self.scheduler.at_once(Event::Restart { place: place, start_number });
         }
         self.resume(place, pause, observer);
         self.rearm(place);

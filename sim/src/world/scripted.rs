@@ -3,7 +3,7 @@
 use crate::outcome::{LeaderPeriod, ScriptedResult, ScriptedResults};
 use crate::plan::{ScriptedOutcome, ScriptedRequest};
 use crate::time::SimTime;
-use crate::world::node::Place;
+use crate::world::place::Place;
 
 /// All scripted requests so far, each with its own client, and the leaders over time.
 #[derive(Clone, Debug, Default)]

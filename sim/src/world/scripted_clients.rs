@@ -11,8 +11,8 @@ use crate::request;
 use crate::workload::kv::{Operation, Reply};
 use crate::world::World;
 use crate::world::client::RequestKind;
-use crate::world::node::Place;
-use crate::world::queue::Event;
+use crate::world::place::Place;
+use crate::world::scheduler::queue::Event;
 use crate::world::scripted::RunningRequest;
 
 impl World {
@@ -26,7 +26,7 @@ impl World {
         let leader = self.leader().map(Place::id);
         let last = self.scripted.leader_periods.last().and_then(|period| period.leader);
         if leader != last {
-            self.scripted.leader_periods.push(LeaderPeriod { since: self.now, leader });
+            self.scripted.leader_periods.push(LeaderPeriod { since: self.scheduler.now(), leader });
         }
     }
 
@@ -39,8 +39,8 @@ impl World {
         observer: &mut Observer,
     ) {
         let client = self.clients.add_scripted_client();
-        let until = self.now.after(self.settings.request_timeout);
-        let (request, since) = (request.clone(), self.now);
+        let until = self.scheduler.now().after(self.settings.request_timeout);
+        let (request, since) = (request.clone(), self.scheduler.now());
         if !matches!(request.operation, ScriptedOperation::Get(..)) {
             let nonce = Nonce(u128::from(client) << 64 | 1);
             let session = ClientSession::new(nonce, self.settings.session_limits);
@@ -70,7 +70,7 @@ impl World {
         client: u16,
         observer: &mut Observer,
     ) -> bool {
-        let now = self.now;
+        let now = self.scheduler.now();
         let Some(running) = self.running_request(client) else { return false };
         let RunningRequest { request, via, until, outcome: answer, .. } = running.clone();
         if answer.is_some() {
@@ -92,7 +92,7 @@ impl World {
         }
         let timer = self.clients.start_timer(client).number;
         let again = now.after(self.settings.config.election_timeout_max).min(until);
-        self.queue.push(again, Event::ClientTimer { client, timer });
+        self.scheduler.at(again, Event::ClientTimer { client, timer });
         true
     }
 
@@ -106,7 +106,8 @@ impl World {
         let op = self.clients.begin(client);
         let query = Operation::Get { key: key.as_bytes() }.encode();
         let to = via.unwrap_or_else(|| self.next_place(client));
-        observer.observe(self.now, Observation::ReadInvoked { op, level, query: &query });
+        observer
+            .observe(self.scheduler.now(), Observation::ReadInvoked { op, level, query: &query });
         self.send_outside_session(
             client,
             op,

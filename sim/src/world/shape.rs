@@ -8,7 +8,8 @@ use quorate::types::{Index, Term};
 use crate::digest::mix;
 use crate::observer::Observer;
 use crate::world::World;
-use crate::world::node::{Node, Place, Running};
+use crate::world::node::{Node, Running};
+use crate::world::place::Place;
 
 /// The largest term, log and commit index of all nodes, the leader of the highest term, and the
 /// number of leaders.
@@ -29,7 +30,11 @@ impl World {
             let leader = front.leader.and_then(|at| self.nodes[at.0 as usize].running.as_deref());
             let leads = leader.map_or(0, leader_shape);
             let node = node_shape(&self.nodes[place.0 as usize], front);
-            observer.shape_seen(self.now, place.id(), mix(node, leads * 3 + front.leaders.min(2)));
+            observer.shape_seen(
+                self.scheduler.now(),
+                place.id(),
+                mix(node, leads * 3 + front.leaders.min(2)),
+            );
         }
     }
 

@@ -1,7 +1,7 @@
 //! The goals and the progress of the stabilization phase.
 
 use crate::time::SimTime;
-use crate::world::node::Place;
+use crate::world::place::Place;
 
 /// The goals of the stabilization phase, and the progress so far.
 #[derive(Clone, Debug)]

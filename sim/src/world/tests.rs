@@ -39,7 +39,7 @@ fn advance_until(world: &mut World, observer: &mut Observer, done: impl Fn(&Worl
         if done(world) {
             return;
         }
-        assert!(world.advance(observer) && observer.may_continue(world.now));
+        assert!(world.advance(observer) && observer.may_continue(world.scheduler.now()));
     }
     panic!("the condition is never met");
 }
@@ -147,11 +147,11 @@ fn a_paused_node_gets_missed_events_together_and_late() {
     let steps = |world: &World| {
         world.nodes[follower.0 as usize].running.as_ref().map(|running| running.counts.steps)
     };
-    let (before, end) = (steps(&world), world.now.after(duration));
+    let (before, end) = (steps(&world), world.scheduler.now().after(duration));
     let held = |world: &World| world.nodes[follower.0 as usize].held.as_ref().map(Vec::len);
     advance_until(&mut world, &mut observer, |world| held(world) > Some(1));
     assert_eq!(steps(&world), before);
-    advance_until(&mut world, &mut observer, |world| world.now > end);
+    advance_until(&mut world, &mut observer, |world| world.scheduler.now() > end);
     assert!(steps(&world) > before && held(&world).is_none());
 }
 
@@ -165,8 +165,8 @@ fn an_isolated_node_exchanges_no_messages() {
     for other in (0..3).map(Place).filter(|other| *other != leader) {
         assert!(!world.network.is_open(leader, other) && !world.network.is_open(other, leader));
     }
-    let end = world.now.after(Duration::from_secs(2));
-    advance_until(&mut world, &mut observer, |world| world.now > end);
+    let end = world.scheduler.now().after(Duration::from_secs(2));
+    advance_until(&mut world, &mut observer, |world| world.scheduler.now() > end);
     assert!(world.network.is_open(leader, Place((leader.0 + 1) % 3)));
 }
 
@@ -183,21 +183,8 @@ fn a_clone_continues_exactly_as_the_original() {
     let mut clone = world.clone();
     world.run(&mut observer, u64::MAX);
     clone.run(&mut Observer::new(&settings, None, None, None), u64::MAX);
-    assert_eq!((world.digest(), world.events), (clone.digest(), clone.events));
-}
-
-#[test]
-fn unknown_nodes_have_no_place() {
-    assert_eq!(Place::of(NodeId(0), 3), None);
-    assert_eq!(Place::of(NodeId(4), 3), None);
-    assert_eq!(Place::of(NodeId(3), 3), Some(Place(2)));
-}
-
-#[test]
-fn time_that_does_not_advance_is_a_failure() {
-    let (mut world, mut observer) = world_of(no_fault_settings(), Vec::new());
-    world.events_now = EVENTS_AT_ONE_INSTANT_MAX;
-    world.queue.push(world.now, Event::CheckProgress);
-    assert!(!world.advance(&mut observer));
-    assert!(world.stalled().is_some());
+    assert_eq!(
+        (world.digest(), world.scheduler.events()),
+        (clone.digest(), clone.scheduler.events())
+    );
 }

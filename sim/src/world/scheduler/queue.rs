@@ -4,41 +4,42 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use crate::time::SimTime;
+use crate::world::place::Place;
 
-/// One future event. An event with an incarnation concerns one start of a node, and does nothing
+/// One future event. An event with a start number concerns one start of a node, and does nothing
 /// after that start has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A message reaches the node that it is addressed to.
     Arrive { slot: u32 },
     /// A message reaches this node, even if it is addressed to another one.
-    Inject { node: u8, slot: u32 },
+    Inject { place: Place, slot: u32 },
     /// A request of a client reaches its node.
     Request { slot: u32 },
     /// A driver proposes the batch that it has gathered.
-    BatchReady { node: u8, start_number: u16 },
+    BatchReady { place: Place, start_number: u16 },
     /// The deadline of a node may have come.
-    Wake { node: u8, start_number: u16 },
+    Wake { place: Place, start_number: u16 },
     /// A disk finishes the first operation of a lane.
-    OperationDone { node: u8, start_number: u16, lane: u8 },
+    OperationDone { place: Place, start_number: u16, lane: u8 },
     /// A node is notified of the finished operations of a lane.
-    CompletionReported { node: u8, start_number: u16, lane: u8 },
+    CompletionReported { place: Place, start_number: u16, lane: u8 },
     /// A worker finishes its first work.
-    WorkDone { node: u8, start_number: u16 },
+    WorkDone { place: Place, start_number: u16 },
     /// A driver finishes a node's request for its worker's frozen view.
-    ViewDone { node: u8, start_number: u16 },
+    ViewDone { place: Place, start_number: u16 },
     /// A lagging driver executes its next output.
-    ExecuteOutput { node: u8, start_number: u16 },
+    ExecuteOutput { place: Place, start_number: u16 },
     /// A node starts an election, on request of the plan.
-    Campaign { node: u8 },
+    Campaign { place: Place },
     /// A request of the operator reaches its node.
     AdminRequest { request: u32 },
     /// A node is asked to shut down.
-    Stop { node: u8 },
+    Stop { place: Place },
     /// A node that is down restarts.
-    Restart { node: u8, start_number: u16 },
+    Restart { place: Place, start_number: u16 },
     /// A paused node resumes.
-    Resume { node: u8, pause: u16 },
+    Resume { place: Place, pause: u16 },
     /// A client's timer fires: it starts its next operation, or gives up on the pending one.
     ClientTimer { client: u16, timer: u32 },
     /// An operation of the plan is due; a triggered one becomes armed.

@@ -1,0 +1,32 @@
+//! The place of a node in the world.
+
+use quorate::types::NodeId;
+
+/// The index of a node in the world's list: its id minus one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(pub(crate) u8);
+
+impl Place {
+    /// Returns the place of node `id`, if it is one of the world's `nodes` nodes.
+    pub(crate) fn of(id: NodeId, nodes: usize) -> Option<Place> {
+        let place = id.0.checked_sub(1)?;
+        ((place as usize) < nodes).then_some(Place(place as u8))
+    }
+
+    /// Returns the id of the node at this place.
+    pub(crate) fn id(self) -> NodeId {
+        NodeId(u64::from(self.0) + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_nodes_have_no_place() {
+        assert_eq!(Place::of(NodeId(0), 3), None);
+        assert_eq!(Place::of(NodeId(4), 3), None);
+        assert_eq!(Place::of(NodeId(3), 3), Some(Place(2)));
+    }
+}

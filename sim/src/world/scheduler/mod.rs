@@ -1,0 +1,124 @@
+//! The scheduler of a run: the current time, the future events, and the counts and the digest of
+//! those that have happened.
+
+mod event_kind;
+pub(super) mod queue;
+
+use std::time::Duration;
+
+use crate::digest;
+use crate::time::SimTime;
+pub(super) use crate::world::scheduler::event_kind::EventKind;
+use crate::world::scheduler::queue::{Event, Queue};
+
+/// The time of a run, its future events, and a hash over the past ones.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scheduler {
+    now: SimTime,
+    queue: Queue,
+    events: u64,
+    /// The number of events at the current instant.
+    events_now: u32,
+    digest: u64,
+}
+
+/// More events at one instant than this mean that events trigger one another without end.
+const EVENTS_AT_ONE_INSTANT_MAX: u32 = 100_000;
+/// More events than this beyond one per `EVENT_NANOS_MIN` nanoseconds of the run mean the same; the
+/// busiest runs of a correct cluster have a fifth of that rate.
+const EVENTS_BEYOND_RATE_MAX: u64 = 1_000_000;
+const EVENT_NANOS_MIN: u64 = 2_000;
+
+impl Scheduler {
+    /// Returns the current time.
+    pub(super) fn now(&self) -> SimTime {
+        self.now
+    }
+
+    /// Returns the number of events so far.
+    pub(super) fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Returns a hash over all events so far.
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Returns the time of the next event, or the largest time if there is none.
+    pub(super) fn next(&self) -> SimTime {
+        self.queue.next()
+    }
+
+    /// Schedules an event at a time, which is not in the past.
+    pub(super) fn at(&mut self, at: SimTime, event: Event) {
+        debug_assert!(at >= self.now, "no event is scheduled in the past");
+        self.queue.push(at, event);
+    }
+
+    /// Schedules an event after a delay.
+    pub(super) fn after(&mut self, delay: Duration, event: Event) {
+        self.queue.push(self.now.after(delay), event);
+    }
+
+    /// Schedules an event at the current time, after all events that are scheduled for it already.
+    pub(super) fn at_once(&mut self, event: Event) {
+        self.queue.push(self.now, event);
+    }
+
+    /// Advances the time to the next event, and returns it; `None` if there is none, or if there
+    /// are far too many.
+    pub(super) fn advance(&mut self) -> Option<Event> {
+        let (at, event) = self.queue.pop()?;
+        debug_assert!(at >= self.now, "time never goes backwards");
+        if at > self.now {
+            self.now = at;
+            self.events_now = 0;
+        }
+        self.events_now += 1;
+        let too_many = self.events_now > EVENTS_AT_ONE_INSTANT_MAX || self.is_flooded();
+        (!too_many).then_some(event)
+    }
+
+    /// Returns the reason why time does not advance, or hardly does, if that is so.
+    pub(super) fn stalled(&self) -> Option<String> {
+        let (events, now) = (self.events, self.now);
+        if self.events_now > EVENTS_AT_ONE_INSTANT_MAX {
+            Some(format!("over {EVENTS_AT_ONE_INSTANT_MAX} events at {now}s without an end"))
+        } else {
+            self.is_flooded().then(|| format!("{events} events by {now}s without an end"))
+        }
+    }
+
+    fn is_flooded(&self) -> bool {
+        self.events > EVENTS_BEYOND_RATE_MAX + self.now.0 / EVENT_NANOS_MIN
+    }
+
+    /// Counts one more event, and adds it to the digest.
+    pub(super) fn count(&mut self, kind: EventKind, value: u64) {
+        self.events += 1;
+        self.fold(self.now.0 ^ (kind as u64) << 56);
+        self.fold(value);
+    }
+
+    /// Adds a value to the digest.
+    pub(super) fn fold(&mut self, value: u64) {
+        self.digest = digest::mix(self.digest, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_that_does_not_advance_is_a_failure() {
+        let mut scheduler = Scheduler::default();
+        for _ in 0..EVENTS_AT_ONE_INSTANT_MAX {
+            scheduler.at_once(Event::CheckProgress);
+            assert!(scheduler.advance().is_some() && scheduler.stalled().is_none());
+        }
+        scheduler.at_once(Event::CheckProgress);
+        assert!(scheduler.advance().is_none() && scheduler.stalled().is_some());
+    }
+}
