@@ -1,14 +1,9 @@
 //! Executes the outputs of a node, one by one.
 
-use std::time::Duration;
-
-use quorate::raft::{self, Action, RoleName, Status};
-use quorate::replica::{Note, NoteFilter, Output};
-use quorate::storage::{ErrorCause, FileAction, FileName, Lane, Operation, StorageError};
-use quorate::types::{
-    AppendOutcome, Body, EntryId, Index, Message, NodeId, Packet, SnapshotTransferBody, Tag, Write,
-    WriteId,
-};
+use quorate::raft::{RoleName, Status};
+use quorate::replica::Output;
+use quorate::storage::{FileAction, Lane, Operation, StorageError};
+use quorate::types::{AppendOutcome, Body, Message, Packet, SnapshotTransferBody, Tag};
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;
@@ -17,170 +12,19 @@ use crate::observe::Observation;
 use crate::observer::Observer;
 use crate::plan::{KeptWrites, Trigger};
 use crate::world::World;
-use crate::world::network::Envelope;
-use crate::world::node::ViewRequest;
-use crate::world::operator::Operator;
+use crate::world::cluster::processes::Exit;
+use crate::world::cluster::queues::ViewRequest;
+use crate::world::faults::machine;
+use crate::world::load::operator::Operator;
+use crate::world::load::replies::{ClientReply, ReadReply};
+use crate::world::network::Sender;
 use crate::world::place::Place;
-use crate::world::scheduler::queue::Event;
+use crate::world::run::Run;
+use crate::world::setup::Setup;
 
 const MILLION: u64 = 1_000_000;
 
-/// The notes that a run needs: not what nodes send and apply, nor most of what they receive.
-pub(super) const NEEDED_NOTES: NoteFilter = NoteFilter {
-    inputs: |input| match input {
-        raft::Input::Message(message) => {
-            is_leader_reply(message) || message.body == Body::TakeoverAllowed
-        }
-        raft::Input::Persisted(_) | raft::Input::Fetched { .. } => true,
-        _ => false,
-    },
-    actions: |action| !matches!(action, Action::Send(_) | Action::Apply(_)),
-};
-
-/// Returns true if the message shows its leader that a peer's disk is there.
-fn is_leader_reply(message: &Message) -> bool {
-    matches!(
-        message.body,
-        Body::AppendEntriesReply(_)
-            | Body::HeartbeatReply { .. }
-            | Body::InstallSnapshotReply { .. }
-    )
-}
-
 impl World {
-    /// Records the writes that were reported to the node as durable in its last step.
-    pub(super) fn note_durable(&mut self, place: Place, notes: &[Note], observer: &mut Observer) {
-        let mut writes = 0;
-        for note in notes {
-            if let Note::RaftInput(raft::Input::Persisted(write)) = note {
-                writes += self.note_durable_writes(place, *write, observer);
-            }
-        }
-        observer.reach_if(writes > 1, Spot::GroupFlush);
-    }
-
-    /// Records that every write through `through` is durable, and returns their number.
-    fn note_durable_writes(
-        &mut self,
-        place: Place,
-        through: WriteId,
-        observer: &mut Observer,
-    ) -> u32 {
-        let now = self.scheduler.now();
-        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return 0 };
-        let (mut writes, mut bootstrap) = (0, None);
-        while let Some(write) = running.writes.pop_front_if(|write| write.id <= through) {
-            observer.observe(now, Observation::Durable { node: place.id(), write: &write });
-            writes += 1;
-            bootstrap = write.install.filter(|meta| meta.last == EntryId::ZERO).or(bootstrap);
-        }
-        if let Some(meta) = bootstrap {
-            self.note_bootstrap(place, Index::ZERO, &meta.membership, observer);
-        }
-        writes
-    }
-
-    /// Processes the notes of a step: the inputs and actions of the algorithm.
-    pub(super) fn take_notes(
-        &mut self,
-        place: Place,
-        notes: &mut Vec<Note>,
-        observer: &mut Observer,
-    ) {
-        let now = self.scheduler.now();
-        for note in notes.drain(..) {
-            let Some(running) = self.nodes[place.0 as usize].running.as_deref() else { return };
-            let status = running.status;
-            match note {
-                Note::RaftInput(input) => {
-                    if observer.is_traced() {
-                        observer.input(now, &status, &input.to_string());
-                    }
-                    if let raft::Input::Message(message) = &input {
-                        self.note_heard(place, message);
-                    }
-                    if let raft::Input::Fetched { entries, .. } = input {
-                        observer.fetched(entries.len());
-                    }
-                }
-                Note::RaftAction(action) => {
-                    observer.action(now, &status, &action);
-                    match action {
-                        Action::Persist(write) => self.note_submitted(place, write, observer),
-                        Action::Committed { tag, id } => {
-                            self.note_committed(place, tag, id, observer);
-                        }
-                        Action::Fetch { consumer, first, last, .. } => {
-                            let start_number = self.nodes[place.0 as usize].start_number;
-                            observer.fetches(consumer, last.0 - first.0 + 1, start_number);
-                        }
-                        _ => {}
-                    }
-                }
-                Note::SnapshotTaken(meta) => {
-                    let node = place.id();
-                    observer.observe(now, Observation::SnapshotTaken { node, meta: &meta });
-                }
-                Note::SnapshotReceived(meta) => observer.received_snapshot(now, place.id(), &meta),
-            }
-        }
-    }
-
-    /// Records a reply that a leader received from a member's named disk.
-    fn note_heard(&mut self, place: Place, message: &Message) {
-        let node = &mut self.nodes[place.0 as usize];
-        let own = node.clock.read(self.scheduler.now());
-        let Some(running) = node.running.as_deref_mut() else { return };
-        let leads = running.status.role == RoleName::Leader && running.status.term == message.term;
-        let member = running.node.raft().membership().member(message.from);
-        if is_leader_reply(message)
-            && leads
-            && member.is_some_and(|member| member.accepts_incarnation(message.incarnation))
-        {
-            running.heard.insert(message.from, (message.term, own));
-        }
-    }
-
-    /// Records a proposal that is answered because all live voters have it.
-    fn note_committed(&mut self, place: Place, tag: Tag, id: EntryId, observer: &mut Observer) {
-        let node = &mut self.nodes[place.0 as usize];
-        let own = node.clock.read(self.scheduler.now());
-        let Some(running) = node.running.as_deref_mut() else { return };
-        if !running.for_all_live.remove(&tag) {
-            return;
-        }
-        let (term, timeout) = (id.term, self.settings.config.election_timeout_max);
-        let lately = running
-            .heard
-            .iter()
-            .filter(|(_, (in_term, at))| *in_term == term && own < at.after(timeout));
-        let live: Vec<NodeId> = lately.map(|(peer, _)| *peer).collect();
-        observer.reach(Spot::AnsweredByAllLive);
-        observer.observe(
-            self.scheduler.now(),
-            Observation::AllLiveAcknowledged { node: place.id(), id, live: &live },
-        );
-    }
-
-    /// Records a write that the algorithm has submitted to its storage.
-    fn note_submitted(&mut self, place: Place, write: Write, observer: &mut Observer) {
-        let now = self.scheduler.now();
-        self.scheduler.fold(write.id.0 << 16 ^ write.entries.len() as u64);
-        observer.observe(now, Observation::Submitted { node: place.id(), write: &write });
-        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
-        let first = write.entries.first().map(|first| first.id.index);
-        let last = running.last_written;
-        let truncates = first.is_some_and(|first| first <= last);
-        if let Some(first) = first.filter(|_| truncates) {
-            observer.truncates(place.id(), last.0 - first.0 + 1);
-        }
-        running.truncates |= truncates;
-        let last = write.entries.last().map(|entry| entry.id.index);
-        let installed = write.install.as_ref().map(|meta| meta.last.index);
-        running.last_written = last.or(installed).unwrap_or(running.last_written);
-        running.writes.push_back(write);
-    }
-
     /// Executes the outputs of one step: at once, late if the driver lags, or only a part of them
     /// if the node crashes in between.
     pub(super) fn execute_outputs(
@@ -190,100 +34,51 @@ impl World {
         outputs: &mut Vec<Output>,
         observer: &mut Observer,
     ) {
-        let node = &self.nodes[place.0 as usize];
-        let Some(running) = node.running.as_deref() else { return };
-        let (start_number, counter) = (node.start_number, running.counts.steps);
-        let (status, lagging) = (running.status, !running.backlog.is_empty());
-        if status.committed > before.committed
-            && self.fire_trigger(
-                Trigger::AdvancesCommit,
-                place,
-                status.leader.and_then(|id| self.place(id)),
-                observer,
-            )
-        {
-            return;
+        let node = &mut self.cluster[place];
+        let start_number = node.start_number();
+        let Some(running) = node.running_mut() else { return };
+        let (status, counter, lagging) = (*running.status(), running.steps(), running.lags());
+        if status.committed > before.committed {
+            let leader = status.leader.and_then(|id| self.cluster.place(id));
+            if self.fire_trigger(Trigger::AdvancesCommit, place, leader, observer) {
+                return;
+            }
         }
-        if self.membership_changed(place)
-            && self.fire_trigger(Trigger::ChangesMembership, place, self.leader(), observer)
-        {
-            return;
+        let running = self.cluster[place].running_mut();
+        if running.is_some_and(|running| running.take_membership_changed()) {
+            let leader = self.cluster.leader();
+            if self.fire_trigger(Trigger::ChangesMembership, place, leader, observer) {
+                return;
+            }
         }
         if outputs.is_empty() {
             return;
         }
         let key = |kind| Key { node: place.0 + 1, start_number, counter, ..Kind::key(kind) };
-        if self.settings.faults.has(Fault::Reorder) && outputs.len() > 1 {
-            self.shuffle(outputs, key(Kind::Order));
+        let Setup { settings, choices, .. } = &self.setup;
+        if settings.faults.has(Fault::Reorder) && outputs.len() > 1 {
+            shuffle(outputs, choices.choose(key(Kind::Order), 8));
         }
-        let late = self.choices.chance(key(Kind::Lag), self.settings.lag_permille);
+        let late = choices.chance(key(Kind::Lag), settings.lag_permille);
         if late || lagging {
             if late {
                 observer.fault(Fault::Lag, Some(status.role));
             }
-            self.delay_outputs(place, start_number, outputs);
-            return;
+            let (cluster, mut run) = self.cluster_and_run(observer);
+            return cluster[place].delay_outputs(outputs, &mut run);
         }
-        let torn = self.torn_at(key(Kind::TornStep), outputs.len());
+        let torn = torn_at(key(Kind::TornStep), outputs.len(), &self.setup);
         for (number, output) in outputs.drain(..).enumerate() {
             if torn == Some(number) {
                 observer.reach_if(number > 0, Spot::CrashBetweenActions);
-                let down = self.settings.config.election_timeout_min / 2;
-                self.crash(place, KeptWrites::Part, down, observer);
+                let down = self.setup.settings.config.election_timeout_min / 2;
+                self.crash(place, Exit::crash(KeptWrites::Part, down), observer);
             }
-            if self.nodes[place.0 as usize].start_number != start_number {
+            if self.cluster[place].start_number() != start_number {
                 return;
             }
             self.execute_output(place, output, observer);
         }
-    }
-
-    /// Returns true if the last membership in the node's log has changed in its last step.
-    fn membership_changed(&mut self, place: Place) -> bool {
-        let running = self.nodes[place.0 as usize].running.as_deref_mut();
-        running.is_some_and(|running| std::mem::take(&mut running.membership_changed))
-    }
-
-    /// Draws the output before which the node crashes, if it crashes in this step.
-    fn torn_at(&self, key: Key, outputs: usize) -> Option<usize> {
-        let ppm = self.settings.torn_step_ppm;
-        if ppm == 0 || self.choices.choose(key, MILLION) < MILLION - ppm {
-            return None;
-        }
-        let key = Key { kind: Kind::TornStepPlace, ..key };
-        Some(self.choices.choose(key, outputs as u64) as usize)
-    }
-
-    /// Reorders the outputs of one step as a driver may do: those for the disk and for the worker
-    /// keep their order among themselves.
-    fn shuffle(&self, outputs: &mut [Output], key: Key) {
-        match self.choices.choose(key, 8) {
-            5 => outputs.sort_by_key(|output| matches!(output, Output::Disk(_))),
-            6 => outputs.sort_by_key(|output| !matches!(output, Output::Disk(_))),
-            7 => outputs.sort_by_key(|output| !matches!(output, Output::Send(_))),
-            _ => {}
-        }
-    }
-
-    /// Queues the outputs for a lagging driver, which executes them one by one.
-    fn delay_outputs(&mut self, place: Place, start_number: u16, outputs: &mut Vec<Output>) {
-        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
-        let idle = running.backlog.is_empty();
-        running.backlog.extend(outputs.drain(..));
-        if idle {
-            self.schedule_output(place, start_number);
-        }
-    }
-
-    fn schedule_output(&mut self, place: Place, start_number: u16) {
-        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
-        running.counts.carried += 1;
-        let counter = running.counts.carried;
-        let key = Key { node: place.0 + 1, start_number, counter, ..Kind::LagDelay.key() };
-        let longest = self.settings.latency.max.as_nanos() as u64 / 4;
-        let at =
-            self.scheduler.now().after(Duration::from_nanos(self.choices.choose(key, longest + 1)));
-        self.scheduler.at(at, Event::ExecuteOutput { place: place, start_number });
     }
 
     /// Executes the next output of a lagging driver.
@@ -293,17 +88,14 @@ impl World {
         start_number: u16,
         observer: &mut Observer,
     ) {
-        let Some(running) = self.nodes[place.0 as usize].started_as(start_number) else { return };
-        let Some(output) = running.backlog.pop_front() else { return };
-        if !running.backlog.is_empty() {
-            self.schedule_output(place, start_number);
+        let (cluster, mut run) = self.cluster_and_run(observer);
+        if let Some(output) = cluster[place].next_output(start_number, &mut run) {
+            self.execute_output(place, output, observer);
         }
-        self.execute_output(place, output, observer);
     }
 
     /// Executes one output of a running node.
     fn execute_output(&mut self, place: Place, output: Output, observer: &mut Observer) {
-        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
         match output {
             Output::Send(packet) => self.send(place, packet, observer),
             Output::Disk(operation) => {
@@ -313,27 +105,21 @@ impl World {
                     observer.reach(Spot::CrashBeforeSubmit);
                     return;
                 }
-                self.submit_operation(place, operation);
+                let (cluster, mut run) = self.cluster_and_run(observer);
+                cluster[place].submit_operation(operation, &mut run);
             }
-            Output::Work(work) => self.submit_work(place, work),
+            Output::Work(work) => {
+                let (cluster, mut run) = self.cluster_and_run(observer);
+                cluster[place].submit_work(work, &mut run);
+            }
             Output::FreezeView => {
-                self.request_view(place, ViewRequest::Freeze);
+                let (cluster, mut run) = self.cluster_and_run(observer);
+                cluster[place].request_view(ViewRequest::Freeze, &mut run);
                 self.fire_trigger(Trigger::TakesSnapshot, place, None, observer);
             }
-            Output::ReadView { bytes } => self.request_view(place, ViewRequest::Read(bytes)),
-            Output::Replied { tag, id, outcome } => {
-                running.answered(tag, self.scheduler.now(), observer);
-                self.client_commits(tag, place, id, &outcome, observer);
-            }
-            Output::MayBeLost { tag, .. } => {
-                running.answered(tag, self.scheduler.now(), observer);
-                self.client_reply_may_be_lost(tag, place, observer);
-            }
-            Output::Answered { tag, freshness, index, applied, answer } => {
-                running.answered(tag, self.scheduler.now(), observer);
-                let state = running.answered_in.remove(&tag).flatten();
-                let indices = (index, applied);
-                self.client_reads(tag, place, freshness, indices, (state, &answer), observer);
+            Output::ReadView { bytes } => {
+                let (cluster, mut run) = self.cluster_and_run(observer);
+                cluster[place].request_view(ViewRequest::Read(bytes), &mut run);
             }
             Output::MembershipChangeCommitted { tag, .. }
             | Output::LeadershipTransferred { tag }
@@ -341,75 +127,74 @@ impl World {
             | Output::Unknown { tag }
                 if Operator::owns_tag(tag) =>
             {
-                running.answered(tag, self.scheduler.now(), observer);
-                self.operator.finish(tag);
+                self.answer(place, tag, observer);
+                self.load.operator.finish(tag);
                 observer.operator_reply(self.scheduler.now(), place.id(), &output);
             }
-            Output::Rejected { tag, reason } => {
-                running.answered(tag, self.scheduler.now(), observer);
-                self.client_is_rejected(tag, reason, observer);
-            }
-            Output::Unknown { tag } => {
-                running.answered(tag, self.scheduler.now(), observer);
-                observer.reach(Spot::UnknownByStepDown);
-                self.client_outcome_unknown(tag, observer);
-            }
+            Output::Replied { .. }
+            | Output::MayBeLost { .. }
+            | Output::Answered { .. }
+            | Output::Rejected { .. }
+            | Output::Unknown { .. } => self.reply_to_client(place, output, observer),
             Output::RoleChanged { role, .. } => self.role_changed(place, role, observer),
-            Output::StateCompared(result) => self.state_compared(place, result, observer),
+            Output::StateCompared(result) => {
+                machine::note_comparison(place.id(), result, self.scheduler.now(), observer);
+            }
             Output::Stopped(failure) => self.stop_failed_node(place, &failure, observer),
-            Output::Closed => self.close_node(place, observer),
+            Output::Closed => {
+                let down = self.cluster[place].take_stop_downtime();
+                let keep = KeptWrites::All;
+                self.end_process(place, Exit { keep, down, cleanly: true }, observer);
+            }
             _ => {}
         }
     }
 
-    /// Fires the triggers of a write of the log or the superblock that is in the disk's cache, but
-    /// not durable yet. Returns true if the node crashed because of it.
-    pub(super) fn after_cached_write(
-        &mut self,
-        place: Place,
-        file: FileName,
-        observer: &mut Observer,
-    ) -> bool {
-        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else {
-            return true;
+    /// Delivers a reply to a client.
+    fn reply_to_client(&mut self, at: Place, output: Output, observer: &mut Observer) {
+        let (tag, reply) = match &output {
+            Output::Replied { tag, id, outcome } => {
+                (*tag, ClientReply::Committed { at, id: *id, outcome })
+            }
+            Output::MayBeLost { tag, .. } => (*tag, ClientReply::MayBeLost { at }),
+            Output::Answered { tag, freshness, index, applied, answer } => {
+                let running = self.cluster[at].running_mut();
+                let state = running.and_then(|running| running.take_answered_in(*tag));
+                let (freshness, index, applied) = (*freshness, *index, *applied);
+                let reply = ReadReply { at, freshness, index, applied, state, answer };
+                (*tag, ClientReply::Read(reply))
+            }
+            Output::Rejected { tag, reason } => (*tag, ClientReply::Rejected(*reason)),
+            Output::Unknown { tag } => {
+                observer.reach(Spot::UnknownByStepDown);
+                (*tag, ClientReply::Unknown)
+            }
+            _ => return,
         };
-        let vote = running.writes.iter().find_map(|write| write.hard_state?.vote);
-        let leader = running.status.leader;
-        let cuts = std::mem::take(&mut running.truncates);
-        match (file, vote) {
-            (FileName::Superblock, Some(candidate)) => {
-                self.fire_trigger(Trigger::SubmitsVote, place, self.place(candidate), observer)
-            }
-            (FileName::Segment(_), _) => {
-                let leader = leader.and_then(|id| self.place(id));
-                cuts && self.fire_trigger(Trigger::TruncatesLog, place, leader, observer)
-                    || self.fire_trigger(Trigger::SubmitsEntries, place, leader, observer)
-            }
-            _ => false,
+        self.answer(at, tag, observer);
+        self.reply(tag, reply, observer);
+    }
+
+    /// Records that the node has answered a request.
+    fn answer(&mut self, place: Place, tag: Tag, observer: &mut Observer) {
+        if let Some(running) = self.cluster[place].running_mut() {
+            running.requests.answer(tag, self.scheduler.now(), observer);
         }
     }
 
     /// Ends the process of a node that has stopped because of a storage failure, and restarts it
     /// later.
     fn stop_failed_node(&mut self, place: Place, failure: &StorageError, observer: &mut Observer) {
-        self.count_disk_faults(place, observer);
-        let node = &self.nodes[place.0 as usize];
-        let running = node.running.as_deref();
-        let failed = running.is_some_and(|running| running.failed.contains(&failure.file));
+        self.cluster[place].count_disk_faults(observer);
+        let config = &self.setup.settings.config;
         // Damage can reach a log through other nodes, even if their disks are intact; and two
         // survivors that went on alone have contradicting logs.
-        let may_have_diverged = self.settings.config.survivor.is_some()
-            || self.nodes.iter().any(|node| node.damage_faults > 0);
-        let justified = match failure.cause {
-            ErrorCause::DivergedLog => may_have_diverged,
-            ErrorCause::Damage | ErrorCause::Disk => failed || node.damaged,
-            ErrorCause::Unreadable | ErrorCause::Panic => false,
-        };
-        let reads_damage = node.damaged && !failed && failure.file.is_some();
-        observer.reach_if(reads_damage, Spot::DiskDamageRead);
+        let may_have_diverged = config.survivor.is_some()
+            || self.cluster.nodes().any(|node| node.disk.had_damage_fault());
+        let justified = self.cluster[place].justifies_stop(failure, may_have_diverged, observer);
         observer.stopped(self.scheduler.now(), place.id(), failure, justified);
-        let down = self.settings.config.election_timeout_max * 2;
-        self.crash(place, KeptWrites::All, down, observer);
+        let down = config.election_timeout_max * 2;
+        self.crash(place, Exit::crash(KeptWrites::All, down), observer);
     }
 
     fn role_changed(&mut self, place: Place, role: RoleName, observer: &mut Observer) {
@@ -423,63 +208,69 @@ impl World {
     }
 
     fn send(&mut self, place: Place, packet: Packet, observer: &mut Observer) {
-        let now = self.scheduler.now();
-        let Some(to) = self.place(packet.to()) else { return };
-        let part = matches!(&packet, Packet::SnapshotTransfer(transfer)
-            if matches!(transfer.body, SnapshotTransferBody::Bytes(..)));
-        let (acknowledges, is_heartbeat) = match &packet {
+        let World { setup, scheduler, cluster, network, load, .. } = self;
+        let (now, Some(to)) = (scheduler.now(), cluster.place(packet.to())) else { return };
+        let trigger = match &packet {
             Packet::Message(message) | Packet::Chained(message, _) => {
                 observer.observe(now, Observation::Sent { message });
-                self.scheduler
-                    .fold(digest_number(&message.body) << 32 ^ message.to.0 << 24 ^ message.term.0);
-                (is_acknowledgement(message), matches!(message.body, Body::Heartbeat { .. }))
+                let number = digest_number(&message.body);
+                scheduler.fold(number << 32 ^ message.to.0 << 24 ^ message.term.0);
+                trigger_of(message)
             }
             Packet::SnapshotTransfer(transfer) => {
                 observer.snapshot_transfer(now, transfer);
-                (false, false)
+                let is_part = matches!(transfer.body, SnapshotTransferBody::Bytes(..));
+                is_part.then_some(Trigger::SendsPart)
             }
             Packet::Comparison(comparison) => {
                 observer.comparison_sent(now, comparison);
-                (false, false)
+                None
             }
         };
         if let Packet::Message(Message { body: Body::TimeoutNow, .. }) = &packet {
-            let by_itself = self.leads_by_itself(place);
+            let running = cluster[place].running();
+            let by_itself = running.is_some_and(|running| load.operator.leads_by_itself(running));
             observer.reach_if(by_itself, Spot::PriorityTransfer);
         }
-        let start_number = self.nodes[place.0 as usize].start_number;
-        let link = (place, to);
-        let transmission =
-            self.network.decide(now, link, start_number, &self.choices, &self.settings);
-        let role = self.nodes[to.0 as usize].role();
+        let sender = Sender { place, start_number: cluster[place].start_number() };
+        let mut run = Run { setup, scheduler, observer };
+        let (number, transmission) = network.send(&packet, sender, to, &mut run);
+        let role = cluster[to].role();
         transmission.faults.into_iter().flatten().for_each(|fault| observer.fault(fault, role));
-        if let Some(message) = packet.message()
-            && self.settings.faults.has(Fault::Replay)
-        {
-            self.network.remember(message);
-        }
-        let envelope = Envelope::encode(&packet, &mut self.encode_buffer);
-        let mut envelope = envelope
-            .unwrap_or_else(|| panic!("{} sends a packet that cannot be encoded", place.id()));
-        self.network.number(&mut envelope);
-        observer.packet_sent(now, &packet, transmission.delivery(envelope.number));
-        for at in [transmission.copy, transmission.arrival].into_iter().flatten() {
-            let slot = self.network.dispatch(envelope.clone());
-            self.scheduler.at(at, Event::Arrive { slot });
-        }
-        if acknowledges {
-            self.fire_trigger(Trigger::Acknowledges, place, Some(to), observer);
-        } else if is_heartbeat {
-            self.fire_trigger(Trigger::SendsHeartbeat, place, Some(to), observer);
-        } else if part {
-            self.fire_trigger(Trigger::SendsPart, place, Some(to), observer);
+        observer.packet_sent(now, &packet, transmission.delivery(number));
+        if let Some(trigger) = trigger {
+            self.fire_trigger(trigger, place, Some(to), observer);
         }
     }
+}
 
-    /// Returns the place of node `id`, if it is a node of the world.
-    pub(super) fn place(&self, id: NodeId) -> Option<Place> {
-        Place::of(id, self.nodes.len())
+/// Draws the output before which the node crashes, if it crashes in this step.
+fn torn_at(key: Key, outputs: usize, setup: &Setup) -> Option<usize> {
+    let ppm = setup.settings.torn_step_ppm;
+    if ppm == 0 || setup.choices.choose(key, MILLION) < MILLION - ppm {
+        return None;
     }
+    let key = Key { kind: Kind::TornStepPlace, ..key };
+    Some(setup.choices.choose(key, outputs as u64) as usize)
+}
+
+/// Reorders the outputs of one step as a driver may do: those for the disk and for the worker keep
+/// their order among themselves.
+fn shuffle(outputs: &mut [Output], order: u64) {
+    match order {
+        5 => outputs.sort_by_key(|output| matches!(output, Output::Disk(_))),
+        6 => outputs.sort_by_key(|output| !matches!(output, Output::Disk(_))),
+        7 => outputs.sort_by_key(|output| !matches!(output, Output::Send(_))),
+        _ => {}
+    }
+}
+
+/// Returns the trigger that a sent message fires.
+fn trigger_of(message: &Message) -> Option<Trigger> {
+    if is_acknowledgement(message) {
+        return Some(Trigger::Acknowledges);
+    }
+    matches!(message.body, Body::Heartbeat { .. }).then_some(Trigger::SendsHeartbeat)
 }
 
 /// Returns the number of a message kind in the digest. Known digests depend on these numbers.

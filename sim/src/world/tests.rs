@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use quorate::raft::Status;
 use quorate::types::{EntryId, NodeId, Term};
 
 use super::*;
@@ -13,6 +14,8 @@ use crate::plan::{
 use crate::profile::Profile;
 use crate::strategy::Strategy;
 use crate::workload::kv::Kv;
+use crate::world::cluster::node::Node;
+use crate::world::place::Place;
 
 const SEED: u64 = 11;
 
@@ -57,19 +60,18 @@ fn crash_on(trigger: Trigger, keep: KeptWrites) -> Vec<Op> {
 }
 
 fn is_down(node: &Node) -> bool {
-    node.start_number > 1 && node.running.is_none()
+    node.start_number() > 1 && node.running().is_none()
 }
 
 fn crashes(world: &mut World, observer: &mut Observer) -> Place {
-    advance_until(world, observer, |world| world.nodes.iter().any(is_down));
-    world.nodes.iter().find(|node| is_down(node)).expect("a node has crashed").place
+    advance_until(world, observer, |world| world.cluster.nodes().any(is_down));
+    world.cluster.nodes().find(|node| is_down(node)).expect("a node has crashed").place
 }
 
 /// Returns the status of a node right after its restart.
 fn starts_again(world: &mut World, observer: &mut Observer, place: Place) -> Status {
-    let place = place.0 as usize;
-    advance_until(world, observer, |world| world.nodes[place].running.is_some());
-    world.nodes[place].running.as_ref().expect("the node runs").status
+    advance_until(world, observer, |world| world.cluster[place].running().is_some());
+    world.cluster[place].running().expect("the node runs").status().to_owned()
 }
 
 #[test]
@@ -77,7 +79,7 @@ fn a_crash_before_the_flush_forgets_the_vote() {
     let ops = crash_on(Trigger::SubmitsVote, KeptWrites::None);
     let (mut world, mut observer) = world_of(no_fault_settings(), ops);
     let crashed = crashes(&mut world, &mut observer);
-    assert_eq!(world.nodes[crashed.0 as usize].disk.pending().len(), 0);
+    assert_eq!(world.cluster[crashed].disk.device.pending().len(), 0);
     let status = starts_again(&mut world, &mut observer, crashed);
     assert_eq!((status.term, status.vote), (Term::ZERO, None));
 }
@@ -117,10 +119,10 @@ fn a_clog_without_an_end_ends_with_the_fault_phase() {
     let at = SimTime::default().after(Duration::from_millis(5));
     let ops = vec![Op { when: When::At(at), verb: clog }];
     let (mut world, mut observer) = world_of(no_fault_settings(), ops);
-    advance_until(&mut world, &mut observer, |world| world.stabilization.is_some());
-    let (arrives, ends) = (world.network.latest_arrival(), world.fault_phase_end());
+    advance_until(&mut world, &mut observer, |world| !world.recovery.in_fault_phase());
+    let (arrives, ends) = (world.network.latest_arrival(), world.setup.fault_phase_end());
     assert!(arrives >= ends, "the clog has delayed a message");
-    assert!(arrives <= ends.after(world.settings.latency.max));
+    assert!(arrives <= ends.after(world.setup.settings.latency.max));
 }
 
 #[test]
@@ -130,29 +132,28 @@ fn a_crashed_node_starts_again_with_its_disk() {
     let crashed = crashes(&mut world, &mut observer);
     let status = starts_again(&mut world, &mut observer, crashed);
     assert_eq!((status.term, status.vote), (Term(1), Some(crashed.id())));
-    let running = world.nodes[crashed.0 as usize].running.as_ref().expect("the node runs");
-    let applied = running.worker.machine().applied();
+    let running = world.cluster[crashed].running().expect("the node runs");
+    let applied = running.machine().applied();
     assert_eq!(applied, EntryId::ZERO, "the state machine starts from nothing");
 }
 
 #[test]
 fn a_paused_node_gets_missed_events_together_and_late() {
     let (mut world, mut observer) = world_of(no_fault_settings(), Vec::new());
-    let leads = |world: &World| world.leader().is_some();
+    let leads = |world: &World| world.cluster.leader().is_some();
     advance_until(&mut world, &mut observer, leads);
-    let follower = if world.leader() == Some(Place(0)) { Place(1) } else { Place(0) };
-    let duration = world.settings.config.heartbeat_interval;
-    assert!(world.pause(follower, duration));
-    assert!(!world.pause(follower, duration), "it is paused already");
-    let steps = |world: &World| {
-        world.nodes[follower.0 as usize].running.as_ref().map(|running| running.counts.steps)
-    };
+    let follower = if world.cluster.leader() == Some(Place(0)) { Place(1) } else { Place(0) };
+    let duration = world.setup.settings.config.heartbeat_interval;
+    let pause = |world: &mut World| world.cluster[follower].pause(duration, &mut world.scheduler);
+    assert!(pause(&mut world));
+    assert!(!pause(&mut world), "it is paused already");
+    let steps = |world: &World| world.cluster[follower].running().map(|running| running.steps());
     let (before, end) = (steps(&world), world.scheduler.now().after(duration));
-    let held = |world: &World| world.nodes[follower.0 as usize].held.as_ref().map(Vec::len);
-    advance_until(&mut world, &mut observer, |world| held(world) > Some(1));
+    let deferred = |world: &World| world.cluster[follower].deferred();
+    advance_until(&mut world, &mut observer, |world| deferred(world) > 1);
     assert_eq!(steps(&world), before);
     advance_until(&mut world, &mut observer, |world| world.scheduler.now() > end);
-    assert!(steps(&world) > before && held(&world).is_none());
+    assert!(steps(&world) > before && !world.cluster[follower].is_paused());
 }
 
 #[test]
@@ -160,8 +161,8 @@ fn an_isolated_node_exchanges_no_messages() {
     let isolate = Verb::Isolate(NodeSelector::It, Duration::from_secs(2));
     let ops = vec![Op { when: when(Trigger::BecomesLeader), verb: isolate }];
     let (mut world, mut observer) = world_of(no_fault_settings(), ops);
-    advance_until(&mut world, &mut observer, |world| world.leader().is_some());
-    let leader = world.leader().expect("a leader is elected");
+    advance_until(&mut world, &mut observer, |world| world.cluster.leader().is_some());
+    let leader = world.cluster.leader().expect("a leader is elected");
     for other in (0..3).map(Place).filter(|other| *other != leader) {
         assert!(!world.network.is_open(leader, other) && !world.network.is_open(other, leader));
     }

@@ -13,7 +13,7 @@ use crate::outcome::Tally;
 use crate::scenario::{ROWS, Scenario};
 use crate::settings::Settings;
 use crate::time::SimTime;
-use crate::world::{Network, Place};
+use crate::world::{Network, Place, Sender};
 
 /// The settings that enable random faults: if the scenario has one of them, all of them apply.
 pub(super) const SETTINGS: [&str; 4] = ["latency", "loss", "duplicates", "delays"];
@@ -70,8 +70,9 @@ impl RandomFaults {
         let (arrival, copy) = match *is_enabled {
             false => (Some(now), None),
             true => {
-                let link = (place(from), place(to));
-                let decision = network.decide(now, link, 1, &self.choices, &self.settings);
+                let sender = Sender { place: place(from), start_number: 1 };
+                let decision =
+                    network.decide(sender, place(to), now, &self.choices, &self.settings);
                 tally.messages += 1;
                 for fault in decision.faults.into_iter().flatten() {
                     *tally.faults.entry(fault.name()).or_default() += 1;

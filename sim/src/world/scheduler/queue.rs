@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use quorate::storage::Lane;
+
 use crate::time::SimTime;
 use crate::world::place::Place;
 
@@ -21,9 +23,9 @@ pub(crate) enum Event {
     /// The deadline of a node may have come.
     Wake { place: Place, start_number: u16 },
     /// A disk finishes the first operation of a lane.
-    OperationDone { place: Place, start_number: u16, lane: u8 },
+    OperationDone { place: Place, start_number: u16, lane: Lane },
     /// A node is notified of the finished operations of a lane.
-    CompletionReported { place: Place, start_number: u16, lane: u8 },
+    CompletionReported { place: Place, start_number: u16, lane: Lane },
     /// A worker finishes its first work.
     WorkDone { place: Place, start_number: u16 },
     /// A driver finishes a node's request for its worker's frozen view.

@@ -1,0 +1,176 @@
+//! The memberships that may decide, as far as the nodes' logs show, and the number of disks that
+//! may be lost.
+
+use quorate::raft::{RoleName, Status};
+use quorate::types::{Change, Index, Membership, NodeId, Voters};
+
+use crate::coverage::Spot;
+use crate::observer::Observer;
+use crate::settings::Settings;
+use crate::world::cluster::Cluster;
+use crate::world::cluster::logged_membership::LoggedMembership;
+use crate::world::cluster::node::Node;
+use crate::world::place::Place;
+
+impl Cluster {
+    /// Records the membership changes of a node's last step. Returns false if afterwards a
+    /// membership that may decide has lost the disks of a majority.
+    pub(crate) fn note_membership(
+        &mut self,
+        place: Place,
+        before: &Status,
+        observer: &mut Observer,
+    ) -> bool {
+        let node = &mut self.nodes[place.0 as usize];
+        let Some(running) = node.life.running_mut() else { return true };
+        let (status, log) = (running.status, running.node.raft().log());
+        if status.committed > self.committed_membership.index
+            && let Some(membership) = log.membership_at(status.committed)
+        {
+            let (index, membership) = (status.committed, membership.clone());
+            self.committed_membership = LoggedMembership { index, membership };
+        }
+        let leads = before.role == RoleName::Leader;
+        if leads && before.term == status.term && status.role == RoleName::Follower {
+            let dismissed = !log.membership().is_voter(place.id());
+            observer.reach_if(dismissed, Spot::LeaderRemoved);
+        }
+        if log.membership().ptr_eq(&node.last_membership.membership) {
+            return true;
+        }
+        let is = LoggedMembership {
+            index: log.membership_index(),
+            membership: log.membership().clone(),
+        };
+        let was = std::mem::replace(&mut node.last_membership, is);
+        running.membership_changed = true;
+        let inherited = was.index <= running.leadership.last_before_leading();
+        let is = &node.last_membership;
+        let votes = |standing: &LoggedMembership| standing.membership.is_voter(place.id());
+        let new_disk = node.disk.disks_lost() > 0;
+        observer.reach_if(new_disk && votes(is) && !votes(&was), Spot::NewDiskVotes);
+        node.bootstrapped |= is.index > Index::ZERO;
+        observer.reach_if(
+            is.index <= was.index && !was.membership.is_empty(),
+            Spot::MembershipTruncated,
+        );
+        if leads && status.role == RoleName::Leader {
+            let steps = (&was.membership, &is.membership);
+            observer.membership_changed(place.id(), steps, inherited);
+        }
+        self.electorates().all(|membership| self.survives(membership, None))
+    }
+
+    /// Records that the node has this membership durably at `index`: the node is bootstrapped.
+    pub(super) fn note_bootstrap(
+        &mut self,
+        place: Place,
+        index: Index,
+        membership: &Membership,
+        settings: &Settings,
+        observer: &mut Observer,
+    ) {
+        if membership.is_empty() {
+            return;
+        }
+        self[place].bootstrapped = true;
+        observer.reach_if(settings.bootstraps && index == Index::ZERO, Spot::Bootstrapped);
+        if index == Index::ZERO && self.is_not_bootstrapped() {
+            self.committed_membership = LoggedMembership { index, membership: membership.clone() };
+        }
+    }
+
+    /// Returns the last committed membership.
+    pub(crate) fn committed_membership(&self) -> &Membership {
+        &self.committed_membership.membership
+    }
+
+    /// Returns true if no node is known to have bootstrapped the cluster.
+    pub(crate) fn is_not_bootstrapped(&self) -> bool {
+        self.committed_membership.membership.is_empty()
+    }
+
+    /// Returns true if the node has the disk that the membership names, undamaged.
+    pub(crate) fn has_intact_disk(&self, membership: &Membership, id: NodeId) -> bool {
+        let Some(place) = self.place(id) else { return false };
+        let node = &self[place];
+        let incarnation = node.disk.incarnation(id);
+        let named =
+            membership.member(id).is_none_or(|member| member.accepts_incarnation(incarnation));
+        named && !node.disk.is_damaged()
+    }
+
+    /// Returns true if the membership can count on the node, independent of other nodes.
+    pub(crate) fn is_reliable(&self, membership: &Membership, id: NodeId) -> bool {
+        let is_bootstrapped = |place: Place| self[place].is_bootstrapped();
+        self.has_intact_disk(membership, id) && self.place(id).is_some_and(is_bootstrapped)
+    }
+
+    /// Returns true if the node may lose its disk. Before the bootstrap every bootstrap peer may,
+    /// as long as a majority never lost one: another peer may be about to bootstrap the cluster
+    /// with the lost disk.
+    pub(crate) fn may_wipe(&self, place: Place, settings: &Settings) -> bool {
+        if !self.is_not_bootstrapped() {
+            return self.may_lose_disk(place);
+        }
+        let peers = settings.membership();
+        let keeps = |id: &&NodeId| {
+            let at = self.place(**id).filter(|at| *at != place);
+            at.is_some_and(|at| self[at].disk.disks_lost() == 0)
+        };
+        let voters = peers.incoming();
+        2 * voters.iter().filter(keeps).count() > voters.len()
+    }
+
+    /// Returns every membership that may decide: the committed one, and later ones in any log.
+    pub(crate) fn electorates(&self) -> impl Iterator<Item = &Membership> {
+        let later = |node: &&Node| node.last_membership.index > self.committed_membership.index;
+        let later = self.nodes.iter().filter(later).map(|node| &node.last_membership.membership);
+        std::iter::once(&self.committed_membership.membership).chain(later)
+    }
+
+    /// Returns true if a fault may destroy durable data of the node.
+    pub(crate) fn may_damage(&self, place: Place) -> bool {
+        self[place].disk.is_damaged() || self.may_lose_disk(place)
+    }
+
+    /// Returns true if the node may lose its disk: a majority of every set of voters keeps theirs.
+    pub(crate) fn may_lose_disk(&self, place: Place) -> bool {
+        let survives = |membership: &Membership| self.survives(membership, Some(place));
+        !self.is_not_bootstrapped() && self.electorates().all(survives)
+    }
+
+    /// Returns true if a majority of every set of voters has intact disks, even without `lost`.
+    fn survives(&self, membership: &Membership, lost: Option<Place>) -> bool {
+        sets(membership).all(|voters| {
+            let whole =
+                |id: &&NodeId| self.is_reliable(membership, **id) && lost != self.place(**id);
+            2 * voters.iter().filter(whole).count() > voters.len()
+        })
+    }
+
+    /// Returns true if the cluster survives the change in case the node leads and accepts it.
+    pub(crate) fn survives_change(&self, place: Place, change: &Change) -> bool {
+        let membership = &self[place].last_membership.membership;
+        if !membership.is_settled() {
+            return true;
+        }
+        membership.changed(change).map_or(true, |changed| self.survives(&changed, None))
+    }
+
+    /// Returns true if these nodes are nearly a quorum of a membership that may decide.
+    pub(crate) fn nears_quorum(&self, nodes: &[Place]) -> bool {
+        let within = |id: &&NodeId| self.place(**id).is_some_and(|place| nodes.contains(&place));
+        self.electorates().any(|membership| {
+            let near = |voters: &Voters| 2 * voters.iter().filter(within).count() >= voters.len();
+            sets(membership).any(near)
+        })
+    }
+}
+
+/// Returns the sets of voters of a membership that decide, or will decide.
+fn sets(membership: &Membership) -> impl Iterator<Item = &Voters> {
+    [membership.incoming(), membership.outgoing(), membership.target()]
+        .into_iter()
+        .filter(|voters| !voters.is_empty())
+}

@@ -1,0 +1,102 @@
+//! The cluster: its nodes with their disks and clocks, and what is known about its memberships.
+
+pub(super) mod clock;
+mod disk_queue;
+mod electorates;
+mod host;
+mod leadership;
+mod logged_membership;
+pub(super) mod node;
+pub(super) mod node_disk;
+mod notes;
+mod power_loss;
+pub(super) mod processes;
+pub(super) mod queues;
+pub(super) mod running;
+mod shape;
+pub(super) mod steps;
+
+use std::ops::{Index, IndexMut};
+use std::time::Duration;
+
+use quorate::raft::RoleName;
+use quorate::types::{Index as LogIndex, NodeId};
+
+use crate::choice::{Key, Kind};
+use crate::world::cluster::clock::Clock;
+use crate::world::cluster::logged_membership::LoggedMembership;
+use crate::world::cluster::node::Node;
+use crate::world::place::Place;
+use crate::world::setup::Setup;
+
+/// The nodes of a run, indexed by place.
+#[derive(Clone, Debug)]
+pub(super) struct Cluster {
+    nodes: Vec<Node>,
+    /// The last committed membership, and its index in the log.
+    committed_membership: LoggedMembership,
+}
+
+impl Index<Place> for Cluster {
+    type Output = Node;
+
+    fn index(&self, place: Place) -> &Node {
+        &self.nodes[place.0 as usize]
+    }
+}
+
+impl IndexMut<Place> for Cluster {
+    fn index_mut(&mut self, place: Place) -> &mut Node {
+        &mut self.nodes[place.0 as usize]
+    }
+}
+
+impl Cluster {
+    /// Returns the cluster at the start of a run, in which no node has started yet.
+    pub(super) fn new(setup: &Setup) -> Cluster {
+        let Setup { settings, choices, .. } = setup;
+        let first = LoggedMembership { index: LogIndex::ZERO, membership: settings.formatted() };
+        let nodes = (0..settings.nodes()).map(|place| {
+            let key = Key { node: place + 1, ..Kind::Clock.key() };
+            let offset = Duration::from_micros(choices.choose(key, 1_000_000));
+            let key = Key { counter: 1, ..key };
+            let most = u64::from(settings.clocks.error_ppm_max);
+            let off = choices.choose(key, 2 * most + 1) as i32;
+            let ppm = if off % 2 == 0 { off / 2 } else { -(off / 2) - 1 };
+            Node::new(Place(place), Clock::new(offset, ppm), first.clone())
+        });
+        Cluster { nodes: nodes.collect(), committed_membership: first.clone() }
+    }
+
+    /// Returns the number of nodes, whether they are up or down.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Returns every node, by place.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter()
+    }
+
+    /// Returns the places of all nodes.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> + Clone + use<> {
+        (0..self.nodes.len()).map(|place| Place(place as u8))
+    }
+
+    /// Returns the place of node `id`, if it is a node of the world.
+    pub(super) fn place(&self, id: NodeId) -> Option<Place> {
+        Place::of(id, self.nodes.len())
+    }
+
+    /// Returns the running leader with the highest term.
+    pub(super) fn leader(&self) -> Option<Place> {
+        let leaders = self.nodes.iter().filter(|node| node.role() == Some(RoleName::Leader));
+        let term = |node: &&Node| node.running().map(|running| running.status().term);
+        leaders.max_by_key(term).map(|node| node.place)
+    }
+
+    /// Makes every disk lie about flushes from now on: a planted bug that the checks must find.
+    pub(super) fn plant_canary(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.disk.device.lie_about_flushes());
+    }
+}

@@ -1,0 +1,311 @@
+//! One node: the life of its process, its disk and its clock.
+
+use std::time::Duration;
+
+use quorate::raft::RoleName;
+use quorate::types::{Index, Membership};
+
+use crate::choice::{Key, Kind};
+use crate::disk::SimDisk;
+use crate::time::SimTime;
+use crate::world::cluster::clock::Clock;
+use crate::world::cluster::logged_membership::LoggedMembership;
+use crate::world::cluster::node_disk::NodeDisk;
+use crate::world::cluster::running::Running;
+use crate::world::place::Place;
+use crate::world::run::Run;
+use crate::world::scheduler::Scheduler;
+use crate::world::scheduler::queue::Event;
+
+/// One node of the world.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) place: Place,
+    /// The number of the current start, from 1. It increases when the node crashes, so that events
+    /// of the earlier start are ignored.
+    pub(super) start_number: u16,
+    pub(super) life: Life,
+    /// The number of pauses so far.
+    pauses: u16,
+    pub(crate) disk: NodeDisk,
+    pub(super) clock: Clock,
+    /// The extra duration of a batch caused by faults.
+    pub(super) work_delay: Duration,
+    /// The downtime after the next clean shutdown, if the plan has requested one.
+    pub(super) stop_downtime: Duration,
+    /// Whether the node has stored a membership durably, or is not a bootstrap peer, so that the
+    /// cluster can rely on it without one.
+    pub(super) bootstrapped: bool,
+    /// The last membership in the node's log, as of its last step.
+    pub(super) last_membership: LoggedMembership,
+}
+
+/// The life of a node's process.
+#[derive(Clone, Debug)]
+pub(super) enum Life {
+    /// The node has no process and may start one.
+    Down(LastExit),
+    /// The node has no process, and cannot start one from what is on its disk.
+    StartRefused(LastExit),
+    /// The process runs, and takes every event at once.
+    Running(Box<Running>),
+    /// The process makes no steps, and these events for it are deferred.
+    Paused(Box<Running>, Vec<Event>),
+}
+
+/// The end of a node's last process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LastExit {
+    pub(super) at: SimTime,
+    /// Whether the process has shut down cleanly.
+    pub(super) cleanly: bool,
+}
+
+impl Default for Life {
+    fn default() -> Life {
+        Life::Down(LastExit::default())
+    }
+}
+
+impl Life {
+    pub(super) fn running_mut(&mut self) -> Option<&mut Running> {
+        match self {
+            Life::Running(running) | Life::Paused(running, _) => Some(running),
+            Life::Down(_) | Life::StartRefused(_) => None,
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn new(place: Place, clock: Clock, last_membership: LoggedMembership) -> Node {
+        Node {
+            place,
+            start_number: 1,
+            life: Life::default(),
+            pauses: 0,
+            disk: NodeDisk::default(),
+            clock,
+            work_delay: Duration::ZERO,
+            stop_downtime: Duration::ZERO,
+            bootstrapped: !last_membership.membership.is_empty(),
+            last_membership,
+        }
+    }
+
+    /// Returns the number of the current start.
+    pub(crate) fn start_number(&self) -> u16 {
+        self.start_number
+    }
+
+    /// Returns the process, running or paused; `None` while the node is down.
+    pub(crate) fn running(&self) -> Option<&Running> {
+        match &self.life {
+            Life::Running(running) | Life::Paused(running, _) => Some(running),
+            Life::Down(_) | Life::StartRefused(_) => None,
+        }
+    }
+
+    /// Returns the process, running or paused; `None` while the node is down.
+    pub(crate) fn running_mut(&mut self) -> Option<&mut Running> {
+        self.life.running_mut()
+    }
+
+    /// Returns the process, if it belongs to this start.
+    pub(crate) fn started_as(&mut self, start_number: u16) -> Option<&mut Running> {
+        if self.start_number == start_number { self.running_mut() } else { None }
+    }
+
+    /// Returns the role of the node, if it is up.
+    pub(crate) fn role(&self) -> Option<RoleName> {
+        self.running().map(|running| running.status().role)
+    }
+
+    /// Returns the node's own clock.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Returns true if the node has stored a membership durably, or needs none.
+    pub(crate) fn is_bootstrapped(&self) -> bool {
+        self.bootstrapped
+    }
+
+    /// Returns the last membership in the node's log.
+    pub(crate) fn membership(&self) -> &Membership {
+        &self.last_membership.membership
+    }
+
+    /// Makes every batch of the state machine take longer by `by`.
+    pub(crate) fn slow_work(&mut self, by: Duration) {
+        self.work_delay += by;
+    }
+
+    /// Ends one slowdown of the state machine.
+    pub(crate) fn end_slow_work(&mut self, by: Duration) {
+        self.work_delay -= by;
+    }
+
+    /// Sets the downtime after the shutdown that the plan requests.
+    pub(crate) fn set_stop_downtime(&mut self, down: Duration) {
+        self.stop_downtime = down;
+    }
+
+    /// Returns true if the plan has requested a shutdown with a downtime.
+    pub(crate) fn is_to_stop(&self) -> bool {
+        self.stop_downtime > Duration::ZERO
+    }
+
+    /// Returns the downtime after the requested shutdown, which happens now.
+    pub(crate) fn take_stop_downtime(&mut self) -> Duration {
+        std::mem::take(&mut self.stop_downtime)
+    }
+
+    /// Changes the clock, and schedules the next wake-up by it.
+    pub(crate) fn change_clock(
+        &mut self,
+        scheduler: &mut Scheduler,
+        change: impl FnOnce(&mut Clock, SimTime),
+    ) {
+        change(&mut self.clock, scheduler.now());
+        self.schedule_wake(scheduler);
+    }
+
+    /// Stops the clock. Scheduled wake-ups stay: they find that they come too early.
+    pub(crate) fn stop_clock(&mut self, now: SimTime) {
+        self.clock.stop(now);
+    }
+
+    /// Returns true if the process is paused.
+    pub(crate) fn is_paused(&self) -> bool {
+        matches!(self.life, Life::Paused(..))
+    }
+
+    /// Returns the number of deferred events.
+    #[cfg(test)]
+    pub(crate) fn deferred(&self) -> usize {
+        match &self.life {
+            Life::Paused(_, deferred) => deferred.len(),
+            Life::Running(_) | Life::Down(_) | Life::StartRefused(_) => 0,
+        }
+    }
+
+    /// Defers an event if the process is paused; returns true if it did.
+    pub(crate) fn defer(&mut self, event: Event) -> bool {
+        let Life::Paused(_, deferred) = &mut self.life else { return false };
+        deferred.push(event);
+        true
+    }
+
+    /// Pauses the process; returns false if it is down or paused already.
+    pub(crate) fn pause(&mut self, duration: Duration, scheduler: &mut Scheduler) -> bool {
+        self.life = match std::mem::take(&mut self.life) {
+            Life::Running(running) => Life::Paused(running, Vec::new()),
+            life => {
+                self.life = life;
+                return false;
+            }
+        };
+        self.pauses += 1;
+        scheduler.after(duration, Event::Resume { place: self.place, pause: self.pauses });
+        true
+    }
+
+    /// Ends the pause with this number, if it is the last one. The process gets at once the events
+    /// that it missed, in their order or sorted by source, because a driver may look at its timers,
+    /// its clients and its peers in any order.
+    pub(crate) fn resume(&mut self, pause: u16, run: &mut Run<'_>) {
+        if self.pauses != pause {
+            return;
+        }
+        let mut missed = Vec::new();
+        self.life = match std::mem::take(&mut self.life) {
+            Life::Paused(running, deferred) => {
+                run.observer.resumes(run.scheduler.now(), self.place.id());
+                missed = deferred;
+                Life::Running(running)
+            }
+            life => life,
+        };
+        if self.clock.is_stopped() {
+            self.change_clock(run.scheduler, Clock::recover);
+        }
+        let (node, counter) = (self.place.0 + 1, u32::from(pause));
+        let is_timer = |event: &Event| matches!(event, Event::Wake { .. });
+        let is_request = |event: &Event| matches!(event, Event::Request { .. });
+        match run.setup.choices.choose(Key { node, counter, ..Kind::Resume.key() }, 4) {
+            1 => missed.sort_by_key(|event| !is_timer(event)),
+            2 => missed.sort_by_key(|event| is_timer(event)),
+            3 => missed.sort_by_key(|event| (is_timer(event), !is_request(event))),
+            _ => {}
+        }
+        missed.into_iter().for_each(|event| run.scheduler.at_once(event));
+    }
+
+    /// Removes all faults from the node, and restarts or resumes it.
+    pub(crate) fn repair(&mut self, run: &mut Run<'_>) {
+        self.clock.recover(run.scheduler.now());
+        self.disk.repair(run.scheduler.now());
+        self.work_delay = Duration::ZERO;
+        self.stop_downtime = Duration::ZERO;
+        if self.running().is_none() {
+            let (place, start_number) = (self.place, self.start_number);
+            run.scheduler.at_once(Event::Restart { place, start_number });
+        }
+        self.resume(self.pauses, run);
+        self.schedule_wake(run.scheduler);
+    }
+
+    /// Postpones the next start of a node that is down until `down` from now.
+    pub(crate) fn postpone_start(&mut self, down: Duration, scheduler: &mut Scheduler) {
+        self.start_number += 1;
+        let (place, start_number) = (self.place, self.start_number);
+        scheduler.after(down, Event::Restart { place, start_number });
+    }
+
+    /// Replaces the disk of a node that is down by an empty one, on which no process has
+    /// shut down cleanly or refused to start.
+    pub(crate) fn lose_disk(&mut self, is_bootstrap_peer: bool) {
+        self.disk.wipe();
+        self.life = match self.life {
+            Life::Down(LastExit { at, .. }) | Life::StartRefused(LastExit { at, .. }) => {
+                Life::Down(LastExit { at, cleanly: false })
+            }
+            Life::Running(_) | Life::Paused(..) => panic!("a process keeps its disk"),
+        };
+        self.bootstrapped = !is_bootstrap_peer;
+        self.last_membership =
+            LoggedMembership { index: Index::ZERO, membership: Membership::default() };
+    }
+
+    /// Replaces the contents of the disk of a node that is down by an older copy, from which it may
+    /// start again.
+    pub(crate) fn roll_back(&mut self, image: SimDisk) {
+        self.disk.roll_back(image);
+        if let Life::StartRefused(exit) = self.life {
+            self.life = Life::Down(exit);
+        }
+    }
+
+    /// Schedules a wake-up of the process at its deadline.
+    pub(crate) fn schedule_wake(&mut self, scheduler: &mut Scheduler) {
+        let Some(running) = self.life.running_mut() else { return };
+        if let Some(at) = running.earlier_wake(&self.clock, scheduler.now()) {
+            let (place, start_number) = (self.place, self.start_number);
+            scheduler.at(at, Event::Wake { place, start_number });
+        }
+    }
+
+    /// Returns true if the deadline of the process has come. An earlier wake-up schedules the next.
+    pub(crate) fn is_due(&mut self, start_number: u16, scheduler: &mut Scheduler) -> bool {
+        let (now, own) = (scheduler.now(), self.clock.read(scheduler.now()));
+        let Some(running) = self.started_as(start_number) else { return false };
+        match running.wakes(now, own) {
+            None => false,
+            Some(true) => true,
+            Some(false) => {
+                self.schedule_wake(scheduler);
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Processes the notes of a node's step: the inputs and actions of the algorithm.
+
+use quorate::raft::{self, Action, RoleName};
+use quorate::replica::{Note, NoteFilter};
+use quorate::types::{Body, EntryId, Index, Message, NodeId, Tag, Write};
+
+use crate::coverage::Spot;
+use crate::observe::Observation;
+use crate::world::cluster::Cluster;
+use crate::world::cluster::node::Node;
+use crate::world::place::Place;
+use crate::world::run::Run;
+use crate::world::scheduler::Scheduler;
+
+/// The notes that a run needs: not what nodes send and apply, nor most of what they receive.
+pub(super) const NEEDED_NOTES: NoteFilter = NoteFilter {
+    inputs: |input| match input {
+        raft::Input::Message(message) => {
+            is_leader_reply(message) || message.body == Body::TakeoverAllowed
+        }
+        raft::Input::Persisted(_) | raft::Input::Fetched { .. } => true,
+        _ => false,
+    },
+    actions: |action| !matches!(action, Action::Send(_) | Action::Apply(_)),
+};
+
+/// Returns true if the message shows its leader that a peer's disk is there.
+fn is_leader_reply(message: &Message) -> bool {
+    matches!(
+        message.body,
+        Body::AppendEntriesReply(_)
+            | Body::HeartbeatReply { .. }
+            | Body::InstallSnapshotReply { .. }
+    )
+}
+
+impl Cluster {
+    /// Records the writes that were reported to the node as durable in its last step.
+    pub(crate) fn note_durable(&mut self, place: Place, notes: &[Note], run: &mut Run<'_>) {
+        let mut writes = 0;
+        for note in notes {
+            let Note::RaftInput(raft::Input::Persisted(through)) = note else { continue };
+            let Some(running) = self[place].running_mut() else { continue };
+            let mut bootstrap = None;
+            while let Some(write) = running.writes.pop_durable(*through) {
+                let durable = Observation::Durable { node: place.id(), write: &write };
+                run.observer.observe(run.scheduler.now(), durable);
+                writes += 1;
+                bootstrap = write.install.filter(|meta| meta.last == EntryId::ZERO).or(bootstrap);
+            }
+            if let Some(meta) = bootstrap {
+                let membership = &meta.membership;
+                self.note_bootstrap(
+                    place,
+                    Index::ZERO,
+                    membership,
+                    &run.setup.settings,
+                    run.observer,
+                );
+            }
+        }
+        run.observer.reach_if(writes > 1, Spot::GroupFlush);
+    }
+}
+
+impl Node {
+    /// Processes the notes of a step.
+    pub(crate) fn take_notes(&mut self, notes: &mut Vec<Note>, run: &mut Run<'_>) {
+        let (now, node) = (run.scheduler.now(), self.place.id());
+        let Some(running) = self.running() else { return notes.clear() };
+        let status = running.status;
+        for note in notes.drain(..) {
+            match note {
+                Note::RaftInput(input) => {
+                    if run.observer.is_traced() {
+                        run.observer.input(now, &status, &input.to_string());
+                    }
+                    if let raft::Input::Message(message) = &input {
+                        self.note_heard(message, run.scheduler);
+                    }
+                    if let raft::Input::Fetched { entries, .. } = input {
+                        run.observer.fetched(entries.len());
+                    }
+                }
+                Note::RaftAction(action) => {
+                    run.observer.action(now, &status, &action);
+                    match action {
+                        Action::Persist(write) => self.note_submitted(write, run),
+                        Action::Committed { tag, id } => {
+                            self.note_committed(tag, id, run);
+                        }
+                        Action::Fetch { consumer, first, last, .. } => {
+                            run.observer.fetches(consumer, last.0 - first.0 + 1, self.start_number);
+                        }
+                        _ => {}
+                    }
+                }
+                Note::SnapshotTaken(meta) => {
+                    run.observer.observe(now, Observation::SnapshotTaken { node, meta: &meta });
+                }
+                Note::SnapshotReceived(meta) => run.observer.received_snapshot(now, node, &meta),
+            }
+        }
+    }
+
+    /// Records a reply that a leader received from a member's named disk.
+    fn note_heard(&mut self, message: &Message, scheduler: &Scheduler) {
+        let own = self.clock.read(scheduler.now());
+        let Some(running) = self.life.running_mut() else { return };
+        let leads = running.status.role == RoleName::Leader && running.status.term == message.term;
+        let member = running.node.raft().membership().member(message.from);
+        if is_leader_reply(message)
+            && leads
+            && member.is_some_and(|member| member.accepts_incarnation(message.incarnation))
+        {
+            running.leadership.hear(message.from, message.term, own);
+        }
+    }
+
+    /// Records a proposal that is answered because all live voters have it.
+    fn note_committed(&mut self, tag: Tag, id: EntryId, run: &mut Run<'_>) {
+        let (now, node) = (run.scheduler.now(), self.place.id());
+        let own = self.clock.read(now);
+        let Some(running) = self.life.running_mut() else { return };
+        if !running.requests.end_wait_for_all_live(tag) {
+            return;
+        }
+        let timeout = run.setup.settings.config.election_timeout_max;
+        let live: Vec<NodeId> = running.leadership.live(id.term, own, timeout).collect();
+        run.observer.reach(Spot::AnsweredByAllLive);
+        run.observer.observe(now, Observation::AllLiveAcknowledged { node, id, live: &live });
+    }
+
+    /// Records a write that the algorithm has submitted to its storage.
+    fn note_submitted(&mut self, write: Write, run: &mut Run<'_>) {
+        let node = self.place.id();
+        run.scheduler.fold(write.id.0 << 16 ^ write.entries.len() as u64);
+        run.observer.observe(run.scheduler.now(), Observation::Submitted { node, write: &write });
+        let Some(running) = self.life.running_mut() else { return };
+        if let Some(replaced) = running.writes.submit(write) {
+            run.observer.truncates(node, replaced);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The starts and ends of the nodes' processes.
+
+use std::time::Duration;
+
+use quorate::machine::StateMachine;
+use quorate::replica::{NoteFilter, OpenError, Replica};
+use quorate::storage::{self, ClusterId, ErrorCause, Identity, StorageError};
+use quorate::types::{Membership, Tag};
+
+use crate::choice::{Key, Kind};
+use crate::coverage::Spot;
+use crate::observe::Observation;
+use crate::observer::Observer;
+use crate::plan::KeptWrites;
+use crate::sim_machine::SimMachine;
+use crate::time::SimTime;
+use crate::workload::Workload;
+use crate::world::cluster::Cluster;
+use crate::world::cluster::logged_membership::LoggedMembership;
+use crate::world::cluster::node::{LastExit, Life, Node};
+use crate::world::cluster::notes::NEEDED_NOTES;
+use crate::world::cluster::power_loss::lose_power;
+use crate::world::cluster::running::Running;
+use crate::world::place::Place;
+use crate::world::run::Run;
+use crate::world::scheduler::EventKind;
+use crate::world::scheduler::queue::Event;
+use crate::world::setup::Setup;
+
+/// The cluster id of every run.
+const CLUSTER: ClusterId = ClusterId(0x51);
+
+/// The way in which a process ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exit {
+    /// The unflushed writes that survive.
+    pub(crate) keep: KeptWrites,
+    /// The time until the next start.
+    pub(crate) down: Duration,
+    /// Whether the process has shut down cleanly.
+    pub(crate) cleanly: bool,
+}
+
+impl Exit {
+    /// Returns the end of a process by a crash.
+    pub(crate) fn crash(keep: KeptWrites, down: Duration) -> Exit {
+        Exit { keep, down, cleanly: false }
+    }
+}
+
+impl Cluster {
+    /// Starts a node that is down. Returns true if it runs now: it may refuse to start.
+    pub(crate) fn start(&mut self, place: Place, start_number: u16, run: &mut Run<'_>) -> bool {
+        let now = run.scheduler.now();
+        let node = &mut self[place];
+        let Life::Down(exit) = node.life else { return false };
+        if node.start_number != start_number {
+            return false;
+        }
+        let mut replica = match node.open(run.setup, now) {
+            Ok(replica) => replica,
+            Err(error) => {
+                node.fail_to_start(&error, exit, run);
+                return false;
+            }
+        };
+        let notes = if run.observer.is_traced() { NoteFilter::ALL } else { NEEDED_NOTES };
+        replica.node.record_notes(Some(notes));
+        node.count_disk_faults(run.observer);
+        let running = Running::new(replica);
+        let raft = running.node.raft();
+        let (index, membership) = (raft.log().membership_index(), raft.membership().clone());
+        self.note_bootstrap(place, index, &membership, &run.setup.settings, run.observer);
+        let node = &mut self[place];
+        node.last_membership = LoggedMembership { index, membership };
+        node.begin(running, exit, now, run.observer);
+        run.scheduler.count(EventKind::Start, u64::from(place.0));
+        true
+    }
+}
+
+impl Node {
+    /// Opens the node's directory, and formats it first if it is new.
+    fn open(&mut self, setup: &Setup, now: SimTime) -> Result<Replica<SimMachine>, OpenError> {
+        let (id, start_number) = (self.place.id(), self.start_number);
+        let Setup { settings, workload, choices } = setup;
+        let key = Key { node: self.place.0 + 1, start_number, ..Kind::Boot.key() };
+        let config = settings.replica(id);
+        let seed = choices.choose(key, u64::MAX);
+        let disk = &mut self.disk;
+        let machine = workload.machine();
+        let machine = match settings.machine_checkpoint_every {
+            None => SimMachine::new(machine),
+            Some(each) => SimMachine::durable(machine, each, disk.machine_checkpoint.clone()),
+        };
+        if !disk.formatted {
+            let identity =
+                Identity { cluster: CLUSTER, node: id, incarnation: disk.incarnation(id) };
+            let membership = match disk.disks_lost() {
+                0 => settings.formatted(),
+                _ => Membership::default(),
+            };
+            Replica::<SimMachine>::create(&mut disk.device, identity, &membership, &config)?;
+            disk.formatted = true;
+        }
+        // A new process reads the durable data, not the cache.
+        disk.device.forget_cache();
+        let own = self.clock.read(now);
+        let replica = Replica::open(&mut disk.device, CLUSTER, machine, config, seed, own)?;
+        // The opened superblock proves that the last flush was completed.
+        disk.device.acknowledge_head();
+        Ok(replica)
+    }
+
+    /// The node fails to start. It refuses every start from then on if a fault has destroyed
+    /// durable data; if its disk is full or has just failed, it starts again later.
+    fn fail_to_start(&mut self, error: &OpenError, exit: LastExit, run: &mut Run<'_>) {
+        let (now, place, start_number) = (run.scheduler.now(), self.place, self.start_number);
+        let failed = self.count_disk_faults(run.observer);
+        let full = *error == OpenError::Storage(storage::OpenError::Full) && self.disk.is_full();
+        if failed || full {
+            run.observer.start_deferred(now, place.id(), error);
+            let down = run.setup.settings.config.election_timeout_max;
+            return run.scheduler.after(down, Event::Restart { place, start_number });
+        }
+        self.life = Life::StartRefused(exit);
+        run.observer.start_refused(now, place.id(), error);
+        let (damaged, reason) = (self.disk.is_damaged(), &error.to_string()[..]);
+        run.observer.observe(now, Observation::StartFailed { node: place.id(), damaged, reason });
+    }
+
+    /// Begins the life of a process that has just been opened.
+    fn begin(&mut self, running: Running, exit: LastExit, now: SimTime, observer: &mut Observer) {
+        let (status, log) = (running.status, running.node.raft().log());
+        let machine = running.worker.machine();
+        let seen = Observation::Started {
+            node: self.place.id(),
+            membership: running.node.raft().membership(),
+            status: &status,
+            log,
+            state: machine.results(),
+        };
+        observer.observe(now, seen);
+        let tail = log.last().index.0 + 1 - log.tail_first().0;
+        let entries = log.last().index.0 - log.base().index.0;
+        observer.started(&status, (entries, tail), self.start_number, now.since(exit.at));
+        observer.reach_if(exit.cleanly, Spot::RestartClean);
+        let ahead = machine.user().applied() > machine.applied().index;
+        observer.reach_if(ahead, Spot::RestartMachineAhead);
+        self.life = Life::Running(Box::new(running));
+    }
+
+    /// Ends the process of the node, which loses its memory, and schedules the next start. Returns
+    /// the requests that the process has not answered, or `None` if the node is down.
+    pub(crate) fn end(&mut self, exit: Exit, run: &mut Run<'_>) -> Option<Vec<Tag>> {
+        let (now, place) = (run.scheduler.now(), self.place);
+        let last = LastExit { at: now, cleanly: exit.cleanly };
+        let running = match std::mem::replace(&mut self.life, Life::Down(last)) {
+            Life::Running(running) | Life::Paused(running, _) => running,
+            life => {
+                self.life = life;
+                return None;
+            }
+        };
+        if exit.cleanly {
+            // The superblock written at the shutdown proves that the last flush was completed.
+            self.disk.device.acknowledge_head();
+        }
+        let unreported = running.lanes.all().iter().any(|lane| !lane.reports.is_empty());
+        let (pending, lost) = lose_power(self, &running.lanes, exit.keep, run);
+        let applying = !running.work.submitted.is_empty();
+        running.note_comparisons(run.observer);
+        run.observer.crashed(&running.status, pending, pending - lost, unreported, applying);
+        self.disk.machine_checkpoint = running.worker.machine().user().checkpoint();
+        run.observer.observe(now, Observation::Crashed { node: place.id() });
+        self.postpone_start(exit.down, run.scheduler);
+        run.scheduler.count(EventKind::Crash, u64::from(place.0) << 32 ^ lost as u64);
+        Some(running.requests.into_unanswered())
+    }
+
+    /// Returns true if faults justify that the process stops with this failure; `may_have_diverged`
+    /// says whether they may have made logs contradict each other.
+    pub(crate) fn justifies_stop(
+        &self,
+        failure: &StorageError,
+        may_have_diverged: bool,
+        observer: &mut Observer,
+    ) -> bool {
+        let failed =
+            self.running().is_some_and(|running| running.lanes.failed.contains(&failure.file));
+        let damaged = self.disk.is_damaged();
+        let reads_damage = damaged && !failed && failure.file.is_some();
+        observer.reach_if(reads_damage, Spot::DiskDamageRead);
+        match failure.cause {
+            ErrorCause::DivergedLog => may_have_diverged,
+            ErrorCause::Damage | ErrorCause::Disk => failed || damaged,
+            ErrorCause::Unreadable | ErrorCause::Panic => false,
+        }
+    }
+}

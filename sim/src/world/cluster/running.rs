@@ -1,0 +1,179 @@
+//! The process of a node: everything that a crash loses.
+
+use quorate::log::Log;
+use quorate::machine::{Digest, Machine};
+use quorate::raft::{PeerStatus, Raft, RoleName, Status};
+use quorate::replica::{Node as Decider, Replica, Worker};
+use quorate::types::{Comparisons, Instant, NodeId, Tag};
+
+use crate::coverage::Spot;
+use crate::observe::{MachineView, Observation};
+use crate::observer::Observer;
+use crate::sim_machine::SimMachine;
+use crate::time::SimTime;
+use crate::world::cluster::clock::Clock;
+use crate::world::cluster::disk_queue::{Lanes, PendingWrites};
+use crate::world::cluster::leadership::Leadership;
+use crate::world::cluster::queues::{DriverQueue, OpenRequests, WorkQueue};
+
+/// The process of a node.
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    pub(super) node: Decider,
+    pub(super) worker: Worker<SimMachine>,
+    /// The status after the last step.
+    pub(super) status: Status,
+    pub(super) lanes: Lanes,
+    pub(super) writes: PendingWrites,
+    pub(super) work: WorkQueue,
+    pub(super) driver: DriverQueue,
+    pub(crate) requests: OpenRequests,
+    pub(crate) leadership: Leadership,
+    /// Whether the last step changed the last membership in the log.
+    pub(super) membership_changed: bool,
+    pub(super) counts: ChoiceCounts,
+}
+
+/// The number of random choices of each kind so far in a process, from which each choice has a key.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ChoiceCounts {
+    pub(super) steps: u32,
+    pub(super) operations: u32,
+    pub(super) works: u32,
+    pub(super) carried: u32,
+}
+
+impl Running {
+    pub(super) fn new(replica: Replica<SimMachine>) -> Running {
+        let Replica { node, worker } = replica;
+        let status = node.status();
+        Running {
+            node,
+            worker,
+            status,
+            lanes: Lanes::default(),
+            writes: PendingWrites::new(status.last.index),
+            work: WorkQueue::default(),
+            driver: DriverQueue::default(),
+            requests: OpenRequests::default(),
+            leadership: Leadership::default(),
+            membership_changed: false,
+            counts: ChoiceCounts::default(),
+        }
+    }
+
+    /// Returns the status after the last step.
+    pub(crate) fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Returns the consensus algorithm of the process.
+    pub(crate) fn raft(&self) -> &Raft {
+        self.node.raft()
+    }
+
+    /// Returns the log of the process, as it is in memory.
+    pub(crate) fn log(&self) -> &Log {
+        self.node.raft().log()
+    }
+
+    /// Returns the status of each peer, as a leader has it.
+    pub(crate) fn peers(&self) -> Vec<PeerStatus> {
+        self.node.peers()
+    }
+
+    /// Returns the state machine with its replies.
+    pub(crate) fn machine(&self) -> &Machine<SimMachine> {
+        self.worker.machine()
+    }
+
+    /// Returns the number of steps so far.
+    pub(crate) fn steps(&self) -> u32 {
+        self.counts.steps
+    }
+
+    /// Returns the state in which the worker answered a query.
+    pub(crate) fn take_answered_in(&mut self, tag: Tag) -> Option<Digest> {
+        self.work.answered_in.remove(&tag).flatten()
+    }
+
+    /// Returns true if the driver lags.
+    pub(crate) fn lags(&self) -> bool {
+        self.driver.lags()
+    }
+
+    /// Returns true if the last step changed the last membership in the log.
+    pub(crate) fn take_membership_changed(&mut self) -> bool {
+        std::mem::take(&mut self.membership_changed)
+    }
+
+    /// Returns the time of the next wake-up by `clock`, if it is earlier than every scheduled one.
+    /// An earlier wake-up finds that it came too early, and schedules the later one.
+    pub(super) fn earlier_wake(&mut self, clock: &Clock, now: SimTime) -> Option<SimTime> {
+        let deadline = self.node.deadline();
+        if deadline == Instant::NEVER {
+            return None;
+        }
+        let at = clock.when(deadline, now);
+        self.driver.wake_earlier(at).then_some(at)
+    }
+
+    /// Ends the scheduled wake-up. Returns whether the deadline has come by the node's own time, or
+    /// `None` if another wake-up is the scheduled one.
+    pub(super) fn wakes(&mut self, now: SimTime, own: Instant) -> Option<bool> {
+        self.driver.take_wake(now).then(|| self.node.deadline() <= own)
+    }
+
+    /// Shows the state machine to the checks.
+    pub(crate) fn show_machine(&self, now: SimTime, observer: &mut Observer) {
+        if !observer.has_checks() {
+            return;
+        }
+        let machine = self.worker.machine();
+        let digest = machine.digest().expect("a state in memory can be read");
+        let (applied, results) = (machine.applied(), machine.results());
+        let view = MachineView { applied, digest, results, machine: machine.user().machine() };
+        observer.observe(now, Observation::MachineInspected { node: self.status.id, view });
+    }
+
+    /// Marks the comparisons of hash chains that the process has made so far.
+    pub(crate) fn note_comparisons(&self, observer: &mut Observer) {
+        let Comparisons { chains, chains_unavailable, .. } = self.node.comparisons();
+        observer.reach_if(chains > 0, Spot::ChainCompared);
+        observer.reach_if(chains_unavailable > 0, Spot::ChainUnavailable);
+    }
+
+    /// Marks what the last step changed for a leader.
+    pub(super) fn note_lead(&mut self, before: &Status, observer: &mut Observer) {
+        let status = &self.status;
+        if status.role != RoleName::Leader {
+            return;
+        }
+        if before.role != RoleName::Leader {
+            self.leadership.last_before_leading = before.last.index;
+        }
+        if before.committed < self.leadership.last_before_leading
+            && self.leadership.last_before_leading < status.committed
+        {
+            observer.reach(Spot::CommitInherited);
+        }
+        let voters = self.node.raft().membership().incoming();
+        if before.committed < status.committed && voters.can_split() && voters.len() > 1 {
+            let has = |id: NodeId| {
+                let matched = if id == status.id {
+                    Some(status.durable)
+                } else {
+                    self.node.raft().matched(id)
+                };
+                matched.is_some_and(|matched| matched >= status.committed)
+            };
+            let holders = voters.iter().filter(|id| has(**id)).count();
+            observer.reach_if(2 * holders == voters.len(), Spot::CommitByCasting);
+        }
+        // Checking the windows at every step would cost more than the step.
+        if self.counts.steps.is_multiple_of(64) {
+            let peers = self.node.peers();
+            observer.inflight_windows(peers.iter().map(|peer| peer.inflight_entries));
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Machine faults: errors of state machines, always fewer than a majority could confirm.
+
+use quorate::raft::{RoleName, Status};
+use quorate::replica::{ComparisonResult, Output};
+use quorate::types::NodeId;
+
+use crate::choice::{Key, Kind};
+use crate::coverage::Spot;
+use crate::fault::Fault;
+use crate::observe::Observation;
+use crate::observer::Observer;
+use crate::plan::MachineFault;
+use crate::taint::Taint;
+use crate::time::SimTime;
+use crate::world::cluster::Cluster;
+use crate::world::place::Place;
+use crate::world::run::Run;
+
+/// Makes a node's state machine fail with its next command, unless too many may then be wrong.
+pub(crate) fn strike(
+    cluster: &Cluster,
+    place: Place,
+    fault: MachineFault,
+    taint: &mut Taint,
+    run: &mut Run<'_>,
+) {
+    let voters = cluster.committed_membership().incoming().len();
+    let (id, node) = (place.id(), &cluster[place]);
+    let few = 2 * (taint.others(id) + 1) < voters;
+    let (Some(running), true) = (node.running(), few) else { return };
+    taint.add_fault(id);
+    let counter = taint.fault_count();
+    let key = Key { node: place.0 + 1, counter, ..Kind::MachineFault.key() };
+    running.machine().user().fail_next(fault, run.setup.choices.choose(key, u64::MAX));
+    run.observer.fault(Fault::MachineFault, node.role());
+    run.observer.observe(run.scheduler.now(), Observation::MachineFault { node: id });
+}
+
+/// Records whether a leader finds in this step that its state machine has diverged.
+pub(crate) fn note_leader_quarantine(before: &Status, outputs: &[Output], observer: &mut Observer) {
+    let wrong = |output: &Output| {
+        matches!(output, Output::StateCompared(ComparisonResult::Diverged { .. }))
+    };
+    let led = before.role == RoleName::Leader;
+    observer.reach_if(led && outputs.iter().any(wrong), Spot::LeaderQuarantined);
+}
+
+/// Records the result of a comparison of state machines.
+pub(crate) fn note_comparison(
+    node: NodeId,
+    result: ComparisonResult,
+    now: SimTime,
+    observer: &mut Observer,
+) {
+    observer.reach(match result {
+        ComparisonResult::Consistent { .. } => Spot::ResultsAgreed,
+        ComparisonResult::Unavailable { .. } => Spot::ResultsUnavailable,
+        ComparisonResult::Inconclusive { .. } | ComparisonResult::NoMajority { .. } => {
+            Spot::ResultsInconclusive
+        }
+        ComparisonResult::Diverged { .. } => Spot::NodeQuarantined,
+        ComparisonResult::Rebuilt { .. } => Spot::NodeRebuilt,
+    });
+    observer.observe(now, Observation::StateCompared { node, result });
+}
+
+/// Returns true if two nodes with the same log have different states.
+pub(crate) fn states_differ(cluster: &Cluster, taint: &Taint, one: Place, other: Place) -> bool {
+    let digest = |place: Place| cluster[place].running()?.machine().digest().ok().flatten();
+    !taint.is_too_many() && digest(one).zip(digest(other)).is_some_and(|(one, other)| one != other)
+}

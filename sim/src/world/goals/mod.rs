@@ -1,0 +1,238 @@
+//! The progress of the core in the stabilization phase, and its missing goals: check L1.
+
+mod report;
+
+use std::time::Duration;
+
+use quorate::raft::Suspension;
+use quorate::types::{NodeId, PendingTransition, Tag};
+
+use crate::coverage::Spot;
+use crate::observer::Observer;
+use crate::taint::Taint;
+use crate::time::SimTime;
+use crate::world::cluster::Cluster;
+use crate::world::cluster::node::Node;
+use crate::world::cluster::running::Running;
+use crate::world::faults::machine::states_differ;
+use crate::world::load::Load;
+use crate::world::load::clients::NextOperation;
+use crate::world::load::operator::AdminRequest;
+use crate::world::network::links::Links;
+use crate::world::place::Place;
+use crate::world::recovery::stabilization::Stabilization;
+use crate::world::setup::Setup;
+
+/// The longest time without progress of the core, in election timeouts: at least the first number,
+/// and the second one for each node, because a waiting client may have tried every node.
+const STANDSTILL_TIMEOUTS: (u32, u32) = (30, 5);
+/// The longest duration of the stabilization phase: the longer of the first, and the second in
+/// election timeouts.
+const STABILIZATION_MAX: (Duration, u32) = (Duration::from_secs(300), 52);
+
+/// The goals of the core in the stabilization phase, as the nodes stand now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Goals<'a> {
+    pub(crate) setup: &'a Setup,
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) load: &'a Load,
+    pub(crate) taint: &'a Taint,
+    pub(crate) stabilization: &'a Stabilization,
+    pub(crate) now: SimTime,
+}
+
+/// The help that the core needs with what no node does by itself, or only after a long time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Help {
+    /// The operator sends a request to the leader.
+    Request(Place, AdminRequest),
+    /// The prober starts again, because states are compared after the log has grown.
+    ProbeAgain,
+}
+
+impl Goals<'_> {
+    fn core_nodes(&self) -> impl Iterator<Item = &Node> {
+        self.stabilization.core.iter().map(|place| &self.cluster[*place])
+    }
+
+    /// Returns the core node that leads in the highest term, if one leads.
+    fn core_leader(&self) -> Option<Place> {
+        self.cluster.leader().filter(|leader| self.stabilization.core.contains(leader))
+    }
+
+    /// Returns a number that grows with the progress of the core nodes.
+    pub(crate) fn progress(&self) -> u64 {
+        let far = |running: &Running| {
+            let applied = running.machine().applied().index;
+            applied.0 + running.status().committed.0 + running.status().durable.0
+        };
+        let ladders: u64 = self.core_nodes().filter_map(Node::running).map(far).sum();
+        ladders + self.stabilization.reads_served as u64
+    }
+
+    /// Returns true if the core's leader has the node in its membership, or if there is no leader.
+    fn is_still_member(&self, place: Place) -> bool {
+        let leader = self.core_leader().map(|leader| &self.cluster[leader]);
+        leader.is_none_or(|leader| leader.membership().is_member(place.id()))
+    }
+
+    /// Returns a goal that the core has not reached yet, if there is one.
+    pub(crate) fn missing_progress(&self) -> Option<String> {
+        let Some(leader) = self.core_leader() else {
+            return Some("no core node leads".to_owned());
+        };
+        let head = self.cluster[leader].running()?;
+        for node in self.core_nodes() {
+            let id = node.place.id();
+            if !self.is_still_member(node.place) {
+                continue;
+            }
+            let Some(running) = node.running() else { return Some(format!("{id} is down")) };
+            let (status, lead) = (running.status(), head.status());
+            if status.term != lead.term || status.leader != Some(leader.id()) {
+                return Some(format!("{id} does not follow {}", leader.id()));
+            }
+            let ladder = [status.last.index, status.durable, status.committed, status.applied];
+            if status.last != lead.last || ladder != [lead.last.index; 4] {
+                return Some(format!("{id} lacks log entries of {}", leader.id()));
+            }
+            let results = |running: &Running| running.machine().results();
+            if let (Some(found), Some(expected)) = (results(running), results(head))
+                && found != expected
+            {
+                return Some(format!("the results of {id} and {} differ", leader.id()));
+            }
+            if self.taint.fault_count() > 0
+                && states_differ(self.cluster, self.taint, node.place, leader)
+            {
+                return Some(format!("the states of {id} and {} differ", leader.id()));
+            }
+            let held_back = self.stabilization.waits_for_outside_voter(node, self.setup, self.now);
+            let due = |tag: &&Tag| !(held_back && running.requests.waits_for_all_live(**tag));
+            if let Some(tag) = running.requests.unanswered().iter().find(due) {
+                return Some(format!("{id} has not answered {tag}"));
+            }
+        }
+        if self.load.clients().waiting() > 0 {
+            return Some("a client waits for a reply".to_owned());
+        }
+        self.missing_membership_step(leader)
+    }
+
+    /// Returns a step that the core's leader still has to take about the membership or the
+    /// leadership.
+    fn missing_membership_step(&self, leader: Place) -> Option<String> {
+        let (id, config) = (leader.id(), &self.setup.settings.config);
+        let membership = self.cluster[leader].membership();
+        let voters = membership.incoming();
+        if !membership.is_settled() {
+            return Some(format!("a membership change is in progress: {membership}"));
+        }
+        if !voters.contains(&id) {
+            return Some(format!("{id} leads but is no voter of {membership}"));
+        }
+        if config.casting_vote && voters.can_split() && voters.casting() != Some(id) {
+            return Some(format!("{id} has not taken over the casting vote in {membership}"));
+        }
+        if let Some(preferred_leader) = self.preferred_leader(leader) {
+            return Some(format!("{} has a higher priority than {id}", preferred_leader.id()));
+        }
+        let Suspension { voters_min, .. } = config.suspension?;
+        let hears = |other: NodeId| other == id || self.stabilization.hears(other);
+        let silent = voters.iter().find(|voter| !hears(**voter));
+        if let Some(silent) = silent.filter(|_| voters.len() > voters_min) {
+            return Some(format!("{silent} is silent, but still a voter of {membership}"));
+        }
+        let returns = |of: &NodeId| {
+            membership.member(*of).is_some_and(|of| of.pending == PendingTransition::Promote)
+        };
+        let back = membership.ids().filter(returns).find(|id| hears(*id))?;
+        Some(format!("{back} is back, but no voter of {membership}"))
+    }
+
+    /// Returns the core voter of the highest priority, if it should lead instead of the leader.
+    fn preferred_leader(&self, leader: Place) -> Option<Place> {
+        let membership = self.cluster[leader].membership();
+        let priority = |place: &Place| membership.priority(place.id());
+        let voters = membership.incoming().iter().filter_map(|id| self.cluster.place(*id));
+        let best =
+            voters.filter(|place| self.stabilization.core.contains(place)).max_by_key(priority)?;
+        (priority(&best) > priority(&leader)).then_some(best)
+    }
+
+    /// Returns the prober's next request: a command at the leader, then a read at every core node.
+    pub(crate) fn next_probe(&self, events: u64) -> Option<NextOperation> {
+        let Stabilization { core, probed, reads_served, .. } = self.stabilization;
+        let clients = self.load.clients();
+        if clients.is_waiting(clients.prober()) {
+            return None;
+        }
+        if *probed {
+            return core.get(*reads_served).map(|place| NextOperation::ReadAt(*place));
+        }
+        let any = core[(events % core.len() as u64) as usize];
+        Some(NextOperation::ProposeAt(self.core_leader().unwrap_or(any)))
+    }
+
+    /// Returns the number of core nodes that need not serve a read any more, one after the other: a
+    /// node that is no longer a member serves none.
+    pub(crate) fn reads_served(&self) -> usize {
+        let Stabilization { core, probed, reads_served, .. } = self.stabilization;
+        let waiting = core.iter().skip(*reads_served);
+        let gone = waiting.take_while(|place| *probed && !self.is_still_member(**place));
+        reads_served + gone.count()
+    }
+
+    /// Returns true if the core has reached every goal.
+    pub(crate) fn are_reached(&self) -> bool {
+        let Stabilization { core, probed, reads_served, .. } = self.stabilization;
+        *probed && *reads_served == core.len() && self.missing_progress().is_none()
+    }
+
+    /// Returns true if the core has made no progress for too long, or takes too long altogether.
+    pub(crate) fn are_overdue(&self) -> bool {
+        let longest = self.setup.settings.config.election_timeout_max;
+        let (least, each) = STANDSTILL_TIMEOUTS;
+        let standstill = longest * least.max(each * self.cluster.len() as u32);
+        let stabilization_max = STABILIZATION_MAX.0.max(longest * STABILIZATION_MAX.1);
+        self.now.since(self.stabilization.progress_at) > standstill
+            || self.now.since(self.stabilization.since) > stabilization_max
+    }
+
+    /// Returns the outbound links of nodes that were removed in the stabilization phase and may not
+    /// know it, if the run's options do not keep them from starting elections without end (thesis
+    /// §4.2.3).
+    pub(crate) fn links_of_removed(&self) -> Links {
+        let Goals { setup, cluster, .. } = self;
+        if setup.settings.tolerates_one_way_cuts() || cluster.is_not_bootstrapped() {
+            return Links::default();
+        }
+        let counts = |place: &Place| cluster.electorates().any(|it| it.is_member(place.id()));
+        let core = self.stabilization.core.iter().copied();
+        let removed: Vec<Place> = core.filter(|place| !counts(place)).collect();
+        Links::between(cluster.places(), |from, _| removed.contains(&from))
+    }
+
+    /// Returns the help that the core needs: to cancel a change that waits for nodes outside the
+    /// core, or to transfer the leadership to the preferred leader.
+    pub(crate) fn help(&self, observer: &mut Observer) -> Option<Help> {
+        let Stabilization { core, probed, last_admin_request_at, .. } = self.stabilization;
+        let patience = self.setup.settings.config.election_timeout_max * 3;
+        let leader = self.core_leader()?;
+        if self.now.since(*last_admin_request_at) < patience {
+            return None;
+        }
+        let differs = |place: &Place| states_differ(self.cluster, self.taint, *place, leader);
+        if self.taint.fault_count() > 0 && *probed && core.iter().any(differs) {
+            return Some(Help::ProbeAgain);
+        }
+        let membership = self.cluster[leader].membership();
+        let outside = |id: &&NodeId| !self.stabilization.hears(**id) && !membership.is_voter(**id);
+        if membership.target().iter().any(|id| outside(&id)) {
+            observer.reach(Spot::CoreCancelsChange);
+            return Some(Help::Request(leader, AdminRequest::CancelChange));
+        }
+        let preferred = self.preferred_leader(leader).filter(|_| membership.is_settled())?;
+        Some(Help::Request(leader, AdminRequest::Transfer(Some(preferred.id()))))
+    }
+}

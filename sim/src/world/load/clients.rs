@@ -1,0 +1,328 @@
+//! The state of each client, and the requests in flight.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate::machine::{Call, ClientSession, Sequence};
+use quorate::types::{Acknowledge, Command, NodeId, ReadLevel, Tag};
+
+use crate::observe::OpId;
+use crate::world::place::Place;
+
+/// All clients: first those of the load; then the load-spike client, which only sends many requests
+/// at once; the prober, which tests progress in the stabilization phase; and one for each scripted
+/// request.
+#[derive(Clone, Debug)]
+pub(crate) struct Clients {
+    list: Vec<Client>,
+    /// The number of load clients.
+    count: u16,
+    requests: Vec<Option<Request>>,
+    free: Vec<u32>,
+    /// The number of operations started so far.
+    ops: u64,
+    /// The number of these that load clients started and that were not rejected.
+    started: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Client {
+    /// The pending operations outside a session: at most one, except for the load-spike client.
+    pub(super) pending: BTreeSet<OpId>,
+    /// The client's session, and the operations in it without a reply.
+    pub(super) session: Option<ClientSession>,
+    pub(super) sequences: BTreeMap<Sequence, OpId>,
+    /// The number of sessions that the client has had.
+    pub(super) sessions: u32,
+    /// The unanswered attempts by number; the oldest ones are forgotten.
+    attempts: BTreeMap<u32, (Option<OpId>, Option<Call>)>,
+    /// The number of attempts so far.
+    attempts_made: u32,
+    /// The number of failures in a row; the client backs off by it.
+    pub(super) failures: u32,
+    /// The number of times that the client switched to another node because it got no reply.
+    pub(super) switches: u16,
+    /// Whether a node named the leader since the last request.
+    pub(super) redirected: bool,
+    /// The number of operations started so far.
+    turn: u32,
+    /// The number of timers started so far; only the last one is valid.
+    timer: u32,
+    /// The node that the client takes for the leader.
+    leader: Option<NodeId>,
+}
+
+/// A request in flight to a node.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) to: Place,
+    pub(crate) tag: Tag,
+    pub(crate) kind: RequestKind,
+}
+
+/// The content of a request.
+#[derive(Clone, Debug)]
+pub(crate) enum RequestKind {
+    /// A proposal of a command.
+    Propose(Command, Acknowledge),
+    /// A read at this level, with its query.
+    Read(ReadLevel, Vec<u8>),
+}
+
+/// The next operation of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NextOperation {
+    /// Any operation, at any node.
+    Any,
+    /// A command proposed at this node.
+    ProposeAt(Place),
+    /// A linearizable read at this node.
+    ReadAt(Place),
+}
+
+/// A client's timer: its number, and the number of operations before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientTimer {
+    pub(super) number: u32,
+    pub(super) turn: u32,
+}
+
+/// The attempt that an outcome belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) client: u16,
+    /// The operation; `None` if the attempt opens a session.
+    pub(super) op: Option<OpId>,
+    /// The call of the client's session; `None` outside a session.
+    pub(super) call: Option<Call>,
+}
+
+/// The number of bits in a tag that hold the client.
+const CLIENT_BITS: u32 = 12;
+/// The largest number of unanswered attempts that a client remembers.
+const ATTEMPTS_MAX: usize = 64;
+
+impl Clients {
+    pub(super) fn new(count: u16) -> Clients {
+        let list = vec![Client::default(); count as usize + 2];
+        Clients { list, count, requests: Vec::new(), free: Vec::new(), ops: 0, started: 0 }
+    }
+
+    pub(super) fn get(&mut self, client: u16) -> &mut Client {
+        &mut self.list[client as usize]
+    }
+
+    /// Returns the client that tests progress in the stabilization phase.
+    pub(crate) fn prober(&self) -> u16 {
+        self.count + 1
+    }
+
+    /// Returns the client that sends many requests at once.
+    pub(super) fn load_spike_client(&self) -> u16 {
+        self.count
+    }
+
+    /// Returns true if a client uses sessions: two out of three do.
+    pub(super) fn has_session(&self, client: u16) -> bool {
+        client % 3 != 2 && client < self.load_spike_client()
+    }
+
+    /// Returns true if the client belongs to a scripted request.
+    pub(super) fn is_scripted(&self, client: u16) -> bool {
+        client > self.prober()
+    }
+
+    /// Returns the number of the scripted request that the client belongs to, if it is one.
+    pub(super) fn scripted_number(&self, client: u16) -> Option<usize> {
+        client.checked_sub(self.prober() + 1).map(usize::from)
+    }
+
+    /// Adds a client for a scripted request.
+    ///
+    /// # Panics
+    /// If there are more clients than tags can hold.
+    pub(super) fn add_scripted_client(&mut self) -> u16 {
+        assert!(self.list.len() < 1 << CLIENT_BITS, "there are too many scripted requests");
+        self.list.push(Client::default());
+        (self.list.len() - 1) as u16
+    }
+
+    /// Returns true if a client waits for an outcome.
+    pub(crate) fn is_waiting(&self, client: u16) -> bool {
+        self.list[client as usize].is_waiting()
+    }
+
+    /// Returns the number of clients that wait for an outcome.
+    pub(crate) fn waiting(&self) -> usize {
+        self.list.iter().filter(|client| client.is_waiting()).count()
+    }
+
+    /// Returns how often a client switched to another node because it got no reply.
+    pub(super) fn switches(&self, client: u16) -> u16 {
+        self.list[client as usize].switches
+    }
+
+    /// Returns the node that a client takes for the leader.
+    pub(super) fn leader(&self, client: u16) -> Option<NodeId> {
+        self.list[client as usize].leader
+    }
+
+    /// Sets the node, or none, that a client takes for the leader.
+    pub(super) fn set_leader(&mut self, client: u16, leader: Option<NodeId>) {
+        self.list[client as usize].leader = leader;
+    }
+
+    /// Starts a client's timer; an earlier one becomes invalid.
+    pub(super) fn start_timer(&mut self, client: u16) -> ClientTimer {
+        let client = &mut self.list[client as usize];
+        client.timer += 1;
+        ClientTimer { number: client.timer, turn: client.turn }
+    }
+
+    /// Returns true if the timer is the client's last one.
+    pub(super) fn is_current_timer(&self, client: u16, timer: u32) -> bool {
+        self.list[client as usize].timer == timer
+    }
+
+    /// Starts a client's next operation.
+    pub(super) fn begin(&mut self, client: u16) -> OpId {
+        let op = OpId(self.ops);
+        self.ops += 1;
+        self.list[client as usize].turn += 1;
+        op
+    }
+
+    /// Returns the number of operations that load clients started and that were not rejected.
+    pub(super) fn operations_started(&self) -> u64 {
+        self.started
+    }
+
+    /// Counts an operation that a client starts.
+    pub(super) fn count_started(&mut self, client: u16) {
+        self.started += u64::from(client < self.load_spike_client());
+    }
+
+    /// Discounts a rejected operation of a client, which had no effect.
+    pub(super) fn count_rejected(&mut self, client: u16) {
+        self.started = self.started.saturating_sub(u64::from(client < self.load_spike_client()));
+    }
+
+    /// Abandons a client's pending operations outside a session.
+    pub(super) fn abandon_pending(&mut self, client: u16) -> BTreeSet<OpId> {
+        std::mem::take(&mut self.list[client as usize].pending)
+    }
+
+    /// Registers a client's attempt, and returns its tag.
+    pub(super) fn begin_attempt(
+        &mut self,
+        client: u16,
+        op: Option<OpId>,
+        call: Option<Call>,
+    ) -> Tag {
+        let (number, load_spike_client) = (client, self.load_spike_client());
+        let client = &mut self.list[client as usize];
+        client.attempts_made += 1;
+        client.attempts.insert(client.attempts_made, (op, call));
+        if client.attempts.len() > ATTEMPTS_MAX && number != load_spike_client {
+            client.attempts.pop_first();
+        }
+        Tag(u64::from(client.attempts_made) << CLIENT_BITS | u64::from(number))
+    }
+
+    /// Returns the client and the operation of an attempt, unless it is forgotten.
+    pub(crate) fn attempt_owner(&self, tag: Tag) -> Option<(u16, Option<OpId>)> {
+        let (client, attempts_made) = split_tag(tag);
+        let (op, _) = self.list[client as usize].attempts.get(&attempts_made)?;
+        Some((client, *op))
+    }
+
+    /// Finishes the attempt of `tag` and returns it, unless it is forgotten; an attempt has one
+    /// outcome.
+    pub(super) fn finish_attempt(&mut self, tag: Tag) -> Option<Attempt> {
+        let (client, attempts_made) = split_tag(tag);
+        let (op, call) = self.list[client as usize].attempts.remove(&attempts_made)?;
+        Some(Attempt { client, op, call })
+    }
+
+    /// Stores a request in flight, and returns its slot.
+    pub(super) fn dispatch(&mut self, request: Request) -> u32 {
+        match self.free.pop() {
+            Some(slot) => {
+                self.requests[slot as usize] = Some(request);
+                slot
+            }
+            None => {
+                self.requests.push(Some(request));
+                (self.requests.len() - 1) as u32
+            }
+        }
+    }
+
+    /// Returns the destination of the request in a slot.
+    pub(super) fn place_of(&self, slot: u32) -> Option<Place> {
+        self.requests.get(slot as usize)?.as_ref().map(|request| request.to)
+    }
+
+    /// Removes a request from its slot.
+    pub(super) fn collect(&mut self, slot: u32) -> Option<Request> {
+        let request = self.requests.get_mut(slot as usize)?.take()?;
+        self.free.push(slot);
+        Some(request)
+    }
+}
+
+/// Splits a tag into the client and the number of its attempt.
+fn split_tag(tag: Tag) -> (u16, u32) {
+    ((tag.0 & ((1 << CLIENT_BITS) - 1)) as u16, (tag.0 >> CLIENT_BITS) as u32)
+}
+
+impl Client {
+    fn is_waiting(&self) -> bool {
+        !self.pending.is_empty() || !self.sequences.is_empty()
+    }
+
+    /// Ends `op` outside a session; returns true if the client was waiting for it.
+    pub(crate) fn finish(&mut self, op: OpId) -> bool {
+        self.pending.remove(&op)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_finds_its_try_once() {
+        let mut clients = Clients::new(3);
+        let op = clients.begin(2);
+        let tag = clients.begin_attempt(2, Some(op), None);
+        assert_eq!(
+            clients.finish_attempt(tag),
+            Some(Attempt { client: 2, op: Some(op), call: None })
+        );
+        assert_eq!(clients.finish_attempt(tag), None);
+    }
+
+    #[test]
+    fn an_operation_ends_once_and_only_if_it_is_waited_for() {
+        let mut clients = Clients::new(1);
+        let first = clients.begin(0);
+        clients.get(0).pending.insert(first);
+        assert_eq!(clients.waiting(), 1);
+        assert_eq!(clients.abandon_pending(0), BTreeSet::from([first]));
+        let second = clients.begin(0);
+        clients.get(0).pending.insert(second);
+        assert!(!clients.get(0).finish(first) && clients.get(0).finish(second));
+        assert_eq!(clients.waiting(), 0);
+    }
+
+    #[test]
+    fn only_the_last_timer_counts() {
+        let mut clients = Clients::new(1);
+        let first = clients.start_timer(0);
+        let second = clients.start_timer(0);
+        assert!(
+            !clients.is_current_timer(0, first.number)
+                && clients.is_current_timer(0, second.number)
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! The clients of scripted requests.
+
+use quorate::machine::{Call, ClientSession, Nonce};
+use quorate::types::ReadLevel;
+
+use crate::observe::Observation;
+use crate::plan::{ScriptedOperation, ScriptedRequest};
+use crate::request;
+use crate::workload::kv::Operation;
+use crate::world::load::Load;
+use crate::world::load::scripted::RunningRequest;
+use crate::world::load::sending::Route;
+use crate::world::load::surroundings::Surroundings;
+use crate::world::place::Place;
+use crate::world::scheduler::queue::Event;
+
+impl Load {
+    /// Starts the client of a scripted request, operation `op` of the plan.
+    pub(crate) fn start_scripted_request(
+        &mut self,
+        op: u32,
+        request: &ScriptedRequest,
+        via: Option<Place>,
+        run: &mut Surroundings<'_>,
+    ) {
+        let client = self.clients.add_scripted_client();
+        let until = run.scheduler.now().after(run.setup.settings.request_timeout);
+        let (request, since) = (request.clone(), run.scheduler.now());
+        if !matches!(request.operation, ScriptedOperation::Get(..)) {
+            let nonce = Nonce(u128::from(client) << 64 | 1);
+            let session = ClientSession::new(nonce, run.setup.settings.session_limits);
+            self.clients.get(client).session = Some(session);
+        }
+        self.clients.set_leader(client, via.map(Place::id));
+        self.scripted.start(RunningRequest { op, request, via, since, until, outcome: None });
+        self.continue_scripted_request(client, run);
+    }
+
+    /// Sends a scripted request, resends it, or gives up at its timeout; returns false if the
+    /// client is not a scripted one.
+    pub(crate) fn continue_scripted_request(
+        &mut self,
+        client: u16,
+        run: &mut Surroundings<'_>,
+    ) -> bool {
+        let now = run.scheduler.now();
+        let number = self.clients.scripted_number(client);
+        let Some(running) = self.scripted.get(number) else { return false };
+        let RunningRequest { request, via, until, outcome: answer, .. } = running.clone();
+        if answer.is_some() {
+            return true;
+        }
+        for op in self.clients.abandon_pending(client) {
+            run.observer.observe(now, Observation::Unknown { op });
+            self.clients.set_leader(client, None);
+        }
+        if now >= until {
+            self.clients.get(client).sequences.clear();
+            return true;
+        }
+        match &request.operation {
+            ScriptedOperation::Get(key, level, _) => self.read_for(client, via, (key, *level), run),
+            _ => self.write_for(client, &request.operation, run),
+        }
+        let timer = self.clients.start_timer(client).number;
+        let again = now.after(run.setup.settings.config.election_timeout_max).min(until);
+        run.scheduler.at(again, Event::ClientTimer { client, timer });
+        true
+    }
+
+    fn read_for(
+        &mut self,
+        client: u16,
+        via: Option<Place>,
+        (key, level): (&str, ReadLevel),
+        run: &mut Surroundings<'_>,
+    ) {
+        let op = self.clients.begin(client);
+        let query = Operation::Get { key: key.as_bytes() }.encode();
+        let to = via.unwrap_or_else(|| self.next_place(client, run));
+        let route = Route { to, travels: run.setup.settings.latency.min / 2 };
+        self.read(client, op, route, (level, query), run);
+    }
+
+    /// Sends the write, for the first time or again; opens a session for it first.
+    fn write_for(
+        &mut self,
+        client: u16,
+        operation: &ScriptedOperation,
+        run: &mut Surroundings<'_>,
+    ) {
+        let state = self.clients.get(client);
+        let session = state.session.as_ref();
+        let is_open = session.is_some_and(|session| session.id().is_some());
+        if is_open && state.sequences.is_empty() {
+            let op = self.clients.begin(client);
+            let command = request::mark(command_of(operation), op, 0);
+            self.submit(client, op, &command, run);
+            return;
+        }
+        let calls: Vec<Call> = session.into_iter().flat_map(ClientSession::calls).collect();
+        for call in calls {
+            self.call(client, call, run);
+        }
+    }
+}
+
+/// Encodes the command of a scripted operation.
+fn command_of(operation: &ScriptedOperation) -> Vec<u8> {
+    match operation {
+        ScriptedOperation::Put(key, value) => {
+            Operation::Put { key: key.as_bytes(), value: value.as_bytes() }
+        }
+        ScriptedOperation::Swap(key, from, to) => Operation::CompareAndSet {
+            key: key.as_bytes(),
+            expected: from.as_ref().map(String::as_bytes),
+            value: to.as_bytes(),
+        },
+        ScriptedOperation::Get(key, ..) => Operation::Get { key: key.as_bytes() },
+    }
+    .encode()
+}

@@ -1,0 +1,167 @@
+//! Sends the requests of clients: to the presumed leader, or to any other node.
+
+use std::time::Duration;
+
+use quorate::machine::Call;
+use quorate::types::{Acknowledge, NodeId, ReadLevel, Tag};
+
+use crate::choice::{Draw, Key, Kind};
+use crate::coverage::Spot;
+use crate::observe::{Observation, OpId};
+use crate::world::load::Load;
+use crate::world::load::clients::{Request, RequestKind};
+use crate::world::load::surroundings::Surroundings;
+use crate::world::place::Place;
+use crate::world::scheduler::queue::Event;
+use crate::world::setup::Setup;
+
+/// The way of a request to its node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Route {
+    pub(super) to: Place,
+    pub(super) travels: Duration,
+}
+
+impl Load {
+    /// Sends one call of a client's session, for the first time or again.
+    pub(super) fn call(&mut self, client: u16, call: Call, run: &mut Surroundings<'_>) {
+        let state = self.clients.get(client);
+        let Some(command) = state.session.as_ref().and_then(|session| session.command(call)) else {
+            return;
+        };
+        let op = match call {
+            Call::Register(_) => None,
+            Call::Request(_, sequence) => state.sequences.get(&sequence).copied(),
+        };
+        let tag = self.clients.begin_attempt(client, op, Some(call));
+        let key = Key { peer: client, counter: tag.0 as u32, ..Kind::Retry.key() };
+        let mut draw = run.setup.choices.draw(key);
+        let is_scripted = self.clients.is_scripted(client);
+        let to = match is_scripted {
+            true => self.next_place(client, run),
+            false => self.choose_node(client, &mut draw, run),
+        };
+        let travels = draw.within(run.setup.settings.latency) / 2;
+        // A request that a voter outside the core holds back is resent so that a quorum can answer
+        // it.
+        let held_back =
+            run.recovery.waits_for_outside_voter(&run.cluster[to], run.setup, run.scheduler.now());
+        let fixed = held_back.then_some(Acknowledge::Quorum);
+        let fixed = fixed.or(is_scripted.then_some(Acknowledge::Default));
+        let acknowledge = fixed.unwrap_or_else(|| draw_acknowledge(tag, true, run.setup));
+        let kind = RequestKind::Propose(command, acknowledge);
+        self.send_request(Route { to, travels }, tag, kind, run);
+        run.observer.reach(Spot::SessionCall);
+    }
+
+    /// Chooses the node for a client's request: mostly the node that it takes for the leader.
+    pub(super) fn choose_node(
+        &self,
+        client: u16,
+        draw: &mut Draw<'_>,
+        run: &Surroundings<'_>,
+    ) -> Place {
+        let any = NodeId(draw.between(1, u64::from(run.setup.settings.nodes())));
+        // In the stabilization phase a waiting client tries every node in turn.
+        let astray = draw.chance(200) && run.recovery.in_fault_phase();
+        match self.clients.leader(client) {
+            Some(leader) if !astray => run.cluster.place(leader).unwrap_or(Place(0)),
+            None if !run.recovery.in_fault_phase() => {
+                let members: Vec<NodeId> = run.cluster.committed_membership().ids().collect();
+                let switches = usize::from(self.clients.switches(client));
+                run.cluster.place(members[switches % members.len()]).unwrap_or(Place(0))
+            }
+            _ => run.cluster.place(any).unwrap_or(Place(0)),
+        }
+    }
+
+    /// Proposes a command outside a session; the acknowledgement is drawn, unless it is `fixed`.
+    pub(super) fn propose(
+        &mut self,
+        client: u16,
+        op: OpId,
+        route: Route,
+        command: &[u8],
+        fixed: Option<Acknowledge>,
+        run: &mut Surroundings<'_>,
+    ) {
+        let invoked = Observation::ProposeInvoked { op, command, session: None };
+        run.observer.observe(run.scheduler.now(), invoked);
+        let tag = self.clients.begin_attempt(client, Some(op), None);
+        let acknowledge = fixed.unwrap_or_else(|| draw_acknowledge(tag, false, run.setup));
+        self.clients.get(client).pending.insert(op);
+        let command = quorate::machine::Request::Plain(command).encode();
+        self.send_request(route, tag, RequestKind::Propose(command, acknowledge), run);
+    }
+
+    /// Sends a read, which is outside a session.
+    pub(super) fn read(
+        &mut self,
+        client: u16,
+        op: OpId,
+        route: Route,
+        (level, query): (ReadLevel, Vec<u8>),
+        run: &mut Surroundings<'_>,
+    ) {
+        let invoked = Observation::ReadInvoked { op, level, query: &query };
+        run.observer.observe(run.scheduler.now(), invoked);
+        self.clients.get(client).pending.insert(op);
+        let tag = self.clients.begin_attempt(client, Some(op), None);
+        self.send_request(route, tag, RequestKind::Read(level, query), run);
+    }
+
+    fn send_request(
+        &mut self,
+        route: Route,
+        tag: Tag,
+        kind: RequestKind,
+        run: &mut Surroundings<'_>,
+    ) {
+        let slot = self.clients.dispatch(Request { to: route.to, tag, kind });
+        run.scheduler.after(route.travels, Event::Request { slot });
+    }
+
+    /// Submits a command in the client's session, if the session has room.
+    pub(super) fn submit(
+        &mut self,
+        client: u16,
+        op: OpId,
+        command: &[u8],
+        run: &mut Surroundings<'_>,
+    ) {
+        let state = self.clients.get(client);
+        let Some(session) = &mut state.session else { return };
+        let Some(id) = session.id() else { return };
+        let Some(call @ Call::Request(_, sequence)) = session.submit(command) else { return };
+        state.sequences.insert(sequence, op);
+        let session = Some((id, sequence));
+        self.clients.count_started(client);
+        let invoked = Observation::ProposeInvoked { op, command, session };
+        run.observer.observe(run.scheduler.now(), invoked);
+        self.call(client, call, run);
+    }
+
+    /// Returns the node that a scripted client sends to: the leader that it knows, or else one node
+    /// after the other.
+    pub(super) fn next_place(&mut self, client: u16, run: &Surroundings<'_>) -> Place {
+        let believed = self.clients.leader(client).and_then(|leader| run.cluster.place(leader));
+        believed.unwrap_or_else(|| {
+            let state = self.clients.get(client);
+            state.switches = state.switches.wrapping_add(1);
+            let switches = u64::from(state.switches) + u64::from(client);
+            let node = NodeId(switches % u64::from(run.setup.settings.nodes()) + 1);
+            run.cluster.place(node).unwrap_or(Place(0))
+        })
+    }
+}
+
+/// Draws the acknowledgement level. A session cannot use one that loses commands silently.
+fn draw_acknowledge(tag: Tag, in_session: bool, setup: &Setup) -> Acknowledge {
+    let key = Key { peer: tag.0 as u16, counter: (tag.0 >> 16) as u32, ..Kind::Acknowledge.key() };
+    match setup.choices.choose(key, 16) {
+        0..=9 => Acknowledge::Default,
+        10 | 11 => Acknowledge::Quorum,
+        15 if !in_session => Acknowledge::LeaderOnly,
+        _ => Acknowledge::AllLive,
+    }
+}

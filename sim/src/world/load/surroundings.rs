@@ -1,0 +1,16 @@
+//! What the load sees of a run, and where its effects go.
+
+use crate::observer::Observer;
+use crate::world::cluster::Cluster;
+use crate::world::recovery::Recovery;
+use crate::world::scheduler::Scheduler;
+use crate::world::setup::Setup;
+
+/// The run around the load.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) setup: &'a Setup,
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) recovery: &'a Recovery,
+    pub(crate) scheduler: &'a mut Scheduler,
+    pub(crate) observer: &'a mut Observer,
+}

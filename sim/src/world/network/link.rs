@@ -1,0 +1,128 @@
+//! One link of the network, and the outcome of each message on it.
+
+use std::time::Duration;
+
+use crate::choice::{Choices, Key, Kind};
+use crate::fault::Fault;
+use crate::record::{Delivery, LossReason};
+use crate::settings::Settings;
+use crate::time::SimTime;
+
+/// One link in one direction.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Link {
+    /// The number of faults that block the link.
+    pub(super) blocks: u16,
+    /// Whether the link is exempt from all faults from now on.
+    pub(super) exempt: bool,
+    /// The time before which nothing arrives, because of a clog.
+    pub(super) clogged_until: SimTime,
+    /// The arrival time of the last message that is not delayed by a fault.
+    pub(super) last_arrival: SimTime,
+    /// The number of messages sent on the link.
+    messages: u32,
+}
+
+/// The outcome of sending a message: its arrivals and the faults that it met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Transmission {
+    /// The arrival time, or `None` if the message is lost.
+    pub(crate) arrival: Option<SimTime>,
+    /// The arrival time of a duplicate, if there is one.
+    pub(crate) copy: Option<SimTime>,
+    /// The faults that the message met.
+    pub(crate) faults: [Option<Fault>; 3],
+}
+
+impl Link {
+    /// Returns true if messages on the link arrive.
+    pub(super) fn is_open(&self) -> bool {
+        self.exempt || self.blocks == 0
+    }
+
+    /// Draws the outcome of the next message on the link, with choices for `sender`.
+    pub(super) fn transmit(
+        &mut self,
+        sender: Key,
+        now: SimTime,
+        choices: &Choices,
+        settings: &Settings,
+    ) -> Transmission {
+        self.messages = self.messages.wrapping_add(1);
+        let counter = self.messages;
+        let key = |kind| Key { kind, counter, ..sender };
+        let mut transmission = Transmission::default();
+        let on_time = now.after(choices.within(key(Kind::Latency), settings.latency));
+        if self.exempt {
+            self.last_arrival = self.last_arrival.max(on_time);
+            transmission.arrival = Some(self.last_arrival);
+            return transmission;
+        }
+        if self.blocks > 0 {
+            return transmission;
+        }
+        if choices.chance(key(Kind::Loss), settings.loss_permille) {
+            transmission.faults[0] = Some(Fault::Loss);
+            return transmission;
+        }
+        transmission.arrival = Some(if choices.chance(key(Kind::Delay), settings.delay_permille) {
+            transmission.faults[0] = Some(Fault::Delay);
+            on_time.after(late_delay(choices, key(Kind::Lateness), settings))
+        } else {
+            self.in_order(on_time, settings, &mut transmission)
+        });
+        if choices.chance(key(Kind::Duplicate), settings.duplicate_permille) {
+            transmission.faults[2] = Some(Fault::Duplicate);
+            transmission.copy =
+                Some(on_time.after(late_delay(choices, key(Kind::CopyLateness), settings)));
+        }
+        transmission
+    }
+
+    /// Returns the arrival of a message that is neither lost nor delayed: after the previous one,
+    /// unless the run reorders.
+    fn in_order(
+        &mut self,
+        on_time: SimTime,
+        settings: &Settings,
+        transmission: &mut Transmission,
+    ) -> SimTime {
+        let mut arrival = on_time;
+        if arrival < self.clogged_until {
+            transmission.faults[0] = Some(Fault::Clog);
+            let spread = on_time.0 % settings.latency.width().max(1);
+            arrival = SimTime(self.clogged_until.0 + spread);
+        }
+        if arrival < self.last_arrival {
+            if settings.faults.has(Fault::Reorder) {
+                transmission.faults[1] = Some(Fault::Reorder);
+            } else {
+                arrival = self.last_arrival;
+            }
+        }
+        self.last_arrival = self.last_arrival.max(arrival);
+        arrival
+    }
+}
+
+impl Transmission {
+    /// Returns the delivery of a packet with this transmission, for the recording.
+    pub(crate) fn delivery(&self, packet: u64) -> Delivery {
+        let Transmission { arrival, copy, faults: met } = *self;
+        let late = met[0] == Some(Fault::Delay) || met[0] == Some(Fault::Clog);
+        let why = if met[0] == Some(Fault::Loss) { LossReason::Loss } else { LossReason::Blocked };
+        let lost = arrival.is_none().then_some(why);
+        Delivery { packet, arrival, copy, late, lost }
+    }
+}
+
+/// Draws the extra delay of a late message: short delays are as likely as long ones, up to several
+/// election timeouts.
+fn late_delay(choices: &Choices, key: Key, settings: &Settings) -> Duration {
+    const SCALES: u64 = 7;
+    const FINE: u64 = 1 << 20;
+    let value = choices.choose(key, SCALES * FINE);
+    let longest = settings.config.election_timeout_max.as_nanos() as u64 * 4;
+    let scale = longest >> (SCALES - 1 - value / FINE);
+    Duration::from_nanos((scale >> 20) * (value % FINE))
+}

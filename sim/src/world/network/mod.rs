@@ -1,0 +1,349 @@
+//! The network: its links and their faults, and the encoded packets in flight.
+
+pub(super) mod envelope;
+mod link;
+pub(super) mod links;
+
+use quorate::types::{Body, Message, Packet};
+
+use crate::choice::{Choices, Key, Kind};
+use crate::fault::Fault;
+use crate::settings::Settings;
+use crate::time::SimTime;
+use crate::world::network::envelope::Envelope;
+use crate::world::network::link::{Link, Transmission};
+use crate::world::network::links::Links;
+use crate::world::place::Place;
+use crate::world::run::Run;
+use crate::world::scheduler::queue::Event;
+use crate::world::setup::Setup;
+
+/// The sender of a packet: a node in one of its starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sender {
+    pub(crate) place: Place,
+    pub(crate) start_number: u16,
+}
+
+/// The network between the nodes.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    nodes: usize,
+    links: Vec<Link>,
+    /// The packets in flight, by slot, including those of senders that crashed since.
+    in_flight: Vec<Option<Envelope>>,
+    free: Vec<u32>,
+    /// Past messages for replays; the oldest one is overwritten first.
+    past: Vec<Message>,
+    remembered: usize,
+    /// The number of messages that were candidates for replays.
+    seen: u64,
+    /// The arrival time of the last message in flight.
+    latest_arrival: SimTime,
+    /// The number of packets sent so far.
+    numbered: u64,
+    /// The buffer into which packets are encoded.
+    encode_buffer: Vec<u8>,
+}
+
+impl Network {
+    /// The number of messages remembered for replays.
+    const REMEMBERED_MAX: usize = 1024;
+
+    pub(crate) fn new(nodes: usize) -> Network {
+        assert!(nodes <= Links::NODES_MAX);
+        Network {
+            nodes,
+            links: vec![Link::default(); nodes * nodes],
+            in_flight: Vec::new(),
+            free: Vec::new(),
+            past: Vec::new(),
+            remembered: 0,
+            seen: 0,
+            latest_arrival: SimTime::default(),
+            numbered: 0,
+            encode_buffer: Vec::new(),
+        }
+    }
+
+    fn link(&mut self, from: Place, to: Place) -> &mut Link {
+        &mut self.links[from.0 as usize * self.nodes + to.0 as usize]
+    }
+
+    /// Returns true if messages from one node reach the other.
+    pub(crate) fn is_open(&self, from: Place, to: Place) -> bool {
+        let link = &self.links[from.0 as usize * self.nodes + to.0 as usize];
+        link.is_open()
+    }
+
+    /// Draws the outcome of the next message between two nodes, and remembers its arrival.
+    pub(crate) fn decide(
+        &mut self,
+        sender: Sender,
+        to: Place,
+        now: SimTime,
+        choices: &Choices,
+        settings: &Settings,
+    ) -> Transmission {
+        let Sender { place: from, start_number } = sender;
+        let (node, peer) = (from.0 + 1, u16::from(to.0) + 1);
+        let key = Key { node, start_number, peer, ..Kind::Latency.key() };
+        let transmission = self.link(from, to).transmit(key, now, choices, settings);
+        self.latest_arrival = self.latest_arrival.max(transmission.arrival.unwrap_or_default());
+        self.latest_arrival = self.latest_arrival.max(transmission.copy.unwrap_or_default());
+        transmission
+    }
+
+    /// Sends a packet to a node, and returns its number and the outcome.
+    ///
+    /// # Panics
+    /// If the packet cannot be encoded.
+    pub(super) fn send(
+        &mut self,
+        packet: &Packet,
+        sender: Sender,
+        to: Place,
+        run: &mut Run<'_>,
+    ) -> (u64, Transmission) {
+        let Setup { choices, settings, .. } = run.setup;
+        let transmission = self.decide(sender, to, run.scheduler.now(), choices, settings);
+        if let Some(message) = packet.message()
+            && settings.faults.has(Fault::Replay)
+        {
+            self.remember(message);
+        }
+        let envelope = self.encode(packet);
+        let sender = sender.place.id();
+        let envelope =
+            envelope.unwrap_or_else(|| panic!("{sender} sends a packet that cannot be encoded"));
+        let number = envelope.number;
+        for at in [transmission.copy, transmission.arrival].into_iter().flatten() {
+            let slot = self.dispatch(envelope.clone());
+            run.scheduler.at(at, Event::Arrive { slot });
+        }
+        (number, transmission)
+    }
+
+    /// Delivers a message to a node at once, even if it is addressed to another node. A message
+    /// that the wire format cannot represent is dropped.
+    pub(super) fn inject(&mut self, message: Message, place: Place, run: &mut Run<'_>) {
+        let packet = Packet::Message(message);
+        let Some(envelope) = self.encode(&packet) else { return };
+        run.observer.packet_injected(run.scheduler.now(), place.id(), envelope.number, &packet);
+        let slot = self.dispatch(envelope);
+        run.scheduler.at_once(Event::Inject { place, slot });
+    }
+
+    /// Encodes a packet, and assigns the next number to it.
+    fn encode(&mut self, packet: &Packet) -> Option<Envelope> {
+        let envelope = Envelope::encode(packet, self.numbered + 1, &mut self.encode_buffer)?;
+        self.numbered += 1;
+        Some(envelope)
+    }
+
+    /// Returns the arrival time of the last message that was ever in flight.
+    pub(crate) fn latest_arrival(&self) -> SimTime {
+        self.latest_arrival
+    }
+
+    /// Stores a packet in flight, and returns its slot.
+    fn dispatch(&mut self, envelope: Envelope) -> u32 {
+        match self.free.pop() {
+            Some(slot) => {
+                self.in_flight[slot as usize] = Some(envelope);
+                slot
+            }
+            None => {
+                self.in_flight.push(Some(envelope));
+                (self.in_flight.len() - 1) as u32
+            }
+        }
+    }
+
+    /// Returns the packet in a slot.
+    pub(crate) fn peek(&self, slot: u32) -> Option<&Envelope> {
+        self.in_flight.get(slot as usize)?.as_ref()
+    }
+
+    /// Removes the packet from its slot.
+    pub(crate) fn collect(&mut self, slot: u32) -> Option<Envelope> {
+        let envelope = self.in_flight.get_mut(slot as usize)?.take()?;
+        self.free.push(slot);
+        Some(envelope)
+    }
+
+    /// Remembers some messages for replays: one in 61 heartbeats, one in four others.
+    fn remember(&mut self, message: &Message) {
+        self.seen += 1;
+        let beat = matches!(message.body, Body::Heartbeat { .. } | Body::HeartbeatReply { .. });
+        if !self.seen.is_multiple_of(if beat { 61 } else { 4 }) {
+            return;
+        }
+        if self.past.len() < Self::REMEMBERED_MAX {
+            self.past.push(message.clone());
+        } else {
+            self.past[self.remembered % Self::REMEMBERED_MAX] = message.clone();
+        }
+        self.remembered += 1;
+    }
+
+    /// Returns the remembered messages.
+    pub(crate) fn remembered_messages(&self) -> &[Message] {
+        &self.past
+    }
+
+    /// Adds one fault that blocks these links.
+    pub(crate) fn block(&mut self, links: Links) {
+        self.for_each(links, |link| link.blocks += 1);
+    }
+
+    /// Removes one fault that blocks these links.
+    pub(crate) fn unblock(&mut self, links: Links) {
+        self.for_each(links, |link| link.blocks = link.blocks.saturating_sub(1));
+    }
+
+    /// Delays messages that are sent on these links until `until`.
+    pub(crate) fn clog(&mut self, links: Links, until: SimTime) {
+        self.for_each(links, |link| link.clogged_until = link.clogged_until.max(until));
+    }
+
+    /// Exempts these links from all faults.
+    pub(crate) fn exempt_from_faults(&mut self, links: Links) {
+        self.for_each(links, |link| {
+            link.exempt = true;
+            link.last_arrival = SimTime::default();
+        });
+    }
+
+    /// Blocks those of these links that were exempt from faults, without end.
+    pub(crate) fn close(&mut self, links: Links) {
+        self.for_each(links, |link| {
+            link.blocks += u16::from(link.exempt);
+            link.exempt = false;
+        });
+    }
+
+    fn for_each(&mut self, links: Links, change: impl Fn(&mut Link)) {
+        for from in 0..self.nodes {
+            for to in 0..self.nodes {
+                if links.has(Place(from as u8), Place(to as u8)) {
+                    change(&mut self.links[from * self.nodes + to]);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use quorate::types::{Incarnation, NodeId, Term};
+
+    use crate::choice::Overrides;
+    use crate::fault::Faults;
+    use crate::profile::Profile;
+    use crate::strategy::Strategy;
+
+    use super::*;
+
+    const A: Place = Place(0);
+    const B: Place = Place(1);
+    const SENDER: Sender = Sender { place: A, start_number: 1 };
+
+    fn settings(faults: &[Fault]) -> Settings {
+        let choices = Choices::new(1, Overrides::new());
+        let stabilization = Profile::by_name("no-faults").expect("the profile exists");
+        let mut settings = Settings::draw((stabilization, Strategy::default()), &choices, 1, 64);
+        settings.faults = faults.iter().copied().collect::<Faults>();
+        settings
+    }
+
+    fn arrivals(network: &mut Network, settings: &Settings, count: u64) -> Vec<Option<SimTime>> {
+        let choices = Choices::new(9, Overrides::new());
+        (0..count)
+            .map(|at| network.decide(SENDER, B, SimTime(at), &choices, settings).arrival)
+            .collect()
+    }
+
+    #[test]
+    fn a_link_keeps_order_unless_the_run_reorders() {
+        let stabilization = arrivals(&mut Network::new(2), &settings(&[]), 100);
+        assert!(stabilization.is_sorted() && stabilization.iter().all(Option::is_some));
+        let wild = arrivals(&mut Network::new(2), &settings(&[Fault::Reorder]), 100);
+        assert!(!wild.is_sorted());
+    }
+
+    #[test]
+    fn a_blocked_link_delivers_nothing_until_every_fault_is_lifted() {
+        let mut network = Network::new(2);
+        let links = Links::one(A, B);
+        network.block(links);
+        network.block(links);
+        network.unblock(links);
+        assert_eq!(arrivals(&mut network, &settings(&[]), 1), [None]);
+        assert!(network.is_open(B, A) && !network.is_open(A, B));
+        network.unblock(links);
+        assert!(arrivals(&mut network, &settings(&[]), 1)[0].is_some());
+    }
+
+    #[test]
+    fn a_clogged_link_delivers_all_at_its_end() {
+        let mut network = Network::new(2);
+        let end = SimTime::default().after(Duration::from_secs(3));
+        network.clog(Links::one(A, B), end);
+        let settings = settings(&[]);
+        let latest = end.after(settings.latency.max);
+        for arrival in arrivals(&mut network, &settings, 50) {
+            assert!(arrival.is_some_and(|at| end <= at && at <= latest));
+        }
+    }
+
+    #[test]
+    fn every_rate_has_its_effect() {
+        let mut settings = settings(&[]);
+        let one = |settings: &Settings| {
+            let choices = Choices::new(9, Overrides::new());
+            Network::new(2).decide(SENDER, B, SimTime(0), &choices, settings)
+        };
+        settings.loss_permille = 1000;
+        assert_eq!(one(&settings).arrival, None);
+        assert_eq!(one(&settings).faults[0], Some(Fault::Loss));
+        settings.loss_permille = 0;
+        settings.duplicate_permille = 1000;
+        assert!(one(&settings).copy.is_some());
+        settings.delay_permille = 1000;
+        assert_eq!(one(&settings).faults[0], Some(Fault::Delay));
+    }
+
+    #[test]
+    fn a_sound_link_knows_no_fault() {
+        let mut network = Network::new(2);
+        let mut settings = settings(&[]);
+        settings.loss_permille = 1000;
+        network.block(Links::one(A, B));
+        network.exempt_from_faults(Links::one(A, B));
+        assert!(arrivals(&mut network, &settings, 9).iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn a_slot_is_used_again_once_its_message_is_taken() {
+        let mut network = Network::new(2);
+        let body = Body::RequestVoteReply { granted: true };
+        let message = Message {
+            from: NodeId(1),
+            incarnation: Incarnation::default(),
+            to: NodeId(2),
+            term: Term(1),
+            body,
+        };
+        let packet = Packet::Message(message);
+        let envelope = || Envelope::encode(&packet, 1, &mut Vec::new()).expect("it can be read");
+        let first = network.dispatch(envelope());
+        let second = network.dispatch(envelope());
+        assert_ne!(first, second);
+        assert_eq!(network.collect(first).map(|envelope| envelope.decode()), Some(packet.clone()));
+        assert!(network.collect(first).is_none());
+        assert_eq!(network.dispatch(envelope()), first);
+    }
+}

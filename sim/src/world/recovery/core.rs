@@ -1,0 +1,133 @@
+//! The choice of the core of the stabilization phase.
+
+use quorate::types::{Membership, NodeId, PendingTransition, Voters};
+
+use crate::choice::{Draw, Kind};
+use crate::coverage::Spot;
+use crate::observer::Observer;
+use crate::world::cluster::Cluster;
+use crate::world::cluster::node::Node;
+use crate::world::place::Place;
+use crate::world::recovery::last_survivor::draw_last_survivor;
+use crate::world::setup::Setup;
+
+/// Draws the core: a quorum of every membership that may decide, rarely more, and most
+/// learners.
+pub(crate) fn draw_core(setup: &Setup, cluster: &Cluster) -> Vec<Place> {
+    let mut draw = setup.choices.draw(Kind::Core.key());
+    if setup.settings.config.survivor.is_some() {
+        // One that was up all the time, or all nodes, because any of them may have taken over
+        // alone.
+        let everyone = || cluster.places().collect();
+        return draw_last_survivor(setup, cluster).map_or_else(everyone, |last| vec![last]);
+    }
+    let mut core = Vec::new();
+    for membership in cluster.electorates() {
+        // Target voters may get their votes before a leader notices that one is missing.
+        for voters in [membership.incoming(), membership.outgoing(), membership.target()] {
+            draw_quorum(membership, voters, (setup, cluster), &mut draw, &mut core);
+        }
+    }
+    let members = cluster.committed_membership();
+    let learners = members.learners().filter(|id| has_intact_disk_in_all(cluster, *id));
+    let learners = learners.filter(|_| !draw.chance(200));
+    core.extend(learners.filter_map(|id| cluster.place(id)));
+    // A voter that was heard again is readmitted, and then waited for.
+    for membership in cluster.electorates() {
+        let back =
+            membership.members().iter().filter(|it| it.pending == PendingTransition::Promote);
+        let back = back.filter(|member| has_intact_disk_in_all(cluster, member.id));
+        core.extend(back.filter_map(|member| cluster.place(member.id)));
+    }
+    core.extend(bootstrap_peers_for(&core, setup, cluster));
+    core.sort_unstable();
+    core.dedup();
+    core
+}
+
+/// Returns true if the node has the disk that every membership that may decide names. One that
+/// is not committed may name a disk that the node has lost since.
+fn has_intact_disk_in_all(cluster: &Cluster, id: NodeId) -> bool {
+    cluster.electorates().all(|membership| cluster.has_intact_disk(membership, id))
+}
+
+/// Adds a majority of the voters, or half of them with the casting vote, to `core`.
+fn draw_quorum(
+    membership: &Membership,
+    voters: &Voters,
+    (setup, cluster): (&Setup, &Cluster),
+    draw: &mut Draw<'_>,
+    core: &mut Vec<Place>,
+) {
+    if voters.is_empty() {
+        return;
+    }
+    let majority = voters.len() / 2 + 1;
+    let room = voters.len() - majority;
+    // A leader may be about to suspend a voter that it could not hear.
+    let suspends = setup.settings.config.suspension.is_some();
+    let spare = draw.below(room as u64 + 1).min(draw.below(8)) as usize;
+    let spare = if suspends { spare.max(1).min(room) } else { spare };
+    let first = draw.below(voters.len() as u64) as usize;
+    let backward = *draw.pick(&[false, true]);
+    let split = draw.chance(700) && !suspends;
+    // A node with a damaged disk may never start again.
+    let whole = |id: &NodeId| cluster.has_intact_disk(membership, *id);
+    let mut fit: Vec<NodeId> = voters.iter().copied().filter(whole).collect();
+    assert!(fit.len() >= majority, "a majority of voters has intact disks");
+    if fit.iter().filter(|id| has_intact_disk_in_all(cluster, **id)).count() >= majority {
+        fit.retain(|id| has_intact_disk_in_all(cluster, *id));
+    }
+    let holder =
+        voters.casting().filter(|holder| split && voters.can_split() && fit.contains(holder));
+    let count = match holder {
+        Some(holder) => {
+            fit.retain(|id| *id != holder);
+            core.extend(cluster.place(holder));
+            voters.len() / 2 - 1
+        }
+        None => majority + spare,
+    };
+    let step = if backward { fit.len().max(1) - 1 } else { 1 };
+    let chosen = (0..count).map(|at| fit[(first + at * step) % fit.len()]);
+    core.extend(chosen.filter_map(|id| cluster.place(id)));
+}
+
+/// Returns the bootstrap peers that must be repaired so that the cluster is bootstrapped, or so
+/// that the rest of `core` learns that it is.
+fn bootstrap_peers_for(core: &[Place], setup: &Setup, cluster: &Cluster) -> Vec<Place> {
+    let is_bootstrapped = |place: &Place| cluster[*place].is_bootstrapped();
+    let peers = setup.settings.membership();
+    let voters = peers.voters().filter_map(|id| cluster.place(id));
+    if cluster.is_not_bootstrapped() {
+        return voters.collect();
+    }
+    if core.iter().any(is_bootstrapped) {
+        return Vec::new();
+    }
+    let whole = |place: &Place| cluster.is_reliable(cluster.committed_membership(), place.id());
+    voters.filter(whole).take(1).collect()
+}
+
+/// Marks what the core is like, and what it leaves outside.
+pub(crate) fn mark_core(core: &[Place], cluster: &Cluster, observer: &mut Observer) {
+    let membership = cluster.committed_membership();
+    let outside = || cluster.nodes().filter(|node| !core.contains(&node.place));
+    let up = |node: &Node| node.running().is_some();
+    let is_learner = |place: &Place| {
+        let id = place.id();
+        membership.is_member(id) && !membership.is_voter(id)
+    };
+    let voters = membership.incoming();
+    let voters_in = voters.iter().filter_map(|id| cluster.place(*id));
+    let voters_in = voters_in.filter(|place| core.contains(place)).count();
+    let non_member = |node: &Node| up(node) && !membership.is_member(node.place.id());
+    observer.stabilized(&[
+        (outside().any(up), Spot::OutsideCoreUp),
+        (!outside().all(up), Spot::OutsideCoreDown),
+        (core.iter().any(is_learner), Spot::LearnerInCore),
+        (2 * voters_in == voters.len() && !voters.is_empty(), Spot::CoreIsHalf),
+        (cluster.is_not_bootstrapped(), Spot::NotBootstrapped),
+        (outside().any(non_member), Spot::NonMemberUp),
+    ]);
+}

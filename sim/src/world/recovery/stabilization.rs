@@ -1,0 +1,87 @@
+//! The goals and the progress of the stabilization phase.
+
+use quorate::types::NodeId;
+
+use crate::time::SimTime;
+use crate::world::cluster::node::Node;
+use crate::world::place::Place;
+use crate::world::setup::Setup;
+
+/// The goals of the stabilization phase, and the progress so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Stabilization {
+    pub(crate) core: Vec<Place>,
+    pub(crate) since: SimTime,
+    /// The progress of all core nodes together when it last increased.
+    pub(crate) progress: u64,
+    pub(crate) progress_at: SimTime,
+    /// Whether a command proposed in this phase is committed.
+    pub(crate) probed: bool,
+    /// The number of core nodes that have then served a read, one after the other.
+    pub(crate) reads_served: usize,
+    /// The arrival time of the last message sent in the fault phase.
+    pub(crate) last_message_arrival: SimTime,
+    /// The time of the operator's last request.
+    pub(crate) last_admin_request_at: SimTime,
+}
+
+/// The request of the prober that was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Probed {
+    Command,
+    Read,
+}
+
+impl Stabilization {
+    /// Returns the start of the phase at `now`.
+    pub(crate) fn new(
+        core: Vec<Place>,
+        now: SimTime,
+        last_message_arrival: SimTime,
+    ) -> Stabilization {
+        Stabilization {
+            core,
+            since: now,
+            progress: 0,
+            progress_at: now,
+            probed: false,
+            reads_served: 0,
+            last_message_arrival,
+            last_admin_request_at: now,
+        }
+    }
+
+    /// Returns true if the node is in the core, so that a leader of the core hears from it.
+    pub(crate) fn hears(&self, id: NodeId) -> bool {
+        self.core.iter().any(|place| place.id() == id)
+    }
+
+    /// Records the progress of the prober.
+    pub(super) fn note_probe(&mut self, probed: Probed) {
+        match probed {
+            Probed::Command => self.probed = true,
+            Probed::Read => self.reads_served += 1,
+        }
+    }
+
+    /// Records the progress of all core nodes together.
+    pub(crate) fn note_progress(&mut self, progress: u64, now: SimTime) {
+        if progress > self.progress {
+            (self.progress, self.progress_at) = (progress, now);
+        }
+    }
+
+    /// Returns true if the node leads and considers a voter outside the core alive that lacks
+    /// committed entries, without end if its disk is full. Proposals for all live voters wait for
+    /// that voter.
+    pub(crate) fn waits_for_outside_voter(&self, node: &Node, setup: &Setup, now: SimTime) -> bool {
+        let Some(running) = node.running() else { return false };
+        let (status, raft) = (running.status(), running.raft());
+        let (own, patience) = (node.clock().read(now), setup.settings.config.election_timeout_max);
+        running.leadership.live(status.term, own, patience).any(|peer| {
+            let outside = !self.hears(peer) && raft.membership().is_voter(peer);
+            let lacks = raft.matched(peer).is_some_and(|matched| matched < status.committed);
+            outside && lacks
+        })
+    }
+}
