@@ -16,10 +16,13 @@ mod links;
 mod load_spike;
 mod machine_fault;
 mod messages;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command runs processes"))]
 mod operation;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command runs processes"))]
 mod operator;
 mod partition;
 mod process;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command runs processes"))]
 pub(crate) mod processes;
 mod scripted_request;
 mod selector;
@@ -46,11 +49,13 @@ pub use machine_fault::{FaultyMachine, MachineFault};
 pub use messages::{Misroute, Replay};
 pub use operation::Syntax;
 pub(crate) use operation::{Extent, Planned};
+#[cfg(feature = "cli")]
 pub(crate) use operator::single_edits;
 pub use operator::{MembershipChange, Transfer};
 pub use partition::Partition;
 pub use process::{Crash, KeptWrites, Pause, Stop};
-pub(crate) use processes::{OnProcesses, ProcessAction, SelectLinks};
+#[cfg(feature = "cli")]
+pub(crate) use processes::{ProcessAction, SelectLinks};
 pub use scripted_request::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 pub use selector::NodeSelector;
 pub use slowness::{SlowApply, SlowDisk};
@@ -322,7 +327,8 @@ impl Verb {
     }
 
     /// Returns how the operation is executed on real processes, or why it does not exist there.
-    pub(crate) fn on_processes(&self) -> OnProcesses<'_> {
+    #[cfg(feature = "cli")]
+    pub(crate) fn on_processes(&self) -> processes::OnProcesses<'_> {
         self.planned().on_processes()
     }
 
