@@ -384,6 +384,7 @@ impl Faults {
     /// The kinds that are planned for a node or a link.
     pub(crate) const PLANNED: Faults = Faults::drawn();
     /// The kinds that occur by chance for each message; they also exist on real processes.
+    #[cfg(feature = "cli")]
     pub(crate) const OF_MESSAGES: Faults =
         Faults::of_family(Family::Network).without(Faults::PLANNED);
 
