@@ -83,7 +83,7 @@ struct KindRow {
     marks: [&'static str; RoleName::ALL.len()],
     /// Whether a default sweep must strike nodes in each of these roles.
     required: [bool; RoleName::ALL.len()],
-    /// Draws an operation of the kind; `None` if the kind occurs by chance for each message or step.
+    /// Draws an operation of the kind; `None` if it occurs by chance for each message or step.
     draw: Option<DrawVerb>,
 }
 
