@@ -66,7 +66,8 @@ impl Extent {
 
 /// Defines a kind of operation: its type with its verbs and their arguments, and the function that
 /// says how the operation is executed on real processes, or why it does not exist there. The doc
-/// comment of a verb is also its summary in the reference. The fields of a verb's tuple are the values of its arguments.
+/// comment of a verb is also its summary in the reference. The fields of a verb's tuple are the
+/// values of its arguments.
 macro_rules! operation {
     (
         $(#[doc = $about:literal])+
