@@ -131,7 +131,10 @@ macro_rules! numbers {
             }
 
             fn write(number: &u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                if *number == $default { Ok(()) } else { write!(f, concat!(" ", $name, "={}"), number) }
+                match *number {
+                    $default => Ok(()),
+                    number => write!(f, concat!(" ", $name, "={}"), number),
+                }
             }
         }
     )*};

@@ -17,7 +17,9 @@ operation! {
     /// A network with missing links for the duration.
     enum Bridge {
         /// The first node keeps only its links with the second one.
-        Strand "strand" (node: NodeSelector as Node, with: NodeSelector as Ally, duration: Duration as For)
+        Strand "strand" (
+            node: NodeSelector as Node, with: NodeSelector as Ally, duration: Duration as For
+        )
         /// Blocks all messages except between these pairs of nodes.
         Only "only" (links: Vec<(NodeId, NodeId)> as Links, duration: Duration as For)
     }

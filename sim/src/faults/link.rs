@@ -19,7 +19,9 @@ operation! {
         /// Blocks all messages from the node; messages to it arrive.
         BlockOutbound "block outbound" (node: NodeSelector as Node, duration: Duration as For)
         /// Blocks messages from the first node to the second one.
-        Cut "cut" (from: NodeSelector as Node, to: NodeSelector as Receiver, duration: Duration as For)
+        Cut "cut" (
+            from: NodeSelector as Node, to: NodeSelector as Receiver, duration: Duration as For
+        )
     }
     on_processes |one_way| {
         let (OneWay::BlockInbound(_, duration)

@@ -14,7 +14,9 @@ operation! {
         /// The node receives N commands at once.
         Commands "load spike" (node: NodeSelector as Node, count: u32 as Count)
         /// A client reads at the node, at once and after every first duration.
-        PollReads "poll reads" (node: NodeSelector as Node, period: Duration as Every, duration: Duration as For)
+        PollReads "poll reads" (
+            node: NodeSelector as Node, period: Duration as Every, duration: Duration as For
+        )
     }
     on_processes |load| match load {
         LoadSpike::Commands(_, count) if *count > PROCESSES_MAX => {

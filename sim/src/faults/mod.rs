@@ -16,10 +16,13 @@ mod links;
 mod load_spike;
 mod machine_fault;
 mod messages;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command runs processes"))]
 mod operation;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command runs processes"))]
 mod operator;
 mod partition;
 mod process;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command runs processes"))]
 pub(crate) mod processes;
 mod scripted_request;
 mod selector;
@@ -46,11 +49,13 @@ pub use machine_fault::{FaultyMachine, MachineFault};
 pub use messages::{Misroute, Replay};
 pub use operation::Syntax;
 pub(crate) use operation::{Extent, Planned};
+#[cfg(feature = "cli")]
 pub(crate) use operator::single_edits;
 pub use operator::{MembershipChange, Transfer};
 pub use partition::Partition;
 pub use process::{Crash, KeptWrites, Pause, Stop};
-pub(crate) use processes::{OnProcesses, ProcessAction, SelectLinks};
+#[cfg(feature = "cli")]
+pub(crate) use processes::{ProcessAction, SelectLinks};
 pub use scripted_request::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 pub use selector::NodeSelector;
 pub use slowness::{SlowApply, SlowDisk};
@@ -78,7 +83,7 @@ struct KindRow {
     marks: [&'static str; RoleName::ALL.len()],
     /// Whether a default sweep must strike nodes in each of these roles.
     required: [bool; RoleName::ALL.len()],
-    /// Draws an operation of the kind; `None` if the kind occurs by chance for each message or step.
+    /// Draws an operation of the kind; `None` if it occurs by chance for each message or step.
     draw: Option<DrawVerb>,
 }
 
@@ -322,7 +327,8 @@ impl Verb {
     }
 
     /// Returns how the operation is executed on real processes, or why it does not exist there.
-    pub(crate) fn on_processes(&self) -> OnProcesses<'_> {
+    #[cfg(feature = "cli")]
+    pub(crate) fn on_processes(&self) -> processes::OnProcesses<'_> {
         self.planned().on_processes()
     }
 
@@ -378,6 +384,7 @@ impl Faults {
     /// The kinds that are planned for a node or a link.
     pub(crate) const PLANNED: Faults = Faults::drawn();
     /// The kinds that occur by chance for each message; they also exist on real processes.
+    #[cfg(feature = "cli")]
     pub(crate) const OF_MESSAGES: Faults =
         Faults::of_family(Family::Network).without(Faults::PLANNED);
 

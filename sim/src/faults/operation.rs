@@ -32,8 +32,8 @@ impl<V> Syntax<V> {
     }
 }
 
-/// A kind of planned operation. It prints as the words after the time or trigger of a scenario line,
-/// which its parser reads.
+/// A kind of planned operation. It prints as the words after the time or trigger of a scenario
+/// line, which its parser reads.
 pub(crate) trait Planned: fmt::Display {
     /// Returns the verbs of the kind.
     fn syntax<V: From<Self>>() -> Vec<Syntax<V>>
@@ -65,8 +65,9 @@ impl Extent {
 }
 
 /// Defines a kind of operation: its type with its verbs and their arguments, and the function that
-/// says how the operation is executed on real processes, or why it does not exist there. The doc comment of a verb is
-/// also its summary in the reference. The fields of a verb's tuple are the values of its arguments.
+/// says how the operation is executed on real processes, or why it does not exist there. The doc
+/// comment of a verb is also its summary in the reference. The fields of a verb's tuple are the
+/// values of its arguments.
 macro_rules! operation {
     (
         $(#[doc = $about:literal])+
