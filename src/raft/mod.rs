@@ -403,11 +403,16 @@ impl Raft {
         }
     }
 
-    fn dispatch(&mut self, message: Message) -> Transition {
+    /// Panics if the message should have been rejected before.
+    fn assert_is_handled(&self, message: &Message) {
         assert!(message.to == self.common.id(), "a message of another node is rejected");
         let is_current = message.term == self.common.term();
         let is_pre_vote = matches!(message.body, Body::PreVoteReply { .. });
         assert!(is_current || is_pre_vote, "a message of another term is not handled");
+    }
+
+    fn dispatch(&mut self, message: Message) -> Transition {
+        self.assert_is_handled(&message);
         let (common, from, name) = (&mut self.common, message.from, message.body.name());
         if let Role::Leader(leader) = &mut self.role
             && !leader.accepts_disk_of(common, &message)
@@ -441,10 +446,7 @@ impl Raft {
                 follower.on_takeover_allowed(common, from)
             }
             (Role::Candidate(candidate), Body::LogIsComplete) => {
-                if common.log().membership().is_voter(from) {
-                    return candidate.on_log_is_complete(common);
-                }
-                common.reject_message(from, name, MessageRejectReason::NotVoter);
+                return candidate.on_log_is_complete(common, from);
             }
             (Role::Follower(follower), Body::InstallSnapshot { meta }) => {
                 follower.on_install_snapshot(common, from, meta);

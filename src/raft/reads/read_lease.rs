@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(lease.remaining(Instant(109)), Duration::from_nanos(1));
         assert!(!lease.is_valid(Instant(110)));
         assert_eq!(lease.remaining(Instant(120)), Duration::ZERO);
-        lease.on_heartbeat(&heartbeat(3, 0, 7, 900), true, Instant(60));
+        lease.on_heartbeat(&heartbeat(9, 0, 7, 900), true, Instant(60));
         assert!(!lease.is_valid(Instant(110)), "no such reply was sent");
     }
 
