@@ -43,8 +43,9 @@ impl Raft {
     }
 
     fn instants(&mut self, mut each: impl FnMut(&mut Instant)) {
-        self.common.map_instants(&mut each);
-        match &mut self.role {
+        let Raft { common, role } = self;
+        common.map_instants(&mut each);
+        match role {
             Role::Follower(follower) => follower.instants().for_each(each),
             Role::PreCandidate(candidate) => each(candidate.instant()),
             Role::Candidate(candidate) => each(candidate.instant()),

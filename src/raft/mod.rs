@@ -390,11 +390,16 @@ impl Raft {
         }
     }
 
-    fn dispatch(&mut self, message: Message) -> Transition {
+    /// Panics if the message should have been rejected before.
+    fn assert_is_handled(&self, message: &Message) {
         assert!(message.to == self.common.id(), "a message of another node is rejected");
         let is_current = message.term == self.common.term();
         let is_pre_vote = matches!(message.body, Body::PreVoteReply { .. });
         assert!(is_current || is_pre_vote, "a message of another term is not handled");
+    }
+
+    fn dispatch(&mut self, message: Message) -> Transition {
+        self.assert_is_handled(&message);
         let (common, from, name) = (&mut self.common, message.from, message.body.name());
         if let Role::Leader(leader) = &mut self.role
             && !leader.accepts_disk_of(common, &message)

@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 
-use crate::raft::api::action::MessageRejectReason;
 use crate::raft::bootstrap;
 use crate::raft::common::Common;
 use crate::raft::election::{self, Candidate, PreCandidate};
@@ -51,11 +50,7 @@ impl Role {
                 return Some(self.candidate()?.on_reply(common, from, granted));
             }
             Body::LogIsComplete => {
-                let candidate = self.candidate()?;
-                if common.log().membership().is_voter(from) {
-                    return Some(candidate.on_log_is_complete(common));
-                }
-                common.reject_message(from, body.name(), MessageRejectReason::NotVoter);
+                return Some(self.candidate()?.on_log_is_complete(common, from));
             }
             Body::AppendEntries { prev, entries, committed } => {
                 self.follower()?.on_append_entries(common, from, prev, entries, committed);

@@ -149,7 +149,11 @@ impl Candidate {
     }
 
     /// Records that a voter with a complete log votes for this node; the vote arrives separately.
-    pub(crate) fn on_log_is_complete(&mut self, common: &Common) -> Transition {
+    pub(crate) fn on_log_is_complete(&mut self, common: &mut Common, from: NodeId) -> Transition {
+        if !common.log().membership().is_voter(from) {
+            common.reject_message(from, "LogIsComplete", MessageRejectReason::NotVoter);
+            return Transition::Stay;
+        }
         self.complete_log_granted = true;
         self.transition(common)
     }

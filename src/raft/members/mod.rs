@@ -45,7 +45,7 @@ impl Members {
         self.bootstrap = None;
     }
 
-    /// Restarts the bootstrap of the node `id`, if one is under way, as a restart of the node would.
+    /// Restarts the bootstrap of the node `id`, if one is under way, as the node's restart would.
     pub(crate) fn restart_bootstrap(&mut self, id: NodeId, start_id: u64, now: Instant) {
         let own = BootstrapPeer { id, incarnation: self.incarnation, start_id };
         if let Some(bootstrap) = &mut self.bootstrap {
