@@ -14,6 +14,7 @@ mod tidy {
     mod glossary;
     mod layers;
     mod names;
+    mod owners;
     mod paths;
     mod privileges;
     mod sizes;

@@ -11,17 +11,27 @@ use super::tree::{Finding, assert_clean, sources};
 type Imports = BTreeMap<String, BTreeMap<String, usize>>;
 
 /// The root folders of the crates whose files import one another.
-const CRATES: [&str; 4] = ["src/", "sim/src/", "sim/checker/src/", "examples/systems/src/"];
+const CRATES: [&str; 7] = [
+    "src/",
+    "src/bin/quorate/",
+    "sim/src/",
+    "sim/checker/src/",
+    "sim/explore/src/",
+    "sim/page/src/",
+    "examples/systems/src/",
+];
 
-/// The path of a module below the root of its crate: `raft::input`; empty for `lib.rs`. None for
-/// a command, which is a crate of its own.
+/// The path of a module below the root of its crate: `raft::input`; empty for `lib.rs`, and for the
+/// `main.rs` of a crate below `bin/`. None for another command, which is a crate of its own.
 fn module_of(path: &str, root: &str) -> Option<String> {
     let inside = path.strip_prefix(root)?.strip_suffix(".rs")?;
-    if inside == "main" || inside.starts_with("bin/") {
+    let in_command = root.contains("/bin/");
+    if (inside == "main" && !in_command) || inside.starts_with("bin/") {
         return None;
     }
     let module = inside.strip_suffix("/mod").unwrap_or(inside);
-    Some(if module == "lib" { String::new() } else { module.replace('/', "::") })
+    let is_root = module == "lib" || (in_command && module == "main");
+    Some(if is_root { String::new() } else { module.replace('/', "::") })
 }
 
 /// Every import between files of the crate at `root`, and the imports from its `lib.rs`.

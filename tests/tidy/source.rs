@@ -213,7 +213,7 @@ fn without_tests(code: &str) -> String {
 
 /// The position after the item that begins at `at`: after its `;`, or after the brace that
 /// closes its body.
-fn end_of_item(code: &str, at: usize) -> Option<usize> {
+pub(crate) fn end_of_item(code: &str, at: usize) -> Option<usize> {
     let (mut brackets, mut braces) = (0, 0);
     for (offset, byte) in code.as_bytes()[at..].iter().enumerate() {
         match byte {

@@ -22,11 +22,12 @@ pub(crate) const FOLDERS: [&str; 11] = [
 ];
 
 /// The name of every rule.
-pub(crate) const RULES: [&str; 18] = [
+pub(crate) const RULES: [&str; 21] = [
     "calls",
     "cycles",
     "documentation",
     "expect",
+    "fields",
     "file-length",
     "first-line",
     "function-length",
@@ -35,9 +36,11 @@ pub(crate) const RULES: [&str; 18] = [
     "line-length",
     "names",
     "outbox",
+    "parameters",
     "paths",
     "roles",
     "select",
+    "self-calls",
     "unfinished",
     "unwrap",
     "vocabulary",
