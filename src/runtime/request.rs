@@ -73,7 +73,7 @@ pub(super) struct Operation {
 pub(super) enum Access {
     /// Every client; also nodes, for their status page.
     Everyone,
-    /// Clients and administrators.
+    /// Clients and administrators, but no nodes.
     Clients,
     /// Clients and administrators, and nodes that forward the requests of such clients to the
     /// leader.

@@ -17,7 +17,7 @@ pub(crate) trait Argument {
     /// The argument in the reference: `NODE`, `[for DURATION]`.
     const USAGE: &'static str;
 
-    /// Parses the argument.
+    /// Parses the argument from the next words of the line.
     fn read(words: &mut Words<'_>) -> Result<Self::Value, SyntaxError>;
 
     /// Writes a space and the argument, or nothing if the value is the default.

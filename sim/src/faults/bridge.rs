@@ -9,7 +9,7 @@ use crate::faults::argument::{Argument, For, Node, several};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::links::{LinkSelector, Resolve};
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::processes::{OnProcesses, ProcessAction};
+use crate::faults::real_processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
 use crate::words::{self, SyntaxError, Words};
 

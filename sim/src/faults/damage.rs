@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::faults::argument::{After, Argument, Node, named};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::processes::{DISK, OnProcesses};
+use crate::faults::real_processes::{DISK, OnProcesses};
 use crate::faults::selector::NodeSelector;
 use crate::words::{SyntaxError, Words};
 
@@ -83,7 +83,7 @@ pub(super) struct DiskDraw {
     pub(super) after: u32,
     /// The number of sectors of a failed call that are done.
     pub(super) sectors: u32,
-    /// The affected region.
+    /// The region of the disk that is damaged.
     pub(super) region: Region,
 }
 

@@ -6,7 +6,7 @@ use crate::faults::argument::{After, Argument, For, Node, Room, Sectors, named};
 use crate::faults::damage::DiskDraw;
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::processes::{DISK, OnProcesses};
+use crate::faults::real_processes::{DISK, OnProcesses};
 use crate::faults::selector::NodeSelector;
 use crate::words::{SyntaxError, Words};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::faults::argument::{Argument, By, For, Node};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::processes::{OnProcesses, ProcessAction};
+use crate::faults::real_processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
 
 operation! {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::faults::argument::{Argument, Node, named};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::processes::{MACHINE, OnProcesses};
+use crate::faults::real_processes::{MACHINE, OnProcesses};
 use crate::faults::selector::NodeSelector;
 use crate::words::{SyntaxError, Words};
 
@@ -14,7 +14,7 @@ operation! {
     struct FaultyMachine "machine fault" {
         /// The node of the state machine.
         node: NodeSelector as Node,
-        /// The error.
+        /// The error that the state machine makes.
         fault: MachineFault as MachineFault,
     }
     on_processes |_| Err(MACHINE);

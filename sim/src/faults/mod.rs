@@ -7,6 +7,7 @@ mod argument;
 mod bridge;
 mod campaign;
 mod clock;
+mod crash;
 mod damage;
 mod disk_calls;
 mod disk_identity;
@@ -21,9 +22,8 @@ mod operation;
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command runs processes"))]
 mod operator;
 mod partition;
-mod process;
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command runs processes"))]
-pub(crate) mod processes;
+pub(crate) mod real_processes;
 mod scripted_request;
 mod selector;
 mod slowness;
@@ -39,6 +39,7 @@ pub use argument::UNTIL_STABILIZATION;
 pub use bridge::Bridge;
 pub use campaign::Campaign;
 pub use clock::{ClockDrift, ClockStep};
+pub use crash::{Crash, KeptWrites, Pause, Stop};
 pub use damage::{BitRot, LostWrite, MisdirectedWrite, Region};
 pub use disk_calls::{Call, FailedCall, FullDisk, StalledDisk};
 pub use disk_identity::{Rollback, Wipe};
@@ -53,9 +54,8 @@ pub(crate) use operation::{Extent, Planned};
 pub(crate) use operator::single_edits;
 pub use operator::{MembershipChange, Transfer};
 pub use partition::Partition;
-pub use process::{Crash, KeptWrites, Pause, Stop};
 #[cfg(feature = "cli")]
-pub(crate) use processes::{ProcessAction, SelectLinks};
+pub(crate) use real_processes::{ProcessAction, SelectLinks};
 pub use scripted_request::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 pub use selector::NodeSelector;
 pub use slowness::{SlowApply, SlowDisk};
@@ -75,7 +75,7 @@ enum Family {
     Identity,
 }
 
-/// What the registry says about a fault kind.
+/// The row of a fault kind in the registry.
 struct KindRow {
     name: &'static str,
     family: Family,
@@ -328,7 +328,7 @@ impl Verb {
 
     /// Returns how the operation is executed on real processes, or why it does not exist there.
     #[cfg(feature = "cli")]
-    pub(crate) fn on_processes(&self) -> processes::OnProcesses<'_> {
+    pub(crate) fn on_processes(&self) -> real_processes::OnProcesses<'_> {
         self.planned().on_processes()
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::faults::argument::Argument;
-use crate::faults::processes::OnProcesses;
+use crate::faults::real_processes::OnProcesses;
 use crate::faults::selector::NodeSelector;
 use crate::words::{SyntaxError, Words};
 
@@ -17,7 +17,7 @@ pub struct Syntax<V> {
     pub arguments: String,
     /// One or two sentences for the reference: the effect of the verb.
     pub summary: &'static str,
-    /// Parses the arguments.
+    /// Parses the arguments after the verb.
     pub(super) read: fn(&mut Words<'_>) -> Result<V, SyntaxError>,
 }
 

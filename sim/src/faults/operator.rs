@@ -8,7 +8,7 @@ use quorate::types::{Address, Change, NodeId};
 use crate::faults::argument::{Argument, Node};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::processes::{OnProcesses, ProcessAction};
+use crate::faults::real_processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
 use crate::words::{self, SyntaxError, Words};
 

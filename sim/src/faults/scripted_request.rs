@@ -6,7 +6,7 @@ use std::fmt;
 use quorate::types::ReadLevel;
 
 use crate::faults::operation::{Extent, Planned, Syntax};
-use crate::faults::processes::{OnProcesses, ProcessAction};
+use crate::faults::real_processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
 use crate::words::{self, Exact, SyntaxError, Words};
 

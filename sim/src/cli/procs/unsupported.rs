@@ -118,7 +118,7 @@ fn expectation(expect: Expect, scenario: &Scenario) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::faults::processes::{CLOCK, DISK};
+    use crate::faults::real_processes::{CLOCK, DISK};
     use crate::run::RunOptions;
 
     use super::*;

@@ -50,9 +50,8 @@ pub(crate) fn blocked_by(
         | Verb::FaultyMachine(_)
         | Verb::ScriptedRequest(_) => None,
     };
-    blocked.map(|blocked| {
-        Links::between(places, &|from: Place, to: Place| blocked(from.id(), to.id()))
-    })
+    blocked
+        .map(|blocked| Links::between(places, |from: Place, to: Place| blocked(from.id(), to.id())))
 }
 
 /// Returns the effect of links that go down and up again, if there are two nodes.
