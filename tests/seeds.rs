@@ -86,7 +86,7 @@ const SEEDS: &[Seed] = &[
         profile: "reads",
         seed: 48031,
         bug: "a restarted node took the late echo of a reply from before its restart for \
-                 one of its own, and a read lease with it: src/raft/election/ballot.rs",
+                 one of its own, and a read lease with it: src/raft/common.rs",
     },
     Seed {
         profile: "reads",
