@@ -1,14 +1,13 @@
 //! Intervals in which a collection was certainly not empty.
 
 use crate::collections::narrowing::Violation;
-use crate::collections::pairs::{Item, OpNames, Pairs};
-use crate::collections::span::{Span, Time};
-use crate::history::OpId;
+use crate::collections::pairs::{Item, OpNames, Pairs, Take};
+use crate::collections::span::Time;
 
 /// Finds a take that returned nothing although the collection was never empty meanwhile.
-pub(crate) fn impossible_empty_take(pairs: &Pairs, by_inserted: &[Item]) -> Option<(OpId, Span)> {
+pub(crate) fn impossible_empty_take(pairs: &Pairs, by_inserted: &[Item]) -> Option<Take> {
     let nonempty_intervals = nonempty_intervals(by_inserted);
-    let never_empty = |(_, span): &&(OpId, Span)| {
+    let never_empty = |Take { span, .. }: &&Take| {
         let after = nonempty_intervals.partition_point(|(from, _)| *from < span.invoked);
         after.checked_sub(1).is_some_and(|before| nonempty_intervals[before].1 > span.returned)
     };
@@ -32,7 +31,7 @@ pub(crate) fn nonempty_intervals(by_inserted: &[Item]) -> Vec<(Time, Time)> {
 /// always present.
 pub(crate) fn never_empty(
     pairs: &Pairs,
-    (id, span): (OpId, Span),
+    Take { id, span, .. }: Take,
     by_inserted: &[Item],
     names: &OpNames<'_>,
 ) -> Violation {

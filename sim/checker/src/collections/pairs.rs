@@ -66,6 +66,15 @@ impl Item {
     }
 }
 
+/// A take with a known result.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Take {
+    pub(crate) id: OpId,
+    /// The value that was taken, or [`ValueId::NULL`] if the collection was empty.
+    pub(crate) value: ValueId,
+    pub(crate) span: Span,
+}
+
 /// The items of a collection, and its other takes.
 #[derive(Clone, Debug)]
 pub(crate) struct Pairs {
@@ -74,7 +83,7 @@ pub(crate) struct Pairs {
     /// The items that were certainly inserted and that no known operation took.
     pub(crate) left: Vec<Item>,
     /// The takes that returned nothing.
-    pub(crate) empty_takes: Vec<(OpId, Span)>,
+    pub(crate) empty_takes: Vec<Take>,
     /// The invocations of takes that may have taken any value, or never took effect, in order.
     pub(crate) spare: Vec<Time>,
     /// All takes with a known result, and their invocations.
@@ -94,8 +103,7 @@ impl Pairs {
         names: &OpNames<'_>,
     ) -> Result<Pairs, CheckResult> {
         let (mut pairs, takes) = Pairs::takes(accesses, known);
-        let taken: HashSet<ValueId, FixedState> =
-            takes.iter().map(|(_, value, _)| *value).collect();
+        let taken: HashSet<ValueId, FixedState> = takes.iter().map(|take| take.value).collect();
         let mut items: Vec<Item> = Vec::with_capacity(accesses.len() / 2 + init.len());
         let item = |value, insert, inserted| Item {
             value,
@@ -123,14 +131,14 @@ impl Pairs {
                 return Err(CheckResult::Unknown);
             }
         }
-        for (id, value, span) in takes {
-            let place = places.get(&value).copied();
+        for take in takes {
+            let place = places.get(&take.value).copied();
             let item = place.map(|place| &mut items[place]);
-            if let Some(violation) = violation_of_take((id, value, span), item.as_deref(), names) {
+            if let Some(violation) = violation_of_take(take, item.as_deref(), names) {
                 return Err(CheckResult::NotLinearizable(violation));
             }
             if let Some(item) = item {
-                (item.take, item.taken) = (Some(id), span);
+                (item.take, item.taken) = (Some(take.id), take.span);
             }
         }
         (pairs.taken, pairs.left) = items.into_iter().partition(|item| item.take.is_some());
@@ -138,10 +146,7 @@ impl Pairs {
     }
 
     /// Separates the takes among `accesses`: those that took a value are returned apart.
-    fn takes(
-        accesses: &[Access],
-        known: &dyn Fn(OpId) -> bool,
-    ) -> (Pairs, Vec<(OpId, ValueId, Span)>) {
+    fn takes(accesses: &[Access], known: &dyn Fn(OpId) -> bool) -> (Pairs, Vec<Take>) {
         let mut takes = Vec::with_capacity(accesses.len());
         let mut pairs = Pairs {
             taken: Vec::new(),
@@ -156,10 +161,11 @@ impl Pairs {
             match returned {
                 Some(value) if span.is_known() => {
                     pairs.takes.push((access.id, span.invoked));
-                    match value {
-                        ValueId::NULL => pairs.empty_takes.push((access.id, span)),
-                        value => takes.push((access.id, value, span)),
-                    }
+                    let to = match value {
+                        ValueId::NULL => &mut pairs.empty_takes,
+                        _ => &mut takes,
+                    };
+                    to.push(Take { id: access.id, value, span });
                 }
                 _ => pairs.spare.push(span.invoked),
             }
@@ -191,7 +197,7 @@ impl Access {
 
 /// Finds a violation of a take by itself, or of two takes of the same value.
 fn violation_of_take(
-    (id, value, span): (OpId, ValueId, Span),
+    Take { id, value, span }: Take,
     item: Option<&Item>,
     names: &OpNames<'_>,
 ) -> Option<Violation> {

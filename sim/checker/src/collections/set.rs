@@ -197,7 +197,7 @@ fn have_read_points(
         let mut order: Vec<usize> = (0..reads.len()).collect();
         order.sort_by_key(|place| (rank(*place), reads[*place].span.returned));
         let read_points = read_points(&order, |place| rank(place).1);
-        reads_agree(elements, (history, known), &order, &read_points)
+        reads_agree(elements, history, known, &order, &read_points)
     })
 }
 
@@ -216,7 +216,8 @@ fn read_points(order: &[usize], due: impl Fn(usize) -> Time) -> Vec<Time> {
 /// in `order` where these are equal.
 fn reads_agree(
     elements: &[Element],
-    (history, known): (&SetHistory<'_>, &dyn Fn(OpId) -> bool),
+    history: &SetHistory<'_>,
+    known: &dyn Fn(OpId) -> bool,
     order: &[usize],
     read_points: &[Time],
 ) -> bool {

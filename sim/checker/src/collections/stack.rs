@@ -98,7 +98,7 @@ fn can_be_taken_when_needed(pairs: &mut Pairs) -> bool {
             true
         })
     };
-    let nothing = pairs.empty_takes.iter().map(|(_, span)| span.invoked).max();
+    let nothing = pairs.empty_takes.iter().map(|pop| pop.span.invoked).max();
     for item in &mut pairs.left {
         if nothing.is_some_and(|nothing| item.inserted.returned < nothing) && !take(item) {
             return false;
