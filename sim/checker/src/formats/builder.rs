@@ -95,7 +95,8 @@ impl<'a, M: Notation> HistoryBuilder<'a, M> {
         &mut self,
         place: EventPosition,
         f: Cow<'a, str>,
-        (key, value): (Option<Form<'_, 'a>>, Option<Form<'_, 'a>>),
+        key: Option<Form<'_, 'a>>,
+        value: Option<Form<'_, 'a>>,
     ) -> Result<(), OffsetError> {
         let client = place.client;
         match self.clients.get(&client) {
@@ -150,7 +151,8 @@ impl<'a, M: Notation> HistoryBuilder<'a, M> {
     pub(super) fn end(
         &mut self,
         place: EventPosition,
-        (f, key): (Option<Form<'_, 'a>>, Option<Form<'_, 'a>>),
+        f: Option<Form<'_, 'a>>,
+        key: Option<Form<'_, 'a>>,
         completion: Completion<'_, 'a>,
     ) -> Result<(), OffsetError> {
         let client_state = self.clients.entry(place.client).or_insert(ClientState::Idle);

@@ -63,12 +63,12 @@ fn nested<'a>(
             let text = scanner.quoted(|byte| byte != b'"' && byte != b'\\', escaped)?;
             forms.push(at, Kind::Text(text));
         }
-        (Some(b'['), _) => sequence(scanner, forms, depth, (b']', Kind::List))?,
-        (Some(b'('), _) => sequence(scanner, forms, depth, (b')', Kind::List))?,
-        (Some(b'{'), _) => sequence(scanner, forms, depth, (b'}', Kind::Map))?,
+        (Some(b'['), _) => sequence(scanner, forms, depth, b']', Kind::List)?,
+        (Some(b'('), _) => sequence(scanner, forms, depth, b')', Kind::List)?,
+        (Some(b'{'), _) => sequence(scanner, forms, depth, b'}', Kind::Map)?,
         (Some(b'#'), Some(b'{')) => {
             scanner.at += 1;
-            sequence(scanner, forms, depth, (b'}', Kind::Set))?;
+            sequence(scanner, forms, depth, b'}', Kind::Set)?;
         }
         (Some(b'#'), Some(b'#')) => {
             scanner.at += 2;
@@ -110,7 +110,8 @@ fn sequence<'a>(
     scanner: &mut Scanner<'a>,
     forms: &mut Forms<'a>,
     depth: usize,
-    (close, kind): (u8, fn(Children) -> Kind<'a>),
+    close: u8,
+    kind: fn(Children) -> Kind<'a>,
 ) -> Result<(), OffsetError> {
     let start = scanner.at;
     let opened = forms.open(start);

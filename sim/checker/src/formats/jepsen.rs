@@ -117,14 +117,14 @@ impl<'a, J: Jepsen<'a>> Events<'a> for JepsenEvents<J> {
                         Kind::Word(word) => Cow::Borrowed(word.strip_prefix(':').unwrap_or(word)),
                         _ => return Err(f.expected("the name of an operation")),
                     };
-                    return builder.invoke(place, name, (key, value));
+                    return builder.invoke(place, name, key, value);
                 }
                 Type::Ok => Completion::Acknowledged(value),
                 Type::Fail if self.failed_cas_is_read => Completion::ConditionFailed,
                 Type::Fail => Completion::Failed,
                 Type::Info => Completion::Unknown,
             };
-            builder.end(place, (Some(f), key), completion)
+            builder.end(place, Some(f), key, completion)
         })
     }
 }

@@ -222,7 +222,7 @@ fn apply_event<'a, M: Notation>(
             if let Some(result) = event.result {
                 return Err(result.expected("no result in an invocation"));
             }
-            return builder.invoke(place, Cow::clone(name), (event.key, event.value));
+            return builder.invoke(place, Cow::clone(name), event.key, event.value);
         }
         "ok" => Completion::Returned(event.result),
         "fail" => Completion::Failed,
@@ -241,5 +241,5 @@ fn apply_event<'a, M: Notation>(
             ),
         });
     }
-    builder.end(place, (event.f, event.key), completion)
+    builder.end(place, event.f, event.key, completion)
 }

@@ -94,7 +94,7 @@ impl Notation for Lock {
         WrittenOp { f, key: None, value: None }
     }
 
-    fn write_ret(&self, _: &LockOp, (): &()) -> Option<OutputValue> {
+    fn write_ret(&self, _: &LockOp, _ret: &()) -> Option<OutputValue> {
         None
     }
 }

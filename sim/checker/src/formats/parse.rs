@@ -164,7 +164,7 @@ fn load_with_header<'a>(
         nothing_is_read: object == Object::RwRegister,
         ..InitialState::default()
     };
-    let mut loaded = load_with_init((object, header.keyed), start, events, options)?;
+    let mut loaded = load_with_init(object, header.keyed, start, events, options)?;
     loaded.name.clone_from(&header.name);
     Ok(loaded)
 }
@@ -189,7 +189,7 @@ fn jepsen<'a, J: Jepsen<'a>>(source: &J, options: &Options) -> Result<Loaded, In
     };
     let events = source.events(found, options.failed_cas_is_read);
     let read_as = if single { Object::Kv } else { object };
-    let mut loaded = load_with_init((read_as, found.keyed), start, events, options)?;
+    let mut loaded = load_with_init(read_as, found.keyed, start, events, options)?;
     loaded.object = object;
     Ok(loaded)
 }
@@ -211,13 +211,14 @@ fn object(stated: Option<Object>, options: &Options) -> Result<Object, OffsetErr
 }
 
 fn load_with_init<'a>(
-    target: (Object, bool),
+    object: Object,
+    keyed: bool,
     start: InitialState<'_, '_>,
     events: impl Events<'a>,
     options: &Options,
 ) -> Result<Loaded, InputError> {
     let Some(init) = &options.init else {
-        return load_object(target, start, events, InputError::Text);
+        return load_object(object, keyed, start, events, InputError::Text);
     };
     let mut forms = Forms::default();
     let mut scanner = Scanner::new(init, 0, init.len());
@@ -227,11 +228,12 @@ fn load_with_init<'a>(
         return Err(InputError::Init(scanner.expected("the end")));
     }
     let start = InitialState { init: forms.at(0), ..start };
-    load_object(target, start, events, InputError::Init)
+    load_object(object, keyed, start, events, InputError::Init)
 }
 
 fn load_object<'a>(
-    (object, keyed): (Object, bool),
+    object: Object,
+    keyed: bool,
     start: InitialState<'_, '_>,
     events: impl Events<'a>,
     to_input_error: fn(OffsetError) -> InputError,

@@ -218,7 +218,7 @@ impl<'a> Events<'a> for Porcupine<'a> {
                         return Err(OffsetError::new(record.at, message));
                     }
                 };
-                builder.end(place(client), (None, None), completion(value)?)?;
+                builder.end(place(client), None, None, completion(value)?)?;
                 continue;
             }
             // Clients of this notation need not be sequential; further operations get a spare
@@ -242,7 +242,7 @@ impl<'a> Events<'a> for Porcupine<'a> {
             let f = value.member("f").ok_or_else(|| value.expected("an object with `f`"))?;
             let Kind::Text(name) = f.kind() else { return Err(f.expected("a string")) };
             let (key, argument) = (value.member("key"), value.member("value"));
-            builder.invoke(place(client), Cow::clone(name), (key, argument))?;
+            builder.invoke(place(client), Cow::clone(name), key, argument)?;
         }
         lines::check_count(self.ops, builder.count())
     }

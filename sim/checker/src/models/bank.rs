@@ -50,7 +50,9 @@ impl Bank {
     fn transfer(
         &self,
         state: &BTreeMap<ValueId, i64>,
-        (from, to, amount): (ValueId, ValueId, i64),
+        from: ValueId,
+        to: ValueId,
+        amount: i64,
     ) -> Option<BTreeMap<ValueId, i64>> {
         let left = state.get(&from)?.checked_sub(amount)?;
         if !state.contains_key(&to) || left < 0 && !self.overdraft {
@@ -86,7 +88,7 @@ impl Model for Bank {
                 returned.iter().copied().eq(here).then(|| state.clone())
             }
             (BankOp::Transfer { from, to, amount }, None | Some(BankRet::Moved(_))) => {
-                let after = self.transfer(state, (from, to, amount));
+                let after = self.transfer(state, from, to, amount);
                 match (after, ret) {
                     (Some(_), Some(BankRet::Moved(false))) => None,
                     (None, Some(BankRet::Moved(true))) => None,

@@ -63,7 +63,7 @@ impl Model for Lock {
         }
     }
 
-    fn describe_ret(&self, _: &LockOp, (): &()) -> String {
+    fn describe_ret(&self, _: &LockOp, _ret: &()) -> String {
         String::new()
     }
 

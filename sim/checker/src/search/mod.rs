@@ -82,10 +82,10 @@ pub fn search_by<M: Model>(
     traversal: Traversal,
 ) -> Verdict {
     let mut meter = Meter::new(budget);
-    let mut found = search_until(model, part, EventIndex::NEVER, (trusted, traversal), &mut meter);
+    let mut found = search_until(model, part, EventIndex::NEVER, trusted, traversal, &mut meter);
     if let SearchOutcome::NotLinearizable(first) = found {
         found = SearchOutcome::NotLinearizable(shortest(part, first, |last| {
-            search_until(model, part, last, (trusted, traversal), &mut meter)
+            search_until(model, part, last, trusted, traversal, &mut meter)
         }));
     }
     match found {
@@ -113,7 +113,8 @@ fn search_until<M: Model>(
     model: &M,
     part: Subhistory<'_, M::Op, M::Ret>,
     last: EventIndex,
-    (trusted, traversal): (TrustedHints, Traversal),
+    trusted: TrustedHints,
+    traversal: Traversal,
     meter: &mut Meter<'_>,
 ) -> SearchOutcome {
     if trusted == TrustedHints::All
