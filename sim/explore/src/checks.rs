@@ -136,7 +136,8 @@ impl Checks {
         history: u32,
         states: &[u32],
         facts: &[Facts],
-        (place, before): (usize, u32),
+        place: usize,
+        before: u32,
         commits: &[Commit],
     ) -> Result<u32, String> {
         let of = |at: usize| &facts[states[at] as usize];

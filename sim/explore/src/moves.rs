@@ -245,15 +245,13 @@ impl Moves {
         event: Event,
         next: &mut World,
     ) -> Result<NextWorld, String> {
-        let state = world.states[event.place];
+        let before = world.states[event.place];
         let kind = match event.kind {
             Move::Repeat(message) => Move::Deliver(message),
             other => other,
         };
-        let key = (state, kind.code());
-        let known = self.outcomes.get(&key).copied();
-        let known = known.unwrap_or_else(|| self.compute(state, kind));
-        let before = state;
+        let known = self.outcomes.get(&(before, kind.code())).copied();
+        let known = known.unwrap_or_else(|| self.compute(before, kind));
         let (state, messages, commits) = match &self.computed[known as usize] {
             MoveOutcome::Reached { state, messages, commits } => (*state, messages, commits),
             MoveOutcome::BeyondBounds => return Ok(NextWorld::BeyondBounds),
@@ -264,7 +262,7 @@ impl Moves {
         next.states.clone_from(&world.states);
         next.in_flight.clone_from(&world.in_flight);
         next.states[event.place] = state;
-        let facts = &self.facts[world.states[event.place] as usize];
+        let facts = &self.facts[before as usize];
         next.used = bounded_kind(&self.scope, event, facts)
             .map_or(world.used, |counted| world.used.and(counted));
         if let Move::Deliver(message) = event.kind {
@@ -274,7 +272,7 @@ impl Moves {
         }
         let commits = commits.clone();
         let sent = messages.clone();
-        self.update_in_flight(world, (event.place, state), sent, next);
+        self.update_in_flight(world, event.place, sent, next);
         if next == world {
             return Ok(NextWorld::Same);
         }
@@ -290,9 +288,14 @@ impl Moves {
             };
             next.in_flight.retain(|message| !concerns(*message));
         }
-        let moved = (event.place, before);
-        next.history =
-            self.checks.check(world.history, &next.states, &self.facts, moved, &commits)?;
+        next.history = self.checks.check(
+            world.history,
+            &next.states,
+            &self.facts,
+            event.place,
+            before,
+            &commits,
+        )?;
         let leases = self.scope.leases.any();
         let mut states = next.states.iter().filter(|_| leases);
         states
@@ -300,15 +303,10 @@ impl Moves {
         Ok(NextWorld::Reached)
     }
 
-    /// Removes the messages that the node at `place` ignores in its new `state`, and adds the
-    /// `sent` ones.
-    fn update_in_flight(
-        &mut self,
-        world: &World,
-        (place, state): (usize, u32),
-        sent: Vec<u32>,
-        next: &mut World,
-    ) {
+    /// Removes the messages that the node at `place` ignores in its new state, and adds the
+    /// `sent` messages.
+    fn update_in_flight(&mut self, world: &World, place: usize, sent: Vec<u32>, next: &mut World) {
+        let state = next.states[place];
         for message in &world.in_flight {
             if self.network.receiver(*message) == place
                 && self.is_ignored(state, *message)
