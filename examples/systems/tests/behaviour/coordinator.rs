@@ -67,7 +67,7 @@ fn put(client: &Client, key: &str, value: &str) {
 }
 
 /// Reads a key at a node, at this read level.
-fn get(client: &Client, (address, level): (&str, ReadLevel), key: &str) -> Option<String> {
+fn get(client: &Client, address: &str, level: ReadLevel, key: &str) -> Option<String> {
     let query = codec::encode(&Query::Get(key.to_owned()));
     let output = client.read_at(address, level, &query).expect("it is answered");
     match codec::decode(&output.answer) {
@@ -136,7 +136,7 @@ fn reads_are_local_at_every_node_and_never_stale() {
             let value = number.to_string();
             put(&client, "colour", &value);
             for node in &nodes {
-                let output = get(&client, (node, ReadLevel::Replica), "colour");
+                let output = get(&client, node, ReadLevel::Replica, "colour");
                 assert_eq!(output.as_deref(), Some(value.as_str()), "at {node}");
             }
         }
@@ -145,7 +145,7 @@ fn reads_are_local_at_every_node_and_never_stale() {
     // Linearizable reads do send read index requests, so the count works.
     let requests_before = read_index_requests(&cluster);
     for node in &nodes {
-        get(&client, (node, ReadLevel::Linearizable), "colour");
+        get(&client, node, ReadLevel::Linearizable, "colour");
         let output = cluster.run(&["get", "colour", "--at", node]).ok();
         assert_eq!(output, format!("{number}\n"), "at {node}");
     }
@@ -170,9 +170,9 @@ fn reads_beside_a_write(cluster: &Cluster, client: &Client, value: &str) -> bool
         let write = scope.spawn(|| put(client, "key", value));
         eventually("the follower has the write", || report().last.index > before);
         let requests_before = read_index_requests(cluster);
-        let reading = scope.spawn(|| get(client, (&node, ReadLevel::Replica), "key"));
+        let reading = scope.spawn(|| get(client, &node, ReadLevel::Replica, "key"));
         eventually("the read has arrived", || report().reads_waiting > 0 || reading.is_finished());
-        let other = get(client, (&node, ReadLevel::Replica), "other");
+        let other = get(client, &node, ReadLevel::Replica, "other");
         let waits = !write.is_finished() && !reading.is_finished();
         cluster.network.heal();
         assert_eq!(other.as_deref(), Some(value));
@@ -224,7 +224,7 @@ fn a_crashed_follower_is_suspended_and_readmitted_with_fresh_data() {
         assert!(!status_of(&cluster, follower).contains("suspended"), "it was not readmitted");
         let node = cluster.addresses(&[follower]);
         assert_eq!(cluster.run(&["get", "key", "--at", &node]).ok(), format!("{key}\n"));
-        let has = |key| get(&client, (&node, ReadLevel::Local), key);
+        let has = |key| get(&client, &node, ReadLevel::Local, key);
         eventually("its local state has the write", || {
             has(key).as_deref() == Some("while it was down")
         });

@@ -391,7 +391,7 @@ fn forged_votes_are_rejected() {
         // Node 2 may send messages only in its own name.
         let mut forger = Forger::connect(cluster.listen_address(1), &two);
         assert!(forger.handshake(SYSTEM.cluster, 2, 1).is_some(), "node 2 is accepted");
-        forger.send((3, incarnation), 1, forged.clone());
+        forger.send(3, incarnation, 1, forged.clone());
         forger.wait_for_disconnect();
         assert_rejected("n2 sent a packet of n3 to n1");
         // A client certificate and a certificate of another authority are not accepted for a node.
@@ -400,7 +400,7 @@ fn forged_votes_are_rejected() {
         for (own, why) in [(client, "client user connected as node n3"), (other, "UnknownIssuer")] {
             let mut forger = Forger::connect(cluster.listen_address(1), &own);
             assert_eq!(forger.handshake(SYSTEM.cluster, 3, 1), None, "the handshake was answered");
-            forger.send((3, incarnation), 1, forged.clone());
+            forger.send(3, incarnation, 1, forged.clone());
             forger.wait_for_disconnect();
             assert_rejected(why);
         }

@@ -51,7 +51,7 @@ impl Forger {
     }
 
     /// Sends a message in the name of node `from`, with the forged term.
-    pub(crate) fn send(&mut self, (from, incarnation): (u64, u128), to: u64, body: Body) {
+    pub(crate) fn send(&mut self, from: u64, incarnation: u128, to: u64, body: Body) {
         let (from, to, term) = (NodeId(from), NodeId(to), FORGED_TERM);
         let message = Message { from, incarnation: Incarnation(incarnation), to, term, body };
         let mut bytes = Vec::new();

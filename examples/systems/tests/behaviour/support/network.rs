@@ -130,8 +130,8 @@ impl ProxyNetwork {
         let (back, front) = (node.try_clone()?, caller.try_clone()?);
         let network = self.clone();
         let [inward, outward] = captures;
-        thread::spawn(move || network.forward(back, front, (caller_kind, id), (outward, false)));
-        self.forward(caller, node, (caller_kind, id), (inward, true));
+        thread::spawn(move || network.forward(back, front, (caller_kind, id), outward, false));
+        self.forward(caller, node, (caller_kind, id), inward, true);
         Ok(())
     }
 
@@ -141,7 +141,8 @@ impl ProxyNetwork {
         mut from: TcpStream,
         mut to: TcpStream,
         link: (Caller, u64),
-        (mut stream_capture, inward): (Option<StreamCapture>, bool),
+        mut stream_capture: Option<StreamCapture>,
+        inward: bool,
     ) {
         let mut buffer = vec![0; 16 << 10];
         loop {
