@@ -12,7 +12,7 @@ use crate::observe::Observation;
 use crate::observer::Observer;
 use crate::plan::Trigger;
 use crate::world::World;
-use crate::world::cluster::steps::StepResults;
+use crate::world::cluster::steps::{StepResults, replying_peer};
 use crate::world::faults::machine;
 use crate::world::load::clients::{Request, RequestKind};
 use crate::world::load::operator::AdminRequest;
@@ -78,10 +78,12 @@ impl World {
         let (cluster, mut run) = self.cluster_and_run(observer);
         let executed = cluster[place].execute_operation(start_number, lane, &mut run);
         let Some(executed) = executed else { return };
-        for (trigger, peer) in cluster[place].triggers_of(&executed) {
-            let peer = peer.and_then(|id| self.cluster.place(id));
-            if self.fire_trigger(trigger, place, peer, observer) {
-                return;
+        if self.faults.plan.awaits_triggers() {
+            for (trigger, peer) in self.cluster[place].triggers_of(&executed) {
+                let peer = peer.and_then(|id| self.cluster.place(id));
+                if self.fire_trigger(trigger, place, peer, observer) {
+                    return;
+                }
             }
         }
         let (cluster, mut run) = self.cluster_and_run(observer);
@@ -211,31 +213,34 @@ impl World {
     /// 6. what follows in [`World::end_step`].
     pub(super) fn step(&mut self, place: Place, input: Input, observer: &mut Observer) {
         let kind = EventKind::of(&input);
+        let replying = replying_peer(&input).filter(|_| observer.has_checks());
         let mut results = std::mem::take(&mut self.results);
         let World { setup, scheduler, cluster, load, faults, .. } = self;
         let mut run = Run { setup, scheduler, observer };
-        let step = cluster[place].step(input, &mut results, &mut run);
-        let Some(step) = step else {
+        let before = cluster[place].step(input, &mut results, &mut run);
+        let (Some(before), Some(running)) = (before, cluster[place].running()) else {
             self.results = results;
             return;
         };
-        let status = &step.after;
+        let status = running.status();
         run.scheduler.count(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
         run.scheduler.fold(ladder ^ (results.outputs.len() as u64) << 56);
-        if step.before.role != status.role {
+        if before.role != status.role {
             load.note_leader(cluster.leader(), run.scheduler.now());
         }
         cluster.note_durable(place, &results.notes, &mut run);
-        machine::note_leader_quarantine(&step.before, &results.outputs, run.observer);
-        step.show(&mut run);
-        let survives = cluster.note_membership(place, &step.before, run.observer);
+        machine::note_leader_quarantine(&before, &results.outputs, run.observer);
+        if let Some(running) = cluster[place].running() {
+            running.show_step(&before, replying, &mut run);
+        }
+        let survives = cluster.note_membership(place, &before, run.observer);
         // With fewer voters to count on, a leader cannot know which of their disks are lost.
         if !survives && setup.settings.config.suspension.is_some() && !cluster.is_not_bootstrapped()
         {
             faults.lose_safety(observer);
         }
-        self.end_step(place, &step.before, &mut results, observer);
+        self.end_step(place, &before, &mut results, observer);
         self.results = results;
     }
 

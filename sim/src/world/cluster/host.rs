@@ -32,6 +32,8 @@ pub(crate) struct ExecutedOperation {
     number: u32,
     /// Whether the process was paused.
     paused: bool,
+    /// Whether it brought a write that replaces entries to the disk's cache.
+    truncates: bool,
 }
 
 impl Node {
@@ -79,6 +81,8 @@ impl Node {
         let running = self.started_as(start_number)?;
         let operation = running.lanes.of(lane).submitted.pop_front()?;
         let number = running.counts.operations;
+        let is_write = matches!(operation.action, FileAction::Write { .. });
+        let truncates = lane == Lane::Log && is_write && running.writes.take_truncates();
         let result = self.disk.device.apply(&operation.action);
         run.scheduler.count(EventKind::Operation, u64::from(self.place.0) << 56 ^ operation.id.0);
         self.count_disk_faults(run.observer);
@@ -86,21 +90,21 @@ impl Node {
             Ok(_) => run.observer.operated(now, self.place.id(), &operation.action),
             Err(error) => run.observer.disk_failed(now, self.place.id(), &operation.action, error),
         }
-        Some(ExecutedOperation { operation, result, number, paused })
+        Some(ExecutedOperation { operation, result, number, paused, truncates })
     }
 
     /// Returns the triggers that an executed operation fires, in their order, each with the peer
     /// that it concerns.
     pub(crate) fn triggers_of(
-        &mut self,
+        &self,
         executed: &ExecutedOperation,
     ) -> impl Iterator<Item = (Trigger, Option<NodeId>)> + use<> {
         let in_log = executed.operation.lane == Lane::Log;
         let mut cached = [None, None];
-        let installs = self.running().is_some_and(|running| running.writes.installs());
+        let installs = || self.running().is_some_and(|running| running.writes.installs());
         let triggers = match executed.operation.action {
             FileAction::Write { file: FileName::Superblock, .. } => {
-                let installs = installs.then_some(Trigger::InstallsSnapshot);
+                let installs = installs().then_some(Trigger::InstallsSnapshot);
                 [Some(Trigger::UpdatesSuperblock), installs]
             }
             FileAction::Write { file: FileName::Segment(_), offset: 0, .. } => {
@@ -120,7 +124,7 @@ impl Node {
         if let FileAction::Write { file, .. } = executed.operation.action
             && in_log
         {
-            cached = self.cached_write_triggers(file);
+            cached = self.cached_write_triggers(file, executed.truncates);
         }
         let triggers = triggers.map(|trigger| Some((trigger?, None)));
         cached.into_iter().chain(triggers).flatten()
@@ -128,10 +132,13 @@ impl Node {
 
     /// Returns the triggers of a write of the log or the superblock that is in the disk's cache,
     /// but not durable yet.
-    fn cached_write_triggers(&mut self, file: FileName) -> [Option<(Trigger, Option<NodeId>)>; 2] {
-        let Some(running) = self.life.running_mut() else { return [None, None] };
+    fn cached_write_triggers(
+        &self,
+        file: FileName,
+        truncates: bool,
+    ) -> [Option<(Trigger, Option<NodeId>)>; 2] {
+        let Some(running) = self.running() else { return [None, None] };
         let (vote, leader) = (running.writes.vote(), running.status.leader);
-        let truncates = running.writes.take_truncates();
         match (file, vote) {
             (FileName::Superblock, Some(_)) => [Some((Trigger::SubmitsVote, vote)), None],
             (FileName::Segment(_), _) => {

@@ -2,11 +2,12 @@
 
 use quorate::raft::Status;
 use quorate::replica::{Input, Note, Output};
-use quorate::types::{Index, Membership, NodeId};
+use quorate::types::NodeId;
 
 use crate::observe::Observation;
 use crate::record::InputKind;
 use crate::world::cluster::node::Node;
+use crate::world::cluster::running::Running;
 use crate::world::run::Run;
 
 /// The outputs and the notes of a step. The buffers are reused between steps to save allocations.
@@ -14,17 +15,6 @@ use crate::world::run::Run;
 pub(crate) struct StepResults {
     pub(crate) outputs: Vec<Output>,
     pub(crate) notes: Vec<Note>,
-}
-
-/// A step of a process.
-#[derive(Debug)]
-pub(crate) struct Step {
-    pub(crate) before: Status,
-    pub(crate) after: Status,
-    pub(crate) membership: Membership,
-    /// The peer whose reply the input was, and the last index of its log that the node knows equal
-    /// to its own.
-    matched: Option<(NodeId, Index)>,
 }
 
 impl Node {
@@ -36,17 +26,16 @@ impl Node {
         Some(running.status)
     }
 
-    /// Passes an input to the process.
+    /// Passes an input to the process, and returns its status before the step.
     pub(crate) fn step(
         &mut self,
         input: Input,
         results: &mut StepResults,
         run: &mut Run<'_>,
-    ) -> Option<Step> {
+    ) -> Option<Status> {
         let now = run.scheduler.now();
         let own = self.clock.read(now);
         let running = self.life.running_mut()?;
-        let answers = replying_peer(&input).filter(|_| run.observer.has_checks());
         let taken = run.observer.is_recorded().then(|| InputKind::of(&input));
         running.node.step(own, input, &mut results.outputs);
         running.node.take_notes(&mut results.notes);
@@ -56,25 +45,24 @@ impl Node {
         if run.observer.has_checks() {
             running.node.assert_invariants();
         }
-        let after = running.status;
         if let Some(taken) = taken {
-            run.observer.input_taken(now, &after, taken, running.node.deadline());
+            run.observer.input_taken(now, &running.status, taken, running.node.deadline());
         }
-        let raft = running.node.raft();
-        let matched = answers.and_then(|peer| Some((peer, raft.matched(peer)?)));
-        let membership = raft.membership().clone();
-        running.leadership.note_takeover(&after, &results.notes, &membership);
-        Some(Step { before, after, membership, matched })
+        let membership = running.node.raft().membership();
+        running.leadership.note_takeover(&running.status, &results.notes, membership);
+        Some(before)
     }
 }
 
-impl Step {
-    /// Shows the step to the checks.
-    pub(crate) fn show(&self, run: &mut Run<'_>) {
-        let (now, node) = (run.scheduler.now(), self.after.id);
-        let Step { before, after: status, membership, matched } = self;
+impl Running {
+    /// Shows the last step to the checks. Its input was a reply of the peer `replying`, if of one.
+    pub(crate) fn show_step(&self, before: &Status, replying: Option<NodeId>, run: &mut Run<'_>) {
+        let (now, node, raft) = (run.scheduler.now(), self.status.id, self.node.raft());
+        let (status, membership) = (&self.status, raft.membership());
         run.observer.observe(now, Observation::Stepped { node, status, membership });
-        if let Some((peer, matched)) = *matched {
+        if let Some(peer) = replying
+            && let Some(matched) = raft.matched(peer)
+        {
             run.observer.observe(now, Observation::PeerMatched { node, peer, matched });
         }
         run.observer.stepped(before, status);
@@ -82,7 +70,7 @@ impl Step {
 }
 
 /// Returns the peer whose reply the input is, if it is one.
-fn replying_peer(input: &Input) -> Option<NodeId> {
+pub(crate) fn replying_peer(input: &Input) -> Option<NodeId> {
     match input {
         Input::Packet(packet) => {
             packet.message().filter(|message| message.body.is_reply()).map(|message| message.from)

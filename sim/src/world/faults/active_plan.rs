@@ -79,6 +79,11 @@ impl ActivePlan {
         }
     }
 
+    /// Returns true if an armed operation waits for any trigger.
+    pub(crate) fn awaits_triggers(&self) -> bool {
+        self.triggers != 0
+    }
+
     /// Returns true if an armed operation waits for `trigger`.
     pub(crate) fn is_awaited(&self, trigger: Trigger) -> bool {
         self.triggers & bit(trigger) != 0
