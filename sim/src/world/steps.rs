@@ -158,7 +158,7 @@ impl World {
             }
             RequestKind::Read(level, query) => {
                 let led_from = running.leadership.last_before_leading();
-                observer.read_requested(running.status(), led_from, (tag, level));
+                observer.read_requested(running.status(), led_from, tag, level);
                 self.step(to, Input::Read { tag, level, query }, observer);
                 observer.read_taken();
             }
