@@ -8,6 +8,7 @@ mod draw;
 mod elections;
 mod leases;
 mod members;
+mod planner;
 mod print;
 mod read;
 mod single_fault;
