@@ -234,7 +234,8 @@ impl Observer {
     pub(crate) fn started(
         &mut self,
         status: &Status,
-        (log, tail): (u64, u64),
+        log: u64,
+        tail: u64,
         start_number: u16,
         downtime: Duration,
     ) {
@@ -462,7 +463,7 @@ impl Observer {
         match action {
             Action::MessageRejected { from, message, reason } => {
                 self.reach(MarkId::message_rejected(*reason));
-                self.message_rejected(now, status.id, (*from, message), *reason);
+                self.message_rejected(now, status.id, *from, message, *reason);
             }
             Action::ReadReady { tag, freshness, .. } => {
                 let mark = self.reads.ready(*tag, *freshness, self.voters == 1);
@@ -496,7 +497,8 @@ impl Observer {
     pub(crate) fn membership_changed(
         &mut self,
         leader: NodeId,
-        (was, is): (&Membership, &Membership),
+        was: &Membership,
+        is: &Membership,
         inherited: bool,
     ) {
         self.while_read_lease_granted(leader, Spot::ReadLeaseAtChange);

@@ -86,7 +86,7 @@ const LAGGARD_ENTRIES_MAX: u64 = 60;
 impl Plan {
     /// Draws the plan of a run; it depends on `choices`, `settings` and the search strategy only.
     #[must_use]
-    pub fn draw((settings, strategy): (&Settings, Strategy), choices: &Choices) -> Plan {
+    pub fn draw(settings: &Settings, strategy: Strategy, choices: &Choices) -> Plan {
         let patterns = patterns(settings, strategy);
         let mut ops = Vec::new();
         if patterns.is_empty() {

@@ -153,9 +153,8 @@ mod tests {
 
     fn drawn(seed: u64, overrides: &Overrides) -> Plan {
         let choices = Choices::new(seed, overrides.clone());
-        let settings =
-            Settings::draw((<&Profile>::default(), Strategy::default()), &choices, 1, 64);
-        Plan::draw((&settings, Strategy::default()), &choices)
+        let settings = Settings::draw(<&Profile>::default(), Strategy::default(), &choices, 1, 64);
+        Plan::draw(&settings, Strategy::default(), &choices)
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl World {
         };
         running.requests.add(tag);
         if let Some((client, op)) = self.load.clients().attempt_owner(tag) {
-            observer.client_request(now, client, op, (tag, to.id()));
+            observer.client_request(now, client, op, tag, to.id());
         }
         observer.observe(now, Observation::RequestReceived { node: to.id(), tag });
         match kind {
