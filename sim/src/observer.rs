@@ -5,6 +5,7 @@
 mod reads;
 mod recording;
 mod shapes;
+mod traced;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -23,6 +24,7 @@ use crate::coverage::{MARKS, MarkId, Spot};
 use crate::faults::Fault;
 use crate::guided::AbstractStates;
 use crate::observe::{Observation, Violation};
+use crate::observer::reads::Reads;
 use crate::outcome::Tally;
 use crate::record::Recorder;
 use crate::settings::Settings;
@@ -51,31 +53,11 @@ pub(crate) struct Observer {
     started_in: BTreeMap<NodeId, (u16, Term)>,
     /// The number of entries that the last fetch requested.
     fetch_asked: u64,
-    /// The pending reads of all nodes, and the read that a node takes right now.
-    reads: BTreeMap<Tag, PendingRead>,
-    read_in_progress: Option<Tag>,
-    /// The read lease of each node that may answer reads by itself.
-    read_leases: BTreeMap<NodeId, GrantedReadLease>,
+    reads: Reads,
     /// The time of the last observation.
     now: SimTime,
     /// The abstract states seen so far and the last of them; `None` if they are not recorded.
     shapes: Option<(AbstractStates, u64)>,
-}
-
-/// A pending read at one node.
-#[derive(Clone, Copy)]
-struct PendingRead {
-    level: ReadLevel,
-    leads: bool,
-    /// Whether the read waits for a heartbeat round if the node does not answer it at once.
-    waits_for_round: bool,
-}
-
-/// A read lease that a leader granted to a node.
-#[derive(Clone, Copy)]
-struct GrantedReadLease {
-    by: NodeId,
-    until: SimTime,
 }
 
 impl Observer {
@@ -107,9 +89,7 @@ impl Observer {
             committed: Index::ZERO,
             started_in: BTreeMap::new(),
             fetch_asked: 0,
-            reads: BTreeMap::new(),
-            read_in_progress: None,
-            read_leases: BTreeMap::new(),
+            reads: Reads::default(),
             now: SimTime::default(),
             shapes: None,
         };
@@ -163,8 +143,10 @@ impl Observer {
     pub(crate) fn observe(&mut self, now: SimTime, observation: Observation<'_>) {
         self.now = now;
         self.count(&observation);
-        if self.trace.is_some() {
-            self.trace_observation(now, &observation);
+        if let Some(trace) = &self.trace
+            && let Some(event) = traced::event(&observation)
+        {
+            trace(&format!("{now:>10}  {event}"));
         }
         if let Some(recorder) = &mut self.recorder {
             recorder.observe(now, &observation);
@@ -194,8 +176,11 @@ impl Observer {
                 self.tally.messages += 1;
                 if let Body::AppendEntries { entries, .. } = &message.body {
                     self.reach_batch(entries);
-                } else if let Body::Heartbeat(heartbeat) = &message.body {
-                    self.read_lease_granted(message, heartbeat);
+                } else if let Body::Heartbeat(heartbeat) = &message.body
+                    && !heartbeat.read_lease.is_zero()
+                {
+                    self.reach(Spot::ReadLeaseGranted);
+                    self.reads.grant_lease(self.now, message, heartbeat);
                 }
             }
             Observation::Replied { .. } => {
@@ -249,7 +234,8 @@ impl Observer {
     pub(crate) fn started(
         &mut self,
         status: &Status,
-        (log, tail): (u64, u64),
+        log: u64,
+        tail: u64,
         start_number: u16,
         downtime: Duration,
     ) {
@@ -353,11 +339,36 @@ impl Observer {
         self.leaders.insert(id, after.term);
     }
 
+    /// Marks a read that reaches a node. `led_from` is the last index of a leader's log before its
+    /// election.
+    pub(crate) fn read_requested(
+        &mut self,
+        status: &Status,
+        led_from: Index,
+        tag: Tag,
+        level: ReadLevel,
+    ) {
+        self.reads.request(self.now, status, tag, level);
+        let leads = status.role == RoleName::Leader;
+        self.reach(if leads { Spot::ReadAtLeader } else { Spot::ReadAtFollower });
+        self.reach_if(leads && status.committed <= led_from, Spot::ReadBeforeOwnTerm);
+        self.reach_if(leads && status.applied < status.committed, Spot::ReadWaitsForApply);
+    }
+
+    /// Records that the node has taken the read.
+    pub(crate) fn read_taken(&mut self) {
+        self.reads.taken();
+    }
+
+    /// Marks `spot` if the leader has granted read leases that have not expired.
+    pub(crate) fn while_read_lease_granted(&mut self, leader: NodeId, spot: Spot) {
+        self.reach_if(self.reads.has_granted_lease(self.now, leader), spot);
+    }
+
     /// Marks a truncation of this many entries of a node's log.
     pub(crate) fn truncates(&mut self, node: NodeId, entries: u64) {
         self.reach(Spot::LogTruncated);
-        let leased = self.read_leases.get(&node).is_some_and(|lease| self.now < lease.until);
-        self.reach_if(leased, Spot::ReadLeaseAtTruncation);
+        self.reach_if(self.reads.has_lease(self.now, node), Spot::ReadLeaseAtTruncation);
         self.reach_if(entries >= 3, Spot::LogTruncatedDeep);
     }
 
@@ -452,12 +463,15 @@ impl Observer {
         match action {
             Action::MessageRejected { from, message, reason } => {
                 self.reach(MarkId::message_rejected(*reason));
-                self.message_rejected(now, status.id, (*from, message), *reason);
+                self.message_rejected(now, status.id, *from, message, *reason);
             }
-            Action::ReadReady { tag, freshness, .. } => self.read_ready(*tag, *freshness),
+            Action::ReadReady { tag, freshness, .. } => {
+                let mark = self.reads.ready(*tag, *freshness, self.voters == 1);
+                mark.into_iter().for_each(|mark| self.reach(mark));
+            }
             Action::UnknownIncarnation { .. } => self.reach(Spot::UnknownIncarnation),
             Action::Rejected { tag, reason } => {
-                self.reads.remove(tag);
+                self.reads.rejected(*tag);
                 if let Some(mark) = MarkId::request_rejected(*reason) {
                     self.reach(mark);
                 }
@@ -483,7 +497,8 @@ impl Observer {
     pub(crate) fn membership_changed(
         &mut self,
         leader: NodeId,
-        (was, is): (&Membership, &Membership),
+        was: &Membership,
+        is: &Membership,
         inherited: bool,
     ) {
         self.while_read_lease_granted(leader, Spot::ReadLeaseAtChange);
@@ -560,40 +575,6 @@ impl Observer {
     fn trace_line(&self, now: SimTime, status: &Status, event: &dyn Display) {
         if let Some(trace) = &self.trace {
             trace(&format!("{now:>10}  {status}  {event}"));
-        }
-    }
-
-    /// Traces an observation beside the nodes' inputs and actions, without status columns.
-    fn trace_observation(&self, now: SimTime, observation: &Observation<'_>) {
-        let event = match observation {
-            Observation::Started { node, log, .. } => {
-                format!("{node} starts with a log from after {} to {}", log.base(), log.last())
-            }
-            Observation::Crashed { node } => format!("{node} crashes"),
-            Observation::Wiped { node, incarnation } => {
-                format!("{node} gets an empty disk, incarnation {incarnation}")
-            }
-            Observation::Durable { node, write } => {
-                format!("{node} disk: write {} is durable", write.id)
-            }
-            Observation::Stabilized { core } => {
-                format!("stabilization phase: the core is {core:?}")
-            }
-            Observation::MembershipChangeCommitted { node, id } => {
-                format!("{node} completes a membership change with entry {id}")
-            }
-            Observation::MachineFault { node } => {
-                format!("{node} will process its next command wrongly")
-            }
-            Observation::StateCompared { node, result: verdict } => {
-                format!("{node} compared its state: {verdict:?}")
-            }
-            Observation::Idle => "idle cluster".to_owned(),
-            Observation::Ended => "end of the run".to_owned(),
-            _ => return,
-        };
-        if let Some(trace) = &self.trace {
-            trace(&format!("{now:>10}  {event}"));
         }
     }
 }

@@ -115,12 +115,13 @@ impl Case {
     pub fn draw(seed: u64, options: &RunOptions) -> Case {
         let choices = Choices::new(seed, options.overrides.clone());
         let settings = Settings::draw(
-            (options.profile, options.strategy),
+            options.profile,
+            options.strategy,
             &choices,
             options.length.max(1),
             options.workload.command_bytes_max(),
         );
-        let plan = Plan::draw((&settings, options.strategy), &choices);
+        let plan = Plan::draw(&settings, options.strategy, &choices);
         Case { seed, settings, plan, overrides: options.overrides.clone() }
     }
 
@@ -145,7 +146,7 @@ impl Case {
         diverged.overrides.insert(Key { counter: micros, ..Kind::Reseed.key() }, seed);
         let at = SimTime(u64::from(micros) * 1_000);
         let choices = Choices::new(seed, diverged.overrides.clone());
-        let reseeded = Plan::draw((&self.settings, strategy), &choices);
+        let reseeded = Plan::draw(&self.settings, strategy, &choices);
         let ops = &mut diverged.plan.ops;
         ops.retain(|op| op.when.earliest() < at);
         ops.extend(reseeded.ops.into_iter().filter(|op| op.when.earliest() >= at));

@@ -124,7 +124,8 @@ impl Settings {
     /// `length` times as long as usual; commands of the user have up to `command_bytes` bytes.
     #[must_use]
     pub fn draw(
-        (profile, strategy): (&Profile, Strategy),
+        profile: &Profile,
+        strategy: Strategy,
         choices: &Choices,
         length: u32,
         command_bytes: usize,

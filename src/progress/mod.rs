@@ -43,25 +43,33 @@ pub struct Progress {
     needs_append: bool,
     /// The peer had no space for entries: it is probed until it accepts some.
     disk_full: bool,
-    /// The highest round that the peer has answered.
-    pub(crate) acked_round: u64,
-    /// The incarnation of the peer's disk; zero before its first reply.
-    pub(crate) incarnation: Incarnation,
-    /// The leader's round when `matched` last rose. The peer sent its reply to any later round
-    /// after the acknowledgement that raised `matched`.
-    pub(crate) matched_round: u64,
-    /// The peer's disk has less than the peer acknowledged: the leader rejects its replies until
-    /// this view is reset, because the peer returns with another incarnation, or is removed and
-    /// added again.
-    pub(crate) disk_rolled_back: bool,
-    /// The peer's report about itself in its last heartbeat reply.
-    pub(crate) ready: Readiness,
+    disk: PeerDisk,
+    answer: LastAnswer,
     /// The peer's matched index when it last got a read lease.
-    pub(crate) matched_at_grant: Index,
+    matched_at_grant: Index,
     /// When the peer was last heard from in this term.
-    pub(crate) last_contact: Instant,
+    last_contact: Instant,
     /// The commit index last sent to the peer.
-    pub(crate) committed_sent: Index,
+    committed_sent: Index,
+}
+
+/// The disk that a peer replies from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct PeerDisk {
+    /// The incarnation of the disk; zero before the peer's first reply.
+    incarnation: Incarnation,
+    /// The leader's round when the peer's matched index last rose. The peer sent its reply to any
+    /// later round after the acknowledgement that raised the index.
+    matched_round: u64,
+    is_rolled_back: bool,
+}
+
+/// The peer's reply to the highest round that it has answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct LastAnswer {
+    round: u64,
+    /// The peer's report about itself.
+    ready: Readiness,
 }
 
 impl Progress {
@@ -77,11 +85,8 @@ impl Progress {
             sent_round: 0,
             needs_append: false,
             disk_full: false,
-            acked_round: 0,
-            incarnation: Incarnation::default(),
-            matched_round: 0,
-            disk_rolled_back: false,
-            ready: Readiness::default(),
+            disk: PeerDisk::default(),
+            answer: LastAnswer::default(),
             matched_at_grant: Index::ZERO,
             last_contact: now,
             committed_sent: Index::ZERO,
@@ -200,24 +205,106 @@ impl Progress {
         }
     }
 
-    /// Resets the view, because the peer replies from another disk, of which nothing is known. The
-    /// leader probes with the last entry of its log, which ends at `last`.
-    pub(crate) fn reset_for_disk(&mut self, incarnation: Incarnation, last: Index) {
-        *self = Progress { incarnation, ..Progress::new(last.previous(), self.last_contact) };
+    /// The incarnation of the peer's disk; zero before its first reply.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.disk.incarnation
+    }
+
+    /// Whether the peer's disk has less than the peer acknowledged: the leader rejects its replies
+    /// until this view is reset, because the peer returns with another incarnation, or is removed
+    /// and added again.
+    pub(crate) fn disk_rolled_back(&self) -> bool {
+        self.disk.is_rolled_back
+    }
+
+    /// Records that the peer replies from the disk with this incarnation. Returns true if it is
+    /// another disk than before; the view is then reset, because nothing is known of that disk.
+    /// The leader probes with the last entry of its log, which ends at `last`.
+    pub(crate) fn replied_from(&mut self, incarnation: Incarnation, last: Index) -> bool {
+        if self.disk.incarnation == Incarnation::default() {
+            self.disk.incarnation = incarnation;
+        }
+        let is_other = self.disk.incarnation != incarnation;
+        if is_other {
+            self.reset_for_disk(incarnation, last);
+        }
+        assert!(self.disk.incarnation == incarnation, "the view is of the disk that replies");
+        is_other
+    }
+
+    fn reset_for_disk(&mut self, incarnation: Incarnation, last: Index) {
+        let disk = PeerDisk { incarnation, ..PeerDisk::default() };
+        *self = Progress { disk, ..Progress::new(last.previous(), self.last_contact) };
+    }
+
+    /// Whether the peer's disk, which has the entries up to `durable`, lacks entries that the peer
+    /// acknowledged. The reply to `round` was sent after the acknowledgements that the leader had
+    /// received before that round, and a correct disk does not lose acknowledged entries within the
+    /// leader's term.
+    pub(crate) fn lacks_acknowledged_entries(&self, round: u64, durable: Index) -> bool {
+        round > self.disk.matched_round && durable < self.matched
     }
 
     /// Resets the view and records that the peer's disk was rolled back to an older image: the
     /// peer's replies do not count any more.
     pub(crate) fn mark_rolled_back(&mut self, last: Index) {
-        self.reset_for_disk(self.incarnation, last);
-        self.disk_rolled_back = true;
+        self.reset_for_disk(self.disk.incarnation, last);
+        self.disk.is_rolled_back = true;
     }
 
     /// Records `round` as the round of the last rise of `matched`, if `matched` rose from `before`.
     pub(crate) fn record_matched_round(&mut self, before: Index, round: u64) {
         if self.matched > before {
-            self.matched_round = round;
+            self.disk.matched_round = round;
         }
+    }
+
+    /// The highest round that the peer has answered.
+    pub(crate) fn acked_round(&self) -> u64 {
+        self.answer.round
+    }
+
+    /// The peer's report about itself in its last heartbeat reply.
+    pub(crate) fn ready(&self) -> Readiness {
+        self.answer.ready
+    }
+
+    /// Records the peer's report about itself in its reply to `round`, unless a later round was
+    /// answered before.
+    pub(crate) fn answered(&mut self, round: u64, ready: Readiness) {
+        if round >= self.answer.round {
+            self.answer = LastAnswer { round, ready };
+        }
+    }
+
+    /// When the peer was last heard from in this term.
+    pub(crate) fn last_contact(&self) -> Instant {
+        self.last_contact
+    }
+
+    /// Records that the peer was heard from at `now`.
+    pub(crate) fn heard_from(&mut self, now: Instant) {
+        self.last_contact = now;
+    }
+
+    /// The commit index last sent to the peer.
+    pub(crate) fn committed_sent(&self) -> Index {
+        self.committed_sent
+    }
+
+    /// Records that the peer was sent this commit index.
+    pub(crate) fn record_committed_sent(&mut self, committed: Index) {
+        self.committed_sent = committed;
+    }
+
+    /// Whether the peer's matched index has risen since it last got a read lease.
+    pub(crate) fn advanced_since_grant(&self) -> bool {
+        self.matched > self.matched_at_grant
+    }
+
+    /// Records that the peer gets a read lease.
+    pub(crate) fn read_lease_granted(&mut self) {
+        self.matched_at_grant = self.matched;
     }
 
     /// Records that the peer has the leader's log up to `verified`, and no space for more. From
@@ -296,6 +383,14 @@ impl Progress {
         }
         assert!(self.matched <= last.index, "a peer matches what the leader has");
         assert!(self.next <= last.index.next(), "only existing entries are sent");
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Progress {
+    /// The instant in the view.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.last_contact
     }
 }
 

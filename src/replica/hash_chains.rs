@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::types::{Entry, EntryId, HashChain, Index, Write};
+use crate::storage::StorageError;
+use crate::types::{Body, Comparisons, Entry, EntryId, HashChain, Index, Message, Packet, Write};
 
 /// The ids of the last entries of the log, each with its hash chain if that is known.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +17,7 @@ const ENTRIES_MAX: usize = 4096;
 
 /// The result of comparing an append with the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ChainMatch {
+enum ChainMatch {
     /// The append and the log are equal at and before the entries that both have.
     Same,
     /// The log does not have the `prev` entry, or does not know its chain.
@@ -57,12 +58,43 @@ impl HashChains {
     }
 
     /// Returns the chain that ends with `id`, if it is known.
-    pub(crate) fn at(&self, id: EntryId) -> Option<HashChain> {
+    fn at(&self, id: EntryId) -> Option<HashChain> {
         self.known(id)?
     }
 
+    /// Returns the packet of a message. An append carries the chain of its `prev` entry, if that is
+    /// known.
+    pub(crate) fn packet(&self, message: Message) -> Packet {
+        if let Body::AppendEntries { prev, .. } = message.body
+            && let Some(chain) = self.at(prev)
+        {
+            Packet::Chained(message, chain)
+        } else {
+            Packet::Message(message)
+        }
+    }
+
+    /// Compares a leader's append with the log, if it came with a `chain`, and counts the
+    /// comparison. Other messages are not compared. Fails if the logs differ.
+    pub(crate) fn check(
+        &self,
+        message: &Message,
+        chain: Option<HashChain>,
+        comparisons: &mut Comparisons,
+    ) -> Result<(), StorageError> {
+        let Body::AppendEntries { prev, entries, .. } = &message.body else { return Ok(()) };
+        match chain.map(|chain| self.compare(*prev, chain, entries)) {
+            Some(ChainMatch::Same) => comparisons.chains += 1,
+            Some(ChainMatch::Unavailable) | None => comparisons.chains_unavailable += 1,
+            Some(ChainMatch::Broken(id)) => {
+                return Err(StorageError::diverged_log(id, message.from));
+            }
+        }
+        Ok(())
+    }
+
     /// Compares an append with the log; `chain` is that of `prev` in the sender's log.
-    pub(crate) fn compare(&self, prev: EntryId, chain: HashChain, entries: &[Entry]) -> ChainMatch {
+    fn compare(&self, prev: EntryId, chain: HashChain, entries: &[Entry]) -> ChainMatch {
         let Some(own) = self.at(prev) else { return ChainMatch::Unavailable };
         if own != chain {
             return ChainMatch::Broken(prev);

@@ -1,6 +1,8 @@
 //! The consensus part of a node: it connects the algorithm, the log store, snapshots and state
 //! comparison.
 
+mod answers;
+mod notes;
 mod snapshots;
 mod state_comparison;
 
@@ -12,14 +14,14 @@ use crate::raft::{self, Action, Consumer, Raft};
 use crate::replica::config::ReplicaConfig;
 use crate::replica::hash_chains::HashChains;
 use crate::replica::input::{Input, WorkResult};
-use crate::replica::output::{ComparisonResult, Note, NoteFilter, Output, Work};
-use crate::replica::read_conflicts;
+use crate::replica::node::notes::Notes;
+use crate::replica::output::{Note, NoteFilter, Output, Work};
 use crate::replica::requests::Requests;
 use crate::replica::snapshots::Snapshots;
 use crate::replica::validation::Validation;
 use crate::storage::{Event, FetchId, Storage, StorageError};
 use crate::types::{
-    Body, Comparisons, Index, Instant, Packet, PeerStatus, ReadLevel, RejectReason,
+    Comparisons, HashChain, Index, Instant, Message, Packet, PeerStatus, RejectReason,
     StateVerification, Status,
 };
 
@@ -30,6 +32,12 @@ use crate::types::{
 /// order of [`Output::Work`], and that of [`Output::Disk`] in each lane; (3) pass
 /// [`Input::Timeout`] by [`Node::deadline`]; (4) report each completion; (5) after a crash, open
 /// the directory again.
+///
+/// Within a step, the parts of a node pass on what they have for one another in four queues, in
+/// this order: the algorithm's actions at once, so that the next input finds them carried out; then
+/// the store's events, with those that they cause; then the algorithm's inputs, one at a time; and
+/// when these three are empty, what is due by the clock. The outputs leave at the end of the step,
+/// in the order in which they arose.
 #[derive(Clone, Debug)]
 pub struct Node {
     config: ReplicaConfig,
@@ -47,17 +55,30 @@ pub struct Node {
     now: Instant,
     /// The time of the next attempt to write, while the disk is full.
     space_retry_at: Option<Instant>,
-    watch: Option<NoteFilter>,
     stage: Stage,
-    /// The inputs that the current step has yet to pass to the algorithm.
-    inputs: VecDeque<raft::Input>,
-    /// The outputs of the current step.
-    outputs: Vec<Output>,
-    /// The recorded notes, if there is a filter.
-    notes: Vec<Note>,
-    /// Kept between steps to reuse their memory.
+    notes: Notes,
+    /// The queues of the current step. They are empty between two steps, and keep their memory.
     actions: Vec<Action>,
     events: Vec<Event>,
+    inputs: VecDeque<raft::Input>,
+    outputs: Vec<Output>,
+}
+
+/// The parts of a node that have just started.
+pub(crate) struct NodeParts {
+    pub(crate) raft: Raft,
+    pub(crate) storage: Storage,
+    pub(crate) conflict_test: ConflictTest,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) validation: Validation,
+    pub(crate) hash_chains: HashChains,
+}
+
+/// A compaction of the log: first in the algorithm, by this input, and then on disk.
+struct Compaction {
+    input: raft::Input,
+    /// The last index that the log loses.
+    base: Index,
 }
 
 /// The worker's current task, beside queries.
@@ -82,38 +103,29 @@ enum Stage {
 }
 
 impl Node {
-    /// Returns a node with an algorithm and a store that have just started. `snapshots` has the
-    /// last indices of the last snapshot and of the one before it.
-    pub(crate) fn new(
-        config: ReplicaConfig,
-        raft: Raft,
-        storage: Storage,
-        conflict_test: ConflictTest,
-        snapshots: (Index, Index),
-        (validation, hash_chains): (Validation, HashChains),
-        now: Instant,
-    ) -> Node {
+    /// Returns a node with these parts.
+    pub(crate) fn new(config: ReplicaConfig, parts: NodeParts, now: Instant) -> Node {
+        let NodeParts { raft, storage, conflict_test, snapshots, validation, hash_chains } = parts;
         Node {
-            snapshots: Snapshots::new(&config, snapshots),
-            validation,
-            hash_chains,
-            task: Task::Idle,
+            config,
             raft,
             storage,
             requests: Requests::default(),
             conflict_test,
+            snapshots,
+            validation,
+            hash_chains,
+            task: Task::Idle,
             fetches: BTreeMap::new(),
             last_fetch: FetchId::default(),
             now,
             space_retry_at: None,
-            watch: None,
             stage: Stage::Running,
-            inputs: VecDeque::new(),
-            outputs: Vec::new(),
-            notes: Vec::new(),
+            notes: Notes::default(),
             actions: Vec::new(),
             events: Vec::new(),
-            config,
+            inputs: VecDeque::new(),
+            outputs: Vec::new(),
         }
     }
 
@@ -160,12 +172,12 @@ impl Node {
     /// Sets the filter for the [`Note`]s that the node records for traces and checks. Without a
     /// filter it records none.
     pub fn record_notes(&mut self, watch: Option<NoteFilter>) {
-        self.watch = watch;
+        self.notes.filter = watch;
     }
 
     /// Appends the notes since the last call to `notes`. Call it after each step.
     pub fn take_notes(&mut self, notes: &mut Vec<Note>) {
-        notes.append(&mut self.notes);
+        notes.append(&mut self.notes.recorded);
     }
 
     /// Returns a summary of the node's consensus state.
@@ -236,12 +248,10 @@ impl Node {
 
     fn receive(&mut self, input: Input) {
         match input {
-            Input::Packet(Packet::Message(message)) => {
-                let append = matches!(message.body, Body::AppendEntries { .. });
-                self.validation.comparisons.chains_unavailable += u64::from(append);
-                self.enqueue(raft::Input::Message(message));
+            Input::Packet(Packet::Message(message)) => self.on_message(message, None),
+            Input::Packet(Packet::Chained(message, chain)) => {
+                self.on_message(message, Some(chain));
             }
-            Input::Packet(Packet::Chained(message, chain)) => self.on_chained(message, chain),
             Input::Packet(Packet::SnapshotTransfer(transfer)) => self.on_transfer(transfer),
             Input::Packet(Packet::Comparison(comparison)) => self.on_comparison(comparison),
             Input::Timeout => self.on_timeout(),
@@ -262,34 +272,22 @@ impl Node {
             }
             Input::Propose(proposals) => {
                 proposals.iter().for_each(|proposal| self.requests.propose(proposal.tag));
-                self.enqueue(raft::Input::Propose(proposals));
+                self.inputs.push_back(raft::Input::Propose(proposals));
             }
-            Input::Read { tag, .. } if !self.may_serve_reads() => {
-                self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
-            }
-            Input::Read { tag, level, query } => {
-                let conflict = match level {
-                    ReadLevel::Replica => {
-                        read_conflicts::last(self.raft.log(), &query, &self.conflict_test)
-                    }
-                    _ => Index::ZERO,
-                };
-                self.requests.read(tag, query);
-                self.enqueue(raft::Input::Read { tag, level, conflict });
-            }
+            Input::Read { tag, level, query } => self.on_read(tag, level, query),
             Input::ChangeMembership { tag, change } => {
                 self.requests.propose(tag);
-                self.enqueue(raft::Input::ChangeMembership { tag, change });
+                self.inputs.push_back(raft::Input::ChangeMembership { tag, change });
             }
             Input::CancelMembershipChange { tag } => {
                 self.requests.propose(tag);
-                self.enqueue(raft::Input::CancelMembershipChange { tag });
+                self.inputs.push_back(raft::Input::CancelMembershipChange { tag });
             }
             Input::TransferLeadership { tag, to } => {
                 self.requests.propose(tag);
-                self.enqueue(raft::Input::TransferLeadership { tag, to });
+                self.inputs.push_back(raft::Input::TransferLeadership { tag, to });
             }
-            Input::Campaign => self.enqueue(raft::Input::Campaign),
+            Input::Campaign => self.inputs.push_back(raft::Input::Campaign),
             Input::TakeSnapshot => self.snapshots.demand(),
             Input::Close => {
                 self.end_requests();
@@ -316,7 +314,7 @@ impl Node {
 
     fn on_timeout(&mut self) {
         if self.raft.deadline() <= self.now {
-            self.enqueue(raft::Input::Timeout);
+            self.inputs.push_back(raft::Input::Timeout);
         }
         if self.space_retry_at.is_some_and(|at| at <= self.now) {
             self.space_retry_at = Some(self.now.after(self.config.space_retry));
@@ -324,8 +322,12 @@ impl Node {
         }
     }
 
-    fn may_serve_reads(&self) -> bool {
-        self.validation.may_serve_reads(self.now, self.raft.membership())
+    /// Handles a message. An append whose hash chain does not match the log stops the node.
+    fn on_message(&mut self, message: Message, chain: Option<HashChain>) {
+        match self.hash_chains.check(&message, chain, &mut self.validation.comparisons) {
+            Ok(()) => self.inputs.push_back(raft::Input::Message(message)),
+            Err(failure) => self.stop(failure),
+        }
     }
 
     fn on_done(&mut self, done: WorkResult) {
@@ -341,36 +343,14 @@ impl Node {
                 {
                     self.validation.applied(Index(index), state_digest, &mut self.outputs);
                 }
-                self.enqueue(raft::Input::Applied(last));
-            }
-            WorkResult::Answered { tag, .. } if !self.may_serve_reads() => {
-                self.requests.answered(tag);
-                self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
+                self.inputs.push_back(raft::Input::Applied(last));
             }
             WorkResult::Answered { tag, applied, answer } => {
-                let (index, freshness) = self.requests.answered(tag);
-                self.outputs.push(Output::Answered { tag, freshness, index, applied, answer });
+                self.on_answered(tag, applied, answer);
             }
-            WorkResult::Restored { last, state_digest } => {
-                let rebuilt = core::mem::replace(&mut self.task, Task::Idle) == Task::Rebuilding;
-                if rebuilt {
-                    self.outputs
-                        .push(Output::StateCompared(ComparisonResult::Rebuilt { index: last }));
-                    self.enqueue(raft::Input::Quarantine(false));
-                }
-                // If the state was found diverged during an ordinary restore, it is still diverged,
-                // because the user's state machine may have kept its durable state.
-                if rebuilt || self.validation.is_usable() {
-                    self.validation.restarted(last, state_digest, self.now);
-                }
-                self.enqueue(raft::Input::Applied(last));
-            }
+            WorkResult::Restored { last, state_digest } => self.on_restored(last, state_digest),
             WorkResult::Failed(failure) => self.stop(failure),
         }
-    }
-
-    fn enqueue(&mut self, input: raft::Input) {
-        self.inputs.push_back(input);
     }
 
     /// Passes events and inputs between the algorithm and the store until there are none.
@@ -384,7 +364,9 @@ impl Node {
                 Some(input) => self.step_raft(input),
                 None => {
                     self.validate();
-                    self.start_rebuild();
+                    if let Some(compaction) = self.start_rebuild() {
+                        self.compact(compaction);
+                    }
                     let is_usable = self.validation.is_usable();
                     let (storage, events) = (&mut self.storage, &mut self.events);
                     self.snapshots.advance(self.now, is_usable, storage, events, &mut self.outputs);
@@ -397,9 +379,7 @@ impl Node {
     }
 
     fn step_raft(&mut self, input: raft::Input) {
-        if self.watch.is_some_and(|watch| (watch.inputs)(&input)) {
-            self.notes.push(Note::RaftInput(input.clone()));
-        }
+        self.notes.input(&input);
         let mut actions = core::mem::take(&mut self.actions);
         self.raft.step(self.now, input, &mut actions);
         for action in &actions {
@@ -408,17 +388,22 @@ impl Node {
             }
         }
         for action in actions.drain(..) {
-            if self.watch.is_some_and(|watch| (watch.actions)(&action)) {
-                self.notes.push(Note::RaftAction(action.clone()));
-            }
+            self.notes.action(&action);
             self.execute(action);
         }
         self.actions = actions;
     }
 
+    fn compact(&mut self, Compaction { input, base }: Compaction) {
+        self.step_raft(input);
+        self.storage.compact(base, &mut self.events);
+    }
+
     fn execute(&mut self, action: Action) {
         match action {
-            Action::Send(message) => self.send(message),
+            Action::Send(message) => {
+                self.outputs.push(Output::Send(self.hash_chains.packet(message)));
+            }
             Action::Persist(write) => self.storage.persist(write, &mut self.events),
             Action::Apply(entries) => {
                 assert_eq!(self.task, Task::Idle, "the worker has one batch at a time");
@@ -449,13 +434,7 @@ impl Node {
                 self.requests.end(tag);
                 self.outputs.push(Output::LeadershipTransferred { tag });
             }
-            Action::Committed { tag, id } if !self.validation.is_usable() => {
-                self.requests.end_at(tag, id.index);
-                self.outputs.push(Output::Unknown { tag });
-            }
-            Action::Committed { tag, id } => {
-                self.outputs.extend(self.requests.committed(tag, id));
-            }
+            Action::Committed { tag, id } => self.on_committed(tag, id),
             Action::MayBeLost { tag, id } => {
                 self.requests.end(tag);
                 self.outputs.push(Output::MayBeLost { tag, id });
@@ -468,13 +447,8 @@ impl Node {
                 self.requests.end_at(tag, id.index);
                 self.outputs.push(Output::Unknown { tag });
             }
-            Action::ReadReady { tag, .. } if !self.may_serve_reads() => {
-                self.requests.end(tag);
-                self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
-            }
             Action::ReadReady { tag, index, freshness } => {
-                let query = self.requests.ready(tag, index, freshness);
-                self.outputs.push(Output::Work(Work::Query { tag, query }));
+                self.on_read_ready(tag, index, freshness);
             }
             Action::ReceiveSnapshot { from, meta } => self.on_snapshot_offer(from, meta),
             Action::Restore(meta) => self.on_restore(meta),
@@ -505,29 +479,27 @@ impl Node {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Disk(operation) => self.outputs.push(Output::Disk(operation)),
-            Event::Persisted(write) => self.enqueue(raft::Input::Persisted(write)),
+            Event::Persisted(write) => self.inputs.push_back(raft::Input::Persisted(write)),
             Event::Fetched { id, entries } => {
                 let consumer =
                     self.fetches.remove(&id).expect("only requested entries are fetched");
-                self.enqueue(raft::Input::Fetched { consumer, entries });
+                self.inputs.push_back(raft::Input::Fetched { consumer, entries });
             }
             Event::Full(full) => {
                 self.space_retry_at = full.then(|| self.now.after(self.config.space_retry));
-                self.enqueue(raft::Input::DiskFull(full));
+                self.inputs.push_back(raft::Input::DiskFull(full));
             }
             Event::Snapshot(event) => self.on_snapshot_event(event),
-            Event::SnapshotRecorded(meta) => self.on_snapshot_recorded(meta),
+            Event::SnapshotRecorded(meta) => {
+                if let Some(compaction) = self.on_snapshot_recorded(meta) {
+                    self.compact(compaction);
+                }
+            }
             Event::Closed => {
                 self.stage = Stage::Stopped;
                 self.outputs.push(Output::Closed);
             }
             Event::Failed(failure) => self.stop(failure),
-        }
-    }
-
-    fn note(&mut self, note: impl FnOnce() -> Note) {
-        if self.watch.is_some() {
-            self.notes.push(note());
         }
     }
 

@@ -6,7 +6,8 @@ use crate::machine::{Machine, StateMachine};
 use crate::raft::{Raft, StartError};
 use crate::replica::config::{ReplicaConfig, ReplicaConfigError};
 use crate::replica::hash_chains::HashChains;
-use crate::replica::node::Node;
+use crate::replica::node::{Node, NodeParts};
+use crate::replica::snapshots::Snapshots;
 use crate::replica::validation::Validation;
 use crate::replica::worker::Worker;
 use crate::storage::{self, ClusterId, Disk, Identity, Storage, StorageError};
@@ -86,7 +87,8 @@ impl<M: StateMachine> Replica<M> {
             return Err(OpenError::AppliedBeyondLog { applied: own, last: opened.last.index });
         }
         let applied = worker.machine().applied().index;
-        let ends = (opened.snapshot.last.index, opened.previous_snapshot);
+        let (last, older) = (opened.snapshot.last.index, opened.previous_snapshot);
+        let snapshots = Snapshots::new(&config, last, older);
         let restored = Restored {
             incarnation: opened.identity.incarnation,
             hard_state: opened.hard_state,
@@ -99,11 +101,12 @@ impl<M: StateMachine> Replica<M> {
             tail: opened.tail,
             applied,
         };
-        let chains = HashChains::from_tail(&restored.tail);
-        let validation = Validation::new(&config, seed, (applied, worker.state_digest()), now);
+        let hash_chains = HashChains::from_tail(&restored.tail);
+        let validation = Validation::new(&config, seed, applied, worker.state_digest(), now);
         let raft = Raft::new(config.raft.clone(), restored, seed, now).map_err(OpenError::Start)?;
-        let test = worker.machine().user().conflict_test();
-        let node = Node::new(config, raft, storage, test, ends, (validation, chains), now);
+        let conflict_test = worker.machine().user().conflict_test();
+        let parts = NodeParts { raft, storage, conflict_test, snapshots, validation, hash_chains };
+        let node = Node::new(config, parts, now);
         Ok(Replica { node, worker })
     }
 }

@@ -43,7 +43,8 @@ impl SnapshotTaker {
         entries_max: u64,
         bytes_max: u64,
         bytes_per_second: u64,
-        (last, older): (Index, Index),
+        last: Index,
+        older: Index,
     ) -> SnapshotTaker {
         let rate = RateLimiter::new(bytes_per_second);
         SnapshotTaker {
@@ -168,7 +169,7 @@ mod tests {
     }
 
     fn taker() -> SnapshotTaker {
-        SnapshotTaker::new(3, 1 << 20, 1_000, (Index(7), Index(4)))
+        SnapshotTaker::new(3, 1 << 20, 1_000, Index(7), Index(4))
     }
 
     #[test]
@@ -180,7 +181,7 @@ mod tests {
         assert!(!taker.start(true), "a snapshot is being sent");
         assert!(taker.start(false));
         assert!(!taker.start(false), "one snapshot at a time");
-        let mut by_bytes = SnapshotTaker::new(1 << 20, 90, 1_000, (Index(0), Index(0)));
+        let mut by_bytes = SnapshotTaker::new(1 << 20, 90, 1_000, Index(0), Index(0));
         by_bytes.count(&entries(3));
         assert!(by_bytes.start(false));
     }

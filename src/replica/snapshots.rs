@@ -37,14 +37,14 @@ pub(crate) enum SnapshotProgress {
 }
 
 impl Snapshots {
-    /// `ends` has the last index of the last snapshot, and that of the one before it.
-    pub(crate) fn new(config: &ReplicaConfig, ends: (Index, Index)) -> Snapshots {
+    /// `last` and `older` are the last indices of the last snapshot and of the one before it.
+    pub(crate) fn new(config: &ReplicaConfig, last: Index, older: Index) -> Snapshots {
         let rate = config.snapshot_bytes_per_second;
         let (entries_max, bytes_max) = (config.snapshot_entries, config.snapshot_bytes);
         Snapshots {
             id: config.raft.id,
             trailing: config.trailing_entries,
-            taker: SnapshotTaker::new(entries_max, bytes_max, rate, ends),
+            taker: SnapshotTaker::new(entries_max, bytes_max, rate, last, older),
             receiver: SnapshotReceiver::new(config.parts_inflight_max, config.part_timeout),
             sender: SnapshotSender::new(config.parts_inflight_max, rate),
             counts: (0, 0),
@@ -164,13 +164,14 @@ impl Snapshots {
     pub(crate) fn on_offer(
         &mut self,
         now: Instant,
-        (from, meta): (NodeId, SnapshotMeta),
+        from: NodeId,
+        meta: &SnapshotMeta,
         may_start: bool,
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
-        if self.receiver.on_offer(now, from, &meta, may_start) == OfferDecision::Start
-            && !storage.receive_snapshot(&meta, events)
+        if self.receiver.on_offer(now, from, meta, may_start) == OfferDecision::Start
+            && !storage.receive_snapshot(meta, events)
         {
             self.receiver.end();
         }

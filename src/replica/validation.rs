@@ -7,6 +7,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use crate::log::Log;
 use crate::replica::config::ReplicaConfig;
 use crate::replica::output::{ComparisonResult, Output};
 use crate::replica::state_digests::StateDigests;
@@ -70,7 +71,8 @@ impl Validation {
     pub(crate) fn new(
         config: &ReplicaConfig,
         seed: u64,
-        (last, state_digest): (Index, StateDigest),
+        last: Index,
+        state_digest: StateDigest,
         now: Instant,
     ) -> Validation {
         let mut validation = Validation {
@@ -318,6 +320,21 @@ impl Validation {
         self.rebuild.turn += 1;
     }
 
+    /// Returns true if the state machine must be rebuilt, and this snapshot is fit for it: it is
+    /// newer than the node's `current` one, and ends in the durable part of the log.
+    pub(crate) fn may_rebuild_from(
+        &self,
+        meta: &SnapshotMeta,
+        current: &SnapshotMeta,
+        log: &Log,
+    ) -> bool {
+        let has = meta.last.index <= log.durable() && log.has(meta.last);
+        self.verification == StateVerification::Quarantined
+            && self.rebuild.snapshot.is_none()
+            && meta.last.index > current.last.index
+            && has
+    }
+
     /// Sets the received snapshot to rebuild from, which the store will record.
     pub(crate) fn rebuild_from(&mut self, meta: SnapshotMeta) {
         (self.rebuild.snapshot, self.rebuild.request_at) = (Some(meta), Instant::NEVER);
@@ -469,7 +486,7 @@ mod tests {
     fn replies_for_another_index_are_ignored() {
         let config = ReplicaConfig::new(Config::new(NodeId(1)));
         let membership = Membership::new([1, 2, 3].map(NodeId));
-        let mut validation = Validation::new(&config, 7, (Index(9), digest(1, 0)), Instant::ZERO);
+        let mut validation = Validation::new(&config, 7, Index(9), digest(1, 0), Instant::ZERO);
         let mut advance = |replies: &[(u64, u64, u8)]| {
             for (from, index, results) in replies {
                 let (from, index) = (NodeId(*from), Index(*index));

@@ -196,7 +196,8 @@ impl ServerConfig {
     pub fn joining(
         directory: impl Into<PathBuf>,
         cluster: ClusterId,
-        (id, listen): (NodeId, SocketAddr),
+        id: NodeId,
+        listen: SocketAddr,
         peers: impl IntoIterator<Item = (NodeId, SocketAddr)>,
     ) -> ServerConfig {
         let mut config = ServerConfig::of(directory.into(), cluster, listen, Config::new(id));

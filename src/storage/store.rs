@@ -264,9 +264,9 @@ impl Storage {
                 Ok(bytes) => self.updater.completed(id, &bytes, &mut self.operations),
                 Err(error) => Err(StorageError::disk(file, offset, &error)),
             },
-            Owner::Log => self.on_log(id, (file, offset), result, events),
+            Owner::Log => self.on_log(id, file, offset, result, events),
             Owner::Snapshots => {
-                self.snapshots.complete(&mut self.operations, id, (file, offset), result)
+                self.snapshots.complete(&mut self.operations, id, file, offset, result)
             }
         };
         match taken {
@@ -282,7 +282,8 @@ impl Storage {
     fn on_log(
         &mut self,
         id: OperationId,
-        (file, offset): (Option<FileName>, u64),
+        file: Option<FileName>,
+        offset: u64,
         result: Result<Vec<u8>, DiskError>,
         events: &mut Vec<Event>,
     ) -> Result<(), StorageError> {

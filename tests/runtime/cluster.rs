@@ -95,8 +95,7 @@ impl Cluster {
     pub(crate) fn joining(&self, id: NodeId) -> ServerConfig {
         let directory = self.root.path().join(id.to_string());
         let members = self.members.iter().copied();
-        let own = (id, free_address());
-        let mut config = ServerConfig::joining(directory, CLUSTER, own, members);
+        let mut config = ServerConfig::joining(directory, CLUSTER, id, free_address(), members);
         use_small_limits(&mut config);
         self.add_tls(&mut config, id);
         config

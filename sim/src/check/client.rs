@@ -217,7 +217,8 @@ impl Clients {
         &mut self,
         model: &Model,
         op: OpId,
-        (id, outcome): (EntryId, &Outcome),
+        id: EntryId,
+        outcome: &Outcome,
         now: SimTime,
     ) -> CheckResult {
         let number = op.0;
@@ -273,7 +274,8 @@ impl Clients {
         states: &States,
         op: OpId,
         answer: ServedRead,
-        (now, drift_ppm): (SimTime, u32),
+        now: SimTime,
+        drift_ppm: u32,
     ) -> CheckResult<Read> {
         let floor = self.end(op, OpOutcome::Served)?.floor;
         let read = self.reads.remove(&op).expect("a read is invoked before it is served");

@@ -84,7 +84,8 @@ impl Deadlines {
         &mut self,
         model: &Model,
         bounds: &Bounds,
-        (leader, peer): (Slot, Slot),
+        leader: Slot,
+        peer: Slot,
         now: SimTime,
     ) {
         let Some(stabilization) =

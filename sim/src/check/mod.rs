@@ -165,7 +165,7 @@ impl Checks {
                 membership::change_committed(&self.model, node, id)
             }
             Observation::PeerMatched { node, peer, matched } => {
-                self.peer_matched(now, (node, peer), matched)
+                self.peer_matched(now, node, peer, matched)
             }
             Observation::Submitted { node, write } => self.submitted(node, write),
             Observation::Durable { node, write } => self.durable(node, write),
@@ -208,11 +208,12 @@ impl Checks {
     fn peer_matched(
         &mut self,
         now: SimTime,
-        (leader, peer): (NodeId, NodeId),
+        leader: NodeId,
+        peer: NodeId,
         matched: Index,
     ) -> CheckResult {
         let (leader, peer) = (self.model.slot(leader), self.model.slot(peer));
-        self.deadlines.peer_matched(&self.model, &self.bounds, (leader, peer), now);
+        self.deadlines.peer_matched(&self.model, &self.bounds, leader, peer, now);
         self.acknowledgements.check_matched(&self.model, leader, peer, matched)
     }
 
@@ -339,13 +340,14 @@ impl Checks {
                 self.clients.read_invoked(op, Read { query, level, since: now, won, committed });
             }
             Observation::Replied { op, id, outcome, .. } => {
-                self.clients.replied(&self.model, op, (id, outcome), now)?;
+                self.clients.replied(&self.model, op, id, outcome, now)?;
                 self.user_machine.replied(&self.states, op, id.index, outcome)?;
             }
             Observation::ReadServed { op, node, freshness, index, applied, state, answer } => {
                 let served = ServedRead { node, freshness, index, applied, state };
-                let at = (now, self.bounds.drift_ppm);
-                let read = self.clients.served(&self.model, &self.states, op, served, at)?;
+                let drift_ppm = self.bounds.drift_ppm;
+                let (model, states) = (&self.model, &self.states);
+                let read = self.clients.served(model, states, op, served, now, drift_ppm)?;
                 self.leases.served(&self.model, op, &read, &served)?;
                 self.user_machine.answered(applied, &read.query, answer)?;
             }

@@ -75,8 +75,8 @@ pub(crate) fn execute(
     let replay = Replay::find(program, &arguments.run)?;
     let Replay { case, options, line: origin, .. } = &replay;
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let bounds = (arguments.jobs.unwrap_or(cores), arguments.runs, arguments.time);
-    let Some((shrunk, took)) = shrink_with_progress(case, options, bounds) else {
+    let (jobs, runs, time) = (arguments.jobs.unwrap_or(cores), arguments.runs, arguments.time);
+    let Some((shrunk, took)) = shrink_with_progress(case, options, jobs, runs, time) else {
         return Err(CommandError(format!("shrink: {origin} passes: no failure to shrink")));
     };
     if let Some(path) = &arguments.emit_scenario {
@@ -106,7 +106,7 @@ pub(crate) fn first_of_each(failed: &[FailedSeed], options: &RunOptions, jobs: N
         }
         let case = panics::silenced(|| Case::of_seed(*seed, options));
         if let Some((shrunk, took)) =
-            shrink_with_progress(&case, options, (jobs, RUNS_OF_SWEEP, TIME_OF_SWEEP))
+            shrink_with_progress(&case, options, jobs, RUNS_OF_SWEEP, TIME_OF_SWEEP)
         {
             console::print_line(&format!("\nseed {seed}\n{}", result_text(&shrunk, took)));
         }
@@ -117,7 +117,9 @@ pub(crate) fn first_of_each(failed: &[FailedSeed], options: &RunOptions, jobs: N
 fn shrink_with_progress(
     case: &Case,
     options: &RunOptions,
-    (jobs, runs, time): (NonZeroUsize, NonZeroU64, Duration),
+    jobs: NonZeroUsize,
+    runs: NonZeroU64,
+    time: Duration,
 ) -> Option<(Shrunk, Duration)> {
     let watch = Stopwatch::start();
     let bar = io::stderr().is_terminal().then(|| {

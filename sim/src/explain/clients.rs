@@ -12,7 +12,7 @@ use crate::request::OpId;
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     match &history.event(history.failing).kind {
         EventKind::Served { op, index, applied, freshness, .. } => {
-            serves_stale_read(history, draft, *op, (*index, *applied), *freshness);
+            serves_stale_read(history, draft, *op, *index, *applied, *freshness);
         }
         EventKind::Replied { op, .. } | EventKind::Rejected { op, .. } => {
             wrong_outcome(history, draft, *op)
@@ -118,7 +118,8 @@ fn serves_stale_read(
     history: &History<'_>,
     draft: &mut Draft,
     op: OpId,
-    (index, applied): (Index, Index),
+    index: Index,
+    applied: Index,
     freshness: Freshness,
 ) {
     let Some(node) = history.node() else { return };

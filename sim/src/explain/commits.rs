@@ -63,7 +63,7 @@ fn leader_lacks_entry(history: &History<'_>, draft: &mut Draft, step: EventId, n
     match had.is_empty() {
         true => draft.cause(format!(
             "the log of {leader}, the leader of term {term}, {has}: {}",
-            missing_overlap(history, (leader, term), step, index)
+            missing_overlap(history, leader, term, step, index)
         )),
         false => {
             let voter = had[0];
@@ -83,7 +83,8 @@ fn leader_lacks_entry(history: &History<'_>, draft: &mut Draft, step: EventId, n
 /// election had no quorum, the commit had none, or an entry was lost in between.
 fn missing_overlap(
     history: &History<'_>,
-    (leader, term): (NodeId, Term),
+    leader: NodeId,
+    term: Term,
     step: EventId,
     index: Index,
 ) -> String {
@@ -161,7 +162,7 @@ fn commits(history: &History<'_>, draft: &mut Draft, step: EventId, now: &Status
     draft.fact(step, history.at(step), sentence);
     let earlier = history.first_commit(index).filter(|(id, _)| *id < step);
     if let Some((first, by)) = earlier {
-        return commits_other_entry(history, draft, (node, top), (first, by));
+        return commits_other_entry(history, draft, node, top, first, by);
     }
     let membership = history.membership(node, step);
     let holds = |id: &NodeId| history.logs(*id, step).disk.get(&index) == Some(&top);
@@ -209,8 +210,10 @@ fn commits(history: &History<'_>, draft: &mut Draft, step: EventId, now: &Status
 fn commits_other_entry(
     history: &History<'_>,
     draft: &mut Draft,
-    (node, own): (NodeId, EntryId),
-    (first, by): (EventId, NodeId),
+    node: NodeId,
+    own: EntryId,
+    first: EventId,
+    by: NodeId,
 ) {
     let decided = history.logs(by, first).memory.get(&own.index).copied();
     facts::commit(history, draft, own.index);

@@ -28,7 +28,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     match leader {
         Some((won, leader, _)) if leader != node => {
             draft.fact(won, history.at(won), format!("{leader} wins term {term}"));
-            differs_from_leader(history, draft, (node, last), leader);
+            differs_from_leader(history, draft, node, last, leader);
         }
         Some((won, leader, _)) => {
             draft.fact(won, history.at(won), format!("{leader} wins term {term}"));
@@ -48,7 +48,8 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
 fn differs_from_leader(
     history: &History<'_>,
     draft: &mut Draft,
-    (node, last): (NodeId, EntryId),
+    node: NodeId,
+    last: EntryId,
     leader: NodeId,
 ) {
     let theirs = history.logs(leader, history.failing);

@@ -12,7 +12,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     let Some(node) = history.node() else { return };
     let sent = event.message().map(|message| (message.term, message.to));
     if let Some((term, to)) = sent {
-        reply_before_durable(history, draft, node, (term, to));
+        reply_before_durable(history, draft, node, term, to);
     } else {
         term_decreases(history, draft, node);
     }
@@ -23,7 +23,8 @@ fn reply_before_durable(
     history: &History<'_>,
     draft: &mut Draft,
     node: NodeId,
-    (term, to): (Term, NodeId),
+    term: Term,
+    to: NodeId,
 ) {
     facts::causal_steps(history, draft, history.failing, 2);
     let writes = terms(history, node);

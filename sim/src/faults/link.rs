@@ -96,15 +96,13 @@ impl Argument for Ends {
         words.read("two nodes, like n1-n2 or n1-leader", ends)
     }
 
-    fn write(
-        (one, other): &(NodeSelector, NodeSelector),
-        f: &mut fmt::Formatter<'_>,
-    ) -> fmt::Result {
+    fn write(ends: &(NodeSelector, NodeSelector), f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (one, other) = ends;
         write!(f, " {one}-{other}")
     }
 
-    fn nodes((one, other): &(NodeSelector, NodeSelector)) -> Vec<NodeSelector> {
-        vec![*one, *other]
+    fn nodes(ends: &(NodeSelector, NodeSelector)) -> Vec<NodeSelector> {
+        vec![ends.0, ends.1]
     }
 }
 

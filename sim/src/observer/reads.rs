@@ -1,70 +1,93 @@
-//! Coverage marks of reads: how each read was requested, confirmed and answered.
+//! Reads and read leases, for the coverage marks of how each read was requested, confirmed and
+//! answered.
+
+use std::collections::BTreeMap;
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Freshness, Heartbeat, Index, Message, NodeId, ReadLevel, Tag};
+use quorate::types::{Freshness, Heartbeat, Message, NodeId, ReadLevel, Tag};
 
 use crate::coverage::Spot;
-use crate::observer::{GrantedReadLease, Observer, PendingRead};
+use crate::time::SimTime;
 
-impl Observer {
-    /// Records a read that reaches a node. `led_from` is the last index of a leader's log before
-    /// its election.
-    pub(crate) fn read_requested(
-        &mut self,
-        status: &Status,
-        led_from: Index,
-        (tag, level): (Tag, ReadLevel),
-    ) {
+/// The pending reads and the read leases of all nodes.
+#[derive(Default)]
+pub(super) struct Reads {
+    pending: BTreeMap<Tag, PendingRead>,
+    /// The read that a node takes right now.
+    in_progress: Option<Tag>,
+    /// The read lease of each node that may answer reads by itself.
+    leases: BTreeMap<NodeId, GrantedReadLease>,
+}
+
+/// A pending read at one node.
+#[derive(Clone, Copy)]
+struct PendingRead {
+    level: ReadLevel,
+    leads: bool,
+    /// Whether the read waits for a heartbeat round if the node does not answer it at once.
+    waits_for_round: bool,
+}
+
+/// A read lease that a leader granted to a node.
+#[derive(Clone, Copy)]
+struct GrantedReadLease {
+    by: NodeId,
+    until: SimTime,
+}
+
+impl Reads {
+    /// Records a read that reaches a node, which takes it until [`Reads::taken`].
+    pub(super) fn request(&mut self, now: SimTime, status: &Status, tag: Tag, level: ReadLevel) {
         let leads = status.role == RoleName::Leader;
-        let has_read_lease =
-            self.read_leases.get(&status.id).is_some_and(|lease| self.now < lease.until);
-        let waits_for_round =
-            if leads { status.applied == status.committed } else { !has_read_lease };
-        self.reads.insert(tag, PendingRead { level, leads, waits_for_round });
-        self.read_in_progress = Some(tag);
-        self.reach(if leads { Spot::ReadAtLeader } else { Spot::ReadAtFollower });
-        self.reach_if(leads && status.committed <= led_from, Spot::ReadBeforeOwnTerm);
-        self.reach_if(leads && status.applied < status.committed, Spot::ReadWaitsForApply);
+        let waits_for_round = match leads {
+            true => status.applied == status.committed,
+            false => !self.has_lease(now, status.id),
+        };
+        self.pending.insert(tag, PendingRead { level, leads, waits_for_round });
+        self.in_progress = Some(tag);
     }
 
     /// Records that the node has taken the read.
-    pub(crate) fn read_taken(&mut self) {
-        self.read_in_progress = None;
+    pub(super) fn taken(&mut self) {
+        self.in_progress = None;
     }
 
-    /// Marks the way in which a read was confirmed, once it waits only for the state machine.
-    pub(super) fn read_ready(&mut self, tag: Tag, freshness: Freshness) {
-        let Some(read) = self.reads.remove(&tag) else { return };
-        let PendingRead { level, leads, waits_for_round } = read;
-        let at_once = self.read_in_progress == Some(tag) && self.voters > 1;
-        self.reach(match (level, freshness) {
+    /// Records that a read is rejected.
+    pub(super) fn rejected(&mut self, tag: Tag) {
+        self.pending.remove(&tag);
+    }
+
+    /// Records that a read waits only for the state machine. Returns the mark of the way in which
+    /// the read was confirmed; `is_alone` if the cluster has one voter.
+    pub(super) fn ready(&mut self, tag: Tag, freshness: Freshness, is_alone: bool) -> Option<Spot> {
+        let PendingRead { level, leads, waits_for_round } = self.pending.remove(&tag)?;
+        let at_once = self.in_progress == Some(tag) && !is_alone;
+        Some(match (level, freshness) {
             (ReadLevel::Linearizable, _) => Spot::ReadByHeartbeatRound,
             (ReadLevel::Lease | ReadLevel::Replica, _) if at_once && leads => Spot::ReadByLease,
             (ReadLevel::Replica, _) if at_once => Spot::ReadByReadLease,
-            (ReadLevel::Lease | ReadLevel::Replica, _) if !waits_for_round => return,
+            (ReadLevel::Lease | ReadLevel::Replica, _) if !waits_for_round => return None,
             (ReadLevel::Lease, _) => Spot::LeaseFallsBack,
             (ReadLevel::Replica, _) => Spot::ReadLeaseFallsBack,
             (ReadLevel::Bounded(_), Freshness::Within(_)) => Spot::ReadWithin,
             (ReadLevel::Bounded(_), _) => Spot::BoundedFallsBack,
             (ReadLevel::Local, _) => Spot::ReadLocal,
-        });
+        })
     }
 
-    /// Records a read lease that a leader grants in a heartbeat.
-    pub(super) fn read_lease_granted(&mut self, message: &Message, heartbeat: &Heartbeat) {
-        if heartbeat.read_lease.is_zero() {
-            return;
-        }
-        self.reach(Spot::ReadLeaseGranted);
+    /// Records a read lease that a leader grants with this message.
+    pub(super) fn grant_lease(&mut self, now: SimTime, message: &Message, heartbeat: &Heartbeat) {
         let Message { from: by, to, .. } = *message;
-        self.read_leases
-            .insert(to, GrantedReadLease { by, until: self.now.after(heartbeat.read_lease) });
+        self.leases.insert(to, GrantedReadLease { by, until: now.after(heartbeat.read_lease) });
     }
 
-    /// Marks `spot` if the leader has granted read leases that have not expired.
-    pub(crate) fn while_read_lease_granted(&mut self, leader: NodeId, spot: Spot) {
-        let out =
-            self.read_leases.values().any(|lease| lease.by == leader && self.now < lease.until);
-        self.reach_if(out, spot);
+    /// Whether the node has a read lease that has not expired.
+    pub(super) fn has_lease(&self, now: SimTime, node: NodeId) -> bool {
+        self.leases.get(&node).is_some_and(|lease| now < lease.until)
+    }
+
+    /// Whether the leader has granted read leases that have not expired.
+    pub(super) fn has_granted_lease(&self, now: SimTime, leader: NodeId) -> bool {
+        self.leases.values().any(|lease| lease.by == leader && now < lease.until)
     }
 }

@@ -126,10 +126,11 @@ impl Observer {
         now: SimTime,
         client: u16,
         op: Option<OpId>,
-        request: (Tag, NodeId),
+        tag: Tag,
+        to: NodeId,
     ) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.client_request(now, client, op, request);
+            recorder.client_request(now, client, op, tag, to);
         }
     }
 
@@ -138,7 +139,8 @@ impl Observer {
         &mut self,
         now: SimTime,
         node: NodeId,
-        (from, message): (NodeId, &'static str),
+        from: NodeId,
+        message: &'static str,
         reason: MessageRejectReason,
     ) {
         if let Some(recorder) = &mut self.recorder {

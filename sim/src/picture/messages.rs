@@ -17,7 +17,7 @@ pub(crate) struct Messages {
 
 impl Messages {
     /// Records the sending of a packet in event number `event`.
-    pub(crate) fn send(&mut self, event: u32, (from, to): (u16, u16), sent: &Sent, now: u64) {
+    pub(crate) fn send(&mut self, event: u32, from: u16, to: u16, sent: &Sent, now: u64) {
         let delivery = sent.delivery;
         let lost = delivery.is_none_or(|way| way.arrival.is_none());
         if let Some(way) = delivery {

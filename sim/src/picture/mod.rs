@@ -109,7 +109,7 @@ impl DocumentBuilder<'_> {
                 let to = self.place_of(sent.to);
                 if let (Some(from), Some(to)) = (node, to) {
                     added.text = format!("-> {} {}", sent.to, messages::text(sent));
-                    self.messages.send(place(id), (from, to), sent, event.at.0);
+                    self.messages.send(place(id), from, to, sent, event.at.0);
                 }
             }
             EventKind::Dropped { packet, .. } => self.messages.lose(*packet, event.at.0),

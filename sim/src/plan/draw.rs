@@ -4,17 +4,14 @@
 use std::iter;
 use std::time::Duration;
 
-use quorate::types::NodeId;
-
-use crate::choice::{Choices, Key, Kind};
-use crate::faults::{
-    Campaign, Crash, Fault, FaultDraw, Faults, KeptWrites, NodeSelector, Replay, Scale, SlowDisk,
-    Verb,
+use crate::choice::Choices;
+use crate::faults::{Campaign, Crash, Fault, Faults, KeptWrites, NodeSelector, Replay, SlowDisk};
+use crate::plan::planner::{Planner, planned_faults};
+use crate::plan::{
+    Plan, Trigger, TriggerCondition, crash_again, elections, leases, members, snapshot_lag,
 };
-use crate::plan::{Op, Plan, Trigger, TriggerCondition, When};
 use crate::settings::Settings;
 use crate::strategy::Strategy;
-use crate::time::SimTime;
 
 /// The content of one slot of the plan.
 #[derive(Clone, Copy)]
@@ -89,7 +86,7 @@ const LAGGARD_ENTRIES_MAX: u64 = 60;
 impl Plan {
     /// Draws the plan of a run; it depends on `choices`, `settings` and the search strategy only.
     #[must_use]
-    pub fn draw((settings, strategy): (&Settings, Strategy), choices: &Choices) -> Plan {
+    pub fn draw(settings: &Settings, strategy: Strategy, choices: &Choices) -> Plan {
         let patterns = patterns(settings, strategy);
         let mut ops = Vec::new();
         if patterns.is_empty() {
@@ -100,7 +97,7 @@ impl Plan {
             // The benign choice leaves the slot empty.
             if planner.draw.chance(950) {
                 let pattern = *planner.draw.pick(&patterns);
-                planner.draw_pattern(pattern);
+                draw_pattern(&mut planner, pattern);
             }
         }
         Plan { ops }
@@ -177,284 +174,165 @@ fn cluster_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatte
     ]
 }
 
-/// Returns the run's fault kinds that are planned for a node or link, rather than drawn by chance
-/// for each message or step.
-pub(super) fn planned_faults(settings: &Settings) -> Vec<Fault> {
-    settings.faults.iter().filter(|fault| Faults::PLANNED.has(*fault)).collect()
+fn draw_pattern(planner: &mut Planner<'_>, pattern: Pattern) {
+    match pattern {
+        Pattern::Single(fault) => {
+            let at = planner.any_moment();
+            let target = planner.draw.any_node();
+            let verb = planner.verb(fault, target);
+            planner.push(at, verb);
+        }
+        Pattern::CrashAroundWrite => crash_around_write(planner),
+        Pattern::FaultDuringFileWork => fault_during_file_work(planner),
+        Pattern::DiskFailsAtRoleChange => disk_fails_at_role_change(planner),
+        Pattern::FaultOnEachLeader => fault_on_each_leader(planner),
+        Pattern::FaultDuringReplication => fault_during_replication(planner),
+        Pattern::FaultAtRoleChange => fault_at_role_change(planner),
+        Pattern::ReplayAtRoleChange => replay_at_role_change(planner),
+        Pattern::TwoCandidates => elections::two_candidates(planner),
+        Pattern::Figure8 => elections::figure_8(planner),
+        Pattern::LeaderIsolation => elections::leader_isolation(planner),
+        Pattern::CampaignDuringFileWork => campaign_during_file_work(planner),
+        Pattern::BitRotWhileDown => bit_rot_while_down(planner),
+        Pattern::MembershipChurn => members::membership_churn(planner),
+        Pattern::SplitInHalves => members::split_in_halves(planner),
+        Pattern::FaultDuringBootstrap => members::fault_during_bootstrap(planner),
+        Pattern::ReplaceDisk => members::replace_disk(planner),
+        Pattern::LeaseExpiry => leases::lease_expiry(planner),
+        Pattern::CrashAgainAfterRestart => crash_again::crash_again_after_restart(planner),
+        Pattern::ReadsAtIsolatedFollower => elections::reads_at_isolated_follower(planner),
+        Pattern::RepeatedSnapshotInstall => snapshot_lag::repeated_snapshot_install(planner),
+    }
 }
 
-pub(super) struct Planner<'a> {
-    pub(super) draw: FaultDraw<'a>,
-    pub(super) settings: &'a Settings,
-    pub(super) ops: &'a mut Vec<Op>,
+fn crash_around_write(planner: &mut Planner<'_>) {
+    let trigger = *planner.draw.pick(&[
+        Trigger::SubmitsVote,
+        Trigger::SubmitsEntries,
+        Trigger::AboutToWrite,
+        Trigger::CompletesFlush,
+        Trigger::Acknowledges,
+        Trigger::TruncatesLog,
+    ]);
+    let node = planner.any_or_one_node();
+    let nth = planner.draw.between(1, 4) as u32;
+    let times = planner.draw.between(1, 3) as u32;
+    let delay = if planner.draw.chance(300) { planner.delay() } else { Duration::ZERO };
+    let soon = planner.soon_after(trigger);
+    let keep = *planner.draw.pick(&[KeptWrites::None, KeptWrites::Part, KeptWrites::None]);
+    let crash = Crash { node: NodeSelector::It, keep, down: planner.draw.downtime() };
+    planner.push_on(TriggerCondition { node, nth, times, delay, ..soon }, crash);
 }
 
-impl<'a> Planner<'a> {
-    /// Creates the planner of one slot of a plan.
-    pub(super) fn new(
-        settings: &'a Settings,
-        choices: &'a Choices,
-        slot: u16,
-        ops: &'a mut Vec<Op>,
-    ) -> Planner<'a> {
-        let scale = Scale {
-            nodes: settings.nodes(),
-            voters: settings.voters,
-            election_timeout_max: settings.config.election_timeout_max,
-            latency_max: settings.latency.max,
-            takeover: settings.config.survivor.map_or(Duration::ZERO, |it| it.after * 2),
-            segment_bytes: settings.storage.segment_bytes as u32,
-            drift_ppm_max: settings.clocks.drift_ppm_max,
-        };
-        let draw = choices.draw(Key { peer: slot, ..Kind::Plan.key() });
-        Planner { draw: FaultDraw::new(draw, scale), settings, ops }
-    }
+fn fault_during_file_work(planner: &mut Planner<'_>) {
+    let trigger = *planner.draw.pick(&FILE_WORK);
+    let node = planner.any_or_one_node();
+    let nth = planner.draw.between(1, 6) as u32;
+    let times = planner.draw.between(1, 3) as u32;
+    let any_time = planner.any_time(trigger);
+    let delay = planner.delay();
+    let crash = planner.settings.faults.has(Fault::Crash).then_some(Fault::Crash);
+    let on_disk = planner.disk_fault();
+    let fault = if planner.draw.chance(600) { crash.or(on_disk) } else { on_disk.or(crash) };
+    let fault = fault.expect("the pattern is allowed only with such a fault");
+    let verb = planner.verb(fault, NodeSelector::It);
+    planner.push_on(TriggerCondition { node, nth, times, delay, ..any_time }, verb);
+}
 
-    fn draw_pattern(&mut self, pattern: Pattern) {
-        match pattern {
-            Pattern::Single(fault) => {
-                let at = self.any_moment();
-                let target = self.draw.any_node();
-                let verb = self.verb(fault, target);
-                self.push(at, verb);
-            }
-            Pattern::CrashAroundWrite => self.crash_around_write(),
-            Pattern::FaultDuringFileWork => self.fault_during_file_work(),
-            Pattern::DiskFailsAtRoleChange => self.disk_fails_at_role_change(),
-            Pattern::FaultOnEachLeader => self.fault_on_each_leader(),
-            Pattern::FaultDuringReplication => self.fault_during_replication(),
-            Pattern::FaultAtRoleChange => self.fault_at_role_change(),
-            Pattern::ReplayAtRoleChange => self.replay_at_role_change(),
-            Pattern::TwoCandidates => self.two_candidates(),
-            Pattern::Figure8 => self.figure_8(),
-            Pattern::LeaderIsolation => self.leader_isolation(),
-            Pattern::CampaignDuringFileWork => self.campaign_during_file_work(),
-            Pattern::BitRotWhileDown => self.bit_rot_while_down(),
-            Pattern::MembershipChurn => self.membership_churn(),
-            Pattern::SplitInHalves => self.split_in_halves(),
-            Pattern::FaultDuringBootstrap => self.fault_during_bootstrap(),
-            Pattern::ReplaceDisk => self.replace_disk(),
-            Pattern::LeaseExpiry => self.lease_expiry(),
-            Pattern::CrashAgainAfterRestart => self.crash_again_after_restart(),
-            Pattern::ReadsAtIsolatedFollower => self.reads_at_isolated_follower(),
-            Pattern::RepeatedSnapshotInstall => self.repeated_snapshot_install(),
-        }
+fn campaign_during_file_work(planner: &mut Planner<'_>) {
+    let trigger = *planner.draw.pick(&FILE_WORK);
+    let node = planner.any_or_one_node();
+    let nth = planner.draw.between(1, 6) as u32;
+    let times = planner.draw.between(1, 3) as u32;
+    let at_once = TriggerCondition { node, nth, times, ..planner.any_time(trigger) };
+    if planner.settings.faults.has(Fault::SlowDisk) {
+        let by = planner.draw.extra_time();
+        let slow = SlowDisk { node: NodeSelector::It, by, duration: planner.draw.fault_duration() };
+        planner.push_on(at_once, slow);
     }
+    let (rival, delay) = (NodeSelector::Node(planner.draw.voter()), planner.delay());
+    planner.push_on(TriggerCondition { delay, ..at_once }, Campaign { node: rival });
+}
 
-    /// Adds an operation at this time.
-    pub(super) fn push(&mut self, at: SimTime, verb: impl Into<Verb>) {
-        self.ops.push(Op { when: When::At(at), verb: verb.into() });
-    }
+fn bit_rot_while_down(planner: &mut Planner<'_>) {
+    let falls = planner.any_time(Trigger::GoesDown);
+    let nth = planner.draw.between(1, 3) as u32;
+    let verb = planner.verb(Fault::BitRot, NodeSelector::It);
+    planner.push_on(TriggerCondition { nth, ..falls }, verb);
+}
 
-    /// Adds an operation with this trigger condition.
-    pub(super) fn push_on(&mut self, occasion: TriggerCondition, verb: impl Into<Verb>) {
-        self.ops.push(Op { when: When::On(occasion), verb: verb.into() });
-    }
+fn disk_fails_at_role_change(planner: &mut Planner<'_>) {
+    let trigger = *planner.draw.pick(&[
+        Trigger::SubmitsEntries,
+        Trigger::AboutToWrite,
+        Trigger::SubmitsVote,
+        Trigger::BecomesLeader,
+        Trigger::BecomesCandidate,
+        Trigger::BecomesPreCandidate,
+        Trigger::Restarts,
+        Trigger::Acknowledges,
+    ]);
+    let nth = planner.draw.between(1, 4) as u32;
+    let times = planner.draw.between(1, 2) as u32;
+    let node = planner.any_or_one_node();
+    let any_time = planner.any_time(trigger);
+    let fault = planner.disk_fault().expect("the pattern is allowed only with such a fault");
+    let verb = planner.verb(fault, NodeSelector::It);
+    planner.push_on(TriggerCondition { node, nth, times, ..any_time }, verb);
+}
 
-    fn crash_around_write(&mut self) {
-        let trigger = *self.draw.pick(&[
-            Trigger::SubmitsVote,
-            Trigger::SubmitsEntries,
-            Trigger::AboutToWrite,
-            Trigger::CompletesFlush,
-            Trigger::Acknowledges,
-            Trigger::TruncatesLog,
-        ]);
-        let node = self.any_or_one_node();
-        let nth = self.draw.between(1, 4) as u32;
-        let times = self.draw.between(1, 3) as u32;
-        let delay = if self.draw.chance(300) { self.delay() } else { Duration::ZERO };
-        let soon = self.soon_after(trigger);
-        let keep = *self.draw.pick(&[KeptWrites::None, KeptWrites::Part, KeptWrites::None]);
-        let crash = Crash { node: NodeSelector::It, keep, down: self.draw.downtime() };
-        self.push_on(TriggerCondition { node, nth, times, delay, ..soon }, crash);
-    }
+fn fault_on_each_leader(planner: &mut Planner<'_>) {
+    let fault = planner.node_fault();
+    let times = planner.draw.between(1, 4) as u32;
+    let delay = planner.delay();
+    let soon = planner.soon_after(Trigger::BecomesLeader);
+    let verb = planner.verb(fault, NodeSelector::It);
+    planner.push_on(TriggerCondition { times, delay, ..soon }, verb);
+}
 
-    fn fault_during_file_work(&mut self) {
-        let trigger = *self.draw.pick(&FILE_WORK);
-        let node = self.any_or_one_node();
-        let nth = self.draw.between(1, 6) as u32;
-        let times = self.draw.between(1, 3) as u32;
-        let any_time = self.any_time(trigger);
-        let delay = self.delay();
-        let crash = self.settings.faults.has(Fault::Crash).then_some(Fault::Crash);
-        let on_disk = self.disk_fault();
-        let fault = if self.draw.chance(600) { crash.or(on_disk) } else { on_disk.or(crash) };
-        let fault = fault.expect("the pattern is allowed only with such a fault");
-        let verb = self.verb(fault, NodeSelector::It);
-        self.push_on(TriggerCondition { node, nth, times, delay, ..any_time }, verb);
-    }
+fn fault_during_replication(planner: &mut Planner<'_>) {
+    let trigger = *planner.draw.pick(&[
+        Trigger::AdvancesCommit,
+        Trigger::SubmitsEntries,
+        Trigger::BecomesCandidate,
+        Trigger::SendsHeartbeat,
+    ]);
+    let node = planner.any_or_one_node();
+    let nth = planner.draw.between(1, 40) as u32;
+    let delay = planner.delay();
+    let soon = planner.soon_after(trigger);
+    let target = *planner.draw.pick(&[NodeSelector::It, NodeSelector::Other, NodeSelector::Leader]);
+    let fault = planner.node_fault();
+    let verb = planner.verb(fault, target);
+    planner.push_on(TriggerCondition { node, nth, delay, ..soon }, verb);
+}
 
-    fn campaign_during_file_work(&mut self) {
-        let trigger = *self.draw.pick(&FILE_WORK);
-        let node = self.any_or_one_node();
-        let nth = self.draw.between(1, 6) as u32;
-        let times = self.draw.between(1, 3) as u32;
-        let at_once = TriggerCondition { node, nth, times, ..self.any_time(trigger) };
-        if self.settings.faults.has(Fault::SlowDisk) {
-            let by = self.draw.extra_time();
-            let slow =
-                SlowDisk { node: NodeSelector::It, by, duration: self.draw.fault_duration() };
-            self.push_on(at_once, slow);
-        }
-        let (rival, delay) = (NodeSelector::Node(self.draw.voter()), self.delay());
-        self.push_on(TriggerCondition { delay, ..at_once }, Campaign { node: rival });
-    }
+fn fault_at_role_change(planner: &mut Planner<'_>) {
+    let trigger = *planner.draw.pick(&[
+        Trigger::BecomesCandidate,
+        Trigger::BecomesPreCandidate,
+        Trigger::BecomesLeader,
+    ]);
+    let times = planner.draw.between(1, 3) as u32;
+    let any_time = planner.any_time(trigger);
+    let kinds = planned_faults(planner.settings);
+    let fault = *planner.draw.pick(&kinds);
+    let verb = planner.verb(fault, NodeSelector::It);
+    planner.push_on(TriggerCondition { times, ..any_time }, verb);
+}
 
-    fn bit_rot_while_down(&mut self) {
-        let falls = self.any_time(Trigger::GoesDown);
-        let nth = self.draw.between(1, 3) as u32;
-        let verb = self.verb(Fault::BitRot, NodeSelector::It);
-        self.push_on(TriggerCondition { nth, ..falls }, verb);
-    }
-
-    fn disk_fails_at_role_change(&mut self) {
-        let trigger = *self.draw.pick(&[
-            Trigger::SubmitsEntries,
-            Trigger::AboutToWrite,
-            Trigger::SubmitsVote,
-            Trigger::BecomesLeader,
-            Trigger::BecomesCandidate,
-            Trigger::BecomesPreCandidate,
-            Trigger::Restarts,
-            Trigger::Acknowledges,
-        ]);
-        let nth = self.draw.between(1, 4) as u32;
-        let times = self.draw.between(1, 2) as u32;
-        let node = self.any_or_one_node();
-        let any_time = self.any_time(trigger);
-        let fault = self.disk_fault().expect("the pattern is allowed only with such a fault");
-        let verb = self.verb(fault, NodeSelector::It);
-        self.push_on(TriggerCondition { node, nth, times, ..any_time }, verb);
-    }
-
-    /// Draws one of the run's disk fault kinds, if it has any.
-    fn disk_fault(&mut self) -> Option<Fault> {
-        let faults = self.settings.faults;
-        let kinds: Vec<Fault> = faults.iter().filter(|it| Faults::OF_DISKS.has(*it)).collect();
-        let place = self.draw.below(kinds.len().max(1) as u64);
-        kinds.get(place as usize).copied()
-    }
-
-    fn fault_on_each_leader(&mut self) {
-        let fault = self.node_fault();
-        let times = self.draw.between(1, 4) as u32;
-        let delay = self.delay();
-        let soon = self.soon_after(Trigger::BecomesLeader);
-        let verb = self.verb(fault, NodeSelector::It);
-        self.push_on(TriggerCondition { times, delay, ..soon }, verb);
-    }
-
-    fn fault_during_replication(&mut self) {
-        let trigger = *self.draw.pick(&[
-            Trigger::AdvancesCommit,
-            Trigger::SubmitsEntries,
-            Trigger::BecomesCandidate,
-            Trigger::SendsHeartbeat,
-        ]);
-        let node = self.any_or_one_node();
-        let nth = self.draw.between(1, 40) as u32;
-        let delay = self.delay();
-        let soon = self.soon_after(trigger);
-        let target =
-            *self.draw.pick(&[NodeSelector::It, NodeSelector::Other, NodeSelector::Leader]);
-        let fault = self.node_fault();
-        let verb = self.verb(fault, target);
-        self.push_on(TriggerCondition { node, nth, delay, ..soon }, verb);
-    }
-
-    fn fault_at_role_change(&mut self) {
-        let trigger = *self.draw.pick(&[
-            Trigger::BecomesCandidate,
-            Trigger::BecomesPreCandidate,
-            Trigger::BecomesLeader,
-        ]);
-        let times = self.draw.between(1, 3) as u32;
-        let any_time = self.any_time(trigger);
-        let kinds = planned_faults(self.settings);
-        let fault = *self.draw.pick(&kinds);
-        let verb = self.verb(fault, NodeSelector::It);
-        self.push_on(TriggerCondition { times, ..any_time }, verb);
-    }
-
-    fn replay_at_role_change(&mut self) {
-        let trigger = *self.draw.pick(&[
-            Trigger::Restarts,
-            Trigger::BecomesLeader,
-            Trigger::Acknowledges,
-            Trigger::BecomesCandidate,
-        ]);
-        let nth = self.draw.between(1, 3) as u32;
-        let times = self.draw.between(1, 4) as u32;
-        let delay = self.delay();
-        let soon = self.soon_after(trigger);
-        let count = self.draw.between(5, 60) as u32;
-        let replay = Replay { node: NodeSelector::It, count };
-        self.push_on(TriggerCondition { nth, times, delay, ..soon }, replay);
-    }
-
-    /// Draws an operation of this fault kind, which is none that occurs by chance.
-    pub(super) fn verb(&mut self, fault: Fault, target: NodeSelector) -> Verb {
-        Verb::draw(&mut self.draw, fault, target).expect("patterns have planned kinds only")
-    }
-
-    /// Draws one of the run's fault kinds that affect a node or its links.
-    fn node_fault(&mut self) -> Fault {
-        let kinds = [
-            Fault::Crash,
-            Fault::Partition,
-            Fault::OneWay,
-            Fault::Pause,
-            Fault::Bridge,
-            Fault::SlowDisk,
-            Fault::Clog,
-            Fault::Misroute,
-            Fault::ClockStep,
-            Fault::StalledDisk,
-            Fault::FailedFlush,
-        ];
-        let faults = self.settings.faults;
-        let allowed: Vec<Fault> = kinds.into_iter().filter(|fault| faults.has(*fault)).collect();
-        *self.draw.pick(&allowed)
-    }
-
-    /// Returns a condition for the trigger's next match within ten election timeouts of a random
-    /// time.
-    pub(super) fn soon_after(&mut self, trigger: Trigger) -> TriggerCondition {
-        let from = self.any_moment();
-        let to = from.after(self.settings.config.election_timeout_max * 10);
-        TriggerCondition::next(trigger, from, to)
-    }
-
-    /// Returns a condition for the trigger's next match between a random time and the end of the
-    /// fault phase, because the trigger may be rare.
-    pub(super) fn any_time(&mut self, trigger: Trigger) -> TriggerCondition {
-        let from = self.any_moment();
-        TriggerCondition::next(trigger, from, SimTime::default().after(self.settings.fault_phase))
-    }
-
-    /// Draws a time within the fault phase, in whole milliseconds for readability.
-    pub(super) fn any_moment(&mut self) -> SimTime {
-        let phase_millis = self.settings.fault_phase.as_millis() as u64;
-        SimTime::default()
-            .after(Duration::from_millis(self.draw.between(phase_millis / 50, phase_millis)))
-    }
-
-    /// Draws the delay between a trigger and its operation; often zero.
-    pub(super) fn delay(&mut self) -> Duration {
-        let trips = *self.draw.pick(&[0, 0, 1, 3, 10]);
-        self.settings.latency.max * trips
-    }
-
-    pub(super) fn any_or_one_node(&mut self) -> Option<NodeId> {
-        let node = self.draw.node();
-        self.draw.chance(400).then_some(node)
-    }
-
-    /// Draws a voter other than `first`, if there are two.
-    pub(super) fn voter_after(&mut self, first: NodeId) -> NodeId {
-        let voters = u64::from(self.settings.voters);
-        let steps = self.draw.between(1, voters.max(2) - 1);
-        NodeId((first.0 - 1 + steps) % voters + 1)
-    }
+fn replay_at_role_change(planner: &mut Planner<'_>) {
+    let trigger = *planner.draw.pick(&[
+        Trigger::Restarts,
+        Trigger::BecomesLeader,
+        Trigger::Acknowledges,
+        Trigger::BecomesCandidate,
+    ]);
+    let nth = planner.draw.between(1, 3) as u32;
+    let times = planner.draw.between(1, 4) as u32;
+    let delay = planner.delay();
+    let soon = planner.soon_after(trigger);
+    let count = planner.draw.between(5, 60) as u32;
+    let replay = Replay { node: NodeSelector::It, count };
+    planner.push_on(TriggerCondition { nth, times, delay, ..soon }, replay);
 }

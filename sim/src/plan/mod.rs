@@ -8,6 +8,7 @@ mod draw;
 mod elections;
 mod leases;
 mod members;
+mod planner;
 mod print;
 mod read;
 mod single_fault;
@@ -152,9 +153,8 @@ mod tests {
 
     fn drawn(seed: u64, overrides: &Overrides) -> Plan {
         let choices = Choices::new(seed, overrides.clone());
-        let settings =
-            Settings::draw((<&Profile>::default(), Strategy::default()), &choices, 1, 64);
-        Plan::draw((&settings, Strategy::default()), &choices)
+        let settings = Settings::draw(<&Profile>::default(), Strategy::default(), &choices, 1, 64);
+        Plan::draw(&settings, Strategy::default(), &choices)
     }
 
     #[test]

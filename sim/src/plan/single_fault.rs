@@ -4,7 +4,7 @@ use quorate::types::NodeId;
 
 use crate::choice::Choices;
 use crate::faults::NodeSelector;
-use crate::plan::draw::{Planner, planned_faults};
+use crate::plan::planner::{Planner, planned_faults};
 use crate::plan::{Op, When};
 use crate::settings::Settings;
 use crate::time::SimTime;

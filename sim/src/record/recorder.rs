@@ -261,7 +261,8 @@ impl Recorder {
         now: SimTime,
         client: u16,
         op: Option<OpId>,
-        (tag, to): (Tag, NodeId),
+        tag: Tag,
+        to: NodeId,
     ) {
         let cause = op.and_then(|op| self.invoked.get(&op).copied());
         let id =

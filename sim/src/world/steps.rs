@@ -147,7 +147,7 @@ impl World {
         };
         running.requests.add(tag);
         if let Some((client, op)) = self.load.clients().attempt_owner(tag) {
-            observer.client_request(now, client, op, (tag, to.id()));
+            observer.client_request(now, client, op, tag, to.id());
         }
         observer.observe(now, Observation::RequestReceived { node: to.id(), tag });
         match kind {
@@ -160,7 +160,7 @@ impl World {
             }
             RequestKind::Read(level, query) => {
                 let led_from = running.leadership.last_before_leading();
-                observer.read_requested(running.status(), led_from, (tag, level));
+                observer.read_requested(running.status(), led_from, tag, level);
                 self.step(to, Input::Read { tag, level, query }, observer);
                 observer.read_taken();
             }

@@ -120,7 +120,7 @@ impl World {
             }
             Verb::Flap(Flap { ends: (_, another), period, duration }) => {
                 let flapping =
-                    links::flap(place, another, (period, duration), targets, run.scheduler);
+                    links::flap(place, another, period, duration, targets, run.scheduler);
                 if let Some(flapping) = flapping {
                     faults.plan.begin(flapping, None, run.scheduler);
                 }

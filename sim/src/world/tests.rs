@@ -25,7 +25,7 @@ fn workload() -> AnyWorkload {
 fn no_fault_settings() -> Settings {
     let choices = Choices::new(SEED, Overrides::new());
     let profile = Profile::by_name("no-faults").expect("the profile exists");
-    let mut settings = Settings::draw((profile, Strategy::default()), &choices, 1, 64);
+    let mut settings = Settings::draw(profile, Strategy::default(), &choices, 1, 64);
     (settings.voters, settings.learners) = (3, 0);
     settings
 }
@@ -173,8 +173,8 @@ fn an_isolated_node_exchanges_no_messages() {
 #[test]
 fn a_clone_continues_exactly_as_the_original() {
     let choices = Choices::new(SEED, Overrides::new());
-    let settings = Settings::draw((<&Profile>::default(), Strategy::default()), &choices, 1, 64);
-    let plan = Plan::draw((&settings, Strategy::default()), &choices);
+    let settings = Settings::draw(<&Profile>::default(), Strategy::default(), &choices, 1, 64);
+    let plan = Plan::draw(&settings, Strategy::default(), &choices);
     let mut world = World::new(settings.clone(), workload(), plan, choices);
     let mut observer = Observer::new(&settings, None, None, None);
     for _ in 0..5_000 {

@@ -249,7 +249,8 @@ pub(crate) fn scan(flags: &ScanFlags, json: bool) -> Result<Exit, CommandError> 
     })
 }
 
-fn line((key, value): &Pair, json: bool, raw: bool) -> Vec<u8> {
+fn line(pair: &Pair, json: bool, raw: bool) -> Vec<u8> {
+    let (key, value) = pair;
     match (json, raw) {
         (true, _) => {
             format!("{}\n", json!({ "key": json_of(key), "value": json_of(value) })).into_bytes()

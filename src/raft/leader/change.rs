@@ -151,10 +151,10 @@ impl ChangeInProgress {
         let contact_max = common.config().election_timeout_min;
         let known = self.catching_up.iter().find(|(other, _)| *other == id);
         let has_vote_lease =
-            |peer: &Progress| common.config().lease.is_none() || peer.acked_round > 0;
+            |peer: &Progress| common.config().lease.is_none() || peer.acked_round() > 0;
         known.is_some_and(|(_, catch_up)| catch_up.keeps_up())
             && peers.get(id).is_some_and(|peer| {
-                common.now() < peer.last_contact.after(contact_max) && has_vote_lease(peer)
+                common.now() < peer.last_contact().after(contact_max) && has_vote_lease(peer)
             })
     }
 

@@ -5,25 +5,7 @@ use crate::progress::Progress;
 use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::common::Common;
 use crate::raft::leader::peers::Peers;
-use crate::types::{Body, Incarnation, Index, Member, Membership, Message};
-
-/// Whether the message comes from another disk than the peer's earlier replies. The peer's
-/// progress is then reset: the leader knows of no entry that this disk has.
-pub(crate) fn is_from_other_disk(
-    progress: &mut Progress,
-    incarnation: Incarnation,
-    last: Index,
-) -> bool {
-    if progress.incarnation == Incarnation::default() {
-        progress.incarnation = incarnation;
-    }
-    let is_other = progress.incarnation != incarnation;
-    if is_other {
-        progress.reset_for_disk(incarnation, last);
-    }
-    assert!(progress.incarnation == incarnation, "the progress is of the disk that replies");
-    is_other
-}
+use crate::types::{Body, Incarnation, Member, Membership, Message};
 
 /// Whether replies of the peer's disk count, where `round` is the last heartbeat round sent. A
 /// message from a disk that was rolled back to an older image is rejected, and the peer is sent
@@ -34,22 +16,22 @@ pub(crate) fn accepts_disk_of(
     message: &Message,
     round: u64,
 ) -> bool {
-    assert!(progress.incarnation == message.incarnation, "the progress is of this disk");
+    assert!(progress.incarnation() == message.incarnation, "the progress is of this disk");
     assert!(message.body.requires_known_disk(), "other messages count from any disk");
     let (from, last) = (message.from, common.log().last().index);
     let acknowledged = progress.matched();
     if let Body::HeartbeatReply { round: replied, durable, .. } = message.body
         && replied <= round
-        && lacks_acknowledged_entries(progress, replied, durable)
+        && progress.lacks_acknowledged_entries(replied, durable)
     {
         progress.mark_rolled_back(last);
         common.output.push(Action::RolledBackDisk { node: from, acknowledged, durable });
     }
-    if progress.disk_rolled_back {
+    if progress.disk_rolled_back() {
         common.reject_message(from, message.body.name(), MessageRejectReason::RolledBackDisk);
         common.send(from, Body::UnknownIncarnation);
     }
-    !progress.disk_rolled_back
+    !progress.disk_rolled_back()
 }
 
 /// Returns `next` with the incarnations of its voters' disks, as far as this leader knows them:
@@ -63,7 +45,7 @@ pub(crate) fn with_known_incarnations(
         let Some(member) = next.member(*id) else { continue };
         let incarnation = match peers.get(*id) {
             _ if *id == common.id() => common.members.incarnation(),
-            Some(progress) => progress.incarnation,
+            Some(progress) => progress.incarnation(),
             None => continue,
         };
         if member.incarnation == Incarnation::default() {
@@ -72,11 +54,4 @@ pub(crate) fn with_known_incarnations(
         }
     }
     next
-}
-
-/// Whether the peer's disk lacks entries that the peer acknowledged. The reply to `round` was sent
-/// after the acknowledgements that the leader had received before that round, and a correct disk
-/// does not lose acknowledged entries within the leader's term.
-fn lacks_acknowledged_entries(progress: &Progress, round: u64, durable: Index) -> bool {
-    round > progress.matched_round && durable < progress.matched()
 }

@@ -87,8 +87,8 @@ fn voter_to_suspend(common: &Common, peers: &Peers, rules: Suspension) -> Option
     if membership.incoming().len() <= rules.voters_min {
         return None;
     }
-    let (id, peer) = peers.voters(membership).min_by_key(|(_, peer)| peer.last_contact)?;
-    (common.now() >= peer.last_contact.after(rules.after)).then_some(id)
+    let (id, peer) = peers.voters(membership).min_by_key(|(_, peer)| peer.last_contact())?;
+    (common.now() >= peer.last_contact().after(rules.after)).then_some(id)
 }
 
 /// Sends [`Body::TakeoverAllowed`] to each incoming voter that has every committed entry on its

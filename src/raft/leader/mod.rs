@@ -254,24 +254,24 @@ impl Leader {
         };
         assert!(confirmed < self.round, "a round is confirmed after it was sent");
         for (id, progress) in self.peers.iter_mut() {
-            assert!(progress.acked_round < self.round, "no peer answers a round in advance");
-            progress.committed_sent = heartbeat.committed;
+            assert!(progress.acked_round() < self.round, "no peer answers a round in advance");
+            progress.record_committed_sent(heartbeat.committed);
             // A holder must have every committed entry, or its answers could be stale. A holder
             // that delays the commit index and does not advance gets no new lease, even if it
             // replies.
             let matched = progress.matched();
-            let advances = matched >= quorum_matched || matched > progress.matched_at_grant;
+            let advances = matched >= quorum_matched || progress.advanced_since_grant();
             let granted = grantable.filter(|_| {
-                progress.ready.wants_read_lease && advances && matched >= heartbeat.committed
+                progress.ready().wants_read_lease && advances && matched >= heartbeat.committed
             });
             if let Some((_, until)) = granted {
-                progress.matched_at_grant = matched;
+                progress.read_lease_granted();
                 self.lease.grant_read_lease(id, until);
             }
             let read_lease = granted.map_or(Duration::ZERO, |(length, _)| length);
             // Until an entry of this term is committed, the commit index may lack completed writes:
             // the round confirms no freshness.
-            let echo = if established { progress.acked_round } else { 0 };
+            let echo = if established { progress.acked_round() } else { 0 };
             assert!(read_lease <= heartbeat.vote_lease, "no read lease outlives the lease");
             let heartbeat = Heartbeat { echo, read_lease, ..heartbeat };
             common.send(id, Body::Heartbeat(heartbeat));
@@ -307,7 +307,7 @@ impl Leader {
             return true;
         }
         let contact =
-            Instant(self.quorum_reached(common, common.now().0, |peer| peer.last_contact.0));
+            Instant(self.quorum_reached(common, common.now().0, |peer| peer.last_contact().0));
         common.now() < contact.after(common.config().election_timeout_max)
     }
 
@@ -358,7 +358,7 @@ impl Leader {
         }
         let Some(progress) = self.peers.get_mut(message.from) else { return true };
         let last = common.log().last().index;
-        if disks::is_from_other_disk(progress, message.incarnation, last) {
+        if progress.replied_from(message.incarnation, last) {
             self.change.restart_catch_up(message.from);
         }
         disks::accepts_disk_of(common, progress, message, self.round)
@@ -525,7 +525,7 @@ impl Leader {
 
     /// The last round that a quorum has answered.
     fn confirmed_round(&self, common: &Common) -> u64 {
-        self.quorum_reached(common, self.round, |peer| peer.acked_round)
+        self.quorum_reached(common, self.round, |peer| peer.acked_round())
     }
 
     /// Ends the leadership and every pending request. A later leader may still commit the
@@ -560,8 +560,8 @@ impl Leader {
         self.peers.assert_invariants(common.id(), last);
         for (_, progress) in self.peers.iter() {
             replication::assert_within_window(common, progress);
-            assert!(progress.acked_round <= self.round, "only sent rounds are answered");
-            assert!(progress.last_contact <= now, "no peer was heard from in the future");
+            assert!(progress.acked_round() <= self.round, "only sent rounds are answered");
+            assert!(progress.last_contact() <= now, "no peer was heard from in the future");
         }
         self.lease.assert_invariants(self.round, now);
         self.change.assert_invariants(common, &self.peers);
@@ -581,7 +581,7 @@ impl Leader {
 
     /// Returns every instant in the leader's state.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
-        let contacts = self.peers.iter_mut().map(|(_, progress)| &mut progress.last_contact);
+        let contacts = self.peers.iter_mut().map(|(_, progress)| progress.instant());
         let own = [&mut self.heartbeat_due].into_iter().chain(&mut self.commit_due);
         let parts = self.lease.instants().chain(self.transfers.instant());
         contacts.chain(own).chain(parts).chain(self.change.instants())

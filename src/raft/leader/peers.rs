@@ -43,7 +43,7 @@ impl Peers {
     ) -> Option<&mut Progress> {
         match self.get_mut(from) {
             Some(progress) => {
-                progress.last_contact = common.now();
+                progress.heard_from(common.now());
                 Some(progress)
             }
             None => {
@@ -141,7 +141,7 @@ mod tests {
         assert!(peers.iter().map(|(id, _)| id.0).eq([2, 3, 4]));
         let reached = |peers: &Peers, own| {
             let members = Membership::new([1, 2, 3].map(NodeId));
-            let of = |progress: &Progress| progress.last_contact.0;
+            let of = |progress: &Progress| progress.last_contact().0;
             (
                 peers.quorum_reached(&members, NodeId(1), own, of),
                 peers.all_reached(&members, NodeId(1), own, of),

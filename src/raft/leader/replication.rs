@@ -68,7 +68,7 @@ fn is_idle(common: &Common, progress: &Progress) -> bool {
 
 /// Whether the peer lacks the latest commit index and no entry is left to send that would carry it.
 pub(crate) fn needs_commit(common: &Common, progress: &Progress) -> bool {
-    is_idle(common, progress) && progress.committed_sent < common.log().committed()
+    is_idle(common, progress) && progress.committed_sent() < common.log().committed()
 }
 
 /// Sends entries from the disk to the peer if they are still its next ones.
@@ -155,6 +155,6 @@ fn send_entries(
     assert!(progress.matched() <= prev_index, "matched entries are not sent again");
     progress.sent(last, entries.len(), bytes, round);
     let committed = common.log().committed();
-    progress.committed_sent = committed;
+    progress.record_committed_sent(committed);
     common.send(peer, Body::AppendEntries { prev, entries, committed });
 }

@@ -82,9 +82,7 @@ pub(crate) fn on_heartbeat_reply(
         let reason = MessageRejectReason::ImpossibleMatch;
         return common.reject_message(from, "HeartbeatReply", reason);
     }
-    if reply.round >= progress.acked_round {
-        (progress.acked_round, progress.ready) = (reply.round, reply.ready);
-    }
+    progress.answered(reply.round, reply.ready);
     let before = progress.matched();
     progress.heartbeat_replied(reply.round, reply.verified, reply.matched);
     progress.record_matched_round(before, round);

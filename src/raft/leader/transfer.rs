@@ -73,7 +73,7 @@ impl Transfers {
     pub(crate) fn advance(&self, common: &mut Common, peers: &Peers, lease: &mut LeaderLease) {
         let Some(Transfer { to, .. }) = self.current else { return };
         let last = common.log().last().index;
-        let ready = |peer: &Progress| peer.ready.may_lead && peer.matched() == last;
+        let ready = |peer: &Progress| peer.ready().may_lead && peer.matched() == last;
         // The holder of a read lease relies on no other leader being elected meanwhile.
         if peers.get(to).is_some_and(ready) && !lease.has_read_leases(common.now()) {
             lease.end();
@@ -149,7 +149,8 @@ pub(crate) fn higher_priority_target(common: &Common, peers: &Peers) -> Option<N
 
 /// Whether the peer was heard from lately, may lead, receives entries and has disk space.
 fn may_take_leadership(common: &Common, peer: &Progress) -> bool {
-    let fresh_until = peer.last_contact.after(common.config().heartbeat_interval.saturating_mul(2));
+    let fresh_until =
+        peer.last_contact().after(common.config().heartbeat_interval.saturating_mul(2));
     let receives_entries = peer.mode() == Mode::Replicate && !peer.disk_full();
-    common.now() <= fresh_until && peer.ready.may_lead && receives_entries
+    common.now() <= fresh_until && peer.ready().may_lead && receives_entries
 }

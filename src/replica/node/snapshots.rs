@@ -1,7 +1,7 @@
 //! Snapshot handling of a node: own snapshots, those from peers, and restoring from one.
 
 use crate::raft;
-use crate::replica::node::{Node, Task};
+use crate::replica::node::{Compaction, Node, Task};
 use crate::replica::output::{Note, Output, Work};
 use crate::replica::snapshots::SnapshotProgress;
 use crate::storage::SnapshotEvent;
@@ -30,29 +30,35 @@ impl Node {
             Some(SnapshotProgress::Taken(meta)) => {
                 self.storage.set_snapshot(meta, &mut self.events)
             }
-            Some(SnapshotProgress::Received(meta)) if self.may_rebuild_from(&meta) => {
+            Some(SnapshotProgress::Received(meta))
+                if self.validation.may_rebuild_from(
+                    &meta,
+                    self.storage.snapshot(),
+                    self.raft.log(),
+                ) =>
+            {
                 self.validation.rebuild_from(meta.clone());
                 self.storage.set_snapshot(meta, &mut self.events);
             }
             Some(SnapshotProgress::Received(meta)) => {
-                self.note(|| Note::SnapshotReceived(meta.clone()));
-                self.enqueue(raft::Input::SnapshotReceived { meta });
+                self.notes.push(|| Note::SnapshotReceived(meta.clone()));
+                self.inputs.push_back(raft::Input::SnapshotReceived { meta });
             }
             Some(SnapshotProgress::Served(output)) => self.outputs.push(output),
             None => {}
         }
     }
 
-    /// Handles a snapshot that the store has recorded as the current one. The log that it covers is
-    /// compacted, first in the algorithm and then on disk.
-    pub(super) fn on_snapshot_recorded(&mut self, meta: SnapshotMeta) {
+    /// Handles a snapshot that the store has recorded as the current one. Returns the compaction of
+    /// the log that it covers.
+    pub(super) fn on_snapshot_recorded(&mut self, meta: SnapshotMeta) -> Option<Compaction> {
         if self.validation.rebuild_snapshot() == Some(&meta) {
-            return self.snapshots.on_installed(&meta);
+            self.snapshots.on_installed(&meta);
+            return None;
         }
-        self.note(|| Note::SnapshotTaken(meta.clone()));
+        self.notes.push(|| Note::SnapshotTaken(meta.clone()));
         let base = self.snapshots.on_taken(&meta);
-        self.step_raft(raft::Input::SnapshotTaken { meta, base });
-        self.storage.compact(base, &mut self.events);
+        Some(Compaction { input: raft::Input::SnapshotTaken { meta, base }, base })
     }
 
     /// Restores the state machine from an installed snapshot. The outcomes of the covered entries
@@ -78,6 +84,6 @@ impl Node {
     pub(super) fn on_snapshot_offer(&mut self, from: NodeId, meta: SnapshotMeta) {
         let may_start = !matches!(self.task, Task::Restoring | Task::Rebuilding);
         let (storage, events) = (&mut self.storage, &mut self.events);
-        self.snapshots.on_offer(self.now, (from, meta), may_start, storage, events);
+        self.snapshots.on_offer(self.now, from, &meta, may_start, storage, events);
     }
 }

@@ -1,43 +1,13 @@
-//! Comparison with other nodes' logs and state machines, and the rebuild of a diverged one.
+//! Comparison with other nodes' state machines, and the rebuild of a diverged one.
 
 use crate::raft;
-use crate::replica::hash_chains::ChainMatch;
-use crate::replica::node::{Node, Task};
-use crate::replica::output::Output;
-use crate::storage::StorageError;
+use crate::replica::node::{Compaction, Node, Task};
+use crate::replica::output::{ComparisonResult, Output};
 use crate::types::{
-    Body, Comparison, ComparisonBody, HashChain, Index, Message, NodeId, Packet, SnapshotMeta,
-    StateVerification,
+    Comparison, ComparisonBody, Index, NodeId, SnapshotMeta, StateDigest, StateVerification,
 };
 
 impl Node {
-    /// Handles a leader's append with the hash chain of its `prev` entry. A mismatch stops the
-    /// node.
-    pub(super) fn on_chained(&mut self, message: Message, chain: HashChain) {
-        if let Body::AppendEntries { prev, entries, .. } = &message.body {
-            match self.hash_chains.compare(*prev, chain, entries) {
-                ChainMatch::Same => self.validation.comparisons.chains += 1,
-                ChainMatch::Unavailable => self.validation.comparisons.chains_unavailable += 1,
-                ChainMatch::Broken(id) => {
-                    return self.stop(StorageError::diverged_log(id, message.from));
-                }
-            }
-        }
-        self.enqueue(raft::Input::Message(message));
-    }
-
-    /// Sends a message. An append carries the hash chain of its `prev` entry, if that is known.
-    pub(super) fn send(&mut self, message: Message) {
-        let packet = if let Body::AppendEntries { prev, .. } = message.body
-            && let Some(chain) = self.hash_chains.at(prev)
-        {
-            Packet::Chained(message, chain)
-        } else {
-            Packet::Message(message)
-        };
-        self.outputs.push(Output::Send(packet));
-    }
-
     /// Handles a comparison message; it is ignored unless a member sent it to this node.
     pub(super) fn on_comparison(&mut self, comparison: Comparison) {
         let Comparison { from, to, body } = comparison;
@@ -69,7 +39,7 @@ impl Node {
         } else if self.raft.status().applied > after {
             self.snapshots.demand();
         } else {
-            self.enqueue(raft::Input::AppendNoop);
+            self.inputs.push_back(raft::Input::AppendNoop);
         }
     }
 
@@ -77,20 +47,9 @@ impl Node {
     fn on_offer(&mut self, from: NodeId, meta: SnapshotMeta) {
         let log = self.raft.log();
         let fits = log.membership_at(meta.last.index) == Some(&meta.membership);
-        if fits && self.may_rebuild_from(&meta) {
+        if fits && self.validation.may_rebuild_from(&meta, self.storage.snapshot(), log) {
             self.on_snapshot_offer(from, meta);
         }
-    }
-
-    /// Returns true if the state machine must be rebuilt, and this snapshot is fit for it.
-    pub(super) fn may_rebuild_from(&self, meta: &SnapshotMeta) -> bool {
-        let newer = meta.last.index > self.storage.snapshot().last.index;
-        let log = self.raft.log();
-        let has = meta.last.index <= log.durable() && log.has(meta.last);
-        self.validation.verification() == StateVerification::Quarantined
-            && self.validation.rebuild_snapshot().is_none()
-            && newer
-            && has
     }
 
     /// Compares digests with other nodes if it is due, and quarantines a diverged state machine.
@@ -105,24 +64,39 @@ impl Node {
             let lost = self.requests.skipped(Index::MAX);
             self.outputs.extend(lost.map(|tag| Output::Unknown { tag }));
             self.snapshots.abandon_own(&mut self.storage, &mut self.events);
-            self.enqueue(raft::Input::Quarantine(true));
+            self.inputs.push_back(raft::Input::Quarantine(true));
         }
     }
 
-    /// Starts the rebuild once its snapshot is recorded and the worker is idle.
-    pub(super) fn start_rebuild(&mut self) {
+    /// Starts the rebuild once its snapshot is recorded and the worker is idle. Returns the
+    /// compaction of the log that the snapshot covers.
+    pub(super) fn start_rebuild(&mut self) -> Option<Compaction> {
         let is_idle = self.task == Task::Idle;
-        let Some(meta) = self.validation.rebuild_snapshot().filter(|_| is_idle).cloned() else {
-            return;
-        };
+        let meta = self.validation.rebuild_snapshot().filter(|_| is_idle).cloned()?;
         let current = self.storage.snapshot();
         if current.root == meta.root {
             let base = meta.last.index;
-            self.step_raft(raft::Input::Rebuild { meta });
-            self.storage.compact(base, &mut self.events);
-        } else if current.last.index >= meta.last.index {
+            return Some(Compaction { input: raft::Input::Rebuild { meta }, base });
+        }
+        if current.last.index >= meta.last.index {
             // A snapshot that the node took before was recorded in between.
             self.validation.retry_rebuild(self.now);
         }
+        None
+    }
+
+    /// Handles the end of a restore from a snapshot, which ends a quarantine if it was a rebuild.
+    pub(super) fn on_restored(&mut self, last: Index, state_digest: StateDigest) {
+        let rebuilt = core::mem::replace(&mut self.task, Task::Idle) == Task::Rebuilding;
+        if rebuilt {
+            self.outputs.push(Output::StateCompared(ComparisonResult::Rebuilt { index: last }));
+            self.inputs.push_back(raft::Input::Quarantine(false));
+        }
+        // If the state was found diverged during an ordinary restore, it is still diverged, because
+        // the user's state machine may have kept its durable state.
+        if rebuilt || self.validation.is_usable() {
+            self.validation.restarted(last, state_digest, self.now);
+        }
+        self.inputs.push_back(raft::Input::Applied(last));
     }
 }

@@ -54,7 +54,10 @@ impl Security {
         match self {
             Security::Plaintext { .. } => Ok(Link::plaintext(tcp)),
             #[cfg(feature = "tls")]
-            Security::Tls(tls) => Ok(Link::tls(tls.accept(tcp).await?)),
+            Security::Tls(tls) => {
+                let (stream, principal, watch) = tls.accept(tcp).await?;
+                Ok(Link::tls(stream, principal, watch))
+            }
         }
     }
 
@@ -94,7 +97,10 @@ impl Security {
         match (self, node) {
             (Security::Plaintext { .. }, _) => Ok(Link::plaintext(tcp)),
             #[cfg(feature = "tls")]
-            (Security::Tls(tls), node) => Ok(Link::tls(tls.connect(tcp, node).await?)),
+            (Security::Tls(tls), node) => {
+                let (stream, principal, watch) = tls.connect(tcp, node).await?;
+                Ok(Link::tls(stream, principal, watch))
+            }
         }
     }
 }
@@ -132,9 +138,7 @@ impl Link {
     }
 
     #[cfg(feature = "tls")]
-    fn tls(
-        (stream, principal, watch): (impl Socket + 'static, Principal, CertificateWatch),
-    ) -> Link {
+    fn tls(stream: impl Socket + 'static, principal: Principal, watch: CertificateWatch) -> Link {
         let (principal, trust) = (Some(principal), Trust::Certificate(watch));
         Link { stream: Box::new(stream), principal, trust }
     }

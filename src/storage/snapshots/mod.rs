@@ -296,7 +296,8 @@ impl Snapshots {
         &mut self,
         operations: &mut Operations,
         id: OperationId,
-        place: (Option<FileName>, u64),
+        file: Option<FileName>,
+        offset: u64,
         result: Result<Vec<u8>, DiskError>,
     ) -> Result<(), StorageError> {
         let done = self.common.pending.remove(&id);
@@ -309,7 +310,7 @@ impl Snapshots {
                 }
             }
             Err(error) if done.kind != OperationKind::Read => {
-                return Err(StorageError::disk(place.0, place.1, &error));
+                return Err(StorageError::disk(file, offset, &error));
             }
             result => self.on_done(operations, done.purpose, result),
         }

@@ -100,7 +100,7 @@ impl ServeFlags {
         if let Some(listen) = self.listen.filter(|_| !self.join.is_empty()) {
             let others = self.join.iter().filter(|node| node.id != id);
             let others = others.map(|node| (node.id, node.address));
-            return Ok(ServerConfig::joining(&self.data_dir, cluster, (id, listen), others));
+            return Ok(ServerConfig::joining(&self.data_dir, cluster, id, listen, others));
         }
         let members = self.members.iter().map(|node| (node.id, node.address));
         let config = ServerConfig::new(&self.data_dir, cluster, id, members);

@@ -89,8 +89,9 @@ impl SweepRunner<'_> {
         let mut built = None;
         let mut sweeps = Vec::new();
         for number in numbers {
-            let budget = (self.strategy, seeds_max);
-            let known = self.results().known(&mutant.id, &edits, number, budget).cloned();
+            let results = self.results();
+            let known = results.known(&mutant.id, &edits, number, self.strategy, seeds_max);
+            let known = known.cloned();
             let is_done = |known: &MutantSweep| known.shrunk.is_some() || mutant.test.is_some();
             if let Some(known) = known.filter(|known| !self.arguments.shrink || is_done(known)) {
                 sweeps.push(known);

@@ -39,7 +39,8 @@ impl Results {
         id: &str,
         edits: &str,
         number: u64,
-        (strategy, seeds_max): (Strategy, u64),
+        strategy: Strategy,
+        seeds_max: u64,
     ) -> Option<&MutantSweep> {
         self.known.iter().rev().find(|sweep| {
             let same = (sweep.mutant.as_str(), sweep.edits.as_str(), sweep.strategy.as_str())
@@ -96,13 +97,13 @@ mod tests {
         let mut results = Results::open(folder.path(), 7).expect("it opens");
         let strategy = Strategy::Swarm;
         assert_eq!(results.known.len(), 2);
-        assert!(results.known("EL01", "e", 0, (strategy, 100)).is_some());
-        assert!(results.known("EL01", "e", 0, (strategy, 101)).is_none(), "it ran too few seeds");
-        assert!(results.known("EL01", "other", 0, (strategy, 100)).is_none(), "the edits changed");
-        let other = (Strategy::Nemeses, 100);
-        assert!(results.known("EL01", "e", 0, other).is_none(), "the strategy differs");
+        assert!(results.known("EL01", "e", 0, strategy, 100).is_some());
+        assert!(results.known("EL01", "e", 0, strategy, 101).is_none(), "it ran too few seeds");
+        assert!(results.known("EL01", "other", 0, strategy, 100).is_none(), "the edits changed");
+        let other = Strategy::Nemeses;
+        assert!(results.known("EL01", "e", 0, other, 100).is_none(), "the strategy differs");
         assert!(
-            results.known("EL01", "e", 1, (strategy, 100)).is_none(),
+            results.known("EL01", "e", 1, strategy, 100).is_none(),
             "a hung sweep has no result"
         );
         results.add(sweep(2, 100, Verdict::Survived)).expect("it is written");

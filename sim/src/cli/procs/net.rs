@@ -84,8 +84,8 @@ impl NamespaceNetwork {
         let Some(faults) = &self.random_faults else { return Ok(()) };
         for id in 1..=self.nodes {
             let namespace = self.namespace(id);
-            let addresses = (self.address(id), self.listen_address(id));
-            let relay = Relay::start(move || enter(&namespace), addresses, Arc::clone(faults))?;
+            let (at, node) = (self.address(id), self.listen_address(id));
+            let relay = Relay::start(move || enter(&namespace), at, node, Arc::clone(faults))?;
             self.relays.push(relay);
         }
         Ok(())

@@ -49,13 +49,14 @@ const WAITING_BYTES_MAX: usize = 16 << 20;
 
 impl Relay {
     /// Starts a relay thread, which calls `enter` to join the network namespace of the node, and
-    /// then accepts connections at the first address and forwards them to the node at the second.
+    /// then accepts connections at the address `at` and forwards them to the node at `node`.
     ///
     /// # Errors
     /// `enter` or the listener fails.
     pub(super) fn start(
         enter: impl FnOnce() -> Result<(), String> + Send + 'static,
-        (at, node): (String, String),
+        at: String,
+        node: String,
         faults: Arc<RandomFaults>,
     ) -> Result<Relay, String> {
         let stopped = Arc::new(AtomicBool::new(false));
@@ -249,8 +250,7 @@ mod tests {
         let node = free();
         let address = |of: &TcpListener| of.local_addr().expect("it listens").to_string();
         let at = address(&free());
-        let addresses = (at.clone(), address(&node));
-        let relay = Relay::start(|| Ok(()), addresses, Arc::clone(&faults));
+        let relay = Relay::start(|| Ok(()), at.clone(), address(&node), Arc::clone(&faults));
         let relay = relay.expect("the port is free");
         let mut caller = TcpStream::connect(at).expect("the relay listens");
         let (mut called, _) = node.accept().expect("the relay connects");

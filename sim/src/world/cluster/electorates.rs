@@ -55,8 +55,7 @@ impl Cluster {
             Spot::MembershipTruncated,
         );
         if leads && status.role == RoleName::Leader {
-            let steps = (&was.membership, &is.membership);
-            observer.membership_changed(place.id(), steps, inherited);
+            observer.membership_changed(place.id(), &was.membership, &is.membership, inherited);
         }
         self.electorates().all(|membership| self.survives(membership, None))
     }

@@ -143,7 +143,7 @@ impl Node {
         observer.observe(now, seen);
         let tail = log.last().index.0 + 1 - log.tail_first().0;
         let entries = log.last().index.0 - log.base().index.0;
-        observer.started(&status, (entries, tail), self.start_number, now.since(exit.at));
+        observer.started(&status, entries, tail, self.start_number, now.since(exit.at));
         observer.reach_if(exit.cleanly, Spot::RestartClean);
         let ahead = machine.user().applied() > machine.applied().index;
         observer.reach_if(ahead, Spot::RestartMachineAhead);

@@ -58,7 +58,8 @@ pub(crate) fn blocked_by(
 pub(crate) fn flap(
     one: Place,
     another: NodeSelector,
-    (period, duration): (Duration, Duration),
+    period: Duration,
+    duration: Duration,
     targets: &Targets,
     scheduler: &Scheduler,
 ) -> Option<Effect> {

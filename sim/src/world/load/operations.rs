@@ -46,7 +46,7 @@ impl Load {
                 Some(_) => ReadLevel::Linearizable,
             };
             self.clients.count_started(client);
-            return self.read(client, op, route, (level, query), run);
+            return self.read(client, op, route, level, query, run);
         }
         let in_session = target.is_none() && self.clients.has_session(client);
         let command = draw_command(op, in_session, &mut draw, run.setup);
@@ -83,7 +83,7 @@ impl Load {
         let query = run.setup.workload.query(op, &mut run.setup.choices.draw(key));
         let level = draw_read_level(client, timer.turn, run.setup);
         let route = Route { to, travels: Duration::ZERO };
-        self.read(client, op, route, (level, query), run);
+        self.read(client, op, route, level, query, run);
         let gives_up = run.setup.settings.request_timeout;
         run.scheduler.after(gives_up, Event::ClientTimer { client, timer: timer.number });
     }

@@ -59,7 +59,7 @@ impl Load {
             return true;
         }
         match &request.operation {
-            ScriptedOperation::Get(key, level, _) => self.read_for(client, via, (key, *level), run),
+            ScriptedOperation::Get(key, level, _) => self.read_for(client, via, key, *level, run),
             _ => self.write_for(client, &request.operation, run),
         }
         let timer = self.clients.start_timer(client).number;
@@ -72,14 +72,15 @@ impl Load {
         &mut self,
         client: u16,
         via: Option<Place>,
-        (key, level): (&str, ReadLevel),
+        key: &str,
+        level: ReadLevel,
         run: &mut Surroundings<'_>,
     ) {
         let op = self.clients.begin(client);
         let query = Operation::Get { key: key.as_bytes() }.encode();
         let to = via.unwrap_or_else(|| self.next_place(client, run));
         let route = Route { to, travels: run.setup.settings.latency.min / 2 };
-        self.read(client, op, route, (level, query), run);
+        self.read(client, op, route, level, query, run);
     }
 
     /// Sends the write, for the first time or again; opens a session for it first.

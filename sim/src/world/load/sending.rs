@@ -100,7 +100,8 @@ impl Load {
         client: u16,
         op: OpId,
         route: Route,
-        (level, query): (ReadLevel, Vec<u8>),
+        level: ReadLevel,
+        query: Vec<u8>,
         run: &mut Surroundings<'_>,
     ) {
         let invoked = Observation::ReadInvoked { op, level, query: &query };

@@ -255,7 +255,7 @@ mod tests {
     fn settings(faults: &[Fault]) -> Settings {
         let choices = Choices::new(1, Overrides::new());
         let stabilization = Profile::by_name("no-faults").expect("the profile exists");
-        let mut settings = Settings::draw((stabilization, Strategy::default()), &choices, 1, 64);
+        let mut settings = Settings::draw(stabilization, Strategy::default(), &choices, 1, 64);
         settings.faults = faults.iter().copied().collect::<Faults>();
         settings
     }

@@ -25,7 +25,7 @@ pub(crate) fn draw_core(setup: &Setup, cluster: &Cluster) -> Vec<Place> {
     for membership in cluster.electorates() {
         // Target voters may get their votes before a leader notices that one is missing.
         for voters in [membership.incoming(), membership.outgoing(), membership.target()] {
-            draw_quorum(membership, voters, (setup, cluster), &mut draw, &mut core);
+            draw_quorum(membership, voters, setup, cluster, &mut draw, &mut core);
         }
     }
     let members = cluster.committed_membership();
@@ -55,7 +55,8 @@ fn has_intact_disk_in_all(cluster: &Cluster, id: NodeId) -> bool {
 fn draw_quorum(
     membership: &Membership,
     voters: &Voters,
-    (setup, cluster): (&Setup, &Cluster),
+    setup: &Setup,
+    cluster: &Cluster,
     draw: &mut Draw<'_>,
     core: &mut Vec<Place>,
 ) {

@@ -77,7 +77,7 @@ fn bootstrap_join_or_restart(
     if let Some(listed) = &settings.join {
         let id = required()?;
         let (listen, peers) = joining(settings, sources, id, listed)?;
-        return Ok(ServerConfig::joining(directory, cluster, (id, listen), peers));
+        return Ok(ServerConfig::joining(directory, cluster, id, listen, peers));
     }
     restart(settings, directory)
 }
@@ -175,7 +175,7 @@ fn restart(settings: &Settings, directory: &Path) -> Result<ServerConfig, Comman
         .listen
         .or(own)
         .ok_or_else(|| missing(&format!("{id} has no address in the membership")))?;
-    Ok(ServerConfig::joining(directory, opened.identity.cluster, (id, listen), []))
+    Ok(ServerConfig::joining(directory, opened.identity.cluster, id, listen, []))
 }
 
 /// Returns the setting that causes the error.

@@ -208,7 +208,7 @@ impl Node {
         assert_eq!(owner, Owner::Snapshots);
         if self.failure.is_none() {
             let operations = &mut self.operations;
-            let completed = self.snapshots.complete(operations, id, (file, offset), result);
+            let completed = self.snapshots.complete(operations, id, file, offset, result);
             self.failure = completed.err();
         }
     }

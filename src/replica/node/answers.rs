@@ -1,0 +1,64 @@
+//! Answers to clients. A node whose state machine has diverged gives none, and one whose state
+//! machine is unverified answers no reads.
+
+use crate::raft;
+use crate::replica::node::Node;
+use crate::replica::output::{Output, Work};
+use crate::replica::read_conflicts;
+use crate::types::{EntryId, Freshness, Index, ReadLevel, RejectReason, Tag};
+
+impl Node {
+    /// Whether the state machine may answer reads now.
+    pub(super) fn may_serve_reads(&self) -> bool {
+        self.validation.may_serve_reads(self.now, self.raft.membership())
+    }
+
+    /// Handles a client's read.
+    pub(super) fn on_read(&mut self, tag: Tag, level: ReadLevel, query: Vec<u8>) {
+        if !self.may_serve_reads() {
+            return self.reject_unverified(tag);
+        }
+        let conflict = match level {
+            ReadLevel::Replica => {
+                read_conflicts::last(self.raft.log(), &query, &self.conflict_test)
+            }
+            _ => Index::ZERO,
+        };
+        self.requests.read(tag, query);
+        self.inputs.push_back(raft::Input::Read { tag, level, conflict });
+    }
+
+    /// Passes the query of a read that may be answered now to the worker.
+    pub(super) fn on_read_ready(&mut self, tag: Tag, index: Index, freshness: Freshness) {
+        if !self.may_serve_reads() {
+            self.requests.end(tag);
+            return self.reject_unverified(tag);
+        }
+        let query = self.requests.ready(tag, index, freshness);
+        self.outputs.push(Output::Work(Work::Query { tag, query }));
+    }
+
+    /// Passes on the worker's answer to a read.
+    pub(super) fn on_answered(&mut self, tag: Tag, applied: Index, answer: Vec<u8>) {
+        let (index, freshness) = self.requests.answered(tag);
+        if !self.may_serve_reads() {
+            return self.reject_unverified(tag);
+        }
+        self.outputs.push(Output::Answered { tag, freshness, index, applied, answer });
+    }
+
+    /// Handles the commit of a proposal. A diverged state machine does not apply it, so its outcome
+    /// is unknown on this node.
+    pub(super) fn on_committed(&mut self, tag: Tag, id: EntryId) {
+        if self.validation.is_usable() {
+            self.outputs.extend(self.requests.committed(tag, id));
+        } else {
+            self.requests.end_at(tag, id.index);
+            self.outputs.push(Output::Unknown { tag });
+        }
+    }
+
+    fn reject_unverified(&mut self, tag: Tag) {
+        self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
+    }
+}
