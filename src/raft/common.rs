@@ -25,7 +25,7 @@ use crate::types::{
     ReadLevel, Readiness, RejectReason, Restored, RoleName, Tag, Term, WriteId,
 };
 
-/// The state that a node has in every role. The owners are visible in the whole room, because a
+/// The state that a node has in every role. The owners are visible in all of `src/raft/`, because a
 /// handler often needs two of them at once; what they own is theirs alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Common {
@@ -329,8 +329,9 @@ impl Common {
 
 #[cfg(feature = "explore")]
 impl Common {
-    /// Resets what decides nothing: counts, the jitter, and the times of actions that this node
-    /// never takes. Renumbers the writes, and returns the previous number of the last durable one.
+    /// Resets what the normal form leaves out: counts, the jitter, and with it the next election
+    /// timeouts, and the times of actions that this node never takes. Renumbers the writes, and
+    /// returns the previous number of the last durable one.
     pub(crate) fn normalize(&mut self) -> WriteId {
         let (own, now) = (self.id(), self.now);
         let membership = self.journal.log().membership();

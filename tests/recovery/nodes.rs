@@ -106,7 +106,7 @@ fn recover<D: Disk>(survivor: &mut D, mut disk: impl FnMut(NodeId) -> D) -> Clus
     let mut target = disk(IDS[0]);
     plan.create_directory(survivor, IDS[0], &mut target, &storage).expect("the disk has space");
     let mut cluster = Cluster::new(NEW);
-    cluster.start(IDS[0], target).expect("the path is a directory");
+    cluster.start(IDS[0], target).expect("the directory was created for this node");
     for id in &IDS[1..] {
         let mut disk = disk(*id);
         format(&mut disk, NEW, *id, &Membership::default());
@@ -254,7 +254,7 @@ fn several_survivors_start_together() {
         let made =
             plan.create_directory(&mut disks[chosen], *id, &mut target, &config(*id).storage);
         made.expect("there is room");
-        cluster.start(*id, target).expect("the path is a directory");
+        cluster.start(*id, target).expect("the directory was created for this node");
     }
     cluster.add("together");
     assert_eq!(cluster.read(), before + "together\n");
@@ -283,7 +283,7 @@ fn a_running_cluster_is_backed_up_and_restored_beside_itself() {
         let (mut disk, first) = (SimDisk::default(), membership(copy, &two));
         let made = restore(&mut &bytes[..], copy, &first, id, &mut disk, &config(id).storage);
         made.expect("it is valid");
-        restored.start(id, disk).expect("the path is a directory");
+        restored.start(id, disk).expect("the directory was created for this node");
     }
     assert_eq!(restored.read(), before);
     assert_eq!(reply(restored.request(in_session(session, 1, "first"))), "1", "it is known");

@@ -288,7 +288,7 @@ impl Clients {
                 read.level
             ));
         }
-        // A read at replica level must include only the commands that may change its answer; S21
+        // A read at replica level need only include the commands that may change its answer; S21
         // checks these.
         let floor = match freshness {
             Freshness::Linearizable if read.level == ReadLevel::Replica => Index::ZERO,
@@ -402,9 +402,13 @@ impl Op {
     fn check_declined(&self, number: u64, outcome: &Outcome) -> CheckResult {
         match (self.proposal, outcome) {
             (Some(Some(_)), Outcome::SessionExpired | Outcome::OutsideWindow) => Ok(()),
+            (_, Outcome::SessionExpired | Outcome::OutsideWindow) => S19.violated(format!(
+                "operation {number} has the outcome {outcome:?}, but only a command in a session can \
+                 have it"
+            )),
             _ => S19.violated(format!(
-                "operation {number} has the outcome {outcome:?}, but only a command in a session \
-                 can have it"
+                "operation {number} has the outcome {outcome:?}, which no command of a client can \
+                 have"
             )),
         }
     }

@@ -137,7 +137,7 @@ checks! {
     S27 "restart-succeeds"
         "A node starts from its disk unless a fault damaged that disk."
     S28 "fail-stop"
-        "After its disk fails, a node sends nothing and writes nothing."
+        "After its disk fails, a node treats no further write as durable."
     S29 "bounded"
         "No queue and no message exceeds its configured bound."
     S30 "idle-cluster"

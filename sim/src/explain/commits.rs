@@ -182,10 +182,14 @@ fn commits(history: &History<'_>, draft: &mut Draft, step: EventId, now: &Status
         .filter(|id| !membership.is_voter(*id) && holds(id))
         .collect();
     if now.role == RoleName::Leader && top.term < term && holders.len() > lack.len() {
+        let danger = match lack.is_empty() {
+            true => String::new(),
+            false => format!(", because another leader could still replace entry {top}"),
+        };
         return draft.cause(format!(
             "{node} leads term {term} and commits entry {top} of an earlier term by counting \
-             replicas: a leader may count replicas only for an entry of its own term, because \
-             another leader could still replace entry {top}"
+             replicas: a leader may count replicas only for an entry of its own term (Raft \
+             §5.4.2){danger}"
         ));
     }
     let but = if others.is_empty() {

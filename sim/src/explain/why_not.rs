@@ -42,7 +42,9 @@ pub fn why_not_leader(record: &Record, node: NodeId, from: SimTime, to: SimTime)
         return vec![match requested {
             true => format!("{node} requested votes, and no reply has rejected it yet"),
             false => format!(
-                "{node} never requested a vote: it was down, or its election timeout did not expire"
+                "{node} requested no vote in this time: it was down or led already, its election \
+                 timeout did not expire, or it may not campaign (no vote, quarantine, vote lease \
+                 or stuck disk)"
             ),
         }];
     }

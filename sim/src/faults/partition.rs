@@ -62,7 +62,8 @@ impl Partition {
         }
     }
 
-    /// Returns the links that the partition blocks, if its nodes are known.
+    /// Returns the links that the partition blocks; `None` if the isolated node is unknown. Unknown
+    /// nodes of a split are left out of its side.
     pub(crate) fn blocks(&self, resolve: Resolve<'_>) -> Option<LinkSelector> {
         let side: Vec<NodeId> = match self {
             Partition::Isolate(node, _) => vec![resolve(*node)?],

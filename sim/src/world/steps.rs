@@ -205,7 +205,7 @@ impl World {
     /// Passes an input to a node, and executes the outputs of the step. The digest and the checks
     /// depend on the order:
     ///
-    /// 1. the node takes the step, and marks what it changed for a leader;
+    /// 1. the node takes the step; if it leads, the coverage marks of the step are reached;
     /// 2. the digest and the leaders over time are updated;
     /// 3. writes that have become durable are shown;
     /// 4. the step itself is shown, after the writes that allowed it;
@@ -235,7 +235,8 @@ impl World {
             running.show_step(&before, replying, &mut run);
         }
         let survives = cluster.note_membership(place, &before, run.observer);
-        // With fewer voters to count on, a leader cannot know which of their disks are lost.
+        // A leader suspends voters without knowing which disks are lost. The voters that remain may
+        // have lost a majority of theirs: then safety cannot hold.
         if !survives && setup.settings.config.suspension.is_some() && !cluster.is_not_bootstrapped()
         {
             faults.lose_safety(observer);

@@ -46,7 +46,8 @@ settings! {
     data_dir: PathBuf,
     /// Name of the cluster, or its id in 32 hexadecimal digits
     ///
-    /// A data directory in use holds its cluster; the default of a new one is `quorate`.
+    /// An existing data directory stores the id of its cluster, so the flag is not needed. The
+    /// default for a new directory is `quorate`.
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
     cluster: Cluster,
     /// Initial members, which bootstrap the cluster: 1=10.0.0.1:7100,2=10.0.0.2:7100,…

@@ -51,7 +51,7 @@ const INTERRUPTED: i32 = 130;
 
 #[cfg(unix)]
 impl Signals {
-    /// Starts to listen: from now on no signal ends the process by default.
+    /// Starts to listen: from now on neither SIGTERM nor Ctrl-C ends the process by default.
     pub(crate) fn listen() -> io::Result<Signals> {
         let terminate = signal(SignalKind::terminate())?;
         Ok(Signals { terminate, interrupt: signal(SignalKind::interrupt())? })

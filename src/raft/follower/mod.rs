@@ -438,7 +438,7 @@ impl Follower {
         }
     }
 
-    /// Drops what only matters to reads under leases.
+    /// Drops what, without leases, only matters to bounded reads.
     pub(crate) fn forget_rounds(&mut self) {
         self.read_lease.forget_replies();
     }

@@ -414,8 +414,9 @@ impl Leader {
         self.lease.freshness(level, common.config(), confirmed, common.now())
     }
 
-    /// Returns why no entry other than a proposal's may be appended now, or `None` if it may: a
-    /// transfer is under way, no entry of this term is committed, or the disk is full.
+    /// Returns why this leader takes no step of a membership change now and transfers to no node of
+    /// higher priority, or `None` if it may: a transfer is under way, no entry of this term is
+    /// committed, or the disk is full.
     fn blocked_reason(&self, common: &Common) -> Option<RejectReason> {
         if self.transfers.is_active() {
             Some(RejectReason::Transferring)
@@ -574,7 +575,7 @@ impl Leader {
 
 #[cfg(feature = "explore")]
 impl Leader {
-    /// Drops what only matters to reads under leases.
+    /// Drops what, without leases, only matters to bounded reads.
     pub(crate) fn forget_rounds(&mut self) {
         self.lease.forget_rounds();
     }

@@ -116,7 +116,7 @@ impl Reads {
         self.answered_round.record_if_new(term, round)
     }
 
-    /// Panics unless every waiting read waits, in the order of the indices.
+    /// Panics unless every read waits for an index that is not applied, in the order of indices.
     pub(crate) fn assert_invariants(&self, applied: Index, now: Instant) {
         let order = self.waiting.iter().is_sorted_by_key(|read| read.index);
         assert!(order, "reads wait in the order of their indices");
@@ -129,7 +129,8 @@ impl Reads {
 
 #[cfg(feature = "explore")]
 impl Reads {
-    /// Drops what only matters to reads under leases.
+    /// Drops the freshness bound and the answered round: without leases, they only matter to
+    /// bounded reads.
     pub(crate) fn forget_rounds(&mut self) {
         self.freshness_bound = None;
         self.answered_round = AnsweredRound::default();

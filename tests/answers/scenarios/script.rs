@@ -270,8 +270,8 @@ impl Scenario {
         if steps.into_iter().any(|step| step["op"] == "conf" && step["mode"] != "auto") {
             return Err("a joint membership is left as soon as it is committed".into());
         }
-        let silent = ["learner-must-vote", "add-node-not-immediately-fatal"];
-        if silent.iter().any(|id| case["id"] == *id) {
+        let needs_vote_of_new_voter = ["learner-must-vote", "add-node-not-immediately-fatal"];
+        if needs_vote_of_new_voter.iter().any(|id| case["id"] == *id) {
             return Err("a new voter is a learner until it has the log".into());
         }
         serde_json::from_value(case.clone()).map_err(|error| format!("invalid scenario: {error}"))

@@ -95,7 +95,8 @@ impl Pairs {
     /// `known` have an unknown outcome.
     ///
     /// # Errors
-    /// Returns the result of the check if there are no pairs.
+    /// Returns the result of the check if the accesses cannot be paired: unknown if a value is
+    /// inserted twice, not linearizable if a take has no possible insertion.
     pub(crate) fn of(
         init: &[ValueId],
         accesses: &[Access],
@@ -210,7 +211,7 @@ fn violation_of_take(
     if span.returned < item.inserted.invoked {
         let insert = item.insert.map_or(0, |insert| insert.0);
         let reason =
-            format!("{returned} before {} {insert}, the only one of it, was invoked", names.insert);
+            format!("{returned} before {} {insert}, its only insertion, was invoked", names.insert);
         return Some(Violation { kept: vec![id], reason });
     }
     let other = item.take?;
