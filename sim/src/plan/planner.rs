@@ -20,7 +20,7 @@ pub(super) fn planned_faults(settings: &Settings) -> Vec<Fault> {
 pub(super) struct Planner<'a> {
     pub(super) draw: FaultDraw<'a>,
     pub(super) settings: &'a Settings,
-    pub(super) ops: &'a mut Vec<Op>,
+    ops: &'a mut Vec<Op>,
 }
 
 impl<'a> Planner<'a> {
