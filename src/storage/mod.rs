@@ -1,5 +1,6 @@
-//! The durable state of a node: a log in segments, a superblock and snapshots. The store emits
-//! disk operations and takes their completions; only recovery, before the start, reads directly.
+//! The durable state of a node: a log in segments, a superblock and snapshots. The store of a
+//! running node emits disk operations and takes their completions. Opening, formatting, inspection,
+//! import and the snapshot reader call the disk directly, and block.
 
 mod batch;
 mod block;

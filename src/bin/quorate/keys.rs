@@ -42,7 +42,7 @@ Examples:
   quorate get colour --level local --at 127.0.0.1:7103
   quorate get picture --raw > picture.png
 
-Bytes that are not plain text are printed as escapes, one form for each value: \\\\ for a backslash,
+Bytes that are not plain text are printed as escapes, and each value has exactly one form: \\\\ for a backslash,
 \\t, \\n and \\r, and \\xff for any other byte. --escaped reads keys and values in this form.
 --json prints a string, or {\"base64\": \"…\"} for bytes that are not UTF-8.
 
@@ -269,7 +269,8 @@ pub(crate) async fn propose(client: &Client, command: Command<'_>) -> Result<Rep
     }
 }
 
-/// Reads from the leader, or from the node that the flags name.
+/// Reads from the node that `--at` names. Without it, reads from the leader at the levels
+/// `linearizable` and `lease`, and from any node otherwise.
 async fn run_query(
     client: &Client,
     flags: &ReadFlags,

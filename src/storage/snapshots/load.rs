@@ -1,4 +1,4 @@
-//! Reads and verifies a snapshot file synchronously, before the node starts.
+//! Reads and verifies a snapshot file synchronously, when a state machine restores from it.
 
 use crate::storage::disk::{Disk, FileAction, FileName};
 use crate::storage::error::StorageError;

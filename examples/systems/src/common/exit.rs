@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use quorate::runtime::ClientError;
 
-/// The last section of every help text; scripts depend on these codes.
+/// The last section of each command's `--help`; scripts depend on these codes.
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  success

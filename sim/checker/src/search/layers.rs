@@ -33,7 +33,7 @@ impl<S: Space<W>, const W: usize> LayeredSearch<S, W> {
         }
     }
 
-    /// Returns the number of configurations. None means that no order explains the events so far.
+    /// Returns the number of configurations; 0 if no order explains the events so far.
     pub(super) fn width(&self) -> usize {
         self.frontier.len()
     }

@@ -63,9 +63,9 @@ pub(crate) struct SweepRecord {
     pub(crate) leader_changes: u64,
     /// The number of committed log entries.
     pub(crate) entries_committed: u64,
-    /// The number of committed client commands.
+    /// The number of replies that clients received to their committed commands.
     pub(crate) commands_committed: u64,
-    /// The number of client operations that the history check covered.
+    /// The number of replies to commands and of answers to reads that clients received.
     pub(crate) operations_checked: u64,
     /// Medians over all seeds.
     pub(crate) median_seed: MedianRecord,

@@ -44,7 +44,8 @@ impl Clock {
         if self.rate == 0 && ahead > 0 {
             return SimTime(u64::MAX);
         }
-        // Rounding down twice may miss up to one own nanosecond of true time.
+        // Both conversions round down, so the result may be early by the true time of one own
+        // nanosecond, which is less than 2 ns.
         let elapsed = scaled(ahead, MILLION, self.rate.max(1)).saturating_add(2);
         SimTime(self.true_origin.0.saturating_add(elapsed)).max(now)
     }
