@@ -353,10 +353,9 @@ fn rejections_are_counted_by_their_reason() {
     let others = why_not_leader(&stage.record, node(2), SimTime(0), end);
     assert_eq!(
         others,
-        [
-            "n2 requested no vote in this time: it was down or led already, its election timeout did not \
-          expire, or it may not campaign (no vote, quarantine, vote lease or stuck disk)"
-        ]
+        ["n2 requested no vote in this time: it was down or led already, its election \
+             timeout did not expire, or it may not campaign (no vote, quarantine, vote lease or \
+             stuck disk)"]
     );
 }
 

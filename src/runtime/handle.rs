@@ -117,7 +117,7 @@ impl Handle {
     /// is given.
     ///
     /// # Errors
-    /// A [`RequestError`]; never [`RequestError::Unknown`].
+    /// A [`RequestError`]; [`RequestError::Unknown`] if the node stops first.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), RequestError> {
         self.call(RequestBody::TransferLeadership(to), request::leadership_transfer).await
     }

@@ -1,6 +1,6 @@
 //! The serde forms that a derive does not give: byte strings, bounded lists and durations. They are
 //! part of the wire format (`docs/FORMAT.md`). Decoding allocates for what arrives, never for a
-//! claimed length.
+//! claimed length, and borrows byte strings: other formats can be written but not read.
 
 use alloc::vec::Vec;
 use core::fmt;

@@ -357,6 +357,27 @@ fn no_entry_is_accepted_before_the_first_membership_is_known() {
 }
 
 #[test]
+fn a_snapshot_ends_the_bootstrap() {
+    let mut bootstrap = Bootstrap::new();
+    let answer = bootstrap_one_peer(&mut bootstrap);
+    let Body::Bootstrapped { start_id, membership, .. } = answer.body.clone() else {
+        panic!("not a Bootstrapped message")
+    };
+    let say = |bootstrap: &mut Bootstrap, body: Body| {
+        let message = Message { body, from: NodeId(2), term: Term(1), ..answer.clone() };
+        bootstrap.input(NodeId(3), Input::Message(message));
+    };
+    let source = MembershipSource::Snapshot;
+    let meta = SnapshotMeta::empty(EntryId::new(Term(1), Index(5)), membership.clone());
+    say(&mut bootstrap, Body::Bootstrapped { start_id, membership, source });
+    say(&mut bootstrap, Body::InstallSnapshot { meta: meta.clone() });
+    bootstrap.input(NodeId(3), Input::SnapshotReceived { meta: meta.clone() });
+    assert_eq!(bootstrap.peer(3).raft.log().last(), meta.last);
+    say(&mut bootstrap, answer.body.clone());
+    assert_eq!(bootstrap.peer(3).raft.log().last(), meta.last, "the late reply is rejected");
+}
+
+#[test]
 fn a_bootstrap_peer_probes_any_other_sender() {
     let mut bootstrap = Bootstrap::new();
     let answer = bootstrap_one_peer(&mut bootstrap);

@@ -403,8 +403,8 @@ impl Op {
         match (self.proposal, outcome) {
             (Some(Some(_)), Outcome::SessionExpired | Outcome::OutsideWindow) => Ok(()),
             (_, Outcome::SessionExpired | Outcome::OutsideWindow) => S19.violated(format!(
-                "operation {number} has the outcome {outcome:?}, but only a command in a session can \
-                 have it"
+                "operation {number} has the outcome {outcome:?}, but only a command in a session \
+                 can have it"
             )),
             _ => S19.violated(format!(
                 "operation {number} has the outcome {outcome:?}, which no command of a client can \

@@ -123,6 +123,10 @@ fn on_bootstrapped(
     membership: Membership,
     source: MembershipSource,
 ) {
+    // A snapshot may have been installed since the last probe.
+    if !common.log().membership().is_empty() {
+        common.members.end_bootstrap();
+    }
     let (own, incarnation) = (common.id(), common.members.incarnation());
     let Some(bootstrap) = common.members.bootstrap_mut() else {
         return common.reject_message(from, "Bootstrapped", MessageRejectReason::WrongRole);

@@ -96,8 +96,12 @@ impl Client {
                 outcome @ (ProposalOutcome::Done { outcome: Outcome::Reply(_), .. }
                 | ProposalOutcome::MayBeLost { .. }),
             ) => Ok(outcome),
-            Ok(ProposalOutcome::Done { .. }) | Err(_) => {
+            Ok(ProposalOutcome::Done { outcome: Outcome::Malformed, .. }) => {
                 Err(ClientError::Rejected(RejectCause::MalformedCommand))
+            }
+            // The command may be in the log of a node that replies like this.
+            Ok(ProposalOutcome::Done { .. }) | Err(_) => {
+                Err(ClientError::Unknown(AttemptError::UnexpectedReply))
             }
         }
     }

@@ -147,7 +147,11 @@ impl Session {
                 }
                 // Earlier proposals of the window have not been applied yet.
                 Some(ReplyBody::OutsideWindow { .. }) => attempts.wait().await?,
-                Some(_) => return Err(ClientError::Rejected(RejectCause::MalformedCommand)),
+                Some(ReplyBody::Malformed { .. }) => {
+                    return Err(ClientError::Rejected(RejectCause::MalformedCommand));
+                }
+                // The command may be in the log of a node that replies like this.
+                Some(_) => return Err(ClientError::Unknown(AttemptError::UnexpectedReply)),
             }
         }
     }

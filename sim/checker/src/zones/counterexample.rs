@@ -220,7 +220,8 @@ impl ConflictText<'_> {
         match other == read {
             true => format!("{found}, which contains the text of {append} too often"),
             false => format!(
-                "{found}, which contains the text of {append}, but {}, where it follows another text",
+                "{found}, which contains the text of {append}, but {}, where it follows another \
+                 text",
                 self.found(other)
             ),
         }
