@@ -43,7 +43,8 @@ Examples:
   quorate get picture --raw > picture.png
 
 Bytes that are not plain text are printed as escapes, and each value has exactly
-one form: \\\\ for a backslash, \\t, \\n and \\r, and \\xff for any other byte. --escaped reads keys and values in this form.
+one form: \\\\ for a backslash, \\t, \\n and \\r, and \\xff for any other byte.
+--escaped reads keys and values in this form.
 --json prints a string, or {\"base64\": \"…\"} for bytes that are not UTF-8.
 
 Exit code 1: no such key.")]
