@@ -1,4 +1,4 @@
-//! Ranges of durations.
+//! Ranges of durations, from which runs draw.
 
 use std::time::Duration;
 

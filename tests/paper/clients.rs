@@ -1,4 +1,4 @@
-//! Client interaction (§8).
+//! The claims of the paper about client interaction (§8).
 
 use quorate::raft::{Action, RejectReason};
 use quorate::types::{Payload, Tag};

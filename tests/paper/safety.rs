@@ -1,4 +1,4 @@
-//! Safety (§5.4).
+//! The claims of the paper about safety (§5.4).
 
 use quorate::raft::{Action, Input, MessageRejectReason};
 use quorate::types::{AppendOutcome, Body, Index, NodeId, Tag};

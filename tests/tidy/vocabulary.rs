@@ -76,12 +76,15 @@ fn replaced(path: &str, text: &str) -> Vec<Finding> {
     found.collect()
 }
 
-/// The documentation comments of a file: the line of each one's beginning, and its text.
+/// The documentation comments of a file, its own and those of its items: the line of each one's
+/// beginning, and its text.
 fn documentation(text: &str) -> Vec<(usize, String)> {
     let mut found: Vec<(usize, String)> = Vec::new();
     let mut inside = false;
     for (at, line) in text.lines().enumerate() {
-        let comment = line.trim_start().strip_prefix("///").filter(|rest| !rest.starts_with('/'));
+        let line = line.trim_start();
+        let item = line.strip_prefix("///").filter(|rest| !rest.starts_with('/'));
+        let comment = item.or_else(|| line.strip_prefix("//!"));
         match (comment, inside) {
             (Some(text), true) => found.last_mut().expect("it began").1.push_str(text),
             (Some(text), false) => found.push((at + 1, text.trim_start().to_owned())),
@@ -142,6 +145,7 @@ fn empty_documentation_is_noticed() {
     let found = |text: &str| empty_documentation(&Source::new("src/a.rs", text)).len();
     assert_eq!(found("/// What it is.\nstruct A;\n"), 2);
     assert_eq!(found("/// What it is for.\nstruct A;\n"), 1);
+    assert_eq!(found("//! What the file is for.\n"), 1);
     assert_eq!(found("/// The node.\nstruct A;\n"), 1);
     assert_eq!(found("/// Why.\nstruct A;\n"), 1);
     assert_eq!(found("/// The node that restarted.\nstruct A;\n"), 0);

@@ -1,4 +1,4 @@
-//! Aligned Markdown tables.
+//! Aligned tables in Markdown, with one row per line.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Minimises a counterexample.
+//! Minimises a counterexample: leaves out operations that it does not need.
 
 use crate::budget::Budget;
 use crate::check::check;

@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     const FILE: &str = "\
-//! A file.
+//! A file of the test.
 
 /// Adds `left` and `right`.
 pub fn sum(one: u8, other: u8) -> u8 {

@@ -1,4 +1,4 @@
-//! What a process has learned as a leader, or from its leader.
+//! The knowledge that a process has as a leader, or from its leader.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What a process waits for, besides its disk: its driver, its worker, and the requests that it has
-//! not answered.
+//! The queues of a process besides its disk's: those of its driver and its worker, and the requests
+//! that it has not answered.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -1,4 +1,4 @@
-//! What the load sees of a run, and where its effects go.
+//! The parts of a run that the load reads, and those that its effects change.
 
 use crate::observer::Observer;
 use crate::world::cluster::Cluster;

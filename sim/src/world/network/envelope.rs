@@ -1,4 +1,4 @@
-//! Encoded packets.
+//! Encoded packets on their way to a node.
 
 use std::sync::Arc;
 
