@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use quorate::{machine::StateMachine, types::Index};
 use quorate_sim::workload::{Object, Workload};
-use quorate_sim::{chaos, choice::Draw, observe::OpId};
+use quorate_sim::{chaos, observe::OpId, values::choice::Draw};
 
 /// Four accounts with a hundred coins each.
 #[derive(Clone)]

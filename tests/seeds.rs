@@ -2,8 +2,8 @@
 //! simulator's random choices may change the schedule of a seed, so that it no longer shows the
 //! bug; the named spec or test still does.
 
-use quorate_sim::profile::Profile;
 use quorate_sim::run::{RunOptions, run};
+use quorate_sim::settings::profile::Profile;
 
 /// A seed that once failed.
 struct Seed {

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::outcome::{Failure, Tally};
+use crate::observe::TraceSink;
+use crate::observe::outcome::{Failure, Tally};
 use crate::run::{self, RunOptions};
-use crate::trace::TraceSink;
 use crate::workload::{AnyWorkload, Workload};
 
 /// A failed chaos run: the failure, its seed, and the end of its trace.

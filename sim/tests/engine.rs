@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use quorate::machine::StateMachine;
 use quorate::types::Index;
 
-use quorate_sim::choice::{Draw, Key, Kind, Overrides};
-use quorate_sim::coverage::MARKS;
+use quorate_sim::observe::coverage::MARKS;
+use quorate_sim::observe::outcome::{Failure, Outcome, Tally};
 use quorate_sim::observe::{OpId, Violation};
-use quorate_sim::outcome::{Failure, Outcome, Tally};
-use quorate_sim::profile::Profile;
 use quorate_sim::run::{RunOptions, run};
-use quorate_sim::time::SimTime;
+use quorate_sim::settings::profile::Profile;
+use quorate_sim::values::choice::{Draw, Key, Kind, Overrides};
+use quorate_sim::values::time::SimTime;
 use quorate_sim::workload::kv::{Kv, Store};
 use quorate_sim::workload::{AnyWorkload, Object, Workload};
 

@@ -13,9 +13,9 @@ use quorate::types::{
 };
 use quorate_sim::explain::{Explanation, explain, why_not_committed, why_not_leader};
 use quorate_sim::observe::Violation;
-use quorate_sim::outcome::Failure;
+use quorate_sim::observe::outcome::Failure;
 use quorate_sim::record::{Delivery, Event, EventId, EventKind, InputKind, Record, Sent};
-use quorate_sim::time::SimTime;
+use quorate_sim::values::time::SimTime;
 
 use status::follower;
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 use quorate::machine::StateMachine;
 use quorate::types::Index;
 
-use quorate_sim::choice::{Draw, Key, Kind, Overrides};
 use quorate_sim::observe::OpId;
-use quorate_sim::outcome::Outcome;
+use quorate_sim::observe::outcome::Outcome;
 use quorate_sim::record::{RecordUntil, Recording};
+use quorate_sim::run::sweep::{Seeds, Sweep};
 use quorate_sim::run::{Case, RunOptions, record, run};
 use quorate_sim::scenario::Scenario;
-use quorate_sim::strategy::Strategy;
-use quorate_sim::sweep::{Seeds, Sweep};
+use quorate_sim::settings::strategy::Strategy;
+use quorate_sim::values::choice::{Draw, Key, Kind, Overrides};
 use quorate_sim::workload::{AnyWorkload, Workload};
 
 /// Options for short runs, because a seed has many of them.

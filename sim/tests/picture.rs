@@ -2,10 +2,10 @@
 
 use quorate_page::document::{Condition, Delivery, Document, Kind, Lane, WriteOutcome};
 use quorate_sim::picture::document;
-use quorate_sim::profile::Profile;
 use quorate_sim::record::{EventKind, InputKind, RecordUntil, Recording};
 use quorate_sim::run::{RunOptions, record};
-use quorate_sim::time::SimTime;
+use quorate_sim::settings::profile::Profile;
+use quorate_sim::values::time::SimTime;
 use quorate_sim::workload::Workload;
 
 const PROFILES: [&str; 3] = ["default", "crash", "snapshot"];

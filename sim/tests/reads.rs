@@ -1,9 +1,9 @@
 //! Reads that depend on clocks: within the drift bound of leases they are linearizable, which
 //! every sweep checks; beyond the bound they are not, and a check detects it.
 
-use quorate_sim::outcome::Failure;
-use quorate_sim::profile::Profile;
+use quorate_sim::observe::outcome::Failure;
 use quorate_sim::run::{RunOptions, run};
+use quorate_sim::settings::profile::Profile;
 
 /// Returns the failures of a profile's runs, by seed.
 fn failures(profile: &str, seeds: std::ops::Range<u64>) -> Vec<(u64, Failure)> {

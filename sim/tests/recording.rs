@@ -2,7 +2,7 @@
 
 use quorate_sim::record::{EventId, EventKind, InputKind, Record, RecordUntil, Recording};
 use quorate_sim::run::{RunOptions, record, run};
-use quorate_sim::time::SimTime;
+use quorate_sim::values::time::SimTime;
 
 fn recorded(seed: u64) -> Recording {
     record(seed, &RunOptions::default(), RecordUntil::End)

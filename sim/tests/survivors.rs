@@ -1,9 +1,9 @@
 //! Survivor mode: safe if only crashes silence nodes, and not under partitions, which cause a
 //! detected split brain. `docs/SURVIVOR.md` shows the seed.
 
-use quorate_sim::outcome::Failure;
-use quorate_sim::profile::Profile;
+use quorate_sim::observe::outcome::Failure;
 use quorate_sim::run::{RunOptions, run};
+use quorate_sim::settings::profile::Profile;
 
 /// A seed in which a partition lasts longer than `survivor.after`.
 const SPLIT_BRAIN_SEED: u64 = 1;

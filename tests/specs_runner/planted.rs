@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use quorate_sim::substitution::substitute;
+use quorate_sim::values::substitution::substitute;
 use serde::Deserialize;
 
 /// The tables of bugs: those of the simulator, and those that only a spec detects.

@@ -1,6 +1,6 @@
 //! The rule that the documents stay true: every path they name exists, and they stay short.
 
-use super::layers::LIBRARY_FOLDERS;
+use super::layers::{LIBRARY_FOLDERS, SIMULATOR_FOLDERS};
 use super::tree::{FOLDERS, root};
 
 pub(crate) const DOCUMENTS: [&str; 4] =
@@ -44,6 +44,22 @@ fn folder_table(text: &str) -> Vec<(String, String)> {
     folders.collect()
 }
 
+/// The rows of the table of the simulator: each file or folder and its layer.
+fn simulator_table(text: &str) -> Vec<(String, String)> {
+    let rows = text.lines().skip_while(|line| !line.starts_with("| file or folder of `sim/src/`"));
+    let rows = rows.skip(2).map_while(|line| line.strip_prefix("| "));
+    let folders = rows.filter_map(|row| {
+        let (names, rest) = row.split_once(" | ")?;
+        let layer = rest.split(" | ").next()?;
+        let name = |quoted: &str| {
+            let name = quoted.trim_matches('`').trim_end_matches('/').trim_end_matches(".rs");
+            (name.to_owned(), layer.to_owned())
+        };
+        Some(names.split(", ").map(name).collect::<Vec<_>>())
+    });
+    folders.flatten().collect()
+}
+
 #[test]
 fn every_path_in_a_document_exists() {
     for name in DOCUMENTS {
@@ -78,6 +94,11 @@ fn architecture_md_lists_every_folder_with_its_layer() {
     shown.sort();
     held.sort();
     assert_eq!(shown, held, "the table of ARCHITECTURE.md and tests/tidy/layers.rs differ");
+    let held = SIMULATOR_FOLDERS.iter().map(|(name, layer)| (name.to_string(), layer.to_string()));
+    let (mut shown, mut held) = (simulator_table(&plan), held.collect::<Vec<_>>());
+    shown.sort();
+    held.sort();
+    assert_eq!(shown, held, "the simulator's table and tests/tidy/layers.rs differ");
     let before_glossary = plan.lines().take_while(|line| *line != "## Glossary").count();
     assert!(
         before_glossary <= ARCHITECTURE_LINES_MAX,
@@ -90,4 +111,12 @@ fn a_row_of_the_table_is_read() {
     let text =
         "| folder | layer |\n|---|---|\n| `src/log/` | 2 | the log | types |\n| `tests/` | – |\n";
     assert_eq!(folder_table(text), [("log".to_owned(), "2".to_owned())]);
+}
+
+#[test]
+fn a_row_of_the_table_of_the_simulator_is_read() {
+    let text = "| file or folder of `sim/src/` | layer |\n|---|---|\n| `a/`, `b.rs` | 9 | x |\n\n\
+                | `c/` | 1 |\n";
+    let row = |name: &str| (name.to_owned(), "9".to_owned());
+    assert_eq!(simulator_table(text), [row("a"), row("b")]);
 }

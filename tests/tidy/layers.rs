@@ -1,4 +1,5 @@
-//! The folders of the library in layers, and the rule that a folder imports only from lower layers.
+//! The folders of the library and of the simulator in layers, and the rule that a folder imports
+//! only from lower layers.
 
 use super::paths::{NamedPath, paths_below};
 use super::source::Source;
@@ -37,6 +38,30 @@ const BELOW_REPLICA: &[&str] =
 const BELOW_DRIVERS: &[&str] = &[
     "replica", "raft", "recovery", "progress", "machine", "storage", "wire", "log", "quorum",
     "types",
+];
+
+/// The folders of `sim/src/` and their layers, as in ARCHITECTURE.md: a folder may import only from
+/// folders of lower layers.
+pub(crate) const SIMULATOR_FOLDERS: [(&str, u8); 19] = [
+    ("values", 1),
+    ("disk", 1),
+    ("workload", 2),
+    ("faults", 2),
+    ("observe", 3),
+    ("machine", 4),
+    ("check", 5),
+    ("settings", 6),
+    ("plan", 7),
+    ("record", 8),
+    ("observer", 9),
+    ("explain", 9),
+    ("picture", 9),
+    ("world", 10),
+    ("run", 11),
+    ("chaos", 12),
+    ("scenario", 12),
+    ("shrink", 13),
+    ("cli", 14),
 ];
 
 /// The folder of a file: the folder below `src/`, or the simulator. Tests and the root files of
@@ -82,10 +107,58 @@ fn upward_imports(source: &Source) -> Vec<Finding> {
     found
 }
 
+/// Imports inside the simulator that do not point to a lower layer.
+fn upward_simulator_imports(source: &Source) -> Vec<Finding> {
+    let Some(inside) = source.path.strip_prefix("sim/src/") else { return Vec::new() };
+    let name = inside.split(['/', '.']).next().unwrap_or(inside);
+    if ["lib", "main"].contains(&name) {
+        return Vec::new();
+    }
+    let layer_of = |name: &str| {
+        SIMULATOR_FOLDERS.iter().find(|(folder, _)| *folder == name).map(|(_, layer)| *layer)
+    };
+    let finding = |line: usize, item: &str, advice: String| Finding {
+        path: source.path.clone(),
+        line,
+        item: item.to_owned(),
+        size: 0,
+        advice,
+    };
+    let Some(layer) = layer_of(name) else {
+        let advice = format!("folder `{name}` has no layer: add it to SIMULATOR_FOLDERS");
+        return vec![finding(1, name, advice)];
+    };
+    let mut found = Vec::new();
+    for NamedPath { position, parts } in paths_below(source, "crate") {
+        let from = parts.first().map_or("", String::as_str);
+        if from != name && layer_of(from).is_some_and(|other| other >= layer) {
+            let advice = format!("`{name}` (layer {layer}) may not import from `{from}`");
+            found.push(finding(source.line_of(position), &parts.join("::"), advice));
+        }
+    }
+    found
+}
+
 #[test]
 fn imports_point_down() {
     let findings: Vec<Finding> = sources().iter().flat_map(upward_imports).collect();
     assert_clean("layers", &findings);
+}
+
+#[test]
+fn imports_inside_the_simulator_point_down() {
+    let findings: Vec<Finding> = sources().iter().flat_map(upward_simulator_imports).collect();
+    assert_clean("layers", &findings);
+}
+
+#[test]
+fn an_upward_import_inside_the_simulator_is_noticed() {
+    let found = |path: &str, text: &str| upward_simulator_imports(&Source::new(path, text)).len();
+    assert_eq!(found("sim/src/check/mod.rs", "use crate::world::World;\n"), 1, "upward");
+    assert_eq!(found("sim/src/explain/mod.rs", "use crate::picture::draw;\n"), 1, "a sibling");
+    assert_eq!(found("sim/src/cellar.rs", "fn f() {}\n"), 1, "not in the table");
+    assert_eq!(found("sim/src/world/mod.rs", "use crate::check::Checks;\n"), 0, "downward");
+    assert_eq!(found("src/raft/mod.rs", "use crate::cli::main;\n"), 0, "another crate");
 }
 
 #[test]

@@ -10,9 +10,9 @@ use quorate::types::{EntryId, Freshness, Index, NodeId, ReadLevel, Term};
 use crate::check::finding::{CheckResult, S18, S19, S20};
 use crate::check::model::Model;
 use crate::check::states::States;
-use crate::digest;
-use crate::request::{OpId, PayloadOrigin};
-use crate::time::SimTime;
+use crate::values::digest;
+use crate::values::time::SimTime;
+use crate::workload::request::{OpId, PayloadOrigin};
 
 /// Every operation, and the index up to which the next linearizable read must see the log.
 #[derive(Clone, Debug, Default)]

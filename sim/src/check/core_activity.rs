@@ -11,7 +11,7 @@ use crate::check::bounds::{Bounds, prevents_disruptive_servers};
 use crate::check::finding::{CheckResult, L3, L4, S30};
 use crate::check::model::Model;
 use crate::check::nodes::{Nodes, Slot};
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// The core's terms and elections since the stabilization phase began.
 #[derive(Clone, Debug, Default)]

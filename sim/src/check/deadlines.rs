@@ -12,7 +12,7 @@ use crate::check::log::Log;
 use crate::check::model::{DiskRef, Model};
 use crate::check::nodes::{Nodes, Slot};
 use crate::check::wait_reason::describe_wait;
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// The requests and catch-ups that the core must complete in time.
 #[derive(Clone, Debug, Default)]

@@ -8,7 +8,7 @@ use quorate::types::{Index, NodeId};
 use crate::check::finding::{CheckResult, S31};
 use crate::check::model::Model;
 use crate::check::nodes::Slot;
-use crate::taint::Taint;
+use crate::machine::taint::Taint;
 
 /// The state machines that may be wrong, and the nodes that are quarantined.
 #[derive(Clone, Debug, Default)]

@@ -12,7 +12,7 @@ use crate::check::electorate::Decision;
 use crate::check::finding::{CheckResult, S1, S2, S3, S4, S5, S7, S8, S23, S24};
 use crate::check::model::{DiskRef, Model, Node, REPLACED_DISK_RULE};
 use crate::check::nodes::Slot;
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// The votes and leaderships of the whole run.
 #[derive(Clone, Debug)]

@@ -7,8 +7,8 @@ use quorate::types::{Entry, EntryId, Membership, NodeId, Payload, Term};
 
 use crate::check::electorate::Electorate;
 use crate::check::finding::{CheckResult, S8};
-use crate::digest;
-use crate::request::PayloadOrigin;
+use crate::values::digest;
+use crate::workload::request::PayloadOrigin;
 
 /// All entries seen so far. Most indices see entries of one term only, so the first entry seen at
 /// an index is stored in a plain list, and only the others in a map.

@@ -3,7 +3,7 @@
 use std::panic::Location;
 
 use crate::observe::{Violation, in_one_line};
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// One check: its id, its name, and the invariant that it verifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

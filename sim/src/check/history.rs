@@ -8,8 +8,8 @@ use quorate_checker::relaxed::Freshness;
 use crate::check::client::real_duration_max;
 use crate::check::finding::{CheckResult, S20};
 use crate::observe::Observation;
-use crate::request::unmark;
-use crate::time::SimTime;
+use crate::values::time::SimTime;
+use crate::workload::request::unmark;
 use crate::workload::{AnyWorkload, HistoryResult, Object, RequestBytes, Workload};
 
 /// The clients' history of the object that they use, if the workload names one.

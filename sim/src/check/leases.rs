@@ -8,8 +8,8 @@ use quorate::types::{Index, NodeId};
 use crate::check::client::{Read, ServedRead, superseded};
 use crate::check::finding::{CheckResult, Finding, S20, S21};
 use crate::check::model::Model;
-use crate::request::{OpId, PayloadOrigin};
-use crate::time::SimTime;
+use crate::values::time::SimTime;
+use crate::workload::request::{OpId, PayloadOrigin};
 use crate::workload::{AnyWorkload, Workload};
 
 /// The commands and clock faults that decide whether a leased read is correct.

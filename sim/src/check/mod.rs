@@ -60,8 +60,8 @@ use crate::check::nodes::{Nodes, Slot};
 use crate::check::states::States;
 use crate::check::user::UserMachine;
 use crate::observe::{Executed, Observation, Violation};
-use crate::request::{PayloadOrigin, unmark};
-use crate::time::SimTime;
+use crate::values::time::SimTime;
+use crate::workload::request::{PayloadOrigin, unmark};
 use crate::workload::{AnyWorkload, HistoryResult};
 
 /// All checks, fed with the observations of one run.

@@ -6,7 +6,7 @@ use quorate::types::{Entry, EntryId, Index, NodeId};
 
 use crate::check::finding::{CheckResult, S26};
 use crate::check::states::States;
-use crate::sim_machine::SimMachine;
+use crate::machine::SimMachine;
 use crate::workload::{AnyWorkload, Workload};
 
 /// A state machine restored from a snapshot.

@@ -12,10 +12,10 @@ use quorate::types::NodeId;
 use quorate_checker::formats::Object;
 
 use crate::cli::values::{self, DiffTarget, Shard, StopCondition};
-use crate::profile::Profile;
 use crate::record::EventId;
-use crate::strategy::Strategy;
-use crate::time::SimTime;
+use crate::settings::profile::Profile;
+use crate::settings::strategy::Strategy;
+use crate::values::time::SimTime;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 success · 2 usage error, or a file cannot be read or written · 10 safety violation \

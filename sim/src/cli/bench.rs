@@ -12,12 +12,12 @@ use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::report::table;
 use crate::cli::text::{grouped, quantity, rate};
-use crate::outcome::Tally;
-use crate::profile::Profile;
+use crate::observe::outcome::Tally;
 use crate::run::RunOptions;
-use crate::strategy::Strategy;
-use crate::summary::Summary;
-use crate::sweep::SeedRun;
+use crate::run::summary::Summary;
+use crate::run::sweep::SeedRun;
+use crate::settings::profile::Profile;
+use crate::settings::strategy::Strategy;
 
 /// The profile that is measured: five nodes, every kind of fault.
 const PROFILE: &str = "five";

@@ -3,8 +3,8 @@
 use crate::cli::interrupt;
 use crate::cli::panics;
 use crate::cli::text::{Finding, quantity};
-use crate::profile::Profile;
 use crate::run::RunOptions;
+use crate::settings::profile::Profile;
 
 /// The number of seeds within which a check must detect the canary.
 const SEEDS: u64 = 100;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::outcome::Failure;
+use crate::observe::outcome::Failure;
 
 /// The exit codes of `cargo sim`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

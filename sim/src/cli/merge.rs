@@ -14,16 +14,16 @@ use crate::cli::program::Program;
 use crate::cli::report::Outputs;
 use crate::cli::report::content::Report;
 use crate::cli::report::json::{ENDS, FailureRecord, SweepRecord};
-use crate::coverage::MARKS;
 use crate::faults::Fault;
-use crate::histogram::Histogram;
 use crate::observe::Violation;
-use crate::outcome::{Failure, Tally};
-use crate::profile::Profile;
-use crate::strategy::Strategy;
-use crate::summary::{FailedSeed, SlowestSeed, Summary};
-use crate::sweep::{Seeds, SweepEnd};
-use crate::time::SimTime;
+use crate::observe::coverage::MARKS;
+use crate::observe::outcome::{Failure, Tally};
+use crate::run::summary::{FailedSeed, SlowestSeed, Summary};
+use crate::run::sweep::{Seeds, SweepEnd};
+use crate::settings::profile::Profile;
+use crate::settings::strategy::Strategy;
+use crate::values::histogram::Histogram;
+use crate::values::time::SimTime;
 
 /// Merges the files and writes the report.
 pub(crate) fn execute(program: &Program, arguments: &MergeArguments) -> Result<Exit, CommandError> {

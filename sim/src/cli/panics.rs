@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 
-use crate::outcome::{Failure, Outcome};
+use crate::observe::outcome::{Failure, Outcome};
 use crate::run::{self, Case, RunOptions};
 
 thread_local! {

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::clock::Stopwatch;
 use crate::cli::text::{duration, grouped, rate};
-use crate::summary::Summary;
+use crate::run::summary::Summary;
 
 /// The interval between progress lines if standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);

@@ -16,7 +16,7 @@ use crate::cli::replay::Replay;
 use crate::cli::values::DiffTarget;
 use crate::explain;
 use crate::record::{EventId, Record, RecordUntil, Recording};
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// The numbers of events that `diff` prints before the first difference, and from it on.
 const BEFORE: usize = 5;

@@ -10,7 +10,7 @@ use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::text::{duration, quantity};
 use crate::cli::tracing::Trace;
-use crate::outcome::Outcome;
+use crate::observe::outcome::Outcome;
 use crate::run::RunOptions;
 use crate::scenario::Scenario;
 

@@ -23,12 +23,12 @@ use crate::cli::program::Program;
 use crate::cli::replay::Replay;
 use crate::cli::text::{Finding, duration, grouped, quantity};
 use crate::cli::view;
-use crate::fingerprint::Fingerprint;
+use crate::observe::fingerprint::Fingerprint;
 use crate::record::RecordUntil;
+use crate::run::summary::FailedSeed;
 use crate::run::{Case, RunOptions};
 use crate::scenario::{Expect, Scenario};
 use crate::shrink::{ShrinkOptions, Shrunk, Size, shrink};
-use crate::summary::FailedSeed;
 
 /// The limits of runs and of time for each failure of a sweep with `--shrink`.
 const RUNS_OF_SWEEP: NonZeroU64 = NonZeroU64::new(5_000).expect("5000 is not zero");

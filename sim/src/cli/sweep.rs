@@ -19,8 +19,8 @@ use crate::cli::report::table;
 use crate::cli::shrink;
 use crate::cli::tracing::Trace;
 use crate::run::RunOptions;
-use crate::summary::Summary;
-use crate::sweep::{Seeds, Sweep, SweepEnd};
+use crate::run::summary::Summary;
+use crate::run::sweep::{Seeds, Sweep, SweepEnd};
 
 /// The number of seeds of a sweep without `--seeds`.
 const DEFAULT_SEEDS: u64 = 1_000;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::cli::args::SeedOptions;
-use crate::outcome::Failure;
-use crate::profile::Profile;
-use crate::strategy::Strategy;
+use crate::observe::outcome::Failure;
+use crate::settings::profile::Profile;
+use crate::settings::strategy::Strategy;
 
 /// A failure, split into the parts that reports show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ pub(crate) fn rate(count: u64, span: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::observe::Violation;
-    use crate::time::SimTime;
+    use crate::values::time::SimTime;
 
     #[test]
     fn numbers_are_grouped() {

@@ -8,10 +8,10 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use quorate::types::NodeId;
 use quorate_checker::formats::Object;
 
-use crate::profile::Profile;
 use crate::record::EventId;
-use crate::strategy::Strategy;
-use crate::time::SimTime;
+use crate::settings::profile::Profile;
+use crate::settings::strategy::Strategy;
+use crate::values::time::SimTime;
 
 /// One part of a sweep that is split into several processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

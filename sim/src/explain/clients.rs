@@ -7,7 +7,7 @@ use crate::explain::explanation::Draft;
 use crate::explain::facts;
 use crate::explain::history::History;
 use crate::record::{EventId, EventKind};
-use crate::request::OpId;
+use crate::workload::request::OpId;
 
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     match &history.event(history.failing).kind {

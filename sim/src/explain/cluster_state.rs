@@ -96,7 +96,7 @@ fn on_their_way(
     record: &Record,
     node: NodeId,
     at: EventId,
-) -> Vec<(EventId, NodeId, String, crate::time::SimTime)> {
+) -> Vec<(EventId, NodeId, String, crate::values::time::SimTime)> {
     let now = record.event(at).at;
     let under_way = record.through(at).filter_map(|(id, event)| {
         let EventKind::Sent(sent) = &event.kind else { return None };

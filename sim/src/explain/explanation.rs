@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::record::EventId;
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// The explanation of a failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

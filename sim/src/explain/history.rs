@@ -7,8 +7,8 @@ use quorate::types::Payload;
 use quorate::types::{Body, EntryId, HardState, Index, Membership, Message, NodeId, Term, Write};
 
 use crate::record::{Event, EventId, EventKind, Record};
-use crate::request::{OpId, PayloadOrigin};
-use crate::time::SimTime;
+use crate::values::time::SimTime;
+use crate::workload::request::{OpId, PayloadOrigin};
 
 /// The recording of a failed run.
 #[derive(Clone, Copy)]

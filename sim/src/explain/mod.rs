@@ -25,7 +25,7 @@ pub use why_not::{why_not_committed, why_not_leader};
 
 use crate::explain::explanation::Draft;
 use crate::explain::history::History;
-use crate::outcome::Failure;
+use crate::observe::outcome::Failure;
 use crate::record::{EventId, EventKind, Record};
 
 /// A function that adds the facts that led to the failing event.

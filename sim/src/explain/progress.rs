@@ -11,7 +11,7 @@ use crate::explain::facts;
 use crate::explain::history::History;
 use crate::explain::phrases;
 use crate::record::{EventId, EventKind};
-use crate::request::OpId;
+use crate::workload::request::OpId;
 
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     let stabilized = history.all().rev().find_map(|(id, event)| match &event.kind {

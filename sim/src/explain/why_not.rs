@@ -8,7 +8,7 @@ use quorate::types::{Index, MessageClass, NodeId};
 use crate::explain::history::History;
 use crate::explain::phrases;
 use crate::record::{EventId, EventKind, LossReason, Record};
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// Each obstacle with its count and its first and last time.
 type Counts = BTreeMap<String, (u64, SimTime, SimTime)>;

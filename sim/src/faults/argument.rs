@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::faults::selector::NodeSelector;
-use crate::words::{Exact, SyntaxError, Words};
+use crate::values::words::{Exact, SyntaxError, Words};
 
 /// The duration of a fault without an end of its own: longer than any run. The stabilization phase
 /// treats such a fault like every other one.

@@ -11,7 +11,7 @@ use crate::faults::links::{LinkSelector, Resolve};
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
 use crate::faults::real_processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
-use crate::words::{self, SyntaxError, Words};
+use crate::values::words::{self, SyntaxError, Words};
 
 operation! {
     /// A network with missing links for the duration.

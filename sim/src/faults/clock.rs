@@ -8,7 +8,7 @@ use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
 use crate::faults::real_processes::{CLOCK, OnProcesses};
 use crate::faults::selector::NodeSelector;
-use crate::words::{SyntaxError, Words};
+use crate::values::words::{SyntaxError, Words};
 
 operation! {
     /// The node's clock runs fast (`+`) or slow (`-`) by N parts per million.

@@ -8,7 +8,7 @@ use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
 use crate::faults::real_processes::{DISK, OnProcesses};
 use crate::faults::selector::NodeSelector;
-use crate::words::{SyntaxError, Words};
+use crate::values::words::{SyntaxError, Words};
 
 operation! {
     /// Flips bits in this region of the node's disk.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 
-use crate::choice::Draw;
 use crate::faults::selector::NodeSelector;
+use crate::values::choice::Draw;
 
 /// The draw of a fault: the random choices, and the scale of the run.
 pub(crate) struct FaultDraw<'a> {

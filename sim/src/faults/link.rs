@@ -9,7 +9,7 @@ use crate::faults::links::{LinkSelector, Resolve};
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
 use crate::faults::real_processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
-use crate::words::{SyntaxError, Words};
+use crate::values::words::{SyntaxError, Words};
 
 operation! {
     /// Links that work in one direction only for the duration.

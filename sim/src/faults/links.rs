@@ -13,7 +13,7 @@ pub(crate) type Resolve<'a> = &'a dyn Fn(NodeSelector) -> Option<NodeId>;
 #[cfg(test)]
 mod tests {
     use crate::faults::Verb;
-    use crate::words::Words;
+    use crate::values::words::Words;
 
     use super::*;
 

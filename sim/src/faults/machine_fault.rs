@@ -7,7 +7,7 @@ use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
 use crate::faults::real_processes::{MACHINE, OnProcesses};
 use crate::faults::selector::NodeSelector;
-use crate::words::{SyntaxError, Words};
+use crate::values::words::{SyntaxError, Words};
 
 operation! {
     /// The node's state machine makes this error with the next command.

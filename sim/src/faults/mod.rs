@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use quorate::raft::RoleName;
 
-use crate::words::{SyntaxError, Words};
+use crate::values::words::{SyntaxError, Words};
 
 pub use argument::UNTIL_STABILIZATION;
 pub use bridge::Bridge;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::faults::argument::Argument;
 use crate::faults::real_processes::OnProcesses;
 use crate::faults::selector::NodeSelector;
-use crate::words::{SyntaxError, Words};
+use crate::values::words::{SyntaxError, Words};
 
 /// The syntax of one verb, its summary, and its parser.
 #[derive(Clone, Debug)]

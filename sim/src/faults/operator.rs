@@ -10,7 +10,7 @@ use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::{Extent, Planned, Syntax, operation};
 use crate::faults::real_processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
-use crate::words::{self, SyntaxError, Words};
+use crate::values::words::{self, SyntaxError, Words};
 
 operation! {
     /// A request about the membership.

@@ -8,7 +8,7 @@ use quorate::types::ReadLevel;
 use crate::faults::operation::{Extent, Planned, Syntax};
 use crate::faults::real_processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
-use crate::words::{self, Exact, SyntaxError, Words};
+use crate::values::words::{self, Exact, SyntaxError, Words};
 
 /// One request of a client to the simulator's key-value store.
 ///

@@ -4,7 +4,7 @@ use std::fmt;
 
 use quorate::types::NodeId;
 
-use crate::words::{self, SyntaxError, Words};
+use crate::values::words::{self, SyntaxError, Words};
 
 /// The node that an operation concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Freshness, Heartbeat, Message, NodeId, ReadLevel, Tag};
 
-use crate::coverage::Spot;
-use crate::time::SimTime;
+use crate::observe::coverage::Spot;
+use crate::values::time::SimTime;
 
 /// The pending reads and the read leases of all nodes.
 #[derive(Default)]

@@ -5,11 +5,11 @@ use quorate::raft::{MessageRejectReason, Status};
 use quorate::storage::{DiskError, FileAction};
 use quorate::types::{Instant, NodeId, Packet, Tag};
 
+use crate::observe::outcome::Failure;
 use crate::observe::{OpId, Violation};
 use crate::observer::Observer;
-use crate::outcome::Failure;
 use crate::record::{Delivery, EventKind, InputKind, LossReason, Record};
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 impl Observer {
     /// Takes the recording of a run with this failure, if any; `None` if the run is not recorded.

@@ -2,9 +2,9 @@
 
 use quorate::types::NodeId;
 
-use crate::guided::{AbstractStates, RunPoint};
 use crate::observer::Observer;
-use crate::time::SimTime;
+use crate::observer::guided::{AbstractStates, RunPoint};
+use crate::values::time::SimTime;
 
 impl Observer {
     /// Starts to record the abstract states of the world.

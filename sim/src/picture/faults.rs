@@ -7,7 +7,7 @@ use quorate_page::document::{Document, Fault};
 
 use crate::faults::{NodeSelector, Verb};
 use crate::record::{EventKind, Record};
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// Adds the faults of the run to the document.
 pub(crate) fn add(document: &mut Document, record: &Record) {

@@ -12,7 +12,7 @@ use quorate_page::document::{
     Condition, Document, Event, Fact, Kind, Lane, Role, State, Violation, Write, WriteOutcome,
 };
 
-use crate::outcome::{Failure, Outcome};
+use crate::observe::outcome::{Failure, Outcome};
 use crate::picture::logs::Logs;
 use crate::picture::messages::Messages;
 use crate::picture::operations::Operations;

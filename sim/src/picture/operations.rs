@@ -8,7 +8,7 @@ use quorate_page::document::{Operation, Outcome, Relevance};
 
 use crate::picture::text::{self, CommandText};
 use crate::record::{Event, EventKind, Record};
-use crate::request::OpId;
+use crate::workload::request::OpId;
 
 /// The operations of a run.
 pub(crate) struct Operations<'a> {

@@ -5,7 +5,7 @@ use quorate::raft::Status;
 use quorate::types::{Entry, Payload, Write};
 use quorate_page::text::printable;
 
-use crate::request::{OpId, unmark};
+use crate::workload::request::{OpId, unmark};
 
 /// Formats the bytes of a user's command, without the simulator's mark.
 pub type CommandText<'a> = &'a dyn Fn(&[u8]) -> String;

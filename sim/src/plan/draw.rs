@@ -4,14 +4,14 @@
 use std::iter;
 use std::time::Duration;
 
-use crate::choice::Choices;
 use crate::faults::{Campaign, Crash, Fault, Faults, KeptWrites, NodeSelector, Replay, SlowDisk};
 use crate::plan::planner::{Planner, planned_faults};
 use crate::plan::{
     Plan, Trigger, TriggerCondition, crash_again, elections, leases, members, snapshot_lag,
 };
 use crate::settings::Settings;
-use crate::strategy::Strategy;
+use crate::settings::strategy::Strategy;
+use crate::values::choice::Choices;
 
 /// The content of one slot of the plan.
 #[derive(Clone, Copy)]

@@ -9,7 +9,7 @@ use crate::faults::{
 use crate::plan::leases;
 use crate::plan::planner::Planner;
 use crate::plan::{Trigger, TriggerCondition};
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// Two nodes campaign at once, and voters crash right after their votes.
 pub(super) fn two_candidates(planner: &mut Planner<'_>) {

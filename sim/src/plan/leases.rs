@@ -11,7 +11,7 @@ use crate::faults::{
 };
 use crate::plan::planner::Planner;
 use crate::plan::{Trigger, TriggerCondition};
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// Clients read in quick succession at a node that may hold a lease while the lease ends:
 /// clocks are as far apart as allowed, the leader is isolated or transfers its leadership, and

@@ -7,7 +7,7 @@ use crate::faults::{
 };
 use crate::plan::planner::{Planner, planned_faults};
 use crate::plan::{Trigger, TriggerCondition};
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// A membership change, followed during its course by another one, a fault or a transfer.
 pub(super) fn membership_churn(planner: &mut Planner<'_>) {

@@ -20,7 +20,7 @@ use std::time::Duration;
 use quorate::types::NodeId;
 
 use crate::faults::Verb;
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// The planned operations of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,10 +144,10 @@ pub enum Trigger {
 
 #[cfg(test)]
 mod tests {
-    use crate::choice::{Choices, Key, Kind, Overrides};
-    use crate::profile::Profile;
     use crate::settings::Settings;
-    use crate::strategy::Strategy;
+    use crate::settings::profile::Profile;
+    use crate::settings::strategy::Strategy;
+    use crate::values::choice::{Choices, Key, Kind, Overrides};
 
     use super::*;
 

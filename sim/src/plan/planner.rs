@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 
-use crate::choice::{Choices, Key, Kind};
 use crate::faults::{Fault, FaultDraw, Faults, NodeSelector, Scale, Verb};
 use crate::plan::{Op, Trigger, TriggerCondition, When};
 use crate::settings::Settings;
-use crate::time::SimTime;
+use crate::values::choice::{Choices, Key, Kind};
+use crate::values::time::SimTime;
 
 /// Returns the run's fault kinds that are planned for a node or link, rather than drawn by chance
 /// for each message or step.

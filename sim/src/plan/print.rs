@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::faults::{ScriptedRequest, UNTIL_STABILIZATION, Verb};
 use crate::plan::{Op, Plan, TriggerCondition, When};
-use crate::time::SimTime;
-use crate::words::Exact;
+use crate::values::time::SimTime;
+use crate::values::words::Exact;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

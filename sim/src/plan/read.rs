@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::faults::{NodeSelector, ScriptedRequest, UNTIL_STABILIZATION, Verb};
 use crate::plan::{Op, Trigger, TriggerCondition, When};
-use crate::time::SimTime;
-use crate::words::{SyntaxError, Words};
+use crate::values::time::SimTime;
+use crate::values::words::{SyntaxError, Words};
 
 impl Op {
     /// The words that an operation begins with.

@@ -2,12 +2,12 @@
 
 use quorate::types::NodeId;
 
-use crate::choice::Choices;
 use crate::faults::NodeSelector;
 use crate::plan::planner::{Planner, planned_faults};
 use crate::plan::{Op, When};
 use crate::settings::Settings;
-use crate::time::SimTime;
+use crate::values::choice::Choices;
+use crate::values::time::SimTime;
 
 /// The number of draws in 1,000 that yield a fault.
 const STRIKES_PERMILLE: u64 = 750;

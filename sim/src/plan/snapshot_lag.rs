@@ -3,7 +3,7 @@
 use crate::faults::{Fault, LoadSpike, NodeSelector, Partition, SlowApply};
 use crate::plan::planner::Planner;
 use crate::plan::{Trigger, TriggerCondition};
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// The number of isolations after the first one, while the node restores a snapshot.
 const ROUNDS: u32 = 3;

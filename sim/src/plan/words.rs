@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::plan::Trigger;
-use crate::words::{SyntaxError, Words};
+use crate::values::words::{SyntaxError, Words};
 
 impl Trigger {
     /// Every trigger with its scenario words, in the order of declaration.

@@ -7,9 +7,9 @@ use quorate::types::{
     EntryId, Freshness, Index, Membership, Message, NodeId, ReadLevel, Tag, Write, WriteId,
 };
 
-use crate::outcome::Failure;
-use crate::request::OpId;
-use crate::time::SimTime;
+use crate::observe::outcome::Failure;
+use crate::values::time::SimTime;
+use crate::workload::request::OpId;
 
 /// The number of an event in its recording, starting at 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use quorate::raft::{PeerStatus, Status};
 use quorate::types::{Membership, Message, NodeId};
 
-use crate::outcome::Outcome;
+use crate::observe::outcome::Outcome;
 use crate::plan::Op;
 use crate::record::event::{Event, EventId, EventKind};
 

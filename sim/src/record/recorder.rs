@@ -8,13 +8,13 @@ use quorate::raft::Status;
 use quorate::replica::ComparisonResult;
 use quorate::types::{EntryId, Instant, Membership, Message, NodeId, Packet, Tag, Write};
 
-use crate::digest::{mix, of_bytes};
+use crate::observe::outcome::Failure;
 use crate::observe::{Executed, Observation, OpId};
-use crate::outcome::Failure;
 use crate::plan::Op;
 use crate::record::event::{Delivery, Event, EventId, EventKind, InputKind, LossReason, Sent};
 use crate::record::recorded_run::Record;
-use crate::time::SimTime;
+use crate::values::digest::{mix, of_bytes};
+use crate::values::time::SimTime;
 
 /// The end of a recording. The run ends there too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

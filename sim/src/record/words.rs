@@ -4,8 +4,8 @@ use std::fmt;
 
 use quorate::machine::Outcome;
 
-use crate::digest::of_bytes;
 use crate::record::event::{Delivery, EventId, EventKind, InputKind, LossReason, Sent};
+use crate::values::digest::of_bytes;
 
 impl fmt::Display for EventId {
     /// Formats the number with a hash sign, for example `#1843`.

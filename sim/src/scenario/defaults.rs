@@ -8,10 +8,10 @@ use quorate::raft::Config;
 use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Membership, NodeId};
 
-use crate::duration_range::DurationRange;
 use crate::faults::{ClockDrift, Faults};
-use crate::request::MARK_BYTES;
 use crate::settings::{Clocks, Settings, Validation};
+use crate::values::duration_range::DurationRange;
+use crate::workload::request::MARK_BYTES;
 
 /// The default settings, for user commands of at most `command_bytes` bytes.
 pub(super) fn defaults(command_bytes: usize) -> Settings {

@@ -7,9 +7,9 @@ use quorate::types::NodeId;
 
 use crate::check::{CHECKS, Check};
 use crate::faults::Fault;
-use crate::outcome::{Failure, Outcome, ScriptedResults, Tally};
-use crate::time::SimTime;
-use crate::words::{Exact, SyntaxError, Words};
+use crate::observe::outcome::{Failure, Outcome, ScriptedResults, Tally};
+use crate::values::time::SimTime;
+use crate::values::words::{Exact, SyntaxError, Words};
 
 /// An expectation about a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,16 +18,16 @@ mod rows;
 
 use std::fmt;
 
-use crate::choice::{Key, Kind, Overrides};
 use crate::faults::{Fault, Faults, ScriptedOutcome, ScriptedRequest, Verb};
-use crate::outcome::{Failure, Outcome};
+use crate::observe::outcome::{Failure, Outcome};
 use crate::plan::{Op, Plan};
 use crate::run::{Case, RunOptions};
 use crate::settings::Settings;
-use crate::words::{Exact, Words, duration, nodes_in};
+use crate::values::choice::{Key, Kind, Overrides};
+use crate::values::words::{Exact, Words, duration, nodes_in};
 use crate::workload::{AnyWorkload, Workload};
 
-pub use crate::words::SyntaxError;
+pub use crate::values::words::SyntaxError;
 pub use expect::{Count, Expect};
 pub use line_numbers::LineNumbers;
 pub use rows::{ROWS, Row};

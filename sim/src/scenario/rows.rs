@@ -9,7 +9,7 @@ use quorate::raft::{Lease, Survivor, Suspension};
 
 use crate::faults::{ClockDrift, Fault, Faults};
 use crate::settings::Settings;
-use crate::words::{Exact, SyntaxError, Words};
+use crate::values::words::{Exact, SyntaxError, Words};
 
 /// One setting of the scenario language.
 #[derive(Clone, Copy, Debug)]

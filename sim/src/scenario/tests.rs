@@ -1,7 +1,7 @@
 //! Scenarios print and read back the same, and syntax errors name their place.
 
-use crate::choice::Kind;
-use crate::profile::Profile;
+use crate::settings::profile::Profile;
+use crate::values::choice::Kind;
 
 use super::*;
 

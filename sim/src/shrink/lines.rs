@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::scenario::ROWS;
-use crate::words::{Exact, Words, duration, nodes_in, number_of};
+use crate::values::words::{Exact, Words, duration, nodes_in, number_of};
 
 /// The settings with durations that scale together with the plan.
 const TIMES: [&str; 11] = [
@@ -217,7 +217,7 @@ fn renumbered(word: &str, gone: u64) -> String {
     let parts = named.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
     let parts = parts.map(|part| {
         let end = part.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(part.len());
-        match crate::words::node(&part[..end]) {
+        match crate::values::words::node(&part[..end]) {
             Some(node) if node.0 > gone => format!("n{}{}", node.0 - 1, &part[end..]),
             _ => part.to_owned(),
         }

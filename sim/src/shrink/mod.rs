@@ -15,11 +15,11 @@ use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
-use crate::digest::of_bytes;
-use crate::fingerprint::Fingerprint;
-use crate::outcome::{Failure, Outcome};
+use crate::observe::fingerprint::Fingerprint;
+use crate::observe::outcome::{Failure, Outcome};
 use crate::run::{Case, RunOptions};
 use crate::scenario::{Expect, Scenario};
+use crate::values::digest::of_bytes;
 
 /// The limits of a shrink, and its callbacks.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! Tests of shrinking with runs whose profile allows a failure.
 
 use super::*;
-use crate::profile::Profile;
+use crate::settings::profile::Profile;
 
 /// A seed with a split brain: a partition in a run in which silent nodes count as dead.
 const SPLIT: u64 = 1;

@@ -3,9 +3,9 @@
 use quorate::machine::StateMachine;
 use quorate_page::text::printable;
 
-use crate::choice::Draw;
-use crate::request::OpId;
+use crate::values::choice::Draw;
 use crate::workload::object::Object;
+use crate::workload::request::OpId;
 
 /// A state machine to run in the simulator, and the operations of its clients.
 ///

@@ -7,10 +7,10 @@ use std::io::{self, Read};
 use quorate::machine::{ConflictTest, Digest, StateMachine};
 use quorate::types::Index;
 
-use crate::choice::Draw;
-use crate::request::OpId;
+use crate::values::choice::Draw;
 use crate::workload::contract::Workload;
 use crate::workload::object::Object;
+use crate::workload::request::OpId;
 
 /// A type-erased [`Workload`].
 pub struct AnyWorkload(Box<dyn ErasedWorkload>);

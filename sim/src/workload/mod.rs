@@ -6,7 +6,7 @@
 //!
 //! use quorate::machine::StateMachine;
 //! use quorate::types::Index;
-//! use quorate_sim::choice::Draw;
+//! use quorate_sim::values::choice::Draw;
 //! use quorate_sim::observe::OpId;
 //! use quorate_sim::workload::Workload;
 //!
@@ -55,6 +55,7 @@ mod erased;
 pub mod kv;
 mod object;
 mod reference;
+pub mod request;
 mod self_model;
 
 pub use contract::Workload;

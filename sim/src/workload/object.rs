@@ -14,8 +14,8 @@ use quorate_checker::relaxed::{Freshness, ReadGuarantee, SessionOrder, staleness
 use quorate_checker::stream::{Alarm, Stream};
 use quorate_checker::verdict::{Counterexample, Verdict};
 
-use crate::request::OpId;
-use crate::time::SimTime;
+use crate::values::time::SimTime;
+use crate::workload::request::OpId;
 use crate::workload::self_model::{MachineOperation, SelfModel};
 
 /// A model of the object that a workload's clients use, and the parsers of their bytes.

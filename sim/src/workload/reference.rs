@@ -8,9 +8,9 @@ use std::sync::Arc;
 use quorate::machine::{Digest, Machine, Outcome, Request, Sequence, SessionId, StateMachine};
 use quorate::types::{Entry, EntryId, Index, Payload};
 
-use crate::request::unmark;
 use crate::workload::contract::Workload;
 use crate::workload::erased::{AnyMachine, AnyWorkload};
+use crate::workload::request::unmark;
 
 /// A state machine that follows the committed log and checks it: the workload checks each reply,
 /// and no session request may be applied twice or get two different replies.
@@ -68,7 +68,7 @@ impl ReferenceMachine {
     /// Applies committed entries, except those that it has applied before; returns the outcome of
     /// each command. Every command must carry a mark, as from [`mark`].
     ///
-    /// [`mark`]: crate::request::mark
+    /// [`mark`]: crate::workload::request::mark
     ///
     /// # Errors
     /// The first violation.
@@ -217,9 +217,9 @@ mod tests {
     use quorate::types::{Command, Term};
 
     use super::*;
-    use crate::choice::Draw;
-    use crate::request::{OpId, mark};
+    use crate::values::choice::Draw;
     use crate::workload::kv::{Kv, Operation, Reply};
+    use crate::workload::request::{OpId, mark};
 
     const PUT: Operation<'_> = Operation::Put { key: b"k", value: b"v" };
     const GET: Operation<'_> = Operation::Get { key: b"k" };

@@ -33,12 +33,12 @@ use std::time::Duration;
 use quorate::raft::{PeerStatus, RoleName};
 use quorate::types::{NodeId, Tag};
 
-use crate::choice::Choices;
+use crate::observe::outcome::ScriptedResults;
 use crate::observer::Observer;
-use crate::outcome::ScriptedResults;
 use crate::plan::Plan;
 use crate::settings::Settings;
-use crate::time::SimTime;
+use crate::values::choice::Choices;
+use crate::values::time::SimTime;
 use crate::workload::AnyWorkload;
 use crate::world::cluster::Cluster;
 use crate::world::cluster::steps::StepResults;

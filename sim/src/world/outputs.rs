@@ -7,12 +7,12 @@ use quorate::types::{
     AppendOutcome, Body, Message, MessageKind, Packet, SnapshotTransferBody, Tag,
 };
 
-use crate::choice::{Key, Kind};
-use crate::coverage::Spot;
 use crate::faults::{Fault, KeptWrites};
 use crate::observe::Observation;
+use crate::observe::coverage::Spot;
 use crate::observer::Observer;
 use crate::plan::Trigger;
+use crate::values::choice::{Key, Kind};
 use crate::world::World;
 use crate::world::cluster::processes::Exit;
 use crate::world::cluster::queues::ViewRequest;

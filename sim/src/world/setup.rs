@@ -1,8 +1,8 @@
 //! The decisions made before a run: its settings, its workload and its random choices.
 
-use crate::choice::Choices;
 use crate::settings::Settings;
-use crate::time::SimTime;
+use crate::values::choice::Choices;
+use crate::values::time::SimTime;
 use crate::workload::AnyWorkload;
 
 /// Everything that decides a run besides its plan. No choice depends on an earlier one, so all may

@@ -6,12 +6,12 @@ use std::time::Duration;
 use quorate::types::NodeId;
 
 use crate::check::L1;
-use crate::coverage::Spot;
-use crate::duration_range::DurationRange;
 use crate::faults::KeptWrites;
 use crate::observe::Observation;
+use crate::observe::coverage::Spot;
 use crate::observer::Observer;
 use crate::settings::Settings;
+use crate::values::duration_range::DurationRange;
 use crate::world::World;
 use crate::world::cluster::processes::Exit;
 use crate::world::goals::{Goals, Help};

@@ -6,9 +6,9 @@ use quorate::replica::{Input, WorkResult};
 use quorate::storage::Lane;
 use quorate::types::{Packet, Proposal, SnapshotTransferBody};
 
-use crate::coverage::Spot;
 use crate::faults::Fault;
 use crate::observe::Observation;
+use crate::observe::coverage::Spot;
 use crate::observer::Observer;
 use crate::plan::Trigger;
 use crate::world::World;

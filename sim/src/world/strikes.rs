@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::coverage::Spot;
 use crate::faults::{
     Clog, Crash, Fault, FaultyMachine, Flap, KeptWrites, LoadSpike, MembershipChange, Misroute,
     Replay, Rollback, Transfer, Verb, Wipe,
 };
 use crate::observe::Observation;
+use crate::observe::coverage::Spot;
 use crate::observer::Observer;
 use crate::plan::{Trigger, When};
 use crate::world::World;

@@ -7,11 +7,11 @@ use quorate::raft::Status;
 use quorate::types::{EntryId, NodeId, Term};
 
 use super::*;
-use crate::choice::Overrides;
 use crate::faults::{Clog, Crash, KeptWrites, NodeSelector, Partition, UNTIL_STABILIZATION};
 use crate::plan::{Op, Trigger, TriggerCondition, When};
-use crate::profile::Profile;
-use crate::strategy::Strategy;
+use crate::settings::profile::Profile;
+use crate::settings::strategy::Strategy;
+use crate::values::choice::Overrides;
 use crate::workload::kv::Kv;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;

@@ -5,9 +5,9 @@ use std::io::{self, Cursor, Read};
 
 use quorate::machine::{Digest, StateMachine};
 use quorate::types::Index;
-use quorate_sim::choice::Draw;
 use quorate_sim::observe::{Executed, OpId};
-use quorate_sim::request::unmark;
+use quorate_sim::values::choice::Draw;
+use quorate_sim::workload::request::unmark;
 use quorate_sim::workload::{AnyMachine, AnyWorkload, Workload};
 
 /// Replies with each command and counts the commands.

@@ -18,9 +18,9 @@ use quorate::types::{
 };
 use quorate_sim::check::{Bounds, Checks, Costs};
 use quorate_sim::observe::{Executed, MachineView, Observation, OpId, Violation};
-use quorate_sim::request::mark;
-use quorate_sim::time::SimTime;
+use quorate_sim::values::time::SimTime;
 use quorate_sim::workload::AnyWorkload;
+use quorate_sim::workload::request::mark;
 
 use crate::echo::{Echo, Player};
 use crate::status::follower;

@@ -5,8 +5,8 @@ pub use crate::common::messaging::chaos::Clients;
 #[cfg(test)]
 mod tests {
     use quorate_sim::chaos;
-    use quorate_sim::profile::Profile;
     use quorate_sim::run::{RunOptions, run};
+    use quorate_sim::settings::profile::Profile;
     use quorate_sim::workload::AnyWorkload;
 
     use super::*;

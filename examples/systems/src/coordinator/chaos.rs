@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use quorate_checker::models::{Kv, KvCall, KvOp, KvRet};
 use quorate_checker::value::{Value, ValueId};
-use quorate_sim::choice::Draw;
 use quorate_sim::observe::OpId;
+use quorate_sim::values::choice::Draw;
 use quorate_sim::workload::{Object, RequestBytes, Workload};
 
 use crate::common::codec;
@@ -189,9 +189,9 @@ mod tests {
     use quorate::machine::StateMachine;
     use quorate::types::Index;
     use quorate_sim::chaos;
-    use quorate_sim::coverage::MARKS;
-    use quorate_sim::profile::Profile;
+    use quorate_sim::observe::coverage::MARKS;
     use quorate_sim::run::{RunOptions, run};
+    use quorate_sim::settings::profile::Profile;
     use quorate_sim::workload::AnyWorkload;
 
     use super::*;

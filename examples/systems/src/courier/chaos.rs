@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_sim::choice::Draw;
 use quorate_sim::observe::OpId;
+use quorate_sim::values::choice::Draw;
 use quorate_sim::workload::Workload;
 
 use crate::common::codec;
@@ -91,9 +91,9 @@ impl Clients {
 mod tests {
     use quorate::machine::StateMachine;
     use quorate::types::Index;
-    use quorate_sim::coverage::MARKS;
-    use quorate_sim::profile::Profile;
+    use quorate_sim::observe::coverage::MARKS;
     use quorate_sim::run::{RunOptions, run};
+    use quorate_sim::settings::profile::Profile;
     use quorate_sim::workload::AnyWorkload;
 
     use super::*;

@@ -1,7 +1,7 @@
 //! Chaos tests of the directory: client operations and invariants.
 
-use quorate_sim::choice::Draw;
 use quorate_sim::observe::OpId;
+use quorate_sim::values::choice::Draw;
 use quorate_sim::workload::{Object, Workload};
 
 use crate::common::codec;

@@ -17,7 +17,7 @@ use crate::cli::mutants::sources::Sources;
 use crate::cli::mutants::table::{Detector, Mutant};
 use crate::cli::mutants::test_output::TestRun;
 use crate::cli::mutants::tree::{CompileError, SourceTree, copy_binary};
-use crate::strategy::Strategy;
+use crate::settings::strategy::Strategy;
 
 /// The source directories of the crates whose bugs can be combined.
 const CRATES: [&str; 2] = ["src", "sim/src"];

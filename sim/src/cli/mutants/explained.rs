@@ -11,7 +11,7 @@ use crate::cli::mutants::builds::{Builds, cores};
 use crate::cli::mutants::mutant_sweep;
 use crate::cli::mutants::programs::run_with_timeout;
 use crate::cli::mutants::table::{Detector, Mutant};
-use crate::strategy::Strategy;
+use crate::settings::strategy::Strategy;
 
 /// The directory of the files, relative to the root of the sources.
 const FOLDER: &str = "sim/tests/explained";

@@ -9,7 +9,7 @@ use crate::cli::mutants::mutant_sweep::{MutantSweep, Verdict};
 use crate::cli::mutants::table::{Detector, Impossible, Kind, Mutant};
 use crate::cli::shrink::ShrunkRecord;
 use crate::cli::text::{duration, grouped};
-use crate::summary::median;
+use crate::run::summary::median;
 
 /// The row of one mutant.
 #[derive(Debug, Serialize)]

@@ -27,7 +27,7 @@ use crate::cli::mutants::mutant_sweep::Verdict;
 use crate::cli::mutants::results::Results;
 use crate::cli::mutants::sources::Sources;
 use crate::cli::mutants::table::{Detector, Mutant};
-use crate::strategy::Strategy;
+use crate::settings::strategy::Strategy;
 
 /// Runs the sweeps with each mutant and prints the kill table.
 pub(crate) fn execute(arguments: &MutantsArguments) -> Result<Exit, CommandError> {

@@ -9,7 +9,7 @@ use crate::cli::exit::CommandError;
 use crate::cli::mutants::programs::{MutantBinary, run_with_timeout};
 use crate::cli::report::json::{FailureRecord, SweepRecord};
 use crate::cli::shrink::ShrunkRecord;
-use crate::strategy::Strategy;
+use crate::settings::strategy::Strategy;
 
 /// The distance between the first seeds of two consecutive sweeps with one mutant.
 const SWEEP_STRIDE: u64 = 1_000_000;

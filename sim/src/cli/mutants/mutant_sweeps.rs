@@ -17,7 +17,7 @@ use crate::cli::mutants::shrink;
 use crate::cli::mutants::sources::hash;
 use crate::cli::mutants::table::{Detector, Mutant};
 use crate::cli::mutants::test_verdict;
-use crate::strategy::Strategy;
+use crate::settings::strategy::Strategy;
 
 /// The state that the sweeps with all mutants share.
 struct SweepRunner<'a> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::exit::CommandError;
 use crate::cli::mutants::mutant_sweep::{MutantSweep, Verdict};
-use crate::strategy::Strategy;
+use crate::settings::strategy::Strategy;
 
 /// The finished sweeps with the mutants of one version of the sources, one JSON line each.
 pub(crate) struct Results {

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::cli::exit::CommandError;
 use crate::cli::mutants::table;
-use crate::digest::{mix, of_bytes};
+use crate::values::digest::{mix, of_bytes};
 
 /// Returns the root directory of the sources from which this command was built.
 pub(crate) fn root() -> Result<PathBuf, CommandError> {

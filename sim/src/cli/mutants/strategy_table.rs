@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::cli::mutants::kills::Row;
 use crate::cli::text::{duration, grouped};
-use crate::strategy::Strategy;
-use crate::summary::median;
+use crate::run::summary::median;
+use crate::settings::strategy::Strategy;
 
 /// Returns the tables of the strategies with their rows, and of the bugs that tests detect.
 pub(crate) fn markdown(

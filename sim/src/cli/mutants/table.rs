@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::exit::CommandError;
-use crate::profile::Profile;
-use crate::substitution::substitute;
+use crate::settings::profile::Profile;
+use crate::values::substitution::substitute;
 
 /// The path of the table, relative to the root of the sources.
 pub(crate) const PATH: &str = "sim/mutants.toml";

@@ -18,11 +18,11 @@ use serde_json::Value as Json;
 
 use crate::cli::clock::{Stopwatch, sleep};
 use crate::cli::procs::detached::detached_command;
-use crate::digest::mix;
 use crate::faults::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
-use crate::outcome::{LeaderPeriod, ScriptedResult, ScriptedResults};
+use crate::observe::outcome::{LeaderPeriod, ScriptedResult, ScriptedResults};
 use crate::settings::Settings;
-use crate::time::SimTime;
+use crate::values::digest::mix;
+use crate::values::time::SimTime;
 
 /// The clients of a run, with their history and the observed results.
 #[derive(Debug)]

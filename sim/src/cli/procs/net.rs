@@ -13,7 +13,7 @@ use crate::cli::clock::pid;
 use crate::cli::procs::detached::detached_command;
 use crate::cli::procs::random_faults::RandomFaults;
 use crate::cli::procs::relay::Relay;
-use crate::outcome::Tally;
+use crate::observe::outcome::Tally;
 
 /// The network namespaces of a run, deleted on drop.
 #[derive(Debug)]

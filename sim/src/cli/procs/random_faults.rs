@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 
-use crate::choice::{Choices, Overrides};
 use crate::cli::clock::Stopwatch;
-use crate::outcome::Tally;
+use crate::observe::outcome::Tally;
 use crate::scenario::{ROWS, Scenario};
 use crate::settings::Settings;
-use crate::time::SimTime;
+use crate::values::choice::{Choices, Overrides};
+use crate::values::time::SimTime;
 use crate::world::{Network, Place, Sender};
 
 /// The settings that enable random faults: if the scenario has one of them, all of them apply.

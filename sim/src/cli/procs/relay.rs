@@ -240,7 +240,7 @@ mod tests {
 
     /// Sends the bytes through a relay with these scenario settings, and returns the bytes that the
     /// node receives and the counts of faults.
-    fn forwarded(text: &str, sent: &[u8]) -> (Vec<u8>, crate::outcome::Tally) {
+    fn forwarded(text: &str, sent: &[u8]) -> (Vec<u8>, crate::observe::outcome::Tally) {
         let workload = RunOptions::default().workload;
         let scenario = Scenario::read(text, &workload).unwrap_or_else(|m| panic!("{m}"));
         let faults =

@@ -18,11 +18,11 @@ use crate::faults::{
     NodeSelector, ProcessAction, ScriptedOperation, ScriptedOutcome, SelectLinks,
     UNTIL_STABILIZATION, Verb, single_edits,
 };
-use crate::outcome::{ScriptedResults, Tally};
+use crate::observe::outcome::{ScriptedResults, Tally};
 use crate::plan::{Op, When};
 use crate::scenario::Scenario;
 use crate::settings::Settings;
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// A running scenario. Fields drop in order: the processes end before the network is deleted.
 pub(super) struct ScenarioRun {

@@ -6,7 +6,7 @@ use crate::cli::console;
 use crate::cli::exit::Exit;
 use crate::cli::procs::run::RunResult;
 use crate::faults::ScriptedOutcome;
-use crate::outcome::Tally;
+use crate::observe::outcome::Tally;
 use crate::scenario::{Expect, Scenario};
 
 /// Prints the result of every expectation and of the history, and returns the exit code.

@@ -7,9 +7,9 @@ use crate::cli::args::SeedOptions;
 use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
 use crate::cli::text::{Finding, replay_line};
-use crate::fingerprint::Fingerprint;
-use crate::summary::{FailedSeed, Summary};
-use crate::sweep::{Seeds, SweepEnd};
+use crate::observe::fingerprint::Fingerprint;
+use crate::run::summary::{FailedSeed, Summary};
+use crate::run::sweep::{Seeds, SweepEnd};
 
 /// A default sweep of this many seeds or more must reach every required coverage mark.
 const GATE_SEEDS: u64 = 1_000;

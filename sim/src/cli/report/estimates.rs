@@ -1,6 +1,6 @@
 //! Statistical estimates of a sweep: the failure rate it bounds, and the value of more seeds.
 
-use crate::summary::Summary;
+use crate::run::summary::Summary;
 
 /// Returns the estimated probability that one more seed reaches a mark that no seed has reached:
 /// the number of marks reached by exactly one seed, divided by the number of seeds (Good–Turing;

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::cli::report::content::Report;
 use crate::cli::report::estimates::{failure_rate_max, new_mark_probability};
 use crate::cli::text::{Finding, rate};
-use crate::coverage::MARKS;
-use crate::fingerprint::Fingerprint;
-use crate::summary::FailedSeed;
-use crate::sweep::SweepEnd;
+use crate::observe::coverage::MARKS;
+use crate::observe::fingerprint::Fingerprint;
+use crate::run::summary::FailedSeed;
+use crate::run::sweep::SweepEnd;
 
 /// The summary of a sweep, or of one replayed seed.
 #[derive(Debug, Deserialize, Serialize)]

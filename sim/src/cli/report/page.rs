@@ -4,7 +4,7 @@ use crate::cli::exit::Exit;
 use crate::cli::report::content::Report;
 use crate::cli::report::table;
 use crate::cli::text::{Finding, grouped};
-use crate::coverage::MARKS;
+use crate::observe::coverage::MARKS;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--line:#8884;--bad:light-dark(#b00020,#ff8a80);\

@@ -6,8 +6,8 @@ use crate::cli::args::SeedOptions;
 use crate::cli::report::content::Report;
 use crate::cli::report::estimates::{failure_rate_max, new_mark_probability};
 use crate::cli::text::{Finding, duration, grouped, quantity, rate};
-use crate::coverage::MARKS;
-use crate::summary::{FailedSeed, Summary};
+use crate::observe::coverage::MARKS;
+use crate::run::summary::{FailedSeed, Summary};
 
 /// The width of the label column.
 const LABEL_WIDTH: usize = 18;

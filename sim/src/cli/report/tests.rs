@@ -8,13 +8,13 @@ use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
 use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::{github, json, junit, page, table};
-use crate::coverage::MARKS;
 use crate::observe::Violation;
-use crate::outcome::{Failure, Outcome, Tally};
-use crate::profile::Profile;
-use crate::summary::Summary;
-use crate::sweep::{SeedRun, Seeds, SweepEnd};
-use crate::time::SimTime;
+use crate::observe::coverage::MARKS;
+use crate::observe::outcome::{Failure, Outcome, Tally};
+use crate::run::summary::Summary;
+use crate::run::sweep::{SeedRun, Seeds, SweepEnd};
+use crate::settings::profile::Profile;
+use crate::values::time::SimTime;
 
 fn violation(id: &'static str, check: &'static str, saw: &str) -> Violation {
     let place = "sim/src/check/election.rs:41".to_owned();

@@ -10,12 +10,12 @@ mod operation;
 mod store;
 mod words;
 
-use crate::choice::Draw;
-use crate::digest::mix;
-use crate::request::OpId;
+use crate::values::choice::Draw;
+use crate::values::digest::mix;
 use crate::workload::contract::Workload;
 use crate::workload::kv::model::Model;
 use crate::workload::object::Object;
+use crate::workload::request::OpId;
 
 pub use operation::{Operation, Reply};
 pub use store::Store;

@@ -6,7 +6,7 @@ use quorate::machine::StateMachine;
 use quorate::types::Index;
 
 use super::*;
-use crate::choice::{Choices, Key, Kind, Overrides};
+use crate::values::choice::{Choices, Key, Kind, Overrides};
 use crate::workload::{AnyMachine, AnyWorkload};
 
 /// The commands and queries of the operations of one run.

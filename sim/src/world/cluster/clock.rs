@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate::types::Instant;
 
 use crate::faults::ClockDrift;
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 const MILLION: u64 = 1_000_000;
 

@@ -4,7 +4,7 @@
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Change, Index, Membership, NodeId, Voters};
 
-use crate::coverage::Spot;
+use crate::observe::coverage::Spot;
 use crate::observer::Observer;
 use crate::settings::Settings;
 use crate::world::cluster::Cluster;

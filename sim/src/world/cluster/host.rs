@@ -8,13 +8,13 @@ use quorate::replica::{Input, Output, Work, WorkResult};
 use quorate::storage::{Completion, DiskError, FileAction, FileName, Lane, Operation};
 use quorate::types::{Acknowledge, Entry, Index, NodeId, Proposal};
 
-use crate::choice::{Key, Kind};
-use crate::coverage::Spot;
 use crate::disk;
 use crate::faults::Fault;
 use crate::observe::Observation;
+use crate::observe::coverage::Spot;
 use crate::observer::Observer;
 use crate::plan::Trigger;
+use crate::values::choice::{Key, Kind};
 use crate::world::cluster::disk_queue::CompletionReport;
 use crate::world::cluster::node::Node;
 use crate::world::cluster::queues::ViewRequest;

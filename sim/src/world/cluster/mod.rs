@@ -22,7 +22,7 @@ use std::time::Duration;
 use quorate::raft::RoleName;
 use quorate::types::{Index as LogIndex, NodeId};
 
-use crate::choice::{Key, Kind};
+use crate::values::choice::{Key, Kind};
 use crate::world::cluster::clock::Clock;
 use crate::world::cluster::logged_membership::LoggedMembership;
 use crate::world::cluster::node::Node;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use quorate::raft::RoleName;
 use quorate::types::{Index, Membership};
 
-use crate::choice::{Key, Kind};
 use crate::disk::SimDisk;
-use crate::time::SimTime;
+use crate::values::choice::{Key, Kind};
+use crate::values::time::SimTime;
 use crate::world::cluster::clock::Clock;
 use crate::world::cluster::logged_membership::LoggedMembership;
 use crate::world::cluster::node_disk::NodeDisk;

@@ -7,9 +7,9 @@ use quorate::storage::Disk;
 use quorate::types::{Incarnation, NodeId};
 
 use crate::disk::SimDisk;
+use crate::machine::MachineCheckpoint;
 use crate::settings::Settings;
-use crate::sim_machine::MachineCheckpoint;
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// The disk of a node, and its faults.
 #[derive(Clone, Debug, Default)]

@@ -4,8 +4,8 @@ use quorate::raft::{self, Action, RoleName};
 use quorate::replica::{Note, NoteFilter};
 use quorate::types::{Body, EntryId, Index, Message, MessageClass, NodeId, Tag, Write};
 
-use crate::coverage::Spot;
 use crate::observe::Observation;
+use crate::observe::coverage::Spot;
 use crate::world::cluster::Cluster;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;

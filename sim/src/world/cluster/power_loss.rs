@@ -2,11 +2,11 @@
 
 use quorate::storage::FileName;
 
-use crate::choice::{Draw, Key, Kind};
-use crate::coverage::Spot;
 use crate::disk::{Change, ChangeOrder, Crash, Pending, SECTOR_BYTES};
 use crate::faults::KeptWrites;
+use crate::observe::coverage::Spot;
 use crate::observer::Observer;
+use crate::values::choice::{Draw, Key, Kind};
 use crate::world::cluster::disk_queue::Lanes;
 use crate::world::cluster::node::Node;
 use crate::world::run::Run;

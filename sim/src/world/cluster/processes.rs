@@ -7,13 +7,13 @@ use quorate::replica::{NoteFilter, OpenError, Replica};
 use quorate::storage::{self, ClusterId, ErrorCause, Identity, StorageError};
 use quorate::types::{Membership, Tag};
 
-use crate::choice::{Key, Kind};
-use crate::coverage::Spot;
 use crate::faults::KeptWrites;
+use crate::machine::SimMachine;
 use crate::observe::Observation;
+use crate::observe::coverage::Spot;
 use crate::observer::Observer;
-use crate::sim_machine::SimMachine;
-use crate::time::SimTime;
+use crate::values::choice::{Key, Kind};
+use crate::values::time::SimTime;
 use crate::workload::Workload;
 use crate::world::cluster::Cluster;
 use crate::world::cluster::logged_membership::LoggedMembership;

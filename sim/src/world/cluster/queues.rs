@@ -9,7 +9,7 @@ use quorate::types::{Proposal, Tag};
 
 use crate::observe::Observation;
 use crate::observer::Observer;
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// The driver of a process.
 #[derive(Clone, Debug)]

@@ -6,11 +6,11 @@ use quorate::raft::{PeerStatus, Raft, RoleName, Status};
 use quorate::replica::{Node as Decider, Replica, Worker};
 use quorate::types::{Comparisons, Instant, NodeId, Tag};
 
-use crate::coverage::Spot;
+use crate::machine::SimMachine;
+use crate::observe::coverage::Spot;
 use crate::observe::{MachineView, Observation};
 use crate::observer::Observer;
-use crate::sim_machine::SimMachine;
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 use crate::world::cluster::clock::Clock;
 use crate::world::cluster::disk_queue::{Lanes, PendingWrites};
 use crate::world::cluster::leadership::Leadership;

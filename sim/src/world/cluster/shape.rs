@@ -5,9 +5,9 @@ use quorate::raft::RoleName;
 use quorate::storage::{FileAction, FileName};
 use quorate::types::{Index, Term};
 
-use crate::digest::mix;
 use crate::observer::Observer;
-use crate::time::SimTime;
+use crate::values::digest::mix;
+use crate::values::time::SimTime;
 use crate::world::cluster::Cluster;
 use crate::world::cluster::node::{Life, Node};
 use crate::world::cluster::running::Running;

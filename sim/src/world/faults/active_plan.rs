@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate::types::NodeId;
 
 use crate::plan::{Op, Plan, Trigger, When};
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 use crate::world::faults::effect::Effect;
 use crate::world::place::Place;
 use crate::world::scheduler::Scheduler;

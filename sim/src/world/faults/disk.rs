@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use quorate::storage::{Disk, FileName};
 
-use crate::choice::{Draw, Key, Kind};
 use crate::disk::{self, SECTOR_BYTES};
 use crate::faults::Fault;
 use crate::faults::{Call, Region};
+use crate::values::choice::{Draw, Key, Kind};
 use crate::world::cluster::node::Node;
 use crate::world::cluster::node_disk::NodeDisk;
 use crate::world::faults::effect::Effect;

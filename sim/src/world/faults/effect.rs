@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::faults::Fault;
 use crate::observer::Observer;
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 use crate::world::cluster::Cluster;
 use crate::world::cluster::node::Node;
 use crate::world::network::links::Links;

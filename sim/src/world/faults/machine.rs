@@ -4,14 +4,14 @@ use quorate::raft::{RoleName, Status};
 use quorate::replica::{ComparisonResult, Output};
 use quorate::types::NodeId;
 
-use crate::choice::{Key, Kind};
-use crate::coverage::Spot;
 use crate::faults::Fault;
 use crate::faults::MachineFault;
+use crate::machine::taint::Taint;
 use crate::observe::Observation;
+use crate::observe::coverage::Spot;
 use crate::observer::Observer;
-use crate::taint::Taint;
-use crate::time::SimTime;
+use crate::values::choice::{Key, Kind};
+use crate::values::time::SimTime;
 use crate::world::cluster::Cluster;
 use crate::world::place::Place;
 use crate::world::run::Run;

@@ -11,9 +11,9 @@ use quorate::types::{
     Term,
 };
 
-use crate::choice::{Draw, Key, Kind};
 use crate::faults::Fault;
 use crate::settings::Settings;
+use crate::values::choice::{Draw, Key, Kind};
 use crate::world::cluster::node::Node;
 use crate::world::network::Network;
 use crate::world::place::Place;

@@ -13,9 +13,9 @@ pub(super) mod targets;
 
 use std::time::Duration;
 
+use crate::machine::taint::Taint;
 use crate::observer::Observer;
 use crate::plan::Plan;
-use crate::taint::Taint;
 use crate::world::cluster::node::Node;
 use crate::world::faults::active_plan::ActivePlan;
 use crate::world::faults::effect::Effect;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use quorate::raft::Suspension;
 use quorate::types::{NodeId, PendingTransition, Tag};
 
-use crate::coverage::Spot;
+use crate::machine::taint::Taint;
+use crate::observe::coverage::Spot;
 use crate::observer::Observer;
-use crate::taint::Taint;
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 use crate::world::cluster::Cluster;
 use crate::world::cluster::node::Node;
 use crate::world::cluster::running::Running;

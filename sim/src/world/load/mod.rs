@@ -10,9 +10,9 @@ mod sending;
 pub(super) mod surroundings;
 mod timers;
 
-use crate::outcome::ScriptedResults;
+use crate::observe::outcome::ScriptedResults;
 use crate::settings::Settings;
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 use crate::world::load::clients::{Clients, Request};
 use crate::world::load::operator::Operator;
 use crate::world::load::scripted::ScriptedRequests;

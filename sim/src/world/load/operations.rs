@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use quorate::types::{Acknowledge, ReadLevel};
 
-use crate::choice::{Draw, Key, Kind};
 use crate::observe::OpId;
-use crate::request;
 use crate::settings::Settings;
+use crate::values::choice::{Draw, Key, Kind};
 use crate::workload::Workload;
+use crate::workload::request;
 use crate::world::load::Load;
 use crate::world::load::clients::NextOperation;
 use crate::world::load::sending::Route;

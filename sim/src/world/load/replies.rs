@@ -4,8 +4,8 @@ use quorate::machine::{Call, Digest, Outcome, SessionEvent};
 use quorate::raft::RejectReason;
 use quorate::types::{EntryId, Freshness, Index, Tag};
 
-use crate::coverage::Spot;
 use crate::observe::Observation;
+use crate::observe::coverage::Spot;
 use crate::world::load::Load;
 use crate::world::load::clients::Attempt;
 use crate::world::load::surroundings::Surroundings;

@@ -3,8 +3,8 @@
 use quorate::types::NodeId;
 
 use crate::faults::{ScriptedOutcome, ScriptedRequest};
-use crate::outcome::{LeaderPeriod, ScriptedResult, ScriptedResults};
-use crate::time::SimTime;
+use crate::observe::outcome::{LeaderPeriod, ScriptedResult, ScriptedResults};
+use crate::values::time::SimTime;
 use crate::workload::kv::Reply;
 use crate::world::place::Place;
 

@@ -5,8 +5,8 @@ use quorate::types::ReadLevel;
 
 use crate::faults::{ScriptedOperation, ScriptedRequest};
 use crate::observe::Observation;
-use crate::request;
 use crate::workload::kv::Operation;
+use crate::workload::request;
 use crate::world::load::Load;
 use crate::world::load::scripted::RunningRequest;
 use crate::world::load::sending::Route;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use quorate::machine::Call;
 use quorate::types::{Acknowledge, NodeId, ReadLevel, Tag};
 
-use crate::choice::{Draw, Key, Kind};
-use crate::coverage::Spot;
+use crate::observe::coverage::Spot;
 use crate::observe::{Observation, OpId};
+use crate::values::choice::{Draw, Key, Kind};
 use crate::world::load::Load;
 use crate::world::load::clients::{Request, RequestKind};
 use crate::world::load::surroundings::Surroundings;

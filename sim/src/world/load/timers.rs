@@ -3,9 +3,9 @@
 
 use quorate::machine::{Call, ClientSession, Nonce};
 
-use crate::choice::{Key, Kind};
-use crate::coverage::Spot;
 use crate::observe::Observation;
+use crate::observe::coverage::Spot;
+use crate::values::choice::{Key, Kind};
 use crate::world::load::Load;
 use crate::world::load::clients::NextOperation;
 use crate::world::load::surroundings::Surroundings;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::choice::{Choices, Key, Kind};
 use crate::faults::Fault;
 use crate::record::{Delivery, LossReason};
 use crate::settings::Settings;
-use crate::time::SimTime;
+use crate::values::choice::{Choices, Key, Kind};
+use crate::values::time::SimTime;
 
 /// One link in one direction.
 #[derive(Clone, Debug, Default)]

@@ -6,10 +6,10 @@ pub(super) mod links;
 
 use quorate::types::{Message, MessageTopic, Packet};
 
-use crate::choice::{Choices, Key, Kind};
 use crate::faults::Fault;
 use crate::settings::Settings;
-use crate::time::SimTime;
+use crate::values::choice::{Choices, Key, Kind};
+use crate::values::time::SimTime;
 use crate::world::network::envelope::Envelope;
 use crate::world::network::link::{Link, Transmission};
 use crate::world::network::links::Links;
@@ -240,10 +240,10 @@ mod tests {
 
     use quorate::types::{Incarnation, NodeId, Term};
 
-    use crate::choice::Overrides;
     use crate::faults::Faults;
-    use crate::profile::Profile;
-    use crate::strategy::Strategy;
+    use crate::settings::profile::Profile;
+    use crate::settings::strategy::Strategy;
+    use crate::values::choice::Overrides;
 
     use super::*;
     use quorate::types::Body;

@@ -2,9 +2,9 @@
 
 use quorate::types::{Membership, NodeId, PendingTransition, Voters};
 
-use crate::choice::{Draw, Kind};
-use crate::coverage::Spot;
+use crate::observe::coverage::Spot;
 use crate::observer::Observer;
+use crate::values::choice::{Draw, Kind};
 use crate::world::cluster::Cluster;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;

@@ -2,7 +2,7 @@
 
 use quorate::raft::RoleName;
 
-use crate::choice::{Key, Kind};
+use crate::values::choice::{Key, Kind};
 use crate::world::cluster::Cluster;
 use crate::world::network::Network;
 use crate::world::network::links::Links;

@@ -1,6 +1,6 @@
 //! The last survivor among the nodes that may take over (`docs/SURVIVOR.md`).
 
-use crate::choice::{Key, Kind};
+use crate::values::choice::{Key, Kind};
 use crate::world::cluster::Cluster;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;

@@ -6,7 +6,7 @@ pub(super) mod isolation;
 mod last_survivor;
 pub(super) mod stabilization;
 
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
 use crate::world::recovery::stabilization::{Probed, Stabilization};

@@ -2,7 +2,7 @@
 
 use quorate::types::NodeId;
 
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
 use crate::world::setup::Setup;

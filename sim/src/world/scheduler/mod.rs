@@ -6,8 +6,8 @@ pub(super) mod queue;
 
 use std::time::Duration;
 
-use crate::digest;
-use crate::time::SimTime;
+use crate::values::digest;
+use crate::values::time::SimTime;
 pub(super) use crate::world::scheduler::event_kind::EventKind;
 use crate::world::scheduler::queue::{Event, Queue};
 

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use quorate::storage::Lane;
 
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 use crate::world::place::Place;
 
 /// One future event. An event with a start number concerns one start of a node, and does nothing

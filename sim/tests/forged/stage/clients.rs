@@ -4,7 +4,7 @@ use quorate::machine::{Digest, Outcome, Sequence, SessionId};
 use quorate::raft::RejectReason;
 use quorate::types::{EntryId, Freshness, Index, NodeId, ReadLevel, Tag};
 use quorate_sim::observe::{Observation, OpId};
-use quorate_sim::request::mark;
+use quorate_sim::workload::request::mark;
 
 use crate::stage::Stage;
 

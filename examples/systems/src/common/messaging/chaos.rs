@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use quorate_sim::choice::Draw;
 use quorate_sim::observe::OpId;
+use quorate_sim::values::choice::Draw;
 use quorate_sim::workload::Workload;
 
 use crate::common::codec;

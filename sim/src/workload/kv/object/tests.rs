@@ -10,10 +10,10 @@ use quorate_checker::relaxed::Freshness;
 use quorate_checker::verdict::Verdict;
 
 use super::*;
-use crate::choice::{Choices, Key, Kind, Overrides};
-use crate::request::OpId;
+use crate::values::choice::{Choices, Key, Kind, Overrides};
 use crate::workload::contract::Workload;
 use crate::workload::kv::{self, Store};
+use crate::workload::request::OpId;
 
 /// The same model without an incremental check.
 struct Unstreamed(Kv);

@@ -3,6 +3,12 @@
 //! A check receives only this stream: it does not access the world, draws no choice and changes no
 //! digest, so a run with checks is identical to the run without them.
 
+pub mod coverage;
+pub mod fingerprint;
+pub mod outcome;
+
+use std::sync::Arc;
+
 use quorate::log::Log;
 use quorate::machine::{Digest, Outcome, Sequence, SessionId};
 use quorate::raft::{RejectReason, Status};
@@ -12,10 +18,13 @@ use quorate::types::{
     SnapshotMeta, Tag, Write,
 };
 
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
-pub use crate::request::OpId;
 pub use crate::workload::MachineView;
+pub use crate::workload::request::OpId;
+
+/// A function that receives the lines of a trace, without line ends, in order.
+pub type TraceSink = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A command that a node's state machine executed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use quorate::types::NodeId;
 
-use crate::time::SimTime;
+use crate::values::time::SimTime;
 
 /// The point at which a run first reached each abstract state.
 pub(crate) type AbstractStates = BTreeMap<u64, RunPoint>;

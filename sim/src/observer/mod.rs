@@ -2,6 +2,7 @@
 //!
 //! The world reports every event to the observer and asks it only whether the run may continue.
 
+pub(crate) mod guided;
 mod reads;
 mod recording;
 mod shapes;
@@ -20,16 +21,16 @@ use quorate::types::{
 };
 
 use crate::check::{Bounds, Checks};
-use crate::coverage::{MARKS, MarkId, Spot};
 use crate::faults::Fault;
-use crate::guided::AbstractStates;
+use crate::observe::TraceSink;
+use crate::observe::coverage::{MARKS, MarkId, Spot};
+use crate::observe::outcome::Tally;
 use crate::observe::{Observation, Violation};
+use crate::observer::guided::AbstractStates;
 use crate::observer::reads::Reads;
-use crate::outcome::Tally;
 use crate::record::Recorder;
 use crate::settings::Settings;
-use crate::time::SimTime;
-use crate::trace::TraceSink;
+use crate::values::time::SimTime;
 use crate::workload::{AnyWorkload, HistoryResult};
 
 /// The observer of one run.

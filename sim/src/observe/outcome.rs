@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 
-use crate::digest::mix;
-use crate::distinct::DistinctCount;
 use crate::faults::ScriptedOutcome;
 use crate::observe::{Violation, in_one_line};
-use crate::time::SimTime;
+use crate::values::digest::mix;
+use crate::values::distinct::DistinctCount;
+use crate::values::time::SimTime;
 
 /// The outcome of one seed. The same seed, profile and options have the same outcome on every
 /// machine and in every build profile.

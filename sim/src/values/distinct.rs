@@ -59,7 +59,7 @@ impl FromIterator<u64> for DistinctCount {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::mix;
+    use crate::values::digest::mix;
 
     fn of(numbers: impl IntoIterator<Item = u64>) -> DistinctCount {
         numbers.into_iter().map(|number| mix(number, 1)).collect()

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::digest::mix;
-use crate::duration_range::DurationRange;
+use crate::values::digest::mix;
+use crate::values::duration_range::DurationRange;
 
 /// The subject of a choice. The number of a kind is part of every key, so new kinds go last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

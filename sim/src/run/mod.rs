@@ -1,27 +1,30 @@
 //! Runs one seed, from its first choice to its outcome.
 
+pub mod summary;
+pub mod sweep;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use quorate::raft::PeerStatus;
 use quorate::types::NodeId;
 
-use crate::choice::{Choices, Key, Kind, Overrides};
-use crate::digest::mix;
-use crate::guided::{AbstractStates, Corpus, RunPoint};
+use crate::observe::outcome::{Failure, Outcome};
 use crate::observer::Observer;
-use crate::outcome::{Failure, Outcome};
+use crate::observer::guided::{AbstractStates, Corpus, RunPoint};
 use crate::plan::{Op, Plan};
-use crate::profile::Profile;
 use crate::record::{Record, RecordUntil, Recorder, Recording};
 use crate::settings::Settings;
-use crate::strategy::Strategy;
-use crate::time::SimTime;
+use crate::settings::profile::Profile;
+use crate::settings::strategy::Strategy;
+use crate::values::choice::{Choices, Key, Kind, Overrides};
+use crate::values::digest::mix;
+use crate::values::time::SimTime;
 use crate::workload::kv::Kv;
 use crate::workload::{AnyWorkload, Workload};
 use crate::world::World;
 
-pub use crate::trace::TraceSink;
+pub use crate::observe::TraceSink;
 
 /// The options of a run besides its seed.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::outcome::{Failure, Outcome};
+use crate::observe::outcome::{Failure, Outcome};
 
 /// The seeds of a sweep: every `of`-th seed of a range, from position `index` on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,8 +239,8 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::distinct::DistinctCount;
-    use crate::outcome::{ScriptedResults, Tally};
+    use crate::observe::outcome::{ScriptedResults, Tally};
+    use crate::values::distinct::DistinctCount;
 
     fn outcome(seed: u64) -> Outcome {
         let (tally, scripted) = (Tally::default(), ScriptedResults::default());

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::coverage::MARKS;
-use crate::digest::mix;
-use crate::distinct::DistinctCount;
-use crate::histogram::Histogram;
-use crate::outcome::{Failure, Tally};
-use crate::sweep::SeedRun;
+use crate::observe::coverage::MARKS;
+use crate::observe::outcome::{Failure, Tally};
+use crate::run::sweep::SeedRun;
+use crate::values::digest::mix;
+use crate::values::distinct::DistinctCount;
+use crate::values::histogram::Histogram;
 
 /// The sums over the outcomes of many seeds.
 #[derive(Clone, Debug, Default)]
@@ -210,7 +210,7 @@ pub(crate) fn median<T: Copy + Ord + Default>(values: &[T]) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Outcome;
+    use crate::observe::outcome::Outcome;
 
     fn run(seed: u64, faults: u64, failure: Option<Failure>) -> SeedRun {
         let tally = Tally {

@@ -1,5 +1,8 @@
 //! The settings of one run: the cluster, its options, its network, disks, load and clocks.
 
+pub mod profile;
+pub mod strategy;
+
 use std::fmt;
 use std::num::NonZero;
 use std::time::Duration;
@@ -11,12 +14,12 @@ use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Incarnation, Member, Membership, NodeId};
 
 use crate::check::{Costs, prevents_disruptive_servers};
-use crate::choice::{Choices, Draw, Key, Kind};
-use crate::duration_range::DurationRange;
 use crate::faults::{ClockDrift, Fault, Faults};
-use crate::profile::Profile;
-use crate::request::MARK_BYTES;
-use crate::strategy::Strategy;
+use crate::settings::profile::Profile;
+use crate::settings::strategy::Strategy;
+use crate::values::choice::{Choices, Draw, Key, Kind};
+use crate::values::duration_range::DurationRange;
+use crate::workload::request::MARK_BYTES;
 
 /// The parameters of one run, fixed before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! The state machine of a workload on a simulated node: it records the commands that it applies,
 //! can fail on request, and may keep a durable checkpoint.
 
+pub(crate) mod taint;
+
 use std::cell::{Cell, RefCell};
 use std::io::{self, Cursor, Read};
 use std::num::NonZero;
@@ -10,8 +12,8 @@ use quorate::types::Index;
 
 use crate::faults::MachineFault;
 use crate::observe::Executed;
-use crate::request::unmark;
 use crate::workload::AnyMachine;
+use crate::workload::request::unmark;
 
 /// A workload's state machine, and the commands that it has applied since they were last taken.
 #[derive(Clone)]

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::digest::of_bytes;
-use crate::outcome::Failure;
+use crate::observe::outcome::Failure;
+use crate::values::digest::of_bytes;
 
 /// The kind of a failure, without its numbers. Runs that fail in the same way have the same
 /// fingerprint, in every build of the same sources.
@@ -80,7 +80,7 @@ fn shape_of_panic(saw: &str) -> String {
 #[cfg(test)]
 mod tests {
     use crate::observe::Violation;
-    use crate::time::SimTime;
+    use crate::values::time::SimTime;
 
     use super::*;
 

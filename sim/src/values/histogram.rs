@@ -40,7 +40,7 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::summary::median;
+    use crate::run::summary::median;
 
     #[test]
     fn the_median_is_that_of_the_list() {

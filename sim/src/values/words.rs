@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 
-use crate::duration_range::DurationRange;
+use crate::values::duration_range::DurationRange;
 
 /// An error in a scenario: its place, the cause and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
