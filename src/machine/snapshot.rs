@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::machine::digest::Digest;
 use crate::machine::request::{Nonce, Sequence, SessionId, SessionLimits};
 use crate::machine::sessions::{Session, Sessions, bytes_of};
+use crate::types::text::texts;
 use crate::types::{EntryId, Index, Term};
 
 /// A frozen view of a machine's state at one entry, to be read as bytes. Later commands do not
@@ -110,23 +111,14 @@ impl fmt::Debug for FrozenView {
     }
 }
 
-impl fmt::Display for RestoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RestoreError::Read(error) => write!(f, "the snapshot cannot be read: {error}"),
-            RestoreError::NotASnapshot => f.write_str("these bytes are not a snapshot"),
-            RestoreError::Version(version) => {
-                write!(f, "the snapshot has version {version}, but this program supports {VERSION}")
-            }
-            RestoreError::OtherEntry { expected, found } => {
-                write!(f, "the snapshot ends at entry {found}, not at {expected}")
-            }
-            RestoreError::Sessions(error) => write!(f, "the snapshot is invalid: {error}"),
-            RestoreError::User(error) => {
-                write!(f, "the state machine rejects the snapshot: {error}")
-            }
-        }
-    }
+texts! { RestoreError:
+    Self::Read(error) => "the snapshot cannot be read: {error}";
+    Self::NotASnapshot => "these bytes are not a snapshot";
+    Self::Version(version) =>
+        "the snapshot has version {version}, but this program supports {VERSION}";
+    Self::OtherEntry { expected, found } => "the snapshot ends at entry {found}, not at {expected}";
+    Self::Sessions(error) => "the snapshot is invalid: {error}";
+    Self::User(error) => "the state machine rejects the snapshot: {error}";
 }
 
 impl std::error::Error for RestoreError {

@@ -1,7 +1,5 @@
 //! Opening a node's directory: log recovery, restoring the state machine, and starting consensus.
 
-use std::fmt;
-
 use crate::machine::{Machine, StateMachine};
 use crate::raft::{Raft, StartError};
 use crate::replica::config::{ReplicaConfig, ReplicaConfigError};
@@ -11,6 +9,7 @@ use crate::replica::snapshots::Snapshots;
 use crate::replica::validation::Validation;
 use crate::replica::worker::Worker;
 use crate::storage::{self, ClusterId, Disk, Identity, Storage, StorageError};
+use crate::types::text::texts;
 use crate::types::{Index, Instant, Membership, Restored};
 
 /// A complete node: the consensus part and the worker with the state machine.
@@ -111,20 +110,14 @@ impl<M: StateMachine> Replica<M> {
     }
 }
 
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OpenError::Config(error) => error.fmt(f),
-            OpenError::Storage(error) => error.fmt(f),
-            OpenError::Snapshot(failure) => failure.fmt(f),
-            OpenError::AppliedBeyondLog { applied, last } => write!(
-                f,
-                "the state machine has applied entry {applied}, but the log ends at {last}: the \
-                 two are not of the same node, or the log lost its last entries"
-            ),
-            OpenError::Start(error) => error.fmt(f),
-        }
-    }
+texts! { OpenError:
+    Self::Config(error) => "{error}";
+    Self::Storage(error) => "{error}";
+    Self::Snapshot(failure) => "{failure}";
+    Self::AppliedBeyondLog { applied, last } =>
+        "the state machine has applied entry {applied}, but the log ends at {last}: the two are \
+         not of the same node, or the log lost its last entries";
+    Self::Start(error) => "{error}";
 }
 
 impl std::error::Error for OpenError {}

@@ -7,6 +7,7 @@ use core::time::Duration;
 use crate::types::entry::Entry;
 use crate::types::id::{EntryId, Index, NodeId, Term, WriteId};
 use crate::types::membership::{Incarnation, Membership};
+use crate::types::text::debug_as_display;
 
 /// The state that a node must never lose: its term, its vote in that term (Raft §5.1, §5.2), and
 /// the longest vote lease it gave a leader (thesis §6.4.1).
@@ -158,8 +159,4 @@ impl fmt::Display for Root {
     }
 }
 
-impl fmt::Debug for Root {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_as_display!(Root);

@@ -1,9 +1,9 @@
 //! The hello between nodes: the first frame of a connection, with cluster, node ids and versions.
 
-use std::fmt;
 use std::ops::Range;
 
 use crate::types::NodeId;
+use crate::types::text::texts;
 use crate::wire::error::{FrameError, WireError};
 use crate::wire::frame::{append_hello, field, read_whole};
 use crate::wire::kind::{Kind, WIRE_VERSION};
@@ -226,46 +226,28 @@ impl Hello {
     }
 }
 
-impl fmt::Display for Versions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}..={}", self.oldest, self.newest)
-    }
+texts! { Versions:
+    Self { oldest, newest } => "{oldest}..={newest}";
 }
 
-impl fmt::Display for HelloError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            HelloError::Cluster { expected, found } => {
-                write!(
-                    f,
-                    "the peer belongs to cluster {found:032x}, but this node to {expected:032x}; \
-                     if one was recovered or restored from the other, stop the older one's node, \
-                     empty its directory and add it again"
-                )
-            }
-            HelloError::Predecessor { expected, found } => {
-                write!(
-                    f,
-                    "the peer's cluster {found:032x} was recovered or restored into this node's, \
-                     {expected:032x}: stop the peer, empty its directory and add it again"
-                )
-            }
-            HelloError::Node { expected, found } => {
-                write!(f, "expected {expected} at this address, but {found} answered")
-            }
-            HelloError::Address { expected, found } => {
-                write!(f, "the peer expects {found} at this address, but this node is {expected}")
-            }
-            HelloError::DuplicateId { id } => write!(f, "the peer has this node's own id {id}"),
-            HelloError::Incarnation { expected, found } => {
-                write!(f, "the peer has incarnation {found:032x}, but {expected:032x} is known")
-            }
-            HelloError::Version { ours, theirs } => {
-                let age = if theirs.oldest > ours.newest { "newer" } else { "older" };
-                write!(f, "the peer is {age}: it supports versions {theirs}, this node {ours}")
-            }
-        }
-    }
+texts! { HelloError:
+    Self::Cluster { expected, found } =>
+        "the peer belongs to cluster {found:032x}, but this node to {expected:032x}; if one was \
+         recovered or restored from the other, stop the older one's node, empty its directory \
+         and add it again";
+    Self::Predecessor { expected, found } =>
+        "the peer's cluster {found:032x} was recovered or restored into this node's, \
+         {expected:032x}: stop the peer, empty its directory and add it again";
+    Self::Node { expected, found } => "expected {expected} at this address, but {found} answered";
+    Self::Address { expected, found } =>
+        "the peer expects {found} at this address, but this node is {expected}";
+    Self::DuplicateId { id } => "the peer has this node's own id {id}";
+    Self::Incarnation { expected, found } =>
+        "the peer has incarnation {found:032x}, but {expected:032x} is known";
+    Self::Version { ours, theirs } if theirs.oldest > ours.newest =>
+        "the peer is newer: it supports versions {theirs}, this node {ours}";
+    Self::Version { ours, theirs } =>
+        "the peer is older: it supports versions {theirs}, this node {ours}";
 }
 
 impl std::error::Error for HelloError {}

@@ -1,8 +1,8 @@
 //! A node's configuration: timeouts, features and bounds, and the check of their combinations.
 
-use core::fmt;
 use core::time::Duration;
 
+use crate::types::text::texts;
 use crate::types::{Entry, Membership, NodeId};
 
 /// The configuration of one node. The defaults of [`Config::new`] suit a network with round trips
@@ -300,59 +300,38 @@ impl Config {
     }
 }
 
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ConfigError::IdIsZero => f.write_str("id is 0: it must be at least 1"),
-            ConfigError::HeartbeatIntervalIsZero => {
-                f.write_str("heartbeat_interval is zero: set a longer interval")
-            }
-            ConfigError::ElectionTimeoutTooShort => f.write_str(
-                "election_timeout_min is less than three times heartbeat_interval: \
-                 raise the first or lower the second",
-            ),
-            ConfigError::ElectionTimeoutsTooClose => f.write_str(
-                "election_timeout_max is less than 1.25 times election_timeout_min: raise \
-                 the first, or nodes campaign at the same time",
-            ),
-            ConfigError::ElectionTimeoutTooLong => {
-                f.write_str("election_timeout_max is over an hour: check its unit")
-            }
-            ConfigError::InvalidBootstrapPeers => {
-                f.write_str("bootstrap_peers must be a valid membership with this node as a voter")
-            }
-            ConfigError::SuspensionTooEager => f.write_str(
-                "suspension.after must be at least twice election_timeout_max, suspension.pause at \
-                 least suspension.after, and suspension.voters_min at least 1",
-            ),
-            ConfigError::SurvivorTooEager => {
-                f.write_str("survivor.after must be at least four times election_timeout_max")
-            }
-            ConfigError::SurvivorWithSuspension => {
-                f.write_str("survivor and suspension both suspend voters: configure only one")
-            }
-            ConfigError::DriftTooLarge => {
-                f.write_str("lease.drift_ppm is over 500000: set at most 500000 (50 %)")
-            }
-            ConfigError::StickinessWithoutCheckQuorum => f.write_str(
-                "stickiness without check_quorum would keep a leader that hears no quorum: \
-                 turn both on or both off",
-            ),
-            ConfigError::BoundIsZero(name) => write!(f, "{name} is 0: it must be at least 1"),
-            ConfigError::CommandLargerThanMessage => f.write_str(
-                "command_bytes_max plus 32 bytes of overhead is over message_bytes_max: \
-                 lower the first or raise the second, or the largest command fits in no message",
-            ),
-            ConfigError::MessageLargerThanInflight => f.write_str(
-                "message_bytes_max is over inflight_bytes_max: lower the first or raise the \
-                 second, or a full message does not fit in the window",
-            ),
-            ConfigError::CommandLargerThanUnapplied => f.write_str(
-                "command_bytes_max plus 32 bytes of overhead is over unapplied_bytes_max: \
-                 lower the first or raise the second, or the largest command is never accepted",
-            ),
-        }
-    }
+texts! { ConfigError:
+    Self::IdIsZero => "id is 0: it must be at least 1";
+    Self::HeartbeatIntervalIsZero => "heartbeat_interval is zero: set a longer interval";
+    Self::ElectionTimeoutTooShort =>
+        "election_timeout_min is less than three times heartbeat_interval: raise the first or \
+         lower the second";
+    Self::ElectionTimeoutsTooClose =>
+        "election_timeout_max is less than 1.25 times election_timeout_min: raise the first, or \
+         nodes campaign at the same time";
+    Self::ElectionTimeoutTooLong => "election_timeout_max is over an hour: check its unit";
+    Self::InvalidBootstrapPeers =>
+        "bootstrap_peers must be a valid membership with this node as a voter";
+    Self::SuspensionTooEager =>
+        "suspension.after must be at least twice election_timeout_max, suspension.pause at least \
+         suspension.after, and suspension.voters_min at least 1";
+    Self::SurvivorTooEager => "survivor.after must be at least four times election_timeout_max";
+    Self::SurvivorWithSuspension =>
+        "survivor and suspension both suspend voters: configure only one";
+    Self::DriftTooLarge => "lease.drift_ppm is over 500000: set at most 500000 (50 %)";
+    Self::StickinessWithoutCheckQuorum =>
+        "stickiness without check_quorum would keep a leader that hears no quorum: turn both on \
+         or both off";
+    Self::BoundIsZero(name) => "{name} is 0: it must be at least 1";
+    Self::CommandLargerThanMessage =>
+        "command_bytes_max plus 32 bytes of overhead is over message_bytes_max: lower the first \
+         or raise the second, or the largest command fits in no message";
+    Self::MessageLargerThanInflight =>
+        "message_bytes_max is over inflight_bytes_max: lower the first or raise the second, or a \
+         full message does not fit in the window";
+    Self::CommandLargerThanUnapplied =>
+        "command_bytes_max plus 32 bytes of overhead is over unapplied_bytes_max: lower the \
+         first or raise the second, or the largest command is never accepted";
 }
 
 impl core::error::Error for ConfigError {}

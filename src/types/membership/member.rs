@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use crate::types::id::{EntryId, NodeId};
+use crate::types::text::{debug_as_display, texts};
 
 /// One member of the cluster, voter or learner.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -128,10 +129,8 @@ impl Default for Address {
     }
 }
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+texts! { Address:
+    Self(text) => "{text}";
 }
 
 impl fmt::Debug for Address {
@@ -140,14 +139,8 @@ impl fmt::Debug for Address {
     }
 }
 
-impl fmt::Display for Incarnation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
+texts! { Incarnation:
+    Self(number) => "{number:032x}";
 }
 
-impl fmt::Debug for Incarnation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_as_display!(Incarnation);

@@ -7,6 +7,7 @@ use core::fmt;
 use crate::types::id::NodeId;
 use crate::types::membership::member::{Lineage, Member};
 use crate::types::membership::voters::Voters;
+use crate::types::text::debug_as_display;
 
 /// The members of the cluster: voters, and learners that store the log without a vote.
 ///
@@ -224,8 +225,4 @@ impl fmt::Display for Membership {
     }
 }
 
-impl fmt::Debug for Membership {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_as_display!(Membership);

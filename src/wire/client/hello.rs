@@ -1,9 +1,9 @@
 //! The client hello: the first frame of a client's connection, and the node's reply to it.
 
-use std::fmt;
 use std::ops::Range;
 
 use crate::types::NodeId;
+use crate::types::text::texts;
 use crate::wire::error::{FrameError, WireError};
 use crate::wire::frame::{append_hello, field, read_whole};
 use crate::wire::hello::Versions;
@@ -123,30 +123,17 @@ impl ClientHello {
     }
 }
 
-impl fmt::Display for ClientHelloError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ClientHelloError::Cluster { expected, found } => write!(
-                f,
-                "the node belongs to cluster {found:032x}, but the client expects \
-                 {expected:032x}: check the addresses, or the cluster id"
-            ),
-            ClientHelloError::Node { expected, found: Some(found) } => {
-                write!(f, "expected {expected}, but {found} answered: check the address")
-            }
-            ClientHelloError::Node { expected, found: None } => {
-                write!(f, "expected {expected}, but the node that answered does not name its id")
-            }
-            ClientHelloError::Version { client, node } => write!(
-                f,
-                "the client supports versions {client}, but the node {node}: upgrade the older \
-                 one"
-            ),
-            ClientHelloError::Full => f.write_str(
-                "the node serves the maximum number of clients: close some, or raise its limit",
-            ),
-        }
-    }
+texts! { ClientHelloError:
+    Self::Cluster { expected, found } =>
+        "the node belongs to cluster {found:032x}, but the client expects {expected:032x}: check \
+         the addresses, or the cluster id";
+    Self::Node { expected, found: Some(found) } =>
+        "expected {expected}, but {found} answered: check the address";
+    Self::Node { expected, found: None } =>
+        "expected {expected}, but the node that answered does not name its id";
+    Self::Version { client, node } =>
+        "the client supports versions {client}, but the node {node}: upgrade the older one";
+    Self::Full => "the node serves the maximum number of clients: close some, or raise its limit";
 }
 
 impl std::error::Error for ClientHelloError {}

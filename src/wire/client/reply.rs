@@ -1,11 +1,11 @@
 //! Replies from a node to a client.
 
-use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::types::serial::Bytes;
+use crate::types::text::texts;
 use crate::types::{Address, EntryId, Freshness, Index, NodeId, RejectReason, Report};
 use crate::wire::codec::{read, write};
 use crate::wire::error::{FrameError, WireError};
@@ -143,16 +143,8 @@ impl ClientReply {
     }
 }
 
-impl fmt::Display for ServiceRejectReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ServiceRejectReason::NotAllowed => "the request requires an administrator",
-            ServiceRejectReason::AnswerTooLarge => {
-                "the answer exceeds the maximum size of a reply: request less"
-            }
-            ServiceRejectReason::Overloaded => {
-                "the node has too many pending requests: retry later"
-            }
-        })
-    }
+texts! { ServiceRejectReason:
+    Self::NotAllowed => "the request requires an administrator";
+    Self::AnswerTooLarge => "the answer exceeds the maximum size of a reply: request less";
+    Self::Overloaded => "the node has too many pending requests: retry later";
 }
