@@ -268,7 +268,7 @@ impl Node {
                 self.snapshots.on_viewed(self.now, bytes, storage, events);
             }
             Input::ViewFailed => {
-                self.snapshots.on_view_failed(&mut self.storage, &mut self.events);
+                self.snapshots.abandon_own(&mut self.storage, &mut self.events);
             }
             Input::Propose(proposals) => {
                 proposals.iter().for_each(|proposal| self.requests.propose(proposal.tag));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::replica::config::ReplicaConfig;
 use crate::replica::output::Output;
-use crate::replica::snapshot_receiver::{OfferDecision, SnapshotReceiver};
+use crate::replica::snapshot_receiver::SnapshotReceiver;
 use crate::replica::snapshot_sender::{PartRequest, SnapshotSender};
 use crate::replica::snapshot_taker::SnapshotTaker;
 use crate::storage::{Event, PartOutcome, SnapshotEvent, Storage};
@@ -65,11 +65,6 @@ impl Snapshots {
     /// Requests a snapshot of the current state, for a peer or an operator.
     pub(crate) fn demand(&mut self) {
         self.taker.demand();
-    }
-
-    /// Abandons a snapshot that is being taken, because the state has diverged.
-    pub(crate) fn abandon_own(&mut self, storage: &mut Storage, events: &mut Vec<Event>) {
-        self.on_view_failed(storage, events);
     }
 
     /// Requests what is due now. It requests a view only if the state `is_usable`.
@@ -137,8 +132,9 @@ impl Snapshots {
         }
     }
 
-    /// Abandons the snapshot whose view cannot be frozen or read.
-    pub(crate) fn on_view_failed(&mut self, storage: &mut Storage, events: &mut Vec<Event>) {
+    /// Abandons the snapshot that is being taken, because its view cannot be frozen or read, or
+    /// because the state has diverged.
+    pub(crate) fn abandon_own(&mut self, storage: &mut Storage, events: &mut Vec<Event>) {
         // Before the view is frozen, the store writes no own snapshot, and may be receiving one.
         if self.taker.is_writing() {
             storage.abandon_snapshot(events);
@@ -170,7 +166,7 @@ impl Snapshots {
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
-        if self.receiver.on_offer(now, from, meta, may_start) == OfferDecision::Start
+        if self.receiver.on_offer(now, from, meta, may_start)
             && !storage.receive_snapshot(meta, events)
         {
             self.receiver.end();

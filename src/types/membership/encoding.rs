@@ -135,30 +135,35 @@ fn bytes(members: &[Member], lineages: &[Lineage]) -> usize {
 
 /// Decodes the next lineage of `rest`.
 fn take_lineage(rest: &mut &[u8]) -> Option<Lineage> {
-    let (by, more) = rest.split_first_chunk::<8>()?;
-    let (term, more) = more.split_first_chunk::<8>()?;
-    let (index, more) = more.split_first_chunk::<8>()?;
-    *rest = more;
-    let at = EntryId::new(Term(u64::from_le_bytes(*term)), Index(u64::from_le_bytes(*index)));
-    Some(Lineage { by: NodeId(u64::from_le_bytes(*by)), at })
+    let mut word = || take(rest).map(u64::from_le_bytes);
+    Some(Lineage { by: NodeId(word()?), at: EntryId::new(Term(word()?), Index(word()?)) })
 }
 
 /// Decodes the next member of `rest`, and its roles.
 fn take_member(rest: &mut &[u8]) -> Option<(u8, Member)> {
-    let (fixed, more) = rest.split_first_chunk::<MEMBER_BYTES>()?;
-    let (id, fixed) = fixed.split_first_chunk::<8>()?;
-    let (incarnation, fixed) = fixed.split_first_chunk::<16>()?;
-    let &[roles, priority, length] = fixed else { return None };
-    let (address, more) = more.split_at_checked(usize::from(length))?;
-    *rest = more;
+    let id = NodeId(u64::from_le_bytes(take(rest)?));
+    let incarnation = Incarnation(u128::from_le_bytes(take(rest)?));
+    let [roles, priority, length] = take(rest)?;
+    let address = take_address(rest, length)?;
     let pending = match roles & (REMOVE | PROMOTE) {
         0 => PendingTransition::None,
         REMOVE => PendingTransition::Remove,
         PROMOTE => PendingTransition::Promote,
         _ => return None,
     };
-    let address = Address::new(core::str::from_utf8(address).ok()?)?;
-    let (id, incarnation) = (NodeId(u64::from_le_bytes(*id)), u128::from_le_bytes(*incarnation));
-    let incarnation = Incarnation(incarnation);
     Some((roles, Member { id, incarnation, address, priority, pending }))
+}
+
+/// Takes the next `length` bytes of `rest`, which are the text of an address.
+pub(super) fn take_address(rest: &mut &[u8], length: u8) -> Option<Address> {
+    let (address, more) = rest.split_at_checked(usize::from(length))?;
+    *rest = more;
+    Address::new(core::str::from_utf8(address).ok()?)
+}
+
+/// Takes the next `N` bytes of `rest`.
+pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, more) = rest.split_first_chunk()?;
+    *rest = more;
+    Some(*taken)
 }
