@@ -72,6 +72,7 @@ impl Sequence {
     /// Returns the sequence number after this one.
     #[must_use]
     pub const fn next(self) -> Sequence {
+        assert!(self.0 <= Sequence::MAX.0, "the numbers of a session are bounded");
         Sequence(self.0 + 1)
     }
 }
@@ -132,6 +133,7 @@ impl<'a> Request<'a> {
             }
         }
         assert_eq!(bytes.len(), self.encoded_bytes(), "the capacity was exact");
+        debug_assert_eq!(Request::decode(&bytes), Some(*self), "a request decodes to itself");
         Command::from(bytes)
     }
 

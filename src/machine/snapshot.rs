@@ -73,6 +73,7 @@ impl FrozenView {
         sessions: &Sessions,
         user: Box<dyn Read + Send>,
     ) -> FrozenView {
+        assert!(header.executed <= header.last.index, "only applied commands are executed");
         let mut piece = Vec::new();
         piece.extend(MAGIC);
         piece.extend(VERSION.to_le_bytes());
@@ -193,6 +194,8 @@ fn encoded_counts(sessions: &Sessions) -> [u8; 8] {
 
 fn encode_session(id: SessionId, session: &Session, replies: Replies, bytes: &mut Vec<u8>) {
     let count = u32::try_from(session.executed.len()).expect("the window bounds the number");
+    assert!(id.0 <= session.used, "a session is used from its registration on");
+    assert!(count <= session.window, "requests beyond the window are not executed");
     bytes.extend(id.0.0.to_le_bytes());
     bytes.extend(session.nonce.0.to_le_bytes());
     bytes.extend(session.window.to_le_bytes());

@@ -86,6 +86,7 @@ impl<M: StateMachine> Replica<M> {
             return Err(OpenError::AppliedBeyondLog { applied: own, last: opened.last.index });
         }
         let applied = worker.machine().applied().index;
+        assert!(applied == opened.snapshot.last.index, "the state starts from the snapshot");
         let (last, older) = (opened.snapshot.last.index, opened.previous_snapshot);
         let snapshots = Snapshots::new(&config, last, older);
         let restored = Restored {

@@ -28,6 +28,8 @@ const SOURCE_TIMEOUTS: u32 = 4;
 
 impl SnapshotReceiver {
     pub(crate) fn new(inflight_max: usize, timeout: Duration) -> SnapshotReceiver {
+        assert!(inflight_max > 0, "a transfer requests parts");
+        assert!(!timeout.is_zero(), "a request takes time");
         SnapshotReceiver { current: None, inflight_max, timeout }
     }
 
@@ -102,12 +104,19 @@ impl SnapshotReceiver {
             }
             parts.push(part);
         }
+        assert!(parts.len() <= self.inflight_max, "the number of requests is bounded");
+        assert!(current.requested.len() <= self.inflight_max, "the parts in flight are bounded");
+        debug_assert!(
+            parts.iter().all(|part| current.requested.contains(&(*part, again))),
+            "every request is repeated after a timeout"
+        );
         (!parts.is_empty()).then_some((current.from, parts))
     }
 
     /// Handles an accepted part.
     pub(crate) fn on_part(&mut self, now: Instant, part: SnapshotPart) {
         if let Some(current) = &mut self.current {
+            assert!(now >= current.last_part_at, "the time never goes back");
             current.requested.retain(|(requested, _)| *requested != part);
             current.last_part_at = now;
         }

@@ -9,8 +9,8 @@ use crate::replica::snapshot_sender::{PartRequest, SnapshotSender};
 use crate::replica::snapshot_taker::SnapshotTaker;
 use crate::storage::{Event, PartOutcome, SnapshotEvent, Storage};
 use crate::types::{
-    Entry, EntryId, Index, Instant, Membership, NodeId, Packet, SnapshotMeta, SnapshotTransfer,
-    SnapshotTransferBody,
+    Entry, EntryId, Index, Instant, Membership, NodeId, Packet, Root, SnapshotMeta, SnapshotPart,
+    SnapshotTransfer, SnapshotTransferBody,
 };
 
 /// The snapshots that the node takes, sends and receives.
@@ -148,7 +148,9 @@ impl Snapshots {
         self.counts.0 += 1;
         self.taker.end();
         self.taker.set_last(meta.last.index);
-        self.taker.base(self.trailing)
+        let base = self.taker.base(self.trailing);
+        assert!(base <= meta.last.index, "only covered entries are compacted");
+        base
     }
 
     /// Handles a received snapshot that is the current one now.
@@ -195,11 +197,11 @@ impl Snapshots {
                 self.receiver.end();
             }
             SnapshotEvent::Abandoned { .. } => self.taker.end(),
-            SnapshotEvent::Part { bytes, .. } => {
-                return Some(SnapshotProgress::Served(self.served(now, Some(bytes))));
+            SnapshotEvent::Part { root, part, bytes } => {
+                return Some(SnapshotProgress::Served(self.served(now, root, part, Some(bytes))));
             }
-            SnapshotEvent::PartUnavailable { .. } => {
-                return Some(SnapshotProgress::Served(self.served(now, None)));
+            SnapshotEvent::PartUnavailable { root, part } => {
+                return Some(SnapshotProgress::Served(self.served(now, root, part, None)));
             }
             // Requests for its parts are answered with `Gone`, and the peer uses another snapshot.
             SnapshotEvent::Damaged(_) => {}
@@ -239,9 +241,16 @@ impl Snapshots {
         }
     }
 
-    /// Returns the reply to a request, with the bytes that the store read, or none.
-    fn served(&mut self, now: Instant, bytes: Option<Arc<[u8]>>) -> Output {
+    /// Returns the reply to the request for this part, with the bytes that the store read, or none.
+    fn served(
+        &mut self,
+        now: Instant,
+        root: Root,
+        part: SnapshotPart,
+        bytes: Option<Arc<[u8]>>,
+    ) -> Output {
         let request = self.sender.finish(now, bytes.as_ref().map_or(0, |bytes| bytes.len()));
+        assert_eq!((request.root, request.part), (root, part), "the store reads what was asked");
         let body = match bytes {
             Some(bytes) => SnapshotTransferBody::Bytes(request.part, bytes),
             None => SnapshotTransferBody::Gone,

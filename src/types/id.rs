@@ -50,6 +50,7 @@ impl Term {
     /// Returns the term after this one.
     #[must_use]
     pub const fn next(self) -> Term {
+        assert!(self.0 < u64::MAX, "a term does not overflow");
         Term(self.0 + 1)
     }
 }
@@ -63,6 +64,7 @@ impl Index {
     /// Returns the index after this one.
     #[must_use]
     pub const fn next(self) -> Index {
+        assert!(self.0 < u64::MAX, "an index does not overflow");
         Index(self.0 + 1)
     }
 
@@ -91,6 +93,7 @@ impl WriteId {
     /// Returns the number of the write after this one.
     #[must_use]
     pub const fn next(self) -> WriteId {
+        assert!(self.0 < u64::MAX, "the number of a write does not overflow");
         WriteId(self.0 + 1)
     }
 }

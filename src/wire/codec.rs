@@ -31,6 +31,10 @@ pub fn encode(packet: &Packet, into: &mut Vec<u8>) -> Result<(), WireError> {
     });
     assert_eq!(into.len() > start, written.is_ok(), "only a valid packet has a frame");
     debug_assert!(written.is_err() || open(&into[start..]).is_ok_and(|(it, _)| it.kind == kind));
+    debug_assert!(
+        written.is_err() || decode(&into[start..]).as_ref() == Ok(packet),
+        "an encoded packet decodes to itself"
+    );
     written.map_err(|error| WireError { offset: 0, error })
 }
 

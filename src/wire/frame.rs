@@ -38,6 +38,7 @@ impl Header {
     }
 
     pub(super) fn encode(&self) -> [u8; FRAME_HEADER_BYTES] {
+        assert!(self.length <= self.kind.bytes_max(), "a frame is within the bound of its kind");
         let length = u32::try_from(self.length).expect("each kind's bound is below 4 GiB");
         let mut bytes = [0; FRAME_HEADER_BYTES];
         bytes[..MAGIC.len()].copy_from_slice(&MAGIC);

@@ -32,6 +32,7 @@ impl Change {
         for edit in &self.edits {
             encode_edit(edit, &mut bytes);
         }
+        debug_assert!(Change::decode(&bytes).as_ref() == Some(self), "a change decodes");
         Some(bytes)
     }
 

@@ -1,7 +1,6 @@
 //! The encoding of a membership, as `docs/FORMAT.md` specifies; the same in the log, in the
 //! superblock, in a snapshot and on the wire. Each membership has exactly one encoding.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::types::id::{EntryId, Index, NodeId, Term};
@@ -51,6 +50,9 @@ impl Membership {
         for Lineage { by, at } in &parts.lineages {
             bytes.extend([by.0, at.term.0, at.index.0].iter().flat_map(|word| word.to_le_bytes()));
         }
+        assert_eq!(bytes.len(), self.bytes(), "the size of an encoding is exact");
+        let is_decoded = || Membership::decode(&bytes).is_some_and(|decoded| decoded == *self);
+        debug_assert!(self.violation().is_some() || is_decoded(), "a valid membership decodes");
         bytes
     }
 
@@ -95,7 +97,7 @@ impl Membership {
             Voters::new(ids).with_casting(holder)
         };
         (parts.incoming, parts.outgoing, parts.target) = (set(), set(), set());
-        let membership = Membership(Arc::new(parts));
+        let membership = Membership::from_parts(parts);
         (rest.is_empty() && membership.violation().is_none()).then_some(membership)
     }
 }
@@ -107,6 +109,8 @@ impl Parts {
         let over = bytes(&self.members, &self.lineages).saturating_sub(Membership::BYTES_MAX);
         let dropped = over.div_ceil(LINEAGE_BYTES).min(self.lineages.len());
         self.lineages.drain(..dropped);
+        let fits = bytes(&self.members, &self.lineages) <= Membership::BYTES_MAX;
+        assert!(fits || self.lineages.is_empty(), "no lineage takes room beyond the bound");
     }
 
     fn roles(&self, member: &Member) -> u8 {

@@ -46,8 +46,22 @@ impl Membership {
         Membership::from_parts(Parts { members, incoming, ..Parts::default() })
     }
 
-    fn from_parts(parts: Parts) -> Membership {
-        Membership(Arc::new(parts))
+    pub(super) fn from_parts(parts: Parts) -> Membership {
+        let membership = Membership(Arc::new(parts));
+        membership.assert_invariants();
+        membership
+    }
+
+    /// Panics if the parts contradict one another.
+    pub(super) fn assert_invariants(&self) {
+        let Parts { members, incoming, outgoing, target, lineages } = &*self.0;
+        let is_sorted = members.is_sorted_by(|one, next| one.id < next.id);
+        debug_assert!(is_sorted, "members are in the order of their ids");
+        let are_members = |voters: &Voters| voters.iter().all(|id| self.is_member(*id));
+        debug_assert!(are_members(incoming), "every incoming voter is a member");
+        debug_assert!(are_members(outgoing), "every outgoing voter is a member");
+        debug_assert!(are_members(target), "every target voter is a member");
+        assert!(lineages.len() <= Membership::LINEAGES_MAX, "lineages are bounded");
     }
 
     /// Returns the same membership, joint with the `outgoing` voters; not joint if there are none.
@@ -58,6 +72,7 @@ impl Membership {
         for voter in parts.outgoing.iter() {
             admit(&mut parts.members, *voter);
         }
+        self.assert_invariants();
         self
     }
 
@@ -68,6 +83,7 @@ impl Membership {
         for learner in learners {
             admit(&mut parts.members, learner);
         }
+        self.assert_invariants();
         self
     }
 

@@ -125,7 +125,13 @@ impl ClientReply {
     /// # Errors
     /// A [`WireError`] if it is longer than [`Kind::bytes_max`]; `into` is then unchanged.
     pub fn encode(&self, into: &mut Vec<u8>) -> Result<(), WireError> {
+        let start = into.len();
         let written = append(Kind::Reply, into, |into| write(Kind::Reply, self, into));
+        assert_eq!(into.len() > start, written.is_ok(), "only a valid reply has a frame");
+        debug_assert!(
+            written.is_err() || ClientReply::decode(&into[start..]).as_ref() == Ok(self),
+            "an encoded reply decodes to itself"
+        );
         written.map_err(|error| WireError { offset: 0, error })
     }
 
