@@ -80,20 +80,20 @@ impl Raft {
         config.check().map_err(StartError::Config)?;
         let mut log = Log::new(&restored).map_err(StartError::Restored)?;
         log.evict(config.tail_bytes_max);
-        if restored.hard_state.term > Term::MAX {
-            return Err(StartError::Restored("the term exceeds the maximum"));
-        }
-        if restored.hard_state.term < log.last().term {
-            return Err(StartError::Restored("the term is lower than the last entry's term"));
-        }
+        let (term, peers) = (restored.hard_state.term, &config.bootstrap_peers);
         let memberships = restored.memberships.iter().map(|(_, membership)| membership);
         let snapshot = &restored.snapshot.membership;
-        if memberships.chain([snapshot]).any(|listed| listed.violation().is_some()) {
-            return Err(StartError::Restored("a membership is invalid"));
-        }
-        let bootstraps = config.bootstrap_peers.is_some() && log.membership().is_empty();
-        if bootstraps && restored.incarnation == Incarnation::default() {
-            return Err(StartError::Restored("a bootstrapping node has no incarnation"));
+        let is_invalid = memberships.chain([snapshot]).any(|listed| listed.violation().is_some());
+        let bootstraps = peers.is_some() && log.membership().is_empty();
+        let is_unknown = restored.incarnation == Incarnation::default();
+        let contradictions = [
+            (term > Term::MAX, "the term exceeds the maximum"),
+            (term < log.last().term, "the term is lower than the last entry's term"),
+            (is_invalid, "a membership is invalid"),
+            (bootstraps && is_unknown, "a bootstrapping node has no incarnation"),
+        ];
+        if let Some((_, found)) = contradictions.iter().find(|(is_found, _)| *is_found) {
+            return Err(StartError::Restored(found));
         }
         let mut common = Common::new(config, restored, log, seed, now);
         let role = Role::Follower(Follower::new(None, &mut common));

@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(Hello::decode(&bytes), Ok(HELLO));
         let (_, body) = open(&bytes).expect("the bytes are a frame");
         assert_eq!(Hello::decode_body(&[body, &[1, 2, 3]].concat()), Ok(HELLO));
-        for count in 0..BODY_BYTES {
+        for count in 0..FIELDS_BYTES {
             assert!(Hello::decode_body(&body[..count]).is_err(), "{count}");
         }
     }

@@ -113,6 +113,7 @@ fn take_edit(bytes: &mut &[u8]) -> Option<Edit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::membership::member::Address;
 
     fn every_edit() -> Change {
         Change::new()

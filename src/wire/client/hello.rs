@@ -146,7 +146,7 @@ mod tests {
             assert_eq!(ClientHello::decode(&bytes), Ok(hello));
             let (_, body) = open(&bytes).expect("the bytes are a frame");
             assert_eq!(ClientHello::decode_body(&[body, &[1, 2, 3]].concat()), Ok(hello));
-            for count in 0..BODY_BYTES {
+            for count in 0..FIELDS_BYTES {
                 assert!(ClientHello::decode_body(&body[..count]).is_err(), "{count}");
             }
         }
