@@ -118,9 +118,8 @@ impl fmt::Display for StateDigest {
     }
 }
 
-impl fmt::Display for Hash128 {
+texts! {
     /// Writes the first eight hexadecimal digits.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
+    Hash128:
+    Self([a, b, c, d, ..]) => "{a:02x}{b:02x}{c:02x}{d:02x}";
 }

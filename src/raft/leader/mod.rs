@@ -30,7 +30,7 @@ use crate::raft::leader::transfer::Transfers;
 use crate::raft::leader::unapplied::Unapplied;
 use crate::raft::transition::Transition;
 use crate::types::{
-    Acknowledge, AppendOutcome, Body, Change, Entry, EntryId, Freshness, Heartbeat, Index, Instant,
+    Acknowledge, AppendOutcome, Body, Change, Entry, EntryId, Heartbeat, Index, Instant,
     Membership, Message, NodeId, Payload, Proposal, ReadLevel, RejectReason, Tag,
 };
 
@@ -356,9 +356,11 @@ impl Leader {
     }
 
     pub(crate) fn on_read(&mut self, common: &mut Common, tag: Tag, level: ReadLevel) {
+        let (confirmed, now) = (self.confirmed_round(common), common.now());
         if self.reads_are_full(common) {
             common.reject(tag, RejectReason::Busy);
-        } else if let Some(freshness) = self.freshness(common, level) {
+        } else if let Some(freshness) = self.lease.freshness(level, common.config(), confirmed, now)
+        {
             common.confirm_read(tag, common.log().committed(), freshness);
         } else if self.has_committed_in_term(common) {
             self.queue_read(common, Reader::Own(tag));
@@ -392,13 +394,6 @@ impl Leader {
         assert!(self.has_committed_in_term(common), "the commit index is up to date");
         let (index, round) = (common.log().committed(), self.round + 1);
         self.reads.push(LeaderRead { reader, index, round });
-    }
-
-    /// The freshness of the state at the commit index, or `None` if the level requires a heartbeat
-    /// round.
-    fn freshness(&self, common: &Common, level: ReadLevel) -> Option<Freshness> {
-        let confirmed = self.confirmed_round(common);
-        self.lease.freshness(level, common.config(), confirmed, common.now())
     }
 
     /// Returns why this leader takes no step of a membership change now and transfers to no node of

@@ -43,7 +43,7 @@ pub struct Incarnation(pub u128);
 
 /// The address of a member in a form that the driver defines, usually host and port. The core does
 /// not interpret it. A clone shares the text.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Address(Arc<str>);
 
 /// A record that survivors continued without the votes of the other voters. Its parent is the
@@ -120,12 +120,6 @@ impl Address {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl Default for Address {
-    fn default() -> Address {
-        Address(Arc::from(""))
     }
 }
 

@@ -14,8 +14,8 @@ use crate::types::text::debug_as_display;
 /// While its voters change, a membership is *joint* (Raft §6): the incoming and the outgoing voters
 /// must each agree by themselves. Before that, while some of the target voters lack the log, it is
 /// *staged*: the target voters are listed beside the incoming ones, and the new ones are learners.
-/// A clone shares its storage.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// A clone shares its storage. The default has no members.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Membership(pub(super) Arc<Parts>);
 
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
@@ -211,13 +211,6 @@ impl Membership {
 pub(super) fn admit(members: &mut Vec<Member>, id: NodeId) {
     if let Err(position) = members.binary_search_by_key(&id, |member| member.id) {
         members.insert(position, Member::new(id));
-    }
-}
-
-impl Default for Membership {
-    /// Returns the membership without members.
-    fn default() -> Membership {
-        Membership::from_parts(Parts::default())
     }
 }
 
