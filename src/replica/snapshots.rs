@@ -250,7 +250,11 @@ impl Snapshots {
         bytes: Option<Arc<[u8]>>,
     ) -> Output {
         let request = self.sender.finish(now, bytes.as_ref().map_or(0, |bytes| bytes.len()));
-        assert_eq!((request.root, request.part), (root, part), "the store reads what was asked");
+        assert_eq!(
+            (request.root, request.part),
+            (root, part),
+            "the store reads the requested part"
+        );
         let body = match bytes {
             Some(bytes) => SnapshotTransferBody::Bytes(request.part, bytes),
             None => SnapshotTransferBody::Gone,

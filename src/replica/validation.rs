@@ -341,7 +341,8 @@ impl Validation {
 
     /// Sets the received snapshot to rebuild from, which the store will record.
     pub(crate) fn rebuild_from(&mut self, meta: SnapshotMeta) {
-        assert_eq!(self.verification, StateVerification::Quarantined, "only then it is rebuilt");
+        let is_quarantined = self.verification == StateVerification::Quarantined;
+        assert!(is_quarantined, "only a quarantined state machine is rebuilt");
         assert!(self.rebuild.snapshot.is_none(), "one rebuild at a time");
         (self.rebuild.snapshot, self.rebuild.request_at) = (Some(meta), Instant::NEVER);
     }
@@ -367,7 +368,8 @@ impl Validation {
         assert!(self.requested <= self.digests.last(), "only what is applied is compared");
         assert!(self.round.is_none() || self.is_usable(), "only a usable state is compared");
         let round = self.round.as_ref();
-        assert!(round.is_none_or(|round| round.index == self.requested), "the last comparison");
+        let is_last = round.is_none_or(|round| round.index == self.requested);
+        assert!(is_last, "a round compares the last index requested");
         let is_unknown = round.is_some_and(|round| round.own.is_unknown());
         assert!(!is_unknown, "an unknown state is not compared");
         debug_assert!(
