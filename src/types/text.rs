@@ -3,7 +3,11 @@
 /// Implements `Display` from a table that gives each pattern a text, with the arguments of the text
 /// that are expressions.
 macro_rules! texts {
-    ($(#[$attribute:meta])* $type:ty: $($pattern:pat $(if $guard:expr)? => $text:literal $(, $argument:expr)*;)*) => {
+    (
+        $(#[$attribute:meta])*
+        $type:ty:
+        $($pattern:pat $(if $guard:expr)? => $text:literal $(, $argument:expr)*;)*
+    ) => {
         impl core::fmt::Display for $type {
             $(#[$attribute])*
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -18,20 +22,20 @@ macro_rules! texts {
 macro_rules! closed_list {
     (
         $(#[$attribute:meta])*
-        pub enum $name:ident {$(
+        $visibility:vis enum $name:ident {$(
             $(#[$variant_attribute:meta])*
             $variant:ident $(= $number:literal)? => $text:literal,
         )*}
     ) => {
         $(#[$attribute])*
-        pub enum $name {$(
+        $visibility enum $name {$(
             $(#[$variant_attribute])*
             $variant $(= $number)?,
         )*}
 
         impl $name {
             /// Every variant, in the order of declaration.
-            pub const ALL: [$name; [$($text),*].len()] = [$($name::$variant),*];
+            $visibility const ALL: [$name; [$($text),*].len()] = [$($name::$variant),*];
         }
 
         impl core::fmt::Display for $name {
