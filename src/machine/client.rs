@@ -79,6 +79,7 @@ impl ClientSession {
         self.next = sequence.next();
         let earlier = self.pending.insert(sequence, Arc::from(command));
         assert_eq!(earlier, None, "a sequence number is used once");
+        assert!(self.pending.len() <= self.limits.window as usize, "the window bounds requests");
         Some(Call::Request(self.nonce, sequence))
     }
 

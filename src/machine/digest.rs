@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{self, Read};
 
+use crate::types::text::debug_as_display;
+
 /// The first half of a BLAKE3 hash. Equal contents have equal digests, and finding two contents
 /// with the same digest is infeasible.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,11 +55,7 @@ impl fmt::Display for Digest {
     }
 }
 
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_as_display!(Digest);
 
 #[cfg(test)]
 mod tests {

@@ -121,6 +121,8 @@ impl<M: StateMachine> Machine<M> {
         self.executed = header.executed;
         self.results = header.results;
         self.user_start = self.user.applied();
+        assert!(self.executed <= self.applied.index, "only applied commands are executed");
+        assert!(!self.is_invalid, "a restored state is valid");
         Ok(())
     }
 
@@ -190,6 +192,7 @@ impl<M: StateMachine> Machine<M> {
             self.results = None;
             return None;
         }
+        assert!(self.executed <= self.applied.index, "only applied commands are executed");
         self.results = self.results.map(|results| extend_results(results, entry, outcome.as_ref()));
         outcome
     }
@@ -218,6 +221,7 @@ impl<M: StateMachine> Machine<M> {
     /// Lets the user's state machine execute a command. Returns `None` if it did so before this
     /// start.
     fn execute(&mut self, index: Index, command: &[u8]) -> Option<Arc<[u8]>> {
+        assert!(index > self.executed, "each command is executed once, in order");
         self.executed = index;
         (index > self.user_start).then(|| Arc::from(self.user.apply(index, command)))
     }

@@ -2,8 +2,7 @@
 //!
 //! `docs/FORMAT.md`, section "Commands and sessions", specifies the encoding.
 
-use std::fmt;
-
+use crate::types::text::short_form;
 use crate::types::{Command, Index};
 
 /// The id of a client session: the index of the entry that registered it.
@@ -73,6 +72,7 @@ impl Sequence {
     /// Returns the sequence number after this one.
     #[must_use]
     pub const fn next(self) -> Sequence {
+        assert!(self.0 <= Sequence::MAX.0, "the numbers of a session are bounded");
         Sequence(self.0 + 1)
     }
 }
@@ -133,6 +133,7 @@ impl<'a> Request<'a> {
             }
         }
         assert_eq!(bytes.len(), self.encoded_bytes(), "the capacity was exact");
+        debug_assert_eq!(Request::decode(&bytes), Some(*self), "a request decodes to itself");
         Command::from(bytes)
     }
 
@@ -194,26 +195,9 @@ fn decode_in_session(bytes: &[u8]) -> Option<Request<'_>> {
     })
 }
 
-/// Implements the short form of a number type, for `{}` and for `{:?}`.
-macro_rules! short_form {
-    ($type:ty, $prefix:literal, $inner:literal) => {
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&format!(concat!($prefix, $inner), self.0))
-            }
-        }
-
-        impl fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-    };
-}
-
-short_form!(SessionId, "s", "{}");
-short_form!(Sequence, ".", "{}");
-short_form!(Nonce, "nonce ", "{:x}");
+short_form!(SessionId: "s{}", 0);
+short_form!(Sequence: ".{}", 0);
+short_form!(Nonce: "nonce {:x}", 0);
 
 #[cfg(test)]
 mod tests {

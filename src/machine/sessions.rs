@@ -128,6 +128,8 @@ impl Sessions {
             return Err("two sessions used by one entry");
         }
         self.open.insert(id, Arc::new(session));
+        assert_eq!(self.open.len(), self.by_nonce.len(), "each session has a nonce");
+        assert_eq!(self.open.len(), self.by_use.len(), "each session was used");
         Ok(())
     }
 
@@ -154,9 +156,11 @@ impl Sessions {
         let session = self.open.get_mut(&id).expect("only open sessions are used");
         let session = Arc::make_mut(session);
         assert!(session.used <= at, "indices increase");
-        self.by_use.remove(&session.used);
+        let before = self.by_use.remove(&session.used);
+        assert_eq!(before, Some(id), "each use is of one session");
         session.used = at;
-        self.by_use.insert(at, id);
+        let other = self.by_use.insert(at, id);
+        assert_eq!(other, None, "each entry uses one session");
         session
     }
 
@@ -184,6 +188,7 @@ impl Session {
             let reply = entry.remove();
             self.replies_bytes -= bytes_of(&reply);
         }
+        assert!(!self.executed.is_empty() || self.replies_bytes == 0, "no reply is left to count");
     }
 
     fn record(&mut self, sequence: Sequence, reply: Option<Arc<[u8]>>) {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::machine::digest::Digest;
 use crate::machine::request::{Nonce, Sequence, SessionId, SessionLimits};
 use crate::machine::sessions::{Session, Sessions, bytes_of};
+use crate::types::text::texts;
 use crate::types::{EntryId, Index, Term};
 
 /// A frozen view of a machine's state at one entry, to be read as bytes. Later commands do not
@@ -72,6 +73,7 @@ impl FrozenView {
         sessions: &Sessions,
         user: Box<dyn Read + Send>,
     ) -> FrozenView {
+        assert!(header.executed <= header.last.index, "only applied commands are executed");
         let mut piece = Vec::new();
         piece.extend(MAGIC);
         piece.extend(VERSION.to_le_bytes());
@@ -110,23 +112,14 @@ impl fmt::Debug for FrozenView {
     }
 }
 
-impl fmt::Display for RestoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RestoreError::Read(error) => write!(f, "the snapshot cannot be read: {error}"),
-            RestoreError::NotASnapshot => f.write_str("these bytes are not a snapshot"),
-            RestoreError::Version(version) => {
-                write!(f, "the snapshot has version {version}, but this program supports {VERSION}")
-            }
-            RestoreError::OtherEntry { expected, found } => {
-                write!(f, "the snapshot ends at entry {found}, not at {expected}")
-            }
-            RestoreError::Sessions(error) => write!(f, "the snapshot is invalid: {error}"),
-            RestoreError::User(error) => {
-                write!(f, "the state machine rejects the snapshot: {error}")
-            }
-        }
-    }
+texts! { RestoreError:
+    Self::Read(error) => "the snapshot cannot be read: {error}";
+    Self::NotASnapshot => "these bytes are not a snapshot";
+    Self::Version(version) =>
+        "the snapshot has version {version}, but this program supports {VERSION}";
+    Self::OtherEntry { expected, found } => "the snapshot ends at entry {found}, not at {expected}";
+    Self::Sessions(error) => "the snapshot is invalid: {error}";
+    Self::User(error) => "the state machine rejects the snapshot: {error}";
 }
 
 impl std::error::Error for RestoreError {
@@ -201,6 +194,8 @@ fn encoded_counts(sessions: &Sessions) -> [u8; 8] {
 
 fn encode_session(id: SessionId, session: &Session, replies: Replies, bytes: &mut Vec<u8>) {
     let count = u32::try_from(session.executed.len()).expect("the window bounds the number");
+    assert!(id.0 <= session.used, "a session is used from its registration on");
+    assert!(count <= session.window, "requests beyond the window are not executed");
     bytes.extend(id.0.0.to_le_bytes());
     bytes.extend(session.nonce.0.to_le_bytes());
     bytes.extend(session.window.to_le_bytes());

@@ -38,12 +38,15 @@ fn voter_set_reached(voters: &Voters, reached: &impl Fn(NodeId) -> u64) -> u64 {
     let descending = &mut descending[..voters.len()];
     descending.sort_unstable_by(|a, b| b.cmp(a));
     let majority = descending[voters.len() / 2];
-    match voters.casting() {
+    let decided = match voters.casting() {
         Some(holder) if voters.can_split() => {
             majority.max(reached(holder).min(descending[voters.len() / 2 - 1]))
         }
         _ => majority,
-    }
+    };
+    let count = descending.iter().filter(|number| **number >= decided).count();
+    debug_assert!(2 * count >= voters.len(), "fewer than half of the voters decide nothing");
+    decided
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ impl Tally {
         }
         let side = if granted { &mut self.granted } else { &mut self.rejected };
         side.insert(side.partition_point(|other| *other < voter), voter);
+        debug_assert!(side.is_sorted_by(|one, next| one < next), "a voter is counted once");
     }
 
     /// The voters that granted their votes, in ascending order.

@@ -1,9 +1,6 @@
 //! The state that a node has in every role. Each part has an owner with a file of its own; this
 //! file answers the questions that need several of them.
 
-use alloc::vec::Vec;
-use core::time::Duration;
-
 use crate::log::Log;
 use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::api::config::{Config, Lease};
@@ -13,8 +10,9 @@ use crate::raft::election::ballot::Ballot;
 use crate::raft::election::timing::Timing;
 use crate::raft::health::Health;
 use crate::raft::journal::Journal;
-use crate::raft::journal::apply::{Apply, apply_fetched};
+use crate::raft::journal::apply::Apply;
 use crate::raft::journal::outbox::PostOutcome;
+use crate::raft::leader::transfer_backoff::PriorityTransferBackoff;
 use crate::raft::members::Members;
 use crate::raft::members::survival::Survival;
 use crate::raft::output::Output;
@@ -41,6 +39,7 @@ pub(crate) struct Common {
     /// (`Config::survivor`).
     pub(crate) survival: Survival,
     pub(crate) timing: Timing,
+    pub(crate) priority_transfer_backoff: PriorityTransferBackoff,
     pub(crate) health: Health,
     pub(crate) output: Output,
 }
@@ -68,11 +67,12 @@ impl Common {
             now,
             ballot: Ballot::new(hard_state, drift_ppm, now),
             journal: Journal::new(log, restored.snapshot),
-            apply: Apply::new(),
+            apply: Apply::default(),
             reads,
             members: Members::new(incarnation, active, bootstrap),
             survival: Survival::new(config.survivor.map(|survivor| survivor.after), now),
             timing,
+            priority_transfer_backoff: PriorityTransferBackoff::default(),
             health: Health::default(),
             output: Output::default(),
             config,
@@ -117,21 +117,6 @@ impl Common {
         self.journal.log()
     }
 
-    /// Enters a later term, in which the node has not voted yet (Raft §5.1).
-    pub(crate) fn enter_term(&mut self, term: Term) {
-        self.ballot.enter_term(term, &mut self.journal);
-    }
-
-    /// Votes in the current term, once (Raft §5.2).
-    pub(crate) fn vote_for(&mut self, candidate: NodeId) {
-        self.ballot.vote_for(candidate, &mut self.journal);
-    }
-
-    /// Lengthens the vote lease to `span`, if it was shorter.
-    pub(crate) fn extend_vote_lease(&mut self, span: Duration) {
-        self.ballot.extend_vote_lease(span, &mut self.journal);
-    }
-
     /// Whether the node may campaign now.
     pub(crate) fn may_campaign(&self) -> bool {
         self.may_accept_transfer() && !self.ballot.withholds_vote(self.now)
@@ -149,13 +134,13 @@ impl Common {
     /// Whether the node is fit to lead: its disk takes writes, and its state machine is not known
     /// to have diverged. Otherwise it could not append entries, or would answer reads wrongly.
     fn may_lead(&self) -> bool {
-        !self.disk_is_stuck() && !self.health.quarantined()
+        !self.disk_is_stuck() && !self.health.quarantined
     }
 
     /// Returns the node's report about itself, which every heartbeat reply carries.
     pub(crate) fn readiness(&self) -> Readiness {
         let read_leases = self.config.lease.is_some_and(|lease| lease.read_leases);
-        let reads_are_right = !self.health.quarantined() && self.ballot.entered_term_since_start();
+        let reads_are_right = !self.health.quarantined && self.ballot.entered_term_since_start();
         Readiness { wants_read_lease: read_leases && reads_are_right, may_lead: self.may_lead() }
     }
 
@@ -184,7 +169,7 @@ impl Common {
         let repeats_term = matches!(message.body, Body::PreVoteReply { .. });
         let is_valid = || screen::reject_reason(to, &message).is_none();
         debug_assert!(repeats_term || is_valid(), "{name} is valid");
-        match self.journal.post(message, self.config.outbox_messages_max) {
+        match self.journal.outbox_mut().post(message, self.config.outbox_messages_max) {
             PostOutcome::SendNow(message) => self.output.push(Action::Send(message)),
             PostOutcome::Held => {}
             PostOutcome::OutboxFull => {
@@ -196,7 +181,7 @@ impl Common {
     /// Marks every write up to `write` as durable, and sends the messages that waited for it.
     pub(crate) fn on_persisted(&mut self, write: WriteId) {
         self.journal.persisted(write, self.now);
-        while let Some(message) = self.journal.release() {
+        while let Some(message) = self.journal.outbox_mut().release() {
             self.output.push(Action::Send(message));
         }
     }
@@ -249,25 +234,6 @@ impl Common {
         self.apply.fetch(consumer, first, last, &self.config, &mut self.output);
     }
 
-    /// Passes fetched entries to the state machine if they are the next to apply.
-    pub(crate) fn apply_fetched(&mut self, entries: Vec<Entry>) {
-        if !self.health.quarantined() {
-            apply_fetched(entries, &mut self.journal, &mut self.output);
-        }
-    }
-
-    /// Records that the state machine has applied the log up to `index`, and answers the reads that
-    /// waited for it.
-    pub(crate) fn on_applied(&mut self, index: Index) {
-        self.journal.mark_applied(index);
-        self.reads.answer_through(index, &mut self.output);
-    }
-
-    /// Rejects every read that waits for the state machine.
-    pub(crate) fn reject_confirmed_reads(&mut self, reason: RejectReason) {
-        self.reads.reject_after(Index::ZERO, reason, &mut self.output);
-    }
-
     /// Answers the read `tag` once `index` is applied, with the given freshness.
     pub(crate) fn confirm_read(&mut self, tag: Tag, index: Index, freshness: Freshness) {
         let applied = self.log().applied();
@@ -311,7 +277,7 @@ impl Common {
         }
         self.report_membership();
         let Common { apply, journal, health, config, output, .. } = self;
-        apply.advance(journal, health.quarantined(), config, output);
+        apply.advance(journal, health.quarantined, config, output);
         journal.evict(config.tail_bytes_max);
     }
 
@@ -336,8 +302,10 @@ impl Common {
         let (own, now) = (self.id(), self.now);
         let membership = self.journal.log().membership();
         let priority = membership.priority(own);
-        let transfers = membership.ids().any(|id| membership.priority(id) != priority);
-        self.timing.normalize(transfers, self.config.suspension.is_some(), now);
+        if membership.ids().all(|id| membership.priority(id) == priority) {
+            self.priority_transfer_backoff = PriorityTransferBackoff::default();
+        }
+        self.timing.normalize(self.config.suspension.is_some(), now);
         self.output = Output::default();
         if !self.ballot.withholds_vote(now) {
             *self.ballot.instant() = now;
@@ -357,7 +325,8 @@ impl Common {
         each(&mut self.now);
         each(self.ballot.instant());
         self.reads.instant().into_iter().for_each(&mut each);
-        self.timing.instants().for_each(&mut each);
+        each(self.timing.instant());
+        each(self.priority_transfer_backoff.instant());
         self.survival.instants().for_each(&mut each);
         each(self.journal.outbox_mut().instant());
         if let Some(bootstrap) = self.members.bootstrap_mut() {

@@ -39,6 +39,7 @@ use crate::progress::Progress;
 use crate::raft::common::Common;
 use crate::raft::election::{Candidate, PreCandidate};
 use crate::raft::follower::Follower;
+use crate::raft::journal::apply::apply_fetched;
 use crate::raft::leader::Leader;
 use crate::raft::role::Role;
 use crate::raft::transition::Transition;
@@ -79,20 +80,20 @@ impl Raft {
         config.check().map_err(StartError::Config)?;
         let mut log = Log::new(&restored).map_err(StartError::Restored)?;
         log.evict(config.tail_bytes_max);
-        if restored.hard_state.term > Term::MAX {
-            return Err(StartError::Restored("the term exceeds the maximum"));
-        }
-        if restored.hard_state.term < log.last().term {
-            return Err(StartError::Restored("the term is lower than the last entry's term"));
-        }
+        let (term, peers) = (restored.hard_state.term, &config.bootstrap_peers);
         let memberships = restored.memberships.iter().map(|(_, membership)| membership);
         let snapshot = &restored.snapshot.membership;
-        if memberships.chain([snapshot]).any(|listed| listed.violation().is_some()) {
-            return Err(StartError::Restored("a membership is invalid"));
-        }
-        let bootstraps = config.bootstrap_peers.is_some() && log.membership().is_empty();
-        if bootstraps && restored.incarnation == Incarnation::default() {
-            return Err(StartError::Restored("a bootstrapping node has no incarnation"));
+        let is_invalid = memberships.chain([snapshot]).any(|listed| listed.violation().is_some());
+        let bootstraps = peers.is_some() && log.membership().is_empty();
+        let is_unknown = restored.incarnation == Incarnation::default();
+        let contradictions = [
+            (term > Term::MAX, "the term exceeds the maximum"),
+            (term < log.last().term, "the term is lower than the last entry's term"),
+            (is_invalid, "a membership is invalid"),
+            (bootstraps && is_unknown, "a bootstrapping node has no incarnation"),
+        ];
+        if let Some((_, found)) = contradictions.iter().find(|(is_found, _)| *is_found) {
+            return Err(StartError::Restored(found));
         }
         let mut common = Common::new(config, restored, log, seed, now);
         let role = Role::Follower(Follower::new(None, &mut common));
@@ -189,7 +190,9 @@ impl Raft {
             Input::Timeout => self.on_timeout(),
             Input::Persisted(write) => self.on_persisted(write),
             Input::Applied(index) => {
-                self.common.on_applied(index);
+                let Common { journal, reads, output, .. } = &mut self.common;
+                journal.mark_applied(index);
+                reads.answer_through(index, output);
                 Transition::Stay
             }
             Input::Fetched { consumer, entries } => self.on_fetched(consumer, entries),
@@ -212,7 +215,7 @@ impl Raft {
             }
             Input::SnapshotReceived { meta } => self.on_snapshot_received(meta),
             Input::DiskFull(full) => {
-                self.common.health.set_disk_full(full);
+                self.common.health.disk_full = full;
                 Transition::Stay
             }
             Input::Campaign => self.on_campaign(),
@@ -251,12 +254,13 @@ impl Raft {
     }
 
     fn on_fetched(&mut self, consumer: Consumer, entries: Vec<Entry>) -> Transition {
-        let Common { apply, journal, .. } = &mut self.common;
+        let Common { apply, journal, health, output, .. } = &mut self.common;
         if !apply.finish_fetch(consumer, &entries, journal.log()) {
             return Transition::Stay;
         }
         match (consumer, &mut self.role) {
-            (Consumer::Apply, _) => self.common.apply_fetched(entries),
+            (Consumer::Apply, _) if health.quarantined => {}
+            (Consumer::Apply, _) => apply_fetched(entries, journal, output),
             (Consumer::Peer(peer), Role::Leader(leader)) => {
                 leader.on_fetched(&mut self.common, peer, entries);
             }
@@ -321,11 +325,11 @@ impl Raft {
     /// Enters or leaves quarantine. A leader or a candidate in quarantine becomes a follower.
     fn on_quarantine(&mut self, quarantined: bool) -> Transition {
         let common = &mut self.common;
-        common.health.set_quarantined(quarantined);
+        common.health.quarantined = quarantined;
         if !quarantined {
             return Transition::Stay;
         }
-        common.reject_confirmed_reads(RejectReason::Unverified);
+        common.reads.reject_after(Index::ZERO, RejectReason::Unverified, &mut common.output);
         match &mut self.role {
             Role::Follower(follower) => {
                 follower.drop_read_lease();
@@ -444,17 +448,16 @@ impl Raft {
         assert!(leader != Some(self.common.id()), "no node follows itself");
         assert!(term >= self.common.term(), "a node never returns to an earlier term");
         let common = &mut self.common;
-        let follower = match &mut self.role {
-            Role::Follower(before) => before.following(leader, common.now()),
-            Role::PreCandidate(_) | Role::Candidate(_) => Follower::new(leader, common),
-            Role::Leader(resigning) => {
+        if let Role::Follower(follower) = &mut self.role {
+            follower.follow(leader, common.now());
+        } else {
+            if let Role::Leader(resigning) = &mut self.role {
                 resigning.resign(common);
-                Follower::new(leader, common)
             }
-        };
-        self.role = Role::Follower(follower);
+            self.role = Role::Follower(Follower::new(leader, common));
+        }
         if term > common.term() {
-            common.enter_term(term);
+            common.ballot.enter_term(term, &mut common.journal);
         }
         common.report_role(RoleName::Follower, leader);
     }
@@ -472,9 +475,10 @@ impl Raft {
 
     fn become_candidate(&mut self, transfer: bool) {
         self.stop_following();
-        self.common.enter_term(self.common.term().next());
-        self.common.report_role(RoleName::Candidate, None);
-        self.role = Role::Candidate(Candidate::new(&mut self.common, transfer));
+        let common = &mut self.common;
+        common.ballot.enter_term(common.term().next(), &mut common.journal);
+        common.report_role(RoleName::Candidate, None);
+        self.role = Role::Candidate(Candidate::new(common, transfer));
     }
 
     fn become_leader(&mut self) {

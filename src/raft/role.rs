@@ -7,7 +7,7 @@ use crate::raft::common::Common;
 use crate::raft::election::{self, Candidate, PreCandidate};
 use crate::raft::follower::Follower;
 use crate::raft::leader::Leader;
-use crate::raft::leader::replies::HeartbeatReply;
+use crate::raft::leader::replies::{self, HeartbeatReply};
 use crate::raft::transition::Transition;
 use crate::types::{Body, EntryId, NodeId, RoleName};
 
@@ -37,6 +37,7 @@ impl Role {
         from: NodeId,
         body: Body,
     ) -> Option<Transition> {
+        let name = body.name();
         match body {
             Body::UnknownIncarnation => bootstrap::messages::on_unknown_incarnation(common, from),
             Body::RequestVote { last, transfer } => {
@@ -69,10 +70,14 @@ impl Role {
             }
             Body::HeartbeatReply { round, verified, matched, durable: _, ready } => {
                 let reply = HeartbeatReply { round, verified, matched, ready };
-                self.leader()?.on_heartbeat_reply(common, from, reply);
+                self.leader()?.on_reply(common, from, name, |common, peer, round| {
+                    replies::on_heartbeat_reply(common, from, peer, reply, round);
+                });
             }
             Body::InstallSnapshotReply { matched } => {
-                self.leader()?.on_install_snapshot_reply(common, from, matched);
+                self.leader()?.on_reply(common, from, name, |common, peer, round| {
+                    replies::on_install_snapshot_reply(common, from, peer, matched, round);
+                });
             }
             Body::ReadIndex { start_id, ticket } => {
                 self.leader()?.on_read_index(common, from, start_id, ticket);

@@ -31,7 +31,7 @@ impl Raft {
             applied: log.applied(),
             snapshot: log.snapshot().index,
             base: log.base().index,
-            disk_full: common.health.disk_full(),
+            disk_full: common.health.disk_full,
             tail_bytes: log.tail_bytes(),
             unapplied_bytes,
             outbox_messages: common.journal.outbox().held(),

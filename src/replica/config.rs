@@ -1,11 +1,11 @@
 //! The configuration of a node: consensus, storage, snapshots and state comparison.
 
 use core::time::Duration;
-use std::fmt;
 
 use crate::raft::{Config, ConfigError};
 use crate::storage::StorageConfig;
 use crate::types::Membership;
+use crate::types::text::texts;
 
 /// The configuration of one node. [`ReplicaConfig::new`] gives defaults; every field may be changed
 /// before the node starts.
@@ -115,25 +115,16 @@ impl ReplicaConfig {
     }
 }
 
-impl fmt::Display for ReplicaConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ReplicaConfigError::Raft(error) => error.fmt(f),
-            ReplicaConfigError::Storage(error) => f.write_str(error),
-            ReplicaConfigError::CommandLargerThanStored => f.write_str(
-                "raft.command_bytes_max is larger than storage.command_bytes_max: raise the \
-                 latter or lower the former",
-            ),
-            ReplicaConfigError::MembershipLargerThanStored => write!(
-                f,
-                "storage.command_bytes_max is smaller than {}: a membership must fit in it",
-                Membership::BYTES_MAX
-            ),
-            ReplicaConfigError::BoundIsZero(name) => {
-                write!(f, "{name} is 0: it must be greater than 0")
-            }
-        }
-    }
+texts! { ReplicaConfigError:
+    Self::Raft(error) => "{error}";
+    Self::Storage(error) => "{error}";
+    Self::CommandLargerThanStored =>
+        "raft.command_bytes_max is larger than storage.command_bytes_max: raise the latter or \
+         lower the former";
+    Self::MembershipLargerThanStored =>
+        "storage.command_bytes_max is smaller than {}: a membership must fit in it",
+        Membership::BYTES_MAX;
+    Self::BoundIsZero(name) => "{name} is 0: it must be greater than 0";
 }
 
 impl std::error::Error for ReplicaConfigError {}

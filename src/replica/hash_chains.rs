@@ -110,6 +110,24 @@ impl HashChains {
         ChainMatch::Same
     }
 
+    /// Panics if the chains contradict one another, or the log, which ends with `last`.
+    pub(crate) fn assert_invariants(&self, last: EntryId) {
+        assert!(self.entries.len() <= ENTRIES_MAX, "the number of chains is bounded");
+        let end = self.entries.back();
+        assert!(end.is_none_or(|(id, _)| *id == last), "the chains end with the log");
+        debug_assert!(
+            self.entries.iter().is_sorted_by(
+                |(one, _), (next, _)| one.term <= next.term && one.index.next() == next.index
+            ),
+            "the chains are of consecutive entries"
+        );
+        let starts = |id: &EntryId| id.index.0.is_multiple_of(HashChain::SPAN);
+        debug_assert!(
+            self.entries.iter().all(|(id, chain)| chain.is_some() || !starts(id)),
+            "a chain that starts at an entry is known"
+        );
+    }
+
     fn known(&self, id: EntryId) -> Option<Option<HashChain>> {
         let Index(first) = self.entries.front()?.0.index;
         let place = usize::try_from(id.index.0.checked_sub(first)?).ok()?;

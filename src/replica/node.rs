@@ -131,6 +131,7 @@ impl Node {
 
     /// Appends the first outputs of a started node to `outputs`. Call it once, before any step.
     pub fn start(&mut self, outputs: &mut Vec<Output>) {
+        assert_eq!(self.stage, Stage::Running, "contract: a node is started once, before a step");
         core::mem::swap(outputs, &mut self.outputs);
         self.storage.start(&mut self.events);
         self.run_until_idle();
@@ -242,8 +243,22 @@ impl Node {
     /// If an invariant is violated.
     pub fn assert_invariants(&self) {
         self.raft.assert_invariants();
+        assert!(self.actions.is_empty(), "a step carries out all actions");
+        assert!(self.events.is_empty(), "a step handles all events of the store");
         assert!(self.inputs.is_empty(), "a step passes all inputs to the algorithm");
         assert!(self.outputs.is_empty(), "a step returns all outputs");
+        let last = self.fetches.last_key_value();
+        assert!(last.is_none_or(|(id, _)| *id <= self.last_fetch), "fetches are numbered in order");
+        self.requests.assert_invariants();
+        self.validation.assert_invariants();
+        if self.stage != Stage::Running {
+            assert!(self.requests.len() == 0, "a node that stops has no request left");
+            return;
+        }
+        let log = self.raft.log();
+        let applies = log.applying() > log.applied();
+        assert!(self.task != Task::Applying || applies, "the worker has what the log passed on");
+        self.hash_chains.assert_invariants(log.last());
     }
 
     fn receive(&mut self, input: Input) {
@@ -268,7 +283,7 @@ impl Node {
                 self.snapshots.on_viewed(self.now, bytes, storage, events);
             }
             Input::ViewFailed => {
-                self.snapshots.on_view_failed(&mut self.storage, &mut self.events);
+                self.snapshots.abandon_own(&mut self.storage, &mut self.events);
             }
             Input::Propose(proposals) => {
                 proposals.iter().for_each(|proposal| self.requests.propose(proposal.tag));
@@ -333,6 +348,12 @@ impl Node {
     fn on_done(&mut self, done: WorkResult) {
         match done {
             WorkResult::Applied { last, outcomes, state_digests } => {
+                assert_eq!(self.task, Task::Applying, "contract: each batch is applied once");
+                assert_eq!(last, self.raft.log().applying(), "contract: a batch is applied whole");
+                assert!(
+                    outcomes.len() <= state_digests.len(),
+                    "contract: each entry has a digest, and at most one outcome"
+                );
                 self.task = Task::Idle;
                 for (index, outcome) in outcomes {
                     let waits = self.raft.waits_for_all_live(index);
@@ -412,6 +433,7 @@ impl Node {
                 self.outputs.push(Output::Work(Work::Apply(entries)));
             }
             Action::Fetch { consumer, first, last, bytes_max } => {
+                assert!(first <= last, "a fetch requests at least one entry");
                 self.last_fetch = FetchId(self.last_fetch.0 + 1);
                 self.fetches.insert(self.last_fetch, consumer);
                 self.storage.fetch(self.last_fetch, first, last, bytes_max, &mut self.events);

@@ -1,7 +1,5 @@
 //! Opening a node's directory: log recovery, restoring the state machine, and starting consensus.
 
-use std::fmt;
-
 use crate::machine::{Machine, StateMachine};
 use crate::raft::{Raft, StartError};
 use crate::replica::config::{ReplicaConfig, ReplicaConfigError};
@@ -11,6 +9,7 @@ use crate::replica::snapshots::Snapshots;
 use crate::replica::validation::Validation;
 use crate::replica::worker::Worker;
 use crate::storage::{self, ClusterId, Disk, Identity, Storage, StorageError};
+use crate::types::text::texts;
 use crate::types::{Index, Instant, Membership, Restored};
 
 /// A complete node: the consensus part and the worker with the state machine.
@@ -87,6 +86,7 @@ impl<M: StateMachine> Replica<M> {
             return Err(OpenError::AppliedBeyondLog { applied: own, last: opened.last.index });
         }
         let applied = worker.machine().applied().index;
+        assert!(applied == opened.snapshot.last.index, "the state starts from the snapshot");
         let (last, older) = (opened.snapshot.last.index, opened.previous_snapshot);
         let snapshots = Snapshots::new(&config, last, older);
         let restored = Restored {
@@ -111,20 +111,14 @@ impl<M: StateMachine> Replica<M> {
     }
 }
 
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OpenError::Config(error) => error.fmt(f),
-            OpenError::Storage(error) => error.fmt(f),
-            OpenError::Snapshot(failure) => failure.fmt(f),
-            OpenError::AppliedBeyondLog { applied, last } => write!(
-                f,
-                "the state machine has applied entry {applied}, but the log ends at {last}: the \
-                 two are not of the same node, or the log lost its last entries"
-            ),
-            OpenError::Start(error) => error.fmt(f),
-        }
-    }
+texts! { OpenError:
+    Self::Config(error) => "{error}";
+    Self::Storage(error) => "{error}";
+    Self::Snapshot(failure) => "{failure}";
+    Self::AppliedBeyondLog { applied, last } =>
+        "the state machine has applied entry {applied}, but the log ends at {last}: the two are \
+         not of the same node, or the log lost its last entries";
+    Self::Start(error) => "{error}";
 }
 
 impl std::error::Error for OpenError {}

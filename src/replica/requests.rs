@@ -52,7 +52,8 @@ impl Requests {
         if let Some(outcome) = self.early_outcomes.remove(&id.index) {
             return Some(Output::Replied { tag, id, outcome });
         }
-        self.committed.insert(id.index, (tag, id));
+        let other = self.committed.insert(id.index, (tag, id));
+        assert!(other.is_none(), "an entry has one proposal");
         None
     }
 
@@ -108,6 +109,26 @@ impl Requests {
     pub(crate) fn skipped(&mut self, index: Index) -> impl Iterator<Item = Tag> + use<> {
         let later = self.committed.split_off(&index.next());
         core::mem::replace(&mut self.committed, later).into_values().map(|(tag, _)| tag)
+    }
+
+    /// Panics if a request has two states, or is counted at another index than its entry's.
+    pub(crate) fn assert_invariants(&self) {
+        debug_assert!(
+            self.proposed.iter().all(|tag| !self.reads.contains_key(tag)),
+            "a tag names one request at a time"
+        );
+        debug_assert!(
+            self.committed.values().all(|(tag, _)| !self.proposed.contains(tag)),
+            "a committed proposal is not pending"
+        );
+        debug_assert!(
+            self.committed.iter().all(|(index, (_, id))| *index == id.index),
+            "a committed proposal is counted at its index"
+        );
+        debug_assert!(
+            self.early_outcomes.keys().all(|index| !self.committed.contains_key(index)),
+            "a committed proposal has no early outcome"
+        );
     }
 
     /// Ends all requests when the node stops. Returns the tags of the proposals, which may still be

@@ -23,25 +23,18 @@ struct Current {
     last_part_at: Instant,
 }
 
-/// The decision about an offered snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OfferDecision {
-    /// No transfer starts, because this snapshot or another one is being received, or because none
-    /// may start now.
-    Keep,
-    /// The store starts to receive the offered snapshot, in place of any other.
-    Start,
-}
-
 /// The number of part timeouts that a receiver waits for a source that sends nothing.
 const SOURCE_TIMEOUTS: u32 = 4;
 
 impl SnapshotReceiver {
     pub(crate) fn new(inflight_max: usize, timeout: Duration) -> SnapshotReceiver {
+        assert!(inflight_max > 0, "a transfer requests parts");
+        assert!(!timeout.is_zero(), "a request takes time");
         SnapshotReceiver { current: None, inflight_max, timeout }
     }
 
-    /// Decides about a peer's offer. A transfer is not abandoned for a newer snapshot while its
+    /// Decides about a peer's offer: returns true if the store starts to receive the offered
+    /// snapshot, in place of any other. A transfer is not abandoned for a newer snapshot while its
     /// parts arrive, because otherwise a leader that takes snapshots faster than they travel would
     /// never complete one. Otherwise, a transfer of the offered snapshot starts in its place, if
     /// one `may_start`.
@@ -51,7 +44,7 @@ impl SnapshotReceiver {
         from: NodeId,
         meta: &SnapshotMeta,
         may_start: bool,
-    ) -> OfferDecision {
+    ) -> bool {
         let timeout = self.timeout.saturating_mul(SOURCE_TIMEOUTS);
         if let Some(current) = &mut self.current {
             if current.meta.root == meta.root {
@@ -59,18 +52,18 @@ impl SnapshotReceiver {
                     current.from = from;
                     current.requested.clear();
                 }
-                return OfferDecision::Keep;
+                return false;
             }
             if now < current.last_part_at.after(timeout) {
-                return OfferDecision::Keep;
+                return false;
             }
         }
         if !may_start {
-            return OfferDecision::Keep;
+            return false;
         }
         self.current =
             Some(Current { from, meta: meta.clone(), requested: Vec::new(), last_part_at: now });
-        OfferDecision::Start
+        true
     }
 
     /// Returns the root hash of the snapshot being received.
@@ -111,12 +104,19 @@ impl SnapshotReceiver {
             }
             parts.push(part);
         }
+        assert!(parts.len() <= self.inflight_max, "the number of requests is bounded");
+        assert!(current.requested.len() <= self.inflight_max, "the parts in flight are bounded");
+        debug_assert!(
+            parts.iter().all(|part| current.requested.contains(&(*part, again))),
+            "every request is repeated after a timeout"
+        );
         (!parts.is_empty()).then_some((current.from, parts))
     }
 
     /// Handles an accepted part.
     pub(crate) fn on_part(&mut self, now: Instant, part: SnapshotPart) {
         if let Some(current) = &mut self.current {
+            assert!(now >= current.last_part_at, "the time never goes back");
             current.requested.retain(|(requested, _)| *requested != part);
             current.last_part_at = now;
         }
@@ -159,7 +159,7 @@ mod tests {
     fn parts_are_requested_within_the_bound_and_again_after_the_timeout() {
         let mut receiver = SnapshotReceiver::new(2, SECOND);
         assert_eq!(receiver.request(at(0), meta(5).root, chunks(0)), None, "nothing was offered");
-        assert_eq!(receiver.on_offer(at(0), NodeId(1), &meta(5), true), OfferDecision::Start);
+        assert!(receiver.on_offer(at(0), NodeId(1), &meta(5), true));
         let (first, second) = (SnapshotPart::Chunk(0), SnapshotPart::Chunk(1));
         assert_eq!(
             receiver.request(at(0), meta(5).root, chunks(0)),
@@ -192,11 +192,11 @@ mod tests {
         let mut receiver = SnapshotReceiver::new(2, SECOND);
         receiver.on_offer(at(0), NodeId(1), &meta(5), true);
         receiver.on_part(at(2), SnapshotPart::Chunk(0));
-        assert_eq!(receiver.on_offer(at(5), NodeId(1), &meta(9), true), OfferDecision::Keep);
+        assert!(!receiver.on_offer(at(5), NodeId(1), &meta(9), true));
         assert_eq!(receiver.root(), Some(meta(5).root));
-        assert_eq!(receiver.on_offer(at(6), NodeId(1), &meta(9), false), OfferDecision::Keep);
+        assert!(!receiver.on_offer(at(6), NodeId(1), &meta(9), false));
         assert_eq!(receiver.root(), Some(meta(5).root), "no transfer may start");
-        assert_eq!(receiver.on_offer(at(6), NodeId(1), &meta(9), true), OfferDecision::Start);
+        assert!(receiver.on_offer(at(6), NodeId(1), &meta(9), true));
         assert_eq!(receiver.root(), Some(meta(9).root));
     }
 
@@ -205,7 +205,7 @@ mod tests {
         let mut receiver = SnapshotReceiver::new(1, SECOND);
         receiver.on_offer(at(0), NodeId(1), &meta(5), true);
         receiver.request(at(0), meta(5).root, chunks(0));
-        assert_eq!(receiver.on_offer(at(0), NodeId(2), &meta(5), true), OfferDecision::Keep);
+        assert!(!receiver.on_offer(at(0), NodeId(2), &meta(5), true));
         assert_eq!(
             receiver.request(at(0), meta(5).root, chunks(0)),
             Some((NodeId(2), vec![SnapshotPart::Chunk(0)]))

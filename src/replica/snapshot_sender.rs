@@ -28,6 +28,7 @@ pub(crate) struct PartRequest {
 
 impl SnapshotSender {
     pub(crate) fn new(waiting_max: usize, bytes_per_second: u64) -> SnapshotSender {
+        assert!(waiting_max > 0, "a peer may have a request");
         let rate = RateLimiter::new(bytes_per_second);
         SnapshotSender { waiting: VecDeque::new(), waiting_max, reading: None, rate }
     }
@@ -39,6 +40,10 @@ impl SnapshotSender {
         if !known && own < self.waiting_max {
             self.waiting.push_back(wanted);
         }
+        debug_assert!(
+            self.waiting.iter().filter(|other| other.by == wanted.by).count() <= self.waiting_max,
+            "the requests of a peer are bounded"
+        );
     }
 
     /// Returns the part to read from disk now, if any.

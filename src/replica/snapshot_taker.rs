@@ -46,6 +46,8 @@ impl SnapshotTaker {
         last: Index,
         older: Index,
     ) -> SnapshotTaker {
+        assert!(entries_max > 0 && bytes_max > 0, "a snapshot covers entries");
+        assert!(older <= last, "an earlier snapshot ends earlier");
         let rate = RateLimiter::new(bytes_per_second);
         SnapshotTaker {
             stage: Stage::Idle,
@@ -99,6 +101,7 @@ impl SnapshotTaker {
     /// Handles the store's request for the next bytes.
     pub(crate) fn want(&mut self, bytes: usize) {
         assert_eq!(self.stage, Stage::Writing, "one piece is written at a time");
+        assert!(bytes > 0, "a piece is not empty");
         self.stage = Stage::WantsBytes(bytes);
     }
 
@@ -126,6 +129,7 @@ impl SnapshotTaker {
         if last > self.last {
             self.older = core::mem::replace(&mut self.last, last);
         }
+        assert!(self.older <= self.last, "an earlier snapshot ends earlier");
     }
 
     /// Marks the snapshot as completely written: the store may start to receive another one.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::replica::config::ReplicaConfig;
 use crate::replica::output::Output;
-use crate::replica::snapshot_receiver::{OfferDecision, SnapshotReceiver};
+use crate::replica::snapshot_receiver::SnapshotReceiver;
 use crate::replica::snapshot_sender::{PartRequest, SnapshotSender};
 use crate::replica::snapshot_taker::SnapshotTaker;
 use crate::storage::{Event, PartOutcome, SnapshotEvent, Storage};
 use crate::types::{
-    Entry, EntryId, Index, Instant, Membership, NodeId, Packet, SnapshotMeta, SnapshotTransfer,
-    SnapshotTransferBody,
+    Entry, EntryId, Index, Instant, Membership, NodeId, Packet, Root, SnapshotMeta, SnapshotPart,
+    SnapshotTransfer, SnapshotTransferBody,
 };
 
 /// The snapshots that the node takes, sends and receives.
@@ -65,11 +65,6 @@ impl Snapshots {
     /// Requests a snapshot of the current state, for a peer or an operator.
     pub(crate) fn demand(&mut self) {
         self.taker.demand();
-    }
-
-    /// Abandons a snapshot that is being taken, because the state has diverged.
-    pub(crate) fn abandon_own(&mut self, storage: &mut Storage, events: &mut Vec<Event>) {
-        self.on_view_failed(storage, events);
     }
 
     /// Requests what is due now. It requests a view only if the state `is_usable`.
@@ -137,8 +132,9 @@ impl Snapshots {
         }
     }
 
-    /// Abandons the snapshot whose view cannot be frozen or read.
-    pub(crate) fn on_view_failed(&mut self, storage: &mut Storage, events: &mut Vec<Event>) {
+    /// Abandons the snapshot that is being taken, because its view cannot be frozen or read, or
+    /// because the state has diverged.
+    pub(crate) fn abandon_own(&mut self, storage: &mut Storage, events: &mut Vec<Event>) {
         // Before the view is frozen, the store writes no own snapshot, and may be receiving one.
         if self.taker.is_writing() {
             storage.abandon_snapshot(events);
@@ -152,7 +148,9 @@ impl Snapshots {
         self.counts.0 += 1;
         self.taker.end();
         self.taker.set_last(meta.last.index);
-        self.taker.base(self.trailing)
+        let base = self.taker.base(self.trailing);
+        assert!(base <= meta.last.index, "only covered entries are compacted");
+        base
     }
 
     /// Handles a received snapshot that is the current one now.
@@ -170,7 +168,7 @@ impl Snapshots {
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
-        if self.receiver.on_offer(now, from, meta, may_start) == OfferDecision::Start
+        if self.receiver.on_offer(now, from, meta, may_start)
             && !storage.receive_snapshot(meta, events)
         {
             self.receiver.end();
@@ -199,11 +197,11 @@ impl Snapshots {
                 self.receiver.end();
             }
             SnapshotEvent::Abandoned { .. } => self.taker.end(),
-            SnapshotEvent::Part { bytes, .. } => {
-                return Some(SnapshotProgress::Served(self.served(now, Some(bytes))));
+            SnapshotEvent::Part { root, part, bytes } => {
+                return Some(SnapshotProgress::Served(self.served(now, root, part, Some(bytes))));
             }
-            SnapshotEvent::PartUnavailable { .. } => {
-                return Some(SnapshotProgress::Served(self.served(now, None)));
+            SnapshotEvent::PartUnavailable { root, part } => {
+                return Some(SnapshotProgress::Served(self.served(now, root, part, None)));
             }
             // Requests for its parts are answered with `Gone`, and the peer uses another snapshot.
             SnapshotEvent::Damaged(_) => {}
@@ -243,9 +241,20 @@ impl Snapshots {
         }
     }
 
-    /// Returns the reply to a request, with the bytes that the store read, or none.
-    fn served(&mut self, now: Instant, bytes: Option<Arc<[u8]>>) -> Output {
+    /// Returns the reply to the request for this part, with the bytes that the store read, or none.
+    fn served(
+        &mut self,
+        now: Instant,
+        root: Root,
+        part: SnapshotPart,
+        bytes: Option<Arc<[u8]>>,
+    ) -> Output {
         let request = self.sender.finish(now, bytes.as_ref().map_or(0, |bytes| bytes.len()));
+        assert_eq!(
+            (request.root, request.part),
+            (root, part),
+            "the store reads the requested part"
+        );
         let body = match bytes {
             Some(bytes) => SnapshotTransferBody::Bytes(request.part, bytes),
             None => SnapshotTransferBody::Gone,

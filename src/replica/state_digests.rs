@@ -22,6 +22,7 @@ impl StateDigests {
     /// Returns the digests of a state machine that has applied `last`. They are kept for the last
     /// `interval` indices, and for [`MARKS_MAX`] multiples of `interval`.
     pub(crate) fn new(interval: u64, last: Index, state_digest: StateDigest) -> StateDigests {
+        assert!(interval > 0, "digests are compared after some entries");
         let (recent, marks) = (VecDeque::new(), VecDeque::new());
         let mut known = StateDigests { recent, last: last.previous(), marks, interval };
         known.push(last, state_digest);
@@ -35,6 +36,8 @@ impl StateDigests {
 
     /// Adds the digest after the entry at `index`, the next one applied.
     pub(crate) fn push(&mut self, index: Index, state_digest: StateDigest) {
+        let is_next = self.recent.is_empty() || index == self.last.next();
+        assert!(is_next, "digests are of consecutive entries");
         self.last = index;
         self.recent.push_back(state_digest);
         if self.recent.len() as u64 > self.interval {
@@ -46,6 +49,17 @@ impl StateDigests {
                 self.marks.pop_front();
             }
         }
+    }
+
+    /// Panics if the digests are out of order, or are not those to keep.
+    pub(crate) fn assert_invariants(&self) {
+        assert!(!self.recent.is_empty(), "the digest of the last index is kept");
+        assert!(self.recent.len() as u64 <= self.interval, "the last digests are bounded");
+        assert!(self.marks.len() <= MARKS_MAX, "the digests at multiples are bounded");
+        let mark = self.marks.back();
+        assert!(mark.is_none_or(|(mark, _)| *mark <= self.last), "marks are applied");
+        let marks = self.marks.iter();
+        debug_assert!(marks.is_sorted_by(|one, next| one.0 < next.0), "marks are in order");
     }
 
     /// Returns the last applied index.

@@ -203,8 +203,11 @@ impl Validation {
         membership: &Membership,
         outputs: &mut Vec<Output>,
     ) -> Option<ComparisonResult> {
+        assert!(self.is_usable(), "only a usable state is compared");
+        assert!(self.round.is_none(), "one comparison at a time");
         let mark = self.digests.last_mark().filter(|mark| *mark > self.requested);
         let index = mark.unwrap_or(self.digests.last());
+        assert!(index >= self.requested, "comparisons advance");
         self.requested = index;
         if index == self.agreed {
             // No entry was applied since.
@@ -227,6 +230,7 @@ impl Validation {
 
     /// Ends the round with this result.
     fn conclude(&mut self, now: Instant, result: ComparisonResult) -> ComparisonResult {
+        assert!(self.is_usable(), "only a usable state is compared");
         self.round = None;
         let mut pause = self.timeout;
         match result {
@@ -337,11 +341,15 @@ impl Validation {
 
     /// Sets the received snapshot to rebuild from, which the store will record.
     pub(crate) fn rebuild_from(&mut self, meta: SnapshotMeta) {
+        let is_quarantined = self.verification == StateVerification::Quarantined;
+        assert!(is_quarantined, "only a quarantined state machine is rebuilt");
+        assert!(self.rebuild.snapshot.is_none(), "one rebuild at a time");
         (self.rebuild.snapshot, self.rebuild.request_at) = (Some(meta), Instant::NEVER);
     }
 
     /// Drops that snapshot, because another was recorded in its place, and requests a new one.
     pub(crate) fn retry_rebuild(&mut self, now: Instant) {
+        assert!(self.rebuild.snapshot.is_some(), "a snapshot was to be recorded");
         (self.rebuild.snapshot, self.rebuild.request_at) = (None, now);
     }
 
@@ -351,6 +359,23 @@ impl Validation {
             .snapshot
             .as_ref()
             .filter(|_| self.verification == StateVerification::Quarantined)
+    }
+
+    /// Panics if the comparisons contradict one another, or the digests.
+    pub(crate) fn assert_invariants(&self) {
+        self.digests.assert_invariants();
+        assert!(self.agreed <= self.requested, "only what was compared agreed");
+        assert!(self.requested <= self.digests.last(), "only what is applied is compared");
+        assert!(self.round.is_none() || self.is_usable(), "only a usable state is compared");
+        let round = self.round.as_ref();
+        let is_last = round.is_none_or(|round| round.index == self.requested);
+        assert!(is_last, "a round compares the last index requested");
+        let is_unknown = round.is_some_and(|round| round.own.is_unknown());
+        assert!(!is_unknown, "an unknown state is not compared");
+        debug_assert!(
+            self.waiting.values().all(|(_, index)| *index > self.digests.last()),
+            "no peer waits for an applied index"
+        );
     }
 
     /// Returns the offer of this node's snapshot to a peer.
@@ -434,6 +459,7 @@ fn evaluate_part(
     let majority = voters / 2 + 1;
     let known: usize = counts.values().sum();
     let most = counts.values().max().copied().unwrap_or(0);
+    assert!(most <= known && known <= voters, "a voter is counted once");
     if let Some((hash, _)) = counts.iter().find(|(_, count)| **count >= majority) {
         return if *hash == own { PartResult::Agreed } else { PartResult::Diverged };
     }

@@ -5,7 +5,7 @@ use crate::machine::{Digest, FrozenView, Machine, StateMachine};
 use crate::replica::input::WorkResult;
 use crate::replica::output::Work;
 use crate::storage::{ClusterId, Disk, SnapshotReader, StorageError};
-use crate::types::{Hash128, Index, SnapshotMeta, StateDigest};
+use crate::types::{Hash128, SnapshotMeta, StateDigest};
 
 /// The state machine of a node, with the sessions of its clients.
 #[derive(Clone, Debug)]
@@ -22,6 +22,7 @@ impl<M: StateMachine> Worker<M> {
         machine: Machine<M>,
         digest_interval: Option<u64>,
     ) -> Worker<M> {
+        assert!(digest_interval != Some(0), "a state is hashed after some entries");
         Worker { cluster, machine, digest_interval }
     }
 
@@ -35,13 +36,15 @@ impl<M: StateMachine> Worker<M> {
     pub fn execute(&mut self, work: Work, disk: &mut impl Disk) -> WorkResult {
         match work {
             Work::Apply(entries) => {
-                let last = entries.last().map_or(Index::ZERO, |entry| entry.id.index);
+                let last = entries.last().expect("a batch is not empty").id.index;
                 let (mut outcomes, mut state_digests) =
                     (Vec::new(), Vec::with_capacity(entries.len()));
                 for entry in entries.chunks(1) {
                     outcomes.extend(self.machine.apply(entry));
                     state_digests.push(self.state_digest());
                 }
+                assert_eq!(self.machine.applied().index, last, "a batch is applied whole");
+                assert!(outcomes.len() <= entries.len(), "an entry has at most one outcome");
                 WorkResult::Applied { last, outcomes, state_digests }
             }
             Work::Query { tag, query } => {
@@ -59,6 +62,7 @@ impl<M: StateMachine> Worker<M> {
     fn restore_from(&mut self, meta: &SnapshotMeta, disk: &mut impl Disk) -> WorkResult {
         match self.restore(meta, disk) {
             Ok(()) => {
+                assert_eq!(self.machine.applied(), meta.last, "the state is that of the snapshot");
                 WorkResult::Restored { last: meta.last.index, state_digest: self.state_digest() }
             }
             Err(failure) => WorkResult::Failed(failure),

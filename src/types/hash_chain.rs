@@ -1,10 +1,9 @@
 //! Hash chains over the log: two logs with the same entry must have the same chain there (log
 //! matching, Raft §5.3).
 
-use core::fmt;
-
 use crate::types::entry::{Entry, Payload};
 use crate::types::id::Index;
+use crate::types::text::texts;
 
 /// A hash over an entry and its predecessors, back to the last index that [`HashChain::SPAN`]
 /// divides. It detects bugs and corrupted disks, not attackers: it is small and fast, and easy to
@@ -54,10 +53,8 @@ impl HashChain {
     }
 }
 
-impl fmt::Display for HashChain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
+texts! { HashChain:
+    Self(number) => "{number:016x}";
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Newtypes for numbers that must not be confused: nodes, terms, indices, writes and tags.
 
-use core::fmt;
+use crate::types::text::short_form;
 
 /// One node of the cluster. It keeps its id when it restarts, and when it returns with a new disk,
 /// which has another incarnation. No other node ever gets the id.
@@ -50,6 +50,7 @@ impl Term {
     /// Returns the term after this one.
     #[must_use]
     pub const fn next(self) -> Term {
+        assert!(self.0 < u64::MAX, "a term does not overflow");
         Term(self.0 + 1)
     }
 }
@@ -63,6 +64,7 @@ impl Index {
     /// Returns the index after this one.
     #[must_use]
     pub const fn next(self) -> Index {
+        assert!(self.0 < u64::MAX, "an index does not overflow");
         Index(self.0 + 1)
     }
 
@@ -91,41 +93,14 @@ impl WriteId {
     /// Returns the number of the write after this one.
     #[must_use]
     pub const fn next(self) -> WriteId {
+        assert!(self.0 < u64::MAX, "the number of a write does not overflow");
         WriteId(self.0 + 1)
     }
 }
 
-/// Implements the short form of traces for a number type, for `{}` and for `{:?}`.
-macro_rules! short_form {
-    ($type:ty, $prefix:literal) => {
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&alloc::format!(concat!($prefix, "{}"), self.0))
-            }
-        }
-
-        impl fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-    };
-}
-
-short_form!(NodeId, "n");
-short_form!(Term, "t");
-short_form!(Index, "");
-short_form!(WriteId, "w");
-short_form!(Tag, "#");
-
-impl fmt::Display for EntryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&alloc::format!("{}@{}", self.index, self.term))
-    }
-}
-
-impl fmt::Debug for EntryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+short_form!(NodeId: "n{}", 0);
+short_form!(Term: "t{}", 0);
+short_form!(Index: "{}", 0);
+short_form!(WriteId: "w{}", 0);
+short_form!(Tag: "#{}", 0);
+short_form!(EntryId: "{}@{}", index, term);

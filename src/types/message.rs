@@ -7,6 +7,7 @@ use core::time::Duration;
 use crate::types::entry::{Entry, EntryList};
 use crate::types::id::{EntryId, Index, NodeId, Term};
 use crate::types::membership::{BootstrapPeer, Incarnation, Membership};
+use crate::types::text::texts;
 use crate::types::write::SnapshotMeta;
 
 /// One message from one node to another. The network may lose, duplicate, delay or reorder it.
@@ -455,11 +456,10 @@ impl Body {
     }
 }
 
-impl fmt::Display for Message {
+texts! {
     /// Writes name, term and fields, without the addresses.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}{}", self.body.name(), self.term, Fields(&self.body))
-    }
+    Message:
+    Self { term, body, .. } => "{} {term}{}", body.name(), Fields(body);
 }
 
 impl fmt::Display for Heartbeat {
@@ -480,52 +480,35 @@ impl fmt::Display for Heartbeat {
 /// Writes the fields of a message, each after a space.
 struct Fields<'a>(&'a Body);
 
-impl fmt::Display for Fields<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let vote = |granted: bool| if granted { "granted" } else { "rejected" };
-        match self.0 {
-            Body::PreVote { next_term, last } => write!(f, " next={next_term} last={last}"),
-            Body::PreVoteReply { next_term, granted } => {
-                write!(f, " next={next_term} {}", vote(*granted))
-            }
-            Body::RequestVote { last, transfer: false } => write!(f, " last={last}"),
-            Body::RequestVote { last, transfer: true } => write!(f, " last={last} transfer"),
-            Body::RequestVoteReply { granted } => write!(f, " {}", vote(*granted)),
-            Body::AppendEntries { prev, entries, committed } => {
-                write!(f, " prev={prev} entries={} committed={committed}", EntryList(entries))
-            }
-            Body::AppendEntriesReply(AppendOutcome::Accepted { matched }) => {
-                write!(f, " matched={matched}")
-            }
-            Body::AppendEntriesReply(AppendOutcome::Rejected { prev, hint }) => {
-                write!(f, " rejected prev={prev} hint={hint}")
-            }
-            Body::AppendEntriesReply(AppendOutcome::NoSpace { verified }) => {
-                write!(f, " no space verified={verified}")
-            }
-            Body::Heartbeat(heartbeat) => heartbeat.fmt(f),
-            Body::HeartbeatReply { round, verified, matched, ready, .. } => {
-                write!(f, " round={round} verified={verified} matched={matched}{ready}")
-            }
-            Body::InstallSnapshot { meta } => write!(f, " last={}", meta.last),
-            Body::InstallSnapshotReply { matched } => write!(f, " matched={matched}"),
-            Body::ReadIndex { start_id, ticket } => {
-                write!(f, " start_id={start_id:x} ticket={ticket}")
-            }
-            Body::ReadIndexReply { start_id, ticket, index } => {
-                write!(f, " start_id={start_id:x} ticket={ticket} index={index}")
-            }
-            Body::TimeoutNow
-            | Body::UnknownIncarnation
-            | Body::TakeoverAllowed
-            | Body::LogIsComplete => Ok(()),
-            Body::BootstrapProbe { seen } => {
-                let known = seen.iter().filter(|peer| peer.is_known()).count();
-                write!(f, " seen={known}/{}", seen.len())
-            }
-            Body::Bootstrapped { membership, source, .. } => {
-                write!(f, " {membership} source={source:?}")
-            }
-        }
-    }
+texts! { Fields<'_>:
+    Self(Body::PreVote { next_term, last }) => " next={next_term} last={last}";
+    Self(Body::PreVoteReply { next_term, granted }) => " next={next_term} {}", vote(*granted);
+    Self(Body::RequestVote { last, transfer: false }) => " last={last}";
+    Self(Body::RequestVote { last, transfer: true }) => " last={last} transfer";
+    Self(Body::RequestVoteReply { granted }) => " {}", vote(*granted);
+    Self(Body::AppendEntries { prev, entries, committed }) =>
+        " prev={prev} entries={} committed={committed}", EntryList(entries);
+    Self(Body::AppendEntriesReply(AppendOutcome::Accepted { matched })) => " matched={matched}";
+    Self(Body::AppendEntriesReply(AppendOutcome::Rejected { prev, hint })) =>
+        " rejected prev={prev} hint={hint}";
+    Self(Body::AppendEntriesReply(AppendOutcome::NoSpace { verified })) =>
+        " no space verified={verified}";
+    Self(Body::Heartbeat(heartbeat)) => "{heartbeat}";
+    Self(Body::HeartbeatReply { round, verified, matched, ready, .. }) =>
+        " round={round} verified={verified} matched={matched}{ready}";
+    Self(Body::InstallSnapshot { meta }) => " last={}", meta.last;
+    Self(Body::InstallSnapshotReply { matched }) => " matched={matched}";
+    Self(Body::ReadIndex { start_id, ticket }) => " start_id={start_id:x} ticket={ticket}";
+    Self(Body::ReadIndexReply { start_id, ticket, index }) =>
+        " start_id={start_id:x} ticket={ticket} index={index}";
+    Self(
+        Body::TimeoutNow | Body::UnknownIncarnation | Body::TakeoverAllowed | Body::LogIsComplete
+    ) => "";
+    Self(Body::BootstrapProbe { seen }) =>
+        " seen={}/{}", seen.iter().filter(|peer| peer.is_known()).count(), seen.len();
+    Self(Body::Bootstrapped { membership, source, .. }) => " {membership} source={source:?}";
+}
+
+fn vote(granted: bool) -> &'static str {
+    if granted { "granted" } else { "rejected" }
 }

@@ -16,6 +16,7 @@ mod reject_reason;
 pub(crate) mod serial;
 mod snapshot_transfer;
 mod status;
+pub(crate) mod text;
 mod time;
 mod validation;
 mod write;

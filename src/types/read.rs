@@ -1,7 +1,8 @@
 //! Read levels: the requested freshness of a read, and the freshness of its answer.
 
-use core::fmt;
 use core::time::Duration;
+
+use crate::types::text::texts;
 
 /// The required freshness of a read's answer, and the assumptions it may rest on.
 ///
@@ -39,24 +40,16 @@ pub enum Freshness {
     Unknown,
 }
 
-impl fmt::Display for ReadLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ReadLevel::Linearizable => f.write_str("linearizable"),
-            ReadLevel::Lease => f.write_str("by lease"),
-            ReadLevel::Replica => f.write_str("by replica"),
-            ReadLevel::Bounded(staleness) => write!(f, "within {staleness:?}"),
-            ReadLevel::Local => f.write_str("local"),
-        }
-    }
+texts! { ReadLevel:
+    Self::Linearizable => "linearizable";
+    Self::Lease => "by lease";
+    Self::Replica => "by replica";
+    Self::Bounded(staleness) => "within {staleness:?}";
+    Self::Local => "local";
 }
 
-impl fmt::Display for Freshness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Freshness::Linearizable => f.write_str("linearizable"),
-            Freshness::Within(age) => write!(f, "within {age:?}"),
-            Freshness::Unknown => f.write_str("of any age"),
-        }
-    }
+texts! { Freshness:
+    Self::Linearizable => "linearizable";
+    Self::Within(age) => "within {age:?}";
+    Self::Unknown => "of any age";
 }

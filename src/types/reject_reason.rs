@@ -1,9 +1,8 @@
 //! The reasons for which a healthy node rejects a user's request.
 
-use core::fmt;
-
 use crate::types::id::NodeId;
 use crate::types::membership::ChangeError;
+use crate::types::text::texts;
 
 /// The reason for which a node rejects a proposal, a read or an administrative request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,34 +42,20 @@ pub enum RejectReason {
     Unverified,
 }
 
-impl fmt::Display for RejectReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RejectReason::NotLeader { leader: Some(leader) } => {
-                write!(f, "not the leader: retry at {leader}")
-            }
-            RejectReason::NotLeader { leader: None } => {
-                f.write_str("not the leader: no leader is known")
-            }
-            RejectReason::Busy => f.write_str("busy: too many requests are pending"),
-            RejectReason::TooLarge => f.write_str("the command is too large"),
-            RejectReason::NoLeader => f.write_str("no leader could confirm the read"),
-            RejectReason::Stopped => f.write_str("the node has stopped"),
-            RejectReason::DiskFull => f.write_str("the leader's disk is full"),
-            RejectReason::MembershipChangeInFlight => {
-                f.write_str("another membership change is in flight")
-            }
-            RejectReason::Membership(error) => write!(f, "invalid membership: {error}"),
-            RejectReason::NoChangeToCancel => f.write_str("no membership change can be cancelled"),
-            RejectReason::ChangeCancelled => f.write_str("the membership change was cancelled"),
-            RejectReason::Transferring => f.write_str("the leader is transferring its leadership"),
-            RejectReason::NoTransferTarget => {
-                f.write_str("there is no voter to transfer the leadership to")
-            }
-            RejectReason::TransferAborted => {
-                f.write_str("the target did not take over the leadership in time")
-            }
-            RejectReason::Unverified => f.write_str("the node's state is not verified"),
-        }
-    }
+texts! { RejectReason:
+    Self::NotLeader { leader: Some(leader) } => "not the leader: retry at {leader}";
+    Self::NotLeader { leader: None } => "not the leader: no leader is known";
+    Self::Busy => "busy: too many requests are pending";
+    Self::TooLarge => "the command is too large";
+    Self::NoLeader => "no leader could confirm the read";
+    Self::Stopped => "the node has stopped";
+    Self::DiskFull => "the leader's disk is full";
+    Self::MembershipChangeInFlight => "another membership change is in flight";
+    Self::Membership(error) => "invalid membership: {error}";
+    Self::NoChangeToCancel => "no membership change can be cancelled";
+    Self::ChangeCancelled => "the membership change was cancelled";
+    Self::Transferring => "the leader is transferring its leadership";
+    Self::NoTransferTarget => "there is no voter to transfer the leadership to";
+    Self::TransferAborted => "the target did not take over the leadership in time";
+    Self::Unverified => "the node's state is not verified";
 }

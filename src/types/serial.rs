@@ -72,7 +72,14 @@ impl Serialize for Membership {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self.violation() {
             Some(violation) => Err(ser::Error::custom(violation)),
-            None => to.serialize_bytes(&self.encode()),
+            None => {
+                let bytes = self.encode();
+                debug_assert!(
+                    Membership::decode(&bytes).as_ref() == Some(self),
+                    "an encoded membership decodes to itself"
+                );
+                to.serialize_bytes(&bytes)
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use core::fmt;
 use crate::types::hash_chain::HashChain;
 use crate::types::id::NodeId;
 use crate::types::message::Message;
+use crate::types::text::{debug_as_display, texts};
 use crate::types::validation::Comparison;
 use crate::types::write::Root;
 
@@ -95,11 +96,10 @@ impl Packet {
     }
 }
 
-impl fmt::Display for SnapshotTransfer {
+texts! {
     /// Writes the content, without the addresses.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} of {}", self.body, self.root)
-    }
+    SnapshotTransfer:
+    Self { root, body, .. } => "{body:?} of {root}";
 }
 
 impl fmt::Debug for SnapshotTransferBody {
@@ -112,17 +112,9 @@ impl fmt::Debug for SnapshotTransferBody {
     }
 }
 
-impl fmt::Display for SnapshotPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SnapshotPart::Manifest(number) => write!(f, "manifest {number}"),
-            SnapshotPart::Chunk(number) => write!(f, "chunk {number}"),
-        }
-    }
+texts! { SnapshotPart:
+    Self::Manifest(number) => "manifest {number}";
+    Self::Chunk(number) => "chunk {number}";
 }
 
-impl fmt::Debug for SnapshotPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_as_display!(SnapshotPart);

@@ -1,11 +1,11 @@
 //! Status reports: the state of a node, and of its peers as a leader knows it.
 
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
 use crate::types::id::{EntryId, Index, NodeId, Term};
 use crate::types::membership::Membership;
+use crate::types::text::closed_list;
 use crate::types::validation::Comparisons;
 use crate::types::write::HardState;
 
@@ -86,24 +86,20 @@ pub struct PeerStatus {
     pub inflight_bytes: usize,
 }
 
+closed_list! {
 /// The role of a node (Raft §5.1; pre-candidate: thesis §9.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum RoleName {
     /// Takes entries from the leader, or waits for a leader.
-    Follower,
+    Follower => "follower",
     /// Asks whether it could win an election.
-    PreCandidate,
+    PreCandidate => "pre-candidate",
     /// Requests votes in its term.
-    Candidate,
+    Candidate => "candidate",
     /// Accepts proposals and decides the order of the log.
-    Leader,
+    Leader => "leader",
 }
-
-impl RoleName {
-    /// Every role, in the order of the variants.
-    pub const ALL: [RoleName; 4] =
-        [RoleName::Follower, RoleName::PreCandidate, RoleName::Candidate, RoleName::Leader];
 }
 
 /// The last known result of comparing this node's state machine with the others'.
@@ -146,15 +142,4 @@ pub struct Report {
     /// lease or read lease; zero if it holds neither.
     #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
     pub lease: Duration,
-}
-
-impl fmt::Display for RoleName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            RoleName::Follower => "follower",
-            RoleName::PreCandidate => "pre-candidate",
-            RoleName::Candidate => "candidate",
-            RoleName::Leader => "leader",
-        })
-    }
 }

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::types::text::debug_as_display;
+
 /// A point on one node's own clock, in nanoseconds since an origin that the driver chooses.
 ///
 /// Instants of different nodes are never compared. The driver's clock must be monotonic.
@@ -37,8 +39,4 @@ impl fmt::Display for Instant {
     }
 }
 
-impl fmt::Debug for Instant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_as_display!(Instant);

@@ -4,6 +4,7 @@
 use core::fmt;
 
 use crate::types::id::{Index, NodeId};
+use crate::types::text::texts;
 use crate::types::write::SnapshotMeta;
 
 /// One message of the state comparison. The network may lose, duplicate, delay or reorder it.
@@ -88,20 +89,15 @@ pub struct Comparisons {
     pub chains_unavailable: u64,
 }
 
-impl fmt::Display for Comparison {
+texts! {
     /// Writes the content, without the addresses.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.body {
-            ComparisonBody::Request { index, .. } => write!(f, "requests the results at {index}"),
-            ComparisonBody::Reply { index, state_digest, .. } => {
-                write!(f, "has {state_digest} at {index}")
-            }
-            ComparisonBody::WantSnapshot { after } => write!(f, "wants a snapshot after {after}"),
-            ComparisonBody::OfferSnapshot { meta } => {
-                write!(f, "offers its snapshot at {}", meta.last)
-            }
-        }
-    }
+    Comparison:
+    Self { body: ComparisonBody::Request { index, .. }, .. } => "requests the results at {index}";
+    Self { body: ComparisonBody::Reply { index, state_digest, .. }, .. } =>
+        "has {state_digest} at {index}";
+    Self { body: ComparisonBody::WantSnapshot { after }, .. } => "wants a snapshot after {after}";
+    Self { body: ComparisonBody::OfferSnapshot { meta }, .. } =>
+        "offers its snapshot at {}", meta.last;
 }
 
 impl StateDigest {
@@ -122,9 +118,8 @@ impl fmt::Display for StateDigest {
     }
 }
 
-impl fmt::Display for Hash128 {
+texts! {
     /// Writes the first eight hexadecimal digits.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
+    Hash128:
+    Self([a, b, c, d, ..]) => "{a:02x}{b:02x}{c:02x}{d:02x}";
 }

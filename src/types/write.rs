@@ -1,12 +1,12 @@
 //! Disk writes of a node, and the state that it restores after a restart.
 
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
 use crate::types::entry::Entry;
 use crate::types::id::{EntryId, Index, NodeId, Term, WriteId};
 use crate::types::membership::{Incarnation, Membership};
+use crate::types::text::{debug_as_display, texts};
 
 /// The state that a node must never lose: its term, its vote in that term (Raft §5.1, §5.2), and
 /// the longest vote lease it gave a leader (thesis §6.4.1).
@@ -151,15 +151,10 @@ impl Restored {
     }
 }
 
-impl fmt::Display for Root {
+texts! {
     /// Writes the first eight hexadecimal digits.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
+    Root:
+    Self([a, b, c, d, ..]) => "{a:02x}{b:02x}{c:02x}{d:02x}";
 }
 
-impl fmt::Debug for Root {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_as_display!(Root);

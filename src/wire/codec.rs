@@ -31,6 +31,10 @@ pub fn encode(packet: &Packet, into: &mut Vec<u8>) -> Result<(), WireError> {
     });
     assert_eq!(into.len() > start, written.is_ok(), "only a valid packet has a frame");
     debug_assert!(written.is_err() || open(&into[start..]).is_ok_and(|(it, _)| it.kind == kind));
+    debug_assert!(
+        written.is_err() || decode(&into[start..]).as_ref() == Ok(packet),
+        "an encoded packet decodes to itself"
+    );
     written.map_err(|error| WireError { offset: 0, error })
 }
 
@@ -123,11 +127,40 @@ pub(super) fn read<'de, T: Deserialize<'de>, const MAX: usize>(
     kind: Kind,
     body: &'de [u8],
 ) -> Result<T, FrameError> {
-    let body_error = |reason| FrameError::Body { kind, reason };
-    let (value, consumed) = bincode::serde::borrow_decode_from_slice(body, bounded::<MAX>())
-        .map_err(|error| body_error(error.to_string()))?;
+    let (value, consumed) = read_start::<T, MAX>(kind, body)?;
     if consumed != body.len() {
-        return Err(body_error(format!("trailing bytes after {consumed} of {} bytes", body.len())));
+        let reason = format!("trailing bytes after {consumed} of {} bytes", body.len());
+        return Err(FrameError::Body { kind, reason });
     }
     Ok(value)
+}
+
+/// Decodes the value at the start of a body. Returns it with its size in bytes.
+fn read_start<'de, T: Deserialize<'de>, const MAX: usize>(
+    kind: Kind,
+    body: &'de [u8],
+) -> Result<(T, usize), FrameError> {
+    bincode::serde::borrow_decode_from_slice(body, bounded::<MAX>())
+        .map_err(|error| FrameError::Body { kind, reason: error.to_string() })
+}
+
+/// Appends the frame of a hello with these fields.
+pub(super) fn append_hello(kind: Kind, fields: &impl Serialize, into: &mut Vec<u8>) {
+    append(kind, into, |into| write(kind, fields, into)).expect("a hello is within its bound");
+}
+
+/// Decodes the fields of a hello, which take `bytes` bytes. Further bytes of a later version's
+/// hello are ignored.
+pub(super) fn read_hello<'de, T: Deserialize<'de>>(
+    kind: Kind,
+    bytes: usize,
+    body: &'de [u8],
+) -> Result<T, FrameError> {
+    const MAX: usize = Kind::Hello.bytes_max();
+    if body.len() < bytes {
+        return Err(FrameError::Body { kind, reason: format!("{} bytes of {bytes}", body.len()) });
+    }
+    let (fields, consumed) = read_start::<T, MAX>(kind, body)?;
+    assert_eq!(consumed, bytes, "the fields of a hello have a fixed size");
+    Ok(fields)
 }

@@ -1,7 +1,6 @@
 //! Errors of decoding and encoding frames.
 
-use std::fmt;
-
+use crate::types::text::texts;
 use crate::wire::kind::{Kind, WIRE_VERSION};
 
 /// A frame that cannot be decoded, or a packet that cannot be encoded. After a decoding error the
@@ -85,48 +84,27 @@ pub enum FrameError {
     },
 }
 
-impl fmt::Display for WireError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "frame at byte {}: {}", self.offset, self.error)
-    }
+texts! { WireError:
+    Self { offset, error } => "frame at byte {offset}: {error}";
 }
 
-impl fmt::Display for FrameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FrameError::Magic { found } => {
-                write!(f, "it starts with \"{}\" instead of the magic bytes", found.escape_ascii())
-            }
-            FrameError::HeaderChecksum { claimed, found } => {
-                write!(f, "the header has checksum {found:08x}, but claims {claimed:08x}")
-            }
-            FrameError::Reserved => f.write_str("a reserved byte of the header is not zero"),
-            FrameError::Version { found } => {
-                write!(f, "it has version {found}, but this node reads version {WIRE_VERSION}")
-            }
-            FrameError::Kind { found } => write!(f, "{found} is not a known kind"),
-            FrameError::UnexpectedKind { found } => {
-                write!(f, "a frame of kind {found} is not allowed here")
-            }
-            FrameError::TooLong { kind, length } => {
-                let max = kind.bytes_max();
-                write!(
-                    f,
-                    "a body of {length} bytes is too long for kind {kind}: the maximum is {max}"
-                )
-            }
-            FrameError::Truncated { present, needed } => {
-                write!(f, "it is truncated: {present} bytes of {needed}")
-            }
-            FrameError::TrailingBytes { present, needed } => {
-                write!(f, "there are trailing bytes: the frame has {needed} bytes of {present}")
-            }
-            FrameError::BodyChecksum { claimed, found } => {
-                write!(f, "the body has checksum {found:08x}, but the header claims {claimed:08x}")
-            }
-            FrameError::Body { kind, reason } => write!(f, "invalid body of kind {kind}: {reason}"),
-        }
-    }
+texts! { FrameError:
+    Self::Magic { found } =>
+        "it starts with \"{}\" instead of the magic bytes", found.escape_ascii();
+    Self::HeaderChecksum { claimed, found } =>
+        "the header has checksum {found:08x}, but claims {claimed:08x}";
+    Self::Reserved => "a reserved byte of the header is not zero";
+    Self::Version { found } => "it has version {found}, but this node reads version {WIRE_VERSION}";
+    Self::Kind { found } => "{found} is not a known kind";
+    Self::UnexpectedKind { found } => "a frame of kind {found} is not allowed here";
+    Self::TooLong { kind, length } =>
+        "a body of {length} bytes is too long for kind {kind}: the maximum is {}", kind.bytes_max();
+    Self::Truncated { present, needed } => "it is truncated: {present} bytes of {needed}";
+    Self::TrailingBytes { present, needed } =>
+        "there are trailing bytes: the frame has {needed} bytes of {present}";
+    Self::BodyChecksum { claimed, found } =>
+        "the body has checksum {found:08x}, but the header claims {claimed:08x}";
+    Self::Body { kind, reason } => "invalid body of kind {kind}: {reason}";
 }
 
 impl std::error::Error for WireError {}

@@ -38,6 +38,7 @@ impl Header {
     }
 
     pub(super) fn encode(&self) -> [u8; FRAME_HEADER_BYTES] {
+        assert!(self.length <= self.kind.bytes_max(), "a frame is within the bound of its kind");
         let length = u32::try_from(self.length).expect("each kind's bound is below 4 GiB");
         let mut bytes = [0; FRAME_HEADER_BYTES];
         bytes[..MAGIC.len()].copy_from_slice(&MAGIC);
@@ -60,7 +61,7 @@ impl Header {
         if claimed != found {
             return Err(FrameError::HeaderChecksum { claimed, found });
         }
-        let version = u16::from_le_bytes([bytes[VERSION.start], bytes[VERSION.start + 1]]);
+        let version = u16::from_le_bytes(field(bytes, VERSION));
         if version > WIRE_VERSION {
             return Err(FrameError::Version { found: version });
         }
@@ -99,7 +100,7 @@ fn number(bytes: &[u8; FRAME_HEADER_BYTES], place: Range<usize>) -> u32 {
 }
 
 /// Returns the `N` bytes at `place`.
-pub(super) fn field<const N: usize>(bytes: &[u8], place: Range<usize>) -> [u8; N] {
+fn field<const N: usize>(bytes: &[u8], place: Range<usize>) -> [u8; N] {
     let mut field = [0; N];
     field.copy_from_slice(&bytes[place]);
     field
@@ -132,15 +133,6 @@ pub(super) fn append(
             Err(error)
         }
     }
-}
-
-/// Appends the frame of a hello.
-pub(super) fn append_hello(kind: Kind, body: &[u8], into: &mut Vec<u8>) {
-    let written = append(kind, into, |into| {
-        into.extend_from_slice(body);
-        Ok(())
-    });
-    written.expect("a hello is within its bound");
 }
 
 /// Decodes bytes that must be exactly one frame of this kind, whose body `read` decodes.

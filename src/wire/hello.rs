@@ -1,23 +1,20 @@
 //! The hello between nodes: the first frame of a connection, with cluster, node ids and versions.
 
-use std::fmt;
-use std::ops::Range;
+use serde::{Deserialize, Serialize};
 
 use crate::types::NodeId;
+use crate::types::text::texts;
+use crate::wire::codec::{append_hello, read_hello};
 use crate::wire::error::{FrameError, WireError};
-use crate::wire::frame::{append_hello, field, read_whole};
+use crate::wire::frame::read_whole;
 use crate::wire::kind::{Kind, WIRE_VERSION};
 
-/// The layout of the body; integers are little-endian. Further bytes of a later version's hello are
-/// ignored.
-const OLDEST: Range<usize> = 0..2;
-const NEWEST: Range<usize> = 2..4;
-const RESERVED: Range<usize> = 4..8;
-const FROM: Range<usize> = 8..16;
-const TO: Range<usize> = 16..24;
-const CLUSTER: Range<usize> = 24..40;
-const INCARNATION: Range<usize> = 40..56;
-const BODY_BYTES: usize = 56;
+/// The fields of the body in their order: the versions, reserved zeros, the sender, the receiver,
+/// the cluster and the incarnation.
+type Fields = (Versions, u32, NodeId, NodeId, u128, u128);
+
+/// The size of the fields in bytes.
+const FIELDS_BYTES: usize = 56;
 
 /// The first frame of each side of a connection between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +32,7 @@ pub struct Hello {
 }
 
 /// A range of versions, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Versions {
     /// The lowest supported version.
     pub oldest: u16,
@@ -130,33 +127,18 @@ impl Versions {
         (newest >= self.oldest.max(other.oldest)).then_some(newest)
     }
 
-    /// Writes the range to its place in a hello's body.
-    pub(super) fn write(self, body: &mut [u8]) {
-        body[OLDEST].copy_from_slice(&self.oldest.to_le_bytes());
-        body[NEWEST].copy_from_slice(&self.newest.to_le_bytes());
-    }
-
-    /// Reads the range from a hello's body, or returns a description of the error.
-    pub(super) fn read(body: &[u8]) -> Result<Versions, String> {
-        let oldest = u16::from_le_bytes(field(body, OLDEST));
-        let versions = Versions { oldest, newest: u16::from_le_bytes(field(body, NEWEST)) };
-        match versions.oldest > versions.newest {
-            true => Err(format!("{versions} is not a range of versions")),
-            false => Ok(versions),
-        }
+    /// Returns a description of the error if this is no range, in a received hello.
+    pub(super) fn error(self) -> Option<String> {
+        (self.oldest > self.newest).then(|| format!("{self} is not a range of versions"))
     }
 }
 
 impl Hello {
     /// Appends the hello's frame to `into`.
     pub fn encode(&self, into: &mut Vec<u8>) {
-        let mut body = [0; BODY_BYTES];
-        self.versions.write(&mut body);
-        body[FROM].copy_from_slice(&self.from.0.to_le_bytes());
-        body[TO].copy_from_slice(&self.to.0.to_le_bytes());
-        body[CLUSTER].copy_from_slice(&self.cluster.to_le_bytes());
-        body[INCARNATION].copy_from_slice(&self.incarnation.to_le_bytes());
-        append_hello(Kind::Hello, &body, into);
+        let Hello { versions, cluster, from, to, incarnation } = *self;
+        let fields: Fields = (versions, 0, from, to, cluster, incarnation);
+        append_hello(Kind::Hello, &fields, into);
     }
 
     /// Decodes bytes that are exactly one frame with a hello.
@@ -168,24 +150,19 @@ impl Hello {
     }
 
     pub(super) fn decode_body(body: &[u8]) -> Result<Hello, FrameError> {
-        let invalid = |reason: String| Err(FrameError::Body { kind: Kind::Hello, reason });
-        let Some(body) = body.first_chunk::<BODY_BYTES>() else {
-            return invalid(format!("{} bytes of {BODY_BYTES}", body.len()));
-        };
-        let versions = match Versions::read(body) {
-            Ok(versions) => versions,
-            Err(reason) => return invalid(reason),
-        };
-        if body[RESERVED] != [0; 4] {
-            return invalid("a reserved byte is not zero".to_owned());
+        let kind = Kind::Hello;
+        let (versions, reserved, from, to, cluster, incarnation): Fields =
+            read_hello(kind, FIELDS_BYTES, body)?;
+        if let Some(reason) = versions.error() {
+            return Err(FrameError::Body { kind, reason });
         }
-        Ok(Hello {
-            versions,
-            cluster: u128::from_le_bytes(field(body, CLUSTER)),
-            from: NodeId(u64::from_le_bytes(field(body, FROM))),
-            to: NodeId(u64::from_le_bytes(field(body, TO))),
-            incarnation: u128::from_le_bytes(field(body, INCARNATION)),
-        })
+        if reserved != 0 {
+            return Err(FrameError::Body {
+                kind,
+                reason: "a reserved byte is not zero".to_owned(),
+            });
+        }
+        Ok(Hello { versions, cluster, from, to, incarnation })
     }
 
     /// Checks the other side's hello.
@@ -226,46 +203,28 @@ impl Hello {
     }
 }
 
-impl fmt::Display for Versions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}..={}", self.oldest, self.newest)
-    }
+texts! { Versions:
+    Self { oldest, newest } => "{oldest}..={newest}";
 }
 
-impl fmt::Display for HelloError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            HelloError::Cluster { expected, found } => {
-                write!(
-                    f,
-                    "the peer belongs to cluster {found:032x}, but this node to {expected:032x}; \
-                     if one was recovered or restored from the other, stop the older one's node, \
-                     empty its directory and add it again"
-                )
-            }
-            HelloError::Predecessor { expected, found } => {
-                write!(
-                    f,
-                    "the peer's cluster {found:032x} was recovered or restored into this node's, \
-                     {expected:032x}: stop the peer, empty its directory and add it again"
-                )
-            }
-            HelloError::Node { expected, found } => {
-                write!(f, "expected {expected} at this address, but {found} answered")
-            }
-            HelloError::Address { expected, found } => {
-                write!(f, "the peer expects {found} at this address, but this node is {expected}")
-            }
-            HelloError::DuplicateId { id } => write!(f, "the peer has this node's own id {id}"),
-            HelloError::Incarnation { expected, found } => {
-                write!(f, "the peer has incarnation {found:032x}, but {expected:032x} is known")
-            }
-            HelloError::Version { ours, theirs } => {
-                let age = if theirs.oldest > ours.newest { "newer" } else { "older" };
-                write!(f, "the peer is {age}: it supports versions {theirs}, this node {ours}")
-            }
-        }
-    }
+texts! { HelloError:
+    Self::Cluster { expected, found } =>
+        "the peer belongs to cluster {found:032x}, but this node to {expected:032x}; if one was \
+         recovered or restored from the other, stop the older one's node, empty its directory \
+         and add it again";
+    Self::Predecessor { expected, found } =>
+        "the peer's cluster {found:032x} was recovered or restored into this node's, \
+         {expected:032x}: stop the peer, empty its directory and add it again";
+    Self::Node { expected, found } => "expected {expected} at this address, but {found} answered";
+    Self::Address { expected, found } =>
+        "the peer expects {found} at this address, but this node is {expected}";
+    Self::DuplicateId { id } => "the peer has this node's own id {id}";
+    Self::Incarnation { expected, found } =>
+        "the peer has incarnation {found:032x}, but {expected:032x} is known";
+    Self::Version { ours, theirs } if theirs.oldest > ours.newest =>
+        "the peer is newer: it supports versions {theirs}, this node {ours}";
+    Self::Version { ours, theirs } =>
+        "the peer is older: it supports versions {theirs}, this node {ours}";
 }
 
 impl std::error::Error for HelloError {}
@@ -336,7 +295,7 @@ mod tests {
         assert_eq!(Hello::decode(&bytes), Ok(HELLO));
         let (_, body) = open(&bytes).expect("the bytes are a frame");
         assert_eq!(Hello::decode_body(&[body, &[1, 2, 3]].concat()), Ok(HELLO));
-        for count in 0..BODY_BYTES {
+        for count in 0..FIELDS_BYTES {
             assert!(Hello::decode_body(&body[..count]).is_err(), "{count}");
         }
     }

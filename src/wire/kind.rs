@@ -1,6 +1,6 @@
 //! The kinds of frames, and the maximum length of each.
 
-use std::fmt;
+use crate::types::text::closed_list;
 
 /// The version of the wire format that this library writes, and the only one that it reads.
 pub const WIRE_VERSION: u16 = 1;
@@ -9,47 +9,35 @@ pub const WIRE_VERSION: u16 = 1;
 /// two nodes use them to find their common version.
 const HELLO_VERSION: u16 = 0;
 
+closed_list! {
 /// The kind of a frame, which determines its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
     /// A [`crate::wire::Hello`] from a node.
-    Hello = 1,
+    Hello = 1 => "hello",
     /// A consensus message other than `AppendEntries`.
-    Control = 2,
+    Control = 2 => "control",
     /// An `AppendEntries` message without a hash chain.
-    Append = 3,
+    Append = 3 => "append",
     /// A message of a snapshot transfer.
-    SnapshotTransfer = 4,
+    SnapshotTransfer = 4 => "snapshot transfer",
     /// An `AppendEntries` message with the hash chain of its `prev` entry.
-    Chained = 5,
+    Chained = 5 => "chained",
     /// A message of a state comparison.
-    Comparison = 6,
+    Comparison = 6 => "comparison",
     /// A keepalive with an empty body: the sender is alive.
-    Keepalive = 7,
+    Keepalive = 7 => "keepalive",
     /// A [`crate::wire::ClientHello`], from a client or from the node.
-    ClientHello = 8,
+    ClientHello = 8 => "client hello",
     /// A [`crate::wire::ClientRequest`] from a client.
-    Request = 9,
+    Request = 9 => "request",
     /// A [`crate::wire::ClientReply`] from the node.
-    Reply = 10,
+    Reply = 10 => "reply",
+}
 }
 
 impl Kind {
-    /// Every kind, by ascending number.
-    pub(super) const ALL: [Kind; 10] = [
-        Kind::Hello,
-        Kind::Control,
-        Kind::Append,
-        Kind::SnapshotTransfer,
-        Kind::Chained,
-        Kind::Comparison,
-        Kind::Keepalive,
-        Kind::ClientHello,
-        Kind::Request,
-        Kind::Reply,
-    ];
-
     /// Returns the maximum length of the body in bytes.
     #[must_use]
     pub const fn bytes_max(self) -> usize {
@@ -85,22 +73,5 @@ impl Kind {
                 self == Kind::Keepalive || is_client == (hello == Kind::ClientHello)
             }
         }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::Hello => "hello",
-            Kind::Control => "control",
-            Kind::Append => "append",
-            Kind::SnapshotTransfer => "snapshot transfer",
-            Kind::Chained => "chained",
-            Kind::Comparison => "comparison",
-            Kind::Keepalive => "keepalive",
-            Kind::ClientHello => "client hello",
-            Kind::Request => "request",
-            Kind::Reply => "reply",
-        })
     }
 }

@@ -83,6 +83,9 @@ impl FrameReader {
     }
 
     fn advance(&mut self, bytes: &mut &[u8]) -> Result<Option<Frame>, FrameError> {
+        assert!(self.failed.is_none(), "nothing is read after an error");
+        let is_begun = self.arrived.len() >= FRAME_HEADER_BYTES;
+        assert!(self.header.is_none() || is_begun, "a known header has arrived");
         let header = match self.header {
             Some(header) => header,
             None => {
@@ -135,6 +138,9 @@ impl FrameReader {
         }
         self.arrived.extend_from_slice(taken);
         *bytes = left;
+        let memory_max = self.arrived.len() + STEP_BYTES;
+        assert!(self.arrived.capacity() <= memory_max, "memory grows with the bytes that arrive");
+        assert!(self.arrived.len() == needed || bytes.is_empty(), "all missing bytes are taken");
         self.arrived.len() == needed
     }
 }

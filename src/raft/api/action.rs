@@ -1,9 +1,9 @@
 //! The actions that a node requests from its driver, and the reasons why it rejects messages.
 
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::raft::api::input::Consumer;
+use crate::types::text::closed_list;
 use crate::types::{
     Entry, EntryId, Freshness, Index, Membership, Message, NodeId, RejectReason, RoleName,
     SnapshotMeta, Tag, Term, Write,
@@ -156,111 +156,58 @@ pub enum Action {
     },
 }
 
+closed_list! {
 /// Why a node dropped or declined a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum MessageRejectReason {
     /// The message is addressed to another node, or its sender is this node.
-    Misaddressed,
+    Misaddressed => "misaddressed",
     /// The message breaks the protocol: a term or an index is out of order or out of bounds.
-    Malformed,
+    Malformed => "malformed",
     /// The sender is not a member, or the message is a vote and the sender is not a voter.
-    NotVoter,
+    NotVoter => "not a member or voter",
     /// The message is of an earlier term.
-    StaleTerm,
+    StaleTerm => "stale term",
     /// A node asked for a vote or a pre-vote, but this node leads, or has heard from a leader
     /// within `Config::election_timeout_min` (thesis §4.2.3).
-    LeaderHeard,
+    LeaderHeard => "leader was heard recently",
     /// A candidate asked for a vote during a vote lease (thesis §6.4.1).
-    VoteWithheld,
+    VoteWithheld => "vote is withheld",
     /// The node's vote in this term went to another candidate (Raft §5.2).
-    AlreadyVoted,
+    AlreadyVoted => "already voted",
     /// The candidate's log is behind the node's log (Raft §5.4.1).
-    LogBehind,
+    LogBehind => "log is behind",
     /// The message is for another role or state than the node's, for example a `TimeoutNow` that a
     /// candidate receives.
-    WrongRole,
+    WrongRole => "wrong role",
     /// The reply belongs to an earlier campaign, append, round or start of this node.
-    StaleReply,
+    StaleReply => "stale reply",
     /// The log has no entry with the previous index and term (Raft §5.3).
-    PrevMismatch,
+    PrevMismatch => "no such previous entry",
     /// The entries or the snapshot contradict a committed entry, or an entry that the same leader
     /// sent before: the sender is faulty, or the logs have diverged (`Config::survivor`).
-    ConflictsWithCommitted,
+    ConflictsWithCommitted => "conflicts with committed",
     /// The sender claims the leadership of a term that has a leader: the sender is faulty.
-    SecondLeader,
+    SecondLeader => "second leader",
     /// The sender acknowledges entries or a heartbeat round that this leader never sent: the sender
     /// is faulty.
-    ImpossibleMatch,
+    ImpossibleMatch => "impossible match",
     /// A forwarded read came before an entry of the leader's term was committed, or while too many
     /// reads wait. The follower asks again.
-    ReadNotReady,
+    ReadNotReady => "read not ready",
     /// Too many messages wait for the disk.
-    OutboxFull,
+    OutboxFull => "outbox full",
     /// This node's disk has no space for the entries.
-    DiskFull,
+    DiskFull => "disk full",
     /// This node has no membership: a node with an empty disk does not vote.
-    NoMembership,
+    NoMembership => "no membership",
     /// The sender's bootstrap peers are not this node's.
-    OtherBootstrapPeers,
+    OtherBootstrapPeers => "other bootstrap peers",
     /// A disk's incarnation differs from the one in the membership, or from the one that a
     /// bootstrap peer named before.
-    UnknownIncarnation,
+    UnknownIncarnation => "unknown incarnation",
     /// The sender's disk has less than it acknowledged before.
-    RolledBackDisk,
+    RolledBackDisk => "rolled-back disk",
 }
-
-impl MessageRejectReason {
-    /// Every reason, in the order in which the variants are declared.
-    pub const ALL: [MessageRejectReason; 21] = [
-        MessageRejectReason::Misaddressed,
-        MessageRejectReason::Malformed,
-        MessageRejectReason::NotVoter,
-        MessageRejectReason::StaleTerm,
-        MessageRejectReason::LeaderHeard,
-        MessageRejectReason::VoteWithheld,
-        MessageRejectReason::AlreadyVoted,
-        MessageRejectReason::LogBehind,
-        MessageRejectReason::WrongRole,
-        MessageRejectReason::StaleReply,
-        MessageRejectReason::PrevMismatch,
-        MessageRejectReason::ConflictsWithCommitted,
-        MessageRejectReason::SecondLeader,
-        MessageRejectReason::ImpossibleMatch,
-        MessageRejectReason::ReadNotReady,
-        MessageRejectReason::OutboxFull,
-        MessageRejectReason::DiskFull,
-        MessageRejectReason::NoMembership,
-        MessageRejectReason::OtherBootstrapPeers,
-        MessageRejectReason::UnknownIncarnation,
-        MessageRejectReason::RolledBackDisk,
-    ];
-}
-
-impl fmt::Display for MessageRejectReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            MessageRejectReason::Misaddressed => "misaddressed",
-            MessageRejectReason::Malformed => "malformed",
-            MessageRejectReason::NotVoter => "not a member or voter",
-            MessageRejectReason::StaleTerm => "stale term",
-            MessageRejectReason::LeaderHeard => "leader was heard recently",
-            MessageRejectReason::VoteWithheld => "vote is withheld",
-            MessageRejectReason::AlreadyVoted => "already voted",
-            MessageRejectReason::LogBehind => "log is behind",
-            MessageRejectReason::WrongRole => "wrong role",
-            MessageRejectReason::StaleReply => "stale reply",
-            MessageRejectReason::PrevMismatch => "no such previous entry",
-            MessageRejectReason::ConflictsWithCommitted => "conflicts with committed",
-            MessageRejectReason::SecondLeader => "second leader",
-            MessageRejectReason::ImpossibleMatch => "impossible match",
-            MessageRejectReason::ReadNotReady => "read not ready",
-            MessageRejectReason::OutboxFull => "outbox full",
-            MessageRejectReason::DiskFull => "disk full",
-            MessageRejectReason::NoMembership => "no membership",
-            MessageRejectReason::OtherBootstrapPeers => "other bootstrap peers",
-            MessageRejectReason::UnknownIncarnation => "unknown incarnation",
-            MessageRejectReason::RolledBackDisk => "rolled-back disk",
-        })
-    }
 }

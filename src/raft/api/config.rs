@@ -1,8 +1,8 @@
 //! A node's configuration: timeouts, features and bounds, and the check of their combinations.
 
-use core::fmt;
 use core::time::Duration;
 
+use crate::types::text::texts;
 use crate::types::{Entry, Membership, NodeId};
 
 /// The configuration of one node. The defaults of [`Config::new`] suit a network with round trips
@@ -224,52 +224,60 @@ impl Config {
     /// # Errors
     /// A [`ConfigError`] that names one invalid field or combination.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.id.0 == 0 {
-            return Err(ConfigError::IdIsZero);
-        }
-        let is_valid = |peers: &Membership| {
-            peers.incoming().contains(&self.id) && peers.is_settled() && peers.violation().is_none()
+        let (timeout_min, timeout_max) = (self.election_timeout_min, self.election_timeout_max);
+        let (heartbeat, largest_entry) = (self.heartbeat_interval, self.largest_entry_bytes());
+        let is_too_eager = |rules: Suspension| {
+            rules.after < timeout_max.saturating_mul(2)
+                || rules.voters_min == 0
+                || rules.pause < rules.after
         };
-        if !self.bootstrap_peers.as_ref().is_none_or(is_valid) {
-            return Err(ConfigError::InvalidBootstrapPeers);
-        }
-        if self.heartbeat_interval.is_zero() {
-            return Err(ConfigError::HeartbeatIntervalIsZero);
-        }
-        if self.election_timeout_max > Duration::from_secs(3600) {
-            return Err(ConfigError::ElectionTimeoutTooLong);
-        }
-        if self.election_timeout_min < self.heartbeat_interval.saturating_mul(3) {
-            return Err(ConfigError::ElectionTimeoutTooShort);
-        }
-        if self.election_timeout_max < self.election_timeout_min.saturating_mul(5) / 4 {
-            return Err(ConfigError::ElectionTimeoutsTooClose);
-        }
-        if self.stickiness && !self.check_quorum {
-            return Err(ConfigError::StickinessWithoutCheckQuorum);
-        }
-        if self.suspension.is_some_and(|suspension| {
-            suspension.after < self.election_timeout_max.saturating_mul(2)
-                || suspension.voters_min == 0
-                || suspension.pause < suspension.after
-        }) {
-            return Err(ConfigError::SuspensionTooEager);
-        }
-        let after_min = self.election_timeout_max.saturating_mul(4);
-        if self.survivor.is_some_and(|survivor| survivor.after < after_min) {
-            return Err(ConfigError::SurvivorTooEager);
-        }
-        if self.survivor.is_some() && self.suspension.is_some() {
-            return Err(ConfigError::SurvivorWithSuspension);
-        }
-        if self.lease.is_some_and(|lease| lease.drift_ppm > Lease::DRIFT_PPM_MAX) {
-            return Err(ConfigError::DriftTooLarge);
-        }
-        self.check_bounds()
+        let survivor_min = timeout_max.saturating_mul(4);
+        let survivor_too_eager = self.survivor.is_some_and(|rules| rules.after < survivor_min);
+        let drift_too_large = self.lease.is_some_and(|it| it.drift_ppm > Lease::DRIFT_PPM_MAX);
+        let zero = self.bounds().into_iter().find(|(_, bound)| *bound == 0);
+        let rules = [
+            (self.id.0 == 0, ConfigError::IdIsZero),
+            (!self.has_valid_bootstrap_peers(), ConfigError::InvalidBootstrapPeers),
+            (heartbeat.is_zero(), ConfigError::HeartbeatIntervalIsZero),
+            (timeout_max > Duration::from_secs(3600), ConfigError::ElectionTimeoutTooLong),
+            (timeout_min < heartbeat.saturating_mul(3), ConfigError::ElectionTimeoutTooShort),
+            (
+                timeout_max < timeout_min.saturating_mul(5) / 4,
+                ConfigError::ElectionTimeoutsTooClose,
+            ),
+            (self.stickiness && !self.check_quorum, ConfigError::StickinessWithoutCheckQuorum),
+            (self.suspension.is_some_and(is_too_eager), ConfigError::SuspensionTooEager),
+            (survivor_too_eager, ConfigError::SurvivorTooEager),
+            (
+                self.survivor.is_some() && self.suspension.is_some(),
+                ConfigError::SurvivorWithSuspension,
+            ),
+            (drift_too_large, ConfigError::DriftTooLarge),
+            (zero.is_some(), ConfigError::BoundIsZero(zero.map_or("", |(name, _)| name))),
+            (largest_entry > self.message_bytes_max, ConfigError::CommandLargerThanMessage),
+            (
+                self.message_bytes_max > self.inflight_bytes_max,
+                ConfigError::MessageLargerThanInflight,
+            ),
+            (largest_entry > self.unapplied_bytes_max, ConfigError::CommandLargerThanUnapplied),
+        ];
+        let broken = rules.into_iter().find(|(is_broken, _)| *is_broken);
+        broken.map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    fn check_bounds(&self) -> Result<(), ConfigError> {
-        let bounds = [
+    fn has_valid_bootstrap_peers(&self) -> bool {
+        self.bootstrap_peers.as_ref().is_none_or(|peers| {
+            peers.incoming().contains(&self.id) && peers.is_settled() && peers.violation().is_none()
+        })
+    }
+
+    fn largest_entry_bytes(&self) -> usize {
+        self.command_bytes_max.saturating_add(Entry::OVERHEAD_BYTES)
+    }
+
+    /// The bounds that must be at least 1, with their names.
+    fn bounds(&self) -> [(&'static str, usize); 12] {
+        [
             ("command_bytes_max", self.command_bytes_max),
             ("message_entries_max", self.message_entries_max),
             ("message_bytes_max", self.message_bytes_max),
@@ -282,77 +290,42 @@ impl Config {
             ("apply_bytes_max", self.apply_bytes_max),
             ("reads_max", self.reads_max),
             ("outbox_messages_max", self.outbox_messages_max),
-        ];
-        if let Some((name, _)) = bounds.iter().find(|(_, bound)| *bound == 0) {
-            return Err(ConfigError::BoundIsZero(name));
-        }
-        let largest_entry = self.command_bytes_max.saturating_add(Entry::OVERHEAD_BYTES);
-        if largest_entry > self.message_bytes_max {
-            return Err(ConfigError::CommandLargerThanMessage);
-        }
-        if self.message_bytes_max > self.inflight_bytes_max {
-            return Err(ConfigError::MessageLargerThanInflight);
-        }
-        if largest_entry > self.unapplied_bytes_max {
-            return Err(ConfigError::CommandLargerThanUnapplied);
-        }
-        Ok(())
+        ]
     }
 }
 
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ConfigError::IdIsZero => f.write_str("id is 0: it must be at least 1"),
-            ConfigError::HeartbeatIntervalIsZero => {
-                f.write_str("heartbeat_interval is zero: set a longer interval")
-            }
-            ConfigError::ElectionTimeoutTooShort => f.write_str(
-                "election_timeout_min is less than three times heartbeat_interval: \
-                 raise the first or lower the second",
-            ),
-            ConfigError::ElectionTimeoutsTooClose => f.write_str(
-                "election_timeout_max is less than 1.25 times election_timeout_min: raise \
-                 the first, or nodes campaign at the same time",
-            ),
-            ConfigError::ElectionTimeoutTooLong => {
-                f.write_str("election_timeout_max is over an hour: check its unit")
-            }
-            ConfigError::InvalidBootstrapPeers => {
-                f.write_str("bootstrap_peers must be a valid membership with this node as a voter")
-            }
-            ConfigError::SuspensionTooEager => f.write_str(
-                "suspension.after must be at least twice election_timeout_max, suspension.pause at \
-                 least suspension.after, and suspension.voters_min at least 1",
-            ),
-            ConfigError::SurvivorTooEager => {
-                f.write_str("survivor.after must be at least four times election_timeout_max")
-            }
-            ConfigError::SurvivorWithSuspension => {
-                f.write_str("survivor and suspension both suspend voters: configure only one")
-            }
-            ConfigError::DriftTooLarge => {
-                f.write_str("lease.drift_ppm is over 500000: set at most 500000 (50 %)")
-            }
-            ConfigError::StickinessWithoutCheckQuorum => f.write_str(
-                "stickiness without check_quorum would keep a leader that hears no quorum: \
-                 turn both on or both off",
-            ),
-            ConfigError::BoundIsZero(name) => write!(f, "{name} is 0: it must be at least 1"),
-            ConfigError::CommandLargerThanMessage => f.write_str(
-                "command_bytes_max plus 32 bytes of overhead is over message_bytes_max: \
-                 lower the first or raise the second, or the largest command fits in no message",
-            ),
-            ConfigError::MessageLargerThanInflight => f.write_str(
-                "message_bytes_max is over inflight_bytes_max: lower the first or raise the \
-                 second, or a full message does not fit in the window",
-            ),
-            ConfigError::CommandLargerThanUnapplied => f.write_str(
-                "command_bytes_max plus 32 bytes of overhead is over unapplied_bytes_max: \
-                 lower the first or raise the second, or the largest command is never accepted",
-            ),
-        }
-    }
+texts! { ConfigError:
+    Self::IdIsZero => "id is 0: it must be at least 1";
+    Self::HeartbeatIntervalIsZero => "heartbeat_interval is zero: set a longer interval";
+    Self::ElectionTimeoutTooShort =>
+        "election_timeout_min is less than three times heartbeat_interval: raise the first or \
+         lower the second";
+    Self::ElectionTimeoutsTooClose =>
+        "election_timeout_max is less than 1.25 times election_timeout_min: raise the first, or \
+         nodes campaign at the same time";
+    Self::ElectionTimeoutTooLong => "election_timeout_max is over an hour: check its unit";
+    Self::InvalidBootstrapPeers =>
+        "bootstrap_peers must be a valid membership with this node as a voter";
+    Self::SuspensionTooEager =>
+        "suspension.after must be at least twice election_timeout_max, suspension.pause at least \
+         suspension.after, and suspension.voters_min at least 1";
+    Self::SurvivorTooEager => "survivor.after must be at least four times election_timeout_max";
+    Self::SurvivorWithSuspension =>
+        "survivor and suspension both suspend voters: configure only one";
+    Self::DriftTooLarge => "lease.drift_ppm is over 500000: set at most 500000 (50 %)";
+    Self::StickinessWithoutCheckQuorum =>
+        "stickiness without check_quorum would keep a leader that hears no quorum: turn both on \
+         or both off";
+    Self::BoundIsZero(name) => "{name} is 0: it must be at least 1";
+    Self::CommandLargerThanMessage =>
+        "command_bytes_max plus 32 bytes of overhead is over message_bytes_max: lower the first \
+         or raise the second, or the largest command fits in no message";
+    Self::MessageLargerThanInflight =>
+        "message_bytes_max is over inflight_bytes_max: lower the first or raise the second, or a \
+         full message does not fit in the window";
+    Self::CommandLargerThanUnapplied =>
+        "command_bytes_max plus 32 bytes of overhead is over unapplied_bytes_max: lower the \
+         first or raise the second, or the largest command is never accepted";
 }
 
 impl core::error::Error for ConfigError {}

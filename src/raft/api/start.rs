@@ -1,8 +1,7 @@
 //! The errors of starting a node.
 
-use core::fmt;
-
 use crate::raft::api::config::ConfigError;
+use crate::types::text::texts;
 
 /// Why a node cannot start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,15 +13,9 @@ pub enum StartError {
     Restored(&'static str),
 }
 
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Config(error) => error.fmt(f),
-            StartError::Restored(reason) => {
-                write!(f, "the restored state is inconsistent: {reason}")
-            }
-        }
-    }
+texts! { StartError:
+    Self::Config(error) => "{error}";
+    Self::Restored(reason) => "the restored state is inconsistent: {reason}";
 }
 
 impl core::error::Error for StartError {}

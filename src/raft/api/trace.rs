@@ -5,6 +5,7 @@ use core::fmt;
 
 use crate::raft::api::action::Action;
 use crate::raft::api::input::{Consumer, Input};
+use crate::types::text::texts;
 use crate::types::{
     Acknowledge, EntryList, Freshness, Proposal, ReadLevel, RoleName, Status, Write,
 };
@@ -19,111 +20,77 @@ impl fmt::Display for Status {
     }
 }
 
-impl fmt::Display for Input {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Input::Message(message) => write!(f, "<- {} {message}", message.from),
-            Input::Timeout => f.write_str("timeout"),
-            Input::Persisted(write) => write!(f, "flushed {write}"),
-            Input::Applied(index) => write!(f, "applied {index}"),
-            Input::Fetched { consumer, entries } => {
-                write!(f, "fetched {} for {consumer}", EntryList(entries))
-            }
-            Input::Propose(proposals) => {
-                let verbs = core::iter::once("propose").chain(core::iter::repeat(", and"));
-                verbs.zip(proposals).try_for_each(
-                    |(verb, Proposal { tag, acknowledge, command })| {
-                        write!(f, "{verb} {tag} {command}")?;
-                        match acknowledge {
-                            Acknowledge::Default => Ok(()),
-                            Acknowledge::Quorum => f.write_str(" ack=quorum"),
-                            Acknowledge::AllLive => f.write_str(" ack=all-live"),
-                            Acknowledge::LeaderOnly => f.write_str(" ack=leader-only"),
-                        }
-                    },
-                )
-            }
-            Input::Read { tag, level: ReadLevel::Linearizable, .. } => write!(f, "read {tag}"),
-            Input::Read { tag, level: ReadLevel::Replica, conflict } => {
-                write!(f, "read {tag} replica conflict={conflict}")
-            }
-            Input::Read { tag, level, .. } => write!(f, "read {tag} {level}"),
-            Input::SnapshotTaken { meta, base } => {
-                write!(f, "snapshot taken at {} base={base}", meta.last)
-            }
-            Input::SnapshotReceived { meta } => write!(f, "snapshot received at {}", meta.last),
-            Input::DiskFull(true) => f.write_str("disk full"),
-            Input::DiskFull(false) => f.write_str("disk has space"),
-            Input::Campaign => f.write_str("campaign"),
-            Input::Quarantine(true) => f.write_str("quarantine"),
-            Input::Quarantine(false) => f.write_str("quarantine ends"),
-            Input::Rebuild { meta } => write!(f, "rebuild from snapshot at {}", meta.last),
-            Input::AppendNoop => f.write_str("append noop"),
-            Input::ChangeMembership { tag, change } => {
-                write!(f, "change membership {tag} {change}")
-            }
-            Input::CancelMembershipChange { tag } => write!(f, "cancel membership change {tag}"),
-            Input::TransferLeadership { tag, to: Some(to) } => {
-                write!(f, "transfer leadership {tag} to {to}")
-            }
-            Input::TransferLeadership { tag, to: None } => write!(f, "transfer leadership {tag}"),
-        }
-    }
+texts! { Input:
+    Self::Message(message) => "<- {} {message}", message.from;
+    Self::Timeout => "timeout";
+    Self::Persisted(write) => "flushed {write}";
+    Self::Applied(index) => "applied {index}";
+    Self::Fetched { consumer, entries } => "fetched {} for {consumer}", EntryList(entries);
+    Self::Propose(proposals) => "{}", fmt::from_fn(|f| fmt_proposals(proposals, f));
+    Self::Read { tag, level: ReadLevel::Linearizable, .. } => "read {tag}";
+    Self::Read { tag, level: ReadLevel::Replica, conflict } =>
+        "read {tag} replica conflict={conflict}";
+    Self::Read { tag, level, .. } => "read {tag} {level}";
+    Self::SnapshotTaken { meta, base } => "snapshot taken at {} base={base}", meta.last;
+    Self::SnapshotReceived { meta } => "snapshot received at {}", meta.last;
+    Self::DiskFull(true) => "disk full";
+    Self::DiskFull(false) => "disk has space";
+    Self::Campaign => "campaign";
+    Self::Quarantine(true) => "quarantine";
+    Self::Quarantine(false) => "quarantine ends";
+    Self::Rebuild { meta } => "rebuild from snapshot at {}", meta.last;
+    Self::AppendNoop => "append noop";
+    Self::ChangeMembership { tag, change } => "change membership {tag} {change}";
+    Self::CancelMembershipChange { tag } => "cancel membership change {tag}";
+    Self::TransferLeadership { tag, to: Some(to) } => "transfer leadership {tag} to {to}";
+    Self::TransferLeadership { tag, to: None } => "transfer leadership {tag}";
 }
 
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Action::Send(message) => write!(f, "-> {} {message}", message.to),
-            Action::Persist(write) => fmt_write(write, f),
-            Action::Apply(entries) => write!(f, "applies {}", EntryList(entries)),
-            Action::Restore(meta) => write!(f, "restores snapshot at {}", meta.last),
-            Action::ReceiveSnapshot { from, meta } => {
-                write!(f, "requests snapshot at {} from {from}", meta.last)
-            }
-            Action::Fetch { consumer, first, last, .. } => {
-                write!(f, "fetches {first}..{last} for {consumer}")
-            }
-            Action::Committed { tag, id } => write!(f, "committed {tag} at {id}"),
-            Action::MayBeLost { tag, id } => write!(f, "may be lost {tag}: appended at {id}"),
-            Action::MembershipChangeCommitted { tag, id } => {
-                write!(f, "membership change {tag} committed at {id}")
-            }
-            Action::ActiveMembershipChanged(membership) => {
-                write!(f, "active membership {membership}")
-            }
-            Action::UnknownIncarnation { from } => write!(f, "disk is unknown to {from}"),
-            Action::DivergedLog { from } => write!(f, "log diverged from {from}"),
-            Action::RolledBackDisk { node, acknowledged, durable } => {
-                write!(f, "disk of {node} rolled back to {durable}, acknowledged {acknowledged}")
-            }
-            Action::LeadershipTransferred { tag } => write!(f, "leadership transferred {tag}"),
-            Action::Rejected { tag, reason } => write!(f, "rejected {tag}: {reason}"),
-            Action::Unknown { tag, id } => write!(f, "unknown {tag}: appended at {id}"),
-            Action::ReadReady { tag, index, freshness: Freshness::Linearizable } => {
-                write!(f, "read {tag} ready at {index}")
-            }
-            Action::ReadReady { tag, index, freshness } => {
-                write!(f, "read {tag} ready at {index}, {freshness}")
-            }
-            Action::RoleChanged { role: RoleName::Leader, .. } => f.write_str("becomes leader"),
-            Action::RoleChanged { role, leader: Some(leader), .. } => {
-                write!(f, "becomes {role}, leader {leader}")
-            }
-            Action::RoleChanged { role, leader: None, .. } => {
-                write!(f, "becomes {role}, no leader")
-            }
-            Action::MessageRejected { from, message, reason } => {
-                write!(f, "rejects {message} from {from}: {reason}")
-            }
-        }
+texts! { Action:
+    Self::Send(message) => "-> {} {message}", message.to;
+    Self::Persist(write) => "writes {}", fmt::from_fn(|f| fmt_write(write, f));
+    Self::Apply(entries) => "applies {}", EntryList(entries);
+    Self::Restore(meta) => "restores snapshot at {}", meta.last;
+    Self::ReceiveSnapshot { from, meta } => "requests snapshot at {} from {from}", meta.last;
+    Self::Fetch { consumer, first, last, .. } => "fetches {first}..{last} for {consumer}";
+    Self::Committed { tag, id } => "committed {tag} at {id}";
+    Self::MayBeLost { tag, id } => "may be lost {tag}: appended at {id}";
+    Self::MembershipChangeCommitted { tag, id } => "membership change {tag} committed at {id}";
+    Self::ActiveMembershipChanged(membership) => "active membership {membership}";
+    Self::UnknownIncarnation { from } => "disk is unknown to {from}";
+    Self::DivergedLog { from } => "log diverged from {from}";
+    Self::RolledBackDisk { node, acknowledged, durable } =>
+        "disk of {node} rolled back to {durable}, acknowledged {acknowledged}";
+    Self::LeadershipTransferred { tag } => "leadership transferred {tag}";
+    Self::Rejected { tag, reason } => "rejected {tag}: {reason}";
+    Self::Unknown { tag, id } => "unknown {tag}: appended at {id}";
+    Self::ReadReady { tag, index, freshness: Freshness::Linearizable } =>
+        "read {tag} ready at {index}";
+    Self::ReadReady { tag, index, freshness } => "read {tag} ready at {index}, {freshness}";
+    Self::RoleChanged { role: RoleName::Leader, .. } => "becomes leader";
+    Self::RoleChanged { role, leader: Some(leader), .. } => "becomes {role}, leader {leader}";
+    Self::RoleChanged { role, leader: None, .. } => "becomes {role}, no leader";
+    Self::MessageRejected { from, message, reason } => "rejects {message} from {from}: {reason}";
+}
+
+fn fmt_proposals(proposals: &[Proposal], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (place, Proposal { tag, acknowledge, command }) in proposals.iter().enumerate() {
+        let verb = if place == 0 { "propose" } else { ", and" };
+        let level = match acknowledge {
+            Acknowledge::Default => "",
+            Acknowledge::Quorum => " ack=quorum",
+            Acknowledge::AllLive => " ack=all-live",
+            Acknowledge::LeaderOnly => " ack=leader-only",
+        };
+        write!(f, "{verb} {tag} {command}{level}")?;
     }
+    Ok(())
 }
 
 /// Writes only the parts that the write has: it omits a commit index of 0 and an unchanged hard
 /// state.
 fn fmt_write(write: &Write, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "writes {}", write.id)?;
+    write!(f, "{}", write.id)?;
     if let Some(hard_state) = write.hard_state {
         write!(f, " term={}", hard_state.term)?;
         if let Some(vote) = hard_state.vote {
@@ -145,11 +112,7 @@ fn fmt_write(write: &Write, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-impl fmt::Display for Consumer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Consumer::Apply => f.write_str("apply"),
-            Consumer::Peer(id) => id.fmt(f),
-        }
-    }
+texts! { Consumer:
+    Self::Apply => "apply";
+    Self::Peer(id) => "{id}";
 }

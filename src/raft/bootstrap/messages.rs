@@ -2,7 +2,7 @@
 //! of nodes that have one.
 
 use crate::raft::api::action::{Action, MessageRejectReason};
-use crate::raft::bootstrap::ProbeOutcome;
+use crate::raft::bootstrap::{Bootstrap, ProbeOutcome};
 use crate::raft::common::Common;
 use crate::types::{Body, BootstrapPeer, Index, Membership, MembershipSource, Message, NodeId};
 
@@ -110,8 +110,10 @@ fn send_bootstrapped(common: &mut Common, from: NodeId, seen: &[BootstrapPeer]) 
 /// Restarts the bootstrap, because two disks claim to be the same peer: replies to earlier
 /// probes and records of them are no longer valid, as after a restart of the node.
 fn restart_bootstrap(common: &mut Common) {
-    let (id, start_id, now) = (common.id(), common.timing.draw_start_id(), common.now());
-    common.members.restart_bootstrap(id, start_id, now);
+    let (start_id, now) = (common.timing.draw_start_id(), common.now());
+    if let Some(bootstrap) = common.members.bootstrap_mut() {
+        bootstrap.restart(start_id, now);
+    }
 }
 
 /// Handles the reply of a node that has a membership, which either names this node's disk, or
@@ -131,7 +133,7 @@ fn on_bootstrapped(
     let Some(bootstrap) = common.members.bootstrap_mut() else {
         return common.reject_message(from, "Bootstrapped", MessageRejectReason::WrongRole);
     };
-    if bootstrap.own_peer(own).start_id != start_id {
+    if bootstrap.own_peer().start_id != start_id {
         return common.reject_message(from, "Bootstrapped", MessageRejectReason::StaleReply);
     }
     let member = membership.member(own);
@@ -161,8 +163,7 @@ pub(crate) fn on_unknown_incarnation(common: &mut Common, from: NodeId) {
 }
 
 fn bootstrap_if_agreed(common: &mut Common) {
-    let own = common.id();
-    if let Some(membership) = common.members.bootstrap().and_then(|it| it.agreed_membership(own)) {
+    if let Some(membership) = common.members.bootstrap().and_then(Bootstrap::agreed_membership) {
         install_first_membership(common, membership);
     }
 }

@@ -22,6 +22,8 @@ use crate::types::{Body, BootstrapPeer, EntryId, Instant, Membership, Message, N
 /// The state of a bootstrap peer that has no membership yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Bootstrap {
+    /// The id of this node.
+    own: NodeId,
     membership: Membership,
     /// All bootstrap peers by ascending id, this node included. The incarnation and the start of a
     /// peer are unknown until it is seen.
@@ -53,6 +55,7 @@ impl Bootstrap {
         let seen =
             membership.ids().map(|id| if id == own.id { own } else { BootstrapPeer::unknown(id) });
         Bootstrap {
+            own: own.id,
             membership: membership.clone(),
             seen: seen.collect(),
             seen_by_peers: membership.ids().map(|_| Vec::new()).collect(),
@@ -105,13 +108,14 @@ impl Bootstrap {
     }
 
     /// Restarts the bootstrap with no other peer seen, as after a restart of the node.
-    pub(crate) fn restart(&mut self, own: BootstrapPeer, now: Instant) {
+    pub(crate) fn restart(&mut self, start_id: u64, now: Instant) {
+        let own = BootstrapPeer { start_id, ..self.own_peer() };
         *self = Bootstrap::new(&self.membership, own, now);
     }
 
     /// Returns the record of this node in its own list.
-    pub(crate) fn own_peer(&self, id: NodeId) -> BootstrapPeer {
-        self.seen[self.position(id).expect("the node is a bootstrap peer")]
+    pub(crate) fn own_peer(&self) -> BootstrapPeer {
+        self.seen[self.position(self.own).expect("the node is a bootstrap peer")]
     }
 
     /// Records the list in another peer's probe.
@@ -140,10 +144,10 @@ impl Bootstrap {
     }
 
     /// Returns the first membership if all peers agree on the same list.
-    pub(crate) fn agreed_membership(&self, own: NodeId) -> Option<Membership> {
+    pub(crate) fn agreed_membership(&self) -> Option<Membership> {
         let known = self.seen.iter().all(BootstrapPeer::is_known);
-        let mut others =
-            self.seen.iter().zip(&self.seen_by_peers).filter(|(peer, _)| peer.id != own);
+        let lists = self.seen.iter().zip(&self.seen_by_peers);
+        let mut others = lists.filter(|(peer, _)| peer.id != self.own);
         if !known || !others.all(|(_, seen)| *seen == self.seen) {
             return None;
         }

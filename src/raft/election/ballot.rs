@@ -58,7 +58,7 @@ impl Ballot {
         let keeps_vote = before.vote.is_none() || hard_state.vote == before.vote;
         assert!(hard_state.term > before.term || keeps_vote, "a vote is never changed");
         self.hard_state = hard_state;
-        journal.write_hard_state(hard_state);
+        journal.outbox_mut().write_hard_state(hard_state);
     }
 
     /// Enters a later term, in which the node has not voted yet (Raft §5.1).
@@ -66,7 +66,7 @@ impl Ballot {
         assert!(term > self.term(), "a term only increases");
         assert!(term <= Term::MAX, "no term exceeds the maximum");
         self.set(HardState { term, vote: None, ..self.hard_state }, journal);
-        journal.drop_messages_before(term);
+        journal.outbox_mut().drop_before(term);
     }
 
     /// Votes in the current term, once (Raft §5.2).

@@ -91,9 +91,10 @@ impl Candidate {
         // A leader must not vote for another node before the read leases that it granted end. After
         // a crash it no longer knows them, so the stored vote lease covers the longest one.
         if common.config().lease.is_some_and(|lease| lease.read_leases) {
-            common.extend_vote_lease(common.config().vote_lease_span());
+            let span = common.config().vote_lease_span();
+            common.ballot.extend_vote_lease(span, &mut common.journal);
         }
-        common.vote_for(common.id());
+        common.ballot.vote_for(common.id(), &mut common.journal);
         common.send_to_voters(&Body::RequestVote { last: common.log().last(), transfer });
         Candidate {
             tally: Tally::default(),
@@ -250,7 +251,7 @@ pub(crate) fn on_request_vote(
     let reason = common.ballot.vote_reject_reason(from, last, transfer, common.log(), now);
     match reason {
         Some(reason) => common.reject_message(from, "RequestVote", reason),
-        None => common.vote_for(from),
+        None => common.ballot.vote_for(from, &mut common.journal),
     }
     let voted = common.ballot.vote() == Some(from);
     assert!(reason.is_some() || voted, "a granted vote is recorded");

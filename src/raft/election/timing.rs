@@ -1,18 +1,16 @@
 //! The node's waits that depend on its seed or on its earlier attempts: election timeouts, and the
-//! pauses of a leader between transfers and between suspensions.
+//! pauses of a leader between suspensions.
 
 use core::time::Duration;
 
 use crate::raft::api::config::Config;
 use crate::raft::election::jitter::Jitter;
-use crate::raft::leader::transfer_backoff::PriorityTransferBackoff;
 use crate::types::{Instant, Membership};
 
 /// The source of election timeouts, and when this node as leader acts by itself again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Timing {
     jitter: Jitter,
-    priority_transfer_backoff: PriorityTransferBackoff,
     /// Until this instant the node, if it leads, neither suspends nor readmits a voter by
     /// `Config::suspension`.
     suspension_not_before: Instant,
@@ -20,11 +18,7 @@ pub(crate) struct Timing {
 
 impl Timing {
     pub(crate) fn new(seed: u64, now: Instant) -> Timing {
-        Timing {
-            jitter: Jitter::new(seed),
-            priority_transfer_backoff: PriorityTransferBackoff::default(),
-            suspension_not_before: now,
-        }
+        Timing { jitter: Jitter::new(seed), suspension_not_before: now }
     }
 
     /// Draws a random number that identifies a start of the node.
@@ -51,16 +45,6 @@ impl Timing {
         wait + handicap
     }
 
-    /// Delays the first transfer by priority after the node's election by one election timeout.
-    pub(crate) fn begin_leading(&mut self, now: Instant, timeout: Duration) {
-        self.priority_transfer_backoff.begin(now, timeout);
-    }
-
-    /// Whether a transfer by priority is due; one that is due counts as attempted.
-    pub(crate) fn attempt_priority_transfer(&mut self, now: Instant, timeout: Duration) -> bool {
-        self.priority_transfer_backoff.attempt(now, timeout)
-    }
-
     /// Whether a leader may suspend or readmit a voter now.
     pub(crate) fn may_suspend(&self, now: Instant) -> bool {
         now >= self.suspension_not_before
@@ -74,19 +58,16 @@ impl Timing {
 
 #[cfg(feature = "explore")]
 impl Timing {
-    /// Resets the jitter, and the waits of kinds that never occur.
-    pub(crate) fn normalize(&mut self, transfers: bool, suspends: bool, now: Instant) {
+    /// Resets the jitter, and the wait for a suspension where no voter is ever suspended.
+    pub(crate) fn normalize(&mut self, suspends: bool, now: Instant) {
         self.jitter = Jitter::new(0);
-        if !transfers {
-            self.priority_transfer_backoff = PriorityTransferBackoff::default();
-        }
         if !suspends {
             self.suspension_not_before = now;
         }
     }
 
-    /// Returns every instant in the state.
-    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
-        [&mut self.suspension_not_before, self.priority_transfer_backoff.instant()].into_iter()
+    /// The only instant in the state.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.suspension_not_before
     }
 }

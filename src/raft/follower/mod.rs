@@ -45,19 +45,13 @@ impl Follower {
         }
     }
 
-    /// Returns this follower in another term or under another leader. It keeps its waiting reads
-    /// and its election deadline, which only a leader's message or a granted vote renews.
-    pub(crate) fn following(&mut self, leader: Option<NodeId>, now: Instant) -> Follower {
+    /// Follows another leader, or in another term. The waiting reads stay, and so does the election
+    /// deadline, which only a leader's message or a granted vote renews.
+    pub(crate) fn follow(&mut self, leader: Option<NodeId>, now: Instant) {
         // The previous leader will not reply any more, so the next one is asked at once.
         self.reads.clear_request();
-        Follower {
-            leader,
-            last_contact: now,
-            deadline: self.deadline,
-            verified: Index::ZERO,
-            reads: core::mem::take(&mut self.reads),
-            read_lease: ReadLease::default(),
-        }
+        (self.leader, self.last_contact, self.verified) = (leader, now, Index::ZERO);
+        self.read_lease = ReadLease::default();
     }
 
     pub(crate) fn leader(&self) -> Option<NodeId> {
@@ -148,9 +142,7 @@ impl Follower {
         let matched = entries.last().map_or(prev.index, |entry| entry.id.index);
         match common.log().check_append(&entries) {
             AppendCheck::AllPresent => {}
-            AppendCheck::MissingFrom(index)
-                if index > self.verified && common.health.disk_full() =>
-            {
+            AppendCheck::MissingFrom(index) if index > self.verified && common.health.disk_full => {
                 return self.reject_no_space(common, from, index.previous(), committed);
             }
             AppendCheck::MissingFrom(index) if index > self.verified => {
@@ -199,7 +191,7 @@ impl Follower {
             heartbeat.read_lease <= heartbeat.vote_lease,
             "no read lease outlives the leader lease"
         );
-        common.extend_vote_lease(heartbeat.vote_lease);
+        common.ballot.extend_vote_lease(heartbeat.vote_lease, &mut common.journal);
         if !self.accept_leader(common, from, "Heartbeat") {
             return;
         }

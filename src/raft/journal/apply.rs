@@ -13,27 +13,24 @@ use crate::types::{Entry, Index};
 
 /// The entries requested from the disk, and whether the node has yet to hand over the entries that
 /// were committed before its start.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Apply {
-    /// No step was taken yet. Entries committed before the start may wait to be applied.
-    is_starting: bool,
+    /// A step was taken. Before the first one, entries committed before the start may wait to be
+    /// applied.
+    has_stepped: bool,
     /// The pending fetches: consumer, first and last index.
     fetches: Vec<(Consumer, Index, Index)>,
 }
 
 impl Apply {
-    pub(crate) fn new() -> Apply {
-        Apply { is_starting: true, fetches: Vec::new() }
-    }
-
     /// Records that the node takes a step.
     pub(crate) fn begin_step(&mut self) {
-        self.is_starting = false;
+        self.has_stepped = true;
     }
 
     /// Whether a step is due at once, because entries committed before the start may be applied.
     pub(crate) fn is_due(&self, log: &Log) -> bool {
-        self.is_starting && log.committed() > log.applied()
+        !self.has_stepped && log.committed() > log.applied()
     }
 
     /// Requests entries from the disk, unless a fetch for this consumer is pending.

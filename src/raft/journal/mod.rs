@@ -6,10 +6,8 @@ pub(crate) mod outbox;
 pub(crate) mod snapshots;
 
 use crate::log::Log;
-use crate::raft::journal::outbox::{Outbox, PostOutcome};
-use crate::types::{
-    Entry, HardState, Index, Instant, Membership, Message, SnapshotMeta, Term, Write, WriteId,
-};
+use crate::raft::journal::outbox::Outbox;
+use crate::types::{Entry, Index, Instant, Membership, SnapshotMeta, Write, WriteId};
 
 /// The log, the last snapshot, and the writes that make them durable. A change of one cannot miss
 /// the others.
@@ -39,9 +37,9 @@ impl Journal {
         &self.outbox
     }
 
-    /// Adds `hard_state` to the next write.
-    pub(crate) fn write_hard_state(&mut self, hard_state: HardState) {
-        self.outbox.write_hard_state(hard_state);
+    /// The outbox, for what does not concern the log: the hard state, and waiting messages.
+    pub(crate) fn outbox_mut(&mut self) -> &mut Outbox {
+        &mut self.outbox
     }
 
     /// Appends an entry, received from the leader or created here.
@@ -136,33 +134,10 @@ impl Journal {
         assert!(self.log.durable() >= before, "a durable entry stays durable");
     }
 
-    /// Returns the message if it may leave at once; see [`Outbox::post`].
-    pub(crate) fn post(&mut self, message: Message, held_max: usize) -> PostOutcome {
-        self.outbox.post(message, held_max)
-    }
-
-    /// Returns the next message whose write is durable.
-    pub(crate) fn release(&mut self) -> Option<Message> {
-        self.outbox.release()
-    }
-
-    /// Drops the waiting messages of terms before `term`.
-    pub(crate) fn drop_messages_before(&mut self, term: Term) {
-        self.outbox.drop_before(term);
-    }
-
     /// Panics if the log, the snapshot or the outbox contradict one another.
     pub(crate) fn assert_invariants(&self) {
         self.log.assert_invariants();
         self.outbox.assert_invariants();
         assert!(self.snapshot.last == self.log.snapshot(), "the log's snapshot is the node's");
-    }
-}
-
-#[cfg(feature = "explore")]
-impl Journal {
-    /// The outbox, whose writes and instants an explorer renumbers.
-    pub(crate) fn outbox_mut(&mut self) -> &mut Outbox {
-        &mut self.outbox
     }
 }

@@ -73,7 +73,7 @@ pub(crate) fn is_of_diverged_log(common: &Common, meta: &SnapshotMeta) -> bool {
 
 /// Restarts the state machine and the log from a snapshot of this same log.
 pub(crate) fn rebuild(common: &mut Common, meta: SnapshotMeta) {
-    assert!(common.health.quarantined(), "contract: only a quarantined state machine is rebuilt");
+    assert!(common.health.quarantined, "contract: only a quarantined state machine is rebuilt");
     if meta.last.index <= common.log().snapshot().index {
         return;
     }

@@ -7,7 +7,7 @@
 //! membership of the log is therefore uncommitted, and the quorums of two consecutive memberships
 //! overlap. The only exception is the removal of dead voters with `Config::survivor`.
 
-use alloc::vec::Vec;
+use alloc::collections::BTreeMap;
 
 use crate::progress::Progress;
 use crate::raft::api::action::Action;
@@ -27,9 +27,9 @@ pub(crate) struct ChangeInProgress {
     /// The tag of the request whose change is being cancelled.
     cancelled_tag: Option<Tag>,
     /// The catch-up of every node that is to become a voter.
-    catching_up: Vec<(NodeId, CatchUp)>,
+    catching_up: BTreeMap<NodeId, CatchUp>,
     /// Removed members that are still sent the log, each until the given instant.
-    departing: Vec<(NodeId, Instant)>,
+    departing: BTreeMap<NodeId, Instant>,
 }
 
 impl ChangeInProgress {
@@ -149,10 +149,10 @@ impl ChangeInProgress {
     /// alone.
     pub(crate) fn new_voter_keeps_up(&self, common: &Common, peers: &Peers, id: NodeId) -> bool {
         let contact_max = common.config().election_timeout_min;
-        let known = self.catching_up.iter().find(|(other, _)| *other == id);
+        let known = self.catching_up.get(&id);
         let has_vote_lease =
             |peer: &Progress| common.config().lease.is_none() || peer.acked_round() > 0;
-        known.is_some_and(|(_, catch_up)| catch_up.keeps_up())
+        known.is_some_and(CatchUp::keeps_up)
             && peers.get(id).is_some_and(|peer| {
                 common.now() < peer.last_contact().after(contact_max) && has_vote_lease(peer)
             })
@@ -167,22 +167,18 @@ impl ChangeInProgress {
         let is_new_voter = |id: NodeId| {
             !membership.is_voter(id) && (membership.target().contains(&id) || is_suspended(id))
         };
-        self.catching_up.retain(|(id, _)| is_new_voter(*id));
+        self.catching_up.retain(|id, _| is_new_voter(*id));
         let (now, last) = (common.now(), common.log().last().index);
         let bound = common.config().election_timeout_min;
         for (id, progress) in peers.iter().filter(|(id, _)| is_new_voter(*id)) {
-            let place = self.catching_up.iter().position(|(other, _)| *other == id);
-            let place = place.unwrap_or_else(|| {
-                self.catching_up.push((id, CatchUp::new(last, now)));
-                self.catching_up.len() - 1
-            });
-            self.catching_up[place].1.observe(progress.matched(), last, now, bound);
+            let catch_up = self.catching_up.entry(id).or_insert_with(|| CatchUp::new(last, now));
+            catch_up.observe(progress.matched(), last, now, bound);
         }
     }
 
     /// Starts over with the catch-up of a node that has another disk.
     pub(crate) fn restart_catch_up(&mut self, id: NodeId) {
-        self.catching_up.retain(|(other, _)| *other != id);
+        self.catching_up.remove(&id);
     }
 
     /// Makes every member a peer. A removed member is still sent the log for a while, so that it
@@ -193,8 +189,7 @@ impl ChangeInProgress {
         // The entry just appended is the first one that a new peer is sent.
         let last = common.log().membership_index().previous();
         for id in membership.ids().filter(|id| *id != own) {
-            let departed = self.departing.iter().position(|(other, _)| *other == id);
-            let departed = departed.map(|departed| self.departing.swap_remove(departed));
+            let departed = self.departing.remove(&id);
             // A member that was removed and is back may have another disk.
             if departed.is_some() || peers.get(id).is_none() {
                 peers.reset(id, last, now);
@@ -202,9 +197,7 @@ impl ChangeInProgress {
         }
         let until = now.after(common.config().election_timeout_max.saturating_mul(2));
         for (id, _) in peers.iter().filter(|(id, _)| !membership.is_member(*id)) {
-            if !self.departing.iter().any(|(other, _)| *other == id) {
-                self.departing.push((id, until));
-            }
+            self.departing.entry(id).or_insert(until);
         }
         debug_assert!(
             membership.ids().all(|id| (id == own) != peers.get(id).is_some()),
@@ -214,9 +207,8 @@ impl ChangeInProgress {
 
     /// Drops the removed members that were sent the log for long enough.
     pub(crate) fn drop_departed(&mut self, peers: &mut Peers, now: Instant) {
-        let departing = &self.departing;
-        peers.remove(|id| departing.iter().any(|(other, until)| *other == id && *until <= now));
-        self.departing.retain(|(_, until)| *until > now);
+        peers.remove(|id| self.departing.get(&id).is_some_and(|until| *until <= now));
+        self.departing.retain(|_, until| *until > now);
     }
 
     /// Reports the outcome of the change under way as unknown, because this node stops leading.
@@ -230,7 +222,7 @@ impl ChangeInProgress {
     /// Panics if a request waits for no change, or if a departing node is a member.
     pub(crate) fn assert_invariants(&self, common: &Common, peers: &Peers) {
         let membership = common.log().membership();
-        for (id, _) in &self.departing {
+        for id in self.departing.keys() {
             assert!(!membership.is_member(*id), "only a removed node departs");
             assert!(peers.get(*id).is_some(), "a departing node is still sent the log");
         }
@@ -244,8 +236,7 @@ impl ChangeInProgress {
 impl ChangeInProgress {
     /// Returns every instant in the change's state.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
-        let since = self.catching_up.iter_mut().map(|(_, catch_up)| catch_up.instant());
-        since.chain(self.departing.iter_mut().map(|(_, until)| until))
+        self.catching_up.values_mut().map(CatchUp::instant).chain(self.departing.values_mut())
     }
 }
 

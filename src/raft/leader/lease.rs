@@ -6,8 +6,7 @@
 //! has passed since `s` on the clock of one of these nodes. That clock may run faster than the
 //! leader's, so the lease is shorter than the span ([`shrunk`]).
 
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
+use alloc::collections::{BTreeMap, VecDeque};
 use core::time::Duration;
 
 use crate::progress::Progress;
@@ -26,7 +25,7 @@ pub(crate) struct LeaderLease {
     /// is no longer valid.
     is_over: bool,
     /// The holders of read leases, members or not, with the end of each by this leader's clock.
-    read_leases: Vec<(NodeId, Instant)>,
+    read_leases: BTreeMap<NodeId, Instant>,
 }
 
 impl LeaderLease {
@@ -115,21 +114,19 @@ impl LeaderLease {
 
     /// Grants a read lease until the given instant; an earlier one that ends later stays in force.
     pub(crate) fn grant_read_lease(&mut self, to: NodeId, until: Instant) {
-        match self.read_leases.iter_mut().find(|(holder, _)| *holder == to) {
-            Some((_, longer)) => *longer = until.max(*longer),
-            None => self.read_leases.push((to, until)),
-        }
+        let end = self.read_leases.entry(to).or_insert(until);
+        *end = until.max(*end);
     }
 
     /// Drops the expired read leases. Returns whether one is left.
     pub(crate) fn has_read_leases(&mut self, now: Instant) -> bool {
-        self.read_leases.retain(|(_, until)| now < *until);
+        self.read_leases.retain(|_, until| now < *until);
         !self.read_leases.is_empty()
     }
 
     /// When the last read lease ends, or `None` without one.
     pub(crate) fn read_leases_end(&self) -> Option<Instant> {
-        self.read_leases.iter().map(|(_, until)| *until).max()
+        self.read_leases.values().max().copied()
     }
 
     /// The last index that every holder of a read lease has; `None` without a holder. A holder that
@@ -139,7 +136,7 @@ impl LeaderLease {
             return None;
         }
         let matched = |id: NodeId| peers.get(id).map_or(Index::ZERO, Progress::matched);
-        self.read_leases.iter().map(|(holder, _)| matched(*holder)).min()
+        self.read_leases.keys().map(|holder| matched(*holder)).min()
     }
 
     /// Panics if the recorded rounds or the read leases contradict the leader's clock.
@@ -159,7 +156,7 @@ impl LeaderLease {
     /// Returns every instant in the lease's state.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
         let rounds = self.rounds.iter_mut().map(|(_, since)| since);
-        rounds.chain(self.read_leases.iter_mut().map(|(_, until)| until))
+        rounds.chain(self.read_leases.values_mut())
     }
 
     /// Drops the recorded rounds. Without leases, they only matter to bounded reads.

@@ -16,12 +16,6 @@ pub(crate) fn may_transfer_by_priority(common: &Common, blocked: Option<RejectRe
     !common.log().membership().is_joint() && change::may_append_step(common, blocked)
 }
 
-/// Whether a transfer by priority is due; one that is due counts as attempted.
-pub(crate) fn attempt_priority_transfer(common: &mut Common) -> bool {
-    let (now, timeout) = (common.now(), common.config().election_timeout_max);
-    common.timing.attempt_priority_transfer(now, timeout)
-}
-
 /// Returns the membership change that this leader makes by itself now, if there is one.
 pub(crate) fn automatic_change(
     common: &mut Common,
@@ -63,7 +57,7 @@ pub(crate) fn automatic_change(
 pub(crate) fn surviving_membership(common: &Common) -> Option<Membership> {
     let (own, membership) = (common.id(), common.log().membership());
     let silent = |id: NodeId| id != own && common.survival.is_silent(id, common.now());
-    let is_unneeded = common.health.disk_full() || !membership.voters().any(silent);
+    let is_unneeded = common.health.disk_full || !membership.voters().any(silent);
     let lineage =
         Lineage { by: own, at: EntryId::new(common.term(), common.log().last().index.next()) };
     let left = (!is_unneeded).then(|| membership.without_voters(silent).with_lineage(lineage));

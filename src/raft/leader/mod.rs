@@ -26,12 +26,11 @@ use crate::raft::leader::lease::LeaderLease;
 use crate::raft::leader::peers::Peers;
 use crate::raft::leader::proposals::{PendingProposal, Proposals};
 use crate::raft::leader::reads::{LeaderRead, LeaderReads, Reader};
-use crate::raft::leader::replies::HeartbeatReply;
 use crate::raft::leader::transfer::Transfers;
 use crate::raft::leader::unapplied::Unapplied;
 use crate::raft::transition::Transition;
 use crate::types::{
-    Acknowledge, AppendOutcome, Body, Change, Entry, EntryId, Freshness, Heartbeat, Index, Instant,
+    Acknowledge, AppendOutcome, Body, Change, Entry, EntryId, Heartbeat, Index, Instant,
     Membership, Message, NodeId, Payload, Proposal, ReadLevel, RejectReason, Tag,
 };
 
@@ -66,7 +65,7 @@ impl Leader {
         assert!(common.ballot.vote() == Some(own), "a leader voted for itself");
         let term_start = common.append(Payload::Noop).index;
         let timeout = common.config().election_timeout_max;
-        common.timing.begin_leading(now, timeout);
+        common.priority_transfer_backoff.begin(now, timeout);
         let mut leader = Leader {
             term_start,
             peers,
@@ -145,7 +144,7 @@ impl Leader {
         if self.transfers.is_active() {
             return common.reject(tag, RejectReason::Transferring);
         }
-        if common.health.disk_full() {
+        if common.health.disk_full {
             return common.reject(tag, RejectReason::DiskFull);
         }
         if !self.unapplied.has_room(bytes, common.config().unapplied_bytes_max) {
@@ -156,13 +155,11 @@ impl Leader {
         }
         let index = self.append(common, Payload::Command(command));
         assert!(index > self.term_start, "a proposal follows the first entry of the term");
-        match acknowledge {
-            Acknowledge::LeaderOnly => {
-                let id = EntryId::new(common.term(), index);
-                common.output.push(Action::MayBeLost { tag, id });
-            }
-            _ if waits_for_all => self.proposals.wait_for_all_live(PendingProposal { tag, index }),
-            _ => self.proposals.wait_for_quorum(PendingProposal { tag, index }),
+        if acknowledge == Acknowledge::LeaderOnly {
+            let id = EntryId::new(common.term(), index);
+            common.output.push(Action::MayBeLost { tag, id });
+        } else {
+            self.proposals.push(waits_for_all, PendingProposal { tag, index });
         }
     }
 
@@ -170,7 +167,7 @@ impl Leader {
     pub(crate) fn on_append_noop(&mut self, common: &mut Common) {
         let room =
             self.unapplied.has_room(Entry::OVERHEAD_BYTES, common.config().unapplied_bytes_max);
-        if room && !common.health.disk_full() && !self.transfers.is_active() {
+        if room && !common.health.disk_full && !self.transfers.is_active() {
             self.append(common, Payload::Noop);
         }
     }
@@ -311,43 +308,33 @@ impl Leader {
         common.now() < contact.after(common.config().election_timeout_max)
     }
 
+    /// Lets `handle` record the reply of a peer, given the last heartbeat round sent. Rejects the
+    /// reply of a node that is no peer.
+    pub(crate) fn on_reply(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        name: &'static str,
+        handle: impl FnOnce(&mut Common, &mut Progress, u64),
+    ) {
+        if let Some(progress) = self.peers.record_contact(common, from, name) {
+            handle(common, progress, self.round);
+        }
+    }
+
+    /// Records the reply to entries. A transfer may have waited for the entries.
     pub(crate) fn on_append_entries_reply(
         &mut self,
         common: &mut Common,
         from: NodeId,
         outcome: AppendOutcome,
     ) {
-        let round = self.round;
-        let Some(progress) = self.peers.record_contact(common, from, "AppendEntriesReply") else {
-            return;
-        };
-        let has_more = replies::on_append_entries_reply(common, from, progress, outcome, round);
+        let mut has_more = false;
+        self.on_reply(common, from, "AppendEntriesReply", |common, peer, round| {
+            has_more = replies::on_append_entries_reply(common, from, peer, outcome, round);
+        });
         if has_more && self.transfers.is_active() {
             self.transfers.advance(common, &self.peers, &mut self.lease);
-        }
-    }
-
-    pub(crate) fn on_install_snapshot_reply(
-        &mut self,
-        common: &mut Common,
-        from: NodeId,
-        matched: Index,
-    ) {
-        let round = self.round;
-        if let Some(progress) = self.peers.record_contact(common, from, "InstallSnapshotReply") {
-            replies::on_install_snapshot_reply(common, from, progress, matched, round);
-        }
-    }
-
-    pub(crate) fn on_heartbeat_reply(
-        &mut self,
-        common: &mut Common,
-        from: NodeId,
-        reply: HeartbeatReply,
-    ) {
-        let round = self.round;
-        if let Some(progress) = self.peers.record_contact(common, from, "HeartbeatReply") {
-            replies::on_heartbeat_reply(common, from, progress, reply, round);
         }
     }
 
@@ -369,9 +356,11 @@ impl Leader {
     }
 
     pub(crate) fn on_read(&mut self, common: &mut Common, tag: Tag, level: ReadLevel) {
+        let (confirmed, now) = (self.confirmed_round(common), common.now());
         if self.reads_are_full(common) {
             common.reject(tag, RejectReason::Busy);
-        } else if let Some(freshness) = self.freshness(common, level) {
+        } else if let Some(freshness) = self.lease.freshness(level, common.config(), confirmed, now)
+        {
             common.confirm_read(tag, common.log().committed(), freshness);
         } else if self.has_committed_in_term(common) {
             self.queue_read(common, Reader::Own(tag));
@@ -407,13 +396,6 @@ impl Leader {
         self.reads.push(LeaderRead { reader, index, round });
     }
 
-    /// The freshness of the state at the commit index, or `None` if the level requires a heartbeat
-    /// round.
-    fn freshness(&self, common: &Common, level: ReadLevel) -> Option<Freshness> {
-        let confirmed = self.confirmed_round(common);
-        self.lease.freshness(level, common.config(), confirmed, common.now())
-    }
-
     /// Returns why this leader takes no step of a membership change now and transfers to no node of
     /// higher priority, or `None` if it may: a transfer is under way, no entry of this term is
     /// committed, or the disk is full.
@@ -422,7 +404,7 @@ impl Leader {
             Some(RejectReason::Transferring)
         } else if !self.has_committed_in_term(common) {
             Some(RejectReason::Busy)
-        } else if common.health.disk_full() {
+        } else if common.health.disk_full {
             Some(RejectReason::DiskFull)
         } else {
             None
@@ -476,6 +458,7 @@ impl Leader {
             return self.append_membership(common, survivors);
         }
         let blocked = self.blocked_reason(common);
+        let (now, timeout) = (common.now(), common.config().election_timeout_max);
         if change::reject_reason(common, blocked).is_none()
             && let Some(change) = maintenance::automatic_change(common, &self.peers, &self.change)
             && let Ok(changed) = common.log().membership().changed(&change)
@@ -483,7 +466,7 @@ impl Leader {
             self.begin_change(common, changed);
         } else if maintenance::may_transfer_by_priority(common, blocked)
             && let Some(to) = transfer::higher_priority_target(common, &self.peers)
-            && maintenance::attempt_priority_transfer(common)
+            && common.priority_transfer_backoff.attempt(now, timeout)
         {
             self.transfers.begin(common, &self.peers, &mut self.lease, None, to);
         }
@@ -544,7 +527,7 @@ impl Leader {
         while let Some(tag) = self.reads.pop_early() {
             common.reject(tag, RejectReason::NoLeader);
         }
-        while let Some(read) = self.reads.pop() {
+        while let Some(read) = self.reads.pop_confirmed(u64::MAX) {
             if let Reader::Own(tag) = read.reader {
                 common.reject(tag, RejectReason::NoLeader);
             }

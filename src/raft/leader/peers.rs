@@ -1,6 +1,6 @@
 //! The leader's peers: the replication progress of each, by id.
 
-use alloc::vec::Vec;
+use alloc::collections::BTreeMap;
 
 use crate::progress::Progress;
 use crate::quorum;
@@ -8,29 +8,22 @@ use crate::raft::api::action::MessageRejectReason;
 use crate::raft::common::Common;
 use crate::types::{EntryId, Index, Instant, Membership, NodeId};
 
-/// The replication progress of every other member, and of recently removed members, by ascending
-/// id.
+/// The replication progress of every other member, and of recently removed members.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Peers(Vec<(NodeId, Progress)>);
+pub(crate) struct Peers(BTreeMap<NodeId, Progress>);
 
 impl Peers {
     /// Returns the peers of a new leader, which knows nothing about them. Its log ends at `last`.
     pub(crate) fn new(ids: impl Iterator<Item = NodeId>, last: Index, now: Instant) -> Peers {
-        let peers = Peers(ids.map(|id| (id, Progress::new(last, now))).collect());
-        peers.assert_order();
-        peers
-    }
-
-    fn position(&self, id: NodeId) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&id, |(peer, _)| *peer)
+        Peers(ids.map(|id| (id, Progress::new(last, now))).collect())
     }
 
     pub(crate) fn get(&self, id: NodeId) -> Option<&Progress> {
-        self.position(id).ok().map(|place| &self.0[place].1)
+        self.0.get(&id)
     }
 
     pub(crate) fn get_mut(&mut self, id: NodeId) -> Option<&mut Progress> {
-        self.position(id).ok().map(|place| &mut self.0[place].1)
+        self.0.get_mut(&id)
     }
 
     /// Records that the sender of a message was heard from and returns its progress. Rejects the
@@ -73,16 +66,12 @@ impl Peers {
 
     /// Sets the progress of a peer to that of a peer of which the leader knows nothing.
     pub(crate) fn reset(&mut self, id: NodeId, last: Index, now: Instant) {
-        let unknown = Progress::new(last, now);
-        match self.position(id) {
-            Ok(place) => self.0[place].1 = unknown,
-            Err(place) => self.0.insert(place, (id, unknown)),
-        }
+        self.0.insert(id, Progress::new(last, now));
     }
 
     /// Removes the peers that `is_gone` names.
     pub(crate) fn remove(&mut self, is_gone: impl Fn(NodeId) -> bool) {
-        self.0.retain(|(id, _)| !is_gone(*id));
+        self.0.retain(|id, _| !is_gone(*id));
     }
 
     /// Returns the highest number that a quorum of the membership has reached: `own` is the one of
@@ -112,16 +101,8 @@ impl Peers {
         if voter == id { own } else { self.get(voter).map_or(0, of) }
     }
 
-    fn assert_order(&self) {
-        debug_assert!(
-            self.0.iter().is_sorted_by(|(one, _), (next, _)| one < next),
-            "peers are in the order of their ids"
-        );
-    }
-
     /// Panics if a peer's progress contradicts the log of the leader `own`, which ends at `last`.
     pub(crate) fn assert_invariants(&self, own: NodeId, last: EntryId) {
-        self.assert_order();
         assert!(self.get(own).is_none(), "no leader is its own peer");
         for (_, progress) in self.iter() {
             progress.assert_invariants(last);

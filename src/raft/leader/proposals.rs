@@ -23,18 +23,12 @@ pub(crate) struct Proposals {
 }
 
 impl Proposals {
-    /// Adds a proposal that waits for a quorum.
-    pub(crate) fn wait_for_quorum(&mut self, proposal: PendingProposal) {
-        let last = self.by_quorum.back();
+    /// Adds a proposal that waits for every live voter, or else for a quorum.
+    pub(crate) fn push(&mut self, waits_for_all_live: bool, proposal: PendingProposal) {
+        let queue = if waits_for_all_live { &mut self.by_all_live } else { &mut self.by_quorum };
+        let last = queue.back();
         assert!(last.is_none_or(|last| last.index < proposal.index), "a log only grows");
-        self.by_quorum.push_back(proposal);
-    }
-
-    /// Adds a proposal that waits for every live voter.
-    pub(crate) fn wait_for_all_live(&mut self, proposal: PendingProposal) {
-        let last = self.by_all_live.back();
-        assert!(last.is_none_or(|last| last.index < proposal.index), "a log only grows");
-        self.by_all_live.push_back(proposal);
+        queue.push_back(proposal);
     }
 
     /// The number of proposals that wait for every live voter.

@@ -68,11 +68,6 @@ impl LeaderReads {
         self.waiting.pop_front_if(|read| read.round <= confirmed)
     }
 
-    /// Removes the next read that waits for a round, because this node stops leading.
-    pub(crate) fn pop(&mut self) -> Option<LeaderRead> {
-        self.waiting.pop_front()
-    }
-
     /// Panics unless the reads wait in the order of their rounds, none for a round after the next.
     pub(crate) fn assert_invariants(&self, round: u64) {
         let order = self.waiting.iter().is_sorted_by_key(|read| read.round);

@@ -4,7 +4,7 @@
 pub(crate) mod survival;
 
 use crate::raft::bootstrap::Bootstrap;
-use crate::types::{BootstrapPeer, Incarnation, Instant, Membership, NodeId};
+use crate::types::{Incarnation, Instant, Membership};
 
 /// The node's own identity, and the membership as far as the driver knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,14 +43,6 @@ impl Members {
 
     pub(crate) fn end_bootstrap(&mut self) {
         self.bootstrap = None;
-    }
-
-    /// Restarts the bootstrap of the node `id`, if one is under way, as the node's restart would.
-    pub(crate) fn restart_bootstrap(&mut self, id: NodeId, start_id: u64, now: Instant) {
-        let own = BootstrapPeer { id, incarnation: self.incarnation, start_id };
-        if let Some(bootstrap) = &mut self.bootstrap {
-            bootstrap.restart(own, now);
-        }
     }
 
     /// When the next bootstrap probes are due.

@@ -5,6 +5,7 @@
 //! so that any voter that was up all the time may continue alone. A node may do so if a leader has
 //! allowed it since the node's start, and the node was not paused since then.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -21,15 +22,15 @@ pub(crate) struct Survival {
     takeover_allowed: bool,
     /// The start, the end of the last pause, or the last leader contact: silence counts from here.
     silence_start: Instant,
-    /// When other nodes were heard from since `silence_start`, by ascending id.
-    contacts: Vec<(NodeId, Instant)>,
+    /// When other nodes were heard from since `silence_start`.
+    contacts: BTreeMap<NodeId, Instant>,
 }
 
 impl Survival {
     /// The state of a node that has just started, and may not take over yet.
     pub(crate) fn new(after: Option<Duration>, now: Instant) -> Survival {
         let silence_start = if after.is_some() { now } else { Instant::ZERO };
-        Survival { after, takeover_allowed: false, silence_start, contacts: Vec::new() }
+        Survival { after, takeover_allowed: false, silence_start, contacts: BTreeMap::new() }
     }
 
     /// Whether `Config::survivor` is set, so that nodes continue without silent ones.
@@ -57,12 +58,8 @@ impl Survival {
 
     /// Records that another node was heard from.
     pub(crate) fn record_contact(&mut self, id: NodeId, now: Instant) {
-        if self.after.is_none() {
-            return;
-        }
-        match self.contacts.binary_search_by_key(&id, |(other, _)| *other) {
-            Ok(place) => self.contacts[place].1 = now,
-            Err(place) => self.contacts.insert(place, (id, now)),
+        if self.after.is_some() {
+            self.contacts.insert(id, now);
         }
     }
 
@@ -70,18 +67,17 @@ impl Survival {
     /// another, so their silence means nothing.
     pub(crate) fn on_leader_contact(&mut self, now: Instant) {
         if self.after.is_some() {
-            (self.silence_start, self.contacts) = (now, Vec::new());
+            (self.silence_start, self.contacts) = (now, BTreeMap::new());
         }
     }
 
     /// Drops the contacts of nodes that are no members.
     pub(crate) fn retain_members(&mut self, members: &Membership) {
-        self.contacts.retain(|(id, _)| members.is_member(*id));
+        self.contacts.retain(|id, _| members.is_member(*id));
     }
 
     fn last_contact(&self, id: NodeId) -> Instant {
-        let found = self.contacts.iter().find(|(other, _)| *other == id);
-        found.map_or(self.silence_start, |(_, at)| *at)
+        self.contacts.get(&id).map_or(self.silence_start, |at| *at)
     }
 
     /// Whether the node was silent for so long that it counts as dead.
@@ -92,7 +88,7 @@ impl Survival {
     /// Whether the node was heard from so recently that
     /// [`Body::TakeoverAllowed`](crate::types::Body) reaches it before it counts as dead.
     pub(crate) fn is_fresh(&self, id: NodeId, now: Instant) -> bool {
-        let known = self.contacts.iter().any(|(other, _)| *other == id);
+        let known = self.contacts.contains_key(&id);
         self.after.is_some_and(|after| known && now < self.last_contact(id).after(after / 4))
     }
 
@@ -143,9 +139,7 @@ impl Survival {
     /// Panics if the contacts contradict one another.
     pub(crate) fn assert_invariants(&self, now: Instant) {
         assert!(self.is_on() || self.contacts.is_empty(), "contacts matter to survivors only");
-        let order = self.contacts.is_sorted_by(|(one, _), (next, _)| one < next);
-        assert!(order, "contacts are in the order of the ids");
-        let past = self.contacts.iter().all(|(_, at)| *at <= now);
+        let past = self.contacts.values().all(|at| *at <= now);
         assert!(past && self.silence_start <= now, "no node was heard from in the future");
     }
 }
@@ -154,6 +148,6 @@ impl Survival {
 impl Survival {
     /// Returns every instant in the survival state.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
-        self.contacts.iter_mut().map(|(_, at)| at).chain([&mut self.silence_start])
+        self.contacts.values_mut().chain([&mut self.silence_start])
     }
 }

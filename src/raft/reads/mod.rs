@@ -12,7 +12,7 @@ use crate::types::{Freshness, Index, Instant, ReadLevel, RejectReason, Tag, Term
 
 /// Reads with a known read index that wait for the state machine to apply it, and the freshness of
 /// the node's own state. They survive a role change, because the index stays valid.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Reads {
     /// The waiting reads, by ascending index.
     waiting: VecDeque<ConfirmedRead>,
@@ -43,13 +43,7 @@ impl ConfirmedRead {
 
 impl Reads {
     pub(crate) fn new(start_id: u64) -> Reads {
-        Reads {
-            waiting: VecDeque::new(),
-            start_id,
-            last_ticket: 0,
-            freshness_bound: None,
-            answered_round: AnsweredRound::default(),
-        }
+        Reads { start_id, ..Reads::default() }
     }
 
     /// The random number that identifies this start of the node.

@@ -87,6 +87,8 @@ impl Node {
 
     /// Handles the end of a restore from a snapshot, which ends a quarantine if it was a rebuild.
     pub(super) fn on_restored(&mut self, last: Index, state_digest: StateDigest) {
+        let restores = matches!(self.task, Task::Restoring | Task::Rebuilding);
+        assert!(restores, "contract: only a requested restore ends");
         let rebuilt = core::mem::replace(&mut self.task, Task::Idle) == Task::Rebuilding;
         if rebuilt {
             self.outputs.push(Output::StateCompared(ComparisonResult::Rebuilt { index: last }));

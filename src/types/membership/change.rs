@@ -1,6 +1,5 @@
 //! Membership changes: a change is staged, then joint, then complete (Raft §6).
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -169,7 +168,8 @@ impl Membership {
             parts.target = target;
         }
         parts.fit_lineages();
-        let changed = Membership(Arc::new(parts));
+        let changed = Membership::from_parts(parts);
+        assert!(!changed.is_joint(), "a change begins with its target voters");
         changed.violation().map_or(Ok(changed), Err)
     }
 
@@ -182,7 +182,7 @@ impl Membership {
         let Parts { members, incoming, .. } = &mut parts;
         let voters = members.iter_mut().filter(|member| incoming.contains(&member.id));
         voters.for_each(|member| member.pending = PendingTransition::None);
-        Membership(Arc::new(parts))
+        self.followed_by(parts)
     }
 
     /// Returns the joint membership that follows this staged one (Raft §6). If the target voters
@@ -200,7 +200,20 @@ impl Membership {
             return self.cancelled();
         }
         parts.outgoing = core::mem::replace(&mut parts.incoming, incoming);
-        Membership(Arc::new(parts))
+        assert!(parts.target.is_empty(), "a joint membership is not staged");
+        self.followed_by(parts)
+    }
+
+    /// Returns the membership of these parts, the next step of a change of this one.
+    fn followed_by(&self, parts: Parts) -> Membership {
+        let next = Membership::from_parts(parts);
+        debug_assert!(
+            self.violation().is_some() || next.violation().is_none(),
+            "each step of a change of a valid membership is valid"
+        );
+        let stay = next.ids().all(|id| self.is_member(id));
+        debug_assert!(stay, "a step of a change adds no member");
+        next
     }
 
     /// Returns the membership without the votes of the `silent` nodes, which are learners until
@@ -242,7 +255,7 @@ impl Membership {
             let voters = members.iter_mut().filter(|member| incoming.contains(&member.id));
             voters.for_each(|member| member.pending = PendingTransition::None);
         }
-        Membership(Arc::new(parts))
+        self.followed_by(parts)
     }
 
     /// Returns the membership that follows this joint one: the incoming voters decide alone (Raft
@@ -256,7 +269,7 @@ impl Membership {
         let lost = |id: &NodeId| outgoing.contains(id) && !incoming.contains(id);
         let without_vote = members.iter_mut().filter(|member| lost(&member.id));
         without_vote.for_each(|member| member.incarnation = Incarnation::default());
-        Membership(Arc::new(parts))
+        self.followed_by(parts)
     }
 }
 
@@ -307,6 +320,7 @@ impl Parts {
                 self.members.retain(|member| member.id != id);
             }
         }
+        debug_assert_eq!(voters.contains(&id), role == Role::Voter, "the node has its role");
         Ok(())
     }
 }

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use crate::types::id::NodeId;
 use crate::types::membership::change::{Change, Edit, Role};
-use crate::types::membership::member::{Address, Incarnation};
+use crate::types::membership::encoding::{take, take_address};
+use crate::types::membership::member::Incarnation;
 
 const VOTER: u8 = 0;
 const LEARNER: u8 = 1;
@@ -31,6 +32,7 @@ impl Change {
         for edit in &self.edits {
             encode_edit(edit, &mut bytes);
         }
+        debug_assert!(Change::decode(&bytes).as_ref() == Some(self), "a change decodes");
         Some(bytes)
     }
 
@@ -98,9 +100,7 @@ fn take_edit(bytes: &mut &[u8]) -> Option<Edit> {
         INCARNATION => Edit::Incarnation(id, Incarnation(u128::from_le_bytes(take(bytes)?))),
         ADDRESS => {
             let [length] = take(bytes)?;
-            let (address, rest) = bytes.split_at_checked(usize::from(length))?;
-            *bytes = rest;
-            Edit::Address(id, Address::new(core::str::from_utf8(address).ok()?)?)
+            Edit::Address(id, take_address(bytes, length)?)
         }
         PRIORITY => {
             let [priority] = take(bytes)?;
@@ -110,15 +110,10 @@ fn take_edit(bytes: &mut &[u8]) -> Option<Edit> {
     })
 }
 
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(*taken)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::membership::member::Address;
 
     fn every_edit() -> Change {
         Change::new()

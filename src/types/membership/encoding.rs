@@ -1,7 +1,6 @@
 //! The encoding of a membership, as `docs/FORMAT.md` specifies; the same in the log, in the
 //! superblock, in a snapshot and on the wire. Each membership has exactly one encoding.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::types::id::{EntryId, Index, NodeId, Term};
@@ -51,6 +50,7 @@ impl Membership {
         for Lineage { by, at } in &parts.lineages {
             bytes.extend([by.0, at.term.0, at.index.0].iter().flat_map(|word| word.to_le_bytes()));
         }
+        assert_eq!(bytes.len(), self.bytes(), "the size of an encoding is exact");
         bytes
     }
 
@@ -95,7 +95,7 @@ impl Membership {
             Voters::new(ids).with_casting(holder)
         };
         (parts.incoming, parts.outgoing, parts.target) = (set(), set(), set());
-        let membership = Membership(Arc::new(parts));
+        let membership = Membership::from_parts(parts);
         (rest.is_empty() && membership.violation().is_none()).then_some(membership)
     }
 }
@@ -107,6 +107,8 @@ impl Parts {
         let over = bytes(&self.members, &self.lineages).saturating_sub(Membership::BYTES_MAX);
         let dropped = over.div_ceil(LINEAGE_BYTES).min(self.lineages.len());
         self.lineages.drain(..dropped);
+        let fits = bytes(&self.members, &self.lineages) <= Membership::BYTES_MAX;
+        assert!(fits || self.lineages.is_empty(), "no lineage takes room beyond the bound");
     }
 
     fn roles(&self, member: &Member) -> u8 {
@@ -135,30 +137,35 @@ fn bytes(members: &[Member], lineages: &[Lineage]) -> usize {
 
 /// Decodes the next lineage of `rest`.
 fn take_lineage(rest: &mut &[u8]) -> Option<Lineage> {
-    let (by, more) = rest.split_first_chunk::<8>()?;
-    let (term, more) = more.split_first_chunk::<8>()?;
-    let (index, more) = more.split_first_chunk::<8>()?;
-    *rest = more;
-    let at = EntryId::new(Term(u64::from_le_bytes(*term)), Index(u64::from_le_bytes(*index)));
-    Some(Lineage { by: NodeId(u64::from_le_bytes(*by)), at })
+    let mut word = || take(rest).map(u64::from_le_bytes);
+    Some(Lineage { by: NodeId(word()?), at: EntryId::new(Term(word()?), Index(word()?)) })
 }
 
 /// Decodes the next member of `rest`, and its roles.
 fn take_member(rest: &mut &[u8]) -> Option<(u8, Member)> {
-    let (fixed, more) = rest.split_first_chunk::<MEMBER_BYTES>()?;
-    let (id, fixed) = fixed.split_first_chunk::<8>()?;
-    let (incarnation, fixed) = fixed.split_first_chunk::<16>()?;
-    let &[roles, priority, length] = fixed else { return None };
-    let (address, more) = more.split_at_checked(usize::from(length))?;
-    *rest = more;
+    let id = NodeId(u64::from_le_bytes(take(rest)?));
+    let incarnation = Incarnation(u128::from_le_bytes(take(rest)?));
+    let [roles, priority, length] = take(rest)?;
+    let address = take_address(rest, length)?;
     let pending = match roles & (REMOVE | PROMOTE) {
         0 => PendingTransition::None,
         REMOVE => PendingTransition::Remove,
         PROMOTE => PendingTransition::Promote,
         _ => return None,
     };
-    let address = Address::new(core::str::from_utf8(address).ok()?)?;
-    let (id, incarnation) = (NodeId(u64::from_le_bytes(*id)), u128::from_le_bytes(*incarnation));
-    let incarnation = Incarnation(incarnation);
     Some((roles, Member { id, incarnation, address, priority, pending }))
+}
+
+/// Takes the next `length` bytes of `rest`, which are the text of an address.
+pub(super) fn take_address(rest: &mut &[u8], length: u8) -> Option<Address> {
+    let (address, more) = rest.split_at_checked(usize::from(length))?;
+    *rest = more;
+    Address::new(core::str::from_utf8(address).ok()?)
+}
+
+/// Takes the next `N` bytes of `rest`.
+pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, more) = rest.split_first_chunk()?;
+    *rest = more;
+    Some(*taken)
 }

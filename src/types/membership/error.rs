@@ -1,9 +1,8 @@
 //! Errors of membership changes.
 
-use core::fmt;
-
 use crate::types::id::NodeId;
 use crate::types::membership::state::Membership;
+use crate::types::text::texts;
 
 /// The reason for which a membership, or a change of one, is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,28 +27,17 @@ pub enum ChangeError {
     OtherIncarnationVotes(NodeId),
 }
 
-impl fmt::Display for ChangeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ChangeError::NoVoters => f.write_str("no voters would be left"),
-            ChangeError::TooManyVoters => {
-                write!(f, "more than {} voters", Membership::VOTERS_MAX)
-            }
-            ChangeError::TooLarge => {
-                let bytes = Membership::BYTES_MAX;
-                write!(f, "larger than {bytes} bytes: use fewer members or shorter addresses")
-            }
-            ChangeError::IdIsZero => f.write_str("0 is not a valid node id"),
-            ChangeError::NotMember(id) => write!(f, "{id} is not a member"),
-            ChangeError::CastingWithoutVote(id) => {
-                write!(f, "{id} cannot hold the casting vote: it would not be a voter")
-            }
-            ChangeError::ConflictingRoles(id) => write!(f, "{id} has two conflicting roles"),
-            ChangeError::OtherIncarnationVotes(id) => {
-                write!(f, "{id} votes with another incarnation: suspend or remove it first")
-            }
-        }
-    }
+texts! { ChangeError:
+    Self::NoVoters => "no voters would be left";
+    Self::TooManyVoters => "more than {} voters", Membership::VOTERS_MAX;
+    Self::TooLarge =>
+        "larger than {} bytes: use fewer members or shorter addresses", Membership::BYTES_MAX;
+    Self::IdIsZero => "0 is not a valid node id";
+    Self::NotMember(id) => "{id} is not a member";
+    Self::CastingWithoutVote(id) => "{id} cannot hold the casting vote: it would not be a voter";
+    Self::ConflictingRoles(id) => "{id} has two conflicting roles";
+    Self::OtherIncarnationVotes(id) =>
+        "{id} votes with another incarnation: suspend or remove it first";
 }
 
 impl core::error::Error for ChangeError {}

@@ -26,6 +26,7 @@ impl Membership {
         }
         parts.lineages.push(lineage);
         parts.fit_lineages();
+        self.assert_invariants();
         self
     }
 

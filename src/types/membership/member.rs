@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use crate::types::id::{EntryId, NodeId};
+use crate::types::text::{debug_as_display, texts};
 
 /// One member of the cluster, voter or learner.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +43,7 @@ pub struct Incarnation(pub u128);
 
 /// The address of a member in a form that the driver defines, usually host and port. The core does
 /// not interpret it. A clone shares the text.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Address(Arc<str>);
 
 /// A record that survivors continued without the votes of the other voters. Its parent is the
@@ -122,16 +123,8 @@ impl Address {
     }
 }
 
-impl Default for Address {
-    fn default() -> Address {
-        Address(Arc::from(""))
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+texts! { Address:
+    Self(text) => "{text}";
 }
 
 impl fmt::Debug for Address {
@@ -140,14 +133,8 @@ impl fmt::Debug for Address {
     }
 }
 
-impl fmt::Display for Incarnation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
+texts! { Incarnation:
+    Self(number) => "{number:032x}";
 }
 
-impl fmt::Debug for Incarnation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_as_display!(Incarnation);

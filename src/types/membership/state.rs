@@ -7,14 +7,15 @@ use core::fmt;
 use crate::types::id::NodeId;
 use crate::types::membership::member::{Lineage, Member};
 use crate::types::membership::voters::Voters;
+use crate::types::text::debug_as_display;
 
 /// The members of the cluster: voters, and learners that store the log without a vote.
 ///
 /// While its voters change, a membership is *joint* (Raft §6): the incoming and the outgoing voters
 /// must each agree by themselves. Before that, while some of the target voters lack the log, it is
 /// *staged*: the target voters are listed beside the incoming ones, and the new ones are learners.
-/// A clone shares its storage.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// A clone shares its storage. The default has no members.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Membership(pub(super) Arc<Parts>);
 
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
@@ -45,8 +46,22 @@ impl Membership {
         Membership::from_parts(Parts { members, incoming, ..Parts::default() })
     }
 
-    fn from_parts(parts: Parts) -> Membership {
-        Membership(Arc::new(parts))
+    pub(super) fn from_parts(parts: Parts) -> Membership {
+        let membership = Membership(Arc::new(parts));
+        membership.assert_invariants();
+        membership
+    }
+
+    /// Panics if the parts contradict one another.
+    pub(super) fn assert_invariants(&self) {
+        let Parts { members, incoming, outgoing, target, lineages } = &*self.0;
+        let is_sorted = members.is_sorted_by(|one, next| one.id < next.id);
+        debug_assert!(is_sorted, "members are in the order of their ids");
+        let are_members = |voters: &Voters| voters.iter().all(|id| self.is_member(*id));
+        debug_assert!(are_members(incoming), "every incoming voter is a member");
+        debug_assert!(are_members(outgoing), "every outgoing voter is a member");
+        debug_assert!(are_members(target), "every target voter is a member");
+        assert!(lineages.len() <= Membership::LINEAGES_MAX, "lineages are bounded");
     }
 
     /// Returns the same membership, joint with the `outgoing` voters; not joint if there are none.
@@ -57,6 +72,7 @@ impl Membership {
         for voter in parts.outgoing.iter() {
             admit(&mut parts.members, *voter);
         }
+        self.assert_invariants();
         self
     }
 
@@ -67,6 +83,7 @@ impl Membership {
         for learner in learners {
             admit(&mut parts.members, learner);
         }
+        self.assert_invariants();
         self
     }
 
@@ -197,13 +214,6 @@ pub(super) fn admit(members: &mut Vec<Member>, id: NodeId) {
     }
 }
 
-impl Default for Membership {
-    /// Returns the membership without members.
-    fn default() -> Membership {
-        Membership::from_parts(Parts::default())
-    }
-}
-
 impl fmt::Display for Membership {
     /// Writes the incoming, outgoing and target voters, and the learners: `{n1 n2*} from {n1 n2 n3}
     /// learners {n4}` or `{n1 n2} target {n1 n4} learners {n4}`. A star marks the holder of the
@@ -224,8 +234,4 @@ impl fmt::Display for Membership {
     }
 }
 
-impl fmt::Debug for Membership {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_as_display!(Membership);

@@ -5,6 +5,7 @@ use core::fmt;
 use core::ops::Deref;
 
 use crate::types::id::NodeId;
+use crate::types::text::debug_as_display;
 
 /// A set of voters that decide together: sorted, without repetition, and optionally with a casting
 /// vote.
@@ -73,8 +74,4 @@ impl fmt::Display for Voters {
     }
 }
 
-impl fmt::Debug for Voters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_as_display!(Voters);

@@ -1,21 +1,19 @@
 //! The client hello: the first frame of a client's connection, and the node's reply to it.
 
-use std::fmt;
-use std::ops::Range;
-
 use crate::types::NodeId;
+use crate::types::text::texts;
+use crate::wire::codec::{append_hello, read_hello};
 use crate::wire::error::{FrameError, WireError};
-use crate::wire::frame::{append_hello, field, read_whole};
+use crate::wire::frame::read_whole;
 use crate::wire::hello::Versions;
 use crate::wire::kind::Kind;
 
-/// The layout of the body; integers are little-endian. Further bytes of a later version's hello are
-/// ignored.
-const FULL: usize = 4;
-const RESERVED: Range<usize> = 5..8;
-const NODE: Range<usize> = 8..16;
-const CLUSTER: Range<usize> = 16..32;
-const BODY_BYTES: usize = 32;
+/// The fields of the body in their order: the versions, whether the node is full, reserved zeros,
+/// the node, which is 0 for none, and the cluster.
+type Fields = (Versions, u8, [u8; 3], NodeId, u128);
+
+/// The size of the fields in bytes.
+const FIELDS_BYTES: usize = 32;
 
 /// The first frame of a client, and of the node to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,13 +60,9 @@ pub enum ClientHelloError {
 impl ClientHello {
     /// Appends the hello's frame to `into`.
     pub fn encode(&self, into: &mut Vec<u8>) {
-        let mut body = [0; BODY_BYTES];
-        self.versions.write(&mut body);
-        body[FULL] = u8::from(self.full);
-        let node = self.node.map_or(0, |node| node.0);
-        body[NODE].copy_from_slice(&node.to_le_bytes());
-        body[CLUSTER].copy_from_slice(&self.cluster.to_le_bytes());
-        append_hello(Kind::ClientHello, &body, into);
+        let node = self.node.unwrap_or(NodeId(0));
+        let fields: Fields = (self.versions, u8::from(self.full), [0; 3], node, self.cluster);
+        append_hello(Kind::ClientHello, &fields, into);
     }
 
     /// Decodes bytes that are exactly one frame with a client hello.
@@ -80,24 +74,18 @@ impl ClientHello {
     }
 
     pub(in crate::wire) fn decode_body(body: &[u8]) -> Result<ClientHello, FrameError> {
-        let invalid = |reason: String| Err(FrameError::Body { kind: Kind::ClientHello, reason });
-        let Some(body) = body.first_chunk::<BODY_BYTES>() else {
-            return invalid(format!("{} bytes of {BODY_BYTES}", body.len()));
-        };
-        let versions = match Versions::read(body) {
-            Ok(versions) => versions,
-            Err(reason) => return invalid(reason),
-        };
-        if body[FULL] > 1 || body[RESERVED] != [0; 3] {
-            return invalid("a reserved byte or flag is invalid".to_owned());
+        let kind = Kind::ClientHello;
+        let (versions, full, reserved, node, cluster): Fields =
+            read_hello(kind, FIELDS_BYTES, body)?;
+        if let Some(reason) = versions.error() {
+            return Err(FrameError::Body { kind, reason });
         }
-        let node = u64::from_le_bytes(field(body, NODE));
-        Ok(ClientHello {
-            versions,
-            cluster: u128::from_le_bytes(field(body, CLUSTER)),
-            node: (node != 0).then_some(NodeId(node)),
-            full: body[FULL] == 1,
-        })
+        if full > 1 || reserved != [0; 3] {
+            let reason = "a reserved byte or flag is invalid".to_owned();
+            return Err(FrameError::Body { kind, reason });
+        }
+        let node = (node != NodeId(0)).then_some(node);
+        Ok(ClientHello { versions, cluster, node, full: full == 1 })
     }
 
     /// Checks the hello that a node replied with to this hello of the client.
@@ -123,30 +111,17 @@ impl ClientHello {
     }
 }
 
-impl fmt::Display for ClientHelloError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ClientHelloError::Cluster { expected, found } => write!(
-                f,
-                "the node belongs to cluster {found:032x}, but the client expects \
-                 {expected:032x}: check the addresses, or the cluster id"
-            ),
-            ClientHelloError::Node { expected, found: Some(found) } => {
-                write!(f, "expected {expected}, but {found} answered: check the address")
-            }
-            ClientHelloError::Node { expected, found: None } => {
-                write!(f, "expected {expected}, but the node that answered does not name its id")
-            }
-            ClientHelloError::Version { client, node } => write!(
-                f,
-                "the client supports versions {client}, but the node {node}: upgrade the older \
-                 one"
-            ),
-            ClientHelloError::Full => f.write_str(
-                "the node serves the maximum number of clients: close some, or raise its limit",
-            ),
-        }
-    }
+texts! { ClientHelloError:
+    Self::Cluster { expected, found } =>
+        "the node belongs to cluster {found:032x}, but the client expects {expected:032x}: check \
+         the addresses, or the cluster id";
+    Self::Node { expected, found: Some(found) } =>
+        "expected {expected}, but {found} answered: check the address";
+    Self::Node { expected, found: None } =>
+        "expected {expected}, but the node that answered does not name its id";
+    Self::Version { client, node } =>
+        "the client supports versions {client}, but the node {node}: upgrade the older one";
+    Self::Full => "the node serves the maximum number of clients: close some, or raise its limit";
 }
 
 impl std::error::Error for ClientHelloError {}
@@ -171,7 +146,7 @@ mod tests {
             assert_eq!(ClientHello::decode(&bytes), Ok(hello));
             let (_, body) = open(&bytes).expect("the bytes are a frame");
             assert_eq!(ClientHello::decode_body(&[body, &[1, 2, 3]].concat()), Ok(hello));
-            for count in 0..BODY_BYTES {
+            for count in 0..FIELDS_BYTES {
                 assert!(ClientHello::decode_body(&body[..count]).is_err(), "{count}");
             }
         }

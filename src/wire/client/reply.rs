@@ -1,11 +1,11 @@
 //! Replies from a node to a client.
 
-use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::types::serial::Bytes;
+use crate::types::text::texts;
 use crate::types::{Address, EntryId, Freshness, Index, NodeId, RejectReason, Report};
 use crate::wire::codec::{read, write};
 use crate::wire::error::{FrameError, WireError};
@@ -125,7 +125,13 @@ impl ClientReply {
     /// # Errors
     /// A [`WireError`] if it is longer than [`Kind::bytes_max`]; `into` is then unchanged.
     pub fn encode(&self, into: &mut Vec<u8>) -> Result<(), WireError> {
+        let start = into.len();
         let written = append(Kind::Reply, into, |into| write(Kind::Reply, self, into));
+        assert_eq!(into.len() > start, written.is_ok(), "only a valid reply has a frame");
+        debug_assert!(
+            written.is_err() || ClientReply::decode(&into[start..]).as_ref() == Ok(self),
+            "an encoded reply decodes to itself"
+        );
         written.map_err(|error| WireError { offset: 0, error })
     }
 
@@ -143,16 +149,8 @@ impl ClientReply {
     }
 }
 
-impl fmt::Display for ServiceRejectReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ServiceRejectReason::NotAllowed => "the request requires an administrator",
-            ServiceRejectReason::AnswerTooLarge => {
-                "the answer exceeds the maximum size of a reply: request less"
-            }
-            ServiceRejectReason::Overloaded => {
-                "the node has too many pending requests: retry later"
-            }
-        })
-    }
+texts! { ServiceRejectReason:
+    Self::NotAllowed => "the request requires an administrator";
+    Self::AnswerTooLarge => "the answer exceeds the maximum size of a reply: request less";
+    Self::Overloaded => "the node has too many pending requests: retry later";
 }

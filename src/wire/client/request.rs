@@ -59,7 +59,13 @@ impl ClientRequest {
     /// A [`WireError`] if it is longer than [`Kind::bytes_max`], or its change has more than
     /// [`Change::EDITS_MAX`] edits; `into` is then unchanged.
     pub fn encode(&self, into: &mut Vec<u8>) -> Result<(), WireError> {
+        let start = into.len();
         let written = append(Kind::Request, into, |into| write(Kind::Request, self, into));
+        assert_eq!(into.len() > start, written.is_ok(), "only a valid request has a frame");
+        debug_assert!(
+            written.is_err() || ClientRequest::decode(&into[start..]).as_ref() == Ok(self),
+            "an encoded request decodes to itself"
+        );
         written.map_err(|error| WireError { offset: 0, error })
     }
 
