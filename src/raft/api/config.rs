@@ -181,6 +181,14 @@ pub enum ConfigError {
     CommandLargerThanUnapplied,
 }
 
+/// Lists the bounds of a configuration with their names; names every other field, too.
+macro_rules! bounds {
+    ($config:expr; $($ruled:ident)*; $($bound:ident)*) => {{
+        let Config { $($ruled: _,)* $($bound,)* } = $config;
+        [$((stringify!($bound), *$bound)),*]
+    }};
+}
+
 impl Config {
     /// Returns the default configuration of node `id`.
     #[must_use]
@@ -275,22 +283,16 @@ impl Config {
         self.command_bytes_max.saturating_add(Entry::OVERHEAD_BYTES)
     }
 
-    /// The bounds that must be at least 1, with their names.
+    /// The bounds that must be at least 1, with their names. A new field of the configuration does
+    /// not compile until it is listed here, as one with its own rule in `check`, or as a bound.
     fn bounds(&self) -> [(&'static str, usize); 12] {
-        [
-            ("command_bytes_max", self.command_bytes_max),
-            ("message_entries_max", self.message_entries_max),
-            ("message_bytes_max", self.message_bytes_max),
-            ("inflight_messages_max", self.inflight_messages_max),
-            ("inflight_entries_max", self.inflight_entries_max),
-            ("inflight_bytes_max", self.inflight_bytes_max),
-            ("unapplied_bytes_max", self.unapplied_bytes_max),
-            ("all_live_max", self.all_live_max),
-            ("tail_bytes_max", self.tail_bytes_max),
-            ("apply_bytes_max", self.apply_bytes_max),
-            ("reads_max", self.reads_max),
-            ("outbox_messages_max", self.outbox_messages_max),
-        ]
+        bounds! { self;
+            id bootstrap_peers election_timeout_min election_timeout_max heartbeat_interval
+            commit_delay pre_vote check_quorum stickiness casting_vote suspension survivor lease;
+            command_bytes_max message_entries_max message_bytes_max inflight_messages_max
+            inflight_entries_max inflight_bytes_max unapplied_bytes_max all_live_max tail_bytes_max
+            apply_bytes_max reads_max outbox_messages_max
+        }
     }
 }
 
