@@ -204,7 +204,7 @@ fn failure(record: &FailureRecord) -> Result<Failure, String> {
 }
 
 fn violation(record: &FailureRecord) -> Result<Violation, String> {
-    let named = |check: &&&Check| record.check == format!("{} {}", check.id, check.name);
+    let named = |check: &&Check| record.check == format!("{} {}", check.id, check.name);
     let check = CHECKS.iter().find(named);
     let check = check.ok_or_else(|| format!("unknown check {:?}", record.check))?;
     let at = record.at.as_deref().and_then(sim_time);

@@ -184,7 +184,7 @@ impl Expect {
             return Ok(*end);
         }
         if at >= checks {
-            return Ok(Expect::Violated(CHECKS[at - checks]));
+            return Ok(Expect::Violated(&CHECKS[at - checks]));
         }
         let place = at - ENDS.len();
         let counted = match COUNTS.get(place) {

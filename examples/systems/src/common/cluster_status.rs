@@ -14,8 +14,8 @@ use crate::common::exit::{CommandError, CommandResult, Exit};
 /// The time limit for the report of one member.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 
-/// Prints one line for each member of the cluster. The exit code is 0 if there is a leader and all
-/// members answer.
+/// Prints one line for each member of the cluster. The exit code is 0 if there is a leader, all
+/// members answer and no state differs.
 ///
 /// # Errors
 /// No node answers, or the cluster is not bootstrapped yet.
