@@ -56,12 +56,14 @@ pub struct IssuedCertificate {
 }
 
 /// The reasons for which a certificate operation fails.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertsError {
     /// A certificate could not be generated, or a key or certificate could not be parsed.
+    #[error("cannot make the certificate: {0}")]
     Generation(String),
     /// The requested principal has another role than the authority.
+    #[error("the {authority} authority cannot issue a {requested} certificate")]
     RoleMismatch {
         /// The role of the authority.
         authority: Role,
@@ -69,8 +71,10 @@ pub enum CertsError {
         requested: Role,
     },
     /// The name of the principal is reserved for the files of an authority.
+    #[error("the name `{AUTHORITY_NAME}` is reserved: use another name")]
     ReservedName,
     /// The file could not be read or written.
+    #[error("cannot use {}: {}", .0.display(), .1)]
     File(PathBuf, io::Error),
 }
 
@@ -361,23 +365,6 @@ impl fmt::Debug for IssuedCertificate {
         debug.field("certificate", &self.certificate).finish_non_exhaustive()
     }
 }
-
-impl fmt::Display for CertsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CertsError::Generation(error) => write!(f, "cannot make the certificate: {error}"),
-            CertsError::RoleMismatch { authority, requested } => {
-                write!(f, "the {authority} authority cannot issue a {requested} certificate")
-            }
-            CertsError::ReservedName => {
-                write!(f, "the name `{AUTHORITY_NAME}` is reserved: use another name")
-            }
-            CertsError::File(path, error) => write!(f, "cannot use {}: {error}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for CertsError {}
 
 impl From<rcgen::Error> for CertsError {
     fn from(error: rcgen::Error) -> CertsError {

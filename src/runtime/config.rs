@@ -305,46 +305,28 @@ fn to_address(address: SocketAddr) -> Address {
 }
 
 /// The reasons for which a [`ServerConfig`] is invalid.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerConfigError {
     /// The node is not among the members that bootstrap the cluster.
+    #[error("{0} is not in the member list: add it with its own address")]
     NotAMember(NodeId),
     /// The member is listed twice.
+    #[error("{0} is listed twice in the member list: remove one of the two")]
     DuplicateMember(NodeId),
     /// The listen address is not a loopback address, and neither TLS nor `plaintext` is set.
+    #[error(
+        "plaintext connections at {0}, beyond loopback, are not allowed: set `tls`, \
+        listen on a loopback address, or set `plaintext`"
+    )]
     PlaintextNotAllowed(SocketAddr),
     /// The named field is zero, although it must be positive.
+    #[error("{0} is zero: it must be positive")]
     Zero(&'static str),
     /// `keepalive_timeout` is less than two keepalive intervals.
+    #[error("keepalive_timeout must be at least twice keepalive_interval")]
     KeepaliveTimeoutTooShort,
     /// `retry_max` is less than `retry_min`.
+    #[error("retry_max must be at least retry_min")]
     RetryMaxBelowMin,
 }
-
-impl std::fmt::Display for ServerConfigError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            ServerConfigError::NotAMember(id) => {
-                write!(f, "{id} is not in the member list: add it with its own address")
-            }
-            ServerConfigError::DuplicateMember(id) => {
-                write!(f, "{id} is listed twice in the member list: remove one of the two")
-            }
-            ServerConfigError::PlaintextNotAllowed(address) => write!(
-                f,
-                "plaintext connections at {address}, beyond loopback, are not allowed: set `tls`, \
-                 listen on a loopback address, or set `plaintext`"
-            ),
-            ServerConfigError::Zero(field) => write!(f, "{field} is zero: it must be positive"),
-            ServerConfigError::KeepaliveTimeoutTooShort => {
-                f.write_str("keepalive_timeout must be at least twice keepalive_interval")
-            }
-            ServerConfigError::RetryMaxBelowMin => {
-                f.write_str("retry_max must be at least retry_min")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ServerConfigError {}

@@ -19,7 +19,8 @@ pub enum Principal {
 }
 
 /// The role of a principal in a cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum Role {
     /// A node of the cluster.
     Node,
@@ -112,16 +113,6 @@ impl fmt::Display for Principal {
             Principal::Client(name) => write!(f, "client {name}"),
             Principal::Admin(name) => write!(f, "admin {name}"),
         }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Role::Node => "node",
-            Role::Client => "client",
-            Role::Admin => "admin",
-        })
     }
 }
 

@@ -4,8 +4,11 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use strum::{VariantArray, VariantNames};
+
 /// The reasons for which a connection is rejected or closed because of the remote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum ConnectionRejectReason {
     /// The remote did not complete the handshake within `handshake_timeout`.
@@ -54,56 +57,12 @@ pub enum ConnectionRejectReason {
 
 impl ConnectionRejectReason {
     /// Every reason, in the order of the variants.
-    pub const ALL: [ConnectionRejectReason; 21] = [
-        ConnectionRejectReason::HandshakeTimeout,
-        ConnectionRejectReason::ClosedInHandshake,
-        ConnectionRejectReason::TooManyConnections,
-        ConnectionRejectReason::Replaced,
-        ConnectionRejectReason::NotTls,
-        ConnectionRejectReason::UnsupportedTls,
-        ConnectionRejectReason::NoCertificate,
-        ConnectionRejectReason::CertificateExpired,
-        ConnectionRejectReason::CertificateUntrusted,
-        ConnectionRejectReason::NoPrincipal,
-        ConnectionRejectReason::TlsFailed,
-        ConnectionRejectReason::OtherCluster,
-        ConnectionRejectReason::RoleNotAllowed,
-        ConnectionRejectReason::IdentityMismatch,
-        ConnectionRejectReason::InvalidHello,
-        ConnectionRejectReason::WrongSender,
-        ConnectionRejectReason::WrongRecipient,
-        ConnectionRejectReason::FrameTooLong,
-        ConnectionRejectReason::InvalidFrame,
-        ConnectionRejectReason::KeepaliveTimeout,
-        ConnectionRejectReason::Idle,
-    ];
+    pub const ALL: &'static [ConnectionRejectReason] = <Self as VariantArray>::VARIANTS;
 
     /// Returns the name of the reason, as metrics label it.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            ConnectionRejectReason::HandshakeTimeout => "handshake_timeout",
-            ConnectionRejectReason::ClosedInHandshake => "closed_in_handshake",
-            ConnectionRejectReason::TooManyConnections => "too_many_connections",
-            ConnectionRejectReason::Replaced => "replaced",
-            ConnectionRejectReason::NotTls => "not_tls",
-            ConnectionRejectReason::UnsupportedTls => "unsupported_tls",
-            ConnectionRejectReason::NoCertificate => "no_certificate",
-            ConnectionRejectReason::CertificateExpired => "certificate_expired",
-            ConnectionRejectReason::CertificateUntrusted => "certificate_untrusted",
-            ConnectionRejectReason::NoPrincipal => "no_principal",
-            ConnectionRejectReason::TlsFailed => "tls_failed",
-            ConnectionRejectReason::OtherCluster => "other_cluster",
-            ConnectionRejectReason::RoleNotAllowed => "role_not_allowed",
-            ConnectionRejectReason::IdentityMismatch => "identity_mismatch",
-            ConnectionRejectReason::InvalidHello => "invalid_hello",
-            ConnectionRejectReason::WrongSender => "wrong_sender",
-            ConnectionRejectReason::WrongRecipient => "wrong_recipient",
-            ConnectionRejectReason::FrameTooLong => "frame_too_long",
-            ConnectionRejectReason::InvalidFrame => "invalid_frame",
-            ConnectionRejectReason::KeepaliveTimeout => "keepalive_timeout",
-            ConnectionRejectReason::Idle => "idle",
-        }
+        <Self as VariantNames>::VARIANTS[self as usize]
     }
 
     /// Returns the reason of an error that [`reject`] returned; none for any other error.
@@ -123,19 +82,12 @@ pub(super) fn reject(reason: ConnectionRejectReason, message: impl fmt::Display)
     io::Error::new(kind, ConnectionRejected { reason, message: message.to_string() })
 }
 
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
 struct ConnectionRejected {
     reason: ConnectionRejectReason,
     message: String,
 }
-
-impl fmt::Display for ConnectionRejected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for ConnectionRejected {}
 
 /// The number of connections that were rejected or closed, by reason.
 #[derive(Debug, Default)]
@@ -151,10 +103,8 @@ impl RejectedConnections {
 
     /// Returns every reason with its count.
     pub(super) fn counts(&self) -> Vec<(ConnectionRejectReason, u64)> {
-        let count = |reason: ConnectionRejectReason| {
-            (reason, self.0[reason as usize].load(Ordering::Relaxed))
-        };
-        ConnectionRejectReason::ALL.into_iter().map(count).collect()
+        let counts = self.0.iter().map(|count| count.load(Ordering::Relaxed));
+        ConnectionRejectReason::ALL.iter().copied().zip(counts).collect()
     }
 }
 
@@ -165,7 +115,7 @@ mod tests {
     #[test]
     fn each_reason_has_its_own_counter() {
         let rejected = RejectedConnections::default();
-        for (index, reason) in ConnectionRejectReason::ALL.into_iter().enumerate() {
+        for (index, reason) in ConnectionRejectReason::ALL.iter().copied().enumerate() {
             assert_eq!(reason as usize, index, "{}", reason.name());
             for _ in 0..index {
                 rejected.count(&reject(reason, "because"));

@@ -2,7 +2,6 @@
 //! wait for their outcome, and the typed results.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::oneshot::{self, Sender};
@@ -14,16 +13,19 @@ use crate::types::{EntryId, Freshness, Index, Membership, NodeId, RejectReason, 
 use crate::wire::{LeaderHint, ReplyBody, RequestBody};
 
 /// The reasons for which a request fails.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
     /// The node rejected the request and did not execute it. It may be sent again if the reason is
     /// temporary.
+    #[error("the request was rejected: {0}")]
     Rejected(RejectReason),
     /// The outcome is unknown: the request may have been executed, or may be executed later. It is
     /// safe to send again only within a client session.
+    #[error("the outcome of the request is unknown: send it again only within a session")]
     Unknown,
     /// The server stopped before the outcome of the request was known.
+    #[error("the server stopped before the outcome of the request was known")]
     Stopped,
 }
 
@@ -300,19 +302,3 @@ impl ProposalOutcome {
         }
     }
 }
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RequestError::Rejected(reason) => write!(f, "the request was rejected: {reason}"),
-            RequestError::Unknown => f.write_str(
-                "the outcome of the request is unknown: send it again only within a session",
-            ),
-            RequestError::Stopped => {
-                f.write_str("the server stopped before the outcome of the request was known")
-            }
-        }
-    }
-}
-
-impl std::error::Error for RequestError {}

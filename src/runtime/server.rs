@@ -1,7 +1,6 @@
 //! The server: runs one node from opening its directory until it stops.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::future;
 use std::io;
 use std::net::SocketAddr;
@@ -50,21 +49,27 @@ pub struct Server {
 }
 
 /// The reasons for which a server does not start.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
     /// The configuration is invalid.
+    #[error("{0}")]
     Config(ServerConfigError),
     /// The directory cannot be opened or locked.
+    #[error("{0}")]
     Disk(DiskError),
     /// The node cannot recover from the contents of the disk.
+    #[error("{0}")]
     Open(OpenError),
     /// A TLS file of the configuration cannot be used.
     #[cfg(feature = "tls")]
+    #[error("{0}")]
     Tls(TlsError),
     /// The server cannot listen at the address.
+    #[error("cannot listen at {0}: {1}")]
     Listen(SocketAddr, io::Error),
     /// The operating system cannot start a thread.
+    #[error("cannot start a thread: {0}")]
     Threads(io::Error),
 }
 
@@ -332,21 +337,3 @@ fn format_if_empty(disk: &mut impl Disk, config: &ServerConfig) -> Result<(), Se
         Err(error) => Err(ServerError::Open(OpenError::Storage(error))),
     }
 }
-
-impl fmt::Display for ServerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ServerError::Config(error) => error.fmt(f),
-            ServerError::Disk(error) => error.fmt(f),
-            ServerError::Open(error) => error.fmt(f),
-            #[cfg(feature = "tls")]
-            ServerError::Tls(error) => error.fmt(f),
-            ServerError::Listen(address, error) => {
-                write!(f, "cannot listen at {address}: {error}")
-            }
-            ServerError::Threads(error) => write!(f, "cannot start a thread: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for ServerError {}

@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 
 /// A value in a history, as JSON and EDN express it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "formats", derive(serde::Serialize), serde(untagged))]
 pub enum Value {
     /// The absence of a value: `null` in JSON, `nil` in EDN.
     Null,

@@ -2,13 +2,15 @@
 //!
 //! Nodes and clients are named once, and events refer to them by position. Events are also
 //! referred to by position, from 0. Times are nanoseconds since the start of the run, or positions
-//! in an order. A number above [`NUMBER_MAX`] is shown as [`NUMBER_MAX`].
+//! in an order. Numbers above 2⁵³ are rounded, because the page is JavaScript.
+//!
+//! The page gets the fields by name as JSON, for `assets/read/document.js`.
 
-/// The largest number that a page shows exactly: JavaScript represents the sum of two of them.
-pub const NUMBER_MAX: u64 = 1 << 52;
+use serde::Serialize;
+use serde_repr::Serialize_repr;
 
 /// One run, or a part of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Document {
     /// The short name that distinguishes the runs on the page: `original` or `shrunk`.
     pub name: String,
@@ -41,7 +43,8 @@ pub struct Document {
 }
 
 /// The unit of times.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize_repr)]
+#[repr(u8)]
 pub enum Clock {
     /// Nanoseconds, shown as seconds.
     #[default]
@@ -51,7 +54,7 @@ pub enum Clock {
 }
 
 /// A value with a label.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fact {
     /// The label of the value.
     pub label: String,
@@ -62,7 +65,7 @@ pub struct Fact {
 }
 
 /// The lane of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Lane {
     /// The whole cluster: a fault between nodes or a phase of the run.
     Cluster,
@@ -73,7 +76,7 @@ pub enum Lane {
 }
 
 /// One event of the run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
     /// The time, which is not before that of the previous event.
     pub at: u64,
@@ -92,7 +95,8 @@ pub struct Event {
 }
 
 /// The kinds of events, each of which the page can hide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize_repr)]
+#[repr(u8)]
 pub enum Kind {
     /// A message arrives at a node.
     Message,
@@ -125,7 +129,7 @@ pub enum Kind {
 }
 
 /// The state of a node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct State {
     /// Whether the node runs.
     pub condition: Condition,
@@ -152,7 +156,8 @@ pub struct State {
 }
 
 /// Whether a node runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize_repr)]
+#[repr(u8)]
 pub enum Condition {
     /// The node is running.
     #[default]
@@ -164,7 +169,8 @@ pub enum Condition {
 }
 
 /// The role of a node in its term.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize_repr)]
+#[repr(u8)]
 pub enum Role {
     /// The node follows a leader, or waits for one.
     #[default]
@@ -178,7 +184,7 @@ pub enum Role {
 }
 
 /// A change of a log: all entries after `keep` are replaced.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogChange {
     /// The last index that is kept.
     pub keep: u64,
@@ -187,7 +193,7 @@ pub struct LogChange {
 }
 
 /// An entry of a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// The term of the entry.
     pub term: u64,
@@ -196,7 +202,7 @@ pub struct Entry {
 }
 
 /// A message from one node to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Message {
     /// The event of its sending.
     pub sent: u32,
@@ -213,7 +219,8 @@ pub struct Message {
 }
 
 /// The topics of messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize_repr)]
+#[repr(u8)]
 pub enum Topic {
     /// An election or a leadership transfer.
     Vote,
@@ -230,7 +237,7 @@ pub enum Topic {
 }
 
 /// The delivery of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Delivery {
     /// The message is still in flight at the end of the run.
     InFlight,
@@ -241,7 +248,7 @@ pub enum Delivery {
 }
 
 /// A write of a node to its disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Write {
     /// The node with the disk, by position.
     pub node: u16,
@@ -256,7 +263,8 @@ pub struct Write {
 }
 
 /// The outcome of a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize_repr)]
+#[repr(u8)]
 pub enum WriteOutcome {
     /// The write is still pending.
     Pending,
@@ -271,7 +279,7 @@ pub enum WriteOutcome {
 }
 
 /// A client's operation and its result.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Operation {
     /// The client, by position.
     pub client: u16,
@@ -294,7 +302,8 @@ pub struct Operation {
 }
 
 /// The outcome of an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize_repr)]
+#[repr(u8)]
 pub enum Outcome {
     /// The operation returned a result.
     Returned,
@@ -305,7 +314,8 @@ pub enum Outcome {
 }
 
 /// The relevance of an operation for an explanation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize_repr)]
+#[repr(u8)]
 pub enum Relevance {
     /// The operation is shown only for context.
     Context,
@@ -316,7 +326,7 @@ pub enum Relevance {
 }
 
 /// A fault with its start and end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// The description of the fault.
     pub text: String,
@@ -331,7 +341,7 @@ pub struct Fault {
 }
 
 /// A violated check and its finding.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
     /// The event that violates the check.
     pub event: u32,
@@ -342,7 +352,7 @@ pub struct Violation {
 }
 
 /// A sentence of the explanation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Sentence {
     /// The text of the sentence.
     pub text: String,
@@ -351,7 +361,7 @@ pub struct Sentence {
 }
 
 /// A table of texts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Table {
     /// The title of the table.
     pub title: String,

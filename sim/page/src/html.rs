@@ -1,9 +1,10 @@
 //! Builds the HTML page from the style, the script and the documents.
 
 use data_encoding::BASE64;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 
 use crate::document::Document;
-use crate::encode::encoded;
 use crate::text::escaped;
 
 /// The style shared by all pages, and the style of the run page.
@@ -11,13 +12,12 @@ const STYLE: [&str; 2] =
     [include_str!("../assets/style/base.css"), include_str!("../assets/style/run.css")];
 
 /// The parts of the script, in the order of their dependencies.
-const SCRIPT: [&str; 20] = [
+const SCRIPT: [&str; 19] = [
     include_str!("../assets/parts/elements.js"),
     include_str!("../assets/parts/words.js"),
     include_str!("../assets/parts/paint.js"),
     include_str!("../assets/parts/ladder.js"),
     include_str!("../assets/parts/bar.js"),
-    include_str!("../assets/read/reader.js"),
     include_str!("../assets/read/document.js"),
     include_str!("../assets/read/run.js"),
     include_str!("../assets/read/logs.js"),
@@ -59,13 +59,21 @@ pub fn page(title: &str, documents: &[Document]) -> String {
     for document in documents {
         page.push_str("<script type=\"text/plain\" class=\"document\">");
         // Base64 has only letters, digits, `+`, `/` and `=`, so it cannot end an element.
-        BASE64.encode_append(&encoded(document), &mut page);
+        BASE64.encode_append(&compressed(document), &mut page);
         page.push_str("</script>\n");
     }
     page.push_str("<script type=\"module\">\n");
     SCRIPT.iter().for_each(|part| page.push_str(part));
     page.push_str("</script>\n</body>\n</html>\n");
     page
+}
+
+/// Returns the document as compressed JSON.
+fn compressed(document: &Document) -> Vec<u8> {
+    document.assert_consistent();
+    let mut to = ZlibEncoder::new(Vec::new(), Compression::default());
+    serde_json::to_writer(&mut to, document).expect("a document has only names, numbers and texts");
+    to.finish().expect("memory does not fail")
 }
 
 /// The text for a browser without scripts.
@@ -80,4 +88,56 @@ fn without_script(documents: &[Document]) -> String {
         document.explanation.iter().for_each(|sentence| add(&sentence.text));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::read::ZlibDecoder;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::document::{Delivery, Event, Kind, Lane, Message, Sentence, State, Topic};
+
+    #[test]
+    fn a_document_is_json_with_the_names_that_the_script_reads() {
+        let state = State { term: 3, ..State::default() };
+        let event = Event {
+            at: 7,
+            lane: Lane::Node(0),
+            kind: Kind::Timer,
+            text: "</script>".to_owned(),
+            causes: Vec::new(),
+            state: Some(state),
+            log: None,
+        };
+        let message = Message {
+            sent: 0,
+            from: 0,
+            to: 0,
+            topic: Topic::Append,
+            text: String::new(),
+            delivery: Delivery::Lost(9),
+        };
+        let document = Document {
+            nodes: vec!["n1".to_owned()],
+            events: vec![event],
+            messages: vec![message],
+            ..Document::default()
+        };
+        let bytes = compressed(&document);
+        let read: Value = serde_json::from_reader(ZlibDecoder::new(&bytes[..])).expect("JSON");
+        let event = &read["events"][0];
+        assert_eq!((&event["lane"], &event["kind"]), (&json!({ "Node": 0 }), &json!(2)));
+        assert_eq!((&event["text"], &event["state"]["term"]), (&json!("</script>"), &json!(3)));
+        assert_eq!(event["state"]["leader"], Value::Null);
+        assert_eq!(read["messages"][0]["delivery"], json!({ "Lost": 9 }));
+        assert_eq!((&read["clock"], &read["violation"]), (&json!(0), &Value::Null));
+    }
+
+    #[test]
+    #[should_panic(expected = "no event 7")]
+    fn a_reference_to_a_missing_event_panics() {
+        let explanation = vec![Sentence { text: "see there".to_owned(), event: Some(7) }];
+        compressed(&Document { explanation, ..Document::default() });
+    }
 }

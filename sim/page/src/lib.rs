@@ -5,10 +5,7 @@
 //! or more documents; a hundred thousand events take less than 5 MB. [`live`] has the style and the
 //! shared parts for a page that shows a live cluster.
 
-#[cfg(test)]
-mod decode;
 pub mod document;
-mod encode;
 pub mod html;
 pub mod live;
 pub mod text;

@@ -1,5 +1,7 @@
 //! The canary: a planted bug that every sweep must detect, as evidence that the checks work.
 
+use serde::{Deserialize, Serialize};
+
 use crate::cli::interrupt;
 use crate::cli::panics;
 use crate::cli::text::{Finding, quantity};
@@ -9,8 +11,8 @@ use crate::settings::profile::Profile;
 /// The number of seeds within which a check must detect the canary.
 const SEEDS: u64 = 100;
 
-/// The result of the canary runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The result of the canary runs; serialized, a part of the JSON summary.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Canary {
     /// The number of seeds that were run with the planted bug.
     pub(crate) seeds: u64,

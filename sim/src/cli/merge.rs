@@ -127,10 +127,7 @@ fn restored(program: &Program, part: SweepRecord) -> Result<Report, String> {
         parts: None,
         jobs: jobs.ok_or("the number of jobs is zero or too large")?,
         replayed_seed: None,
-        canary: part
-            .canary
-            .as_ref()
-            .map(|canary| Canary { seeds: canary.seeds, found_by: canary.found_by.clone() }),
+        canary: part.canary.clone(),
         end,
         elapsed: seconds(part.wall_seconds)?,
         summary: summary(part)?,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use indicatif::HumanCount;
+
 use crate::cli::args::SeedOptions;
 use crate::observe::outcome::Failure;
 use crate::settings::profile::Profile;
@@ -76,15 +78,7 @@ pub(crate) fn replay_line(program: &str, seed: u64, seed_options: SeedOptions) -
 
 /// Formats a number with commas between thousands: `1,204,310`.
 pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number).to_string()
 }
 
 /// Formats a count with its noun: `1 seed`, `2,000 seeds`.

@@ -26,12 +26,14 @@ pub struct Client {
 }
 
 /// The reasons for which a client does not start.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// The configuration is invalid.
+    #[error("{0}")]
     Config(ClientConfigError),
     /// The operating system cannot start a thread, or provide an event queue for sockets.
+    #[error("cannot start the client: {0}")]
     System(io::Error),
 }
 
@@ -195,14 +197,3 @@ impl fmt::Debug for Client {
         write!(f, "blocking {:?}", self.inner)
     }
 }
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Config(error) => error.fmt(f),
-            StartError::System(error) => write!(f, "cannot start the client: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}

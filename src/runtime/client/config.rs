@@ -1,6 +1,5 @@
 //! The configuration of a client, checked before it starts.
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::machine::SessionLimits;
@@ -169,63 +168,39 @@ impl ClientConfig {
 }
 
 /// The reasons for which a [`ClientConfig`] is invalid.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientConfigError {
     /// A TLS file of the configuration cannot be used.
     #[cfg(feature = "tls")]
+    #[error("{0}")]
     Tls(TlsError),
     /// The certificate belongs to this cluster, which is not the configured one.
     #[cfg(feature = "tls")]
+    #[error(
+        "the certificate belongs to cluster {0}: use a certificate of the \
+        configured cluster"
+    )]
     OtherCluster(ClusterId),
     /// The list of addresses is empty.
+    #[error("no node addresses are configured")]
     NoAddresses,
     /// The address does not have the form `host:port`.
+    #[error("\"{0}\" is not an address: write host:port")]
     InvalidAddress(String),
     /// `acknowledge` is [`Acknowledge::LeaderOnly`], which has no reply.
+    #[error("acknowledge may not be LeaderOnly: use Client::propose_at_most_once for that")]
     LeaderOnly,
     /// A limit of the session is out of its range.
+    #[error("a session limit is out of its range, see SessionLimits: {0:?}")]
     InvalidSessionLimits(SessionLimits),
     /// The named field is zero, although it must be positive.
+    #[error("{0} is zero: it must be positive")]
     Zero(&'static str),
     /// `keepalive_timeout` is less than two keepalive intervals.
+    #[error("keepalive_timeout must be at least twice keepalive_interval")]
     KeepaliveTimeoutTooShort,
     /// `retry_max` is less than `retry_min`.
+    #[error("retry_max must be at least retry_min")]
     RetryMaxBelowMin,
 }
-
-impl fmt::Display for ClientConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            #[cfg(feature = "tls")]
-            ClientConfigError::Tls(error) => error.fmt(f),
-            #[cfg(feature = "tls")]
-            ClientConfigError::OtherCluster(cluster) => {
-                write!(
-                    f,
-                    "the certificate belongs to cluster {cluster}: use a certificate of the \
-                     configured cluster"
-                )
-            }
-            ClientConfigError::NoAddresses => f.write_str("no node addresses are configured"),
-            ClientConfigError::InvalidAddress(address) => {
-                write!(f, "\"{address}\" is not an address: write host:port")
-            }
-            ClientConfigError::LeaderOnly => f.write_str(
-                "acknowledge may not be LeaderOnly: use Client::propose_at_most_once for that",
-            ),
-            ClientConfigError::InvalidSessionLimits(limits) => {
-                write!(f, "a session limit is out of its range, see SessionLimits: {limits:?}")
-            }
-            ClientConfigError::Zero(field) => write!(f, "{field} is zero: it must be positive"),
-            ClientConfigError::KeepaliveTimeoutTooShort => {
-                f.write_str("keepalive_timeout must be at least twice keepalive_interval")
-            }
-            ClientConfigError::RetryMaxBelowMin => {
-                f.write_str("retry_max must be at least retry_min")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ClientConfigError {}

@@ -14,17 +14,14 @@ use tracing::debug;
 
 use crate::runtime::client::config::ClientConfig;
 use crate::runtime::client::nodes::Nodes;
-use crate::runtime::transport::handshake::{ConnectionReader, write_all};
+use crate::runtime::transport::handshake::{
+    BATCH, BATCH_BYTES, ConnectionReader, flush_batch, write_all,
+};
 use crate::runtime::transport::link::{Link, Security, Stream};
 use crate::types::NodeId;
 use crate::wire::{
     ClientHello, ClientRequest, Frame, ReplyBody, RequestBody, Versions, encode_keepalive,
 };
-
-/// The most requests that are written at once.
-const BATCH: usize = 256;
-/// The size, in bytes, from which a batch is written before more is added to it.
-const BATCH_BYTES: usize = 256 << 10;
 
 /// The result of sending one request to one node.
 pub(super) type ReplyResult = Result<ReplyBody, ConnectionError>;
@@ -242,14 +239,6 @@ impl Dialer {
             }
         }
     }
-}
-
-/// Writes and clears `bytes`, whose allocation is reused unless it is large.
-async fn flush_batch(write: &mut (impl AsyncWrite + Unpin), bytes: &mut Vec<u8>) -> io::Result<()> {
-    write_all(write, bytes).await?;
-    bytes.clear();
-    bytes.shrink_to(2 * BATCH_BYTES);
-    Ok(())
 }
 
 impl PendingReplies {

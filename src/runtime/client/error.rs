@@ -9,23 +9,27 @@ use crate::wire::ServiceRejectReason;
 ///
 /// After [`ClientError::NotExecuted`] and [`ClientError::Rejected`] the request was not executed
 /// and will not be. Only after [`ClientError::Unknown`] may it have been executed, or still be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
     /// The request was not executed before the deadline, and will not be: it is safe to send again.
+    #[error("the request was not executed before the deadline: {0}")]
     NotExecuted(AttemptError),
     /// The outcome is unknown: the request may have been executed once, or may be executed later.
     /// Before you send it again, find out with a read whether it was executed.
+    #[error("the outcome is unknown, the request may have been executed: {0}")]
     Unknown(AttemptError),
     /// The cluster rejected the request, and would reject it again.
+    #[error("the request was rejected: {0}")]
     Rejected(RejectCause),
 }
 
 /// The error of the last attempt of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttemptError {
     /// The node is not reachable, or the connection could not be established.
+    #[error("{address} is not reachable: {error}")]
     Unreachable {
         /// The address of the node.
         address: String,
@@ -33,6 +37,7 @@ pub enum AttemptError {
         error: String,
     },
     /// The connection was lost before the reply arrived.
+    #[error("the connection to {address} was lost: {error}")]
     ConnectionLost {
         /// The address of the node.
         address: String,
@@ -40,11 +45,13 @@ pub enum AttemptError {
         error: String,
     },
     /// The node did not reply before the deadline, or within `attempt_max`.
+    #[error("{address} did not reply in time")]
     TimedOut {
         /// The address of the node.
         address: String,
     },
     /// The node temporarily rejected the request.
+    #[error("{address} rejected the request: {reason}")]
     NotReady {
         /// The address of the node.
         address: String,
@@ -52,24 +59,34 @@ pub enum AttemptError {
         reason: RejectReason,
     },
     /// The node rejected the request as overload.
+    #[error("{address} is overloaded")]
     Overloaded {
         /// The address of the node.
         address: String,
     },
     /// The node lost its leadership, or stopped, before the outcome of the request was known.
+    #[error("{address} lost its leadership or stopped before the outcome was known")]
     OutcomeUnknown {
         /// The address of the node.
         address: String,
     },
     /// The session of the request has expired, because too many other sessions were opened.
+    #[error("the session has expired: raise sessions_max if there are more clients than that")]
     SessionExpired,
     /// The window of the session was full until the deadline.
+    #[error("the window of the session is full: raise the window, or send fewer proposals")]
     WindowFull,
     /// The client could not open a session before the deadline.
+    #[error("the client could not open a session")]
     NoSession,
     /// The reply is of another kind than the request: the versions of node and client differ.
+    #[error(
+        "the reply is of another kind than the request: check the versions of node and \
+        client"
+    )]
     UnexpectedReply,
     /// The last attempt was rejected, after an earlier attempt that may have been executed.
+    #[error("{0}")]
     Rejected(RejectCause),
 }
 
@@ -109,53 +126,6 @@ impl RejectCause {
     }
 }
 
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ClientError::NotExecuted(error) => {
-                write!(f, "the request was not executed before the deadline: {error}")
-            }
-            ClientError::Unknown(error) => {
-                write!(f, "the outcome is unknown, the request may have been executed: {error}")
-            }
-            ClientError::Rejected(cause) => write!(f, "the request was rejected: {cause}"),
-        }
-    }
-}
-
-impl fmt::Display for AttemptError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AttemptError::Unreachable { address, error } => {
-                write!(f, "{address} is not reachable: {error}")
-            }
-            AttemptError::ConnectionLost { address, error } => {
-                write!(f, "the connection to {address} was lost: {error}")
-            }
-            AttemptError::TimedOut { address } => write!(f, "{address} did not reply in time"),
-            AttemptError::NotReady { address, reason } => {
-                write!(f, "{address} rejected the request: {reason}")
-            }
-            AttemptError::Overloaded { address } => write!(f, "{address} is overloaded"),
-            AttemptError::OutcomeUnknown { address } => {
-                write!(f, "{address} lost its leadership or stopped before the outcome was known")
-            }
-            AttemptError::SessionExpired => f.write_str(
-                "the session has expired: raise sessions_max if there are more clients than that",
-            ),
-            AttemptError::WindowFull => f.write_str(
-                "the window of the session is full: raise the window, or send fewer proposals",
-            ),
-            AttemptError::NoSession => f.write_str("the client could not open a session"),
-            AttemptError::UnexpectedReply => f.write_str(
-                "the reply is of another kind than the request: check the versions of node and \
-                 client",
-            ),
-            AttemptError::Rejected(cause) => cause.fmt(f),
-        }
-    }
-}
-
 impl fmt::Display for RejectCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -170,5 +140,3 @@ impl fmt::Display for RejectCause {
         }
     }
 }
-
-impl std::error::Error for ClientError {}

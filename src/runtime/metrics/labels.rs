@@ -2,6 +2,8 @@
 
 use std::marker::PhantomData;
 
+use strum::VariantNames;
+
 use crate::raft::MessageRejectReason;
 use crate::replica::ComparisonResult;
 use crate::runtime::metrics::value::Counter;
@@ -16,6 +18,42 @@ pub(in crate::runtime) trait Label {
 
     /// Returns the number of the label value, its index in [`Label::NAMES`].
     fn number(&self) -> usize;
+}
+
+/// Implements [`Label`] by a table of label values and the patterns that they stand for.
+macro_rules! label_tables {
+    ($($labelled:ty { $($name:literal: $pattern:pat,)* })*) => {$(
+        impl Label for $labelled {
+            const NAMES: &'static [&'static str] = &[$($name),*];
+
+            fn number(&self) -> usize {
+                match self { $($pattern => const { position(Self::NAMES, $name) },)* }
+            }
+        }
+    )*};
+}
+
+/// Implements [`Label`] for enums whose label values are the names of their variants.
+macro_rules! labels_by_name {
+    ($($labelled:ty),*) => {$(
+        impl Label for $labelled {
+            const NAMES: &'static [&'static str] = <$labelled as VariantNames>::VARIANTS;
+
+            fn number(&self) -> usize {
+                *self as usize
+            }
+        }
+    )*};
+}
+
+/// Returns the index of `name`, at compile time.
+const fn position(names: &[&str], name: &str) -> usize {
+    let mut index = 0;
+    // Names differ in more than case, and only this comparison works at compile time.
+    while !names[index].eq_ignore_ascii_case(name) {
+        index += 1;
+    }
+    index
 }
 
 /// One counter for each label value.
@@ -54,7 +92,8 @@ pub(in crate::runtime) enum RequestMetric {
 }
 
 /// The outcome of a proposal.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub(in crate::runtime) enum ProposalEnd {
     Done,
     MayBeLost,
@@ -70,7 +109,8 @@ pub(in crate::runtime) enum ReadEnd {
 }
 
 /// The reasons for which a packet is dropped before it is sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub(in crate::runtime) enum DropReason {
     /// The queue of the peer's lane is full.
     QueueFull,
@@ -83,7 +123,8 @@ pub(in crate::runtime) enum DropReason {
 }
 
 /// The steps of snapshots that are counted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub(in crate::runtime) enum SnapshotStep {
     Taken,
     Received,
@@ -119,185 +160,93 @@ impl ReadEnd {
     }
 }
 
-impl Label for ProposalEnd {
-    const NAMES: &'static [&'static str] = &["done", "may_be_lost", "rejected", "unknown"];
+labels_by_name!(ProposalEnd, DropReason, SnapshotStep);
 
-    fn number(&self) -> usize {
-        *self as usize
+label_tables! {
+    // The level and the outcome of a read; each name contains both, separated by a space.
+    (ReadLevel, ReadEnd) {
+        "linearizable answered": (ReadLevel::Linearizable, ReadEnd::Answered),
+        "linearizable rejected": (ReadLevel::Linearizable, ReadEnd::Rejected),
+        "lease answered": (ReadLevel::Lease, ReadEnd::Answered),
+        "lease rejected": (ReadLevel::Lease, ReadEnd::Rejected),
+        "replica answered": (ReadLevel::Replica, ReadEnd::Answered),
+        "replica rejected": (ReadLevel::Replica, ReadEnd::Rejected),
+        "bounded answered": (ReadLevel::Bounded(_), ReadEnd::Answered),
+        "bounded rejected": (ReadLevel::Bounded(_), ReadEnd::Rejected),
+        "local answered": (ReadLevel::Local, ReadEnd::Answered),
+        "local rejected": (ReadLevel::Local, ReadEnd::Rejected),
     }
-}
-
-/// The level and the outcome of a read; each name contains both, separated by a space.
-impl Label for (ReadLevel, ReadEnd) {
-    const NAMES: &'static [&'static str] = &[
-        "linearizable answered",
-        "linearizable rejected",
-        "lease answered",
-        "lease rejected",
-        "replica answered",
-        "replica rejected",
-        "bounded answered",
-        "bounded rejected",
-        "local answered",
-        "local rejected",
-    ];
-
-    fn number(&self) -> usize {
-        let level = match self.0 {
-            ReadLevel::Linearizable => 0,
-            ReadLevel::Lease => 1,
-            ReadLevel::Replica => 2,
-            ReadLevel::Bounded(_) => 3,
-            ReadLevel::Local => 4,
-        };
-        2 * level + self.1 as usize
+    RoleName {
+        "follower": RoleName::Follower,
+        "pre_candidate": RoleName::PreCandidate,
+        "candidate": RoleName::Candidate,
+        "leader": RoleName::Leader,
     }
-}
-
-impl Label for DropReason {
-    const NAMES: &'static [&'static str] =
-        &["queue_full", "unreachable", "no_address", "too_large"];
-
-    fn number(&self) -> usize {
-        *self as usize
+    StateVerification {
+        "unverified": StateVerification::Unverified,
+        "consistent": StateVerification::Consistent,
+        "quarantined": StateVerification::Quarantined,
+        "no_majority": StateVerification::NoMajority,
     }
-}
-
-impl Label for SnapshotStep {
-    const NAMES: &'static [&'static str] =
-        &["taken", "received", "installed", "part_sent", "part_received"];
-
-    fn number(&self) -> usize {
-        *self as usize
+    MessageRejectReason {
+        "misaddressed": MessageRejectReason::Misaddressed,
+        "malformed": MessageRejectReason::Malformed,
+        "not_voter": MessageRejectReason::NotVoter,
+        "stale_term": MessageRejectReason::StaleTerm,
+        "leader_heard": MessageRejectReason::LeaderHeard,
+        "vote_withheld": MessageRejectReason::VoteWithheld,
+        "already_voted": MessageRejectReason::AlreadyVoted,
+        "log_behind": MessageRejectReason::LogBehind,
+        "wrong_role": MessageRejectReason::WrongRole,
+        "stale_reply": MessageRejectReason::StaleReply,
+        "prev_mismatch": MessageRejectReason::PrevMismatch,
+        "conflicts_with_committed": MessageRejectReason::ConflictsWithCommitted,
+        "second_leader": MessageRejectReason::SecondLeader,
+        "impossible_match": MessageRejectReason::ImpossibleMatch,
+        "read_not_ready": MessageRejectReason::ReadNotReady,
+        "outbox_full": MessageRejectReason::OutboxFull,
+        "disk_full": MessageRejectReason::DiskFull,
+        "no_membership": MessageRejectReason::NoMembership,
+        "other_bootstrap_peers": MessageRejectReason::OtherBootstrapPeers,
+        "unknown_incarnation": MessageRejectReason::UnknownIncarnation,
+        "rolled_back_disk": MessageRejectReason::RolledBackDisk,
     }
-}
-
-impl Label for RoleName {
-    const NAMES: &'static [&'static str] = &["follower", "pre_candidate", "candidate", "leader"];
-
-    fn number(&self) -> usize {
-        *self as usize
+    RejectReason {
+        "not_leader": RejectReason::NotLeader { .. },
+        "busy": RejectReason::Busy,
+        "too_large": RejectReason::TooLarge,
+        "no_leader": RejectReason::NoLeader,
+        "stopped": RejectReason::Stopped,
+        "disk_full": RejectReason::DiskFull,
+        "membership_change_in_flight": RejectReason::MembershipChangeInFlight,
+        "invalid_membership": RejectReason::Membership(_),
+        "no_change_to_cancel": RejectReason::NoChangeToCancel,
+        "change_cancelled": RejectReason::ChangeCancelled,
+        "transferring": RejectReason::Transferring,
+        "no_transfer_target": RejectReason::NoTransferTarget,
+        "transfer_aborted": RejectReason::TransferAborted,
+        "unverified": RejectReason::Unverified,
     }
-}
-
-impl Label for MessageRejectReason {
-    const NAMES: &'static [&'static str] = &[
-        "misaddressed",
-        "malformed",
-        "not_voter",
-        "stale_term",
-        "leader_heard",
-        "vote_withheld",
-        "already_voted",
-        "log_behind",
-        "wrong_role",
-        "stale_reply",
-        "prev_mismatch",
-        "conflicts_with_committed",
-        "second_leader",
-        "impossible_match",
-        "read_not_ready",
-        "outbox_full",
-        "disk_full",
-        "no_membership",
-        "other_bootstrap_peers",
-        "unknown_incarnation",
-        "rolled_back_disk",
-    ];
-
-    fn number(&self) -> usize {
-        *self as usize
+    ComparisonResult {
+        "consistent": ComparisonResult::Consistent { .. },
+        "unavailable": ComparisonResult::Unavailable { .. },
+        "inconclusive": ComparisonResult::Inconclusive { .. },
+        "diverged": ComparisonResult::Diverged { .. },
+        "no_majority": ComparisonResult::NoMajority { .. },
+        "rebuilt": ComparisonResult::Rebuilt { .. },
     }
-}
-
-impl Label for RejectReason {
-    const NAMES: &'static [&'static str] = &[
-        "not_leader",
-        "busy",
-        "too_large",
-        "no_leader",
-        "stopped",
-        "disk_full",
-        "membership_change_in_flight",
-        "invalid_membership",
-        "no_change_to_cancel",
-        "change_cancelled",
-        "transferring",
-        "no_transfer_target",
-        "transfer_aborted",
-        "unverified",
-    ];
-
-    fn number(&self) -> usize {
-        match self {
-            RejectReason::NotLeader { .. } => 0,
-            RejectReason::Busy => 1,
-            RejectReason::TooLarge => 2,
-            RejectReason::NoLeader => 3,
-            RejectReason::Stopped => 4,
-            RejectReason::DiskFull => 5,
-            RejectReason::MembershipChangeInFlight => 6,
-            RejectReason::Membership(_) => 7,
-            RejectReason::NoChangeToCancel => 8,
-            RejectReason::ChangeCancelled => 9,
-            RejectReason::Transferring => 10,
-            RejectReason::NoTransferTarget => 11,
-            RejectReason::TransferAborted => 12,
-            RejectReason::Unverified => 13,
-        }
+    DiskError {
+        "full": DiskError::Full,
+        "failed": DiskError::Failed(_),
     }
-}
-
-impl Label for ComparisonResult {
-    const NAMES: &'static [&'static str] =
-        &["consistent", "unavailable", "inconclusive", "diverged", "no_majority", "rebuilt"];
-
-    fn number(&self) -> usize {
-        match self {
-            ComparisonResult::Consistent { .. } => 0,
-            ComparisonResult::Unavailable { .. } => 1,
-            ComparisonResult::Inconclusive { .. } => 2,
-            ComparisonResult::Diverged { .. } => 3,
-            ComparisonResult::NoMajority { .. } => 4,
-            ComparisonResult::Rebuilt { .. } => 5,
-        }
-    }
-}
-
-impl Label for StateVerification {
-    const NAMES: &'static [&'static str] =
-        &["unverified", "consistent", "quarantined", "no_majority"];
-
-    fn number(&self) -> usize {
-        *self as usize
-    }
-}
-
-impl Label for DiskError {
-    const NAMES: &'static [&'static str] = &["full", "failed"];
-
-    fn number(&self) -> usize {
-        match self {
-            DiskError::Full => 0,
-            DiskError::Failed(_) => 1,
-        }
-    }
-}
-
-impl Label for FileAction {
-    const NAMES: &'static [&'static str] =
-        &["create", "write", "sync", "read", "rename", "remove", "sync_directory"];
-
-    fn number(&self) -> usize {
-        match self {
-            FileAction::Create { .. } => 0,
-            FileAction::Write { .. } => 1,
-            FileAction::Sync { .. } => 2,
-            FileAction::Read { .. } => 3,
-            FileAction::Rename { .. } => 4,
-            FileAction::Remove { .. } => 5,
-            FileAction::SyncDirectory => 6,
-        }
+    FileAction {
+        "create": FileAction::Create { .. },
+        "write": FileAction::Write { .. },
+        "sync": FileAction::Sync { .. },
+        "read": FileAction::Read { .. },
+        "rename": FileAction::Rename { .. },
+        "remove": FileAction::Remove { .. },
+        "sync_directory": FileAction::SyncDirectory,
     }
 }
 

@@ -15,16 +15,13 @@ use crate::runtime::service::requests::{
     Executor, LimitPermits, Rights, ServiceLimits, too_large_reply,
 };
 use crate::runtime::tasks::Tasks;
-use crate::runtime::transport::handshake::{ConnectionReader, write_all_within};
+use crate::runtime::transport::handshake::{
+    BATCH, BATCH_BYTES, ConnectionReader, clear_batch, write_all_within,
+};
 use crate::runtime::transport::link::Stream;
 use crate::wire::{
     ClientReply, ClientRequest, Frame, ReplyBody, ServiceRejectReason, encode_keepalive,
 };
-
-/// The most replies that are written at once.
-const BATCH: usize = 256;
-/// The size, in bytes, from which a batch is written before more is added to it.
-const BATCH_BYTES: usize = 256 << 10;
 
 /// The connection of one client.
 pub(super) struct Connection {
@@ -208,8 +205,7 @@ impl Connection {
         bytes: &mut Vec<u8>,
     ) -> io::Result<()> {
         write_all_within(self.stall_max, write, bytes).await?;
-        bytes.clear();
-        bytes.shrink_to(2 * BATCH_BYTES);
+        clear_batch(bytes);
         Ok(())
     }
 }

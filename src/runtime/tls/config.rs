@@ -24,7 +24,8 @@ pub struct TlsConfig {
 }
 
 /// An error in a file of [`TlsConfig`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", file.display())]
 pub struct TlsError {
     file: PathBuf,
     message: String,
@@ -61,11 +62,3 @@ impl TlsError {
         &self.file
     }
 }
-
-impl fmt::Display for TlsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.file.display(), self.message)
-    }
-}
-
-impl std::error::Error for TlsError {}

@@ -18,6 +18,11 @@ use crate::wire::{
 /// The size of the read buffer, in bytes: enough for a hello and the frames right behind it.
 const READ_BYTES: usize = 64 << 10;
 
+/// The most frames that are written at once.
+pub(in crate::runtime) const BATCH: usize = 256;
+/// The size, in bytes, from which a batch is written before more is added to it.
+pub(in crate::runtime) const BATCH_BYTES: usize = 256 << 10;
+
 /// The identity of this node, which it sends in its hello.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::runtime) struct Handshake {
@@ -226,6 +231,25 @@ where
 {
     stream.write_all(bytes).await?;
     stream.flush().await
+}
+
+/// Writes and clears `bytes`, whose allocation is reused unless it is large.
+pub(in crate::runtime) async fn flush_batch<S>(
+    stream: &mut S,
+    bytes: &mut Vec<u8>,
+) -> io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
+    write_all(stream, bytes).await?;
+    clear_batch(bytes);
+    Ok(())
+}
+
+/// Clears `bytes`, and frees the allocation if it is large.
+pub(in crate::runtime) fn clear_batch(bytes: &mut Vec<u8>) {
+    bytes.clear();
+    bytes.shrink_to(2 * BATCH_BYTES);
 }
 
 /// Writes all bytes and flushes the stream; fails if no byte is accepted for `max`. The bytes that

@@ -12,16 +12,13 @@ use crate::runtime::config::NetworkConfig;
 use crate::runtime::metrics::{DropReason, OpenConnection, PeerCounts};
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::transport::connection_registry::ConnectionRegistry;
-use crate::runtime::transport::handshake::{ConnectionReader, Handshake, write_all};
+use crate::runtime::transport::handshake::{
+    BATCH, BATCH_BYTES, ConnectionReader, Handshake, flush_batch,
+};
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::link::{Link, Stream};
 use crate::types::{Address, NodeId, Packet};
 use crate::wire::{Frame, encode, encode_keepalive};
-
-/// The most packets that are written at once.
-const BATCH: usize = 256;
-/// The size, in bytes, from which a batch is written before more is added to it.
-const BATCH_BYTES: usize = 256 << 10;
 
 /// The outbound connection to one peer on one lane.
 #[derive(Clone)]
@@ -195,17 +192,6 @@ impl PeerConnection {
             }
         }
     }
-}
-
-/// Writes and clears `bytes`, whose allocation is reused unless it is large.
-async fn flush_batch<W>(stream: &mut W, bytes: &mut Vec<u8>) -> io::Result<()>
-where
-    W: AsyncWrite + Unpin,
-{
-    write_all(stream, bytes).await?;
-    bytes.clear();
-    bytes.shrink_to(2 * BATCH_BYTES);
-    Ok(())
 }
 
 /// The failure of a connection that was not established, or was lost.

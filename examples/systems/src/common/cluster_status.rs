@@ -2,13 +2,17 @@
 //! whether the states of the nodes agree.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use quorate::raft::RoleName;
 use quorate::runtime::Report;
-use quorate::types::StateVerification;
+use quorate::types::{Member, Membership, StateVerification};
 
 use crate::common::connection::ClusterConnection;
 use crate::common::exit::{CommandError, CommandResult, Exit};
+
+/// The time limit for the report of one member.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
 
 /// Prints one line for each member of the cluster. The exit code is 0 if there is a leader, all
 /// members answer and no state differs.
@@ -16,18 +20,33 @@ use crate::common::exit::{CommandError, CommandResult, Exit};
 /// # Errors
 /// No node answers, or the cluster is not bootstrapped yet.
 pub fn print_status(connection: &ClusterConnection) -> CommandResult {
+    print_members(connection, |_, _, report| match report {
+        Some(report) => (is_consistent(report), node_state(report)),
+        None => (false, "does not answer".to_owned()),
+    })
+}
+
+/// Prints one line for each member of the cluster. `describe` returns whether the member is well,
+/// and its state in words. The exit code is 0 if there is a leader and all members are well.
+///
+/// # Errors
+/// No node answers, or the cluster is not bootstrapped yet.
+pub fn print_members(
+    connection: &ClusterConnection,
+    describe: impl Fn(&Membership, &Member, Option<&Report>) -> (bool, String),
+) -> CommandResult {
     let report = report(connection)?;
     let mut all_well = report.status.role == RoleName::Leader;
     // The casting vote decides an even split once its membership change is complete.
     let agreed = Some(&report.membership).filter(|membership| membership.is_settled());
     let casting = agreed.and_then(|membership| membership.incoming().casting());
     let mut text = String::new();
+    let client = connection.client.with_deadline(ANSWER_MAX);
     for member in report.membership.members() {
         let address = member.address.as_str();
-        let member_report =
-            connection.client.with_deadline(std::time::Duration::from_secs(1)).report(address);
-        all_well &= member_report.as_ref().is_ok_and(is_consistent);
-        let state = member_report.map_or_else(silent, |member_report| node_state(&member_report));
+        let member_report = client.report(address).ok();
+        let (is_well, state) = describe(&report.membership, member, member_report.as_ref());
+        all_well &= is_well;
         let casting = if casting == Some(member.id) { ", the casting vote" } else { "" };
         let _ = writeln!(text, "{} {address} {state}{casting}", member.id);
     }
@@ -39,7 +58,7 @@ pub fn print_status(connection: &ClusterConnection) -> CommandResult {
 ///
 /// # Errors
 /// No node answers, or the cluster is not bootstrapped yet.
-pub fn report(connection: &ClusterConnection) -> Result<Report, CommandError> {
+fn report(connection: &ClusterConnection) -> Result<Report, CommandError> {
     let report = connection.client.report_of_leader()?;
     connection.remember();
     if report.membership.is_empty() {
@@ -47,10 +66,6 @@ pub fn report(connection: &ClusterConnection) -> Result<Report, CommandError> {
         return Err(CommandError::new(Exit::Unavailable, text));
     }
     Ok(report)
-}
-
-fn silent(_: impl Sized) -> String {
-    "does not answer".to_owned()
 }
 
 fn node_state(report: &Report) -> String {

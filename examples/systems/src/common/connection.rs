@@ -8,8 +8,10 @@ use std::time::Duration;
 use clap::Args;
 use quorate::runtime::blocking::Client;
 use quorate::runtime::{ClientConfig, Principal, Role};
-use quorate::types::Membership;
+use quorate::types::{Membership, ReadLevel};
+use serde::de::DeserializeOwned;
 
+use crate::common::codec;
 use crate::common::exit::CommandError;
 use crate::common::system::System;
 use crate::common::tls::{default_principal, parse_client_or_admin};
@@ -119,6 +121,41 @@ impl ConnectionFlags {
 }
 
 impl ClusterConnection {
+    /// Proposes a command and decodes its reply.
+    ///
+    /// # Errors
+    /// The request was rejected, its outcome is unknown, or the reply is not valid.
+    pub fn propose<R: DeserializeOwned>(&self, command: &[u8]) -> Result<R, CommandError> {
+        self.decode(&self.client.propose(command)?)
+    }
+
+    /// Reads from the node at the address `at`, or from the node that the level selects, and
+    /// decodes the answer.
+    ///
+    /// # Errors
+    /// The request was rejected or not answered, or the answer is not valid.
+    pub fn read<R: DeserializeOwned>(
+        &self,
+        at: Option<&str>,
+        level: ReadLevel,
+        query: &[u8],
+    ) -> Result<R, CommandError> {
+        let reply = match at {
+            Some(address) => self.client.read_at(address, level, query)?,
+            None => self.client.read(level, query)?,
+        };
+        self.decode(&reply.answer)
+    }
+
+    /// Decodes the reply of a node, and remembers the connection.
+    ///
+    /// # Errors
+    /// The reply is not valid.
+    pub fn decode<R: DeserializeOwned>(&self, reply: &[u8]) -> Result<R, CommandError> {
+        self.remember();
+        codec::decode(reply).ok_or_else(CommandError::unexpected_reply)
+    }
+
     /// Returns the addresses of the nodes.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().map(String::as_str)

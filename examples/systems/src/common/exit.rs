@@ -59,6 +59,13 @@ impl CommandError {
     pub fn usage(text: impl fmt::Display) -> CommandError {
         CommandError::new(Exit::Usage, text)
     }
+
+    /// Returns the error for a reply that does not match its request.
+    #[must_use]
+    pub fn unexpected_reply() -> CommandError {
+        let text = "invalid request: client and node may have different versions";
+        CommandError::new(Exit::ClusterRejected, text)
+    }
 }
 
 /// Prints the error of a command, if there is one, and returns the exit code.

@@ -8,7 +8,7 @@ use quorate::types::{Acknowledge, ReadLevel};
 use crate::common::codec;
 use crate::common::connection::{ClusterConnection, ConnectionFlags};
 use crate::common::exit::{CommandError, CommandResult, Exit};
-use crate::coordinator::message::{Command, Query, RejectReason, Reply};
+use crate::coordinator::message::{Command, Query, Reply};
 use crate::coordinator::{SYSTEM, status};
 
 /// The client subcommands of the coordinator.
@@ -74,14 +74,12 @@ pub fn connect(flags: &ConnectionFlags) -> Result<ClusterConnection, CommandErro
 pub fn run(connection: &ClusterConnection, command: ClientCommand) -> CommandResult {
     match command {
         ClientCommand::Put { key, value, expected: None, if_absent: false } => {
-            print_reply(propose(connection, &Command::Put { key, value })?)
+            propose(connection, &Command::Put { key, value })
         }
         ClientCommand::Put { key, value, expected, .. } => {
-            print_reply(propose(connection, &Command::PutIf { key, expected, value })?)
+            propose(connection, &Command::PutIf { key, expected, value })
         }
-        ClientCommand::Delete { key } => {
-            print_reply(propose(connection, &Command::Delete { key })?)
-        }
+        ClientCommand::Delete { key } => propose(connection, &Command::Delete { key }),
         ClientCommand::Get { key, flags } => {
             print_reply(read(connection, &flags, &Query::Get(key))?)
         }
@@ -90,10 +88,8 @@ pub fn run(connection: &ClusterConnection, command: ClientCommand) -> CommandRes
     }
 }
 
-fn propose(connection: &ClusterConnection, command: &Command) -> Result<Reply, CommandError> {
-    let reply_bytes = connection.client.propose(&codec::encode(command))?;
-    connection.remember();
-    reply(&reply_bytes)
+fn propose(connection: &ClusterConnection, command: &Command) -> CommandResult {
+    print_reply(connection.propose(&codec::encode(command))?)
 }
 
 /// Reads from one node, which answers locally if it has a lease.
@@ -102,13 +98,7 @@ fn read(
     flags: &ReadFlags,
     query: &Query,
 ) -> Result<Reply, CommandError> {
-    let query = codec::encode(query);
-    let read_reply = match &flags.at {
-        Some(address) => connection.client.read_at(address, ReadLevel::Replica, &query)?,
-        None => connection.client.read(ReadLevel::Replica, &query)?,
-    };
-    connection.remember();
-    reply(&read_reply.answer)
+    connection.read(flags.at.as_deref(), ReadLevel::Replica, &codec::encode(query))
 }
 
 fn list(connection: &ClusterConnection, flags: &ReadFlags) -> CommandResult {
@@ -124,11 +114,6 @@ fn list(connection: &ClusterConnection, flags: &ReadFlags) -> CommandResult {
             return Ok(Exit::Success);
         }
     }
-}
-
-fn reply(bytes: &[u8]) -> Result<Reply, CommandError> {
-    codec::decode(bytes)
-        .ok_or_else(|| CommandError::new(Exit::ClusterRejected, RejectReason::InvalidRequest))
 }
 
 /// Prints a reply; a rejection is an error.

@@ -62,11 +62,13 @@ pub enum Reply {
 }
 
 /// The reason for a rejection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum RejectReason {
     /// The key, which has no value.
+    #[error("`{0}` has no value")]
     NoValue(String),
     /// The current value of the key differs from the expected one.
+    #[error(fmt = value_differs)]
     ValueDiffers {
         /// The key to change.
         key: String,
@@ -74,12 +76,16 @@ pub enum RejectReason {
         value: Option<String>,
     },
     /// A key is empty or has more than [`KEY_BYTES_MAX`] bytes.
+    #[error("invalid key `{0}`: use 1 to {KEY_BYTES_MAX} bytes")]
     Key(String),
     /// The length of a value in bytes, which exceeds [`VALUE_BYTES_MAX`].
+    #[error("the value has {0} bytes: use at most {VALUE_BYTES_MAX}")]
     Value(u64),
     /// The limit of keys is reached.
+    #[error("the limit of keys is reached: delete one first")]
     Full,
     /// The bytes are not a valid command or query.
+    #[error("invalid request: client and node may have different versions")]
     InvalidRequest,
 }
 
@@ -108,29 +114,11 @@ impl fmt::Display for Command {
     }
 }
 
-impl fmt::Display for RejectReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RejectReason::NoValue(key) => write!(f, "`{key}` has no value"),
-            RejectReason::ValueDiffers { key, value: Some(value) } => {
-                write!(
-                    f,
-                    "the value of `{key}` is `{value}`, not the expected one: nothing changed"
-                )
-            }
-            RejectReason::ValueDiffers { key, value: None } => {
-                write!(f, "`{key}` has no value, but one was expected: nothing changed")
-            }
-            RejectReason::Key(key) => {
-                write!(f, "invalid key `{key}`: use 1 to {KEY_BYTES_MAX} bytes")
-            }
-            RejectReason::Value(bytes) => {
-                write!(f, "the value has {bytes} bytes: use at most {VALUE_BYTES_MAX}")
-            }
-            RejectReason::Full => f.write_str("the limit of keys is reached: delete one first"),
-            RejectReason::InvalidRequest => {
-                f.write_str("invalid request: client and node may have different versions")
-            }
+fn value_differs(key: &String, value: &Option<String>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match value {
+        Some(value) => {
+            write!(f, "the value of `{key}` is `{value}`, not the expected one: nothing changed")
         }
+        None => write!(f, "`{key}` has no value, but one was expected: nothing changed"),
     }
 }

@@ -1,19 +1,13 @@
 //! The `status` subcommand: the coordinator, its followers, suspended nodes, and nodes that may
 //! answer reads locally.
 
-use std::fmt::Write as _;
-use std::time::Duration;
-
 use quorate::raft::RoleName;
 use quorate::runtime::Report;
 use quorate::types::{Member, Membership, PendingTransition};
 
 use crate::common::cluster_status;
 use crate::common::connection::ClusterConnection;
-use crate::common::exit::{CommandResult, Exit};
-
-/// The time limit for the report of one node.
-const ANSWER_MAX: Duration = Duration::from_secs(1);
+use crate::common::exit::CommandResult;
 
 /// Prints one line for each member. The exit code is 0 if there is a coordinator, and all members
 /// are active voters and answer.
@@ -21,23 +15,10 @@ const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// # Errors
 /// No node answers, or the cluster is not bootstrapped yet.
 pub(super) fn show(connection: &ClusterConnection) -> CommandResult {
-    let report = cluster_status::report(connection)?;
-    let mut all_well = report.status.role == RoleName::Leader;
-    // The casting vote decides an even split once its membership change is complete.
-    let agreed = Some(&report.membership).filter(|membership| membership.is_settled());
-    let casting = agreed.and_then(|membership| membership.incoming().casting());
-    let mut text = String::new();
-    let client = connection.client.with_deadline(ANSWER_MAX);
-    for member in report.membership.members() {
-        let address = member.address.as_str();
-        let member_report = client.report(address).ok();
-        all_well &= member_report.is_some() && report.membership.is_voter(member.id);
-        let description = describe(&report.membership, member, member_report.as_ref());
-        let casting = if casting == Some(member.id) { ", the casting vote" } else { "" };
-        let _ = writeln!(text, "{} {address} {description}{casting}", member.id);
-    }
-    print!("{text}");
-    Ok(if all_well { Exit::Success } else { Exit::Rejected })
+    cluster_status::print_members(connection, |membership, member, report| {
+        let is_well = report.is_some() && membership.is_voter(member.id);
+        (is_well, describe(membership, member, report))
+    })
 }
 
 /// Describes a member by its report, or by the membership if it does not answer.

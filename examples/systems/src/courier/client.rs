@@ -11,7 +11,7 @@ use crate::common::codec;
 use crate::common::connection::ConnectionFlags;
 use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::common::messaging::client::UserClient;
-use crate::common::messaging::commands::{self, View, print_now, unexpected_reply};
+use crate::common::messaging::commands::{self, View, print_now};
 use crate::common::messaging::message::{Command, Query, Reply};
 use crate::courier::SYSTEM;
 
@@ -122,7 +122,7 @@ fn send_fast(client: &UserClient, to: String, text: String) -> CommandResult {
             };
             print_now(&format!("accepted by {leader}; may still be lost\n"))
         }
-        ProposalOutcome::Done { .. } => Err(unexpected_reply()),
+        ProposalOutcome::Done { .. } => Err(CommandError::unexpected_reply()),
     }
 }
 

@@ -7,7 +7,6 @@ use clap::Subcommand;
 use quorate::types::{Acknowledge, ReadLevel};
 
 use crate::common::cluster_status;
-use crate::common::codec;
 use crate::common::connection::{ClusterConnection, ConnectionFlags};
 use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::directory::SYSTEM;
@@ -59,16 +58,19 @@ pub fn connect(flags: &ConnectionFlags) -> Result<ClusterConnection, CommandErro
 /// The request was rejected, not answered, or its outcome is unknown.
 pub fn run(connection: &ClusterConnection, origin: &str, command: ClientCommand) -> CommandResult {
     match command {
-        ClientCommand::Lookup { users } => look_up(connection, origin, users),
+        ClientCommand::Lookup { users } => {
+            let request = Request::GetUserAddress(users).encode(origin);
+            print_reply(connection.read(None, ReadLevel::Linearizable, &request)?)
+        }
         ClientCommand::Connect { user, address } => {
-            print_reply(propose(connection, origin, &Request::ConnectUser(user, address))?)
+            propose(connection, origin, &Request::ConnectUser(user, address))
         }
         ClientCommand::Disconnect { user } => {
-            print_reply(propose(connection, origin, &Request::DisconnectUser(user))?)
+            propose(connection, origin, &Request::DisconnectUser(user))
         }
         ClientCommand::Next { count } => {
             for _ in 0..count {
-                print_reply(propose(connection, origin, &Request::GetSequenceNumber)?)?;
+                propose(connection, origin, &Request::GetSequenceNumber)?;
             }
             Ok(Exit::Success)
         }
@@ -76,26 +78,8 @@ pub fn run(connection: &ClusterConnection, origin: &str, command: ClientCommand)
     }
 }
 
-fn look_up(connection: &ClusterConnection, origin: &str, users: Vec<String>) -> CommandResult {
-    let request = Request::GetUserAddress(users).encode(origin);
-    let read = connection.client.read(ReadLevel::Linearizable, &request)?;
-    connection.remember();
-    print_reply(reply(&read.answer)?)
-}
-
-fn propose(
-    connection: &ClusterConnection,
-    origin: &str,
-    request: &Request,
-) -> Result<Reply, CommandError> {
-    let reply_bytes = connection.client.propose(&request.encode(origin))?;
-    connection.remember();
-    reply(&reply_bytes)
-}
-
-fn reply(bytes: &[u8]) -> Result<Reply, CommandError> {
-    codec::decode(bytes)
-        .ok_or_else(|| CommandError::new(Exit::ClusterRejected, RejectReason::InvalidRequest))
+fn propose(connection: &ClusterConnection, origin: &str, request: &Request) -> CommandResult {
+    print_reply(connection.propose(&request.encode(origin))?)
 }
 
 /// Prints a reply; a rejection is an error.

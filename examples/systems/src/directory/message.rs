@@ -66,11 +66,16 @@ pub enum Reply {
 }
 
 /// The reason for a rejection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum RejectReason {
     /// The user of this name is not connected.
+    #[error("user `{0}` is not connected: check the name")]
     UnknownUser(String),
     /// A user of this name is connected with another address or origin.
+    #[error(
+        "user `{user}` is already connected at {address} by {origin}: disconnect it first, \
+        or use another name"
+    )]
     Duplicate {
         /// The name of the user.
         user: String,
@@ -80,12 +85,16 @@ pub enum RejectReason {
         origin: String,
     },
     /// A name is empty or has more than [`NAME_BYTES_MAX`] bytes.
+    #[error("invalid name `{0}`: use 1 to {NAME_BYTES_MAX} bytes")]
     Name(String),
     /// A lookup has no name or more than [`NAMES_MAX`].
+    #[error("{0} names in one lookup: use 1 to {NAMES_MAX}")]
     Names(usize),
     /// The limit of users is reached.
+    #[error("the limit of users is reached: disconnect one first")]
     Full,
     /// The bytes are not a valid message, or a query that would change the state.
+    #[error("invalid request: client and node may have different versions")]
     InvalidRequest,
 }
 
@@ -126,33 +135,6 @@ impl fmt::Display for Request {
             Request::ConnectUser(user, address) => write!(f, "connect {user} at {address}"),
             Request::DisconnectUser(user) => write!(f, "disconnect {user}"),
             Request::GetSequenceNumber => f.write_str("next sequence number"),
-        }
-    }
-}
-
-impl fmt::Display for RejectReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RejectReason::UnknownUser(user) => {
-                write!(f, "user `{user}` is not connected: check the name")
-            }
-            RejectReason::Duplicate { user, address, origin } => write!(
-                f,
-                "user `{user}` is already connected at {address} by {origin}: disconnect it first, \
-                 or use another name"
-            ),
-            RejectReason::Name(name) => {
-                write!(f, "invalid name `{name}`: use 1 to {NAME_BYTES_MAX} bytes")
-            }
-            RejectReason::Names(count) => {
-                write!(f, "{count} names in one lookup: use 1 to {NAMES_MAX}")
-            }
-            RejectReason::Full => {
-                f.write_str("the limit of users is reached: disconnect one first")
-            }
-            RejectReason::InvalidRequest => {
-                f.write_str("invalid request: client and node may have different versions")
-            }
         }
     }
 }

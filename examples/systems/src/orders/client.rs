@@ -11,7 +11,7 @@ use crate::common::codec;
 use crate::common::connection::{ClusterConnection, ConnectionFlags};
 use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::orders::SYSTEM;
-use crate::orders::message::{Order, Query, Record, RejectReason, Reply};
+use crate::orders::message::{Order, Query, Record, Reply};
 
 /// The client subcommands of the orders system.
 #[derive(Clone, Debug, Subcommand)]
@@ -112,15 +112,13 @@ pub fn run(connection: &ClusterConnection, command: ClientCommand) -> CommandRes
 }
 
 fn place(connection: &ClusterConnection, order: &Order) -> CommandResult {
-    let reply_bytes = connection.client.propose(&codec::encode(order))?;
-    connection.remember();
-    match reply(&reply_bytes)? {
+    match connection.propose(&codec::encode(order))? {
         Reply::Placed(record) => {
             println!("{record}");
             Ok(Exit::Success)
         }
         Reply::Rejected(reason) => Err(CommandError::new(Exit::Rejected, reason)),
-        _ => Err(unexpected_reply()),
+        _ => Err(CommandError::unexpected_reply()),
     }
 }
 
@@ -170,7 +168,7 @@ fn print(MarkedReply { reply, mark }: MarkedReply) -> CommandResult {
         Reply::Rejected(reason) => {
             return Err(CommandError::new(Exit::Rejected, format_args!("{reason}{mark}")));
         }
-        Reply::Placed(_) => return Err(unexpected_reply()),
+        Reply::Placed(_) => return Err(CommandError::unexpected_reply()),
     }
     Ok(Exit::Success)
 }
@@ -198,16 +196,6 @@ fn read(
             }
         }
     }?;
-    connection.remember();
     let mark = if answer.freshness == Freshness::Linearizable { "" } else { MARK };
-    Ok(MarkedReply { reply: reply(&answer.answer)?, mark })
-}
-
-fn reply(bytes: &[u8]) -> Result<Reply, CommandError> {
-    codec::decode(bytes).ok_or_else(unexpected_reply)
-}
-
-/// Returns the error for a reply that does not match the request.
-fn unexpected_reply() -> CommandError {
-    CommandError::new(Exit::ClusterRejected, RejectReason::InvalidRequest)
+    Ok(MarkedReply { reply: connection.decode(&answer.answer)?, mark })
 }

@@ -62,11 +62,13 @@ pub enum Reply {
 }
 
 /// The reason for a rejection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum RejectReason {
     /// The customer of this name has no orders.
+    #[error("customer `{0}` has no orders: check the name")]
     UnknownCustomer(String),
     /// The customer has no order with this number.
+    #[error("customer `{customer}` has no order {number}: the last one is {last}")]
     UnknownOrder {
         /// The name of the customer.
         customer: String,
@@ -76,6 +78,10 @@ pub enum RejectReason {
         last: u64,
     },
     /// The order number is neither the next one nor that of an earlier order.
+    #[error(
+        "{number} is not the next order number of `{customer}`, which is {next}; omit the \
+        number to place the next order"
+    )]
     NotNext {
         /// The name of the customer.
         customer: String,
@@ -85,12 +91,19 @@ pub enum RejectReason {
         next: u64,
     },
     /// The different order that the customer already has with this number.
+    #[error(
+        "order {} of `{}` exists with engineer {} and admin {}: omit the number to place the next \
+         order", .0.number, .0.customer, .0.engineer, .0.admin
+    )]
     Taken(Record),
     /// A name is empty or has more than [`NAME_BYTES_MAX`] bytes.
+    #[error("invalid name `{0}`: use 1 to {NAME_BYTES_MAX} bytes")]
     Name(String),
     /// The limit of orders is reached.
+    #[error("the limit of orders is reached: start another cluster for new orders")]
     Full,
     /// The bytes are not a valid command or query.
+    #[error("invalid request: client and node may have different versions")]
     InvalidRequest,
 }
 
@@ -117,38 +130,5 @@ impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Record { customer, number, engineer, admin } = self;
         write!(f, "{customer} {number} engineer {engineer} admin {admin}")
-    }
-}
-
-impl fmt::Display for RejectReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RejectReason::UnknownCustomer(customer) => {
-                write!(f, "customer `{customer}` has no orders: check the name")
-            }
-            RejectReason::UnknownOrder { customer, number, last } => {
-                write!(f, "customer `{customer}` has no order {number}: the last one is {last}")
-            }
-            RejectReason::NotNext { customer, number, next } => write!(
-                f,
-                "{number} is not the next order number of `{customer}`, which is {next}; omit the \
-                 number to place the next order"
-            ),
-            RejectReason::Taken(record) => write!(
-                f,
-                "order {} of `{}` exists with engineer {} and admin {}: omit the number to place \
-                 the next order",
-                record.number, record.customer, record.engineer, record.admin
-            ),
-            RejectReason::Name(name) => {
-                write!(f, "invalid name `{name}`: use 1 to {NAME_BYTES_MAX} bytes")
-            }
-            RejectReason::Full => {
-                f.write_str("the limit of orders is reached: start another cluster for new orders")
-            }
-            RejectReason::InvalidRequest => {
-                f.write_str("invalid request: client and node may have different versions")
-            }
-        }
     }
 }

@@ -106,91 +106,63 @@ fn taken(response: &Response<'_, '_>, values: &ValueTable) -> Result<ValueId, Of
     value_of(response.result("the value that was removed, or null")?, values)
 }
 
-impl Notation for Queue {
-    const NAME: &'static str = "queue";
+/// Implements the notation of a collection with insertions and removals.
+macro_rules! removal_notation {
+    (
+        $model:ident, $op:ident, $name:literal,
+        $insert:ident = $insert_name:literal, $take:ident = $take_name:literal
+    ) => {
+        impl Notation for $model {
+            const NAME: &'static str = $name;
 
-    fn parse_init(start: &InitialState<'_, '_>) -> Result<Queue, OffsetError> {
-        let values = ValueTable::new();
-        Ok(Queue { init: first_items(start, &values)?.into(), values })
-    }
+            fn parse_init(start: &InitialState<'_, '_>) -> Result<$model, OffsetError> {
+                let values = ValueTable::new();
+                Ok($model { init: first_items(start, &values)?.into_iter().collect(), values })
+            }
 
-    fn parse_op(&self, call: &Call<'_, '_>) -> Result<QueueOp, OffsetError> {
-        match call.f {
-            "enqueue" => inserted(call, &self.values).map(QueueOp::Enqueue),
-            "dequeue" => call.without_value().map(|()| QueueOp::Dequeue),
-            _ => Err(call.unknown("`enqueue` or `dequeue`")),
+            fn parse_op(&self, call: &Call<'_, '_>) -> Result<$op, OffsetError> {
+                match call.f {
+                    $insert_name => inserted(call, &self.values).map($op::$insert),
+                    $take_name => call.without_value().map(|()| $op::$take),
+                    _ => Err(call.unknown(concat!("`", $insert_name, "` or `", $take_name, "`"))),
+                }
+            }
+
+            fn parse_ret(
+                &self,
+                op: &$op,
+                response: &Response<'_, '_>,
+            ) -> Result<ValueId, OffsetError> {
+                match op {
+                    $op::$insert(_) => response.nothing().map(|()| ValueId::NULL),
+                    $op::$take => taken(response, &self.values),
+                }
+            }
+
+            fn acknowledged_ret(&self, op: &$op) -> Option<ValueId> {
+                matches!(op, $op::$insert(_)).then_some(ValueId::NULL)
+            }
+
+            fn write_init(&self) -> OutputValue {
+                OutputValue::Value(list(&self.init, &self.values))
+            }
+
+            fn write_op(&self, op: &$op) -> WrittenOp {
+                match *op {
+                    $op::$insert(value) => written($insert_name, Some(value), &self.values),
+                    $op::$take => written($take_name, None, &self.values),
+                }
+            }
+
+            fn write_ret(&self, op: &$op, ret: &ValueId) -> Option<OutputValue> {
+                matches!(op, $op::$take).then(|| OutputValue::Value(self.values.resolve(*ret)))
+            }
         }
-    }
-
-    fn parse_ret(&self, op: &QueueOp, response: &Response<'_, '_>) -> Result<ValueId, OffsetError> {
-        match op {
-            QueueOp::Enqueue(_) => response.nothing().map(|()| ValueId::NULL),
-            QueueOp::Dequeue => taken(response, &self.values),
-        }
-    }
-
-    fn acknowledged_ret(&self, op: &QueueOp) -> Option<ValueId> {
-        matches!(op, QueueOp::Enqueue(_)).then_some(ValueId::NULL)
-    }
-
-    fn write_init(&self) -> OutputValue {
-        OutputValue::Value(list(&self.init, &self.values))
-    }
-
-    fn write_op(&self, op: &QueueOp) -> WrittenOp {
-        match *op {
-            QueueOp::Enqueue(value) => written("enqueue", Some(value), &self.values),
-            QueueOp::Dequeue => written("dequeue", None, &self.values),
-        }
-    }
-
-    fn write_ret(&self, op: &QueueOp, ret: &ValueId) -> Option<OutputValue> {
-        matches!(op, QueueOp::Dequeue).then(|| OutputValue::Value(self.values.resolve(*ret)))
-    }
+    };
 }
 
-impl Notation for Stack {
-    const NAME: &'static str = "stack";
-
-    fn parse_init(start: &InitialState<'_, '_>) -> Result<Stack, OffsetError> {
-        let values = ValueTable::new();
-        Ok(Stack { init: first_items(start, &values)?, values })
-    }
-
-    fn parse_op(&self, call: &Call<'_, '_>) -> Result<StackOp, OffsetError> {
-        match call.f {
-            "push" => inserted(call, &self.values).map(StackOp::Push),
-            "pop" => call.without_value().map(|()| StackOp::Pop),
-            _ => Err(call.unknown("`push` or `pop`")),
-        }
-    }
-
-    fn parse_ret(&self, op: &StackOp, response: &Response<'_, '_>) -> Result<ValueId, OffsetError> {
-        match op {
-            StackOp::Push(_) => response.nothing().map(|()| ValueId::NULL),
-            StackOp::Pop => taken(response, &self.values),
-        }
-    }
-
-    fn acknowledged_ret(&self, op: &StackOp) -> Option<ValueId> {
-        matches!(op, StackOp::Push(_)).then_some(ValueId::NULL)
-    }
-
-    fn write_init(&self) -> OutputValue {
-        OutputValue::Value(list(&self.init, &self.values))
-    }
-
-    fn write_op(&self, op: &StackOp) -> WrittenOp {
-        match *op {
-            StackOp::Push(value) => written("push", Some(value), &self.values),
-            StackOp::Pop => written("pop", None, &self.values),
-        }
-    }
-
-    fn write_ret(&self, op: &StackOp, ret: &ValueId) -> Option<OutputValue> {
-        matches!(op, StackOp::Pop).then(|| OutputValue::Value(self.values.resolve(*ret)))
-    }
-}
+removal_notation!(Queue, QueueOp, "queue", Enqueue = "enqueue", Dequeue = "dequeue");
+removal_notation!(Stack, StackOp, "stack", Push = "push", Pop = "pop");
 
 impl Notation for List {
     const NAME: &'static str = "list";

@@ -1,9 +1,8 @@
 //! Parse errors with their positions.
 
-use std::fmt;
-
 /// The reason why a text is not a history, and its position.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {message}")]
 pub struct ParseError {
     /// The line, from 1.
     pub line: u64,
@@ -12,14 +11,6 @@ pub struct ParseError {
     /// The expected and the found input, as a sentence without a full stop.
     pub message: String,
 }
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}, column {}: {}", self.line, self.column, self.message)
-    }
-}
-
-impl std::error::Error for ParseError {}
 
 /// A parse error at a byte offset of a text whose lines have not been counted.
 #[derive(Clone, Debug, PartialEq, Eq)]

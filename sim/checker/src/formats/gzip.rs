@@ -10,24 +10,15 @@ use crate::formats::error::{OffsetError, ParseError};
 const GZIP: [u8; 2] = [0x1F, 0x8B];
 
 /// The reason why a history could not be read.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The input could not be read.
+    #[error("{0}")]
     Input(io::Error),
     /// The text is not a history.
+    #[error("{0}")]
     Parse(ParseError),
 }
-
-impl std::fmt::Display for ReadError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            ReadError::Input(error) => error.fmt(f),
-            ReadError::Parse(parse_error) => parse_error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for ReadError {}
 
 /// Reads all of `input`, decompressed, if that is at most `bytes_max` long.
 pub(super) fn text(mut input: impl Read, bytes_max: usize) -> Result<Vec<u8>, ReadError> {

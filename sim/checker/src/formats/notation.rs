@@ -1,5 +1,7 @@
 //! The notation of operations and results: a trait for each model, and shared parsers.
 
+use serde::{Serialize, Serializer};
+
 use crate::formats::error::OffsetError;
 use crate::formats::form::{Form, shortened};
 use crate::model::Model;
@@ -87,22 +89,30 @@ pub(super) struct Response<'t, 'a> {
 }
 
 /// A value to write to a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub(super) enum OutputValue {
     /// A plain value or a list.
     Value(Value),
     /// An object: names, each with a value.
+    #[serde(serialize_with = "object")]
     Object(Vec<(String, Value)>),
 }
 
+fn object<S: Serializer>(members: &[(String, Value)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(members.iter().map(|(name, value)| (name, value)))
+}
+
 /// An operation to write to a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct WrittenOp {
     /// The name of the operation.
     pub(super) f: &'static str,
     /// The key that the operation accesses.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<Value>,
     /// The arguments of the operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) value: Option<OutputValue>,
 }
 

@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use crate::formats::any::{AnyHistory, NotationVisitor};
-use crate::formats::notation::{Notation, OutputValue};
+use crate::formats::notation::{Notation, OutputValue, WrittenOp};
 use crate::history::{EventIndex, History, Operation, Outcome};
-use crate::value::Value;
 
 /// Writes `history` with the name `name` as JSON lines that [`parse`](crate::formats::parse) reads.
 ///
@@ -43,35 +44,65 @@ struct Event {
     kind: Kind,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 enum Kind {
     Invoke,
     Ok,
     Fail,
 }
 
+/// The first line of a file.
+#[derive(Serialize)]
+struct Header<'a> {
+    format: &'static str,
+    name: &'a str,
+    model: &'static str,
+    init: OutputValue,
+    #[serde(skip_serializing_if = "is_false")]
+    keyed: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    overdraft: bool,
+    ops: usize,
+}
+
+/// The line of an event.
+#[derive(Serialize)]
+struct Line {
+    #[serde(rename = "type")]
+    kind: Kind,
+    id: u32,
+    process: u32,
+    #[serde(flatten)]
+    op: WrittenOp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<OutputValue>,
+}
+
+fn is_false(truth: &bool) -> bool {
+    !truth
+}
+
 impl NotationVisitor for HistoryWriter<'_> {
     type Out = io::Result<()>;
 
     fn visit<M: Notation>(self, model: &M, history: &History<M::Op, M::Ret>) -> io::Result<()> {
-        let mut line = String::from("{\"format\":\"history/1\",\"name\":");
-        quote(self.name, &mut line);
-        line.push_str(",\"model\":");
-        quote(M::NAME, &mut line);
-        line.push_str(",\"init\":");
-        put(&model.write_init(), &mut line);
-        line.push_str(if self.keyed { ",\"keyed\":true" } else { "" });
-        line.push_str(if self.overdraft { ",\"overdraft\":true" } else { "" });
-        line.push_str(&format!(",\"ops\":{}}}\n", history.operations().len()));
-        self.out.write_all(line.as_bytes())?;
+        let HistoryWriter { out, name, keyed, overdraft } = self;
+        let (init, ops) = (model.write_init(), history.operations().len());
+        let format = "history/1";
+        put(out, &Header { format, name, model: M::NAME, init, keyed, overdraft, ops })?;
         for event in events(history) {
-            line.clear();
             let operation = &history.operations()[event.id as usize];
-            put_event(model, operation, event, &mut line);
-            self.out.write_all(line.as_bytes())?;
+            put(out, &line(model, operation, event))?;
         }
         Ok(())
     }
+}
+
+fn put(out: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    out.write_all(&text)
 }
 
 /// Returns all events in order. A failure comes right after its invocation.
@@ -91,85 +122,15 @@ fn events<O, R>(history: &History<O, R>) -> Vec<Event> {
     events
 }
 
-fn put_event<M: Notation>(
-    model: &M,
-    operation: &Operation<M::Op, M::Ret>,
-    event: Event,
-    line: &mut String,
-) {
-    let kind = match event.kind {
-        Kind::Invoke => "invoke",
-        Kind::Ok => "ok",
-        Kind::Fail => "fail",
-    };
-    let call = model.write_op(&operation.op);
-    line.push_str(&format!(
-        "{{\"type\":\"{kind}\",\"id\":{},\"process\":{},\"f\":\"{}\"",
-        event.id, operation.client.0, call.f
-    ));
-    if let Some(key) = &call.key {
-        line.push_str(",\"key\":");
-        put_value(key, line);
+fn line<M: Notation>(model: &M, operation: &Operation<M::Op, M::Ret>, event: Event) -> Line {
+    let Event { id, kind, .. } = event;
+    let mut op = model.write_op(&operation.op);
+    let mut result = None;
+    if kind != Kind::Invoke {
+        op.value = None;
     }
-    let (name, piece) = match event.kind {
-        Kind::Invoke => ("value", call.value),
-        Kind::Ok => {
-            let ret = operation.ret();
-            ("result", ret.and_then(|ret| model.write_ret(&operation.op, ret)))
-        }
-        Kind::Fail => ("", None),
-    };
-    if let Some(piece) = piece {
-        line.push_str(&format!(",\"{name}\":"));
-        put(&piece, line);
+    if kind == Kind::Ok {
+        result = operation.ret().and_then(|ret| model.write_ret(&operation.op, ret));
     }
-    line.push_str("}\n");
-}
-
-fn put(piece: &OutputValue, line: &mut String) {
-    match piece {
-        OutputValue::Value(value) => put_value(value, line),
-        OutputValue::Object(members) => {
-            line.push('{');
-            for (place, (name, value)) in members.iter().enumerate() {
-                line.push_str(if place == 0 { "" } else { "," });
-                quote(name, line);
-                line.push(':');
-                put_value(value, line);
-            }
-            line.push('}');
-        }
-    }
-}
-
-fn put_value(value: &Value, line: &mut String) {
-    match value {
-        Value::Null => line.push_str("null"),
-        Value::Bool(truth) => line.push_str(if *truth { "true" } else { "false" }),
-        Value::Integer(number) => line.push_str(&number.to_string()),
-        Value::Text(text) => quote(text, line),
-        Value::List(items) => {
-            line.push('[');
-            for (place, item) in items.iter().enumerate() {
-                line.push_str(if place == 0 { "" } else { "," });
-                put_value(item, line);
-            }
-            line.push(']');
-        }
-    }
-}
-
-fn quote(text: &str, line: &mut String) {
-    line.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => line.push_str("\\\""),
-            '\\' => line.push_str("\\\\"),
-            control if control < ' ' => {
-                line.push_str(&format!("\\u{:04x}", u32::from(control)));
-            }
-            other => line.push(other),
-        }
-    }
-    line.push('"');
+    Line { kind, id, process: operation.client.0, op, result }
 }

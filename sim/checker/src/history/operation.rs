@@ -1,7 +1,5 @@
 //! Operations, their outcomes, and the history that holds them.
 
-use std::fmt;
-
 /// The number of an operation in its history: its place in the order of invocation, from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub u32);
@@ -78,38 +76,21 @@ pub struct History<O, R> {
 }
 
 /// The reason why a list of operations is not a well-formed history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HistoryError {
     /// The operation is not invoked after the operation before it in the list.
+    #[error("operation {} is not invoked after the operation before it", .0.0)]
     OutOfOrder(OpId),
     /// The operation returns before its invocation, or at [`EventIndex::NEVER`].
+    #[error("operation {} returns before its invocation", .0.0)]
     ReturnsTooEarly(OpId),
     /// The client already had a pending operation, or one whose outcome is unknown.
+    #[error("operation {} is invoked while its client has a pending operation", .0.0)]
     ClientBusy(OpId),
     /// The list has more than `u32::MAX` operations.
+    #[error("a history has at most four billion operations")]
     TooManyOperations,
 }
-
-impl fmt::Display for HistoryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            HistoryError::OutOfOrder(OpId(id)) => {
-                write!(f, "operation {id} is not invoked after the operation before it")
-            }
-            HistoryError::ReturnsTooEarly(OpId(id)) => {
-                write!(f, "operation {id} returns before its invocation")
-            }
-            HistoryError::ClientBusy(OpId(id)) => {
-                write!(f, "operation {id} is invoked while its client has a pending operation")
-            }
-            HistoryError::TooManyOperations => {
-                f.write_str("a history has at most four billion operations")
-            }
-        }
-    }
-}
-
-impl std::error::Error for HistoryError {}
 
 impl<O, R> Default for History<O, R> {
     fn default() -> History<O, R> {

@@ -10,7 +10,6 @@ mod observable_since;
 mod queue;
 mod register;
 mod set;
-mod stack;
 mod transactions;
 mod unknown_deadlines;
 
@@ -20,8 +19,7 @@ pub use keyed::{Keyed, KeyedOp};
 pub use kv::{Kv, KvCall, KvOp, KvRet};
 pub use list::{List, ListOp, ListRet};
 pub use lock::{Lock, LockOp};
-pub use queue::{Queue, QueueOp};
+pub use queue::{Queue, QueueOp, Stack, StackOp};
 pub use register::{Register, RegisterOp, RegisterRet};
 pub use set::{Set, SetOp, SetRet};
-pub use stack::{Stack, StackOp};
 pub use transactions::{Access, Transactions};

@@ -1,11 +1,11 @@
-//! A FIFO queue model: enqueue and dequeue.
+//! Models of a FIFO queue and a LIFO stack: insertions, and removals that return the item.
 
 use std::collections::VecDeque;
 
 use crate::budget::Budget;
 use crate::collections::pairs::{Access, AccessKind};
-use crate::collections::queue;
 use crate::collections::span::Span;
+use crate::collections::{queue, stack};
 use crate::history::{OpId, Operation, Subhistory};
 use crate::model::{Effect, Model};
 use crate::value::{ValueId, ValueTable};
@@ -30,68 +30,117 @@ pub enum QueueOp {
     Dequeue,
 }
 
-impl Model for Queue {
-    type State = VecDeque<ValueId>;
-    type Op = QueueOp;
-    type Ret = ValueId;
-
-    fn init(&self) -> VecDeque<ValueId> {
-        self.init.clone()
-    }
-
-    fn step(
-        &self,
-        state: &VecDeque<ValueId>,
-        op: &QueueOp,
-        ret: Option<&ValueId>,
-    ) -> Option<VecDeque<ValueId>> {
-        let mut after = state.clone();
-        let answer = match op {
-            QueueOp::Enqueue(value) => {
-                after.push_back(*value);
-                ValueId::NULL
-            }
-            QueueOp::Dequeue => after.pop_front().unwrap_or(ValueId::NULL),
-        };
-        ret.is_none_or(|ret| *ret == answer).then_some(after)
-    }
-
-    fn effect(&self, op: &QueueOp, ret: Option<&ValueId>) -> Effect {
-        match (op, ret) {
-            (QueueOp::Dequeue, Some(&ValueId::NULL)) => Effect::ReadOnly,
-            _ => Effect::Update,
-        }
-    }
-
-    fn decide(&self, part: Subhistory<'_, QueueOp, ValueId>, _: &Budget<'_>) -> Option<Verdict> {
-        let access = |(id, operation): (OpId, &Operation<QueueOp, ValueId>)| {
-            let kind = match (operation.op, operation.ret()) {
-                (QueueOp::Enqueue(value), None | Some(&ValueId::NULL)) => AccessKind::Insert(value),
-                (QueueOp::Enqueue(_), Some(_)) => return None,
-                (QueueOp::Dequeue, returned) => AccessKind::Take(returned.copied()),
-            };
-            Some(Access { id, span: Span::of(operation), kind })
-        };
-        let accesses: Vec<Access> = part.iter().map(access).collect::<Option<_>>()?;
-        let init: Vec<ValueId> = self.init.iter().copied().collect();
-        queue::decide(&init, &accesses, &self.values)
-    }
-
-    fn describe_op(&self, op: &QueueOp) -> String {
-        match op {
-            QueueOp::Enqueue(value) => format!("enqueue {}", self.values.describe(*value)),
-            QueueOp::Dequeue => "dequeue".to_owned(),
-        }
-    }
-
-    fn describe_ret(&self, op: &QueueOp, ret: &ValueId) -> String {
-        match op {
-            QueueOp::Enqueue(_) => String::new(),
-            QueueOp::Dequeue => self.values.describe(*ret),
-        }
-    }
-
-    fn describe_state(&self, state: &VecDeque<ValueId>) -> String {
-        self.values.describe_list(state)
-    }
+/// A LIFO stack of distinct or repeated items.
+#[derive(Clone, Debug, Default)]
+pub struct Stack {
+    /// The items before the first operation; the last one leaves first.
+    pub init: Vec<ValueId>,
+    /// The table of the items.
+    pub values: ValueTable,
 }
+
+/// An operation on a stack. [`Push`](StackOp::Push) returns [`ValueId::NULL`];
+/// [`Pop`](StackOp::Pop) returns the item, or [`ValueId::NULL`] if the stack was empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StackOp {
+    /// Adds this item on top.
+    Push(ValueId),
+    /// Removes the item on top.
+    Pop,
+}
+
+/// Implements the model of a collection with insertions and removals. The names are those of the
+/// operations, of the methods of the state, and in descriptions.
+macro_rules! removal_model {
+    (
+        $model:ident, $op:ident, $state:ty, $decide:path,
+        $insert:ident = $put:ident = $insert_name:literal,
+        $take:ident = $remove:ident = $take_name:literal
+    ) => {
+        impl Model for $model {
+            type State = $state;
+            type Op = $op;
+            type Ret = ValueId;
+
+            fn init(&self) -> $state {
+                self.init.clone()
+            }
+
+            fn step(&self, state: &$state, op: &$op, ret: Option<&ValueId>) -> Option<$state> {
+                let mut after = state.clone();
+                let answer = match op {
+                    $op::$insert(value) => {
+                        after.$put(*value);
+                        ValueId::NULL
+                    }
+                    $op::$take => after.$remove().unwrap_or(ValueId::NULL),
+                };
+                ret.is_none_or(|ret| *ret == answer).then_some(after)
+            }
+
+            fn effect(&self, op: &$op, ret: Option<&ValueId>) -> Effect {
+                match (op, ret) {
+                    ($op::$take, Some(&ValueId::NULL)) => Effect::ReadOnly,
+                    _ => Effect::Update,
+                }
+            }
+
+            fn decide(
+                &self,
+                part: Subhistory<'_, $op, ValueId>,
+                _: &Budget<'_>,
+            ) -> Option<Verdict> {
+                let access = |(id, operation): (OpId, &Operation<$op, ValueId>)| {
+                    let kind = match (operation.op, operation.ret()) {
+                        ($op::$insert(value), None | Some(&ValueId::NULL)) => {
+                            AccessKind::Insert(value)
+                        }
+                        ($op::$insert(_), Some(_)) => return None,
+                        ($op::$take, returned) => AccessKind::Take(returned.copied()),
+                    };
+                    Some(Access { id, span: Span::of(operation), kind })
+                };
+                let accesses: Vec<Access> = part.iter().map(access).collect::<Option<_>>()?;
+                let init: Vec<ValueId> = self.init.iter().copied().collect();
+                $decide(&init, &accesses, &self.values)
+            }
+
+            fn describe_op(&self, op: &$op) -> String {
+                match op {
+                    $op::$insert(value) => {
+                        format!("{} {}", $insert_name, self.values.describe(*value))
+                    }
+                    $op::$take => $take_name.to_owned(),
+                }
+            }
+
+            fn describe_ret(&self, op: &$op, ret: &ValueId) -> String {
+                match op {
+                    $op::$insert(_) => String::new(),
+                    $op::$take => self.values.describe(*ret),
+                }
+            }
+
+            fn describe_state(&self, state: &$state) -> String {
+                self.values.describe_list(state)
+            }
+        }
+    };
+}
+
+removal_model!(
+    Queue,
+    QueueOp,
+    VecDeque<ValueId>,
+    queue::decide,
+    Enqueue = push_back = "enqueue",
+    Dequeue = pop_front = "dequeue"
+);
+removal_model!(
+    Stack,
+    StackOp,
+    Vec<ValueId>,
+    stack::decide,
+    Push = push = "push",
+    Pop = pop = "pop"
+);

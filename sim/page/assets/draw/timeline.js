@@ -233,7 +233,7 @@ class Timeline {
       ? 'still in flight' : `took ${took}${late}`;
     const [from, to] = [run.nodes[messages.from[i]], run.nodes[messages.to[i]]];
     return [`${from} → ${to} · ${instant(run, messages.start[i])} · ${outcome}`,
-      messages.texts.at(i)];
+      messages.texts[i]];
   }
 
   point(x, y) {

@@ -8,10 +8,10 @@ class Log {
   }
 
   // Replaces the entries after index `keep`.
-  replace({ keep, terms, texts }) {
+  replace({ keep, entries }) {
     for (; this.last > keep; this.last--) this.entries.delete(this.last);
     this.last = keep;
-    terms.forEach((term, i) => this.entries.set(++this.last, { term, text: texts[i] }));
+    for (const entry of entries) this.entries.set(++this.last, entry);
   }
 }
 

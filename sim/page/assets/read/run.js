@@ -152,8 +152,7 @@ class Run {
     const known = this.lastIn(this.byNode[node].states, event);
     if (known < 0) return null;
     const state = Object.fromEntries(FIELDS.map(field => [field, this.fields[field][known]]));
-    state.leader -= 1;
-    state.detail = this.detail[known] < 0 ? '' : this.details.at(this.detail[known]);
+    state.detail = this.details[known];
     state.since = known;
     return state;
   }
@@ -176,10 +175,10 @@ class Run {
 
   // The description of an event in one line.
   describe(event) {
-    const text = this.texts.at(event);
+    const text = this.texts[event];
     const arriving = this.arriving[event];
     if (text || arriving < 0) return text || KINDS[this.kind[event]];
-    return `← ${this.nodes[this.messages.from[arriving]]} ${this.messages.texts.at(arriving)}`;
+    return `← ${this.nodes[this.messages.from[arriving]]} ${this.messages.texts[arriving]}`;
   }
 
   // The operation that an event begins or ends.

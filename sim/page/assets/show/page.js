@@ -292,19 +292,16 @@ function readFacts(facts) {
   ]));
 }
 
-// Decodes base64.
-function bytesOf(text) {
-  const letters = atob(text.trim());
-  return Uint8Array.from(letters, letter => letter.charCodeAt(0));
+// Builds the page with every run.
+async function buildPage() {
+  const scripts = [...document.querySelectorAll('script.document')];
+  const documents = await Promise.all(scripts.map(script => readDocument(script.textContent)));
+  return new Page(documents.map(document => new Run(document)));
 }
 
-try {
-  const scripts = [...document.querySelectorAll('script.document')];
-  const runs = scripts.map(script => new Run(readDocument(bytesOf(script.textContent))));
-  // For the browser console: the page with every run and its drawing.
-  window.quorate = new Page(runs);
-} catch (error) {
+// For the browser console, with `await`: the page with every run and its drawing.
+window.quorate = buildPage().catch(error => {
   document.body.append(element('p', { class: 'broken', role: 'alert' },
     `This page is damaged: ${error.message}`));
   throw error;
-}
+});

@@ -26,7 +26,8 @@ pub(crate) fn run_script(
         return None;
     };
     let script_element = format!(
-        "<script type=\"module\">\nconst page = window.quorate;\nconst lines = [];\n\
+        "<script type=\"module\">\nconst page = await window.quorate.catch(() => null);\n\
+         const lines = [];\n\
          const report = line => lines.push(encodeURIComponent(String(line)));\n\
          try {{\n{script}\n}} catch (error) {{ report(`broken: ${{error.stack}}`); }}\n\
          const output = document.createElement('pre');\noutput.id = 'reported';\n\
@@ -36,6 +37,8 @@ pub(crate) fn run_script(
     let profile = path.with_extension("profile");
     let output = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1280,800"])
+        // Waits for the script, which decompresses the documents: such time passes at once.
+        .arg("--virtual-time-budget=60000")
         .arg(format!("--user-data-dir={}", profile.display()))
         .arg("--dump-dom")
         .arg(format!("file://{}{address}", path.display()))

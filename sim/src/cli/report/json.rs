@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cli::canary::Canary;
 use crate::cli::report::content::Report;
 use crate::cli::report::estimates::{failure_rate_max, new_mark_probability};
 use crate::cli::text::{Finding, rate};
@@ -90,7 +91,7 @@ pub(crate) struct SweepRecord {
     /// The upper bound of the failure rate with 95 % confidence; `null` if a seed failed.
     pub(crate) failure_rate_max: Option<f64>,
     /// The result of the canary runs; `null` for a replay.
-    pub(crate) canary: Option<CanaryRecord>,
+    pub(crate) canary: Option<Canary>,
     /// The failed seeds in ascending order.
     pub(crate) failures: Vec<FailureRecord>,
 }
@@ -109,15 +110,6 @@ pub(crate) struct DistributionsRecord {
     pub(crate) commands_committed: Vec<(u64, u64)>,
     pub(crate) faults_landed: Vec<(u64, u64)>,
     pub(crate) leader_changes: Vec<(u64, u64)>,
-}
-
-/// The result of the canary, the planted bug that every sweep must detect.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct CanaryRecord {
-    /// The number of seeds that were run with the bug.
-    pub(crate) seeds: u64,
-    /// The check that detected the bug; `null` if none did.
-    pub(crate) found_by: Option<String>,
 }
 
 /// The seed that took the most CPU time.
@@ -212,10 +204,7 @@ fn record(report: &Report) -> SweepRecord {
         first_seeds: named.zip(summary.first_seeds.clone()).collect(),
         new_mark_probability: new_mark_probability(summary),
         failure_rate_max: summary.failed.is_empty().then(|| failure_rate_max(summary)),
-        canary: report
-            .canary
-            .as_ref()
-            .map(|canary| CanaryRecord { seeds: canary.seeds, found_by: canary.found_by.clone() }),
+        canary: report.canary.clone(),
         missed_required_marks: summary
             .missed_required()
             .iter()

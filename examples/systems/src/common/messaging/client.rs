@@ -77,16 +77,14 @@ impl UserClient {
         let reply = client.read(ReadLevel::Local, &codec::encode(&Query::Mode))?;
         match self.decode_reply(&reply.answer)? {
             Reply::Mode(mode) => Ok(mode),
-            _ => Err(CommandError::new(Exit::ClusterRejected, RejectReason::InvalidRequest)),
+            _ => Err(CommandError::unexpected_reply()),
         }
     }
 
     fn decode_reply(&self, reply: &[u8]) -> Result<Reply, CommandError> {
-        self.connection.remember();
-        match codec::decode(reply) {
-            Some(Reply::Rejected(reason)) => Err(CommandError::new(Exit::Rejected, reason)),
-            Some(reply) => Ok(reply),
-            None => Err(CommandError::new(Exit::ClusterRejected, RejectReason::InvalidRequest)),
+        match self.connection.decode(reply)? {
+            Reply::Rejected(reason) => Err(CommandError::new(Exit::Rejected, reason)),
+            reply => Ok(reply),
         }
     }
 
@@ -116,7 +114,7 @@ impl UserClient {
         let Reply::LoggedIn { id, ended_another } =
             self.propose(&Command::Login(session.clone()))?
         else {
-            return Err(CommandError::new(Exit::ClusterRejected, RejectReason::InvalidRequest));
+            return Err(CommandError::unexpected_reply());
         };
         let Session { user, token } = &session;
         self.write_state(&format!("session-{user}"), &format!("{token} {id}"))?;
@@ -153,7 +151,7 @@ impl UserClient {
         loop {
             let query = Query::Waiting { session: session.clone(), after: 0 };
             let Reply::Messages(waiting, more) = self.read(&query)? else {
-                return Err(CommandError::new(Exit::ClusterRejected, RejectReason::InvalidRequest));
+                return Err(CommandError::unexpected_reply());
             };
             let Some(upto) = waiting.last().map(|mail| mail.number) else { return Ok(shown) };
             for mail in unseen(&waiting, self.read_state(&seen_file).unwrap_or(0)) {

@@ -11,7 +11,7 @@ use clap::Subcommand;
 use crate::common::cluster_status;
 use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::common::messaging::client::UserClient;
-use crate::common::messaging::message::{Command, Mail, Mode, Query, RejectReason, Reply};
+use crate::common::messaging::message::{Command, Mail, Mode, Query, Reply};
 use crate::common::prompt::{self, MessagePrinter};
 
 /// The interval at which the prompt polls for messages.
@@ -74,7 +74,7 @@ pub fn send(client: &UserClient, to: String, text: String) -> CommandResult {
     let session = client.session()?;
     match client.propose(&Command::Send { session, to, text })? {
         Reply::Sent(number) => print_now(&format!("{number}\n")),
-        _ => Err(unexpected_reply()),
+        _ => Err(CommandError::unexpected_reply()),
     }
 }
 
@@ -174,7 +174,7 @@ fn list(read: impl Fn(&Query) -> Result<Reply, CommandError>, pattern: &str) -> 
     loop {
         let pattern = pattern.to_owned();
         let Reply::Users(users, more) = read(&Query::List { pattern, after })? else {
-            return Err(unexpected_reply());
+            return Err(CommandError::unexpected_reply());
         };
         for user in &users {
             print_now(&format!("{user}\n"))?;
@@ -190,7 +190,7 @@ fn delete(client: &UserClient, discard: bool) -> CommandResult {
     let session = client.session()?;
     let user = session.user.clone();
     let Reply::Deleted(lost) = client.propose(&Command::Delete { session, discard })? else {
-        return Err(unexpected_reply());
+        return Err(CommandError::unexpected_reply());
     };
     client.forget_session(&user);
     match lost {
@@ -214,7 +214,7 @@ fn mails(
     let mut after = 0;
     loop {
         let Reply::Messages(mails, more) = read(&query(after))? else {
-            return Err(unexpected_reply());
+            return Err(CommandError::unexpected_reply());
         };
         for mail in &mails {
             print_now(&line(mail))?;
@@ -230,7 +230,7 @@ fn dump(read: impl Fn(&Query) -> Result<Reply, CommandError>) -> CommandResult {
     let mut after = String::new();
     loop {
         let Reply::Accounts(accounts, more) = read(&Query::Dump { after })? else {
-            return Err(unexpected_reply());
+            return Err(CommandError::unexpected_reply());
         };
         for account in &accounts {
             let logged = if account.is_logged_in { "logged in" } else { "logged out" };
@@ -273,12 +273,6 @@ fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
-}
-
-/// Returns the error for a reply that does not match the request.
-#[must_use]
-pub fn unexpected_reply() -> CommandError {
-    CommandError::new(Exit::ClusterRejected, RejectReason::InvalidRequest)
 }
 
 #[cfg(test)]

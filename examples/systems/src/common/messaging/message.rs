@@ -162,29 +162,49 @@ pub enum Reply {
 }
 
 /// The reason for a rejection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum RejectReason {
     /// The text is not a valid user name.
+    #[error(
+        "invalid name `{0}`: use 1 to {NAME_BYTES_MAX} characters of a-z, A-Z, 0-9, \
+        `-`, `_` and `.`, beginning with a letter or digit"
+    )]
     Name(String),
     /// The text is not a valid pattern.
+    #[error(
+        "invalid pattern `{0}`: use up to {NAME_BYTES_MAX} characters of names, `*` \
+        for any characters, and `?` for one"
+    )]
     Pattern(String),
     /// An account of this name exists.
+    #[error("the user `{0}` already exists: log in, or use another name")]
     Duplicate(String),
     /// No account of this name exists.
+    #[error("the user `{0}` does not exist: `list` shows all users, `create` adds one")]
     UnknownUser(String),
     /// The session of this user has ended or never existed.
+    #[error("`{0}` is not logged in here, or has logged in elsewhere since: log in again")]
     NotLoggedIn(String),
     /// The text is empty or too long; its length in bytes.
+    #[error("the text has {0} bytes: use 1 to {TEXT_BYTES_MAX}")]
     Text(u64),
     /// The limit of messages that wait for this user is reached.
+    #[error(
+        "the queue of `{0}` is full with {WAITING_MAX} messages: retry when `{0}` \
+        has received some"
+    )]
     QueueFull(String),
     /// This number of waiting messages prevents the deletion of the account.
+    #[error("{0} messages are waiting: receive them first, or use --discard to delete them")]
     MessagesWaiting(u64),
     /// The acknowledged number, and the number of the last message, which it exceeds.
+    #[error("no message {0}: the last one is {1}; nothing was acknowledged")]
     NotSent(u64, u64),
     /// The limit of accounts is reached.
+    #[error("the limit of accounts is reached: delete one first")]
     Full,
     /// The bytes are not a valid command or query.
+    #[error("invalid request: client and node may have different versions")]
     InvalidRequest,
 }
 
@@ -199,55 +219,6 @@ impl fmt::Display for Command {
             Command::Send { session, to, text } => write!(f, "{} to {to}: {text}", session.user),
             Command::Acknowledge { session, upto } => {
                 write!(f, "acknowledge {} {} up to {upto}", session.user, session.token)
-            }
-        }
-    }
-}
-
-impl fmt::Display for RejectReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RejectReason::Name(name) => write!(
-                f,
-                "invalid name `{name}`: use 1 to {NAME_BYTES_MAX} characters of a-z, A-Z, 0-9, \
-                 `-`, `_` and `.`, beginning with a letter or digit"
-            ),
-            RejectReason::Pattern(pattern) => write!(
-                f,
-                "invalid pattern `{pattern}`: use up to {NAME_BYTES_MAX} characters of names, `*` \
-                 for any characters, and `?` for one"
-            ),
-            RejectReason::Duplicate(user) => {
-                write!(f, "the user `{user}` already exists: log in, or use another name")
-            }
-            RejectReason::UnknownUser(user) => {
-                write!(
-                    f,
-                    "the user `{user}` does not exist: `list` shows all users, `create` adds one"
-                )
-            }
-            RejectReason::NotLoggedIn(user) => write!(
-                f,
-                "`{user}` is not logged in here, or has logged in elsewhere since: log in again"
-            ),
-            RejectReason::Text(bytes) => {
-                write!(f, "the text has {bytes} bytes: use 1 to {TEXT_BYTES_MAX}")
-            }
-            RejectReason::QueueFull(user) => write!(
-                f,
-                "the queue of `{user}` is full with {WAITING_MAX} messages: retry when `{user}` \
-                 has received some"
-            ),
-            RejectReason::MessagesWaiting(count) => write!(
-                f,
-                "{count} messages are waiting: receive them first, or use --discard to delete them"
-            ),
-            RejectReason::NotSent(upto, last) => {
-                write!(f, "no message {upto}: the last one is {last}; nothing was acknowledged")
-            }
-            RejectReason::Full => f.write_str("the limit of accounts is reached: delete one first"),
-            RejectReason::InvalidRequest => {
-                f.write_str("invalid request: client and node may have different versions")
             }
         }
     }
