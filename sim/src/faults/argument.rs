@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::faults::damage::Region;
 use crate::faults::selector::NodeSelector;
 use crate::values::words::{Exact, SyntaxError, Words};
 
@@ -78,21 +79,58 @@ impl Argument for For {
     }
 }
 
-/// By how much a fault changes a time.
-pub(super) struct By;
+/// A duration: a part of other arguments.
+pub(super) struct Span;
 
-impl Argument for By {
+impl Argument for Span {
     type Value = Duration;
-    const USAGE: &'static str = "by DURATION";
+    const USAGE: &'static str = "DURATION";
 
     fn read(words: &mut Words<'_>) -> Result<Duration, SyntaxError> {
-        words.need("by")?;
         words.duration()
     }
 
-    fn write(by: &Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, " by {}", Exact(*by))
+    fn write(duration: &Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " {}", Exact(*duration))
     }
+}
+
+/// Defines arguments that are a word and another argument.
+macro_rules! after_word {
+    ($($(#[$about:meta])* $argument:ident $word:literal $rest:ident $usage:literal;)*) => {$(
+        $(#[$about])*
+        pub(super) struct $argument;
+
+        impl Argument for $argument {
+            type Value = <$rest as Argument>::Value;
+            const USAGE: &'static str = $usage;
+
+            fn read(words: &mut Words<'_>) -> Result<Self::Value, SyntaxError> {
+                words.need($word)?;
+                $rest::read(words)
+            }
+
+            fn write(value: &Self::Value, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(" ", $word))?;
+                $rest::write(value, f)
+            }
+
+            fn nodes(value: &Self::Value) -> Vec<NodeSelector> {
+                $rest::nodes(value)
+            }
+        }
+    )*};
+}
+
+after_word! {
+    /// By how much a fault changes a time.
+    By "by" Span "by DURATION";
+    /// The node that a stranded node is still connected with.
+    Ally "with" Node "with NODE";
+    /// The node at the end of a link.
+    Receiver "->" Node "-> NODE";
+    /// The region that a misdirected write goes to.
+    Target "to" Region "to REGION";
 }
 
 /// A period, which is never zero because the operation would then never end.

@@ -1,12 +1,9 @@
 //! A node's state machine makes an error.
 
-use std::time::Duration;
-
 use crate::faults::argument::{Argument, Node, named};
-use crate::faults::fault_draw::FaultDraw;
-use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::real_processes::{MACHINE, OnProcesses};
+use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{Simulated, Strike};
 use crate::values::words::{SyntaxError, Words};
 
 operation! {
@@ -17,7 +14,8 @@ operation! {
         /// The error that the state machine makes.
         fault: MachineFault as MachineFault,
     }
-    on_processes |_| Err(MACHINE);
+    draw |draw, node, _| FaultyMachine { node, fault: draw.pick(MachineFault::ALL).0 };
+    strike |it| Strike::Simulated(it.node, Simulated::MachineFault(it.fault));
 }
 
 named! {
@@ -31,11 +29,5 @@ named! {
         WrongReply "wrong reply",
         /// A bit of the state machine's state flips.
         BitFlip "bit flip",
-    }
-}
-
-impl FaultyMachine {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, _: Duration) -> FaultyMachine {
-        FaultyMachine { node, fault: draw.pick(MachineFault::ALL).0 }
     }
 }

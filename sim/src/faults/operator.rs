@@ -1,15 +1,15 @@
 //! The operator asks for a membership change, for its cancellation, or for a leadership transfer.
 
 use std::fmt;
-use std::time::Duration;
 
 use quorate::types::{Address, Change, NodeId};
 
+use crate::faults::Fault;
 use crate::faults::argument::{Argument, Node};
 use crate::faults::fault_draw::FaultDraw;
-use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::real_processes::{OnProcesses, ProcessAction};
+use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{NodeStrike, Strike};
 use crate::values::words::{self, SyntaxError, Words};
 
 operation! {
@@ -23,17 +23,25 @@ operation! {
         /// Asks the node to cancel the membership change in progress.
         Cancel "cancel change" (node: NodeSelector as Node)
     }
+    draw |draw, node, _| {
+        let target = draw_target(draw, node);
+        MembershipChange::Change(target, MembershipChange::draw_edits(draw))
+    };
+    strike |request| match request {
+        MembershipChange::Change(node, change) => {
+            Strike::Node(*node, NodeStrike::Admin(AdminRequest::Change(change.clone())))
+        }
+        MembershipChange::Cancel(node) => {
+            Strike::Node(*node, NodeStrike::Admin(AdminRequest::CancelChange))
+        }
+    };
     on_processes |request| match request {
         MembershipChange::Change(node, change) => {
             on_leader(*node)?;
             let text = "`quorate members` changes one node at a time: +n4, -n4, or both";
-            single_edits(change).ok_or(text)?;
-            Ok(ProcessAction::ChangeMembership(change))
+            single_edits(change).map(|_| ()).ok_or(text)
         }
-        MembershipChange::Cancel(node) => {
-            on_leader(*node)?;
-            Ok(ProcessAction::CancelChange)
-        }
+        MembershipChange::Cancel(node) => on_leader(*node),
     };
 }
 
@@ -45,10 +53,29 @@ operation! {
         /// The next leader, or the best target if `None`.
         to: Option<NodeId> as NextLeader,
     }
-    on_processes |transfer| {
-        on_leader(transfer.node)?;
-        Ok(ProcessAction::Transfer(transfer.to))
+    draw |draw, node, _| {
+        Transfer { node: draw_target(draw, node), to: Transfer::draw_next_leader(draw) }
     };
+    strike |it| Strike::Node(it.node, NodeStrike::Admin(AdminRequest::Transfer(it.to)));
+    on_processes |transfer| on_leader(transfer.node);
+}
+
+/// A request of the operator to a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AdminRequest {
+    Change(Change),
+    CancelChange,
+    Transfer(Option<NodeId>),
+}
+
+impl AdminRequest {
+    /// Returns the kind of fault that the request counts as.
+    pub(crate) fn fault(&self) -> Fault {
+        match self {
+            AdminRequest::Change(_) | AdminRequest::CancelChange => Fault::Change,
+            AdminRequest::Transfer(_) => Fault::Transfer,
+        }
+    }
 }
 
 /// The edits of a membership change; `nothing` for none.
@@ -111,15 +138,6 @@ fn draw_target(draw: &mut FaultDraw<'_>, node: NodeSelector) -> NodeSelector {
 }
 
 impl MembershipChange {
-    pub(super) fn draw(
-        draw: &mut FaultDraw<'_>,
-        node: NodeSelector,
-        _: Duration,
-    ) -> MembershipChange {
-        let target = draw_target(draw, node);
-        MembershipChange::Change(target, MembershipChange::draw_edits(draw))
-    }
-
     /// Draws the edits of a membership change.
     pub(crate) fn draw_edits(draw: &mut FaultDraw<'_>) -> Change {
         let (one, other) = (draw.node(), draw.node());
@@ -213,10 +231,6 @@ fn edited(change: Change, word: &str) -> Option<Change> {
 }
 
 impl Transfer {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, _: Duration) -> Transfer {
-        Transfer { node: draw_target(draw, node), to: Transfer::draw_next_leader(draw) }
-    }
-
     /// Draws the next leader: a certain node, or the best one.
     pub(crate) fn draw_next_leader(draw: &mut FaultDraw<'_>) -> Option<NodeId> {
         let node = draw.node();

@@ -6,8 +6,8 @@ use std::fmt;
 use quorate::types::ReadLevel;
 
 use crate::faults::operation::{Extent, Planned, Syntax};
-use crate::faults::real_processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
+use crate::faults::strike::Strike;
 use crate::values::words::{self, Exact, SyntaxError, Words};
 
 /// One request of a client to the simulator's key-value store.
@@ -196,23 +196,27 @@ impl fmt::Display for ValueText<'_> {
 
 impl Planned for ScriptedRequest {
     fn syntax<V: From<ScriptedRequest>>() -> Vec<Syntax<V>> {
-        let put = "A client sets the key to the value, and sends the request to this node first.";
-        let swap = "A client sets the key to the second value if it has the first one, or \
-                    `nothing`.";
-        let get = "A client reads the key, at this node only.";
         vec![
-            Syntax::new(
-                "put",
-                "KEY=VALUE [via NODE]",
-                put,
-                |w| Ok(ScriptedRequest::put(w)?.into()),
-            ),
-            Syntax::new("cas", "KEY=VALUE -> VALUE [via NODE]", swap, |w| {
-                Ok(ScriptedRequest::swap(w)?.into())
-            }),
-            Syntax::new("get", "KEY [via NODE] [LEVEL]", get, |w| {
-                Ok(ScriptedRequest::get(w)?.into())
-            }),
+            Syntax {
+                verb: "put",
+                arguments: "KEY=VALUE [via NODE]".to_owned(),
+                summary: "A client sets the key to the value, and sends the request to this node \
+                          first.",
+                read: |words| Ok(ScriptedRequest::put(words)?.into()),
+            },
+            Syntax {
+                verb: "cas",
+                arguments: "KEY=VALUE -> VALUE [via NODE]".to_owned(),
+                summary: "A client sets the key to the second value if it has the first one, or \
+                          `nothing`.",
+                read: |words| Ok(ScriptedRequest::swap(words)?.into()),
+            },
+            Syntax {
+                verb: "get",
+                arguments: "KEY [via NODE] [LEVEL]".to_owned(),
+                summary: "A client reads the key, at this node only.",
+                read: |words| Ok(ScriptedRequest::get(words)?.into()),
+            },
         ]
     }
 
@@ -220,8 +224,8 @@ impl Planned for ScriptedRequest {
         Extent { nodes: self.via.into_iter().collect(), duration: None }
     }
 
-    fn on_processes(&self) -> OnProcesses<'_> {
-        Ok(ProcessAction::SendRequest)
+    fn strike(&self) -> Strike<'_> {
+        Strike::Request(self)
     }
 }
 

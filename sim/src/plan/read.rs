@@ -78,67 +78,21 @@ impl When {
 
 #[cfg(test)]
 mod tests {
-    use crate::faults::Syntax;
-
     use super::*;
 
     fn read(line: &str) -> Result<Op, SyntaxError> {
         Op::read(&mut Words::of(line, 1))
     }
 
-    /// One line for each verb, with all that it takes.
-    const LINES: [&str; 41] = [
-        "at 1s crash n1",
-        "at 1s crash leader keep=part for 90ms",
-        "at 1s stop n1 for 90ms",
-        "at 1s pause n1 for 90ms",
-        "at 1s wipe n1 for 90ms",
-        "at 1s roll back n1 by 1s for 90ms",
-        "at 1s isolate n1",
-        "at 1s block inbound n1 for 1.5s",
-        "at 1s block outbound n1 for 90ms",
-        "at 1s strand leader with n2 for 90ms",
-        "at 1s cut n1 -> leader for 90ms",
-        "at 1s split n1 leader for 90ms",
-        "at 1s only n1-n2 n2-n3 for 90ms",
-        "at 1s flap n1-leader every 5ms for 90ms",
-        "at 1s clog n1 for 90ms",
-        "at 1s clock drift n1 -300ppm for 90ms",
-        "at 1s clock step n1 by 90ms",
-        "at 1s slow disk n1 by 5ms for 90ms",
-        "at 1s slow apply n1 by 5ms for 90ms",
-        "at 1s misroute n1 count=3",
-        "at 1s replay n1",
-        "at 1s campaign n1",
-        "at 1s load spike leader count=30",
-        "at 1s poll reads n1 every 5ms for 90ms",
-        "at 1s fail directory flush n1 after=1 sectors=2",
-        "at 1s fill disk n1 room=512 for 90ms",
-        "at 1s stall disk n1 for 90ms",
-        "at 1s corrupt headers n1",
-        "at 1s misdirect write n1 to bodies after=1",
-        "at 1s lose write n1 after=1",
-        "at 1s change leader +n4 ?n5 ~n3 -n2 n1!200 n1@host-1 casting=n4",
-        "at 1s change leader nothing",
-        "at 1s cancel change leader",
-        "at 1s transfer leader to n2",
-        "at 1s machine fault n1 skipped command",
-        "at 1s put x=1 via n2",
-        "at 1s cas x=1 -> 2",
-        "at 1s cas x=nothing -> 2 via leader",
-        "at 1s get x via n3 local",
-        "when any becomes leader, get x via it 1.5s",
-        "from 1s to 2s whenever n3 submits vote nth=2 times=3 delay 5ms, crash other",
-    ];
-
     #[test]
-    fn every_verb_reads_as_it_prints() {
-        for line in LINES {
+    fn every_line_reads_as_it_prints() {
+        for line in [
+            "at 1s crash leader keep=part for 90ms",
+            "when any becomes leader, get x via it 1.5s",
+            "from 1s to 2s whenever n3 submits vote nth=2 times=3 delay 5ms, crash other",
+        ] {
             let op = read(line).unwrap_or_else(|error| panic!("{line}: {error}"));
             assert_eq!(op.to_string(), line);
-        }
-        for Syntax { verb, .. } in Verb::syntax() {
-            assert!(LINES.iter().any(|line| line.contains(verb)), "{verb}");
         }
     }
 

@@ -6,7 +6,7 @@ use quorate::replica::{Input, WorkResult};
 use quorate::storage::Lane;
 use quorate::types::{Packet, Proposal, SnapshotTransferBody};
 
-use crate::faults::Fault;
+use crate::faults::{AdminRequest, Fault};
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
@@ -15,7 +15,6 @@ use crate::world::World;
 use crate::world::cluster::steps::{StepResults, replying_peer};
 use crate::world::faults::machine;
 use crate::world::load::clients::{Request, RequestKind};
-use crate::world::load::operator::AdminRequest;
 use crate::world::load::replies::ClientReply;
 use crate::world::network::envelope::Envelope;
 use crate::world::place::Place;

@@ -2,23 +2,20 @@
 
 use std::time::Duration;
 
-use crate::faults::{
-    Clog, Crash, Fault, FaultyMachine, Flap, KeptWrites, LoadSpike, MembershipChange, Misroute,
-    Replay, Rollback, Transfer, Verb, Wipe,
-};
+use crate::faults::{Fault, KeptWrites, LinkFault, NodeStrike, Simulated, Strike, Verb};
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
 use crate::plan::{Trigger, When};
 use crate::world::World;
-use crate::world::cluster::clock::Clock;
 use crate::world::cluster::processes::Exit;
 use crate::world::faults::active_plan::DelayedOp;
 use crate::world::faults::effect::Effect;
 use crate::world::faults::targets::Targets;
-use crate::world::faults::{links, machine, misroute, node_faults};
-use crate::world::load::operator::{AdminRequest, Operator};
+use crate::world::faults::{machine, misroute, node_faults};
+use crate::world::load::operator::Operator;
 use crate::world::load::replies::ClientReply;
+use crate::world::network::links::Links;
 use crate::world::place::Place;
 use crate::world::run::Run;
 use crate::world::scheduler::EventKind;
@@ -73,87 +70,131 @@ impl World {
         self.scheduler.fold((EventKind::Fault as u64) << 56 ^ now.0);
         let verb = self.faults.plan.start_op(op).verb.clone();
         observer.plan_op_begins(now, op, targets.it.map(Place::id));
-        if let Verb::ScriptedRequest(request) = &verb {
-            let via = request.via.and_then(|node| targets.of(node));
-            let (load, mut run) = self.load_and_surroundings(observer);
-            load.start_scripted_request(op, request, via, &mut run);
-        } else if let Some(links) = links::blocked_by(&verb, &targets, self.cluster.places()) {
-            self.network.block(links);
-            self.begin_effect(&verb, Effect::Blocked(links), observer);
-        } else if let Some(place) = targets.first_of(&verb) {
-            self.strike(&verb, place, &targets, observer);
+        match verb.strike() {
+            Strike::Request(request) => {
+                let via = request.via.and_then(|node| targets.of(node));
+                let (load, mut run) = self.load_and_surroundings(observer);
+                load.start_scripted_request(op, request, via, &mut run);
+            }
+            Strike::Links(fault, select) => {
+                if let Some(links) = targets.links(&select) {
+                    self.strike_links(&verb, fault, links, observer);
+                }
+            }
+            Strike::Node(node, strike) => {
+                if let Some(place) = targets.of(node) {
+                    self.strike_node(&verb, place, strike, observer);
+                }
+            }
+            Strike::Simulated(node, strike) => {
+                if let Some(place) = targets.of(node) {
+                    self.strike_simulated(&verb, place, &strike, observer);
+                }
+            }
         }
         observer.plan_op_begun();
     }
 
+    /// Lets a fault of the plan strike links.
+    fn strike_links(
+        &mut self,
+        verb: &Verb,
+        fault: LinkFault,
+        links: Links,
+        observer: &mut Observer,
+    ) {
+        let until = self.scheduler.now().after(verb.duration().unwrap_or_default());
+        match fault {
+            LinkFault::Block => {
+                self.network.block(links);
+                self.begin_effect(verb, Effect::Blocked(links), observer);
+            }
+            LinkFault::Flap(period) if links != Links::default() => {
+                let flapping = Effect::Flapping { links, period, until, down: false };
+                self.faults.plan.begin(flapping, None, &mut self.scheduler);
+            }
+            LinkFault::Flap(_) => {}
+            LinkFault::Clog => self.network.clog(links, until.min(self.setup.fault_phase_end())),
+        }
+    }
+
     /// Lets a fault of the plan strike a node.
-    fn strike(&mut self, verb: &Verb, place: Place, targets: &Targets, observer: &mut Observer) {
-        let World { setup, scheduler, cluster, network, load, faults, .. } = self;
-        let (operator, node) = (&mut load.operator, &cluster[place]);
-        let mut run = Run { setup, scheduler, observer };
-        match *verb {
-            Verb::Crash(Crash { keep, down, .. }) => {
-                self.crash(place, Exit::crash(keep, down), observer)
+    fn strike_node(
+        &mut self,
+        verb: &Verb,
+        place: Place,
+        strike: NodeStrike,
+        observer: &mut Observer,
+    ) {
+        match strike {
+            NodeStrike::Crash(keep, down) => self.crash(place, Exit::crash(keep, down), observer),
+            NodeStrike::Stop(down) => {
+                let (cluster, mut run) = self.cluster_and_run(observer);
+                node_faults::stop(&mut cluster[place], down, &mut run);
             }
-            Verb::Wipe(Wipe { down, .. }) => self.wipe(place, down, observer),
-            Verb::Rollback(Rollback { age, down, .. }) => {
-                faults.prepare_rollback(&mut cluster[place], age, down, run.scheduler);
+            NodeStrike::Pause(duration) => {
+                let (cluster, mut run) = self.cluster_and_run(observer);
+                node_faults::pause(&mut cluster[place], duration, &mut run);
             }
-            Verb::LoadSpike(LoadSpike::Commands(_, count)) => {
-                self.load_spike(place, count, observer)
-            }
-            Verb::Misroute(Misroute { count, .. }) => {
-                misroute::misroute(node, count, network, &mut run)
-            }
-            Verb::Replay(Replay { count, .. }) => misroute::replay(node, count, network, &mut run),
-            Verb::FaultyMachine(FaultyMachine { fault, .. }) => {
-                machine::strike(cluster, place, fault, &mut faults.taint, &mut run);
-            }
-            Verb::MembershipChange(MembershipChange::Change(_, ref change)) => {
-                operator.send(place, AdminRequest::Change(change.clone()), run.scheduler);
-            }
-            Verb::MembershipChange(MembershipChange::Cancel(_)) => {
-                operator.send(place, AdminRequest::CancelChange, run.scheduler);
-            }
-            Verb::Transfer(Transfer { to, .. }) => {
-                operator.send(place, AdminRequest::Transfer(to), run.scheduler);
-            }
-            Verb::Flap(Flap { ends: (_, another), period, duration }) => {
-                let flapping =
-                    links::flap(place, another, period, duration, targets, run.scheduler);
-                if let Some(flapping) = flapping {
-                    faults.plan.begin(flapping, None, run.scheduler);
+            NodeStrike::Wipe(down) => self.wipe(place, down, observer),
+            NodeStrike::RollBack(age, down) => {
+                let disk = &mut self.cluster[place].disk;
+                if disk.is_formatted() {
+                    disk.copy_for_rollback();
+                    let pending = Effect::RollbackPending(place, down);
+                    self.faults.plan.begin(pending, Some(age), &mut self.scheduler);
                 }
             }
-            Verb::Clog(Clog { duration, .. }) => {
-                links::clog(place, duration, cluster, network, &mut run);
+            NodeStrike::Commands(count) => {
+                observer.fault(Fault::LoadSpike, self.cluster[place].role());
+                let (load, mut run) = self.load_and_surroundings(observer);
+                load.spike(place, count, &mut run);
             }
-            Verb::LoadSpike(LoadSpike::PollReads(_, period, duration)) => {
-                let until = run.scheduler.now().after(duration);
+            NodeStrike::PollReads(period) => {
+                let until = self.scheduler.now().after(verb.duration().unwrap_or_default());
                 let polling = Effect::PollingReads { place, period, until };
                 self.begin_effect(verb, polling, observer);
             }
-            Verb::Pause(_)
-            | Verb::Stop(_)
-            | Verb::Campaign(_)
-            | Verb::ClockDrift(_)
-            | Verb::ClockStep(_)
-            | Verb::SlowDisk(_)
-            | Verb::SlowApply(_)
-            | Verb::FailedCall(_)
-            | Verb::FullDisk(_)
-            | Verb::StalledDisk(_)
-            | Verb::BitRot(_)
-            | Verb::MisdirectedWrite(_)
-            | Verb::LostWrite(_) => {
-                let may_damage = cluster.may_damage(place);
-                let node = &mut cluster[place];
-                if let Some(effect) = node_faults::strike(node, verb, may_damage, &mut run) {
-                    self.begin_effect(verb, effect, observer);
+            NodeStrike::Admin(request) => {
+                self.load.operator.send(place, request, &mut self.scheduler);
+            }
+        }
+    }
+
+    /// Lets a fault of the plan strike a node in a way that no process can be struck.
+    fn strike_simulated(
+        &mut self,
+        verb: &Verb,
+        place: Place,
+        strike: &Simulated<'_>,
+        observer: &mut Observer,
+    ) {
+        let World { setup, scheduler, cluster, network, faults, .. } = self;
+        let mut run = Run { setup, scheduler, observer };
+        match *strike {
+            Simulated::Misroute(count) => {
+                misroute::misroute(&cluster[place], count, network, &mut run);
+            }
+            Simulated::Replay(count) => {
+                misroute::replay(&cluster[place], count, network, &mut run);
+            }
+            Simulated::MachineFault(fault) => {
+                machine::strike(cluster, place, fault, &mut faults.taint, &mut run);
+            }
+            Simulated::Lasting(lasting) => {
+                if node_faults::begin(&mut cluster[place], lasting, &mut run) {
+                    self.begin_effect(verb, Effect::OnNode(place, lasting), observer);
                 }
             }
-            // They block links, or do not concern one node.
-            Verb::Partition(_) | Verb::OneWay(_) | Verb::Bridge(_) | Verb::ScriptedRequest(_) => {}
+            Simulated::Campaign
+            | Simulated::ClockStep(_)
+            | Simulated::StalledDisk(_)
+            | Simulated::FailedCall(..)
+            | Simulated::Damage(_) => {
+                let Some(fault) = verb.fault() else { return };
+                let may_damage = cluster.may_damage(place);
+                node_faults::strike(&mut cluster[place], strike, fault, may_damage, &mut run);
+            }
         }
     }
 
@@ -165,13 +206,6 @@ impl World {
         self.faults.plan.begin(effect, verb.duration(), &mut self.scheduler);
     }
 
-    /// Sends `count` commands to a node at once.
-    fn load_spike(&mut self, place: Place, count: u32, observer: &mut Observer) {
-        observer.fault(Fault::LoadSpike, self.cluster[place].role());
-        let (load, mut run) = self.load_and_surroundings(observer);
-        load.spike(place, count, &mut run);
-    }
-
     /// Ends a fault that lasts; in the stabilization phase it stays instead.
     pub(super) fn end_effect(&mut self, effect: u32, observer: &mut Observer) {
         if !self.recovery.in_fault_phase() {
@@ -181,12 +215,9 @@ impl World {
         match *self.faults.plan.effect(effect) {
             Effect::Blocked(links) => self.network.unblock(links),
             Effect::Flapping { .. } | Effect::PollingReads { .. } => {}
-            Effect::Drifting(place) => {
-                self.cluster[place].change_clock(&mut self.scheduler, Clock::recover);
+            Effect::OnNode(place, lasting) => {
+                self.cluster[place].end_fault(lasting, &mut self.scheduler);
             }
-            Effect::DiskSlowed(place, by) => self.cluster[place].disk.end_slow(by),
-            Effect::ApplySlowed(place, by) => self.cluster[place].end_slow_work(by),
-            Effect::DiskFilled(place) => self.cluster[place].disk.end_fill(),
             Effect::RollbackPending(place, down) => self.roll_back(place, down, observer),
         }
     }

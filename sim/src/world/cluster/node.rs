@@ -6,6 +6,7 @@ use quorate::raft::RoleName;
 use quorate::types::{Index, Membership};
 
 use crate::disk::SimDisk;
+use crate::faults::Lasting;
 use crate::values::choice::{Key, Kind};
 use crate::values::time::SimTime;
 use crate::world::cluster::clock::Clock;
@@ -135,14 +136,26 @@ impl Node {
         &self.last_membership.membership
     }
 
-    /// Makes every batch of the state machine take longer by `by`.
-    pub(crate) fn slow_work(&mut self, by: Duration) {
-        self.work_delay += by;
+    /// Begins a fault that lasts.
+    pub(crate) fn begin_fault(&mut self, fault: Lasting, scheduler: &mut Scheduler) {
+        match fault {
+            Lasting::ClockDrift(ppm) => {
+                self.change_clock(scheduler, |clock, now| clock.drift(now, ppm));
+            }
+            Lasting::SlowFlushes(by) => self.disk.flush_delay += by,
+            Lasting::SlowBatches(by) => self.work_delay += by,
+            Lasting::FullDisk(room) => self.disk.fill(room),
+        }
     }
 
-    /// Ends one slowdown of the state machine.
-    pub(crate) fn end_slow_work(&mut self, by: Duration) {
-        self.work_delay -= by;
+    /// Ends a fault that has lasted.
+    pub(crate) fn end_fault(&mut self, fault: Lasting, scheduler: &mut Scheduler) {
+        match fault {
+            Lasting::ClockDrift(_) => self.change_clock(scheduler, Clock::recover),
+            Lasting::SlowFlushes(by) => self.disk.flush_delay -= by,
+            Lasting::SlowBatches(by) => self.work_delay -= by,
+            Lasting::FullDisk(_) => self.disk.end_fill(),
+        }
     }
 
     /// Sets the downtime after the shutdown that the plan requests.

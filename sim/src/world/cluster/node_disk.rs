@@ -73,7 +73,7 @@ impl NodeDisk {
     }
 
     /// Leaves the disk only `room` more bytes.
-    pub(crate) fn fill(&mut self, room: u32) {
+    pub(super) fn fill(&mut self, room: u32) {
         let sizes = self.device.list().expect("a simulated disk lists its files");
         let used: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
         self.device.set_capacity(Some(used + u64::from(room)));
@@ -81,7 +81,7 @@ impl NodeDisk {
     }
 
     /// Ends one fault that leaves the disk no space.
-    pub(crate) fn end_fill(&mut self) {
+    pub(super) fn end_fill(&mut self) {
         self.full_disk_faults -= 1;
         if self.full_disk_faults == 0 {
             self.device.set_capacity(None);
@@ -101,16 +101,6 @@ impl NodeDisk {
     /// Returns the remaining time in which the disk completes no call.
     pub(super) fn stalled_for(&self, now: SimTime) -> Duration {
         self.stalled_until.since(now.min(self.stalled_until))
-    }
-
-    /// Makes every flush take longer by `by`.
-    pub(crate) fn slow(&mut self, by: Duration) {
-        self.flush_delay += by;
-    }
-
-    /// Ends one slowdown of the flushes.
-    pub(crate) fn end_slow(&mut self, by: Duration) {
-        self.flush_delay -= by;
     }
 
     /// Copies the durable data, to restore them later.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::faults::Fault;
+use crate::faults::{Fault, Lasting};
 use crate::observer::Observer;
 use crate::values::time::SimTime;
 use crate::world::cluster::Cluster;
@@ -17,14 +17,8 @@ pub(crate) enum Effect {
     Blocked(Links),
     /// Links that go down and up again.
     Flapping { links: Links, period: Duration, until: SimTime, down: bool },
-    /// A clock that runs fast or slow.
-    Drifting(Place),
-    /// A disk whose flushes take longer.
-    DiskSlowed(Place, Duration),
-    /// A state machine whose batches take longer.
-    ApplySlowed(Place, Duration),
-    /// A disk without free space.
-    DiskFilled(Place),
+    /// A node that is changed.
+    OnNode(Place, Lasting),
     /// A node at which a client reads repeatedly.
     PollingReads { place: Place, period: Duration, until: SimTime },
     /// A copy of a disk that will replace the disk; the node is then down for this duration.
@@ -38,10 +32,7 @@ impl Effect {
             Effect::Blocked(links) | Effect::Flapping { links, .. } => {
                 cluster.places().any(|other| links.has(place, other) || links.has(other, place))
             }
-            Effect::Drifting(affected)
-            | Effect::DiskSlowed(affected, _)
-            | Effect::ApplySlowed(affected, _)
-            | Effect::DiskFilled(affected)
+            Effect::OnNode(affected, _)
             | Effect::PollingReads { place: affected, .. }
             | Effect::RollbackPending(affected, _) => affected == place,
         }

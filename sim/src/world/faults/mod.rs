@@ -2,24 +2,16 @@
 //! them. Each family of faults has a file with its effects.
 
 pub(super) mod active_plan;
-mod clock;
-mod disk;
 pub(super) mod effect;
-pub(super) mod links;
 pub(super) mod machine;
 pub(super) mod misroute;
 pub(super) mod node_faults;
 pub(super) mod targets;
 
-use std::time::Duration;
-
 use crate::machine::taint::Taint;
 use crate::observer::Observer;
 use crate::plan::Plan;
-use crate::world::cluster::node::Node;
 use crate::world::faults::active_plan::ActivePlan;
-use crate::world::faults::effect::Effect;
-use crate::world::scheduler::Scheduler;
 
 /// The faults of a run.
 #[derive(Clone, Debug)]
@@ -41,21 +33,6 @@ impl Faults {
     pub(super) fn lose_safety(&mut self, observer: &mut Observer) {
         observer.disable_checks();
         self.safety_lost = true;
-    }
-
-    /// Copies the node's disk; after `age` the copy replaces the disk, and the node is then down
-    /// for `down`.
-    pub(super) fn prepare_rollback(
-        &mut self,
-        node: &mut Node,
-        age: Duration,
-        down: Duration,
-        scheduler: &mut Scheduler,
-    ) {
-        if node.disk.is_formatted() {
-            node.disk.copy_for_rollback();
-            self.plan.begin(Effect::RollbackPending(node.place, down), Some(age), scheduler);
-        }
     }
 
     /// Returns true if more disks are lost than the cluster can survive.

@@ -1,9 +1,8 @@
 //! The nodes that an operation of the plan concerns.
 
-use quorate::types::NodeId;
-
-use crate::faults::{NodeSelector, Verb};
+use crate::faults::{NodeSelector, SelectLinks};
 use crate::world::cluster::Cluster;
+use crate::world::network::links::Links;
 use crate::world::place::Place;
 
 /// The nodes that selectors stand for when an operation is executed.
@@ -25,19 +24,17 @@ impl Targets {
     /// Returns the place of the selected node, if there is one.
     pub(crate) fn of(&self, node: NodeSelector) -> Option<Place> {
         match node {
-            NodeSelector::Node(id) => self.place(id),
+            NodeSelector::Node(id) => Place::of(id, self.nodes),
             NodeSelector::It => self.it,
             NodeSelector::Other => self.other,
             NodeSelector::Leader => self.leader,
         }
     }
 
-    fn place(&self, id: NodeId) -> Option<Place> {
-        Place::of(id, self.nodes)
-    }
-
-    /// Returns the place of the first node of an operation, if it has one.
-    pub(crate) fn first_of(&self, verb: &Verb) -> Option<Place> {
-        verb.extent().nodes.first().and_then(|node| self.of(*node))
+    /// Returns the selected links, if their nodes are known.
+    pub(crate) fn links(&self, select: &SelectLinks<'_>) -> Option<Links> {
+        let selected = select(&|node| self.of(node).map(Place::id))?;
+        let places = (0..self.nodes).map(|place| Place(place as u8));
+        Some(Links::between(places, |from, to| selected(from.id(), to.id())))
     }
 }

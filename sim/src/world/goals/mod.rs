@@ -7,6 +7,7 @@ use std::time::Duration;
 use quorate::raft::Suspension;
 use quorate::types::{NodeId, PendingTransition, Tag};
 
+use crate::faults::AdminRequest;
 use crate::machine::taint::Taint;
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
@@ -17,7 +18,6 @@ use crate::world::cluster::running::Running;
 use crate::world::faults::machine::states_differ;
 use crate::world::load::Load;
 use crate::world::load::clients::NextOperation;
-use crate::world::load::operator::AdminRequest;
 use crate::world::network::links::Links;
 use crate::world::place::Place;
 use crate::world::recovery::stabilization::Stabilization;
