@@ -2,93 +2,88 @@
 
 use quorate::replica::Input;
 
-use crate::observer::Observer;
 use crate::world::World;
 use crate::world::place::Place;
 use crate::world::scheduler::queue::Event;
 
 impl World {
-    /// Runs to the end, until `observer` has seen a violation, or until there were `events_max`
+    /// Runs to the end, until the observer has seen a violation, or until there were `events_max`
     /// events.
-    pub(crate) fn run(&mut self, observer: &mut Observer, events_max: u64) {
+    pub(crate) fn run(&mut self, events_max: u64) {
         while !self.ended
-            && self.scheduler.events() < events_max
-            && observer.may_continue(self.scheduler.next())
-            && self.advance(observer)
+            && self.run.scheduler.events() < events_max
+            && self.run.observer.may_continue(self.run.scheduler.next())
+            && self.advance()
         {}
     }
 
     /// Executes the next event; returns false if there is none, or if there are far too many.
-    pub(super) fn advance(&mut self, observer: &mut Observer) -> bool {
-        let Some(event) = self.scheduler.advance() else { return false };
+    pub(super) fn advance(&mut self) -> bool {
+        let Some(event) = self.run.scheduler.advance() else { return false };
         let receiver = self.receiver(event);
         if !receiver.is_some_and(|place| self.cluster[place].defer(event)) {
-            self.dispatch(event, observer);
+            self.dispatch(event);
         }
         true
     }
 
-    fn dispatch(&mut self, event: Event, observer: &mut Observer) {
+    fn dispatch(&mut self, event: Event) {
         match event {
             Event::Arrive { slot } => {
                 if let Some(envelope) = self.network.collect(slot)
                     && let Some(place) = self.cluster.place(envelope.to)
                 {
-                    self.receive(place, &envelope, observer);
+                    self.receive(place, &envelope);
                 }
             }
             Event::Inject { place, slot } => {
                 if let Some(envelope) = self.network.collect(slot) {
-                    self.receive(place, &envelope, observer);
+                    self.receive(place, &envelope);
                 }
             }
-            Event::Request { slot } => self.request(slot, observer),
-            Event::BatchReady { place, start_number } => {
-                self.propose_batch(place, start_number, observer);
+            Event::Request { slot } => self.request(slot),
+            Event::BatchReady { place, start_number } => self.propose_batch(place, start_number),
+            Event::Wake { place, start_number } => {
+                if self.cluster[place].is_due(start_number, &mut self.run.scheduler) {
+                    self.step(place, Input::Timeout);
+                }
             }
-            Event::Wake { place, start_number } => self.wake(place, start_number, observer),
             Event::OperationDone { place, start_number, lane } => {
-                self.operation_done(place, start_number, lane, observer);
+                self.operation_done(place, start_number, lane);
             }
             Event::CompletionReported { place, start_number, lane } => {
-                self.report_completions(place, start_number, lane, observer);
+                self.report_completions(place, start_number, lane);
             }
-            Event::WorkDone { place, start_number } => {
-                self.work_done(place, start_number, observer);
-            }
-            Event::ViewDone { place, start_number } => {
-                self.view_done(place, start_number, observer);
-            }
+            Event::WorkDone { place, start_number } => self.work_done(place, start_number),
+            Event::ViewDone { place, start_number } => self.view_done(place, start_number),
             Event::ExecuteOutput { place, start_number } => {
-                self.execute_next_output(place, start_number, observer);
-            }
-            Event::Stop { place } => self.step(place, Input::Close, observer),
-            Event::AdminRequest { request } => self.admin_request(request, observer),
-            Event::Campaign { place } => self.step(place, Input::Campaign, observer),
-            Event::Restart { place, start_number } => {
-                if self.recovery.may_recover(place) {
-                    self.start(place, start_number, observer);
+                if let Some(output) = self.cluster[place].next_output(start_number, &mut self.run) {
+                    self.execute_output(place, output);
                 }
             }
+            Event::Stop { place } => self.step(place, Input::Close),
+            Event::AdminRequest { request } => self.admin_request(request),
+            Event::Campaign { place } => self.step(place, Input::Campaign),
+            Event::Restart { place, start_number } => self.start(place, start_number),
             Event::Resume { place, pause } => {
                 if self.recovery.may_recover(place) {
-                    let (cluster, mut run) = self.cluster_and_run(observer);
-                    cluster[place].resume(pause, &mut run);
+                    self.cluster[place].resume(pause, &mut self.run);
                 }
             }
             Event::ClientTimer { client, timer } => {
-                let (load, mut run) = self.load_and_surroundings(observer);
+                let (load, mut run) = self.load_and_surroundings();
                 load.client_timer_fires(client, timer, &mut run);
             }
-            Event::Planned { op } => self.planned(op, observer),
-            Event::FireDelayed { number } => self.fire_delayed(number, observer),
-            Event::EndEffect { effect } => self.end_effect(effect, observer),
-            Event::Flap { effect } => self.flap(effect, observer),
-            Event::PollRead { effect } => self.poll_read(effect, observer),
-            Event::Reseed { micros } => self.setup.choices.reseed(micros),
-            Event::Stabilize => self.begin_stabilization(observer),
-            Event::CheckProgress => self.check_progress(observer),
-            Event::End => self.end(observer),
+            Event::Reseed { micros } => self.run.setup.choices.reseed(micros),
+            Event::Stabilize => self.begin_stabilization(),
+            Event::CheckProgress => self.check_progress(),
+            Event::End => self.end(),
+            Event::Plan(event) => {
+                // The stabilization phase keeps the faults that it finds, and begins no others.
+                if self.recovery.in_fault_phase() {
+                    self.continue_plan(event);
+                }
+            }
         }
     }
 
@@ -98,7 +93,7 @@ impl World {
             Event::Arrive { slot } => {
                 self.network.peek(slot).and_then(|envelope| self.cluster.place(envelope.to))
             }
-            Event::Request { slot } => self.load.place_of(slot),
+            Event::Request { slot } => self.load.clients.place_of(slot),
             Event::AdminRequest { request } => Some(self.load.operator.place_of(request)),
             Event::Wake { place, .. }
             | Event::Inject { place, .. }
@@ -113,11 +108,7 @@ impl World {
             | Event::Restart { .. }
             | Event::Resume { .. }
             | Event::ClientTimer { .. }
-            | Event::Planned { .. }
-            | Event::FireDelayed { .. }
-            | Event::EndEffect { .. }
-            | Event::Flap { .. }
-            | Event::PollRead { .. }
+            | Event::Plan(_)
             | Event::Reseed { .. }
             | Event::Stabilize
             | Event::CheckProgress

@@ -19,9 +19,9 @@ use crate::world::cluster::disk_queue::CompletionReport;
 use crate::world::cluster::node::Node;
 use crate::world::cluster::queues::ViewRequest;
 use crate::world::run::Run;
+use crate::world::run::Setup;
 use crate::world::scheduler::EventKind;
 use crate::world::scheduler::queue::Event;
-use crate::world::setup::Setup;
 
 /// A disk operation that has been executed, before its node is notified of it.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(crate) struct ExecutedOperation {
 
 impl Node {
     /// Queues an operation of the process at its disk.
-    pub(crate) fn submit_operation(&mut self, operation: Operation, run: &mut Run<'_>) {
+    pub(crate) fn submit_operation(&mut self, operation: Operation, run: &mut Run) {
         let lane = operation.lane;
         let Some(running) = self.life.running_mut() else { return };
         let queue = running.lanes.of(lane);
@@ -49,7 +49,7 @@ impl Node {
     }
 
     /// Starts the next disk operation of a lane.
-    fn begin_operation(&mut self, lane: Lane, run: &mut Run<'_>) {
+    fn begin_operation(&mut self, lane: Lane, run: &mut Run) {
         let (place, start_number) = (self.place, self.start_number);
         let stalled = self.disk.stalled_for(run.scheduler.now());
         let Some(running) = self.life.running_mut() else { return };
@@ -57,7 +57,7 @@ impl Node {
         running.counts.operations += 1;
         let counter = running.counts.operations;
         let key = |kind| Key { node: place.0 + 1, start_number, counter, ..Kind::key(kind) };
-        let Setup { settings, choices, .. } = run.setup;
+        let Setup { settings, choices, .. } = &run.setup;
         let lasts = match operation.action {
             FileAction::Sync { .. } | FileAction::Create { .. } | FileAction::SyncDirectory => {
                 let flush = choices.within(key(Kind::Flush), settings.flush);
@@ -75,7 +75,7 @@ impl Node {
         &mut self,
         start_number: u16,
         lane: Lane,
-        run: &mut Run<'_>,
+        run: &mut Run,
     ) -> Option<ExecutedOperation> {
         let (now, paused) = (run.scheduler.now(), self.is_paused());
         let running = self.started_as(start_number)?;
@@ -85,7 +85,7 @@ impl Node {
         let truncates = lane == Lane::Log && is_write && running.writes.take_truncates();
         let result = self.disk.device.apply(&operation.action);
         run.scheduler.count(EventKind::Operation, u64::from(self.place.0) << 56 ^ operation.id.0);
-        self.count_disk_faults(run.observer);
+        self.count_disk_faults(&mut run.observer);
         match &result {
             Ok(_) => run.observer.operated(now, self.place.id(), &operation.action),
             Err(error) => run.observer.disk_failed(now, self.place.id(), &operation.action, error),
@@ -151,11 +151,7 @@ impl Node {
 
     /// Starts the next operation of the lane, and queues the report of the executed one. Returns
     /// true if the process is notified at once, rather than later.
-    pub(crate) fn finish_operation(
-        &mut self,
-        executed: ExecutedOperation,
-        run: &mut Run<'_>,
-    ) -> bool {
+    pub(crate) fn finish_operation(&mut self, executed: ExecutedOperation, run: &mut Run) -> bool {
         let ExecutedOperation { operation: Operation { id, lane, action }, result, .. } = executed;
         let fatal = makes_disk_uncertain(&action, &result);
         let synced = matches!(action, FileAction::Sync { .. }) && lane == Lane::Log;
@@ -185,7 +181,7 @@ impl Node {
         &mut self,
         start_number: u16,
         lane: Lane,
-        run: &mut Run<'_>,
+        run: &mut Run,
     ) -> Option<Input> {
         let running = self.started_as(start_number)?;
         let report = running.lanes.of(lane).reports.pop_front()?;
@@ -208,7 +204,7 @@ impl Node {
     }
 
     /// Queues work for the worker.
-    pub(crate) fn submit_work(&mut self, work: Work, run: &mut Run<'_>) {
+    pub(crate) fn submit_work(&mut self, work: Work, run: &mut Run) {
         let Some(running) = self.life.running_mut() else { return };
         running.work.submitted.push_back(work);
         if running.work.submitted.len() == 1 {
@@ -217,22 +213,18 @@ impl Node {
     }
 
     /// Starts the next work of the worker.
-    pub(crate) fn begin_work(&mut self, run: &mut Run<'_>) {
+    pub(crate) fn begin_work(&mut self, run: &mut Run) {
         let Some(work) = self.running().and_then(|running| running.work.submitted.front()) else {
             return;
         };
         let query = matches!(work, Work::Query { .. });
-        let lasts = if query { Duration::ZERO } else { self.work_time(run.setup) };
+        let lasts = if query { Duration::ZERO } else { self.work_time(&run.setup) };
         let (place, start_number) = (self.place, self.start_number);
         run.scheduler.after(lasts, Event::WorkDone { place, start_number });
     }
 
     /// Executes the first work of the worker, and returns its result.
-    pub(crate) fn execute_work(
-        &mut self,
-        start_number: u16,
-        run: &mut Run<'_>,
-    ) -> Option<WorkResult> {
+    pub(crate) fn execute_work(&mut self, start_number: u16, run: &mut Run) -> Option<WorkResult> {
         let (now, node) = (run.scheduler.now(), self.place.id());
         let result = match self.started_as(start_number)?.work.submitted.pop_front()? {
             Work::Apply(entries) => self.apply(entries, run),
@@ -246,7 +238,7 @@ impl Node {
         match result {
             WorkResult::Restored { last: index, .. } => {
                 run.observer.observe(now, Observation::Restored { node, index, state });
-                self.count_disk_faults(run.observer);
+                self.count_disk_faults(&mut run.observer);
             }
             WorkResult::Answered { tag, .. } => {
                 running.work.answered_in.insert(tag, state);
@@ -257,7 +249,7 @@ impl Node {
     }
 
     /// Applies a batch entry by entry, to record the state after each entry.
-    fn apply(&mut self, entries: Vec<Entry>, run: &mut Run<'_>) -> WorkResult {
+    fn apply(&mut self, entries: Vec<Entry>, run: &mut Run) -> WorkResult {
         let worker = &mut self.life.running_mut().expect("the node runs").worker;
         let (mut states, mut last) = (Vec::new(), Index::ZERO);
         let (mut outcomes, mut state_digests) = (Vec::new(), Vec::new());
@@ -281,8 +273,8 @@ impl Node {
     }
 
     /// Starts a request of the process for its worker's frozen view.
-    pub(crate) fn request_view(&mut self, request: ViewRequest, run: &mut Run<'_>) {
-        let lasts = self.work_time(run.setup);
+    pub(crate) fn request_view(&mut self, request: ViewRequest, run: &mut Run) {
+        let lasts = self.work_time(&run.setup);
         let (place, start_number) = (self.place, self.start_number);
         let Some(running) = self.life.running_mut() else { return };
         running.work.view_request = Some(request);
@@ -290,7 +282,7 @@ impl Node {
     }
 
     /// Finishes the request for the frozen view, and returns its result.
-    pub(crate) fn finish_view(&mut self, start_number: u16, run: &mut Run<'_>) -> Option<Input> {
+    pub(crate) fn finish_view(&mut self, start_number: u16, run: &mut Run) -> Option<Input> {
         let (now, node) = (run.scheduler.now(), self.place.id());
         let running = self.started_as(start_number)?;
         Some(match running.work.view_request.take()? {
@@ -301,7 +293,7 @@ impl Node {
                     let last = frozen.last();
                     run.observer
                         .observe(now, Observation::SnapshotFrozen { node, last, bytes: &bytes });
-                    running.show_machine(now, run.observer);
+                    running.show_machine(now, &mut run.observer);
                     running.work.view = bytes.into();
                     Input::ViewFrozen(last)
                 }
@@ -326,7 +318,7 @@ impl Node {
 
     /// Gathers a proposal. Returns true if the driver proposes the batch at once, rather than
     /// later.
-    pub(crate) fn gather(&mut self, proposal: Proposal, run: &mut Run<'_>) -> bool {
+    pub(crate) fn gather(&mut self, proposal: Proposal, run: &mut Run) -> bool {
         let (place, start_number) = (self.place, self.start_number);
         let Some(running) = self.life.running_mut() else { return false };
         let gathered = running.driver.gather(proposal);
@@ -338,7 +330,7 @@ impl Node {
     }
 
     /// Returns the batch that the driver has gathered, as an input of the process.
-    pub(crate) fn take_batch(&mut self, start_number: u16, run: &mut Run<'_>) -> Option<Input> {
+    pub(crate) fn take_batch(&mut self, start_number: u16, run: &mut Run) -> Option<Input> {
         let running = self.started_as(start_number)?;
         let proposals = running.driver.take_batch();
         let membership = running.node.raft().membership();
@@ -354,14 +346,14 @@ impl Node {
     }
 
     /// Queues the outputs for a lagging driver, which executes them one by one.
-    pub(crate) fn delay_outputs(&mut self, outputs: &mut Vec<Output>, run: &mut Run<'_>) {
+    pub(crate) fn delay_outputs(&mut self, outputs: &mut Vec<Output>, run: &mut Run) {
         let Some(running) = self.life.running_mut() else { return };
         if running.driver.delay(outputs) {
             self.schedule_output(run);
         }
     }
 
-    fn schedule_output(&mut self, run: &mut Run<'_>) {
+    fn schedule_output(&mut self, run: &mut Run) {
         let (place, start_number) = (self.place, self.start_number);
         let Some(running) = self.life.running_mut() else { return };
         running.counts.carried += 1;
@@ -373,7 +365,7 @@ impl Node {
     }
 
     /// Returns the next output of a lagging driver.
-    pub(crate) fn next_output(&mut self, start_number: u16, run: &mut Run<'_>) -> Option<Output> {
+    pub(crate) fn next_output(&mut self, start_number: u16, run: &mut Run) -> Option<Output> {
         let running = self.started_as(start_number)?;
         let output = running.driver.next_output()?;
         if running.driver.lags() {

@@ -19,7 +19,7 @@ pub(super) mod steps;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
-use quorate::raft::RoleName;
+use quorate::raft::{PeerStatus, RoleName};
 use quorate::types::{Index as LogIndex, NodeId};
 
 use crate::values::choice::{Key, Kind};
@@ -27,11 +27,11 @@ use crate::world::cluster::clock::Clock;
 use crate::world::cluster::logged_membership::LoggedMembership;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
-use crate::world::setup::Setup;
+use crate::world::run::Setup;
 
 /// The nodes of a run, indexed by place.
 #[derive(Clone, Debug)]
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     nodes: Vec<Node>,
     /// The last committed membership, and its index in the log.
     committed_membership: LoggedMembership,
@@ -95,8 +95,15 @@ impl Cluster {
         leaders.max_by_key(term).map(|node| node.place)
     }
 
+    /// Returns the peer status of each leader.
+    pub(crate) fn peers(&self) -> Vec<(NodeId, Vec<PeerStatus>)> {
+        let running = self.nodes.iter().filter_map(Node::running);
+        let leaders = running.filter(|running| running.status().role == RoleName::Leader);
+        leaders.map(|running| (running.status().id, running.peers())).collect()
+    }
+
     /// Makes every disk lie about flushes from now on: a planted bug that the checks must find.
-    pub(super) fn plant_canary(&mut self) {
+    pub(crate) fn plant_canary(&mut self) {
         self.nodes.iter_mut().for_each(|node| node.disk.device.lie_about_flushes());
     }
 }

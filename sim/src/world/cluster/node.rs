@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate::raft::RoleName;
-use quorate::types::{Index, Membership};
+use quorate::types::{Index, Membership, Tag};
 
 use crate::disk::SimDisk;
 use crate::faults::Lasting;
@@ -116,6 +116,13 @@ impl Node {
         if self.start_number == start_number { self.running_mut() } else { None }
     }
 
+    /// Records that the process has answered a request.
+    pub(crate) fn answer(&mut self, tag: Tag, run: &mut Run) {
+        if let Some(running) = self.running_mut() {
+            running.requests.answer(tag, run.scheduler.now(), &mut run.observer);
+        }
+    }
+
     /// Returns the role of the node, if it is up.
     pub(crate) fn role(&self) -> Option<RoleName> {
         self.running().map(|running| running.status().role)
@@ -226,7 +233,7 @@ impl Node {
     /// Ends the pause with this number, if it is the last one. The process gets at once the events
     /// that it missed, in their order or sorted by source, because a driver may look at its timers,
     /// its clients and its peers in any order.
-    pub(crate) fn resume(&mut self, pause: u16, run: &mut Run<'_>) {
+    pub(crate) fn resume(&mut self, pause: u16, run: &mut Run) {
         if self.pauses != pause {
             return;
         }
@@ -240,7 +247,7 @@ impl Node {
             life => life,
         };
         if self.clock.is_stopped() {
-            self.change_clock(run.scheduler, Clock::recover);
+            self.change_clock(&mut run.scheduler, Clock::recover);
         }
         let (node, counter) = (self.place.0 + 1, u32::from(pause));
         let is_timer = |event: &Event| matches!(event, Event::Wake { .. });
@@ -255,7 +262,7 @@ impl Node {
     }
 
     /// Removes all faults from the node, and restarts or resumes it.
-    pub(crate) fn repair(&mut self, run: &mut Run<'_>) {
+    pub(crate) fn repair(&mut self, run: &mut Run) {
         self.clock.recover(run.scheduler.now());
         self.disk.repair(run.scheduler.now());
         self.work_delay = Duration::ZERO;
@@ -265,7 +272,7 @@ impl Node {
             run.scheduler.at_once(Event::Restart { place, start_number });
         }
         self.resume(self.pauses, run);
-        self.schedule_wake(run.scheduler);
+        self.schedule_wake(&mut run.scheduler);
     }
 
     /// Postpones the next start of a node that is down until `down` from now.

@@ -28,7 +28,7 @@ pub(super) const NEEDED_NOTES: NoteFilter = NoteFilter {
 
 impl Cluster {
     /// Records the writes that were reported to the node as durable in its last step.
-    pub(crate) fn note_durable(&mut self, place: Place, notes: &[Note], run: &mut Run<'_>) {
+    pub(crate) fn note_durable(&mut self, place: Place, notes: &[Note], run: &mut Run) {
         let mut writes = 0;
         for note in notes {
             let Note::RaftInput(raft::Input::Persisted(through)) = note else { continue };
@@ -47,7 +47,7 @@ impl Cluster {
                     Index::ZERO,
                     membership,
                     &run.setup.settings,
-                    run.observer,
+                    &mut run.observer,
                 );
             }
         }
@@ -57,7 +57,7 @@ impl Cluster {
 
 impl Node {
     /// Processes the notes of a step.
-    pub(crate) fn take_notes(&mut self, notes: &mut Vec<Note>, run: &mut Run<'_>) {
+    pub(crate) fn take_notes(&mut self, notes: &mut Vec<Note>, run: &mut Run) {
         let (now, node) = (run.scheduler.now(), self.place.id());
         let Some(running) = self.running() else { return notes.clear() };
         let status = running.status;
@@ -68,7 +68,7 @@ impl Node {
                         run.observer.input(now, &status, &input.to_string());
                     }
                     if let raft::Input::Message(message) = &input {
-                        self.note_heard(message, run.scheduler);
+                        self.note_heard(message, &mut run.scheduler);
                     }
                     if let raft::Input::Fetched { entries, .. } = input {
                         run.observer.fetched(entries.len());
@@ -110,7 +110,7 @@ impl Node {
     }
 
     /// Records a proposal that is answered because all live voters have it.
-    fn note_committed(&mut self, tag: Tag, id: EntryId, run: &mut Run<'_>) {
+    fn note_committed(&mut self, tag: Tag, id: EntryId, run: &mut Run) {
         let (now, node) = (run.scheduler.now(), self.place.id());
         let own = self.clock.read(now);
         let Some(running) = self.life.running_mut() else { return };
@@ -124,7 +124,7 @@ impl Node {
     }
 
     /// Records a write that the algorithm has submitted to its storage.
-    fn note_submitted(&mut self, write: Write, run: &mut Run<'_>) {
+    fn note_submitted(&mut self, write: Write, run: &mut Run) {
         let node = self.place.id();
         run.scheduler.fold(write.id.0 << 16 ^ write.entries.len() as u64);
         run.observer.observe(run.scheduler.now(), Observation::Submitted { node, write: &write });

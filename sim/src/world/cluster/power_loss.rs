@@ -39,7 +39,7 @@ pub(super) fn lose_power(
     node: &mut Node,
     lanes: &Lanes,
     keep: KeptWrites,
-    run: &mut Run<'_>,
+    run: &mut Run,
 ) -> (usize, usize) {
     let (number, start_number) = (node.place.0 + 1, node.start_number);
     let device = &mut node.disk.device;
@@ -76,7 +76,7 @@ pub(super) fn lose_power(
             })
         }
     };
-    mark_loss(&crash, run.setup.settings.storage.segment_bytes, run.observer);
+    mark_loss(&crash, run.setup.settings.storage.segment_bytes, &mut run.observer);
     let at_stake = pending.len() + requested;
     (at_stake, at_stake.saturating_sub(crash.kept.len()))
 }

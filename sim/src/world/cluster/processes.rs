@@ -23,9 +23,9 @@ use crate::world::cluster::power_loss::lose_power;
 use crate::world::cluster::running::Running;
 use crate::world::place::Place;
 use crate::world::run::Run;
+use crate::world::run::Setup;
 use crate::world::scheduler::EventKind;
 use crate::world::scheduler::queue::Event;
-use crate::world::setup::Setup;
 
 /// The cluster id of every run.
 const CLUSTER: ClusterId = ClusterId(0x51);
@@ -50,14 +50,14 @@ impl Exit {
 
 impl Cluster {
     /// Starts a node that is down. Returns true if it runs now: it may refuse to start.
-    pub(crate) fn start(&mut self, place: Place, start_number: u16, run: &mut Run<'_>) -> bool {
+    pub(crate) fn start(&mut self, place: Place, start_number: u16, run: &mut Run) -> bool {
         let now = run.scheduler.now();
         let node = &mut self[place];
         let Life::Down(exit) = node.life else { return false };
         if node.start_number != start_number {
             return false;
         }
-        let mut replica = match node.open(run.setup, now) {
+        let mut replica = match node.open(&run.setup, now) {
             Ok(replica) => replica,
             Err(error) => {
                 node.fail_to_start(&error, exit, run);
@@ -66,14 +66,14 @@ impl Cluster {
         };
         let notes = if run.observer.is_traced() { NoteFilter::ALL } else { NEEDED_NOTES };
         replica.node.record_notes(Some(notes));
-        node.count_disk_faults(run.observer);
+        node.count_disk_faults(&mut run.observer);
         let running = Running::new(replica);
         let raft = running.node.raft();
         let (index, membership) = (raft.log().membership_index(), raft.membership().clone());
-        self.note_bootstrap(place, index, &membership, &run.setup.settings, run.observer);
+        self.note_bootstrap(place, index, &membership, &run.setup.settings, &mut run.observer);
         let node = &mut self[place];
         node.last_membership = LoggedMembership { index, membership };
-        node.begin(running, exit, now, run.observer);
+        node.begin(running, exit, now, &mut run.observer);
         run.scheduler.count(EventKind::Start, u64::from(place.0));
         true
     }
@@ -114,9 +114,9 @@ impl Node {
 
     /// The node fails to start. It refuses every start from then on if a fault has destroyed
     /// durable data; if its disk is full or has just failed, it starts again later.
-    fn fail_to_start(&mut self, error: &OpenError, exit: LastExit, run: &mut Run<'_>) {
+    fn fail_to_start(&mut self, error: &OpenError, exit: LastExit, run: &mut Run) {
         let (now, place, start_number) = (run.scheduler.now(), self.place, self.start_number);
-        let failed = self.count_disk_faults(run.observer);
+        let failed = self.count_disk_faults(&mut run.observer);
         let full = *error == OpenError::Storage(storage::OpenError::Full) && self.disk.is_full();
         if failed || full {
             run.observer.start_deferred(now, place.id(), error);
@@ -152,7 +152,7 @@ impl Node {
 
     /// Ends the process of the node, which loses its memory, and schedules the next start. Returns
     /// the requests that the process has not answered, or `None` if the node is down.
-    pub(crate) fn end(&mut self, exit: Exit, run: &mut Run<'_>) -> Option<Vec<Tag>> {
+    pub(crate) fn end(&mut self, exit: Exit, run: &mut Run) -> Option<Vec<Tag>> {
         let (now, place) = (run.scheduler.now(), self.place);
         let last = LastExit { at: now, cleanly: exit.cleanly };
         let running = match std::mem::replace(&mut self.life, Life::Down(last)) {
@@ -169,11 +169,11 @@ impl Node {
         let unreported = running.lanes.all().iter().any(|lane| !lane.reports.is_empty());
         let (pending, lost) = lose_power(self, &running.lanes, exit.keep, run);
         let applying = !running.work.submitted.is_empty();
-        running.note_comparisons(run.observer);
+        running.note_comparisons(&mut run.observer);
         run.observer.crashed(&running.status, pending, pending - lost, unreported, applying);
         self.disk.machine_checkpoint = running.worker.machine().user().checkpoint();
         run.observer.observe(now, Observation::Crashed { node: place.id() });
-        self.postpone_start(exit.down, run.scheduler);
+        self.postpone_start(exit.down, &mut run.scheduler);
         run.scheduler.count(EventKind::Crash, u64::from(place.0) << 32 ^ lost as u64);
         Some(running.requests.into_unanswered())
     }

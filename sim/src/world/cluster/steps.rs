@@ -31,7 +31,7 @@ impl Node {
         &mut self,
         input: Input,
         results: &mut StepResults,
-        run: &mut Run<'_>,
+        run: &mut Run,
     ) -> Option<Status> {
         let now = run.scheduler.now();
         let own = self.clock.read(now);
@@ -41,7 +41,7 @@ impl Node {
         running.node.take_notes(&mut results.notes);
         let before = std::mem::replace(&mut running.status, running.node.status());
         running.counts.steps += 1;
-        running.note_lead(&before, run.observer);
+        running.note_lead(&before, &mut run.observer);
         if run.observer.has_checks() {
             running.node.assert_invariants();
         }
@@ -56,7 +56,7 @@ impl Node {
 
 impl Running {
     /// Shows the last step to the checks. Its input was a reply of the peer `replying`, if of one.
-    pub(crate) fn show_step(&self, before: &Status, replying: Option<NodeId>, run: &mut Run<'_>) {
+    pub(crate) fn show_step(&self, before: &Status, replying: Option<NodeId>, run: &mut Run) {
         let (now, node, raft) = (run.scheduler.now(), self.status.id, self.node.raft());
         let (status, membership) = (&self.status, raft.membership());
         run.observer.observe(now, Observation::Stepped { node, status, membership });

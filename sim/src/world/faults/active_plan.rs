@@ -9,7 +9,7 @@ use crate::values::time::SimTime;
 use crate::world::faults::effect::Effect;
 use crate::world::place::Place;
 use crate::world::scheduler::Scheduler;
-use crate::world::scheduler::queue::Event;
+use crate::world::scheduler::queue::{Event, PlanEvent};
 
 /// The plan during a run.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl ActivePlan {
     /// Schedules each operation for the time at which it is executed or armed.
     pub(crate) fn schedule(&self, scheduler: &mut Scheduler) {
         for (at, op) in self.plan.ops.iter().map(|op| op.when.earliest()).zip(0..) {
-            scheduler.at(at, Event::Planned { op });
+            scheduler.at(at, Event::Plan(PlanEvent::Due { op }));
         }
     }
 
@@ -126,7 +126,7 @@ impl ActivePlan {
     pub(crate) fn delay(&mut self, op: DelayedOp, delay: Duration, scheduler: &mut Scheduler) {
         let number = self.delayed.len() as u32;
         self.delayed.push(op);
-        scheduler.after(delay, Event::FireDelayed { number });
+        scheduler.after(delay, Event::Plan(PlanEvent::Delayed { number }));
     }
 
     /// Returns a delayed operation.
@@ -135,21 +135,17 @@ impl ActivePlan {
     }
 
     /// Begins the effect of a fault, which lasts for a duration or ends by itself.
-    pub(crate) fn begin(
-        &mut self,
-        effect: Effect,
-        duration: Option<Duration>,
-        scheduler: &mut Scheduler,
-    ) {
+    pub(crate) fn begin(&mut self, effect: Effect, duration: Duration, scheduler: &mut Scheduler) {
         let number = self.effects.len() as u32;
         self.effects.push((effect, self.current_op));
-        match (effect, duration) {
-            (Effect::PollingReads { .. }, _) => {
-                scheduler.at_once(Event::PollRead { effect: number })
+        let event = match effect {
+            Effect::PollingReads { .. } => PlanEvent::PollRead { effect: number },
+            Effect::Flapping { .. } => PlanEvent::Flap { effect: number },
+            Effect::Blocked(_) | Effect::OnNode(..) | Effect::RollbackPending(..) => {
+                return scheduler.after(duration, Event::Plan(PlanEvent::End { effect: number }));
             }
-            (_, Some(duration)) => scheduler.after(duration, Event::EndEffect { effect: number }),
-            (_, None) => scheduler.at_once(Event::Flap { effect: number }),
-        }
+        };
+        scheduler.at_once(Event::Plan(event));
     }
 
     /// Returns the effect with this number.

@@ -11,7 +11,6 @@ use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
 use crate::values::choice::{Key, Kind};
-use crate::values::time::SimTime;
 use crate::world::cluster::Cluster;
 use crate::world::place::Place;
 use crate::world::run::Run;
@@ -22,7 +21,7 @@ pub(crate) fn strike(
     place: Place,
     fault: MachineFault,
     taint: &mut Taint,
-    run: &mut Run<'_>,
+    run: &mut Run,
 ) {
     let voters = cluster.committed_membership().incoming().len();
     let (id, node) = (place.id(), &cluster[place]);
@@ -46,13 +45,8 @@ pub(crate) fn note_leader_quarantine(before: &Status, outputs: &[Output], observ
 }
 
 /// Records the result of a comparison of state machines.
-pub(crate) fn note_comparison(
-    node: NodeId,
-    result: ComparisonResult,
-    now: SimTime,
-    observer: &mut Observer,
-) {
-    observer.reach(match result {
+pub(crate) fn note_comparison(node: NodeId, result: ComparisonResult, run: &mut Run) {
+    run.observer.reach(match result {
         ComparisonResult::Consistent { .. } => Spot::ResultsAgreed,
         ComparisonResult::Unavailable { .. } => Spot::ResultsUnavailable,
         ComparisonResult::Inconclusive { .. } | ComparisonResult::NoMajority { .. } => {
@@ -61,7 +55,7 @@ pub(crate) fn note_comparison(
         ComparisonResult::Diverged { .. } => Spot::NodeQuarantined,
         ComparisonResult::Rebuilt { .. } => Spot::NodeRebuilt,
     });
-    observer.observe(now, Observation::StateCompared { node, result });
+    run.observer.observe(run.scheduler.now(), Observation::StateCompared { node, result });
 }
 
 /// Returns true if two nodes with the same log have different states.

@@ -18,15 +18,15 @@ use crate::world::cluster::node::Node;
 use crate::world::network::Network;
 use crate::world::place::Place;
 use crate::world::run::Run;
-use crate::world::setup::Setup;
+use crate::world::run::Setup;
 
 /// The id of a node outside the cluster.
 const NON_MEMBER: NodeId = NodeId(200);
 
 /// Delivers misrouted messages to a node, one after the other.
-pub(crate) fn misroute(node: &Node, count: u32, network: &mut Network, run: &mut Run<'_>) {
+pub(crate) fn misroute(node: &Node, count: u32, network: &mut Network, run: &mut Run) {
     for number in 0..count {
-        if let Some((message, role)) = misrouted_message(node, number, network, run.setup) {
+        if let Some((message, role)) = misrouted_message(node, number, network, &run.setup) {
             run.observer.fault(Fault::Misroute, Some(role));
             network.inject(message, node.place, run);
         }
@@ -34,7 +34,7 @@ pub(crate) fn misroute(node: &Node, count: u32, network: &mut Network, run: &mut
 }
 
 /// Delivers old messages to their receiver once more.
-pub(crate) fn replay(node: &Node, count: u32, network: &mut Network, run: &mut Run<'_>) {
+pub(crate) fn replay(node: &Node, count: u32, network: &mut Network, run: &mut Run) {
     let (place, Some(running)) = (node.place, node.running()) else { return };
     let key = Key { node: place.0 + 1, counter: running.steps(), ..Kind::Replay.key() };
     let mut draw = run.setup.choices.draw(Key { start_number: node.start_number(), ..key });

@@ -4,14 +4,22 @@
 pub(super) mod active_plan;
 pub(super) mod effect;
 pub(super) mod machine;
-pub(super) mod misroute;
+mod misroute;
 pub(super) mod node_faults;
 pub(super) mod targets;
 
+use crate::faults::{Fault, LinkFault, Simulated, Verb};
 use crate::machine::taint::Taint;
 use crate::observer::Observer;
 use crate::plan::Plan;
+use crate::world::cluster::Cluster;
 use crate::world::faults::active_plan::ActivePlan;
+use crate::world::faults::effect::Effect;
+use crate::world::network::Network;
+use crate::world::network::links::Links;
+use crate::world::place::Place;
+use crate::world::run::Run;
+use crate::world::scheduler::queue::{Event, PlanEvent};
 
 /// The faults of a run.
 #[derive(Clone, Debug)]
@@ -33,6 +41,100 @@ impl Faults {
     pub(super) fn lose_safety(&mut self, observer: &mut Observer) {
         observer.disable_checks();
         self.safety_lost = true;
+    }
+
+    /// Lets a fault of the plan strike links.
+    pub(super) fn strike_links(
+        &mut self,
+        verb: &Verb,
+        fault: LinkFault,
+        links: Links,
+        cluster: &Cluster,
+        network: &mut Network,
+        run: &mut Run,
+    ) {
+        let until = run.scheduler.now().after(verb.duration().unwrap_or_default());
+        match fault {
+            LinkFault::Block => {
+                network.block(links);
+                self.begin(verb, Effect::Blocked(links), cluster, run);
+            }
+            LinkFault::Flap(period) if links != Links::default() => {
+                let flapping = Effect::Flapping { links, period, until, down: false };
+                self.plan.begin(flapping, period, &mut run.scheduler);
+            }
+            LinkFault::Flap(_) => {}
+            LinkFault::Clog => network.clog(links, until.min(run.setup.fault_phase_end())),
+        }
+    }
+
+    /// Lets a fault of the plan strike a node in a way in which no process can be struck.
+    pub(super) fn strike_simulated(
+        &mut self,
+        verb: &Verb,
+        place: Place,
+        strike: &Simulated<'_>,
+        cluster: &mut Cluster,
+        network: &mut Network,
+        run: &mut Run,
+    ) {
+        let may_damage = matches!(strike, Simulated::Damage(_)) && cluster.may_damage(place);
+        let node = &mut cluster[place];
+        match *strike {
+            Simulated::Misroute(count) => misroute::misroute(node, count, network, run),
+            Simulated::Replay(count) => misroute::replay(node, count, network, run),
+            Simulated::MachineFault(fault) => {
+                machine::strike(cluster, place, fault, &mut self.taint, run);
+            }
+            Simulated::Lasting(lasting) => {
+                if node_faults::begin(node, lasting, run) {
+                    self.begin(verb, Effect::OnNode(place, lasting), cluster, run);
+                }
+            }
+            Simulated::Campaign
+            | Simulated::ClockStep(_)
+            | Simulated::StalledDisk(_)
+            | Simulated::FailedCall(..)
+            | Simulated::Damage(_) => {
+                if node_faults::strike(node, strike, may_damage, run)
+                    && let Some(fault) = verb.fault()
+                {
+                    run.observer.fault(fault, node.role());
+                }
+            }
+        }
+    }
+
+    /// Counts a fault that lasts, and begins its effect.
+    pub(super) fn begin(&mut self, verb: &Verb, effect: Effect, cluster: &Cluster, run: &mut Run) {
+        if let Some(fault) = verb.fault() {
+            effect.count(fault, cluster, &mut run.observer);
+        }
+        self.plan.begin(effect, verb.duration().unwrap_or_default(), &mut run.scheduler);
+    }
+
+    /// Toggles a flapping link.
+    pub(super) fn flap(
+        &mut self,
+        number: u32,
+        cluster: &Cluster,
+        network: &mut Network,
+        run: &mut Run,
+    ) {
+        let effect = *self.plan.effect(number);
+        let Effect::Flapping { links, period, until, down } = effect else { return };
+        if down {
+            network.unblock(links);
+            if run.scheduler.now() >= until {
+                run.observer.plan_op_ends(run.scheduler.now(), self.plan.began(number));
+                return;
+            }
+        } else {
+            network.block(links);
+            effect.count(Fault::Flap, cluster, &mut run.observer);
+        }
+        *self.plan.effect(number) = Effect::Flapping { links, period, until, down: !down };
+        run.scheduler.after(period, Event::Plan(PlanEvent::Flap { effect: number }));
     }
 
     /// Returns true if more disks are lost than the cluster can survive.

@@ -9,15 +9,14 @@ use crate::world::cluster::node::Node;
 use crate::world::run::Run;
 use crate::world::scheduler::queue::Event;
 
-/// Lets a fault that does not last strike a node. `may_damage` says whether enough nodes with
+/// Lets a fault that does not last strike a node; returns true if it has struck. `may_damage` says whether enough nodes with
 /// intact disks remain to elect a leader if this one loses durable data.
 pub(crate) fn strike(
     node: &mut Node,
     strike: &Simulated<'_>,
-    fault: Fault,
     may_damage: bool,
-    run: &mut Run<'_>,
-) {
+    run: &mut Run,
+) -> bool {
     let has_files = node.disk.is_formatted();
     match strike {
         Simulated::Campaign if node.role().is_some() => {
@@ -25,7 +24,7 @@ pub(crate) fn strike(
         }
         Simulated::ClockStep(by) => {
             note_bound(node, u32::MAX, run);
-            node.change_clock(run.scheduler, |clock, now| clock.step(now, *by));
+            node.change_clock(&mut run.scheduler, |clock, now| clock.step(now, *by));
         }
         Simulated::StalledDisk(duration) if has_files => {
             // The stabilization phase has no stalled disks.
@@ -33,40 +32,40 @@ pub(crate) fn strike(
             node.disk.stall(until);
         }
         Simulated::FailedCall(fault, after) if has_files => {
-            return node.disk.device.arm(*fault, (*after).into());
+            // It strikes only if there are enough calls.
+            node.disk.device.arm(*fault, (*after).into());
+            return false;
         }
         Simulated::Damage(damage) if has_files && may_damage => {
-            if damage_disk(node, damage, run) != Damage::Done {
-                return;
-            }
+            return damage_disk(node, damage, run) == Damage::Done;
         }
         Simulated::Campaign
         | Simulated::StalledDisk(_)
         | Simulated::FailedCall(..)
-        | Simulated::Damage(_) => return,
+        | Simulated::Damage(_) => return false,
         // They concern other owners, too, or last.
         Simulated::Misroute(_)
         | Simulated::Replay(_)
         | Simulated::MachineFault(_)
-        | Simulated::Lasting(_) => return,
+        | Simulated::Lasting(_) => return false,
     }
-    run.observer.fault(fault, node.role());
+    true
 }
 
 /// Begins a fault that lasts; returns false if the node has nothing to strike.
-pub(crate) fn begin(node: &mut Node, fault: Lasting, run: &mut Run<'_>) -> bool {
+pub(crate) fn begin(node: &mut Node, fault: Lasting, run: &mut Run) -> bool {
     match fault {
         Lasting::FullDisk(_) if !node.disk.is_formatted() => return false,
         Lasting::ClockDrift(ppm) => note_bound(node, ppm.unsigned_abs(), run),
         Lasting::FullDisk(_) | Lasting::SlowFlushes(_) | Lasting::SlowBatches(_) => {}
     }
-    node.begin_fault(fault, run.scheduler);
+    node.begin_fault(fault, &mut run.scheduler);
     true
 }
 
 /// Pauses the process for the duration; its clock stops in runs in which clocks do.
-pub(crate) fn pause(node: &mut Node, duration: Duration, run: &mut Run<'_>) {
-    if !node.pause(duration, run.scheduler) {
+pub(crate) fn pause(node: &mut Node, duration: Duration, run: &mut Run) {
+    if !node.pause(duration, &mut run.scheduler) {
         return;
     }
     run.observer.fault(Fault::Pause, node.role());
@@ -78,7 +77,7 @@ pub(crate) fn pause(node: &mut Node, duration: Duration, run: &mut Run<'_>) {
 }
 
 /// Asks the process to shut down; it restarts after `down`.
-pub(crate) fn stop(node: &mut Node, down: Duration, run: &mut Run<'_>) {
+pub(crate) fn stop(node: &mut Node, down: Duration, run: &mut Run) {
     if node.role().is_some() {
         run.observer.fault(Fault::Stop, node.role());
         node.set_stop_downtime(down);
@@ -87,7 +86,7 @@ pub(crate) fn stop(node: &mut Node, down: Duration, run: &mut Run<'_>) {
 }
 
 /// Counts a fault that may destroy durable data, and lets it strike.
-fn damage_disk(node: &mut Node, damage: &DamageDisk<'_>, run: &Run<'_>) -> Damage {
+fn damage_disk(node: &mut Node, damage: &DamageDisk<'_>, run: &Run) -> Damage {
     let peer = node.disk.count_damage_fault();
     let key = Key { node: node.place.0 + 1, peer, ..Kind::Damage.key() };
     let damaged = damage(&mut node.disk.device, &mut run.setup.choices.draw(key));
@@ -98,7 +97,7 @@ fn damage_disk(node: &mut Node, damage: &DamageDisk<'_>, run: &Run<'_>) -> Damag
 }
 
 /// Records a clock error in parts per million that exceeds the bound of the leases.
-fn note_bound(node: &Node, ppm: u32, run: &mut Run<'_>) {
+fn note_bound(node: &Node, ppm: u32, run: &mut Run) {
     if run.setup.settings.config.lease.is_some_and(|lease| ppm > lease.drift_ppm) {
         let node = node.place.id();
         run.observer.observe(run.scheduler.now(), Observation::ClockBoundExceeded { node });

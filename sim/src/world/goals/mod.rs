@@ -7,10 +7,7 @@ use std::time::Duration;
 use quorate::raft::Suspension;
 use quorate::types::{NodeId, PendingTransition, Tag};
 
-use crate::faults::AdminRequest;
 use crate::machine::taint::Taint;
-use crate::observe::coverage::Spot;
-use crate::observer::Observer;
 use crate::values::time::SimTime;
 use crate::world::cluster::Cluster;
 use crate::world::cluster::node::Node;
@@ -21,7 +18,7 @@ use crate::world::load::clients::NextOperation;
 use crate::world::network::links::Links;
 use crate::world::place::Place;
 use crate::world::recovery::stabilization::Stabilization;
-use crate::world::setup::Setup;
+use crate::world::run::Setup;
 
 /// The longest time without progress of the core, in election timeouts: at least the first number,
 /// and the second one for each node, because a waiting client may have tried every node.
@@ -42,10 +39,12 @@ pub(crate) struct Goals<'a> {
 }
 
 /// The help that the core needs with what no node does by itself, or only after a long time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Help {
-    /// The operator sends a request to the leader.
-    Request(Place, AdminRequest),
+    /// The operator asks the leader to cancel a change.
+    CancelChange(Place),
+    /// The operator asks the leader to transfer the leadership to this node.
+    Transfer(Place, NodeId),
     /// The prober starts again, because states are compared after the log has grown.
     ProbeAgain,
 }
@@ -113,7 +112,7 @@ impl Goals<'_> {
                 return Some(format!("{id} has not answered {tag}"));
             }
         }
-        if self.load.clients().waiting() > 0 {
+        if self.load.clients.waiting() > 0 {
             return Some("a client waits for a reply".to_owned());
         }
         self.missing_membership_step(leader)
@@ -163,7 +162,7 @@ impl Goals<'_> {
     /// Returns the prober's next request: a command at the leader, then a read at every core node.
     pub(crate) fn next_probe(&self, events: u64) -> Option<NextOperation> {
         let Stabilization { core, probed, reads_served, .. } = self.stabilization;
-        let clients = self.load.clients();
+        let clients = &self.load.clients;
         if clients.is_waiting(clients.prober()) {
             return None;
         }
@@ -215,7 +214,7 @@ impl Goals<'_> {
 
     /// Returns the help that the core needs: to cancel a change that waits for nodes outside the
     /// core, or to transfer the leadership to the preferred leader.
-    pub(crate) fn help(&self, observer: &mut Observer) -> Option<Help> {
+    pub(crate) fn help(&self) -> Option<Help> {
         let Stabilization { core, probed, last_admin_request_at, .. } = self.stabilization;
         let patience = self.setup.settings.config.election_timeout_max * 3;
         let leader = self.core_leader()?;
@@ -229,10 +228,9 @@ impl Goals<'_> {
         let membership = self.cluster[leader].membership();
         let outside = |id: &&NodeId| !self.stabilization.hears(**id) && !membership.is_voter(**id);
         if membership.target().iter().any(|id| outside(&id)) {
-            observer.reach(Spot::CoreCancelsChange);
-            return Some(Help::Request(leader, AdminRequest::CancelChange));
+            return Some(Help::CancelChange(leader));
         }
         let preferred = self.preferred_leader(leader).filter(|_| membership.is_settled())?;
-        Some(Help::Request(leader, AdminRequest::Transfer(Some(preferred.id()))))
+        Some(Help::Transfer(leader, preferred.id()))
     }
 }

@@ -258,12 +258,12 @@ impl Clients {
     }
 
     /// Returns the destination of the request in a slot.
-    pub(super) fn place_of(&self, slot: u32) -> Option<Place> {
+    pub(crate) fn place_of(&self, slot: u32) -> Option<Place> {
         self.requests.get(slot as usize)?.as_ref().map(|request| request.to)
     }
 
     /// Removes a request from its slot.
-    pub(super) fn collect(&mut self, slot: u32) -> Option<Request> {
+    pub(crate) fn collect(&mut self, slot: u32) -> Option<Request> {
         let request = self.requests.get_mut(slot as usize)?.take()?;
         self.free.push(slot);
         Some(request)

@@ -13,15 +13,15 @@ mod timers;
 use crate::observe::outcome::ScriptedResults;
 use crate::settings::Settings;
 use crate::values::time::SimTime;
-use crate::world::load::clients::{Clients, Request};
+use crate::world::load::clients::Clients;
 use crate::world::load::operator::Operator;
 use crate::world::load::scripted::ScriptedRequests;
 use crate::world::place::Place;
 
 /// The clients and the operator of a run.
 #[derive(Clone, Debug)]
-pub(super) struct Load {
-    clients: Clients,
+pub(crate) struct Load {
+    pub(super) clients: Clients,
     scripted: ScriptedRequests,
     pub(super) operator: Operator,
 }
@@ -36,28 +36,13 @@ impl Load {
         }
     }
 
-    /// Returns the destination of the client's request in a slot.
-    pub(super) fn place_of(&self, slot: u32) -> Option<Place> {
-        self.clients.place_of(slot)
-    }
-
-    /// Removes a client's request from its slot: it reaches its node.
-    pub(super) fn collect(&mut self, slot: u32) -> Option<Request> {
-        self.clients.collect(slot)
-    }
-
-    /// Returns the clients, for questions about them.
-    pub(super) fn clients(&self) -> &Clients {
-        &self.clients
-    }
-
     /// Records the current leader if it has changed.
     pub(super) fn note_leader(&mut self, leader: Option<Place>, now: SimTime) {
         self.scripted.note_leader(leader.map(Place::id), now);
     }
 
     /// Returns the outcomes of scripted requests, and the leaders over time.
-    pub(super) fn scripted_results(&self) -> ScriptedResults {
+    pub(crate) fn scripted_results(&self) -> ScriptedResults {
         self.scripted.results()
     }
 }

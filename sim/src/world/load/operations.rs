@@ -14,8 +14,8 @@ use crate::world::load::clients::NextOperation;
 use crate::world::load::sending::Route;
 use crate::world::load::surroundings::Surroundings;
 use crate::world::place::Place;
+use crate::world::run::Setup;
 use crate::world::scheduler::queue::Event;
-use crate::world::setup::Setup;
 
 impl Load {
     /// Starts a client's next operation.

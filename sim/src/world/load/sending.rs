@@ -12,8 +12,8 @@ use crate::world::load::Load;
 use crate::world::load::clients::{Request, RequestKind};
 use crate::world::load::surroundings::Surroundings;
 use crate::world::place::Place;
+use crate::world::run::Setup;
 use crate::world::scheduler::queue::Event;
-use crate::world::setup::Setup;
 
 /// The way of a request to its node.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,8 @@
 use crate::observer::Observer;
 use crate::world::cluster::Cluster;
 use crate::world::recovery::Recovery;
+use crate::world::run::Setup;
 use crate::world::scheduler::Scheduler;
-use crate::world::setup::Setup;
 
 /// The run around the load.
 pub(crate) struct Surroundings<'a> {

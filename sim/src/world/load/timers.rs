@@ -9,9 +9,9 @@ use crate::values::choice::{Key, Kind};
 use crate::world::load::Load;
 use crate::world::load::clients::NextOperation;
 use crate::world::load::surroundings::Surroundings;
+use crate::world::run::Setup;
 use crate::world::scheduler::Scheduler;
 use crate::world::scheduler::queue::Event;
-use crate::world::setup::Setup;
 
 impl Load {
     /// Schedules the first operation of every client.

@@ -15,8 +15,8 @@ use crate::world::network::link::{Link, Transmission};
 use crate::world::network::links::Links;
 use crate::world::place::Place;
 use crate::world::run::Run;
+use crate::world::run::Setup;
 use crate::world::scheduler::queue::Event;
-use crate::world::setup::Setup;
 
 /// The sender of a packet: a node in one of its starts.
 #[derive(Clone, Copy, Debug)]
@@ -103,9 +103,9 @@ impl Network {
         packet: &Packet,
         sender: Sender,
         to: Place,
-        run: &mut Run<'_>,
+        run: &mut Run,
     ) -> (u64, Transmission) {
-        let Setup { choices, settings, .. } = run.setup;
+        let Setup { choices, settings, .. } = &run.setup;
         let transmission = self.decide(sender, to, run.scheduler.now(), choices, settings);
         if let Some(message) = packet.message()
             && settings.faults.has(Fault::Replay)
@@ -126,7 +126,7 @@ impl Network {
 
     /// Delivers a message to a node at once, even if it is addressed to another node. A message
     /// that the wire format cannot represent is dropped.
-    pub(super) fn inject(&mut self, message: Message, place: Place, run: &mut Run<'_>) {
+    pub(super) fn inject(&mut self, message: Message, place: Place, run: &mut Run) {
         let packet = Packet::Message(message);
         let Some(envelope) = self.encode(&packet) else { return };
         run.observer.packet_injected(run.scheduler.now(), place.id(), envelope.number, &packet);

@@ -9,7 +9,7 @@ use crate::world::cluster::Cluster;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
 use crate::world::recovery::last_survivor::draw_last_survivor;
-use crate::world::setup::Setup;
+use crate::world::run::Setup;
 
 /// Draws the core: a quorum of every membership that may decide, rarely more, and most
 /// learners.

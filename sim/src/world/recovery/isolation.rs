@@ -7,7 +7,7 @@ use crate::world::cluster::Cluster;
 use crate::world::network::Network;
 use crate::world::network::links::Links;
 use crate::world::place::Place;
-use crate::world::setup::Setup;
+use crate::world::run::Setup;
 
 /// Blocks links between the core and the nodes outside, without end: in both directions if the
 /// run's options guarantee nothing under one-way cuts. Otherwise an outside node keeps links in

@@ -4,7 +4,7 @@ use crate::values::choice::{Key, Kind};
 use crate::world::cluster::Cluster;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
-use crate::world::setup::Setup;
+use crate::world::run::Setup;
 
 /// Draws the last survivor, in some of the runs in which a node may take over.
 pub(super) fn draw_last_survivor(setup: &Setup, cluster: &Cluster) -> Option<Place> {

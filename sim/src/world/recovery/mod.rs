@@ -10,11 +10,11 @@ use crate::values::time::SimTime;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
 use crate::world::recovery::stabilization::{Probed, Stabilization};
-use crate::world::setup::Setup;
+use crate::world::run::Setup;
 
 /// The phase of the run.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Recovery {
+pub(crate) struct Recovery {
     /// The goals of the stabilization phase; none in the fault phase.
     stabilization: Option<Stabilization>,
 }

@@ -5,7 +5,7 @@ use quorate::types::NodeId;
 use crate::values::time::SimTime;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
-use crate::world::setup::Setup;
+use crate::world::run::Setup;
 
 /// The goals of the stabilization phase, and the progress so far.
 #[derive(Clone, Debug)]

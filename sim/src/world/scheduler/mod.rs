@@ -13,7 +13,7 @@ use crate::world::scheduler::queue::{Event, Queue};
 
 /// The time of a run, its future events, and a hash over the past ones.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Scheduler {
+pub(crate) struct Scheduler {
     now: SimTime,
     queue: Queue,
     events: u64,
@@ -31,44 +31,44 @@ const EVENT_NANOS_MIN: u64 = 2_000;
 
 impl Scheduler {
     /// Returns the current time.
-    pub(super) fn now(&self) -> SimTime {
+    pub(crate) fn now(&self) -> SimTime {
         self.now
     }
 
     /// Returns the number of events so far.
-    pub(super) fn events(&self) -> u64 {
+    pub(crate) fn events(&self) -> u64 {
         self.events
     }
 
     /// Returns a hash over all events so far.
-    pub(super) fn digest(&self) -> u64 {
+    pub(crate) fn digest(&self) -> u64 {
         self.digest
     }
 
     /// Returns the time of the next event, or the largest time if there is none.
-    pub(super) fn next(&self) -> SimTime {
+    pub(crate) fn next(&self) -> SimTime {
         self.queue.next()
     }
 
     /// Schedules an event at a time, which is not in the past.
-    pub(super) fn at(&mut self, at: SimTime, event: Event) {
+    pub(crate) fn at(&mut self, at: SimTime, event: Event) {
         debug_assert!(at >= self.now, "no event is scheduled in the past");
         self.queue.push(at, event);
     }
 
     /// Schedules an event after a delay.
-    pub(super) fn after(&mut self, delay: Duration, event: Event) {
+    pub(crate) fn after(&mut self, delay: Duration, event: Event) {
         self.queue.push(self.now.after(delay), event);
     }
 
     /// Schedules an event at the current time, after all events that are scheduled for it already.
-    pub(super) fn at_once(&mut self, event: Event) {
+    pub(crate) fn at_once(&mut self, event: Event) {
         self.queue.push(self.now, event);
     }
 
     /// Advances the time to the next event, and returns it; `None` if there is none, or if there
     /// are far too many.
-    pub(super) fn advance(&mut self) -> Option<Event> {
+    pub(crate) fn advance(&mut self) -> Option<Event> {
         let (at, event) = self.queue.pop()?;
         debug_assert!(at >= self.now, "time never goes backwards");
         if at > self.now {
@@ -81,7 +81,7 @@ impl Scheduler {
     }
 
     /// Returns the reason why time does not advance, or hardly does, if that is so.
-    pub(super) fn stalled(&self) -> Option<String> {
+    pub(crate) fn stalled(&self) -> Option<String> {
         let (events, now) = (self.events, self.now);
         if self.events_now > EVENTS_AT_ONE_INSTANT_MAX {
             Some(format!("over {EVENTS_AT_ONE_INSTANT_MAX} events at {now}s without an end"))
@@ -95,14 +95,14 @@ impl Scheduler {
     }
 
     /// Counts one more event, and adds it to the digest.
-    pub(super) fn count(&mut self, kind: EventKind, value: u64) {
+    pub(crate) fn count(&mut self, kind: EventKind, value: u64) {
         self.events += 1;
         self.fold(self.now.0 ^ (kind as u64) << 56);
         self.fold(value);
     }
 
     /// Adds a value to the digest.
-    pub(super) fn fold(&mut self, value: u64) {
+    pub(crate) fn fold(&mut self, value: u64) {
         self.digest = digest::mix(self.digest, value);
     }
 }

@@ -44,16 +44,8 @@ pub(crate) enum Event {
     Resume { place: Place, pause: u16 },
     /// A client's timer fires: it starts its next operation, or gives up on the pending one.
     ClientTimer { client: u16, timer: u32 },
-    /// An operation of the plan is due; a triggered one becomes armed.
-    Planned { op: u32 },
-    /// A triggered operation is due after its delay.
-    FireDelayed { number: u32 },
-    /// A fault with a duration ends.
-    EndEffect { effect: u32 },
-    /// A flapping link changes its state.
-    Flap { effect: u32 },
-    /// A client of a `poll reads` operation reads.
-    PollRead { effect: u32 },
+    /// The plan continues.
+    Plan(PlanEvent),
     /// All further choices are drawn from another seed.
     Reseed { micros: u32 },
     /// The fault phase ends.
@@ -62,6 +54,21 @@ pub(crate) enum Event {
     CheckProgress,
     /// The run ends after this event.
     End,
+}
+
+/// An event of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PlanEvent {
+    /// An operation is due; a triggered one becomes armed.
+    Due { op: u32 },
+    /// A triggered operation is due after its delay.
+    Delayed { number: u32 },
+    /// A fault with a duration ends.
+    End { effect: u32 },
+    /// A flapping link changes its state.
+    Flap { effect: u32 },
+    /// A client of a `poll reads` operation reads.
+    PollRead { effect: u32 },
 }
 
 /// The queue of future events.
