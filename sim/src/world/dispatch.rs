@@ -3,8 +3,8 @@
 use quorate::replica::Input;
 
 use crate::world::World;
-use crate::world::place::Place;
-use crate::world::scheduler::queue::Event;
+use crate::world::place::{Place, Start};
+use crate::world::scheduler::queue::{Event, ProcessEvent};
 
 impl World {
     /// Runs to the end, until the observer has seen a violation, or until there were `events_max`
@@ -29,44 +29,23 @@ impl World {
 
     fn dispatch(&mut self, event: Event) {
         match event {
-            Event::Arrive { slot } => {
-                if let Some(envelope) = self.network.collect(slot)
-                    && let Some(place) = self.cluster.place(envelope.to)
-                {
-                    self.receive(place, &envelope);
-                }
-            }
-            Event::Inject { place, slot } => {
+            Event::Arrive { place, slot } => {
                 if let Some(envelope) = self.network.collect(slot) {
                     self.receive(place, &envelope);
                 }
             }
             Event::Request { slot } => self.request(slot),
-            Event::BatchReady { place, start_number } => self.propose_batch(place, start_number),
-            Event::Wake { place, start_number } => {
-                if self.cluster[place].is_due(start_number, &mut self.run.scheduler) {
-                    self.step(place, Input::Timeout);
-                }
-            }
-            Event::OperationDone { place, start_number, lane } => {
-                self.operation_done(place, start_number, lane);
-            }
-            Event::CompletionReported { place, start_number, lane } => {
-                self.report_completions(place, start_number, lane);
-            }
-            Event::WorkDone { place, start_number } => self.work_done(place, start_number),
-            Event::ViewDone { place, start_number } => self.view_done(place, start_number),
-            Event::ExecuteOutput { place, start_number } => {
-                if let Some(output) = self.cluster[place].next_output(start_number, &mut self.run) {
-                    self.execute_output(place, output);
+            Event::Process(start, event) => {
+                if self.cluster[start.place].start() == start {
+                    self.continue_process(start.place, event);
                 }
             }
             Event::Stop { place } => self.step(place, Input::Close),
             Event::AdminRequest { request } => self.admin_request(request),
             Event::Campaign { place } => self.step(place, Input::Campaign),
-            Event::Restart { place, start_number } => self.start(place, start_number),
+            Event::Restart(start) => self.start(start),
             Event::Resume { place, pause } => {
-                if self.recovery.may_recover(place) {
+                if self.may_recover(place) {
                     self.cluster[place].resume(pause, &mut self.run);
                 }
             }
@@ -80,8 +59,31 @@ impl World {
             Event::End => self.end(),
             Event::Plan(event) => {
                 // The stabilization phase keeps the faults that it finds, and begins no others.
-                if self.recovery.in_fault_phase() {
+                if self.in_fault_phase() {
                     self.continue_plan(event);
+                }
+            }
+        }
+    }
+
+    /// Continues the running process of a node.
+    fn continue_process(&mut self, place: Place, event: ProcessEvent) {
+        let World { run, cluster, .. } = self;
+        let node = &mut cluster[place];
+        match event {
+            ProcessEvent::BatchReady => self.propose_batch(place),
+            ProcessEvent::Wake => {
+                if node.is_due(&mut run.scheduler) {
+                    self.step(place, Input::Timeout);
+                }
+            }
+            ProcessEvent::OperationDone(lane) => self.operation_done(place, lane),
+            ProcessEvent::CompletionReported(lane) => self.report_completions(place, lane),
+            ProcessEvent::WorkDone => self.work_done(place),
+            ProcessEvent::ViewDone => self.view_done(place),
+            ProcessEvent::ExecuteOutput => {
+                if let Some(output) = node.next_output(run) {
+                    self.execute_output(place, output);
                 }
             }
         }
@@ -90,22 +92,14 @@ impl World {
     /// Returns the node that misses the event if its process is paused.
     fn receiver(&self, event: Event) -> Option<Place> {
         match event {
-            Event::Arrive { slot } => {
-                self.network.peek(slot).and_then(|envelope| self.cluster.place(envelope.to))
-            }
             Event::Request { slot } => self.load.clients.place_of(slot),
             Event::AdminRequest { request } => Some(self.load.operator.place_of(request)),
-            Event::Wake { place, .. }
-            | Event::Inject { place, .. }
-            | Event::BatchReady { place, .. }
-            | Event::CompletionReported { place, .. }
-            | Event::WorkDone { place, .. }
-            | Event::ViewDone { place, .. }
-            | Event::ExecuteOutput { place, .. }
+            Event::Process(_, ProcessEvent::OperationDone(_)) => None,
+            Event::Process(Start { place, .. }, _)
+            | Event::Arrive { place, .. }
             | Event::Stop { place }
             | Event::Campaign { place } => Some(place),
-            Event::OperationDone { .. }
-            | Event::Restart { .. }
+            Event::Restart(_)
             | Event::Resume { .. }
             | Event::ClientTimer { .. }
             | Event::Plan(_)

@@ -29,7 +29,8 @@ mod tests;
 
 use std::time::Duration;
 
-use quorate::types::Tag;
+use quorate::machine::Digest;
+use quorate::replica::Output;
 
 use crate::observer::Observer;
 use crate::plan::Plan;
@@ -40,14 +41,11 @@ use crate::world::cluster::Cluster;
 use crate::world::cluster::steps::StepResults;
 use crate::world::faults::Faults;
 use crate::world::load::Load;
-use crate::world::load::replies::ClientReply;
 use crate::world::load::surroundings::Surroundings;
 pub(crate) use crate::world::network::Network;
-#[cfg(feature = "cli")]
-pub(crate) use crate::world::network::Sender;
-#[cfg(feature = "cli")]
 pub(crate) use crate::world::place::Place;
-use crate::world::recovery::Recovery;
+pub(crate) use crate::world::place::Start;
+use crate::world::recovery::stabilization::Stabilization;
 pub(crate) use crate::world::run::Run;
 use crate::world::run::Setup;
 use crate::world::scheduler::Scheduler;
@@ -60,7 +58,8 @@ pub(crate) struct World {
     network: Network,
     pub(crate) load: Load,
     faults: Faults,
-    recovery: Recovery,
+    /// The goals of the stabilization phase; none in the fault phase.
+    stabilization: Option<Stabilization>,
     ended: bool,
     results: StepResults,
 }
@@ -80,14 +79,14 @@ impl World {
             network: Network::new(setup.settings.nodes().into()),
             load: Load::new(&setup.settings),
             faults: Faults::new(plan),
-            recovery: Recovery::default(),
+            stabilization: None,
             ended: false,
             results: StepResults::default(),
             run: Run { setup, scheduler: Scheduler::default(), observer },
         };
         let World { run: Run { setup, scheduler, .. }, cluster, load, faults, .. } = &mut world;
         for place in cluster.places() {
-            scheduler.at_once(Event::Restart { place, start_number: 1 });
+            scheduler.at_once(Event::Restart(Start { place, number: 1 }));
         }
         for micros in setup.choices.reseeds() {
             scheduler.after(Duration::from_micros(micros.into()), Event::Reseed { micros });
@@ -98,17 +97,32 @@ impl World {
         world
     }
 
+    /// Returns true until the stabilization phase begins.
+    fn in_fault_phase(&self) -> bool {
+        self.stabilization.is_none()
+    }
+
+    /// Returns true if a node that is down or paused may come back; in the stabilization phase only
+    /// core nodes do.
+    fn may_recover(&self, place: Place) -> bool {
+        self.stabilization.as_ref().is_none_or(|stabilization| stabilization.core.contains(&place))
+    }
+
     /// Returns the load, and the run around it.
     fn load_and_surroundings(&mut self) -> (&mut Load, Surroundings<'_>) {
-        let World { run: Run { setup, scheduler, observer }, cluster, load, recovery, .. } = self;
-        (load, Surroundings { setup, cluster, recovery, scheduler, observer })
+        let World { run: Run { setup, scheduler, observer }, cluster, load, stabilization, .. } =
+            self;
+        let stabilization = stabilization.as_ref();
+        (load, Surroundings { setup, cluster, stabilization, scheduler, observer })
     }
 
     /// Delivers a reply to a client.
-    fn reply(&mut self, tag: Tag, reply: ClientReply<'_>) {
+    fn reply(&mut self, at: Place, reply: &Output, state: Option<Digest>) {
         let (load, mut run) = self.load_and_surroundings();
-        if let Some(probed) = load.reply(tag, reply, &mut run) {
-            self.recovery.note_probe(probed);
+        if let Some(probed) = load.reply(at, reply, state, &mut run)
+            && let Some(stabilization) = &mut self.stabilization
+        {
+            stabilization.note_probe(probed);
         }
     }
 }

@@ -15,8 +15,6 @@ use crate::world::cluster::processes::Exit;
 use crate::world::cluster::queues::ViewRequest;
 use crate::world::faults::machine;
 use crate::world::load::operator::Operator;
-use crate::world::load::replies::{ClientReply, ReadReply};
-use crate::world::network::Sender;
 use crate::world::place::Place;
 use crate::world::run::Setup;
 
@@ -32,7 +30,7 @@ impl World {
         outputs: &mut Vec<Output>,
     ) {
         let node = &mut self.cluster[place];
-        let start_number = node.start_number();
+        let start = node.start();
         let Some(running) = node.running_mut() else { return };
         let (status, counter, lagging) = (*running.status(), running.steps(), running.lags());
         if status.committed > before.committed {
@@ -51,7 +49,7 @@ impl World {
         if outputs.is_empty() {
             return;
         }
-        let key = |kind| Key { node: place.0 + 1, start_number, counter, ..Kind::key(kind) };
+        let key = |kind| start.key(kind, counter);
         let Setup { settings, choices, .. } = &self.run.setup;
         if settings.faults.has(Fault::Reorder) && outputs.len() > 1 {
             shuffle(outputs, choices.choose(key(Kind::Order), 8));
@@ -70,7 +68,7 @@ impl World {
                 let down = self.run.setup.settings.config.election_timeout_min / 2;
                 self.crash(place, Exit::crash(KeptWrites::Part, down));
             }
-            if self.cluster[place].start_number() != start_number {
+            if self.cluster[place].start() != start {
                 return;
             }
             self.execute_output(place, output);
@@ -109,11 +107,18 @@ impl World {
                 self.load.operator.finish(tag);
                 self.run.observer.operator_reply(self.run.scheduler.now(), place.id(), &output);
             }
-            Output::Replied { .. }
-            | Output::MayBeLost { .. }
-            | Output::Answered { .. }
-            | Output::Rejected { .. }
-            | Output::Unknown { .. } => self.reply_to_client(place, output),
+            Output::Replied { tag, .. }
+            | Output::MayBeLost { tag, .. }
+            | Output::Answered { tag, .. }
+            | Output::Rejected { tag, .. }
+            | Output::Unknown { tag } => {
+                let unknown = matches!(output, Output::Unknown { .. });
+                self.run.observer.reach_if(unknown, Spot::UnknownByStepDown);
+                let running = self.cluster[place].running_mut();
+                let state = running.and_then(|running| running.take_answered_in(tag));
+                self.cluster[place].answer(tag, &mut self.run);
+                self.reply(place, &output, state);
+            }
             Output::RoleChanged { role, .. } => {
                 if let Some(trigger) = trigger_of_role(role) {
                     self.fire_trigger(trigger, place, None);
@@ -130,31 +135,6 @@ impl World {
             }
             _ => {}
         }
-    }
-
-    /// Delivers a reply to a client.
-    fn reply_to_client(&mut self, at: Place, output: Output) {
-        let (tag, reply) = match &output {
-            Output::Replied { tag, id, outcome } => {
-                (*tag, ClientReply::Committed { at, id: *id, outcome })
-            }
-            Output::MayBeLost { tag, .. } => (*tag, ClientReply::MayBeLost { at }),
-            Output::Answered { tag, freshness, index, applied, answer } => {
-                let running = self.cluster[at].running_mut();
-                let state = running.and_then(|running| running.take_answered_in(*tag));
-                let (freshness, index, applied) = (*freshness, *index, *applied);
-                let reply = ReadReply { at, freshness, index, applied, state, answer };
-                (*tag, ClientReply::Read(reply))
-            }
-            Output::Rejected { tag, reason } => (*tag, ClientReply::Rejected(*reason)),
-            Output::Unknown { tag } => {
-                self.run.observer.reach(Spot::UnknownByStepDown);
-                (*tag, ClientReply::Unknown)
-            }
-            _ => return,
-        };
-        self.cluster[at].answer(tag, &mut self.run);
-        self.reply(tag, reply);
     }
 
     /// Ends the process of a node that has stopped because of a storage failure, and restarts it
@@ -198,8 +178,7 @@ impl World {
             let by_itself = running.is_some_and(|running| load.operator.leads_by_itself(running));
             run.observer.reach_if(by_itself, Spot::PriorityTransfer);
         }
-        let sender = Sender { place, start_number: cluster[place].start_number() };
-        let (number, transmission) = network.send(&packet, sender, to, run);
+        let (number, transmission) = network.send(&packet, cluster[place].start(), to, run);
         let role = cluster[to].role();
         transmission.faults.into_iter().flatten().for_each(|fault| run.observer.fault(fault, role));
         run.observer.packet_sent(now, &packet, transmission.delivery(number));

@@ -56,14 +56,15 @@ impl World {
         let ids: Vec<NodeId> = core.iter().map(|place| place.id()).collect();
         let now = self.run.scheduler.now();
         self.run.observer.observe(now, Observation::Stabilized { core: &ids });
-        self.recovery.set(Stabilization::new(core, now, self.network.latest_arrival()));
+        let latest_arrival = self.network.latest_arrival();
+        self.stabilization = Some(Stabilization::new(core, now, latest_arrival));
         self.load.restart_client_timers(&self.run.setup, &mut self.run.scheduler);
         self.run.scheduler.at_once(Event::CheckProgress);
     }
 
     /// Checks that the core makes progress in time, and sends the prober's next request.
     pub(super) fn check_progress(&mut self) {
-        let Some(mut stabilization) = self.recovery.take() else { return };
+        let Some(mut stabilization) = self.stabilization.take() else { return };
         let now = self.run.scheduler.now();
         stabilization.reads_served = self.goals(&stabilization).reads_served();
         if let Some(ask) = self.goals(&stabilization).next_probe(self.run.scheduler.events()) {
@@ -104,7 +105,7 @@ impl World {
         } else {
             self.run.scheduler.after(heartbeat_interval, Event::CheckProgress);
         }
-        self.recovery.set(stabilization);
+        self.stabilization = Some(stabilization);
     }
 
     fn goals<'a>(&'a self, stabilization: &'a Stabilization) -> Goals<'a> {
@@ -121,12 +122,12 @@ impl World {
     /// Ends the run after its last checks.
     pub(super) fn end(&mut self) {
         let now = self.run.scheduler.now();
-        if let Some(stabilization) = self.recovery.take() {
+        if let Some(stabilization) = self.stabilization.take() {
             if let Some(finding) = self.goals(&stabilization).missing_progress() {
                 let saw = format!("while the cluster was idle: {finding}");
                 self.run.observer.fail(L1.violation_at(saw, now));
             }
-            self.recovery.set(stabilization);
+            self.stabilization = Some(stabilization);
         }
         for running in self.cluster.nodes().filter_map(|node| node.running()) {
             running.note_comparisons(&mut self.run.observer);

@@ -2,7 +2,7 @@
 //! finish; each becomes an input of a step.
 
 use quorate::raft::{RejectReason, Status};
-use quorate::replica::{Input, WorkResult};
+use quorate::replica::{Input, Output, WorkResult};
 use quorate::storage::Lane;
 use quorate::types::{Packet, Proposal, SnapshotTransferBody};
 
@@ -14,17 +14,15 @@ use crate::world::World;
 use crate::world::cluster::steps::{StepResults, replying_peer};
 use crate::world::faults::machine;
 use crate::world::load::clients::{Request, RequestKind};
-use crate::world::load::replies::ClientReply;
 use crate::world::network::envelope::Envelope;
-use crate::world::place::Place;
+use crate::world::place::{Place, Start};
 use crate::world::scheduler::EventKind;
 
 impl World {
     /// Starts a node that is down, if it may come back.
-    pub(super) fn start(&mut self, place: Place, start_number: u16) {
-        if !self.recovery.may_recover(place)
-            || !self.cluster.start(place, start_number, &mut self.run)
-        {
+    pub(super) fn start(&mut self, start: Start) {
+        let place = start.place;
+        if !self.may_recover(place) || !self.cluster.start(start, &mut self.run) {
             return;
         }
         let mut results = std::mem::take(&mut self.results);
@@ -33,7 +31,7 @@ impl World {
             self.end_step(place, &status, &mut results);
         }
         self.results = results;
-        if start_number > 1 {
+        if start.number > 1 {
             self.fire_trigger(Trigger::Restarts, place, None);
         }
     }
@@ -59,8 +57,8 @@ impl World {
     }
 
     /// Executes the first disk operation of a lane; the node is notified at once or later.
-    pub(super) fn operation_done(&mut self, place: Place, start_number: u16, lane: Lane) {
-        let executed = self.cluster[place].execute_operation(start_number, lane, &mut self.run);
+    pub(super) fn operation_done(&mut self, place: Place, lane: Lane) {
+        let executed = self.cluster[place].execute_operation(lane, &mut self.run);
         let Some(executed) = executed else { return };
         if self.faults.plan.awaits_triggers() {
             for (trigger, peer) in self.cluster[place].triggers_of(&executed) {
@@ -71,22 +69,23 @@ impl World {
             }
         }
         if self.cluster[place].finish_operation(executed, &mut self.run) {
-            self.report_completions(place, start_number, lane);
+            self.report_completions(place, lane);
         }
     }
 
     /// Notifies a node of every finished operation of a lane.
-    pub(super) fn report_completions(&mut self, place: Place, start_number: u16, lane: Lane) {
-        loop {
-            let input = self.cluster[place].next_completion(start_number, lane, &mut self.run);
-            let Some(input) = input else { return };
+    pub(super) fn report_completions(&mut self, place: Place, lane: Lane) {
+        let start = self.cluster[place].start();
+        while self.cluster[place].start() == start
+            && let Some(input) = self.cluster[place].next_completion(lane, &mut self.run)
+        {
             self.step(place, input);
         }
     }
 
     /// Finishes the first work of a worker, and passes the result to the node.
-    pub(super) fn work_done(&mut self, place: Place, start_number: u16) {
-        let Some(done) = self.cluster[place].execute_work(start_number, &mut self.run) else {
+    pub(super) fn work_done(&mut self, place: Place) {
+        let Some(done) = self.cluster[place].execute_work(&mut self.run) else {
             return;
         };
         if let WorkResult::Restored { last, .. } = &done {
@@ -100,8 +99,8 @@ impl World {
     }
 
     /// Finishes the request of a node for its worker's frozen view.
-    pub(super) fn view_done(&mut self, place: Place, start_number: u16) {
-        let Some(input) = self.cluster[place].finish_view(start_number, &mut self.run) else {
+    pub(super) fn view_done(&mut self, place: Place) {
+        let Some(input) = self.cluster[place].finish_view(&mut self.run) else {
             return;
         };
         if let Input::ViewFrozen(last) = &input {
@@ -115,12 +114,11 @@ impl World {
         let Some(Request { to, tag, kind }) = self.load.clients.collect(slot) else { return };
         let now = self.run.scheduler.now();
         let node = &mut self.cluster[to];
-        let start_number = node.start_number();
         let Some(running) = node.running_mut() else {
             self.run.scheduler.count(EventKind::Undelivered, tag.0);
             self.run.observer.reach(Spot::RejectedByDownNode);
-            let rejected = ClientReply::Rejected(RejectReason::NotLeader { leader: None });
-            return self.reply(tag, rejected);
+            let reason = RejectReason::NotLeader { leader: None };
+            return self.reply(to, &Output::Rejected { tag, reason }, None);
         };
         running.requests.add(tag);
         if let Some((client, op)) = self.load.clients.attempt_owner(tag) {
@@ -131,7 +129,7 @@ impl World {
             RequestKind::Propose(command, acknowledge) => {
                 let proposal = Proposal { tag, acknowledge, command };
                 if self.cluster[to].gather(proposal, &mut self.run) {
-                    self.propose_batch(to, start_number);
+                    self.propose_batch(to);
                 }
             }
             RequestKind::Read(level, query) => {
@@ -144,16 +142,15 @@ impl World {
     }
 
     /// Proposes the batch that a driver has gathered.
-    pub(super) fn propose_batch(&mut self, place: Place, start_number: u16) {
-        if let Some(batch) = self.cluster[place].take_batch(start_number, &mut self.run) {
+    pub(super) fn propose_batch(&mut self, place: Place) {
+        if let Some(batch) = self.cluster[place].take_batch(&mut self.run) {
             self.step(place, batch);
         }
     }
 
     /// Delivers a request of the operator, if its node is up and the cluster survives the change.
     pub(super) fn admin_request(&mut self, number: u32) {
-        let operator = &mut self.load.operator;
-        let Some((place, request)) = operator.get(number) else { return };
+        let Some((place, request)) = self.load.operator.get(number) else { return };
         let (place, fault) = (*place, request.fault());
         if matches!(request, AdminRequest::Change(change)
             if !self.cluster.survives_change(place, change))
@@ -161,13 +158,13 @@ impl World {
             return;
         }
         let Some(running) = self.cluster[place].running_mut() else { return };
-        if self.recovery.in_fault_phase() {
+        if self.stabilization.is_none() {
             self.run.observer.fault(fault, Some(running.status().role));
         }
         if fault == Fault::Transfer {
             self.run.observer.while_read_lease_granted(place.id(), Spot::ReadLeaseAtTransfer);
         }
-        let (tag, input) = operator.begin(number);
+        let (tag, input) = self.load.operator.begin(number);
         running.requests.add(tag);
         self.step(place, input);
     }
@@ -226,7 +223,7 @@ impl World {
         self.cluster[place].take_notes(&mut results.notes, &mut self.run);
         self.cluster[place].schedule_wake(&mut self.run.scheduler);
         self.execute_outputs(place, before, &mut results.outputs);
-        if self.recovery.in_fault_phase() {
+        if self.in_fault_phase() {
             self.cluster.show_shape(place, &mut self.run);
         }
         results.outputs.clear();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use quorate::replica::Output;
+
 use crate::faults::{Fault, KeptWrites, NodeStrike, Strike, Verb};
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
@@ -13,7 +15,6 @@ use crate::world::faults::effect::Effect;
 use crate::world::faults::node_faults;
 use crate::world::faults::targets::Targets;
 use crate::world::load::operator::Operator;
-use crate::world::load::replies::ClientReply;
 use crate::world::place::Place;
 use crate::world::scheduler::EventKind;
 use crate::world::scheduler::queue::{Event, PlanEvent};
@@ -54,10 +55,10 @@ impl World {
         it: Place,
         other: Option<Place>,
     ) -> bool {
-        if !self.faults.plan.is_awaited(trigger) || !self.recovery.in_fault_phase() {
+        if !self.faults.plan.is_awaited(trigger) || !self.in_fault_phase() {
             return false;
         }
-        let start_number = self.cluster[it].start_number();
+        let start = self.cluster[it].start();
         for (op, delay) in self.faults.plan.fired(trigger, it.id(), self.run.scheduler.now()) {
             if delay.is_zero() {
                 self.perform(op, Some(it), other);
@@ -66,7 +67,7 @@ impl World {
                 self.faults.plan.delay(delayed, delay, &mut self.run.scheduler);
             }
         }
-        self.cluster[it].start_number() != start_number
+        self.cluster[it].start() != start
     }
 
     /// Executes one operation of the plan, if it can be executed, with the node that met its
@@ -161,7 +162,7 @@ impl World {
             if Operator::owns_tag(tag) {
                 self.load.operator.finish(tag);
             } else {
-                self.reply(tag, ClientReply::Unknown);
+                self.reply(place, &Output::Unknown { tag }, None);
             }
         }
         self.fire_trigger(Trigger::GoesDown, place, None);

@@ -59,7 +59,7 @@ fn crash_on(trigger: Trigger, keep: KeptWrites) -> Vec<Op> {
 }
 
 fn is_down(node: &Node) -> bool {
-    node.start_number() > 1 && node.running().is_none()
+    node.start().number > 1 && node.running().is_none()
 }
 
 fn crashes(world: &mut World) -> Place {
@@ -118,7 +118,7 @@ fn a_clog_without_an_end_ends_with_the_fault_phase() {
     let at = SimTime::default().after(Duration::from_millis(5));
     let ops = vec![Op { when: When::At(at), verb: clog.into() }];
     let mut world = world_of(no_fault_settings(), ops);
-    advance_until(&mut world, |world| !world.recovery.in_fault_phase());
+    advance_until(&mut world, |world| !world.in_fault_phase());
     let (arrives, ends) = (world.network.latest_arrival(), world.run.setup.fault_phase_end());
     assert!(arrives >= ends, "the clog has delayed a message");
     assert!(arrives <= ends.after(world.run.setup.settings.latency.max));
@@ -188,7 +188,7 @@ fn a_clone_continues_exactly_as_the_original() {
         network: world.network.clone(),
         load: world.load.clone(),
         faults: world.faults.clone(),
-        recovery: world.recovery.clone(),
+        stabilization: world.stabilization.clone(),
         ended: world.ended,
         results: world.results.clone(),
     };

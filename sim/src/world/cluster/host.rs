@@ -21,7 +21,7 @@ use crate::world::cluster::queues::ViewRequest;
 use crate::world::run::Run;
 use crate::world::run::Setup;
 use crate::world::scheduler::EventKind;
-use crate::world::scheduler::queue::Event;
+use crate::world::scheduler::queue::ProcessEvent;
 
 /// A disk operation that has been executed, before its node is notified of it.
 #[derive(Debug)]
@@ -50,13 +50,13 @@ impl Node {
 
     /// Starts the next disk operation of a lane.
     fn begin_operation(&mut self, lane: Lane, run: &mut Run) {
-        let (place, start_number) = (self.place, self.start_number);
+        let start = self.start();
         let stalled = self.disk.stalled_for(run.scheduler.now());
         let Some(running) = self.life.running_mut() else { return };
         let Some(operation) = running.lanes.of(lane).submitted.front() else { return };
         running.counts.operations += 1;
         let counter = running.counts.operations;
-        let key = |kind| Key { node: place.0 + 1, start_number, counter, ..Kind::key(kind) };
+        let key = |kind| start.key(kind, counter);
         let Setup { settings, choices, .. } = &run.setup;
         let lasts = match operation.action {
             FileAction::Sync { .. } | FileAction::Create { .. } | FileAction::SyncDirectory => {
@@ -67,18 +67,17 @@ impl Node {
             _ if operation.lane == Lane::Log => Duration::ZERO,
             _ => stalled.max(choices.within(key(Kind::BatchTime), settings.batch_time) / 4),
         };
-        run.scheduler.after(lasts, Event::OperationDone { place, start_number, lane });
+        run.scheduler.after(lasts, self.event(ProcessEvent::OperationDone(lane)));
     }
 
-    /// Executes the first disk operation of a lane, if the process still has this start number.
+    /// Executes the first disk operation of a lane.
     pub(crate) fn execute_operation(
         &mut self,
-        start_number: u16,
         lane: Lane,
         run: &mut Run,
     ) -> Option<ExecutedOperation> {
         let (now, paused) = (run.scheduler.now(), self.is_paused());
-        let running = self.started_as(start_number)?;
+        let running = self.life.running_mut()?;
         let operation = running.lanes.of(lane).submitted.pop_front()?;
         let number = running.counts.operations;
         let is_write = matches!(operation.action, FileAction::Write { .. });
@@ -156,7 +155,6 @@ impl Node {
         let fatal = makes_disk_uncertain(&action, &result);
         let synced = matches!(action, FileAction::Sync { .. }) && lane == Lane::Log;
         self.begin_operation(lane, run);
-        let (place, start_number) = (self.place, self.start_number);
         let Some(running) = self.life.running_mut() else { return false };
         let reports = &mut running.lanes.of(lane).reports;
         reports.push_back(CompletionReport { completion: Completion { id, result }, fatal });
@@ -164,26 +162,20 @@ impl Node {
             // It is reported right after the previous one.
             return false;
         }
-        let counter = executed.number;
-        let key = Key { node: place.0 + 1, start_number, counter, ..Kind::FlushReport.key() };
+        let key = self.start().key(Kind::FlushReport, executed.number);
         let is_late = executed.paused || (synced && run.setup.choices.chance(key, 150));
         if !is_late {
             return true;
         }
         let key = Key { kind: Kind::FlushReportDelay, ..key };
         let delay = run.setup.choices.within(key, run.setup.settings.report_delay);
-        run.scheduler.after(delay, Event::CompletionReported { place, start_number, lane });
+        run.scheduler.after(delay, self.event(ProcessEvent::CompletionReported(lane)));
         false
     }
 
     /// Returns the next finished operation of a lane, as an input of the process.
-    pub(crate) fn next_completion(
-        &mut self,
-        start_number: u16,
-        lane: Lane,
-        run: &mut Run,
-    ) -> Option<Input> {
-        let running = self.started_as(start_number)?;
+    pub(crate) fn next_completion(&mut self, lane: Lane, run: &mut Run) -> Option<Input> {
+        let running = self.life.running_mut()?;
         let report = running.lanes.of(lane).reports.pop_front()?;
         if report.fatal {
             let node = self.place.id();
@@ -219,14 +211,13 @@ impl Node {
         };
         let query = matches!(work, Work::Query { .. });
         let lasts = if query { Duration::ZERO } else { self.work_time(&run.setup) };
-        let (place, start_number) = (self.place, self.start_number);
-        run.scheduler.after(lasts, Event::WorkDone { place, start_number });
+        run.scheduler.after(lasts, self.event(ProcessEvent::WorkDone));
     }
 
     /// Executes the first work of the worker, and returns its result.
-    pub(crate) fn execute_work(&mut self, start_number: u16, run: &mut Run) -> Option<WorkResult> {
+    pub(crate) fn execute_work(&mut self, run: &mut Run) -> Option<WorkResult> {
         let (now, node) = (run.scheduler.now(), self.place.id());
-        let result = match self.started_as(start_number)?.work.submitted.pop_front()? {
+        let result = match self.life.running_mut()?.work.submitted.pop_front()? {
             Work::Apply(entries) => self.apply(entries, run),
             work => {
                 let running = self.life.running_mut()?;
@@ -275,16 +266,15 @@ impl Node {
     /// Starts a request of the process for its worker's frozen view.
     pub(crate) fn request_view(&mut self, request: ViewRequest, run: &mut Run) {
         let lasts = self.work_time(&run.setup);
-        let (place, start_number) = (self.place, self.start_number);
         let Some(running) = self.life.running_mut() else { return };
         running.work.view_request = Some(request);
-        run.scheduler.after(lasts, Event::ViewDone { place, start_number });
+        run.scheduler.after(lasts, self.event(ProcessEvent::ViewDone));
     }
 
     /// Finishes the request for the frozen view, and returns its result.
-    pub(crate) fn finish_view(&mut self, start_number: u16, run: &mut Run) -> Option<Input> {
+    pub(crate) fn finish_view(&mut self, run: &mut Run) -> Option<Input> {
         let (now, node) = (run.scheduler.now(), self.place.id());
-        let running = self.started_as(start_number)?;
+        let running = self.life.running_mut()?;
         Some(match running.work.view_request.take()? {
             ViewRequest::Freeze => match running.worker.freeze() {
                 Some(mut frozen) => {
@@ -308,30 +298,28 @@ impl Node {
 
     /// Draws the duration of work that the worker or the driver starts now.
     fn work_time(&mut self, setup: &Setup) -> Duration {
-        let (node, start_number) = (self.place.0 + 1, self.start_number);
+        let start = self.start();
         let Some(running) = self.life.running_mut() else { return Duration::ZERO };
         running.counts.works += 1;
-        let counter = running.counts.works;
-        let key = Key { node, start_number, counter, ..Kind::BatchTime.key() };
+        let key = start.key(Kind::BatchTime, running.counts.works);
         setup.choices.within(key, setup.settings.batch_time) + self.work_delay
     }
 
     /// Gathers a proposal. Returns true if the driver proposes the batch at once, rather than
     /// later.
     pub(crate) fn gather(&mut self, proposal: Proposal, run: &mut Run) -> bool {
-        let (place, start_number) = (self.place, self.start_number);
         let Some(running) = self.life.running_mut() else { return false };
         let gathered = running.driver.gather(proposal);
         let wait = run.setup.settings.gather;
         if !wait.is_zero() && gathered == 1 {
-            run.scheduler.after(wait, Event::BatchReady { place, start_number });
+            run.scheduler.after(wait, self.event(ProcessEvent::BatchReady));
         }
         wait.is_zero()
     }
 
     /// Returns the batch that the driver has gathered, as an input of the process.
-    pub(crate) fn take_batch(&mut self, start_number: u16, run: &mut Run) -> Option<Input> {
-        let running = self.started_as(start_number)?;
+    pub(crate) fn take_batch(&mut self, run: &mut Run) -> Option<Input> {
+        let running = self.life.running_mut()?;
         let proposals = running.driver.take_batch();
         let membership = running.node.raft().membership();
         for Proposal { tag, acknowledge, .. } in &proposals {
@@ -354,19 +342,18 @@ impl Node {
     }
 
     fn schedule_output(&mut self, run: &mut Run) {
-        let (place, start_number) = (self.place, self.start_number);
+        let start = self.start();
         let Some(running) = self.life.running_mut() else { return };
         running.counts.carried += 1;
-        let counter = running.counts.carried;
-        let key = Key { node: place.0 + 1, start_number, counter, ..Kind::LagDelay.key() };
+        let key = start.key(Kind::LagDelay, running.counts.carried);
         let longest = run.setup.settings.latency.max.as_nanos() as u64 / 4;
         let delay = Duration::from_nanos(run.setup.choices.choose(key, longest + 1));
-        run.scheduler.after(delay, Event::ExecuteOutput { place, start_number });
+        run.scheduler.after(delay, self.event(ProcessEvent::ExecuteOutput));
     }
 
     /// Returns the next output of a lagging driver.
-    pub(crate) fn next_output(&mut self, start_number: u16, run: &mut Run) -> Option<Output> {
-        let running = self.started_as(start_number)?;
+    pub(crate) fn next_output(&mut self, run: &mut Run) -> Option<Output> {
+        let running = self.life.running_mut()?;
         let output = running.driver.next_output()?;
         if running.driver.lags() {
             self.schedule_output(run);

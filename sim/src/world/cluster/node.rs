@@ -13,10 +13,10 @@ use crate::world::cluster::clock::Clock;
 use crate::world::cluster::logged_membership::LoggedMembership;
 use crate::world::cluster::node_disk::NodeDisk;
 use crate::world::cluster::running::Running;
-use crate::world::place::Place;
+use crate::world::place::{Place, Start};
 use crate::world::run::Run;
 use crate::world::scheduler::Scheduler;
-use crate::world::scheduler::queue::Event;
+use crate::world::scheduler::queue::{Event, ProcessEvent};
 
 /// One node of the world.
 #[derive(Clone, Debug)]
@@ -93,9 +93,14 @@ impl Node {
         }
     }
 
-    /// Returns the number of the current start.
-    pub(crate) fn start_number(&self) -> u16 {
-        self.start_number
+    /// Returns the current start.
+    pub(crate) fn start(&self) -> Start {
+        Start { place: self.place, number: self.start_number }
+    }
+
+    /// Returns an event of the current process.
+    pub(super) fn event(&self, event: ProcessEvent) -> Event {
+        Event::Process(self.start(), event)
     }
 
     /// Returns the process, running or paused; `None` while the node is down.
@@ -109,11 +114,6 @@ impl Node {
     /// Returns the process, running or paused; `None` while the node is down.
     pub(crate) fn running_mut(&mut self) -> Option<&mut Running> {
         self.life.running_mut()
-    }
-
-    /// Returns the process, if it belongs to this start.
-    pub(crate) fn started_as(&mut self, start_number: u16) -> Option<&mut Running> {
-        if self.start_number == start_number { self.running_mut() } else { None }
     }
 
     /// Records that the process has answered a request.
@@ -250,7 +250,7 @@ impl Node {
             self.change_clock(&mut run.scheduler, Clock::recover);
         }
         let (node, counter) = (self.place.0 + 1, u32::from(pause));
-        let is_timer = |event: &Event| matches!(event, Event::Wake { .. });
+        let is_timer = |event: &Event| matches!(event, Event::Process(_, ProcessEvent::Wake));
         let is_request = |event: &Event| matches!(event, Event::Request { .. });
         match run.setup.choices.choose(Key { node, counter, ..Kind::Resume.key() }, 4) {
             1 => missed.sort_by_key(|event| !is_timer(event)),
@@ -268,8 +268,7 @@ impl Node {
         self.work_delay = Duration::ZERO;
         self.stop_downtime = Duration::ZERO;
         if self.running().is_none() {
-            let (place, start_number) = (self.place, self.start_number);
-            run.scheduler.at_once(Event::Restart { place, start_number });
+            run.scheduler.at_once(Event::Restart(self.start()));
         }
         self.resume(self.pauses, run);
         self.schedule_wake(&mut run.scheduler);
@@ -278,8 +277,7 @@ impl Node {
     /// Postpones the next start of a node that is down until `down` from now.
     pub(crate) fn postpone_start(&mut self, down: Duration, scheduler: &mut Scheduler) {
         self.start_number += 1;
-        let (place, start_number) = (self.place, self.start_number);
-        scheduler.after(down, Event::Restart { place, start_number });
+        scheduler.after(down, Event::Restart(self.start()));
     }
 
     /// Replaces the disk of a node that is down by an empty one, on which no process has
@@ -310,15 +308,14 @@ impl Node {
     pub(crate) fn schedule_wake(&mut self, scheduler: &mut Scheduler) {
         let Some(running) = self.life.running_mut() else { return };
         if let Some(at) = running.earlier_wake(&self.clock, scheduler.now()) {
-            let (place, start_number) = (self.place, self.start_number);
-            scheduler.at(at, Event::Wake { place, start_number });
+            scheduler.at(at, self.event(ProcessEvent::Wake));
         }
     }
 
     /// Returns true if the deadline of the process has come. An earlier wake-up schedules the next.
-    pub(crate) fn is_due(&mut self, start_number: u16, scheduler: &mut Scheduler) -> bool {
+    pub(crate) fn is_due(&mut self, scheduler: &mut Scheduler) -> bool {
         let (now, own) = (scheduler.now(), self.clock.read(scheduler.now()));
-        let Some(running) = self.started_as(start_number) else { return false };
+        let Some(running) = self.life.running_mut() else { return false };
         match running.wakes(now, own) {
             None => false,
             Some(true) => true,

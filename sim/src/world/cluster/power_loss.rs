@@ -6,7 +6,7 @@ use crate::disk::{Change, ChangeOrder, Crash, Pending, SECTOR_BYTES};
 use crate::faults::KeptWrites;
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
-use crate::values::choice::{Draw, Key, Kind};
+use crate::values::choice::{Draw, Kind};
 use crate::world::cluster::disk_queue::Lanes;
 use crate::world::cluster::node::Node;
 use crate::world::run::Run;
@@ -41,10 +41,9 @@ pub(super) fn lose_power(
     keep: KeptWrites,
     run: &mut Run,
 ) -> (usize, usize) {
-    let (number, start_number) = (node.place.0 + 1, node.start_number);
+    let key = node.start().key(Kind::KeptWrites, 0);
     let device = &mut node.disk.device;
-    let mut draw =
-        run.setup.choices.draw(Key { node: number, start_number, ..Kind::KeptWrites.key() });
+    let mut draw = run.setup.choices.draw(key);
     // Submitted operations may have been executed, those of one lane in order.
     let lanes = lanes.all().map(|lane| &lane.submitted);
     for lane in lanes {

@@ -12,7 +12,7 @@ use crate::machine::SimMachine;
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
-use crate::values::choice::{Key, Kind};
+use crate::values::choice::Kind;
 use crate::values::time::SimTime;
 use crate::workload::Workload;
 use crate::world::cluster::Cluster;
@@ -21,7 +21,7 @@ use crate::world::cluster::node::{LastExit, Life, Node};
 use crate::world::cluster::notes::NEEDED_NOTES;
 use crate::world::cluster::power_loss::lose_power;
 use crate::world::cluster::running::Running;
-use crate::world::place::Place;
+use crate::world::place::Start;
 use crate::world::run::Run;
 use crate::world::run::Setup;
 use crate::world::scheduler::EventKind;
@@ -50,11 +50,11 @@ impl Exit {
 
 impl Cluster {
     /// Starts a node that is down. Returns true if it runs now: it may refuse to start.
-    pub(crate) fn start(&mut self, place: Place, start_number: u16, run: &mut Run) -> bool {
-        let now = run.scheduler.now();
+    pub(crate) fn start(&mut self, start: Start, run: &mut Run) -> bool {
+        let (place, now) = (start.place, run.scheduler.now());
         let node = &mut self[place];
         let Life::Down(exit) = node.life else { return false };
-        if node.start_number != start_number {
+        if node.start() != start {
             return false;
         }
         let mut replica = match node.open(&run.setup, now) {
@@ -82,11 +82,10 @@ impl Cluster {
 impl Node {
     /// Opens the node's directory, and formats it first if it is new.
     fn open(&mut self, setup: &Setup, now: SimTime) -> Result<Replica<SimMachine>, OpenError> {
-        let (id, start_number) = (self.place.id(), self.start_number);
+        let id = self.place.id();
         let Setup { settings, workload, choices } = setup;
-        let key = Key { node: self.place.0 + 1, start_number, ..Kind::Boot.key() };
         let config = settings.replica(id);
-        let seed = choices.choose(key, u64::MAX);
+        let seed = choices.choose(self.start().key(Kind::Boot, 0), u64::MAX);
         let disk = &mut self.disk;
         let machine = workload.machine();
         let machine = match settings.machine_checkpoint_every {
@@ -115,13 +114,13 @@ impl Node {
     /// The node fails to start. It refuses every start from then on if a fault has destroyed
     /// durable data; if its disk is full or has just failed, it starts again later.
     fn fail_to_start(&mut self, error: &OpenError, exit: LastExit, run: &mut Run) {
-        let (now, place, start_number) = (run.scheduler.now(), self.place, self.start_number);
+        let (now, place) = (run.scheduler.now(), self.place);
         let failed = self.count_disk_faults(&mut run.observer);
         let full = *error == OpenError::Storage(storage::OpenError::Full) && self.disk.is_full();
         if failed || full {
             run.observer.start_deferred(now, place.id(), error);
             let down = run.setup.settings.config.election_timeout_max;
-            return run.scheduler.after(down, Event::Restart { place, start_number });
+            return run.scheduler.after(down, Event::Restart(self.start()));
         }
         self.life = Life::StartRefused(exit);
         run.observer.start_refused(now, place.id(), error);

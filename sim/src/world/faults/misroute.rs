@@ -13,7 +13,7 @@ use quorate::types::{
 
 use crate::faults::Fault;
 use crate::settings::Settings;
-use crate::values::choice::{Draw, Key, Kind};
+use crate::values::choice::{Draw, Kind};
 use crate::world::cluster::node::Node;
 use crate::world::network::Network;
 use crate::world::place::Place;
@@ -36,8 +36,7 @@ pub(crate) fn misroute(node: &Node, count: u32, network: &mut Network, run: &mut
 /// Delivers old messages to their receiver once more.
 pub(crate) fn replay(node: &Node, count: u32, network: &mut Network, run: &mut Run) {
     let (place, Some(running)) = (node.place, node.running()) else { return };
-    let key = Key { node: place.0 + 1, counter: running.steps(), ..Kind::Replay.key() };
-    let mut draw = run.setup.choices.draw(Key { start_number: node.start_number(), ..key });
+    let mut draw = run.setup.choices.draw(node.start().key(Kind::Replay, running.steps()));
     let old = network.remembered_messages().iter().filter(|message| message.to == place.id());
     let old: Vec<&Message> = old.collect();
     if old.is_empty() {
@@ -60,8 +59,7 @@ fn misrouted_message(
     let (place, running) = (node.place, node.running()?);
     let (status, step) = (running.status(), running.steps());
     let counter = step << 6 | number << 3;
-    let key = Key { node: place.0 + 1, counter, ..Kind::Misroute.key() };
-    let mut draw = setup.choices.draw(Key { start_number: node.start_number(), ..key });
+    let mut draw = setup.choices.draw(node.start().key(Kind::Misroute, counter));
     let nodes = setup.settings.nodes().max(2);
     let steps = draw.between(1, u64::from(nodes - 1)) as u8;
     let from = Place((place.0 + steps) % nodes).id();

@@ -163,7 +163,7 @@ impl Goals<'_> {
     pub(crate) fn next_probe(&self, events: u64) -> Option<NextOperation> {
         let Stabilization { core, probed, reads_served, .. } = self.stabilization;
         let clients = &self.load.clients;
-        if clients.is_waiting(clients.prober()) {
+        if clients[clients.prober()].is_waiting() {
             return None;
         }
         if *probed {

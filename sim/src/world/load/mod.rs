@@ -3,7 +3,7 @@
 pub(super) mod clients;
 mod operations;
 pub(super) mod operator;
-pub(super) mod replies;
+mod replies;
 mod scripted;
 mod scripted_clients;
 mod sending;

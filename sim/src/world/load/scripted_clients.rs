@@ -29,9 +29,9 @@ impl Load {
         if !matches!(request.operation, ScriptedOperation::Get(..)) {
             let nonce = Nonce(u128::from(client) << 64 | 1);
             let session = ClientSession::new(nonce, run.setup.settings.session_limits);
-            self.clients.get(client).session = Some(session);
+            self.clients[client].session = Some(session);
         }
-        self.clients.set_leader(client, via.map(Place::id));
+        self.clients[client].leader = via.map(Place::id);
         self.scripted.start(RunningRequest { op, request, via, since, until, outcome: None });
         self.continue_scripted_request(client, run);
     }
@@ -50,12 +50,12 @@ impl Load {
         if answer.is_some() {
             return true;
         }
-        for op in self.clients.abandon_pending(client) {
+        for op in std::mem::take(&mut self.clients[client].pending) {
             run.observer.observe(now, Observation::Unknown { op });
-            self.clients.set_leader(client, None);
+            self.clients[client].leader = None;
         }
         if now >= until {
-            self.clients.get(client).sequences.clear();
+            self.clients[client].sequences.clear();
             return true;
         }
         match &request.operation {
@@ -90,7 +90,7 @@ impl Load {
         operation: &ScriptedOperation,
         run: &mut Surroundings<'_>,
     ) {
-        let state = self.clients.get(client);
+        let state = &mut self.clients[client];
         let session = state.session.as_ref();
         let is_open = session.is_some_and(|session| session.id().is_some());
         if is_open && state.sequences.is_empty() {

@@ -25,7 +25,7 @@ pub(super) struct Route {
 impl Load {
     /// Sends one call of a client's session, for the first time or again.
     pub(super) fn call(&mut self, client: u16, call: Call, run: &mut Surroundings<'_>) {
-        let state = self.clients.get(client);
+        let state = &mut self.clients[client];
         let Some(command) = state.session.as_ref().and_then(|session| session.command(call)) else {
             return;
         };
@@ -44,8 +44,10 @@ impl Load {
         let travels = draw.within(run.setup.settings.latency) / 2;
         // A request that a voter outside the core holds back is resent so that a quorum can answer
         // it.
-        let held_back =
-            run.recovery.waits_for_outside_voter(&run.cluster[to], run.setup, run.scheduler.now());
+        let held_back = run.stabilization.is_some_and(|stabilization| {
+            let now = run.scheduler.now();
+            stabilization.waits_for_outside_voter(&run.cluster[to], run.setup, now)
+        });
         let fixed = held_back.then_some(Acknowledge::Quorum);
         let fixed = fixed.or(is_scripted.then_some(Acknowledge::Default));
         let acknowledge = fixed.unwrap_or_else(|| draw_acknowledge(tag, true, run.setup));
@@ -63,12 +65,12 @@ impl Load {
     ) -> Place {
         let any = NodeId(draw.between(1, u64::from(run.setup.settings.nodes())));
         // In the stabilization phase a waiting client tries every node in turn.
-        let astray = draw.chance(200) && run.recovery.in_fault_phase();
-        match self.clients.leader(client) {
+        let astray = draw.chance(200) && run.in_fault_phase();
+        match self.clients[client].leader {
             Some(leader) if !astray => run.cluster.place(leader).unwrap_or(Place(0)),
-            None if !run.recovery.in_fault_phase() => {
+            None if !run.in_fault_phase() => {
                 let members: Vec<NodeId> = run.cluster.committed_membership().ids().collect();
-                let switches = usize::from(self.clients.switches(client));
+                let switches = usize::from(self.clients[client].switches);
                 run.cluster.place(members[switches % members.len()]).unwrap_or(Place(0))
             }
             _ => run.cluster.place(any).unwrap_or(Place(0)),
@@ -89,7 +91,7 @@ impl Load {
         run.observer.observe(run.scheduler.now(), invoked);
         let tag = self.clients.begin_attempt(client, Some(op), None);
         let acknowledge = fixed.unwrap_or_else(|| draw_acknowledge(tag, false, run.setup));
-        self.clients.get(client).pending.insert(op);
+        self.clients[client].pending.insert(op);
         let command = quorate::machine::Request::Plain(command).encode();
         self.send_request(route, tag, RequestKind::Propose(command, acknowledge), run);
     }
@@ -106,7 +108,7 @@ impl Load {
     ) {
         let invoked = Observation::ReadInvoked { op, level, query: &query };
         run.observer.observe(run.scheduler.now(), invoked);
-        self.clients.get(client).pending.insert(op);
+        self.clients[client].pending.insert(op);
         let tag = self.clients.begin_attempt(client, Some(op), None);
         self.send_request(route, tag, RequestKind::Read(level, query), run);
     }
@@ -130,7 +132,7 @@ impl Load {
         command: &[u8],
         run: &mut Surroundings<'_>,
     ) {
-        let state = self.clients.get(client);
+        let state = &mut self.clients[client];
         let Some(session) = &mut state.session else { return };
         let Some(id) = session.id() else { return };
         let Some(call @ Call::Request(_, sequence)) = session.submit(command) else { return };
@@ -145,9 +147,9 @@ impl Load {
     /// Returns the node that a scripted client sends to: the leader that it knows, or else one node
     /// after the other.
     pub(super) fn next_place(&mut self, client: u16, run: &Surroundings<'_>) -> Place {
-        let believed = self.clients.leader(client).and_then(|leader| run.cluster.place(leader));
+        let believed = self.clients[client].leader.and_then(|leader| run.cluster.place(leader));
         believed.unwrap_or_else(|| {
-            let state = self.clients.get(client);
+            let state = &mut self.clients[client];
             state.switches = state.switches.wrapping_add(1);
             let switches = u64::from(state.switches) + u64::from(client);
             let node = NodeId(switches % u64::from(run.setup.settings.nodes()) + 1);

@@ -2,7 +2,7 @@
 
 use crate::observer::Observer;
 use crate::world::cluster::Cluster;
-use crate::world::recovery::Recovery;
+use crate::world::recovery::stabilization::Stabilization;
 use crate::world::run::Setup;
 use crate::world::scheduler::Scheduler;
 
@@ -10,7 +10,15 @@ use crate::world::scheduler::Scheduler;
 pub(crate) struct Surroundings<'a> {
     pub(crate) setup: &'a Setup,
     pub(crate) cluster: &'a Cluster,
-    pub(crate) recovery: &'a Recovery,
+    /// The goals of the stabilization phase; none in the fault phase.
+    pub(crate) stabilization: Option<&'a Stabilization>,
     pub(crate) scheduler: &'a mut Scheduler,
     pub(crate) observer: &'a mut Observer,
+}
+
+impl Surroundings<'_> {
+    /// Returns true until the stabilization phase begins.
+    pub(super) fn in_fault_phase(&self) -> bool {
+        self.stabilization.is_none()
+    }
 }

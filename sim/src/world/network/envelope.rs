@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use quorate::types::{NodeId, Packet};
+use quorate::types::Packet;
 use quorate::wire;
 
-/// A packet in flight: its encoded bytes and its destination.
+/// A packet in flight: its encoded bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Envelope {
-    pub(crate) to: NodeId,
     /// The number of the packet in the run, from 1; every copy of a packet has its number.
     pub(crate) number: u64,
     bytes: Arc<[u8]>,
@@ -24,7 +23,7 @@ impl Envelope {
     ) -> Option<Envelope> {
         encode_buffer.clear();
         wire::encode(packet, encode_buffer).ok()?;
-        Some(Envelope { to: packet.to(), number, bytes: Arc::from(&encode_buffer[..]) })
+        Some(Envelope { number, bytes: Arc::from(&encode_buffer[..]) })
     }
 
     /// Decodes the packet, as its receiver does.

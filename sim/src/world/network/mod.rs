@@ -13,17 +13,10 @@ use crate::values::time::SimTime;
 use crate::world::network::envelope::Envelope;
 use crate::world::network::link::{Link, Transmission};
 use crate::world::network::links::Links;
-use crate::world::place::Place;
+use crate::world::place::{Place, Start};
 use crate::world::run::Run;
 use crate::world::run::Setup;
 use crate::world::scheduler::queue::Event;
-
-/// The sender of a packet: a node in one of its starts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sender {
-    pub(crate) place: Place,
-    pub(crate) start_number: u16,
-}
 
 /// The network between the nodes.
 #[derive(Clone, Debug)]
@@ -79,16 +72,14 @@ impl Network {
     /// Draws the outcome of the next message between two nodes, and remembers its arrival.
     pub(crate) fn decide(
         &mut self,
-        sender: Sender,
+        sender: Start,
         to: Place,
         now: SimTime,
         choices: &Choices,
         settings: &Settings,
     ) -> Transmission {
-        let Sender { place: from, start_number } = sender;
-        let (node, peer) = (from.0 + 1, u16::from(to.0) + 1);
-        let key = Key { node, start_number, peer, ..Kind::Latency.key() };
-        let transmission = self.link(from, to).transmit(key, now, choices, settings);
+        let key = Key { peer: u16::from(to.0) + 1, ..sender.key(Kind::Latency, 0) };
+        let transmission = self.link(sender.place, to).transmit(key, now, choices, settings);
         self.latest_arrival = self.latest_arrival.max(transmission.arrival.unwrap_or_default());
         self.latest_arrival = self.latest_arrival.max(transmission.copy.unwrap_or_default());
         transmission
@@ -101,7 +92,7 @@ impl Network {
     pub(super) fn send(
         &mut self,
         packet: &Packet,
-        sender: Sender,
+        sender: Start,
         to: Place,
         run: &mut Run,
     ) -> (u64, Transmission) {
@@ -119,7 +110,7 @@ impl Network {
         let number = envelope.number;
         for at in [transmission.copy, transmission.arrival].into_iter().flatten() {
             let slot = self.dispatch(envelope.clone());
-            run.scheduler.at(at, Event::Arrive { slot });
+            run.scheduler.at(at, Event::Arrive { place: to, slot });
         }
         (number, transmission)
     }
@@ -131,7 +122,7 @@ impl Network {
         let Some(envelope) = self.encode(&packet) else { return };
         run.observer.packet_injected(run.scheduler.now(), place.id(), envelope.number, &packet);
         let slot = self.dispatch(envelope);
-        run.scheduler.at_once(Event::Inject { place, slot });
+        run.scheduler.at_once(Event::Arrive { place, slot });
     }
 
     /// Encodes a packet, and assigns the next number to it.
@@ -161,6 +152,7 @@ impl Network {
     }
 
     /// Returns the packet in a slot.
+    #[cfg(test)]
     pub(crate) fn peek(&self, slot: u32) -> Option<&Envelope> {
         self.in_flight.get(slot as usize)?.as_ref()
     }
@@ -250,7 +242,7 @@ mod tests {
 
     const A: Place = Place(0);
     const B: Place = Place(1);
-    const SENDER: Sender = Sender { place: A, start_number: 1 };
+    const SENDER: Start = Start { place: A, number: 1 };
 
     fn settings(faults: &[Fault]) -> Settings {
         let choices = Choices::new(1, Overrides::new());

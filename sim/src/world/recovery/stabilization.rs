@@ -57,7 +57,7 @@ impl Stabilization {
     }
 
     /// Records the progress of the prober.
-    pub(super) fn note_probe(&mut self, probed: Probed) {
+    pub(crate) fn note_probe(&mut self, probed: Probed) {
         match probed {
             Probed::Command => self.probed = true,
             Probed::Read => self.reads_served += 1,

@@ -6,32 +6,17 @@ use std::collections::BinaryHeap;
 use quorate::storage::Lane;
 
 use crate::values::time::SimTime;
-use crate::world::place::Place;
+use crate::world::place::{Place, Start};
 
-/// One future event. An event with a start number concerns one start of a node, and does nothing
-/// after that start has ended.
+/// One future event. An event of a start does nothing after that start has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// A message reaches the node that it is addressed to.
-    Arrive { slot: u32 },
     /// A message reaches this node, even if it is addressed to another one.
-    Inject { place: Place, slot: u32 },
+    Arrive { place: Place, slot: u32 },
     /// A request of a client reaches its node.
     Request { slot: u32 },
-    /// A driver proposes the batch that it has gathered.
-    BatchReady { place: Place, start_number: u16 },
-    /// The deadline of a node may have come.
-    Wake { place: Place, start_number: u16 },
-    /// A disk finishes the first operation of a lane.
-    OperationDone { place: Place, start_number: u16, lane: Lane },
-    /// A node is notified of the finished operations of a lane.
-    CompletionReported { place: Place, start_number: u16, lane: Lane },
-    /// A worker finishes its first work.
-    WorkDone { place: Place, start_number: u16 },
-    /// A driver finishes a node's request for its worker's frozen view.
-    ViewDone { place: Place, start_number: u16 },
-    /// A lagging driver executes its next output.
-    ExecuteOutput { place: Place, start_number: u16 },
+    /// The process of this start continues.
+    Process(Start, ProcessEvent),
     /// A node starts an election, on request of the plan.
     Campaign { place: Place },
     /// A request of the operator reaches its node.
@@ -39,7 +24,7 @@ pub(crate) enum Event {
     /// A node is asked to shut down.
     Stop { place: Place },
     /// A node that is down restarts.
-    Restart { place: Place, start_number: u16 },
+    Restart(Start),
     /// A paused node resumes.
     Resume { place: Place, pause: u16 },
     /// A client's timer fires: it starts its next operation, or gives up on the pending one.
@@ -54,6 +39,25 @@ pub(crate) enum Event {
     CheckProgress,
     /// The run ends after this event.
     End,
+}
+
+/// An event of a node's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProcessEvent {
+    /// The driver proposes the batch that it has gathered.
+    BatchReady,
+    /// The deadline of the node may have come.
+    Wake,
+    /// The disk finishes the first operation of a lane.
+    OperationDone(Lane),
+    /// The node is notified of the finished operations of a lane.
+    CompletionReported(Lane),
+    /// The worker finishes its first work.
+    WorkDone,
+    /// The driver finishes the node's request for its worker's frozen view.
+    ViewDone,
+    /// The lagging driver executes its next output.
+    ExecuteOutput,
 }
 
 /// An event of the plan.
@@ -140,9 +144,9 @@ mod tests {
         let mut queue = Queue::default();
         queue.push(SimTime(7), Event::Stabilize);
         queue.push(SimTime(5), Event::End);
-        queue.push(SimTime(5), Event::Arrive { slot: 1 });
+        queue.push(SimTime(5), Event::Request { slot: 1 });
         assert_eq!(queue.pop(), Some((SimTime(5), Event::End)));
-        assert_eq!(queue.pop(), Some((SimTime(5), Event::Arrive { slot: 1 })));
+        assert_eq!(queue.pop(), Some((SimTime(5), Event::Request { slot: 1 })));
         assert_eq!(queue.pop(), Some((SimTime(7), Event::Stabilize)));
         assert_eq!(queue.pop(), None);
     }
