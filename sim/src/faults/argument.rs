@@ -231,11 +231,13 @@ macro_rules! named {
             }
         }
 
-        impl Argument for $kind {
+        impl $crate::faults::Argument for $kind {
             type Value = $kind;
             const USAGE: &'static str = $usage;
 
-            fn read(words: &mut Words<'_>) -> Result<$kind, SyntaxError> {
+            fn read(
+                words: &mut $crate::values::words::Words<'_>,
+            ) -> Result<$kind, $crate::values::words::SyntaxError> {
                 let names: Vec<&str> = $kind::ALL.iter().map(|(_, name)| *name).collect();
                 Ok($kind::ALL[words.name($expected, &names)?].0)
             }

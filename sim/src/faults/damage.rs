@@ -3,13 +3,12 @@
 use quorate::storage::{Disk, FileName};
 
 use crate::disk::{self, SECTOR_BYTES, SimDisk};
-use crate::faults::argument::{After, Argument, Node, Target, named};
+use crate::faults::argument::{After, Node, Target, named};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
 use crate::faults::strike::{Damage, Strike};
 use crate::values::choice::Draw;
-use crate::values::words::{SyntaxError, Words};
 
 operation! {
     /// Flips bits in this region of the node's disk.

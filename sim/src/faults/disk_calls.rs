@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use crate::disk;
-use crate::faults::argument::{After, Argument, For, Node, Room, Sectors, named};
+use crate::faults::argument::{After, For, Node, Room, Sectors, named};
 use crate::faults::damage::DiskDraw;
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
 use crate::faults::strike::{Lasting, Simulated, Strike};
 use crate::faults::{Drawn, Fault};
-use crate::values::words::{SyntaxError, Words};
 
 operation! {
     /// A disk call of the node fails, after N other calls of this kind; `sectors` of it are done.

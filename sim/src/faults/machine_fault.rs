@@ -1,10 +1,9 @@
 //! A node's state machine makes an error.
 
-use crate::faults::argument::{Argument, Node, named};
+use crate::faults::argument::{Node, named};
 use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
 use crate::faults::strike::{Simulated, Strike};
-use crate::values::words::{SyntaxError, Words};
 
 operation! {
     /// The node's state machine makes this error with the next command.

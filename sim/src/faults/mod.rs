@@ -36,6 +36,7 @@ use quorate::raft::RoleName;
 use crate::values::words::{SyntaxError, Words};
 
 pub use argument::UNTIL_STABILIZATION;
+pub(crate) use argument::{Argument, named};
 pub use bridge::Bridge;
 pub use campaign::Campaign;
 pub use clock::{ClockDrift, ClockStep};

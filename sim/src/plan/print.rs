@@ -41,8 +41,8 @@ impl fmt::Display for When {
                 }
                 f.write_str(if times > 1 { "whenever " } else { "when " })?;
                 match node {
-                    Some(node) => write!(f, "{node} {trigger}")?,
-                    None => write!(f, "any {trigger}")?,
+                    Some(node) => write!(f, "{node} {}", trigger.name())?,
+                    None => write!(f, "any {}", trigger.name())?,
                 }
                 if nth > 1 {
                     write!(f, " nth={nth}")?;

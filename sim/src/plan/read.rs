@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::faults::{NodeSelector, ScriptedRequest, UNTIL_STABILIZATION, Verb};
+use crate::faults::{Argument, NodeSelector, ScriptedRequest, UNTIL_STABILIZATION, Verb};
 use crate::plan::{Op, Trigger, TriggerCondition, When};
 use crate::values::time::SimTime;
 use crate::values::words::{SyntaxError, Words};
@@ -100,7 +100,7 @@ mod tests {
     fn every_trigger_reads_as_it_prints() {
         for (trigger, name) in Trigger::ALL {
             let op = read(&format!("when any {name}, crash it")).expect("the line is right");
-            assert!(matches!(op.when, When::On(occasion) if occasion.trigger == trigger));
+            assert!(matches!(op.when, When::On(occasion) if occasion.trigger == *trigger));
         }
     }
 

@@ -32,7 +32,8 @@ impl World {
         let node = &mut self.cluster[place];
         let start = node.start();
         let Some(running) = node.running_mut() else { return };
-        let (status, counter, lagging) = (*running.status(), running.steps(), running.lags());
+        let (status, counter, lagging) =
+            (running.status, running.counts.steps, running.driver.lags());
         if status.committed > before.committed {
             let leader = status.leader.and_then(|id| self.cluster.place(id));
             if self.fire_trigger(Trigger::AdvancesCommit, place, leader) {
@@ -40,7 +41,7 @@ impl World {
             }
         }
         let running = self.cluster[place].running_mut();
-        if running.is_some_and(|running| running.take_membership_changed()) {
+        if running.is_some_and(|running| std::mem::take(&mut running.membership_changed)) {
             let leader = self.cluster.leader();
             if self.fire_trigger(Trigger::ChangesMembership, place, leader) {
                 return;
@@ -129,7 +130,7 @@ impl World {
             }
             Output::Stopped(failure) => self.stop_failed_node(place, &failure),
             Output::Closed => {
-                let down = self.cluster[place].take_stop_downtime();
+                let down = std::mem::take(&mut self.cluster[place].stop_downtime);
                 let keep = KeptWrites::All;
                 self.end_process(place, Exit { keep, down, cleanly: true });
             }
@@ -145,7 +146,7 @@ impl World {
         // Damage can reach a log through other nodes, even if their disks are intact; and two
         // survivors that went on alone have contradicting logs.
         let may_have_diverged = config.survivor.is_some()
-            || self.cluster.nodes().any(|node| node.disk.had_damage_fault());
+            || self.cluster.nodes().any(|node| node.disk.damage_faults > 0);
         let justified =
             self.cluster[place].justifies_stop(failure, may_have_diverged, &mut self.run.observer);
         self.run.observer.stopped(self.run.scheduler.now(), place.id(), failure, justified);

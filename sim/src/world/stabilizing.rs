@@ -28,7 +28,7 @@ const IDLE: (Duration, u32) = (Duration::from_secs(5), 20);
 impl World {
     /// Ends the fault phase, and starts the stabilization phase.
     pub(super) fn begin_stabilization(&mut self) {
-        if self.faults.is_safety_lost() {
+        if self.faults.safety_lost {
             return self.end();
         }
         let core = match self.faults.taint.fault_count() {
@@ -56,7 +56,7 @@ impl World {
         let ids: Vec<NodeId> = core.iter().map(|place| place.id()).collect();
         let now = self.run.scheduler.now();
         self.run.observer.observe(now, Observation::Stabilized { core: &ids });
-        let latest_arrival = self.network.latest_arrival();
+        let latest_arrival = self.network.latest_arrival;
         self.stabilization = Some(Stabilization::new(core, now, latest_arrival));
         self.load.restart_client_timers(&self.run.setup, &mut self.run.scheduler);
         self.run.scheduler.at_once(Event::CheckProgress);

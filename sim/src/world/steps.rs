@@ -45,7 +45,7 @@ impl World {
         };
         let packet = envelope.decode();
         if let Some(message) = packet.message() {
-            self.run.observer.received(message, running.status());
+            self.run.observer.received(message, &running.status);
         }
         self.run.observer.packet_arrives(envelope.number);
         let part = matches!(&packet, Packet::SnapshotTransfer(transfer)
@@ -120,7 +120,7 @@ impl World {
             let reason = RejectReason::NotLeader { leader: None };
             return self.reply(to, &Output::Rejected { tag, reason }, None);
         };
-        running.requests.add(tag);
+        running.requests.unanswered.push(tag);
         if let Some((client, op)) = self.load.clients.attempt_owner(tag) {
             self.run.observer.client_request(now, client, op, tag, to.id());
         }
@@ -133,8 +133,8 @@ impl World {
                 }
             }
             RequestKind::Read(level, query) => {
-                let led_from = running.leadership.last_before_leading();
-                self.run.observer.read_requested(running.status(), led_from, tag, level);
+                let led_from = running.leadership.last_before_leading;
+                self.run.observer.read_requested(&running.status, led_from, tag, level);
                 self.step(to, Input::Read { tag, level, query });
                 self.run.observer.read_taken();
             }
@@ -159,13 +159,13 @@ impl World {
         }
         let Some(running) = self.cluster[place].running_mut() else { return };
         if self.stabilization.is_none() {
-            self.run.observer.fault(fault, Some(running.status().role));
+            self.run.observer.fault(fault, Some(running.status.role));
         }
         if fault == Fault::Transfer {
             self.run.observer.while_read_lease_granted(place.id(), Spot::ReadLeaseAtTransfer);
         }
         let (tag, input) = self.load.operator.begin(number);
-        running.requests.add(tag);
+        running.requests.unanswered.push(tag);
         self.step(place, input);
     }
 
@@ -188,7 +188,7 @@ impl World {
             self.results = results;
             return;
         };
-        let status = running.status();
+        let status = &running.status;
         run.scheduler.count(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
         run.scheduler.fold(ladder ^ (results.outputs.len() as u64) << 56);

@@ -114,8 +114,8 @@ impl World {
             NodeStrike::Wipe(down) => self.wipe(place, down),
             NodeStrike::RollBack(age, down) => {
                 let disk = &mut cluster[place].disk;
-                if disk.is_formatted() {
-                    disk.copy_for_rollback();
+                if disk.formatted {
+                    disk.rollback_image = Some(disk.device.durable_copy());
                     let pending = Effect::RollbackPending(place, down);
                     faults.plan.begin(pending, age, &mut run.scheduler);
                 }
@@ -173,7 +173,7 @@ impl World {
     /// that, or if the run has rollback faults, which no cluster survives.
     fn wipe(&mut self, place: Place, down: Duration) {
         let World { run, cluster, faults, .. } = self;
-        if !cluster[place].disk.is_formatted() {
+        if !cluster[place].disk.formatted {
             return;
         }
         if !cluster.may_wipe(place, &run.setup.settings) {
@@ -197,7 +197,7 @@ impl World {
     /// and possibly no node notices. Safety no longer holds.
     fn roll_back(&mut self, place: Place, down: Duration) {
         let node = &mut self.cluster[place];
-        let Some(image) = node.disk.take_rollback_image() else { return };
+        let Some(image) = node.disk.rollback_image.take() else { return };
         self.run.observer.fault(Fault::Rollback, node.role());
         self.faults.lose_safety(&mut self.run.observer);
         self.take_down(place, down);

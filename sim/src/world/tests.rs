@@ -70,7 +70,7 @@ fn crashes(world: &mut World) -> Place {
 /// Returns the status of a node right after its restart.
 fn starts_again(world: &mut World, place: Place) -> Status {
     advance_until(world, |world| world.cluster[place].running().is_some());
-    world.cluster[place].running().expect("the node runs").status().to_owned()
+    world.cluster[place].running().expect("the node runs").status.to_owned()
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_clog_without_an_end_ends_with_the_fault_phase() {
     let ops = vec![Op { when: When::At(at), verb: clog.into() }];
     let mut world = world_of(no_fault_settings(), ops);
     advance_until(&mut world, |world| !world.in_fault_phase());
-    let (arrives, ends) = (world.network.latest_arrival(), world.run.setup.fault_phase_end());
+    let (arrives, ends) = (world.network.latest_arrival, world.run.setup.fault_phase_end());
     assert!(arrives >= ends, "the clog has delayed a message");
     assert!(arrives <= ends.after(world.run.setup.settings.latency.max));
 }
@@ -132,7 +132,7 @@ fn a_crashed_node_starts_again_with_its_disk() {
     let status = starts_again(&mut world, crashed);
     assert_eq!((status.term, status.vote), (Term(1), Some(crashed.id())));
     let running = world.cluster[crashed].running().expect("the node runs");
-    let applied = running.machine().applied();
+    let applied = running.worker.machine().applied();
     assert_eq!(applied, EntryId::ZERO, "the state machine starts from nothing");
 }
 
@@ -147,7 +147,8 @@ fn a_paused_node_gets_missed_events_together_and_late() {
         |world: &mut World| world.cluster[follower].pause(duration, &mut world.run.scheduler);
     assert!(pause(&mut world));
     assert!(!pause(&mut world), "it is paused already");
-    let steps = |world: &World| world.cluster[follower].running().map(|running| running.steps());
+    let steps =
+        |world: &World| world.cluster[follower].running().map(|running| running.counts.steps);
     let (before, end) = (steps(&world), world.run.scheduler.now().after(duration));
     let deferred = |world: &World| world.cluster[follower].deferred();
     advance_until(&mut world, |world| deferred(world) > 1);

@@ -44,10 +44,10 @@ impl Cluster {
         };
         let was = std::mem::replace(&mut node.last_membership, is);
         running.membership_changed = true;
-        let inherited = was.index <= running.leadership.last_before_leading();
+        let inherited = was.index <= running.leadership.last_before_leading;
         let is = &node.last_membership;
         let votes = |standing: &LoggedMembership| standing.membership.is_voter(place.id());
-        let new_disk = node.disk.disks_lost() > 0;
+        let new_disk = node.disk.disks_lost > 0;
         observer.reach_if(new_disk && votes(is) && !votes(&was), Spot::NewDiskVotes);
         node.bootstrapped |= is.index > Index::ZERO;
         observer.reach_if(
@@ -96,12 +96,12 @@ impl Cluster {
         let incarnation = node.disk.incarnation(id);
         let named =
             membership.member(id).is_none_or(|member| member.accepts_incarnation(incarnation));
-        named && !node.disk.is_damaged()
+        named && !node.disk.damaged
     }
 
     /// Returns true if the membership can count on the node, independent of other nodes.
     pub(crate) fn is_reliable(&self, membership: &Membership, id: NodeId) -> bool {
-        let is_bootstrapped = |place: Place| self[place].is_bootstrapped();
+        let is_bootstrapped = |place: Place| self[place].bootstrapped;
         self.has_intact_disk(membership, id) && self.place(id).is_some_and(is_bootstrapped)
     }
 
@@ -115,7 +115,7 @@ impl Cluster {
         let peers = settings.membership();
         let keeps = |id: &&NodeId| {
             let at = self.place(**id).filter(|at| *at != place);
-            at.is_some_and(|at| self[at].disk.disks_lost() == 0)
+            at.is_some_and(|at| self[at].disk.disks_lost == 0)
         };
         let voters = peers.incoming();
         2 * voters.iter().filter(keeps).count() > voters.len()
@@ -130,7 +130,7 @@ impl Cluster {
 
     /// Returns true if a fault may destroy durable data of the node.
     pub(crate) fn may_damage(&self, place: Place) -> bool {
-        self[place].disk.is_damaged() || self.may_lose_disk(place)
+        self[place].disk.damaged || self.may_lose_disk(place)
     }
 
     /// Returns true if the node may lose its disk: a majority of every set of voters keeps theirs.

@@ -309,7 +309,8 @@ impl Node {
     /// later.
     pub(crate) fn gather(&mut self, proposal: Proposal, run: &mut Run) -> bool {
         let Some(running) = self.life.running_mut() else { return false };
-        let gathered = running.driver.gather(proposal);
+        running.driver.gathered.push(proposal);
+        let gathered = running.driver.gathered.len();
         let wait = run.setup.settings.gather;
         if !wait.is_zero() && gathered == 1 {
             run.scheduler.after(wait, self.event(ProcessEvent::BatchReady));
@@ -320,11 +321,11 @@ impl Node {
     /// Returns the batch that the driver has gathered, as an input of the process.
     pub(crate) fn take_batch(&mut self, run: &mut Run) -> Option<Input> {
         let running = self.life.running_mut()?;
-        let proposals = running.driver.take_batch();
+        let proposals = std::mem::take(&mut running.driver.gathered);
         let membership = running.node.raft().membership();
         for Proposal { tag, acknowledge, .. } in &proposals {
             if acknowledge.resolved(membership) == Acknowledge::AllLive {
-                running.requests.wait_for_all_live(*tag);
+                running.requests.for_all_live.insert(*tag);
                 let request = Observation::RequestForAllLive { tag: *tag };
                 run.observer.observe(run.scheduler.now(), request);
             }
@@ -336,7 +337,9 @@ impl Node {
     /// Queues the outputs for a lagging driver, which executes them one by one.
     pub(crate) fn delay_outputs(&mut self, outputs: &mut Vec<Output>, run: &mut Run) {
         let Some(running) = self.life.running_mut() else { return };
-        if running.driver.delay(outputs) {
+        let lagged = running.driver.lags();
+        running.driver.backlog.extend(outputs.drain(..));
+        if !lagged {
             self.schedule_output(run);
         }
     }
@@ -354,7 +357,7 @@ impl Node {
     /// Returns the next output of a lagging driver.
     pub(crate) fn next_output(&mut self, run: &mut Run) -> Option<Output> {
         let running = self.life.running_mut()?;
-        let output = running.driver.next_output()?;
+        let output = running.driver.backlog.pop_front()?;
         if running.driver.lags() {
             self.schedule_output(run);
         }

@@ -13,10 +13,10 @@ pub(crate) struct Leadership {
     /// For each peer, this leader's term and the time of its own clock when the peer last replied.
     heard: BTreeMap<NodeId, (Term, Instant)>,
     /// The last index of the log when the node became leader.
-    pub(super) last_before_leading: Index,
+    pub(crate) last_before_leading: Index,
     /// Whether the node has led since its start, or its leader has allowed it to take over: it may
     /// become the last survivor.
-    may_take_over: bool,
+    pub(crate) may_take_over: bool,
 }
 
 impl Leadership {
@@ -37,11 +37,6 @@ impl Leadership {
         self.heard.iter().filter(move |(_, heard)| lately(**heard)).map(|(peer, _)| *peer)
     }
 
-    /// Returns the last index of the log when the node became leader.
-    pub(crate) fn last_before_leading(&self) -> Index {
-        self.last_before_leading
-    }
-
     /// Records whether the node may take over: a leader may, and so may a voter that its leader
     /// allowed to.
     pub(super) fn note_takeover(
@@ -56,10 +51,5 @@ impl Leadership {
         };
         self.may_take_over |= status.role == RoleName::Leader || notes.iter().any(allowed);
         self.may_take_over &= membership.incoming().contains(&status.id);
-    }
-
-    /// Returns true if the node may become the last survivor.
-    pub(crate) fn may_take_over(&self) -> bool {
-        self.may_take_over
     }
 }

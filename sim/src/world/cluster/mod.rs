@@ -91,15 +91,15 @@ impl Cluster {
     /// Returns the running leader with the highest term.
     pub(super) fn leader(&self) -> Option<Place> {
         let leaders = self.nodes.iter().filter(|node| node.role() == Some(RoleName::Leader));
-        let term = |node: &&Node| node.running().map(|running| running.status().term);
+        let term = |node: &&Node| node.running().map(|running| running.status.term);
         leaders.max_by_key(term).map(|node| node.place)
     }
 
     /// Returns the peer status of each leader.
     pub(crate) fn peers(&self) -> Vec<(NodeId, Vec<PeerStatus>)> {
         let running = self.nodes.iter().filter_map(Node::running);
-        let leaders = running.filter(|running| running.status().role == RoleName::Leader);
-        leaders.map(|running| (running.status().id, running.peers())).collect()
+        let leaders = running.filter(|running| running.status.role == RoleName::Leader);
+        leaders.map(|running| (running.status.id, running.node.peers())).collect()
     }
 
     /// Makes every disk lie about flushes from now on: a planted bug that the checks must find.

@@ -29,14 +29,14 @@ pub(crate) struct Node {
     /// The number of pauses so far.
     pauses: u16,
     pub(crate) disk: NodeDisk,
-    pub(super) clock: Clock,
+    pub(crate) clock: Clock,
     /// The extra duration of a batch caused by faults.
     pub(super) work_delay: Duration,
     /// The downtime after the next clean shutdown, if the plan has requested one.
-    pub(super) stop_downtime: Duration,
+    pub(crate) stop_downtime: Duration,
     /// Whether the node has stored a membership durably, or is not a bootstrap peer, so that the
     /// cluster can rely on it without one.
-    pub(super) bootstrapped: bool,
+    pub(crate) bootstrapped: bool,
     /// The last membership in the node's log, as of its last step.
     pub(super) last_membership: LoggedMembership,
 }
@@ -125,17 +125,7 @@ impl Node {
 
     /// Returns the role of the node, if it is up.
     pub(crate) fn role(&self) -> Option<RoleName> {
-        self.running().map(|running| running.status().role)
-    }
-
-    /// Returns the node's own clock.
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
-    /// Returns true if the node has stored a membership durably, or needs none.
-    pub(crate) fn is_bootstrapped(&self) -> bool {
-        self.bootstrapped
+        self.running().map(|running| running.status.role)
     }
 
     /// Returns the last membership in the node's log.
@@ -165,21 +155,6 @@ impl Node {
         }
     }
 
-    /// Sets the downtime after the shutdown that the plan requests.
-    pub(crate) fn set_stop_downtime(&mut self, down: Duration) {
-        self.stop_downtime = down;
-    }
-
-    /// Returns true if the plan has requested a shutdown with a downtime.
-    pub(crate) fn is_to_stop(&self) -> bool {
-        self.stop_downtime > Duration::ZERO
-    }
-
-    /// Returns the downtime after the requested shutdown, which happens now.
-    pub(crate) fn take_stop_downtime(&mut self) -> Duration {
-        std::mem::take(&mut self.stop_downtime)
-    }
-
     /// Changes the clock, and schedules the next wake-up by it.
     pub(crate) fn change_clock(
         &mut self,
@@ -188,11 +163,6 @@ impl Node {
     ) {
         change(&mut self.clock, scheduler.now());
         self.schedule_wake(scheduler);
-    }
-
-    /// Stops the clock. Scheduled wake-ups stay: they find that they come too early.
-    pub(crate) fn stop_clock(&mut self, now: SimTime) {
-        self.clock.stop(now);
     }
 
     /// Returns true if the process is paused.

@@ -114,7 +114,7 @@ impl Node {
         let (now, node) = (run.scheduler.now(), self.place.id());
         let own = self.clock.read(now);
         let Some(running) = self.life.running_mut() else { return };
-        if !running.requests.end_wait_for_all_live(tag) {
+        if !running.requests.for_all_live.remove(&tag) {
             return;
         }
         let timeout = run.setup.settings.config.election_timeout_max;

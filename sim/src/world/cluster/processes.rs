@@ -95,7 +95,7 @@ impl Node {
         if !disk.formatted {
             let identity =
                 Identity { cluster: CLUSTER, node: id, incarnation: disk.incarnation(id) };
-            let membership = match disk.disks_lost() {
+            let membership = match disk.disks_lost {
                 0 => settings.formatted(),
                 _ => Membership::default(),
             };
@@ -116,7 +116,8 @@ impl Node {
     fn fail_to_start(&mut self, error: &OpenError, exit: LastExit, run: &mut Run) {
         let (now, place) = (run.scheduler.now(), self.place);
         let failed = self.count_disk_faults(&mut run.observer);
-        let full = *error == OpenError::Storage(storage::OpenError::Full) && self.disk.is_full();
+        let full = *error == OpenError::Storage(storage::OpenError::Full)
+            && self.disk.full_disk_faults > 0;
         if failed || full {
             run.observer.start_deferred(now, place.id(), error);
             let down = run.setup.settings.config.election_timeout_max;
@@ -124,7 +125,7 @@ impl Node {
         }
         self.life = Life::StartRefused(exit);
         run.observer.start_refused(now, place.id(), error);
-        let (damaged, reason) = (self.disk.is_damaged(), &error.to_string()[..]);
+        let (damaged, reason) = (self.disk.damaged, &error.to_string()[..]);
         run.observer.observe(now, Observation::StartFailed { node: place.id(), damaged, reason });
     }
 
@@ -174,7 +175,7 @@ impl Node {
         run.observer.observe(now, Observation::Crashed { node: place.id() });
         self.postpone_start(exit.down, &mut run.scheduler);
         run.scheduler.count(EventKind::Crash, u64::from(place.0) << 32 ^ lost as u64);
-        Some(running.requests.into_unanswered())
+        Some(running.requests.unanswered)
     }
 
     /// Returns true if faults justify that the process stops with this failure; `may_have_diverged`
@@ -187,7 +188,7 @@ impl Node {
     ) -> bool {
         let failed =
             self.running().is_some_and(|running| running.lanes.failed.contains(&failure.file));
-        let damaged = self.disk.is_damaged();
+        let damaged = self.disk.damaged;
         let reads_damage = damaged && !failed && failure.file.is_some();
         observer.reach_if(reads_damage, Spot::DiskDamageRead);
         match failure.cause {

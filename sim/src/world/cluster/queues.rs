@@ -13,13 +13,13 @@ use crate::values::time::SimTime;
 
 /// The driver of a process.
 #[derive(Clone, Debug)]
-pub(super) struct DriverQueue {
+pub(crate) struct DriverQueue {
     /// The outputs that a lagging driver has not executed yet.
-    backlog: VecDeque<Output>,
+    pub(super) backlog: VecDeque<Output>,
     /// The earliest scheduled wake-up of the node.
     wake_at: SimTime,
     /// The proposals that the driver gathers into one batch.
-    gathered: Vec<Proposal>,
+    pub(super) gathered: Vec<Proposal>,
 }
 
 impl Default for DriverQueue {
@@ -31,20 +31,8 @@ impl Default for DriverQueue {
 
 impl DriverQueue {
     /// Returns true if the driver lags.
-    pub(super) fn lags(&self) -> bool {
+    pub(crate) fn lags(&self) -> bool {
         !self.backlog.is_empty()
-    }
-
-    /// Queues outputs; returns true if the driver did not lag before.
-    pub(super) fn delay(&mut self, outputs: &mut Vec<Output>) -> bool {
-        let idle = self.backlog.is_empty();
-        self.backlog.extend(outputs.drain(..));
-        idle
-    }
-
-    /// Removes and returns the first queued output.
-    pub(super) fn next_output(&mut self) -> Option<Output> {
-        self.backlog.pop_front()
     }
 
     /// Schedules a wake-up; returns false if an earlier one is scheduled already.
@@ -61,17 +49,6 @@ impl DriverQueue {
             self.wake_at = SimTime(u64::MAX);
         }
         is_due
-    }
-
-    /// Adds a proposal to the batch, and returns its length.
-    pub(super) fn gather(&mut self, proposal: Proposal) -> usize {
-        self.gathered.push(proposal);
-        self.gathered.len()
-    }
-
-    /// Removes and returns the batch.
-    pub(super) fn take_batch(&mut self) -> Vec<Proposal> {
-        std::mem::take(&mut self.gathered)
     }
 }
 
@@ -100,42 +77,12 @@ pub(crate) enum ViewRequest {
 /// The requests without an outcome.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OpenRequests {
-    unanswered: Vec<Tag>,
+    pub(crate) unanswered: Vec<Tag>,
     /// The proposals that are answered only once every live voter has them.
-    for_all_live: BTreeSet<Tag>,
+    pub(crate) for_all_live: BTreeSet<Tag>,
 }
 
 impl OpenRequests {
-    /// Adds a request that has reached the process.
-    pub(crate) fn add(&mut self, tag: Tag) {
-        self.unanswered.push(tag);
-    }
-
-    /// Returns the requests without an outcome.
-    pub(crate) fn unanswered(&self) -> &[Tag] {
-        &self.unanswered
-    }
-
-    /// Returns the requests without an outcome, of a process that has ended.
-    pub(super) fn into_unanswered(self) -> Vec<Tag> {
-        self.unanswered
-    }
-
-    /// Records that a proposal is answered only once every live voter has it.
-    pub(super) fn wait_for_all_live(&mut self, tag: Tag) {
-        self.for_all_live.insert(tag);
-    }
-
-    /// Returns true if a proposal is answered only once every live voter has it.
-    pub(crate) fn waits_for_all_live(&self, tag: Tag) -> bool {
-        self.for_all_live.contains(&tag)
-    }
-
-    /// Records that every live voter has a proposal; returns true if the proposal waited for that.
-    pub(super) fn end_wait_for_all_live(&mut self, tag: Tag) -> bool {
-        self.for_all_live.remove(&tag)
-    }
-
     /// Records that the node has answered a request.
     ///
     /// # Panics

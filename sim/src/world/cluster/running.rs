@@ -1,8 +1,7 @@
 //! The process of a node: everything that a crash loses.
 
-use quorate::log::Log;
-use quorate::machine::{Digest, Machine};
-use quorate::raft::{PeerStatus, Raft, RoleName, Status};
+use quorate::machine::Digest;
+use quorate::raft::{RoleName, Status};
 use quorate::replica::{Node as Decider, Replica, Worker};
 use quorate::types::{Comparisons, Instant, NodeId, Tag};
 
@@ -19,25 +18,25 @@ use crate::world::cluster::queues::{DriverQueue, OpenRequests, WorkQueue};
 /// The process of a node.
 #[derive(Clone, Debug)]
 pub(crate) struct Running {
-    pub(super) node: Decider,
-    pub(super) worker: Worker<SimMachine>,
+    pub(crate) node: Decider,
+    pub(crate) worker: Worker<SimMachine>,
     /// The status after the last step.
-    pub(super) status: Status,
+    pub(crate) status: Status,
     pub(super) lanes: Lanes,
     pub(super) writes: PendingWrites,
     pub(super) work: WorkQueue,
-    pub(super) driver: DriverQueue,
+    pub(crate) driver: DriverQueue,
     pub(crate) requests: OpenRequests,
     pub(crate) leadership: Leadership,
     /// Whether the last step changed the last membership in the log.
-    pub(super) membership_changed: bool,
-    pub(super) counts: ChoiceCounts,
+    pub(crate) membership_changed: bool,
+    pub(crate) counts: ChoiceCounts,
 }
 
 /// The number of random choices of each kind so far in a process, from which each choice has a key.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ChoiceCounts {
-    pub(super) steps: u32,
+pub(crate) struct ChoiceCounts {
+    pub(crate) steps: u32,
     pub(super) operations: u32,
     pub(super) works: u32,
     pub(super) carried: u32,
@@ -62,49 +61,9 @@ impl Running {
         }
     }
 
-    /// Returns the status after the last step.
-    pub(crate) fn status(&self) -> &Status {
-        &self.status
-    }
-
-    /// Returns the consensus algorithm of the process.
-    pub(crate) fn raft(&self) -> &Raft {
-        self.node.raft()
-    }
-
-    /// Returns the log of the process, as it is in memory.
-    pub(crate) fn log(&self) -> &Log {
-        self.node.raft().log()
-    }
-
-    /// Returns the status of each peer, as a leader has it.
-    pub(crate) fn peers(&self) -> Vec<PeerStatus> {
-        self.node.peers()
-    }
-
-    /// Returns the state machine with its replies.
-    pub(crate) fn machine(&self) -> &Machine<SimMachine> {
-        self.worker.machine()
-    }
-
-    /// Returns the number of steps so far.
-    pub(crate) fn steps(&self) -> u32 {
-        self.counts.steps
-    }
-
     /// Returns the state in which the worker answered a query.
     pub(crate) fn take_answered_in(&mut self, tag: Tag) -> Option<Digest> {
         self.work.answered_in.remove(&tag).flatten()
-    }
-
-    /// Returns true if the driver lags.
-    pub(crate) fn lags(&self) -> bool {
-        self.driver.lags()
-    }
-
-    /// Returns true if the last step changed the last membership in the log.
-    pub(crate) fn take_membership_changed(&mut self) -> bool {
-        std::mem::take(&mut self.membership_changed)
     }
 
     /// Returns the time of the next wake-up by `clock`, if it is earlier than every scheduled one.

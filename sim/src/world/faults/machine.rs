@@ -30,7 +30,7 @@ pub(crate) fn strike(
     taint.add_fault(id);
     let counter = taint.fault_count();
     let key = Key { node: place.0 + 1, counter, ..Kind::MachineFault.key() };
-    running.machine().user().fail_next(fault, run.setup.choices.choose(key, u64::MAX));
+    running.worker.machine().user().fail_next(fault, run.setup.choices.choose(key, u64::MAX));
     run.observer.fault(Fault::MachineFault, node.role());
     run.observer.observe(run.scheduler.now(), Observation::MachineFault { node: id });
 }
@@ -60,6 +60,6 @@ pub(crate) fn note_comparison(node: NodeId, result: ComparisonResult, run: &mut 
 
 /// Returns true if two nodes with the same log have different states.
 pub(crate) fn states_differ(cluster: &Cluster, taint: &Taint, one: Place, other: Place) -> bool {
-    let digest = |place: Place| cluster[place].running()?.machine().digest().ok().flatten();
+    let digest = |place: Place| cluster[place].running()?.worker.machine().digest().ok().flatten();
     !taint.is_too_many() && digest(one).zip(digest(other)).is_some_and(|(one, other)| one != other)
 }

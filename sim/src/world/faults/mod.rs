@@ -28,7 +28,7 @@ pub(super) struct Faults {
     /// The state machines that may be wrong.
     pub(super) taint: Taint,
     /// A node lost durable state that safety depends on: from then on the run only must not panic.
-    safety_lost: bool,
+    pub(super) safety_lost: bool,
 }
 
 impl Faults {
@@ -135,10 +135,5 @@ impl Faults {
         }
         *self.plan.effect(number) = Effect::Flapping { links, period, until, down: !down };
         run.scheduler.after(period, Event::Plan(PlanEvent::Flap { effect: number }));
-    }
-
-    /// Returns true if more disks are lost than the cluster can survive.
-    pub(super) fn is_safety_lost(&self) -> bool {
-        self.safety_lost
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn strike(
     may_damage: bool,
     run: &mut Run,
 ) -> bool {
-    let has_files = node.disk.is_formatted();
+    let has_files = node.disk.formatted;
     match strike {
         Simulated::Campaign if node.role().is_some() => {
             run.scheduler.at_once(Event::Campaign { place: node.place });
@@ -29,7 +29,7 @@ pub(crate) fn strike(
         Simulated::StalledDisk(duration) if has_files => {
             // The stabilization phase has no stalled disks.
             let until = run.scheduler.now().after(*duration).min(run.setup.fault_phase_end());
-            node.disk.stall(until);
+            node.disk.stalled_until = node.disk.stalled_until.max(until);
         }
         Simulated::FailedCall(fault, after) if has_files => {
             // It strikes only if there are enough calls.
@@ -55,7 +55,7 @@ pub(crate) fn strike(
 /// Begins a fault that lasts; returns false if the node has nothing to strike.
 pub(crate) fn begin(node: &mut Node, fault: Lasting, run: &mut Run) -> bool {
     match fault {
-        Lasting::FullDisk(_) if !node.disk.is_formatted() => return false,
+        Lasting::FullDisk(_) if !node.disk.formatted => return false,
         Lasting::ClockDrift(ppm) => note_bound(node, ppm.unsigned_abs(), run),
         Lasting::FullDisk(_) | Lasting::SlowFlushes(_) | Lasting::SlowBatches(_) => {}
     }
@@ -71,7 +71,7 @@ pub(crate) fn pause(node: &mut Node, duration: Duration, run: &mut Run) {
     run.observer.fault(Fault::Pause, node.role());
     run.observer.pauses(run.scheduler.now(), node.place.id());
     if run.setup.settings.clocks.stop_while_paused {
-        node.stop_clock(run.scheduler.now());
+        node.clock.stop(run.scheduler.now());
         note_bound(node, u32::MAX, run);
     }
 }
@@ -80,7 +80,7 @@ pub(crate) fn pause(node: &mut Node, duration: Duration, run: &mut Run) {
 pub(crate) fn stop(node: &mut Node, down: Duration, run: &mut Run) {
     if node.role().is_some() {
         run.observer.fault(Fault::Stop, node.role());
-        node.set_stop_downtime(down);
+        node.stop_downtime = down;
         run.scheduler.at_once(Event::Stop { place: node.place });
     }
 }
@@ -91,7 +91,7 @@ fn damage_disk(node: &mut Node, damage: &DamageDisk<'_>, run: &Run) -> Damage {
     let key = Key { node: node.place.0 + 1, peer, ..Kind::Damage.key() };
     let damaged = damage(&mut node.disk.device, &mut run.setup.choices.draw(key));
     if damaged != Damage::None {
-        node.disk.mark_damaged();
+        node.disk.damaged = true;
     }
     damaged
 }

@@ -62,8 +62,8 @@ impl Goals<'_> {
     /// Returns a number that grows with the progress of the core nodes.
     pub(crate) fn progress(&self) -> u64 {
         let far = |running: &Running| {
-            let applied = running.machine().applied().index;
-            applied.0 + running.status().committed.0 + running.status().durable.0
+            let applied = running.worker.machine().applied().index;
+            applied.0 + running.status.committed.0 + running.status.durable.0
         };
         let ladders: u64 = self.core_nodes().filter_map(Node::running).map(far).sum();
         ladders + self.stabilization.reads_served as u64
@@ -87,7 +87,7 @@ impl Goals<'_> {
                 continue;
             }
             let Some(running) = node.running() else { return Some(format!("{id} is down")) };
-            let (status, lead) = (running.status(), head.status());
+            let (status, lead) = (&running.status, &head.status);
             if status.term != lead.term || status.leader != Some(leader.id()) {
                 return Some(format!("{id} does not follow {}", leader.id()));
             }
@@ -95,7 +95,7 @@ impl Goals<'_> {
             if status.last != lead.last || ladder != [lead.last.index; 4] {
                 return Some(format!("{id} lacks log entries of {}", leader.id()));
             }
-            let results = |running: &Running| running.machine().results();
+            let results = |running: &Running| running.worker.machine().results();
             if let (Some(found), Some(expected)) = (results(running), results(head))
                 && found != expected
             {
@@ -107,8 +107,8 @@ impl Goals<'_> {
                 return Some(format!("the states of {id} and {} differ", leader.id()));
             }
             let held_back = self.stabilization.waits_for_outside_voter(node, self.setup, self.now);
-            let due = |tag: &&Tag| !(held_back && running.requests.waits_for_all_live(**tag));
-            if let Some(tag) = running.requests.unanswered().iter().find(due) {
+            let due = |tag: &&Tag| !(held_back && running.requests.for_all_live.contains(*tag));
+            if let Some(tag) = running.requests.unanswered.iter().find(due) {
                 return Some(format!("{id} has not answered {tag}"));
             }
         }

@@ -77,7 +77,7 @@ impl Goals<'_> {
 }
 
 fn blocked_state(running: &Running) -> String {
-    let status = running.status();
+    let status = &running.status;
     let leader = match status.leader {
         Some(leader) => format!("follows {leader}"),
         None => "knows no leader".to_owned(),
@@ -87,8 +87,8 @@ fn blocked_state(running: &Running) -> String {
         role => format!("is {role}, {leader}"),
     };
     let (last, ladder) = (status.last, (status.durable, status.committed, status.applied));
-    let waiting = running.requests.unanswered().len();
-    let machine: Index = running.machine().applied().index;
+    let waiting = running.requests.unanswered.len();
+    let machine: Index = running.worker.machine().applied().index;
     format!(
         "{role} in {} with last {last}, durable {}, committed {}, applied {} ({machine}), \
          {waiting} unanswered",

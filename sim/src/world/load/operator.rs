@@ -62,8 +62,8 @@ impl Operator {
             let request = self.requests.get((tag.0 & !OPERATOR_TAG_BIT) as usize);
             Operator::owns_tag(*tag) && matches!(request, Some((_, AdminRequest::Transfer(_))))
         };
-        running.status().role == RoleName::Leader
-            && !running.requests.unanswered().iter().any(is_transfer)
+        running.status.role == RoleName::Leader
+            && !running.requests.unanswered.iter().any(is_transfer)
     }
 
     /// Returns the destination of a request.

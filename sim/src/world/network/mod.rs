@@ -27,12 +27,12 @@ pub(crate) struct Network {
     in_flight: Vec<Option<Envelope>>,
     free: Vec<u32>,
     /// Past messages for replays; the oldest one is overwritten first.
-    past: Vec<Message>,
+    pub(crate) past: Vec<Message>,
     remembered: usize,
     /// The number of messages that were candidates for replays.
     seen: u64,
     /// The arrival time of the last message in flight.
-    latest_arrival: SimTime,
+    pub(crate) latest_arrival: SimTime,
     /// The number of packets sent so far.
     numbered: u64,
     /// The buffer into which packets are encoded.
@@ -132,11 +132,6 @@ impl Network {
         Some(envelope)
     }
 
-    /// Returns the arrival time of the last message that was ever in flight.
-    pub(crate) fn latest_arrival(&self) -> SimTime {
-        self.latest_arrival
-    }
-
     /// Stores a packet in flight, and returns its slot.
     fn dispatch(&mut self, envelope: Envelope) -> u32 {
         match self.free.pop() {
@@ -177,11 +172,6 @@ impl Network {
             self.past[self.remembered % Self::REMEMBERED_MAX] = message.clone();
         }
         self.remembered += 1;
-    }
-
-    /// Returns the remembered messages.
-    pub(crate) fn remembered_messages(&self) -> &[Message] {
-        &self.past
     }
 
     /// Adds one fault that blocks these links.

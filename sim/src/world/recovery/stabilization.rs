@@ -76,8 +76,8 @@ impl Stabilization {
     /// that voter.
     pub(crate) fn waits_for_outside_voter(&self, node: &Node, setup: &Setup, now: SimTime) -> bool {
         let Some(running) = node.running() else { return false };
-        let (status, raft) = (running.status(), running.raft());
-        let (own, patience) = (node.clock().read(now), setup.settings.config.election_timeout_max);
+        let (status, raft) = (&running.status, running.node.raft());
+        let (own, patience) = (node.clock.read(now), setup.settings.config.election_timeout_max);
         running.leadership.live(status.term, own, patience).any(|peer| {
             let outside = !self.hears(peer) && raft.membership().is_voter(peer);
             let lacks = raft.matched(peer).is_some_and(|matched| matched < status.committed);
