@@ -211,10 +211,15 @@ faults! {
     MachineFault "machine-fault" Node NO_ROLE (FaultyMachine::draw);
 }
 
-/// Defines the kinds of planned operations. Each row has the type of its data, and the fault kind
-/// of the operation.
+/// Defines the kinds of planned operations by the types of their data. The fault kind of an
+/// operation has the name of its type, or a function names it.
 macro_rules! verbs {
-    ($($kind:ident($data:pat) $fault:expr;)*) => {
+    (@fault $data:ident $kind:ident) => { Fault::$kind };
+    (@fault $data:ident $kind:ident $fault:expr) => {{
+        let fault: fn(&$kind) -> Fault = $fault;
+        fault($data)
+    }};
+    ($($kind:ident $(($fault:expr))?)*) => {
         /// A planned operation: one of a fault kind, or a scripted request.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Verb {
@@ -229,7 +234,7 @@ macro_rules! verbs {
             #[must_use]
             pub fn fault(&self) -> Option<Fault> {
                 match self {
-                    $(Verb::$kind($data) => Some($fault),)*
+                    $(Verb::$kind(data) => Some(verbs!(@fault data $kind $($fault)?)),)*
                     Verb::ScriptedRequest(_) => None,
                 }
             }
@@ -260,33 +265,11 @@ macro_rules! verbs {
 }
 
 verbs! {
-    Crash(_) Fault::Crash;
-    Stop(_) Fault::Stop;
-    Pause(_) Fault::Pause;
-    Wipe(_) Fault::Wipe;
-    Rollback(_) Fault::Rollback;
-    Partition(_) Fault::Partition;
-    OneWay(_) Fault::OneWay;
-    Bridge(_) Fault::Bridge;
-    Flap(_) Fault::Flap;
-    Clog(_) Fault::Clog;
-    ClockDrift(_) Fault::ClockDrift;
-    ClockStep(_) Fault::ClockStep;
-    SlowDisk(_) Fault::SlowDisk;
-    SlowApply(_) Fault::SlowApply;
-    Misroute(_) Fault::Misroute;
-    Replay(_) Fault::Replay;
-    Campaign(_) Fault::Campaign;
-    LoadSpike(_) Fault::LoadSpike;
-    FailedCall(failed) failed.fault();
-    FullDisk(_) Fault::FullDisk;
-    StalledDisk(_) Fault::StalledDisk;
-    BitRot(_) Fault::BitRot;
-    MisdirectedWrite(_) Fault::MisdirectedWrite;
-    LostWrite(_) Fault::LostWrite;
-    MembershipChange(_) Fault::Change;
-    Transfer(_) Fault::Transfer;
-    FaultyMachine(_) Fault::MachineFault;
+    Crash Stop Pause Wipe Rollback
+    Partition OneWay Bridge Flap Clog Misroute Replay
+    ClockDrift ClockStep SlowDisk SlowApply Campaign LoadSpike
+    FailedCall(FailedCall::fault) FullDisk StalledDisk BitRot MisdirectedWrite LostWrite
+    MembershipChange(|_| Fault::Change) Transfer FaultyMachine(|_| Fault::MachineFault)
 }
 
 impl Verb {

@@ -205,23 +205,21 @@ pub(crate) fn single_edits(change: &Change) -> Option<(Option<NodeId>, Option<No
 
 /// Returns the change with one more edit, or `None` if the word is no edit.
 fn edited(change: Change, word: &str) -> Option<Change> {
-    let rest = |sign: char| word.strip_prefix(sign).and_then(words::node);
+    const SIGNS: [(char, fn(Change, NodeId) -> Change); 4] = [
+        ('+', Change::voter),
+        ('?', Change::learner),
+        ('~', Change::suspend),
+        ('-', Change::remove),
+    ];
     if let Some(holder) = word.strip_prefix("casting=") {
         let no_holder = holder == "none";
         return (no_holder || words::node(holder).is_some())
             .then(|| change.casting(words::node(holder)));
     }
-    if let Some(node) = rest('+') {
-        return Some(change.voter(node));
-    }
-    if let Some(node) = rest('?') {
-        return Some(change.learner(node));
-    }
-    if let Some(node) = rest('~') {
-        return Some(change.suspend(node));
-    }
-    if let Some(node) = rest('-') {
-        return Some(change.remove(node));
+    for (sign, edit) in SIGNS {
+        if let Some(node) = word.strip_prefix(sign).and_then(words::node) {
+            return Some(edit(change, node));
+        }
     }
     if let Some((node, priority)) = word.split_once('!') {
         return Some(change.priority(words::node(node)?, priority.parse().ok()?));

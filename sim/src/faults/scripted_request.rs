@@ -93,12 +93,7 @@ impl ScriptedRequest {
     fn put(words: &mut Words<'_>) -> Result<ScriptedRequest, SyntaxError> {
         let expected = "a key and its value, like x=1";
         let (key, value) = words.read(expected, |word| pair(word).filter(|(_, v)| v != NOTHING))?;
-        ScriptedRequest {
-            operation: ScriptedOperation::Put(key, value),
-            via: None,
-            expected: false,
-        }
-        .with_via(words)
+        ScriptedRequest::of(ScriptedOperation::Put(key, value), words)
     }
 
     /// Parses the arguments of `cas`.
@@ -106,12 +101,7 @@ impl ScriptedRequest {
         let (key, from) = words.read("a key and its value, like x=1 or x=nothing", pair)?;
         words.need("->")?;
         let to = words.read("a value", |word| text(word).filter(|to| to != NOTHING))?;
-        ScriptedRequest {
-            operation: ScriptedOperation::Swap(key, value(from), to),
-            via: None,
-            expected: false,
-        }
-        .with_via(words)
+        ScriptedRequest::of(ScriptedOperation::Swap(key, value(from), to), words)
     }
 
     /// Parses the arguments of `get` without `expect`.
@@ -142,10 +132,12 @@ impl ScriptedRequest {
         expected: Option<Option<String>>,
         words: &mut Words<'_>,
     ) -> Result<ScriptedRequest, SyntaxError> {
-        let operation =
-            ScriptedOperation::Get(key.clone(), ReadLevel::Linearizable, expected.clone());
-        let request = ScriptedRequest { operation, via: None, expected: false }.with_via(words)?;
-        let level = match words.peek().filter(|word| !["at", ","].contains(word)) {
+        let get = ScriptedOperation::Get(key, ReadLevel::Linearizable, expected);
+        let mut request = ScriptedRequest::of(get, words)?;
+        let ScriptedOperation::Get(_, level, _) = &mut request.operation else {
+            return Ok(request);
+        };
+        *level = match words.peek().filter(|word| !["at", ","].contains(word)) {
             None => ReadLevel::Linearizable,
             Some(word) => match words::duration(word) {
                 Some(age) => {
@@ -158,13 +150,16 @@ impl ScriptedRequest {
                 }
             },
         };
-        Ok(ScriptedRequest { operation: ScriptedOperation::Get(key, level, expected), ..request })
+        Ok(request)
     }
 
-    /// Parses `via NODE`, if it comes next, into the request.
-    fn with_via(self, words: &mut Words<'_>) -> Result<ScriptedRequest, SyntaxError> {
+    /// Parses `via NODE`, if it comes next, and returns the request for the operation.
+    fn of(
+        operation: ScriptedOperation,
+        words: &mut Words<'_>,
+    ) -> Result<ScriptedRequest, SyntaxError> {
         let via = if words.accept("via") { Some(NodeSelector::read(words)?) } else { None };
-        Ok(ScriptedRequest { via, ..self })
+        Ok(ScriptedRequest { operation, via, expected: false })
     }
 }
 

@@ -30,7 +30,7 @@ impl World {
     fn dispatch(&mut self, event: Event) {
         match event {
             Event::Arrive { place, slot } => {
-                if let Some(envelope) = self.network.collect(slot) {
+                if let Some(envelope) = self.network.in_flight.take(slot) {
                     self.receive(place, &envelope);
                 }
             }
@@ -92,7 +92,9 @@ impl World {
     /// Returns the node that misses the event if its process is paused.
     fn receiver(&self, event: Event) -> Option<Place> {
         match event {
-            Event::Request { slot } => self.load.clients.place_of(slot),
+            Event::Request { slot } => {
+                self.load.clients.requests.get(slot).map(|request| request.to)
+            }
             Event::AdminRequest { request } => Some(self.load.operator.place_of(request)),
             Event::Process(_, ProcessEvent::OperationDone(_)) => None,
             Event::Process(Start { place, .. }, _)

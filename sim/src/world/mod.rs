@@ -21,6 +21,7 @@ mod place;
 mod recovery;
 mod run;
 mod scheduler;
+mod slots;
 mod stabilizing;
 mod steps;
 mod strikes;

@@ -9,7 +9,7 @@ use crate::values::choice::{Key, Kind};
 pub(crate) struct Place(pub(crate) u8);
 
 /// One start of a node's process, numbered from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Start {
     pub(crate) place: Place,
     pub(crate) number: u16,

@@ -111,7 +111,7 @@ impl World {
 
     /// Delivers a client's request to its node.
     pub(super) fn request(&mut self, slot: u32) {
-        let Some(Request { to, tag, kind }) = self.load.clients.collect(slot) else { return };
+        let Some(Request { to, tag, kind }) = self.load.clients.requests.take(slot) else { return };
         let now = self.run.scheduler.now();
         let node = &mut self.cluster[to];
         let Some(running) = node.running_mut() else {

@@ -107,7 +107,7 @@ fn packets_outlive_the_start_that_sent_them() {
     let ops = crash_on(Trigger::Acknowledges, KeptWrites::None);
     let mut world = world_of(no_fault_settings(), ops);
     let crashed = crashes(&mut world);
-    let mut envelopes = (0..64).filter_map(|slot| world.network.peek(slot));
+    let mut envelopes = (0..64).filter_map(|slot| world.network.in_flight.get(slot));
     let travels = envelopes.any(|envelope| envelope.decode().from() == crashed.id());
     assert!(travels, "the acknowledgement is in flight although its sender is down");
 }

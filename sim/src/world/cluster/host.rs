@@ -93,59 +93,40 @@ impl Node {
     }
 
     /// Returns the triggers that an executed operation fires, in their order, each with the peer
-    /// that it concerns.
+    /// that it concerns. A write of the log or the superblock is in the disk's cache, but not
+    /// durable yet.
     pub(crate) fn triggers_of(
         &self,
         executed: &ExecutedOperation,
-    ) -> impl Iterator<Item = (Trigger, Option<NodeId>)> + use<> {
-        let in_log = executed.operation.lane == Lane::Log;
-        let mut cached = [None, None];
-        let installs = || self.running().is_some_and(|running| running.writes.installs());
-        let triggers = match executed.operation.action {
-            FileAction::Write { file: FileName::Superblock, .. } => {
-                let installs = installs().then_some(Trigger::InstallsSnapshot);
-                [Some(Trigger::UpdatesSuperblock), installs]
-            }
-            FileAction::Write { file: FileName::Segment(_), offset: 0, .. } => {
-                [Some(Trigger::BeginsSegment), None]
-            }
-            FileAction::Write { file: FileName::PartialSnapshot(_), .. } => {
-                [Some(Trigger::WritesSnapshot), None]
-            }
-            FileAction::Sync { .. } if in_log => [Some(Trigger::CompletesFlush), None],
-            FileAction::Create { file: FileName::Segment(_), .. } => {
-                [Some(Trigger::CreatesSegment), None]
-            }
-            FileAction::Rename { .. } => [Some(Trigger::RenamesSnapshot), None],
-            FileAction::Remove { .. } => [Some(Trigger::RemovesFile), None],
-            _ => [None, None],
-        };
-        if let FileAction::Write { file, .. } = executed.operation.action
-            && in_log
-        {
-            cached = self.cached_write_triggers(file, executed.truncates);
-        }
-        let triggers = triggers.map(|trigger| Some((trigger?, None)));
-        cached.into_iter().chain(triggers).flatten()
-    }
-
-    /// Returns the triggers of a write of the log or the superblock that is in the disk's cache,
-    /// but not durable yet.
-    fn cached_write_triggers(
-        &self,
-        file: FileName,
-        truncates: bool,
-    ) -> [Option<(Trigger, Option<NodeId>)>; 2] {
-        let Some(running) = self.running() else { return [None, None] };
+    ) -> Vec<(Trigger, Option<NodeId>)> {
+        let Some(running) = self.running() else { return Vec::new() };
         let (vote, leader) = (running.writes.vote(), running.status.leader);
-        match (file, vote) {
-            (FileName::Superblock, Some(_)) => [Some((Trigger::SubmitsVote, vote)), None],
-            (FileName::Segment(_), _) => {
-                let truncates = truncates.then_some((Trigger::TruncatesLog, leader));
-                [truncates, Some((Trigger::SubmitsEntries, leader))]
+        let Operation { lane, action, .. } = &executed.operation;
+        let in_log = *lane == Lane::Log;
+        let triggers = match *action {
+            FileAction::Write { file: FileName::Superblock, .. } => vec![
+                (in_log && vote.is_some(), Trigger::SubmitsVote, vote),
+                (true, Trigger::UpdatesSuperblock, None),
+                (running.writes.installs(), Trigger::InstallsSnapshot, None),
+            ],
+            FileAction::Write { file: FileName::Segment(_), offset, .. } => vec![
+                (in_log && executed.truncates, Trigger::TruncatesLog, leader),
+                (in_log, Trigger::SubmitsEntries, leader),
+                (offset == 0, Trigger::BeginsSegment, None),
+            ],
+            FileAction::Write { file: FileName::PartialSnapshot(_), .. } => {
+                vec![(true, Trigger::WritesSnapshot, None)]
             }
-            _ => [None, None],
-        }
+            FileAction::Sync { .. } => vec![(in_log, Trigger::CompletesFlush, None)],
+            FileAction::Create { file: FileName::Segment(_), .. } => {
+                vec![(true, Trigger::CreatesSegment, None)]
+            }
+            FileAction::Rename { .. } => vec![(true, Trigger::RenamesSnapshot, None)],
+            FileAction::Remove { .. } => vec![(true, Trigger::RemovesFile, None)],
+            _ => Vec::new(),
+        };
+        let fired = triggers.into_iter().filter(|(fires, ..)| *fires);
+        fired.map(|(_, trigger, peer)| (trigger, peer)).collect()
     }
 
     /// Starts the next operation of the lane, and queues the report of the executed one. Returns

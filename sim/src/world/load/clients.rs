@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Index, IndexMut};
+use std::time::Duration;
 
 use quorate::machine::{Call, ClientSession, Sequence};
 use quorate::types::{Acknowledge, Command, NodeId, ReadLevel, Tag};
 
 use crate::observe::OpId;
 use crate::world::place::Place;
+use crate::world::scheduler::Scheduler;
+use crate::world::scheduler::queue::Event;
+use crate::world::slots::Slots;
 
 /// All clients: first those of the load; then the load-spike client, which only sends many requests
 /// at once; the prober, which tests progress in the stabilization phase; and one for each scripted
@@ -17,8 +21,8 @@ pub(crate) struct Clients {
     list: Vec<Client>,
     /// The number of load clients.
     count: u16,
-    requests: Vec<Option<Request>>,
-    free: Vec<u32>,
+    /// The requests in flight.
+    pub(crate) requests: Slots<Request>,
     /// The number of operations started so far.
     ops: u64,
     /// The number of these that load clients started and that were not rejected.
@@ -45,7 +49,7 @@ pub(crate) struct Client {
     /// Whether a node named the leader since the last request.
     pub(super) redirected: bool,
     /// The number of operations started so far.
-    turn: u32,
+    pub(super) turn: u32,
     /// The number of timers started so far; only the last one is valid.
     pub(super) timer: u32,
     /// The node that the client takes for the leader.
@@ -80,13 +84,6 @@ pub(crate) enum NextOperation {
     ReadAt(Place),
 }
 
-/// A client's timer: its number, and the number of operations before it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ClientTimer {
-    pub(super) number: u32,
-    pub(super) turn: u32,
-}
-
 /// The attempt that an outcome belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Attempt {
@@ -119,7 +116,7 @@ impl IndexMut<u16> for Clients {
 impl Clients {
     pub(super) fn new(count: u16) -> Clients {
         let list = vec![Client::default(); count as usize + 2];
-        Clients { list, count, requests: Vec::new(), free: Vec::new(), ops: 0, started: 0 }
+        Clients { list, count, requests: Slots::default(), ops: 0, started: 0 }
     }
 
     /// Returns the client that tests progress in the stabilization phase.
@@ -162,11 +159,10 @@ impl Clients {
         self.list.iter().filter(|client| client.is_waiting()).count()
     }
 
-    /// Starts a client's timer; an earlier one becomes invalid.
-    pub(super) fn start_timer(&mut self, client: u16) -> ClientTimer {
-        let client = &mut self[client];
-        client.timer += 1;
-        ClientTimer { number: client.timer, turn: client.turn }
+    /// Schedules the client's timer; an earlier one becomes invalid.
+    pub(super) fn set_timer(&mut self, client: u16, wait: Duration, scheduler: &mut Scheduler) {
+        self[client].timer += 1;
+        scheduler.after(wait, Event::ClientTimer { client, timer: self[client].timer });
     }
 
     /// Starts a client's next operation.
@@ -218,32 +214,6 @@ impl Clients {
         let (op, call) = self[client].attempts.remove(&attempts_made)?;
         Some(Attempt { client, op, call })
     }
-
-    /// Stores a request in flight, and returns its slot.
-    pub(super) fn dispatch(&mut self, request: Request) -> u32 {
-        match self.free.pop() {
-            Some(slot) => {
-                self.requests[slot as usize] = Some(request);
-                slot
-            }
-            None => {
-                self.requests.push(Some(request));
-                (self.requests.len() - 1) as u32
-            }
-        }
-    }
-
-    /// Returns the destination of the request in a slot.
-    pub(crate) fn place_of(&self, slot: u32) -> Option<Place> {
-        self.requests.get(slot as usize)?.as_ref().map(|request| request.to)
-    }
-
-    /// Removes a request from its slot.
-    pub(crate) fn collect(&mut self, slot: u32) -> Option<Request> {
-        let request = self.requests.get_mut(slot as usize)?.take()?;
-        self.free.push(slot);
-        Some(request)
-    }
 }
 
 /// Splits a tag into the client and the number of its attempt.
@@ -290,13 +260,5 @@ mod tests {
         clients[0].pending.insert(second);
         assert!(!clients[0].finish(first) && clients[0].finish(second));
         assert_eq!(clients.waiting(), 0);
-    }
-
-    #[test]
-    fn only_the_last_timer_counts() {
-        let mut clients = Clients::new(1);
-        let first = clients.start_timer(0);
-        let second = clients.start_timer(0);
-        assert!(first.number != second.number && clients[0].timer == second.number);
     }
 }

@@ -15,14 +15,13 @@ use crate::world::load::sending::Route;
 use crate::world::load::surroundings::Surroundings;
 use crate::world::place::Place;
 use crate::world::run::Setup;
-use crate::world::scheduler::queue::Event;
 
 impl Load {
     /// Starts a client's next operation.
     pub(crate) fn invoke(&mut self, client: u16, ask: NextOperation, run: &mut Surroundings<'_>) {
         let op = self.clients.begin(client);
-        let timer = self.clients.start_timer(client);
-        let key = Key { peer: client, counter: timer.turn << 3, ..Kind::Client.key() };
+        let turn = self.clients[client].turn;
+        let key = Key { peer: client, counter: turn << 3, ..Kind::Client.key() };
         let setup = run.setup;
         let mut draw = setup.choices.draw(key);
         let (target, reads) = match ask {
@@ -37,12 +36,12 @@ impl Load {
         let to = target.unwrap_or(if beside { home } else { believed });
         let travels = draw.within(run.setup.settings.latency) / 2;
         let gives_up = travels + run.setup.settings.request_timeout;
-        run.scheduler.after(gives_up, Event::ClientTimer { client, timer: timer.number });
+        self.clients.set_timer(client, gives_up, run.scheduler);
         let route = Route { to, travels };
         if reads {
             let query = run.setup.workload.query(op, &mut draw);
             let level = match target {
-                None => draw_read_level(client, timer.turn, run.setup),
+                None => draw_read_level(client, turn, run.setup),
                 Some(_) => ReadLevel::Linearizable,
             };
             self.clients.count_started(client);
@@ -64,28 +63,25 @@ impl Load {
         let client = self.clients.load_spike_client();
         for _ in 0..count {
             let op = self.clients.begin(client);
-            let turn = self.clients.start_timer(client).turn;
+            let turn = self.clients[client].turn;
             let key = Key { peer: client, counter: turn << 3, ..Kind::Client.key() };
             let command = draw_command(op, false, &mut run.setup.choices.draw(key), run.setup);
             self.propose(client, op, Route { to, travels: Duration::ZERO }, &command, None, run);
         }
-        let timer = self.clients.start_timer(client).number;
-        let gives_up = run.setup.settings.request_timeout;
-        run.scheduler.after(gives_up, Event::ClientTimer { client, timer });
+        self.clients.set_timer(client, run.setup.settings.request_timeout, run.scheduler);
     }
 
     /// Sends one read of a `poll reads` operation, with the usual request timeout.
     pub(crate) fn read_at(&mut self, to: Place, run: &mut Surroundings<'_>) {
         let client = self.clients.load_spike_client();
         let op = self.clients.begin(client);
-        let timer = self.clients.start_timer(client);
-        let key = Key { peer: client, counter: timer.turn << 3, ..Kind::Client.key() };
+        let turn = self.clients[client].turn;
+        let key = Key { peer: client, counter: turn << 3, ..Kind::Client.key() };
         let query = run.setup.workload.query(op, &mut run.setup.choices.draw(key));
-        let level = draw_read_level(client, timer.turn, run.setup);
+        let level = draw_read_level(client, turn, run.setup);
         let route = Route { to, travels: Duration::ZERO };
         self.read(client, op, route, level, query, run);
-        let gives_up = run.setup.settings.request_timeout;
-        run.scheduler.after(gives_up, Event::ClientTimer { client, timer: timer.number });
+        self.clients.set_timer(client, run.setup.settings.request_timeout, run.scheduler);
     }
 }
 

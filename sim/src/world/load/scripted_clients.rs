@@ -12,7 +12,6 @@ use crate::world::load::scripted::RunningRequest;
 use crate::world::load::sending::Route;
 use crate::world::load::surroundings::Surroundings;
 use crate::world::place::Place;
-use crate::world::scheduler::queue::Event;
 
 impl Load {
     /// Starts the client of a scripted request, operation `op` of the plan.
@@ -62,9 +61,8 @@ impl Load {
             ScriptedOperation::Get(key, level, _) => self.read_for(client, via, key, *level, run),
             _ => self.write_for(client, &request.operation, run),
         }
-        let timer = self.clients.start_timer(client).number;
-        let again = now.after(run.setup.settings.config.election_timeout_max).min(until);
-        run.scheduler.at(again, Event::ClientTimer { client, timer });
+        let wait = run.setup.settings.config.election_timeout_max.min(until.since(now));
+        self.clients.set_timer(client, wait, run.scheduler);
         true
     }
 

@@ -120,7 +120,7 @@ impl Load {
         kind: RequestKind,
         run: &mut Surroundings<'_>,
     ) {
-        let slot = self.clients.dispatch(Request { to: route.to, tag, kind });
+        let slot = self.clients.requests.store(Request { to: route.to, tag, kind });
         run.scheduler.after(route.travels, Event::Request { slot });
     }
 

@@ -11,7 +11,6 @@ use crate::world::load::clients::NextOperation;
 use crate::world::load::surroundings::Surroundings;
 use crate::world::run::Setup;
 use crate::world::scheduler::Scheduler;
-use crate::world::scheduler::queue::Event;
 
 impl Load {
     /// Schedules the first operation of every client.
@@ -38,12 +37,12 @@ impl Load {
         setup: &Setup,
         scheduler: &mut Scheduler,
     ) {
-        let timer = self.clients.start_timer(client);
-        let key = Key { peer: client, counter: timer.turn, ..Kind::ThinkTime.key() };
+        let turn = self.clients[client].turn;
+        let key = Key { peer: client, counter: turn, ..Kind::ThinkTime.key() };
         let think = setup.choices.within(key, setup.settings.think_time);
         let longest = setup.settings.config.election_timeout_max * 4;
         let wait = (think * self.backoff_factor(client, 10)).min(longest.max(think));
-        scheduler.after(wait, Event::ClientTimer { client, timer: timer.number });
+        self.clients.set_timer(client, wait, scheduler);
     }
 
     /// Returns the backoff factor of a client, without which retries would overload the nodes.
@@ -95,7 +94,7 @@ impl Load {
             state.session = Some(ClientSession::new(nonce, limits));
         }
         let is_open = state.session.as_ref().is_some_and(|session| session.id().is_some());
-        let turn = self.clients.start_timer(client).turn;
+        let turn = self.clients[client].turn;
         let key = Key { peer: client, counter: turn << 3 | 1, ..Kind::Client.key() };
         let mut draw = run.setup.choices.draw(key);
         let waiting = self.clients[client].sequences.len() as u64;
@@ -110,13 +109,12 @@ impl Load {
 
     /// Schedules the client's next retry, after its request timeout.
     fn schedule_retry(&mut self, client: u16, run: &mut Surroundings<'_>) {
-        let timer = self.clients.start_timer(client).number;
         let patience = match run.in_fault_phase() {
             true => run.setup.settings.request_timeout * self.backoff_factor(client, 1),
             // A waiting client must have tried every node before the core counts as stalled.
             false => run.setup.settings.config.election_timeout_max * 2,
         };
-        run.scheduler.after(patience, Event::ClientTimer { client, timer });
+        self.clients.set_timer(client, patience, run.scheduler);
     }
 
     /// Resends the session's unanswered calls: to the next node, unless a node named the leader.

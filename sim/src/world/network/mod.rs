@@ -17,6 +17,7 @@ use crate::world::place::{Place, Start};
 use crate::world::run::Run;
 use crate::world::run::Setup;
 use crate::world::scheduler::queue::Event;
+use crate::world::slots::Slots;
 
 /// The network between the nodes.
 #[derive(Clone, Debug)]
@@ -24,8 +25,7 @@ pub(crate) struct Network {
     nodes: usize,
     links: Vec<Link>,
     /// The packets in flight, by slot, including those of senders that crashed since.
-    in_flight: Vec<Option<Envelope>>,
-    free: Vec<u32>,
+    pub(super) in_flight: Slots<Envelope>,
     /// Past messages for replays; the oldest one is overwritten first.
     pub(crate) past: Vec<Message>,
     remembered: usize,
@@ -48,8 +48,7 @@ impl Network {
         Network {
             nodes,
             links: vec![Link::default(); nodes * nodes],
-            in_flight: Vec::new(),
-            free: Vec::new(),
+            in_flight: Slots::default(),
             past: Vec::new(),
             remembered: 0,
             seen: 0,
@@ -109,7 +108,7 @@ impl Network {
             envelope.unwrap_or_else(|| panic!("{sender} sends a packet that cannot be encoded"));
         let number = envelope.number;
         for at in [transmission.copy, transmission.arrival].into_iter().flatten() {
-            let slot = self.dispatch(envelope.clone());
+            let slot = self.in_flight.store(envelope.clone());
             run.scheduler.at(at, Event::Arrive { place: to, slot });
         }
         (number, transmission)
@@ -121,7 +120,7 @@ impl Network {
         let packet = Packet::Message(message);
         let Some(envelope) = self.encode(&packet) else { return };
         run.observer.packet_injected(run.scheduler.now(), place.id(), envelope.number, &packet);
-        let slot = self.dispatch(envelope);
+        let slot = self.in_flight.store(envelope);
         run.scheduler.at_once(Event::Arrive { place, slot });
     }
 
@@ -129,33 +128,6 @@ impl Network {
     fn encode(&mut self, packet: &Packet) -> Option<Envelope> {
         let envelope = Envelope::encode(packet, self.numbered + 1, &mut self.encode_buffer)?;
         self.numbered += 1;
-        Some(envelope)
-    }
-
-    /// Stores a packet in flight, and returns its slot.
-    fn dispatch(&mut self, envelope: Envelope) -> u32 {
-        match self.free.pop() {
-            Some(slot) => {
-                self.in_flight[slot as usize] = Some(envelope);
-                slot
-            }
-            None => {
-                self.in_flight.push(Some(envelope));
-                (self.in_flight.len() - 1) as u32
-            }
-        }
-    }
-
-    /// Returns the packet in a slot.
-    #[cfg(test)]
-    pub(crate) fn peek(&self, slot: u32) -> Option<&Envelope> {
-        self.in_flight.get(slot as usize)?.as_ref()
-    }
-
-    /// Removes the packet from its slot.
-    pub(crate) fn collect(&mut self, slot: u32) -> Option<Envelope> {
-        let envelope = self.in_flight.get_mut(slot as usize)?.take()?;
-        self.free.push(slot);
         Some(envelope)
     }
 
@@ -322,11 +294,14 @@ mod tests {
         };
         let packet = Packet::Message(message);
         let envelope = || Envelope::encode(&packet, 1, &mut Vec::new()).expect("it can be read");
-        let first = network.dispatch(envelope());
-        let second = network.dispatch(envelope());
+        let first = network.in_flight.store(envelope());
+        let second = network.in_flight.store(envelope());
         assert_ne!(first, second);
-        assert_eq!(network.collect(first).map(|envelope| envelope.decode()), Some(packet.clone()));
-        assert!(network.collect(first).is_none());
-        assert_eq!(network.dispatch(envelope()), first);
+        assert_eq!(
+            network.in_flight.take(first).map(|envelope| envelope.decode()),
+            Some(packet.clone())
+        );
+        assert!(network.in_flight.take(first).is_none());
+        assert_eq!(network.in_flight.store(envelope()), first);
     }
 }

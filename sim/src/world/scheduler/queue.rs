@@ -1,6 +1,6 @@
 //! The queue of future events, ordered by time and, at one instant, by order of scheduling.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use quorate::storage::Lane;
@@ -9,7 +9,7 @@ use crate::values::time::SimTime;
 use crate::world::place::{Place, Start};
 
 /// One future event. An event of a start does nothing after that start has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
     /// A message reaches this node, even if it is addressed to another one.
     Arrive { place: Place, slot: u32 },
@@ -42,7 +42,7 @@ pub(crate) enum Event {
 }
 
 /// An event of a node's process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ProcessEvent {
     /// The driver proposes the batch that it has gathered.
     BatchReady,
@@ -61,7 +61,7 @@ pub(crate) enum ProcessEvent {
 }
 
 /// An event of the plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum PlanEvent {
     /// An operation is due; a triggered one becomes armed.
     Due { op: u32 },
@@ -82,56 +82,26 @@ pub(crate) struct Queue {
     scheduled: u64,
 }
 
-/// A scheduled event. An earlier event is greater, because the heap returns the greatest first.
-#[derive(Clone, Copy, Debug)]
-struct Scheduled {
-    at: SimTime,
-    number: u64,
-    event: Event,
-}
-
-impl Scheduled {
-    /// The order of the event; no two events have the same key.
-    fn key(&self) -> u128 {
-        u128::from(self.at.0) << 64 | u128::from(self.number)
-    }
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Scheduled) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Scheduled) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Scheduled) -> Ordering {
-        other.key().cmp(&self.key())
-    }
-}
+/// A scheduled event, by its time and the order of scheduling, which no two events share. An
+/// earlier event is greater, because the heap returns the greatest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Scheduled(Reverse<(SimTime, u64)>, Event);
 
 impl Queue {
     /// Schedules `event` at `at`.
     pub(crate) fn push(&mut self, at: SimTime, event: Event) {
         self.scheduled += 1;
-        self.heap.push(Scheduled { at, number: self.scheduled, event });
+        self.heap.push(Scheduled(Reverse((at, self.scheduled)), event));
     }
 
     /// Returns the time of the next event, or the largest time if there is none.
     pub(crate) fn next(&self) -> SimTime {
-        self.heap.peek().map_or(SimTime(u64::MAX), |next| next.at)
+        self.heap.peek().map_or(SimTime(u64::MAX), |Scheduled(Reverse((at, _)), _)| *at)
     }
 
     /// Removes and returns the next event.
     pub(crate) fn pop(&mut self) -> Option<(SimTime, Event)> {
-        self.heap.pop().map(|next| (next.at, next.event))
+        self.heap.pop().map(|Scheduled(Reverse((at, _)), event)| (at, event))
     }
 }
 
