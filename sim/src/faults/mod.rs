@@ -214,11 +214,8 @@ faults! {
 /// Defines the kinds of planned operations by the types of their data. The fault kind of an
 /// operation has the name of its type, or a function names it.
 macro_rules! verbs {
-    (@fault $data:ident $kind:ident) => { Fault::$kind };
-    (@fault $data:ident $kind:ident $fault:expr) => {{
-        let fault: fn(&$kind) -> Fault = $fault;
-        fault($data)
-    }};
+    (@fault $kind:ident) => { |_| Fault::$kind };
+    (@fault $kind:ident $fault:expr) => { $fault };
     ($($kind:ident $(($fault:expr))?)*) => {
         /// A planned operation: one of a fault kind, or a scripted request.
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,7 +231,10 @@ macro_rules! verbs {
             #[must_use]
             pub fn fault(&self) -> Option<Fault> {
                 match self {
-                    $(Verb::$kind(data) => Some(verbs!(@fault data $kind $($fault)?)),)*
+                    $(Verb::$kind(data) => {
+                        let fault: fn(&$kind) -> Fault = verbs!(@fault $kind $($fault)?);
+                        Some(fault(data))
+                    })*
                     Verb::ScriptedRequest(_) => None,
                 }
             }

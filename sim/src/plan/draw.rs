@@ -4,14 +4,15 @@
 use std::iter;
 use std::time::Duration;
 
+use quorate::types::NodeId;
+
 use crate::faults::{Campaign, Crash, Fault, Faults, KeptWrites, NodeSelector, Replay, SlowDisk};
 use crate::plan::planner::{Planner, planned_faults};
-use crate::plan::{
-    Plan, Trigger, TriggerCondition, crash_again, elections, leases, members, snapshot_lag,
-};
+use crate::plan::{Op, Plan, Trigger, TriggerCondition, When, elections, leases, members, returns};
 use crate::settings::Settings;
 use crate::settings::strategy::Strategy;
 use crate::values::choice::Choices;
+use crate::values::time::SimTime;
 
 use Pattern::{Hard, Single};
 
@@ -95,7 +96,7 @@ fn protocol_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatt
         (Hard(fault_on_each_leader), 2, on_nodes),
         (Hard(fault_during_replication), 2, on_nodes),
         (Hard(crash_around_write), 5, crash),
-        (Hard(crash_again::crash_again_after_restart), 4, crash),
+        (Hard(returns::crash_again_after_restart), 4, crash),
         (Hard(replay_at_role_change), 3, has(Fault::Replay)),
         (Hard(elections::two_candidates), 3, has(Fault::Campaign) && can_be_outvoted),
         (Hard(elections::figure_8), 3, crash && has(Fault::Bridge) && can_be_outvoted),
@@ -133,7 +134,7 @@ fn cluster_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatte
             3,
             has(Fault::Bridge) && has(Fault::LoadSpike) && can_be_outvoted,
         ),
-        (Hard(snapshot_lag::repeated_snapshot_install), 3, lags && can_be_outvoted),
+        (Hard(returns::repeated_snapshot_install), 3, lags && can_be_outvoted),
     ]
 }
 
@@ -290,4 +291,28 @@ fn replay_at_role_change(planner: &mut Planner<'_>) {
     let count = planner.draw.between(5, 60) as u32;
     let replay = Replay { node: NodeSelector::It, count };
     planner.push_on(TriggerCondition { nth, times, delay, ..soon }, replay);
+}
+
+/// The number of draws in 1,000 that yield a fault.
+const STRIKES_PERMILLE: u64 = 750;
+
+impl Op {
+    /// Draws a fault of any kind that the run allows, for `node` at `at`; usually there is one.
+    pub(crate) fn single_fault(
+        settings: &Settings,
+        choices: &Choices,
+        at: SimTime,
+        node: NodeId,
+    ) -> Option<Op> {
+        let faults = planned_faults(settings);
+        // No slot of a plan has this number.
+        let mut ops = Vec::new();
+        let mut planner = Planner::new(settings, choices, u16::MAX, &mut ops);
+        if faults.is_empty() || !planner.draw.chance(STRIKES_PERMILLE) {
+            return None;
+        }
+        let fault = *planner.draw.pick(&faults);
+        let verb = planner.verb(fault, NodeSelector::Node(node));
+        Some(Op { when: When::At(at), verb })
+    }
 }

@@ -3,16 +3,13 @@
 //! A plan is drawn from the seed before the run starts, and prints as scenario lines. Removing one
 //! operation changes no other.
 
-mod crash_again;
 mod draw;
 mod elections;
 mod leases;
 mod members;
 mod planner;
-mod print;
-mod read;
-mod single_fault;
-mod snapshot_lag;
+mod returns;
+mod text;
 
 use std::time::Duration;
 

@@ -42,7 +42,7 @@ use crate::world::cluster::Cluster;
 use crate::world::cluster::steps::StepResults;
 use crate::world::faults::Faults;
 use crate::world::load::Load;
-use crate::world::load::surroundings::Surroundings;
+use crate::world::load::Surroundings;
 pub(crate) use crate::world::network::Network;
 pub(crate) use crate::world::place::Place;
 pub(crate) use crate::world::place::Start;

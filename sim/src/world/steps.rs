@@ -14,7 +14,7 @@ use crate::world::World;
 use crate::world::cluster::steps::{StepResults, replying_peer};
 use crate::world::faults::machine;
 use crate::world::load::clients::{Request, RequestKind};
-use crate::world::network::envelope::Envelope;
+use crate::world::network::Envelope;
 use crate::world::place::{Place, Start};
 use crate::world::scheduler::EventKind;
 

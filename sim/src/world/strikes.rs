@@ -11,7 +11,7 @@ use crate::plan::{Trigger, When};
 use crate::world::World;
 use crate::world::cluster::processes::Exit;
 use crate::world::faults::active_plan::DelayedOp;
-use crate::world::faults::effect::Effect;
+use crate::world::faults::active_plan::Effect;
 use crate::world::faults::node_faults;
 use crate::world::faults::targets::Targets;
 use crate::world::load::operator::Operator;

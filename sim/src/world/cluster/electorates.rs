@@ -8,9 +8,15 @@ use crate::observe::coverage::Spot;
 use crate::observer::Observer;
 use crate::settings::Settings;
 use crate::world::cluster::Cluster;
-use crate::world::cluster::logged_membership::LoggedMembership;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
+
+/// A membership, and its index in the log.
+#[derive(Clone, Debug)]
+pub(crate) struct LoggedMembership {
+    pub(crate) index: Index,
+    pub(crate) membership: Membership,
+}
 
 impl Cluster {
     /// Records the membership changes of a node's last step. Returns false if afterwards a

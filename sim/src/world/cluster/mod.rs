@@ -1,11 +1,9 @@
 //! The cluster: its nodes with their disks and clocks, and what is known about its memberships.
 
 pub(super) mod clock;
-mod disk_queue;
 mod electorates;
 mod host;
 mod leadership;
-mod logged_membership;
 pub(super) mod node;
 pub(super) mod node_disk;
 mod notes;
@@ -24,7 +22,7 @@ use quorate::types::{Index as LogIndex, NodeId};
 
 use crate::values::choice::{Key, Kind};
 use crate::world::cluster::clock::Clock;
-use crate::world::cluster::logged_membership::LoggedMembership;
+use crate::world::cluster::electorates::LoggedMembership;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
 use crate::world::run::Setup;

@@ -10,7 +10,7 @@ use crate::faults::Lasting;
 use crate::values::choice::{Key, Kind};
 use crate::values::time::SimTime;
 use crate::world::cluster::clock::Clock;
-use crate::world::cluster::logged_membership::LoggedMembership;
+use crate::world::cluster::electorates::LoggedMembership;
 use crate::world::cluster::node_disk::NodeDisk;
 use crate::world::cluster::running::Running;
 use crate::world::place::{Place, Start};

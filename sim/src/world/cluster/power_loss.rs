@@ -7,8 +7,8 @@ use crate::faults::KeptWrites;
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
 use crate::values::choice::{Draw, Kind};
-use crate::world::cluster::disk_queue::Lanes;
 use crate::world::cluster::node::Node;
+use crate::world::cluster::queues::Lanes;
 use crate::world::run::Run;
 
 /// The rule that selects the unflushed writes and name changes that survive.

@@ -11,9 +11,9 @@ use crate::observe::{MachineView, Observation};
 use crate::observer::Observer;
 use crate::values::time::SimTime;
 use crate::world::cluster::clock::Clock;
-use crate::world::cluster::disk_queue::{Lanes, PendingWrites};
 use crate::world::cluster::leadership::Leadership;
 use crate::world::cluster::queues::{DriverQueue, OpenRequests, WorkQueue};
+use crate::world::cluster::queues::{Lanes, PendingWrites};
 
 /// The process of a node.
 #[derive(Clone, Debug)]

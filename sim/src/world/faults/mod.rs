@@ -2,7 +2,6 @@
 //! them. Each family of faults has a file with its effects.
 
 pub(super) mod active_plan;
-pub(super) mod effect;
 pub(super) mod machine;
 mod misroute;
 pub(super) mod node_faults;
@@ -14,7 +13,7 @@ use crate::observer::Observer;
 use crate::plan::Plan;
 use crate::world::cluster::Cluster;
 use crate::world::faults::active_plan::ActivePlan;
-use crate::world::faults::effect::Effect;
+use crate::world::faults::active_plan::Effect;
 use crate::world::network::Network;
 use crate::world::network::links::Links;
 use crate::world::place::Place;

@@ -5,18 +5,21 @@ mod operations;
 pub(super) mod operator;
 mod replies;
 mod scripted;
-mod scripted_clients;
 mod sending;
-pub(super) mod surroundings;
 mod timers;
 
 use crate::observe::outcome::ScriptedResults;
+use crate::observer::Observer;
 use crate::settings::Settings;
 use crate::values::time::SimTime;
+use crate::world::cluster::Cluster;
 use crate::world::load::clients::Clients;
 use crate::world::load::operator::Operator;
 use crate::world::load::scripted::ScriptedRequests;
 use crate::world::place::Place;
+use crate::world::recovery::stabilization::Stabilization;
+use crate::world::run::Setup;
+use crate::world::scheduler::Scheduler;
 
 /// The clients and the operator of a run.
 #[derive(Clone, Debug)]
@@ -44,5 +47,22 @@ impl Load {
     /// Returns the outcomes of scripted requests, and the leaders over time.
     pub(crate) fn scripted_results(&self) -> ScriptedResults {
         self.scripted.results()
+    }
+}
+
+/// The run around the load.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) setup: &'a Setup,
+    pub(crate) cluster: &'a Cluster,
+    /// The goals of the stabilization phase; none in the fault phase.
+    pub(crate) stabilization: Option<&'a Stabilization>,
+    pub(crate) scheduler: &'a mut Scheduler,
+    pub(crate) observer: &'a mut Observer,
+}
+
+impl Surroundings<'_> {
+    /// Returns true until the stabilization phase begins.
+    pub(super) fn in_fault_phase(&self) -> bool {
+        self.stabilization.is_none()
     }
 }

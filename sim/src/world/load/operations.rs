@@ -10,9 +10,9 @@ use crate::values::choice::{Draw, Key, Kind};
 use crate::workload::Workload;
 use crate::workload::request;
 use crate::world::load::Load;
+use crate::world::load::Surroundings;
 use crate::world::load::clients::NextOperation;
 use crate::world::load::sending::Route;
-use crate::world::load::surroundings::Surroundings;
 use crate::world::place::Place;
 use crate::world::run::Setup;
 

@@ -8,8 +8,8 @@ use quorate::types::{EntryId, Tag};
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::world::load::Load;
+use crate::world::load::Surroundings;
 use crate::world::load::clients::Attempt;
-use crate::world::load::surroundings::Surroundings;
 use crate::world::place::Place;
 use crate::world::recovery::stabilization::Probed;
 

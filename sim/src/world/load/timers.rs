@@ -7,8 +7,8 @@ use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::values::choice::{Key, Kind};
 use crate::world::load::Load;
+use crate::world::load::Surroundings;
 use crate::world::load::clients::NextOperation;
-use crate::world::load::surroundings::Surroundings;
 use crate::world::run::Setup;
 use crate::world::scheduler::Scheduler;
 

@@ -1,21 +1,21 @@
 //! The network: its links and their faults, and the encoded packets in flight.
 
-pub(super) mod envelope;
 mod link;
 pub(super) mod links;
 
+use std::sync::Arc;
+
 use quorate::types::{Message, MessageTopic, Packet};
+use quorate::wire;
 
 use crate::faults::Fault;
 use crate::settings::Settings;
 use crate::values::choice::{Choices, Key, Kind};
 use crate::values::time::SimTime;
-use crate::world::network::envelope::Envelope;
 use crate::world::network::link::{Link, Transmission};
 use crate::world::network::links::Links;
 use crate::world::place::{Place, Start};
-use crate::world::run::Run;
-use crate::world::run::Setup;
+use crate::world::run::{Run, Setup};
 use crate::world::scheduler::queue::Event;
 use crate::world::slots::Slots;
 
@@ -188,11 +188,41 @@ impl Network {
     }
 }
 
+/// A packet in flight: its encoded bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Envelope {
+    /// The number of the packet in the run, from 1; every copy of a packet has its number.
+    pub(crate) number: u64,
+    bytes: Arc<[u8]>,
+}
+
+impl Envelope {
+    /// Encodes a packet; returns `None` if the wire format cannot represent it. `encode_buffer` is
+    /// reused between calls.
+    pub(super) fn encode(
+        packet: &Packet,
+        number: u64,
+        encode_buffer: &mut Vec<u8>,
+    ) -> Option<Envelope> {
+        encode_buffer.clear();
+        wire::encode(packet, encode_buffer).ok()?;
+        Some(Envelope { number, bytes: Arc::from(&encode_buffer[..]) })
+    }
+
+    /// Decodes the packet, as its receiver does.
+    ///
+    /// # Panics
+    /// If the receiver cannot decode the bytes that the sender encoded.
+    pub(crate) fn decode(&self) -> Packet {
+        wire::decode(&self.bytes).unwrap_or_else(|error| panic!("unreadable packet: {error}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use quorate::types::{Incarnation, NodeId, Term};
+    use quorate::types::{Body, Incarnation, NodeId, Term};
 
     use crate::faults::Faults;
     use crate::settings::profile::Profile;
@@ -200,7 +230,6 @@ mod tests {
     use crate::values::choice::Overrides;
 
     use super::*;
-    use quorate::types::Body;
 
     const A: Place = Place(0);
     const B: Place = Place(1);

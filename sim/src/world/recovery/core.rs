@@ -4,11 +4,10 @@ use quorate::types::{Membership, NodeId, PendingTransition, Voters};
 
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
-use crate::values::choice::{Draw, Kind};
+use crate::values::choice::{Draw, Key, Kind};
 use crate::world::cluster::Cluster;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
-use crate::world::recovery::last_survivor::draw_last_survivor;
 use crate::world::run::Setup;
 
 /// Draws the core: a quorum of every membership that may decide, rarely more, and most
@@ -131,4 +130,16 @@ pub(crate) fn mark_core(core: &[Place], cluster: &Cluster, observer: &mut Observ
         (cluster.is_not_bootstrapped(), Spot::NotBootstrapped),
         (outside().any(non_member), Spot::NonMemberUp),
     ]);
+}
+
+/// Draws the last survivor, in some of the runs in which a node may take over.
+pub(super) fn draw_last_survivor(setup: &Setup, cluster: &Cluster) -> Option<Place> {
+    let mut draw = setup.choices.draw(Key { counter: 200, ..Kind::Core.key() });
+    let may = |node: &&Node| {
+        let running = node.running().filter(|_| !(!node.stop_downtime.is_zero()));
+        running.is_some_and(|running| running.leadership.may_take_over)
+    };
+    let may: Vec<Place> = cluster.nodes().filter(may).map(|node| node.place).collect();
+    let one = draw.below(may.len().max(1) as u64) as usize;
+    may.get(one).copied().filter(|_| draw.chance(500))
 }

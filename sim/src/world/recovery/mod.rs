@@ -3,5 +3,4 @@
 
 pub(super) mod core;
 pub(super) mod isolation;
-mod last_survivor;
 pub(super) mod stabilization;

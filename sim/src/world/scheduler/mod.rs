@@ -1,14 +1,15 @@
 //! The scheduler of a run: the current time, the future events, and the counts and the digest of
 //! those that have happened.
 
-mod event_kind;
 pub(super) mod queue;
 
 use std::time::Duration;
 
+use quorate::replica::Input;
+use quorate::types::Packet;
+
 use crate::values::digest;
 use crate::values::time::SimTime;
-pub(super) use crate::world::scheduler::event_kind::EventKind;
 use crate::world::scheduler::queue::{Event, Queue};
 
 /// The time of a run, its future events, and a hash over the past ones.
@@ -104,6 +105,48 @@ impl Scheduler {
     /// Adds a value to the digest.
     pub(crate) fn fold(&mut self, value: u64) {
         self.digest = digest::mix(self.digest, value);
+    }
+}
+
+/// The kind of an event; its number is part of the digest.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub(crate) enum EventKind {
+    Message = 1,
+    Transfer,
+    Timeout,
+    Disk,
+    Done,
+    View,
+    Propose,
+    Read,
+    /// A request of the operator, or any other input.
+    AdminRequest,
+    /// A message or a request reaches a node that is down.
+    Undelivered,
+    Operation,
+    Crash,
+    Start,
+    Fault,
+    /// Nodes compare their state machines.
+    Comparison,
+}
+
+impl EventKind {
+    /// Returns the kind of an input of a node.
+    pub(crate) fn of(input: &Input) -> EventKind {
+        match input {
+            Input::Packet(Packet::Message(_) | Packet::Chained(..)) => EventKind::Message,
+            Input::Packet(Packet::Comparison(_)) => EventKind::Comparison,
+            Input::Packet(Packet::SnapshotTransfer(_)) => EventKind::Transfer,
+            Input::Timeout => EventKind::Timeout,
+            Input::Disk(_) => EventKind::Disk,
+            Input::WorkDone(_) => EventKind::Done,
+            Input::ViewFrozen(_) | Input::ViewRead(_) | Input::ViewFailed => EventKind::View,
+            Input::Propose(_) => EventKind::Propose,
+            Input::Read { .. } => EventKind::Read,
+            _ => EventKind::AdminRequest,
+        }
     }
 }
 
