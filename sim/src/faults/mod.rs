@@ -353,37 +353,27 @@ impl Faults {
     /// The set of all fault kinds.
     pub const ALL: Faults = Faults((1 << Fault::ALL.len()) - 1);
     /// The kinds about membership and leadership, requested by the operator.
-    pub(crate) const OF_MEMBERS: Faults = Faults::of_family(Family::Members);
+    pub(crate) const OF_MEMBERS: Faults = Faults::of_rows(Some(Family::Members));
     /// The kinds that replace a node's disk with another one.
-    pub(crate) const OF_IDENTITY: Faults = Faults::of_family(Family::Identity);
+    pub(crate) const OF_IDENTITY: Faults = Faults::of_rows(Some(Family::Identity));
     /// The kinds of a disk, except crashes and slow disks.
-    pub(crate) const OF_DISKS: Faults = Faults::of_family(Family::Disk);
+    pub(crate) const OF_DISKS: Faults = Faults::of_rows(Some(Family::Disk));
     /// The kinds that are planned for a node or a link.
-    pub(crate) const PLANNED: Faults = Faults::drawn();
+    pub(crate) const PLANNED: Faults = Faults::of_rows(None);
     /// The kinds that occur by chance for each message; they also exist on real processes.
     #[cfg(feature = "cli")]
     pub(crate) const OF_MESSAGES: Faults =
-        Faults::of_family(Family::Network).without(Faults::PLANNED);
+        Faults::of_rows(Some(Family::Network)).without(Faults::PLANNED);
 
-    /// Returns the set of the kinds of this family.
-    const fn of_family(family: Family) -> Faults {
+    /// Returns the set of the kinds of this family, or of those that have a draw.
+    const fn of_rows(family: Option<Family>) -> Faults {
         let (mut set, mut at) = (0, 0);
         while at < KINDS.len() {
-            if KINDS[at].family as u8 == family as u8 {
-                set |= 1 << at;
-            }
-            at += 1;
-        }
-        Faults(set)
-    }
-
-    /// Returns the set of the kinds that have a draw.
-    const fn drawn() -> Faults {
-        let (mut set, mut at) = (0, 0);
-        while at < KINDS.len() {
-            if KINDS[at].draw.is_some() {
-                set |= 1 << at;
-            }
+            let is_in = match family {
+                Some(family) => KINDS[at].family as u8 == family as u8,
+                None => KINDS[at].draw.is_some(),
+            };
+            set |= (is_in as u64) << at;
             at += 1;
         }
         Faults(set)

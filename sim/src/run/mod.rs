@@ -202,7 +202,7 @@ impl Case {
         let end = catch_unwind(AssertUnwindSafe(|| world.run(options.events_max)));
         let World { run: Run { scheduler, mut observer, .. }, cluster, load, .. } = world;
         let now = scheduler.now();
-        observer.finish(now, scheduler.events());
+        observer.finish(now, scheduler.events);
         let failure = match end {
             Err(panic) => Some(Failure::panicked(panic.as_ref())),
             Ok(()) => scheduler
@@ -215,7 +215,7 @@ impl Case {
         let shapes = observer.take_shapes();
         let states = shapes.keys().copied().collect();
         let (tally, marks) = observer.results();
-        let (digest, scripted) = (scheduler.digest(), load.scripted_results());
+        let (digest, scripted) = (scheduler.digest, load.scripted_results());
         let outcome = Outcome { seed, digest, tally, marks, states, scripted, failure };
         RunResult { outcome, recorded, shapes }
     }

@@ -11,7 +11,7 @@ impl World {
     /// events.
     pub(crate) fn run(&mut self, events_max: u64) {
         while !self.ended
-            && self.run.scheduler.events() < events_max
+            && self.run.scheduler.events < events_max
             && self.run.observer.may_continue(self.run.scheduler.next())
             && self.advance()
         {}

@@ -159,7 +159,7 @@ impl World {
         let (now, Some(to)) = (run.scheduler.now(), cluster.place(packet.to())) else { return };
         let trigger = match &packet {
             Packet::Message(message) | Packet::Chained(message, _) => {
-                run.observer.observe(now, Observation::Sent { message });
+                run.observe(Observation::Sent { message });
                 let number = digest_number(&message.body);
                 run.scheduler.fold(number << 32 ^ message.to.0 << 24 ^ message.term.0);
                 trigger_of(message)
@@ -220,12 +220,14 @@ fn trigger_of_role(role: RoleName) -> Option<Trigger> {
     }
 }
 
-/// Returns the trigger that a sent message fires.
+/// Returns the trigger that a sent message fires; on an acknowledgement another node will rely.
 fn trigger_of(message: &Message) -> Option<Trigger> {
-    if is_acknowledgement(message) {
-        return Some(Trigger::Acknowledges);
+    match message.body {
+        Body::RequestVoteReply { granted: true }
+        | Body::AppendEntriesReply(AppendOutcome::Accepted { .. }) => Some(Trigger::Acknowledges),
+        Body::Heartbeat { .. } => Some(Trigger::SendsHeartbeat),
+        _ => None,
     }
-    matches!(message.body, Body::Heartbeat { .. }).then_some(Trigger::SendsHeartbeat)
 }
 
 /// Returns the number of a message kind in the digest: the length of its name, of the first one
@@ -245,13 +247,4 @@ fn digest_number(body: &Body) -> u64 {
 /// Returns true if the operation is a write that acknowledgements wait for.
 fn is_log_write(operation: &Operation) -> bool {
     operation.lane == Lane::Log && matches!(operation.action, FileAction::Write { .. })
-}
-
-/// Returns true if another node will rely on the message.
-fn is_acknowledgement(message: &Message) -> bool {
-    matches!(
-        message.body,
-        Body::RequestVoteReply { granted: true }
-            | Body::AppendEntriesReply(AppendOutcome::Accepted { .. })
-    )
 }

@@ -1,5 +1,6 @@
 //! The part of a run that every owner of state may use besides its own.
 
+use crate::observe::Observation;
 use crate::observer::Observer;
 use crate::settings::Settings;
 use crate::values::choice::Choices;
@@ -21,6 +22,13 @@ pub(crate) struct Setup {
     pub(crate) settings: Settings,
     pub(crate) workload: AnyWorkload,
     pub(crate) choices: Choices,
+}
+
+impl Run {
+    /// Shows an observation at the current time.
+    pub(crate) fn observe(&mut self, observation: Observation<'_>) {
+        self.observer.observe(self.scheduler.now(), observation);
+    }
 }
 
 impl Setup {

@@ -55,9 +55,15 @@ impl World {
         mark_core(&core, &self.cluster, &mut self.run.observer);
         let ids: Vec<NodeId> = core.iter().map(|place| place.id()).collect();
         let now = self.run.scheduler.now();
-        self.run.observer.observe(now, Observation::Stabilized { core: &ids });
-        let latest_arrival = self.network.latest_arrival;
-        self.stabilization = Some(Stabilization::new(core, now, latest_arrival));
+        self.run.observe(Observation::Stabilized { core: &ids });
+        self.stabilization = Some(Stabilization {
+            core,
+            since: now,
+            progress_at: now,
+            last_message_arrival: self.network.latest_arrival,
+            last_admin_request_at: now,
+            ..Stabilization::default()
+        });
         self.load.restart_client_timers(&self.run.setup, &mut self.run.scheduler);
         self.run.scheduler.at_once(Event::CheckProgress);
     }
@@ -67,7 +73,7 @@ impl World {
         let Some(mut stabilization) = self.stabilization.take() else { return };
         let now = self.run.scheduler.now();
         stabilization.reads_served = self.goals(&stabilization).reads_served();
-        if let Some(ask) = self.goals(&stabilization).next_probe(self.run.scheduler.events()) {
+        if let Some(ask) = self.goals(&stabilization).next_probe(self.run.scheduler.events) {
             let (load, mut run) = self.load_and_surroundings();
             load.invoke(load.clients.prober(), ask, &mut run);
         }
@@ -98,7 +104,7 @@ impl World {
         let reached = goals.are_reached();
         let heartbeat_interval = self.run.setup.settings.config.heartbeat_interval;
         if reached && now > stabilization.last_message_arrival {
-            self.run.observer.observe(now, Observation::Idle);
+            self.run.observe(Observation::Idle);
             self.run.scheduler.after(IDLE.0.max(heartbeat_interval * IDLE.1), Event::End);
         } else if !reached && goals.are_overdue() {
             self.run.observer.fail(goals.stall_report(&self.network));
@@ -133,7 +139,7 @@ impl World {
             running.note_comparisons(&mut self.run.observer);
             running.show_machine(now, &mut self.run.observer);
         }
-        self.run.observer.observe(now, Observation::Ended);
+        self.run.observe(Observation::Ended);
         self.ended = true;
     }
 }

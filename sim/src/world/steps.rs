@@ -124,7 +124,7 @@ impl World {
         if let Some((client, op)) = self.load.clients.attempt_owner(tag) {
             self.run.observer.client_request(now, client, op, tag, to.id());
         }
-        self.run.observer.observe(now, Observation::RequestReceived { node: to.id(), tag });
+        self.run.observe(Observation::RequestReceived { node: to.id(), tag });
         match kind {
             RequestKind::Propose(command, acknowledge) => {
                 let proposal = Proposal { tag, acknowledge, command };

@@ -190,7 +190,7 @@ impl World {
         node.lose_disk(is_bootstrap_peer);
         let incarnation = node.disk.incarnation(place.id());
         let wiped = Observation::Wiped { node: place.id(), incarnation };
-        self.run.observer.observe(self.run.scheduler.now(), wiped);
+        self.run.observe(wiped);
     }
 
     /// A node restarts on an older copy of its disk after `down`: it has lost acknowledged state,

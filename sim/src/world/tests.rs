@@ -195,6 +195,6 @@ fn a_clone_continues_exactly_as_the_original() {
     };
     world.run(u64::MAX);
     clone.run(u64::MAX);
-    let end = |world: &World| (world.run.scheduler.digest(), world.run.scheduler.events());
+    let end = |world: &World| (world.run.scheduler.digest, world.run.scheduler.events);
     assert_eq!(end(&world), end(&clone));
 }

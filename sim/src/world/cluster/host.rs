@@ -160,7 +160,7 @@ impl Node {
         let report = running.lanes.of(lane).reports.pop_front()?;
         if report.fatal {
             let node = self.place.id();
-            run.observer.observe(run.scheduler.now(), Observation::DiskFailed { node });
+            run.observe(Observation::DiskFailed { node });
         }
         Some(Input::Disk(report.completion))
     }
@@ -197,7 +197,7 @@ impl Node {
 
     /// Executes the first work of the worker, and returns its result.
     pub(crate) fn execute_work(&mut self, run: &mut Run) -> Option<WorkResult> {
-        let (now, node) = (run.scheduler.now(), self.place.id());
+        let node = self.place.id();
         let result = match self.life.running_mut()?.work.submitted.pop_front()? {
             Work::Apply(entries) => self.apply(entries, run),
             work => {
@@ -209,7 +209,7 @@ impl Node {
         let state = running.worker.machine().results();
         match result {
             WorkResult::Restored { last: index, .. } => {
-                run.observer.observe(now, Observation::Restored { node, index, state });
+                run.observe(Observation::Restored { node, index, state });
                 self.count_disk_faults(&mut run.observer);
             }
             WorkResult::Answered { tag, .. } => {
@@ -240,7 +240,7 @@ impl Node {
         let (entries, executed, states) = (&entries[..], &executed[..], &states[..]);
         let node = self.place.id();
         let applied = Observation::Applied { node, entries, executed, states };
-        run.observer.observe(run.scheduler.now(), applied);
+        run.observe(applied);
         WorkResult::Applied { last, outcomes, state_digests }
     }
 
@@ -262,8 +262,7 @@ impl Node {
                     let mut bytes = Vec::new();
                     frozen.read_to_end(&mut bytes).expect("a view in memory can be read");
                     let last = frozen.last();
-                    run.observer
-                        .observe(now, Observation::SnapshotFrozen { node, last, bytes: &bytes });
+                    run.observe(Observation::SnapshotFrozen { node, last, bytes: &bytes });
                     running.show_machine(now, &mut run.observer);
                     running.work.view = bytes.into();
                     Input::ViewFrozen(last)
@@ -308,7 +307,7 @@ impl Node {
             if acknowledge.resolved(membership) == Acknowledge::AllLive {
                 running.requests.for_all_live.insert(*tag);
                 let request = Observation::RequestForAllLive { tag: *tag };
-                run.observer.observe(run.scheduler.now(), request);
+                run.observe(request);
             }
         }
         run.observer.reach_if(proposals.len() > 1, Spot::ProposedTogether);

@@ -36,7 +36,7 @@ impl Cluster {
             let mut bootstrap = None;
             while let Some(write) = running.writes.pop_durable(*through) {
                 let durable = Observation::Durable { node: place.id(), write: &write };
-                run.observer.observe(run.scheduler.now(), durable);
+                run.observe(durable);
                 writes += 1;
                 bootstrap = write.install.filter(|meta| meta.last == EntryId::ZERO).or(bootstrap);
             }
@@ -88,7 +88,7 @@ impl Node {
                     }
                 }
                 Note::SnapshotTaken(meta) => {
-                    run.observer.observe(now, Observation::SnapshotTaken { node, meta: &meta });
+                    run.observe(Observation::SnapshotTaken { node, meta: &meta });
                 }
                 Note::SnapshotReceived(meta) => run.observer.received_snapshot(now, node, &meta),
             }
@@ -120,14 +120,14 @@ impl Node {
         let timeout = run.setup.settings.config.election_timeout_max;
         let live: Vec<NodeId> = running.leadership.live(id.term, own, timeout).collect();
         run.observer.reach(Spot::AnsweredByAllLive);
-        run.observer.observe(now, Observation::AllLiveAcknowledged { node, id, live: &live });
+        run.observe(Observation::AllLiveAcknowledged { node, id, live: &live });
     }
 
     /// Records a write that the algorithm has submitted to its storage.
     fn note_submitted(&mut self, write: Write, run: &mut Run) {
         let node = self.place.id();
         run.scheduler.fold(write.id.0 << 16 ^ write.entries.len() as u64);
-        run.observer.observe(run.scheduler.now(), Observation::Submitted { node, write: &write });
+        run.observe(Observation::Submitted { node, write: &write });
         let Some(running) = self.life.running_mut() else { return };
         if let Some(replaced) = running.writes.submit(write) {
             run.observer.truncates(node, replaced);

@@ -116,7 +116,7 @@ fn draw_wanted(pending: &[Pending], draw: &mut Draw<'_>) -> Vec<bool> {
         SurvivalRule::Chance(900),
     ]);
     let chosen = draw.below(pending.len().max(1) as u64) as usize;
-    let newest = pending.iter().map(file_of).max_by_key(|file| age(*file));
+    let newest = pending.iter().map(file_of).max();
     let wanted = pending.iter().enumerate().map(|(place, pending)| {
         let name = matches!(pending, Pending::Change(_));
         match choice {
@@ -138,15 +138,5 @@ fn file_of(pending: &Pending) -> FileName {
         Pending::Sector { file, .. } => file,
         Pending::Change(Change::Create(file) | Change::Remove(file)) => file,
         Pending::Change(Change::Rename { to, .. }) => to,
-    }
-}
-
-/// Returns a key that grows with the number in the file's name.
-fn age(file: FileName) -> (u8, u64) {
-    match file {
-        FileName::Superblock => (0, 0),
-        FileName::Segment(number) => (1, number),
-        FileName::Snapshot(index) => (2, index.0),
-        FileName::PartialSnapshot(index) => (3, index.0),
     }
 }

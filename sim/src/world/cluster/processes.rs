@@ -126,7 +126,7 @@ impl Node {
         self.life = Life::StartRefused(exit);
         run.observer.start_refused(now, place.id(), error);
         let (damaged, reason) = (self.disk.damaged, &error.to_string()[..]);
-        run.observer.observe(now, Observation::StartFailed { node: place.id(), damaged, reason });
+        run.observe(Observation::StartFailed { node: place.id(), damaged, reason });
     }
 
     /// Begins the life of a process that has just been opened.
@@ -172,7 +172,7 @@ impl Node {
         running.note_comparisons(&mut run.observer);
         run.observer.crashed(&running.status, pending, pending - lost, unreported, applying);
         self.disk.machine_checkpoint = running.worker.machine().user().checkpoint();
-        run.observer.observe(now, Observation::Crashed { node: place.id() });
+        run.observe(Observation::Crashed { node: place.id() });
         self.postpone_start(exit.down, &mut run.scheduler);
         run.scheduler.count(EventKind::Crash, u64::from(place.0) << 32 ^ lost as u64);
         Some(running.requests.unanswered)

@@ -13,21 +13,14 @@ use crate::observer::Observer;
 use crate::values::time::SimTime;
 
 /// The driver of a process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct DriverQueue {
     /// The outputs that a lagging driver has not executed yet.
     pub(super) backlog: VecDeque<Output>,
     /// The earliest scheduled wake-up of the node.
-    wake_at: SimTime,
+    wake_at: Option<SimTime>,
     /// The proposals that the driver gathers into one batch.
     pub(super) gathered: Vec<Proposal>,
-}
-
-impl Default for DriverQueue {
-    fn default() -> DriverQueue {
-        let wake_at = SimTime(u64::MAX);
-        DriverQueue { backlog: VecDeque::new(), wake_at, gathered: Vec::new() }
-    }
 }
 
 impl DriverQueue {
@@ -38,18 +31,16 @@ impl DriverQueue {
 
     /// Schedules a wake-up; returns false if an earlier one is scheduled already.
     pub(super) fn wake_earlier(&mut self, at: SimTime) -> bool {
-        let is_earlier = at < self.wake_at;
-        self.wake_at = self.wake_at.min(at);
+        let is_earlier = at < self.wake_at.unwrap_or(SimTime(u64::MAX));
+        if is_earlier {
+            self.wake_at = Some(at);
+        }
         is_earlier
     }
 
     /// Ends the scheduled wake-up; returns false if it is not due.
     pub(super) fn take_wake(&mut self, now: SimTime) -> bool {
-        let is_due = self.wake_at <= now;
-        if is_due {
-            self.wake_at = SimTime(u64::MAX);
-        }
-        is_due
+        self.wake_at.take_if(|wake_at| *wake_at <= now).is_some()
     }
 }
 

@@ -57,13 +57,13 @@ impl Node {
 impl Running {
     /// Shows the last step to the checks. Its input was a reply of the peer `replying`, if of one.
     pub(crate) fn show_step(&self, before: &Status, replying: Option<NodeId>, run: &mut Run) {
-        let (now, node, raft) = (run.scheduler.now(), self.status.id, self.node.raft());
+        let (node, raft) = (self.status.id, self.node.raft());
         let (status, membership) = (&self.status, raft.membership());
-        run.observer.observe(now, Observation::Stepped { node, status, membership });
+        run.observe(Observation::Stepped { node, status, membership });
         if let Some(peer) = replying
             && let Some(matched) = raft.matched(peer)
         {
-            run.observer.observe(now, Observation::PeerMatched { node, peer, matched });
+            run.observe(Observation::PeerMatched { node, peer, matched });
         }
         run.observer.stepped(before, status);
     }

@@ -16,9 +16,9 @@ use crate::world::scheduler::Scheduler;
 use crate::world::scheduler::queue::{Event, PlanEvent};
 
 /// The plan during a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ActivePlan {
-    plan: Plan,
+    pub(super) plan: Plan,
     armed: Vec<ArmedOp>,
     /// One bit for each trigger that an armed operation waits for.
     triggers: u32,
@@ -46,17 +46,6 @@ pub(crate) struct DelayedOp {
 }
 
 impl ActivePlan {
-    pub(crate) fn new(plan: Plan) -> ActivePlan {
-        ActivePlan {
-            plan,
-            armed: Vec::new(),
-            triggers: 0,
-            delayed: Vec::new(),
-            effects: Vec::new(),
-            current_op: 0,
-        }
-    }
-
     /// Starts an operation of the plan, and returns it.
     pub(crate) fn start_op(&mut self, op: u32) -> &Op {
         self.current_op = op;
@@ -214,7 +203,8 @@ mod tests {
         let when = When::On(TriggerCondition { node: by, nth, times, ..vote });
         let verb =
             Crash { node: NodeSelector::It, keep: KeptWrites::None, down: Duration::ZERO }.into();
-        let mut plan = ActivePlan::new(Plan { ops: vec![Op { when, verb }] });
+        let mut plan =
+            ActivePlan { plan: Plan { ops: vec![Op { when, verb }] }, ..ActivePlan::default() };
         let mut scheduler = Scheduler::default();
         plan.schedule(&mut scheduler);
         assert_eq!(scheduler.next(), SimTime(10));

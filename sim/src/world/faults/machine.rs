@@ -32,7 +32,7 @@ pub(crate) fn strike(
     let key = Key { node: place.0 + 1, counter, ..Kind::MachineFault.key() };
     running.worker.machine().user().fail_next(fault, run.setup.choices.choose(key, u64::MAX));
     run.observer.fault(Fault::MachineFault, node.role());
-    run.observer.observe(run.scheduler.now(), Observation::MachineFault { node: id });
+    run.observe(Observation::MachineFault { node: id });
 }
 
 /// Records whether a leader finds in this step that its state machine has diverged.
@@ -55,7 +55,7 @@ pub(crate) fn note_comparison(node: NodeId, result: ComparisonResult, run: &mut 
         ComparisonResult::Diverged { .. } => Spot::NodeQuarantined,
         ComparisonResult::Rebuilt { .. } => Spot::NodeRebuilt,
     });
-    run.observer.observe(run.scheduler.now(), Observation::StateCompared { node, result });
+    run.observe(Observation::StateCompared { node, result });
 }
 
 /// Returns true if two nodes with the same log have different states.

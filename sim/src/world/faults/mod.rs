@@ -21,7 +21,7 @@ use crate::world::run::Run;
 use crate::world::scheduler::queue::{Event, PlanEvent};
 
 /// The faults of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
     pub(super) plan: ActivePlan,
     /// The state machines that may be wrong.
@@ -33,7 +33,9 @@ pub(super) struct Faults {
 impl Faults {
     /// Returns the faults at the start of a run.
     pub(super) fn new(plan: Plan) -> Faults {
-        Faults { plan: ActivePlan::new(plan), taint: Taint::default(), safety_lost: false }
+        let mut faults = Faults::default();
+        faults.plan.plan = plan;
+        faults
     }
 
     /// Disables the safety checks, because more disks are lost than the cluster can survive.

@@ -100,6 +100,6 @@ fn damage_disk(node: &mut Node, damage: &DamageDisk<'_>, run: &Run) -> Damage {
 fn note_bound(node: &Node, ppm: u32, run: &mut Run) {
     if run.setup.settings.config.lease.is_some_and(|lease| ppm > lease.drift_ppm) {
         let node = node.place.id();
-        run.observer.observe(run.scheduler.now(), Observation::ClockBoundExceeded { node });
+        run.observe(Observation::ClockBoundExceeded { node });
     }
 }

@@ -16,7 +16,7 @@ use crate::world::slots::Slots;
 /// All clients: first those of the load; then the load-spike client, which only sends many requests
 /// at once; the prober, which tests progress in the stabilization phase; and one for each scripted
 /// request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Clients {
     list: Vec<Client>,
     /// The number of load clients.
@@ -116,7 +116,7 @@ impl IndexMut<u16> for Clients {
 impl Clients {
     pub(super) fn new(count: u16) -> Clients {
         let list = vec![Client::default(); count as usize + 2];
-        Clients { list, count, requests: Slots::default(), ops: 0, started: 0 }
+        Clients { list, count, ..Clients::default() }
     }
 
     /// Returns the client that tests progress in the stabilization phase.

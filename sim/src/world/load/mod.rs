@@ -8,6 +8,7 @@ mod scripted;
 mod sending;
 mod timers;
 
+use crate::observe::Observation;
 use crate::observe::outcome::ScriptedResults;
 use crate::observer::Observer;
 use crate::settings::Settings;
@@ -22,7 +23,7 @@ use crate::world::run::Setup;
 use crate::world::scheduler::Scheduler;
 
 /// The clients and the operator of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Load {
     pub(super) clients: Clients,
     scripted: ScriptedRequests,
@@ -32,11 +33,7 @@ pub(crate) struct Load {
 impl Load {
     /// Returns the load at the start of a run.
     pub(super) fn new(settings: &Settings) -> Load {
-        Load {
-            clients: Clients::new(settings.clients),
-            scripted: ScriptedRequests::default(),
-            operator: Operator::default(),
-        }
+        Load { clients: Clients::new(settings.clients), ..Load::default() }
     }
 
     /// Records the current leader if it has changed.
@@ -61,6 +58,11 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl Surroundings<'_> {
+    /// Shows an observation at the current time.
+    pub(super) fn observe(&mut self, observation: Observation<'_>) {
+        self.observer.observe(self.scheduler.now(), observation);
+    }
+
     /// Returns true until the stabilization phase begins.
     pub(super) fn in_fault_phase(&self) -> bool {
         self.stabilization.is_none()

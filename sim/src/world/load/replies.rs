@@ -59,7 +59,7 @@ impl Load {
         let waited = call.is_some() || op.is_some_and(|op| self.clients[client].finish(op));
         if let Some(op) = op.filter(|_| waited) {
             let replied = Observation::Replied { op, node: at.id(), id, outcome };
-            run.observer.observe(run.scheduler.now(), replied);
+            run.observe(replied);
         }
         if let Some(call) = call {
             self.session_replied(client, call, outcome, run);
@@ -111,7 +111,7 @@ impl Load {
             SessionEvent::Ended(_) => {
                 run.observer.reach(Spot::SessionOver);
                 for op in std::mem::take(&mut state.sequences).into_values() {
-                    run.observer.observe(run.scheduler.now(), Observation::Unknown { op });
+                    run.observe(Observation::Unknown { op });
                 }
             }
             SessionEvent::Opened(_) => {}
@@ -142,7 +142,7 @@ impl Load {
         self.clients[client].failures = 0;
         let (node, freshness, index, applied) = (at.id(), *freshness, *index, *applied);
         let served = Observation::ReadServed { op, node, freshness, index, applied, state, answer };
-        run.observer.observe(run.scheduler.now(), served);
+        run.observe(served);
         self.scripted.reply(self.clients.scripted_number(client), answer);
         self.continue_after_success(client, Probed::Read, run)
     }
@@ -158,7 +158,7 @@ impl Load {
         }
         self.clients[client].leader = Some(at.id());
         self.clients[client].failures = 0;
-        run.observer.observe(run.scheduler.now(), Observation::Unknown { op });
+        run.observe(Observation::Unknown { op });
         if client != self.clients.load_spike_client() {
             self.schedule_next_operation(client, run.setup, run.scheduler);
         }
@@ -186,7 +186,7 @@ impl Load {
                 }
                 None => Observation::Unknown { op },
             };
-            run.observer.observe(run.scheduler.now(), observation);
+            run.observe(observation);
         }
         self.continue_after_failure(client, run);
     }

@@ -111,7 +111,7 @@ impl Load {
             return true;
         }
         for op in std::mem::take(&mut self.clients[client].pending) {
-            run.observer.observe(now, Observation::Unknown { op });
+            run.observe(Observation::Unknown { op });
             self.clients[client].leader = None;
         }
         if now >= until {

@@ -88,7 +88,7 @@ impl Load {
         run: &mut Surroundings<'_>,
     ) {
         let invoked = Observation::ProposeInvoked { op, command, session: None };
-        run.observer.observe(run.scheduler.now(), invoked);
+        run.observe(invoked);
         let tag = self.clients.begin_attempt(client, Some(op), None);
         let acknowledge = fixed.unwrap_or_else(|| draw_acknowledge(tag, false, run.setup));
         self.clients[client].pending.insert(op);
@@ -107,7 +107,7 @@ impl Load {
         run: &mut Surroundings<'_>,
     ) {
         let invoked = Observation::ReadInvoked { op, level, query: &query };
-        run.observer.observe(run.scheduler.now(), invoked);
+        run.observe(invoked);
         self.clients[client].pending.insert(op);
         let tag = self.clients.begin_attempt(client, Some(op), None);
         self.send_request(route, tag, RequestKind::Read(level, query), run);
@@ -140,7 +140,7 @@ impl Load {
         let session = Some((id, sequence));
         self.clients.count_started(client);
         let invoked = Observation::ProposeInvoked { op, command, session };
-        run.observer.observe(run.scheduler.now(), invoked);
+        run.observe(invoked);
         self.call(client, call, run);
     }
 

@@ -69,7 +69,7 @@ impl Load {
             self.clients[client].leader = None;
             run.observer.reach(Spot::UnknownByTimeout);
             for op in given_up {
-                run.observer.observe(run.scheduler.now(), Observation::Unknown { op });
+                run.observe(Observation::Unknown { op });
             }
             self.continue_after_failure(client, run);
         } else if client == self.clients.load_spike_client() {

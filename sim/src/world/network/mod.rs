@@ -20,7 +20,7 @@ use crate::world::scheduler::queue::Event;
 use crate::world::slots::Slots;
 
 /// The network between the nodes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Network {
     nodes: usize,
     links: Vec<Link>,
@@ -45,17 +45,8 @@ impl Network {
 
     pub(crate) fn new(nodes: usize) -> Network {
         assert!(nodes <= Links::NODES_MAX);
-        Network {
-            nodes,
-            links: vec![Link::default(); nodes * nodes],
-            in_flight: Slots::default(),
-            past: Vec::new(),
-            remembered: 0,
-            seen: 0,
-            latest_arrival: SimTime::default(),
-            numbered: 0,
-            encode_buffer: Vec::new(),
-        }
+        let links = vec![Link::default(); nodes * nodes];
+        Network { nodes, links, ..Network::default() }
     }
 
     fn link(&mut self, from: Place, to: Place) -> &mut Link {

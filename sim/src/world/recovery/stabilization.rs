@@ -8,7 +8,7 @@ use crate::world::place::Place;
 use crate::world::run::Setup;
 
 /// The goals of the stabilization phase, and the progress so far.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Stabilization {
     pub(crate) core: Vec<Place>,
     pub(crate) since: SimTime,
@@ -33,24 +33,6 @@ pub(crate) enum Probed {
 }
 
 impl Stabilization {
-    /// Returns the start of the phase at `now`.
-    pub(crate) fn new(
-        core: Vec<Place>,
-        now: SimTime,
-        last_message_arrival: SimTime,
-    ) -> Stabilization {
-        Stabilization {
-            core,
-            since: now,
-            progress: 0,
-            progress_at: now,
-            probed: false,
-            reads_served: 0,
-            last_message_arrival,
-            last_admin_request_at: now,
-        }
-    }
-
     /// Returns true if the node is in the core, so that a leader of the core hears from it.
     pub(crate) fn hears(&self, id: NodeId) -> bool {
         self.core.iter().any(|place| place.id() == id)

@@ -17,10 +17,10 @@ use crate::world::scheduler::queue::{Event, Queue};
 pub(crate) struct Scheduler {
     now: SimTime,
     queue: Queue,
-    events: u64,
+    pub(crate) events: u64,
     /// The number of events at the current instant.
     events_now: u32,
-    digest: u64,
+    pub(crate) digest: u64,
 }
 
 /// More events at one instant than this mean that events trigger one another without end.
@@ -34,16 +34,6 @@ impl Scheduler {
     /// Returns the current time.
     pub(crate) fn now(&self) -> SimTime {
         self.now
-    }
-
-    /// Returns the number of events so far.
-    pub(crate) fn events(&self) -> u64 {
-        self.events
-    }
-
-    /// Returns a hash over all events so far.
-    pub(crate) fn digest(&self) -> u64 {
-        self.digest
     }
 
     /// Returns the time of the next event, or the largest time if there is none.
