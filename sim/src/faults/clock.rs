@@ -4,9 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::faults::argument::{Argument, By, For, Node};
-use crate::faults::operation::operation;
-use crate::faults::selector::NodeSelector;
-use crate::faults::strike::{Lasting, Simulated, Strike};
+use crate::faults::{Lasting, NodeSelector, Simulated, Strike, operation};
 use crate::values::words::{SyntaxError, Words};
 
 operation! {

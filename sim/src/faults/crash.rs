@@ -4,9 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::faults::argument::{Argument, For, Node};
-use crate::faults::operation::operation;
-use crate::faults::selector::NodeSelector;
-use crate::faults::strike::{NodeStrike, Strike};
+use crate::faults::{NodeSelector, NodeStrike, Strike, operation};
 use crate::values::words::{SyntaxError, Words};
 
 operation! {

@@ -2,12 +2,10 @@
 
 use quorate::storage::{Disk, FileName};
 
-use crate::disk::{self, SECTOR_BYTES, SimDisk};
+use crate::disk;
+use crate::disk::{SECTOR_BYTES, SimDisk};
 use crate::faults::argument::{After, Node, Target, named};
-use crate::faults::fault_draw::FaultDraw;
-use crate::faults::operation::operation;
-use crate::faults::selector::NodeSelector;
-use crate::faults::strike::{Damage, Strike};
+use crate::faults::{Damage, FaultDraw, NodeSelector, Strike, operation};
 use crate::values::choice::Draw;
 
 operation! {

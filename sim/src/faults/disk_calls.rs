@@ -5,11 +5,7 @@ use std::time::Duration;
 use crate::disk;
 use crate::faults::argument::{After, For, Node, Room, Sectors, named};
 use crate::faults::damage::DiskDraw;
-use crate::faults::fault_draw::FaultDraw;
-use crate::faults::operation::operation;
-use crate::faults::selector::NodeSelector;
-use crate::faults::strike::{Lasting, Simulated, Strike};
-use crate::faults::{Drawn, Fault};
+use crate::faults::{Drawn, Fault, FaultDraw, Lasting, NodeSelector, Simulated, Strike, operation};
 
 operation! {
     /// A disk call of the node fails, after N other calls of this kind; `sectors` of it are done.

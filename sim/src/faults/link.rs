@@ -4,9 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::faults::argument::{Argument, Every, For, Node, Receiver};
-use crate::faults::operation::operation;
-use crate::faults::selector::NodeSelector;
-use crate::faults::strike::{LinkFault, LinkSelector, Resolve, Strike};
+use crate::faults::{LinkFault, LinkSelector, NodeSelector, Resolve, Strike, operation};
 use crate::values::words::{SyntaxError, Words};
 
 operation! {

@@ -1,9 +1,7 @@
 //! A node's state machine makes an error.
 
 use crate::faults::argument::{Node, named};
-use crate::faults::operation::operation;
-use crate::faults::selector::NodeSelector;
-use crate::faults::strike::{Simulated, Strike};
+use crate::faults::{NodeSelector, Simulated, Strike, operation};
 
 operation! {
     /// The node's state machine makes this error with the next command.

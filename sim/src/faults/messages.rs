@@ -1,9 +1,7 @@
 //! A node receives messages that no correct node would send to it, or old ones again.
 
 use crate::faults::argument::{Count, Node};
-use crate::faults::operation::operation;
-use crate::faults::selector::NodeSelector;
-use crate::faults::strike::{Simulated, Strike};
+use crate::faults::{NodeSelector, Simulated, Strike, operation};
 
 operation! {
     /// The node receives N messages that no correct node would send to it.

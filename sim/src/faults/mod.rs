@@ -50,6 +50,7 @@ pub use load_spike::LoadSpike;
 pub use machine_fault::{FaultyMachine, MachineFault};
 pub use messages::{Misroute, Replay};
 pub use operation::Syntax;
+use operation::operation;
 pub(crate) use operation::{Extent, Planned};
 pub(crate) use operator::AdminRequest;
 #[cfg(feature = "cli")]
@@ -62,6 +63,7 @@ pub use slowness::{SlowApply, SlowDisk};
 pub(crate) use strike::{
     Damage, DamageDisk, Lasting, LinkFault, NodeStrike, SelectLinks, Simulated, Strike,
 };
+use strike::{LinkSelector, Resolve};
 
 /// The family of a fault kind: what it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

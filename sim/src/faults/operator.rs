@@ -4,13 +4,10 @@ use std::fmt;
 
 use quorate::types::{Address, Change, NodeId};
 
-use crate::faults::Fault;
 use crate::faults::argument::{Argument, Node};
-use crate::faults::fault_draw::FaultDraw;
-use crate::faults::operation::operation;
-use crate::faults::selector::NodeSelector;
-use crate::faults::strike::{NodeStrike, Strike};
-use crate::values::words::{self, SyntaxError, Words};
+use crate::faults::{Fault, FaultDraw, NodeSelector, NodeStrike, Strike, operation};
+use crate::values::words;
+use crate::values::words::{SyntaxError, Words};
 
 operation! {
     /// A request about the membership.

@@ -6,9 +6,9 @@ use std::fmt;
 use quorate::types::ReadLevel;
 
 use crate::faults::operation::{Extent, Planned, Syntax};
-use crate::faults::selector::NodeSelector;
-use crate::faults::strike::Strike;
-use crate::values::words::{self, Exact, SyntaxError, Words};
+use crate::faults::{NodeSelector, Strike};
+use crate::values::words;
+use crate::values::words::{Exact, SyntaxError, Words};
 
 /// One request of a client to the simulator's key-value store.
 ///

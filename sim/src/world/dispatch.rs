@@ -4,7 +4,7 @@ use quorate::replica::Input;
 
 use crate::world::World;
 use crate::world::place::{Place, Start};
-use crate::world::scheduler::queue::{Event, ProcessEvent};
+use crate::world::scheduler::{Event, ProcessEvent};
 
 impl World {
     /// Runs to the end, until the observer has seen a violation, or until there were `events_max`

@@ -39,7 +39,7 @@ use crate::settings::Settings;
 use crate::values::choice::Choices;
 use crate::workload::AnyWorkload;
 use crate::world::cluster::Cluster;
-use crate::world::cluster::steps::StepResults;
+use crate::world::cluster::processes::StepResults;
 use crate::world::faults::Faults;
 use crate::world::load::Load;
 use crate::world::load::Surroundings;
@@ -49,8 +49,8 @@ pub(crate) use crate::world::place::Start;
 use crate::world::recovery::stabilization::Stabilization;
 pub(crate) use crate::world::run::Run;
 use crate::world::run::Setup;
+use crate::world::scheduler::Event;
 use crate::world::scheduler::Scheduler;
-use crate::world::scheduler::queue::Event;
 
 /// A cluster and its environment.
 pub(crate) struct World {

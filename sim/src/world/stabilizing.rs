@@ -16,10 +16,10 @@ use crate::world::cluster::processes::Exit;
 use crate::world::goals::{Goals, Help};
 use crate::world::network::links::Links;
 use crate::world::place::Place;
+use crate::world::recovery::core::isolate_core;
 use crate::world::recovery::core::{draw_core, mark_core};
-use crate::world::recovery::isolation::isolate_core;
 use crate::world::recovery::stabilization::Stabilization;
-use crate::world::scheduler::queue::Event;
+use crate::world::scheduler::Event;
 
 /// The duration of the idle time at the end of the run: the longer of the first, and the second in
 /// heartbeat intervals.

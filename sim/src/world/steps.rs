@@ -11,7 +11,7 @@ use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::plan::Trigger;
 use crate::world::World;
-use crate::world::cluster::steps::{StepResults, replying_peer};
+use crate::world::cluster::processes::{StepResults, replying_peer};
 use crate::world::faults::machine;
 use crate::world::load::clients::{Request, RequestKind};
 use crate::world::network::Envelope;
@@ -200,7 +200,7 @@ impl World {
         if let Some(running) = cluster[place].running() {
             running.show_step(&before, replying, run);
         }
-        let survives = cluster.note_membership(place, &before, &mut run.observer);
+        let survives = cluster.note_membership(place, &before, run);
         // A leader suspends voters without knowing which disks are lost. The voters that remain may
         // have lost a majority of theirs: then safety cannot hold.
         if !survives

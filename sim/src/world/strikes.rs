@@ -12,12 +12,12 @@ use crate::world::World;
 use crate::world::cluster::processes::Exit;
 use crate::world::faults::active_plan::DelayedOp;
 use crate::world::faults::active_plan::Effect;
+use crate::world::faults::active_plan::Targets;
 use crate::world::faults::node_faults;
-use crate::world::faults::targets::Targets;
 use crate::world::load::operator::Operator;
 use crate::world::place::Place;
 use crate::world::scheduler::EventKind;
-use crate::world::scheduler::queue::{Event, PlanEvent};
+use crate::world::scheduler::{Event, PlanEvent};
 
 impl World {
     /// Continues the plan: an operation becomes due, or a fault that lasts changes or ends.

@@ -5,11 +5,11 @@ use quorate::raft::{RoleName, Status};
 use quorate::types::{Change, Index, Membership, NodeId, Voters};
 
 use crate::observe::coverage::Spot;
-use crate::observer::Observer;
 use crate::settings::Settings;
 use crate::world::cluster::Cluster;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
+use crate::world::run::Run;
 
 /// A membership, and its index in the log.
 #[derive(Clone, Debug)]
@@ -21,12 +21,7 @@ pub(crate) struct LoggedMembership {
 impl Cluster {
     /// Records the membership changes of a node's last step. Returns false if afterwards a
     /// membership that may decide has lost the disks of a majority.
-    pub(crate) fn note_membership(
-        &mut self,
-        place: Place,
-        before: &Status,
-        observer: &mut Observer,
-    ) -> bool {
+    pub(crate) fn note_membership(&mut self, place: Place, before: &Status, run: &mut Run) -> bool {
         let node = &mut self.nodes[place.0 as usize];
         let Some(running) = node.life.running_mut() else { return true };
         let (status, log) = (running.status, running.node.raft().log());
@@ -39,7 +34,7 @@ impl Cluster {
         let leads = before.role == RoleName::Leader;
         if leads && before.term == status.term && status.role == RoleName::Follower {
             let dismissed = !log.membership().is_voter(place.id());
-            observer.reach_if(dismissed, Spot::LeaderRemoved);
+            run.observer.reach_if(dismissed, Spot::LeaderRemoved);
         }
         if log.membership().ptr_eq(&node.last_membership.membership) {
             return true;
@@ -54,14 +49,14 @@ impl Cluster {
         let is = &node.last_membership;
         let votes = |standing: &LoggedMembership| standing.membership.is_voter(place.id());
         let new_disk = node.disk.disks_lost > 0;
-        observer.reach_if(new_disk && votes(is) && !votes(&was), Spot::NewDiskVotes);
+        run.observer.reach_if(new_disk && votes(is) && !votes(&was), Spot::NewDiskVotes);
         node.bootstrapped |= is.index > Index::ZERO;
-        observer.reach_if(
+        run.observer.reach_if(
             is.index <= was.index && !was.membership.is_empty(),
             Spot::MembershipTruncated,
         );
         if leads && status.role == RoleName::Leader {
-            observer.membership_changed(place.id(), &was.membership, &is.membership, inherited);
+            run.observer.membership_changed(place.id(), &was.membership, &is.membership, inherited);
         }
         self.electorates().all(|membership| self.survives(membership, None))
     }
@@ -72,14 +67,14 @@ impl Cluster {
         place: Place,
         index: Index,
         membership: &Membership,
-        settings: &Settings,
-        observer: &mut Observer,
+        run: &mut Run,
     ) {
         if membership.is_empty() {
             return;
         }
         self[place].bootstrapped = true;
-        observer.reach_if(settings.bootstraps && index == Index::ZERO, Spot::Bootstrapped);
+        run.observer
+            .reach_if(run.setup.settings.bootstraps && index == Index::ZERO, Spot::Bootstrapped);
         if index == Index::ZERO && self.is_not_bootstrapped() {
             self.committed_membership = LoggedMembership { index, membership: membership.clone() };
         }

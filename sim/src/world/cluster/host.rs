@@ -21,7 +21,7 @@ use crate::world::cluster::queues::ViewRequest;
 use crate::world::run::Run;
 use crate::world::run::Setup;
 use crate::world::scheduler::EventKind;
-use crate::world::scheduler::queue::ProcessEvent;
+use crate::world::scheduler::ProcessEvent;
 
 /// A disk operation that has been executed, before its node is notified of it.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 pub(super) mod clock;
 mod electorates;
 mod host;
-mod leadership;
 pub(super) mod node;
 pub(super) mod node_disk;
 mod notes;
@@ -12,7 +11,6 @@ pub(super) mod processes;
 pub(super) mod queues;
 pub(super) mod running;
 mod shape;
-pub(super) mod steps;
 
 use std::ops::{Index, IndexMut};
 use std::time::Duration;

@@ -16,7 +16,7 @@ use crate::world::cluster::running::Running;
 use crate::world::place::{Place, Start};
 use crate::world::run::Run;
 use crate::world::scheduler::Scheduler;
-use crate::world::scheduler::queue::{Event, ProcessEvent};
+use crate::world::scheduler::{Event, ProcessEvent};
 
 /// One node of the world.
 #[derive(Clone, Debug)]

@@ -41,14 +41,7 @@ impl Cluster {
                 bootstrap = write.install.filter(|meta| meta.last == EntryId::ZERO).or(bootstrap);
             }
             if let Some(meta) = bootstrap {
-                let membership = &meta.membership;
-                self.note_bootstrap(
-                    place,
-                    Index::ZERO,
-                    membership,
-                    &run.setup.settings,
-                    &mut run.observer,
-                );
+                self.note_bootstrap(place, Index::ZERO, &meta.membership, run);
             }
         }
         run.observer.reach_if(writes > 1, Spot::GroupFlush);

@@ -1,17 +1,20 @@
-//! The starts and ends of the nodes' processes.
+//! The starts, the steps and the ends of the nodes' processes.
 
 use std::time::Duration;
 
 use quorate::machine::StateMachine;
-use quorate::replica::{NoteFilter, OpenError, Replica};
-use quorate::storage::{self, ClusterId, ErrorCause, Identity, StorageError};
-use quorate::types::{Membership, Tag};
+use quorate::raft::Status;
+use quorate::replica::{Input, Note, NoteFilter, OpenError, Output, Replica};
+use quorate::storage;
+use quorate::storage::{ClusterId, ErrorCause, Identity, StorageError};
+use quorate::types::{Membership, NodeId, Tag};
 
 use crate::faults::KeptWrites;
 use crate::machine::SimMachine;
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
+use crate::record::InputKind;
 use crate::values::choice::Kind;
 use crate::values::time::SimTime;
 use crate::workload::Workload;
@@ -22,10 +25,9 @@ use crate::world::cluster::notes::NEEDED_NOTES;
 use crate::world::cluster::power_loss::lose_power;
 use crate::world::cluster::running::Running;
 use crate::world::place::Start;
-use crate::world::run::Run;
-use crate::world::run::Setup;
+use crate::world::run::{Run, Setup};
+use crate::world::scheduler::Event;
 use crate::world::scheduler::EventKind;
-use crate::world::scheduler::queue::Event;
 
 /// The cluster id of every run.
 const CLUSTER: ClusterId = ClusterId(0x51);
@@ -70,7 +72,7 @@ impl Cluster {
         let running = Running::new(replica);
         let raft = running.node.raft();
         let (index, membership) = (raft.log().membership_index(), raft.membership().clone());
-        self.note_bootstrap(place, index, &membership, &run.setup.settings, &mut run.observer);
+        self.note_bootstrap(place, index, &membership, run);
         let node = &mut self[place];
         node.last_membership = LoggedMembership { index, membership };
         node.begin(running, exit, now, &mut run.observer);
@@ -196,5 +198,74 @@ impl Node {
             ErrorCause::Damage | ErrorCause::Disk => failed || damaged,
             ErrorCause::Unreadable | ErrorCause::Panic => false,
         }
+    }
+}
+
+/// The outputs and the notes of a step. The buffers are reused between steps to save allocations.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StepResults {
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) notes: Vec<Note>,
+}
+
+impl Node {
+    /// Starts the process that has just been opened, and returns its status.
+    pub(crate) fn take_first_step(&mut self, results: &mut StepResults) -> Option<Status> {
+        let running = self.life.running_mut()?;
+        running.node.start(&mut results.outputs);
+        running.node.take_notes(&mut results.notes);
+        Some(running.status)
+    }
+
+    /// Passes an input to the process, and returns its status before the step.
+    pub(crate) fn step(
+        &mut self,
+        input: Input,
+        results: &mut StepResults,
+        run: &mut Run,
+    ) -> Option<Status> {
+        let now = run.scheduler.now();
+        let own = self.clock.read(now);
+        let running = self.life.running_mut()?;
+        let taken = run.observer.is_recorded().then(|| InputKind::of(&input));
+        running.node.step(own, input, &mut results.outputs);
+        running.node.take_notes(&mut results.notes);
+        let before = std::mem::replace(&mut running.status, running.node.status());
+        running.counts.steps += 1;
+        running.note_lead(&before, &mut run.observer);
+        if run.observer.has_checks() {
+            running.node.assert_invariants();
+        }
+        if let Some(taken) = taken {
+            run.observer.input_taken(now, &running.status, taken, running.node.deadline());
+        }
+        let membership = running.node.raft().membership();
+        running.leadership.note_takeover(&running.status, &results.notes, membership);
+        Some(before)
+    }
+}
+
+impl Running {
+    /// Shows the last step to the checks. Its input was a reply of the peer `replying`, if of one.
+    pub(crate) fn show_step(&self, before: &Status, replying: Option<NodeId>, run: &mut Run) {
+        let (node, raft) = (self.status.id, self.node.raft());
+        let (status, membership) = (&self.status, raft.membership());
+        run.observe(Observation::Stepped { node, status, membership });
+        if let Some(peer) = replying
+            && let Some(matched) = raft.matched(peer)
+        {
+            run.observe(Observation::PeerMatched { node, peer, matched });
+        }
+        run.observer.stepped(before, status);
+    }
+}
+
+/// Returns the peer whose reply the input is, if it is one.
+pub(crate) fn replying_peer(input: &Input) -> Option<NodeId> {
+    match input {
+        Input::Packet(packet) => {
+            packet.message().filter(|message| message.body.is_reply()).map(|message| message.from)
+        }
+        _ => None,
     }
 }

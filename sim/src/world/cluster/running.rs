@@ -1,9 +1,13 @@
 //! The process of a node: everything that a crash loses.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use quorate::machine::Digest;
+use quorate::raft;
 use quorate::raft::{RoleName, Status};
-use quorate::replica::{Node as Decider, Replica, Worker};
-use quorate::types::{Comparisons, Instant, NodeId, Tag};
+use quorate::replica::{Node as Decider, Note, Replica, Worker};
+use quorate::types::{Body, Comparisons, Index, Instant, Membership, NodeId, Tag, Term};
 
 use crate::machine::SimMachine;
 use crate::observe::coverage::Spot;
@@ -11,9 +15,7 @@ use crate::observe::{MachineView, Observation};
 use crate::observer::Observer;
 use crate::values::time::SimTime;
 use crate::world::cluster::clock::Clock;
-use crate::world::cluster::leadership::Leadership;
-use crate::world::cluster::queues::{DriverQueue, OpenRequests, WorkQueue};
-use crate::world::cluster::queues::{Lanes, PendingWrites};
+use crate::world::cluster::queues::{DriverQueue, Lanes, OpenRequests, PendingWrites, WorkQueue};
 
 /// The process of a node.
 #[derive(Clone, Debug)]
@@ -134,5 +136,52 @@ impl Running {
             let peers = self.node.peers();
             observer.inflight_windows(peers.iter().map(|peer| peer.inflight_entries));
         }
+    }
+}
+
+/// The peers that a leader has heard, where its term began, and whether the node may take over.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Leadership {
+    /// For each peer, this leader's term and the time of its own clock when the peer last replied.
+    heard: BTreeMap<NodeId, (Term, Instant)>,
+    /// The last index of the log when the node became leader.
+    pub(crate) last_before_leading: Index,
+    /// Whether the node has led since its start, or its leader has allowed it to take over: it may
+    /// become the last survivor.
+    pub(crate) may_take_over: bool,
+}
+
+impl Leadership {
+    /// Records a reply of a peer at the leader's own time.
+    pub(super) fn hear(&mut self, peer: NodeId, term: Term, own: Instant) {
+        self.heard.insert(peer, (term, own));
+    }
+
+    /// Returns the peers that the leader of `term` has heard within `timeout` by its own time.
+    pub(crate) fn live(
+        &self,
+        term: Term,
+        own: Instant,
+        timeout: Duration,
+    ) -> impl Iterator<Item = NodeId> {
+        let lately =
+            move |(in_term, at): (Term, Instant)| in_term == term && own < at.after(timeout);
+        self.heard.iter().filter(move |(_, heard)| lately(**heard)).map(|(peer, _)| *peer)
+    }
+
+    /// Records whether the node may take over: a leader may, and so may a voter that its leader
+    /// allowed to.
+    pub(super) fn note_takeover(
+        &mut self,
+        status: &Status,
+        notes: &[Note],
+        membership: &Membership,
+    ) {
+        let allowed = |note: &Note| {
+            matches!(note, Note::RaftInput(raft::Input::Message(message))
+                if message.body == Body::TakeoverAllowed && status.leader == Some(message.from))
+        };
+        self.may_take_over |= status.role == RoleName::Leader || notes.iter().any(allowed);
+        self.may_take_over &= membership.incoming().contains(&status.id);
     }
 }

@@ -5,7 +5,6 @@ pub(super) mod active_plan;
 pub(super) mod machine;
 mod misroute;
 pub(super) mod node_faults;
-pub(super) mod targets;
 
 use crate::faults::{Fault, LinkFault, Simulated, Verb};
 use crate::machine::taint::Taint;
@@ -18,7 +17,7 @@ use crate::world::network::Network;
 use crate::world::network::links::Links;
 use crate::world::place::Place;
 use crate::world::run::Run;
-use crate::world::scheduler::queue::{Event, PlanEvent};
+use crate::world::scheduler::{Event, PlanEvent};
 
 /// The faults of a run.
 #[derive(Clone, Debug, Default)]

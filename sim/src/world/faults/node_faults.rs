@@ -7,7 +7,7 @@ use crate::observe::Observation;
 use crate::values::choice::{Key, Kind};
 use crate::world::cluster::node::Node;
 use crate::world::run::Run;
-use crate::world::scheduler::queue::Event;
+use crate::world::scheduler::Event;
 
 /// Lets a fault that does not last strike a node; returns true if it has struck. `may_damage` says whether enough nodes with
 /// intact disks remain to elect a leader if this one loses durable data.

@@ -9,8 +9,8 @@ use quorate::types::{Acknowledge, Command, NodeId, ReadLevel, Tag};
 
 use crate::observe::OpId;
 use crate::world::place::Place;
+use crate::world::scheduler::Event;
 use crate::world::scheduler::Scheduler;
-use crate::world::scheduler::queue::Event;
 use crate::world::slots::Slots;
 
 /// All clients: first those of the load; then the load-spike client, which only sends many requests

@@ -1,7 +1,6 @@
 //! The load of a run: its clients, its operator, and its scripted requests.
 
 pub(super) mod clients;
-mod operations;
 pub(super) mod operator;
 mod replies;
 mod scripted;

@@ -9,8 +9,8 @@ use quorate::types::Tag;
 use crate::faults::AdminRequest;
 use crate::world::cluster::running::Running;
 use crate::world::place::Place;
+use crate::world::scheduler::Event;
 use crate::world::scheduler::Scheduler;
-use crate::world::scheduler::queue::Event;
 
 /// The operator's requests, and the pending ones.
 #[derive(Clone, Debug, Default)]

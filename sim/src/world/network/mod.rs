@@ -16,7 +16,7 @@ use crate::world::network::link::{Link, Transmission};
 use crate::world::network::links::Links;
 use crate::world::place::{Place, Start};
 use crate::world::run::{Run, Setup};
-use crate::world::scheduler::queue::Event;
+use crate::world::scheduler::Event;
 use crate::world::slots::Slots;
 
 /// The network between the nodes.

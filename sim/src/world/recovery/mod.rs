@@ -2,5 +2,4 @@
 //! fault stays.
 
 pub(super) mod core;
-pub(super) mod isolation;
 pub(super) mod stabilization;
