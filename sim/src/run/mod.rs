@@ -215,7 +215,7 @@ impl Case {
         let shapes = observer.take_shapes();
         let states = shapes.keys().copied().collect();
         let (tally, marks) = observer.results();
-        let (digest, scripted) = (scheduler.digest, load.scripted_results());
+        let (digest, scripted) = (scheduler.digest, load.scripted.results());
         let outcome = Outcome { seed, digest, tally, marks, states, scripted, failure };
         RunResult { outcome, recorded, shapes }
     }

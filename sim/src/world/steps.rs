@@ -193,7 +193,7 @@ impl World {
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
         run.scheduler.fold(ladder ^ (results.outputs.len() as u64) << 56);
         if before.role != status.role {
-            load.note_leader(cluster.leader(), run.scheduler.now());
+            load.scripted.note_leader(cluster.leader(), run.scheduler.now());
         }
         cluster.note_durable(place, &results.notes, run);
         machine::note_leader_quarantine(&before, &results.outputs, &mut run.observer);

@@ -156,7 +156,7 @@ impl World {
     /// Ends the process of a node; returns false if the node is down.
     pub(super) fn end_process(&mut self, place: Place, exit: Exit) -> bool {
         let Some(unanswered) = self.cluster[place].end(exit, &mut self.run) else { return false };
-        self.load.note_leader(self.cluster.leader(), self.run.scheduler.now());
+        self.load.scripted.note_leader(self.cluster.leader(), self.run.scheduler.now());
         self.run.observer.reach_if(!unanswered.is_empty(), Spot::UnknownByCrash);
         for tag in unanswered {
             if Operator::owns_tag(tag) {

@@ -8,15 +8,12 @@ mod sending;
 mod timers;
 
 use crate::observe::Observation;
-use crate::observe::outcome::ScriptedResults;
 use crate::observer::Observer;
 use crate::settings::Settings;
-use crate::values::time::SimTime;
 use crate::world::cluster::Cluster;
 use crate::world::load::clients::Clients;
 use crate::world::load::operator::Operator;
 use crate::world::load::scripted::ScriptedRequests;
-use crate::world::place::Place;
 use crate::world::recovery::stabilization::Stabilization;
 use crate::world::run::Setup;
 use crate::world::scheduler::Scheduler;
@@ -25,7 +22,7 @@ use crate::world::scheduler::Scheduler;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Load {
     pub(super) clients: Clients,
-    scripted: ScriptedRequests,
+    pub(crate) scripted: ScriptedRequests,
     pub(super) operator: Operator,
 }
 
@@ -33,16 +30,6 @@ impl Load {
     /// Returns the load at the start of a run.
     pub(super) fn new(settings: &Settings) -> Load {
         Load { clients: Clients::new(settings.clients), ..Load::default() }
-    }
-
-    /// Records the current leader if it has changed.
-    pub(super) fn note_leader(&mut self, leader: Option<Place>, now: SimTime) {
-        self.scripted.note_leader(leader.map(Place::id), now);
-    }
-
-    /// Returns the outcomes of scripted requests, and the leaders over time.
-    pub(crate) fn scripted_results(&self) -> ScriptedResults {
-        self.scripted.results()
     }
 }
 

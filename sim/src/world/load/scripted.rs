@@ -1,7 +1,6 @@
 //! The scripted requests of a run, their outcomes, and the leaders over time.
 
 use quorate::machine::{Call, ClientSession, Nonce};
-use quorate::types::{NodeId, ReadLevel};
 
 use crate::faults::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 use crate::observe::Observation;
@@ -15,34 +14,24 @@ use crate::world::place::Place;
 
 /// All scripted requests so far, each with its own client, and the leaders over time.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ScriptedRequests {
+pub(crate) struct ScriptedRequests {
     requests: Vec<RunningRequest>,
     leader_periods: Vec<LeaderPeriod>,
 }
 
 /// A scripted request that has started.
 #[derive(Clone, Debug)]
-pub(super) struct RunningRequest {
+struct RunningRequest {
     /// The operation of the plan.
-    pub(super) op: u32,
-    pub(super) request: ScriptedRequest,
-    pub(super) via: Option<Place>,
-    pub(super) since: SimTime,
-    pub(super) until: SimTime,
-    pub(super) outcome: Option<ScriptedOutcome>,
+    op: u32,
+    request: ScriptedRequest,
+    via: Option<Place>,
+    since: SimTime,
+    until: SimTime,
+    outcome: Option<ScriptedOutcome>,
 }
 
 impl ScriptedRequests {
-    /// Adds a request that starts.
-    pub(super) fn start(&mut self, request: RunningRequest) {
-        self.requests.push(request);
-    }
-
-    /// Returns the request with this number, if there is one.
-    pub(super) fn get(&self, number: Option<usize>) -> Option<&RunningRequest> {
-        self.requests.get(number?)
-    }
-
     /// Records the reply to the request with this number, if there is one.
     pub(super) fn reply(&mut self, number: Option<usize>, reply: &[u8]) {
         let Some(running) = number.and_then(|number| self.requests.get_mut(number)) else { return };
@@ -57,14 +46,15 @@ impl ScriptedRequests {
     }
 
     /// Records the current leader if it has changed.
-    pub(super) fn note_leader(&mut self, leader: Option<NodeId>, now: SimTime) {
+    pub(crate) fn note_leader(&mut self, leader: Option<Place>, now: SimTime) {
+        let leader = leader.map(Place::id);
         if leader != self.leader_periods.last().and_then(|period| period.leader) {
             self.leader_periods.push(LeaderPeriod { since: now, leader });
         }
     }
 
     /// Returns the outcomes of the requests, and the leaders over time.
-    pub(super) fn results(&self) -> ScriptedResults {
+    pub(crate) fn results(&self) -> ScriptedResults {
         let answered = |running: &RunningRequest| {
             let answer = running.outcome.clone().unwrap_or(ScriptedOutcome::NoReply);
             ScriptedResult { op: running.op as usize, since: running.since, outcome: answer }
@@ -92,7 +82,8 @@ impl Load {
             self.clients[client].session = Some(session);
         }
         self.clients[client].leader = via.map(Place::id);
-        self.scripted.start(RunningRequest { op, request, via, since, until, outcome: None });
+        let running = RunningRequest { op, request, via, since, until, outcome: None };
+        self.scripted.requests.push(running);
         self.continue_scripted_request(client, run);
     }
 
@@ -105,7 +96,8 @@ impl Load {
     ) -> bool {
         let now = run.scheduler.now();
         let number = self.clients.scripted_number(client);
-        let Some(running) = self.scripted.get(number) else { return false };
+        let running = number.and_then(|number| self.scripted.requests.get(number));
+        let Some(running) = running else { return false };
         let RunningRequest { request, via, until, outcome: answer, .. } = running.clone();
         if answer.is_some() {
             return true;
@@ -119,27 +111,17 @@ impl Load {
             return true;
         }
         match &request.operation {
-            ScriptedOperation::Get(key, level, _) => self.read_for(client, via, key, *level, run),
+            ScriptedOperation::Get(_, level, _) => {
+                let op = self.clients.begin(client);
+                let to = via.unwrap_or_else(|| self.next_place(client, run));
+                let route = Route { to, travels: run.setup.settings.latency.min / 2 };
+                self.read(client, op, route, *level, command_of(&request.operation), run);
+            }
             _ => self.write_for(client, &request.operation, run),
         }
         let wait = run.setup.settings.config.election_timeout_max.min(until.since(now));
         self.clients.set_timer(client, wait, run.scheduler);
         true
-    }
-
-    fn read_for(
-        &mut self,
-        client: u16,
-        via: Option<Place>,
-        key: &str,
-        level: ReadLevel,
-        run: &mut Surroundings<'_>,
-    ) {
-        let op = self.clients.begin(client);
-        let query = Operation::Get { key: key.as_bytes() }.encode();
-        let to = via.unwrap_or_else(|| self.next_place(client, run));
-        let route = Route { to, travels: run.setup.settings.latency.min / 2 };
-        self.read(client, op, route, level, query, run);
     }
 
     /// Sends the write, for the first time or again; opens a session for it first.
