@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::faults::damage::Region;
 use crate::faults::selector::NodeSelector;
 use crate::values::words::{Exact, SyntaxError, Words};
 
@@ -101,26 +100,32 @@ macro_rules! after_word {
         $(#[$about])*
         pub(super) struct $argument;
 
-        impl Argument for $argument {
-            type Value = <$rest as Argument>::Value;
+        impl $crate::faults::argument::Argument for $argument {
+            type Value = <$rest as $crate::faults::argument::Argument>::Value;
             const USAGE: &'static str = $usage;
 
-            fn read(words: &mut Words<'_>) -> Result<Self::Value, SyntaxError> {
+            fn read(
+                words: &mut $crate::values::words::Words<'_>,
+            ) -> Result<Self::Value, $crate::values::words::SyntaxError> {
                 words.need($word)?;
                 $rest::read(words)
             }
 
-            fn write(value: &Self::Value, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            fn write(
+                value: &Self::Value,
+                f: &mut std::fmt::Formatter<'_>,
+            ) -> std::fmt::Result {
                 f.write_str(concat!(" ", $word))?;
                 $rest::write(value, f)
             }
 
-            fn nodes(value: &Self::Value) -> Vec<NodeSelector> {
+            fn nodes(value: &Self::Value) -> Vec<$crate::faults::selector::NodeSelector> {
                 $rest::nodes(value)
             }
         }
     )*};
 }
+pub(super) use after_word;
 
 after_word! {
     /// By how much a fault changes a time.
@@ -129,8 +134,6 @@ after_word! {
     Ally "with" Node "with NODE";
     /// The node at the end of a link.
     Receiver "->" Node "-> NODE";
-    /// The region that a misdirected write goes to.
-    Target "to" Region "to REGION";
 }
 
 /// A period, which is never zero because the operation would then never end.
@@ -231,7 +234,7 @@ macro_rules! named {
             }
         }
 
-        impl $crate::faults::Argument for $kind {
+        impl $crate::faults::argument::Argument for $kind {
             type Value = $kind;
             const USAGE: &'static str = $usage;
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 use quorate::types::NodeId;
 
 use crate::faults::argument::{Ally, Argument, For, Node, several};
-use crate::faults::{FaultDraw, LinkFault, LinkSelector, NodeSelector, Resolve, Strike, operation};
+use crate::faults::fault_draw::FaultDraw;
+use crate::faults::operation::operation;
+use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{LinkFault, LinkSelector, Resolve, Strike};
 use crate::values::words;
 use crate::values::words::{SyntaxError, Words};
 

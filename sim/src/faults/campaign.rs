@@ -1,7 +1,9 @@
 //! A node starts an election although its leader is healthy.
 
 use crate::faults::argument::Node;
-use crate::faults::{NodeSelector, Simulated, Strike, operation};
+use crate::faults::operation::operation;
+use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{Simulated, Strike};
 
 operation! {
     /// The node starts an election, even if its leader is healthy.

@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::faults::argument::{Argument, By, For, Node};
-use crate::faults::{Lasting, NodeSelector, Simulated, Strike, operation};
+use crate::faults::operation::operation;
+use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{Lasting, Simulated, Strike};
 use crate::values::words::{SyntaxError, Words};
 
 operation! {

@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::faults::argument::{Argument, For, Node};
-use crate::faults::{NodeSelector, NodeStrike, Strike, operation};
+use crate::faults::operation::operation;
+use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{KeptWrites, NodeStrike, Strike};
 use crate::values::words::{SyntaxError, Words};
 
 operation! {
@@ -51,17 +53,6 @@ operation! {
     }
     draw |_, node, duration| Pause { node, duration };
     strike |it| Strike::Node(it.node, NodeStrike::Pause(it.duration));
-}
-
-/// The part of the unflushed writes that survives a crash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeptWrites {
-    /// No unflushed write survives.
-    None,
-    /// A part survives, chosen when the crash happens.
-    Part,
-    /// All unflushed writes survive.
-    All,
 }
 
 impl Argument for KeptWrites {

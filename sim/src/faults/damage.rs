@@ -4,8 +4,11 @@ use quorate::storage::{Disk, FileName};
 
 use crate::disk;
 use crate::disk::{SECTOR_BYTES, SimDisk};
-use crate::faults::argument::{After, Node, Target, named};
-use crate::faults::{Damage, FaultDraw, NodeSelector, Strike, operation};
+use crate::faults::argument::{After, Node, after_word, named};
+use crate::faults::fault_draw::FaultDraw;
+use crate::faults::operation::operation;
+use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{Damage, Strike};
 use crate::values::choice::Draw;
 
 operation! {
@@ -79,6 +82,11 @@ named! {
         /// The bytes of a snapshot file.
         Snapshot "snapshot",
     }
+}
+
+after_word! {
+    /// The region that a misdirected write goes to.
+    Target "to" Region "to REGION";
 }
 
 /// The choices that every disk fault draws first, whether its kind uses them or not: a run then

@@ -5,7 +5,10 @@ use std::time::Duration;
 use crate::disk;
 use crate::faults::argument::{After, For, Node, Room, Sectors, named};
 use crate::faults::damage::DiskDraw;
-use crate::faults::{Drawn, Fault, FaultDraw, Lasting, NodeSelector, Simulated, Strike, operation};
+use crate::faults::fault_draw::{Drawn, FaultDraw};
+use crate::faults::operation::operation;
+use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{Lasting, Simulated, Strike};
 
 operation! {
     /// A disk call of the node fails, after N other calls of this kind; `sectors` of it are done.
@@ -94,15 +97,6 @@ impl FailedCall {
     fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, calls: &[Call]) -> FailedCall {
         let DiskDraw { after, sectors, .. } = DiskDraw::of(draw);
         FailedCall { node, call: *draw.pick(calls), after, sectors }
-    }
-
-    /// Returns the fault kind that the call belongs to.
-    pub(super) fn fault(&self) -> Fault {
-        match self.call {
-            Call::Flush | Call::FlushDirectory => Fault::FailedFlush,
-            Call::Read => Fault::FailedRead,
-            Call::Write | Call::Create | Call::Rename | Call::Remove => Fault::FailedWrite,
-        }
     }
 
     fn disk_fault(&self) -> disk::Fault {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::faults::argument::{By, For, Node};
-use crate::faults::{NodeSelector, NodeStrike, Strike, operation};
+use crate::faults::operation::operation;
+use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{NodeStrike, Strike};
 
 operation! {
     /// The node loses its disk, and restarts on an empty one. The line does nothing if the cluster

@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::faults::argument::{Argument, Every, For, Node, Receiver};
-use crate::faults::{LinkFault, LinkSelector, NodeSelector, Resolve, Strike, operation};
+use crate::faults::operation::operation;
+use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{LinkFault, LinkSelector, Resolve, Strike};
 use crate::values::words::{SyntaxError, Words};
 
 operation! {

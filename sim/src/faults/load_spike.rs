@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::faults::argument::{Count, Every, For, Node};
-use crate::faults::{FaultDraw, NodeSelector, NodeStrike, Strike, operation};
+use crate::faults::fault_draw::FaultDraw;
+use crate::faults::operation::operation;
+use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{NodeStrike, Strike};
 
 operation! {
     /// Many requests to one node.

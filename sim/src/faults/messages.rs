@@ -1,7 +1,9 @@
 //! A node receives messages that no correct node would send to it, or old ones again.
 
 use crate::faults::argument::{Count, Node};
-use crate::faults::{NodeSelector, Simulated, Strike, operation};
+use crate::faults::operation::operation;
+use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{Simulated, Strike};
 
 operation! {
     /// The node receives N messages that no correct node would send to it.

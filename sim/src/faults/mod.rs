@@ -4,7 +4,7 @@
 //! whose file has its data, its parser, its text, its draw, what it does and whether it exists on
 //! real processes.
 
-mod argument;
+pub(crate) mod argument;
 mod bridge;
 mod campaign;
 mod clock;
@@ -40,19 +40,18 @@ pub(crate) use argument::{Argument, named};
 pub use bridge::Bridge;
 pub use campaign::Campaign;
 pub use clock::{ClockDrift, ClockStep};
-pub use crash::{Crash, KeptWrites, Pause, Stop};
+pub use crash::{Crash, Pause, Stop};
 pub use damage::{BitRot, LostWrite, MisdirectedWrite, Region};
 pub use disk_calls::{Call, FailedCall, FullDisk, StalledDisk};
 pub use disk_identity::{Rollback, Wipe};
+use fault_draw::Drawn;
 pub(crate) use fault_draw::{FaultDraw, Scale};
 pub use link::{Clog, Flap, OneWay};
 pub use load_spike::LoadSpike;
-pub use machine_fault::{FaultyMachine, MachineFault};
+pub use machine_fault::FaultyMachine;
 pub use messages::{Misroute, Replay};
 pub use operation::Syntax;
-use operation::operation;
 pub(crate) use operation::{Extent, Planned};
-pub(crate) use operator::AdminRequest;
 #[cfg(feature = "cli")]
 pub(crate) use operator::single_edits;
 pub use operator::{MembershipChange, Transfer};
@@ -61,9 +60,10 @@ pub use scripted_request::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 pub use selector::NodeSelector;
 pub use slowness::{SlowApply, SlowDisk};
 pub(crate) use strike::{
-    Damage, DamageDisk, Lasting, LinkFault, NodeStrike, SelectLinks, Simulated, Strike,
+    AdminRequest, Damage, DamageDisk, Lasting, LinkFault, NodeStrike, SelectLinks, Simulated,
+    Strike,
 };
-use strike::{LinkSelector, Resolve};
+pub use strike::{KeptWrites, MachineFault};
 
 /// The family of a fault kind: what it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +91,6 @@ struct KindRow {
     /// Draws an operation of the kind; `None` if it occurs by chance for each message or step.
     draw: Option<Drawn<Verb>>,
 }
-
-/// Draws an operation on the node, for about this duration.
-pub(crate) type Drawn<T> = fn(&mut FaultDraw<'_>, NodeSelector, Duration) -> T;
 
 const EVERY_ROLE: [bool; 4] = [true; 4];
 /// A pre-candidate uses its disk so little that disk faults rarely affect it.
@@ -270,8 +267,26 @@ verbs! {
     Crash Stop Pause Wipe Rollback
     Partition OneWay Bridge Flap Clog Misroute Replay
     ClockDrift ClockStep SlowDisk SlowApply Campaign LoadSpike
-    FailedCall(FailedCall::fault) FullDisk StalledDisk BitRot MisdirectedWrite LostWrite
+    FailedCall(fault_of_call) FullDisk StalledDisk BitRot MisdirectedWrite LostWrite
     MembershipChange(|_| Fault::Change) Transfer FaultyMachine(|_| Fault::MachineFault)
+}
+
+fn fault_of_call(failed: &FailedCall) -> Fault {
+    match failed.call {
+        Call::Flush | Call::FlushDirectory => Fault::FailedFlush,
+        Call::Read => Fault::FailedRead,
+        Call::Write | Call::Create | Call::Rename | Call::Remove => Fault::FailedWrite,
+    }
+}
+
+impl AdminRequest {
+    /// Returns the kind of fault that the request counts as.
+    pub(crate) fn fault(&self) -> Fault {
+        match self {
+            AdminRequest::Change(_) | AdminRequest::CancelChange => Fault::Change,
+            AdminRequest::Transfer(_) => Fault::Transfer,
+        }
+    }
 }
 
 impl Verb {
@@ -305,9 +320,7 @@ impl Verb {
     pub(crate) fn on_processes(&self) -> Result<(), &'static str> {
         match self.strike() {
             Strike::Simulated(_, only) => Err(only.reason()),
-            Strike::Links(..) | Strike::Node(..) | Strike::Request(_) => {
-                self.planned().on_processes()
-            }
+            Strike::Links(..) | Strike::Node(..) | Strike::Request => self.planned().on_processes(),
         }
     }
 

@@ -165,7 +165,7 @@ macro_rules! operation {
                     node: NodeSelector,
                     duration: std::time::Duration,
                 ) -> $kind {
-                    let of: crate::faults::Drawn<$kind> = $draw;
+                    let of: crate::faults::fault_draw::Drawn<$kind> = $draw;
                     of(draw, node, duration)
                 }
             })?

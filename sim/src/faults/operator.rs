@@ -5,7 +5,10 @@ use std::fmt;
 use quorate::types::{Address, Change, NodeId};
 
 use crate::faults::argument::{Argument, Node};
-use crate::faults::{Fault, FaultDraw, NodeSelector, NodeStrike, Strike, operation};
+use crate::faults::fault_draw::FaultDraw;
+use crate::faults::operation::operation;
+use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{AdminRequest, NodeStrike, Strike};
 use crate::values::words;
 use crate::values::words::{SyntaxError, Words};
 
@@ -55,24 +58,6 @@ operation! {
     };
     strike |it| Strike::Node(it.node, NodeStrike::Admin(AdminRequest::Transfer(it.to)));
     on_processes |transfer| on_leader(transfer.node);
-}
-
-/// A request of the operator to a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum AdminRequest {
-    Change(Change),
-    CancelChange,
-    Transfer(Option<NodeId>),
-}
-
-impl AdminRequest {
-    /// Returns the kind of fault that the request counts as.
-    pub(crate) fn fault(&self) -> Fault {
-        match self {
-            AdminRequest::Change(_) | AdminRequest::CancelChange => Fault::Change,
-            AdminRequest::Transfer(_) => Fault::Transfer,
-        }
-    }
 }
 
 /// The edits of a membership change; `nothing` for none.

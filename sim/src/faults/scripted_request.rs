@@ -6,7 +6,8 @@ use std::fmt;
 use quorate::types::ReadLevel;
 
 use crate::faults::operation::{Extent, Planned, Syntax};
-use crate::faults::{NodeSelector, Strike};
+use crate::faults::selector::NodeSelector;
+use crate::faults::strike::Strike;
 use crate::values::words;
 use crate::values::words::{Exact, SyntaxError, Words};
 
@@ -220,7 +221,7 @@ impl Planned for ScriptedRequest {
     }
 
     fn strike(&self) -> Strike<'_> {
-        Strike::Request(self)
+        Strike::Request
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::faults::argument::{By, For, Node};
-use crate::faults::{Lasting, NodeSelector, Simulated, Strike, operation};
+use crate::faults::operation::operation;
+use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{Lasting, Simulated, Strike};
 
 operation! {
     /// Each flush of the node takes longer by the first duration.

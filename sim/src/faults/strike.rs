@@ -3,13 +3,10 @@
 
 use std::time::Duration;
 
-use quorate::types::NodeId;
+use quorate::types::{Change, NodeId};
 
 use crate::disk::{self, SimDisk};
-use crate::faults::crash::KeptWrites;
-use crate::faults::machine_fault::MachineFault;
-use crate::faults::operator::AdminRequest;
-use crate::faults::scripted_request::ScriptedRequest;
+use crate::faults::argument::named;
 use crate::faults::selector::NodeSelector;
 use crate::values::choice::Draw;
 
@@ -21,8 +18,8 @@ pub(crate) enum Strike<'a> {
     Node(NodeSelector, NodeStrike),
     /// Changes a node of the simulator; it cannot be done to a process.
     Simulated(NodeSelector, Simulated<'a>),
-    /// Sends the scripted request.
-    Request(&'a ScriptedRequest),
+    /// Sends the scripted request that the operation is.
+    Request,
 }
 
 /// Selects links, if the nodes that selectors mean are known.
@@ -87,6 +84,39 @@ pub(crate) enum Simulated<'a> {
     Damage(DamageDisk<'a>),
     /// The node changes in this way for the duration of the operation.
     Lasting(Lasting),
+}
+
+/// The part of the unflushed writes that survives a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptWrites {
+    /// No unflushed write survives.
+    None,
+    /// A part survives, chosen when the crash happens.
+    Part,
+    /// All unflushed writes survive.
+    All,
+}
+
+named! {
+    /// An error of a node's state machine.
+    MachineFault "FAULT" "machine fault" {
+        /// The state machine does not apply a command.
+        SkippedCommand "skipped command",
+        /// The state machine applies a command twice.
+        RepeatedCommand "repeated command",
+        /// The state machine returns a wrong reply to a command.
+        WrongReply "wrong reply",
+        /// A bit of the state machine's state flips.
+        BitFlip "bit flip",
+    }
+}
+
+/// A request of the operator to a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AdminRequest {
+    Change(Change),
+    CancelChange,
+    Transfer(Option<NodeId>),
 }
 
 /// Damages a disk, or arms it to do damage, with the given choices.

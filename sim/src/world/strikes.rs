@@ -80,7 +80,8 @@ impl World {
         self.run.observer.plan_op_begins(now, op, it.map(Place::id));
         let World { run, cluster, network, faults, .. } = self;
         match verb.strike() {
-            Strike::Request(request) => {
+            Strike::Request => {
+                let Verb::ScriptedRequest(request) = &verb else { return };
                 let via = request.via.and_then(|node| targets.of(node));
                 let (load, mut run) = self.load_and_surroundings();
                 load.start_scripted_request(op, request, via, &mut run);

@@ -16,7 +16,7 @@ use crate::cli::procs::net::NamespaceNetwork;
 use crate::cli::procs::nodes::Nodes;
 use crate::faults::{
     AdminRequest, LinkFault, NodeSelector, NodeStrike, ScriptedOperation, ScriptedOutcome,
-    ScriptedRequest, SelectLinks, Strike, UNTIL_STABILIZATION, Verb, single_edits,
+    SelectLinks, Strike, UNTIL_STABILIZATION, Verb, single_edits,
 };
 use crate::observe::outcome::{ScriptedResults, Tally};
 use crate::plan::{Op, When};
@@ -355,7 +355,7 @@ impl ScenarioRun {
             Strike::Links(LinkFault::Flap(every), select) => {
                 return self.flap(verb, &select, every, duration);
             }
-            Strike::Request(request) => return self.send_request(index, request),
+            Strike::Request => return self.send_request(index),
             Strike::Simulated(_, only) => return Err(only.reason().to_owned()),
             Strike::Node(node, strike) => (node, strike),
         };
@@ -466,8 +466,8 @@ impl ScenarioRun {
     }
 
     /// Sends the scripted request of the operation with this index.
-    fn send_request(&mut self, index: usize, request: &ScriptedRequest) -> Result<(), String> {
-        let request = request.clone();
+    fn send_request(&mut self, index: usize) -> Result<(), String> {
+        let Verb::ScriptedRequest(request) = self.ops[index].verb.clone() else { return Ok(()) };
         let via = request.via.and_then(|selector| self.resolve(selector));
         self.spawn_request(move |clients, patience| {
             clients.run_request(index, &request, via, patience)

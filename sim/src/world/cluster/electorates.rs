@@ -7,16 +7,9 @@ use quorate::types::{Change, Index, Membership, NodeId, Voters};
 use crate::observe::coverage::Spot;
 use crate::settings::Settings;
 use crate::world::cluster::Cluster;
-use crate::world::cluster::node::Node;
+use crate::world::cluster::node::{LoggedMembership, Node};
 use crate::world::place::Place;
 use crate::world::run::Run;
-
-/// A membership, and its index in the log.
-#[derive(Clone, Debug)]
-pub(crate) struct LoggedMembership {
-    pub(crate) index: Index,
-    pub(crate) membership: Membership,
-}
 
 impl Cluster {
     /// Records the membership changes of a node's last step. Returns false if afterwards a

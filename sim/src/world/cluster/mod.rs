@@ -20,7 +20,7 @@ use quorate::types::{Index as LogIndex, NodeId};
 
 use crate::values::choice::{Key, Kind};
 use crate::world::cluster::clock::Clock;
-use crate::world::cluster::electorates::LoggedMembership;
+use crate::world::cluster::node::LoggedMembership;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
 use crate::world::run::Setup;

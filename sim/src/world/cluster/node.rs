@@ -10,7 +10,6 @@ use crate::faults::Lasting;
 use crate::values::choice::{Key, Kind};
 use crate::values::time::SimTime;
 use crate::world::cluster::clock::Clock;
-use crate::world::cluster::electorates::LoggedMembership;
 use crate::world::cluster::node_disk::NodeDisk;
 use crate::world::cluster::running::Running;
 use crate::world::place::{Place, Start};
@@ -39,6 +38,13 @@ pub(crate) struct Node {
     pub(crate) bootstrapped: bool,
     /// The last membership in the node's log, as of its last step.
     pub(super) last_membership: LoggedMembership,
+}
+
+/// A membership, and its index in the log.
+#[derive(Clone, Debug)]
+pub(crate) struct LoggedMembership {
+    pub(crate) index: Index,
+    pub(crate) membership: Membership,
 }
 
 /// The life of a node's process.

@@ -19,7 +19,7 @@ use crate::values::choice::Kind;
 use crate::values::time::SimTime;
 use crate::workload::Workload;
 use crate::world::cluster::Cluster;
-use crate::world::cluster::electorates::LoggedMembership;
+use crate::world::cluster::node::LoggedMembership;
 use crate::world::cluster::node::{LastExit, Life, Node};
 use crate::world::cluster::notes::NEEDED_NOTES;
 use crate::world::cluster::power_loss::lose_power;

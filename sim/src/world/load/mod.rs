@@ -4,6 +4,7 @@ pub(super) mod clients;
 pub(super) mod operator;
 mod replies;
 mod scripted;
+mod scripted_clients;
 mod sending;
 mod timers;
 
