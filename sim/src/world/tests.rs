@@ -12,6 +12,7 @@ use crate::plan::{Op, Trigger, TriggerCondition, When};
 use crate::settings::profile::Profile;
 use crate::settings::strategy::Strategy;
 use crate::values::choice::Overrides;
+use crate::values::time::SimTime;
 use crate::workload::kv::Kv;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
