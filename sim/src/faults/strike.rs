@@ -1,5 +1,5 @@
-//! What operations do: the few kinds of changes that the owners of the simulated world, and those
-//! of real processes, carry out.
+//! The effects of operations: a few kinds of changes that the owners of the simulated world, and
+//! those of real processes, carry out.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::faults::argument::named;
 use crate::faults::selector::NodeSelector;
 use crate::values::choice::Draw;
 
-/// What an operation does when it is due.
+/// The effect of an operation when it is due.
 pub(crate) enum Strike<'a> {
     /// Changes these links for the duration of the operation.
     Links(LinkFault, SelectLinks<'a>),
@@ -31,7 +31,7 @@ pub(crate) type LinkSelector = Box<dyn Fn(NodeId, NodeId) -> bool>;
 /// Finds the node that a selector means, if there is one.
 pub(crate) type Resolve<'a> = &'a dyn Fn(NodeSelector) -> Option<NodeId>;
 
-/// What happens to links for the duration of an operation.
+/// The change of links for the duration of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkFault {
     /// The links are blocked.
@@ -42,7 +42,7 @@ pub(crate) enum LinkFault {
     Clog,
 }
 
-/// What happens to a node, in the simulator or as a process.
+/// The change of a node, in the simulator or as a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NodeStrike {
     /// The node crashes with these unflushed writes kept, and restarts after the duration.
@@ -64,7 +64,7 @@ pub(crate) enum NodeStrike {
     Admin(AdminRequest),
 }
 
-/// What happens to a node of the simulator only.
+/// The change of a node of the simulator only.
 pub(crate) enum Simulated<'a> {
     /// The node starts an election.
     Campaign,
@@ -122,14 +122,14 @@ pub(crate) enum AdminRequest {
 /// Damages a disk, or arms it to do damage, with the given choices.
 pub(crate) type DamageDisk<'a> = Box<dyn Fn(&mut SimDisk, &mut Draw<'_>) -> Damage + 'a>;
 
-/// What a disk has been damaged by a fault.
+/// The damage that a fault has done to a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Damage {
     /// Nothing was there to be damaged.
     None,
     /// The disk will damage data with a later call.
     Armed,
-    /// Data are damaged.
+    /// Data on the disk are damaged.
     Done,
 }
 

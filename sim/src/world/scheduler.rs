@@ -162,7 +162,7 @@ pub(crate) enum Event {
     Resume { place: Place, pause: u16 },
     /// A client's timer fires: it starts its next operation, or gives up on the pending one.
     ClientTimer { client: u16, timer: u32 },
-    /// The plan continues.
+    /// The plan of the run continues.
     Plan(PlanEvent),
     /// All further choices are drawn from another seed.
     Reseed { micros: u32 },

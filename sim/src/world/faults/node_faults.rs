@@ -9,8 +9,8 @@ use crate::world::cluster::node::Node;
 use crate::world::run::Run;
 use crate::world::scheduler::Event;
 
-/// Lets a fault that does not last strike a node; returns true if it has struck. `may_damage` says whether enough nodes with
-/// intact disks remain to elect a leader if this one loses durable data.
+/// Lets a fault that does not last strike a node; returns true if it has struck. `may_damage` says
+/// whether enough nodes with intact disks remain to elect a leader if this one loses durable data.
 pub(crate) fn strike(
     node: &mut Node,
     strike: &Simulated<'_>,
