@@ -185,14 +185,15 @@ pub(crate) fn single_edits(change: &Change) -> Option<(Option<NodeId>, Option<No
     (edits != (None, None)).then_some(edits)
 }
 
+/// Adds an edit of one node to a change.
+type Edit = fn(Change, NodeId) -> Change;
+
+/// The signs before a node, and the edits that they mean.
+const SIGNS: [(char, Edit); 4] =
+    [('+', Change::voter), ('?', Change::learner), ('~', Change::suspend), ('-', Change::remove)];
+
 /// Returns the change with one more edit, or `None` if the word is no edit.
 fn edited(change: Change, word: &str) -> Option<Change> {
-    const SIGNS: [(char, fn(Change, NodeId) -> Change); 4] = [
-        ('+', Change::voter),
-        ('?', Change::learner),
-        ('~', Change::suspend),
-        ('-', Change::remove),
-    ];
     if let Some(holder) = word.strip_prefix("casting=") {
         let no_holder = holder == "none";
         return (no_holder || words::node(holder).is_some())

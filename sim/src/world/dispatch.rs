@@ -57,10 +57,10 @@ impl World {
             Event::Stabilize => self.begin_stabilization(),
             Event::CheckProgress => self.check_progress(),
             Event::End => self.end(),
-            Event::Plan(event) => {
+            Event::Plan(event, number) => {
                 // The stabilization phase keeps the faults that it finds, and begins no others.
                 if self.in_fault_phase() {
-                    self.continue_plan(event);
+                    self.continue_plan(event, number);
                 }
             }
         }
@@ -104,7 +104,7 @@ impl World {
             Event::Restart(_)
             | Event::Resume { .. }
             | Event::ClientTimer { .. }
-            | Event::Plan(_)
+            | Event::Plan(..)
             | Event::Reseed { .. }
             | Event::Stabilize
             | Event::CheckProgress

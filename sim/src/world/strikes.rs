@@ -21,27 +21,27 @@ use crate::world::scheduler::{Event, PlanEvent};
 
 impl World {
     /// Continues the plan: an operation becomes due, or a fault that lasts changes or ends.
-    pub(super) fn continue_plan(&mut self, event: PlanEvent) {
+    pub(super) fn continue_plan(&mut self, event: PlanEvent, number: u32) {
         match event {
-            PlanEvent::Due { op } => match self.faults.plan.op(op).when {
-                When::At(_) => self.perform(op, None, None),
-                When::On(_) => self.faults.plan.arm(op),
+            PlanEvent::Due => match self.faults.plan.op(number).when {
+                When::At(_) => self.perform(number, None, None),
+                When::On(_) => self.faults.plan.arm(number),
             },
-            PlanEvent::Delayed { number } => {
+            PlanEvent::Delayed => {
                 let DelayedOp { op, it, other } = self.faults.plan.delayed(number);
                 self.perform(op, Some(it), other);
             }
-            PlanEvent::End { effect } => self.end_effect(effect),
-            PlanEvent::Flap { effect } => {
-                self.faults.flap(effect, &self.cluster, &mut self.network, &mut self.run);
+            PlanEvent::End => self.end_effect(number),
+            PlanEvent::Flap => {
+                self.faults.flap(number, &self.cluster, &mut self.network, &mut self.run);
             }
-            PlanEvent::PollRead { effect: number } => {
+            PlanEvent::PollRead => {
                 let effect = *self.faults.plan.effect(number);
                 let Effect::PollingReads { place, period, until } = effect else { return };
                 if self.run.scheduler.now() <= until {
                     let (load, mut run) = self.load_and_surroundings();
                     load.read_at(place, &mut run);
-                    self.run.scheduler.after(period, Event::Plan(event));
+                    self.run.scheduler.after(period, Event::Plan(event, number));
                 }
             }
         }

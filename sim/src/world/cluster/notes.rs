@@ -61,7 +61,7 @@ impl Node {
                         run.observer.input(now, &status, &input.to_string());
                     }
                     if let raft::Input::Message(message) = &input {
-                        self.note_heard(message, &mut run.scheduler);
+                        self.note_heard(message, &run.scheduler);
                     }
                     if let raft::Input::Fetched { entries, .. } = input {
                         run.observer.fetched(entries.len());

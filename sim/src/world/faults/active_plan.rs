@@ -59,7 +59,7 @@ impl ActivePlan {
     /// Schedules each operation for the time at which it is executed or armed.
     pub(crate) fn schedule(&self, scheduler: &mut Scheduler) {
         for (at, op) in self.plan.ops.iter().map(|op| op.when.earliest()).zip(0..) {
-            scheduler.at(at, Event::Plan(PlanEvent::Due { op }));
+            scheduler.at(at, Event::Plan(PlanEvent::Due, op));
         }
     }
 
@@ -118,7 +118,7 @@ impl ActivePlan {
     pub(crate) fn delay(&mut self, op: DelayedOp, delay: Duration, scheduler: &mut Scheduler) {
         let number = self.delayed.len() as u32;
         self.delayed.push(op);
-        scheduler.after(delay, Event::Plan(PlanEvent::Delayed { number }));
+        scheduler.after(delay, Event::Plan(PlanEvent::Delayed, number));
     }
 
     /// Returns a delayed operation.
@@ -131,13 +131,13 @@ impl ActivePlan {
         let number = self.effects.len() as u32;
         self.effects.push((effect, self.current_op));
         let event = match effect {
-            Effect::PollingReads { .. } => PlanEvent::PollRead { effect: number },
-            Effect::Flapping { .. } => PlanEvent::Flap { effect: number },
+            Effect::PollingReads { .. } => PlanEvent::PollRead,
+            Effect::Flapping { .. } => PlanEvent::Flap,
             Effect::Blocked(_) | Effect::OnNode(..) | Effect::RollbackPending(..) => {
-                return scheduler.after(duration, Event::Plan(PlanEvent::End { effect: number }));
+                return scheduler.after(duration, Event::Plan(PlanEvent::End, number));
             }
         };
-        scheduler.at_once(Event::Plan(event));
+        scheduler.at_once(Event::Plan(event, number));
     }
 
     /// Returns the effect with this number.

@@ -134,6 +134,6 @@ impl Faults {
             effect.count(Fault::Flap, cluster, &mut run.observer);
         }
         *self.plan.effect(number) = Effect::Flapping { links, period, until, down: !down };
-        run.scheduler.after(period, Event::Plan(PlanEvent::Flap { effect: number }));
+        run.scheduler.after(period, Event::Plan(PlanEvent::Flap, number));
     }
 }

@@ -139,7 +139,7 @@ pub(crate) fn mark_core(core: &[Place], cluster: &Cluster, observer: &mut Observ
 pub(super) fn draw_last_survivor(setup: &Setup, cluster: &Cluster) -> Option<Place> {
     let mut draw = setup.choices.draw(Key { counter: 200, ..Kind::Core.key() });
     let may = |node: &&Node| {
-        let running = node.running().filter(|_| !(!node.stop_downtime.is_zero()));
+        let running = node.running().filter(|_| node.stop_downtime.is_zero());
         running.is_some_and(|running| running.leadership.may_take_over)
     };
     let may: Vec<Place> = cluster.nodes().filter(may).map(|node| node.place).collect();
