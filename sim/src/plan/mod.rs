@@ -124,13 +124,15 @@ named! {
         TakesSnapshot "takes snapshot",
         /// The node has written a part of a snapshot, which is not durable yet.
         WritesSnapshot "writes snapshot",
-        /// The node has renamed a complete snapshot to its final name, and the name is not durable yet.
+        /// The node has renamed a complete snapshot to its final name, and the name is not durable
+        /// yet.
         RenamesSnapshot "renames snapshot",
         /// The node has received a part of a snapshot.
         ReceivesPart "receives part",
         /// The node has sent a part of a snapshot.
         SendsPart "sends part",
-        /// The node has written to the superblock that a snapshot replaces its log, not durably yet.
+        /// The node has written to the superblock that a snapshot replaces its log, not durably
+        /// yet.
         InstallsSnapshot "installs snapshot",
         /// The node's state machine has restored a snapshot.
         RestoresSnapshot "restores snapshot",
