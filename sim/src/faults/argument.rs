@@ -78,21 +78,62 @@ impl Argument for For {
     }
 }
 
-/// By how much a fault changes a time.
-pub(super) struct By;
+/// A duration: a part of other arguments.
+pub(super) struct Span;
 
-impl Argument for By {
+impl Argument for Span {
     type Value = Duration;
-    const USAGE: &'static str = "by DURATION";
+    const USAGE: &'static str = "DURATION";
 
     fn read(words: &mut Words<'_>) -> Result<Duration, SyntaxError> {
-        words.need("by")?;
         words.duration()
     }
 
-    fn write(by: &Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, " by {}", Exact(*by))
+    fn write(duration: &Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " {}", Exact(*duration))
     }
+}
+
+/// Defines arguments that are a word and another argument.
+macro_rules! after_word {
+    ($($(#[$about:meta])* $argument:ident $word:literal $rest:ident $usage:literal;)*) => {$(
+        $(#[$about])*
+        pub(super) struct $argument;
+
+        impl $crate::faults::argument::Argument for $argument {
+            type Value = <$rest as $crate::faults::argument::Argument>::Value;
+            const USAGE: &'static str = $usage;
+
+            fn read(
+                words: &mut $crate::values::words::Words<'_>,
+            ) -> Result<Self::Value, $crate::values::words::SyntaxError> {
+                words.need($word)?;
+                $rest::read(words)
+            }
+
+            fn write(
+                value: &Self::Value,
+                f: &mut std::fmt::Formatter<'_>,
+            ) -> std::fmt::Result {
+                f.write_str(concat!(" ", $word))?;
+                $rest::write(value, f)
+            }
+
+            fn nodes(value: &Self::Value) -> Vec<$crate::faults::selector::NodeSelector> {
+                $rest::nodes(value)
+            }
+        }
+    )*};
+}
+pub(super) use after_word;
+
+after_word! {
+    /// By how much a fault changes a time.
+    By "by" Span "by DURATION";
+    /// The node that a stranded node is still connected with.
+    Ally "with" Node "with NODE";
+    /// The node at the end of a link.
+    Receiver "->" Node "-> NODE";
 }
 
 /// A period, which is never zero because the operation would then never end.
@@ -193,11 +234,13 @@ macro_rules! named {
             }
         }
 
-        impl Argument for $kind {
+        impl $crate::faults::argument::Argument for $kind {
             type Value = $kind;
             const USAGE: &'static str = $usage;
 
-            fn read(words: &mut Words<'_>) -> Result<$kind, SyntaxError> {
+            fn read(
+                words: &mut $crate::values::words::Words<'_>,
+            ) -> Result<$kind, $crate::values::words::SyntaxError> {
                 let names: Vec<&str> = $kind::ALL.iter().map(|(_, name)| *name).collect();
                 Ok($kind::ALL[words.name($expected, &names)?].0)
             }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 
-use crate::faults::argument::{Argument, For, Node, several};
+use crate::faults::argument::{Ally, Argument, For, Node, several};
 use crate::faults::fault_draw::FaultDraw;
-use crate::faults::links::{LinkSelector, Resolve};
-use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::real_processes::{OnProcesses, ProcessAction};
+use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
-use crate::values::words::{self, SyntaxError, Words};
+use crate::faults::strike::{LinkFault, LinkSelector, Resolve, Strike};
+use crate::values::words;
+use crate::values::words::{SyntaxError, Words};
 
 operation! {
     /// A network with missing links for the duration.
@@ -23,31 +23,14 @@ operation! {
         /// Blocks all messages except between these pairs of nodes.
         Only "only" (links: Vec<(NodeId, NodeId)> as Links, duration: Duration as For)
     }
-    on_processes |bridge| {
-        let (Bridge::Strand(_, _, duration) | Bridge::Only(_, duration)) = bridge;
-        Ok(ProcessAction::Cut(Box::new(|resolve| bridge.blocks(resolve)), *duration))
+    draw |draw, node, duration| {
+        if draw.chance(300) {
+            Bridge::Strand(node, NodeSelector::Node(draw.voter()), duration)
+        } else {
+            Bridge::Only(draw_links(draw), duration)
+        }
     };
-}
-
-/// The node that a stranded node is still connected with: `with n2`.
-pub(super) struct Ally;
-
-impl Argument for Ally {
-    type Value = NodeSelector;
-    const USAGE: &'static str = "with NODE";
-
-    fn read(words: &mut Words<'_>) -> Result<NodeSelector, SyntaxError> {
-        words.need("with")?;
-        NodeSelector::read(words)
-    }
-
-    fn write(node: &NodeSelector, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, " with {node}")
-    }
-
-    fn nodes(node: &NodeSelector) -> Vec<NodeSelector> {
-        vec![*node]
-    }
+    strike |bridge| Strike::links(LinkFault::Block, |resolve| bridge.blocks(resolve));
 }
 
 /// Pairs of connected nodes: `n1-n2 n2-n3`.
@@ -71,16 +54,8 @@ impl Argument for Links {
 }
 
 impl Bridge {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, duration: Duration) -> Bridge {
-        if draw.chance(300) {
-            Bridge::Strand(node, NodeSelector::Node(draw.voter()), duration)
-        } else {
-            Bridge::Only(draw_links(draw), duration)
-        }
-    }
-
     /// Returns the links that are blocked, if their nodes are known.
-    pub(crate) fn blocks(&self, resolve: Resolve<'_>) -> Option<LinkSelector> {
+    fn blocks(&self, resolve: Resolve<'_>) -> Option<LinkSelector> {
         Some(match self {
             Bridge::Strand(node, with, _) => {
                 let (node, ally) = (resolve(*node)?, resolve(*with)?);

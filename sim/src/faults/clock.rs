@@ -4,10 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::faults::argument::{Argument, By, For, Node};
-use crate::faults::fault_draw::FaultDraw;
-use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::real_processes::{CLOCK, OnProcesses};
+use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{Lasting, Simulated, Strike};
 use crate::values::words::{SyntaxError, Words};
 
 operation! {
@@ -20,7 +19,14 @@ operation! {
         /// How long the clock drifts.
         duration: Duration as For,
     }
-    on_processes |_| Err(CLOCK);
+    draw |draw, node, duration| {
+        let steps = i64::from(ClockDrift::PPM_MAX);
+        let most = i64::from(draw.scale.drift_ppm_max);
+        let ppm = (draw.below(steps as u64 + 1) as i64 * most / steps) as i32;
+        let ppm = if draw.chance(500) { -ppm } else { ppm };
+        ClockDrift { node, ppm, duration: duration * 4 }
+    };
+    strike |it| Strike::Simulated(it.node, Simulated::Lasting(Lasting::ClockDrift(it.ppm)));
 }
 
 operation! {
@@ -31,7 +37,13 @@ operation! {
         /// The time by which it steps.
         by: Duration as By,
     }
-    on_processes |_| Err(CLOCK);
+    draw |_, node, by| ClockStep { node, by };
+    strike |it| Strike::Simulated(it.node, Simulated::ClockStep(it.by));
+}
+
+impl ClockDrift {
+    /// The largest rate error that is drawn, in parts per million.
+    pub const PPM_MAX: u32 = 50_000;
 }
 
 /// The rate error of a clock in parts per million.
@@ -52,28 +64,5 @@ impl Argument for RateError {
 
     fn write(ppm: &i32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, " {ppm:+}ppm")
-    }
-}
-
-impl ClockDrift {
-    /// The largest rate error that is drawn, in parts per million.
-    pub const PPM_MAX: u32 = 50_000;
-
-    pub(super) fn draw(
-        draw: &mut FaultDraw<'_>,
-        node: NodeSelector,
-        duration: Duration,
-    ) -> ClockDrift {
-        let steps = i64::from(ClockDrift::PPM_MAX);
-        let most = i64::from(draw.scale.drift_ppm_max);
-        let ppm = (draw.below(steps as u64 + 1) as i64 * most / steps) as i32;
-        let ppm = if draw.chance(500) { -ppm } else { ppm };
-        ClockDrift { node, ppm, duration: duration * 4 }
-    }
-}
-
-impl ClockStep {
-    pub(super) fn draw(_: &mut FaultDraw<'_>, node: NodeSelector, by: Duration) -> ClockStep {
-        ClockStep { node, by }
     }
 }

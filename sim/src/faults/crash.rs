@@ -4,10 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::faults::argument::{Argument, For, Node};
-use crate::faults::fault_draw::FaultDraw;
-use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::real_processes::{OnProcesses, ProcessAction};
+use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{KeptWrites, NodeStrike, Strike};
 use crate::values::words::{SyntaxError, Words};
 
 operation! {
@@ -21,8 +20,13 @@ operation! {
         /// How long the node stays down.
         down: Duration as For,
     }
+    draw |draw, node, _| {
+        let keep = *draw.pick(&[KeptWrites::Part, KeptWrites::None, KeptWrites::All]);
+        Crash { node, keep, down: draw.downtime() }
+    };
+    strike |it| Strike::Node(it.node, NodeStrike::Crash(it.keep, it.down));
     on_processes |crash| match crash.keep {
-        KeptWrites::None | KeptWrites::All => Ok(ProcessAction::Kill(crash.node, crash.down)),
+        KeptWrites::None | KeptWrites::All => Ok(()),
         KeptWrites::Part => Err("the kernel keeps all writes of a killed process"),
     };
 }
@@ -35,7 +39,8 @@ operation! {
         /// How long the node stays down.
         down: Duration as For,
     }
-    on_processes |stop| Ok(ProcessAction::ShutDown(stop.node, stop.down));
+    draw |draw, node, _| Stop { node, down: draw.downtime() };
+    strike |it| Strike::Node(it.node, NodeStrike::Stop(it.down));
 }
 
 operation! {
@@ -46,18 +51,8 @@ operation! {
         /// How long the node pauses.
         duration: Duration as For,
     }
-    on_processes |pause| Ok(ProcessAction::Pause(pause.node, pause.duration));
-}
-
-/// The part of the unflushed writes that survives a crash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeptWrites {
-    /// No unflushed write survives.
-    None,
-    /// A part survives, chosen when the crash happens.
-    Part,
-    /// All unflushed writes survive.
-    All,
+    draw |_, node, duration| Pause { node, duration };
+    strike |it| Strike::Node(it.node, NodeStrike::Pause(it.duration));
 }
 
 impl Argument for KeptWrites {
@@ -83,24 +78,5 @@ impl Argument for KeptWrites {
             KeptWrites::Part => " keep=part",
             KeptWrites::All => " keep=all",
         })
-    }
-}
-
-impl Crash {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, _: Duration) -> Crash {
-        let keep = *draw.pick(&[KeptWrites::Part, KeptWrites::None, KeptWrites::All]);
-        Crash { node, keep, down: draw.downtime() }
-    }
-}
-
-impl Stop {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, _: Duration) -> Stop {
-        Stop { node, down: draw.downtime() }
-    }
-}
-
-impl Pause {
-    pub(super) fn draw(_: &mut FaultDraw<'_>, node: NodeSelector, duration: Duration) -> Pause {
-        Pause { node, duration }
     }
 }

@@ -1,14 +1,15 @@
 //! Durable data on a node's disk changes, or is not what the node wrote.
 
-use std::fmt;
-use std::time::Duration;
+use quorate::storage::{Disk, FileName};
 
-use crate::faults::argument::{After, Argument, Node, named};
+use crate::disk;
+use crate::disk::{SECTOR_BYTES, SimDisk};
+use crate::faults::argument::{After, Node, after_word, named};
 use crate::faults::fault_draw::FaultDraw;
-use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::real_processes::{DISK, OnProcesses};
+use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
-use crate::values::words::{SyntaxError, Words};
+use crate::faults::strike::{Damage, Strike};
+use crate::values::choice::Draw;
 
 operation! {
     /// Flips bits in this region of the node's disk.
@@ -18,7 +19,17 @@ operation! {
         /// The node whose disk changes.
         node: NodeSelector as Node,
     }
-    on_processes |_| Err(DISK);
+    draw |draw, node, _| BitRot { node, region: DiskDraw::of(draw).region };
+    strike |it| Strike::damage(it.node, |disk, draw| {
+        if !corrupt_region(disk, it.region, draw) {
+            return Damage::None;
+        }
+        // The process notices the damage only if it reads from the disk, not from the cache.
+        if draw.chance(500) {
+            disk.forget_cache();
+        }
+        Damage::Done
+    });
 }
 
 operation! {
@@ -31,7 +42,17 @@ operation! {
         /// The number of writes before the affected one.
         after: u32 as After,
     }
-    on_processes |_| Err(DISK);
+    draw |draw, node, _| {
+        let DiskDraw { region, after, .. } = DiskDraw::of(draw);
+        MisdirectedWrite { node, region, after }
+    };
+    strike |it| Strike::damage(it.node, |disk, draw| {
+        let Some((file, offset)) = target(disk, it.region, false, draw) else {
+            return Damage::None;
+        };
+        disk.arm(disk::Fault::WriteMisdirected { file, offset }, it.after.into());
+        Damage::Armed
+    });
 }
 
 operation! {
@@ -42,7 +63,11 @@ operation! {
         /// The number of writes before the affected one.
         after: u32 as After,
     }
-    on_processes |_| Err(DISK);
+    draw |draw, node, _| LostWrite { node, after: DiskDraw::of(draw).after };
+    strike |it| Strike::damage(it.node, |disk, _| {
+        disk.arm(disk::Fault::WriteLost, it.after.into());
+        Damage::Armed
+    });
 }
 
 named! {
@@ -59,21 +84,9 @@ named! {
     }
 }
 
-/// The region that a misdirected write goes to: `to headers`.
-pub(super) struct Target;
-
-impl Argument for Target {
-    type Value = Region;
-    const USAGE: &'static str = "to REGION";
-
-    fn read(words: &mut Words<'_>) -> Result<Region, SyntaxError> {
-        words.need("to")?;
-        Region::read(words)
-    }
-
-    fn write(region: &Region, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, " to {}", region.name())
-    }
+after_word! {
+    /// The region that a misdirected write goes to.
+    Target "to" Region "to REGION";
 }
 
 /// The choices that every disk fault draws first, whether its kind uses them or not: a run then
@@ -96,25 +109,64 @@ impl DiskDraw {
     }
 }
 
-impl BitRot {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, _: Duration) -> BitRot {
-        BitRot { node, region: DiskDraw::of(draw).region }
+/// Flips some bits in up to three sectors of a region; returns false if the region is empty.
+fn corrupt_region(disk: &mut SimDisk, region: Region, draw: &mut Draw<'_>) -> bool {
+    let mut rotten = false;
+    for _ in 0..draw.between(1, 3) {
+        if let Some((file, offset)) = target(disk, region, true, draw) {
+            let offset = offset + draw.below(SECTOR_BYTES as u64);
+            rotten |= disk.flip_bits(file, offset, 1 << draw.below(8));
+        }
     }
+    rotten
 }
 
-impl MisdirectedWrite {
-    pub(super) fn draw(
-        draw: &mut FaultDraw<'_>,
-        node: NodeSelector,
-        _: Duration,
-    ) -> MisdirectedWrite {
-        let DiskDraw { region, after, .. } = DiskDraw::of(draw);
-        MisdirectedWrite { node, region, after }
+/// Draws a sector of a region; one at the end of the log only if `at_head`.
+fn target(
+    disk: &mut SimDisk,
+    region: Region,
+    at_head: bool,
+    draw: &mut Draw<'_>,
+) -> Option<(FileName, u64)> {
+    let files = disk.list().expect("a simulated disk lists its files");
+    let (file_of_all, sector_of_all) = (draw.below(u64::MAX), draw.below(u64::MAX));
+    let newest = draw.chance(400);
+    let sectors = |(file, bytes): (FileName, u64)| {
+        let middle = bytes / 2 / SECTOR_BYTES as u64;
+        let stored = match (region, file) {
+            (Region::Superblock, FileName::Superblock)
+            | (Region::Snapshot, FileName::Snapshot(_) | FileName::PartialSnapshot(_))
+            | (Region::Headers | Region::Bodies, FileName::Segment(_)) => disk.stored(file),
+            _ => Vec::new(),
+        };
+        let within = |sector: &u64| match region {
+            Region::Headers => *sector < middle,
+            Region::Bodies => *sector >= middle,
+            Region::Superblock | Region::Snapshot => true,
+        };
+        let struck = |sector: &u64| at_head || !disk.is_at_head(file, *sector);
+        let sectors: Vec<u64> = stored.into_iter().filter(within).filter(struck).collect();
+        (file, sectors)
+    };
+    let mut files: Vec<(FileName, Vec<u64>)> = files.into_iter().map(sectors).collect();
+    files.retain(|(_, sectors)| !sectors.is_empty());
+    // Headers are written from the front of a segment, bodies from its end.
+    let newest = newest.then(|| files.last()).flatten().and_then(|(file, sectors)| {
+        let sector = match region {
+            Region::Headers => sectors.last(),
+            Region::Bodies => sectors.first(),
+            Region::Superblock | Region::Snapshot => None,
+        };
+        Some((*file, *sector? * SECTOR_BYTES as u64))
+    });
+    if newest.is_some() {
+        return newest;
     }
+    let (file, sectors) = files.get(place(file_of_all, files.len()))?;
+    Some((*file, sectors[place(sector_of_all, sectors.len())] * SECTOR_BYTES as u64))
 }
 
-impl LostWrite {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, _: Duration) -> LostWrite {
-        LostWrite { node, after: DiskDraw::of(draw).after }
-    }
+/// Maps a random number to an index below `count`, or to 0 if `count` is 0.
+fn place(choice: u64, count: usize) -> usize {
+    ((u128::from(choice) * count as u128) >> 64) as usize
 }

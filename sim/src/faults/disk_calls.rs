@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::faults::argument::{After, Argument, For, Node, Room, Sectors, named};
+use crate::disk;
+use crate::faults::argument::{After, For, Node, Room, Sectors, named};
 use crate::faults::damage::DiskDraw;
-use crate::faults::fault_draw::FaultDraw;
-use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::real_processes::{DISK, OnProcesses};
+use crate::faults::fault_draw::{Drawn, FaultDraw};
+use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
-use crate::values::words::{SyntaxError, Words};
+use crate::faults::strike::{Lasting, Simulated, Strike};
 
 operation! {
     /// A disk call of the node fails, after N other calls of this kind; `sectors` of it are done.
@@ -22,7 +22,7 @@ operation! {
         /// The number of sectors of the failed call that are done.
         sectors: u32 as Sectors,
     }
-    on_processes |_| Err(DISK);
+    strike |it| Strike::Simulated(it.node, Simulated::FailedCall(it.disk_fault(), it.after));
 }
 
 operation! {
@@ -35,7 +35,13 @@ operation! {
         /// How long the disk stays full.
         duration: Duration as For,
     }
-    on_processes |_| Err(DISK);
+    draw |draw, node, duration| {
+        DiskDraw::of(draw);
+        let segment = draw.scale.segment_bytes;
+        let room = *draw.pick(&[0, 0, 512, 4096, segment / 2, segment - 1]);
+        FullDisk { node, room, duration: duration * 4 }
+    };
+    strike |it| Strike::Simulated(it.node, Simulated::Lasting(Lasting::FullDisk(it.room)));
 }
 
 operation! {
@@ -46,7 +52,11 @@ operation! {
         /// How long the disk stalls.
         duration: Duration as For,
     }
-    on_processes |_| Err(DISK);
+    draw |draw, node, duration| {
+        DiskDraw::of(draw);
+        StalledDisk { node, duration: duration * 3 }
+    };
+    strike |it| Strike::Simulated(it.node, Simulated::StalledDisk(it.duration));
 }
 
 named! {
@@ -70,56 +80,34 @@ named! {
 }
 
 impl FailedCall {
-    pub(super) fn draw_flush(
-        draw: &mut FaultDraw<'_>,
-        node: NodeSelector,
-        _: Duration,
-    ) -> FailedCall {
-        let DiskDraw { after, sectors, .. } = DiskDraw::of(draw);
-        let calls = [Call::Flush, Call::Flush, Call::FlushDirectory];
-        FailedCall { node, call: *draw.pick(&calls), after, sectors }
-    }
+    pub(super) const DRAW_FLUSH: Drawn<FailedCall> = |draw, node, _| {
+        FailedCall::draw(draw, node, &[Call::Flush, Call::Flush, Call::FlushDirectory])
+    };
 
-    pub(super) fn draw_write(
-        draw: &mut FaultDraw<'_>,
-        node: NodeSelector,
-        _: Duration,
-    ) -> FailedCall {
-        let DiskDraw { after, sectors, .. } = DiskDraw::of(draw);
+    pub(super) const DRAW_WRITE: Drawn<FailedCall> = |draw, node, _| {
         let calls = [Call::Write, Call::Write, Call::Create, Call::Rename, Call::Remove];
-        FailedCall { node, call: *draw.pick(&calls), after, sectors }
-    }
+        FailedCall::draw(draw, node, &calls)
+    };
 
-    pub(super) fn draw_read(
-        draw: &mut FaultDraw<'_>,
-        node: NodeSelector,
-        _: Duration,
-    ) -> FailedCall {
+    pub(super) const DRAW_READ: Drawn<FailedCall> = |draw, node, _| {
         let after = DiskDraw::of(draw).after;
         FailedCall { node, call: Call::Read, after, sectors: 0 }
-    }
-}
+    };
 
-impl FullDisk {
-    pub(super) fn draw(
-        draw: &mut FaultDraw<'_>,
-        node: NodeSelector,
-        duration: Duration,
-    ) -> FullDisk {
-        DiskDraw::of(draw);
-        let segment = draw.scale.segment_bytes;
-        let room = *draw.pick(&[0, 0, 512, 4096, segment / 2, segment - 1]);
-        FullDisk { node, room, duration: duration * 4 }
+    fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, calls: &[Call]) -> FailedCall {
+        let DiskDraw { after, sectors, .. } = DiskDraw::of(draw);
+        FailedCall { node, call: *draw.pick(calls), after, sectors }
     }
-}
 
-impl StalledDisk {
-    pub(super) fn draw(
-        draw: &mut FaultDraw<'_>,
-        node: NodeSelector,
-        duration: Duration,
-    ) -> StalledDisk {
-        DiskDraw::of(draw);
-        StalledDisk { node, duration: duration * 3 }
+    fn disk_fault(&self) -> disk::Fault {
+        match self.call {
+            Call::Write => disk::Fault::WriteFails { sectors: self.sectors.into() },
+            Call::Create => disk::Fault::CreateFails,
+            Call::Rename => disk::Fault::RenameFails,
+            Call::Remove => disk::Fault::RemoveFails,
+            Call::Flush => disk::Fault::SyncFails { sectors: self.sectors as usize },
+            Call::FlushDirectory => disk::Fault::SyncDirectoryFails,
+            Call::Read => disk::Fault::ReadFails,
+        }
     }
 }

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use crate::faults::argument::{Argument, By, For, Node};
-use crate::faults::fault_draw::FaultDraw;
-use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::real_processes::{OnProcesses, ProcessAction};
+use crate::faults::argument::{By, For, Node};
+use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{NodeStrike, Strike};
 
 operation! {
     /// The node loses its disk, and restarts on an empty one. The line does nothing if the cluster
@@ -17,7 +16,8 @@ operation! {
         /// How long the node stays down.
         down: Duration as For,
     }
-    on_processes |wipe| Ok(ProcessAction::Wipe(wipe.node, wipe.down));
+    draw |draw, node, _| Wipe { node, down: draw.downtime() };
+    strike |it| Strike::Node(it.node, NodeStrike::Wipe(it.down));
 }
 
 operation! {
@@ -31,17 +31,6 @@ operation! {
         /// How long the node stays down.
         down: Duration as For,
     }
-    on_processes |it| Ok(ProcessAction::RollBack(it.node, it.age, it.down));
-}
-
-impl Wipe {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, _: Duration) -> Wipe {
-        Wipe { node, down: draw.downtime() }
-    }
-}
-
-impl Rollback {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, by: Duration) -> Rollback {
-        Rollback { node, age: by * 2, down: draw.downtime() }
-    }
+    draw |draw, node, by| Rollback { node, age: by * 2, down: draw.downtime() };
+    strike |it| Strike::Node(it.node, NodeStrike::RollBack(it.age, it.down));
 }

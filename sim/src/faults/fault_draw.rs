@@ -7,6 +7,9 @@ use quorate::types::NodeId;
 use crate::faults::selector::NodeSelector;
 use crate::values::choice::Draw;
 
+/// Draws an operation on the node, for about this duration.
+pub(super) type Drawn<T> = fn(&mut FaultDraw<'_>, NodeSelector, Duration) -> T;
+
 /// The draw of a fault: the random choices, and the scale of the run.
 pub(crate) struct FaultDraw<'a> {
     draw: Draw<'a>,

@@ -3,12 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::faults::argument::{Argument, Every, For, Node};
-use crate::faults::fault_draw::FaultDraw;
-use crate::faults::links::{LinkSelector, Resolve};
-use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::real_processes::{OnProcesses, ProcessAction};
+use crate::faults::argument::{Argument, Every, For, Node, Receiver};
+use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{LinkFault, LinkSelector, Resolve, Strike};
 use crate::values::words::{SyntaxError, Words};
 
 operation! {
@@ -23,12 +21,12 @@ operation! {
             from: NodeSelector as Node, to: NodeSelector as Receiver, duration: Duration as For
         )
     }
-    on_processes |one_way| {
-        let (OneWay::BlockInbound(_, duration)
-        | OneWay::BlockOutbound(_, duration)
-        | OneWay::Cut(_, _, duration)) = one_way;
-        Ok(ProcessAction::Cut(Box::new(|resolve| one_way.blocks(resolve)), *duration))
+    draw |draw, node, duration| match draw.below(3) {
+        0 => OneWay::Cut(node, draw.any_node(), duration),
+        1 => OneWay::BlockInbound(node, duration),
+        _ => OneWay::BlockOutbound(node, duration),
     };
+    strike |one_way| Strike::links(LinkFault::Block, |resolve| one_way.blocks(resolve));
 }
 
 operation! {
@@ -41,10 +39,14 @@ operation! {
         /// How long the link flaps.
         duration: Duration as For,
     }
-    on_processes |flap| {
-        let links = Box::new(|resolve: Resolve<'_>| flap.blocks(resolve));
-        Ok(ProcessAction::Flap(links, flap.period, flap.duration))
+    draw |draw, node, duration| {
+        let period = draw.scale.latency_max * draw.between(2, 60) as u32;
+        Flap { ends: (node, draw.any_node()), period, duration: duration * 2 }
     };
+    strike |flap| Strike::links(LinkFault::Flap(flap.period), |resolve| {
+        let link = (resolve(flap.ends.0)?, resolve(flap.ends.1)?);
+        Some(Box::new(move |from, to| (from, to) == link || (to, from) == link))
+    });
 }
 
 operation! {
@@ -55,30 +57,11 @@ operation! {
         /// How long the messages are held back.
         duration: Duration as For,
     }
-    on_processes |clog| {
-        Ok(ProcessAction::Cut(Box::new(|resolve| clog.delays(resolve)), clog.duration))
-    };
-}
-
-/// The node at the end of a link: `-> n2`.
-pub(super) struct Receiver;
-
-impl Argument for Receiver {
-    type Value = NodeSelector;
-    const USAGE: &'static str = "-> NODE";
-
-    fn read(words: &mut Words<'_>) -> Result<NodeSelector, SyntaxError> {
-        words.need("->")?;
-        NodeSelector::read(words)
-    }
-
-    fn write(node: &NodeSelector, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, " -> {node}")
-    }
-
-    fn nodes(node: &NodeSelector) -> Vec<NodeSelector> {
-        vec![*node]
-    }
+    draw |_, node, duration| Clog { node, duration };
+    strike |clog| Strike::links(LinkFault::Clog, |resolve| {
+        let node = resolve(clog.node)?;
+        Some(Box::new(move |from, _| from == node))
+    });
 }
 
 /// Both ends of a link: `n1-n2`.
@@ -107,16 +90,8 @@ impl Argument for Ends {
 }
 
 impl OneWay {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, duration: Duration) -> OneWay {
-        match draw.below(3) {
-            0 => OneWay::Cut(node, draw.any_node(), duration),
-            1 => OneWay::BlockInbound(node, duration),
-            _ => OneWay::BlockOutbound(node, duration),
-        }
-    }
-
     /// Returns the links that are blocked, if their nodes are known.
-    pub(crate) fn blocks(&self, resolve: Resolve<'_>) -> Option<LinkSelector> {
+    fn blocks(&self, resolve: Resolve<'_>) -> Option<LinkSelector> {
         Some(match self {
             OneWay::BlockInbound(node, _) => {
                 let node = resolve(*node)?;
@@ -131,30 +106,5 @@ impl OneWay {
                 Box::new(move |from, to| (from, to) == link)
             }
         })
-    }
-}
-
-impl Flap {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, duration: Duration) -> Flap {
-        let period = draw.scale.latency_max * draw.between(2, 60) as u32;
-        Flap { ends: (node, draw.any_node()), period, duration: duration * 2 }
-    }
-
-    /// Returns the links between both ends, if they are known.
-    pub(crate) fn blocks(&self, resolve: Resolve<'_>) -> Option<LinkSelector> {
-        let (one, other) = (resolve(self.ends.0)?, resolve(self.ends.1)?);
-        Some(Box::new(move |from, to| (from, to) == (one, other) || (to, from) == (one, other)))
-    }
-}
-
-impl Clog {
-    pub(super) fn draw(_: &mut FaultDraw<'_>, node: NodeSelector, duration: Duration) -> Clog {
-        Clog { node, duration }
-    }
-
-    /// Returns the links that hold back messages, if the node is known.
-    pub(crate) fn delays(&self, resolve: Resolve<'_>) -> Option<LinkSelector> {
-        let node = resolve(self.node)?;
-        Some(Box::new(move |from, _| from == node))
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::faults::argument::{Argument, Count, Every, For, Node};
+use crate::faults::argument::{Count, Every, For, Node};
 use crate::faults::fault_draw::FaultDraw;
-use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::real_processes::{OnProcesses, ProcessAction};
+use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{NodeStrike, Strike};
 
 operation! {
     /// Many requests to one node.
@@ -18,14 +18,16 @@ operation! {
             node: NodeSelector as Node, period: Duration as Every, duration: Duration as For
         )
     }
+    draw |draw, node, _| LoadSpike::Commands(node, LoadSpike::draw_count(draw));
+    strike |load| match *load {
+        LoadSpike::Commands(node, count) => Strike::Node(node, NodeStrike::Commands(count)),
+        LoadSpike::PollReads(node, period, _) => Strike::Node(node, NodeStrike::PollReads(period)),
+    };
     on_processes |load| match load {
         LoadSpike::Commands(_, count) if *count > PROCESSES_MAX => {
             Err("each command is a process: use at most count=50")
         }
-        LoadSpike::Commands(node, count) => Ok(ProcessAction::SendCommands(*node, *count)),
-        LoadSpike::PollReads(node, period, duration) => {
-            Ok(ProcessAction::PollReads(*node, *period, *duration))
-        }
+        LoadSpike::Commands(..) | LoadSpike::PollReads(..) => Ok(()),
     };
 }
 
@@ -33,10 +35,6 @@ operation! {
 const PROCESSES_MAX: u32 = 50;
 
 impl LoadSpike {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, _: Duration) -> LoadSpike {
-        LoadSpike::Commands(node, LoadSpike::draw_count(draw))
-    }
-
     /// Draws the number of commands.
     pub(crate) fn draw_count(draw: &mut FaultDraw<'_>) -> u32 {
         *draw.pick(&[10, 3, 30, 100])

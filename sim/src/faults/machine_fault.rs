@@ -1,13 +1,9 @@
 //! A node's state machine makes an error.
 
-use std::time::Duration;
-
-use crate::faults::argument::{Argument, Node, named};
-use crate::faults::fault_draw::FaultDraw;
-use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::real_processes::{MACHINE, OnProcesses};
+use crate::faults::argument::Node;
+use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
-use crate::values::words::{SyntaxError, Words};
+use crate::faults::strike::{MachineFault, Simulated, Strike};
 
 operation! {
     /// The node's state machine makes this error with the next command.
@@ -17,25 +13,6 @@ operation! {
         /// The error that the state machine makes.
         fault: MachineFault as MachineFault,
     }
-    on_processes |_| Err(MACHINE);
-}
-
-named! {
-    /// An error of a node's state machine.
-    MachineFault "FAULT" "machine fault" {
-        /// The state machine does not apply a command.
-        SkippedCommand "skipped command",
-        /// The state machine applies a command twice.
-        RepeatedCommand "repeated command",
-        /// The state machine returns a wrong reply to a command.
-        WrongReply "wrong reply",
-        /// A bit of the state machine's state flips.
-        BitFlip "bit flip",
-    }
-}
-
-impl FaultyMachine {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, _: Duration) -> FaultyMachine {
-        FaultyMachine { node, fault: draw.pick(MachineFault::ALL).0 }
-    }
+    draw |draw, node, _| FaultyMachine { node, fault: draw.pick(MachineFault::ALL).0 };
+    strike |it| Strike::Simulated(it.node, Simulated::MachineFault(it.fault));
 }

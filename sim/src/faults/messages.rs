@@ -1,12 +1,9 @@
 //! A node receives messages that no correct node would send to it, or old ones again.
 
-use std::time::Duration;
-
-use crate::faults::argument::{Argument, Count, Node};
-use crate::faults::fault_draw::FaultDraw;
-use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::real_processes::{FORGED, OnProcesses};
+use crate::faults::argument::{Count, Node};
+use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{Simulated, Strike};
 
 operation! {
     /// The node receives N messages that no correct node would send to it.
@@ -16,7 +13,8 @@ operation! {
         /// The number of messages.
         count: u32 as Count,
     }
-    on_processes |_| Err(FORGED);
+    draw |draw, node, _| Misroute { node, count: draw.between(1, 8) as u32 };
+    strike |it| Strike::Simulated(it.node, Simulated::Misroute(it.count));
 }
 
 operation! {
@@ -27,17 +25,6 @@ operation! {
         /// The number of messages.
         count: u32 as Count,
     }
-    on_processes |_| Err(FORGED);
-}
-
-impl Misroute {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, _: Duration) -> Misroute {
-        Misroute { node, count: draw.between(1, 8) as u32 }
-    }
-}
-
-impl Replay {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, _: Duration) -> Replay {
-        Replay { node, count: draw.between(1, 30) as u32 }
-    }
+    draw |draw, node, _| Replay { node, count: draw.between(1, 30) as u32 };
+    strike |it| Strike::Simulated(it.node, Simulated::Replay(it.count));
 }

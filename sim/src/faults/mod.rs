@@ -1,9 +1,10 @@
 //! Every kind of fault and of planned operation: a registry with one row for each.
 //!
 //! A fault occurs by chance, for a message or a step, or it is planned: an operation of the plan,
-//! with its data, its parser, its text and its draw in a file of its own.
+//! whose file has its data, its parser, its text, its draw, what it does and whether it exists on
+//! real processes.
 
-mod argument;
+pub(crate) mod argument;
 mod bridge;
 mod campaign;
 mod clock;
@@ -13,7 +14,6 @@ mod disk_calls;
 mod disk_identity;
 mod fault_draw;
 mod link;
-mod links;
 mod load_spike;
 mod machine_fault;
 mod messages;
@@ -22,11 +22,11 @@ mod operation;
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command runs processes"))]
 mod operator;
 mod partition;
-#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command runs processes"))]
-pub(crate) mod real_processes;
 mod scripted_request;
 mod selector;
 mod slowness;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command runs processes"))]
+mod strike;
 
 use std::fmt;
 use std::time::Duration;
@@ -36,17 +36,19 @@ use quorate::raft::RoleName;
 use crate::values::words::{SyntaxError, Words};
 
 pub use argument::UNTIL_STABILIZATION;
+pub(crate) use argument::{Argument, named};
 pub use bridge::Bridge;
 pub use campaign::Campaign;
 pub use clock::{ClockDrift, ClockStep};
-pub use crash::{Crash, KeptWrites, Pause, Stop};
+pub use crash::{Crash, Pause, Stop};
 pub use damage::{BitRot, LostWrite, MisdirectedWrite, Region};
 pub use disk_calls::{Call, FailedCall, FullDisk, StalledDisk};
 pub use disk_identity::{Rollback, Wipe};
+use fault_draw::Drawn;
 pub(crate) use fault_draw::{FaultDraw, Scale};
 pub use link::{Clog, Flap, OneWay};
 pub use load_spike::LoadSpike;
-pub use machine_fault::{FaultyMachine, MachineFault};
+pub use machine_fault::FaultyMachine;
 pub use messages::{Misroute, Replay};
 pub use operation::Syntax;
 pub(crate) use operation::{Extent, Planned};
@@ -54,11 +56,14 @@ pub(crate) use operation::{Extent, Planned};
 pub(crate) use operator::single_edits;
 pub use operator::{MembershipChange, Transfer};
 pub use partition::Partition;
-#[cfg(feature = "cli")]
-pub(crate) use real_processes::{ProcessAction, SelectLinks};
 pub use scripted_request::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 pub use selector::NodeSelector;
 pub use slowness::{SlowApply, SlowDisk};
+pub(crate) use strike::{
+    AdminRequest, Damage, DamageDisk, Lasting, LinkFault, NodeStrike, SelectLinks, Simulated,
+    Strike,
+};
+pub use strike::{KeptWrites, MachineFault};
 
 /// The family of a fault kind: what it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,11 +89,8 @@ struct KindRow {
     /// Whether a default sweep must strike nodes in each of these roles.
     required: [bool; RoleName::ALL.len()],
     /// Draws an operation of the kind; `None` if it occurs by chance for each message or step.
-    draw: Option<DrawVerb>,
+    draw: Option<Drawn<Verb>>,
 }
-
-/// Draws an operation on the node, for about this duration.
-type DrawVerb = fn(&mut FaultDraw<'_>, NodeSelector, Duration) -> Verb;
 
 const EVERY_ROLE: [bool; 4] = [true; 4];
 /// A pre-candidate uses its disk so little that disk faults rarely affect it.
@@ -103,7 +105,7 @@ const NO_ROLE: [bool; 4] = [false; 4];
 macro_rules! faults {
     (@draw by_chance) => { None };
     (@draw $kind:ident::$draw:ident) => {
-        Some(|draw, node, duration| $kind::$draw(draw, node, duration).into())
+        Some(|draw, node, duration| ($kind::$draw)(draw, node, duration).into())
     };
     ($(
         $(#[$about:meta])*
@@ -180,11 +182,11 @@ faults! {
     /// A node receives many requests, at once or in quick succession.
     LoadSpike "load-spike" Node EVERY_ROLE (LoadSpike::draw);
     /// A flush fails, of a file or of the directory.
-    FailedFlush "failed-flush" Disk NOT_PRE_CANDIDATE (FailedCall::draw_flush);
+    FailedFlush "failed-flush" Disk NOT_PRE_CANDIDATE (FailedCall::DRAW_FLUSH);
     /// A write fails half-way, or the creation, renaming or removal of a file fails.
-    FailedWrite "failed-write" Disk NOT_PRE_CANDIDATE (FailedCall::draw_write);
+    FailedWrite "failed-write" Disk NOT_PRE_CANDIDATE (FailedCall::DRAW_WRITE);
     /// A read from the disk fails.
-    FailedRead "failed-read" Disk NOT_PRE_CANDIDATE (FailedCall::draw_read);
+    FailedRead "failed-read" Disk NOT_PRE_CANDIDATE (FailedCall::DRAW_READ);
     /// A node's disk has no space for new files.
     FullDisk "full-disk" Disk NOT_PRE_CANDIDATE (FullDisk::draw);
     /// A node's disk completes no call for many election timeouts.
@@ -208,101 +210,83 @@ faults! {
     MachineFault "machine-fault" Node NO_ROLE (FaultyMachine::draw);
 }
 
-/// Defines the kinds of planned operations. Each row has the type of its data, and the fault kind
-/// of the operation.
+/// Defines the kinds of planned operations by the types of their data. The fault kind of an
+/// operation has the name of its type, or a function names it.
 macro_rules! verbs {
-    ($($(#[$about:meta])* $kind:ident($data:pat) $fault:expr;)*) => {
-        /// The effect of a planned operation.
+    (@fault $kind:ident) => { |_| Fault::$kind };
+    (@fault $kind:ident $fault:expr) => { $fault };
+    ($($kind:ident $(($fault:expr))?)*) => {
+        /// A planned operation: one of a fault kind, or a scripted request.
         #[derive(Clone, Debug, PartialEq, Eq)]
-        pub enum Verb { $($(#[$about])* $kind($kind)),* }
+        pub enum Verb {
+            $(#[doc = concat!("An operation of the kind [`", stringify!($kind), "`].")]
+            $kind($kind),)*
+            /// A client sends a request to the key-value store.
+            ScriptedRequest(ScriptedRequest),
+        }
 
         impl Verb {
             /// Returns the fault kind of the operation, or `None` for a scripted request.
             #[must_use]
             pub fn fault(&self) -> Option<Fault> {
-                match self { $(Verb::$kind($data) => $fault),* }
+                match self {
+                    $(Verb::$kind(data) => {
+                        let fault: fn(&$kind) -> Fault = verbs!(@fault $kind $($fault)?);
+                        Some(fault(data))
+                    })*
+                    Verb::ScriptedRequest(_) => None,
+                }
             }
 
             /// Returns every verb of the scenario language.
             #[must_use]
             pub fn syntax() -> Vec<Syntax<Verb>> {
-                [$($kind::syntax()),*].concat()
+                [$($kind::syntax(),)* ScriptedRequest::syntax()].concat()
             }
 
             fn planned(&self) -> &dyn Planned {
-                match self { $(Verb::$kind(planned) => planned),* }
+                match self {
+                    $(Verb::$kind(planned) => planned,)*
+                    Verb::ScriptedRequest(request) => request,
+                }
             }
         }
 
-        $(impl From<$kind> for Verb {
+        verbs!(@from $($kind)* ScriptedRequest);
+    };
+    (@from $($kind:ident)*) => {$(
+        impl From<$kind> for Verb {
             fn from(planned: $kind) -> Verb {
                 Verb::$kind(planned)
             }
-        })*
-    };
+        }
+    )*};
 }
 
 verbs! {
-    /// A node crashes and restarts.
-    Crash(_) Some(Fault::Crash);
-    /// A node shuts down cleanly and restarts.
-    Stop(_) Some(Fault::Stop);
-    /// A node makes no steps.
-    Pause(_) Some(Fault::Pause);
-    /// A node loses its disk.
-    Wipe(_) Some(Fault::Wipe);
-    /// A node starts on an older copy of its disk.
-    Rollback(_) Some(Fault::Rollback);
-    /// The network is partitioned.
-    Partition(_) Some(Fault::Partition);
-    /// Links work in one direction only.
-    OneWay(_) Some(Fault::OneWay);
-    /// Some nodes are connected only through others.
-    Bridge(_) Some(Fault::Bridge);
-    /// A link goes down and up again.
-    Flap(_) Some(Fault::Flap);
-    /// Links hold back messages.
-    Clog(_) Some(Fault::Clog);
-    /// A clock runs fast or slow.
-    ClockDrift(_) Some(Fault::ClockDrift);
-    /// A clock steps forward.
-    ClockStep(_) Some(Fault::ClockStep);
-    /// A node's flushes take longer.
-    SlowDisk(_) Some(Fault::SlowDisk);
-    /// A node's state machine takes longer.
-    SlowApply(_) Some(Fault::SlowApply);
-    /// A node receives messages that no correct node would send to it.
-    Misroute(_) Some(Fault::Misroute);
-    /// A node receives old messages again.
-    Replay(_) Some(Fault::Replay);
-    /// A node starts an election.
-    Campaign(_) Some(Fault::Campaign);
-    /// A node receives many requests.
-    LoadSpike(_) Some(Fault::LoadSpike);
-    /// A call of a node to its disk fails.
-    FailedCall(failed) Some(match failed.call {
+    Crash Stop Pause Wipe Rollback
+    Partition OneWay Bridge Flap Clog Misroute Replay
+    ClockDrift ClockStep SlowDisk SlowApply Campaign LoadSpike
+    FailedCall(fault_of_call) FullDisk StalledDisk BitRot MisdirectedWrite LostWrite
+    MembershipChange(|_| Fault::Change) Transfer FaultyMachine(|_| Fault::MachineFault)
+}
+
+fn fault_of_call(failed: &FailedCall) -> Fault {
+    match failed.call {
         Call::Flush | Call::FlushDirectory => Fault::FailedFlush,
         Call::Read => Fault::FailedRead,
         Call::Write | Call::Create | Call::Rename | Call::Remove => Fault::FailedWrite,
-    });
-    /// A node's disk accepts only a few more bytes.
-    FullDisk(_) Some(Fault::FullDisk);
-    /// A node's disk completes no call.
-    StalledDisk(_) Some(Fault::StalledDisk);
-    /// Bits flip on a node's disk.
-    BitRot(_) Some(Fault::BitRot);
-    /// A write goes to the wrong place.
-    MisdirectedWrite(_) Some(Fault::MisdirectedWrite);
-    /// A write is not stored.
-    LostWrite(_) Some(Fault::LostWrite);
-    /// The operator asks for a membership change, or for its cancellation.
-    MembershipChange(_) Some(Fault::Change);
-    /// The operator asks for a leadership transfer.
-    Transfer(_) Some(Fault::Transfer);
-    /// A node's state machine makes an error.
-    FaultyMachine(_) Some(Fault::MachineFault);
-    /// A client sends a request to the key-value store.
-    ScriptedRequest(_) None;
+    }
+}
+
+impl AdminRequest {
+    /// Returns the kind of fault that the request counts as.
+    pub(crate) fn fault(&self) -> Fault {
+        match self {
+            AdminRequest::Change(_) | AdminRequest::CancelChange => Fault::Change,
+            AdminRequest::Transfer(_) => Fault::Transfer,
+        }
+    }
 }
 
 impl Verb {
@@ -326,10 +310,18 @@ impl Verb {
         self.planned().extent()
     }
 
-    /// Returns how the operation is executed on real processes, or why it does not exist there.
+    /// Returns what the operation does.
+    pub(crate) fn strike(&self) -> Strike<'_> {
+        self.planned().strike()
+    }
+
+    /// Returns why the operation does not exist on real processes, if so.
     #[cfg(feature = "cli")]
-    pub(crate) fn on_processes(&self) -> real_processes::OnProcesses<'_> {
-        self.planned().on_processes()
+    pub(crate) fn on_processes(&self) -> Result<(), &'static str> {
+        match self.strike() {
+            Strike::Simulated(_, only) => Err(only.reason()),
+            Strike::Links(..) | Strike::Node(..) | Strike::Request => self.planned().on_processes(),
+        }
     }
 
     /// Returns how long the effect lasts, or `None` if it has no duration.
@@ -376,37 +368,27 @@ impl Faults {
     /// The set of all fault kinds.
     pub const ALL: Faults = Faults((1 << Fault::ALL.len()) - 1);
     /// The kinds about membership and leadership, requested by the operator.
-    pub(crate) const OF_MEMBERS: Faults = Faults::of_family(Family::Members);
+    pub(crate) const OF_MEMBERS: Faults = Faults::of_rows(Some(Family::Members));
     /// The kinds that replace a node's disk with another one.
-    pub(crate) const OF_IDENTITY: Faults = Faults::of_family(Family::Identity);
+    pub(crate) const OF_IDENTITY: Faults = Faults::of_rows(Some(Family::Identity));
     /// The kinds of a disk, except crashes and slow disks.
-    pub(crate) const OF_DISKS: Faults = Faults::of_family(Family::Disk);
+    pub(crate) const OF_DISKS: Faults = Faults::of_rows(Some(Family::Disk));
     /// The kinds that are planned for a node or a link.
-    pub(crate) const PLANNED: Faults = Faults::drawn();
+    pub(crate) const PLANNED: Faults = Faults::of_rows(None);
     /// The kinds that occur by chance for each message; they also exist on real processes.
     #[cfg(feature = "cli")]
     pub(crate) const OF_MESSAGES: Faults =
-        Faults::of_family(Family::Network).without(Faults::PLANNED);
+        Faults::of_rows(Some(Family::Network)).without(Faults::PLANNED);
 
-    /// Returns the set of the kinds of this family.
-    const fn of_family(family: Family) -> Faults {
+    /// Returns the set of the kinds of this family, or of those that have a draw.
+    const fn of_rows(family: Option<Family>) -> Faults {
         let (mut set, mut at) = (0, 0);
         while at < KINDS.len() {
-            if KINDS[at].family as u8 == family as u8 {
-                set |= 1 << at;
-            }
-            at += 1;
-        }
-        Faults(set)
-    }
-
-    /// Returns the set of the kinds that have a draw.
-    const fn drawn() -> Faults {
-        let (mut set, mut at) = (0, 0);
-        while at < KINDS.len() {
-            if KINDS[at].draw.is_some() {
-                set |= 1 << at;
-            }
+            let is_in = match family {
+                Some(family) => KINDS[at].family as u8 == family as u8,
+                None => KINDS[at].draw.is_some(),
+            };
+            set |= (is_in as u64) << at;
             at += 1;
         }
         Faults(set)
@@ -460,5 +442,65 @@ impl FromIterator<Fault> for Faults {
 impl fmt::Debug for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each verb, with all that it takes.
+    const EXAMPLES: [&str; 39] = [
+        "crash n1",
+        "crash leader keep=part for 90ms",
+        "stop n1 for 90ms",
+        "pause n1 for 90ms",
+        "wipe n1 for 90ms",
+        "roll back n1 by 1s for 90ms",
+        "isolate n1",
+        "block inbound n1 for 1.5s",
+        "block outbound n1 for 90ms",
+        "strand leader with n2 for 90ms",
+        "cut n1 -> leader for 90ms",
+        "split n1 leader for 90ms",
+        "only n1-n2 n2-n3 for 90ms",
+        "flap n1-leader every 5ms for 90ms",
+        "clog n1 for 90ms",
+        "clock drift n1 -300ppm for 90ms",
+        "clock step n1 by 90ms",
+        "slow disk n1 by 5ms for 90ms",
+        "slow apply n1 by 5ms for 90ms",
+        "misroute n1 count=3",
+        "replay n1",
+        "campaign n1",
+        "load spike leader count=30",
+        "poll reads n1 every 5ms for 90ms",
+        "fail directory flush n1 after=1 sectors=2",
+        "fill disk n1 room=512 for 90ms",
+        "stall disk n1 for 90ms",
+        "corrupt headers n1",
+        "misdirect write n1 to bodies after=1",
+        "lose write n1 after=1",
+        "change leader +n4 ?n5 ~n3 -n2 n1!200 n1@host-1 casting=n4",
+        "change leader nothing",
+        "cancel change leader",
+        "transfer leader to n2",
+        "machine fault n1 skipped command",
+        "put x=1 via n2",
+        "cas x=1 -> 2",
+        "cas x=nothing -> 2 via leader",
+        "get x via n3 local",
+    ];
+
+    #[test]
+    fn every_verb_reads_as_it_prints() {
+        for example in EXAMPLES {
+            let verb = Verb::read(&mut Words::of(example, 1));
+            let verb = verb.unwrap_or_else(|error| panic!("{example}: {error}"));
+            assert_eq!(verb.to_string(), example);
+        }
+        for Syntax { verb, .. } in Verb::syntax() {
+            assert!(EXAMPLES.iter().any(|example| example.starts_with(verb)), "{verb}");
+        }
     }
 }

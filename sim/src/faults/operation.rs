@@ -1,11 +1,12 @@
-//! Defines the kinds of planned operations: their data, their syntax and their text.
+//! Defines the kinds of planned operations: their data, their syntax, their text, their draw and
+//! what they do.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::faults::argument::Argument;
-use crate::faults::real_processes::OnProcesses;
 use crate::faults::selector::NodeSelector;
+use crate::faults::strike::Strike;
 use crate::values::words::{SyntaxError, Words};
 
 /// The syntax of one verb, its summary, and its parser.
@@ -21,17 +22,6 @@ pub struct Syntax<V> {
     pub(super) read: fn(&mut Words<'_>) -> Result<V, SyntaxError>,
 }
 
-impl<V> Syntax<V> {
-    pub(super) fn new(
-        verb: &'static str,
-        arguments: impl Into<String>,
-        summary: &'static str,
-        read: fn(&mut Words<'_>) -> Result<V, SyntaxError>,
-    ) -> Syntax<V> {
-        Syntax { verb, arguments: arguments.into(), summary, read }
-    }
-}
-
 /// A kind of planned operation. It prints as the words after the time or trigger of a scenario
 /// line, which its parser reads.
 pub(crate) trait Planned: fmt::Display {
@@ -43,12 +33,17 @@ pub(crate) trait Planned: fmt::Display {
     /// Returns the nodes that the operation names, and how long it lasts.
     fn extent(&self) -> Extent;
 
-    /// Returns how the operation is executed on real processes, or why it does not exist there.
-    fn on_processes(&self) -> OnProcesses<'_>;
+    /// Returns what the operation does.
+    fn strike(&self) -> Strike<'_>;
+
+    /// Returns why the operation does not exist on real processes, if its strike does.
+    fn on_processes(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
 }
 
 /// The nodes that an operation names, and how long it lasts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// The nodes that the operation affects, as far as it names them.
     pub(crate) nodes: Vec<NodeSelector>,
@@ -64,8 +59,9 @@ impl Extent {
     }
 }
 
-/// Defines a kind of operation: its type with its verbs and their arguments, and the function that
-/// says how the operation is executed on real processes, or why it does not exist there. The doc
+/// Defines a kind of operation: its type with its verbs and their arguments, and closures. `draw`
+/// draws an operation on a node, for about a duration; `strike` says what it does; `on_processes`
+/// says why some operations do not exist on real processes although their strike does. The doc
 /// comment of a verb is also its summary in the reference. The fields of a verb's tuple are the
 /// values of its arguments.
 macro_rules! operation {
@@ -74,7 +70,7 @@ macro_rules! operation {
         struct $kind:ident $verb:literal {
             $($(#[$meaning:meta])+ $field:ident: $value:ty as $argument:ident),+ $(,)?
         }
-        on_processes $on_processes:expr;
+        $($closures:tt)+
     ) => {
         $(#[doc = $about])+
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,9 +78,9 @@ macro_rules! operation {
             $($(#[$meaning])+ pub $field: $value),+
         }
 
-        operation!(@impl $kind, $on_processes,
-            [$($about)+] $verb [$kind { $($field),+ }] ($($field: $value as $argument),+)
-        );
+        operation!(@impl $kind {
+            [$($about)+] $verb [$kind { $($field),+ }] ($($field as $argument),+)
+        } $($closures)+);
     };
     (
         $(#[$about:meta])+
@@ -94,7 +90,7 @@ macro_rules! operation {
                 $name:ident $verb:literal ($($field:ident: $value:ty as $argument:ident),+)
             )+
         }
-        on_processes $on_processes:expr;
+        $($closures:tt)+
     ) => {
         $(#[$about])+
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,54 +98,78 @@ macro_rules! operation {
             $($(#[doc = $summary])+ $name($($value),+)),+
         }
 
-        operation!(@impl $kind, $on_processes, $(
-            [$($summary)+] $verb [$kind::$name($($field),+)] ($($field: $value as $argument),+)
-        )+);
+        operation!(@impl $kind {$(
+            [$($summary)+] $verb [$kind::$name($($field),+)] ($($field as $argument),+)
+        )+} $($closures)+);
     };
-    (@impl $kind:ident, $on_processes:expr, $(
+    (@impl $kind:ident {$(
         [$($summary:literal)+] $verb:literal [$($shape:tt)+]
-        ($($field:ident: $value:ty as $argument:ident),+)
-    )+) => {
-        impl Planned for $kind {
-            fn syntax<V: From<$kind>>() -> Vec<Syntax<V>> {
-                vec![$(Syntax::new(
-                    $verb,
-                    [$($argument::USAGE),+].join(" "),
-                    concat!($($summary),+).trim_ascii(),
-                    |words| {
-                        $(let $field = $argument::read(words)?;)+
-                        Ok($($shape)+.into())
-                    },
-                )),+]
-            }
+        ($($field:ident as $argument:ident),+)
+    )+} $(draw $draw:expr;)? strike $strike:expr; $(on_processes $on_processes:expr;)?) => {
+        const _: () = {
+            use std::fmt;
 
-            fn extent(&self) -> Extent {
-                let mut extent = Extent { nodes: Vec::new(), duration: None };
-                match self {
-                    $($($shape)+ => {
-                        $(extent.add::<$argument>($field);)+
-                    })+
+            use crate::faults::argument::Argument;
+            use crate::faults::operation::{Extent, Planned, Syntax};
+
+            impl Planned for $kind {
+                fn syntax<V: From<$kind>>() -> Vec<Syntax<V>> {
+                    vec![$(Syntax {
+                        verb: $verb,
+                        arguments: [$($argument::USAGE),+].join(" "),
+                        summary: concat!($($summary),+).trim_ascii(),
+                        read: |words| {
+                            $(let $field = $argument::read(words)?;)+
+                            Ok($($shape)+.into())
+                        },
+                    }),+]
                 }
-                extent
-            }
 
-            fn on_processes(&self) -> OnProcesses<'_> {
-                let on_processes: fn(&$kind) -> OnProcesses<'_> = $on_processes;
-                on_processes(self)
-            }
-        }
-
-        impl std::fmt::Display for $kind {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                match self {
-                    $($($shape)+ => {
-                        f.write_str($verb)?;
-                        $($argument::write($field, f)?;)+
-                    })+
+                fn extent(&self) -> Extent {
+                    let mut extent = Extent::default();
+                    match self {
+                        $($($shape)+ => {
+                            $(extent.add::<$argument>($field);)+
+                        })+
+                    }
+                    extent
                 }
-                Ok(())
+
+                fn strike(&self) -> Strike<'_> {
+                    let strike: fn(&$kind) -> Strike<'_> = $strike;
+                    strike(self)
+                }
+
+                $(fn on_processes(&self) -> Result<(), &'static str> {
+                    let on_processes: fn(&$kind) -> Result<(), &'static str> = $on_processes;
+                    on_processes(self)
+                })?
             }
-        }
+
+            impl fmt::Display for $kind {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    match self {
+                        $($($shape)+ => {
+                            f.write_str($verb)?;
+                            $($argument::write($field, f)?;)+
+                        })+
+                    }
+                    Ok(())
+                }
+            }
+
+            $(impl $kind {
+                /// Draws an operation on the node, for about this duration.
+                pub(super) fn draw(
+                    draw: &mut crate::faults::fault_draw::FaultDraw<'_>,
+                    node: NodeSelector,
+                    duration: std::time::Duration,
+                ) -> $kind {
+                    let of: crate::faults::fault_draw::Drawn<$kind> = $draw;
+                    of(draw, node, duration)
+                }
+            })?
+        };
     };
 }
 pub(super) use operation;

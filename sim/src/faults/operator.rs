@@ -1,16 +1,16 @@
 //! The operator asks for a membership change, for its cancellation, or for a leadership transfer.
 
 use std::fmt;
-use std::time::Duration;
 
 use quorate::types::{Address, Change, NodeId};
 
 use crate::faults::argument::{Argument, Node};
 use crate::faults::fault_draw::FaultDraw;
-use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::real_processes::{OnProcesses, ProcessAction};
+use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
-use crate::values::words::{self, SyntaxError, Words};
+use crate::faults::strike::{AdminRequest, NodeStrike, Strike};
+use crate::values::words;
+use crate::values::words::{SyntaxError, Words};
 
 operation! {
     /// A request about the membership.
@@ -23,17 +23,25 @@ operation! {
         /// Asks the node to cancel the membership change in progress.
         Cancel "cancel change" (node: NodeSelector as Node)
     }
+    draw |draw, node, _| {
+        let target = draw_target(draw, node);
+        MembershipChange::Change(target, MembershipChange::draw_edits(draw))
+    };
+    strike |request| match request {
+        MembershipChange::Change(node, change) => {
+            Strike::Node(*node, NodeStrike::Admin(AdminRequest::Change(change.clone())))
+        }
+        MembershipChange::Cancel(node) => {
+            Strike::Node(*node, NodeStrike::Admin(AdminRequest::CancelChange))
+        }
+    };
     on_processes |request| match request {
         MembershipChange::Change(node, change) => {
             on_leader(*node)?;
             let text = "`quorate members` changes one node at a time: +n4, -n4, or both";
-            single_edits(change).ok_or(text)?;
-            Ok(ProcessAction::ChangeMembership(change))
+            single_edits(change).map(|_| ()).ok_or(text)
         }
-        MembershipChange::Cancel(node) => {
-            on_leader(*node)?;
-            Ok(ProcessAction::CancelChange)
-        }
+        MembershipChange::Cancel(node) => on_leader(*node),
     };
 }
 
@@ -45,10 +53,11 @@ operation! {
         /// The next leader, or the best target if `None`.
         to: Option<NodeId> as NextLeader,
     }
-    on_processes |transfer| {
-        on_leader(transfer.node)?;
-        Ok(ProcessAction::Transfer(transfer.to))
+    draw |draw, node, _| {
+        Transfer { node: draw_target(draw, node), to: Transfer::draw_next_leader(draw) }
     };
+    strike |it| Strike::Node(it.node, NodeStrike::Admin(AdminRequest::Transfer(it.to)));
+    on_processes |transfer| on_leader(transfer.node);
 }
 
 /// The edits of a membership change; `nothing` for none.
@@ -111,15 +120,6 @@ fn draw_target(draw: &mut FaultDraw<'_>, node: NodeSelector) -> NodeSelector {
 }
 
 impl MembershipChange {
-    pub(super) fn draw(
-        draw: &mut FaultDraw<'_>,
-        node: NodeSelector,
-        _: Duration,
-    ) -> MembershipChange {
-        let target = draw_target(draw, node);
-        MembershipChange::Change(target, MembershipChange::draw_edits(draw))
-    }
-
     /// Draws the edits of a membership change.
     pub(crate) fn draw_edits(draw: &mut FaultDraw<'_>) -> Change {
         let (one, other) = (draw.node(), draw.node());
@@ -185,25 +185,24 @@ pub(crate) fn single_edits(change: &Change) -> Option<(Option<NodeId>, Option<No
     (edits != (None, None)).then_some(edits)
 }
 
+/// Adds an edit of one node to a change.
+type Edit = fn(Change, NodeId) -> Change;
+
+/// The signs before a node, and the edits that they mean.
+const SIGNS: [(char, Edit); 4] =
+    [('+', Change::voter), ('?', Change::learner), ('~', Change::suspend), ('-', Change::remove)];
+
 /// Returns the change with one more edit, or `None` if the word is no edit.
 fn edited(change: Change, word: &str) -> Option<Change> {
-    let rest = |sign: char| word.strip_prefix(sign).and_then(words::node);
     if let Some(holder) = word.strip_prefix("casting=") {
         let no_holder = holder == "none";
         return (no_holder || words::node(holder).is_some())
             .then(|| change.casting(words::node(holder)));
     }
-    if let Some(node) = rest('+') {
-        return Some(change.voter(node));
-    }
-    if let Some(node) = rest('?') {
-        return Some(change.learner(node));
-    }
-    if let Some(node) = rest('~') {
-        return Some(change.suspend(node));
-    }
-    if let Some(node) = rest('-') {
-        return Some(change.remove(node));
+    for (sign, edit) in SIGNS {
+        if let Some(node) = word.strip_prefix(sign).and_then(words::node) {
+            return Some(edit(change, node));
+        }
     }
     if let Some((node, priority)) = word.split_once('!') {
         return Some(change.priority(words::node(node)?, priority.parse().ok()?));
@@ -213,10 +212,6 @@ fn edited(change: Change, word: &str) -> Option<Change> {
 }
 
 impl Transfer {
-    pub(super) fn draw(draw: &mut FaultDraw<'_>, node: NodeSelector, _: Duration) -> Transfer {
-        Transfer { node: draw_target(draw, node), to: Transfer::draw_next_leader(draw) }
-    }
-
     /// Draws the next leader: a certain node, or the best one.
     pub(crate) fn draw_next_leader(draw: &mut FaultDraw<'_>) -> Option<NodeId> {
         let node = draw.node();

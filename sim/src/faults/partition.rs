@@ -7,10 +7,9 @@ use quorate::types::NodeId;
 
 use crate::faults::argument::{Argument, For, Node, several};
 use crate::faults::fault_draw::FaultDraw;
-use crate::faults::links::{LinkSelector, Resolve};
-use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::real_processes::{OnProcesses, ProcessAction};
+use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{LinkFault, LinkSelector, Resolve, Strike};
 use crate::values::words::{SyntaxError, Words};
 
 operation! {
@@ -21,10 +20,16 @@ operation! {
         /// Blocks all messages between these nodes and the others.
         Split "split" (side: Vec<NodeSelector> as Nodes, duration: Duration as For)
     }
-    on_processes |partition| {
-        let (Partition::Isolate(_, duration) | Partition::Split(_, duration)) = partition;
-        Ok(ProcessAction::Cut(Box::new(|resolve| partition.blocks(resolve)), *duration))
+    draw |draw, node, duration| {
+        // With last-survivor takeover both sides get the time to declare the other one dead.
+        let duration = draw.scale.takeover + duration;
+        if draw.chance(500) {
+            Partition::Split(draw_side(draw, node), duration)
+        } else {
+            Partition::Isolate(node, duration)
+        }
     };
+    strike |partition| Strike::links(LinkFault::Block, |resolve| partition.blocks(resolve));
 }
 
 /// The nodes of one side.
@@ -48,23 +53,9 @@ impl Argument for Nodes {
 }
 
 impl Partition {
-    pub(super) fn draw(
-        draw: &mut FaultDraw<'_>,
-        node: NodeSelector,
-        duration: Duration,
-    ) -> Partition {
-        // With last-survivor takeover both sides get the time to declare the other one dead.
-        let duration = draw.scale.takeover + duration;
-        if draw.chance(500) {
-            Partition::Split(draw_side(draw, node), duration)
-        } else {
-            Partition::Isolate(node, duration)
-        }
-    }
-
     /// Returns the links that the partition blocks; `None` if the isolated node is unknown. Unknown
     /// nodes of a split are left out of its side.
-    pub(crate) fn blocks(&self, resolve: Resolve<'_>) -> Option<LinkSelector> {
+    fn blocks(&self, resolve: Resolve<'_>) -> Option<LinkSelector> {
         let side: Vec<NodeId> = match self {
             Partition::Isolate(node, _) => vec![resolve(*node)?],
             Partition::Split(side, _) => side.iter().filter_map(|node| resolve(*node)).collect(),

@@ -6,9 +6,10 @@ use std::fmt;
 use quorate::types::ReadLevel;
 
 use crate::faults::operation::{Extent, Planned, Syntax};
-use crate::faults::real_processes::{OnProcesses, ProcessAction};
 use crate::faults::selector::NodeSelector;
-use crate::values::words::{self, Exact, SyntaxError, Words};
+use crate::faults::strike::Strike;
+use crate::values::words;
+use crate::values::words::{Exact, SyntaxError, Words};
 
 /// One request of a client to the simulator's key-value store.
 ///
@@ -93,12 +94,7 @@ impl ScriptedRequest {
     fn put(words: &mut Words<'_>) -> Result<ScriptedRequest, SyntaxError> {
         let expected = "a key and its value, like x=1";
         let (key, value) = words.read(expected, |word| pair(word).filter(|(_, v)| v != NOTHING))?;
-        ScriptedRequest {
-            operation: ScriptedOperation::Put(key, value),
-            via: None,
-            expected: false,
-        }
-        .with_via(words)
+        ScriptedRequest::of(ScriptedOperation::Put(key, value), words)
     }
 
     /// Parses the arguments of `cas`.
@@ -106,12 +102,7 @@ impl ScriptedRequest {
         let (key, from) = words.read("a key and its value, like x=1 or x=nothing", pair)?;
         words.need("->")?;
         let to = words.read("a value", |word| text(word).filter(|to| to != NOTHING))?;
-        ScriptedRequest {
-            operation: ScriptedOperation::Swap(key, value(from), to),
-            via: None,
-            expected: false,
-        }
-        .with_via(words)
+        ScriptedRequest::of(ScriptedOperation::Swap(key, value(from), to), words)
     }
 
     /// Parses the arguments of `get` without `expect`.
@@ -142,10 +133,12 @@ impl ScriptedRequest {
         expected: Option<Option<String>>,
         words: &mut Words<'_>,
     ) -> Result<ScriptedRequest, SyntaxError> {
-        let operation =
-            ScriptedOperation::Get(key.clone(), ReadLevel::Linearizable, expected.clone());
-        let request = ScriptedRequest { operation, via: None, expected: false }.with_via(words)?;
-        let level = match words.peek().filter(|word| !["at", ","].contains(word)) {
+        let get = ScriptedOperation::Get(key, ReadLevel::Linearizable, expected);
+        let mut request = ScriptedRequest::of(get, words)?;
+        let ScriptedOperation::Get(_, level, _) = &mut request.operation else {
+            return Ok(request);
+        };
+        *level = match words.peek().filter(|word| !["at", ","].contains(word)) {
             None => ReadLevel::Linearizable,
             Some(word) => match words::duration(word) {
                 Some(age) => {
@@ -158,13 +151,16 @@ impl ScriptedRequest {
                 }
             },
         };
-        Ok(ScriptedRequest { operation: ScriptedOperation::Get(key, level, expected), ..request })
+        Ok(request)
     }
 
-    /// Parses `via NODE`, if it comes next, into the request.
-    fn with_via(self, words: &mut Words<'_>) -> Result<ScriptedRequest, SyntaxError> {
+    /// Parses `via NODE`, if it comes next, and returns the request for the operation.
+    fn of(
+        operation: ScriptedOperation,
+        words: &mut Words<'_>,
+    ) -> Result<ScriptedRequest, SyntaxError> {
         let via = if words.accept("via") { Some(NodeSelector::read(words)?) } else { None };
-        Ok(ScriptedRequest { via, ..self })
+        Ok(ScriptedRequest { operation, via, expected: false })
     }
 }
 
@@ -196,23 +192,27 @@ impl fmt::Display for ValueText<'_> {
 
 impl Planned for ScriptedRequest {
     fn syntax<V: From<ScriptedRequest>>() -> Vec<Syntax<V>> {
-        let put = "A client sets the key to the value, and sends the request to this node first.";
-        let swap = "A client sets the key to the second value if it has the first one, or \
-                    `nothing`.";
-        let get = "A client reads the key, at this node only.";
         vec![
-            Syntax::new(
-                "put",
-                "KEY=VALUE [via NODE]",
-                put,
-                |w| Ok(ScriptedRequest::put(w)?.into()),
-            ),
-            Syntax::new("cas", "KEY=VALUE -> VALUE [via NODE]", swap, |w| {
-                Ok(ScriptedRequest::swap(w)?.into())
-            }),
-            Syntax::new("get", "KEY [via NODE] [LEVEL]", get, |w| {
-                Ok(ScriptedRequest::get(w)?.into())
-            }),
+            Syntax {
+                verb: "put",
+                arguments: "KEY=VALUE [via NODE]".to_owned(),
+                summary: "A client sets the key to the value, and sends the request to this node \
+                          first.",
+                read: |words| Ok(ScriptedRequest::put(words)?.into()),
+            },
+            Syntax {
+                verb: "cas",
+                arguments: "KEY=VALUE -> VALUE [via NODE]".to_owned(),
+                summary: "A client sets the key to the second value if it has the first one, or \
+                          `nothing`.",
+                read: |words| Ok(ScriptedRequest::swap(words)?.into()),
+            },
+            Syntax {
+                verb: "get",
+                arguments: "KEY [via NODE] [LEVEL]".to_owned(),
+                summary: "A client reads the key, at this node only.",
+                read: |words| Ok(ScriptedRequest::get(words)?.into()),
+            },
         ]
     }
 
@@ -220,8 +220,8 @@ impl Planned for ScriptedRequest {
         Extent { nodes: self.via.into_iter().collect(), duration: None }
     }
 
-    fn on_processes(&self) -> OnProcesses<'_> {
-        Ok(ProcessAction::SendRequest)
+    fn strike(&self) -> Strike<'_> {
+        Strike::Request
     }
 }
 

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use crate::faults::argument::{Argument, By, For, Node};
-use crate::faults::fault_draw::FaultDraw;
-use crate::faults::operation::{Extent, Planned, Syntax, operation};
-use crate::faults::real_processes::{DISK, MACHINE, OnProcesses};
+use crate::faults::argument::{By, For, Node};
+use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
+use crate::faults::strike::{Lasting, Simulated, Strike};
 
 operation! {
     /// Each flush of the node takes longer by the first duration.
@@ -18,7 +17,10 @@ operation! {
         /// How long the disk is slow.
         duration: Duration as For,
     }
-    on_processes |_| Err(DISK);
+    draw |draw, node, duration| {
+        SlowDisk { node, by: draw.extra_time(), duration: duration * 2 }
+    };
+    strike |it| Strike::Simulated(it.node, Simulated::Lasting(Lasting::SlowFlushes(it.by)));
 }
 
 operation! {
@@ -31,25 +33,8 @@ operation! {
         /// How long the state machine is slow.
         duration: Duration as For,
     }
-    on_processes |_| Err(MACHINE);
-}
-
-impl SlowDisk {
-    pub(super) fn draw(
-        draw: &mut FaultDraw<'_>,
-        node: NodeSelector,
-        duration: Duration,
-    ) -> SlowDisk {
-        SlowDisk { node, by: draw.extra_time(), duration: duration * 2 }
-    }
-}
-
-impl SlowApply {
-    pub(super) fn draw(
-        draw: &mut FaultDraw<'_>,
-        node: NodeSelector,
-        duration: Duration,
-    ) -> SlowApply {
+    draw |draw, node, duration| {
         SlowApply { node, by: draw.extra_time(), duration: duration * 2 }
-    }
+    };
+    strike |it| Strike::Simulated(it.node, Simulated::Lasting(Lasting::SlowBatches(it.by)));
 }

@@ -4,65 +4,25 @@
 use std::iter;
 use std::time::Duration;
 
+use quorate::types::NodeId;
+
 use crate::faults::{Campaign, Crash, Fault, Faults, KeptWrites, NodeSelector, Replay, SlowDisk};
 use crate::plan::planner::{Planner, planned_faults};
-use crate::plan::{
-    Plan, Trigger, TriggerCondition, crash_again, elections, leases, members, snapshot_lag,
-};
+use crate::plan::{Op, Plan, Trigger, TriggerCondition, When, elections, leases, members, returns};
 use crate::settings::Settings;
 use crate::settings::strategy::Strategy;
 use crate::values::choice::Choices;
+use crate::values::time::SimTime;
+
+use Pattern::{Hard, Single};
 
 /// The content of one slot of the plan.
 #[derive(Clone, Copy)]
 enum Pattern {
     /// One operation of this fault kind, at a random time.
     Single(Fault),
-    /// A node crashes just before, during or after one of its writes.
-    CrashAroundWrite,
-    /// A node crashes, or its disk fails, while it creates, writes, renames or removes files.
-    FaultDuringFileWork,
-    /// A node's disk fails at its next call, right when the node votes, acknowledges or changes its
-    /// role.
-    DiskFailsAtRoleChange,
-    /// Every new leader gets the same fault.
-    FaultOnEachLeader,
-    /// A node gets a fault when it, or its peer, advances the commit index or takes entries.
-    FaultDuringReplication,
-    /// A node gets a fault of any kind right when its role changes.
-    FaultAtRoleChange,
-    /// Old messages are replayed when a node restarts, acknowledges or changes its role, where they
-    /// could be taken for new ones.
-    ReplayAtRoleChange,
-    /// Two nodes campaign at once, and voters crash.
-    TwoCandidates,
-    /// Leaders are isolated with a minority that has their last entries, crash, and return: figure
-    /// 8 of the paper (Raft §5.4.2).
-    Figure8,
-    /// A leader with many pending requests is isolated, so that it has a long log tail of its own,
-    /// and returns after the others have made some progress.
-    LeaderIsolation,
-    /// A node campaigns while another node does slow work on its files.
-    CampaignDuringFileWork,
-    /// A node's disk is corrupted while the node is down.
-    BitRotWhileDown,
-    /// Membership changes in quick succession, with faults, transfers and cancellations among them.
-    MembershipChurn,
-    /// A partition splits the nodes into halves.
-    SplitInHalves,
-    /// A fault occurs while the bootstrap peers set up the cluster.
-    FaultDuringBootstrap,
-    /// A node loses its disk, and the operator adds it again.
-    ReplaceDisk,
-    /// A leader lease or a read lease ends while reads depend on it.
-    LeaseExpiry,
-    /// A node crashes during a write, and goes down again as soon as it is back.
-    CrashAgainAfterRestart,
-    /// A leader and one follower are isolated from the others, which elect another leader, and
-    /// clients read at the follower.
-    ReadsAtIsolatedFollower,
-    /// A node needs several snapshots in a row while it slowly restores the first one.
-    RepeatedSnapshotInstall,
+    /// A schedule known to be hard.
+    Hard(fn(&mut Planner<'_>)),
 }
 
 /// The triggers for a node's work on its files.
@@ -108,7 +68,7 @@ impl Plan {
 fn patterns(settings: &Settings, strategy: Strategy) -> Vec<Pattern> {
     let weight = |fault: &Fault| if Faults::OF_DISKS.has(*fault) { 1 } else { 2 };
     let singles = planned_faults(settings);
-    let single = |fault: &Fault| (Pattern::Single(*fault), weight(fault), true);
+    let single = |fault: &Fault| (Single(*fault), weight(fault), true);
     let mut weighed: Vec<WeightedPattern> = singles.iter().map(single).collect();
     if strategy >= Strategy::Nemeses {
         weighed.extend(protocol_patterns(settings, &singles));
@@ -130,23 +90,23 @@ fn protocol_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatt
     let on_nodes = crash || has(Fault::Partition) || has(Fault::OneWay) || has(Fault::Pause);
     let can_be_outvoted = settings.voters > 2;
     vec![
-        (Pattern::DiskFailsAtRoleChange, 4, on_disks),
-        (Pattern::FaultDuringFileWork, 4, on_disks || crash),
-        (Pattern::FaultAtRoleChange, 6, !singles.is_empty()),
-        (Pattern::FaultOnEachLeader, 2, on_nodes),
-        (Pattern::FaultDuringReplication, 2, on_nodes),
-        (Pattern::CrashAroundWrite, 5, crash),
-        (Pattern::CrashAgainAfterRestart, 4, crash),
-        (Pattern::ReplayAtRoleChange, 3, has(Fault::Replay)),
-        (Pattern::TwoCandidates, 3, has(Fault::Campaign) && can_be_outvoted),
-        (Pattern::Figure8, 3, crash && has(Fault::Bridge) && can_be_outvoted),
+        (Hard(disk_fails_at_role_change), 4, on_disks),
+        (Hard(fault_during_file_work), 4, on_disks || crash),
+        (Hard(fault_at_role_change), 6, !singles.is_empty()),
+        (Hard(fault_on_each_leader), 2, on_nodes),
+        (Hard(fault_during_replication), 2, on_nodes),
+        (Hard(crash_around_write), 5, crash),
+        (Hard(returns::crash_again_after_restart), 4, crash),
+        (Hard(replay_at_role_change), 3, has(Fault::Replay)),
+        (Hard(elections::two_candidates), 3, has(Fault::Campaign) && can_be_outvoted),
+        (Hard(elections::figure_8), 3, crash && has(Fault::Bridge) && can_be_outvoted),
         (
-            Pattern::LeaderIsolation,
+            Hard(elections::leader_isolation),
             3,
             has(Fault::Partition) && has(Fault::LoadSpike) && can_be_outvoted,
         ),
-        (Pattern::CampaignDuringFileWork, 3, has(Fault::Campaign) && can_be_outvoted),
-        (Pattern::BitRotWhileDown, 3, has(Fault::BitRot) && (crash || has(Fault::Stop))),
+        (Hard(campaign_during_file_work), 3, has(Fault::Campaign) && can_be_outvoted),
+        (Hard(bit_rot_while_down), 3, has(Fault::BitRot) && (crash || has(Fault::Stop))),
     ]
 }
 
@@ -158,53 +118,39 @@ fn cluster_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatte
     let often = settings.snapshot_entries <= LAGGARD_ENTRIES_MAX;
     let lags = often && has(Fault::Partition) && has(Fault::SlowApply);
     vec![
-        (Pattern::MembershipChurn, 12, has(Fault::Change)),
-        (Pattern::Single(Fault::MachineFault), 12, has(Fault::MachineFault)),
-        (Pattern::SplitInHalves, 6, has(Fault::Partition) && settings.voters.is_multiple_of(2)),
-        (Pattern::FaultDuringBootstrap, 6, settings.bootstraps && !singles.is_empty()),
-        (Pattern::ReplaceDisk, 6, has(Fault::Wipe)),
-        (Pattern::Single(Fault::Rollback), 8, has(Fault::Rollback)),
-        (Pattern::LeaseExpiry, 8, can_lease && has(Fault::LoadSpike)),
+        (Hard(members::membership_churn), 12, has(Fault::Change)),
+        (Single(Fault::MachineFault), 12, has(Fault::MachineFault)),
         (
-            Pattern::ReadsAtIsolatedFollower,
+            Hard(members::split_in_halves),
+            6,
+            has(Fault::Partition) && settings.voters.is_multiple_of(2),
+        ),
+        (Hard(members::fault_during_bootstrap), 6, settings.bootstraps && !singles.is_empty()),
+        (Hard(members::replace_disk), 6, has(Fault::Wipe)),
+        (Single(Fault::Rollback), 8, has(Fault::Rollback)),
+        (Hard(leases::lease_expiry), 8, can_lease && has(Fault::LoadSpike)),
+        (
+            Hard(elections::reads_at_isolated_follower),
             3,
             has(Fault::Bridge) && has(Fault::LoadSpike) && can_be_outvoted,
         ),
-        (Pattern::RepeatedSnapshotInstall, 3, lags && can_be_outvoted),
+        (Hard(returns::repeated_snapshot_install), 3, lags && can_be_outvoted),
     ]
 }
 
 fn draw_pattern(planner: &mut Planner<'_>, pattern: Pattern) {
     match pattern {
-        Pattern::Single(fault) => {
+        Single(fault) => {
             let at = planner.any_moment();
             let target = planner.draw.any_node();
             let verb = planner.verb(fault, target);
             planner.push(at, verb);
         }
-        Pattern::CrashAroundWrite => crash_around_write(planner),
-        Pattern::FaultDuringFileWork => fault_during_file_work(planner),
-        Pattern::DiskFailsAtRoleChange => disk_fails_at_role_change(planner),
-        Pattern::FaultOnEachLeader => fault_on_each_leader(planner),
-        Pattern::FaultDuringReplication => fault_during_replication(planner),
-        Pattern::FaultAtRoleChange => fault_at_role_change(planner),
-        Pattern::ReplayAtRoleChange => replay_at_role_change(planner),
-        Pattern::TwoCandidates => elections::two_candidates(planner),
-        Pattern::Figure8 => elections::figure_8(planner),
-        Pattern::LeaderIsolation => elections::leader_isolation(planner),
-        Pattern::CampaignDuringFileWork => campaign_during_file_work(planner),
-        Pattern::BitRotWhileDown => bit_rot_while_down(planner),
-        Pattern::MembershipChurn => members::membership_churn(planner),
-        Pattern::SplitInHalves => members::split_in_halves(planner),
-        Pattern::FaultDuringBootstrap => members::fault_during_bootstrap(planner),
-        Pattern::ReplaceDisk => members::replace_disk(planner),
-        Pattern::LeaseExpiry => leases::lease_expiry(planner),
-        Pattern::CrashAgainAfterRestart => crash_again::crash_again_after_restart(planner),
-        Pattern::ReadsAtIsolatedFollower => elections::reads_at_isolated_follower(planner),
-        Pattern::RepeatedSnapshotInstall => snapshot_lag::repeated_snapshot_install(planner),
+        Hard(draw) => draw(planner),
     }
 }
 
+/// A node crashes just before, during or after one of its writes.
 fn crash_around_write(planner: &mut Planner<'_>) {
     let trigger = *planner.draw.pick(&[
         Trigger::SubmitsVote,
@@ -224,6 +170,7 @@ fn crash_around_write(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { node, nth, times, delay, ..soon }, crash);
 }
 
+/// A node crashes, or its disk fails, while it creates, writes, renames or removes files.
 fn fault_during_file_work(planner: &mut Planner<'_>) {
     let trigger = *planner.draw.pick(&FILE_WORK);
     let node = planner.any_or_one_node();
@@ -239,6 +186,7 @@ fn fault_during_file_work(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { node, nth, times, delay, ..any_time }, verb);
 }
 
+/// A node campaigns while another node does slow work on its files.
 fn campaign_during_file_work(planner: &mut Planner<'_>) {
     let trigger = *planner.draw.pick(&FILE_WORK);
     let node = planner.any_or_one_node();
@@ -254,6 +202,7 @@ fn campaign_during_file_work(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { delay, ..at_once }, Campaign { node: rival });
 }
 
+/// A node's disk is corrupted while the node is down.
 fn bit_rot_while_down(planner: &mut Planner<'_>) {
     let falls = planner.any_time(Trigger::GoesDown);
     let nth = planner.draw.between(1, 3) as u32;
@@ -261,6 +210,8 @@ fn bit_rot_while_down(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { nth, ..falls }, verb);
 }
 
+/// A node's disk fails at its next call, right when the node votes, acknowledges or changes its
+/// role.
 fn disk_fails_at_role_change(planner: &mut Planner<'_>) {
     let trigger = *planner.draw.pick(&[
         Trigger::SubmitsEntries,
@@ -281,6 +232,7 @@ fn disk_fails_at_role_change(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { node, nth, times, ..any_time }, verb);
 }
 
+/// Every new leader gets the same fault.
 fn fault_on_each_leader(planner: &mut Planner<'_>) {
     let fault = planner.node_fault();
     let times = planner.draw.between(1, 4) as u32;
@@ -290,6 +242,7 @@ fn fault_on_each_leader(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { times, delay, ..soon }, verb);
 }
 
+/// A node gets a fault when it, or its peer, advances the commit index or takes entries.
 fn fault_during_replication(planner: &mut Planner<'_>) {
     let trigger = *planner.draw.pick(&[
         Trigger::AdvancesCommit,
@@ -307,6 +260,7 @@ fn fault_during_replication(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { node, nth, delay, ..soon }, verb);
 }
 
+/// A node gets a fault of any kind right when its role changes.
 fn fault_at_role_change(planner: &mut Planner<'_>) {
     let trigger = *planner.draw.pick(&[
         Trigger::BecomesCandidate,
@@ -321,6 +275,8 @@ fn fault_at_role_change(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { times, ..any_time }, verb);
 }
 
+/// Old messages are replayed when a node restarts, acknowledges or changes its role, where they
+/// could be taken for new ones.
 fn replay_at_role_change(planner: &mut Planner<'_>) {
     let trigger = *planner.draw.pick(&[
         Trigger::Restarts,
@@ -335,4 +291,28 @@ fn replay_at_role_change(planner: &mut Planner<'_>) {
     let count = planner.draw.between(5, 60) as u32;
     let replay = Replay { node: NodeSelector::It, count };
     planner.push_on(TriggerCondition { nth, times, delay, ..soon }, replay);
+}
+
+/// The number of draws in 1,000 that yield a fault.
+const STRIKES_PERMILLE: u64 = 750;
+
+impl Op {
+    /// Draws a fault of any kind that the run allows, for `node` at `at`; usually there is one.
+    pub(crate) fn single_fault(
+        settings: &Settings,
+        choices: &Choices,
+        at: SimTime,
+        node: NodeId,
+    ) -> Option<Op> {
+        let faults = planned_faults(settings);
+        // No slot of a plan has this number.
+        let mut ops = Vec::new();
+        let mut planner = Planner::new(settings, choices, u16::MAX, &mut ops);
+        if faults.is_empty() || !planner.draw.chance(STRIKES_PERMILLE) {
+            return None;
+        }
+        let fault = *planner.draw.pick(&faults);
+        let verb = planner.verb(fault, NodeSelector::Node(node));
+        Some(Op { when: When::At(at), verb })
+    }
 }

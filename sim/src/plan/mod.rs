@@ -3,23 +3,19 @@
 //! A plan is drawn from the seed before the run starts, and prints as scenario lines. Removing one
 //! operation changes no other.
 
-mod crash_again;
 mod draw;
 mod elections;
 mod leases;
 mod members;
 mod planner;
-mod print;
-mod read;
-mod single_fault;
-mod snapshot_lag;
-mod words;
+mod returns;
+mod text;
 
 use std::time::Duration;
 
 use quorate::types::NodeId;
 
-use crate::faults::Verb;
+use crate::faults::{Verb, named};
 use crate::values::time::SimTime;
 
 /// The planned operations of one run.
@@ -87,59 +83,62 @@ impl When {
     }
 }
 
-/// An event at a node that can fire a planned operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trigger {
-    /// The node has restarted.
-    Restarts,
-    /// The node's process has ended, by a crash or by a clean shutdown.
-    GoesDown,
-    /// The node is about to submit a write to its disk.
-    AboutToWrite,
-    /// The node has submitted a vote to its disk, and the vote is not durable yet.
-    SubmitsVote,
-    /// The node has submitted entries to its disk, and they are not durable yet.
-    SubmitsEntries,
-    /// The node has submitted a write that replaces entries of its log.
-    TruncatesLog,
-    /// A write of the node is durable, and the node has not been notified of it yet.
-    CompletesFlush,
-    /// The node has sent a granted vote, or an acknowledgement of entries.
-    Acknowledges,
-    /// The node has sent a heartbeat.
-    SendsHeartbeat,
-    /// The node becomes leader.
-    BecomesLeader,
-    /// The node starts a pre-vote.
-    BecomesPreCandidate,
-    /// The node starts an election.
-    BecomesCandidate,
-    /// The node's commit index rises.
-    AdvancesCommit,
-    /// The node has written a part of the superblock, which is not durable yet.
-    UpdatesSuperblock,
-    /// The node's disk has created a segment, and the node has not been notified of it yet.
-    CreatesSegment,
-    /// The node has written the first flush of a segment, which is not durable yet.
-    BeginsSegment,
-    /// The node has removed a file, and the removal is not durable yet.
-    RemovesFile,
-    /// The node has asked for a view of its state machine, to write a snapshot of it.
-    TakesSnapshot,
-    /// The node has written a part of a snapshot, which is not durable yet.
-    WritesSnapshot,
-    /// The node has renamed a complete snapshot to its final name, and the name is not durable yet.
-    RenamesSnapshot,
-    /// The node has received a part of a snapshot.
-    ReceivesPart,
-    /// The node has sent a part of a snapshot.
-    SendsPart,
-    /// The node has written to the superblock that a snapshot replaces its log, not durably yet.
-    InstallsSnapshot,
-    /// The node's state machine has restored a snapshot.
-    RestoresSnapshot,
-    /// The last membership in the node's log has changed.
-    ChangesMembership,
+named! {
+    /// An event at a node that can fire a planned operation.
+    Trigger "TRIGGER" "trigger" {
+        /// The node has restarted.
+        Restarts "restarts",
+        /// The node's process has ended, by a crash or by a clean shutdown.
+        GoesDown "goes down",
+        /// The node is about to submit a write to its disk.
+        AboutToWrite "about to write",
+        /// The node has submitted a vote to its disk, and the vote is not durable yet.
+        SubmitsVote "submits vote",
+        /// The node has submitted entries to its disk, and they are not durable yet.
+        SubmitsEntries "submits entries",
+        /// The node has submitted a write that replaces entries of its log.
+        TruncatesLog "truncates log",
+        /// A write of the node is durable, and the node has not been notified of it yet.
+        CompletesFlush "completes flush",
+        /// The node has sent a granted vote, or an acknowledgement of entries.
+        Acknowledges "acknowledges",
+        /// The node has sent a heartbeat.
+        SendsHeartbeat "sends heartbeat",
+        /// The node becomes leader.
+        BecomesLeader "becomes leader",
+        /// The node starts a pre-vote.
+        BecomesPreCandidate "becomes pre-candidate",
+        /// The node starts an election.
+        BecomesCandidate "becomes candidate",
+        /// The node's commit index rises.
+        AdvancesCommit "advances commit",
+        /// The node has written a part of the superblock, which is not durable yet.
+        UpdatesSuperblock "updates superblock",
+        /// The node's disk has created a segment, and the node has not been notified of it yet.
+        CreatesSegment "creates segment",
+        /// The node has written the first flush of a segment, which is not durable yet.
+        BeginsSegment "begins segment",
+        /// The node has removed a file, and the removal is not durable yet.
+        RemovesFile "removes file",
+        /// The node has asked for a view of its state machine, to write a snapshot of it.
+        TakesSnapshot "takes snapshot",
+        /// The node has written a part of a snapshot, which is not durable yet.
+        WritesSnapshot "writes snapshot",
+        /// The node has renamed a complete snapshot to its final name, and the name is not durable
+        /// yet.
+        RenamesSnapshot "renames snapshot",
+        /// The node has received a part of a snapshot.
+        ReceivesPart "receives part",
+        /// The node has sent a part of a snapshot.
+        SendsPart "sends part",
+        /// The node has written to the superblock that a snapshot replaces its log, not durably
+        /// yet.
+        InstallsSnapshot "installs snapshot",
+        /// The node's state machine has restored a snapshot.
+        RestoresSnapshot "restores snapshot",
+        /// The last membership in the node's log has changed.
+        ChangesMembership "changes membership",
+    }
 }
 
 #[cfg(test)]

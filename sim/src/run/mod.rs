@@ -22,7 +22,7 @@ use crate::values::digest::mix;
 use crate::values::time::SimTime;
 use crate::workload::kv::Kv;
 use crate::workload::{AnyWorkload, Workload};
-use crate::world::World;
+use crate::world::{Run, World};
 
 pub use crate::observe::TraceSink;
 
@@ -195,26 +195,27 @@ impl Case {
             observer.record_shapes();
         }
         let choices = Choices::new(seed, overrides);
-        let mut world = World::new(settings, options.workload.clone(), plan, choices);
+        let mut world = World::new(settings, options.workload.clone(), plan, choices, observer);
         if options.canary {
-            world.plant_canary();
+            world.cluster.plant_canary();
         }
-        let end = catch_unwind(AssertUnwindSafe(|| world.run(&mut observer, options.events_max)));
-        let (now, events) = world.position();
-        observer.finish(now, events);
+        let end = catch_unwind(AssertUnwindSafe(|| world.run(options.events_max)));
+        let World { run: Run { scheduler, mut observer, .. }, cluster, load, .. } = world;
+        let now = scheduler.now();
+        observer.finish(now, scheduler.events);
         let failure = match end {
             Err(panic) => Some(Failure::panicked(panic.as_ref())),
-            Ok(()) => world
+            Ok(()) => scheduler
                 .stalled()
                 .map(Failure::Stalled)
                 .or_else(|| Some(Failure::of(observer.violation()?.clone()))),
         };
         let record = observer.record(now, failure.as_ref());
-        let recorded = record.map(|record| (record, world.peers()));
+        let recorded = record.map(|record| (record, cluster.peers()));
         let shapes = observer.take_shapes();
         let states = shapes.keys().copied().collect();
         let (tally, marks) = observer.results();
-        let (digest, scripted) = (world.digest(), world.scripted_results());
+        let (digest, scripted) = (scheduler.digest, load.scripted.results());
         let outcome = Outcome { seed, digest, tally, marks, states, scripted, failure };
         RunResult { outcome, recorded, shapes }
     }

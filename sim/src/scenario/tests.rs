@@ -192,7 +192,7 @@ fn reference() -> Vec<String> {
     let verbs = Verb::syntax()
         .into_iter()
         .map(|it| format!("- `{} {}`: {}", it.verb, it.arguments, it.summary));
-    let triggers = Trigger::ALL.map(|(_, name)| format!("- `{name}`: "));
+    let triggers = Trigger::ALL.iter().map(|(_, name)| format!("- `{name}`: "));
     let parts = Call::ALL.iter().map(|(_, name)| *name);
     let parts = parts.chain(Region::ALL.iter().map(|(_, name)| *name));
     let parts = parts.chain(MachineFault::ALL.iter().map(|(_, name)| *name));

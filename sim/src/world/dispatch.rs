@@ -2,122 +2,109 @@
 
 use quorate::replica::Input;
 
-use crate::observer::Observer;
 use crate::world::World;
-use crate::world::place::Place;
-use crate::world::scheduler::queue::Event;
+use crate::world::place::{Place, Start};
+use crate::world::scheduler::{Event, ProcessEvent};
 
 impl World {
-    /// Runs to the end, until `observer` has seen a violation, or until there were `events_max`
+    /// Runs to the end, until the observer has seen a violation, or until there were `events_max`
     /// events.
-    pub(crate) fn run(&mut self, observer: &mut Observer, events_max: u64) {
+    pub(crate) fn run(&mut self, events_max: u64) {
         while !self.ended
-            && self.scheduler.events() < events_max
-            && observer.may_continue(self.scheduler.next())
-            && self.advance(observer)
+            && self.run.scheduler.events < events_max
+            && self.run.observer.may_continue(self.run.scheduler.next())
+            && self.advance()
         {}
     }
 
     /// Executes the next event; returns false if there is none, or if there are far too many.
-    pub(super) fn advance(&mut self, observer: &mut Observer) -> bool {
-        let Some(event) = self.scheduler.advance() else { return false };
+    pub(super) fn advance(&mut self) -> bool {
+        let Some(event) = self.run.scheduler.advance() else { return false };
         let receiver = self.receiver(event);
         if !receiver.is_some_and(|place| self.cluster[place].defer(event)) {
-            self.dispatch(event, observer);
+            self.dispatch(event);
         }
         true
     }
 
-    fn dispatch(&mut self, event: Event, observer: &mut Observer) {
+    fn dispatch(&mut self, event: Event) {
         match event {
-            Event::Arrive { slot } => {
-                if let Some(envelope) = self.network.collect(slot)
-                    && let Some(place) = self.cluster.place(envelope.to)
-                {
-                    self.receive(place, &envelope, observer);
+            Event::Arrive { place, slot } => {
+                if let Some(envelope) = self.network.in_flight.take(slot) {
+                    self.receive(place, &envelope);
                 }
             }
-            Event::Inject { place, slot } => {
-                if let Some(envelope) = self.network.collect(slot) {
-                    self.receive(place, &envelope, observer);
+            Event::Request { slot } => self.request(slot),
+            Event::Process(start, event) => {
+                if self.cluster[start.place].start() == start {
+                    self.continue_process(start.place, event);
                 }
             }
-            Event::Request { slot } => self.request(slot, observer),
-            Event::BatchReady { place, start_number } => {
-                self.propose_batch(place, start_number, observer);
-            }
-            Event::Wake { place, start_number } => self.wake(place, start_number, observer),
-            Event::OperationDone { place, start_number, lane } => {
-                self.operation_done(place, start_number, lane, observer);
-            }
-            Event::CompletionReported { place, start_number, lane } => {
-                self.report_completions(place, start_number, lane, observer);
-            }
-            Event::WorkDone { place, start_number } => {
-                self.work_done(place, start_number, observer);
-            }
-            Event::ViewDone { place, start_number } => {
-                self.view_done(place, start_number, observer);
-            }
-            Event::ExecuteOutput { place, start_number } => {
-                self.execute_next_output(place, start_number, observer);
-            }
-            Event::Stop { place } => self.step(place, Input::Close, observer),
-            Event::AdminRequest { request } => self.admin_request(request, observer),
-            Event::Campaign { place } => self.step(place, Input::Campaign, observer),
-            Event::Restart { place, start_number } => {
-                if self.recovery.may_recover(place) {
-                    self.start(place, start_number, observer);
-                }
-            }
+            Event::Stop { place } => self.step(place, Input::Close),
+            Event::AdminRequest { request } => self.admin_request(request),
+            Event::Campaign { place } => self.step(place, Input::Campaign),
+            Event::Restart(start) => self.start(start),
             Event::Resume { place, pause } => {
-                if self.recovery.may_recover(place) {
-                    let (cluster, mut run) = self.cluster_and_run(observer);
-                    cluster[place].resume(pause, &mut run);
+                if self.may_recover(place) {
+                    self.cluster[place].resume(pause, &mut self.run);
                 }
             }
             Event::ClientTimer { client, timer } => {
-                let (load, mut run) = self.load_and_surroundings(observer);
+                let (load, mut run) = self.load_and_surroundings();
                 load.client_timer_fires(client, timer, &mut run);
             }
-            Event::Planned { op } => self.planned(op, observer),
-            Event::FireDelayed { number } => self.fire_delayed(number, observer),
-            Event::EndEffect { effect } => self.end_effect(effect, observer),
-            Event::Flap { effect } => self.flap(effect, observer),
-            Event::PollRead { effect } => self.poll_read(effect, observer),
-            Event::Reseed { micros } => self.setup.choices.reseed(micros),
-            Event::Stabilize => self.begin_stabilization(observer),
-            Event::CheckProgress => self.check_progress(observer),
-            Event::End => self.end(observer),
+            Event::Reseed { micros } => self.run.setup.choices.reseed(micros),
+            Event::Stabilize => self.begin_stabilization(),
+            Event::CheckProgress => self.check_progress(),
+            Event::End => self.end(),
+            Event::Plan(event, number) => {
+                // The stabilization phase keeps the faults that it finds, and begins no others.
+                if self.in_fault_phase() {
+                    self.continue_plan(event, number);
+                }
+            }
+        }
+    }
+
+    /// Continues the running process of a node.
+    fn continue_process(&mut self, place: Place, event: ProcessEvent) {
+        let World { run, cluster, .. } = self;
+        let node = &mut cluster[place];
+        match event {
+            ProcessEvent::BatchReady => self.propose_batch(place),
+            ProcessEvent::Wake => {
+                if node.is_due(&mut run.scheduler) {
+                    self.step(place, Input::Timeout);
+                }
+            }
+            ProcessEvent::OperationDone(lane) => self.operation_done(place, lane),
+            ProcessEvent::CompletionReported(lane) => self.report_completions(place, lane),
+            ProcessEvent::WorkDone => self.work_done(place),
+            ProcessEvent::ViewDone => self.view_done(place),
+            ProcessEvent::ExecuteOutput => {
+                if let Some(output) = node.next_output(run) {
+                    self.execute_output(place, output);
+                }
+            }
         }
     }
 
     /// Returns the node that misses the event if its process is paused.
     fn receiver(&self, event: Event) -> Option<Place> {
         match event {
-            Event::Arrive { slot } => {
-                self.network.peek(slot).and_then(|envelope| self.cluster.place(envelope.to))
+            Event::Request { slot } => {
+                self.load.clients.requests.get(slot).map(|request| request.to)
             }
-            Event::Request { slot } => self.load.place_of(slot),
             Event::AdminRequest { request } => Some(self.load.operator.place_of(request)),
-            Event::Wake { place, .. }
-            | Event::Inject { place, .. }
-            | Event::BatchReady { place, .. }
-            | Event::CompletionReported { place, .. }
-            | Event::WorkDone { place, .. }
-            | Event::ViewDone { place, .. }
-            | Event::ExecuteOutput { place, .. }
+            Event::Process(_, ProcessEvent::OperationDone(_)) => None,
+            Event::Process(Start { place, .. }, _)
+            | Event::Arrive { place, .. }
             | Event::Stop { place }
             | Event::Campaign { place } => Some(place),
-            Event::OperationDone { .. }
-            | Event::Restart { .. }
+            Event::Restart(_)
             | Event::Resume { .. }
             | Event::ClientTimer { .. }
-            | Event::Planned { .. }
-            | Event::FireDelayed { .. }
-            | Event::EndEffect { .. }
-            | Event::Flap { .. }
-            | Event::PollRead { .. }
+            | Event::Plan(..)
             | Event::Reseed { .. }
             | Event::Stabilize
             | Event::CheckProgress

@@ -1,10 +1,10 @@
 //! The world of one run: nodes, disks, clocks, the network, clients and the plan, advanced one
 //! event at a time.
 //!
-//! Each piece of state has one owner, a folder that takes what else it needs by argument: the
-//! scheduler, the cluster, the network, the load, the faults, and the recovery. The world has one
-//! of each and dispatches the events. Its methods call one another in one direction: from
-//! `dispatch` through `stabilizing` and `steps` to `outputs` and `strikes`.
+//! Each piece of state has one owner, which takes what else it needs by argument: the cluster, the
+//! network, the load, the faults, the goals of the stabilization phase, and the run with its
+//! scheduler. The world has one of each and dispatches the events. Its methods call one another in
+//! one direction: from `dispatch` through `stabilizing` and `steps` to `outputs` and `strikes`.
 //!
 //! Each output of a node is executed separately, so a crash can fall between any two. The world
 //! reports everything to an [`Observer`] and never asks it anything, so a run is the same whether
@@ -21,7 +21,7 @@ mod place;
 mod recovery;
 mod run;
 mod scheduler;
-mod setup;
+mod slots;
 mod stabilizing;
 mod steps;
 mod strikes;
@@ -30,43 +30,37 @@ mod tests;
 
 use std::time::Duration;
 
-use quorate::raft::{PeerStatus, RoleName};
-use quorate::types::{NodeId, Tag};
+use quorate::machine::Digest;
+use quorate::replica::Output;
 
-use crate::observe::outcome::ScriptedResults;
 use crate::observer::Observer;
 use crate::plan::Plan;
 use crate::settings::Settings;
 use crate::values::choice::Choices;
-use crate::values::time::SimTime;
 use crate::workload::AnyWorkload;
 use crate::world::cluster::Cluster;
-use crate::world::cluster::steps::StepResults;
+use crate::world::cluster::processes::StepResults;
 use crate::world::faults::Faults;
 use crate::world::load::Load;
-use crate::world::load::replies::ClientReply;
-use crate::world::load::surroundings::Surroundings;
+use crate::world::load::Surroundings;
 pub(crate) use crate::world::network::Network;
-#[cfg(feature = "cli")]
-pub(crate) use crate::world::network::Sender;
-#[cfg(feature = "cli")]
 pub(crate) use crate::world::place::Place;
-use crate::world::recovery::Recovery;
-use crate::world::run::Run;
+pub(crate) use crate::world::place::Start;
+use crate::world::recovery::stabilization::Stabilization;
+pub(crate) use crate::world::run::Run;
+use crate::world::run::Setup;
+use crate::world::scheduler::Event;
 use crate::world::scheduler::Scheduler;
-use crate::world::scheduler::queue::Event;
-use crate::world::setup::Setup;
 
-/// A cluster and its environment. A clone continues exactly as the original would.
-#[derive(Clone, Debug)]
+/// A cluster and its environment.
 pub(crate) struct World {
-    setup: Setup,
-    scheduler: Scheduler,
-    cluster: Cluster,
+    pub(crate) run: Run,
+    pub(crate) cluster: Cluster,
     network: Network,
-    load: Load,
+    pub(crate) load: Load,
     faults: Faults,
-    recovery: Recovery,
+    /// The goals of the stabilization phase; none in the fault phase.
+    stabilization: Option<Stabilization>,
     ended: bool,
     results: StepResults,
 }
@@ -78,22 +72,22 @@ impl World {
         workload: AnyWorkload,
         plan: Plan,
         choices: Choices,
+        observer: Observer,
     ) -> World {
         let setup = Setup { settings, workload, choices };
         let mut world = World {
-            scheduler: Scheduler::default(),
             cluster: Cluster::new(&setup),
             network: Network::new(setup.settings.nodes().into()),
             load: Load::new(&setup.settings),
             faults: Faults::new(plan),
-            recovery: Recovery::default(),
+            stabilization: None,
             ended: false,
             results: StepResults::default(),
-            setup,
+            run: Run { setup, scheduler: Scheduler::default(), observer },
         };
-        let World { setup, scheduler, cluster, load, faults, .. } = &mut world;
+        let World { run: Run { setup, scheduler, .. }, cluster, load, faults, .. } = &mut world;
         for place in cluster.places() {
-            scheduler.at_once(Event::Restart { place, start_number: 1 });
+            scheduler.at_once(Event::Restart(Start { place, number: 1 }));
         }
         for micros in setup.choices.reseeds() {
             scheduler.after(Duration::from_micros(micros.into()), Event::Reseed { micros });
@@ -104,58 +98,32 @@ impl World {
         world
     }
 
-    /// Makes every disk lie about flushes from now on: a planted bug that the checks must find.
-    pub(crate) fn plant_canary(&mut self) {
-        self.cluster.plant_canary();
+    /// Returns true until the stabilization phase begins.
+    fn in_fault_phase(&self) -> bool {
+        self.stabilization.is_none()
     }
 
-    /// Returns the current time, and the number of events so far.
-    pub(crate) fn position(&self) -> (SimTime, u64) {
-        (self.scheduler.now(), self.scheduler.events())
-    }
-
-    /// Returns the peer status of each leader.
-    pub(crate) fn peers(&self) -> Vec<(NodeId, Vec<PeerStatus>)> {
-        let running = self.cluster.nodes().filter_map(|node| node.running());
-        let leaders = running.filter(|running| running.status().role == RoleName::Leader);
-        leaders.map(|running| (running.status().id, running.peers())).collect()
-    }
-
-    /// Returns a hash over all events so far.
-    pub(crate) fn digest(&self) -> u64 {
-        self.scheduler.digest()
-    }
-
-    /// Returns the reason why time does not advance, or hardly does, if that is so.
-    pub(crate) fn stalled(&self) -> Option<String> {
-        self.scheduler.stalled()
-    }
-
-    /// Returns the outcomes of scripted requests, and the leaders over time.
-    pub(crate) fn scripted_results(&self) -> ScriptedResults {
-        self.load.scripted_results()
-    }
-
-    /// Returns the cluster, and the run around it.
-    fn cluster_and_run<'a>(&'a mut self, observer: &'a mut Observer) -> (&'a mut Cluster, Run<'a>) {
-        let World { setup, scheduler, cluster, .. } = self;
-        (cluster, Run { setup, scheduler, observer })
+    /// Returns true if a node that is down or paused may come back; in the stabilization phase only
+    /// core nodes do.
+    fn may_recover(&self, place: Place) -> bool {
+        self.stabilization.as_ref().is_none_or(|stabilization| stabilization.core.contains(&place))
     }
 
     /// Returns the load, and the run around it.
-    fn load_and_surroundings<'a>(
-        &'a mut self,
-        observer: &'a mut Observer,
-    ) -> (&'a mut Load, Surroundings<'a>) {
-        let World { setup, scheduler, cluster, load, recovery, .. } = self;
-        (load, Surroundings { setup, cluster, recovery, scheduler, observer })
+    fn load_and_surroundings(&mut self) -> (&mut Load, Surroundings<'_>) {
+        let World { run: Run { setup, scheduler, observer }, cluster, load, stabilization, .. } =
+            self;
+        let stabilization = stabilization.as_ref();
+        (load, Surroundings { setup, cluster, stabilization, scheduler, observer })
     }
 
     /// Delivers a reply to a client.
-    fn reply(&mut self, tag: Tag, reply: ClientReply<'_>, observer: &mut Observer) {
-        let (load, mut run) = self.load_and_surroundings(observer);
-        if let Some(probed) = load.reply(tag, reply, &mut run) {
-            self.recovery.note_probe(probed);
+    fn reply(&mut self, at: Place, reply: &Output, state: Option<Digest>) {
+        let (load, mut run) = self.load_and_surroundings();
+        if let Some(probed) = load.reply(at, reply, state, &mut run)
+            && let Some(stabilization) = &mut self.stabilization
+        {
+            stabilization.note_probe(probed);
         }
     }
 }

@@ -3,14 +3,11 @@
 use quorate::raft::{RoleName, Status};
 use quorate::replica::Output;
 use quorate::storage::{FileAction, Lane, Operation, StorageError};
-use quorate::types::{
-    AppendOutcome, Body, Message, MessageKind, Packet, SnapshotTransferBody, Tag,
-};
+use quorate::types::{AppendOutcome, Body, Message, MessageKind, Packet, SnapshotTransferBody};
 
 use crate::faults::{Fault, KeptWrites};
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
-use crate::observer::Observer;
 use crate::plan::Trigger;
 use crate::values::choice::{Key, Kind};
 use crate::world::World;
@@ -18,11 +15,8 @@ use crate::world::cluster::processes::Exit;
 use crate::world::cluster::queues::ViewRequest;
 use crate::world::faults::machine;
 use crate::world::load::operator::Operator;
-use crate::world::load::replies::{ClientReply, ReadReply};
-use crate::world::network::Sender;
 use crate::world::place::Place;
-use crate::world::run::Run;
-use crate::world::setup::Setup;
+use crate::world::run::Setup;
 
 const MILLION: u64 = 1_000_000;
 
@@ -34,94 +28,75 @@ impl World {
         place: Place,
         before: &Status,
         outputs: &mut Vec<Output>,
-        observer: &mut Observer,
     ) {
         let node = &mut self.cluster[place];
-        let start_number = node.start_number();
+        let start = node.start();
         let Some(running) = node.running_mut() else { return };
-        let (status, counter, lagging) = (*running.status(), running.steps(), running.lags());
+        let (status, counter, lagging) =
+            (running.status, running.counts.steps, running.driver.lags());
         if status.committed > before.committed {
             let leader = status.leader.and_then(|id| self.cluster.place(id));
-            if self.fire_trigger(Trigger::AdvancesCommit, place, leader, observer) {
+            if self.fire_trigger(Trigger::AdvancesCommit, place, leader) {
                 return;
             }
         }
         let running = self.cluster[place].running_mut();
-        if running.is_some_and(|running| running.take_membership_changed()) {
+        if running.is_some_and(|running| std::mem::take(&mut running.membership_changed)) {
             let leader = self.cluster.leader();
-            if self.fire_trigger(Trigger::ChangesMembership, place, leader, observer) {
+            if self.fire_trigger(Trigger::ChangesMembership, place, leader) {
                 return;
             }
         }
         if outputs.is_empty() {
             return;
         }
-        let key = |kind| Key { node: place.0 + 1, start_number, counter, ..Kind::key(kind) };
-        let Setup { settings, choices, .. } = &self.setup;
+        let key = |kind| start.key(kind, counter);
+        let Setup { settings, choices, .. } = &self.run.setup;
         if settings.faults.has(Fault::Reorder) && outputs.len() > 1 {
             shuffle(outputs, choices.choose(key(Kind::Order), 8));
         }
         let late = choices.chance(key(Kind::Lag), settings.lag_permille);
         if late || lagging {
             if late {
-                observer.fault(Fault::Lag, Some(status.role));
+                self.run.observer.fault(Fault::Lag, Some(status.role));
             }
-            let (cluster, mut run) = self.cluster_and_run(observer);
-            return cluster[place].delay_outputs(outputs, &mut run);
+            return self.cluster[place].delay_outputs(outputs, &mut self.run);
         }
-        let torn = torn_at(key(Kind::TornStep), outputs.len(), &self.setup);
+        let torn = torn_at(key(Kind::TornStep), outputs.len(), &self.run.setup);
         for (number, output) in outputs.drain(..).enumerate() {
             if torn == Some(number) {
-                observer.reach_if(number > 0, Spot::CrashBetweenActions);
-                let down = self.setup.settings.config.election_timeout_min / 2;
-                self.crash(place, Exit::crash(KeptWrites::Part, down), observer);
+                self.run.observer.reach_if(number > 0, Spot::CrashBetweenActions);
+                let down = self.run.setup.settings.config.election_timeout_min / 2;
+                self.crash(place, Exit::crash(KeptWrites::Part, down));
             }
-            if self.cluster[place].start_number() != start_number {
+            if self.cluster[place].start() != start {
                 return;
             }
-            self.execute_output(place, output, observer);
-        }
-    }
-
-    /// Executes the next output of a lagging driver.
-    pub(super) fn execute_next_output(
-        &mut self,
-        place: Place,
-        start_number: u16,
-        observer: &mut Observer,
-    ) {
-        let (cluster, mut run) = self.cluster_and_run(observer);
-        if let Some(output) = cluster[place].next_output(start_number, &mut run) {
-            self.execute_output(place, output, observer);
+            self.execute_output(place, output);
         }
     }
 
     /// Executes one output of a running node.
-    fn execute_output(&mut self, place: Place, output: Output, observer: &mut Observer) {
+    pub(super) fn execute_output(&mut self, place: Place, output: Output) {
         match output {
-            Output::Send(packet) => self.send(place, packet, observer),
+            Output::Send(packet) => self.send(place, packet),
             Output::Disk(operation) => {
-                if is_log_write(&operation)
-                    && self.fire_trigger(Trigger::AboutToWrite, place, None, observer)
+                if is_log_write(&operation) && self.fire_trigger(Trigger::AboutToWrite, place, None)
                 {
-                    observer.reach(Spot::CrashBeforeSubmit);
+                    self.run.observer.reach(Spot::CrashBeforeSubmit);
                     return;
                 }
-                let (cluster, mut run) = self.cluster_and_run(observer);
-                cluster[place].submit_operation(operation, &mut run);
+                self.cluster[place].submit_operation(operation, &mut self.run);
             }
             Output::Work(work) => {
-                let (cluster, mut run) = self.cluster_and_run(observer);
-                cluster[place].submit_work(work, &mut run);
+                self.cluster[place].submit_work(work, &mut self.run);
             }
             Output::FreezeView => {
-                let (cluster, mut run) = self.cluster_and_run(observer);
-                cluster[place].request_view(ViewRequest::Freeze, &mut run);
-                self.fire_trigger(Trigger::TakesSnapshot, place, None, observer);
+                self.cluster[place].request_view(ViewRequest::Freeze, &mut self.run);
+                self.fire_trigger(Trigger::TakesSnapshot, place, None);
             }
             Output::ReadView { bytes } => {
-                let (cluster, mut run) = self.cluster_and_run(observer);
-                cluster[place].request_view(ViewRequest::Read(bytes), &mut run);
+                self.cluster[place].request_view(ViewRequest::Read(bytes), &mut self.run);
             }
             Output::MembershipChangeCommitted { tag, .. }
             | Output::LeadershipTransferred { tag }
@@ -129,119 +104,87 @@ impl World {
             | Output::Unknown { tag }
                 if Operator::owns_tag(tag) =>
             {
-                self.answer(place, tag, observer);
+                self.cluster[place].answer(tag, &mut self.run);
                 self.load.operator.finish(tag);
-                observer.operator_reply(self.scheduler.now(), place.id(), &output);
+                self.run.observer.operator_reply(self.run.scheduler.now(), place.id(), &output);
             }
-            Output::Replied { .. }
-            | Output::MayBeLost { .. }
-            | Output::Answered { .. }
-            | Output::Rejected { .. }
-            | Output::Unknown { .. } => self.reply_to_client(place, output, observer),
-            Output::RoleChanged { role, .. } => self.role_changed(place, role, observer),
+            Output::Replied { tag, .. }
+            | Output::MayBeLost { tag, .. }
+            | Output::Answered { tag, .. }
+            | Output::Rejected { tag, .. }
+            | Output::Unknown { tag } => {
+                let unknown = matches!(output, Output::Unknown { .. });
+                self.run.observer.reach_if(unknown, Spot::UnknownByStepDown);
+                let running = self.cluster[place].running_mut();
+                let state = running.and_then(|running| running.take_answered_in(tag));
+                self.cluster[place].answer(tag, &mut self.run);
+                self.reply(place, &output, state);
+            }
+            Output::RoleChanged { role, .. } => {
+                if let Some(trigger) = trigger_of_role(role) {
+                    self.fire_trigger(trigger, place, None);
+                }
+            }
             Output::StateCompared(result) => {
-                machine::note_comparison(place.id(), result, self.scheduler.now(), observer);
+                machine::note_comparison(place.id(), result, &mut self.run);
             }
-            Output::Stopped(failure) => self.stop_failed_node(place, &failure, observer),
+            Output::Stopped(failure) => self.stop_failed_node(place, &failure),
             Output::Closed => {
-                let down = self.cluster[place].take_stop_downtime();
+                let down = std::mem::take(&mut self.cluster[place].stop_downtime);
                 let keep = KeptWrites::All;
-                self.end_process(place, Exit { keep, down, cleanly: true }, observer);
+                self.end_process(place, Exit { keep, down, cleanly: true });
             }
             _ => {}
         }
     }
 
-    /// Delivers a reply to a client.
-    fn reply_to_client(&mut self, at: Place, output: Output, observer: &mut Observer) {
-        let (tag, reply) = match &output {
-            Output::Replied { tag, id, outcome } => {
-                (*tag, ClientReply::Committed { at, id: *id, outcome })
-            }
-            Output::MayBeLost { tag, .. } => (*tag, ClientReply::MayBeLost { at }),
-            Output::Answered { tag, freshness, index, applied, answer } => {
-                let running = self.cluster[at].running_mut();
-                let state = running.and_then(|running| running.take_answered_in(*tag));
-                let (freshness, index, applied) = (*freshness, *index, *applied);
-                let reply = ReadReply { at, freshness, index, applied, state, answer };
-                (*tag, ClientReply::Read(reply))
-            }
-            Output::Rejected { tag, reason } => (*tag, ClientReply::Rejected(*reason)),
-            Output::Unknown { tag } => {
-                observer.reach(Spot::UnknownByStepDown);
-                (*tag, ClientReply::Unknown)
-            }
-            _ => return,
-        };
-        self.answer(at, tag, observer);
-        self.reply(tag, reply, observer);
-    }
-
-    /// Records that the node has answered a request.
-    fn answer(&mut self, place: Place, tag: Tag, observer: &mut Observer) {
-        if let Some(running) = self.cluster[place].running_mut() {
-            running.requests.answer(tag, self.scheduler.now(), observer);
-        }
-    }
-
     /// Ends the process of a node that has stopped because of a storage failure, and restarts it
     /// later.
-    fn stop_failed_node(&mut self, place: Place, failure: &StorageError, observer: &mut Observer) {
-        self.cluster[place].count_disk_faults(observer);
-        let config = &self.setup.settings.config;
+    fn stop_failed_node(&mut self, place: Place, failure: &StorageError) {
+        self.cluster[place].count_disk_faults(&mut self.run.observer);
+        let config = &self.run.setup.settings.config;
         // Damage can reach a log through other nodes, even if their disks are intact; and two
         // survivors that went on alone have contradicting logs.
         let may_have_diverged = config.survivor.is_some()
-            || self.cluster.nodes().any(|node| node.disk.had_damage_fault());
-        let justified = self.cluster[place].justifies_stop(failure, may_have_diverged, observer);
-        observer.stopped(self.scheduler.now(), place.id(), failure, justified);
+            || self.cluster.nodes().any(|node| node.disk.damage_faults > 0);
+        let justified =
+            self.cluster[place].justifies_stop(failure, may_have_diverged, &mut self.run.observer);
+        self.run.observer.stopped(self.run.scheduler.now(), place.id(), failure, justified);
         let down = config.election_timeout_max * 2;
-        self.crash(place, Exit::crash(KeptWrites::All, down), observer);
+        self.crash(place, Exit::crash(KeptWrites::All, down));
     }
 
-    fn role_changed(&mut self, place: Place, role: RoleName, observer: &mut Observer) {
-        let trigger = match role {
-            RoleName::Leader => Trigger::BecomesLeader,
-            RoleName::Candidate => Trigger::BecomesCandidate,
-            RoleName::PreCandidate => Trigger::BecomesPreCandidate,
-            RoleName::Follower => return,
-        };
-        self.fire_trigger(trigger, place, None, observer);
-    }
-
-    fn send(&mut self, place: Place, packet: Packet, observer: &mut Observer) {
-        let World { setup, scheduler, cluster, network, load, .. } = self;
-        let (now, Some(to)) = (scheduler.now(), cluster.place(packet.to())) else { return };
+    fn send(&mut self, place: Place, packet: Packet) {
+        let World { run, cluster, network, load, .. } = self;
+        let (now, Some(to)) = (run.scheduler.now(), cluster.place(packet.to())) else { return };
         let trigger = match &packet {
             Packet::Message(message) | Packet::Chained(message, _) => {
-                observer.observe(now, Observation::Sent { message });
+                run.observe(Observation::Sent { message });
                 let number = digest_number(&message.body);
-                scheduler.fold(number << 32 ^ message.to.0 << 24 ^ message.term.0);
+                run.scheduler.fold(number << 32 ^ message.to.0 << 24 ^ message.term.0);
                 trigger_of(message)
             }
             Packet::SnapshotTransfer(transfer) => {
-                observer.snapshot_transfer(now, transfer);
+                run.observer.snapshot_transfer(now, transfer);
                 let is_part = matches!(transfer.body, SnapshotTransferBody::Bytes(..));
                 is_part.then_some(Trigger::SendsPart)
             }
             Packet::Comparison(comparison) => {
-                observer.comparison_sent(now, comparison);
+                run.observer.comparison_sent(now, comparison);
                 None
             }
         };
         if let Packet::Message(Message { body: Body::TimeoutNow, .. }) = &packet {
             let running = cluster[place].running();
             let by_itself = running.is_some_and(|running| load.operator.leads_by_itself(running));
-            observer.reach_if(by_itself, Spot::PriorityTransfer);
+            run.observer.reach_if(by_itself, Spot::PriorityTransfer);
         }
-        let sender = Sender { place, start_number: cluster[place].start_number() };
-        let mut run = Run { setup, scheduler, observer };
-        let (number, transmission) = network.send(&packet, sender, to, &mut run);
+        let (number, transmission) = network.send(&packet, cluster[place].start(), to, run);
         let role = cluster[to].role();
-        transmission.faults.into_iter().flatten().for_each(|fault| observer.fault(fault, role));
-        observer.packet_sent(now, &packet, transmission.delivery(number));
+        transmission.faults.into_iter().flatten().for_each(|fault| run.observer.fault(fault, role));
+        run.observer.packet_sent(now, &packet, transmission.delivery(number));
         if let Some(trigger) = trigger {
-            self.fire_trigger(trigger, place, Some(to), observer);
+            self.fire_trigger(trigger, place, Some(to));
         }
     }
 }
@@ -267,12 +210,24 @@ fn shuffle(outputs: &mut [Output], order: u64) {
     }
 }
 
-/// Returns the trigger that a sent message fires.
-fn trigger_of(message: &Message) -> Option<Trigger> {
-    if is_acknowledgement(message) {
-        return Some(Trigger::Acknowledges);
+/// Returns the trigger that a node fires when it takes the role.
+fn trigger_of_role(role: RoleName) -> Option<Trigger> {
+    match role {
+        RoleName::Leader => Some(Trigger::BecomesLeader),
+        RoleName::Candidate => Some(Trigger::BecomesCandidate),
+        RoleName::PreCandidate => Some(Trigger::BecomesPreCandidate),
+        RoleName::Follower => None,
     }
-    matches!(message.body, Body::Heartbeat { .. }).then_some(Trigger::SendsHeartbeat)
+}
+
+/// Returns the trigger that a sent message fires; on an acknowledgement another node will rely.
+fn trigger_of(message: &Message) -> Option<Trigger> {
+    match message.body {
+        Body::RequestVoteReply { granted: true }
+        | Body::AppendEntriesReply(AppendOutcome::Accepted { .. }) => Some(Trigger::Acknowledges),
+        Body::Heartbeat { .. } => Some(Trigger::SendsHeartbeat),
+        _ => None,
+    }
 }
 
 /// Returns the number of a message kind in the digest: the length of its name, of the first one
@@ -292,13 +247,4 @@ fn digest_number(body: &Body) -> u64 {
 /// Returns true if the operation is a write that acknowledgements wait for.
 fn is_log_write(operation: &Operation) -> bool {
     operation.lane == Lane::Log && matches!(operation.action, FileAction::Write { .. })
-}
-
-/// Returns true if another node will rely on the message.
-fn is_acknowledgement(message: &Message) -> bool {
-    matches!(
-        message.body,
-        Body::RequestVoteReply { granted: true }
-            | Body::AppendEntriesReply(AppendOutcome::Accepted { .. })
-    )
 }

@@ -1,10 +1,26 @@
-//! The place of a node in the world.
+//! The place of a node in the world, and its starts.
 
 use quorate::types::NodeId;
+
+use crate::values::choice::{Key, Kind};
 
 /// The index of a node in the world's list: its id minus one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(pub(crate) u8);
+
+/// One start of a node's process, numbered from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Start {
+    pub(crate) place: Place,
+    pub(crate) number: u16,
+}
+
+impl Start {
+    /// Returns the key of a choice in this start.
+    pub(crate) fn key(self, kind: Kind, counter: u32) -> Key {
+        Key { node: self.place.0 + 1, start_number: self.number, counter, ..kind.key() }
+    }
+}
 
 impl Place {
     /// Returns the place of node `id`, if it is one of the world's `nodes` nodes.

@@ -1,12 +1,40 @@
 //! The part of a run that every owner of state may use besides its own.
 
+use crate::observe::Observation;
 use crate::observer::Observer;
+use crate::settings::Settings;
+use crate::values::choice::Choices;
+use crate::values::time::SimTime;
+use crate::workload::AnyWorkload;
 use crate::world::scheduler::Scheduler;
-use crate::world::setup::Setup;
 
 /// The decisions made before the run, its time and future events, and its observer.
-pub(crate) struct Run<'a> {
-    pub(crate) setup: &'a Setup,
-    pub(crate) scheduler: &'a mut Scheduler,
-    pub(crate) observer: &'a mut Observer,
+pub(crate) struct Run {
+    pub(crate) setup: Setup,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) observer: Observer,
+}
+
+/// Everything that decides a run besides its plan. No choice depends on an earlier one, so all may
+/// share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) settings: Settings,
+    pub(crate) workload: AnyWorkload,
+    pub(crate) choices: Choices,
+}
+
+impl Run {
+    /// Shows an observation at the current time.
+    pub(crate) fn observe(&mut self, observation: Observation<'_>) {
+        self.observer.observe(self.scheduler.now(), observation);
+    }
+}
+
+impl Setup {
+    /// Returns the end of the fault phase, at which faults without an end of their own are repaired
+    /// in the core.
+    pub(crate) fn fault_phase_end(&self) -> SimTime {
+        SimTime::default().after(self.settings.fault_phase)
+    }
 }

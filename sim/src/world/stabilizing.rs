@@ -6,10 +6,9 @@ use std::time::Duration;
 use quorate::types::NodeId;
 
 use crate::check::L1;
-use crate::faults::KeptWrites;
+use crate::faults::{AdminRequest, KeptWrites};
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
-use crate::observer::Observer;
 use crate::settings::Settings;
 use crate::values::duration_range::DurationRange;
 use crate::world::World;
@@ -17,10 +16,10 @@ use crate::world::cluster::processes::Exit;
 use crate::world::goals::{Goals, Help};
 use crate::world::network::links::Links;
 use crate::world::place::Place;
+use crate::world::recovery::core::isolate_core;
 use crate::world::recovery::core::{draw_core, mark_core};
-use crate::world::recovery::isolation::isolate_core;
 use crate::world::recovery::stabilization::Stabilization;
-use crate::world::scheduler::queue::Event;
+use crate::world::scheduler::Event;
 
 /// The duration of the idle time at the end of the run: the longer of the first, and the second in
 /// heartbeat intervals.
@@ -28,112 +27,119 @@ const IDLE: (Duration, u32) = (Duration::from_secs(5), 20);
 
 impl World {
     /// Ends the fault phase, and starts the stabilization phase.
-    pub(super) fn begin_stabilization(&mut self, observer: &mut Observer) {
-        if self.faults.is_safety_lost() {
-            return self.end(observer);
+    pub(super) fn begin_stabilization(&mut self) {
+        if self.faults.safety_lost {
+            return self.end();
         }
         let core = match self.faults.taint.fault_count() {
-            0 => draw_core(&self.setup, &self.cluster),
+            0 => draw_core(&self.run.setup, &self.cluster),
             // After machine faults all nodes are needed to find the wrong ones.
             _ => self.cluster.places().collect(),
         };
-        end_fault_rates(&mut self.setup.settings);
+        end_fault_rates(&mut self.run.setup.settings);
         self.load.operator.cancel_in_flight();
         let in_core = |place: Place| core.contains(&place);
         let inside = Links::between(self.cluster.places(), |from, to| in_core(from) && in_core(to));
         self.network.exempt_from_faults(inside);
-        isolate_core(&core, &self.setup, &self.cluster, &mut self.network);
+        isolate_core(&core, &self.run.setup, &self.cluster, &mut self.network);
         if let [last] = core[..]
-            && self.setup.settings.config.survivor.is_some()
+            && self.run.setup.settings.config.survivor.is_some()
         {
-            observer.reach(Spot::LastSurvivor);
+            self.run.observer.reach(Spot::LastSurvivor);
             for place in self.cluster.places().filter(|place| *place != last) {
                 let exit = Exit::crash(KeptWrites::Part, Duration::ZERO);
-                self.end_process(place, exit, observer);
+                self.end_process(place, exit);
             }
         }
-        let (cluster, mut run) = self.cluster_and_run(observer);
-        core.iter().for_each(|place| cluster[*place].repair(&mut run));
-        mark_core(&core, cluster, run.observer);
+        core.iter().for_each(|place| self.cluster[*place].repair(&mut self.run));
+        mark_core(&core, &self.cluster, &mut self.run.observer);
         let ids: Vec<NodeId> = core.iter().map(|place| place.id()).collect();
-        let now = self.scheduler.now();
-        observer.observe(now, Observation::Stabilized { core: &ids });
-        self.recovery.set(Stabilization::new(core, now, self.network.latest_arrival()));
-        self.load.restart_client_timers(&self.setup, &mut self.scheduler);
-        self.scheduler.at_once(Event::CheckProgress);
+        let now = self.run.scheduler.now();
+        self.run.observe(Observation::Stabilized { core: &ids });
+        self.stabilization = Some(Stabilization {
+            core,
+            since: now,
+            progress_at: now,
+            last_message_arrival: self.network.latest_arrival,
+            last_admin_request_at: now,
+            ..Stabilization::default()
+        });
+        self.load.restart_client_timers(&self.run.setup, &mut self.run.scheduler);
+        self.run.scheduler.at_once(Event::CheckProgress);
     }
 
     /// Checks that the core makes progress in time, and sends the prober's next request.
-    pub(super) fn check_progress(&mut self, observer: &mut Observer) {
-        let Some(mut stabilization) = self.recovery.take() else { return };
-        let now = self.scheduler.now();
+    pub(super) fn check_progress(&mut self) {
+        let Some(mut stabilization) = self.stabilization.take() else { return };
+        let now = self.run.scheduler.now();
         stabilization.reads_served = self.goals(&stabilization).reads_served();
-        if let Some(ask) = self.goals(&stabilization).next_probe(self.scheduler.events()) {
-            let (load, mut run) = self.load_and_surroundings(observer);
-            load.invoke(load.clients().prober(), ask, &mut run);
+        if let Some(ask) = self.goals(&stabilization).next_probe(self.run.scheduler.events) {
+            let (load, mut run) = self.load_and_surroundings();
+            load.invoke(load.clients.prober(), ask, &mut run);
         }
         let progress = self.goals(&stabilization).progress();
         stabilization.note_progress(progress, now);
         self.network.close(self.goals(&stabilization).links_of_removed());
-        if let Some(help) = self.goals(&stabilization).help(observer) {
-            self.help(help, &mut stabilization);
+        if let Some(help) = self.goals(&stabilization).help() {
+            stabilization.last_admin_request_at = now;
+            match help {
+                Help::CancelChange(leader) => {
+                    self.run.observer.reach(Spot::CoreCancelsChange);
+                    let request = AdminRequest::CancelChange;
+                    self.load.operator.send(leader, request, &mut self.run.scheduler);
+                }
+                Help::Transfer(leader, to) => {
+                    let request = AdminRequest::Transfer(Some(to));
+                    self.load.operator.send(leader, request, &mut self.run.scheduler);
+                }
+                Help::ProbeAgain => (stabilization.probed, stabilization.reads_served) = (false, 0),
+            }
         }
         if self.faults.taint.is_too_many() {
             // More state machines may be wrong than the nodes can detect, so nothing is guaranteed.
-            self.scheduler.at_once(Event::End);
+            self.run.scheduler.at_once(Event::End);
             return;
         }
         let goals = self.goals(&stabilization);
         let reached = goals.are_reached();
-        let heartbeat_interval = self.setup.settings.config.heartbeat_interval;
+        let heartbeat_interval = self.run.setup.settings.config.heartbeat_interval;
         if reached && now > stabilization.last_message_arrival {
-            observer.observe(now, Observation::Idle);
-            self.scheduler.after(IDLE.0.max(heartbeat_interval * IDLE.1), Event::End);
+            self.run.observe(Observation::Idle);
+            self.run.scheduler.after(IDLE.0.max(heartbeat_interval * IDLE.1), Event::End);
         } else if !reached && goals.are_overdue() {
-            observer.fail(goals.stall_report(&self.network));
+            self.run.observer.fail(goals.stall_report(&self.network));
         } else {
-            self.scheduler.after(heartbeat_interval, Event::CheckProgress);
+            self.run.scheduler.after(heartbeat_interval, Event::CheckProgress);
         }
-        self.recovery.set(stabilization);
+        self.stabilization = Some(stabilization);
     }
 
     fn goals<'a>(&'a self, stabilization: &'a Stabilization) -> Goals<'a> {
         Goals {
-            setup: &self.setup,
+            setup: &self.run.setup,
             cluster: &self.cluster,
             load: &self.load,
             taint: &self.faults.taint,
             stabilization,
-            now: self.scheduler.now(),
-        }
-    }
-
-    /// Helps the core with what no node does by itself.
-    fn help(&mut self, help: Help, stabilization: &mut Stabilization) {
-        stabilization.last_admin_request_at = self.scheduler.now();
-        match help {
-            Help::Request(leader, request) => {
-                self.load.operator.send(leader, request, &mut self.scheduler);
-            }
-            Help::ProbeAgain => (stabilization.probed, stabilization.reads_served) = (false, 0),
+            now: self.run.scheduler.now(),
         }
     }
 
     /// Ends the run after its last checks.
-    pub(super) fn end(&mut self, observer: &mut Observer) {
-        let now = self.scheduler.now();
-        if let Some(stabilization) = self.recovery.take() {
+    pub(super) fn end(&mut self) {
+        let now = self.run.scheduler.now();
+        if let Some(stabilization) = self.stabilization.take() {
             if let Some(finding) = self.goals(&stabilization).missing_progress() {
                 let saw = format!("while the cluster was idle: {finding}");
-                observer.fail(L1.violation_at(saw, now));
+                self.run.observer.fail(L1.violation_at(saw, now));
             }
-            self.recovery.set(stabilization);
+            self.stabilization = Some(stabilization);
         }
         for running in self.cluster.nodes().filter_map(|node| node.running()) {
-            running.note_comparisons(observer);
-            running.show_machine(now, observer);
+            running.note_comparisons(&mut self.run.observer);
+            running.show_machine(now, &mut self.run.observer);
         }
-        observer.observe(now, Observation::Ended);
+        self.run.observe(Observation::Ended);
         self.ended = true;
     }
 }

@@ -2,188 +2,155 @@
 //! finish; each becomes an input of a step.
 
 use quorate::raft::{RejectReason, Status};
-use quorate::replica::{Input, WorkResult};
+use quorate::replica::{Input, Output, WorkResult};
 use quorate::storage::Lane;
 use quorate::types::{Packet, Proposal, SnapshotTransferBody};
 
-use crate::faults::Fault;
+use crate::faults::{AdminRequest, Fault};
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
-use crate::observer::Observer;
 use crate::plan::Trigger;
 use crate::world::World;
-use crate::world::cluster::steps::{StepResults, replying_peer};
+use crate::world::cluster::processes::{StepResults, replying_peer};
 use crate::world::faults::machine;
 use crate::world::load::clients::{Request, RequestKind};
-use crate::world::load::operator::AdminRequest;
-use crate::world::load::replies::ClientReply;
-use crate::world::network::envelope::Envelope;
-use crate::world::place::Place;
-use crate::world::run::Run;
+use crate::world::network::Envelope;
+use crate::world::place::{Place, Start};
 use crate::world::scheduler::EventKind;
 
 impl World {
-    /// Starts a node that is down.
-    pub(super) fn start(&mut self, place: Place, start_number: u16, observer: &mut Observer) {
-        let (cluster, mut run) = self.cluster_and_run(observer);
-        if !cluster.start(place, start_number, &mut run) {
+    /// Starts a node that is down, if it may come back.
+    pub(super) fn start(&mut self, start: Start) {
+        let place = start.place;
+        if !self.may_recover(place) || !self.cluster.start(start, &mut self.run) {
             return;
         }
         let mut results = std::mem::take(&mut self.results);
         if let Some(status) = self.cluster[place].take_first_step(&mut results) {
             self.faults.taint.started(place.id(), status.snapshot);
-            self.end_step(place, &status, &mut results, observer);
+            self.end_step(place, &status, &mut results);
         }
         self.results = results;
-        if start_number > 1 {
-            self.fire_trigger(Trigger::Restarts, place, None, observer);
+        if start.number > 1 {
+            self.fire_trigger(Trigger::Restarts, place, None);
         }
     }
 
     /// Delivers a packet to the node at `to`, even if it is addressed to another node.
-    pub(super) fn receive(&mut self, to: Place, envelope: &Envelope, observer: &mut Observer) {
+    pub(super) fn receive(&mut self, to: Place, envelope: &Envelope) {
         let Some(running) = self.cluster[to].running() else {
-            self.scheduler.count(EventKind::Undelivered, u64::from(to.0));
-            observer.packet_dropped(self.scheduler.now(), to.id(), envelope.number);
+            self.run.scheduler.count(EventKind::Undelivered, u64::from(to.0));
+            self.run.observer.packet_dropped(self.run.scheduler.now(), to.id(), envelope.number);
             return;
         };
         let packet = envelope.decode();
         if let Some(message) = packet.message() {
-            observer.received(message, running.status());
+            self.run.observer.received(message, &running.status);
         }
-        observer.packet_arrives(envelope.number);
+        self.run.observer.packet_arrives(envelope.number);
         let part = matches!(&packet, Packet::SnapshotTransfer(transfer)
             if matches!(transfer.body, SnapshotTransferBody::Bytes(..)));
-        self.step(to, Input::Packet(packet), observer);
+        self.step(to, Input::Packet(packet));
         if part {
-            self.fire_trigger(Trigger::ReceivesPart, to, None, observer);
-        }
-    }
-
-    /// Wakes a node up at its deadline.
-    pub(super) fn wake(&mut self, place: Place, start_number: u16, observer: &mut Observer) {
-        if self.cluster[place].is_due(start_number, &mut self.scheduler) {
-            self.step(place, Input::Timeout, observer);
+            self.fire_trigger(Trigger::ReceivesPart, to, None);
         }
     }
 
     /// Executes the first disk operation of a lane; the node is notified at once or later.
-    pub(super) fn operation_done(
-        &mut self,
-        place: Place,
-        start_number: u16,
-        lane: Lane,
-        observer: &mut Observer,
-    ) {
-        let (cluster, mut run) = self.cluster_and_run(observer);
-        let executed = cluster[place].execute_operation(start_number, lane, &mut run);
+    pub(super) fn operation_done(&mut self, place: Place, lane: Lane) {
+        let executed = self.cluster[place].execute_operation(lane, &mut self.run);
         let Some(executed) = executed else { return };
         if self.faults.plan.awaits_triggers() {
             for (trigger, peer) in self.cluster[place].triggers_of(&executed) {
                 let peer = peer.and_then(|id| self.cluster.place(id));
-                if self.fire_trigger(trigger, place, peer, observer) {
+                if self.fire_trigger(trigger, place, peer) {
                     return;
                 }
             }
         }
-        let (cluster, mut run) = self.cluster_and_run(observer);
-        if cluster[place].finish_operation(executed, &mut run) {
-            self.report_completions(place, start_number, lane, observer);
+        if self.cluster[place].finish_operation(executed, &mut self.run) {
+            self.report_completions(place, lane);
         }
     }
 
     /// Notifies a node of every finished operation of a lane.
-    pub(super) fn report_completions(
-        &mut self,
-        place: Place,
-        start_number: u16,
-        lane: Lane,
-        observer: &mut Observer,
-    ) {
-        loop {
-            let (cluster, mut run) = self.cluster_and_run(observer);
-            let input = cluster[place].next_completion(start_number, lane, &mut run);
-            let Some(input) = input else { return };
-            self.step(place, input, observer);
+    pub(super) fn report_completions(&mut self, place: Place, lane: Lane) {
+        let start = self.cluster[place].start();
+        while self.cluster[place].start() == start
+            && let Some(input) = self.cluster[place].next_completion(lane, &mut self.run)
+        {
+            self.step(place, input);
         }
     }
 
     /// Finishes the first work of a worker, and passes the result to the node.
-    pub(super) fn work_done(&mut self, place: Place, start_number: u16, observer: &mut Observer) {
-        let (cluster, mut run) = self.cluster_and_run(observer);
-        let Some(done) = cluster[place].execute_work(start_number, &mut run) else { return };
+    pub(super) fn work_done(&mut self, place: Place) {
+        let Some(done) = self.cluster[place].execute_work(&mut self.run) else {
+            return;
+        };
         if let WorkResult::Restored { last, .. } = &done {
             self.faults.taint.restored(place.id(), *last);
-            if self.fire_trigger(Trigger::RestoresSnapshot, place, None, observer) {
+            if self.fire_trigger(Trigger::RestoresSnapshot, place, None) {
                 return;
             }
         }
-        let (cluster, mut run) = self.cluster_and_run(observer);
-        cluster[place].begin_work(&mut run);
-        self.step(place, Input::WorkDone(done), observer);
+        self.cluster[place].begin_work(&mut self.run);
+        self.step(place, Input::WorkDone(done));
     }
 
     /// Finishes the request of a node for its worker's frozen view.
-    pub(super) fn view_done(&mut self, place: Place, start_number: u16, observer: &mut Observer) {
-        let (cluster, mut run) = self.cluster_and_run(observer);
-        let Some(input) = cluster[place].finish_view(start_number, &mut run) else { return };
+    pub(super) fn view_done(&mut self, place: Place) {
+        let Some(input) = self.cluster[place].finish_view(&mut self.run) else {
+            return;
+        };
         if let Input::ViewFrozen(last) = &input {
             self.faults.taint.note_snapshot(place.id(), last.index);
         }
-        self.step(place, input, observer);
+        self.step(place, input);
     }
 
     /// Delivers a client's request to its node.
-    pub(super) fn request(&mut self, slot: u32, observer: &mut Observer) {
-        let Some(Request { to, tag, kind }) = self.load.collect(slot) else { return };
-        let now = self.scheduler.now();
+    pub(super) fn request(&mut self, slot: u32) {
+        let Some(Request { to, tag, kind }) = self.load.clients.requests.take(slot) else { return };
+        let now = self.run.scheduler.now();
         let node = &mut self.cluster[to];
-        let start_number = node.start_number();
         let Some(running) = node.running_mut() else {
-            self.scheduler.count(EventKind::Undelivered, tag.0);
-            observer.reach(Spot::RejectedByDownNode);
-            let rejected = ClientReply::Rejected(RejectReason::NotLeader { leader: None });
-            return self.reply(tag, rejected, observer);
+            self.run.scheduler.count(EventKind::Undelivered, tag.0);
+            self.run.observer.reach(Spot::RejectedByDownNode);
+            let reason = RejectReason::NotLeader { leader: None };
+            return self.reply(to, &Output::Rejected { tag, reason }, None);
         };
-        running.requests.add(tag);
-        if let Some((client, op)) = self.load.clients().attempt_owner(tag) {
-            observer.client_request(now, client, op, tag, to.id());
+        running.requests.unanswered.push(tag);
+        if let Some((client, op)) = self.load.clients.attempt_owner(tag) {
+            self.run.observer.client_request(now, client, op, tag, to.id());
         }
-        observer.observe(now, Observation::RequestReceived { node: to.id(), tag });
+        self.run.observe(Observation::RequestReceived { node: to.id(), tag });
         match kind {
             RequestKind::Propose(command, acknowledge) => {
                 let proposal = Proposal { tag, acknowledge, command };
-                let (cluster, mut run) = self.cluster_and_run(observer);
-                if cluster[to].gather(proposal, &mut run) {
-                    self.propose_batch(to, start_number, observer);
+                if self.cluster[to].gather(proposal, &mut self.run) {
+                    self.propose_batch(to);
                 }
             }
             RequestKind::Read(level, query) => {
-                let led_from = running.leadership.last_before_leading();
-                observer.read_requested(running.status(), led_from, tag, level);
-                self.step(to, Input::Read { tag, level, query }, observer);
-                observer.read_taken();
+                let led_from = running.leadership.last_before_leading;
+                self.run.observer.read_requested(&running.status, led_from, tag, level);
+                self.step(to, Input::Read { tag, level, query });
+                self.run.observer.read_taken();
             }
         }
     }
 
     /// Proposes the batch that a driver has gathered.
-    pub(super) fn propose_batch(
-        &mut self,
-        place: Place,
-        start_number: u16,
-        observer: &mut Observer,
-    ) {
-        let (cluster, mut run) = self.cluster_and_run(observer);
-        if let Some(batch) = cluster[place].take_batch(start_number, &mut run) {
-            self.step(place, batch, observer);
+    pub(super) fn propose_batch(&mut self, place: Place) {
+        if let Some(batch) = self.cluster[place].take_batch(&mut self.run) {
+            self.step(place, batch);
         }
     }
 
     /// Delivers a request of the operator, if its node is up and the cluster survives the change.
-    pub(super) fn admin_request(&mut self, number: u32, observer: &mut Observer) {
-        let operator = &mut self.load.operator;
-        let Some((place, request)) = operator.get(number) else { return };
+    pub(super) fn admin_request(&mut self, number: u32) {
+        let Some((place, request)) = self.load.operator.get(number) else { return };
         let (place, fault) = (*place, request.fault());
         if matches!(request, AdminRequest::Change(change)
             if !self.cluster.survives_change(place, change))
@@ -191,15 +158,15 @@ impl World {
             return;
         }
         let Some(running) = self.cluster[place].running_mut() else { return };
-        if self.recovery.in_fault_phase() {
-            observer.fault(fault, Some(running.status().role));
+        if self.stabilization.is_none() {
+            self.run.observer.fault(fault, Some(running.status.role));
         }
         if fault == Fault::Transfer {
-            observer.while_read_lease_granted(place.id(), Spot::ReadLeaseAtTransfer);
+            self.run.observer.while_read_lease_granted(place.id(), Spot::ReadLeaseAtTransfer);
         }
-        let (tag, input) = operator.begin(number);
-        running.requests.add(tag);
-        self.step(place, input, observer);
+        let (tag, input) = self.load.operator.begin(number);
+        running.requests.unanswered.push(tag);
+        self.step(place, input);
     }
 
     /// Passes an input to a node, and executes the outputs of the step. The digest and the checks
@@ -211,37 +178,38 @@ impl World {
     /// 4. the step itself is shown, after the writes that allowed it;
     /// 5. a change of the membership is noted, after the checks have seen its step;
     /// 6. what follows in [`World::end_step`].
-    pub(super) fn step(&mut self, place: Place, input: Input, observer: &mut Observer) {
+    pub(super) fn step(&mut self, place: Place, input: Input) {
         let kind = EventKind::of(&input);
-        let replying = replying_peer(&input).filter(|_| observer.has_checks());
+        let replying = replying_peer(&input).filter(|_| self.run.observer.has_checks());
         let mut results = std::mem::take(&mut self.results);
-        let World { setup, scheduler, cluster, load, faults, .. } = self;
-        let mut run = Run { setup, scheduler, observer };
-        let before = cluster[place].step(input, &mut results, &mut run);
+        let World { run, cluster, load, faults, .. } = self;
+        let before = cluster[place].step(input, &mut results, run);
         let (Some(before), Some(running)) = (before, cluster[place].running()) else {
             self.results = results;
             return;
         };
-        let status = running.status();
+        let status = &running.status;
         run.scheduler.count(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
         run.scheduler.fold(ladder ^ (results.outputs.len() as u64) << 56);
         if before.role != status.role {
-            load.note_leader(cluster.leader(), run.scheduler.now());
+            load.scripted.note_leader(cluster.leader(), run.scheduler.now());
         }
-        cluster.note_durable(place, &results.notes, &mut run);
-        machine::note_leader_quarantine(&before, &results.outputs, run.observer);
+        cluster.note_durable(place, &results.notes, run);
+        machine::note_leader_quarantine(&before, &results.outputs, &mut run.observer);
         if let Some(running) = cluster[place].running() {
-            running.show_step(&before, replying, &mut run);
+            running.show_step(&before, replying, run);
         }
-        let survives = cluster.note_membership(place, &before, run.observer);
+        let survives = cluster.note_membership(place, &before, run);
         // A leader suspends voters without knowing which disks are lost. The voters that remain may
         // have lost a majority of theirs: then safety cannot hold.
-        if !survives && setup.settings.config.suspension.is_some() && !cluster.is_not_bootstrapped()
+        if !survives
+            && run.setup.settings.config.suspension.is_some()
+            && !cluster.is_not_bootstrapped()
         {
-            faults.lose_safety(observer);
+            faults.lose_safety(&mut run.observer);
         }
-        self.end_step(place, &before, &mut results, observer);
+        self.end_step(place, &before, &mut results);
         self.results = results;
     }
 
@@ -251,19 +219,12 @@ impl World {
     /// 2. its next wake-up is scheduled;
     /// 3. its outputs are executed one by one, and the node may crash between two;
     /// 4. its abstract state after that is shown.
-    fn end_step(
-        &mut self,
-        place: Place,
-        before: &Status,
-        results: &mut StepResults,
-        observer: &mut Observer,
-    ) {
-        let (cluster, mut run) = self.cluster_and_run(observer);
-        cluster[place].take_notes(&mut results.notes, &mut run);
-        cluster[place].schedule_wake(run.scheduler);
-        self.execute_outputs(place, before, &mut results.outputs, observer);
-        if self.recovery.in_fault_phase() {
-            self.cluster.show_shape(place, self.scheduler.now(), observer);
+    fn end_step(&mut self, place: Place, before: &Status, results: &mut StepResults) {
+        self.cluster[place].take_notes(&mut results.notes, &mut self.run);
+        self.cluster[place].schedule_wake(&mut self.run.scheduler);
+        self.execute_outputs(place, before, &mut results.outputs);
+        if self.in_fault_phase() {
+            self.cluster.show_shape(place, &mut self.run);
         }
         results.outputs.clear();
     }

@@ -2,37 +2,48 @@
 
 use std::time::Duration;
 
-use crate::faults::{
-    Clog, Crash, Fault, FaultyMachine, Flap, KeptWrites, LoadSpike, MembershipChange, Misroute,
-    Replay, Rollback, Transfer, Verb, Wipe,
-};
+use quorate::replica::Output;
+
+use crate::faults::{Fault, KeptWrites, NodeStrike, Strike, Verb};
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
-use crate::observer::Observer;
 use crate::plan::{Trigger, When};
 use crate::world::World;
-use crate::world::cluster::clock::Clock;
 use crate::world::cluster::processes::Exit;
 use crate::world::faults::active_plan::DelayedOp;
-use crate::world::faults::effect::Effect;
-use crate::world::faults::targets::Targets;
-use crate::world::faults::{links, machine, misroute, node_faults};
-use crate::world::load::operator::{AdminRequest, Operator};
-use crate::world::load::replies::ClientReply;
+use crate::world::faults::active_plan::Effect;
+use crate::world::faults::active_plan::Targets;
+use crate::world::faults::node_faults;
+use crate::world::load::operator::Operator;
 use crate::world::place::Place;
-use crate::world::run::Run;
 use crate::world::scheduler::EventKind;
-use crate::world::scheduler::queue::Event;
+use crate::world::scheduler::{Event, PlanEvent};
 
 impl World {
-    /// An operation of the plan is due: it is executed, or armed if it has a trigger.
-    pub(super) fn planned(&mut self, op: u32, observer: &mut Observer) {
-        if !self.recovery.in_fault_phase() {
-            return;
-        }
-        match self.faults.plan.op(op).when {
-            When::At(_) => self.perform(op, Targets::new(&self.cluster, None, None), observer),
-            When::On(_) => self.faults.plan.arm(op),
+    /// Continues the plan: an operation becomes due, or a fault that lasts changes or ends.
+    pub(super) fn continue_plan(&mut self, event: PlanEvent, number: u32) {
+        match event {
+            PlanEvent::Due => match self.faults.plan.op(number).when {
+                When::At(_) => self.perform(number, None, None),
+                When::On(_) => self.faults.plan.arm(number),
+            },
+            PlanEvent::Delayed => {
+                let DelayedOp { op, it, other } = self.faults.plan.delayed(number);
+                self.perform(op, Some(it), other);
+            }
+            PlanEvent::End => self.end_effect(number),
+            PlanEvent::Flap => {
+                self.faults.flap(number, &self.cluster, &mut self.network, &mut self.run);
+            }
+            PlanEvent::PollRead => {
+                let effect = *self.faults.plan.effect(number);
+                let Effect::PollingReads { place, period, until } = effect else { return };
+                if self.run.scheduler.now() <= until {
+                    let (load, mut run) = self.load_and_surroundings();
+                    load.read_at(place, &mut run);
+                    self.run.scheduler.after(period, Event::Plan(event, number));
+                }
+            }
         }
     }
 
@@ -43,256 +54,161 @@ impl World {
         trigger: Trigger,
         it: Place,
         other: Option<Place>,
-        observer: &mut Observer,
     ) -> bool {
-        if !self.faults.plan.is_awaited(trigger) || !self.recovery.in_fault_phase() {
+        if !self.faults.plan.is_awaited(trigger) || !self.in_fault_phase() {
             return false;
         }
-        let start_number = self.cluster[it].start_number();
-        for (op, delay) in self.faults.plan.fired(trigger, it.id(), self.scheduler.now()) {
+        let start = self.cluster[it].start();
+        for (op, delay) in self.faults.plan.fired(trigger, it.id(), self.run.scheduler.now()) {
             if delay.is_zero() {
-                self.perform(op, Targets::new(&self.cluster, Some(it), other), observer);
+                self.perform(op, Some(it), other);
             } else {
-                self.faults.plan.delay(DelayedOp { op, it, other }, delay, &mut self.scheduler);
+                let delayed = DelayedOp { op, it, other };
+                self.faults.plan.delay(delayed, delay, &mut self.run.scheduler);
             }
         }
-        self.cluster[it].start_number() != start_number
+        self.cluster[it].start() != start
     }
 
-    /// Executes a triggered operation after its delay.
-    pub(super) fn fire_delayed(&mut self, number: u32, observer: &mut Observer) {
-        if self.recovery.in_fault_phase() {
-            let DelayedOp { op, it, other } = self.faults.plan.delayed(number);
-            self.perform(op, Targets::new(&self.cluster, Some(it), other), observer);
-        }
-    }
-
-    /// Executes one operation of the plan, if it can be executed.
-    fn perform(&mut self, op: u32, targets: Targets, observer: &mut Observer) {
-        let now = self.scheduler.now();
-        self.scheduler.fold((EventKind::Fault as u64) << 56 ^ now.0);
+    /// Executes one operation of the plan, if it can be executed, with the node that met its
+    /// trigger and that node's peer.
+    fn perform(&mut self, op: u32, it: Option<Place>, other: Option<Place>) {
+        let targets = Targets::new(&self.cluster, it, other);
+        let now = self.run.scheduler.now();
+        self.run.scheduler.fold((EventKind::Fault as u64) << 56 ^ now.0);
         let verb = self.faults.plan.start_op(op).verb.clone();
-        observer.plan_op_begins(now, op, targets.it.map(Place::id));
-        if let Verb::ScriptedRequest(request) = &verb {
-            let via = request.via.and_then(|node| targets.of(node));
-            let (load, mut run) = self.load_and_surroundings(observer);
-            load.start_scripted_request(op, request, via, &mut run);
-        } else if let Some(links) = links::blocked_by(&verb, &targets, self.cluster.places()) {
-            self.network.block(links);
-            self.begin_effect(&verb, Effect::Blocked(links), observer);
-        } else if let Some(place) = targets.first_of(&verb) {
-            self.strike(&verb, place, &targets, observer);
+        self.run.observer.plan_op_begins(now, op, it.map(Place::id));
+        let World { run, cluster, network, faults, .. } = self;
+        match verb.strike() {
+            Strike::Request => {
+                let Verb::ScriptedRequest(request) = &verb else { return };
+                let via = request.via.and_then(|node| targets.of(node));
+                let (load, mut run) = self.load_and_surroundings();
+                load.start_scripted_request(op, request, via, &mut run);
+            }
+            Strike::Links(fault, select) => {
+                if let Some(links) = targets.links(&select) {
+                    faults.strike_links(&verb, fault, links, cluster, network, run);
+                }
+            }
+            Strike::Node(node, strike) => {
+                if let Some(place) = targets.of(node) {
+                    self.strike_node(&verb, place, strike);
+                }
+            }
+            Strike::Simulated(node, strike) => {
+                if let Some(place) = targets.of(node) {
+                    faults.strike_simulated(&verb, place, &strike, cluster, network, run);
+                }
+            }
         }
-        observer.plan_op_begun();
+        self.run.observer.plan_op_begun();
     }
 
     /// Lets a fault of the plan strike a node.
-    fn strike(&mut self, verb: &Verb, place: Place, targets: &Targets, observer: &mut Observer) {
-        let World { setup, scheduler, cluster, network, load, faults, .. } = self;
-        let (operator, node) = (&mut load.operator, &cluster[place]);
-        let mut run = Run { setup, scheduler, observer };
-        match *verb {
-            Verb::Crash(Crash { keep, down, .. }) => {
-                self.crash(place, Exit::crash(keep, down), observer)
-            }
-            Verb::Wipe(Wipe { down, .. }) => self.wipe(place, down, observer),
-            Verb::Rollback(Rollback { age, down, .. }) => {
-                faults.prepare_rollback(&mut cluster[place], age, down, run.scheduler);
-            }
-            Verb::LoadSpike(LoadSpike::Commands(_, count)) => {
-                self.load_spike(place, count, observer)
-            }
-            Verb::Misroute(Misroute { count, .. }) => {
-                misroute::misroute(node, count, network, &mut run)
-            }
-            Verb::Replay(Replay { count, .. }) => misroute::replay(node, count, network, &mut run),
-            Verb::FaultyMachine(FaultyMachine { fault, .. }) => {
-                machine::strike(cluster, place, fault, &mut faults.taint, &mut run);
-            }
-            Verb::MembershipChange(MembershipChange::Change(_, ref change)) => {
-                operator.send(place, AdminRequest::Change(change.clone()), run.scheduler);
-            }
-            Verb::MembershipChange(MembershipChange::Cancel(_)) => {
-                operator.send(place, AdminRequest::CancelChange, run.scheduler);
-            }
-            Verb::Transfer(Transfer { to, .. }) => {
-                operator.send(place, AdminRequest::Transfer(to), run.scheduler);
-            }
-            Verb::Flap(Flap { ends: (_, another), period, duration }) => {
-                let flapping =
-                    links::flap(place, another, period, duration, targets, run.scheduler);
-                if let Some(flapping) = flapping {
-                    faults.plan.begin(flapping, None, run.scheduler);
+    fn strike_node(&mut self, verb: &Verb, place: Place, strike: NodeStrike) {
+        let World { run, cluster, load, faults, .. } = self;
+        match strike {
+            NodeStrike::Crash(keep, down) => self.crash(place, Exit::crash(keep, down)),
+            NodeStrike::Stop(down) => node_faults::stop(&mut cluster[place], down, run),
+            NodeStrike::Pause(duration) => node_faults::pause(&mut cluster[place], duration, run),
+            NodeStrike::Wipe(down) => self.wipe(place, down),
+            NodeStrike::RollBack(age, down) => {
+                let disk = &mut cluster[place].disk;
+                if disk.formatted {
+                    disk.rollback_image = Some(disk.device.durable_copy());
+                    let pending = Effect::RollbackPending(place, down);
+                    faults.plan.begin(pending, age, &mut run.scheduler);
                 }
             }
-            Verb::Clog(Clog { duration, .. }) => {
-                links::clog(place, duration, cluster, network, &mut run);
+            NodeStrike::Commands(count) => {
+                run.observer.fault(Fault::LoadSpike, cluster[place].role());
+                let (load, mut run) = self.load_and_surroundings();
+                load.spike(place, count, &mut run);
             }
-            Verb::LoadSpike(LoadSpike::PollReads(_, period, duration)) => {
-                let until = run.scheduler.now().after(duration);
-                let polling = Effect::PollingReads { place, period, until };
-                self.begin_effect(verb, polling, observer);
+            NodeStrike::PollReads(period) => {
+                let until = run.scheduler.now().after(verb.duration().unwrap_or_default());
+                faults.begin(verb, Effect::PollingReads { place, period, until }, cluster, run);
             }
-            Verb::Pause(_)
-            | Verb::Stop(_)
-            | Verb::Campaign(_)
-            | Verb::ClockDrift(_)
-            | Verb::ClockStep(_)
-            | Verb::SlowDisk(_)
-            | Verb::SlowApply(_)
-            | Verb::FailedCall(_)
-            | Verb::FullDisk(_)
-            | Verb::StalledDisk(_)
-            | Verb::BitRot(_)
-            | Verb::MisdirectedWrite(_)
-            | Verb::LostWrite(_) => {
-                let may_damage = cluster.may_damage(place);
-                let node = &mut cluster[place];
-                if let Some(effect) = node_faults::strike(node, verb, may_damage, &mut run) {
-                    self.begin_effect(verb, effect, observer);
-                }
-            }
-            // They block links, or do not concern one node.
-            Verb::Partition(_) | Verb::OneWay(_) | Verb::Bridge(_) | Verb::ScriptedRequest(_) => {}
+            NodeStrike::Admin(request) => load.operator.send(place, request, &mut run.scheduler),
         }
     }
 
-    /// Counts a fault that lasts, and begins its effect.
-    fn begin_effect(&mut self, verb: &Verb, effect: Effect, observer: &mut Observer) {
-        if let Some(fault) = verb.fault() {
-            effect.count(fault, &self.cluster, observer);
-        }
-        self.faults.plan.begin(effect, verb.duration(), &mut self.scheduler);
-    }
-
-    /// Sends `count` commands to a node at once.
-    fn load_spike(&mut self, place: Place, count: u32, observer: &mut Observer) {
-        observer.fault(Fault::LoadSpike, self.cluster[place].role());
-        let (load, mut run) = self.load_and_surroundings(observer);
-        load.spike(place, count, &mut run);
-    }
-
-    /// Ends a fault that lasts; in the stabilization phase it stays instead.
-    pub(super) fn end_effect(&mut self, effect: u32, observer: &mut Observer) {
-        if !self.recovery.in_fault_phase() {
-            return;
-        }
-        observer.plan_op_ends(self.scheduler.now(), self.faults.plan.began(effect));
-        match *self.faults.plan.effect(effect) {
-            Effect::Blocked(links) => self.network.unblock(links),
+    /// Ends a fault that lasts.
+    fn end_effect(&mut self, effect: u32) {
+        let World { run, cluster, network, faults, .. } = self;
+        run.observer.plan_op_ends(run.scheduler.now(), faults.plan.began(effect));
+        match *faults.plan.effect(effect) {
+            Effect::Blocked(links) => network.unblock(links),
             Effect::Flapping { .. } | Effect::PollingReads { .. } => {}
-            Effect::Drifting(place) => {
-                self.cluster[place].change_clock(&mut self.scheduler, Clock::recover);
-            }
-            Effect::DiskSlowed(place, by) => self.cluster[place].disk.end_slow(by),
-            Effect::ApplySlowed(place, by) => self.cluster[place].end_slow_work(by),
-            Effect::DiskFilled(place) => self.cluster[place].disk.end_fill(),
-            Effect::RollbackPending(place, down) => self.roll_back(place, down, observer),
+            Effect::OnNode(place, fault) => cluster[place].end_fault(fault, &mut run.scheduler),
+            Effect::RollbackPending(place, down) => self.roll_back(place, down),
         }
-    }
-
-    /// Toggles a flapping link.
-    pub(super) fn flap(&mut self, number: u32, observer: &mut Observer) {
-        let effect = *self.faults.plan.effect(number);
-        let Effect::Flapping { links, period, until, down } = effect else { return };
-        if !self.recovery.in_fault_phase() {
-            return;
-        }
-        if down {
-            self.network.unblock(links);
-            if self.scheduler.now() >= until {
-                observer.plan_op_ends(self.scheduler.now(), self.faults.plan.began(number));
-                return;
-            }
-        } else {
-            self.network.block(links);
-            effect.count(Fault::Flap, &self.cluster, observer);
-        }
-        *self.faults.plan.effect(number) = Effect::Flapping { links, period, until, down: !down };
-        self.scheduler.after(period, Event::Flap { effect: number });
-    }
-
-    /// Lets a client of a `poll reads` operation read.
-    pub(super) fn poll_read(&mut self, number: u32, observer: &mut Observer) {
-        let effect = *self.faults.plan.effect(number);
-        let Effect::PollingReads { place, period, until } = effect else { return };
-        if !self.recovery.in_fault_phase() || self.scheduler.now() > until {
-            return;
-        }
-        let (load, mut run) = self.load_and_surroundings(observer);
-        load.read_at(place, &mut run);
-        self.scheduler.after(period, Event::PollRead { effect: number });
     }
 
     /// Crashes a running node.
-    pub(super) fn crash(&mut self, place: Place, exit: Exit, observer: &mut Observer) {
+    pub(super) fn crash(&mut self, place: Place, exit: Exit) {
         let role = self.cluster[place].role();
-        if self.end_process(place, exit, observer) {
-            observer.fault(Fault::Crash, role);
+        if self.end_process(place, exit) {
+            self.run.observer.fault(Fault::Crash, role);
         }
     }
 
     /// Ends the process of a node; returns false if the node is down.
-    pub(super) fn end_process(
-        &mut self,
-        place: Place,
-        exit: Exit,
-        observer: &mut Observer,
-    ) -> bool {
-        let (cluster, mut run) = self.cluster_and_run(observer);
-        let Some(unanswered) = cluster[place].end(exit, &mut run) else { return false };
-        self.load.note_leader(self.cluster.leader(), self.scheduler.now());
-        observer.reach_if(!unanswered.is_empty(), Spot::UnknownByCrash);
+    pub(super) fn end_process(&mut self, place: Place, exit: Exit) -> bool {
+        let Some(unanswered) = self.cluster[place].end(exit, &mut self.run) else { return false };
+        self.load.scripted.note_leader(self.cluster.leader(), self.run.scheduler.now());
+        self.run.observer.reach_if(!unanswered.is_empty(), Spot::UnknownByCrash);
         for tag in unanswered {
             if Operator::owns_tag(tag) {
                 self.load.operator.finish(tag);
             } else {
-                self.reply(tag, ClientReply::Unknown, observer);
+                self.reply(place, &Output::Unknown { tag }, None);
             }
         }
-        self.fire_trigger(Trigger::GoesDown, place, None, observer);
+        self.fire_trigger(Trigger::GoesDown, place, None);
         true
     }
 
     /// A node loses its disk and restarts on an empty one after `down`, if the cluster survives
     /// that, or if the run has rollback faults, which no cluster survives.
-    fn wipe(&mut self, place: Place, down: Duration, observer: &mut Observer) {
-        let settings = &self.setup.settings;
-        if !self.cluster[place].disk.is_formatted() {
+    fn wipe(&mut self, place: Place, down: Duration) {
+        let World { run, cluster, faults, .. } = self;
+        if !cluster[place].disk.formatted {
             return;
         }
-        if !self.cluster.may_wipe(place, settings) {
-            if !settings.faults.has(Fault::Rollback) {
+        if !cluster.may_wipe(place, &run.setup.settings) {
+            if !run.setup.settings.faults.has(Fault::Rollback) {
                 return;
             }
-            self.faults.lose_safety(observer);
+            faults.lose_safety(&mut run.observer);
         }
-        observer.fault(Fault::Wipe, self.cluster[place].role());
-        self.take_down(place, down, observer);
-        let settings = &self.setup.settings;
+        run.observer.fault(Fault::Wipe, cluster[place].role());
+        self.take_down(place, down);
+        let settings = &self.run.setup.settings;
         let is_bootstrap_peer = settings.bootstraps && settings.membership().is_voter(place.id());
         let node = &mut self.cluster[place];
         node.lose_disk(is_bootstrap_peer);
         let incarnation = node.disk.incarnation(place.id());
         let wiped = Observation::Wiped { node: place.id(), incarnation };
-        observer.observe(self.scheduler.now(), wiped);
+        self.run.observe(wiped);
     }
 
     /// A node restarts on an older copy of its disk after `down`: it has lost acknowledged state,
     /// and possibly no node notices. Safety no longer holds.
-    fn roll_back(&mut self, place: Place, down: Duration, observer: &mut Observer) {
+    fn roll_back(&mut self, place: Place, down: Duration) {
         let node = &mut self.cluster[place];
-        let Some(image) = node.disk.take_rollback_image() else { return };
-        observer.fault(Fault::Rollback, node.role());
-        self.faults.lose_safety(observer);
-        self.take_down(place, down, observer);
+        let Some(image) = node.disk.rollback_image.take() else { return };
+        self.run.observer.fault(Fault::Rollback, node.role());
+        self.faults.lose_safety(&mut self.run.observer);
+        self.take_down(place, down);
         self.cluster[place].roll_back(image);
     }
 
     /// Takes the node down, and restarts it after `down`.
-    fn take_down(&mut self, place: Place, down: Duration, observer: &mut Observer) {
-        if !self.end_process(place, Exit::crash(KeptWrites::None, down), observer) {
-            self.cluster[place].postpone_start(down, &mut self.scheduler);
+    fn take_down(&mut self, place: Place, down: Duration) {
+        if !self.end_process(place, Exit::crash(KeptWrites::None, down)) {
+            self.cluster[place].postpone_start(down, &mut self.run.scheduler);
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::plan::{Op, Trigger, TriggerCondition, When};
 use crate::settings::profile::Profile;
 use crate::settings::strategy::Strategy;
 use crate::values::choice::Overrides;
+use crate::values::time::SimTime;
 use crate::workload::kv::Kv;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
@@ -30,18 +31,18 @@ fn no_fault_settings() -> Settings {
     settings
 }
 
-fn world_of(settings: Settings, ops: Vec<Op>) -> (World, Observer) {
+fn world_of(settings: Settings, ops: Vec<Op>) -> World {
     let choices = Choices::new(SEED, Overrides::new());
     let observer = Observer::new(&settings, Some(&workload()), None, None);
-    (World::new(settings, workload(), Plan { ops }, choices), observer)
+    World::new(settings, workload(), Plan { ops }, choices, observer)
 }
 
-fn advance_until(world: &mut World, observer: &mut Observer, done: impl Fn(&World) -> bool) {
+fn advance_until(world: &mut World, done: impl Fn(&World) -> bool) {
     for _ in 0..200_000 {
         if done(world) {
             return;
         }
-        assert!(world.advance(observer) && observer.may_continue(world.scheduler.now()));
+        assert!(world.advance() && world.run.observer.may_continue(world.run.scheduler.now()));
     }
     panic!("the condition is never met");
 }
@@ -59,36 +60,36 @@ fn crash_on(trigger: Trigger, keep: KeptWrites) -> Vec<Op> {
 }
 
 fn is_down(node: &Node) -> bool {
-    node.start_number() > 1 && node.running().is_none()
+    node.start().number > 1 && node.running().is_none()
 }
 
-fn crashes(world: &mut World, observer: &mut Observer) -> Place {
-    advance_until(world, observer, |world| world.cluster.nodes().any(is_down));
+fn crashes(world: &mut World) -> Place {
+    advance_until(world, |world| world.cluster.nodes().any(is_down));
     world.cluster.nodes().find(|node| is_down(node)).expect("a node has crashed").place
 }
 
 /// Returns the status of a node right after its restart.
-fn starts_again(world: &mut World, observer: &mut Observer, place: Place) -> Status {
-    advance_until(world, observer, |world| world.cluster[place].running().is_some());
-    world.cluster[place].running().expect("the node runs").status().to_owned()
+fn starts_again(world: &mut World, place: Place) -> Status {
+    advance_until(world, |world| world.cluster[place].running().is_some());
+    world.cluster[place].running().expect("the node runs").status.to_owned()
 }
 
 #[test]
 fn a_crash_before_the_flush_forgets_the_vote() {
     let ops = crash_on(Trigger::SubmitsVote, KeptWrites::None);
-    let (mut world, mut observer) = world_of(no_fault_settings(), ops);
-    let crashed = crashes(&mut world, &mut observer);
+    let mut world = world_of(no_fault_settings(), ops);
+    let crashed = crashes(&mut world);
     assert_eq!(world.cluster[crashed].disk.device.pending().len(), 0);
-    let status = starts_again(&mut world, &mut observer, crashed);
+    let status = starts_again(&mut world, crashed);
     assert_eq!((status.term, status.vote), (Term::ZERO, None));
 }
 
 #[test]
 fn a_crash_that_keeps_all_remembers_the_vote() {
     let ops = crash_on(Trigger::SubmitsVote, KeptWrites::All);
-    let (mut world, mut observer) = world_of(no_fault_settings(), ops);
-    let crashed = crashes(&mut world, &mut observer);
-    let status = starts_again(&mut world, &mut observer, crashed);
+    let mut world = world_of(no_fault_settings(), ops);
+    let crashed = crashes(&mut world);
+    let status = starts_again(&mut world, crashed);
     assert_eq!(status.term, Term(1));
     assert!(status.vote.is_some());
 }
@@ -96,18 +97,18 @@ fn a_crash_that_keeps_all_remembers_the_vote() {
 #[test]
 fn a_crash_can_precede_the_write_that_it_loses() {
     let ops = crash_on(Trigger::AboutToWrite, KeptWrites::All);
-    let (mut world, mut observer) = world_of(no_fault_settings(), ops);
-    let crashed = crashes(&mut world, &mut observer);
-    let status = starts_again(&mut world, &mut observer, crashed);
+    let mut world = world_of(no_fault_settings(), ops);
+    let crashed = crashes(&mut world);
+    let status = starts_again(&mut world, crashed);
     assert_eq!((status.term, status.vote), (Term::ZERO, None));
 }
 
 #[test]
 fn packets_outlive_the_start_that_sent_them() {
     let ops = crash_on(Trigger::Acknowledges, KeptWrites::None);
-    let (mut world, mut observer) = world_of(no_fault_settings(), ops);
-    let crashed = crashes(&mut world, &mut observer);
-    let mut envelopes = (0..64).filter_map(|slot| world.network.peek(slot));
+    let mut world = world_of(no_fault_settings(), ops);
+    let crashed = crashes(&mut world);
+    let mut envelopes = (0..64).filter_map(|slot| world.network.in_flight.get(slot));
     let travels = envelopes.any(|envelope| envelope.decode().from() == crashed.id());
     assert!(travels, "the acknowledgement is in flight although its sender is down");
 }
@@ -117,41 +118,43 @@ fn a_clog_without_an_end_ends_with_the_fault_phase() {
     let clog = Clog { node: NodeSelector::Node(NodeId(1)), duration: UNTIL_STABILIZATION };
     let at = SimTime::default().after(Duration::from_millis(5));
     let ops = vec![Op { when: When::At(at), verb: clog.into() }];
-    let (mut world, mut observer) = world_of(no_fault_settings(), ops);
-    advance_until(&mut world, &mut observer, |world| !world.recovery.in_fault_phase());
-    let (arrives, ends) = (world.network.latest_arrival(), world.setup.fault_phase_end());
+    let mut world = world_of(no_fault_settings(), ops);
+    advance_until(&mut world, |world| !world.in_fault_phase());
+    let (arrives, ends) = (world.network.latest_arrival, world.run.setup.fault_phase_end());
     assert!(arrives >= ends, "the clog has delayed a message");
-    assert!(arrives <= ends.after(world.setup.settings.latency.max));
+    assert!(arrives <= ends.after(world.run.setup.settings.latency.max));
 }
 
 #[test]
 fn a_crashed_node_starts_again_with_its_disk() {
     let ops = crash_on(Trigger::BecomesLeader, KeptWrites::All);
-    let (mut world, mut observer) = world_of(no_fault_settings(), ops);
-    let crashed = crashes(&mut world, &mut observer);
-    let status = starts_again(&mut world, &mut observer, crashed);
+    let mut world = world_of(no_fault_settings(), ops);
+    let crashed = crashes(&mut world);
+    let status = starts_again(&mut world, crashed);
     assert_eq!((status.term, status.vote), (Term(1), Some(crashed.id())));
     let running = world.cluster[crashed].running().expect("the node runs");
-    let applied = running.machine().applied();
+    let applied = running.worker.machine().applied();
     assert_eq!(applied, EntryId::ZERO, "the state machine starts from nothing");
 }
 
 #[test]
 fn a_paused_node_gets_missed_events_together_and_late() {
-    let (mut world, mut observer) = world_of(no_fault_settings(), Vec::new());
+    let mut world = world_of(no_fault_settings(), Vec::new());
     let leads = |world: &World| world.cluster.leader().is_some();
-    advance_until(&mut world, &mut observer, leads);
+    advance_until(&mut world, leads);
     let follower = if world.cluster.leader() == Some(Place(0)) { Place(1) } else { Place(0) };
-    let duration = world.setup.settings.config.heartbeat_interval;
-    let pause = |world: &mut World| world.cluster[follower].pause(duration, &mut world.scheduler);
+    let duration = world.run.setup.settings.config.heartbeat_interval;
+    let pause =
+        |world: &mut World| world.cluster[follower].pause(duration, &mut world.run.scheduler);
     assert!(pause(&mut world));
     assert!(!pause(&mut world), "it is paused already");
-    let steps = |world: &World| world.cluster[follower].running().map(|running| running.steps());
-    let (before, end) = (steps(&world), world.scheduler.now().after(duration));
+    let steps =
+        |world: &World| world.cluster[follower].running().map(|running| running.counts.steps);
+    let (before, end) = (steps(&world), world.run.scheduler.now().after(duration));
     let deferred = |world: &World| world.cluster[follower].deferred();
-    advance_until(&mut world, &mut observer, |world| deferred(world) > 1);
+    advance_until(&mut world, |world| deferred(world) > 1);
     assert_eq!(steps(&world), before);
-    advance_until(&mut world, &mut observer, |world| world.scheduler.now() > end);
+    advance_until(&mut world, |world| world.run.scheduler.now() > end);
     assert!(steps(&world) > before && !world.cluster[follower].is_paused());
 }
 
@@ -159,14 +162,14 @@ fn a_paused_node_gets_missed_events_together_and_late() {
 fn an_isolated_node_exchanges_no_messages() {
     let isolate = Partition::Isolate(NodeSelector::It, Duration::from_secs(2));
     let ops = vec![Op { when: when(Trigger::BecomesLeader), verb: isolate.into() }];
-    let (mut world, mut observer) = world_of(no_fault_settings(), ops);
-    advance_until(&mut world, &mut observer, |world| world.cluster.leader().is_some());
+    let mut world = world_of(no_fault_settings(), ops);
+    advance_until(&mut world, |world| world.cluster.leader().is_some());
     let leader = world.cluster.leader().expect("a leader is elected");
     for other in (0..3).map(Place).filter(|other| *other != leader) {
         assert!(!world.network.is_open(leader, other) && !world.network.is_open(other, leader));
     }
-    let end = world.scheduler.now().after(Duration::from_secs(2));
-    advance_until(&mut world, &mut observer, |world| world.scheduler.now() > end);
+    let end = world.run.scheduler.now().after(Duration::from_secs(2));
+    advance_until(&mut world, |world| world.run.scheduler.now() > end);
     assert!(world.network.is_open(leader, Place((leader.0 + 1) % 3)));
 }
 
@@ -175,16 +178,24 @@ fn a_clone_continues_exactly_as_the_original() {
     let choices = Choices::new(SEED, Overrides::new());
     let settings = Settings::draw(<&Profile>::default(), Strategy::default(), &choices, 1, 64);
     let plan = Plan::draw(&settings, Strategy::default(), &choices);
-    let mut world = World::new(settings.clone(), workload(), plan, choices);
-    let mut observer = Observer::new(&settings, None, None, None);
+    let observer = || Observer::new(&settings, None, None, None);
+    let mut world = World::new(settings.clone(), workload(), plan, choices, observer());
     for _ in 0..5_000 {
-        world.advance(&mut observer);
+        world.advance();
     }
-    let mut clone = world.clone();
-    world.run(&mut observer, u64::MAX);
-    clone.run(&mut Observer::new(&settings, None, None, None), u64::MAX);
-    assert_eq!(
-        (world.digest(), world.scheduler.events()),
-        (clone.digest(), clone.scheduler.events())
-    );
+    let Run { setup, scheduler, .. } = &world.run;
+    let mut clone = World {
+        run: Run { setup: setup.clone(), scheduler: scheduler.clone(), observer: observer() },
+        cluster: world.cluster.clone(),
+        network: world.network.clone(),
+        load: world.load.clone(),
+        faults: world.faults.clone(),
+        stabilization: world.stabilization.clone(),
+        ended: world.ended,
+        results: world.results.clone(),
+    };
+    world.run(u64::MAX);
+    clone.run(u64::MAX);
+    let end = |world: &World| (world.run.scheduler.digest, world.run.scheduler.events);
+    assert_eq!(end(&world), end(&clone));
 }

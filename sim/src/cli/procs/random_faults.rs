@@ -13,7 +13,7 @@ use crate::scenario::{ROWS, Scenario};
 use crate::settings::Settings;
 use crate::values::choice::{Choices, Overrides};
 use crate::values::time::SimTime;
-use crate::world::{Network, Place, Sender};
+use crate::world::{Network, Place, Start};
 
 /// The settings that enable random faults: if the scenario has one of them, all of them apply.
 pub(super) const SETTINGS: [&str; 4] = ["latency", "loss", "duplicates", "delays"];
@@ -70,7 +70,7 @@ impl RandomFaults {
         let (arrival, copy) = match *is_enabled {
             false => (Some(now), None),
             true => {
-                let sender = Sender { place: place(from), start_number: 1 };
+                let sender = Start { place: place(from), number: 1 };
                 let decision =
                     network.decide(sender, place(to), now, &self.choices, &self.settings);
                 tally.messages += 1;

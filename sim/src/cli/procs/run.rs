@@ -15,8 +15,8 @@ use crate::cli::procs::clients::ProcessClients;
 use crate::cli::procs::net::NamespaceNetwork;
 use crate::cli::procs::nodes::Nodes;
 use crate::faults::{
-    NodeSelector, ProcessAction, ScriptedOperation, ScriptedOutcome, SelectLinks,
-    UNTIL_STABILIZATION, Verb, single_edits,
+    AdminRequest, LinkFault, NodeSelector, NodeStrike, ScriptedOperation, ScriptedOutcome,
+    SelectLinks, Strike, UNTIL_STABILIZATION, Verb, single_edits,
 };
 use crate::observe::outcome::{ScriptedResults, Tally};
 use crate::plan::{Op, When};
@@ -340,39 +340,53 @@ impl ScenarioRun {
         self.log(&verb.to_string());
         let done = match verb.on_processes() {
             Err(reason) => Err(reason.to_owned()),
-            Ok(ProcessAction::Kill(node, down)) => self.stop_process(node, down, |nodes, id| {
+            Ok(()) => self.strike(index, &verb),
+        };
+        self.record_error(done);
+    }
+
+    /// Carries out an operation that exists on real processes.
+    fn strike(&mut self, index: usize, verb: &Verb) -> Result<(), String> {
+        let duration = verb.duration().unwrap_or_default();
+        let (node, strike) = match verb.strike() {
+            Strike::Links(LinkFault::Block | LinkFault::Clog, select) => {
+                return self.cut(verb, &select, duration);
+            }
+            Strike::Links(LinkFault::Flap(every), select) => {
+                return self.flap(verb, &select, every, duration);
+            }
+            Strike::Request => return self.send_request(index),
+            Strike::Simulated(_, only) => return Err(only.reason().to_owned()),
+            Strike::Node(node, strike) => (node, strike),
+        };
+        match strike {
+            NodeStrike::Crash(_, down) => self.stop_process(node, down, |nodes, id| {
                 nodes.kill(id);
                 Ok(())
             }),
-            Ok(ProcessAction::ShutDown(node, down)) => self.stop_process(node, down, Nodes::stop),
-            Ok(ProcessAction::Wipe(node, down)) => self.stop_process(node, down, |nodes, id| {
+            NodeStrike::Stop(down) => self.stop_process(node, down, Nodes::stop),
+            NodeStrike::Wipe(down) => self.stop_process(node, down, |nodes, id| {
                 nodes.kill(id);
                 nodes.lose_directory(id)
             }),
-            Ok(ProcessAction::RollBack(node, age, down)) => self.roll_back(node, age, down),
-            Ok(ProcessAction::Pause(node, duration)) => self.pause(node, duration),
-            Ok(ProcessAction::Cut(select, duration)) => self.cut(&verb, &select, duration),
-            Ok(ProcessAction::Flap(select, every, duration)) => {
-                self.flap(&verb, &select, every, duration)
-            }
-            Ok(ProcessAction::SendCommands(node, count)) => self.send_commands(index, node, count),
-            Ok(ProcessAction::PollReads(node, every, duration)) => {
-                self.poll_reads(node, every, duration)
-            }
-            Ok(ProcessAction::SendRequest) => self.send_request(index),
-            Ok(ProcessAction::ChangeMembership(change)) => {
-                self.run_operator_command(&verb, self.members(change))
-            }
-            Ok(ProcessAction::CancelChange) => {
-                self.run_operator_command(&verb, vec!["members".to_owned(), "cancel".to_owned()])
-            }
-            Ok(ProcessAction::Transfer(to)) => {
+            NodeStrike::RollBack(age, down) => self.roll_back(node, age, down),
+            NodeStrike::Pause(duration) => self.pause(node, duration),
+            NodeStrike::Commands(count) => self.send_commands(index, node, count),
+            NodeStrike::PollReads(every) => self.poll_reads(node, every, duration),
+            NodeStrike::Admin(request) => self.run_operator_command(verb, self.words(&request)),
+        }
+    }
+
+    /// Returns a request of the operator as arguments of `quorate`.
+    fn words(&self, request: &AdminRequest) -> Vec<String> {
+        match request {
+            AdminRequest::Change(change) => self.members(change),
+            AdminRequest::CancelChange => vec!["members".to_owned(), "cancel".to_owned()],
+            AdminRequest::Transfer(to) => {
                 let to = to.map(|node| node.0.to_string());
-                let words = ["transfer".to_owned()].into_iter().chain(to).collect();
-                self.run_operator_command(&verb, words)
+                ["transfer".to_owned()].into_iter().chain(to).collect()
             }
-        };
-        self.record_error(done);
+        }
     }
 
     /// Returns the node that the selector means, if its process is running.

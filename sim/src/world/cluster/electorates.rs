@@ -5,22 +5,16 @@ use quorate::raft::{RoleName, Status};
 use quorate::types::{Change, Index, Membership, NodeId, Voters};
 
 use crate::observe::coverage::Spot;
-use crate::observer::Observer;
 use crate::settings::Settings;
 use crate::world::cluster::Cluster;
-use crate::world::cluster::logged_membership::LoggedMembership;
-use crate::world::cluster::node::Node;
+use crate::world::cluster::node::{LoggedMembership, Node};
 use crate::world::place::Place;
+use crate::world::run::Run;
 
 impl Cluster {
     /// Records the membership changes of a node's last step. Returns false if afterwards a
     /// membership that may decide has lost the disks of a majority.
-    pub(crate) fn note_membership(
-        &mut self,
-        place: Place,
-        before: &Status,
-        observer: &mut Observer,
-    ) -> bool {
+    pub(crate) fn note_membership(&mut self, place: Place, before: &Status, run: &mut Run) -> bool {
         let node = &mut self.nodes[place.0 as usize];
         let Some(running) = node.life.running_mut() else { return true };
         let (status, log) = (running.status, running.node.raft().log());
@@ -33,7 +27,7 @@ impl Cluster {
         let leads = before.role == RoleName::Leader;
         if leads && before.term == status.term && status.role == RoleName::Follower {
             let dismissed = !log.membership().is_voter(place.id());
-            observer.reach_if(dismissed, Spot::LeaderRemoved);
+            run.observer.reach_if(dismissed, Spot::LeaderRemoved);
         }
         if log.membership().ptr_eq(&node.last_membership.membership) {
             return true;
@@ -44,18 +38,18 @@ impl Cluster {
         };
         let was = std::mem::replace(&mut node.last_membership, is);
         running.membership_changed = true;
-        let inherited = was.index <= running.leadership.last_before_leading();
+        let inherited = was.index <= running.leadership.last_before_leading;
         let is = &node.last_membership;
         let votes = |standing: &LoggedMembership| standing.membership.is_voter(place.id());
-        let new_disk = node.disk.disks_lost() > 0;
-        observer.reach_if(new_disk && votes(is) && !votes(&was), Spot::NewDiskVotes);
+        let new_disk = node.disk.disks_lost > 0;
+        run.observer.reach_if(new_disk && votes(is) && !votes(&was), Spot::NewDiskVotes);
         node.bootstrapped |= is.index > Index::ZERO;
-        observer.reach_if(
+        run.observer.reach_if(
             is.index <= was.index && !was.membership.is_empty(),
             Spot::MembershipTruncated,
         );
         if leads && status.role == RoleName::Leader {
-            observer.membership_changed(place.id(), &was.membership, &is.membership, inherited);
+            run.observer.membership_changed(place.id(), &was.membership, &is.membership, inherited);
         }
         self.electorates().all(|membership| self.survives(membership, None))
     }
@@ -66,14 +60,14 @@ impl Cluster {
         place: Place,
         index: Index,
         membership: &Membership,
-        settings: &Settings,
-        observer: &mut Observer,
+        run: &mut Run,
     ) {
         if membership.is_empty() {
             return;
         }
         self[place].bootstrapped = true;
-        observer.reach_if(settings.bootstraps && index == Index::ZERO, Spot::Bootstrapped);
+        run.observer
+            .reach_if(run.setup.settings.bootstraps && index == Index::ZERO, Spot::Bootstrapped);
         if index == Index::ZERO && self.is_not_bootstrapped() {
             self.committed_membership = LoggedMembership { index, membership: membership.clone() };
         }
@@ -96,12 +90,12 @@ impl Cluster {
         let incarnation = node.disk.incarnation(id);
         let named =
             membership.member(id).is_none_or(|member| member.accepts_incarnation(incarnation));
-        named && !node.disk.is_damaged()
+        named && !node.disk.damaged
     }
 
     /// Returns true if the membership can count on the node, independent of other nodes.
     pub(crate) fn is_reliable(&self, membership: &Membership, id: NodeId) -> bool {
-        let is_bootstrapped = |place: Place| self[place].is_bootstrapped();
+        let is_bootstrapped = |place: Place| self[place].bootstrapped;
         self.has_intact_disk(membership, id) && self.place(id).is_some_and(is_bootstrapped)
     }
 
@@ -115,7 +109,7 @@ impl Cluster {
         let peers = settings.membership();
         let keeps = |id: &&NodeId| {
             let at = self.place(**id).filter(|at| *at != place);
-            at.is_some_and(|at| self[at].disk.disks_lost() == 0)
+            at.is_some_and(|at| self[at].disk.disks_lost == 0)
         };
         let voters = peers.incoming();
         2 * voters.iter().filter(keeps).count() > voters.len()
@@ -130,7 +124,7 @@ impl Cluster {
 
     /// Returns true if a fault may destroy durable data of the node.
     pub(crate) fn may_damage(&self, place: Place) -> bool {
-        self[place].disk.is_damaged() || self.may_lose_disk(place)
+        self[place].disk.damaged || self.may_lose_disk(place)
     }
 
     /// Returns true if the node may lose its disk: a majority of every set of voters keeps theirs.

@@ -1,11 +1,8 @@
 //! The cluster: its nodes with their disks and clocks, and what is known about its memberships.
 
 pub(super) mod clock;
-mod disk_queue;
 mod electorates;
 mod host;
-mod leadership;
-mod logged_membership;
 pub(super) mod node;
 pub(super) mod node_disk;
 mod notes;
@@ -14,24 +11,23 @@ pub(super) mod processes;
 pub(super) mod queues;
 pub(super) mod running;
 mod shape;
-pub(super) mod steps;
 
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
-use quorate::raft::RoleName;
+use quorate::raft::{PeerStatus, RoleName};
 use quorate::types::{Index as LogIndex, NodeId};
 
 use crate::values::choice::{Key, Kind};
 use crate::world::cluster::clock::Clock;
-use crate::world::cluster::logged_membership::LoggedMembership;
+use crate::world::cluster::node::LoggedMembership;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
-use crate::world::setup::Setup;
+use crate::world::run::Setup;
 
 /// The nodes of a run, indexed by place.
 #[derive(Clone, Debug)]
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     nodes: Vec<Node>,
     /// The last committed membership, and its index in the log.
     committed_membership: LoggedMembership,
@@ -91,12 +87,19 @@ impl Cluster {
     /// Returns the running leader with the highest term.
     pub(super) fn leader(&self) -> Option<Place> {
         let leaders = self.nodes.iter().filter(|node| node.role() == Some(RoleName::Leader));
-        let term = |node: &&Node| node.running().map(|running| running.status().term);
+        let term = |node: &&Node| node.running().map(|running| running.status.term);
         leaders.max_by_key(term).map(|node| node.place)
     }
 
+    /// Returns the peer status of each leader.
+    pub(crate) fn peers(&self) -> Vec<(NodeId, Vec<PeerStatus>)> {
+        let running = self.nodes.iter().filter_map(Node::running);
+        let leaders = running.filter(|running| running.status.role == RoleName::Leader);
+        leaders.map(|running| (running.status.id, running.node.peers())).collect()
+    }
+
     /// Makes every disk lie about flushes from now on: a planted bug that the checks must find.
-    pub(super) fn plant_canary(&mut self) {
+    pub(crate) fn plant_canary(&mut self) {
         self.nodes.iter_mut().for_each(|node| node.disk.device.lie_about_flushes());
     }
 }

@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use quorate::raft::RoleName;
-use quorate::types::{Index, Membership};
+use quorate::types::{Index, Membership, Tag};
 
 use crate::disk::SimDisk;
+use crate::faults::Lasting;
 use crate::values::choice::{Key, Kind};
 use crate::values::time::SimTime;
 use crate::world::cluster::clock::Clock;
-use crate::world::cluster::logged_membership::LoggedMembership;
 use crate::world::cluster::node_disk::NodeDisk;
 use crate::world::cluster::running::Running;
-use crate::world::place::Place;
+use crate::world::place::{Place, Start};
 use crate::world::run::Run;
 use crate::world::scheduler::Scheduler;
-use crate::world::scheduler::queue::Event;
+use crate::world::scheduler::{Event, ProcessEvent};
 
 /// One node of the world.
 #[derive(Clone, Debug)]
@@ -28,16 +28,23 @@ pub(crate) struct Node {
     /// The number of pauses so far.
     pauses: u16,
     pub(crate) disk: NodeDisk,
-    pub(super) clock: Clock,
+    pub(crate) clock: Clock,
     /// The extra duration of a batch caused by faults.
     pub(super) work_delay: Duration,
     /// The downtime after the next clean shutdown, if the plan has requested one.
-    pub(super) stop_downtime: Duration,
+    pub(crate) stop_downtime: Duration,
     /// Whether the node has stored a membership durably, or is not a bootstrap peer, so that the
     /// cluster can rely on it without one.
-    pub(super) bootstrapped: bool,
+    pub(crate) bootstrapped: bool,
     /// The last membership in the node's log, as of its last step.
     pub(super) last_membership: LoggedMembership,
+}
+
+/// A membership, and its index in the log.
+#[derive(Clone, Debug)]
+pub(crate) struct LoggedMembership {
+    pub(crate) index: Index,
+    pub(crate) membership: Membership,
 }
 
 /// The life of a node's process.
@@ -92,9 +99,14 @@ impl Node {
         }
     }
 
-    /// Returns the number of the current start.
-    pub(crate) fn start_number(&self) -> u16 {
-        self.start_number
+    /// Returns the current start.
+    pub(crate) fn start(&self) -> Start {
+        Start { place: self.place, number: self.start_number }
+    }
+
+    /// Returns an event of the current process.
+    pub(super) fn event(&self, event: ProcessEvent) -> Event {
+        Event::Process(self.start(), event)
     }
 
     /// Returns the process, running or paused; `None` while the node is down.
@@ -110,24 +122,16 @@ impl Node {
         self.life.running_mut()
     }
 
-    /// Returns the process, if it belongs to this start.
-    pub(crate) fn started_as(&mut self, start_number: u16) -> Option<&mut Running> {
-        if self.start_number == start_number { self.running_mut() } else { None }
+    /// Records that the process has answered a request.
+    pub(crate) fn answer(&mut self, tag: Tag, run: &mut Run) {
+        if let Some(running) = self.running_mut() {
+            running.requests.answer(tag, run.scheduler.now(), &mut run.observer);
+        }
     }
 
     /// Returns the role of the node, if it is up.
     pub(crate) fn role(&self) -> Option<RoleName> {
-        self.running().map(|running| running.status().role)
-    }
-
-    /// Returns the node's own clock.
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
-    /// Returns true if the node has stored a membership durably, or needs none.
-    pub(crate) fn is_bootstrapped(&self) -> bool {
-        self.bootstrapped
+        self.running().map(|running| running.status.role)
     }
 
     /// Returns the last membership in the node's log.
@@ -135,29 +139,26 @@ impl Node {
         &self.last_membership.membership
     }
 
-    /// Makes every batch of the state machine take longer by `by`.
-    pub(crate) fn slow_work(&mut self, by: Duration) {
-        self.work_delay += by;
+    /// Begins a fault that lasts.
+    pub(crate) fn begin_fault(&mut self, fault: Lasting, scheduler: &mut Scheduler) {
+        match fault {
+            Lasting::ClockDrift(ppm) => {
+                self.change_clock(scheduler, |clock, now| clock.drift(now, ppm));
+            }
+            Lasting::SlowFlushes(by) => self.disk.flush_delay += by,
+            Lasting::SlowBatches(by) => self.work_delay += by,
+            Lasting::FullDisk(room) => self.disk.fill(room),
+        }
     }
 
-    /// Ends one slowdown of the state machine.
-    pub(crate) fn end_slow_work(&mut self, by: Duration) {
-        self.work_delay -= by;
-    }
-
-    /// Sets the downtime after the shutdown that the plan requests.
-    pub(crate) fn set_stop_downtime(&mut self, down: Duration) {
-        self.stop_downtime = down;
-    }
-
-    /// Returns true if the plan has requested a shutdown with a downtime.
-    pub(crate) fn is_to_stop(&self) -> bool {
-        self.stop_downtime > Duration::ZERO
-    }
-
-    /// Returns the downtime after the requested shutdown, which happens now.
-    pub(crate) fn take_stop_downtime(&mut self) -> Duration {
-        std::mem::take(&mut self.stop_downtime)
+    /// Ends a fault that has lasted.
+    pub(crate) fn end_fault(&mut self, fault: Lasting, scheduler: &mut Scheduler) {
+        match fault {
+            Lasting::ClockDrift(_) => self.change_clock(scheduler, Clock::recover),
+            Lasting::SlowFlushes(by) => self.disk.flush_delay -= by,
+            Lasting::SlowBatches(by) => self.work_delay -= by,
+            Lasting::FullDisk(_) => self.disk.end_fill(),
+        }
     }
 
     /// Changes the clock, and schedules the next wake-up by it.
@@ -168,11 +169,6 @@ impl Node {
     ) {
         change(&mut self.clock, scheduler.now());
         self.schedule_wake(scheduler);
-    }
-
-    /// Stops the clock. Scheduled wake-ups stay: they find that they come too early.
-    pub(crate) fn stop_clock(&mut self, now: SimTime) {
-        self.clock.stop(now);
     }
 
     /// Returns true if the process is paused.
@@ -213,7 +209,7 @@ impl Node {
     /// Ends the pause with this number, if it is the last one. The process gets at once the events
     /// that it missed, in their order or sorted by source, because a driver may look at its timers,
     /// its clients and its peers in any order.
-    pub(crate) fn resume(&mut self, pause: u16, run: &mut Run<'_>) {
+    pub(crate) fn resume(&mut self, pause: u16, run: &mut Run) {
         if self.pauses != pause {
             return;
         }
@@ -227,10 +223,10 @@ impl Node {
             life => life,
         };
         if self.clock.is_stopped() {
-            self.change_clock(run.scheduler, Clock::recover);
+            self.change_clock(&mut run.scheduler, Clock::recover);
         }
         let (node, counter) = (self.place.0 + 1, u32::from(pause));
-        let is_timer = |event: &Event| matches!(event, Event::Wake { .. });
+        let is_timer = |event: &Event| matches!(event, Event::Process(_, ProcessEvent::Wake));
         let is_request = |event: &Event| matches!(event, Event::Request { .. });
         match run.setup.choices.choose(Key { node, counter, ..Kind::Resume.key() }, 4) {
             1 => missed.sort_by_key(|event| !is_timer(event)),
@@ -242,24 +238,22 @@ impl Node {
     }
 
     /// Removes all faults from the node, and restarts or resumes it.
-    pub(crate) fn repair(&mut self, run: &mut Run<'_>) {
+    pub(crate) fn repair(&mut self, run: &mut Run) {
         self.clock.recover(run.scheduler.now());
         self.disk.repair(run.scheduler.now());
         self.work_delay = Duration::ZERO;
         self.stop_downtime = Duration::ZERO;
         if self.running().is_none() {
-            let (place, start_number) = (self.place, self.start_number);
-            run.scheduler.at_once(Event::Restart { place, start_number });
+            run.scheduler.at_once(Event::Restart(self.start()));
         }
         self.resume(self.pauses, run);
-        self.schedule_wake(run.scheduler);
+        self.schedule_wake(&mut run.scheduler);
     }
 
     /// Postpones the next start of a node that is down until `down` from now.
     pub(crate) fn postpone_start(&mut self, down: Duration, scheduler: &mut Scheduler) {
         self.start_number += 1;
-        let (place, start_number) = (self.place, self.start_number);
-        scheduler.after(down, Event::Restart { place, start_number });
+        scheduler.after(down, Event::Restart(self.start()));
     }
 
     /// Replaces the disk of a node that is down by an empty one, on which no process has
@@ -290,15 +284,14 @@ impl Node {
     pub(crate) fn schedule_wake(&mut self, scheduler: &mut Scheduler) {
         let Some(running) = self.life.running_mut() else { return };
         if let Some(at) = running.earlier_wake(&self.clock, scheduler.now()) {
-            let (place, start_number) = (self.place, self.start_number);
-            scheduler.at(at, Event::Wake { place, start_number });
+            scheduler.at(at, self.event(ProcessEvent::Wake));
         }
     }
 
     /// Returns true if the deadline of the process has come. An earlier wake-up schedules the next.
-    pub(crate) fn is_due(&mut self, start_number: u16, scheduler: &mut Scheduler) -> bool {
+    pub(crate) fn is_due(&mut self, scheduler: &mut Scheduler) -> bool {
         let (now, own) = (scheduler.now(), self.clock.read(scheduler.now()));
-        let Some(running) = self.started_as(start_number) else { return false };
+        let Some(running) = self.life.running_mut() else { return false };
         match running.wakes(now, own) {
             None => false,
             Some(true) => true,

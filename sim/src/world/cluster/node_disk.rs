@@ -16,49 +16,29 @@ use crate::values::time::SimTime;
 pub(crate) struct NodeDisk {
     pub(crate) device: SimDisk,
     /// The state that the state machine has made durable by itself.
-    pub(super) machine_checkpoint: Option<MachineCheckpoint>,
+    pub(crate) machine_checkpoint: Option<MachineCheckpoint>,
     /// Whether the node's directory is formatted.
-    pub(super) formatted: bool,
+    pub(crate) formatted: bool,
     /// The number of disks that the node has lost.
-    disks_lost: u16,
+    pub(crate) disks_lost: u16,
     /// An older copy of the disk, which will replace it.
-    rollback_image: Option<SimDisk>,
+    pub(crate) rollback_image: Option<SimDisk>,
     /// Whether a fault may have destroyed durable data, so that the node may refuse to start.
-    damaged: bool,
+    pub(crate) damaged: bool,
     /// The number of faults so far that may have destroyed durable data.
-    damage_faults: u16,
+    pub(crate) damage_faults: u16,
     /// The number of active faults that leave the disk no space.
-    full_disk_faults: u8,
+    pub(crate) full_disk_faults: u8,
     /// The time until which the disk completes no call.
-    stalled_until: SimTime,
+    pub(crate) stalled_until: SimTime,
     /// The extra duration of a flush caused by faults.
-    pub(super) flush_delay: Duration,
+    pub(crate) flush_delay: Duration,
 }
 
 impl NodeDisk {
-    /// Returns true if the directory is formatted.
-    pub(crate) fn is_formatted(&self) -> bool {
-        self.formatted
-    }
-
-    /// Returns the number of disks that the node has lost.
-    pub(crate) fn disks_lost(&self) -> u16 {
-        self.disks_lost
-    }
-
     /// Returns the incarnation of the disk of node `id`.
     pub(crate) fn incarnation(&self, id: NodeId) -> Incarnation {
         Settings::incarnation(id, self.disks_lost)
-    }
-
-    /// Returns true if a fault may have destroyed durable data.
-    pub(crate) fn is_damaged(&self) -> bool {
-        self.damaged
-    }
-
-    /// Returns true if the disk has ever been struck by a fault that may destroy durable data.
-    pub(crate) fn had_damage_fault(&self) -> bool {
-        self.damage_faults > 0
     }
 
     /// Counts a fault that may destroy durable data, and returns its number.
@@ -67,13 +47,8 @@ impl NodeDisk {
         self.damage_faults
     }
 
-    /// Records that a fault may have destroyed durable data.
-    pub(crate) fn mark_damaged(&mut self) {
-        self.damaged = true;
-    }
-
     /// Leaves the disk only `room` more bytes.
-    pub(crate) fn fill(&mut self, room: u32) {
+    pub(super) fn fill(&mut self, room: u32) {
         let sizes = self.device.list().expect("a simulated disk lists its files");
         let used: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
         self.device.set_capacity(Some(used + u64::from(room)));
@@ -81,46 +56,16 @@ impl NodeDisk {
     }
 
     /// Ends one fault that leaves the disk no space.
-    pub(crate) fn end_fill(&mut self) {
+    pub(super) fn end_fill(&mut self) {
         self.full_disk_faults -= 1;
         if self.full_disk_faults == 0 {
             self.device.set_capacity(None);
         }
     }
 
-    /// Returns true if a fault leaves the disk no space.
-    pub(super) fn is_full(&self) -> bool {
-        self.full_disk_faults > 0
-    }
-
-    /// Makes the disk complete no call until `until`.
-    pub(crate) fn stall(&mut self, until: SimTime) {
-        self.stalled_until = self.stalled_until.max(until);
-    }
-
     /// Returns the remaining time in which the disk completes no call.
     pub(super) fn stalled_for(&self, now: SimTime) -> Duration {
         self.stalled_until.since(now.min(self.stalled_until))
-    }
-
-    /// Makes every flush take longer by `by`.
-    pub(crate) fn slow(&mut self, by: Duration) {
-        self.flush_delay += by;
-    }
-
-    /// Ends one slowdown of the flushes.
-    pub(crate) fn end_slow(&mut self, by: Duration) {
-        self.flush_delay -= by;
-    }
-
-    /// Copies the durable data, to restore them later.
-    pub(crate) fn copy_for_rollback(&mut self) {
-        self.rollback_image = Some(self.device.durable_copy());
-    }
-
-    /// Returns the copy for a rollback, unless the disk was lost since.
-    pub(crate) fn take_rollback_image(&mut self) -> Option<SimDisk> {
-        self.rollback_image.take()
     }
 
     /// Replaces the contents of the disk by an older copy.

@@ -28,7 +28,7 @@ pub(super) const NEEDED_NOTES: NoteFilter = NoteFilter {
 
 impl Cluster {
     /// Records the writes that were reported to the node as durable in its last step.
-    pub(crate) fn note_durable(&mut self, place: Place, notes: &[Note], run: &mut Run<'_>) {
+    pub(crate) fn note_durable(&mut self, place: Place, notes: &[Note], run: &mut Run) {
         let mut writes = 0;
         for note in notes {
             let Note::RaftInput(raft::Input::Persisted(through)) = note else { continue };
@@ -36,19 +36,12 @@ impl Cluster {
             let mut bootstrap = None;
             while let Some(write) = running.writes.pop_durable(*through) {
                 let durable = Observation::Durable { node: place.id(), write: &write };
-                run.observer.observe(run.scheduler.now(), durable);
+                run.observe(durable);
                 writes += 1;
                 bootstrap = write.install.filter(|meta| meta.last == EntryId::ZERO).or(bootstrap);
             }
             if let Some(meta) = bootstrap {
-                let membership = &meta.membership;
-                self.note_bootstrap(
-                    place,
-                    Index::ZERO,
-                    membership,
-                    &run.setup.settings,
-                    run.observer,
-                );
+                self.note_bootstrap(place, Index::ZERO, &meta.membership, run);
             }
         }
         run.observer.reach_if(writes > 1, Spot::GroupFlush);
@@ -57,7 +50,7 @@ impl Cluster {
 
 impl Node {
     /// Processes the notes of a step.
-    pub(crate) fn take_notes(&mut self, notes: &mut Vec<Note>, run: &mut Run<'_>) {
+    pub(crate) fn take_notes(&mut self, notes: &mut Vec<Note>, run: &mut Run) {
         let (now, node) = (run.scheduler.now(), self.place.id());
         let Some(running) = self.running() else { return notes.clear() };
         let status = running.status;
@@ -68,7 +61,7 @@ impl Node {
                         run.observer.input(now, &status, &input.to_string());
                     }
                     if let raft::Input::Message(message) = &input {
-                        self.note_heard(message, run.scheduler);
+                        self.note_heard(message, &run.scheduler);
                     }
                     if let raft::Input::Fetched { entries, .. } = input {
                         run.observer.fetched(entries.len());
@@ -88,7 +81,7 @@ impl Node {
                     }
                 }
                 Note::SnapshotTaken(meta) => {
-                    run.observer.observe(now, Observation::SnapshotTaken { node, meta: &meta });
+                    run.observe(Observation::SnapshotTaken { node, meta: &meta });
                 }
                 Note::SnapshotReceived(meta) => run.observer.received_snapshot(now, node, &meta),
             }
@@ -110,24 +103,24 @@ impl Node {
     }
 
     /// Records a proposal that is answered because all live voters have it.
-    fn note_committed(&mut self, tag: Tag, id: EntryId, run: &mut Run<'_>) {
+    fn note_committed(&mut self, tag: Tag, id: EntryId, run: &mut Run) {
         let (now, node) = (run.scheduler.now(), self.place.id());
         let own = self.clock.read(now);
         let Some(running) = self.life.running_mut() else { return };
-        if !running.requests.end_wait_for_all_live(tag) {
+        if !running.requests.for_all_live.remove(&tag) {
             return;
         }
         let timeout = run.setup.settings.config.election_timeout_max;
         let live: Vec<NodeId> = running.leadership.live(id.term, own, timeout).collect();
         run.observer.reach(Spot::AnsweredByAllLive);
-        run.observer.observe(now, Observation::AllLiveAcknowledged { node, id, live: &live });
+        run.observe(Observation::AllLiveAcknowledged { node, id, live: &live });
     }
 
     /// Records a write that the algorithm has submitted to its storage.
-    fn note_submitted(&mut self, write: Write, run: &mut Run<'_>) {
+    fn note_submitted(&mut self, write: Write, run: &mut Run) {
         let node = self.place.id();
         run.scheduler.fold(write.id.0 << 16 ^ write.entries.len() as u64);
-        run.observer.observe(run.scheduler.now(), Observation::Submitted { node, write: &write });
+        run.observe(Observation::Submitted { node, write: &write });
         let Some(running) = self.life.running_mut() else { return };
         if let Some(replaced) = running.writes.submit(write) {
             run.observer.truncates(node, replaced);

@@ -6,9 +6,9 @@ use crate::disk::{Change, ChangeOrder, Crash, Pending, SECTOR_BYTES};
 use crate::faults::KeptWrites;
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
-use crate::values::choice::{Draw, Key, Kind};
-use crate::world::cluster::disk_queue::Lanes;
+use crate::values::choice::{Draw, Kind};
 use crate::world::cluster::node::Node;
+use crate::world::cluster::queues::Lanes;
 use crate::world::run::Run;
 
 /// The rule that selects the unflushed writes and name changes that survive.
@@ -39,12 +39,11 @@ pub(super) fn lose_power(
     node: &mut Node,
     lanes: &Lanes,
     keep: KeptWrites,
-    run: &mut Run<'_>,
+    run: &mut Run,
 ) -> (usize, usize) {
-    let (number, start_number) = (node.place.0 + 1, node.start_number);
+    let key = node.start().key(Kind::KeptWrites, 0);
     let device = &mut node.disk.device;
-    let mut draw =
-        run.setup.choices.draw(Key { node: number, start_number, ..Kind::KeptWrites.key() });
+    let mut draw = run.setup.choices.draw(key);
     // Submitted operations may have been executed, those of one lane in order.
     let lanes = lanes.all().map(|lane| &lane.submitted);
     for lane in lanes {
@@ -76,7 +75,7 @@ pub(super) fn lose_power(
             })
         }
     };
-    mark_loss(&crash, run.setup.settings.storage.segment_bytes, run.observer);
+    mark_loss(&crash, run.setup.settings.storage.segment_bytes, &mut run.observer);
     let at_stake = pending.len() + requested;
     (at_stake, at_stake.saturating_sub(crash.kept.len()))
 }
@@ -117,7 +116,7 @@ fn draw_wanted(pending: &[Pending], draw: &mut Draw<'_>) -> Vec<bool> {
         SurvivalRule::Chance(900),
     ]);
     let chosen = draw.below(pending.len().max(1) as u64) as usize;
-    let newest = pending.iter().map(file_of).max_by_key(|file| age(*file));
+    let newest = pending.iter().map(file_of).max();
     let wanted = pending.iter().enumerate().map(|(place, pending)| {
         let name = matches!(pending, Pending::Change(_));
         match choice {
@@ -139,15 +138,5 @@ fn file_of(pending: &Pending) -> FileName {
         Pending::Sector { file, .. } => file,
         Pending::Change(Change::Create(file) | Change::Remove(file)) => file,
         Pending::Change(Change::Rename { to, .. }) => to,
-    }
-}
-
-/// Returns a key that grows with the number in the file's name.
-fn age(file: FileName) -> (u8, u64) {
-    match file {
-        FileName::Superblock => (0, 0),
-        FileName::Segment(number) => (1, number),
-        FileName::Snapshot(index) => (2, index.0),
-        FileName::PartialSnapshot(index) => (3, index.0),
     }
 }

@@ -1,31 +1,33 @@
-//! The starts and ends of the nodes' processes.
+//! The starts, the steps and the ends of the nodes' processes.
 
 use std::time::Duration;
 
 use quorate::machine::StateMachine;
-use quorate::replica::{NoteFilter, OpenError, Replica};
-use quorate::storage::{self, ClusterId, ErrorCause, Identity, StorageError};
-use quorate::types::{Membership, Tag};
+use quorate::raft::Status;
+use quorate::replica::{Input, Note, NoteFilter, OpenError, Output, Replica};
+use quorate::storage;
+use quorate::storage::{ClusterId, ErrorCause, Identity, StorageError};
+use quorate::types::{Membership, NodeId, Tag};
 
 use crate::faults::KeptWrites;
 use crate::machine::SimMachine;
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
-use crate::values::choice::{Key, Kind};
+use crate::record::InputKind;
+use crate::values::choice::Kind;
 use crate::values::time::SimTime;
 use crate::workload::Workload;
 use crate::world::cluster::Cluster;
-use crate::world::cluster::logged_membership::LoggedMembership;
+use crate::world::cluster::node::LoggedMembership;
 use crate::world::cluster::node::{LastExit, Life, Node};
 use crate::world::cluster::notes::NEEDED_NOTES;
 use crate::world::cluster::power_loss::lose_power;
 use crate::world::cluster::running::Running;
-use crate::world::place::Place;
-use crate::world::run::Run;
+use crate::world::place::Start;
+use crate::world::run::{Run, Setup};
+use crate::world::scheduler::Event;
 use crate::world::scheduler::EventKind;
-use crate::world::scheduler::queue::Event;
-use crate::world::setup::Setup;
 
 /// The cluster id of every run.
 const CLUSTER: ClusterId = ClusterId(0x51);
@@ -50,14 +52,14 @@ impl Exit {
 
 impl Cluster {
     /// Starts a node that is down. Returns true if it runs now: it may refuse to start.
-    pub(crate) fn start(&mut self, place: Place, start_number: u16, run: &mut Run<'_>) -> bool {
-        let now = run.scheduler.now();
+    pub(crate) fn start(&mut self, start: Start, run: &mut Run) -> bool {
+        let (place, now) = (start.place, run.scheduler.now());
         let node = &mut self[place];
         let Life::Down(exit) = node.life else { return false };
-        if node.start_number != start_number {
+        if node.start() != start {
             return false;
         }
-        let mut replica = match node.open(run.setup, now) {
+        let mut replica = match node.open(&run.setup, now) {
             Ok(replica) => replica,
             Err(error) => {
                 node.fail_to_start(&error, exit, run);
@@ -66,14 +68,14 @@ impl Cluster {
         };
         let notes = if run.observer.is_traced() { NoteFilter::ALL } else { NEEDED_NOTES };
         replica.node.record_notes(Some(notes));
-        node.count_disk_faults(run.observer);
+        node.count_disk_faults(&mut run.observer);
         let running = Running::new(replica);
         let raft = running.node.raft();
         let (index, membership) = (raft.log().membership_index(), raft.membership().clone());
-        self.note_bootstrap(place, index, &membership, &run.setup.settings, run.observer);
+        self.note_bootstrap(place, index, &membership, run);
         let node = &mut self[place];
         node.last_membership = LoggedMembership { index, membership };
-        node.begin(running, exit, now, run.observer);
+        node.begin(running, exit, now, &mut run.observer);
         run.scheduler.count(EventKind::Start, u64::from(place.0));
         true
     }
@@ -82,11 +84,10 @@ impl Cluster {
 impl Node {
     /// Opens the node's directory, and formats it first if it is new.
     fn open(&mut self, setup: &Setup, now: SimTime) -> Result<Replica<SimMachine>, OpenError> {
-        let (id, start_number) = (self.place.id(), self.start_number);
+        let id = self.place.id();
         let Setup { settings, workload, choices } = setup;
-        let key = Key { node: self.place.0 + 1, start_number, ..Kind::Boot.key() };
         let config = settings.replica(id);
-        let seed = choices.choose(key, u64::MAX);
+        let seed = choices.choose(self.start().key(Kind::Boot, 0), u64::MAX);
         let disk = &mut self.disk;
         let machine = workload.machine();
         let machine = match settings.machine_checkpoint_every {
@@ -96,7 +97,7 @@ impl Node {
         if !disk.formatted {
             let identity =
                 Identity { cluster: CLUSTER, node: id, incarnation: disk.incarnation(id) };
-            let membership = match disk.disks_lost() {
+            let membership = match disk.disks_lost {
                 0 => settings.formatted(),
                 _ => Membership::default(),
             };
@@ -114,19 +115,20 @@ impl Node {
 
     /// The node fails to start. It refuses every start from then on if a fault has destroyed
     /// durable data; if its disk is full or has just failed, it starts again later.
-    fn fail_to_start(&mut self, error: &OpenError, exit: LastExit, run: &mut Run<'_>) {
-        let (now, place, start_number) = (run.scheduler.now(), self.place, self.start_number);
-        let failed = self.count_disk_faults(run.observer);
-        let full = *error == OpenError::Storage(storage::OpenError::Full) && self.disk.is_full();
+    fn fail_to_start(&mut self, error: &OpenError, exit: LastExit, run: &mut Run) {
+        let (now, place) = (run.scheduler.now(), self.place);
+        let failed = self.count_disk_faults(&mut run.observer);
+        let full = *error == OpenError::Storage(storage::OpenError::Full)
+            && self.disk.full_disk_faults > 0;
         if failed || full {
             run.observer.start_deferred(now, place.id(), error);
             let down = run.setup.settings.config.election_timeout_max;
-            return run.scheduler.after(down, Event::Restart { place, start_number });
+            return run.scheduler.after(down, Event::Restart(self.start()));
         }
         self.life = Life::StartRefused(exit);
         run.observer.start_refused(now, place.id(), error);
-        let (damaged, reason) = (self.disk.is_damaged(), &error.to_string()[..]);
-        run.observer.observe(now, Observation::StartFailed { node: place.id(), damaged, reason });
+        let (damaged, reason) = (self.disk.damaged, &error.to_string()[..]);
+        run.observe(Observation::StartFailed { node: place.id(), damaged, reason });
     }
 
     /// Begins the life of a process that has just been opened.
@@ -152,7 +154,7 @@ impl Node {
 
     /// Ends the process of the node, which loses its memory, and schedules the next start. Returns
     /// the requests that the process has not answered, or `None` if the node is down.
-    pub(crate) fn end(&mut self, exit: Exit, run: &mut Run<'_>) -> Option<Vec<Tag>> {
+    pub(crate) fn end(&mut self, exit: Exit, run: &mut Run) -> Option<Vec<Tag>> {
         let (now, place) = (run.scheduler.now(), self.place);
         let last = LastExit { at: now, cleanly: exit.cleanly };
         let running = match std::mem::replace(&mut self.life, Life::Down(last)) {
@@ -169,13 +171,13 @@ impl Node {
         let unreported = running.lanes.all().iter().any(|lane| !lane.reports.is_empty());
         let (pending, lost) = lose_power(self, &running.lanes, exit.keep, run);
         let applying = !running.work.submitted.is_empty();
-        running.note_comparisons(run.observer);
+        running.note_comparisons(&mut run.observer);
         run.observer.crashed(&running.status, pending, pending - lost, unreported, applying);
         self.disk.machine_checkpoint = running.worker.machine().user().checkpoint();
-        run.observer.observe(now, Observation::Crashed { node: place.id() });
-        self.postpone_start(exit.down, run.scheduler);
+        run.observe(Observation::Crashed { node: place.id() });
+        self.postpone_start(exit.down, &mut run.scheduler);
         run.scheduler.count(EventKind::Crash, u64::from(place.0) << 32 ^ lost as u64);
-        Some(running.requests.into_unanswered())
+        Some(running.requests.unanswered)
     }
 
     /// Returns true if faults justify that the process stops with this failure; `may_have_diverged`
@@ -188,7 +190,7 @@ impl Node {
     ) -> bool {
         let failed =
             self.running().is_some_and(|running| running.lanes.failed.contains(&failure.file));
-        let damaged = self.disk.is_damaged();
+        let damaged = self.disk.damaged;
         let reads_damage = damaged && !failed && failure.file.is_some();
         observer.reach_if(reads_damage, Spot::DiskDamageRead);
         match failure.cause {
@@ -196,5 +198,74 @@ impl Node {
             ErrorCause::Damage | ErrorCause::Disk => failed || damaged,
             ErrorCause::Unreadable | ErrorCause::Panic => false,
         }
+    }
+}
+
+/// The outputs and the notes of a step. The buffers are reused between steps to save allocations.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StepResults {
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) notes: Vec<Note>,
+}
+
+impl Node {
+    /// Starts the process that has just been opened, and returns its status.
+    pub(crate) fn take_first_step(&mut self, results: &mut StepResults) -> Option<Status> {
+        let running = self.life.running_mut()?;
+        running.node.start(&mut results.outputs);
+        running.node.take_notes(&mut results.notes);
+        Some(running.status)
+    }
+
+    /// Passes an input to the process, and returns its status before the step.
+    pub(crate) fn step(
+        &mut self,
+        input: Input,
+        results: &mut StepResults,
+        run: &mut Run,
+    ) -> Option<Status> {
+        let now = run.scheduler.now();
+        let own = self.clock.read(now);
+        let running = self.life.running_mut()?;
+        let taken = run.observer.is_recorded().then(|| InputKind::of(&input));
+        running.node.step(own, input, &mut results.outputs);
+        running.node.take_notes(&mut results.notes);
+        let before = std::mem::replace(&mut running.status, running.node.status());
+        running.counts.steps += 1;
+        running.note_lead(&before, &mut run.observer);
+        if run.observer.has_checks() {
+            running.node.assert_invariants();
+        }
+        if let Some(taken) = taken {
+            run.observer.input_taken(now, &running.status, taken, running.node.deadline());
+        }
+        let membership = running.node.raft().membership();
+        running.leadership.note_takeover(&running.status, &results.notes, membership);
+        Some(before)
+    }
+}
+
+impl Running {
+    /// Shows the last step to the checks. Its input was a reply of the peer `replying`, if of one.
+    pub(crate) fn show_step(&self, before: &Status, replying: Option<NodeId>, run: &mut Run) {
+        let (node, raft) = (self.status.id, self.node.raft());
+        let (status, membership) = (&self.status, raft.membership());
+        run.observe(Observation::Stepped { node, status, membership });
+        if let Some(peer) = replying
+            && let Some(matched) = raft.matched(peer)
+        {
+            run.observe(Observation::PeerMatched { node, peer, matched });
+        }
+        run.observer.stepped(before, status);
+    }
+}
+
+/// Returns the peer whose reply the input is, if it is one.
+pub(crate) fn replying_peer(input: &Input) -> Option<NodeId> {
+    match input {
+        Input::Packet(packet) => {
+            packet.message().filter(|message| message.body.is_reply()).map(|message| message.from)
+        }
+        _ => None,
     }
 }

@@ -5,73 +5,42 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate::machine::Digest;
 use quorate::replica::{Output, Work};
-use quorate::types::{Proposal, Tag};
+use quorate::storage::{Completion, FileAction, FileName, Lane, Operation};
+use quorate::types::{Index, NodeId, Proposal, Tag, Write, WriteId};
 
 use crate::observe::Observation;
 use crate::observer::Observer;
 use crate::values::time::SimTime;
 
 /// The driver of a process.
-#[derive(Clone, Debug)]
-pub(super) struct DriverQueue {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DriverQueue {
     /// The outputs that a lagging driver has not executed yet.
-    backlog: VecDeque<Output>,
+    pub(super) backlog: VecDeque<Output>,
     /// The earliest scheduled wake-up of the node.
-    wake_at: SimTime,
+    wake_at: Option<SimTime>,
     /// The proposals that the driver gathers into one batch.
-    gathered: Vec<Proposal>,
-}
-
-impl Default for DriverQueue {
-    fn default() -> DriverQueue {
-        let wake_at = SimTime(u64::MAX);
-        DriverQueue { backlog: VecDeque::new(), wake_at, gathered: Vec::new() }
-    }
+    pub(super) gathered: Vec<Proposal>,
 }
 
 impl DriverQueue {
     /// Returns true if the driver lags.
-    pub(super) fn lags(&self) -> bool {
+    pub(crate) fn lags(&self) -> bool {
         !self.backlog.is_empty()
-    }
-
-    /// Queues outputs; returns true if the driver did not lag before.
-    pub(super) fn delay(&mut self, outputs: &mut Vec<Output>) -> bool {
-        let idle = self.backlog.is_empty();
-        self.backlog.extend(outputs.drain(..));
-        idle
-    }
-
-    /// Removes and returns the first queued output.
-    pub(super) fn next_output(&mut self) -> Option<Output> {
-        self.backlog.pop_front()
     }
 
     /// Schedules a wake-up; returns false if an earlier one is scheduled already.
     pub(super) fn wake_earlier(&mut self, at: SimTime) -> bool {
-        let is_earlier = at < self.wake_at;
-        self.wake_at = self.wake_at.min(at);
+        let is_earlier = at < self.wake_at.unwrap_or(SimTime(u64::MAX));
+        if is_earlier {
+            self.wake_at = Some(at);
+        }
         is_earlier
     }
 
     /// Ends the scheduled wake-up; returns false if it is not due.
     pub(super) fn take_wake(&mut self, now: SimTime) -> bool {
-        let is_due = self.wake_at <= now;
-        if is_due {
-            self.wake_at = SimTime(u64::MAX);
-        }
-        is_due
-    }
-
-    /// Adds a proposal to the batch, and returns its length.
-    pub(super) fn gather(&mut self, proposal: Proposal) -> usize {
-        self.gathered.push(proposal);
-        self.gathered.len()
-    }
-
-    /// Removes and returns the batch.
-    pub(super) fn take_batch(&mut self) -> Vec<Proposal> {
-        std::mem::take(&mut self.gathered)
+        self.wake_at.take_if(|wake_at| *wake_at <= now).is_some()
     }
 }
 
@@ -100,42 +69,12 @@ pub(crate) enum ViewRequest {
 /// The requests without an outcome.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OpenRequests {
-    unanswered: Vec<Tag>,
+    pub(crate) unanswered: Vec<Tag>,
     /// The proposals that are answered only once every live voter has them.
-    for_all_live: BTreeSet<Tag>,
+    pub(crate) for_all_live: BTreeSet<Tag>,
 }
 
 impl OpenRequests {
-    /// Adds a request that has reached the process.
-    pub(crate) fn add(&mut self, tag: Tag) {
-        self.unanswered.push(tag);
-    }
-
-    /// Returns the requests without an outcome.
-    pub(crate) fn unanswered(&self) -> &[Tag] {
-        &self.unanswered
-    }
-
-    /// Returns the requests without an outcome, of a process that has ended.
-    pub(super) fn into_unanswered(self) -> Vec<Tag> {
-        self.unanswered
-    }
-
-    /// Records that a proposal is answered only once every live voter has it.
-    pub(super) fn wait_for_all_live(&mut self, tag: Tag) {
-        self.for_all_live.insert(tag);
-    }
-
-    /// Returns true if a proposal is answered only once every live voter has it.
-    pub(crate) fn waits_for_all_live(&self, tag: Tag) -> bool {
-        self.for_all_live.contains(&tag)
-    }
-
-    /// Records that every live voter has a proposal; returns true if the proposal waited for that.
-    pub(super) fn end_wait_for_all_live(&mut self, tag: Tag) -> bool {
-        self.for_all_live.remove(&tag)
-    }
-
     /// Records that the node has answered a request.
     ///
     /// # Panics
@@ -145,5 +84,100 @@ impl OpenRequests {
         let Some(place) = place else { panic!("{tag} has more than one outcome") };
         self.unanswered.swap_remove(place);
         observer.observe(now, Observation::RequestAnswered { tag });
+    }
+}
+
+/// The disk operations of a process.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lanes {
+    log: LaneQueue,
+    bulk: LaneQueue,
+    /// The files of which an operation has failed by a fault; `None` stands for the directory.
+    pub(super) failed: BTreeSet<Option<FileName>>,
+}
+
+/// The operations of one lane.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LaneQueue {
+    /// The submitted operations; the disk executes the first one.
+    pub(super) submitted: VecDeque<Operation>,
+    /// The executed operations of which the node has not been notified.
+    pub(super) reports: VecDeque<CompletionReport>,
+}
+
+/// The completion of a disk operation, before the node is notified of it.
+#[derive(Clone, Debug)]
+pub(crate) struct CompletionReport {
+    pub(crate) completion: Completion,
+    /// Whether the state of the disk is unknown after this operation.
+    pub(crate) fatal: bool,
+}
+
+impl Lanes {
+    pub(super) fn of(&mut self, lane: Lane) -> &mut LaneQueue {
+        match lane {
+            Lane::Log => &mut self.log,
+            Lane::Bulk => &mut self.bulk,
+        }
+    }
+
+    /// Returns both lanes, that of the log first.
+    pub(super) fn all(&self) -> [&LaneQueue; 2] {
+        [&self.log, &self.bulk]
+    }
+
+    /// Returns the current action of each lane.
+    pub(super) fn current_actions(&self) -> [Option<&FileAction>; 2] {
+        self.all().map(|lane| lane.submitted.front().map(|operation| &operation.action))
+    }
+}
+
+/// The writes of a process that are not reported to it as durable yet.
+#[derive(Clone, Debug)]
+pub(super) struct PendingWrites {
+    writes: VecDeque<Write>,
+    /// The last entry written, durable or not.
+    last_written: Index,
+    /// Whether a write that replaces entries is on its way to the disk.
+    truncates: bool,
+}
+
+impl PendingWrites {
+    /// Returns no writes, of a process whose log ends at `last_written`.
+    pub(super) fn new(last_written: Index) -> PendingWrites {
+        PendingWrites { writes: VecDeque::new(), last_written, truncates: false }
+    }
+
+    /// Adds a write, and returns the number of entries that it replaces, if it replaces any.
+    pub(super) fn submit(&mut self, write: Write) -> Option<u64> {
+        let first = write.entries.first().map(|first| first.id.index);
+        let replaced = first.filter(|first| *first <= self.last_written);
+        let replaced = replaced.map(|first| self.last_written.0 - first.0 + 1);
+        self.truncates |= replaced.is_some();
+        let last = write.entries.last().map(|entry| entry.id.index);
+        let installed = write.install.as_ref().map(|meta| meta.last.index);
+        self.last_written = last.or(installed).unwrap_or(self.last_written);
+        self.writes.push_back(write);
+        replaced
+    }
+
+    /// Removes and returns the first write, if it is durable.
+    pub(super) fn pop_durable(&mut self, through: WriteId) -> Option<Write> {
+        self.writes.pop_front_if(|write| write.id <= through)
+    }
+
+    /// Returns the candidate of the first vote that is not durable yet.
+    pub(super) fn vote(&self) -> Option<NodeId> {
+        self.writes.iter().find_map(|write| write.hard_state?.vote)
+    }
+
+    /// Returns true if a snapshot that replaces the log is on its way to the disk.
+    pub(super) fn installs(&self) -> bool {
+        self.writes.iter().any(|write| write.install.is_some())
+    }
+
+    /// Returns true if a write that replaces entries has reached the disk's cache just now.
+    pub(super) fn take_truncates(&mut self) -> bool {
+        std::mem::take(&mut self.truncates)
     }
 }

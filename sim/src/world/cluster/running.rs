@@ -1,10 +1,13 @@
 //! The process of a node: everything that a crash loses.
 
-use quorate::log::Log;
-use quorate::machine::{Digest, Machine};
-use quorate::raft::{PeerStatus, Raft, RoleName, Status};
-use quorate::replica::{Node as Decider, Replica, Worker};
-use quorate::types::{Comparisons, Instant, NodeId, Tag};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate::machine::Digest;
+use quorate::raft;
+use quorate::raft::{RoleName, Status};
+use quorate::replica::{Node as Decider, Note, Replica, Worker};
+use quorate::types::{Body, Comparisons, Index, Instant, Membership, NodeId, Tag, Term};
 
 use crate::machine::SimMachine;
 use crate::observe::coverage::Spot;
@@ -12,32 +15,30 @@ use crate::observe::{MachineView, Observation};
 use crate::observer::Observer;
 use crate::values::time::SimTime;
 use crate::world::cluster::clock::Clock;
-use crate::world::cluster::disk_queue::{Lanes, PendingWrites};
-use crate::world::cluster::leadership::Leadership;
-use crate::world::cluster::queues::{DriverQueue, OpenRequests, WorkQueue};
+use crate::world::cluster::queues::{DriverQueue, Lanes, OpenRequests, PendingWrites, WorkQueue};
 
 /// The process of a node.
 #[derive(Clone, Debug)]
 pub(crate) struct Running {
-    pub(super) node: Decider,
-    pub(super) worker: Worker<SimMachine>,
+    pub(crate) node: Decider,
+    pub(crate) worker: Worker<SimMachine>,
     /// The status after the last step.
-    pub(super) status: Status,
+    pub(crate) status: Status,
     pub(super) lanes: Lanes,
     pub(super) writes: PendingWrites,
     pub(super) work: WorkQueue,
-    pub(super) driver: DriverQueue,
+    pub(crate) driver: DriverQueue,
     pub(crate) requests: OpenRequests,
     pub(crate) leadership: Leadership,
     /// Whether the last step changed the last membership in the log.
-    pub(super) membership_changed: bool,
-    pub(super) counts: ChoiceCounts,
+    pub(crate) membership_changed: bool,
+    pub(crate) counts: ChoiceCounts,
 }
 
 /// The number of random choices of each kind so far in a process, from which each choice has a key.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ChoiceCounts {
-    pub(super) steps: u32,
+pub(crate) struct ChoiceCounts {
+    pub(crate) steps: u32,
     pub(super) operations: u32,
     pub(super) works: u32,
     pub(super) carried: u32,
@@ -62,49 +63,9 @@ impl Running {
         }
     }
 
-    /// Returns the status after the last step.
-    pub(crate) fn status(&self) -> &Status {
-        &self.status
-    }
-
-    /// Returns the consensus algorithm of the process.
-    pub(crate) fn raft(&self) -> &Raft {
-        self.node.raft()
-    }
-
-    /// Returns the log of the process, as it is in memory.
-    pub(crate) fn log(&self) -> &Log {
-        self.node.raft().log()
-    }
-
-    /// Returns the status of each peer, as a leader has it.
-    pub(crate) fn peers(&self) -> Vec<PeerStatus> {
-        self.node.peers()
-    }
-
-    /// Returns the state machine with its replies.
-    pub(crate) fn machine(&self) -> &Machine<SimMachine> {
-        self.worker.machine()
-    }
-
-    /// Returns the number of steps so far.
-    pub(crate) fn steps(&self) -> u32 {
-        self.counts.steps
-    }
-
     /// Returns the state in which the worker answered a query.
     pub(crate) fn take_answered_in(&mut self, tag: Tag) -> Option<Digest> {
         self.work.answered_in.remove(&tag).flatten()
-    }
-
-    /// Returns true if the driver lags.
-    pub(crate) fn lags(&self) -> bool {
-        self.driver.lags()
-    }
-
-    /// Returns true if the last step changed the last membership in the log.
-    pub(crate) fn take_membership_changed(&mut self) -> bool {
-        std::mem::take(&mut self.membership_changed)
     }
 
     /// Returns the time of the next wake-up by `clock`, if it is earlier than every scheduled one.
@@ -175,5 +136,52 @@ impl Running {
             let peers = self.node.peers();
             observer.inflight_windows(peers.iter().map(|peer| peer.inflight_entries));
         }
+    }
+}
+
+/// The peers that a leader has heard, where its term began, and whether the node may take over.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Leadership {
+    /// For each peer, this leader's term and the time of its own clock when the peer last replied.
+    heard: BTreeMap<NodeId, (Term, Instant)>,
+    /// The last index of the log when the node became leader.
+    pub(crate) last_before_leading: Index,
+    /// Whether the node has led since its start, or its leader has allowed it to take over: it may
+    /// become the last survivor.
+    pub(crate) may_take_over: bool,
+}
+
+impl Leadership {
+    /// Records a reply of a peer at the leader's own time.
+    pub(super) fn hear(&mut self, peer: NodeId, term: Term, own: Instant) {
+        self.heard.insert(peer, (term, own));
+    }
+
+    /// Returns the peers that the leader of `term` has heard within `timeout` by its own time.
+    pub(crate) fn live(
+        &self,
+        term: Term,
+        own: Instant,
+        timeout: Duration,
+    ) -> impl Iterator<Item = NodeId> {
+        let lately =
+            move |(in_term, at): (Term, Instant)| in_term == term && own < at.after(timeout);
+        self.heard.iter().filter(move |(_, heard)| lately(**heard)).map(|(peer, _)| *peer)
+    }
+
+    /// Records whether the node may take over: a leader may, and so may a voter that its leader
+    /// allowed to.
+    pub(super) fn note_takeover(
+        &mut self,
+        status: &Status,
+        notes: &[Note],
+        membership: &Membership,
+    ) {
+        let allowed = |note: &Note| {
+            matches!(note, Note::RaftInput(raft::Input::Message(message))
+                if message.body == Body::TakeoverAllowed && status.leader == Some(message.from))
+        };
+        self.may_take_over |= status.role == RoleName::Leader || notes.iter().any(allowed);
+        self.may_take_over &= membership.incoming().contains(&status.id);
     }
 }

@@ -5,13 +5,12 @@ use quorate::raft::RoleName;
 use quorate::storage::{FileAction, FileName};
 use quorate::types::{Index, Term};
 
-use crate::observer::Observer;
 use crate::values::digest::mix;
-use crate::values::time::SimTime;
 use crate::world::cluster::Cluster;
 use crate::world::cluster::node::{Life, Node};
 use crate::world::cluster::running::Running;
 use crate::world::place::Place;
+use crate::world::run::Run;
 
 /// The largest term, log and commit index of all nodes, the leader of the highest term, and the
 /// number of leaders.
@@ -26,15 +25,16 @@ struct ClusterMaxima {
 
 impl Cluster {
     /// Shows the abstract state of a node to an observer that records it.
-    pub(crate) fn show_shape(&self, place: Place, now: SimTime, observer: &mut Observer) {
-        if !observer.records_shapes() {
+    pub(crate) fn show_shape(&self, place: Place, run: &mut Run) {
+        if !run.observer.records_shapes() {
             return;
         }
         let front = self.front();
         let leader = front.leader.and_then(|at| self[at].running());
         let leads = leader.map_or(0, leader_shape);
         let node = node_shape(&self[place], front);
-        observer.shape_seen(now, place.id(), mix(node, leads * 3 + front.leaders.min(2)));
+        let shape = mix(node, leads * 3 + front.leaders.min(2));
+        run.observer.shape_seen(run.scheduler.now(), place.id(), shape);
     }
 
     /// Returns the maxima over the running nodes.

@@ -4,17 +4,20 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 
+use crate::faults::{Fault, Lasting, NodeSelector, SelectLinks};
+use crate::observer::Observer;
 use crate::plan::{Op, Plan, Trigger, When};
 use crate::values::time::SimTime;
-use crate::world::faults::effect::Effect;
+use crate::world::cluster::Cluster;
+use crate::world::cluster::node::Node;
+use crate::world::network::links::Links;
 use crate::world::place::Place;
-use crate::world::scheduler::Scheduler;
-use crate::world::scheduler::queue::Event;
+use crate::world::scheduler::{Event, PlanEvent, Scheduler};
 
 /// The plan during a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ActivePlan {
-    plan: Plan,
+    pub(super) plan: Plan,
     armed: Vec<ArmedOp>,
     /// One bit for each trigger that an armed operation waits for.
     triggers: u32,
@@ -42,17 +45,6 @@ pub(crate) struct DelayedOp {
 }
 
 impl ActivePlan {
-    pub(crate) fn new(plan: Plan) -> ActivePlan {
-        ActivePlan {
-            plan,
-            armed: Vec::new(),
-            triggers: 0,
-            delayed: Vec::new(),
-            effects: Vec::new(),
-            current_op: 0,
-        }
-    }
-
     /// Starts an operation of the plan, and returns it.
     pub(crate) fn start_op(&mut self, op: u32) -> &Op {
         self.current_op = op;
@@ -67,7 +59,7 @@ impl ActivePlan {
     /// Schedules each operation for the time at which it is executed or armed.
     pub(crate) fn schedule(&self, scheduler: &mut Scheduler) {
         for (at, op) in self.plan.ops.iter().map(|op| op.when.earliest()).zip(0..) {
-            scheduler.at(at, Event::Planned { op });
+            scheduler.at(at, Event::Plan(PlanEvent::Due, op));
         }
     }
 
@@ -126,7 +118,7 @@ impl ActivePlan {
     pub(crate) fn delay(&mut self, op: DelayedOp, delay: Duration, scheduler: &mut Scheduler) {
         let number = self.delayed.len() as u32;
         self.delayed.push(op);
-        scheduler.after(delay, Event::FireDelayed { number });
+        scheduler.after(delay, Event::Plan(PlanEvent::Delayed, number));
     }
 
     /// Returns a delayed operation.
@@ -135,21 +127,17 @@ impl ActivePlan {
     }
 
     /// Begins the effect of a fault, which lasts for a duration or ends by itself.
-    pub(crate) fn begin(
-        &mut self,
-        effect: Effect,
-        duration: Option<Duration>,
-        scheduler: &mut Scheduler,
-    ) {
+    pub(crate) fn begin(&mut self, effect: Effect, duration: Duration, scheduler: &mut Scheduler) {
         let number = self.effects.len() as u32;
         self.effects.push((effect, self.current_op));
-        match (effect, duration) {
-            (Effect::PollingReads { .. }, _) => {
-                scheduler.at_once(Event::PollRead { effect: number })
+        let event = match effect {
+            Effect::PollingReads { .. } => PlanEvent::PollRead,
+            Effect::Flapping { .. } => PlanEvent::Flap,
+            Effect::Blocked(_) | Effect::OnNode(..) | Effect::RollbackPending(..) => {
+                return scheduler.after(duration, Event::Plan(PlanEvent::End, number));
             }
-            (_, Some(duration)) => scheduler.after(duration, Event::EndEffect { effect: number }),
-            (_, None) => scheduler.at_once(Event::Flap { effect: number }),
-        }
+        };
+        scheduler.at_once(Event::Plan(event, number));
     }
 
     /// Returns the effect with this number.
@@ -167,9 +155,78 @@ fn bit(trigger: Trigger) -> u32 {
     1 << trigger as u8
 }
 
+/// The effect of a fault that lasts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Effect {
+    /// The links that are blocked.
+    Blocked(Links),
+    /// Links that go down and up again.
+    Flapping { links: Links, period: Duration, until: SimTime, down: bool },
+    /// A node that is changed.
+    OnNode(Place, Lasting),
+    /// A node at which a client reads repeatedly.
+    PollingReads { place: Place, period: Duration, until: SimTime },
+    /// A copy of a disk that will replace the disk; the node is then down for this duration.
+    RollbackPending(Place, Duration),
+}
+
+impl Effect {
+    /// Returns true if the fault affects the node; `cluster` has all nodes.
+    fn affects(&self, place: Place, cluster: &Cluster) -> bool {
+        match *self {
+            Effect::Blocked(links) | Effect::Flapping { links, .. } => {
+                cluster.places().any(|other| links.has(place, other) || links.has(other, place))
+            }
+            Effect::OnNode(affected, _)
+            | Effect::PollingReads { place: affected, .. }
+            | Effect::RollbackPending(affected, _) => affected == place,
+        }
+    }
+
+    /// Counts a fault that takes effect, and the roles of the affected nodes.
+    pub(crate) fn count(&self, fault: Fault, cluster: &Cluster, observer: &mut Observer) {
+        let affected = cluster.nodes().filter(|node| self.affects(node.place, cluster));
+        observer.fault_of_many(fault, affected.filter_map(Node::role));
+    }
+}
+
+/// The nodes that selectors stand for when an operation is executed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Targets {
+    nodes: usize,
+    /// The node that met the trigger.
+    pub(crate) it: Option<Place>,
+    other: Option<Place>,
+    leader: Option<Place>,
+}
+
+impl Targets {
+    /// Returns the nodes of an operation, with the node that met its trigger and that node's peer.
+    pub(crate) fn new(cluster: &Cluster, it: Option<Place>, other: Option<Place>) -> Targets {
+        Targets { nodes: cluster.len(), it, other: other.or(it), leader: cluster.leader() }
+    }
+
+    /// Returns the place of the selected node, if there is one.
+    pub(crate) fn of(&self, node: NodeSelector) -> Option<Place> {
+        match node {
+            NodeSelector::Node(id) => Place::of(id, self.nodes),
+            NodeSelector::It => self.it,
+            NodeSelector::Other => self.other,
+            NodeSelector::Leader => self.leader,
+        }
+    }
+
+    /// Returns the selected links, if their nodes are known.
+    pub(crate) fn links(&self, select: &SelectLinks<'_>) -> Option<Links> {
+        let selected = select(&|node| self.of(node).map(Place::id))?;
+        let places = (0..self.nodes).map(|place| Place(place as u8));
+        Some(Links::between(places, |from, to| selected(from.id(), to.id())))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::faults::{Crash, KeptWrites, NodeSelector};
+    use crate::faults::{Crash, KeptWrites};
     use crate::plan::TriggerCondition;
 
     use super::*;
@@ -179,7 +236,8 @@ mod tests {
         let when = When::On(TriggerCondition { node: by, nth, times, ..vote });
         let verb =
             Crash { node: NodeSelector::It, keep: KeptWrites::None, down: Duration::ZERO }.into();
-        let mut plan = ActivePlan::new(Plan { ops: vec![Op { when, verb }] });
+        let mut plan =
+            ActivePlan { plan: Plan { ops: vec![Op { when, verb }] }, ..ActivePlan::default() };
         let mut scheduler = Scheduler::default();
         plan.schedule(&mut scheduler);
         assert_eq!(scheduler.next(), SimTime(10));

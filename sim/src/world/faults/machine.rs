@@ -11,7 +11,6 @@ use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
 use crate::values::choice::{Key, Kind};
-use crate::values::time::SimTime;
 use crate::world::cluster::Cluster;
 use crate::world::place::Place;
 use crate::world::run::Run;
@@ -22,7 +21,7 @@ pub(crate) fn strike(
     place: Place,
     fault: MachineFault,
     taint: &mut Taint,
-    run: &mut Run<'_>,
+    run: &mut Run,
 ) {
     let voters = cluster.committed_membership().incoming().len();
     let (id, node) = (place.id(), &cluster[place]);
@@ -31,9 +30,9 @@ pub(crate) fn strike(
     taint.add_fault(id);
     let counter = taint.fault_count();
     let key = Key { node: place.0 + 1, counter, ..Kind::MachineFault.key() };
-    running.machine().user().fail_next(fault, run.setup.choices.choose(key, u64::MAX));
+    running.worker.machine().user().fail_next(fault, run.setup.choices.choose(key, u64::MAX));
     run.observer.fault(Fault::MachineFault, node.role());
-    run.observer.observe(run.scheduler.now(), Observation::MachineFault { node: id });
+    run.observe(Observation::MachineFault { node: id });
 }
 
 /// Records whether a leader finds in this step that its state machine has diverged.
@@ -46,13 +45,8 @@ pub(crate) fn note_leader_quarantine(before: &Status, outputs: &[Output], observ
 }
 
 /// Records the result of a comparison of state machines.
-pub(crate) fn note_comparison(
-    node: NodeId,
-    result: ComparisonResult,
-    now: SimTime,
-    observer: &mut Observer,
-) {
-    observer.reach(match result {
+pub(crate) fn note_comparison(node: NodeId, result: ComparisonResult, run: &mut Run) {
+    run.observer.reach(match result {
         ComparisonResult::Consistent { .. } => Spot::ResultsAgreed,
         ComparisonResult::Unavailable { .. } => Spot::ResultsUnavailable,
         ComparisonResult::Inconclusive { .. } | ComparisonResult::NoMajority { .. } => {
@@ -61,11 +55,11 @@ pub(crate) fn note_comparison(
         ComparisonResult::Diverged { .. } => Spot::NodeQuarantined,
         ComparisonResult::Rebuilt { .. } => Spot::NodeRebuilt,
     });
-    observer.observe(now, Observation::StateCompared { node, result });
+    run.observe(Observation::StateCompared { node, result });
 }
 
 /// Returns true if two nodes with the same log have different states.
 pub(crate) fn states_differ(cluster: &Cluster, taint: &Taint, one: Place, other: Place) -> bool {
-    let digest = |place: Place| cluster[place].running()?.machine().digest().ok().flatten();
+    let digest = |place: Place| cluster[place].running()?.worker.machine().digest().ok().flatten();
     !taint.is_too_many() && digest(one).zip(digest(other)).is_some_and(|(one, other)| one != other)
 }

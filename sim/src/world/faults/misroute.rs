@@ -13,20 +13,20 @@ use quorate::types::{
 
 use crate::faults::Fault;
 use crate::settings::Settings;
-use crate::values::choice::{Draw, Key, Kind};
+use crate::values::choice::{Draw, Kind};
 use crate::world::cluster::node::Node;
 use crate::world::network::Network;
 use crate::world::place::Place;
 use crate::world::run::Run;
-use crate::world::setup::Setup;
+use crate::world::run::Setup;
 
 /// The id of a node outside the cluster.
 const NON_MEMBER: NodeId = NodeId(200);
 
 /// Delivers misrouted messages to a node, one after the other.
-pub(crate) fn misroute(node: &Node, count: u32, network: &mut Network, run: &mut Run<'_>) {
+pub(crate) fn misroute(node: &Node, count: u32, network: &mut Network, run: &mut Run) {
     for number in 0..count {
-        if let Some((message, role)) = misrouted_message(node, number, network, run.setup) {
+        if let Some((message, role)) = misrouted_message(node, number, network, &run.setup) {
             run.observer.fault(Fault::Misroute, Some(role));
             network.inject(message, node.place, run);
         }
@@ -34,11 +34,10 @@ pub(crate) fn misroute(node: &Node, count: u32, network: &mut Network, run: &mut
 }
 
 /// Delivers old messages to their receiver once more.
-pub(crate) fn replay(node: &Node, count: u32, network: &mut Network, run: &mut Run<'_>) {
+pub(crate) fn replay(node: &Node, count: u32, network: &mut Network, run: &mut Run) {
     let (place, Some(running)) = (node.place, node.running()) else { return };
-    let key = Key { node: place.0 + 1, counter: running.steps(), ..Kind::Replay.key() };
-    let mut draw = run.setup.choices.draw(Key { start_number: node.start_number(), ..key });
-    let old = network.remembered_messages().iter().filter(|message| message.to == place.id());
+    let mut draw = run.setup.choices.draw(node.start().key(Kind::Replay, running.counts.steps));
+    let old = network.past.iter().filter(|message| message.to == place.id());
     let old: Vec<&Message> = old.collect();
     if old.is_empty() {
         return;
@@ -58,19 +57,18 @@ fn misrouted_message(
     setup: &Setup,
 ) -> Option<(Message, RoleName)> {
     let (place, running) = (node.place, node.running()?);
-    let (status, step) = (running.status(), running.steps());
+    let (status, step) = (&running.status, running.counts.steps);
     let counter = step << 6 | number << 3;
-    let key = Key { node: place.0 + 1, counter, ..Kind::Misroute.key() };
-    let mut draw = setup.choices.draw(Key { start_number: node.start_number(), ..key });
+    let mut draw = setup.choices.draw(node.start().key(Kind::Misroute, counter));
     let nodes = setup.settings.nodes().max(2);
     let steps = draw.between(1, u64::from(nodes - 1)) as u8;
     let from = Place((place.0 + steps) % nodes).id();
     let message = match draw.below(8) {
-        0 => misaddressed(place, network.remembered_messages(), &mut draw),
+        0 => misaddressed(place, &network.past, &mut draw),
         1 => Some(malformed(status, from, &mut draw)),
         2 | 3 => Some(from_non_member(status, &mut draw)),
         4 => impossible_reply(status, from, &mut draw),
-        5 | 6 => overwrites_committed(status, running.log()),
+        5 | 6 => overwrites_committed(status, running.node.raft().log()),
         _ => second_leader(status, from),
     };
     message.map(|message| (message, status.role))

@@ -2,39 +2,39 @@
 //! them. Each family of faults has a file with its effects.
 
 pub(super) mod active_plan;
-mod clock;
-mod disk;
-pub(super) mod effect;
-pub(super) mod links;
 pub(super) mod machine;
-pub(super) mod misroute;
+mod misroute;
 pub(super) mod node_faults;
-pub(super) mod targets;
 
-use std::time::Duration;
-
+use crate::faults::{Fault, LinkFault, Simulated, Verb};
 use crate::machine::taint::Taint;
 use crate::observer::Observer;
 use crate::plan::Plan;
-use crate::world::cluster::node::Node;
+use crate::world::cluster::Cluster;
 use crate::world::faults::active_plan::ActivePlan;
-use crate::world::faults::effect::Effect;
-use crate::world::scheduler::Scheduler;
+use crate::world::faults::active_plan::Effect;
+use crate::world::network::Network;
+use crate::world::network::links::Links;
+use crate::world::place::Place;
+use crate::world::run::Run;
+use crate::world::scheduler::{Event, PlanEvent};
 
 /// The faults of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
     pub(super) plan: ActivePlan,
     /// The state machines that may be wrong.
     pub(super) taint: Taint,
     /// A node lost durable state that safety depends on: from then on the run only must not panic.
-    safety_lost: bool,
+    pub(super) safety_lost: bool,
 }
 
 impl Faults {
     /// Returns the faults at the start of a run.
     pub(super) fn new(plan: Plan) -> Faults {
-        Faults { plan: ActivePlan::new(plan), taint: Taint::default(), safety_lost: false }
+        let mut faults = Faults::default();
+        faults.plan.plan = plan;
+        faults
     }
 
     /// Disables the safety checks, because more disks are lost than the cluster can survive.
@@ -43,23 +43,97 @@ impl Faults {
         self.safety_lost = true;
     }
 
-    /// Copies the node's disk; after `age` the copy replaces the disk, and the node is then down
-    /// for `down`.
-    pub(super) fn prepare_rollback(
+    /// Lets a fault of the plan strike links.
+    pub(super) fn strike_links(
         &mut self,
-        node: &mut Node,
-        age: Duration,
-        down: Duration,
-        scheduler: &mut Scheduler,
+        verb: &Verb,
+        fault: LinkFault,
+        links: Links,
+        cluster: &Cluster,
+        network: &mut Network,
+        run: &mut Run,
     ) {
-        if node.disk.is_formatted() {
-            node.disk.copy_for_rollback();
-            self.plan.begin(Effect::RollbackPending(node.place, down), Some(age), scheduler);
+        let until = run.scheduler.now().after(verb.duration().unwrap_or_default());
+        match fault {
+            LinkFault::Block => {
+                network.block(links);
+                self.begin(verb, Effect::Blocked(links), cluster, run);
+            }
+            LinkFault::Flap(period) if links != Links::default() => {
+                let flapping = Effect::Flapping { links, period, until, down: false };
+                self.plan.begin(flapping, period, &mut run.scheduler);
+            }
+            LinkFault::Flap(_) => {}
+            LinkFault::Clog => network.clog(links, until.min(run.setup.fault_phase_end())),
         }
     }
 
-    /// Returns true if more disks are lost than the cluster can survive.
-    pub(super) fn is_safety_lost(&self) -> bool {
-        self.safety_lost
+    /// Lets a fault of the plan strike a node in a way in which no process can be struck.
+    pub(super) fn strike_simulated(
+        &mut self,
+        verb: &Verb,
+        place: Place,
+        strike: &Simulated<'_>,
+        cluster: &mut Cluster,
+        network: &mut Network,
+        run: &mut Run,
+    ) {
+        let may_damage = matches!(strike, Simulated::Damage(_)) && cluster.may_damage(place);
+        let node = &mut cluster[place];
+        match *strike {
+            Simulated::Misroute(count) => misroute::misroute(node, count, network, run),
+            Simulated::Replay(count) => misroute::replay(node, count, network, run),
+            Simulated::MachineFault(fault) => {
+                machine::strike(cluster, place, fault, &mut self.taint, run);
+            }
+            Simulated::Lasting(lasting) => {
+                if node_faults::begin(node, lasting, run) {
+                    self.begin(verb, Effect::OnNode(place, lasting), cluster, run);
+                }
+            }
+            Simulated::Campaign
+            | Simulated::ClockStep(_)
+            | Simulated::StalledDisk(_)
+            | Simulated::FailedCall(..)
+            | Simulated::Damage(_) => {
+                if node_faults::strike(node, strike, may_damage, run)
+                    && let Some(fault) = verb.fault()
+                {
+                    run.observer.fault(fault, node.role());
+                }
+            }
+        }
+    }
+
+    /// Counts a fault that lasts, and begins its effect.
+    pub(super) fn begin(&mut self, verb: &Verb, effect: Effect, cluster: &Cluster, run: &mut Run) {
+        if let Some(fault) = verb.fault() {
+            effect.count(fault, cluster, &mut run.observer);
+        }
+        self.plan.begin(effect, verb.duration().unwrap_or_default(), &mut run.scheduler);
+    }
+
+    /// Toggles a flapping link.
+    pub(super) fn flap(
+        &mut self,
+        number: u32,
+        cluster: &Cluster,
+        network: &mut Network,
+        run: &mut Run,
+    ) {
+        let effect = *self.plan.effect(number);
+        let Effect::Flapping { links, period, until, down } = effect else { return };
+        if down {
+            network.unblock(links);
+            if run.scheduler.now() >= until {
+                run.observer.plan_op_ends(run.scheduler.now(), self.plan.began(number));
+                return;
+            }
+        } else {
+            network.block(links);
+            effect.count(Fault::Flap, cluster, &mut run.observer);
+        }
+        *self.plan.effect(number) = Effect::Flapping { links, period, until, down: !down };
+        run.scheduler.after(period, Event::Plan(PlanEvent::Flap, number));
     }
 }

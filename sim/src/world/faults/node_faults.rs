@@ -2,101 +2,104 @@
 
 use std::time::Duration;
 
-use crate::faults::{
-    BitRot, ClockDrift, ClockStep, FailedCall, Fault, FullDisk, LostWrite, MisdirectedWrite, Pause,
-    SlowApply, SlowDisk, StalledDisk, Stop, Verb,
-};
+use crate::faults::{Damage, DamageDisk, Fault, Lasting, Simulated};
+use crate::observe::Observation;
+use crate::values::choice::{Key, Kind};
 use crate::world::cluster::node::Node;
-use crate::world::faults::effect::Effect;
-use crate::world::faults::{clock, disk};
 use crate::world::run::Run;
-use crate::world::scheduler::queue::Event;
+use crate::world::scheduler::Event;
 
-/// Lets a fault strike a node, and returns its effect if it lasts. `may_damage` says whether enough
-/// nodes with intact disks remain to elect a leader if this one loses durable data.
+/// Lets a fault that does not last strike a node; returns true if it has struck. `may_damage` says
+/// whether enough nodes with intact disks remain to elect a leader if this one loses durable data.
 pub(crate) fn strike(
     node: &mut Node,
-    verb: &Verb,
+    strike: &Simulated<'_>,
     may_damage: bool,
-    run: &mut Run<'_>,
-) -> Option<Effect> {
-    let has_files = node.disk.is_formatted();
-    match *verb {
-        Verb::Pause(Pause { duration, .. }) => pause(node, duration, run),
-        Verb::Stop(Stop { down, .. }) => stop(node, down, run),
-        Verb::Campaign(_) => campaign(node, run),
-        Verb::ClockDrift(ClockDrift { ppm, .. }) => {
-            return Some(clock::drift(node, ppm, run));
+    run: &mut Run,
+) -> bool {
+    let has_files = node.disk.formatted;
+    match strike {
+        Simulated::Campaign if node.role().is_some() => {
+            run.scheduler.at_once(Event::Campaign { place: node.place });
         }
-        Verb::ClockStep(ClockStep { by, .. }) => clock::step(node, by, run),
-        Verb::SlowDisk(SlowDisk { by, .. }) => return Some(disk::slow(node, by)),
-        Verb::SlowApply(SlowApply { by, .. }) => return Some(disk::slow_apply(node, by)),
-        Verb::FullDisk(FullDisk { room, .. }) => return has_files.then(|| disk::fill(node, room)),
-        Verb::FailedCall(FailedCall { call, after, sectors, .. }) if has_files => {
-            disk::fail_call(node, call, after, sectors);
+        Simulated::ClockStep(by) => {
+            note_bound(node, u32::MAX, run);
+            node.change_clock(&mut run.scheduler, |clock, now| clock.step(now, *by));
         }
-        Verb::StalledDisk(StalledDisk { duration, .. }) if has_files => {
-            disk::stall(node, duration, run);
+        Simulated::StalledDisk(duration) if has_files => {
+            // The stabilization phase has no stalled disks.
+            let until = run.scheduler.now().after(*duration).min(run.setup.fault_phase_end());
+            node.disk.stalled_until = node.disk.stalled_until.max(until);
         }
-        Verb::BitRot(BitRot { region, .. }) if has_files && may_damage => {
-            disk::corrupt(node, region, run);
+        Simulated::FailedCall(fault, after) if has_files => {
+            // It strikes only if there are enough calls.
+            node.disk.device.arm(*fault, (*after).into());
+            return false;
         }
-        Verb::MisdirectedWrite(MisdirectedWrite { region, after, .. })
-            if has_files && may_damage =>
-        {
-            disk::misdirect_write(node, region, after, run.setup);
+        Simulated::Damage(damage) if has_files && may_damage => {
+            return damage_disk(node, damage, run) == Damage::Done;
         }
-        Verb::LostWrite(LostWrite { after, .. }) if has_files && may_damage => {
-            disk::lose_write(node, after)
-        }
-        Verb::FailedCall(_)
-        | Verb::StalledDisk(_)
-        | Verb::BitRot(_)
-        | Verb::MisdirectedWrite(_)
-        | Verb::LostWrite(_) => {}
-        // They concern other owners, too.
-        Verb::Crash(_)
-        | Verb::Wipe(_)
-        | Verb::Rollback(_)
-        | Verb::LoadSpike(_)
-        | Verb::Partition(_)
-        | Verb::OneWay(_)
-        | Verb::Bridge(_)
-        | Verb::Flap(_)
-        | Verb::Clog(_)
-        | Verb::Misroute(_)
-        | Verb::Replay(_)
-        | Verb::MembershipChange(_)
-        | Verb::Transfer(_)
-        | Verb::FaultyMachine(_)
-        | Verb::ScriptedRequest(_) => {}
+        Simulated::Campaign
+        | Simulated::StalledDisk(_)
+        | Simulated::FailedCall(..)
+        | Simulated::Damage(_) => return false,
+        // They concern other owners, too, or last.
+        Simulated::Misroute(_)
+        | Simulated::Replay(_)
+        | Simulated::MachineFault(_)
+        | Simulated::Lasting(_) => return false,
     }
-    None
+    true
 }
 
-/// Pauses the process for the duration.
-fn pause(node: &mut Node, duration: Duration, run: &mut Run<'_>) {
-    if !node.pause(duration, run.scheduler) {
+/// Begins a fault that lasts; returns false if the node has nothing to strike.
+pub(crate) fn begin(node: &mut Node, fault: Lasting, run: &mut Run) -> bool {
+    match fault {
+        Lasting::FullDisk(_) if !node.disk.formatted => return false,
+        Lasting::ClockDrift(ppm) => note_bound(node, ppm.unsigned_abs(), run),
+        Lasting::FullDisk(_) | Lasting::SlowFlushes(_) | Lasting::SlowBatches(_) => {}
+    }
+    node.begin_fault(fault, &mut run.scheduler);
+    true
+}
+
+/// Pauses the process for the duration; its clock stops in runs in which clocks do.
+pub(crate) fn pause(node: &mut Node, duration: Duration, run: &mut Run) {
+    if !node.pause(duration, &mut run.scheduler) {
         return;
     }
     run.observer.fault(Fault::Pause, node.role());
     run.observer.pauses(run.scheduler.now(), node.place.id());
-    clock::stop(node, run);
+    if run.setup.settings.clocks.stop_while_paused {
+        node.clock.stop(run.scheduler.now());
+        note_bound(node, u32::MAX, run);
+    }
 }
 
 /// Asks the process to shut down; it restarts after `down`.
-fn stop(node: &mut Node, down: Duration, run: &mut Run<'_>) {
+pub(crate) fn stop(node: &mut Node, down: Duration, run: &mut Run) {
     if node.role().is_some() {
         run.observer.fault(Fault::Stop, node.role());
-        node.set_stop_downtime(down);
+        node.stop_downtime = down;
         run.scheduler.at_once(Event::Stop { place: node.place });
     }
 }
 
-/// Asks the process to start an election.
-fn campaign(node: &Node, run: &mut Run<'_>) {
-    if node.role().is_some() {
-        run.observer.fault(Fault::Campaign, node.role());
-        run.scheduler.at_once(Event::Campaign { place: node.place });
+/// Counts a fault that may destroy durable data, and lets it strike.
+fn damage_disk(node: &mut Node, damage: &DamageDisk<'_>, run: &Run) -> Damage {
+    let peer = node.disk.count_damage_fault();
+    let key = Key { node: node.place.0 + 1, peer, ..Kind::Damage.key() };
+    let damaged = damage(&mut node.disk.device, &mut run.setup.choices.draw(key));
+    if damaged != Damage::None {
+        node.disk.damaged = true;
+    }
+    damaged
+}
+
+/// Records a clock error in parts per million that exceeds the bound of the leases.
+fn note_bound(node: &Node, ppm: u32, run: &mut Run) {
+    if run.setup.settings.config.lease.is_some_and(|lease| ppm > lease.drift_ppm) {
+        let node = node.place.id();
+        run.observe(Observation::ClockBoundExceeded { node });
     }
 }

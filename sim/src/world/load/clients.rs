@@ -1,27 +1,32 @@
 //! The state of each client, and the requests in flight.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Index, IndexMut};
+use std::time::Duration;
 
 use quorate::machine::{Call, ClientSession, Sequence};
 use quorate::types::{Acknowledge, Command, NodeId, ReadLevel, Tag};
 
 use crate::observe::OpId;
 use crate::world::place::Place;
+use crate::world::scheduler::Event;
+use crate::world::scheduler::Scheduler;
+use crate::world::slots::Slots;
 
 /// All clients: first those of the load; then the load-spike client, which only sends many requests
 /// at once; the prober, which tests progress in the stabilization phase; and one for each scripted
 /// request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Clients {
     list: Vec<Client>,
     /// The number of load clients.
     count: u16,
-    requests: Vec<Option<Request>>,
-    free: Vec<u32>,
+    /// The requests in flight.
+    pub(crate) requests: Slots<Request>,
     /// The number of operations started so far.
     ops: u64,
     /// The number of these that load clients started and that were not rejected.
-    started: u64,
+    pub(super) started: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,11 +49,11 @@ pub(crate) struct Client {
     /// Whether a node named the leader since the last request.
     pub(super) redirected: bool,
     /// The number of operations started so far.
-    turn: u32,
+    pub(super) turn: u32,
     /// The number of timers started so far; only the last one is valid.
-    timer: u32,
+    pub(super) timer: u32,
     /// The node that the client takes for the leader.
-    leader: Option<NodeId>,
+    pub(super) leader: Option<NodeId>,
 }
 
 /// A request in flight to a node.
@@ -79,13 +84,6 @@ pub(crate) enum NextOperation {
     ReadAt(Place),
 }
 
-/// A client's timer: its number, and the number of operations before it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ClientTimer {
-    pub(super) number: u32,
-    pub(super) turn: u32,
-}
-
 /// The attempt that an outcome belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Attempt {
@@ -101,14 +99,24 @@ const CLIENT_BITS: u32 = 12;
 /// The largest number of unanswered attempts that a client remembers.
 const ATTEMPTS_MAX: usize = 64;
 
+impl Index<u16> for Clients {
+    type Output = Client;
+
+    fn index(&self, client: u16) -> &Client {
+        &self.list[client as usize]
+    }
+}
+
+impl IndexMut<u16> for Clients {
+    fn index_mut(&mut self, client: u16) -> &mut Client {
+        &mut self.list[client as usize]
+    }
+}
+
 impl Clients {
     pub(super) fn new(count: u16) -> Clients {
         let list = vec![Client::default(); count as usize + 2];
-        Clients { list, count, requests: Vec::new(), free: Vec::new(), ops: 0, started: 0 }
-    }
-
-    pub(super) fn get(&mut self, client: u16) -> &mut Client {
-        &mut self.list[client as usize]
+        Clients { list, count, ..Clients::default() }
     }
 
     /// Returns the client that tests progress in the stabilization phase.
@@ -146,54 +154,23 @@ impl Clients {
         (self.list.len() - 1) as u16
     }
 
-    /// Returns true if a client waits for an outcome.
-    pub(crate) fn is_waiting(&self, client: u16) -> bool {
-        self.list[client as usize].is_waiting()
-    }
-
     /// Returns the number of clients that wait for an outcome.
     pub(crate) fn waiting(&self) -> usize {
         self.list.iter().filter(|client| client.is_waiting()).count()
     }
 
-    /// Returns how often a client switched to another node because it got no reply.
-    pub(super) fn switches(&self, client: u16) -> u16 {
-        self.list[client as usize].switches
-    }
-
-    /// Returns the node that a client takes for the leader.
-    pub(super) fn leader(&self, client: u16) -> Option<NodeId> {
-        self.list[client as usize].leader
-    }
-
-    /// Sets the node, or none, that a client takes for the leader.
-    pub(super) fn set_leader(&mut self, client: u16, leader: Option<NodeId>) {
-        self.list[client as usize].leader = leader;
-    }
-
-    /// Starts a client's timer; an earlier one becomes invalid.
-    pub(super) fn start_timer(&mut self, client: u16) -> ClientTimer {
-        let client = &mut self.list[client as usize];
-        client.timer += 1;
-        ClientTimer { number: client.timer, turn: client.turn }
-    }
-
-    /// Returns true if the timer is the client's last one.
-    pub(super) fn is_current_timer(&self, client: u16, timer: u32) -> bool {
-        self.list[client as usize].timer == timer
+    /// Schedules the client's timer; an earlier one becomes invalid.
+    pub(super) fn set_timer(&mut self, client: u16, wait: Duration, scheduler: &mut Scheduler) {
+        self[client].timer += 1;
+        scheduler.after(wait, Event::ClientTimer { client, timer: self[client].timer });
     }
 
     /// Starts a client's next operation.
     pub(super) fn begin(&mut self, client: u16) -> OpId {
         let op = OpId(self.ops);
         self.ops += 1;
-        self.list[client as usize].turn += 1;
+        self[client].turn += 1;
         op
-    }
-
-    /// Returns the number of operations that load clients started and that were not rejected.
-    pub(super) fn operations_started(&self) -> u64 {
-        self.started
     }
 
     /// Counts an operation that a client starts.
@@ -206,11 +183,6 @@ impl Clients {
         self.started = self.started.saturating_sub(u64::from(client < self.load_spike_client()));
     }
 
-    /// Abandons a client's pending operations outside a session.
-    pub(super) fn abandon_pending(&mut self, client: u16) -> BTreeSet<OpId> {
-        std::mem::take(&mut self.list[client as usize].pending)
-    }
-
     /// Registers a client's attempt, and returns its tag.
     pub(super) fn begin_attempt(
         &mut self,
@@ -219,7 +191,7 @@ impl Clients {
         call: Option<Call>,
     ) -> Tag {
         let (number, load_spike_client) = (client, self.load_spike_client());
-        let client = &mut self.list[client as usize];
+        let client = &mut self[client];
         client.attempts_made += 1;
         client.attempts.insert(client.attempts_made, (op, call));
         if client.attempts.len() > ATTEMPTS_MAX && number != load_spike_client {
@@ -231,7 +203,7 @@ impl Clients {
     /// Returns the client and the operation of an attempt, unless it is forgotten.
     pub(crate) fn attempt_owner(&self, tag: Tag) -> Option<(u16, Option<OpId>)> {
         let (client, attempts_made) = split_tag(tag);
-        let (op, _) = self.list[client as usize].attempts.get(&attempts_made)?;
+        let (op, _) = self[client].attempts.get(&attempts_made)?;
         Some((client, *op))
     }
 
@@ -239,34 +211,8 @@ impl Clients {
     /// outcome.
     pub(super) fn finish_attempt(&mut self, tag: Tag) -> Option<Attempt> {
         let (client, attempts_made) = split_tag(tag);
-        let (op, call) = self.list[client as usize].attempts.remove(&attempts_made)?;
+        let (op, call) = self[client].attempts.remove(&attempts_made)?;
         Some(Attempt { client, op, call })
-    }
-
-    /// Stores a request in flight, and returns its slot.
-    pub(super) fn dispatch(&mut self, request: Request) -> u32 {
-        match self.free.pop() {
-            Some(slot) => {
-                self.requests[slot as usize] = Some(request);
-                slot
-            }
-            None => {
-                self.requests.push(Some(request));
-                (self.requests.len() - 1) as u32
-            }
-        }
-    }
-
-    /// Returns the destination of the request in a slot.
-    pub(super) fn place_of(&self, slot: u32) -> Option<Place> {
-        self.requests.get(slot as usize)?.as_ref().map(|request| request.to)
-    }
-
-    /// Removes a request from its slot.
-    pub(super) fn collect(&mut self, slot: u32) -> Option<Request> {
-        let request = self.requests.get_mut(slot as usize)?.take()?;
-        self.free.push(slot);
-        Some(request)
     }
 }
 
@@ -276,7 +222,8 @@ fn split_tag(tag: Tag) -> (u16, u32) {
 }
 
 impl Client {
-    fn is_waiting(&self) -> bool {
+    /// Returns true if the client waits for an outcome.
+    pub(crate) fn is_waiting(&self) -> bool {
         !self.pending.is_empty() || !self.sequences.is_empty()
     }
 
@@ -306,23 +253,12 @@ mod tests {
     fn an_operation_ends_once_and_only_if_it_is_waited_for() {
         let mut clients = Clients::new(1);
         let first = clients.begin(0);
-        clients.get(0).pending.insert(first);
+        clients[0].pending.insert(first);
         assert_eq!(clients.waiting(), 1);
-        assert_eq!(clients.abandon_pending(0), BTreeSet::from([first]));
+        assert_eq!(std::mem::take(&mut clients[0].pending), BTreeSet::from([first]));
         let second = clients.begin(0);
-        clients.get(0).pending.insert(second);
-        assert!(!clients.get(0).finish(first) && clients.get(0).finish(second));
+        clients[0].pending.insert(second);
+        assert!(!clients[0].finish(first) && clients[0].finish(second));
         assert_eq!(clients.waiting(), 0);
-    }
-
-    #[test]
-    fn only_the_last_timer_counts() {
-        let mut clients = Clients::new(1);
-        let first = clients.start_timer(0);
-        let second = clients.start_timer(0);
-        assert!(
-            !clients.is_current_timer(0, first.number)
-                && clients.is_current_timer(0, second.number)
-        );
     }
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use quorate::raft::RoleName;
 use quorate::replica::Input;
-use quorate::types::{Change, NodeId, Tag};
+use quorate::types::Tag;
 
-use crate::faults::Fault;
+use crate::faults::AdminRequest;
 use crate::world::cluster::running::Running;
 use crate::world::place::Place;
+use crate::world::scheduler::Event;
 use crate::world::scheduler::Scheduler;
-use crate::world::scheduler::queue::Event;
 
 /// The operator's requests, and the pending ones.
 #[derive(Clone, Debug, Default)]
@@ -21,24 +21,6 @@ pub(crate) struct Operator {
     waiting: BTreeSet<u32>,
     /// Requests before this number are dropped if they are still in flight.
     cancelled_before: u32,
-}
-
-/// A request of the operator to a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum AdminRequest {
-    Change(Change),
-    CancelChange,
-    Transfer(Option<NodeId>),
-}
-
-impl AdminRequest {
-    /// Returns the kind of fault that the request counts as.
-    pub(crate) fn fault(&self) -> Fault {
-        match self {
-            AdminRequest::Change(_) | AdminRequest::CancelChange => Fault::Change,
-            AdminRequest::Transfer(_) => Fault::Transfer,
-        }
-    }
 }
 
 /// The bit of a tag that marks a request of the operator.
@@ -80,8 +62,8 @@ impl Operator {
             let request = self.requests.get((tag.0 & !OPERATOR_TAG_BIT) as usize);
             Operator::owns_tag(*tag) && matches!(request, Some((_, AdminRequest::Transfer(_))))
         };
-        running.status().role == RoleName::Leader
-            && !running.requests.unanswered().iter().any(is_transfer)
+        running.status.role == RoleName::Leader
+            && !running.requests.unanswered.iter().any(is_transfer)
     }
 
     /// Returns the destination of a request.

@@ -2,66 +2,43 @@
 
 use quorate::machine::{Call, Digest, Outcome, SessionEvent};
 use quorate::raft::RejectReason;
-use quorate::types::{EntryId, Freshness, Index, Tag};
+use quorate::replica::Output;
+use quorate::types::{EntryId, Tag};
 
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::world::load::Load;
+use crate::world::load::Surroundings;
 use crate::world::load::clients::Attempt;
-use crate::world::load::surroundings::Surroundings;
 use crate::world::place::Place;
 use crate::world::recovery::stabilization::Probed;
 
-/// A reply of a node to a client.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum ClientReply<'a> {
-    /// The command is committed and executed.
-    Committed { at: Place, id: EntryId, outcome: &'a Outcome },
-    /// The read is answered.
-    Read(ReadReply<'a>),
-    /// A leader has accepted the command without a guarantee; the client does not resend it.
-    MayBeLost { at: Place },
-    /// The request is rejected and has no effect.
-    Rejected(RejectReason),
-    /// Nothing is known about the outcome.
-    Unknown,
-}
-
-/// The answer to a read.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ReadReply<'a> {
-    pub(crate) at: Place,
-    pub(crate) freshness: Freshness,
-    pub(crate) index: Index,
-    pub(crate) applied: Index,
-    /// The state in which the query was answered.
-    pub(crate) state: Option<Digest>,
-    pub(crate) answer: &'a [u8],
-}
-
 impl Load {
-    /// Delivers a reply to a client. Returns the progress of the prober, if it is its reply.
+    /// Delivers a reply of a node to a client; `state` is that in which a query was answered.
+    /// Returns the progress of the prober, if it is its reply.
     pub(crate) fn reply(
         &mut self,
-        tag: Tag,
-        reply: ClientReply<'_>,
+        at: Place,
+        reply: &Output,
+        state: Option<Digest>,
         run: &mut Surroundings<'_>,
     ) -> Option<Probed> {
         match reply {
-            ClientReply::Committed { at, id, outcome } => self.commits(tag, at, id, outcome, run),
-            ClientReply::Read(reply) => self.reads(tag, reply, run),
-            ClientReply::MayBeLost { at } => {
-                self.may_be_lost(tag, at, run);
+            Output::Replied { tag, id, outcome } => self.commits(*tag, at, *id, outcome, run),
+            Output::Answered { tag, .. } => self.reads(*tag, at, reply, state, run),
+            Output::MayBeLost { tag, .. } => {
+                self.may_be_lost(*tag, at, run);
                 None
             }
-            ClientReply::Rejected(reason) => {
-                self.is_rejected(tag, reason, run);
+            Output::Rejected { tag, reason } => {
+                self.fails(*tag, Some(*reason), run);
                 None
             }
-            ClientReply::Unknown => {
-                self.outcome_unknown(tag, run);
+            Output::Unknown { tag } => {
+                self.fails(*tag, None, run);
                 None
             }
+            _ => None,
         }
     }
 
@@ -78,11 +55,11 @@ impl Load {
             run.observer.reach(Spot::OutcomeTooLate);
             return None;
         };
-        self.clients.set_leader(client, Some(at.id()));
-        let waited = call.is_some() || op.is_some_and(|op| self.clients.get(client).finish(op));
+        self.clients[client].leader = Some(at.id());
+        let waited = call.is_some() || op.is_some_and(|op| self.clients[client].finish(op));
         if let Some(op) = op.filter(|_| waited) {
             let replied = Observation::Replied { op, node: at.id(), id, outcome };
-            run.observer.observe(run.scheduler.now(), replied);
+            run.observe(replied);
         }
         if let Some(call) = call {
             self.session_replied(client, call, outcome, run);
@@ -92,7 +69,7 @@ impl Load {
             run.observer.reach(Spot::OutcomeTooLate);
             return None;
         }
-        self.clients.get(client).failures = 0;
+        self.clients[client].failures = 0;
         self.continue_after_success(client, Probed::Command, run)
     }
 
@@ -122,7 +99,7 @@ impl Load {
         run: &mut Surroundings<'_>,
     ) {
         let number = self.clients.scripted_number(client);
-        let state = self.clients.get(client);
+        let state = &mut self.clients[client];
         let Some(session) = &mut state.session else { return };
         match session.on_outcome(call, outcome) {
             SessionEvent::Reply(sequence, reply) => {
@@ -134,13 +111,13 @@ impl Load {
             SessionEvent::Ended(_) => {
                 run.observer.reach(Spot::SessionOver);
                 for op in std::mem::take(&mut state.sequences).into_values() {
-                    run.observer.observe(run.scheduler.now(), Observation::Unknown { op });
+                    run.observe(Observation::Unknown { op });
                 }
             }
             SessionEvent::Opened(_) => {}
             SessionEvent::Ignored => return run.observer.reach(Spot::SessionRepeated),
         }
-        if run.recovery.in_fault_phase() {
+        if run.in_fault_phase() {
             self.schedule_next_operation(client, run.setup, run.scheduler);
         }
     }
@@ -149,22 +126,23 @@ impl Load {
     fn reads(
         &mut self,
         tag: Tag,
-        reply: ReadReply<'_>,
+        at: Place,
+        reply: &Output,
+        state: Option<Digest>,
         run: &mut Surroundings<'_>,
     ) -> Option<Probed> {
+        let Output::Answered { freshness, index, applied, answer, .. } = reply else { return None };
         let attempt = self.clients.finish_attempt(tag);
         let waiting = attempt.and_then(|attempt| Some((attempt.client, attempt.op?)));
-        let Some((client, op)) =
-            waiting.filter(|(client, op)| self.clients.get(*client).finish(*op))
+        let Some((client, op)) = waiting.filter(|(client, op)| self.clients[*client].finish(*op))
         else {
             run.observer.reach(Spot::OutcomeTooLate);
             return None;
         };
-        self.clients.get(client).failures = 0;
-        let ReadReply { at, freshness, index, applied, state, answer } = reply;
-        let node = at.id();
+        self.clients[client].failures = 0;
+        let (node, freshness, index, applied) = (at.id(), *freshness, *index, *applied);
         let served = Observation::ReadServed { op, node, freshness, index, applied, state, answer };
-        run.observer.observe(run.scheduler.now(), served);
+        run.observe(served);
         self.scripted.reply(self.clients.scripted_number(client), answer);
         self.continue_after_success(client, Probed::Read, run)
     }
@@ -175,51 +153,40 @@ impl Load {
             return;
         };
         run.observer.reach(Spot::AnsweredByLeaderOnly);
-        if !self.clients.get(client).finish(op) {
+        if !self.clients[client].finish(op) {
             return run.observer.reach(Spot::OutcomeTooLate);
         }
-        self.clients.set_leader(client, Some(at.id()));
-        self.clients.get(client).failures = 0;
-        run.observer.observe(run.scheduler.now(), Observation::Unknown { op });
+        self.clients[client].leader = Some(at.id());
+        self.clients[client].failures = 0;
+        run.observe(Observation::Unknown { op });
         if client != self.clients.load_spike_client() {
             self.schedule_next_operation(client, run.setup, run.scheduler);
         }
     }
 
-    /// Delivers the rejection of an attempt.
-    fn is_rejected(&mut self, tag: Tag, reason: RejectReason, run: &mut Surroundings<'_>) {
+    /// Ends an attempt that is rejected for this reason, or whose outcome is unknown.
+    fn fails(&mut self, tag: Tag, rejected: Option<RejectReason>, run: &mut Surroundings<'_>) {
         let Some(Attempt { client, op, call }) = self.clients.finish_attempt(tag) else { return };
-        match reason {
-            RejectReason::NotLeader { leader } => {
-                self.clients.set_leader(client, leader);
-                self.clients.get(client).redirected = leader.is_some();
+        match rejected {
+            Some(RejectReason::NotLeader { leader }) => {
+                self.clients[client].leader = leader;
+                self.clients[client].redirected = leader.is_some();
             }
-            RejectReason::NoLeader | RejectReason::Stopped => self.clients.set_leader(client, None),
-            _ => {}
+            None | Some(RejectReason::NoLeader | RejectReason::Stopped) => {
+                self.clients[client].leader = None;
+            }
+            Some(_) => {}
         }
         if call.is_none() {
-            match op {
-                Some(op) if self.clients.get(client).finish(op) => {
+            let Some(op) = op.filter(|op| self.clients[client].finish(*op)) else { return };
+            let observation = match rejected {
+                Some(reason) => {
                     self.clients.count_rejected(client);
-                    run.observer.observe(run.scheduler.now(), Observation::Rejected { op, reason });
+                    Observation::Rejected { op, reason }
                 }
-                _ => return,
-            }
-        }
-        self.continue_after_failure(client, run);
-    }
-
-    /// Records that the outcome of a client's attempt is unknown.
-    fn outcome_unknown(&mut self, tag: Tag, run: &mut Surroundings<'_>) {
-        let Some(Attempt { client, op, call }) = self.clients.finish_attempt(tag) else { return };
-        self.clients.set_leader(client, None);
-        if call.is_none() {
-            match op {
-                Some(op) if self.clients.get(client).finish(op) => {
-                    run.observer.observe(run.scheduler.now(), Observation::Unknown { op });
-                }
-                _ => return,
-            }
+                None => Observation::Unknown { op },
+            };
+            run.observe(observation);
         }
         self.continue_after_failure(client, run);
     }

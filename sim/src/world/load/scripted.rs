@@ -1,7 +1,5 @@
 //! The scripted requests of a run, their outcomes, and the leaders over time.
 
-use quorate::types::NodeId;
-
 use crate::faults::{ScriptedOutcome, ScriptedRequest};
 use crate::observe::outcome::{LeaderPeriod, ScriptedResult, ScriptedResults};
 use crate::values::time::SimTime;
@@ -10,8 +8,8 @@ use crate::world::place::Place;
 
 /// All scripted requests so far, each with its own client, and the leaders over time.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ScriptedRequests {
-    requests: Vec<RunningRequest>,
+pub(crate) struct ScriptedRequests {
+    pub(super) requests: Vec<RunningRequest>,
     leader_periods: Vec<LeaderPeriod>,
 }
 
@@ -28,16 +26,6 @@ pub(super) struct RunningRequest {
 }
 
 impl ScriptedRequests {
-    /// Adds a request that starts.
-    pub(super) fn start(&mut self, request: RunningRequest) {
-        self.requests.push(request);
-    }
-
-    /// Returns the request with this number, if there is one.
-    pub(super) fn get(&self, number: Option<usize>) -> Option<&RunningRequest> {
-        self.requests.get(number?)
-    }
-
     /// Records the reply to the request with this number, if there is one.
     pub(super) fn reply(&mut self, number: Option<usize>, reply: &[u8]) {
         let Some(running) = number.and_then(|number| self.requests.get_mut(number)) else { return };
@@ -52,14 +40,15 @@ impl ScriptedRequests {
     }
 
     /// Records the current leader if it has changed.
-    pub(super) fn note_leader(&mut self, leader: Option<NodeId>, now: SimTime) {
+    pub(crate) fn note_leader(&mut self, leader: Option<Place>, now: SimTime) {
+        let leader = leader.map(Place::id);
         if leader != self.leader_periods.last().and_then(|period| period.leader) {
             self.leader_periods.push(LeaderPeriod { since: now, leader });
         }
     }
 
     /// Returns the outcomes of the requests, and the leaders over time.
-    pub(super) fn results(&self) -> ScriptedResults {
+    pub(crate) fn results(&self) -> ScriptedResults {
         let answered = |running: &RunningRequest| {
             let answer = running.outcome.clone().unwrap_or(ScriptedOutcome::NoReply);
             ScriptedResult { op: running.op as usize, since: running.since, outcome: answer }

@@ -1,18 +1,15 @@
 //! The clients of scripted requests.
 
 use quorate::machine::{Call, ClientSession, Nonce};
-use quorate::types::ReadLevel;
 
 use crate::faults::{ScriptedOperation, ScriptedRequest};
 use crate::observe::Observation;
 use crate::workload::kv::Operation;
 use crate::workload::request;
-use crate::world::load::Load;
 use crate::world::load::scripted::RunningRequest;
 use crate::world::load::sending::Route;
-use crate::world::load::surroundings::Surroundings;
+use crate::world::load::{Load, Surroundings};
 use crate::world::place::Place;
-use crate::world::scheduler::queue::Event;
 
 impl Load {
     /// Starts the client of a scripted request, operation `op` of the plan.
@@ -29,10 +26,11 @@ impl Load {
         if !matches!(request.operation, ScriptedOperation::Get(..)) {
             let nonce = Nonce(u128::from(client) << 64 | 1);
             let session = ClientSession::new(nonce, run.setup.settings.session_limits);
-            self.clients.get(client).session = Some(session);
+            self.clients[client].session = Some(session);
         }
-        self.clients.set_leader(client, via.map(Place::id));
-        self.scripted.start(RunningRequest { op, request, via, since, until, outcome: None });
+        self.clients[client].leader = via.map(Place::id);
+        let running = RunningRequest { op, request, via, since, until, outcome: None };
+        self.scripted.requests.push(running);
         self.continue_scripted_request(client, run);
     }
 
@@ -45,42 +43,32 @@ impl Load {
     ) -> bool {
         let now = run.scheduler.now();
         let number = self.clients.scripted_number(client);
-        let Some(running) = self.scripted.get(number) else { return false };
+        let running = number.and_then(|number| self.scripted.requests.get(number));
+        let Some(running) = running else { return false };
         let RunningRequest { request, via, until, outcome: answer, .. } = running.clone();
         if answer.is_some() {
             return true;
         }
-        for op in self.clients.abandon_pending(client) {
-            run.observer.observe(now, Observation::Unknown { op });
-            self.clients.set_leader(client, None);
+        for op in std::mem::take(&mut self.clients[client].pending) {
+            run.observe(Observation::Unknown { op });
+            self.clients[client].leader = None;
         }
         if now >= until {
-            self.clients.get(client).sequences.clear();
+            self.clients[client].sequences.clear();
             return true;
         }
         match &request.operation {
-            ScriptedOperation::Get(key, level, _) => self.read_for(client, via, key, *level, run),
+            ScriptedOperation::Get(_, level, _) => {
+                let op = self.clients.begin(client);
+                let to = via.unwrap_or_else(|| self.next_place(client, run));
+                let route = Route { to, travels: run.setup.settings.latency.min / 2 };
+                self.read(client, op, route, *level, command_of(&request.operation), run);
+            }
             _ => self.write_for(client, &request.operation, run),
         }
-        let timer = self.clients.start_timer(client).number;
-        let again = now.after(run.setup.settings.config.election_timeout_max).min(until);
-        run.scheduler.at(again, Event::ClientTimer { client, timer });
+        let wait = run.setup.settings.config.election_timeout_max.min(until.since(now));
+        self.clients.set_timer(client, wait, run.scheduler);
         true
-    }
-
-    fn read_for(
-        &mut self,
-        client: u16,
-        via: Option<Place>,
-        key: &str,
-        level: ReadLevel,
-        run: &mut Surroundings<'_>,
-    ) {
-        let op = self.clients.begin(client);
-        let query = Operation::Get { key: key.as_bytes() }.encode();
-        let to = via.unwrap_or_else(|| self.next_place(client, run));
-        let route = Route { to, travels: run.setup.settings.latency.min / 2 };
-        self.read(client, op, route, level, query, run);
     }
 
     /// Sends the write, for the first time or again; opens a session for it first.
@@ -90,7 +78,7 @@ impl Load {
         operation: &ScriptedOperation,
         run: &mut Surroundings<'_>,
     ) {
-        let state = self.clients.get(client);
+        let state = &mut self.clients[client];
         let session = state.session.as_ref();
         let is_open = session.is_some_and(|session| session.id().is_some());
         if is_open && state.sequences.is_empty() {

@@ -1,4 +1,5 @@
-//! Sends the requests of clients: to the presumed leader, or to any other node.
+//! The operations that clients start, and how requests are sent: to the presumed leader, or to any
+//! other node.
 
 use std::time::Duration;
 
@@ -7,13 +8,118 @@ use quorate::types::{Acknowledge, NodeId, ReadLevel, Tag};
 
 use crate::observe::coverage::Spot;
 use crate::observe::{Observation, OpId};
+use crate::settings::Settings;
 use crate::values::choice::{Draw, Key, Kind};
-use crate::world::load::Load;
-use crate::world::load::clients::{Request, RequestKind};
-use crate::world::load::surroundings::Surroundings;
+use crate::workload::{Workload, request};
+use crate::world::load::clients::{NextOperation, Request, RequestKind};
+use crate::world::load::{Load, Surroundings};
 use crate::world::place::Place;
-use crate::world::scheduler::queue::Event;
-use crate::world::setup::Setup;
+use crate::world::run::Setup;
+use crate::world::scheduler::Event;
+
+impl Load {
+    /// Starts a client's next operation.
+    pub(crate) fn invoke(&mut self, client: u16, ask: NextOperation, run: &mut Surroundings<'_>) {
+        let op = self.clients.begin(client);
+        let turn = self.clients[client].turn;
+        let key = Key { peer: client, counter: turn << 3, ..Kind::Client.key() };
+        let setup = run.setup;
+        let mut draw = setup.choices.draw(key);
+        let (target, reads) = match ask {
+            NextOperation::Any => (None, draw.chance(run.setup.settings.read_permille)),
+            NextOperation::ProposeAt(place) => (Some(place), false),
+            NextOperation::ReadAt(place) => (Some(place), true),
+        };
+        let believed = self.choose_node(client, &mut draw, run);
+        // Every second client is close to one node, and reads there even if another node leads.
+        let home = Place((client % u16::from(run.setup.settings.nodes())) as u8);
+        let beside = reads && client.is_multiple_of(2);
+        let to = target.unwrap_or(if beside { home } else { believed });
+        let travels = draw.within(run.setup.settings.latency) / 2;
+        let gives_up = travels + run.setup.settings.request_timeout;
+        self.clients.set_timer(client, gives_up, run.scheduler);
+        let route = Route { to, travels };
+        if reads {
+            let query = run.setup.workload.query(op, &mut draw);
+            let level = match target {
+                None => draw_read_level(client, turn, run.setup),
+                Some(_) => ReadLevel::Linearizable,
+            };
+            self.clients.count_started(client);
+            return self.read(client, op, route, level, query, run);
+        }
+        let in_session = target.is_none() && self.clients.has_session(client);
+        let command = draw_command(op, in_session, &mut draw, run.setup);
+        if in_session {
+            return self.submit(client, op, &command, run);
+        }
+        self.clients.count_started(client);
+        // The prober tests what the core must do without the nodes outside.
+        let fixed = target.is_some().then_some(Acknowledge::Quorum);
+        self.propose(client, op, route, &command, fixed, run);
+    }
+
+    /// Sends `count` commands to a node at once, with the usual request timeout.
+    pub(crate) fn spike(&mut self, to: Place, count: u32, run: &mut Surroundings<'_>) {
+        let client = self.clients.load_spike_client();
+        for _ in 0..count {
+            let op = self.clients.begin(client);
+            let turn = self.clients[client].turn;
+            let key = Key { peer: client, counter: turn << 3, ..Kind::Client.key() };
+            let command = draw_command(op, false, &mut run.setup.choices.draw(key), run.setup);
+            self.propose(client, op, Route { to, travels: Duration::ZERO }, &command, None, run);
+        }
+        self.clients.set_timer(client, run.setup.settings.request_timeout, run.scheduler);
+    }
+
+    /// Sends one read of a `poll reads` operation, with the usual request timeout.
+    pub(crate) fn read_at(&mut self, to: Place, run: &mut Surroundings<'_>) {
+        let client = self.clients.load_spike_client();
+        let op = self.clients.begin(client);
+        let turn = self.clients[client].turn;
+        let key = Key { peer: client, counter: turn << 3, ..Kind::Client.key() };
+        let query = run.setup.workload.query(op, &mut run.setup.choices.draw(key));
+        let level = draw_read_level(client, turn, run.setup);
+        let route = Route { to, travels: Duration::ZERO };
+        self.read(client, op, route, level, query, run);
+        self.clients.set_timer(client, run.setup.settings.request_timeout, run.scheduler);
+    }
+}
+
+/// Draws the read level of a client's read.
+fn draw_read_level(client: u16, turn: u32, setup: &Setup) -> ReadLevel {
+    let key = Key { peer: client, counter: turn << 2, ..Kind::ReadLevel.key() };
+    let mut draw = setup.choices.draw(key);
+    match draw.below(10) {
+        0..4 => ReadLevel::Linearizable,
+        4..6 => ReadLevel::Lease,
+        6..8 => ReadLevel::Replica,
+        8 => {
+            let longest = setup.settings.config.election_timeout_max;
+            ReadLevel::Bounded(longest * draw.below(9) as u32 / 4)
+        }
+        _ => ReadLevel::Local,
+    }
+}
+
+/// Draws a unique command: the workload's, marked with the operation's number.
+fn draw_command(op: OpId, in_session: bool, draw: &mut Draw<'_>, setup: &Setup) -> Vec<u8> {
+    let length = command_length(draw, &setup.settings);
+    // A command that can never be executed would be resent in a session without end.
+    let length = if in_session { length.min(setup.settings.command_bytes_max()) } else { length };
+    request::mark(setup.workload.command(op, draw), op, length as usize)
+}
+
+/// Draws the length of a command: mostly the usual one, sometimes up to the largest, or too large.
+fn command_length(draw: &mut Draw<'_>, settings: &Settings) -> u64 {
+    let largest = settings.command_bytes_max();
+    match draw.below(50) {
+        0..38 => settings.command_bytes,
+        38..46 => draw.between(16, largest),
+        46..49 => largest,
+        _ => settings.config.command_bytes_max as u64 + 1,
+    }
+}
 
 /// The way of a request to its node.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +131,7 @@ pub(super) struct Route {
 impl Load {
     /// Sends one call of a client's session, for the first time or again.
     pub(super) fn call(&mut self, client: u16, call: Call, run: &mut Surroundings<'_>) {
-        let state = self.clients.get(client);
+        let state = &mut self.clients[client];
         let Some(command) = state.session.as_ref().and_then(|session| session.command(call)) else {
             return;
         };
@@ -44,8 +150,10 @@ impl Load {
         let travels = draw.within(run.setup.settings.latency) / 2;
         // A request that a voter outside the core holds back is resent so that a quorum can answer
         // it.
-        let held_back =
-            run.recovery.waits_for_outside_voter(&run.cluster[to], run.setup, run.scheduler.now());
+        let held_back = run.stabilization.is_some_and(|stabilization| {
+            let now = run.scheduler.now();
+            stabilization.waits_for_outside_voter(&run.cluster[to], run.setup, now)
+        });
         let fixed = held_back.then_some(Acknowledge::Quorum);
         let fixed = fixed.or(is_scripted.then_some(Acknowledge::Default));
         let acknowledge = fixed.unwrap_or_else(|| draw_acknowledge(tag, true, run.setup));
@@ -63,12 +171,12 @@ impl Load {
     ) -> Place {
         let any = NodeId(draw.between(1, u64::from(run.setup.settings.nodes())));
         // In the stabilization phase a waiting client tries every node in turn.
-        let astray = draw.chance(200) && run.recovery.in_fault_phase();
-        match self.clients.leader(client) {
+        let astray = draw.chance(200) && run.in_fault_phase();
+        match self.clients[client].leader {
             Some(leader) if !astray => run.cluster.place(leader).unwrap_or(Place(0)),
-            None if !run.recovery.in_fault_phase() => {
+            None if !run.in_fault_phase() => {
                 let members: Vec<NodeId> = run.cluster.committed_membership().ids().collect();
-                let switches = usize::from(self.clients.switches(client));
+                let switches = usize::from(self.clients[client].switches);
                 run.cluster.place(members[switches % members.len()]).unwrap_or(Place(0))
             }
             _ => run.cluster.place(any).unwrap_or(Place(0)),
@@ -86,10 +194,10 @@ impl Load {
         run: &mut Surroundings<'_>,
     ) {
         let invoked = Observation::ProposeInvoked { op, command, session: None };
-        run.observer.observe(run.scheduler.now(), invoked);
+        run.observe(invoked);
         let tag = self.clients.begin_attempt(client, Some(op), None);
         let acknowledge = fixed.unwrap_or_else(|| draw_acknowledge(tag, false, run.setup));
-        self.clients.get(client).pending.insert(op);
+        self.clients[client].pending.insert(op);
         let command = quorate::machine::Request::Plain(command).encode();
         self.send_request(route, tag, RequestKind::Propose(command, acknowledge), run);
     }
@@ -105,8 +213,8 @@ impl Load {
         run: &mut Surroundings<'_>,
     ) {
         let invoked = Observation::ReadInvoked { op, level, query: &query };
-        run.observer.observe(run.scheduler.now(), invoked);
-        self.clients.get(client).pending.insert(op);
+        run.observe(invoked);
+        self.clients[client].pending.insert(op);
         let tag = self.clients.begin_attempt(client, Some(op), None);
         self.send_request(route, tag, RequestKind::Read(level, query), run);
     }
@@ -118,7 +226,7 @@ impl Load {
         kind: RequestKind,
         run: &mut Surroundings<'_>,
     ) {
-        let slot = self.clients.dispatch(Request { to: route.to, tag, kind });
+        let slot = self.clients.requests.store(Request { to: route.to, tag, kind });
         run.scheduler.after(route.travels, Event::Request { slot });
     }
 
@@ -130,7 +238,7 @@ impl Load {
         command: &[u8],
         run: &mut Surroundings<'_>,
     ) {
-        let state = self.clients.get(client);
+        let state = &mut self.clients[client];
         let Some(session) = &mut state.session else { return };
         let Some(id) = session.id() else { return };
         let Some(call @ Call::Request(_, sequence)) = session.submit(command) else { return };
@@ -138,16 +246,16 @@ impl Load {
         let session = Some((id, sequence));
         self.clients.count_started(client);
         let invoked = Observation::ProposeInvoked { op, command, session };
-        run.observer.observe(run.scheduler.now(), invoked);
+        run.observe(invoked);
         self.call(client, call, run);
     }
 
     /// Returns the node that a scripted client sends to: the leader that it knows, or else one node
     /// after the other.
     pub(super) fn next_place(&mut self, client: u16, run: &Surroundings<'_>) -> Place {
-        let believed = self.clients.leader(client).and_then(|leader| run.cluster.place(leader));
+        let believed = self.clients[client].leader.and_then(|leader| run.cluster.place(leader));
         believed.unwrap_or_else(|| {
-            let state = self.clients.get(client);
+            let state = &mut self.clients[client];
             state.switches = state.switches.wrapping_add(1);
             let switches = u64::from(state.switches) + u64::from(client);
             let node = NodeId(switches % u64::from(run.setup.settings.nodes()) + 1);

@@ -1,45 +1,38 @@
 //! The network: its links and their faults, and the encoded packets in flight.
 
-pub(super) mod envelope;
 mod link;
 pub(super) mod links;
 
+use std::sync::Arc;
+
 use quorate::types::{Message, MessageTopic, Packet};
+use quorate::wire;
 
 use crate::faults::Fault;
 use crate::settings::Settings;
 use crate::values::choice::{Choices, Key, Kind};
 use crate::values::time::SimTime;
-use crate::world::network::envelope::Envelope;
 use crate::world::network::link::{Link, Transmission};
 use crate::world::network::links::Links;
-use crate::world::place::Place;
-use crate::world::run::Run;
-use crate::world::scheduler::queue::Event;
-use crate::world::setup::Setup;
-
-/// The sender of a packet: a node in one of its starts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sender {
-    pub(crate) place: Place,
-    pub(crate) start_number: u16,
-}
+use crate::world::place::{Place, Start};
+use crate::world::run::{Run, Setup};
+use crate::world::scheduler::Event;
+use crate::world::slots::Slots;
 
 /// The network between the nodes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Network {
     nodes: usize,
     links: Vec<Link>,
     /// The packets in flight, by slot, including those of senders that crashed since.
-    in_flight: Vec<Option<Envelope>>,
-    free: Vec<u32>,
+    pub(super) in_flight: Slots<Envelope>,
     /// Past messages for replays; the oldest one is overwritten first.
-    past: Vec<Message>,
+    pub(crate) past: Vec<Message>,
     remembered: usize,
     /// The number of messages that were candidates for replays.
     seen: u64,
     /// The arrival time of the last message in flight.
-    latest_arrival: SimTime,
+    pub(crate) latest_arrival: SimTime,
     /// The number of packets sent so far.
     numbered: u64,
     /// The buffer into which packets are encoded.
@@ -52,18 +45,8 @@ impl Network {
 
     pub(crate) fn new(nodes: usize) -> Network {
         assert!(nodes <= Links::NODES_MAX);
-        Network {
-            nodes,
-            links: vec![Link::default(); nodes * nodes],
-            in_flight: Vec::new(),
-            free: Vec::new(),
-            past: Vec::new(),
-            remembered: 0,
-            seen: 0,
-            latest_arrival: SimTime::default(),
-            numbered: 0,
-            encode_buffer: Vec::new(),
-        }
+        let links = vec![Link::default(); nodes * nodes];
+        Network { nodes, links, ..Network::default() }
     }
 
     fn link(&mut self, from: Place, to: Place) -> &mut Link {
@@ -79,16 +62,14 @@ impl Network {
     /// Draws the outcome of the next message between two nodes, and remembers its arrival.
     pub(crate) fn decide(
         &mut self,
-        sender: Sender,
+        sender: Start,
         to: Place,
         now: SimTime,
         choices: &Choices,
         settings: &Settings,
     ) -> Transmission {
-        let Sender { place: from, start_number } = sender;
-        let (node, peer) = (from.0 + 1, u16::from(to.0) + 1);
-        let key = Key { node, start_number, peer, ..Kind::Latency.key() };
-        let transmission = self.link(from, to).transmit(key, now, choices, settings);
+        let key = Key { peer: u16::from(to.0) + 1, ..sender.key(Kind::Latency, 0) };
+        let transmission = self.link(sender.place, to).transmit(key, now, choices, settings);
         self.latest_arrival = self.latest_arrival.max(transmission.arrival.unwrap_or_default());
         self.latest_arrival = self.latest_arrival.max(transmission.copy.unwrap_or_default());
         transmission
@@ -101,11 +82,11 @@ impl Network {
     pub(super) fn send(
         &mut self,
         packet: &Packet,
-        sender: Sender,
+        sender: Start,
         to: Place,
-        run: &mut Run<'_>,
+        run: &mut Run,
     ) -> (u64, Transmission) {
-        let Setup { choices, settings, .. } = run.setup;
+        let Setup { choices, settings, .. } = &run.setup;
         let transmission = self.decide(sender, to, run.scheduler.now(), choices, settings);
         if let Some(message) = packet.message()
             && settings.faults.has(Fault::Replay)
@@ -118,57 +99,26 @@ impl Network {
             envelope.unwrap_or_else(|| panic!("{sender} sends a packet that cannot be encoded"));
         let number = envelope.number;
         for at in [transmission.copy, transmission.arrival].into_iter().flatten() {
-            let slot = self.dispatch(envelope.clone());
-            run.scheduler.at(at, Event::Arrive { slot });
+            let slot = self.in_flight.store(envelope.clone());
+            run.scheduler.at(at, Event::Arrive { place: to, slot });
         }
         (number, transmission)
     }
 
     /// Delivers a message to a node at once, even if it is addressed to another node. A message
     /// that the wire format cannot represent is dropped.
-    pub(super) fn inject(&mut self, message: Message, place: Place, run: &mut Run<'_>) {
+    pub(super) fn inject(&mut self, message: Message, place: Place, run: &mut Run) {
         let packet = Packet::Message(message);
         let Some(envelope) = self.encode(&packet) else { return };
         run.observer.packet_injected(run.scheduler.now(), place.id(), envelope.number, &packet);
-        let slot = self.dispatch(envelope);
-        run.scheduler.at_once(Event::Inject { place, slot });
+        let slot = self.in_flight.store(envelope);
+        run.scheduler.at_once(Event::Arrive { place, slot });
     }
 
     /// Encodes a packet, and assigns the next number to it.
     fn encode(&mut self, packet: &Packet) -> Option<Envelope> {
         let envelope = Envelope::encode(packet, self.numbered + 1, &mut self.encode_buffer)?;
         self.numbered += 1;
-        Some(envelope)
-    }
-
-    /// Returns the arrival time of the last message that was ever in flight.
-    pub(crate) fn latest_arrival(&self) -> SimTime {
-        self.latest_arrival
-    }
-
-    /// Stores a packet in flight, and returns its slot.
-    fn dispatch(&mut self, envelope: Envelope) -> u32 {
-        match self.free.pop() {
-            Some(slot) => {
-                self.in_flight[slot as usize] = Some(envelope);
-                slot
-            }
-            None => {
-                self.in_flight.push(Some(envelope));
-                (self.in_flight.len() - 1) as u32
-            }
-        }
-    }
-
-    /// Returns the packet in a slot.
-    pub(crate) fn peek(&self, slot: u32) -> Option<&Envelope> {
-        self.in_flight.get(slot as usize)?.as_ref()
-    }
-
-    /// Removes the packet from its slot.
-    pub(crate) fn collect(&mut self, slot: u32) -> Option<Envelope> {
-        let envelope = self.in_flight.get_mut(slot as usize)?.take()?;
-        self.free.push(slot);
         Some(envelope)
     }
 
@@ -185,11 +135,6 @@ impl Network {
             self.past[self.remembered % Self::REMEMBERED_MAX] = message.clone();
         }
         self.remembered += 1;
-    }
-
-    /// Returns the remembered messages.
-    pub(crate) fn remembered_messages(&self) -> &[Message] {
-        &self.past
     }
 
     /// Adds one fault that blocks these links.
@@ -234,11 +179,41 @@ impl Network {
     }
 }
 
+/// A packet in flight: its encoded bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Envelope {
+    /// The number of the packet in the run, from 1; every copy of a packet has its number.
+    pub(crate) number: u64,
+    bytes: Arc<[u8]>,
+}
+
+impl Envelope {
+    /// Encodes a packet; returns `None` if the wire format cannot represent it. `encode_buffer` is
+    /// reused between calls.
+    pub(super) fn encode(
+        packet: &Packet,
+        number: u64,
+        encode_buffer: &mut Vec<u8>,
+    ) -> Option<Envelope> {
+        encode_buffer.clear();
+        wire::encode(packet, encode_buffer).ok()?;
+        Some(Envelope { number, bytes: Arc::from(&encode_buffer[..]) })
+    }
+
+    /// Decodes the packet, as its receiver does.
+    ///
+    /// # Panics
+    /// If the receiver cannot decode the bytes that the sender encoded.
+    pub(crate) fn decode(&self) -> Packet {
+        wire::decode(&self.bytes).unwrap_or_else(|error| panic!("unreadable packet: {error}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use quorate::types::{Incarnation, NodeId, Term};
+    use quorate::types::{Body, Incarnation, NodeId, Term};
 
     use crate::faults::Faults;
     use crate::settings::profile::Profile;
@@ -246,11 +221,10 @@ mod tests {
     use crate::values::choice::Overrides;
 
     use super::*;
-    use quorate::types::Body;
 
     const A: Place = Place(0);
     const B: Place = Place(1);
-    const SENDER: Sender = Sender { place: A, start_number: 1 };
+    const SENDER: Start = Start { place: A, number: 1 };
 
     fn settings(faults: &[Fault]) -> Settings {
         let choices = Choices::new(1, Overrides::new());
@@ -340,11 +314,14 @@ mod tests {
         };
         let packet = Packet::Message(message);
         let envelope = || Envelope::encode(&packet, 1, &mut Vec::new()).expect("it can be read");
-        let first = network.dispatch(envelope());
-        let second = network.dispatch(envelope());
+        let first = network.in_flight.store(envelope());
+        let second = network.in_flight.store(envelope());
         assert_ne!(first, second);
-        assert_eq!(network.collect(first).map(|envelope| envelope.decode()), Some(packet.clone()));
-        assert!(network.collect(first).is_none());
-        assert_eq!(network.dispatch(envelope()), first);
+        assert_eq!(
+            network.in_flight.take(first).map(|envelope| envelope.decode()),
+            Some(packet.clone())
+        );
+        assert!(network.in_flight.take(first).is_none());
+        assert_eq!(network.in_flight.store(envelope()), first);
     }
 }

@@ -5,10 +5,10 @@ use quorate::types::NodeId;
 use crate::values::time::SimTime;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
-use crate::world::setup::Setup;
+use crate::world::run::Setup;
 
 /// The goals of the stabilization phase, and the progress so far.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Stabilization {
     pub(crate) core: Vec<Place>,
     pub(crate) since: SimTime,
@@ -33,31 +33,13 @@ pub(crate) enum Probed {
 }
 
 impl Stabilization {
-    /// Returns the start of the phase at `now`.
-    pub(crate) fn new(
-        core: Vec<Place>,
-        now: SimTime,
-        last_message_arrival: SimTime,
-    ) -> Stabilization {
-        Stabilization {
-            core,
-            since: now,
-            progress: 0,
-            progress_at: now,
-            probed: false,
-            reads_served: 0,
-            last_message_arrival,
-            last_admin_request_at: now,
-        }
-    }
-
     /// Returns true if the node is in the core, so that a leader of the core hears from it.
     pub(crate) fn hears(&self, id: NodeId) -> bool {
         self.core.iter().any(|place| place.id() == id)
     }
 
     /// Records the progress of the prober.
-    pub(super) fn note_probe(&mut self, probed: Probed) {
+    pub(crate) fn note_probe(&mut self, probed: Probed) {
         match probed {
             Probed::Command => self.probed = true,
             Probed::Read => self.reads_served += 1,
@@ -76,8 +58,8 @@ impl Stabilization {
     /// that voter.
     pub(crate) fn waits_for_outside_voter(&self, node: &Node, setup: &Setup, now: SimTime) -> bool {
         let Some(running) = node.running() else { return false };
-        let (status, raft) = (running.status(), running.raft());
-        let (own, patience) = (node.clock().read(now), setup.settings.config.election_timeout_max);
+        let (status, raft) = (&running.status, running.node.raft());
+        let (own, patience) = (node.clock.read(now), setup.settings.config.election_timeout_max);
         running.leadership.live(status.term, own, patience).any(|peer| {
             let outside = !self.hears(peer) && raft.membership().is_voter(peer);
             let lacks = raft.matched(peer).is_some_and(|matched| matched < status.committed);

@@ -1,11 +1,12 @@
-//! Parses scenario lines: operations, and the conditions under which they run.
+//! Parses and prints scenario lines: operations, and the conditions under which they run.
 
+use std::fmt;
 use std::time::Duration;
 
-use crate::faults::{NodeSelector, ScriptedRequest, UNTIL_STABILIZATION, Verb};
-use crate::plan::{Op, Trigger, TriggerCondition, When};
+use crate::faults::{Argument, NodeSelector, ScriptedRequest, UNTIL_STABILIZATION, Verb};
+use crate::plan::{Op, Plan, Trigger, TriggerCondition, When};
 use crate::values::time::SimTime;
-use crate::values::words::{SyntaxError, Words};
+use crate::values::words::{Exact, SyntaxError, Words};
 
 impl Op {
     /// The words that an operation begins with.
@@ -76,9 +77,67 @@ impl When {
     }
 }
 
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ops.iter().try_for_each(|op| writeln!(f, "{op}"))
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (
+            When::At(time),
+            Verb::ScriptedRequest(request @ ScriptedRequest { expected: true, .. }),
+        ) = (self.when, &self.verb)
+        {
+            return write!(f, "expect {request} at {}", instant(time));
+        }
+        let comma = if matches!(self.when, When::At(_)) { "" } else { "," };
+        write!(f, "{}{comma} {}", self.when, self.verb)
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            When::At(time) => write!(f, "at {}", instant(time)),
+            When::On(TriggerCondition { trigger, node, from, to, nth, times, delay }) => {
+                if from > SimTime::default() {
+                    write!(f, "from {} ", instant(from))?;
+                }
+                if to < SimTime::default().after(UNTIL_STABILIZATION) {
+                    write!(f, "to {} ", instant(to))?;
+                }
+                f.write_str(if times > 1 { "whenever " } else { "when " })?;
+                match node {
+                    Some(node) => write!(f, "{node} {}", trigger.name())?,
+                    None => write!(f, "any {}", trigger.name())?,
+                }
+                if nth > 1 {
+                    write!(f, " nth={nth}")?;
+                }
+                if times > 1 && times < u32::MAX {
+                    write!(f, " times={times}")?;
+                }
+                match delay {
+                    Duration::ZERO => Ok(()),
+                    delay => write!(f, " delay {}", Exact(delay)),
+                }
+            }
+        }
+    }
+}
+
+/// A time, printed as the duration from the start of the run.
+fn instant(time: SimTime) -> Exact {
+    Exact(Duration::from_nanos(time.0))
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::faults::Syntax;
+    use quorate::types::NodeId;
+
+    use crate::faults::{Call, FailedCall, Flap, OneWay, Rollback};
 
     use super::*;
 
@@ -86,59 +145,15 @@ mod tests {
         Op::read(&mut Words::of(line, 1))
     }
 
-    /// One line for each verb, with all that it takes.
-    const LINES: [&str; 41] = [
-        "at 1s crash n1",
-        "at 1s crash leader keep=part for 90ms",
-        "at 1s stop n1 for 90ms",
-        "at 1s pause n1 for 90ms",
-        "at 1s wipe n1 for 90ms",
-        "at 1s roll back n1 by 1s for 90ms",
-        "at 1s isolate n1",
-        "at 1s block inbound n1 for 1.5s",
-        "at 1s block outbound n1 for 90ms",
-        "at 1s strand leader with n2 for 90ms",
-        "at 1s cut n1 -> leader for 90ms",
-        "at 1s split n1 leader for 90ms",
-        "at 1s only n1-n2 n2-n3 for 90ms",
-        "at 1s flap n1-leader every 5ms for 90ms",
-        "at 1s clog n1 for 90ms",
-        "at 1s clock drift n1 -300ppm for 90ms",
-        "at 1s clock step n1 by 90ms",
-        "at 1s slow disk n1 by 5ms for 90ms",
-        "at 1s slow apply n1 by 5ms for 90ms",
-        "at 1s misroute n1 count=3",
-        "at 1s replay n1",
-        "at 1s campaign n1",
-        "at 1s load spike leader count=30",
-        "at 1s poll reads n1 every 5ms for 90ms",
-        "at 1s fail directory flush n1 after=1 sectors=2",
-        "at 1s fill disk n1 room=512 for 90ms",
-        "at 1s stall disk n1 for 90ms",
-        "at 1s corrupt headers n1",
-        "at 1s misdirect write n1 to bodies after=1",
-        "at 1s lose write n1 after=1",
-        "at 1s change leader +n4 ?n5 ~n3 -n2 n1!200 n1@host-1 casting=n4",
-        "at 1s change leader nothing",
-        "at 1s cancel change leader",
-        "at 1s transfer leader to n2",
-        "at 1s machine fault n1 skipped command",
-        "at 1s put x=1 via n2",
-        "at 1s cas x=1 -> 2",
-        "at 1s cas x=nothing -> 2 via leader",
-        "at 1s get x via n3 local",
-        "when any becomes leader, get x via it 1.5s",
-        "from 1s to 2s whenever n3 submits vote nth=2 times=3 delay 5ms, crash other",
-    ];
-
     #[test]
-    fn every_verb_reads_as_it_prints() {
-        for line in LINES {
+    fn every_line_reads_as_it_prints() {
+        for line in [
+            "at 1s crash leader keep=part for 90ms",
+            "when any becomes leader, get x via it 1.5s",
+            "from 1s to 2s whenever n3 submits vote nth=2 times=3 delay 5ms, crash other",
+        ] {
             let op = read(line).unwrap_or_else(|error| panic!("{line}: {error}"));
             assert_eq!(op.to_string(), line);
-        }
-        for Syntax { verb, .. } in Verb::syntax() {
-            assert!(LINES.iter().any(|line| line.contains(verb)), "{verb}");
         }
     }
 
@@ -146,7 +161,7 @@ mod tests {
     fn every_trigger_reads_as_it_prints() {
         for (trigger, name) in Trigger::ALL {
             let op = read(&format!("when any {name}, crash it")).expect("the line is right");
-            assert!(matches!(op.when, When::On(occasion) if occasion.trigger == trigger));
+            assert!(matches!(op.when, When::On(occasion) if occasion.trigger == *trigger));
         }
     }
 
@@ -179,6 +194,47 @@ mod tests {
         for (line, said) in cases {
             let error = read(line).expect_err(line).to_string();
             assert!(error.contains(said), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn operations_print_as_scenario_lines() {
+        let ms = Duration::from_millis;
+        let [from, to] = [1_200, 3_000].map(|millis| SimTime::default().after(ms(millis)));
+        let vote = TriggerCondition::next(Trigger::SubmitsVote, from, to);
+        let vote = When::On(TriggerCondition { node: Some(NodeId(3)), ..vote });
+        let at = When::At(from);
+        let (leader, n4) = (NodeSelector::Leader, NodeSelector::Node(NodeId(4)));
+        let call = Call::FlushDirectory;
+        let lines: [(When, Verb, &str); 5] = [
+            (
+                vote,
+                OneWay::Cut(leader, n4, ms(90)).into(),
+                "from 1.2s to 3s when n3 submits vote, cut leader -> n4 for 90ms",
+            ),
+            (
+                at,
+                FailedCall { node: n4, call, after: 2, sectors: 3 }.into(),
+                "at 1.2s fail directory flush n4 after=2 sectors=3",
+            ),
+            (
+                at,
+                FailedCall { node: n4, call: Call::Read, after: 0, sectors: 0 }.into(),
+                "at 1.2s fail read n4",
+            ),
+            (
+                at,
+                Rollback { node: leader, age: ms(5), down: ms(7) }.into(),
+                "at 1.2s roll back leader by 5ms for 7ms",
+            ),
+            (
+                at,
+                Flap { ends: (n4, leader), period: ms(5), duration: UNTIL_STABILIZATION }.into(),
+                "at 1.2s flap n4-leader every 5ms",
+            ),
+        ];
+        for (when, verb, line) in lines {
+            assert_eq!(Op { when, verb }.to_string(), line);
         }
     }
 }

@@ -1,15 +1,14 @@
 //! The progress of the core in the stabilization phase, and its missing goals: check L1.
 
-mod report;
-
+use std::fmt::Write;
 use std::time::Duration;
 
-use quorate::raft::Suspension;
-use quorate::types::{NodeId, PendingTransition, Tag};
+use quorate::raft::{RoleName, Suspension};
+use quorate::types::{Index, Membership, NodeId, PendingTransition, Tag};
 
+use crate::check::L1;
 use crate::machine::taint::Taint;
-use crate::observe::coverage::Spot;
-use crate::observer::Observer;
+use crate::observe::Violation;
 use crate::values::time::SimTime;
 use crate::world::cluster::Cluster;
 use crate::world::cluster::node::Node;
@@ -17,11 +16,11 @@ use crate::world::cluster::running::Running;
 use crate::world::faults::machine::states_differ;
 use crate::world::load::Load;
 use crate::world::load::clients::NextOperation;
-use crate::world::load::operator::AdminRequest;
+use crate::world::network::Network;
 use crate::world::network::links::Links;
 use crate::world::place::Place;
 use crate::world::recovery::stabilization::Stabilization;
-use crate::world::setup::Setup;
+use crate::world::run::Setup;
 
 /// The longest time without progress of the core, in election timeouts: at least the first number,
 /// and the second one for each node, because a waiting client may have tried every node.
@@ -42,10 +41,12 @@ pub(crate) struct Goals<'a> {
 }
 
 /// The help that the core needs with what no node does by itself, or only after a long time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Help {
-    /// The operator sends a request to the leader.
-    Request(Place, AdminRequest),
+    /// The operator asks the leader to cancel a change.
+    CancelChange(Place),
+    /// The operator asks the leader to transfer the leadership to this node.
+    Transfer(Place, NodeId),
     /// The prober starts again, because states are compared after the log has grown.
     ProbeAgain,
 }
@@ -63,8 +64,8 @@ impl Goals<'_> {
     /// Returns a number that grows with the progress of the core nodes.
     pub(crate) fn progress(&self) -> u64 {
         let far = |running: &Running| {
-            let applied = running.machine().applied().index;
-            applied.0 + running.status().committed.0 + running.status().durable.0
+            let applied = running.worker.machine().applied().index;
+            applied.0 + running.status.committed.0 + running.status.durable.0
         };
         let ladders: u64 = self.core_nodes().filter_map(Node::running).map(far).sum();
         ladders + self.stabilization.reads_served as u64
@@ -88,7 +89,7 @@ impl Goals<'_> {
                 continue;
             }
             let Some(running) = node.running() else { return Some(format!("{id} is down")) };
-            let (status, lead) = (running.status(), head.status());
+            let (status, lead) = (&running.status, &head.status);
             if status.term != lead.term || status.leader != Some(leader.id()) {
                 return Some(format!("{id} does not follow {}", leader.id()));
             }
@@ -96,7 +97,7 @@ impl Goals<'_> {
             if status.last != lead.last || ladder != [lead.last.index; 4] {
                 return Some(format!("{id} lacks log entries of {}", leader.id()));
             }
-            let results = |running: &Running| running.machine().results();
+            let results = |running: &Running| running.worker.machine().results();
             if let (Some(found), Some(expected)) = (results(running), results(head))
                 && found != expected
             {
@@ -108,12 +109,12 @@ impl Goals<'_> {
                 return Some(format!("the states of {id} and {} differ", leader.id()));
             }
             let held_back = self.stabilization.waits_for_outside_voter(node, self.setup, self.now);
-            let due = |tag: &&Tag| !(held_back && running.requests.waits_for_all_live(**tag));
-            if let Some(tag) = running.requests.unanswered().iter().find(due) {
+            let due = |tag: &&Tag| !(held_back && running.requests.for_all_live.contains(*tag));
+            if let Some(tag) = running.requests.unanswered.iter().find(due) {
                 return Some(format!("{id} has not answered {tag}"));
             }
         }
-        if self.load.clients().waiting() > 0 {
+        if self.load.clients.waiting() > 0 {
             return Some("a client waits for a reply".to_owned());
         }
         self.missing_membership_step(leader)
@@ -163,8 +164,8 @@ impl Goals<'_> {
     /// Returns the prober's next request: a command at the leader, then a read at every core node.
     pub(crate) fn next_probe(&self, events: u64) -> Option<NextOperation> {
         let Stabilization { core, probed, reads_served, .. } = self.stabilization;
-        let clients = self.load.clients();
-        if clients.is_waiting(clients.prober()) {
+        let clients = &self.load.clients;
+        if clients[clients.prober()].is_waiting() {
             return None;
         }
         if *probed {
@@ -215,7 +216,7 @@ impl Goals<'_> {
 
     /// Returns the help that the core needs: to cancel a change that waits for nodes outside the
     /// core, or to transfer the leadership to the preferred leader.
-    pub(crate) fn help(&self, observer: &mut Observer) -> Option<Help> {
+    pub(crate) fn help(&self) -> Option<Help> {
         let Stabilization { core, probed, last_admin_request_at, .. } = self.stabilization;
         let patience = self.setup.settings.config.election_timeout_max * 3;
         let leader = self.core_leader()?;
@@ -229,10 +230,94 @@ impl Goals<'_> {
         let membership = self.cluster[leader].membership();
         let outside = |id: &&NodeId| !self.stabilization.hears(**id) && !membership.is_voter(**id);
         if membership.target().iter().any(|id| outside(&id)) {
-            observer.reach(Spot::CoreCancelsChange);
-            return Some(Help::Request(leader, AdminRequest::CancelChange));
+            return Some(Help::CancelChange(leader));
         }
         let preferred = self.preferred_leader(leader).filter(|_| membership.is_settled())?;
-        Some(Help::Request(leader, AdminRequest::Transfer(Some(preferred.id()))))
+        Some(Help::Transfer(leader, preferred.id()))
     }
+}
+
+impl Goals<'_> {
+    /// Describes the state of every node: the evidence that the core makes no progress.
+    pub(crate) fn stall_report(&self, network: &Network) -> Violation {
+        let lacks = self.missing_progress().unwrap_or_else(|| {
+            match self.stabilization.core.get(self.stabilization.reads_served) {
+                Some(place) if self.stabilization.probed => {
+                    format!("{} serves no read", place.id())
+                }
+                _ => "no command is committed".to_owned(),
+            }
+        });
+        let mut saw = format!(
+            "{lacks}, {:?} after the fault phase;",
+            self.now.since(self.stabilization.since)
+        );
+        for node in self.cluster.nodes() {
+            let id = node.place.id();
+            let core =
+                if self.stabilization.core.contains(&node.place) { "core" } else { "outside" };
+            let hears = self.cluster.nodes().filter(|other| {
+                other.place != node.place && network.is_open(other.place, node.place)
+            });
+            let hears: Vec<String> = hears.map(|other| other.place.id().to_string()).collect();
+            let state = match node.running() {
+                None => "is down".to_owned(),
+                Some(_) if node.is_paused() => "is paused".to_owned(),
+                Some(running) => blocked_state(running),
+            };
+            // Writing to a string cannot fail.
+            let membership = node.membership();
+            let _ = write!(
+                saw,
+                " [{core}] {id} {state}, has membership {membership}, hears {};",
+                hears.join(" ")
+            );
+        }
+        if let Some(leader) = self.core_leader() {
+            let membership = self.cluster[leader].membership();
+            let _ = write!(saw, " {}", self.absent_voters(membership));
+        }
+        L1.violation_at(saw, self.now)
+    }
+
+    /// Describes the voters of each set that are not in the core, for which a leader may wait.
+    fn absent_voters(&self, membership: &Membership) -> String {
+        let sets = [
+            ("to decide", membership.incoming()),
+            ("to decide with the outgoing voters", membership.outgoing()),
+            ("to complete the change", membership.target()),
+        ];
+        let lacking = sets.iter().filter_map(|(purpose, voters)| {
+            let absent = voters.iter().filter(|id| !self.stabilization.hears(**id));
+            let absent: Vec<String> = absent.map(|id| id.to_string()).collect();
+            let absent = absent.join(" ");
+            (!absent.is_empty())
+                .then(|| format!("the leader does not hear {absent}, which it needs {purpose}"))
+        });
+        let lacking: Vec<String> = lacking.collect();
+        match lacking.is_empty() {
+            true => "the leader hears every voter".to_owned(),
+            false => lacking.join("; "),
+        }
+    }
+}
+
+fn blocked_state(running: &Running) -> String {
+    let status = &running.status;
+    let leader = match status.leader {
+        Some(leader) => format!("follows {leader}"),
+        None => "knows no leader".to_owned(),
+    };
+    let role = match status.role {
+        RoleName::Leader => "leads".to_owned(),
+        role => format!("is {role}, {leader}"),
+    };
+    let (last, ladder) = (status.last, (status.durable, status.committed, status.applied));
+    let waiting = running.requests.unanswered.len();
+    let machine: Index = running.worker.machine().applied().index;
+    format!(
+        "{role} in {} with last {last}, durable {}, committed {}, applied {} ({machine}), \
+         {waiting} unanswered",
+        status.term, ladder.0, ladder.1, ladder.2
+    )
 }
