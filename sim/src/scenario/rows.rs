@@ -124,27 +124,29 @@ rows! {
     "commit delay" time (config.commit_delay)
         "Longest time for which a leader delays the announcement of a new commit index.";
     "outbox messages" count (config.outbox_messages_max, 1, BOUND_MAX)
-        "Most messages of a node that wait for its disk.";
+        "Maximum number of messages of a node that wait for its disk.";
     "command bytes max" count (config.command_bytes_max, 1, BOUND_MAX)
         "Largest command in the log, in bytes.";
     "message entries" count (config.message_entries_max, 1, BOUND_MAX)
-        "Most entries in one message.";
+        "Maximum number of entries in one message.";
     "message bytes" count (config.message_bytes_max, 1, BOUND_MAX)
-        "Most bytes of entries in one message; by default four entries of the largest size.";
+        "Maximum bytes of entries in one message; by default four entries of the largest size.";
     "inflight messages" count (config.inflight_messages_max, 1, BOUND_MAX)
-        "Most in-flight AppendEntries messages to one peer.";
+        "Maximum number of in-flight AppendEntries messages to one peer.";
     "inflight entries" count (config.inflight_entries_max, 1, BOUND_MAX)
-        "Most in-flight entries to one peer.";
+        "Maximum number of in-flight entries to one peer.";
     "inflight bytes" count (config.inflight_bytes_max, 1, BOUND_MAX)
-        "Most in-flight bytes to one peer; by default eight messages of the largest size.";
+        "Maximum in-flight bytes to one peer; by default eight messages of the largest size.";
     "unapplied bytes" count (config.unapplied_bytes_max, 1, BOUND_MAX)
-        "Most bytes in a leader's log that are not applied; by default 64 entries of the largest \
+        "Maximum bytes in a leader's log that are not applied; by default 64 entries of the largest \
          size.";
     "tail bytes" count (config.tail_bytes_max, 1, BOUND_MAX)
-        "Most bytes of durable entries kept in memory.";
+        "Maximum bytes of durable entries kept in memory.";
     "apply bytes" count (config.apply_bytes_max, 1, BOUND_MAX)
-        "Most bytes of entries in one batch for the state machine.";
-    "reads max" count (config.reads_max, 1, BOUND_MAX) "Most pending reads on one node.";
+        "Maximum bytes of entries in one batch for the state machine.";
+    "reads max" count (config.reads_max, 1, BOUND_MAX) "Maximum number of pending reads on one node.";
+    "all live max" count (config.all_live_max, 1, BOUND_MAX)
+        "Maximum number of proposals of one leader that wait for every live voter.";
     "latency" span (latency) "Network latency of a message.";
     "loss" rate (loss_permille, 1000) "Rate of lost messages.";
     "duplicates" rate (duplicate_permille, 1000) "Rate of messages that arrive twice.";
@@ -159,10 +161,10 @@ rows! {
     "spare segments" count (storage.spare_segments, 1, 65536)
         "Number of empty segments kept ready.";
     "flush bytes" count (storage.flush_bytes_max, 1, BOUND_MAX)
-        "Most bytes of entries in one flush.";
-    "read bytes" count (storage.read_bytes_max, 1, BOUND_MAX) "Most bytes in one disk read.";
+        "Maximum bytes of entries in one flush.";
+    "read bytes" count (storage.read_bytes_max, 1, BOUND_MAX) "Maximum bytes in one disk read.";
     "recovery bytes" count (storage.tail_bytes_max, 0, BOUND_MAX)
-        "Most bytes of entries that a restart loads into memory.";
+        "Maximum bytes of entries that a restart loads into memory.";
     "chunk bytes" count (storage.snapshots.chunk_bytes, 1, BOUND_MAX)
         "Size of one part of a snapshot.";
     "snapshot entries" count (snapshot_entries, 1, u64::MAX)
@@ -174,12 +176,12 @@ rows! {
     "snapshot rate" count (snapshot_bytes_per_second, 1, u64::MAX)
         "Bytes of a snapshot that a node writes, or sends, per second.";
     "sessions" count (session_limits.sessions_max, 1, SessionLimits::SESSIONS_MAX.into())
-        "Most client sessions.";
+        "Maximum number of client sessions.";
     "session window" count (session_limits.window, 1, SessionLimits::WINDOW_MAX.into())
-        "Most requests of one session in flight.";
+        "Maximum number of requests of one session in flight.";
     "session replies" count
         (session_limits.replies_bytes_max, 0, SessionLimits::REPLIES_BYTES_MAX.into())
-        "Most bytes of replies kept for one session.";
+        "Maximum bytes of replies kept for one session.";
     "machine checkpoint" own ("off|every N", machine_checkpoint, read_machine_checkpoint)
         "Each state machine makes its own state durable after every N commands.";
     "validation entries" count (validation.entries, 1, u64::MAX)

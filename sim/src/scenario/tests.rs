@@ -1,5 +1,10 @@
 //! Scenarios print and read back the same, and syntax errors name their place.
 
+use std::time::Duration;
+
+use quorate::raft::{Config, Lease, Survivor, Suspension};
+use quorate::types::NodeId;
+
 use crate::settings::profile::Profile;
 use crate::values::choice::Kind;
 
@@ -21,6 +26,62 @@ fn every_drawn_run_prints_and_reads_back() {
             let again = read(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
             assert_eq!(again, scenario, "{} {seed}:\n{text}", profile.name);
         }
+    }
+}
+
+/// Lists changes of the configuration, one for each field, with the field's name. A new field does not
+/// compile until it is listed.
+macro_rules! changes {
+    ($($field:ident: $change:expr),* $(,)?) => {{
+        // The cluster of a scenario gives these two.
+        let Config { id: _, bootstrap_peers: _, $($field: _),* } = Config::new(NodeId(1));
+        let changes: Vec<(&str, fn(&mut Config))> = vec![
+            $((stringify!($field), |config: &mut Config| {
+                let change: fn(&mut _) = $change;
+                change(&mut config.$field);
+            })),*
+        ];
+        changes
+    }};
+}
+
+#[test]
+fn every_field_of_the_configuration_has_a_row() {
+    let printed =
+        |settings: &Settings| ROWS.iter().map(|row| (row.print)(settings)).collect::<Vec<_>>();
+    let changes = changes! {
+        election_timeout_min: |span| *span += Duration::from_millis(1),
+        election_timeout_max: |span| *span += Duration::from_millis(1),
+        heartbeat_interval: |span| *span += Duration::from_millis(1),
+        commit_delay: |span| *span += Duration::from_millis(1),
+        pre_vote: |on: &mut bool| *on = !*on,
+        check_quorum: |on: &mut bool| *on = !*on,
+        stickiness: |on: &mut bool| *on = !*on,
+        casting_vote: |on: &mut bool| *on = !*on,
+        suspension: |rules| {
+            let (after, pause) = (Duration::from_secs(9), Duration::from_secs(9));
+            *rules = Some(Suspension { after, voters_min: 1, pause });
+        },
+        survivor: |rules| *rules = Some(Survivor { after: Duration::from_secs(9) }),
+        lease: |rules| *rules = Some(Lease { drift_ppm: 77, read_leases: true }),
+        command_bytes_max: |bound| *bound += 1,
+        message_entries_max: |bound| *bound += 1,
+        message_bytes_max: |bound| *bound += 1,
+        inflight_messages_max: |bound| *bound += 1,
+        inflight_entries_max: |bound| *bound += 1,
+        inflight_bytes_max: |bound| *bound += 1,
+        unapplied_bytes_max: |bound| *bound += 1,
+        all_live_max: |bound| *bound += 1,
+        tail_bytes_max: |bound| *bound += 1,
+        apply_bytes_max: |bound| *bound += 1,
+        reads_max: |bound| *bound += 1,
+        outbox_messages_max: |bound| *bound += 1,
+    };
+    let settings = read("expect pass\n").expect("the scenario is valid").case.settings;
+    for (field, change) in changes {
+        let mut changed = settings.clone();
+        change(&mut changed.config);
+        assert_ne!(printed(&changed), printed(&settings), "no row prints Config::{field}");
     }
 }
 
