@@ -366,6 +366,14 @@ fn a_request_at_its_bound_round_trips_and_a_longer_one_is_rejected() {
 }
 
 #[test]
+fn a_duration_longer_than_the_wire_has_is_shortened() {
+    let read = |age| RequestBody::Read { level: ReadLevel::Bounded(age), query: b"x".to_vec() };
+    let frame = request_frame(&ClientRequest { number: 1, body: read(Duration::MAX) });
+    let longest = Duration::from_nanos(u64::MAX);
+    assert_eq!(ClientRequest::decode(&frame), Ok(ClientRequest { number: 1, body: read(longest) }));
+}
+
+#[test]
 fn a_connection_carries_frames_of_a_client_or_of_a_node() {
     let rejected = |frames: &[&[u8]]| {
         let mut reader = FrameReader::new();

@@ -20,7 +20,10 @@ const FIELDS = [
 async function readDocument(text) {
   const bytes = Uint8Array.from(atob(text.trim()), letter => letter.charCodeAt(0));
   const json = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'));
-  return columnsOf(await new Response(json).json());
+  const parsed = await new Response(json).json().catch(error => {
+    throw new Error(`its document cannot be decompressed (${error.message})`);
+  });
+  return columnsOf(parsed);
 }
 
 function columnsOf(document) {

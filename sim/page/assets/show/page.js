@@ -294,6 +294,9 @@ function readFacts(facts) {
 
 // Builds the page with every run.
 async function buildPage() {
+  if (!self.DecompressionStream) {
+    throw new Error('this browser is too old: use Chrome 80, Firefox 113, Safari 16.4 or later');
+  }
   const scripts = [...document.querySelectorAll('script.document')];
   const documents = await Promise.all(scripts.map(script => readDocument(script.textContent)));
   return new Page(documents.map(document => new Run(document)));
@@ -302,6 +305,6 @@ async function buildPage() {
 // For the browser console, with `await`: the page with every run and its drawing.
 window.quorate = buildPage().catch(error => {
   document.body.append(element('p', { class: 'broken', role: 'alert' },
-    `This page is damaged: ${error.message}`));
+    `This page cannot be shown: ${error.message}`));
   throw error;
 });
