@@ -237,7 +237,8 @@ impl Node {
         missed.into_iter().for_each(|event| run.scheduler.at_once(event));
     }
 
-    /// Removes all faults from the node, and restarts or resumes it.
+    /// Removes all faults from the node, also those that `end_fault` has not ended, and restarts or
+    /// resumes it.
     pub(crate) fn repair(&mut self, run: &mut Run) {
         self.clock.recover(run.scheduler.now());
         self.disk.repair(run.scheduler.now());

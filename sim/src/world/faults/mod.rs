@@ -1,5 +1,5 @@
 //! The faults of a run: its plan, the faults that are active, and what the cluster has lost by
-//! them. Each family of faults has a file with its effects.
+//! them.
 
 pub(super) mod active_plan;
 pub(super) mod machine;
