@@ -103,7 +103,7 @@ impl Node {
         let mut cached = [None, None];
         let installs = || self.running().is_some_and(|running| running.writes.installs());
         let triggers = match executed.operation.action {
-            FileAction::Write { file: FileName::Superblock, .. } => {
+            FileAction::Write { file: FileName::Superblock, offset, .. } if is_copy(offset) => {
                 let installs = installs().then_some(Trigger::InstallsSnapshot);
                 [Some(Trigger::UpdatesSuperblock), installs]
             }
@@ -121,8 +121,9 @@ impl Node {
             FileAction::Remove { .. } => [Some(Trigger::RemovesFile), None],
             _ => [None, None],
         };
-        if let FileAction::Write { file, .. } = executed.operation.action
+        if let FileAction::Write { file, offset, .. } = executed.operation.action
             && in_log
+            && (file != FileName::Superblock || is_copy(offset))
         {
             cached = self.cached_write_triggers(file, executed.truncates);
         }
@@ -381,6 +382,12 @@ impl Node {
         }
         Some(output)
     }
+}
+
+/// Returns true if a write to the superblock's file at `offset` writes a copy of the superblock, and
+/// not a mark of the acknowledged floor.
+fn is_copy(offset: u64) -> bool {
+    offset.is_multiple_of(1 << 20)
 }
 
 /// Returns true if the state of the disk is unknown after the operation: a write or a flush failed,

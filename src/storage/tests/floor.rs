@@ -1,0 +1,121 @@
+//! Limits of the fields of a mark of the acknowledged floor, at the offsets of `docs/FORMAT.md`.
+
+use std::collections::BTreeMap;
+
+use super::identity;
+use crate::storage::block::{Digest, FlushSeq};
+use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
+use crate::storage::floor::Floor;
+use crate::storage::identity::Identity;
+use crate::storage::superblock::Superblock;
+use crate::types::{Index, Membership, NodeId};
+
+const SUM_OFFSET: usize = 496;
+
+/// The sectors of a superblock file that were written, by their offset.
+#[derive(Clone, Default)]
+struct Sectors(BTreeMap<u64, Vec<u8>>);
+
+impl Disk for Sectors {
+    fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
+        Ok(vec![(FileName::Superblock, 4 << 20)])
+    }
+
+    fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+        match action {
+            FileAction::Write { offset, bytes, .. } => {
+                self.0.insert(*offset, bytes.clone());
+                Ok(Vec::new())
+            }
+            FileAction::Read { offset, bytes, .. } => {
+                Ok(self.0.get(offset).cloned().unwrap_or_else(|| vec![0; *bytes]))
+            }
+            _ => unreachable!("a floor is only read and marked"),
+        }
+    }
+}
+
+fn floor(seq: u64) -> Floor {
+    Floor { seq: FlushSeq(seq), place: Some((7, Index(100 + seq))) }
+}
+
+/// Returns a disk with the marks of these flushes, written in this order.
+fn marked(flushes: &[u64]) -> Sectors {
+    let mut disk = Sectors::default();
+    for seq in flushes {
+        disk.execute(&floor(*seq).mark(&identity())).expect("the disk works");
+    }
+    disk
+}
+
+/// Reads the floor in a directory whose superblock acknowledges the flushes through `acknowledged`.
+fn read(mut disk: Sectors, acknowledged: u64) -> Floor {
+    let mut superblock = Superblock::new(identity(), &Membership::new([NodeId(2)]));
+    superblock.ack_floor = FlushSeq(acknowledged);
+    Floor::read(&mut disk, &superblock).expect("the disk works")
+}
+
+#[test]
+fn the_highest_flush_of_the_marks_and_the_superblock_is_the_floor() {
+    assert_eq!(read(marked(&[]), 0), Floor::default());
+    assert_eq!(read(marked(&[]), 5), Floor { seq: FlushSeq(5), place: None });
+    assert_eq!(read(marked(&[4]), 5), Floor { seq: FlushSeq(5), place: None });
+    assert_eq!(read(marked(&[5]), 5), floor(5), "a mark also names the place");
+    for flushes in [&[6][..], &[5, 6], &[6, 5], &[1, 2, 3, 4, 5, 6]] {
+        assert_eq!(read(marked(flushes), 3), floor(6), "{flushes:?}");
+    }
+}
+
+#[test]
+fn two_flushes_in_a_row_are_marked_in_different_places() {
+    assert_eq!(
+        marked(&[1, 2, 3, 4]).0.keys().copied().collect::<Vec<_>>(),
+        [4096, (1 << 20) + 4096]
+    );
+    let mut disk = marked(&[8, 9]);
+    disk.0.insert((1 << 20) + 4096, vec![0; 512]);
+    assert_eq!(read(disk, 0), floor(8), "the loss of a mark costs one flush");
+}
+
+#[test]
+fn a_changed_bit_a_short_sector_or_another_directory_makes_a_mark_void() {
+    let whole = marked(&[2]).0[&4096].clone();
+    for bit in 0..whole.len() * 8 {
+        let mut bytes = whole.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(read(Sectors(BTreeMap::from([(4096, bytes)])), 0), Floor::default(), "{bit}");
+    }
+    for length in [0, 1, SUM_OFFSET, whole.len() - 1] {
+        let disk = Sectors(BTreeMap::from([(4096, whole[..length].to_vec())]));
+        assert_eq!(read(disk, 0), Floor::default(), "{length}");
+    }
+    let other = Identity { node: NodeId(9), ..identity() };
+    let mut disk = Sectors::default();
+    disk.execute(&floor(2).mark(&other)).expect("the disk works");
+    assert_eq!(read(disk, 0), Floor::default());
+}
+
+#[test]
+fn numbers_above_their_maximum_are_rejected() {
+    for (offset, number, accepted) in [
+        (56, FlushSeq::MAX.0, true),
+        (56, FlushSeq::MAX.0 + 1, false),
+        (56, 0, false),
+        (64, 0, false),
+        (64, 1 << 62, true),
+        (64, (1 << 62) + 1, false),
+        (72, Index::MAX.0, true),
+        (72, Index::MAX.0 + 1, false),
+        (12, 1, false),
+    ] {
+        let mut bytes = marked(&[2]).0[&4096].clone();
+        bytes[offset..offset + 8].copy_from_slice(&u64::to_le_bytes(number));
+        if offset == 12 {
+            bytes[16..].copy_from_slice(&marked(&[2]).0[&4096][16..]);
+        }
+        let sum = Digest::of(&bytes[..SUM_OFFSET]);
+        bytes[SUM_OFFSET..].copy_from_slice(&sum.0);
+        let found = read(Sectors(BTreeMap::from([(4096, bytes)])), 0);
+        assert_eq!(found != Floor::default(), accepted, "{number} at {offset}");
+    }
+}

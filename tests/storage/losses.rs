@@ -1,0 +1,286 @@
+//! Log files that are removed, emptied, cut or copied after they were acknowledged: a start and an
+//! inspection reject the loss in the same words, or everything acknowledged is still there.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use quorate::storage::{
+    Disk, FileAction, FileName, Inspection, OpenError, Storage, StorageConfig, StorageError,
+};
+use quorate::types::Index;
+use quorate_sim::disk::SimDisk;
+
+use super::host::{Host, config, entry, formatted, write};
+use super::random::{StoreAndModel, steps};
+
+const PAGE: u64 = 4096;
+
+/// What happens to a log file.
+#[derive(Clone, Copy, Debug)]
+enum Harm {
+    Removed,
+    Zeroed,
+    CutToNothing,
+    CutInHalf,
+    /// Another log file has the content of this one, too.
+    CopiedTo(u64),
+}
+
+fn read(disk: &mut SimDisk, file: FileName, offset: u64, bytes: u64) -> Vec<u8> {
+    let bytes = usize::try_from(bytes).expect("the files are small");
+    disk.execute(&FileAction::Read { file, offset, bytes }).expect("the file can be read")
+}
+
+fn overwrite(disk: &mut SimDisk, file: FileName, offset: u64, bytes: Vec<u8>) {
+    for action in [FileAction::Write { file, offset, bytes }, FileAction::Sync { file }] {
+        disk.execute(&action).expect("the file can be written");
+    }
+}
+
+fn zero(disk: &mut SimDisk, file: FileName, offset: u64, bytes: u64) {
+    overwrite(disk, file, offset, vec![0; usize::try_from(bytes).expect("the files are small")]);
+}
+
+fn replace(disk: &mut SimDisk, file: FileName, content: Vec<u8>) {
+    for action in
+        [FileAction::Create { file, bytes: content.len() as u64 }, FileAction::SyncDirectory]
+    {
+        disk.execute(&action).expect("there is room");
+    }
+    overwrite(disk, file, 0, content);
+}
+
+fn remove(disk: &mut SimDisk, segment: u64) {
+    let file = FileName::Segment(segment);
+    for action in [FileAction::Remove { file }, FileAction::SyncDirectory] {
+        disk.execute(&action).expect("the file can be removed");
+    }
+}
+
+/// Returns the log files with their sizes.
+fn segments(disk: &mut SimDisk) -> Vec<(u64, u64)> {
+    let files = disk.list().expect("the directory can be listed");
+    let segment = |(file, bytes)| match file {
+        FileName::Segment(number) => Some((number, bytes)),
+        _ => None,
+    };
+    files.into_iter().filter_map(segment).collect()
+}
+
+fn harm(disk: &mut SimDisk, (number, bytes): (u64, u64), harm: Harm) {
+    let file = FileName::Segment(number);
+    let content = read(disk, file, 0, bytes);
+    match harm {
+        Harm::Removed => remove(disk, number),
+        Harm::Zeroed => zero(disk, file, 0, bytes),
+        Harm::CutToNothing => replace(disk, file, Vec::new()),
+        Harm::CutInHalf => replace(disk, file, content[..content.len() / 2].to_vec()),
+        Harm::CopiedTo(other) => replace(disk, FileName::Segment(other), content),
+    }
+}
+
+/// Returns the error of a start, which is also that of an inspection; none if the directory opens.
+fn rejected(disk: &SimDisk, config: &StorageConfig) -> Result<Host, OpenError> {
+    let damage = Inspection::open(&mut disk.clone(), config).map(|found| found.damage);
+    let opened = Host::open_with(disk.clone(), config);
+    match (&opened, damage) {
+        (Ok(_), damage) => assert_eq!(damage, Ok(None), "an inspection finds no more than a start"),
+        (Err(OpenError::Failed(error)), Ok(Some(damage))) => assert_eq!(*error, damage),
+        (Err(error), damage) => assert_eq!(damage.as_ref().err(), Some(error)),
+    }
+    opened.map(|(host, _)| host)
+}
+
+fn failure(disk: &SimDisk, config: &StorageConfig) -> StorageError {
+    match rejected(disk, config) {
+        Err(OpenError::Failed(failure)) => failure,
+        Err(error) => panic!("{error}"),
+        Ok(host) => panic!("the log opens and ends at {}", host.storage.last()),
+    }
+}
+
+/// Returns the number of harms that were rejected; the others lost nothing that was acknowledged.
+fn harm_each_segment(pair: &StoreAndModel, disk: &SimDisk) -> usize {
+    let mut detected = 0;
+    let listed = segments(&mut disk.clone());
+    for segment in &listed {
+        let copies = listed.iter().map(|(number, _)| *number).chain([listed.len() as u64 + 90]);
+        let copies = copies.filter(|number| *number != segment.0).map(Harm::CopiedTo);
+        let harms = [Harm::Removed, Harm::Zeroed, Harm::CutToNothing, Harm::CutInHalf];
+        for kind in harms.into_iter().chain(copies) {
+            let mut disk = disk.clone();
+            harm(&mut disk, *segment, kind);
+            match rejected(&disk, &config()) {
+                Err(_) => detected += 1,
+                Ok(host) => pair.has_everything(host, (*segment, kind)),
+            }
+        }
+    }
+    detected
+}
+
+impl StoreAndModel {
+    /// Checks that a store that was opened after a harm has what was acknowledged.
+    fn has_everything(&self, mut host: Host, harm: ((u64, u64), Harm)) {
+        let (model, base) = (self.model(), host.storage.base().index);
+        assert_eq!(host.storage.last(), model.last(), "{harm:?}");
+        assert_eq!(host.storage.hard_state(), model.hard_state, "{harm:?}");
+        assert!(base <= host.storage.snapshot().last.index, "{harm:?}");
+        assert_eq!(host.log(), model.entries_after(base), "{harm:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 40,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_harmed_log_file_is_rejected_or_loses_nothing(steps in steps()) {
+        let mut pair = StoreAndModel::new();
+        for step in &steps {
+            pair.execute(step);
+        }
+        pair.host.settle();
+        // The process was killed, or the power failed: then the marks since the last sync are lost.
+        let killed = pair.host.disk.clone();
+        let failed = pair.host.clone().crash(&BTreeSet::new());
+        let detected = [killed, failed].map(|disk| harm_each_segment(&pair, &disk));
+        prop_assert!(detected[0] >= detected[1], "marks detect no less: {detected:?}");
+    }
+}
+
+/// Returns a store with `count` flushes of one entry each, all acknowledged.
+fn flushes(config: &StorageConfig, count: u64) -> Host {
+    let (mut host, _) = Host::open_with(formatted(), config).expect("a formatted directory opens");
+    host.act(Storage::start);
+    for index in 1..=count {
+        host.persist(write(index, 0, index..=index));
+        host.settle();
+    }
+    host
+}
+
+/// Returns a configuration in which twenty flushes fill no segment.
+fn long() -> StorageConfig {
+    StorageConfig { segment_bytes: 256 << 10, ..config() }
+}
+
+/// Zeroes the header blocks or the bodies of the flushes from `first` through `last` in the first
+/// segment, which are one page each.
+fn zero_flushes(disk: &mut SimDisk, (first, last): (u64, u64), (headers, bodies): (bool, bool)) {
+    let (file, pages) = (FileName::Segment(1), last - first + 1);
+    if headers {
+        zero(disk, file, (first - 1) * PAGE, pages * PAGE);
+    }
+    if bodies {
+        zero(disk, file, long().segment_bytes - last * PAGE, pages * PAGE);
+    }
+}
+
+#[test]
+fn the_last_flushes_are_missed_after_a_kill_even_if_nothing_of_them_is_left() {
+    let host = flushes(&long(), 20);
+    for lost in 1..=20 {
+        let first = 21 - lost;
+        for parts in [(true, true), (true, false), (false, true)] {
+            let mut disk = host.disk.clone();
+            zero_flushes(&mut disk, (first, 20), parts);
+            let error = failure(&disk, &long());
+            assert_eq!(error.file, Some(FileName::Segment(1)), "{error}");
+            if parts == (true, true) && lost < 20 {
+                assert_eq!(error.offset, (first - 1) * PAGE, "{error}");
+                let range = match lost {
+                    1 => {
+                        "flush 20 was acknowledged and cannot be read; entry 20 is lost".to_owned()
+                    }
+                    _ => format!(
+                        "flushes {first} through 20 were acknowledged and cannot be read; entries \
+                         {first} through 20 are lost"
+                    ),
+                };
+                assert_eq!(error.message, format!("no flush is here: {range}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn missing_files_are_named_with_the_entries_that_they_held() {
+    // Four flushes fill a segment: the files 1 to 5 have flushes, and three are spare.
+    let host = flushes(&config(), 18);
+    let lost = |from: u64, through: u64| {
+        format!(
+            "flushes {from} through {through} were acknowledged and cannot be read; entries {from} \
+             through {through} are lost"
+        )
+    };
+    let removed = |numbers: &[u64]| {
+        let mut disk = host.disk.clone();
+        numbers.iter().for_each(|number| remove(&mut disk, *number));
+        failure(&disk, &config())
+    };
+    for (numbers, file, from, through) in
+        [(&[2, 3][..], 2, 5, 12), (&[4, 5], 4, 13, 18), (&[3], 3, 9, 12), (&[5], 5, 17, 18)]
+    {
+        let error = removed(numbers);
+        assert_eq!((error.file, error.offset), (Some(FileName::Segment(file)), 0), "{error}");
+        assert_eq!(error.message, format!("the file is missing: {}", lost(from, through)));
+    }
+    let error = removed(&[1]);
+    assert_eq!((error.file, error.offset), (Some(FileName::Segment(1)), 0), "{error}");
+    assert!(error.message.ends_with("entries 1 through 4 are lost"), "{error}");
+    let error = removed(&[1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(error.file, Some(FileName::Segment(5)), "{error}");
+    assert!(error.message.ends_with(&lost(1, 18)), "{error}");
+    let mut cut = host.disk.clone();
+    harm(&mut cut, (5, config().segment_bytes), Harm::CutToNothing);
+    let error = failure(&cut, &config());
+    assert_eq!((error.file, error.offset), (Some(FileName::Segment(5)), 0), "{error}");
+    assert_eq!(error.message, format!("the file ends after 0 bytes: {}", lost(17, 18)));
+}
+
+#[test]
+fn a_power_failure_hides_at_most_the_flushes_since_the_segment_was_begun() {
+    let host = flushes(&long(), 20);
+    let durable = host.clone().crash(&BTreeSet::new());
+    for first in 1..=20 {
+        let mut disk = durable.clone();
+        zero_flushes(&mut disk, (first, 20), (true, true));
+        match rejected(&disk, &long()) {
+            Ok(host) => assert_eq!(host.storage.last().index, Index(first - 1)),
+            Err(error) => assert_eq!(first, 1, "{error}"),
+        }
+    }
+    // Any update of the superblock, here the orderly stop, ends this.
+    let mut closed = host;
+    closed.act(Storage::close);
+    closed.settle();
+    let mut disk = closed.crash(&BTreeSet::new());
+    zero_flushes(&mut disk, (20, 20), (true, true));
+    assert!(failure(&disk, &long()).message.ends_with("entry 20 is lost"));
+}
+
+#[test]
+fn a_damaged_mark_is_no_error_and_the_other_one_is_used() {
+    let host = flushes(&long(), 20);
+    for damaged in [&[0, 1][..], &[0], &[1]] {
+        let mut disk = host.disk.clone();
+        for mark in damaged {
+            let offset = (mark << 20) + PAGE + 60;
+            let byte = read(&mut disk, FileName::Superblock, offset, 1)[0];
+            overwrite(&mut disk, FileName::Superblock, offset, vec![byte ^ 1]);
+        }
+        let (mut opened, _) = Host::open_with(disk.clone(), &long()).expect("it opens");
+        let entries = (1..=20).map(|index| entry(0, index));
+        assert_eq!(opened.log(), entries.collect::<Vec<_>>());
+        zero_flushes(&mut disk, (11, 20), (true, true));
+        match damaged.len() {
+            // As in a directory without marks, the superblock alone knows the first flush.
+            2 => assert!(rejected(&disk, &long()).is_ok()),
+            _ => assert!(failure(&disk, &long()).message.contains("flushes 11 through ")),
+        }
+    }
+}
