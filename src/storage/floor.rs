@@ -1,8 +1,9 @@
 //! The acknowledged floor: the last flush that is known to have been reported durable. Two marks
 //! between the copies of the superblock record it. Their encoding is in `docs/FORMAT.md`.
 //!
-//! A mark is written after each flush and is not synced: the flush that it names is durable already,
-//! so that a mark may survive a crash or not. Every sync of the superblock makes it durable.
+//! A mark is written after each flush and is not synced: the flush that it names is durable
+//! already, so that a mark may survive a crash or not. Every sync of the superblock makes it
+//! durable.
 
 use crate::storage::block::{Digest, FlushSeq};
 use crate::storage::bytes::Reader;

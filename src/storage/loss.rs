@@ -43,8 +43,8 @@ impl Loss {
         StorageError { file, offset, message, cause: ErrorCause::Damage }.into()
     }
 
-    /// Returns the file and the offset at which the missing flushes began, as far as the files show,
-    /// and what is wrong there.
+    /// Returns the file and the offset at which the missing flushes began, as far as the files
+    /// show, and what is wrong there.
     fn place(&self, segments: &[(u64, u64)]) -> (Option<FileName>, u64, String) {
         let (behind, offset) = self.behind;
         let whole = segments.iter().map(|(_, bytes)| *bytes).max();

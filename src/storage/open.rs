@@ -46,7 +46,8 @@ pub struct OpenedStorage {
     pub tail: Vec<Entry>,
 }
 
-/// The superblock, the floor and the list of segments of a directory, before any of the log is read.
+/// The superblock, the acknowledged floor and the list of segments of a directory, before any of
+/// the log is read.
 pub(crate) struct Directory {
     copies: Vec<SuperblockCopy>,
     pub(crate) superblock: Superblock,

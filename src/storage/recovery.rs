@@ -92,11 +92,7 @@ pub(crate) fn recover(
     for (place, (number, bytes, _)) in used.iter().enumerate() {
         let mut scan = SegmentScan::new(identity, *number, *bytes);
         match used.get(place + 1) {
-            Some((_, _, until)) => {
-                if let Some(loss) = replay.segment(disk, &mut scan, until)? {
-                    return Err(loss.error(segments));
-                }
-            }
+            Some((_, _, next)) => replay.segment(disk, &mut scan, next, segments)?,
             None => replay.last_segment(disk, &mut scan, stray)?,
         }
         if replay.index.free_space(*number).is_none() {
@@ -104,9 +100,7 @@ pub(crate) fn recover(
             unused.push((*number, *bytes));
         }
     }
-    if let Some(loss) = replay.loss_at_the_end(segments) {
-        return Err(loss.error(segments));
-    }
+    replay.check_floor(segments)?;
     let next = segments.last().map_or(1, |(number, _)| number + 1);
     let unused_segments = unused.into_iter().map(|(number, _)| number);
     let unused_segments = unused_segments.filter(|number| !spare.contains(number)).collect();
@@ -262,14 +256,14 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Replays a segment after which another one begins, with the block `next`. Returns the flushes
-    /// that are missing between the two.
+    /// Replays a segment after which another one begins, with the block `next`.
     fn segment(
         &mut self,
         disk: &mut impl Disk,
         scan: &mut SegmentScan,
         next: &Block,
-    ) -> Result<Option<Loss>, OpenError> {
+        segments: &[(u64, u64)],
+    ) -> Result<(), OpenError> {
         let until = next.seq;
         let mut zone: Option<(u64, u64)> = None;
         let mut offset = 0;
@@ -292,19 +286,18 @@ impl<'a> Replay<'a> {
             }
         }
         if let Some(first) = self.last_seq.map(FlushSeq::next).filter(|first| *first < until) {
-            return Ok(Some(Loss {
+            let loss = Loss {
                 first,
                 last: FlushSeq(until.0 - 1),
                 after: self.index.last().id.index,
                 through: Some(next.prev.id.index),
                 behind: (scan.segment.number, offset),
                 until: next.segment,
-            }));
+            };
+            return Err(loss.error(segments));
         }
-        if let Some((start, end)) = zone {
-            scan.verify_bodies(disk, start, end)?;
-        }
-        Ok(None)
+        let Some((start, end)) = zone else { return Ok(()) };
+        scan.verify_bodies(disk, start, end)
     }
 
     /// Replays the last segment with a flush; `later` are the stray writes in the segments after
@@ -446,13 +439,13 @@ impl<'a> Replay<'a> {
         self.last_seq.unwrap_or(start).max(start)
     }
 
-    /// Returns the flushes through the floor that are missing after the last one. The last one may
-    /// be an older copy of the floor, which a start has written again in a segment that is missing.
-    fn loss_at_the_end(&self, segments: &[(u64, u64)]) -> Option<Loss> {
+    /// Checks that no flush through the floor is missing after the last one. The last one may be
+    /// an older copy of the floor, which a start has written again in a segment that is missing.
+    fn check_floor(&self, segments: &[(u64, u64)]) -> Result<(), OpenError> {
         let (floor, first) = (self.floor, self.last_seq().next());
         let found = self.index.end_of_headers().map_or(0, |(segment, _)| segment);
         if first > floor.seq && floor.place.is_none_or(|(segment, _)| segment <= found) {
-            return None;
+            return Ok(());
         }
         let listed = segments.first().map(|(number, _)| *number);
         let behind = match (self.index.end_of_headers(), floor.place) {
@@ -471,7 +464,8 @@ impl<'a> Replay<'a> {
         };
         let through = floor.place.filter(|_| first <= floor.seq).map(|(_, last)| last);
         let after = self.index.last().id.index;
-        Some(Loss { first, last: floor.seq, after, through, behind, until })
+        let loss = Loss { first, last: floor.seq, after, through, behind, until };
+        Err(loss.error(segments))
     }
 
     fn finish(
@@ -487,7 +481,8 @@ impl<'a> Replay<'a> {
         if base.index > snapshot.index {
             let lost = loss::entries(snapshot.index, Some(base.index));
             let message = format!(
-                "the log begins after entry {base}, but the snapshot ends at entry {snapshot}: {lost}"
+                "the log begins after entry {base}, but the snapshot ends at entry {snapshot}; \
+                 {lost}"
             );
             // The file before the first one, unless that is the first ever.
             let file = self.index.first_segment().filter(|first| *first > 1);

@@ -161,10 +161,8 @@ impl fmt::Display for DirectoryReport {
         self.damage.iter().try_for_each(|error| writeln!(f, "damaged: {error}"))?;
         if !self.damage.is_empty() {
             let id = identity.node.0;
-            writeln!(
-                f,
-                "next: quorate members replace {id} ID=ADDRESS; without a quorum: quorate recover --help"
-            )?;
+            let replace = format!("quorate members replace {id} ID=ADDRESS");
+            writeln!(f, "next: {replace}; without a quorum: quorate recover --help")?;
         }
         Ok(())
     }
