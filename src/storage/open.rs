@@ -88,8 +88,8 @@ impl Storage {
     ///
     /// # Errors
     /// An [`OpenError`] if the directory is not formatted, belongs to another cluster or node, or
-    /// is damaged, or if the disk failed. The text names the file and the offset of damage, and the
-    /// entries that are lost with a flush.
+    /// is damaged, or if the disk failed. The text names the file and the offset of damage, and
+    /// the entries that are lost with a flush.
     pub fn open(
         disk: &mut impl Disk,
         cluster: ClusterId,

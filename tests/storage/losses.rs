@@ -15,7 +15,7 @@ use super::random::{StoreAndModel, steps};
 
 const PAGE: u64 = 4096;
 
-/// What happens to a log file.
+/// A loss of a log file's content.
 #[derive(Clone, Copy, Debug)]
 enum Harm {
     Removed,

@@ -384,8 +384,8 @@ impl Node {
     }
 }
 
-/// Returns true if a write to the superblock's file at `offset` writes a copy of the superblock, and
-/// not a mark of the acknowledged floor.
+/// Returns true if a write to the superblock's file at `offset` writes a copy of the superblock,
+/// and not a mark of the acknowledged floor.
 fn is_copy(offset: u64) -> bool {
     offset.is_multiple_of(1 << 20)
 }
