@@ -82,9 +82,9 @@ impl Storage {
 
     /// Recovers a directory after an orderly stop or a crash. Either everything that was reported
     /// durable is recovered, or an error is returned, also if files of the log are missing, cut or
-    /// zeroed. The exception is a tail of the log after the acknowledged floor of which no sector is
-    /// left: `docs/RECOVERY.md` says which flushes that can be. Nothing is written before the whole
-    /// log was read successfully, and an error of the writes after that loses nothing.
+    /// zeroed. The exception is a tail of the log after the acknowledged floor of which no sector
+    /// is left: `docs/RECOVERY.md` says which flushes that can be. Nothing is written before the
+    /// whole log was read successfully, and an error of the writes after that loses nothing.
     ///
     /// # Errors
     /// An [`OpenError`] if the directory is not formatted, belongs to another cluster or node, or
