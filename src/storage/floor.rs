@@ -3,16 +3,16 @@
 //!
 //! A mark is written after each flush and is not synced: the flush that it names is durable
 //! already, so that a mark may survive a crash or not. Every sync of the superblock makes it
-//! durable.
+//! durable. A mark that cannot be read counts as none, because the flushes may be complete
+//! without it. A mark that cannot be written stops the store, like any failed write.
 
 use crate::storage::block::{Digest, FlushSeq};
 use crate::storage::bytes::Reader;
 use crate::storage::disk::{Disk, FileAction, FileName};
-use crate::storage::error::{OpenError, StorageError};
 use crate::storage::identity::Identity;
-use crate::storage::sector::SECTOR_BYTES;
+use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES};
 use crate::storage::segment::NodeSegment;
-use crate::storage::superblock::{COPY_BYTES, COPY_STRIDE, Superblock};
+use crate::storage::superblock::{COPY_STRIDE, Superblock};
 use crate::types::Index;
 
 /// The number of marks. Flushes take turns, so that a damaged mark costs one flush of the floor.
@@ -31,31 +31,30 @@ pub(crate) struct Floor {
 }
 
 impl Floor {
-    /// Reads the marks, and returns the highest floor that they or the superblock record. A damaged
-    /// mark is ignored, because it was only a second witness.
-    ///
-    /// # Errors
-    /// An [`OpenError`] if the disk failed.
-    pub(crate) fn read(disk: &mut impl Disk, superblock: &Superblock) -> Result<Floor, OpenError> {
+    /// Reads the marks, and returns the highest floor that they or the superblock record. A mark
+    /// that is damaged or cannot be read is ignored, because it was only a second witness.
+    pub(crate) fn read(disk: &mut impl Disk, superblock: &Superblock) -> Floor {
         let mut floor = Floor { seq: superblock.ack_floor, place: None };
         for offset in (0..MARKS).map(offset_of) {
             let file = FileName::Superblock;
             let read = disk.execute(&FileAction::Read { file, offset, bytes: SECTOR_BYTES });
-            let bytes = read.map_err(|error| StorageError::disk(Some(file), offset, &error))?;
+            let bytes = read.unwrap_or_default();
             let marked = decode(&bytes, &superblock.identity).unwrap_or_default();
             if marked.seq >= floor.seq {
                 floor = marked;
             }
         }
-        Ok(floor)
+        floor
     }
 
-    /// Returns the write of the mark of this floor, in the directory of `identity`.
+    /// Returns the write of the mark of this floor, in the directory of `identity`. It covers a
+    /// page, so that no system has to read the rest of the page first, and that a sector that
+    /// could not be read is repaired.
     pub(crate) fn mark(&self, identity: &Identity) -> FileAction {
         let (segment, last) = self.place.expect("a mark names the place of its flush");
         assert!(self.seq > FlushSeq(0), "flushes are numbered from 1");
         assert!(self.seq <= FlushSeq::MAX, "the flush number is in its range");
-        let mut bytes = Vec::with_capacity(SECTOR_BYTES);
+        let mut bytes = Vec::with_capacity(PAGE_BYTES);
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend([0; 4]);
@@ -67,13 +66,15 @@ impl Floor {
         let sum = Digest::of(&bytes);
         bytes.extend(sum.0);
         assert_eq!(bytes.len(), SECTOR_BYTES, "a mark is one sector, which is written as a whole");
+        bytes.resize(PAGE_BYTES, 0);
         FileAction::Write { file: FileName::Superblock, offset: offset_of(self.seq.0), bytes }
     }
 }
 
-/// Returns the offset of the mark of flush `seq`, in the space after a copy of the superblock.
+/// Returns the offset of the mark of flush `seq`, halfway between two copies of the superblock, so
+/// that no unit of the cache or of the disk has both a mark and a copy.
 fn offset_of(seq: u64) -> u64 {
-    seq % MARKS * COPY_STRIDE + COPY_BYTES as u64
+    seq % MARKS * COPY_STRIDE + COPY_STRIDE / 2
 }
 
 fn decode(bytes: &[u8], identity: &Identity) -> Option<Floor> {

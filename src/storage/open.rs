@@ -293,7 +293,7 @@ impl Directory {
             let message = "the segment number is out of range";
             return Err(StorageError::damage(FileName::Segment(*number), 0, message).into());
         }
-        let floor = Floor::read(disk, &superblock)?;
+        let floor = Floor::read(disk, &superblock);
         Ok(Directory { copies, superblock, floor, segments })
     }
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use quorate::storage::{
-    Disk, FileAction, FileName, Inspection, OpenError, Storage, StorageConfig, StorageError,
+    Disk, DiskError, FileAction, FileName, Inspection, OpenError, Storage, StorageConfig,
+    StorageError,
 };
 use quorate::types::Index;
 use quorate_sim::disk::SimDisk;
 
-use super::host::{Host, config, entry, formatted, write};
+use super::host::{CLUSTER, Host, NODE, config, entry, formatted, write};
 use super::random::{StoreAndModel, steps};
 
 const PAGE: u64 = 4096;
@@ -168,6 +169,11 @@ fn long() -> StorageConfig {
     StorageConfig { segment_bytes: 256 << 10, ..config() }
 }
 
+/// Returns the offset of the mark of flush `seq` in the file of the superblock.
+fn mark_at(seq: u64) -> u64 {
+    (seq % 2 << 20) + (512 << 10)
+}
+
 /// Zeroes the header blocks or the bodies of the flushes from `first` through `last` in the first
 /// segment, which are one page each.
 fn zero_flushes(disk: &mut SimDisk, (first, last): (u64, u64), (headers, bodies): (bool, bool)) {
@@ -269,7 +275,7 @@ fn a_damaged_mark_is_no_error_and_the_other_one_is_used() {
     for damaged in [&[0, 1][..], &[0], &[1]] {
         let mut disk = host.disk.clone();
         for mark in damaged {
-            let offset = (mark << 20) + PAGE + 60;
+            let offset = mark_at(*mark) + 60;
             let byte = read(&mut disk, FileName::Superblock, offset, 1)[0];
             overwrite(&mut disk, FileName::Superblock, offset, vec![byte ^ 1]);
         }
@@ -282,5 +288,53 @@ fn a_damaged_mark_is_no_error_and_the_other_one_is_used() {
             2 => assert!(rejected(&disk, &long()).is_ok()),
             _ => assert!(failure(&disk, &long()).message.contains("flushes 11 through ")),
         }
+    }
+}
+
+/// A disk on which some marks of the floor cannot be read until they are written again.
+#[derive(Debug)]
+struct UnreadableMarks {
+    disk: SimDisk,
+    /// The offsets of the marks.
+    marks: BTreeSet<u64>,
+    /// The number of reads that failed.
+    failed: usize,
+}
+
+impl Disk for UnreadableMarks {
+    fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
+        self.disk.list()
+    }
+
+    fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+        match action {
+            FileAction::Read { file: FileName::Superblock, offset, .. }
+                if self.marks.contains(offset) =>
+            {
+                self.failed += 1;
+                return Err(DiskError::Failed("uncorrectable error".to_owned()));
+            }
+            FileAction::Write { file: FileName::Superblock, offset, bytes } => {
+                assert_eq!(bytes.len() as u64, PAGE, "only a whole page needs no read");
+                self.marks.remove(offset);
+            }
+            _ => {}
+        }
+        self.disk.execute(action)
+    }
+}
+
+#[test]
+fn a_mark_that_cannot_be_read_prevents_no_start_and_is_repaired() {
+    let host = flushes(&long(), 20);
+    for marks in [&[0, 1][..], &[0], &[1]] {
+        let marks = marks.iter().map(|mark| mark_at(*mark)).collect();
+        let mut disk = UnreadableMarks { disk: host.disk.clone(), marks, failed: 0 };
+        let found = Inspection::open(&mut disk, &long()).expect("the directory is readable");
+        assert_eq!((found.damage, found.opened.last.index), (None, Index(20)));
+        let (_, opened) = Storage::open(&mut disk, CLUSTER, NODE, &long()).expect("it opens");
+        assert_eq!(opened.last.index, Index(20));
+        assert!(disk.failed > 0, "a mark was read");
+        assert!(disk.marks.len() < 2, "a start writes a mark");
     }
 }
