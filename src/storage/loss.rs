@@ -38,7 +38,11 @@ impl Loss {
             Ordering::Equal => format!("flush {last} was acknowledged and cannot be read"),
             Ordering::Greater => format!("only an older copy of flush {last} is left"),
         };
-        let lost = entries(self.after, self.through);
+        let lost = match first > last {
+            // The copy is complete: only the flushes after it may be missing.
+            true => format!("every entry from {} on may be lost", self.after.next()),
+            false => entries(self.after, self.through),
+        };
         let message = format!("{cause}: {flushes}; {lost}");
         StorageError { file, offset, message, cause: ErrorCause::Damage }.into()
     }

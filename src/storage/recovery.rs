@@ -285,7 +285,8 @@ impl<'a> Replay<'a> {
                 _ => break,
             }
         }
-        if let Some(first) = self.last_seq.map(FlushSeq::next).filter(|first| *first < until) {
+        let first = self.last_seq().next();
+        if self.last_seq.is_some() && first < until {
             let loss = Loss {
                 first,
                 last: FlushSeq(until.0 - 1),
@@ -351,7 +352,11 @@ impl<'a> Replay<'a> {
     ) -> Result<(), OpenError> {
         let (block, records) = (&found.block, &found.records);
         let invalid = |message: String| Err(damage(scan.segment.number, found.offset, message));
-        if let Some(last) = self.last_seq.filter(|last| last.next() != block.seq) {
+        // An installed snapshot replaced the flushes before `log_start`.
+        let skips_dead =
+            |last: FlushSeq| last < block.seq && block.seq <= self.superblock.log_start;
+        let gap = |last: &FlushSeq| last.next() != block.seq && !skips_dead(*last);
+        if let Some(last) = self.last_seq.filter(gap) {
             return invalid(format!(
                 "found flush {} instead of flush {}",
                 block.seq.0,
@@ -439,12 +444,15 @@ impl<'a> Replay<'a> {
         self.last_seq.unwrap_or(start).max(start)
     }
 
-    /// Checks that no flush through the floor is missing after the last one. The last one may be
-    /// an older copy of the floor, which a start has written again in a segment that is missing.
+    /// Checks that no flush through the floor is missing after the last one, unless an installed
+    /// snapshot replaced it. The last one may be an older copy of the floor, which a start has
+    /// written again in a segment that is missing.
     fn check_floor(&self, segments: &[(u64, u64)]) -> Result<(), OpenError> {
         let (floor, first) = (self.floor, self.last_seq().next());
         let found = self.index.end_of_headers().map_or(0, |(segment, _)| segment);
-        if first > floor.seq && floor.place.is_none_or(|(segment, _)| segment <= found) {
+        let is_dead = floor.seq < self.superblock.log_start;
+        let is_elsewhere = floor.place.is_some_and(|(segment, _)| segment > found);
+        if first > floor.seq && (is_dead || !is_elsewhere) {
             return Ok(());
         }
         let listed = segments.first().map(|(number, _)| *number);

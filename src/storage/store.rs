@@ -316,8 +316,9 @@ impl Storage {
             events.extend(persisted.into_iter().map(Event::Persisted));
             if let Some(flush) = flush.filter(|_| self.started) {
                 self.mark_floor();
-                if flush.header.0 == 0 {
-                    // From now on the superblock alone shows that the segment held a flush.
+                if flush.header.0 == 0 || flush.seq == self.updater.durable().log_start {
+                    // From now on the superblock alone shows that the segment held a flush, and
+                    // one that is not dead.
                     self.updater.request(|_| {});
                 }
             }
