@@ -51,26 +51,33 @@ impl Loss {
     /// show, and what is wrong there.
     fn place(&self, segments: &[(u64, u64)]) -> (Option<FileName>, u64, String) {
         let (behind, offset) = self.behind;
-        let whole = segments.iter().map(|(_, bytes)| *bytes).max();
         for number in behind + 1..self.until {
             let file = Some(FileName::Segment(number));
             match segments.binary_search_by_key(&number, |(number, _)| *number) {
                 Err(_) => return (file, 0, "the file is missing".to_owned()),
-                Ok(place) => {
+                Ok(place) if is_cut(segments, place) => {
                     let bytes = segments[place].1;
-                    if Some(bytes) < whole {
-                        return (file, bytes, format!("the file ends after {bytes} bytes"));
-                    }
+                    return (file, bytes, format!("the file ends after {bytes} bytes"));
                 }
+                Ok(_) => {}
             }
         }
-        let empty = "no flush is here".to_owned();
+        let empty = "no intact flush is here".to_owned();
         match (behind, self.until > behind + 1) {
             (_, true) => (Some(FileName::Segment(behind + 1)), 0, empty),
             (0, false) => (None, 0, "no log file has a flush".to_owned()),
             (_, false) => (Some(FileName::Segment(behind)), offset, empty),
         }
     }
+}
+
+/// Returns true if a file is empty or smaller than the files before and after it; a file that is
+/// smaller than one of them only may be of a configuration with smaller files.
+fn is_cut(segments: &[(u64, u64)], place: usize) -> bool {
+    let size = |place: usize| segments.get(place).map(|(_, bytes)| *bytes);
+    let before = place.checked_sub(1).and_then(size);
+    let (bytes, after) = (size(place), size(place + 1));
+    bytes == Some(0) || before > bytes && after > bytes
 }
 
 /// Says which entries are lost: those after `after` through `through`.

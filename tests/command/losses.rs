@@ -101,7 +101,11 @@ fn a_killed_node_does_not_start_without_its_acknowledged_log_files() {
         let file = File::create(segment(copy, last)).expect("it exists");
         file.set_len(SEGMENT).expect("the disk has space");
     });
-    rejected(&nodes, "zero", &format!("error: zero: {} at 0: no flush is here", named(last)));
+    rejected(
+        &nodes,
+        "zero",
+        &format!("error: zero: {} at 0: no intact flush is here", named(last)),
+    );
 
     // The last write alone: its header is the last page with content before the bodies.
     copy(&nodes, "tail", |copy| zero_last_flush(&segment(copy, last)));
