@@ -485,6 +485,12 @@ impl<'a> Replay<'a> {
         let snapshot = self.superblock.snapshot.last;
         let last_seq = self.last_seq();
         assert!(last_seq >= self.floor.seq, "no flush through the floor is missing");
+        if last_seq > FlushSeq::RECOVERED_MAX {
+            let last_seq = last_seq.0;
+            let file = self.index.end_of_headers().map(|(segment, _)| FileName::Segment(segment));
+            let message = format!("flush {last_seq} is out of range: no log has that many");
+            return Err(StorageError { file, offset: 0, message, cause: ErrorCause::Damage }.into());
+        }
         let (base, last) = (self.index.base().id, self.index.last().id);
         if base.index > snapshot.index {
             let lost = loss::entries(snapshot.index, Some(base.index));

@@ -131,6 +131,20 @@ fn a_missing_flush_or_a_term_after_the_superblocks_is_rejected() {
 }
 
 #[test]
+fn a_flush_number_that_leaves_no_room_for_later_ones_is_rejected() {
+    let one = |seq: FlushSeq| {
+        let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
+        segment.flush(Link::default(), 1, |block| block.seq = seq);
+        last(segment)
+    };
+    assert_eq!(one(FlushSeq::RECOVERED_MAX), Ok(1));
+    for seq in [FlushSeq::RECOVERED_MAX.next(), FlushSeq::MAX] {
+        let error = one(seq).expect_err("no log has that many flushes");
+        assert!(error.contains(&format!("flush {} is out of range", seq.0)), "{error}");
+    }
+}
+
+#[test]
 fn a_header_block_beyond_the_end_of_the_file_is_rejected() {
     let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
     segment.flush(Link::default(), 1, |_| {});
