@@ -82,8 +82,10 @@ impl Storage {
 
     /// Recovers a directory after an orderly stop or a crash. Either everything that was reported
     /// durable is recovered, or an error is returned, also if files of the log are missing, cut or
-    /// zeroed. The exception is a tail of the log after the acknowledged floor of which no sector
-    /// is left: `docs/RECOVERY.md` says which flushes that can be. Nothing is written before the
+    /// zeroed. The exception are the last flushes, as far as they are after the acknowledged floor,
+    /// if no header block of a flush after the first lost one is left; for the last flush, one lost
+    /// sector suffices. `docs/RECOVERY.md` says which flushes can be after the floor. Files that
+    /// hold only entries covered by the snapshot may be missing. Nothing is written before the
     /// whole log was read successfully, and an error of the writes after that loses nothing.
     ///
     /// # Errors
