@@ -8,10 +8,13 @@ use quorate::storage::{
     Disk, DiskError, FileAction, FileName, Inspection, OpenError, Storage, StorageConfig,
     StorageError,
 };
-use quorate::types::Index;
+use quorate::types::{Index, Write, WriteId};
 use quorate_sim::disk::SimDisk;
 
-use super::host::{CLUSTER, Host, NODE, config, entry, formatted, write};
+use super::host::{
+    CLUSTER, COPY_STRIDE, Host, NODE, bare, config, entry, formatted, hard_state, snapshot, u64_at,
+    write,
+};
 use super::random::{StoreAndModel, steps};
 
 const PAGE: u64 = 4096;
@@ -100,8 +103,9 @@ fn failure(disk: &SimDisk, config: &StorageConfig) -> StorageError {
     }
 }
 
-/// Returns the number of harms that were rejected; the others lost nothing that was acknowledged.
-fn harm_each_segment(pair: &StoreAndModel, disk: &SimDisk) -> usize {
+/// Harms each log file in each way. Returns the number of harms that were rejected, and checks the
+/// store that opens after another one.
+fn harm_each_segment(disk: &SimDisk, mut check: impl FnMut(Host, ((u64, u64), Harm))) -> usize {
     let mut detected = 0;
     let listed = segments(&mut disk.clone());
     for segment in &listed {
@@ -113,11 +117,22 @@ fn harm_each_segment(pair: &StoreAndModel, disk: &SimDisk) -> usize {
             harm(&mut disk, *segment, kind);
             match rejected(&disk, &config()) {
                 Err(_) => detected += 1,
-                Ok(host) => pair.has_everything(host, (*segment, kind)),
+                Ok(host) => check(host, (*segment, kind)),
             }
         }
     }
     detected
+}
+
+/// Returns the highest flush that a mark on the disk or the superblock records, at the offsets of
+/// `docs/FORMAT.md`.
+fn floor(disk: &mut SimDisk) -> u64 {
+    let file = FileName::Superblock;
+    let marks = [0, 1].map(|mark| u64_at(&read(disk, file, mark_at(mark), PAGE), 56));
+    let copies = [0, 1, 2, 3].map(|copy| read(disk, file, copy * COPY_STRIDE, PAGE));
+    let twice = |copy: &&Vec<u8>| copies.iter().filter(|other| other == copy).count() > 1;
+    let recorded = copies.iter().filter(twice).map(|copy| u64_at(copy, 120));
+    recorded.chain(marks).max().expect("there are marks")
 }
 
 impl StoreAndModel {
@@ -148,8 +163,34 @@ proptest! {
         // The process was killed, or the power failed: then the marks since the last sync are lost.
         let killed = pair.host.disk.clone();
         let failed = pair.host.clone().crash(&BTreeSet::new());
-        let detected = [killed, failed].map(|disk| harm_each_segment(&pair, &disk));
+        let check = |host, harm| pair.has_everything(host, harm);
+        let detected = [killed, failed].map(|disk| harm_each_segment(&disk, check));
         prop_assert!(detected[0] >= detected[1], "marks detect no less: {detected:?}");
+    }
+
+    #[test]
+    fn a_log_file_harmed_under_way_loses_only_flushes_after_the_floor(
+        steps in steps(),
+        kept in any::<u64>(),
+    ) {
+        let mut pair = StoreAndModel::new();
+        for step in &steps {
+            pair.execute(step);
+        }
+        let mut killed = pair.host.disk.clone();
+        if let Some((last, _)) = pair.host.marked.last_key_value() {
+            prop_assert!(floor(&mut killed) + 1 >= *last, "at most one mark is not written");
+        }
+        let kept = (0..64).filter(|place| kept >> place & 1 == 1).collect();
+        let failed = pair.host.clone().crash(&kept);
+        for mut disk in [killed, failed] {
+            let marked = pair.host.marked.get(&floor(&mut disk)).copied().unwrap_or_default();
+            harm_each_segment(&disk, |mut host, harm| {
+                let ends = (host.storage.last(), host.storage.base());
+                let found = pair.state_of(ends, &host.log(), pair.reported(marked));
+                assert!(found.is_some(), "{harm:?} loses more: {ends:?} after {marked:?}");
+            });
+        }
     }
 }
 
@@ -171,7 +212,7 @@ fn long() -> StorageConfig {
 
 /// Returns the offset of the mark of flush `seq` in the file of the superblock.
 fn mark_at(seq: u64) -> u64 {
-    (seq % 2 << 20) + (512 << 10)
+    seq % 2 * COPY_STRIDE + COPY_STRIDE / 2
 }
 
 /// Zeroes the header blocks or the bodies of the flushes from `first` through `last` in the first
@@ -207,7 +248,7 @@ fn the_last_flushes_are_missed_after_a_kill_even_if_nothing_of_them_is_left() {
                          {first} through 20 are lost"
                     ),
                 };
-                assert_eq!(error.message, format!("no flush is here: {range}"));
+                assert_eq!(error.message, format!("no intact flush is here: {range}"));
             }
         }
     }
@@ -252,13 +293,32 @@ fn missing_files_are_named_with_the_entries_that_they_held() {
 fn a_power_failure_hides_at_most_the_flushes_since_the_segment_was_begun() {
     let host = flushes(&long(), 20);
     let durable = host.clone().crash(&BTreeSet::new());
-    for first in 1..=20 {
+    let without = |range, parts| {
         let mut disk = durable.clone();
-        zero_flushes(&mut disk, (first, 20), (true, true));
-        match rejected(&disk, &long()) {
-            Ok(host) => assert_eq!(host.storage.last().index, Index(first - 1)),
-            Err(error) => assert_eq!(first, 1, "{error}"),
+        zero_flushes(&mut disk, range, parts);
+        rejected(&disk, &long()).map(|host| host.storage.last().index)
+    };
+    for first in 1..=20 {
+        // Bodies without a header block are not evidence of a flush.
+        for parts in [(true, true), (true, false)] {
+            match without((first, 20), parts) {
+                Ok(last) => assert_eq!(last, Index(first - 1)),
+                Err(error) => assert_eq!(first, 1, "{error}"),
+            }
+            // Any later header block is.
+            assert!(first == 20 || without((first, 19), parts).is_err());
         }
+        match without((first, 20), (false, true)) {
+            Ok(last) => assert_eq!((first, last), (20, Index(19))),
+            Err(error) => assert!(first < 20, "{error}"),
+        }
+    }
+    // One sector of the last flush suffices.
+    for offset in [19 * PAGE, 20 * PAGE - 512, long().segment_bytes - 20 * PAGE] {
+        let mut disk = durable.clone();
+        zero(&mut disk, FileName::Segment(1), offset, 512);
+        let host = rejected(&disk, &long()).expect("the flush passes for torn");
+        assert_eq!(host.storage.last().index, Index(19));
     }
     // Any update of the superblock, here the orderly stop, ends this.
     let mut closed = host;
@@ -267,6 +327,109 @@ fn a_power_failure_hides_at_most_the_flushes_since_the_segment_was_begun() {
     let mut disk = closed.crash(&BTreeSet::new());
     zero_flushes(&mut disk, (20, 20), (true, true));
     assert!(failure(&disk, &long()).message.ends_with("entry 20 is lost"));
+}
+
+#[test]
+fn a_power_failure_before_a_segment_is_recorded_hides_its_first_flush_and_the_file_before() {
+    // Four flushes fill the first segment; the fifth is acknowledged, and nothing after that done.
+    let mut host = flushes(&config(), 4);
+    host.persist(write(5, 0, 5..=5));
+    while host.persisted() < WriteId(5) {
+        assert!(host.step(), "the fifth flush is durable at last");
+    }
+    let killed = host.disk.clone();
+    let failed = host.clone().crash(&BTreeSet::new());
+    let without = |disk: &SimDisk, first: u64| {
+        let mut disk = disk.clone();
+        remove(&mut disk, 2);
+        if first < 5 {
+            zero_flushes(&mut disk, (first, 4), (true, false));
+        }
+        rejected(&disk, &config()).map(|host| host.storage.last().index)
+    };
+    assert_eq!(without(&killed, 5), Ok(Index(4)), "the mark of the fifth flush is not written");
+    assert!(without(&killed, 4).is_err());
+    for first in 2..=5 {
+        assert_eq!(without(&failed, first), Ok(Index(first - 1)));
+    }
+    assert!(without(&failed, 1).is_err());
+    // Then the superblock records the segment.
+    host.settle();
+    assert!(without(&host.crash(&BTreeSet::new()), 5).is_err());
+}
+
+#[test]
+fn an_older_copy_of_the_last_flush_shows_that_later_ones_may_be_lost() {
+    let failed = flushes(&long(), 20).crash(&BTreeSet::new());
+    let (started, _) = Host::open_with(failed, &long()).expect("it opens");
+    let mut disk = started.disk;
+    remove(&mut disk, 2);
+    let error = failure(&disk, &long());
+    assert_eq!((error.file, error.offset), (Some(FileName::Segment(2)), 0), "{error}");
+    let message = "the file is missing: only an older copy of flush 20 is left; every entry from 21 \
+                   on may be lost";
+    assert_eq!(error.message, message);
+}
+
+#[test]
+fn a_file_with_flushes_that_a_snapshot_replaced_may_be_missing() {
+    let mut host = flushes(&config(), 8);
+    let first = read(&mut host.disk, FileName::Segment(1), 0, config().segment_bytes);
+    let install = Some(snapshot(2, 30));
+    host.persist(Write { hard_state: Some(hard_state(2, 1)), install, ..bare(9) });
+    host.settle();
+    let missing = |host: &Host| {
+        let mut disk = host.disk.clone();
+        remove(&mut disk, 2);
+        rejected(&disk, &config()).expect("nothing is lost").storage.last().index
+    };
+    assert_eq!(missing(&host), Index(30));
+    // Flushes before and after the missing ones make no difference.
+    replace(&mut host.disk, FileName::Segment(1), first);
+    assert_eq!(missing(&host), Index(30));
+    host.persist(write(10, 2, 31..=31));
+    host.settle();
+    assert_eq!(missing(&host), Index(31));
+}
+
+#[test]
+fn the_first_flush_after_a_received_snapshot_is_recorded_like_that_of_a_segment() {
+    let mut host = flushes(&config(), 1);
+    let install = Some(snapshot(2, 30));
+    host.persist(Write { hard_state: Some(hard_state(2, 1)), install, ..bare(2) });
+    host.persist(write(3, 2, 31..=31));
+    host.settle();
+    let mut disk = host.crash(&BTreeSet::new());
+    remove(&mut disk, 1);
+    assert!(failure(&disk, &config()).message.contains("the file is missing"));
+}
+
+#[test]
+fn files_of_a_smaller_configured_size_are_not_taken_for_cut() {
+    let mut host = flushes(&config(), 6);
+    host.act(Storage::close);
+    host.settle();
+    let smaller = StorageConfig {
+        segment_bytes: 16 << 10,
+        command_bytes_max: 1000,
+        flush_bytes_max: 2048,
+        ..config()
+    };
+    let (mut host, _) = Host::open_with(host.disk, &smaller).expect("it opens");
+    host.act(Storage::start);
+    for index in 7..=12 {
+        host.persist(write(index, 0, index..=index));
+        host.settle();
+    }
+    let mut found = 0;
+    for segment in segments(&mut host.disk) {
+        let mut disk = host.disk.clone();
+        harm(&mut disk, segment, Harm::Zeroed);
+        let Err(OpenError::Failed(error)) = rejected(&disk, &smaller).map(drop) else { continue };
+        found += 1;
+        assert!(!error.message.starts_with("the file ends"), "{segment:?}: {error}");
+    }
+    assert!(found >= 4, "the files with flushes are missed: {found}");
 }
 
 #[test]

@@ -111,17 +111,33 @@ impl StoreAndModel {
         self.persist(Write { hard_state, entries, ..self.write() });
     }
 
+    /// Returns the number of writes since the start that are durable if `id` is the last of them.
+    pub(super) fn reported(&self, id: WriteId) -> usize {
+        (id.0.max(self.before) - self.before) as usize
+    }
+
+    /// Returns the first state after `writes` writes or more, in whole or in part, that has this
+    /// log, which is given with its last entry and the one before its first.
+    pub(super) fn state_of(
+        &self,
+        (last, base): (EntryId, EntryId),
+        entries: &[Entry],
+        writes: usize,
+    ) -> Option<Model> {
+        let parts = self.states[writes..].iter().zip(&self.writes[writes..]);
+        let mut possible = vec![self.states[writes].clone()];
+        possible.extend(parts.flat_map(|(state, write)| state.during(write)));
+        possible
+            .into_iter()
+            .find(|state| state.last() == last && state.entries_after(base.index) == entries)
+    }
+
     fn restart(&mut self, disk: SimDisk) {
         let (mut host, opened) = Host::open(disk).expect("a directory opens after any crash");
-        let reported = (self.host.persisted().0.max(self.before) - self.before) as usize;
+        let reported = self.reported(self.host.persisted());
         let base = opened.base;
         let entries = host.log();
-        let parts = self.states[reported..].iter().zip(&self.writes[reported..]);
-        let mut possible = vec![self.states[reported].clone()];
-        possible.extend(parts.flat_map(|(state, write)| state.during(write)));
-        let found = possible.into_iter().find(|state| {
-            state.last() == opened.last && state.entries_after(base.index) == entries
-        });
+        let found = self.state_of((opened.last, base), &entries, reported);
         let mut model = found.expect("the recovered log is a prefix of the writes");
         let hard = self.states[reported..].iter().any(|s| s.hard_state == opened.hard_state);
         assert!(hard, "{:?}", opened.hard_state);

@@ -112,8 +112,11 @@ fn a_changed_bit_a_short_sector_or_another_directory_makes_a_mark_void() {
 }
 
 #[test]
-fn numbers_above_their_maximum_are_rejected() {
+fn another_version_and_numbers_above_their_maximum_are_rejected() {
     for (offset, number, accepted) in [
+        // The version, and the zeros after it.
+        (8, 1, true),
+        (8, 2, false),
         (56, FlushSeq::MAX.0, true),
         (56, FlushSeq::MAX.0 + 1, false),
         (56, 0, false),
