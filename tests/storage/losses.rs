@@ -366,8 +366,8 @@ fn an_older_copy_of_the_last_flush_shows_that_later_ones_may_be_lost() {
     remove(&mut disk, 2);
     let error = failure(&disk, &long());
     assert_eq!((error.file, error.offset), (Some(FileName::Segment(2)), 0), "{error}");
-    let message = "the file is missing: only an older copy of flush 20 is left; every entry from 21 \
-                   on may be lost";
+    let message = "the file is missing: only an older copy of flush 20 is left; every entry from \
+                   21 on may be lost";
     assert_eq!(error.message, message);
 }
 
