@@ -12,6 +12,7 @@ mod storage {
     mod formatting;
     mod golden;
     mod host;
+    mod losses;
     mod model;
     mod mutated;
     mod operators;

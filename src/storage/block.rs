@@ -85,6 +85,8 @@ pub(crate) enum BlockError {
 impl FlushSeq {
     /// The highest number that is accepted; the room above it keeps arithmetic from overflowing.
     pub(crate) const MAX: FlushSeq = FlushSeq(1 << 62);
+    /// The highest number with which a log may be opened, so that no node ever reaches `MAX`.
+    pub(crate) const RECOVERED_MAX: FlushSeq = FlushSeq(1 << 61);
 
     pub(crate) const fn next(self) -> FlushSeq {
         FlushSeq(self.0 + 1)

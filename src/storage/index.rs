@@ -99,6 +99,17 @@ impl LogIndex {
         Some((found.header_end, found.body_start))
     }
 
+    /// Returns the number of the first segment with a flush.
+    pub(crate) fn first_segment(&self) -> Option<u64> {
+        self.segments.front().map(|segment| segment.number)
+    }
+
+    /// Returns the number of the last segment with a flush, and the offset at which its header
+    /// blocks end.
+    pub(crate) fn end_of_headers(&self) -> Option<(u64, u64)> {
+        self.segments.back().map(|segment| (segment.number, segment.header_end))
+    }
+
     /// Adds a flush: truncates the log after the entry that the flush follows, then appends.
     pub(crate) fn append(&mut self, flush: &Flush) {
         self.record_flush(flush);

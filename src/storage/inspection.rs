@@ -40,8 +40,8 @@ impl Inspection {
         config.check().map_err(OpenError::Config)?;
         let directory = Directory::read(disk)?;
         let (superblock, segments) = (&directory.superblock, &directory.segments);
-        let (recovered, damage) = match recover(disk, superblock, segments, config.segment_bytes, 0)
-        {
+        let (floor, bytes) = (directory.floor, config.segment_bytes);
+        let (recovered, damage) = match recover(disk, superblock, floor, segments, bytes, 0) {
             Ok(recovered) => (recovered, None),
             Err(OpenError::Failed(damage)) => (salvage(disk, superblock, segments), Some(damage)),
             Err(error) => return Err(error),

@@ -7,6 +7,7 @@ use crate::storage::batch::{Batch, WriteQueue};
 use crate::storage::block::{Block, FlushSeq, Link, RECORD_BYTES, body_of};
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
+use crate::storage::floor::Floor;
 use crate::storage::identity::Identity;
 use crate::storage::index::{Flush, LogIndex};
 use crate::storage::operations::{Operations, Owner};
@@ -89,6 +90,12 @@ impl Log {
 
     pub(crate) fn acknowledged(&self) -> FlushSeq {
         self.acknowledged
+    }
+
+    /// Returns the last durable flush and its place; None if the log has no segment.
+    pub(crate) fn floor(&self) -> Option<Floor> {
+        let (segment, _) = self.index.end_of_headers()?;
+        Some(Floor { seq: self.acknowledged, place: Some((segment, self.index.last().id.index)) })
     }
 
     /// Returns true if no batch is queued or being written.
@@ -265,8 +272,13 @@ impl Log {
         }
     }
 
-    /// Handles the completion of an operation of the flush under way.
-    pub(crate) fn flushed(&mut self, id: OperationId, persisted: &mut Vec<WriteId>) {
+    /// Handles the completion of an operation of the flush under way; returns the flush once it is
+    /// durable.
+    pub(crate) fn flushed(
+        &mut self,
+        id: OperationId,
+        persisted: &mut Vec<WriteId>,
+    ) -> Option<Flush> {
         let writing = self
             .writing
             .as_mut()
@@ -276,14 +288,15 @@ impl Log {
         };
         operations.retain(|other| *other != id);
         if !operations.is_empty() {
-            return;
+            return None;
         }
-        self.index.append(flush);
+        let flush = *flush;
+        self.index.append(&flush);
         self.acknowledged = flush.seq;
         writing.batch.drop_durable(*entries, flush.last);
-        let last = flush.last.id.index;
         writing.stage = Stage::Entries;
-        report_durable(writing, last, persisted);
+        report_durable(writing, flush.last.id.index, persisted);
+        Some(flush)
     }
 
     /// Compacts the log through `through` in whole segments.

@@ -4,10 +4,12 @@ use crate::storage::block::FlushSeq;
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{Completion, Disk, DiskError, FileAction, FileName};
 use crate::storage::error::{ErrorCause, OpenError, StorageError};
+use crate::storage::floor::Floor;
 use crate::storage::identity::{ClusterId, Identity, Origin};
 use crate::storage::log::LogStart;
 use crate::storage::reader::FetchId;
 use crate::storage::recovery::{RecoveredLog, recover};
+use crate::storage::segment::NodeSegment;
 use crate::storage::snapshots::{OpenedSnapshots, Snapshots};
 use crate::storage::spare_segments::SpareSegments;
 use crate::storage::store::{Event, Storage};
@@ -16,9 +18,6 @@ use crate::storage::superblock::{
 };
 use crate::storage::superblock_updater::{SuperblockUpdater, first_actions};
 use crate::types::{Entry, EntryId, HardState, Index, Membership, NodeId, SnapshotMeta};
-
-/// The highest segment number that is accepted; a healthy log never reaches it.
-const SEGMENT_MAX: u64 = 1 << 62;
 
 /// The recovered content of a directory: everything in `Restored` except the applied index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +46,12 @@ pub struct OpenedStorage {
     pub tail: Vec<Entry>,
 }
 
-/// The superblock and the list of segments of a directory, before any of the log is read.
+/// The superblock, the acknowledged floor and the list of segments of a directory, before any of
+/// the log is read.
 pub(crate) struct Directory {
     copies: Vec<SuperblockCopy>,
     pub(crate) superblock: Superblock,
+    pub(crate) floor: Floor,
     /// The number and the size in bytes of each segment, in ascending order.
     pub(crate) segments: Vec<(u64, u64)>,
 }
@@ -80,12 +81,17 @@ impl Storage {
     }
 
     /// Recovers a directory after an orderly stop or a crash. Either everything that was reported
-    /// durable is recovered, or an error is returned. Nothing is written before the whole log was
-    /// read successfully, and an error of the writes after that loses nothing.
+    /// durable is recovered, or an error is returned, also if files of the log are missing, cut or
+    /// zeroed. The exception are the last flushes, as far as they are after the acknowledged floor,
+    /// if no header block of a flush after the first lost one is left; for the last flush, one lost
+    /// sector suffices. `docs/RECOVERY.md` says which flushes can be after the floor. Files that
+    /// hold only entries covered by the snapshot may be missing. Nothing is written before the
+    /// whole log was read successfully, and an error of the writes after that loses nothing.
     ///
     /// # Errors
     /// An [`OpenError`] if the directory is not formatted, belongs to another cluster or node, or
-    /// is damaged, or if the disk failed.
+    /// is damaged, or if the disk failed. The text names the file and the offset of damage, and
+    /// the entries that are lost with a flush.
     pub fn open(
         disk: &mut impl Disk,
         cluster: ClusterId,
@@ -93,13 +99,13 @@ impl Storage {
         config: &StorageConfig,
     ) -> Result<(Storage, OpenedStorage), OpenError> {
         config.check().map_err(OpenError::Config)?;
-        let Directory { copies, superblock, segments } = Directory::read(disk)?;
+        let Directory { copies, superblock, floor, segments } = Directory::read(disk)?;
         let identity = Identity { cluster, node, ..superblock.identity };
         if let Some((field, expected, found)) = identity.first_difference(&superblock.identity) {
             return Err(OpenError::Mismatch { file: FileName::Superblock, field, expected, found });
         }
         let (bytes, tail) = (config.segment_bytes, config.tail_bytes_max);
-        let recovered = recover(disk, &superblock, &segments, bytes, tail)?;
+        let recovered = recover(disk, &superblock, floor, &segments, bytes, tail)?;
         let base = recovered.index.base().id.index;
         let snapshots = open_snapshots(disk, &superblock, base, config)?.snapshots;
         let updater = SuperblockUpdater::new(superblock, &copies);
@@ -124,7 +130,10 @@ impl Storage {
                 Some(_) => recovered.last_seq,
                 None => recovered.last_seq.next(),
             },
-            acknowledged: updater.durable().ack_floor,
+            acknowledged: match recovered.unacknowledged {
+                Some(_) => FlushSeq(recovered.last_seq.0 - 1),
+                None => recovered.last_seq,
+            },
             spare_segments: SpareSegments::new(spare, next, config.segment_bytes),
         };
         let mut storage = Storage::assemble(config.clone(), updater, snapshots, start);
@@ -134,6 +143,7 @@ impl Storage {
             let entries = storage.fetch_all(disk, prev.index.next(), last)?;
             storage.rewrite_last_flush(disk, entries, recovered.committed)?;
         }
+        storage.mark_floor();
         storage.updater.request(|superblock| superblock.clean = false);
         storage.run(disk)?;
         let tail = match recovered.tail_first {
@@ -279,11 +289,14 @@ impl Directory {
             _ => None,
         };
         let segments: Vec<(u64, u64)> = files.iter().filter_map(segment).collect();
-        if let Some((number, _)) = segments.last().filter(|(number, _)| *number > SEGMENT_MAX) {
+        if let Some((number, _)) =
+            segments.last().filter(|(number, _)| *number > NodeSegment::NUMBER_MAX)
+        {
             let message = "the segment number is out of range";
             return Err(StorageError::damage(FileName::Segment(*number), 0, message).into());
         }
-        Ok(Directory { copies, superblock, segments })
+        let floor = Floor::read(disk, &superblock);
+        Ok(Directory { copies, superblock, floor, segments })
     }
 }
 

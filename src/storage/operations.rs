@@ -26,6 +26,8 @@ struct PendingOperation {
 pub(crate) enum Owner {
     /// Hard state, identity and the current snapshot.
     Superblock,
+    /// The marks of the acknowledged floor.
+    Floor,
     /// The segments of the log.
     Log,
     /// The files of the snapshots.

@@ -3,11 +3,13 @@
 
 use std::collections::VecDeque;
 
-use crate::storage::block::{FlushSeq, Link, Record};
+use crate::storage::block::{Block, FlushSeq, Link, Record};
 use crate::storage::disk::{Disk, FileName};
 use crate::storage::error::{ErrorCause, OpenError, StorageError};
+use crate::storage::floor::Floor;
 use crate::storage::identity::Identity;
 use crate::storage::index::{Flush, LogIndex};
+use crate::storage::loss::{self, Loss};
 use crate::storage::scan::{HeaderBlock, SegmentScan, StrayWrites, at_most};
 use crate::storage::sector::{PAGE_BYTES, framed_bytes};
 use crate::storage::superblock::Superblock;
@@ -36,10 +38,12 @@ pub(crate) struct RecoveredLog {
     pub(crate) next_segment: u64,
 }
 
-/// Recovers the log from the segments, given as number and size in ascending order.
+/// Recovers the log from the segments, given as number and size in ascending order. Every flush
+/// through the floor must be there.
 pub(crate) fn recover(
     disk: &mut impl Disk,
     superblock: &Superblock,
+    floor: Floor,
     segments: &[(u64, u64)],
     segment_bytes: u64,
     tail_bytes_max: usize,
@@ -47,8 +51,8 @@ pub(crate) fn recover(
     let identity = superblock.identity;
     let (mut used, mut unused) = (Vec::new(), Vec::new());
     for (number, bytes) in segments {
-        match SegmentScan::new(identity, *number, *bytes).first_seq(disk)? {
-            Some(seq) => used.push((*number, *bytes, seq)),
+        match SegmentScan::new(identity, *number, *bytes).first_block(disk)? {
+            Some(first) => used.push((*number, *bytes, first)),
             None => unused.push((*number, *bytes)),
         }
     }
@@ -61,7 +65,7 @@ pub(crate) fn recover(
             scan_trailing_segments(disk, identity, &unused[later..], segment_bytes)?;
         let Some((number, bytes, _)) = used.last().copied() else { break (spare, stray) };
         let mut scan = SegmentScan::new(identity, number, bytes);
-        if !is_single_torn_flush(disk, superblock, &mut scan, stray)? {
+        if !is_single_torn_flush(disk, floor, &mut scan, stray)? {
             break (spare, stray);
         }
         used.pop();
@@ -71,8 +75,8 @@ pub(crate) fn recover(
     // an opening may have rewritten the flush before it.
     let mut place = 0;
     while let Some((_, _, until)) = used.get(place + 1).copied() {
-        let (number, bytes, seq) = used[place];
-        if seq > until
+        let (number, bytes, first) = used[place];
+        if first.seq > until.seq
             && is_single_unfinished_flush(disk, &mut SegmentScan::new(identity, number, bytes))?
         {
             used.remove(place);
@@ -81,14 +85,14 @@ pub(crate) fn recover(
             place += 1;
         }
     }
-    let mut replay = Replay::new(superblock, tail_bytes_max);
+    let mut replay = Replay::new(superblock, floor, tail_bytes_max);
     if used.is_empty() {
         check_no_missing_flush(FlushSeq(superblock.log_start.0 - 1), stray)?;
     }
     for (place, (number, bytes, _)) in used.iter().enumerate() {
         let mut scan = SegmentScan::new(identity, *number, *bytes);
         match used.get(place + 1) {
-            Some((_, _, until)) => replay.segment(disk, &mut scan, *until)?,
+            Some((_, _, next)) => replay.segment(disk, &mut scan, next, segments)?,
             None => replay.last_segment(disk, &mut scan, stray)?,
         }
         if replay.index.free_space(*number).is_none() {
@@ -96,6 +100,7 @@ pub(crate) fn recover(
             unused.push((*number, *bytes));
         }
     }
+    replay.check_floor(segments)?;
     let next = segments.last().map_or(1, |(number, _)| number + 1);
     let unused_segments = unused.into_iter().map(|(number, _)| number);
     let unused_segments = unused_segments.filter(|number| !spare.contains(number)).collect();
@@ -105,7 +110,7 @@ pub(crate) fn recover(
 /// Returns true if a segment's first flush is its only one, is torn, and was not acknowledged.
 fn is_single_torn_flush(
     disk: &mut impl Disk,
-    superblock: &Superblock,
+    floor: Floor,
     scan: &mut SegmentScan,
     later: StrayWrites,
 ) -> Result<bool, OpenError> {
@@ -115,7 +120,7 @@ fn is_single_torn_flush(
     }
     let (start, end) = body_range(&found, scan, None)?;
     let here = scan.stray_writes(disk, found.end, start)?;
-    let acknowledged = is_acknowledged(superblock, found.block.seq, here, later);
+    let acknowledged = is_acknowledged(floor, found.block.seq, here, later);
     Ok(!acknowledged && scan.is_torn(disk, start, end)?)
 }
 
@@ -146,19 +151,14 @@ fn check_no_missing_flush(seq: FlushSeq, stray: StrayWrites) -> Result<(), OpenE
     }
 }
 
-/// Returns true if flush `seq` was certainly reported durable: the superblock says so, or a later
-/// flush began, which requires that this one is durable. After the flush in its own segment
+/// Returns true if flush `seq` was certainly reported durable: the floor says so, or a later flush
+/// began, which requires that this one is durable. After the flush in its own segment
 /// (`here`), any valid sector proves that a later flush began. In a `later` segment, only a header
 /// block with a higher number does, because a start may have rewritten flush `seq` there. An
 /// orderly stop proves nothing, because the start before it may have left a torn flush.
-fn is_acknowledged(
-    superblock: &Superblock,
-    seq: FlushSeq,
-    here: StrayWrites,
-    later: StrayWrites,
-) -> bool {
+fn is_acknowledged(floor: Floor, seq: FlushSeq, here: StrayWrites, later: StrayWrites) -> bool {
     let another = later.highest.is_some_and(|(_, _, highest)| highest > seq);
-    seq <= superblock.ack_floor || here.valid || another
+    seq <= floor.seq || here.valid || another
 }
 
 /// Returns the file range of a flush's bodies, which ends where the bodies of the flush before it
@@ -220,6 +220,7 @@ fn scan_trailing_segments(
 /// Replays the flushes in order, as they are read.
 pub(crate) struct Replay<'a> {
     superblock: &'a Superblock,
+    floor: Floor,
     index: LogIndex,
     started: bool,
     committed: Index,
@@ -234,9 +235,14 @@ pub(crate) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    pub(crate) fn new(superblock: &'a Superblock, tail_bytes_max: usize) -> Replay<'a> {
+    pub(crate) fn new(
+        superblock: &'a Superblock,
+        floor: Floor,
+        tail_bytes_max: usize,
+    ) -> Replay<'a> {
         Replay {
             superblock,
+            floor,
             index: LogIndex::new(Link::anchor(superblock.snapshot.last)),
             started: false,
             committed: superblock.committed,
@@ -250,13 +256,15 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Replays a segment after which another one begins, with flush `until`.
+    /// Replays a segment after which another one begins, with the block `next`.
     fn segment(
         &mut self,
         disk: &mut impl Disk,
         scan: &mut SegmentScan,
-        until: FlushSeq,
+        next: &Block,
+        segments: &[(u64, u64)],
     ) -> Result<(), OpenError> {
+        let until = next.seq;
         let mut zone: Option<(u64, u64)> = None;
         let mut offset = 0;
         loop {
@@ -277,9 +285,17 @@ impl<'a> Replay<'a> {
                 _ => break,
             }
         }
-        if let Some(expected) = self.last_seq.map(FlushSeq::next).filter(|next| *next != until) {
-            let message = format!("flush {} is damaged or missing", expected.0);
-            return Err(damage(scan.segment.number, offset, message));
+        let first = self.last_seq().next();
+        if self.last_seq.is_some() && first < until {
+            let loss = Loss {
+                first,
+                last: FlushSeq(until.0 - 1),
+                after: self.index.last().id.index,
+                through: Some(next.prev.id.index),
+                behind: (scan.segment.number, offset),
+                until: next.segment,
+            };
+            return Err(loss.error(segments));
         }
         let Some((start, end)) = zone else { return Ok(()) };
         scan.verify_bodies(disk, start, end)
@@ -314,7 +330,7 @@ impl<'a> Replay<'a> {
         stray.join(later);
         let seq = last.block.seq;
         check_no_missing_flush(seq, stray)?;
-        let acknowledged = is_acknowledged(self.superblock, seq, here, later);
+        let acknowledged = is_acknowledged(self.floor, seq, here, later);
         // The last flush may be torn if it was not acknowledged.
         if acknowledged {
             scan.verify_bodies(disk, start, end)?;
@@ -322,7 +338,7 @@ impl<'a> Replay<'a> {
             return Ok(());
         }
         self.apply(&last, scan)?;
-        if seq > self.superblock.ack_floor {
+        if seq > self.floor.seq {
             self.unacknowledged = Some(last.block.prev.id);
         }
         Ok(())
@@ -336,7 +352,11 @@ impl<'a> Replay<'a> {
     ) -> Result<(), OpenError> {
         let (block, records) = (&found.block, &found.records);
         let invalid = |message: String| Err(damage(scan.segment.number, found.offset, message));
-        if let Some(last) = self.last_seq.filter(|last| last.next() != block.seq) {
+        // An installed snapshot replaced the flushes before `log_start`.
+        let skips_dead =
+            |last: FlushSeq| last < block.seq && block.seq <= self.superblock.log_start;
+        let gap = |last: &FlushSeq| last.next() != block.seq && !skips_dead(*last);
+        if let Some(last) = self.last_seq.filter(gap) {
             return invalid(format!(
                 "found flush {} instead of flush {}",
                 block.seq.0,
@@ -417,24 +437,71 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// Returns the number of the last flush that was replayed, or that an installed snapshot
+    /// replaced.
+    fn last_seq(&self) -> FlushSeq {
+        let start = FlushSeq(self.superblock.log_start.0 - 1);
+        self.last_seq.unwrap_or(start).max(start)
+    }
+
+    /// Checks that no flush through the floor is missing after the last one, unless an installed
+    /// snapshot replaced it. The last one may be an older copy of the floor, which a start has
+    /// written again in a segment that is missing.
+    fn check_floor(&self, segments: &[(u64, u64)]) -> Result<(), OpenError> {
+        let (floor, first) = (self.floor, self.last_seq().next());
+        let found = self.index.end_of_headers().map_or(0, |(segment, _)| segment);
+        let is_dead = floor.seq < self.superblock.log_start;
+        let is_elsewhere = floor.place.is_some_and(|(segment, _)| segment > found);
+        if first > floor.seq && (is_dead || !is_elsewhere) {
+            return Ok(());
+        }
+        let listed = segments.first().map(|(number, _)| *number);
+        let behind = match (self.index.end_of_headers(), floor.place) {
+            (Some(behind), _) => behind,
+            // Earlier segments may have been compacted.
+            (None, Some((segment, _))) => {
+                (listed.unwrap_or(segment).min(segment).saturating_sub(1), 0)
+            }
+            (None, None) => (0, 0),
+        };
+        // A number that is missing between two files is the best guess without a place.
+        let later = segments.iter().map(|(number, _)| *number).find(|number| *number > behind.0);
+        let until = match floor.place {
+            Some((segment, _)) => segment + 1,
+            None => later.unwrap_or(behind.0 + 1),
+        };
+        let through = floor.place.filter(|_| first <= floor.seq).map(|(_, last)| last);
+        let after = self.index.last().id.index;
+        let loss = Loss { first, last: floor.seq, after, through, behind, until };
+        Err(loss.error(segments))
+    }
+
     fn finish(
         self,
         spare: Vec<u64>,
         unused_segments: Vec<u64>,
         next_segment: u64,
     ) -> Result<RecoveredLog, OpenError> {
-        let (superblock, snapshot) = (self.superblock, self.superblock.snapshot.last);
-        let start = FlushSeq(superblock.log_start.0 - 1);
-        let last_seq = self.last_seq.unwrap_or(start).max(start);
-        if last_seq < superblock.ack_floor {
-            let message = format!("acknowledged flush {} is missing", superblock.ack_floor.0);
-            return Err(damage(next_segment.saturating_sub(1), 0, message));
+        let snapshot = self.superblock.snapshot.last;
+        let last_seq = self.last_seq();
+        assert!(last_seq >= self.floor.seq, "no flush through the floor is missing");
+        if last_seq > FlushSeq::RECOVERED_MAX {
+            let last_seq = last_seq.0;
+            let file = self.index.end_of_headers().map(|(segment, _)| FileName::Segment(segment));
+            let message = format!("flush {last_seq} is out of range: no log has that many");
+            return Err(StorageError { file, offset: 0, message, cause: ErrorCause::Damage }.into());
         }
         let (base, last) = (self.index.base().id, self.index.last().id);
         if base.index > snapshot.index {
-            return Err(inconsistent(format!(
-                "the log begins after entry {base}, but the snapshot ends at entry {snapshot}"
-            )));
+            let lost = loss::entries(snapshot.index, Some(base.index));
+            let message = format!(
+                "the log begins after entry {base}, but the snapshot ends at entry {snapshot}; \
+                 {lost}"
+            );
+            // The file before the first one, unless that is the first ever.
+            let file = self.index.first_segment().filter(|first| *first > 1);
+            let file = file.map(|first| FileName::Segment(first - 1));
+            return Err(StorageError { file, offset: 0, message, cause: ErrorCause::Damage }.into());
         }
         if !self.contains(snapshot) {
             return Err(inconsistent(format!(

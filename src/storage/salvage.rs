@@ -2,6 +2,7 @@
 
 use crate::storage::block::FlushSeq;
 use crate::storage::disk::Disk;
+use crate::storage::floor::Floor;
 use crate::storage::recovery::{RecoveredLog, Replay, body_range};
 use crate::storage::scan::{HeaderBlock, SegmentScan};
 use crate::storage::superblock::Superblock;
@@ -18,11 +19,12 @@ pub(crate) fn salvage(
     let mut scans: Vec<(SegmentScan, FlushSeq)> = Vec::new();
     for (number, bytes) in segments {
         let mut scan = SegmentScan::new(superblock.identity, *number, *bytes);
-        if let Ok(Some(first)) = scan.first_seq(disk) {
-            scans.push((scan, first));
+        if let Ok(Some(first)) = scan.first_block(disk) {
+            scans.push((scan, first.seq));
         }
     }
-    let mut replay = Replay::new(superblock, 0);
+    let floor = Floor::default();
+    let mut replay = Replay::new(superblock, floor, 0);
     for place in 0..scans.len() {
         // If the next segment begins with this flush, the flush was written again there.
         let until = scans.get(place + 1).map_or(FlushSeq::MAX, |(_, first)| *first);
@@ -30,7 +32,7 @@ pub(crate) fn salvage(
             break;
         }
     }
-    let certain = replay.salvaged().or_else(|| Replay::new(superblock, 0).salvaged());
+    let certain = replay.salvaged().or_else(|| Replay::new(superblock, floor, 0).salvaged());
     certain.expect("an empty log follows the snapshot")
 }
 

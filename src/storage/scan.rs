@@ -82,14 +82,11 @@ impl SegmentScan {
         Ok(read)
     }
 
-    /// Returns the number of the segment's first flush, if it has one.
+    /// Returns the fixed part of the segment's first header block, if it has a complete one.
     ///
     /// # Errors
     /// An [`OpenError`] if the segment belongs to another node, or cannot be read.
-    pub(crate) fn first_seq(
-        &mut self,
-        disk: &mut impl Disk,
-    ) -> Result<Option<FlushSeq>, OpenError> {
+    pub(crate) fn first_block(&mut self, disk: &mut impl Disk) -> Result<Option<Block>, OpenError> {
         let sector = SECTOR_BYTES as u64;
         if self.bytes < sector {
             return Ok(None);
@@ -111,7 +108,7 @@ impl SegmentScan {
                 return Err(OpenError::Mismatch { file: self.file(), field, expected, found });
             }
         }
-        Ok(self.block(disk, 0)?.map(|found| found.block.seq))
+        Ok(self.block(disk, 0)?.map(|found| found.block))
     }
 
     /// Returns the header block at `offset`, or None if there is no complete one.

@@ -16,6 +16,9 @@ pub(crate) struct NodeSegment {
 }
 
 impl NodeSegment {
+    /// The highest segment number that is accepted; a healthy log never reaches it.
+    pub(crate) const NUMBER_MAX: u64 = 1 << 62;
+
     pub(crate) fn new(identity: Identity, number: u64) -> NodeSegment {
         let salt = salt(&identity, number);
         let (headers, bodies) =

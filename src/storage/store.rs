@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::storage::config::StorageConfig;
-use crate::storage::disk::{Completion, DiskError, FileName, Operation, OperationId};
+use crate::storage::disk::{Completion, DiskError, FileName, Lane, Operation, OperationId};
 use crate::storage::error::StorageError;
 use crate::storage::identity::{Identity, Origin};
 use crate::storage::log::{Log, LogStart};
@@ -30,6 +30,8 @@ pub struct Storage {
     pub(crate) snapshots: Snapshots,
     /// The last index of the current snapshot that `snapshots` knows of.
     recorded_index: Index,
+    /// Whether [`Storage::start`] was called. Before that, the caller records the floor.
+    started: bool,
     /// The number of spare segments to keep now: 0 until the start.
     pub(crate) spare_segments_target: usize,
     /// Whether the last [`Event::Full`] reported a full file system.
@@ -98,6 +100,7 @@ impl Storage {
             recorded_index: updater.durable().snapshot.last.index,
             updater,
             snapshots,
+            started: false,
             spare_segments_target: 0,
             full: false,
             pending_snapshots: VecDeque::new(),
@@ -146,6 +149,7 @@ impl Storage {
     /// Starts creating spare segments and removes empty leftovers. Must be called once, after
     /// opening.
     pub fn start(&mut self, events: &mut Vec<Event>) {
+        self.started = true;
         self.spare_segments_target = self.config.spare_segments;
         // No event of the opening reached the caller, not even one about a full file system.
         self.full = false;
@@ -264,6 +268,9 @@ impl Storage {
                 Ok(bytes) => self.updater.completed(id, &bytes, &mut self.operations),
                 Err(error) => Err(StorageError::disk(file, offset, &error)),
             },
+            Owner::Floor => {
+                result.map(drop).map_err(|error| StorageError::disk(file, offset, &error))
+            }
             Owner::Log => self.on_log(id, file, offset, result, events),
             Owner::Snapshots => {
                 self.snapshots.complete(&mut self.operations, id, file, offset, result)
@@ -305,13 +312,29 @@ impl Storage {
             self.log.remove_obsolete(&mut self.operations);
         } else if self.log.has(id) {
             let mut persisted = Vec::new();
-            self.log.flushed(id, &mut persisted);
+            let flush = self.log.flushed(id, &mut persisted);
             events.extend(persisted.into_iter().map(Event::Persisted));
+            if let Some(flush) = flush.filter(|_| self.started) {
+                self.mark_floor();
+                if flush.header.0 == 0 || flush.seq == self.updater.durable().log_start {
+                    // From now on the superblock alone shows that the segment held a flush, and
+                    // one that is not dead.
+                    self.updater.request(|_| {});
+                }
+            }
         } else if self.log.removed(id, &mut self.operations) {
             // A removed segment may have freed room for a spare one.
             self.log.spare_segments.retry();
         }
         Ok(())
+    }
+
+    /// Marks the last durable flush as acknowledged, unless the log has no segment.
+    pub(crate) fn mark_floor(&mut self) {
+        if let Some(floor) = self.log.floor() {
+            let mark = floor.mark(&self.identity);
+            self.operations.request(Owner::Floor, Lane::Log, mark);
+        }
     }
 
     /// Takes every step that is possible without a further completion.

@@ -67,6 +67,10 @@ fn the_disk_format_is_stable_and_readable() {
     let segment = bytes_of(&mut disk, FileName::Segment(1), 16 << 10);
     let superblock = golden("superblock-v1.bin", &superblock);
     let segment = golden("segment-v1.bin", &segment);
+    // The second flush is marked halfway between the first two copies of the superblock.
+    let (file, offset) = (FileName::Superblock, 512 << 10);
+    let mark = disk.execute(&FileAction::Read { file, offset, bytes: 4096 });
+    let mark = golden("floor-mark-v1.bin", &mark.expect("the file can be read"));
 
     let mut disk = SimDisk::default();
     let file = FileName::Superblock;
@@ -75,6 +79,7 @@ fn the_disk_format_is_stable_and_readable() {
         let (offset, bytes) = (copy << 20, superblock.clone());
         disk.execute(&FileAction::Write { file, offset, bytes }).expect("the file exists");
     }
+    disk.execute(&FileAction::Write { file, offset, bytes: mark }).expect("the file exists");
     let file = FileName::Segment(1);
     disk.execute(&FileAction::Create { file, bytes: 16 << 10 }).expect("the disk has space");
     disk.execute(&FileAction::Write { file, offset: 0, bytes: segment }).expect("the file exists");

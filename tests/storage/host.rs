@@ -1,10 +1,10 @@
 //! A store on a simulated disk, whose operations are executed one at a time.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate::storage::{
-    ClusterId, Completion, Disk, DiskError, Event, FetchId, FileAction, Identity, Lane, OpenError,
-    OpenedStorage, Operation, SnapshotConfig, Storage, StorageConfig,
+    ClusterId, Completion, Disk, DiskError, Event, FetchId, FileAction, FileName, Identity, Lane,
+    OpenError, OpenedStorage, Operation, SnapshotConfig, Storage, StorageConfig,
 };
 use quorate::types::{
     Command, Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, Payload,
@@ -62,6 +62,12 @@ pub(crate) fn sized_entry(term: u64, index: u64, bytes: usize) -> Entry {
     Entry { id, payload }
 }
 
+/// Returns the number at `offset`.
+pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+    let number = bytes[offset..].first_chunk().expect("the number is there");
+    u64::from_le_bytes(*number)
+}
+
 /// Returns a write without entries.
 pub(crate) fn bare(id: u64) -> Write {
     let (committed, entries) = (Index(0), Vec::new());
@@ -101,7 +107,13 @@ pub(crate) struct Host {
     pub(crate) bulk_first: bool,
     /// The events other than disk operations.
     pub(crate) events: Vec<Event>,
+    /// The last write that was reported durable when a flush was marked, by the number of the
+    /// flush.
+    pub(crate) marked: BTreeMap<u64, WriteId>,
 }
+
+/// The distance between copies of the superblock, in bytes.
+pub(crate) const COPY_STRIDE: u64 = 1 << 20;
 
 impl Host {
     pub(crate) fn open(disk: SimDisk) -> Result<(Host, OpenedStorage), OpenError> {
@@ -114,7 +126,8 @@ impl Host {
     ) -> Result<(Host, OpenedStorage), OpenError> {
         let (storage, opened) = Storage::open(&mut disk, CLUSTER, NODE, config)?;
         let (log, bulk, events) = (VecDeque::new(), VecDeque::new(), Vec::new());
-        Ok((Host { storage, disk, log, bulk, bulk_first: false, events }, opened))
+        let marked = BTreeMap::new();
+        Ok((Host { storage, disk, log, bulk, bulk_first: false, events, marked }, opened))
     }
 
     /// Returns a started store on a new disk.
@@ -131,6 +144,12 @@ impl Host {
         for event in events {
             match event {
                 Event::Disk(operation) if operation.lane == Lane::Log => {
+                    if let FileAction::Write { file: FileName::Superblock, offset, bytes } =
+                        &operation.action
+                        && !offset.is_multiple_of(COPY_STRIDE)
+                    {
+                        self.marked.insert(u64_at(bytes, 56), self.persisted());
+                    }
                     self.log.push_back(operation);
                 }
                 Event::Disk(operation) => self.bulk.push_back(operation),

@@ -38,6 +38,8 @@ pub(crate) fn drive(image: &SimDisk, bytes: &[u8]) {
         };
         let number = u64::from(u16::from_le_bytes([change[2], change[3]]));
         let sector = match file {
+            // A sector of a copy, or the sector of a mark.
+            FileName::Superblock if number / 32 % 8 == 7 => number % 2 * 2048 + 1024,
             FileName::Superblock => (number % 4) * 2048 + number / 4 % 8,
             _ => number % 64,
         };
@@ -101,7 +103,10 @@ fn mutate(
 /// the code under test.
 fn forge_checksum(disk: &mut SimDisk, file: FileName, sector: u64, bytes: &mut [u8]) {
     let FileName::Segment(number) = file else {
-        return forge_superblock_checksum(disk, sector, bytes);
+        return match sector % 2048 {
+            1024 => forge_mark_checksum(bytes),
+            _ => forge_superblock_checksum(disk, sector, bytes),
+        };
     };
     let (ClusterId(cluster), NodeId(node)) = (identity().cluster, identity().node);
     let mut named = Vec::new();
@@ -115,6 +120,12 @@ fn forge_checksum(disk: &mut SimDisk, file: FileName, sector: u64, bytes: &mut [
     key.extend(&bytes[..508]);
     let sum = crc32c::crc32c(&key).max(1);
     bytes[508..].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// Recomputes the checksum of a mark of the acknowledged floor, which is one sector.
+fn forge_mark_checksum(bytes: &mut [u8]) {
+    let (payload, sum) = bytes.split_at_mut(496);
+    sum.copy_from_slice(&blake3::hash(payload).as_bytes()[..16]);
 }
 
 /// Recomputes the checksum of a superblock, which covers eight sectors, and makes all four copies

@@ -13,7 +13,7 @@ use super::model::Model;
 
 /// An operation on a store; its numbers are scaled to what is possible.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     /// Appends entries after truncating `cut` entries, with these sizes or, for each eighth size, a
     /// membership, `terms` terms later.
     Append {
@@ -36,7 +36,7 @@ enum Step {
     Crash(u64),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let sizes = proptest::collection::vec(prop_oneof![0_u16..60, 0_u16..4096], 0..12);
     let append = (prop_oneof![4 => Just(0_u64), 1 => 0_u64..30], sizes, 0_u64..2);
     let step = prop_oneof![
@@ -54,8 +54,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// A store, and the states that it must pass through.
-struct StoreAndModel {
-    host: Host,
+pub(super) struct StoreAndModel {
+    pub(super) host: Host,
     /// The state after each write since the start; the first is what the start recovered.
     states: Vec<Model>,
     writes: Vec<Write>,
@@ -64,13 +64,13 @@ struct StoreAndModel {
 }
 
 impl StoreAndModel {
-    fn new() -> StoreAndModel {
+    pub(super) fn new() -> StoreAndModel {
         let (mut host, _) = Host::open(formatted()).expect("a formatted directory opens");
         host.act(Storage::start);
         StoreAndModel { host, states: vec![Model::new()], writes: Vec::new(), before: 0 }
     }
 
-    fn model(&self) -> &Model {
+    pub(super) fn model(&self) -> &Model {
         self.states.last().expect("there is a first state")
     }
 
@@ -111,17 +111,33 @@ impl StoreAndModel {
         self.persist(Write { hard_state, entries, ..self.write() });
     }
 
+    /// Returns the number of writes since the start that are durable if `id` is the last of them.
+    pub(super) fn reported(&self, id: WriteId) -> usize {
+        (id.0.max(self.before) - self.before) as usize
+    }
+
+    /// Returns the first state after `writes` writes or more, in whole or in part, that has this
+    /// log, which is given with its last entry and the one before its first.
+    pub(super) fn state_of(
+        &self,
+        (last, base): (EntryId, EntryId),
+        entries: &[Entry],
+        writes: usize,
+    ) -> Option<Model> {
+        let parts = self.states[writes..].iter().zip(&self.writes[writes..]);
+        let mut possible = vec![self.states[writes].clone()];
+        possible.extend(parts.flat_map(|(state, write)| state.during(write)));
+        possible
+            .into_iter()
+            .find(|state| state.last() == last && state.entries_after(base.index) == entries)
+    }
+
     fn restart(&mut self, disk: SimDisk) {
         let (mut host, opened) = Host::open(disk).expect("a directory opens after any crash");
-        let reported = (self.host.persisted().0.max(self.before) - self.before) as usize;
+        let reported = self.reported(self.host.persisted());
         let base = opened.base;
         let entries = host.log();
-        let parts = self.states[reported..].iter().zip(&self.writes[reported..]);
-        let mut possible = vec![self.states[reported].clone()];
-        possible.extend(parts.flat_map(|(state, write)| state.during(write)));
-        let found = possible.into_iter().find(|state| {
-            state.last() == opened.last && state.entries_after(base.index) == entries
-        });
+        let found = self.state_of((opened.last, base), &entries, reported);
         let mut model = found.expect("the recovered log is a prefix of the writes");
         let hard = self.states[reported..].iter().any(|s| s.hard_state == opened.hard_state);
         assert!(hard, "{:?}", opened.hard_state);
@@ -136,7 +152,7 @@ impl StoreAndModel {
         (self.host, self.states, self.writes) = (host, vec![model], Vec::new());
     }
 
-    fn execute(&mut self, step: &Step) {
+    pub(super) fn execute(&mut self, step: &Step) {
         match step {
             Step::Append { cut, sizes, terms } => self.append(*cut, sizes, *terms),
             Step::Vote(later) => {

@@ -150,13 +150,16 @@ fn a_torn_flush_may_remain_in_a_new_segment() {
 
 #[test]
 fn a_disk_found_full_at_opening_is_reported_by_start() {
-    // The rewritten flush takes the only spare segment, and there is no room for another.
+    // The second flush, of which the crash lost the mark, is rewritten in the only spare segment,
+    // and there is no room for another.
     let config = StorageConfig { spare_segments: 1, ..config() };
     let (mut host, _) = Host::open_with(formatted(), &config).expect("the directory opens");
     host.act(Storage::start);
     host.settle();
-    host.persist(write(1, 0, 1..=1));
-    host.settle();
+    for index in 1..=2 {
+        host.persist(write(index, 0, index..=index));
+        host.settle();
+    }
     let mut disk = host.crash(&BTreeSet::new());
     let used: u64 = disk.list().expect("it lists").iter().map(|(_, bytes)| bytes).sum();
     disk.set_capacity(Some(used));

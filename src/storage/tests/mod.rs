@@ -2,6 +2,7 @@
 //! is rejected although its checksums are valid.
 
 mod block;
+mod floor;
 mod recovery;
 mod superblock;
 

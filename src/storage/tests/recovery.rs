@@ -6,6 +6,7 @@ use crate::storage::block::{
     BLOCK_BYTES, Block, Digest, FlushSeq, Link, RECORD_BYTES, Record, body_of,
 };
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
+use crate::storage::floor::Floor;
 use crate::storage::recovery::recover;
 use crate::storage::sector::{Framer, SectorCodec, Zone};
 use crate::storage::segment::NodeSegment;
@@ -75,7 +76,14 @@ impl Segment {
 fn last(mut segment: Segment) -> Result<u64, String> {
     let mut superblock = Superblock::new(identity(), &Membership::new([NodeId(2)]));
     superblock.hard_state.term = Term(2);
-    let found = recover(&mut segment, &superblock, &[(1, SEGMENT_BYTES)], SEGMENT_BYTES, 0);
+    let found = recover(
+        &mut segment,
+        &superblock,
+        Floor::default(),
+        &[(1, SEGMENT_BYTES)],
+        SEGMENT_BYTES,
+        0,
+    );
     found.map(|log| log.index.last().id.index.0).map_err(|error| error.to_string())
 }
 
@@ -120,6 +128,20 @@ fn a_missing_flush_or_a_term_after_the_superblocks_is_rejected() {
     segment.flush(Link::default(), 3, |_| {});
     let error = last(segment).expect_err("the term is after the superblock's");
     assert!(error.contains("later term than the superblock's term"), "{error}");
+}
+
+#[test]
+fn a_flush_number_that_leaves_no_room_for_later_ones_is_rejected() {
+    let one = |seq: FlushSeq| {
+        let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
+        segment.flush(Link::default(), 1, |block| block.seq = seq);
+        last(segment)
+    };
+    assert_eq!(one(FlushSeq::RECOVERED_MAX), Ok(1));
+    for seq in [FlushSeq::RECOVERED_MAX.next(), FlushSeq::MAX] {
+        let error = one(seq).expect_err("no log has that many flushes");
+        assert!(error.contains(&format!("flush {} is out of range", seq.0)), "{error}");
+    }
 }
 
 #[test]

@@ -104,11 +104,13 @@ impl Node {
         let Operation { lane, action, .. } = &executed.operation;
         let in_log = *lane == Lane::Log;
         let triggers = match *action {
-            FileAction::Write { file: FileName::Superblock, .. } => vec![
-                (in_log && vote.is_some(), Trigger::SubmitsVote, vote),
-                (true, Trigger::UpdatesSuperblock, None),
-                (running.writes.installs(), Trigger::InstallsSnapshot, None),
-            ],
+            FileAction::Write { file: FileName::Superblock, offset, .. } if is_copy(offset) => {
+                vec![
+                    (in_log && vote.is_some(), Trigger::SubmitsVote, vote),
+                    (true, Trigger::UpdatesSuperblock, None),
+                    (running.writes.installs(), Trigger::InstallsSnapshot, None),
+                ]
+            }
             FileAction::Write { file: FileName::Segment(_), offset, .. } => vec![
                 (in_log && executed.truncates, Trigger::TruncatesLog, leader),
                 (in_log, Trigger::SubmitsEntries, leader),
@@ -343,6 +345,12 @@ impl Node {
         }
         Some(output)
     }
+}
+
+/// Returns true if a write to the superblock's file at `offset` writes a copy of the superblock,
+/// and not a mark of the acknowledged floor.
+fn is_copy(offset: u64) -> bool {
+    offset.is_multiple_of(1 << 20)
 }
 
 /// Returns true if the state of the disk is unknown after the operation: a write or a flush failed,

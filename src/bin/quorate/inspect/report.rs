@@ -158,6 +158,12 @@ impl fmt::Display for DirectoryReport {
         if self.damage.is_empty() {
             writeln!(f, "no damage: every sector is valid")?;
         }
-        self.damage.iter().try_for_each(|error| writeln!(f, "damaged: {error}"))
+        self.damage.iter().try_for_each(|error| writeln!(f, "damaged: {error}"))?;
+        if !self.damage.is_empty() {
+            let id = identity.node.0;
+            let replace = format!("quorate members replace {id} ID=ADDRESS");
+            writeln!(f, "next: {replace}; without a quorum: quorate recover --help")?;
+        }
+        Ok(())
     }
 }

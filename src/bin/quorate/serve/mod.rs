@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args};
 use quorate::http::{Endpoint, EndpointContent};
-use quorate::runtime::{Client, ClientConfig, Handle, Server, ServerConfig};
+use quorate::replica::OpenError;
+use quorate::runtime::{Client, ClientConfig, Handle, Server, ServerConfig, ServerError};
+use quorate::storage;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tracing::{info, level_filters::LevelFilter, warn};
@@ -79,8 +81,14 @@ async fn serve(
     let (id, cluster, uses_tls) = (config.replica.raft.id, config.cluster, config.tls.is_some());
     let client = settings.ui.map(|_| Client::new(ClientConfig::of_node(&config))).transpose();
     let client = client.map_err(CommandError::invalid_input)?;
-    let mut server =
-        Server::start(config, Store::default()).await.map_err(CommandError::invalid_input)?;
+    let directory = config.directory.clone();
+    let server = Server::start(config, Store::default()).await;
+    let mut server = server.map_err(|error| match error {
+        ServerError::Open(OpenError::Storage(storage::OpenError::Failed(damage))) => {
+            server_config::damaged(&directory, &damage)
+        }
+        error => CommandError::invalid_input(error),
+    })?;
     // A closed standard output is no error.
     let _ = writeln!(
         std::io::stdout(),

@@ -165,8 +165,12 @@ fn restart(settings: &Settings, directory: &Path) -> Result<ServerConfig, Comman
     let found = found.map_err(|error| match error {
         OpenError::NotFormatted => missing(&error),
         error => CommandError::invalid_input(format!("{at}: {error}")),
-    });
-    let opened = found?.opened;
+    })?;
+    // What is left of a damaged log may lack the membership.
+    if let Some(damage) = found.damage {
+        return Err(damaged(directory, &damage));
+    }
+    let opened = found.opened;
     let id = opened.identity.node;
     let membership = opened.memberships.last().map(|(_, membership)| membership);
     let membership = membership.unwrap_or(&opened.snapshot.membership);
@@ -176,6 +180,12 @@ fn restart(settings: &Settings, directory: &Path) -> Result<ServerConfig, Comman
         .or(own)
         .ok_or_else(|| missing(&format!("{id} has no address in the membership")))?;
     Ok(ServerConfig::joining(directory, opened.identity.cluster, id, listen, []))
+}
+
+/// An error about a data directory on which no node can start.
+pub(super) fn damaged(directory: &Path, damage: &dyn std::fmt::Display) -> CommandError {
+    let at = directory.display();
+    CommandError::invalid_input(format!("{at}: {damage}; next: quorate inspect {at}"))
 }
 
 /// Returns the setting that causes the error.

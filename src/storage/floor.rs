@@ -1,0 +1,92 @@
+//! The acknowledged floor: the last flush that is known to have been reported durable. Two marks
+//! between the copies of the superblock record it. Their encoding is in `docs/FORMAT.md`.
+//!
+//! A mark is written after each flush and is not synced: the flush that it names is durable
+//! already, so that a mark may survive a crash or not. Every sync of the superblock makes it
+//! durable. A mark that cannot be read counts as none, because the flushes may be complete
+//! without it. A mark that cannot be written stops the store, like any failed write.
+
+use crate::storage::block::{Digest, FlushSeq};
+use crate::storage::bytes::Reader;
+use crate::storage::disk::{Disk, FileAction, FileName};
+use crate::storage::identity::Identity;
+use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES};
+use crate::storage::segment::NodeSegment;
+use crate::storage::superblock::{COPY_STRIDE, Superblock};
+use crate::types::Index;
+
+/// The number of marks. Flushes take turns, so that a damaged mark costs one flush of the floor.
+const MARKS: u64 = 2;
+const MAGIC: [u8; 8] = *b"QUORAFLR";
+const VERSION: u32 = 1;
+const SUM_OFFSET: usize = SECTOR_BYTES - 16;
+
+/// A flush that was reported durable, as were all before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Floor {
+    pub(crate) seq: FlushSeq,
+    /// The segment of the flush, and the last index of the log after it; `None` if only the
+    /// superblock names the flush.
+    pub(crate) place: Option<(u64, Index)>,
+}
+
+impl Floor {
+    /// Reads the marks, and returns the highest floor that they or the superblock record. A mark
+    /// that is damaged or cannot be read is ignored, because it was only a second witness.
+    pub(crate) fn read(disk: &mut impl Disk, superblock: &Superblock) -> Floor {
+        let mut floor = Floor { seq: superblock.ack_floor, place: None };
+        for offset in (0..MARKS).map(offset_of) {
+            let file = FileName::Superblock;
+            let read = disk.execute(&FileAction::Read { file, offset, bytes: SECTOR_BYTES });
+            let bytes = read.unwrap_or_default();
+            let marked = decode(&bytes, &superblock.identity).unwrap_or_default();
+            if marked.seq >= floor.seq {
+                floor = marked;
+            }
+        }
+        floor
+    }
+
+    /// Returns the write of the mark of this floor, in the directory of `identity`. It covers a
+    /// page, so that no system has to read the rest of the page first, and that a sector that
+    /// could not be read is repaired.
+    pub(crate) fn mark(&self, identity: &Identity) -> FileAction {
+        let (segment, last) = self.place.expect("a mark names the place of its flush");
+        assert!(self.seq > FlushSeq(0), "flushes are numbered from 1");
+        assert!(self.seq <= FlushSeq::MAX, "the flush number is in its range");
+        let mut bytes = Vec::with_capacity(PAGE_BYTES);
+        bytes.extend(MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(identity.encode());
+        for number in [self.seq.0, segment, last.0] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.resize(SUM_OFFSET, 0);
+        let sum = Digest::of(&bytes);
+        bytes.extend(sum.0);
+        assert_eq!(bytes.len(), SECTOR_BYTES, "a mark is one sector, which is written as a whole");
+        bytes.resize(PAGE_BYTES, 0);
+        FileAction::Write { file: FileName::Superblock, offset: offset_of(self.seq.0), bytes }
+    }
+}
+
+/// Returns the offset of the mark of flush `seq`, halfway between two copies of the superblock, so
+/// that no unit of the cache or of the disk has both a mark and a copy.
+fn offset_of(seq: u64) -> u64 {
+    seq % MARKS * COPY_STRIDE + COPY_STRIDE / 2
+}
+
+fn decode(bytes: &[u8], identity: &Identity) -> Option<Floor> {
+    let (payload, sum) = bytes.split_at_checked(SUM_OFFSET)?;
+    let mut reader = Reader::new(payload);
+    let known = reader.array() == Some(MAGIC) && reader.u32() == Some(VERSION);
+    let ours = reader.array() == Some([0; 4]) && reader.array() == Some(identity.encode());
+    let (seq, segment) = (FlushSeq(reader.u64()?), reader.u64()?);
+    let last = Index(reader.u64()?);
+    let in_range = (FlushSeq(1)..=FlushSeq::MAX).contains(&seq)
+        && (1..=NodeSegment::NUMBER_MAX).contains(&segment)
+        && last <= Index::MAX;
+    let intact = known && ours && in_range && Digest::of(payload).0 == *sum;
+    intact.then_some(Floor { seq, place: Some((segment, last)) })
+}
