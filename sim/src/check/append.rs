@@ -3,14 +3,105 @@
 //! does not name.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, Incarnation, Index, Message, Term, Write};
+use quorate::types::{Body, Incarnation, Index, Message, NodeId, Term, Write};
 
 use crate::check::finding::{CheckResult, S6, S9, S17, S24};
-use crate::check::model::Model;
+use crate::check::known::Known;
+use crate::check::model::{Model, Node};
 use crate::check::nodes::Slot;
+use crate::check::rule::Rule;
+use crate::observe::Observation::{self, PeerMatched, Sent, Stepped, Submitted};
 
-pub(super) fn stepped(model: &Model, slot: Slot, status: &Status) -> CheckResult {
-    let node = model.node(slot);
+/// The highest index that each disk acknowledged to each other node in its latest term.
+#[derive(Clone, Debug)]
+pub(super) struct Acknowledgements {
+    nodes: usize,
+    acked: Vec<Vec<(Incarnation, Term, Index)>>,
+}
+
+impl Rule for Acknowledgements {
+    fn new(known: &Known) -> Acknowledgements {
+        let nodes = known.model.nodes.len();
+        Acknowledgements { nodes, acked: vec![Vec::new(); nodes * nodes] }
+    }
+
+    fn before(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
+        let model = &known.model;
+        match *observation {
+            Stepped { status, .. } if known.changes_status => check_reported(model, status),
+            Submitted { node, write } => check_write(model.of(node), write),
+            _ => Ok(()),
+        }
+    }
+
+    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
+        let model = &known.model;
+        match *observation {
+            Sent { message } => self.sent(model, model.slot(message.from), message),
+            PeerMatched { node, peer, matched } => self.check_matched(model, node, peer, matched),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Acknowledgements {
+    fn sent(&mut self, model: &Model, from: Slot, message: &Message) -> CheckResult {
+        let matched = message.body.acknowledged();
+        if matched > Index::ZERO {
+            check_acknowledged(model, from, message, matched)?;
+            let acked = &mut self.acked[model.slot(message.to).0 * self.nodes + from.0];
+            let disk = message.incarnation;
+            match acked.iter_mut().find(|(incarnation, ..)| *incarnation == disk) {
+                Some((_, term, index)) => {
+                    (*term, *index) = (message.term, matched).max((*term, *index));
+                }
+                None => acked.push((disk, message.term, matched)),
+            }
+        }
+        let Body::HeartbeatReply { verified, .. } = message.body else { return Ok(()) };
+        check_verified(model, from, message, verified)
+    }
+
+    /// Checks that a leader counts a peer's log as matched only up to the index that the peer
+    /// acknowledged to this leader in this term.
+    fn check_matched(
+        &self,
+        model: &Model,
+        id: NodeId,
+        peer: NodeId,
+        matched: Index,
+    ) -> CheckResult {
+        let slot = model.slot(id);
+        let term = model.of(id).status.map_or(Term::ZERO, |status| status.term);
+        let acked = &self.acked[slot.0 * self.nodes + model.slot(peer).0];
+        let member = model.electorate(slot).membership.member(peer);
+        let named =
+            |disk: Incarnation| member.is_none_or(|member| member.accepts_incarnation(disk));
+        let acked_to = |counts: &dyn Fn(Incarnation) -> bool| {
+            let in_term =
+                acked.iter().filter(|(disk, said_in, _)| *said_in == term && counts(*disk));
+            in_term.map(|(_, _, index)| *index).max().unwrap_or_default()
+        };
+        let (by_named, by_any) = (acked_to(&named), acked_to(&|_| true));
+        if matched <= by_named {
+            return Ok(());
+        }
+        if matched <= by_any {
+            return S24.violated(format!(
+                "{id} leads term {term} and counts {peer}'s log as matched up to index {matched}, \
+                 but a different disk of {peer} acknowledged that index"
+            ));
+        }
+        S6.violated(format!(
+            "{id} leads term {term} and counts {peer}'s log as matched up to index {matched}, \
+             but {peer} acknowledged only index {by_named} in that term"
+        ))
+    }
+}
+
+/// Checks the log that a node reports after an input.
+fn check_reported(model: &Model, status: &Status) -> CheckResult {
+    let node = model.of(status.id);
     if let Some(before) = node.status.filter(|before| {
         before.role == RoleName::Leader
             && status.role == RoleName::Leader
@@ -43,8 +134,7 @@ pub(super) fn stepped(model: &Model, slot: Slot, status: &Status) -> CheckResult
 }
 
 /// Checks a write before the model applies it: a leader only appends to its log.
-pub(super) fn submitted(model: &Model, slot: Slot, write: &Write) -> CheckResult {
-    let node = model.node(slot);
+fn check_write(node: &Node, write: &Write) -> CheckResult {
     let (Some(status), Some(first)) = (node.status, write.entries.first()) else { return Ok(()) };
     let last = node.memory.log.last();
     if status.role != RoleName::Leader || first.id.index > last {
@@ -55,74 +145,6 @@ pub(super) fn submitted(model: &Model, slot: Slot, write: &Write) -> CheckResult
         "{id} leads term {term} and overwrites its own log, which ends at index {last}, with \
          entry {first}"
     ))
-}
-
-/// The highest index that each disk acknowledged to each other node in its latest term.
-#[derive(Clone, Debug)]
-pub(super) struct Acknowledgements {
-    nodes: usize,
-    acked: Vec<Vec<(Incarnation, Term, Index)>>,
-}
-
-impl Acknowledgements {
-    pub(super) fn new(model: &Model) -> Acknowledgements {
-        let nodes = model.nodes.len();
-        Acknowledgements { nodes, acked: vec![Vec::new(); nodes * nodes] }
-    }
-
-    pub(super) fn sent(&mut self, model: &Model, from: Slot, message: &Message) -> CheckResult {
-        let matched = message.body.acknowledged();
-        if matched > Index::ZERO {
-            check_acknowledged(model, from, message, matched)?;
-            let acked = &mut self.acked[model.slot(message.to).0 * self.nodes + from.0];
-            let disk = message.incarnation;
-            match acked.iter_mut().find(|(incarnation, ..)| *incarnation == disk) {
-                Some((_, term, index)) => {
-                    (*term, *index) = (message.term, matched).max((*term, *index));
-                }
-                None => acked.push((disk, message.term, matched)),
-            }
-        }
-        let Body::HeartbeatReply { verified, .. } = message.body else { return Ok(()) };
-        check_verified(model, from, message, verified)
-    }
-
-    /// Checks that a leader counts a peer's log as matched only up to the index that the peer
-    /// acknowledged to this leader in this term.
-    pub(super) fn check_matched(
-        &self,
-        model: &Model,
-        slot: Slot,
-        peer: Slot,
-        matched: Index,
-    ) -> CheckResult {
-        let node = model.node(slot);
-        let term = node.status.map_or(Term::ZERO, |status| status.term);
-        let acked = &self.acked[slot.0 * self.nodes + peer.0];
-        let (id, peer) = (node.id, model.node(peer).id);
-        let member = model.electorate(slot).membership.member(peer);
-        let named =
-            |disk: Incarnation| member.is_none_or(|member| member.accepts_incarnation(disk));
-        let acked_to = |counts: &dyn Fn(Incarnation) -> bool| {
-            let in_term =
-                acked.iter().filter(|(disk, said_in, _)| *said_in == term && counts(*disk));
-            in_term.map(|(_, _, index)| *index).max().unwrap_or_default()
-        };
-        let (by_named, by_any) = (acked_to(&named), acked_to(&|_| true));
-        if matched <= by_named {
-            return Ok(());
-        }
-        if matched <= by_any {
-            return S24.violated(format!(
-                "{id} leads term {term} and counts {peer}'s log as matched up to index {matched}, \
-                 but a different disk of {peer} acknowledged that index"
-            ));
-        }
-        S6.violated(format!(
-            "{id} leads term {term} and counts {peer}'s log as matched up to index {matched}, \
-             but {peer} acknowledged only index {by_named} in that term"
-        ))
-    }
 }
 
 /// Checks that an acknowledged entry is durable and equal to the leader's entry.

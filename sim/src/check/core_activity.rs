@@ -9,14 +9,15 @@ use quorate::types::{Message, Term};
 
 use crate::check::bounds::{Bounds, prevents_disruptive_servers};
 use crate::check::finding::{CheckResult, L3, L4, S30};
-use crate::check::model::Model;
-use crate::check::nodes::{Nodes, Slot};
+use crate::check::known::Known;
+use crate::check::nodes::Slot;
+use crate::check::rule::Rule;
+use crate::observe::Observation::{self, Sent, Stabilized, Stepped};
 use crate::values::time::SimTime;
 
 /// The core's terms and elections since the stabilization phase began.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct CoreActivity {
-    core: Option<Nodes>,
     /// The highest term that a core node may be in: the highest term at the start of the phase plus
     /// the terms that core nodes began since.
     term_max: Term,
@@ -36,47 +37,46 @@ struct Idle {
 
 const SECOND: Duration = Duration::from_secs(1);
 
+impl Rule for CoreActivity {
+    fn new(_: &Known) -> CoreActivity {
+        CoreActivity { term_max: Term::ZERO, elections: 0, idle: None }
+    }
+
+    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
+        match *observation {
+            Stabilized { .. } => {
+                let nodes = known.model.nodes.iter();
+                let terms = nodes.map(|node| {
+                    node.status.map_or(node.disk.hard_state.term, |status| status.term)
+                });
+                // Messages in flight may make each node begin one more term.
+                let begun = known.model.nodes.len() as u64;
+                self.term_max = Term(terms.max().unwrap_or_default().0 + begun);
+                Ok(())
+            }
+            Observation::Idle => {
+                self.idle = Some(Idle { since: known.now, messages: 0, elections: 0, terms: 0 });
+                Ok(())
+            }
+            Stepped { node, status, .. } if known.changes_status => {
+                let slot = known.model.slot(node);
+                self.stepped(known, slot, status)?;
+                self.elected(known, slot, status)
+            }
+            Sent { message } => self.sent(known, message),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl CoreActivity {
-    pub(super) fn stabilized(&mut self, model: &Model, core: Nodes) {
-        self.core = Some(core);
-        let terms = model
-            .nodes
-            .iter()
-            .map(|node| node.status.map_or(node.disk.hard_state.term, |status| status.term));
-        // Messages in flight may make each node begin one more term.
-        let begun = model.nodes.len() as u64;
-        self.term_max = Term(terms.max().unwrap_or_default().0 + begun);
-    }
-
-    pub(super) fn idle(&mut self, now: SimTime) {
-        self.idle = Some(Idle { since: now, messages: 0, elections: 0, terms: 0 });
-    }
-
-    /// The nodes of the core; `None` until the cluster is idle.
-    pub(super) fn idle_core(&self) -> Option<Nodes> {
-        self.idle.and(self.core)
-    }
-
-    /// Whether the node is in the core and still a member. A removed node may not know of its
-    /// removal, and counts as a node outside the core.
-    fn is_core_member(&self, model: &Model, slot: Slot) -> bool {
-        let members = &model.committed.electorate().membership;
-        self.core.is_some_and(|core| core.contains(slot)) && members.is_member(model.node(slot).id)
-    }
-
-    pub(super) fn stepped(
-        &mut self,
-        model: &Model,
-        slot: Slot,
-        status: &Status,
-        bounds: &Bounds,
-    ) -> CheckResult {
-        let before = model.node(slot).status;
+    fn stepped(&mut self, known: &Known, slot: Slot, status: &Status) -> CheckResult {
+        let Known { bounds, before, .. } = known;
         let Some(before) = before.filter(|before| before.term < status.term) else { return Ok(()) };
-        let in_core = self.is_core_member(model, slot);
+        // A removed node may not know of its removal, and counts as a node outside the core.
+        let in_core = known.is_in_core(slot) && known.is_member(slot);
         // A removed node that does not know of its removal campaigns until the world isolates it.
-        let may_disturb = !prevents_disruptive_servers(&bounds.config)
-            && self.core.is_some_and(|core| core.contains(slot));
+        let may_disturb = !prevents_disruptive_servers(&bounds.config) && known.is_in_core(slot);
         if status.role == RoleName::Candidate && (in_core || may_disturb) {
             self.term_max = self.term_max.max(status.term);
         }
@@ -91,7 +91,7 @@ impl CoreActivity {
         let Some(idle) = &mut self.idle else { return Ok(()) };
         idle.terms += 1;
         // Every core node may follow each allowed election into its term.
-        if idle.terms <= bounds.idle_elections_max * model.nodes.len() as u64 {
+        if idle.terms <= bounds.idle_elections_max * known.model.nodes.len() as u64 {
             return Ok(());
         }
         let (id, from, to) = (status.id, before.term, status.term);
@@ -100,19 +100,19 @@ impl CoreActivity {
         ))
     }
 
-    pub(super) fn elected(&mut self, slot: Slot, status: &Status, bounds: &Bounds) -> CheckResult {
-        if !self.core.is_some_and(|core| core.contains(slot)) {
+    fn elected(&mut self, known: &Known, slot: Slot, status: &Status) -> CheckResult {
+        if !known.is_elected(status) || !known.is_in_core(slot) {
             return Ok(());
         }
         let (id, term) = (status.id, status.term);
         if let Some(idle) = &mut self.idle {
             idle.elections += 1;
-            if idle.elections > bounds.idle_elections_max {
+            if idle.elections > known.bounds.idle_elections_max {
                 return S30.violated(format!("{id} wins term {term} although the cluster is idle"));
             }
         }
         self.elections += 1;
-        let max = bounds.stabilization_elections_max;
+        let max = known.bounds.stabilization_elections_max;
         if self.elections <= max {
             return Ok(());
         }
@@ -121,23 +121,18 @@ impl CoreActivity {
         ))
     }
 
-    pub(super) fn sent(
-        &mut self,
-        model: &Model,
-        from: Slot,
-        message: &Message,
-        bounds: &Bounds,
-        now: SimTime,
-    ) -> CheckResult {
-        if !self.is_core_member(model, from) {
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        let (now, model) = (known.now, &known.model);
+        let Some(idle) = &mut self.idle else { return Ok(()) };
+        let from = model.slot(message.from);
+        if !known.is_in_core(from) || !known.is_member(from) {
             return Ok(());
         }
-        let Some(idle) = &mut self.idle else { return Ok(()) };
         if now.since(idle.since) >= SECOND {
             (idle.since, idle.messages) = (now, 0);
         }
         idle.messages += 1;
-        let max = messages_per_second_max(model.nodes.len() as u64, bounds);
+        let max = messages_per_second_max(model.nodes.len() as u64, &known.bounds);
         if idle.messages <= max {
             return Ok(());
         }

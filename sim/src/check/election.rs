@@ -10,8 +10,11 @@ use quorate::types::{
 
 use crate::check::electorate::Decision;
 use crate::check::finding::{CheckResult, S1, S2, S3, S4, S5, S7, S8, S23, S24};
+use crate::check::known::Known;
 use crate::check::model::{DiskRef, Model, Node, REPLACED_DISK_RULE};
 use crate::check::nodes::Slot;
+use crate::check::rule::Rule;
+use crate::observe::Observation::{self, Durable, Sent, Started, Stepped, Submitted, Wiped};
 use crate::values::time::SimTime;
 
 /// The votes and leaderships of the whole run.
@@ -33,24 +36,45 @@ struct Leadership {
     at: SimTime,
 }
 
+impl Rule for Election {
+    fn new(known: &Known) -> Election {
+        let nodes = known.model.nodes.len();
+        let (votes, lost) = (vec![Vec::new(); nodes], vec![Vec::new(); nodes]);
+        Election { votes, lost, leaderships: BTreeMap::new() }
+    }
+
+    fn before(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
+        let model = &known.model;
+        match *observation {
+            Started { node, status, .. } => self.persisted(model, node, status.hard_state()),
+            Stepped { status, .. } if known.changes_status => self.stepped(known, status),
+            Durable { node, write } => {
+                write.hard_state.map_or(Ok(()), |hard| self.persisted(model, node, hard))
+            }
+            Sent { message } => self.sent(model, model.slot(message.from), message),
+            _ => Ok(()),
+        }
+    }
+
+    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
+        let model = &known.model;
+        match *observation {
+            Submitted { node, write } => self.submitted(model, model.slot(node), write),
+            // The node lost its disk together with the votes on it.
+            Wiped { node, .. } => {
+                let slot = model.slot(node).0;
+                self.lost[slot].push(std::mem::take(&mut self.votes[slot]));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Election {
-    pub(super) fn new(model: &Model) -> Election {
-        let (votes, lost) = (vec![Vec::new(); model.nodes.len()], vec![]);
-        let mut election = Election { votes, lost, leaderships: BTreeMap::new() };
-        election.lost.resize(model.nodes.len(), Vec::new());
-        election
-    }
-
-    /// Records that a node lost its disk together with the votes on it.
-    pub(super) fn wiped(&mut self, slot: Slot) {
-        let votes = std::mem::take(&mut self.votes[slot.0]);
-        self.lost[slot.0].push(votes);
-    }
-
     /// Checks a durable hard state before the model records it.
-    pub(super) fn persisted(&mut self, model: &Model, slot: Slot, hard: HardState) -> CheckResult {
-        let node = model.node(slot);
-        let (id, before) = (node.id, node.disk.hard_state.term);
+    fn persisted(&mut self, model: &Model, id: NodeId, hard: HardState) -> CheckResult {
+        let (slot, before) = (model.slot(id), model.of(id).disk.hard_state.term);
         if hard.term < before {
             return S7.violated(format!(
                 "the term on {id}'s disk decreases from {before} to {}",
@@ -85,16 +109,10 @@ impl Election {
         }
     }
 
-    /// Checks a node's term, and returns true if the node became the leader of its term.
-    pub(super) fn stepped(
-        &mut self,
-        model: &Model,
-        slot: Slot,
-        status: &Status,
-        now: SimTime,
-    ) -> CheckResult<bool> {
-        let node = model.node(slot);
-        let (id, term) = (node.id, status.term);
+    /// Checks a node's term, and its election if the node became the leader of its term.
+    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let (model, now, id, term) = (&known.model, known.now, status.id, status.term);
+        let (slot, node) = (model.slot(id), model.of(id));
         let before = node.status.map_or(term, |before| before.term);
         if term < before {
             return S7.violated(format!("{id}'s term decreases from {before} to {term}"));
@@ -106,7 +124,7 @@ impl Election {
             ));
         }
         if status.role != RoleName::Leader || node.leads(term) {
-            return Ok(false);
+            return Ok(());
         }
         if let Some(other) = self.leaderships.get(&term) {
             let (first, since) = (model.node(other.slot).id, other.at);
@@ -117,7 +135,7 @@ impl Election {
         }
         self.check_election_quorum(model, slot, term)?;
         self.leaderships.insert(term, Leadership { slot, start: node.starts, at: now });
-        Ok(true)
+        Ok(())
     }
 
     fn check_election_quorum(&self, model: &Model, leader: Slot, term: Term) -> CheckResult {
@@ -157,7 +175,7 @@ impl Election {
 
     /// Checks a write after the model applied it: every entry that a node writes comes from the
     /// leader of the node's term.
-    pub(super) fn submitted(&self, model: &Model, slot: Slot, write: &Write) -> CheckResult {
+    fn submitted(&self, model: &Model, slot: Slot, write: &Write) -> CheckResult {
         let Some(last) = write.entries.last().map(|entry| entry.id) else { return Ok(()) };
         let node = model.node(slot);
         let (id, term) = (node.id, node.memory.hard_state.term);
@@ -176,12 +194,7 @@ impl Election {
         ))
     }
 
-    /// The latest term that any node has won.
-    pub(super) fn latest_won(&self) -> Term {
-        self.leaderships.last_key_value().map_or(Term::ZERO, |(term, _)| *term)
-    }
-
-    pub(super) fn sent(&self, model: &Model, from: Slot, message: &Message) -> CheckResult {
+    fn sent(&self, model: &Model, from: Slot, message: &Message) -> CheckResult {
         if let Body::RequestVoteReply { granted: true } = message.body {
             self.check_vote_grant(model, from, message)?;
         }
@@ -233,26 +246,16 @@ impl Election {
     }
 
     fn check_leader_message(&self, model: &Model, from: Slot, term: Term) -> CheckResult {
-        let node = model.node(from);
-        if node.leads(term) {
+        let (node, won) = (model.node(from), self.leaderships.get(&term));
+        let is_own = |won: &Leadership| won.slot == from && won.start == node.starts;
+        if node.leads(term) || won.is_some_and(is_own) {
             return Ok(());
         }
-        match self.leaderships.get(&term) {
-            Some(leader) if leader.slot == from && leader.start == node.starts => Ok(()),
-            Some(leader) => {
-                let (id, leader) = (node.id, model.node(leader.slot).id);
-                S1.violated(format!(
-                    "{id} sends a message as the leader of term {term}, but {leader} won that \
-                     term"
-                ))
-            }
-            None => {
-                let id = node.id;
-                S1.violated(format!(
-                    "{id} sends a message as the leader of term {term}, but no node won that term"
-                ))
-            }
-        }
+        let id = node.id;
+        let winner = won.map_or("no node".to_owned(), |won| model.node(won.slot).id.to_string());
+        S1.violated(format!(
+            "{id} sends a message as the leader of term {term}, but {winner} won that term"
+        ))
     }
 }
 

@@ -7,17 +7,18 @@ use quorate_checker::relaxed::Freshness;
 
 use crate::check::client::real_duration_max;
 use crate::check::finding::{CheckResult, S20};
-use crate::observe::Observation;
-use crate::values::time::SimTime;
+use crate::check::known::Known;
+use crate::check::rule::Rule;
+use crate::observe::Observation::{
+    self, Ended, ProposeInvoked, ReadInvoked, ReadServed, Rejected, Replied, Unknown,
+};
 use crate::workload::request::unmark;
-use crate::workload::{AnyWorkload, HistoryResult, Object, RequestBytes, Workload};
+use crate::workload::{HistoryResult, Object, RequestBytes, Workload};
 
 /// The clients' history of the object that they use, if the workload names one.
 #[derive(Clone, Debug)]
 pub(super) struct History {
     object: Option<Object>,
-    /// The most by which a clock may run too fast or too slow, in parts per million.
-    drift_ppm: u32,
     outcome: Option<HistoryResult>,
 }
 
@@ -26,50 +27,45 @@ pub(super) struct History {
 const BUDGET: Budget<'static> =
     Budget { bytes_max: 64 << 20, configurations_max: 100_000, threads: 1, stop: None };
 
-impl History {
-    pub(super) fn new(workload: &AnyWorkload, drift_ppm: u32) -> History {
-        History { object: workload.object(), drift_ppm, outcome: None }
+impl Rule for History {
+    fn new(known: &Known) -> History {
+        History { object: known.workload.object(), outcome: None }
     }
 
-    /// Checks an observation of a client.
-    pub(super) fn observe(&mut self, now: SimTime, observation: Observation<'_>) -> CheckResult {
+    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
         let Some(object) = &mut self.object else { return Ok(()) };
-        object.set_time(now);
-        let known = match observation {
-            Observation::ProposeInvoked { op, command, session } => {
+        let (now, drift_ppm) = (known.now, known.bounds.drift_ppm);
+        let verdict = match *observation {
+            ProposeInvoked { op, command, session } => {
                 let command = unmark(command).map_or(command, |(command, _)| command);
-                object.invoked(op, RequestBytes::Command(command), session.is_some());
+                object.at(now).invoked(op, RequestBytes::Command(command), session.is_some());
                 Ok(())
             }
-            Observation::ReadInvoked { op, query, .. } => {
-                object.invoked(op, RequestBytes::Query(query), false);
+            ReadInvoked { op, query, .. } => {
+                object.at(now).invoked(op, RequestBytes::Query(query), false);
                 Ok(())
             }
-            Observation::Replied { op, outcome: Outcome::Reply(reply), .. } => {
-                object.answered(op, reply, Freshness::Current)
+            Replied { op, outcome: Outcome::Reply(reply), .. } => {
+                object.at(now).answered(op, reply, Freshness::Current)
             }
-            Observation::ReadServed { op, answer, freshness, .. } => {
-                object.answered(op, answer, claimed_freshness(freshness, self.drift_ppm))
+            ReadServed { op, answer, freshness, .. } => {
+                object.at(now).answered(op, answer, claimed_freshness(freshness, drift_ppm))
             }
-            Observation::Rejected { op, .. } => object.failed(op),
-            Observation::Unknown { op } => {
-                object.unknown(op);
+            Rejected { op, .. } => object.at(now).failed(op),
+            Unknown { op } => {
+                object.at(now).unknown(op);
                 Ok(())
             }
+            Ended => self.outcome.insert(object.finish(&BUDGET)).verdict.clone(),
             // A command whose session expired may have been executed before, so its outcome stays
             // unknown.
             _ => Ok(()),
         };
-        known.or_else(|finding| S20.violated(finding))
+        verdict.or_else(|finding| S20.violated(finding))
     }
+}
 
-    /// Checks the whole history at the end of the run.
-    pub(super) fn finish(&mut self) -> CheckResult {
-        let Some(object) = &self.object else { return Ok(()) };
-        let ended = self.outcome.insert(object.finish(&BUDGET));
-        ended.verdict.clone().or_else(|finding| S20.violated(finding))
-    }
-
+impl History {
     /// The result for the whole history; `None` before the end of the run, or if the workload does
     /// not name the object that its clients use.
     pub(super) fn outcome(&self) -> Option<&HistoryResult> {
