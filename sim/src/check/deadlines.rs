@@ -155,7 +155,7 @@ impl Deadlines {
         }
     }
 
-    /// Checks all deadlines.
+    /// Checks all deadlines at the time of the observation.
     pub(super) fn check(&mut self, known: &Known) -> CheckResult {
         let (model, now) = (&known.model, known.now);
         let Some(stabilization) =

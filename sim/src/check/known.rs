@@ -204,7 +204,7 @@ impl Known {
         self.expected.replies_forgotten |= forgets && !self.taint.has(node);
     }
 
-    /// Whether a step that changed a node's status to `status` made the node the leader of its term.
+    /// Whether a step that changed a node's status to `status` made the node leader of its term.
     pub(super) fn is_elected(&self, status: &Status) -> bool {
         let led = |before: Status| before.role == RoleName::Leader && before.term == status.term;
         status.role == RoleName::Leader && !self.before.is_some_and(led)
