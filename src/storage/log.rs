@@ -36,7 +36,8 @@ pub(crate) struct Log {
     pub(crate) reads: PendingReads,
     pub(crate) queue: WriteQueue,
     writing: Option<Writing>,
-    /// The segment in use; None before the first flush after a start.
+    /// The segment in use; None before the first flush after a start, and while the next flush
+    /// waits for a spare segment.
     segment: Option<NodeSegment>,
     next_seq: FlushSeq,
     /// The last durable flush.

@@ -112,7 +112,7 @@ fn a_deposed_leader_answers_no_read() {
     assert_eq!(cluster.node(ONE).reject_reason(tag), Some(RejectReason::NoLeader));
 }
 
-/// §8, thesis §6.4.1: a deposed leader does not answer a follower that has not heard of the new
+/// §8, thesis §6.4: a deposed leader does not answer a follower that has not heard of the new
 /// leader either.
 #[test]
 fn a_deposed_leader_answers_no_read_of_its_last_follower() {
@@ -153,7 +153,7 @@ fn a_read_returns_every_write_acknowledged_before() {
     }
 }
 
-/// Thesis §6.4.1: a follower requests the read index from its leader, and waits until it has
+/// Thesis §6.4: a follower requests the read index from its leader, and waits until it has
 /// applied that index.
 #[test]
 fn a_followers_read_waits_until_it_has_applied_the_leaders_index() {

@@ -248,7 +248,8 @@ pub(crate) struct ProcsArguments {
     /// Scenario to run; docs/SCENARIOS.md lists the lines that work on real processes
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Path of the `quorate` binary [default: beside this program, or the last one built]
+    /// Path of the `quorate` binary [default: beside this program, else in target/release, else in
+    /// target/debug]
     #[arg(long, value_name = "PATH")]
     pub(crate) binary: Option<PathBuf>,
     /// Skip lines that do not work on real processes instead of rejecting the scenario
@@ -335,8 +336,8 @@ pub(crate) struct CheckArguments {
     /// `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// Model to check against if the file does not name one: register, kv, multi-register,
-    /// rw-register, list, mutex, set, counter, queue, stack or bank
+    /// Model to check against: register, kv, multi-register, rw-register, list, mutex, set,
+    /// counter, queue, stack or bank; a file that names another model is rejected
     #[arg(long, value_name = "NAME", value_parser = values::model)]
     pub(crate) model: Option<Object>,
     /// Initial state of the model as JSON; overrides the one in the file

@@ -1,9 +1,11 @@
 //! Search strategies: how a run's faults and options are drawn.
 
-/// A search strategy; each one includes what the earlier ones do.
+/// A strategy for the search of failing runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strategy {
     /// Every kind of fault of the profile in every run, at random times, with the default options.
+    /// The exceptions are membership changes, transfers of leadership, lost and rolled back disks,
+    /// and machine faults: only a profile that has them in every run has them here.
     Random,
     /// Each run omits some kinds of faults, and draws its options (Groce and others, "Swarm
     /// testing", 2012).
@@ -51,7 +53,10 @@ impl Strategy {
     #[must_use]
     pub const fn summary(self) -> &'static str {
         match self {
-            Strategy::Random => "every kind of fault in every run, at random times",
+            Strategy::Random => {
+                "every kind of fault in every run, at random times; membership changes, transfers, \
+                 lost disks and machine faults only if the profile always has them"
+            }
             Strategy::Swarm => "each run omits some kinds of faults, and draws its options",
             Strategy::Nemeses => "as swarm, with fault patterns that target weak points of Raft",
             Strategy::Guided => "64 runs per seed, which continue from rare states of earlier runs",

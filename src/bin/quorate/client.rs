@@ -25,7 +25,7 @@ pub(crate) struct ClientFlags {
     /// Name of the cluster, or its id in 32 hexadecimal digits [default: quorate]
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
     cluster: Option<Cluster>,
-    /// Timeout of the whole command, including retries
+    /// Timeout of each request, including retries; a command may make several requests
     #[arg(long, env = "QUORATE_TIMEOUT", value_name = "TIME", default_value = "10s")]
     pub(crate) timeout: Span,
     /// Use TLS with the certificates in this directory, made by `quorate certs`

@@ -46,7 +46,8 @@ Create the data directories of the new cluster:
 Move each directory to its machine, and start the nodes. Either every directory is created, or none.
 The old directories are not changed: keep them until the new cluster works.
 
-Exit code 5: recovery is rejected, because the old cluster may still have a quorum.";
+Exit code 5: recovery is rejected, because the old cluster may still have a quorum, or because a
+live node whose directory is not given may have more entries.";
 
 pub(crate) fn run(flags: &RecoverFlags, json: bool) -> Result<Exit, CommandError> {
     let new = flags.new.cluster()?;

@@ -1,4 +1,5 @@
-//! Reads and verifies a snapshot file synchronously, when a state machine restores from it.
+//! Reads and verifies a snapshot file synchronously: when a directory is opened, and for
+//! `SnapshotReader`.
 
 use crate::storage::disk::{Disk, FileAction, FileName};
 use crate::storage::error::StorageError;

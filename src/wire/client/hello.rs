@@ -45,7 +45,7 @@ pub enum ClientHelloError {
     Node {
         /// The node that the client expects.
         expected: NodeId,
-        /// The node that replyed, if it names its id.
+        /// The node that replied, if it names its id.
         found: Option<NodeId>,
     },
     /// The client and the node have no common version.

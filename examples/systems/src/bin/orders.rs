@@ -10,7 +10,7 @@ use quorate_systems::common::tls::{self, CERTS_HELP, CertsFlags};
 use quorate_systems::orders::client::{ClientCommand, connect, run};
 use quorate_systems::orders::{SYSTEM, bench, server};
 
-/// Orders of customers, each customer's numbered without gaps, with reads at any node
+/// Orders of customers, numbered per customer without gaps, with reads at any node
 #[derive(Debug, Parser)]
 #[command(name = "orders", version, max_term_width = 100, after_help = AFTER_HELP,
     after_long_help = format!("{AFTER_HELP}\n\n{EXIT_CODES}"))]

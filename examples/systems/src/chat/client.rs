@@ -33,13 +33,13 @@ pub enum ClientCommand {
     Waiting,
     /// Print the last messages sent and received
     History,
-    /// Print every account: login state, numbers of waiting messages, history length
+    /// Print every account: login state, the number of each waiting message, history length
     Dump {
         /// Address of a node to read from; the answer may be stale
         node: Option<String>,
     },
-    /// Show all nodes, the primary and the mode; exits with 0 if there is a primary and all nodes
-    /// answer
+    /// Show all nodes, the primary and the mode; exits with 0 if there is a primary, all nodes
+    /// answer and no state differs
     Status,
 }
 

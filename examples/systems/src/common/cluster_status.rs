@@ -10,8 +10,8 @@ use quorate::types::StateVerification;
 use crate::common::connection::ClusterConnection;
 use crate::common::exit::{CommandError, CommandResult, Exit};
 
-/// Prints one line for each member of the cluster. The exit code is 0 if there is a leader and all
-/// members answer.
+/// Prints one line for each member of the cluster. The exit code is 0 if there is a leader, all
+/// members answer and no state differs.
 ///
 /// # Errors
 /// No node answers, or the cluster is not bootstrapped yet.

@@ -36,7 +36,7 @@ pub struct ConnectionFlags {
     #[arg(long, global = true, value_name = "ROLE/NAME", value_parser = parse_client_or_admin)]
     certificate: Option<Principal>,
     /// Allow plaintext connections beyond loopback; without this flag and without certificates,
-    /// only loopback addresses are allowed
+    /// only loopback addresses are allowed, and `courier` does not start
     #[arg(long, global = true)]
     plaintext: bool,
 }

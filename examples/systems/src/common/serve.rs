@@ -52,7 +52,7 @@ pub struct ServeFlags {
     #[arg(long, value_name = "DIR", conflicts_with = "plaintext")]
     pub certs: Option<PathBuf>,
     /// Allow plaintext connections beyond loopback; without this flag and without certificates,
-    /// only loopback addresses are allowed
+    /// only loopback addresses are allowed, and `courier` does not start
     #[arg(long)]
     pub plaintext: bool,
     /// Serve a status page of the cluster at this address: roles, terms and indexes of all nodes.

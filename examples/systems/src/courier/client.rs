@@ -54,7 +54,7 @@ pub enum ClientCommand {
         #[command(flatten)]
         at: AtFlags,
     },
-    /// Print every account: login state, numbers of waiting messages, history length
+    /// Print every account: login state, the number of each waiting message, history length
     Dump {
         /// The node to read from and the freshness of the answer.
         #[command(flatten)]

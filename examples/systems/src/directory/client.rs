@@ -40,7 +40,8 @@ pub enum ClientCommand {
         #[arg(default_value = "1")]
         count: u32,
     },
-    /// Show all nodes and the leader; exits with 0 if there is a leader and all nodes answer
+    /// Show all nodes and the leader; exits with 0 if there is a leader, all nodes answer and no
+    /// state differs
     Status,
 }
 

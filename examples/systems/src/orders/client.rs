@@ -52,7 +52,8 @@ pub enum ClientCommand {
         #[command(flatten)]
         flags: ReadFlags,
     },
-    /// Show all nodes and the leader; exits with 0 if there is a leader and all nodes answer
+    /// Show all nodes and the leader; exits with 0 if there is a leader, all nodes answer and no
+    /// state differs
     Status,
 }
 

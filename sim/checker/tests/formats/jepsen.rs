@@ -101,7 +101,10 @@ fn transactions_of_one_step_are_of_independent_keys() {
     );
     assert!(linearizable(&read(&two, &named("rw-register"))));
     let stale = two.replace("[:r 4 nil] [:r 3 1]", "[:r 4 nil] [:r 3 nil]");
-    assert!(!linearizable(&read(&stale, &named("rw-register"))), "nothing was read, and it shows");
+    assert!(
+        !linearizable(&read(&stale, &named("rw-register"))),
+        "a read of nil says that the key was missing"
+    );
     assert!(linearizable(&read(&stale, &named("multi-register"))), "nothing is known of a read");
     let erased = "{:process 0, :type :invoke, :f :txn, :value [[:w 1 nil] [:r 1 nil]]}";
     let failed = error(erased, &named("rw-register"));

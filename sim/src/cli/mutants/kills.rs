@@ -136,8 +136,8 @@ pub(crate) fn sweep_line(sweep: &MutantSweep) -> String {
 /// Returns the kill table as text, followed by the bugs that cannot be planted.
 pub(crate) fn table(rows: &[Row], impossible: &[Impossible]) -> String {
     let mut lines = vec![format!(
-        "{:8} {:9} {:>6} {:>6} {:>8} {:>5} {:>6}  {:8}  {}",
-        "mutant", "kind", "killed", "seeds", "CPU s", "lines", "s", "seed", "detected by"
+        "{:8} {:9} {:>6} {:>6} {:>8} {:>5} {:>8}  {:8}  {}",
+        "mutant", "kind", "killed", "seeds", "CPU s", "lines", "shrink s", "seed", "detected by"
     )];
     for row in rows {
         let kind = if row.kind == Kind::Safety { "safety" } else { "liveness" };
@@ -153,7 +153,7 @@ pub(crate) fn table(rows: &[Row], impossible: &[Impossible]) -> String {
         }
         let id = &row.id;
         lines.push(format!(
-            "{id:8} {kind:9} {killed:>6} {seeds:>6} {cpu:>8} {left:>5} {took:>6}  {seed:8}  {by}"
+            "{id:8} {kind:9} {killed:>6} {seeds:>6} {cpu:>8} {left:>5} {took:>8}  {seed:8}  {by}"
         ));
         lines.extend(row.remarks.iter().map(|remark| format!("         {remark}")));
     }

@@ -305,6 +305,9 @@ fn outcome(operation: &ScriptedOperation, output: &CommandOutput) -> ScriptedOut
     match (operation, output.code) {
         (ScriptedOperation::Put(..) | ScriptedOperation::Swap(..), 0) => ScriptedOutcome::Done,
         (ScriptedOperation::Get(..), 1) => ScriptedOutcome::Value(None),
+        (ScriptedOperation::Swap(..), 1) if output.out.trim_end() == "no such key" => {
+            ScriptedOutcome::Value(None)
+        }
         _ => ScriptedOutcome::Value(value()),
     }
 }

@@ -149,7 +149,7 @@ impl Nodes {
         rename(&self.directory(id), &away)
     }
 
-    /// Copies the data directory of a node while its process is paused.
+    /// Pauses the process of a node, copies its data directory, and resumes the process.
     pub(super) fn save_directory(&mut self, id: u64) -> Result<(), String> {
         let image = self.folder.join(format!("n{id}.image"));
         // An earlier copy is not needed any more.

@@ -1,5 +1,5 @@
-//! The summary as a JUnit report: one test case for the sweep, one for its coverage, and one for
-//! each kind of failure.
+//! The summary as a JUnit report: one test case for each kind of failure, or one for the sweep if
+//! it did not fail; and one for the coverage of a sweep.
 
 use std::time::Duration;
 
