@@ -7,10 +7,9 @@ use quorate::types::{Body, Incarnation, Index, Message, NodeId, Term, Write};
 
 use crate::check::finding::{CheckResult, S6, S9, S17, S24};
 use crate::check::known::Known;
-use crate::check::model::{Model, Node};
+use crate::check::model::Model;
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
-use crate::observe::Observation::{self, PeerMatched, Sent, Stepped, Submitted};
 
 /// The highest index that each disk acknowledged to each other node in its latest term.
 #[derive(Clone, Debug)]
@@ -25,27 +24,59 @@ impl Rule for Acknowledgements {
         Acknowledgements { nodes, acked: vec![Vec::new(); nodes * nodes] }
     }
 
-    fn before(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        let model = &known.model;
-        match *observation {
-            Stepped { status, .. } if known.changes_status => check_reported(model, status),
-            Submitted { node, write } => check_write(model.of(node), write),
-            _ => Ok(()),
+    /// Checks the log that a node reports after an input.
+    fn before_status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let node = known.model.of(status.id);
+        if let Some(before) = node.status.filter(|before| {
+            before.role == RoleName::Leader
+                && status.role == RoleName::Leader
+                && before.term == status.term
+                && before.last > status.last
+        }) {
+            let (id, term, was, is) = (node.id, status.term, before.last, status.last);
+            return S9.violated(format!(
+                "{id} leads term {term} and truncates its own log: its last entry changes from \
+                 {was} to {is}"
+            ));
         }
+        let (believed, held) = (status.durable, node.disk.log.last());
+        if believed > held {
+            let id = node.id;
+            return S17.violated(format!(
+                "{id} reports that its log is durable up to index {believed}, but the log on its \
+                 disk ends at index {held}"
+            ));
+        }
+        let (has, other) = (node.memory.log.id_at(believed), node.disk.log.id_at(believed));
+        if has.is_some() && has != other {
+            let (id, other) = (node.id, other.unwrap_or_default());
+            return S17.violated(format!(
+                "{id} reports that its log is durable up to index {believed}, but its disk holds \
+                 the different entry {other} there"
+            ));
+        }
+        Ok(())
     }
 
-    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        let model = &known.model;
-        match *observation {
-            Sent { message } => self.sent(model, model.slot(message.from), message),
-            PeerMatched { node, peer, matched } => self.check_matched(model, node, peer, matched),
-            _ => Ok(()),
+    /// Checks a write before the model applies it: a leader only appends to its log.
+    fn before_submitted(&mut self, known: &Known, id: NodeId, write: &Write) -> CheckResult {
+        let node = known.model.of(id);
+        let (Some(status), Some(first)) = (node.status, write.entries.first()) else {
+            return Ok(());
+        };
+        let last = node.memory.log.last();
+        if status.role != RoleName::Leader || first.id.index > last {
+            return Ok(());
         }
+        let (term, first) = (status.term, first.id);
+        S9.violated(format!(
+            "{id} leads term {term} and overwrites its own log, which ends at index {last}, with \
+             entry {first}"
+        ))
     }
-}
 
-impl Acknowledgements {
-    fn sent(&mut self, model: &Model, from: Slot, message: &Message) -> CheckResult {
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        let (model, from) = (&known.model, known.model.slot(message.from));
         let matched = message.body.acknowledged();
         if matched > Index::ZERO {
             check_acknowledged(model, from, message, matched)?;
@@ -64,13 +95,8 @@ impl Acknowledgements {
 
     /// Checks that a leader counts a peer's log as matched only up to the index that the peer
     /// acknowledged to this leader in this term.
-    fn check_matched(
-        &self,
-        model: &Model,
-        id: NodeId,
-        peer: NodeId,
-        matched: Index,
-    ) -> CheckResult {
+    fn peer_matched(&mut self, known: &Known, id: NodeId, peer: NodeId, to: Index) -> CheckResult {
+        let model = &known.model;
         let slot = model.slot(id);
         let term = model.of(id).status.map_or(Term::ZERO, |status| status.term);
         let acked = &self.acked[slot.0 * self.nodes + model.slot(peer).0];
@@ -83,68 +109,20 @@ impl Acknowledgements {
             in_term.map(|(_, _, index)| *index).max().unwrap_or_default()
         };
         let (by_named, by_any) = (acked_to(&named), acked_to(&|_| true));
-        if matched <= by_named {
+        if to <= by_named {
             return Ok(());
         }
-        if matched <= by_any {
+        if to <= by_any {
             return S24.violated(format!(
-                "{id} leads term {term} and counts {peer}'s log as matched up to index {matched}, \
+                "{id} leads term {term} and counts {peer}'s log as matched up to index {to}, \
                  but a different disk of {peer} acknowledged that index"
             ));
         }
         S6.violated(format!(
-            "{id} leads term {term} and counts {peer}'s log as matched up to index {matched}, \
+            "{id} leads term {term} and counts {peer}'s log as matched up to index {to}, \
              but {peer} acknowledged only index {by_named} in that term"
         ))
     }
-}
-
-/// Checks the log that a node reports after an input.
-fn check_reported(model: &Model, status: &Status) -> CheckResult {
-    let node = model.of(status.id);
-    if let Some(before) = node.status.filter(|before| {
-        before.role == RoleName::Leader
-            && status.role == RoleName::Leader
-            && before.term == status.term
-            && before.last > status.last
-    }) {
-        let (id, term, was, is) = (node.id, status.term, before.last, status.last);
-        return S9.violated(format!(
-            "{id} leads term {term} and truncates its own log: its last entry changes from {was} \
-             to {is}"
-        ));
-    }
-    let (believed, held) = (status.durable, node.disk.log.last());
-    if believed > held {
-        let id = node.id;
-        return S17.violated(format!(
-            "{id} reports that its log is durable up to index {believed}, but the log on its disk \
-             ends at index {held}"
-        ));
-    }
-    let (has, other) = (node.memory.log.id_at(believed), node.disk.log.id_at(believed));
-    if has.is_some() && has != other {
-        let (id, other) = (node.id, other.unwrap_or_default());
-        return S17.violated(format!(
-            "{id} reports that its log is durable up to index {believed}, but its disk holds the \
-             different entry {other} there"
-        ));
-    }
-    Ok(())
-}
-
-/// Checks a write before the model applies it: a leader only appends to its log.
-fn check_write(node: &Node, write: &Write) -> CheckResult {
-    let (Some(status), Some(first)) = (node.status, write.entries.first()) else { return Ok(()) };
-    let last = node.memory.log.last();
-    if status.role != RoleName::Leader || first.id.index > last {
-        return Ok(());
-    }
-    let (id, term, first) = (node.id, status.term, first.id);
-    S9.violated(format!(
-        "{id} leads term {term} and overwrites its own log, which ends at index {last}, with \
-         entry {first}"
-    ))
 }
 
 /// Checks that an acknowledged entry is durable and equal to the leader's entry.

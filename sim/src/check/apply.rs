@@ -5,7 +5,6 @@ use quorate::types::{Entry, Index, NodeId};
 use crate::check::finding::{CheckResult, S11, S15, S18};
 use crate::check::known::Known;
 use crate::check::rule::Rule;
-use crate::observe::Observation::{self, Applied, Ended, Restored, Started};
 
 /// The last index that each node's state machine has applied.
 #[derive(Clone, Debug)]
@@ -18,26 +17,7 @@ impl Rule for Apply {
         Apply { applied: vec![Index::ZERO; known.model.nodes.len()] }
     }
 
-    fn before(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        let Applied { node, entries, .. } = *observation else { return Ok(()) };
-        self.applies(known, node, entries)
-    }
-
-    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        // A state machine starts empty, from a snapshot, or from its own durable state.
-        let (node, starts_at) = match *observation {
-            Started { node, status, .. } => (node, status.applied),
-            Restored { node, index, .. } => (node, index),
-            Ended => return self.ended(known),
-            _ => return Ok(()),
-        };
-        self.applied[known.model.slot(node).0] = starts_at;
-        Ok(())
-    }
-}
-
-impl Apply {
-    fn applies(&mut self, known: &Known, id: NodeId, entries: &[Entry]) -> CheckResult {
+    fn before_applied(&mut self, known: &Known, id: NodeId, entries: &[Entry]) -> CheckResult {
         let model = &known.model;
         let last_applied = &mut self.applied[model.slot(id).0];
         let committed = model.of(id).status.map_or(Index::ZERO, |status| status.committed);
@@ -68,8 +48,14 @@ impl Apply {
         Ok(())
     }
 
+    // A state machine starts empty, from a snapshot, or from its own durable state.
+    fn machine_started(&mut self, known: &Known, node: NodeId, index: Index) -> CheckResult {
+        self.applied[known.model.slot(node).0] = index;
+        Ok(())
+    }
+
     /// Checks, at the end of the run, that the nodes of the core applied all acknowledged commands.
-    fn ended(&self, known: &Known) -> CheckResult {
+    fn ended(&mut self, known: &Known) -> CheckResult {
         let acknowledged = known.operations.acknowledged;
         for slot in known.members_at_rest() {
             let (id, applied) = (known.model.node(slot).id, self.applied[slot.0]);

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate::machine::Outcome;
+use quorate::raft::Status;
 use quorate::types::{EntryId, Freshness, Index, NodeId, ReadLevel, Term};
 
 use crate::check::finding::{CheckResult, S18, S19, S20};
 use crate::check::known::Known;
 use crate::check::model::Model;
 use crate::check::operations::{Op, OpOutcome};
-use crate::check::rule::Rule;
-use crate::observe::Observation::{self, Ended, ReadServed, Rejected, Replied, Stepped};
+use crate::check::rule::{Answer, Rule};
 use crate::workload::request::{OpId, PayloadOrigin};
 
 /// The places of the clients' commands in the committed log.
@@ -29,34 +29,103 @@ impl Rule for Clients {
         Clients { matched_to: Index::ZERO, committed: BTreeMap::new() }
     }
 
-    fn before(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        if let Replied { op, id, outcome, .. } = *observation {
-            check_replied(known, op, id, outcome)?;
+    /// Checks the reply to a proposal or to one of its retries.
+    fn before_replied(
+        &mut self,
+        known: &Known,
+        op: OpId,
+        id: EntryId,
+        outcome: &Outcome,
+    ) -> CheckResult {
+        let (model, number) = (&known.model, op.0);
+        let here = model.entries.origin(id);
+        let same = matches!(here, Some(PayloadOrigin::Command { op: other, .. }) if other == op);
+        if !model.committed.has(id) {
+            let reached = model.committed.last_id();
+            return S18.violated(format!(
+                "operation {number} is acknowledged as entry {id}, but the committed log, which \
+                 ends with {reached}, does not contain that entry"
+            ));
         }
-        check_served(known, observation)
+        if !same {
+            return S18.violated(format!(
+                "operation {number} is acknowledged as entry {id}, but that entry belongs to \
+                 another operation"
+            ));
+        }
+        let operation = known.operations.get(op).expect("an operation is invoked before it ends");
+        if !matches!(outcome, Outcome::Reply(_)) {
+            return check_declined(operation, number, outcome);
+        }
+        if operation.executed.is_some_and(|executed| executed <= id.index) {
+            return Ok(());
+        }
+        S19.violated(format!(
+            "operation {number} has a reply for entry {id}, but no state machine had executed its \
+             command by that index"
+        ))
     }
 
-    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        match *observation {
-            Stepped { .. } if known.changes_status => self.match_committed(known),
-            Rejected { op, .. } => match self.committed.get(&op) {
-                None => Ok(()),
-                Some(place) => S19.violated(format!(
-                    "operation {} is rejected, but its command is committed at index {place}",
-                    op.0,
-                )),
-            },
-            Ended if known.idle_core.is_some() => known.operations.check_all_ended(),
-            _ => Ok(()),
+    /// Checks the answer to a pending read.
+    fn before_read_served(&mut self, known: &Known, answer: Answer<'_>) -> CheckResult {
+        let Answer { op, node, freshness, index, applied, state, .. } = answer;
+        let Some(read) = known.operations.read(op) else { return Ok(()) };
+        let OpId(number) = op;
+        if !is_fresh_enough(freshness, read.level) {
+            return S20.violated(format!(
+                "{node} serves read {number}, which requires freshness `{}`, with an answer of \
+                 freshness `{freshness}`",
+                read.level
+            ));
         }
+        // A read at replica level need only include the commands that may change its answer; S21
+        // checks these.
+        let floor = match freshness {
+            Freshness::Linearizable if read.level == ReadLevel::Replica => Index::ZERO,
+            Freshness::Linearizable => read.floor,
+            Freshness::Within(age) => {
+                let age = real_duration_max(age, known.bounds.drift_ppm);
+                known.operations.floor_before(read.since.before(age))
+            }
+            Freshness::Unknown => Index::ZERO,
+        };
+        if index < floor {
+            return S20.violated(format!(
+                "{node} serves read {number} at read index {index}, but an operation at index \
+                 {floor} was completed {}",
+                match freshness {
+                    Freshness::Within(age) => format!("more than {age:?} before the read began"),
+                    _ => "before the read began".to_owned(),
+                }
+            ));
+        }
+        if applied < index {
+            return S20.violated(format!(
+                "{node} serves read {number} after it applied only index {applied}, but the read \
+                 index is {index}"
+            ));
+        }
+        if !known.expected.is_expected_at(applied, state) {
+            return S20.violated(format!(
+                "{node} serves read {number} from a state that differs from the committed state at \
+                 index {applied}"
+            ));
+        }
+        if freshness != Freshness::Linearizable || read.relies_on_lease() {
+            return Ok(());
+        }
+        let Some(term) = superseded(&known.model, node, read.won) else { return Ok(()) };
+        let won = read.won;
+        S20.violated(format!(
+            "{node} serves read {number} in term {term}, but another leader had won term {won} \
+             before the read began"
+        ))
     }
-}
 
-impl Clients {
     /// Matches newly committed entries with operations. A command is invoked before it is
     /// committed, so its entry is ordered after every operation that was complete at the
     /// invocation.
-    fn match_committed(&mut self, known: &Known) -> CheckResult {
+    fn status_changed(&mut self, known: &Known, _: &Status) -> CheckResult {
         let model = &known.model;
         while self.matched_to < model.committed.last() {
             self.matched_to = self.matched_to.next();
@@ -90,37 +159,20 @@ impl Clients {
         }
         Ok(())
     }
-}
 
-/// Checks the reply to a proposal or to one of its retries.
-fn check_replied(known: &Known, op: OpId, id: EntryId, outcome: &Outcome) -> CheckResult {
-    let (model, number) = (&known.model, op.0);
-    let here = model.entries.origin(id);
-    let same = matches!(here, Some(PayloadOrigin::Command { op: other, .. }) if other == op);
-    if !model.committed.has(id) {
-        let reached = model.committed.last_id();
-        return S18.violated(format!(
-            "operation {number} is acknowledged as entry {id}, but the committed log, which ends \
-             with {reached}, does not contain that entry"
-        ));
+    fn rejected(&mut self, _: &Known, op: OpId) -> CheckResult {
+        match self.committed.get(&op) {
+            None => Ok(()),
+            Some(place) => S19.violated(format!(
+                "operation {} is rejected, but its command is committed at index {place}",
+                op.0,
+            )),
+        }
     }
-    if !same {
-        return S18.violated(format!(
-            "operation {number} is acknowledged as entry {id}, but that entry belongs to another \
-             operation"
-        ));
+
+    fn ended(&mut self, known: &Known) -> CheckResult {
+        if known.idle_core.is_some() { known.operations.check_all_ended() } else { Ok(()) }
     }
-    let operation = known.operations.get(op).expect("an operation is invoked before it ends");
-    if !matches!(outcome, Outcome::Reply(_)) {
-        return check_declined(operation, number, outcome);
-    }
-    if operation.executed.is_some_and(|executed| executed <= id.index) {
-        return Ok(());
-    }
-    S19.violated(format!(
-        "operation {number} has a reply for entry {id}, but no state machine had executed its \
-         command by that index"
-    ))
 }
 
 /// Checks an outcome without a reply: a state machine rejects a command only in a session that
@@ -136,64 +188,6 @@ fn check_declined(operation: &Op, number: u64, outcome: &Outcome) -> CheckResult
             "operation {number} has the outcome {outcome:?}, which no command of a client can have"
         )),
     }
-}
-
-/// Checks the answer to a pending read.
-fn check_served(known: &Known, answer: &Observation<'_>) -> CheckResult {
-    let ReadServed { op, node, freshness, index, applied, state, .. } = *answer else {
-        return Ok(());
-    };
-    let Some(read) = known.operations.read(op) else { return Ok(()) };
-    let OpId(number) = op;
-    if !is_fresh_enough(freshness, read.level) {
-        return S20.violated(format!(
-            "{node} serves read {number}, which requires freshness `{}`, with an answer of \
-             freshness `{freshness}`",
-            read.level
-        ));
-    }
-    // A read at replica level need only include the commands that may change its answer; S21
-    // checks these.
-    let floor = match freshness {
-        Freshness::Linearizable if read.level == ReadLevel::Replica => Index::ZERO,
-        Freshness::Linearizable => read.floor,
-        Freshness::Within(age) => {
-            let age = real_duration_max(age, known.bounds.drift_ppm);
-            known.operations.floor_before(read.since.before(age))
-        }
-        Freshness::Unknown => Index::ZERO,
-    };
-    if index < floor {
-        return S20.violated(format!(
-            "{node} serves read {number} at read index {index}, but an operation at index {floor} \
-             was completed {}",
-            match freshness {
-                Freshness::Within(age) => format!("more than {age:?} before the read began"),
-                _ => "before the read began".to_owned(),
-            }
-        ));
-    }
-    if applied < index {
-        return S20.violated(format!(
-            "{node} serves read {number} after it applied only index {applied}, but the read \
-             index is {index}"
-        ));
-    }
-    if !known.expected.is_expected_at(applied, state) {
-        return S20.violated(format!(
-            "{node} serves read {number} from a state that differs from the committed state at \
-             index {applied}"
-        ));
-    }
-    if freshness != Freshness::Linearizable || read.relies_on_lease() {
-        return Ok(());
-    }
-    let Some(term) = superseded(&known.model, node, read.won) else { return Ok(()) };
-    let won = read.won;
-    S20.violated(format!(
-        "{node} serves read {number} in term {term}, but another leader had won term {won} before \
-         the read began"
-    ))
 }
 
 /// Whether an answer of this freshness satisfies the read level.

@@ -6,10 +6,9 @@ use quorate::types::{EntryId, Index, NodeId, Term, Write};
 use crate::check::decided::describe_held;
 use crate::check::finding::{CheckResult, S10, S11, S13, S14, S15, S16, S33};
 use crate::check::known::Known;
-use crate::check::model::{Model, Node};
+use crate::check::model::Model;
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
-use crate::observe::Observation::{self, AllLiveAcknowledged, Started, Stepped, Submitted};
 
 /// The last index committed in each term, and the part of each node's log that was compared with
 /// the committed log.
@@ -27,31 +26,39 @@ impl Rule for Commit {
         Commit { compared, committed_by_term: Vec::new() }
     }
 
-    fn before(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        match *observation {
-            Stepped { status, .. } if known.changes_status => check_order(&known.model, status),
-            _ => Ok(()),
+    /// Checks the indices that a node reports after an input.
+    fn before_status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let Status { id, applied, committed, last, .. } = status;
+        if applied > committed || *committed > last.index {
+            let last = last.index;
+            return S15.violated(format!(
+                "{id} reports applied index {applied}, commit index {committed} and last index \
+                 {last}, which are not in ascending order"
+            ));
         }
-    }
-
-    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        let model = &known.model;
-        match *observation {
-            Started { node, status, .. } => {
-                self.compared[model.slot(node).0] = Index::ZERO;
-                check_commit_hint(model.of(node), status)
+        match known.model.of(*id).status.map(|before| before.committed) {
+            Some(before) if *committed < before => {
+                S14.violated(format!("{id}'s commit index decreases from {before} to {committed}"))
             }
-            Stepped { status, .. } if known.changes_status => self.stepped(known, status),
-            Submitted { node, write } => self.submitted(model, model.slot(node), write),
-            AllLiveAcknowledged { node, id, live } => check_all_live(model, node, id, live),
             _ => Ok(()),
         }
     }
-}
 
-impl Commit {
+    fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let (id, committed, node) = (status.id, status.committed, known.model.of(status.id));
+        self.compared[known.model.slot(id).0] = Index::ZERO;
+        let (hint, last) = (node.commit_hint, node.disk.log.last());
+        if committed < hint.min(last) {
+            return S16.violated(format!(
+                "{id} restarts with commit index {committed}, but its disk stores commit index \
+                 {hint} and a log up to index {last}"
+            ));
+        }
+        Ok(())
+    }
+
     /// Checks a node's commit index after an input.
-    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+    fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
         let (model, term, slot) = (&known.model, status.term, known.model.slot(status.id));
         let committed = model.committed.last();
         if self.committed_by_term.last().map_or(Index::ZERO, |(_, last)| *last) < committed {
@@ -71,14 +78,50 @@ impl Commit {
     }
 
     /// Checks a node's log after a write.
-    fn submitted(&mut self, model: &Model, slot: Slot, write: &Write) -> CheckResult {
+    fn submitted(&mut self, known: &Known, node: NodeId, write: &Write) -> CheckResult {
         let Some(first) = write.entries.first() else { return Ok(()) };
+        let (model, slot) = (&known.model, known.model.slot(node));
         let compared = &mut self.compared[slot.0];
         *compared = first.id.index.previous().min(*compared);
         let status = &model.node(slot).status;
         status.as_ref().map_or(Ok(()), |status| self.compare(model, slot, status))
     }
 
+    /// Checks an acknowledgement of an entry as durable on every live voter: every voter that the
+    /// leader heard from, and the leader itself, has the entry on disk. If a voter lost its disk
+    /// and the leader may not know it yet, the lost disk must have had the entry.
+    fn durable_on_all_live(
+        &mut self,
+        known: &Known,
+        id: NodeId,
+        entry: EntryId,
+        live: &[NodeId],
+    ) -> CheckResult {
+        let model = &known.model;
+        let (leader, index) = (model.slot(id), entry.index);
+        if !model.committed.has(entry) {
+            return S33.violated(format!(
+                "{id} acknowledges entry {entry} as durable on every live voter, but that entry is \
+                 not committed"
+            ));
+        }
+        let electorate = model.electorate(leader);
+        let voters = model.slots().filter(|slot| electorate.is_voter(*slot));
+        for slot in voters.filter(|slot| *slot == leader || live.contains(&model.node(*slot).id)) {
+            let node = model.node(slot);
+            let named = node.disk_named_by(&electorate.membership);
+            if let Some(named) = named.filter(|named| !node.disk_of(*named).log.has(entry)) {
+                let held = describe_held(node, named, index);
+                return S33.violated(format!(
+                    "{id} acknowledges entry {entry} as durable on every live voter, but {held}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Commit {
     /// Checks that the node's log equals the committed log up to the node's commit index. If a
     /// lagging driver has not yet given the reported log to the disk, the comparison waits for it.
     fn compare(&mut self, model: &Model, slot: Slot, status: &Status) -> CheckResult {
@@ -96,62 +139,6 @@ impl Commit {
             "{id} commits entry {has}, but the committed entry at that index is {decided}"
         ))
     }
-}
-
-/// Checks an acknowledgement of an entry as durable on every live voter: every voter that the
-/// leader heard from, and the leader itself, has the entry on disk. If a voter lost its disk and
-/// the leader may not know it yet, the lost disk must have had the entry.
-fn check_all_live(model: &Model, id: NodeId, entry: EntryId, live: &[NodeId]) -> CheckResult {
-    let (leader, index) = (model.slot(id), entry.index);
-    if !model.committed.has(entry) {
-        return S33.violated(format!(
-            "{id} acknowledges entry {entry} as durable on every live voter, but that entry is not \
-             committed"
-        ));
-    }
-    let electorate = model.electorate(leader);
-    let voters = model.slots().filter(|slot| electorate.is_voter(*slot));
-    for slot in voters.filter(|slot| *slot == leader || live.contains(&model.node(*slot).id)) {
-        let node = model.node(slot);
-        let named = node.disk_named_by(&electorate.membership);
-        if let Some(named) = named.filter(|named| !node.disk_of(*named).log.has(entry)) {
-            let held = describe_held(node, named, index);
-            return S33.violated(format!(
-                "{id} acknowledges entry {entry} as durable on every live voter, but {held}"
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Checks the indices that a node reports after an input.
-fn check_order(model: &Model, status: &Status) -> CheckResult {
-    let Status { id, applied, committed, last, .. } = status;
-    if applied > committed || *committed > last.index {
-        let last = last.index;
-        return S15.violated(format!(
-            "{id} reports applied index {applied}, commit index {committed} and last index \
-             {last}, which are not in ascending order"
-        ));
-    }
-    match model.of(*id).status.map(|before| before.committed) {
-        Some(before) if *committed < before => {
-            S14.violated(format!("{id}'s commit index decreases from {before} to {committed}"))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn check_commit_hint(node: &Node, status: &Status) -> CheckResult {
-    let (id, committed) = (node.id, status.committed);
-    let (hint, last) = (node.commit_hint, node.disk.log.last());
-    if committed < hint.min(last) {
-        return S16.violated(format!(
-            "{id} restarts with commit index {committed}, but its disk stores commit index {hint} \
-             and a log up to index {last}"
-        ));
-    }
-    Ok(())
 }
 
 /// Checks that a leader commits by counting replicas only entries of its own term (Raft §5.4.2).

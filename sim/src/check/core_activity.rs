@@ -12,7 +12,6 @@ use crate::check::finding::{CheckResult, L3, L4, S30};
 use crate::check::known::Known;
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
-use crate::observe::Observation::{self, Sent, Stabilized, Stepped};
 use crate::values::time::SimTime;
 
 /// The core's terms and elections since the stabilization phase began.
@@ -42,65 +41,24 @@ impl Rule for CoreActivity {
         CoreActivity { term_max: Term::ZERO, elections: 0, idle: None }
     }
 
-    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        match *observation {
-            Stabilized { .. } => {
-                let nodes = known.model.nodes.iter();
-                let terms = nodes.map(|node| {
-                    node.status.map_or(node.disk.hard_state.term, |status| status.term)
-                });
-                // Messages in flight may make each node begin one more term.
-                let begun = known.model.nodes.len() as u64;
-                self.term_max = Term(terms.max().unwrap_or_default().0 + begun);
-                Ok(())
-            }
-            Observation::Idle => {
-                self.idle = Some(Idle { since: known.now, messages: 0, elections: 0, terms: 0 });
-                Ok(())
-            }
-            Stepped { node, status, .. } if known.changes_status => {
-                let slot = known.model.slot(node);
-                self.stepped(known, slot, status)?;
-                self.elected(known, slot, status)
-            }
-            Sent { message } => self.sent(known, message),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl CoreActivity {
-    fn stepped(&mut self, known: &Known, slot: Slot, status: &Status) -> CheckResult {
-        let Known { bounds, before, .. } = known;
-        let Some(before) = before.filter(|before| before.term < status.term) else { return Ok(()) };
-        // A removed node may not know of its removal, and counts as a node outside the core.
-        let in_core = known.is_in_core(slot) && known.is_member(slot);
-        // A removed node that does not know of its removal campaigns until the world isolates it.
-        let may_disturb = !prevents_disruptive_servers(&bounds.config) && known.is_in_core(slot);
-        if status.role == RoleName::Candidate && (in_core || may_disturb) {
-            self.term_max = self.term_max.max(status.term);
-        }
-        if !in_core {
-            return Ok(());
-        }
-        if status.term > self.term_max {
-            let (id, term) = (status.id, status.term);
-            return L4
-                .violated(format!("{id} enters term {term}, but no core node started that term"));
-        }
-        let Some(idle) = &mut self.idle else { return Ok(()) };
-        idle.terms += 1;
-        // Every core node may follow each allowed election into its term.
-        if idle.terms <= bounds.idle_elections_max * known.model.nodes.len() as u64 {
-            return Ok(());
-        }
-        let (id, from, to) = (status.id, before.term, status.term);
-        S30.violated(format!(
-            "{id} changes from term {from} to term {to} although the cluster is idle"
-        ))
+    fn stabilized(&mut self, known: &Known) -> CheckResult {
+        let nodes = known.model.nodes.iter();
+        let terms =
+            nodes.map(|node| node.status.map_or(node.disk.hard_state.term, |status| status.term));
+        // Messages in flight may make each node begin one more term.
+        let begun = known.model.nodes.len() as u64;
+        self.term_max = Term(terms.max().unwrap_or_default().0 + begun);
+        Ok(())
     }
 
-    fn elected(&mut self, known: &Known, slot: Slot, status: &Status) -> CheckResult {
+    fn idle(&mut self, known: &Known) -> CheckResult {
+        self.idle = Some(Idle { since: known.now, messages: 0, elections: 0, terms: 0 });
+        Ok(())
+    }
+
+    fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let slot = known.model.slot(status.id);
+        self.entered(known, slot, status)?;
         if !known.is_elected(status) || !known.is_in_core(slot) {
             return Ok(());
         }
@@ -140,6 +98,38 @@ impl CoreActivity {
         S30.violated(format!(
             "the core of the idle cluster sends more than {max} messages in the second after \
              {begin} s; the last one is {name} from {id}"
+        ))
+    }
+}
+
+impl CoreActivity {
+    fn entered(&mut self, known: &Known, slot: Slot, status: &Status) -> CheckResult {
+        let Known { bounds, before, .. } = known;
+        let Some(before) = before.filter(|before| before.term < status.term) else { return Ok(()) };
+        // A removed node may not know of its removal, and counts as a node outside the core.
+        let in_core = known.is_in_core(slot) && known.is_member(slot);
+        // A removed node that does not know of its removal campaigns until the world isolates it.
+        let may_disturb = !prevents_disruptive_servers(&bounds.config) && known.is_in_core(slot);
+        if status.role == RoleName::Candidate && (in_core || may_disturb) {
+            self.term_max = self.term_max.max(status.term);
+        }
+        if !in_core {
+            return Ok(());
+        }
+        if status.term > self.term_max {
+            let (id, term) = (status.id, status.term);
+            return L4
+                .violated(format!("{id} enters term {term}, but no core node started that term"));
+        }
+        let Some(idle) = &mut self.idle else { return Ok(()) };
+        idle.terms += 1;
+        // Every core node may follow each allowed election into its term.
+        if idle.terms <= bounds.idle_elections_max * known.model.nodes.len() as u64 {
+            return Ok(());
+        }
+        let (id, from, to) = (status.id, before.term, status.term);
+        S30.violated(format!(
+            "{id} changes from term {from} to term {to} although the cluster is idle"
         ))
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use quorate::raft::Status;
-use quorate::types::{Index, Tag};
+use quorate::types::{Index, NodeId, SnapshotMeta, Tag};
 
 use crate::check::costs::Volume;
 use crate::check::finding::{CheckResult, L2, L5};
@@ -14,10 +14,6 @@ use crate::check::model::DiskRef;
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
 use crate::check::wait_reason::describe_wait;
-use crate::observe::Observation::{
-    self, Crashed, PeerMatched, RequestAnswered, RequestForAllLive, RequestReceived, SnapshotTaken,
-    Stabilized, Started, Stepped,
-};
 use crate::values::time::SimTime;
 
 /// The requests and catch-ups that the core must complete in time.
@@ -61,63 +57,57 @@ impl Rule for Deadlines {
         Deadlines::default()
     }
 
-    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        let (model, now) = (&known.model, known.now);
-        match *observation {
-            RequestReceived { node, tag } => {
-                let request =
-                    PendingRequest { slot: model.slot(node), at: now, for_all_live: false };
-                self.requests.insert(tag, request);
-                if let Some(stabilization) = &mut self.stabilization {
-                    stabilization.next = stabilization.next.min(now);
-                }
-            }
-            RequestForAllLive { tag } => {
-                self.requests.entry(tag).and_modify(|request| request.for_all_live = true);
-            }
-            RequestAnswered { tag } => _ = self.requests.remove(&tag),
-            Crashed { node } => {
-                let slot = model.slot(node);
-                self.requests.retain(|_, request| request.slot != slot);
-            }
-            PeerMatched { node, peer, .. } => {
-                self.peer_matched(known, model.slot(node), model.slot(peer))
-            }
-            SnapshotTaken { meta, .. } => {
-                self.snapshot_bytes = self.snapshot_bytes.max(meta.bytes);
-            }
-            Stabilized { .. } => self.stabilized(known),
-            Started { status, .. } => self.started(known, status),
-            Stepped { status, .. } if known.changes_status => self.stepped(known, status),
-            _ => {}
+    fn request_received(&mut self, known: &Known, node: NodeId, tag: Tag) -> CheckResult {
+        let (slot, at) = (known.model.slot(node), known.now);
+        self.requests.insert(tag, PendingRequest { slot, at, for_all_live: false });
+        if let Some(stabilization) = &mut self.stabilization {
+            stabilization.next = stabilization.next.min(at);
         }
-        self.check(known)
+        Ok(())
     }
-}
 
-impl Deadlines {
+    fn request_for_all_live(&mut self, _: &Known, tag: Tag) -> CheckResult {
+        self.requests.entry(tag).and_modify(|request| request.for_all_live = true);
+        Ok(())
+    }
+
+    fn request_answered(&mut self, _: &Known, tag: Tag) -> CheckResult {
+        self.requests.remove(&tag);
+        Ok(())
+    }
+
+    fn crashed(&mut self, known: &Known, node: NodeId) -> CheckResult {
+        let slot = known.model.slot(node);
+        self.requests.retain(|_, request| request.slot != slot);
+        Ok(())
+    }
+
+    fn snapshot_taken(&mut self, _: &Known, _: NodeId, meta: &SnapshotMeta) -> CheckResult {
+        self.snapshot_bytes = self.snapshot_bytes.max(meta.bytes);
+        Ok(())
+    }
+
     /// Records a reply that a leader received from a peer. A voter outside the core that replies
     /// but never receives the committed entries delays every proposal that waits for all live
     /// voters, forever if the fault that separates it is permanent.
-    fn peer_matched(&mut self, known: &Known, leader: Slot, peer: Slot) {
+    fn peer_matched(&mut self, known: &Known, id: NodeId, peer: NodeId, _: Index) -> CheckResult {
+        let Some(stabilization) = &mut self.stabilization else { return Ok(()) };
         let model = &known.model;
-        let Some(stabilization) = self.stabilization.as_mut().filter(|_| !known.is_in_core(peer))
-        else {
-            return;
-        };
+        let (leader, peer) = (model.slot(id), model.slot(peer));
         let electorate = model.electorate(leader);
         let committed = model.node(leader).status.map_or(Index::ZERO, |status| status.committed);
-        let which = model.node(peer).disk_named_by(&electorate.membership);
+        let which = || model.node(peer).disk_named_by(&electorate.membership);
         let lacks = |of: &Log| of.id_at(committed) != model.committed.id_at(committed);
-        let answers = which == Some(DiskRef::Current) && electorate.is_voter(peer);
+        let answers = || electorate.is_voter(peer) && which() == Some(DiskRef::Current);
         let until = known.now.after(known.bounds.config.election_timeout_max);
-        if answers && lacks(&model.node(peer).disk.log) {
+        if !known.is_in_core(peer) && answers() && lacks(&model.node(peer).disk.log) {
             stabilization.held_back.insert(leader, until);
         }
+        Ok(())
     }
 
     /// Starts the stabilization phase, with deadlines for the nodes of `core`.
-    fn stabilized(&mut self, known: &Known) {
+    fn stabilized(&mut self, known: &Known) -> CheckResult {
         let Known { model, now, .. } = known;
         let slots = || model.slots().filter(|slot| known.is_in_core(*slot));
         let target = model.committed.last();
@@ -128,15 +118,16 @@ impl Deadlines {
         let behind = behind.map(|slot| (slot, (*now, target))).collect();
         let (since, held_back, next) = (*now, BTreeMap::new(), *now);
         self.stabilization = Some(Stabilization { since, behind, held_back, applied: least, next });
+        Ok(())
     }
 
     /// Starts the catch-up deadline of a core node that starts with this status.
-    fn started(&mut self, known: &Known, status: &Status) {
+    fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
         let (model, now, applied) = (&known.model, known.now, status.applied);
         let slot = model.slot(status.id);
         let Some(stabilization) = self.stabilization.as_mut().filter(|_| known.is_in_core(slot))
         else {
-            return;
+            return Ok(());
         };
         let target = model.committed.last();
         if applied < target {
@@ -144,17 +135,21 @@ impl Deadlines {
         }
         stabilization.applied = stabilization.applied.min(applied);
         stabilization.next = stabilization.next.min(now);
+        Ok(())
     }
 
     /// Records a node's new applied index.
-    fn stepped(&mut self, known: &Known, status: &Status) {
-        let Some(stabilization) = &mut self.stabilization else { return };
+    fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let Some(stabilization) = &mut self.stabilization else { return Ok(()) };
         let slot = known.model.slot(status.id);
         if stabilization.behind.get(&slot).is_some_and(|(_, target)| *target <= status.applied) {
             stabilization.behind.remove(&slot);
         }
+        Ok(())
     }
+}
 
+impl Deadlines {
     /// Checks all deadlines at the time of the observation.
     pub(super) fn check(&mut self, known: &Known) -> CheckResult {
         let (model, now) = (&known.model, known.now);

@@ -1,14 +1,12 @@
 //! State machines that a simulated fault made diverge, and the nodes' detection of it: S31.
 
+use quorate::machine::Digest;
 use quorate::replica::ComparisonResult as Found;
 use quorate::types::{Index, NodeId};
 
-use crate::check::expected::reached;
 use crate::check::finding::{CheckResult, S31};
 use crate::check::known::Known;
-use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
-use crate::observe::Observation::{self, Applied, Ended, Restored, Started, StateCompared};
 
 /// The state machines that are wrong.
 #[derive(Clone, Debug)]
@@ -22,37 +20,21 @@ impl Rule for Divergences {
         Divergences { diverged_at: vec![None; known.model.nodes.len()] }
     }
 
-    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        match *observation {
-            Started { node, .. } | Restored { node, .. } => {
-                self.diverged_at[known.model.slot(node).0] = None;
-                self.record(known, node, observation)
-            }
-            Applied { node, .. } => self.record(known, node, observation),
-            StateCompared { node, result } => self.compared(known, node, result),
-            Ended if !known.taint.is_too_many() => {
-                known.members_at_rest().try_for_each(|slot| self.ended(known, slot))
-            }
-            _ => Ok(()),
-        }
+    fn machine_started(&mut self, known: &Known, node: NodeId, _: Index) -> CheckResult {
+        self.diverged_at[known.model.slot(node).0] = None;
+        Ok(())
     }
-}
 
-impl Divergences {
     /// Records the first wrong state of a machine that may be wrong.
-    fn record(&mut self, known: &Known, id: NodeId, observation: &Observation<'_>) -> CheckResult {
-        if known.taint.has(id) {
-            let mut states = reached(observation);
-            let wrong =
-                states.find(|(index, state)| !known.expected.is_expected_at(*index, *state));
-            let diverged_at = &mut self.diverged_at[known.model.slot(id).0];
-            *diverged_at = diverged_at.or(wrong.map(|(index, _)| index));
+    fn reached(&mut self, known: &Known, id: NodeId, at: Index, is: Option<Digest>) -> CheckResult {
+        if known.taint.has(id) && !known.expected.is_expected_at(at, is) {
+            self.diverged_at[known.model.slot(id).0].get_or_insert(at);
         }
         Ok(())
     }
 
     /// Checks a node's result of comparing its state machine with other nodes.
-    fn compared(&self, known: &Known, id: NodeId, found: Found) -> CheckResult {
+    fn state_compared(&mut self, known: &Known, id: NodeId, found: Found) -> CheckResult {
         let taint = &known.taint;
         if taint.is_too_many() {
             return Ok(());
@@ -81,16 +63,18 @@ impl Divergences {
     }
 
     /// Checks, at the end of the run, that a core node's state is correct and not quarantined.
-    fn ended(&self, known: &Known, slot: Slot) -> CheckResult {
-        let id = known.model.node(slot).id;
-        match self.diverged_at[slot.0] {
-            Some(index) => S31.violated(format!(
-                "{id}'s state is wrong from index {index} until the end of the run"
-            )),
-            None if known.quarantined.contains(&id) => {
-                S31.violated(format!("{id} is still quarantined at the end of the run"))
+    fn ended(&mut self, known: &Known) -> CheckResult {
+        for slot in known.members_at_rest().filter(|_| !known.taint.is_too_many()) {
+            let id = known.model.node(slot).id;
+            if let Some(index) = self.diverged_at[slot.0] {
+                return S31.violated(format!(
+                    "{id}'s state is wrong from index {index} until the end of the run"
+                ));
             }
-            None => Ok(()),
+            if known.quarantined.contains(&id) {
+                return S31.violated(format!("{id} is still quarantined at the end of the run"));
+            }
         }
+        Ok(())
     }
 }

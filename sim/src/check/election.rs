@@ -14,7 +14,6 @@ use crate::check::known::Known;
 use crate::check::model::{DiskRef, Model, Node, REPLACED_DISK_RULE};
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
-use crate::observe::Observation::{self, Durable, Sent, Started, Stepped, Submitted, Wiped};
 use crate::values::time::SimTime;
 
 /// The votes and leaderships of the whole run.
@@ -43,30 +42,92 @@ impl Rule for Election {
         Election { votes, lost, leaderships: BTreeMap::new() }
     }
 
-    fn before(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        let model = &known.model;
-        match *observation {
-            Started { node, status, .. } => self.persisted(model, node, status.hard_state()),
-            Stepped { status, .. } if known.changes_status => self.stepped(known, status),
-            Durable { node, write } => {
-                write.hard_state.map_or(Ok(()), |hard| self.persisted(model, node, hard))
-            }
-            Sent { message } => self.sent(model, model.slot(message.from), message),
-            _ => Ok(()),
-        }
+    fn before_started(&mut self, known: &Known, status: &Status) -> CheckResult {
+        self.persisted(&known.model, status.id, status.hard_state())
     }
 
-    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        let model = &known.model;
-        match *observation {
-            Submitted { node, write } => self.submitted(model, model.slot(node), write),
-            // The node lost its disk together with the votes on it.
-            Wiped { node, .. } => {
-                let slot = model.slot(node).0;
-                self.lost[slot].push(std::mem::take(&mut self.votes[slot]));
-                Ok(())
+    /// Checks a node's term, and its election if the node became the leader of its term.
+    fn before_status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let (model, now, id, term) = (&known.model, known.now, status.id, status.term);
+        let (slot, node) = (model.slot(id), model.of(id));
+        let before = node.status.map_or(term, |before| before.term);
+        if term < before {
+            return S7.violated(format!("{id}'s term decreases from {before} to {term}"));
+        }
+        let durable = node.disk.hard_state.term;
+        if term < durable {
+            return S7.violated(format!(
+                "{id} reports term {term}, but its disk holds the later term {durable}"
+            ));
+        }
+        if status.role != RoleName::Leader || node.leads(term) {
+            return Ok(());
+        }
+        if let Some(other) = self.leaderships.get(&term) {
+            let (first, since) = (model.node(other.slot).id, other.at);
+            return S1.violated(format!(
+                "term {term} has two leaders: {first}, elected at {since} s, and {id}, elected at \
+                 {now} s"
+            ));
+        }
+        self.check_election_quorum(model, slot, term)?;
+        self.leaderships.insert(term, Leadership { slot, start: node.starts, at: now });
+        Ok(())
+    }
+
+    fn before_durable(&mut self, known: &Known, node: NodeId, write: &Write) -> CheckResult {
+        write.hard_state.map_or(Ok(()), |hard| self.persisted(&known.model, node, hard))
+    }
+
+    // The node lost its disk together with the votes on it.
+    fn wiped(&mut self, known: &Known, node: NodeId) -> CheckResult {
+        let slot = known.model.slot(node).0;
+        self.lost[slot].push(std::mem::take(&mut self.votes[slot]));
+        Ok(())
+    }
+
+    /// Checks a write after the model applied it: every entry that a node writes comes from the
+    /// leader of the node's term.
+    fn submitted(&mut self, known: &Known, node: NodeId, write: &Write) -> CheckResult {
+        let Some(last) = write.entries.last().map(|entry| entry.id) else { return Ok(()) };
+        let (model, node) = (&known.model, known.model.of(node));
+        let (id, term) = (node.id, node.memory.hard_state.term);
+        let Some(leadership) = self.leaderships.get(&term) else {
+            return S8.violated(format!(
+                "{id} writes entry {last} in term {term}, but term {term} has no leader"
+            ));
+        };
+        let leader = model.node(leadership.slot);
+        let has = leader.memory.log.id_at(last.index).filter(|_| leader.leads(term));
+        let Some(has) = has.filter(|has| *has != last) else { return Ok(()) };
+        let leader = leader.id;
+        S8.violated(format!(
+            "{id} writes entry {last} in term {term}, but {leader}, the leader of that term, \
+             holds entry {has} at that index"
+        ))
+    }
+
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        let (model, from) = (&known.model, known.model.slot(message.from));
+        if let Body::RequestVoteReply { granted: true } = message.body {
+            self.check_vote_grant(model, from, message)?;
+        }
+        if let Body::RequestVoteReply { granted: true } | Body::PreVoteReply { granted: true, .. } =
+            message.body
+        {
+            check_knows_membership(model, from, message)?;
+        }
+        match message.body.class() {
+            MessageClass::LeaderRequest | MessageClass::LeaderOrder => {
+                self.check_leader_message(model, from, message.term)
             }
-            _ => Ok(()),
+            MessageClass::LeaderReply | MessageClass::Reply => {
+                check_reply_term(model, from, message)
+            }
+            MessageClass::Request if message.body.kind() == MessageKind::RequestVote => {
+                self.check_vote_request(model, from, message.term)
+            }
+            MessageClass::Request => Ok(()),
         }
     }
 }
@@ -109,35 +170,6 @@ impl Election {
         }
     }
 
-    /// Checks a node's term, and its election if the node became the leader of its term.
-    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
-        let (model, now, id, term) = (&known.model, known.now, status.id, status.term);
-        let (slot, node) = (model.slot(id), model.of(id));
-        let before = node.status.map_or(term, |before| before.term);
-        if term < before {
-            return S7.violated(format!("{id}'s term decreases from {before} to {term}"));
-        }
-        let durable = node.disk.hard_state.term;
-        if term < durable {
-            return S7.violated(format!(
-                "{id} reports term {term}, but its disk holds the later term {durable}"
-            ));
-        }
-        if status.role != RoleName::Leader || node.leads(term) {
-            return Ok(());
-        }
-        if let Some(other) = self.leaderships.get(&term) {
-            let (first, since) = (model.node(other.slot).id, other.at);
-            return S1.violated(format!(
-                "term {term} has two leaders: {first}, elected at {since} s, and {id}, elected at \
-                 {now} s"
-            ));
-        }
-        self.check_election_quorum(model, slot, term)?;
-        self.leaderships.insert(term, Leadership { slot, start: node.starts, at: now });
-        Ok(())
-    }
-
     fn check_election_quorum(&self, model: &Model, leader: Slot, term: Term) -> CheckResult {
         let id = model.node(leader).id;
         let electorate = model.electorate(leader);
@@ -171,50 +203,6 @@ impl Election {
             "{id} becomes leader of term {term} with durable votes of {names}, which is not a \
              quorum of {membership}{rule}"
         ))
-    }
-
-    /// Checks a write after the model applied it: every entry that a node writes comes from the
-    /// leader of the node's term.
-    fn submitted(&self, model: &Model, slot: Slot, write: &Write) -> CheckResult {
-        let Some(last) = write.entries.last().map(|entry| entry.id) else { return Ok(()) };
-        let node = model.node(slot);
-        let (id, term) = (node.id, node.memory.hard_state.term);
-        let Some(leadership) = self.leaderships.get(&term) else {
-            return S8.violated(format!(
-                "{id} writes entry {last} in term {term}, but term {term} has no leader"
-            ));
-        };
-        let leader = model.node(leadership.slot);
-        let has = leader.memory.log.id_at(last.index).filter(|_| leader.leads(term));
-        let Some(has) = has.filter(|has| *has != last) else { return Ok(()) };
-        let leader = leader.id;
-        S8.violated(format!(
-            "{id} writes entry {last} in term {term}, but {leader}, the leader of that term, \
-             holds entry {has} at that index"
-        ))
-    }
-
-    fn sent(&self, model: &Model, from: Slot, message: &Message) -> CheckResult {
-        if let Body::RequestVoteReply { granted: true } = message.body {
-            self.check_vote_grant(model, from, message)?;
-        }
-        if let Body::RequestVoteReply { granted: true } | Body::PreVoteReply { granted: true, .. } =
-            message.body
-        {
-            check_knows_membership(model, from, message)?;
-        }
-        match message.body.class() {
-            MessageClass::LeaderRequest | MessageClass::LeaderOrder => {
-                self.check_leader_message(model, from, message.term)
-            }
-            MessageClass::LeaderReply | MessageClass::Reply => {
-                check_reply_term(model, from, message)
-            }
-            MessageClass::Request if message.body.kind() == MessageKind::RequestVote => {
-                self.check_vote_request(model, from, message.term)
-            }
-            MessageClass::Request => Ok(()),
-        }
     }
 
     fn check_vote_request(&self, model: &Model, from: Slot, term: Term) -> CheckResult {

@@ -5,7 +5,6 @@ use quorate::machine::{Digest, Outcome};
 use quorate::types::{Entry, Index};
 
 use crate::check::finding::{CheckResult, S19, S26, U1};
-use crate::observe::Observation::{self, Applied, Restored, Started};
 use crate::workload::{AnyWorkload, ReferenceMachine, ReferenceMismatch};
 
 /// The expected outcome of every entry and the expected state after it.
@@ -68,20 +67,6 @@ impl Expected {
     pub(super) fn is_expected_at(&self, index: Index, state: Option<Digest>) -> bool {
         state.is_none() || self.state_at(index) == Some(state)
     }
-}
-
-/// The states that a node's state machine reaches by an observation, each with its index.
-pub(super) fn reached<'a>(
-    observation: &Observation<'a>,
-) -> impl Iterator<Item = (Index, Option<Digest>)> + use<'a> {
-    let (start, entries, states) = match *observation {
-        Started { status, state, .. } => (Some((status.applied, state)), &[][..], &[][..]),
-        Restored { index, state, .. } => (Some((index, state)), &[][..], &[][..]),
-        Applied { entries, states, .. } => (None, entries, states),
-        _ => (None, &[][..], &[][..]),
-    };
-    let applied = entries.iter().map(|entry| entry.id.index).zip(states.iter().copied());
-    start.into_iter().chain(applied)
 }
 
 /// Returns the violation of the check that covers this kind of mismatch.

@@ -8,7 +8,6 @@ use crate::check::finding::{CheckResult, S20};
 use crate::check::known::Known;
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
-use crate::observe::Observation::{self, Sent};
 
 /// The state of the cluster when a node first sent a read index request.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +34,7 @@ impl Rule for Forwarded {
         Forwarded { reads: vec![VecDeque::new(); known.model.nodes.len()] }
     }
 
-    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        let Sent { message } = *observation else { return Ok(()) };
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
         if let Body::ReadIndex { start_id, ticket } = message.body {
             let (won, floor) = (known.won, known.operations.floor());
             let read = ForwardedRead { start_id, ticket, won, floor };

@@ -1,18 +1,15 @@
 //! The clients' history, checked for linearizability without the log: S20.
 
 use quorate::machine::Outcome;
-use quorate::types::Freshness as Fresh;
+use quorate::types::{EntryId, Freshness as Fresh};
 use quorate_checker::budget::Budget;
 use quorate_checker::relaxed::Freshness;
 
 use crate::check::client::real_duration_max;
 use crate::check::finding::{CheckResult, S20};
 use crate::check::known::Known;
-use crate::check::rule::Rule;
-use crate::observe::Observation::{
-    self, Ended, ProposeInvoked, ReadInvoked, ReadServed, Rejected, Replied, Unknown,
-};
-use crate::workload::request::unmark;
+use crate::check::rule::{Answer, Rule};
+use crate::observe::OpId;
 use crate::workload::{HistoryResult, Object, RequestBytes, Workload};
 
 /// The clients' history of the object that they use, if the workload names one.
@@ -32,36 +29,50 @@ impl Rule for History {
         History { object: known.workload.object(), outcome: None }
     }
 
-    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
+    fn proposed(&mut self, known: &Known, op: OpId, command: &[u8], session: bool) -> CheckResult {
         let Some(object) = &mut self.object else { return Ok(()) };
-        let (now, drift_ppm) = (known.now, known.bounds.drift_ppm);
-        let verdict = match *observation {
-            ProposeInvoked { op, command, session } => {
-                let command = unmark(command).map_or(command, |(command, _)| command);
-                object.at(now).invoked(op, RequestBytes::Command(command), session.is_some());
-                Ok(())
-            }
-            ReadInvoked { op, query, .. } => {
-                object.at(now).invoked(op, RequestBytes::Query(query), false);
-                Ok(())
-            }
-            Replied { op, outcome: Outcome::Reply(reply), .. } => {
-                object.at(now).answered(op, reply, Freshness::Current)
-            }
-            ReadServed { op, answer, freshness, .. } => {
-                object.at(now).answered(op, answer, claimed_freshness(freshness, drift_ppm))
-            }
-            Rejected { op, .. } => object.at(now).failed(op),
-            Unknown { op } => {
-                object.at(now).unknown(op);
-                Ok(())
-            }
-            Ended => self.outcome.insert(object.finish(&BUDGET)).verdict.clone(),
-            // A command whose session expired may have been executed before, so its outcome stays
-            // unknown.
-            _ => Ok(()),
+        object.at(known.now).invoked(op, RequestBytes::Command(command), session);
+        Ok(())
+    }
+
+    fn read_invoked(&mut self, known: &Known, op: OpId, query: &[u8]) -> CheckResult {
+        let Some(object) = &mut self.object else { return Ok(()) };
+        object.at(known.now).invoked(op, RequestBytes::Query(query), false);
+        Ok(())
+    }
+
+    /// Adds a reply. A command whose session expired may have been executed before, so its outcome
+    /// stays unknown.
+    fn replied(&mut self, known: &Known, op: OpId, _: EntryId, outcome: &Outcome) -> CheckResult {
+        let (Some(object), Outcome::Reply(reply)) = (&mut self.object, outcome) else {
+            return Ok(());
         };
-        verdict.or_else(|finding| S20.violated(finding))
+        object.at(known.now).answered(op, reply, Freshness::Current).or_else(|e| S20.violated(e))
+    }
+
+    fn read_served(&mut self, known: &Known, answer: Answer<'_>) -> CheckResult {
+        let Some(object) = &mut self.object else { return Ok(()) };
+        let freshness = claimed_freshness(answer.freshness, known.bounds.drift_ppm);
+        object
+            .at(known.now)
+            .answered(answer.op, answer.bytes, freshness)
+            .or_else(|e| S20.violated(e))
+    }
+
+    fn rejected(&mut self, known: &Known, op: OpId) -> CheckResult {
+        let Some(object) = &mut self.object else { return Ok(()) };
+        object.at(known.now).failed(op).or_else(|e| S20.violated(e))
+    }
+
+    fn unknown(&mut self, known: &Known, op: OpId) -> CheckResult {
+        let Some(object) = &mut self.object else { return Ok(()) };
+        object.at(known.now).unknown(op);
+        Ok(())
+    }
+
+    fn ended(&mut self, _: &Known) -> CheckResult {
+        let Some(object) = &mut self.object else { return Ok(()) };
+        self.outcome.insert(object.finish(&BUDGET)).verdict.clone().or_else(|e| S20.violated(e))
     }
 }
 

@@ -3,25 +3,23 @@
 
 use std::collections::BTreeSet;
 
-use quorate::machine::Outcome;
+use quorate::machine::{Digest, Outcome};
 use quorate::raft::{RoleName, Status};
 use quorate::replica::ComparisonResult as Found;
 use quorate::types::{Membership, NodeId, Term};
 
 use crate::check::bounds::Bounds;
 use crate::check::decided::extend_committed;
-use crate::check::expected::{Expected, reached};
+use crate::check::expected::Expected;
 use crate::check::finding::{CheckResult, Finding, S20, S21, S31};
 use crate::check::model::Model;
 use crate::check::nodes::{Nodes, Slot};
 use crate::check::operations::{OpOutcome, Operations, Read};
 use crate::machine::taint::Taint;
 use crate::observe::Observation::{
-    self, AllLiveAcknowledged, Applied, ClockBoundExceeded, Crashed, DiskFailed, Durable, Ended,
-    Idle, MachineFault, MachineInspected, MembershipChangeCommitted, PeerMatched, ProposeInvoked,
-    ReadInvoked, ReadServed, Rejected, Replied, RequestAnswered, RequestForAllLive,
-    RequestReceived, Restored, Sent, SnapshotFrozen, SnapshotTaken, Stabilized, StartFailed,
-    Started, StateCompared, Stepped, Stopped, Submitted, Unknown, Wiped,
+    self, Applied, ClockBoundExceeded, Crashed, DiskFailed, Durable, Idle, MachineFault,
+    ProposeInvoked, ReadInvoked, ReadServed, Rejected, Replied, Restored, SnapshotFrozen,
+    Stabilized, Started, StateCompared, Stepped, Submitted, Unknown, Wiped,
 };
 use crate::values::time::SimTime;
 use crate::workload::AnyWorkload;
@@ -79,44 +77,41 @@ impl Known {
         }
     }
 
-    /// Begins an observation at `now`, and returns what the checks may believe of it. A client's
-    /// answer from a state machine that may be wrong is an unknown outcome, or nothing if the
-    /// operation has an outcome or the answer declines it. A quarantined node must not answer.
-    pub(super) fn begin<'a>(
-        &mut self,
-        now: SimTime,
-        observation: Observation<'a>,
-    ) -> CheckResult<Option<Observation<'a>>> {
+    /// Begins an observation at `now`, and returns whether the checks may believe it. They make an
+    /// unknown outcome of a client's answer from a state machine that may be wrong, or disregard it
+    /// if the operation has an outcome or the answer declines it. A quarantined node must not
+    /// answer.
+    pub(super) fn begin(&mut self, now: SimTime, seen: &mut Observation<'_>) -> CheckResult<bool> {
         self.now = now;
-        if let Stepped { node, status, .. } = observation {
+        if let Stepped { node, status, .. } = *seen {
             self.changes_status = self.model.of(node).status.as_ref() != Some(status);
         }
-        let (Replied { op, node, .. } | ReadServed { op, node, .. }) = observation else {
-            return Ok(Some(observation));
+        let (Replied { op, node, .. } | ReadServed { op, node, .. }) = *seen else {
+            return Ok(true);
         };
         if self.quarantined.contains(&node) {
             return S31
                 .violated(format!("{node} answers a client although its state is quarantined"));
         }
         if !self.taint.has(node) {
-            return Ok(Some(observation));
+            return Ok(true);
         }
-        let declines = matches!(observation, Replied { outcome, .. }
+        let declines = matches!(seen, Replied { outcome, .. }
             if !matches!(outcome, Outcome::Reply(_)));
-        let is_unknown = !declines && self.operations.is_pending(op);
-        Ok(is_unknown.then_some(Unknown { op }))
+        *seen = Unknown { op };
+        Ok(!declines && self.operations.is_pending(op))
     }
 
     /// Updates the knowledge by an observation. Fails if the observation contradicts it.
     pub(super) fn update(&mut self, observation: &Observation<'_>) -> CheckResult {
         let (now, model, operations) = (self.now, &mut self.model, &mut self.operations);
         match *observation {
-            Started { node, membership, status, log, .. } => {
+            Started { node, membership, status, log, state } => {
                 model.start(model.slot(node), status, log)?;
                 model.set_membership(model.slot(node), membership);
                 self.taint.started(node, status.snapshot);
                 self.quarantined.remove(&node);
-                self.note_states(node, observation);
+                self.note_states(node, &[state]);
             }
             Stepped { status, membership, .. } => self.stepped(status, membership)?,
             Submitted { node, write } => model.submit(model.slot(node), write)?,
@@ -124,16 +119,16 @@ impl Known {
             Crashed { node } => model.crash(model.slot(node)),
             Wiped { node, incarnation } => model.wipe(model.slot(node), incarnation),
             DiskFailed { node } => model.disk_failed(model.slot(node)),
-            Applied { node, entries, executed, .. } => {
+            Applied { node, entries, executed, states } => {
                 self.expected.follow(entries)?;
                 let mut commands = executed.iter().map(|command| command.index);
                 commands
                     .try_for_each(|index| operations.executed(index, model.origin_at(index)))?;
-                self.note_states(node, observation);
+                self.note_states(node, states);
             }
-            Restored { node, index, .. } => {
+            Restored { node, index, state } => {
                 self.taint.restored(node, index);
-                self.note_states(node, observation);
+                self.note_states(node, &[state]);
             }
             MachineFault { node } => self.taint.add_fault(node),
             SnapshotFrozen { node, last, .. } => self.taint.note_snapshot(node, last.index),
@@ -156,18 +151,7 @@ impl Known {
             }
             Rejected { op, .. } => operations.end(op, OpOutcome::Rejected)?,
             Unknown { op } => operations.end(op, OpOutcome::Unknown)?,
-            StartFailed { .. }
-            | Stopped { .. }
-            | MembershipChangeCommitted { .. }
-            | PeerMatched { .. }
-            | AllLiveAcknowledged { .. }
-            | Sent { .. }
-            | SnapshotTaken { .. }
-            | MachineInspected { .. }
-            | RequestReceived { .. }
-            | RequestForAllLive { .. }
-            | RequestAnswered { .. }
-            | Ended => {}
+            _ => {}
         }
         Ok(())
     }
@@ -199,8 +183,8 @@ impl Known {
     }
 
     /// Records the states that the state machine of `node` reaches.
-    fn note_states(&mut self, node: NodeId, observation: &Observation<'_>) {
-        let forgets = reached(observation).any(|(_, state)| state.is_none());
+    fn note_states(&mut self, node: NodeId, states: &[Option<Digest>]) {
+        let forgets = states.iter().any(Option::is_none);
         self.expected.replies_forgotten |= forgets && !self.taint.has(node);
     }
 

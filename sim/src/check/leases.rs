@@ -9,10 +9,9 @@ use crate::check::client::superseded;
 use crate::check::finding::{CheckResult, S21};
 use crate::check::known::Known;
 use crate::check::operations::Read;
-use crate::check::rule::Rule;
-use crate::observe::Observation::{self, ProposeInvoked, ReadServed};
+use crate::check::rule::{Answer, Rule};
 use crate::workload::Workload;
-use crate::workload::request::{OpId, PayloadOrigin, unmark};
+use crate::workload::request::{OpId, PayloadOrigin};
 
 /// The commands that decide whether a leased read is correct.
 #[derive(Clone, Debug)]
@@ -31,8 +30,8 @@ impl Rule for Leases {
     /// Checks the answer to a leased read. It must include every conflicting command that was
     /// committed before the read began, and no leader may have won a later term by then, because
     /// no other node can lead while a lease holds.
-    fn before(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        let ReadServed { op, node, applied, .. } = *observation else { return Ok(()) };
+    fn before_read_served(&mut self, known: &Known, answer: Answer<'_>) -> CheckResult {
+        let Answer { op, node, applied, .. } = answer;
         let read = known.operations.read(op).filter(|read| read.relies_on_lease());
         let Some(read) = read else { return Ok(()) };
         let mut missing = (applied.0 + 1..=read.committed.0).map(Index);
@@ -56,11 +55,8 @@ impl Rule for Leases {
         S21.violated(format!("{node} serves read {} ({}) {why}", op.0, read.level))
     }
 
-    fn after(&mut self, _: &Known, observation: &Observation<'_>) -> CheckResult {
-        if let ProposeInvoked { op, command, .. } = *observation {
-            let command = unmark(command).map_or(command, |(command, _)| command);
-            self.commands.insert(op, command.to_vec());
-        }
+    fn proposed(&mut self, _: &Known, op: OpId, command: &[u8], _: bool) -> CheckResult {
+        self.commands.insert(op, command.to_vec());
         Ok(())
     }
 }

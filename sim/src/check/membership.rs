@@ -8,12 +8,8 @@ use quorate::types::{Body, EntryId, Index, Membership, MembershipSource, Message
 use crate::check::electorate::Electorate;
 use crate::check::finding::{CheckResult, L6, S22};
 use crate::check::known::Known;
-use crate::check::model::Model;
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
-use crate::observe::Observation::{
-    self, MembershipChangeCommitted, Sent, Started, Stepped, Submitted,
-};
 
 /// Checks the memberships in the nodes' logs, and those that the nodes use.
 #[derive(Clone, Debug)]
@@ -28,22 +24,14 @@ impl Rule for MembershipSteps {
         MembershipSteps { equal: vec![None; known.model.nodes.len()] }
     }
 
-    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        let model = &known.model;
-        match *observation {
-            Started { status, .. } | Stepped { status, .. } => self.stepped(model, status),
-            Submitted { node, write } => check_written(model, node, write),
-            Sent { message } => check_sent(model, message),
-            MembershipChangeCommitted { node, id } => check_committed(model, node, id),
-            _ => Ok(()),
-        }
+    fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
+        self.stepped(known, status)
     }
-}
 
-impl MembershipSteps {
     /// Checks the membership that a node uses after an input.
-    fn stepped(&mut self, model: &Model, status: &Status) -> CheckResult {
-        let (id, slot, log) = (status.id, model.slot(status.id), &model.of(status.id).memory.log);
+    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let (model, id) = (&known.model, status.id);
+        let (slot, log) = (model.slot(id), &model.of(id).memory.log);
         let (used, latest) = (model.electorate(slot), log.electorate());
         let membership = &used.membership;
         let campaigns = matches!(status.role, RoleName::PreCandidate | RoleName::Candidate);
@@ -52,8 +40,8 @@ impl MembershipSteps {
         };
         // Until its removal is committed, a removed node may be the only electable one
         // (thesis §4.2.2).
-        let known = || log.electorate_at(status.committed);
-        if campaigns && !votes(membership) && !votes(&known().membership) {
+        let committed = || log.electorate_at(status.committed);
+        if campaigns && !votes(membership) && !votes(&committed().membership) {
             return L6
                 .violated(format!("{id} is a {} but has no vote in {membership}", status.role));
         }
@@ -68,6 +56,77 @@ impl MembershipSteps {
         ))
     }
 
+    /// Checks a write that the model contains: each membership must be a safe step from the
+    /// membership before it in the log.
+    fn submitted(&mut self, known: &Known, id: NodeId, write: &Write) -> CheckResult {
+        let Some(first) = write.entries.first() else { return Ok(()) };
+        let model = &known.model;
+        let log = &model.of(id).memory.log;
+        for [(before_at, before), (at, after)] in log.changes_from(first.id.index) {
+            // A node that joined later may not know the first membership.
+            if before.membership.is_empty() {
+                continue;
+            }
+            // A last survivor removes the dead voters at once, in the middle of any change, so its
+            // quorum need not intersect theirs.
+            if model.last_survivor_enabled && is_survivors_of(&before.membership, &after.membership)
+            {
+                continue;
+            }
+            let before_id = log.id_at(*before_at);
+            if before_id.is_none() || before_id != model.committed.id_at(*before_at) {
+                return S22.violated(format!(
+                    "{id} writes a membership at index {at}, but its previous membership, at index \
+                     {before_at}, is not committed"
+                ));
+            }
+            check_follows(id, *at, before, after)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that a node that reports the first membership of the cluster has that membership on
+    /// its disk.
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        let Body::Bootstrapped { membership, source: MembershipSource::Reply, .. } = &message.body
+        else {
+            return Ok(());
+        };
+        let id = message.from;
+        let has = &known.model.of(id).disk.log.electorate_at(Index::ZERO).membership;
+        if has == membership {
+            return Ok(());
+        }
+        S22.violated(format!(
+            "{id} reports that the cluster was bootstrapped with {membership}, but the first \
+             membership on its disk is {has}"
+        ))
+    }
+
+    /// Checks a node's report that entry `entry` completes a membership change.
+    fn membership_changed(&mut self, known: &Known, id: NodeId, entry: EntryId) -> CheckResult {
+        let model = &known.model;
+        let electorates = model.committed.electorates();
+        let place = electorates.binary_search_by_key(&entry.index, |(index, _)| *index);
+        let is_committed = model.committed.has(entry);
+        let Some(place) = place.ok().filter(|_| is_committed) else {
+            return S22.violated(format!(
+                "{id} reports a membership change as complete with entry {entry}, but that entry \
+                 is not a committed membership"
+            ));
+        };
+        let membership = &electorates[place].1.membership;
+        if membership.outgoing().is_empty() && membership.target().is_empty() {
+            return Ok(());
+        }
+        S22.violated(format!(
+            "{id} reports a membership change as complete with entry {entry}, but its membership \
+             {membership} is still staged or joint"
+        ))
+    }
+}
+
+impl MembershipSteps {
     /// Whether the membership that a node uses equals the last one in its log.
     fn are_equal(&mut self, slot: Slot, used: &Arc<Electorate>, latest: &Arc<Electorate>) -> bool {
         let equal = &mut self.equal[slot.0];
@@ -81,33 +140,6 @@ impl MembershipSteps {
         *equal = are_equal.then(|| [Arc::clone(used), Arc::clone(latest)]);
         are_equal
     }
-}
-
-/// Checks a write that the model contains: each membership must be a safe step from the membership
-/// before it in the log.
-fn check_written(model: &Model, id: NodeId, write: &Write) -> CheckResult {
-    let Some(first) = write.entries.first() else { return Ok(()) };
-    let log = &model.of(id).memory.log;
-    for [(before_at, before), (at, after)] in log.changes_from(first.id.index) {
-        // A node that joined later may not know the first membership.
-        if before.membership.is_empty() {
-            continue;
-        }
-        // A last survivor removes the dead voters at once, in the middle of any change, so its
-        // quorum need not intersect theirs.
-        if model.last_survivor_enabled && is_survivors_of(&before.membership, &after.membership) {
-            continue;
-        }
-        let before_id = log.id_at(*before_at);
-        if before_id.is_none() || before_id != model.committed.id_at(*before_at) {
-            return S22.violated(format!(
-                "{id} writes a membership at index {at}, but its previous membership, at index \
-                 {before_at}, is not committed"
-            ));
-        }
-        check_follows(id, *at, before, after)?;
-    }
-    Ok(())
 }
 
 fn check_follows(
@@ -160,43 +192,4 @@ fn is_step(was: &Membership, is: &Membership) -> bool {
     } else {
         stay
     }
-}
-
-/// Checks that a node that reports the first membership of the cluster has that membership on its
-/// disk.
-fn check_sent(model: &Model, message: &Message) -> CheckResult {
-    let Body::Bootstrapped { membership, source: MembershipSource::Reply, .. } = &message.body
-    else {
-        return Ok(());
-    };
-    let id = message.from;
-    let has = &model.of(id).disk.log.electorate_at(Index::ZERO).membership;
-    if has == membership {
-        return Ok(());
-    }
-    S22.violated(format!(
-        "{id} reports that the cluster was bootstrapped with {membership}, but the first \
-         membership on its disk is {has}"
-    ))
-}
-
-/// Checks a node's report that entry `entry` completes a membership change.
-fn check_committed(model: &Model, id: NodeId, entry: EntryId) -> CheckResult {
-    let electorates = model.committed.electorates();
-    let place = electorates.binary_search_by_key(&entry.index, |(index, _)| *index);
-    let is_committed = model.committed.has(entry);
-    let Some(place) = place.ok().filter(|_| is_committed) else {
-        return S22.violated(format!(
-            "{id} reports a membership change as complete with entry {entry}, but that entry is \
-             not a committed membership"
-        ));
-    };
-    let membership = &electorates[place].1.membership;
-    if membership.outgoing().is_empty() && membership.target().is_empty() {
-        return Ok(());
-    }
-    S22.violated(format!(
-        "{id} reports a membership change as complete with entry {entry}, but its membership \
-         {membership} is still staged or joint"
-    ))
 }

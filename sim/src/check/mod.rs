@@ -44,12 +44,17 @@ pub use costs::Costs;
 pub(crate) use finding::L1;
 pub use finding::{CHECKS, Check};
 
-use quorate::types::{Membership, NodeId};
+use quorate::machine::{Digest, Outcome};
+use quorate::raft::Status;
+use quorate::replica::ComparisonResult;
+use quorate::types::{
+    Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, Tag, Write,
+};
 
 use crate::check::finding::CheckResult;
 use crate::check::known::Known;
-use crate::check::rule::Rule;
-use crate::observe::{Observation, Violation};
+use crate::check::rule::{Answer, Rule, events, passed_on, passed_to_each};
+use crate::observe::{Executed, MachineView, Observation, OpId, Violation};
 use crate::values::time::SimTime;
 use crate::workload::{AnyWorkload, HistoryResult};
 
@@ -61,33 +66,25 @@ macro_rules! rules {
             $($file: $file::$rule,)*
         }
 
-        impl Rules {
+        impl Rule for Rules {
             fn new(known: &Known) -> Rules {
                 Rules { $($file: Rule::new(known),)* }
             }
 
-            fn before(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-                $(self.$file.before(known, observation)?;)*
-                Ok(())
-            }
-
-            fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-                $(self.$file.after(known, observation)?;)*
-                Ok(())
-            }
+            events! { passed_on { $($file)* } }
         }
     };
 }
 
-// The rules in the order in which they check an observation: if it violates several, the first one
-// reports it. What a node's own disk contradicts stands first, then what the log of its leader
-// contradicts, and then what state machines and clients make of a wrong log. Deadlines are last,
-// because their findings say the least.
+// The rules in the order in which they check an event: if it violates several, the first one
+// reports it. What contradicts a node's own disk stands first, then what contradicts the log of its
+// leader, and then what state machines and clients make of a wrong log. Deadlines are last, because
+// their findings say the least.
 rules! {
     stops::Stops
+    election::Election
     append::Acknowledgements
     commit::Commit
-    election::Election
     divergences::Divergences
     apply::Apply
     client::Clients
@@ -131,13 +128,13 @@ impl Checks {
         verdict.map_err(|finding| self.known.add_clock_cause(finding).at(now))
     }
 
-    fn check(&mut self, now: SimTime, observation: Observation<'_>) -> CheckResult {
-        let Some(observation) = self.known.begin(now, observation)? else {
-            return self.rules.deadlines.check(&self.known);
-        };
-        self.rules.before(&self.known, &observation)?;
-        self.known.update(&observation)?;
-        self.rules.after(&self.known, &observation)
+    fn check(&mut self, now: SimTime, mut observation: Observation<'_>) -> CheckResult {
+        if self.known.begin(now, &mut observation)? {
+            rule::before(&mut self.rules, &self.known, &observation)?;
+            self.known.update(&observation)?;
+            rule::after(&mut self.rules, &self.known, &observation)?;
+        }
+        self.rules.deadlines.check(&self.known)
     }
 
     /// The result of checking the clients' history, at the end of the run; `None` if the workload

@@ -1,11 +1,12 @@
 //! Nodes that fail to start, stop, or rest at the end of a run: S27, S34, and the part of S17 about
 //! nodes at rest.
 
+use quorate::types::NodeId;
+
 use crate::check::finding::{CheckResult, S17, S27, S34};
 use crate::check::known::Known;
 use crate::check::model::{Node, describe_hard_state};
 use crate::check::rule::Rule;
-use crate::observe::Observation::{self, Ended, StartFailed, Stopped};
 
 /// Checks that a fault justifies each stop, and that nothing is lost at the end.
 #[derive(Clone, Debug)]
@@ -16,17 +17,22 @@ impl Rule for Stops {
         Stops
     }
 
-    fn after(&mut self, known: &Known, observation: &Observation<'_>) -> CheckResult {
-        match observation {
-            StartFailed { node, damaged: false, reason } => {
-                S27.violated(format!("{node} fails to start from an undamaged disk: {reason}"))
-            }
-            Stopped { node, justified: false, reason } => {
-                S34.violated(format!("{node} stops although no fault justifies it: {reason}"))
-            }
-            Ended => known.members_at_rest().try_for_each(|at| check_at_rest(known.model.node(at))),
-            _ => Ok(()),
+    fn start_failed(&mut self, _: &Known, node: NodeId, damaged: bool, why: &str) -> CheckResult {
+        if damaged {
+            return Ok(());
         }
+        S27.violated(format!("{node} fails to start from an undamaged disk: {why}"))
+    }
+
+    fn stopped(&mut self, _: &Known, node: NodeId, justified: bool, why: &str) -> CheckResult {
+        if justified {
+            return Ok(());
+        }
+        S34.violated(format!("{node} stops although no fault justifies it: {why}"))
+    }
+
+    fn ended(&mut self, known: &Known) -> CheckResult {
+        known.members_at_rest().try_for_each(|at| check_at_rest(known.model.node(at)))
     }
 }
 
