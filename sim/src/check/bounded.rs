@@ -83,15 +83,14 @@ impl Rule for Bounded {
 
     /// Checks a message, and spends the budget of one message.
     fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
-        let bounds = &known.bounds;
         if let Body::AppendEntries { entries, .. } = &message.body {
-            let (from, count, max) = (message.from, entries.len(), bounds.message_entries_max);
+            let (id, count, max) = (message.from, entries.len(), known.bounds.message_entries_max);
             if count > max {
                 return S29.violated(format!(
-                    "{from} sends {count} entries in one message, but the bound is {max}"
+                    "{id} sends {count} entries in one message, but the bound is {max}"
                 ));
             }
-            check_bytes("sends", from, entries, bounds.message_bytes_max)?;
+            check_bytes("sends", id, entries, known.bounds.message_bytes_max)?;
         }
         let left = &mut self.left[known.model.slot(message.from).0];
         if let Some(rest) = left.checked_sub(1) {

@@ -46,8 +46,7 @@ impl Rule for CoreActivity {
         let terms =
             nodes.map(|node| node.status.map_or(node.disk.hard_state.term, |status| status.term));
         // Messages in flight may make each node begin one more term.
-        let begun = known.model.nodes.len() as u64;
-        self.term_max = Term(terms.max().unwrap_or_default().0 + begun);
+        self.term_max = Term(terms.max().unwrap_or_default().0 + known.model.nodes.len() as u64);
         Ok(())
     }
 

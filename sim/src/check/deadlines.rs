@@ -151,6 +151,7 @@ impl Rule for Deadlines {
 
 impl Deadlines {
     /// Checks all deadlines at the time of the observation.
+    #[inline]
     pub(super) fn check(&mut self, known: &Known) -> CheckResult {
         let (model, now) = (&known.model, known.now);
         let Some(stabilization) =

@@ -53,10 +53,8 @@ impl Rule for History {
     fn read_served(&mut self, known: &Known, answer: Answer<'_>) -> CheckResult {
         let Some(object) = &mut self.object else { return Ok(()) };
         let freshness = claimed_freshness(answer.freshness, known.bounds.drift_ppm);
-        object
-            .at(known.now)
-            .answered(answer.op, answer.bytes, freshness)
-            .or_else(|e| S20.violated(e))
+        let verdict = object.at(known.now).answered(answer.op, answer.bytes, freshness);
+        verdict.or_else(|e| S20.violated(e))
     }
 
     fn rejected(&mut self, known: &Known, op: OpId) -> CheckResult {

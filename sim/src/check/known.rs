@@ -81,6 +81,7 @@ impl Known {
     /// unknown outcome of a client's answer from a state machine that may be wrong, or disregard it
     /// if the operation has an outcome or the answer declines it. A quarantined node must not
     /// answer.
+    #[inline]
     pub(super) fn begin(&mut self, now: SimTime, seen: &mut Observation<'_>) -> CheckResult<bool> {
         self.now = now;
         if let Stepped { node, status, .. } = *seen {
@@ -103,6 +104,7 @@ impl Known {
     }
 
     /// Updates the knowledge by an observation. Fails if the observation contradicts it.
+    #[inline]
     pub(super) fn update(&mut self, observation: &Observation<'_>) -> CheckResult {
         let (now, model, operations) = (self.now, &mut self.model, &mut self.operations);
         match *observation {

@@ -76,15 +76,15 @@ macro_rules! rules {
     };
 }
 
-// The rules in the order in which they check an event: if it violates several, the first one
-// reports it. What contradicts a node's own disk stands first, then what contradicts the log of its
-// leader, and then what state machines and clients make of a wrong log. Deadlines are last, because
-// their findings say the least.
+// The rules in the order in which they check an event: if it violates several, the first reports it.
+// What contradicts the committed log stands first, then what contradicts votes, disks and the log of
+// the leader, and then what state machines and clients make of a wrong log. Deadlines are last,
+// because their findings say the least.
 rules! {
     stops::Stops
+    commit::Commit
     election::Election
     append::Acknowledgements
-    commit::Commit
     divergences::Divergences
     apply::Apply
     client::Clients

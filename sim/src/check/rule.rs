@@ -121,6 +121,7 @@ pub(super) trait Rule: Clone + Debug {
 }
 
 /// Passes an observation on before the knowledge contains it.
+#[inline]
 pub(super) fn before(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) -> CheckResult {
     match *of {
         Started { status, .. } => rules.before_started(known, status),
@@ -140,6 +141,7 @@ pub(super) fn before(rules: &mut impl Rule, known: &Known, of: &Observation<'_>)
 }
 
 /// Passes an observation on when the knowledge contains it.
+#[inline]
 pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) -> CheckResult {
     match *of {
         Started { node, status, state, .. } => {
