@@ -3,59 +3,13 @@
 //! does not name.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, Incarnation, Index, Message, Term, Write};
+use quorate::types::{Body, Incarnation, Index, Message, NodeId, Term, Write};
 
 use crate::check::finding::{CheckResult, S6, S9, S17, S24};
+use crate::check::known::Known;
 use crate::check::model::Model;
 use crate::check::nodes::Slot;
-
-pub(super) fn stepped(model: &Model, slot: Slot, status: &Status) -> CheckResult {
-    let node = model.node(slot);
-    if let Some(before) = node.status.filter(|before| {
-        before.role == RoleName::Leader
-            && status.role == RoleName::Leader
-            && before.term == status.term
-            && before.last > status.last
-    }) {
-        let (id, term, was, is) = (node.id, status.term, before.last, status.last);
-        return S9.violated(format!(
-            "{id} leads term {term} and truncates its own log: its last entry changes from {was} \
-             to {is}"
-        ));
-    }
-    let (believed, held) = (status.durable, node.disk.log.last());
-    if believed > held {
-        let id = node.id;
-        return S17.violated(format!(
-            "{id} reports that its log is durable up to index {believed}, but the log on its disk \
-             ends at index {held}"
-        ));
-    }
-    let (has, other) = (node.memory.log.id_at(believed), node.disk.log.id_at(believed));
-    if has.is_some() && has != other {
-        let (id, other) = (node.id, other.unwrap_or_default());
-        return S17.violated(format!(
-            "{id} reports that its log is durable up to index {believed}, but its disk holds the \
-             different entry {other} there"
-        ));
-    }
-    Ok(())
-}
-
-/// Checks a write before the model applies it: a leader only appends to its log.
-pub(super) fn submitted(model: &Model, slot: Slot, write: &Write) -> CheckResult {
-    let node = model.node(slot);
-    let (Some(status), Some(first)) = (node.status, write.entries.first()) else { return Ok(()) };
-    let last = node.memory.log.last();
-    if status.role != RoleName::Leader || first.id.index > last {
-        return Ok(());
-    }
-    let (id, term, first) = (node.id, status.term, first.id);
-    S9.violated(format!(
-        "{id} leads term {term} and overwrites its own log, which ends at index {last}, with \
-         entry {first}"
-    ))
-}
+use crate::check::rule::Rule;
 
 /// The highest index that each disk acknowledged to each other node in its latest term.
 #[derive(Clone, Debug)]
@@ -64,13 +18,65 @@ pub(super) struct Acknowledgements {
     acked: Vec<Vec<(Incarnation, Term, Index)>>,
 }
 
-impl Acknowledgements {
-    pub(super) fn new(model: &Model) -> Acknowledgements {
-        let nodes = model.nodes.len();
+impl Rule for Acknowledgements {
+    fn new(known: &Known) -> Acknowledgements {
+        let nodes = known.model.nodes.len();
         Acknowledgements { nodes, acked: vec![Vec::new(); nodes * nodes] }
     }
 
-    pub(super) fn sent(&mut self, model: &Model, from: Slot, message: &Message) -> CheckResult {
+    /// Checks the log that a node reports after an input.
+    fn before_status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let node = known.model.of(status.id);
+        if let Some(before) = node.status.filter(|before| {
+            before.role == RoleName::Leader
+                && status.role == RoleName::Leader
+                && before.term == status.term
+                && before.last > status.last
+        }) {
+            let (id, term, was, is) = (node.id, status.term, before.last, status.last);
+            return S9.violated(format!(
+                "{id} leads term {term} and truncates its own log: its last entry changes from \
+                 {was} to {is}"
+            ));
+        }
+        let (believed, held) = (status.durable, node.disk.log.last());
+        if believed > held {
+            let id = node.id;
+            return S17.violated(format!(
+                "{id} reports that its log is durable up to index {believed}, but the log on its \
+                 disk ends at index {held}"
+            ));
+        }
+        let (has, other) = (node.memory.log.id_at(believed), node.disk.log.id_at(believed));
+        if has.is_some() && has != other {
+            let (id, other) = (node.id, other.unwrap_or_default());
+            return S17.violated(format!(
+                "{id} reports that its log is durable up to index {believed}, but its disk holds \
+                 the different entry {other} there"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks a write before the model applies it: a leader only appends to its log.
+    fn before_submitted(&mut self, known: &Known, id: NodeId, write: &Write) -> CheckResult {
+        let node = known.model.of(id);
+        let (Some(status), Some(first)) = (node.status, write.entries.first()) else {
+            return Ok(());
+        };
+        let last = node.memory.log.last();
+        if status.role != RoleName::Leader || first.id.index > last {
+            return Ok(());
+        }
+        let (term, first) = (status.term, first.id);
+        S9.violated(format!(
+            "{id} leads term {term} and overwrites its own log, which ends at index {last}, with \
+             entry {first}"
+        ))
+    }
+
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        let (model, from) = (&known.model, known.model.slot(message.from));
         let matched = message.body.acknowledged();
         if matched > Index::ZERO {
             check_acknowledged(model, from, message, matched)?;
@@ -89,17 +95,11 @@ impl Acknowledgements {
 
     /// Checks that a leader counts a peer's log as matched only up to the index that the peer
     /// acknowledged to this leader in this term.
-    pub(super) fn check_matched(
-        &self,
-        model: &Model,
-        slot: Slot,
-        peer: Slot,
-        matched: Index,
-    ) -> CheckResult {
-        let node = model.node(slot);
-        let term = node.status.map_or(Term::ZERO, |status| status.term);
-        let acked = &self.acked[slot.0 * self.nodes + peer.0];
-        let (id, peer) = (node.id, model.node(peer).id);
+    fn peer_matched(&mut self, known: &Known, id: NodeId, peer: NodeId, to: Index) -> CheckResult {
+        let model = &known.model;
+        let slot = model.slot(id);
+        let term = model.of(id).status.map_or(Term::ZERO, |status| status.term);
+        let acked = &self.acked[slot.0 * self.nodes + model.slot(peer).0];
         let member = model.electorate(slot).membership.member(peer);
         let named =
             |disk: Incarnation| member.is_none_or(|member| member.accepts_incarnation(disk));
@@ -109,17 +109,17 @@ impl Acknowledgements {
             in_term.map(|(_, _, index)| *index).max().unwrap_or_default()
         };
         let (by_named, by_any) = (acked_to(&named), acked_to(&|_| true));
-        if matched <= by_named {
+        if to <= by_named {
             return Ok(());
         }
-        if matched <= by_any {
+        if to <= by_any {
             return S24.violated(format!(
-                "{id} leads term {term} and counts {peer}'s log as matched up to index {matched}, \
+                "{id} leads term {term} and counts {peer}'s log as matched up to index {to}, \
                  but a different disk of {peer} acknowledged that index"
             ));
         }
         S6.violated(format!(
-            "{id} leads term {term} and counts {peer}'s log as matched up to index {matched}, \
+            "{id} leads term {term} and counts {peer}'s log as matched up to index {to}, \
              but {peer} acknowledged only index {by_named} in that term"
         ))
     }

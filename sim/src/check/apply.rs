@@ -1,10 +1,10 @@
-//! Application of entries: S15, and the part of S11 about applied entries.
+//! Application of entries: S15, and the parts of S11 and S18 about applied entries.
 
-use quorate::types::{Entry, Index};
+use quorate::types::{Entry, Index, NodeId};
 
-use crate::check::finding::{CheckResult, S11, S15};
-use crate::check::model::Model;
-use crate::check::nodes::Slot;
+use crate::check::finding::{CheckResult, S11, S15, S18};
+use crate::check::known::Known;
+use crate::check::rule::Rule;
 
 /// The last index that each node's state machine has applied.
 #[derive(Clone, Debug)]
@@ -12,29 +12,17 @@ pub(super) struct Apply {
     applied: Vec<Index>,
 }
 
-impl Apply {
-    pub(super) fn new(model: &Model) -> Apply {
-        Apply { applied: vec![Index::ZERO; model.nodes.len()] }
+impl Rule for Apply {
+    fn new(known: &Known) -> Apply {
+        Apply { applied: vec![Index::ZERO; known.model.nodes.len()] }
     }
 
-    /// Records that a node's state machine starts with the log applied up to `applied`: empty, from
-    /// a snapshot, or from its own durable state.
-    pub(super) fn starts_at(&mut self, slot: Slot, applied: Index) {
-        self.applied[slot.0] = applied;
-    }
-
-    /// The last index that the node's state machine has applied, or that its state covered when it
-    /// started.
-    pub(super) fn applied(&self, slot: Slot) -> Index {
-        self.applied[slot.0]
-    }
-
-    pub(super) fn applies(&mut self, model: &Model, slot: Slot, entries: &[Entry]) -> CheckResult {
-        let node = model.node(slot);
-        let id = node.id;
-        let committed = node.status.map_or(Index::ZERO, |status| status.committed);
+    fn before_applied(&mut self, known: &Known, id: NodeId, entries: &[Entry]) -> CheckResult {
+        let model = &known.model;
+        let last_applied = &mut self.applied[model.slot(id).0];
+        let committed = model.of(id).status.map_or(Index::ZERO, |status| status.committed);
         for entry in entries {
-            let (index, applied) = (entry.id.index, self.applied[slot.0]);
+            let (index, applied) = (entry.id.index, *last_applied);
             if index != applied.next() {
                 return S15.violated(format!(
                     "{id} applies index {index} directly after index {applied}"
@@ -55,7 +43,28 @@ impl Apply {
                          {decided}{difference}"
                 ));
             }
-            self.applied[slot.0] = index;
+            *last_applied = index;
+        }
+        Ok(())
+    }
+
+    // A state machine starts empty, from a snapshot, or from its own durable state.
+    fn machine_started(&mut self, known: &Known, node: NodeId, index: Index) -> CheckResult {
+        self.applied[known.model.slot(node).0] = index;
+        Ok(())
+    }
+
+    /// Checks, at the end of the run, that the nodes of the core applied all acknowledged commands.
+    fn ended(&mut self, known: &Known) -> CheckResult {
+        let acknowledged = known.operations.acknowledged;
+        for slot in known.members_at_rest() {
+            let (id, applied) = (known.model.node(slot).id, self.applied[slot.0]);
+            if applied < acknowledged {
+                return S18.violated(format!(
+                    "{id} has applied only index {applied} at the end of the run, but index \
+                     {acknowledged} was acknowledged to a client"
+                ));
+            }
         }
         Ok(())
     }

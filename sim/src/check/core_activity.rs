@@ -9,14 +9,14 @@ use quorate::types::{Message, Term};
 
 use crate::check::bounds::{Bounds, prevents_disruptive_servers};
 use crate::check::finding::{CheckResult, L3, L4, S30};
-use crate::check::model::Model;
-use crate::check::nodes::{Nodes, Slot};
+use crate::check::known::Known;
+use crate::check::nodes::Slot;
+use crate::check::rule::Rule;
 use crate::values::time::SimTime;
 
 /// The core's terms and elections since the stabilization phase began.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct CoreActivity {
-    core: Option<Nodes>,
     /// The highest term that a core node may be in: the highest term at the start of the phase plus
     /// the terms that core nodes began since.
     term_max: Term,
@@ -36,47 +36,79 @@ struct Idle {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-impl CoreActivity {
-    pub(super) fn stabilized(&mut self, model: &Model, core: Nodes) {
-        self.core = Some(core);
-        let terms = model
-            .nodes
-            .iter()
-            .map(|node| node.status.map_or(node.disk.hard_state.term, |status| status.term));
+impl Rule for CoreActivity {
+    fn new(_: &Known) -> CoreActivity {
+        CoreActivity { term_max: Term::ZERO, elections: 0, idle: None }
+    }
+
+    fn stabilized(&mut self, known: &Known) -> CheckResult {
+        let nodes = known.model.nodes.iter();
+        let terms =
+            nodes.map(|node| node.status.map_or(node.disk.hard_state.term, |status| status.term));
         // Messages in flight may make each node begin one more term.
-        let begun = model.nodes.len() as u64;
-        self.term_max = Term(terms.max().unwrap_or_default().0 + begun);
+        self.term_max = Term(terms.max().unwrap_or_default().0 + known.model.nodes.len() as u64);
+        Ok(())
     }
 
-    pub(super) fn idle(&mut self, now: SimTime) {
-        self.idle = Some(Idle { since: now, messages: 0, elections: 0, terms: 0 });
+    fn idle(&mut self, known: &Known) -> CheckResult {
+        self.idle = Some(Idle { since: known.now, messages: 0, elections: 0, terms: 0 });
+        Ok(())
     }
 
-    /// The nodes of the core; `None` until the cluster is idle.
-    pub(super) fn idle_core(&self) -> Option<Nodes> {
-        self.idle.and(self.core)
+    fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let slot = known.model.slot(status.id);
+        self.entered(known, slot, status)?;
+        if !known.is_elected(status) || !known.is_in_core(slot) {
+            return Ok(());
+        }
+        let (id, term) = (status.id, status.term);
+        if let Some(idle) = &mut self.idle {
+            idle.elections += 1;
+            if idle.elections > known.bounds.idle_elections_max {
+                return S30.violated(format!("{id} wins term {term} although the cluster is idle"));
+            }
+        }
+        self.elections += 1;
+        let max = known.bounds.stabilization_elections_max;
+        if self.elections <= max {
+            return Ok(());
+        }
+        L3.violated(format!(
+            "{id} wins term {term} after {max} other elections in the stabilization phase"
+        ))
     }
 
-    /// Whether the node is in the core and still a member. A removed node may not know of its
-    /// removal, and counts as a node outside the core.
-    fn is_core_member(&self, model: &Model, slot: Slot) -> bool {
-        let members = &model.committed.electorate().membership;
-        self.core.is_some_and(|core| core.contains(slot)) && members.is_member(model.node(slot).id)
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        let (now, model) = (known.now, &known.model);
+        let Some(idle) = &mut self.idle else { return Ok(()) };
+        let from = model.slot(message.from);
+        if !known.is_in_core(from) || !known.is_member(from) {
+            return Ok(());
+        }
+        if now.since(idle.since) >= SECOND {
+            (idle.since, idle.messages) = (now, 0);
+        }
+        idle.messages += 1;
+        let max = messages_per_second_max(model.nodes.len() as u64, &known.bounds);
+        if idle.messages <= max {
+            return Ok(());
+        }
+        let (id, name, begin) = (message.from, message.body.name(), idle.since);
+        S30.violated(format!(
+            "the core of the idle cluster sends more than {max} messages in the second after \
+             {begin} s; the last one is {name} from {id}"
+        ))
     }
+}
 
-    pub(super) fn stepped(
-        &mut self,
-        model: &Model,
-        slot: Slot,
-        status: &Status,
-        bounds: &Bounds,
-    ) -> CheckResult {
-        let before = model.node(slot).status;
+impl CoreActivity {
+    fn entered(&mut self, known: &Known, slot: Slot, status: &Status) -> CheckResult {
+        let Known { bounds, before, .. } = known;
         let Some(before) = before.filter(|before| before.term < status.term) else { return Ok(()) };
-        let in_core = self.is_core_member(model, slot);
+        // A removed node may not know of its removal, and counts as a node outside the core.
+        let in_core = known.is_in_core(slot) && known.is_member(slot);
         // A removed node that does not know of its removal campaigns until the world isolates it.
-        let may_disturb = !prevents_disruptive_servers(&bounds.config)
-            && self.core.is_some_and(|core| core.contains(slot));
+        let may_disturb = !prevents_disruptive_servers(&bounds.config) && known.is_in_core(slot);
         if status.role == RoleName::Candidate && (in_core || may_disturb) {
             self.term_max = self.term_max.max(status.term);
         }
@@ -91,60 +123,12 @@ impl CoreActivity {
         let Some(idle) = &mut self.idle else { return Ok(()) };
         idle.terms += 1;
         // Every core node may follow each allowed election into its term.
-        if idle.terms <= bounds.idle_elections_max * model.nodes.len() as u64 {
+        if idle.terms <= bounds.idle_elections_max * known.model.nodes.len() as u64 {
             return Ok(());
         }
         let (id, from, to) = (status.id, before.term, status.term);
         S30.violated(format!(
             "{id} changes from term {from} to term {to} although the cluster is idle"
-        ))
-    }
-
-    pub(super) fn elected(&mut self, slot: Slot, status: &Status, bounds: &Bounds) -> CheckResult {
-        if !self.core.is_some_and(|core| core.contains(slot)) {
-            return Ok(());
-        }
-        let (id, term) = (status.id, status.term);
-        if let Some(idle) = &mut self.idle {
-            idle.elections += 1;
-            if idle.elections > bounds.idle_elections_max {
-                return S30.violated(format!("{id} wins term {term} although the cluster is idle"));
-            }
-        }
-        self.elections += 1;
-        let max = bounds.stabilization_elections_max;
-        if self.elections <= max {
-            return Ok(());
-        }
-        L3.violated(format!(
-            "{id} wins term {term} after {max} other elections in the stabilization phase"
-        ))
-    }
-
-    pub(super) fn sent(
-        &mut self,
-        model: &Model,
-        from: Slot,
-        message: &Message,
-        bounds: &Bounds,
-        now: SimTime,
-    ) -> CheckResult {
-        if !self.is_core_member(model, from) {
-            return Ok(());
-        }
-        let Some(idle) = &mut self.idle else { return Ok(()) };
-        if now.since(idle.since) >= SECOND {
-            (idle.since, idle.messages) = (now, 0);
-        }
-        idle.messages += 1;
-        let max = messages_per_second_max(model.nodes.len() as u64, bounds);
-        if idle.messages <= max {
-            return Ok(());
-        }
-        let (id, name, begin) = (message.from, message.body.name(), idle.since);
-        S30.violated(format!(
-            "the core of the idle cluster sends more than {max} messages in the second after \
-             {begin} s; the last one is {name} from {id}"
         ))
     }
 }

@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use quorate::types::{Index, SnapshotMeta, Tag};
+use quorate::raft::Status;
+use quorate::types::{Index, NodeId, SnapshotMeta, Tag};
 
-use crate::check::bounds::Bounds;
 use crate::check::costs::Volume;
 use crate::check::finding::{CheckResult, L2, L5};
+use crate::check::known::Known;
 use crate::check::log::Log;
-use crate::check::model::{DiskRef, Model};
-use crate::check::nodes::{Nodes, Slot};
+use crate::check::model::DiskRef;
+use crate::check::nodes::Slot;
+use crate::check::rule::Rule;
 use crate::check::wait_reason::describe_wait;
 use crate::values::time::SimTime;
 
@@ -36,7 +38,6 @@ struct PendingRequest {
 /// The state of the stabilization phase.
 #[derive(Clone, Debug)]
 struct Stabilization {
-    core: Nodes,
     since: SimTime,
     /// The core nodes that lag, each with the time from which its deadline counts and the index
     /// that it must apply.
@@ -51,82 +52,82 @@ struct Stabilization {
     next: SimTime,
 }
 
-impl Deadlines {
-    /// Records that a node received a request.
-    pub(super) fn requested(&mut self, slot: Slot, tag: Tag, now: SimTime) {
-        self.requests.insert(tag, PendingRequest { slot, at: now, for_all_live: false });
+impl Rule for Deadlines {
+    fn new(_: &Known) -> Deadlines {
+        Deadlines::default()
+    }
+
+    fn request_received(&mut self, known: &Known, node: NodeId, tag: Tag) -> CheckResult {
+        let (slot, at) = (known.model.slot(node), known.now);
+        self.requests.insert(tag, PendingRequest { slot, at, for_all_live: false });
         if let Some(stabilization) = &mut self.stabilization {
-            stabilization.next = stabilization.next.min(now);
+            stabilization.next = stabilization.next.min(at);
         }
+        Ok(())
     }
 
-    /// Marks a request as one that is acknowledged once it is durable on every live voter.
-    pub(super) fn for_all_live(&mut self, tag: Tag) {
-        if let Some(request) = self.requests.get_mut(&tag) {
-            request.for_all_live = true;
-        }
+    fn request_for_all_live(&mut self, _: &Known, tag: Tag) -> CheckResult {
+        self.requests.entry(tag).and_modify(|request| request.for_all_live = true);
+        Ok(())
     }
 
-    /// Removes a request that its node answered.
-    pub(super) fn answered(&mut self, tag: Tag) {
+    fn request_answered(&mut self, _: &Known, tag: Tag) -> CheckResult {
         self.requests.remove(&tag);
+        Ok(())
     }
 
-    /// Removes the requests of a node that crashed.
-    pub(super) fn crashed(&mut self, slot: Slot) {
+    fn crashed(&mut self, known: &Known, node: NodeId) -> CheckResult {
+        let slot = known.model.slot(node);
         self.requests.retain(|_, request| request.slot != slot);
+        Ok(())
+    }
+
+    fn snapshot_taken(&mut self, _: &Known, _: NodeId, meta: &SnapshotMeta) -> CheckResult {
+        self.snapshot_bytes = self.snapshot_bytes.max(meta.bytes);
+        Ok(())
     }
 
     /// Records a reply that a leader received from a peer. A voter outside the core that replies
     /// but never receives the committed entries delays every proposal that waits for all live
     /// voters, forever if the fault that separates it is permanent.
-    pub(super) fn peer_matched(
-        &mut self,
-        model: &Model,
-        bounds: &Bounds,
-        leader: Slot,
-        peer: Slot,
-        now: SimTime,
-    ) {
-        let Some(stabilization) =
-            self.stabilization.as_mut().filter(|stabilization| !stabilization.core.contains(peer))
-        else {
-            return;
-        };
+    fn peer_matched(&mut self, known: &Known, id: NodeId, peer: NodeId, _: Index) -> CheckResult {
+        let Some(stabilization) = &mut self.stabilization else { return Ok(()) };
+        let model = &known.model;
+        let (leader, peer) = (model.slot(id), model.slot(peer));
         let electorate = model.electorate(leader);
         let committed = model.node(leader).status.map_or(Index::ZERO, |status| status.committed);
-        let which = model.node(peer).disk_named_by(&electorate.membership);
+        let which = || model.node(peer).disk_named_by(&electorate.membership);
         let lacks = |of: &Log| of.id_at(committed) != model.committed.id_at(committed);
-        let answers = which == Some(DiskRef::Current) && electorate.is_voter(peer);
-        if answers && lacks(&model.node(peer).disk.log) {
-            stabilization.held_back.insert(leader, now.after(bounds.config.election_timeout_max));
+        let answers = || electorate.is_voter(peer) && which() == Some(DiskRef::Current);
+        let until = known.now.after(known.bounds.config.election_timeout_max);
+        if !known.is_in_core(peer) && answers() && lacks(&model.node(peer).disk.log) {
+            stabilization.held_back.insert(leader, until);
         }
-    }
-
-    pub(super) fn snapshot(&mut self, meta: &SnapshotMeta) {
-        self.snapshot_bytes = self.snapshot_bytes.max(meta.bytes);
+        Ok(())
     }
 
     /// Starts the stabilization phase, with deadlines for the nodes of `core`.
-    pub(super) fn stabilized(&mut self, model: &Model, core: Nodes, now: SimTime) {
-        let slots = || model.slots().filter(|slot| core.contains(*slot));
+    fn stabilized(&mut self, known: &Known) -> CheckResult {
+        let Known { model, now, .. } = known;
+        let slots = || model.slots().filter(|slot| known.is_in_core(*slot));
         let target = model.committed.last();
         let statuses = slots().filter_map(|slot| model.node(slot).status);
         let least = statuses.map(|status| status.applied).min().unwrap_or(target);
         let applied = |slot| model.node(slot).status.map_or(Index::ZERO, |status| status.applied);
         let behind = slots().filter(|slot| applied(*slot) < target);
-        let behind = behind.map(|slot| (slot, (now, target))).collect();
-        let (since, held_back, next) = (now, BTreeMap::new(), now);
-        self.stabilization =
-            Some(Stabilization { core, since, behind, held_back, applied: least, next });
+        let behind = behind.map(|slot| (slot, (*now, target))).collect();
+        let (since, held_back, next) = (*now, BTreeMap::new(), *now);
+        self.stabilization = Some(Stabilization { since, behind, held_back, applied: least, next });
+        Ok(())
     }
 
-    /// Starts the catch-up deadline of a core node that starts with applied index `applied`.
-    pub(super) fn started(&mut self, model: &Model, slot: Slot, applied: Index, now: SimTime) {
-        let Some(stabilization) =
-            self.stabilization.as_mut().filter(|stabilization| stabilization.core.contains(slot))
+    /// Starts the catch-up deadline of a core node that starts with this status.
+    fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let (model, now, applied) = (&known.model, known.now, status.applied);
+        let slot = model.slot(status.id);
+        let Some(stabilization) = self.stabilization.as_mut().filter(|_| known.is_in_core(slot))
         else {
-            return;
+            return Ok(());
         };
         let target = model.committed.last();
         if applied < target {
@@ -134,49 +135,55 @@ impl Deadlines {
         }
         stabilization.applied = stabilization.applied.min(applied);
         stabilization.next = stabilization.next.min(now);
+        Ok(())
     }
 
     /// Records a node's new applied index.
-    pub(super) fn applied(&mut self, slot: Slot, applied: Index) {
-        let Some(stabilization) = &mut self.stabilization else { return };
-        if stabilization.behind.get(&slot).is_some_and(|(_, target)| *target <= applied) {
+    fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let Some(stabilization) = &mut self.stabilization else { return Ok(()) };
+        let slot = known.model.slot(status.id);
+        if stabilization.behind.get(&slot).is_some_and(|(_, target)| *target <= status.applied) {
             stabilization.behind.remove(&slot);
         }
+        Ok(())
     }
+}
 
-    /// Checks all deadlines at time `now`.
-    pub(super) fn check(&mut self, model: &Model, bounds: &Bounds, now: SimTime) -> CheckResult {
+impl Deadlines {
+    /// Checks all deadlines at the time of the observation.
+    #[inline]
+    pub(super) fn check(&mut self, known: &Known) -> CheckResult {
+        let (model, now) = (&known.model, known.now);
         let Some(stabilization) =
             self.stabilization.as_mut().filter(|stabilization| stabilization.next <= now)
         else {
             return Ok(());
         };
-        let bound = bounds.recovery_time_max(stabilization.volume(model, self.snapshot_bytes));
+        let bound =
+            known.bounds.recovery_time_max(stabilization.volume(known, self.snapshot_bytes));
         stabilization.next = SimTime(u64::MAX);
         for (tag, PendingRequest { slot, at, for_all_live }) in &self.requests {
-            if !stabilization.core.contains(*slot) {
+            if !known.is_in_core(*slot) {
                 continue;
             }
             let held_back = stabilization.held_back.get(slot).filter(|_| *for_all_live);
             let since = stabilization.since.max(*at).max(held_back.copied().unwrap_or_default());
             if now.since(since) >= bound {
-                let (id, waits) =
-                    (model.node(*slot).id, describe_wait(model, stabilization.core, *slot));
+                let (id, waits) = (model.node(*slot).id, describe_wait(known, *slot));
                 return L2.violated(format!(
                     "{id} has not answered request {tag} within {bound:?} after {since} s: {waits}"
                 ));
             }
             stabilization.next = stabilization.next.min(since.after(bound));
         }
-        let members = &model.committed.electorate().membership;
         for (slot, (since, target)) in &mut stabilization.behind {
             let id = model.node(*slot).id;
-            if !members.is_member(id) {
+            if !known.is_member(*slot) {
                 // A node outside the membership receives nothing, so its deadline counts from the
                 // time at which it becomes a member.
                 *since = now;
             } else if now.since(*since) >= bound {
-                let waits = describe_wait(model, stabilization.core, *slot);
+                let waits = describe_wait(known, *slot);
                 return L5.violated(format!(
                     "{id} has not applied index {target} within {bound:?} after {since} s: {waits}"
                 ));
@@ -190,8 +197,9 @@ impl Deadlines {
 impl Stabilization {
     /// The most that the core has to send, write and apply: all entries from the lowest applied
     /// index to the end of the longest log, and a snapshot for each peer if any node needs one.
-    fn volume(&self, model: &Model, snapshot_bytes: u64) -> Volume {
-        let slots = || model.slots().filter(|slot| self.core.contains(*slot));
+    fn volume(&self, known: &Known, snapshot_bytes: u64) -> Volume {
+        let model = &known.model;
+        let slots = || model.slots().filter(|slot| known.is_in_core(*slot));
         let longest = model.nodes.iter().map(|node| &node.memory.log).max_by_key(|log| log.last());
         let longest = longest.expect("there are nodes");
         let base = slots().filter_map(|slot| model.node(slot).status).map(|status| status.base);

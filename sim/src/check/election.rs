@@ -10,8 +10,10 @@ use quorate::types::{
 
 use crate::check::electorate::Decision;
 use crate::check::finding::{CheckResult, S1, S2, S3, S4, S5, S7, S8, S23, S24};
+use crate::check::known::Known;
 use crate::check::model::{DiskRef, Model, Node, REPLACED_DISK_RULE};
 use crate::check::nodes::Slot;
+use crate::check::rule::Rule;
 use crate::values::time::SimTime;
 
 /// The votes and leaderships of the whole run.
@@ -33,24 +35,107 @@ struct Leadership {
     at: SimTime,
 }
 
+impl Rule for Election {
+    fn new(known: &Known) -> Election {
+        let nodes = known.model.nodes.len();
+        let (votes, lost) = (vec![Vec::new(); nodes], vec![Vec::new(); nodes]);
+        Election { votes, lost, leaderships: BTreeMap::new() }
+    }
+
+    fn before_started(&mut self, known: &Known, status: &Status) -> CheckResult {
+        self.persisted(&known.model, status.id, status.hard_state())
+    }
+
+    /// Checks a node's term, and its election if the node became the leader of its term.
+    fn before_status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let (model, now, id, term) = (&known.model, known.now, status.id, status.term);
+        let (slot, node) = (model.slot(id), model.of(id));
+        let before = node.status.map_or(term, |before| before.term);
+        if term < before {
+            return S7.violated(format!("{id}'s term decreases from {before} to {term}"));
+        }
+        let durable = node.disk.hard_state.term;
+        if term < durable {
+            return S7.violated(format!(
+                "{id} reports term {term}, but its disk holds the later term {durable}"
+            ));
+        }
+        if status.role != RoleName::Leader || node.leads(term) {
+            return Ok(());
+        }
+        if let Some(other) = self.leaderships.get(&term) {
+            let (first, since) = (model.node(other.slot).id, other.at);
+            return S1.violated(format!(
+                "term {term} has two leaders: {first}, elected at {since} s, and {id}, elected at \
+                 {now} s"
+            ));
+        }
+        self.check_election_quorum(model, slot, term)?;
+        self.leaderships.insert(term, Leadership { slot, start: node.starts, at: now });
+        Ok(())
+    }
+
+    fn before_durable(&mut self, known: &Known, node: NodeId, write: &Write) -> CheckResult {
+        write.hard_state.map_or(Ok(()), |hard| self.persisted(&known.model, node, hard))
+    }
+
+    // The node lost its disk together with the votes on it.
+    fn wiped(&mut self, known: &Known, node: NodeId) -> CheckResult {
+        let slot = known.model.slot(node).0;
+        self.lost[slot].push(std::mem::take(&mut self.votes[slot]));
+        Ok(())
+    }
+
+    /// Checks a write after the model applied it: every entry that a node writes comes from the
+    /// leader of the node's term.
+    fn submitted(&mut self, known: &Known, node: NodeId, write: &Write) -> CheckResult {
+        let Some(last) = write.entries.last().map(|entry| entry.id) else { return Ok(()) };
+        let (model, node) = (&known.model, known.model.of(node));
+        let (id, term) = (node.id, node.memory.hard_state.term);
+        let Some(leadership) = self.leaderships.get(&term) else {
+            return S8.violated(format!(
+                "{id} writes entry {last} in term {term}, but term {term} has no leader"
+            ));
+        };
+        let leader = model.node(leadership.slot);
+        let has = leader.memory.log.id_at(last.index).filter(|_| leader.leads(term));
+        let Some(has) = has.filter(|has| *has != last) else { return Ok(()) };
+        let leader = leader.id;
+        S8.violated(format!(
+            "{id} writes entry {last} in term {term}, but {leader}, the leader of that term, \
+             holds entry {has} at that index"
+        ))
+    }
+
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        let (model, from) = (&known.model, known.model.slot(message.from));
+        if let Body::RequestVoteReply { granted: true } = message.body {
+            self.check_vote_grant(model, from, message)?;
+        }
+        if let Body::RequestVoteReply { granted: true } | Body::PreVoteReply { granted: true, .. } =
+            message.body
+        {
+            check_knows_membership(model, from, message)?;
+        }
+        match message.body.class() {
+            MessageClass::LeaderRequest | MessageClass::LeaderOrder => {
+                self.check_leader_message(model, from, message.term)
+            }
+            MessageClass::LeaderReply | MessageClass::Reply => {
+                check_reply_term(model, from, message)
+            }
+            MessageClass::Request if message.body.kind() == MessageKind::RequestVote => {
+                self.check_vote_request(model, from, message.term)
+            }
+            MessageClass::Request => Ok(()),
+        }
+    }
+}
+
 impl Election {
-    pub(super) fn new(model: &Model) -> Election {
-        let (votes, lost) = (vec![Vec::new(); model.nodes.len()], vec![]);
-        let mut election = Election { votes, lost, leaderships: BTreeMap::new() };
-        election.lost.resize(model.nodes.len(), Vec::new());
-        election
-    }
-
-    /// Records that a node lost its disk together with the votes on it.
-    pub(super) fn wiped(&mut self, slot: Slot) {
-        let votes = std::mem::take(&mut self.votes[slot.0]);
-        self.lost[slot.0].push(votes);
-    }
-
     /// Checks a durable hard state before the model records it.
-    pub(super) fn persisted(&mut self, model: &Model, slot: Slot, hard: HardState) -> CheckResult {
-        let node = model.node(slot);
-        let (id, before) = (node.id, node.disk.hard_state.term);
+    fn persisted(&mut self, model: &Model, id: NodeId, hard: HardState) -> CheckResult {
+        let (slot, before) = (model.slot(id), model.of(id).disk.hard_state.term);
         if hard.term < before {
             return S7.violated(format!(
                 "the term on {id}'s disk decreases from {before} to {}",
@@ -83,41 +168,6 @@ impl Election {
             DiskRef::Current => self.vote(slot, term),
             DiskRef::Lost(place) => vote_in(&self.lost[slot.0][place], term),
         }
-    }
-
-    /// Checks a node's term, and returns true if the node became the leader of its term.
-    pub(super) fn stepped(
-        &mut self,
-        model: &Model,
-        slot: Slot,
-        status: &Status,
-        now: SimTime,
-    ) -> CheckResult<bool> {
-        let node = model.node(slot);
-        let (id, term) = (node.id, status.term);
-        let before = node.status.map_or(term, |before| before.term);
-        if term < before {
-            return S7.violated(format!("{id}'s term decreases from {before} to {term}"));
-        }
-        let durable = node.disk.hard_state.term;
-        if term < durable {
-            return S7.violated(format!(
-                "{id} reports term {term}, but its disk holds the later term {durable}"
-            ));
-        }
-        if status.role != RoleName::Leader || node.leads(term) {
-            return Ok(false);
-        }
-        if let Some(other) = self.leaderships.get(&term) {
-            let (first, since) = (model.node(other.slot).id, other.at);
-            return S1.violated(format!(
-                "term {term} has two leaders: {first}, elected at {since} s, and {id}, elected at \
-                 {now} s"
-            ));
-        }
-        self.check_election_quorum(model, slot, term)?;
-        self.leaderships.insert(term, Leadership { slot, start: node.starts, at: now });
-        Ok(true)
     }
 
     fn check_election_quorum(&self, model: &Model, leader: Slot, term: Term) -> CheckResult {
@@ -155,55 +205,6 @@ impl Election {
         ))
     }
 
-    /// Checks a write after the model applied it: every entry that a node writes comes from the
-    /// leader of the node's term.
-    pub(super) fn submitted(&self, model: &Model, slot: Slot, write: &Write) -> CheckResult {
-        let Some(last) = write.entries.last().map(|entry| entry.id) else { return Ok(()) };
-        let node = model.node(slot);
-        let (id, term) = (node.id, node.memory.hard_state.term);
-        let Some(leadership) = self.leaderships.get(&term) else {
-            return S8.violated(format!(
-                "{id} writes entry {last} in term {term}, but term {term} has no leader"
-            ));
-        };
-        let leader = model.node(leadership.slot);
-        let has = leader.memory.log.id_at(last.index).filter(|_| leader.leads(term));
-        let Some(has) = has.filter(|has| *has != last) else { return Ok(()) };
-        let leader = leader.id;
-        S8.violated(format!(
-            "{id} writes entry {last} in term {term}, but {leader}, the leader of that term, \
-             holds entry {has} at that index"
-        ))
-    }
-
-    /// The latest term that any node has won.
-    pub(super) fn latest_won(&self) -> Term {
-        self.leaderships.last_key_value().map_or(Term::ZERO, |(term, _)| *term)
-    }
-
-    pub(super) fn sent(&self, model: &Model, from: Slot, message: &Message) -> CheckResult {
-        if let Body::RequestVoteReply { granted: true } = message.body {
-            self.check_vote_grant(model, from, message)?;
-        }
-        if let Body::RequestVoteReply { granted: true } | Body::PreVoteReply { granted: true, .. } =
-            message.body
-        {
-            check_knows_membership(model, from, message)?;
-        }
-        match message.body.class() {
-            MessageClass::LeaderRequest | MessageClass::LeaderOrder => {
-                self.check_leader_message(model, from, message.term)
-            }
-            MessageClass::LeaderReply | MessageClass::Reply => {
-                check_reply_term(model, from, message)
-            }
-            MessageClass::Request if message.body.kind() == MessageKind::RequestVote => {
-                self.check_vote_request(model, from, message.term)
-            }
-            MessageClass::Request => Ok(()),
-        }
-    }
-
     fn check_vote_request(&self, model: &Model, from: Slot, term: Term) -> CheckResult {
         let id = model.node(from).id;
         match self.vote(from, term) {
@@ -233,26 +234,16 @@ impl Election {
     }
 
     fn check_leader_message(&self, model: &Model, from: Slot, term: Term) -> CheckResult {
-        let node = model.node(from);
-        if node.leads(term) {
+        let (node, won) = (model.node(from), self.leaderships.get(&term));
+        let is_own = |won: &Leadership| won.slot == from && won.start == node.starts;
+        if node.leads(term) || won.is_some_and(is_own) {
             return Ok(());
         }
-        match self.leaderships.get(&term) {
-            Some(leader) if leader.slot == from && leader.start == node.starts => Ok(()),
-            Some(leader) => {
-                let (id, leader) = (node.id, model.node(leader.slot).id);
-                S1.violated(format!(
-                    "{id} sends a message as the leader of term {term}, but {leader} won that \
-                     term"
-                ))
-            }
-            None => {
-                let id = node.id;
-                S1.violated(format!(
-                    "{id} sends a message as the leader of term {term}, but no node won that term"
-                ))
-            }
-        }
+        let id = node.id;
+        let winner = won.map_or("no node".to_owned(), |won| model.node(won.slot).id.to_string());
+        S1.violated(format!(
+            "{id} sends a message as the leader of term {term}, but {winner} won that term"
+        ))
     }
 }
 

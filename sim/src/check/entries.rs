@@ -50,8 +50,8 @@ impl Entries {
         Arc::clone(self.electorates.entry(id).or_insert_with(new))
     }
 
-    /// The electorate of a log's first membership.
-    pub(super) fn first_electorate(&self, membership: &Membership) -> Arc<Electorate> {
+    /// The electorate of a membership that may be in no entry.
+    pub(super) fn electorate_of(&self, membership: &Membership) -> Arc<Electorate> {
         Arc::new(Electorate::new(&self.nodes, membership))
     }
 

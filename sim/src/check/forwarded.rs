@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use quorate::types::{Body, Index, Message, Term};
 
 use crate::check::finding::{CheckResult, S20};
-use crate::check::model::Model;
+use crate::check::known::Known;
 use crate::check::nodes::Slot;
+use crate::check::rule::Rule;
 
 /// The state of the cluster when a node first sent a read index request.
 #[derive(Clone, Copy, Debug)]
@@ -28,24 +29,18 @@ pub(super) struct Forwarded {
 /// The number of requests remembered for each node; replies to earlier requests are not checked.
 const REMEMBERED_MAX: usize = 32;
 
-impl Forwarded {
-    pub(super) fn new(model: &Model) -> Forwarded {
-        Forwarded { reads: vec![VecDeque::new(); model.nodes.len()] }
+impl Rule for Forwarded {
+    fn new(known: &Known) -> Forwarded {
+        Forwarded { reads: vec![VecDeque::new(); known.model.nodes.len()] }
     }
 
-    /// Checks a sent message, with the latest won term and the floor of completed operations.
-    pub(super) fn sent(
-        &mut self,
-        model: &Model,
-        message: &Message,
-        won: Term,
-        floor: Index,
-    ) -> CheckResult {
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
         if let Body::ReadIndex { start_id, ticket } = message.body {
+            let (won, floor) = (known.won, known.operations.floor());
             let read = ForwardedRead { start_id, ticket, won, floor };
-            self.remember(model.slot(message.from), read);
+            self.remember(known.model.slot(message.from), read);
         } else if let Body::ReadIndexReply { start_id, ticket, index } = message.body {
-            let read = &self.reads[model.slot(message.to).0];
+            let read = &self.reads[known.model.slot(message.to).0];
             let is_same =
                 |read: &&ForwardedRead| (read.start_id, read.ticket) == (start_id, ticket);
             if let Some(read) = read.iter().rev().find(is_same) {
@@ -54,7 +49,9 @@ impl Forwarded {
         }
         Ok(())
     }
+}
 
+impl Forwarded {
     /// Remembers a request at its first sending; a resent request keeps its first state.
     fn remember(&mut self, slot: Slot, new: ForwardedRead) {
         let read = &mut self.reads[slot.0];

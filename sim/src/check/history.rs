@@ -1,23 +1,21 @@
 //! The clients' history, checked for linearizability without the log: S20.
 
 use quorate::machine::Outcome;
-use quorate::types::Freshness as Fresh;
+use quorate::types::{EntryId, Freshness as Fresh};
 use quorate_checker::budget::Budget;
 use quorate_checker::relaxed::Freshness;
 
 use crate::check::client::real_duration_max;
 use crate::check::finding::{CheckResult, S20};
-use crate::observe::Observation;
-use crate::values::time::SimTime;
-use crate::workload::request::unmark;
-use crate::workload::{AnyWorkload, HistoryResult, Object, RequestBytes, Workload};
+use crate::check::known::Known;
+use crate::check::rule::{Answer, Rule};
+use crate::observe::OpId;
+use crate::workload::{HistoryResult, Object, RequestBytes, Workload};
 
 /// The clients' history of the object that they use, if the workload names one.
 #[derive(Clone, Debug)]
 pub(super) struct History {
     object: Option<Object>,
-    /// The most by which a clock may run too fast or too slow, in parts per million.
-    drift_ppm: u32,
     outcome: Option<HistoryResult>,
 }
 
@@ -26,50 +24,57 @@ pub(super) struct History {
 const BUDGET: Budget<'static> =
     Budget { bytes_max: 64 << 20, configurations_max: 100_000, threads: 1, stop: None };
 
-impl History {
-    pub(super) fn new(workload: &AnyWorkload, drift_ppm: u32) -> History {
-        History { object: workload.object(), drift_ppm, outcome: None }
+impl Rule for History {
+    fn new(known: &Known) -> History {
+        History { object: known.workload.object(), outcome: None }
     }
 
-    /// Checks an observation of a client.
-    pub(super) fn observe(&mut self, now: SimTime, observation: Observation<'_>) -> CheckResult {
+    fn proposed(&mut self, known: &Known, op: OpId, command: &[u8], session: bool) -> CheckResult {
         let Some(object) = &mut self.object else { return Ok(()) };
-        object.set_time(now);
-        let known = match observation {
-            Observation::ProposeInvoked { op, command, session } => {
-                let command = unmark(command).map_or(command, |(command, _)| command);
-                object.invoked(op, RequestBytes::Command(command), session.is_some());
-                Ok(())
-            }
-            Observation::ReadInvoked { op, query, .. } => {
-                object.invoked(op, RequestBytes::Query(query), false);
-                Ok(())
-            }
-            Observation::Replied { op, outcome: Outcome::Reply(reply), .. } => {
-                object.answered(op, reply, Freshness::Current)
-            }
-            Observation::ReadServed { op, answer, freshness, .. } => {
-                object.answered(op, answer, claimed_freshness(freshness, self.drift_ppm))
-            }
-            Observation::Rejected { op, .. } => object.failed(op),
-            Observation::Unknown { op } => {
-                object.unknown(op);
-                Ok(())
-            }
-            // A command whose session expired may have been executed before, so its outcome stays
-            // unknown.
-            _ => Ok(()),
+        object.at(known.now).invoked(op, RequestBytes::Command(command), session);
+        Ok(())
+    }
+
+    fn read_invoked(&mut self, known: &Known, op: OpId, query: &[u8]) -> CheckResult {
+        let Some(object) = &mut self.object else { return Ok(()) };
+        object.at(known.now).invoked(op, RequestBytes::Query(query), false);
+        Ok(())
+    }
+
+    /// Adds a reply. A command whose session expired may have been executed before, so its outcome
+    /// stays unknown.
+    fn replied(&mut self, known: &Known, op: OpId, _: EntryId, outcome: &Outcome) -> CheckResult {
+        let (Some(object), Outcome::Reply(reply)) = (&mut self.object, outcome) else {
+            return Ok(());
         };
-        known.or_else(|finding| S20.violated(finding))
+        object.at(known.now).answered(op, reply, Freshness::Current).or_else(|e| S20.violated(e))
     }
 
-    /// Checks the whole history at the end of the run.
-    pub(super) fn finish(&mut self) -> CheckResult {
-        let Some(object) = &self.object else { return Ok(()) };
-        let ended = self.outcome.insert(object.finish(&BUDGET));
-        ended.verdict.clone().or_else(|finding| S20.violated(finding))
+    fn read_served(&mut self, known: &Known, answer: Answer<'_>) -> CheckResult {
+        let Some(object) = &mut self.object else { return Ok(()) };
+        let freshness = claimed_freshness(answer.freshness, known.bounds.drift_ppm);
+        let verdict = object.at(known.now).answered(answer.op, answer.bytes, freshness);
+        verdict.or_else(|e| S20.violated(e))
     }
 
+    fn rejected(&mut self, known: &Known, op: OpId) -> CheckResult {
+        let Some(object) = &mut self.object else { return Ok(()) };
+        object.at(known.now).failed(op).or_else(|e| S20.violated(e))
+    }
+
+    fn unknown(&mut self, known: &Known, op: OpId) -> CheckResult {
+        let Some(object) = &mut self.object else { return Ok(()) };
+        object.at(known.now).unknown(op);
+        Ok(())
+    }
+
+    fn ended(&mut self, _: &Known) -> CheckResult {
+        let Some(object) = &mut self.object else { return Ok(()) };
+        self.outcome.insert(object.finish(&BUDGET)).verdict.clone().or_else(|e| S20.violated(e))
+    }
+}
+
+impl History {
     /// The result for the whole history; `None` before the end of the run, or if the workload does
     /// not name the object that its clients use.
     pub(super) fn outcome(&self) -> Option<&HistoryResult> {

@@ -3,59 +3,40 @@
 use std::collections::BTreeMap;
 
 use quorate::machine::{ConflictTest, StateMachine};
-use quorate::types::{Index, NodeId};
+use quorate::types::Index;
 
-use crate::check::client::{Read, ServedRead, superseded};
-use crate::check::finding::{CheckResult, Finding, S20, S21};
-use crate::check::model::Model;
-use crate::values::time::SimTime;
+use crate::check::client::superseded;
+use crate::check::finding::{CheckResult, S21};
+use crate::check::known::Known;
+use crate::check::operations::Read;
+use crate::check::rule::{Answer, Rule};
+use crate::workload::Workload;
 use crate::workload::request::{OpId, PayloadOrigin};
-use crate::workload::{AnyWorkload, Workload};
 
-/// The commands and clock faults that decide whether a leased read is correct.
+/// The commands that decide whether a leased read is correct.
 #[derive(Clone, Debug)]
 pub(super) struct Leases {
     /// The workload's test whether a command may change the answer to a query.
     test: ConflictTest,
     /// The command of each operation.
     commands: BTreeMap<OpId, Vec<u8>>,
-    /// The first clock that exceeded the drift bound of the leases, and the time.
-    clock_bound_exceeded: Option<(NodeId, SimTime)>,
 }
 
-impl Leases {
-    pub(super) fn new(workload: &AnyWorkload) -> Leases {
-        let test = workload.machine().conflict_test();
-        Leases { test, commands: BTreeMap::new(), clock_bound_exceeded: None }
-    }
-
-    /// Records the command of an operation.
-    pub(super) fn proposed(&mut self, op: OpId, command: &[u8]) {
-        self.commands.insert(op, command.to_vec());
-    }
-
-    /// Records that a node's clock exceeded the drift bound.
-    pub(super) fn clock_bound_exceeded(&mut self, node: NodeId, now: SimTime) {
-        self.clock_bound_exceeded.get_or_insert((node, now));
+impl Rule for Leases {
+    fn new(known: &Known) -> Leases {
+        Leases { test: known.workload.machine().conflict_test(), commands: BTreeMap::new() }
     }
 
     /// Checks the answer to a leased read. It must include every conflicting command that was
     /// committed before the read began, and no leader may have won a later term by then, because
     /// no other node can lead while a lease holds.
-    pub(super) fn served(
-        &self,
-        model: &Model,
-        op: OpId,
-        read: &Read,
-        answer: &ServedRead,
-    ) -> CheckResult {
-        if !read.relies_on_lease() {
-            return Ok(());
-        }
-        let ServedRead { node, applied, .. } = *answer;
+    fn before_read_served(&mut self, known: &Known, answer: Answer<'_>) -> CheckResult {
+        let Answer { op, node, applied, .. } = answer;
+        let read = known.operations.read(op).filter(|read| read.relies_on_lease());
+        let Some(read) = read else { return Ok(()) };
         let mut missing = (applied.0 + 1..=read.committed.0).map(Index);
-        let missing = missing.find(|index| self.conflicts(model, read, *index));
-        let why = match (missing, superseded(model, node, read.won)) {
+        let missing = missing.find(|index| self.conflicts(known, read, *index));
+        let why = match (missing, superseded(&known.model, node, read.won)) {
             (Some(first), _) => {
                 let committed = read.committed;
                 format!(
@@ -74,23 +55,15 @@ impl Leases {
         S21.violated(format!("{node} serves read {} ({}) {why}", op.0, read.level))
     }
 
-    /// If a clock has exceeded the drift bound of the leases, adds this cause to a finding of S20
-    /// or S21.
-    pub(super) fn add_clock_cause(&self, finding: Finding) -> Finding {
-        match self.clock_bound_exceeded {
-            Some((node, at)) if finding.is(&S20) || finding.is(&S21) => {
-                finding.with_detail(&format!(
-                    "; the clock of {node} exceeded the drift bound of the leases at {at} s, so \
-                     leases may not hold"
-                ))
-            }
-            _ => finding,
-        }
+    fn proposed(&mut self, _: &Known, op: OpId, command: &[u8], _: bool) -> CheckResult {
+        self.commands.insert(op, command.to_vec());
+        Ok(())
     }
+}
 
-    fn conflicts(&self, model: &Model, read: &Read, index: Index) -> bool {
-        let id = model.committed.id_at(index).unwrap_or_default();
-        let Some(PayloadOrigin::Command { op, .. }) = model.entries.origin(id) else {
+impl Leases {
+    fn conflicts(&self, known: &Known, read: &Read, index: Index) -> bool {
+        let PayloadOrigin::Command { op, .. } = known.model.origin_at(index) else {
             return false;
         };
         let command = self.commands.get(&op);

@@ -3,38 +3,143 @@
 use std::sync::Arc;
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, EntryId, Index, Membership, MembershipSource, Message, NodeId};
+use quorate::types::{Body, EntryId, Index, Membership, MembershipSource, Message, NodeId, Write};
 
 use crate::check::electorate::Electorate;
 use crate::check::finding::{CheckResult, L6, S22};
-use crate::check::model::Model;
+use crate::check::known::Known;
 use crate::check::nodes::Slot;
+use crate::check::rule::Rule;
 
-/// Checks a write after the model applied it, from entry `first` on: each membership must be a safe
-/// step from the membership before it in the log.
-pub(super) fn submitted(model: &Model, slot: Slot, first: Index) -> CheckResult {
-    let node = model.node(slot);
-    for [(before_at, before), (at, after)] in node.memory.log.changes_from(first) {
-        // A node that joined later may not know the first membership.
-        if before.membership.is_empty() {
-            continue;
-        }
-        // A last survivor removes the dead voters at once, in the middle of any change, so its
-        // quorum need not intersect theirs.
-        if model.last_survivor_enabled && is_survivors_of(&before.membership, &after.membership) {
-            continue;
-        }
-        let before_id = node.memory.log.id_at(*before_at);
-        if before_id.is_none() || before_id != model.committed.id_at(*before_at) {
-            let id = node.id;
-            return S22.violated(format!(
-                "{id} writes a membership at index {at}, but its previous membership, at index \
-                 {before_at}, is not committed"
-            ));
-        }
-        check_follows(node.id, *at, before, after)?;
+/// Checks the memberships in the nodes' logs, and those that the nodes use.
+#[derive(Clone, Debug)]
+pub(super) struct MembershipSteps {
+    /// For each node, the last membership that it used and the last one in its log, once the two
+    /// were found to be equal.
+    equal: Vec<Option<[Arc<Electorate>; 2]>>,
+}
+
+impl Rule for MembershipSteps {
+    fn new(known: &Known) -> MembershipSteps {
+        MembershipSteps { equal: vec![None; known.model.nodes.len()] }
     }
-    Ok(())
+
+    fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
+        self.stepped(known, status)
+    }
+
+    /// Checks the membership that a node uses after an input.
+    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let (model, id) = (&known.model, status.id);
+        let (slot, log) = (model.slot(id), &model.of(id).memory.log);
+        let (used, latest) = (model.electorate(slot), log.electorate());
+        let membership = &used.membership;
+        let campaigns = matches!(status.role, RoleName::PreCandidate | RoleName::Candidate);
+        let votes = |membership: &Membership| {
+            membership.incoming().contains(&id) || membership.outgoing().contains(&id)
+        };
+        // Until its removal is committed, a removed node may be the only electable one
+        // (thesis §4.2.2).
+        let committed = || log.electorate_at(status.committed);
+        if campaigns && !votes(membership) && !votes(&committed().membership) {
+            return L6
+                .violated(format!("{id} is a {} but has no vote in {membership}", status.role));
+        }
+        // The entries that a step appends are observed later, when they are given to the disk.
+        let bootstraps = latest.membership.is_empty() && status.last == EntryId::ZERO;
+        if status.last != log.last_id() || bootstraps || self.are_equal(slot, used, latest) {
+            return Ok(());
+        }
+        let latest = &latest.membership;
+        S22.violated(format!(
+            "{id} uses the membership {membership}, but the last membership in its log is {latest}"
+        ))
+    }
+
+    /// Checks a write that the model contains: each membership must be a safe step from the
+    /// membership before it in the log.
+    fn submitted(&mut self, known: &Known, id: NodeId, write: &Write) -> CheckResult {
+        let Some(first) = write.entries.first() else { return Ok(()) };
+        let model = &known.model;
+        let log = &model.of(id).memory.log;
+        for [(before_at, before), (at, after)] in log.changes_from(first.id.index) {
+            // A node that joined later may not know the first membership.
+            if before.membership.is_empty() {
+                continue;
+            }
+            // A last survivor removes the dead voters at once, in the middle of any change, so its
+            // quorum need not intersect theirs.
+            if model.last_survivor_enabled && is_survivors_of(&before.membership, &after.membership)
+            {
+                continue;
+            }
+            let before_id = log.id_at(*before_at);
+            if before_id.is_none() || before_id != model.committed.id_at(*before_at) {
+                return S22.violated(format!(
+                    "{id} writes a membership at index {at}, but its previous membership, at index \
+                     {before_at}, is not committed"
+                ));
+            }
+            check_follows(id, *at, before, after)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that a node that reports the first membership of the cluster has that membership on
+    /// its disk.
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        let Body::Bootstrapped { membership, source: MembershipSource::Reply, .. } = &message.body
+        else {
+            return Ok(());
+        };
+        let id = message.from;
+        let has = &known.model.of(id).disk.log.electorate_at(Index::ZERO).membership;
+        if has == membership {
+            return Ok(());
+        }
+        S22.violated(format!(
+            "{id} reports that the cluster was bootstrapped with {membership}, but the first \
+             membership on its disk is {has}"
+        ))
+    }
+
+    /// Checks a node's report that entry `entry` completes a membership change.
+    fn membership_changed(&mut self, known: &Known, id: NodeId, entry: EntryId) -> CheckResult {
+        let model = &known.model;
+        let electorates = model.committed.electorates();
+        let place = electorates.binary_search_by_key(&entry.index, |(index, _)| *index);
+        let is_committed = model.committed.has(entry);
+        let Some(place) = place.ok().filter(|_| is_committed) else {
+            return S22.violated(format!(
+                "{id} reports a membership change as complete with entry {entry}, but that entry \
+                 is not a committed membership"
+            ));
+        };
+        let membership = &electorates[place].1.membership;
+        if membership.outgoing().is_empty() && membership.target().is_empty() {
+            return Ok(());
+        }
+        S22.violated(format!(
+            "{id} reports a membership change as complete with entry {entry}, but its membership \
+             {membership} is still staged or joint"
+        ))
+    }
+}
+
+impl MembershipSteps {
+    /// Whether the membership that a node uses equals the last one in its log.
+    fn are_equal(&mut self, slot: Slot, used: &Arc<Electorate>, latest: &Arc<Electorate>) -> bool {
+        let equal = &mut self.equal[slot.0];
+        let is_known = |[used_before, latest_before]: &[Arc<Electorate>; 2]| {
+            Arc::ptr_eq(used_before, used) && Arc::ptr_eq(latest_before, latest)
+        };
+        if equal.as_ref().is_some_and(is_known) {
+            return true;
+        }
+        let are_equal = used.membership == latest.membership;
+        *equal = are_equal.then(|| [Arc::clone(used), Arc::clone(latest)]);
+        are_equal
+    }
 }
 
 fn check_follows(
@@ -87,74 +192,4 @@ fn is_step(was: &Membership, is: &Membership) -> bool {
     } else {
         stay
     }
-}
-
-/// Checks the membership that a node uses after an input.
-pub(super) fn stepped(
-    model: &mut Model,
-    slot: Slot,
-    status: &Status,
-    membership: &Membership,
-) -> CheckResult {
-    let id = model.node(slot).id;
-    let campaigns = matches!(status.role, RoleName::PreCandidate | RoleName::Candidate);
-    let votes = |membership: &Membership| {
-        membership.incoming().contains(&id) || membership.outgoing().contains(&id)
-    };
-    // Until its removal is committed, a removed node may be the only electable one (thesis §4.2.2).
-    let known = || model.node(slot).memory.log.electorate_at(status.committed);
-    if campaigns && !votes(membership) && !votes(&known().membership) {
-        return L6.violated(format!("{id} is a {} but has no vote in {membership}", status.role));
-    }
-    model.set_membership(slot, membership);
-    // The entries that a step appends are observed later, when they are given to the disk.
-    let log = &model.node(slot).memory.log;
-    let bootstraps = log.electorate().membership.is_empty() && status.last == EntryId::ZERO;
-    if status.last != log.last_id() || bootstraps || model.membership_matches_log(slot) {
-        return Ok(());
-    }
-    let latest = &model.node(slot).memory.log.electorate().membership;
-    S22.violated(format!(
-        "{id} uses the membership {membership}, but the last membership in its log is {latest}"
-    ))
-}
-
-/// Checks that a node that reports the first membership of the cluster has that membership on its
-/// disk.
-pub(super) fn sent(model: &Model, from: Slot, message: &Message) -> CheckResult {
-    let Body::Bootstrapped { membership, source: MembershipSource::Reply, .. } = &message.body
-    else {
-        return Ok(());
-    };
-    let node = model.node(from);
-    let has = &node.disk.log.electorate_at(Index::ZERO).membership;
-    if has == membership {
-        return Ok(());
-    }
-    let id = node.id;
-    S22.violated(format!(
-        "{id} reports that the cluster was bootstrapped with {membership}, but the first \
-         membership on its disk is {has}"
-    ))
-}
-
-/// Checks a node's report that entry `entry` completes a membership change.
-pub(super) fn change_committed(model: &Model, id: NodeId, entry: EntryId) -> CheckResult {
-    let electorates = model.committed.electorates();
-    let place = electorates.binary_search_by_key(&entry.index, |(index, _)| *index);
-    let is_committed = model.committed.has(entry);
-    let Some(place) = place.ok().filter(|_| is_committed) else {
-        return S22.violated(format!(
-            "{id} reports a membership change as complete with entry {entry}, but that entry is \
-             not a committed membership"
-        ));
-    };
-    let membership = &electorates[place].1.membership;
-    if membership.outgoing().is_empty() && membership.target().is_empty() {
-        return Ok(());
-    }
-    S22.violated(format!(
-        "{id} reports a membership change as complete with entry {entry}, but its membership \
-         {membership} is still staged or joint"
-    ))
 }

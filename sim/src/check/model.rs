@@ -13,6 +13,7 @@ use crate::check::entries::Entries;
 use crate::check::finding::{CheckResult, S8, S17, S22, S25, S28};
 use crate::check::log::{Image, Log};
 use crate::check::nodes::{Nodes, Slot};
+use crate::workload::request::PayloadOrigin;
 
 /// The model of one node.
 #[derive(Clone, Debug)]
@@ -21,8 +22,6 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     /// The voters under the membership that the node last reported.
     electorate: Arc<Electorate>,
-    /// The voters under the log's last membership, once found equal to the reported membership.
-    matching_log_electorate: Option<Arc<Electorate>>,
     /// The node's last reported status since its start; `None` while the node is down.
     pub(super) status: Option<Status>,
     /// The contents of the disk once every submitted write is durable.
@@ -79,7 +78,6 @@ impl Node {
         Node {
             id,
             electorate: Arc::clone(first),
-            matching_log_electorate: None,
             status: None,
             memory: Image::new(Arc::clone(first)),
             disk: Image::new(Arc::clone(first)),
@@ -159,14 +157,18 @@ impl Node {
 
 impl Model {
     /// Creates the model of a world of `nodes` that starts with `membership`.
-    pub(super) fn new(nodes: &[NodeId], membership: &Membership) -> Model {
+    pub(super) fn new(
+        nodes: &[NodeId],
+        membership: &Membership,
+        last_survivor_enabled: bool,
+    ) -> Model {
         assert!(nodes.len() <= Nodes::MAX, "a set of nodes holds at most 64 of them");
         let first = Arc::new(Electorate::new(nodes, membership));
         Model {
             nodes: nodes.iter().map(|id| Node::new(*id, &first)).collect(),
             entries: Entries::new(nodes.to_vec()),
             committed: Log::new(first),
-            last_survivor_enabled: false,
+            last_survivor_enabled,
         }
     }
 
@@ -183,6 +185,11 @@ impl Model {
         &self.nodes[slot.0]
     }
 
+    /// The node with this id. Panics if the world has no such node.
+    pub(super) fn of(&self, id: NodeId) -> &Node {
+        self.node(self.slot(id))
+    }
+
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
         (0..self.nodes.len()).map(Slot)
     }
@@ -190,8 +197,14 @@ impl Model {
     /// The voters under the membership that the node uses. It comes from the node's status and not
     /// from its disk, because a leader counts acknowledgements of entries that its own disk has not
     /// received yet.
-    pub(super) fn electorate(&self, slot: Slot) -> &Electorate {
+    pub(super) fn electorate(&self, slot: Slot) -> &Arc<Electorate> {
         &self.node(slot).electorate
+    }
+
+    /// The operation whose command was committed at `index`.
+    pub(super) fn origin_at(&self, index: Index) -> PayloadOrigin {
+        let id = self.committed.id_at(index).unwrap_or_default();
+        self.entries.origin(id).unwrap_or(PayloadOrigin::NoOperation)
     }
 
     /// Records the membership that the node reports from now on.
@@ -199,26 +212,7 @@ impl Model {
         if self.node(slot).electorate.membership.ptr_eq(membership) {
             return;
         }
-        self.nodes[slot.0].electorate = Arc::new(self.electorate_of(membership));
-        self.nodes[slot.0].matching_log_electorate = None;
-    }
-
-    /// Whether the membership that the node uses is the last one in its log.
-    pub(super) fn membership_matches_log(&mut self, slot: Slot) -> bool {
-        let node = &mut self.nodes[slot.0];
-        let latest = node.memory.log.electorate();
-        if node.matching_log_electorate.as_ref().is_some_and(|known| Arc::ptr_eq(known, latest)) {
-            return true;
-        }
-        let agrees = latest.membership == node.electorate.membership;
-        node.matching_log_electorate = agrees.then(|| Arc::clone(latest));
-        agrees
-    }
-
-    /// The voters under `membership`.
-    pub(super) fn electorate_of(&self, membership: &Membership) -> Electorate {
-        let ids: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
-        Electorate::new(&ids, membership)
+        self.nodes[slot.0].electorate = self.entries.electorate_of(membership);
     }
 
     /// Starts a node from its disk, which holds everything durable and a prefix of the writes that
@@ -245,7 +239,7 @@ impl Model {
             if let Some(meta) = &write.install {
                 match meta.last {
                     EntryId::ZERO => {
-                        disk.log.bootstrap(self.entries.first_electorate(&meta.membership))
+                        disk.log.bootstrap(self.entries.electorate_of(&meta.membership))
                     }
                     last => disk.log.install(committed, last.index),
                 }
@@ -275,7 +269,7 @@ impl Model {
 
     /// Replaces the disk of a node that is down by an empty one with this incarnation.
     pub(super) fn wipe(&mut self, slot: Slot, incarnation: Incarnation) {
-        let no_members = self.entries.first_electorate(&Membership::default());
+        let no_members = self.entries.electorate_of(&Membership::default());
         let node = &mut self.nodes[slot.0];
         let before = std::mem::replace(&mut node.incarnation, incarnation);
         let disk = std::mem::replace(&mut node.disk, Image::new(no_members));
@@ -306,7 +300,7 @@ impl Model {
 
     /// Checks the write that brings the cluster's first membership to the node's disk.
     fn submit_bootstrap(&mut self, slot: Slot, first: &Membership) -> CheckResult {
-        let bootstrap = self.entries.first_electorate(first);
+        let bootstrap = self.entries.electorate_of(first);
         let node = &mut self.nodes[slot.0];
         let (id, log) = (node.id, &mut node.memory.log);
         let known = &log.electorate().membership;
@@ -374,7 +368,7 @@ impl Model {
         }
         match &write.install {
             Some(meta) if meta.last == EntryId::ZERO => {
-                node.disk.log.bootstrap(self.entries.first_electorate(&meta.membership));
+                node.disk.log.bootstrap(self.entries.electorate_of(&meta.membership));
             }
             Some(meta) => node.disk.log.install(committed, meta.last.index),
             None => {}

@@ -1,13 +1,13 @@
 //! A shadow machine: a state machine that the checks restore from a node's snapshot, and that then
 //! applies the log for a while. It is the part of S26 about state that a snapshot misses.
 
-use quorate::machine::{Machine, Outcome};
-use quorate::types::{Entry, EntryId, Index, NodeId};
+use quorate::machine::Machine;
+use quorate::types::{Entry, EntryId, NodeId};
 
 use crate::check::finding::{CheckResult, S26};
-use crate::check::states::States;
+use crate::check::known::Known;
 use crate::machine::SimMachine;
-use crate::workload::{AnyWorkload, Workload};
+use crate::workload::Workload;
 
 /// A state machine restored from a snapshot.
 #[derive(Clone, Debug)]
@@ -23,12 +23,12 @@ const ENTRIES_MAX: u64 = 256;
 impl Shadow {
     /// Restores a new state machine from the snapshot `bytes` of node `id`.
     pub(super) fn restore(
-        workload: &AnyWorkload,
+        known: &Known,
         id: NodeId,
         last: EntryId,
         mut bytes: &[u8],
     ) -> CheckResult<Shadow> {
-        let mut machine = Machine::new(SimMachine::new(workload.machine()));
+        let mut machine = Machine::new(SimMachine::new(known.workload.machine()));
         match machine.restore(last, &mut bytes) {
             Ok(()) => Ok(Shadow { machine, from: (id, last) }),
             Err(error) => S26.violated(format!(
@@ -39,21 +39,16 @@ impl Shadow {
 
     /// Applies entries that a node has applied, and compares their results with the expected ones.
     /// Returns true once [`ENTRIES_MAX`] entries after the snapshot are applied.
-    pub(super) fn follow<'o>(
-        &mut self,
-        entries: &[Entry],
-        states: &States,
-        outcome_at: impl Fn(Index) -> Option<&'o Outcome>,
-    ) -> CheckResult<bool> {
+    pub(super) fn follow(&mut self, known: &Known, entries: &[Entry]) -> CheckResult<bool> {
         let (id, last) = self.from;
         for entry in entries {
             if entry.id.index != self.machine.applied().index.next() {
                 continue;
             }
             let outcomes = self.machine.apply(std::slice::from_ref(entry));
-            let (found, expected) =
-                (outcomes.first().map(|(_, found)| found), outcome_at(entry.id.index));
-            if !states.outcomes_agree(found, expected) {
+            let found = outcomes.first().map(|(_, found)| found);
+            let expected = known.expected.outcome_at(entry.id.index);
+            if !known.expected.outcomes_agree(found, expected) {
                 let at = entry.id;
                 return S26.violated(format!(
                     "a state machine restored from {id}'s snapshot up to {last} applies entry \

@@ -5,14 +5,14 @@ use std::fmt::Write;
 use quorate::raft::RoleName;
 use quorate::types::NodeId;
 
-use crate::check::model::{Model, Node};
-use crate::check::nodes::{Nodes, Slot};
+use crate::check::known::Known;
+use crate::check::model::Node;
+use crate::check::nodes::Slot;
 
 /// Describes what the node in `slot` waits for, and the state of every core node.
-pub(super) fn describe_wait(model: &Model, core: Nodes, slot: Slot) -> String {
-    let mut reason = format!("it waits {}", describe_need(model, core, slot));
-    for slot in model.slots().filter(|slot| core.contains(*slot)) {
-        let node = model.node(slot);
+pub(super) fn describe_wait(known: &Known, slot: Slot) -> String {
+    let mut reason = format!("it waits {}", describe_need(known, slot));
+    for node in in_core(known) {
         // Writing to a string cannot fail.
         let _ = match &node.status {
             None => write!(reason, "; {} is down", node.id),
@@ -25,13 +25,19 @@ pub(super) fn describe_wait(model: &Model, core: Nodes, slot: Slot) -> String {
     reason
 }
 
+/// The nodes of the core.
+fn in_core(known: &Known) -> impl Iterator<Item = &Node> {
+    let slots = known.model.slots().filter(|slot| known.is_in_core(*slot));
+    slots.map(|slot| known.model.node(slot))
+}
+
 /// Describes what the node needs next, as the end of a sentence that begins "it waits".
-fn describe_need(model: &Model, core: Nodes, slot: Slot) -> String {
+fn describe_need(known: &Known, slot: Slot) -> String {
+    let model = &known.model;
     let Some(own) = model.node(slot).status else { return "to start".to_owned() };
-    let in_core = || model.slots().filter(|slot| core.contains(*slot)).map(|slot| model.node(slot));
     let leads = |node: &&Node| node.status.is_some_and(|status| status.role == RoleName::Leader);
     let term = |node: &&Node| node.status.map(|status| status.term);
-    let Some(leader) = in_core().filter(leads).max_by_key(term) else {
+    let Some(leader) = in_core(known).filter(leads).max_by_key(term) else {
         return "for a leader: no core node leads".to_owned();
     };
     let Some(leader_status) = leader.status else { return "for a leader".to_owned() };

@@ -142,9 +142,10 @@ impl Object {
         self.0.invoked(op, question, is_repeated);
     }
 
-    /// Sets the time of the next events.
-    pub(crate) fn set_time(&mut self, time: SimTime) {
+    /// Sets the time of the next events, and returns the object for them.
+    pub(crate) fn at(&mut self, time: SimTime) -> &mut Object {
         self.0.set_time(time);
+        self
     }
 
     /// Records that an operation returns. Only its first result counts; `freshness` is in

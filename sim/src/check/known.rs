@@ -1,0 +1,229 @@
+//! What the checks know of a run: everything that more than one of them reads. It is updated here
+//! and nowhere else, once for each observation.
+
+use std::collections::BTreeSet;
+
+use quorate::machine::{Digest, Outcome};
+use quorate::raft::{RoleName, Status};
+use quorate::replica::ComparisonResult as Found;
+use quorate::types::{Membership, NodeId, Term};
+
+use crate::check::bounds::Bounds;
+use crate::check::decided::extend_committed;
+use crate::check::expected::Expected;
+use crate::check::finding::{CheckResult, Finding, S20, S21, S31};
+use crate::check::model::Model;
+use crate::check::nodes::{Nodes, Slot};
+use crate::check::operations::{OpOutcome, Operations, Read};
+use crate::machine::taint::Taint;
+use crate::observe::Observation::{
+    self, Applied, ClockBoundExceeded, Crashed, DiskFailed, Durable, Idle, MachineFault,
+    ProposeInvoked, ReadInvoked, ReadServed, Rejected, Replied, Restored, SnapshotFrozen,
+    Stabilized, Started, StateCompared, Stepped, Submitted, Unknown, Wiped,
+};
+use crate::values::time::SimTime;
+use crate::workload::AnyWorkload;
+
+/// The knowledge of all checks.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// The time of the observation that is checked.
+    pub(super) now: SimTime,
+    /// Whether the observation is a step that changes the node's status.
+    pub(super) changes_status: bool,
+    /// The node's status before the last step that changed a status.
+    pub(super) before: Option<Status>,
+    pub(super) bounds: Bounds,
+    pub(super) workload: AnyWorkload,
+    pub(super) model: Model,
+    /// The latest term that any node has won.
+    pub(super) won: Term,
+    pub(super) operations: Operations,
+    pub(super) expected: Expected,
+    /// The state machines that may be wrong. Their output is not checked until they are rebuilt.
+    pub(super) taint: Taint,
+    /// The nodes that have quarantined their state and must not answer clients.
+    pub(super) quarantined: BTreeSet<NodeId>,
+    /// The core of the stabilization phase, once it began.
+    pub(super) core: Option<Nodes>,
+    /// The core, once the cluster receives no more requests.
+    pub(super) idle_core: Option<Nodes>,
+    /// The first clock that exceeded the drift bound of the leases, and the time.
+    clock_fault: Option<(NodeId, SimTime)>,
+}
+
+impl Known {
+    pub(super) fn new(
+        nodes: &[NodeId],
+        membership: &Membership,
+        bounds: Bounds,
+        workload: &AnyWorkload,
+    ) -> Known {
+        Known {
+            now: SimTime::default(),
+            changes_status: false,
+            before: None,
+            model: Model::new(nodes, membership, bounds.config.survivor.is_some()),
+            bounds,
+            workload: workload.clone(),
+            won: Term::ZERO,
+            operations: Operations::default(),
+            expected: Expected::new(workload),
+            taint: Taint::default(),
+            quarantined: BTreeSet::new(),
+            core: None,
+            idle_core: None,
+            clock_fault: None,
+        }
+    }
+
+    /// Begins an observation at `now`, and returns whether the checks may believe it. They make an
+    /// unknown outcome of a client's answer from a state machine that may be wrong, or disregard it
+    /// if the operation has an outcome or the answer declines it. A quarantined node must not
+    /// answer.
+    #[inline]
+    pub(super) fn begin(&mut self, now: SimTime, seen: &mut Observation<'_>) -> CheckResult<bool> {
+        self.now = now;
+        if let Stepped { node, status, .. } = *seen {
+            self.changes_status = self.model.of(node).status.as_ref() != Some(status);
+        }
+        let (Replied { op, node, .. } | ReadServed { op, node, .. }) = *seen else {
+            return Ok(true);
+        };
+        if self.quarantined.contains(&node) {
+            return S31
+                .violated(format!("{node} answers a client although its state is quarantined"));
+        }
+        if !self.taint.has(node) {
+            return Ok(true);
+        }
+        let declines = matches!(seen, Replied { outcome, .. }
+            if !matches!(outcome, Outcome::Reply(_)));
+        *seen = Unknown { op };
+        Ok(!declines && self.operations.is_pending(op))
+    }
+
+    /// Updates the knowledge by an observation. Fails if the observation contradicts it.
+    #[inline]
+    pub(super) fn update(&mut self, observation: &Observation<'_>) -> CheckResult {
+        let (now, model, operations) = (self.now, &mut self.model, &mut self.operations);
+        match *observation {
+            Started { node, membership, status, log, state } => {
+                model.start(model.slot(node), status, log)?;
+                model.set_membership(model.slot(node), membership);
+                self.taint.started(node, status.snapshot);
+                self.quarantined.remove(&node);
+                self.note_states(node, &[state]);
+            }
+            Stepped { status, membership, .. } => self.stepped(status, membership)?,
+            Submitted { node, write } => model.submit(model.slot(node), write)?,
+            Durable { node, write } => model.persist(model.slot(node), write)?,
+            Crashed { node } => model.crash(model.slot(node)),
+            Wiped { node, incarnation } => model.wipe(model.slot(node), incarnation),
+            DiskFailed { node } => model.disk_failed(model.slot(node)),
+            Applied { node, entries, executed, states } => {
+                self.expected.follow(entries)?;
+                let mut commands = executed.iter().map(|command| command.index);
+                commands
+                    .try_for_each(|index| operations.executed(index, model.origin_at(index)))?;
+                self.note_states(node, states);
+            }
+            Restored { node, index, state } => {
+                self.taint.restored(node, index);
+                self.note_states(node, &[state]);
+            }
+            MachineFault { node } => self.taint.add_fault(node),
+            SnapshotFrozen { node, last, .. } => self.taint.note_snapshot(node, last.index),
+            StateCompared { node, result } => self.compared(node, result),
+            ClockBoundExceeded { node } => _ = self.clock_fault.get_or_insert((node, now)),
+            Stabilized { core } => {
+                self.core = Some(core.iter().map(|id| model.slot(*id)).collect());
+            }
+            Idle => self.idle_core = self.core,
+            ProposeInvoked { op, session, .. } => operations.invoked(op, Some(session), None),
+            ReadInvoked { op, level, query } => {
+                let (floor, committed) = (operations.floor(), model.committed.last());
+                let (query, won) = (query.to_vec(), self.won);
+                let read = Read { query, level, floor, since: now, won, committed };
+                operations.invoked(op, None, Some(read));
+            }
+            Replied { op, id, outcome, .. } => operations.replied(op, id, outcome, now)?,
+            ReadServed { op, freshness, applied, .. } => {
+                operations.served(op, freshness, applied, now)?;
+            }
+            Rejected { op, .. } => operations.end(op, OpOutcome::Rejected)?,
+            Unknown { op } => operations.end(op, OpOutcome::Unknown)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Records a node's status and membership after an input. Extends the committed log if the node
+    /// commits further.
+    fn stepped(&mut self, status: &Status, membership: &Membership) -> CheckResult {
+        let slot = self.model.slot(status.id);
+        if self.changes_status {
+            if status.committed > self.model.committed.last() {
+                extend_committed(&mut self.model, slot, status.committed, membership)?;
+            }
+            if status.role == RoleName::Leader {
+                self.won = self.won.max(status.term);
+            }
+            self.before = self.model.nodes[slot.0].status.replace(*status);
+        }
+        self.model.set_membership(slot, membership);
+        Ok(())
+    }
+
+    /// Records the result of comparing a node's state with other nodes.
+    fn compared(&mut self, node: NodeId, result: Found) {
+        match result {
+            Found::Diverged { .. } | Found::NoMajority { .. } => _ = self.quarantined.insert(node),
+            Found::Rebuilt { .. } => _ = self.quarantined.remove(&node),
+            Found::Consistent { .. } | Found::Unavailable { .. } | Found::Inconclusive { .. } => {}
+        }
+    }
+
+    /// Records the states that the state machine of `node` reaches.
+    fn note_states(&mut self, node: NodeId, states: &[Option<Digest>]) {
+        let forgets = states.iter().any(Option::is_none);
+        self.expected.replies_forgotten |= forgets && !self.taint.has(node);
+    }
+
+    /// Whether a step that changed a node's status to `status` made the node leader of its term.
+    pub(super) fn is_elected(&self, status: &Status) -> bool {
+        let led = |before: Status| before.role == RoleName::Leader && before.term == status.term;
+        status.role == RoleName::Leader && !self.before.is_some_and(led)
+    }
+
+    /// The nodes of the core that are still members, once the cluster receives no more requests. A
+    /// node that is no member any more receives nothing, so its state is not checked.
+    pub(super) fn members_at_rest(&self) -> impl Iterator<Item = Slot> {
+        let core = self.idle_core.unwrap_or_default();
+        self.model.slots().filter(move |slot| core.contains(*slot) && self.is_member(*slot))
+    }
+
+    /// Whether the committed membership names the node.
+    pub(super) fn is_member(&self, slot: Slot) -> bool {
+        self.model.committed.electorate().membership.is_member(self.model.node(slot).id)
+    }
+
+    /// Whether the node is in the core of the stabilization phase.
+    pub(super) fn is_in_core(&self, slot: Slot) -> bool {
+        self.core.is_some_and(|core| core.contains(slot))
+    }
+
+    /// If a clock has exceeded the drift bound of the leases, adds this cause to a finding of S20
+    /// or S21.
+    pub(super) fn add_clock_cause(&self, finding: Finding) -> Finding {
+        match self.clock_fault {
+            Some((node, at)) if finding.is(&S20) || finding.is(&S21) => {
+                finding.with_detail(&format!(
+                    "; the clock of {node} exceeded the drift bound of the leases at {at} s, so \
+                     leases may not hold"
+                ))
+            }
+            _ => finding,
+        }
+    }
+}
