@@ -138,13 +138,14 @@ rows! {
     "inflight bytes" count (config.inflight_bytes_max, 1, BOUND_MAX)
         "Maximum in-flight bytes to one peer; by default eight messages of the largest size.";
     "unapplied bytes" count (config.unapplied_bytes_max, 1, BOUND_MAX)
-        "Maximum bytes in a leader's log that are not applied; by default 64 entries of the largest \
-         size.";
+        "Maximum bytes in a leader's log that are not applied; by default 64 entries of the \
+         largest size.";
     "tail bytes" count (config.tail_bytes_max, 1, BOUND_MAX)
         "Maximum bytes of durable entries kept in memory.";
     "apply bytes" count (config.apply_bytes_max, 1, BOUND_MAX)
         "Maximum bytes of entries in one batch for the state machine.";
-    "reads max" count (config.reads_max, 1, BOUND_MAX) "Maximum number of pending reads on one node.";
+    "reads max" count (config.reads_max, 1, BOUND_MAX)
+        "Maximum number of pending reads on one node.";
     "all live max" count (config.all_live_max, 1, BOUND_MAX)
         "Maximum number of proposals of one leader that wait for every live voter.";
     "latency" span (latency) "Network latency of a message.";

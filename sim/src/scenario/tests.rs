@@ -29,8 +29,8 @@ fn every_drawn_run_prints_and_reads_back() {
     }
 }
 
-/// Lists changes of the configuration, one for each field, with the field's name. A new field does not
-/// compile until it is listed.
+/// Lists changes of the configuration, one for each field, with the field's name. A new field does
+/// not compile until it is listed.
 macro_rules! changes {
     ($($field:ident: $change:expr),* $(,)?) => {{
         // The cluster of a scenario gives these two.
