@@ -19,10 +19,10 @@ impl Rule for Apply {
 
     fn before_applied(&mut self, known: &Known, id: NodeId, entries: &[Entry]) -> CheckResult {
         let model = &known.model;
-        let last_applied = &mut self.applied[model.slot(id).0];
+        let node_applied = &mut self.applied[model.slot(id).0];
         let committed = model.of(id).status.map_or(Index::ZERO, |status| status.committed);
         for entry in entries {
-            let (index, applied) = (entry.id.index, *last_applied);
+            let (index, applied) = (entry.id.index, *node_applied);
             if index != applied.next() {
                 return S15.violated(format!(
                     "{id} applies index {index} directly after index {applied}"
@@ -40,10 +40,10 @@ impl Rule for Apply {
                 let entry = entry.id;
                 return S11.violated(format!(
                     "{id} applies entry {entry}, but the committed entry at that index is \
-                         {decided}{difference}"
+                     {decided}{difference}"
                 ));
             }
-            *last_applied = index;
+            *node_applied = index;
         }
         Ok(())
     }

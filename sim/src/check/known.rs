@@ -1,5 +1,5 @@
-//! What the checks know of a run: everything that more than one of them reads. It is updated here
-//! and nowhere else, once for each observation.
+//! The knowledge of the checks about a run: everything that more than one of them reads. It is
+//! updated here and nowhere else, once for each observation.
 
 use std::collections::BTreeSet;
 
