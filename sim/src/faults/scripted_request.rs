@@ -203,8 +203,8 @@ impl Planned for ScriptedRequest {
             Syntax {
                 verb: "cas",
                 arguments: "KEY=VALUE -> VALUE [via NODE]".to_owned(),
-                summary: "A client sets the key to the second value if it has the first one, or \
-                          `nothing`.",
+                summary: "A client sets the key to the second value if it has the first one; \
+                          `nothing` as the first value means that the key is missing.",
                 read: |words| Ok(ScriptedRequest::swap(words)?.into()),
             },
             Syntax {
