@@ -17,5 +17,6 @@ mod node;
 mod quorum;
 pub mod scope;
 pub mod scopes;
+mod search;
 mod trace;
 mod world;
