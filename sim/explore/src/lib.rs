@@ -15,6 +15,7 @@ mod moves;
 mod network;
 mod node;
 mod quorum;
+pub mod repair;
 pub mod scope;
 pub mod scopes;
 mod search;

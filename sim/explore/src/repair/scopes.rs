@@ -1,0 +1,170 @@
+//! The scopes of the repair model, and the omissions with the scopes that find them.
+
+use crate::repair::omissions::Omission;
+
+/// The scope of one exploration of the repair model.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The name on the command line.
+    pub name: &'static str,
+    /// The property that the scope exercises, in one line.
+    pub description: &'static str,
+    /// The number of nodes, which are all voters.
+    pub nodes: usize,
+    /// The state in which the exploration begins.
+    pub(crate) start: Start,
+    /// Whether messages of former leaders may arrive late.
+    pub(crate) late: bool,
+    pub(crate) bounds: Bounds,
+    pub(crate) short: Bounds,
+    /// The part of the protocol that is left out, if any.
+    pub omitted: Option<Omission>,
+}
+
+/// The state in which an exploration begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// All logs are empty, and no node leads.
+    Empty,
+    /// All nodes have four committed entries. n1 leads, or all nodes have just started; then any
+    /// entries are damaged.
+    Atlas,
+    /// Of five nodes, n1 leads and has sent one entry to n2 only.
+    OneFollower,
+}
+
+/// The most events of each limited kind on a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub(crate) term: u8,
+    /// The most entries in a log.
+    pub(crate) entries: u8,
+    pub(crate) crashes: u8,
+    /// Damaged bodies.
+    pub(crate) damages: u8,
+    /// Entries of which both records are damaged.
+    pub(crate) erasures: u8,
+    /// Logs with a damaged end.
+    pub(crate) lost_ends: u8,
+    pub(crate) snapshots: u8,
+}
+
+const NOTHING: Bounds =
+    Bounds { term: 2, entries: 2, crashes: 0, damages: 0, erasures: 0, lost_ends: 0, snapshots: 0 };
+
+impl Scope {
+    /// Returns the scope with its short bounds.
+    #[must_use]
+    pub fn shortened(self) -> Scope {
+        Scope { bounds: self.short, ..self }
+    }
+
+    /// Returns the scope without a part of the protocol.
+    #[must_use]
+    pub fn without(self, omission: Omission) -> Scope {
+        Scope { omitted: Some(omission), ..self }
+    }
+}
+
+/// Returns the scope with the name `name`.
+#[must_use]
+pub fn named(name: &str) -> Option<Scope> {
+    all().into_iter().find(|scope| scope.name == name)
+}
+
+/// Returns all scopes in the order of their listing.
+#[must_use]
+pub fn all() -> Vec<Scope> {
+    let damage = Scope {
+        name: "repair-damage",
+        description: "damaged entries on any nodes, crashes, elections",
+        nodes: 3,
+        start: Start::Empty,
+        late: false,
+        bounds: Bounds { term: 4, entries: 3, crashes: 1, damages: 3, ..NOTHING },
+        short: Bounds { term: 3, entries: 1, damages: 3, ..NOTHING },
+        omitted: None,
+    };
+    vec![
+        Scope {
+            name: "repair-crash",
+            description: "damaged entries and crashes, before or after a flush",
+            bounds: Bounds { term: 3, crashes: 2, damages: 2, ..NOTHING },
+            short: Bounds { crashes: 1, damages: 1, ..NOTHING },
+            ..damage.clone()
+        },
+        Scope {
+            name: "repair-late",
+            description: "damaged entries, and messages of former leaders that arrive late",
+            late: true,
+            bounds: Bounds { term: 4, entries: 2, crashes: 1, damages: 2, ..NOTHING },
+            short: Bounds { term: 2, entries: 2, damages: 1, ..NOTHING },
+            ..damage.clone()
+        },
+        Scope {
+            name: "repair-end",
+            description: "a log with an uncertain end: the node votes once it has caught up",
+            late: true,
+            bounds: Bounds { term: 3, entries: 2, damages: 1, lost_ends: 2, ..NOTHING },
+            short: Bounds { entries: 1, crashes: 1, damages: 1, lost_ends: 2, ..NOTHING },
+            ..damage.clone()
+        },
+        Scope {
+            name: "repair-erased",
+            description: "entries without any readable record: the next entry names them",
+            bounds: Bounds { term: 3, entries: 3, erasures: 2, damages: 1, ..NOTHING },
+            short: Bounds { entries: 3, erasures: 1, ..NOTHING },
+            ..damage.clone()
+        },
+        Scope {
+            name: "repair-snapshot",
+            description: "snapshots take the place of damaged entries",
+            bounds: Bounds { term: 3, entries: 2, snapshots: 2, damages: 2, ..NOTHING },
+            short: Bounds { snapshots: 1, damages: 1, ..NOTHING },
+            ..damage.clone()
+        },
+        Scope {
+            name: "repair-five",
+            description: "five nodes, and a leader that does not know that another was elected",
+            nodes: 5,
+            start: Start::OneFollower,
+            bounds: Bounds { term: 3, entries: 2, damages: 1, ..NOTHING },
+            short: Bounds { entries: 1, damages: 1, ..NOTHING },
+            ..damage.clone()
+        },
+        Scope {
+            name: "repair-atlas",
+            description: "four committed entries on three nodes, and every mask of damage",
+            start: Start::Atlas,
+            bounds: Bounds { term: 4, entries: 5, ..NOTHING },
+            short: Bounds { term: 2, entries: 4, ..NOTHING },
+            ..damage.clone()
+        },
+        damage,
+    ]
+}
+
+/// The omissions, each with the scope whose short bounds find it.
+pub const OMISSIONS: [(Omission, &str); 21] = [
+    (Omission::TruncatesAtDamage, "repair-crash"),
+    (Omission::VotesByIntactEntries, "repair-damage"),
+    (Omission::UncertainVotes, "repair-end"),
+    (Omission::KeepsAnswer, "repair-end"),
+    (Omission::AnyLeaderAnswers, "repair-end"),
+    (Omission::OwnLengthCounts, "repair-end"),
+    (Omission::DamagedCounts, "repair-damage"),
+    (Omission::AnyEntryRepairs, "repair-damage"),
+    (Omission::TruncatesUnasked, "repair-damage"),
+    (Omission::OneReplySuffices, "repair-damage"),
+    (Omission::DamagedIsMissing, "repair-damage"),
+    (Omission::CoveredIsMissing, "repair-snapshot"),
+    (Omission::UncertainIsMissing, "repair-end"),
+    (Omission::TermNotEntered, "repair-five"),
+    (Omission::VolatileTruncation, "repair-crash"),
+    (Omission::TruncatesAfterSending, "repair-late"),
+    (Omission::SendsBeforeRepair, "repair-damage"),
+    (Omission::WaitsForEver, "repair-damage"),
+    (Omission::CampaignsAgain, "repair-damage"),
+    (Omission::DamagedCampaignsEarly, "repair-damage"),
+    (Omission::OnlyCommittedNeedsCopy, "repair-damage"),
+];
