@@ -26,6 +26,9 @@ struct Arguments {
     /// Use the short bounds, with which a scope takes seconds
     #[arg(long)]
     short: bool,
+    /// Leave out each part of the repair protocol in turn, and print the violation it leads to
+    #[arg(long)]
+    omissions: bool,
     /// List all scopes, and exit
     #[arg(long)]
     list: bool,
@@ -84,6 +87,9 @@ fn main() -> ExitCode {
         scopes.iter().for_each(|scope| println!("{:<16} {}", scope.name(), scope.description()));
         return ExitCode::SUCCESS;
     }
+    if arguments.omissions {
+        return omissions(&arguments);
+    }
     if !arguments.scopes.is_empty() {
         let is_known = |name: &&String| scopes.iter().any(|scope| scope.name() == name.as_str());
         if let Some(unknown) = arguments.scopes.iter().find(|name| !is_known(name)) {
@@ -100,6 +106,18 @@ fn main() -> ExitCode {
         }
     }
     worst
+}
+
+/// Explores the repair model without each part of its protocol. Every omission has a violation.
+fn omissions(arguments: &Arguments) -> ExitCode {
+    for (omission, name, _) in repair::OMISSIONS {
+        let scope = repair::scopes::named(name).expect("the scope exists");
+        println!("{omission:?}");
+        if run(arguments, &Scope::Repair(scope.shortened().without(omission))) {
+            return ExitCode::from(10);
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 /// Explores one scope and prints its line. Returns true if no violation was found.

@@ -11,7 +11,7 @@ mod protocol;
 pub mod scopes;
 mod state;
 
-pub use model::Counts;
+pub use model::{Counts, atlas};
 pub use omissions::Omission;
 pub use scopes::{OMISSIONS, Scope};
 

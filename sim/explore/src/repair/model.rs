@@ -10,7 +10,7 @@ use crate::intern::Interned;
 use crate::repair::checks::{check, must_recover};
 use crate::repair::events::{Event, EventKind, MASK_ENTRIES, MASK_NODES, describe};
 use crate::repair::healing::heal;
-use crate::repair::scopes::{Bounds, Scope, Start};
+use crate::repair::scopes::{Bounds, Scope, Start, all};
 use crate::repair::state::{Cluster, History, Leader, NODES_MAX, Node, Role, Slot, TERMS_MAX};
 use crate::search::{Model, NextWorld};
 use crate::world::World;
@@ -41,9 +41,18 @@ pub struct Counts {
     pub stepped_down: u32,
 }
 
-const ONE_ORDER: [&[usize]; 1] = [&[0, 1, 2, 3, 4]];
+/// All orders of three nodes.
 const ORDERS: [&[usize]; 6] =
     [&[0, 1, 2], &[0, 2, 1], &[1, 0, 2], &[1, 2, 0], &[2, 0, 1], &[2, 1, 0]];
+/// The orders of five nodes that leave the first two, which begin with an entry, at their places.
+const ORDERS_OF_FIVE: [&[usize]; 6] = [
+    &[0, 1, 2, 3, 4],
+    &[0, 1, 2, 4, 3],
+    &[0, 1, 3, 2, 4],
+    &[0, 1, 3, 4, 2],
+    &[0, 1, 4, 2, 3],
+    &[0, 1, 4, 3, 2],
+];
 
 /// The limited kinds of events, and the bits of their counters.
 const COUNTERS: [EventKind; 6] = [
@@ -57,8 +66,7 @@ const COUNTERS: [EventKind; 6] = [
 
 impl Repair {
     pub(crate) fn new(scope: Scope) -> (Repair, World) {
-        // With five nodes, comparing all orders costs more than it saves.
-        let orders = if scope.nodes == 3 { &ORDERS[..] } else { &ONE_ORDER[..] };
+        let orders = if scope.nodes == 3 { &ORDERS } else { &ORDERS_OF_FIVE };
         let mut repair = Repair {
             orders,
             nodes: Interned::new(),
@@ -205,6 +213,29 @@ fn shift(kind: EventKind) -> Option<usize> {
 
 fn counter(kind: EventKind, used: u32) -> u8 {
     shift(kind).map_or(0, |bits| (used >> bits & 15) as u8)
+}
+
+/// Tries every mask of damage, with all nodes running or all started again, and returns the number
+/// of masks from which the cluster recovers and the number of those from which it halts.
+///
+/// # Errors
+/// The first mask from which the cluster has to recover and does not, or recovers though an entry
+/// is lost.
+pub fn atlas(restarts: bool) -> Result<(u32, u32), String> {
+    let scope = Scope { start: Start::Atlas, ..all().remove(0) };
+    let (repair, _) = Repair::new(scope);
+    let (mut recovered, mut halted) = (0, 0);
+    for mask in 0..1_u16 << (MASK_NODES * MASK_ENTRIES) {
+        let mut cluster = repair.start();
+        Event::new(EventKind::DamageMany, 0, usize::from(restarts), mask).apply(&mut cluster);
+        match (must_recover(&cluster), heal(&cluster)) {
+            (true, Ok(_)) => recovered += 1,
+            (false, Err(_)) => halted += 1,
+            (true, Err(how)) => return Err(format!("mask {mask:012b}: {how}")),
+            (false, Ok(_)) => return Err(format!("mask {mask:012b}: a lost entry is not missed")),
+        }
+    }
+    Ok((recovered, halted))
 }
 
 impl Model for Repair {
