@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::repair::protocol::Unflushed;
-use crate::repair::state::{Cluster, Slot};
+use crate::repair::state::{Cluster, NODES_MAX, Slot};
 
 /// One event. Nodes are numbered from 0, indices from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,30 +37,34 @@ pub(crate) enum EventKind {
     Damage,
     Erase,
     LoseEnd,
+    /// The log of before its last truncation is back.
+    LoseTruncation,
     /// Bit `ENTRIES * place + index - 1` is a damaged entry. The nodes then start, if `other` is 1.
     DamageMany,
 }
 
-const KINDS: [EventKind; 19] = [
-    EventKind::Elect,
-    EventKind::Propose,
-    EventKind::Flush,
-    EventKind::Commit,
-    EventKind::Append,
-    EventKind::AppendLate,
-    EventKind::AnswerUncertain,
-    EventKind::Repair,
-    EventKind::Ask,
-    EventKind::Install,
-    EventKind::TakeSnapshot,
-    EventKind::StepDown,
-    EventKind::Crash,
-    EventKind::LeaderLosesUnflushed,
-    EventKind::LeaderDamagesUnflushed,
-    EventKind::Damage,
-    EventKind::Erase,
-    EventKind::LoseEnd,
-    EventKind::DamageMany,
+/// Every kind and its line in a trace: `{n}` and `{m}` are the place and the other node.
+const KINDS: [(EventKind, &str); 20] = [
+    (EventKind::Elect, "n{n} campaigns, with the votes of {voters}"),
+    (EventKind::Propose, "n{n} appends an entry"),
+    (EventKind::Flush, "n{n} flushes its entries"),
+    (EventKind::Commit, "n{n} counts acknowledgements"),
+    (EventKind::Append, "n{n} sends its log up to {index} to n{m}"),
+    (EventKind::AppendLate, "n{n} receives the log of term {other} up to {index}, late"),
+    (EventKind::AnswerUncertain, "n{n} sends its last index to n{m}"),
+    (EventKind::Repair, "n{n} repairs entry {index} from n{m}"),
+    (EventKind::Ask, "n{n} asks n{m} for its damaged entry"),
+    (EventKind::Install, "n{n} installs its snapshot on n{m}"),
+    (EventKind::TakeSnapshot, "n{n} takes a snapshot"),
+    (EventKind::StepDown, "n{n} steps down"),
+    (EventKind::Crash, "n{n} crashes and starts again"),
+    (EventKind::LeaderLosesUnflushed, "n{n} crashes without its unflushed entries"),
+    (EventKind::LeaderDamagesUnflushed, "n{n} crashes with torn unflushed entries"),
+    (EventKind::Damage, "the body of entry {index} of n{n} is damaged"),
+    (EventKind::Erase, "both records of entry {index} of n{n} are damaged"),
+    (EventKind::LoseEnd, "n{n} starts with a log that is uncertain after {index}"),
+    (EventKind::LoseTruncation, "n{n} starts without its last truncation, uncertain after {index}"),
+    (EventKind::DamageMany, "entries are damaged: {mask}"),
 ];
 
 /// The nodes and entries of the corruption masks.
@@ -82,7 +86,7 @@ impl Event {
 
     pub(crate) fn of(code: u32) -> Event {
         Event {
-            kind: KINDS[(code >> 24) as usize],
+            kind: KINDS[(code >> 24) as usize].0,
             place: (code >> 21 & 7) as usize,
             other: (code >> 16 & 31) as usize,
             index: (code & 0xffff) as u16,
@@ -131,7 +135,8 @@ impl Event {
             EventKind::LeaderDamagesUnflushed => cluster.crash(place, Unflushed::Faulty),
             EventKind::Damage => cluster.damage(place, index),
             EventKind::Erase => cluster.erase(place, index),
-            EventKind::LoseEnd => cluster.lose_end(place, index, other == 1),
+            EventKind::LoseEnd => cluster.lose_end(place, index, false),
+            EventKind::LoseTruncation => cluster.lose_end(place, index, true),
             EventKind::DamageMany => {
                 damage_many(cluster, self.index, other == 1);
                 true
@@ -155,41 +160,15 @@ fn damage_many(cluster: &mut Cluster, mask: u16, restarts: bool) {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (at, with, index) = (self.place + 1, self.other + 1, self.index);
-        match self.kind {
-            EventKind::Elect => {
-                let voters = (0..8).filter(|voter| self.other >> voter & 1 == 1);
-                let voters: Vec<_> = voters.map(|voter| format!("n{}", voter + 1)).collect();
-                write!(f, "n{at} campaigns; votes of {}", voters.join(", "))
-            }
-            EventKind::Propose => write!(f, "n{at} appends an entry"),
-            EventKind::Flush => write!(f, "n{at} flushes its entries"),
-            EventKind::Commit => write!(f, "n{at} counts acknowledgements"),
-            EventKind::Append => write!(f, "n{at} sends its log up to {index} to n{with}"),
-            EventKind::AppendLate => {
-                write!(f, "n{at} receives the log of term {} up to {index}, late", self.other)
-            }
-            EventKind::AnswerUncertain => write!(f, "n{at} sends its last index to n{with}"),
-            EventKind::Repair => write!(f, "n{at} repairs entry {index} from n{with}"),
-            EventKind::Ask => write!(f, "n{at} asks n{with} for its damaged entry"),
-            EventKind::Install => write!(f, "n{at} installs its snapshot on n{with}"),
-            EventKind::TakeSnapshot => write!(f, "n{at} takes a snapshot"),
-            EventKind::StepDown => write!(f, "n{at} steps down"),
-            EventKind::Crash => write!(f, "n{at} crashes and starts again"),
-            EventKind::LeaderLosesUnflushed => {
-                write!(f, "n{at} crashes without its unflushed entries, and starts again")
-            }
-            EventKind::LeaderDamagesUnflushed => {
-                write!(f, "n{at} crashes with torn unflushed entries, and starts again")
-            }
-            EventKind::Damage => write!(f, "the body of entry {index} of n{at} is damaged"),
-            EventKind::Erase => write!(f, "both records of entry {index} of n{at} are damaged"),
-            EventKind::LoseEnd if self.other == 1 => {
-                write!(f, "n{at} starts with its log of before a truncation, uncertain at {index}")
-            }
-            EventKind::LoseEnd => write!(f, "n{at} starts with a log that is uncertain at {index}"),
-            EventKind::DamageMany => write!(f, "damage with the mask {index:012b}"),
-        }
+        let voters = (0..NODES_MAX).filter(|voter| self.other >> voter & 1 == 1);
+        let voters: Vec<_> = voters.map(|voter| format!("n{}", voter + 1)).collect();
+        let (_, line) = KINDS[self.kind as usize];
+        let line = line.replace("{n}", &(self.place + 1).to_string());
+        let line = line.replace("{m}", &(self.other + 1).to_string());
+        let line = line.replace("{voters}", &voters.join(", "));
+        let line = line.replace("{other}", &self.other.to_string());
+        let line = line.replace("{mask}", &format!("{:012b}", self.index));
+        f.write_str(&line.replace("{index}", &self.index.to_string()))
     }
 }
 

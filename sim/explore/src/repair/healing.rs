@@ -77,7 +77,8 @@ fn elect_any(cluster: &Cluster, held: u8, depth: u32) -> Result<u32, String> {
     most.ok_or_else(|| "no other node can be elected".to_owned())
 }
 
-/// Asks all nodes for the leader's damaged entries. Returns false if one cannot be decided.
+/// Asks all nodes for the leader's damaged entries. Returns false if one cannot be decided, or if
+/// the end of the log is uncertain after a truncation.
 fn repair_own_log(cluster: &mut Cluster, leader: usize) -> bool {
     while cluster.nodes[leader].unresolved().is_some() {
         let before = cluster.nodes[leader].log;
@@ -90,7 +91,7 @@ fn repair_own_log(cluster: &mut Cluster, leader: usize) -> bool {
             return false;
         }
     }
-    true
+    cluster.nodes[leader].leader().is_some()
 }
 
 /// Lets the leader append an entry, and every node repair its log and store the leader's.

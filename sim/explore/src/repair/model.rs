@@ -203,6 +203,7 @@ const LEADER_EVENTS: [EventKind; 5] = [
 fn counted(kind: EventKind) -> EventKind {
     match kind {
         EventKind::LeaderLosesUnflushed | EventKind::LeaderDamagesUnflushed => EventKind::Crash,
+        EventKind::LoseTruncation => EventKind::LoseEnd,
         other => other,
     }
 }
@@ -272,7 +273,7 @@ impl Model for Repair {
                 }
             }
             for index in 1..=u16::from(node.shadow.last()) {
-                add(EventKind::LoseEnd, place, 1, index);
+                add(EventKind::LoseTruncation, place, 0, index);
             }
             let leads = node.leader().is_some();
             if leads && node.log.last() < entries {

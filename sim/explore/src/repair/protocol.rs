@@ -294,6 +294,9 @@ impl Cluster {
             leader.counted[place] = leader.counted[place].min(last);
             leader.intact[place] = leader.intact[place].min(last);
         }
+        if !self.nodes[place].is_certain {
+            self.step_down(place);
+        }
     }
 
     /// A node that needs the snapshot of another installs it. Its entries are committed, so it may

@@ -81,7 +81,7 @@ pub fn all() -> Vec<Scope> {
         nodes: 3,
         start: Start::Empty,
         late: false,
-        bounds: Bounds { term: 4, entries: 3, crashes: 1, damages: 3, ..NOTHING },
+        bounds: Bounds { term: 3, entries: 2, damages: 2, ..NOTHING },
         short: Bounds { term: 3, entries: 1, damages: 3, ..NOTHING },
         omitted: None,
     };
@@ -89,7 +89,7 @@ pub fn all() -> Vec<Scope> {
         Scope {
             name: "repair-crash",
             description: "damaged entries and crashes, before or after a flush",
-            bounds: Bounds { term: 3, crashes: 2, damages: 2, ..NOTHING },
+            bounds: Bounds { term: 3, crashes: 1, damages: 1, ..NOTHING },
             short: Bounds { crashes: 1, damages: 1, ..NOTHING },
             ..damage.clone()
         },
@@ -97,29 +97,29 @@ pub fn all() -> Vec<Scope> {
             name: "repair-late",
             description: "damaged entries, and messages of former leaders that arrive late",
             late: true,
-            bounds: Bounds { term: 4, entries: 2, crashes: 1, damages: 2, ..NOTHING },
-            short: Bounds { term: 2, entries: 2, damages: 1, ..NOTHING },
+            bounds: Bounds { term: 3, damages: 2, ..NOTHING },
+            short: Bounds { damages: 1, ..NOTHING },
             ..damage.clone()
         },
         Scope {
             name: "repair-end",
             description: "a log with an uncertain end: the node votes once it has caught up",
             late: true,
-            bounds: Bounds { term: 3, entries: 2, damages: 1, lost_ends: 2, ..NOTHING },
+            bounds: Bounds { term: 3, entries: 1, damages: 1, lost_ends: 2, ..NOTHING },
             short: Bounds { entries: 1, damages: 1, lost_ends: 2, ..NOTHING },
             ..damage.clone()
         },
         Scope {
             name: "repair-erased",
             description: "entries without any readable record: the next entry names them",
-            bounds: Bounds { term: 3, entries: 3, erasures: 2, damages: 1, ..NOTHING },
+            bounds: Bounds { entries: 3, erasures: 2, damages: 1, ..NOTHING },
             short: Bounds { entries: 3, erasures: 1, ..NOTHING },
             ..damage.clone()
         },
         Scope {
             name: "repair-snapshot",
             description: "snapshots take the place of damaged entries",
-            bounds: Bounds { term: 3, entries: 2, snapshots: 2, damages: 2, ..NOTHING },
+            bounds: Bounds { term: 3, snapshots: 1, damages: 1, ..NOTHING },
             short: Bounds { snapshots: 1, damages: 1, ..NOTHING },
             ..damage.clone()
         },
@@ -128,7 +128,7 @@ pub fn all() -> Vec<Scope> {
             description: "five nodes, and a leader that does not know that another was elected",
             nodes: 5,
             start: Start::OneFollower,
-            bounds: Bounds { term: 3, entries: 2, damages: 1, ..NOTHING },
+            bounds: Bounds { term: 3, entries: 1, damages: 1, ..NOTHING },
             short: Bounds { entries: 1, damages: 1, ..NOTHING },
             ..damage.clone()
         },
@@ -136,8 +136,8 @@ pub fn all() -> Vec<Scope> {
             name: "repair-atlas",
             description: "four committed entries on three nodes, and every mask of damage",
             start: Start::Atlas,
-            bounds: Bounds { term: 4, entries: 5, ..NOTHING },
-            short: Bounds { term: 2, entries: 4, ..NOTHING },
+            bounds: Bounds { entries: 5, ..NOTHING },
+            short: Bounds { entries: 4, ..NOTHING },
             ..damage.clone()
         },
         damage,
