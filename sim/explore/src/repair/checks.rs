@@ -115,8 +115,8 @@ fn check_acknowledgements(cluster: &Cluster) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the cluster has to recover: a quorum of the nodes is certain of the end of its log, every
-/// entry can be identified, and every entry that may be committed has an intact copy.
+/// Whether the cluster has to recover: a quorum of the nodes is certain of the end of its log, each
+/// entry can be identified, and each entry that may be committed has an intact copy.
 pub(crate) fn must_recover(cluster: &Cluster) -> bool {
     let certain = cluster.set(|node| node.is_certain);
     let nameless = cluster.set(|node| (1..=node.log.last()).any(|at| node.log.id(at).is_none()));

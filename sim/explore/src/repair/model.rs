@@ -35,7 +35,7 @@ pub(crate) struct Repair {
 pub struct Counts {
     /// The states with an intact copy of each entry that may be committed.
     pub recovers: u64,
-    /// All other states.
+    /// The states in which an assumption does not hold.
     pub may_halt: u64,
     /// The leaders that could not decide about a damaged entry, and stepped down.
     pub stepped_down: u32,

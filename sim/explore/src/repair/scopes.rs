@@ -40,7 +40,7 @@ pub(crate) struct Bounds {
     /// The most entries in a log.
     pub(crate) entries: u8,
     pub(crate) crashes: u8,
-    /// Damaged bodies.
+    /// Entries of which the body is damaged.
     pub(crate) damages: u8,
     /// Entries of which both records are damaged.
     pub(crate) erasures: u8,
