@@ -356,3 +356,46 @@ impl Model for Repair {
         self.reached
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The order of the nodes may be exchanged before an event or after it, so exploring one order
+    /// is enough.
+    #[test]
+    fn every_event_treats_all_nodes_alike() {
+        let mut applied = 0;
+        for scope in all().into_iter().filter(|scope| scope.start != Start::Atlas) {
+            let (mut repair, start) = Repair::new(scope);
+            let (mut world, mut next, mut events) = (start.clone(), World::default(), Vec::new());
+            for step in 0..4_000_usize {
+                if step % 40 == 0 {
+                    world.clone_from(&start);
+                }
+                repair.events(&world, &mut events);
+                let cluster = repair.decode(&world);
+                let event = events[(step * 7_919 + step / 40 * 104_729) % events.len()];
+                let order = repair.orders[step % repair.orders.len()];
+                let (mut one, mut other) = (cluster.reordered(order), cluster);
+                let happens = event.apply(&mut one);
+                let name = repair.scope.name;
+                assert_eq!(happens, event.reordered(order).apply(&mut other), "{name}: {event}");
+                assert!(!happens || one == other.reordered(order), "{name}: {event}");
+                applied += u32::from(happens && one != cluster.reordered(order));
+                if repair.next(&world, event, &mut next) == Ok(NextWorld::Reached) {
+                    core::mem::swap(&mut world, &mut next);
+                }
+            }
+        }
+        assert!(applied > 1_000, "only {applied} events change a cluster");
+    }
+
+    #[test]
+    fn an_event_is_decoded_from_its_code() {
+        for kind in [EventKind::Elect, EventKind::AppendLate, EventKind::DamageMany] {
+            let event = Event::new(kind, 4, 31, 4095);
+            assert_eq!(Event::of(event.code()), event);
+        }
+    }
+}
