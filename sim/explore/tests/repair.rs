@@ -59,6 +59,13 @@ fn snapshot() {
 }
 
 #[test]
+fn behind() {
+    let (Reached { committed, .. }, counts) = explored("repair-behind");
+    assert_eq!(committed, 3, "a snapshot ends before the last committed entry");
+    assert!(counts.recovers > 0 && counts.may_halt > 0, "entries have an id, or do not");
+}
+
+#[test]
 fn five() {
     let (Reached { terms, committed, .. }, _) = explored("repair-five");
     assert_eq!((terms, committed), (2, 1), "either leader commits");

@@ -43,6 +43,9 @@ pub enum Omission {
     CampaignsAgain,
     /// R7: a damaged node campaigns as early as an intact one.
     DamagedCampaignsEarly,
+    /// Snapshots: a node forgets its entries after a snapshot, and stays certain, unless the sender
+    /// has the same.
+    RemovesUnjoined,
     /// A2: an entry needs an intact copy only if it is committed.
     OnlyCommittedNeedsCopy,
 }

@@ -311,7 +311,9 @@ impl Cluster {
         let is_offered = source.leader().is_some() && source.term >= node.term;
         // A leader without the entries of a snapshot does not know that another node leads.
         let is_deposed = node.leader().is_some() && node.log.id(end) != source.log.id(end);
-        if !is_needed || is_deposed && !is_offered {
+        let is_kept =
+            is_joined(node, source) != Some(false) || self.omits(Omission::RemovesUnjoined);
+        if !is_needed || !is_offered && (is_deposed || !is_kept) {
             return false;
         }
         let last_term = source.log.content(end).unwrap_or(0);
@@ -320,13 +322,18 @@ impl Cluster {
         true
     }
 
+    /// A node that removes entries after a snapshot, and does not know that they conflict with it,
+    /// does not know either what it acknowledged.
     fn put_snapshot(&mut self, from: usize, to: usize) {
         let source = self.nodes[from];
+        let removes_unjoined = self.omits(Omission::RemovesUnjoined);
         let node = &mut self.nodes[to];
         let end = source.snapshot;
-        let named = (end..=node.log.last()).find(|index| node.log.id(*index).is_some());
-        if named.is_none_or(|index| node.log.id(index) != source.log.content(index)) {
+        let conflicts = node.log.id(end).is_some_and(|id| Some(id) != source.log.id(end));
+        let is_unjoined = is_joined(node, &source) == Some(false);
+        if conflicts || is_unjoined {
             (end + 1..=node.log.last()).rev().for_each(|at| node.log.set(at, Slot::Absent));
+            node.is_certain &= conflicts || removes_unjoined;
         }
         let entries = (1..=end).filter_map(|at| Some((at, source.log.content(at)?)));
         entries.for_each(|(at, id)| node.log.set(at, Slot::Intact(id)));
@@ -432,4 +439,16 @@ impl Cluster {
         node.is_certain = false;
         true
     }
+}
+
+/// Whether a node knows that its entries after the snapshot of another continue that snapshot: it
+/// compares its first entry that has an id, from the end of the snapshot on. None if the entry at
+/// the end has an id, or if there are no entries after it.
+fn is_joined(node: &Node, source: &Node) -> Option<bool> {
+    let (end, last) = (source.snapshot, node.log.last());
+    if last <= end || node.log.id(end).is_some() {
+        return None;
+    }
+    let named = (end + 1..=last).find(|index| node.log.id(*index).is_some())?;
+    Some(node.log.id(named) == source.log.id(named))
 }

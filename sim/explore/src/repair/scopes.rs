@@ -72,10 +72,9 @@ pub fn named(name: &str) -> Option<Scope> {
     all().into_iter().find(|scope| scope.name == name)
 }
 
-/// Returns all scopes in the order of their listing.
-#[must_use]
-pub fn all() -> Vec<Scope> {
-    let damage = Scope {
+/// The scope from which the others take what they do not state.
+fn damaged_bodies() -> Scope {
+    Scope {
         name: "repair-damage",
         description: "damaged entries on any nodes, crashes, elections",
         nodes: 3,
@@ -84,7 +83,13 @@ pub fn all() -> Vec<Scope> {
         bounds: Bounds { term: 3, entries: 2, damages: 2, ..NOTHING },
         short: Bounds { term: 3, entries: 1, damages: 3, ..NOTHING },
         omitted: None,
-    };
+    }
+}
+
+/// Returns all scopes in the order of their listing.
+#[must_use]
+pub fn all() -> Vec<Scope> {
+    let damage = damaged_bodies();
     vec![
         Scope {
             name: "repair-crash",
@@ -124,6 +129,13 @@ pub fn all() -> Vec<Scope> {
             ..damage.clone()
         },
         Scope {
+            name: "repair-behind",
+            description: "entries without a record, and a snapshot of a node that is behind",
+            bounds: Bounds { entries: 3, erasures: 2, snapshots: 1, ..NOTHING },
+            short: Bounds { term: 1, entries: 3, erasures: 2, snapshots: 1, ..NOTHING },
+            ..damage.clone()
+        },
+        Scope {
             name: "repair-five",
             description: "five nodes, and a leader that does not know that another was elected",
             nodes: 5,
@@ -146,7 +158,7 @@ pub fn all() -> Vec<Scope> {
 
 /// The omissions, each with the scope whose short bounds find it, and the number of events to the
 /// violation.
-pub const OMISSIONS: [(Omission, &str, usize); 21] = [
+pub const OMISSIONS: [(Omission, &str, usize); 22] = [
     (Omission::TruncatesAtDamage, "repair-crash", 6),
     (Omission::VotesByIntactEntries, "repair-damage", 6),
     (Omission::UncertainVotes, "repair-end", 6),
@@ -167,5 +179,6 @@ pub const OMISSIONS: [(Omission, &str, usize); 21] = [
     (Omission::WaitsForEver, "repair-damage", 3),
     (Omission::CampaignsAgain, "repair-damage", 10),
     (Omission::DamagedCampaignsEarly, "repair-damage", 9),
+    (Omission::RemovesUnjoined, "repair-behind", 12),
     (Omission::OnlyCommittedNeedsCopy, "repair-damage", 5),
 ];
