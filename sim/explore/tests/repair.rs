@@ -47,7 +47,7 @@ fn end() {
 #[test]
 fn erased() {
     let (Reached { committed, .. }, counts) = explored("repair-erased");
-    assert_eq!(committed, 3, "an entry is named by the next one");
+    assert_eq!(committed, 3, "entries without records are committed and repaired");
     assert_eq!(counts.may_halt, 0, "one damaged entry always has a copy, or is not committed");
 }
 

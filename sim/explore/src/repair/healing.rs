@@ -9,6 +9,11 @@ use crate::repair::checks::check;
 use crate::repair::omissions::Omission;
 use crate::repair::state::Cluster;
 
+/// The descriptions of a cluster that halts, and violates nothing, end with one of these.
+pub(crate) const HALTS: [&str; 2] = [NONE_ELECTABLE, NOT_REPAIRED];
+const NONE_ELECTABLE: &str = "no other node can be elected";
+const NOT_REPAIRED: &str = "but the cluster is not repaired";
+
 /// Elects nodes in every order until the cluster is repaired. Returns the most leaders that had to
 /// step down, or a description of how it fails.
 pub(crate) fn heal(cluster: &Cluster) -> Result<u32, String> {
@@ -35,7 +40,7 @@ fn lead(cluster: &Cluster, leader: usize, held: u8, depth: u32) -> Result<u32, S
     let failed = |how: String| format!("n{} leads; {how}", leader + 1);
     check(&mut next).map_err(failed)?;
     if is_repaired {
-        let stuck = || failed("but the cluster is not repaired".to_owned());
+        let stuck = || failed(NOT_REPAIRED.to_owned());
         return if is_healed(&next, leader) { Ok(depth) } else { Err(stuck()) };
     }
     if next.omits(Omission::WaitsForEver) {
@@ -74,7 +79,7 @@ fn elect_any(cluster: &Cluster, held: u8, depth: u32) -> Result<u32, String> {
         }
         most = most.max(Some(led));
     }
-    most.ok_or_else(|| "no other node can be elected".to_owned())
+    most.ok_or_else(|| NONE_ELECTABLE.to_owned())
 }
 
 /// Asks all nodes for the leader's damaged entries. Returns false if one cannot be decided, or if

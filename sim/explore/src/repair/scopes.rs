@@ -76,7 +76,7 @@ pub fn named(name: &str) -> Option<Scope> {
 fn damaged_bodies() -> Scope {
     Scope {
         name: "repair-damage",
-        description: "damaged entries on any nodes, crashes, elections",
+        description: "damaged entries on any nodes, elections",
         nodes: 3,
         start: Start::Empty,
         late: false,
