@@ -1,175 +1,53 @@
-//! Breadth-first search over all worlds within the bounds, so that the first violation found is one
-//! with a shortest path.
-
-use hashbrown::HashTable;
+//! Explores a scope of the real `Raft`.
 
 use crate::events::Event;
 pub use crate::history::Reached;
-use crate::moves::{Moves, NextWorld};
+use crate::moves::Moves;
 use crate::scope::Scope;
+use crate::search::{Model, NextWorld, search};
+pub use crate::search::{Progress, Report, Verdict};
 use crate::trace;
-use crate::world::{Queue, World};
-
-/// The verdict of an exploration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Every world within the bounds was explored.
-    Exhausted,
-    /// A limit was reached. Every world at a distance smaller than the depth was explored.
-    LimitReached,
-    /// A world that violates a safety property was reached.
-    Violation {
-        /// The violated property, and how.
-        message: String,
-        /// A shortest path to the world, one line for each event and action.
-        trace: String,
-    },
-}
-
-/// The result of an exploration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// The verdict on the scope.
-    pub verdict: Verdict,
-    /// The progress at the end.
-    pub progress: Progress,
-}
-
-/// The progress of an exploration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// The number of events tried.
-    pub events: u64,
-    /// The number of distinct worlds.
-    pub distinct: u64,
-    /// The distance of the current world from the start, in events.
-    pub depth: u32,
-    /// The number of worlds in the queue.
-    pub waiting: u64,
-    /// The number of distinct states of single nodes.
-    pub nodes: usize,
-    /// The number of distinct messages.
-    pub messages: usize,
-    /// The most that was reached on any path.
-    pub reached: Reached,
-}
-
-/// The number of worlds between two checks of the limits.
-const CHECK_LIMITS_EVERY: u64 = 1 << 14;
+use crate::world::World;
 
 /// Explores the scope, up to `distinct_max` worlds, as long as `go_on` returns true.
-pub fn explore(
-    scope: &Scope,
-    distinct_max: u64,
-    mut go_on: impl FnMut(&Progress) -> bool,
-) -> Report {
-    let (mut moves, start) = match Moves::new(scope.clone()) {
-        Ok(begun) => begun,
+pub fn explore(scope: &Scope, distinct_max: u64, go_on: impl FnMut(&Progress) -> bool) -> Report {
+    match Moves::new(scope.clone()) {
+        Ok((mut moves, start)) => search(&mut moves, &start, distinct_max, go_on),
         Err(message) => {
             let verdict = Verdict::Violation { message, trace: "at the initial state".to_owned() };
-            return Report { verdict, progress: Progress::default() };
-        }
-    };
-    let mut search = Search::new(&start);
-    let (mut world, mut next, mut events) = (World::default(), World::default(), Vec::new());
-    let mut turn: u64 = 0;
-    while search.queue.pop(&mut world) {
-        if turn.is_multiple_of(CHECK_LIMITS_EVERY) {
-            let progress = search.progress(&moves, turn);
-            if progress.distinct > distinct_max || !go_on(&progress) {
-                return Report { verdict: Verdict::LimitReached, progress };
-            }
-        }
-        moves.events(&world, &mut events);
-        for event in &events {
-            search.events += 1;
-            match moves.next(&world, *event, &mut next) {
-                Ok(NextWorld::Reached) => search.reach(&next, turn, *event),
-                Ok(NextWorld::Same | NextWorld::BeyondBounds) => {}
-                Err(message) => {
-                    let path = search.path(turn, *event);
-                    let trace = trace::of(&mut moves, &start, &path);
-                    let progress = search.progress(&moves, turn);
-                    return Report { verdict: Verdict::Violation { message, trace }, progress };
-                }
-            }
-        }
-        turn += 1;
-        if turn == search.layer_end {
-            search.layer_end = search.parents.len() as u64;
-            search.depth += 1;
+            Report { verdict, progress: Progress::default() }
         }
     }
-    let depth = search.depth.saturating_sub(1);
-    let progress = Progress { depth, ..search.progress(&moves, turn) };
-    Report { verdict: Verdict::Exhausted, progress }
 }
 
-/// The visited worlds, and the queue of worlds to visit.
-struct Search {
-    seen: HashTable<u128>,
-    /// For each world, in the order of discovery, the world and the event that first led to it.
-    parents: Vec<(u32, u32)>,
-    queue: Queue,
-    events: u64,
-    depth: u32,
-    /// The number of worlds that are at most as far from the start as the current one.
-    layer_end: u64,
-}
+impl Model for Moves {
+    type Event = Event;
 
-impl Search {
-    fn new(start: &World) -> Search {
-        let mut search = Search {
-            seen: HashTable::new(),
-            parents: vec![(0, 0)],
-            queue: Queue::new(start.states.len()),
-            events: 0,
-            depth: 0,
-            layer_end: 1,
-        };
-        search.is_new(start.hash());
-        search.queue.push(start);
-        search
+    fn code(event: Event) -> u32 {
+        event.code()
     }
 
-    fn is_new(&mut self, hash: u128) -> bool {
-        let low = |hash: &u128| *hash as u64;
-        let entry = self.seen.entry(low(&hash), |known| *known == hash, low);
-        match entry {
-            hashbrown::hash_table::Entry::Occupied(_) => false,
-            hashbrown::hash_table::Entry::Vacant(place) => {
-                place.insert(hash);
-                true
-            }
-        }
+    fn event_of(code: u32) -> Event {
+        Event::of(code)
     }
 
-    fn reach(&mut self, world: &World, turn: u64, event: Event) {
-        if self.is_new(world.hash()) {
-            let from = u32::try_from(turn).expect("memory is exhausted before u32 overflows");
-            self.parents.push((from, event.code()));
-            self.queue.push(world);
-        }
+    fn events(&self, world: &World, events: &mut Vec<Event>) {
+        Moves::events(self, world, events);
     }
 
-    /// Returns the events that lead to the result of the event `last` in a world.
-    fn path(&self, world: u64, last: Event) -> Vec<Event> {
-        let mut path = vec![last];
-        let mut at = world as usize;
-        while at != 0 {
-            let (from, event) = self.parents[at];
-            path.push(Event::of(event));
-            at = from as usize;
-        }
-        path.reverse();
-        path
+    fn next(&mut self, world: &World, event: Event, next: &mut World) -> Result<NextWorld, String> {
+        Moves::next(self, world, event, next)
     }
 
-    fn progress(&self, moves: &Moves, turn: u64) -> Progress {
-        let (nodes, messages) = moves.sizes();
-        let reached = moves.checks.reached();
-        let distinct = self.parents.len() as u64;
-        let (events, depth, waiting) = (self.events, self.depth, distinct - turn.min(distinct));
-        Progress { events, distinct, depth, waiting, nodes, messages, reached }
+    fn trace(&mut self, start: &World, path: &[Event]) -> String {
+        trace::of(self, start, path)
+    }
+
+    fn sizes(&self) -> (usize, usize) {
+        Moves::sizes(self)
+    }
+
+    fn reached(&self) -> Reached {
+        self.checks.reached()
     }
 }

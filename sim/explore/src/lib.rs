@@ -3,7 +3,8 @@
 //!
 //! [`explore::explore`] takes a [`scope::Scope`] and ends with all of it explored, with a limit
 //! reached, or with a shortest path to a state that violates a safety property. The README states
-//! which states are treated as equal, and why that hides no violation.
+//! which states are treated as equal, and why that hides no violation. [`repair::explore`] does the
+//! same with an abstract model of the repair of damaged entries.
 
 mod checks;
 mod events;
@@ -15,7 +16,9 @@ mod moves;
 mod network;
 mod node;
 mod quorum;
+pub mod repair;
 pub mod scope;
 pub mod scopes;
+mod search;
 mod trace;
 mod world;

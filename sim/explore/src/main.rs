@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use quorate_explore::explore::{Progress, Reached, Report, Verdict, explore};
-use quorate_explore::scope::Scope;
-use quorate_explore::scopes;
+use quorate_explore::{repair, scope, scopes};
 
 /// Explores every state of a small cluster within bounds
 #[derive(Debug, Parser)]
@@ -27,25 +26,77 @@ struct Arguments {
     /// Use the short bounds, with which a scope takes seconds
     #[arg(long)]
     short: bool,
+    /// Leave out each part of the repair protocol in turn, and print the violation it leads to
+    #[arg(long)]
+    omissions: bool,
     /// List all scopes, and exit
     #[arg(long)]
     list: bool,
 }
 
+/// A scope of either system: the real `Raft`, or the model of the repair protocol.
+enum Scope {
+    Raft(scope::Scope),
+    Repair(repair::Scope),
+}
+
+impl Scope {
+    fn name(&self) -> &'static str {
+        match self {
+            Scope::Raft(scope) => scope.name,
+            Scope::Repair(scope) => scope.name,
+        }
+    }
+
+    fn description(&self) -> &'static str {
+        match self {
+            Scope::Raft(scope) => scope.description,
+            Scope::Repair(scope) => scope.description,
+        }
+    }
+
+    fn shortened(self) -> Scope {
+        match self {
+            Scope::Raft(scope) => Scope::Raft(scope.shortened()),
+            Scope::Repair(scope) => Scope::Repair(scope.shortened()),
+        }
+    }
+
+    /// Explores the scope. Returns the report, and a line of further counts.
+    fn explore(&self, states: u64, go_on: impl FnMut(&Progress) -> bool) -> (Report, String) {
+        match self {
+            Scope::Raft(scope) => (explore(scope, states, go_on), String::new()),
+            Scope::Repair(scope) => {
+                let (report, counts) = repair::explore(scope, states, go_on);
+                let repair::Counts { recovers, may_halt, stepped_down } = counts;
+                let counts = format!(
+                    "; {recovers} states recover, after at most {stepped_down} leaders that step \
+                     down, {may_halt} may halt"
+                );
+                (report, counts)
+            }
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut scopes = scopes::all();
+    let mut scopes: Vec<Scope> = scopes::all().into_iter().map(Scope::Raft).collect();
+    scopes.extend(repair::scopes::all().into_iter().map(Scope::Repair));
     if arguments.list {
-        scopes.iter().for_each(|scope| println!("{:<16} {}", scope.name, scope.description));
+        scopes.iter().for_each(|scope| println!("{:<16} {}", scope.name(), scope.description()));
         return ExitCode::SUCCESS;
     }
+    if arguments.omissions {
+        return omissions(&arguments);
+    }
     if !arguments.scopes.is_empty() {
-        let unknown = arguments.scopes.iter().find(|name| scopes::named(name).is_none());
-        if let Some(unknown) = unknown {
+        let is_known = |name: &&String| scopes.iter().any(|scope| scope.name() == name.as_str());
+        if let Some(unknown) = arguments.scopes.iter().find(|name| !is_known(name)) {
             eprintln!("error: there is no scope `{unknown}`; --list lists all scopes");
             return ExitCode::from(2);
         }
-        scopes.retain(|scope| arguments.scopes.iter().any(|name| name == scope.name));
+        scopes.retain(|scope| arguments.scopes.iter().any(|name| name == scope.name()));
     }
     let mut worst = ExitCode::SUCCESS;
     for scope in scopes {
@@ -57,12 +108,24 @@ fn main() -> ExitCode {
     worst
 }
 
+/// Explores the repair model without each part of its protocol. Every omission has a violation.
+fn omissions(arguments: &Arguments) -> ExitCode {
+    for (omission, name, _) in repair::OMISSIONS {
+        let scope = repair::scopes::named(name).expect("the scope exists");
+        println!("{omission:?}");
+        if run(arguments, &Scope::Repair(scope.shortened().without(omission))) {
+            return ExitCode::from(10);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
 /// Explores one scope and prints its line. Returns true if no violation was found.
 fn run(arguments: &Arguments, scope: &Scope) -> bool {
     let started = now();
     let limit = Duration::from_secs(60 * arguments.minutes);
     let mut reported = 0;
-    let Report { verdict, progress } = explore(scope, arguments.states, |progress| {
+    let (report, counts) = scope.explore(arguments.states, |progress| {
         let minutes = spent(started).as_secs() / 60;
         if minutes > reported {
             reported = minutes;
@@ -70,12 +133,13 @@ fn run(arguments: &Arguments, scope: &Scope) -> bool {
         }
         spent(started) < limit && memory_mib() < arguments.memory
     });
+    let Report { verdict, progress } = report;
     let ended = match &verdict {
         Verdict::Exhausted => "exhausted at this bound".to_owned(),
         Verdict::LimitReached => format!("limit reached at {} states", progress.distinct),
         Verdict::Violation { message, .. } => format!("VIOLATION {message}"),
     };
-    println!("{}", line(scope, &ended, &progress, spent(started)));
+    println!("{}{counts}", line(scope, &ended, &progress, spent(started)));
     match verdict {
         Verdict::Violation { trace, .. } => {
             println!("{trace}");
@@ -89,10 +153,10 @@ fn line(scope: &Scope, ended: &str, progress: &Progress, spent: Duration) -> Str
     let Progress { events, distinct, depth, waiting, nodes, messages, reached } = progress;
     let Reached { terms, committed, changes } = reached;
     format!(
-        "{:<12} {ended}: {events} events, {distinct} distinct, depth {depth}, {waiting} queued; \
+        "{:<15} {ended}: {events} events, {distinct} distinct, depth {depth}, {waiting} queued; \
          {nodes} states of nodes, {messages} messages; {terms} terms, {committed} committed, \
          {changes} changes; {}.{} s, {} MiB",
-        scope.name,
+        scope.name(),
         spent.as_secs(),
         spent.subsec_millis() / 100,
         memory_mib()

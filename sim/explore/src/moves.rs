@@ -11,6 +11,7 @@ use crate::intern::Interned;
 use crate::network::Network;
 use crate::node::{Commit, Node, NodeEvent, StepResult, proposal};
 use crate::scope::{Scope, Start};
+use crate::search::NextWorld;
 use crate::world::World;
 
 /// The result of an event for a node.
@@ -22,17 +23,6 @@ enum MoveOutcome {
     BeyondBounds,
     /// The step violates a safety property: the property, and how.
     Violation(String),
-}
-
-/// The result of an event for a world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NextWorld {
-    /// Another world was reached.
-    Reached,
-    /// The world did not change.
-    Same,
-    /// The next world is beyond the bounds.
-    BeyondBounds,
 }
 
 /// The reached states of nodes, and the cached results of events.

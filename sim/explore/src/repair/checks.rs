@@ -1,0 +1,153 @@
+//! The properties that every reachable state has, and the assumption under which it recovers.
+
+use crate::repair::omissions::Omission;
+use crate::repair::state::{Cluster, ENTRIES_MAX, Node};
+
+fn indices() -> std::ops::RangeInclusive<u8> {
+    1..=u8::try_from(ENTRIES_MAX).expect("the log is short")
+}
+
+/// Adds to the history what a leader's acknowledgements commit, and checks all safety properties.
+pub(crate) fn check(cluster: &mut Cluster) -> Result<(), String> {
+    record_commits(cluster)?;
+    check_leaders(cluster)?;
+    check_logs(cluster)?;
+    check_commit_indices(cluster)?;
+    check_acknowledgements(cluster)
+}
+
+/// An entry is committed when a quorum has acknowledged it intact, whether or not the leader knows
+/// (Raft §5.4.2). State machine safety: no other entry was committed at its index.
+fn record_commits(cluster: &mut Cluster) -> Result<(), String> {
+    for place in cluster.places() {
+        let node = cluster.nodes[place];
+        let Some(leader) = node.leader() else { continue };
+        for index in 1..=cluster.acknowledged(&node, &leader.intact) {
+            let id = node.log.content(index).expect("the log has no gaps");
+            let committed = &mut cluster.history.committed[usize::from(index) - 1];
+            let (known, _) = *committed.get_or_insert((id, node.term));
+            if known != id {
+                let ids = format!("entries of terms {known} and {id} are committed at {index}");
+                return Err(format!("state machine safety: {ids}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Election safety, and leader completeness (Raft §5.4.3): a leader has, intact or damaged, every
+/// entry that was committed in earlier terms.
+fn check_leaders(cluster: &Cluster) -> Result<(), String> {
+    for place in cluster.places() {
+        let node = &cluster.nodes[place];
+        if node.leader().is_none() {
+            continue;
+        }
+        let same = cluster.set(|other| other.leader().is_some() && other.term == node.term);
+        if same.count_ones() > 1 {
+            return Err(format!("election safety: two nodes lead term {}", node.term));
+        }
+        for index in node.snapshot + 1..=*indices().end() {
+            let committed = cluster.history.committed[usize::from(index) - 1];
+            let earlier = committed.filter(|(_, term)| *term < node.term);
+            if earlier.is_some_and(|(id, _)| node.log.content(index) != Some(id)) {
+                let leader = format!("n{} leads term {}", place + 1, node.term);
+                return Err(format!("leader completeness: {leader} without entry {index}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Log matching (Raft §5.3): two logs with the same entry have the same entries before it. The
+/// terms of a log never decrease.
+fn check_logs(cluster: &Cluster) -> Result<(), String> {
+    for place in cluster.places() {
+        let log = &cluster.nodes[place].log;
+        if (2..=log.last()).any(|index| log.content(index - 1) > log.content(index)) {
+            return Err(format!("log matching: the terms in the log of n{} decrease", place + 1));
+        }
+        for other in 0..place {
+            let second = &cluster.nodes[other].log;
+            let same = |index: &u8| {
+                log.content(*index).is_some() && log.content(*index) == second.content(*index)
+            };
+            let last = indices().rev().find(same).unwrap_or(0);
+            if let Some(index) = (1..last).find(|index| !same(index)) {
+                let logs = format!("n{} and n{} differ at {index}", other + 1, place + 1);
+                return Err(format!("log matching: {logs}, and have the same entry at {last}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A node counts an entry as committed only if a quorum acknowledged it intact, and has no other
+/// entry in its place.
+fn check_commit_indices(cluster: &Cluster) -> Result<(), String> {
+    for place in cluster.places() {
+        let node = &cluster.nodes[place];
+        for index in 1..=node.commit {
+            let name = format!("n{} counts entry {index} as committed", place + 1);
+            match cluster.history.committed[usize::from(index) - 1] {
+                None => return Err(format!("{name}, which no quorum acknowledged intact")),
+                Some((id, _)) if index > node.snapshot && node.log.content(index) != Some(id) => {
+                    return Err(format!("state machine safety: {name}, and has another entry"));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// No un-ack: the nodes that could vote for a log without a committed entry are no quorum.
+fn check_acknowledgements(cluster: &Cluster) -> Result<(), String> {
+    for index in indices() {
+        let Some((id, _)) = cluster.history.committed[usize::from(index) - 1] else { break };
+        let lacking = cluster.set(|node| {
+            node.is_certain && index > node.snapshot && node.log.content(index) != Some(id)
+        });
+        if cluster.is_quorum(lacking) {
+            return Err(format!("no un-ack: a quorum silently lacks the committed entry {index}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the cluster has to recover: a quorum of the nodes is certain of the end of its log, each
+/// entry can be identified, and each entry that may be committed has an intact copy.
+pub(crate) fn must_recover(cluster: &Cluster) -> bool {
+    let certain = cluster.set(|node| node.is_certain);
+    let nameless = cluster.set(|node| (1..=node.log.last()).any(|at| node.log.id(at).is_none()));
+    let all_have_copies = indices().all(|index| {
+        let ids = cluster.places().filter_map(|place| cluster.nodes[place].log.content(index));
+        ids.into_iter().all(|id| {
+            cluster.set(|node| node.serves(index, id)) != 0 || !may_be_committed(cluster, index, id)
+        })
+    });
+    cluster.is_quorum(certain) && nameless == 0 && all_have_copies
+}
+
+/// Whether the disks leave it possible that an entry is committed: a quorum of the nodes may have
+/// acknowledged it with an entry of some term, and no node shows that a later leader lacked it.
+fn may_be_committed(cluster: &Cluster, index: u8, id: u8) -> bool {
+    if cluster.omits(Omission::OnlyCommittedNeedsCopy) {
+        let committed = cluster.history.committed[usize::from(index) - 1];
+        return committed.is_some_and(|(known, _)| known == id);
+    }
+    let terms = |node: &Node| (1..=node.log.last()).filter_map(|at| node.log.content(at)).max();
+    let top = cluster.places().filter_map(|place| terms(&cluster.nodes[place])).max().unwrap_or(0);
+    (id..=top).any(|term| {
+        let acknowledged = cluster.set(|node| {
+            let mut after = index..=node.log.last();
+            let has_term = after.any(|at| node.log.content(at) == Some(term));
+            !node.is_certain || node.log.content(index) == Some(id) && has_term
+        });
+        let lacked = cluster.set(|node| {
+            let has_other = node.log.content(index) != Some(id);
+            node.is_certain && has_other && terms(node) > Some(term)
+        });
+        cluster.is_quorum(acknowledged) && lacked == 0
+    })
+}
