@@ -72,7 +72,7 @@ impl Expect {
         match failure {
             Failure::Safety(violation) | Failure::Liveness(violation) => {
                 let check = CHECKS.iter().find(|check| check.id == violation.id);
-                check.map(|check| Expect::Violated(check))
+                check.map(Expect::Violated)
             }
             Failure::Panic(_) => Some(Expect::Panic),
             Failure::Stalled(_) => Some(Expect::Stall),
@@ -254,7 +254,7 @@ mod tests {
         let counts = COUNTS.map(|(_, counted)| counted);
         let counts = counts.into_iter().chain(Fault::ALL.map(Count::Faults));
         let counted = counts.flat_map(|it| [Expect::AtLeast(it, 3), Expect::AtMost(it, 0)]);
-        let checks = CHECKS.iter().map(|check| Expect::Violated(check));
+        let checks = CHECKS.iter().map(Expect::Violated);
         let at = |millis| SimTime::default().after(Duration::from_millis(millis));
         let leaders = [
             Expect::Leader(Some(NodeId(3)), at(4_000)),
