@@ -197,8 +197,8 @@ impl fmt::Display for ValueText<'_> {
 impl Planned for ScriptedRequest {
     fn syntax<V: From<ScriptedRequest>>() -> Vec<Syntax<V>> {
         let put = "A client sets the key to the value, and sends the request to this node first.";
-        let swap = "A client sets the key to the second value if it has the first one, or \
-                    `nothing`.";
+        let swap = "A client sets the key to the second value if it has the first one; \
+                    `nothing` as the first value means that the key is missing.";
         let get = "A client reads the key, at this node only.";
         vec![
             Syntax::new(
