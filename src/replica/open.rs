@@ -96,6 +96,7 @@ impl<M: StateMachine> Replica<M> {
             snapshot: opened.snapshot,
             base: opened.base,
             runs: opened.runs,
+            damaged: Vec::new(),
             memberships: opened.memberships,
             last: opened.last.index,
             tail: opened.tail,

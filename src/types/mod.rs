@@ -4,6 +4,7 @@
 //! that swapped arguments do not compile.
 
 mod acknowledge;
+mod damage;
 mod entry;
 mod hash_chain;
 mod id;
@@ -22,6 +23,7 @@ mod validation;
 mod write;
 
 pub use acknowledge::Acknowledge;
+pub use damage::DamagedEntry;
 pub(crate) use entry::EntryList;
 pub use entry::{Command, Entry, Payload};
 pub use hash_chain::HashChain;

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::types::damage::DamagedEntry;
 use crate::types::entry::Entry;
 use crate::types::id::{EntryId, Index, NodeId, Term, WriteId};
 use crate::types::membership::{Incarnation, Membership};
@@ -96,7 +97,9 @@ pub struct Restored {
     pub runs: Vec<EntryId>,
     /// The index of the last entry of the log, or of `base` if the log is empty.
     pub last: Index,
-    /// Every membership in the log after the snapshot, in ascending order.
+    /// The damaged entries after the base, in ascending order; `tail` begins after the last one.
+    pub damaged: Vec<DamagedEntry>,
+    /// Every membership in the log after the snapshot, in ascending order, except for damaged ones.
     pub memberships: Vec<(Index, Membership)>,
     /// The last entries of the log, as many as the driver passes at once: consecutive and ending
     /// at `last`, or none. The core requests older ones with `Action::Fetch`.

@@ -1,0 +1,14 @@
+//! Damaged entries: the log has their place, and the disk has lost their content.
+
+use crate::types::id::EntryId;
+
+/// An entry that is part of the log although its content cannot be read from the disk. A peer that
+/// has the same entry can provide the content (docs/REPAIR.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DamagedEntry {
+    /// The term and index of the entry, from its header.
+    pub id: EntryId,
+    /// Whether the entry is a membership. The node does not know the active membership before the
+    /// content of such an entry is restored.
+    pub is_membership: bool,
+}
