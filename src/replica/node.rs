@@ -507,6 +507,8 @@ impl Node {
                     self.fetches.remove(&id).expect("only requested entries are fetched");
                 self.inputs.push_back(raft::Input::Fetched { consumer, entries });
             }
+            // wired by the core
+            Event::Damaged(_) | Event::Repaired(_) => {}
             Event::Full(full) => {
                 self.space_retry_at = full.then(|| self.now.after(self.config.space_retry));
                 self.inputs.push_back(raft::Input::DiskFull(full));

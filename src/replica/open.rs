@@ -1,6 +1,7 @@
 //! Opening a node's directory: log recovery, restoring the state machine, and starting consensus.
 
 use crate::machine::{Machine, StateMachine};
+use crate::quorum::is_quorum;
 use crate::raft::{Raft, StartError};
 use crate::replica::config::{ReplicaConfig, ReplicaConfigError};
 use crate::replica::hash_chains::HashChains;
@@ -8,9 +9,9 @@ use crate::replica::node::{Node, NodeParts};
 use crate::replica::snapshots::Snapshots;
 use crate::replica::validation::Validation;
 use crate::replica::worker::Worker;
-use crate::storage::{self, ClusterId, Disk, Identity, Storage, StorageError};
+use crate::storage::{self, ClusterId, Disk, Identity, OpenedStorage, Storage, StorageError};
 use crate::types::text::texts;
-use crate::types::{Index, Instant, Membership, Restored};
+use crate::types::{Index, Instant, Membership, NodeId, Restored};
 
 /// A complete node: the consensus part and the worker with the state machine.
 #[derive(Clone, Debug)]
@@ -74,8 +75,11 @@ impl<M: StateMachine> Replica<M> {
         now: Instant,
     ) -> Result<Replica<M>, OpenError> {
         config.check().map_err(OpenError::Config)?;
-        let (storage, opened) = Storage::open(disk, cluster, config.raft.id, &config.storage)
-            .map_err(OpenError::Storage)?;
+        let id = config.raft.id;
+        let opened = Storage::open_if(disk, cluster, id, &config.storage, |opened| {
+            can_be_repaired(opened, id)
+        });
+        let (storage, opened) = opened.map_err(OpenError::Storage)?;
         let digest_interval = config.validate_states.then_some(config.validation_entries);
         let mut worker = Worker::new(cluster, Machine::new(machine), digest_interval);
         if opened.snapshot.last.index > Index::ZERO {
@@ -96,7 +100,7 @@ impl<M: StateMachine> Replica<M> {
             snapshot: opened.snapshot,
             base: opened.base,
             runs: opened.runs,
-            damaged: Vec::new(),
+            damaged: opened.damaged,
             memberships: opened.memberships,
             last: opened.last.index,
             tail: opened.tail,
@@ -110,6 +114,16 @@ impl<M: StateMachine> Replica<M> {
         let node = Node::new(config, parts, now);
         Ok(Replica { node, worker })
     }
+}
+
+/// Returns false if the node needs a damaged entry and no other node has to have it: the node alone
+/// is a quorum.
+fn can_be_repaired(opened: &OpenedStorage, id: NodeId) -> bool {
+    let covered = opened.snapshot.last.index;
+    let is_needed = opened.damaged.iter().any(|damaged| damaged.id.index > covered);
+    let last = opened.memberships.last().map(|(_, membership)| membership);
+    let active = last.unwrap_or(&opened.snapshot.membership);
+    !is_needed || active.is_empty() || !is_quorum(active, |member| member == id)
 }
 
 texts! { OpenError:

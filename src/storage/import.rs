@@ -3,12 +3,13 @@
 
 use crate::storage::block::{FlushSeq, Link};
 use crate::storage::config::StorageConfig;
+use crate::storage::directory::list;
 use crate::storage::disk::Disk;
 use crate::storage::error::OpenError;
 use crate::storage::identity::{Identity, Origin};
 use crate::storage::index::LogIndex;
 use crate::storage::log::LogStart;
-use crate::storage::open::{list, write_first_superblock};
+use crate::storage::open::write_first_superblock;
 use crate::storage::snapshots::{AbandonReason, SnapshotEvent, Snapshots};
 use crate::storage::spare_segments::SpareSegments;
 use crate::storage::store::{Event, Storage};

@@ -205,6 +205,15 @@ impl LogIndex {
         Some(Position { segment, offset, end, last: extent.last })
     }
 
+    /// Returns true if the entry at `index` in flush `seq` is part of the log: no later flush has
+    /// truncated it, and no snapshot replaced it.
+    pub(crate) fn is_live(&self, seq: FlushSeq, index: Index) -> bool {
+        let later = self.extents.partition_point(|extent| extent.prev.id.index < index);
+        let extent = later.checked_sub(1).and_then(|place| self.extents.get(place));
+        let until = self.extents.get(later).map_or(FlushSeq(u64::MAX), |next| next.seq);
+        extent.is_some_and(|extent| index <= extent.last && (extent.seq..until).contains(&seq))
+    }
+
     /// Drops the first segments as long as they hold no live entry after `through`; the last
     /// segment stays. Returns their numbers, in ascending order.
     pub(crate) fn compact(&mut self, through: Index) -> Vec<u64> {

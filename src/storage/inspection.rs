@@ -1,12 +1,17 @@
 //! Reads a directory without changing it: for operators, and for recovery into another directory.
 
+use std::collections::BTreeMap;
+
+use crate::storage::body_damage::LogDamage;
 use crate::storage::config::StorageConfig;
-use crate::storage::disk::Disk;
+use crate::storage::directory::Directory;
+use crate::storage::disk::{Disk, FileName};
 use crate::storage::error::{OpenError, StorageError};
 use crate::storage::identity::Identity;
 use crate::storage::log::LogStart;
-use crate::storage::open::{Directory, OpenedStorage, open_snapshots};
-use crate::storage::recovery::recover;
+use crate::storage::open::{OpenedStorage, open_snapshots};
+use crate::storage::patched_disk::PatchedDisk;
+use crate::storage::recovery::{RecoveredLog, recover};
 use crate::storage::salvage::salvage;
 use crate::storage::snapshots::OpenedSnapshots;
 use crate::storage::spare_segments::SpareSegments;
@@ -21,12 +26,25 @@ pub struct Inspection {
     /// certain: the log as it was after the last complete flush before the damage, and the commit
     /// index on disk, which may be beyond the end of that log.
     pub opened: OpenedStorage,
-    /// The reason why a start would reject the log; `None` if it would not.
+    /// The damage of the log; `None` if it is intact. A start rejects the log, unless peers can
+    /// repair it.
     pub damage: Option<StorageError>,
+    /// The content that a start would recover in spite of the damage, except the tail, if only the
+    /// content of some entries is damaged. Peers can provide these entries.
+    pub repairable: Option<OpenedStorage>,
     /// The last index of the newest snapshot, and why it cannot be used. A start would use the
     /// snapshot before it, which is in `opened`, and lose nothing, because the log reaches back to
     /// it.
     pub damaged_snapshot: Option<(Index, StorageError)>,
+    storage: Storage,
+    /// The content of damaged sectors that is known again.
+    patches: BTreeMap<(FileName, u64), Vec<u8>>,
+}
+
+/// A log that was recovered, and its reader.
+struct Recovered {
+    opened: OpenedStorage,
+    damaged_snapshot: Option<(Index, StorageError)>,
     storage: Storage,
 }
 
@@ -39,33 +57,28 @@ impl Inspection {
     pub fn open(disk: &mut impl Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
         config.check().map_err(OpenError::Config)?;
         let directory = Directory::read(disk)?;
-        let (superblock, segments) = (&directory.superblock, &directory.segments);
-        let (floor, bytes) = (directory.floor, config.segment_bytes);
-        let (recovered, damage) = match recover(disk, superblock, floor, segments, bytes, 0) {
-            Ok(recovered) => (recovered, None),
-            Err(OpenError::Failed(damage)) => (salvage(disk, superblock, segments), Some(damage)),
+        let mut disk = PatchedDisk::new(disk);
+        let (mut damage, mut repairable) = (None, None);
+        let recovered = match recover(&mut disk, &directory, config.segment_bytes, 0) {
+            Ok(recovered) if recovered.damage.entries.is_empty() => recovered,
+            Ok(mut recovered) => {
+                let LogDamage { entries: damaged, error, .. } =
+                    std::mem::take(&mut recovered.damage);
+                let whole = Recovered::of(&mut disk, &directory, config, recovered)?.opened;
+                repairable = Some(OpenedStorage { damaged, damage: error.clone(), ..whole });
+                damage = error;
+                salvage(&mut disk, &directory.superblock, &directory.segments)
+            }
+            Err(OpenError::Failed(error)) => {
+                damage = Some(error);
+                salvage(&mut disk, &directory.superblock, &directory.segments)
+            }
             Err(error) => return Err(error),
         };
-        let base = recovered.index.base().id.index;
-        let OpenedSnapshots { snapshots, damage: unusable } =
-            open_snapshots(disk, superblock, base, config)?;
-        let newest = superblock.snapshot.last.index;
-        let damaged_snapshot = unusable.map(|failure| (newest, failure));
-        let start = LogStart {
-            index: recovered.index,
-            next_seq: recovered.last_seq.next(),
-            acknowledged: recovered.last_seq,
-            spare_segments: SpareSegments::new(
-                Vec::new(),
-                recovered.next_segment,
-                config.segment_bytes,
-            ),
-        };
-        let updater = SuperblockUpdater::new(superblock.clone(), &[]);
-        let mut storage = Storage::assemble(config.clone(), updater, snapshots, start);
-        let (runs, memberships) = (recovered.runs, recovered.memberships);
-        let opened = storage.describe(disk, recovered.committed, runs, memberships)?;
-        Ok(Inspection { opened, damage, damaged_snapshot, storage })
+        let recovered = Recovered::of(&mut disk, &directory, config, recovered)?;
+        let Recovered { opened, damaged_snapshot, storage } = recovered;
+        let patches = disk.into_patches();
+        Ok(Inspection { opened, damage, repairable, damaged_snapshot, storage, patches })
     }
 
     /// Reads the identity of the directory from its superblock alone.
@@ -92,8 +105,41 @@ impl Inspection {
         first: Index,
         last: Index,
     ) -> Result<Vec<Entry>, OpenError> {
-        let entries = self.storage.fetch_some(disk, first, last)?;
+        let mut disk = PatchedDisk::with_patches(disk, self.patches.clone());
+        let entries = self.storage.fetch_some(&mut disk, first, last)?;
         assert!(!entries.is_empty(), "contract: the log has the first entry");
         Ok(entries)
+    }
+}
+
+impl Recovered {
+    /// Describes the content of a directory with this log.
+    fn of(
+        disk: &mut impl Disk,
+        directory: &Directory,
+        config: &StorageConfig,
+        recovered: RecoveredLog,
+    ) -> Result<Recovered, OpenError> {
+        let superblock = &directory.superblock;
+        let base = recovered.index.base().id.index;
+        let OpenedSnapshots { snapshots, damage: unusable } =
+            open_snapshots(disk, superblock, base, config)?;
+        let newest = superblock.snapshot.last.index;
+        let damaged_snapshot = unusable.map(|failure| (newest, failure));
+        let start = LogStart {
+            index: recovered.index,
+            next_seq: recovered.last_seq.next(),
+            acknowledged: recovered.last_seq,
+            spare_segments: SpareSegments::new(
+                Vec::new(),
+                recovered.next_segment,
+                config.segment_bytes,
+            ),
+        };
+        let updater = SuperblockUpdater::new(superblock.clone(), &[]);
+        let mut storage = Storage::assemble(config.clone(), updater, snapshots, start);
+        let (runs, memberships) = (recovered.runs, recovered.memberships);
+        let opened = storage.describe(disk, recovered.committed, runs, memberships)?;
+        Ok(Recovered { opened, damaged_snapshot, storage })
     }
 }

@@ -12,11 +12,12 @@ use crate::storage::identity::Identity;
 use crate::storage::index::{Flush, LogIndex};
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::reader::{PendingReads, Purpose};
+use crate::storage::repair::Repairs;
 use crate::storage::sector::{Framer, framed_bytes};
 use crate::storage::segment::NodeSegment;
 use crate::storage::spare_segments::SpareSegments;
 use crate::storage::superblock_updater::SuperblockUpdater;
-use crate::types::{Index, SnapshotMeta, WriteId};
+use crate::types::{EntryId, Index, SnapshotMeta, WriteId};
 
 /// The state in which an appending log starts, as recovery found it.
 #[derive(Clone, Debug)]
@@ -35,6 +36,7 @@ pub(crate) struct Log {
     pub(crate) index: LogIndex,
     pub(crate) spare_segments: SpareSegments,
     pub(crate) reads: PendingReads,
+    pub(crate) repairs: Repairs,
     pub(crate) queue: WriteQueue,
     writing: Option<Writing>,
     /// The segment in use; None before the first flush after a start, and while the next flush
@@ -78,6 +80,7 @@ impl Log {
             index: start.index,
             spare_segments: start.spare_segments,
             reads: PendingReads::new(identity, config),
+            repairs: Repairs::new(identity),
             queue: WriteQueue::default(),
             writing: None,
             segment: None,
@@ -305,10 +308,20 @@ impl Log {
         self.remove_obsolete(operations);
     }
 
+    /// Continues with the requested repairs. Returns the repaired entries for each that has ended.
+    pub(crate) fn advance_repairs(&mut self, operations: &mut Operations) -> Vec<Vec<EntryId>> {
+        let mut ended = Vec::new();
+        while let Some(repaired) = self.repairs.advance(&self.index, operations) {
+            ended.push(repaired);
+            self.remove_obsolete(operations);
+        }
+        ended
+    }
+
     /// Removes obsolete segments that no read needs. Each removal is made durable before the next
     /// one is requested, so that neither a crash nor a failed removal leaves a gap.
     pub(crate) fn remove_obsolete(&mut self, operations: &mut Operations) {
-        if self.removing.is_some() {
+        if self.removing.is_some() || self.repairs.is_running() {
             return;
         }
         if let Some(segment) = self.obsolete.pop_front_if(|first| !self.reads.needs(*first)) {

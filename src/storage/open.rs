@@ -1,23 +1,25 @@
 //! Formats a directory once, and recovers its content at every start.
 
 use crate::storage::block::FlushSeq;
+use crate::storage::body_damage::LogDamage;
 use crate::storage::config::StorageConfig;
-use crate::storage::disk::{Completion, Disk, DiskError, FileAction, FileName};
+use crate::storage::directory::{Directory, list, read_copies, storage_error};
+use crate::storage::disk::{Completion, Disk, FileName};
 use crate::storage::error::{ErrorCause, OpenError, StorageError};
-use crate::storage::floor::Floor;
 use crate::storage::identity::{ClusterId, Identity, Origin};
 use crate::storage::log::LogStart;
+use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::reader::FetchId;
-use crate::storage::recovery::{RecoveredLog, recover};
-use crate::storage::segment::NodeSegment;
+use crate::storage::recovery::{RecoveredLog, UnacknowledgedFlush, recover};
 use crate::storage::snapshots::{OpenedSnapshots, Snapshots};
 use crate::storage::spare_segments::SpareSegments;
+use crate::storage::start_writes::UnwrittenContent;
 use crate::storage::store::{Event, Storage};
-use crate::storage::superblock::{
-    COPIES, COPY_BYTES, COPY_STRIDE, Superblock, SuperblockCopy, choose,
-};
+use crate::storage::superblock::{COPIES, Superblock, SuperblockCopy};
 use crate::storage::superblock_updater::{SuperblockUpdater, first_actions};
-use crate::types::{Entry, EntryId, HardState, Index, Membership, NodeId, SnapshotMeta};
+use crate::types::{
+    DamagedEntry, Entry, EntryId, HardState, Index, Membership, NodeId, SnapshotMeta,
+};
 
 /// The recovered content of a directory: everything in `Restored` except the applied index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,22 +40,16 @@ pub struct OpenedStorage {
     pub base: EntryId,
     /// The first entry of each term after the base.
     pub runs: Vec<EntryId>,
-    /// The memberships in the log after the snapshot, in ascending order.
+    /// The memberships in the log after the snapshot, in ascending order, except for damaged ones.
     pub memberships: Vec<(Index, Membership)>,
     /// The last entry, or the base if the log is empty.
     pub last: EntryId,
-    /// The last entries, as many as `tail_bytes_max` allows.
+    /// The damaged entries after the base, in ascending order.
+    pub damaged: Vec<DamagedEntry>,
+    /// The error about the first damaged entry, for a node that has no peer to repair it.
+    pub damage: Option<StorageError>,
+    /// The last entries, as many as `tail_bytes_max` allows; it begins after the last damaged one.
     pub tail: Vec<Entry>,
-}
-
-/// The superblock, the acknowledged floor and the list of segments of a directory, before any of
-/// the log is read.
-pub(crate) struct Directory {
-    copies: Vec<SuperblockCopy>,
-    pub(crate) superblock: Superblock,
-    pub(crate) floor: Floor,
-    /// The number and the size in bytes of each segment, in ascending order.
-    pub(crate) segments: Vec<(u64, u64)>,
 }
 
 impl Storage {
@@ -82,7 +78,8 @@ impl Storage {
 
     /// Recovers a directory after an orderly stop or a crash. Either everything that was reported
     /// durable is recovered, or an error is returned, also if files of the log are missing, cut or
-    /// zeroed. The exception are the last flushes, as far as they are after the acknowledged floor,
+    /// zeroed. An entry whose content alone is damaged keeps its place in the log, and is listed in
+    /// [`OpenedStorage::damaged`]: peers can provide its content for [`Storage::repair`]. The exception are the last flushes, as far as they are after the acknowledged floor,
     /// if no header block of a flush after the first lost one is left; for the last flush, one lost
     /// sector suffices. `docs/RECOVERY.md` says which flushes can be after the floor. Files that
     /// hold only entries covered by the snapshot may be missing. Nothing is written before the
@@ -98,23 +95,53 @@ impl Storage {
         node: NodeId,
         config: &StorageConfig,
     ) -> Result<(Storage, OpenedStorage), OpenError> {
+        Storage::open_if(disk, cluster, node, config, |_| true)
+    }
+
+    /// Like [`Storage::open`], but a directory with damaged entries is opened only if `accepts`
+    /// returns true for its content; otherwise nothing is written.
+    ///
+    /// # Errors
+    /// Those of [`Storage::open`], and [`OpenedStorage::damage`] if it is not accepted.
+    pub fn open_if(
+        disk: &mut impl Disk,
+        cluster: ClusterId,
+        node: NodeId,
+        config: &StorageConfig,
+        accepts: impl FnOnce(&OpenedStorage) -> bool,
+    ) -> Result<(Storage, OpenedStorage), OpenError> {
         config.check().map_err(OpenError::Config)?;
-        let Directory { copies, superblock, floor, segments } = Directory::read(disk)?;
-        let identity = Identity { cluster, node, ..superblock.identity };
-        if let Some((field, expected, found)) = identity.first_difference(&superblock.identity) {
+        let directory = Directory::read(disk)?;
+        let found = directory.superblock.identity;
+        let identity = Identity { cluster, node, ..found };
+        if let Some((field, expected, found)) = identity.first_difference(&found) {
             return Err(OpenError::Mismatch { file: FileName::Superblock, field, expected, found });
         }
         let (bytes, tail) = (config.segment_bytes, config.tail_bytes_max);
-        let recovered = recover(disk, &superblock, floor, &segments, bytes, tail)?;
+        let mut patched = PatchedDisk::new(disk);
+        let recovered = recover(&mut patched, &directory, bytes, tail)?;
+        let Directory { copies, superblock, .. } = directory;
         let base = recovered.index.base().id.index;
-        let snapshots = open_snapshots(disk, &superblock, base, config)?.snapshots;
+        let snapshots = open_snapshots(&mut patched, &superblock, base, config)?.snapshots;
         let updater = SuperblockUpdater::new(superblock, &copies);
-        Storage::begin(disk, config, updater, snapshots, recovered)
+        let mut unwritten = UnwrittenContent::of(&recovered);
+        let rewritten = match recovered.unacknowledged {
+            Some(UnacknowledgedFlush::Intact(prev)) => Some((prev, recovered.committed)),
+            _ => None,
+        };
+        let (mut storage, opened) =
+            Storage::prepare(&mut patched, config, updater, snapshots, recovered)?;
+        if let Some(damage) = opened.damage.as_ref().filter(|_| !accepts(&opened)) {
+            return Err(damage.clone().into());
+        }
+        unwritten.patches.extend(patched.into_patches());
+        unwritten.write(disk, identity)?;
+        storage.begin(disk, rewritten)?;
+        Ok((storage, opened))
     }
 
-    /// Completes recovery with the writes that must precede the start: a last flush that may not
-    /// have been synced is written again, and the superblock records the acknowledged floor.
-    fn begin(
+    /// Returns the store of a recovered log, and its content. Nothing is written.
+    fn prepare(
         disk: &mut impl Disk,
         config: &StorageConfig,
         updater: SuperblockUpdater,
@@ -122,37 +149,49 @@ impl Storage {
         recovered: RecoveredLog,
     ) -> Result<(Storage, OpenedStorage), OpenError> {
         let (spare, next) = (recovered.spare_segments, recovered.next_segment);
+        let is_rewritten = matches!(recovered.unacknowledged, Some(UnacknowledgedFlush::Intact(_)));
         let start = LogStart {
             index: recovered.index,
             // The rewritten flush keeps its number: it does not matter whether the first copy is
             // still on disk.
-            next_seq: match recovered.unacknowledged {
-                Some(_) => recovered.last_seq,
-                None => recovered.last_seq.next(),
+            next_seq: match is_rewritten {
+                true => recovered.last_seq,
+                false => recovered.last_seq.next(),
             },
-            acknowledged: match recovered.unacknowledged {
-                Some(_) => FlushSeq(recovered.last_seq.0 - 1),
-                None => recovered.last_seq,
+            acknowledged: match is_rewritten {
+                true => FlushSeq(recovered.last_seq.0 - 1),
+                false => recovered.last_seq,
             },
             spare_segments: SpareSegments::new(spare, next, config.segment_bytes),
         };
         let mut storage = Storage::assemble(config.clone(), updater, snapshots, start);
         storage.unused_segments = recovered.unused_segments;
         let last = storage.last().index;
-        if let Some(prev) = recovered.unacknowledged {
-            let entries = storage.fetch_all(disk, prev.index.next(), last)?;
-            storage.rewrite_last_flush(disk, entries, recovered.committed)?;
-        }
-        storage.mark_floor();
-        storage.updater.request(|superblock| superblock.clean = false);
-        storage.run(disk)?;
         let tail = match recovered.tail_first {
             first if first <= last => storage.fetch_all(disk, first, last)?,
             _ => Vec::new(),
         };
         let (runs, memberships) = (recovered.runs, recovered.memberships);
         let opened = storage.describe(disk, recovered.committed, runs, memberships)?;
-        Ok((storage, OpenedStorage { tail, ..opened }))
+        let LogDamage { entries: damaged, error: damage, .. } = recovered.damage;
+        Ok((storage, OpenedStorage { tail, damaged, damage, ..opened }))
+    }
+
+    /// Completes recovery with the writes that must precede the start: a last flush that may not
+    /// have been synced is written again, and the superblock records the acknowledged floor.
+    /// `rewritten` is the entry before that flush, and the commit index.
+    fn begin(
+        &mut self,
+        disk: &mut impl Disk,
+        rewritten: Option<(EntryId, Index)>,
+    ) -> Result<(), OpenError> {
+        if let Some((prev, committed)) = rewritten {
+            let entries = self.fetch_all(disk, prev.index.next(), self.last().index)?;
+            self.rewrite_last_flush(disk, entries, committed)?;
+        }
+        self.mark_floor();
+        self.updater.request(|superblock| superblock.clean = false);
+        self.run(disk)
     }
 
     /// Returns the recovered content except the tail. `memberships_at` are the indices at which the
@@ -187,6 +226,8 @@ impl Storage {
             runs,
             memberships,
             last: self.last(),
+            damaged: Vec::new(),
+            damage: None,
             tail: Vec::new(),
         })
     }
@@ -235,12 +276,22 @@ impl Storage {
         let mut all = Vec::new();
         let mut events = Vec::new();
         self.fetch(FetchId(0), first, last, usize::MAX, &mut events);
+        let mut damaged = None;
         for event in self.carry_out(disk, events)? {
-            if let Event::Fetched { entries, .. } = event {
-                all.extend(entries);
+            match event {
+                Event::Fetched { entries, .. } => all.extend(entries),
+                Event::Damaged(entries) => damaged = entries.first().copied(),
+                _ => {}
             }
         }
-        Ok(all)
+        match damaged {
+            Some(DamagedEntry { id, .. }) if all.is_empty() => {
+                let message = format!("entry {id} is damaged");
+                Err(StorageError { file: None, offset: 0, message, cause: ErrorCause::Damage }
+                    .into())
+            }
+            _ => Ok(all),
+        }
     }
 
     /// Takes every step that is possible, and executes the operations until none is left.
@@ -272,31 +323,6 @@ impl Storage {
             }
         }
         Ok(others)
-    }
-}
-
-impl Directory {
-    /// Reads the superblock, and lists the segments.
-    pub(crate) fn read(disk: &mut impl Disk) -> Result<Directory, OpenError> {
-        let files = list(disk)?;
-        if !files.iter().any(|(file, _)| *file == FileName::Superblock) {
-            return Err(OpenError::NotFormatted);
-        }
-        let copies = read_copies(disk)?;
-        let superblock = choose(&copies)?.clone();
-        let segment = |(file, bytes): &(FileName, u64)| match file {
-            FileName::Segment(number) => Some((*number, *bytes)),
-            _ => None,
-        };
-        let segments: Vec<(u64, u64)> = files.iter().filter_map(segment).collect();
-        if let Some((number, _)) =
-            segments.last().filter(|(number, _)| *number > NodeSegment::NUMBER_MAX)
-        {
-            let message = "the segment number is out of range";
-            return Err(StorageError::damage(FileName::Segment(*number), 0, message).into());
-        }
-        let floor = Floor::read(disk, &superblock);
-        Ok(Directory { copies, superblock, floor, segments })
     }
 }
 
@@ -353,28 +379,4 @@ fn is_half_formatted(copies: &[SuperblockCopy]) -> bool {
     let first_pair = copies.iter().take(2).filter(first).count() == 2;
     let newer = copies.iter().any(|copy| matches!(copy, SuperblockCopy::Newer(_)));
     !later && !newer && formatted < COPIES && (untouched || first_pair)
-}
-
-/// Reads the copies of the superblock; a copy beyond the end of the file reads as never written.
-fn read_copies(disk: &mut impl Disk) -> Result<Vec<SuperblockCopy>, OpenError> {
-    let read = |copy: usize| {
-        let offset = copy as u64 * COPY_STRIDE;
-        let file = FileName::Superblock;
-        let action = FileAction::Read { file, offset, bytes: COPY_BYTES };
-        let bytes = disk.execute(&action).map_err(|error| storage_error(&action, error))?;
-        Ok(SuperblockCopy::read(&bytes))
-    };
-    (0..COPIES).map(read).collect()
-}
-
-pub(crate) fn list(disk: &mut impl Disk) -> Result<Vec<(FileName, u64)>, OpenError> {
-    disk.list().map_err(|error| StorageError::disk(None, 0, &error).into())
-}
-
-fn storage_error(action: &FileAction, error: DiskError) -> OpenError {
-    let (file, offset) = action.place();
-    match error {
-        DiskError::Full => OpenError::Full,
-        DiskError::Failed(_) => StorageError::disk(file, offset, &error).into(),
-    }
 }

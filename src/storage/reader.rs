@@ -2,17 +2,21 @@
 //! bodies.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::storage::block::{Block, BlockError, Link, RECORD_BYTES, Record};
 use crate::storage::config::StorageConfig;
-use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
+use crate::storage::disk::{DiskError, FileAction, FileName, Lane, OperationId};
 use crate::storage::error::StorageError;
 use crate::storage::identity::Identity;
 use crate::storage::index::Position;
 use crate::storage::operations::{Operations, Owner};
-use crate::storage::sector::{PAYLOAD_BYTES, SECTOR_BYTES, SectorCodec, framed_bytes};
+use crate::storage::sector::{
+    PAGE_BYTES, PAYLOAD_BYTES, SECTOR_BYTES, SectorCodec, SectorState, framed_bytes,
+    unreadable_sector,
+};
 use crate::storage::segment::NodeSegment;
-use crate::types::{Entry, Index};
+use crate::types::{DamagedEntry, Entry, Index};
 
 /// The size of the first read of a header zone, in bytes; a larger header block is then read whole.
 const HEADER_PIECE_BYTES: u64 = 64 << 10;
@@ -33,7 +37,8 @@ pub(crate) enum Purpose {
 /// The outcome of a completed disk read.
 #[derive(Clone, Debug)]
 pub(crate) enum ReadOutcome {
-    Entries(FetchId, Vec<Entry>),
+    /// The entries before the first damaged one, and the damaged ones among those that were read.
+    Entries(FetchId, Vec<Entry>, Vec<DamagedEntry>),
     Link(Link),
     /// Another disk read was requested.
     Pending,
@@ -60,7 +65,32 @@ struct Read {
     /// The offset and the length in bytes of the requested file range.
     offset: u64,
     bytes: u64,
+    /// The bytes so far, if the range could not be read at once and is read piece by piece.
+    pieces: Option<Pieces>,
     stage: ReadStage,
+}
+
+/// The part of a range that was read piece by piece: pages, and sectors where a page cannot be read.
+#[derive(Clone, Debug, Default)]
+struct Pieces {
+    content: Vec<u8>,
+    /// The size of the piece that is read now.
+    reading: usize,
+    /// The offset before which sectors are read.
+    sectors_until: u64,
+}
+
+impl Pieces {
+    /// Handles the result of reading the next piece of a range that begins at `offset`.
+    fn add(&mut self, offset: u64, result: Option<&[u8]>) {
+        match result {
+            Some(piece) => self.content.extend_from_slice(piece),
+            None if self.reading > SECTOR_BYTES => {
+                self.sectors_until = offset + (self.content.len() + self.reading) as u64;
+            }
+            None => self.content.extend_from_slice(&unreadable_sector()[..self.reading]),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -111,14 +141,21 @@ impl PendingReads {
         let bytes = HEADER_PIECE_BYTES.min(position.end - position.offset);
         let (segment, offset) = (position.segment, position.offset);
         let step = ReadStage::Headers { end: position.end };
-        let read = Read { purpose, first, last, segment, offset, bytes, stage: step };
+        let read = Read { purpose, first, last, segment, offset, bytes, pieces: None, stage: step };
         self.request(read, operations);
     }
 
-    fn request(&mut self, read: Read, operations: &mut Operations) {
-        let bytes = usize::try_from(read.bytes).expect("a read is bounded by read_bytes_max");
+    fn request(&mut self, mut read: Read, operations: &mut Operations) {
         let file = FileName::Segment(read.segment);
-        let action = FileAction::Read { file, offset: read.offset, bytes };
+        let (mut offset, mut bytes) = (read.offset, read.bytes);
+        if let Some(pieces) = &mut read.pieces {
+            offset += pieces.content.len() as u64;
+            let unit = if offset < pieces.sectors_until { SECTOR_BYTES } else { PAGE_BYTES } as u64;
+            bytes = (read.offset + read.bytes - offset).min(unit - offset % unit);
+            pieces.reading = usize::try_from(bytes).expect("a piece is a page at most");
+        }
+        let bytes = usize::try_from(bytes).expect("a read is bounded by read_bytes_max");
+        let action = FileAction::Read { file, offset, bytes };
         self.under_way.insert(operations.request(Owner::Log, Lane::Bulk, action), read);
     }
 
@@ -132,17 +169,45 @@ impl PendingReads {
         self.under_way.contains_key(&id)
     }
 
-    /// Handles the bytes of a completed disk read.
+    /// Handles the result of a disk read. A range that cannot be read is read again by page, then
+    /// by sector.
     ///
     /// # Errors
-    /// A [`StorageError`] if the bytes differ from those that were written.
+    /// A [`StorageError`] if the bytes of a header differ from those that were written.
     pub(crate) fn completed(
         &mut self,
         id: OperationId,
+        result: Result<Vec<u8>, DiskError>,
+        operations: &mut Operations,
+    ) -> Result<ReadOutcome, StorageError> {
+        let mut read =
+            self.under_way.remove(&id).expect("the caller checked that the read is pending");
+        let bytes = match (result, &mut read.pieces) {
+            (Ok(bytes), None) => bytes,
+            (Err(_), pieces @ None) => {
+                *pieces = Some(Pieces::default());
+                self.request(read, operations);
+                return Ok(ReadOutcome::Pending);
+            }
+            (result, Some(pieces)) => {
+                let is_short = result.as_ref().is_ok_and(|bytes| bytes.len() < pieces.reading);
+                pieces.add(read.offset, result.as_deref().ok());
+                if !is_short && (pieces.content.len() as u64) < read.bytes {
+                    self.request(read, operations);
+                    return Ok(ReadOutcome::Pending);
+                }
+                read.pieces.take().map(|pieces| pieces.content).unwrap_or_default()
+            }
+        };
+        self.on_bytes(read, &bytes, operations)
+    }
+
+    fn on_bytes(
+        &mut self,
+        read: Read,
         bytes: &[u8],
         operations: &mut Operations,
     ) -> Result<ReadOutcome, StorageError> {
-        let read = self.under_way.remove(&id).expect("the caller checked that the read is pending");
         let file = FileName::Segment(read.segment);
         if bytes.len() as u64 != read.bytes {
             let end = read.offset + bytes.len() as u64;
@@ -158,7 +223,9 @@ impl PendingReads {
                     unreachable!("a link needs no bodies")
                 };
                 let codec = self.segment(read.segment).bodies;
-                Ok(ReadOutcome::Entries(id, entries(file, codec, read.offset, bytes, places)?))
+                let DecodedBodies { intact, damaged } =
+                    entries(file, codec, read.offset, bytes, places)?;
+                Ok(ReadOutcome::Entries(id, intact, damaged))
             }
         }
     }
@@ -299,38 +366,65 @@ fn records(
     block.records(&payload).map_err(|message| StorageError::damage(file, offset, message))
 }
 
-/// Decodes the entries at these locations from the bytes that were read at `offset`.
+/// The outcome of decoding the bodies of some entries.
+#[derive(Clone, Debug)]
+pub(crate) struct DecodedBodies {
+    /// The entries before the first damaged one.
+    pub(crate) intact: Vec<Entry>,
+    pub(crate) damaged: Vec<DamagedEntry>,
+}
+
+/// Decodes the entries at these locations from the bytes that were read at `offset`. An entry is
+/// damaged if a sector that holds some of its body is not valid.
+///
+/// # Errors
+/// A [`StorageError`] if valid sectors contradict the header of an entry.
 fn entries(
     file: FileName,
     codec: SectorCodec,
     offset: u64,
     bytes: &[u8],
     places: &[BodyLocation],
-) -> Result<Vec<Entry>, StorageError> {
-    let payload = codec.unframe(offset, bytes).map_err(|(place, _)| {
-        StorageError::damage(file, place, "a sector's checksum does not match its content")
-    })?;
-    let mut entries = Vec::with_capacity(places.len());
+) -> Result<DecodedBodies, StorageError> {
+    let mut sectors = Vec::with_capacity(bytes.len().div_ceil(SECTOR_BYTES));
+    let mut payload = Vec::with_capacity(bytes.len() / SECTOR_BYTES * PAYLOAD_BYTES);
+    for (at, sector) in (offset..).step_by(SECTOR_BYTES).zip(bytes.chunks(SECTOR_BYTES)) {
+        sectors.push(codec.state(at, sector) == SectorState::Valid);
+        payload.extend_from_slice(&sector[..sector.len().min(PAYLOAD_BYTES)]);
+    }
+    let mut decoded =
+        DecodedBodies { intact: Vec::with_capacity(places.len()), damaged: Vec::new() };
     for place in places {
         let (start, _) = range(place);
-        let sectors = (start - offset) / SECTOR_BYTES as u64;
+        let first = usize::try_from((start - offset) / SECTOR_BYTES as u64 * PAYLOAD_BYTES as u64);
         let within = place.position % PAYLOAD_BYTES as u64;
-        let first = usize::try_from(sectors * PAYLOAD_BYTES as u64 + within);
-        let first = first.expect("the bytes that were read fit into memory");
-        let record = payload.get(first..first + place.record.bytes());
-        let entry = record.and_then(|record| {
-            let (header, body) = record.split_at(RECORD_BYTES);
-            (header == place.record.encode()).then(|| place.record.entry(body))?
-        });
-        let id = place.record.id;
-        let damage = || {
-            StorageError::damage(
-                file,
-                start,
-                format!("the body of entry {id} does not match its header"),
-            )
+        let first = first.expect("the bytes that were read fit into memory") + within as usize;
+        let body = first + RECORD_BYTES..first + place.record.bytes();
+        let is_valid = |bytes: Range<usize>| {
+            let valid = sectors.get(bytes.start / PAYLOAD_BYTES..bytes.end.div_ceil(PAYLOAD_BYTES));
+            bytes.is_empty() || valid.is_some_and(|valid| valid.iter().all(|valid| *valid))
         };
-        entries.push(entry.ok_or_else(damage)?);
+        let id = place.record.id;
+        if !is_valid(body.clone()) {
+            let is_membership = place.record.is_membership();
+            decoded.damaged.push(DamagedEntry { id, is_membership });
+            continue;
+        }
+        let header = first..body.start;
+        let has_header =
+            !is_valid(header.clone()) || payload.get(header) == Some(&place.record.encode()[..]);
+        let entry = match body.is_empty() {
+            true => place.record.entry(&[]),
+            false => payload.get(body).and_then(|body| place.record.entry(body)),
+        };
+        let damage = || {
+            let message = format!("the body of entry {id} does not match its header");
+            StorageError::damage(file, start, message)
+        };
+        let entry = entry.filter(|_| has_header).ok_or_else(damage)?;
+        if decoded.damaged.is_empty() {
+            decoded.intact.push(entry);
+        }
     }
-    Ok(entries)
+    Ok(decoded)
 }

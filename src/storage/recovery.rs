@@ -4,12 +4,15 @@
 use std::collections::VecDeque;
 
 use crate::storage::block::{Block, FlushSeq, Link, Record};
+use crate::storage::body_damage::{BodyDamage, LogDamage};
+use crate::storage::directory::Directory;
 use crate::storage::disk::{Disk, FileName};
 use crate::storage::error::{ErrorCause, OpenError, StorageError};
 use crate::storage::floor::Floor;
 use crate::storage::identity::Identity;
 use crate::storage::index::{Flush, LogIndex};
 use crate::storage::loss::{self, Loss};
+use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::scan::{HeaderBlock, SegmentScan, StrayWrites, at_most};
 use crate::storage::sector::{PAGE_BYTES, framed_bytes};
 use crate::storage::superblock::Superblock;
@@ -27,9 +30,9 @@ pub(crate) struct RecoveredLog {
     /// The index of the first entry of the tail: the last entries, of at most `tail_bytes_max`
     /// bytes together.
     pub(crate) tail_first: Index,
-    /// The entry before the last flush, if nothing shows that this flush was acknowledged; it is
-    /// then written again.
-    pub(crate) unacknowledged: Option<EntryId>,
+    /// The last flush, if nothing shows that it was acknowledged.
+    pub(crate) unacknowledged: Option<UnacknowledgedFlush>,
+    pub(crate) damage: LogDamage,
     pub(crate) last_seq: FlushSeq,
     /// Segments that are empty and of the configured size; `unused_segments` are the others that
     /// hold no flush of the log.
@@ -38,17 +41,42 @@ pub(crate) struct RecoveredLog {
     pub(crate) next_segment: u64,
 }
 
-/// Recovers the log from the segments, given as number and size in ascending order. Every flush
-/// through the floor must be there.
-pub(crate) fn recover(
-    disk: &mut impl Disk,
-    superblock: &Superblock,
-    floor: Floor,
-    segments: &[(u64, u64)],
+/// A complete last flush that may not be durable: what is read may be in the cache only.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum UnacknowledgedFlush {
+    /// The flush is intact; the entries after this one are written again in a new segment.
+    Intact(EntryId),
+    /// Some sectors of its bodies are damaged; the valid ones are written again in place.
+    Damaged {
+        segment: u64,
+        /// The file ranges of the header block and of the bodies.
+        ranges: [(u64, u64); 2],
+    },
+}
+
+/// Recovers the log of a directory. Every flush through the floor must be there.
+pub(crate) fn recover<D: Disk>(
+    disk: &mut PatchedDisk<'_, D>,
+    directory: &Directory,
     segment_bytes: u64,
     tail_bytes_max: usize,
 ) -> Result<RecoveredLog, OpenError> {
-    let identity = superblock.identity;
+    let found = replay(disk, directory, segment_bytes, tail_bytes_max);
+    found.map_err(|error| match (error, disk.failure()) {
+        // The damage is that the disk cannot be read.
+        (OpenError::Failed(_), Some(failure)) => failure.clone().into(),
+        (error, _) => error,
+    })
+}
+
+fn replay(
+    disk: &mut impl Disk,
+    directory: &Directory,
+    segment_bytes: u64,
+    tail_bytes_max: usize,
+) -> Result<RecoveredLog, OpenError> {
+    let Directory { superblock, floor, segments, .. } = directory;
+    let (floor, identity) = (*floor, superblock.identity);
     let (mut used, mut unused) = (Vec::new(), Vec::new());
     for (number, bytes) in segments {
         match SegmentScan::new(identity, *number, *bytes).first_block(disk)? {
@@ -121,7 +149,7 @@ fn is_single_torn_flush(
     let (start, end) = body_range(&found, scan, None)?;
     let here = scan.stray_writes(disk, found.end, start)?;
     let acknowledged = is_acknowledged(floor, found.block.seq, here, later);
-    Ok(!acknowledged && scan.is_torn(disk, start, end)?)
+    Ok(!acknowledged && scan.check_bodies(disk, start, end)?.is_torn)
 }
 
 /// Returns true if a segment has one flush, and some of its bodies were never written.
@@ -134,7 +162,7 @@ fn is_single_unfinished_flush(
         return Ok(false);
     }
     let (start, end) = body_range(&found, scan, None)?;
-    scan.is_torn(disk, start, end)
+    Ok(scan.check_bodies(disk, start, end)?.is_torn)
 }
 
 /// Checks that the stray writes after flush `seq`, the last known one, are of the next flush at
@@ -231,7 +259,8 @@ pub(crate) struct Replay<'a> {
     tail_bytes: usize,
     tail_bytes_max: usize,
     last_seq: Option<FlushSeq>,
-    unacknowledged: Option<EntryId>,
+    unacknowledged: Option<UnacknowledgedFlush>,
+    damage: BodyDamage,
 }
 
 impl<'a> Replay<'a> {
@@ -253,6 +282,7 @@ impl<'a> Replay<'a> {
             tail_bytes_max,
             last_seq: None,
             unacknowledged: None,
+            damage: BodyDamage::default(),
         }
     }
 
@@ -297,8 +327,27 @@ impl<'a> Replay<'a> {
             };
             return Err(loss.error(segments));
         }
+        self.check_zone(disk, scan, zone, until)
+    }
+
+    /// Checks the bodies of the flushes before `until` in a segment, which were acknowledged.
+    fn check_zone(
+        &mut self,
+        disk: &mut impl Disk,
+        scan: &mut SegmentScan,
+        zone: Option<(u64, u64)>,
+        until: FlushSeq,
+    ) -> Result<(), OpenError> {
         let Some((start, end)) = zone else { return Ok(()) };
-        scan.verify_bodies(disk, start, end)
+        let check = scan.check_bodies(disk, start, end)?;
+        let mut offset = 0;
+        while !check.bad.is_empty()
+            && let Some(found) = scan.block(disk, offset)?.filter(|found| found.block.seq < until)
+        {
+            self.damage.note(&found, &scan.segment, &check.bad);
+            offset = found.end;
+        }
+        Ok(())
     }
 
     /// Replays the last segment with a flush; `later` are the stray writes in the segments after
@@ -320,26 +369,31 @@ impl<'a> Replay<'a> {
                 self.apply(&before, scan)?;
             }
         }
-        let last = last.expect("the segment has a first flush");
+        let Some(last) = last else {
+            // The disk has returned it before.
+            return Err(damage(scan.segment.number, 0, "the first header block is unreadable"));
+        };
         let (start, end) = body_range(&last, scan, zone.map(|(start, _)| start))?;
-        if let Some((start, end)) = zone {
-            scan.verify_bodies(disk, start, end)?;
-        }
+        self.check_zone(disk, scan, zone, last.block.seq)?;
         let here = scan.stray_writes(disk, offset, start)?;
         let mut stray = here;
         stray.join(later);
         let seq = last.block.seq;
         check_no_missing_flush(seq, stray)?;
         let acknowledged = is_acknowledged(self.floor, seq, here, later);
+        let check = scan.check_bodies(disk, start, end)?;
         // The last flush may be torn if it was not acknowledged.
-        if acknowledged {
-            scan.verify_bodies(disk, start, end)?;
-        } else if scan.is_torn(disk, start, end)? {
+        if !acknowledged && check.is_torn {
             return Ok(());
         }
         self.apply(&last, scan)?;
+        self.damage.note(&last, &scan.segment, &check.bad);
         if seq > self.floor.seq {
-            self.unacknowledged = Some(last.block.prev.id);
+            let (segment, ranges) = (scan.segment.number, [(last.offset, last.end), (start, end)]);
+            self.unacknowledged = Some(match check.bad.is_empty() {
+                true => UnacknowledgedFlush::Intact(last.block.prev.id),
+                false => UnacknowledgedFlush::Damaged { segment, ranges },
+            });
         }
         Ok(())
     }
@@ -533,12 +587,20 @@ impl<'a> Replay<'a> {
     fn recovered(mut self, last_seq: FlushSeq) -> RecoveredLog {
         let (base, last) = (self.index.base().id.index, self.index.last().id.index);
         self.runs.retain(|run| run.index > base);
+        let damage = self.damage.of_log(&self.index);
+        // The entries before the last damaged one are read when they are needed.
+        self.memberships.retain(|index| {
+            damage.entries.binary_search_by_key(index, |damaged| damaged.id.index).is_err()
+        });
+        let readable = damage.entries.last().map_or(base, |entry| entry.id.index).next();
+        let tail_first = self.tail.front().map_or(last.next(), |(index, _)| *index);
         RecoveredLog {
             index: self.index,
+            damage,
             committed: self.committed,
             runs: self.runs,
             memberships: self.memberships,
-            tail_first: self.tail.front().map_or(last.next(), |(index, _)| *index),
+            tail_first: tail_first.max(readable),
             unacknowledged: self.unacknowledged,
             last_seq,
             spare_segments: Vec::new(),

@@ -65,5 +65,6 @@ fn complete_bodies(
     before: Option<u64>,
 ) -> Option<(u64, u64)> {
     let (start, end) = body_range(found, scan, before).ok()?;
-    scan.verify_bodies(disk, start, end).is_ok().then_some((start, end))
+    let check = scan.check_bodies(disk, start, end).ok()?;
+    check.bad.is_empty().then_some((start, end))
 }

@@ -42,6 +42,15 @@ pub(crate) struct StrayWrites {
     pub(crate) highest: Option<(FileName, u64, FlushSeq)>,
 }
 
+/// The state of the sectors of some bodies.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BodyCheck {
+    /// The offsets of the sectors that are not valid, in ascending order.
+    pub(crate) bad: Vec<u64>,
+    /// Whether some of them were never written, unless they were acknowledged and then lost.
+    pub(crate) is_torn: bool,
+}
+
 impl StrayWrites {
     pub(crate) fn join(&mut self, other: StrayWrites) {
         self.valid |= other.valid;
@@ -162,49 +171,27 @@ impl SegmentScan {
         Ok(self.piece.1.get(first..first + within(bytes)))
     }
 
-    /// Verifies the bodies from `start` to `end`, which were acknowledged.
+    /// Checks the sectors of the bodies from `start` to `end`.
     ///
     /// # Errors
-    /// An [`OpenError`] at the first sector that is not valid.
-    pub(crate) fn verify_bodies(
+    /// An [`OpenError`] if the file ends before that.
+    pub(crate) fn check_bodies(
         &self,
         disk: &mut impl Disk,
         start: u64,
         end: u64,
-    ) -> Result<(), OpenError> {
+    ) -> Result<BodyCheck, OpenError> {
+        let mut check = BodyCheck::default();
         self.for_each_sector(disk, start, end, |scan, offset, sector| {
             match scan.segment.bodies.state(offset, sector) {
-                SectorState::Valid => Ok(()),
-                SectorState::Zero => {
-                    Err(scan.damage(offset, "an acknowledged sector is all zeros"))
-                }
-                SectorState::Bad => {
-                    Err(scan.damage(offset, "a sector's checksum does not match its content"))
-                }
+                SectorState::Valid => return Ok(()),
+                SectorState::Zero => check.is_torn = true,
+                SectorState::Bad => {}
             }
-        })
-    }
-
-    /// Returns true if some sectors of the bodies from `start` to `end` were never written.
-    ///
-    /// # Errors
-    /// An [`OpenError`] if a sector is neither valid nor unwritten.
-    pub(crate) fn is_torn(
-        &self,
-        disk: &mut impl Disk,
-        start: u64,
-        end: u64,
-    ) -> Result<bool, OpenError> {
-        let mut torn = false;
-        self.for_each_sector(disk, start, end, |scan, offset, sector| {
-            match scan.segment.bodies.state(offset, sector) {
-                SectorState::Valid => {}
-                SectorState::Zero => torn = true,
-                SectorState::Bad => return Err(scan.uncertain_end(offset)),
-            }
+            check.bad.push(offset);
             Ok(())
         })?;
-        Ok(torn)
+        Ok(check)
     }
 
     /// Returns true if nothing was ever written to the segment.

@@ -113,6 +113,14 @@ impl SectorCodec {
         if sum == expected { SectorState::Valid } else { SectorState::Bad }
     }
 
+    /// Returns the sector at `offset` with this payload.
+    pub(crate) fn frame(self, offset: u64, payload: &[u8]) -> Vec<u8> {
+        assert_eq!(payload.len(), PAYLOAD_BYTES, "a sector has a whole payload");
+        let mut sector = payload.to_vec();
+        sector.extend(self.checksum(offset, payload).to_le_bytes());
+        sector
+    }
+
     /// Returns the payload of the sectors that were read at `offset`.
     ///
     /// # Errors
@@ -186,6 +194,14 @@ impl Framer {
         assert_eq!(self.framed.len(), self.length, "the payload has the announced length");
         self.framed
     }
+}
+
+/// Returns the sector that stands for one that cannot be read. It is bad in every place, because its
+/// checksum is 0 and its payload is not zeros.
+pub(crate) fn unreadable_sector() -> [u8; SECTOR_BYTES] {
+    let mut sector = [0; SECTOR_BYTES];
+    sector[..12].copy_from_slice(b"unreadable\0\0");
+    sector
 }
 
 /// Returns true if a sector, or a part of one, is all zeros.

@@ -12,7 +12,9 @@ use crate::storage::reader::{FetchId, Purpose, ReadOutcome};
 use crate::storage::snapshots::{SnapshotEvent, Snapshots};
 use crate::storage::spare_segments::SpaceChange;
 use crate::storage::superblock_updater::SuperblockUpdater;
-use crate::types::{Entry, EntryId, HardState, Index, Payload, SnapshotMeta, Write, WriteId};
+use crate::types::{
+    DamagedEntry, Entry, EntryId, HardState, Index, Payload, SnapshotMeta, Write, WriteId,
+};
 
 /// The log, hard state and snapshots of a node on disk, without I/O of its own: operations go out,
 /// completions come in.
@@ -66,9 +68,16 @@ pub enum Event {
         /// The id passed to [`Storage::fetch`].
         id: FetchId,
         /// The entries from the first requested one on, at least one; none if the log no longer
-        /// holds the first.
+        /// holds the first, or if the [`Event::Damaged`] before names it.
         entries: Vec<Entry>,
     },
+    /// The disk cannot return the content of these entries, which a read has met. They are in
+    /// ascending order, and keep their places in the log. [`Storage::repair`] writes their content
+    /// again.
+    Damaged(Vec<DamagedEntry>),
+    /// The end of a [`Storage::repair`]: these entries are intact and durable again. They may
+    /// include entries of earlier repairs that shared a sector with others.
+    Repaired(Vec<EntryId>),
     /// The superblock durably names this snapshot as the current one; the entries that it covers
     /// may be compacted.
     SnapshotRecorded(SnapshotMeta),
@@ -212,6 +221,19 @@ impl Storage {
         self.advance(events);
     }
 
+    /// Writes the content of damaged entries again, which a peer has provided: in place, and only
+    /// into sectors that are damaged. [`Event::Repaired`] names the entries that are intact then. An
+    /// entry is ignored if the log does not have it any more, or if its content is not the one that
+    /// was written. If a damaged sector has bytes of other damaged entries, it is written once all
+    /// of them were provided, in this call or in others.
+    pub fn repair(&mut self, entries: Vec<Entry>, events: &mut Vec<Event>) {
+        if self.failed {
+            return;
+        }
+        self.log.repairs.push(entries);
+        self.advance(events);
+    }
+
     /// Removes the segments that hold only entries through `through`, but no entry that the current
     /// snapshot does not cover.
     pub fn compact(&mut self, through: Index, events: &mut Vec<Event>) {
@@ -266,6 +288,10 @@ impl Storage {
         let taken = match owner {
             Owner::Superblock => match result {
                 Ok(bytes) => self.updater.completed(id, &bytes, &mut self.operations),
+                // A copy that cannot be read back is one that is not intact.
+                Err(_) if self.updater.is_reading_back() => {
+                    self.updater.completed(id, &[], &mut self.operations)
+                }
                 Err(error) => Err(StorageError::disk(file, offset, &error)),
             },
             Owner::Floor => {
@@ -302,14 +328,25 @@ impl Storage {
             }
             return Ok(());
         }
-        let bytes = result.map_err(|error| StorageError::disk(file, offset, &error))?;
         if self.log.reads.has(id) {
-            match self.log.reads.completed(id, &bytes, &mut self.operations)? {
-                ReadOutcome::Entries(id, entries) => events.push(Event::Fetched { id, entries }),
+            match self.log.reads.completed(id, result, &mut self.operations)? {
+                ReadOutcome::Entries(id, entries, damaged) => {
+                    events.extend((!damaged.is_empty()).then_some(Event::Damaged(damaged)));
+                    events.push(Event::Fetched { id, entries });
+                }
                 ReadOutcome::Link(link) => self.log.on_link(link),
                 ReadOutcome::Pending => {}
             }
             self.log.remove_obsolete(&mut self.operations);
+            return Ok(());
+        }
+        if self.log.repairs.is_reading(id) {
+            self.log.repairs.completed(id, result.ok());
+            return Ok(());
+        }
+        result.map_err(|error| StorageError::disk(file, offset, &error))?;
+        if self.log.repairs.is_writing(id) {
+            self.log.repairs.completed(id, None);
         } else if self.log.has(id) {
             let mut persisted = Vec::new();
             let flush = self.log.flushed(id, &mut persisted);
@@ -346,6 +383,8 @@ impl Storage {
         let had_segments = self.log.index.base();
         self.log.advance(&mut self.updater, &mut self.operations, &mut persisted);
         events.extend(persisted.into_iter().map(Event::Persisted));
+        let repaired = self.log.advance_repairs(&mut self.operations);
+        events.extend(repaired.into_iter().map(Event::Repaired));
         let recorded = |(request, _): &mut (u64, SnapshotMeta)| self.updater.is_durable(*request);
         while let Some((_, meta)) = self.pending_snapshots.pop_front_if(recorded) {
             events.push(Event::SnapshotRecorded(meta));

@@ -91,6 +91,11 @@ impl SuperblockUpdater {
         self.satisfied >= request
     }
 
+    /// Returns true if the operations under way read the copies back.
+    pub(crate) fn is_reading_back(&self) -> bool {
+        self.update.as_ref().is_some_and(|update| update.stage == Stage::ReadingBack)
+    }
+
     /// Begins an update if a request is unsatisfied and no update is under way.
     pub(crate) fn advance(&mut self, acknowledged: FlushSeq, operations: &mut Operations) {
         if self.update.is_some() || self.satisfied == self.requests {

@@ -32,6 +32,8 @@ pub(crate) fn state(node: u64, first: &Membership, log: &Log, committed: usize) 
         runs: runs.collect(),
         memberships: listed.collect(),
         last,
+        damaged: Vec::new(),
+        damage: None,
         tail: Vec::new(),
     };
     DirectoryState { opened, damage: None }

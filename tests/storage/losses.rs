@@ -88,7 +88,13 @@ fn rejected(disk: &SimDisk, config: &StorageConfig) -> Result<Host, OpenError> {
     let damage = Inspection::open(&mut disk.clone(), config).map(|found| found.damage);
     let opened = Host::open_with(disk.clone(), config);
     match (&opened, damage) {
-        (Ok(_), damage) => assert_eq!(damage, Ok(None), "an inspection finds no more than a start"),
+        (Ok((_, opened)), damage) => {
+            assert_eq!(
+                damage,
+                Ok(opened.damage.clone()),
+                "an inspection finds no more than a start"
+            );
+        }
         (Err(OpenError::Failed(error)), Ok(Some(damage))) => assert_eq!(*error, damage),
         (Err(error), damage) => assert_eq!(damage.as_ref().err(), Some(error)),
     }

@@ -5,8 +5,10 @@ use super::{identity, payload};
 use crate::storage::block::{
     BLOCK_BYTES, Block, Digest, FlushSeq, Link, RECORD_BYTES, Record, body_of,
 };
+use crate::storage::directory::Directory;
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
 use crate::storage::floor::Floor;
+use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::recovery::recover;
 use crate::storage::sector::{Framer, SectorCodec, Zone};
 use crate::storage::segment::NodeSegment;
@@ -76,14 +78,9 @@ impl Segment {
 fn last(mut segment: Segment) -> Result<u64, String> {
     let mut superblock = Superblock::new(identity(), &Membership::new([NodeId(2)]));
     superblock.hard_state.term = Term(2);
-    let found = recover(
-        &mut segment,
-        &superblock,
-        Floor::default(),
-        &[(1, SEGMENT_BYTES)],
-        SEGMENT_BYTES,
-        0,
-    );
+    let segments = vec![(1, SEGMENT_BYTES)];
+    let directory = Directory { copies: Vec::new(), superblock, floor: Floor::default(), segments };
+    let found = recover(&mut PatchedDisk::new(&mut segment), &directory, SEGMENT_BYTES, 0);
     found.map(|log| log.index.last().id.index.0).map_err(|error| error.to_string())
 }
 

@@ -167,10 +167,11 @@ fn restart(settings: &Settings, directory: &Path) -> Result<ServerConfig, Comman
         error => CommandError::invalid_input(format!("{at}: {error}")),
     })?;
     // What is left of a damaged log may lack the membership.
-    if let Some(damage) = found.damage {
-        return Err(damaged(directory, &damage));
-    }
-    let opened = found.opened;
+    let opened = match (found.damage, found.repairable) {
+        (None, _) => found.opened,
+        (Some(_), Some(repairable)) => repairable,
+        (Some(damage), None) => return Err(damaged(directory, &damage)),
+    };
     let id = opened.identity.node;
     let membership = opened.memberships.last().map(|(_, membership)| membership);
     let membership = membership.unwrap_or(&opened.snapshot.membership);

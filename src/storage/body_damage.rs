@@ -1,0 +1,106 @@
+//! The damage of bodies that recovery finds: which entries have lost their content, and which
+//! damaged sectors hold nothing but what the headers determine.
+
+use std::collections::BTreeMap;
+
+use crate::storage::block::FlushSeq;
+use crate::storage::disk::FileName;
+use crate::storage::error::StorageError;
+use crate::storage::flush_bodies::FlushBodies;
+use crate::storage::index::LogIndex;
+use crate::storage::scan::HeaderBlock;
+use crate::storage::segment::NodeSegment;
+use crate::types::{DamagedEntry, Index};
+
+/// The most ranges of entries that an error lists.
+const LISTED_MAX: usize = 8;
+
+/// The damaged sectors of bodies that were found so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BodyDamage {
+    /// The entries with their flush, in the order of flushes; some are truncated by later ones.
+    entries: Vec<DamagedBody>,
+    /// The content of damaged sectors that is known without the bodies.
+    known: BTreeMap<(FileName, u64), Vec<u8>>,
+}
+
+#[derive(Clone, Debug)]
+struct DamagedBody {
+    seq: FlushSeq,
+    entry: DamagedEntry,
+    /// The first damaged sector of the flush.
+    place: (FileName, u64),
+}
+
+/// The damage of a log, as far as peers can repair it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogDamage {
+    /// The damaged entries, in ascending order.
+    pub(crate) entries: Vec<DamagedEntry>,
+    /// The error of a node that cannot repair them, because no peer has them.
+    pub(crate) error: Option<StorageError>,
+    /// The content of damaged sectors that is known.
+    pub(crate) known: BTreeMap<(FileName, u64), Vec<u8>>,
+}
+
+impl BodyDamage {
+    /// Notes those of the `bad` sectors, given by ascending offsets, that belong to a flush.
+    pub(crate) fn note(&mut self, found: &HeaderBlock, segment: &NodeSegment, bad: &[u64]) {
+        let bodies = FlushBodies::new(&found.block, &found.records);
+        let (start, end) = bodies.range();
+        let first = bad.partition_point(|offset| *offset < start);
+        let after = bad.partition_point(|offset| *offset < end);
+        let bad = &bad[first..after];
+        let Some(first) = bad.first() else { return };
+        let (seq, place) = (found.block.seq, (segment.file(), *first));
+        let damaged = bodies.damaged_by(bad).into_iter();
+        self.entries.extend(damaged.map(|entry| DamagedBody { seq, entry, place }));
+        for offset in bad {
+            let sector = bodies.assemble(*offset);
+            if sector.is_complete() {
+                let content = segment.bodies.frame(*offset, &sector.payload);
+                self.known.insert((segment.file(), *offset), content);
+            }
+        }
+    }
+
+    /// Returns the damage of the entries that are part of the log.
+    pub(crate) fn of_log(self, index: &LogIndex) -> LogDamage {
+        let is_live = |body: &&DamagedBody| index.is_live(body.seq, body.entry.id.index);
+        let mut live: Vec<&DamagedBody> = self.entries.iter().filter(is_live).collect();
+        live.sort_by_key(|body| body.entry.id.index);
+        let entries: Vec<DamagedEntry> = live.iter().map(|body| body.entry).collect();
+        let ascends = entries.windows(2).all(|pair| pair[0].id.index < pair[1].id.index);
+        assert!(ascends, "one flush holds each entry of the log");
+        let error = live.first().map(|body| damage_of(body.place, &entries));
+        LogDamage { entries, error, known: self.known }
+    }
+}
+
+/// Returns the error about entries whose bodies are damaged, the first of them at `place`.
+pub(crate) fn damage_of(place: (FileName, u64), entries: &[DamagedEntry]) -> StorageError {
+    let message =
+        format!("a sector does not hold what was written there: {}", damaged_entries(entries));
+    StorageError::damage(place.0, place.1, message)
+}
+
+/// Says which entries are damaged.
+fn damaged_entries(entries: &[DamagedEntry]) -> String {
+    let mut ranges: Vec<(Index, Index)> = Vec::new();
+    for DamagedEntry { id, .. } in entries {
+        match ranges.last_mut() {
+            Some((_, last)) if last.next() == id.index => *last = id.index,
+            _ => ranges.push((id.index, id.index)),
+        }
+    }
+    let text = |(first, last): &(Index, Index)| match first == last {
+        true => first.to_string(),
+        false => format!("{first} through {last}"),
+    };
+    let listed: Vec<String> = ranges.iter().take(LISTED_MAX).map(text).collect();
+    let more = if ranges.len() > LISTED_MAX { " and others" } else { "" };
+    match entries {
+        [_] => format!("entry {} is damaged", listed.concat()),
+        _ => format!("entries {}{more} are damaged", listed.join(", ")),
+    }
+}

@@ -1,0 +1,79 @@
+//! Reads what a directory contains besides the log: the superblock and the list of files.
+
+use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
+use crate::storage::error::{OpenError, StorageError};
+use crate::storage::floor::Floor;
+use crate::storage::segment::NodeSegment;
+use crate::storage::superblock::{
+    COPIES, COPY_BYTES, COPY_STRIDE, Superblock, SuperblockCopy, choose,
+};
+
+/// The superblock, the acknowledged floor and the list of segments of a directory, before any of
+/// the log is read.
+pub(crate) struct Directory {
+    pub(crate) copies: Vec<SuperblockCopy>,
+    pub(crate) superblock: Superblock,
+    pub(crate) floor: Floor,
+    /// The number and the size in bytes of each segment, in ascending order.
+    pub(crate) segments: Vec<(u64, u64)>,
+}
+
+impl Directory {
+    /// Reads the superblock, and lists the segments.
+    pub(crate) fn read(disk: &mut impl Disk) -> Result<Directory, OpenError> {
+        let files = list(disk)?;
+        if !files.iter().any(|(file, _)| *file == FileName::Superblock) {
+            return Err(OpenError::NotFormatted);
+        }
+        let reads = read_each_copy(disk);
+        let failure = reads.iter().find_map(|read| read.as_ref().err().cloned());
+        // A copy that cannot be read counts as damaged.
+        let copies: Vec<SuperblockCopy> =
+            reads.into_iter().map(|read| read.unwrap_or(SuperblockCopy::Bad)).collect();
+        let superblock = choose(&copies).map_err(|error| failure.unwrap_or(error))?.clone();
+        let segment = |(file, bytes): &(FileName, u64)| match file {
+            FileName::Segment(number) => Some((*number, *bytes)),
+            _ => None,
+        };
+        let segments: Vec<(u64, u64)> = files.iter().filter_map(segment).collect();
+        if let Some((number, _)) =
+            segments.last().filter(|(number, _)| *number > NodeSegment::NUMBER_MAX)
+        {
+            let message = "the segment number is out of range";
+            return Err(StorageError::damage(FileName::Segment(*number), 0, message).into());
+        }
+        let floor = Floor::read(disk, &superblock);
+        Ok(Directory { copies, superblock, floor, segments })
+    }
+}
+
+/// Reads the copies of the superblock; a copy beyond the end of the file reads as never written.
+///
+/// # Errors
+/// An [`OpenError`] if a copy cannot be read.
+pub(crate) fn read_copies(disk: &mut impl Disk) -> Result<Vec<SuperblockCopy>, OpenError> {
+    read_each_copy(disk).into_iter().collect()
+}
+
+fn read_each_copy(disk: &mut impl Disk) -> Vec<Result<SuperblockCopy, OpenError>> {
+    let read = |copy: usize| {
+        let offset = copy as u64 * COPY_STRIDE;
+        let file = FileName::Superblock;
+        let action = FileAction::Read { file, offset, bytes: COPY_BYTES };
+        let bytes = disk.execute(&action).map_err(|error| storage_error(&action, error))?;
+        Ok(SuperblockCopy::read(&bytes))
+    };
+    (0..COPIES).map(read).collect()
+}
+
+pub(crate) fn list(disk: &mut impl Disk) -> Result<Vec<(FileName, u64)>, OpenError> {
+    disk.list().map_err(|error| StorageError::disk(None, 0, &error).into())
+}
+
+pub(crate) fn storage_error(action: &FileAction, error: DiskError) -> OpenError {
+    let (file, offset) = action.place();
+    match error {
+        DiskError::Full => OpenError::Full,
+        DiskError::Failed(_) => StorageError::disk(file, offset, &error).into(),
+    }
+}

@@ -1,0 +1,125 @@
+//! The disk as recovery sees it: sectors that cannot be read count as damaged, and sectors whose
+//! content is known again replace the damaged ones, before anything is written.
+
+use std::collections::BTreeMap;
+
+use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
+use crate::storage::error::StorageError;
+use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, unreadable_sector};
+
+/// A disk on which every sector of a segment can be read.
+#[derive(Debug)]
+pub(crate) struct PatchedDisk<'a, D> {
+    disk: &'a mut D,
+    /// The content of damaged sectors that is known again, by file and offset.
+    patches: BTreeMap<(FileName, u64), Vec<u8>>,
+    /// The first error of a read, which is the cause of some damage.
+    failure: Option<StorageError>,
+}
+
+impl<'a, D: Disk> PatchedDisk<'a, D> {
+    pub(crate) fn new(disk: &'a mut D) -> PatchedDisk<'a, D> {
+        PatchedDisk { disk, patches: BTreeMap::new(), failure: None }
+    }
+
+    /// Continues with the patches of an earlier look at the same disk.
+    pub(crate) fn with_patches(
+        disk: &'a mut D,
+        patches: BTreeMap<(FileName, u64), Vec<u8>>,
+    ) -> PatchedDisk<'a, D> {
+        PatchedDisk { disk, patches, failure: None }
+    }
+
+    /// Replaces the content of a damaged sector; returns false if it was replaced before.
+    pub(crate) fn patch(&mut self, file: FileName, offset: u64, sector: Vec<u8>) -> bool {
+        assert_eq!(sector.len(), SECTOR_BYTES, "a patch is one sector");
+        self.patches.insert((file, offset), sector).is_none()
+    }
+
+    pub(crate) fn into_patches(self) -> BTreeMap<(FileName, u64), Vec<u8>> {
+        self.patches
+    }
+
+    /// Returns the first error of a read, if one failed.
+    pub(crate) fn failure(&self) -> Option<&StorageError> {
+        self.failure.as_ref()
+    }
+
+    fn read_segment(&mut self, file: FileName, offset: u64, bytes: usize) -> Vec<u8> {
+        let (disk, failure) = (&mut *self.disk, &mut self.failure);
+        let mut read = |offset, bytes| {
+            let read = disk.execute(&FileAction::Read { file, offset, bytes });
+            if let Err(error) = &read
+                && failure.is_none()
+            {
+                *failure = Some(StorageError::disk(Some(file), offset, error));
+            }
+            Ok::<_, DiskError>(read.ok())
+        };
+        let mut content = read_sectors(offset, bytes, &mut read).unwrap_or_default();
+        let end = offset + content.len() as u64;
+        let first = offset.saturating_sub(SECTOR_BYTES as u64 - 1);
+        for ((_, at), sector) in self.patches.range((file, first)..(file, end)) {
+            let (from, until) = (offset.max(*at), end.min(at + SECTOR_BYTES as u64));
+            let within = |start: u64, place: u64| usize::try_from(place - start);
+            if let (Ok(to), Ok(start), Ok(end)) =
+                (within(offset, from), within(*at, from), within(*at, until))
+            {
+                content[to..to + end - start].copy_from_slice(&sector[start..end]);
+            }
+        }
+        content
+    }
+}
+
+impl<D: Disk> Disk for PatchedDisk<'_, D> {
+    fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
+        self.disk.list()
+    }
+
+    fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+        match action {
+            FileAction::Read { file: file @ FileName::Segment(_), offset, bytes } => {
+                Ok(self.read_segment(*file, *offset, *bytes))
+            }
+            _ => self.disk.execute(action),
+        }
+    }
+}
+
+/// Reads `bytes` bytes at `offset`: all at once, or by page and by sector where `read` returns
+/// nothing. A sector that cannot be read is replaced by [`unreadable_sector`].
+pub(crate) fn read_sectors<E>(
+    offset: u64,
+    bytes: usize,
+    read: &mut impl FnMut(u64, usize) -> Result<Option<Vec<u8>>, E>,
+) -> Result<Vec<u8>, E> {
+    if let Some(all) = read(offset, bytes)? {
+        return Ok(all);
+    }
+    let end = offset.saturating_add(bytes as u64);
+    let mut content = Vec::new();
+    let mut is_page = true;
+    while content.len() < bytes {
+        let at = offset + content.len() as u64;
+        let unit = if is_page { PAGE_BYTES } else { SECTOR_BYTES } as u64;
+        let length = (end - at).min(unit - at % unit);
+        let length = usize::try_from(length).expect("a sector or a page fits into memory");
+        match read(at, length)? {
+            Some(piece) => {
+                let is_short = piece.len() < length;
+                content.extend(piece);
+                if is_short {
+                    break;
+                }
+            }
+            None if is_page && length > SECTOR_BYTES => {
+                is_page = false;
+                continue;
+            }
+            None => content.extend(&unreadable_sector()[..length]),
+        }
+        is_page |= (offset + content.len() as u64).is_multiple_of(PAGE_BYTES as u64);
+    }
+    Ok(content)
+}

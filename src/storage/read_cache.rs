@@ -1,0 +1,54 @@
+//! Lets code that reads a disk at once run in a store that waits for its reads: the code is run
+//! again from its beginning after each read, and finds the earlier ones in a cache.
+
+use std::collections::BTreeMap;
+
+use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
+use crate::storage::patched_disk::read_sectors;
+
+/// A range of a file: its offset and length in bytes.
+pub(crate) type FileRange = (FileName, u64, usize);
+
+/// The reads that are complete. Each may have failed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReadCache {
+    reads: BTreeMap<FileRange, Option<Vec<u8>>>,
+    wanted: Option<FileRange>,
+}
+
+impl ReadCache {
+    /// Runs `read`. Returns its result, or the range that must be read before it can end.
+    pub(crate) fn run<T>(
+        &mut self,
+        read: impl FnOnce(&mut ReadCache) -> T,
+    ) -> Result<T, FileRange> {
+        self.wanted = None;
+        let result = read(self);
+        self.wanted.take().map_or(Ok(result), Err)
+    }
+
+    /// Adds the result of a read; None if it failed.
+    pub(crate) fn add(&mut self, range: FileRange, bytes: Option<Vec<u8>>) {
+        self.reads.insert(range, bytes);
+    }
+}
+
+impl Disk for ReadCache {
+    fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
+        Err(DiskError::Failed("only reads are possible here".to_owned()))
+    }
+
+    fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+        let FileAction::Read { file, offset, bytes } = action else {
+            return Err(DiskError::Failed("only reads are possible here".to_owned()));
+        };
+        let (reads, wanted) = (&self.reads, &mut self.wanted);
+        read_sectors(*offset, *bytes, &mut |offset, bytes| {
+            let range = (*file, offset, bytes);
+            reads.get(&range).cloned().ok_or_else(|| {
+                wanted.get_or_insert(range);
+                DiskError::Failed("not read yet".to_owned())
+            })
+        })
+    }
+}

@@ -1,0 +1,300 @@
+//! Writes the content of damaged entries again, in place: only sectors that are not valid, with
+//! exactly the bytes that were there. A crash in between leaves each sector damaged or valid.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::storage::block::{Digest, Record, body_of};
+use crate::storage::disk::{Disk, FileAction, FileName, Lane, OperationId};
+use crate::storage::flush_bodies::{FlushBodies, SectorAssembly};
+use crate::storage::identity::Identity;
+use crate::storage::index::LogIndex;
+use crate::storage::operations::{Operations, Owner};
+use crate::storage::read_cache::{FileRange, ReadCache};
+use crate::storage::scan::{HeaderBlock, SegmentScan};
+use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, SectorState, unreadable_sector};
+use crate::storage::segment::NodeSegment;
+use crate::storage::start_writes::writes_of;
+use crate::types::{Entry, EntryId};
+
+/// The repairs that are requested, one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Repairs {
+    identity: Identity,
+    waiting: VecDeque<Vec<Entry>>,
+    running: Option<Repair>,
+    /// Damaged sectors of which some bytes were provided, by segment and offset. Each waits for
+    /// the other entries that share it.
+    sectors: BTreeMap<(u64, u64), SectorAssembly>,
+}
+
+#[derive(Clone, Debug)]
+struct Repair {
+    stage: Stage,
+    cache: ReadCache,
+    reading: Option<(OperationId, FileRange)>,
+    /// The content of the sectors to write.
+    writes: BTreeMap<(FileName, u64), Vec<u8>>,
+    /// Entries that may be intact afterwards.
+    candidates: BTreeSet<EntryId>,
+    repaired: Vec<EntryId>,
+}
+
+#[derive(Clone, Debug)]
+enum Stage {
+    /// Compares the provided entries with their headers, and assembles the damaged sectors.
+    Assemble(VecDeque<Entry>),
+    /// Waits for the writes and syncs.
+    Write(Vec<OperationId>),
+    /// Reads the candidates again.
+    Verify(VecDeque<EntryId>),
+}
+
+/// An entry of the log and the sectors of its body, as they were read.
+struct LocatedEntry {
+    segment: NodeSegment,
+    found: HeaderBlock,
+    /// The position of the entry in its flush.
+    place: usize,
+    /// The offset and the content of the sectors.
+    start: u64,
+    sectors: Vec<u8>,
+}
+
+/// Damaged sectors that are written together: a single one, or those of a page that could not be
+/// read.
+type SectorGroup = Vec<u64>;
+
+impl Repairs {
+    pub(crate) fn new(identity: Identity) -> Repairs {
+        Repairs { identity, waiting: VecDeque::new(), running: None, sectors: BTreeMap::new() }
+    }
+
+    pub(crate) fn push(&mut self, entries: Vec<Entry>) {
+        self.waiting.push_back(entries);
+    }
+
+    /// Returns true while a repair reads or writes segments, which must not be removed then.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Returns true if the operation is a read of the repair under way.
+    pub(crate) fn is_reading(&self, id: OperationId) -> bool {
+        let reading = self.running.as_ref().and_then(|repair| repair.reading);
+        reading.is_some_and(|(reading, _)| reading == id)
+    }
+
+    /// Returns true if the operation is a write or a sync of the repair under way.
+    pub(crate) fn is_writing(&self, id: OperationId) -> bool {
+        self.running.as_ref().is_some_and(|repair| match &repair.stage {
+            Stage::Write(operations) => operations.contains(&id),
+            _ => false,
+        })
+    }
+
+    /// Handles a read, which may have failed, or a write that has succeeded.
+    pub(crate) fn completed(&mut self, id: OperationId, bytes: Option<Vec<u8>>) {
+        let repair = self.running.as_mut().expect("the operation belongs to a repair");
+        match (&mut repair.stage, repair.reading.take()) {
+            (Stage::Write(operations), _) => operations.retain(|other| *other != id),
+            (_, Some((_, range))) => repair.cache.add(range, bytes),
+            (_, None) => unreachable!("a repair that does not write reads"),
+        }
+    }
+
+    /// Takes every step that is possible. Returns the entries that a repair has made intact, once
+    /// it ends.
+    pub(crate) fn advance(
+        &mut self,
+        index: &LogIndex,
+        operations: &mut Operations,
+    ) -> Option<Vec<EntryId>> {
+        let mut repair = match self.running.take() {
+            Some(repair) => repair,
+            None => self.begin(index)?,
+        };
+        while repair.reading.is_none() {
+            match &mut repair.stage {
+                Stage::Assemble(entries) => match entries.front() {
+                    Some(entry) => {
+                        let entry = entry.clone();
+                        let identity = self.identity;
+                        let planned = repair.cache.run(|disk| plan(disk, index, identity, &entry));
+                        match planned {
+                            Ok(planned) => {
+                                entries.pop_front();
+                                repair.cache = ReadCache::default();
+                                if let Some((located, groups)) = planned {
+                                    self.assemble(&mut repair, &entry, &located, groups);
+                                }
+                            }
+                            Err(range) => repair.read(range, operations),
+                        }
+                    }
+                    None => repair.write(operations),
+                },
+                Stage::Write(pending) if !pending.is_empty() => break,
+                Stage::Write(_) => {
+                    repair.stage = Stage::Verify(repair.candidates.iter().copied().collect());
+                }
+                Stage::Verify(candidates) => {
+                    let Some(id) = candidates.front().copied() else {
+                        return Some(repair.repaired);
+                    };
+                    let identity = self.identity;
+                    match repair.cache.run(|disk| is_intact(disk, index, identity, id)) {
+                        Ok(intact) => {
+                            candidates.pop_front();
+                            repair.cache = ReadCache::default();
+                            repair.repaired.extend(intact.then_some(id));
+                        }
+                        Err(range) => repair.read(range, operations),
+                    }
+                }
+            }
+        }
+        self.running = Some(repair);
+        None
+    }
+
+    fn begin(&mut self, index: &LogIndex) -> Option<Repair> {
+        let entries = self.waiting.pop_front()?;
+        let first = index.first_segment().unwrap_or(u64::MAX);
+        self.sectors.retain(|(segment, _), _| *segment >= first);
+        Some(Repair {
+            stage: Stage::Assemble(entries.into()),
+            cache: ReadCache::default(),
+            reading: None,
+            writes: BTreeMap::new(),
+            candidates: BTreeSet::new(),
+            repaired: Vec::new(),
+        })
+    }
+
+    /// Adds the content of an entry, which matches its header, to the damaged sectors.
+    fn assemble(
+        &mut self,
+        repair: &mut Repair,
+        entry: &Entry,
+        located: &LocatedEntry,
+        groups: Vec<SectorGroup>,
+    ) {
+        let bodies = FlushBodies::new(&located.found.block, &located.found.records);
+        let (number, file) = (located.segment.number, located.segment.file());
+        if groups.is_empty() {
+            repair.candidates.insert(entry.id);
+        }
+        for group in groups {
+            if group.iter().any(|offset| repair.writes.contains_key(&(file, *offset))) {
+                continue;
+            }
+            for offset in &group {
+                let sector = self.sectors.entry((number, *offset));
+                sector.or_insert_with(|| bodies.assemble(*offset)).fill(entry.id, &body_of(entry));
+            }
+            let is_complete = |offset: &u64| self.sectors[&(number, *offset)].is_complete();
+            if !group.iter().all(is_complete) {
+                continue;
+            }
+            for offset in group {
+                let sector = self.sectors.remove(&(number, offset));
+                let sector = sector.expect("each sector of the group was assembled");
+                let content = located.segment.bodies.frame(offset, &sector.payload);
+                repair.writes.insert((file, offset), content);
+                repair.candidates.extend(sector.entries);
+            }
+        }
+    }
+}
+
+impl Repair {
+    fn read(&mut self, range: FileRange, operations: &mut Operations) {
+        let (file, offset, bytes) = range;
+        let action = FileAction::Read { file, offset, bytes };
+        self.reading = Some((operations.request(Owner::Log, Lane::Bulk, action), range));
+    }
+
+    /// Begins to write the assembled sectors, in the lane of the flushes: a sync of the same file
+    /// reports an error only once, and no flush may pass it.
+    fn write(&mut self, operations: &mut Operations) {
+        let sectors = std::mem::take(&mut self.writes);
+        let files: BTreeSet<FileName> = sectors.keys().map(|(file, _)| *file).collect();
+        let syncs = files.into_iter().map(|file| FileAction::Sync { file });
+        let actions = writes_of(sectors).into_iter().chain(syncs);
+        let pending = actions.map(|action| operations.request(Owner::Log, Lane::Log, action));
+        self.stage = Stage::Write(pending.collect());
+    }
+}
+
+/// Finds the sectors to write for an entry; None if the log does not have this entry, or if the
+/// content is not what was written.
+fn plan(
+    disk: &mut impl Disk,
+    index: &LogIndex,
+    identity: Identity,
+    entry: &Entry,
+) -> Option<(LocatedEntry, Vec<SectorGroup>)> {
+    let located = locate(disk, index, identity, entry.id)?;
+    let record = &located.found.records[located.place];
+    if Record::of(entry, Digest::of(&body_of(entry)), record.chain) != *record {
+        return None;
+    }
+    let (codec, file) = (located.segment.bodies, located.segment.file());
+    let mut groups: Vec<SectorGroup> = Vec::new();
+    let offsets = (located.start..).step_by(SECTOR_BYTES);
+    for (offset, sector) in offsets.zip(located.sectors.chunks(SECTOR_BYTES)) {
+        let is_known = groups.last().is_some_and(|group| group.contains(&offset));
+        if is_known || codec.state(offset, sector) == SectorState::Valid {
+            continue;
+        }
+        if sector != unreadable_sector() {
+            groups.push(vec![offset]);
+            continue;
+        }
+        let page = offset - offset % PAGE_BYTES as u64;
+        let read = FileAction::Read { file, offset: page, bytes: PAGE_BYTES };
+        let content = disk.execute(&read).ok()?;
+        let sectors = (page..).step_by(SECTOR_BYTES).zip(content.chunks(SECTOR_BYTES));
+        let unreadable = sectors.filter(|(_, sector)| **sector == unreadable_sector());
+        groups.push(unreadable.map(|(offset, _)| offset).collect());
+    }
+    Some((located, groups))
+}
+
+/// Returns true if the log has this entry, and its body is as it was written.
+fn is_intact(disk: &mut impl Disk, index: &LogIndex, identity: Identity, id: EntryId) -> bool {
+    let Some(located) = locate(disk, index, identity, id) else { return false };
+    let LocatedEntry { segment, found, place, start, sectors } = located;
+    let Ok(payload) = segment.bodies.unframe(start, &sectors) else { return false };
+    let bodies = FlushBodies::new(&found.block, &found.records);
+    let body = bodies.body_in(place, &payload);
+    body.is_some_and(|body| found.records[place].entry(body).is_some())
+}
+
+/// Finds an entry of the log, and reads the sectors of its body; None if the log does not have it.
+fn locate(
+    disk: &mut impl Disk,
+    index: &LogIndex,
+    identity: Identity,
+    id: EntryId,
+) -> Option<LocatedEntry> {
+    let position = index.locate(id.index)?;
+    let mut scan = SegmentScan::new(identity, position.segment, position.end);
+    let mut offset = position.offset;
+    while offset < position.end {
+        let found = scan.block(disk, offset).ok().flatten()?;
+        offset = found.end;
+        let Some(place) = found.records.iter().position(|record| record.id.index == id.index)
+        else {
+            continue;
+        };
+        let range = FlushBodies::new(&found.block, &found.records).sectors(place);
+        let (file, bytes) = (scan.segment.file(), usize::try_from(range.end - range.start).ok()?);
+        let read = FileAction::Read { file, offset: range.start, bytes };
+        let sectors = if bytes > 0 { disk.execute(&read).ok()? } else { Vec::new() };
+        let is_whole = sectors.len() == bytes && found.records[place].id == id;
+        let (segment, start) = (scan.segment, range.start);
+        return is_whole.then_some(LocatedEntry { segment, found, place, start, sectors });
+    }
+    None
+}
