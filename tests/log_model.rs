@@ -1,12 +1,15 @@
 //! Model test of the log in memory: any sequence of operations on the log and on a plain vector
 //! gives the same results.
 
+use std::collections::BTreeSet;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use quorate::log::{AppendCheck, Log, Slice};
 use quorate::types::{
-    Command, Entry, EntryId, HardState, Index, Membership, Payload, Restored, SnapshotMeta, Term,
+    Command, DamagedEntry, Entry, EntryId, HardState, Index, Membership, Payload, Restored,
+    SnapshotMeta, Term,
 };
 
 /// One operation on a log. Numbers are taken modulo the number of choices.
@@ -67,6 +70,14 @@ enum Operation {
         beyond: u64,
         durable: bool,
     },
+    /// The disk loses the content of an entry.
+    Damage {
+        index: u64,
+    },
+    /// The disk gets the content of the first damaged entry from `index` on back.
+    Repair {
+        index: u64,
+    },
     /// Restarts from the disk, with `tail` of the last entries in memory.
     Restart {
         tail: u64,
@@ -100,6 +111,8 @@ fn operations() -> impl Strategy<Value = Operation> {
         1 => small.clone().prop_map(|base| Operation::Compact { base }),
         1 => (1_u64..9, any::<bool>())
             .prop_map(|(beyond, durable)| Operation::Reset { beyond, durable }),
+        1 => small.clone().prop_map(|index| Operation::Damage { index }),
+        1 => small.clone().prop_map(|index| Operation::Repair { index }),
         1 => small.prop_map(|tail| Operation::Restart { tail }),
     ]
 }
@@ -113,6 +126,7 @@ struct Model {
     committed: u64,
     applying: u64,
     applied: u64,
+    damaged: BTreeSet<u64>,
     /// The index of the first entry that may be in memory after the evictions.
     hot_from: u64,
     /// Distinguishes entries of equal ids in different histories.
@@ -130,6 +144,7 @@ impl Model {
             committed: index,
             applying: index,
             applied: index,
+            damaged: BTreeSet::new(),
             hot_from: index + 1,
             serial: 0,
         }
@@ -175,10 +190,31 @@ impl Model {
         let committed = Index(self.committed);
         let mut restored = Restored::with_log(HardState::default(), committed, base, entries);
         restored.snapshot.last = self.snapshot;
-        let dropped = restored.tail.len().saturating_sub(tail as usize);
+        restored.damaged = self.damaged.iter().map(|index| self.damaged_entry(*index)).collect();
+        let intact = self.durable - self.damaged.last().unwrap_or(&self.base.index.0);
+        let dropped = restored.tail.len().saturating_sub(tail.min(intact) as usize);
         restored.tail.drain(..dropped);
         restored.applied = Index(self.applied);
         restored
+    }
+
+    fn damaged_entry(&self, index: u64) -> DamagedEntry {
+        DamagedEntry { id: self.id_at(index), is_membership: false }
+    }
+
+    /// Checks the damaged entries, and the end of what may be acknowledged.
+    fn check_damage(&self, log: &Log) {
+        for index in 0..self.last().index.0 + 3 {
+            assert_eq!(log.is_damaged(Index(index)), self.damaged.contains(&index));
+            let next = self.damaged.range(index + 1..).next().copied();
+            assert_eq!(log.first_damaged_after(Index(index)), next.map(Index));
+            let before = self.damaged.range(..=index).next_back().copied();
+            assert_eq!(log.last_damaged_through(Index(index)), before.map(Index));
+        }
+        let needed = self.damaged.range(self.snapshot.index.0 + 1..).next();
+        let intact = needed.map_or(self.durable, |first| self.durable.min(first - 1));
+        assert_eq!(log.intact(), Index(intact));
+        assert_eq!(log.damaged_entries(), self.damaged.len());
     }
 
     /// Checks all indices and terms of the log.
@@ -207,6 +243,7 @@ impl Model {
         assert_eq!(log.tail_bytes(), hot.clone().map(Entry::bytes).sum::<usize>());
         let unapplied = hot.filter(|entry| entry.id.index.0 > self.applied);
         assert!(log.unapplied_in_memory().eq(unapplied));
+        self.check_damage(log);
     }
 }
 
@@ -219,6 +256,7 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
             log.truncate(Index(last));
             model.entries.truncate((last - model.base.index.0) as usize);
             model.durable = model.durable.min(last);
+            model.damaged.retain(|index| *index <= last);
             model.hot_from = model.hot_from.min(last + 1);
         }
         Operation::Persist { index } => {
@@ -269,6 +307,23 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
         Operation::Snapshot { .. } | Operation::Compact { .. } | Operation::Reset { .. } => {
             compact(log, model, operation);
         }
+        Operation::Damage { index } => {
+            let index = within(index, model.base.index.0, model.durable.max(model.base.index.0));
+            let id = model.id_at(index);
+            log.mark_damaged(id);
+            log.mark_damaged(EntryId::new(id.term.next(), id.index));
+            if index > model.base.index.0 {
+                model.damaged.insert(index);
+            }
+        }
+        Operation::Repair { index } => {
+            let found = model.damaged.range(index..).next().copied();
+            let id = model.id_at(found.unwrap_or(model.base.index.0));
+            log.mark_repaired(EntryId::new(id.term.next(), id.index), None);
+            model.check_damage(log);
+            log.mark_repaired(id, None);
+            model.damaged.remove(&id.index.0);
+        }
         // Until a restore, the disk has the previous log or a restored snapshot, not this log.
         Operation::Restart { .. } if model.applied < model.snapshot.index.0 => {}
         Operation::Restart { tail } => {
@@ -287,6 +342,7 @@ fn compact(log: &mut Log, model: &mut Model, operation: &Operation) {
     let forget = |model: &mut Model, base: EntryId| {
         model.entries.retain(|entry| entry.id.index > base.index);
         model.base = base;
+        model.damaged.retain(|index| *index > base.index.0);
         model.hot_from = model.hot_from.max(base.index.0 + 1);
     };
     match *operation {
@@ -308,6 +364,7 @@ fn compact(log: &mut Log, model: &mut Model, operation: &Operation) {
             (model.durable, model.committed) = (model.durable.min(model.committed), index.0);
             model.snapshot = last;
             model.entries.clear();
+            model.damaged.clear();
             forget(model, last);
             model.hot_from = index.0 + 1;
             if durable {
@@ -359,6 +416,7 @@ fn begin_apply(log: &mut Log, model: &mut Model, entries_max: usize, bytes_max: 
     let handed = match slice {
         Slice::Hot(entries) => entries.last().expect("a batch is not empty").id.index,
         Slice::Cold { last } => last,
+        Slice::Damaged => return,
     };
     log.begin_apply(handed);
     model.applying = handed.0;
@@ -386,7 +444,11 @@ fn check_slice(
             );
             assert!(first > model.base.index.0, "the disk still has the entries");
             let most = last.min(model.hot_from - 1).min(first + entries_max as u64 - 1);
-            assert_eq!(asked.0, most);
+            let damaged = model.damaged.range(first..).next().copied();
+            assert_eq!(asked.0, damaged.map_or(most, |index| most.min(index - 1)));
+        }
+        Slice::Damaged => {
+            assert!(first < model.hot_from && model.damaged.contains(&first));
         }
     }
 }

@@ -36,10 +36,25 @@ impl Memberships {
         self.list.push((index, membership));
     }
 
+    /// Adds the membership that the log has at `index`, before later ones that are known already. A
+    /// membership that the snapshot's replaces is ignored.
+    pub(crate) fn insert(&mut self, index: Index, membership: Membership) {
+        let place = self.list.partition_point(|(first, _)| *first < index);
+        if place > 0 && self.list.get(place).is_none_or(|(next, _)| *next != index) {
+            self.list.insert(place, (index, membership));
+        }
+    }
+
     /// Drops the memberships after `last`, except the snapshot's.
     pub(crate) fn truncate(&mut self, last: Index) {
         let kept = self.list.partition_point(|(index, _)| *index <= last).max(1);
         self.list.truncate(kept);
+    }
+
+    /// Replaces the memberships up to `index` by the one of a snapshot that ends there.
+    pub(crate) fn replace_through(&mut self, index: Index, membership: Membership) {
+        let replaced = self.list.partition_point(|(first, _)| *first <= index);
+        self.list.splice(..replaced, [(index, membership)]);
     }
 
     /// Drops the memberships before the one active at `index`, where a snapshot ends.

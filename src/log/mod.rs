@@ -7,12 +7,15 @@
 //! Entries that left the tail are *cold*: they are on the disk, and the log only returns the range
 //! to fetch.
 
+mod damaged;
 mod memberships;
+mod restore;
 mod tail;
 mod term_runs;
 
 use alloc::vec::Vec;
 
+use crate::log::damaged::Damaged;
 use crate::log::memberships::Memberships;
 use crate::log::tail::Tail;
 use crate::log::term_runs::TermRuns;
@@ -24,6 +27,7 @@ pub struct Log {
     runs: TermRuns,
     tail: Tail,
     memberships: Memberships,
+    damaged: Damaged,
     /// The last entry that the last snapshot covers.
     snapshot: EntryId,
     durable: Index,
@@ -44,6 +48,8 @@ pub enum Slice {
         /// The last index to fetch; the first one is that of the range.
         last: Index,
     },
+    /// The first entry is damaged, and not in memory either.
+    Damaged,
 }
 
 /// The result of comparing a leader's entries with the log.
@@ -63,7 +69,7 @@ impl Log {
     /// # Errors
     /// A sentence that names a field of `restored` that contradicts the others.
     pub fn new(restored: &Restored) -> Result<Log, &'static str> {
-        let runs = Self::restored_runs(restored)?;
+        let runs = restore::runs(restored)?;
         let snapshot = restored.snapshot.last;
         if snapshot.index < runs.base().index {
             return Err("the snapshot is before the base");
@@ -74,8 +80,9 @@ impl Log {
         if runs.term_at(snapshot.index) != Some(snapshot.term) {
             return Err("the snapshot's term differs from the log's");
         }
-        let tail = Self::restored_tail(restored, &runs)?;
-        let memberships = Self::restored_memberships(restored)?;
+        let tail = restore::tail(restored, &runs)?;
+        let memberships = restore::memberships(restored)?;
+        let damaged = restore::damaged(restored, &runs, &tail)?;
         if restored.applied < snapshot.index || restored.applied > restored.last {
             return Err("applied is before the snapshot or after last");
         }
@@ -83,84 +90,13 @@ impl Log {
             runs,
             tail,
             memberships,
+            damaged,
             snapshot,
             durable: restored.last,
             committed: restored.committed.clamp(restored.applied, restored.last),
             applying: restored.applied,
             applied: restored.applied,
         })
-    }
-
-    fn restored_runs(restored: &Restored) -> Result<TermRuns, &'static str> {
-        let base = restored.base;
-        let mut runs = TermRuns::new(base);
-        if restored.last < base.index {
-            return Err("last is before the base");
-        }
-        if (base.index == Index::ZERO) != (base.term == Term::ZERO) {
-            return Err("the base has an index without a term, or a term without an index");
-        }
-        if restored.last > Index::MAX {
-            return Err("last exceeds the maximum index");
-        }
-        let mut starts = restored.runs.iter().peekable();
-        if starts.peek().map_or(restored.last, |start| start.index.previous()) > base.index {
-            let last = starts.peek().map_or(restored.last, |start| start.index.previous());
-            runs.extend(base.term, last);
-        }
-        while let Some(start) = starts.next() {
-            let last = starts.peek().map_or(restored.last, |next| next.index.previous());
-            if start.index != runs.last().index.next() || start.term <= runs.last().term {
-                return Err("runs do not ascend from the base");
-            }
-            if last < start.index || last > restored.last {
-                return Err("runs do not end at last");
-            }
-            runs.extend(start.term, last);
-        }
-        if base == EntryId::ZERO && runs.term_at(Index(1)) == Some(Term::ZERO) {
-            return Err("runs leave the first entry without a term");
-        }
-        Ok(runs)
-    }
-
-    fn restored_tail(restored: &Restored, runs: &TermRuns) -> Result<Tail, &'static str> {
-        let first = restored.tail.first().map_or(restored.last.next(), |entry| entry.id.index);
-        if first <= runs.base().index {
-            return Err("tail begins at or before the base");
-        }
-        let mut tail = Tail::new(first);
-        let mut next = first;
-        for entry in &restored.tail {
-            if entry.id.index != next || runs.term_at(next) != Some(entry.id.term) {
-                return Err("tail differs from runs");
-            }
-            tail.push(entry.clone());
-            next = next.next();
-        }
-        if next != restored.last.next() {
-            return Err("tail does not end at last");
-        }
-        Ok(tail)
-    }
-
-    fn restored_memberships(restored: &Restored) -> Result<Memberships, &'static str> {
-        let SnapshotMeta { last, membership, .. } = &restored.snapshot;
-        let mut memberships = Memberships::new(last.index, membership.clone());
-        for (index, membership) in &restored.memberships {
-            if *index <= memberships.last().0 || *index > restored.last {
-                return Err("memberships do not ascend from the snapshot to the log's last");
-            }
-            memberships.push(*index, membership.clone());
-        }
-        let first = restored.tail.first().map_or(restored.last.next(), |entry| entry.id.index);
-        let first = first.max(last.index.next());
-        let listed = restored.memberships.iter().filter(|(index, _)| *index >= first);
-        let tail = restored.tail.iter().filter(|entry| entry.id.index >= first);
-        if !tail.filter_map(Entry::membership).eq(listed.cloned()) {
-            return Err("memberships differ from tail");
-        }
-        Ok(memberships)
     }
 
     /// The last entry, or the base of an empty log.
@@ -185,6 +121,52 @@ impl Log {
     #[must_use]
     pub fn durable(&self) -> Index {
         self.durable
+    }
+
+    /// The last index up to which the disk is known to have this log with every content, or a
+    /// snapshot of it. Only entries up to there are acknowledged and count for a commit.
+    #[must_use]
+    pub fn intact(&self) -> Index {
+        self.durable.min(self.last_before_damage())
+    }
+
+    /// The last index before the first damaged entry after the snapshot; the last index of the log
+    /// if none is damaged.
+    #[must_use]
+    pub fn last_before_damage(&self) -> Index {
+        let first = self.damaged.first_after(self.snapshot.index);
+        first.map_or(self.last().index, Index::previous)
+    }
+
+    /// The number of damaged entries.
+    #[must_use]
+    pub fn damaged_entries(&self) -> usize {
+        self.damaged.len()
+    }
+
+    /// The index of the first damaged entry after `index`.
+    #[must_use]
+    pub fn first_damaged_after(&self, index: Index) -> Option<Index> {
+        self.damaged.first_after(index)
+    }
+
+    /// The index of the last damaged entry at or before `index`.
+    #[must_use]
+    pub fn last_damaged_through(&self, index: Index) -> Option<Index> {
+        self.damaged.last_through(index)
+    }
+
+    /// Whether the entry at `index` is damaged.
+    #[must_use]
+    pub fn is_damaged(&self, index: Index) -> bool {
+        self.damaged.contains(index)
+    }
+
+    /// Whether a damaged entry after the snapshot is a membership that this node does not know, so
+    /// that the active membership may be another one than [`Log::membership`].
+    #[must_use]
+    pub fn has_unknown_membership(&self) -> bool {
+        self.damaged.has_unknown_membership()
     }
 
     /// The last index known to be committed.
@@ -235,6 +217,12 @@ impl Log {
     #[must_use]
     pub fn tail_first(&self) -> Index {
         self.tail.first()
+    }
+
+    /// Returns the entry at `index` if it is in memory.
+    #[must_use]
+    pub fn in_memory(&self, index: Index) -> Option<&Entry> {
+        self.tail.after(index.previous()).next().filter(|entry| entry.id.index == index)
     }
 
     /// Returns the entries in memory that are not applied.
@@ -298,6 +286,7 @@ impl Log {
         self.runs.truncate(last);
         self.tail.truncate(last);
         self.memberships.truncate(last);
+        self.damaged.truncate(last);
         self.durable = self.durable.min(last);
     }
 
@@ -316,6 +305,7 @@ impl Log {
         assert!(base <= self.snapshot.index, "only entries that a snapshot covers are compacted");
         self.runs.compact(base);
         self.tail.compact(base);
+        self.damaged.compact(base);
     }
 
     /// Replaces the whole log by a snapshot received from another node. The entries that it covers
@@ -326,6 +316,7 @@ impl Log {
         assert!(last.index <= Index::MAX, "an index never exceeds the maximum");
         self.runs = TermRuns::new(last);
         self.tail = Tail::new(last.index.next());
+        self.damaged = Damaged::default();
         self.memberships = Memberships::new(last.index, snapshot.membership.clone());
         self.snapshot = last;
         // Only the committed ones of the durable entries are known to be entries that the snapshot
@@ -350,6 +341,20 @@ impl Log {
         self.applying = self.applied;
     }
 
+    /// Records another node's snapshot of this log, whose last entry this log has: it replaces the
+    /// entries up to there, among them damaged ones, and the later entries stay. The state machine
+    /// is restored from it if it has applied less.
+    pub fn adopt_snapshot(&mut self, snapshot: &SnapshotMeta) {
+        let last = snapshot.last;
+        assert!(last.index > self.snapshot.index, "snapshots only advance");
+        assert!(last.index <= self.durable, "an adopted snapshot ends with a durable entry");
+        assert!(self.has(last), "an adopted snapshot ends with an entry of the log");
+        self.commit(last.index);
+        self.snapshot = last;
+        self.memberships.replace_through(last.index, snapshot.membership.clone());
+        self.compact(last.index);
+    }
+
     /// Makes the first membership of a new cluster active before the first log entry.
     pub fn bootstrap(&mut self, membership: &Membership) {
         assert!(self.last() == EntryId::ZERO, "a cluster is bootstrapped before its first entry");
@@ -361,6 +366,25 @@ impl Log {
     pub fn persisted(&mut self, index: Index) {
         assert!(index <= self.last().index, "durable entries are in the log");
         self.durable = self.durable.max(index);
+    }
+
+    /// Marks a durable entry of the log as damaged. An entry that was truncated or compacted
+    /// meanwhile is ignored.
+    pub fn mark_damaged(&mut self, id: EntryId) {
+        if id.index > self.base().index && id.index <= self.durable && self.has(id) {
+            self.damaged.insert(id.index);
+        }
+    }
+
+    /// Marks an entry as intact on the disk again; `membership` is its content if it is a
+    /// membership. An entry that is not damaged, or not in the log any more, is ignored.
+    pub fn mark_repaired(&mut self, id: EntryId, membership: Option<&Membership>) {
+        if self.has(id)
+            && self.damaged.remove(id.index) == Some(true)
+            && let Some(membership) = membership
+        {
+            self.memberships.insert(id.index, membership.clone());
+        }
     }
 
     /// Moves the commit index forward to `index`, never back.
@@ -417,8 +441,8 @@ impl Log {
     }
 
     /// Returns up to `entries_max` entries of `first..=last`, of up to `bytes_max` bytes together
-    /// but at least one; or the range to fetch, if `first` is not in memory. `first` must be after
-    /// the base.
+    /// but at least one; or the range to fetch, if `first` is not in memory, which ends before the
+    /// first damaged entry. `first` must be after the base.
     #[must_use]
     pub fn slice(&self, first: Index, last: Index, entries_max: usize, bytes_max: usize) -> Slice {
         assert!(first > self.base().index, "the log still has the entry");
@@ -429,7 +453,11 @@ impl Log {
         if first < self.tail.first() {
             let last_cold = last.min(self.tail.first().previous());
             let last_requested = Index(first.0.saturating_add(entries_max as u64 - 1));
-            return Slice::Cold { last: last_cold.min(last_requested) };
+            let last_intact = match self.damaged.first_after(first.previous()) {
+                Some(damaged) if damaged == first => return Slice::Damaged,
+                damaged => damaged.map_or(last_cold, Index::previous),
+            };
+            return Slice::Cold { last: last_cold.min(last_requested).min(last_intact) };
         }
         Slice::Hot(self.tail.slice(first, last, entries_max, bytes_max))
     }
@@ -457,6 +485,8 @@ impl Log {
         assert!(self.durable <= last, "durable entries are in the log");
         assert!(snapshot <= self.committed, "a snapshot covers committed entries only");
         assert!(self.tail.first() > self.base().index, "the tail is after the base");
+        let damaged = self.damaged.first_after(Index::ZERO);
+        assert!(damaged.is_none_or(|first| first > self.base().index), "the log has its damage");
         let kept = self.durable.max(self.base().index);
         assert!(self.tail.first() <= kept.next(), "entries that are not durable are in memory");
     }

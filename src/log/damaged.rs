@@ -1,0 +1,61 @@
+//! The damaged entries of the log: it has their place and their term, and the disk has lost their
+//! content.
+
+use alloc::collections::BTreeMap;
+
+use crate::types::{DamagedEntry, Index};
+
+/// The damaged entries by index. For each it is known whether it is a membership that the log does
+/// not know, because the node started without its content.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Damaged(BTreeMap<Index, bool>);
+
+impl Damaged {
+    /// Returns the damaged entries of a log that was restored and whose snapshot ends at
+    /// `snapshot`.
+    pub(crate) fn restored(entries: &[DamagedEntry], snapshot: Index) -> Damaged {
+        let is_unknown = |it: &DamagedEntry| it.is_membership && it.id.index > snapshot;
+        Damaged(entries.iter().map(|it| (it.id.index, is_unknown(it))).collect())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn contains(&self, index: Index) -> bool {
+        self.0.contains_key(&index)
+    }
+
+    pub(crate) fn first_after(&self, index: Index) -> Option<Index> {
+        self.0.range(index.next()..).next().map(|(index, _)| *index)
+    }
+
+    pub(crate) fn last_through(&self, index: Index) -> Option<Index> {
+        self.0.range(..=index).next_back().map(|(index, _)| *index)
+    }
+
+    pub(crate) fn has_unknown_membership(&self) -> bool {
+        self.0.values().any(|is_unknown| *is_unknown)
+    }
+
+    /// Adds an entry of a log whose memberships are known.
+    pub(crate) fn insert(&mut self, index: Index) {
+        self.0.entry(index).or_insert(false);
+    }
+
+    /// Removes an entry. Returns whether it was a membership that the log did not know; `None` if
+    /// it was not damaged.
+    pub(crate) fn remove(&mut self, index: Index) -> Option<bool> {
+        self.0.remove(&index)
+    }
+
+    /// Drops the entries after `last`.
+    pub(crate) fn truncate(&mut self, last: Index) {
+        self.0.retain(|index, _| *index <= last);
+    }
+
+    /// Drops the entries up to `base`.
+    pub(crate) fn compact(&mut self, base: Index) {
+        self.0.retain(|index, _| *index > base);
+    }
+}
