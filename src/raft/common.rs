@@ -17,6 +17,7 @@ use crate::raft::members::Members;
 use crate::raft::members::survival::Survival;
 use crate::raft::output::Output;
 use crate::raft::reads::Reads;
+use crate::raft::repair::Repair;
 use crate::raft::screen;
 use crate::types::{
     Body, BootstrapPeer, Entry, EntryId, Freshness, Index, Instant, Message, NodeId, Payload,
@@ -41,6 +42,7 @@ pub(crate) struct Common {
     pub(crate) timing: Timing,
     pub(crate) priority_transfer_backoff: PriorityTransferBackoff,
     pub(crate) health: Health,
+    pub(crate) repair: Repair,
     pub(crate) output: Output,
 }
 
@@ -74,6 +76,7 @@ impl Common {
             timing,
             priority_transfer_backoff: PriorityTransferBackoff::default(),
             health: Health::default(),
+            repair: Repair::default(),
             output: Output::default(),
             config,
         }
@@ -131,10 +134,18 @@ impl Common {
         self.ballot.is_electable(self.id(), self.members.incarnation(), self.log())
     }
 
-    /// Whether the node is fit to lead: its disk takes writes, and its state machine is not known
-    /// to have diverged. Otherwise it could not append entries, or would answer reads wrongly.
+    /// Whether the node is fit to lead: its disk takes writes, its state machine is not known to
+    /// have diverged, and its log has no damage that only a leader could resolve. Otherwise it
+    /// could not append entries, or would answer reads wrongly.
     fn may_lead(&self) -> bool {
-        !self.disk_is_stuck() && !self.health.quarantined
+        !self.disk_is_stuck() && !self.health.quarantined && !self.has_open_damage()
+    }
+
+    /// Whether an entry that may not be committed is damaged, so that this node could not send it
+    /// as a leader, or a membership, so that it could not count votes (docs/REPAIR.md).
+    fn has_open_damage(&self) -> bool {
+        let log = self.log();
+        log.first_damaged_after(log.committed()).is_some() || log.has_unknown_membership()
     }
 
     /// Returns the node's report about itself, which every heartbeat reply carries.
@@ -286,6 +297,7 @@ impl Common {
         self.journal.assert_invariants();
         self.ballot.assert_invariants(self.log());
         self.apply.assert_invariants();
+        self.repair.assert_invariants(self.log());
         self.reads.assert_invariants(self.log().applied(), self.now);
         self.members.assert_invariants(self.log().membership());
         self.survival.assert_invariants(self.now);
@@ -329,6 +341,7 @@ impl Common {
         each(self.priority_transfer_backoff.instant());
         self.survival.instants().for_each(&mut each);
         each(self.journal.outbox_mut().instant());
+        self.repair.instants().for_each(&mut each);
         if let Some(bootstrap) = self.members.bootstrap_mut() {
             each(bootstrap.instant());
         }

@@ -18,6 +18,7 @@ mod leader;
 mod members;
 mod output;
 mod reads;
+mod repair;
 mod role;
 mod screen;
 mod status;
@@ -117,6 +118,7 @@ impl Raft {
             let transition = leader.advance(&mut self.common);
             self.enter(transition);
         }
+        repair::advance(&mut self.common);
         self.common.finish_step();
         self.common.output.swap(actions);
         if cfg!(debug_assertions) {
@@ -132,7 +134,8 @@ impl Raft {
             return self.common.now();
         }
         let survival_deadline = self.common.survival.deadline(self.common.now());
-        survival_deadline.min(self.role_deadline())
+        let repair_deadline = self.common.repair.deadline(self.common.log());
+        survival_deadline.min(repair_deadline.max(self.common.now())).min(self.role_deadline())
     }
 
     fn role_deadline(&self) -> Instant {
@@ -196,6 +199,14 @@ impl Raft {
                 Transition::Stay
             }
             Input::Fetched { consumer, entries } => self.on_fetched(consumer, entries),
+            Input::Damaged(entries) => {
+                repair::on_damaged(&mut self.common, &entries);
+                Transition::Stay
+            }
+            Input::Repaired(ids) => {
+                repair::on_repaired(&mut self.common, &ids);
+                Transition::Stay
+            }
             Input::Propose(proposals) => proposals.into_iter().fold(Transition::Stay, |_, next| {
                 self.if_leader(next.tag, |leader, common| leader.on_propose(common, next))
             }),
@@ -265,6 +276,9 @@ impl Raft {
                 leader.on_fetched(&mut self.common, peer, entries);
             }
             (Consumer::Peer(_), _) => {}
+            (Consumer::Repair(peer), _) => {
+                repair::serving::on_fetched(&mut self.common, peer, entries);
+            }
         }
         Transition::Stay
     }
@@ -304,6 +318,9 @@ impl Raft {
     /// are committed, so it cannot win. A leader has all of them (Raft §5.4.3).
     fn on_snapshot_received(&mut self, meta: SnapshotMeta) -> Transition {
         let common = &mut self.common;
+        if repair::adopt_snapshot(common, &meta) {
+            return Transition::Stay;
+        }
         match &mut self.role {
             Role::Follower(follower) => follower.on_snapshot_received(common, meta),
             Role::PreCandidate(_) | Role::Candidate(_) => {
@@ -358,6 +375,7 @@ impl Raft {
         ) {
             return Transition::Stay;
         }
+        let Some(message) = self.handle_repair(message) else { return Transition::Stay };
         let withheld = self.common.ballot.withheld_reason(self.hears_leader(), self.common.now());
         if let Body::PreVote { next_term, last } = message.body {
             election::on_pre_vote(&mut self.common, message.from, next_term, last, withheld);
@@ -381,6 +399,21 @@ impl Raft {
         self.adopt_term(&message);
         // A reply of a later term is obsolete: its sender has left the term of the request.
         if is_later && message.body.is_reply() { Transition::Stay } else { self.dispatch(message) }
+    }
+
+    /// Handles a message about damaged entries, which concerns no term. Returns any other one.
+    fn handle_repair(&mut self, message: Message) -> Option<Message> {
+        let (common, from) = (&mut self.common, message.from);
+        match message.body {
+            Body::RequestEntries { first, last } => {
+                repair::serving::on_request(common, from, first, last);
+            }
+            Body::RequestEntriesReply { entries, snapshot } => {
+                repair::on_reply(common, from, entries, snapshot);
+            }
+            _ => return Some(message),
+        }
+        None
     }
 
     /// Becomes a follower in a later term (§5.1); a (pre-)candidate also follows its term's leader.

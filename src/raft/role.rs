@@ -83,9 +83,11 @@ impl Role {
                 self.leader()?.on_read_index(common, from, start_id, ticket);
             }
             // Handled before the term is compared, in every role.
-            Body::PreVote { .. } | Body::BootstrapProbe { .. } | Body::Bootstrapped { .. } => {
-                return None;
-            }
+            Body::PreVote { .. }
+            | Body::BootstrapProbe { .. }
+            | Body::Bootstrapped { .. }
+            | Body::RequestEntries { .. }
+            | Body::RequestEntriesReply { .. } => return None,
         }
         Some(Transition::Stay)
     }

@@ -48,6 +48,16 @@ fn is_well_formed(message: &Message) -> bool {
             matched <= verified && matched <= durable && *durable <= Index::MAX
         }
         Body::InstallSnapshot { meta } => is_valid_snapshot(meta, term),
+        Body::RequestEntries { first, last } => {
+            first.index > Index::ZERO
+                && is_valid_entry_id(*first, term)
+                && (first.index..=Index::MAX).contains(last)
+        }
+        Body::RequestEntriesReply { entries, snapshot } => {
+            let before = |entry: &Entry| EntryId::new(entry.id.term, entry.id.index.previous());
+            entries.first().map(before).is_none_or(|prev| is_valid_sequence(prev, entries, term))
+                && snapshot.as_ref().is_none_or(|meta| is_valid_snapshot(meta, term))
+        }
         Body::Heartbeat(heartbeat) => is_valid_heartbeat(heartbeat),
         Body::BootstrapProbe { seen } => seen.is_sorted_by(|one, next| one.id < next.id),
         Body::Bootstrapped { membership, .. } => is_valid_membership(membership),
@@ -96,7 +106,9 @@ pub(crate) fn stale_reply(body: &Body) -> Option<Body> {
         | Body::Bootstrapped { .. }
         | Body::UnknownIncarnation
         | Body::TakeoverAllowed
-        | Body::LogIsComplete => None,
+        | Body::LogIsComplete
+        | Body::RequestEntries { .. }
+        | Body::RequestEntriesReply { .. } => None,
     }
 }
 

@@ -32,6 +32,7 @@ impl Raft {
             snapshot: log.snapshot().index,
             base: log.base().index,
             disk_full: common.health.disk_full,
+            damaged_entries: log.damaged_entries(),
             tail_bytes: log.tail_bytes(),
             unapplied_bytes,
             outbox_messages: common.journal.outbox().held(),

@@ -438,6 +438,8 @@ impl Node {
                 self.fetches.insert(self.last_fetch, consumer);
                 self.storage.fetch(self.last_fetch, first, last, bytes_max, &mut self.events);
             }
+            Action::Repair(entries) => self.storage.repair(entries, &mut self.events),
+            Action::AdoptSnapshot(meta) => self.storage.set_snapshot(meta, &mut self.events),
             Action::UnknownIncarnation { from } => {
                 self.outputs.push(Output::UnknownIncarnation { from })
             }
@@ -507,8 +509,8 @@ impl Node {
                     self.fetches.remove(&id).expect("only requested entries are fetched");
                 self.inputs.push_back(raft::Input::Fetched { consumer, entries });
             }
-            // wired by the core
-            Event::Damaged(_) | Event::Repaired(_) => {}
+            Event::Damaged(entries) => self.inputs.push_back(raft::Input::Damaged(entries)),
+            Event::Repaired(ids) => self.inputs.push_back(raft::Input::Repaired(ids)),
             Event::Full(full) => {
                 self.space_retry_at = full.then(|| self.now.after(self.config.space_retry));
                 self.inputs.push_back(raft::Input::DiskFull(full));

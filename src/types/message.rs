@@ -153,6 +153,27 @@ pub enum Body {
     /// Accompanies a vote of this term: the voter was allowed to take over all the time, so that
     /// its log has every committed entry (`Config::survivor`).
     LogIsComplete,
+    /// The sender's disk lost the content of entries, and asks the receiver for them. It concerns
+    /// no term, because an entry's term and index identify its content (docs/REPAIR.md, R5).
+    RequestEntries {
+        /// The first entry.
+        first: EntryId,
+        /// The index of the last entry.
+        last: Index,
+    },
+    /// The reply to a [`Body::RequestEntries`]. It has neither entries nor a snapshot if the sender
+    /// has another entry, or none, at the first index, or has lost its content, too.
+    RequestEntriesReply {
+        /// The requested entries from the first one on, as many as one message holds.
+        #[cfg_attr(
+            feature = "std",
+            serde(with = "crate::types::serial::List::<{ Body::ENTRIES_MAX }>")
+        )]
+        entries: Vec<Entry>,
+        /// The sender's snapshot, if it covers the first entry and the sender has that entry no
+        /// more.
+        snapshot: Option<SnapshotMeta>,
+    },
 }
 
 /// The source of the membership from which a late bootstrap peer's log continues.
@@ -311,6 +332,8 @@ messages! {
     15 UnknownIncarnation: Request, Participation;
     16 TakeoverAllowed: LeaderOrder, Participation;
     17 LogIsComplete: Reply, Participation;
+    18 RequestEntries: Request, Append;
+    19 RequestEntriesReply: Reply, Append, bulk;
 }
 
 /// The class of a message: which nodes send it, and whether it answers another one.
@@ -451,7 +474,9 @@ impl Body {
             | Body::Bootstrapped { .. }
             | Body::UnknownIncarnation
             | Body::TakeoverAllowed
-            | Body::LogIsComplete => Index::ZERO,
+            | Body::LogIsComplete
+            | Body::RequestEntries { .. }
+            | Body::RequestEntriesReply { .. } => Index::ZERO,
         }
     }
 }
@@ -506,6 +531,10 @@ texts! { Fields<'_>:
     ) => "";
     Self(Body::BootstrapProbe { seen }) =>
         " seen={}/{}", seen.iter().filter(|peer| peer.is_known()).count(), seen.len();
+    Self(Body::RequestEntries { first, last }) => " first={first} last={last}";
+    Self(Body::RequestEntriesReply { entries, snapshot: None }) =>
+        " entries={}", EntryList(entries);
+    Self(Body::RequestEntriesReply { snapshot: Some(meta), .. }) => " snapshot={}", meta.last;
     Self(Body::Bootstrapped { membership, source, .. }) => " {membership} source={source:?}";
 }
 

@@ -41,6 +41,9 @@ pub struct Status {
     pub base: Index,
     /// Whether its disk is too full for more entries.
     pub disk_full: bool,
+    /// The number of entries of its log whose content the disk lost, and that are being repaired
+    /// with the help of its peers.
+    pub damaged_entries: usize,
     /// The size of the entries kept in memory, in bytes.
     pub tail_bytes: usize,
     /// The size of the entries in this leader's log that it has not applied, in bytes; 0 in other

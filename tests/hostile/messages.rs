@@ -44,7 +44,7 @@ impl Known<'_> {
     }
 
     fn body(&self, bytes: &mut Bytes<'_>, term: Term) -> Body {
-        match bytes.below(19) {
+        match bytes.below(20) {
             0..=3 => self.append(bytes, term),
             4 => self.snapshot(bytes),
             5 => Body::PreVote {
@@ -58,6 +58,7 @@ impl Known<'_> {
             7 if bytes.chance(32) => Body::TimeoutNow,
             7 if bytes.chance(16) => Body::TakeoverAllowed,
             8 if bytes.chance(16) => Body::LogIsComplete,
+            18 => self.repair(bytes, term),
             7 => Body::RequestVote { last: self.id(bytes), transfer: bytes.chance(64) },
             8 => Body::RequestVoteReply { granted: bytes.chance(128) },
             9 | 10 => self.outcome(bytes),
@@ -123,6 +124,23 @@ impl Known<'_> {
             entries.push(Entry { id: before, payload });
         }
         Body::AppendEntries { prev, entries, committed: self.index(bytes) }
+    }
+
+    /// Returns a message about damaged entries, most often entries that the node has.
+    fn repair(&self, bytes: &mut Bytes<'_>, term: Term) -> Body {
+        if bytes.chance(100) {
+            let first = self.id(bytes);
+            let last = Index(first.index.0.wrapping_add(bytes.below(6).into()));
+            return Body::RequestEntries { first, last };
+        }
+        let Body::AppendEntries { entries, .. } = self.append(bytes, term) else {
+            unreachable!("an append was made")
+        };
+        let Body::InstallSnapshot { meta } = self.snapshot(bytes) else {
+            unreachable!("an offer was made")
+        };
+        let snapshot = bytes.chance(60).then_some(meta);
+        Body::RequestEntriesReply { entries, snapshot }
     }
 
     fn heartbeat(&self, bytes: &mut Bytes<'_>) -> Body {
@@ -325,6 +343,21 @@ fn precedes_elections(body: &Body) -> bool {
     names.contains(&body.name())
 }
 
+/// Returns true if no log of a node in `term` has these entries after `prev`, or anywhere if
+/// `prev` is not known.
+fn cannot_follow(prev: Option<EntryId>, entries: &[Entry], term: Term) -> bool {
+    let ids = || entries.iter().map(|entry| entry.id);
+    let mut pairs = prev.into_iter().chain(ids()).zip(ids().skip(usize::from(prev.is_none())));
+    pairs.any(|(one, next)| one.index.0.wrapping_add(1) != next.index.0 || next.term < one.term)
+        || ids().any(|id| {
+            id.term > term || id.index > Index::MAX || id.term == Term::ZERO || id.index.0 == 0
+        })
+        || entries.iter().any(|entry| match &entry.payload {
+            Payload::Membership(membership) => is_invalid(membership),
+            Payload::Noop | Payload::Command(_) => false,
+        })
+}
+
 /// Returns true if no correct node sends this message to `node`: it must be rejected and counted.
 pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
     let term = message.term;
@@ -343,15 +376,7 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
             Body::RequestVote { last, .. } => ahead(*last),
             Body::AppendEntries { prev, entries, committed } => {
                 ahead(*prev) || half_zero(*prev) || beyond(*committed) || {
-                    let ids = || entries.iter().map(|entry| entry.id);
-                    let mut pairs = std::iter::once(*prev).chain(ids()).zip(ids());
-                    pairs.any(|(one, next)| {
-                        one.index.0.wrapping_add(1) != next.index.0 || next.term < one.term
-                    }) || ids().any(|id| ahead(id) || id.term == Term::ZERO)
-                        || entries.iter().any(|entry| match &entry.payload {
-                            Payload::Membership(membership) => is_invalid(membership),
-                            Payload::Noop | Payload::Command(_) => false,
-                        })
+                    cannot_follow(Some(*prev), entries, term)
                 }
             }
             Body::AppendEntriesReply(AppendOutcome::Rejected { prev, hint }) => {
@@ -392,6 +417,18 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
             | Body::UnknownIncarnation
             | Body::TakeoverAllowed
             | Body::LogIsComplete => false,
+            Body::RequestEntries { first, last } => {
+                ahead(*first) || half_zero(*first) || first.index.0 == 0 || {
+                    *last < first.index || beyond(*last)
+                }
+            }
+            Body::RequestEntriesReply { entries, snapshot } => {
+                let offer = |meta: &SnapshotMeta| Body::InstallSnapshot { meta: meta.clone() };
+                let offered =
+                    snapshot.as_ref().map(|meta| Message { body: offer(meta), ..*message });
+                cannot_follow(None, entries, term)
+                    || offered.is_some_and(|offered| is_impossible(&offered, node))
+            }
         }
 }
 

@@ -9,8 +9,8 @@ use proptest::test_runner::{TestRng, TestRunner};
 
 use quorate::raft::{Config, Raft, StartError};
 use quorate::types::{
-    Entry, EntryId, HardState, Incarnation, Index, Instant, Membership, NodeId, Payload, Restored,
-    SnapshotMeta, Term,
+    DamagedEntry, Entry, EntryId, HardState, Incarnation, Index, Instant, Membership, NodeId,
+    Payload, Restored, SnapshotMeta, Term,
 };
 
 /// Generates small numbers, which conflict in every way, and a few extremes.
@@ -27,7 +27,11 @@ fn restored() -> impl Strategy<Value = Restored> {
     let runs = prop::collection::vec(id(), 0..4);
     let numbers = (number(), number(), number(), number());
     let ids = prop_oneof![id().prop_map(|id| (id, id)), (id(), id())];
-    (numbers, ids, runs, tail).prop_map(|(numbers, (snapshot, base), runs, tail)| Restored {
+    let damaged = prop::collection::vec(id(), 1..3).prop_map(Some);
+    let damaged = prop_oneof![4 => Just(Some(Vec::new())), 1 => damaged, 1 => Just(None)];
+    let place = |id| DamagedEntry { id, is_membership: false };
+    let parts = (numbers, ids, runs, tail, damaged);
+    parts.prop_map(move |(numbers, (snapshot, base), runs, tail, damaged)| Restored {
         incarnation: Incarnation::default(),
         hard_state: HardState::new(Term(numbers.0), Some(NodeId(1))),
         committed: Index(numbers.1),
@@ -35,6 +39,7 @@ fn restored() -> impl Strategy<Value = Restored> {
         base,
         runs,
         last: Index(numbers.2),
+        damaged: damaged.unwrap_or(tail.clone()).into_iter().map(place).collect(),
         memberships: Vec::new(),
         tail: tail.into_iter().map(|id| Entry { id, payload: Payload::Noop }).collect(),
         applied: Index(numbers.3),
@@ -42,8 +47,9 @@ fn restored() -> impl Strategy<Value = Restored> {
 }
 
 /// Every error in a restored state.
-const WRONG: [&str; 15] = [
+const WRONG: [&str; 17] = [
     "applied is before the snapshot or after last",
+    "damaged entries do not ascend from the base, or differ from runs",
     "last exceeds the maximum index",
     "last is before the base",
     "last is before the snapshot",
@@ -56,6 +62,7 @@ const WRONG: [&str; 15] = [
     "the base has an index without a term, or a term without an index",
     "the snapshot is before the base",
     "the snapshot's term differs from the log's",
+    "the tail has a damaged entry",
     "the term exceeds the maximum",
     "the term is lower than the last entry's term",
 ];

@@ -126,6 +126,7 @@ fn report() -> Report {
         snapshot: Index(10),
         base: Index(9),
         disk_full: true,
+        damaged_entries: 5,
         tail_bytes: 1,
         unapplied_bytes: 2,
         outbox_messages: 3,

@@ -70,6 +70,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
         Entry { id: id(3, 14), payload: Payload::Command(Command::from("")) },
         Entry { id: id(3, 15), payload: Payload::Membership(staged()) },
     ];
+    let contents = entries[..2].to_vec();
     let accepted = AppendOutcome::Accepted { matched: Index(14) };
     let no_space = AppendOutcome::NoSpace { verified: Index(12) };
     let nodes = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
@@ -78,6 +79,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
     let seen = BootstrapPeer { id: NodeId(1), incarnation: Incarnation(0x0111), start_id: 0xb007 };
     let root = Root([0xab; 32]);
     let meta = SnapshotMeta { last: id(3, 14), membership, bytes: 0x01_0000_0000, root };
+    let snapshot = meta.clone();
     let rejected = AppendOutcome::Rejected { prev: Index(11), hint: id(1, 9) };
     let heartbeat = Heartbeat {
         confirmed: 76,
@@ -127,6 +129,12 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("UnknownIncarnation", Body::UnknownIncarnation),
         ("TakeoverAllowed", Body::TakeoverAllowed),
         ("LogIsComplete", Body::LogIsComplete),
+        ("RequestEntries", Body::RequestEntries { first: id(2, 12), last: Index(14) }),
+        ("RequestEntriesReply", Body::RequestEntriesReply { entries: contents, snapshot: None }),
+        (
+            "RequestEntriesReply-snapshot",
+            Body::RequestEntriesReply { entries: Vec::new(), snapshot: Some(snapshot) },
+        ),
     ]
 }
 

@@ -99,6 +99,7 @@ fn any_meta() -> impl Strategy<Value = SnapshotMeta> {
 
 fn any_body() -> impl Strategy<Value = Body> {
     let entries = prop::collection::vec(any_entry(), 0..20);
+    let contents = prop::collection::vec(any_entry(), 0..20);
     prop_oneof![
         (any_term(), any_id()).prop_map(|(next_term, last)| Body::PreVote { next_term, last }),
         (any_term(), any::<bool>())
@@ -107,6 +108,9 @@ fn any_body() -> impl Strategy<Value = Body> {
         Just(Body::TimeoutNow),
         Just(Body::TakeoverAllowed),
         Just(Body::LogIsComplete),
+        (any_id(), any_index()).prop_map(|(first, last)| Body::RequestEntries { first, last }),
+        (contents, prop::option::of(any_meta()))
+            .prop_map(|(entries, snapshot)| { Body::RequestEntriesReply { entries, snapshot } }),
         Just(Body::UnknownIncarnation),
         prop::collection::vec(any_bootstrap_peer(), 0..6)
             .prop_map(|seen| Body::BootstrapProbe { seen }),

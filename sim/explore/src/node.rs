@@ -164,7 +164,7 @@ impl Node {
         let log = self.raft.log();
         match log.slice(Index(1), log.last().index, usize::MAX, usize::MAX) {
             quorate::log::Slice::Hot(entries) => entries,
-            quorate::log::Slice::Cold { .. } => unreachable!("a short log stays in memory"),
+            other => unreachable!("a short log stays in memory: {other:?}"),
         }
     }
 

@@ -68,6 +68,12 @@ pub(super) fn message(message: &Message) -> String {
         Body::ReadIndexReply { index, .. } => {
             format!("{from}'s ReadIndexReply in term {term} with read index {index}")
         }
+        Body::RequestEntries { first, last } => {
+            format!("{from}'s RequestEntries for the entries from {first} to {last}")
+        }
+        Body::RequestEntriesReply { entries, .. } => {
+            format!("{from}'s RequestEntriesReply with {} entries", entries.len())
+        }
         Body::TimeoutNow => {
             format!("{from}'s TimeoutNow in term {term}, which starts the receiver's campaign")
         }

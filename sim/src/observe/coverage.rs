@@ -103,6 +103,8 @@ spots! {
     FetchForApply "fetch/for-apply" true
     /// A node reads entries from its disk for a peer.
     FetchForPeer "fetch/for-peer" true
+    /// A node reads entries from its disk for a peer whose disk lost them.
+    FetchForRepair "fetch/for-repair" false
     /// The disk returns fewer entries than the node asked for.
     FetchShort "fetch/short" true
     /// A node that never crashed reads entries that were in its memory before.
@@ -370,6 +372,8 @@ const RECEIVED: [Mark; MessageKind::ALL.len()] = [
     must("received/unknown-incarnation"),
     may("received/takeover-allowed"),
     may("received/log-is-complete"),
+    may("received/request-entries"),
+    may("received/request-entries-reply"),
 ];
 
 const MESSAGE_REJECTED_FROM: usize = SPOTS.len();

@@ -23,6 +23,7 @@ pub(crate) fn detail(status: &Status) -> String {
         parts.push("disk full".to_owned());
     }
     let counts = [
+        ("damaged entries", status.damaged_entries),
         ("pending reads", status.reads_waiting),
         ("messages waiting for the disk", status.outbox_messages),
     ];

@@ -21,6 +21,7 @@ pub(crate) fn follower(id: NodeId, term: Term) -> Status {
         snapshot: Index::ZERO,
         base: Index::ZERO,
         disk_full: false,
+        damaged_entries: 0,
         tail_bytes: 0,
         unapplied_bytes: 0,
         outbox_messages: 0,

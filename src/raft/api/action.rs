@@ -48,6 +48,14 @@ pub enum Action {
         /// The most bytes of entries to return, as `Entry::bytes` counts them.
         bytes_max: usize,
     },
+    /// Write the contents of these damaged entries back to the disk, if they match the entries'
+    /// headers there, then report `Input::Repaired`. One repair is under way at a time. Entries
+    /// that were truncated or compacted since are left out.
+    Repair(Vec<Entry>),
+    /// Make this snapshot of another node the current one, as it is received and durable as a file,
+    /// and keep the log: it has the snapshot's last entry. Then report `Input::SnapshotTaken`. The
+    /// snapshot covers damaged entries.
+    AdoptSnapshot(SnapshotMeta),
     /// The proposal is committed and will be applied on every node. With
     /// [`Acknowledge::AllLive`](crate::types::Acknowledge::AllLive), it is also on the disk of
     /// every voter that this leader has heard from within the longest election timeout.

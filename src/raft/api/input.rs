@@ -4,8 +4,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::types::{
-    Acknowledge, Change, Command, Entry, Index, Message, NodeId, Proposal, ReadLevel, SnapshotMeta,
-    Tag, WriteId,
+    Acknowledge, Change, Command, DamagedEntry, Entry, EntryId, Index, Message, NodeId, Proposal,
+    ReadLevel, SnapshotMeta, Tag, WriteId,
 };
 
 /// One event that a node has to process; `Raft::step` takes one at a time.
@@ -22,13 +22,20 @@ pub enum Input {
     /// that ends there.
     Applied(Index),
     /// The entries that an `Action::Fetch` requested: consecutive from its `first`, and at least
-    /// one unless the log was truncated or compacted since the request.
+    /// one unless the log was truncated or compacted since the request, or the first entry was
+    /// reported as damaged before.
     Fetched {
         /// The consumer that the fetch named.
         consumer: Consumer,
         /// The entries that the disk returned: a prefix of the requested range.
         entries: Vec<Entry>,
     },
+    /// The disk cannot return the contents of these entries any more. A read that met them reports
+    /// them before its [`Input::Fetched`].
+    Damaged(Vec<DamagedEntry>),
+    /// The write of an `Action::Repair` has ended: these of its entries, or of an earlier one, are
+    /// intact and durable now.
+    Repaired(Vec<EntryId>),
     /// Users propose commands, in this order. Each proposal ends in exactly one of
     /// `Action::Committed`, `Action::Rejected` and `Action::Unknown`; with
     /// [`Acknowledge::LeaderOnly`], in exactly one of `Action::MayBeLost` and `Action::Rejected`.
@@ -68,10 +75,10 @@ pub enum Input {
         /// The voter that becomes the leader; `None` lets the leader choose the best target.
         to: Option<NodeId>,
     },
-    /// The disk has a verified snapshot of the state machine as of `meta.last`. A node that has a
-    /// later snapshot ignores this input.
+    /// The disk has a verified snapshot as of `meta.last`: of this node's state machine, or the one
+    /// of an `Action::AdoptSnapshot`. A node that has a later snapshot ignores this input.
     SnapshotTaken {
-        /// The snapshot; every entry that it covers is applied.
+        /// The snapshot; every entry that it covers is applied, unless it was adopted.
         meta: SnapshotMeta,
         /// Entries through this index may be compacted; at most the snapshot's last. A peer that
         /// lacks only entries after it needs no snapshot.
@@ -121,4 +128,6 @@ pub enum Consumer {
     Apply,
     /// A peer that lags behind the entries kept in memory.
     Peer(NodeId),
+    /// A peer whose disk lost the entries.
+    Repair(NodeId),
 }

@@ -7,7 +7,8 @@ use crate::raft::api::action::Action;
 use crate::raft::api::input::{Consumer, Input};
 use crate::types::text::texts;
 use crate::types::{
-    Acknowledge, EntryList, Freshness, Proposal, ReadLevel, RoleName, Status, Write,
+    Acknowledge, DamagedEntry, EntryId, EntryList, Freshness, Proposal, ReadLevel, RoleName,
+    Status, Write,
 };
 
 impl fmt::Display for Status {
@@ -26,6 +27,8 @@ texts! { Input:
     Self::Persisted(write) => "flushed {write}";
     Self::Applied(index) => "applied {index}";
     Self::Fetched { consumer, entries } => "fetched {} for {consumer}", EntryList(entries);
+    Self::Damaged(entries) => "damaged {}", fmt::from_fn(|f| fmt_ids(ids_of(entries), f));
+    Self::Repaired(ids) => "repaired {}", fmt::from_fn(|f| fmt_ids(ids.iter().copied(), f));
     Self::Propose(proposals) => "{}", fmt::from_fn(|f| fmt_proposals(proposals, f));
     Self::Read { tag, level: ReadLevel::Linearizable, .. } => "read {tag}";
     Self::Read { tag, level: ReadLevel::Replica, conflict } =>
@@ -53,6 +56,8 @@ texts! { Action:
     Self::Restore(meta) => "restores snapshot at {}", meta.last;
     Self::ReceiveSnapshot { from, meta } => "requests snapshot at {} from {from}", meta.last;
     Self::Fetch { consumer, first, last, .. } => "fetches {first}..{last} for {consumer}";
+    Self::Repair(entries) => "repairs {}", EntryList(entries);
+    Self::AdoptSnapshot(meta) => "adopts snapshot at {}", meta.last;
     Self::Committed { tag, id } => "committed {tag} at {id}";
     Self::MayBeLost { tag, id } => "may be lost {tag}: appended at {id}";
     Self::MembershipChangeCommitted { tag, id } => "membership change {tag} committed at {id}";
@@ -87,6 +92,20 @@ fn fmt_proposals(proposals: &[Proposal], f: &mut fmt::Formatter<'_>) -> fmt::Res
     Ok(())
 }
 
+fn ids_of(entries: &[DamagedEntry]) -> impl Iterator<Item = EntryId> {
+    entries.iter().map(|entry| entry.id)
+}
+
+/// Writes the ids with commas between them; `none` without ids.
+fn fmt_ids(ids: impl Iterator<Item = EntryId>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut separator = "";
+    for id in ids {
+        write!(f, "{separator}{id}")?;
+        separator = ",";
+    }
+    if separator.is_empty() { f.write_str("none") } else { Ok(()) }
+}
+
 /// Writes only the parts that the write has: it omits a commit index of 0 and an unchanged hard
 /// state.
 fn fmt_write(write: &Write, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,4 +134,5 @@ fn fmt_write(write: &Write, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 texts! { Consumer:
     Self::Apply => "apply";
     Self::Peer(id) => "{id}";
+    Self::Repair(id) => "repair of {id}";
 }

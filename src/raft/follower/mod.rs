@@ -204,7 +204,7 @@ impl Follower {
         }
         // `verified` may be in memory only; the leader counts `matched`, which is on the disk too.
         let (verified, base) = (self.verified, common.log().base().index);
-        let matched = verified.min(common.log().durable());
+        let matched = verified.min(common.log().intact());
         // While an install is pending, the log counts fewer entries as durable. The base is at or
         // after every index that this node acknowledged in this term, so the leader sees no
         // rolled-back disk.
@@ -454,7 +454,10 @@ fn append_from(common: &mut Common, entries: Vec<Entry>, first: Index) {
     common.reject_reads_after(common.log().last().index);
 }
 
+/// Acknowledges the log up to `matched`, but no damaged entry and none after one, because a
+/// committed entry must be intact on a quorum (docs/REPAIR.md, R4).
 fn send_accepted(common: &mut Common, from: NodeId, matched: Index) {
     assert!(matched <= common.log().last().index, "an acknowledged entry exists");
+    let matched = matched.min(common.log().last_before_damage());
     common.send(from, Body::AppendEntriesReply(AppendOutcome::Accepted { matched }));
 }

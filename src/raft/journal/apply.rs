@@ -49,7 +49,7 @@ impl Apply {
         self.fetches.push((consumer, first, last));
         let bytes_max = match consumer {
             Consumer::Apply => config.apply_bytes_max,
-            Consumer::Peer(_) => config.message_bytes_max,
+            Consumer::Peer(_) | Consumer::Repair(_) => config.message_bytes_max,
         };
         output.push(Action::Fetch { consumer, first, last, bytes_max });
     }
@@ -93,7 +93,8 @@ impl Apply {
         }
         let (entries_max, bytes_max) = (config.message_entries_max, config.apply_bytes_max);
         match journal.log().next_to_apply(entries_max, bytes_max) {
-            None => {}
+            // A damaged entry is applied once a peer has provided its content.
+            None | Some((_, Slice::Damaged)) => {}
             Some((_, Slice::Hot(entries))) => apply(entries, journal, output),
             Some((first, Slice::Cold { last })) => {
                 self.fetch(Consumer::Apply, first, last, config, output);

@@ -7,7 +7,7 @@ pub(crate) mod snapshots;
 
 use crate::log::Log;
 use crate::raft::journal::outbox::Outbox;
-use crate::types::{Entry, Index, Instant, Membership, SnapshotMeta, Write, WriteId};
+use crate::types::{Entry, EntryId, Index, Instant, Membership, SnapshotMeta, Write, WriteId};
 
 /// The log, the last snapshot, and the writes that make them durable. A change of one cannot miss
 /// the others.
@@ -84,6 +84,22 @@ impl Journal {
         if base > self.log.base().index {
             self.log.compact(base);
         }
+    }
+
+    /// Records another node's snapshot of this log, which replaces the entries up to its last one.
+    pub(crate) fn adopt_snapshot(&mut self, meta: SnapshotMeta) {
+        self.log.adopt_snapshot(&meta);
+        self.snapshot = meta;
+    }
+
+    /// Marks a durable entry of the log as damaged.
+    pub(crate) fn mark_damaged(&mut self, id: EntryId) {
+        self.log.mark_damaged(id);
+    }
+
+    /// Marks an entry as intact again, with its content if that is a membership.
+    pub(crate) fn mark_repaired(&mut self, id: EntryId, membership: Option<&Membership>) {
+        self.log.mark_repaired(id, membership);
     }
 
     /// Restarts the log from a snapshot of this same log.

@@ -16,11 +16,16 @@ pub(crate) fn on_taken(common: &mut Common, meta: SnapshotMeta, base: Index) {
     if last.index < common.log().snapshot().index {
         return;
     }
+    assert!(common.log().has(last), "contract: a snapshot ends with an entry of the log");
+    if common.repair.end_adoption(last) && last.index > common.log().applied() {
+        return common.journal.adopt_snapshot(meta);
+    }
     assert!(
         last.index <= common.log().applied(),
         "contract: a snapshot covers applied entries only"
     );
-    assert!(common.log().has(last), "contract: a snapshot ends with an entry of the log");
+    // No damaged entry that the snapshot covers is kept for peers.
+    let base = common.log().last_damaged_through(last.index).map_or(base, |it| it.max(base));
     let membership = common.log().membership_at(last.index);
     assert!(
         membership == Some(&meta.membership),

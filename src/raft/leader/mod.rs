@@ -180,10 +180,10 @@ impl Leader {
         index
     }
 
-    /// The last index up to which a quorum has the log on its disks.
+    /// The last index up to which a quorum has the log on its disks, intact.
     fn quorum_matched(&self, common: &Common) -> Index {
-        let durable = common.log().durable().0;
-        Index(self.quorum_reached(common, durable, |peer| peer.matched().0))
+        let own = common.log().intact().0;
+        Index(self.quorum_reached(common, own, |peer| peer.matched().0))
     }
 
     /// Commits the entries that a quorum has on its disks (Raft §5.3), if the last one is of this
@@ -285,7 +285,8 @@ impl Leader {
         if common.config().check_quorum && !self.has_quorum_contact(common) {
             return Transition::Follow { term: common.term(), leader: None };
         }
-        if common.disk_is_stuck() {
+        let span = common.config().election_timeout_max;
+        if common.disk_is_stuck() || common.repair.has_blocked_for(span, common.now()) {
             transfer::yield_leadership(common, &self.peers, &mut self.lease);
             return Transition::Follow { term: common.term(), leader: None };
         }

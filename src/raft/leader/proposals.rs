@@ -82,7 +82,7 @@ pub(crate) fn answer_all_live(common: &mut Common, peers: &Peers, proposals: &mu
     let own = common.log().membership().is_voter(common.id());
     let mut reached = common.log().committed();
     if own {
-        reached = reached.min(common.log().durable());
+        reached = reached.min(common.log().intact());
     }
     for (id, peer) in peers.iter() {
         if common.log().membership().is_voter(id) && !suspects(common, peer) {

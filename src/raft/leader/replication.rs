@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::log::Slice;
+use crate::log::{Log, Slice};
 use crate::progress::{Mode, Progress, Window};
 use crate::raft::api::input::Consumer;
 use crate::raft::common::Common;
@@ -24,8 +24,8 @@ const FIRST: Index = Index(1);
 /// Sends the peer the entries that it lacks, within its window; entries that are only on the disk
 /// are fetched first. Without entries to send, it sends an empty append if the peer does not know
 /// whether its log matches, or if `commit_due` says that the peer [must learn](needs_commit) the
-/// commit index now. A peer that needs compacted entries, or the first membership, which is not an
-/// entry, is offered a snapshot. `round` is the last heartbeat round sent.
+/// commit index now. A peer that [needs a snapshot](needs_snapshot) is offered
+/// one. `round` is the last heartbeat round sent.
 pub(crate) fn replicate_to(
     common: &mut Common,
     peer: NodeId,
@@ -33,10 +33,7 @@ pub(crate) fn replicate_to(
     round: u64,
     commit_due: bool,
 ) {
-    let first_membership_is_compacted = common.log().membership_at(Index::ZERO).is_none();
-    if progress.next() <= common.log().base().index
-        || (progress.next() == FIRST && first_membership_is_compacted)
-    {
+    if needs_snapshot(common.log(), progress.next()) {
         return snapshots::offer(common, peer, progress, round);
     }
     let last = common.log().last().index;
@@ -50,6 +47,16 @@ pub(crate) fn replicate_to(
     if needs_append || (commit_due && needs_commit(common, progress)) {
         send_entries(common, peer, progress, Vec::new(), round);
     }
+}
+
+/// Whether a peer whose next entry is at `next` needs a snapshot: the entry is compacted, or
+/// damaged and covered by this node's snapshot, or it is the first one and the first membership,
+/// which is not an entry, is compacted.
+fn needs_snapshot(log: &Log, next: Index) -> bool {
+    let first_membership_is_compacted = log.membership_at(Index::ZERO).is_none();
+    next <= log.base().index
+        || (next <= log.snapshot().index && log.is_damaged(next) && next < log.tail_first())
+        || (next == FIRST && first_membership_is_compacted)
 }
 
 /// Panics if more is in flight to the peer than its window allows.
@@ -109,6 +116,8 @@ fn next_entries(
             common.fetch(Consumer::Peer(peer), first, last);
             None
         }
+        // The peer gets the entry once another one has provided its content.
+        Slice::Damaged => None,
     }
 }
 

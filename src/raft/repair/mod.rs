@@ -1,0 +1,204 @@
+//! Repair of damaged entries: their contents come from any other member that has the same entries,
+//! whichever node leads (docs/REPAIR.md, R5). Requests and replies concern no term.
+
+pub(crate) mod serving;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::log::Log;
+use crate::raft::api::action::{Action, MessageRejectReason};
+use crate::raft::common::Common;
+use crate::types::{
+    Body, DamagedEntry, Entry, EntryId, Index, Instant, Membership, NodeId, SnapshotMeta,
+};
+
+/// The repair under way. It is empty while no entry is damaged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Repair {
+    /// The member that was asked last.
+    asked: Option<NodeId>,
+    /// The time of the next request.
+    due: Instant,
+    /// The last index that was requested or written: the next request is for later entries, or
+    /// begins again at the first damaged one.
+    through: Index,
+    /// Whether a write of contents is under way.
+    is_writing: bool,
+    /// The last entry of the snapshot that the disk was asked to adopt.
+    adopting: Option<EntryId>,
+    /// The memberships among the contents that were passed to the disk.
+    memberships: BTreeMap<Index, Membership>,
+    /// When this node's leadership was first blocked by an entry that it can neither commit nor
+    /// send.
+    blocked_since: Option<Instant>,
+}
+
+impl Repair {
+    /// The time of the next request; `Instant::NEVER` if none is due before another input.
+    pub(crate) fn deadline(&self, log: &Log) -> Instant {
+        if self.is_writing || log.damaged_entries() == 0 { Instant::NEVER } else { self.due }
+    }
+
+    /// Whether a damaged entry after the commit index has kept this node, which leads, from
+    /// committing since `span` before `now` or longer. Such a leader has no other way on than to
+    /// let another node lead, because an entry that a leader has sent is never truncated by itself.
+    pub(crate) fn has_blocked_for(&self, span: core::time::Duration, now: Instant) -> bool {
+        self.blocked_since.is_some_and(|since| now >= since.after(span))
+    }
+
+    /// Whether the disk has adopted the snapshot that ends with `last`, as it was asked to do.
+    pub(crate) fn end_adoption(&mut self, last: EntryId) -> bool {
+        self.adopting.take_if(|adopting| *adopting == last).is_some()
+    }
+
+    /// Panics if the state contradicts the log.
+    pub(crate) fn assert_invariants(&self, log: &Log) {
+        let has_damage = log.damaged_entries() > 0;
+        assert!(has_damage || self.blocked_since.is_none(), "only damage blocks a leader");
+        assert!(has_damage || self.memberships.is_empty(), "contents are kept during a repair");
+    }
+}
+
+/// Records that the disk has lost the contents of these entries.
+pub(crate) fn on_damaged(common: &mut Common, entries: &[DamagedEntry]) {
+    entries.iter().for_each(|entry| common.journal.mark_damaged(entry.id));
+}
+
+/// Records that these entries are intact on the disk again.
+pub(crate) fn on_repaired(common: &mut Common, repaired: &[EntryId]) {
+    assert!(common.repair.is_writing, "contract: a repair was requested");
+    common.repair.is_writing = false;
+    for id in repaired {
+        let membership = common.repair.memberships.remove(&id.index);
+        common.journal.mark_repaired(*id, membership.as_ref());
+    }
+    if repaired.is_empty() {
+        // The contents did not match, or share a sector with an entry that is still missing.
+        common.repair.due = common.now().after(common.config().heartbeat_interval);
+    } else {
+        common.repair.due = common.now();
+    }
+}
+
+/// Takes the next step of the repair, if one is due.
+pub(crate) fn advance(common: &mut Common) {
+    if common.log().damaged_entries() == 0 {
+        let Repair { is_writing, adopting, .. } = common.repair;
+        common.repair = Repair { is_writing, adopting, ..Repair::default() };
+        return;
+    }
+    let is_blocked = common.log().first_damaged_after(common.log().committed()).is_some();
+    let since = common.repair.blocked_since.unwrap_or(common.now());
+    common.repair.blocked_since = is_blocked.then_some(since);
+    if common.repair.is_writing {
+        return;
+    }
+    let in_memory = damaged_in_memory(common.log());
+    if !in_memory.is_empty() {
+        return write(common, in_memory);
+    }
+    if common.repair.due <= common.now() {
+        request(common);
+    }
+}
+
+/// Returns the first damaged entries that are still in memory.
+fn damaged_in_memory(log: &Log) -> Vec<Entry> {
+    let mut found: Vec<Entry> = Vec::new();
+    let mut next = log.first_damaged_after(log.tail_first().previous());
+    while let Some(index) = next.filter(|_| found.len() < Body::ENTRIES_MAX) {
+        found.extend(log.in_memory(index).cloned());
+        next = log.first_damaged_after(index);
+    }
+    found
+}
+
+/// Requests the next damaged entries from the next member.
+fn request(common: &mut Common) {
+    let log = common.log();
+    let first = log.first_damaged_after(common.repair.through);
+    let first = first.or_else(|| log.first_damaged_after(Index::ZERO));
+    let first = first.expect("the caller checked that an entry is damaged");
+    let mut last = first;
+    while log.is_damaged(last.next()) && last.0 - first.0 + 1 < Body::ENTRIES_MAX as u64 {
+        last = last.next();
+    }
+    let term = log.term_at(first).expect("a damaged entry is in the log");
+    let Some(member) = next_member(common) else {
+        common.repair.due = Instant::NEVER;
+        return;
+    };
+    let retry_after = common.config().heartbeat_interval;
+    common.repair.asked = Some(member);
+    common.repair.due = common.now().after(retry_after);
+    common.send(member, Body::RequestEntries { first: EntryId::new(term, first), last });
+}
+
+/// Returns the member to ask next: each in turn, by id.
+fn next_member(common: &Common) -> Option<NodeId> {
+    let own = common.id();
+    let others = || common.log().membership().ids().filter(move |id| *id != own);
+    let after = |asked: NodeId| others().find(move |id| *id > asked);
+    common.repair.asked.and_then(after).or_else(|| others().next())
+}
+
+/// Handles a reply: writes the contents that it has, or begins to receive its snapshot.
+pub(crate) fn on_reply(
+    common: &mut Common,
+    from: NodeId,
+    entries: Vec<Entry>,
+    snapshot: Option<SnapshotMeta>,
+) {
+    let log = common.log();
+    let is_wanted = |entry: &Entry| log.has(entry.id) && log.is_damaged(entry.id.index);
+    let wanted: Vec<Entry> = entries.into_iter().filter(is_wanted).collect();
+    let covering = snapshot.filter(|meta| covers_damage(log, meta));
+    if !wanted.is_empty() && !common.repair.is_writing {
+        return write(common, wanted);
+    }
+    match covering {
+        Some(meta) if wanted.is_empty() => {
+            common.output.push(Action::ReceiveSnapshot { from, meta });
+        }
+        _ => {
+            let name = "RequestEntriesReply";
+            common.reject_message(from, name, MessageRejectReason::StaleReply);
+        }
+    }
+}
+
+/// Whether the snapshot replaces damaged entries of this log that no snapshot of this node covers.
+fn covers_damage(log: &Log, meta: &SnapshotMeta) -> bool {
+    let last = meta.last.index;
+    log.last_before_damage() < last && last <= log.durable() && log.has(meta.last)
+}
+
+/// Passes contents of damaged entries to the disk.
+fn write(common: &mut Common, entries: Vec<Entry>) {
+    assert!(!common.repair.is_writing, "one repair is under way at a time");
+    let last = entries.last().expect("a repair has contents").id.index;
+    common.repair.memberships.extend(entries.iter().filter_map(Entry::membership));
+    common.repair.through = last;
+    common.repair.is_writing = true;
+    common.output.push(Action::Repair(entries));
+}
+
+/// Begins to adopt a received snapshot that covers damaged entries of this log, and returns true;
+/// returns false if it covers none.
+pub(crate) fn adopt_snapshot(common: &mut Common, meta: &SnapshotMeta) -> bool {
+    let covers = covers_damage(common.log(), meta);
+    if covers {
+        common.repair.adopting = Some(meta.last);
+        common.output.push(Action::AdoptSnapshot(meta.clone()));
+    }
+    covers
+}
+
+#[cfg(feature = "explore")]
+impl Repair {
+    /// The instants in the state.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        [&mut self.due].into_iter().chain(&mut self.blocked_since)
+    }
+}

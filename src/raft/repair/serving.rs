@@ -1,0 +1,43 @@
+//! Requests of other nodes for the contents of entries that their disks lost.
+
+use alloc::vec::Vec;
+
+use crate::log::Slice;
+use crate::raft::api::action::MessageRejectReason;
+use crate::raft::api::input::Consumer;
+use crate::raft::common::Common;
+use crate::types::{Body, Entry, EntryId, Index, NodeId};
+
+/// Replies with the requested entries, as many as one message holds, or reads them from the disk
+/// first. A request that arrives while one of the same node is served is dropped; that node repeats
+/// it.
+pub(crate) fn on_request(common: &mut Common, from: NodeId, first: EntryId, last: Index) {
+    if !common.log().membership().is_member(from) {
+        let reason = MessageRejectReason::NotVoter;
+        return common.reject_message(from, "RequestEntries", reason);
+    }
+    let (log, config) = (common.log(), common.config());
+    if first.index <= log.base().index || !log.has(first) {
+        return reply(common, from, first.index, Vec::new());
+    }
+    match log.slice(first.index, last, config.message_entries_max, config.message_bytes_max) {
+        Slice::Hot(entries) => reply(common, from, first.index, entries),
+        Slice::Cold { last } => common.fetch(Consumer::Repair(from), first.index, last),
+        Slice::Damaged => reply(common, from, first.index, Vec::new()),
+    }
+}
+
+/// Sends the entries that the disk returned to the node that needs them.
+pub(crate) fn on_fetched(common: &mut Common, to: NodeId, entries: Vec<Entry>) {
+    if let Some(first) = entries.first().map(|entry| entry.id.index) {
+        reply(common, to, first, entries);
+    }
+}
+
+/// Sends the entries, or this node's snapshot in their place if it covers the first one.
+fn reply(common: &mut Common, to: NodeId, first: Index, entries: Vec<Entry>) {
+    let snapshot = common.journal.snapshot();
+    let covers = entries.is_empty() && snapshot.last.index >= first;
+    let snapshot = covers.then(|| snapshot.clone());
+    common.send(to, Body::RequestEntriesReply { entries, snapshot });
+}
