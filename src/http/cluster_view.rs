@@ -90,6 +90,7 @@ fn node(report: &Report) -> Value {
         },
         "verification": verification_name(report.verification),
         "disk_full": status.disk_full,
+        "damaged_entries": status.damaged_entries,
         "peers": peers.collect::<Vec<_>>(),
     })
 }

@@ -50,6 +50,9 @@ function card({ id, member, report, progress }, leader, low, high) {
   if (member && member.priority !== 100) tags.push(`priority ${member.priority}`);
   const alerts = [];
   if (report && report.disk_full) alerts.push('disk full');
+  if (report && report.damaged_entries > 0) {
+    alerts.push(`repairing ${count(report.damaged_entries)} entries`);
+  }
   if (report && (report.verification === 'quarantined' || report.verification === 'no_majority')) {
     alerts.push(report.verification.replace('_', ' '));
   }

@@ -152,6 +152,10 @@ impl ClusterStatus {
             Ok(report) if report.status.disk_full => {
                 Some(format!("{}: the disk is full", row.member.id))
             }
+            Ok(report) if report.status.damaged_entries > 0 => {
+                let count = report.status.damaged_entries;
+                Some(format!("{}: repairing {count} damaged entries of the log", row.member.id))
+            }
             Ok(_) => None,
         };
         let mut warnings: Vec<String> = self.rows.iter().filter_map(warning).collect();
@@ -182,6 +186,7 @@ impl ClusterStatus {
                     object["applied"] = status.applied.0.into();
                     object["snapshot"] = status.snapshot.0.into();
                     object["disk_full"] = status.disk_full.into();
+                    object["damaged_entries"] = status.damaged_entries.into();
                 }
             }
             object

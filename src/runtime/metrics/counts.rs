@@ -56,6 +56,7 @@ pub(in crate::runtime) struct StateGauges {
     pub(in crate::runtime) reads_waiting: Gauge,
     pub(in crate::runtime) requests_pending: Gauge,
     pub(in crate::runtime) disk_full: Gauge,
+    pub(in crate::runtime) damaged_entries: Gauge,
     pub(in crate::runtime) verification: Gauge,
     pub(in crate::runtime) voters: Gauge,
     pub(in crate::runtime) learners: Gauge,
@@ -145,6 +146,7 @@ impl Counts {
         state.reads_waiting.set(status.reads_waiting as u64);
         state.requests_pending.set(node.requests_pending() as u64);
         state.disk_full.set(status.disk_full.into());
+        state.damaged_entries.set(status.damaged_entries as u64);
         state.verification.set(node.verification().number() as u64);
         let (taken, received) = node.snapshot_counts();
         self.events.snapshots.raise(&SnapshotStep::Taken, taken);

@@ -83,6 +83,8 @@ impl Families<'_, '_> {
         self.gauge("requests_pending", help, state.requests_pending.get())?;
         let help = "1 if the disk is full and accepts no more entries";
         self.gauge("disk_full", help, state.disk_full.get())?;
+        let help = "Entries of the log that the disk lost and peers are asked for";
+        self.gauge("damaged_entries", help, state.damaged_entries.get())?;
         let verifications = <StateVerification as Label>::NAMES;
         let verification = one_of("status", verifications, state.verification.get());
         let help = "1 for the current verification status of the state machine";
