@@ -31,6 +31,7 @@ const AREAS: &[&str] = &[
     "transfer",
     "survivor",
     "quarantine",
+    "repair",
 ];
 
 #[test]
@@ -96,6 +97,11 @@ fn survivor() {
 #[test]
 fn quarantine() {
     check_area("quarantine", 7);
+}
+
+#[test]
+fn repair() {
+    check_area("repair", 6);
 }
 
 #[test]

@@ -113,6 +113,14 @@ impl Cluster {
             Command::Restart { node, tail } => self.restart(node, tail),
             Command::Snapshot { node, trailing } => self.take_snapshot(node, trailing),
             Command::Receive { node, last } => self.receive_snapshot(node, last),
+            Command::Damage(node, indices) => {
+                self.node_mut(node)?.disk.image.damaged.extend(indices);
+                Ok(())
+            }
+            Command::Scrub(node) => {
+                let damaged = self.node(node)?.disk.image.damaged_entries();
+                self.give(node, Input::Damaged(damaged))
+            }
             Command::DiskFull(node, full) => self.give(node, Input::DiskFull(full)),
             Command::Quarantine(node, wrong) => self.give(node, Input::Quarantine(wrong)),
             Command::Rebuild { node, from } => self.rebuild(node, from),
@@ -390,9 +398,21 @@ impl Cluster {
                 Action::ReceiveSnapshot { meta, .. } => node.request_snapshot(meta),
                 Action::Committed { id: entry, .. } => self.safety.on_acknowledged(entry),
                 Action::Fetch { consumer, first, last, bytes_max } => {
+                    let met = node.disk.image.damaged.range(first..=last).next();
+                    if met.is_some() {
+                        inputs.push_back(Input::Damaged(node.disk.image.damaged_entries()));
+                    }
                     let entries = node.disk.image.entries(first, last, bytes_max);
                     let entries = entries.map_err(|why| format!("{id} {why}"))?;
                     inputs.push_back(Input::Fetched { consumer, entries });
+                }
+                Action::Repair(entries) => {
+                    inputs.push_back(Input::Repaired(node.disk.image.repair(&entries)));
+                }
+                Action::AdoptSnapshot(meta) => {
+                    let base = meta.last;
+                    node.disk.image.take_snapshot(meta.clone(), base);
+                    inputs.push_back(Input::SnapshotTaken { meta, base: base.index });
                 }
                 _ => {}
             }

@@ -75,6 +75,8 @@ pub(crate) enum Command {
         node: NodeId,
         last: Option<Index>,
     },
+    Damage(NodeId, Vec<Index>),
+    Scrub(NodeId),
     DiskFull(NodeId, bool),
     Quarantine(NodeId, bool),
     Rebuild {
@@ -126,7 +128,7 @@ pub(crate) enum KeptWrites {
 }
 
 /// The syntax of every command, for the error on a malformed one.
-const USAGES: [(&str, &str); 43] = [
+const USAGES: [(&str, &str); 45] = [
     (
         "cluster",
         "cluster 3 [learners=n4] [spares=n5] [casting=n1] [named=on] [priorities=n1!200] \
@@ -167,6 +169,8 @@ const USAGES: [(&str, &str); 43] = [
     ("restart", "restart n1 [tail=0]"),
     ("snapshot", "snapshot n1 [trailing=0]"),
     ("receive", "receive n1 [last=3]"),
+    ("damage", "damage n1 2 3 …"),
+    ("scrub", "scrub n1"),
     ("full", "full n1"),
     ("space", "space n1"),
     ("quarantine", "quarantine n1 [ends]"),
@@ -248,6 +252,12 @@ impl Command {
             ("isolate", [id]) => Command::Isolate(node(id)?),
             ("apply", [id]) => Command::Apply(node(id)?),
             ("peers", [id]) => Command::Peers(node(id)?),
+            ("damage", [id, indices @ ..]) if !indices.is_empty() => {
+                let index = |word: &&str| whole(word).map(Index);
+                let indices = indices.iter().map(index).collect::<Result<_, _>>()?;
+                Command::Damage(node(id)?, indices)
+            }
+            ("scrub", [id]) => Command::Scrub(node(id)?),
             ("full", [id]) => Command::DiskFull(node(id)?, true),
             ("space", [id]) => Command::DiskFull(node(id)?, false),
             ("quarantine", [id]) => Command::Quarantine(node(id)?, true),

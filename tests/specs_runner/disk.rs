@@ -1,10 +1,11 @@
 //! A node's disk: its durable image and the pending writes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use quorate::types::WriteId;
 use quorate::types::{
-    Entry, EntryId, HardState, Incarnation, Index, Membership, Restored, SnapshotMeta, Write,
+    DamagedEntry, Entry, EntryId, HardState, Incarnation, Index, Membership, Restored,
+    SnapshotMeta, Write,
 };
 
 use super::message::entries_after;
@@ -22,6 +23,8 @@ pub(crate) struct Image {
     pub(crate) base: EntryId,
     /// The entries after the base.
     pub(crate) log: Vec<Entry>,
+    /// The indices of the entries whose content is lost.
+    pub(crate) damaged: BTreeSet<Index>,
     /// The incarnation of the disk; zero if the script does not distinguish disks.
     pub(crate) incarnation: Incarnation,
     /// The disk was emptied: it has no membership.
@@ -73,6 +76,7 @@ impl Image {
         (self.snapshot, self.membership) = (snapshot.last, snapshot.membership);
         self.base = base;
         self.log.retain(|entry| entry.id.index > base.index);
+        self.damaged.retain(|index| *index > base.index);
     }
 
     /// Sets the number of last entries that the next start loads into memory.
@@ -89,13 +93,41 @@ impl Image {
         restored.memberships.retain(|(index, _)| *index > self.snapshot.index);
         restored.applied = self.snapshot.index;
         restored.incarnation = self.incarnation;
-        let kept = self.tail.unwrap_or(self.log.len()).min(self.log.len());
+        restored.damaged = self.damaged_entries();
+        let is_damaged = |entry: &DamagedEntry, index| entry.id.index == index;
+        restored
+            .memberships
+            .retain(|(index, _)| !restored.damaged.iter().any(|entry| is_damaged(entry, *index)));
+        let after_damage = self.damaged.last().map_or(self.log.len(), |last| {
+            self.log.iter().filter(|entry| entry.id.index > *last).count()
+        });
+        let kept = self.tail.unwrap_or(self.log.len()).min(after_damage);
         restored.tail.drain(..self.log.len() - kept);
         restored
     }
 
+    /// Returns the damaged entries.
+    pub(crate) fn damaged_entries(&self) -> Vec<DamagedEntry> {
+        let damaged = self.log.iter().filter(|entry| self.damaged.contains(&entry.id.index));
+        let place = |entry: &Entry| DamagedEntry {
+            id: entry.id,
+            is_membership: entry.membership().is_some(),
+        };
+        damaged.map(place).collect()
+    }
+
+    /// Writes the contents of damaged entries back, and returns the repaired entries.
+    pub(crate) fn repair(&mut self, contents: &[Entry]) -> Vec<EntryId> {
+        let log = &self.log;
+        let fits = |entry: &&Entry| log.contains(entry) && self.damaged.contains(&entry.id.index);
+        let repaired: Vec<EntryId> = contents.iter().filter(fits).map(|entry| entry.id).collect();
+        self.damaged.retain(|index| repaired.iter().all(|id| id.index != *index));
+        repaired
+    }
+
     /// Returns the first of the entries `first..=last`, up to `bytes_max` bytes but at least one.
-    /// The disk must have them unless they are compacted.
+    /// The disk must have them unless they are compacted, and returns none from the first damaged
+    /// one on.
     pub(crate) fn entries(
         &self,
         first: Index,
@@ -112,6 +144,8 @@ impl Image {
         let wrong = || format!("fetches {first}..{last}, which its disk does not hold");
         let mut entries = held.ok_or_else(wrong)?.to_vec();
         let mut bytes = 0;
+        let intact = entries.iter().take_while(|entry| !self.damaged.contains(&entry.id.index));
+        entries.truncate(intact.count());
         entries.retain(|entry| {
             bytes += entry.bytes();
             bytes <= bytes_max || entry.id.index == first
@@ -127,9 +161,11 @@ impl Image {
         if let Some(meta) = &write.install {
             self.take_snapshot(meta.clone(), meta.last);
             self.log.clear();
+            self.damaged.clear();
         }
         if let Some(first) = write.entries.first() {
             self.log.retain(|entry| entry.id.index < first.id.index);
+            self.damaged.retain(|index| *index < first.id.index);
             self.log.extend(write.entries.iter().cloned());
         }
     }

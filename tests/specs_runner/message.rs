@@ -127,6 +127,9 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
         "TimeoutNow" => Body::TimeoutNow,
         "TakeoverAllowed" => Body::TakeoverAllowed,
         "LogIsComplete" => Body::LogIsComplete,
+        "RequestEntries" => {
+            Body::RequestEntries { first: fields.id("first")?, last: fields.index("last")? }
+        }
         other => return Err(format!("a script cannot write a message `{other}`")),
     })
 }

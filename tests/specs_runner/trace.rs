@@ -81,6 +81,8 @@ impl Kind {
             Input::Message(message) => Kind::of_message(message),
             Input::Persisted(_)
             | Input::Fetched { .. }
+            | Input::Damaged(_)
+            | Input::Repaired(_)
             | Input::SnapshotTaken { .. }
             | Input::SnapshotReceived { .. }
             | Input::DiskFull(_) => Kind::Disk,
@@ -97,9 +99,11 @@ impl Kind {
     pub(crate) fn of_action(action: &Action) -> Kind {
         match action {
             Action::Send(message) => Kind::of_message(message),
-            Action::Persist(_) | Action::Fetch { .. } | Action::ReceiveSnapshot { .. } => {
-                Kind::Disk
-            }
+            Action::Persist(_)
+            | Action::Fetch { .. }
+            | Action::ReceiveSnapshot { .. }
+            | Action::Repair(_)
+            | Action::AdoptSnapshot(_) => Kind::Disk,
             Action::Apply(_) | Action::Restore(_) => Kind::Apply,
             Action::RoleChanged { .. } => Kind::Roles,
             Action::ActiveMembershipChanged(_) => Kind::Members,
