@@ -129,23 +129,16 @@ impl Rebuilding<'_> {
             .bytes(0, PAYLOAD_BYTES)
             .and_then(|payload| Block::decode(payload, &scan.segment).ok());
         let later = later_block(&headers, &scan, gap);
-        let found = match (known, &later) {
-            (Some(block), _) => {
-                self.from_bodies(disk, &scan, &headers, (block.body_offset, gap.end), Some(block))
-            }
-            (None, Some((_, later))) => {
-                let start = bodies_end(later, gap.end)?;
-                self.from_bodies(disk, &scan, &headers, (start, gap.end), None)
-            }
-            // The flush begins at the page that is furthest from its end: a flush holds no other.
-            (None, None) => {
-                let pages = (gap.offset + PAGE..gap.end).step_by(PAGE_BYTES);
-                let mut starts = pages.filter(|start| start.is_multiple_of(PAGE));
-                starts.find_map(|start| {
-                    self.from_bodies(disk, &scan, &headers, (start, gap.end), None)
-                })
-            }
+        // The flush begins at the page that is furthest from its end: a flush holds no other.
+        let first = match (known, &later) {
+            (Some(block), _) => block.body_offset,
+            (None, Some((_, later))) => bodies_end(later, gap.end)?,
+            (None, None) => gap.offset + PAGE,
         };
+        let pages = if known.is_some() { 1 } else { usize::MAX };
+        let mut starts = (first..gap.end).step_by(PAGE_BYTES).take(pages);
+        let found = starts
+            .find_map(|start| self.from_bodies(disk, &scan, &headers, (start, gap.end), known));
         let (mut block, records) = found?;
         let end = gap.offset + framed_bytes(block.bytes()) as u64;
         if end > block.body_offset || later.as_ref().is_some_and(|(offset, _)| *offset < end) {
@@ -297,10 +290,11 @@ impl Rebuilding<'_> {
             return is_missing.then(|| before(later));
         }
         let Directory { superblock, floor, segments, .. } = self.directory;
-        if floor.place.is_some_and(|(segment, _)| segment == segments[gap.place].0) {
+        let end = records.last().map(Record::link);
+        let place = end.map(|end| (segments[gap.place].0, end.id.index));
+        if floor.place.is_some() && floor.place == place {
             return Some(floor.seq);
         }
-        let end = records.last().map(Record::link);
         match self.last {
             // A start has written the last flush again here.
             Some((seq, prev, last)) if prev == block.prev && Some(last) == end => Some(seq),
@@ -308,7 +302,7 @@ impl Rebuilding<'_> {
             None if block.prev == Link::anchor(superblock.snapshot.last) => {
                 Some(superblock.log_start)
             }
-            None => None,
+            None => (block.prev == Link::default()).then_some(FlushSeq(1)),
         }
     }
 
