@@ -17,5 +17,6 @@ mod storage {
     mod mutated;
     mod operators;
     mod random;
+    mod repair;
     mod working;
 }

@@ -149,7 +149,9 @@ impl Record {
         bytes
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Option<Record> {
+    /// Decodes a header from its bytes.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Record> {
+        let reader = &mut Reader::new(bytes);
         let id = EntryId::new(Term(reader.u64()?), Index(reader.u64()?));
         let (kind, body_bytes) = (reader.u32()?, reader.u32()?);
         let (body, chain) = (Digest(reader.array()?), Digest(reader.array()?));
@@ -303,7 +305,9 @@ impl Block {
         let mut records = Vec::with_capacity(self.entries as usize);
         let mut length = 0_u64;
         for _ in 0..self.entries {
-            let record = Record::decode(&mut reader)
+            let record = reader
+                .bytes(RECORD_BYTES)
+                .and_then(Record::decode)
                 .ok_or("an entry has an unknown kind or an invalid size")?;
             let before = records.last().map_or(self.prev, Record::link);
             if record.id.index != before.id.index.next() || record.id.index > Index::MAX {

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use crate::storage::block::FlushSeq;
 use crate::storage::disk::FileName;
 use crate::storage::error::StorageError;
-use crate::storage::flush_bodies::FlushBodies;
+use crate::storage::flush_bodies::{FlushBodies, SectorAssembly};
 use crate::storage::index::LogIndex;
 use crate::storage::scan::HeaderBlock;
+use crate::storage::sector::PAGE_BYTES;
 use crate::storage::segment::NodeSegment;
 use crate::types::{DamagedEntry, Index};
 
@@ -55,11 +56,16 @@ impl BodyDamage {
         let (seq, place) = (found.block.seq, (segment.file(), *first));
         let damaged = bodies.damaged_by(bad).into_iter();
         self.entries.extend(damaged.map(|entry| DamagedBody { seq, entry, place }));
-        for offset in bad {
-            let sector = bodies.assemble(*offset);
-            if sector.is_complete() {
-                let content = segment.bodies.frame(*offset, &sector.payload);
-                self.known.insert((segment.file(), *offset), content);
+        // If the page cannot be read, no part of it can be written alone.
+        let page = |offset: &u64| offset / PAGE_BYTES as u64;
+        for page in bad.chunk_by(|one, next| page(one) == page(next)) {
+            let sectors: Vec<SectorAssembly> =
+                page.iter().map(|offset| bodies.assemble(*offset)).collect();
+            if sectors.iter().all(|sector| sector.is_complete(|_| true)) {
+                self.known.extend(page.iter().zip(sectors).map(|(offset, sector)| {
+                    let content = segment.bodies.frame(*offset, &sector.payload);
+                    ((segment.file(), *offset), content)
+                }));
             }
         }
     }

@@ -130,8 +130,9 @@ impl SectorAssembly {
         }
     }
 
-    /// Returns true if every byte of the sector is known.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.missing.is_empty()
+    /// Returns true if every byte of the sector is known, except for those of entries that are not
+    /// `live`, which are never read again and become zeros.
+    pub(crate) fn is_complete(&self, live: impl Fn(EntryId) -> bool) -> bool {
+        !self.missing.iter().any(|part| live(part.entry))
     }
 }

@@ -25,6 +25,7 @@ mod operations;
 mod patched_disk;
 mod read_cache;
 mod reader;
+mod rebuild;
 mod recovery;
 mod repair;
 mod salvage;

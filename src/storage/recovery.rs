@@ -13,6 +13,7 @@ use crate::storage::identity::Identity;
 use crate::storage::index::{Flush, LogIndex};
 use crate::storage::loss::{self, Loss};
 use crate::storage::patched_disk::PatchedDisk;
+use crate::storage::rebuild::rebuild_headers;
 use crate::storage::scan::{HeaderBlock, SegmentScan, StrayWrites, at_most};
 use crate::storage::sector::{PAGE_BYTES, framed_bytes};
 use crate::storage::superblock::Superblock;
@@ -61,12 +62,16 @@ pub(crate) fn recover<D: Disk>(
     segment_bytes: u64,
     tail_bytes_max: usize,
 ) -> Result<RecoveredLog, OpenError> {
-    let found = replay(disk, directory, segment_bytes, tail_bytes_max);
-    found.map_err(|error| match (error, disk.failure()) {
-        // The damage is that the disk cannot be read.
-        (OpenError::Failed(_), Some(failure)) => failure.clone().into(),
-        (error, _) => error,
-    })
+    loop {
+        match replay(disk, directory, segment_bytes, tail_bytes_max) {
+            Err(OpenError::Failed(_)) if rebuild_headers(disk, directory) => {}
+            Err(OpenError::Failed(error)) => {
+                // The damage may be that the disk cannot be read.
+                return Err(disk.failure().cloned().unwrap_or(error).into());
+            }
+            result => return result,
+        }
+    }
 }
 
 fn replay(
@@ -234,7 +239,7 @@ fn scan_trailing_segments(
                 return Err(damage(*number, 0, message));
             }
             stray.join(here);
-            !here.valid
+            !here.valid && !here.bad
         } else {
             scan.is_empty(disk)?
         };

@@ -125,7 +125,7 @@ impl Repairs {
                                 entries.pop_front();
                                 repair.cache = ReadCache::default();
                                 if let Some((located, groups)) = planned {
-                                    self.assemble(&mut repair, &entry, &located, groups);
+                                    self.assemble(&mut repair, index, &entry, &located, groups);
                                 }
                             }
                             Err(range) => repair.read(range, operations),
@@ -175,6 +175,7 @@ impl Repairs {
     fn assemble(
         &mut self,
         repair: &mut Repair,
+        index: &LogIndex,
         entry: &Entry,
         located: &LocatedEntry,
         groups: Vec<SectorGroup>,
@@ -192,8 +193,10 @@ impl Repairs {
                 let sector = self.sectors.entry((number, *offset));
                 sector.or_insert_with(|| bodies.assemble(*offset)).fill(entry.id, &body_of(entry));
             }
-            let is_complete = |offset: &u64| self.sectors[&(number, *offset)].is_complete();
-            if !group.iter().all(is_complete) {
+            // A truncated entry has no content any more that a peer could provide.
+            let live = |id: EntryId| index.is_live(located.found.block.seq, id.index);
+            let sector = |offset: &u64| &self.sectors[&(number, *offset)];
+            if !group.iter().all(|offset| sector(offset).is_complete(live)) {
                 continue;
             }
             for offset in group {

@@ -37,6 +37,8 @@ pub(crate) struct HeaderBlock {
 pub(crate) struct StrayWrites {
     /// Whether a valid sector was found, which proves that a flush began there.
     pub(crate) valid: bool,
+    /// Whether a sector was found that is neither valid nor zeros; no complete flush explains it.
+    pub(crate) bad: bool,
     /// The highest flush number in a header block found there, with the file and offset of that
     /// block.
     pub(crate) highest: Option<(FileName, u64, FlushSeq)>,
@@ -54,6 +56,7 @@ pub(crate) struct BodyCheck {
 impl StrayWrites {
     pub(crate) fn join(&mut self, other: StrayWrites) {
         self.valid |= other.valid;
+        self.bad |= other.bad;
         let seq = |highest: &Option<(FileName, u64, FlushSeq)>| highest.map(|(_, _, seq)| seq);
         if seq(&other.highest) > seq(&self.highest) {
             self.highest = other.highest;
@@ -101,7 +104,12 @@ impl SegmentScan {
             return Ok(None);
         }
         let bytes = self.read(disk, 0, sector)?;
-        if let Some(version) = version_of(&bytes).filter(|version| *version > VERSION) {
+        let is_damaged = || {
+            let ours = [&bytes[..8], &VERSION.to_le_bytes(), &bytes[12..]].concat();
+            self.segment.headers.state(0, &ours) == SectorState::Valid
+        };
+        let newer = version_of(&bytes).filter(|version| *version > VERSION && !is_damaged());
+        if let Some(version) = newer {
             let (expected, found) = (VERSION.to_string(), version.to_string());
             let (file, field) = (self.file(), "version");
             return Err(OpenError::Mismatch { file, field, expected, found });
@@ -207,17 +215,18 @@ impl SegmentScan {
         Ok(empty)
     }
 
-    /// Returns the writes between `start` and `end`, where no complete flush is known.
+    /// Returns the writes between `start` and `end`, where no complete flush is known. Bad sectors
+    /// are harmless unless a complete flush may have been there.
     ///
     /// # Errors
-    /// An [`OpenError`] if a sector is neither valid nor unwritten.
+    /// An [`OpenError`] if a damaged flush there may have been acknowledged.
     pub(crate) fn stray_writes(
         &self,
         disk: &mut impl Disk,
         start: u64,
         end: u64,
     ) -> Result<StrayWrites, OpenError> {
-        let mut found = StrayWrites::default();
+        let (mut found, mut bad) = (StrayWrites::default(), None);
         self.for_each_sector(disk, start, end, |scan, offset, sector| {
             if is_zero(sector) {
                 return Ok(());
@@ -230,15 +239,52 @@ impl SegmentScan {
                         && let Ok(block) = Block::decode(sector, &scan.segment)
                     {
                         let highest = Some((scan.file(), offset, block.seq));
-                        found.join(StrayWrites { valid: true, highest });
+                        found.join(StrayWrites { highest, ..StrayWrites::default() });
                     }
                 }
                 (_, SectorState::Valid) => found.valid = true,
-                _ => return Err(scan.uncertain_end(offset)),
+                _ => bad = bad.or(Some(offset)),
             }
             Ok(())
         })?;
-        Ok(found)
+        found.bad = bad.is_some();
+        match bad {
+            Some(offset) if self.may_hold_flush(disk, start, end)? => {
+                Err(self.uncertain_end(offset))
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// Returns true unless the space between `start` and `end` certainly holds no complete flush. A
+    /// complete flush has written the first sector, which is of its header block, and the last one,
+    /// which is of its bodies; and if its header block tells where it is, every sector of it.
+    fn may_hold_flush(
+        &self,
+        disk: &mut impl Disk,
+        start: u64,
+        end: u64,
+    ) -> Result<bool, OpenError> {
+        let (sector, mut is_written) = (SECTOR_BYTES as u64, true);
+        if end - start < 2 * sector {
+            return Ok(true);
+        }
+        let mut ranges = vec![(start, start + sector), (end - sector, end)];
+        let first = self.read(disk, start, sector)?;
+        let payload = self.segment.headers.unframe(start, &first).ok();
+        if let Some(block) = payload.and_then(|first| Block::decode(&first, &self.segment).ok())
+            && block.body_offset < end
+        {
+            let headers = start + framed_bytes(block.bytes()) as u64;
+            ranges.extend([(start, headers.min(end)), (block.body_offset.max(start), end)]);
+        }
+        for (start, end) in ranges {
+            self.for_each_sector(disk, start, end, |_, _, sector| {
+                is_written &= !is_zero(sector);
+                Ok(())
+            })?;
+        }
+        Ok(is_written)
     }
 
     fn uncertain_end(&self, offset: u64) -> OpenError {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate::storage::{ClusterId, Event, FileAction, FileName, OpenError, Storage, StorageError};
+use quorate::storage::{ClusterId, Event, FileAction, FileName, OpenError, Storage};
 use quorate::types::{Entry, Index, NodeId, Write, WriteId};
 use quorate_sim::disk::{ChangeOrder, Fault, SimDisk};
 
@@ -70,39 +70,62 @@ fn bodies_at(flush: u64) -> u64 {
     config().segment_bytes - (flush + 1) * 4096
 }
 
+/// Returns the indices of the damaged entries with which a directory opens, and the place that the
+/// error of a node without peers names.
+fn damaged(disk: &SimDisk) -> (Vec<u64>, Option<(FileName, u64)>) {
+    let (_, opened) = Host::open(disk.clone()).expect("the directory opens");
+    let place = opened.damage.map(|error| location_of(&OpenError::Failed(error)));
+    (opened.damaged.iter().map(|damaged| damaged.id.index.0).collect(), place)
+}
+
 #[test]
-fn a_flipped_bit_of_an_earlier_flush_is_rejected_with_its_offset() {
+fn a_flipped_bit_damages_the_entries_of_its_sector_only() {
     let disk = three_flushes();
-    for (start, sectors) in [(0, 8), (MIDDLE, 8), (bodies_at(0), 8), (bodies_at(1), 8)] {
-        for sector in 0..sectors {
+    // The bodies of a flush are in one sector; the fifth entry has none.
+    let starts = [(0, &[][..]), (MIDDLE, &[]), (2 * MIDDLE, &[])];
+    let bodies =
+        [(bodies_at(0), &[1, 2, 3][..]), (bodies_at(1), &[4, 6]), (bodies_at(2), &[7, 8, 9])];
+    for (start, hit) in starts.into_iter().chain(bodies) {
+        for sector in 0..8 {
             for bit in [0_u64, 511 * 8 + 7, 77 * 8 + 3] {
                 let mut disk = disk.clone();
                 let offset = start + sector * 512;
                 assert!(disk.flip_bits(SEGMENT, offset + bit / 8, 1 << (bit % 8)));
-                let (file, named) = location_of(&open_error(&disk));
-                assert_eq!(file, SEGMENT);
-                let block = start < 2 * MIDDLE && named == start;
-                assert!(
-                    block || named == offset,
-                    "{offset} is damaged, but the error names {named}"
-                );
+                // The ninth entry ends in the next sector.
+                let hit = match sector {
+                    0 => hit,
+                    1 if hit.contains(&9) => &[9],
+                    _ => &[],
+                };
+                match hit {
+                    [] => assert_eq!(recovered_log(disk), entries(9), "{offset}"),
+                    _ => assert_eq!(damaged(&disk), (hit.to_vec(), Some((SEGMENT, offset)))),
+                }
             }
         }
     }
 }
 
 #[test]
-fn a_bad_sector_in_the_last_flush_is_rejected_and_an_unwritten_one_is_torn() {
+fn an_unwritten_sector_of_the_last_flush_is_torn_also_if_another_is_damaged() {
     let disk = three_flushes();
     for start in [2 * MIDDLE, bodies_at(2)] {
         for sector in 0..8 {
-            let offset = start + sector * 512;
-            let mut rotten = disk.clone();
-            assert!(rotten.flip_bits(SEGMENT, offset + 9, 0x10));
-            assert_eq!(location_of(&open_error(&rotten)), (SEGMENT, offset));
             let mut torn = disk.clone();
-            overwrite(&mut torn, SEGMENT, offset, &[0; 512]);
-            assert_eq!(recovered_log(torn), entries(6));
+            overwrite(&mut torn, SEGMENT, start + sector * 512, &[0; 512]);
+            assert_eq!(recovered_log(torn.clone()), entries(6));
+            for other in (0..8).filter(|other| *other != sector) {
+                let mut torn = torn.clone();
+                assert!(torn.flip_bits(SEGMENT, start + other * 512 + 9, 0x10));
+                match Host::open(torn) {
+                    Ok((mut host, _)) => assert_eq!(host.log(), entries(6)),
+                    // Without its first sector a header block does not tell what belongs to it.
+                    Err(error) => {
+                        assert_eq!((start, other), (2 * MIDDLE, 0), "{error}");
+                        assert_eq!(location_of(&error), (SEGMENT, start));
+                    }
+                }
+            }
         }
     }
 }
@@ -136,6 +159,8 @@ fn a_flush_below_the_acknowledged_floor_is_never_dropped() {
     let second = FileName::Segment(2);
     let mut without_header = disk.clone();
     overwrite(&mut without_header, second, MIDDLE, &[0; 4096]);
+    assert_eq!(recovered_log(without_header.clone()), entries(10), "the bodies prove the headers");
+    overwrite(&mut without_header, second, bodies_at(1), &[0; 4096]);
     let error = open_error(&without_header).to_string();
     assert!(
         error.contains("flush 4 was acknowledged and cannot be read; entry 10 is lost"),
@@ -143,7 +168,11 @@ fn a_flush_below_the_acknowledged_floor_is_never_dropped() {
     );
     let mut without_body = disk.clone();
     overwrite(&mut without_body, second, bodies_at(1), &[0; 512]);
-    assert_eq!(location_of(&open_error(&without_body)), (second, bodies_at(1)));
+    assert_eq!(recovered_log(without_body), entries(10), "the tenth entry has no body");
+    // Of the ninth, which the start has written again, something else is left.
+    let mut without_body = disk.clone();
+    overwrite(&mut without_body, second, bodies_at(0), &[0; 512]);
+    assert_eq!(damaged(&without_body), (vec![7, 8, 9], Some((second, bodies_at(0)))));
     assert_eq!(recovered_log(disk), entries(10));
 }
 
@@ -153,6 +182,8 @@ fn a_flush_that_another_followed_is_never_dropped() {
     // The second flush is lost, the third is intact.
     let mut hole = disk.clone();
     overwrite(&mut hole, SEGMENT, MIDDLE, &[0; 4096]);
+    assert_eq!(recovered_log(hole.clone()), entries(9), "the bodies prove the headers");
+    overwrite(&mut hole, SEGMENT, bodies_at(1), &[0; 4096]);
     assert_eq!(location_of(&open_error(&hole)).0, SEGMENT);
     // A third segment is in use, and an earlier one is lost.
     let mut host = Host::fresh();
@@ -167,7 +198,8 @@ fn a_flush_that_another_followed_is_never_dropped() {
         let error = open_error(&lost);
         assert!(matches!(error, OpenError::Failed(_)), "{error}");
     }
-    overwrite(&mut disk, FileName::Segment(2), 0, &[0; 512]);
+    let zeroed = [0, config().segment_bytes - 4096];
+    zeroed.iter().for_each(|at| overwrite(&mut disk, FileName::Segment(2), *at, &[0; 512]));
     open_error(&disk);
 }
 
@@ -184,12 +216,15 @@ fn lose(disk: &SimDisk, file: FileName, lost: &[(u64, usize)]) -> SimDisk {
 /// sectors alone, the bodies, and all of it.
 fn loses_the_first_flush(disk: &SimDisk, file: FileName) {
     let (header, bodies) = ((0, 8), (bodies_at(0), 8));
-    assert_eq!(location_of(&open_error(&lose(disk, file, &[header]))), (file, 0));
     assert_eq!(location_of(&open_error(&lose(disk, file, &[header, bodies]))), (file, 0));
-    assert_eq!(location_of(&open_error(&lose(disk, file, &[bodies]))), (file, bodies.0));
+    let whole = recovered_log(disk.clone());
+    assert_eq!(recovered_log(lose(disk, file, &[header])), whole);
     for sector in 0..8 {
-        let part = [(sector * 512, 1)];
-        assert_eq!(location_of(&open_error(&lose(disk, file, &part))), (file, 0));
+        assert_eq!(recovered_log(lose(disk, file, &[(sector * 512, 1)])), whole);
+    }
+    match damaged(&lose(disk, file, &[bodies])) {
+        (hit, Some(place)) => assert_eq!((hit.is_empty(), place), (false, (file, bodies.0))),
+        (hit, None) => assert_eq!(hit, [0; 0], "the flush has empty bodies only"),
     }
 }
 
@@ -277,6 +312,8 @@ fn a_file_of_another_cluster_node_or_version_is_rejected() {
     assert_eq!(text, "log-0000000000000001: node is n9, expected n3");
     let mut newer = disk.clone();
     overwrite(&mut newer, SEGMENT, 8, &2_u32.to_le_bytes());
+    assert_eq!(recovered_log(newer.clone()), entries(9), "only the version is damaged");
+    overwrite(&mut newer, SEGMENT, 508, &[1; 4]);
     let text = open_error(&newer).to_string();
     assert_eq!(text, "log-0000000000000001: version is 2, expected 1");
     let mut newer = disk.clone();
@@ -303,17 +340,23 @@ fn two_copies_of_the_superblock_suffice_and_one_does_not() {
 }
 
 #[test]
-fn damage_read_by_a_fetch_stops_the_store_with_its_offset() {
+fn damage_read_by_a_fetch_is_reported_before_the_entries_that_precede_it() {
     let mut host = Host::open(three_flushes()).expect("the directory opens").0;
     assert!(host.disk.flip_bits(SEGMENT, bodies_at(0) + 60, 1));
     host.act(|storage, events| {
         storage.fetch(quorate::storage::FetchId(1), Index(1), Index(9), 1 << 20, events);
     });
     host.settle();
-    let Some(Event::Failed(StorageError { file, offset, .. })) = host.events.pop() else {
-        panic!("the store fails")
+    let [Event::Damaged(damaged), Event::Fetched { entries, .. }] = &host.events[..] else {
+        panic!("{:?}", host.events)
     };
-    assert_eq!((file, offset), (Some(SEGMENT), bodies_at(0)));
+    let ids = |range: std::ops::RangeInclusive<u64>| range.map(|index| entry(1, index).id);
+    assert_eq!(
+        damaged.iter().map(|damaged| damaged.id).collect::<Vec<_>>(),
+        ids(1..=3).collect::<Vec<_>>()
+    );
+    assert!(damaged[2].is_membership && !damaged[1].is_membership);
+    assert_eq!(*entries, []);
 }
 
 #[test]

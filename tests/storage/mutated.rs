@@ -58,8 +58,17 @@ pub(crate) fn drive(image: &SimDisk, bytes: &[u8]) {
     if has_forged_checksum {
         return;
     }
-    // The superblock acknowledges every flush, so either the whole log is recovered or opening
-    // fails.
+    // The superblock acknowledges every flush, so either the whole log is recovered, or opening
+    // fails, or only the content of entries is damaged, which is provided again.
+    let provided = acknowledged();
+    let damaged = |entry: &&Entry| opened.damaged.iter().any(|found| found.id == entry.id);
+    let provided: Vec<Entry> = provided.iter().filter(damaged).cloned().collect();
+    assert_eq!(provided.len(), opened.damaged.len(), "damaged entries are entries of the log");
+    host.act(|storage, events| storage.repair(provided, events));
+    host.settle();
+    let repaired = host.events.pop();
+    let ids: Vec<_> = opened.damaged.iter().map(|found| found.id).collect();
+    assert_eq!(repaired, Some(Event::Repaired(ids)), "all damaged entries are repaired");
     let entries = host.log();
     assert_eq!(opened.base.index, Index(0));
     assert_eq!(entries, acknowledged());

@@ -1,0 +1,341 @@
+//! Rebuilds damaged header blocks before the start. Each body begins with a copy of its header, and
+//! the hash chain proves that the copies are those of the flush that was written there.
+
+use crate::storage::block::{BLOCK_BYTES, Block, FlushSeq, Link, RECORD_BYTES, Record};
+use crate::storage::directory::Directory;
+use crate::storage::disk::{Disk, FileAction};
+use crate::storage::patched_disk::PatchedDisk;
+use crate::storage::scan::{HeaderBlock, SegmentScan, at_most};
+use crate::storage::sector::{
+    Framer, PAGE_BYTES, PAYLOAD_BYTES, SECTOR_BYTES, SectorCodec, SectorState, framed_bytes,
+};
+use crate::types::Index;
+
+const SECTOR: u64 = SECTOR_BYTES as u64;
+const PAGE: u64 = PAGE_BYTES as u64;
+
+/// Finds header blocks that are damaged, and patches their damaged sectors. Returns true if it has
+/// patched one. A block with sectors of zeros is rebuilt only if its flush was certainly durable.
+pub(crate) fn rebuild_headers<D: Disk>(
+    disk: &mut PatchedDisk<'_, D>,
+    directory: &Directory,
+) -> bool {
+    let mut rebuilding = Rebuilding { directory, committed: Index::ZERO, last: None };
+    let places = 0..directory.segments.len();
+    places.fold(false, |patched, place| rebuilding.segment(disk, place) | patched)
+}
+
+/// The walk through the flushes.
+struct Rebuilding<'a> {
+    directory: &'a Directory,
+    /// The commit index of the last header block.
+    committed: Index,
+    /// The last flush: its number, the entry before it, and its last entry.
+    last: Option<(FlushSeq, Link, Link)>,
+}
+
+/// The place of a damaged header block.
+#[derive(Clone, Copy)]
+struct Gap {
+    /// The position of the segment in the list.
+    place: usize,
+    /// The offset of the header block.
+    offset: u64,
+    /// The offset at which the bodies of the flush end.
+    end: u64,
+}
+
+/// The sectors of a file range, as far as they are valid.
+struct Zone {
+    payload: Vec<u8>,
+    states: Vec<SectorState>,
+}
+
+impl Zone {
+    fn read(
+        disk: &mut impl Disk,
+        scan: &SegmentScan,
+        codec: SectorCodec,
+        range: (u64, u64),
+    ) -> Zone {
+        let bytes = usize::try_from(range.1.saturating_sub(range.0)).unwrap_or_default();
+        let read = FileAction::Read { file: scan.segment.file(), offset: range.0, bytes };
+        let content = disk.execute(&read).unwrap_or_default();
+        let (mut payload, mut states) = (Vec::new(), Vec::new());
+        let offsets = (range.0..).step_by(SECTOR_BYTES);
+        for (offset, sector) in offsets.zip(content.chunks_exact(SECTOR_BYTES)) {
+            payload.extend_from_slice(&sector[..PAYLOAD_BYTES]);
+            states.push(codec.state(offset, sector));
+        }
+        Zone { payload, states }
+    }
+
+    /// Returns `bytes` bytes of the payload, unless a sector that holds some of them is not valid.
+    fn bytes(&self, place: usize, bytes: usize) -> Option<&[u8]> {
+        let sectors = place / PAYLOAD_BYTES..(place + bytes).div_ceil(PAYLOAD_BYTES);
+        let is_valid = self.states.get(sectors)?.iter().all(|state| *state == SectorState::Valid);
+        is_valid.then(|| &self.payload[place..place + bytes])
+    }
+
+    fn record(&self, place: usize) -> Option<Record> {
+        self.bytes(place, RECORD_BYTES).and_then(Record::decode)
+    }
+}
+
+impl Rebuilding<'_> {
+    /// Walks through the header blocks of a segment, and rebuilds those that are damaged.
+    fn segment<D: Disk>(&mut self, disk: &mut PatchedDisk<'_, D>, place: usize) -> bool {
+        let (number, bytes) = self.directory.segments[place];
+        let new_scan = || SegmentScan::new(self.directory.superblock.identity, number, bytes);
+        let (mut scan, mut patched) = (new_scan(), false);
+        let mut gap = Gap { place, offset: 0, end: bytes - bytes % PAGE };
+        loop {
+            let Ok(found) = scan.block(disk, gap.offset) else { return patched };
+            let found = match found {
+                Some(found) => found,
+                None => match self.rebuild(disk, gap) {
+                    Some(found) => {
+                        scan = new_scan();
+                        patched = true;
+                        found
+                    }
+                    None => return patched,
+                },
+            };
+            let start = found.block.body_offset;
+            if start < found.end || start >= gap.end {
+                return patched;
+            }
+            let last = found.records.last().map_or(found.block.prev, Record::link);
+            self.last = Some((found.block.seq, found.block.prev, last));
+            self.committed = found.block.committed;
+            gap = Gap { place, offset: found.end, end: start };
+        }
+    }
+
+    /// Rebuilds the header block in a gap, and patches its damaged sectors; None if the bodies do
+    /// not prove its content, or if its flush may never have been complete.
+    fn rebuild<D: Disk>(&self, disk: &mut PatchedDisk<'_, D>, gap: Gap) -> Option<HeaderBlock> {
+        let (number, bytes) = self.directory.segments[gap.place];
+        let identity = self.directory.superblock.identity;
+        let mut scan = SegmentScan::new(identity, number, bytes);
+        let bodies = scan.segment.bodies;
+        let top = gap.end.checked_sub(SECTOR).filter(|top| *top >= gap.offset + PAGE)?;
+        if Zone::read(disk, &scan, bodies, (top, gap.end)).states == [SectorState::Zero] {
+            return None;
+        }
+        let headers = Zone::read(disk, &scan, scan.segment.headers, (gap.offset, gap.end));
+        let known = headers
+            .bytes(0, PAYLOAD_BYTES)
+            .and_then(|payload| Block::decode(payload, &scan.segment).ok());
+        let later = later_block(&headers, &scan, gap);
+        // The flush begins at the page that is furthest from its end: a flush holds no other.
+        let first = match (known, &later) {
+            (Some(block), _) => block.body_offset,
+            (None, Some((_, later))) => bodies_end(later, gap.end)?,
+            (None, None) => gap.offset + PAGE,
+        };
+        let pages = if known.is_some() { 1 } else { usize::MAX };
+        let mut starts = (first..gap.end).step_by(PAGE_BYTES).take(pages);
+        let found = starts
+            .find_map(|start| self.from_bodies(disk, &scan, &headers, (start, gap.end), known));
+        let (mut block, records) = found?;
+        let end = gap.offset + framed_bytes(block.bytes()) as u64;
+        if end > block.body_offset || later.as_ref().is_some_and(|(offset, _)| *offset < end) {
+            return None;
+        }
+        if known.is_none() {
+            let next = scan.block(disk, end).ok().flatten().map(|next| next.block);
+            let seq = self.seq_of(disk, gap, &block, &records, next.as_ref());
+            let last = self.last.map(|(last, _, _)| last);
+            let fits = |seq: &FlushSeq| last.is_none_or(|last| [last, last.next()].contains(seq));
+            block.seq = seq.filter(|seq| fits(seq) && *seq > FlushSeq(0))?;
+        }
+        let count = usize::try_from((end - gap.offset) / SECTOR).ok()?;
+        let mut is_proven = || later.is_some() || self.is_proven(disk, gap, block.seq);
+        if headers.states.get(..count)?.contains(&SectorState::Zero) && !is_proven() {
+            return None;
+        }
+        let mut framer = Framer::new(scan.segment.headers, gap.offset, block.bytes());
+        framer.push(&block.encode(scan.segment.salt));
+        records.iter().for_each(|record| framer.push(&record.encode()));
+        let framed = framer.finish();
+        let sectors: Vec<&[u8]> = framed.chunks(SECTOR_BYTES).collect();
+        let payloads = headers.payload.chunks(PAYLOAD_BYTES);
+        let differs =
+            sectors.iter().zip(payloads).zip(&headers.states).any(|((sector, payload), state)| {
+                *state == SectorState::Valid && sector[..PAYLOAD_BYTES] != *payload
+            });
+        if differs {
+            return None;
+        }
+        let mut patched = false;
+        for (place, sector) in sectors.iter().enumerate() {
+            if headers.states[place] != SectorState::Valid {
+                let offset = gap.offset + place as u64 * SECTOR;
+                patched |= disk.patch(scan.segment.file(), offset, sector.to_vec());
+            }
+        }
+        patched.then_some(HeaderBlock { offset: gap.offset, end, block, records })
+    }
+
+    /// Returns the block and the headers of a flush whose bodies are in this file range. `known` is
+    /// the fixed part of the block, if it is intact; without it, the number of the flush is not
+    /// known yet.
+    fn from_bodies<D: Disk>(
+        &self,
+        disk: &mut PatchedDisk<'_, D>,
+        scan: &SegmentScan,
+        headers: &Zone,
+        range: (u64, u64),
+        known: Option<Block>,
+    ) -> Option<(Block, Vec<Record>)> {
+        let (start, end) = range;
+        if start >= end {
+            return None;
+        }
+        let first = Zone::read(disk, scan, scan.segment.bodies, (start, start + SECTOR));
+        let first = first.record(0).or_else(|| known.and_then(|_| headers.record(BLOCK_BYTES)))?;
+        let prev = match known {
+            Some(block) => block.prev,
+            None => self.link_before(disk, &first)?,
+        };
+        let bodies = Zone::read(disk, scan, scan.segment.bodies, range);
+        let (mut records, mut position, mut link) = (Vec::new(), 0, prev);
+        while known.is_none_or(|block| records.len() < block.entries as usize) {
+            let in_block = BLOCK_BYTES + records.len() * RECORD_BYTES;
+            let record = bodies.record(position).or_else(|| headers.record(in_block));
+            let follows = |record: &Record| {
+                record.id.index == link.id.index.next()
+                    && record.id.term >= link.id.term
+                    && record.chain == link.chain
+            };
+            let Some(record) = record.filter(follows) else { break };
+            position += record.bytes();
+            link = record.link();
+            records.push(record);
+        }
+        let is_whole = match known {
+            Some(block) => records.len() == block.entries as usize,
+            // What follows the last body is padding.
+            None => {
+                let rest = bodies.payload.len().checked_sub(position)?;
+                let padding = bodies.bytes(position, rest);
+                !records.is_empty()
+                    && padding.is_some_and(|rest| rest.iter().all(|byte| *byte == 0))
+            }
+        };
+        let fits = is_whole && framed_bytes(position) as u64 == end - start;
+        let block = known.unwrap_or(Block {
+            entries: u32::try_from(records.len()).ok()?,
+            identity: scan.segment.identity,
+            segment: scan.segment.number,
+            seq: FlushSeq(1),
+            prev,
+            committed: self.committed,
+            watermark: prev.id.index,
+            body_offset: start,
+            body_bytes: position as u64,
+        });
+        (fits && block.body_bytes == position as u64).then_some((block, records))
+    }
+
+    /// Finds the entry before this one by its chain: in any header block that is readable, or at
+    /// the beginning of the log.
+    fn link_before(&self, disk: &mut impl Disk, first: &Record) -> Option<Link> {
+        let is_before =
+            |link: &Link| link.chain == first.chain && link.id.index.next() == first.id.index;
+        let anchor = Link::anchor(self.directory.superblock.snapshot.last);
+        if let Some(link) = [Link::default(), anchor].into_iter().find(is_before) {
+            return Some(link);
+        }
+        for (number, bytes) in &self.directory.segments {
+            let identity = self.directory.superblock.identity;
+            let mut scan = SegmentScan::new(identity, *number, *bytes);
+            // Blocks after a damaged one are found page by page.
+            for offset in (0..*bytes).step_by(PAGE_BYTES) {
+                let Ok(Some(found)) = scan.block(disk, offset) else { continue };
+                let links =
+                    found.records.iter().filter(|record| record.id.index.next() == first.id.index);
+                let mut links = links.map(Record::link).chain([found.block.prev]);
+                if let Some(link) = links.find(is_before) {
+                    return Some(link);
+                }
+            }
+        }
+        None
+    }
+
+    /// Returns the number of a flush whose block has lost it; `next` is the block after it in its
+    /// segment.
+    fn seq_of(
+        &self,
+        disk: &mut impl Disk,
+        gap: Gap,
+        block: &Block,
+        records: &[Record],
+        next: Option<&Block>,
+    ) -> Option<FlushSeq> {
+        let before = |seq: FlushSeq| FlushSeq(seq.0 - 1);
+        let last = self.last.map(|(seq, _, _)| seq);
+        if gap.offset > 0 {
+            return last.map(FlushSeq::next);
+        }
+        if let Some(next) = next {
+            return Some(before(next.seq));
+        }
+        if let Some(later) = self.first_after(disk, gap) {
+            // A flush that is not missing between its neighbours was written again.
+            let is_missing = last.is_none_or(|last| last.next() < later);
+            return is_missing.then(|| before(later));
+        }
+        let Directory { superblock, floor, segments, .. } = self.directory;
+        let end = records.last().map(Record::link);
+        let place = end.map(|end| (segments[gap.place].0, end.id.index));
+        if floor.place.is_some() && floor.place == place {
+            return Some(floor.seq);
+        }
+        match self.last {
+            // A start has written the last flush again here.
+            Some((seq, prev, last)) if prev == block.prev && Some(last) == end => Some(seq),
+            Some((seq, _, _)) => Some(seq.next()),
+            None if block.prev == Link::anchor(superblock.snapshot.last) => {
+                Some(superblock.log_start)
+            }
+            None => (block.prev == Link::default()).then_some(FlushSeq(1)),
+        }
+    }
+
+    /// Returns the number of the first flush in the segments after this one.
+    fn first_after(&self, disk: &mut impl Disk, gap: Gap) -> Option<FlushSeq> {
+        let identity = self.directory.superblock.identity;
+        self.directory.segments[gap.place + 1..].iter().find_map(|(number, bytes)| {
+            let mut scan = SegmentScan::new(identity, *number, *bytes);
+            scan.block(disk, 0).ok().flatten().map(|found| found.block.seq)
+        })
+    }
+
+    /// Returns true if the flush was certainly durable: the floor or a later flush shows it.
+    fn is_proven(&self, disk: &mut impl Disk, gap: Gap, seq: FlushSeq) -> bool {
+        let later = self.first_after(disk, gap);
+        seq <= self.directory.floor.seq || later.is_some_and(|later| later > seq)
+    }
+}
+
+/// Returns the offset at which the bodies of a flush end, which is not after `limit`.
+fn bodies_end(block: &Block, limit: u64) -> Option<u64> {
+    let framed = framed_bytes(at_most(block.body_bytes, limit)?) as u64;
+    block.body_offset.checked_add(framed).filter(|end| *end <= limit)
+}
+
+/// Returns the first intact fixed part of a header block after the damaged one, with its offset.
+fn later_block(headers: &Zone, scan: &SegmentScan, gap: Gap) -> Option<(u64, Block)> {
+    let sectors = PAGE_BYTES / SECTOR_BYTES;
+    let pages = (sectors..headers.states.len()).step_by(sectors);
+    pages.into_iter().find_map(|sector| {
+        let payload = headers.bytes(sector * PAYLOAD_BYTES, PAYLOAD_BYTES)?;
+        let block = Block::decode(payload, &scan.segment).ok()?;
+        let end = bodies_end(&block, gap.end)?;
+        (end < gap.end).then_some((gap.offset + sector as u64 * SECTOR, block))
+    })
+}
