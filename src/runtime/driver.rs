@@ -38,6 +38,8 @@ pub(super) struct Driver {
     counts: Arc<Counts>,
     /// Reused between steps, to keep its allocation.
     outputs: Vec<Output>,
+    /// The number of damaged entries of the log when it was last logged.
+    damaged_entries: usize,
     stage: Stage,
 }
 
@@ -94,6 +96,7 @@ impl Driver {
             membership,
             counts: Arc::clone(&registry.counts),
             outputs: Vec::new(),
+            damaged_entries: 0,
             stage: Stage::Running,
         };
         let handle = Handle {
@@ -116,6 +119,7 @@ impl Driver {
         self.lanes.submit();
         loop {
             self.counts.observe(&self.node);
+            self.log_damage();
             if let Stage::Stopped(end) = self.stage {
                 self.counts.state.stopped.set(1);
                 return (end, self.queues.lane_events);
@@ -255,6 +259,21 @@ impl Driver {
                 log_comparison(result);
             }
             output => log_output(&output),
+        }
+    }
+
+    /// Logs the begin and the end of a repair of the log.
+    fn log_damage(&mut self) {
+        let damaged = self.node.status().damaged_entries;
+        let before = std::mem::replace(&mut self.damaged_entries, damaged);
+        if damaged > before {
+            warn!(
+                entries = damaged,
+                "the disk has lost the content of entries of the log; the node asks the other \
+                 members for it"
+            );
+        } else if damaged == 0 && before > 0 {
+            info!("every damaged entry of the log is repaired");
         }
     }
 
