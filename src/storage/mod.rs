@@ -19,6 +19,7 @@ mod import;
 mod index;
 mod inspection;
 mod log;
+mod log_end;
 mod loss;
 mod open;
 mod operations;
