@@ -53,6 +53,7 @@ pub use import::StorageImport;
 pub use inspection::Inspection;
 pub use open::OpenedStorage;
 pub use reader::FetchId;
+pub use recovery::TornFlush;
 pub(crate) use snapshots::snapshot_root;
 pub use snapshots::{AbandonReason, PartOutcome, SnapshotConfig, SnapshotEvent, SnapshotReader};
 pub use store::{Event, Storage};

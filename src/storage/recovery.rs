@@ -34,12 +34,26 @@ pub(crate) struct RecoveredLog {
     /// The last flush, if nothing shows that it was acknowledged.
     pub(crate) unacknowledged: Option<UnacknowledgedFlush>,
     pub(crate) damage: LogDamage,
+    /// The flushes that were never complete, and are dropped.
+    pub(crate) torn: Vec<TornFlush>,
     pub(crate) last_seq: FlushSeq,
     /// Segments that are empty and of the configured size; `unused_segments` are the others that
     /// hold no flush of the log.
     pub(crate) spare_segments: Vec<u64>,
     pub(crate) unused_segments: Vec<u64>,
     pub(crate) next_segment: u64,
+}
+
+/// A flush of which some sectors were never written, so that it was never acknowledged. A start
+/// drops it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TornFlush {
+    /// The file that has its header block.
+    pub file: FileName,
+    /// The offset of the header block.
+    pub offset: u64,
+    /// The indices of its first and its last entry.
+    pub entries: (Index, Index),
 }
 
 /// A complete last flush that may not be durable: what is read may be in the cache only.
@@ -82,7 +96,7 @@ fn replay(
 ) -> Result<RecoveredLog, OpenError> {
     let Directory { superblock, floor, segments, .. } = directory;
     let (floor, identity) = (*floor, superblock.identity);
-    let (mut used, mut unused) = (Vec::new(), Vec::new());
+    let (mut used, mut unused, mut torn) = (Vec::new(), Vec::new(), Vec::new());
     for (number, bytes) in segments {
         match SegmentScan::new(identity, *number, *bytes).first_block(disk)? {
             Some(first) => used.push((*number, *bytes, first)),
@@ -103,6 +117,7 @@ fn replay(
         }
         used.pop();
         unused.insert(later, (number, bytes));
+        torn.extend(scan.block(disk, 0)?.map(|found| TornFlush::of(&found, &scan)));
     };
     // A torn flush in a segment of its own remains there until the segment is removed; before that,
     // an opening may have rewritten the flush before it.
@@ -119,6 +134,7 @@ fn replay(
         }
     }
     let mut replay = Replay::new(superblock, floor, tail_bytes_max);
+    replay.torn = torn;
     if used.is_empty() {
         check_no_missing_flush(FlushSeq(superblock.log_start.0 - 1), stray)?;
     }
@@ -208,6 +224,7 @@ pub(crate) struct Replay<'a> {
     last_seq: Option<FlushSeq>,
     unacknowledged: Option<UnacknowledgedFlush>,
     damage: BodyDamage,
+    torn: Vec<TornFlush>,
 }
 
 impl<'a> Replay<'a> {
@@ -230,6 +247,7 @@ impl<'a> Replay<'a> {
             last_seq: None,
             unacknowledged: None,
             damage: BodyDamage::default(),
+            torn: Vec::new(),
         }
     }
 
@@ -331,6 +349,7 @@ impl<'a> Replay<'a> {
         let check = scan.check_bodies(disk, start, end)?;
         // The last flush may be torn if it was not acknowledged.
         if !acknowledged && check.is_torn {
+            self.torn.push(TornFlush::of(&last, scan));
             return Ok(());
         }
         self.apply(&last, scan)?;
@@ -549,11 +568,20 @@ impl<'a> Replay<'a> {
             memberships: self.memberships,
             tail_first: tail_first.max(readable),
             unacknowledged: self.unacknowledged,
+            torn: self.torn,
             last_seq,
             spare_segments: Vec::new(),
             unused_segments: Vec::new(),
             next_segment: 1,
         }
+    }
+}
+
+impl TornFlush {
+    fn of(found: &HeaderBlock, scan: &SegmentScan) -> TornFlush {
+        let first = found.block.prev.id.index.next();
+        let last = found.records.last().map_or(first, |record| record.id.index);
+        TornFlush { file: scan.segment.file(), offset: found.offset, entries: (first, last) }
     }
 }
 

@@ -558,3 +558,28 @@ fn a_superblock_with_two_copies_that_can_be_read_suffices() {
         }
     }
 }
+
+#[test]
+fn a_start_that_does_not_accept_damaged_entries_writes_nothing() {
+    let sample = large();
+    for (file, sector) in hits(&sample, 1) {
+        let mut disk = BrokenDisk::new(&sample.disk);
+        disk.harm(file, sector, Harm::Flipped);
+        let before = disk.disk.clone();
+        let hit = sample.hit(file, sector..sector + 1);
+        let refused = Storage::open_if(&mut disk, CLUSTER, NODE, &config(), |opened| {
+            assert_eq!(opened.damaged.len(), hit.len());
+            false
+        });
+        let Err(OpenError::Failed(error)) = refused else { panic!("the damage is an error") };
+        assert_eq!((error.file, error.offset), (Some(file), sector * SECTOR), "{error}");
+        assert!(error.to_string().contains("damaged; nothing was changed"), "{error}");
+        assert_eq!(disk.disk.pending(), []);
+        for (file, bytes) in before.clone().list().expect("the directory can be listed") {
+            assert!(read(&disk.disk, file, 0, bytes) == read(&before, file, 0, bytes), "{file}");
+        }
+    }
+    let mut disk = BrokenDisk::new(&sample.disk);
+    let intact = Storage::open_if(&mut disk, CLUSTER, NODE, &config(), |_| false);
+    assert!(intact.is_ok(), "an intact directory is not questioned");
+}
