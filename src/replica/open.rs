@@ -137,3 +137,32 @@ texts! { OpenError:
 }
 
 impl std::error::Error for OpenError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Identity, StorageConfig};
+    use crate::types::{DamagedEntry, EntryId, Incarnation, SnapshotMeta, Term};
+
+    #[test]
+    fn a_node_that_is_a_quorum_needs_each_entry_after_its_snapshot() {
+        let own = NodeId(1);
+        let identity = Identity { cluster: ClusterId(1), node: own, incarnation: Incarnation(1) };
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut disk = storage::FileDisk::open(directory.path()).expect("it opens");
+        let config = StorageConfig::default();
+        let alone = Membership::new([own]);
+        Storage::format(&mut disk, identity, &alone, &config).expect("it is empty");
+        let (_, mut opened) = Storage::open(&mut disk, ClusterId(1), own, &config).expect("ready");
+        assert!(can_be_repaired(&opened, own));
+        let id = EntryId::new(Term(1), Index(7));
+        opened.damaged = vec![DamagedEntry { id, is_membership: false }];
+        assert!(!can_be_repaired(&opened, own));
+        opened.memberships = vec![(Index(3), Membership::new([own, NodeId(2)]))];
+        assert!(can_be_repaired(&opened, own), "the other voter has it");
+        opened.memberships.push((Index(8), alone.clone()));
+        assert!(!can_be_repaired(&opened, own));
+        opened.snapshot = SnapshotMeta::empty(EntryId::new(Term(1), Index(7)), alone);
+        assert!(can_be_repaired(&opened, own), "the snapshot covers the entry");
+    }
+}

@@ -11,7 +11,7 @@ use crate::storage::identity::Identity;
 use crate::storage::log::LogStart;
 use crate::storage::open::{OpenedStorage, open_snapshots};
 use crate::storage::patched_disk::PatchedDisk;
-use crate::storage::recovery::{RecoveredLog, recover};
+use crate::storage::recovery::{RecoveredLog, TornFlush, recover};
 use crate::storage::salvage::salvage;
 use crate::storage::snapshots::OpenedSnapshots;
 use crate::storage::spare_segments::SpareSegments;
@@ -32,6 +32,9 @@ pub struct Inspection {
     /// The content that a start would recover in spite of the damage, except the tail, if only the
     /// content of some entries is damaged. Peers can provide these entries.
     pub repairable: Option<OpenedStorage>,
+    /// The flushes that were never complete, and that a start drops. Their entries were never
+    /// acknowledged.
+    pub torn: Vec<TornFlush>,
     /// The last index of the newest snapshot, and why it cannot be used. A start would use the
     /// snapshot before it, which is in `opened`, and lose nothing, because the log reaches back to
     /// it.
@@ -58,12 +61,19 @@ impl Inspection {
         config.check().map_err(OpenError::Config)?;
         let directory = Directory::read(disk)?;
         let mut disk = PatchedDisk::new(disk);
-        let (mut damage, mut repairable) = (None, None);
+        let (mut damage, mut repairable, mut torn) = (None, None, Vec::new());
+        let mut known = BTreeMap::new();
         let recovered = match recover(&mut disk, &directory, config.segment_bytes, 0) {
-            Ok(recovered) if recovered.damage.entries.is_empty() => recovered,
+            Ok(recovered) if recovered.damage.entries.is_empty() => {
+                torn = recovered.torn.clone();
+                known = recovered.damage.known.clone();
+                recovered
+            }
             Ok(mut recovered) => {
-                let LogDamage { entries: damaged, error, .. } =
+                torn = std::mem::take(&mut recovered.torn);
+                let LogDamage { entries: damaged, error, known: sectors } =
                     std::mem::take(&mut recovered.damage);
+                known = sectors;
                 let whole = Recovered::of(&mut disk, &directory, config, recovered)?.opened;
                 repairable = Some(OpenedStorage { damaged, damage: error.clone(), ..whole });
                 damage = error;
@@ -77,8 +87,15 @@ impl Inspection {
         };
         let recovered = Recovered::of(&mut disk, &directory, config, recovered)?;
         let Recovered { opened, damaged_snapshot, storage } = recovered;
-        let patches = disk.into_patches();
-        Ok(Inspection { opened, damage, repairable, damaged_snapshot, storage, patches })
+        let mut patches = disk.into_patches();
+        patches.extend(known);
+        Ok(Inspection { opened, damage, repairable, torn, damaged_snapshot, storage, patches })
+    }
+
+    /// Returns the damaged sectors whose content the rest of the log determines, by file and
+    /// offset. A start writes them again.
+    pub fn known_sectors(&self) -> impl Iterator<Item = (FileName, u64)> + '_ {
+        self.patches.keys().copied()
     }
 
     /// Reads the identity of the directory from its superblock alone.

@@ -78,12 +78,15 @@ impl Storage {
 
     /// Recovers a directory after an orderly stop or a crash. Either everything that was reported
     /// durable is recovered, or an error is returned, also if files of the log are missing, cut or
-    /// zeroed. An entry whose content alone is damaged keeps its place in the log, and is listed in
-    /// [`OpenedStorage::damaged`]: peers can provide its content for [`Storage::repair`]. The exception are the last flushes, as far as they are after the acknowledged floor,
+    /// zeroed. The exception are the last flushes, as far as they are after the acknowledged floor,
     /// if no header block of a flush after the first lost one is left; for the last flush, one lost
     /// sector suffices. `docs/RECOVERY.md` says which flushes can be after the floor. Files that
     /// hold only entries covered by the snapshot may be missing. Nothing is written before the
     /// whole log was read successfully, and an error of the writes after that loses nothing.
+    ///
+    /// An entry of which only the content is damaged keeps its place in the log, and
+    /// [`OpenedStorage::damaged`] lists it: a peer can provide the content for
+    /// [`Storage::repair`].
     ///
     /// # Errors
     /// An [`OpenError`] if the directory is not formatted, belongs to another cluster or node, or

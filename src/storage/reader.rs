@@ -70,7 +70,8 @@ struct Read {
     stage: ReadStage,
 }
 
-/// The part of a range that was read piece by piece: pages, and sectors where a page cannot be read.
+/// The part of a range that was read piece by piece: pages, and the sectors of a page that cannot be
+/// read.
 #[derive(Clone, Debug, Default)]
 struct Pieces {
     content: Vec<u8>,

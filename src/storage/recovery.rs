@@ -9,8 +9,8 @@ use crate::storage::directory::Directory;
 use crate::storage::disk::{Disk, FileName};
 use crate::storage::error::{ErrorCause, OpenError, StorageError};
 use crate::storage::floor::Floor;
-use crate::storage::identity::Identity;
 use crate::storage::index::{Flush, LogIndex};
+use crate::storage::log_end::{check_no_missing_flush, is_acknowledged, scan_trailing_segments};
 use crate::storage::loss::{self, Loss};
 use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::rebuild::rebuild_headers;
@@ -34,12 +34,26 @@ pub(crate) struct RecoveredLog {
     /// The last flush, if nothing shows that it was acknowledged.
     pub(crate) unacknowledged: Option<UnacknowledgedFlush>,
     pub(crate) damage: LogDamage,
+    /// The flushes that were never complete, and are dropped.
+    pub(crate) torn: Vec<TornFlush>,
     pub(crate) last_seq: FlushSeq,
     /// Segments that are empty and of the configured size; `unused_segments` are the others that
     /// hold no flush of the log.
     pub(crate) spare_segments: Vec<u64>,
     pub(crate) unused_segments: Vec<u64>,
     pub(crate) next_segment: u64,
+}
+
+/// A flush of which some sectors were never written, so that it was never acknowledged. A start
+/// drops it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TornFlush {
+    /// The file that has its header block.
+    pub file: FileName,
+    /// The offset of the header block.
+    pub offset: u64,
+    /// The indices of its first and its last entry.
+    pub entries: (Index, Index),
 }
 
 /// A complete last flush that may not be durable: what is read may be in the cache only.
@@ -82,7 +96,7 @@ fn replay(
 ) -> Result<RecoveredLog, OpenError> {
     let Directory { superblock, floor, segments, .. } = directory;
     let (floor, identity) = (*floor, superblock.identity);
-    let (mut used, mut unused) = (Vec::new(), Vec::new());
+    let (mut used, mut unused, mut torn) = (Vec::new(), Vec::new(), Vec::new());
     for (number, bytes) in segments {
         match SegmentScan::new(identity, *number, *bytes).first_block(disk)? {
             Some(first) => used.push((*number, *bytes, first)),
@@ -103,6 +117,7 @@ fn replay(
         }
         used.pop();
         unused.insert(later, (number, bytes));
+        torn.extend(scan.block(disk, 0)?.map(|found| TornFlush::of(&found, &scan)));
     };
     // A torn flush in a segment of its own remains there until the segment is removed; before that,
     // an opening may have rewritten the flush before it.
@@ -119,6 +134,7 @@ fn replay(
         }
     }
     let mut replay = Replay::new(superblock, floor, tail_bytes_max);
+    replay.torn = torn;
     if used.is_empty() {
         check_no_missing_flush(FlushSeq(superblock.log_start.0 - 1), stray)?;
     }
@@ -170,30 +186,6 @@ fn is_single_unfinished_flush(
     Ok(scan.check_bodies(disk, start, end)?.is_torn)
 }
 
-/// Checks that the stray writes after flush `seq`, the last known one, are of the next flush at
-/// most, because a flush begins only when the flush before it is durable.
-fn check_no_missing_flush(seq: FlushSeq, stray: StrayWrites) -> Result<(), OpenError> {
-    let next = seq.next();
-    match stray.highest.filter(|(_, _, highest)| *highest > next) {
-        Some((file, offset, highest)) => {
-            let (next, highest) = (next.0, highest.0);
-            let message = format!("flush {next} is damaged or missing before flush {highest}");
-            Err(StorageError::damage(file, offset, message).into())
-        }
-        None => Ok(()),
-    }
-}
-
-/// Returns true if flush `seq` was certainly reported durable: the floor says so, or a later flush
-/// began, which requires that this one is durable. After the flush in its own segment
-/// (`here`), any valid sector proves that a later flush began. In a `later` segment, only a header
-/// block with a higher number does, because a start may have rewritten flush `seq` there. An
-/// orderly stop proves nothing, because the start before it may have left a torn flush.
-fn is_acknowledged(floor: Floor, seq: FlushSeq, here: StrayWrites, later: StrayWrites) -> bool {
-    let another = later.highest.is_some_and(|(_, _, highest)| highest > seq);
-    seq <= floor.seq || here.valid || another
-}
-
 /// Returns the file range of a flush's bodies, which ends where the bodies of the flush before it
 /// begin.
 pub(crate) fn body_range(
@@ -216,40 +208,6 @@ pub(crate) fn body_range(
     Err(damage(scan.segment.number, found.offset, message))
 }
 
-/// Scans the segments after the last one with a flush: returns those that are empty and of the
-/// configured size, and the stray writes. Segments are filled in order, so sectors after an empty
-/// segment are ignored. No segment here begins with a complete header block, so a header block
-/// further back in one means damage.
-fn scan_trailing_segments(
-    disk: &mut impl Disk,
-    identity: Identity,
-    segments: &[(u64, u64)],
-    segment_bytes: u64,
-) -> Result<(Vec<u64>, StrayWrites), OpenError> {
-    let mut spare = Vec::new();
-    let mut stray = StrayWrites::default();
-    for (number, bytes) in segments {
-        let scan = SegmentScan::new(identity, *number, *bytes);
-        let empty = if spare.is_empty() {
-            let here = scan.stray_writes(disk, 0, *bytes)?;
-            // The flush before it in the segment was durable when it began, so no crash explains
-            // its loss.
-            if let Some((_, _, highest)) = here.highest.filter(|(_, offset, _)| *offset > 0) {
-                let message = format!("a flush before flush {} is damaged or missing", highest.0);
-                return Err(damage(*number, 0, message));
-            }
-            stray.join(here);
-            !here.valid && !here.bad
-        } else {
-            scan.is_empty(disk)?
-        };
-        if empty && *bytes == segment_bytes {
-            spare.push(*number);
-        }
-    }
-    Ok((spare, stray))
-}
-
 /// Replays the flushes in order, as they are read.
 pub(crate) struct Replay<'a> {
     superblock: &'a Superblock,
@@ -266,6 +224,7 @@ pub(crate) struct Replay<'a> {
     last_seq: Option<FlushSeq>,
     unacknowledged: Option<UnacknowledgedFlush>,
     damage: BodyDamage,
+    torn: Vec<TornFlush>,
 }
 
 impl<'a> Replay<'a> {
@@ -288,6 +247,7 @@ impl<'a> Replay<'a> {
             last_seq: None,
             unacknowledged: None,
             damage: BodyDamage::default(),
+            torn: Vec::new(),
         }
     }
 
@@ -389,6 +349,7 @@ impl<'a> Replay<'a> {
         let check = scan.check_bodies(disk, start, end)?;
         // The last flush may be torn if it was not acknowledged.
         if !acknowledged && check.is_torn {
+            self.torn.push(TornFlush::of(&last, scan));
             return Ok(());
         }
         self.apply(&last, scan)?;
@@ -607,11 +568,20 @@ impl<'a> Replay<'a> {
             memberships: self.memberships,
             tail_first: tail_first.max(readable),
             unacknowledged: self.unacknowledged,
+            torn: self.torn,
             last_seq,
             spare_segments: Vec::new(),
             unused_segments: Vec::new(),
             next_segment: 1,
         }
+    }
+}
+
+impl TornFlush {
+    fn of(found: &HeaderBlock, scan: &SegmentScan) -> TornFlush {
+        let first = found.block.prev.id.index.next();
+        let last = found.records.last().map_or(first, |record| record.id.index);
+        TornFlush { file: scan.segment.file(), offset: found.offset, entries: (first, last) }
     }
 }
 

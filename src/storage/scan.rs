@@ -258,7 +258,7 @@ impl SegmentScan {
 
     /// Returns true unless the space between `start` and `end` certainly holds no complete flush. A
     /// complete flush has written the first sector, which is of its header block, and the last one,
-    /// which is of its bodies; and if its header block tells where it is, every sector of it.
+    /// which is of its bodies; and if its header block says where it is, every sector of it.
     fn may_hold_flush(
         &self,
         disk: &mut impl Disk,

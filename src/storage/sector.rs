@@ -196,8 +196,8 @@ impl Framer {
     }
 }
 
-/// Returns the sector that stands for one that cannot be read. It is bad in every place, because its
-/// checksum is 0 and its payload is not zeros.
+/// Returns the sector that stands for one that cannot be read. It is bad in every place, because
+/// its checksum is 0 and its payload is not zeros.
 pub(crate) fn unreadable_sector() -> [u8; SECTOR_BYTES] {
     let mut sector = [0; SECTOR_BYTES];
     sector[..12].copy_from_slice(b"unreadable\0\0");

@@ -222,10 +222,10 @@ impl Storage {
     }
 
     /// Writes the content of damaged entries again, which a peer has provided: in place, and only
-    /// into sectors that are damaged. [`Event::Repaired`] names the entries that are intact then. An
-    /// entry is ignored if the log does not have it any more, or if its content is not the one that
-    /// was written. If a damaged sector has bytes of other damaged entries, it is written once all
-    /// of them were provided, in this call or in others.
+    /// into sectors that are damaged. [`Event::Repaired`] names the entries that are intact then.
+    /// An entry is ignored if the log does not have it any more, or if its content is not the one
+    /// that was written. If a damaged sector has bytes of other damaged entries, it is written once
+    /// all of them were provided, in this call or in others.
     pub fn repair(&mut self, entries: Vec<Entry>, events: &mut Vec<Event>) {
         if self.failed {
             return;

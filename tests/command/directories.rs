@@ -56,11 +56,12 @@ fn inspect_names_the_file_and_offset_of_damage() {
     file.seek(SeekFrom::Start(40)).and_then(|_| file.write_all(&byte)).expect("it is long");
     let output = nodes.quorate(&["--json", "inspect", "d1"]);
     assert_eq!(output.code, 1, "{output:?}");
-    let damage = &output.json()["damage"][0];
+    let damage = &output.json()["repairable_sectors"][0];
     assert_eq!(damage["file"], "log-0000000000000001", "{output:?}");
     assert_eq!(damage["offset"], 0, "{output:?}");
     let output = nodes.quorate(&["inspect", "d1"]);
-    assert!(output.out.contains("damaged: log-0000000000000001 at 0: "), "{output:?}");
+    let text = "repairable: log-0000000000000001 at 0: a start writes the sector again";
+    assert!(output.out.contains(text), "{output:?}");
 }
 
 #[test]

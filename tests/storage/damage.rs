@@ -119,7 +119,7 @@ fn an_unwritten_sector_of_the_last_flush_is_torn_also_if_another_is_damaged() {
                 assert!(torn.flip_bits(SEGMENT, start + other * 512 + 9, 0x10));
                 match Host::open(torn) {
                     Ok((mut host, _)) => assert_eq!(host.log(), entries(6)),
-                    // Without its first sector a header block does not tell what belongs to it.
+                    // Without its first sector a header block does not say what belongs to it.
                     Err(error) => {
                         assert_eq!((start, other), (2 * MIDDLE, 0), "{error}");
                         assert_eq!(location_of(&error), (SEGMENT, start));

@@ -82,8 +82,8 @@ fn ids(runs: &[(u64, std::ops::RangeInclusive<u64>)]) -> Vec<EntryId> {
     runs.iter().flat_map(run).collect()
 }
 
-/// Garbage after the fixed size of a segment is ignored. Garbage in unwritten space is ignored, too,
-/// unless a complete flush may have been there.
+/// Garbage after the fixed size of a segment is ignored. Garbage in unwritten space is ignored,
+/// too, unless a complete flush may have been there.
 fn garbage_tail() {
     let mut disk = nine().crash(&BTreeSet::new());
     let garbage: Vec<u8> = (0..3000_u32).map(|place| (place * 37 % 251) as u8).collect();

@@ -35,7 +35,9 @@ Examples:
   quorate --json inspect d1
 
 Reads and verifies every sector of the log and the snapshots. Exit code 1: something is damaged; the
-file and the offset are printed.";
+file and the offset are printed. Entries that are `repairable` have lost their content only: the
+node starts, and takes it from the other members. Entries of a `torn` flush were never acknowledged,
+and a start drops them.";
 
 pub(crate) fn run(flags: &InspectFlags, json: bool) -> Result<Exit, CommandError> {
     let place = flags.directory.display();
@@ -63,5 +65,5 @@ pub(crate) fn run(flags: &InspectFlags, json: bool) -> Result<Exit, CommandError
         let lines = listed.iter().map(|entry| format!("{entry}\n"));
         print(&format!("{report}{}", lines.collect::<String>()))?;
     }
-    Ok(if report.damage.is_empty() { Exit::Done } else { Exit::Negative })
+    Ok(if report.is_intact() { Exit::Done } else { Exit::Negative })
 }

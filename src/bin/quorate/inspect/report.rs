@@ -3,9 +3,10 @@
 use std::fmt;
 use std::io;
 
+use quorate::quorum::is_quorum;
 use quorate::storage::{
-    Disk, ErrorCause, FileDisk, FileName, Inspection, OpenError, SnapshotReader, StorageConfig,
-    StorageError,
+    Disk, ErrorCause, FileDisk, FileName, Inspection, OpenError, OpenedStorage, SnapshotReader,
+    StorageConfig, StorageError, TornFlush,
 };
 use quorate::types::{Index, Membership};
 use serde_json::{Value, json};
@@ -18,8 +19,10 @@ use crate::table::Table;
 pub(super) struct DirectoryReport {
     pub(super) inspection: Inspection,
     files: Vec<(FileName, u64)>,
-    /// Every damage that was found.
+    /// Every damage that prevents a start.
     pub(super) damage: Vec<StorageError>,
+    /// The damage of entries whose content other members provide once the node runs.
+    pub(super) repairable: Option<StorageError>,
 }
 
 impl DirectoryReport {
@@ -31,8 +34,13 @@ impl DirectoryReport {
         let files = disk.list().map_err(|error| unreadable(&error))?;
         let inspection = Inspection::open(disk, &StorageConfig::default())?;
         let newest = inspection.damaged_snapshot.as_ref().map(|(_, error)| error.clone());
-        let damage = inspection.damage.iter().cloned().chain(newest).collect();
-        let mut found = DirectoryReport { inspection, files, damage };
+        let is_repairable = inspection.repairable.as_ref().is_some_and(has_peers);
+        let (repairable, fatal) = match is_repairable {
+            true => (inspection.damage.clone(), None),
+            false => (None, inspection.damage.clone()),
+        };
+        let damage = fatal.into_iter().chain(newest).collect();
+        let mut found = DirectoryReport { inspection, files, damage, repairable };
         let more = [found.damage_of_snapshot(disk), found.damage_of_entries(disk)];
         found.damage.extend(more.into_iter().flatten());
         Ok(found)
@@ -68,13 +76,56 @@ impl DirectoryReport {
         None
     }
 
+    /// Returns the content that a start would recover, or what is certain if it would not.
+    fn opened(&self) -> &OpenedStorage {
+        let repairable = self.inspection.repairable.as_ref().filter(|_| self.repairable.is_some());
+        repairable.unwrap_or(&self.inspection.opened)
+    }
+
+    /// Returns true if no sector in use is damaged.
+    pub(super) fn is_intact(&self) -> bool {
+        let known = self.inspection.known_sectors().count();
+        self.damage.is_empty() && self.repairable.is_none() && known == 0
+    }
+
     fn membership(&self) -> &Membership {
-        let opened = &self.inspection.opened;
-        opened.memberships.last().map_or(&opened.snapshot.membership, |(_, last)| last)
+        membership(self.opened())
+    }
+
+    /// Writes what is damaged or torn, and the next command.
+    fn write_findings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for TornFlush { file, offset, entries: (first, last) } in &self.inspection.torn {
+            writeln!(
+                f,
+                "torn: {file} at {offset}: entries {first} through {last} were never written \
+                 completely, nor acknowledged; a start drops them"
+            )?;
+        }
+        for (file, offset) in self.inspection.known_sectors() {
+            writeln!(f, "repairable: {file} at {offset}: a start writes the sector again")?;
+        }
+        if self.is_intact() {
+            return writeln!(f, "no damage: every sector is valid");
+        }
+        self.damage.iter().try_for_each(|error| writeln!(f, "damaged: {error}"))?;
+        if let Some(StorageError { file, offset, message, .. }) = &self.repairable {
+            let file = file.map_or_else(|| "the log".to_owned(), |file| file.to_string());
+            writeln!(
+                f,
+                "repairable: {file} at {offset}: {message}; the other members have them, and the \
+                 node takes them from there"
+            )?;
+        }
+        if self.damage.is_empty() {
+            return writeln!(f, "next: start the node with quorate serve");
+        }
+        let id = self.opened().identity.node.0;
+        let replace = format!("quorate members replace {id} ID=ADDRESS");
+        writeln!(f, "next: {replace}; without a quorum: quorate recover --help")
     }
 
     pub(super) fn json(&self, listed: &[ListedEntry]) -> Value {
-        let opened = &self.inspection.opened;
+        let opened = self.opened();
         let file =
             |(name, bytes): &(FileName, u64)| json!({ "name": name.to_string(), "bytes": bytes });
         let damage = |error: &StorageError| {
@@ -106,9 +157,34 @@ impl DirectoryReport {
             "membership": self.membership().to_string(),
             "files": self.files.iter().map(file).collect::<Vec<_>>(),
             "damage": self.damage.iter().map(damage).collect::<Vec<_>>(),
+            "repairable_sectors": self.inspection.known_sectors().map(|(file, offset)| json!({
+                "file": file.to_string(),
+                "offset": offset,
+            })).collect::<Vec<_>>(),
+            "repairable": self.repairable.as_ref().map(|error| json!({
+                "file": error.file.map(|file| file.to_string()),
+                "offset": error.offset,
+                "entries": opened.damaged.iter().map(|entry| entry.id.index.0).collect::<Vec<_>>(),
+            })),
+            "torn": self.inspection.torn.iter().map(|torn| json!({
+                "file": torn.file.to_string(),
+                "offset": torn.offset,
+                "first": torn.entries.0.0,
+                "last": torn.entries.1.0,
+            })).collect::<Vec<_>>(),
             "entries": listed.iter().map(ListedEntry::json).collect::<Vec<_>>(),
         })
     }
+}
+
+fn membership(opened: &OpenedStorage) -> &Membership {
+    opened.memberships.last().map_or(&opened.snapshot.membership, |(_, last)| last)
+}
+
+/// Returns true if other members have every committed entry: the node alone is no quorum.
+fn has_peers(opened: &OpenedStorage) -> bool {
+    let (membership, own) = (membership(opened), opened.identity.node);
+    membership.is_empty() || !is_quorum(membership, |member| member == own)
 }
 
 fn unreadable(error: &dyn fmt::Display) -> StorageError {
@@ -122,7 +198,7 @@ fn unreadable(error: &dyn fmt::Display) -> StorageError {
 
 impl fmt::Display for DirectoryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let opened = &self.inspection.opened;
+        let opened = self.opened();
         let identity = &opened.identity;
         let (first, last) = (opened.base.index.next(), opened.last);
         let mut facts = Table::default();
@@ -155,15 +231,6 @@ impl fmt::Display for DirectoryReport {
             files.row([name.to_string(), bytes.to_string()]);
         }
         write!(f, "\n{files}\n")?;
-        if self.damage.is_empty() {
-            writeln!(f, "no damage: every sector is valid")?;
-        }
-        self.damage.iter().try_for_each(|error| writeln!(f, "damaged: {error}"))?;
-        if !self.damage.is_empty() {
-            let id = identity.node.0;
-            let replace = format!("quorate members replace {id} ID=ADDRESS");
-            writeln!(f, "next: {replace}; without a quorum: quorate recover --help")?;
-        }
-        Ok(())
+        self.write_findings(f)
     }
 }

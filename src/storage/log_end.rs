@@ -1,0 +1,72 @@
+//! Evidence at the end of the log: whether the last flush was acknowledged, and whether later ones
+//! are missing.
+
+use crate::storage::block::FlushSeq;
+use crate::storage::disk::Disk;
+use crate::storage::error::{OpenError, StorageError};
+use crate::storage::floor::Floor;
+use crate::storage::identity::Identity;
+use crate::storage::scan::{SegmentScan, StrayWrites};
+
+/// Checks that the stray writes after flush `seq`, the last known one, are of the next flush at
+/// most, because a flush begins only when the flush before it is durable.
+pub(crate) fn check_no_missing_flush(seq: FlushSeq, stray: StrayWrites) -> Result<(), OpenError> {
+    let next = seq.next();
+    match stray.highest.filter(|(_, _, highest)| *highest > next) {
+        Some((file, offset, highest)) => {
+            let (next, highest) = (next.0, highest.0);
+            let message = format!("flush {next} is damaged or missing before flush {highest}");
+            Err(StorageError::damage(file, offset, message).into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns true if flush `seq` was certainly reported durable: the floor says so, or a later flush
+/// began, which requires that this one is durable. After the flush in its own segment
+/// (`here`), any valid sector proves that a later flush began. In a `later` segment, only a header
+/// block with a higher number does, because a start may have rewritten flush `seq` there. An
+/// orderly stop proves nothing, because the start before it may have left a torn flush.
+pub(crate) fn is_acknowledged(
+    floor: Floor,
+    seq: FlushSeq,
+    here: StrayWrites,
+    later: StrayWrites,
+) -> bool {
+    let another = later.highest.is_some_and(|(_, _, highest)| highest > seq);
+    seq <= floor.seq || here.valid || another
+}
+
+/// Scans the segments after the last one with a flush: returns those that are empty and of the
+/// configured size, and the stray writes. Segments are filled in order, so sectors after an empty
+/// segment are ignored. No segment here begins with a complete header block, so a header block
+/// further back in one means damage.
+pub(crate) fn scan_trailing_segments(
+    disk: &mut impl Disk,
+    identity: Identity,
+    segments: &[(u64, u64)],
+    segment_bytes: u64,
+) -> Result<(Vec<u64>, StrayWrites), OpenError> {
+    let mut spare = Vec::new();
+    let mut stray = StrayWrites::default();
+    for (number, bytes) in segments {
+        let scan = SegmentScan::new(identity, *number, *bytes);
+        let empty = if spare.is_empty() {
+            let here = scan.stray_writes(disk, 0, *bytes)?;
+            // The flush before it in the segment was durable when it began, so no crash explains
+            // its loss.
+            if let Some((_, _, highest)) = here.highest.filter(|(_, offset, _)| *offset > 0) {
+                let message = format!("a flush before flush {} is damaged or missing", highest.0);
+                return Err(StorageError::damage(scan.segment.file(), 0, message).into());
+            }
+            stray.join(here);
+            !here.valid && !here.bad
+        } else {
+            scan.is_empty(disk)?
+        };
+        if empty && *bytes == segment_bytes {
+            spare.push(*number);
+        }
+    }
+    Ok((spare, stray))
+}
