@@ -508,7 +508,7 @@ impl Node {
                 self.inputs.push_back(raft::Input::Fetched { consumer, entries });
             }
             // wired by the core
-            Event::Damaged(_) | Event::Repaired(_) => {}
+            Event::Damaged(_) | Event::Repaired(_) | Event::Scrubbed { .. } => {}
             Event::Full(full) => {
                 self.space_retry_at = full.then(|| self.now.after(self.config.space_retry));
                 self.inputs.push_back(raft::Input::DiskFull(full));
