@@ -32,6 +32,9 @@ pub struct ReplicaConfig {
     pub part_timeout: Duration,
     /// The period after which a node tries again to write to a full disk.
     pub space_retry: Duration,
+    /// The period in which the node reads everything durable again, to find damage and have it
+    /// repaired while other nodes have what was lost. The reads are spread evenly over the period.
+    pub scrub_period: Duration,
     /// The number of applied entries after which a node compares its results with other nodes'. The
     /// node keeps the digests after that many last entries, and those at the last 4,096 multiples
     /// of this number.
@@ -77,6 +80,7 @@ impl ReplicaConfig {
             parts_inflight_max: 4,
             part_timeout: Duration::from_secs(1),
             space_retry: Duration::from_secs(1),
+            scrub_period: Duration::from_secs(7 * 24 * 3600),
             validation_entries: 1024,
             validation_period: Duration::from_secs(10),
             validation_timeout: Duration::from_millis(500),
@@ -104,6 +108,7 @@ impl ReplicaConfig {
             ("parts_inflight_max", self.parts_inflight_max == 0),
             ("part_timeout", self.part_timeout.is_zero()),
             ("space_retry", self.space_retry.is_zero()),
+            ("scrub_period", self.scrub_period.is_zero()),
             ("validation_entries", self.validation_entries == 0),
             ("validation_period", self.validation_period.is_zero()),
             ("validation_timeout", self.validation_timeout.is_zero()),

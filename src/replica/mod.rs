@@ -13,6 +13,7 @@ mod output;
 mod rate_limiter;
 mod read_conflicts;
 mod requests;
+mod scrubber;
 mod snapshot_receiver;
 mod snapshot_sender;
 mod snapshot_taker;

@@ -17,6 +17,7 @@ use crate::replica::input::{Input, WorkResult};
 use crate::replica::node::notes::Notes;
 use crate::replica::output::{Note, NoteFilter, Output, Work};
 use crate::replica::requests::Requests;
+use crate::replica::scrubber::Scrubber;
 use crate::replica::snapshots::Snapshots;
 use crate::replica::validation::Validation;
 use crate::storage::{Event, FetchId, Storage, StorageError};
@@ -46,6 +47,7 @@ pub struct Node {
     requests: Requests,
     conflict_test: ConflictTest,
     snapshots: Snapshots,
+    scrubber: Scrubber,
     validation: Validation,
     hash_chains: HashChains,
     task: Task,
@@ -106,10 +108,12 @@ impl Node {
     /// Returns a node with these parts.
     pub(crate) fn new(config: ReplicaConfig, parts: NodeParts, now: Instant) -> Node {
         let NodeParts { raft, storage, conflict_test, snapshots, validation, hash_chains } = parts;
+        let scrubber = Scrubber::new(config.scrub_period, now, &storage);
         Node {
             config,
             raft,
             storage,
+            scrubber,
             requests: Requests::default(),
             conflict_test,
             snapshots,
@@ -166,6 +170,7 @@ impl Node {
         self.raft
             .deadline()
             .min(self.snapshots.deadline())
+            .min(self.scrubber.deadline())
             .min(self.validation.deadline())
             .min(self.space_retry_at.unwrap_or(Instant::NEVER))
     }
@@ -217,6 +222,13 @@ impl Node {
     #[must_use]
     pub fn snapshot_counts(&self) -> (u64, u64) {
         self.snapshots.counts
+    }
+
+    /// Returns the number of bytes that the node has read again to find damage, and the number of
+    /// passes through all durable data that it has ended, since its start.
+    #[must_use]
+    pub fn scrub_counts(&self) -> (u64, u64) {
+        self.scrubber.counts()
     }
 
     /// Returns the consensus algorithm of the node.
@@ -391,6 +403,7 @@ impl Node {
                     let is_usable = self.validation.is_usable();
                     let (storage, events) = (&mut self.storage, &mut self.events);
                     self.snapshots.advance(self.now, is_usable, storage, events, &mut self.outputs);
+                    self.scrubber.advance(self.now, storage, events);
                     if self.events.is_empty() && self.inputs.is_empty() {
                         return;
                     }
@@ -511,6 +524,9 @@ impl Node {
             }
             Event::Damaged(entries) => self.inputs.push_back(raft::Input::Damaged(entries)),
             Event::Repaired(ids) => self.inputs.push_back(raft::Input::Repaired(ids)),
+            Event::Scrubbed { bytes, pass_ended } => {
+                self.scrubber.on_scrubbed(self.now, bytes, pass_ended, &self.storage);
+            }
             Event::Full(full) => {
                 self.space_retry_at = full.then(|| self.now.after(self.config.space_retry));
                 self.inputs.push_back(raft::Input::DiskFull(full));

@@ -99,6 +99,18 @@ impl LogIndex {
         Some((found.header_end, found.body_start))
     }
 
+    /// Returns the numbers of the segments with flushes.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = u64> + '_ {
+        self.segments.iter().map(|segment| segment.number)
+    }
+
+    /// Returns the entries after which segments and parts of the log begin.
+    pub(crate) fn links(&self) -> Vec<Link> {
+        let segments = self.segments.iter().map(|segment| segment.prev);
+        let extents = self.extents.iter().map(|extent| extent.prev);
+        segments.chain(extents).chain([self.base, self.last]).collect()
+    }
+
     /// Returns the number of the first segment with a flush.
     pub(crate) fn first_segment(&self) -> Option<u64> {
         self.segments.front().map(|segment| segment.number)

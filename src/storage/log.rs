@@ -1,23 +1,25 @@
 //! The append path of the log: one flush at a time, each with as many of the waiting entries as
 //! fit.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::storage::batch::{Batch, WriteQueue};
 use crate::storage::block::{Block, FlushSeq, Link, RECORD_BYTES, body_of};
 use crate::storage::config::StorageConfig;
+use crate::storage::directory::Directory;
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
 use crate::storage::floor::Floor;
 use crate::storage::identity::Identity;
 use crate::storage::index::{Flush, LogIndex};
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::reader::{PendingReads, Purpose};
-use crate::storage::repair::Repairs;
+use crate::storage::repair::{RepairOutcome, Repairs};
 use crate::storage::sector::{Framer, framed_bytes};
 use crate::storage::segment::NodeSegment;
 use crate::storage::spare_segments::SpareSegments;
+use crate::storage::superblock::Superblock;
 use crate::storage::superblock_updater::SuperblockUpdater;
-use crate::types::{EntryId, Index, SnapshotMeta, WriteId};
+use crate::types::{Index, SnapshotMeta, WriteId};
 
 /// The state in which an appending log starts, as recovery found it.
 #[derive(Clone, Debug)]
@@ -37,6 +39,9 @@ pub(crate) struct Log {
     pub(crate) spare_segments: SpareSegments,
     pub(crate) reads: PendingReads,
     pub(crate) repairs: Repairs,
+    /// The sizes of the segments found at the opening, in bytes; later ones have the configured
+    /// size.
+    pub(crate) sizes: BTreeMap<u64, u64>,
     pub(crate) queue: WriteQueue,
     writing: Option<Writing>,
     /// The segment in use; None before the first flush after a start, and while the next flush
@@ -81,6 +86,7 @@ impl Log {
             spare_segments: start.spare_segments,
             reads: PendingReads::new(identity, config),
             repairs: Repairs::new(identity),
+            sizes: BTreeMap::new(),
             queue: WriteQueue::default(),
             writing: None,
             segment: None,
@@ -308,14 +314,31 @@ impl Log {
         self.remove_obsolete(operations);
     }
 
-    /// Continues with the requested repairs. Returns the repaired entries for each that has ended.
-    pub(crate) fn advance_repairs(&mut self, operations: &mut Operations) -> Vec<Vec<EntryId>> {
+    /// Continues with the requested repairs. Returns the outcome of each that has ended, except for
+    /// header blocks.
+    pub(crate) fn advance_repairs(
+        &mut self,
+        superblock: &Superblock,
+        operations: &mut Operations,
+    ) -> Vec<RepairOutcome> {
         let mut ended = Vec::new();
-        while let Some(repaired) = self.repairs.advance(&self.index, operations) {
-            ended.push(repaired);
+        loop {
+            let (floor, index) = (self.floor().unwrap_or_default(), &self.index);
+            let (sizes, bytes) = (&self.sizes, self.config.segment_bytes);
+            let size = |number| (number, sizes.get(&number).copied().unwrap_or(bytes));
+            let directory = || Directory {
+                copies: Vec::new(),
+                superblock: superblock.clone(),
+                floor,
+                segments: index.segments().map(size).collect(),
+            };
+            match self.repairs.advance(index, directory, operations) {
+                Some(RepairOutcome::Headers(segment)) => self.reads.resume(segment, operations),
+                Some(outcome) => ended.push(outcome),
+                None => return ended,
+            }
             self.remove_obsolete(operations);
         }
-        ended
     }
 
     /// Removes obsolete segments that no read needs. Each removal is made durable before the next

@@ -31,6 +31,7 @@ mod recovery;
 mod repair;
 mod salvage;
 mod scan;
+mod scrub;
 mod sector;
 mod segment;
 mod snapshot_requests;

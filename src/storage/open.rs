@@ -123,7 +123,7 @@ impl Storage {
         let (bytes, tail) = (config.segment_bytes, config.tail_bytes_max);
         let mut patched = PatchedDisk::new(disk);
         let recovered = recover(&mut patched, &directory, bytes, tail)?;
-        let Directory { copies, superblock, .. } = directory;
+        let Directory { copies, superblock, segments, .. } = directory;
         let base = recovered.index.base().id.index;
         let snapshots = open_snapshots(&mut patched, &superblock, base, config)?.snapshots;
         let updater = SuperblockUpdater::new(superblock, &copies);
@@ -137,6 +137,7 @@ impl Storage {
         if let Some(damage) = opened.damage.as_ref().filter(|_| !accepts(&opened)) {
             return Err(damage.clone().into());
         }
+        storage.log.sizes = segments.into_iter().collect();
         unwritten.patches.extend(patched.into_patches());
         unwritten.write(disk, identity)?;
         storage.begin(disk, rewritten)?;

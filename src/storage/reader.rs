@@ -40,6 +40,8 @@ pub(crate) enum ReadOutcome {
     /// The entries before the first damaged one, and the damaged ones among those that were read.
     Entries(FetchId, Vec<Entry>, Vec<DamagedEntry>),
     Link(Link),
+    /// A header block in this segment is damaged: the read waits for [`PendingReads::resume`].
+    DamagedHeaders(u64),
     /// Another disk read was requested.
     Pending,
 }
@@ -52,6 +54,8 @@ pub(crate) struct PendingReads {
     /// The segment that was read last, because the next read is most likely in the same.
     segment: Option<NodeSegment>,
     under_way: BTreeMap<OperationId, Read>,
+    /// Reads that wait until the header blocks of their segment are rebuilt.
+    stalled: Vec<Read>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +72,8 @@ struct Read {
     /// The bytes so far, if the range could not be read at once and is read piece by piece.
     pieces: Option<Pieces>,
     stage: ReadStage,
+    /// Whether the headers were found damaged before.
+    retried: bool,
 }
 
 /// The part of a range that was read piece by piece: pages, and the sectors of a page that cannot be
@@ -120,12 +126,13 @@ fn range(place: &BodyLocation) -> (u64, u64) {
 impl PendingReads {
     pub(crate) fn new(identity: Identity, config: &StorageConfig) -> PendingReads {
         let read_bytes_max = config.read_bytes_max as u64;
-        PendingReads { identity, read_bytes_max, segment: None, under_way: BTreeMap::new() }
+        let (under_way, stalled) = (BTreeMap::new(), Vec::new());
+        PendingReads { identity, read_bytes_max, segment: None, under_way, stalled }
     }
 
     /// Returns true if a read of `segment` is pending.
     pub(crate) fn needs(&self, segment: u64) -> bool {
-        self.under_way.values().any(|read| read.segment == segment)
+        self.under_way.values().chain(&self.stalled).any(|read| read.segment == segment)
     }
 
     /// Begins to read entries from `first`, which is at or after `position`, and none after `last`.
@@ -141,8 +148,8 @@ impl PendingReads {
         assert!(first <= last, "a read covers at least one entry");
         let bytes = HEADER_PIECE_BYTES.min(position.end - position.offset);
         let (segment, offset) = (position.segment, position.offset);
-        let step = ReadStage::Headers { end: position.end };
-        let read = Read { purpose, first, last, segment, offset, bytes, pieces: None, stage: step };
+        let (pieces, stage, retried) = (None, ReadStage::Headers { end: position.end }, false);
+        let read = Read { purpose, first, last, segment, offset, bytes, pieces, stage, retried };
         self.request(read, operations);
     }
 
@@ -217,7 +224,12 @@ impl PendingReads {
         match &read.stage {
             ReadStage::Headers { end } => {
                 let end = *end;
-                self.on_headers(read, end, bytes, operations)
+                let again = (!read.retried).then(|| Read { retried: true, ..read.clone() });
+                let result = self.on_headers(read, end, bytes, operations);
+                let (Err(_), Some(again)) = (&result, again) else { return result };
+                let segment = again.segment;
+                self.stalled.push(again);
+                Ok(ReadOutcome::DamagedHeaders(segment))
             }
             ReadStage::Bodies(places) => {
                 let Purpose::Fetch { id, .. } = read.purpose else {
@@ -229,6 +241,13 @@ impl PendingReads {
                 Ok(ReadOutcome::Entries(id, intact, damaged))
             }
         }
+    }
+
+    /// Continues with the reads that wait for the header blocks of a segment.
+    pub(crate) fn resume(&mut self, segment: u64, operations: &mut Operations) {
+        let waiting: Vec<Read> =
+            self.stalled.extract_if(.., |read| read.segment == segment).collect();
+        waiting.into_iter().for_each(|read| self.request(read, operations));
     }
 
     fn on_headers(

@@ -4,6 +4,7 @@
 use crate::storage::block::{BLOCK_BYTES, Block, FlushSeq, Link, RECORD_BYTES, Record};
 use crate::storage::directory::Directory;
 use crate::storage::disk::{Disk, FileAction};
+use crate::storage::index::LogIndex;
 use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::scan::{HeaderBlock, SegmentScan, at_most};
 use crate::storage::sector::{
@@ -13,6 +14,9 @@ use crate::types::Index;
 
 const SECTOR: u64 = SECTOR_BYTES as u64;
 const PAGE: u64 = PAGE_BYTES as u64;
+/// The size of the space in which the header block after a damaged one begins; every header block
+/// is smaller than a mebibyte.
+const HEADERS_MAX: u64 = (1 << 20) + PAGE;
 
 /// Finds header blocks that are damaged, and patches their damaged sectors. Returns true if it has
 /// patched one. A block with sectors of zeros is rebuilt only if its flush was certainly durable.
@@ -20,14 +24,50 @@ pub(crate) fn rebuild_headers<D: Disk>(
     disk: &mut PatchedDisk<'_, D>,
     directory: &Directory,
 ) -> bool {
-    let mut rebuilding = Rebuilding { directory, committed: Index::ZERO, last: None };
+    let mut rebuilding = Rebuilding {
+        directory,
+        links: Vec::new(),
+        searched: directory.segments.clone(),
+        end: (u64::MAX, 0),
+        committed: Index::ZERO,
+        last: None,
+    };
     let places = 0..directory.segments.len();
     places.fold(false, |patched, place| rebuilding.segment(disk, place) | patched)
+}
+
+/// Patches the damaged sectors of the header blocks in one segment of a running node, whose durable
+/// flushes the index knows.
+pub(crate) fn rebuild_segment<D: Disk>(
+    disk: &mut PatchedDisk<'_, D>,
+    directory: &Directory,
+    index: &LogIndex,
+    segment: u64,
+) {
+    let place = directory.segments.iter().position(|(number, _)| *number == segment);
+    if let Some((place, end)) = place.zip(index.free_space(segment)) {
+        let mut rebuilding = Rebuilding {
+            directory,
+            links: index.links(),
+            searched: vec![(segment, end.0)],
+            end,
+            committed: Index::ZERO,
+            last: None,
+        };
+        rebuilding.segment(disk, place);
+    }
 }
 
 /// The walk through the flushes.
 struct Rebuilding<'a> {
     directory: &'a Directory,
+    /// Entries that are known besides those in header blocks.
+    links: Vec<Link>,
+    /// The segments whose header blocks are searched for an entry, and the bytes to search.
+    searched: Vec<(u64, u64)>,
+    /// The offsets at which the header blocks of a segment end, and at which its bodies begin, as
+    /// far as they are known.
+    end: (u64, u64),
     /// The commit index of the last header block.
     committed: Index,
     /// The last flush: its number, the entry before it, and its last entry.
@@ -89,8 +129,8 @@ impl Rebuilding<'_> {
         let new_scan = || SegmentScan::new(self.directory.superblock.identity, number, bytes);
         let (mut scan, mut patched) = (new_scan(), false);
         let mut gap = Gap { place, offset: 0, end: bytes - bytes % PAGE };
-        loop {
-            let Ok(found) = scan.block(disk, gap.offset) else { return patched };
+        while gap.offset < self.end.0 {
+            let Ok(found) = scan.block(disk, gap.offset) else { break };
             let found = match found {
                 Some(found) => found,
                 None => match self.rebuild(disk, gap) {
@@ -99,18 +139,19 @@ impl Rebuilding<'_> {
                         patched = true;
                         found
                     }
-                    None => return patched,
+                    None => break,
                 },
             };
             let start = found.block.body_offset;
             if start < found.end || start >= gap.end {
-                return patched;
+                break;
             }
             let last = found.records.last().map_or(found.block.prev, Record::link);
             self.last = Some((found.block.seq, found.block.prev, last));
             self.committed = found.block.committed;
             gap = Gap { place, offset: found.end, end: start };
         }
+        patched
     }
 
     /// Rebuilds the header block in a gap, and patches its damaged sectors; None if the bodies do
@@ -124,7 +165,8 @@ impl Rebuilding<'_> {
         if Zone::read(disk, &scan, bodies, (top, gap.end)).states == [SectorState::Zero] {
             return None;
         }
-        let headers = Zone::read(disk, &scan, scan.segment.headers, (gap.offset, gap.end));
+        let end = gap.end.min(gap.offset + HEADERS_MAX);
+        let headers = Zone::read(disk, &scan, scan.segment.headers, (gap.offset, end));
         let known = headers
             .bytes(0, PAYLOAD_BYTES)
             .and_then(|payload| Block::decode(payload, &scan.segment).ok());
@@ -133,7 +175,7 @@ impl Rebuilding<'_> {
         let first = match (known, &later) {
             (Some(block), _) => block.body_offset,
             (None, Some((_, later))) => bodies_end(later, gap.end)?,
-            (None, None) => gap.offset + PAGE,
+            (None, None) => self.end.1.max(gap.offset + PAGE),
         };
         let pages = if known.is_some() { 1 } else { usize::MAX };
         let mut starts = (first..gap.end).step_by(PAGE_BYTES).take(pages);
@@ -246,10 +288,12 @@ impl Rebuilding<'_> {
         let is_before =
             |link: &Link| link.chain == first.chain && link.id.index.next() == first.id.index;
         let anchor = Link::anchor(self.directory.superblock.snapshot.last);
-        if let Some(link) = [Link::default(), anchor].into_iter().find(is_before) {
+        let known = [Link::default(), anchor].into_iter().chain(self.links.iter().copied());
+        let last = self.last.map(|(_, _, last)| last);
+        if let Some(link) = known.chain(last).find(is_before) {
             return Some(link);
         }
-        for (number, bytes) in &self.directory.segments {
+        for (number, bytes) in &self.searched {
             let identity = self.directory.superblock.identity;
             let mut scan = SegmentScan::new(identity, *number, *bytes);
             // Blocks after a damaged one are found page by page.

@@ -4,31 +4,73 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::storage::block::{Digest, Record, body_of};
+use crate::storage::directory::Directory;
 use crate::storage::disk::{Disk, FileAction, FileName, Lane, OperationId};
 use crate::storage::flush_bodies::{FlushBodies, SectorAssembly};
 use crate::storage::identity::Identity;
 use crate::storage::index::LogIndex;
 use crate::storage::operations::{Operations, Owner};
+use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::read_cache::{FileRange, ReadCache};
+use crate::storage::rebuild::rebuild_segment;
 use crate::storage::scan::{HeaderBlock, SegmentScan};
+use crate::storage::scrub::{ScrubPlace, Scrubbed, scrub};
 use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, SectorState, unreadable_sector};
 use crate::storage::segment::NodeSegment;
 use crate::storage::start_writes::writes_of;
-use crate::types::{Entry, EntryId};
+use crate::storage::superblock::{COPIES, COPY_BYTES};
+use crate::types::{DamagedEntry, Entry, EntryId};
 
 /// The repairs that are requested, one after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Repairs {
     identity: Identity,
-    waiting: VecDeque<Vec<Entry>>,
+    waiting: VecDeque<Request>,
     running: Option<Repair>,
     /// Damaged sectors of which some bytes were provided, by segment and offset. Each waits for
     /// the other entries that share it.
     sectors: BTreeMap<(u64, u64), SectorAssembly>,
+    /// The place at which the next scrub continues.
+    scrub_place: ScrubPlace,
+}
+
+/// A request to repair something.
+#[derive(Clone, Debug)]
+enum Request {
+    /// The content of these entries.
+    Entries(Vec<Entry>),
+    /// The header blocks of a segment.
+    Headers(u64),
+    /// The next durable data, of about this many bytes, is read.
+    Scrub(u64),
+}
+
+/// The end of a repair.
+#[derive(Clone, Debug)]
+pub(crate) enum RepairOutcome {
+    /// These entries are intact again.
+    Entries(Vec<EntryId>),
+    /// The header blocks of this segment are intact, as far as they can be rebuilt.
+    Headers(u64),
+    Scrub(ScrubOutcome),
+}
+
+/// The end of a scrub.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ScrubOutcome {
+    pub(crate) damaged: Vec<DamagedEntry>,
+    /// Whether each copy of the superblock is intact, if they were read.
+    pub(crate) copies: Option<[bool; COPIES]>,
+    pub(crate) bytes: u64,
+    pub(crate) pass_ended: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Repair {
+    /// The segment whose header blocks are rebuilt, if any are.
+    headers: Option<u64>,
+    /// The bytes to read and the outcome so far of a scrub.
+    scrub: Option<(u64, ScrubOutcome)>,
     stage: Stage,
     cache: ReadCache,
     reading: Option<(OperationId, FileRange)>,
@@ -41,6 +83,10 @@ struct Repair {
 
 #[derive(Clone, Debug)]
 enum Stage {
+    /// Rebuilds the header blocks of this segment.
+    Rebuild(u64),
+    /// Reads durable data.
+    Scrub,
     /// Compares the provided entries with their headers, and assembles the damaged sectors.
     Assemble(VecDeque<Entry>),
     /// Waits for the writes and syncs.
@@ -66,11 +112,27 @@ type SectorGroup = Vec<u64>;
 
 impl Repairs {
     pub(crate) fn new(identity: Identity) -> Repairs {
-        Repairs { identity, waiting: VecDeque::new(), running: None, sectors: BTreeMap::new() }
+        Repairs {
+            identity,
+            waiting: VecDeque::new(),
+            running: None,
+            sectors: BTreeMap::new(),
+            scrub_place: ScrubPlace::default(),
+        }
     }
 
     pub(crate) fn push(&mut self, entries: Vec<Entry>) {
-        self.waiting.push_back(entries);
+        self.waiting.push_back(Request::Entries(entries));
+    }
+
+    /// Requests that the next durable data, of about this many bytes, is read.
+    pub(crate) fn push_scrub(&mut self, bytes_max: u64) {
+        self.waiting.push_back(Request::Scrub(bytes_max));
+    }
+
+    /// Requests that the header blocks of a segment are rebuilt.
+    pub(crate) fn push_headers(&mut self, segment: u64) {
+        self.waiting.push_back(Request::Headers(segment));
     }
 
     /// Returns true while a repair reads or writes segments, which must not be removed then.
@@ -102,19 +164,36 @@ impl Repairs {
         }
     }
 
-    /// Takes every step that is possible. Returns the entries that a repair has made intact, once
-    /// it ends.
+    /// Takes every step that is possible. Returns the outcome of a repair once it ends.
+    /// `directory` describes the files.
     pub(crate) fn advance(
         &mut self,
         index: &LogIndex,
+        directory: impl Fn() -> Directory,
         operations: &mut Operations,
-    ) -> Option<Vec<EntryId>> {
+    ) -> Option<RepairOutcome> {
         let mut repair = match self.running.take() {
             Some(repair) => repair,
             None => self.begin(index)?,
         };
         while repair.reading.is_none() {
             match &mut repair.stage {
+                Stage::Rebuild(segment) => {
+                    let segment = *segment;
+                    let rebuilt = repair.cache.run(|disk| {
+                        let mut disk = PatchedDisk::new(disk);
+                        rebuild_segment(&mut disk, &directory(), index, segment);
+                        disk.into_patches()
+                    });
+                    match rebuilt {
+                        Ok(patches) => {
+                            repair.writes = patches;
+                            repair.write(operations);
+                        }
+                        Err(range) => repair.read(range, operations),
+                    }
+                }
+                Stage::Scrub => self.scrub(&mut repair, index, &directory, operations),
                 Stage::Assemble(entries) => match entries.front() {
                     Some(entry) => {
                         let entry = entry.clone();
@@ -139,7 +218,11 @@ impl Repairs {
                 }
                 Stage::Verify(candidates) => {
                     let Some(id) = candidates.front().copied() else {
-                        return Some(repair.repaired);
+                        return Some(match (repair.headers, repair.scrub) {
+                            (_, Some((_, outcome))) => RepairOutcome::Scrub(outcome),
+                            (Some(segment), None) => RepairOutcome::Headers(segment),
+                            (None, None) => RepairOutcome::Entries(repair.repaired),
+                        });
                     };
                     let identity = self.identity;
                     match repair.cache.run(|disk| is_intact(disk, index, identity, id)) {
@@ -157,12 +240,64 @@ impl Repairs {
         None
     }
 
+    /// Reads the next thing of a scrub, or ends it.
+    fn scrub(
+        &mut self,
+        repair: &mut Repair,
+        index: &LogIndex,
+        directory: &impl Fn() -> Directory,
+        operations: &mut Operations,
+    ) {
+        let (identity, place) = (self.identity, self.scrub_place);
+        let durable = directory().superblock.encode().bytes;
+        let found = repair.cache.run(|disk| scrub(disk, index, identity, &durable, place));
+        let found = match found {
+            Ok(found) => found,
+            Err(range) => return repair.read(range, operations),
+        };
+        repair.cache = ReadCache::default();
+        let (bytes_max, outcome) = repair.scrub.as_mut().expect("a scrub has an outcome");
+        match found {
+            Scrubbed::Superblock(copies) => {
+                outcome.copies = Some(copies);
+                outcome.bytes += (COPIES * COPY_BYTES) as u64;
+                self.scrub_place = ScrubPlace::Flush { segment: 0, offset: 0 };
+            }
+            Scrubbed::Flush { damage, next, bytes } => {
+                outcome.damaged.extend(damage.entries);
+                outcome.bytes += bytes;
+                repair.writes.extend(damage.known);
+                self.scrub_place = next;
+            }
+            Scrubbed::DamagedHeaders(segment) => {
+                // The pass goes on behind the segment, whose header blocks are rebuilt meanwhile.
+                self.waiting.push_front(Request::Headers(segment));
+                self.scrub_place = ScrubPlace::Flush { segment: segment + 1, offset: 0 };
+            }
+            Scrubbed::End => {
+                outcome.pass_ended = true;
+                self.scrub_place = ScrubPlace::default();
+            }
+        }
+        if outcome.pass_ended || outcome.bytes >= *bytes_max {
+            outcome.damaged.sort_unstable_by_key(|damaged| damaged.id.index);
+            outcome.damaged.dedup();
+            repair.write(operations);
+        }
+    }
+
     fn begin(&mut self, index: &LogIndex) -> Option<Repair> {
-        let entries = self.waiting.pop_front()?;
+        let (stage, headers, scrub) = match self.waiting.pop_front()? {
+            Request::Entries(entries) => (Stage::Assemble(entries.into()), None, None),
+            Request::Headers(segment) => (Stage::Rebuild(segment), Some(segment), None),
+            Request::Scrub(bytes) => (Stage::Scrub, None, Some((bytes, ScrubOutcome::default()))),
+        };
         let first = index.first_segment().unwrap_or(u64::MAX);
         self.sectors.retain(|(segment, _), _| *segment >= first);
         Some(Repair {
-            stage: Stage::Assemble(entries.into()),
+            headers,
+            scrub,
+            stage,
             cache: ReadCache::default(),
             reading: None,
             writes: BTreeMap::new(),

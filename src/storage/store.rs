@@ -9,8 +9,10 @@ use crate::storage::identity::{Identity, Origin};
 use crate::storage::log::{Log, LogStart};
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::reader::{FetchId, Purpose, ReadOutcome};
+use crate::storage::repair::{RepairOutcome, ScrubOutcome};
 use crate::storage::snapshots::{SnapshotEvent, Snapshots};
 use crate::storage::spare_segments::SpaceChange;
+use crate::storage::superblock::{COPIES, COPY_BYTES};
 use crate::storage::superblock_updater::SuperblockUpdater;
 use crate::types::{
     DamagedEntry, Entry, EntryId, HardState, Index, Payload, SnapshotMeta, Write, WriteId,
@@ -78,6 +80,13 @@ pub enum Event {
     /// The end of a [`Storage::repair`]: these entries are intact and durable again. They may
     /// include entries of earlier repairs that shared a sector with others.
     Repaired(Vec<EntryId>),
+    /// The end of a [`Storage::scrub`].
+    Scrubbed {
+        /// The number of bytes that were read.
+        bytes: u64,
+        /// Whether this was the last part of a pass through all durable data.
+        pass_ended: bool,
+    },
     /// The superblock durably names this snapshot as the current one; the entries that it covers
     /// may be compacted.
     SnapshotRecorded(SnapshotMeta),
@@ -234,6 +243,25 @@ impl Storage {
         self.advance(events);
     }
 
+    /// Reads durable data again, from the place at which the last scrub ended: the copies of the
+    /// superblock, then flush by flush, until `bytes_max` bytes were read or exceeded. Reports
+    /// [`Event::Damaged`] for the damage that only peers can repair, repairs the rest, and ends
+    /// with [`Event::Scrubbed`]. The caller waits for that before the next scrub.
+    pub fn scrub(&mut self, bytes_max: u64, events: &mut Vec<Event>) {
+        if self.failed {
+            return;
+        }
+        self.log.repairs.push_scrub(bytes_max);
+        self.advance(events);
+    }
+
+    /// Returns an upper bound of the bytes that a pass of [`Storage::scrub`] reads.
+    #[must_use]
+    pub fn durable_bytes(&self) -> u64 {
+        let segments = self.log.index.segments().count() as u64;
+        COPIES as u64 * COPY_BYTES as u64 + segments * self.config.segment_bytes
+    }
+
     /// Removes the segments that hold only entries through `through`, but no entry that the current
     /// snapshot does not cover.
     pub fn compact(&mut self, through: Index, events: &mut Vec<Event>) {
@@ -335,6 +363,7 @@ impl Storage {
                     events.push(Event::Fetched { id, entries });
                 }
                 ReadOutcome::Link(link) => self.log.on_link(link),
+                ReadOutcome::DamagedHeaders(segment) => self.log.repairs.push_headers(segment),
                 ReadOutcome::Pending => {}
             }
             self.log.remove_obsolete(&mut self.operations);
@@ -383,8 +412,20 @@ impl Storage {
         let had_segments = self.log.index.base();
         self.log.advance(&mut self.updater, &mut self.operations, &mut persisted);
         events.extend(persisted.into_iter().map(Event::Persisted));
-        let repaired = self.log.advance_repairs(&mut self.operations);
-        events.extend(repaired.into_iter().map(Event::Repaired));
+        let repaired = self.log.advance_repairs(self.updater.durable(), &mut self.operations);
+        for outcome in repaired {
+            match outcome {
+                RepairOutcome::Entries(entries) => events.push(Event::Repaired(entries)),
+                RepairOutcome::Headers(_) => {}
+                RepairOutcome::Scrub(ScrubOutcome { damaged, copies, bytes, pass_ended }) => {
+                    if let Some(copies) = copies.filter(|copies| copies.contains(&false)) {
+                        self.updater.rewrite_damaged(copies);
+                    }
+                    events.extend((!damaged.is_empty()).then_some(Event::Damaged(damaged)));
+                    events.push(Event::Scrubbed { bytes, pass_ended });
+                }
+            }
+        }
         let recorded = |(request, _): &mut (u64, SnapshotMeta)| self.updater.is_durable(*request);
         while let Some((_, meta)) = self.pending_snapshots.pop_front_if(recorded) {
             events.push(Event::SnapshotRecorded(meta));

@@ -91,6 +91,15 @@ impl SuperblockUpdater {
         self.satisfied >= request
     }
 
+    /// Requests an update that writes the copies first that are not intact, unless one is under way
+    /// and writes them all.
+    pub(crate) fn rewrite_damaged(&mut self, intact: [bool; COPIES]) {
+        if self.update.is_none() {
+            self.order.sort_by_key(|copy| intact[*copy]);
+            self.request(|_| {});
+        }
+    }
+
     /// Returns true if the operations under way read the copies back.
     pub(crate) fn is_reading_back(&self) -> bool {
         self.update.as_ref().is_some_and(|update| update.stage == Stage::ReadingBack)

@@ -9,6 +9,7 @@ mod cli;
 mod command_output;
 mod directories;
 mod faults;
+mod flips;
 mod http;
 #[path = "../common/http_client.rs"]
 mod http_client;

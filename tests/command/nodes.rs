@@ -31,6 +31,12 @@ impl Nodes {
         nodes
     }
 
+    /// Starts nodes 1 to `count` with these flags, so that they bootstrap a cluster.
+    pub(crate) fn bootstrap_with(&mut self, count: u64, words: &[&str]) {
+        self.bootstrap_peers = (1..=count).collect();
+        (1..=count).for_each(|id| self.serve_with(id, words));
+    }
+
     /// Reserves addresses for nodes 1 to `count`, without starting them.
     pub(crate) fn none(count: u64) -> Nodes {
         let root = TempDir::new().expect("a temporary file can be created");
@@ -95,6 +101,11 @@ impl Nodes {
     /// Waits until the node ends by itself, and returns its exit status.
     pub(crate) fn ended(&mut self, id: u64) -> ExitStatus {
         self.running.ended(&format!("d{id}"))
+    }
+
+    /// Returns the exit status of a node that has ended by itself.
+    pub(crate) fn has_ended(&mut self, id: u64) -> Option<ExitStatus> {
+        self.running.has_ended(&format!("d{id}"))
     }
 
     /// Returns the output of the node so far, over all its runs.

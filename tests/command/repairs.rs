@@ -47,6 +47,22 @@ impl Nodes {
     }
 }
 
+#[test]
+fn the_scrubber_finds_damage_that_no_client_reads() {
+    let mut nodes = Nodes::none(3);
+    let members = nodes.listed(&[1, 2, 3]);
+    nodes.bootstrap_with(3, &["--members", &members, "--scrub-period", "2s"]);
+    nodes.leader();
+    (0..40).for_each(|value| nodes.put(value));
+    flip(&nodes.directory(2), 5..12);
+    eventually("the scrubber finds the damage", || {
+        nodes.log(2).contains("lost the content of entries")
+    });
+    eventually("it is repaired", || nodes.log(2).contains("every damaged entry of the log"));
+    nodes.kill(2);
+    nodes.quorate(&["inspect", "d2"]).prints(0, "no damage");
+}
+
 /// Flips one bit in the bodies of each of these flushes of the first log file, counted from 0.
 fn flip(directory: &Path, flushes: impl Iterator<Item = u64>) {
     let path = directory.join(format!("log-{:016x}", 1));

@@ -55,6 +55,12 @@ impl Processes {
         status.expect("the process ended")
     }
 
+    /// Returns the exit status of a process that has ended by itself.
+    pub(crate) fn has_ended(&mut self, name: &str) -> Option<ExitStatus> {
+        let status = self.0.get_mut(name).expect("it runs").child.try_wait().expect("it is ours");
+        status.inspect(|_| drop(self.0.remove(name)))
+    }
+
     /// Returns the output of a running process so far, including earlier runs with the same log.
     pub(crate) fn words(&self, name: &str) -> String {
         fs::read_to_string(&self.0[name].log).unwrap_or_default()

@@ -517,6 +517,42 @@ fn a_running_node_that_reads_damage_reports_it_and_goes_on() {
 }
 
 #[test]
+fn a_running_node_that_reads_a_damaged_header_block_rebuilds_it() {
+    for sample in [large(), truncated(), restarted(true)] {
+        let mut rebuilt = 0;
+        for (file, sector) in sample.sectors() {
+            let is_used = sample.disk.stored(file).contains(&sector);
+            let is_header = sector < config().segment_bytes / SECTOR / 2;
+            if !is_used || !is_header || sample.bodies.contains_key(&(file, sector)) {
+                continue;
+            }
+            for harm in HARMS {
+                let mut disk = BrokenDisk::new(&sample.disk);
+                let (mut storage, _) = open(&mut disk).expect("the directory opens");
+                act(&mut storage, &mut disk, Storage::start);
+                disk.harm(file, sector, harm);
+                let at = format!("{file} {sector} {harm:?}");
+                let (entries, met) = fetch_all(&mut storage, &mut disk);
+                assert_eq!((entries, met), (sample.log.clone(), BTreeSet::new()), "{at}");
+                let content = |disk: &SimDisk| read(disk, file, sector * SECTOR, SECTOR);
+                rebuilt += usize::from(
+                    disk.unreadable.is_empty() && content(&disk.disk) == content(&sample.disk),
+                );
+                // A truncation needs the header of the entry before it.
+                let middle = sample.log[sample.log.len() / 2].id.index.0;
+                let change =
+                    Write { hard_state: Some(hard_state(9, 1)), ..write(9, 9, middle..=middle) };
+                let events = act(&mut storage, &mut disk, |storage, events| {
+                    storage.persist(change, events);
+                });
+                assert!(matches!(events[..], [Event::Persisted(_)]), "{at}: {events:?}");
+            }
+        }
+        assert!(rebuilt > 20, "{rebuilt}");
+    }
+}
+
+#[test]
 fn a_truncated_entry_is_not_repaired_any_more() {
     let sample = large();
     let (file, sector) = hits(&sample, 2)[0];

@@ -190,10 +190,12 @@ impl FromStr for Span {
             "ms" => number.checked_mul(1000),
             "s" => number.checked_mul(1_000_000),
             "min" => number.checked_mul(60_000_000),
+            "h" => number.checked_mul(3_600_000_000),
+            "d" => number.checked_mul(86_400_000_000),
             _ => None,
         });
         let span = microseconds.map(|number| Span(Duration::from_micros(number)));
-        span.ok_or_else(|| format!("`{text}` is not a time like 200us, 300ms, 2s or 5min"))
+        span.ok_or_else(|| format!("`{text}` is not a time like 200us, 300ms, 2s, 5min, 12h or 7d"))
     }
 }
 

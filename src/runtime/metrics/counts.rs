@@ -71,6 +71,8 @@ pub(in crate::runtime) struct EventCounts {
     pub(in crate::runtime) rejected_messages: CountersByLabel<MessageRejectReason>,
     pub(in crate::runtime) comparisons: CountersByLabel<ComparisonResult>,
     pub(in crate::runtime) snapshots: CountersByLabel<SnapshotStep>,
+    pub(in crate::runtime) scrubbed_bytes: Counter,
+    pub(in crate::runtime) scrub_passes: Counter,
 }
 
 /// The requests of clients and of the program, by outcome.
@@ -151,6 +153,9 @@ impl Counts {
         let (taken, received) = node.snapshot_counts();
         self.events.snapshots.raise(&SnapshotStep::Taken, taken);
         self.events.snapshots.raise(&SnapshotStep::Received, received);
+        let (bytes, passes) = node.scrub_counts();
+        self.events.scrubbed_bytes.raise(bytes);
+        self.events.scrub_passes.raise(passes);
 
         // A node that has lost the leadership must remove its view of the peers.
         let (now, is_leader) = (self.milliseconds(), status.role == RoleName::Leader);

@@ -36,6 +36,7 @@ pub(super) fn server_config(
         settings.heartbeat.map_or(replica.raft.heartbeat_interval, |heartbeat| heartbeat.0);
     replica.snapshot_entries = settings.snapshot_entries.unwrap_or(replica.snapshot_entries);
     replica.trailing_entries = settings.trailing_entries.unwrap_or(replica.trailing_entries);
+    replica.scrub_period = settings.scrub_period.map_or(replica.scrub_period, |period| period.0);
     let storage = &mut replica.storage;
     storage.segment_bytes = settings.segment_size.map_or(storage.segment_bytes, |size| size.0);
     storage.spare_segments = settings.spare_segments.unwrap_or(storage.spare_segments);

@@ -1,0 +1,70 @@
+//! The pace of the scrubber, which reads everything durable again to find damage while other nodes
+//! still have what was lost.
+
+use core::time::Duration;
+
+use crate::storage::{Event, Storage};
+use crate::types::Instant;
+
+/// The size of one read, in bytes; the last flush of a read may exceed it.
+const PIECE_BYTES: u64 = 1 << 20;
+
+/// Reads one piece at a time, and spreads the pieces of a pass evenly over its period.
+#[derive(Clone, Debug)]
+pub(crate) struct Scrubber {
+    period: Duration,
+    /// The time of the next read.
+    due: Instant,
+    is_reading: bool,
+    /// The bytes read and the passes ended since the start.
+    counts: (u64, u64),
+}
+
+impl Scrubber {
+    /// Returns a scrubber that begins its first pass at `now`, with the first read after the pause
+    /// that follows a read.
+    pub(crate) fn new(period: Duration, now: Instant, storage: &Storage) -> Scrubber {
+        let due = now.after(pause(period, PIECE_BYTES, storage));
+        Scrubber { period, due, is_reading: false, counts: (0, 0) }
+    }
+
+    /// The bytes read and the passes ended since the start.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        self.counts
+    }
+
+    /// Returns the time of the next read; `Instant::NEVER` during a read.
+    pub(crate) fn deadline(&self) -> Instant {
+        if self.is_reading { Instant::NEVER } else { self.due }
+    }
+
+    /// Begins a read if one is due.
+    pub(crate) fn advance(&mut self, now: Instant, storage: &mut Storage, events: &mut Vec<Event>) {
+        if self.deadline() <= now {
+            self.is_reading = true;
+            storage.scrub(PIECE_BYTES, events);
+        }
+    }
+
+    /// Handles the end of a read of `bytes` bytes.
+    pub(crate) fn on_scrubbed(
+        &mut self,
+        now: Instant,
+        bytes: u64,
+        pass_ended: bool,
+        storage: &Storage,
+    ) {
+        assert!(self.is_reading, "one piece is read at a time");
+        self.is_reading = false;
+        self.due = now.after(pause(self.period, bytes.max(1), storage));
+        self.counts.0 += bytes;
+        self.counts.1 += u64::from(pass_ended);
+    }
+}
+
+/// Returns the part of the period that `bytes` are of everything that a pass reads.
+fn pause(period: Duration, bytes: u64, storage: &Storage) -> Duration {
+    let total = u128::from(storage.durable_bytes().max(bytes));
+    let nanos = period.as_nanos() * u128::from(bytes) / total;
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).min(period)
+}
