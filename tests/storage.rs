@@ -5,6 +5,7 @@
 mod kept_corpus;
 
 mod storage {
+    mod broken;
     mod copies;
     mod corpus;
     mod crash;
@@ -18,5 +19,6 @@ mod storage {
     mod operators;
     mod random;
     mod repair;
+    mod scrub;
     mod working;
 }

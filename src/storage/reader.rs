@@ -76,8 +76,8 @@ struct Read {
     retried: bool,
 }
 
-/// The part of a range that was read piece by piece: pages, and the sectors of a page that cannot be
-/// read.
+/// The part of a range that was read piece by piece: pages, and the sectors of a page that cannot
+/// be read.
 #[derive(Clone, Debug, Default)]
 struct Pieces {
     content: Vec<u8>,

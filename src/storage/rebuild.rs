@@ -179,8 +179,8 @@ impl Rebuilding<'_> {
         };
         let pages = if known.is_some() { 1 } else { usize::MAX };
         let mut starts = (first..gap.end).step_by(PAGE_BYTES).take(pages);
-        let found = starts
-            .find_map(|start| self.from_bodies(disk, &scan, &headers, (start, gap.end), known));
+        let found =
+            starts.find_map(|start| self.flush_in(disk, &scan, &headers, (start, gap.end), known));
         let (mut block, records) = found?;
         let end = gap.offset + framed_bytes(block.bytes()) as u64;
         if end > block.body_offset || later.as_ref().is_some_and(|(offset, _)| *offset < end) {
@@ -224,7 +224,7 @@ impl Rebuilding<'_> {
     /// Returns the block and the headers of a flush whose bodies are in this file range. `known` is
     /// the fixed part of the block, if it is intact; without it, the number of the flush is not
     /// known yet.
-    fn from_bodies<D: Disk>(
+    fn flush_in<D: Disk>(
         &self,
         disk: &mut PatchedDisk<'_, D>,
         scan: &SegmentScan,

@@ -85,7 +85,7 @@ struct Repair {
 enum Stage {
     /// Rebuilds the header blocks of this segment.
     Rebuild(u64),
-    /// Reads durable data.
+    /// Reads durable data until the requested bytes were read or the pass has ended.
     Scrub,
     /// Compares the provided entries with their headers, and assembles the damaged sectors.
     Assemble(VecDeque<Entry>),
@@ -180,18 +180,7 @@ impl Repairs {
             match &mut repair.stage {
                 Stage::Rebuild(segment) => {
                     let segment = *segment;
-                    let rebuilt = repair.cache.run(|disk| {
-                        let mut disk = PatchedDisk::new(disk);
-                        rebuild_segment(&mut disk, &directory(), index, segment);
-                        disk.into_patches()
-                    });
-                    match rebuilt {
-                        Ok(patches) => {
-                            repair.writes = patches;
-                            repair.write(operations);
-                        }
-                        Err(range) => repair.read(range, operations),
-                    }
+                    repair.rebuild(segment, index, &directory(), operations);
                 }
                 Stage::Scrub => self.scrub(&mut repair, index, &directory, operations),
                 Stage::Assemble(entries) => match entries.front() {
@@ -346,6 +335,28 @@ impl Repairs {
 }
 
 impl Repair {
+    /// Rebuilds the header blocks of a segment, as far as the reads so far allow it.
+    fn rebuild(
+        &mut self,
+        segment: u64,
+        index: &LogIndex,
+        directory: &Directory,
+        operations: &mut Operations,
+    ) {
+        let rebuilt = self.cache.run(|disk| {
+            let mut disk = PatchedDisk::new(disk);
+            rebuild_segment(&mut disk, directory, index, segment);
+            disk.into_patches()
+        });
+        match rebuilt {
+            Ok(patches) => {
+                self.writes = patches;
+                self.write(operations);
+            }
+            Err(range) => self.read(range, operations),
+        }
+    }
+
     fn read(&mut self, range: FileRange, operations: &mut Operations) {
         let (file, offset, bytes) = range;
         let action = FileAction::Read { file, offset, bytes };

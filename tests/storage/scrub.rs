@@ -1,0 +1,112 @@
+//! Damage that a running node meets: header blocks are rebuilt when a read needs them, and a scrub
+//! finds what no read has met.
+
+use std::collections::BTreeSet;
+
+use quorate::storage::{Disk, Event, FileName, Storage};
+use quorate::types::{EntryId, Write};
+use quorate_sim::disk::SimDisk;
+
+use super::broken::{
+    BrokenDisk, HARMS, PAGE, SECTOR, act, fetch_all, large, open, read, repair, restarted,
+    truncated,
+};
+use super::host::{config, hard_state, write};
+
+#[test]
+fn a_running_node_that_reads_a_damaged_header_block_rebuilds_it() {
+    for sample in [large(), truncated(), restarted(true)] {
+        let mut rebuilt = 0;
+        for (file, sector) in sample.sectors() {
+            let is_used = sample.disk.stored(file).contains(&sector);
+            let is_header = sector < config().segment_bytes / SECTOR / 2;
+            if !is_used || !is_header || sample.bodies.contains_key(&(file, sector)) {
+                continue;
+            }
+            for harm in HARMS {
+                let mut disk = BrokenDisk::new(&sample.disk);
+                let (mut storage, _) = open(&mut disk).expect("the directory opens");
+                act(&mut storage, &mut disk, Storage::start);
+                disk.harm(file, sector, harm);
+                let at = format!("{file} {sector} {harm:?}");
+                let (entries, met) = fetch_all(&mut storage, &mut disk);
+                assert_eq!((entries, met), (sample.log.clone(), BTreeSet::new()), "{at}");
+                let content = |disk: &SimDisk| read(disk, file, sector * SECTOR, SECTOR);
+                rebuilt += usize::from(
+                    disk.unreadable.is_empty() && content(&disk.disk) == content(&sample.disk),
+                );
+                // A truncation needs the header of the entry before it.
+                let middle = sample.log[sample.log.len() / 2].id.index.0;
+                let change =
+                    Write { hard_state: Some(hard_state(9, 1)), ..write(9, 9, middle..=middle) };
+                let events = act(&mut storage, &mut disk, |storage, events| {
+                    storage.persist(change, events);
+                });
+                assert!(matches!(events[..], [Event::Persisted(_)]), "{at}: {events:?}");
+            }
+        }
+        assert!(rebuilt > 20, "{rebuilt}");
+    }
+}
+
+/// Reads all durable data once, in parts. Returns the damaged entries and the bytes that were read.
+fn scrub_all(storage: &mut Storage, disk: &mut impl Disk) -> (BTreeSet<EntryId>, u64) {
+    let (mut damaged, mut total) = (BTreeSet::new(), 0);
+    for _ in 0..1000 {
+        for event in act(storage, disk, |storage, events| storage.scrub(6000, events)) {
+            match event {
+                Event::Damaged(found) => damaged.extend(found.iter().map(|found| found.id)),
+                Event::Scrubbed { bytes, pass_ended: false } => total += bytes,
+                Event::Scrubbed { bytes, pass_ended: true } => return (damaged, total + bytes),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    panic!("a pass ends");
+}
+
+#[test]
+fn a_scrub_finds_each_damaged_sector_that_is_in_use() {
+    for sample in [large(), truncated()] {
+        let mut disk = BrokenDisk::new(&sample.disk);
+        let (mut storage, _) = open(&mut disk).expect("the directory opens");
+        act(&mut storage, &mut disk, Storage::start);
+        assert_eq!(scrub_all(&mut storage, &mut disk).0, BTreeSet::new());
+        let whole = scrub_all(&mut storage, &mut disk).1;
+        assert!(whole > 10 * PAGE, "{whole}");
+        for (file, sector) in sample.sectors() {
+            let is_used = sample.disk.stored(file).contains(&sector);
+            if !is_used || sample.dead.contains(&(file, sector)) {
+                continue;
+            }
+            for harm in HARMS {
+                let at = format!("{file} {sector} {harm:?}");
+                let (mut storage, mut disk) = (storage.clone(), disk.clone());
+                disk.harm(file, sector, harm);
+                let hit = sample.hit(file, BrokenDisk::hit(sector, harm));
+                assert_eq!(scrub_all(&mut storage, &mut disk).0, hit, "{at}");
+                repair(&mut storage, &mut disk, sample.entries(&hit));
+                assert_eq!(scrub_all(&mut storage, &mut disk).0, BTreeSet::new(), "{at}");
+                let content = |disk: &SimDisk| read(disk, file, sector * SECTOR, SECTOR);
+                assert!(content(&disk.disk) == content(&sample.disk), "{at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_scrub_writes_damaged_copies_of_the_superblock_again() {
+    let sample = large();
+    let mut disk = BrokenDisk::new(&sample.disk);
+    let (mut storage, _) = open(&mut disk).expect("the directory opens");
+    act(&mut storage, &mut disk, Storage::start);
+    for copy in 0..4 {
+        for harm in HARMS {
+            disk.harm(FileName::Superblock, copy << 11, harm);
+            assert_eq!(scrub_all(&mut storage, &mut disk).0, BTreeSet::new());
+            let copies =
+                [0, 1, 2, 3].map(|copy| read(&disk.disk, FileName::Superblock, copy << 20, PAGE));
+            assert!(copies.iter().all(|other| *other == copies[0]), "{copy} {harm:?}");
+        }
+    }
+}
