@@ -67,6 +67,13 @@ pub struct NetworkConfig {
     /// The time without a received byte after which a connection is closed. At least twice
     /// `keepalive_interval`.
     pub keepalive_timeout: Duration,
+    /// The time limit for receiving one whole frame, and for writing a client's replies, to which
+    /// their size divided by `kib_per_second_min` is added. A remote that sends or accepts single
+    /// bytes so cannot hold a connection.
+    pub frame_timeout: Duration,
+    /// The slowest transfer, in KiB per second, at which a large frame is still received within its
+    /// time limit.
+    pub kib_per_second_min: u32,
     /// The time with nothing but keepalives after which a connection is closed. The next packet
     /// opens it again.
     pub idle_max: Duration,
@@ -118,6 +125,8 @@ impl Default for NetworkConfig {
             handshake_timeout: Duration::from_secs(5),
             keepalive_interval: Duration::from_millis(500),
             keepalive_timeout: Duration::from_secs(2),
+            frame_timeout: Duration::from_secs(10),
+            kib_per_second_min: 64,
             idle_max: Duration::from_secs(10),
             retry_min: Duration::from_millis(20),
             retry_max: Duration::from_secs(1),
@@ -271,6 +280,7 @@ impl ServerConfig {
         let durations = [
             ("handshake_timeout", network.handshake_timeout),
             ("keepalive_interval", network.keepalive_interval),
+            ("frame_timeout", network.frame_timeout),
             ("idle_max", network.idle_max),
             ("retry_min", network.retry_min),
         ];
@@ -278,6 +288,7 @@ impl ServerConfig {
             return Err(ServerConfigError::Zero(field));
         }
         let counts = [
+            ("kib_per_second_min", network.kib_per_second_min as usize),
             ("packets_max", network.packets_max),
             ("handshakes_max", network.handshakes_max),
             ("handshakes_per_address_max", network.handshakes_per_address_max),

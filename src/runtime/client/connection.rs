@@ -15,7 +15,7 @@ use tracing::debug;
 use crate::runtime::client::config::ClientConfig;
 use crate::runtime::client::nodes::Nodes;
 use crate::runtime::transport::handshake::{
-    BATCH, BATCH_BYTES, ConnectionReader, flush_batch, write_all,
+    BATCH, BATCH_BYTES, ConnectionReader, TransferLimits, flush_batch, write_all,
 };
 use crate::runtime::transport::link::{Link, Security, Stream};
 use crate::types::NodeId;
@@ -177,8 +177,9 @@ impl Dialer {
         mut frames: ConnectionReader,
         pending: &Mutex<PendingReplies>,
     ) -> io::Result<()> {
+        let limits = TransferLimits::of_silence(self.config.keepalive_timeout);
         loop {
-            match frames.next_within(self.config.keepalive_timeout, &mut read).await? {
+            match frames.next_within(limits, &mut read).await? {
                 Frame::Reply(reply) => {
                     if reply.number == PendingReplies::REPORT {
                         if let ReplyBody::Report(report) = &reply.body {

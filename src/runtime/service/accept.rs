@@ -12,7 +12,7 @@ use crate::runtime::principal::{Principal, Role};
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::service::connection::Connection;
 use crate::runtime::service::requests::{Executor, Rights, ServiceLimits};
-use crate::runtime::transport::handshake::{ConnectionReader, write_all_within};
+use crate::runtime::transport::handshake::{ConnectionReader, TransferLimits, write_all_within};
 use crate::runtime::transport::link::Stream;
 use crate::storage::ClusterId;
 use crate::types::NodeId;
@@ -69,7 +69,8 @@ impl Service {
         let mut bytes = Vec::new();
         reply.encode(&mut bytes);
         // The reply is sent even if the hello is rejected, so that the client can see why.
-        write_all_within(self.network.keepalive_timeout, stream, &bytes).await?;
+        let limits = TransferLimits::of_silence(self.network.keepalive_timeout);
+        write_all_within(limits, stream, &bytes).await?;
         match (hello.check(&reply), permit) {
             (Ok(()), Some(permit)) => {
                 // A hello that names this node may be that of a node that forwards proposals.

@@ -16,7 +16,7 @@ use crate::runtime::service::requests::{
 };
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::handshake::{
-    BATCH, BATCH_BYTES, ConnectionReader, clear_batch, write_all_within,
+    BATCH, BATCH_BYTES, ConnectionReader, TransferLimits, clear_batch, write_all_within,
 };
 use crate::runtime::transport::link::Stream;
 use crate::wire::{
@@ -111,11 +111,12 @@ impl Connection {
         requests: &mut Tasks,
     ) -> io::Result<()> {
         let mut last_request = Instant::now();
+        let limits = TransferLimits::of_received(&self.network);
         loop {
             let slot = Arc::clone(&self.window).acquire_owned().await;
             let slot = slot.expect("the semaphore is never closed");
             let received_at = Instant::now();
-            match frames.next_within(self.network.keepalive_timeout, &mut read).await? {
+            match frames.next_within(limits, &mut read).await? {
                 Frame::Request(request) => {
                     last_request = received_at;
                     self.start_request(request, slot, replies, requests);
@@ -204,7 +205,11 @@ impl Connection {
         write: &mut (impl AsyncWrite + Unpin),
         bytes: &mut Vec<u8>,
     ) -> io::Result<()> {
-        write_all_within(self.stall_max, write, bytes).await?;
+        let limits = TransferLimits {
+            silence_max: self.stall_max,
+            ..TransferLimits::of_received(&self.network)
+        };
+        write_all_within(limits, write, bytes).await?;
         clear_batch(bytes);
         Ok(())
     }

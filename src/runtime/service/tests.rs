@@ -53,11 +53,15 @@ struct TestConnection {
 
 impl TestConnection {
     async fn open(config: ServiceConfig) -> TestConnection {
+        TestConnection::open_with(NetworkConfig::default(), config).await
+    }
+
+    async fn open_with(network: NetworkConfig, config: ServiceConfig) -> TestConnection {
         let (handle, requests) = Handle::for_test();
         tokio::spawn(simulate_node(requests));
         let (stream, remote) = duplex(64 << 10);
         let (closing, closed) = watch::channel(false);
-        let (network, limits) = (NetworkConfig::default(), ServiceLimits::new(&config));
+        let limits = ServiceLimits::new(&config);
         let rights = Rights { role: Role::Client, forwards: false };
         let executor = Executor { handle, forwarder: None };
         let connection = Connection::new(rights, executor, &network, &config, limits);
@@ -222,11 +226,47 @@ async fn a_slow_request_is_read_but_a_stalled_one_ends_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_arrives_byte_by_byte_ends_the_connection() {
+    let connection = TestConnection::open(ServiceConfig::default()).await;
+    let (served, mut stream) = (connection.served, connection.stream);
+    let started_at = tokio::time::Instant::now();
+    for byte in request(1, propose(MIB)) {
+        // Each byte arrives within keepalive_timeout.
+        sleep(Duration::from_millis(1300)).await;
+        if stream.write_all(&[byte]).await.is_err() {
+            break;
+        }
+    }
+    let error = served.await.expect("no panic").expect_err("the client is too slow");
+    assert_eq!(ConnectionRejectReason::of(&error), Some(ConnectionRejectReason::TooSlow));
+    let (timeout, by_size) = (NetworkConfig::default().frame_timeout, Duration::from_secs(16));
+    assert!(started_at.elapsed() < timeout + by_size + Duration::from_secs(5), "it is bounded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_is_read_byte_by_byte_ends_the_connection() {
+    let mut connection = TestConnection::open(ServiceConfig::default()).await;
+    connection.send(1, read()).await;
+    let (served, mut stream) = (connection.served, connection.stream);
+    let mut keepalive = Vec::new();
+    encode_keepalive(&mut keepalive);
+    while !served.is_finished() {
+        // The remote is neither silent nor stalled.
+        let _ = stream.write_all(&keepalive).await;
+        let _ = stream.read(&mut [0]).await;
+        sleep(Duration::from_millis(1300)).await;
+    }
+    let error = served.await.expect("no panic").expect_err("the client is too slow");
+    assert_eq!(ConnectionRejectReason::of(&error), Some(ConnectionRejectReason::TooSlow));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slowly_read_reply_is_written_but_an_unread_one_ends_the_connection() {
     let config = ServiceConfig::default();
     let (stall_max, mut keepalives) = (config.stall_max, Vec::new());
     encode_keepalive(&mut keepalives);
-    let mut connection = TestConnection::open(config).await;
+    let network = NetworkConfig { kib_per_second_min: 8, ..NetworkConfig::default() };
+    let mut connection = TestConnection::open_with(network, config).await;
     let mut piece = vec![0; 64 << 10];
     let mut arrived = 0;
     connection.send(1, read()).await;

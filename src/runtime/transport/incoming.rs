@@ -18,7 +18,9 @@ use crate::runtime::metrics::{OpenConnection, SnapshotStep};
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::service::{AcceptedClient, Service};
 use crate::runtime::tasks::Tasks;
-use crate::runtime::transport::handshake::{ConnectionReader, Handshake, write_all_within};
+use crate::runtime::transport::handshake::{
+    ConnectionReader, Handshake, TransferLimits, write_all_within,
+};
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::link::{Link, Stream};
 use crate::runtime::transport::pending_handshakes::{PendingHandshake, PendingHandshakes};
@@ -222,12 +224,13 @@ impl ConnectionHandler {
     {
         // A correct caller closes an idle connection first, after `idle_max`.
         let idle_max = 2 * self.config.idle_max;
+        let limits = TransferLimits::of_received(&self.config);
         let mut last_packet = Instant::now();
         let counts = &self.handle.registry.counts;
         let peer_counts = counts.network.peer(peer);
         loop {
             let before = frames.read_bytes();
-            let frame = frames.next_within(self.config.keepalive_timeout, read).await?;
+            let frame = frames.next_within(limits, read).await?;
             peer_counts.last_heard.set(counts.milliseconds().max(1));
             match frame {
                 Frame::Packet(packet) => {
@@ -264,9 +267,10 @@ impl ConnectionHandler {
     async fn send_keepalives<W: AsyncWrite + Unpin>(&self, write: &mut W) -> io::Result<()> {
         let mut bytes = Vec::new();
         encode_keepalive(&mut bytes);
+        let limits = TransferLimits::of_silence(self.config.keepalive_timeout);
         loop {
             sleep(self.config.keepalive_interval).await;
-            write_all_within(self.config.keepalive_timeout, write, &bytes).await?;
+            write_all_within(limits, write, &bytes).await?;
         }
     }
 
