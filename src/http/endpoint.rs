@@ -10,18 +10,16 @@ use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::http::cluster_view::ClusterView;
-use crate::http::routes::route;
+use crate::http::places::{Place, Places, Replaced};
+use crate::http::routes::{is_health_check, overloaded, route};
 use crate::http::site::Site;
 use crate::runtime::{Client, Handle};
 
-/// The most concurrent connections; further ones wait in the backlog of the operating system.
-const CONNECTIONS_MAX: usize = 64;
 /// The time limit for the headers of a request.
 const HEADERS_TIME_MAX: Duration = Duration::from_secs(5);
 /// The time limit of a connection, from its first byte to its last.
@@ -95,20 +93,22 @@ impl Endpoint {
 
     /// Serves requests until the future is dropped, together with the open connections.
     pub async fn run(self) -> Infallible {
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let places = Places::new();
         let mut connections = JoinSet::new();
         loop {
-            let permit = Arc::clone(&permits).acquire_owned().await;
             while connections.try_join_next().is_some() {}
             match self.listener.accept().await {
                 Ok((stream, from)) => {
                     let site = Arc::clone(&self.site);
+                    let (place, replaced) = places.take();
                     connections.spawn(async move {
-                        if let Err(error) = serve_connection(stream, site).await {
+                        let served = serve_connection(stream, site, place, replaced);
+                        if let Err(error) = served.await {
                             debug!(%from, %error, "an HTTP connection ended early");
                         }
-                        drop(permit);
                     });
+                    // A request that came with its connection is read before the next accept.
+                    yield_now().await;
                 }
                 Err(error) => {
                     warn!(%error, "cannot accept an HTTP connection");
@@ -119,11 +119,23 @@ impl Endpoint {
     }
 }
 
-/// Serves the one request of a connection.
-async fn serve_connection(stream: TcpStream, site: Arc<Site>) -> Result<(), String> {
+/// Serves the one request of a connection, unless a newer connection takes its place before the
+/// request has arrived.
+async fn serve_connection(
+    stream: TcpStream,
+    site: Arc<Site>,
+    place: Place,
+    replaced: Replaced,
+) -> Result<(), String> {
+    let place = Arc::new(place);
     let service = service_fn(move |request| {
-        let site = Arc::clone(&site);
-        async move { Ok::<_, Infallible>(route(&site, &request).await) }
+        let (site, place) = (Arc::clone(&site), Arc::clone(&place));
+        async move {
+            Ok::<_, Infallible>(match place.reply(is_health_check(&request)) {
+                true => route(&site, &request).await,
+                false => overloaded(),
+            })
+        }
     });
     let connection = Builder::new()
         .timer(TokioTimer::new())
@@ -132,8 +144,12 @@ async fn serve_connection(stream: TcpStream, site: Arc<Site>) -> Result<(), Stri
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    match timeout(CONNECTION_TIME_MAX, connection).await {
-        Ok(done) => done.map_err(|error| error.to_string()),
-        Err(_) => Err("the connection exceeded its time limit".to_owned()),
+    tokio::select! {
+        biased;
+        served = timeout(CONNECTION_TIME_MAX, connection) => match served {
+            Ok(done) => done.map_err(|error| error.to_string()),
+            Err(_) => Err("the connection exceeded its time limit".to_owned()),
+        },
+        _ = replaced => Err("a newer connection took the place of its request".to_owned()),
     }
 }

@@ -65,6 +65,16 @@ pub(super) async fn route(site: &Site, request: &Request<Incoming>) -> HttpReply
     }
 }
 
+/// Returns true if the request is a health check, whose reply is short and known at once.
+pub(super) fn is_health_check(request: &Request<Incoming>) -> bool {
+    matches!(request.uri().path(), "/health" | "/live")
+}
+
+/// Returns the reply to a request for which there is no place.
+pub(super) fn overloaded() -> HttpReply {
+    plain(unavailable(), "too many requests are in progress: try again later\n")
+}
+
 fn unavailable() -> StatusCode {
     StatusCode::SERVICE_UNAVAILABLE
 }

@@ -140,6 +140,31 @@ fn invalid_http_requests_are_rejected() {
 }
 
 #[test]
+fn slow_requests_and_slow_readers_take_no_place_of_a_health_check() {
+    let (_nodes, metrics, _) = first_of(1);
+    let mut slow = Vec::new();
+    for _ in 0..200 {
+        let mut stream = connect(metrics);
+        stream.write_all(b"GET /live HTTP/1.1\r\nHost: ").expect("it listens");
+        slow.push(stream);
+    }
+    let mut readers = Vec::new();
+    for _ in 0..100 {
+        let mut stream = connect(metrics);
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it listens");
+        readers.push(stream);
+    }
+    for _ in 0..20 {
+        let mut stream = connect(metrics);
+        stream.set_read_timeout(Some(Duration::from_secs(2))).expect("it is open");
+        let mut output = String::new();
+        stream.write_all(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it listens");
+        let read = stream.read_to_string(&mut output);
+        assert!(read.is_ok() && output.starts_with("HTTP/1.1 200 "), "{read:?} {output}");
+    }
+}
+
+#[test]
 fn a_slow_http_client_is_disconnected_and_delays_no_other() {
     let (_nodes, metrics, _) = first_of(1);
     let mut slow = connect(metrics);
