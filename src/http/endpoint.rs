@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::http::cluster_view::ClusterView;
-use crate::http::places::{Place, Places, Replaced};
+use crate::http::places::{CONNECTIONS_MAX, Place, Places, Replaced};
 use crate::http::routes::{is_health_check, overloaded, route};
 use crate::http::site::Site;
 use crate::runtime::{Client, Handle};
@@ -56,6 +56,10 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// The most connections that are open at one address. A program that serves endpoints adds them
+    /// to `ServerConfig::files_reserved`.
+    pub const CONNECTIONS_MAX: usize = CONNECTIONS_MAX;
+
     /// Listens at the address; [`Endpoint::run`] answers the requests. At a loopback address it
     /// answers only requests whose `Host` is `localhost` or an IP address, so that no page of
     /// another origin can read the responses.

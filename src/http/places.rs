@@ -14,6 +14,9 @@ const HEALTH_MAX: usize = 32;
 /// The most other replies that are being sent. Further requests are rejected as overload.
 const OTHERS_MAX: usize = 32;
 
+/// The most connections at one address.
+pub(super) const CONNECTIONS_MAX: usize = ARRIVING_MAX + HEALTH_MAX + OTHERS_MAX;
+
 /// The places of the connections at one address.
 #[derive(Debug)]
 pub(super) struct Places {

@@ -31,6 +31,9 @@ pub struct ServerConfig {
     pub network: NetworkConfig,
     /// The limits of the service to clients.
     pub service: ServiceConfig,
+    /// The most file descriptors that the disk of the node and the program around it use beside the
+    /// connections that `network` permits. No connection is accepted that would take one of them.
+    pub files_reserved: usize,
     /// The most requests of the program in the driver's queue. Further callers wait until it has
     /// room.
     pub requests_max: usize,
@@ -92,6 +95,13 @@ pub struct NetworkConfig {
     /// The most open inbound connections of other nodes, and separately of clients. Further
     /// connections are rejected.
     pub connections_max: usize,
+    /// The most open connections of administrators, and of nodes that request reports or forward
+    /// proposals. Clients cannot take these places. Only certificates prove a role.
+    pub connections_reserved: usize,
+    /// The most open inbound connections of one origin: the principal that a certificate names; of
+    /// connections without certificate one IPv4 address, or one IPv6 /64 prefix. Further
+    /// connections are rejected.
+    pub connections_per_origin_max: usize,
 }
 
 /// The limits of a node's service to clients. A request beyond a limit is rejected or waits.
@@ -103,10 +113,19 @@ pub struct ServiceConfig {
     /// The most requests of all connections whose replies are not written yet. Further requests are
     /// rejected as overload.
     pub requests_max: usize,
+    /// The most requests of one origin (`NetworkConfig::connections_per_origin_max`) whose replies
+    /// are not written yet, over all its connections. Further requests are rejected as overload.
+    pub requests_per_origin_max: usize,
+    /// The most requests of all administrators, and of nodes that request reports or forward
+    /// proposals, whose replies are not written yet. Requests of clients do not count.
+    pub requests_reserved: usize,
     /// The most KiB of pending commands and queries and of unwritten replies, over all connections.
     /// A request that would exceed it is rejected as overload, and so is a read whose answer would.
     /// The reply to a committed proposal is sent in any case.
     pub requests_kib_max: u32,
+    /// The same for the connections of one origin. It is also the limit of all administrators and
+    /// nodes together, beside `requests_kib_max`.
+    pub requests_kib_per_origin_max: u32,
     /// The time without a written byte after which a connection with unwritten replies is closed.
     pub stall_max: Duration,
     /// The time without a request after which a connection without pending requests is closed.
@@ -134,6 +153,8 @@ impl Default for NetworkConfig {
             handshakes_max: 512,
             handshakes_per_address_max: 256,
             connections_max: 1024,
+            connections_reserved: 64,
+            connections_per_origin_max: 256,
         }
     }
 }
@@ -143,7 +164,10 @@ impl Default for ServiceConfig {
         ServiceConfig {
             requests_per_connection_max: 512,
             requests_max: 16_384,
+            requests_per_origin_max: 4096,
+            requests_reserved: 1024,
             requests_kib_max: 128 << 10,
+            requests_kib_per_origin_max: 32 << 10,
             stall_max: Duration::from_secs(10),
             idle_max: Duration::from_secs(120),
             drain_max: Duration::from_secs(1),
@@ -158,7 +182,10 @@ impl ServiceConfig {
         let counts = [
             ("service.requests_per_connection_max", self.requests_per_connection_max),
             ("service.requests_max", self.requests_max),
+            ("service.requests_per_origin_max", self.requests_per_origin_max),
+            ("service.requests_reserved", self.requests_reserved),
             ("service.requests_kib_max", self.requests_kib_max as usize),
+            ("service.requests_kib_per_origin_max", self.requests_kib_per_origin_max as usize),
         ];
         let count = counts.into_iter().find(|(_, count)| *count == 0);
         let durations =
@@ -230,6 +257,7 @@ impl ServerConfig {
             replica: ReplicaConfig::new(raft),
             network: NetworkConfig::default(),
             service: ServiceConfig::default(),
+            files_reserved: 128,
             requests_max: 4096,
             inline_machine: false,
             busy_poll_max: Duration::ZERO,
@@ -268,6 +296,19 @@ impl ServerConfig {
         false
     }
 
+    /// Returns the number of open files that the configuration permits.
+    pub(super) fn open_files(&self) -> u64 {
+        let network = &self.network;
+        let sockets = [
+            network.handshakes_max,
+            network.connections_max,
+            network.connections_max,
+            network.connections_reserved,
+        ];
+        let all = sockets.iter().fold(self.files_reserved, |all, more| all.saturating_add(*more));
+        all as u64
+    }
+
     /// Checks the configuration.
     ///
     /// # Errors
@@ -293,6 +334,8 @@ impl ServerConfig {
             ("handshakes_max", network.handshakes_max),
             ("handshakes_per_address_max", network.handshakes_per_address_max),
             ("connections_max", network.connections_max),
+            ("connections_reserved", network.connections_reserved),
+            ("connections_per_origin_max", network.connections_per_origin_max),
             ("requests_max", self.requests_max),
         ];
         if let Some((field, _)) = counts.iter().find(|(_, count)| *count == 0) {

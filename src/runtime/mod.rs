@@ -16,6 +16,8 @@ mod entropy;
 mod handle;
 mod lanes;
 mod metrics;
+mod open_files;
+mod origin;
 mod principal;
 mod rejected_connections;
 mod request;

@@ -19,6 +19,7 @@ mod losses;
 #[path = "../real_disk/mount.rs"]
 mod mount;
 mod nodes;
+mod open_files;
 mod operations;
 #[path = "../common/processes.rs"]
 mod processes;

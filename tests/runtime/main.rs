@@ -13,6 +13,8 @@ mod failures;
 mod forwarding;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "certs")]
+mod places;
 mod raw;
 mod rejected_connections;
 mod service;

@@ -92,6 +92,11 @@ settings! {
     /// Number of empty log segments created in advance [default: 3]
     #[arg(long, env = "QUORATE_SPARE_SEGMENTS", value_name = "N")]
     spare_segments: usize,
+    /// Maximum number of connections of clients, and as many of other nodes [default: 1024]
+    ///
+    /// The node raises the limit of open files of its process to what they need, or does not start.
+    #[arg(long, env = "QUORATE_CONNECTIONS_MAX", value_name = "N")]
+    connections_max: usize,
     /// Maximum time of busy polling before a thread sleeps [default: 0ms]
     ///
     /// With 200us the latency of a single client drops, at the price of CPU time.

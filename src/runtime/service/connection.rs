@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::service::requests::{
-    Executor, LimitPermits, Rights, ServiceLimits, too_large_reply,
+    ClientLimits, Executor, LimitPermits, Rights, too_large_reply,
 };
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::handshake::{
@@ -31,7 +31,7 @@ pub(super) struct Connection {
     idle_max: Duration,
     stall_max: Duration,
     drain_max: Duration,
-    limits: ServiceLimits,
+    limits: ClientLimits,
     /// The permits for further requests of the connection; a written reply releases its permit.
     window: Arc<Semaphore>,
     window_max: u32,
@@ -52,7 +52,7 @@ impl Connection {
         executor: Executor,
         network: &NetworkConfig,
         config: &ServiceConfig,
-        limits: ServiceLimits,
+        limits: ClientLimits,
     ) -> Connection {
         let window = config.requests_per_connection_max.min(Semaphore::MAX_PERMITS >> 4);
         Connection {

@@ -9,7 +9,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
-use crate::runtime::principal::Role;
+use crate::runtime::origin::Origin;
+use crate::runtime::principal::{Principal, Role};
 use crate::runtime::rejected_connections::ConnectionRejectReason;
 use crate::runtime::request::DriverRequest;
 use crate::runtime::service::connection::Connection;
@@ -61,7 +62,7 @@ impl TestConnection {
         tokio::spawn(simulate_node(requests));
         let (stream, remote) = duplex(64 << 10);
         let (closing, closed) = watch::channel(false);
-        let limits = ServiceLimits::new(&config);
+        let limits = ServiceLimits::new(&config).of(&origin(1));
         let rights = Rights { role: Role::Client, forwards: false };
         let executor = Executor { handle, forwarder: None };
         let connection = Connection::new(rights, executor, &network, &config, limits);
@@ -98,6 +99,10 @@ impl TestConnection {
         let error = self.served.await.expect("no panic").expect_err("the client is rejected");
         ConnectionRejectReason::of(&error)
     }
+}
+
+fn origin(last: u8) -> Origin {
+    Origin::new(None, [127, 0, 0, last].into())
 }
 
 fn request(number: u64, body: RequestBody) -> Vec<u8> {
@@ -195,6 +200,35 @@ async fn unread_replies_are_bounded() {
         matches!(connection.receive().await, (11, ReplyBody::Answered { .. })),
         "the limit is free again"
     );
+}
+
+#[test]
+fn one_client_leaves_room_for_others_and_clients_leave_room_for_administrators() {
+    let limits = ServiceLimits::new(&ServiceConfig {
+        requests_max: 3,
+        requests_per_origin_max: 2,
+        requests_reserved: 1,
+        requests_kib_max: 3 << 10,
+        requests_kib_per_origin_max: 2 << 10,
+        ..ServiceConfig::default()
+    });
+    for bytes in [0, MIB] {
+        let (first, again) = (limits.of(&origin(1)), limits.of(&origin(1)));
+        let held = [first.acquire(&propose(bytes)), again.acquire(&propose(bytes))];
+        assert!(held.iter().all(Option::is_some));
+        assert!(first.acquire(&propose(bytes)).is_none(), "its own limit is reached");
+        assert!(again.acquire(&propose(bytes)).is_none(), "connections share it");
+        let other = limits.of(&origin(2));
+        let others = other.acquire(&propose(bytes));
+        assert!(others.is_some(), "another client has room");
+        assert!(other.acquire(&propose(bytes)).is_none(), "the limit of all clients is reached");
+        let admin = Principal::admin("ops").map(Origin::Principal).expect("the name is valid");
+        let admin = limits.of(&admin);
+        let order = admin.acquire(&RequestBody::Campaign);
+        assert!(order.is_some(), "an administrator has room");
+        drop((held, others));
+        assert!(first.acquire(&propose(bytes)).is_some(), "the limits are free again");
+    }
 }
 
 #[tokio::test(start_paused = true)]

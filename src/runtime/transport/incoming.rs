@@ -15,9 +15,12 @@ use tracing::{debug, info, warn};
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::handle::Handle;
 use crate::runtime::metrics::{OpenConnection, SnapshotStep};
+use crate::runtime::open_files;
+use crate::runtime::origin::Origin;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::service::{AcceptedClient, Service};
 use crate::runtime::tasks::Tasks;
+use crate::runtime::transport::connection_registry::{ConnectionPermit, PlaceKind};
 use crate::runtime::transport::handshake::{
     ConnectionReader, Handshake, TransferLimits, write_all_within,
 };
@@ -39,6 +42,7 @@ pub(in crate::runtime) struct InboundQueues {
 pub(in crate::runtime) struct ConnectionHandler {
     pub(in crate::runtime) handshake: Handshake,
     pub(in crate::runtime) config: NetworkConfig,
+    pub(in crate::runtime) files_reserved: usize,
     pub(in crate::runtime) queues: InboundQueues,
     pub(in crate::runtime) handle: Handle,
     pub(in crate::runtime) service: Service,
@@ -77,6 +81,11 @@ impl Listener {
             let slot = pending_handshakes.acquire_slot().await;
             let pause = || sleep(handler.config.retry_max);
             let (tcp, from) = accept_next(|| self.0.accept(), pause).await;
+            if !open_files::leaves_room(&tcp, handler.files_reserved) {
+                let message = "the limit of open files leaves no room beside files_reserved";
+                handler.reject(from, &reject(ConnectionRejectReason::TooManyConnections, message));
+                continue;
+            }
             let Some(pending_handshake) = pending_handshakes.admit(slot, from.ip()) else {
                 let message = "the limit of handshakes from this address \
                                (handshakes_per_address_max) is reached";
@@ -110,14 +119,14 @@ where
 
 /// The kind of caller, which the first frame of a connection determines.
 enum Caller {
-    Peer(NodeId),
+    Peer(NodeId, ConnectionPermit),
     Client(AcceptedClient),
 }
 
 impl ConnectionHandler {
     /// Handles one connection, from its handshake to its end.
     async fn handle(&self, tcp: TcpStream, from: SocketAddr, pending_handshake: PendingHandshake) {
-        let completed = timeout(self.config.handshake_timeout, self.handshake(tcp)).await;
+        let completed = timeout(self.config.handshake_timeout, self.handshake(tcp, from)).await;
         let timed_out = |_| {
             let message = "the handshake did not complete within handshake_timeout";
             Err(reject(ConnectionRejectReason::HandshakeTimeout, message))
@@ -127,24 +136,15 @@ impl ConnectionHandler {
                 Ok(completed) => completed,
                 Err(error) => return self.reject(from, &error),
             };
-        let node = match caller {
-            Caller::Peer(id) => Some(id),
-            Caller::Client(_) => None,
-        };
-        let mut permit = match self.handle.registry.admit(node) {
-            Ok(permit) => permit,
-            Err(error) => return self.reject(from, &error),
-        };
         drop(pending_handshake);
         let network = &self.handle.registry.counts.network;
-        let kind = usize::from(node.is_none());
+        let kind = usize::from(matches!(caller, Caller::Client(_)));
         network.accepted[kind].add(1);
         let _open = OpenConnection::count(&network.open[kind]);
         let Link { stream, mut trust, .. } = link;
         let ended = tokio::select! {
             biased;
             error = trust.revoked() => Err(error),
-            error = permit.replaced() => Err(error),
             ended = self.serve(caller, stream, frames) => ended,
         };
         match ended {
@@ -165,17 +165,26 @@ impl ConnectionHandler {
     }
 
     /// Performs the TLS handshake and the exchange of hellos.
-    async fn handshake(&self, tcp: TcpStream) -> io::Result<(Link, ConnectionReader, Caller)> {
+    async fn handshake(
+        &self,
+        tcp: TcpStream,
+        from: SocketAddr,
+    ) -> io::Result<(Link, ConnectionReader, Caller)> {
         let mut link = self.handle.registry.security.accept(tcp).await?;
         let mut frames = ConnectionReader::new();
         let caller = match frames.next(&mut link.stream).await? {
             Frame::Hello(hello) => {
                 let principal = link.principal.as_ref();
-                Caller::Peer(self.handshake.respond(&mut link.stream, &hello, principal).await?)
+                let origin = Origin::new(principal, from.ip());
+                let id = self.handshake.respond(&mut link.stream, &hello, principal).await?;
+                let permit = self.handle.registry.admit(PlaceKind::Peer(id), &origin)?;
+                Caller::Peer(id, permit)
             }
             Frame::ClientHello(hello) => {
                 let principal = link.principal.as_ref();
-                Caller::Client(self.service.handshake(&mut link.stream, &hello, principal).await?)
+                let service = &self.service;
+                let accepted = service.handshake(&mut link.stream, &hello, principal, from);
+                Caller::Client(accepted.await?)
             }
             // The frame reader accepts only a hello as the first frame.
             _ => {
@@ -193,7 +202,11 @@ impl ConnectionHandler {
         frames: ConnectionReader,
     ) -> io::Result<()> {
         match caller {
-            Caller::Peer(peer) => self.serve_peer(peer, stream, frames).await,
+            Caller::Peer(peer, mut permit) => tokio::select! {
+                biased;
+                error = permit.replaced() => Err(error),
+                ended = self.serve_peer(peer, stream, frames) => ended,
+            },
             Caller::Client(client) => self.service.serve(client, stream, frames).await,
         }
     }

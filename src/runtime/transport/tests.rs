@@ -83,8 +83,16 @@ async fn a_full_bulk_queue_delays_neither_keepalives_nor_urgent_packets() {
     let service = Service::new(cluster, node, config.clone(), ServiceConfig::default(), executor);
     let handshake = Handshake { cluster, origin: None, node, incarnation: Incarnation(1) };
     let queues = InboundQueues { urgent, bulk };
-    let handler =
-        Arc::new(ConnectionHandler { handshake, config: config.clone(), queues, handle, service });
+    let (config, files_reserved) = (NetworkConfig::default(), 0);
+    let handler = ConnectionHandler {
+        handshake,
+        config: config.clone(),
+        files_reserved,
+        queues,
+        handle,
+        service,
+    };
+    let handler = Arc::new(handler);
 
     let (mut log, mut control) =
         (TestConnection::open(&handler).await, TestConnection::open(&handler).await);

@@ -87,6 +87,7 @@ async fn serve(
         ServerError::Open(OpenError::Storage(storage::OpenError::Failed(damage))) => {
             server_config::damaged(&directory, &damage)
         }
+        error @ ServerError::OpenFiles { .. } => sources.error("connections_max", error),
         error => CommandError::invalid_input(error),
     })?;
     // A closed standard output is no error.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use quorate::http::Endpoint;
 use quorate::raft::ConfigError;
 use quorate::replica::ReplicaConfigError;
 use quorate::runtime::{Principal, ServerConfig, ServerConfigError};
@@ -27,6 +28,10 @@ pub(super) fn server_config(
         let files = certs::files(certs, &node).map_err(|error| sources.error("certs", error))?;
         config.tls = Some(files);
     }
+    let endpoints = usize::from(settings.metrics.is_some()) + usize::from(settings.ui.is_some());
+    config.files_reserved += endpoints * Endpoint::CONNECTIONS_MAX;
+    let network = &mut config.network;
+    network.connections_max = settings.connections_max.unwrap_or(network.connections_max);
     let replica = &mut config.replica;
     if let Some(timeout) = settings.election_timeout {
         replica.raft.election_timeout_min = timeout.0;
@@ -193,6 +198,7 @@ fn setting_of(error: &ServerConfigError) -> &'static str {
     match error {
         ServerConfigError::NotAMember(_) => "id",
         ServerConfigError::PlaintextNotAllowed(_) => "listen",
+        ServerConfigError::Zero("connections_max") => "connections_max",
         _ => "members",
     }
 }
