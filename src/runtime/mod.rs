@@ -5,6 +5,7 @@
 //! through a [`Handle`]. The disk and the state machine have threads of their own, so that
 //! heartbeats wait for neither.
 
+mod audit;
 mod busy_poll;
 #[cfg(feature = "certs")]
 pub mod certs;
@@ -15,6 +16,7 @@ mod driver;
 mod entropy;
 mod handle;
 mod lanes;
+mod log_limit;
 mod metrics;
 mod open_files;
 mod origin;
@@ -28,6 +30,7 @@ mod tasks;
 mod tls;
 mod transport;
 
+pub use audit::AUDIT_TARGET;
 #[cfg(not(madsim))]
 pub use client::blocking;
 pub use client::{AttemptError, Client, ClientConfig, ClientConfigError, ClientError, RejectCause};

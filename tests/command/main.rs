@@ -15,6 +15,7 @@ mod http_client;
 mod kills;
 mod lagging;
 mod load;
+mod logs;
 mod losses;
 #[path = "../real_disk/mount.rs"]
 mod mount;

@@ -13,7 +13,7 @@ use crate::runtime::origin::Origin;
 use crate::runtime::principal::{Principal, Role};
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::service::connection::Connection;
-use crate::runtime::service::requests::{Executor, Rights, ServiceLimits};
+use crate::runtime::service::requests::{Caller, Executor, Rights, ServiceLimits};
 use crate::runtime::transport::connection_registry::{ConnectionPermit, PlaceKind};
 use crate::runtime::transport::handshake::{ConnectionReader, TransferLimits, write_all_within};
 use crate::runtime::transport::link::Stream;
@@ -38,8 +38,7 @@ pub(in crate::runtime) struct Service {
 
 /// A client whose connection is accepted.
 pub(in crate::runtime) struct AcceptedClient {
-    rights: Rights,
-    origin: Origin,
+    caller: Caller,
     _open: Option<OwnedSemaphorePermit>,
     _permit: ConnectionPermit,
 }
@@ -90,9 +89,9 @@ impl Service {
             (Ok(()), Ok(permit)) => {
                 // A hello that names this node may be that of a node that forwards proposals.
                 let forwards = self.executor.forwarder.is_some() && hello.node.is_some();
-                let (rights, open) = (Rights { role, forwards }, Arc::clone(&self.open));
-                let _open = open.try_acquire_owned().ok();
-                Ok(AcceptedClient { rights, origin, _open, _permit: permit })
+                let caller = Caller { origin, from, rights: Rights { role, forwards } };
+                let _open = Arc::clone(&self.open).try_acquire_owned().ok();
+                Ok(AcceptedClient { caller, _open, _permit: permit })
             }
             (Err(error), Ok(_)) if hello.cluster != cluster => {
                 Err(reject(ConnectionRejectReason::OtherCluster, error))
@@ -111,10 +110,10 @@ impl Service {
     ) -> io::Result<()> {
         // A forwarded proposal is not forwarded again, which would allow loops.
         let mut executor = self.executor.clone();
-        executor.forwarder = executor.forwarder.filter(|_| !client.rights.forwards);
-        let limits = self.limits.of(&client.origin);
+        executor.forwarder = executor.forwarder.filter(|_| !client.caller.rights.forwards);
+        let limits = self.limits.of(&client.caller.origin);
         let (network, config) = (&self.network, &self.config);
-        let connection = Connection::new(client.rights, executor, network, config, limits);
+        let connection = Connection::new(client.caller.clone(), executor, network, config, limits);
         connection.run(stream, frames, self.closing.subscribe()).await
     }
 

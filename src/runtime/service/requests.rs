@@ -1,10 +1,10 @@
 //! Executes the requests of clients, within their rights and the limits of the service.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::info;
 
 use crate::runtime::client::Forwarder;
 use crate::runtime::config::ServiceConfig;
@@ -43,6 +43,14 @@ pub(super) struct LimitPermits {
     limits: ClientLimits,
     _requests: Vec<OwnedSemaphorePermit>,
     kib: Vec<OwnedSemaphorePermit>,
+}
+
+/// The client at the other end of a connection.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) origin: Origin,
+    pub(super) from: SocketAddr,
+    pub(super) rights: Rights,
 }
 
 /// The rights of one client.
@@ -183,9 +191,6 @@ impl Executor {
     /// Executes the request on the node, or on the leader, and returns the reply.
     pub(super) async fn execute(&self, request: RequestBody) -> ReplyBody {
         let Operation { access, effect, .. } = Operation::of(&request);
-        if access == Access::Admins {
-            info!(?request, "administrator request");
-        }
         let forwarder = self.forwarder.as_ref().filter(|_| access == Access::Forwarded);
         let forwarded = forwarder.map(|forwarder| (forwarder, request.clone()));
         let reply = self.handle.request(request).await.unwrap_or_else(|| match effect {

@@ -14,7 +14,7 @@ use crate::runtime::principal::{Principal, Role};
 use crate::runtime::rejected_connections::ConnectionRejectReason;
 use crate::runtime::request::DriverRequest;
 use crate::runtime::service::connection::Connection;
-use crate::runtime::service::requests::{Executor, Rights, ServiceLimits};
+use crate::runtime::service::requests::{Caller, Executor, Rights, ServiceLimits};
 use crate::runtime::transport::handshake::ConnectionReader;
 use crate::types::{
     Acknowledge, Change, Command, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason,
@@ -64,8 +64,10 @@ impl TestConnection {
         let (closing, closed) = watch::channel(false);
         let limits = ServiceLimits::new(&config).of(&origin(1));
         let rights = Rights { role: Role::Client, forwards: false };
+        let from = ([127, 0, 0, 1], 1).into();
+        let caller = Caller { origin: origin(1), from, rights };
         let executor = Executor { handle, forwarder: None };
-        let connection = Connection::new(rights, executor, &network, &config, limits);
+        let connection = Connection::new(caller, executor, &network, &config, limits);
         let served =
             connection.run(Box::new(remote), ConnectionReader::after_client_hello().await, closed);
         let served = tokio::spawn(served);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::runtime::config::NetworkConfig;
+use crate::runtime::log_limit::LogLimit;
 use crate::runtime::metrics::Counts;
 use crate::runtime::origin::Origin;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, RejectedConnections, reject};
@@ -24,6 +25,8 @@ pub(in crate::runtime) struct ConnectionRegistry {
     pub(in crate::runtime) security: Security,
     pub(in crate::runtime) rejected: Arc<RejectedConnections>,
     pub(in crate::runtime) counts: Arc<Counts>,
+    /// The limit of the log lines that other ends cause.
+    pub(in crate::runtime) log_limit: LogLimit,
     connections_max: usize,
     connections_reserved: usize,
     connections_per_origin_max: usize,
@@ -78,6 +81,7 @@ impl ConnectionRegistry {
             security,
             rejected: Arc::clone(&counts.network.rejected_connections),
             counts,
+            log_limit: LogLimit::default(),
             connections_max: config.connections_max,
             connections_reserved: config.connections_reserved,
             connections_per_origin_max: config.connections_per_origin_max,

@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::handle::Handle;
+use crate::runtime::log_limit::{self, LogLimit};
 use crate::runtime::metrics::{OpenConnection, SnapshotStep};
 use crate::runtime::open_files;
 use crate::runtime::origin::Origin;
@@ -76,11 +77,14 @@ impl Listener {
         let pending_handshakes = PendingHandshakes::new(&handler.config);
         let handler = Arc::new(handler);
         let mut connections = Tasks::default();
+        let logging = Arc::clone(&handler);
+        connections.spawn(async move { match logging.log_left_out().await {} });
         loop {
             // Without a free slot, new connections wait in the backlog of the operating system.
             let slot = pending_handshakes.acquire_slot().await;
             let pause = || sleep(handler.config.retry_max);
-            let (tcp, from) = accept_next(|| self.0.accept(), pause).await;
+            let log_limit = &handler.handle.registry.log_limit;
+            let (tcp, from) = accept_next(|| self.0.accept(), pause, log_limit).await;
             if !open_files::leaves_room(&tcp, handler.files_reserved) {
                 let message = "the limit of open files leaves no room beside files_reserved";
                 handler.reject(from, &reject(ConnectionRejectReason::TooManyConnections, message));
@@ -100,7 +104,11 @@ impl Listener {
 }
 
 /// Returns the next connection that can be accepted, with a pause after each failure.
-async fn accept_next<T, A, P>(mut accept: impl FnMut() -> A, mut pause: impl FnMut() -> P) -> T
+async fn accept_next<T, A, P>(
+    mut accept: impl FnMut() -> A,
+    mut pause: impl FnMut() -> P,
+    log_limit: &LogLimit,
+) -> T
 where
     A: Future<Output = io::Result<T>>,
     P: Future<Output = ()>,
@@ -110,7 +118,9 @@ where
             Ok(call) => return call,
             Err(error) => {
                 // The usual cause is the limit of open files.
-                warn!(%error, "cannot accept a connection");
+                if log_limit.admit("accept") {
+                    warn!(%error, "cannot accept a connection");
+                }
                 pause().await;
             }
         }
@@ -154,14 +164,34 @@ impl ConnectionHandler {
             }
             Err(error) => {
                 self.handle.registry.rejected.count(&error);
-                info!(%from, %error, "closed a connection");
+                if self.may_log(&error) {
+                    info!(%from, %error, "closed a connection");
+                }
             }
         }
     }
 
     fn reject(&self, from: SocketAddr, error: &io::Error) {
         self.handle.registry.rejected.count(error);
-        info!(%from, %error, "rejected a connection");
+        if self.may_log(error) {
+            info!(%from, %error, "rejected a connection");
+        }
+    }
+
+    /// Returns true if one more line about an error of this kind may be logged.
+    fn may_log(&self, error: &io::Error) -> bool {
+        let kind = ConnectionRejectReason::of(error).map_or("other", ConnectionRejectReason::name);
+        self.handle.registry.log_limit.admit(kind)
+    }
+
+    /// Logs how many lines were left out, until the future is dropped.
+    async fn log_left_out(&self) -> Infallible {
+        loop {
+            sleep(log_limit::INTERVAL).await;
+            for (kind, lines) in self.handle.registry.log_limit.take_left_out() {
+                warn!(kind, lines, "left out further log lines about connections");
+            }
+        }
     }
 
     /// Performs the TLS handshake and the exchange of hellos.
@@ -331,7 +361,7 @@ mod tests {
         };
         // The pause is counted only if `accept_next` awaits it.
         let pause = || async { pauses.set(pauses.get() + 1) };
-        assert_eq!(accept_next(accept, pause).await, 4);
+        assert_eq!(accept_next(accept, pause, &LogLimit::default()).await, 4);
         assert_eq!(pauses.get(), 3);
     }
 }
