@@ -11,6 +11,7 @@ use webpki::{CertRevocationList, OwnedCertRevocationList};
 use crate::runtime::principal::{Principal, Role};
 use crate::runtime::tls::chain::{CertificateUsage, TrustAnchors, principal_of};
 use crate::runtime::tls::config::{TlsConfig, TlsError};
+use crate::runtime::tls::refusals::refusal;
 use crate::storage::ClusterId;
 
 /// The largest TLS file that is read, in bytes.
@@ -31,7 +32,7 @@ impl Credentials {
         let file = &config.certificate;
         let certificates: Vec<CertificateDer<'static>> = pem_items(file, "certificate")?;
         let (cluster, principal) =
-            principal_of(&certificates[0]).map_err(|error| TlsError::new(file, error))?;
+            principal_of(&certificates[0]).map_err(|error| TlsError::new(file, refusal(&error)))?;
         let mut keys: Vec<PrivateKeyDer<'static>> = pem_items(&config.key, "private key")?;
         let key = keys.swap_remove(0);
         let anchors = TrustAnchors {
@@ -52,14 +53,15 @@ impl Credentials {
         let provider = ring::default_provider();
         let key = provider.key_provider.load_private_key(self.key.clone_key());
         let key = key.map_err(|error| {
-            TlsError::new(&config.key, format_args!("the private key cannot be used: {error}"))
+            let refusal = refusal(&error);
+            TlsError::new(&config.key, format_args!("the private key cannot be used: {refusal}"))
         })?;
         let own = rustls::sign::CertifiedKey::new(self.certificates.clone(), key);
-        own.keys_match().map_err(|error| {
+        own.keys_match().map_err(|_| {
             let certificate = config.certificate.display();
             let message = format_args!(
                 "the private key does not match the certificate {certificate}: use the key that \
-                 was issued with it ({error})"
+                 was issued with it"
             );
             TlsError::new(&config.key, message)
         })?;
@@ -73,8 +75,8 @@ impl Credentials {
             verified.map_err(|error| {
                 let nodes = config.node_authorities.display();
                 let message = format_args!(
-                    "other nodes will reject the certificate, by the authorities in {nodes}: \
-                     {error}"
+                    "other nodes will reject the certificate, by the authorities in {nodes}: {}",
+                    refusal(&error)
                 );
                 TlsError::new(&config.certificate, message)
             })?;
