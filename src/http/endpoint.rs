@@ -33,10 +33,11 @@ const HEADER_BYTES_MAX: usize = 16 << 10;
 pub enum EndpointContent {
     /// `/metrics` in the text format of Prometheus; `/health`, which is 200 if the node knows a
     /// leader and has applied all but the last 10,000 committed entries, and 503 otherwise;
-    /// `/live`, which is 200 while the node runs.
+    /// `/ready`, which is 200 if besides that the node knows no `WriteObstacle`; `/live`, which is
+    /// 200 while the node runs.
     Metrics,
     /// `/`, a page that shows the running cluster: nodes, roles, terms, logs, links, throughput and
-    /// latency. Also `/health` and `/live`.
+    /// latency. Also `/health`, `/ready` and `/live`.
     Page {
         /// The client that requests the reports of the other nodes, as [`ClientConfig::of_node`]
         /// permits. Without it the page shows what this node knows of them.

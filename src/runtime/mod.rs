@@ -29,6 +29,7 @@ mod tasks;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+mod write_obstacle;
 
 pub use audit::AUDIT_TARGET;
 #[cfg(not(madsim))]
@@ -47,5 +48,6 @@ pub use server::{Server, ServerError};
 #[cfg(feature = "tls")]
 pub use tls::{TlsConfig, TlsError};
 pub use transport::{PacketInbox, Transport};
+pub use write_obstacle::WriteObstacle;
 
 pub use crate::types::Report;

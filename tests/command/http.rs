@@ -63,8 +63,11 @@ fn readiness_follows_the_leader() {
     let members = nodes.listed(&[1, 2, 3]);
     (2..=3).for_each(|id| nodes.serve_with(id, &["--members", &members]));
     eventually("a leader is elected", || get(metrics, "/health").status == 200);
+    eventually("writes can succeed", || get(metrics, "/ready").status == 200);
     (2..=3).for_each(|id| nodes.kill(id));
     eventually("the node is not ready", || get(metrics, "/health").status == 503);
+    eventually("no write can succeed", || get(metrics, "/ready").status == 503);
+    assert_eq!(get(metrics, "/ready").json()["obstacle"], "there is no leader");
     assert_eq!(get(metrics, "/live").status, 200);
 }
 
