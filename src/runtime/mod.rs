@@ -29,6 +29,7 @@ mod tasks;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+mod unnamed_cluster;
 mod write_obstacle;
 
 pub use audit::AUDIT_TARGET;
@@ -48,6 +49,7 @@ pub use server::{Server, ServerError};
 #[cfg(feature = "tls")]
 pub use tls::{TlsConfig, TlsError};
 pub use transport::{PacketInbox, Transport};
+pub use unnamed_cluster::{ANY_UNNAMED_CLUSTER, is_unnamed_cluster, unnamed_cluster};
 pub use write_obstacle::WriteObstacle;
 
 pub use crate::types::Report;

@@ -5,6 +5,7 @@
 mod addresses;
 mod backups;
 mod cli;
+mod clusters;
 #[path = "../common/command_output.rs"]
 mod command_output;
 mod directories;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use quorate::quorum::is_quorum;
-use quorate::runtime::{Client, Report, WriteObstacle};
+use quorate::runtime::{ANY_UNNAMED_CLUSTER, Client, Report, WriteObstacle};
 use quorate::storage::ClusterId;
 use quorate::types::{Member, Membership, NodeId, PeerStatus, StateVerification};
 use serde_json::{Value, json};
@@ -113,7 +113,8 @@ impl ClusterStatus {
             let report = report.map_err(|error| error.to_string());
             rows.push(MemberStatus { member: member.clone(), kind, report });
         }
-        Ok(ClusterStatus { cluster: flags.cluster(), membership, rows })
+        let cluster = client.cluster().unwrap_or(ANY_UNNAMED_CLUSTER);
+        Ok(ClusterStatus { cluster, membership, rows })
     }
 
     /// Returns the report of the leader; of several nodes that claim to lead, the one of the latest

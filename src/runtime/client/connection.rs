@@ -18,6 +18,8 @@ use crate::runtime::transport::handshake::{
     BATCH, BATCH_BYTES, ConnectionReader, TransferLimits, flush_batch, write_all,
 };
 use crate::runtime::transport::link::{Link, Security, Stream};
+use crate::runtime::unnamed_cluster::{ANY_UNNAMED_CLUSTER, is_unnamed_cluster};
+use crate::storage::ClusterId;
 use crate::types::NodeId;
 use crate::wire::{
     ClientHello, ClientRequest, Frame, ReplyBody, RequestBody, Versions, encode_keepalive,
@@ -50,6 +52,8 @@ pub(super) struct Dialer {
     pub(super) nodes: Arc<Mutex<Nodes>>,
     /// The node that must be at the other end; none if any node may be.
     pub(super) node: Option<NodeId>,
+    /// The first cluster that a client met which names none.
+    pub(super) met: Arc<OnceLock<ClusterId>>,
 }
 
 /// Records whether a request was sent or withdrawn, whichever happened first.
@@ -152,8 +156,24 @@ impl Dialer {
             Frame::ClientHello(reply) => reply,
             _ => return Err(protocol_error("the node's first frame is not a client hello")),
         };
-        hello.check(&reply).map_err(|error| protocol_error(&error.to_string()))?;
+        let expected = ClientHello { cluster: self.expected_cluster(&reply)?.0, ..hello };
+        expected.check(&reply).map_err(|error| protocol_error(&error.to_string()))?;
         Ok((link, frames))
+    }
+
+    /// Returns the cluster of the configuration; if that names none, the first one met.
+    fn expected_cluster(&self, reply: &ClientHello) -> io::Result<ClusterId> {
+        if self.config.cluster != ANY_UNNAMED_CLUSTER {
+            return Ok(self.config.cluster);
+        }
+        let met = *self.met.get_or_init(|| ClusterId(reply.cluster));
+        match is_unnamed_cluster(met) {
+            true => Ok(met),
+            false => Err(protocol_error(&format!(
+                "the node belongs to cluster {met}, which has a name, but the client names none: \
+                 name the cluster, or give its id"
+            ))),
+        }
     }
 
     async fn serve(
@@ -282,7 +302,6 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::storage::ClusterId;
     use crate::types::{Freshness, Index, ReadLevel};
     use crate::wire::ClientReply;
 
@@ -304,6 +323,7 @@ mod tests {
                 security: Security::Plaintext { beyond_loopback: false },
                 nodes: Arc::new(Mutex::new(nodes)),
                 node: None,
+                met: Arc::default(),
             };
             let (stream, near) = duplex(64 << 10);
             let (sender, mut queue) = mpsc::channel(16);

@@ -17,6 +17,7 @@ use crate::runtime::service::requests::{Caller, Executor, Rights, ServiceLimits}
 use crate::runtime::transport::connection_registry::{ConnectionPermit, PlaceKind};
 use crate::runtime::transport::handshake::{ConnectionReader, TransferLimits, write_all_within};
 use crate::runtime::transport::link::Stream;
+use crate::runtime::unnamed_cluster::{ANY_UNNAMED_CLUSTER, is_unnamed_cluster};
 use crate::storage::ClusterId;
 use crate::types::NodeId;
 use crate::wire::{ClientHello, Versions};
@@ -85,7 +86,11 @@ impl Service {
         // The reply is sent even if the hello is rejected, so that the client can see why.
         let limits = TransferLimits::of_silence(self.network.keepalive_timeout);
         write_all_within(limits, stream, &bytes).await?;
-        match (hello.check(&reply), permit) {
+        let checked = match self.serves_unnamed(hello) {
+            true => ClientHello { cluster, ..*hello }.check(&reply),
+            false => hello.check(&reply),
+        };
+        match (checked, permit) {
             (Ok(()), Ok(permit)) => {
                 // A hello that names this node may be that of a node that forwards proposals.
                 let forwards = self.executor.forwarder.is_some() && hello.node.is_some();
@@ -99,6 +104,11 @@ impl Service {
             (Err(error), Ok(_)) => Err(reject(ConnectionRejectReason::InvalidHello, error)),
             (_, Err(error)) => Err(error),
         }
+    }
+
+    /// Returns true if the client names no cluster, and this one has no name.
+    fn serves_unnamed(&self, hello: &ClientHello) -> bool {
+        hello.cluster == ANY_UNNAMED_CLUSTER.0 && is_unnamed_cluster(self.cluster)
     }
 
     /// Executes the requests of the client until it disconnects or the node shuts down.

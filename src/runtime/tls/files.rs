@@ -17,6 +17,19 @@ use crate::storage::ClusterId;
 /// The largest TLS file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
+impl TlsConfig {
+    /// Reads the certificate, and returns the cluster and the principal that it names.
+    ///
+    /// # Errors
+    /// A [`TlsError`] if the file cannot be read, or the certificate names no principal.
+    pub fn principal(&self) -> Result<(ClusterId, Principal), TlsError> {
+        let certificates: Vec<CertificateDer<'static>> =
+            pem_items(&self.certificate, "certificate")?;
+        principal_of(&certificates[0])
+            .map_err(|error| TlsError::new(&self.certificate, refusal(&error)))
+    }
+}
+
 /// The contents of the TLS files.
 pub(super) struct Credentials {
     pub(super) cluster: ClusterId,

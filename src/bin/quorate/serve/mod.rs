@@ -1,5 +1,6 @@
 //! `quorate serve`: runs one node until a signal or an error stops it.
 
+mod new_cluster;
 mod server_config;
 
 use std::convert::Infallible;
