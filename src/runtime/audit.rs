@@ -29,7 +29,7 @@ impl Order {
         }
         let principal = match origin {
             Origin::Principal(principal) => principal.to_string(),
-            Origin::Address(_) => "anyone, without certificate".to_owned(),
+            Origin::Address(_) => "none (no certificate)".to_owned(),
         };
         Some(Order { principal, from, order: order_text(request), outcome: None, left_out: false })
     }

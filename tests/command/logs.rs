@@ -1,4 +1,4 @@
-//! The log of a node: the orders of administrators, and the lines that strangers cause.
+//! The log of a node: the orders of administrators, and the lines that remotes without rights cause.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -43,7 +43,7 @@ fn every_order_of_an_administrator_is_logged_with_its_outcome() {
 }
 
 #[test]
-fn strangers_cannot_fill_the_disk_with_log_lines() {
+fn remotes_without_rights_cannot_fill_the_disk_with_log_lines() {
     let nodes = Nodes::start(1);
     eventually("the node leads", || nodes.log(1).contains("role=Leader"));
     for _ in 0..300 {
@@ -66,8 +66,8 @@ fn the_log_names_the_refusal_of_a_certificate_in_words() {
     let (certs, foreign) = (format!("{root}/certs"), format!("{root}/foreign"));
     nodes.serve_after(1, "true", &["--certs", &certs]);
     eventually("the node leads", || nodes.log(1).contains("role=Leader"));
-    let as_stranger = ["--certs", &foreign, "--as", "admin/ops", "--timeout", "500ms"];
-    let refused = nodes.ask(&[&["status"], &as_stranger[..]].concat());
+    let as_foreign = ["--certs", &foreign, "--as", "admin/ops", "--timeout", "500ms"];
+    let refused = nodes.ask(&[&["status"], &as_foreign[..]].concat());
     assert_eq!(refused.code, 3, "{refused:?}");
     let text = format!("{}{}", refused.err, lines(&nodes, &["connection"]).concat());
     for word in ["UnknownIssuer", "UnknownCA", "CertificateUnknown", "OtherError", "Other("] {
