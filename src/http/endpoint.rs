@@ -9,7 +9,8 @@ use std::time::Duration;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
@@ -54,6 +55,7 @@ pub enum EndpointContent {
 pub struct Endpoint {
     listener: TcpListener,
     site: Arc<Site>,
+    places: Arc<Places>,
 }
 
 impl Endpoint {
@@ -84,7 +86,7 @@ impl Endpoint {
             handle,
             cluster_view,
         });
-        Ok(Endpoint { listener, site })
+        Ok(Endpoint { listener, site, places: Places::new() })
     }
 
     /// Returns the address at which the endpoint listens, with the port that the operating system
@@ -98,19 +100,15 @@ impl Endpoint {
 
     /// Serves requests until the future is dropped, together with the open connections.
     pub async fn run(self) -> Infallible {
-        let places = Places::new();
         let mut connections = JoinSet::new();
         loop {
             while connections.try_join_next().is_some() {}
             match self.listener.accept().await {
                 Ok((stream, from)) => {
-                    let site = Arc::clone(&self.site);
-                    let (place, replaced) = places.take();
+                    let served = self.serve(stream);
                     connections.spawn(async move {
-                        let served = serve_connection(stream, site, place, replaced);
-                        if let Err(error) = served.await {
-                            debug!(%from, %error, "an HTTP connection ended early");
-                        }
+                        served.await;
+                        debug!(%from, "an HTTP connection ended");
                     });
                     // A request that came with its connection is read before the next accept.
                     yield_now().await;
@@ -124,10 +122,27 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Serves the one request of a connection that the program has accepted itself, for example on
+    /// a Unix socket, within the limits of this endpoint.
+    pub fn serve<S>(&self, stream: S) -> impl Future<Output = ()> + Send + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (place, replaced) = self.places.take();
+        let served = serve_connection(stream, Arc::clone(&self.site), place, replaced);
+        async move {
+            if let Err(error) = served.await {
+                debug!(%error, "an HTTP connection ended early");
+            }
+        }
+    }
+}
+
 /// Serves the one request of a connection, unless a newer connection takes its place before the
 /// request has arrived.
 async fn serve_connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     site: Arc<Site>,
     place: Place,
     replaced: Replaced,
